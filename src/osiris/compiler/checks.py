@@ -143,29 +143,23 @@ NOT_OFFERED = {
 def check_component(ctx: Context) -> Iterator[Diagnostic]:
     """Every component is installed, whole, and finds the distributions it needs."""
     for step in ctx.pipeline.steps:
-        at = ctx.at(f"{step.pointer}/component")
-        spec = ctx.registry.find(step.component)
-        if spec is None:
-            yield from _absent_component(ctx, step, at)
-            continue
-        for name in spec.requirements:
-            if installed_version(name) is None:
-                reason = f"it needs the distribution '{name}', which is not installed"
-                yield diagnostic("CMP002", at=at, name=spec.name, reason=reason, instead=f"install {name}")
-
-
-def _absent_component(ctx: Context, step: Step, at: Location) -> Iterator[Diagnostic]:
-    name = step.component
-    if name in ctx.registry.names():
-        yield from (replace(problem, location=at) for problem in ctx.registry.problems(name))
-    elif name in NOT_OFFERED:
-        reason, instead = NOT_OFFERED[name]
-        yield diagnostic("CMP002", at=at, name=name, reason=reason, instead=instead)
-    else:
-        family = step.connection.family if step.connection else None
-        sure, hint = meant_component(name, ctx.registry.names(), family)
-        fix = put(f"{step.pointer}/component", sure) if sure else ()
-        yield diagnostic("CMP001", at=at, name=name, hint=hint, fix=fix)
+        name, at = step.component, ctx.at(f"{step.pointer}/component")
+        spec = ctx.registry.find(name)
+        if spec is not None:
+            for each in spec.requirements:
+                if installed_version(each) is None:
+                    reason = f"it needs the distribution '{each}', which is not installed"
+                    yield diagnostic("CMP002", at=at, name=spec.name, reason=reason, instead=f"install {each}")
+        elif name in ctx.registry.names():
+            yield from (replace(problem, location=at) for problem in ctx.registry.problems(name))
+        elif name in NOT_OFFERED:
+            reason, instead = NOT_OFFERED[name]
+            yield diagnostic("CMP002", at=at, name=name, reason=reason, instead=instead)
+        else:
+            family = step.connection.family if step.connection else None
+            sure, hint = meant_component(name, ctx.registry.names(), family)
+            fix = put(f"{step.pointer}/component", sure) if sure else ()
+            yield diagnostic("CMP001", at=at, name=name, hint=hint, fix=fix)
 
 
 def check_mode(ctx: Context) -> Iterator[Diagnostic]:
@@ -230,19 +224,14 @@ def check_connection(ctx: Context) -> Iterator[Diagnostic]:
             fix = _a_connection(ctx, step, spec, ref)
             yield diagnostic("CMP008", at=at, fix=fix, step=step.id, family=spec.family, found=str(ref))
         else:
-            yield from _unresolved(ctx, step, spec, ref)
-
-
-def _unresolved(ctx: Context, step: Step, spec: ComponentSpec, ref: ConnectionRef) -> Iterator[Diagnostic]:
-    pointer = f"{step.pointer}/config/connection"
-    at = ctx.at(f"{step.pointer}/config" if step.connection is None else pointer)
-    try:
-        resolve_ref(ctx.connections, ref)
-    except OsirisError as error:
-        fix = _a_connection(ctx, step, spec, ref)
-        yield from (replace(problem, location=at, fix=fix) for problem in error.diagnostics)
-    else:
-        yield from unknown_fields(ctx.connections, ref, ctx.registry.family(ref.family))
+            try:
+                resolve_ref(ctx.connections, ref)
+            except OsirisError as error:
+                at = ctx.at(f"{step.pointer}/config") if step.connection is None else at
+                fix = _a_connection(ctx, step, spec, ref)
+                yield from (replace(problem, location=at, fix=fix) for problem in error.diagnostics)
+            else:
+                yield from unknown_fields(ctx.connections, ref, ctx.registry.family(ref.family))
 
 
 def _a_connection(ctx: Context, step: Step, spec: ComponentSpec, ref: ConnectionRef) -> Fix:

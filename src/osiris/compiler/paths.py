@@ -39,8 +39,8 @@ FOLDERS = "folders"
 def check_paths(ctx: Context) -> Iterator[Diagnostic]:
     """Every path can be used, no two steps write the same, and what is outside the project or not fused is noted."""
     writers: dict[str, str] = {}
-    transforms = (step for step in ctx.pipeline.steps if step.mode == "transform")
-    queried = {source for step in transforms for source in step.inputs.values()}
+    steps = ctx.pipeline.steps
+    queried = {source for step in steps if step.mode == "transform" for source in step.inputs.values()}
     for step, path in named_paths(ctx):
         at = ctx.at(f"{step.pointer}/config/{KEY}")
         if isinstance(path, OsirisError):
@@ -50,13 +50,9 @@ def check_paths(ctx: Context) -> Iterator[Diagnostic]:
         if step.mode == "write":
             written = _written(step, path)
             if first := _same_target(written, writers):
-                target = _shown(ctx.root, path)
+                target = os.path.relpath(path, ctx.root) if isinstance(path, Path) else str(path)
                 yield diagnostic("CMP009", at=at, first=first, step=step.id, target=target)
             writers.setdefault(written, step.id)
-
-
-def _shown(root: Path, path: Path | StoreUrl) -> str:
-    return os.path.relpath(path, root) if isinstance(path, Path) else str(path)
 
 
 def _path_notes(

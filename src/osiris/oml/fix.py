@@ -237,16 +237,10 @@ def _node(text: str, event: Event, events: Iterator[Event], depth: int = 0) -> S
         raise LookupError(f"more than {MAX_DEPTH} levels")
     if name in _KINDS:
         node = Span(_KINDS[name], start, event.end_mark.index, bool(event.flow_style))
-        return _collection(text, node, events, depth + 1)
+        while not type(inner := next(events)).__name__.endswith("EndEvent"):
+            key = _node(text, inner, events, depth + 1) if node.kind == "mapping" else None
+            node.entries.append((key, _node(text, next(events) if key else inner, events, depth + 1)))
+        node.end = inner.end_mark.index if node.flow else (node.entries[-1][1].end if node.entries else node.end)
+        return node
     end = start + len(text[start : event.end_mark.index].rstrip())
     return Span("scalar", start, end, style=getattr(event, "style", None), text=getattr(event, "value", ""))
-
-
-def _collection(text: str, node: Span, events: Iterator[Event], depth: int) -> Span:
-    for event in events:
-        if type(event).__name__.endswith("EndEvent"):
-            node.end = event.end_mark.index if node.flow else (node.entries[-1][1].end if node.entries else node.end)
-            return node
-        key = _node(text, event, events, depth) if node.kind == "mapping" else None
-        node.entries.append((key, _node(text, next(events) if key else event, events, depth)))
-    return node

@@ -136,7 +136,18 @@ class _Scan:
         variables: dict[str, str] = {}
         for name, value in _mapping(self._document.data.get("params")).items():
             pointer = join("/params", name)
-            declared[name] = self._declare(name, value, pointer)
+            if isinstance(value, dict):
+                param = self._declared(name, value, pointer)
+            else:
+                if value is None:
+                    self._say(
+                        "OML020", pointer, name=name, problem="it has no value; give it one, or declare {type: …}"
+                    )
+                kind = _KINDS.get(type(value), "string")
+                param = Param(name, kind, value, items=_items(value), broken=value is None)
+            if param.default is not None and not (param.sensitive or param.broken):
+                self._check(param, param.default, f"{pointer}/default" if isinstance(value, dict) else pointer)
+            declared[name] = param
             twin = variables.setdefault(declared[name].variable, name)
             if twin != name:
                 self._say("OML020", pointer, name=name, problem=f"differs from '{twin}' in upper and lower case only")
@@ -187,18 +198,6 @@ class _Scan:
             self._say("OML022", pointer, name=param.name)
             return None
         return value if not any(_problems(param, value)) else None
-
-    def _declare(self, name: str, value: JsonValue, pointer: str) -> Param:
-        if not isinstance(value, dict):
-            if value is None:
-                self._say("OML020", pointer, name=name, problem="it has no value; give it one, or declare {type: …}")
-            kind = _KINDS.get(type(value), "string")
-            param = Param(name, kind, value, items=_items(value), broken=value is None)
-        else:
-            param = self._declared(name, value, pointer)
-        if param.default is not None and not (param.sensitive or param.broken):
-            self._check(param, param.default, f"{pointer}/default" if isinstance(value, dict) else pointer)
-        return param
 
     def _declared(self, name: str, block: Mapping[str, JsonValue], pointer: str) -> Param:
         known = len(self.found)

@@ -122,8 +122,13 @@ def _join_query(select: exp.Select, joined: Joined, place: int, facts: Facts) ->
     semi.set("side", None)
     semi.set("kind", "SEMI")
     before, itself = select.args["joins"][:place], select.args["joins"][place]
-    several = ([*before], [*before, semi], [*before, itself])
-    return _numbers([_count(select, joins, where) for joins in several], select, facts)
+    counted: list[exp.Expr] = []
+    for joins in ([*before], [*before, semi], [*before, itself]):
+        query = _bare(select, joins)
+        query.set("expressions", [exp.Anonymous(this="count", expressions=[exp.Star()])])
+        query.set("where", exp.Where(this=exp.and_(*(each.copy() for each in where))) if where else None)
+        counted.append(query)
+    return _numbers(counted, select, facts)
 
 
 def _bare(select: exp.Select, joins: Sequence[exp.Expr]) -> exp.Select:
@@ -133,13 +138,6 @@ def _bare(select: exp.Select, joins: Sequence[exp.Expr]) -> exp.Select:
         copy.set(key, None)
     copy.set("joins", [join.copy() for join in joins])
     return copy
-
-
-def _count(select: exp.Select, joins: Sequence[exp.Expr], where: Sequence[exp.Expr]) -> exp.Select:
-    counted = _bare(select, joins)
-    counted.set("expressions", [exp.Anonymous(this="count", expressions=[exp.Star()])])
-    counted.set("where", exp.Where(this=exp.and_(*(each.copy() for each in where))) if where else None)
-    return counted
 
 
 def _numbers(counted: Sequence[exp.Expr], select: exp.Select, facts: Facts) -> str:

@@ -456,7 +456,9 @@ class _Walker:
         if select is None or (name, id(select)) in self.seen:
             return False
         self.seen.add((name, id(select)))
-        sources = [each for each in _sources(select) if table in ("", each.alias_or_name.lower())]
+        items = from_items(select)
+        items += [join.this for item in items for join in item.args.get("joins") or ()]
+        sources = [each for each in items if table in ("", each.alias_or_name.lower())]
         if not sources:
             self.columns.add(name)
         return any(self._of_source(name, each) for each in sources)
@@ -501,12 +503,6 @@ _PARTS: tuple[tuple[type[exp.Expr] | tuple[type[exp.Expr], ...], Callable[[exp.E
     (_ARITHMETIC, lambda node: (node.this, node.expression)),
     (_THROUGH, lambda node: (node.this,)),
 )
-
-
-def _sources(select: exp.Select) -> Iterator[exp.Expr]:
-    for item in from_items(select):
-        yield item
-        yield from (join.this for join in item.args.get("joins") or ())
 
 
 _RULES: dict[type[exp.Expr], Callable[[exp.Expr, _Text], Iterator[Finding]]] = {

@@ -192,15 +192,12 @@ def _keeps_row(node: exp.Expr, dialect: Folding) -> bool:
     if isinstance(around, exp.Cast):
         return around.to.this in (exp.DType.TEXT, exp.DType.VARCHAR)
     if isinstance(around, exp.Select):
-        is_output = inside.arg_key == "expressions"
-        return not is_output or isinstance(node.this, exp.Star) or _is_outermost(around)
+        outermost: exp.Expr = around
+        while isinstance(outermost.parent, (exp.SetOperation, exp.Subquery)) and not outermost.parent.alias:
+            outermost = outermost.parent
+        is_given_on = inside.arg_key == "expressions" and outermost.parent is not None
+        return not is_given_on or isinstance(node.this, exp.Star)
     return isinstance(around, (exp.EQ, exp.Group, exp.Is, exp.NEQ, exp.NullSafeEQ, exp.NullSafeNEQ, exp.Window))
-
-
-def _is_outermost(query: exp.Expr) -> bool:
-    while isinstance(query.parent, (exp.SetOperation, exp.Subquery)) and not query.parent.alias:
-        query = query.parent
-    return query.parent is None
 
 
 def unknown_columns(tree: exp.Expr, sql: str, names: TableNames, catalogue: Catalogue) -> Iterator[Diagnostic]:
@@ -213,7 +210,11 @@ def unknown_columns(tree: exp.Expr, sql: str, names: TableNames, catalogue: Cata
         if isinstance(node.this, exp.Star) or node.args.get("db") or _is_other(node):
             continue
         columns = members.of_source(node) if node.args.get("table") else _in_scope(node, members)
-        if columns is None or _has(columns, node.this, names.dialect):
+        if columns is None or (
+            node.this.name.lower() in map(str.lower, columns)
+            if "exact names" in names.dialect.traits
+            else names.dialect.fold(node.this) in columns
+        ):
             continue
         problem = f"there is no column '{node.name}' here"
         if node.table:
@@ -227,13 +228,6 @@ def _is_other(node: exp.Column) -> bool:
     around = node.parent
     is_unit = isinstance(around, exp.Anonymous) and around.name.lower() in _WITH_UNIT and node.index == 0
     return is_unit or node.find_ancestor(exp.Lambda, exp.Comprehension) is not None
-
-
-def _has(columns: Names, name: exp.Expr, dialect: Folding) -> bool:
-    """Tell whether a name is among columns; where relations are exact, their columns are not."""
-    if "exact names" in dialect.traits:
-        return name.name.lower() in map(str.lower, columns)
-    return dialect.fold(name) in columns
 
 
 def _in_scope(node: exp.Expr, members: ColumnNames) -> Names | None:
