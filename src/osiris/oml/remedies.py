@@ -47,13 +47,6 @@ _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,15})")
 _WORDS = {"true": True, "false": False}
 
 
-def meant_key(key: str, known: Iterable[str], aliases: Mapping[str, str], like: Like) -> str | None:
-    """Return the known key that an unknown one is another name of, or like."""
-    names = list(known)
-    other = aliases.get(key)
-    return other if other in names else like(key, names)
-
-
 def for_unknown_key(pointer: str, key: str, meant: str | None, present: Mapping[str, JsonValue]) -> Fix:
     """Return what mends an unknown key: the name that it surely is, or that of an extension if it is prose.
 
@@ -79,12 +72,6 @@ def for_misplaced_key(pointer: str, key: str, keys: Iterable[str], step: Mapping
         return (*drop(join(pointer, key)), *add(join(at, key), step[key]))
     moved = {each: step[each] for each in keys}
     return (*(change for each in moved for change in drop(join(pointer, each))), *add(at, moved))
-
-
-def for_missing_key(pointer: str, key: str, present: Mapping[str, JsonValue], meant: Mapping[str, str | None]) -> Fix:
-    """Return what mends a missing key if one that is there was meant to be it; `meant` has that by unknown key."""
-    old = next((unknown for unknown, name in meant.items() if name == key and unknown in present), None)
-    return rename(join(pointer, old), key) if old is not None else ()
 
 
 def for_wrong_type(pointer: str, value: JsonValue, kinds: Iterable[str]) -> Fix:

@@ -9,16 +9,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from osiris.document import Document, join, kind_of
-from osiris.document.edits import put
+from osiris.document.edits import put, rename
 from osiris.errors import Diagnostic, certain, diagnostic, did_you_mean, nearest
-from osiris.oml.remedies import (
-    for_limit,
-    for_misplaced_key,
-    for_missing_key,
-    for_unknown_key,
-    for_wrong_type,
-    meant_key,
-)
+from osiris.oml.remedies import for_limit, for_misplaced_key, for_unknown_key, for_wrong_type
 from osiris.registry import RESERVED
 from osiris.secret import is_secret_name, literal_secret_kind
 
@@ -155,7 +148,8 @@ class _Names(NamedTuple):
         """Return the key that an unknown one is another name of, or like; None for none, or a field of a connection."""
         others = {alias: name for name, names in self.aliases.items() for alias in names}
         is_foreign = self.is_field(key) and others.get(key) not in known
-        return None if is_foreign else meant_key(key, [*known, *self.also], others, like)
+        keys = [*known, *self.also]
+        return None if is_foreign else others[key] if others.get(key) in keys else like(key, keys)
 
     def belongs_inside(self, pointer: str, key: str) -> bool:
         """Tell whether a key belongs into the config of the step at a pointer, if there is a step."""
@@ -188,7 +182,8 @@ def _missing_keys(
     meant = {key: names.meant(key, known, certain) for key in islice(unknown, MAX_MEANT)}
     for key in error.validator_value:
         if key not in present:
-            fix = for_missing_key(pointer, key, present, meant)
+            old = next((unknown for unknown, name in meant.items() if name == key), None)
+            fix = rename(join(pointer, old), key) if old is not None else ()
             if not fix and names.advice:
                 fix = names.advice.supplied(pointer, key)
             yield diagnostic("OML003", at=document.where(pointer), fix=fix, key=key, where=where)
@@ -257,7 +252,7 @@ def _alternatives(error: Broken, document: Document, pointer: str) -> Diagnostic
     """Say what the ways are of which none (or more than one) fits."""
     branches = [branch for branch in error.validator_value if isinstance(branch, dict)]
     if all(set(branch) == {"required"} for branch in branches):
-        count = "exactly one" if error.validator == "oneOf" else "at least one"
+        count = {"oneOf": "exactly one", "anyOf": "at least one"}[error.validator]
         problem = f"needs {count} of {', '.join(map(_key_set, branches))}"
         return diagnostic("OML028", at=document.where(pointer), key=key_of(pointer), problem=problem)
     types, kind = [branch.get("type") for branch in branches], kind_of(error.instance)
