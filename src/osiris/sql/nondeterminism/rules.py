@@ -213,24 +213,19 @@ def _sorted_inside(node: exp.Expr, name: str, what: str, text: _Text) -> Iterato
         yield from _unless_told(node, what, keys, text)
     elif name in _GATHERING | _IN_FRAME | _SUMS | _MOMENTS:
         yield from _unless_made(node, name, what, keys, text)
-    yield from _sorted_rows(node, what, text)
+    window = _window_of(node)
+    if window and _counts_rows(window):
+        yield from _unless_told(node, what, text.ties.keys([*_orders(window, "order"), *_classes(node, text)]), text)
 
 
 def _sorted_window(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Finding]:
     """Yield what a window leaves to the rows that its ORDER BY finds equal."""
     window = _window_of(node)
-    if name in _BY_POSITION - _IN_FRAME or (window and _counts_rows(window)):
-        yield from _sorted_rows(node, what, text, by_position=True)
-    elif name in _GATHERING | _IN_FRAME | _SUMS | _MOMENTS:
-        keys = text.ties.keys([*_orders(window, "order"), *_classes(node, text)])
-        yield from _unless_made(node, name, what, keys, text)
-
-
-def _sorted_rows(node: exp.Expr, what: str, text: _Text, *, by_position: bool = False) -> Iterator[Finding]:
-    window = _window_of(node)
-    if window and (by_position or _counts_rows(window)):
-        keys = text.ties.keys([*_orders(window, "order"), *_classes(node, text)])
+    keys = text.ties.keys([*_orders(window, "order"), *_classes(node, text)])
+    if window and (name in _BY_POSITION - _IN_FRAME or _counts_rows(window)):
         yield from _unless_told(node, what, keys, text)
+    elif name in _GATHERING | _IN_FRAME | _SUMS | _MOMENTS:
+        yield from _unless_made(node, name, what, keys, text)
 
 
 def _unless_told(node: exp.Expr, what: str, keys: Keys, text: _Text) -> Iterator[Finding]:
