@@ -12,8 +12,8 @@ from osiris.aiop.card import sentences_of
 from osiris.aiop.size_budget import Section, size_of
 from osiris.compare.differences import same_output, was_refused
 from osiris.history.deliveries import deliveries_of
-from osiris.history.failures import Problem, clip
-from osiris.history.reading import intent_of
+from osiris.history.failures import clip
+from osiris.history.reading import Problem, intent_of
 from osiris.history.record import target_of
 
 if TYPE_CHECKING:

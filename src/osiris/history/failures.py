@@ -1,9 +1,9 @@
-"""What failed first and what that blocked, and what kind of failure a code is; never guessed from a library's words."""
+"""What failed first, what it is about, and what kind of failure a code is; never guessed from a library's words."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from osiris.codes import CODES
 from osiris.errors import Diagnostic
@@ -12,10 +12,7 @@ from osiris.secret.redact_diagnostic import message_pattern
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from osiris.history.record import RecordedRun, RecordedStep
     from osiris.model import JsonValue
-
-    Ends = Mapping[str, Mapping[str, JsonValue]]
 
 _CLASSES: dict[str, str] = {
     "connection": "CON011 CON014 CON015 CON017 DRV011",
@@ -113,22 +110,6 @@ def _params(item: Diagnostic) -> dict[str, str]:
     return found.groupdict() if found else {"problem": item.message}
 
 
-class Problem(NamedTuple):
-    """A diagnostic of a run: its position in run.json, from 1, and the step that it is of; None if it is of the run."""
-
-    number: int
-    item: Diagnostic
-    step: str | None
-
-
-class Link(NamedTuple):
-    """One step in the chain from the root to what it held up."""
-
-    step: str
-    state: str
-    because: str
-
-
 def first_cause(summary: Mapping[str, JsonValue]) -> tuple[int, Diagnostic] | None:
     """Return the error of a run.json that all else follows from, with its position from 1; None if there is none.
 
@@ -146,56 +127,6 @@ def cause_code(summary: Mapping[str, JsonValue]) -> str | None:
     """Return the code of the first cause of a run.json; None if there is none."""
     found = first_cause(summary)
     return found[1].code if found else None
-
-
-def problems_of(run: RecordedRun, ends: Ends) -> list[Problem]:
-    """Return all diagnostics of a run, each with its step: as recorded, as the message names it, or as a step ended."""
-    recorded = (each.get("step") for each in run.summary.get("diagnostics") or ())
-    problems = []
-    for number, (item, step) in enumerate(zip(run.diagnostics, recorded, strict=True), 1):
-        named = step or step_of(item)
-        if named not in run.summary["steps"]:
-            said = (item.code, item.message)
-            named = next((name for name, end in ends.items() if (end.get("code"), end.get("message")) == said), None)
-        problems.append(Problem(number, item, named))
-    return problems
-
-
-def broken_by(root: Problem, run: RecordedRun, ends: Ends) -> list[RecordedStep]:
-    """Return the steps that ended by the root, in the order of the plan."""
-    if run.status == "cancelled":
-        return [step for step in run.steps if step.status in ("cancelled", "running")]
-    said = (root.item.code, root.item.message)
-    failed = ((step, ends.get(step.id)) for step in run.steps if step.status == "failed")
-    return [step for step, end in failed if end and (end.get("code"), end.get("message")) == said]
-
-
-def chain_of(run: RecordedRun, ends: Ends) -> list[Link]:
-    """Return the whole chain: failed steps, those that never began, and those that were stopped.
-
-    Each in the order of the plan. Where no step failed those that were stopped are what held up the others.
-    """
-    if run.status in ("complete", "running"):
-        return []
-    failed, stopped = list[Link](), list[Link]()
-    for step in run.steps:
-        end: Mapping[str, JsonValue] = ends.get(step.id, {})
-        if step.status == "failed":
-            failed.append(Link(step.id, "failed", str(end.get("code", ""))))
-        elif step.status in ("cancelled", "running"):
-            stopped.append(Link(step.id, "cancelled", str(end.get("because") or end.get("code") or "cancelled")))
-    blocked = _blocked_by(run, {link.step for link in (*failed, *stopped)})
-    return [*failed, *blocked, *stopped] if failed else [*stopped, *blocked]
-
-
-def _blocked_by(run: RecordedRun, broken: set[str]) -> list[Link]:
-    blocked = []
-    for step in (each for each in run.steps if each.status == "not_run"):
-        above = next((name for name in step.needs if name in broken), None)
-        if above:
-            broken.add(step.id)
-        blocked.append(Link(step.id, "not_run", above or "not reached"))
-    return blocked
 
 
 def event_ids(*events: Mapping[str, JsonValue] | None) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.compare.lineage import read_plan, trace_impact
 from osiris.history.changes import DRIFT, Change, changes_of
-from osiris.history.failures import Link, Problem, broken_by, chain_of, clip, first_cause, problems_of
+from osiris.history.failures import clip, first_cause, step_of
 from osiris.history.record import STEP_ENDINGS, conversation_of, load_run
 from osiris.history.rejects import Group, groups_of
 from osiris.history.row_counts import RowCounts, base_of, row_counts_of
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from osiris.compare.lineage import FlowingPlan
+    from osiris.errors import Diagnostic
     from osiris.history.changes import Change
     from osiris.history.record import RecordedRun, RecordedStep
     from osiris.model import JsonValue, Manifest
@@ -34,6 +35,22 @@ _MOST_STALE = 5
 """Targets that a sentence names."""
 
 _LONGEST_INTENT, _EXCERPT = 500, 160
+
+
+class Problem(NamedTuple):
+    """A diagnostic of a run: its position in run.json, from 1, and the step that it is of; None if it is of the run."""
+
+    number: int
+    item: Diagnostic
+    step: str | None
+
+
+class Link(NamedTuple):
+    """One step in the chain from the root to what it held up."""
+
+    step: str
+    state: str
+    because: str
 
 
 @dataclass(frozen=True)
@@ -86,8 +103,15 @@ class Reading:
 
     @cached_property
     def problems(self) -> list[Problem]:
-        """All diagnostics of the run, each with the step that it is of."""
-        return problems_of(self.run, self.ends)
+        """All diagnostics of the run, each with its step: as recorded, as the message names it, or as a step ended."""
+        recorded = (each.get("step") for each in self.run.summary.get("diagnostics") or ())
+        problems = []
+        for number, (item, step) in enumerate(zip(self.run.diagnostics, recorded, strict=True), 1):
+            named = step or step_of(item)
+            if named not in self.run.summary["steps"]:
+                named = next(self._ended_by(item), None)
+            problems.append(Problem(number, item, named))
+        return problems
 
     @property
     def errors(self) -> list[Problem]:
@@ -103,12 +127,35 @@ class Reading:
     @cached_property
     def broken(self) -> list[RecordedStep]:
         """The steps that ended by the root, in the order of the plan."""
-        return broken_by(self.root, self.run, self.ends) if self.root else []
+        if self.root is None:
+            return []
+        if self.run.status == "cancelled":
+            return [step for step in self.run.steps if step.status in ("cancelled", "running")]
+        ended = set(self._ended_by(self.root.item))
+        return [step for step in self.run.steps if step.status == "failed" and step.id in ended]
+
+    def _ended_by(self, item: Diagnostic) -> Iterator[str]:
+        """Give the steps whose end says the same as a diagnostic."""
+        said = (item.code, item.message)
+        return (step for step, end in self.ends.items() if (end.get("code"), end.get("message")) == said)
 
     @cached_property
     def chain(self) -> list[Link]:
-        """The steps that failed, those that were held up, and those that were stopped."""
-        return chain_of(self.run, self.ends)
+        """The steps that failed, those that never began, and those that were stopped, each in the order of the plan.
+
+        Where no step failed those that were stopped are what held up the others.
+        """
+        if self.run.status in ("complete", "running"):
+            return []
+        failed, stopped = list[Link](), list[Link]()
+        for step in self.run.steps:
+            end: Event = self.ends.get(step.id, {})
+            if step.status == "failed":
+                failed.append(Link(step.id, "failed", str(end.get("code", ""))))
+            elif step.status in ("cancelled", "running"):
+                stopped.append(Link(step.id, "cancelled", str(end.get("because") or end.get("code") or "cancelled")))
+        blocked = _blocked_by(self.run, {link.step for link in (*failed, *stopped)})
+        return [*failed, *blocked, *stopped] if failed else [*stopped, *blocked]
 
     @property
     def blocked(self) -> list[str]:
@@ -131,6 +178,16 @@ class Reading:
     def path(self) -> str:
         """The session's folder, relative to the project."""
         return f"logs/{self.run.id}"
+
+
+def _blocked_by(run: RecordedRun, broken: set[str]) -> list[Link]:
+    blocked = []
+    for step in (each for each in run.steps if each.status == "not_run"):
+        above = next((name for name in step.needs if name in broken), None)
+        if above:
+            broken.add(step.id)
+        blocked.append(Link(step.id, "not_run", above or "not reached"))
+    return blocked
 
 
 def read_run(
