@@ -1,14 +1,13 @@
 """Manifests as files: saved in the project, found again, and never believed without a check.
 
-Their exact keys and types are described here: what is not described does not stand in one.
+Their exact keys and types are described by `manifest.schema.json`: what is not described does not stand in one.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
-from functools import partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -31,129 +30,40 @@ from osiris.files import sweep
 from osiris.model import JsonValue, Manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterator, Mapping
+
+    from jsonschema import Draft202012Validator
 
     from osiris.errors import Diagnostic
     from osiris.project import Project
     from osiris.registry import Registry
 
 
-Shape = Callable[[JsonValue, str], Iterator[tuple[str, str]]]
-"""Takes a value and its path, gives (path, problem) for everything that is not as it must be."""
+@cache
+def _validator() -> Draft202012Validator:
+    from jsonschema import Draft202012Validator
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-
-
-def _scalar(what: str, test: Callable[[JsonValue], bool]) -> Shape:
-    def check(value: JsonValue, at: str) -> Iterator[tuple[str, str]]:
-        if not test(value):
-            yield at, f"is not {what}"
-
-    return check
-
-
-def _each(kind: type[list[JsonValue] | dict[str, JsonValue]], what: str, item: Shape) -> Shape:
-    def check(value: JsonValue, at: str) -> Iterator[tuple[str, str]]:
-        if not isinstance(value, kind):
-            yield at, f"is not {what}"
-            return
-        for key, element in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from item(element, f"{at}/{key}")
-
-    return check
-
-
-def _record(required: Mapping[str, Shape], optional: Mapping[str, Shape] | None = None) -> Shape:
-    known = {**required, **(optional or {})}
-
-    def check(value: JsonValue, at: str) -> Iterator[tuple[str, str]]:
-        if not isinstance(value, dict):
-            yield at, "is not an object"
-            return
-        prefix = f"{at}/" if at else ""
-        yield from ((f"{prefix}{key}", "is missing") for key in sorted(required.keys() - value.keys()))
-        for key in sorted(value):
-            if key in known:
-                yield from known[key](value[key], f"{prefix}{key}")
-            else:
-                yield f"{prefix}{key}", "is not known"
-
-    return check
-
-
-def _one_of(*choices: str | int | None) -> Shape:
-    return _scalar(f"one of {choices}", lambda value: any(value is c or value == c for c in choices))
-
-
-def _or_null(shape: Shape) -> Shape:
-    return lambda value, at: iter(()) if value is None else shape(value, at)
-
-
-_listed = partial(_each, list, "a list")
-_mapped = partial(_each, dict, "an object")
-_text = _scalar("text", lambda value: isinstance(value, str))
-_flag = _scalar("true or false", lambda value: isinstance(value, bool))
-_digest = _scalar("a SHA-256", lambda value: isinstance(value, str) and bool(_DIGEST.fullmatch(value)))
-_anything = _scalar("a value", lambda _value: True)
-_object = _mapped(_anything)
-_field = _record({"name": _text, "type": _text, "nullable": _flag})
-
-_step = _record(
-    {
-        "id": _text,
-        "component": _text,
-        "version": _text,
-        "spec": _digest,
-        "mode": _one_of("read", "transform", "write"),
-        "config": _object,
-        "sql": _mapped(_text),
-        "connection": _or_null(_text),
-        "needs": _listed(_text),
-        "inputs": _mapped(_text),
-        "delivery": _one_of(None, "exactly_once", "atomic_replace", "idempotent_by_key", "at_least_once"),
-        "schema": _or_null(_listed(_field)),
-        "order": _one_of("fixed", "free"),
-        "lineage": _or_null(_record({"columns": _mapped(_listed(_listed(_text))), "rows": _listed(_listed(_text))})),
-        "fused": _listed(_text),
-        "leaves": _record(
-            {
-                "about": _digest,
-                "component": _digest,
-                "config": _digest,
-                "inputs": _digest,
-                "schema": _digest,
-                "sql": _or_null(_digest),
-            }
-        ),
-        "hash": _digest,
-    },
-    {"description": _text, "extensions": _object},
-)
-
-_manifest = _record(
-    {
-        "manifest_version": _scalar("1", lambda value: value == 1 and not isinstance(value, bool)),
-        "osiris": _text,
-        "engines": _mapped(_text),
-        "pipeline": _record(
-            {"name": _text, "oml_version": _text},
-            {"description": _text, "metadata": _anything, "extensions": _object},
-        ),
-        "params": _object,
-        "sensitive": _listed(_text),
-        "connections": _mapped(_object),
-        "steps": _listed(_step),
-        "leaves": _record(
-            {"params": _digest, "compiler": _digest, "engines": _digest, "connections": _digest, "pipeline": _digest}
-        ),
-        "fingerprint": _digest,
-    }
-)
+    return Draft202012Validator(json.loads(Path(__file__).with_name("manifest.schema.json").read_bytes()))
 
 
 def shape_problems(data: JsonValue) -> list[tuple[str, str]]:
-    """Return (path, problem) for every key that is missing or unknown and every value of another type."""
-    return list(_manifest(data, ""))
+    """Return (path, problem) for every key that is missing or unknown and every value of another type, sorted.
+
+    Each `title` of `manifest.schema.json` says what a value must be.
+    """
+    problems = set()
+    for error in _validator().iter_errors(data):
+        at = tuple(map(str, error.absolute_path))
+        match error.validator:
+            case "required":
+                absent = set(error.validator_value) - error.instance.keys()
+                problems |= {("/".join((*at, key)), "is missing") for key in absent}
+            case "additionalProperties":
+                extra = error.instance.keys() - error.schema["properties"]
+                problems |= {("/".join((*at, key)), "is not known") for key in extra}
+            case _:
+                problems.add(("/".join(at), f"is not {error.schema['title']}"))
+    return sorted(problems)
 
 
 def read_shaped(path: Path) -> Manifest | None:
