@@ -51,7 +51,7 @@ def _duration(_ctx: click.Context, _param: click.Parameter, value: str | None) -
 
 
 def _bytes(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
-    found = parse_size(int(value) if value and value.isdigit() else value)
+    found = parse_size(int(value) if value and value.isascii() and value.isdigit() else value)
     return None if _parsed(value, found, "a size like 500MB or 2GB") is None else found
 
 

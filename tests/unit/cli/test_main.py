@@ -54,6 +54,7 @@ def test_usage_errors_are_json_before_and_after(words, place, capsys):
     [
         (["rnu"], "did you mean 'run'?"),
         (["logs", "lits"], "did you mean 'list'?"),
+        (["logs", "gc", "--max-size", "²"], "see 'osiris logs gc --help'"),
         (["logs"], "one of: aiop, bundle, gc, html, list, show"),
         (["compile"], "see 'osiris compile --help'"),
         (["-C", "/nowhere", "logs", "list"], "name a folder"),

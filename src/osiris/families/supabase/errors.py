@@ -72,7 +72,7 @@ class Answer:
     def count(self) -> int | None:
         """The number of all rows, if it was asked for and told."""
         total = self.headers.get("content-range", "").rpartition("/")[2]
-        return int(total) if total.isdigit() else None
+        return int(total) if total.isdecimal() else None
 
     @property
     def told(self) -> dict[str, str]:
@@ -133,7 +133,7 @@ def worth_again(answer: Answer, *, safe: bool) -> bool:
 def seconds_asked(answer: Answer) -> float | None:
     """Return how many seconds the server asks to wait; None if it does not say."""
     text = answer.headers.get("retry-after", "")
-    if text.isdigit():
+    if text.isdecimal():
         return float(text)
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time())
