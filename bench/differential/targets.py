@@ -183,6 +183,12 @@ def _numbers(item: Any) -> Any:
     return [_numbers(one) for one in item] if isinstance(item, list) else item
 
 
+def _int(item: Any) -> Any:
+    """Return a whole number; what is none stays as it is, with its type, so that it differs from each number."""
+    is_whole = re.fullmatch("-?[0-9]+", item) if isinstance(item, str) else not isinstance(item, float)
+    return int(item) if is_whole else (type(item).__name__, item)
+
+
 def _stamp(item: Any) -> datetime:
     return (datetime.fromisoformat(item) if isinstance(item, str) else item).replace(tzinfo=None)
 
@@ -204,7 +210,7 @@ def _float(item: Any) -> Any:
 
 
 _PLAIN = {
-    "int64": lambda item: int(item) if not isinstance(item, float) else ("float", item),
+    "int64": _int,
     "float64": _float,
     "bool": lambda item: (
         {"true": True, "false": False, b"\x01": True, b"\x00": False}.get(item, item)
