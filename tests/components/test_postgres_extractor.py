@@ -19,6 +19,8 @@ from tests.servers import start_postgres
 from osiris.components.postgres_extractor.driver import Config, Driver
 from osiris.driver import StepContext
 from osiris.errors import OsirisError
+from osiris.families.postgres.decode import copied
+from osiris.families.postgres.session import reading
 from osiris.secret import Secret
 
 CANARY = "no-such-passw0rd'%@ é"
@@ -511,6 +513,15 @@ def test_a_statement_that_takes_too_long_is_ended_by_the_server(many, place):
 def test_a_server_that_is_silent_while_it_works_is_waited_for(many, place):
     """The limit of the statement ends it, long after the longest silence; how silence ends a step, see faults."""
     assert code_of(list, _read(place(read_timeout=0.2, statement_timeout=2), query=SLOW)) == ["DRV021"]
+
+
+def test_rows_end_wherever_their_last_message_is_cut_in_two(place):
+    """What is taken at once is 2 MiB; the messages behind the only row, of 30 bytes, are cut in each place."""
+    with reading(place(read_timeout=10)) as session:
+        for length in range((2 << 20) - 80, (2 << 20) - 30):
+            query = f"SELECT repeat('x', {length}) AS a"
+            assert sum(len(rows.starts) for rows in copied(session.connection, query, 1, session.watch)) == 1
+            assert session.watch.stopped is None, f"{length}: the end was waited for in vain"
 
 
 def test_bytes_that_look_like_rows_are_none(run_sql, read, postgres, database):

@@ -63,8 +63,6 @@ _FULL = 0xFFFFFF
 """The length of a packet that goes on in the next one."""
 _END, _ERROR = 0xFE, 0xFF
 _END_SIZE = 9
-_IDLE = 0.05
-"""Seconds without bytes, after which those that came are looked at: an error may be the last."""
 _MORE_RESULTS = 8
 
 
@@ -92,7 +90,7 @@ def received(connection: Client, watch: Watch, packets: Packets) -> Iterator[Row
                 yield rows
             if packets.ended:
                 break
-            if not packets.fill(partial(take_from, inflow, _looks_like_end, pause=_IDLE)):
+            if not packets.fill(partial(take_from, inflow, _looks_like_end)):
                 raise Broken("it ended in the middle of the rows")
     line.setblocking(True)
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 SIZE = 2 << 20
 """The bytes that are decoded at once: more do not stay in the processor's cache."""
 
+_PAUSE = 0.05
+"""Seconds without bytes, after which those that came are looked at."""
+
 FRONT, SPARE = 32, 32
 """Bytes that a buffer has before its first row and behind its last, so that a load near a value stays inside."""
 
@@ -70,17 +73,15 @@ class RowBuffer:
         return Rows(self.page, np.array([start]), np.array([end]))
 
 
-def take_from(
-    inflow: Inflow, is_last: Callable[[memoryview, int], bool], room: memoryview, pause: float | None = None
-) -> int:
+def take_from(inflow: Inflow, is_last: Callable[[memoryview, int], bool], room: memoryview) -> int:
     """Put what comes there until there is no more room or `is_last(room, taken)`; returns how many bytes, 0 at the end.
 
-    After `pause` seconds without bytes, if that is given, those that came are enough. Raises Broken.
+    After a pause, those that came are enough: the last message may have begun in the bytes before. Raises Broken.
     """
     taken = 0
     while taken < len(room) and not is_last(room, taken):
         try:
-            got = inflow.read(room[taken:], pause if taken else None)
+            got = inflow.read(room[taken:], _PAUSE if taken else None)
         except (OSError, ValueError) as error:
             raise Broken(str(error)) from None
         if not got:
