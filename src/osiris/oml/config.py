@@ -13,7 +13,7 @@ from osiris.document import Document, join, kind_of
 from osiris.document.edits import drop, put
 from osiris.errors import Fix, OsirisError, diagnostic, did_you_mean, nearest
 from osiris.families.type_compat import EARLIER_TYPES
-from osiris.oml.schema import schema_problems, schema_validator
+from osiris.oml.schema import KeyNames, schema_problems, schema_validator
 from osiris.registry import UNSUPPORTED_RESERVED
 from osiris.secret import literal_secret_kind
 from osiris.types import is_type_name, near_type, unknown_type
@@ -109,11 +109,11 @@ class Configs:
         config = self.substitution.config(config, pointer, dialects)
         if checks is not None:
             config["checks"] = checks = self._with_values(checks, f"{pointer}/checks")
-        names, family = spec.hints.get("aliases"), self._registry.family(spec.family)
         also = () if spec.connection == "none" else (CONNECTION,)
+        names = KeyNames(spec.hints.get("aliases") or {}, self._registry.family(spec.family), also)
         if spec.name not in self._validators:
             self._validators[spec.name] = schema_validator(self._registry.config_schema(spec))
-        problems = schema_problems(self._validators[spec.name], config, self._document, pointer, names, family, also)
+        problems = schema_problems(self._validators[spec.name], config, self._document, pointer, names)
         self.substitution.problems += islice(problems, MAX_PROBLEMS)
         self._check_types(config, properties, pointer)
         self._check_retry(config, properties, pointer)

@@ -16,7 +16,7 @@ from osiris.registry import RESERVED
 from osiris.secret import is_secret_name, literal_secret_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
     from jsonschema import Draft202012Validator
 
@@ -81,19 +81,11 @@ def schema_validator(schema: Mapping[str, JsonValue]) -> Draft202012Validator:
 
 
 def schema_problems(
-    validator: Draft202012Validator,
-    value: JsonValue,
-    document: Document,
-    pointer: str,
-    aliases: Mapping[str, Sequence[str]] | None = None,
-    family: FamilySpec | None = None,
-    also: Iterable[str] = (),
-    advice: Advice | None = None,
+    validator: Draft202012Validator, value: JsonValue, document: Document, pointer: str, names: KeyNames
 ) -> Iterator[Diagnostic]:
     """Yield everything in which a value departs from a schema; `pointer` is where it stands in the document.
 
-    For hints, `aliases` has other names for keys, `family` the fields of a connection, and `also` keys that were taken
-    out of the value before; `advice` knows the steps. A text that is only known when the run starts is not measured.
+    A text that is only known when the run starts is not measured.
     """
     done: set[tuple[str, str]] = set()
     schema = validator.schema if isinstance(validator.schema, dict) else {}
@@ -104,7 +96,7 @@ def schema_problems(
             where = join(where, part)
         if rule in _OF_KEYS:
             if (where, rule) not in done:
-                yield from _keys(error, document, where, _Names(aliases or {}, family, tuple(also), advice))
+                yield from _keys(error, document, where, names)
             done.add((where, rule))
         elif not _is_open(error.instance, rule):
             found = _explain(error, document, where)
@@ -136,13 +128,17 @@ class Advice(Protocol):
         """Return the keys that the config of the step at a pointer takes, by all their names."""
 
 
-class _Names(NamedTuple):
-    """What is known of keys besides the schema."""
+class KeyNames(NamedTuple):
+    """What is known of keys besides the schema, for hints.
+
+    `aliases` has other names for keys, `family` the fields of a connection, and `also` keys that were taken out of the
+    value before; `advice` knows the steps.
+    """
 
     aliases: Mapping[str, Sequence[str]]
-    family: FamilySpec | None
-    also: tuple[str, ...]
-    advice: Advice | None
+    family: FamilySpec | None = None
+    also: tuple[str, ...] = ()
+    advice: Advice | None = None
 
     def meant(self, key: str, known: Mapping[str, JsonValue], like: Like) -> str | None:
         """Return the key that an unknown one is another name of, or like; None for none, or a field of a connection."""
@@ -162,7 +158,7 @@ class _Names(NamedTuple):
         return self.family is not None and key in self.family.fields.get("properties", ())
 
 
-def _keys(error: Broken, document: Document, pointer: str, names: _Names) -> Iterator[Diagnostic]:
+def _keys(error: Broken, document: Document, pointer: str, names: KeyNames) -> Iterator[Diagnostic]:
     """Yield the missing keys of a mapping, the unknown ones, or those that lack another beside them."""
     if error.validator == "dependentRequired":
         yield from _lonely_keys(error, document, pointer)
@@ -176,7 +172,7 @@ def _keys(error: Broken, document: Document, pointer: str, names: _Names) -> Ite
 
 
 def _missing_keys(
-    error: Broken, document: Document, pointer: str, names: _Names, known: Mapping[str, JsonValue], unknown: list[str]
+    error: Broken, document: Document, pointer: str, names: KeyNames, known: Mapping[str, JsonValue], unknown: list[str]
 ) -> Iterator[Diagnostic]:
     where, present = _called(pointer, document), error.instance
     meant = {key: names.meant(key, known, certain) for key in islice(unknown, MAX_MEANT)}
@@ -190,7 +186,7 @@ def _missing_keys(
 
 
 def _unknown_keys(
-    error: Broken, document: Document, pointer: str, names: _Names, known: Mapping[str, JsonValue], unknown: list[str]
+    error: Broken, document: Document, pointer: str, names: KeyNames, known: Mapping[str, JsonValue], unknown: list[str]
 ) -> Iterator[Diagnostic]:
     where, present = _called(pointer, document), error.instance
     misplaced = [key for key in unknown if names.belongs_inside(pointer, key)]

@@ -18,7 +18,7 @@ from osiris.oml.order import Links
 from osiris.oml.params import Params, resolve_params
 from osiris.oml.placeholders import Substitution
 from osiris.oml.remedies import OTHER_NAMES, SpareIds, file_name, ids_of, mappings
-from osiris.oml.schema import schema_problems, schema_validator
+from osiris.oml.schema import KeyNames, schema_problems, schema_validator
 from osiris.registry import meant_component
 from osiris.secret import find_literal_secrets
 
@@ -96,7 +96,7 @@ def validate(
 def _file_problems(document: Document, data: Mapping[str, JsonValue], registry: Registry) -> Iterator[Diagnostic]:
     """Yield what is to be said of a file as a whole: where it departs from the schema, notes, and secrets in it."""
     sharpen = _Sharpener(document, data, registry)
-    problems = schema_problems(_validator(), data, document, "", OTHER_NAMES, advice=sharpen)
+    problems = schema_problems(_validator(), data, document, "", KeyNames(OTHER_NAMES, advice=sharpen))
     yield from map(sharpen.sharpened, islice(problems, MAX_PROBLEMS))
     if "schedule" in data:
         what = "'schedule' starts nothing here; it is for a scheduler that reads this file and calls 'osiris run'"

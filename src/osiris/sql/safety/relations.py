@@ -210,17 +210,19 @@ def unknown_columns(tree: exp.Expr, sql: str, names: TableNames, catalogue: Cata
         if isinstance(node.this, exp.Star) or node.args.get("db") or _is_other(node):
             continue
         columns = members.of_source(node) if node.args.get("table") else _in_scope(node, members)
-        if columns is None or (
-            node.this.name.lower() in map(str.lower, columns)
-            if "exact names" in names.dialect.traits
-            else names.dialect.fold(node.this) in columns
-        ):
+        if columns is None or _has(columns, node.this, names.dialect):
             continue
         problem = f"there is no column '{node.name}' here"
         if node.table:
             problem = f"'{node.table}' has no column '{node.name}' here"
         hint = did_you_mean(node.name, columns)
         yield diagnostic("SQL009", at=place(sql, offset_of(node)), problem=problem, hint=hint)
+
+
+def _has(columns: Names, name: exp.Expr, dialect: Folding) -> bool:
+    """Tell whether a name is among columns; where relations are exact, their columns are not."""
+    is_exact = "exact names" in dialect.traits
+    return name.name.lower() in map(str.lower, columns) if is_exact else dialect.fold(name) in columns
 
 
 def _is_other(node: exp.Column) -> bool:
