@@ -34,52 +34,6 @@ _MANY = (exp.Rollup, exp.Cube, exp.GroupingSets)
 _OPAQUE = (exp.Star, exp.Query, exp.Window)
 
 
-@dataclass(slots=True)
-class Arrivals:
-    """What fixes the order of the rows of the queries of one tree, each asked for once."""
-
-    names: TableNames
-    aggregates: frozenset[str]
-    known: dict[int, Arrival] = field(default_factory=dict)
-
-    def of(self, query: exp.Expr) -> Arrival:
-        """Return what fixes the order of the rows of a query.
-
-        The engine keeps it through filters, UNION ALL, subqueries and windows over all rows; nothing else counts on.
-        """
-        if id(query) not in self.known:
-            self.known[id(query)] = FIXED if query.args.get("order") else self._unordered(query)
-        return self.known[id(query)]
-
-    def before(self, select: exp.Select) -> Arrival:
-        """Return what fixes the order of the rows that a SELECT takes in, before its windows, DISTINCT and ORDER BY."""
-        if any(select.args.get(key) for key in _MIXING):
-            return None
-        first = select.args.get("from_")
-        if first is None:
-            return FIXED
-        source = self.names.source(first.this)
-        if _is_opaque(source):
-            return None
-        if source.relation is not None:
-            return frozenset({source.relation.name.lower()})
-        return FIXED if source.query is None else self.of(source.query)
-
-    def _unordered(self, query: exp.Expr) -> Arrival:
-        if isinstance(query, exp.Values):
-            return FIXED
-        if isinstance(query, exp.Subquery):
-            return None if query.args.get("joins") else self.of(query.this)
-        if isinstance(query, exp.Union):
-            is_all = query.args.get("distinct") is False
-            return together(map(self.of, (query.left, query.right))) if is_all else None
-        if not isinstance(query, exp.Select):
-            return None
-        if aggregates(query, self.aggregates):
-            return FIXED
-        return None if _moves_rows(query) else self.before(query)
-
-
 def _is_opaque(source: Source) -> bool:
     """Tell whether nothing is told of the rows of an item of FROM."""
     return source.is_joined or source.is_recursive or isinstance(source.node, exp.Lateral)
@@ -157,12 +111,50 @@ class Keys:
 
 
 @dataclass(slots=True)
-class Ties:
-    """What is known of the rows of the queries of one tree, each asked for once."""
+class RowFacts:
+    """What is known of the rows of the queries of one tree, each asked for once: what fixes their order, and ties."""
 
     names: TableNames
     aggregates: frozenset[str]
-    known: dict[tuple[int, frozenset[str]], Tied | None] = field(default_factory=dict)
+    arrivals: dict[int, Arrival] = field(default_factory=dict)
+    ties: dict[tuple[int, frozenset[str]], Tied | None] = field(default_factory=dict)
+
+    def arrival(self, query: exp.Expr) -> Arrival:
+        """Return what fixes the order of the rows of a query.
+
+        The engine keeps it through filters, UNION ALL, subqueries and windows over all rows; nothing else counts on.
+        """
+        if id(query) not in self.arrivals:
+            self.arrivals[id(query)] = FIXED if query.args.get("order") else self._unordered(query)
+        return self.arrivals[id(query)]
+
+    def arrival_before(self, select: exp.Select) -> Arrival:
+        """Return what fixes the order of the rows that a SELECT takes in, before its windows, DISTINCT and ORDER BY."""
+        if any(select.args.get(key) for key in _MIXING):
+            return None
+        first = select.args.get("from_")
+        if first is None:
+            return FIXED
+        source = self.names.source(first.this)
+        if _is_opaque(source):
+            return None
+        if source.relation is not None:
+            return frozenset({source.relation.name.lower()})
+        return FIXED if source.query is None else self.arrival(source.query)
+
+    def _unordered(self, query: exp.Expr) -> Arrival:
+        if isinstance(query, exp.Values):
+            return FIXED
+        if isinstance(query, exp.Subquery):
+            return None if query.args.get("joins") else self.arrival(query.this)
+        if isinstance(query, exp.Union):
+            is_all = query.args.get("distinct") is False
+            return together(map(self.arrival, (query.left, query.right))) if is_all else None
+        if not isinstance(query, exp.Select):
+            return None
+        if aggregates(query, self.aggregates):
+            return FIXED
+        return None if _moves_rows(query) else self.arrival_before(query)
 
     def keys(self, nodes: Iterable[exp.Expr]) -> Keys:
         """Return as keys what stands in ORDER BY, PARTITION BY or GROUP BY."""
@@ -170,7 +162,7 @@ class Ties:
         columns = {(each.table.lower(), each.name.lower()) for each in bare if isinstance(each, exp.Column)}
         return Keys(frozenset(columns), tuple(bare), self.aggregates)
 
-    def of_rows(self, select: exp.Select, keys: Keys) -> Tied | None:
+    def ties_of_rows(self, select: exp.Select, keys: Keys) -> Tied | None:
         """Return what decides whether keys tell apart the rows that the windows of a SELECT see: nothing if they do.
 
         None if no more is known.
@@ -179,23 +171,23 @@ class Ties:
         if aggregates(select, self.aggregates):
             return ()
         if group is None:
-            return self.of_sources(select, keys)
+            return self.ties_of_sources(select, keys)
         told = all(any(keys.make(way) for way in ways) for ways in grouped(select, self.aggregates))
         return () if told and not any(group.find(kind) for kind in _MANY) else None
 
-    def of_sources(self, select: exp.Select, keys: Keys) -> Tied | None:
+    def ties_of_sources(self, select: exp.Select, keys: Keys) -> Tied | None:
         """Return the same of the rows that a SELECT takes in, before it groups them."""
         if select.args.get("laterals"):
             return None
         found: set[tuple[str, tuple[str, ...]]] = set()
         for source in _sources(select):
-            tied = self.of_source(source, keys)
+            tied = self.ties_of_source(source, keys)
             if tied is None:
                 return None
             found.update(tied)
         return tuple(sorted(found))
 
-    def of_source(self, node: exp.Expr, keys: Keys) -> Tied | None:
+    def ties_of_source(self, node: exp.Expr, keys: Keys) -> Tied | None:
         """Return the same of the rows of one thing that stands in FROM."""
         source, named = self.names.source(node), keys.of(node.alias_or_name)
         renamed = [column.lower() for column in source.columns]
@@ -209,9 +201,9 @@ class Ties:
 
     def _of_query(self, query: exp.Expr, named: frozenset[str]) -> Tied | None:
         asked = id(query), named
-        if asked not in self.known:
-            self.known[asked] = self._of_outputs(query, named)
-        return self.known[asked]
+        if asked not in self.ties:
+            self.ties[asked] = self._of_outputs(query, named)
+        return self.ties[asked]
 
     def _of_outputs(self, query: exp.Expr, named: frozenset[str]) -> Tied | None:
         """Return the same of the rows of a query, by some of its columns; rows that agree in all of them are one."""
@@ -223,7 +215,7 @@ class Ties:
             return ()
         if not isinstance(query, exp.Select) or multiplies(query):
             return None
-        return self.of_rows(query, self.keys(_values_of(query, named)))
+        return self.ties_of_rows(query, self.keys(_values_of(query, named)))
 
 
 def _values_of(select: exp.Select, named: frozenset[str]) -> list[exp.Expr]:

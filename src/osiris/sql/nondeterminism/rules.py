@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 from osiris.sql.nondeterminism.determinism import ANY, Finding
-from osiris.sql.nondeterminism.row_order import FIXED, Arrivals, Ties, grouped, is_ordered, is_total, reads_only
+from osiris.sql.nondeterminism.row_order import FIXED, RowFacts, grouped, is_ordered, is_total, reads_only
 from osiris.sql.safety.dialects import load_allowed
 from osiris.sql.safety.grammar import Plus
 from osiris.sql.safety.text import place
@@ -97,8 +97,7 @@ class _Text:
 
     tree: exp.Expr
     sql: str
-    arrivals: Arrivals
-    ties: Ties
+    rows: RowFacts
 
     def found(
         self,
@@ -120,7 +119,7 @@ def findings(tree: exp.Expr, sql: str, dialect: Dialect, names: TableNames | Non
     `names` are those of the tree, where somebody has found them already.
     """
     names, aggregates = names or TableNames(tree, dialect), load_allowed(dialect).aggregates
-    text = _Text(tree, sql, Arrivals(names, aggregates), Ties(names, aggregates))
+    text = _Text(tree, sql, RowFacts(names, aggregates))
     rules = ((node, _RULES.get(type(node))) for node in tree.walk())
     return tuple(found for node, rule in rules if rule for found in rule(node, text))
 
@@ -162,7 +161,7 @@ def _by_order(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Fin
     if window and (name in _BY_POSITION or _counts_rows(window)):
         partitioned = any(each.args.get("partition_by") for each in _definitions(window))
         select = None if partitioned else node.find_ancestor(exp.Select)
-        yield from _unless_fixed(WINDOW, node, what, text.arrivals.before(select) if select else None, text)
+        yield from _unless_fixed(WINDOW, node, what, text.rows.arrival_before(select) if select else None, text)
     elif name in _GATHERING or (name == "array" and node.find(exp.Query)):
         yield from _gathered(node, name, what, text)
     else:
@@ -174,7 +173,7 @@ def _summed(
 ) -> Iterator[Finding]:
     """Yield what the order of additions changes where the values are floats."""
     if name in _SUMS | _MOMENTS:
-        held = Evidence(True) if name in _MOMENTS else evidence(node, text.arrivals.names)
+        held = Evidence(True) if name in _MOMENTS else evidence(node, text.rows.names)
         if held != EXACT:
             yield text.found(code, node, what, hint, columns=None if held.certain else held.columns, tied=tied)
 
@@ -182,7 +181,7 @@ def _summed(
 def _gathered(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Finding]:
     first = node.expressions[0] if node.expressions else node
     if name == "array":
-        yield from _unless_fixed(GATHERED, node, what, text.arrivals.of(first), text, _NO_ORDER_INSIDE[name])
+        yield from _unless_fixed(GATHERED, node, what, text.rows.arrival(first), text, _NO_ORDER_INSIDE[name])
     elif not isinstance(first, exp.Literal) and not _is_order_ignored(node, name):
         yield text.found(GATHERED, node, what, hint=_NO_ORDER_INSIDE.get(name))
 
@@ -194,7 +193,7 @@ def _extreme(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Find
         return
     value, by = arguments[:2]
     inside = _inside(node)
-    tied = _of_values(node, text.ties.keys([by, *inside, *_classes(node, text)]), [value], text)
+    tied = _of_values(node, text.rows.keys([by, *inside, *_classes(node, text)]), [value], text)
     if tied == ():
         yield from _sorted_window(node, name, what, text)
     elif inside:
@@ -208,20 +207,20 @@ def _extreme(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Find
 
 def _sorted_inside(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Finding]:
     """Yield what a call that sorts its rows leaves to those that its ORDER BY finds equal."""
-    keys = text.ties.keys([*_inside(node), *_classes(node, text)])
+    keys = text.rows.keys([*_inside(node), *_classes(node, text)])
     if name in _BY_POSITION and name not in _IN_FRAME:
         yield from _unless_told(node, what, keys, text)
     elif name in _GATHERING | _IN_FRAME | _SUMS | _MOMENTS:
         yield from _unless_made(node, name, what, keys, text)
     window = _window_of(node)
     if window and _counts_rows(window):
-        yield from _unless_told(node, what, text.ties.keys([*_orders(window, "order"), *_classes(node, text)]), text)
+        yield from _unless_told(node, what, text.rows.keys([*_orders(window, "order"), *_classes(node, text)]), text)
 
 
 def _sorted_window(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Finding]:
     """Yield what a window leaves to the rows that its ORDER BY finds equal."""
     window = _window_of(node)
-    keys = text.ties.keys([*_orders(window, "order"), *_classes(node, text)])
+    keys = text.rows.keys([*_orders(window, "order"), *_classes(node, text)])
     if window and (name in _BY_POSITION - _IN_FRAME or _counts_rows(window)):
         yield from _unless_told(node, what, keys, text)
     elif name in _GATHERING | _IN_FRAME | _SUMS | _MOMENTS:
@@ -232,7 +231,7 @@ def _unless_told(node: exp.Expr, what: str, keys: Keys, text: _Text) -> Iterator
     select = node.find_ancestor(exp.Select)
     if select is None or reads_only(select, keys):
         return
-    tied = text.ties.of_rows(select, keys)
+    tied = text.rows.ties_of_rows(select, keys)
     if tied != ():
         yield text.found(TIED, node, what, tied=tied)
 
@@ -252,7 +251,7 @@ def _of_values(node: exp.Expr, keys: Keys, values: list[exp.Expr], text: _Text) 
     select = node.find_ancestor(exp.Select)
     if select is None or all(keys.make(value) for value in values):
         return ()
-    return text.ties.of_rows(select, keys) if _window_of(node) else text.ties.of_sources(select, keys)
+    return text.rows.ties_of_rows(select, keys) if _window_of(node) else text.rows.ties_of_sources(select, keys)
 
 
 def _arguments(call: exp.Expr) -> list[exp.Expr]:
@@ -272,7 +271,7 @@ def _classes(call: exp.Expr, text: _Text) -> list[exp.Expr]:
     window, select = _window_of(call), call.find_ancestor(exp.Select)
     if window:
         return list(_orders(window, "partition_by"))
-    return [way for ways in grouped(select, text.arrivals.aggregates) for way in ways] if select else []
+    return [way for ways in grouped(select, text.rows.aggregates) for way in ways] if select else []
 
 
 def _orders(window: exp.Window | None, part: str) -> Iterator[exp.Expr]:
@@ -330,13 +329,13 @@ def _query(node: exp.Expr, text: _Text) -> Iterator[Finding]:
     if not what or is_completed or isinstance(node.parent, exp.Exists):
         return
     if node.args.get("order"):
-        if not is_total(node, text.arrivals.aggregates):
+        if not is_total(node, text.rows.aggregates):
             yield text.found(TIES, node, what)
         return
     if isinstance(node, exp.Select) and what == "DISTINCT ON":
-        relations = None if text.arrivals.before(node) != FIXED else FIXED
+        relations = None if text.rows.arrival_before(node) != FIXED else FIXED
     else:
-        relations = text.arrivals.of(node)
+        relations = text.rows.arrival(node)
     yield from _unless_fixed(CUT, node, what, relations, text)
 
 
@@ -375,7 +374,7 @@ def _join(node: exp.Expr, text: _Text) -> Iterator[Finding]:
     elif node.args.get("method") == "ASOF":
         columns = [*node.args["on"].find_all(exp.Column)] if node.args.get("on") else []
         given = [exp.column(each.name) for each in node.args.get("using") or ()]
-        tied = text.ties.of_source(node.this, text.ties.keys([*columns, *given]))
+        tied = text.rows.ties_of_source(node.this, text.rows.keys([*columns, *given]))
         if tied != ():
             yield text.found(TIED, node, "ASOF JOIN", hint=_ONE_MATCH, tied=tied)
 
