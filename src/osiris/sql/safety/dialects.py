@@ -1,4 +1,9 @@
-"""The table of dialects. A dialect is one row here, one grammar class and one data file of what may be called."""
+"""The table of dialects. A dialect is one row here, one grammar class and one data file of what may be called.
+
+A package brings a dialect of its own under an entry point of the group `osiris.dialects`: its name, and the object that
+is the row. It is loaded when it is first asked for, and has no say about ours: what has the name of one of ours, or is
+brought by two packages, is no dialect.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +12,16 @@ import importlib
 import re
 import string
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from osiris.errors import fail
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from sqlglot import Dialect as Grammar
     from sqlglot import exp
@@ -29,6 +38,7 @@ Trait = Literal[
     "several recursive parts",
     "ties",
     "types of its own",
+    "upper names",
 ]
 """What one kind of server does and another does not.
 
@@ -37,16 +47,27 @@ is written, "exact quoted names": where it is quoted. "joins without condition":
 are calls": `t.f` calls a function where `t` has no column of that name. "named by their text": a column without a name
 has that of its text. "qualified names": relations may be named with their schema. "several recursive
 parts": each part of a recursive CTE but the first may refer to it. "ties": `FETCH … WITH TIES`. "types
-of its own": a database may have types that nothing is known of.
+of its own": a database may have types that nothing is known of. "upper names": beside "exact quoted names", others mean
+those in capital letters.
 """
+
+DIALECT_ENTRIES = "osiris.dialects"
 
 
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+_UPPER = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
+
+_CHANGING = frozenset(
+    {"Alter", "Command", "Copy", "Create", "Delete", "Drop", "Insert", "Into", "Lock", "Merge", "Set", "Update", "Use"}
+)
+"""Kinds of node that no dialect allows, whatever its file says."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """One row: the grammar as `module:class`, the file of allowed names, and what makes its quoting special.
+
+    The file is one in this folder; a package gives the whole path of its own.
 
     `system_tables` are prefixes of relations that every database of that kind has and nobody's data is in, and
     `system_schemas` those of schemas. `system_names` are words that are read as a function when they are no column, and
@@ -54,6 +75,11 @@ class Dialect:
     name of a relation in FROM, and `nameless` stands there for no relation at all. `path_like` are characters that no
     relation has in its name, `modifiers` the words that may stand behind SELECT. `longest_chain` is how many operators
     may follow each other before the server's stack is at its end.
+
+    The rest says how values are written. `name_quote` and `text_quotes` stand around names and texts. `escaped` stands
+    before a text in which each backslash is doubled; None if a backslash is a letter like any. `list_forms` are how a
+    list of items and one of none are written, None if there are no lists; `no_rows` is a query of one column. Without
+    `zones` a moment is written in UTC.
     """
 
     name: str
@@ -70,6 +96,12 @@ class Dialect:
     modifiers: frozenset[str] = frozenset()
     longest_chain: int | None = None
     traits: frozenset[Trait] = frozenset()
+    name_quote: str = '"'
+    text_quotes: str = "'"
+    escaped: str | None = None
+    list_forms: tuple[str, str] | None = None
+    no_rows: str = "SELECT NULL WHERE FALSE"
+    zones: bool = True
 
     def load_grammar(self) -> type[Grammar]:
         """Return the sqlglot dialect class; imports sqlglot (about 0.1 s)."""
@@ -83,8 +115,12 @@ class Dialect:
         if "exact names" in self.traits:
             return word
         if "exact quoted names" in self.traits:
-            return word if name.args.get("quoted") else lower(word)
+            return word if name.args.get("quoted") else self._plain(word)
         return lower(word)
+
+    def _plain(self, word: str) -> str:
+        """Return what a name without quotes means, where quoted ones are exact."""
+        return word.translate(_UPPER) if "upper names" in self.traits else lower(word)
 
     def call_of(self, call: exp.Anonymous) -> str:
         """Return the name of the function that a call means. Where quotes may make it another one, it keeps them."""
@@ -118,7 +154,7 @@ class Allowed:
     types: frozenset[str]
 
 
-DIALECTS: dict[str, Dialect] = {
+_OURS: dict[str, Dialect] = {
     "duckdb": Dialect(
         name="duckdb",
         grammar="osiris.sql.safety.grammar:DuckDBText",
@@ -127,6 +163,7 @@ DIALECTS: dict[str, Dialect] = {
         system_names=frozenset({"current_catalog", "current_role", "current_schema", "current_user", "session_user"}),
         statements=frozenset({"CALL", "DESCRIBE", "FILE", "PRAGMA", "SHOW", "SUMMARIZE", "TABLE"}),
         path_like=frozenset("./\\:*?[]'\""),
+        list_forms=("[{}]", "[]"),
     ),
     "mysql": Dialect(
         name="mysql",
@@ -150,6 +187,10 @@ DIALECTS: dict[str, Dialect] = {
                 "several recursive parts",
             }
         ),
+        name_quote="`",
+        text_quotes="'\"",
+        escaped="",
+        zones=False,
     ),
     "postgres": Dialect(
         name="postgres",
@@ -164,8 +205,51 @@ DIALECTS: dict[str, Dialect] = {
         traits=frozenset(
             {"empty rows", "exact quoted names", "members are calls", "qualified names", "ties", "types of its own"}
         ),
+        escaped="E",
+        list_forms=("ARRAY[{}]", "'{{}}'"),
     ),
 }
+
+
+class Dialects(Mapping[str, Dialect]):
+    """All dialects by name: ours, and those that packages bring."""
+
+    def __init__(self) -> None:
+        self._loaded = dict(_OURS)
+
+    def __getitem__(self, name: str) -> Dialect:
+        """Return a dialect, which is loaded if need be; fails with REG001 for one that a package brings broken."""
+        if name not in self._loaded:
+            self._loaded[name] = _brought(name)
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names of all; nothing is loaded for that."""
+        yield from dict.fromkeys([*_OURS, *(entry.name for entry in entry_points(group=DIALECT_ENTRIES))])
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(list(iter(self)))
+
+
+def _brought(name: str) -> Dialect:
+    """Load what packages bring under a name; raises KeyError if it is nothing."""
+    found = {entry.value: entry for entry in entry_points(group=DIALECT_ENTRIES, name=name)}
+    if not found:
+        raise KeyError(name)
+    if len(found) > 1:
+        fail("REG001", name=name, problem=f"several packages bring a dialect of that name: {', '.join(sorted(found))}")
+    ((value, entry),) = found.items()
+    try:
+        row = entry.load()
+    except Exception as error:  # noqa: BLE001  a stranger's code
+        fail("REG001", name=name, problem=f"its dialect {value} does not load: {type(error).__name__}: {error}")
+    if not isinstance(row, Dialect) or row.name != name:
+        fail("REG001", name=name, problem=f"{value} is no dialect of that name")
+    return row
+
+
+DIALECTS: Mapping[str, Dialect] = Dialects()
 
 
 def lower(word: str) -> str:
@@ -184,7 +268,7 @@ def load_allowed(dialect: Dialect) -> Allowed:
     data = tomllib.loads((Path(__file__).parent / dialect.allowed).read_text(encoding="utf-8"))
     sets = {key: frozenset(names) for key, names in data.items()}
     return Allowed(
-        nodes=sets["nodes"],
+        nodes=sets["nodes"] - _CHANGING,
         functions=sets["scalar"] | sets["aggregate"] | sets["window"] | sets["volatile"],
         tables=sets["table"],
         aggregates=sets["aggregate"],

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from sqlglot import Token
 
     from osiris.model import JsonValue
+    from osiris.sql.safety.dialects import Dialect
 
 Where = Literal["code", "string", "escape string", "name", "dollar string", "comment"]
 
 _PLACEHOLDER = re.compile(r"\$\{([^{}]*)\}")
 _AFTER_IN = re.compile(r"\bIN\s*$", re.IGNORECASE)
 _INSIDE_IN = re.compile(r"\bIN\s*\(\s*$", re.IGNORECASE)
-_NO_ROWS = "SELECT NULL WHERE FALSE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +100,10 @@ def literal(value: JsonValue, dialect: str = "duckdb") -> str | None:
 
 def quoted(text: str, dialect: str = "duckdb") -> str:
     """Return a text as a string literal; on PostgreSQL, one that no setting of the server reads otherwise."""
-    plain = "'" + text.replace("'", "''") + "'"
-    if dialect == "duckdb" or "\\" not in text:
+    plain, escaped = "'" + text.replace("'", "''") + "'", DIALECTS[dialect].escaped
+    if escaped is None or "\\" not in text:
         return plain
-    return ("E" if dialect == "postgres" else "") + plain.replace("\\", "\\\\")
+    return escaped + plain.replace("\\", "\\\\")
 
 
 def _number(value: float) -> str | None:
@@ -113,20 +113,18 @@ def _number(value: float) -> str | None:
 
 
 def _timestamp(value: dt.datetime, dialect: str) -> str:
-    """Return a timestamp; MySQL has none with a zone, and reads them in that of the session, which is UTC."""
+    """Return a timestamp; where literals have no zone, they are read in that of the session, which is UTC."""
     aware = value.tzinfo is not None
-    if aware and dialect == "mysql":
+    if aware and not DIALECTS[dialect].zones:
         return f"TIMESTAMP '{value.astimezone(dt.UTC).replace(tzinfo=None).isoformat(sep=' ')}'"
     return f"{'TIMESTAMPTZ' if aware else 'TIMESTAMP'} '{value.isoformat(sep=' ')}'"
 
 
 def _list(values: list[JsonValue], dialect: str) -> str | None:
-    items = _items(values, dialect)
-    if items is None or dialect == "mysql":
+    items, forms = _items(values, dialect), DIALECTS[dialect].list_forms
+    if items is None or forms is None:
         return None
-    if dialect == "postgres":
-        return f"ARRAY[{items}]" if items else "'{}'"
-    return f"[{items}]"
+    return forms[not items].format(items)
 
 
 def _items(values: list[JsonValue], dialect: str) -> str | None:
@@ -138,7 +136,7 @@ def _in_code(value: JsonValue, before: str, after: str, dialect: str) -> str | N
     if not isinstance(value, list):
         return literal(value, dialect)
     items = _items(value, dialect)
-    rows = items if items != "" else _NO_ROWS
+    rows = items if items != "" else DIALECTS[dialect].no_rows
     if _INSIDE_IN.search(before) and after.lstrip().startswith(")"):
         return rows
     if _AFTER_IN.search(before):
@@ -169,22 +167,21 @@ def _spans(sql: str, dialect: str) -> list[tuple[int, int, Where, str]]:
         tokens = list(DIALECTS[dialect].load_grammar()().tokenize(sql))
     except TokenError:
         return []
-    quotes = ((t.start, t.end + 1, *where) for t in tokens if (where := _quotes(t, sql, dialect)))
+    row = DIALECTS[dialect]
+    quotes = ((t.start, t.end + 1, *where) for t in tokens if (where := _quotes(t, sql, row)))
     gaps: Iterator[tuple[int, int, Where, str]] = (
         (at, at + len(gap), "comment", "") for at, gap in comments(sql, tokens)
     )
     return sorted([*quotes, *gaps])
 
 
-def _quotes(token: Token, sql: str, dialect: str) -> tuple[Where, str] | None:
+def _quotes(token: Token, sql: str, dialect: Dialect) -> tuple[Where, str] | None:
     """Return what a quoted token is, and its quote."""
     opening = sql[token.start]
-    if dialect == "mysql":
-        return ("name", "`") if opening == "`" else ("escape string", opening) if opening in "'\"" else None
-    if opening == '"':
-        return "name", '"'
-    if opening == "'":
-        return "string", "'"
+    if opening == dialect.name_quote:
+        return "name", opening
+    if opening in dialect.text_quotes:
+        return "string" if dialect.escaped != "" else "escape string", opening
     if opening in "eE" and sql[token.start + 1 : token.start + 2] == "'":
         return "escape string", "'"
     return ("dollar string", "$") if opening == "$" and token.end - token.start >= len("$$$$") - 1 else None
