@@ -2,7 +2,8 @@
 
 A component is registered in the group `osiris.components`, a family in `osiris.families`: its name, and the dotted name
 of a package with a file `family.yaml`, or of a module `parent.family`, which has that file in the folder of `parent`.
-Looking for them imports no code of theirs, and a file is read when it is first asked for.
+A family of a SQL database may name its object instead, `package.module:OBJECT`; the package has the file. Looking for
+them imports no code of theirs, and a file is read when it is first asked for.
 """
 
 from __future__ import annotations
@@ -162,12 +163,22 @@ def all_families() -> Sequence[FamilySpec]:
     return tuple(installed_families().readable())
 
 
+def family_function(family: str, what: str, name: str) -> Any:  # noqa: ANN401  a function, of whatever kind
+    """Return a function of a family, None if it has none: of the object that its entry point names, or of a module.
+
+    The module is `what` in its package, see `family_module`.
+    """
+    module, _, attribute = (installed_families().target(family) or "").partition(":")
+    owner = getattr(importlib.import_module(module), attribute) if attribute else family_module(family, what)
+    return getattr(owner, name, None)
+
+
 def family_module(family: str, what: str) -> ModuleType | None:
     """Return a module of a family: `what` in its package, or beside it as `<module>_<what>`; None if there is none.
 
     A family that is only a file `<family>.yaml` in a package shares what that has with others, as the stores do.
     """
-    target = installed_families().target(family)
+    target = (installed_families().target(family) or "").partition(":")[0]
     spec = importlib.util.find_spec(target) if target else None
     if target and spec is None:
         target = target.rpartition(".")[0]
@@ -232,9 +243,12 @@ def read_yaml(entry: Entry, folder: Path | None, name: str) -> tuple[Any, str | 
 
 
 def _read_family(entry: Entry) -> FamilySpec:
-    parent, _, last = entry.target.rpartition(".")
-    own = package_folder(entry.target)
+    module, _, attribute = entry.target.partition(":")
+    parent, _, last = module.rpartition(".")
+    own = package_folder(module)
     folder, name = (own, "family.yaml") if own else (package_folder(parent), f"{last}.yaml")
+    if attribute:
+        name = "family.yaml"
     document, problem = read_yaml(entry, folder, name)
     if problem := problem or _problem(entry.name, document):
         raise_all([diagnostic("REG001", name=entry.name, problem=problem)])

@@ -14,7 +14,7 @@ from osiris.api.inspect import validate_components
 from osiris.canonical import fingerprint
 from osiris.errors import InvalidInput
 from osiris.families.supabase.connect import _NAMES, has_database
-from osiris.family_spec import FAMILIES, Families, FamilySpec, entries_of, find_family, store_families
+from osiris.family_spec import FAMILIES, Families, FamilySpec, entries_of, family_function, find_family, store_families
 from osiris.model import ComponentSpec
 from osiris.registry import RESERVED, UNSUPPORTED_RESERVED, build_config, digest_of_spec, load_registry
 from osiris.units import DURATION_PATTERN
@@ -493,3 +493,35 @@ def test_threads_that_ask_at_once_know_all_stores():
         with ThreadPoolExecutor(4) as pool:
             found = list(pool.map(lambda each, wait: (wait(), dict(each.stores))[1], [families] * 4, [begin.wait] * 4))
         assert found == [{"s3": "s3", "az": "azure", "gs": "gcs"}] * 4
+
+
+FAMILY = "name: {}\ntitle: A family\nfields: {{type: object}}\n"
+OBJECT = """
+class Family:
+    def examine(self, *_):
+        return "asked"
+
+HAM = Family()
+"""
+
+
+def test_a_family_may_be_an_object_which_is_loaded_when_it_is_asked(site):
+    """Entry points of a package and of a module beside others load as before."""
+    lines = "ham = ham_package.database:HAM\neggs = ham_package.eggs\nspam = ham_package\n"
+    install(site, families=lines)
+    for path, name in (("family.yaml", "ham"), ("eggs.yaml", "eggs")):
+        write(site, f"ham_package/{path}", FAMILY.format(name))
+    assert find_family("ham").title == "A family"
+    assert find_family("eggs").title == "A family"
+    assert find_family("spam").title == ""  # it calls itself ham
+    assert not {name for name in sys.modules if name.startswith("ham_package")}
+    write(site, "ham_package/__init__.py", "")
+    write(site, "ham_package/database.py", OBJECT)
+    write(site, "ham_package/eggs.py", "")
+    write(site, "ham_package/eggs_doctor.py", "def examine(*_):\n    return 'beside'\n")
+    write(site, "ham_package/doctor.py", "def examine(*_):\n    return 'inside'\n")
+    importlib.invalidate_caches()
+    said = {name: family_function(name, "doctor", "examine")() for name in ("ham", "eggs", "spam")}
+    assert said == {"ham": "asked", "eggs": "beside", "spam": "inside"}
+    assert family_function("ham", "discover", "discovering") is None
+    assert family_function("none", "doctor", "examine") is None

@@ -19,7 +19,7 @@ from osiris.families.doctor_report import hurried
 from osiris.families.files.discover import files_of, state_of
 from osiris.families.files.source_files import size_of
 from osiris.families.pii import SECRET, hidden, kind_by_name, without_personal
-from osiris.family_spec import family_module, family_of_connection, files_family, find_family
+from osiris.family_spec import family_function, family_of_connection, files_family, find_family
 from osiris.registry import build_config
 from osiris.runner.worker.steps import attempt
 from osiris.table import stream
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from osiris.driver import Discoverer, Discovery
+    from osiris.driver import Discoverer
     from osiris.errors import Diagnostic
     from osiris.families.files.discover import SeenFile
     from osiris.model import JsonValue
@@ -108,10 +108,10 @@ def _open(place: Place, asked: Asked, until: float | None = None) -> AbstractCon
 
 
 def _of_family(family: str, ctx: StepContext) -> AbstractContextManager[Discoverer]:
-    module = cast("Discovery | None", family_module(family, "discover"))
-    if module is None:
+    discovering = family_function(family, "discover", "discovering")
+    if discovering is None:
         fail("DSC001", source=ctx.step, family=family)
-    return module.discovering(ctx)
+    return cast("AbstractContextManager[Discoverer]", discovering(ctx))
 
 
 def _context(place: Place, asked: Asked, until: float | None) -> StepContext:

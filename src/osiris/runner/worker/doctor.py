@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from osiris.driver import StepContext
 from osiris.errors import Diagnostic, diagnostic, has_errors
-from osiris.family_spec import family_module
+from osiris.family_spec import family_function
 from osiris.runner.cancellation import Stopped
 from osiris.runner.worker.job_context import policy_of
 from osiris.runner.worker.steps import attempt
@@ -103,10 +103,10 @@ def _try(place: Place, ctx: StepContext, seconds: float, answers: Answers) -> No
     uses = frozenset(place.job.uses[name])
 
     def ask() -> Health | list[Diagnostic]:
-        doctor = family_module(family, "doctor")
-        if doctor is None:
+        examine = family_function(family, "doctor", "examine")
+        if examine is None:
             return [diagnostic("CON023", connection=name, reason=f"the family '{family}' has no doctor")]
-        health: Health = doctor.examine(ctx, uses, seconds)
+        health: Health = examine(ctx, uses, seconds)
         return health
 
     try:
