@@ -7,10 +7,9 @@ else of the outside. The engine opens no file twice in one process, so steps tha
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
@@ -19,12 +18,12 @@ from duckdb import DuckDBPyConnection
 from osiris.errors import diagnostic, did_you_mean, fail, raise_all
 from osiris.families.source_columns import check_known
 from osiris.families.sql.database import Column, Relation, Source, insert_rows, listed, on_conflict
-from osiris.families.sql.database_file import FileDatabase, FileSession, check_file, database_path, label
+from osiris.families.sql.database_file import FileDatabase, FileSession, check_file, label
 from osiris.families.sql.result import bound_values
 from osiris.families.sql.target_table import KEYS, expect_all_taken, fail_row, refuse_equal_keys, stage_keys
 from osiris.families.type_compat import holds
 from osiris.fault import fault
-from osiris.files import fail_os, make_private, sweep, sync_folder
+from osiris.files import fail_os
 from osiris.model import Field
 from osiris.sql import check
 from osiris.sql.binding.bind import carried, explain, schema_of_relation
@@ -39,7 +38,6 @@ from osiris.types import Type, arrow_schema, parse_type
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import pyarrow as pa
@@ -94,6 +92,7 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
 
     name = "duckdb"
     beside = ".wal"
+    made_whole = True
     not_carried = "DuckDB has decimals of at most 38 digits, and times with a zone only in UTC"
 
     def open(self, ctx: StepContext, path: Path, *, writing: bool) -> DuckDBPyConnection | None:
@@ -117,14 +116,11 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
                 session.run("BEGIN TRANSACTION READ ONLY")
             yield
 
-    def writing(self, delivery: Delivery) -> AbstractContextManager[Session]:
-        """Give the only session of the database, which is made if it is not there."""
-        path = database_path(delivery.ctx, writing=True)
-        sweep(path.parent)
-        with _lock:
-            if not path.exists():
-                _create(delivery.ctx, path)
-        return super().writing(delivery)
+    def make_empty(self, ctx: StepContext, path: Path) -> None:
+        """Make an empty database."""
+        engine = _attach(path, ctx, "READ_WRITE")
+        if engine is not None:
+            engine.close()
 
     def errors(self) -> tuple[type[Exception], ...]:
         """Return what the engine raises."""
@@ -305,32 +301,6 @@ def _attach(path: Path, ctx: StepContext, how: str) -> DuckDBPyConnection | None
 def _number(told: dict[str, JsonValue]) -> int:
     text = str(told.get("errno", ""))
     return int(text) if text.isdigit() else 0
-
-
-def _create(ctx: StepContext, path: Path) -> None:
-    """Make an empty database appear whole: one that a kill left half made could never be opened again."""
-    make_private(ctx.scratch)
-    made = ctx.scratch / "new.duckdb"
-    made.unlink(missing_ok=True)
-    engine = _attach(made, ctx, "READ_WRITE")
-    if engine is not None:
-        engine.close()
-    temporary = path.with_name(f".{path.name}.osiris-{os.urandom(4).hex()}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # a sweep removes what nobody holds
-            file.write(made.read_bytes())
-            file.flush()
-            fault("duckdb.create")
-            os.fsync(file.fileno())
-            with suppress(FileExistsError):
-                os.link(temporary, path)
-        sync_folder(path.parent)
-    except OSError as error:
-        fail_os(error, label(ctx, path))
-    finally:
-        temporary.unlink(missing_ok=True)
-        made.unlink(missing_ok=True)
 
 
 def _expect_schema(session: Session) -> None:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from osiris.driver import Discoverer, Sampled, SeenTable, StepContext
     from osiris.families.duckdb.database import Session
     from osiris.families.sql.database import Relation
-    from osiris.model import Schema
 
 _BATCH = 10_000
 _MANY, _SPREAD = 2, 20
@@ -68,10 +67,6 @@ class _DuckDB(FileDiscoverer[DuckDBPyConnection]):
             )
             for name, relation in self.relations(schema).items()
         ]
-
-    def carried(self, session: Session, relation: Relation, names: Sequence[str]) -> Schema:
-        """Return columns as a step has them; fails with DAT006."""
-        return described_columns(session, relation.name, names)
 
     def keys(self, session: Session, relation: Relation) -> Mapping[str, Any]:
         """Return the keys of a table."""

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 LEDGER = "_osiris_ledger"
 """The table that has the deliveries of runs, in the database that they went to."""
 
+CREATE = "CREATE TABLE IF NOT EXISTS"
+"""How the statement begins that makes a table, in most databases."""
+
 StepConfig: TypeAlias = Any
 """The Config of a component of the family, which has more fields than `Reading` or `Writing`."""
 
@@ -229,6 +232,8 @@ class Database(ABC, Generic[SessionT]):
     """Whether steps are kept from writing tables whose names are like those of our own."""
     ddl_in_transaction: ClassVar[bool] = True
     """Whether a table that a transaction makes goes with it when it is undone; else it is made before."""
+    create_verb: ClassVar[str] = CREATE
+    """How the statement begins that makes a table; it is asked for one only where it was not there just before."""
     claims_first: ClassVar[bool] = False
     """Whether several may write at once: then the ledger has the delivery first, and later ones wait for it."""
     stages_keys: ClassVar[bool] = False
@@ -404,7 +409,7 @@ class Database(ABC, Generic[SessionT]):
     def make_table(self, session: SessionT, delivery: Delivery) -> None:
         """Make the table, unless it is there."""
         types = {column.name: str(self.column_type(column.type)) for column in delivery.schema}
-        session.run(create_table(delivery.quoted, types, delivery.key))
+        session.run(create_table(delivery.quoted, types, delivery.key, self.create_verb))
 
     def has_ledger(self, session: SessionT) -> bool:
         """Tell whether the ledger is there."""
@@ -412,7 +417,7 @@ class Database(ABC, Generic[SessionT]):
 
     def ledger(self, _session: SessionT) -> str:
         """Return the ledger's name in SQL."""
-        return LEDGER
+        return self.quote(LEDGER)
 
     def claim(self, _session: SessionT, _delivery: Delivery, _rows: int) -> bool:
         """Write a delivery into the ledger before its rows; tells whether no other attempt has done so."""
@@ -458,12 +463,12 @@ class Database(ABC, Generic[SessionT]):
         """Make the transaction durable."""
 
 
-def create_table(table: str, types: Mapping[str, str], key: Sequence[str]) -> str:
+def create_table(table: str, types: Mapping[str, str], key: Sequence[str], verb: str = CREATE) -> str:
     """Return the statement that makes a table, unless it is there; `table` is quoted, `types` are by column."""
     parts = [f"{quote_name(name)} {kind}{' NOT NULL' if name in key else ''}" for name, kind in types.items()]
     if key:
         parts.append(f"PRIMARY KEY ({listed(key)})")
-    return f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(parts)})"
+    return f"{verb} {table} ({', '.join(parts)})"
 
 
 def insert_rows(table: str, columns: Sequence[str], source: str, verb: str = "INSERT") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import os
@@ -9,7 +10,7 @@ import threading
 import time
 from abc import abstractmethod
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Protocol, TypeVar
@@ -17,7 +18,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Protocol, Ty
 from osiris.errors import fail
 from osiris.families.doctor_report import Health, may, milliseconds, missing
 from osiris.families.sql.database import Database, Delivery, Target
-from osiris.files import READ_WHOLE, content_of, fail_os, open_real, relative, resolve_path, steady
+from osiris.fault import fault
+from osiris.files import (
+    READ_WHOLE,
+    content_of,
+    fail_os,
+    make_private,
+    open_real,
+    relative,
+    resolve_path,
+    steady,
+    sweep,
+    sync_folder,
+)
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
@@ -41,7 +54,7 @@ _DOCTORS_SHARE = 0.3
 
 _POLL = 0.1
 _NAMES = ("path", "database", "file")
-_looking = threading.Lock()
+_looking, _making = threading.Lock(), threading.Lock()
 _looked_into: dict[tuple[int, int], io.FileIO] = {}
 """Databases that were read for their state, by device and inode."""
 
@@ -194,6 +207,9 @@ class FileDatabase(Database[FileSession[ClientT]], Generic[ClientT]):
     beside: ClassVar[str]
     """What is added to the file's name for the one beside it that holds what is not in it yet."""
 
+    made_whole: ClassVar[bool] = False
+    """Whether a new database is made elsewhere and appears whole, as one that is left half made can never be opened."""
+
     @abstractmethod
     def open(self, ctx: StepContext, path: Path, *, writing: bool) -> ClientT | None:
         """Return a connection to a file; None if others use it."""
@@ -279,7 +295,39 @@ class FileDatabase(Database[FileSession[ClientT]], Generic[ClientT]):
     def writing(self, delivery: Delivery) -> AbstractContextManager[FileSession[ClientT]]:
         """Give a session that nobody else can write beside; the file is made if it is not there."""
         path = database_path(delivery.ctx, writing=True)
+        if self.made_whole:
+            sweep(path.parent)
+            with _making:
+                if not path.exists():
+                    self._make_whole(delivery.ctx, path)
         return self.opened(delivery.ctx, path, delivery.config.schema, writing=True)
+
+    def make_empty(self, ctx: StepContext, path: Path) -> None:
+        """Make an empty database; asked for where `made_whole` is true."""
+        raise NotImplementedError
+
+    def _make_whole(self, ctx: StepContext, path: Path) -> None:
+        """Make an empty database in the scratch folder, and have it appear where it belongs."""
+        make_private(ctx.scratch)
+        made = ctx.scratch / f"new.{self.name}"
+        made.unlink(missing_ok=True)
+        temporary = path.with_name(f".{path.name}.osiris-{os.urandom(4).hex()}.tmp")
+        try:
+            self.make_empty(ctx, made)
+            with temporary.open("xb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)  # a sweep removes what nobody holds
+                file.write(made.read_bytes())
+                file.flush()
+                fault("database.create")
+                os.fsync(file.fileno())
+                with suppress(FileExistsError):
+                    os.link(temporary, path)
+            sync_folder(path.parent)
+        except OSError as error:
+            fail_os(error, label(ctx, path))
+        finally:
+            temporary.unlink(missing_ok=True)
+            made.unlink(missing_ok=True)
 
     def is_absent(self, delivery: Delivery) -> bool:
         """Tell whether the file is not there, and is yet to be made."""

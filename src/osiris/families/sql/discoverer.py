@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 from osiris.driver import SeenColumn, SeenKey, SeenTable
 from osiris.families.discovery_base import carried_or_not, content_of, sampled
-from osiris.families.sql.database import SessionT
+from osiris.families.sql.database import Reading, SessionT
 from osiris.families.sql.database_file import ClientT, FileSession, check_file, database_path, label
 
 if TYPE_CHECKING:
@@ -117,6 +117,27 @@ class FileDiscoverer(DatabaseDiscoverer[FileSession[ClientT]], Generic[ClientT])
         self.identity = {"file": str(session.path)}
         self.files = tuple(map(str, database.files(session.path)))
         self._content, self._translated = content, database.translated
+
+    def schemas(self) -> Mapping[str, int | None]:
+        """Return the only schema."""
+        return {self.own_schema: len(self.relations(self.own_schema))}
+
+    def tables(self, schema: str) -> Sequence[SeenTable]:
+        """Return the tables and views."""
+        found = sorted(self.relations(schema).items())
+        return [self.seen(schema, table, kind=table.kind, files=self.files) for _, table in found]
+
+    def carried(self, session: FileSession[ClientT], relation: CatalogueRelation, names: Sequence[str]) -> Schema:
+        """Return columns as a step has them; fails with DAT006."""
+        return self.database.select(session, Reading(relation.name, names), session.ctx).schema
+
+    def sample(self, table: SeenTable, columns: Sequence[str], most: int) -> Sampled:
+        """Return the first rows."""
+        session, relation = self.place(table)
+        wanted = Reading(relation.name, columns, most + 1)
+        source = self.database.select(session, wanted, session.ctx)
+        rows = self.database.batches(session, source, wanted, session.ctx)
+        return sampled(source.schema, rows, most, "the first rows")
 
     def fingerprint(self) -> str:
         """Return a digest of what the file is by size, time, node, head and tail, and of what waits beside it."""

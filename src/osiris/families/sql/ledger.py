@@ -54,7 +54,7 @@ def make_ledger(session: Session, delivery: Delivery) -> None:
     """Make the ledger in the target's database; a run without a key has none."""
     database = delivery.database
     if delivery.ctx.run_key and not database.has_ledger(session):
-        session.run(f"CREATE TABLE IF NOT EXISTS {database.ledger(session)} {database.ledger_columns}")
+        session.run(f"{database.create_verb} {database.ledger(session)} {database.ledger_columns}")
 
 
 def insert_delivery(session: Session, delivery: Delivery, rows: int) -> None:

@@ -1,4 +1,4 @@
-"""Rows on their way to a server: in pieces, and row by row where some of them are refused and set aside.
+"""Rows on their way to a database: as values, in pieces, and row by row where some are refused and set aside.
 
 Of several rows with one key, an upsert that sets rows aside writes the last one that the table takes. The last rows of
 all keys are tried first. Where one is refused, the one before it has its turn: so no row is set aside for a rival that
@@ -8,7 +8,7 @@ is not there itself, and all servers keep the same one.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from osiris.errors import fail
 from osiris.families.quarantine import MAX_ROW, Misfit, Refused, divide, of_row, row_of, row_text
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from osiris.families.sql.database import CatalogueColumn, Delivery, Session
+    from osiris.families.sql.database import CatalogueColumn, Delivery, Session, Staged
+    from osiris.model import Field
 
 T = TypeVar("T")
 Encoded = TypeVar("Encoded")
@@ -37,6 +38,31 @@ def pieces(delivery: Delivery, batches: Iterable[pa.RecordBatch]) -> Iterator[tu
         size = max(1, min(delivery.config.batch_size, PIECE * batch.num_rows // max(batch.nbytes, 1)))
         for start in range(0, batch.num_rows, size):
             yield before + start, batch.slice(start, size)
+        before += batch.num_rows
+
+
+def stored_rows(
+    delivery: Delivery,
+    waiting: Staged,
+    first_refused: Callable[[Field, pa.Array], tuple[int, str, str] | None],
+    stored: Callable[[pa.Array, str], Iterable[Any]],
+) -> Iterator[tuple[int, Iterator[tuple[Any, ...]]]]:
+    """Yield the rows of each batch as a client library takes them, and how many came before.
+
+    `stored(array, type)` gives the values of a column. Fails with DAT015 for the first value that would be changed,
+    which `first_refused` tells with its row and why, and with RUN003 if the step is cancelled.
+    """
+    before, fields = 0, delivery.schema
+    for batch in waiting.open().batches():
+        if delivery.ctx.cancelled():
+            fail("RUN003", signal="request")
+        for field, array in zip(fields, batch.columns, strict=True):
+            if refused := first_refused(field, array):
+                row, value, why = refused
+                value = f"{value} in row {before + row + 1}"
+                fail("DAT015", step=delivery.ctx.step, column=field.name, value=value, reason=why)
+        columns = [stored(array, field.type) for field, array in zip(fields, batch.columns, strict=True)]
+        yield before, zip(*columns, strict=True)
         before += batch.num_rows
 
 

@@ -16,6 +16,7 @@ from osiris.families.source_columns import check_known
 from osiris.families.sql.database import Column as TargetColumn
 from osiris.families.sql.database import Relation, Source, insert_rows, listed, on_conflict
 from osiris.families.sql.database_file import LONGEST_WAIT, FileDatabase, FileSession, label, patiently
+from osiris.families.sql.sending import stored_rows
 from osiris.families.sql.target_table import KEYS, expect_all_taken, fail_row, refuse_equal_keys, stage_keys
 from osiris.families.sqlite.types import (
     column_type,
@@ -448,37 +449,22 @@ def _insert(session: Session, delivery: Delivery, waiting: Staged, conflict: str
     """Insert all rows, one by one; fails with DRV015 unless SQLite says of each that it was written."""
     names = [column.name for column in delivery.schema]
     statement = insert_rows(delivery.quoted, names, _places(names), _INSERT) + conflict
-    connection, taken, before = session.connection, 0, 0
+    connection, taken = session.connection, 0
     numbered = _numbered_column(session, delivery)
-    for batch in waiting.open().batches():
-        if delivery.ctx.cancelled():
-            fail("RUN003", signal="request")
-        values = zip(*_values(batch, delivery, before, numbered), strict=True)
+
+    def refused(column: Field, array: pa.Array) -> tuple[int, str, str] | None:
+        return first_refused(array, column.type, numbered=column.name.lower() == numbered)
+
+    for before, rows in stored_rows(delivery, waiting, refused, stored_values):
         earlier = connection.total_changes
         try:
-            taken += connection.executemany(statement, values).rowcount
+            taken += connection.executemany(statement, rows).rowcount
         except sqlite3.IntegrityError as error:
             done = connection.total_changes - earlier
             place = "" if _has_triggers(session, delivery) else f"row {before + done + 1}: "
             fail_row(delivery.ctx, delivery.target, f"{place}{error}")
-        before += batch.num_rows
     expect_all_taken(delivery.ctx, delivery.target, waiting.rows, taken)
 
 
 def _places(columns: Sequence[str]) -> str:
     return f"VALUES ({', '.join('?' * len(columns))})"
-
-
-def _values(batch: pa.RecordBatch, delivery: Delivery, before: int, numbered: str | None) -> list[list[object]]:
-    """Return the columns of a batch as values for SQLite, `before` being how many rows came before it.
-
-    `numbered` is the column of which SQLite makes the next number where it is NULL. Fails with DAT015 for a value that
-    SQLite would change.
-    """
-    columns = list(zip(delivery.schema, batch.columns, strict=True))
-    for column, array in columns:
-        if refused := first_refused(array, column.type, numbered=column.name.lower() == numbered):
-            row, value, why = refused
-            value = f"{value} in row {before + row + 1}"
-            fail("DAT015", step=delivery.ctx.step, column=column.name, value=value, reason=why)
-    return [stored_values(array, column.type) for column, array in columns]

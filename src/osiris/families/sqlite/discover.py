@@ -47,17 +47,6 @@ def discovering(ctx: StepContext) -> AbstractContextManager[Discoverer]:
 
 
 class _SQLite(FileDiscoverer[sqlite3.Connection]):
-    def schemas(self) -> Mapping[str, int | None]:
-        """Return the only schema."""
-        return {SQLITE.own_schema: len(self.relations(SQLITE.own_schema))}
-
-    def tables(self, schema: str) -> Sequence[SeenTable]:
-        """Return the tables and views."""
-        return [
-            self.seen(schema, table, kind=table.kind, files=self.files)
-            for _, table in sorted(self.relations(schema).items())
-        ]
-
     def fields(self, session: Session, relation: Table, _names: Sequence[str]) -> Mapping[str, Known]:
         """Return what a step makes of columns, by name."""
         return {column.name: _known(column) for column in SQLITE.columns(session, relation)}
