@@ -75,6 +75,11 @@ class Attempt:
         if self.case.fill:
             self.case.fill(self.trial.root, self.case.table() if rows is None else rows)
 
+    def files(self) -> dict[str, bytes]:
+        """Return the files of the target; those that change when they are opened have no content here."""
+        found = self.trial.files()
+        return dict.fromkeys(found, b"") if self.case.changes_when_opened else found
+
     def look(self) -> pa.Table | None:
         """Return the rows at the target, if the case can see them."""
         return self.case.look(self.trial.root) if self.case.look else None
@@ -421,11 +426,11 @@ def _shows_the_old_or_the_new(attempt: Attempt) -> Iterator[str]:
     rows, trial = attempt.case.table(), attempt.trial
     half = rows.slice(rows.num_rows // 2)
     trial.write(rows_of(half))
-    before = trial.files()
+    before = attempt.files()
     with open_files() as left:
         yield from interrupted(lambda: trial.write(broken(rows)))
     yield from (f"{path} is still open after it was interrupted" for path in left)
-    after = attempt.trial.files()
+    after = attempt.files()
     for name in sorted(before.keys() | after.keys()):
         if before.get(name) != after.get(name):
             yield f"it was interrupted, and {name} is not as before"

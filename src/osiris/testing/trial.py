@@ -161,7 +161,8 @@ class Case:
     the rows at the target of a writing step. What is not in a folder takes a function as its `connection`, which gives
     each root the fields of a database of its own, each time the same. `rows` are what it is tried with, if the suite's
     own do not fit: at least two, and the first column tells them apart. `family` is that of the connection, where it is
-    not the component's.
+    not the component's. `changes_when_opened`: whatever opens the files of the target changes them, as a database does
+    that counts who opens it; then only the rows in it tell what was written.
     """
 
     config: Mapping[str, JsonValue]
@@ -170,6 +171,7 @@ class Case:
     look: Callable[[Path], pa.Table] | None = None
     rows: pa.Table | None = None
     family: str = ""
+    changes_when_opened: bool = False
 
     def table(self) -> pa.Table:
         """Return the rows that the step is tried with.
