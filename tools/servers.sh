@@ -1,6 +1,6 @@
 #!/bin/sh
-# Sees to it that PostgreSQL's and MariaDB's servers are there for the tests, which start them themselves, and what
-# sets a process's clock and what sees its system calls.
+# Sees to it that PostgreSQL's and MariaDB's servers are there for the tests, which start them themselves, what sets a
+# process's clock, what sees its system calls, and the library that Firebird's engine needs.
 set -eu
 
 has() { # has PROGRAM FOLDER…: is it on the path, or where Debian puts it?
@@ -18,6 +18,8 @@ has initdb /usr/lib/postgresql/*/bin || missing="$missing postgresql"
 has mariadbd /usr/sbin || missing="$missing mariadb-server"
 has faketime /usr/bin || missing="$missing faketime"
 has strace /usr/bin || missing="$missing strace"
+"$(dirname "$0")/../.venv/bin/python" -c 'import ctypes; ctypes.CDLL("libtommath.so.1")' 2>/dev/null ||
+    missing="$missing libtommath1"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

@@ -1,18 +1,12 @@
-"""A package of a stranger brings two components and a target, and nothing anywhere is edited for them.
-
-It is built and installed by pip into a virtual environment of its own, which sees the packages of the environment that
-runs the tests through a line in a `.pth` file. A path variable would not do: the worker is started with `python -I`,
-which does not read it, and `--system-site-packages` leads to the base interpreter and not to our environment.
-"""
+"""A package of a stranger brings two components and a target, and nothing anywhere is edited for them."""
 
 import json
 import os
 import subprocess
-import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
+from tests.strangers import install
 
 PACKAGE = Path(__file__).parents[1] / "fixtures" / "hello_component"
 PIPELINE = """\
@@ -37,13 +31,7 @@ steps:
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
     """The interpreter of an environment in which the stranger's package is installed."""
-    folder = tmp_path_factory.mktemp("stranger") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    site = folder / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
-    (site / "ours.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
-    subprocess.run([*pip, "--disable-pip-version-check", "--target", site, PACKAGE], check=True)
-    return folder / "bin" / "python"
+    return install(tmp_path_factory.mktemp("stranger") / "venv", PACKAGE)
 
 
 @pytest.fixture
