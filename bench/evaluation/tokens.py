@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from osiris.chat.prompts.compose import compose, own_prompts, plain_json, tokens_of
 from osiris.chat.provider_api import Message, ModelRequest
-from osiris.chat.request_json import request_schema
+from osiris.chat.request import Request
+from osiris.chat.request_json import answer_schema
 
 if TYPE_CHECKING:
     from bench.evaluation.answered import Answered
@@ -24,7 +25,7 @@ def synthesis_tokens(answered: Answered, words: str, answer: JsonValue) -> int:
     relations = [each if each.id in read else _unseen(each) for each in answered.choices.relations]
     choices = replace(answered.choices, relations=tuple(relations))
     spoken = compose(ModelRequest("synthesis", (Message("person", words),), choices), "openai", own_prompts(), CONTEXT)
-    return sum(map(tokens_of, (spoken.system, spoken.user, plain_json(request_schema(choices)))))
+    return sum(map(tokens_of, (spoken.system, spoken.user, plain_json(answer_schema(Request, choices)))))
 
 
 def _unseen(relation):

@@ -46,7 +46,8 @@ class FamilySpec:
     - `protocol_of`: to databases of another family; `wire_fields` in the family's module `connect` gives a connection
       as that family has it. Unless it has one of `database_fields` it leads elsewhere.
 
-    `folds_case`: names of tables and columns that differ only in case are one. `aliases` are what else people call it.
+    `folds_case`: names of tables and columns that differ only in case are one. `aliases` are what else people call it,
+    and `spoken` those that name its only connection in a sentence, beside its own name.
     `openlineage` has the `namespace` of its datasets, what stands before a table's `name`, and the usual `schema`; they
     are templates over the fields of a connection.
     """
@@ -62,6 +63,7 @@ class FamilySpec:
     database_fields: Sequence[str] = ()
     folds_case: bool = False
     aliases: Sequence[str] = ()
+    spoken: Sequence[str] = ()
     openlineage: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -31,7 +31,7 @@ def slow(often):
 
 def new_project(folder):
     """Lay out what `osiris init` does, without a process of its own; returns the folder."""
-    api.init_project(folder)
+    api.lay_out("init", folder)
     api.wire_editor(folder)
     return folder
 

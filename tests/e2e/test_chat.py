@@ -79,7 +79,7 @@ ANSWERS = {
 @pytest.fixture(scope="module")
 def demo_data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo") / "flights"
-    api.demo_project(folder)
+    api.lay_out("demo", folder)
     return folder / "data"
 
 

@@ -34,7 +34,7 @@ WRITTEN = "output/flights_by_carrier_time_hour_month.parquet"
 @pytest.fixture(scope="module")
 def demo_data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo") / "flights"
-    api.demo_project(folder)
+    api.lay_out("demo", folder)
     return folder / "data"
 
 

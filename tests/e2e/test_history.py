@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.sessions import Shop
 
 from osiris import api
-from osiris.mcp.write_tools import run_explain, runs_list
+from osiris.mcp.tools import run_explain, runs_list
 
 TWO = """
 oml_version: "0.1.0"

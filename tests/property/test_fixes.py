@@ -18,7 +18,7 @@ from tests.golden.mutation.mutant import OPERATORS
 from tests.golden.mutation.score import KINDS
 
 from osiris.api.opening import open_project
-from osiris.api.pipelines import validate_text
+from osiris.api.pipelines import validate_file
 from osiris.errors import has_errors
 from osiris.oml.fix import apply_fix
 
@@ -155,7 +155,7 @@ class Bench:
         (self.folder / "osiris_connections.yaml").write_text(connections, "utf-8")
 
     def check(self, text):
-        return validate_text(self.workspace, text, self.folder / "pipeline.yaml", params={}).diagnostics
+        return validate_file(self.workspace, self.folder / "pipeline.yaml", params={}, text=text).diagnostics
 
     def _mendable(self, text):
         return [each for each in self.check(text) if each.fix and each.location.file == "pipeline.yaml"]

@@ -15,7 +15,7 @@ import pathlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from osiris.api.comparisons import Replayed, Verdict, diff, diff_subjects, replay, verify
+    from osiris.api.comparisons import Replayed, Verdict, diff_subjects, replay, verify
     from osiris.api.connections import Discovery, Examined, discover, examine_connections
     from osiris.api.inspect import (
         check_sql,
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
         list_components,
         list_connections,
         one_line,
-        shared_config,
         show_component,
         validate_components,
     )
@@ -38,43 +37,46 @@ if TYPE_CHECKING:
         Validated,
         changes_on_disk,
         compile_file,
-        compile_text,
         compiled_data,
         plan_data,
         save,
         validate_file,
         validate_files,
-        validate_text,
         validated_data,
     )
     from osiris.api.plan import known_drift, look_at_tables, plan_view, previous_plan, view_plan, write_page
-    from osiris.api.previews import NOT_FOLLOWED, Preview, masked_preview, preview, preview_text
+    from osiris.api.previews import (
+        NOT_FOLLOWED,
+        Measured,
+        Preview,
+        masked_preview,
+        multiplied,
+        outputs_of,
+        preview,
+        read_back,
+        seen_keys,
+    )
     from osiris.api.project_files import (
         Formatted,
         Saved,
-        demo_project,
         format_files,
         format_text,
-        init_project,
+        lay_out,
         new_component,
         pipeline_schema,
         read_draft,
         save_draft,
-        save_pipeline_schema,
         schema_text,
         unformatted,
         wire_editor,
     )
-    from osiris.api.read_backs import Measured, multiplied, outputs_of, read_back, seen_keys
-    from osiris.api.reports import Packaged, Reports, list_packages, package, write_report, write_reports
-    from osiris.api.runs import Plan, Rehearsal, find_subject, plan_of, rehearse, run_target
-    from osiris.api.sandboxes import build_template, end_sandboxes, list_sandboxes
+    from osiris.api.reports import Packaged, Reports, package, write_report, write_reports
+    from osiris.api.runs import Plan, Rehearsal, end_sandboxes, find_subject, plan_of, rehearse, run_target
     from osiris.api.session_files import Bundle, Limits, Swept, bundle, sweep
     from osiris.api.sessions import (
         Remarks,
         Story,
         checked_rows,
-        damaged_sessions,
         list_records,
         list_sessions,
         marks_of,

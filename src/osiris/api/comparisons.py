@@ -13,7 +13,8 @@ from osiris.api.reports import package_missing
 from osiris.api.runs import session_plan
 from osiris.api.sessions import show_session
 from osiris.api.workspace import Workspace, find_plan, load_plan
-from osiris.compare.differences import INCOMPARABLE
+from osiris.compare.differences import INCOMPARABLE, diff
+from osiris.compare.differences import verify as find_differences
 from osiris.durable import guarded, make_folder, remove, remove_folder, write_file
 from osiris.errors import OsirisError, diagnostic, exit_code, fail
 from osiris.history.record import RecordedRun, find_run, load_run, open_own_run, require_plan
@@ -23,7 +24,6 @@ from osiris.session.finding import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from osiris.api.workspace import Workspace
     from osiris.compare.differences import Difference
@@ -100,7 +100,7 @@ def diff_subjects(workspace: Workspace, old: str, new: str) -> list[Difference] 
 
     runs = [find_run(workspace.project, name) for name in (old, new)]
     if runs[0] is None or runs[1] is None:
-        return diff(workspace, old, new)
+        return diff(_manifest_of(workspace, old), _manifest_of(workspace, new))
     for run in (runs[0], runs[1]):
         require_plan(run)
     return diff_runs(runs[0], runs[1])
@@ -115,19 +115,10 @@ class Verdict:
     diagnostics: tuple[Diagnostic, ...]
 
 
-def diff(workspace: Workspace, old: str, new: str) -> list[Difference]:
-    """Return what differs between two plans: manifests, fingerprints, or what sessions ran."""
-    from osiris.compare.differences import diff as compare
-
-    return compare(_manifest_of(workspace, old), _manifest_of(workspace, new))
-
-
 def verify(workspace: Workspace, first: str, second: str) -> Verdict:
     """Compare what two sessions wrote, by digest; where the files are still there, find the first row that differs."""
-    from osiris.compare.differences import verify as compare
-
     runs = [show_session(workspace, name) for name in (first, second)]
-    found = [item.to_diagnostic() for item in compare(runs[0], runs[1], workspace.root, row_finder(workspace))]
+    found = [item.to_diagnostic() for item in find_differences(runs[0], runs[1], workspace.root, row_finder(workspace))]
     outputs = sorted({name for run in runs for name in run.get("outputs") or {}})
     return Verdict((runs[0]["session"], runs[1]["session"]), tuple(outputs), tuple(found))
 
@@ -172,18 +163,16 @@ def replay(workspace: Workspace, name: str, progress: Progress, *, to_targets: b
     Fails with RUN010 for an unknown session, RUN022 for one that cannot be replayed, and with CMP020 to CMP023 where
     its plan is not what it was. Engines and components of other versions are used, and named as reasons.
     """
-    run = _asked(workspace, name)
-    manifest, changed = _plan_of(workspace, run)
-    result = _run_again(workspace, run, manifest, progress, to_targets=to_targets)
-    told = _compare(workspace, run, result, changed, to_targets=to_targets)
-    return replace(told, diagnostics=(*told.diagnostics, *package_missing(workspace)))
+    from osiris.compiler.manifest import PlanFile
 
-
-def _asked(workspace: Workspace, name: str) -> RecordedRun:
     run = open_own_run(workspace.project, name)
     if problem := _obstacle(run):
         fail("RUN022", session=run.id, problem=problem)
-    return run
+    file = PlanFile(run.folder / "manifest.json", run.summary["fingerprint"])
+    manifest, changed = load_plan(workspace, file, allow_drift=True, allow_changes=True)
+    result = _run_again(workspace, run, manifest, progress, to_targets=to_targets)
+    told = _compare(workspace, run, result, changed, to_targets=to_targets)
+    return replace(told, diagnostics=(*told.diagnostics, *package_missing(workspace)))
 
 
 def _obstacle(run: RecordedRun) -> str | None:
@@ -195,13 +184,6 @@ def _obstacle(run: RecordedRun) -> str | None:
     if run.status != "failed" and not run.summary["outputs"]:
         return f"it ended as {run.status}, and nothing that it wrote is on record to compare with"
     return None
-
-
-def _plan_of(workspace: Workspace, run: RecordedRun) -> tuple[Manifest, list[Diagnostic]]:
-    from osiris.compiler.manifest import PlanFile
-
-    file = PlanFile(run.folder / "manifest.json", run.summary["fingerprint"])
-    return load_plan(workspace, file, allow_drift=True, allow_changes=True)
 
 
 def _run_again(
@@ -262,19 +244,16 @@ def _differing(
     return Replayed(run.id, again.id, False, outputs, tuple(found), tuple(why), (*told, *details, verdict), 1)
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        remove_folder(path)
-    else:
-        with guarded(path):
-            remove(path)
-
-
 def _remove_copies(workspace: Workspace, again: RecordedRun) -> None:
     """Remove the files that a replay wrote: they are what the run wrote."""
     for output in again.summary["outputs"].values():
         for file in output["files"]:
-            _remove(workspace.root / file["path"])
+            path = workspace.root / file["path"]
+            if path.is_dir():
+                remove_folder(path)
+                continue
+            with guarded(path):
+                remove(path)
     for folder in (again.folder / "artifacts").glob("*/"):
         with suppress(OSError):
             folder.rmdir()

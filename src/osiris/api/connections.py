@@ -232,7 +232,7 @@ def examine_connections(workspace: Workspace, names: Sequence[str] = ()) -> list
     What is wrong with a connection stands in its answer. Raises CON002 to CON004 and CON006 for a name that means none.
     """
     declared = workspace.connections()
-    asked = [resolve_ref(declared, parse_ref(name)) for name in names] or list(_all(declared))
+    asked = [resolve_ref(declared, parse_ref(name)) for name in names] or workspace.references()
     uses = _uses(workspace, declared)
     found = {str(ref): Examined(str(ref), sorted(uses[str(ref)])) for ref in asked}
     secrets = _resolved(workspace, declared, found)
@@ -241,12 +241,6 @@ def examine_connections(workspace: Workspace, names: Sequence[str] = ()) -> list
     for each in found.values():
         each.diagnostics = [_placed(declared, each.connection, item) for item in each.diagnostics]
     return list(found.values())
-
-
-def _all(declared: Connections) -> Iterator[ConnectionRef]:
-    for family, aliases in sorted(declared.declared.items()):
-        for alias in sorted(aliases):
-            yield ConnectionRef(family, alias)
 
 
 def _resolved(workspace: Workspace, declared: Connections, found: Mapping[str, Examined]) -> Secrets:

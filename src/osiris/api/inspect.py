@@ -112,11 +112,6 @@ def show_component(name: str) -> dict[str, JsonValue]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
 
 
-def shared_config(name: str) -> dict[str, dict[str, JsonValue]]:
-    """Return the config keys that a component shares with others, each with its schema; fails with CMP001."""
-    return load_registry().shared_config(name)
-
-
 def validate_components(name: str | None = None) -> tuple[list[str], list[Diagnostic]]:
     """Return the names of the components that were checked, and all problems of their specs and packages."""
     registry = load_registry()

@@ -96,7 +96,11 @@ def _changes(plan: Manifest, prepared: Prepared) -> Iterator[str]:
     if differing := sorted({step.id for step in prepared.pipeline.steps} ^ steps.keys()):
         yield f"only one has step '{differing[0]}'"
         return
-    fresh = compile_pipeline(prepared, {name: _described(step) for name, step in steps.items()})
+    known = {
+        name: Described(None if step["schema"] is None else schema_from_json(step["schema"]), step["order"])
+        for name, step in steps.items()
+    }
+    fresh = compile_pipeline(prepared, known)
     yield from (str(item) for item in diff(plan, fresh) if _is_of_text(item, prepared))
 
 
@@ -107,10 +111,6 @@ def _is_of_text(item: Difference, prepared: Prepared) -> bool:
     """
     pruned = (f"steps/{s.id}/config/columns" for s in prepared.pipeline.steps if "columns" not in s.config)
     return item.leaf not in _OF_THE_MACHINE and not is_derived(item) and item.path not in pruned
-
-
-def _described(step: Mapping[str, JsonValue]) -> Described:
-    return Described(None if step["schema"] is None else schema_from_json(step["schema"]), step["order"])
 
 
 @dataclass(frozen=True, slots=True)

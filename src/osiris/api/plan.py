@@ -86,7 +86,7 @@ def view_plan(workspace: Workspace, compiled: Compiled, *, explained: bool = Tru
     before, tables = previous_plan(workspace, compiled.manifest), look_at_tables(workspace, compiled)
     outputs = None
     if explained:
-        from osiris.api.read_backs import outputs_of
+        from osiris.api.previews import outputs_of
 
         outputs = outputs_of(workspace, compiled)
     return plan_view(workspace.root, compiled.manifest, compiled.described, before, *tables, outputs=outputs)
@@ -100,7 +100,7 @@ def look_at_tables(workspace: Workspace, compiled: Compiled) -> Tables:
     take their rows, but for those that others use at this moment.
     """
     manifest = compiled.manifest
-    if not _writes_to_file(workspace.root, manifest):
+    if not any(_database(workspace.root, manifest, step) for step in manifest.steps if step["mode"] == "write"):
         return Tables({}, {})
     from osiris.runner.host.describe import look_at_targets, problems_of, targets_to_ask
 
@@ -112,11 +112,6 @@ def look_at_tables(workspace: Workspace, compiled: Compiled) -> Tables:
         raise_all(sort_diagnostics(wrong))
     known = tables_of(told)
     return Tables({**dict.fromkeys(_lost(files), "absent"), **known.states}, known.near)
-
-
-def _writes_to_file(root: Path, manifest: Manifest) -> bool:
-    """Tell whether a writer's database is in a file."""
-    return any(_database(root, manifest, step) for step in manifest.steps if step["mode"] == "write")
 
 
 def _is_wrong(item: Diagnostic) -> bool:

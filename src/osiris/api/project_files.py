@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from osiris.api.pipelines import validate_text
+from osiris.api.pipelines import validate_file
 from osiris.api.workspace import find_file, pipelines, shown
 from osiris.durable import create_file, make_folder, write_file
 from osiris.errors import Diagnostic, Location, OsirisError, diagnostic, fail, raise_all
@@ -45,16 +45,6 @@ WRITABLE = 0o222
 _ENDINGS = PIPELINE_ENDINGS
 
 
-def init_project(folder: Path) -> list[str]:
-    """Lay out a new project; returns the files, relative to it. Fails with PRJ005 if one of them exists."""
-    return lay_out("init", folder)
-
-
-def demo_project(folder: Path) -> list[str]:
-    """Lay out the demo's project with its data; as `init_project`."""
-    return lay_out("demo", folder)
-
-
 def new_component(name: str, folder: Path | None = None) -> dict[str, JsonValue]:
     """Lay out a package with a new component; returns its folder and files. Fails with PRJ008 on a bad name."""
     if not COMPONENT_NAME.fullmatch(name):
@@ -69,7 +59,10 @@ def new_component(name: str, folder: Path | None = None) -> dict[str, JsonValue]
 
 
 def lay_out(template: str, folder: Path, words: Mapping[str, str] | None = None) -> list[str]:
-    """Copy a template, replacing `{{word}}` in names and texts; nothing that exists is overwritten."""
+    """Copy a template (`init`, `demo` or `component`), replacing `{{word}}` in names and texts; returns the files.
+
+    Nothing that exists is overwritten: fails with PRJ005 for a folder that is a project, PRJ014 for a file.
+    """
     words = words or {}
     files = [(source, folder / name) for source, name in _files(TEMPLATES / template, words)]
     taken = [target for _, target in files if os.path.lexists(target)]
@@ -112,11 +105,6 @@ def pipeline_schema() -> dict[str, JsonValue]:
     from osiris.registry import load_registry
 
     return editor_schema(load_registry())
-
-
-def save_pipeline_schema(path: Path) -> None:
-    """Write the JSON Schema of pipelines to a file, whole or not at all; fails with a DRV code if it cannot."""
-    write_file(path, schema_text(pipeline_schema()).encode("ascii"), private=False)
 
 
 def wire_editor(folder: Path) -> tuple[list[str], list[Diagnostic]]:
@@ -193,7 +181,6 @@ def format_files(workspace: Workspace, files: Sequence[str], *, write: bool) -> 
 
 def _formatted(workspace: Workspace, path: Path, *, write: bool) -> Formatted:
     from osiris.document import load_text
-    from osiris.durable import write_file
     from osiris.oml.layout import format_oml
 
     name = shown(workspace, path)
@@ -240,7 +227,7 @@ def save_draft(workspace: Workspace, text: str, file: str, *, replaces: str | No
     place that is not below these folders, links followed, and with all that is wrong with the text.
     """
     path = _place(workspace, file)
-    checked = validate_text(workspace, text, path, params={})
+    checked = validate_file(workspace, path, params={}, text=text)
     if not checked.ok:
         raise_all(checked.diagnostics)
     content = text.encode()

@@ -55,7 +55,7 @@ def package(
     `overrides` are settings of `aiop.*`, without that prefix; an annex that they ask for is written. Fails with RUN010
     for an unknown session, and if `strict` with AIO003 where something is left out.
     """
-    from osiris.aiop.package import build_package, package_path, write_annex
+    from osiris.aiop.package import build_package, write_annex
     from osiris.aiop.sections import options_of
 
     name = str(open_session(workspace.project, session)["session"])
@@ -70,13 +70,6 @@ def package(
     write_annex(facts.run.folder, made)
     notes = [diagnostic("AIO005", session=name)] if running else []
     return Packaged(name, made.document, made.content, made.card, (*made.diagnostics, *notes))
-
-
-def list_packages(workspace: Workspace) -> list[dict[str, JsonValue]]:
-    """Return the records of all packages, the newest first."""
-    from osiris.aiop.package import load_catalogue
-
-    return load_catalogue(workspace.project)
 
 
 def package_missing(workspace: Workspace) -> list[Diagnostic]:
@@ -108,8 +101,6 @@ def _package_quietly(workspace: Workspace, session: str) -> Iterator[Diagnostic]
 
 def _sessions_without(project: Project) -> Iterator[str]:
     """Give the newest sessions that have ended and have no package; a conversation never has one."""
-    from osiris.aiop.package import package_path
-
     for folder in session_folders(project)[:_RECENT]:
         summary = None if package_path(folder).exists() else read_summary(folder)
         if summary and summary["status"] != "running" and summary.get("kind") != CONVERSATION:

@@ -280,6 +280,18 @@ class _Subject:
     plan: bytes | None = None
 
 
+def end_sandboxes(workspace: Workspace, *, dry_run: bool = False) -> list[str]:
+    """End the sandboxes of this project, in which no run may be under way, and return their ids.
+
+    Fails with SBX020, SBX021 or SBX022, and with RUN004 while a run goes on here.
+    """
+    from osiris.runner.remote.e2b import kill_sandbox, list_sandboxes
+
+    with hold_project(workspace.project, "sandboxes gc"):
+        found = [sandbox["id"] for sandbox in list_sandboxes(workspace.environ, workspace.root)]
+        return [number for number in found if dry_run or kill_sandbox(workspace.environ, number)]
+
+
 def record_refusal(
     workspace: Workspace, target: object, plan: Manifest | None, problems: Sequence[Diagnostic], progress: Progress
 ) -> RunResult | None:

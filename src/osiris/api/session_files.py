@@ -55,20 +55,10 @@ class Bundle:
     """An archive that was written: where, its size in bytes, its SHA-256, and its entries."""
 
     session: str
-    path: Path
-    size: int
+    path: str
+    bytes: int
     sha256: str
-    entries: tuple[str, ...]
-
-    def to_json(self) -> dict[str, JsonValue]:
-        """Return all fields as plain data."""
-        return {
-            "session": self.session,
-            "path": str(self.path),
-            "bytes": self.size,
-            "sha256": self.sha256,
-            "entries": list(self.entries),
-        }
+    entries: list[str]
 
 
 def bundle(workspace: Workspace, name: str, output: Path | None = None, *, artifacts: bool = False) -> Bundle:
@@ -89,7 +79,7 @@ def bundle(workspace: Workspace, name: str, output: Path | None = None, *, artif
         size, digest = _publish(target, session, sources)
     except OSError as error:
         fail("PRJ006", path=target, reason=error.strerror or type(error).__name__)
-    return Bundle(session, target, size, digest, tuple(sorted(sources)))
+    return Bundle(session, str(target), size, digest, sorted(sources))
 
 
 def _complete(workspace: Workspace, run: Run) -> None:

@@ -14,7 +14,6 @@ from osiris.history.findings import findings_of, grave_findings
 from osiris.history.reading import Reading, read_run, why_of_steps
 from osiris.history.record import caught_up, plan_of
 from osiris.secret import Scrubber, Secret
-from osiris.session.finding import damaged_sessions as _damaged_sessions
 from osiris.session.finding import (
     iter_records,
     iter_sessions,
@@ -150,11 +149,6 @@ def list_sessions(workspace: Workspace) -> list[dict[str, JsonValue]]:
 def list_records(workspace: Workspace) -> list[dict[str, JsonValue]]:
     """Return the run.json of all sessions, conversations too, the newest first."""
     return [_caught_up(workspace, each) for each in iter_records(workspace.project)]
-
-
-def damaged_sessions(workspace: Workspace) -> list[Diagnostic]:
-    """Return a warning for each session that no list has, as its run.json is damaged."""
-    return _damaged_sessions(workspace.project)
 
 
 def show_record(workspace: Workspace, session: str) -> dict[str, JsonValue]:

@@ -56,11 +56,15 @@ class Workspace:
         """Return the declared connections; fails with CON001 and the like."""
         return load_connections(self.project.connections_file)
 
+    def references(self) -> list[ConnectionRef]:
+        """Return the declared connections in the order of their names; fails as above."""
+        declared = self.connections().declared
+        return [ConnectionRef(family, alias) for family in sorted(declared) for alias in sorted(declared[family])]
+
     def declared(self) -> dict[str, dict[str, JsonValue]]:
         """Return the fields of each declared connection as they are written, by its reference; fails as above."""
         known = self.connections()
-        named = [ConnectionRef(family, alias) for family, aliases in known.declared.items() for alias in aliases]
-        return {str(ref): as_written(known, ref) for ref in named}
+        return {str(ref): as_written(known, ref) for ref in self.references()}
 
     def resolve(self, connections: Mapping[str, Mapping[str, JsonValue]], sensitive: Sequence[str] = ()) -> Secrets:
         """Return the fields of connections with the values of their variables; fails with CON005 and the like."""

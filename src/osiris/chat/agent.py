@@ -139,8 +139,7 @@ class Agent:
         self._tell_found(len(self._choices.relations), recalled, told["silent"])
         if self._choices.relations:
             return "DISCOVERY"
-        self._say(replies.NOTHING_TO_READ)
-        self._take(self._ask_user())
+        self._take(self._answer_to(replies.NOTHING_TO_READ))
         return "INTENT_CAPTURED"
 
     def _discovery(self) -> State:
@@ -148,8 +147,7 @@ class Agent:
         if isinstance(said, Question):
             return self._put(said, "DISCOVERY")
         if isinstance(said, Refusal):
-            self._say(said.reason, refused=True)
-            self._take(self._ask_user())
+            self._take(self._answer_to(said.reason, refused=True))
             return self._discovering()
         self._look(said.tables if isinstance(said, Interest) else ())
         self._is_new = False
@@ -206,8 +204,7 @@ class Agent:
         if replies.meaning(words) == "save":
             return self._saved("COMPLETE")
         if replies.meaning(words) == "no":
-            self._say(replies.NOTHING_DONE)
-            words = self._ask_user()
+            words = self._answer_to(replies.NOTHING_DONE)
         return self._mended(words)
 
     def _run(self) -> State:
@@ -217,8 +214,7 @@ class Agent:
         if result["ok"]:
             return "COMPLETE"
         self._draft.problems = replies.errors_of(result["diagnostics"])
-        self._say(replies.run_failed(result))
-        words = self._ask_user()
+        words = self._answer_to(replies.run_failed(result))
         return "RUN" if replies.meaning(words) == "again" else self._mended(words)
 
     def _complete(self) -> State:
@@ -241,7 +237,8 @@ class Agent:
             said = read(answer.value, self._choices)
         except InvalidInput as error:
             if purpose != "intent":
-                draft.value = answer.value if _is_small(answer.value) else None
+                is_small = isinstance(answer.value, dict) and len(json.dumps(answer.value)) <= LARGEST_DRAFT
+                draft.value = answer.value if is_small else None
                 draft.problems = tuple(item.to_json() for item in error.diagnostics)
             return None
         if isinstance(said, Request):
@@ -260,8 +257,7 @@ class Agent:
         if isinstance(said, Question):
             return self._put(said, "OML_SYNTHESIS")
         if isinstance(said, Refusal):
-            self._say(said.reason, refused=True)
-            return self._mended(self._ask_user())
+            return self._mended(self._answer_to(said.reason, refused=True))
         if not isinstance(said, Request):
             return self._mend()
         self._look(source.relation for source in said.sources)
@@ -282,8 +278,7 @@ class Agent:
         meaning = None if question.about == MODE else replies.meaning(words)
         if meaning == "no":
             self._refused |= things
-            self._say(replies.INSTEAD)
-            return self._mended(self._ask_user())
+            return self._mended(self._answer_to(replies.INSTEAD))
         if meaning == "yes":
             self._confirmed |= things
             return self._grounded(found, following)
@@ -300,8 +295,7 @@ class Agent:
         """Go on with what is wrong: once with the model, then with the person."""
         if not self._draft.regenerated:
             return "REGENERATE_ONCE"
-        self._say(replies.errors_left(self._draft.problems))
-        return self._mended(self._ask_user())
+        return self._mended(self._answer_to(replies.errors_left(self._draft.problems)))
 
     def _mended(self, words: str) -> State:
         """Go on with words about the draft: to edit it, to begin anew, or to change it."""
@@ -332,6 +326,11 @@ class Agent:
             raise _Quit
         return words
 
+    def _answer_to(self, text: str, **more: JsonValue) -> str:
+        """Say something and return the person's next words. Raises _Quit."""
+        self._say(text, **more)
+        return self._ask_user()
+
     def _spoken(self) -> str:
         """Return all that the person said."""
         return "\n".join(each.text for each in self._messages if each.role == "person")
@@ -350,8 +349,7 @@ class Agent:
             self._questions += 1
             self._note(question, self._ask_user(question))
             return following
-        self._say(replies.still_missing(question.text))
-        self._take(self._ask_user())
+        self._take(self._answer_to(replies.still_missing(question.text)))
         return following
 
     def _note(self, question: Question, words: str) -> None:
@@ -393,11 +391,5 @@ class Agent:
         self._environment.emit("saved", **saved)
         if saved["fingerprint"] == draft.checked["fingerprint"]:
             return following
-        self._say(replies.PLAN_CHANGED)
-        words = self._ask_user()
+        words = self._answer_to(replies.PLAN_CHANGED)
         return "VALIDATE_OML" if replies.meaning(words) == "again" else self._mended(words)
-
-
-def _is_small(value: JsonValue) -> bool:
-    """Tell whether an answer that is none can be shown to the one that gave it."""
-    return isinstance(value, dict) and len(json.dumps(value)) <= LARGEST_DRAFT

@@ -6,7 +6,7 @@ from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from os.path import relpath
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from osiris.api import project_scrubber
 from osiris.chat.environment import Environment, Waiting
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from osiris.api import Workspace
     from osiris.chat.agent import Agent
     from osiris.chat.environment import UserInterface
-    from osiris.chat.guide.environment import GuideEnvironment, Screen
-    from osiris.chat.guide.talk import Guide
+    from osiris.chat.guide.environment import Screen
+    from osiris.chat.guide.flow import Guide
     from osiris.chat.provider_api import Model
     from osiris.chat.store import Entry, Store
     from osiris.model import JsonValue
@@ -156,7 +156,7 @@ def _proposed(workspace: Workspace, held: _Held, options: Options, model: Model,
 def _guided(workspace: Workspace, held: _Held, person: tuple[UserInterface, Screen]) -> Outcome:
     """Hold a conversation in which the guide asks."""
     from osiris.chat.guide.environment import GuideEnvironment
-    from osiris.chat.guide.talk import Guide
+    from osiris.chat.guide.flow import Guide
 
     out, path = str(held.conversation.options["out"]), held.conversation.options.get("edits")
     edits = workspace.root / str(path) if path else None
@@ -237,9 +237,8 @@ def replay(workspace: Workspace, name: str) -> Replayed:
     with open_store(workspace.project) as store:
         conversation = store.find(name)
         entries = store.entries(conversation.id)
-        if _is_earlier(entries):
-            return Replayed(conversation.id, _recorded_oml(entries, conversation.id), tuple(store.notes))
-        oml = _replayed_oml(store, conversation)
+        earlier = _is_earlier(entries)
+        oml = _recorded_oml(entries) if earlier else _replayed_oml(store, conversation)
         if oml is None:
             fail("CHT025", conversation=conversation.id)
         return Replayed(conversation.id, oml, tuple(store.notes))
@@ -251,11 +250,11 @@ def _is_earlier(entries: Iterable[Entry]) -> bool:
     return any(model == RULES or (isinstance(value, dict) and "target" in value) for model, value in answers)
 
 
-def _recorded_oml(entries: Iterable[Entry], conversation: str) -> str:
-    """Return the last OML that was checked, as it is on record; fails with CHT024 or CHT025 as `replay` does."""
+def _recorded_oml(entries: Iterable[Entry]) -> str | None:
+    """Return the last OML that was checked, as it is on record; None if none was. Fails with CHT024 as `replay`."""
     checks = [(number, entry) for number, entry in enumerate(entries, 1) if entry.kind == "check"]
     if not checks:
-        fail("CHT025", conversation=conversation)
+        return None
     number, last = checks[-1]
     oml = str(last.result["oml"])
     if last.asked != asked_digest("check", [oml]):
@@ -266,27 +265,22 @@ def _recorded_oml(entries: Iterable[Entry], conversation: str) -> str:
 def _replayed_oml(store: Store, conversation: Conversation) -> str | None:
     """Return the last OML that who led a conversation tells with nothing but its record."""
     from osiris.chat.agent import Agent
-    from osiris.chat.guide.talk import Guide
+    from osiris.chat.guide.flow import Guide
 
-    proposed: Journal[Environment] = Journal(None, store, conversation.id)
-    guided: Journal[GuideEnvironment] = Journal(None, store, conversation.id)
+    journal: Journal[Any] = Journal(None, store, conversation.id)
     with suppress(Waiting):
         if _is_guided(conversation):
-            Guide(guided).talk()
+            Guide(journal).talk()
         else:
-            Agent(proposed, fast=conversation.options["fast"]).talk()
-    return guided.oml or proposed.oml
+            Agent(journal, fast=conversation.options["fast"]).talk()
+    return journal.oml
 
 
 def _spent(entries: Iterable[Entry]) -> Usage:
     """Return what answers have taken so far."""
-    used = [Usage(**entry.result["usage"]) for entry in entries if entry.kind == "ask"]
-    return Usage(
-        sum(each.input_tokens for each in used),
-        sum(each.output_tokens for each in used),
-        sum(each.requests for each in used),
-        sum(each.cost or 0.0 for each in used),
-    )
+    used = [entry.result["usage"] for entry in entries if entry.kind == "ask"]
+    counts = {key: sum(each[key] for each in used) for key in ("input_tokens", "output_tokens", "requests")}
+    return Usage(**counts, cost=sum(each["cost"] or 0.0 for each in used))
 
 
 def _talked(held: _Held, talker: Agent | Guide) -> Outcome:
@@ -302,8 +296,7 @@ def _talked(held: _Held, talker: Agent | Guide) -> Outcome:
             record.event("chat_interrupted")
             raise
         except OsirisError as error:
-            told = [each.to_json() for each in error.diagnostics]
-            record.event("chat_error", diagnostics=told)
+            record.event("chat_error", diagnostics=[each.to_json() for each in error.diagnostics])
             raise
         finally:
             record.save(ended_at=now_text(), has_quit=has_quit)

@@ -104,14 +104,6 @@ _MOST_VALUES: dict[Function, int] = {"replace": 2}
 """How many values a function takes beside its column, where that is not one."""
 
 
-class FlagError(Exception):
-    """A flag that cannot be carried out: why, and what to do instead."""
-
-    def __init__(self, problem: str, hint: str | None = None) -> None:
-        super().__init__(problem)
-        self.problem, self.hint = problem, hint
-
-
 class Asked(NamedTuple):
     """A request, and what to tell of how it was read."""
 
@@ -192,7 +184,7 @@ class _Reader:
         """Return what is made of the text of a flag; fails with CHT042 if nothing can be."""
         try:
             return make(text)
-        except FlagError as wrong:
+        except Misfit as wrong:
             return fail("CHT042", flag=f"--{flag} {shlex.quote(text)}", problem=wrong.problem, hint=wrong.hint)
 
     def each(self, flag: str, make: Callable[[str], T]) -> tuple[T, ...]:
@@ -220,9 +212,11 @@ class _Reader:
             self.told.append(f"{what} '{found}' for '{word}'")
         else:
             hint = did_you_mean(word[:200], names)
-            raise FlagError(f"there is no {what} '{word[:200]}'", hint or _listed(names))
+            raise Misfit("", f"there is no {what} '{word[:200]}'", hint or _listed(names))
         if self.meant.setdefault(found, word) != word:
-            raise FlagError(f"'{self.meant[found]}' and '{word}' both mean {what} '{found}'", "write the name as it is")
+            raise Misfit(
+                "", f"'{self.meant[found]}' and '{word}' both mean {what} '{found}'", "write the name as it is"
+            )
         return found
 
     def relation(self, flag: str, text: str) -> Relation:
@@ -238,14 +232,14 @@ class _Reader:
     def join(self, text: str, flag: str, first: Relation) -> tuple[Relation, Join]:
         table, on, keys = text.strip().partition(" on ")
         if not on:
-            raise FlagError("does not say by which columns", "write it like 'customers on customer_id = id'")
+            raise Misfit("", "does not say by which columns", "write it like 'customers on customer_id = id'")
         relation = self.relation(flag, _bare(table.strip()))
         right = relation.names
         matches = []
         for part in re.split(r"\s+and\s+", keys.strip()):
             one, equals, other = part.partition(" = ")
             if not equals:
-                raise FlagError(f"'{part}' does not say which columns match", "write it like 'customer_id = id'")
+                raise Misfit("", f"'{part}' does not say which columns match", "write it like 'customer_id = id'")
             matches.append(Match(self.left(_bare(one), first, relation), self.name(_bare(other), right)))
         return relation, Join(relation.name, tuple(matches), "keep" if flag == "left-join" else "drop")
 
@@ -266,7 +260,7 @@ class _Reader:
         def typed(text: str) -> Typed:
             column, equals, kind = text.rpartition("=")
             if not equals:
-                raise FlagError("does not say which type", "write it like 'zip = utf8'")
+                raise Misfit("", "does not say which type", "write it like 'zip = utf8'")
             return Typed(self.name(_bare(column.strip()), known), kind.strip())
 
         return Source(relation.id, None, self.single("encoding"), self.each("dtype", typed), self.single("on-reject"))
@@ -300,7 +294,7 @@ class _Reader:
     def computed(self, text: str) -> Computed:
         name, equals, made = text.partition("=")
         if not equals or not name.strip():
-            raise FlagError("gives no name", "write it like 'total = price * qty'")
+            raise Misfit("", "gives no name", "write it like 'total = price * qty'")
         name, made = _bare(name.strip()), made.strip()
         call = _CALL.fullmatch(made)
         function = call[1].replace("-", " ") if call else ""
@@ -323,12 +317,12 @@ class _Reader:
                     return Computed("", function, column, value=other)
                 return Computed("", function, column, self.column(other.removeprefix("col:")))
         functions = ", ".join(each.replace(" ", "-") for each in get_args(Function))
-        raise FlagError(f"'{made}' is nothing that can be computed", f"COLUMN * COLUMN, or one of {functions}")
+        raise Misfit("", f"'{made}' is nothing that can be computed", f"COLUMN * COLUMN, or one of {functions}")
 
     def refuse_both(self, text: str) -> None:
         """Refuse a number that is the name of a column too."""
         if _NUMBER.fullmatch(text) and text in self.scope:
-            raise FlagError(f"'{text}' is a number and a column", f'"{text}" is the column, +{text} the number')
+            raise Misfit("", f"'{text}' is a number and a column", f'"{text}" is the column, +{text} the number')
 
     def called(self, function: Function, parts: list[str]) -> Computed:
         if function == "constant":
@@ -338,18 +332,18 @@ class _Reader:
         others = [self.column(part[4:]) for part in rest if part.startswith("col:")]
         values = [_bare(part) for part in rest if not part.startswith("col:")]
         if len(others) > 1 or len(values) > _MOST_VALUES.get(function, 1):
-            raise FlagError(f"'{function}' takes fewer values")
+            raise Misfit("", f"'{function}' takes fewer values")
         return Computed("", function, column, *(others or (None,)), *values)
 
     def filter(self, text: str) -> Filter:
         parts = _CONDITION.fullmatch(text.strip())
         if not parts:
-            raise FlagError("is no condition", "write it like 'status = paid'")
+            raise Misfit("", "is no condition", "write it like 'status = paid'")
         column = self.column(parts[1].strip())
         operator, right = cast("Operator", parts[2] or parts[3]), parts[4].strip()
         if operator in EMPTINESS:
             if right:
-                raise FlagError(f"'{operator}' takes no value")
+                raise Misfit("", f"'{operator}' takes no value")
             return Filter(column, operator)
         if right.startswith("col:"):
             return Filter(column, operator, other=self.column(right[4:].strip()))
@@ -360,14 +354,14 @@ class _Reader:
         if operator == "between":
             least, found, most = _split(right, " and ")
             if not found or (" and " in most and not re.fullmatch(_QUOTED, most)):
-                raise FlagError("'between' takes two values", "write it like 'between 1 and 5'")
+                raise Misfit("", "'between' takes two values", "write it like 'between 1 and 5'")
             return [least, most]
         if operator in ("in", "not in"):
             return _parts(right)
         more = _MORE.search(right) if not re.fullmatch(_QUOTED, right, re.DOTALL) else None
         if more and more[1] in self.scope:
             hint = "give each its own --where; in double quotes, if it is meant"
-            raise FlagError(f"'{right}' has another condition in it", hint)
+            raise Misfit("", f"'{right}' has another condition in it", hint)
         return [right]
 
     def group(self, text: str) -> Group:
@@ -400,7 +394,7 @@ class _Reader:
         what, name = _named(text)
         top, found, below = _split(what, " / ")
         if not found:
-            raise FlagError("names no two measures", "write it like 'sum_amount / rows'")
+            raise Misfit("", "names no two measures", "write it like 'sum_amount / rows'")
         of, over = (self.name(_bare(each), measures, "measure") for each in (top, below))
         return Measure(name or f"{of}_per_{over}", "ratio", of=of, over=over)
 
@@ -417,7 +411,7 @@ class _Reader:
         order, found, per = _split(rest, " per ")
         if not found or not number.isdecimal() or len(number) > DIGITS:
             example = "3 amount" if flag == "top" else "date"
-            raise FlagError("does not say of what", f"write it like '{example} per region'")
+            raise Misfit("", "does not say of what", f"write it like '{example} per region'")
         column = self.column(order)
         return Pick(tuple(map(self.column, _parts(per))), (Sort(column, flag != "first"),), int(number))
 
@@ -452,17 +446,17 @@ class _Reader:
         writers = [each for each in self.choices.writers if connection in each.connections]
         if not writers:
             known = [name for each in self.choices.writers for name in each.connections]
-            raise FlagError(f"nothing is written to '{connection}'", did_you_mean(connection, known) or _listed(known))
+            raise Misfit("", f"nothing is written to '{connection}'", did_you_mean(connection, known) or _listed(known))
         if mode is None:
-            raise FlagError(
-                "does not say how rows go into the table", "--mode append, --mode replace, or --mode upsert"
+            raise Misfit(
+                "", "does not say how rows go into the table", "--mode append, --mode replace, or --mode upsert"
             )
         return Output(reads, writers[0].component, connection, None, table, mode)
 
 
 def _constant(parts: Sequence[str]) -> Computed:
     if len(parts) > 1:
-        raise FlagError("'constant' takes one value", "put it in quotes")
+        raise Misfit("", "'constant' takes one value", "put it in quotes")
     return Computed("", "constant", value=_bare(parts[0]) if parts else None)
 
 
@@ -489,7 +483,7 @@ def _file_writer(path: str, writers: Sequence[Writer]) -> Writer:
     found = next((each for each in writers if each.ending == ending), None)
     if found is None:
         endings = _listed(each.ending for each in writers if each.ending)
-        raise FlagError("does not end like a file that can be written", f"{endings}; a table is @FAMILY.ALIAS/TABLE")
+        raise Misfit("", "does not end like a file that can be written", f"{endings}; a table is @FAMILY.ALIAS/TABLE")
     return found
 
 
@@ -502,7 +496,7 @@ def name_of(output: Output) -> str:
 
 def _whole(text: str) -> int:
     if not text.isdecimal() or len(text) > DIGITS or int(text) < 1:
-        raise FlagError("is no number of rows")
+        raise Misfit("", "is no number of rows")
     return int(text)
 
 
@@ -524,13 +518,15 @@ def _side(text: str) -> str:
     if re.fullmatch(_QUOTED, text, re.DOTALL):
         return _bare(text)
     if not text:
-        raise FlagError("has no value", "for no value there is 'is empty', for an empty text \"\"")
+        raise Misfit("", "has no value", "for no value there is 'is empty', for an empty text \"\"")
     if text.startswith("col:"):
-        raise FlagError(f"'{text}' is a column among values", "a column stands alone")
+        raise Misfit("", f"'{text}' is a column among values", "a column stands alone")
     if text.lower() == "null":
-        raise FlagError("NULL is no value", "write 'is empty' or 'is not empty'")
+        raise Misfit("", "NULL is no value", "write 'is empty' or 'is not empty'")
     if text.startswith(_NO_VALUE):
-        raise FlagError(f"{text} is no plain value", "write it without SQL around it; in double quotes, if it is meant")
+        raise Misfit(
+            "", f"{text} is no plain value", "write it without SQL around it; in double quotes, if it is meant"
+        )
     return text
 
 

@@ -21,6 +21,7 @@ from osiris.chat.choices import plain_name
 from osiris.chat.provider_api import GROUNDING, MODE, REPLACE, Question
 from osiris.chat.render import path_of, source_name
 from osiris.chat.request import MODES
+from osiris.family_spec import find_family
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -137,7 +138,6 @@ _MODE_WORDS = {
     "replace": "replace overwrite truncate refresh recreate reload rebuild swap wipe anew afresh scratch",
     "upsert": "upsert merge update sync synchronise synchronize",
 }
-_FAMILIES = {"postgres": "postgres postgresql pg", "mysql": "mysql mariadb"}
 _ENDINGS = {"jsonl": "json jsonl ndjson", "parquet": "parquet pq"}
 _GRAMMAR = """
 a an the all and or of on by per for each from in into to as with at is table tables file files row rows data
@@ -485,7 +485,7 @@ def _names_connection(reference: str, known: Collection[str], said: Mentions) ->
     if said.has_text(reference) or (alias and said.has_name(alias)):
         return True
     siblings = [each for each in known if each.removeprefix("@").partition(".")[0] == family]
-    return len(siblings) == 1 and said.has_any(_FAMILIES.get(family, family))
+    return len(siblings) == 1 and said.has_any(" ".join((family, *find_family(family).spoken)))
 
 
 def _names_target(reference: str, request: Request, choices: Choices, said: Mentions) -> bool:

@@ -22,7 +22,7 @@ from osiris.secret import conceal
 from osiris.session.stored import CONVERSATION, now_text, read_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from osiris.chat.provider_api import ModelRequest, Question
     from osiris.chat.store import Conversation, Store
@@ -38,6 +38,19 @@ MOST_CHARACTERS = 20_000
 def asked_digest(kind: str, asked: JsonValue) -> str:
     """Return the SHA-256 of what was asked of the environment, as rows have it."""
     return sha256_hex(canonical_bytes([kind, asked]))
+
+
+_VERBS = ("names", "look", "check", "save", "run", "edit", "writers", "start")
+"""Verbs of an environment whose results are recorded as they are; the last two are the guide's."""
+
+
+def _recorded(verb: str) -> Callable[..., JsonValue]:
+    """Return the method of a journal for a verb: it gives what is on record, else what the environment does."""
+
+    def method(journal: Journal[W], *asked: JsonValue) -> JsonValue:
+        return journal.result(verb, json.loads(json.dumps(asked)), lambda live, _: getattr(live, verb)(*asked))
+
+    return method
 
 
 class Journal(Generic[W]):
@@ -70,15 +83,6 @@ class Journal(Generic[W]):
         about = question.about if question else None
         return str(self.result("hear", [about], lambda live, log: self._heard(live, log, live.ask_user(question))))
 
-    def names(self, words: str) -> JsonValue:
-        """Return what there is."""
-        return self.result("names", [words], lambda live, _: live.names(words))
-
-    def look(self, relations: Sequence[tuple[str, str, str]], without_rows: Sequence[str] = ()) -> JsonValue:
-        """Return what relations are like."""
-        asked = [[list(each) for each in relations], list(without_rows)]
-        return self.result("look", asked, lambda live, _: live.look(relations, without_rows))
-
     def ask_model(self, request: ModelRequest) -> Answer:
         """Return what the model answers."""
         # What else a request has is made of results that are recorded; how a version lays it out is no difference.
@@ -96,21 +100,7 @@ class Journal(Generic[W]):
         kept = dict(self.result("ask", asked, complete))
         return Answer(kept["value"], kept["model"], Usage(**kept["usage"]), kept["sent"])
 
-    def check(self, text: str) -> JsonValue:
-        """Return what compiling a text says."""
-        return self.result("check", [text], lambda live, _: live.check(text))
-
-    def save(self, text: str, name: str, replaces: Sequence[str]) -> JsonValue:
-        """Save a text and its plan."""
-        return self.result("save", [text, name, list(replaces)], lambda live, _: live.save(text, name, replaces))
-
-    def run(self, fingerprint: str, number: int) -> JsonValue:
-        """Run a saved plan."""
-        return self.result("run", [fingerprint, number], lambda live, _: live.run(fingerprint, number))
-
-    def edit(self, text: str) -> str:
-        """Have the person edit a text."""
-        return str(self.result("edit", [text], lambda live, _: live.edit(text)))
+    names, look, check, save, run, edit, writers, start = map(_recorded, _VERBS)
 
     def emit(self, kind: str, **data: JsonValue) -> None:
         """Record what is told unless it is on record, and show it unless it was shown before."""
@@ -189,11 +179,6 @@ class AuditLog:
             "diagnostics": [],
             "usage": dict.fromkeys(_LLM, 0),
         }
-
-    @property
-    def id(self) -> str:
-        """Id of the conversation."""
-        return self._session.id
 
     def clean(self, value: JsonValue) -> JsonValue:
         """Return a value without secrets."""

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from osiris.chat.choices import one_line
+from osiris.chat.environment import OUTSIDE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,9 +24,6 @@ PLAN_CHANGED = "A source has changed meanwhile, so the plan is another one; it w
 EDITS_END = "What you edited is not kept: whoever proposes begins with the draft before it."
 INSTEAD = "Say what to use instead."
 ACCEPTING = ("yes", "save", "edit", "no")
-
-_OUTSIDE = "CMP013"
-"""Code of a step that uses a file outside of the project."""
 
 _TOLD = 5
 _LINE = 400
@@ -90,7 +88,7 @@ def _is_named(source: str, words: str) -> bool:
 
 def outside(problems: Found) -> str:
     """Return which files of a plan are outside of the project; empty if none is."""
-    return "\n".join(one_line(item["message"], _LINE) for item in problems if item["code"] == _OUTSIDE)
+    return "\n".join(one_line(item["message"], _LINE) for item in problems if item["code"] == OUTSIDE)
 
 
 def errors_left(problems: Found) -> str:

@@ -63,17 +63,10 @@ _TEXT: JsonValue = {"type": "string"}
 _NULL: JsonValue = {"type": "null"}
 
 
-def request_schema(choices: Choices) -> dict[str, JsonValue]:
-    """Return the JSON Schema of a request, or of a question or a reason why there is none; choices are enumerations."""
-    return _answer_schema(Request, choices)
-
-
-def interest_schema(choices: Choices) -> dict[str, JsonValue]:
-    """Return the JSON Schema of the relations that matter, or of a question or a reason why there are none."""
-    return _answer_schema(Interest, choices)
-
-
-def _answer_schema(kind: type, choices: Choices) -> dict[str, JsonValue]:
+def answer_schema(kind: type[Request | Interest], choices: Choices) -> dict[str, JsonValue]:
+    """Return the JSON Schema of a request or of the relations that matter, or of a question or a reason why there is
+    none; choices are enumerations.
+    """
     form = _Form(_closed(choices), strict=True)
     question = {"anyOf": [_of_class(Question, form), _NULL]}
     return _object({**_of_class(kind, form)["properties"], "question": question, "cannot": _TEXT})

@@ -6,19 +6,19 @@ import re
 import shlex
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from osiris.chat.provider_api import GROUNDING, MODE, REPLACE
-from osiris.cli.command import answers, console, noun, opened
+from osiris.cli.command import PATH, answers, choice, console, flag, noun, opened, valued
 from osiris.cli.render import Answer
 from osiris.errors import diagnostic
 from osiris.registry import load_registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from osiris.api import Workspace
     from osiris.chat.conversation import Outcome
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
 
 
-DIR = click.option("--dir", "folder", metavar="DIR", type=click.Path(path_type=Path), help="Another folder.")
-FORCE = click.option("--force", is_flag=True, help="Write over what is there.")
+DIR = valued("--dir folder", "DIR", "Another folder.", type=PATH)
+FORCE = flag("--force", "Write over what is there.")
 
 
 @answers("dump", DIR, FORCE)
@@ -59,33 +59,23 @@ def context() -> Answer:
 
 
 MESSAGE = click.argument("message", required=False)
-PROVIDER = click.option(
-    "-p", "--provider", metavar="NAME", help="Service of the model: openai, anthropic, gemini or compatible."
-)
-MODEL = click.option(
-    "--model", metavar="NAME", help="Model, as the provider names it; each but compatible has a default."
-)
-FAST = click.option("--fast", is_flag=True, help="Assume what may be assumed, and say so.")
-RESUME = click.option("--resume", is_flag=False, flag_value="", metavar="[ID]", help="Take up a conversation again.")
-REPLAY = click.option("--replay", metavar="ID", help="Make the OML of a conversation again, from its record alone.")
-PRO = click.option("--pro-mode", is_flag=True, help="Use the prompts in .osiris_prompts/ (see 'osiris prompts dump').")
-SAMPLES = click.option(
-    "--samples",
-    type=click.Choice(["none", "masked", "raw"]),
-    help="Rows that a model may see; by default those of chat.samples, none.",
-)
-OUT = click.option("--out", metavar="DIR", help="Save pipelines there rather than in output/.")
+PROVIDER = valued("-p --provider", "NAME", "Service of the model: openai, anthropic, gemini or compatible.")
+MODEL = valued("--model", "NAME", "Model, as the provider names it; each but compatible has a default.")
+FAST = flag("--fast", "Assume what may be assumed, and say so.")
+RESUME = valued("--resume", "[ID]", "Take up a conversation again.", is_flag=False, flag_value="")
+REPLAY = valued("--replay", "ID", "Make the OML of a conversation again, from its record alone.")
+PRO = flag("--pro-mode", "Use the prompts in .osiris_prompts/ (see 'osiris prompts dump').")
+SAMPLES = choice("--samples", "none masked raw", "Rows that a model may see; by default those of chat.samples, none.")
+OUT = valued("--out", "DIR", "Save pipelines there rather than in output/.")
 _ID = re.compile(r"\d{8}")
 """How the id of a session begins, with its day: whatever else stands behind --resume is an answer."""
 
 _MODES = {REPLACE: "--mode replace", MODE: "--mode append, --mode replace or --mode upsert"}
 """Options that answer a question, by its key."""
 
-YES = click.option("--yes", is_flag=True, help="Accept the plan and run it; anything else that is asked stays open.")
-WRITE = click.option(
-    "--mode",
-    type=click.Choice(["append", "replace", "upsert"]),
-    help="How rows go into a table; replace also confirms that data is replaced.",
+YES = flag("--yes", "Accept the plan and run it; anything else that is asked stays open.")
+WRITE = choice(
+    "--mode", "append replace upsert", "How rows go into a table; replace also confirms that data is replaced."
 )
 
 

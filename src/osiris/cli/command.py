@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 
 PROJECT = "osiris.project"
+PATH = click.Path(path_type=Path)
 
 
 class Done(Exception):
@@ -48,7 +49,7 @@ def shared_options() -> list[click.Parameter]:
             **silent,
             metavar="DIR",
             callback=_go_to_project,
-            type=click.Path(path_type=Path),
+            type=PATH,
             help="Folder of the project.",
         ),
         click.Option(["--json"], **silent, is_flag=True, help="Answer with one JSON document."),
@@ -235,20 +236,35 @@ def brief(diagnostics: Sequence[Diagnostic], file: str) -> tuple[list[Diagnostic
     return shown, [f"  {notes} ({shlex.join(['osiris', 'validate', file])} shows them)"]
 
 
+def flag(names: str, text: str) -> Callable[[Any], Any]:
+    """Return an option without a value, spelled as in `names`; the last may be what its function calls it."""
+    return click.option(*names.split(), is_flag=True, help=text)
+
+
+def valued(names: str, metavar: str, text: str, **more: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - those of click
+    """Return an option with a value, which the help calls `metavar`; names are as in `flag`."""
+    return click.option(*names.split(), metavar=metavar, help=text, **more)
+
+
+def choice(names: str, values: str, text: str, **more: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - those of click
+    """Return an option whose value is one of some words; names are as in `flag`."""
+    return click.option(*names.split(), type=click.Choice(values.split()), help=text, **more)
+
+
 SET_PARAM = "Set a parameter; may be repeated, and of one name the last counts."
-PARAM = click.option("--param", "params", multiple=True, metavar="NAME=VALUE", callback=parameters, help=SET_PARAM)
-PROFILE = click.option("-p", "--profile", metavar="NAME", help="Profile of pipeline and project.")
-STRICT = click.option("--strict", is_flag=True, help="Warnings count as errors.")
-ROWS = click.option("--rows", is_flag=True, help="Print the first rows that failed checks found.")
+PARAM = valued("--param params", "NAME=VALUE", SET_PARAM, multiple=True, callback=parameters)
+PROFILE = valued("-p --profile", "NAME", "Profile of pipeline and project.")
+STRICT = flag("--strict", "Warnings count as errors.")
+ROWS = flag("--rows", "Print the first rows that failed checks found.")
 FILE = click.argument("file", metavar="FILE")
 SET_SELECT = "Only some steps: STEP+ is STEP and all that come after it, +STEP all that come before; several by comma."
-SELECT = click.option("--select", metavar="STEP+", help=SET_SELECT)
+SELECT = valued("--select", "STEP+", SET_SELECT)
 
 
 EVERY = 0.3
 """Seconds between two looks at the files; looking works on every file system, and asks for no library."""
 
-WATCH = click.option("--watch", is_flag=True, help="Show it again whenever FILE is saved, until Ctrl-C.")
+WATCH = flag("--watch", "Show it again whenever FILE is saved, until Ctrl-C.")
 
 
 def keep_showing(file: str, make: Callable[[], Answer]) -> Answer:

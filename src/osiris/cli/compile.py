@@ -1,39 +1,55 @@
-"""`osiris compile`: turn a pipeline into a plan."""
+"""`osiris compile`: turn a pipeline into a plan; `preview`: show the first rows of a step."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from osiris import api
-from osiris.cli.command import FILE, PARAM, PROFILE, STRICT, WATCH, again, answers, brief, console, keep_showing, opened
-from osiris.cli.plan import measured_lines, plan_lines
-from osiris.cli.render import Answer
+from osiris.api.previews import LIMIT, SAMPLE
+from osiris.cli.command import (
+    FILE,
+    PARAM,
+    PATH,
+    PROFILE,
+    SELECT,
+    STRICT,
+    WATCH,
+    again,
+    answers,
+    brief,
+    choice,
+    console,
+    flag,
+    keep_showing,
+    opened,
+    valued,
+)
+from osiris.cli.plan import measured_lines, plan_lines, table_lines
+from osiris.cli.render import Answer, count
 from osiris.report.plan import plan_mermaid
 
 if TYPE_CHECKING:
-    from osiris.api import Compiled, Workspace
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from osiris.api import Compiled, Preview, Workspace
     from osiris.cli.render import Line
+    from osiris.model import JsonValue
     from osiris.report.plan import PlanView
 
+
 MOST_SOURCES = 5
-CHECK = click.option("--check", is_flag=True, help="Write nothing; say whether the plan on disk would change.")
-DETAILED = click.option("--detailed-exitcode", is_flag=True, help="With --check: end with 5 if it would.")
-REFRESH = click.option("--refresh", is_flag=True, help="Look at sources whose schema osiris.lock has, too.")
-OUT = click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write the plan there.")
-FORMAT = click.option(
-    "--format", "form", type=click.Choice(["text", "mermaid"]), default="text", help="Show the plan so."
-)
-EXPLAIN = click.option(
-    "--explain", is_flag=True, help="Read each output back: what names a row, filters, joins, measures, target."
-)
-MEASURE = click.option(
-    "--measure", is_flag=True, help="Like --explain, and read rows for up to 10 s: what each step does with them."
-)
-HTML = click.option("--html", type=click.Path(path_type=Path), metavar="PATH", help="Write a page that shows the plan.")
+CHECK = flag("--check", "Write nothing; say whether the plan on disk would change.")
+DETAILED = flag("--detailed-exitcode", "With --check: end with 5 if it would.")
+REFRESH = flag("--refresh", "Look at sources whose schema osiris.lock has, too.")
+OUT = valued("--out", "DIR", "Write the plan there.", type=PATH)
+FORMAT = choice("--format form", "text mermaid", "Show the plan so.", default="text")
+EXPLAIN = flag("--explain", "Read each output back: what names a row, filters, joins, measures, target.")
+MEASURE = flag("--measure", "Like --explain, and read rows for up to 10 s: what each step does with them.")
+HTML = valued("--html", "PATH", "Write a page that shows the plan.", type=PATH)
 
 
 @answers("compile", FILE, PARAM, PROFILE, CHECK, DETAILED, REFRESH, STRICT, OUT, FORMAT, HTML, EXPLAIN, MEASURE, WATCH)
@@ -131,3 +147,60 @@ def _source_lines(compiled: Compiled) -> list[Line]:
         f"  {step} ({sources.pins[step].source}): {change}" for step, told in found.items() for change in told
     ]
     return lines or ["  its sources are as they were pinned"]
+
+
+MOST_ROWS = 10_000
+OPTIONS = (
+    FILE,
+    click.argument("step", metavar="[STEP]", required=False),
+    SELECT,
+    click.option("--limit", type=click.IntRange(0, MOST_ROWS), default=LIMIT, help=f"Rows to show ({LIMIT})."),
+    click.option(
+        "--sample", type=click.IntRange(0), default=SAMPLE, help=f"Rows to read of each source ({SAMPLE:,}; 0: all)."
+    ),
+    PARAM,
+    PROFILE,
+    WATCH,
+)
+
+
+@answers("preview", *OPTIONS)
+def preview(file: str, step: str | None, **options: Any) -> Answer:  # noqa: ANN401 - one per option
+    """Show the first rows of STEP in FILE: of the input of the last writer, if none is named. Nothing is written."""
+    if step and options["select"]:
+        raise click.UsageError("name a STEP or --select, not both")
+    words = {key: options[key] for key in ("params", "limit", "sample")}
+
+    def answer() -> Answer:
+        return _answer(api.preview(opened(options["profile"]), file, step or options["select"], **words))
+
+    return keep_showing(file, answer) if options["watch"] else answer()
+
+
+def _answer(seen: Preview) -> Answer:
+    seen = replace(seen, tables=[replace(each, rows=console().clean(each.rows)) for each in seen.tables])
+    diagnostics, more = brief(seen.diagnostics, seen.file)
+    text = [line for each in seen.tables for line in (*table_lines(each), "")]
+    return Answer(_data(seen), [*text, *left_out_lines(seen), *more], diagnostics)
+
+
+def _data(seen: Preview) -> dict[str, JsonValue]:
+    """Return the exact values, one table a step."""
+    tables = [
+        {
+            "step": table.step,
+            "columns": [column.to_json() for column in table.schema],
+            "rows": table.rows,
+            "rows_in_all": table.total,
+        }
+        for table in seen.tables
+    ]
+    return {"tables": tables, "sample": seen.sample, "cut": list(seen.cut), "unchecked": list(seen.unchecked)}
+
+
+def left_out_lines(seen: Preview) -> Iterator[str]:
+    """Yield what was not read, and what was not checked."""
+    if seen.cut:
+        yield f"on the first {count(seen.sample, 'row')} of {', '.join(seen.cut)} (--sample 0 reads all)"
+    if seen.unchecked:
+        yield f"the checks of {', '.join(seen.unchecked)} are left to a run"

@@ -11,6 +11,7 @@ from osiris import api
 from osiris.cli.command import answers, noun
 from osiris.cli.render import Answer, table
 from osiris.errors import has_errors
+from osiris.registry import load_registry
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -52,14 +53,15 @@ def list_components(mode: str | None) -> Answer:
 @answers("show", click.argument("name"))
 def show(name: str) -> Answer:
     """Show a component: its config, its delivery, examples, and the keys that every step's config may have."""
-    spec, shared = api.show_component(name), api.shared_config(name)
+    spec, shared = api.show_component(name), load_registry().shared_config(name)
     text: list[Line] = [[("bold", f"{spec['name']} {spec['version']}"), ("", f"  {spec['title']}")]]
     text += [f"  {line}" for line in spec["description"].splitlines()]
     text += [f"  modes: {', '.join(spec['modes'])}; connection: {spec['connection']}"]
     text += [f"  delivery: {spec['delivery']}"] if spec["delivery"] else []
     required = spec["config"].get("required", ())
     own = _keys("config", spec["config"]["properties"], required)
-    return Answer({**spec, "shared": shared}, [*text, *own, *_keys("of every step", shared), *_examples(spec)])
+    examples = [f"example: {each.get('title', '')}: {api.one_line(each['config'])}" for each in spec["examples"]]
+    return Answer({**spec, "shared": shared}, [*text, *own, *_keys("of every step", shared), *examples])
 
 
 def _keys(title: str, properties: Mapping[str, dict[str, JsonValue]], required: Collection[str] = ()) -> list[Line]:
@@ -105,10 +107,6 @@ def _meaning(schema: dict[str, JsonValue]) -> str:
 
 def _default(schema: dict[str, JsonValue]) -> str:
     return api.one_line(schema["default"]) if "default" in schema else ""
-
-
-def _examples(spec: dict[str, JsonValue]) -> list[Line]:
-    return [f"example: {e.get('title', '')}: {api.one_line(e['config'])}" for e in spec["examples"]]
 
 
 @answers("validate", click.argument("name", required=False))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from osiris import api
-from osiris.cli.command import answers, console, noun, opened
+from osiris.cli.command import answers, choice, console, flag, noun, opened, valued
 from osiris.cli.render import Answer, count
 from osiris.errors import fail
 
@@ -42,7 +42,7 @@ def list_connections() -> Answer:
 @answers(
     "doctor",
     click.argument("names", metavar="[@FAMILY.ALIAS]...", nargs=-1),
-    click.option("--grants", is_flag=True, help="Print the statements that make a proper reader, and a writer."),
+    flag("--grants", "Print the statements that make a proper reader, and a writer."),
 )
 def doctor(names: tuple[str, ...], grants: bool) -> Answer:
     """Try connections, all if none is named: what works, how well, and with which rights; nothing is changed there.
@@ -101,25 +101,16 @@ WITH_COLUMNS, LISTED, CLOSED = 30, 100, 5
 _UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
 TARGET = click.argument("target", metavar="@FAMILY.ALIAS|PATH|GLOB")
-TABLE = click.option(
-    "-t",
-    "--table",
-    "tables",
-    multiple=True,
-    metavar="TABLE",
-    help="Only this table, or those of a pattern; repeatable.",
-)
-COLUMN = click.option(
-    "--column", "columns", multiple=True, metavar="NAME", help="Profile only this column; repeatable."
-)
-PROFILE = click.option("--profile", is_flag=True, help="Look at a sample of the rows, at most 20 s a table.")
-SAMPLES = click.option(
+TABLE = valued("-t --table tables", "TABLE", "Only this table, or those of a pattern; repeatable.", multiple=True)
+COLUMN = valued("--column columns", "NAME", "Profile only this column; repeatable.", multiple=True)
+PROFILE = flag("--profile", "Look at a sample of the rows, at most 20 s a table.")
+SAMPLES = choice(
     "--samples",
-    type=click.Choice(["none", "masked", "raw"]),
+    "none masked raw",
+    "Show five rows: personal data and free text masked, or as they are but for secrets.",
     default="none",
-    help="Show five rows: personal data and free text masked, or as they are but for secrets.",
 )
-REFRESH = click.option("--refresh", is_flag=True, help="Ask for everything anew, whatever is known.")
+REFRESH = flag("--refresh", "Ask for everything anew, whatever is known.")
 
 
 @answers("discover", TARGET, TABLE, COLUMN, PROFILE, SAMPLES, REFRESH)

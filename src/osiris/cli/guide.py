@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING
 
 from osiris.chat.environment import Waiting
 from osiris.chat.expressions import Misfit, literal
+from osiris.chat.guide.draft import Answer, Option, meant, narrowed
 from osiris.chat.guide.flow import READ
-from osiris.chat.guide.questions import Answer, Option, meant, narrowed
+from osiris.cli.plan import shortened
 from osiris.cli.render import diagnostic_lines, safe
 from osiris.cli.talk import Terminal, clean
 from osiris.errors import Diagnostic, fail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from typing import TypeVar
 
+    from osiris.chat.guide.draft import Ask
     from osiris.chat.guide.environment import Command, Offered
-    from osiris.chat.guide.questions import Ask
     from osiris.cli.render import Console, Line
     from osiris.model import JsonValue
     from osiris.runner.host.preview import Table
@@ -101,11 +102,6 @@ def _type_problem(ask: Ask, text: str) -> str | None:
     return None
 
 
-def shortened(text: str, width: int) -> str:
-    """Return a text that takes no more than so many columns."""
-    return text if len(text) <= width else f"{text[: max(width - 1, 1)]}…"
-
-
 class GuideTerminal(Terminal):
     """What a conversation shows beside its questions: plans, what was saved, how a run ended."""
 
@@ -171,11 +167,14 @@ class Plain:
                 self._list(known, shown, ask)
                 shown += SHOWN
                 continue
-            answer = read(ask, known, words, self.refuse)
-            if answer is not None:
-                if isinstance(answer, Answer):
-                    self.say(f"{ask.text} {echo(known, answer)}")
-                return answer
+            try:
+                answer = read(ask, known, words)
+            except NoAnswer as why:
+                self.refuse(str(why))
+                continue
+            if isinstance(answer, Answer):
+                self.say(f"{ask.text} {echo(known, answer)}")
+            return answer
 
     def refuse(self, why: str) -> None:
         """Say why an answer is none; without a terminal the lines after it answer other questions, so it is the end."""
@@ -222,59 +221,60 @@ NOTHING = (
 )
 
 
-def read(ask: Ask, known: Sequence[Option], words: str, tell: Callable[[str], None]) -> Answer | Command | None:
-    """Return the answer that typed words are; None, after saying why, if they are none."""
+class NoAnswer(Exception):
+    """Typed words are no answer: why."""
+
+
+def read(ask: Ask, known: Sequence[Option], words: str) -> Answer | Command:
+    """Return the answer that typed words are; raises `NoAnswer` if they are none."""
     if words in _COMMANDS and all(each.label != words for each in known):
         return _COMMANDS[words]
-    if not words.strip():
-        if ask.default is None:
-            tell("This question cannot be skipped.")
-        return None if ask.default is None else Answer(ask.default)
-    return _typed(ask, known, words, tell) if _needs_sign(ask) else _named(ask, known, words, tell)
+    if words.strip():
+        return _typed(ask, known, words) if _needs_sign(ask) else _named(ask, known, words)
+    if ask.default is None:
+        raise NoAnswer("This question cannot be skipped.")
+    return Answer(ask.default)
 
 
-def _named(ask: Ask, known: Sequence[Option], words: str, tell: Callable[[str], None]) -> Answer | Command | None:
+def _named(ask: Ask, known: Sequence[Option], words: str) -> Answer | Command:
     found = meant(words.strip(), known, several=ask.several, shown=safe)
     command = f":{words.strip().casefold()}"
     if found.options:
         return Answer(tuple(each.key for each in found.options))
     if ask.typed and (ask.typed != "flags" or words.lstrip().startswith("--")):
-        return _free(ask, words.strip() if ask.typed == "flags" else words, tell)
+        return _free(ask, words.strip() if ask.typed == "flags" else words)
     if command in _COMMANDS:
         return _COMMANDS[command]
-    _tell_unknown(ask, known, words, found.may, tell)
-    return None
+    raise NoAnswer(_unknown(ask, known, words, found.may))
 
 
-def _typed(ask: Ask, known: Sequence[Option], words: str, tell: Callable[[str], None]) -> Answer | None:
+def _typed(ask: Ask, known: Sequence[Option], words: str) -> Answer:
     """Return an option that words name exactly or by `#` and its number, else the words themselves."""
     exact = [each for each in known if words in (each.label, safe(each.label))]
     if len(exact) == 1:
         return Answer((exact[0].key,))
     if _NUMBERED.fullmatch(words):
-        return _numbered(ask, known, words, tell)
-    return _several(ask, known, words, tell) if ask.several and "," in words else _free(ask, words, tell)
+        return _numbered(ask, known, words)
+    return _several(ask, known, words) if ask.several and "," in words else _free(ask, words)
 
 
-def _several(ask: Ask, known: Sequence[Option], words: str, tell: Callable[[str], None]) -> Answer | None:
-    """Return the options that words between commas name, else the words themselves; None if it is some of each."""
+def _several(ask: Ask, known: Sequence[Option], words: str) -> Answer:
+    """Return the options that words between commas name, else the words themselves; but not some of each."""
     keys = {each.label: each.key for each in reversed(known)}
     parts = [part.strip() for part in words.split(",")]
     chosen = [keys[part] for part in parts if part in keys]
     if not chosen:
-        return _free(ask, words, tell)
+        return _free(ask, words)
     if len(chosen) < len(parts):
-        tell(f"Not all of {safe(words)} are choices.")
-        return None
+        raise NoAnswer(f"Not all of {safe(words)} are choices.")
     return Answer(tuple(dict.fromkeys(chosen)))
 
 
-def _numbered(ask: Ask, known: Sequence[Option], words: str, tell: Callable[[str], None]) -> Answer | None:
-    """Return the options of numbers behind signs; None, after saying so, if there are none of these numbers."""
+def _numbered(ask: Ask, known: Sequence[Option], words: str) -> Answer:
+    """Return the options of numbers behind signs."""
     chosen = [known[int(number) - 1 : int(number)] for number in re.findall(r"#(\d+)", words)]
     if not all(chosen) or (len(chosen) > 1 and not ask.several):
-        tell(f"There is no choice {safe(words)}.")
-        return None
+        raise NoAnswer(f"There is no choice {safe(words)}.")
     return Answer(tuple(dict.fromkeys(option.key for (option,) in chosen)))
 
 
@@ -283,24 +283,20 @@ def _needs_sign(ask: Ask) -> bool:
     return ask.typed not in (None, "path", "flags")
 
 
-def _free(ask: Ask, words: str, tell: Callable[[str], None]) -> Answer | None:
+def _free(ask: Ask, words: str) -> Answer:
     if wrong := problem_of(ask, words):
-        tell(wrong)
-        return None
+        raise NoAnswer(wrong)
     return Answer(text=words)
 
 
-def _tell_unknown(
-    ask: Ask, known: Sequence[Option], words: str, may: Sequence[Option], tell: Callable[[str], None]
-) -> None:
+def _unknown(ask: Ask, known: Sequence[Option], words: str, may: Sequence[Option]) -> str:
+    """Return what is said of words that name none of the options, or more than one of them."""
     if may:
         listed = [f"{known.index(each) + 1:>5}  {safe(each.label)}" for each in may[:SHOWN]]
         more = [f"     … and {len(may) - SHOWN:,} more; type more of the name"] if len(may) > SHOWN else []
-        tell("\n".join([f"{safe(words)} may mean one of these; type its number:", *listed, *more]))
-    elif ask.about == READ and len(words.split()) >= _SENTENCE:
-        tell(SENTENCE)
-    else:
-        tell(f"There is no choice {safe(words)}.")
+        return "\n".join([f"{safe(words)} may mean one of these; type its number:", *listed, *more])
+    is_sentence = ask.about == READ and len(words.split()) >= _SENTENCE
+    return SENTENCE if is_sentence else f"There is no choice {safe(words)}."
 
 
 SENTENCE = (

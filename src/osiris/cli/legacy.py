@@ -7,6 +7,7 @@ do instead (PRJ010). Commands of this product that this version does not have ye
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from osiris.errors import diagnostic
@@ -42,6 +43,10 @@ class Earlier:
 KEPT = Earlier()
 
 
+def _kept(spellings: str) -> dict[str, Earlier]:
+    return dict.fromkeys(spellings.split(", "), KEPT)
+
+
 def moved(new: str) -> Earlier:
     """Return the row of something that is spelled differently here."""
     return Earlier(new=new)
@@ -56,26 +61,17 @@ WRITE_OML = absent("write the pipeline as a file in pipelines/ and compile it")
 SAY_PROJECT = moved("-C DIR")
 NAME_CONNECTIONS = moved("osiris connections doctor @FAMILY.ALIAS")
 
+_WORK = (
+    "init, validate, compile, run, components list, components show, components validate, connections list, "
+    "connections doctor, logs list, logs show, logs html, logs bundle, logs gc, logs aiop, prompts, chat, mcp, replay, "
+    "sandboxes"
+)
 COMMANDS: dict[str, Earlier] = {
-    "init": KEPT,
-    "validate": KEPT,
-    "compile": KEPT,
-    "run": KEPT,
-    "components list": KEPT,
-    "components show": KEPT,
-    "components validate": KEPT,
+    **_kept(_WORK),
     "components config-example": moved("osiris components show NAME"),
     "components discover": moved("osiris discover @FAMILY.ALIAS"),
-    "connections list": KEPT,
-    "connections doctor": KEPT,
-    "logs list": KEPT,
-    "logs show": KEPT,
     "logs last": moved("osiris logs show last"),
-    "logs html": KEPT,
     "logs open": moved("osiris logs html SESSION --open"),
-    "logs bundle": KEPT,
-    "logs gc": KEPT,
-    "logs aiop": KEPT,
     "logs aiop list": moved("osiris logs aiop --list"),
     "logs aiop show": moved("osiris logs aiop SESSION"),
     "logs aiop export": moved("osiris logs aiop SESSION --output FILE"),
@@ -88,14 +84,11 @@ COMMANDS: dict[str, Earlier] = {
     "test": WRITE_OML,
     "test validation": WRITE_OML,
     "dump-prompts": moved("osiris prompts dump"),
-    "prompts": KEPT,
     "prompts build-context": moved("osiris prompts context"),
     "discovery": moved("osiris discover @FAMILY.ALIAS"),
     "discovery run": moved("osiris discover @FAMILY.ALIAS"),
     "maintenance": moved("osiris logs gc"),
     "maintenance clean": moved("osiris logs gc"),
-    "chat": KEPT,
-    "mcp": KEPT,
     "mcp run": moved("osiris mcp"),
     "mcp clients": absent("let the client start 'osiris -C DIR mcp'"),
     "mcp tools": absent("a client of 'osiris mcp' lists them"),
@@ -107,15 +100,16 @@ COMMANDS: dict[str, Earlier] = {
     "mcp memory": absent("write what matters into the pipeline"),
     "mcp usecases": absent("'osiris init' and 'osiris demo' lay out examples"),
     "mcp aiop": moved("osiris logs aiop --json"),
-    "replay": KEPT,
     "eval": absent("the evaluation is in bench/ of the source: python -m bench.evaluation"),
-    "sandboxes": KEPT,
 }
 """By the words that were typed after `osiris`."""
 
-_E2B_OPTIONS = ("--target", "--e2b", "--e2b-env", "--e2b-env-from", "--e2b-pass-env", "--e2b-install-deps")
+_E2B_OPTIONS = (
+    "--target, --e2b, --e2b-env, --e2b-env-from, --e2b-pass-env, "
+    "--e2b-install-deps, --e2b-timeout, --e2b-cpu, --e2b-mem"
+)
 _E2B = {
-    **dict.fromkeys((*_E2B_OPTIONS, "--e2b-timeout", "--e2b-cpu", "--e2b-mem"), KEPT),
+    **_kept(_E2B_OPTIONS),
     "--timeout": moved("--e2b-timeout"),
     "--cpu": moved("--e2b-cpu"),
     "--memory-gb": moved("--e2b-mem"),
@@ -125,108 +119,80 @@ _FILTER_PAGE = absent("the page over all runs has a filter; leave it out")
 _NOT_A_SESSION = absent("only runs have sessions; leave it out")
 
 OPTIONS: dict[str, dict[str, Earlier]] = {
-    "": {"--json": KEPT, "--verbose": KEPT, "-v": KEPT, "--version": KEPT, "--help": KEPT, "-h": KEPT},
+    "": _kept("--json, --verbose, -v, --version, --help, -h"),
     "init": {
+        **_kept("--json"),
         "--git": absent("run 'git init' in the new folder"),
         "--force": absent("remove the old project first, or choose another folder"),
         "--template": absent("leave it out, or run 'osiris demo' for a larger example"),
-        "--json": KEPT,
     },
     "validate": {
+        **_kept("--json, --verbose, -v"),
         "--config": moved("-C DIR"),
         "--mode": _ALWAYS_CHECKED,
-        "--json": KEPT,
-        "--verbose": KEPT,
-        "-v": KEPT,
     },
     "compile": {
-        "--out": KEPT,
-        "--profile": KEPT,
-        "-p": KEPT,
-        "--param": KEPT,
-        "--refresh": KEPT,
+        **_kept("--out, --profile, -p, --param, --refresh, --json, --verbose, --help"),
         "--compile": absent("a plan is always compiled anew; --check compares it with the one on disk"),
-        "--json": KEPT,
-        "--verbose": KEPT,
-        "--help": KEPT,
     },
     "run": {
+        **_kept("--profile, -p, --param, --last-compile, --verbose, --json, --dry-run"),
         "--out": absent("steps name where they write; artifacts lie in logs/SESSION/artifacts/"),
-        "--profile": KEPT,
-        "-p": KEPT,
-        "--param": KEPT,
-        "--last-compile": KEPT,
         "--last-compile-in": moved("osiris run DIR/manifest.json"),
-        "--verbose": KEPT,
-        "--json": KEPT,
-        "--dry-run": KEPT,
         **_E2B,
     },
     "components list": {
-        "--mode": KEPT,
+        **_kept("--mode, --json"),
         "--runnable": absent("every component of the list can run; leave it out"),
-        "--json": KEPT,
     },
-    "components show": {"--json": KEPT},
+    "components show": _kept("--json"),
     "components validate": {
+        **_kept("--json, --verbose"),
         "--level": _ALWAYS_CHECKED,
-        "--json": KEPT,
-        "--verbose": KEPT,
         "--session-id": _NOT_A_SESSION,
         "--logs-dir": _NOT_A_SESSION,
         "--log-level": moved("--verbose"),
         "--events": _NOT_A_SESSION,
     },
-    "connections list": {"--json": KEPT},
+    "connections list": _kept("--json"),
     "connections doctor": {
-        "--json": KEPT,
+        **_kept("--json"),
         "--family": NAME_CONNECTIONS,
         "--alias": NAME_CONNECTIONS,
         "--connection-id": NAME_CONNECTIONS,
     },
     "logs list": {
-        "--json": KEPT,
-        "--limit": KEPT,
+        **_kept("--json, --limit"),
         "--logs-dir": SAY_PROJECT,
         "--no-wrap": absent("lines are never wrapped; leave it out"),
     },
     "logs aiop": {
+        **_kept("--last, --format, --output, --policy, --max-core-bytes, --timeline-density, --metrics-topk"),
+        **_kept("--schema-mode, --compress"),
         "--session": moved("osiris logs aiop SESSION"),
         "--run": moved("osiris logs aiop SESSION"),
-        "--last": KEPT,
         "--last-run": moved("--last"),
-        "--format": KEPT,
-        "--output": KEPT,
-        "--policy": KEPT,
-        "--max-core-bytes": KEPT,
-        "--timeline-density": KEPT,
-        "--metrics-topk": KEPT,
-        "--schema-mode": KEPT,
-        "--compress": KEPT,
         "--annex-dir": absent("the annex lies beside the package, in logs/SESSION/aiop/annex/"),
         "--pipeline": moved("osiris logs aiop --list"),
         "--profile": absent("sessions of all profiles are in logs/; leave it out"),
     },
     "logs show": {
+        **_kept("--events, --metrics, --json"),
         "--session": moved("osiris logs show SESSION"),
-        "--events": KEPT,
-        "--metrics": KEPT,
         "--tail": absent("'osiris logs show SESSION --events' prints all of them"),
-        "--json": KEPT,
         "--logs-dir": SAY_PROJECT,
     },
     "logs bundle": {
+        **_kept("-o, --output"),
         "--session": moved("osiris logs bundle SESSION"),
-        "-o": KEPT,
-        "--output": KEPT,
     },
     "logs gc": {
+        **_kept("--dry-run"),
         "--days": moved("--older-than 7d"),
         "--max-gb": moved("--max-size 1GB"),
-        "--dry-run": KEPT,
     },
     "chat": {
-        **dict.fromkeys(("--provider", "-p", "--fast", "--pro-mode", "--json"), KEPT),
+        **_kept("--provider, -p, --fast, --pro-mode, --json"),
         **dict.fromkeys(("--interactive", "-i"), absent("without a MESSAGE the talk goes on; leave it out")),
         **dict.fromkeys(("--session-id", "-s"), moved("--resume ID")),
         "--skip-clarification": moved("--fast"),
@@ -239,9 +205,8 @@ OPTIONS: dict[str, dict[str, Earlier]] = {
         "--privacy": moved("--samples none"),
     },
     "logs html": {
+        **_kept("--open, --sessions"),
         "--out": moved("--output DIR"),
-        "--open": KEPT,
-        "--sessions": KEPT,
         "--since": _FILTER_PAGE,
         "--label": _FILTER_PAGE,
         "--status": _FILTER_PAGE,
@@ -311,9 +276,5 @@ def environment_answers(command: str, environ: Mapping[str, str]) -> list[Diagno
     found = []
     for pattern, (commands, row) in ENVIRONMENT.items():
         if command in commands:
-            found += [row.answer(name) for name in sorted(environ) if _matches(name, pattern) and environ[name]]
+            found += [row.answer(name) for name in sorted(environ) if fnmatchcase(name, pattern) and environ[name]]
     return [item for item in found if item]
-
-
-def _matches(name: str, pattern: str) -> bool:
-    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from osiris import api
-from osiris.cli.command import answers, console, opened
+from osiris.cli.command import answers, choice, console, opened
 from osiris.cli.render import Answer, count
 from osiris.report.plan import lineage_mermaid
 
@@ -16,15 +16,13 @@ if TYPE_CHECKING:
 
     from osiris.api import Impact, Traced, TracedStep
     from osiris.cli.render import Line
-    from osiris.compare.lineage import Arrow, PipelineImpact
+    from osiris.compare.lineage import Arrow
 
 
 PLAN_ENDINGS = (".yaml", ".yml", ".json")
 WHAT = click.argument("what", metavar="[STEP|STEP.COLUMN|RUN]", required=False)
 PLAN = click.argument("target", metavar="[FILE|PLAN]", required=False)
-FORMAT = click.option(
-    "--format", "form", type=click.Choice(["text", "json", "mermaid", "openlineage"]), default="text", help="Answer so."
-)
+FORMAT = choice("--format form", "text json mermaid openlineage", "Answer so.", default="text")
 
 
 @answers("lineage", WHAT, PLAN, FORMAT)
@@ -104,15 +102,11 @@ def impact(what: str) -> Answer:
 def _lines(found: Impact) -> Iterator[Line]:
     for pipeline in found.pipelines:
         yield [("bold", f"{pipeline.name} {pipeline.fingerprint[:12]}")]
-        yield from _steps(pipeline)
+        for step in pipeline.steps:
+            columns = [f"{name} ({kind})" for name, kind in step.columns.items()]
+            told = ", ".join([*columns, *(["which rows there are"] if step.rows else [])])
+            yield f"  {step.step}{f' -> {step.target}' if step.target else ''}: {told}"
     if not found.pipelines:
         yield f"no plan reads {found.name}"
     targets = sum(step.target is not None for pipeline in found.pipelines for step in pipeline.steps)
     yield f"{count(len(found.pipelines), 'pipeline')}, {count(targets, 'target')}"
-
-
-def _steps(pipeline: PipelineImpact) -> Iterator[Line]:
-    for step in pipeline.steps:
-        columns = [f"{name} ({kind})" for name, kind in step.columns.items()]
-        told = [*columns, *(["which rows there are"] if step.rows else [])]
-        yield f"  {step.step}{f' -> {step.target}' if step.target else ''}: {', '.join(told)}"

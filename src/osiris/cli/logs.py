@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import click
 
 from osiris import api
 from osiris.cli import legacy
-from osiris.cli.command import ROWS, answers, console, noun, opened
+from osiris.cli.command import PATH, ROWS, answers, choice, console, flag, noun, opened, valued
 from osiris.cli.progress import event_line
 from osiris.cli.render import Answer, count, figures
 from osiris.cli.sessions import ODD, given_id, kind_of, row_lines, session_lines, talk_lines
@@ -19,6 +20,7 @@ from osiris.errors import diagnostic, raise_all
 from osiris.files import refuse_foreign
 from osiris.history.failures import cause_code
 from osiris.secret import masked_problems
+from osiris.session.finding import damaged_sessions
 from osiris.session.stored import CONVERSATION
 from osiris.units import parse_duration, parse_size
 
@@ -34,41 +36,43 @@ if TYPE_CHECKING:
 @answers(
     "bundle",
     click.argument("session", default="last"),
-    click.option(
-        "-o", "--output", type=click.Path(path_type=Path), metavar="F", help="The file, or the folder for it."
-    ),
-    click.option("--artifacts", is_flag=True, help="Also what steps left behind, with rows that were set aside."),
+    valued("-o --output", "F", "The file, or the folder for it.", type=PATH),
+    flag("--artifacts", "Also what steps left behind, with rows that were set aside."),
 )
 def bundle(session: str, output: Path | None, artifacts: bool) -> Answer:
     """Pack a session into one archive, SESSION.zip here if no file is named; the same session gives the same bytes."""
     made = api.bundle(opened(), session, output, artifacts=artifacts)
-    text = f"packed {made.session} into {made.path}: {count(len(made.entries), 'file')}, {made.size:,} bytes"
-    return Answer(made.to_json(), [text, f"  sha256 {made.sha256}"])
+    text = f"packed {made.session} into {made.path}: {count(len(made.entries), 'file')}, {made.bytes:,} bytes"
+    return Answer(asdict(made), [text, f"  sha256 {made.sha256}"])
 
 
-def _duration(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
-    return _parsed(value, parse_duration(value), "a time like 90s, 12h or 30d")
+def _parser(read: Callable[[str], float | None], expected: str) -> Callable[[Any, Any, str | None], float | None]:
+    """Return a callback of an option that reads its value, and refuses one that is not what is `expected`."""
+
+    def parsed(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+        found = None if value is None else read(value)
+        if value is not None and found is None:
+            raise click.BadParameter(f"'{value}' is not {expected}")
+        return found
+
+    return parsed
 
 
-def _bytes(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
-    found = parse_size(int(value) if value and value.isascii() and value.isdigit() else value)
-    return None if _parsed(value, found, "a size like 500MB or 2GB") is None else found
+def _bytes(text: str) -> int | None:
+    return parse_size(int(text) if text.isascii() and text.isdigit() else text)
 
 
-def _parsed(value: str | None, found: float | None, expected: str) -> float | None:
-    if value is not None and found is None:
-        raise click.BadParameter(f"'{value}' is not {expected}")
-    return found
+_AGE = _parser(parse_duration, "a time like 90s, 12h or 30d")
+_SIZE = _parser(_bytes, "a size like 500MB or 2GB")
+_PACKAGE_SIZE = _parser(_bytes, "a size like 8000 or 300kB")
 
 
 @answers(
     "gc",
-    click.option("--older-than", metavar="D", callback=_duration, help="What began longer ago goes (30d, 12h)."),
-    click.option(
-        "--max-size", metavar="S", callback=_bytes, help="The oldest go until all is no more than this (2GB)."
-    ),
-    click.option("--keep", metavar="N", type=click.IntRange(min=0), help="All but the N newest of a pipeline go."),
-    click.option("--dry-run", is_flag=True, help="Only say what would go."),
+    valued("--older-than", "D", "What began longer ago goes (30d, 12h).", callback=_AGE),
+    valued("--max-size", "S", "The oldest go until all is no more than this (2GB).", callback=_SIZE),
+    valued("--keep", "N", "All but the N newest of a pipeline go.", type=click.IntRange(min=0)),
+    flag("--dry-run", "Only say what would go."),
 )
 def sweep(older_than: float | None, max_size: int | None, keep: int | None, dry_run: bool) -> Answer:
     """Remove sessions: those that are too old, too many or too large together.
@@ -99,28 +103,19 @@ def _swept_lines(swept: Swept, *, dry_run: bool) -> list[Line]:
 _NAMES = {"compress": "annex.compress"}
 
 
-def _package_bytes(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
-    size = None if value is None else parse_size(int(value) if value.isdecimal() else value)
-    if value is not None and size is None:
-        raise click.BadParameter(f"'{value}' is not a size like 8000 or 300kB")
-    return size
-
-
 AIOP_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.argument("session", required=False),
-    click.option("--last", is_flag=True, help="The newest session, as without a name."),
-    click.option("--list", "wants_list", is_flag=True, help="List the packages that there are."),
-    click.option(
-        "--format", "form", type=click.Choice(["json", "md"]), default="json", help="The package, or its card."
-    ),
-    click.option("--policy", type=click.Choice(["core", "annex"]), help="annex: also write every event beside it."),
-    click.option("--max-core-bytes", metavar="N", callback=_package_bytes, help="The most that it may have."),
-    click.option("--timeline-density", type=click.Choice(["low", "medium", "high"]), help="How many events it holds."),
+    flag("--last", "The newest session, as without a name."),
+    flag("--list wants_list", "List the packages that there are."),
+    choice("--format form", "json md", "The package, or its card.", default="json"),
+    choice("--policy", "core annex", "annex: also write every event beside it."),
+    valued("--max-core-bytes", "N", "The most that it may have.", callback=_PACKAGE_SIZE),
+    choice("--timeline-density", "low medium high", "How many events it holds."),
     click.option("--metrics-topk", type=click.IntRange(min=0), help="How many metrics it holds."),
-    click.option("--schema-mode", type=click.Choice(["summary", "detailed"]), help="detailed: with columns of steps."),
-    click.option("--compress", type=click.Choice(["none", "gzip"]), help="Compress the annex."),
-    click.option("--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write it there."),
-    click.option("--strict", is_flag=True, help="Fail if anything is left out."),
+    choice("--schema-mode", "summary detailed", "detailed: with columns of steps."),
+    choice("--compress", "none gzip", "Compress the annex."),
+    valued("--output", "FILE", "Write it there.", type=click.Path(path_type=Path, dir_okay=False)),
+    flag("--strict", "Fail if anything is left out."),
 )
 
 
@@ -140,7 +135,8 @@ def aiop(session: str | None, last: bool, wants_list: bool, **options: Any) -> A
     if output is not None:
         return _written(made, form, output)
     console().write(made.card if form == "md" else made.content.decode())
-    return Answer({"session": made.session, **_package_data(made, form)}, [], made.diagnostics)
+    told = {"run_card": made.card} if form == "md" else {"package": json.loads(made.content)}
+    return Answer({"session": made.session, **told}, [], made.diagnostics)
 
 
 def _refuse_words(session: str | None, *, last: bool) -> None:
@@ -149,10 +145,6 @@ def _refuse_words(session: str | None, *, last: bool) -> None:
         raise_all([refusal])
     if session and last:
         raise click.UsageError("name a session or --last, not both")
-
-
-def _package_data(made: Packaged, form: str) -> dict[str, JsonValue]:
-    return {"run_card": made.card} if form == "md" else {"package": json.loads(made.content)}
 
 
 def _is_card(begins: bytes) -> bool:
@@ -172,7 +164,9 @@ def _written(made: Packaged, form: str, output: Path) -> Answer:
 
 
 def _listed_packages(workspace: Workspace) -> Answer:
-    records = api.list_packages(workspace)
+    from osiris.aiop.package import load_catalogue
+
+    records = load_catalogue(workspace.project)
     header = ("session", "status", "kind", "step", "code", "bytes")
     rows = [tuple(record[key] for key in header) for record in records]
     return Answer({"packages": records}, figures(rows, header) if rows else ["no packages yet"])
@@ -182,7 +176,7 @@ def _listed_packages(workspace: Workspace) -> Answer:
 def list_sessions(limit: int) -> Answer:
     """List sessions, runs and conversations, the newest first."""
     workspace = opened()
-    sessions, damaged = api.list_records(workspace), api.damaged_sessions(workspace)
+    sessions, damaged = api.list_records(workspace), damaged_sessions(workspace.project)
     shown = masked_problems(sessions[:limit])
     marks = api.marks_of(workspace, shown)
     rows: list[tuple[JsonValue, ...]] = [
@@ -199,8 +193,8 @@ def list_sessions(limit: int) -> Answer:
 @answers(
     "show",
     click.argument("session", default="last"),
-    click.option("--events", is_flag=True, help="Print every event."),
-    click.option("--metrics", is_flag=True, help="Print every metric."),
+    flag("--events", "Print every event."),
+    flag("--metrics", "Print every metric."),
     ROWS,
 )
 def show(session: str, events: bool, metrics: bool, rows: bool) -> Answer:
@@ -234,10 +228,8 @@ def _unmasked(value: JsonValue) -> JsonValue:
 @answers(
     "html",
     click.argument("session", default="last"),
-    click.option("--open", "wants_browser", is_flag=True, help="Show the page in a browser."),
-    click.option(
-        "--output", type=click.Path(path_type=Path), metavar="DIR|FILE", help="Write there: FILE ends in .html."
-    ),
+    flag("--open wants_browser", "Show the page in a browser."),
+    valued("--output", "DIR|FILE", "Write there: FILE ends in .html.", type=PATH),
     click.option(
         "--sessions",
         type=click.IntRange(min=0),

@@ -10,14 +10,14 @@ from typing import NoReturn
 import click
 
 from osiris.cli import legacy
-from osiris.cli.command import PROJECT, answers, console
+from osiris.cli.command import PROJECT, answers, console, flag
 from osiris.cli.render import Answer
 from osiris.distribution import install_command
 from osiris.errors import fail, raise_all
 from osiris.project import find_project
 
 WORDS = click.argument("words", metavar="", nargs=-1)
-ALLOW = click.option("--allow-run", is_flag=True, help="Agents may run plans; without it nothing is ever run.")
+ALLOW = flag("--allow-run", "Agents may run plans; without it nothing is ever run.")
 
 
 @answers("mcp", WORDS, ALLOW)

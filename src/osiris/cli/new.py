@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from osiris import api
-from osiris.cli.command import answers, console, opened
+from osiris.cli.command import answers, console, flag, opened, valued
 from osiris.cli.plan import measured_lines, plan_lines
 from osiris.cli.progress import watch
 from osiris.cli.render import Answer, safe
@@ -23,14 +23,10 @@ if TYPE_CHECKING:
     from osiris.api import Compiled, Measured, Workspace
     from osiris.chat.conversation import Outcome
     from osiris.chat.request import Request
-    from osiris.cli.guide import Plain
     from osiris.cli.render import Line
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
 
-
-_OUTSIDE = "CMP013"
-"""Code of a step that uses a file outside of the project."""
 
 _REPEATED = {
     "from": ("TABLE", "What is read: a path, or @FAMILY.ALIAS/TABLE."),
@@ -77,9 +73,9 @@ FLAG_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     *(click.option(f"--{k}", _name(k), metavar=m, multiple=True, help=h) for k, (m, h) in _REPEATED.items()),
     click.option("--count", _name("count"), is_flag=True, help="Number of rows."),
     *(click.option(f"--{k}", _name(k), metavar=m, help=h) for k, (m, h) in _ONCE.items()),
-    click.option("--outside", is_flag=True, help="Allow a target outside of the project."),
-    click.option("--multiplies", is_flag=True, help="Allow joins by which several rows match one."),
-    click.option("--yes", is_flag=True, help="Accept the plan: save the pipeline and run it."),
+    flag("--outside", "Allow a target outside of the project."),
+    flag("--multiplies", "Allow joins by which several rows match one."),
+    flag("--yes", "Accept the plan: save the pipeline and run it."),
 )
 
 
@@ -96,17 +92,17 @@ class Wanted:
 def flags_of(words: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """Return the flags that were given, as `osiris.chat.flags` takes them."""
     found: dict[str, tuple[str, ...]] = {}
-    for flag in FLAGS:
-        value = words[_name(flag)]
+    for name in FLAGS:
+        value = words[_name(name)]
         if value:
-            found[flag] = value if isinstance(value, tuple) else ("",) if value is True else (value,)
+            found[name] = value if isinstance(value, tuple) else ("",) if value is True else (value,)
     return found
 
 
 def build(workspace: Workspace, flags: Mapping[str, tuple[str, ...]], wanted: Wanted) -> Answer:
     """Show the plan of what flags say, and do what is answered; nothing is written before that."""
+    from osiris.chat.environment import choices_for
     from osiris.chat.flags import request_of
-    from osiris.chat.project_catalog import choices_for
     from osiris.chat.render import render_request
 
     joined = [text.partition(" on ")[0] for flag in ("join", "left-join") for text in flags.get(flag, ())]
@@ -122,7 +118,7 @@ def _offer(
 ) -> Answer:
     """Show the plan of a pipeline that is not there yet, and do what is answered."""
     file = f"{wanted.out}/{request.name}.yaml"
-    compiled = api.compile_text(workspace, text, workspace.root / file, params={})
+    compiled = api.compile_file(workspace, workspace.root / file, params={}, text=text)
     _refuse_other(workspace, file, text)
     shown = _shown(workspace, compiled, text)
     measured = _measured(workspace, compiled) if _is_asked(wanted) else None
@@ -133,12 +129,10 @@ def _offer(
     data: dict[str, JsonValue] = {"name": request.name, "oml": text, "fingerprint": compiled.manifest.fingerprint}
     answer = _accepted(shown, risks, wanted)
     notes = _told(compiled.diagnostics)
-    if answer is None:
-        found = diagnostic("CHT043", hint="add --yes, or answer in a terminal")
-        return Answer({**data, "file": None}, shown, [*notes, found])
-    if answer == "no":
-        return Answer({**data, "file": None}, (), [*notes, diagnostic("CHT043", hint="change the flags")])
-    return _done(workspace, text, file, data, [*notes], runs=answer == "yes")
+    if answer in (None, "no"):
+        hint = "change the flags" if answer else "add --yes, or answer in a terminal"
+        return Answer({**data, "file": None}, () if answer else shown, [*notes, diagnostic("CHT043", hint=hint)])
+    return _done(workspace, text, file, data, notes, runs=answer == "yes")
 
 
 def _told(found: Sequence[Diagnostic]) -> list[Diagnostic]:
@@ -178,7 +172,9 @@ def _risks(
     found = []
     if (workspace.root / path).exists() and flags.get("mode") != ("replace",):
         found.append((f"{path} exists and would be overwritten", "--mode replace"))
-    is_outside = any(each.code == _OUTSIDE and path in each.message for each in compiled.diagnostics)
+    from osiris.chat.environment import OUTSIDE
+
+    is_outside = any(each.code == OUTSIDE and path in each.message for each in compiled.diagnostics)
     if is_outside and not wanted.outside:
         found.append((f"{path} is outside of the project", "--outside"))
     return found
@@ -186,7 +182,11 @@ def _risks(
 
 def _is_asked(wanted: Wanted) -> bool:
     """Tell whether somebody is there to be asked."""
-    return not wanted.yes and not console().wants_json and sys.stdin.isatty() and console().is_terminal()
+    return not wanted.yes and not console().wants_json and _has_terminal()
+
+
+def _has_terminal() -> bool:
+    return sys.stdin.isatty() and console().is_terminal()
 
 
 def _accepted(shown: Sequence[Line], risks: Sequence[tuple[str, str]], wanted: Wanted) -> str | None:
@@ -244,12 +244,10 @@ def _done(
     return Answer({**data, **answer.data}, answer.text, answer.diagnostics, answer.next, answer.exit_code)
 
 
-PLAIN = click.option("--plain", is_flag=True, help="Ask with numbered questions; answers are lines of standard input.")
-RESUME = click.option(
-    "--resume", is_flag=False, flag_value="", metavar="[ID]", help="Continue a conversation, by default the newest."
-)
-EDIT = click.option("--edit", metavar="FILE", help="Change this pipeline, which stays where it is.")
-OUT = click.option("--out", metavar="DIR", default="pipelines", help="Save the pipeline there (pipelines/).")
+PLAIN = flag("--plain", "Ask with numbered questions; answers are lines of standard input.")
+RESUME = valued("--resume", "[ID]", "Continue a conversation, by default the newest.", is_flag=False, flag_value="")
+EDIT = valued("--edit", "FILE", "Change this pipeline, which stays where it is.")
+OUT = valued("--out", "DIR", "Save the pipeline there (pipelines/).", default="pipelines")
 
 
 @answers("new", PLAIN, RESUME, EDIT, OUT, *FLAG_OPTIONS)
@@ -287,9 +285,10 @@ def guided(resume: str | None, edit: str | None, out: str, *, plain: bool = Fals
         fail("CHT053", hint="leave out --json")
     from osiris.api.workspace import find_file
     from osiris.chat import conversation
-    from osiris.cli.guide import GuideTerminal
+    from osiris.cli.guide import Arrows, GuideTerminal, Plain
 
-    screen, mouth = _screen(plain=plain), GuideTerminal(console(), [], accepts=False, reads=False)
+    screen = (Plain if plain or not _has_terminal() else Arrows)(console())
+    mouth = GuideTerminal(console(), [], accepts=False, reads=False)
     workspace = opened()
     try:
         if resume is None:
@@ -301,16 +300,6 @@ def guided(resume: str | None, edit: str | None, out: str, *, plain: bool = Fals
         console().talk("Your answers are kept. Continue: osiris new --resume")
         raise
     return answer_of(outcome)
-
-
-def _screen(*, plain: bool) -> Plain:
-    if not plain and sys.stdin.isatty() and console().is_terminal():
-        from osiris.cli.guide import Arrows
-
-        return Arrows(console())
-    from osiris.cli.guide import Plain
-
-    return Plain(console())
 
 
 def answer_of(outcome: Outcome) -> Answer:

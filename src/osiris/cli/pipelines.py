@@ -1,8 +1,9 @@
-"""`osiris validate`, `fmt` and `schema`: the text of pipelines."""
+"""`osiris validate`, `fmt`, `schema`: the text of pipelines; `sql check`: the verdict on SQL that steps would get."""
 
 from __future__ import annotations
 
 import io
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,9 +11,15 @@ from typing import TYPE_CHECKING
 import click
 
 from osiris import api
-from osiris.cli.command import PARAM, PROFILE, again, answers, console, opened
+from osiris.cli.command import PARAM, PATH, PROFILE, again, answers, console, flag, noun, opened, valued
 from osiris.cli.render import Answer, count
-from osiris.errors import fail
+from osiris.durable import write_file
+from osiris.errors import Diagnostic, fail
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from osiris.model import JsonValue
 
 
 @answers("validate", click.argument("files", metavar="[FILE...]", nargs=-1), PARAM, PROFILE)
@@ -28,12 +35,9 @@ def validate(files: tuple[str, ...], params: dict[str, str], profile: str | None
     return Answer(api.validated_data(results), text, diagnostics, follow_up)
 
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 STDIN = "-"
-CHECK = click.option("--check", is_flag=True, help="Write nothing; end with 1 if a file is not in canonical form.")
-DIFF = click.option("--diff", "show_diff", is_flag=True, help="Write nothing; show what would change.")
+CHECK = flag("--check", "Write nothing; end with 1 if a file is not in canonical form.")
+DIFF = flag("--diff show_diff", "Write nothing; show what would change.")
 
 
 @answers("fmt", click.argument("files", metavar="[FILE...|-]", nargs=-1), CHECK, DIFF)
@@ -82,14 +86,70 @@ def _stdin(files: tuple[str, ...], *, check: bool, show_diff: bool) -> Answer:
     return Answer(data, diagnostics=api.unformatted([result]) if check else [])
 
 
-OUT = click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="Write it to FILE.")
+OUT = valued("--out", "FILE", "Write it to FILE.", type=PATH)
 
 
 @answers("schema", OUT)
 def schema(out: Path | None) -> Answer:
     """Print the JSON Schema of pipelines, with the options of each installed component, for editors."""
-    if out is not None:
-        api.save_pipeline_schema(out)
-        return Answer({"file": str(out)}, [f"schema in {out}"])
     schema = api.pipeline_schema()
+    if out is not None:
+        write_file(out, api.schema_text(schema).encode("ascii"), private=False)
+        return Answer({"file": str(out)}, [f"schema in {out}"])
     return Answer(schema, api.schema_text(schema).splitlines())
+
+
+NOT_A_VERDICT = {"SQL010": 2}
+"""Codes that say that nothing could be judged, and the exit code of each."""
+DIALECT = valued("--dialect", "NAME", "duckdb, mysql or postgres; with --jsonl the default of lines.")
+CATALOG = valued("--catalog", "FILE", "JSON: what may be read, {relation: [column, …] | null} or [relation, …].")
+LINES = flag("--jsonl", "One {dialect, sql} per line in, one verdict per line out.")
+
+
+@answers("check", click.argument("file", metavar="[FILE|-]", default="-"), DIALECT, CATALOG, LINES)
+def check(file: str, dialect: str | None, catalog: str | None, jsonl: bool) -> Answer:
+    """Say whether one statement may run, and print the text that would; a refused one ends with 1."""
+    relations = _relations(catalog) if catalog is not None else None
+    if jsonl:
+        return _check_lines(file, dialect, relations)
+    if dialect is None:
+        raise click.UsageError("missing option '--dialect'")
+    verdict = api.check_sql(_read(file).decode("utf-8", "replace"), dialect, relations)
+    diagnostics = [Diagnostic.from_json(item) for item in verdict.pop("diagnostics")]
+    text = verdict["canonical"].splitlines() if verdict["ok"] else []
+    code = 0 if verdict["ok"] else NOT_A_VERDICT.get(verdict["code"], 1)
+    return Answer(verdict, text, diagnostics, exit_code=code)
+
+
+def _relations(file: str) -> dict[str, list[str] | None]:
+    """Return the relations of a catalogue in JSON with their columns."""
+    try:
+        found = json.loads(_read(file))
+    except ValueError as error:
+        raise click.UsageError(f"--catalog: {file} is no JSON: {error}") from error
+    relations = dict.fromkeys(found) if _is_list_of_names(found) else found
+    lists = isinstance(relations, dict) and all(each is None or _is_list_of_names(each) for each in relations.values())
+    if not lists:
+        raise click.UsageError(f"--catalog: {file} has neither a list of names nor lists of columns by name")
+    return relations
+
+
+def _is_list_of_names(value: JsonValue) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def _check_lines(file: str, dialect: str | None, relations: dict[str, list[str] | None] | None) -> Answer:
+    verdicts = api.check_sql_lines(_read(file).splitlines(), dialect, relations)
+    if console().wants_json:
+        return Answer(list(verdicts))
+    return Answer(text=[api.one_line(verdict) for verdict in verdicts])
+
+
+def _read(file: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        fail("OML026", path=file, reason=error.strerror or type(error).__name__)
+
+
+sql = noun("sql", "Check SQL as steps do.", check)

@@ -13,15 +13,14 @@ from osiris.cli.render import count, figures, safe, table
 from osiris.report.plan import columns_text, flow_text, target_text
 
 if TYPE_CHECKING:
-    from osiris.api import Measured
-    from osiris.cli.render import Line
-    from osiris.report.plan import PlanView, StepView
-if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from osiris.api import Measured
     from osiris.cli.render import Line
     from osiris.model import JsonValue
+    from osiris.report.plan import PlanView, StepView
     from osiris.runner.host.preview import Table
+
 
 SHOWN_COLUMNS = 4
 SHOWN_FLOWS = 20
@@ -51,15 +50,15 @@ def _read_back_lines(view: PlanView) -> list[Line]:
     return [safe(line) for output in view.read_back or () for line in ("", *output["lines"])]
 
 
+def _gives(step: StepView, most: int | None) -> str:
+    return f"-> {step.label}" if step.mode == "write" else columns_text(step.columns, most)
+
+
 def _reads(step: StepView) -> str:
     """Return what a step reads, and behind it what it only waits for."""
     source = [step.label] if step.mode == "read" and step.label else []
     waits = [f"after {', '.join(step.after)}"] if step.after else []
     return "; ".join([*source, *([", ".join(step.inputs)] if step.inputs else []), *waits])
-
-
-def _gives(step: StepView, most: int | None) -> str:
-    return f"-> {step.label}" if step.mode == "write" else columns_text(step.columns, most)
 
 
 def _flow_lines(view: PlanView, most: int | None) -> list[Line]:
@@ -108,13 +107,14 @@ def _fitting(columns: Sequence[Sequence[str]]) -> int:
 
 def _column(name: str, kind: str, values: Sequence[JsonValue]) -> list[str]:
     """Return the cells of a column: its name, its type and its values, numbers to the right."""
-    cells = [_shortened(text) for text in (safe(name), safe(kind), *(shown(value, kind) for value in values))]
+    cells = [shortened(text, WIDEST) for text in (safe(name), safe(kind), *(shown(value, kind) for value in values))]
     width = max(map(len, cells)) if kind.startswith(_NUMBERS) else 0
     return [cell.rjust(width) for cell in cells]
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
+def shortened(text: str, width: int) -> str:
+    """Return a text that takes no more than so many columns."""
+    return text if len(text) <= width else f"{text[: max(width - 1, 1)]}…"
 
 
 def shown(value: JsonValue, kind: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from osiris.cli.render import safe
@@ -39,17 +39,11 @@ def _value(value: JsonValue) -> str:
 
 def watch(console: Console, every: float = PLAIN_SECONDS) -> AbstractContextManager[Callable[[Event], None]]:
     """Return a context that gives the listener for a run's events; `every` is the seconds between plain lines."""
-    from contextlib import contextmanager
-
     if console.verbose:
-        show = contextmanager(lambda: _lines(console))
-    elif console.is_terminal() and not console.wants_json:
-        show = contextmanager(lambda: _moving(console))
-    elif not console.wants_json:
-        show = contextmanager(lambda: _now_and_then(console, every))
-    else:
-        show = contextmanager(_silence)
-    return show()
+        return nullcontext(lambda event: console.talk(event_line(event)))
+    if console.wants_json:
+        return nullcontext(lambda _event: None)
+    return _moving(console) if console.is_terminal() else nullcontext(_now_and_then(console, every))
 
 
 def _waits_for(event: Event) -> str | None:
@@ -61,12 +55,8 @@ def _waits_for(event: Event) -> str | None:
     return "installing packages" if event["event"] == "packages_missing" else None
 
 
-def _silence() -> Iterator[Callable[[Event], None]]:
-    yield lambda _event: None
-
-
-def _now_and_then(console: Console, every: float) -> Iterator[Callable[[Event], None]]:
-    """A line every few seconds, so that a log shows that a long run is alive and how far it is."""
+def _now_and_then(console: Console, every: float) -> Callable[[Event], None]:
+    """Return a listener that shows a line every few seconds: a log shows that a run is alive, and how far it is."""
     told_at = time.monotonic()
 
     def listen(event: Event) -> None:
@@ -77,13 +67,10 @@ def _now_and_then(console: Console, every: float) -> Iterator[Callable[[Event], 
             told_at = time.monotonic()
             console.talk(f"{event['step']}: {event['rows']:,} rows, {event['rate']:,} rows/s")
 
-    yield listen
+    return listen
 
 
-def _lines(console: Console) -> Iterator[Callable[[Event], None]]:
-    yield lambda event: console.talk(event_line(event))
-
-
+@contextmanager
 def _moving(console: Console) -> Iterator[Callable[[Event], None]]:
     from rich.console import Console as Terminal
     from rich.live import Live

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @answers("init", click.argument("folder", metavar="[DIR]", default=".", type=click.Path(path_type=Path)))
 def init(folder: Path) -> Answer:
     """Lay out a new project in DIR (here, if not given), with a pipeline that works at once."""
-    files = api.init_project(folder)
+    files = api.lay_out("init", folder)
     wired, notes = api.wire_editor(folder)
     files += wired
     go = [] if folder == Path() else [f"cd {folder}"]
@@ -49,7 +49,7 @@ FOLDER = click.argument("folder", metavar="[DIR]", default="osiris-demo", type=c
 @answers("demo", FOLDER)
 def demo(folder: Path) -> Answer:
     """Lay out a project on real flight data in DIR, and show what Osiris proves about it; no network, no key."""
-    api.demo_project(folder)
+    api.lay_out("demo", folder)
     os.chdir(folder)
     console().root = Path()
     workspace = api.open_project(Path(), {})

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from osiris import api
-from osiris.cli.command import PARAM, PROFILE, ROWS, SELECT, STRICT, again, answers, console, noun, opened
+from osiris.cli.command import (
+    PARAM,
+    PATH,
+    PROFILE,
+    ROWS,
+    SELECT,
+    STRICT,
+    again,
+    answers,
+    choice,
+    console,
+    flag,
+    noun,
+    opened,
+    valued,
+)
 from osiris.cli.progress import watch
 from osiris.cli.render import Answer, table
 from osiris.cli.sessions import finding_lines, row_lines, step_lines, written_lines
@@ -31,15 +45,15 @@ _VARIABLES = ("e2b_env", "e2b_env_from", "e2b_pass_env")
 """Options for variables that connections use, wherever a run goes."""
 
 E2B_OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.option("--e2b", is_flag=True, help="The same as --target e2b."),
-    click.option("--e2b-cpu", type=click.IntRange(1), metavar="N", help="Processors of the template (run.e2b.cpu)."),
-    click.option("--e2b-mem", metavar="SIZE", help="Memory of the template; digits alone are GiB (run.e2b.memory)."),
-    click.option("--e2b-timeout", metavar="TIME", help="The longest that the sandbox may live (run.e2b.timeout)."),
-    click.option("--e2b-template", metavar="NAME", help="Another template than that of this version."),
-    click.option("--e2b-install-deps", is_flag=True, help="Install what the template lacks."),
-    click.option("--e2b-env", multiple=True, metavar="NAME=VALUE", help="Set a variable that connections use."),
-    click.option("--e2b-env-from", type=click.Path(path_type=Path), metavar="FILE", help="Set those of a file."),
-    click.option("--e2b-pass-env", multiple=True, metavar="NAME", help="Expect a variable of this shell."),
+    flag("--e2b", "The same as --target e2b."),
+    valued("--e2b-cpu", "N", "Processors of the template (run.e2b.cpu).", type=click.IntRange(1)),
+    valued("--e2b-mem", "SIZE", "Memory of the template; digits alone are GiB (run.e2b.memory)."),
+    valued("--e2b-timeout", "TIME", "The longest that the sandbox may live (run.e2b.timeout)."),
+    valued("--e2b-template", "NAME", "Another template than that of this version."),
+    flag("--e2b-install-deps", "Install what the template lacks."),
+    valued("--e2b-env", "NAME=VALUE", "Set a variable that connections use.", multiple=True),
+    valued("--e2b-env-from", "FILE", "Set those of a file.", type=PATH),
+    valued("--e2b-pass-env", "NAME", "Expect a variable of this shell.", multiple=True),
 )
 
 
@@ -54,8 +68,8 @@ def target_settings(options: dict[str, Any]) -> dict[str, JsonValue]:
     os.environ.update(_variables(options))
     found = {
         "run.target": where,
-        "run.wait": _seconds(options["wait"]),
-        "run.e2b.timeout": _seconds(options["e2b_timeout"]),
+        "run.wait": _in_unit(options["wait"], "s"),
+        "run.e2b.timeout": _in_unit(options["e2b_timeout"], "s"),
         "run.e2b.install_deps": options["e2b_install_deps"] or None,
     }
     template = template_settings(options["e2b_cpu"], options["e2b_mem"], options["e2b_template"])
@@ -73,18 +87,13 @@ def refuse_idle(target: str) -> None:
 
 def template_settings(cpu: int | None, memory: str | None, name: str | None) -> dict[str, JsonValue]:
     """Return what was typed of a template, by key."""
-    given = {"run.e2b.cpu": cpu, "run.e2b.memory": _memory(memory), "run.e2b.template": name}
+    given = {"run.e2b.cpu": cpu, "run.e2b.memory": _in_unit(memory, "GiB"), "run.e2b.template": name}
     return {key: value for key, value in given.items() if value is not None}
 
 
-def _memory(text: str | None) -> str | None:
-    """Return a size; digits alone are GiB, as earlier."""
-    return f"{text}GiB" if text and text.isdigit() else text
-
-
-def _seconds(text: str | None) -> str | None:
-    """Return a time; digits alone are seconds, as earlier."""
-    return f"{text}s" if text and text.isdigit() else text
+def _in_unit(text: str | None, unit: str) -> str | None:
+    """Return a size or a time; digits alone are of that unit, as earlier."""
+    return f"{text}{unit}" if text and text.isdigit() else text
 
 
 def _variables(options: dict[str, Any]) -> dict[str, str]:
@@ -116,12 +125,14 @@ _COLUMNS = {
 @answers("list")
 def list_sandboxes() -> Answer:
     """List the sandboxes that runs have made and that live."""
-    found = api.list_sandboxes(opened())
+    from osiris.runner.remote import e2b
+
+    found = e2b.list_sandboxes(opened().environ)
     rows = [[item[name] or "-" for name in _COLUMNS.values()] for item in found]
     return Answer({"sandboxes": found}, table(rows, list(_COLUMNS)) if found else ["no sandbox lives"])
 
 
-@answers("gc", click.option("--dry-run", is_flag=True, help="Only say which."))
+@answers("gc", flag("--dry-run", "Only say which."))
 def collect(dry_run: bool) -> Answer:
     """End the sandboxes that lost runs of this project left; without help they end by themselves, two minutes later."""
     found = api.end_sandboxes(opened(), dry_run=dry_run)
@@ -131,14 +142,16 @@ def collect(dry_run: bool) -> Answer:
 
 @answers(
     "build",
-    click.option("--e2b-cpu", type=click.IntRange(1), metavar="N", help="Processors (run.e2b.cpu)."),
-    click.option("--e2b-mem", metavar="SIZE", help="Memory; digits alone are GiB (run.e2b.memory)."),
-    click.option("--e2b-template", metavar="NAME", help="Another name than that of this version and its lock."),
+    valued("--e2b-cpu", "N", "Processors (run.e2b.cpu).", type=click.IntRange(1)),
+    valued("--e2b-mem", "SIZE", "Memory; digits alone are GiB (run.e2b.memory)."),
+    valued("--e2b-template", "NAME", "Another name than that of this version and its lock."),
 )
 def build(e2b_cpu: int | None, e2b_mem: str | None, e2b_template: str | None) -> Answer:
     """Build the template in which runs start at once: Python, and the packages of this version's lock."""
+    from osiris.runner.remote import e2b
+
     workspace = opened(None, template_settings(e2b_cpu, e2b_mem, e2b_template))
-    name = api.build_template(workspace, console().talk)
+    name = e2b.build_template(workspace.config, workspace.environ, console().talk)
     next_run = again(["osiris", "run", "FILE", "--e2b"], ("e2b_cpu", "e2b_mem", "e2b_template"))
     return Answer({"template": name}, [f"template {name} is ready"], next=[next_run])
 
@@ -148,24 +161,23 @@ _COMPLETED = "CMP048"
 
 OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.argument("target", metavar="[FILE|PLAN|FINGERPRINT]", required=False),
-    click.option("--last-compile", is_flag=True, help="Run the plan that was compiled last."),
+    flag("--last-compile", "Run the plan that was compiled last."),
     PARAM,
     PROFILE,
     SELECT,
-    click.option(
+    flag(
         "--dry-run",
-        is_flag=True,
-        help="Check the plan and its secrets, ask sources and targets as a run does first, show it, run nothing.",
+        "Check the plan and its secrets, ask sources and targets as a run does first, show it, run nothing.",
     ),
-    click.option("--new-run", is_flag=True, help="Start anew even if the last run did not end well."),
-    click.option("--run-id", metavar="ID", help="Fix the key of this run; one that has finished is skipped."),
-    click.option("--resume", is_flag=False, flag_value="last", metavar="[SESSION]", help="Continue a session."),
-    click.option("--digest", type=click.Choice(["written", "all"]), default="written", help="Digest every output."),
-    click.option("--allow-engine-drift", is_flag=True, help="Run a plan with other engine versions than its own."),
-    click.option("--wait", metavar="TIME", help="How long to wait for another run of this project (run.wait; 10m)."),
+    flag("--new-run", "Start anew even if the last run did not end well."),
+    valued("--run-id", "ID", "Fix the key of this run; one that has finished is skipped."),
+    valued("--resume", "[SESSION]", "Continue a session.", is_flag=False, flag_value="last"),
+    choice("--digest", "written all", "Digest every output.", default="written"),
+    flag("--allow-engine-drift", "Run a plan with other engine versions than its own."),
+    valued("--wait", "TIME", "How long to wait for another run of this project (run.wait; 10m)."),
     STRICT,
     ROWS,
-    click.option("--target", "where", metavar="NAME", help="Where to run: local, bwrap, e2b (run.target; local)."),
+    valued("--target where", "NAME", "Where to run: local, bwrap, e2b (run.target; local)."),
     *E2B_OPTIONS,
 )
 
@@ -184,7 +196,10 @@ def run(target: str | None, last_compile: bool, **options: Any) -> Answer:  # no
         result, notes = api.run_target(workspace, target, chosen, progress, **words)
     console().at_end, console().end_code = result.acknowledge, result.exit_code
     answer = result_answer(workspace, result, [*_told(notes), *result.diagnostics])
-    return with_rows(workspace, result.session_id, answer) if options["rows"] else answer
+    if not options["rows"]:
+        return answer
+    rows = api.checked_rows(workspace, result.session_id)
+    return replace(answer, data={**answer.data, "rows": rows}, text=[*answer.text, *row_lines(rows)])
 
 
 def _one_target(target: str | None, *, last_compile: bool, resume: str | None) -> str | None:
@@ -209,19 +224,13 @@ def _run_options(options: dict[str, Any]) -> RunOptions:
     if len(exclusive) > 1:
         spelled = " and ".join(f"--{name.replace('_', '-')}" for name in exclusive)
         raise click.UsageError(f"{spelled} exclude each other")
-    return RunOptions(
-        new_run=options["new_run"],
-        run_id=options["run_id"],
-        resume=options["resume"],
-        digest=options["digest"],
-        allow_engine_drift=options["allow_engine_drift"],
-        select=options["select"],
-    )
+    keys = ("new_run", "run_id", "resume", "digest", "allow_engine_drift", "select")
+    return RunOptions(**{key: options[key] for key in keys})
 
 
 def _rehearsed(workspace: Workspace, found: Rehearsal, select: str | None) -> Answer:
-    from osiris.cli.explain import plan_head
     from osiris.cli.plan import plan_lines
+    from osiris.cli.sessions import plan_head
     from osiris.runner.selection import chosen
 
     manifest = found.manifest
@@ -235,12 +244,6 @@ def _rehearsed(workspace: Workspace, found: Rehearsal, select: str | None) -> An
     data = {**api.plan_data(manifest), "plan": view.to_json(), "dry_run": True, "selected": selected}
     told = sort_diagnostics(_told(found.diagnostics))
     return Answer({**data, "asked": found.asked}, text, told, [] if has_errors(told) else [follow_up])
-
-
-def with_rows(workspace: Workspace, session: str, answer: Answer) -> Answer:
-    """Return an answer that also has the rows that broken checks found."""
-    rows = api.checked_rows(workspace, session)
-    return replace(answer, data={**answer.data, "rows": rows}, text=[*answer.text, *row_lines(rows)])
 
 
 def result_answer(workspace: Workspace, result: RunResult, notes: list[Diagnostic]) -> Answer:

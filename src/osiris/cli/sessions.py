@@ -1,4 +1,6 @@
-"""What there is to say of a session: what it did, what it wrote, and why it is as it is."""
+"""`osiris explain`: what a code means, what a plan does, why a session ran and how it ended; and what else there is to
+say of a session: what it did, what it wrote, and why it is as it is.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,11 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from osiris.cli.render import count, diagnostic_lines, figures
+import click
+
+from osiris import api
+from osiris.cli.command import answers, opened
+from osiris.cli.render import Answer, count, diagnostic_lines, figures
 from osiris.compare.differences import was_refused
 from osiris.errors import Diagnostic
 from osiris.history.reading import stale_text
@@ -18,11 +24,12 @@ from osiris.session.stored import CONVERSATION
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from osiris.api import Remarks, Story
+    from osiris.api import Remarks, Story, Workspace
     from osiris.cli.render import Line
-    from osiris.model import JsonValue
+    from osiris.model import JsonValue, Manifest
 
     Run = dict[str, JsonValue]
+
 
 SHOWN_DIGITS = 12
 ODD = "worth a look"
@@ -95,27 +102,22 @@ def written_lines(run: Run, targets: Mapping[str, str]) -> list[Line]:
     outputs = (run.get("outputs") or {}).items()
     rows = [row for step, output in outputs for row in _written(step, output, targets.get(step, ""))]
     table = figures(rows, ("written by", "target", "rows", "digest")) if rows else []
-    aside = {name: step["quarantined"] for name, step in (run.get("steps") or {}).items() if "quarantined" in step}
-    new = {name: step["new_table"] for name, step in (run.get("steps") or {}).items() if _has_made(step)}
-    return [
-        *table,
-        *(_new(name, told) for name, told in new.items()),
-        *(_aside(str(run["session"]), name, told) for name, told in aside.items()),
-    ]
+    steps: Run = run.get("steps") or {}
+    return [*table, *_new_tables(steps), *_set_aside(str(run["session"]), steps)]
 
 
-def _new(step: str, told: Run) -> str:
-    near = f" (there is '{told['near']}')" if told["near"] else ""
-    return f"new table '{told['table']}'{near}, made by {step}"
+def _new_tables(steps: Run) -> Iterator[str]:
+    """Yield the tables that steps have made; one that failed may have made none."""
+    for name, step in steps.items():
+        if (told := step.get("new_table")) and step["status"] == "complete":
+            near = f" (there is '{told['near']}')" if told["near"] else ""
+            yield f"new table '{told['table']}'{near}, made by {name}"
 
 
-def _has_made(step: Run) -> bool:
-    """Tell whether a step has made its table; one that failed may have made none."""
-    return "new_table" in step and step["status"] == "complete"
-
-
-def _aside(session: str, step: str, told: Run) -> str:
-    return f"set aside by {step}: {count(told['rows'], 'row')}, logs/{session}/artifacts/{step}/{told['file']}"
+def _set_aside(session: str, steps: Run) -> Iterator[str]:
+    for name, step in steps.items():
+        if told := step.get("quarantined"):
+            yield f"set aside by {name}: {count(told['rows'], 'row')}, logs/{session}/artifacts/{name}/{told['file']}"
 
 
 def _written(step: str, output: Run, target: str) -> Iterator[tuple[object, ...]]:
@@ -151,7 +153,7 @@ def story_lines(run: Run, story: Story) -> list[str]:
         *_left_out(story),
         _end(run, story),
         *_blocked(story),
-        *_stale(story),
+        *([stale_text(story.reading.stale)] if story.reading.stale else []),
         *_prospect(run, story),
     ]
 
@@ -203,10 +205,6 @@ def _blocked(story: Story) -> list[str]:
     return [*said, f"The last success was {last}." if last else "No earlier success of this pipeline is known."]
 
 
-def _stale(story: Story) -> list[str]:
-    return [stale_text(story.reading.stale)] if story.reading.stale else []
-
-
 def _prospect(run: Run, story: Story) -> list[str]:
     if run["status"] == "running" or run.get("replays"):
         return []
@@ -230,3 +228,80 @@ def next_commands(run: Run, story: Story) -> list[str]:
     if story.after:
         return [f"osiris explain {story.after['session']}"]
     return [resume_command(run), show]
+
+
+_ALIKE = 5
+"""Steps that are named where many are alike."""
+
+
+@answers("explain", click.argument("what", metavar="CODE|PLAN|SESSION"))
+def explain(what: str) -> Answer:
+    """Explain a code (OML002), a plan (a file or fingerprint) or a session (its id, its run id, or 'last')."""
+    if api.is_code(what):
+        return _code(what.upper())
+    workspace = opened()
+    found = api.find_subject(workspace, what)
+    if isinstance(found, dict):
+        return _session(workspace, found)
+    return Answer({"plan": dict(found.data)}, plan_details(found))
+
+
+def _code(code: str) -> Answer:
+    row = api.explain_code(code)
+    text: list[Line] = [[("bold", f"{code} {row['title']}")], f"  says: {row['message']}"]
+    text += [f"  hint: {row['hint']}"] if row["hint"] else []
+    text.append(f"  {row['severity']}, exit code {row['exit_code']}")
+    return Answer(row, text)
+
+
+def _session(workspace: Workspace, run: dict[str, JsonValue]) -> Answer:
+    story = api.story(workspace, str(run["session"]))
+    run = dict(story.reading.run.summary)
+    sentences = story_lines(run, story)
+    head: Line = [("bold", str(run["session"])), ("", f"  {run['status']}")]
+    odd = finding_lines(story.findings)
+    text = [head, *sentences, *odd, *_why_lines(run, story.why), *written_lines(run, story.targets)]
+    data = {"session": run, "story": sentences, "why": story.why, "reading": story.to_json()}
+    return Answer(data, text, next=next_commands(run, story))
+
+
+def _why_lines(run: dict[str, JsonValue], why: Mapping[str, str]) -> list[Line]:
+    """Return the table of why steps ran or did not; those of which the same is to be said share a row."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for step, reason in why.items():
+        alike.setdefault((str(run["steps"][step]["status"]), reason), []).append(step)
+    rows = [(_named(steps), status, reason) for (status, reason), steps in alike.items()]
+    return figures(rows, ("steps", "status", "why it ran, or did not")) if rows else []
+
+
+def _named(steps: list[str]) -> str:
+    more = len(steps) - _ALIKE
+    return ", ".join(steps[:_ALIKE]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def plan_details(manifest: Manifest) -> list[Line]:
+    """Return the lines that tell what a plan does, step by step."""
+    params = [f"  param {name}: {api.one_line(value)}" for name, value in manifest.data["params"].items()]
+    return [plan_head(manifest), *params, *(line for step in manifest.steps for line in _step(step))]
+
+
+def plan_head(manifest: Manifest) -> Line:
+    """Return the line that names a plan."""
+    description = manifest.data["pipeline"].get("description") or ""
+    return [("bold", f"plan {manifest.name} {manifest.fingerprint}"), ("", f"  {description}")]
+
+
+def _step(step: dict[str, JsonValue]) -> list[Line]:
+    config = step["config"]
+    columns = ", ".join(f"{c['name']} {c['type']}{'' if c['nullable'] else ' not null'}" for c in step["schema"] or ())
+    facts = {
+        "needs": ", ".join(step["needs"]),
+        "connection": step["connection"],
+        "path": config.get("path"),
+        "columns": columns,
+        "order": step["order"] if step["schema"] else None,
+        "delivery": step["delivery"],
+    }
+    head: Line = [("bold", step["id"]), ("", f"  {step['component']} {step['version']}, {step['mode']}")]
+    sql = [f"    {line}" for key in step["sql"] for line in str(config[key]).splitlines()]
+    return [head, *(f"  {name}: {fact}" for name, fact in facts.items() if fact), *(["  sql:"] if sql else []), *sql]

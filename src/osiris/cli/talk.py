@@ -121,14 +121,6 @@ class Terminal:
         Rich(file=self._console.err).print(Syntax("\n".join(lines), "yaml", theme="ansi_dark", padding=(0, 2)))
 
 
-def _resumed(data: Data) -> list[Line]:
-    return [[("dim", f"goes on with {data['conversation']}")]]
-
-
-def _warning(data: Data) -> list[Line]:
-    return diagnostic_lines([Diagnostic.from_json(item) for item in data["diagnostics"]])
-
-
 def _response(data: Data) -> list[Line]:
     first, *rest = str(data["text"]).splitlines() or [""]
     choices = [f"    {number}  {text}" for number, text in enumerate(data.get("choices") or (), 1)]
@@ -151,10 +143,6 @@ def _plan(data: Data) -> list[Line]:
     return [head, *reads, *assumed, *plan_lines(view_of(check["plan"])), *changed, *diagnostic_lines(found)]
 
 
-def _saved(data: Data) -> list[Line]:
-    return [[("ok", f"{data['state']} "), ("", f"{data['file']}, plan {data['manifest']}")]]
-
-
 def _run(data: Data) -> list[Line]:
     from osiris.cli.sessions import finding_lines, step_lines, written_lines
 
@@ -168,12 +156,12 @@ def _run(data: Data) -> list[Line]:
 
 
 _SHOWN: dict[str, Callable[[Data], list[Line]]] = {
-    "chat_resumed": _resumed,
-    "warning": _warning,
+    "chat_resumed": lambda data: [[("dim", f"goes on with {data['conversation']}")]],
+    "warning": lambda data: diagnostic_lines([Diagnostic.from_json(item) for item in data["diagnostics"]]),
     "assistant_response": _response,
     "discovery_done": _found,
     "plan": _plan,
-    "saved": _saved,
+    "saved": lambda data: [[("ok", f"{data['state']} "), ("", f"{data['file']}, plan {data['manifest']}")]],
     "run_result": _run,
 }
 """What is shown of each kind that the agent tells; of the others nothing."""

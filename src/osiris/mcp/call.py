@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, BinaryIO
 from osiris import api
 from osiris.document import escape
 from osiris.errors import Location, OsirisError, diagnostic, did_you_mean, fail, raise_all
-from osiris.mcp import read_tools, write_tools
+from osiris.mcp import tools
 from osiris.mcp.definitions import RUN, TOOLS, translated
 from osiris.mcp.pages import Reply, laid_out, shortened, written
-from osiris.mcp.read_tools import TEXT
+from osiris.mcp.tools import TEXT
 from osiris.secret import concealed, masked_problems, unvalued
 
 if TYPE_CHECKING:
@@ -179,16 +179,12 @@ def main() -> int:
     line = sys.stdin.buffer.readline()
     if not line:
         return 0
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sys.excepthook = lambda kind, error, _trace: _crash(out, kind, error)
     threading.Thread(target=_wait_for_end, daemon=True).start()
     call = json.loads(line)
     _tell(out, {"answer": _resource(call) if "uri" in call else _tool(call, out)})
     return 0
-
-
-def _stop(_signal: int, _frame: object) -> None:
-    raise SystemExit(128 + signal.SIGTERM)
 
 
 def _wait_for_end() -> None:
@@ -237,15 +233,10 @@ def _opened(profile: JsonValue) -> Workspace:
     return api.open_project(Path(), os.environ, str(profile) if profile else None)
 
 
-def _answered(
-    workspace: Workspace, name: str, arguments: dict[str, JsonValue], progress: write_tools.Progress
-) -> Reply:
+def _answered(workspace: Workspace, name: str, arguments: dict[str, JsonValue], progress: tools.Progress) -> Reply:
     if name == RUN:
-        return write_tools.run(workspace, arguments, progress)
-    if name == "compile":
-        return write_tools.compile_(workspace, arguments)
-    room = read_tools if hasattr(read_tools, name) else write_tools
-    found: Reply = getattr(room, name)(workspace, arguments)
+        return tools.run(workspace, arguments, progress)
+    found: Reply = getattr(tools, "compile_" if name == "compile" else name)(workspace, arguments)
     return found
 
 
@@ -277,8 +268,8 @@ def _resource(call: Call) -> dict[str, JsonValue]:
         workspace = _opened(None)
         scrubber = api.project_scrubber(workspace)
         if call["uri"] is None:
-            return {"ok": True, "listed": scrubber.json(read_tools.resources(workspace))}
-        mime, found = read_tools.resource(workspace, str(call["uri"]))
+            return {"ok": True, "listed": scrubber.json(tools.resources(workspace))}
+        mime, found = tools.resource(workspace, str(call["uri"]))
     except OsirisError as error:
         told = [concealed(unvalued(item)).to_json() for item in error.diagnostics]
         return {"ok": False, "diagnostics": scrubber.json(told) if scrubber else told}

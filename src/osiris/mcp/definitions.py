@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
 
     Arguments = dict[str, JsonValue]
-if TYPE_CHECKING:
-    from osiris.model import JsonValue
+
 
 RUN = "run"
 """The one tool that moves rows; it is offered only where a person allowed it."""

@@ -1,28 +1,37 @@
-"""Requests of agents: what one may say, and the OML that one becomes."""
+"""Requests of agents: what one may say, and the OML that one becomes; and what agents may reach.
+
+Those are files of the project, links followed, but no hidden ones and none that rule the project. A person may name any
+path. An agent may have been talked into one by what it read.
+"""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import os
+from contextlib import contextmanager, suppress
 from dataclasses import is_dataclass, replace
 from inspect import cleandoc
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.chat import request as words
 from osiris.chat.choices import read_names
-from osiris.chat.project_catalog import choices_for, target_of, writers_of
+from osiris.chat.environment import choices_for, target_of, writers_of
 from osiris.chat.render import render_request
 from osiris.chat.request_json import call_schema, chosen, shaped
-from osiris.errors import Location, OsirisError, raise_all
-from osiris.mcp.path_policy import inside, source_inside
+from osiris.errors import Location, OsirisError, fail, raise_all
+from osiris.family_spec import find_family
+from osiris.files import expand, is_outside, resolve_path
+from osiris.urls import family_of, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from osiris.api import Workspace
     from osiris.chat.choices import Choices
     from osiris.chat.request import Request
-    from osiris.model import JsonValue
+    from osiris.model import JsonValue, Pipeline, Step
+    from osiris.project import Project
+
 
 _RELATIONS = """\
 A relation is named as discover names it: a path of the project, or @family.alias/ and the name of the table. Steps name
@@ -73,7 +82,7 @@ def _choices(workspace: Workspace, request: Request) -> Choices:
     relations = [(f"/sources/{number}/relation", each.relation) for number, each in enumerate(request.sources)]
     for pointer, relation in relations:
         with _pointed_at(pointer):
-            _check(workspace.root, relation)
+            _check_relation(workspace.root, relation)
     try:
         return choices_for(workspace, [relation for _, relation in relations])
     except OsirisError:
@@ -83,7 +92,7 @@ def _choices(workspace: Workspace, request: Request) -> Choices:
         raise
 
 
-def _check(root: Path, relation: str) -> None:
+def _check_relation(root: Path, relation: str) -> None:
     """Fail with MCP002 if a relation, or what is looked at for one that is not there, is out of reach."""
     if not relation.startswith("@"):
         inside(root, relation)
@@ -98,3 +107,79 @@ def _pointed_at(pointer: str) -> Iterator[None]:
         yield
     except OsirisError as error:
         raise_all(replace(each, location=Location(pointer=pointer)) for each in error.diagnostics)
+
+
+_HINT = "keep to files of the project; what else is needed, a person does with the command line"
+
+
+def inside(root: Path, text: str) -> str:
+    """Return a path relative to the project's folder; fails with MCP002 if it leads out, or to what is hidden."""
+    path = resolve_path(root, text)
+    _check(root, path, text)
+    return os.path.relpath(path, root)
+
+
+def source_inside(root: Path, text: str) -> str:
+    """Return a target of discovery that lies in the project: a connection, a path, or a pattern all of whose files do.
+
+    Fails with MCP002.
+    """
+    if text.startswith("@") or family_of(text):  # what is there, a declared connection decides
+        return text
+    own = inside(root, text)
+    for path in _named(root, own, None):
+        _check(root, path, text)
+    return own
+
+
+def check_steps(workspace: Workspace, pipeline: Pipeline) -> None:
+    """Fail with MCP002 for the first step that reads or writes files that agents may not reach."""
+    for step in pipeline.steps:
+        text = step.config.get("path")
+        spec = workspace.registry.find(step.component)
+        in_store = step.connection and find_family(step.connection.family).scheme
+        in_files = spec is not None and find_family(spec.family).local_files
+        if in_files and isinstance(text, str) and not (in_store or family_of(text)):
+            at = pipeline.where(f"{step.pointer}/config/path")
+            for path in _named(workspace.root, text, _base(workspace, step)):
+                _check(workspace.root, path, text, at)
+                if step.mode == "write":
+                    _check_target(workspace.project, path, text, at)
+
+
+def _check(root: Path, path: Path, text: str, at: Location | None = None) -> None:
+    if is_outside(root, path):
+        fail("MCP002", at=at, path=text[:200], hint=_HINT)
+    real = Path(os.path.realpath(path)).relative_to(os.path.realpath(root))
+    if any(part.startswith(".") for part in real.parts):
+        fail("MCP002", at=at, path=text[:200], hint=f"what is hidden is not for agents; {_HINT}")
+
+
+def _check_target(project: Project, path: Path, text: str, at: Location | None) -> None:
+    """Refuse to write what decides about connections, plans and what is told of runs."""
+    files = (project.config_file, project.connections_file, project.lock_file)
+    folders = (project.pipelines, project.build, project.logs)
+    real = Path(os.path.realpath(path))
+    ruling = [Path(os.path.realpath(each)) for each in (*files, *folders)]
+    if any(real.is_relative_to(each) for each in ruling):
+        fail("MCP002", at=at, path=text[:200], hint="write to output/ or to a folder of its own")
+
+
+def _named(root: Path, text: str, base: str | None) -> Iterator[Path]:
+    """Yield what a path or pattern names now, and of a folder what is in it."""
+    text = local_path(text)
+    paths = [resolve_path(root, text, base=base)]
+    with suppress(OsirisError):
+        paths += expand(root, text, base=base)
+    for path in paths:
+        yield path
+        if path.is_dir():
+            yield from sorted(each for each in path.iterdir() if each.is_symlink())
+
+
+def _base(workspace: Workspace, step: Step) -> str | None:
+    """Return the folder of a step's connection as written."""
+    ref = step.connection
+    aliases = workspace.connections().declared.get(ref.family, {}) if ref else {}
+    base = aliases.get(ref.alias or "", {}).get("base_dir") if ref else None
+    return base if isinstance(base, str) else None

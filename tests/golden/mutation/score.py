@@ -21,7 +21,7 @@ from tests.golden.mutation.mutant import OPERATORS
 from tests.golden.mutation.same import SAME
 
 from osiris.api.opening import open_project
-from osiris.api.pipelines import compile_file, validate_text
+from osiris.api.pipelines import compile_file, validate_file
 from osiris.errors import OsirisError, has_errors
 from osiris.oml.fix import apply_fix
 
@@ -43,7 +43,7 @@ class Bench:
         (self.folder / CONNECTIONS).write_text(connections, "utf-8")
         file = self.folder / "pipeline.yaml"
         if self.stage == "validate":
-            return validate_text(self.workspace, text, file, params={}).diagnostics
+            return validate_file(self.workspace, file, params={}, text=text).diagnostics
         file.write_text(text, "utf-8")
         try:
             return compile_file(self.workspace, file, params={}).diagnostics

@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from osiris.api import demo_project, init_project, new_component
+from osiris.api import lay_out, new_component
 from osiris.errors import InvalidInput
 
 
@@ -15,7 +15,7 @@ def codes(act, *args):
 
 
 def test_init_lays_out_what_it_says(tmp_path):
-    files = init_project(tmp_path / "a" / "b")
+    files = lay_out("init", tmp_path / "a" / "b")
     assert sorted(files) == sorted(
         str(path.relative_to(tmp_path / "a" / "b")) for path in (tmp_path / "a" / "b").rglob("*") if path.is_file()
     )
@@ -24,28 +24,28 @@ def test_init_lays_out_what_it_says(tmp_path):
 
 def test_init_accepts_a_folder_with_other_files(tmp_path):
     (tmp_path / "README.md").write_text("mine")
-    init_project(tmp_path)
+    lay_out("init", tmp_path)
     assert (tmp_path / "README.md").read_text() == "mine"
 
 
 def test_nothing_is_overwritten_not_even_a_dangling_link(tmp_path):
     (tmp_path / ".gitignore").symlink_to(tmp_path / "elsewhere")
-    assert codes(init_project, tmp_path) == ["PRJ014"]
+    assert codes(lay_out, "init", tmp_path) == ["PRJ014"]
     assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_project_is_not_laid_out_over_another(tmp_path):
-    init_project(tmp_path)
-    assert codes(demo_project, tmp_path) == ["PRJ005"]
+    lay_out("init", tmp_path)
+    assert codes(lay_out, "demo", tmp_path) == ["PRJ005"]
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
-    assert codes(init_project, tmp_path / "file") == ["PRJ006"]
+    assert codes(lay_out, "init", tmp_path / "file") == ["PRJ006"]
 
 
 def test_demo_data_is_small_and_named(tmp_path):
-    files = demo_project(tmp_path)
+    files = lay_out("demo", tmp_path)
     assert "data/SOURCE.md" in files
     assert sum(path.stat().st_size for path in (tmp_path / "data").iterdir()) < 1_500_000
 

@@ -25,7 +25,8 @@ from osiris.chat.prompts.compose import (
 )
 from osiris.chat.provider_api import Message, ModelRequest
 from osiris.chat.providers import open_model
-from osiris.chat.request_json import request_schema
+from osiris.chat.request import Request
+from osiris.chat.request_json import answer_schema
 from osiris.errors import InvalidInput
 from osiris.registry import load_registry
 
@@ -179,5 +180,5 @@ def test_a_synthesis_request_stays_within_its_tokens(provider):
     choices = replace(looked(), today="2026-11-29", conventions="Cents.", components=components, earlier=earlier)
     asked = ModelRequest("synthesis", (Message("person", "revenue per status to parquet"),), choices)
     spoken = compose(asked, provider, own_prompts(), 16_000)
-    parts = (spoken.system, spoken.user, plain_json(request_schema(choices)))
+    parts = (spoken.system, spoken.user, plain_json(answer_schema(Request, choices)))
     assert sum(map(tokens_of, parts)) <= 3_000, [*map(tokens_of, parts)]

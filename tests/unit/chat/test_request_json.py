@@ -25,10 +25,10 @@ from osiris.chat.request import (
     Source,
     Step,
 )
-from osiris.chat.request_json import read_request, request_schema, to_json
+from osiris.chat.request_json import answer_schema, read_request, to_json
 from osiris.errors import InvalidInput
 
-SCHEMA = request_schema(CHOICES)
+SCHEMA = answer_schema(Request, CHOICES)
 EXAMPLES = [
     request(Step("t", "orders", filters=(Filter("status", "=", ("paid",)), Filter("qty", ">", ("3",), either=1)))),
     request(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from osiris.chat.guide.questions import Ask
+from osiris.chat.guide.draft import Ask
 from osiris.cli.guide import problem_of
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from osiris.api.opening import open_project
-from osiris.api.pipelines import validate_text
+from osiris.api.pipelines import validate_file
 from osiris.oml.fix import apply_fix
 
 TEXT = """\
@@ -38,7 +38,7 @@ def check(tmp_path):
     (tmp_path / "osiris.yaml").touch()
     (tmp_path / "osiris_connections.yaml").write_text(CONNECTIONS)
     workspace = open_project(tmp_path, {})
-    return lambda text: validate_text(workspace, text, Path(tmp_path / "x.yaml"), params={})
+    return lambda text: validate_file(workspace, Path(tmp_path / "x.yaml"), params={}, text=text)
 
 
 MISTAKES = [

@@ -3,7 +3,7 @@
 from osiris import api
 from osiris.errors import diagnostic
 from osiris.mcp.call import for_agents, next_tools
-from osiris.mcp.read_tools import component_get
+from osiris.mcp.tools import component_get
 
 
 def test_hints_name_tools_where_they_name_commands():

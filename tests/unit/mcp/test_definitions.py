@@ -2,8 +2,8 @@
 
 from jsonschema import Draft202012Validator
 
-from osiris.api import open_project, validate_text
-from osiris.mcp import read_tools, write_tools
+from osiris.api import open_project, validate_file
+from osiris.mcp import tools
 from osiris.mcp.call import _BY_CODE, _BY_PREFIX
 from osiris.mcp.definitions import INSTRUCTIONS, PROMPTS, TOOLS
 
@@ -12,7 +12,7 @@ def test_every_tool_has_an_answer_and_a_schema():
     for name, tool in TOOLS.items():
         Draft202012Validator.check_schema(tool.schema)
         assert set(tool.required) <= tool.arguments.keys()
-        assert hasattr(read_tools, name) or hasattr(write_tools, name) or hasattr(write_tools, f"{name}_")
+        assert hasattr(tools, name) or hasattr(tools, f"{name}_")
 
 
 def test_texts_name_tools_that_there_are():
@@ -24,7 +24,7 @@ def test_texts_name_tools_that_there_are():
 
 def test_the_example_of_the_schema_is_a_pipeline(tmp_path):
     (tmp_path / "osiris.yaml").write_text("")
-    checked = validate_text(open_project(tmp_path, {}), read_tools._EXAMPLE, tmp_path / "x.yaml", params={})
+    checked = validate_file(open_project(tmp_path, {}), tmp_path / "x.yaml", params={}, text=tools._EXAMPLE)
     assert [item.code for item in checked.diagnostics if item.severity != "note"] == []
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from osiris.api.opening import open_project
 from osiris.errors import InvalidInput, OsirisError
-from osiris.mcp.path_policy import check_steps, source_inside
+from osiris.mcp.requests import check_steps, source_inside
 from osiris.model import ConnectionRef, Pipeline, Step
 
 

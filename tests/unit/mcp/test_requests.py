@@ -2,7 +2,7 @@
 
 from jsonschema import Draft202012Validator
 
-from osiris.api import open_project, validate_text
+from osiris.api import open_project, validate_file
 from osiris.mcp.pages import BUDGET, size_of
 from osiris.mcp.requests import EXAMPLE, oml_of, request_document
 
@@ -20,6 +20,6 @@ def test_the_example_has_the_shape_that_is_told_and_becomes_a_pipeline(tmp_path)
     Draft202012Validator(told["schema"]).validate(EXAMPLE)
     assert size_of(told) < MOST
     text = oml_of(workspace, EXAMPLE)
-    checked = validate_text(workspace, text, tmp_path / "x.yaml", params={})
+    checked = validate_file(workspace, tmp_path / "x.yaml", params={}, text=text)
     assert [item.code for item in checked.diagnostics if item.severity != "note"] == []
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != ".osiris") == ["data", "osiris.yaml"]

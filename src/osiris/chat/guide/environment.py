@@ -13,11 +13,18 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar
 from osiris import api
 from osiris.api.previews import SAMPLE
 from osiris.chat.choices import one_line, read_names
-from osiris.chat.environment import DRAFT, Environment
-from osiris.chat.guide.draft import EMPTY, Draft, as_text
-from osiris.chat.guide.questions import RELATIONS, Answer, Look
+from osiris.chat.environment import (
+    DRAFT,
+    NOT_DISCOVERED,
+    OUTSIDE,
+    Environment,
+    data_files,
+    data_folders,
+    source_of,
+    writers_of,
+)
+from osiris.chat.guide.draft import EMPTY, RELATIONS, Answer, Draft, Look, as_text
 from osiris.chat.guide.sources import option_of
-from osiris.chat.project_catalog import data_files, data_folders, references, source_of, writers_of
 from osiris.errors import OsirisError, fail
 
 if TYPE_CHECKING:
@@ -28,14 +35,11 @@ if TYPE_CHECKING:
     from osiris.api import Compiled, Preview, Workspace
     from osiris.chat.choices import Choices
     from osiris.chat.environment import UserInterface
-    from osiris.chat.guide.questions import Ask, Option
+    from osiris.chat.guide.draft import Ask, Option
     from osiris.chat.request import Request
     from osiris.model import JsonValue
     from osiris.runner.adapter import Worker
     from osiris.runner.host.preview import Table
-
-_NOT_DISCOVERED = "DSC001"
-"""Code of a connection that has no tables to look at: it may still be written to."""
 
 
 class Listing:
@@ -44,7 +48,7 @@ class Listing:
     def __init__(self, workspace: Workspace, queue: WorkerQueue) -> None:
         self.silent: dict[str, str] = {}
         self._workspace = workspace
-        folders, connections = data_folders(workspace), references(workspace)
+        folders, connections = data_folders(workspace), map(str, workspace.references())
         self._found: dict[str, tuple[Option, ...]] = {
             folder: tuple(option_of(name, folder, name) for name in data_files(workspace.root, folder))
             for folder in folders
@@ -75,7 +79,7 @@ class Listing:
             self._found[target] = _options(target, told)
         except OsirisError as error:
             found = error.diagnostics[0]
-            if found.code != _NOT_DISCOVERED:
+            if found.code != NOT_DISCOVERED:
                 self.silent[target] = one_line(str(found), 300)
         finally:
             if target in self._waiting:
@@ -135,9 +139,6 @@ class WorkerQueue:
 ROWS = 5
 MEASURED = 100_000
 """Rows of each source that figures are made of."""
-
-_OUTSIDE = "CMP013"
-"""Code of a step that uses a file outside of the project."""
 
 _REASON = 400
 
@@ -274,7 +275,7 @@ class GuideEnvironment(Environment):
         """
         checked, compiled = self._screen.wait(self._queue.do(lambda worker: self.compiled(text, worker)))
         measured, multiplies = self._measured(compiled) if compiled else ([], False)
-        outside = [one_line(each["message"], _REASON) for each in checked["diagnostics"] if each["code"] == _OUTSIDE]
+        outside = [one_line(each["message"], _REASON) for each in checked["diagnostics"] if each["code"] == OUTSIDE]
         has_file = any(each.path and (self._project.root / each.path).exists() for each in request.outputs)
         named = {"--outside": outside, "--mode replace": has_file, "--multiplies": multiplies}
         flags = [flag for flag, is_needed in named.items() if is_needed]
@@ -320,7 +321,7 @@ class GuideEnvironment(Environment):
         path = self._project.root / DRAFT
 
         def look(worker: Worker) -> Preview:
-            return api.preview_text(self._project, text, path, limit=ROWS, sample=sample, worker=worker)
+            return api.preview(self._project, path, params={}, limit=ROWS, sample=sample, text=text, worker=worker)
 
         return self._screen.wait(self._queue.do(look))
 

@@ -11,20 +11,18 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from osiris.chat.expressions import measure_name
+from osiris.chat.expressions import Misfit, measure_name
 from osiris.chat.flags import (
     MEASURES,
     SIGNS,
     STEP,
-    FlagError,
     add_flags,
     name_of,
     output_of,
     refuse_misfits,
     request_of,
 )
-from osiris.chat.guide.draft import UNNAMED, with_output
-from osiris.chat.guide.questions import Show
+from osiris.chat.guide.draft import UNNAMED, Show, with_output
 from osiris.chat.request import Step
 from osiris.errors import OsirisError, fail
 
@@ -33,8 +31,7 @@ if TYPE_CHECKING:
 
     from osiris.chat.choices import Choices
     from osiris.chat.flags import Flags
-    from osiris.chat.guide.draft import Draft
-    from osiris.chat.guide.questions import Flow
+    from osiris.chat.guide.draft import Draft, Flow
     from osiris.chat.request import Computed, Filter, Group, Join, Measure, Request
 
 _MEASURES = (*MEASURES, "count", "share", "ratio")
@@ -181,7 +178,7 @@ def command_line(request: Request, choices: Choices) -> str | None:
     """Return the command that asks for the same; None if flags cannot say it."""
     try:
         flags = dict(_written(request, choices))
-    except FlagError:
+    except Misfit:
         return None
     if _request(flags, choices) != request:
         return None
@@ -204,7 +201,7 @@ def _request(flags: Flags, choices: Choices) -> Request | None:
 def _written(request: Request, choices: Choices) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield the flags of a request; whether they say all of it is seen by reading them."""
     if len(request.outputs) != 1 or len(request.steps) > 1 or request.parameters:
-        raise FlagError("has more than flags say")
+        raise Misfit("", "has more than flags say")
     step = request.steps[0] if request.steps else Step(STEP)
     source, output = request.sources[0], request.outputs[0]
     yield "from", (source.relation,)
@@ -268,7 +265,7 @@ def _computed_text(given: Computed) -> str:
 def _filter_text(given: Filter) -> str:
     start = f"{_quoted(given.column)} {given.operator}"
     if given.parameter or given.either is not None:
-        raise FlagError("has more than flags say")
+        raise Misfit("", "has more than flags say")
     if given.other is not None:
         return f"{start} col:{_quoted(given.other)}"
     joined_by = " and " if given.operator == "between" else ", "

@@ -8,8 +8,20 @@ from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
 from osiris.chat.expressions import OR, measure_name, unused
-from osiris.chat.guide.draft import columns_of, known_texts, plain, remark, typed_as, value_kind
-from osiris.chat.guide.questions import Answer, Ask, Compare, Option, Show, meant
+from osiris.chat.guide.draft import (
+    Answer,
+    Ask,
+    Compare,
+    Option,
+    Show,
+    columns_of,
+    known_texts,
+    meant,
+    plain,
+    remark,
+    typed_as,
+    value_kind,
+)
 from osiris.chat.request import Chosen, Computed, Filter, Group, Measure, Pick, Pivot, Sort, Step
 from osiris.chat.sql_text import quote
 
@@ -17,8 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from osiris.chat.expressions import Kind
-    from osiris.chat.guide.draft import Draft, Fields
-    from osiris.chat.guide.questions import Flow, Typed
+    from osiris.chat.guide.draft import Draft, Fields, Flow, Typed
     from osiris.chat.request import Aggregate, Function, Operator, PivotFunction, Request, Unit
 
 UNITS: tuple[Unit, ...] = ("month", "week", "day", "quarter", "year")

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from osiris.chat.choices import one_line
 from osiris.chat.expressions import unused
-from osiris.chat.guide.draft import columns_of, known_texts, typed_as
-from osiris.chat.guide.questions import RELATIONS, Ask, Compare, Look, Option, Show
+from osiris.chat.guide.draft import RELATIONS, Ask, Compare, Look, Option, Show, columns_of, known_texts, typed_as
 from osiris.chat.request import Join, Match, Step
 from osiris.chat.sql_text import quote
 
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from osiris.chat.choices import Relation
-    from osiris.chat.guide.draft import Draft, Fields
-    from osiris.chat.guide.questions import Flow
+    from osiris.chat.guide.draft import Draft, Fields, Flow
     from osiris.model import JsonValue
 
     Pairs = tuple[Match, ...]

@@ -163,13 +163,13 @@ class ComposedPrompt:
 
 def compose(request: ModelRequest, provider: str, prompts: Prompts, context_tokens: int) -> ComposedPrompt:
     """Return what is said to a model of that provider; what discovery found takes about `context_tokens` of it."""
-    system, example = _SYSTEM[request.purpose]
+    (system, example), draft = _SYSTEM[request.purpose], request.draft
     words = "\n".join(each.text for each in request.messages if each.role == "person")
     values = {
         "task": _task(request),
         "conversation": _conversation(request.messages),
         "context": render_context(request.choices, words, context_tokens),
-        "draft": _draft(request.draft),
+        "draft": f"\nThe request before:\n{framed(plain_json(_bare(draft)))}\n" if draft is not None else "",
         "problems": _problems(request.problems),
     }
     shown = prompts.texts[example].rstrip() if provider in _WITH_EXAMPLE else ""
@@ -192,10 +192,6 @@ def _conversation(messages: Sequence[Message]) -> str:
     lines = [f'{{"role":"{each.role}","text":{named(each.text, _WORDS)}}}' for each in messages]
     left = len(lines) - _MESSAGES - 1
     return "\n".join(lines if left <= 0 else [lines[0], f"({left} messages left out)", *lines[-_MESSAGES:]])
-
-
-def _draft(draft: Mapping[str, JsonValue] | None) -> str:
-    return "" if draft is None else f"\nThe request before:\n{framed(plain_json(_bare(draft)))}\n"
 
 
 def _bare(value: JsonValue) -> JsonValue:
@@ -446,6 +442,10 @@ def _relation(relation: Relation) -> Iterator[_Piece]:
         yield _Piece(_Rank.SAMPLE, f"  row {_row(row)}")
 
 
+def _row(values: Sequence[JsonValue]) -> str:
+    return f"[{', '.join('null' if each is None else quoted(str(each), _VALUE) for each in values)}]"
+
+
 def _head(relation: Relation) -> str:
     kind = "table" if relation.connection else "file"
     rows = "" if relation.rows is None else f", about {relation.rows:,} rows"
@@ -474,10 +474,6 @@ def _listed(columns: Sequence[Column]) -> str:
 
 def _names(names: Iterable[str]) -> str:
     return f"({', '.join(map(named, names))})"
-
-
-def _row(values: Sequence[JsonValue]) -> str:
-    return f"[{', '.join('null' if each is None else quoted(str(each), _VALUE) for each in values)}]"
 
 
 def _type(column: Column) -> str:

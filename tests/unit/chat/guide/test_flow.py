@@ -4,10 +4,9 @@ import json
 
 import pytest
 
-from osiris.chat.guide.draft import EMPTY, Draft
-from osiris.chat.guide.questions import Answer, Ask, Compare, Look, Propose, Show, meant
+from osiris.chat.guide.draft import EMPTY, Answer, Ask, Compare, Draft, Look, Propose, Show, meant
+from osiris.chat.guide.flow import Machine
 from osiris.chat.guide.sources import option_of
-from osiris.chat.guide.talk import Machine
 from osiris.chat.request import Chosen, Computed, Filter, Group, Join, Match, Measure, Output, Pick, Pivot, Sort, Source
 
 WRITERS = [

@@ -2,7 +2,7 @@
 
 import pytest
 
-from osiris.chat.guide.questions import Option, meant
+from osiris.chat.guide.draft import Option, meant
 from osiris.cli.render import safe
 
 

@@ -11,10 +11,11 @@ from tests.unit.chat.providers.asking import KEY, MODELS, ORDERS, PROVIDERS, ope
 
 from osiris.api import project_scrubber
 from osiris.chat.conversation import Options
-from osiris.chat.provider_api import Refusal
+from osiris.chat.provider_api import Interest, Refusal
 from osiris.chat.provider_api import Usage as Used
 from osiris.chat.providers import open_model
-from osiris.chat.request_json import interest_schema, read_interest, request_schema
+from osiris.chat.request import Request
+from osiris.chat.request_json import answer_schema, read_interest
 from osiris.errors import InvalidInput, StepFailed, Unavailable
 
 every = pytest.mark.parametrize("provider", PROVIDERS)
@@ -34,8 +35,8 @@ def test_a_question_is_one_request_and_one_typed_answer(provider, purpose, tmp_p
     assert (answer.usage.cost is None) == (provider == "compatible")
     (seen,) = server.asked
     assert (seen.how, seen.streamed) == ("native", False)
-    wanted = interest_schema if purpose == "intent" else request_schema
-    assert sorted(seen.schema["properties"]) == sorted(wanted(asked.choices)["properties"])
+    wanted = answer_schema(Interest if purpose == "intent" else Request, asked.choices)
+    assert sorted(seen.schema["properties"]) == sorted(wanted["properties"])
     assert [message.role for message in seen.messages] == ["system", "user"]
     assert [message.text for message in seen.messages] == [message["text"] for message in answer.sent]
 
@@ -152,7 +153,7 @@ def test_each_service_has_a_default_model_that_its_library_knows_and_has_a_price
 
     from pydantic_ai.models import KnownModelName
 
-    from osiris.chat.providers.services import price
+    from osiris.chat.providers.hosted import price
 
     name = open_model(project(tmp_path, None, provider, model=None), Options()).name
     assert name.replace("gemini:", "google:") in get_args(KnownModelName.__value__)
