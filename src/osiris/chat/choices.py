@@ -149,15 +149,9 @@ def read_names(told: Told) -> Choices:
         Writer(each["component"], each["ending"], tuple(each["modes"]), tuple(each["connections"]))
         for each in told["writers"]
     )
-    return Choices(
-        tuple(found.values()),
-        writers,
-        dict(told["silent"]),
-        told.get("today"),
-        told.get("conventions"),
-        tuple(told.get("components", ())),
-        tuple(told.get("earlier", ())),
-    )
+    today, conventions = told.get("today"), told.get("conventions")
+    components, earlier = (tuple(told.get(key, ())) for key in ("components", "earlier"))
+    return Choices(tuple(found.values()), writers, dict(told["silent"]), today, conventions, components, earlier)
 
 
 def with_looked(choices: Choices, told: Told) -> Choices:

@@ -195,13 +195,8 @@ def _newest_waiting(workspace: Workspace, store: Store, *, is_guided: bool) -> C
 def _chosen(workspace: Workspace, kept: Options, given: Options) -> Options:
     """Return the options with which a conversation goes on; a model belongs to its provider."""
     before, now = (provider_name(workspace.config, each.provider or kept.provider) for each in (kept, given))
-    return replace(
-        kept,
-        provider=given.provider or kept.provider,
-        model=given.model or (kept.model if now == before else None),
-        samples=given.samples or kept.samples,
-        out=given.out or kept.out,
-    )
+    same = {key: getattr(given, key) or getattr(kept, key) for key in ("provider", "samples", "out")}
+    return replace(kept, model=given.model or (kept.model if now == before else None), **same)
 
 
 def _check_place(workspace: Workspace, options: Options) -> None:

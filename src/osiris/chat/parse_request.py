@@ -160,17 +160,9 @@ def _parameter(name: str, given: Mapped) -> Parameter:
 
 def _output(step: Mapped) -> Output:
     config = step["config"]
-    return Output(
-        step["needs"][0],
-        step["component"],
-        config.get("connection"),
-        config.get("path"),
-        config.get("table"),
-        config.get("write_mode"),
-        tuple(config.get("primary_key", ())),
-        tuple(config.get("partition_by", ())),
-        step["id"],
-    )
+    connection, path, table, mode = (config.get(name) for name in ("connection", "path", "table", "write_mode"))
+    key, by = (tuple(config.get(name, ())) for name in ("primary_key", "partition_by"))
+    return Output(step["needs"][0], step["component"], connection, path, table, mode, key, by, step["id"])
 
 
 def _step(given: Mapped, request: Request, choices: Choices) -> Step:

@@ -132,7 +132,7 @@ def filters(draft: Draft) -> Flow[None]:
     """Ask for a condition on rows."""
     step = draft.step_for("filters")
     fields = draft.fields(step, "input")
-    column = (yield from _one("filter", "Keep rows by which column?", columns_of(draft, fields))).keys[0]
+    column = (yield Ask("filter", "Keep rows by which column?", columns_of(draft, fields))).keys[0]
     found = None
     while found is None:
         found = yield from _condition(draft, column, fields)
@@ -202,7 +202,7 @@ def _by_column(draft: Draft, column: str, operator: Operator, fields: Fields) ->
     if not alike:
         yield Show(f"No other column can be compared with {column}.")
         return None
-    answer = yield from _one("other", f"{column} {operator} which column?", alike)
+    answer = yield Ask("other", f"{column} {operator} which column?", alike)
     return Filter(column, operator, other=answer.keys[0])
 
 
@@ -304,7 +304,7 @@ def pivot(draft: Draft) -> Flow[None]:
     step = draft.step_for("group")
     fields = draft.fields(step, "input")
     text = "The values of which column become columns?"
-    column = (yield from _one("pivot", text, columns_of(draft, fields, _VALUES))).keys[0]
+    column = (yield Ask("pivot", text, columns_of(draft, fields, _VALUES))).keys[0]
     known = _values(draft, column)
     text = f"Which values? {'These are the most frequent. ' if known else ''}Typed ones have commas between them."
     answer = yield Ask("pivot values", text, known, several=True, typed="text")
@@ -315,9 +315,8 @@ def pivot(draft: Draft) -> Flow[None]:
     groups = (yield Ask("pivot rows", "One row for each …?", rows, several=True)).keys
     numbers = columns_of(draft, fields, _NUMBER)
     figures = [Option(f"{name}|{each.key}", f"{name} of {each.label}") for each in numbers for name in _OF_NUMBERS[:4]]
-    cell = (
-        yield from _one("pivot of", "What is in the columns?", [Option("count|", "number of rows"), *figures])
-    ).keys[0]
+    cells = (Option("count|", "number of rows"), *figures)
+    cell = (yield Ask("pivot of", "What is in the columns?", cells)).keys[0]
     function, _, of = cell.partition("|")
     made = Pivot(column, values, cast("PivotFunction", function), of or None)
     draft.put(replace(step, group=tuple(map(_group, groups)), pivot=made))
@@ -341,7 +340,7 @@ def functions(draft: Draft) -> tuple[Option, ...]:
 
 def compute(draft: Draft) -> Flow[None]:
     """Ask for a column that is computed of others."""
-    yield from computed_by((yield from _one("function", "Compute what?", functions(draft))).keys[0], draft)
+    yield from computed_by((yield Ask("function", "Compute what?", functions(draft))).keys[0], draft)
 
 
 def computed_by(function: str, draft: Draft) -> Flow[None]:
@@ -434,8 +433,8 @@ def _date_format(draft: Draft, column: str) -> Flow[str | None]:
         fits = f"{counts[way]:,} of {values:,} values" if counts else ""
         return Option(f"date {way}", _way(way), remark(fits, _first_day(known, way)))
 
-    options = map(option, sorted(whole or ways, key=lambda way: -counts.get(way, 0)))
-    return (yield from _one("format", f"How does {column} spell dates?", options)).keys[0]
+    options = tuple(map(option, sorted(whole or ways, key=lambda way: -counts.get(way, 0))))
+    return str((yield Ask("format", f"How does {column} spell dates?", options)).keys[0])
 
 
 def _ways(known: list[str]) -> list[str]:
@@ -494,11 +493,11 @@ def _moment_type(draft: Draft, column: str) -> Flow[str | None]:
 def _number_type(draft: Draft, column: str) -> Flow[str | None]:
     known = known_texts(draft.column(column))
     fitting = (name for name, (_, spelled) in _NUMBERS.items() if all(re.fullmatch(spelled, text) for text in known))
-    options = [Option(name, _NUMBERS[name][0]) for name in fitting]
+    options = tuple(Option(name, _NUMBERS[name][0]) for name in fitting)
     if not options:
         yield Show(f"No usual way to spell numbers fits the values of {column}.")
         return None
-    return (yield from _one("type", f"How does {column} spell numbers?", options)).keys[0]
+    return str((yield Ask("type", f"How does {column} spell numbers?", options)).keys[0])
 
 
 _CONVERTED = {_AS_DATE: _date_format, _AS_MOMENT: _moment_type, _AS_NUMBER: _number_type}
@@ -568,8 +567,3 @@ def _sort(key: str) -> Sort:
 def _count(text: str, key: str, label: str) -> Flow[str]:
     answer = yield Ask("count", text, (Option(key, label),), typed="whole number", default=(key,))
     return str(answer.text or answer.keys[0])
-
-
-def _one(about: str, text: str, options: Iterable[Option]) -> Flow[Answer]:
-    answer: Answer = yield Ask(about, text, tuple(options))
-    return answer

@@ -106,10 +106,7 @@ def _confirmed(relation: Relation, pairs: Pairs, figures: Figures | None) -> Flo
     if figures and figures.matched == figures.keys:
         yield Show(f"All {figures.keys:,} values match.")
         return Join(relation.name, pairs, "keep")
-    options = (
-        Option("keep", "keep them", "what is joined is empty there"),
-        Option("drop", "drop them"),
-    )
+    options = (Option("keep", "keep them", "what is joined is empty there"), Option("drop", "drop them"))
     missing = f"{figures.keys - figures.matched:,} of {figures.keys:,} values have no match. " if figures else ""
     kept = (yield Ask("unmatched", f"{missing}Keep rows without a match?", options)).keys[0]
     return Join(relation.name, pairs, "keep" if kept == "keep" else "drop")
