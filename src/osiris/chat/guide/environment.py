@@ -43,10 +43,10 @@ if TYPE_CHECKING:
 
 
 class Listing:
-    """The relations of a project; `silent` has why a source is not listed, by its name."""
+    """The relations of a project, which are found meanwhile, and why a source is not listed."""
 
     def __init__(self, workspace: Workspace, queue: WorkerQueue) -> None:
-        self.silent: dict[str, str] = {}
+        self._silent: dict[str, str] = {}
         self._workspace = workspace
         folders, connections = data_folders(workspace), map(str, workspace.references())
         self._found: dict[str, tuple[Option, ...]] = {
@@ -65,13 +65,18 @@ class Listing:
             queue.do(partial(self._ask, folder))
         threading.Thread(target=lambda names: [*map(self._ask, names)], args=([*self._waiting],), daemon=True).start()
 
-    def options(self, source: str = "") -> tuple[Option, ...]:
-        """Return what is found by now, of one source or of all."""
-        return tuple(o for name in list(self._found) if source in ("", name) for o in self._found[name])
+    def offered(self, source: str = "") -> Offered:
+        """Return what may be chosen of one source, or of all."""
 
-    def waiting(self) -> tuple[str, ...]:
-        """Return the sources that have not answered yet."""
-        return tuple(self._waiting)
+        def own(names: Iterable[str]) -> list[str]:
+            return [name for name in list(names) if source in ("", name)]
+
+        return Offered(
+            lambda: [option for name in own(self._found) for option in self._found[name]],
+            lambda: own(self._waiting),
+            lambda: {name: self._silent[name] for name in own(self._silent)},
+            self.start,
+        )
 
     def _ask(self, target: str, worker: Worker | None = None) -> None:
         try:
@@ -80,7 +85,7 @@ class Listing:
         except OsirisError as error:
             found = error.diagnostics[0]
             if found.code != NOT_DISCOVERED:
-                self.silent[target] = one_line(str(found), 300)
+                self._silent[target] = one_line(str(found), 300)
         finally:
             if target in self._waiting:
                 self._waiting.remove(target)
@@ -330,16 +335,8 @@ class GuideEnvironment(Environment):
             return Offered(lambda: ask.options, tuple, dict)
         if self._listing is None:
             self._listing = Listing(self._project, self._queue)
-        listing = self._listing
-        if ask.source == RELATIONS:
-            return Offered(listing.options, listing.waiting, lambda: listing.silent, listing.start)
-        reference = ask.source.partition(":")[2]
-        return Offered(
-            lambda: _tables(listing.options(reference)),
-            lambda: [each for each in listing.waiting() if each == reference],
-            lambda: {name: why for name, why in listing.silent.items() if name == reference},
-            listing.start,
-        )
+        offered = self._listing.offered(ask.source.partition(":")[2])
+        return offered if ask.source == RELATIONS else replace(offered, found=lambda: _tables(offered.found()))
 
 
 def _tables(options: Sequence[Option]) -> list[Option]:
