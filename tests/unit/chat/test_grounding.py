@@ -74,6 +74,8 @@ TWINS = read_names(
         ("orders of the shop as csv", ORDERS, True),
         ("orders of mysql as csv", "@mysql.old/orders", True),
         ("orders of mysql as csv", ORDERS, False),
+        ("orders of mariadb as csv", "@mysql.old/orders", True),
+        ("orders of aurora as csv", "@mysql.old/orders", False),
         ("data/orders.csv please", "data/orders.csv", True),
         ("the orders csv", "data/orders.csv", True),
         ("the orders csv", "data/orders.parquet", False),
