@@ -1,0 +1,207 @@
+"""What a compile knows of its sources and need not find again: from osiris.lock, its cache, or asked for just now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from osiris.cache import code_state
+from osiris.compiler.build import plan_steps
+from osiris.compiler.context import Question
+from osiris.distribution import installed_version
+from osiris.errors import Diagnostic, diagnostic
+from osiris.lock import load_lock, pin_changes, pin_of, source_of
+from osiris.model import Described
+from osiris.sql import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from osiris.api.workspace import Workspace
+    from osiris.cache import Cache
+    from osiris.compiler.context import Prepared
+    from osiris.discovery.feed import Seen
+    from osiris.lock import Pin, Source
+    from osiris.model import ComponentSpec, JsonValue
+    from osiris.runner.adapter import Worker
+    from osiris.types import Change
+
+T = TypeVar("T")
+
+_OURS = "osiris.components."
+"""Only of components of our own is it known when their code is another one."""
+
+
+class KnownVerdicts(dict[Question, Verdict]):
+    """Verdicts by question, those of earlier compiles among them; good ones are kept for later ones."""
+
+    def __init__(self, cache: Cache) -> None:
+        super().__init__()
+        self._cache = cache
+        self._code = [code_state(), installed_version("sqlglot")]
+
+    def __missing__(self, question: Question) -> Verdict:
+        answer = self._cache.get(self._key(question))
+        if answer is None:
+            raise KeyError(question)
+        verdict = _read(Verdict.from_json, answer)
+        if verdict is None:
+            raise KeyError(question)
+        super().__setitem__(question, verdict)
+        return verdict
+
+    def __setitem__(self, question: Question, verdict: Verdict) -> None:
+        super().__setitem__(question, verdict)
+        if verdict.ok:
+            self._cache.put(self._key(question), verdict.to_json())
+
+    def _key(self, question: Question) -> JsonValue:
+        text, dialect, relations, parameters, functions = question
+        named = None if relations is None else sorted(relations)
+        return [*self._code, text, dialect, named, sorted(parameters), sorted(functions)]
+
+
+def recall_answers(cache: Cache, prepared: Prepared, sources: Mapping[str, Described]) -> dict[str, Described]:
+    """Return what is known of all steps, by id: what the sources said, and the answers that follow from it."""
+    known = dict(sources)
+    for step, key in _keys(prepared, known):
+        answer = cache.get(key)
+        described = None if answer is None else _read(Described.from_json, answer)
+        if described is not None:
+            known[step] = described
+    return known
+
+
+def _read(form: Callable[[JsonValue], T], answer: JsonValue) -> T | None:
+    """Return an answer in its form; None if it has another one, whoever wrote it."""
+    try:
+        return form(answer)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def keep_answers(
+    cache: Cache, prepared: Prepared, described: Mapping[str, Described], known: Mapping[str, Described]
+) -> None:
+    """Keep the answers of the steps that were not known."""
+    for step, key in _keys(prepared, described):
+        if step not in known:
+            cache.put(key, described[step].to_json())
+
+
+def _keys(prepared: Prepared, described: Mapping[str, Described]) -> Iterator[tuple[str, JsonValue]]:
+    """Yield each transform and writer all of whose inputs are described, with everything that its answer depends on."""
+    code = [code_state(), dict(prepared.engines), sorted(prepared.pipeline.sensitive)]
+    for step in plan_steps(prepared):
+        spec = prepared.specs[step["component"]]
+        if step["mode"] == "read" or not spec.module.startswith(_OURS):
+            continue
+        inputs = {name: described.get(source) for name, source in step["inputs"].items()}
+        if all(inputs.values()):
+            yield step["id"], [*code, *_own(step, spec, prepared), [_input_key(each) for each in inputs.items()]]
+
+
+def _own(step: Mapping[str, JsonValue], spec: ComponentSpec, prepared: Prepared) -> list[JsonValue]:
+    fields = prepared.connections.get(step["connection"]) if step["connection"] else None
+    return [spec.digest, step["id"], step["config"], step["inputs"], step["connection"], fields]
+
+
+def _input_key(item: tuple[str, Described | None]) -> list[JsonValue]:
+    name, source = item
+    schema = source.schema if source else None
+    return [name, source and source.order, [[c.name, c.type, c.nullable] for c in schema or ()]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The sources of a pipeline, by the step that reads them.
+
+    `pins` has all of them, `asked` the answers of those that were looked at just now, and `changes` what differs from
+    what was pinned before; only a `refreshed` compile looks at what is pinned.
+    """
+
+    pins: Mapping[str, Pin]
+    asked: Mapping[str, Described]
+    changes: Mapping[str, tuple[Change, ...]]
+    refreshed: bool = False
+
+
+def describe(
+    workspace: Workspace, prepared: Prepared, worker: Worker | None, cache: Cache, *, refresh: bool
+) -> tuple[dict[str, Described], list[Diagnostic], Sources]:
+    """Return what every step says of itself, notes, and the sources; only those that nobody has looked at are asked.
+
+    With `refresh` all are asked, and what changed is noted (LCK006). Fails as `load_lock`, and with the problems of
+    every step. A worker is only needed for what neither osiris.lock nor `cache` nor discovery knows (DSC007 notes what
+    only that does). Nothing is pinned yet.
+    """
+    sources = _sources(prepared)
+    pinned = _locked(workspace, sources)
+    discovered = {} if refresh else _discovered(workspace, sources, pinned)
+    pinned |= {step: pin_of(sources[step], each.described) for step, each in discovered.items()}
+    trusted = {} if refresh else {step: pin.described for step, pin in pinned.items()}
+    known = recall_answers(cache, prepared, trusted)
+    described, notes = known, list[Diagnostic]()
+    if _is_worker_needed(prepared, known, trusted):
+        from osiris.runner.host.describe import describe as ask
+
+        described, notes = ask(workspace.project, prepared, workspace.config, worker, known=known)
+        keep_answers(cache, prepared, described, known)
+    asked = {step: described[step] for step in sources if step not in known}
+    pins = {**pinned, **{step: pin_of(sources[step], answer) for step, answer in asked.items()}}
+    changes = _changes(pinned, pins)
+    notes = [*notes, *_notes(prepared, sources, changes, discovered)]
+    return described, notes, Sources(pins, asked, changes, refresh)
+
+
+def _notes(
+    prepared: Prepared,
+    sources: Mapping[str, Source],
+    changes: Mapping[str, tuple[Change, ...]],
+    discovered: Mapping[str, Seen],
+) -> Iterator[Diagnostic]:
+    """Yield LCK006 for each change of a source, and DSC007 for each step whose source only discovery has seen."""
+    places = {step.id: prepared.pipeline.where(step.pointer) for step in prepared.pipeline.steps}
+    for step, found in changes.items():
+        for change in found:
+            yield diagnostic("LCK006", at=places[step], step=step, source=sources[step], change=change)
+    for step, seen in discovered.items():
+        yield diagnostic("DSC007", at=places[step], step=step, source=sources[step], when=seen.seen_at)
+
+
+def _locked(workspace: Workspace, sources: Mapping[str, Source]) -> dict[str, Pin]:
+    """Return the pins of osiris.lock, by step."""
+    lock = load_lock(workspace.project)
+    return {step: lock[source.key] for step, source in sources.items() if source.key in lock}
+
+
+def _discovered(workspace: Workspace, sources: Mapping[str, Source], pinned: Mapping[str, Pin]) -> dict[str, Seen]:
+    """Return what discovery has seen of the sources that are not pinned, by step."""
+    unknown = {step: source.key for step, source in sources.items() if step not in pinned}
+    if not unknown:
+        return {}
+    from osiris.discovery.feed import recall
+
+    seen = recall(workspace.project, set(unknown.values()))
+    return {step: seen[key] for step, key in unknown.items() if key in seen}
+
+
+def _is_worker_needed(prepared: Prepared, known: Mapping[str, Described], trusted: Mapping[str, Described]) -> bool:
+    """Tell whether a step is not known, or is trusted and its rows are checked: no pin knows whether checks fit."""
+    steps = prepared.pipeline.steps
+    return len(known) < len(steps) or any(step.id in trusted for step in steps if "checks" in step.config)
+
+
+def _changes(before: Mapping[str, Pin], now: Mapping[str, Pin]) -> dict[str, tuple[Change, ...]]:
+    compared = {step: tuple(pin_changes(pin, now[step])) for step, pin in before.items()}
+    return {step: found for step, found in compared.items() if found}
+
+
+def _sources(prepared: Prepared) -> dict[str, Source]:
+    from osiris.compiler.build import plan_steps
+
+    reads = (step for step in plan_steps(prepared) if step["mode"] == "read")
+    return {
+        step["id"]: source_of(step, prepared.specs[step["component"]], prepared.connections.get(step["connection"]))
+        for step in reads
+    }
