@@ -189,15 +189,21 @@ def _noted(path: Path) -> str:
     return str(data.get("fingerprint")) if isinstance(data, dict) else ""
 
 
-def load_plan(workspace: Workspace, plan: PlanFile, **allowed: bool) -> tuple[Manifest, list[Diagnostic]]:
-    """Return the verified plan of a file, and warnings.
-
-    `allow_drift` and `allow_changes` are as `verify_manifest` takes them; it raises IntegrityError as that does.
-    """
+def load_plan(
+    workspace: Workspace, plan: PlanFile, *, allow_drift: bool = False, allow_changes: bool = False
+) -> tuple[Manifest, list[Diagnostic]]:
+    """Return the verified plan of a file, and warnings; raises IntegrityError as `verify_manifest`."""
     from osiris.compiler.manifest import read_manifest, verify_manifest
 
-    data, path, root = read_manifest(plan.path), str(plan.path), workspace.root
-    return verify_manifest(data, workspace.registry, path=path, root=root, asked=plan.asked, **allowed)
+    return verify_manifest(
+        read_manifest(plan.path),
+        workspace.registry,
+        path=str(plan.path),
+        root=workspace.root,
+        asked=plan.asked,
+        allow_drift=allow_drift,
+        allow_changes=allow_changes,
+    )
 
 
 def shown(workspace: Workspace, path: Path) -> str:
