@@ -13,7 +13,7 @@ from tests.chance import FEW, MANY, draw_seed, say_tried
 from tests.strangers import install
 
 PACKAGE = Path(__file__).parents[1] / "fixtures" / "firebird_package"
-ROWS = 2_000
+ROWS = 500
 MODES = {"append": "", "replace": "", "upsert": ", primary_key: [id]"}
 LOAD = """\
 oml_version: "0.1.0"
@@ -34,7 +34,7 @@ ASK = """\
 oml_version: "0.1.0"
 name: ask
 params:
-  least: {type: integer, default: 1990}
+  least: {type: integer, default: 490}
 steps:
   - id: totals
     component: firebird.extractor
