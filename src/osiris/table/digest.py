@@ -35,7 +35,11 @@ class Digester:
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add the rows of a batch; fails with DAT016 if it is of another schema."""
-        self._state.update([plain(column) for column in conform(batch, self._schema, self._arrow).columns])
+        self.add(conform(batch, self._schema, self._arrow))
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Add the rows of a batch that a stream of the schema gave, which has looked at it."""
+        self._state.update([plain(column) for column in batch.columns])
         self._rows += batch.num_rows
 
     def result(self) -> dict[str, JsonValue]:

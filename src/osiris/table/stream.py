@@ -55,18 +55,32 @@ class _Conformed:
             close()
 
 
-@dataclass(frozen=True, slots=True)
+class _LateOrder:
+    """An order that is told, or asked for when somebody needs it: then the source may be open, and knows it."""
+
+    def __get__(self, rows: RowStream | None, _kind: type | None = None) -> Order:
+        if rows is None:
+            raise AttributeError("a stream has no order unless it is told")
+        order: Order | Callable[[], Order] = rows.__dict__["order"]
+        return order() if callable(order) else order
+
+    def __set__(self, rows: RowStream, order: Order | Callable[[], Order]) -> None:
+        rows.__dict__["order"] = order
+
+
+@dataclass(frozen=True)
 class RowStream:
     """Rows of one schema, to be read once: through `batches`, or by anything that reads Arrow's C stream interface.
 
-    `order` tells whether their order is fixed. What the source raises would cross the C interface as another type,
+    `order` tells whether their order is fixed; a source that would be opened for it alone gives a function instead, and
+    is asked once its rows have begun. What the source raises would cross the C interface as another type,
     without code, place or hint; `raised` keeps the original, and `own_errors` brings it back. Who has an engine may
     read `relation`, where there is one, instead of the stream.
     """
 
     schema: Schema
-    order: Order
-    source: Iterable[pa.RecordBatch]
+    order: _LateOrder = _LateOrder()
+    source: Iterable[pa.RecordBatch]  # type: ignore[misc]  # a descriptor is no default
     relation: Relation | None = None
     raised: list[BaseException] = field(default_factory=list)
     _taken: threading.Lock = field(default_factory=threading.Lock)
@@ -95,14 +109,28 @@ class RowStream:
         return self.reader().__arrow_c_stream__(requested_schema)
 
 
-def stream(schema: Schema, batches: Iterable[pa.RecordBatch], order: Order) -> RowStream:
+def stream(schema: Schema, batches: Iterable[pa.RecordBatch], order: Order | Callable[[], Order]) -> RowStream:
     """Return a stream over batches of that schema; reading it fails with DAT016 where a batch is of another."""
     return RowStream(schema, order, batches)
 
 
-def passed_on(source: RowStream, batches: Iterable[pa.RecordBatch]) -> RowStream:
+def opened_late(
+    schema: Schema,
+    rows: Callable[[Callable[[Order], None]], Iterable[pa.RecordBatch]],
+    order: Callable[[], Order],
+) -> RowStream:
+    """Return a stream whose source is opened once, when its first row is asked for.
+
+    `rows(tell)` opens it, and calls `tell` with the order of the rows before it gives the first; `order()` opens it for
+    that alone, and is called where somebody needs the order before.
+    """
+    told: list[Order] = []
+    return stream(schema, rows(told.append), lambda: told[0] if told else order())
+
+
+def passed_on(source: RowStream, batches: Iterable[pa.RecordBatch], relation: Relation | None = None) -> RowStream:
     """Return a stream over batches that were read from `source`, in the same schema and order."""
-    return RowStream(source.schema, source.order, _Conformed(batches))
+    return RowStream(source.schema, lambda: source.order, _Conformed(batches), relation)
 
 
 @contextmanager
@@ -152,7 +180,7 @@ def counted(source: RowStream, on_rows: Callable[[int], None]) -> RowStream:
 
 def digested(source: RowStream, digest: Digester) -> RowStream:
     """Return the same stream, feeding each batch that passes to a digest."""
-    return _passing(source, digest.update)
+    return _passing(source, digest.add)
 
 
 def _passing(source: RowStream, look: Callable[[pa.RecordBatch], None]) -> RowStream:

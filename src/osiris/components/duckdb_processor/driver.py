@@ -83,7 +83,8 @@ class Driver:
             check_input(name, source.schema)
         text = with_total_order(str(verdict.canonical), [field.name for field in schema])
         work = _Work(text, verdict, names, inputs, schema, ctx)
-        return stream(schema, _rows(work), resolve_order(_order(verdict), (rows.order for rows in inputs.values())))
+        order = lambda: resolve_order(_order(verdict), (rows.order for rows in inputs.values()))  # noqa: E731
+        return stream(schema, _rows(work), order)
 
 
 def _names(inputs: Collection[str], ctx: StepContext) -> dict[str, str]:

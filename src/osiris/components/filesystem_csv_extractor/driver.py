@@ -52,15 +52,15 @@ class Driver(TextExtractor[Config]):
         types, rows = _types(config, files, columns)
         return dict.fromkeys(types, "utf8") if config.as_text else types, rows
 
-    def _check_planned(self, config: Config, schema: Schema, files: Sequence[CsvFile], ctx: StepContext) -> None:
+    def _check_planned(
+        self, config: Config, schema: Schema, ctx: StepContext, label: str, names: Sequence[str]
+    ) -> None:
         planned = [column.name for column in schema]
-        for file in files:
-            names = file.names()
-            missing = [name for name in planned if name not in names]
-            if missing:
-                fail("DAT011", step=ctx.step, problem=f"{file.label} has no column '{missing[0]}'")
-            if config.columns is None and list(names) != planned:
-                fail("DAT011", step=ctx.step, problem=f"the columns of {file.label} are {', '.join(names)}")
+        missing = [name for name in planned if name not in names]
+        if missing:
+            fail("DAT011", step=ctx.step, problem=f"{label} has no column '{missing[0]}'")
+        if config.columns is None and list(names) != planned:
+            fail("DAT011", step=ctx.step, problem=f"the columns of {label} are {', '.join(names)}")
 
     def _columns(self, config: Config, files: Sequence[CsvFile], schema: Schema) -> Mapping[str, Spelling]:
         types = {column.name: column.type for column in schema}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from osiris.errors import fail
@@ -64,9 +65,11 @@ class Driver:
         return source.state()
 
     def read(self, config: Config, schema: Schema, ctx: StepContext) -> RowStream:
-        """Return the rows of all files, one after the other; fails with DAT011 if their columns are not as planned."""
-        source, _rows = _planned(config, schema, ctx)
-        rows = _counted(limited(source.batches(schema), config.limit), ctx)
+        """Return the rows of all files, one after the other; reading fails with DAT011 for columns not as planned."""
+        source = open_parquet(ctx, config.path)
+        rows = _counted(
+            limited(source.batches(schema, partial(_check_planned, config, ctx, schema)), config.limit), ctx
+        )
         return ahead(stream(schema, rows, "fixed"), BATCHES_AHEAD)
 
     def relation(self, config: Config, schema: Schema, ctx: StepContext) -> Relation:
@@ -97,12 +100,13 @@ def _planned(config: Config, schema: Schema, ctx: StepContext) -> tuple[ParquetF
     source = open_parquet(ctx, config.path)
     rows = 0
     for name, columns, count in source.declared():
-        _check_planned(config, schema, columns, name, ctx)
+        _check_planned(config, ctx, schema, name, columns)
         rows += count
     return source, rows
 
 
-def _check_planned(config: Config, planned: Schema, found: Schema, name: str, ctx: StepContext) -> None:
+def _check_planned(config: Config, ctx: StepContext, planned: Schema, name: str, found: Schema) -> None:
+    """Fail with DAT011 unless a file, or a folder, has the planned columns; `name` is what messages call it."""
     by_name = {column.name: column for column in found}
     for column in planned:
         there = by_name.get(column.name)

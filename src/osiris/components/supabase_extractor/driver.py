@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from osiris.errors import fail
@@ -18,16 +19,15 @@ from osiris.families.supabase.filters import conditions, statement, terms
 from osiris.families.supabase.http import calling
 from osiris.families.supabase.reader import PAGE, Wish, count_of, read_pages, source_of
 from osiris.model import Described
-from osiris.table import stream
+from osiris.table import opened_late
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
     from osiris.driver import StepContext
-    from osiris.families.supabase.reader import Source
-    from osiris.model import Schema
+    from osiris.model import Order, Schema
     from osiris.table import RowStream
 
 
@@ -78,10 +78,13 @@ class Driver(Extractor[Any]):
         wire = _wire(ctx)
         if wire:
             return super().read(_as_postgres(config, ctx), schema, wire)
-        with calling(ctx, config.schema, config.retries) as session:
-            source = source_of(session, _wish(config, ctx))
-        expect_schema(ctx, schema, source.schema)
-        return stream(schema, _rows(config, source, ctx), source.order)
+        wish = _wish(config, ctx)
+
+        def order() -> Order:
+            with calling(ctx, config.schema, config.retries) as session:
+                return source_of(session, wish).order
+
+        return opened_late(schema, partial(_rows, config, wish, schema, ctx), order)
 
 
 def _wire(ctx: StepContext) -> StepContext | None:
@@ -136,14 +139,19 @@ def _columns(config: Config) -> list[str] | None:
     return None if given is None or list(given) == ["*"] else list(given)
 
 
-def _rows(config: Config, source: Source, ctx: StepContext) -> Iterator[pa.RecordBatch]:
+def _rows(
+    config: Config, wish: Wish, schema: Schema, ctx: StepContext, tell: Callable[[Order], None]
+) -> Iterator[pa.RecordBatch]:
     """Connect when the first row is asked for; close after the last, or when nobody asks any more."""
-    with (
-        calling(ctx, config.schema, config.retries) as session,
-        quarantine(ctx) if ctx.on_reject == "quarantine" else nullcontext() as aside,
-        closing(read_pages(session, source, Sieve(aside, config.max_cell_bytes))) as pages,
-    ):
-        for page in pages:
-            ctx.count("rows_read", page.rows.num_rows)
-            ctx.count("bytes_read", page.size)
-            yield page.rows
+    with calling(ctx, config.schema, config.retries) as session:
+        source = source_of(session, wish)
+        expect_schema(ctx, schema, source.schema)
+        tell(source.order)
+        with (
+            quarantine(ctx) if ctx.on_reject == "quarantine" else nullcontext() as aside,
+            closing(read_pages(session, source, Sieve(aside, config.max_cell_bytes))) as pages,
+        ):
+            for page in pages:
+                ctx.count("rows_read", page.rows.num_rows)
+                ctx.count("bytes_read", page.size)
+                yield page.rows

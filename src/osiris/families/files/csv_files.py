@@ -155,8 +155,8 @@ def _hint(column: str, value: str, wanted: str, *, declared: bool) -> str:
     return f"{null}if the column is text, set {shown}" + ("" if declared else f", or {REFRESH}")
 
 
-def _ignore(_count: object) -> None:
-    """Count nothing."""
+def _ignore(*_told: object) -> None:
+    """Do nothing about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,22 +172,28 @@ class CsvFile:
         with closing(self._pieces()) as pieces:
             return self._head(pieces)[0]
 
+    def check(self, check: Callable[[str, Sequence[str]], None]) -> None:
+        """Tell the file's name for messages and its columns; fails as `names`."""
+        check(self.label, self.names())
+
     def rows(
         self,
         columns: Sequence[str],
         on_bytes: Callable[[int], None] = _ignore,
         on_bad_row: Callable[[BadRow], None] | None = None,
+        check: Callable[[str, Sequence[str]], None] = _ignore,
     ) -> Iterator[CsvRows]:
         """Give the rows as cells of text, NULL where there is nothing, with just these columns in this order.
 
-        `on_bytes` gets the number of bytes taken from the disk, `on_bad_row` each row that is skipped.
+        `on_bytes` gets the number of bytes taken from the disk, `on_bad_row` each row that is skipped. `check` is told
+        the file's name for messages and its columns before the first row.
         """
         done = told = 0
         lines, bad_lines = RowLines(self._rows()), RowLines(self._rows(of_bad_rows=True))
         for block in BLOCKS:
             again = block != BLOCKS[0]
             bad = _Unheard(told, bad_lines, on_bad_row or _ignore)
-            parsed = self._parse(block, columns, _ignore if again else on_bytes, bad.hear)
+            parsed = self._parse(block, columns, _ignore if again else on_bytes, bad.hear, check)
             try:
                 for batch in _after(done, parsed):
                     yield CsvRows(self.label, batch, done, lines)
@@ -216,9 +222,11 @@ class CsvFile:
         columns: Sequence[str],
         on_bytes: Callable[[int], None],
         on_bad_row: Callable[[arrow_csv.InvalidRow], None],
+        check: Callable[[str, Sequence[str]], None],
     ) -> Iterator[pa.RecordBatch]:
         with closing(self._pieces(on_bytes)) as pieces:
             names, rest = self._head(pieces)
+            check(self.label, names)
             end = self.dialect.delimiter.join([_END] * len(names))
             convert = arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(columns, pa.string()),

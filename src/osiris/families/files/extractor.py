@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     File: TypeAlias = CsvFile | JsonFile
     Rows: TypeAlias = CsvRows | JsonRows
     Column: TypeAlias = Spelling | JsonColumn
+    CheckNames: TypeAlias = Callable[[str, Sequence[str]], None]
+    """Is told what messages call a file, and the names in its header, if it has one."""
 
 BATCHES_AHEAD = 2
 REPORTED_BAD_ROWS = 20
@@ -63,8 +65,8 @@ class TextExtractor(ABC, Generic[C]):
     def _columns(self, config: C, files: Sequence[Any], schema: Schema) -> Mapping[str, Column]:
         """Return how each planned column is read."""
 
-    def _check_planned(self, config: C, schema: Schema, files: Sequence[Any], ctx: StepContext) -> None:
-        """Fail with DAT011 if the files tell, before any row is read, that they have not the planned columns."""
+    def _check_planned(self, config: C, schema: Schema, ctx: StepContext, label: str, names: Sequence[str]) -> None:
+        """Fail with DAT011 if the header of a file tells, before any row is read, other columns than the planned."""
 
     def describe(self, config: C, ctx: StepContext) -> Described:
         """Return the columns with the types that the first rows of each file allow; fails as `read` does."""
@@ -77,30 +79,34 @@ class TextExtractor(ABC, Generic[C]):
     def confirm(self, config: C, schema: Schema, ctx: StepContext) -> str | None:
         """Read the sample in the planned types, unless misfits are set aside; fails as `read` does."""
         files = self._files(config, ctx)
-        self._check_planned(config, schema, files, ctx)
-        if ctx.on_reject == "fail":
-            silent = replace(ctx, count=lambda _metric, _value: None, emit=lambda _event, _fields: None)
-            reading = _Pass(config, self._columns(config, files, schema), silent)
+        check = partial(self._check_planned, config, schema, ctx)
+        if ctx.on_reject != "fail":
             for file in files:
-                for _batch in reading.batches([file], config.sampled):
-                    pass
+                file.check(check)
+            return state_of(file.path for file in files)
+        silent = replace(ctx, count=lambda _metric, _value: None, emit=lambda _event, _fields: None)
+        reading = _Pass(config, self._columns(config, files, schema), silent, check)
+        for file in files:
+            for _batch in reading.batches([file], config.sampled):
+                pass
         return state_of(file.path for file in files)
 
     def read(self, config: C, schema: Schema, ctx: StepContext) -> RowStream:
         """Return the rows of all files, one after the other; fails with DAT001 and DAT011 for those not as planned."""
         files = self._files(config, ctx)
-        self._check_planned(config, schema, files, ctx)
-        reading = _Pass(config, self._columns(config, files, schema), ctx)
+        check = partial(self._check_planned, config, schema, ctx)
+        reading = _Pass(config, self._columns(config, files, schema), ctx, check)
         return ahead(stream(schema, reading.batches(files, config.limit), "fixed"), BATCHES_AHEAD)
 
 
 class _Pass:
     """One pass over files: the columns that are wanted, and what becomes of rows that do not fit."""
 
-    def __init__(self, config: TextConfig, columns: Mapping[str, Column], ctx: StepContext) -> None:
+    def __init__(self, config: TextConfig, columns: Mapping[str, Column], ctx: StepContext, check: CheckNames) -> None:
         self._config = config
         self._columns = columns
         self._ctx = ctx
+        self._check = check
         self._skipped: Counter[str] = Counter()
 
     def batches(self, files: Sequence[File], limit: int | None) -> Iterator[pa.RecordBatch]:
@@ -111,7 +117,8 @@ class _Pass:
 
             def rows() -> Iterator[Rows]:
                 for file in files:
-                    yield from file.rows(list(self._columns), self._count_bytes, self._on_bad_row(file, aside))
+                    bad = self._on_bad_row(file, aside)
+                    yield from file.rows(list(self._columns), self._count_bytes, bad, self._check)
                     pass_on(waiting, reject)
 
             for some in limited(rows(), limit):

@@ -103,11 +103,15 @@ class JsonFile:
     label: str
     config: JsonConfig
 
+    def check(self, _check: object) -> None:
+        """Do nothing: a file of JSON has no header."""
+
     def rows(
         self,
         _columns: Sequence[str],
         on_bytes: Callable[[int], None],
         on_bad_row: Callable[[BadRow], None] | None = None,
+        _check: object = None,
     ) -> Iterator[JsonRows]:
         """Give the rows, with whatever they have, some at a time; `on_bytes` gets the bytes taken from the disk.
 

@@ -25,7 +25,7 @@ from osiris.types import arrow_schema, schema_of
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from osiris.driver import StepContext
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from osiris.families.stores.objects import Upload
     from osiris.files import Output
     from osiris.model import Schema
+
+    Check = Callable[[str, Schema], None]
+    """Fails unless what a name in messages stands for has the columns that are wanted."""
 
 BATCH_ROWS = 1 << 15
 
@@ -58,10 +61,10 @@ class ParquetFiles:
         """Return a text that stays equal while the files are what they are; None if that cannot be told."""
         return state_of(self._places)
 
-    def batches(self, schema: Schema) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of all files, one after the other, with the columns of a schema."""
+    def batches(self, schema: Schema, check: Check) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of all files, one after the other, with the columns of a schema; `check` is told of each."""
         names = [column.name for column in schema]
-        return chain.from_iterable(_batches(self._ctx, place, names) for place in self._places)
+        return chain.from_iterable(_batches(self._ctx, place, names, check) for place in self._places)
 
 
 class ParquetFolder:
@@ -81,26 +84,28 @@ class ParquetFolder:
         """Return a text that stays equal while manifest and files are what they are; None if that cannot be told."""
         return state_of(self._found.places.values())
 
-    def batches(self, schema: Schema) -> Iterator[pa.RecordBatch]:
+    def batches(self, schema: Schema, check: Check) -> Iterator[pa.RecordBatch]:
         """Yield the rows of all files, with the columns of a schema, those that names of folders tell among them.
 
-        Fails with DAT046 for a file that has other columns, or if there are more or fewer rows than the manifest says,
-        and DRV038 for a file that is gone since: another run has published the folder.
+        `check` is told of the manifest. Fails with DAT046 for a file that has other columns, or if there are more or
+        fewer rows than the manifest says, and DRV038 for a file that is gone since: another run has published the
+        folder.
         """
         manifest, arrow = self._found.manifest, arrow_schema(schema)
         inner = schema_of_files(manifest.schema, manifest.partition_by)
         inside = {column.name for column in inner}
         names = [column.name for column in schema if column.name in inside] or [inner[0].name]
+        check(self._name, manifest.schema)
         rows = 0
+
+        def expect(name: str, columns: Schema) -> None:
+            if columns != inner:
+                fail("DAT046", file=self._name, problem=f"{name}, and its columns are not those it tells")
+
         for path, values in self._found.values.items():
-            place = self._found.places[path]
             with self._published_since():
-                columns, count = _footer(self._ctx, place)
-                rows += count
-                if columns != inner:
-                    problem = f"{label(self._ctx, place)}, and its columns are not those it tells"
-                    fail("DAT046", file=self._name, problem=problem)
-                for batch in _batches(self._ctx, place, names):
+                for batch in _batches(self._ctx, self._found.places[path], names, expect):
+                    rows += batch.num_rows
                     yield _with(batch, values, arrow)
         if rows != manifest.rows:
             fail("DAT046", file=self._name, problem=f"{manifest.rows:,} rows, and its files have {rows:,}")
@@ -133,19 +138,25 @@ def _footer(ctx: StepContext, path: Place) -> tuple[Schema, int]:
     """Return the columns and the number of rows that a file declares."""
     name = label(ctx, path)
     with _translated(name), opened(path) as raw, parquet.ParquetFile(raw) as file:
-        arrow, rows = file.schema_arrow, file.metadata.num_rows
-        check_count(name, rows, sum(file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)))
+        return _declared(file, name)
+
+
+def _declared(file: parquet.ParquetFile, name: str) -> tuple[Schema, int]:
+    arrow, rows = file.schema_arrow, file.metadata.num_rows
+    check_count(name, rows, sum(file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)))
     repeated = [column for column, count in Counter(arrow.names).items() if count > 1]
     if repeated:
         fail("DAT004", file=name, problem=f"the column name {repeated[0]!r} appears twice")
     return schema_of(arrow), rows
 
 
-def _batches(ctx: StepContext, path: Place, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def _batches(ctx: StepContext, path: Place, names: Sequence[str], check: Check) -> Iterator[pa.RecordBatch]:
     with _translated(label(ctx, path)), opened(path) as raw:
         source = pa.PythonFile(_CountedFile(raw, ctx), mode="r")
         # Buffering ahead keeps every column chunk that was read; memory would grow with the file.
         with parquet.ParquetFile(source, pre_buffer=False) as file:
+            columns, _rows = _declared(file, label(ctx, path))
+            check(label(ctx, path), columns)
             counted = 0
             for batch in file.iter_batches(BATCH_ROWS, columns=list(names), use_threads=ctx.threads > 1):
                 counted += batch.num_rows

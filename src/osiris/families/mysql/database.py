@@ -18,6 +18,7 @@ from osiris.families.mysql.session import (
     Session,
     Table,
     chosen,
+    hold,
     opened,
     qualified,
     query_result,
@@ -78,6 +79,7 @@ class MySQL(Database[Session]):
 
     quote = staticmethod(quote_name)
     reading = staticmethod(reading)
+    hold = staticmethod(hold)
     relations = staticmethod(relations)
     relation = staticmethod(relation)
     columns = staticmethod(columns_of)

@@ -65,6 +65,7 @@ SETTINGS = {
 _LOST = frozenset((1260, 1264, 1265, 1292, 1301, 1366, 1406, 1411, 1441, 1916, 1918, 1977, 3751))
 """Warnings that mean that a value was cut off, changed, or made NULL."""
 _LOST_CONNECTION = frozenset((0, 2006, 2013, 2014, 2055))
+_BEGIN = "START TRANSACTION READ ONLY"
 _PREPARE, _CLOSE = 0x16, 0x19
 _PREPARED = Struct("<IHH")
 _TABLES = """
@@ -128,21 +129,29 @@ class Table(Relation):
 
 
 @contextmanager
-def reading(ctx: StepContext, config: Reading = _ANYTHING, locked: Sequence[Name] = ()) -> Iterator[Session]:
+def reading(ctx: StepContext, config: Reading = _ANYTHING) -> Iterator[Session]:
     """Give a session that reads one state of the database, and closes afterwards.
 
-    Nobody can alter the tables and views in `locked`, nor put others in their place, from before that state until the
-    session ends.
     What goes wrong inside comes out in our words: CON011 to CON017, DRV012 to DRV022, SQL009, SQL011, RUN003.
     """
     target = address(ctx.connection, config.schema)
     with opened(ctx, target, query=config.query is not None) as session:
         session.run(f"SET SESSION {chosen(SETTINGS | _limit(session))}")
         session.run("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        session.run("START TRANSACTION READ ONLY")
-        for name in locked:
-            _lock(session, name)
+        session.run(_BEGIN)
         yield session
+
+
+def hold(session: Session, relations: Sequence[Name]) -> Session:
+    """Return the session in a transaction of its own, until whose end nobody can alter tables and views.
+
+    Nor can others be put in their place, from before the state of the database that it sees.
+    """
+    session.run("ROLLBACK")
+    session.run(_BEGIN)
+    for name in relations:
+        _lock(session, name)
+    return session
 
 
 def _lock(session: Session, name: Name) -> None:

@@ -24,6 +24,7 @@ from osiris.families.postgres.session import (
     SETTINGS,
     Session,
     begin_writing,
+    hold,
     opened,
     reading,
     relation,
@@ -85,6 +86,7 @@ class Postgres(Database[Session]):
     further_misfits = staticmethod(target_table.unchangeable)
     unfit = staticmethod(target_table.unfit)
     reading = staticmethod(reading)
+    hold = staticmethod(hold)
     begin = staticmethod(begin_writing)
     clear = staticmethod(target_table.delete_rows)
 

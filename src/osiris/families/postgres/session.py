@@ -187,29 +187,39 @@ def opened(ctx: StepContext, schema: str | None = None, *, query: bool = False) 
 
 
 @contextmanager
-def reading(
-    ctx: StepContext, config: Reading = _ANYTHING, locked: Sequence[Name] = (), snapshot: str | None = None
-) -> Iterator[Session]:
+def reading(ctx: StepContext, config: Reading = _ANYTHING, snapshot: str | None = None) -> Iterator[Session]:
     """Give a session that reads one state of the database, that of `snapshot` if given, and closes afterwards.
 
-    Nobody can alter the relations in `locked`, nor put others in their place, from before that state until the session
-    ends. Fails as `opened` does.
+    Fails as `opened` does.
     """
     with opened(ctx, config.schema, query=config.query is not None) as session:
-        if locked:
-            session = _lock(session, locked)
-        else:
-            session.run(_BEGIN)
+        session.run(_BEGIN)
         if snapshot:
             session.run(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
-        settings = SETTINGS | {"statement_timeout": str(round(session.target.statement * 1000))}
-        if session.version >= _LOOKS_FOR_CLIENT:
-            settings["client_connection_check_interval"] = _LOOK_FOR_CLIENT
-        chosen = ", ".join(f"pg_catalog.set_config('{name}', %s, true)" for name in settings)
-        names = (session.schema, list(session.target.trusted), session.schema)
-        session.rows(f"SELECT {chosen}, {_SEARCH_PATH}", *settings.values(), *names)
+        _set_up(session)
         as_text = isinstance(config, PostgresReading) and config.unscaled == "text"
         yield replace(session, unscaled_text=as_text)
+
+
+def hold(session: Session, relations: Sequence[Name]) -> Session:
+    """Return the session in a transaction of its own, until whose end nobody can alter relations.
+
+    Nor can others be put in their place, from before the state of the database that it sees.
+    """
+    session.run("ROLLBACK")
+    session = _lock(session, relations)
+    _set_up(session)
+    return session
+
+
+def _set_up(session: Session) -> None:
+    """Choose what values, their texts, names and the patience of a transaction depend on."""
+    settings = SETTINGS | {"statement_timeout": str(round(session.target.statement * 1000))}
+    if session.version >= _LOOKS_FOR_CLIENT:
+        settings["client_connection_check_interval"] = _LOOK_FOR_CLIENT
+    chosen = ", ".join(f"pg_catalog.set_config('{name}', %s, true)" for name in settings)
+    names = (session.schema, list(session.target.trusted), session.schema)
+    session.rows(f"SELECT {chosen}, {_SEARCH_PATH}", *settings.values(), *names)
 
 
 def _lock(session: Session, names: Sequence[Name]) -> Session:

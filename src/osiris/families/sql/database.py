@@ -312,16 +312,15 @@ class Database(ABC, Generic[SessionT]):
     # Reading
 
     @abstractmethod
-    def reading(
-        self,
-        ctx: StepContext,
-        config: StepConfig,
-        locked: Sequence[Name] = (),
-    ) -> AbstractContextManager[SessionT]:
-        """Give a session that reads one state of the database, and says in our words what goes wrong in it.
+    def reading(self, ctx: StepContext, config: StepConfig) -> AbstractContextManager[SessionT]:
+        """Give a session that reads one state of the database, and says in our words what goes wrong in it."""
 
-        Nobody can alter the relations in `locked`, nor put others in their place, until it ends.
+    def hold(self, session: SessionT, _relations: Sequence[Name], /) -> SessionT:
+        """Return the session in a state of the database from which on nobody alters relations until it ends.
+
+        Nor can others be put in their place. A state that it has read before is forgotten.
         """
+        return session
 
     @abstractmethod
     def select(self, session: SessionT, config: StepConfig, ctx: StepContext) -> Source:

@@ -34,11 +34,11 @@ from osiris.files import (
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from osiris.driver import StepContext
-    from osiris.families.sql.database import Name, StepConfig
+    from osiris.families.sql.database import StepConfig
     from osiris.model import JsonValue, Schema
 
 T = TypeVar("T")
@@ -261,9 +261,7 @@ class FileDatabase(Database[FileSession[ClientT]], Generic[ClientT]):
             finally:
                 self.close(session, writing)
 
-    def reading(
-        self, ctx: StepContext, config: StepConfig, _locked: Sequence[Name] = ()
-    ) -> AbstractContextManager[FileSession[ClientT]]:
+    def reading(self, ctx: StepContext, config: StepConfig) -> AbstractContextManager[FileSession[ClientT]]:
         """Give a session that reads one snapshot of the database."""
         return self.opened(ctx, database_path(ctx), config.schema, config.query)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from osiris.families.quarantine import quarantine
@@ -11,17 +12,17 @@ from osiris.families.source_columns import expect_schema
 from osiris.families.sql.columnar import Sieve
 from osiris.families.sql.database import Reading
 from osiris.model import Described
-from osiris.table import stream
+from osiris.table import opened_late
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator
 
     import pyarrow as pa
 
     from osiris.driver import StepContext
     from osiris.families.sql.columnar import Batch
-    from osiris.families.sql.database import Database, Name, Source
-    from osiris.model import Schema
+    from osiris.families.sql.database import Database, Source
+    from osiris.model import Order, Schema
     from osiris.table import RowStream
 
 ConfigT = TypeVar("ConfigT", bound=Reading)
@@ -57,18 +58,27 @@ class Extractor(Generic[ConfigT]):
         return self.database.state(ctx)
 
     def read(self, config: ConfigT, schema: Schema, ctx: StepContext) -> RowStream:
-        """Return the rows; reading them fails with DAT001 or DAT031 for a value, DAT011 for other columns."""
+        """Return the rows; reading them fails with DAT001 or DAT031 for a value, DAT011 for other columns.
+
+        The order is told by the session that reads them; before that one is opened for it.
+        """
+        return opened_late(schema, partial(self._rows, config, schema, ctx), partial(self._order, config, ctx))
+
+    def _order(self, config: ConfigT, ctx: StepContext) -> Order:
         with self.database.reading(ctx, config) as session:
-            source = self.database.select(session, config, ctx)
-        return stream(schema, self._rows(config, schema, source.relations, ctx), source.order)
+            return self.database.select(session, config, ctx).order
 
     def _rows(
-        self, config: ConfigT, schema: Schema, relations: Sequence[Name], ctx: StepContext
+        self, config: ConfigT, schema: Schema, ctx: StepContext, tell: Callable[[Order], None]
     ) -> Iterator[pa.RecordBatch]:
         """Connect when the first row is asked for; close after the last, or when nobody asks any more."""
-        with self.database.reading(ctx, config, relations) as session:
+        with self.database.reading(ctx, config) as session:
             source = self.database.select(session, config, ctx)
+            if source.relations:
+                session = self.database.hold(session, source.relations)
+                source = self.database.select(session, config, ctx)
             expect_schema(ctx, schema, source.schema)
+            tell(source.order)
             with closing(self.database.batches(session, source, config, ctx)) as batches:
                 for batch in batches:
                     ctx.count("rows_read", batch.num_rows)

@@ -34,7 +34,7 @@ from osiris.families.supabase.row_compare import same_rows
 from osiris.families.text_format import spell
 from osiris.families.type_compat import column_hint
 from osiris.sql.binding.duck_types import quote_name
-from osiris.table import stream
+from osiris.table import passed_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -187,7 +187,7 @@ def _checked(work: Work, ways: Sequence[Way], rows: RowStream) -> RowStream:
             before += batch.num_rows
             yield batch
 
-    return stream(rows.schema, batches(), rows.order)
+    return passed_on(rows, batches())
 
 
 def _check(work: Work, name: str, column: pa.Array, how: Way, before: int) -> None:

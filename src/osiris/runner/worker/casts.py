@@ -118,7 +118,7 @@ def cast_stream(source: RowStream, casts: Mapping[str, str], step: str) -> RowSt
             yield pa.RecordBatch.from_arrays(columns, schema=arrow)
             row += batch.num_rows
 
-    return stream(target, batches(), source.order)
+    return stream(target, batches(), lambda: source.order)
 
 
 def _cast(column: pa.Array, field: pa.Field, step: str, row: int) -> pa.Array:

@@ -1,4 +1,4 @@
-"""A step that is under way: its progress, what flows through its edges, and the balance of its rows.
+"""A step that is under way: its progress, the meter of each edge, and the balance of its rows.
 
 The rows of a step must add up: what it took is what it gave, rejected and filtered.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from osiris.errors import fail
-from osiris.table import passed_on
+from osiris.table import Digester, passed_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
     from osiris.runner.cancellation import Stopper
     from osiris.runner.worker.job_context import Ready
-    from osiris.table import Digester, Relation, RowStream
+    from osiris.table import Relation, RowStream
 
 
 @dataclass(slots=True)
 class Meter:
-    """What has flowed through an edge. `failure` is what its source raised.
+    """What has flowed through an edge: how many rows and, if it `digests`, their digest. `failure` is what was raised.
 
     An error that crosses the C interface arrives as another type without its code, so it is kept where it was raised.
     """
@@ -34,6 +34,8 @@ class Meter:
     rows: int = 0
     ended: bool = False
     failure: Exception | None = None
+    digests: bool = False
+    _digester: Digester | None = None
 
     def __enter__(self) -> None:
         return None
@@ -42,12 +44,33 @@ class Meter:
         if isinstance(error, Exception):
             self.failure = error
 
+    def take(self, source: RowStream, batch: pa.RecordBatch) -> None:
+        """Count a batch of a stream."""
+        self.rows += batch.num_rows
+        if self.digests:
+            self._digester_of(source).add(batch)
+
+    def end(self, source: RowStream) -> None:
+        """Note that the stream has ended; its order is asked for now, while its source has not been let go of."""
+        self.ended = True
+        if self.digests:
+            self._digester_of(source)
+
+    @property
+    def digest(self) -> JsonValue:
+        """The digest of the rows so far; None where none is made, or nobody has read any."""
+        return self._digester and self._digester.result()
+
+    def _digester_of(self, source: RowStream) -> Digester:
+        self._digester = self._digester or Digester(source.schema, source.order)
+        return self._digester
+
 
 @dataclass(slots=True)
 class Active:
     """A step that has started and not ended; `meter` counts its output, `inputs` what it has read.
 
-    `checks` is how many checks it has passed.
+    Of a writer, `meter` counts what it takes. `checks` is how many checks it has passed.
     """
 
     data: Mapping[str, JsonValue]
@@ -55,7 +78,6 @@ class Active:
     ready: Ready | None = None
     meter: Meter = field(default_factory=Meter)
     inputs: list[Meter] = field(default_factory=list)
-    digester: Digester | None = None
     written: Written | None = None
     checks: int = 0
 
@@ -71,18 +93,18 @@ class Active:
         return limit is not None and time.monotonic() - self.started > limit
 
 
-def watched(source: RowStream, meter: Meter, stopper: Stopper) -> RowStream:
-    """Return the stream, its rows counted by `meter`; pulling it ends when somebody asked to stop."""
+def metered(source: RowStream, meter: Meter, stopper: Stopper) -> RowStream:
+    """Return the stream, its rows taken by `meter`; pulling it ends when somebody asked to stop."""
 
     def batches() -> Iterator[pa.RecordBatch]:
         with meter:
             for batch in source.batches():
                 stopper.check()
-                meter.rows += batch.num_rows
+                meter.take(source, batch)
                 yield batch
-            meter.ended = True
+            meter.end(source)
 
-    return replace(passed_on(source, batches()), relation=_counted_relation(source.relation, meter))
+    return passed_on(source, batches(), _counted_relation(source.relation, meter))
 
 
 def _counted_relation(relation: Relation | None, meter: Meter) -> Relation | None:

@@ -23,9 +23,9 @@ from osiris.runner.worker.checks import FAILED, run_checks, spooled
 from osiris.runner.worker.failure import caught, explain, out_of_memory
 from osiris.runner.worker.job_context import Place, Ready, make_ready, share_of
 from osiris.runner.worker.preview_rows import sampled, tell_rows
-from osiris.runner.worker.running_step import Active, Meter, balance, watched
+from osiris.runner.worker.running_step import Active, Meter, balance, metered
 from osiris.runner.worker.spools import Spools
-from osiris.table import Digester, Relation, RowStream, digested
+from osiris.table import Relation, RowStream
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
@@ -152,21 +152,23 @@ class Flow:
             output = cast_stream(output, ready.casts, active.data["id"])
         if self.place.job.sample and active.data["mode"] == "read":
             output = sampled(output, self.place.job.sample, lambda: self._cut(active, ready))
-        output = watched(output, active.meter, self.place.stopper)
-        return _digested(active, output) if self.place.job.digest == "all" else output
+        active.meter.digests = self.place.job.digest == "all"
+        return metered(output, active.meter, self.place.stopper)
 
     def _write(self, active: Active, ready: Ready) -> None:
         (parent,) = active.data["inputs"].values()
         self._check(active, parent)
         rows = self._input(active, parent)
         if ready.casts:
-            rows = cast_stream(rows, ready.casts, active.data["id"])
-        taken = _digested(active, rows)
+            rows = metered(cast_stream(rows, ready.casts, active.data["id"]), active.meter, self.place.stopper)
+        else:
+            (active.meter,) = active.inputs
+        active.meter.digests = True
         if active.data["id"] in self.place.job.discard:
-            active.written = Written(sum(batch.num_rows for batch in taken.batches()), 0)
+            active.written = Written(sum(batch.num_rows for batch in rows.batches()), 0)
             return
-        context = replace(ready.context, digest=lambda: active.digester and active.digester.result())
-        active.written = ready.driver.write(ready.config, taken, context)
+        context = replace(ready.context, digest=lambda: active.meter.digest)
+        active.written = ready.driver.write(ready.config, rows, context)
 
     def _look(self, active: Active) -> None:
         """Look at an output before anybody reads it."""
@@ -191,7 +193,7 @@ class Flow:
             rows, meter = self._streams[parent]
         else:
             meter = Meter()
-            rows = watched(self._spools.open(parent), meter, self.place.stopper)
+            rows = metered(self._spools.open(parent), meter, self.place.stopper)
         active.inputs.append(meter)
         return rows
 
@@ -211,8 +213,8 @@ class Flow:
             "counts": dict(active.ready.counts) if active.ready else {},
         }
         end |= {"checks": active.checks} if active.checks else {}
-        if active.digester:
-            end["digest"] = active.digester.result()
+        if digest := active.meter.digest:
+            end["digest"] = digest
         if active.written:
             end |= self._delivered(name, active.written)
         if self._spools.rows(name) is not None:
@@ -375,11 +377,6 @@ def _check_schema(step: str, found: Schema, planned: Schema) -> None:
     new = [f"{c.name} {c.type}{'' if c.nullable else ' not null'}" for c in found if c not in planned]
     problem = f"planned {', '.join(gone)}; found {', '.join(new)}" if gone or new else "its columns changed places"
     fail("DAT011", step=step, problem=problem)
-
-
-def _digested(active: Active, rows: RowStream) -> RowStream:
-    active.digester = Digester(rows.schema, rows.order)
-    return digested(rows, active.digester)
 
 
 def _ms_since(started: float) -> float:

@@ -1,0 +1,158 @@
+"""A step that runs opens its source once, though it must know the order of its rows and whether it is as planned.
+
+Connections are counted by a port that leads to the server, openings of files by the system (inotify).
+"""
+
+import ctypes
+import os
+import sqlite3
+import struct
+from contextlib import contextmanager
+
+import duckdb
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+from tests.faults.proxy import When, faulty
+from tests.servers import start_postgrest
+
+from osiris.registry import load_registry
+from osiris.runner.worker.running_step import Meter, metered
+from osiris.secret import Secret
+from osiris.table import stream
+from osiris.testing.trial import Trial
+from osiris.types import schema_of
+
+REGISTRY = load_registry()
+ROWS = 1000
+_IN_OPEN = 0x20
+_EVENT = struct.Struct("iIII")
+
+
+class Untroubled:
+    """Nobody asks to stop."""
+
+    def check(self):
+        pass
+
+
+def run(trial, schema):
+    """Read all rows as a run does; returns what kind of digest they have, and how many they are."""
+    meter = Meter(digests=True)
+    rows = metered(trial.read(schema), meter, Untroubled())
+    assert sum(batch.num_rows for batch in rows.batches()) == meter.rows
+    return meter.digest["kind"], meter.rows
+
+
+@contextmanager
+def openings(*paths):
+    """Give a function that tells how often files have been opened, by whomever, in the block."""
+    system = ctypes.CDLL(None, use_errno=True)
+    watch = system.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    assert all(system.inotify_add_watch(watch, os.fsencode(path), _IN_OPEN) > 0 for path in paths)
+
+    def count():
+        try:
+            return len(os.read(watch, 1 << 16)) // _EVENT.size
+        except BlockingIOError:
+            return 0
+
+    try:
+        yield count
+    finally:
+        os.close(watch)
+
+
+def through(server, port):
+    """Return the fields of a server's connection by way of another port."""
+    fields = {**server, "port": port, "sslmode": "disable"}
+    return {**fields, "password": Secret(fields["password"])}
+
+
+@pytest.mark.parametrize("config", [{"table": "t"}, {"query": "SELECT id FROM t ORDER BY id"}], ids=["table", "query"])
+@pytest.mark.parametrize("kind", ["postgres", "mariadb"])
+def test_a_server_is_connected_to_once(kind, config, request, tmp_path):
+    server = request.getfixturevalue(kind)
+    database = server.new_database()
+    with server.connect(database) as client, client.cursor() as cursor:
+        cursor.execute("CREATE TABLE t (id INT PRIMARY KEY)")
+        cursor.execute(f"INSERT INTO t VALUES {', '.join(f'({n})' for n in range(ROWS))}")
+        client.commit()
+    fields, name = server.fields(database), "postgres" if kind == "postgres" else "mysql"
+    with faulty(fields["port"], "silent", When()) as line:
+        trial = Trial(REGISTRY, f"{name}.extractor", tmp_path, config, through(fields, line.port))
+        schema = trial.describe().schema
+        before = len(line.ends)
+        assert run(trial, schema) == ("ordered", ROWS)
+        assert len(line.ends) - before == 2  # one end towards us, and one towards the server
+
+
+def test_a_project_is_connected_to_once_over_rest(postgres, tmp_path):
+    with start_postgrest(postgres.fields(postgres.new_database())) as server:
+        server.run(f"CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, {ROWS})")
+        port = int(server.url.rpartition(":")[2].split("/")[0])
+        with faulty(port, "silent", When()) as line:
+            fields = {"url": server.url.replace(str(port), str(line.port)), "key": Secret(server.service_key)}
+            trial = Trial(REGISTRY, "supabase.extractor", tmp_path, {"table": "t"}, fields)
+            schema = trial.describe().schema
+            before = len(line.ends)
+            assert run(trial, schema) == ("ordered", ROWS)
+            assert len(line.ends) - before == 2
+
+
+def sqlite_file(folder):
+    """Return a database, and the config of the step that reads it, with the name of its component."""
+    with sqlite3.connect(folder / "shop.db") as database:
+        database.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+        database.executemany("INSERT INTO t VALUES (?)", [(n,) for n in range(ROWS)])
+    database.close()
+    return "sqlite.extractor", {"table": "t"}, {"path": "shop.db"}, [folder / "shop.db"], 1
+
+
+def duckdb_file(folder):
+    with duckdb.connect(folder / "shop.duckdb") as database:
+        database.execute(f"CREATE TABLE t AS SELECT range::INT AS id FROM range({ROWS})")
+    with openings(folder / "shop.duckdb") as count:
+        duckdb.connect(folder / "shop.duckdb", read_only=True).close()
+        once = count()
+    return "duckdb.extractor", {"table": "t"}, {"path": "shop.duckdb"}, [folder / "shop.duckdb"], once
+
+
+def csv_files(folder):
+    paths = [folder / f"{name}.csv" for name in "ab"]
+    for path in paths:
+        path.write_text("id\n" + "".join(f"{n}\n" for n in range(ROWS // 2)))
+    return "filesystem.csv_extractor", {"path": "*.csv"}, {}, paths, 2
+
+
+def json_files(folder):
+    paths = [folder / f"{name}.json" for name in "ab"]
+    for path in paths:
+        path.write_text("".join(f'{{"id": {n}}}\n' for n in range(ROWS // 2)))
+    return "filesystem.json_extractor", {"path": "*.json"}, {}, paths, 2
+
+
+def parquet_files(folder):
+    paths = [folder / f"{name}.parquet" for name in "ab"]
+    for path in paths:
+        parquet.write_table(pa.table({"id": range(ROWS // 2)}), path)
+    return "filesystem.parquet_extractor", {"path": "*.parquet"}, {}, paths, 2
+
+
+def published_folder(folder):
+    writer = Trial(REGISTRY, "filesystem.parquet_writer", folder, {"path": "days/", "partition_by": ["day"]})
+    rows = pa.table({"id": range(ROWS), "day": [n % 2 for n in range(ROWS)]})
+    writer.write(stream(schema_of(rows.schema), rows.to_batches(), "fixed"))
+    return "filesystem.parquet_extractor", {"path": "days/"}, {}, [*(folder / "days").rglob("*.parquet")], 2
+
+
+@pytest.mark.parametrize(
+    "make", [sqlite_file, duckdb_file, csv_files, json_files, parquet_files, published_folder], ids=lambda f: f.__name__
+)
+def test_a_file_is_opened_once(make, tmp_path):
+    component, config, connection, paths, once = make(tmp_path)
+    trial = Trial(REGISTRY, component, tmp_path, config, connection)
+    schema = trial.describe().schema
+    with openings(*paths) as count:
+        assert run(trial, schema)[1] == ROWS
+        assert count() == once
