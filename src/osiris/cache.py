@@ -10,19 +10,23 @@ import hashlib
 import json
 import os
 import sqlite3
+from abc import ABC, abstractmethod
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from osiris.durable import LOCKED, make_folder, open_file, remove
 from osiris.errors import OsirisError
 from osiris.fault import fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from osiris.model import JsonValue
+
+T = TypeVar("T")
 
 MAX_ENTRIES = 50_000
 """Beyond it the oldest entries go."""
@@ -30,99 +34,159 @@ MAX_ENTRIES = 50_000
 _FAILURES = (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError, MemoryError)
 """What reading a damaged file ends in: its sizes may be any number, and the names in a message no text."""
 
-_WELL = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR)
+_WELL = (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+)
 """Errors that say where the file is, or that others use it: it may be good at another time."""
-_TABLE = "CREATE TABLE IF NOT EXISTS found (key BLOB PRIMARY KEY, sum BLOB NOT NULL, answer BLOB NOT NULL)"
+
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
-_PUT = "INSERT OR REPLACE INTO found VALUES (?, ?, ?)"
-_TRIM = "DELETE FROM found WHERE rowid <= (SELECT max(rowid) FROM found) - ?"
 
 
-class Cache:
+class Damaged(Exception):
+    """The file, or an entry in it, is not what was written."""
+
+
+class AnswerFile(ABC):
+    """A SQLite file of answers, each under the digest of a key and with a checksum, which is among its columns.
+
+    One that is damaged is put away, and a new one is begun.
+    """
+
+    columns: ClassVar[Mapping[str, str]]
+    """Names and types; the last but one is the checksum, the others are an answer."""
+    most: ClassVar[int]
+    """With more answers the oldest go."""
+    synchronous: ClassVar[str] = "FULL"
+    """What is awaited of the disk, as SQLite's pragma has it."""
+    damaged_by_entry: ClassVar[bool] = True
+    """Whether a damaged entry makes the file a damaged one; else it is as good as none."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def row(self, key: JsonValue) -> Sequence[str | bytes] | None:
+        """Return an answer without its checksum; None if there is none, or the file cannot be used."""
+        name = _name(key)
+        select = f"SELECT {', '.join(self.columns)} FROM found WHERE key = ?"
+
+        def read(file: sqlite3.Connection) -> Sequence[str | bytes] | None:
+            *before, checksum, answer = file.execute(select, (name,)).fetchone() or (b"", None)
+            told = [*before, answer]
+            if answer is None or _sum(name, told) == checksum:
+                return told if answer is not None else None
+            if self.damaged_by_entry:
+                raise Damaged
+            return None
+
+        return self._tried(read)
+
+    def keep(self, answers: Iterable[tuple[JsonValue, Sequence[str | bytes]]]) -> None:
+        """Write answers by their keys, as far as that goes."""
+        insert = f"INSERT OR REPLACE INTO found (key, {', '.join(self.columns)}) VALUES (?{', ?' * len(self.columns)})"
+        named = [(_name(key), told) for key, told in answers]
+        rows = [(name, *told[:-1], _sum(name, told), told[-1]) for name, told in named]
+
+        def write(file: sqlite3.Connection) -> None:
+            file.executemany(insert, rows)
+            file.execute("DELETE FROM found WHERE rowid <= (SELECT max(rowid) FROM found) - ?", (self.most,))
+            self.commit(file)
+
+        self._tried(write)
+
+    def close(self) -> None:
+        """Close the file, if it was opened."""
+        if file := self.__dict__.pop("_file", None):
+            file.close()
+
+    @abstractmethod
+    def commit(self, file: sqlite3.Connection, /) -> None:
+        """Make what was written last."""
+
+    def put_away(self, path: Path) -> None:
+        """Make room for a new file; raises OSError."""
+        remove(path)
+
+    @cached_property
+    def _file(self) -> sqlite3.Connection | None:
+        """The file; None if it cannot be used now."""
+        try:
+            make_folder(self._path.parent, private=True)
+            os.close(open_file(self._path, LOCKED))
+            file = sqlite3.connect(self._path, timeout=1.0)
+        except (OSError, OsirisError, sqlite3.Error):
+            return None
+        typed = ", ".join(f"{name} {kind} NOT NULL" for name, kind in self.columns.items())
+        try:
+            file.execute(f"PRAGMA synchronous = {self.synchronous}")
+            file.execute(f"CREATE TABLE IF NOT EXISTS found (key BLOB PRIMARY KEY, {typed})")
+        except _FAILURES:
+            file.close()
+            raise
+        return file
+
+    def _tried(self, action: Callable[[sqlite3.Connection], T]) -> T | None:
+        """Return what an action with the file gives, or with a new one if it is damaged; None if it cannot be used."""
+        for _ in range(2):
+            try:
+                return action(self._file) if self._file else None
+            except OSError:
+                return None
+            except (*_FAILURES, Damaged) as error:
+                if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in _WELL:
+                    return None
+                self.close()
+                with suppress(OSError):
+                    self.put_away(self._path)
+        return None
+
+
+class Cache(AnswerFile):
     """Answers by key, a JSON value; made by `open_cache`. What is put is written when it is closed."""
 
-    def __init__(self, file: sqlite3.Connection | None) -> None:
-        self.broken = False
-        self._file = file
-        self._new: dict[bytes, bytes] = {}
+    columns = MappingProxyType({"sum": "BLOB", "answer": "BLOB"})
+    most = MAX_ENTRIES
+    synchronous = "OFF"
+    damaged_by_entry = False
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._new: dict[bytes, tuple[JsonValue, bytes]] = {}
 
     def get(self, key: JsonValue) -> JsonValue | None:
         """Return the answer, None if there is none."""
-        name = _name(key)
-        if name in self._new:
-            return json.loads(self._new[name])
-        row = None
-        with self._tried() as file:
-            row = file and file.execute("SELECT sum, answer FROM found WHERE key = ?", (name,)).fetchone()
-        return json.loads(row[1]) if row and isinstance(row[1], bytes) and _sum(name, row[1]) == row[0] else None
+        new = self._new.get(_name(key))
+        found = new[1:] if new else self.row(key)
+        return json.loads(found[0]) if found else None
 
     def put(self, key: JsonValue, answer: JsonValue) -> None:
         """Keep an answer."""
-        self._new[_name(key)] = _bytes(answer)
+        self._new[_name(key)] = key, _bytes(answer)
+
+    def commit(self, file: sqlite3.Connection) -> None:
+        """Make what was written last."""
+        fault("cache.commit")
+        file.commit()
 
     def write(self) -> None:
         """Write what was put, as far as that goes."""
-        with self._tried() as file:
-            if file is not None and self._new:
-                file.executemany(_PUT, [(name, _sum(name, text), text) for name, text in self._new.items()])
-                file.execute(_TRIM, (MAX_ENTRIES,))
-                fault("cache.commit")
-                file.commit()
-
-    @contextmanager
-    def _tried(self) -> Iterator[sqlite3.Connection | None]:
-        try:
-            yield self._file
-        except OSError:
-            return
-        except _FAILURES as error:
-            self.broken = self.broken or _is_broken(error)
+        if self._new:
+            self.keep((key, [answer]) for key, answer in self._new.values())
 
 
 @contextmanager
 def open_cache(path: Path) -> Iterator[Cache]:
     """Give the cache of a file, which is made if it is not there, and made anew if it is none."""
-    file = _open(path)
-    found = Cache(file)
+    cache = Cache(path)
     try:
-        yield found
-        found.write()
+        yield cache
+        cache.write()
     finally:
-        if file is not None:
-            file.close()
-        if found.broken:
-            _remove(path)
-
-
-def _open(path: Path, *, anew: bool = False) -> sqlite3.Connection | None:
-    """Return the file, made anew once if it is broken; None if it cannot be used now."""
-    try:
-        make_folder(path.parent, private=True)
-        os.close(open_file(path, LOCKED))
-        file = sqlite3.connect(path, timeout=1.0)
-    except (OSError, OsirisError, sqlite3.Error):
-        return None
-    try:
-        file.execute("PRAGMA synchronous = OFF")
-        file.execute(_TABLE)
-        file.execute("SELECT key, sum, answer FROM found LIMIT 1").fetchone()
-    except _FAILURES as error:
-        file.close()
-        if anew or not _is_broken(error):
-            return None
-        _remove(path)
-        return _open(path, anew=True)
-    return file
-
-
-def _is_broken(error: Exception) -> bool:
-    """Tell whether an error says what the file is, rather than that it is busy, or that there is no space."""
-    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in _WELL
-
-
-def _remove(path: Path) -> None:
-    with suppress(OSError):
-        remove(path)
+        cache.close()
 
 
 @cache
@@ -137,8 +201,9 @@ def _name(key: JsonValue) -> bytes:
     return hashlib.sha256(_bytes(key)).digest()
 
 
-def _sum(name: bytes, answer: bytes) -> bytes:
-    return hashlib.sha256(name + answer).digest()
+def _sum(name: bytes, told: Sequence[str | bytes]) -> bytes:
+    parts = [part if isinstance(part, bytes) else str(part).encode() for part in told]
+    return hashlib.sha256(name + b"\0".join(parts)).digest()
 
 
 def _bytes(value: JsonValue) -> bytes:

@@ -338,10 +338,13 @@ def refuse_foreign(path: Path, is_ours: Callable[[bytes], bool]) -> None:
 
 
 @contextmanager
-def publish(target: Path, *, real: bool = False, mode: int | None = None, refuse: Refuse = fail_os) -> Iterator[Output]:
+def publish(
+    target: Path, *, real: bool = False, new: bool = False, mode: int | None = None, refuse: Refuse = fail_os
+) -> Iterator[Output]:
     """Give a file to write, and put it in `target`'s place when the block ends well: all of it, or nothing.
 
-    With `real` no link is followed to its folder, which one may have come between since `PathPolicy` was asked.
+    If it is to be `new`, one that is there by then stays. With `real` no link is followed to its folder, which one may
+    have come between since `PathPolicy` was asked.
 
     The temporary stands in the same folder, readable by its owner only, locked while its writer lives. It is synced
     before it is renamed, and the folder after. An error removes it and leaves `target` as it was. `target` gets the
@@ -355,14 +358,14 @@ def publish(target: Path, *, real: bool = False, mode: int | None = None, refuse
     except OSError as error:
         refuse(error, target.parent)
     try:
-        with _temporary(folder, target, mode, refuse) as output:
+        with _temporary(folder, target, mode, refuse, new=new) as output:
             yield output
     finally:
         os.close(folder)
 
 
 @contextmanager
-def _temporary(folder: int, target: Path, mode: int | None, refuse: Refuse) -> Iterator[Output]:
+def _temporary(folder: int, target: Path, mode: int | None, refuse: Refuse, *, new: bool) -> Iterator[Output]:
     name, descriptor = _create(folder, target, refuse)
     temporary = target.with_name(name)
     _unfinished.add(temporary)
@@ -371,7 +374,11 @@ def _temporary(folder: int, target: Path, mode: int | None, refuse: Refuse) -> I
         yield output
         try:
             os.fchmod(descriptor, _mode(folder, target.name) if mode is None else mode)
-            _place(descriptor, folder, name, target.name)
+            fault("file.sync")
+            os.fsync(descriptor)
+            _give_name(folder, name, target.name, new=new)
+            fault("file.renamed")
+            sync_folder(".", folder)
         except OSError as error:
             refuse(error, target, written=output.written)
     finally:
@@ -398,19 +405,20 @@ def _create(folder: int, target: Path, refuse: Refuse) -> tuple[str, int]:
             continue
         except OSError as error:
             refuse(error, target)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        take_lock(descriptor, wait=True)
         if os.fstat(descriptor).st_nlink:
             return name, descriptor
         os.close(descriptor)  # a sweep came between the two calls
 
 
-def _place(descriptor: int, folder: int, name: str, target: str) -> None:
-    fault("file.sync")
-    os.fsync(descriptor)
+def _give_name(folder: int, name: str, target: str, *, new: bool) -> None:
+    """Give a file of a folder its name, unless that is taken and it is to be `new`."""
     fault("file.rename")
-    os.replace(name, target, src_dir_fd=folder, dst_dir_fd=folder)
-    fault("file.renamed")
-    sync_folder(".", folder)
+    if not new:
+        os.replace(name, target, src_dir_fd=folder, dst_dir_fd=folder)
+        return
+    with suppress(FileExistsError):
+        os.link(name, target, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def _mode(folder: int, name: str) -> int:
@@ -449,10 +457,15 @@ def make_folders(folder: Path, mode: int) -> None:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
 
 
-def take_lock(descriptor: int) -> bool:
-    """Lock an open file for this process alone until it is closed; returns False if another process has it locked."""
+def take_lock(descriptor: int, *, shared: bool = False, wait: bool = False) -> bool:
+    """Lock an open file until it is closed: for this process alone, or `shared` with others that do.
+
+    Returns False if another process has it locked, unless it is to `wait`. What was locked otherwise before is let go
+    of first. A killed process leaves no lock.
+    """
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind if wait else kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

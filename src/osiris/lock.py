@@ -7,7 +7,6 @@ so that a changed source is a readable diff. It is never believed: every entry h
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -20,6 +19,7 @@ from osiris.canonical import canonical_bytes, fingerprint
 from osiris.document import load_text, read_document
 from osiris.durable import LOCKED, guarded, make_folder, open_file, write_file
 from osiris.errors import Diagnostic, InvalidInput, Location, diagnostic, fail, raise_all
+from osiris.files import take_lock
 from osiris.model import Described, Field, resolve_order
 from osiris.types import Change, schema_changes, spelled
 
@@ -180,7 +180,7 @@ def _alone(project: Project) -> Iterator[None]:
     with guarded(guard):
         fd = open_file(guard, LOCKED)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        take_lock(fd, wait=True)
         yield
     finally:
         os.close(fd)

@@ -9,7 +9,6 @@ Whoever has the file open holds a lock on a file beside it together with others;
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING
 from osiris.durable import LOCKED, PRIVATE_FOLDER, move, open_file, remove
 from osiris.errors import diagnostic, fail, nearest
 from osiris.fault import fault
+from osiris.files import take_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -181,18 +181,17 @@ def _opened(path: Path, lock: int) -> tuple[sqlite3.Connection, list[Diagnostic]
     """Return the file, and what there is to say of it; from now on the lock is held together with others."""
     deadline = time.monotonic() + _BUSY_SECONDS
     while True:
-        fcntl.flock(lock, fcntl.LOCK_SH)
+        take_lock(lock, shared=True, wait=True)
         with suppress(Damaged):
             return _connect(path), []
-        with suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if take_lock(lock):
             break
         if time.monotonic() > deadline:
             fail("CHT020", path=_shown(path), reason="it is damaged, and another process has it open")
         time.sleep(_LOOK_SECONDS)
     notes = _mended(path)
     file = _connect(path)
-    fcntl.flock(lock, fcntl.LOCK_SH)
+    take_lock(lock, shared=True, wait=True)
     return file, notes
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import json
 import os
 import time
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from osiris.durable import APPEND, open_file
 from osiris.fault import fault
+from osiris.files import take_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -251,11 +252,9 @@ def cut_torn_line(path: Path) -> None:
 def open_locked(path: Path, flags: int = APPEND) -> int:
     """Open and lock a file; raises BlockingIOError if another process has it locked."""
     fd = open_file(path, flags)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not take_lock(fd):
         os.close(fd)
-        raise
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
     return fd
 
 

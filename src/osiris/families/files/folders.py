@@ -9,7 +9,6 @@ On this machine one writer at a time replaces a folder. In a store a folder is a
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import time
@@ -40,6 +39,7 @@ from osiris.files import (
     relative,
     sweep,
     sync_folder,
+    take_lock,
 )
 from osiris.urls import StoreUrl
 
@@ -131,7 +131,7 @@ class LocalFolder:
         except OSError as error:
             fail_os(error, self.label(""))
         try:
-            while not _locked(descriptor):
+            while not take_lock(descriptor):
                 time.sleep(_LOCK_POLL)  # a wait of the system would not notice a request to stop
             yield
         finally:
@@ -189,14 +189,6 @@ def _make(folder: Path) -> None:
     _make(folder.parent)
     folder.mkdir(exist_ok=True)
     sync_folder(folder.parent)
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _remove_empty(folder: Path, top: Path) -> None:

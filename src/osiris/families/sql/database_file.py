@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import os
@@ -10,8 +9,9 @@ import threading
 import time
 from abc import abstractmethod
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Protocol, TypeVar
 
@@ -25,11 +25,11 @@ from osiris.files import (
     fail_os,
     make_private,
     open_real,
+    publish,
     relative,
     resolve_path,
     steady,
     sweep,
-    sync_folder,
 )
 from osiris.units import duration_text
 
@@ -309,22 +309,15 @@ class FileDatabase(Database[FileSession[ClientT]], Generic[ClientT]):
         make_private(ctx.scratch)
         made = ctx.scratch / f"new.{self.name}"
         made.unlink(missing_ok=True)
-        temporary = path.with_name(f".{path.name}.osiris-{os.urandom(4).hex()}.tmp")
+        refuse = partial(_refuse_at, label(ctx, path))
         try:
             self.make_empty(ctx, made)
-            with temporary.open("xb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)  # a sweep removes what nobody holds
+            with publish(path, new=True, refuse=refuse) as file:
                 file.write(made.read_bytes())
-                file.flush()
                 fault("database.create")
-                os.fsync(file.fileno())
-                with suppress(FileExistsError):
-                    os.link(temporary, path)
-            sync_folder(path.parent)
         except OSError as error:
-            fail_os(error, label(ctx, path))
+            refuse(error, path)
         finally:
-            temporary.unlink(missing_ok=True)
             made.unlink(missing_ok=True)
 
     def is_absent(self, delivery: Delivery) -> bool:
@@ -387,3 +380,8 @@ class FileDatabase(Database[FileSession[ClientT]], Generic[ClientT]):
         if not writable:
             return Health("reader", facts=facts)
         return Health("writer", ["the file and its folder may be written"], facts)
+
+
+def _refuse_at(shown: str, error: OSError, _path: Path | str, *, written: int = 0) -> NoReturn:
+    """Fail with what an error of the operating system means, at the database's name for messages."""
+    fail_os(error, shown, written=written)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
@@ -11,7 +10,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 from osiris.distribution import own_version
 from osiris.durable import make_folder, remove_folder
 from osiris.errors import fail
+from osiris.files import take_lock
 from osiris.runner.remote.bootstrap import PACKAGES, PYTHON, look, put, run_there
 from osiris.units import duration_text
 
@@ -128,7 +128,7 @@ def locked_wheels(cache: Path, found: Found, check: Callable[[], None]) -> Itera
     make_folder(folder, private=True)
     descriptor = os.open(cache, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        take_lock(descriptor, shared=True, wait=True)
         make_folder(folder, private=True)  # somebody may have removed it until now
         if None in (wheels := _wheels(folder, pins)):
             _fetch(folder, pins, found, check)
@@ -136,8 +136,7 @@ def locked_wheels(cache: Path, found: Found, check: Callable[[], None]) -> Itera
         if missing := [pin.partition(" ")[0] for pin, wheel in zip(pins, wheels, strict=True) if wheel is None]:
             _refuse(found, f"pip fetched others than {', '.join(missing)}")
         yield [wheel for wheel in wheels if wheel]
-        with suppress(BlockingIOError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if take_lock(descriptor):
             _sweep(cache, lock)
     finally:
         os.close(descriptor)

@@ -213,8 +213,9 @@ class Flow:
             "counts": dict(active.ready.counts) if active.ready else {},
         }
         end |= {"checks": active.checks} if active.checks else {}
-        if digest := active.meter.digest:
-            end["digest"] = digest
+        is_told = active.written or self.place.job.digest == "all"  # else the digest is that of who writes the output
+        if is_told and active.meter.digest:
+            end["digest"] = active.meter.digest
         if active.written:
             end |= self._delivered(name, active.written)
         if self._spools.rows(name) is not None:
