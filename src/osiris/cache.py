@@ -94,7 +94,7 @@ class AnswerFile(ABC):
         def write(file: sqlite3.Connection) -> None:
             file.executemany(insert, rows)
             file.execute("DELETE FROM found WHERE rowid <= (SELECT max(rowid) FROM found) - ?", (self.most,))
-            self.commit(file)
+            self.make_durable(file)
 
         self._tried(write)
 
@@ -104,7 +104,7 @@ class AnswerFile(ABC):
             file.close()
 
     @abstractmethod
-    def commit(self, file: sqlite3.Connection, /) -> None:
+    def make_durable(self, file: sqlite3.Connection, /) -> None:
         """Make what was written last."""
 
     def put_away(self, path: Path) -> None:
@@ -167,7 +167,7 @@ class Cache(AnswerFile):
         """Keep an answer."""
         self._new[_name(key)] = key, _bytes(answer)
 
-    def commit(self, file: sqlite3.Connection) -> None:
+    def make_durable(self, file: sqlite3.Connection) -> None:
         """Make what was written last."""
         fault("cache.commit")
         file.commit()

@@ -61,7 +61,7 @@ class Store(AnswerFile):
         self.keep([([code_state(), key], [fingerprint, moment, json.dumps(answer, separators=(",", ":"))])])
         return moment
 
-    def commit(self, file: sqlite3.Connection) -> None:
+    def make_durable(self, file: sqlite3.Connection) -> None:
         """Make what was written last."""
         fault("discovery.commit")
         file.commit()
