@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from osiris.api.workspace import pipelines
 from osiris.connections import as_written, parse_ref, resolve_ref
 from osiris.document import escape
-from osiris.durable import remove_folder
 from osiris.errors import Diagnostic, OsirisError, diagnostic, fail, has_errors
 from osiris.family_spec import find_family
 from osiris.model import ConnectionRef
@@ -262,9 +261,7 @@ def _resolved(workspace: Workspace, declared: Connections, found: Mapping[str, E
 def _ask(workspace: Workspace, asked: Mapping[str, Examined], secrets: Secrets) -> None:
     from osiris.runner.adapter import WorkerDied
     from osiris.runner.host.adapters import asked_worker
-    from osiris.runner.host.describe import make_scratch
-    from osiris.runner.limits import limits_of
-    from osiris.runner.protocol import Job
+    from osiris.runner.host.passing_job import passing_job
 
     waiting = dict(asked)
 
@@ -273,25 +270,16 @@ def _ask(workspace: Workspace, asked: Mapping[str, Examined], secrets: Secrets) 
         examined.health = event["fields"] or None
         examined.diagnostics += map(Diagnostic.from_json, event["diagnostics"])
 
-    scratch = make_scratch(workspace.project.scratch)
-    job = Job(
-        kind="doctor",
-        root=str(workspace.root),
-        scratch=str(scratch),
-        artifacts=str(scratch / "artifacts"),
-        limits=limits_of(workspace.config.get("run.memory"), workspace.config.get("run.threads")),
-        steps=[],
-        uses={name: list(examined.uses) for name, examined in asked.items()},
-        paths=workspace.config.paths(),
-    )
+    uses = {name: list(examined.uses) for name, examined in asked.items()}
     try:
-        with asked_worker(workspace.project, workspace.config) as link:
+        with (
+            passing_job(workspace.project, workspace.config, "doctor", uses=uses) as job,
+            asked_worker(workspace.project, workspace.config) as link,
+        ):
             end = link.ask(job, secrets, take)
         missed = [Diagnostic.from_json(item) for item in end["diagnostics"]]
     except WorkerDied as died:
         missed = [diagnostic("RUN001", status=died.status, during="doctor", hint="run the same command again")]
-    finally:
-        remove_folder(scratch)
     for examined in waiting.values():
         examined.diagnostics += missed
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.canonical import canonical_bytes, sha256_hex
 from osiris.discovery.store import now
-from osiris.durable import remove_folder
 from osiris.errors import Diagnostic, did_you_mean, fail, has_errors, raise_all
 from osiris.runner.adapter import WorkerDied
-from osiris.runner.host.describe import make_scratch
-from osiris.runner.limits import limits_of
-from osiris.runner.protocol import Job, Secrets
+from osiris.runner.host.passing_job import passing_job
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
@@ -25,6 +21,7 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
     from osiris.project import Project
     from osiris.runner.adapter import Worker
+    from osiris.runner.protocol import Secrets
 
 PROFILED = 20
 """The most tables whose rows are looked at by one command."""
@@ -184,7 +181,7 @@ class Asking:
         """
         told: list[dict[str, JsonValue]] = []
         asked = {"look": look, "source": self.source.name, "path": self.source.path, "seconds": ROWS, **more}
-        job, late = self._job(asked), threading.Event()
+        late = threading.Event()
 
         def give_up() -> None:
             late.set()
@@ -194,13 +191,13 @@ class Asking:
         timer.daemon = True
         timer.start()
         try:
-            end = self.link.ask(job, self.source.secrets, told.append)
+            with passing_job(self.project, self.config, "discover", discover=asked) as job:
+                end = self.link.ask(job, self.source.secrets, told.append)
         except WorkerDied as died:
             self._fail_late(late, limit)
             fail("RUN001", status=died.status, during="discover", hint="run the same command again")
         finally:
             timer.cancel()
-            remove_folder(Path(job.scratch))
         self._fail_late(late, limit)
         found = [Diagnostic.from_json(item) for event in [*told, end] for item in event.get("diagnostics", ())]
         if has_errors(found):
@@ -210,16 +207,3 @@ class Asking:
     def _fail_late(self, late: threading.Event, seconds: float) -> None:
         if late.is_set():
             fail("DSC008", source=self.source.name or self.source.path, seconds=duration_text(seconds))
-
-    def _job(self, asked: dict[str, JsonValue]) -> Job:
-        scratch = make_scratch(self.project.scratch)
-        return Job(
-            kind="discover",
-            root=str(self.project.root),
-            scratch=str(scratch),
-            artifacts=str(scratch / "artifacts"),
-            limits=limits_of(self.config.get("run.memory"), self.config.get("run.threads")),
-            steps=[],
-            discover=asked,
-            paths=self.config.paths(),
-        )

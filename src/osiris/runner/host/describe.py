@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import threading
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.canonical import sha256_hex
@@ -16,19 +14,18 @@ from osiris.compiler.build import plan_steps
 from osiris.compiler.paths import waited_for
 from osiris.compiler.statements import located
 from osiris.connections import load_env
-from osiris.durable import guarded, make_folder, remove_folder
 from osiris.errors import Diagnostic, diagnostic, fail, has_errors, raise_all, sort_diagnostics
 from osiris.model import Described, schema_from_json
 from osiris.registry import load_registry
 from osiris.runner.adapter import WorkerDied
 from osiris.runner.credentials import resolve_secrets
 from osiris.runner.host.adapters import asked_worker
-from osiris.runner.limits import limits_of
-from osiris.runner.protocol import Job
+from osiris.runner.host.passing_job import passing_job
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from osiris.compiler.context import Prepared
     from osiris.config import Config
@@ -66,9 +63,8 @@ def describe(
     """
     pipeline, given = prepared.pipeline, dict(known or {})
     secrets = _secrets_of_sources(project, prepared, given)
-    job = _job(project, config, "describe", plan_steps(prepared), pipeline.sensitive)
-    job = replace(job, known={name: answer.to_json() for name, answer in given.items()})
-    answers = _ask(project, config, job, secrets, link)
+    fields = _fields(plan_steps(prepared), pipeline.sensitive, {name: each.to_json() for name, each in given.items()})
+    answers = _ask(project, config, "describe", fields, secrets, link)
     found = [placed for answer in answers for placed in problems_of(project.root, pipeline, answer)]
     if has_errors(found):
         raise_all(found)
@@ -175,9 +171,9 @@ def _confirmed(
     if not steps:
         return {}
     schemas = {step["id"]: Described(schema_from_json(step["schema"] or [])).to_json() for step in manifest.steps}
-    job = _job(project, config, "confirm", steps, manifest.data["sensitive"])
-    job = replace(job, known={source: schemas[source] for step in steps for source in step["inputs"].values()})
-    *answers, end = _ask(project, config, job, secrets, link)
+    known = {source: schemas[source] for step in steps for source in step["inputs"].values()}
+    fields = _fields(steps, manifest.data["sensitive"], known)
+    *answers, end = _ask(project, config, "confirm", fields, secrets, link)
     if end["diagnostics"]:
         raise_all(Diagnostic.from_json(item) for item in end["diagnostics"])
     return _with_near(answers)
@@ -197,24 +193,15 @@ def _awaits_run(step: Mapping[str, JsonValue]) -> bool:
     return "${run." in json.dumps(config)
 
 
-def _job(
-    project: Project, config: Config, kind: str, steps: list[dict[str, JsonValue]], sensitive: Collection[str]
-) -> Job:
-    folder = make_scratch(project.scratch)
-    return Job(
-        kind=kind,
-        root=str(project.root),
-        scratch=str(folder),
-        artifacts=str(folder / "artifacts"),
-        limits=limits_of(config.get("run.memory"), config.get("run.threads")),
-        steps=steps,
-        bindings={**_STAND_INS, **{f"param_{name}": "" for name in sensitive}},
-        paths=config.paths(),
-    )
+def _fields(
+    steps: list[dict[str, JsonValue]], sensitive: Collection[str], known: dict[str, JsonValue]
+) -> dict[str, JsonValue]:
+    """Return the fields of a job that asks steps; `known` answers for others."""
+    return {"steps": steps, "bindings": {**_STAND_INS, **{f"param_{name}": "" for name in sensitive}}, "known": known}
 
 
 def _ask(
-    project: Project, config: Config, job: Job, secrets: Secrets, link: Worker | None
+    project: Project, config: Config, kind: str, fields: dict[str, JsonValue], secrets: Secrets, link: Worker | None
 ) -> list[dict[str, JsonValue]]:
     """Return all that the worker tells; fails with RUN001 if it dies, RUN002 if one step takes too long."""
     answers: list[dict[str, JsonValue]] = []
@@ -222,22 +209,21 @@ def _ask(
     late = threading.Event()
     try:
         with (
+            passing_job(project, config, kind, **fields) as job,
             nullcontext(link) if link else asked_worker(project, config) as worker,
             _cancelled_when_silent(limit, answers, worker, late),
         ):
             answers.append(worker.ask(job, secrets, answers.append))
     except WorkerDied as died:
         if not late.is_set():
-            raise_all([diagnostic("RUN001", status=died.status, during=job.kind)])
-    finally:
-        remove_folder(Path(job.scratch))
+            raise_all([diagnostic("RUN001", status=died.status, during=kind)])
     if late.is_set():
         answered = {answer.get("step") for answer in answers}
-        step = next((step["id"] for step in job.steps if step["id"] not in answered), job.steps[-1]["id"])
+        step = next((step["id"] for step in fields["steps"] if step["id"] not in answered), fields["steps"][-1]["id"])
         fail(
             "RUN002",
             step=step,
-            timeout=f"{duration_text(limit)} to {job.kind}",
+            timeout=f"{duration_text(limit)} to {kind}",
             hint="raise run.step_timeout in osiris.yaml",
         )
     return answers
@@ -264,20 +250,6 @@ def _cancelled_when_silent(
         yield
     finally:
         done.set()
-
-
-def make_scratch(parent: Path) -> Path:
-    """Make a folder that bears our process id, and remove those of processes that are gone."""
-    make_folder(parent, private=True)
-    for other in parent.glob("describe-*-*"):
-        try:
-            os.kill(int(other.name.split("-")[1]), 0)
-        except ProcessLookupError:
-            remove_folder(other)
-        except PermissionError:
-            continue
-    with guarded(parent):
-        return Path(tempfile.mkdtemp(prefix=f"describe-{os.getpid()}-", dir=parent))
 
 
 def problems_of(root: Path, pipeline: Pipeline, answer: dict[str, JsonValue]) -> list[Diagnostic]:

@@ -5,24 +5,22 @@ from __future__ import annotations
 import os
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from osiris.durable import remove_folder
 from osiris.errors import diagnostic, has_errors, raise_all, sort_diagnostics
 from osiris.model import Schema, schema_from_json
 from osiris.registry import load_registry
 from osiris.runner.adapter import WorkerDied
 from osiris.runner.credentials import resolve_secrets
 from osiris.runner.host.continuation import whole_second
-from osiris.runner.host.describe import make_scratch, problems_of
-from osiris.runner.limits import limits_of
-from osiris.runner.protocol import Job
+from osiris.runner.host.describe import problems_of
+from osiris.runner.host.passing_job import passing_job
 from osiris.runner.selection import with_read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from osiris.config import Config
     from osiris.errors import Diagnostic
@@ -159,11 +157,20 @@ def _ask(
     steps = with_read(plan, look.shown)
     used = {reference: plan.data["connections"][reference] for step in steps if (reference := step["connection"])}
     secrets = resolve_secrets(project.root, used, plan.data["sensitive"], load_registry(), environ)
-    scratch = make_scratch(project.scratch)
-    try:
-        return link.ask(_job(project, steps, look, config, scratch), secrets, listener.take)
-    finally:
-        remove_folder(scratch)
+    with passing_job(
+        project,
+        config,
+        "preview",
+        steps=steps,
+        bindings={"run.id": "preview", "run.started_at": whole_second(time.time())},
+        timeout=config.get("run.step_timeout"),
+        parallel=int(config.get("run.parallel")) or len(os.sched_getaffinity(0)),
+        spool_limit=config.get("run.spool_limit"),
+        show=list(look.shown),
+        show_rows=look.limit,
+        sample=look.sample,
+    ) as job:
+        return link.ask(replace(job, spools=str(Path(job.scratch, "spools"))), secrets, listener.take)
 
 
 class _Listener:
@@ -191,23 +198,3 @@ class _Listener:
             self.rows[step] = event["rows_in"], event["rows_out"]
         elif name == "step_failed":
             self.found += sort_diagnostics(problems_of(self._root, self._pipeline, event))
-
-
-def _job(project: Project, steps: list[dict[str, JsonValue]], look: Look, config: Config, scratch: Path) -> Job:
-    return Job(
-        kind="preview",
-        root=str(project.root),
-        scratch=str(scratch),
-        artifacts=str(scratch / "artifacts"),
-        limits=limits_of(config.get("run.memory"), config.get("run.threads")),
-        steps=steps,
-        bindings={"run.id": "preview", "run.started_at": whole_second(time.time())},
-        timeout=config.get("run.step_timeout"),
-        parallel=int(config.get("run.parallel")) or len(os.sched_getaffinity(0)),
-        spools=str(scratch / "spools"),
-        spool_limit=config.get("run.spool_limit"),
-        show=list(look.shown),
-        show_rows=look.limit,
-        sample=look.sample,
-        paths=config.paths(),
-    )

@@ -115,20 +115,11 @@ def _of_family(family: str, ctx: StepContext) -> AbstractContextManager[Discover
 
 
 def _context(place: Place, asked: Asked, until: float | None) -> StepContext:
-    from osiris.runner.worker.job_context import policy_of
+    from osiris.runner.worker.job_context import context_of
 
-    scratch = Path(place.job.scratch) / "discover"
-    ctx = StepContext(
-        step=asked.source,
-        root=Path(place.job.root),
-        artifacts=scratch / "artifacts",
-        scratch=scratch,
-        connection=place.connections.get(asked.source, {}),
-        paths=policy_of(place),
-        threads=place.job.limits.threads,
-        memory=place.job.limits.memory,
+    ctx = replace(
+        context_of(place, asked.source, Path(place.job.scratch) / "discover"),
         cancelled=lambda: place.stopper.requested() or (until is not None and time.monotonic() > until),
-        family=asked.source.removeprefix("@").partition(".")[0],
     )
     on_this_machine = not asked.source or family_of_connection(asked.source).local_files
     return ctx if on_this_machine else hurried(ctx, SILENCE)

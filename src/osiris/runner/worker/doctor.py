@@ -9,17 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from osiris.driver import StepContext
 from osiris.errors import Diagnostic, diagnostic, has_errors
 from osiris.family_spec import family_function
 from osiris.runner.cancellation import Stopped
-from osiris.runner.worker.job_context import policy_of
+from osiris.runner.worker.job_context import context_of
 from osiris.runner.worker.steps import attempt
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from osiris.driver import StepContext
     from osiris.families.doctor_report import Health
     from osiris.runner.worker.job_context import Place
 
@@ -81,18 +81,11 @@ def _examine(place: Place, names: Sequence[str]) -> bool:
 
 
 def _context(place: Place, name: str, share: int, overdue: threading.Event) -> StepContext:
-    scratch = Path(place.job.scratch) / name.removeprefix("@")
-    return StepContext(
-        step=name,
-        root=Path(place.job.root),
-        artifacts=scratch / "artifacts",
-        scratch=scratch,
-        connection=place.connections[name],
-        paths=policy_of(place),
+    return replace(
+        context_of(place, name, Path(place.job.scratch) / name.removeprefix("@")),
         threads=1,
         memory=place.job.limits.memory // share,
         cancelled=lambda: overdue.is_set() or place.stopper.requested(),
-        family=name.removeprefix("@").partition(".")[0],
     )
 
 

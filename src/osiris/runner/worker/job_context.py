@@ -101,29 +101,37 @@ def _context(place: Place, data: Mapping[str, JsonValue], counts: Counter[str]) 
     def count(metric: str, value: int) -> None:
         counts[metric] += value
 
-    return StepContext(
+    return replace(
+        context_of(place, data["connection"] or "", scratch, artifacts),
         step=step,
-        root=Path(job.root),
-        artifacts=artifacts,
-        scratch=scratch,
-        connection=place.connections.get(data["connection"], {}),
         sources=data["inputs"],
         bindings=place.bindings,
         on_reject=data["config"].get("on_reject", "fail"),
         run_key=f"{job.pipeline}/{job.delivered_as or job.bindings['run.id']}" if job.plan else "",
         plan=job.plan,
-        threads=job.limits.threads,
-        memory=job.limits.memory,
         masked=place.outbox.scrubber.text,
         emit=emit,
         count=count,
-        cancelled=place.stopper.requested,
-        family=(data["connection"] or "").removeprefix("@").partition(".")[0],
-        paths=policy_of(place),
     )
 
 
-def policy_of(place: Place) -> PathPolicy:
+def context_of(place: Place, connection: str, scratch: Path, artifacts: Path | None = None) -> StepContext:
+    """Return what may be touched by what uses a connection (`@family.alias`; none if empty), within a job's limits."""
+    return StepContext(
+        step=connection,
+        root=Path(place.job.root),
+        artifacts=artifacts or scratch / "artifacts",
+        scratch=scratch,
+        connection=place.connections.get(connection, {}),
+        threads=place.job.limits.threads,
+        memory=place.job.limits.memory,
+        cancelled=place.stopper.requested,
+        family=connection.removeprefix("@").partition(".")[0],
+        paths=_policy_of(place),
+    )
+
+
+def _policy_of(place: Place) -> PathPolicy:
     """Return which files the steps of a job may use."""
     found: list[Path] = []
     for ref, fields in place.connections.items():

@@ -1,0 +1,51 @@
+"""Jobs outside of a run: each has a scratch folder of its own, where all lies that it writes, and which goes with it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from osiris.durable import guarded, make_folder, remove_folder
+from osiris.runner.limits import limits_of
+from osiris.runner.protocol import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from osiris.config import Config
+    from osiris.project import Project
+
+
+@contextmanager
+def passing_job(project: Project, config: Config, kind: str, **fields: Any) -> Iterator[Job]:  # noqa: ANN401
+    """Give a job of a kind, with more fields of `Job`; its folder is removed when the block ends."""
+    folder = _make_scratch(project.scratch)
+    try:
+        yield Job(
+            kind=kind,
+            root=str(project.root),
+            scratch=str(folder),
+            artifacts=str(folder / "artifacts"),
+            limits=limits_of(config.get("run.memory"), config.get("run.threads")),
+            paths=config.paths(),
+            **{"steps": [], **fields},
+        )
+    finally:
+        remove_folder(folder)
+
+
+def _make_scratch(parent: Path) -> Path:
+    """Make a folder that bears our process id, and remove those of processes that are gone."""
+    make_folder(parent, private=True)
+    for other in parent.glob("describe-*-*"):
+        try:
+            os.kill(int(other.name.split("-")[1]), 0)
+        except ProcessLookupError:
+            remove_folder(other)
+        except PermissionError:
+            continue
+    with guarded(parent):
+        return Path(tempfile.mkdtemp(prefix=f"describe-{os.getpid()}-", dir=parent))
