@@ -1,4 +1,4 @@
-"""Jobs outside of a run: each has a scratch folder of its own, where all lies that it writes, and which goes with it."""
+"""Jobs outside of a run: each has a scratch folder of its own for all that it writes, which goes with it."""
 
 from __future__ import annotations
 
