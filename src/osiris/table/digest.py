@@ -8,14 +8,16 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as is_
+
 from osiris.canonical import fingerprint
-from osiris.table.hashing import WORD, hash_cells, side_by_side
-from osiris.table.values import conform, ends, fixed, is_text, plain
+from osiris.table.hashing import WORD, ends, fixed, hash_cells, is_text, plain, side_by_side
+from osiris.table.stream import conform
 from osiris.types import arrow_schema
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from osiris.model import JsonValue, Order, Schema
     from osiris.table.hashing import Words
 
@@ -99,7 +101,6 @@ class OrderedColumn:
 
     def update(self, array: pa.Array) -> None:
         """Add the rows of an array."""
-        import pyarrow.types as is_
 
         kind = array.type
         values = self._without_nulls(array)
@@ -122,8 +123,6 @@ class OrderedColumn:
         return hashlib.sha256(b"".join(parts + [column.digest() for column in self._inner])).digest()
 
     def _without_nulls(self, array: pa.Array) -> pa.Array:
-        import pyarrow as pa
-        import pyarrow.compute as pc
 
         start, self._rows = self._rows, self._rows + len(array)
         if not array.null_count:
@@ -139,7 +138,6 @@ class OrderedColumn:
             self._values.update(values.buffers()[2].slice(first, last - first))
 
     def _add_lengths(self, values: pa.Array) -> None:
-        import pyarrow.compute as pc
 
         lengths = pc.binary_length(values) if is_text(values.type) else pc.list_value_length(values)
         self._lengths.update(_bytes_of(lengths))

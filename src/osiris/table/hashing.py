@@ -1,4 +1,4 @@
-"""A 64-bit hash of every cell of an Arrow array: what the order-free digest adds up.
+"""A 64-bit hash of every cell of an Arrow array, which the order-free digest adds up, and the canonical bytes of cells.
 
 All arithmetic is on unsigned 64-bit words and wraps around. Every operation and constant here is part of what a digest
 means: docs/decisions/0002-digests.md states them, and golden vectors hold them.
@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as is_
-
-from osiris.table.values import ends, fixed, is_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -242,3 +241,86 @@ def _multiples(factor: int, count: int) -> Words:
 @lru_cache(maxsize=8)
 def _power_of_two_multiples(factor: int, count: int) -> Words:
     return np.arange(count, dtype=np.uint64) * np.uint64(factor)
+
+
+_NAN = {32: 0x7FC00000, 64: 0x7FF8000000000000}
+_ONE_WORD_DIGITS = 18
+
+
+def plain(array: pa.Array) -> pa.Array:
+    """Return an array without extension types at any depth: a uuid is its 16 bytes, json its text."""
+    kind = array.type
+    if isinstance(array, pa.ExtensionArray):
+        return array.storage
+    if not _has_extension(kind):
+        return array
+    if is_.is_list(kind):
+        return relisted(array, plain(array.values))
+    children = [plain(child) for child in array.flatten()]
+    return pa.StructArray.from_arrays(children, names=[child.name for child in kind.fields], mask=array.is_null())
+
+
+def relisted(lists: pa.Array, items: pa.Array) -> pa.Array:
+    """Return the same lists of other items, which stand where theirs stood."""
+    validity, offsets = lists.buffers()[:2]
+    kind = pa.list_(items.type)
+    return pa.Array.from_buffers(kind, len(lists), [validity, offsets], offset=lists.offset, children=[items])
+
+
+def _has_extension(kind: pa.DataType) -> bool:
+    inner = (kind.field(i).type for i in range(kind.num_fields))
+    return isinstance(kind, pa.BaseExtensionType) or any(_has_extension(each) for each in inner)
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Tell whether values are bytes of varying length."""
+    return bool(pa.types.is_string(kind) or pa.types.is_binary(kind))
+
+
+def ends(array: pa.Array) -> tuple[int, int]:
+    """Return where the bytes of texts, or the items of lists, begin and end that belong to an array's rows."""
+    offsets = array.buffers()[1]
+    if not len(array) or offsets is None:
+        return 0, 0
+    numbers = memoryview(offsets).cast("i")
+    return numbers[array.offset], numbers[array.offset + len(array)]
+
+
+def fixed(array: pa.Array) -> pa.Array:
+    """Return the canonical form of an array of fixed width, without validity; what stands under NULL is arbitrary.
+
+    bool: one byte. Floats: their bits, all NaN alike, and both zeros. Decimals of up to 18 digits: 8 bytes. The rest
+    as in Arrow.
+    """
+    kind = array.type
+    if is_.is_boolean(kind):
+        return _bare(array.cast(pa.uint8()), pa.uint8())
+    if is_.is_floating(kind):
+        return _float_bits(array)
+    if is_.is_decimal128(kind) and kind.precision <= _ONE_WORD_DIGITS:
+        halves = pa.Array.from_buffers(pa.int64(), 2 * len(array), [None, array.buffers()[1]], offset=2 * array.offset)
+        return halves.take(_even(len(array)))
+    if is_.is_integer(kind):
+        return _bare(array, kind)
+    width = kind.bit_width
+    return _bare(array, {32: pa.int32(), 64: pa.int64()}.get(width) or pa.binary(width // 8))
+
+
+def _bare(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Return the values alone, seen as another type of the same width."""
+    return pa.Array.from_buffers(kind, len(array), [None, array.buffers()[1]], offset=array.offset)
+
+
+def _float_bits(array: pa.Array) -> pa.Array:
+    """Return the bits of floats, the same for all that SQL takes for equal: adding zero makes -0.0 to 0.0."""
+    width = array.type.bit_width
+    bits = pa.uint32() if width == 32 else pa.uint64()
+    floats = pc.add(_bare(array, array.type), pa.scalar(0.0, array.type))
+    values = _bare(floats, bits)
+    nan = pc.is_nan(floats)
+    return pc.if_else(nan, pa.scalar(_NAN[width], bits), values) if pc.any(nan).as_py() else values
+
+
+@lru_cache(maxsize=4)
+def _even(count: int) -> pa.Array:
+    return pa.arange(0, 2 * count, 2)

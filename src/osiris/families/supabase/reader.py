@@ -18,12 +18,11 @@ from osiris.families.postgres.types import carry
 from osiris.families.source_columns import check_known
 from osiris.families.sql.columnar import account, decode_rows
 from osiris.families.sql.result import NotCarried
-from osiris.families.supabase.decode import array_of, readable
+from osiris.families.supabase.decode import array_of, in_one_form, readable
 from osiris.families.supabase.errors import fail_answer
 from osiris.families.supabase.filters import quoted
 from osiris.families.supabase.http import TooLarge
 from osiris.families.supabase.openapi import catalogue, columns_of, fail_untold
-from osiris.families.supabase.text_forms import in_one_form
 from osiris.model import Field
 from osiris.types import arrow_schema, is_type_name, unknown_type
 

@@ -3,7 +3,7 @@
 import pytest
 
 from osiris.families.sql.columnar import Unfit
-from osiris.families.supabase.text_forms import in_one_form, iso_8601
+from osiris.families.supabase.decode import in_one_form, iso_8601
 
 INTERVAL, INET = 1186, 869
 SAME = {
