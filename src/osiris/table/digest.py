@@ -101,7 +101,6 @@ class OrderedColumn:
 
     def update(self, array: pa.Array) -> None:
         """Add the rows of an array."""
-
         kind = array.type
         values = self._without_nulls(array)
         if not len(values):
@@ -123,7 +122,6 @@ class OrderedColumn:
         return hashlib.sha256(b"".join(parts + [column.digest() for column in self._inner])).digest()
 
     def _without_nulls(self, array: pa.Array) -> pa.Array:
-
         start, self._rows = self._rows, self._rows + len(array)
         if not array.null_count:
             return array
@@ -138,7 +136,6 @@ class OrderedColumn:
             self._values.update(values.buffers()[2].slice(first, last - first))
 
     def _add_lengths(self, values: pa.Array) -> None:
-
         lengths = pc.binary_length(values) if is_text(values.type) else pc.list_value_length(values)
         self._lengths.update(_bytes_of(lengths))
 
