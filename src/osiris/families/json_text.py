@@ -168,7 +168,7 @@ def texts(values: pa.Array) -> pa.Array:
 def _spelled(values: pa.Array) -> pa.Array:
     kind = values.type
     if isinstance(kind, pa.BaseExtensionType):
-        return _embedded(values.storage)
+        return pa.array([None if text is None else _compact(text) for text in values.storage.to_pylist()], pa.string())
     if pa.types.is_string(kind):
         return _in_quotes(_escaped(values))
     if pa.types.is_list(kind):
@@ -182,10 +182,6 @@ def _spelled(values: pa.Array) -> pa.Array:
     if pa.types.is_floating(kind):
         _check_finite(values)
     return spell(values)
-
-
-def _embedded(values: pa.Array) -> pa.Array:
-    return pa.array([None if text is None else _compact(text) for text in values.to_pylist()], pa.string())
 
 
 def _compact(text: str) -> str:

@@ -8,7 +8,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from osiris.errors import fail
 from osiris.table.hashing import relisted
@@ -22,7 +22,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from osiris.model import Order, Schema
-    from osiris.table.digest import Digester
+
+    class Digest(Protocol):
+        """What batches are added to: a `Digester`."""
+
+        def add(self, batch: pa.RecordBatch) -> None:
+            """Add the rows of a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +183,7 @@ def counted(source: RowStream, on_rows: Callable[[int], None]) -> RowStream:
     return _passing(source, lambda batch: on_rows(batch.num_rows))
 
 
-def digested(source: RowStream, digest: Digester) -> RowStream:
+def digested(source: RowStream, digest: Digest) -> RowStream:
     """Return the same stream, feeding each batch that passes to a digest."""
     return _passing(source, digest.add)
 

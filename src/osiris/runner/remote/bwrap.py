@@ -239,7 +239,7 @@ def _changed(job: Job, reach: Reach) -> Iterator[str]:
         yield from ("--bind", str(folder), str(folder))
         if Path(job.root).is_relative_to(folder):
             yield from _hidden(folder, {*reach.reads, *reach.targets})
-    for text in _own(job):
+    for text in filter(None, (job.artifacts, job.scratch, job.spools, job.lock)):
         yield from ("--bind", text, text)
 
 
@@ -265,11 +265,6 @@ def _hidden(folder: Path, needed: set[Path]) -> Iterator[str]:
         if entry.is_symlink() or entry in needed:
             continue
         yield from ("--tmpfs", str(entry)) if entry.is_dir() else ("--ro-bind", os.devnull, str(entry))
-
-
-def _own(job: Job) -> list[str]:
-    """Return what belongs to the job itself: folders, and the file of the lock."""
-    return [text for text in (job.artifacts, job.scratch, job.spools, job.lock) if text]
 
 
 def _make_private(job: Job, reach: Reach) -> list[Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import shlex
 import tarfile
 import tempfile
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 from osiris.canonical import sha256_hex
 from osiris.delivery import MANIFEST, MOST_MANIFEST, parse_manifest
 from osiris.errors import OsirisError, diagnostic, fail, raise_all
+from osiris.families.files.compression import PieceStream
 from osiris.families.files.folders import LocalFolder, look, publish_folder
 from osiris.files import fail_os, make_private, publish, sweep
 from osiris.path_policy import PathPolicy
@@ -102,8 +102,7 @@ class Fetcher:
         names = " ".join(shlex.quote(f"./{path}") for path in wanted)
         command = f"cd {shlex.quote(folder)} && tar -chf {shlex.quote(archive)} -- {names}"
         output_of(self._transport, command, _LONGEST)
-        source = _Pieces(self._transport.get(archive))
-        with tarfile.open(fileobj=io.BufferedReader(source), mode="r|") as tar:
+        with tarfile.open(fileobj=PieceStream(self._transport.get(archive)), mode="r|") as tar:
             for entry in tar:
                 path = entry.name.removeprefix("./")
                 if path in wanted and entry.isreg():
@@ -171,24 +170,6 @@ def _make_folder(target: Path, *, private: bool) -> None:
     except OSError as error:
         fail_os(error, target.parent)
     sweep(target.parent)
-
-
-class _Pieces(io.RawIOBase):
-    """Bytes that come in pieces, as a file."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces, self._rest = pieces, b""
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Fill a buffer as far as the next piece goes; 0 is the end."""
-        self._rest = self._rest or next(filter(None, self._pieces), b"")
-        count = min(len(buffer), len(self._rest))
-        buffer[:count], self._rest = self._rest[:count], self._rest[count:]
-        return count
 
 
 def fetch_folder(

@@ -95,7 +95,7 @@ def reach_of(job: Job, secrets: Secrets) -> Reach:
         formats=formats | dict.fromkeys(written, "database"),
         folders=_sorted(path.parent for path in (*_paths(makers, named), *written)),
         hosts=tuple(sorted({host for step in remote for host in _hosts(secrets, step)})),
-        network=bool(remote) or _asks_elsewhere(job),
+        network=bool(remote) or any(map(_is_remote, (*job.uses, str(job.discover.get("source", ""))))),
         absolute=_absolute(secrets, (*files, *embedded)),
     )
 
@@ -128,11 +128,6 @@ def _paths(steps: Iterable[Fields], find: Callable[[Fields], Iterable[Path]]) ->
 def _beside(databases: Iterable[Path]) -> list[Path]:
     """Return the files that belong to databases."""
     return [path.with_name(path.name + end) for path in databases for end in _ENDINGS]
-
-
-def _asks_elsewhere(job: Job) -> bool:
-    """Tell whether a job that runs no steps asks a source that is not on this machine."""
-    return any(map(_is_remote, (*job.uses, str(job.discover.get("source", "")))))
 
 
 def _is_remote(reference: str) -> bool:

@@ -139,7 +139,7 @@ def _tried(column: pa.Array, target: pa.DataType) -> tuple[pa.Array | None, tupl
     try:
         result, back = _there_and_back(column, target)
     except pa.ArrowException as error:
-        return None, (_first_refused(column, target), _first_line(error))
+        return None, (_first_refused(column, target), str(error).partition("\n")[0][:200])
     return result, _first_lost(column, result, back)
 
 
@@ -256,7 +256,3 @@ def _first_loss(before: pa.Array, after: pa.Array) -> tuple[int, str] | None:
         lost = pc.and_not(lost, pc.and_(pc.is_nan(before), pc.is_nan(after)))
     found = pc.index(lost, pa.scalar(value=True)).as_py()
     return None if found < 0 else (found, _would_change(before[found]))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0][:200]

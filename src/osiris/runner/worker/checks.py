@@ -113,7 +113,7 @@ def _run(place: Place, ready: Ready, check: Check, rows: RowStream, kept: list[s
     place.outbox.send(event, step=step, check=check.name, found=found, duration_ms=duration)
     if not found:
         return []
-    kept += [_line(check.name, row) for row in first]
+    kept += [(json.dumps({"check": check.name, "row": row}, ensure_ascii=False) + "\n") for row in first]
     number = first[0]["rows"] if check.counts else found
     what = f"{number:,} row{'' if number == 1 else 's'}"
     columns = "" if check.counts else f" (columns {_named(query.columns)})"
@@ -123,10 +123,6 @@ def _run(place: Place, ready: Ready, check: Check, rows: RowStream, kept: list[s
 def _named(columns: list[str]) -> str:
     more = len(columns) - _SHOWN_COLUMNS
     return ", ".join(columns[:_SHOWN_COLUMNS]) + (f" and {more} more" if more > 0 else "")
-
-
-def _line(check: str, row: Mapping[str, JsonValue]) -> str:
-    return json.dumps({"check": check, "row": row}, ensure_ascii=False) + "\n"
 
 
 class _Query:

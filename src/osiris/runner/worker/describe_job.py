@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from osiris.errors import Diagnostic
-    from osiris.model import JsonValue, Order
+    from osiris.model import JsonValue
     from osiris.runner.worker.job_context import Place, Ready
 
 
@@ -69,13 +69,9 @@ def _ask(ready: Ready, parents: Mapping[str, Described]) -> Described:
     return replace(
         found,
         schema=found.schema and cast_schema(found.schema, ready.casts, ready.data["id"]),
-        order=resolve_order(found.order, [_resolved(parent) for parent in parents.values()]),
+        order=resolve_order(found.order, [resolve_order(parent.order, ()) for parent in parents.values()]),
         native=None if ready.casts else found.native,
     )
-
-
-def _resolved(parent: Described) -> Order:
-    return resolve_order(parent.order, ())
 
 
 def confirm_steps(place: Place) -> bool:

@@ -13,12 +13,10 @@ from osiris.fault import fault
 from osiris.files import fail_os, make_private
 from osiris.model import schema_from_json
 from osiris.runner.stages import count_readers
-from osiris.table import passed_on, reopen, spool
+from osiris.table import counted, reopen, spool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    import pyarrow as pa
+    from collections.abc import Iterable
 
     from osiris.model import JsonValue, Order, Schema
     from osiris.runner.protocol import Job
@@ -57,7 +55,7 @@ class Spools:
         try:
             make_private(path.parent)
             fault("spool.write")
-            spool(self._limited(step, output), path)
+            spool(counted(output, lambda _rows: self._measure(step)), path)
             self._measure(step)
             self._spools[step] = _Spool(output.schema, output.order, meter.rows)
         except OSError as error:
@@ -95,14 +93,6 @@ class Spools:
 
     def _path(self, step: str) -> Path:
         return self._folder / f"{step}.arrow"
-
-    def _limited(self, step: str, output: RowStream) -> RowStream:
-        def batches() -> Iterator[pa.RecordBatch]:
-            for batch in output.batches():
-                yield batch
-                self._measure(step)
-
-        return passed_on(output, batches())
 
     def _measure(self, step: str) -> None:
         """Fail with RUN018 if all spools together are larger than they may be."""
