@@ -316,10 +316,7 @@ class Database(ABC, Generic[SessionT]):
         """Give a session that reads one state of the database, and says in our words what goes wrong in it."""
 
     def hold(self, session: SessionT, _relations: Sequence[Name], /) -> SessionT:
-        """Return the session in a state of the database from which on nobody alters relations until it ends.
-
-        Nor can others be put in their place. A state that it has read before is forgotten.
-        """
+        """Return the session in a later state of the database, in which nobody can alter relations until it ends."""
         return session
 
     @abstractmethod
