@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
+from contextlib import closing
 
 import pytest
 from tests.patience import SOON
@@ -263,3 +265,22 @@ def test_events_are_shown_as_they_are_written(desk, make_step):
     assert told["bytes_written", "w"] == ((desk.project.root / "w.txt").stat().st_size, "bytes")
     assert told["step_duration_ms", "a"][0] > 2400
     assert told["peak_memory_bytes", None][0] > 10_000_000
+
+
+def test_a_source_that_is_gone_is_told_before_its_target_is_touched(desk, make_step):
+    """It was there when it was asked before the run; the one that writes has not begun."""
+    path = desk.project.root / "shop.db"
+    with closing(sqlite3.connect(path)) as shop, shop:
+        shop.execute("CREATE TABLE t (id INTEGER)")
+    steps = [
+        {**make_step("a", "sqlite.extractor", table="t"), "connection": "@sqlite.shop"},
+        make_step("w", "file_writer", "write", ["a"], path="w.txt"),
+    ]
+    secrets, events = Secrets(plain={"@sqlite.shop": {"path": "shop.db"}}), []
+    with desk.worker() as link:
+        link.ask(desk.job("describe", steps[:1]), secrets, events.append)
+        schema = events[0]["schema"]
+        path.unlink()
+        end = link.ask(desk.job("run", [{**step, "schema": schema} for step in steps]), secrets, events.append)
+    assert not end["ok"]
+    assert [(event["event"], event["step"]) for event in events[1:]] == [("step_start", "a"), ("step_failed", "a")]

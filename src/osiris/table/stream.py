@@ -6,7 +6,7 @@ import os
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -16,12 +16,15 @@ from osiris.types import arrow_schema, schema_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
     from types import TracebackType
 
     import pyarrow as pa
 
     from osiris.model import Order, Schema
+
+    Opening = Callable[[], AbstractContextManager[tuple[Order, Iterable[pa.RecordBatch]]]]
 
     class Digest(Protocol):
         """What batches are added to: a `Digester`."""
@@ -119,18 +122,50 @@ def stream(schema: Schema, batches: Iterable[pa.RecordBatch], order: Order | Cal
     return RowStream(schema, order, batches)
 
 
-def opened_late(
-    schema: Schema,
-    rows: Callable[[Callable[[Order], None]], Iterable[pa.RecordBatch]],
-    order: Callable[[], Order],
-) -> RowStream:
+class _Late:
+    """A source that is opened once, when its first row is asked for, or before that by `open_source`."""
+
+    def __init__(self, opening: Opening) -> None:
+        self._opening = opening
+        self._stack = ExitStack()
+        self._opened: tuple[Order, Iterable[pa.RecordBatch]] | None = None
+
+    def open(self) -> Iterable[pa.RecordBatch]:
+        """Open it, unless it is open; returns its rows."""
+        self._opened = self._opened or self._stack.enter_context(self._opening())
+        return self._opened[1]
+
+    def order(self) -> Order:
+        """Return the order of its rows; one that was not opened yet is opened for it alone."""
+        if self._opened:
+            return self._opened[0]
+        with self._opening() as (order, _rows):
+            return order
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        rows = self.open()
+        with self._stack:
+            yield from rows
+
+    def close(self) -> None:
+        """Let go of it: whoever reads on has had enough."""
+        self._stack.__exit__(GeneratorExit, GeneratorExit(), None)
+
+
+def opened_late(schema: Schema, opening: Opening) -> RowStream:
     """Return a stream whose source is opened once, when its first row is asked for.
 
-    `rows(tell)` opens it, and calls `tell` with the order of the rows before it gives the first; `order()` opens it for
-    that alone, and is called where somebody needs the order before.
+    `opening()` gives the order of the rows and the rows, for as long as they are read. Where somebody needs the order
+    before, the source is opened for that alone.
     """
-    told: list[Order] = []
-    return stream(schema, rows(told.append), lambda: told[0] if told else order())
+    source = _Late(opening)
+    return stream(schema, source, source.order)
+
+
+def open_source(rows: RowStream) -> None:
+    """Open the source of a stream now, if it is one that is opened late: whoever calls is about to read it."""
+    if isinstance(rows.source, _Late):
+        rows.source.open()
 
 
 def passed_on(source: RowStream, batches: Iterable[pa.RecordBatch], relation: Relation | None = None) -> RowStream:

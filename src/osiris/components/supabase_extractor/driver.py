@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,11 +22,12 @@ from osiris.model import Described
 from osiris.table import opened_late
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
     from osiris.driver import StepContext
+    from osiris.families.sql.columnar import Batch
     from osiris.model import Order, Schema
     from osiris.table import RowStream
 
@@ -78,13 +79,7 @@ class Driver(Extractor[Any]):
         wire = _wire(ctx)
         if wire:
             return super().read(_as_postgres(config, ctx), schema, wire)
-        wish = _wish(config, ctx)
-
-        def order() -> Order:
-            with calling(ctx, config.schema, config.retries) as session:
-                return source_of(session, wish).order
-
-        return opened_late(schema, partial(_rows, config, wish, schema, ctx), order)
+        return opened_late(schema, partial(_opened, config, _wish(config, ctx), schema, ctx))
 
 
 def _wire(ctx: StepContext) -> StepContext | None:
@@ -139,19 +134,23 @@ def _columns(config: Config) -> list[str] | None:
     return None if given is None or list(given) == ["*"] else list(given)
 
 
-def _rows(
-    config: Config, wish: Wish, schema: Schema, ctx: StepContext, tell: Callable[[Order], None]
-) -> Iterator[pa.RecordBatch]:
-    """Connect when the first row is asked for; close after the last, or when nobody asks any more."""
+@contextmanager
+def _opened(
+    config: Config, wish: Wish, schema: Schema, ctx: StepContext
+) -> Iterator[tuple[Order, Iterator[pa.RecordBatch]]]:
+    """Connect, and give the order of the rows and the rows."""
     with calling(ctx, config.schema, config.retries) as session:
         source = source_of(session, wish)
         expect_schema(ctx, schema, source.schema)
-        tell(source.order)
         with (
             quarantine(ctx) if ctx.on_reject == "quarantine" else nullcontext() as aside,
             closing(read_pages(session, source, Sieve(aside, config.max_cell_bytes))) as pages,
         ):
-            for page in pages:
-                ctx.count("rows_read", page.rows.num_rows)
-                ctx.count("bytes_read", page.size)
-                yield page.rows
+            yield source.order, _counted(pages, ctx)
+
+
+def _counted(pages: Iterator[Batch], ctx: StepContext) -> Iterator[pa.RecordBatch]:
+    for page in pages:
+        ctx.count("rows_read", page.rows.num_rows)
+        ctx.count("bytes_read", page.size)
+        yield page.rows

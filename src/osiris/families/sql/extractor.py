@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -15,7 +15,7 @@ from osiris.model import Described
 from osiris.table import opened_late
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     import pyarrow as pa
 
@@ -62,27 +62,28 @@ class Extractor(Generic[ConfigT]):
 
         The order is told by the session that reads them; before that one is opened for it.
         """
-        return opened_late(schema, partial(self._rows, config, schema, ctx), partial(self._order, config, ctx))
+        return opened_late(schema, partial(self._opened, config, schema, ctx))
 
-    def _order(self, config: ConfigT, ctx: StepContext) -> Order:
-        with self.database.reading(ctx, config) as session:
-            return self.database.select(session, config, ctx).order
-
-    def _rows(
-        self, config: ConfigT, schema: Schema, ctx: StepContext, tell: Callable[[Order], None]
-    ) -> Iterator[pa.RecordBatch]:
-        """Connect when the first row is asked for; close after the last, or when nobody asks any more."""
+    @contextmanager
+    def _opened(
+        self, config: ConfigT, schema: Schema, ctx: StepContext
+    ) -> Iterator[tuple[Order, Iterator[pa.RecordBatch]]]:
+        """Connect, and give the order of the rows and the rows."""
         with self.database.reading(ctx, config) as session:
             source = self.database.select(session, config, ctx)
             if source.relations:
                 session = self.database.hold(session, source.relations)
                 source = self.database.select(session, config, ctx)
             expect_schema(ctx, schema, source.schema)
-            tell(source.order)
             with closing(self.database.batches(session, source, config, ctx)) as batches:
-                for batch in batches:
-                    ctx.count("rows_read", batch.num_rows)
-                    yield batch
+                yield source.order, counted_rows(batches, ctx)
+
+
+def counted_rows(batches: Iterable[pa.RecordBatch], ctx: StepContext) -> Iterator[pa.RecordBatch]:
+    """Yield batches, and count their rows as read."""
+    for batch in batches:
+        ctx.count("rows_read", batch.num_rows)
+        yield batch
 
 
 def windowed(source: Source, config: ServerReading, every: str) -> Source:

@@ -25,7 +25,7 @@ from osiris.runner.worker.job_context import Place, Ready, make_ready, share_of
 from osiris.runner.worker.preview_rows import sampled, tell_rows
 from osiris.runner.worker.running_step import Active, Meter, balance, metered
 from osiris.runner.worker.spools import Spools
-from osiris.table import Relation, RowStream
+from osiris.table import Relation, RowStream, open_source
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class Flow:
         self._failures: Counter[str] = Counter()
         self._attempt = 1
         self._pause = 0.0
+        self._reads = sum(steps[name]["mode"] == "read" for name in group.steps)
         self._fused = fused_in(group.steps, steps) if place.job.digest == "written" else set()
 
     def run(self) -> dict[str, dict[str, JsonValue]]:
@@ -145,6 +146,8 @@ class Flow:
             output = fused_rows(ready.driver.relation(ready.config, own, ready.context), own)
         elif active.data["mode"] == "read":
             output = ready.driver.read(ready.config, own, ready.context)
+            if self._reads == 1:  # nobody else's rows are read before: what is out of reach is told before others begin
+                open_source(output)
         else:
             output = ready.driver.transform(ready.config, inputs, own, ready.context)
         _check_schema(active.data["id"], output.schema, own)
