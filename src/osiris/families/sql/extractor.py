@@ -58,10 +58,7 @@ class Extractor(Generic[ConfigT]):
         return self.database.state(ctx)
 
     def read(self, config: ConfigT, schema: Schema, ctx: StepContext) -> RowStream:
-        """Return the rows; reading them fails with DAT001 or DAT031 for a value, DAT011 for other columns.
-
-        The order is told by the session that reads them; before that one is opened for it.
-        """
+        """Return the rows; reading them fails with DAT001 or DAT031 for a value, DAT011 for other columns."""
         return opened_late(schema, partial(self._opened, config, schema, ctx))
 
     @contextmanager
