@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlglot import exp
 
 from osiris.errors import OsirisError
 from osiris.sql import check
@@ -97,6 +98,10 @@ def test_two_of_a_name_are_none(bring):
     [
         ("ham_dialect:COBOL", "1 / 0", "does not load: ZeroDivisionError"),
         ("ham_dialect:NONE", ROW, "does not load: AttributeError"),
+        ("ham_dialect:COBOL", ROW.replace("PostgresText", "Gone"), "does not load: AttributeError"),
+        ("ham_dialect:COBOL", ROW.replace("grammar_postgres", "gone"), "does not load: ModuleNotFoundError"),
+        ("ham_dialect:COBOL", ROW.replace("functions.toml", "gone.toml"), "does not load: FileNotFoundError"),
+        ("ham_dialect:COBOL", ROW.replace("functions.toml", "__init__.py"), "does not load: TOMLDecodeError"),
         ("ham_dialect:OTHER", ROW, "is no dialect of that name"),
         ("osiris.sql.safety.dialects:DIALECTS", ROW, "is no dialect of that name"),
     ],
@@ -109,11 +114,17 @@ def test_what_is_no_dialect_is_refused(bring, value, code, said):
 
 
 def test_no_file_allows_what_changes_anything(bring):
+    changing = {
+        kind for kind, node in vars(exp).items() if isinstance(node, type) and issubclass(node, (exp.DDL, exp.DML))
+    }
+    changing = changing - {"DDL", "DML"} | {"Command", "Into", "Kill", "LoadData", "Lock", "NextValueFor", "Returning"}
+    changing |= {"Set", "Transaction", "TruncateTable", "Use"}
     folder = bring({"cobol": "ham_dialect:COBOL"})
     file = folder / "functions.toml"
-    file.write_text(file.read_text().replace("nodes = [", 'nodes = ["Delete", "Command", "Into", "Insert", "Lock",'))
+    file.write_text(file.read_text().replace("nodes = [", f"nodes = {sorted(changing)}"[:-1] + ", "))
+    load_allowed.cache_clear()
     allowed = load_allowed(Dialects()["cobol"])
-    assert not allowed.nodes & {"Delete", "Command", "Into", "Insert", "Lock"}
+    assert not allowed.nodes & changing
     assert "Select" in allowed.nodes
     load_allowed.cache_clear()
 

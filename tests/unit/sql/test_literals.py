@@ -107,6 +107,15 @@ def test_what_each_placeholder_stands_in():
     assert found == ["code", "string", "escape string", "name", "dollar string", "comment", "comment"]
 
 
+@pytest.mark.parametrize("value", ["_id OR 1=1", "$ OR 1=1", "x$", "'", "5"])
+@pytest.mark.parametrize("around", ["$run{}", "${}$", "$${}$$", "$run${}$run$", "e{}", "$abc{} "])
+def test_what_only_looks_like_a_quote_is_none(around, value):
+    """MySQL knows no `$…$`: a value there is a literal, whatever stands around it."""
+    text = "SELECT id FROM t WHERE id > " + around
+    placed = substitute(text.replace("{}", "${params.x}"), {"params.x": value}, "mysql")
+    assert placed == text.replace("{}", literal(value, "mysql"))
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=("Cs", "Cc", "Cf", "Zl", "Zp", "Zs")), max_size=30))
 def test_text_stays_text(value):

@@ -33,6 +33,7 @@ Trait = Literal[
     "exact quoted names",
     "joins without condition",
     "members are calls",
+    "more text quotes",
     "named by their text",
     "qualified names",
     "several recursive parts",
@@ -44,7 +45,8 @@ Trait = Literal[
 
 "counts several": `count(DISTINCT a, b)`. "empty rows": `EXISTS (SELECT FROM t)`. "exact names": a name is the one that
 is written, "exact quoted names": where it is quoted. "joins without condition": `a JOIN b` is a cross join. "members
-are calls": `t.f` calls a function where `t` has no column of that name. "named by their text": a column without a name
+are calls": `t.f` calls a function where `t` has no column of that name. "more text quotes": `E'…'` and `$tag$…$tag$` are
+texts. "named by their text": a column without a name
 has that of its text. "qualified names": relations may be named with their schema. "several recursive
 parts": each part of a recursive CTE but the first may refer to it. "ties": `FETCH … WITH TIES`. "types
 of its own": a database may have types that nothing is known of. "upper names": beside "exact quoted names", others mean
@@ -58,7 +60,9 @@ _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _UPPER = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
 
 _CHANGING = frozenset(
-    {"Alter", "Command", "Copy", "Create", "Delete", "Drop", "Insert", "Into", "Lock", "Merge", "Set", "Update", "Use"}
+    """Alter AlterColumn AlterRename Analyze Attach Cache Command Comment Commit Copy Create Delete Detach Drop Export
+    Grant Insert Install Into Kill LoadData Lock Merge MultitableInserts NextValueFor Pragma Put Refresh RenameColumn
+    Returning Revoke Rollback Set SetItem Transaction TruncateTable Uncache Update Use""".split()
 )
 """Kinds of node that no dialect allows, whatever its file says."""
 
@@ -163,6 +167,7 @@ _OURS: dict[str, Dialect] = {
         system_names=frozenset({"current_catalog", "current_role", "current_schema", "current_user", "session_user"}),
         statements=frozenset({"CALL", "DESCRIBE", "FILE", "PRAGMA", "SHOW", "SUMMARIZE", "TABLE"}),
         path_like=frozenset("./\\:*?[]'\""),
+        traits=frozenset({"more text quotes"}),
         list_forms=("[{}]", "[]"),
     ),
     "mysql": Dialect(
@@ -203,7 +208,15 @@ _OURS: dict[str, Dialect] = {
             {"current_catalog", "current_role", "current_schema", "current_user", "session_user", "system_user", "user"}
         ),
         traits=frozenset(
-            {"empty rows", "exact quoted names", "members are calls", "qualified names", "ties", "types of its own"}
+            {
+                "empty rows",
+                "exact quoted names",
+                "members are calls",
+                "more text quotes",
+                "qualified names",
+                "ties",
+                "types of its own",
+            }
         ),
         escaped="E",
         list_forms=("ARRAY[{}]", "'{{}}'"),
@@ -242,6 +255,9 @@ def _brought(name: str) -> Dialect:
     ((value, entry),) = found.items()
     try:
         row = entry.load()
+        if isinstance(row, Dialect):
+            row.load_grammar()
+            load_allowed(row)
     except Exception as error:  # noqa: BLE001  a stranger's code
         fail("REG001", name=name, problem=f"its dialect {value} does not load: {type(error).__name__}: {error}")
     if not isinstance(row, Dialect) or row.name != name:

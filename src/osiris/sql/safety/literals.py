@@ -182,6 +182,8 @@ def _quotes(token: Token, sql: str, dialect: Dialect) -> tuple[Where, str] | Non
         return "name", opening
     if opening in dialect.text_quotes:
         return "string" if dialect.escaped != "" else "escape string", opening
+    if "more text quotes" not in dialect.traits:
+        return None
     if opening in "eE" and sql[token.start + 1 : token.start + 2] == "'":
         return "escape string", "'"
     return ("dollar string", "$") if opening == "$" and token.end - token.start >= len("$$$$") - 1 else None
