@@ -32,38 +32,65 @@ from osiris.model import JsonValue, Manifest
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from jsonschema import Draft202012Validator
-
     from osiris.errors import Diagnostic
     from osiris.project import Project
     from osiris.registry import Registry
 
 
 @cache
-def _validator() -> Draft202012Validator:
-    from jsonschema import Draft202012Validator
-
-    return Draft202012Validator(json.loads(Path(__file__).with_name("manifest.schema.json").read_bytes()))
+def _schema() -> Mapping[str, JsonValue]:
+    schema: dict[str, JsonValue] = json.loads(Path(__file__).with_name("manifest.schema.json").read_bytes())
+    return schema
 
 
 def shape_problems(data: JsonValue) -> list[tuple[str, str]]:
     """Return (path, problem) for every key that is missing or unknown and every value of another type, sorted.
 
-    Each `title` of `manifest.schema.json` says what a value must be.
+    What a manifest holds is described by `manifest.schema.json`; each `title` there says what a value must be. It is
+    read here, as plans are read often: a general validator takes twenty times as long.
     """
-    problems = set()
-    for error in _validator().iter_errors(data):
-        at = tuple(map(str, error.absolute_path))
-        match error.validator:
-            case "required":
-                absent = set(error.validator_value) - error.instance.keys()
-                problems |= {("/".join((*at, key)), "is missing") for key in absent}
-            case "additionalProperties":
-                extra = error.instance.keys() - error.schema["properties"]
-                problems |= {("/".join((*at, key)), "is not known") for key in extra}
-            case _:
-                problems.add(("/".join(at), f"is not {error.schema['title']}"))
-    return sorted(problems)
+    return sorted(_problems(data, _schema(), ""))
+
+
+_KINDS = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", type(None): "null"}
+
+
+def _problems(value: JsonValue, schema: Mapping[str, JsonValue], at: str) -> Iterator[tuple[str, str]]:
+    while "$ref" in schema:
+        schema = _schema()["$defs"][schema["$ref"].rpartition("/")[2]]
+    if not schema:
+        return
+    if not _fits(value, schema):
+        yield at, f"is not {schema['title']}"
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _problems(item, schema["items"], f"{at}/{index}")
+    elif isinstance(value, dict):
+        yield from _problems_of_keys(value, schema, f"{at}/" if at else "")
+
+
+def _problems_of_keys(
+    value: Mapping[str, JsonValue], schema: Mapping[str, JsonValue], prefix: str
+) -> Iterator[tuple[str, str]]:
+    properties, others = schema.get("properties", {}), schema.get("additionalProperties", {})
+    yield from ((f"{prefix}{key}", "is missing") for key in schema.get("required", ()) if key not in value)
+    for key, item in value.items():
+        inner = properties.get(key, others)
+        if inner is False:
+            yield f"{prefix}{key}", "is not known"
+        else:
+            yield from _problems(item, inner, f"{prefix}{key}")
+
+
+def _fits(value: JsonValue, schema: Mapping[str, JsonValue]) -> bool:
+    """Tell whether a value itself, without what is in it, is as a schema says."""
+    kind = _KINDS.get(type(value), "number")
+    kinds = schema.get("type", kind)
+    if kind not in ([kinds] if isinstance(kinds, str) else kinds):
+        return False
+    if "enum" in schema and (kind == "boolean" or value not in schema["enum"]):
+        return False
+    return value is None or "pattern" not in schema or re.fullmatch(schema["pattern"], value) is not None
 
 
 def read_shaped(path: Path) -> Manifest | None:

@@ -2,10 +2,13 @@
 
 import copy
 import json
+from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from osiris.canonical import canonical_bytes, fingerprint
+from osiris.compiler import manifest
 from osiris.compiler.build import manifest_bytes, root_hash, root_leaves, step_leaves
 from osiris.compiler.manifest import read_manifest, shape_problems, verify_manifest
 from osiris.errors import IntegrityError
@@ -239,6 +242,24 @@ def test_files_that_cannot_be_read_are_refused(bench, tmp_path):
 def test_the_shape_knows_every_key_of_a_real_plan(plan):
     assert shape_problems(dict(plan.data)) == []
     assert shape_problems([]) == [("", "is not an object")]
+
+
+@pytest.mark.parametrize("junk", [None, 1, 1.5, "x", "a" * 64 + "\n", [], {}, True, [1], {"a": 1}])
+def test_the_shape_is_what_its_json_schema_says(plan, junk):
+    """A validator of the standard says of each changed plan whether it has the shape, and we say the same."""
+    schema = json.loads(Path(manifest.__file__).with_name("manifest.schema.json").read_bytes())
+    Draft202012Validator.check_schema(schema)
+    standard = Draft202012Validator(schema)
+    for path in paths(plan.data):
+        data = copy.deepcopy(plan.data)
+        parent = data
+        for part in path[:-1]:
+            parent = parent[part]
+        parent[path[-1]] = junk
+        assert bool(shape_problems(data)) != standard.is_valid(data), path
+        if isinstance(parent, dict):
+            del parent[path[-1]]
+            assert bool(shape_problems(data)) != standard.is_valid(data), path
 
 
 @pytest.mark.parametrize("junk", [None, 1, "x", [], {}, True, [1], {"a": 1}])
