@@ -22,7 +22,7 @@ from osiris.errors import OsirisError
 from osiris.fault import fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 
     from osiris.model import JsonValue
 
@@ -34,14 +34,7 @@ MAX_ENTRIES = 50_000
 _FAILURES = (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError, MemoryError)
 """What reading a damaged file ends in: its sizes may be any number, and the names in a message no text."""
 
-_WELL = (
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_CANTOPEN,
-)
+_WELL = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR}
 """Errors that say where the file is, or that others use it: it may be good at another time."""
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
@@ -63,6 +56,8 @@ class AnswerFile(ABC):
     """With more answers the oldest go."""
     synchronous: ClassVar[str] = "FULL"
     """What is awaited of the disk, as SQLite's pragma has it."""
+    damage: ClassVar[Set[int]]
+    """Codes of SQLite that make the file a damaged one; an error that has none counts as 0."""
     damaged_by_entry: ClassVar[bool] = True
     """Whether a damaged entry makes the file a damaged one; else it is as good as none."""
 
@@ -92,9 +87,10 @@ class AnswerFile(ABC):
         rows = [(name, *told[:-1], _sum(name, told), told[-1]) for name, told in named]
 
         def write(file: sqlite3.Connection) -> None:
-            file.executemany(insert, rows)
-            file.execute("DELETE FROM found WHERE rowid <= (SELECT max(rowid) FROM found) - ?", (self.most,))
-            self.make_durable(file)
+            with file:  # what fails is rolled back: its locks would keep all others out until the file is closed
+                file.executemany(insert, rows)
+                file.execute("DELETE FROM found WHERE rowid <= (SELECT max(rowid) FROM found) - ?", (self.most,))
+                self.make_durable(file)
 
         self._tried(write)
 
@@ -137,7 +133,8 @@ class AnswerFile(ABC):
             except OSError:
                 return None
             except (*_FAILURES, Damaged) as error:
-                if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in _WELL:
+                code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+                if not isinstance(error, Damaged) and code not in self.damage:
                     return None
                 self.close()
                 with suppress(OSError):
@@ -151,6 +148,7 @@ class Cache(AnswerFile):
     columns = MappingProxyType({"sum": "BLOB", "answer": "BLOB"})
     most = MAX_ENTRIES
     synchronous = "OFF"
+    damage = frozenset(range(0x100)) - _WELL
     damaged_by_entry = False
 
     def __init__(self, path: Path) -> None:

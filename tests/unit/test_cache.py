@@ -2,10 +2,12 @@ import os
 import random
 import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 
 from osiris.cache import MAX_ENTRIES, code_state, open_cache
+from osiris.fault import arm
 
 KEY = ["text", {"a": [1, None]}]
 ANSWER = {"answer": ["é", 1.5, None]}
@@ -123,6 +125,44 @@ def test_file_that_somebody_else_writes_is_waited_for_and_then_left_alone(path):
     other.rollback()
     other.close()
     assert (recall(path, KEY), recall(path, "other")) == (ANSWER, None)
+
+
+@pytest.mark.parametrize("begun", [["BEGIN", "SELECT * FROM found"], ["BEGIN IMMEDIATE"]])
+def test_what_others_hinder_is_given_up_and_hinders_nobody(path, begun):
+    keep(path, [(KEY, ANSWER)])
+    with open_cache(path) as found, closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
+        found.put("other", 2)
+        for statement in begun:
+            other.execute(statement).fetchone()
+        found.write()
+        other.execute("ROLLBACK")
+        assert other.execute("SELECT count(*) FROM found").fetchone() == (1,)
+        other.execute("INSERT INTO found VALUES (x'00', x'00', x'00')")
+        assert found.get(KEY) == ANSWER
+    assert (recall(path, KEY), recall(path, "other")) == (ANSWER, 2)
+
+
+def test_what_failed_to_be_written_is_not_written_by_what_is_kept_later(path):
+    keep(path, [(KEY, ANSWER)])
+    with open_cache(path) as found:
+        arm({"OSIRIS_FAULT": "cache.commit:1:raise"}, "host")
+        try:
+            found.keep([("given up", [b"1"])])
+        finally:
+            arm({}, "host")
+        found.keep([("other", [b"2"])])
+    assert (recall(path, KEY), recall(path, "given up"), recall(path, "other")) == (ANSWER, None, 2)
+
+
+def test_file_whose_journal_cannot_be_opened_is_made_anew(path):
+    keep(path, [(KEY, ANSWER)])
+    journal = path.with_name(f"{path.name}-journal")
+    with open_cache(path) as found:
+        assert found.get(KEY) == ANSWER
+        journal.symlink_to(path.with_name("nowhere") / "journal")
+        found.put("other", 2)
+    journal.unlink()
+    assert recall(path, KEY) is None
 
 
 def test_the_oldest_go(path):

@@ -7,6 +7,7 @@ out of reach is as good as an empty one.
 from __future__ import annotations
 
 import json
+import sqlite3
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +20,6 @@ from osiris.errors import diagnostic
 from osiris.fault import fault
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -45,6 +45,7 @@ class Store(AnswerFile):
 
     columns = MappingProxyType({"fingerprint": "TEXT", "made_at": "TEXT", "sum": "BLOB", "answer": "TEXT"})
     most = MAX_ENTRIES
+    damage = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
