@@ -4,6 +4,7 @@ import datetime as dt
 import decimal
 import json
 import random
+import re
 import socket
 import threading
 import time
@@ -13,12 +14,15 @@ from dataclasses import replace
 
 import pyarrow.parquet as parquet
 import pytest
+from tests.general_log import logged
 from tests.patience import SOON
 from tests.servers import start_mariadb
 
 from osiris.components.mysql_extractor.driver import Config, Driver
 from osiris.driver import StepContext
 from osiris.errors import OsirisError
+from osiris.families.mysql import doctor
+from osiris.families.mysql.discover import discovering
 from osiris.secret import Secret
 
 CANARY = "no-such-passw0rd'%@ é"
@@ -188,6 +192,32 @@ def test_every_type_comes_back_as_the_client_library_reads_it(read, server, data
         assert column.to_pylist() == [as_arrow_says(value, kind) for value in expected], declared
         assert column.equals(again[f"c{index}"].cast(column.type)), declared
     assert found.num_rows == again.num_rows == len(columns[0])
+
+
+READS = re.compile(r"(SELECT|SHOW|SET (SESSION|NAMES)|START TRANSACTION READ ONLY|COMMIT|ROLLBACK)\b")
+
+
+def test_a_source_gets_statements_that_read_and_no_others(place, read, run_sql, server):
+    """The catalogue has `?` for letters such as 😀; whoever only reads does not have to tell them apart."""
+    run_sql(
+        "CREATE TABLE odd_lists (id INT PRIMARY KEY, "
+        "e ENUM('?', 'a''b', 'c,d', '\"', '😀'), s SET('?', 'a''b', '\"', '😀'))",
+        "INSERT INTO odd_lists VALUES (1, '😀', '?,😀'), (2, '?', 'a\\'b')",
+        "CREATE VIEW odd_listed AS SELECT * FROM odd_lists",
+    )
+    ctx = replace(place(), step="@mysql.main", family="mysql")
+    with logged(server) as sent:
+        with discovering(ctx) as found:
+            for table in [each for each in found.tables(found.own_schema) if each.name.startswith("odd_list")]:
+                columns = found.detailed(table).columns
+                assert [column.type for column in columns] == ["int32", "utf8", "utf8"]
+                found.sample(table, ["id", "e", "s"], 10)
+        doctor.examine(ctx, frozenset(), 10)
+        rows = read(table="odd_lists").to_pylist()
+        assert read(query="SELECT e, s FROM odd_lists ORDER BY id").num_rows == 2
+    assert rows == [{"id": 1, "e": "😀", "s": "?,😀"}, {"id": 2, "e": "?", "s": "a'b"}]
+    assert any("odd_listed" in text for text in sent)
+    assert [text for text in sent if not READS.match(text)] == []
 
 
 def test_types_are_those_of_the_server(place, typed):

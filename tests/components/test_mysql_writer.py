@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 import pytest
+from tests.general_log import logged
 from tests.servers import start_mariadb
 
 from osiris.components.mysql_extractor.driver import Config as ReadConfig
@@ -235,6 +236,21 @@ def test_what_does_not_fit_is_refused_whole(ctx, mariadb, database, rows_of, mad
     mariadb.run(f"CREATE TABLE t ({made})", database=database)
     assert codes(write, given, ctx, table="t") == [code]
     assert rows_of("SELECT COUNT(*) FROM t") == [(0,)]
+
+
+def test_values_of_a_list_are_asked_for_only_by_who_writes_them(ctx, mariadb, database, rows_of):
+    """The catalogue has `?` for 😀, and it takes a temporary table to tell them apart."""
+    mariadb.run("CREATE TABLE t (id INT CHECK (id < 5), e ENUM('?', '😀'))", database=database)
+    given = pa.table({"id": pa.array([7], pa.int32())})
+    with logged(mariadb) as sent:
+        Driver().confirm(Config(table="t"), schema_of(given.schema), ctx)
+        with pytest.raises(OsirisError, match=r"column 'id': its check does not hold: `id` < 5"):
+            write(given, ctx, table="t")
+    assert any(text.startswith("LOAD DATA") for text in sent)
+    assert [text for text in sent if text.startswith(("CREATE TEMPORARY", "DROP"))] == []
+    for mode in ("append", "replace"):
+        write(pa.table({"e": ["😀", "?", None]}), replace(ctx, plan=mode), table="t", write_mode=mode)
+    assert rows_of("SELECT e FROM t") == [("😀",), ("?",), (None,)]
 
 
 def test_tables_without_transactions_are_refused(ctx, mariadb, database):

@@ -194,7 +194,7 @@ class MySQL(Database[Session]):
         """Stage rows of an upsert, unless they may go straight into the table."""
         if not delivery.merged or may_replace(session, delivery):
             return False
-        stage(session, delivery, used_columns(delivery), waiting)
+        stage(session, delivery, used_columns(session, delivery), waiting)
         return True
 
     def begin(self, session: Session) -> None:
@@ -207,7 +207,7 @@ class MySQL(Database[Session]):
 
     def load(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
         """Add all rows."""
-        send(session, delivery, delivery.quoted, used_columns(delivery), waiting.open().batches())
+        send(session, delivery, delivery.quoted, used_columns(session, delivery), waiting.open().batches())
 
     def merge(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
         """Write all rows by their key."""
@@ -215,7 +215,7 @@ class MySQL(Database[Session]):
             replace_directly(session, delivery, waiting)
             return
         if not delivery.staged:
-            stage(session, delivery, used_columns(delivery), waiting)
+            stage(session, delivery, used_columns(session, delivery), waiting)
         merge_staged(session, delivery, waiting.rows)
 
     def make_durable(self, session: Session, _delivery: Delivery) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from osiris.errors import fail
 from osiris.families.mysql.encode import FORM, encode_rows, expression, sendable
 from osiris.families.mysql.errors import warned
-from osiris.families.mysql.target_table import Column, uniques
+from osiris.families.mysql.target_table import Column, uniques, with_members
 from osiris.families.mysql.types import quote_name
 from osiris.families.quarantine import Refused, row_text, with_numbers
 from osiris.families.sql.columnar import refuse_null
@@ -53,10 +53,10 @@ _FOREIGN = """
 SELECT 1 FROM information_schema.INNODB_SYS_FOREIGN WHERE LOWER(%s) IN (LOWER(FOR_NAME), LOWER(REF_NAME))"""
 
 
-def used_columns(delivery: Delivery) -> Used:
-    """Return the columns that rows have values for, in the order of the rows."""
+def used_columns(session: Session, delivery: Delivery) -> Used:
+    """Return the columns that rows have values for, in the order of the rows, with what it takes to send them."""
     known = {column.name: column for column in delivery.columns}
-    return [(known[field.name], field.type) for field in delivery.schema]
+    return [(with_members(session, delivery.quoted, known[field.name]), field.type) for field in delivery.schema]
 
 
 def send(session: Session, delivery: Delivery, table: str, used: Used, batches: Iterable[pa.RecordBatch]) -> None:
@@ -157,7 +157,7 @@ def stage(session: Session, delivery: Delivery, used: Used, waiting: Staged) -> 
 
 def replace_directly(session: Session, delivery: Delivery, waiting: Staged) -> None:
     """Put rows in the places of those with their keys; a temporary table of the keys alone tells that none repeats."""
-    used = used_columns(delivery)
+    used = used_columns(session, delivery)
     stage(session, delivery, [each for each in used if each[0].name in delivery.key], waiting)
     take = partial(_load, session, delivery.quoted, used, into="REPLACE INTO")
     send_rows(session, delivery, waiting.open().batches(), partial(_encoded, delivery, used), take)

@@ -7,7 +7,7 @@ looks at rights when a statement is prepared, and nothing is done then.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from osiris.families.mysql.session import fail_grant, may, qualified, relations
@@ -84,37 +84,39 @@ _CONTROLS = {"n": "\n", "r": "\r", "0": "\0"}
 
 
 def columns_of(session: Session, relation: Relation) -> list[Column]:
-    """Return the columns of a table, in their order."""
+    """Return the columns of a table, in their order, without `members`."""
     found = []
     for name, data_type, declared, *told in session.rows(_COLUMNS, session.target.database, relation.name):
         digits, scale, length, needed, computed, fills, nullable, default, comment, readable, hidden = told
         kind, numbers = data_type.lower(), (int(digits), int(scale), int(length))
-        members = _members(session, relation.name, name, declared, kind) if kind in LISTED else ()
         needed, default = bool(needed and not computed), None if default == "NULL" else default
         shown = (bool(nullable), default, comment, bool(readable), bool(hidden))
         wide = wide_type(kind, declared, *numbers[:2])
-        found.append(Column(name, wide, declared, needed, bool(computed), *shown, kind, *numbers, members, fills))
+        found.append(Column(name, wide, declared, needed, bool(computed), *shown, kind, *numbers, fills=fills))
     return found
 
 
-def _members(session: Session, table: str, column: str, declared: str, kind: str) -> Sequence[str | None]:
-    """Return the values of an ENUM or of a SET, by their numbers.
+def with_members(session: Session, table: str, column: Column) -> Column:
+    """Return a column with the values of its ENUM or its SET, if it is one; `table` is quoted.
 
-    The catalogue has `?` for some letters. Then a table is asked that holds all of the values; who has no right to make
-    one does not learn which they are.
+    The catalogue has `?` for some letters. Then a temporary table is made that holds all of the values, and asked; who
+    has no right to make one does not learn which they are. So this is for a session that writes.
     """
+    return replace(column, members=_members(session, table, column)) if column.kind in LISTED else column
+
+
+def _members(session: Session, table: str, column: Column) -> Sequence[str | None]:
     import pymysql
 
-    known = listed_values(declared)
+    known = listed_values(column.declared)
     if not any("?" in value for value in known):
         return known
-    name = quote_name(column)
-    made = f"CREATE TEMPORARY TABLE {_LISTING} ENGINE = InnoDB SELECT {name} FROM {qualified(session, table)} LIMIT 0"
+    name = quote_name(column.name)
     try:
-        session.run(made)
+        session.run(f"CREATE TEMPORARY TABLE {_LISTING} ENGINE = InnoDB SELECT {name} FROM {table} LIMIT 0")
     except pymysql.OperationalError:
         return [None if "?" in value else value for value in known]
-    numbers = [1 << place if kind == "set" else place + 1 for place in range(len(known))]
+    numbers = [1 << place if column.kind == "set" else place + 1 for place in range(len(known))]
     session.run(f"INSERT INTO {_LISTING} VALUES ({'), ('.join(map(str, numbers))})")
     found = session.rows(f"SELECT {name} FROM {_LISTING} ORDER BY {name} + 0")
     session.run(f"DROP TEMPORARY TABLE {_LISTING}")
@@ -133,8 +135,9 @@ def uniques(session: Session, table: str) -> list[set[str]]:
 class Column(TargetColumn):
     """A column of a table that is there, as the catalogue has it; `type` is the largest of ours whose values it holds.
 
-    `digits` are a decimal's, a BIT's or those of a fraction; `members` the values of an ENUM or of a SET, None for one
-    that is not known; `fills` is what the server puts in the place of NULL, empty if it takes or refuses it.
+    `digits` are a decimal's, a BIT's or those of a fraction; `members` the values of an ENUM or of a SET if they were
+    asked for, None for one that is not known; `fills` is what the server puts in the place of NULL, empty if it takes
+    or refuses it.
     """
 
     kind: str = "bigint"
