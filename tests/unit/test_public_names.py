@@ -43,11 +43,7 @@ def names_of(module):
     loaded = importlib.import_module(module)
     listed = getattr(loaded, "__all__", None) or getattr(loaded, "_HOMES", None)
     own = [name for name, value in vars(loaded).items() if getattr(value, "__module__", None) == module]
-    return {
-        name: shape(getattr(loaded, name))
-        for name in sorted(listed or own)
-        if not name.startswith("_")
-    }
+    return {name: shape(getattr(loaded, name)) for name in sorted(listed or own) if not name.startswith("_")}
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -45,12 +45,11 @@ Trait = Literal[
 
 "counts several": `count(DISTINCT a, b)`. "empty rows": `EXISTS (SELECT FROM t)`. "exact names": a name is the one that
 is written, "exact quoted names": where it is quoted. "joins without condition": `a JOIN b` is a cross join. "members
-are calls": `t.f` calls a function where `t` has no column of that name. "more text quotes": `E'…'` and `$tag$…$tag$` are
-texts. "named by their text": a column without a name
-has that of its text. "qualified names": relations may be named with their schema. "several recursive
-parts": each part of a recursive CTE but the first may refer to it. "ties": `FETCH … WITH TIES`. "types
-of its own": a database may have types that nothing is known of. "upper names": beside "exact quoted names", others mean
-those in capital letters.
+are calls": `t.f` calls a function where `t` has no column of that name. "more text quotes": `E'…'` and `$tag$…$tag$`
+are texts. "named by their text": a column without a name has that of its text. "qualified names": relations may be
+named with their schema. "several recursive parts": each part of a recursive CTE but the first may refer to it. "ties":
+`FETCH … WITH TIES`. "types of its own": a database may have types that nothing is known of. "upper names": beside
+"exact quoted names", others mean those in capital letters.
 """
 
 DIALECT_ENTRIES = "osiris.dialects"
@@ -60,9 +59,47 @@ _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _UPPER = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
 
 _CHANGING = frozenset(
-    """Alter AlterColumn AlterRename Analyze Attach Cache Command Comment Commit Copy Create Delete Detach Drop Export
-    Grant Insert Install Into Kill LoadData Lock Merge MultitableInserts NextValueFor Pragma Put Refresh RenameColumn
-    Returning Revoke Rollback Set SetItem Transaction TruncateTable Uncache Update Use""".split()
+    [
+        "Alter",
+        "AlterColumn",
+        "AlterRename",
+        "Analyze",
+        "Attach",
+        "Cache",
+        "Command",
+        "Comment",
+        "Commit",
+        "Copy",
+        "Create",
+        "Delete",
+        "Detach",
+        "Drop",
+        "Export",
+        "Grant",
+        "Insert",
+        "Install",
+        "Into",
+        "Kill",
+        "LoadData",
+        "Lock",
+        "Merge",
+        "MultitableInserts",
+        "NextValueFor",
+        "Pragma",
+        "Put",
+        "Refresh",
+        "RenameColumn",
+        "Returning",
+        "Revoke",
+        "Rollback",
+        "Set",
+        "SetItem",
+        "Transaction",
+        "TruncateTable",
+        "Uncache",
+        "Update",
+        "Use",
+    ]
 )
 """Kinds of node that no dialect allows, whatever its file says."""
 
