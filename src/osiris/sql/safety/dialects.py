@@ -58,49 +58,12 @@ DIALECT_ENTRIES = "osiris.dialects"
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _UPPER = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
 
-_CHANGING = frozenset(
-    [
-        "Alter",
-        "AlterColumn",
-        "AlterRename",
-        "Analyze",
-        "Attach",
-        "Cache",
-        "Command",
-        "Comment",
-        "Commit",
-        "Copy",
-        "Create",
-        "Delete",
-        "Detach",
-        "Drop",
-        "Export",
-        "Grant",
-        "Insert",
-        "Install",
-        "Into",
-        "Kill",
-        "LoadData",
-        "Lock",
-        "Merge",
-        "MultitableInserts",
-        "NextValueFor",
-        "Pragma",
-        "Put",
-        "Refresh",
-        "RenameColumn",
-        "Returning",
-        "Revoke",
-        "Rollback",
-        "Set",
-        "SetItem",
-        "Transaction",
-        "TruncateTable",
-        "Uncache",
-        "Update",
-        "Use",
-    ]
-)
+_CHANGES = """
+Alter AlterColumn AlterRename Analyze Attach Cache Command Comment Commit Copy Create Delete Detach Drop Export Grant
+Insert Install Into Kill LoadData Lock Merge MultitableInserts NextValueFor Pragma Put Refresh RenameColumn Returning
+Revoke Rollback Set SetItem Transaction TruncateTable Uncache Update Use
+"""
+_CHANGING = frozenset(_CHANGES.split())
 """Kinds of node that no dialect allows, whatever its file says."""
 
 
