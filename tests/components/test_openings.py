@@ -8,6 +8,7 @@ import os
 import sqlite3
 import struct
 from contextlib import contextmanager
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -16,9 +17,16 @@ from pyarrow import parquet
 from tests.faults.proxy import When, faulty
 from tests.servers import start_postgrest
 
+from osiris.families.sql.extractor import Extractor
+from osiris.families.sql.writer import Writer
 from osiris.registry import load_registry
+from osiris.runner.cancellation import Stopper
+from osiris.runner.limits import limits_of
+from osiris.runner.protocol import Job
+from osiris.runner.worker.job_context import Place
 from osiris.runner.worker.running_step import Meter, metered
-from osiris.secret import Secret
+from osiris.runner.worker.steps import Execution
+from osiris.secret import Scrubber, Secret
 from osiris.table import stream
 from osiris.testing.trial import Trial
 from osiris.types import schema_of
@@ -61,6 +69,11 @@ def openings(*paths):
         yield count
     finally:
         os.close(watch)
+
+
+def held(path):
+    """Return how often this process has a file open."""
+    return [os.path.realpath(fd) for fd in Path("/proc/self/fd").iterdir()].count(str(path))
 
 
 def through(server, port):
@@ -156,3 +169,84 @@ def test_a_file_is_opened_once(make, tmp_path):
     with openings(*paths) as count:
         assert run(trial, schema)[1] == ROWS
         assert count() == once
+
+
+class Told:
+    """Keeps the events of a worker."""
+
+    def __init__(self):
+        self.events = []
+        self.scrubber = Scrubber(())
+
+    def send(self, event, **fields):
+        self.events.append((event, fields))
+
+
+def step(name, component, mode, config, reads=(), **fields):
+    inputs = {parent: parent for parent in reads}
+    step = {"id": name, "component": component, "mode": mode, "config": config, "needs": [*reads], "inputs": inputs}
+    return step | {"connection": None, "schema": None, "fused": []} | fields
+
+
+def run_steps(folder, steps, connections):
+    """Run steps as a worker does; returns whether all went well, and the ends of the steps."""
+    places = {key: str(folder / key) for key in ("scratch", "artifacts", "spools")}
+    fields = {"bindings": {"run.id": "r1"}, "pipeline": "p", "plan": "abc", "spools": places.pop("spools")}
+    job = Job("run", str(folder), **places, limits=limits_of(10**9, 2), steps=steps, **fields)
+    told = Told()
+    well = Execution(Place(job, REGISTRY, told, Stopper(lambda: None), connections, {})).run()
+    return well, {fields["step"]: fields for event, fields in told.events if event in {"step_complete", "step_failed"}}
+
+
+def two_databases(folder):
+    """Return steps that read a database each, with their connections and files."""
+    reads, connections, paths = [], {}, []
+    for name in "ab":
+        (folder / name).mkdir()
+        component, config, _, (path,), _ = sqlite_file(folder / name)
+        fields = {"path": f"{name}/shop.db"}
+        schema = [column.to_json() for column in Trial(REGISTRY, component, folder, config, fields).describe().schema]
+        reads.append(step(name, component, "read", config, connection=f"@sqlite.{name}", schema=schema))
+        connections[f"@sqlite.{name}"] = fields
+        paths.append(path)
+    return reads, connections, paths
+
+
+def test_two_sources_of_one_group_are_opened_once_each(tmp_path):
+    reads, connections, paths = two_databases(tmp_path)
+    query = {"query": "SELECT a.id FROM a JOIN b USING (id)"}
+    nullable = [{**column, "nullable": True} for column in reads[0]["schema"]]  # as of any query's result
+    both = step("both", "duckdb.processor", "transform", query, "ab", schema=nullable)
+    write = step("out", "filesystem.csv_writer", "write", {"path": "out.csv"}, ["both"])
+    with openings(*paths) as count:
+        well, ends = run_steps(tmp_path, [*reads, both, write], connections)
+        assert well, ends
+        assert count() == 2
+    assert ends["out"]["rows_out"] == ROWS
+
+
+@pytest.mark.parametrize("why", ["delivered", "failed"])
+def test_a_source_whose_rows_nobody_took_is_closed(why, tmp_path, monkeypatch):
+    (read, _), connections, (path, _) = two_databases(tmp_path)
+    connections["@sqlite.to"] = {"path": "to.db"}
+    config = {"table": "t", "mode": "append", "create_if_missing": True}
+    steps = [read, step("out", "sqlite.writer", "write", config, "a", connection="@sqlite.to")]
+    assert run_steps(tmp_path, steps, connections)[0]
+
+    kept, reading = [], Extractor.read
+
+    def keep(*args):  # else the source would be closed as soon as nobody refers to it
+        kept.append(reading(*args))
+        return kept[-1]
+
+    def refuse(*_args):
+        raise OSError("no")
+
+    monkeypatch.setattr(Extractor, "read", keep)
+    if why == "failed":
+        monkeypatch.setattr(Writer, "write", refuse)
+    before = held(path)
+    with openings(path) as count:
+        well, ends = run_steps(tmp_path, steps, connections)
+        assert (well, count(), len(kept)) == (why == "delivered", 1, 1), ends
+    assert held(path) == before

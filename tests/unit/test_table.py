@@ -2,6 +2,8 @@
 
 import threading
 import time
+from contextlib import contextmanager
+from dataclasses import replace
 
 import duckdb
 import pyarrow as pa
@@ -12,6 +14,7 @@ from tests.patience import SOON
 from osiris.errors import Bug, InvalidInput, StepFailed, fail
 from osiris.model import Field
 from osiris.table import Digester, ahead, counted, digested, own_errors, spool, stream
+from osiris.table.stream import opened_early, opened_late
 from osiris.types import arrow_schema, schema_of
 
 SCHEMA = (Field("id", "int64"), Field("name", "utf8"))
@@ -53,6 +56,60 @@ def test_a_second_reading_fails():
 def test_a_stream_is_frozen():
     with pytest.raises(AttributeError):
         stream(SCHEMA, numbers(), "fixed").order = "free"
+
+
+# --- sources that are opened late -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def source():
+    """A source that notes when it is opened and closed, and its rows as a stream."""
+    log = []
+
+    @contextmanager
+    def opening():
+        log.append("open")
+        try:
+            yield "fixed", iter(numbers())
+        finally:
+            log.append("closed")
+
+    return log, opened_late(SCHEMA, opening)
+
+
+@pytest.mark.parametrize("through", [lambda s: s, lambda s: counted(s, print), ahead], ids=["late", "counted", "ahead"])
+def test_to_look_at_a_stream_or_to_copy_it_opens_nothing(source, through):
+    log, late = source
+    rows = through(late)
+    repr(rows)
+    assert rows == rows
+    copy = replace(replace(rows, relation=None), raised=[])
+    told = replace(replace(copy, order="free"), raised=[])
+    assert log == []
+    assert (rows.order, copy.order, told.order) == ("fixed", "fixed", "free")
+    assert rows_of(copy) == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_source_that_was_opened_early_and_not_read_is_closed(source):
+    log, late = source
+    with opened_early(late):
+        counted(late, print).batches().close()
+        assert late.order == "fixed"
+        assert log == ["open"]
+    assert log == ["open", "closed"]
+
+
+def test_who_has_begun_to_read_a_source_closes_it(source):
+    log, late = source
+    with opened_early(late):
+        rows = late.batches()
+        next(rows)
+    assert log == ["open"]
+    rows.close()
+    assert log == ["open", "closed"]
+
+
+# --- what reads it ----------------------------------------------------------------------------------------------------
 
 
 def test_pyarrow_reads_it():

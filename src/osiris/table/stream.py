@@ -8,7 +8,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from osiris.errors import fail
 from osiris.table.hashing import relisted
@@ -63,32 +63,18 @@ class _Conformed:
             close()
 
 
-class _LateOrder:
-    """An order that is told, or asked for when somebody needs it: then the source may be open, and knows it."""
-
-    def __get__(self, rows: RowStream | None, _kind: type | None = None) -> Order:
-        if rows is None:
-            raise AttributeError("a stream has no order unless it is told")
-        order: Order | Callable[[], Order] = rows.__dict__["order"]
-        return order() if callable(order) else order
-
-    def __set__(self, rows: RowStream, order: Order | Callable[[], Order]) -> None:
-        rows.__dict__["order"] = order
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RowStream:
     """Rows of one schema, to be read once: through `batches`, or by anything that reads Arrow's C stream interface.
 
-    `order` tells whether their order is fixed; a source that would be opened for it alone gives a function instead, and
-    is asked once its rows have begun. What the source raises would cross the C interface as another type,
+    `order` tells whether their order is fixed. What the source raises would cross the C interface as another type,
     without code, place or hint; `raised` keeps the original, and `own_errors` brings it back. Who has an engine may
     read `relation`, where there is one, instead of the stream.
     """
 
     schema: Schema
-    order: _LateOrder = _LateOrder()
-    source: Iterable[pa.RecordBatch]  # type: ignore[misc]  # a descriptor is no default
+    order: Order
+    source: Iterable[pa.RecordBatch]
     relation: Relation | None = None
     raised: list[BaseException] = field(default_factory=list)
     _taken: threading.Lock = field(default_factory=threading.Lock)
@@ -117,17 +103,44 @@ class RowStream:
         return self.reader().__arrow_c_stream__(requested_schema)
 
 
+@dataclass(frozen=True, init=False)
+class _Asked(RowStream):
+    """Rows whose order is asked for when somebody needs it: then their source may be open, and knows it.
+
+    Here it is no field but what `asked` says, so neither `repr` nor `replace` opens a source.
+    """
+
+    order: ClassVar[Order]  # type: ignore[misc]
+    asked: Order | Callable[[], Order] = field(kw_only=True)
+
+    def __init__(self, asked: Order | Callable[[], Order], **fields: Any) -> None:  # noqa: ANN401  as of a stream
+        super().__init__(**{"order": asked, **fields})
+
+    @property  # type: ignore[no-redef]
+    def order(self) -> Order:
+        """Ask for it."""
+        return self.asked() if callable(self.asked) else self.asked
+
+    @order.setter
+    def order(self, asked: Order | Callable[[], Order]) -> None:
+        object.__setattr__(self, "asked", asked)
+
+
 def stream(schema: Schema, batches: Iterable[pa.RecordBatch], order: Order | Callable[[], Order]) -> RowStream:
-    """Return a stream over batches of that schema; reading it fails with DAT016 where a batch is of another."""
-    return RowStream(schema, order, batches)
+    """Return a stream over batches of that schema; reading it fails with DAT016 where a batch is of another.
+
+    A source that would be opened for its order alone gives a function, which is asked when somebody needs the order.
+    """
+    return _Asked(order, schema=schema, source=batches) if callable(order) else RowStream(schema, order, batches)
 
 
 class _Late:
-    """A source that is opened once, when its first row is asked for, or before that by `open_source`."""
+    """A source that is opened once, when its first row is asked for, or before that by `opened_early`."""
 
     def __init__(self, opening: Opening) -> None:
         self._opening = opening
         self._stack = ExitStack()
+        self._begun = False
         self._opened: tuple[Order, Iterable[pa.RecordBatch]] | None = None
 
     def open(self) -> Iterable[pa.RecordBatch]:
@@ -143,6 +156,7 @@ class _Late:
             return order
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
+        self._begun = True
         rows = self.open()
         with self._stack:
             yield from rows
@@ -150,6 +164,11 @@ class _Late:
     def close(self) -> None:
         """Let go of it: whoever reads on has had enough."""
         self._stack.__exit__(GeneratorExit, GeneratorExit(), None)
+
+    def close_unread(self) -> None:
+        """Let go of it, unless somebody has begun to read it, who closes it then, perhaps in another thread."""
+        if not self._begun:
+            self.close()
 
 
 def opened_late(schema: Schema, opening: Opening) -> RowStream:
@@ -162,15 +181,26 @@ def opened_late(schema: Schema, opening: Opening) -> RowStream:
     return stream(schema, source, source.order)
 
 
-def open_source(rows: RowStream) -> None:
-    """Open the source of a stream now, if it is one that is opened late: whoever calls is about to read it."""
-    if isinstance(rows.source, _Late):
-        rows.source.open()
+@contextmanager
+def opened_early(rows: RowStream) -> Iterator[None]:
+    """Open a source that is opened late now; after the block it is closed, unless somebody has begun to read it.
+
+    Closing rows that were never begun would not do it: a generator that has not started has nothing to clean up.
+    """
+    late = rows.source if isinstance(rows.source, _Late) else None
+    if late is None:
+        yield
+        return
+    try:
+        late.open()
+        yield
+    finally:
+        late.close_unread()
 
 
 def passed_on(source: RowStream, batches: Iterable[pa.RecordBatch], relation: Relation | None = None) -> RowStream:
     """Return a stream over batches that were read from `source`, in the same schema and order."""
-    return RowStream(source.schema, lambda: source.order, _Conformed(batches), relation)
+    return _Asked(lambda: source.order, schema=source.schema, source=_Conformed(batches), relation=relation)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from osiris.families.supabase.filters import conditions, statement, terms
 from osiris.families.supabase.http import calling
 from osiris.families.supabase.reader import PAGE, Wish, count_of, read_pages, source_of
 from osiris.model import Described
-from osiris.table import opened_late
+from osiris.table.stream import opened_late
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

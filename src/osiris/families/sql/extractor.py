@@ -12,7 +12,7 @@ from osiris.families.source_columns import expect_schema
 from osiris.families.sql.columnar import Sieve
 from osiris.families.sql.database import Reading
 from osiris.model import Described
-from osiris.table import opened_late
+from osiris.table.stream import opened_late
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator

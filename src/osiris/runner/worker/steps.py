@@ -6,6 +6,7 @@ import heapq
 import time
 from collections import Counter, defaultdict
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,8 @@ from osiris.runner.worker.job_context import Place, Ready, make_ready, share_of
 from osiris.runner.worker.preview_rows import sampled, tell_rows
 from osiris.runner.worker.running_step import Active, Meter, balance, metered
 from osiris.runner.worker.spools import Spools
-from osiris.table import Relation, RowStream, open_source
+from osiris.table import Relation, RowStream
+from osiris.table.stream import opened_early
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class Flow:
         self._steps = steps
         self._spools = spools
         self._streams: dict[str, tuple[RowStream, Meter]] = {}
+        self._early = ExitStack()
         self._current = group.steps[0]
         self._failures: Counter[str] = Counter()
         self._attempt = 1
@@ -58,19 +61,20 @@ class Flow:
     def run(self) -> dict[str, dict[str, JsonValue]]:
         """Pull everything through the group; returns the fields of each step's end."""
         self.place.stopper.wait(self._pause)
-        for name in self.group.steps[:-1]:
-            active, ready = self._start(name)
-            self._streams[name] = self._output(active, ready), active.meter
-        last, ready = self._start(self.group.steps[-1])
-        if self.group.drain == "write":
-            self._write(last, ready)
-        elif self.group.drain == "spool":
-            self._spools.store(last.data["id"], self._output(last, ready), last.meter)
-            self._look(last)
-        else:
-            for _ in self._output(last, ready).batches():
-                self.place.stopper.check()
-        return {name: self._end(self.active[name]) for name in self.group.steps}
+        with self._early:
+            for name in self.group.steps[:-1]:
+                active, ready = self._start(name)
+                self._streams[name] = self._output(active, ready), active.meter
+            last, ready = self._start(self.group.steps[-1])
+            if self.group.drain == "write":
+                self._write(last, ready)
+            elif self.group.drain == "spool":
+                self._spools.store(last.data["id"], self._output(last, ready), last.meter)
+                self._look(last)
+            else:
+                for _ in self._output(last, ready).batches():
+                    self.place.stopper.check()
+            return {name: self._end(self.active[name]) for name in self.group.steps}
 
     def complete(self, ends: Mapping[str, Mapping[str, JsonValue]]) -> None:
         """End all steps well, and let go what they read."""
@@ -147,7 +151,7 @@ class Flow:
         elif active.data["mode"] == "read":
             output = ready.driver.read(ready.config, own, ready.context)
             if self._reads == 1:  # nobody else's rows are read before: what is out of reach is told before others begin
-                open_source(output)
+                self._early.enter_context(opened_early(output))
         else:
             output = ready.driver.transform(ready.config, inputs, own, ready.context)
         _check_schema(active.data["id"], output.schema, own)
