@@ -79,9 +79,19 @@ def counts_of(summary: Mapping[str, JsonValue]) -> RowCounts:
 
 
 def row_counts_of(run: RecordedRun) -> RowCounts:
-    """Return the rows of each step, in the order of the plan."""
+    """Return the rows of each step, in the order of the plan.
+
+    Of a source that nobody read, because the target had the rows of an attempt before, they are not known.
+    """
+    ends = (event for event in run.events if event["event"] == "step_complete" and not event.get("rows_out"))
+    unread = {event["step"] for event in ends if event.get("read_to_end") is False}
     combine = {step.id: len(step.inputs) > 1 or combines_rows(sql_of(step)) for step in run.steps}
-    return {step.id: _counted(step.id, step.summary, combines=combine[step.id]) for step in run.steps}
+    return {
+        step.id: Row(step.id, step.mode, step.summary["status"])
+        if step.id in unread
+        else _counted(step.id, step.summary, combines=combine[step.id])
+        for step in run.steps
+    }
 
 
 def _counted(name: str, told: Mapping[str, JsonValue], *, combines: bool = False) -> Row:

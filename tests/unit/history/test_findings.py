@@ -114,3 +114,17 @@ def test_rows_read_are_those_of_the_source(made, rejects, moved):
         made.step(name, mode, rows=(left, left - aside, aside), reads=["in"] * (mode == "write"))
         left -= aside
     assert made.package().document["answer"]["verdict"]["text"].startswith(f"The run is complete: {moved}.")
+
+
+@pytest.mark.parametrize(("to_end", "expected"), [(True, {"nothing_read", "shrunk", "empty_output"}), (False, set())])
+def test_a_source_that_nobody_read_is_not_an_empty_one(tmp_path, to_end, expected):
+    """The target had the rows of an attempt before: its writer asks for none, and tells how many it has."""
+    runs = []
+    for number, rows in enumerate((100, 0)):
+        made = Made(tmp_path / str(number))
+        made.step("a", "read", rows=(rows, rows))
+        made.event("step_complete", step="a", rows_in=rows, rows_out=rows, read_to_end=bool(rows) or to_end)
+        made.step("out", "write", rows=(100, 100) if not to_end else (rows, rows), reads=["a"])
+        made.write()
+        runs.append(load_run(made.folder))
+    assert {each.kind for each in findings_of(Reading(runs[1], runs[0], runs[0].id, None, str))} == expected
