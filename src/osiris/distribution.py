@@ -1,4 +1,4 @@
-"""Under which name Osiris is installed, and what its extras are made of."""
+"""Under which name Osiris is installed, what its extras are made of, and how code of other packages is loaded."""
 
 from __future__ import annotations
 
@@ -8,12 +8,30 @@ import shlex
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, requires, version
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LoadedT = TypeVar("LoadedT")
 
 DISTRIBUTION = "osiris-data"
 """The name of the distribution; module and command are called osiris whatever it is."""
 
 FOREIGN = "osiris"
 """A distribution of somebody else, which a package gets that requires what the command is called."""
+
+
+class NotLoadedError(Exception):
+    """Code of a package cannot be loaded; its text is the kind and the text of what was raised."""
+
+
+def load_foreign(load: Callable[[], LoadedT]) -> LoadedT:
+    """Return what `load` returns, which runs code of another package; raises NotLoadedError whatever that raises."""
+    try:
+        return load()
+    except Exception as error:  # noqa: BLE001  a module of somebody else may raise anything
+        raise NotLoadedError(f"{type(error).__name__}: {error}") from None
 
 
 def own_version() -> str:

@@ -57,7 +57,7 @@ def test_nesting_is_shallow():
 
 
 def test_broad_excepts_are_few_and_known():
-    """The program's end, the worker's boundary, and a stranger's module: anything may come there."""
+    """The program's end, the worker's boundary, and code of other packages: anything may come there."""
     broad = Counter(
         str(path)
         for path, _, tree in trees()
@@ -67,7 +67,6 @@ def test_broad_excepts_are_few_and_known():
     )
     assert broad == {
         "cli/main.py": 1,
-        "registry/__init__.py": 1,
+        "distribution.py": 1,
         "runner/worker/failure.py": 1,
-        "sql/safety/dialects.py": 1,
     }

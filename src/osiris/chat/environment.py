@@ -1,5 +1,6 @@
-"""Everything that a conversation does outside of itself: the verbs of an environment, and what they return; and what a
-project has that a pipeline may read or write, or be like: sources, data files, writers, earlier pipelines.
+"""Everything that a conversation does outside of itself: the verbs of an environment, and what they return.
+
+Below them: what a project has that a pipeline may read, write or resemble (sources, writers, earlier pipelines).
 
 The agent is a function of what its environment returns, so one that returns what was recorded leads to the same
 conversation. All results but those of `ask` are JSON values; nothing here knows a clock.
@@ -433,7 +434,7 @@ _TEXT = 120
 def earlier_pipelines(workspace: Workspace) -> Iterator[dict[str, JsonValue]]:
     """Yield what the newest pipelines of the project read and write; a file that is none is passed over.
 
-    Their descriptions may be a person's sentences, which are nobody else's business. Folders below are not searched:
+    Descriptions are left out: a person may have written them. Subfolders are not searched:
     `output` has data, of any depth.
     """
     folders = (workspace.project.pipelines, workspace.project.output)

@@ -13,10 +13,11 @@ import re
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from osiris.distribution import NotLoadedError, load_foreign
 from osiris.document import escape
 from osiris.errors import Diagnostic, Location, certain, diagnostic, fail, nearest, raise_all, sort_diagnostics
 from osiris.family_spec import (
@@ -231,9 +232,9 @@ class Registry:
         """Import a component's driver and return its Config and its Driver; fails with REG002 if it does not load."""
         spec = self.get(name)
         try:
-            module = importlib.import_module(f"{spec.module}.driver")
-        except Exception as error:  # noqa: BLE001  a stranger's module may raise anything
-            fail("REG002", name=name, reason=f"{type(error).__name__}: {error}")
+            module = load_foreign(partial(importlib.import_module, f"{spec.module}.driver"))
+        except NotLoadedError as error:
+            fail("REG002", name=name, reason=error)
         config, driver = (getattr(module, attribute, None) for attribute in ("Config", "Driver"))
         if not (isinstance(config, type) and is_dataclass(config)):
             fail("REG002", name=name, reason="its driver.py has no dataclass Config")

@@ -432,7 +432,7 @@ def _spoken(ask: Ask, words: str) -> str:
 class Machine:
     """The flow of a new draft. `effect` is what it waits for, `agreed` its end, `given` what it was given so far.
 
-    To go back the flow is begun anew and given again all but what came last: it is a function of that.
+    To go back, the flow starts again with all answers but the last: it depends on nothing else.
     """
 
     draft: Draft

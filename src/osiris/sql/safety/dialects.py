@@ -18,6 +18,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from osiris.distribution import NotLoadedError, load_foreign
 from osiris.errors import fail
 
 if TYPE_CHECKING:
@@ -253,13 +254,18 @@ def _brought(name: str) -> Dialect:
     if len(found) > 1:
         fail("REG001", name=name, problem=f"several packages bring a dialect of that name: {', '.join(sorted(found))}")
     ((value, entry),) = found.items()
-    try:
+
+    def load() -> object:
         row = entry.load()
         if isinstance(row, Dialect):
             row.load_grammar()
             load_allowed(row)
-    except Exception as error:  # noqa: BLE001  a stranger's code
-        fail("REG001", name=name, problem=f"its dialect {value} does not load: {type(error).__name__}: {error}")
+        return row
+
+    try:
+        row = load_foreign(load)
+    except NotLoadedError as error:
+        fail("REG001", name=name, problem=f"its dialect {value} does not load: {error}")
     if not isinstance(row, Dialect) or row.name != name:
         fail("REG001", name=name, problem=f"{value} is no dialect of that name")
     return row
