@@ -32,6 +32,7 @@ TRAVELS = (
         "fault",
         "durable",
         "model",
+        "distribution",
         "document",
         "units",
         "urls",
