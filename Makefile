@@ -4,12 +4,15 @@ TEST := $(BIN)/pytest -q
 # What Python has compiled is kept: the processes that tests start would each compile it anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: venv servers browser sandbox demo check format docs test test-long trust trust-long bench lock clean
+.PHONY: venv kernels servers browser sandbox demo check format docs test test-long trust trust-long bench lock clean
 
 venv: .venv/.complete
 
 .venv/.complete: requirements.lock pyproject.toml tools/venv.sh
 	sh tools/venv.sh
+
+kernels: venv ## the compiled twins of what touches every byte, from C; optional, results are the same without them
+	@sh tools/kernels.sh
 
 servers: ## the servers that tests start, from Debian's packages and npm where they are missing
 	@sh tools/servers.sh
@@ -42,19 +45,19 @@ docs: venv ## write the generated reference pages
 	$(BIN)/python tools/docs.py types.md
 	$(BIN)/python tools/docs.py server-types.md
 
-test: venv servers browser sandbox ## the quicker tests, small N, some cases of tests with many, seeds printed
+test: venv kernels servers browser sandbox ## the quicker tests, small N, some cases of tests with many, seeds printed
 	$(TEST) -n 2 --dist loadfile --no-loadscope-reorder --sample -m "not long and not bench and not trust"
 
-test-long: venv servers browser sandbox ## every test and case, the large N, every command by the console script
+test-long: venv kernels servers browser sandbox ## every test and case, the large N, every command by the console script
 	$(TEST) --installed -m "not bench"
 
-trust: venv servers browser sandbox ## everything that is tried against Osiris, small N; writes RELIABILITY.md
+trust: venv kernels servers browser sandbox ## everything that is tried against Osiris, small N; writes RELIABILITY.md
 	$(BIN)/python -m bench.trust
 
-trust-long: venv servers browser sandbox ## the same with the N of the promises; hours
+trust-long: venv kernels servers browser sandbox ## the same with the N of the promises; hours
 	$(BIN)/python -m bench.trust --long
 
-bench: venv servers browser sandbox ## every figure; times are asserted only here, as ratios of medians in one run
+bench: venv kernels servers browser sandbox ## every figure; times are asserted only here, as ratios of medians in one run
 	$(TEST) -m bench
 	$(BIN)/python -m bench
 

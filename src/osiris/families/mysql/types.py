@@ -121,7 +121,7 @@ def _refused(code: int) -> NotCarried:
 def decoder(carried: Carried) -> Decode:
     """Return what decodes the values of a column."""
     from osiris.families.mysql import decode as cells
-    from osiris.families.sql.columnar import bytes_of, texts_of
+    from osiris.families.sql.columnar import bytes_of
 
     name = carried.type
     if carried.code == _BIT:
@@ -133,7 +133,7 @@ def decoder(carried: Carried) -> Decode:
     if name.startswith("timestamp"):
         return cells.moments(name)
     if name in ("utf8", "json"):
-        return texts_of(name, "it is not UTF-8")
+        return bytes_of(name, not_utf8="it is not UTF-8")
     own: Mapping[str, Decode] = {"binary": bytes_of("binary"), "date": cells.dates, "time[us]": cells.times}
     return own.get(name) or (cells.uuids if name == "uuid" else cells.parsed(name, "float64"))
 

@@ -25,6 +25,7 @@ import pyarrow as pa
 from osiris.families.sql.columnar import DAY, FIRST_DAY, LAST_DAY, Cells, Rows, Unfit
 from osiris.families.sql.watchdog import Inflow
 from osiris.families.sql.wire import Broken, Refusal, RowBuffer, chain, take_from
+from osiris.kernels import compiled
 from osiris.types import arrow_type
 
 if TYPE_CHECKING:
@@ -190,6 +191,7 @@ class _Copy(RowBuffer):
         self.begin = end
 
 
+@compiled("postgres_split")
 def _split(bytes_: NDArray[np.uint8], begin: int, used: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return where the rows begin and end that follow each other from `begin` on, and are whole and under 16 MiB."""
     head = np.flatnonzero(bytes_[begin : used - 6] == _ROW) + begin
@@ -215,9 +217,16 @@ def fields_of(content: bytes) -> dict[str, str]:
 def cells_of(rows: Rows, widths: Sequence[int | None]) -> list[Cells]:
     """Return the cells of each column of rows that begin behind the length of a message, with a count.
 
-    Of a value whose width is known, one byte of its length tells NULL. Fails with ValueError if the columns do not end
-    where their rows end.
+    Fails with ValueError if the columns do not end where their rows end.
     """
+    return [Cells(*places) for places in _places(rows, widths)]
+
+
+@compiled("postgres_cells")
+def _places(
+    rows: Rows, widths: Sequence[int | None]
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_] | None]]:
+    """Return the fields of each column's cells. Of a value whose width is known, one byte of its length tells NULL."""
     page, at, found = rows.page, rows.starts + 2, []
     for width in widths:
         if width is None:
@@ -230,7 +239,7 @@ def cells_of(rows: Rows, widths: Sequence[int | None]) -> list[Cells]:
         if some:
             length[null] = 0
         at = at + 4
-        found.append(Cells(at, length, null if some else None))
+        found.append((at, length, null if some else None))
         at = at + length
     if not np.array_equal(at, rows.ends):
         raise ValueError("a row is not as long as its values")
@@ -307,26 +316,32 @@ def decimals(name: str) -> Decode:
     width, scale = kind.bit_width // 8, kind.scale
 
     def decode(page: Page, cells: Cells) -> pa.Array:
-        head = page.load("i8", cells.at)
-        count, weight, sign = head >> 48, (head << 16) >> 48, (head >> 16) & 0xFFFF
-        if cells.null is not None:
-            count[cells.null] = weight[cells.null] = 0
-        if (row := cells.first(sign >= min(_NOT_A_NUMBER))) is not None:
-            raise Unfit(row, _NOT_A_NUMBER[int(sign[row])], "a decimal is always a number")
-        exponent = 4 * (weight + 1 - count) + scale
-        small = (count <= 4) & (exponent + 4 * count <= _ONE_WORD_DIGITS)
-        words = _small(page.load("u8", cells.at + 8), count, exponent, 10 ** (-scale % 4))
-        np.negative(words, out=words, where=sign == _NEGATIVE)
-        wide = np.empty((len(words), width // 8), np.int64)
-        wide[:, 0] = words
-        wide[:, 1:] = (words >> 63)[:, None]
-        for row in np.flatnonzero(~small).tolist():
-            size = _large(page.buffer, int(cells.at[row]), int(count[row]), int(exponent[row]))
-            signed = -size if sign[row] == _NEGATIVE else size
-            wide[row] = np.frombuffer(signed.to_bytes(width, "little", signed=True), np.int64)
-        return cells.array(kind, wide)
+        return cells.array(kind, _numbers(page, cells, width, scale))
 
     return decode
+
+
+@compiled("postgres_decimals")
+def _numbers(page: Page, cells: Cells, width: int, scale: int) -> NDArray[np.int64]:
+    """Return decimals without their point as rows of words, `width` bytes each."""
+    head = page.load("i8", cells.at)
+    count, weight, sign = head >> 48, (head << 16) >> 48, (head >> 16) & 0xFFFF
+    if cells.null is not None:
+        count[cells.null] = weight[cells.null] = 0
+    if (row := cells.first(sign >= min(_NOT_A_NUMBER))) is not None:
+        raise Unfit(row, _NOT_A_NUMBER[int(sign[row])], "a decimal is always a number")
+    exponent = 4 * (weight + 1 - count) + scale
+    small = (count <= 4) & (exponent + 4 * count <= _ONE_WORD_DIGITS)
+    words = _small(page.load("u8", cells.at + 8), count, exponent, 10 ** (-scale % 4))
+    np.negative(words, out=words, where=sign == _NEGATIVE)
+    wide = np.empty((len(words), width // 8), np.int64)
+    wide[:, 0] = words
+    wide[:, 1:] = (words >> 63)[:, None]
+    for row in np.flatnonzero(~small).tolist():
+        size = _large(page.buffer, int(cells.at[row]), int(count[row]), int(exponent[row]))
+        signed = -size if sign[row] == _NEGATIVE else size
+        wide[row] = np.frombuffer(signed.to_bytes(width, "little", signed=True), np.int64)
+    return wide
 
 
 def _small(

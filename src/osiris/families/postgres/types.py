@@ -126,7 +126,7 @@ def _numeric(modifier: int, *, as_text: bool) -> Carried:
 def decoder(carried: Carried, *, checked: bool = False) -> Decode:
     """Return what decodes the values; `checked`: texts may be no UTF-8, as the server's encoding does not say."""
     from osiris.families.postgres import decode as cells
-    from osiris.families.sql.columnar import bytes_of, texts_of
+    from osiris.families.sql.columnar import bytes_of
 
     name, oid = carried.type, carried.oid
     if carried.item:
@@ -142,4 +142,4 @@ def decoder(carried: Carried, *, checked: bool = False) -> Decode:
     if oid in own:
         return own[oid]
     skip = 1 if oid == 3802 else 0
-    return texts_of(name, _NO_ENCODING, skip) if checked and name != "binary" else bytes_of(name, skip)
+    return bytes_of(name, skip, _NO_ENCODING if checked and name != "binary" else None)

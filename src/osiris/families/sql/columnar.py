@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from osiris.errors import fail
 from osiris.families.quarantine import Misfit, Refused, Reject, divide, of_row
 from osiris.families.text_format import characters
+from osiris.kernels import compiled
 from osiris.types import arrow_type
 
 if TYPE_CHECKING:
@@ -73,7 +74,17 @@ class Page:
 
     def load(self, kind: str, at: NDArray[np.int64]) -> NDArray[Any]:
         """Return the numbers that begin there, in network order: they are swapped together, which takes a third."""
-        return self._views[kind][at].byteswap(inplace=True)
+        return _load(self, kind, at)
+
+    def view(self, kind: str) -> NDArray[Any]:
+        """Return the numbers that begin at each byte, in this machine's order."""
+        return self._views[kind]
+
+
+@compiled("columns_load")
+def _load(page: Page, kind: str, at: NDArray[np.int64]) -> NDArray[Any]:
+    loaded: NDArray[Any] = page.view(kind)[at].byteswap(inplace=True)
+    return loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,43 +116,46 @@ class Cells:
         return pa.Array.from_buffers(kind, len(self.at), parts, -1 if valid else 0, children=children)
 
 
-def bytes_of(name: str, skip: int = 0) -> Callable[[Page, Cells], pa.Array]:
-    """Return the decoder of texts or bytes of varying length, without the first `skip` bytes of each."""
+def bytes_of(name: str, skip: int = 0, not_utf8: str | None = None) -> Decode:
+    """Return the decoder of texts or bytes of varying length, without the first `skip` bytes of each.
+
+    Texts that may be no UTF-8 are refused with `not_utf8` as the reason.
+    """
     kind = arrow_type(name)
     storage = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
 
     def decode(page: Page, cells: Cells) -> pa.Array:
-        # Values and what stands between them are one array that shares the page; taking every second one copies.
-        begin = cells.at + skip
-        end = np.maximum(begin, cells.at + cells.length)
-        places = np.empty(2 * len(begin) + 1, np.int32)
-        places[0:-1:2], places[1::2], places[-1] = begin, end, end[-1] if len(end) else 0
-        shared = [None, pa.py_buffer(places), pa.py_buffer(page.buffer)]
-        every = pa.array(np.arange(0, 2 * len(begin), 2))
-        taken = pa.Array.from_buffers(storage, 2 * len(begin), shared).take(every)
-        array = cells.array(storage, *taken.buffers()[1:])
+        offsets, data, is_ascii = _octets(page, cells, skip)
+        array = cells.array(storage, offsets, data)
+        if not_utf8 and not is_ascii:
+            _refuse_other_than_utf8(array, not_utf8)
         return pa.ExtensionArray.from_storage(kind, array) if storage is not kind else array
 
     return decode
 
 
-def texts_of(name: str, why: str, skip: int = 0) -> Decode:
-    """Return the decoder of texts that may be no UTF-8, and `why` that is refused; else as `bytes_of`."""
-    plain = bytes_of(name, skip)
+@compiled("columns_bytes")
+def _octets(page: Page, cells: Cells, skip: int) -> tuple[Any, Any, bool]:
+    """Return texts or bytes, without the first `skip` bytes of each, as offsets and data, and whether all are ASCII.
 
-    def decode(page: Page, cells: Cells) -> pa.Array:
-        array = plain(page, cells)
-        storage = array.storage if isinstance(array, pa.ExtensionArray) else array
-        if bytes(characters(storage)).isascii():
-            return array
-        try:
-            storage.validate(full=True)
-        except pa.ArrowInvalid:
-            row = next(row for row, value in enumerate(storage.cast(pa.binary())) if not _is_text(value.as_py()))
-            raise Unfit(row, "a text", why) from None
-        return array
+    Values and what stands between them are one array that shares the page; taking every second one copies.
+    """
+    begin = cells.at + skip
+    end = np.maximum(begin, cells.at + cells.length)
+    places = np.empty(2 * len(begin) + 1, np.int32)
+    places[0:-1:2], places[1::2], places[-1] = begin, end, end[-1] if len(end) else 0
+    shared = [None, pa.py_buffer(places), pa.py_buffer(page.buffer)]
+    every = pa.array(np.arange(0, 2 * len(begin), 2))
+    taken = pa.Array.from_buffers(pa.binary(), 2 * len(begin), shared).take(every)
+    return *taken.buffers()[1:], bytes(characters(taken)).isascii()
 
-    return decode
+
+def _refuse_other_than_utf8(texts: pa.Array, why: str) -> None:
+    try:
+        texts.validate(full=True)
+    except pa.ArrowInvalid:
+        row = next(row for row, value in enumerate(texts.cast(pa.binary())) if not _is_text(value.as_py()))
+        raise Unfit(row, "a text", why) from None
 
 
 def _is_text(value: bytes | None) -> bool:

@@ -34,6 +34,7 @@ TRAVELS = (
         "model",
         "distribution",
         "document",
+        "kernels",
         "units",
         "urls",
         "path_policy",

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from osiris.families.mysql.decode import cells_of, dates, decimals, integers
-from osiris.families.sql.columnar import Page, Rows, Unfit, texts_of
+from osiris.families.sql.columnar import Page, Rows, Unfit, bytes_of
 from osiris.families.sql.wire import FRONT, SPARE
 from osiris.types import arrow_type
 
@@ -99,4 +99,4 @@ def test_days_that_are_none_are_told(text):
 def test_texts():
     values = ["plain", "", "é", "日本", "\0", None]
     for given in mixes(values[:-1]):
-        assert decoded(texts_of("utf8", "it is not UTF-8"), given) == pa.array(given, pa.string())
+        assert decoded(bytes_of("utf8", not_utf8="it is not UTF-8"), given) == pa.array(given, pa.string())

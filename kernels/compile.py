@@ -1,0 +1,26 @@
+"""Compiles the C files into the wheel. The library knows nothing of Python, so one wheel serves all versions of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sysconfig
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class Compile(BuildHookInterface):
+    """A hook of the build."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002  as hatchling calls it
+        """Compile the library, and say for which machines the wheel is."""
+        sources = sorted(map(str, (Path(self.root) / "src").glob("*.c")))
+        library = Path(tempfile.mkdtemp()) / "kernels.so"
+        flags = ["-std=c11", "-O3", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-fvisibility=hidden"]
+        subprocess.run([os.environ.get("CC", "cc"), *flags, "-o", str(library), *sources], check=True)
+        build_data["force_include"][str(library)] = "osiris_kernels/kernels.so"
+        build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
+        build_data["pure_python"] = False

@@ -1,0 +1,83 @@
+"""Compiled twins of functions of Osiris: the same name, arguments and result, or None where the Python one must decide.
+
+A function here takes numpy arrays, and objects of Osiris that have them (a page's `u1`, a column's `at`, `length` and
+`null`), and returns arrays of its own. It reads nothing outside of them: the library checks every place. While it works
+other threads go on.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+VERSION = 1
+"""What Osiris asks for: it is raised where a function gets other arguments or another result."""
+
+_LIBRARY = ctypes.CDLL(str(Path(__file__).parent / "kernels.so"))
+
+
+def _call(name: str, *values: Any) -> int:
+    """Call a function of the library with arrays, as the address of their first item, and whole numbers."""
+    function = getattr(_LIBRARY, name)
+    function.restype = ctypes.c_int64
+    return int(function(*map(_argument, values)))
+
+
+def _argument(value: Any) -> Any:
+    if value is None:
+        return None
+    return ctypes.c_void_p(value.ctypes.data) if isinstance(value, np.ndarray) else ctypes.c_int64(value)
+
+
+def postgres_split(octets: Any, begin: int, used: int, width: int) -> Any:
+    """Return where the rows of a COPY begin and end, which have `width` values each."""
+    room = (used - begin) // (7 + 4 * width) + 1
+    starts, ends = np.empty((2, room), np.int64)
+    count = _call("postgres_split", octets, len(octets), begin, used, width, starts, ends, room)
+    return None if count < 0 else (starts[:count], ends[:count])
+
+
+def postgres_cells(rows: Any, widths: Any) -> Any:
+    """Return for each column where its values begin, how long they are, and which are NULL, None if none is."""
+    octets, count, columns = rows.page.u1, len(rows.starts), len(widths)
+    fixed = np.array([-1 if width is None else width for width in widths], np.int64)
+    at, length = np.empty((2, columns, count), np.int64)
+    null, some = np.empty((columns, count), np.bool_), np.zeros(columns, np.bool_)
+    places = np.ascontiguousarray(rows.starts), np.ascontiguousarray(rows.ends)
+    done = _call("postgres_cells", octets, len(octets), *places, count, columns, fixed, at, length, null, some)
+    return (
+        None
+        if done < 0
+        else [(at[column], length[column], null[column] if some[column] else None) for column in range(columns)]
+    )
+
+
+def postgres_decimals(page: Any, cells: Any, width: int, scale: int) -> Any:
+    """Return decimals of a scale as whole numbers of `width` bytes."""
+    out = np.empty((len(cells.at), width // 8), np.int64)
+    done = _call(
+        "postgres_decimals", page.u1, len(page.u1), cells.at, cells.null, len(cells.at), scale, width // 8, out
+    )
+    return None if done < 0 else out
+
+
+def columns_load(page: Any, kind: str, at: Any) -> Any:
+    """Return the numbers of a kind (i8, f4, ...) that begin at each place, in network order."""
+    out = np.empty(len(at), kind)
+    done = _call("columns_load", page.u1, len(page.u1), np.ascontiguousarray(at), len(at), out.itemsize, out)
+    return None if done < 0 else out
+
+
+def columns_bytes(page: Any, cells: Any, skip: int) -> Any:
+    """Return texts or bytes of varying length as offsets and data, and whether all are ASCII."""
+    room = int(cells.length.sum())
+    offsets, data, ascii_ = np.empty(len(cells.at) + 1, np.int32), np.empty(room, np.uint8), np.zeros(1, np.bool_)
+    size = _call(
+        "columns_bytes",
+        *(page.u1, len(page.u1), cells.at, cells.length, len(cells.at), skip),
+        *(offsets, data, room, ascii_),
+    )
+    return None if size < 0 else (offsets, data[:size], bool(ascii_[0]))
