@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 from bench.figure import Bench
 from bench.figures import GROUPS, measure
 from bench.runqa.figures import runqa
+from bench.stages import stages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bench.figure import Figure
 
-GROUPS["runqa"] = runqa
+GROUPS |= {"stages": stages, "runqa": runqa}
 
 HEAD = (
     f"| {'job':78} | {'bar':9} | {'measured':9} | {'':6} | {'others':10} | {'of what':40} | repeat with |\n"
