@@ -23,11 +23,14 @@ class Code:
     severity: Severity
 
 
-def _row(head: str, message: str, hint: str | None = None) -> tuple[str, Code]:
-    """Return a code and its row, from the lines `CODE severity exit-code: title`, message and `hint: …`."""
+def _row(head: str, message: str, last: str) -> tuple[str, Code]:
+    """Return a code and its row, from the lines `CODE severity exit-code: title`, message and `hint: …`.
+
+    A row whose last line begins with `no hint:` has none: there is nothing to do.
+    """
     about, _, title = head.partition(": ")
     code, severity, *exit_code = about.split()
-    hint = hint and hint.removeprefix("hint: ")
+    hint = last.removeprefix("hint: ") if last.startswith("hint: ") else None
     return code, Code(title, message, hint, int(exit_code[0]) if exit_code else 0, cast("Severity", severity))
 
 
