@@ -22,7 +22,7 @@ OSIRIS = str(Path(sys.executable).parent / "osiris")
 # A shell that starts us in the background leaves SIGINT ignored, and our children would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-QUICK = ("docs", "property", "quality", "unit")
+QUICK = ("docs", "kernels", "property", "quality", "unit")
 """Folders in which a case costs so little that each is always tried."""
 
 KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")

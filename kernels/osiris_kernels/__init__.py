@@ -20,7 +20,12 @@ _LIBRARY = ctypes.CDLL(str(Path(__file__).parent / "kernels.so"))
 
 
 def _call(name: str, *values: Any) -> int:
-    """Call a function of the library with arrays, as the address of their first item, and whole numbers."""
+    """Call a function of the library with arrays, as the address of their first item, and whole numbers.
+
+    It is left alone, as one that returns -1, where the items of an array do not stand one after the other.
+    """
+    if not all(value.flags.c_contiguous and value.flags.aligned for value in values if isinstance(value, np.ndarray)):
+        return -1
     function = getattr(_LIBRARY, name)
     function.restype = ctypes.c_int64
     return int(function(*map(_argument, values)))
@@ -34,6 +39,8 @@ def _argument(value: Any) -> Any:
 
 def postgres_split(octets: Any, begin: int, used: int, width: int) -> Any:
     """Return where the rows of a COPY begin and end, which have `width` values each."""
+    if not 0 <= begin <= used <= len(octets) or width < 0:
+        return None
     room = (used - begin) // (7 + 4 * width) + 1
     starts, ends = np.empty((2, room), np.int64)
     count = _call("postgres_split", octets, len(octets), begin, used, width, starts, ends, room)
@@ -74,6 +81,8 @@ def columns_load(page: Any, kind: str, at: Any) -> Any:
 def columns_bytes(page: Any, cells: Any, skip: int) -> Any:
     """Return texts or bytes of varying length as offsets and data, and whether all are ASCII."""
     room = int(cells.length.sum())
+    if not 0 <= room < 1 << 31:
+        return None
     offsets, data, ascii_ = np.empty(len(cells.at) + 1, np.int32), np.empty(room, np.uint8), np.zeros(1, np.bool_)
     size = _call(
         "columns_bytes",

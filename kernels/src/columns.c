@@ -14,15 +14,16 @@ EXPORT int64_t columns_load(const uint8_t *buffer, int64_t size, const int64_t *
     }
 }
 
-/* Texts or bytes: where each begins in `data`, and where the last ends, and the bytes. `ascii` tells whether none of
-   them has its highest bit. Returns how many bytes there are. */
+/* Texts or bytes that stand one behind the other: where each begins in `data`, and where the last ends, and the bytes.
+   `ascii` tells whether none of them has its highest bit. Returns how many bytes there are. */
 EXPORT int64_t columns_bytes(const uint8_t *buffer, int64_t size, const int64_t *at, const int64_t *length,
                              int64_t rows, int64_t skip, int32_t *offsets, uint8_t *data, int64_t room, uint8_t *ascii) {
-    int64_t total = 0;
+    int64_t total = 0, before = 0;
     uint8_t high = 0;
     for (int64_t row = 0; row < rows; row++) {
-        int64_t bytes = length[row] > skip ? length[row] - skip : 0;
-        if (!inside(at[row] + skip, bytes, size) || total + bytes > room) return ELSEWHERE;
+        int64_t end = length[row] > skip ? length[row] : skip, bytes = end - skip;
+        if (at[row] < before || !inside(at[row], end, size) || total + bytes > room) return ELSEWHERE;
+        before = at[row] + end;
         offsets[row] = (int32_t)total;
         memcpy(data + total, buffer + at[row] + skip, (size_t)bytes);
         total += bytes;

@@ -10,8 +10,9 @@ EXPORT int64_t postgres_split(const uint8_t *buffer, int64_t size, int64_t begin
     if (begin < 0 || used > size) return ELSEWHERE;
     while (rows < room && at + 7 <= used) {
         int64_t length = big4(buffer + at + 1);
-        if (buffer[at] != 'd' || length >= 1 << 24 || length < 6 || at + 1 + length > used) break;
+        if (buffer[at] != 'd' || length >= 1 << 24 || at + 1 + length > used) break;
         if (big2(buffer + at + 5) != width) break;
+        if (length < 6 + 4 * width) return ELSEWHERE;
         starts[rows] = at + 5;
         at += 1 + length;
         ends[rows++] = at;
@@ -25,8 +26,9 @@ EXPORT int64_t postgres_cells(const uint8_t *buffer, int64_t size, const int64_t
                               int64_t rows, int64_t width, const int64_t *widths, int64_t *at, int64_t *length,
                               uint8_t *null, uint8_t *some) {
     for (int64_t row = 0; row < rows; row++) {
-        int64_t place = starts[row] + 2, end = ends[row];
-        if (starts[row] < 0 || end > size) return ELSEWHERE;
+        int64_t end = ends[row];
+        if (starts[row] < 0 || starts[row] > end || end > size) return ELSEWHERE;
+        int64_t place = starts[row] + 2;
         for (int64_t column = 0; column < width; column++) {
             if (place + 4 > end) return ELSEWHERE;
             int64_t bytes = (int32_t)big4(buffer + place), index = column * rows + row;
@@ -57,8 +59,8 @@ EXPORT int64_t postgres_decimals(const uint8_t *buffer, int64_t size, const int6
                                  int64_t rows, int64_t scale, int64_t words, int64_t *out) {
     for (int64_t row = 0; row < rows; row++) {
         int64_t value = 0;
+        if (!inside(at[row], null && null[row] ? 0 : 8, size)) return ELSEWHERE;
         if (!null || !null[row]) {
-            if (!inside(at[row], 8, size)) return ELSEWHERE;
             const uint8_t *p = buffer + at[row];
             int64_t count = (int16_t)big2(p), weight = (int16_t)big2(p + 2), sign = big2(p + 4);
             int64_t exponent = 4 * (weight + 1 - count) + scale;

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 VERSION = 1
 """The arguments and results that the twins have here; a package of another version is left alone."""
 
+SWITCH = "OSIRIS_KERNELS"
+"""The variable that is "off" where twins are to be left alone."""
+
 TWINS: dict[str, Callable[..., Any]] = {}
 """The Python function of each name that may have a compiled twin."""
 
@@ -28,7 +31,7 @@ TWINS: dict[str, Callable[..., Any]] = {}
 @cache
 def installed() -> ModuleType | None:
     """Return the package, if there is one of this version and OSIRIS_KERNELS is not "off"."""
-    if os.environ.get("OSIRIS_KERNELS") == "off":
+    if os.environ.get(SWITCH) == "off":
         return None
     try:
         package = import_module("osiris_kernels")

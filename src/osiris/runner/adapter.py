@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 
 from osiris.errors import fail
 from osiris.fault import FAULT, FAULT_LOG
+from osiris.kernels import SWITCH
 from osiris.runner import protocol
 from osiris.units import duration_text
 
@@ -251,7 +252,7 @@ def start_worker(root: Path, *, python: str | None = None, silence: float = SILE
 
     It must be started from a thread that lives as long as it does: the system ends it with that thread.
     """
-    environment = {name: os.environ[name] for name in (*KEPT, FAULT, FAULT_LOG) if name in os.environ} | FIXED
+    environment = {name: os.environ[name] for name in (*KEPT, FAULT, FAULT_LOG, SWITCH) if name in os.environ} | FIXED
     process = subprocess.Popen(
         [python or sys.executable, "-I", "-m", "osiris.runner.worker"],
         cwd=root,

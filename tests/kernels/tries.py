@@ -1,0 +1,37 @@
+"""Tries twins in a process of its own: `python -m tests.kernels.tries FILE SEED CASES SECONDS [NAME …]`.
+
+Of each twin so many cases are tried, as far as there is time. While one is tried its name stands in FILE, so that it is
+known which one ended the process; at the end there stands what was tried, and which plain cases had no answer.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from tests.kernels.cases import tried
+from tests.kernels.generators import GENERATORS
+
+STEP = 20
+
+
+def main() -> None:
+    """Try them."""
+    import osiris_kernels
+
+    file, seed, most, seconds = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+    found = {}
+    for name in sys.argv[5:] or GENERATORS:
+        left, first, end = [], 0, time.monotonic() + seconds
+        while first < most and time.monotonic() < end:
+            numbers = range(first, min(first + STEP, most))
+            left += tried(name, seed, numbers, getattr(osiris_kernels, name), file.write_text)
+            first = numbers.stop
+        found[name] = {"tried": first, "left": left}
+    file.write_text(json.dumps({"library": osiris_kernels.__file__, "twins": found}))
+
+
+if __name__ == "__main__":
+    main()
