@@ -194,7 +194,7 @@ def cells_of(rows: Rows, count: int) -> list[Cells]:
         if first.size and first.max() >= _NULL:
             null = length == _NULL
             length[null] = 0
-            _lengthen(page, at, length)
+            _lengthen(page, first, at, length)
         found.append(Cells(at, length, null if null is not None and null.any() else None))
         at = at + length
     if not np.array_equal(at, rows.ends):
@@ -202,10 +202,10 @@ def cells_of(rows: Rows, count: int) -> list[Cells]:
     return found
 
 
-def _lengthen(page: Page, at: Numbers, length: Numbers) -> None:
-    """Read the lengths that need more than a byte, and move the places behind them."""
+def _lengthen(page: Page, first: NDArray[np.uint8], at: Numbers, length: Numbers) -> None:
+    """Read the lengths whose first byte says that they need more, and move the places behind them."""
     for mark, size in _SIZES.items():
-        rows = np.flatnonzero(length == mark)
+        rows = np.flatnonzero(first == mark)
         if len(rows):
             words = page.u8[at[rows]] & ((1 << (8 * size)) - 1)
             length[rows] = words.astype(np.int64)

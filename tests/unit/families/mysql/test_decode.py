@@ -100,3 +100,24 @@ def test_texts():
     values = ["plain", "", "é", "日本", "\0", None]
     for given in mixes(values[:-1]):
         assert decoded(bytes_of("utf8", not_utf8="it is not UTF-8"), given) == pa.array(given, pa.string())
+
+
+@pytest.mark.parametrize("size", [0, 1, 250, 251, 252, 253, 254, 255, 256, 0xFFFF, 0x10000, 0x10001])
+def test_a_text_may_be_as_long_as_a_mark_of_lengths(size):
+    sizes = (size, 253, 3, None, 254, 252, size)
+    contents = [None if each is None else b"x" * each for each in sizes]
+    rows = [b"\1a" + (b"\xfb" if each is None else lengthened(each)) + b"\2bc" for each in contents]
+    ends = FRONT + np.cumsum(np.array([len(row) for row in rows], np.int64))
+    page = Page(bytearray(bytes(FRONT) + b"".join(rows) + bytes(SPARE)))
+    starts = ends - np.array([len(row) for row in rows], np.int64)
+    found = bytes_of("binary")(page, cells_of(Rows(page, starts, ends), 3)[1])
+    assert found.to_pylist() == contents
+
+
+def lengthened(content):
+    """Return bytes behind their length, as the protocol has it."""
+    size = len(content)
+    if size < 251:
+        return bytes([size]) + content
+    mark, more = (252, 2) if size < 1 << 16 else (253, 3)
+    return bytes([mark]) + size.to_bytes(more, "little") + content
