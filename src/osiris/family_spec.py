@@ -9,7 +9,6 @@ them imports no code of theirs, and a file is read when it is first asked for.
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import importlib.util
 import sys
 from dataclasses import dataclass, field, fields
@@ -18,7 +17,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from osiris.document import load_text, read_document
+from osiris.distribution import installed_entries
 from osiris.errors import InvalidInput, OsirisError, diagnostic, raise_all
 
 if TYPE_CHECKING:
@@ -195,22 +194,23 @@ _current: dict[tuple[str, ...], Families] = {}
 """The families that are installed in the folders of `sys.path`."""
 
 
-def installed_families(*, anew: bool = False) -> Families:
-    """Return the families that are installed: as they were found before, or looked for `anew`."""
+def installed_families(found: Iterable[Entry] | None = None) -> Families:
+    """Return the families that are installed: those of entries that were just found, else as they were before."""
     path = tuple(sys.path)
-    found = None if anew else _current.get(path)
-    if found is None:
-        found = Families(entries_of(FAMILIES))
+    families = _current.get(path) if found is None else None
+    if families is None:
+        families = Families(entries_of(FAMILIES)[0] if found is None else found)
         _current.clear()
-        _current[path] = found
-    return found
+        _current[path] = families
+    return families
 
 
-def entries_of(group: str) -> Iterator[Entry]:
-    """Yield the entry points of a group; reads their lists and nothing else."""
-    owner = cache(attrgetter("name"))  # it stands in the metadata, a long file, which each entry would read again
-    for each in importlib.metadata.entry_points(group=group):
-        yield Entry(each.name, each.value.strip(), owner(each.dist) if each.dist else "an unknown distribution")
+def entries_of(*groups: str) -> list[list[Entry]]:
+    """Return the entry points of each group; reads their lists, all of them once, and nothing else."""
+    found: dict[str, list[Entry]] = {group: [] for group in groups}
+    for group, name, target, owner in installed_entries(groups):
+        found[group].append(Entry(name, target, owner or "an unknown distribution"))
+    return list(found.values())
 
 
 def by_name(entries: Iterable[Entry]) -> dict[str, Entry]:
@@ -234,6 +234,8 @@ def package_folder(dotted: str) -> Path | None:
 
 def read_yaml(entry: Entry, folder: Path | None, name: str) -> tuple[Any, str | None]:
     """Return a YAML file and what is wrong with it, if anything."""
+    from osiris.document import load_text, read_document
+
     if folder is None:
         return None, f"{entry.owner} registers it as '{entry.target}', which is not a package"
     try:

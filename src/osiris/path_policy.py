@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from osiris.errors import fail
-from osiris.family_spec import find_family
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -323,6 +322,8 @@ def _spoken(kind: str) -> str:
 def format_of(component: str, path: str) -> Format | None:
     """Return the format in which a component of ours writes to a path; None for one that is not known here."""
     family, _, name = component.partition(".")
+    from osiris.family_spec import find_family
+
     spec = find_family(family)
     if spec.file_fields:
         return "database"

@@ -488,7 +488,7 @@ def test_durations_of_shared_keys_are_those_that_are_read():
 
 def test_threads_that_ask_at_once_know_all_stores():
     for _ in range(20):
-        families = Families(entries_of(FAMILIES))
+        families = Families(*entries_of(FAMILIES))
         begin = threading.Barrier(4)
         with ThreadPoolExecutor(4) as pool:
             found = list(pool.map(lambda each, wait: (wait(), dict(each.stores))[1], [families] * 4, [begin.wait] * 4))

@@ -6,7 +6,6 @@ delivered is a warning.
 
 from __future__ import annotations
 
-import http.client
 import json
 import queue
 import threading
@@ -26,6 +25,7 @@ from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from http.client import HTTPConnection
 
     from osiris.api.workspace import Workspace
     from osiris.errors import Diagnostic
@@ -193,14 +193,18 @@ class _Sender:
         return missing, self._reason or f"it did not take them within {duration_text(self._server.timeout)}"
 
     def _work(self) -> None:
+        import http.client
+
         parts = urlsplit(self._server.url)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         line = kind(parts.hostname or "", parts.port, timeout=self._server.timeout)
         while (event := self._waiting.get()) is not None:
             self._reason = self._post(line, event) or self._reason
 
-    def _post(self, line: http.client.HTTPConnection, event: Event) -> str:
+    def _post(self, line: HTTPConnection, event: Event) -> str:
         """Send one event; returns why it was not taken, nothing if it was."""
+        from http.client import HTTPException
+
         headers = {"Content-Type": "application/json"}
         headers |= {"Authorization": f"Bearer {self._server.key}"} if self._server.key else {}
         try:
@@ -210,7 +214,7 @@ class _Sender:
         except TimeoutError:
             line.close()
             return f"no answer within {duration_text(self._server.timeout)}"
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:
             line.close()
             return getattr(error, "strerror", None) or type(error).__name__
         if answer.status // 100 != 2:

@@ -104,7 +104,8 @@ def look_at_tables(workspace: Workspace, compiled: Compiled) -> Tables:
         return Tables({}, {})
     from osiris.runner.host.describe import look_at_targets, problems_of, targets_to_ask
 
-    files = {step["id"]: _database(workspace.root, manifest, step) for step in targets_to_ask(manifest)}
+    targets = targets_to_ask(manifest, workspace.registry)
+    files = {step["id"]: _database(workspace.root, manifest, step) for step in targets}
     asked = [step for step in manifest.steps if _is_worth_asking(step, files.get(step["id"]))]
     told = look_at_targets(workspace.project, manifest, workspace.config, asked, workspace.environ)
     found = [item for answer in told.values() for item in problems_of(workspace.root, compiled.pipeline, answer)]

@@ -8,17 +8,10 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from osiris.api.openlineage import telling
 from osiris.api.pipelines import compile_file, refuse_warnings, save
-from osiris.api.plan import Tables, tables_of
-from osiris.api.reports import package_missing
-from osiris.api.sessions import show_session
 from osiris.api.workspace import Workspace, find_file, find_plan, load_plan, project_scrubber, shown
 from osiris.durable import make_folder
 from osiris.errors import OsirisError, diagnostic, exit_code, fail
-from osiris.history.failures import step_of
-from osiris.history.record import REFUSED, find_own_run, resume_command
-from osiris.history.row_counts import base_of
 from osiris.project import PIPELINE_ENDINGS
 from osiris.project_lock import hold_project
 from osiris.session.finding import (
@@ -33,12 +26,13 @@ from osiris.session.writing import create_session
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from osiris.api.plan import Tables
     from osiris.api.workspace import Workspace
     from osiris.compiler.manifest import PlanFile
     from osiris.errors import Diagnostic
     from osiris.model import Described, JsonValue, Manifest, Pipeline
     from osiris.runner.adapter import Link
-    from osiris.runner.host.run import RunOptions, RunResult
+    from osiris.runner.host.options import RunOptions, RunResult
     from osiris.session.writing import Session
 
     Event = dict[str, JsonValue]
@@ -79,25 +73,44 @@ def run_target(
     One worker answers for the plan and then runs it, if that is to run here; it starts while the plan is being read.
     A run that could not start has a session too (`record_refusal`); what was asked wrongly is raised.
     """
-    from osiris.runner.host.run import run, start_worker
+    from osiris.runner.adapter import start_worker
 
     def busy(holder: str) -> None:
         progress({"event": "project_busy", "holder": holder})
 
     here = workspace.config.get("run.target") == "local"
     what = f"run of '{target}'" if isinstance(target, str) else "run of a plan"
-    attended = replace(options, attended=True)
+    held = replace(options, attended=True, registry=workspace.registry)
     with (
         hold_project(workspace.project, what, workspace.config.get("run.wait"), busy) as say,
         start_worker(workspace.root) if here else nullcontext() as worker,
-        telling(workspace, progress) as (told, untold),
     ):
+        return _run_held(workspace, target, held, progress, worker, say, params=params, strict=strict)
+
+
+def _run_held(
+    workspace: Workspace,
+    target: str | PlanFile | None,
+    options: RunOptions,
+    progress: Progress,
+    worker: Link | None,
+    say: Callable[[str], None],
+    *,
+    params: Mapping[str, str],
+    strict: bool,
+) -> tuple[RunResult, list[Diagnostic]]:
+    """Run what is found in a project that is held; what that needs is imported here, while a worker imports its own."""
+    from osiris.api.openlineage import telling
+    from osiris.api.reports import package_missing
+    from osiris.runner.host.run import run
+
+    with telling(workspace, progress) as (told, untold):
         plan: Plan | None = None
         begun: list[Event] = []
         try:
             plan = plan_of(workspace, target, options, params=params, strict=strict, worker=worker)
             say(f"run of '{plan.manifest.name}'")
-            words = (workspace.project, plan.manifest, workspace.config, attended, _noting(begun, told), worker)
+            words = (workspace.project, plan.manifest, workspace.config, options, _noting(begun, told), worker)
             result = run(*words, plan.asked, plan.pipeline)
         except OsirisError as error:
             manifest = plan.manifest if plan else None
@@ -147,6 +160,7 @@ def rehearse(
     They are asked if it would run here. Fails as a run would that lacks a secret, as `chosen` for what is selected, and
     with SBX003 as a run in bubblewrap would.
     """
+    from osiris.api.plan import Tables, tables_of
     from osiris.runner.host.adapters import check_target
     from osiris.runner.host.describe import confirm
     from osiris.runner.host.run import require_allowed, start_worker
@@ -155,14 +169,14 @@ def rehearse(
     plan = plan_of(workspace, target, options, params=params, strict=strict, keep=False)
     manifest, data = plan.manifest, plan.manifest.data
     selected = chosen(manifest, options.select)
-    require_allowed(workspace.project, manifest, workspace.config)
+    require_allowed(workspace.project, manifest, workspace.config, workspace.registry)
     secrets = workspace.resolve(data["connections"], data["sensitive"])
     if workspace.config.get("run.target") != "local":
         steps = [step for step in manifest.steps if not selected or step["id"] in selected]
         check_target(workspace.config, workspace.project, steps, secrets)
         return Rehearsal(manifest, plan.notes, Tables({}, {}), asked=False)
     with start_worker(workspace.root) as worker:
-        told = confirm(workspace.project, manifest, workspace.config, secrets, worker, plan.asked)
+        told = confirm(workspace.project, manifest, workspace.config, workspace.registry, secrets, worker, plan.asked)
     found = [
         item
         for step, problems in told.problems.items()
@@ -237,7 +251,9 @@ def _chosen_plan(workspace: Workspace, target: str | PlanFile | None, resume: st
 
 def session_plan(workspace: Workspace, session: str) -> PlanFile:
     """Return the plan that a session ran; fails with RUN006 for one that could not start, CMP027 if it is gone."""
+    from osiris.api.sessions import show_session
     from osiris.compiler.manifest import PlanFile
+    from osiris.history.record import REFUSED, find_own_run, resume_command
 
     own = find_own_run(workspace.project) if session == "last" else None
     run = dict(own.summary) if own else show_session(workspace, session)
@@ -255,6 +271,8 @@ def find_subject(workspace: Workspace, what: str) -> dict[str, JsonValue] | Mani
 
     A session comes first: a run id may be spelled like the beginning of a fingerprint, as a date is.
     """
+    from osiris.api.sessions import show_session
+
     run, names = find_session(workspace.project, what), [folder.name for folder in session_folders(workspace.project)]
     if run or what in RECENT or is_session_id(what) or any(name.startswith(what) for name in names):
         return run or show_session(workspace, what)
@@ -299,7 +317,7 @@ def record_refusal(
 
     None, and nothing is recorded, for what was asked wrongly, and where not even the pipeline's name is known.
     """
-    from osiris.runner.host.run import RunResult
+    from osiris.runner.host.options import RunResult
 
     subject = _subject_of_plan(workspace, plan) if plan else _subject_of_file(workspace, target)
     if subject is None or not _is_refusal(problems):
@@ -374,6 +392,8 @@ def _use(step: Mapping[str, JsonValue]) -> str:
 
 def _step_of(item: Diagnostic, subject: _Subject) -> str | None:
     """Return the step that an error is of: whose place it has, which it names, or whose connection it names."""
+    from osiris.history.failures import step_of
+
     if item.severity != "error":
         return None
     steps = list(subject.steps)
@@ -385,6 +405,9 @@ def _step_of(item: Diagnostic, subject: _Subject) -> str | None:
 
 
 def _summary(workspace: Workspace, session: Session, subject: _Subject, now: float) -> dict[str, JsonValue]:
+    from osiris.history.record import REFUSED
+    from osiris.history.row_counts import base_of
+
     started = now_text(now)
     return {
         "session": session.id,

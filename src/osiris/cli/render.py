@@ -5,7 +5,6 @@ Everything printed passes `safe`, here and nowhere else, so that no name or valu
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -138,6 +137,8 @@ class Console:
         return self.scrubber().json(data) if self.scrubber else data
 
     def _concealed(self, diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
+        if not diagnostics:
+            return []
         from osiris.secret import concealed
         from osiris.secret.redact_diagnostic import QUOTING
 
@@ -172,6 +173,8 @@ class Console:
 
 def envelope(answer: Answer) -> str:
     """Return the one JSON document of `--json`, in ASCII."""
+    import json
+
     document = {
         "ok": answer.code == 0,
         "data": answer.data,

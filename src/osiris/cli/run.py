@@ -28,7 +28,6 @@ from osiris.cli.command import (
 )
 from osiris.cli.progress import watch
 from osiris.cli.render import Answer, table
-from osiris.cli.sessions import finding_lines, row_lines, step_lines, written_lines
 from osiris.errors import has_errors, sort_diagnostics
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from osiris.cli.render import Line
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
-    from osiris.runner.host.run import RunOptions, RunResult
+    from osiris.runner.host.options import RunOptions, RunResult
 
 
 _VARIABLES = ("e2b_env", "e2b_env_from", "e2b_pass_env")
@@ -198,6 +197,8 @@ def run(target: str | None, last_compile: bool, **options: Any) -> Answer:  # no
     answer = result_answer(workspace, result, [*_told(notes), *result.diagnostics])
     if not options["rows"]:
         return answer
+    from osiris.cli.sessions import row_lines
+
     rows = api.checked_rows(workspace, result.session_id)
     return replace(answer, data={**answer.data, "rows": rows}, text=[*answer.text, *row_lines(rows)])
 
@@ -218,7 +219,7 @@ def _told(notes: Sequence[Diagnostic]) -> list[Diagnostic]:
 
 
 def _run_options(options: dict[str, Any]) -> RunOptions:
-    from osiris.runner.host.run import RunOptions
+    from osiris.runner.host.options import RunOptions
 
     exclusive = [name for name in ("new_run", "run_id", "resume") if options[name]]
     if len(exclusive) > 1:
@@ -248,6 +249,8 @@ def _rehearsed(workspace: Workspace, found: Rehearsal, select: str | None) -> An
 
 def result_answer(workspace: Workspace, result: RunResult, notes: list[Diagnostic]) -> Answer:
     """Return how a run ended."""
+    from osiris.cli.sessions import finding_lines, step_lines, written_lines
+
     style = "ok" if result.exit_code == 0 else "error"
     data = api.run_data(workspace, result)
     text: list[Line] = [*step_lines(data["steps"]), *written_lines(data, data["targets"])]

@@ -22,6 +22,7 @@ from osiris.document import escape
 from osiris.errors import Diagnostic, Location, certain, diagnostic, fail, nearest, raise_all, sort_diagnostics
 from osiris.family_spec import (
     COMPONENTS,
+    FAMILIES,
     all_families,
     by_name,
     entries_of,
@@ -252,7 +253,8 @@ class Registry:
 
 def load_registry() -> Registry:
     """Return the registry of everything installed; reads the lists of entry points and nothing else."""
-    return Registry(entries_of(COMPONENTS), installed_families(anew=True))
+    components, families = entries_of(COMPONENTS, FAMILIES)
+    return Registry(components, installed_families(families))
 
 
 def build_config(config: type[Any], values: Mapping[str, JsonValue]) -> object:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from functools import partial
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from osiris.config import TARGETS
 from osiris.runner.adapter import Boxed, start_worker
-from osiris.runner.remote.bwrap import worker_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,6 +42,8 @@ def open_worker(
         from osiris.runner.remote.run_remote import Sandboxed
 
         return Sandboxed(open_transport(config, project.root, environ), project.root, engines=dict(engines), **limits)
+    from importlib.metadata import entry_points
+
     from osiris.runner.remote.run_remote import Remote
 
     (brought,) = entry_points(group=TARGETS, name=target)
@@ -55,6 +55,8 @@ def asked_worker(project: Project, config: Config) -> AbstractContextManager[Wor
     target = target_of(config)
     if target == "local":
         return start_worker(project.root)
+    from osiris.runner.remote.bwrap import worker_for
+
     network = target != "bwrap" or _may_use_network(config)
     return nullcontext(Boxed(partial(worker_for, root=project.root, network=network)))
 

@@ -92,7 +92,13 @@ def _secrets_of_sources(project: Project, prepared: Prepared, known: Collection[
 
 
 def confirm(
-    project: Project, manifest: Manifest, config: Config, secrets: Secrets, link: Worker, fresh: Mapping[str, Described]
+    project: Project,
+    manifest: Manifest,
+    config: Config,
+    registry: Registry,
+    secrets: Secrets,
+    link: Worker,
+    fresh: Mapping[str, Described],
 ) -> Confirmed:
     """Ask the sources of a plan whether they still are as planned, but for those in `fresh`, which have just said so.
 
@@ -100,7 +106,7 @@ def confirm(
     Raises only what is wrong with the worker. One that was told to stop leaves some without an answer.
     """
     reads = _sources_to_ask(manifest, fresh)
-    targets = targets_to_ask(manifest)
+    targets = targets_to_ask(manifest, registry)
     told = _confirmed(project, manifest, config, secrets, link, [*reads, *targets])
     states = {step["id"]: told[step["id"]]["state"] for step in reads if step["id"] in told}
     states |= {name: answer.state for name, answer in fresh.items()}
@@ -136,14 +142,13 @@ def _sources_to_ask(manifest: Manifest, fresh: Collection[str]) -> list[dict[str
     return [step for step in reads if step["id"] not in fresh and not _awaits_run(step)]
 
 
-def targets_to_ask(manifest: Manifest) -> list[dict[str, JsonValue]]:
+def targets_to_ask(manifest: Manifest, registry: Registry) -> list[dict[str, JsonValue]]:
     """Return the writers that say before the first row whether their target takes it.
 
     One that waits for another writer of its family is not asked: that one may be what makes its target.
     """
     writers = {step["id"]: step for step in manifest.steps if step["mode"] == "write"}
     needs = {step["id"]: step["needs"] for step in manifest.steps}
-    registry = load_registry()
     asked = (step for step in writers.values() if _confirms(registry, step))
     return [step for step in asked if not _awaits_run(step) and not _follows(step, writers, needs)]
 

@@ -8,9 +8,9 @@ import signal
 import threading
 import time
 from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from osiris.compiler.build import manifest_bytes
 from osiris.compiler.paths import require_allowed_paths
@@ -36,6 +36,7 @@ from osiris.runner.host.continuation import (
     whole_second,
 )
 from osiris.runner.host.describe import Confirmed, confirm, describe, problems_of
+from osiris.runner.host.options import RunOptions, RunResult
 from osiris.runner.host.recorder import Recorder, find_oml
 from osiris.runner.limits import limits_of
 from osiris.runner.protocol import Job, Limits, Secrets
@@ -53,8 +54,8 @@ if TYPE_CHECKING:
     from osiris.config import Config
     from osiris.model import Described, JsonValue, Manifest, Pipeline
     from osiris.project import Project
+    from osiris.registry import Registry
     from osiris.runner.adapter import Worker
-    from osiris.runner.host.replay import Replay
 
     Progress = Callable[[dict[str, JsonValue]], None]
 
@@ -69,45 +70,6 @@ _AGAIN = "run the same command again"
 
 
 _CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """How to run. `environ` is where variables of connections come from (the process and .env, if None).
-
-    `digest` "all" digests the output of every step, not only what is written. At most one of `new_run`, `run_id` and
-    `resume` (a session, or `last`) may be given. `select` names steps (`selection.matching`), which are run with all
-    that they wait for; without it all are. `replay` is what is repeated, where this is no run of its own: it continues
-    nothing, and nothing continues it. Verifying the plan, drift included, is the caller's part. With `attended` the
-    caller holds the project meanwhile (`hold_project`), and calls `RunResult.acknowledge` afterwards.
-    """
-
-    new_run: bool = False
-    run_id: str | None = None
-    resume: str | None = None
-    digest: Literal["written", "all"] = "written"
-    allow_engine_drift: bool = False
-    select: str | None = None
-    environ: Mapping[str, str] | None = None
-    replay: Replay | None = None
-    attended: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """How a run ended. `steps` is that of run.json: per step its mode, status, rows, duration in ms, and digest.
-
-    `acknowledge` is called when whoever asked for the run knows all this; a process that is killed before leaves a run
-    that is complete, and of which nobody knows: the same command then tells of it instead of running again.
-    """
-
-    session_id: str
-    status: str
-    exit_code: int
-    run_key: str
-    steps: Mapping[str, JsonValue] = field(default_factory=dict)
-    diagnostics: tuple[Diagnostic, ...] = ()
-    acknowledge: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +143,9 @@ def run(
         within, selected = config.get("run.continue_within"), chosen(manifest, options.select)
         wish = Wish(options.new_run, options.run_id, options.resume, within, selected)
         needed = options.replay.needed(manifest) if options.replay else manifest
-        resolved = cache(partial(_secrets, project, needed, config, options))
-        sources = cache(lambda: confirm(project, needed, config, resolved(), worker, fresh or {}))
+        registry = options.registry or load_registry()
+        resolved = cache(partial(_secrets, project, needed, config, registry, _environ(project, options)))
+        sources = cache(lambda: confirm(project, needed, config, registry, resolved(), worker, fresh or {}))
         interrupts.bind(worker)
         here = Surroundings(lambda: digests_of(resolved()), lambda: sources().states)
         replayed = options.replay.start(manifest, selected) if options.replay else None
@@ -224,22 +187,19 @@ def _environ(project: Project, options: RunOptions) -> Mapping[str, str]:
     return load_env(project.env_file, os.environ) if options.environ is None else options.environ
 
 
-def _secrets(project: Project, manifest: Manifest, config: Config, options: RunOptions) -> Secrets:
-    require_allowed(project, manifest, config)
-    return resolve_secrets(
-        project.root,
-        manifest.data["connections"],
-        manifest.data["sensitive"],
-        load_registry(),
-        _environ(project, options),
-    )
+def _secrets(
+    project: Project, manifest: Manifest, config: Config, registry: Registry, environ: Mapping[str, str]
+) -> Secrets:
+    require_allowed(project, manifest, config, registry)
+    data = manifest.data
+    return resolve_secrets(project.root, data["connections"], data["sensitive"], registry, environ)
 
 
-def require_allowed(project: Project, manifest: Manifest, config: Config) -> None:
+def require_allowed(project: Project, manifest: Manifest, config: Config, registry: Registry) -> None:
     """Fail if a plan uses connections that are not the project's own (CMP050), or files as the rules of paths say."""
     own = load_connections(project.connections_file)
     require_own(own, manifest.data["connections"])
-    require_allowed_paths(manifest, load_registry(), own, project.root, config.paths())
+    require_allowed_paths(manifest, registry, own, project.root, config.paths())
 
 
 def _run_session(

@@ -13,10 +13,10 @@ import stat
 import subprocess
 import sys
 from contextlib import contextmanager, suppress
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from osiris.distribution import installed_entries
 from osiris.durable import remove
 from osiris.errors import fail
 from osiris.family_spec import COMPONENTS, FAMILIES
@@ -291,4 +291,4 @@ def loads_strangers(job: Job) -> bool:
 
 
 def _strangers(group: str) -> set[str]:
-    return {entry.name for entry in entry_points(group=group) if not entry.value.startswith(_OURS)}
+    return {name for _group, name, target, _owner in installed_entries([group]) if not target.startswith(_OURS)}

@@ -11,14 +11,12 @@ import functools
 import importlib
 import re
 import string
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from osiris.distribution import NotLoadedError, load_foreign
+from osiris.distribution import NotLoadedError, installed_entries, load_foreign
 from osiris.errors import fail
 
 if TYPE_CHECKING:
@@ -239,7 +237,8 @@ class Dialects(Mapping[str, Dialect]):
 
     def __iter__(self) -> Iterator[str]:
         """Yield the names of all; nothing is loaded for that."""
-        yield from dict.fromkeys([*_OURS, *(entry.name for entry in entry_points(group=DIALECT_ENTRIES))])
+        brought = (name for _group, name, _target, _owner in installed_entries([DIALECT_ENTRIES]))
+        yield from dict.fromkeys([*_OURS, *brought])
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -248,6 +247,8 @@ class Dialects(Mapping[str, Dialect]):
 
 def _brought(name: str) -> Dialect:
     """Load what packages bring under a name; raises KeyError if it is nothing."""
+    from importlib.metadata import entry_points
+
     found = {entry.value: entry for entry in entry_points(group=DIALECT_ENTRIES, name=name)}
     if not found:
         raise KeyError(name)
@@ -287,6 +288,8 @@ def any_case(word: str) -> str:
 @functools.cache
 def load_allowed(dialect: Dialect) -> Allowed:
     """Return the allow-lists of a dialect, read from its data file."""
+    import tomllib
+
     data = tomllib.loads((Path(__file__).parent / dialect.allowed).read_text(encoding="utf-8"))
     sets = {key: frozenset(names) for key, names in data.items()}
     return Allowed(

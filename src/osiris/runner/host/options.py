@@ -1,0 +1,55 @@
+"""What whoever starts a run says, and is told: apart, as a run is asked for before its host is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from osiris.errors import Diagnostic
+    from osiris.model import JsonValue
+    from osiris.registry import Registry
+    from osiris.runner.host.replay import Replay
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How to run. `environ` is where variables of connections come from (the process and .env, if None).
+
+    `digest` "all" digests the output of every step, not only what is written. At most one of `new_run`, `run_id` and
+    `resume` (a session, or `last`) may be given. `select` names steps (`selection.matching`), which are run with all
+    that they wait for; without it all are. `replay` is what is repeated, where this is no run of its own: it continues
+    nothing, and nothing continues it. Verifying the plan, drift included, is the caller's part. With `attended` the
+    caller holds the project meanwhile (`hold_project`), and calls `RunResult.acknowledge` afterwards. `registry` is
+    what is installed; it is looked for, if None.
+    """
+
+    new_run: bool = False
+    run_id: str | None = None
+    resume: str | None = None
+    digest: Literal["written", "all"] = "written"
+    allow_engine_drift: bool = False
+    select: str | None = None
+    environ: Mapping[str, str] | None = None
+    replay: Replay | None = None
+    attended: bool = False
+    registry: Registry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run ended. `steps` is that of run.json: per step its mode, status, rows, duration in ms, and digest.
+
+    `acknowledge` is called when whoever asked for the run knows all this; a process that is killed before leaves a run
+    that is complete, and of which nobody knows: the same command then tells of it instead of running again.
+    """
+
+    session_id: str
+    status: str
+    exit_code: int
+    run_key: str
+    steps: Mapping[str, JsonValue] = field(default_factory=dict)
+    diagnostics: tuple[Diagnostic, ...] = ()
+    acknowledge: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
