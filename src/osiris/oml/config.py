@@ -13,15 +13,13 @@ from osiris.document import Document, join, kind_of
 from osiris.document.edits import drop, put
 from osiris.errors import Fix, OsirisError, diagnostic, did_you_mean, nearest
 from osiris.families.type_compat import EARLIER_TYPES
-from osiris.oml.schema import KeyNames, schema_problems, schema_validator
+from osiris.oml.schema import KeyNames, schema_problems
 from osiris.registry import UNSUPPORTED_RESERVED
 from osiris.secret import literal_secret_kind
 from osiris.types import is_type_name, near_type, unknown_type
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
-
-    from jsonschema import Draft202012Validator
 
     from osiris.model import ComponentSpec, ConnectionRef, JsonValue
     from osiris.oml.placeholders import Substitution
@@ -50,7 +48,7 @@ _INSTEAD = {
 
 
 class Configs:
-    """Checks the configs of one document, with one validator per component; what is wrong goes to `substitution`."""
+    """Checks the configs of one document, with one schema per component; what is wrong goes to `substitution`."""
 
     def __init__(
         self, document: Document, registry: Registry, substitution: Substitution, defaults: Mapping[str, JsonValue]
@@ -59,7 +57,7 @@ class Configs:
         self._document = document
         self._registry = registry
         self._defaults = defaults
-        self._validators: dict[str, Draft202012Validator] = {}
+        self._schemas: dict[str, dict[str, JsonValue]] = {}
         self._told: set[str] = set()
 
     def config(
@@ -111,9 +109,9 @@ class Configs:
             config["checks"] = checks = self._with_values(checks, f"{pointer}/checks")
         also = () if spec.connection == "none" else (CONNECTION,)
         names = KeyNames(spec.hints.get("aliases") or {}, self._registry.family(spec.family), also)
-        if spec.name not in self._validators:
-            self._validators[spec.name] = schema_validator(self._registry.config_schema(spec))
-        problems = schema_problems(self._validators[spec.name], config, self._document, pointer, names)
+        if spec.name not in self._schemas:
+            self._schemas[spec.name] = self._registry.config_schema(spec)
+        problems = schema_problems(self._schemas[spec.name], config, self._document, pointer, names)
         self.substitution.problems += islice(problems, MAX_PROBLEMS)
         self._check_types(config, properties, pointer)
         self._check_retry(config, properties, pointer)

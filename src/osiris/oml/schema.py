@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 from osiris.document import Document, join, kind_of
 from osiris.document.edits import put, rename
 from osiris.errors import Diagnostic, certain, diagnostic, did_you_mean, nearest
+from osiris.json_schema import fits, validator_of
 from osiris.oml.remedies import for_limit, for_misplaced_key, for_unknown_key, for_wrong_type
 from osiris.registry import RESERVED
 from osiris.secret import is_secret_name, literal_secret_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-
-    from jsonschema import Draft202012Validator
 
     from osiris.errors import Fix
     from osiris.family_spec import FamilySpec
@@ -73,24 +72,18 @@ _AT_RUN_TIME = re.compile(r"\$\{run\.")
 _WITHOUT_VALUE = re.compile(r"\$\{params\.")
 
 
-def schema_validator(schema: Mapping[str, JsonValue]) -> Draft202012Validator:
-    """Return a validator of a schema; to be made once per schema."""
-    from jsonschema import Draft202012Validator
-
-    return Draft202012Validator(schema)
-
-
 def schema_problems(
-    validator: Draft202012Validator, value: JsonValue, document: Document, pointer: str, names: KeyNames
+    schema: Mapping[str, JsonValue], value: JsonValue, document: Document, pointer: str, names: KeyNames
 ) -> Iterator[Diagnostic]:
     """Yield everything in which a value departs from a schema; `pointer` is where it stands in the document.
 
     A text that is only known when the run starts is not measured.
     """
+    if fits(value, schema):
+        return
     done: set[tuple[str, str]] = set()
-    schema = validator.schema if isinstance(validator.schema, dict) else {}
     needed = {"steps", "id", "component", "mode", *schema.get("required", ())}
-    for error in validator.iter_errors(value):
+    for error in validator_of(schema).iter_errors(value):
         where, rule = pointer, str(error.validator)
         for part in error.absolute_path:
             where = join(where, part)

@@ -18,14 +18,12 @@ from osiris.oml.order import Links
 from osiris.oml.params import Params, resolve_params
 from osiris.oml.placeholders import Substitution
 from osiris.oml.remedies import OTHER_NAMES, SpareIds, file_name, ids_of, mappings
-from osiris.oml.schema import KeyNames, schema_problems, schema_validator
+from osiris.oml.schema import KeyNames, schema_problems
 from osiris.registry import meant_component
 from osiris.secret import find_literal_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-
-    from jsonschema import Draft202012Validator
 
     from osiris.errors import Fix, Location
     from osiris.model import ComponentSpec, JsonValue
@@ -96,7 +94,7 @@ def validate(
 def _file_problems(document: Document, data: Mapping[str, JsonValue], registry: Registry) -> Iterator[Diagnostic]:
     """Yield what is to be said of a file as a whole: where it departs from the schema, notes, and secrets in it."""
     sharpen = _Sharpener(document, data, registry)
-    problems = schema_problems(_validator(), data, document, "", KeyNames(OTHER_NAMES, advice=sharpen))
+    problems = schema_problems(_schema(), data, document, "", KeyNames(OTHER_NAMES, advice=sharpen))
     yield from map(sharpen.sharpened, islice(problems, MAX_PROBLEMS))
     if "schedule" in data:
         what = "'schedule' starts nothing here; it is for a scheduler that reads this file and calls 'osiris run'"
@@ -168,8 +166,8 @@ def oml_schema() -> dict[str, JsonValue]:
 
 
 @cache
-def _validator() -> Draft202012Validator:
-    return schema_validator(oml_schema())
+def _schema() -> dict[str, JsonValue]:
+    return oml_schema()
 
 
 def _renamed(key: str, data: Mapping[str, JsonValue]) -> Fix:

@@ -30,6 +30,7 @@ from osiris.family_spec import (
     package_folder,
     read_yaml,
 )
+from osiris.json_schema import fits, is_schema, is_valid, validator_of
 from osiris.model import ComponentSpec
 
 if TYPE_CHECKING:
@@ -339,28 +340,33 @@ def _value_without_texts(key: str, value: JsonValue) -> JsonValue:
 
 def _schema_problems(entry: Entry, document: JsonValue) -> tuple[Diagnostic, ...]:
     """Return all places where a spec departs from the form of specs or its config schema from JSON Schema."""
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import SchemaError
-
-    errors = sorted(Draft202012Validator(_meta_schema()).iter_errors(document), key=lambda e: list(map(str, e.path)))
-    found = [_problem(entry, f"spec.yaml: {e.message[:200]}", e.absolute_path) for e in errors]
-    try:
-        Draft202012Validator.check_schema(document["config"])
-    except SchemaError as error:
-        found.append(_problem(entry, f"config is not a JSON Schema: {error.message[:200]}", ["config", *error.path]))
+    found = []
+    if not fits(document, _meta_schema()):
+        errors = sorted(validator_of(_meta_schema()).iter_errors(document), key=lambda e: list(map(str, e.path)))
+        found += [_problem(entry, f"spec.yaml: {e.message[:200]}", e.absolute_path) for e in errors]
+    if not is_schema(document["config"]):
+        found += _config_problems(entry, document["config"])
     if not found:
         further = (*_default_problems(document["config"], ("config",)), *_filled_problems(document))
         found += (_problem(entry, problem, at) for at, problem in further)
     return tuple(found)
 
 
+def _config_problems(entry: Entry, config: Mapping[str, JsonValue]) -> Iterator[Diagnostic]:
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+
+    try:
+        Draft202012Validator.check_schema(config)
+    except SchemaError as error:
+        yield _problem(entry, f"config is not a JSON Schema: {error.message[:200]}", ["config", *error.path])
+
+
 def _default_problems(schema: JsonValue, at: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Yield each default that its own schema refuses, or that asks for a key that may be absent."""
-    from jsonschema import Draft202012Validator
-
     if not isinstance(schema, Mapping):
         return
-    if "default" in schema and not Draft202012Validator(schema).is_valid(schema["default"]):
+    if "default" in schema and not is_valid(schema["default"], schema):
         yield (*at, "default"), "the default does not fit its own schema"
     yield from _needy_defaults(schema, at)
     for name, inner in schema.get("properties", {}).items():
@@ -378,13 +384,13 @@ def _needy_defaults(schema: Mapping[str, JsonValue], at: tuple[str | int, ...]) 
 
 def _filled_problems(document: Mapping[str, JsonValue]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Yield each example that is good as it stands, and no longer with the defaults written out, as in a plan."""
-    from jsonschema import Draft202012Validator
-
     config = document["config"]
-    validator = Draft202012Validator({**config, "properties": {**_SHARED, **config["properties"]}})
+    schema = {**config, "properties": {**_SHARED, **config["properties"]}}
     for number, example in enumerate(document.get("examples") or ()):
         written = {key: value for key, value in example["config"].items() if key != "connection"}
-        if validator.is_valid(written) and (error := next(validator.iter_errors(filled(written, config)), None)):
+        explicit = filled(written, config)
+        if is_valid(written, schema) and not is_valid(explicit, schema):
+            error = next(validator_of(schema).iter_errors(explicit))
             yield ("examples", number), f"with its defaults written out it is not valid: {error.message[:200]}"
 
 

@@ -35,6 +35,7 @@ TRAVELS = (
         "distribution",
         "document",
         "kernels",
+        "json_schema",
         "units",
         "urls",
         "path_policy",
