@@ -6,6 +6,7 @@ from file descriptor 1 before any driver is loaded, so that what a driver prints
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import queue
@@ -51,6 +52,8 @@ _OFTEN_NEEDED = (
 )
 """In the order in which they pay; importing is no promise to use."""
 
+_BLAS_THREADS = "OPENBLAS_NUM_THREADS"
+
 
 class Worker:
     """Serves one job after another until the host closes stdin."""
@@ -76,11 +79,14 @@ class Worker:
             self._do(line, secrets)
 
     def _warm_up(self) -> None:
-        """Import what most jobs need while the host has not asked for anything yet."""
+        """Import what most jobs need while the host has not asked for anything yet; none of it is ever garbage."""
+        gc.disable()
+        _import_without_threads("numpy")
         for module in _OFTEN_NEEDED:
-            if not self._lines.empty():
-                return
-            importlib.import_module(module)
+            if self._lines.empty():
+                importlib.import_module(module)
+        gc.freeze()
+        gc.enable()
 
     def _do(self, line: dict[str, JsonValue], secrets: dict[str, JsonValue]) -> None:
         try:
@@ -206,6 +212,16 @@ class Worker:
         abandon()
         if self._scratch:
             shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def _import_without_threads(module: str) -> None:
+    """Import what begins threads for linear algebra, which nothing here uses, and which keep a processor busy at first.
+
+    The variable is that of OpenBLAS, and is gone for whoever looks at the environment later.
+    """
+    os.environ[_BLAS_THREADS] = "1"
+    importlib.import_module(module)
+    del os.environ[_BLAS_THREADS]
 
 
 def _left(line: dict[str, JsonValue]) -> list[JsonValue] | None:
