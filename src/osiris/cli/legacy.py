@@ -7,7 +7,6 @@ do instead (PRJ010). Commands of this product that this version does not have ye
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from osiris.errors import diagnostic
@@ -276,5 +275,7 @@ def environment_answers(command: str, environ: Mapping[str, str]) -> list[Diagno
     found = []
     for pattern, (commands, row) in ENVIRONMENT.items():
         if command in commands:
-            found += [row.answer(name) for name in sorted(environ) if fnmatchcase(name, pattern) and environ[name]]
+            prefix = pattern.removesuffix("*")
+            of_row = [name for name in sorted(environ) if name.startswith(prefix) and environ[name]]
+            found += [row.answer(name) for name in of_row if prefix != pattern or name == pattern]
     return [item for item in found if item]

@@ -7,7 +7,6 @@ was compressed, hashed or encrypted; so it is a net below the rules, and not the
 from __future__ import annotations
 
 import base64
-import html
 import json
 import re
 from typing import TYPE_CHECKING
@@ -171,6 +170,8 @@ def _percent(text: str, safe: str) -> str:
 
 
 def _quoted_forms(value: str) -> Iterator[str]:
+    import html
+
     escaped = value.replace("\\", "\\\\")
     for spelled in {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}:
         yield from (spelled, spelled.replace("/", "\\/"), json.dumps(spelled)[1:-1])
