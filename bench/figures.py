@@ -42,13 +42,19 @@ FIXED_SECONDS = 1.0
 
 
 def startup(bench: Bench) -> list[Figure]:
-    """State the start-up of the command, and of a whole small run."""
+    """Compare the start-up of the command, and a whole small run, with a Python that does nothing."""
     query = "SELECT id, upper(name) AS name FROM input_df"
     lay_out(bench.folder, {"tiny": to_parquet("tiny", "tiny.csv", query)}, {"tiny.csv": TINY})
-    starts = {f"osiris {option}": repeated([OSIRIS, option], bench.folder, 9) for option in ("--version", "--help")}
+    ways = {
+        "osiris --version": (9, [OSIRIS, "--version"]),
+        "osiris --help": (9, [OSIRIS, "--help"]),
+        "3 rows, 3 steps: compile and run": (60, osiris_run("tiny")),
+    }
+    commands = [[sys.executable, "-c", "pass"], *(command for _bar, command in ways.values())]
+    nothing, *ours = alternate(commands, bench.folder, max(bench.runs, 9))
     return [
-        *(best(command, 0.15, samples) for command, samples in starts.items()),
-        best("3 rows, 3 steps: compile and run", 0.8, repeated(osiris_run("tiny"), bench.folder, 9)),
+        starting(what, samples, nothing, bar)
+        for (what, (bar, _command)), samples in zip(ways.items(), ours, strict=True)
     ]
 
 
@@ -193,6 +199,13 @@ def best(what: str, bar: float | None, samples: list[Sample]) -> Figure:
     seconds = min(sample.seconds for sample in samples)
     several = f"best of {len(samples)}, median {median_seconds(samples):.3g} s" if len(samples) > 1 else "once"
     return Figure(what, seconds, bar, "s", f"{several}, processor {median_cpu(samples):.3g} s")
+
+
+def starting(what: str, ours: list[Sample], nothing: list[Sample], bar: float) -> Figure:
+    """Return how many times as long as a Python that does nothing a command takes: the ratio of the medians."""
+    a, b = median_seconds(ours), median_seconds(nothing)
+    cpu = f"processor {median_cpu(ours):.3g} s / {median_cpu(nothing):.3g} s"
+    return Figure(f"{what}, against python -c pass", a / b, bar, "x", f"{a:.3g} s / {b:.3g} s, {cpu}")
 
 
 def ratio(job: str, ours: list[Sample], reference: list[Sample], bar: float | None, fixed: float = 0.0) -> Figure:
