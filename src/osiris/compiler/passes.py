@@ -11,7 +11,6 @@ from osiris.compiler.statements import verdict_of
 from osiris.connections import resolve_ref
 from osiris.registry import filled
 from osiris.sql.lineage.lineage import Lineage, trace, used
-from osiris.sql.nondeterminism.row_order import with_total_order
 from osiris.sql.safety.names import relation_names
 
 if TYPE_CHECKING:
@@ -129,6 +128,8 @@ def order_totally(typed: Typed) -> Typed:
     texts: dict[str, dict[str, JsonValue]] = defaultdict(dict)
     for step, name, verdict in typed.statements():
         if verdict.ordered:
+            from osiris.sql.nondeterminism.row_order import with_total_order
+
             columns = [column.name for column in typed.described[step.id].schema or ()]
             texts[step.id][name] = with_total_order(step.config[name], columns)
     return typed.with_steps(with_config(step, texts[step.id]) if step.id in texts else step for step in typed.steps)
