@@ -105,9 +105,12 @@ def tried(
     return left
 
 
+_OCTETS = (pa.Buffer, memoryview, bytes)
+
+
 def differences(one: Any, other: Any, at: str = "result") -> Iterator[str]:
     """Yield where results differ: in kind, type, shape or bytes. A buffer is equal to an array of its bytes."""
-    if isinstance(one, pa.Buffer) or isinstance(other, pa.Buffer):
+    if isinstance(one, _OCTETS) or isinstance(other, _OCTETS):
         if _bytes(one) != _bytes(other):
             yield f"{at}: {_bytes(one)!r} is now {_bytes(other)!r}"
     elif isinstance(one, (tuple, list)) and isinstance(other, (tuple, list)) and len(one) == len(other):
@@ -118,7 +121,7 @@ def differences(one: Any, other: Any, at: str = "result") -> Iterator[str]:
 
 
 def _bytes(value: Any) -> bytes:
-    return bytes(memoryview(value).cast("B")) if value is not None and len(value) else b""
+    return value.tobytes() if isinstance(value, np.ndarray) else bytes(value or b"")
 
 
 def spelled(value: Any) -> Any:
@@ -196,21 +199,24 @@ def odd(chance: random.Random, array: Any) -> Any:
     return array
 
 
-def places(chance: random.Random, array: Any, size: int) -> Any:
-    """Return places of which some are wrong: a little or far out of a buffer of so many bytes, or the ends of int64."""
+def places(chance: random.Random, array: Any, size: int, low: int = 0) -> Any:
+    """Return places of which some are wrong: a little or far out of a buffer of so many bytes, or the ends of int64.
+
+    None is between 0 and `low`.
+    """
     array = array.copy()
     for _ in range(chance.randint(1, 3) if len(array) else 0):
-        array[chance.randrange(len(array))] = wrong_place(chance, size)
+        array[chance.randrange(len(array))] = wrong_place(chance, size, low)
     return array
 
 
-def wrong_place(chance: random.Random, size: int) -> int:
+def wrong_place(chance: random.Random, size: int, low: int = 0) -> int:
     """Return a place at the end of a buffer, beyond it, before it, or anywhere."""
     return chance.choice(
         (
-            size - chance.randint(0, 40),
+            max(low, size - chance.randint(0, 40)),
             size + chance.randint(0, 40),
-            chance.randrange(size + 1),
+            chance.randint(low, max(low, size)),
             *(-1, -8, 2**31 - 1, 2**31, 2**32, -(2**31), 2**62, 2**63 - 1, -(2**63), 2**63 - chance.randint(1, 64)),
         )
     )

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from tests.chance import draw_seed, say_tried
-from tests.kernels.generators import GENERATORS
+from tests.kernels.cases import twins
 
 FEW, MANY = 60, 5000
 
@@ -19,8 +19,8 @@ def tries(with_sanitizers, folder, cases, *, timeout=600):
 
 def found_in(told, sanitized, cases):
     assert told["library"].startswith(str(sanitized))
-    assert told["twins"] == {name: {"tried": cases, "left": []} for name in GENERATORS}
-    say_tried("inputs of compiled twins under sanitizers", cases * len(GENERATORS))
+    assert told["twins"] == {name: {"tried": cases, "left": []} for name in twins()}
+    say_tried("inputs of compiled twins under sanitizers", cases * len(twins()))
 
 
 def test_sanitizers_find_nothing(with_sanitizers, sanitized, tmp_path):
