@@ -139,7 +139,7 @@ RULES = "rules"
 _GEMINI = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 PROVIDERS: dict[str, tuple[str, ...]] = {
     "openai": ("OPENAI_API_KEY",),
-    "anthropic": ("ANTHROPIC_API_KEY",),
+    "anthropic": ("ANTHROPIC_API_KEY", "CLAUDE_API_KEY"),
     "gemini": _GEMINI,
     "google": _GEMINI,
     "compatible": (),

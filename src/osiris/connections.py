@@ -45,6 +45,13 @@ _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 _ENV_LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*")
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "$": "$"}
 _TOP = ("version", "connections")
+_EARLIER_FIELDS = {
+    "alias": "remove it: the alias is the key above the fields, as in '@family.alias'",
+    "memory": "set 'run.memory' in osiris.yaml",
+    "read_only": "remove it: extractors open databases read-only, writers do not",
+    "timeout": "set 'timeout' in the config of the step, or 'connect_timeout' or 'read_timeout' if the family has them",
+}
+"""Fields of connections of the earlier implementation, with what to write instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +122,11 @@ def unknown_fields(connections: Connections, ref: ConnectionRef, family: FamilyS
             at, near = connections.positions.get(pointer, Location(pointer=pointer)), certain(name, schemas)
             fix = rename(pointer, near) if near and near not in fields else ()
             named = {"field": name, "family": full.family, "alias": str(full.alias)}
-            yield diagnostic("CON008", at=at, hint=did_you_mean(name, schemas), fix=fix, **named)
+            yield diagnostic("CON008", at=at, hint=_field_hint(name, schemas), fix=fix, **named)
+
+
+def _field_hint(name: str, fields: Iterable[str]) -> str | None:
+    return _EARLIER_FIELDS.get(name) or did_you_mean(name, fields)
 
 
 def resolve(
@@ -133,7 +144,7 @@ def resolve(
     resolved: dict[str, JsonValue | Secret] = {}
     for name, written in fields.items():
         if family and name not in schemas:
-            resolver.report("CON008", name, hint=did_you_mean(name, schemas))
+            resolver.report("CON008", name, hint=_field_hint(name, schemas))
         else:
             resolved[name] = resolver.resolved(name, written, schemas.get(name, {}))
     for name in family.fields.get("required", []) if family else []:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.api.workspace import Workspace, find_file, load_plan, pipelines, shown
-from osiris.errors import OsirisError, diagnostic, did_you_mean, fail, has_errors, raise_all, sort_diagnostics
+from osiris.errors import OsirisError, diagnostic, fail, has_errors, raise_all, sort_diagnostics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -127,9 +127,9 @@ def _profile_of(workspace: Workspace, document: Document) -> str | None:
     chosen = workspace.config.profile
     declared = document.data.get("profiles")
     if chosen and not declared and chosen not in workspace.config.profiles:
-        none = "no profile is declared: declare it under 'profiles' in the pipeline or in osiris.yaml, or name none"
-        known = workspace.config.profiles
-        fail("OML023", name=chosen, hint=did_you_mean(chosen, known) if known else none)
+        from osiris.oml.params import profile_hint
+
+        fail("OML023", name=chosen, hint=profile_hint(chosen, workspace.config.profiles, workspace.environ))
     own = isinstance(declared, dict) and chosen in declared
     return chosen if own or chosen not in workspace.config.profiles else None
 

@@ -6,6 +6,7 @@ import inspect
 import os
 import shlex
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -105,12 +106,27 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Answer:
         """Refuse or name variables that this command used to read, and run it."""
-        found = legacy.environment_answers(ctx.command_path.split()[1], os.environ)
+        name = ctx.command_path.split()[1]
+        found = legacy.environment_answers(name, _environment(ctx)) if legacy.reads_environment(name) else []
         if has_errors(found):
             raise_all(found)
-        answer: Answer = super().invoke(ctx)
+        try:
+            answer: Answer = super().invoke(ctx)
+        except OsirisError as error:
+            if not found:
+                raise
+            raise_all([*found, *error.diagnostics])
         follow_up = _from_outside(answer.next, ctx.meta.get(PROJECT))
         return replace(answer, diagnostics=[*found, *answer.diagnostics], next=follow_up)
+
+
+def _environment(ctx: click.Context) -> Mapping[str, str]:
+    """Return the environment with the project's `.env` in it, if there is a project."""
+    from osiris.connections import load_env
+
+    with suppress(OsirisError):
+        return load_env(find_project(Path() if ctx.meta.get(PROJECT) else None, os.environ).env_file, os.environ)
+    return os.environ
 
 
 def _from_outside(commands: Sequence[str], folder: Path | None) -> Sequence[str]:

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 class Earlier:
     """One spelling: `new` if it is spelled differently here, `instead` if it is not offered; else it works.
 
-    `unused`: a variable that means nothing here, which is said (PRJ003).
+    `unused`: what to do about a variable that means nothing here; it is a warning (PRJ003).
     """
 
     new: str | None = None
     instead: str | None = None
-    unused: bool = False
+    unused: str | None = None
 
     def answer(self, spelling: str) -> Diagnostic | None:
         """Return why this spelling is refused, or a warning that it is not used; None if it works."""
@@ -35,7 +35,7 @@ class Earlier:
         if self.instead is not None:
             return diagnostic("PRJ010", what=spelling, instead=self.instead)
         if self.unused:
-            return diagnostic("PRJ003", key=spelling, hint="unset it")
+            return diagnostic("PRJ003", key=spelling, hint=self.unused)
         return None
 
 
@@ -218,7 +218,13 @@ OPTIONS: dict[str, dict[str, Earlier]] = {
 }
 """By command, for the commands that still exist; the options of a command that is refused go with it."""
 
-_UNUSED = Earlier(unused=True)
+_UNUSED = Earlier(unused="unset it")
+
+
+def _unused(hint: str) -> Earlier:
+    return Earlier(unused=hint)
+
+
 _AIOP_KEPT = (
     *("ENABLED", "POLICY", "MAX_CORE_BYTES", "TIMELINE_DENSITY", "METRICS_TOPK", "SCHEMA_MODE", "DELTA", "RUN_CARD"),
     *("ANNEX_ENABLED", "ANNEX_COMPRESS", "INDEX_ENABLED"),
@@ -228,6 +234,8 @@ _AIOP_UNUSED = (
     *("INDEX_LATEST_SYMLINK", "RETENTION_*", "NARRATIVE_*"),
 )
 _RUN_LIKE = ("validate", "compile", "run")
+_PROVIDERS = ("OPENAI", "CLAUDE", "GEMINI")
+_IN_SANDBOX = ("E2B_FORCE_SPILL", "E2B_LOG_REDACT", "E2B_DRIVER_VERIFY", "E2B_DOWNLOAD_DATA_ARTIFACTS")
 
 ENVIRONMENT: dict[str, tuple[tuple[str, ...], Earlier]] = {
     "OSIRIS_HOME": ((), KEPT),
@@ -250,6 +258,18 @@ ENVIRONMENT: dict[str, tuple[tuple[str, ...], Earlier]] = {
     **dict.fromkeys((f"OSIRIS_AIOP_{name}" for name in _AIOP_KEPT), ((), KEPT)),
     **dict.fromkeys((f"OSIRIS_AIOP_{name}" for name in _AIOP_UNUSED), (_RUN_LIKE, _UNUSED)),
     "OSIRIS_MCP_*": (("mcp", *_RUN_LIKE), _UNUSED),
+    **dict.fromkeys((f"{name}_API_KEY" for name in (*_PROVIDERS, "E2B")), ((), KEPT)),
+    **dict.fromkeys((f"{name}_MODEL" for name in _PROVIDERS), (("chat",), _unused("set OSIRIS_CHAT__MODEL"))),
+    **dict.fromkeys(
+        (f"{name}_MODEL_FALLBACK" for name in _PROVIDERS), (("chat",), _unused("set OSIRIS_CHAT__FALLBACK_MODEL"))
+    ),
+    "LLM_TEMPERATURE": (("chat",), _UNUSED),
+    "LLM_MAX_TOKENS": (("chat",), _UNUSED),
+    **dict.fromkeys(_IN_SANDBOX, (("run",), _UNUSED)),
+    "E2B_ARTIFACT_MAX_MB": (("run",), _unused("set OSIRIS_RUN__REMOTE__FETCH_LIMIT")),
+    "RETRY_MAX_ATTEMPTS": (("run",), _unused("set 'retry' in the config of the step, or 'defaults.retry'")),
+    "RETRY_BASE_SLEEP": (("run",), _unused("set 'retry' in the config of the step, or 'defaults.retry'")),
+    "SUPABASE_HTTP_TIMEOUT_S": (("run",), _unused("set 'read_timeout' of the connection")),
     "OSIRIS_TEST_*": (("run",), absent("it switched a test path inside drivers: unset it")),
 }
 """By variable (`*` ends a prefix): the commands that read it, and what became of it."""
@@ -268,6 +288,11 @@ def option_refusal(command: str, option: str) -> Diagnostic | None:
     """Return why an option that `command` does not have is refused; None if it was never one."""
     row = OPTIONS.get(command, {}).get(option)
     return row.answer(option) if row else None
+
+
+def reads_environment(command: str) -> bool:
+    """Tell whether `command` used to read variables that are refused or named now."""
+    return any(command in commands for commands, _ in ENVIRONMENT.values())
 
 
 def environment_answers(command: str, environ: Mapping[str, str]) -> list[Diagnostic]:

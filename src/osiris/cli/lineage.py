@@ -9,6 +9,7 @@ import click
 from osiris import api
 from osiris.cli.command import answers, choice, console, opened
 from osiris.cli.render import Answer, count
+from osiris.project import PIPELINE_ENDINGS
 from osiris.report.plan import lineage_mermaid
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from osiris.compare.lineage import Arrow
 
 
-PLAN_ENDINGS = (".yaml", ".yml", ".json")
+PLAN_ENDINGS = (*PIPELINE_ENDINGS, ".json")
 WHAT = click.argument("what", metavar="[STEP|STEP.COLUMN|RUN]", required=False)
 PLAN = click.argument("target", metavar="[FILE|PLAN]", required=False)
 FORMAT = choice("--format form", "text json mermaid openlineage", "Answer so.", default="text")

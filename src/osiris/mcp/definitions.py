@@ -277,7 +277,7 @@ class Earlier:
 
 _VALIDATE = Earlier("oml_validate", {"oml_content": "oml", "strict": None})
 _SAVE = Earlier("oml_save", {"oml_content": "oml", "filename": "file", "session_id": None})
-_DISCOVER = Earlier("discover", {"connection": "target", "component": None, "samples": None, "idempotency_key": None})
+_DISCOVER = Earlier("discover", {"connection": "target", "component": None, "idempotency_key": None})
 _GUIDE = Earlier(instead="use the prompt author_pipeline")
 
 EARLIER_TOOLS: dict[str, Earlier] = {
@@ -308,13 +308,14 @@ def translated(name: str, arguments: Arguments) -> tuple[str, Arguments]:
 
     Fails with PRJ010 for a tool or an argument that meant what there is not any more.
     """
-    row = EARLIER_TOOLS.get(name.removeprefix("osiris.").replace(".", "_"))
-    if row is None:
-        return name, arguments
+    row = EARLIER_TOOLS.get(name.removeprefix("osiris.").replace(".", "_"), Earlier(name))
     if row.instead:
         fail("PRJ010", what=name, instead=row.instead)
-    if row.tool == "discover" and arguments.get("samples") not in (None, 0, "none", "masked"):
-        fail("PRJ010", what=f"samples: {arguments['samples']}", instead="use discover with samples: masked")
+    samples = arguments.get("samples")
+    if row.tool == "discover" and isinstance(samples, int):
+        if samples:
+            fail("PRJ010", what=f"samples: {samples}", instead="use discover with samples: masked")
+        arguments = {**arguments, "samples": "none"}
     return row.tool, _arguments(row, arguments)
 
 

@@ -13,7 +13,7 @@ from osiris.document import Document, join, kind_of
 from osiris.document.edits import drop, put
 from osiris.errors import Fix, OsirisError, diagnostic, did_you_mean, nearest
 from osiris.families.type_compat import EARLIER_TYPES
-from osiris.oml.schema import KeyNames, schema_problems
+from osiris.oml.schema import KeyNames, schema_problems, shown_value
 from osiris.registry import UNSUPPORTED_RESERVED
 from osiris.secret import literal_secret_kind
 from osiris.types import is_type_name, near_type, unknown_type
@@ -121,9 +121,12 @@ class Configs:
 
     def _normalised(self, spec: ComponentSpec, config: dict[str, JsonValue], pointer: str) -> dict[str, JsonValue]:
         """Return the config with earlier keys and values in today's spelling, each with a note."""
-        keys, values = spec.hints.get("synonyms", {}), spec.hints.get("values", {})
+        keys, values, earlier = (spec.hints.get(name, {}) for name in ("synonyms", "values", "earlier"))
         result: dict[str, JsonValue] = {}
         for old, value in config.items():
+            if row := earlier.get(f"{old}: {value}") or earlier.get(old):
+                self._drop(old, value, row, join(pointer, old))
+                continue
             key = old if old in spec.config["properties"] else keys.get(old, old)
             at = join(pointer, old)
             if key != old and key in config:
@@ -137,6 +140,14 @@ class Configs:
                 self._say("OML031", at, old=f"{key}: {value}", new=f"{key}: {new}")
             result[key] = new
         return result
+
+    def _drop(self, key: str, value: JsonValue, row: Mapping[str, JsonValue], at: str) -> None:
+        """Accept an earlier key with a note if its value changes nothing, else reject it."""
+        shown, instead = f"{key}: {shown_value(key, value)}", row["instead"]
+        if value in row.get("accepts", ()):
+            self._say("OML032", at, hint=instead, fix=drop(at), what=f"'{shown}' is not needed")
+        else:
+            self._say("PRJ010", at, what=shown, instead=instead)
 
     def _refuse_keys(self, config: dict[str, JsonValue], properties: Mapping[str, JsonValue], pointer: str) -> None:
         """Take shared keys that nothing acts on out of a config; refuse those of a later version than the file's."""

@@ -89,6 +89,10 @@ def _properties(spec: ComponentSpec, known: Schema) -> Schema:
         properties[key] = _alternatives(properties[key], old)
     for old_key, key in spec.hints.get("synonyms", {}).items():
         properties[old_key] = {**properties[key], "deprecated": True, "description": f"An earlier name of {key}."}
+    for old_key, row in spec.hints.get("earlier", {}).items():
+        if "accepts" in row:
+            old = {"description": row["instead"], "deprecated": True, "enum": row["accepts"]}
+            properties[old_key] = _alternatives(old, PLACEHOLDER)
     if spec.connection != "none":
         others = "".join(f', "@{family}.ALIAS"' for family in spec.families)
         properties[CONNECTION] = {

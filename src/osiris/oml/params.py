@@ -22,7 +22,7 @@ from osiris.model import JsonValue
 from osiris.secret import is_secret_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 _EXACT = 1 << 53
 _INTEGER = re.compile(r"[-+]?[0-9]{1,16}")
@@ -101,7 +101,7 @@ def resolve_params(
     """Return the parameters' values, and everything that is wrong with them."""
     scan = _Scan(document)
     declared = scan.declarations()
-    chosen = scan.profile(profile, declared)
+    chosen = scan.profile(profile, declared, env)
     scan.undeclared(given, declared)
     values, literals = dict[str, JsonValue](), dict[str, Any]()
     for param in declared.values():
@@ -112,6 +112,13 @@ def resolve_params(
             literals[param.name] = _literal(param, value)
     sensitive = tuple(param.name for param in declared.values() if param.sensitive)
     return Params(values, literals, sensitive, tuple(declared)), scan.found
+
+
+def profile_hint(name: str, declared: Collection[str], env: Mapping[str, str]) -> str | None:
+    """Return a hint at a profile that is not declared, which names the variable that it came from."""
+    none = "no profile is declared: declare it under 'profiles' in the pipeline or in osiris.yaml, or name none"
+    hint = did_you_mean(name, declared) if declared else none
+    return f"OSIRIS_PROFILE is set to it; {hint or 'unset it'}" if env.get("OSIRIS_PROFILE") == name else hint
 
 
 def param_text(value: JsonValue) -> str:
@@ -153,7 +160,9 @@ class _Scan:
                 self._say("OML020", pointer, name=name, problem=f"differs from '{twin}' in upper and lower case only")
         return declared
 
-    def profile(self, chosen: str | None, declared: Mapping[str, Param]) -> Mapping[str, JsonValue]:
+    def profile(
+        self, chosen: str | None, declared: Mapping[str, Param], env: Mapping[str, str]
+    ) -> Mapping[str, JsonValue]:
         """Return the values of the chosen profile; all profiles are checked, chosen or not."""
         profiles = _mapping(self._document.data.get("profiles"))
         values = {name: _mapping(_mapping(block).get("params")) for name, block in profiles.items()}
@@ -164,7 +173,7 @@ class _Scan:
             for key in filter(checked.__contains__, block):
                 self._check(checked[key], block[key], join(pointer, key))
         if profiles and chosen not in (None, *profiles):
-            self._say("OML023", "/profiles", name=chosen, hint=did_you_mean(str(chosen), profiles))
+            self._say("OML023", "/profiles", name=chosen, hint=profile_hint(str(chosen), profiles, env))
         return values.get(chosen or "", {})
 
     def undeclared(self, names: Iterable[str], declared: Mapping[str, Param], pointer: str | None = None) -> None:

@@ -40,7 +40,9 @@ _FORBIDDEN = {
     "connectors": "declare connections in osiris_connections.yaml",
     "tasks": "write 'steps'",
     "outputs": "add a step with mode: write",
+    "run": "use 'osiris run FILE --run-id ID --profile NAME'",
 }
+_FORBIDDEN_IN_STEPS = {"outputs": "remove it; other steps read the output by the step's id, in 'needs' or 'inputs'"}
 ALL_MODES = ("read", "transform", "write")
 _TODAY = {"version": "oml_version", "tasks": "steps"}
 _DEFAULTED = ("oml_version", "name", "id", "mode")
@@ -119,35 +121,35 @@ def _mended_once(found: Iterable[Diagnostic]) -> list[Diagnostic]:
 
 def _today(document: Document) -> tuple[dict[str, JsonValue], list[Diagnostic]]:
     """Return the data with earlier keys out of the way, and what is to be said of them."""
-    said = document.data.get("oml_version")
-    data, version = document.data, said if said in (OLDEST, OML_VERSION) else OML_VERSION
+    data = document.data
     forbidden = [key for key in data if key in _FORBIDDEN]
-    found = [
-        diagnostic(
-            "OML004",
-            at=document.where_key(join("", key)),
-            fix=_renamed(key, data),
-            key=key,
-            version=version,
-            instead=_FORBIDDEN[key],
-        )
-        for key in forbidden
-    ]
+    found = [_forbidden(document, join("", key), _FORBIDDEN[key], _renamed(key, data)) for key in forbidden]
     data = {key: value for key, value in data.items() if key not in forbidden}
     if isinstance(data.get("steps"), list):
         data["steps"] = [_step_of_today(document, step, index, found) for index, step in enumerate(data["steps"])]
     return data, found
 
 
+def _forbidden(document: Document, pointer: str, instead: str, fix: Fix) -> Diagnostic:
+    """Return the error for a key of the earlier implementation that this language does not have."""
+    said, key = document.data.get("oml_version"), pointer.rpartition("/")[2]
+    version = said if said in (OLDEST, OML_VERSION) else OML_VERSION
+    return diagnostic("OML004", at=document.where_key(pointer), fix=fix, key=key, version=version, instead=instead)
+
+
 def _step_of_today(document: Document, step: JsonValue, index: int, found: list[Diagnostic]) -> JsonValue:
     """Return a step with today's keys and component; what is to be said of them is added to `found`."""
     if not isinstance(step, dict):
         return step
-    for key in _EARLIER_KEYS.keys() & step.keys():
-        pointer, new = f"/steps/{index}/{key}", _EARLIER_KEYS[key]
+    for key in _FORBIDDEN_IN_STEPS.keys() & step.keys():
+        pointer = f"/steps/{index}/{key}"
+        found.append(_forbidden(document, pointer, _FORBIDDEN_IN_STEPS[key], () if step[key] else drop(pointer)))
+    renamed = _EARLIER_KEYS if "id" not in step else {**_EARLIER_KEYS, "name": "description"}
+    for key in renamed.keys() & step.keys():
+        pointer, new = f"/steps/{index}/{key}", renamed[key]
         fix = rename(pointer, new) if new not in step else drop(pointer) if step[new] == step[key] else ()
         found.append(diagnostic("OML029", at=document.where_key(pointer), fix=fix, old=key, new=new))
-    step = {_EARLIER_KEYS.get(key, key): value for key, value in step.items()}
+    step = {renamed.get(key, key): value for key, value in step.items() if key not in _FORBIDDEN_IN_STEPS}
     old = step.get("component")
     if not isinstance(old, str) or old not in _EARLIER_COMPONENTS:
         return step

@@ -82,7 +82,7 @@ BAD = {
     "name": (steps(reader(), head='oml_version: "0.1.0"\nname: My Pipe\n'), [("OML014", 2)]),
     "no steps": (HEAD + "steps: []\n", [("OML027", 3)]),
     "step": (HEAD + "steps: [5]\n", [("OML006", 3)]),
-    "step keys": (steps(reader(more="  outputs: x\n")), [("OML002", 8)]),
+    "step keys": (steps(reader(more="  outputs: x\n")), [("OML004", 8)]),
     "step id": (steps(reader(name="a b")), [("OML014", 4)]),
     "component": (steps(reader().replace("filesystem.csv_extractor", "csv")), [("OML014", 5)]),
     "mode": (steps(reader().replace("mode: read", "mode: extract")), [("OML005", 6)]),
