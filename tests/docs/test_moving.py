@@ -16,7 +16,7 @@ import yaml
 
 from osiris.cli import legacy
 from osiris.cli.main import main
-from osiris.config import EARLIER_BELOW, EARLIER_KEYS
+from osiris.config import EARLIER_BELOW, EARLIER_KEYS, PROVIDERS
 from osiris.errors import InvalidInput
 from osiris.mcp.definitions import EARLIER_TOOLS, translated
 from osiris.registry import load_registry
@@ -242,8 +242,10 @@ def test_variables(heading, old, new, result):
     commands, row = legacy.ENVIRONMENT[pattern]
     assert bool(commands) == (result != "works")
     assert (row == legacy.KEPT) == (result == "works")
+    keys = {"E2B_API_KEY", *(variable for each in PROVIDERS.values() for variable in each)}
+    assert pattern in keys or not pattern.endswith("_API_KEY")
     for command in commands:
-        found = legacy.environment_answers(command, {pattern.replace("*", "X"): "1"})
+        found = legacy.environment_answers(command, lambda: {pattern.replace("*", "X"): "1"})
         check([each.to_json() for each in found], new, result)
 
 
@@ -262,7 +264,9 @@ def test_variables_in_the_file_are_known_too(project, capsys):
 def test_commands(heading, old, new, result, project, capsys):
     assert result == "rejected"
     assert main([*shlex.split(SPAN.findall(old)[0])[1:], "--json"]) == 2
-    check(json.loads(capsys.readouterr().out)["diagnostics"], new, result)
+    answer = json.loads(capsys.readouterr().out)
+    assert {*answer} == {"ok", "data", "diagnostics", "next"}
+    check(answer["diagnostics"], new, result)
 
 
 def test_every_command_is_on_the_page():

@@ -106,8 +106,7 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Answer:
         """Refuse or name variables that this command used to read, and run it."""
-        name = ctx.command_path.split()[1]
-        found = legacy.environment_answers(name, _environment(ctx)) if legacy.reads_environment(name) else []
+        found = legacy.environment_answers(ctx.command_path.split()[1], lambda: _environment(ctx))
         if has_errors(found):
             raise_all(found)
         try:

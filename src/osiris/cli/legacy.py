@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from osiris.errors import diagnostic
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from osiris.errors import Diagnostic
 
@@ -219,12 +219,8 @@ OPTIONS: dict[str, dict[str, Earlier]] = {
 """By command, for the commands that still exist; the options of a command that is refused go with it."""
 
 _UNUSED = Earlier(unused="unset it")
-
-
-def _unused(hint: str) -> Earlier:
-    return Earlier(unused=hint)
-
-
+_BY_STEP = Earlier(unused="set 'retry' in the config of the step, or 'defaults.retry' in osiris.yaml")
+_CHAT = {"MODEL": "OSIRIS_CHAT__MODEL", "MODEL_FALLBACK": "OSIRIS_CHAT__FALLBACK_MODEL"}
 _AIOP_KEPT = (
     *("ENABLED", "POLICY", "MAX_CORE_BYTES", "TIMELINE_DENSITY", "METRICS_TOPK", "SCHEMA_MODE", "DELTA", "RUN_CARD"),
     *("ANNEX_ENABLED", "ANNEX_COMPRESS", "INDEX_ENABLED"),
@@ -259,17 +255,12 @@ ENVIRONMENT: dict[str, tuple[tuple[str, ...], Earlier]] = {
     **dict.fromkeys((f"OSIRIS_AIOP_{name}" for name in _AIOP_UNUSED), (_RUN_LIKE, _UNUSED)),
     "OSIRIS_MCP_*": (("mcp", *_RUN_LIKE), _UNUSED),
     **dict.fromkeys((f"{name}_API_KEY" for name in (*_PROVIDERS, "E2B")), ((), KEPT)),
-    **dict.fromkeys((f"{name}_MODEL" for name in _PROVIDERS), (("chat",), _unused("set OSIRIS_CHAT__MODEL"))),
-    **dict.fromkeys(
-        (f"{name}_MODEL_FALLBACK" for name in _PROVIDERS), (("chat",), _unused("set OSIRIS_CHAT__FALLBACK_MODEL"))
-    ),
-    "LLM_TEMPERATURE": (("chat",), _UNUSED),
-    "LLM_MAX_TOKENS": (("chat",), _UNUSED),
+    **{f"{p}_{old}": (("chat",), Earlier(unused=f"set {new}")) for old, new in _CHAT.items() for p in _PROVIDERS},
+    **dict.fromkeys(("LLM_TEMPERATURE", "LLM_MAX_TOKENS"), (("chat",), _UNUSED)),
     **dict.fromkeys(_IN_SANDBOX, (("run",), _UNUSED)),
-    "E2B_ARTIFACT_MAX_MB": (("run",), _unused("set OSIRIS_RUN__REMOTE__FETCH_LIMIT")),
-    "RETRY_MAX_ATTEMPTS": (("run",), _unused("set 'retry' in the config of the step, or 'defaults.retry'")),
-    "RETRY_BASE_SLEEP": (("run",), _unused("set 'retry' in the config of the step, or 'defaults.retry'")),
-    "SUPABASE_HTTP_TIMEOUT_S": (("run",), _unused("set 'read_timeout' of the connection")),
+    "E2B_ARTIFACT_MAX_MB": (("run",), Earlier(unused="set OSIRIS_RUN__REMOTE__FETCH_LIMIT")),
+    **dict.fromkeys(("RETRY_MAX_ATTEMPTS", "RETRY_BASE_SLEEP"), (("run",), _BY_STEP)),
+    "SUPABASE_HTTP_TIMEOUT_S": (("run",), Earlier(unused="set 'read_timeout' of the connection")),
     "OSIRIS_TEST_*": (("run",), absent("it switched a test path inside drivers: unset it")),
 }
 """By variable (`*` ends a prefix): the commands that read it, and what became of it."""
@@ -290,17 +281,16 @@ def option_refusal(command: str, option: str) -> Diagnostic | None:
     return row.answer(option) if row else None
 
 
-def reads_environment(command: str) -> bool:
-    """Tell whether `command` used to read variables that are refused or named now."""
-    return any(command in commands for commands, _ in ENVIRONMENT.values())
+def environment_answers(command: str, read: Callable[[], Mapping[str, str]]) -> list[Diagnostic]:
+    """Return the refusals of, and warnings about, the variables that are set and that `command` used to read.
+
+    The environment is read only for such a command.
+    """
+    rows = [(pattern, row) for pattern, (commands, row) in ENVIRONMENT.items() if command in commands]
+    environ = read() if rows else {}
+    names = [(name, row) for pattern, row in rows for name in sorted(environ) if _fits(name, pattern)]
+    return [item for name, row in names if environ[name] and (item := row.answer(name))]
 
 
-def environment_answers(command: str, environ: Mapping[str, str]) -> list[Diagnostic]:
-    """Return the refusals of, and warnings about, the variables that are set and that `command` used to read."""
-    found = []
-    for pattern, (commands, row) in ENVIRONMENT.items():
-        if command in commands:
-            prefix = pattern.removesuffix("*")
-            of_row = [name for name in sorted(environ) if name.startswith(prefix) and environ[name]]
-            found += [row.answer(name) for name in of_row if prefix != pattern or name == pattern]
-    return [item for item in found if item]
+def _fits(name: str, pattern: str) -> bool:
+    return name == pattern or (pattern[-1] == "*" and name.startswith(pattern[:-1]))

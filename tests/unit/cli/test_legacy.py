@@ -47,7 +47,7 @@ def test_options_work_or_are_refused(command, option, row, capsys):
 @pytest.mark.parametrize(("pattern", "commands", "row"), [(p, c, r) for p, (c, r) in legacy.ENVIRONMENT.items()])
 def test_variables_work_are_refused_or_named(pattern, commands, row):
     name = pattern.replace("*", "X")
-    found = [item for command in commands for item in legacy.environment_answers(command, {name: "1"})]
+    found = [item for command in commands for item in legacy.environment_answers(command, lambda: {name: "1"})]
     expected = "PRJ007" if row.new else "PRJ010" if row.instead else "PRJ003" if row.unused else None
     assert [item.code for item in found] == [expected] * len(commands)
     assert all(name in item.message for item in found)
@@ -61,7 +61,7 @@ def test_a_refused_variable_stops_the_command_that_read_it(monkeypatch, capsys):
 
 
 def test_an_empty_variable_is_not_set(monkeypatch):
-    assert legacy.environment_answers("run", {"OSIRIS_EXECUTION_TARGET": ""}) == []
+    assert legacy.environment_answers("run", lambda: {"OSIRIS_EXECUTION_TARGET": ""}) == []
 
 
 def test_no_command_is_both_offered_and_refused():
