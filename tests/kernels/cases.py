@@ -264,7 +264,8 @@ def _sizes(array: Any, kind: pa.DataType, last: int) -> list[int]:
     if not _is_of_offsets(kind):
         return [-(-last * kind.bit_width // 8)]
     wide = 8 if pa.types.is_large_string(kind) or pa.types.is_large_binary(kind) else 4
-    end = np.frombuffer(array.buffers()[1], f"<i{wide}", last + 1)[last] if last else 0
+    offsets = array.buffers()[1]
+    end = np.frombuffer(offsets, f"<i{wide}", last + 1)[last] if offsets is not None and offsets.size else 0
     return [wide * (last + 1), *([] if pa.types.is_list(kind) else [int(end)])]
 
 
