@@ -1,0 +1,77 @@
+"""README and the pages of the guide, as tests read them: blocks, files, and a script that follows a page."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+GUIDE = ROOT / "docs" / "guide"
+TESTED_ELSEWHERE = {
+    "performance.md": "its commands take hours",
+    "from-osiris-pipeline.md": "it shows files of another program",
+}
+"""Pages of the guide that are not followed here, and why."""
+
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"# (\S+\.yaml)\n")
+FAILS = re.compile(r"^(osiris .*?) +#.*exit code (\d+)$", re.MULTILINE)
+MARK = re.compile(r"^@block (\d+)\n", re.MULTILINE)
+SESSION = re.compile(r"\d{8}-\d{6}-\d{3}(?=-)")
+TOOK = re.compile(r"(?<= complete )(\d+ \d+ )\d+$")
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of Markdown and its code blocks."""
+
+    path: Path
+
+    @cached_property
+    def blocks(self):
+        return BLOCK.findall(self.path.read_text(encoding="utf-8"))
+
+    @cached_property
+    def files(self):
+        """Return the content of each file that the page shows, by path."""
+        shown = (text for language, text in self.blocks if language == "yaml")
+        return {FILE.match(text)[1]: text[FILE.match(text).end() :] for text in shown}
+
+    @property
+    def script(self):
+        """Return what a reader types: a file for each YAML block, and the commands of each sh block after a mark.
+
+        A command whose comment ends with `exit code N` must exit with N, every other one with 0.
+        """
+        parts = []
+        for number, (language, text) in enumerate(self.blocks):
+            if language == "yaml":
+                path = FILE.match(text)[1]
+                parts.append(f"cat > {path} <<'END_OF_BLOCK'\n{self.files[path]}END_OF_BLOCK\n")
+            if language == "sh":
+                parts.append(f"echo; echo @block {number}\n")
+                parts.append(FAILS.sub(r'code=0; \1 || code=$?; test "$code" = \2', text))
+        return "".join(parts)
+
+    def not_printed(self, output):
+        """Return the lines of `text` blocks that the commands before them did not print, in this order."""
+        _, *pieces = MARK.split(output)
+        printed = dict(zip(map(int, pieces[::2]), pieces[1::2], strict=True))
+        missing, lines = [], iter(())
+        for number, (language, text) in enumerate(self.blocks):
+            if language == "sh":
+                lines = map(_comparable, printed.get(number, "").splitlines())
+            if language == "text":
+                lines = list(lines)
+                rest = iter(lines)
+                missing += [line for line in text.splitlines() if _comparable(line) not in rest]
+        return missing
+
+
+def _comparable(line):
+    """Return a line without what differs from run to run: the time in a session's id, and how long a step took."""
+    return TOOK.sub(r"\1", SESSION.sub("TIME", " ".join(line.split())))
+
+
+README = Page(ROOT / "README.md")
+PAGES = [README, *(Page(path) for path in sorted(GUIDE.glob("*.md")) if path.name not in TESTED_ELSEWHERE)]
