@@ -27,6 +27,7 @@ sandbox: ## the namespaces in which tests run sandboxes, from Debian's package w
 demo: venv ## a real data set, compiled, run twice, verified, tampered with and refused
 	rm -rf demo-project
 	$(BIN)/osiris demo demo-project
+	@echo "osiris is not on the PATH yet: run 'source .venv/bin/activate' first"
 
 check: venv ## format, lint, types, imports, generated pages
 	$(BIN)/ruff format --check .

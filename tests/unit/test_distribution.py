@@ -27,7 +27,8 @@ def test_libraries_have_their_own_names(extra):
 
 
 def test_no_text_names_an_extra_of_another_distribution():
-    texts = [(ROOT / "README.md").read_text("utf-8"), *(str(code) for code in CODES.values())]
+    pages = [ROOT / "README.md", *(ROOT / "docs" / "guide").glob("*.md")]
+    texts = [*(page.read_text("utf-8") for page in pages), *(str(code) for code in CODES.values())]
     assert not any("osiris[" in text or "install osiris" in text for text in texts)
 
 

@@ -1,18 +1,17 @@
 """The pipelines that are shipped, each with the project that it stands in."""
 
-import re
 import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import yaml
+from tests.docs.pages import PAGES, README
 from tests.golden.mutation.page import Page
 
-ROOT = Path(__file__).parents[3]
-SOURCE = ROOT / "src" / "osiris"
+SOURCE = Path(__file__).parents[3] / "src" / "osiris"
+TEMPLATE = SOURCE / "templates" / "init"
 PLANS = Path(__file__).parents[1] / "plans"
-BLOCK = re.compile(r"^```yaml\n# (\S+\.yaml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SPECS = {
     spec["name"]: spec
     for spec in (yaml.safe_load(path.read_text("utf-8")) for path in SOURCE.glob("components/*/spec.yaml"))
@@ -58,7 +57,7 @@ class Case:
 def cases(*, whole=True):
     """Return all shipped pipelines; without `whole`, one example of each component."""
     examples = [case for case in _examples() if whole or case.name.endswith("/1")]
-    return [*_templates(), *_plans(), *_readme(), *examples]
+    return [*_templates(), *_plans(), *_guide(), *examples]
 
 
 def _templates():
@@ -76,12 +75,14 @@ def _plans():
             yield Case(f"plans/{folder.name}", (folder / "pipeline.yaml").read_text("utf-8"), connections, folder)
 
 
-def _readme():
-    blocks = dict(BLOCK.findall((ROOT / "README.md").read_text("utf-8")))
-    connections = blocks.pop("osiris_connections.yaml")
-    for file, text in blocks.items():
-        if file.startswith("pipelines/"):
-            yield Case(f"readme/{Path(file).stem}", text, connections, SOURCE / "templates" / "init")
+def _guide():
+    """Yield the pipelines of the guide; that of the README is the one of a new project."""
+    usual = (TEMPLATE / "osiris_connections.yaml").read_text("utf-8")
+    for page in (page for page in PAGES if page is not README):
+        connections = page.files.get("osiris_connections.yaml", usual)
+        for file, text in page.files.items():
+            if file.startswith("pipelines/"):
+                yield Case(f"{page.path.stem}/{Path(file).stem}", text, connections, TEMPLATE)
 
 
 def _examples():

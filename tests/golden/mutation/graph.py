@@ -350,7 +350,7 @@ def misspelt_type_of_a_parameter(case):
 
 @operator()
 def default_of_another_type(case):
-    wrong = {"integer": "many", "date": '"2025-13-45"', "string": "5", "number": "many"}
+    wrong = {"integer": "many", "date": '"2025-13-45"', "string": "5", "number": "many", "list": "5"}
     for name, declared in case.page.data.get("params", {}).items():
         at = ("params", name, "default")
         if isinstance(declared, dict) and "default" in declared:
