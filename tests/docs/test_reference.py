@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,13 @@ def test_every_exit_code_is_explained():
     page = (REFERENCE / "errors.md").read_text(encoding="utf-8")
     for number in {row.exit_code for row in CODES.values()}:
         assert f"| {number} | " in page
+
+
+def test_the_guide_has_the_same_exit_codes():
+    codes = re.compile(r"^\| (\d+) \| ", re.MULTILINE)
+    pages = (REFERENCE / "errors.md", REFERENCE.parent / "guide" / "operations.md")
+    reference, guide = (codes.findall(page.read_text(encoding="utf-8")) for page in pages)
+    assert guide == reference
 
 
 def test_every_code_stands_in_the_page():
