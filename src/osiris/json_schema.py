@@ -92,9 +92,10 @@ def _is_of_type(value: JsonValue, kinds: JsonValue, _schema: Schema) -> bool:
 
 
 def _equal(one: JsonValue, two: JsonValue) -> bool:
+    """Tell whether two values are the same, as the library does: what is no number is so only to itself."""
     if isinstance(one, (dict, list)) or isinstance(two, (dict, list)):
         raise _Unsure
-    return isinstance(one, bool) == isinstance(two, bool) and bool(one == two)
+    return one is two or (isinstance(one, bool) == isinstance(two, bool) and bool(one == two))
 
 
 def _are_unique(value: JsonValue, wanted: JsonValue, _schema: Schema) -> bool:
