@@ -41,7 +41,7 @@ class Driver(TextExtractor[Config]):
         dialect = config
         if config.on_bad_lines == "error" and ctx.on_reject == "quarantine":
             dialect = replace(config, on_bad_lines="skip")
-        return [CsvFile(path, label(ctx, path), dialect) for path in sources(ctx, config.path)]
+        return [CsvFile(path, label(ctx, path), dialect, ctx.threads) for path in sources(ctx, config.path)]
 
     def _look(
         self, config: Config, files: Sequence[CsvFile], _ctx: StepContext
@@ -97,7 +97,7 @@ def _types(config: Config, files: Sequence[CsvFile], columns: Sequence[str]) -> 
 def _look_at(file: CsvFile, guesses: Mapping[str, Guess], most: int | None) -> int:
     """Take the first rows of a file into account, and return how many it has, more or less."""
     seen = 0
-    for rows in limited(file.rows(list(guesses)), most):
+    for rows in limited(file.rows(dict.fromkeys(guesses, Spelling("utf8"))), most):
         for name, guess in guesses.items():
             misfit = guess.look(rows.values(name))
             if misfit is not None:

@@ -27,26 +27,25 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from osiris.errors import Location, fail
-from osiris.families.files.compression import PieceStream, decoded, line_lists, unpacked, without_comments, without_mark
+from osiris.families.files.compression import decoded, line_lists, unpacked, without_comments, without_mark
+from osiris.families.files.csv_blocks import Cells, Grammar, OpenQuote, parse
 from osiris.families.files.source_files import BadRow, Probe, TextConfig
 from osiris.families.files.type_inference import PINNED, REFRESH, cut, wider_type
 from osiris.families.text_format import bounds, characters, spell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from osiris.families.files.source_files import Place
+    from osiris.families.text_format import Spelling
 
     Numbers: TypeAlias = NDArray[np.int64]
 
 BLOCKS = (2 << 20, 32 << 20, 256 << 20)
 """Sizes of a parser's block in bytes: a row must fit into one, and the next size is tried only where one does not."""
 MAX_CELL_BYTES = 64 << 20
-
-# Follows the last row in every column, so that a quote left open is noticed: it would swallow this row.
-_END = "\x00\x04\x00"
 
 _MARK = "\ufeff"
 """At the start of a file this would be taken for a byte order mark, so a cell that begins with it is quoted."""
@@ -103,14 +102,14 @@ class CsvRows:
     """Some rows of a file as cells; the first is row number `first` of it, from 0."""
 
     label: str
-    cells: pa.RecordBatch
+    cells: Cells
     first: int
     lines: RowLines
 
     @property
     def num_rows(self) -> int:
         """Return how many there are."""
-        return int(self.cells.num_rows)
+        return int(self.cells.rows.num_rows)
 
     def slice(self, offset: int, length: int) -> CsvRows:
         """Return the rows from a place on, at most so many."""
@@ -118,11 +117,15 @@ class CsvRows:
 
     def values(self, column: str) -> pa.Array:
         """Return the cells of a column."""
-        return self.cells.column(column)
+        return self.cells.rows.column(column)
+
+    def read(self, name: str, column: Spelling) -> pa.Array | None:
+        """Return the values of a column; None if any cell does not fit."""
+        return self.values(name) if self.cells.read else column.read(self.values(name))
 
     def text(self, row: int, column: str) -> str:
         """Return one cell."""
-        return str(self.cells.column(column)[row].as_py())
+        return str(self.values(column)[row].as_py())
 
     def refuse(self, row: int, column: str, wanted: str, *, declared: bool) -> NoReturn:
         """Fail with DAT001 for a cell that is not of the type of its column, which was declared, or else found."""
@@ -137,7 +140,8 @@ class CsvRows:
 
     def without(self, rows: Collection[int]) -> CsvRows:
         """Return the others; their lines are not told any more."""
-        return replace(self, cells=self.cells.filter(pa.array([n not in rows for n in range(self.num_rows)])))
+        kept = pa.array([n not in rows for n in range(self.num_rows)])
+        return replace(self, cells=Cells(self.cells.rows.filter(kept)))
 
     def unplanned(self, _planned: Collection[str]) -> Mapping[int, tuple[str, str]]:
         """Return nothing: that a file has other columns its header tells."""
@@ -161,11 +165,12 @@ def _ignore(*_told: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CsvFile:
-    """One file and how it is written; `label` names it in messages."""
+    """One file and how it is written; `label` names it in messages, and so many `threads` may parse it."""
 
     path: Place
     label: str
     dialect: Dialect
+    threads: int = 1
 
     def names(self) -> tuple[str, ...]:
         """Return the names of the columns; fails with DAT004 if they are missing, empty or repeated."""
@@ -178,12 +183,12 @@ class CsvFile:
 
     def rows(
         self,
-        columns: Sequence[str],
+        columns: Mapping[str, Spelling],
         on_bytes: Callable[[int], None] = _ignore,
         on_bad_row: Callable[[BadRow], None] | None = None,
         check: Callable[[str, Sequence[str]], None] = _ignore,
     ) -> Iterator[CsvRows]:
-        """Give the rows as cells of text, NULL where there is nothing, with just these columns in this order.
+        """Give the rows as cells, NULL where there is nothing, with just these columns in this order.
 
         `on_bytes` gets the number of bytes taken from the disk, `on_bad_row` each row that is skipped. `check` is told
         the file's name for messages and its columns before the first row.
@@ -193,11 +198,12 @@ class CsvFile:
         for block in BLOCKS:
             again = block != BLOCKS[0]
             bad = _Unheard(told, bad_lines, on_bad_row or _ignore)
-            parsed = self._parse(block, columns, _ignore if again else on_bytes, bad.hear, check)
+            threads = 1 if again else self.threads
+            parsed = self._parse(block, threads, columns, _ignore if again else on_bytes, bad.hear, check)
             try:
-                for batch in _after(done, parsed):
-                    yield CsvRows(self.label, batch, done, lines)
-                    done += batch.num_rows
+                for cells in _after(done, parsed):
+                    yield CsvRows(self.label, cells, done, lines)
+                    done += cells.rows.num_rows
             except pa.ArrowInvalid:
                 told = bad.told
                 self._explain(done, block)
@@ -219,53 +225,31 @@ class CsvFile:
     def _parse(
         self,
         block: int,
-        columns: Sequence[str],
+        threads: int,
+        columns: Mapping[str, Spelling],
         on_bytes: Callable[[int], None],
         on_bad_row: Callable[[arrow_csv.InvalidRow], None],
         check: Callable[[str, Sequence[str]], None],
-    ) -> Iterator[pa.RecordBatch]:
-        with closing(self._pieces(on_bytes)) as pieces:
-            names, rest = self._head(pieces)
-            check(self.label, names)
-            end = self.dialect.delimiter.join([_END] * len(names))
-            convert = arrow_csv.ConvertOptions(
-                column_types=dict.fromkeys(columns, pa.string()),
-                include_columns=list(columns),
-                null_values=["", *self.dialect.na_values],
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=False,
-            )
-            with closing(PieceStream(_with_end_row(chain([rest], pieces), end))) as source:
-                reader = arrow_csv.open_csv(
-                    source,
-                    arrow_csv.ReadOptions(column_names=list(names), block_size=block, use_threads=False),
-                    self._parse_options(len(names), on_bad_row),
-                    convert,
-                )
-                yield from self._without_end_row(reader)
-
-    def _parse_options(self, width: int, on_bad_row: Callable[[arrow_csv.InvalidRow], None]) -> arrow_csv.ParseOptions:
+    ) -> Iterator[Cells]:
         def skip(row: arrow_csv.InvalidRow) -> str:
             on_bad_row(row)
             return "skip"
 
-        return arrow_csv.ParseOptions(
-            delimiter=self.dialect.delimiter,
-            newlines_in_values=True,
-            ignore_empty_lines=self.dialect.skips_blank_lines(width),
-            invalid_row_handler=None if self.dialect.on_bad_lines == "error" else skip,
-        )
-
-    def _without_end_row(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        last = None
-        for batch in batches:
-            if last:
-                yield last
-            last = batch if batch.num_rows else last
-        if not last or any(column[-1].as_py() != _END for column in last.columns):
-            fail("DAT013", file=self.label, problem=f"the quote opened in line {self._last_line()} is never closed")
-        if last.num_rows > 1:
-            yield last.slice(0, last.num_rows - 1)
+        with closing(self._pieces(on_bytes)) as pieces:
+            names, rest = self._head(pieces)
+            check(self.label, names)
+            grammar = Grammar(
+                names,
+                columns,
+                self.dialect.delimiter,
+                self.dialect.na_values,
+                self.dialect.skips_blank_lines(len(names)),
+                None if self.dialect.on_bad_lines == "error" else skip,
+            )
+            try:
+                yield from parse(grammar, chain([rest], pieces), block, threads)
+            except OpenQuote:
+                fail("DAT013", file=self.label, problem=f"the quote opened in line {self._last_line()} is never closed")
 
     def _last_line(self) -> int:
         with closing(self._rows()) as rows:
@@ -401,23 +385,12 @@ class _Unheard:
             self._tell(BadRow(row.text, problem, {"fields": row.actual_columns}, partial(self._lines.line_of, number)))
 
 
-def _after(count: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        rest = batch.slice(min(count, batch.num_rows))
-        count -= batch.num_rows - rest.num_rows
-        if rest.num_rows:
+def _after(count: int, parts: Iterator[Cells]) -> Iterator[Cells]:
+    for part in parts:
+        rest = part.slice(min(count, part.rows.num_rows)) if count else part
+        count -= part.rows.num_rows - rest.rows.num_rows
+        if rest.rows.num_rows:
             yield rest
-
-
-def _with_end_row(pieces: Iterator[bytes], row: str) -> Iterator[bytes]:
-    # The parser takes one byte order mark away, be it data: so it gets one, after which a line begins as well.
-    yield codecs.BOM_UTF8
-    last = b"\n"
-    for piece in pieces:
-        if piece:
-            last = piece[-1:]
-            yield piece
-    yield (b"" if last in b"\r\n" else b"\n") + row.encode() + b"\n"
 
 
 @contextmanager

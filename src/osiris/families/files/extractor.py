@@ -102,7 +102,7 @@ class TextExtractor(ABC, Generic[C]):
 class _Pass:
     """One pass over files: the columns that are wanted, and what becomes of rows that do not fit."""
 
-    def __init__(self, config: TextConfig, columns: Mapping[str, Column], ctx: StepContext, check: CheckNames) -> None:
+    def __init__(self, config: TextConfig, columns: Mapping[str, Any], ctx: StepContext, check: CheckNames) -> None:
         self._config = config
         self._columns = columns
         self._ctx = ctx
@@ -118,7 +118,7 @@ class _Pass:
             def rows() -> Iterator[Rows]:
                 for file in files:
                     bad = self._on_bad_row(file, aside)
-                    yield from file.rows(list(self._columns), self._count_bytes, bad, self._check)
+                    yield from file.rows(self._columns, self._count_bytes, bad, self._check)
                     pass_on(waiting, reject)
 
             for some in limited(rows(), limit):
@@ -132,9 +132,8 @@ class _Pass:
         wrong = self._unplanned(rows, strict=reject is None)
         arrays = []
         for name, column in self._columns.items():
-            values = rows.values(name)
-            array = column.read(values)
-            for row in refused(column.read, values) if array is None else ():
+            array = rows.read(name, column)
+            for row in refused(column.read, rows.values(name)) if array is None else ():
                 if reject is None:
                     rows.refuse(row, name, column.type, declared=name in self._config.declared)
                 wrong.setdefault(row, (name, rows.text(row, name), f"not {column.type}"))

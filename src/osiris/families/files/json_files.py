@@ -60,6 +60,10 @@ class JsonRows:
         """Return the values of a column, None where there is none."""
         return [row.get(column) for row in self.rows]
 
+    def read(self, name: str, column: JsonColumn) -> pa.Array | None:
+        """Return the values of a column in its type; None if any does not fit."""
+        return column.read(self.values(name))
+
     def text(self, row: int, column: str) -> str:
         """Return one value as JSON, whatever is in it."""
         return _text_of(self.rows[row].get(column))
@@ -108,7 +112,7 @@ class JsonFile:
 
     def rows(
         self,
-        _columns: Sequence[str],
+        _columns: object,
         on_bytes: Callable[[int], None],
         on_bad_row: Callable[[BadRow], None] | None = None,
         _check: object = None,

@@ -1,0 +1,221 @@
+"""Parses CSV text in blocks, several at once, and gives their cells in order.
+
+A row may go on behind the end of a block, and within quotes behind the end of a line. So where the last row of a block
+ends is a guess, by the number of quotes before it, which the parse confirms: it gets one more row behind that place,
+and finds it there only if no quote was open. A block that does not end so is parsed by Arrow's streaming parser with
+all that follows, which decides.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+
+from osiris.families.files.compression import PieceStream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from concurrent.futures import Future
+
+    from osiris.families.text_format import Spelling
+
+    InvalidRow = Callable[[arrow_csv.InvalidRow], str]
+
+_END = "\x00\x04\x00"
+"""Stands behind the last row in every column, so that a quote left open is noticed: it would swallow this row."""
+
+_QUOTE = ord('"')
+
+
+class OpenQuote(Exception):
+    """A quote is never closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Rows whose cells are text, or have been `read`: then they are values in the types of their columns."""
+
+    rows: pa.RecordBatch
+    read: bool = False
+
+    def slice(self, offset: int, length: int | None = None) -> Cells:
+        """Return the rows from a place on, at most so many."""
+        return Cells(self.rows.slice(offset, length), self.read)
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """How text becomes cells: the columns of the file, the wanted ones, and what else the dialect says.
+
+    `on_invalid_row` takes rows with another number of cells, which fail without it.
+    """
+
+    names: Sequence[str]
+    columns: Mapping[str, Spelling]
+    delimiter: str
+    nulls: Sequence[str]
+    skips_blank_lines: bool
+    on_invalid_row: InvalidRow | None = None
+
+    @property
+    def end_row(self) -> bytes:
+        """Return the row that stands behind the last one."""
+        return self.delimiter.join([_END] * len(self.names)).encode() + b"\n"
+
+    def stream(self, source: PieceStream, block: int) -> Iterator[pa.RecordBatch]:
+        """Give the rows of a text, one block after the other; raises ArrowInvalid, and OpenQuote at the end."""
+        reader = arrow_csv.open_csv(source, self._reading(block), self._parsing(), self._converting(utf8=False))
+        last = None
+        for batch in reader:
+            if last:
+                yield last
+            last = batch if batch.num_rows else last
+        if not last or not _ends_well(last):
+            raise OpenQuote
+        if last.num_rows > 1:
+            yield last.slice(0, last.num_rows - 1)
+
+    def read(self, text: bytes) -> pa.RecordBatch | None:
+        """Return the values of a text that ends with the end row; None if that is not the last one, or a cell misfits.
+
+        None also stands for text that cannot be read, or may have another meaning as a part of more.
+        """
+        reading, converting = self._reading(len(text)), self._converting(utf8=text.isascii())
+        try:
+            table = arrow_csv.read_csv(pa.BufferReader(text), reading, self._parsing(), converting)
+        except pa.ArrowInvalid:
+            return None
+        (rows,) = table.to_batches()
+        if not _ends_well(rows):
+            return None
+        texts = rows.slice(0, rows.num_rows - 1)
+        arrays = [column.read(texts.column(name)) for name, column in self.columns.items()]
+        misfits = any(array is None for array in arrays)
+        return None if misfits else pa.RecordBatch.from_arrays(arrays, names=list(self.columns))
+
+    def _reading(self, block: int) -> arrow_csv.ReadOptions:
+        return arrow_csv.ReadOptions(column_names=list(self.names), block_size=block, use_threads=False)
+
+    def _parsing(self) -> arrow_csv.ParseOptions:
+        return arrow_csv.ParseOptions(
+            delimiter=self.delimiter,
+            newlines_in_values=True,
+            ignore_empty_lines=self.skips_blank_lines,
+            invalid_row_handler=self.on_invalid_row,
+        )
+
+    def _converting(self, *, utf8: bool) -> arrow_csv.ConvertOptions:
+        """Return how cells are converted: each is text, which is known to be UTF-8 or checked."""
+        return arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(self.columns, pa.string()),
+            include_columns=list(self.columns),
+            null_values=["", *self.nulls],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+            check_utf8=not utf8,
+        )
+
+
+def _ends_well(rows: pa.RecordBatch) -> bool:
+    return rows.num_rows > 0 and all(column[-1].as_py() == _END for column in rows.columns)
+
+
+def parse(grammar: Grammar, text: Iterator[bytes], size: int, threads: int) -> Iterator[Cells]:
+    """Give the cells of UTF-8 text, of blocks of so many bytes; raises ArrowInvalid or OpenQuote where it is no CSV."""
+    with closing(PieceStream(_with_end_row(text, grammar.end_row))) as source:
+        blocks = iter(partial(source.read, size), b"")
+        if threads > 1 and grammar.on_invalid_row is None:
+            several = _AtOnce(grammar, blocks, threads)
+            yield from several.cells()
+            blocks = several.left()
+        first = next(blocks, b"")
+        if first:
+            with closing(PieceStream(chain([first], blocks))) as left:
+                yield from (Cells(rows) for rows in grammar.stream(left, size))
+
+
+def _with_end_row(text: Iterator[bytes], row: bytes) -> Iterator[bytes]:
+    # The parser takes one byte order mark away, be it data: so it gets one, after which a line begins as well.
+    yield codecs.BOM_UTF8
+    last = b"\n"
+    for piece in text:
+        if piece:
+            last = piece[-1:]
+            yield piece
+    yield (b"" if last in b"\r\n" else b"\n") + row
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """A block, what was left of those before it, and its rows, which are being parsed; None if no row ends in it."""
+
+    rest: bytes
+    text: bytes
+    rows: Future[pa.RecordBatch | None] | None
+
+
+class _AtOnce:
+    """Blocks that are parsed by several threads: `cells` until one does not end as guessed, then `left`."""
+
+    def __init__(self, grammar: Grammar, blocks: Iterator[bytes], threads: int) -> None:
+        self._grammar, self._threads = grammar, threads
+        self._blocks, self._next = blocks, next(blocks, b"")
+        self._waiting: deque[_Block] = deque()
+        self._rest, self._behind = b"", b""
+
+    def cells(self) -> Iterator[Cells]:
+        """Give the cells of the blocks in order."""
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="block")
+        try:
+            for _ in range(self._threads + 1):
+                self._begin(pool)
+            while self._waiting and (rows := self._waiting[0].rows) and (found := rows.result()) is not None:
+                self._waiting.popleft()
+                self._begin(pool)
+                if found.num_rows:
+                    yield Cells(found, read=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def left(self) -> Iterator[bytes]:
+        """Return the blocks that were not parsed, the first from where a row begins."""
+        if not self._waiting:
+            return iter(())
+        first, *others = self._waiting
+        return chain([first.rest + first.text], (block.text for block in others), [self._next], self._blocks)
+
+    def _begin(self, pool: ThreadPoolExecutor) -> None:
+        """Have one more block parsed, if there is one; nothing behind a block in which no row ends."""
+        if not self._next or (self._waiting and self._waiting[-1].rows is None):
+            return
+        rest, text, self._next = self._rest, self._next.removeprefix(self._behind), next(self._blocks, b"")
+        whole, rows = rest + text, None
+        end = _end_of_rows(whole) if self._next else len(whole)
+        if end:
+            more = self._grammar.end_row if self._next else b""
+            rows = pool.submit(self._grammar.read, b"".join((memoryview(whole)[:end], more)))
+        self._waiting.append(_Block(rest, text, rows))
+        self._rest = codecs.BOM_UTF8 + whole[end:]
+        self._behind = b"\n" if whole.endswith(b"\r") and end == len(whole) else b""
+
+
+def _end_of_rows(text: bytes) -> int:
+    """Return where the last whole row of a text seems to end: quotes come in pairs before it; 0 if none does."""
+    octets, end = np.frombuffer(text, np.uint8), _end_of_line(text, len(text))
+    while np.count_nonzero(octets[:end] == _QUOTE) % 2:
+        end = _end_of_line(text, text.rfind(b'"', 0, end))
+    return end
+
+
+def _end_of_line(text: bytes, before: int) -> int:
+    return max(text.rfind(b"\n", 0, before), text.rfind(b"\r", 0, before)) + 1
