@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 VERSION = 1
 """What Osiris asks for: it is raised where a function gets other arguments or another result."""
@@ -90,3 +91,61 @@ def columns_bytes(page: Any, cells: Any, skip: int) -> Any:
         *(offsets, data, room, ascii_),
     )
     return None if size < 0 else (offsets, data[:size], bool(ascii_[0]))
+
+
+class _Column(ctypes.Structure):
+    """The Column of csv.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("kind", "whole", "scale", "nulls", "room")),
+        *((name, ctypes.c_void_p) for name in ("values", "offsets", "data", "valid")),
+    )
+
+
+_CSV_KINDS = {"": 0, "text": 1, "integer": 2, "decimal": 3, "date": 4}
+
+
+def csv_columns(text: bytes, grammar: Any) -> Any:
+    """Return the wanted columns of a text that ends with the end row, read where they are of a kind, else as text."""
+    if grammar.nulls or grammar.delimiter in '"\r\n' or not (grammar.delimiter.isascii() and _is_utf8(text)):
+        return None
+    body = np.frombuffer(text, np.uint8)[3 * text.startswith(b"\xef\xbb\xbf") : len(text) - len(grammar.end_row)]
+    rows, width = int(np.count_nonzero(body == 10)), len(grammar.names)
+    columns, buffers = (_Column * width)(), {}
+    for name, column, kind in zip(grammar.names, columns, grammar.kinds, strict=True):
+        column.kind, column.whole, column.scale = _CSV_KINDS[kind[0]], *kind[1:]
+        buffers[name] = column, kind[0], _csv_buffers(column, kind[0], rows, len(body))
+    done = _call("csv_columns", body, len(body), ord(grammar.delimiter), width, rows, np.frombuffer(columns, np.uint8))
+    return None if done < 0 else [_csv_array(*buffers[name], done) for name in grammar.columns]
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        return text.isascii() or text.decode() is not None
+    except UnicodeDecodeError:
+        return False
+
+
+def _csv_buffers(column: _Column, kind: str, rows: int, room: int) -> list[Any]:
+    """Return where the values of a column go, and have it know."""
+    if not kind:
+        return []
+    valid = np.zeros(rows // 8 + 1, np.uint8)
+    column.valid = valid.ctypes.data
+    if kind == "text":
+        offsets, data = np.zeros(rows + 1, np.int32), np.empty(room, np.uint8)
+        column.offsets, column.data, column.room = offsets.ctypes.data, data.ctypes.data, room
+        return [valid, offsets, data]
+    values = np.empty(rows * {"integer": 8, "decimal": 16, "date": 4}[kind], np.uint8)
+    column.values = values.ctypes.data
+    return [valid, values]
+
+
+def _csv_array(column: _Column, kind: str, buffers: list[Any], rows: int) -> Any:
+    valid, *values = buffers
+    if kind == "text":
+        values[1] = values[1][: values[0][rows]].copy()  # which had room for all of the text
+    decimal = kind == "decimal" and pa.decimal128(column.whole + column.scale, column.scale)
+    known = pa.py_buffer(valid) if column.nulls else None
+    types = {"text": pa.string(), "integer": pa.int64(), "date": pa.date32(), "decimal": decimal}
+    return pa.Array.from_buffers(types[kind], rows, [known, *map(pa.py_buffer, values)], column.nulls)

@@ -13,7 +13,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -22,14 +22,16 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from osiris.families.files.compression import PieceStream
+from osiris.families.text_format import Spelling, kind_of
+from osiris.kernels import compiled
+from osiris.types import parse_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
-    from osiris.families.text_format import Spelling
-
     InvalidRow = Callable[[arrow_csv.InvalidRow], str]
+    Kind = tuple[str, int, int]
 
 _END = "\x00\x04\x00"
 """Stands behind the last row in every column, so that a quote left open is noticed: it would swallow this row."""
@@ -53,7 +55,7 @@ class Cells:
         return Cells(self.rows.slice(offset, length), self.read)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Grammar:
     """How text becomes cells: the columns of the file, the wanted ones, and what else the dialect says.
 
@@ -85,23 +87,34 @@ class Grammar:
         if last.num_rows > 1:
             yield last.slice(0, last.num_rows - 1)
 
+    @cached_property
+    def kinds(self) -> list[Kind]:
+        """Return the kind of each column of the file; "" for one that is not wanted."""
+        return [_kind(self.columns[name]) if name in self.columns else ("", 0, 0) for name in self.names]
+
     def read(self, text: bytes) -> pa.RecordBatch | None:
-        """Return the values of a text that ends with the end row; None if that is not the last one, or a cell misfits.
+        """Return the values of a text that ends with the end row; None if it has no such end, or a cell misfits.
 
         None also stands for text that cannot be read, or may have another meaning as a part of more.
         """
+        kinds = dict(zip(self.names, self.kinds, strict=True))
+        arrays = [
+            self.columns[name].read(array) if kinds[name][0] == "text" else array
+            for name, array in zip(self.columns, split(text, self) or (), strict=False)
+        ]
+        if len(arrays) < len(self.columns) or any(array is None for array in arrays):
+            return None
+        return pa.RecordBatch.from_arrays(arrays, names=list(self.columns))
+
+    def texts(self, text: bytes) -> pa.RecordBatch | None:
+        """Return the cells of such a text; None as for `read`."""
         reading, converting = self._reading(len(text)), self._converting(utf8=text.isascii())
         try:
             table = arrow_csv.read_csv(pa.BufferReader(text), reading, self._parsing(), converting)
         except pa.ArrowInvalid:
             return None
         (rows,) = table.to_batches()
-        if not _ends_well(rows):
-            return None
-        texts = rows.slice(0, rows.num_rows - 1)
-        arrays = [column.read(texts.column(name)) for name, column in self.columns.items()]
-        misfits = any(array is None for array in arrays)
-        return None if misfits else pa.RecordBatch.from_arrays(arrays, names=list(self.columns))
+        return rows.slice(0, rows.num_rows - 1) if _ends_well(rows) else None
 
     def _reading(self, block: int) -> arrow_csv.ReadOptions:
         return arrow_csv.ReadOptions(column_names=list(self.names), block_size=block, use_threads=False)
@@ -124,6 +137,29 @@ class Grammar:
             quoted_strings_can_be_null=False,
             check_utf8=not utf8,
         )
+
+
+@compiled("csv_columns")
+def split(text: bytes, grammar: Grammar) -> list[pa.Array | None] | None:
+    """Return the wanted columns of a text that ends with the end row, read where they are of a kind, else as text.
+
+    None where there is no such end; None for a column where a cell misfits.
+    """
+    kinds, rows = dict(zip(grammar.names, grammar.kinds, strict=True)), grammar.texts(text)
+    if rows is None:
+        return None
+    columns = zip(grammar.columns.items(), rows.columns, strict=True)
+    return [cells if kinds[name][0] == "text" else column.read(cells) for (name, column), cells in columns]
+
+
+def _kind(column: Spelling) -> Kind:
+    """Return what the cells of a column are, and the digits of decimals before and behind the point."""
+    if type(column) is not Spelling:  # one that keeps its texts
+        return "text", 0, 0
+    if kind_of(column.type) == "decimal":
+        precision, scale = map(int, parse_type(column.type).parameters)
+        return "decimal", precision - scale, scale
+    return {"int64": "integer", "date": "date"}.get(column.type, "text"), 0, 0
 
 
 def _ends_well(rows: pa.RecordBatch) -> bool:
