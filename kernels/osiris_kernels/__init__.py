@@ -116,7 +116,8 @@ def csv_columns(text: bytes, grammar: Any) -> Any:
         column.kind, column.whole, column.scale = _CSV_KINDS[kind[0]], *kind[1:]
         buffers[name] = column, kind[0], _csv_buffers(column, kind[0], rows, len(body))
     done = _call("csv_columns", body, len(body), ord(grammar.delimiter), width, rows, np.frombuffer(columns, np.uint8))
-    return None if done < 0 else [_csv_array(*buffers[name], done) for name in grammar.columns]
+    names = list(grammar.columns)
+    return None if done < 0 else pa.table([_csv_array(*buffers[name], done) for name in names], names=names)
 
 
 def _is_utf8(text: bytes) -> bool:

@@ -41,22 +41,21 @@ static int integer(const uint8_t *at, const uint8_t *end, int64_t *value) {
     return 1;
 }
 
-/* Reads a decimal that the column holds: its scaled number. */
+/* Reads a decimal that the column holds, and a word: its scaled number. */
 static int decimal(const Column *column, const uint8_t *at, const uint8_t *end, int64_t *value) {
     int negative = *at == '-';
     const uint8_t *begin = at + negative, *point = digits(begin, end, value);
-    int64_t fraction = 0;
-    if (!point || (*value && point - begin > column->whole)) return 0;
+    int64_t whole = *value ? point - begin : 0, fraction = 0;
+    if (!point || whole > column->whole || whole + column->scale > DIGITS) return 0;
     if (point < end) {
         fraction = end - point - 1;
-        if (*point != '.' || fraction < 1 || fraction > column->scale || point - begin + fraction > DIGITS) return 0;
+        if (*point != '.' || fraction < 1 || fraction > column->scale) return 0;
         for (at = point + 1; at < end; at++) {
             if ((uint8_t)(*at - '0') > 9) return 0;
             *value = *value * 10 + (*at - '0');
         }
     }
     if (negative && *value == 0) return 0;
-    if (column->scale - fraction + end - begin > DIGITS) return 0;
     *value *= POWERS[column->scale - fraction];
     if (negative) *value = -*value;
     return 1;

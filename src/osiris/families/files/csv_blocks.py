@@ -22,6 +22,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from osiris.families.files.compression import PieceStream
+from osiris.families.files.type_inference import MAX_DIGITS
 from osiris.families.text_format import Spelling, kind_of
 from osiris.kernels import compiled
 from osiris.types import parse_type
@@ -97,14 +98,16 @@ class Grammar:
 
         None also stands for text that cannot be read, or may have another meaning as a part of more.
         """
+        columns = split(text, self)
+        if columns is None:
+            return None
         kinds = dict(zip(self.names, self.kinds, strict=True))
         arrays = [
-            self.columns[name].read(array) if kinds[name][0] == "text" else array
-            for name, array in zip(self.columns, split(text, self) or (), strict=False)
+            column.read(cells.chunk(0)) if kinds[name][0] == "text" else cells.chunk(0)
+            for (name, column), cells in zip(self.columns.items(), columns.columns, strict=True)
         ]
-        if len(arrays) < len(self.columns) or any(array is None for array in arrays):
-            return None
-        return pa.RecordBatch.from_arrays(arrays, names=list(self.columns))
+        misfits = any(array is None for array in arrays)
+        return None if misfits else pa.RecordBatch.from_arrays(arrays, names=list(self.columns))
 
     def texts(self, text: bytes) -> pa.RecordBatch | None:
         """Return the cells of such a text; None as for `read`."""
@@ -113,8 +116,8 @@ class Grammar:
             table = arrow_csv.read_csv(pa.BufferReader(text), reading, self._parsing(), converting)
         except pa.ArrowInvalid:
             return None
-        (rows,) = table.to_batches()
-        return rows.slice(0, rows.num_rows - 1) if _ends_well(rows) else None
+        rows = next(iter(table.to_batches()), None)
+        return rows.slice(0, rows.num_rows - 1) if rows and _ends_well(rows) else None
 
     def _reading(self, block: int) -> arrow_csv.ReadOptions:
         return arrow_csv.ReadOptions(column_names=list(self.names), block_size=block, use_threads=False)
@@ -140,16 +143,18 @@ class Grammar:
 
 
 @compiled("csv_columns")
-def split(text: bytes, grammar: Grammar) -> list[pa.Array | None] | None:
+def split(text: bytes, grammar: Grammar) -> pa.Table | None:
     """Return the wanted columns of a text that ends with the end row, read where they are of a kind, else as text.
 
-    None where there is no such end; None for a column where a cell misfits.
+    None where there is no such end, or a cell that would be read misfits.
     """
     kinds, rows = dict(zip(grammar.names, grammar.kinds, strict=True)), grammar.texts(text)
     if rows is None:
         return None
     columns = zip(grammar.columns.items(), rows.columns, strict=True)
-    return [cells if kinds[name][0] == "text" else column.read(cells) for (name, column), cells in columns]
+    arrays = [cells if kinds[name][0] == "text" else column.read(cells) for (name, column), cells in columns]
+    misfits = any(array is None for array in arrays)
+    return None if misfits else pa.table(arrays, names=list(grammar.columns))
 
 
 def _kind(column: Spelling) -> Kind:
@@ -158,7 +163,7 @@ def _kind(column: Spelling) -> Kind:
         return "text", 0, 0
     if kind_of(column.type) == "decimal":
         precision, scale = map(int, parse_type(column.type).parameters)
-        return "decimal", precision - scale, scale
+        return ("decimal", precision - scale, scale) if precision <= MAX_DIGITS else ("text", 0, 0)
     return {"int64": "integer", "date": "date"}.get(column.type, "text"), 0, 0
 
 

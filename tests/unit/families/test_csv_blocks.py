@@ -1,0 +1,54 @@
+"""Blocks of CSV text that are parsed at once give the rows that one after the other gives."""
+
+import random
+
+import pytest
+from tests.chance import draw_seed, say_tried
+
+from osiris.errors import OsirisError
+from osiris.families.files import compression, csv_files
+from osiris.families.files.csv_files import CsvFile, Dialect
+from osiris.families.text_format import Spelling
+
+CASES = 200
+CELLS = ("", "7", "word", "é", '"x,y"', '"a\nb"', '""""', '""', "wordword", "\ufeff", '5" pipe')
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Blocks of a few rows."""
+    monkeypatch.setattr(compression, "PIECE", 200)
+    monkeypatch.setattr(csv_files, "BLOCKS", (400, 6400, 25600))
+
+
+def content(chance):
+    width = chance.randint(1, 3)
+    cells = CELLS if chance.random() < 0.3 else CELLS[:-1]
+    rows = [",".join(chance.choice(cells) for _ in range(width)) for _ in range(chance.randint(0, 80))]
+    if rows and chance.random() < 0.1:
+        rows[chance.randrange(len(rows))] += chance.choice((',"', ",", '"'))
+    ends = chance.choice((["\n"], ["\n", "\r\n", "\r", "\n\n"]))
+    text = ",".join("abc"[:width]) + "\n" + "".join(row + chance.choice(ends) for row in rows)
+    return (text.rstrip("\n") if chance.random() < 0.3 else text).encode()
+
+
+def rows_of(path, threads):
+    """Return the rows, or what was wrong, which may be found some rows later."""
+    file = CsvFile(path, "file", Dialect(path="file"), threads)
+    columns = dict.fromkeys(file.names(), Spelling("utf8"))
+    found = []
+    try:
+        for part in file.rows(columns):
+            assert part.first == len(found)
+            found += zip(*(part.read(name, column).to_pylist() for name, column in columns.items()), strict=True)
+    except OsirisError as error:
+        return error.diagnostics
+    return found
+
+
+def test_threads_give_the_rows_of_one(tmp_path, small_blocks):
+    chance, path = random.Random(draw_seed()), tmp_path / "file.csv"
+    for _ in range(CASES):
+        path.write_bytes(content(chance))
+        assert rows_of(path, 3) == rows_of(path, 1)
+    say_tried("CSV files with the same rows by several threads", CASES)
