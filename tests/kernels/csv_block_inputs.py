@@ -7,7 +7,18 @@ from tests.kernels.cases import inputs_of, touched
 from osiris.families.files.csv_blocks import Grammar
 from osiris.families.text_format import Checked, Spelling
 
-TYPES = ("utf8", "int64", "decimal(38,2)", "decimal(5,2)", "decimal(18,18)", "decimal(38,0)", "decimal(76,20)", "date", "bool", "int32")
+TYPES = (
+    "utf8",
+    "int64",
+    "decimal(38,2)",
+    "decimal(5,2)",
+    "decimal(18,18)",
+    "decimal(38,0)",
+    "decimal(76,20)",
+    "date",
+    "bool",
+    "int32",
+)
 WHOLE = ("0", "7", "-3", "42", "999", "-999999999999999999")
 PLAIN = {
     "int64": (*WHOLE, "123456789012345678"),
