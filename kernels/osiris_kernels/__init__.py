@@ -94,7 +94,7 @@ def columns_bytes(page: Any, cells: Any, skip: int) -> Any:
 
 
 class _Column(ctypes.Structure):
-    """The Column of csv.c."""
+    """The Column of csv_blocks.c."""
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("kind", "whole", "scale", "nulls", "room")),
