@@ -150,3 +150,66 @@ def _csv_array(column: _Column, kind: str, buffers: list[Any], rows: int) -> Any
     known = pa.py_buffer(valid) if column.nulls else None
     types = {"text": pa.string(), "integer": pa.int64(), "date": pa.date32(), "decimal": decimal}
     return pa.Array.from_buffers(types[kind], rows, [known, *map(pa.py_buffer, values)], column.nulls)
+
+
+_NAMES = (
+    *("BOOL", "INT8", "INT16", "INT32 DATE32 TIME32", "INT64 TIME64 TIMESTAMP", "UINT8", "UINT16", "UINT32", "UINT64"),
+    *("FLOAT", "DOUBLE", "", "DECIMAL128 FIXED_SIZE_BINARY", "DECIMAL256", "STRING BINARY", "LIST", "STRUCT"),
+)
+_KINDS = {getattr(pa.lib, f"Type_{name}"): kind for kind, names in enumerate(_NAMES) for name in names.split()}
+"""What digest.c calls the types of Arrow in which values are digested."""
+_NARROW, _WIDE16, _TEXT, _LIST, _STRUCT = 11, 12, 14, 15, 16
+_RECAST = (0, 9, 10, _NARROW)
+"""Booleans, floats and narrow decimals: their canonical bytes are not those that Arrow has."""
+
+
+def _kind(array: Any) -> int | None:
+    kind = _KINDS.get(array.type.id)
+    if kind != _WIDE16:
+        return kind
+    if array.type.id == pa.lib.Type_DECIMAL128:
+        return _NARROW if array.type.precision <= 18 else kind
+    return kind if array.type.byte_width == 16 else None
+
+
+def _place(buffer: Any) -> tuple[int, int]:
+    return (buffer.address, buffer.size) if buffer else (0, 0)
+
+
+def _nodes(array: Any) -> list[tuple[int, ...]]:
+    """Return an array, and behind it what is inside of it, for digest.c; fails with TypeError for other types."""
+    kind, buffers, inner = _kind(array), array.buffers(), []
+    if kind is None:
+        raise TypeError(str(array.type))
+    if kind == _LIST:
+        inner = _nodes(array.values)
+    elif kind == _STRUCT:
+        inner = [node for index in range(array.type.num_fields) for node in _nodes(array.field(index))]
+    offsets = buffers[1] if kind in (_TEXT, _LIST) else None
+    values = buffers[2] if kind == _TEXT else buffers[1] if kind < _TEXT else None
+    head = (kind, array.offset, len(array), 1 + len(inner))
+    return [(*head, *_place(buffers[0]), *_place(offsets), *_place(values)), *inner]
+
+
+def digest_rows(arrays: Any) -> Any:
+    """Return the sums of each column's hashes and of their squares, and then those over the rows."""
+    try:
+        nodes = np.array([node for array in arrays for node in _nodes(array)], np.int64)
+    except TypeError:
+        return None
+    sums = np.zeros((len(arrays) + 1, 2), np.uint64)
+    done = _call("digest_rows", nodes, len(nodes), len(arrays[0]) if arrays else 0, sums)
+    return None if done < 0 else sums
+
+
+def digest_parts(array: Any, first: int) -> Any:
+    """Return the numbers of the rows that are NULL, how long texts are, and the bytes of the values."""
+    kind, rows = _kind(array), len(array)
+    if kind is None or kind > _TEXT or not (array.null_count or kind in _RECAST):
+        return None  # not for here, or they stand there already
+    nodes = _nodes(array)
+    texts, room = (rows, nodes[0][-1]) if kind == _TEXT else (0, 32 * rows)
+    nulls, lengths, out = np.empty(rows, np.uint64), np.empty(texts, np.int32), np.empty(room, np.uint8)
+    null = np.empty(1, np.int64)
+    size = _call("digest_parts", np.array(nodes, np.int64), first, nulls, lengths, out, room, null)
+    return None if size < 0 else (nulls[: null[0]], lengths[: rows - null[0]], out[:size])

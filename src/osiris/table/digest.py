@@ -8,12 +8,14 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as is_
 
 from osiris.canonical import fingerprint
-from osiris.table.hashing import WORD, ends, fixed, hash_cells, is_text, plain, side_by_side
+from osiris.kernels import compiled
+from osiris.table.hashing import ends, fixed, hash_cells, is_text, plain, side_by_side
 from osiris.table.stream import conform
 from osiris.types import arrow_schema
 
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue, Order, Schema
     from osiris.table.hashing import Words
 
+    Parts = tuple[pa.Buffer, pa.Buffer, pa.Buffer]
+
+
+_NOTHING = pa.py_buffer(b"")
 
 _ROWS = 8_192
 """So many rows are hashed at a time: their arrays stay in the processor's cache."""
@@ -96,48 +102,53 @@ class OrderedColumn:
 
     def __init__(self, kind: pa.DataType) -> None:
         self._rows = 0
-        self._nulls, self._lengths, self._values = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
+        self._hashes = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
         self._inner = [OrderedColumn(kind.field(i).type) for i in range(kind.num_fields)]
 
     def update(self, array: pa.Array) -> None:
         """Add the rows of an array."""
-        kind = array.type
-        values = self._without_nulls(array)
-        if not len(values):
-            return
-        if is_text(kind):
-            self._add_bytes(values)
-        elif is_.is_list(kind):
-            self._add_lengths(values)
-            self._inner[0].update(values.flatten())
-        elif is_.is_struct(kind):
-            for column, child in zip(self._inner, values.flatten(), strict=True):
-                column.update(child)
-        else:
-            self._values.update(_bytes_of(fixed(values)))
+        parts = _nested_parts if self._inner else ordered_parts
+        for hash_, part in zip(self._hashes, parts(array, self._rows), strict=True):
+            hash_.update(part)
+        self._rows += len(array)
+        for column, child in zip(self._inner, _children(array), strict=True):
+            column.update(child)
 
     def digest(self) -> bytes:
         """Return the 32 bytes of everything so far."""
-        parts = [self._nulls.digest(), self._lengths.digest(), self._values.digest()]
+        parts = [hash_.digest() for hash_ in self._hashes]
         return hashlib.sha256(b"".join(parts + [column.digest() for column in self._inner])).digest()
 
-    def _without_nulls(self, array: pa.Array) -> pa.Array:
-        start, self._rows = self._rows, self._rows + len(array)
-        if not array.null_count:
-            return array
-        where = pc.add(pc.indices_nonzero(array.is_null()), pa.scalar(start, pa.uint64()))
-        self._nulls.update(_bytes_of(where))
-        return array.drop_null()
 
-    def _add_bytes(self, values: pa.Array) -> None:
-        self._add_lengths(values)
-        first, last = ends(values)
-        if last > first:
-            self._values.update(values.buffers()[2].slice(first, last - first))
+@compiled("digest_parts")
+def ordered_parts(array: pa.Array, first: int) -> Parts:
+    """Return the numbers of the rows that are NULL, from `first` on, the lengths of texts, and the bytes of values."""
+    values = array.drop_null() if array.null_count else array
+    if not is_text(values.type):
+        return _nulls(array, first), _NOTHING, _bytes_of(fixed(values))
+    begin, end = ends(values)
+    data = values.buffers()[2].slice(begin, end - begin) if end > begin else _NOTHING
+    return _nulls(array, first), _bytes_of(pc.binary_length(values)), data
 
-    def _add_lengths(self, values: pa.Array) -> None:
-        lengths = pc.binary_length(values) if is_text(values.type) else pc.list_value_length(values)
-        self._lengths.update(_bytes_of(lengths))
+
+def _nested_parts(array: pa.Array, first: int) -> Parts:
+    """Return the same of lists or structs, whose values are columns of their own."""
+    lengths = _bytes_of(pc.list_value_length(array).drop_null()) if is_.is_list(array.type) else _NOTHING
+    return _nulls(array, first), lengths, _NOTHING
+
+
+def _children(array: pa.Array) -> list[pa.Array]:
+    """Return the items of lists, or the fields of structs, of the rows that are not NULL; of others there are none."""
+    if not array.type.num_fields:
+        return []
+    values = array.drop_null() if array.null_count else array
+    return [values.flatten()] if is_.is_list(array.type) else values.flatten()
+
+
+def _nulls(array: pa.Array, first: int) -> pa.Buffer:
+    if not array.null_count:
+        return _NOTHING
+    return _bytes_of(pc.add(pc.indices_nonzero(array.is_null()), pa.scalar(first, pa.uint64())))
 
 
 def _bytes_of(array: pa.Array) -> pa.Buffer:
@@ -150,37 +161,33 @@ class UnorderedRows:
     """Running sums over rows: for each column of the hashes of its cells, and of the hashes of whole rows."""
 
     def __init__(self, columns: int) -> None:
-        self._columns = [_Sums() for _ in range(columns)]
-        self._whole = _Sums()
+        self._sums = np.zeros((columns + 1, 2), np.uint64)
 
     def update(self, arrays: list[pa.Array]) -> None:
         """Add rows, given as one array per column."""
-        rows = len(arrays[0]) if arrays else 0
-        for start in range(0, rows, _ROWS):
-            cells = [hash_cells(array.slice(start, _ROWS)) for array in arrays]
-            nulls = [array.slice(start, _ROWS).null_count for array in arrays]
-            for sums, hashes, count in zip(self._columns, cells, nulls, strict=True):
-                sums.add(hashes, count)
-            self._whole.add(side_by_side(cells), sum(nulls))
+        self._sums += sums_of(arrays)
 
     def columns(self) -> list[str]:
         """Return the sums of each column as 32 hex digits."""
-        return [sums.hex() for sums in self._columns]
+        return [f"{first:016x}{second:016x}" for first, second in self._sums[:-1].tolist()]
 
     def rows(self) -> str:
         """Return the sums over the rows as 32 hex digits."""
-        return self._whole.hex()
+        first, second = self._sums[-1].tolist()
+        return f"{first:016x}{second:016x}"
 
 
-class _Sums:
-    """The sum of hashes, and the sum of their squares and the number of NULLs, modulo 2**64 each."""
+@compiled("digest_rows")
+def sums_of(arrays: list[pa.Array]) -> Words:
+    """Return for each column, and then for the whole rows, two sums modulo 2**64.
 
-    def __init__(self) -> None:
-        self._first = self._second = 0
-
-    def add(self, hashes: Words, nulls: int) -> None:
-        self._first = (self._first + int(hashes.sum())) & WORD
-        self._second = (self._second + int(hashes.dot(hashes)) + nulls) & WORD
-
-    def hex(self) -> str:
-        return f"{self._first:016x}{self._second:016x}"
+    They are of the hashes, and of the squares of the hashes and the number of NULLs.
+    """
+    sums = np.zeros((len(arrays) + 1, 2), np.uint64)
+    for start in range(0, len(arrays[0]) if arrays else 0, _ROWS):
+        parts = [array.slice(start, _ROWS) for array in arrays]
+        cells = [hash_cells(part) for part in parts]
+        nulls = [part.null_count for part in parts]
+        for total, hashes, count in zip(sums, [*cells, side_by_side(cells)], [*nulls, sum(nulls)], strict=True):
+            total += (hashes.sum(), hashes.dot(hashes) + np.uint64(count))
+    return sums
