@@ -18,7 +18,7 @@ from osiris.session.finding import iter_sessions
 from osiris.urls import family_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from osiris.api.pipelines import Compiled
@@ -57,11 +57,13 @@ def plan_view(
     states: Mapping[str, str] | None = None,
     near: Mapping[str, str] | None = None,
     outputs: Sequence[OutputText] | None = None,
+    keeping: Collection[str] = (),
 ) -> PlanView:
     """Return what there is to see of a plan; `outputs` as `api.outputs_of` gives them, where they are to be seen.
 
     `described` has what the sources said of their rows, by step; of a step that is not in it, none are known.
     `previous` is the plan that this one takes the place of. `states` and `near` tell of the writers' tables (`Tables`).
+    `keeping` are the transforms that give one row for each row of their only input.
     """
     known = Tables(states or {}, near or {})
     flows, before = data_flows(manifest), data_flows(previous) if previous else {}
@@ -70,7 +72,7 @@ def plan_view(
         fingerprint=manifest.fingerprint,
         description=manifest.data["pipeline"].get("description"),
         previous=previous.fingerprint if previous else None,
-        steps=tuple(_steps(manifest, described)),
+        steps=tuple(_steps(manifest, described, keeping)),
         targets=tuple(_target(root, manifest, step, known) for step in manifest.steps if step["mode"] == "write"),
         flows=tuple(FlowView(source, target, columns) for (source, target), columns in flows.items()),
         new_flows=tuple(_new_flows(flows, before)),
@@ -83,13 +85,18 @@ def view_plan(workspace: Workspace, compiled: Compiled, *, explained: bool = Tru
 
     `explained` adds what each output is. Fails as `look_at_tables`.
     """
+    from osiris.compiler.statements import row_keeping
+
     before, tables = previous_plan(workspace, compiled.manifest), look_at_tables(workspace, compiled)
     outputs = None
     if explained:
         from osiris.api.previews import outputs_of
 
         outputs = outputs_of(workspace, compiled)
-    return plan_view(workspace.root, compiled.manifest, compiled.described, before, *tables, outputs=outputs)
+    manifest, described = compiled.manifest, compiled.described
+    is_any_known = any(answer.rows is not None for answer in described.values())
+    keeping = row_keeping(compiled.prepared) if is_any_known else ()
+    return plan_view(workspace.root, manifest, described, before, *tables, outputs=outputs, keeping=keeping)
 
 
 def look_at_tables(workspace: Workspace, compiled: Compiled) -> Tables:
@@ -198,11 +205,10 @@ def _is_closer(kind: str, before: str | None) -> bool:
     return before is None or KINDS.index(kind) < KINDS.index(before)
 
 
-def _steps(manifest: Manifest, described: Mapping[str, Described]) -> Iterator[StepView]:
-    rows: dict[str, int | None] = {}
+def _steps(manifest: Manifest, described: Mapping[str, Described], keeping: Collection[str]) -> Iterator[StepView]:
+    rows = _rows(manifest, described, keeping)
     for step in manifest.steps:
         name, inputs = step["id"], sorted(set(step["inputs"].values()))
-        rows[name] = _rows(step, inputs, rows, described.get(name))
         yield StepView(
             id=name,
             component=step["component"],
@@ -212,9 +218,20 @@ def _steps(manifest: Manifest, described: Mapping[str, Described]) -> Iterator[S
             label=None if step["mode"] == "transform" else _label(step, manifest.data["connections"]),
             columns=schema_from_json(step["schema"] or []),
             order=step["order"] if step["schema"] else None,
-            rows=rows[name],
+            rows=rows.get(name),
             fused=tuple(step.get("fused") or ()),
         )
+
+
+def _rows(manifest: Manifest, described: Mapping[str, Described], keeping: Collection[str]) -> dict[str, int | None]:
+    """Return how many rows steps give, or write: a source says it, and some steps keep those of their only input."""
+    rows = {name: answer.rows for name, answer in described.items()}
+    for step in manifest.steps:
+        inputs = {*step["inputs"].values()}
+        if step["mode"] != "read":
+            keeps = len(inputs) == 1 and (step["mode"] == "write" or step["id"] in keeping)
+            rows[step["id"]] = rows.get(*inputs) if keeps else None
+    return rows
 
 
 def _label(step: Mapping[str, JsonValue], connections: Mapping[str, JsonValue]) -> str:
@@ -222,24 +239,6 @@ def _label(step: Mapping[str, JsonValue], connections: Mapping[str, JsonValue]) 
     by = step["config"].get("partition_by") if step["mode"] == "write" else None
     label = label_of(step, connections)
     return f"{label} by {', '.join(by)}" if by else label
-
-
-def _rows(
-    step: Mapping[str, JsonValue], inputs: list[str], known: Mapping[str, int | None], answer: Described | None
-) -> int | None:
-    """Return how many rows a step gives, or writes: a source says it, and some steps keep those of their input."""
-    if step["mode"] == "read":
-        return answer.rows if answer else None
-    if len(inputs) != 1 or known[inputs[0]] is None:
-        return None
-    return known[inputs[0]] if step["mode"] == "write" or _keeps_rows(step) else None
-
-
-def _keeps_rows(step: Mapping[str, JsonValue]) -> bool:
-    from osiris.sql.plain_query import keeps_row_count
-
-    statements = list(step["sql"].items())
-    return len(statements) == 1 and all(keeps_row_count(step["config"][key], name) for key, name in statements)
 
 
 def _target(root: Path, manifest: Manifest, step: Mapping[str, JsonValue], known: Tables) -> TargetView:

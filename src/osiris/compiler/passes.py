@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from osiris.compiler.context import sql_fields, topological, wanted_connection, with_config
-from osiris.compiler.statements import verdict_of
+from osiris.compiler.statements import canonical_of, transforms
 from osiris.connections import resolve_ref
 from osiris.registry import filled
 from osiris.sql.lineage.lineage import Lineage, trace, used
 from osiris.sql.safety.names import relation_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from osiris.compiler.context import Context, Prepared
     from osiris.model import ComponentSpec, Described, JsonValue, Step
@@ -34,7 +34,7 @@ def canonical_sql(ctx: Context) -> Context:
     """Every statement is the text that was made from its checked tree."""
     steps = {step.id: step for step, _ in ctx.known()}
     for step, spec, name in ctx.statements():
-        steps[step.id] = with_config(steps[step.id], {name: verdict_of(ctx, step, spec, name).canonical})
+        steps[step.id] = with_config(steps[step.id], {name: canonical_of(ctx, step, spec, name)})
     return ctx.with_steps([*steps.values()])
 
 
@@ -114,19 +114,11 @@ class Typed:
         pipeline = replace(self.prepared.pipeline, steps=tuple(steps))
         return replace(self, prepared=replace(self.prepared, pipeline=pipeline))
 
-    def statements(self) -> Iterator[tuple[Step, str, Verdict]]:
-        """Yield each SQL field of each transform, with the step and the verdict on it."""
-        for step in self.steps:
-            spec = self.prepared.specs[step.component]
-            for name in sql_fields(spec) if step.mode == "transform" else ():
-                if name in step.config:
-                    yield step, name, verdict_of(self.prepared, step, spec, name)
-
 
 def order_totally(typed: Typed) -> Typed:
     """Every ordered result is ordered by all of its columns, so that equal keys cannot change places between runs."""
     texts: dict[str, dict[str, JsonValue]] = defaultdict(dict)
-    for step, name, verdict in typed.statements():
+    for step, name, verdict in transforms(typed.prepared):
         if verdict.ordered:
             from osiris.sql.nondeterminism.row_order import with_total_order
 
@@ -140,7 +132,7 @@ def trace_columns(typed: Typed) -> Typed:
     columns = {name: [column.name for column in each.schema or ()] for name, each in typed.described.items()}
     found = {
         step.id: lineage_of(verdict, step.inputs, columns, columns[step.id])
-        for step, _name, verdict in typed.statements()
+        for step, _name, verdict in transforms(typed.prepared)
     }
     return replace(typed, lineage=found)
 
@@ -191,10 +183,8 @@ def fuse(typed: Typed) -> Typed:
     readers = Counter(source for step in typed.steps for source in step.needs)
     sources = {step.id: step for step in typed.steps if step.mode == "read"}
     alone = {name for name, step in sources.items() if readers[name] == 1 and _is_native(typed, step)}
-    fused = {
-        step.id: tuple(sorted(alone.intersection(_read_once(step, verdict)))) for step, _, verdict in typed.statements()
-    }
-    return replace(typed, fused=fused)
+    read_once = {step.id: _read_once(step, verdict) for step, _, verdict in transforms(typed.prepared)}
+    return replace(typed, fused={name: tuple(sorted(alone.intersection(once))) for name, once in read_once.items()})
 
 
 def _read_once(step: Step, verdict: Verdict) -> list[str]:

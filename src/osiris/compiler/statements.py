@@ -158,9 +158,33 @@ def verdict_of(around: Context | Prepared, step: Step, spec: ComponentSpec, name
         return around.verdicts[question]
     except KeyError:
         verdict = around.verdicts[question] = _checked(question)
-        if verdict.canonical:  # the verdict is on this text, but for the places of what is unsteady
-            around.verdicts.setdefault((verdict.canonical, *question[1:]), replace(verdict, findings=None))
         return verdict
+
+
+def canonical_of(ctx: Context, step: Step, spec: ComponentSpec, name: str) -> str | None:
+    """Return the canonical text of one SQL field of a step, which has the same verdict from now on."""
+    question = _question(ctx, step, spec, name)
+    verdict = verdict_of(ctx, step, spec, name)
+    if verdict.canonical:  # the places of what is unsteady are those of the other text
+        ctx.verdicts.setdefault((verdict.canonical, *question[1:]), replace(verdict, findings=None))
+    return verdict.canonical
+
+
+def transforms(prepared: Prepared) -> Iterator[tuple[Step, str, sql.Verdict]]:
+    """Yield each SQL field of each transform, with the step and the verdict on it."""
+    for step in prepared.pipeline.steps:
+        spec = prepared.specs[step.component]
+        for name in sql_fields(spec) if step.mode == "transform" else ():
+            if name in step.config:
+                yield step, name, verdict_of(prepared, step, spec, name)
+
+
+def row_keeping(prepared: Prepared) -> set[str]:
+    """Return the transforms with a single statement that gives one row for each row of the relation that it reads."""
+    kept: dict[str, list[bool]] = {}
+    for step, _, verdict in transforms(prepared):
+        kept.setdefault(step.id, []).append(verdict.keeps_row_count)
+    return {step for step, all_kept in kept.items() if all_kept == [True]}
 
 
 def _question(around: Context | Prepared, step: Step, spec: ComponentSpec, name: str) -> Question:
@@ -179,4 +203,5 @@ def _question(around: Context | Prepared, step: Step, spec: ComponentSpec, name:
 @lru_cache(maxsize=20_000)
 def _checked(question: Question) -> sql.Verdict:
     text, dialect, relations, parameters, functions = question
-    return sql.check(text, dialect, relations=relations, parameters=parameters, functions=functions)
+    verdict = sql.check(text, dialect, relations=relations, parameters=parameters, functions=functions)
+    return replace(verdict, tree=None)  # thousands of trees are large

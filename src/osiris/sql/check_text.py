@@ -8,7 +8,7 @@ says of a statement, it says of the tree that this text reads as.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.errors import Diagnostic, diagnostic, sort_diagnostics
@@ -17,13 +17,13 @@ from osiris.sql.safety.dialects import DIALECTS, load_allowed
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from sqlglot import Dialect as Grammar
-    from sqlglot import exp
+    from sqlglot import Token, exp
 
     from osiris.model import JsonValue
     from osiris.sql.lineage.flow import Flow
     from osiris.sql.nondeterminism.determinism import Finding
     from osiris.sql.safety.dialects import Dialect
+    from osiris.sql.safety.tree import Steady
     from osiris.sql.scope import TableNames
 
     Relations = Collection[str] | Mapping[str, Collection[str] | None] | None
@@ -40,8 +40,9 @@ class Verdict:
     `canonical` is None when it may not. Lines and columns of `diagnostics` count from 1 inside the text. `relations`
     tells how often each relation is read, under the spelling in which it was declared. `ordered`: the outermost query
     has an ORDER BY, and nothing is compared under a collation. `keeps_order`: it passes the rows of at most one
-    relation through in the order in which they come. `flow` tells the way of its columns, and
-    `findings` what in the text as it was written may give another result in another run; None if nobody looked.
+    relation through in the order in which they come, `keeps_row_count`: it gives one row for each of them. `flow` tells
+    the way of its columns, and `findings` what in the text as it was written may give another result in another run;
+    None if nobody looked. `tree` is what `canonical` reads as, where it was just read: nobody may change it.
     """
 
     ok: bool
@@ -51,13 +52,15 @@ class Verdict:
     parameters: frozenset[str] = frozenset()
     ordered: bool = False
     keeps_order: bool = False
+    keeps_row_count: bool = False
     flow: Flow | None = None
     findings: tuple[Finding, ...] | None = ()
+    tree: exp.Expr | None = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return all of it as JSON, for `from_json`."""
+        """Return all of it but the tree as JSON, for `from_json`."""
         return {
-            **{each.name: getattr(self, each.name) for each in fields(self)},
+            **{each.name: getattr(self, each.name) for each in fields(self) if each.compare},
             "diagnostics": [item.to_json() for item in self.diagnostics],
             "parameters": sorted(self.parameters),
             "flow": None if self.flow is None else self.flow.to_json(),
@@ -126,48 +129,67 @@ def _check(sql: str, row: Dialect, given: _Given) -> Verdict:
     from sqlglot.errors import ParseError, UnsupportedError
 
     from osiris.sql.safety import tree as trees
+    from osiris.sql.safety.preflight import split
 
     grammar = row.load_grammar()
     ambiguous = sorted(load_allowed(row).functions.intersection(given.functions))
-    problems = _before_parsing(sql, grammar) or [diagnostic("SQL032", name=name) for name in ambiguous]
+    tokens, problems = split(sql, grammar)
+    problems = problems or [diagnostic("SQL032", name=name) for name in ambiguous]
     if problems:
         return _no(problems)
     try:
-        return _check_query(sql, grammar, row, given)
+        return _check_query(sql, tokens, row, given)
     except (ParseError, UnsupportedError) as error:
         return _no([trees.problem_of(error, sql)])
 
 
-def _before_parsing(sql: str, grammar: type[Grammar]) -> list[Diagnostic]:
-    from osiris.sql.safety import preflight
-
-    return list(preflight.check_text(sql)) or preflight.split(sql, grammar)[1]
-
-
-def _check_query(sql: str, grammar: type[Grammar], row: Dialect, given: _Given) -> Verdict:
+def _check_query(sql: str, tokens: list[Token], row: Dialect, given: _Given) -> Verdict:
     """Check the tree as it was written, then the text made from it and the tree that this text reads as."""
-    from osiris.sql.lineage.flow_reader import flow_of
     from osiris.sql.nondeterminism.rules import findings
     from osiris.sql.safety import tree as trees
+    from osiris.sql.safety.preflight import check_split
 
-    statements = trees.parse(sql, grammar)
+    grammar = row.load_grammar()
+    statements = trees.parse(sql, grammar, tokens)
     problem = _not_one_query(statements, sql)
     if problem:
         return _no([problem])
-    verdict, names = _check_tree(statements[0], sql, row, given)
-    if not verdict.ok:
-        return verdict
-    found = findings(statements[0], sql, row, names)
-    if "named by their text" in row.traits:
-        trees.name_outputs(statements[0])
-    steady = trees.canonical(statements[0], grammar)
+    written = trees.Steady(sql, tokens, statements[0])
+    judged = _judged(written, row, given)
+    if judged.problems:
+        return _no(judged.problems)
+    found = findings(written.tree, sql, row, judged.names)
+    is_renamed = "named by their text" in row.traits
+    if is_renamed:
+        trees.name_outputs(written.tree)
+    steady = trees.canonical(written.tree, grammar, None if is_renamed else written)
     if steady is None:
         return _no([diagnostic("SQL001", problem="it can be read in more than one way", hint="write it more plainly")])
-    problems = _before_parsing(steady[0], grammar)
-    if problems:
-        return _no(problems)
-    verdict, names = _check_tree(steady[1], steady[0], row, given)
-    return replace(verdict, findings=found, flow=flow_of(steady[1], row.name, names)) if verdict.ok else verdict
+    if steady is not written:
+        problems = check_split(steady.text, steady.tokens)
+        judged = judged._replace(problems=problems) if problems else _judged(steady, row, given)
+    return _no(judged.problems) if judged.problems else _passed(steady, row, given, judged, found)
+
+
+def _passed(read: Steady, row: Dialect, given: _Given, judged: _Judged, found: tuple[Finding, ...]) -> Verdict:
+    """Return the verdict on a steady text with which nothing is wrong."""
+    from osiris.sql.lineage.flow_reader import flow_of
+    from osiris.sql.nondeterminism.row_order import is_ordered
+    from osiris.sql.plain_query import keeps_order, keeps_row_count
+
+    tree, aggregates = read.tree, load_allowed(row).aggregates
+    return Verdict(
+        ok=True,
+        canonical=read.text,
+        relations=judged.reads,
+        parameters=judged.parameters,
+        ordered=is_ordered(tree),
+        keeps_order=keeps_order(tree, aggregates.union(given.functions)),
+        keeps_row_count=keeps_row_count(tree, aggregates),
+        flow=flow_of(tree, row.name, judged.names),
+        findings=found,
+        tree=tree,
+    )
 
 
 def _not_one_query(statements: list[exp.Expr], sql: str) -> Diagnostic | None:
@@ -186,30 +208,28 @@ def _not_one_query(statements: list[exp.Expr], sql: str) -> Diagnostic | None:
     return None
 
 
-def _check_tree(tree: exp.Expr, sql: str, row: Dialect, given: _Given) -> tuple[Verdict, TableNames]:
-    from osiris.sql.nondeterminism.row_order import is_ordered
-    from osiris.sql.plain_query import keeps_order
+class _Judged(NamedTuple):
+    """What is wrong with a tree, how often it reads each relation, its parameters, and what its tables are."""
+
+    problems: list[Diagnostic]
+    reads: dict[str, int]
+    parameters: frozenset[str]
+    names: TableNames
+
+
+def _judged(read: Steady, row: Dialect, given: _Given) -> _Judged:
     from osiris.sql.safety import tree as trees
     from osiris.sql.safety.relations import count_reads, unknown_columns, unknown_members
+    from osiris.sql.scope import nodes_of
 
-    allowed = load_allowed(row)
-    problems = list(trees.refused(tree, sql, row, allowed, given.functions))
+    sql, tree, nodes = read.text, read.tree, nodes_of(read.tree)
+    problems = list(trees.refused(nodes, sql, row, load_allowed(row), given.functions))
     reads, bad_relations, names = count_reads(tree, sql, row, given.relations)
-    used, bad_parameters = trees.parameters(tree, sql, given.parameters)
+    used, bad_parameters = trees.parameters(nodes, sql, given.parameters)
     problems += bad_relations + bad_parameters
     catalogue = given.relations if isinstance(given.relations, Mapping) else {}
     if "members are calls" in row.traits:
         problems += unknown_members(tree, sql, names, catalogue)
     if catalogue and not problems:
         problems += unknown_columns(tree, sql, names, catalogue)
-    if problems:
-        return _no(problems), names
-    verdict = Verdict(
-        ok=True,
-        canonical=sql,
-        relations=reads,
-        parameters=used,
-        ordered=is_ordered(tree),
-        keeps_order=keeps_order(tree, allowed.aggregates.union(given.functions)),
-    )
-    return verdict, names
+    return _Judged(problems, reads, used, names)

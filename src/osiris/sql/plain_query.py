@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from osiris.sql.safety.dialects import DIALECTS, load_allowed
-from osiris.sql.safety.tree import called, calls_one, deep_recursion, parse
-from osiris.sql.scope import from_items
+from osiris.sql.safety.dialects import DIALECTS
+from osiris.sql.safety.tree import called, deep_recursion, parse
+from osiris.sql.scope import from_items, nodes_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -23,6 +23,8 @@ _CLAUSES = frozenset(
 )
 _MIXING = ("with_", "group", "having", "distinct", "qualify", "windows", "joins", "laterals", "order")
 """Parts of a SELECT after which its rows come in another order."""
+_MANY_ROWS = (exp.Window, exp.Select, exp.SetOperation)
+"""What looks at more than one row, or at other queries."""
 _TABLE = frozenset({"this", "db", "catalog", "alias"})
 
 
@@ -82,18 +84,17 @@ def _column(output: exp.Expr, rows: Collection[str]) -> str | None:
     return value.name if is_column and value.name.lower() not in rows else None
 
 
-def keeps_row_count(text: str, dialect: str = "duckdb") -> bool:
-    """Tell whether a canonical query gives one row for each row of the one relation that it reads.
+def keeps_row_count(tree: exp.Expr, aggregates: frozenset[str]) -> bool:
+    """Tell whether a query gives one row for each row of the one relation that it reads.
 
     False wherever that is not certain: a filter, a limit, a join, a grouping, a function that may give several rows.
     """
-    grammar = DIALECTS[dialect].load_grammar()
-    with deep_recursion():
-        tree = parse(text, grammar)[0]
-        if not isinstance(tree, exp.Select) or not _is_plain(tree) or tree.find(exp.Subquery):
-            return False
-        grouping = load_allowed(DIALECTS[dialect]).aggregates
-        return all(_is_single(node, grouping) for node in tree.find_all(exp.Func))
+    if not isinstance(tree, exp.Select) or not _is_plain(tree):
+        return False
+    nodes = nodes_of(tree)
+    if any(isinstance(node, exp.Subquery) for node in nodes):
+        return False
+    return all(_is_single(node, aggregates) for node in nodes if isinstance(node, exp.Func))
 
 
 def _is_plain(tree: exp.Select) -> bool:
@@ -132,4 +133,4 @@ def _source_keeps_order(source: exp.Expr, aggregates: frozenset[str]) -> bool:
 
 def _mixes(part: exp.Expr, aggregates: frozenset[str]) -> bool:
     """Tell whether a part of a SELECT looks at more than one row, or at other queries."""
-    return part.find(exp.Window, exp.Select, exp.SetOperation) is not None or calls_one(part, aggregates)
+    return any(isinstance(node, _MANY_ROWS) or called(node) in aggregates for node in nodes_of(part))

@@ -249,6 +249,18 @@ def _joins(node: exp.Expr) -> Iterator[exp.Expr]:
             yield from _joined(each.this if isinstance(each, exp.Join) else each)
 
 
+def nodes_of(tree: exp.Expr) -> list[exp.Expr]:
+    """Return a node and all that stand in it, outer ones first, as `walk` does."""
+    found = [tree]
+    for node in found:
+        for value in node.args.values():
+            if type(value) is list:
+                found += [each for each in value if isinstance(each, exp.Expr)]
+            elif isinstance(value, exp.Expr):
+                found.append(value)
+    return found
+
+
 def ancestors(node: exp.Expr) -> Iterator[exp.Expr]:
     """Yield a node and all that it stands in, inner ones first."""
     here: exp.Expr | None = node

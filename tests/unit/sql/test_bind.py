@@ -21,7 +21,7 @@ def types(sql, parameters=None, **inputs):
     inputs = inputs or {"orders": ORDERS}
     verdict = check(sql, "duckdb", relations=inputs.keys(), parameters=parameters or ())
     assert verdict.ok, [str(d) for d in verdict.diagnostics]
-    return [(field.name, field.type) for field in bind(verdict.canonical, inputs, parameters or {})]
+    return [(field.name, field.type) for field in bind(verdict, inputs, parameters or {})]
 
 
 def problems(sql, **inputs):

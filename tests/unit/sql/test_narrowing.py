@@ -24,7 +24,7 @@ def told(sql):
     verdict = check(sql, "duckdb", relations=["t"])
     assert verdict.ok, [str(found) for found in verdict.diagnostics]
     try:
-        bind(verdict.canonical, {"t": T}, {})
+        bind(verdict, {"t": T}, {})
     except OsirisError as error:
         return [*error.diagnostics]
     return []

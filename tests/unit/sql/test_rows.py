@@ -3,13 +3,12 @@
 import pytest
 
 from osiris.sql import check
-from osiris.sql.plain_query import keeps_row_count
 
 
 def keeps(text):
     verdict = check(text, "duckdb", relations=None)
     assert verdict.ok, verdict.diagnostics
-    return keeps_row_count(verdict.canonical)
+    return verdict.keeps_row_count
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ class Driver:
         names = _names(inputs, ctx)
         verdict = _checked(config.query, names)
         schemas = {name: inputs[names[name]] for name in verdict.relations}  # an input that nothing reads costs time
-        schema = bind(str(verdict.canonical), schemas, parameter_types(verdict.parameters))
+        schema = bind(verdict, schemas, parameter_types(verdict.parameters))
         return Described(schema, _order(verdict))
 
     def transform(self, config: Config, inputs: Mapping[str, RowStream], schema: Schema, ctx: StepContext) -> RowStream:
@@ -81,7 +81,9 @@ class Driver:
         verdict = _checked(config.query, names)
         for name, source in inputs.items():
             check_input(name, source.schema)
-        text = with_total_order(str(verdict.canonical), [field.name for field in schema])
+        text = str(verdict.canonical)
+        if verdict.ordered:
+            text = with_total_order(text, [field.name for field in schema])
         work = _Work(text, verdict, names, inputs, schema, ctx)
         order = lambda: resolve_order(_order(verdict), (rows.order for rows in inputs.values()))  # noqa: E731
         return stream(schema, _rows(work), order)

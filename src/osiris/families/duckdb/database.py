@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from osiris.driver import StepContext
     from osiris.families.sql.database import Delivery, Staged, StepConfig
     from osiris.model import JsonValue, Order, Schema
+    from osiris.sql import Verdict
 
     Session = FileSession[DuckDBPyConnection]
 
@@ -380,22 +381,22 @@ def _query(session: Session, query: str, ctx: StepContext) -> Source:
     text = str(verdict.canonical)
     assert_native(engine, text, known.keys())
     values = bound_values(verdict, ctx.bindings) or None
-    schema = _bound(session, text, values, {name: known[name] for name in verdict.relations})
-    total = with_total_order(text, [column.name for column in schema])
+    schema = _bound(session, verdict, values, {name: known[name] for name in verdict.relations})
+    total = with_total_order(text, [column.name for column in schema]) if verdict.ordered else text
     scanned = verdict.keeps_order and all(order_of(known[name]) == "fixed" for name in verdict.relations)
     return Source(schema, total, "fixed" if verdict.ordered or scanned else "free", detail=values)
 
 
 def _bound(
-    session: Session, text: str, values: Mapping[str, JsonValue] | None, relations: Mapping[str, Relation]
+    session: Session, query: Verdict, values: Mapping[str, JsonValue] | None, relations: Mapping[str, Relation]
 ) -> Schema:
-    """Return the columns of a query; fails with SQL009 or SQL031."""
-    engine = session.connection
+    """Return the columns of a query that was just checked; fails with SQL009 or SQL031."""
+    engine, text = session.connection, str(query.canonical)
     # For hints, also the columns that could not be carried.
     columns = {name: DUCKDB.columns(session, each) for name, each in relations.items()}
     schemas = {name: tuple(Field(c.name, c.type or c.declared) for c in each) for name, each in columns.items()}
     explain(engine, text, values or {}, schemas)
-    narrowed = narrowings(text, engine, values or {})
+    narrowed = narrowings(query, engine, values or {})
     if narrowed:
         raise_all(narrowed)
     return schema_of_relation(engine.sql(text, params=values))

@@ -20,8 +20,8 @@ from sqlglot import exp
 from osiris.errors import Location, diagnostic, did_you_mean, fail, nearest, raise_all
 from osiris.model import Field, undivided
 from osiris.sql.binding.duck_types import PLAIN, NotCarried, carry, quote_name
-from osiris.sql.binding.engine import borrow
-from osiris.sql.binding.precision_loss import narrowings
+from osiris.sql.binding.engine import open_binder
+from osiris.sql.binding.precision_loss import narrowings, tree_of
 from osiris.sql.binding.problems import ENGINE_ERRORS, details, error_offset, kind_of, runtime_problem
 from osiris.sql.safety import tree as trees
 from osiris.sql.safety.dialects import DIALECTS
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
-    from sqlglot import Dialect as Grammar
 
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue, Schema
+    from osiris.sql.check_text import Verdict
 
 _MEMORY = 256 << 20
 _STAND_INS: dict[str, JsonValue] = {"utf8": "", "timestamp[us,UTC]": dt.datetime(1970, 1, 1, tzinfo=dt.UTC)}
@@ -50,35 +50,34 @@ _TYPES = {**{name.upper(): kind for name, kind in PLAIN.items()}, "DECIMAL": Non
 """Types by the names that a hint may give, with ours."""
 
 
-def bind(canonical: str, inputs: Mapping[str, Schema], parameters: Mapping[str, str]) -> Schema:
+def bind(query: Verdict, inputs: Mapping[str, Schema], parameters: Mapping[str, str]) -> Schema:
     """Return the schema of a checked query over inputs of these schemas, by the names under which it reads them.
 
     `parameters` maps the names of its parameters to their types. Fails with SQL009 where the query does not fit its
     inputs, with SQL031 where the engine would round digits away by itself, and with DAT006 for a column whose type
     cannot be carried.
     """
-    engine = borrow(None, memory=_MEMORY, threads=1)
-    try:
+    text, tree = str(query.canonical), tree_of(query)
+    with open_binder(memory=_MEMORY) as binder:
+        engine = binder.engine
         for name, schema in inputs.items():
             check_input(name, schema)
-            engine.register(name, pa.RecordBatchReader.from_batches(arrow_schema(schema), []))
-        assert_native(engine, canonical, inputs.keys())
+            binder.show(name, schema)
+        assert_native(engine, text, inputs.keys())
         values = {name: _STAND_INS[kind] for name, kind in parameters.items()}
-        explain(engine, canonical, values, inputs)
-        for value, at in constant_casts(canonical).items() if "CAST('" in canonical else ():
+        explain(engine, text, values, inputs)
+        for value, at in constant_casts(tree, text).items() if "CAST('" in text else ():
             try:
                 engine.execute(f"SELECT {value}").fetchall()
             except ENGINE_ERRORS as error:
                 fail("SQL009", at=at, problem=runtime_problem(error, "").message)
-        mixed = mixed_comparison(canonical, inputs)
+        mixed = mixed_comparison(tree, text, inputs)
         if mixed:
             raise_all([mixed])
-        narrowed = narrowings(canonical, engine, values)
+        narrowed = narrowings(query, engine, values)
         if narrowed:
             raise_all(narrowed)
-        return schema_of_relation(engine.sql(canonical, params=values or None), canonical, inputs)
-    finally:
-        engine.close()
+        return schema_of_relation(engine.sql(text, params=values or None), text, inputs)
 
 
 def check_input(name: str, schema: Schema) -> None:
@@ -260,7 +259,7 @@ class _Fault(NamedTuple):
 def misfit(error: Exception, text: str, inputs: Mapping[str, Schema], shift: int) -> Diagnostic:
     """Return what to say about an error in binding a canonical text; `shift` bytes stood before it."""
     with trees.deep_recursion():
-        tree, _ = _parsed(text)
+        tree = _parsed(text)
         fault = _fault(details(error), tree, error_offset(error, text, shift), _lookup(tree, inputs))
         if fault is None:
             return runtime_problem(error, text, "SQL009", shift)
@@ -275,22 +274,21 @@ def misfit(error: Exception, text: str, inputs: Mapping[str, Schema], shift: int
 def output_place(text: str, index: int, inputs: Mapping[str, Schema]) -> Location:
     """Return the place of a column of the result in a canonical text: of its name, or of what gives it."""
     with trees.deep_recursion():
-        tree, _ = _parsed(text)
+        tree = _parsed(text)
         columns = _lookup(tree, inputs).outputs(tree)
         node = columns[index].node if index < len(columns) else None
         named = node.args["alias"] if isinstance(node, exp.Alias) else node
         return place(text, trees.offset_of(named) if named else None)
 
 
-def mixed_comparison(text: str, inputs: Mapping[str, Schema]) -> Diagnostic | None:
-    """Return why a canonical text compares a column of text with one of another type, None if it does not.
+def mixed_comparison(tree: exp.Expr, text: str, inputs: Mapping[str, Schema]) -> Diagnostic | None:
+    """Return why a tree and its text compare a column of text with one of another type, None if they do not.
 
     The engine would cast the text, of which the first that is no such value ends the run, and '007' would equal 7.
     """
     if not _COMPARES.search(text):
         return None
     with trees.deep_recursion():
-        tree, _ = _parsed(text)
         lookup = _lookup(tree, inputs)
         for node, first, other in _compared(tree, lookup):
             if first and other and first != other and "utf8" in (first, other) and "json" not in (first, other):
@@ -300,10 +298,10 @@ def mixed_comparison(text: str, inputs: Mapping[str, Schema]) -> Diagnostic | No
     return None
 
 
-def constant_casts(text: str) -> dict[str, Location]:
-    """Return the casts of string literals in a canonical text, each as SQL, with the place of the first of its like."""
+def constant_casts(tree: exp.Expr, text: str) -> dict[str, Location]:
+    """Return the casts of string literals in a tree, each as SQL, with the place in its text of the first like it."""
+    grammar = DIALECTS["duckdb"].load_grammar()
     with trees.deep_recursion():
-        tree, grammar = _parsed(text)
         found: dict[str, Location] = {}
         for cast in tree.find_all(exp.Cast):
             if type(cast) is exp.Cast and isinstance(cast.this, exp.Literal) and cast.this.is_string:
@@ -322,9 +320,8 @@ def _compared(tree: exp.Expr, lookup: _Lookup) -> Iterator[tuple[exp.Expr, str |
             yield name, before, own
 
 
-def _parsed(text: str) -> tuple[exp.Expr, type[Grammar]]:
-    grammar = DIALECTS["duckdb"].load_grammar()
-    return trees.parse(text, grammar)[0], grammar
+def _parsed(text: str) -> exp.Expr:
+    return trees.parse(text, DIALECTS["duckdb"].load_grammar())[0]
 
 
 def _lookup(tree: exp.Expr, inputs: Mapping[str, Schema]) -> _Lookup:

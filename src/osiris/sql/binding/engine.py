@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from duckdb import DuckDBPyConnection
+
+    from osiris.model import Schema
 
 _AT_START: dict[str, str] = {
     "python_enable_replacements": "false",
@@ -97,6 +99,7 @@ class SharedEngine:
         self._threads = threads
         self._engine: DuckDBPyConnection | None = None
         self._lock = threading.Lock()
+        self._binders: list[Binder] = []
 
     def __enter__(self) -> Self:
         SharedEngine.current = self
@@ -104,6 +107,8 @@ class SharedEngine:
 
     def __exit__(self, *_: object) -> None:
         SharedEngine.current = None
+        for binder in self._binders:
+            binder.engine.close()
         if self._engine:
             self._engine.close()
 
@@ -112,6 +117,51 @@ class SharedEngine:
         with self._lock:
             self._engine = self._engine or open_engine(self._scratch, memory=self._memory, threads=self._threads)
             return self._engine.cursor()
+
+    @contextmanager
+    def binder(self) -> Iterator[Binder]:
+        """Give a binder, one that was given before if nobody has it now; what fails leaves none behind."""
+        try:
+            binder = self._binders.pop()
+        except IndexError:
+            binder = Binder(self.cursor())
+        with ExitStack() as failed:
+            failed.callback(binder.engine.close)
+            yield binder
+            failed.pop_all()
+        self._binders.append(binder)
+
+
+class Binder:
+    """A connection of its own for queries that are bound and never run, over relations that have columns and no rows.
+
+    To begin a connection and to name a relation takes longer than to bind most queries, so both stay for the next one.
+    """
+
+    def __init__(self, engine: DuckDBPyConnection) -> None:
+        self.engine = engine
+        self._relations: dict[str, Schema] = {}
+
+    def show(self, name: str, schema: Schema) -> None:
+        """Make a relation readable under a name, whose case does not matter."""
+        import pyarrow as pa
+
+        from osiris.types import arrow_schema
+
+        if self._relations.get(name.lower()) != schema:
+            self.engine.register(name, pa.RecordBatchReader.from_batches(arrow_schema(schema), []))
+            self._relations[name.lower()] = schema
+
+
+@contextmanager
+def open_binder(*, memory: int) -> Iterator[Binder]:
+    """Give a binder of the engine that is shared now, else of a new engine with so many bytes of memory."""
+    if SharedEngine.current is not None:
+        with SharedEngine.current.binder() as binder:
+            yield binder
+    else:
+        with closing(open_engine(None, memory=memory, threads=1)) as engine:
+            yield Binder(engine)
 
 
 def borrow(scratch: Path | None, *, memory: int, threads: int) -> DuckDBPyConnection:

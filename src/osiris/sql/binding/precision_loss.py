@@ -22,7 +22,7 @@ from osiris.sql.safety import tree as trees
 from osiris.sql.safety.dialects import DIALECTS
 from osiris.sql.safety.text import place
 from osiris.sql.safety.tree import called, write
-from osiris.sql.scope import ancestors, leaves, reads_itself, standing
+from osiris.sql.scope import ancestors, leaves, nodes_of, reads_itself, standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
+    from osiris.sql.check_text import Verdict
 
 _FULL = "DECIMAL(38,"
 _DIGITS = 38
@@ -70,23 +71,27 @@ class _Loss(NamedTuple):
     recursive: bool = False
 
 
-def narrowings(text: str, engine: DuckDBPyConnection, values: Mapping[str, JsonValue]) -> list[Diagnostic]:
-    """Return an SQL031 for each value in a canonical text of which the engine would drop digits without a word.
+def tree_of(query: Verdict) -> exp.Expr:
+    """Return the tree of a query that may run in DuckDB; read anew if it was not just checked."""
+    return query.tree or trees.parse(str(query.canonical), DIALECTS["duckdb"].load_grammar())[0]
+
+
+def narrowings(query: Verdict, engine: DuckDBPyConnection, values: Mapping[str, JsonValue]) -> list[Diagnostic]:
+    """Return an SQL031 for each value in a checked query of which the engine would drop digits without a word.
 
     The engine has the inputs, and binds the text; `values` are those of its parameters. Not seen is what is in a lambda
     or uses a column of a query around its own SELECT.
     """
-    grammar = DIALECTS["duckdb"].load_grammar()
     with trees.deep_recursion():
-        tree = trees.parse(text, grammar)[0]
-        parts = Parts(engine, values, grammar)
+        tree, text = tree_of(query), str(query.canonical)
+        parts = Parts(engine, values, DIALECTS["duckdb"].load_grammar())
         losses = [*_of_values(tree, parts), *_of_queries(tree, parts)]
         return [_problem(loss, text) for loss in losses]
 
 
 def _of_values(tree: exp.Expr, parts: Parts) -> Iterator[_Loss]:
     selects: dict[int, tuple[exp.Select, list[_Meeting]]] = {}
-    for meeting in filter(None, map(_meeting, tree.walk())):
+    for meeting in filter(None, map(_meeting, nodes_of(tree))):
         select = meeting.node.find_ancestor(exp.Select)
         if select is not None:
             selects.setdefault(id(select), (select, []))[1].append(meeting)

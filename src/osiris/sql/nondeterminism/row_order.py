@@ -322,7 +322,7 @@ def with_total_order(text: str, columns: Sequence[str], dialect: str = "duckdb")
         for position in missing:
             order.append("expressions", exp.Ordered(this=exp.Literal.number(position), nulls_first=first))
         steady = canonical(tree, grammar)
-    return steady[0] if steady else text
+    return steady.text if steady else text
 
 
 def is_ordered(tree: exp.Expr) -> bool:

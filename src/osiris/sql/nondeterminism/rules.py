@@ -21,7 +21,7 @@ from osiris.sql.safety.dialects import load_allowed
 from osiris.sql.safety.grammar import Plus
 from osiris.sql.safety.text import place
 from osiris.sql.safety.tree import called, offset_of
-from osiris.sql.scope import TableNames, from_items, leaves
+from osiris.sql.scope import TableNames, from_items, leaves, nodes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -120,7 +120,7 @@ def findings(tree: exp.Expr, sql: str, dialect: Dialect, names: TableNames | Non
     """
     names, aggregates = names or TableNames(tree, dialect), load_allowed(dialect).aggregates
     text = _Text(tree, sql, RowFacts(names, aggregates))
-    rules = ((node, _RULES.get(type(node))) for node in tree.walk())
+    rules = ((node, _RULES.get(type(node))) for node in nodes_of(tree))
     return tuple(found for node, rule in rules if rule for found in rule(node, text))
 
 

@@ -19,6 +19,8 @@ from sqlglot.generators.duckdb import DuckDBGenerator
 from sqlglot.parser import Parser as BaseParser
 from sqlglot.parsers.duckdb import DuckDBParser
 
+from osiris.sql.scope import nodes_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
@@ -96,17 +98,24 @@ def tokens_of(sql: str, tokenize: Callable[[str], list[Token]]) -> list[Token]:
 
     `ORDER /* by day */ BY` is one word for the parser, which knows only spaces inside: comments become such.
     """
-    tokens, spaced, end = tokenize(sql), "", 0
+    tokens = tokenize(sql)
+    spaced = _spaced(sql, tokens) if any(mark in sql for mark in _COMMENT) else sql
+    again = tokens if spaced == sql else tokenize(spaced)
+    for number, word in pairwise(again):
+        if number.token_type == TokenType.NUMBER and word.start == number.end + 1 and word.text[:1].isidentifier():
+            raise Joined(f"'{word.text}' is joined to a number", word.start)
+    return [part for token in again for part in apart(token)]
+
+
+def _spaced(sql: str, tokens: list[Token]) -> str:
+    """Return a text with spaces for the comments between its tokens."""
+    spaced, end = "", 0
     for token in tokens:
         gap = sql[end : token.start]
         spaced += _NO_BREAK.sub(" ", gap) if gap.lstrip().startswith(_COMMENT) else gap
         spaced += sql[token.start : token.end + 1]
         end = token.end + 1
-    again = tokens if spaced == sql[:end] else tokenize(spaced + sql[end:])
-    for number, word in pairwise(again):
-        if number.token_type == TokenType.NUMBER and word.start == number.end + 1 and word.text[:1].isidentifier():
-            raise Joined(f"'{word.text}' is joined to a number", word.start)
-    return [part for token in again for part in apart(token)]
+    return spaced + sql[end:]
 
 
 class Plus(exp.Unary):
@@ -186,7 +195,8 @@ class Careful(BaseParser):
     def _parse_type(self, parse_interval: bool = True, fallback_to_identifier: bool = False) -> exp.Expr | None:
         """Read `DATE '2024-01-31'::TIMESTAMP` from the left: the date is there before it is cast."""
         index = self._index
-        if self._match_set(self.TYPE_TOKENS - {TokenType.INTERVAL}, advance=False):
+        is_type = self._match_set(self.TYPE_TOKENS, advance=False)
+        if is_type and not self._match(TokenType.INTERVAL, advance=False):
             kind = self._try_parse(lambda: self._parse_types(check_func=True, allow_identifiers=False))
             if isinstance(kind, exp.DataType) and self._match_set(self.STRING_PARSERS, advance=False):
                 return self._parse_column_ops(self.expression(exp.Cast(this=self._parse_primary(), to=kind)))
@@ -200,15 +210,19 @@ class Careful(BaseParser):
         """
         trees = super().parse(raw_tokens, sql)
         for tree in filter(None, trees):
-            for paren in list(tree.find_all(exp.Paren)):
-                if not paren.meta.get("written"):
-                    self._take_away(paren)
-            for negated in list(tree.find_all(exp.Not)):
-                around = negated.parent
-                is_operand = isinstance(around, (exp.Predicate, exp.Binary)) and not isinstance(around, exp.Connector)
-                if is_operand and bool(negated.meta.get("inside")):
-                    negated.replace(exp.Paren(this=negated.copy()))
+            if any(isinstance(node, (exp.Not, exp.Paren)) for node in nodes_of(tree)):
+                self._unwrap(tree)
         return trees
+
+    def _unwrap(self, tree: exp.Expr) -> None:
+        for paren in list(tree.find_all(exp.Paren)):
+            if not paren.meta.get("written"):
+                self._take_away(paren)
+        for negated in list(tree.find_all(exp.Not)):
+            around = negated.parent
+            is_operand = isinstance(around, (exp.Predicate, exp.Binary)) and not isinstance(around, exp.Connector)
+            if is_operand and bool(negated.meta.get("inside")):
+                negated.replace(exp.Paren(this=negated.copy()))
 
     def _take_away(self, paren: exp.Paren) -> None:
         if isinstance(paren.this, exp.Predicate):

@@ -99,7 +99,10 @@ def check_text(sql: str) -> Iterator[Diagnostic]:
 
 
 def split(sql: str, grammar: type[Grammar]) -> tuple[list[Token], list[Diagnostic]]:
-    """Return the tokens of a text, and what is wrong with them; no tokens if it cannot be split at all."""
+    """Return the tokens of a text, and what is wrong with it; no tokens if it cannot be split at all."""
+    problems = list(check_text(sql))
+    if problems:
+        return [], problems
     try:
         tokens = list(grammar().tokenize(sql))
     except Joined as error:
@@ -107,6 +110,11 @@ def split(sql: str, grammar: type[Grammar]) -> tuple[list[Token], list[Diagnosti
     except TokenError:
         return [], [diagnostic("SQL001", problem="a string, a quoted name or a comment does not end")]
     return tokens, list(_check_tokens(sql, tokens))
+
+
+def check_split(sql: str, tokens: list[Token]) -> list[Diagnostic]:
+    """Return what is wrong with a text and its tokens."""
+    return list(check_text(sql)) or list(_check_tokens(sql, tokens))
 
 
 def comments(sql: str, tokens: list[Token]) -> Iterator[tuple[int, str]]:
@@ -127,14 +135,16 @@ def _check_tokens(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
         what = "a comment that a server may execute (/*!, /*M!, /*+)"
         yield diagnostic("SQL007", at=place(sql, executed), what=what, hint="remove it")
     yield from _firsts(sql, tokens)
+    is_ascii = sql.isascii()
     for token in tokens:
         if token.token_type == TokenType.PIPE_GT:
             yield diagnostic("SQL004", at=place(sql, token.start), what="'|>'", hint="write WHERE, GROUP BY and so on")
-        elif _folds_to_ascii(token, sql):
+        elif not is_ascii and _folds_to_ascii(token, sql):
             what = f"'{token.text[:20]}', which reads as an ordinary word,"
             yield diagnostic("SQL007", at=place(sql, token.start), what=what, hint="type it anew")
-    yield from _stray_joiners(sql, tokens)
-    deepest = _too_deep(tokens)
+    if not is_ascii:
+        yield from _stray_joiners(sql, tokens)
+    deepest = _too_deep(tokens) if len(tokens) > MAX_DEPTH else None
     if deepest is not None:
         yield diagnostic("SQL008", at=place(sql, deepest.start), limit=MAX_DEPTH, unit="levels of nesting")
 
@@ -142,8 +152,8 @@ def _check_tokens(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
 def _firsts(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
     """Yield the first of each kind of words that are not what they look like beside those around them."""
     threes = [*zip(tokens, tokens[1:], [*tokens[2:], None], strict=False)]
-    for is_wrong, which, code, params in _FIRSTS:
-        token = next((three[which] for three in threes if is_wrong(*three)), None)
+    for mark, is_wrong, which, code, params in _FIRSTS:
+        token = next((three[which] for three in threes if is_wrong(*three)), None) if mark in sql else None
         if token is not None:
             texts: dict[str, Any] = {key: value.format(token.text) for key, value in params.items()}
             yield diagnostic(code, at=place(sql, token.start), **texts)
@@ -151,7 +161,8 @@ def _firsts(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
 
 def _executed_comment(sql: str, tokens: list[Token]) -> int | None:
     hints = [token.start for token in tokens if token.token_type == TokenType.HINT]
-    found = [start + m.start() for start, gap in comments(sql, tokens) for m in _EXECUTED.finditer(gap)]
+    gaps = comments(sql, tokens) if _EXECUTED.search(sql) else ()
+    found = [start + m.start() for start, gap in gaps for m in _EXECUTED.finditer(gap)]
     return min(hints + found, default=None)
 
 
@@ -183,8 +194,9 @@ def _too_deep(tokens: list[Token]) -> Token | None:
     return None
 
 
-_FIRSTS: tuple[tuple[Callable[[Token, Token, Token | None], bool], int, str, dict[str, str]], ...] = (
+_FIRSTS: tuple[tuple[str, Callable[[Token, Token, Token | None], bool], int, str, dict[str, str]], ...] = (
     (  # the parser would lose the star
+        "*",
         lambda before, star, name: (
             star.token_type == TokenType.STAR
             and before.token_type in _LIST_STARTS
@@ -195,6 +207,7 @@ _FIRSTS: tuple[tuple[Callable[[Token, Token, Token | None], bool], int, str, dic
         {"what": "*COLUMNS(…) inside a list", "hint": "write the columns out"},
     ),
     (  # this is one name, and would be read as three words
+        "&",
         lambda word, mark, name: (
             word.text in "uU"
             and mark.text == "&"
@@ -206,6 +219,7 @@ _FIRSTS: tuple[tuple[Callable[[Token, Token, Token | None], bool], int, str, dic
         {"what": 'a name in escapes (U&"…")', "hint": "write it plainly"},
     ),
     (  # an exponent that was cut off its number, as of `2e3-4e2`, would become a name
+        "",
         lambda number, word, _: (
             number.token_type == TokenType.NUMBER
             and number.end + 1 == word.start
@@ -217,6 +231,7 @@ _FIRSTS: tuple[tuple[Callable[[Token, Token, Token | None], bool], int, str, dic
         {"problem": "'{0}' is run together with a number before it", "hint": "put spaces around '+' and '-'"},
     ),
     (  # the parser would pass over the second
+        ",",
         lambda first, second, _: first.token_type == second.token_type == TokenType.COMMA,
         1,
         "SQL001",
@@ -224,4 +239,6 @@ _FIRSTS: tuple[tuple[Callable[[Token, Token, Token | None], bool], int, str, dic
     ),
 )
 """What tells that of three words one, at this place, is refused, of which only the first is named; what is said of it.
+
+Texts without the mark before it have no such words.
 """

@@ -7,9 +7,8 @@ import difflib
 import logging
 import re
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, ParseError, TokenError, UnsupportedError
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
     from sqlglot import Dialect as Grammar
+    from sqlglot import Token
 
     from osiris.errors import Diagnostic
     from osiris.sql.safety.dialects import Allowed, Dialect
@@ -65,10 +65,14 @@ def deep_recursion() -> Iterator[None]:
         sys.setrecursionlimit(before)
 
 
-def parse(sql: str, grammar: type[Grammar]) -> list[exp.Expr]:
-    """Return the statements of a text; raises `ParseError`."""
-    logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
-    statements = sqlglot.parse(sql, read=grammar, error_level=ErrorLevel.IMMEDIATE)
+def parse(sql: str, grammar: type[Grammar], tokens: list[Token] | None = None) -> list[exp.Expr]:
+    """Return the statements of a text, whose tokens may be known; raises `ParseError`."""
+    logger = logging.getLogger("sqlglot")
+    if logger.level != logging.CRITICAL:
+        logger.setLevel(logging.CRITICAL)
+    dialect = grammar()
+    parser = dialect.parser(error_level=ErrorLevel.IMMEDIATE)
+    statements = parser.parse(dialect.tokenize(sql) if tokens is None else tokens, sql)
     return [s for s in statements if s is not None and not isinstance(s, exp.Semicolon)]
 
 
@@ -104,21 +108,33 @@ def write(tree: exp.Expr, grammar: type[Grammar]) -> str:
     return text if len(text.encode()) <= MAX_BYTES else str(tree.sql(**plain))
 
 
-def canonical(tree: exp.Expr, grammar: type[Grammar]) -> tuple[str, exp.Expr] | None:
-    """Return the stable text of a tree and the tree that it reads as; None if there is no stable text."""
+class Steady(NamedTuple):
+    """A text that is written again as it is, with its tokens and the tree that it reads as."""
+
+    text: str
+    tokens: list[Token]
+    tree: exp.Expr
+
+
+def canonical(tree: exp.Expr, grammar: type[Grammar], source: Steady | None = None) -> Steady | None:
+    """Return the stable text of a tree; None if there is none.
+
+    `source` is the text that the tree was read from, unless the tree was changed since.
+    """
     text = write(tree, grammar)
     for _ in range(_STEADY):
+        if source and text == source.text:
+            return source
         try:
-            again = parse(text, grammar)
+            tokens = grammar().tokenize(text)
+            again = parse(text, grammar, tokens)
         except TokenError:
             return None
         if len(again) != 1:
             return None
-        next_text = write(again[0], grammar)
-        if next_text == text:
-            return text, again[0]
-        text = next_text
-    return None
+        source = Steady(text, tokens, again[0])
+        text = write(again[0], grammar)
+    return source if source and text == source.text else None
 
 
 def problem_of(error: ParseError | UnsupportedError, sql: str) -> Diagnostic:
@@ -170,14 +186,14 @@ def beginning_of(node: exp.Expr, sql: str) -> int | None:
 
 
 def refused(
-    tree: exp.Expr, sql: str, dialect: Dialect, allowed: Allowed, functions: Collection[str] = ()
+    nodes: Collection[exp.Expr], sql: str, dialect: Dialect, allowed: Allowed, functions: Collection[str] = ()
 ) -> Iterator[Diagnostic]:
-    """Yield a diagnostic for every node and every call that is not on the list of the dialect.
+    """Yield a diagnostic for every node of a tree and every call that is not on the list of the dialect.
 
     `functions` are those of the user's own that may be called too, but not in FROM.
     """
     callable_here = allowed.functions.union(functions)
-    for node in tree.walk():
+    for node in nodes:
         if isinstance(node, exp.Anonymous):
             in_from = isinstance(node.parent, (exp.Table, exp.Lateral))
             known = allowed.tables if in_from else callable_here
@@ -191,7 +207,7 @@ def refused(
         else:
             yield from _refused_words(node, sql, dialect)
     if dialect.longest_chain is not None:
-        yield from _too_long(tree, sql, dialect.longest_chain)
+        yield from _too_long(nodes, sql, dialect.longest_chain)
 
 
 def _refused_words(node: exp.Expr, sql: str, dialect: Dialect) -> Iterator[Diagnostic]:
@@ -210,10 +226,10 @@ def _refused_words(node: exp.Expr, sql: str, dialect: Dialect) -> Iterator[Diagn
         yield from _odd(node, sql, dialect)
 
 
-def _too_long(tree: exp.Expr, sql: str, limit: int) -> Iterator[Diagnostic]:
+def _too_long(nodes: Collection[exp.Expr], sql: str, limit: int) -> Iterator[Diagnostic]:
     """Yield a diagnostic at the first operator of a chain that is too long; AND and OR make none."""
     chains: dict[int, int] = {}
-    for node in tree.walk():
+    for node in nodes:
         if isinstance(node, (exp.Binary, exp.SetOperation)) and not isinstance(node, exp.Connector):
             chains[id(node)] = chains.get(id(node.parent), 0) + 1
             if chains[id(node)] > limit:
@@ -223,17 +239,21 @@ def _too_long(tree: exp.Expr, sql: str, limit: int) -> Iterator[Diagnostic]:
 
 def _odd(node: exp.Expr, sql: str, dialect: Dialect) -> Iterator[Diagnostic]:
     """Yield what the parser reads in a way of its own, so that the text that comes out would mean something else."""
+    yield from _odd_table(node, sql, dialect)
+    for modifier in node.args.get("operation_modifiers") or ():
+        if modifier.name.upper() not in dialect.modifiers:
+            yield diagnostic("SQL004", at=place(sql, offset_of(node)), what=modifier.name.upper())
+    for kind, is_odd, code, params in _ODDITIES:
+        if isinstance(node, kind) and is_odd(node, node.parent, dialect):
+            yield diagnostic(code, at=place(sql, offset_of(node)), fix=(), **params)
+
+
+def _odd_table(node: exp.Expr, sql: str, dialect: Dialect) -> Iterator[Diagnostic]:
     parent = node.parent
     if isinstance(node, exp.Table) and _is_text(node, sql, dialect):
         yield diagnostic("SQL006", at=place(sql, offset_of(node)), name=node.name, hint="a text is not a relation")
     if isinstance(parent, exp.Table) and _has_only_columns(node):
         yield diagnostic("SQL005", at=place(sql, offset_of(parent)), name=parent.name.lower())
-    for modifier in node.args.get("operation_modifiers") or ():
-        if modifier.name.upper() not in dialect.modifiers:
-            yield diagnostic("SQL004", at=place(sql, offset_of(node)), what=modifier.name.upper())
-    for is_odd, code, params in _ODDITIES:
-        if is_odd(node, parent, dialect):
-            yield diagnostic(code, at=place(sql, offset_of(node)), fix=(), **params)
 
 
 def _has_only_columns(node: exp.Expr) -> bool:
@@ -250,26 +270,25 @@ def _is_text(table: exp.Table, sql: str, dialect: Dialect) -> bool:
 
 
 def _has_no_condition(node: exp.Expr, _: exp.Expr | None, dialect: Dialect) -> bool:
-    if not isinstance(node, exp.Join) or any(node.args.get(key) for key in ("on", "using", "method")):
+    if any(node.args.get(key) for key in ("on", "using", "method")):
         return False
-    return bool(node.side or (node.meta.get("conditioned") and "joins without condition" not in dialect.traits))
+    is_conditioned = node.meta.get("conditioned") and "joins without condition" not in dialect.traits
+    return bool(node.args.get("side") or is_conditioned)
 
 
 def _counts_several(node: exp.Expr, parent: exp.Expr | None, dialect: Dialect) -> bool:
-    several = isinstance(node, exp.Distinct) and len(node.expressions) > 1 and "counts several" not in dialect.traits
+    several = len(node.expressions) > 1 and "counts several" not in dialect.traits
     return several and isinstance(parent, exp.Anonymous) and parent.name.lower() == "count"
 
 
 def _is_no_plain_name(node: exp.Expr, _: exp.Expr | None, dialect: Dialect) -> bool:
     """A string or an operator that stands where a name belongs would be written back without its quotes."""
-    if not isinstance(node, exp.Identifier) or node.args.get("quoted"):
-        return False
-    return not dialect.plain_name.fullmatch(node.name)
+    return not node.args.get("quoted") and not dialect.plain_name.fullmatch(node.name)
 
 
 def _is_type_of_its_own(node: exp.Expr, _: exp.Expr | None, dialect: Dialect) -> bool:
     """A cast to a type that is not the server's calls what its owner has written; to others, it reads catalogues."""
-    if not isinstance(node, exp.DataType) or "types of its own" not in dialect.traits or node.this not in _OPEN_TYPES:
+    if "types of its own" not in dialect.traits or node.this not in _OPEN_TYPES:
         return False
     kind = node.args.get("kind")
     return not isinstance(kind, exp.Identifier) or dialect.fold(kind) not in load_allowed(dialect).types
@@ -277,8 +296,6 @@ def _is_type_of_its_own(node: exp.Expr, _: exp.Expr | None, dialect: Dialect) ->
 
 def _is_arrow_into_json(node: exp.Expr, _: exp.Expr | None, __: Dialect) -> bool:
     """`(payload)->'key'` is read as a lambda, although it means a member of payload: no body is without its words."""
-    if not isinstance(node, exp.Lambda):
-        return False
     words = {word.name for word in node.expressions}
     used = {word.name for word in node.this.find_all(exp.Identifier)}
     return not words & used and node.this.find(exp.Literal) is not None
@@ -287,15 +304,16 @@ def _is_arrow_into_json(node: exp.Expr, _: exp.Expr | None, __: Dialect) -> bool
 _ENCODINGS = frozenset({"_ascii", "_binary", "_latin1", "_utf8", "_utf8mb3", "_utf8mb4"})
 """Those in which no byte of another character is a quote or a backslash."""
 _OPEN_TYPES = (exp.DType.USERDEFINED, exp.DType.UNKNOWN)
-_ODDITIES: tuple[tuple[Callable[[exp.Expr, exp.Expr | None, Dialect], bool], str, dict[str, str]], ...] = (
+_Test: TypeAlias = "Callable[[exp.Expr, exp.Expr | None, Dialect], bool]"
+_ODDITIES: tuple[tuple[type[exp.Expr], _Test, str, dict[str, str]], ...] = (
     (
-        lambda node, parent, _: (
-            isinstance(node, exp.PropertyEQ) and not isinstance(parent, (exp.Struct, exp.Anonymous))
-        ),
+        exp.PropertyEQ,
+        lambda _, parent, __: not isinstance(parent, (exp.Struct, exp.Anonymous)),
         "SQL004",
         {"what": "':=' outside a call"},
     ),
     (
+        exp.LimitOptions,
         lambda node, parent, dialect: (
             isinstance(parent, exp.Fetch)
             and bool(node.args.get("percent") or (node.args.get("with_ties") and "ties" not in dialect.traits))
@@ -304,51 +322,60 @@ _ODDITIES: tuple[tuple[Callable[[exp.Expr, exp.Expr | None, Dialect], bool], str
         {"what": "FETCH with PERCENT or TIES", "hint": "write LIMIT"},
     ),
     (
-        lambda node, *_: isinstance(node, exp.Lateral) and node.args.get("cross_apply") is not None,
+        exp.Lateral,
+        lambda node, *_: node.args.get("cross_apply") is not None,
         "SQL004",
         {"what": "APPLY", "hint": "write JOIN LATERAL (…) ON true"},
     ),
     (
+        exp.Distinct,
         _counts_several,
         "SQL004",
         {"what": "count(DISTINCT …) of several columns", "hint": "write count(DISTINCT (a, b))"},
     ),
     (
-        lambda node, *_: isinstance(node, exp.Table) and bool(node.args.get("rows_from")),
+        exp.Table,
+        lambda node, *_: bool(node.args.get("rows_from")),
         "SQL004",
         {"what": "ROWS FROM (…)", "hint": "write unnest(a, b), or join the functions WITH ORDINALITY"},
     ),
-    (_is_no_plain_name, "SQL001", {"problem": "a name must be a word, or stand in double quotes"}),
-    (_is_type_of_its_own, "SQL004", {"what": "a cast to this type", "hint": "cast to text instead"}),
+    (exp.Identifier, _is_no_plain_name, "SQL001", {"problem": "a name must be a word, or stand in double quotes"}),
+    (exp.DataType, _is_type_of_its_own, "SQL004", {"what": "a cast to this type", "hint": "cast to text instead"}),
     (
-        lambda node, *_: isinstance(node, exp.Introducer) and node.name.lower() not in _ENCODINGS,
+        exp.Introducer,
+        lambda node, *_: node.name.lower() not in _ENCODINGS,
         "SQL004",
         {"what": "a text in this encoding", "hint": "write it in UTF-8, without the word before it"},
     ),
     (
-        lambda node, *_: isinstance(node, exp.Is) and not isinstance(node.expression, (exp.Boolean, exp.Null)),
+        exp.Is,
+        lambda node, *_: not isinstance(node.expression, (exp.Boolean, exp.Null)),
         "SQL001",
         {"problem": "behind IS stands neither NULL nor TRUE or FALSE"},
     ),
-    (_is_arrow_into_json, "SQL001", {"problem": "'->' after parentheses is a lambda", "hint": "leave them out"}),
-    (_has_no_condition, "SQL001", {"problem": "a JOIN has no ON and no USING"}),
     (
+        exp.Lambda,
+        _is_arrow_into_json,
+        "SQL001",
+        {"problem": "'->' after parentheses is a lambda", "hint": "leave them out"},
+    ),
+    (exp.Join, _has_no_condition, "SQL001", {"problem": "a JOIN has no ON and no USING"}),
+    (
+        exp.Select,
         lambda node, parent, dialect: (
-            isinstance(node, exp.Select)
-            and not node.expressions
-            and not (isinstance(parent, exp.Exists) and "empty rows" in dialect.traits)
+            not node.expressions and not (isinstance(parent, exp.Exists) and "empty rows" in dialect.traits)
         ),
         "SQL001",
         {"problem": "SELECT has no columns"},
     ),
     (
-        lambda node, *_: (
-            isinstance(node, exp.Struct) and not all(isinstance(e, exp.PropertyEQ) for e in node.expressions)
-        ),
+        exp.Struct,
+        lambda node, *_: not all(isinstance(e, exp.PropertyEQ) for e in node.expressions),
         "SQL001",
         {"problem": "a value between '{' and '}' has no name"},
     ),
 )
+"""By kind of node, what makes one odd, and what is said of it."""
 
 
 def _refused_node(node: exp.Expr, sql: str) -> Diagnostic:
@@ -370,10 +397,14 @@ def _is_system_name(node: exp.Column, dialect: Dialect) -> bool:
     return bare and any_case(node.name) in (dialect.system_members if node.table else dialect.system_names)
 
 
-def parameters(tree: exp.Expr, sql: str, known: Collection[str]) -> tuple[frozenset[str], list[Diagnostic]]:
-    """Return the named parameters of a tree, and a diagnostic for each that is not known."""
+def parameters(
+    nodes: Collection[exp.Expr], sql: str, known: Collection[str]
+) -> tuple[frozenset[str], list[Diagnostic]]:
+    """Return the named parameters among the nodes of a tree, and a diagnostic for each that is not known."""
     used, problems = set(), []
-    for node in tree.find_all(exp.Placeholder):
+    for node in nodes:
+        if not isinstance(node, exp.Placeholder):
+            continue
         name = node.name if node.this else ""
         if name in known:
             used.add(name)
