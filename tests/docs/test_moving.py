@@ -18,7 +18,7 @@ from osiris.cli import legacy
 from osiris.cli.main import main
 from osiris.config import EARLIER_BELOW, EARLIER_KEYS, PROVIDERS
 from osiris.errors import InvalidInput
-from osiris.mcp.definitions import EARLIER_TOOLS, translated
+from osiris.mcp.definitions import EARLIER_RESOURCES, EARLIER_TOOLS, current_uri, translated
 from osiris.registry import load_registry
 
 PAGE = Path(__file__).parents[2] / "docs/guide/from-osiris-pipeline.md"
@@ -260,6 +260,14 @@ def test_variables_in_the_file_are_known_too(project, capsys):
     assert [each["hint"] for each in found if each["code"] == "PRJ003"] == ["set OSIRIS_CHAT__MODEL"]
 
 
+@pytest.mark.parametrize("profiles", [{}, {"prod": {}}])
+def test_a_profile_of_the_environment_that_is_declared_nowhere_is_refused(profiles, validate, monkeypatch):
+    monkeypatch.setenv("OSIRIS_PROFILE", "staging")
+    good = pipeline(step("filesystem.csv_writer"), "write")
+    (found,) = [each for each in validate({**good, "profiles": profiles}) if each["severity"] == "error"]
+    assert (found["code"], "OSIRIS_PROFILE" in found["hint"]) == ("OML023", True)
+
+
 @rows("Commands", "Options")
 def test_commands(heading, old, new, result, project, capsys):
     assert result == "rejected"
@@ -404,3 +412,19 @@ def test_arguments(heading, old, new, result):
     (wanted,) = SPAN.findall(new) or [None]
     assert {*arguments} - {"file"} == ({wanted.partition(":")[0]} - {"file"} if wanted else set())
     assert not wanted or ":" not in wanted or arguments == yaml.safe_load(wanted)
+
+
+@rows("Resources")
+def test_resources(heading, old, new, result):
+    (uri,) = SPAN.findall(old)
+    if result == "works":
+        assert current_uri(uri) == SPAN.findall(new)[0]
+        return
+    with pytest.raises(InvalidInput) as error:
+        current_uri(uri)
+    check([each.to_json() for each in error.value.diagnostics], new, result)
+
+
+def test_every_resource_is_on_the_page():
+    tried = old_spellings("Resources")
+    assert [start for start in EARLIER_RESOURCES if not any(uri.startswith(start) for uri in tried)] == []

@@ -301,6 +301,15 @@ EARLIER_TOOLS: dict[str, Earlier] = {
 
 _LISTS = ("connections",)
 _RESOURCES = {"osiris://mcp/schemas/oml/v0.1.0.json": "osiris://schema/oml"}
+EARLIER_RESOURCES = {
+    "osiris://instructions/": "use the prompt author_pipeline",
+    "osiris://mcp/prompts/": "use the prompt author_pipeline",
+    "osiris://mcp/usecases/": "call component_get for examples",
+    "osiris://mcp/discovery/": "call discover",
+    "osiris://mcp/drafts/": "call oml_save; the draft is a file in output/",
+    "osiris://mcp/memory/": "write what matters into the pipeline",
+}
+"""Resources that there are no more, by the begin of their URI, and what to do instead."""
 
 
 def translated(name: str, arguments: Arguments) -> tuple[str, Arguments]:
@@ -320,7 +329,10 @@ def translated(name: str, arguments: Arguments) -> tuple[str, Arguments]:
 
 
 def current_uri(uri: str) -> str:
-    """Return the URI by which a resource is known here."""
+    """Return the URI by which a resource is known here; fails with PRJ010 for one that there is no more."""
+    for start, instead in EARLIER_RESOURCES.items():
+        if uri.startswith(start):
+            fail("PRJ010", what=uri[:200], instead=instead)
     return _RESOURCES.get(uri, uri)
 
 

@@ -118,7 +118,9 @@ def profile_hint(name: str, declared: Collection[str], env: Mapping[str, str]) -
     """Return a hint at a profile that is not declared, which names the variable that it came from."""
     none = "no profile is declared: declare it under 'profiles' in the pipeline or in osiris.yaml, or name none"
     hint = did_you_mean(name, declared) if declared else none
-    return f"OSIRIS_PROFILE is set to it; {hint or 'unset it'}" if env.get("OSIRIS_PROFILE") == name else hint
+    if env.get("OSIRIS_PROFILE") != name:
+        return hint
+    return "; ".join(filter(None, ("it comes from the variable OSIRIS_PROFILE", hint)))
 
 
 def param_text(value: JsonValue) -> str:
