@@ -11,6 +11,7 @@ import osiris_kernels
 import pytest
 from tests.kernels.cases import twins
 from tests.kernels.conftest import REPOSITORY
+from tests.patience import wait_until
 
 from osiris import kernels
 from osiris.runner.adapter import start_worker
@@ -87,5 +88,6 @@ def test_a_worker_leaves_the_twins_alone_where_its_host_does(tmp_path, monkeypat
     """What a host is told by the variable its worker is told too."""
     monkeypatch.setenv("OSIRIS_KERNELS", "off")
     with start_worker(tmp_path) as link:
-        environment = Path(f"/proc/{link.pid}/environ").read_bytes().split(b"\0")
-    assert b"OSIRIS_KERNELS=off" in environment
+        environment = Path(f"/proc/{link.pid}/environ")
+        wait_until(environment.read_bytes)  # there is nothing in it while the program is being loaded
+        assert b"OSIRIS_KERNELS=off" in environment.read_bytes().split(b"\0")
