@@ -50,17 +50,18 @@ def postgres_split(octets: Any, begin: int, used: int, width: int) -> Any:
 
 def postgres_cells(rows: Any, widths: Any) -> Any:
     """Return for each column where its values begin, how long they are, and which are NULL, None if none is."""
-    octets, count, columns = rows.page.u1, len(rows.starts), len(widths)
     fixed = np.array([-1 if width is None else width for width in widths], np.int64)
+    return _cells("postgres_cells", rows, len(widths), fixed)
+
+
+def _cells(name: str, rows: Any, columns: int, *more: Any) -> Any:
+    octets, count = rows.page.u1, len(rows.starts)
     at, length = np.empty((2, columns, count), np.int64)
     null, some = np.empty((columns, count), np.bool_), np.zeros(columns, np.bool_)
     places = np.ascontiguousarray(rows.starts), np.ascontiguousarray(rows.ends)
-    done = _call("postgres_cells", octets, len(octets), *places, count, columns, fixed, at, length, null, some)
-    return (
-        None
-        if done < 0
-        else [(at[column], length[column], null[column] if some[column] else None) for column in range(columns)]
-    )
+    done = _call(name, octets, len(octets), *places, count, columns, *more, at, length, null, some)
+    nulls = [null[column] if some[column] else None for column in range(columns)]
+    return None if done < 0 else list(zip(at, length, nulls, strict=True))
 
 
 def postgres_decimals(page: Any, cells: Any, width: int, scale: int) -> Any:
@@ -70,6 +71,51 @@ def postgres_decimals(page: Any, cells: Any, width: int, scale: int) -> Any:
         "postgres_decimals", page.u1, len(page.u1), cells.at, cells.null, len(cells.at), scale, width // 8, out
     )
     return None if done < 0 else out
+
+
+def mysql_split(octets: Any, begin: int, used: int) -> Any:
+    """Return where the rows of a result begin and end."""
+    if not 4 <= begin <= used <= len(octets):
+        return None
+    room = (used - begin) // 4 + 1
+    starts, ends = np.empty((2, room), np.int64)
+    count = _call("mysql_split", octets, len(octets), begin, used, starts, ends, room)
+    return None if count < 0 else (starts[:count], ends[:count])
+
+
+def mysql_cells(rows: Any, columns: int) -> Any:
+    """Return for each column where its values begin, how long they are, and which are NULL, None if none is."""
+    return _cells("mysql_cells", rows, columns)
+
+
+def mysql_integers(page: Any, cells: Any, native: Any) -> Any:
+    """Return whole numbers of a type of numpy's."""
+    return _texts("mysql_integers", page, cells, np.empty(len(cells.at), native), native.itemsize)
+
+
+def mysql_decimals(page: Any, cells: Any, scale: int) -> Any:
+    """Return decimals of a scale as whole numbers of two words."""
+    return _texts("mysql_decimals", page, cells, np.empty((len(cells.at), 2), np.int64), scale)
+
+
+def mysql_dates(page: Any, cells: Any) -> Any:
+    """Return dates as days since 1970."""
+    return _texts("mysql_dates", page, cells, np.empty(len(cells.at), np.int32))
+
+
+def mysql_moments(page: Any, cells: Any) -> Any:
+    """Return dates with a time as microseconds since 1970."""
+    return _texts("mysql_moments", page, cells, np.empty(len(cells.at), np.int64))
+
+
+def mysql_times(page: Any, cells: Any) -> Any:
+    """Return times of a day as microseconds."""
+    return _texts("mysql_times", page, cells, np.empty(len(cells.at), np.int64))
+
+
+def _texts(name: str, page: Any, cells: Any, out: Any, *more: int) -> Any:
+    places = cells.at, cells.length, cells.null, len(cells.at)
+    return None if _call(name, page.u1, len(page.u1), *places, *more, out) < 0 else out
 
 
 def columns_load(page: Any, kind: str, at: Any) -> Any:
@@ -213,3 +259,54 @@ def digest_parts(array: Any, first: int) -> Any:
     null = np.empty(1, np.int64)
     size = _call("digest_parts", np.array(nodes, np.int64), first, nulls, lengths, out, room, null)
     return None if size < 0 else (nulls[: null[0]], lengths[: rows - null[0]], out[:size])
+
+
+_UNITS = {"time32[s]": 0, "time32[ms]": 3, "time64[us]": 6, "time64[ns]": 9}
+_SPELLED = {
+    "string": (0, 4, 0, 0),
+    "bool": (1, 0, 0, 0),
+    **{f"int{bits}": (2, bits // 8, 0, 0) for bits in (8, 16, 32, 64)},
+    **{f"uint{bits}": (3, bits // 8, 0, 0) for bits in (8, 16, 32, 64)},
+    "date32[day]": (5, 4, 0, 0),
+    **{name: (6, int(name[4:6]) // 8, digits, 0) for name, digits in _UNITS.items()},
+    **{f"timestamp{name[6:-1]}]": (7, 8, digits, 0) for name, digits in _UNITS.items()},
+    **{f"timestamp{name[6:-1]}, tz=UTC]": (7, 8, digits, 1) for name, digits in _UNITS.items()},
+}
+"""What csv.c has of Arrow's types: the kind, the bytes of a value, the digits behind its point, whether a Z follows."""
+_QUOTED = {"none": 0, "needy": 1, "all": 2}
+
+
+def csv_rows(columns: Any, delimiter: str, end: str) -> Any:
+    """Return rows as text in UTF-8; columns of other types than those above are spelled by Osiris first."""
+    if len(delimiter.encode()) != 1 or not columns:
+        return None
+    arrays = [column.values if _spelling(column.values) else column.texts() for column in columns]
+    rows, ends = len(arrays[0]), np.frombuffer(end.encode(), np.uint8)
+    told = np.array([_told(array, column.quoted) for array, column in zip(arrays, columns, strict=True)], np.int64)
+    room = _call("csv_room", told, len(told), rows, len(ends))
+    if room < 0 or {len(array) for array in arrays} != {rows}:
+        return None
+    out = np.empty(room, np.uint8)
+    size = _call("csv_rows", told, len(told), rows, ord(delimiter), ends, len(ends), out, room)
+    return None if size < 0 else memoryview(out)[:size]
+
+
+def csv_formulas(texts: Any) -> Any:
+    """Return the rows of texts that a spreadsheet takes for formulas."""
+    out = np.empty(len(texts), np.int64)
+    found = _call("csv_formulas", np.array(_told(texts, "none"), np.int64), len(texts), out)
+    return None if found < 0 else out[:found]
+
+
+def _spelling(array: Any) -> Any:
+    name, kind = str(array.type), array.type
+    if name.startswith("decimal128") and kind.precision <= 18 and kind.scale >= 0:
+        return 4, 16, kind.scale, 0
+    return _SPELLED["string"] if name == "extension<arrow.json>" else _SPELLED.get(name)
+
+
+def _told(array: Any, quoted: str) -> Any:
+    """Return what csv.c calls a Column: of its three buffers the address and the size, 0 where it has none."""
+    found = [(buffer.address, buffer.size) if buffer else (0, 0) for buffer in array.buffers()]
+    valid, values, data = (*found, (found[1][0], 0))[:3]
+    return (*_spelling(array), _QUOTED[quoted], array.offset, *valid, *values, *data)

@@ -49,10 +49,6 @@ EXPORT int64_t postgres_cells(const uint8_t *buffer, int64_t size, const int64_t
 
 enum { NEGATIVE = 0x4000 };
 
-static const int64_t POWERS[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000,
-    10000000000, 100000000000, 1000000000000, 10000000000000, 100000000000000, 1000000000000000, 10000000000000000,
-    100000000000000000, 1000000000000000000};
-
 /* Decimals of a scale, as whole numbers of `words` words each: up to four digits of base 10000, the first of them worth
    10000 to the `weight`; numbers of more are left to others. */
 EXPORT int64_t postgres_decimals(const uint8_t *buffer, int64_t size, const int64_t *at, const uint8_t *null,

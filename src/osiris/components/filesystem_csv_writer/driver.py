@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from osiris.errors import fail
-from osiris.families.files.csv_files import Form, formulas
+from osiris.families.csv_text import Form, formulas
 from osiris.families.files.target_files import Background, TextConfig, check_columns, check_text, writing_text
-from osiris.families.text_format import characters, first_without_spelling, kind_of, pieces
+from osiris.families.text_format import first_without_spelling, kind_of, pieces
 
 if TYPE_CHECKING:
     from osiris.driver import StepContext, Written
@@ -95,9 +95,9 @@ class _Writing:
                 self._refuse(name, f"the {column.type} {column[index].value}", "its year is not one of 1 to 9999")
         texts = self.form.rows(columns)
         if self._encoder is None:
-            self._sink.write(characters(texts))
+            self._sink.write(texts)
         else:
-            self.text(bytes(characters(texts)).decode(), batch.schema.names, columns)
+            self.text(bytes(texts).decode(), batch.schema.names, columns)
         self.written += batch.num_rows
 
     def text(self, text: str, names: list[str], columns: list[pa.Array] | None = None) -> None:

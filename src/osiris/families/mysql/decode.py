@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import numpy as np
@@ -23,6 +23,7 @@ import pyarrow as pa
 from osiris.families.sql.columnar import DAY, Cells, Page, Rows, Unfit, bytes_of
 from osiris.families.sql.watchdog import Inflow
 from osiris.families.sql.wire import FRONT, SPARE, Broken, Refusal, RowBuffer, chain, take_from
+from osiris.kernels import compiled
 from osiris.types import arrow_type
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ class Packets(RowBuffer):
         return True
 
 
+@compiled("mysql_split")
 def _split(octets: NDArray[np.uint8], begin: int, used: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return where the rows begin and end that follow each other from `begin` on, are whole and under 64 KiB.
 
@@ -187,6 +189,12 @@ def cells_of(rows: Rows, count: int) -> list[Cells]:
 
     Fails with ValueError if the columns do not end where their rows end.
     """
+    return [Cells(*places) for places in _places(rows, count)]
+
+
+@compiled("mysql_cells")
+def _places(rows: Rows, count: int) -> list[tuple[Numbers, Numbers, NDArray[np.bool_] | None]]:
+    """Return the fields of each column's cells."""
     page, at, found = rows.page, rows.starts, []
     for _ in range(count):
         first = page.u1[at]
@@ -195,7 +203,7 @@ def cells_of(rows: Rows, count: int) -> list[Cells]:
             null = length == _NULL
             length[null] = 0
             _lengthen(page, first, at, length)
-        found.append(Cells(at, length, null if null is not None and null.any() else None))
+        found.append((at, length, null if null is not None and null.any() else None))
         at = at + length
     if not np.array_equal(at, rows.ends):
         raise ValueError("a row is not as long as its values")
@@ -253,31 +261,42 @@ def integers(name: str) -> Decode:
     native = np.dtype(kind.to_pandas_dtype())
 
     def decode(page: Page, cells: Cells) -> pa.Array:
-        end = cells.at + cells.length
-        digits = _one_word(page, end, cells.length)
-        words = _signed(page, cells, end, 0) if digits is None else _eight(digits)
-        return cells.array(kind, words.astype(native))
+        return cells.array(kind, _integers(page, cells, native))
 
     return decode
+
+
+@compiled("mysql_integers")
+def _integers(page: Page, cells: Cells, native: np.dtype[Any]) -> NDArray[Any]:
+    """Return whole numbers of any length."""
+    end = cells.at + cells.length
+    digits = _one_word(page, end, cells.length)
+    words = _signed(page, cells, end, 0) if digits is None else _eight(digits)
+    return words.astype(native)
 
 
 def decimals(name: str) -> Decode:
     """Return the decoder of decimals, which are sent with all digits of their scale."""
     kind = arrow_type(name)
-    digits, scale = kind.precision, kind.scale
-    if digits > _ONE_WORD_DIGITS:
+    if kind.precision > _ONE_WORD_DIGITS:
         return parsed(name)
 
     def decode(page: Page, cells: Cells) -> pa.Array:
-        end = cells.at + cells.length
-        digits = _one_word(page, end, cells.length) if not scale else _without_point(page, cells, end, scale)
-        words = _signed(page, cells, end, scale) if digits is None else _eight(digits)
-        signed = words.view(np.int64)
-        wide = np.empty((len(signed), 2), np.int64)
-        wide[:, 0], wide[:, 1] = signed, signed >> 63
-        return cells.array(kind, wide)
+        return cells.array(kind, _decimals(page, cells, kind.scale))
 
     return decode
+
+
+@compiled("mysql_decimals")
+def _decimals(page: Page, cells: Cells, scale: int) -> Numbers:
+    """Return decimals of one word without their point, as rows of two words."""
+    end = cells.at + cells.length
+    digits = _one_word(page, end, cells.length) if not scale else _without_point(page, cells, end, scale)
+    words = _signed(page, cells, end, scale) if digits is None else _eight(digits)
+    signed = words.view(np.int64)
+    wide = np.empty((len(signed), 2), np.int64)
+    wide[:, 0], wide[:, 1] = signed, signed >> 63
+    return wide
 
 
 def _without_point(page: Page, cells: Cells, end: Numbers, scale: int) -> Words | None:
@@ -339,7 +358,12 @@ def bits(name: str) -> Decode:
 
 def dates(page: Page, cells: Cells) -> pa.Array:
     """Decode dates of the years 1 to 9999."""
-    return cells.array(pa.date32(), _days(page, cells).astype(np.int32))
+    return cells.array(pa.date32(), _dates(page, cells))
+
+
+@compiled("mysql_dates")
+def _dates(page: Page, cells: Cells) -> NDArray[np.int32]:
+    return _days(page, cells).astype(np.int32)
 
 
 def moments(name: str) -> Decode:
@@ -347,28 +371,41 @@ def moments(name: str) -> Decode:
     kind = arrow_type(name)
 
     def decode(page: Page, cells: Cells) -> pa.Array:
-        time = _within_day(page, cells.at + 19, cells.length - 19)
-        return cells.array(kind, _days(page, cells) * DAY + time)
+        return cells.array(kind, _moments(page, cells))
 
     return decode
 
 
+@compiled("mysql_moments")
+def _moments(page: Page, cells: Cells) -> Numbers:
+    return _days(page, cells) * DAY + _within_day(page, cells, 19)
+
+
 def times(page: Page, cells: Cells) -> pa.Array:
-    """Decode times of the day; MySQL's may be negative, and go beyond it."""
+    """Decode times of the day."""
+    return cells.array(pa.time64("us"), _times(page, cells))
+
+
+@compiled("mysql_times")
+def _times(page: Page, cells: Cells) -> Numbers:
+    """Return the microseconds of times; MySQL's may be negative, and go beyond a day."""
     hours = _digits(page, cells.at + 2, 2).astype(np.int64)
     if (row := cells.first((page.u1[cells.at + 2] != _COLON) | (hours > 23))) is not None:
         at = int(cells.at[row])
         shown = page.buffer[at : at + int(cells.length[row])].decode()
         raise Unfit(row, shown, "only times of a day, 00:00:00 to 23:59:59.999999, can be carried")
-    return cells.array(pa.time64("us"), _within_day(page, cells.at + 8, cells.length - 8))
+    return _within_day(page, cells, 8)
 
 
-def _within_day(page: Page, end: Numbers, rest: Numbers) -> Numbers:
-    """Return the microseconds of times whose HH:MM:SS ends at `end`, with `rest` more bytes of a point and digits."""
+def _within_day(page: Page, cells: Cells, done: int) -> Numbers:
+    """Return the microseconds of times whose HH:MM:SS ends after `done` bytes; a point and digits may follow."""
+    end, rest = cells.at + done, cells.length - done
     hours, minutes, seconds = (_digits(page, end - back, 2).astype(np.int64) for back in (6, 3, 0))
     count = np.clip(rest - 1, 0, _MICROSECONDS)
     parts = _digits(page, end + 1 + count, count).astype(np.int64) * _TO_MICROSECONDS[count]
     whole: Numbers = ((hours * 60 + minutes) * 60 + seconds) * 1_000_000 + parts
+    if cells.null is not None:
+        whole[cells.null] = 0
     return whole
 
 
