@@ -11,6 +11,24 @@ import pytest
 from tests.docs.pages import FILE, GUIDE, PAGES, README, ROOT, TESTED_ELSEWHERE
 
 BIN = Path(sys.executable).parent
+FORKED = """\
+#!{python} -IS
+import sys
+sys.path.insert(0, {root!r})
+from tests.forked import run_in_place
+sys.exit(run_in_place({address!r}, sys.argv[1:]))
+"""
+
+
+@pytest.fixture(scope="module")
+def commands(forked, tmp_path_factory):
+    """The folder that has osiris for pages of the guide: it is forked, or with `--installed` the console script."""
+    if forked is None:
+        return BIN
+    folder = tmp_path_factory.mktemp("bin")
+    (folder / "osiris").write_text(FORKED.format(python=sys.executable, root=str(ROOT), address=forked.address))
+    (folder / "osiris").chmod(0o755)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +45,7 @@ def page(request):
 
 
 @pytest.fixture(scope="module")
-def followed(page, tmp_path_factory, project, request):
+def followed(page, tmp_path_factory, project, commands, request):
     """What the commands of a page print; README starts in a checkout, and osiris is not on the PATH there."""
     folder = tmp_path_factory.mktemp(page.path.stem) / "here"
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder.parent)}
@@ -36,7 +54,7 @@ def followed(page, tmp_path_factory, project, request):
         (folder / ".venv").symlink_to(sys.prefix)
     else:
         shutil.copytree(project, folder)
-        environment["PATH"] = f"{BIN}:{environment['PATH']}"
+        environment["PATH"] = f"{commands}:{BIN}:{environment['PATH']}"
     if "--e2b" in page.script:
         environment |= request.getfixturevalue("e2b").environment
     return subprocess.run(
