@@ -21,6 +21,7 @@ from osiris.families.files.folders import open_published, schema_of_files
 from osiris.families.files.source_files import check_count, label, local, opened, sources, state_of
 from osiris.families.files.target_files import Background, folder, is_folder
 from osiris.files import fail_os
+from osiris.table.hashing import ends, is_text
 from osiris.types import arrow_schema, schema_of
 
 if TYPE_CHECKING:
@@ -278,12 +279,10 @@ def row_groups(
 def _fitting(batch: pa.RecordBatch, rows: int, size: int) -> tuple[int, int]:
     """Return how many rows of a batch belong to the group, and how many bytes they take: the last may exceed `size`."""
     part = batch.slice(0, rows)
-    sizes = [s for column in part.columns if (s := _row_bytes(column)) is not None]
-    if not sizes:
-        return part.num_rows, 0
-    totals = pc.cumulative_sum(sizes[0] if len(sizes) == 1 else _sum(sizes))
-    if totals[-1].as_py() < size:
-        return part.num_rows, totals[-1].as_py()
+    whole = sum(map(_bytes_of, part.columns))
+    if whole < size:
+        return part.num_rows, whole
+    totals = pc.cumulative_sum(_sum([s for column in part.columns if (s := _row_bytes(column)) is not None]))
     count = pc.index(pc.greater_equal(totals, size), pa.scalar(value=True)).as_py() + 1
     return count, totals[count - 1].as_py()
 
@@ -293,6 +292,15 @@ def _sum(sizes: list[pa.Array]) -> pa.Array:
     for more in sizes[1:]:
         total = pc.add(total, more)
     return total
+
+
+def _bytes_of(column: pa.Array) -> int:
+    """Return the bytes of all values whose width varies."""
+    if is_text(column.type) and not column.null_count:
+        first, last = ends(column)
+        return last - first
+    sizes = _row_bytes(column)
+    return 0 if sizes is None else pc.sum(sizes).as_py() or 0
 
 
 def _row_bytes(column: pa.Array) -> pa.Array | None:
