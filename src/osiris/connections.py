@@ -77,6 +77,12 @@ def load_connections(path: Path) -> Connections:
     return Connections(declared, document.positions)
 
 
+def declared_at(connections: Connections, ref: ConnectionRef, pointer: str | None = None) -> Location | None:
+    """Return where the file has what a pointer means, or else where it declares a connection; None if it does not."""
+    whole = f"/connections/{escape(ref.family)}/{escape(ref.alias or '')}"
+    return connections.positions.get(pointer or whole) or connections.positions.get(whole)
+
+
 def parse_ref(text: str) -> ConnectionRef:
     """Return the reference that a text like `@family.alias` or `@family` spells; fails with CON006."""
     match = _REFERENCE.fullmatch(text)

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.api.workspace import pipelines
-from osiris.connections import as_written, parse_ref, resolve_ref
-from osiris.document import escape
+from osiris.connections import as_written, declared_at, parse_ref, resolve_ref
 from osiris.errors import Diagnostic, OsirisError, diagnostic, fail, has_errors
 from osiris.family_spec import find_family
 from osiris.model import ConnectionRef
@@ -286,9 +285,7 @@ def _ask(workspace: Workspace, asked: Mapping[str, Examined], secrets: Secrets) 
 
 def _placed(declared: Connections, name: str, item: Diagnostic) -> Diagnostic:
     """Return a diagnostic with its place in the file of connections: that of a field, or of the connection."""
-    ref = parse_ref(name)
-    pointer = f"/connections/{escape(ref.family)}/{escape(ref.alias or '')}"
-    at = declared.positions.get(item.location.pointer or pointer) or declared.positions.get(pointer)
+    at = declared_at(declared, parse_ref(name), item.location.pointer)
     return replace(item, location=at) if at else item
 
 

@@ -397,11 +397,13 @@ def _step_of(item: Diagnostic, subject: _Subject) -> str | None:
     if item.severity != "error":
         return None
     steps = list(subject.steps)
-    place = _STEP.match(item.location.pointer or "")
+    pointer = item.location.pointer or ""
+    place = _STEP.match(pointer)
     named = steps[int(place[1])] if place and int(place[1]) < len(steps) else step_of(item)
     if named in subject.steps:
         return named
-    return next((step for step, connection in subject.uses.items() if connection in item.message), None)
+    mentioned = f"{item.message} @{pointer.removeprefix('/connections/').replace('/', '.')}"
+    return next((step for step, connection in subject.uses.items() if connection in mentioned), None)
 
 
 def _summary(workspace: Workspace, session: Session, subject: _Subject, now: float) -> dict[str, JsonValue]:

@@ -13,9 +13,10 @@ from osiris.canonical import sha256_hex
 from osiris.compiler.build import plan_steps
 from osiris.compiler.paths import waited_for
 from osiris.compiler.statements import located
-from osiris.connections import load_env
+from osiris.connections import declared_at, load_connections, load_env
 from osiris.errors import Diagnostic, diagnostic, fail, has_errors, raise_all, sort_diagnostics
 from osiris.model import Described, schema_from_json
+from osiris.project import Project
 from osiris.registry import load_registry
 from osiris.runner.adapter import WorkerDied
 from osiris.runner.credentials import resolve_secrets
@@ -30,13 +31,15 @@ if TYPE_CHECKING:
     from osiris.compiler.context import Prepared
     from osiris.config import Config
     from osiris.model import JsonValue, Manifest, Pipeline, Step
-    from osiris.project import Project
     from osiris.registry import Registry
     from osiris.runner.adapter import Worker
     from osiris.runner.protocol import Secrets
 
 _OF_NAMES = ("DAT005",)
 """Codes whose place is that of a key rather than of its value, where the name is one."""
+
+_OF_CONNECTIONS = ("CON011", "CON012", "CON013", "CON015", "CON016", "CON017", "CON024", "CON039", "CON040", "CON041")
+"""What is wrong with a connection, whichever step uses it."""
 
 _STAND_INS = {"run.id": "run", "run.started_at": "1970-01-01T00:00:00Z"}
 """Values of `${run.…}` while there is no run: only their types matter."""
@@ -270,6 +273,9 @@ def _placed(root: Path, pipeline: Pipeline, step: Step, item: Diagnostic) -> Dia
     at = item.location
     if at.file is not None:
         return item
+    if item.code in _OF_CONNECTIONS and step.connection:
+        declared = load_connections(Project(root).connections_file)
+        return replace(item, location=declared_at(declared, step.connection) or pipeline.where(step.pointer))
     in_query = at.line is not None or item.code.startswith("SQL")
     pointer = step.pointer + (at.pointer or ("/config/query" if in_query else ""))
     if in_query:
