@@ -133,7 +133,7 @@ def test_where_there_is_no_browser_that_is_said(project, osiris):
     several(project)
     done = osiris("logs", "html", "--open", cwd=project, env={"PATH": os.devnull})
     assert done.returncode == 0
-    assert "AIO020 no browser could be started to show logs/" in done.stderr
+    assert "AIO020 no browser could be opened for logs/" in done.stderr
 
 
 def test_a_run_of_some_seconds_keeps_its_memory(project, osiris):

@@ -356,8 +356,8 @@ print("left", sorted(path.name for path in (folder / "scratch").glob("*")) if (f
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("SELECT list_sum(range(3000000000)) AS x", "RUN013 step 'big' needs more than the limit of 268 MB"),
-        ("SELECT list(i) AS x FROM range(100000000) AS t(i)", "RUN013 step 'big' needs more than the limit of 268 MB"),
+        ("SELECT list_sum(range(3000000000)) AS x", "RUN013 step 'big' exceeded the memory limit of 268 MB"),
+        ("SELECT list(i) AS x FROM range(100000000) AS t(i)", "RUN013 step 'big' exceeded the memory limit of 268 MB"),
         ("SELECT md5(i::VARCHAR) AS x FROM range(3000000) AS t(i) ORDER BY x", "rows 3000000"),
     ],
 )

@@ -488,7 +488,7 @@ def test_a_cell_may_not_be_larger_than_the_limit(project):
     project.put("in.csv", b'a,b\n1,2\n3,"' + b"x" * (65 << 20))
     found = project.refused()
     assert (found.code, found.location.line) == ("DAT007", 3)
-    assert found.hint == "is a quote left open there?"
+    assert found.hint == "check for a quote that is never closed"
 
 
 def test_nothing_to_read(project):

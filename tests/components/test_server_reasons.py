@@ -1,4 +1,4 @@
-"""Why a server's table refuses a row: the column and the rule are named in our words, whichever way the rows go."""
+"""Why a server's table rejected a row: the column and the rule are named in our words, whichever way the rows go."""
 
 import csv
 from dataclasses import replace

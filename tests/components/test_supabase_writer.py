@@ -283,7 +283,7 @@ def test_the_column_that_a_table_refuses_is_named(writer, table, project, made, 
     sent = {key: column for key, column in values.items() if f"{key} " in made}
     rows = rows_of(pa.table({"id": pa.array([1, 2], pa.int32()), **sent}))
     (found,) = problems(writer(name, batch_size=batch).write, rows)
-    assert (found.code, f"refuses rows: {words}" in found.message) == ("DAT035", True), found.message
+    assert (found.code, f"rejects rows: {words}" in found.message) == ("DAT035", True), found.message
     assert len(project.rows(f"SELECT 1 FROM {name}")) == ("1 rows before" in found.message)
 
 

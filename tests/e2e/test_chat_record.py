@@ -134,7 +134,7 @@ def test_the_newest_that_waits_is_taken_up(talk):
     talk("--resume", "--yes")
     assert (talk.folder / "output" / "top.csv").exists()
     refused = talk("--resume", "yes", code=2)
-    assert "CHT021 there is no conversation that waits" in refused.stderr
+    assert "CHT021 conversation that waits does not exist" in refused.stderr
 
 
 @pytest.mark.long

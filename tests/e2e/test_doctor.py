@@ -161,7 +161,7 @@ def test_the_report_for_people(doctor, osiris, postgres):
     assert "    CREATE ROLE osiris_reader LOGIN;" in lines
     assert "osiris_writer" not in short.stdout
     assert "    CREATE ROLE osiris_writer LOGIN;" in long.stdout.splitlines()
-    assert "CON018 'über user' of @postgres.boss may do more than any step needs: it is a superuser" in short.stderr
+    assert "CON018 'über user' of @postgres.boss has privileges that no step needs: it is a superuser" in short.stderr
 
 
 def postgres_statements(script, password):

@@ -347,7 +347,7 @@ def test_a_name_that_another_pipeline_has_is_asked_for_before_the_yes(osiris, fo
     piped(osiris, folder, *answers, "Save it, do not run it", code=0)
     answers[-1] = "output/again.csv"
     shown = piped(osiris, folder, *answers, "b", "Yes, save it and run it", code=0).stderr
-    assert "pipeline 'a' is also the name of pipelines/a.yaml" in shown
+    assert "pipeline name 'a' is already used by pipelines/a.yaml" in shown
     assert {path.name for path in (folder / "pipelines").iterdir()} == {"a.yaml", "b.yaml"}
     assert (folder / "output" / "again.csv").read_text() == "id\n1\n"
 

@@ -48,7 +48,7 @@ def test_a_pattern_over_a_published_folder_is_warned_of(shop, osiris):
         assert done.returncode == 0, done.stderr
         said = done.stdout + done.stderr
         assert "CMP028" in said
-        assert "step 'got' does not give 'region', which only names of folders such as region=north tell" in said
+        assert "step 'got' does not read 'region', which appear only in folder names such as region=north" in said
         assert "end the path with '/': output/orders/ is a published folder" in said
     assert command(shop, osiris, "compile", "down", "parquet", config, "csv", None, "--strict").returncode == 2
 
@@ -68,7 +68,7 @@ def test_foreign_folders_are_warned_of_unless_the_files_have_the_column(shop, os
         pq.write_table(pa.table({"id": [1], "region": [region]}), folder / "x.parquet")
     done = command(shop, osiris, "compile", "foreign", "parquet", {"path": "lake/*/*/*.parquet"})
     said = done.stdout + done.stderr
-    assert "does not give 'day', which only names of folders such as day=1 tell" in said
+    assert "does not read 'day', which appear only in folder names such as day=1" in said
     assert "'region'" not in said
     assert "end the path" not in said
     done = command(shop, osiris, "compile", "whole", "parquet", {"path": "lake/"})

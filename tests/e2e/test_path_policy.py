@@ -72,7 +72,7 @@ def test_no_step_reads_what_is_kept_back(shop, component, path):
 def test_the_place_and_the_way_out_are_told(shop):
     said = refused(shop, READING.format(component="filesystem.csv_extractor", config="{path: .env}"), "compile")
     assert "pipelines/grasping.yaml:5:" in said
-    assert "no step may use .env: it holds secrets" in said
+    assert "steps may not use .env: it holds secrets" in said
     assert "hint: name another file" in said
 
 

@@ -54,7 +54,7 @@ def test_the_end_of_a_life_is_no_death_of_a_worker(desk):
     desk.save(READ, ENDLESS, WRITE)
     code, name, message, hint = only(desk("run", "case.yaml", "--e2b", "--e2b-timeout", "6s", "--json"))
     assert (code, name) == (1, "SBX029")
-    assert message == "the sandbox reached its end of life (--e2b-timeout 6s)"
+    assert message == "the sandbox reached its timeout (--e2b-timeout 6s)"
     assert hint.startswith("raise --e2b-timeout")
     assert desk.summary()["status"] == "failed"
 

@@ -96,7 +96,7 @@ def test_each_source_has_its_own_time_to_answer(desk, make_step, tell):
     with pytest.raises(OsirisError) as late:
         desk.run(plan, config=config)
     (found,) = late.value.diagnostics
-    assert (found.code, "step 's9' took longer than 6 s" in found.message) == ("RUN002", True)
+    assert (found.code, "step 's9' exceeded its timeout of 6 s" in found.message) == ("RUN002", True)
 
 
 def test_what_a_step_is_to_wait_for_is_left_to_it(desk, make_step, tell):

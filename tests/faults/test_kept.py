@@ -74,7 +74,7 @@ def test_an_output_that_is_damaged_is_made_again(desk, plan, harm):
     second = desk.run(plan, resume="last")
     assert second.status == "complete"
     notes = [(d.code, d.message) for d in second.diagnostics[1:]]
-    damaged = f"what run {first.session_id} kept of step 'b' is damaged, so the step runs again"
+    damaged = f"the spooled output of step 'b' in run {first.session_id} is damaged; the step runs again"
     assert notes == ([] if harm == "remove" else [("RUN019", damaged)])
     assert set(skipped(desk, second)) == {"v", "x"}
     assert len((desk.project.root / "w.txt").read_text().splitlines()) == 5000

@@ -151,7 +151,7 @@ def test_memory_that_grows_is_bounded(desk, make_step):
     ]
     result = desk.run(desk.plan(steps))
     assert (result.status, [item.code for item in result.diagnostics]) == ("failed", ["RUN013"])
-    assert "step 'bad' needs more than the limit of 2000 MB" in result.diagnostics[0].message
+    assert "step 'bad' exceeded the memory limit of 2000 MB" in result.diagnostics[0].message
     assert result.steps["bad"]["status"] == "failed"
     assert desk.left_over() == []
 

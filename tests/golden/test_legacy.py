@@ -189,7 +189,7 @@ def test_the_earlier_manifest_is_refused_with_its_remedy(command, place, tmp_pat
     done = osiris(command, place, "--json", cwd=folder)
     answer = json.loads(done.stdout)
     assert [d["code"] for d in answer["diagnostics"]] == ["CMP025"]
-    assert "compile the OML again" in answer["diagnostics"][0]["hint"]
+    assert "compile the pipeline again" in answer["diagnostics"][0]["hint"]
     assert done.returncode == 4
 
 

@@ -372,4 +372,4 @@ def fewer_when_read(folder, query):
 )
 def test_rows_are_counted_by_the_engine_too(tmp_path, query):
     found = fewer_when_read(tmp_path, query)
-    assert (found.code, found.message) == ("DAT055", "p.parquet declares 12 rows, and 7 were read")
+    assert (found.code, found.message) == ("DAT055", "p.parquet declares 12 rows, but 7 were read")

@@ -204,9 +204,9 @@ def _internal(error: BaseException) -> Answer:
             "w", encoding="utf-8", prefix="osiris-error-", suffix=".txt", dir=_state_folder(), delete=False
         ) as file:
             file.write(text)
-        hint = f"this is a mistake of ours; please report it with {file.name}"
+        hint = f"this is a bug in Osiris; please report it with {file.name}"
     except OSError:
-        hint = "this is a mistake of ours; please report it with what --verbose says"
+        hint = "this is a bug in Osiris; please report it with what --verbose says"
     return Answer(diagnostics=[diagnostic("INT000", kind=type(error).__name__, reason=reason, hint=hint)])
 
 

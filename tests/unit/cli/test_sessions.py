@@ -16,7 +16,7 @@ def shown(after):
 
 
 def test_a_lost_run_is_to_be_continued():
-    assert "run the same command again: it continues" in shown(None)
+    assert "run the same command again; it resumes" in shown(None)
     assert "continued it" not in shown(None)
 
 

@@ -60,7 +60,7 @@ def test_a_component_with_a_broken_spec_says_so_where_it_is_used(bench, steps):
 
 def test_a_mode_that_the_component_lacks_is_refused_with_those_it_has(bench, steps):
     problem = only(refused(bench, replace(steps.read(), mode="write")))
-    assert (problem.code, problem.hint) == ("CMP003", "its modes: read")
+    assert (problem.code, problem.hint) == ("CMP003", "available modes: read")
 
 
 def test_a_step_that_needs_an_input_gets_one(bench, steps):

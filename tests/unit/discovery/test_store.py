@@ -52,7 +52,7 @@ def test_a_file_that_is_no_database_is_set_aside_and_said(project):
         assert store.get("k") is None
         assert [item.code for item in store.notes] == ["DSC002"]
         assert store.notes[0].message.endswith(
-            "now lies in .osiris/cache/discovery.sqlite.damaged; sources were looked at anew"
+            "moved to .osiris/cache/discovery.sqlite.damaged; sources were read again"
         )
         store.put("k", "f", 2)
         assert store.get("k").answer == 2

@@ -91,8 +91,8 @@ def test_circles_are_named_once_and_in_order(registry):
     needs = {"a": "b", "b": "c", "c": "a", "d": "c", "e": "f", "f": "e", "g": "f, d"}
     found = refused(registry, *(f"t {name} needs: [{needed}]" for name, needed in needs.items()))
     assert found == [
-        ("OML017", "steps need each other in a circle: a → b → c → a"),
-        ("OML017", "steps need each other in a circle: e → f → e"),
+        ("OML017", "steps need each other in a cycle: a → b → c → a"),
+        ("OML017", "steps need each other in a cycle: e → f → e"),
     ]
 
 

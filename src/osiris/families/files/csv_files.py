@@ -326,7 +326,7 @@ class CsvFile:
         fail(
             "DAT007",
             at=Location(self.label, line),
-            hint="is a quote left open there?",
+            hint="check for a quote that is never closed",
             file=self.label,
             line=line,
             limit=MAX_CELL_BYTES,

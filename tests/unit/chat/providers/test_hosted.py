@@ -119,7 +119,7 @@ def test_the_command_line_counts_before_the_settings(tmp_path):
     workspace = project(tmp_path, None, "openai")
     assert open_model(workspace, Options(model="gpt-6")).name == "openai:gpt-6"
     assert open_model(project(tmp_path, None, "gemini"), Options("google")).name == "gemini:gemini-2.5-pro"
-    with pytest.raises(Unavailable, match="LLM003 provider 'anthropic' needs a key, and ANTHROPIC_API_KEY"):
+    with pytest.raises(Unavailable, match="LLM003 provider 'anthropic' needs an API key, but ANTHROPIC_API_KEY"):
         open_model(workspace, Options(provider="anthropic", model="claude-x"))
     with pytest.raises(InvalidInput, match="LLM004"):
         open_model(project(tmp_path, None, "compatible", model=None, base_url="http://localhost/v1"), Options())
@@ -128,8 +128,8 @@ def test_the_command_line_counts_before_the_settings(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "options", "code"),
     [
-        ({}, Options(provider="cluade"), "LLM001 'cluade' is no provider"),
-        ({}, Options(provider="claude"), "PRJ007 '--provider claude' is spelled differently here"),
+        ({}, Options(provider="cluade"), "LLM001 unknown provider 'cluade'"),
+        ({}, Options(provider="claude"), "PRJ007 '--provider claude' was renamed"),
         ({"provider": None}, Options(), "CHT065 free text needs a model"),
         ({}, Options(provider="rules"), "PRJ010 '--provider rules'"),
         ({"provider": "rules"}, Options(), "PRJ010 'chat.provider: rules'"),

@@ -208,7 +208,7 @@ def test_a_damaged_plan_of_an_earlier_run_stops_nothing(project, damaged):
 
 def test_an_id_that_this_plan_has_finished_is_finished(project):
     of_other_version(project, past_session(project, "failed", 3, "before", "night-1"))
-    assert refusal(project, Wish(run_id="night-1")).hint == "use another id"
+    assert refusal(project, Wish(run_id="night-1")).hint == "use another run id"
     past_session(project, "complete", 2, run_key="night-1")
     assert choose(project, Wish(run_id="night-1")).finished
 
@@ -251,7 +251,7 @@ def test_the_second_plan_of_a_run_id_does_not_hide_that_the_first_has_finished_i
     for plan in ("same", "other"):
         assert [n.code for n in choose(project, Wish(run_id="night-1"), plan=plan).notes] == ["RUN009"]
     found = refusal(project, Wish(run_id="night-1"), plan="third")
-    assert (found.code, found.hint) == ("RUN016", "use another id")
+    assert (found.code, found.hint) == ("RUN016", "use another run id")
 
 
 @pytest.mark.parametrize("connections", [MOVED, {}, BEFORE | {"@lake.other": "new"}])
@@ -259,9 +259,7 @@ def test_connection_that_moved_is_named(project, connections):
     session = past_session(project)
     name = next(iter(connections.items() ^ BEFORE.items()))[0]
     (note,) = choose(project, Wish(), connections).notes
-    assert (
-        note.message == f"run {session} ended as failed and is not continued: connection {name} had other fields then"
-    )
+    assert note.message == f"run {session} ended as failed and is not resumed: connection {name} had other fields then"
     for asked in (Wish(resume=session), Wish(run_id=session)):
         found = refusal(project, asked, connections=connections)
         assert (found.code, found.message) == ("RUN006", f"connection {name} had other fields in run {session}")
@@ -279,13 +277,13 @@ def test_source_that_changed_after_something_was_made_of_it_is_named(project):
     (note,) = choose(project, Wish(), sources=CHANGED).notes
     assert (note.code, note.message) == (
         "RUN012",
-        f"run {session} ended as failed and is not continued: the source of step 'a' changed since",
+        f"run {session} ended as failed and is not resumed: the source of step 'a' changed since",
     )
     found = refusal(project, Wish(resume=session), sources=CHANGED)
     problem = f"the source of step 'a' changed since run {session}, which delivered some of it"
     assert (found.code, found.message) == ("RUN006", problem)
     _, warned = choose(project, Wish(run_id="night-1"), sources=CHANGED).notes
-    said = f"the source of step 'a' changed since run {session}; what x delivered is of before"
+    said = f"the source of step 'a' changed since run {session}; what x delivered is from before the change"
     assert (warned.code, warned.severity, warned.message) == ("RUN020", "warning", said)
 
 
