@@ -5,6 +5,8 @@ from osiris.errors import InvalidInput
 from osiris.project import Project
 from osiris.registry import RESERVED
 
+HOW = "correct the value; 'osiris config explain' describes each key"
+
 
 @pytest.fixture
 def project(tmp_path):
@@ -166,12 +168,12 @@ def test_all_problems_are_told_at_once_with_their_lines(project):
     )
     assert refused(project(text)) == [
         ("PRJ002", 2, "unknown key 'run.memmory'", "did you mean 'run.memory'?"),
-        ("PRJ004", 3, "'run.threads' must be a number of threads, 0 for one per core, found -1", None),
+        ("PRJ004", 3, "'run.threads' must be a number of threads, 0 for one per core, found -1", HOW),
         ("PRJ002", 4, "unknown key 'rnu'", "did you mean 'run'?"),
-        ("PRJ004", 7, "'run.memory' must be a size like 2GB or 512MiB, found 'much'", None),
+        ("PRJ004", 7, "'run.memory' must be a size like 2GB or 512MiB, found 'much'", HOW),
         ("PRJ002", 8, "unknown key 'llm'", "known: aiop, chat, defaults, openlineage, paths, profiles, run"),
-        ("PRJ004", 9, "'profiles.b' must be a mapping, found 3", None),
-        ("PRJ004", 10, "'defaults' must be a mapping, found 5", None),
+        ("PRJ004", 9, "'profiles.b' must be a mapping, found 3", HOW),
+        ("PRJ004", 10, "'defaults' must be a mapping, found 5", HOW),
         ("PRJ002", 11, "unknown key 'run.threads'", "did you mean 'run.threads'?"),
     ]
 
@@ -188,7 +190,7 @@ def test_a_wrong_variable_is_named_as_it_is_spelled(project):
             "PRJ004",
             None,
             "'OSIRIS_RUN__THREADS' must be a number of threads, 0 for one per core, found 'many'",
-            None,
+            HOW,
         ),
     ]
 
@@ -261,4 +263,4 @@ def test_the_earlier_variables_of_packages_count(project):
     assert (config.get("aiop.max_core_bytes"), config.get("aiop.annex.enabled")) == (1000, True)
     assert config.explain("aiop.max_core_bytes")[0].origin == "environment OSIRIS_AIOP_MAX_CORE_BYTES"
     found = refused(project(""), {"OSIRIS_AIOP_POLICY": "all"})
-    assert found == [("PRJ004", None, "'OSIRIS_AIOP_POLICY' must be one of core, annex, custom, found 'all'", None)]
+    assert found == [("PRJ004", None, "'OSIRIS_AIOP_POLICY' must be one of core, annex, custom, found 'all'", HOW)]

@@ -29,7 +29,7 @@ DAT032 step 'w': table 'p' rejected a row: Duplicate entry 'john' for key 'p.ema
 DAT033 s changed values: Truncated incorrect INTEGER value: 'john' (warning 1292)
     -> s changed values: Truncated incorrect INTEGER value: <text of 4 characters> (warning 1292)
 DAT035 step 'w': table 't' rejects rows: value "john" is out of range for type integer; 4 rows before \
-them are written
+them were written
     -> step 'w': table 't' rejects rows: value <text of 4 characters> is out of range for type integer; \
 4 rows before them were written
 SQL011 Could not convert string 'O'Brien' to INT32 when casting from source column email

@@ -153,7 +153,7 @@ def test_two_steps_do_not_write_the_same_file(bench, steps):
     config = {"path": "output/./x/../save.csv"}
     problem = only(refused(bench, steps.read(), steps.write("load"), steps.write("load", "b", config=config)))
     assert (problem.code, problem.location.pointer) == ("CMP009", "/steps/2/config/path")
-    assert "'save' and 'b' both write output/save.csv" in problem.message
+    assert "'save' and 'b' both write to output/save.csv" in problem.message
 
 
 def test_one_file_under_two_names_is_one_file(bench, steps):
