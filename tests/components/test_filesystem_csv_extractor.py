@@ -598,3 +598,15 @@ def test_skipped_rows_behind_one_that_is_larger_than_a_block_are_counted_once(pr
     project.put("in.csv", "a,b\n1\n" + "2,x\n" * 10 + "3," + "y" * (3 << 20) + "\n4\n5,z\n")
     assert len(project.read(on_bad_lines="skip")["a"]) == 12
     assert project.counts["rows_rejected"] == 2
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("unit", ["\r\n", "x\r\n", "\r", "\n\r", '\r\n"'])
+def test_line_ends_in_quotes_are_kept_wherever_a_block_of_the_parser_ends(project, unit, threads):
+    cells = [unit * count for count in range(1, 700) for _ in range(8)]  # several blocks; they end at any byte of it
+    rows = "".join(f'{number},"{cell.replace(chr(34), chr(34) * 2)}"\n' for number, cell in enumerate(cells))
+    project.put("in.csv", "id,text\n" + rows)
+    context = replace(project.context, threads=threads)
+    config, schema = Config("in.csv"), (Field("id", "int64", nullable=True), Field("text", "utf8", nullable=True))
+    found = [row for batch in Driver().read(config, schema, context).batches() for row in batch.to_pylist()]
+    assert found == [{"id": number, "text": cell} for number, cell in enumerate(cells)]

@@ -197,8 +197,9 @@ def _uncommented(line: str, mark: str, outside: re.Pattern[str], *, quoted: bool
 class PieceStream(io.RawIOBase):
     """An iterator of bytes as a file to read, which hands pieces on without copying them where it can.
 
-    A read gives at least half of what it was asked for, until the end. A parser may read ahead in a thread of its own,
-    even after it failed: once closed, a stream is at its end.
+    A read gives about half of what it was asked for, or more, until the end. A parser may read ahead in a thread of its
+    own, even after it failed: once closed, a stream is at its end. What is read never ends between CR and LF: Arrow's
+    CSV parser drops an LF at the beginning of a block, also inside of quotes.
     """
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
@@ -220,7 +221,11 @@ class PieceStream(io.RawIOBase):
                 self._rest = self._rest[len(part) :]
                 parts.append(part)
                 found += len(part)
-            return parts[0] if len(parts) == 1 else b"".join(parts)
+            whole = parts[0] if len(parts) == 1 else b"".join(parts)
+            if size > 1 and len(whole) > 1 and whole.endswith(b"\r"):
+                self._rest = b"\r" + self._rest
+                whole = whole[:-1]
+            return whole
 
     def _fill(self) -> bool:
         while not self._rest:

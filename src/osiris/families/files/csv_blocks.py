@@ -212,7 +212,7 @@ class _AtOnce:
         self._grammar, self._threads = grammar, threads
         self._blocks, self._next = blocks, next(blocks, b"")
         self._waiting: deque[_Block] = deque()
-        self._rest, self._behind = b"", b""
+        self._rest = b""
 
     def cells(self) -> Iterator[Cells]:
         """Give the cells of the blocks in order."""
@@ -239,7 +239,7 @@ class _AtOnce:
         """Have one more block parsed, if there is one; nothing behind a block in which no row ends."""
         if not self._next or (self._waiting and self._waiting[-1].rows is None):
             return
-        rest, text, self._next = self._rest, self._next.removeprefix(self._behind), next(self._blocks, b"")
+        rest, text, self._next = self._rest, self._next, next(self._blocks, b"")
         whole, rows = rest + text, None
         end = _end_of_rows(whole) if self._next else len(whole)
         if end:
@@ -247,7 +247,6 @@ class _AtOnce:
             rows = pool.submit(self._grammar.read, b"".join((memoryview(whole)[:end], more)))
         self._waiting.append(_Block(rest, text, rows))
         self._rest = codecs.BOM_UTF8 + whole[end:]
-        self._behind = b"\n" if whole.endswith(b"\r") and end == len(whole) else b""
 
 
 def _end_of_rows(text: bytes) -> int:
