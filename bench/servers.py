@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 SHARES = {"whole": 1, "quarter": 4, "tenth": 10, "fortieth": 40}
 TARGET = "target_table"
-MEGABYTES, GROWTH = 400, 1.15
+MEGABYTES, GROWTH = 350, 1.15
 
 
 @dataclass
@@ -316,9 +316,9 @@ def _again(ground: Ground, name: str) -> str:
 
 ROWS = {
     "pg-table": Row("postgres", reading("table to Parquet, against psql COPY", 1.05, query=False)),
-    "pg-query": Row("postgres", reading("query to Parquet, against psql COPY", 1.2, query=True)),
-    "pg-append": Row("postgres", appending("Parquet to table, against psql \\copy", 1.15)),
-    "pg-upsert": Row("postgres", upserting("upsert, half there, against our append", 2.5)),
+    "pg-query": Row("postgres", reading("query to Parquet, against psql COPY", 1.15, query=True)),
+    "pg-append": Row("postgres", appending("Parquet to table, against psql \\copy", 0.7)),
+    "pg-upsert": Row("postgres", upserting("upsert, half there, against our append", 2.2)),
     "my-query": Row("mysql", reading("query to Parquet, against mariadb --quick", 1.3, query=True)),
     "my-csv": Row("mysql", reading("query to CSV, against mariadb --quick", 1.5, query=True, form="csv")),
     "my-append": Row("mysql", appending("Parquet to table, against LOAD DATA", 1.1)),

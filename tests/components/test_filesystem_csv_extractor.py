@@ -600,6 +600,17 @@ def test_skipped_rows_behind_one_that_is_larger_than_a_block_are_counted_once(pr
     assert project.counts["rows_rejected"] == 2
 
 
+def test_everyday_mistakes_get_a_hint_that_helps(project):
+    project.put("semicolons.csv", "id;name\n1;a,b\n")
+    assert project.refused("semicolons.csv").hint == "the header contains ';': set delimiter: \";\""
+    project.put("windows.csv", b"id,name\n1,abc\n2,caf\xe9\n")
+    found = project.refused("windows.csv")
+    assert (found.code, found.location.line, "cp1252" in found.hint) == ("DAT003", 3, True)
+    project.put("dates.csv", "day\n31.01.2025\n")
+    found = project.refused("dates.csv", dtype={"day": "date"})
+    assert (found.code, "strptime(day, FORMAT)" in found.hint) == ("DAT001", True)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("unit", ["\r\n", "x\r\n", "\r", "\n\r", '\r\n"'])
 def test_line_ends_in_quotes_are_kept_wherever_a_block_of_the_parser_ends(project, unit, threads):

@@ -121,23 +121,25 @@ def _only_member(raw: io.RawIOBase, label: str) -> IO[bytes]:
 def decoded(pieces: Iterable[bytes], encoding: str, label: str) -> Iterator[str]:
     """Give the text of `pieces`, without the byte order mark before it.
 
-    Fails with DAT003, naming the first byte that is not of the encoding.
+    Fails with DAT003, naming the first byte that is not of the encoding, and its line.
     """
     codec = codecs.lookup(encoding).name.removesuffix("-sig")
     decoder = codecs.getincrementaldecoder(codec)()
-    fed, at_start = 0, codec not in _TAKES_MARK
+    fed, line, at_start = 0, 1, codec not in _TAKES_MARK
     for piece in chain(pieces, [b""]):
         try:
             text = decoder.decode(piece, not piece)
         except UnicodeDecodeError as error:
             # The decoder had kept the beginning of a character from the piece before.
             offset = fed + len(piece) - len(error.object) + error.start
-            fail("DAT003", at=Location(label), file=label, offset=offset, encoding=codec)
+            line += error.object[: error.start].decode(codec, "ignore").count("\n")
+            fail("DAT003", at=Location(label, line), file=label, offset=offset, encoding=codec)
         except UnicodeError:  # UTF-16 without a byte order mark
             fail("DAT003", at=Location(label), file=label, offset=fed, encoding=codec)
         yield text.removeprefix("\ufeff") if at_start else text
         at_start = at_start and not text
         fed += len(piece)
+        line += text.count("\n")
 
 
 def without_mark(pieces: Iterable[bytes]) -> Iterator[bytes]:

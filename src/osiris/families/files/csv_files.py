@@ -10,6 +10,7 @@ import codecs
 import csv
 import io
 import json
+import re
 from collections import Counter
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -36,6 +37,9 @@ BLOCKS = (2 << 20, 32 << 20, 256 << 20)
 """Sizes of a parser's block in bytes: a row must fit into one, and the next size is tried only where one does not."""
 MAX_CELL_BYTES = 64 << 20
 
+_DELIMITERS = (";", "\t", "|", ",")
+"""What separates cells in most files."""
+_LOCAL_DATE = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}")
 _NUMBERS = ("int", "uint", "decimal", "float")
 
 
@@ -135,6 +139,11 @@ def _hint(column: str, value: str, wanted: str, *, declared: bool) -> str:
     shown = f"dtype: {{{json.dumps(column, ensure_ascii=False)}: {json.dumps(wider or 'utf8')}}}"
     if wider:
         return f"set {shown}" if declared else f"{PINNED}: {REFRESH}, or set {shown}"
+    if declared and wanted == "date" and _LOCAL_DATE.fullmatch(value):
+        text = f'dtype: {{{json.dumps(column, ensure_ascii=False)}: "utf8"}}'
+        return (
+            f"dates must be like 2025-01-31: set {text}, and convert the column in SQL with strptime({column}, FORMAT)"
+        )
     is_number = wanted.startswith(_NUMBERS) and any(each.isdigit() for each in value)
     null = "" if is_number else "if it stands for NULL, list it in na_values; "
     return f"{null}if the column is text, set {shown}" + ("" if declared else f", or {REFRESH}")
@@ -338,8 +347,8 @@ class CsvFile:
         seen = 0
         for line, row in islice(self._rows(), done, None):
             if row and len(row) != width:
-                at = Location(self.label, line)
-                fail("DAT002", at=at, file=self.label, line=line, found=len(row), expected=width)
+                at, hint = Location(self.label, line), self._other_delimiter()
+                fail("DAT002", at=at, hint=hint, file=self.label, line=line, found=len(row), expected=width)
             size = sum(map(len, row))
             if size * 8 > block:  # characters have up to four bytes, and a block may be filled by half
                 return
@@ -347,6 +356,12 @@ class CsvFile:
             if seen > block * 2:
                 break
         fail("DAT013", file=self.label, problem=f"it cannot be read as CSV near line {self._line_of(done)}")
+
+    def _other_delimiter(self) -> str | None:
+        """Return what to do if the header seems to be cut by another delimiter; None if it has several names."""
+        (name, *others) = self.names()
+        likely = next((each for each in _DELIMITERS if each in name), None)
+        return f"the header contains {likely!r}: set delimiter: {json.dumps(likely)}" if likely and not others else None
 
 
 class _Unheard:
