@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -46,15 +47,22 @@ class Field:
 
 Schema = tuple[Field, ...]
 
-_APART = re.compile(r"[^,;|\t]+[,;|\t].*[^,;|\t]", re.DOTALL)
+_APART = re.compile(r"[^,;|\t]+([,;|\t]).*[^,;|\t]", re.DOTALL)
+
+
+def delimiter_in(column: str) -> str | None:
+    """Return what seems to separate the names in the only column of a table; None if it looks like one name."""
+    match = _APART.fullmatch(column)
+    return match[1] if match else None
 
 
 def undivided(column: str) -> str | None:
     """Return a hint at the only column of a table if its name looks like a header that was not divided."""
-    if not _APART.fullmatch(column):
+    delimiter = delimiter_in(column)
+    if delimiter is None:
         return None
     shown = column if len(column) <= 60 else f"{column[:59]}…"
-    return f"its only column is called {shown!r}: set delimiter where that is read"
+    return f"its only column is called {shown!r}: add delimiter: {json.dumps(delimiter)} where it is read"
 
 
 def schema_from_json(data: list[dict[str, JsonValue]]) -> Schema:

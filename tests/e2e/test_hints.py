@@ -149,3 +149,16 @@ def test_how_a_connection_is_named(shop):
     assert (found["code"], "osiris_connections.yaml" in found["hint"]) == ("OML006", True)
     found = shop.check(HEAD + READ + WRITE.replace("path:", "quux: 1, path:"))
     assert [each["code"] for each in found] == ["OML002"]
+
+
+def test_a_file_whose_columns_were_not_separated_is_warned_of(shop):
+    (shop.folder / "data" / "semi.csv").write_text("id;name\n1;a\n", "utf-8")
+
+    def compiled(config):
+        text = HEAD + READ.replace("{path: data/orders.csv}", config) + WRITE
+        (shop.folder / "pipelines" / "example.yaml").write_text(text, "utf-8")
+        found = shop("compile", "pipelines/example.yaml", "--refresh", code=0)["diagnostics"]
+        return [(each["code"], each["hint"]) for each in found if each["severity"] == "warning"]
+
+    assert compiled("{path: data/semi.csv}") == [("CMP029", "add delimiter: \";\" to the config of 'a'")]
+    assert compiled("{path: data/semi.csv, delimiter: ;}") == []

@@ -411,7 +411,8 @@ class _Reader:
         order, found, per = _split(rest, " per ")
         if not found or not number.isdecimal() or len(number) > DIGITS:
             example = "3 amount" if flag == "top" else "date"
-            raise Misfit("", "does not say of what", f"write it like '{example} per region'")
+            whole = "; for the largest rows of the result: --sort 'NAME desc' --limit 3" if flag == "top" else ""
+            raise Misfit("", "does not say of what", f"write it like '{example} per region'{whole}")
         column = self.column(order)
         return Pick(tuple(map(self.column, _parts(per))), (Sort(column, flag != "first"),), int(number))
 

@@ -140,13 +140,15 @@ def _source_lines(compiled: Compiled) -> list[Line]:
         unseen = sorted(sources.pins.keys() - sources.asked.keys())
         named = f"{', '.join(unseen[:MOST_SOURCES])}{', …' if len(unseen) > MOST_SOURCES else ''}"
         look = f"osiris compile {compiled.file} --refresh"
-        return [f"  not looked at, but taken from osiris.lock: {named} ({look} looks)"] if unseen else []
+        return (
+            [f"  schemas taken from osiris.lock or from discovery: {named} ({look} reads them again)"] if unseen else []
+        )
     if console().verbose:
         return []
     lines: list[Line] = [
         f"  {step} ({sources.pins[step].source}): {change}" for step, told in found.items() for change in told
     ]
-    return lines or ["  its sources are as they were pinned"]
+    return lines or ["  sources match osiris.lock"]
 
 
 MOST_ROWS = 10_000

@@ -53,7 +53,10 @@ _REPEATED = {
 _ONCE = {
     "latest": ("'A per B'", "Only the row with the greatest A of each B."),
     "first": ("'A per B'", "Only the row with the least A of each B."),
-    "top": ("'N A per B'", "Only the N rows with the greatest A of each B."),
+    "top": (
+        "'N A per B'",
+        "Only the N rows with the greatest A of each B, before grouping (for the result use --sort and --limit).",
+    ),
     "limit": ("N", "Only the first N rows."),
     "encoding": ("NAME", "Encoding of the text that is read."),
     "on-reject": ("fail|quarantine", "What becomes of rows that do not fit."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from itertools import combinations, product
@@ -17,7 +18,7 @@ from osiris.distribution import installed_version
 from osiris.document.edits import add, drop, put
 from osiris.errors import OsirisError, certain, diagnostic
 from osiris.family_spec import find_family
-from osiris.model import ConnectionRef
+from osiris.model import ConnectionRef, delimiter_in
 from osiris.oml.validate import wrong_mode
 from osiris.path_policy import real_path
 from osiris.registry import meant_component
@@ -297,6 +298,16 @@ def check_readers(ctx: Context) -> Iterator[Diagnostic]:
             yield diagnostic("CMP015", at=ctx.at(step.pointer), step=step.id)
 
 
+def check_delimiters(prepared: Prepared, described: Mapping[str, Described], _root: Path) -> Iterator[Diagnostic]:
+    """No text file looks as if its rows were not divided into columns (CMP029)."""
+    for step in prepared.pipeline.steps:
+        schema = described[step.id].schema or ()
+        can_divide = step.mode == "read" and "delimiter" in prepared.specs[step.component].config["properties"]
+        if can_divide and len(schema) == 1 and (delimiter := delimiter_in(schema[0].name)):
+            at, name = prepared.pipeline.where(step.pointer), schema[0].name[:60]
+            yield diagnostic("CMP029", at=at, step=step.id, column=name, delimiter=json.dumps(delimiter))
+
+
 Check: TypeAlias = "Callable[[Context], Iterator[Diagnostic]]"
 
 CHECKS: tuple[Check, ...] = (
@@ -322,5 +333,6 @@ CHECKS_OF_EXPLICIT: tuple[Check, ...] = (check_path_rules,)
 CHECKS_OF_DESCRIBED: tuple[Callable[[Prepared, Mapping[str, Described], Path], Iterator[Diagnostic]], ...] = (
     check_determinism,
     check_folder_columns,
+    check_delimiters,
 )
 """What is checked once every step has said what its output is; these only warn."""

@@ -336,7 +336,11 @@ def _fields(columns: Sequence[Column], chosen: Mapping[str, str]) -> Schema:
         if kind is not None and not is_type_name(kind):
             problems.append(unknown_type(kind, Location(pointer=join("/config/dtype", column.name))))
         elif why := type_problem(kind):
-            hint = f"say what it holds: dtype: {{{column.name}: utf8}}" if kind is None else None
+            hint = (
+                f'say what it holds: dtype: {{{column.name}: "decimal(12,2)"}}, int64, utf8 or another type'
+                if kind is None
+                else None
+            )
             told = kind or (f"'{column.declared}'" if column.declared else "none")
             problems.append(diagnostic("DAT006", column=column.name, type=told, reason=why, hint=hint))
         else:
