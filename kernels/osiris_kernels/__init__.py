@@ -151,12 +151,18 @@ class _Column(ctypes.Structure):
 _CSV_KINDS = {"": 0, "text": 1, "integer": 2, "decimal": 3, "date": 4}
 
 
+_MOST_ROOM = 1 << 28
+"""Bytes of addresses for what may be written, of which little is used: a process has not much more of them."""
+
+
 def csv_columns(text: bytes, grammar: Any) -> Any:
     """Return the wanted columns of a text that ends with the end row, read where they are of a kind, else as text."""
     if grammar.nulls or grammar.delimiter in '"\r\n' or not (grammar.delimiter.isascii() and _is_utf8(text)):
         return None
     body = np.frombuffer(text, np.uint8)[3 * text.startswith(b"\xef\xbb\xbf") : len(text) - len(grammar.end_row)]
     rows, width = int(np.count_nonzero(body == 10)), len(grammar.names)
+    if len(body) * sum(kind[0] == "text" for kind in grammar.kinds) > _MOST_ROOM:
+        return None
     columns, buffers = (_Column * width)(), {}
     for name, column, kind in zip(grammar.names, columns, grammar.kinds, strict=True):
         column.kind, column.whole, column.scale = _CSV_KINDS[kind[0]], *kind[1:]
@@ -284,7 +290,7 @@ def csv_rows(columns: Any, delimiter: str, end: str) -> Any:
     rows, ends = len(arrays[0]), np.frombuffer(end.encode(), np.uint8)
     told = np.array([_told(array, column.quoted) for array, column in zip(arrays, columns, strict=True)], np.int64)
     room = _call("csv_room", told, len(told), rows, len(ends))
-    if room < 0 or {len(array) for array in arrays} != {rows}:
+    if not 0 <= room <= _MOST_ROOM or {len(array) for array in arrays} != {rows}:
         return None
     out = np.empty(room, np.uint8)
     size = _call("csv_rows", told, len(told), rows, ord(delimiter), ends, len(ends), out, room)

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are read as this machine has them");
+
 #define EXPORT __attribute__((visibility("default")))
 #define ELSEWHERE (-1)
 

@@ -235,7 +235,7 @@ def test_postgres_over_tls(tmp_path):
 def test_clocks_and_machines():
     assert list(clock_problems("x", 4.0)) == []
     ((ahead,), (behind,)) = (clock_problems("there", skew) for skew in (61.2, -7.0))
-    assert (ahead.code, ahead.message) == ("CON022", "the clock of there is 1 min 1 s ahead of the one here")
+    assert (ahead.code, ahead.message) == ("CON022", "the clock of there is 1 min 1 s ahead of this machine's")
     assert "7 s behind" in behind.message
     assert [is_local(host) for host in ("127.0.0.1", "::1", "localhost", "/run/x", "10.0.0.1", "db.example.org")] == [
         *(True,) * 4,

@@ -866,8 +866,8 @@ def test_the_installed_command(project, sql):
 def test_the_installed_command_says_where_the_mistake_is(project, sql, server):
     assert project("table: x._osiris_ledger")[0] == 2
     assert project("table: t, write_mode: upsert")[0] == 2
-    assert project("table: t", password="wrong one") == (3, [("CON012", 6)])
-    assert project("table: t", port=1) == (3, [("CON011", 6)])
+    assert project("table: t", password="wrong one") == (3, [("CON012", 4)])
+    assert project("table: t", port=1) == (3, [("CON011", 4)])
     reader = {"user": server[0].reader, "password": server[0].reader_password}
     assert project("table: t", **reader) == (1, [("DRV020", 6)])
     assert project("table: nowhere.t") == (1, [("DRV012", 6)])

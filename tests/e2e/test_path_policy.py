@@ -153,7 +153,7 @@ PLACES = {"/proc/nothing": "DRV062", "/nowhere": "DRV059"}
 def test_what_may_not_be_read_is_not_said_to_be_missing(shop, place):
     (shop.folder / "osiris_connections.yaml").write_text(ELSEWHERE)
     (shop.folder / "data" / "way").symlink_to(place)
-    hint = "is never used" if (code := PLACES[place]) == "DRV062" else "paths: {read: ["
+    hint = "are never allowed" if (code := PLACES[place]) == "DRV062" else "paths: {read: ["
     asked = [f"{{path: '{place}/{name}'}}" for name in ("x.csv", "**/x.csv")]
     asked += [f"{{path: '{path}'}}" for path in ("data/way", "data/way/*.csv")]
     asked += [f"{{connection: '@filesystem.there', path: '{path}'}}" for path in ("x.csv", "*.csv")]

@@ -55,15 +55,15 @@ def test_the_end_of_a_life_is_no_death_of_a_worker(desk):
     code, name, message, hint = only(desk("run", "case.yaml", "--e2b", "--e2b-timeout", "6s", "--json"))
     assert (code, name) == (1, "SBX029")
     assert message == "the sandbox reached its timeout (--e2b-timeout 6s)"
-    assert hint.startswith("raise --e2b-timeout")
+    assert hint.startswith("increase --e2b-timeout")
     assert desk.summary()["status"] == "failed"
 
 
 def test_the_template_to_build_is_the_one_that_is_missing(desk):
     hint = only(desk("run", "case.yaml", "--e2b", "--e2b-mem", "16", "--e2b-cpu", "4", "--json"))[3]
-    assert "osiris sandboxes build --e2b-cpu 4 --e2b-mem 16GiB, or" in hint
+    assert "osiris sandboxes build --e2b-cpu 4 --e2b-mem 16GiB', or" in hint
     hint = only(desk("run", "case.yaml", "--e2b", "--e2b-template", "mine", "--json"))[3]
-    assert "osiris sandboxes build --e2b-template mine, or" in hint
+    assert "osiris sandboxes build --e2b-template mine', or" in hint
     built = json.loads(desk("sandboxes", "build", "--e2b-mem", "8", "--e2b-cpu", "4", "--json").stdout)
     assert built["next"] == ["osiris run FILE --e2b --e2b-cpu 4 --e2b-mem 8"]
 

@@ -122,7 +122,7 @@ def test_what_cannot_be_done_over_rest_is_said_before_the_first_row(call, projec
     assert (code, "DRV012" in said) == (1, True)
     assert not [request for request in project.requests if request.method == "POST"]
     file.write_text(PIPELINE.replace("ddl_channel: auto", "ddl_channel: http_sql"))
-    assert "OML005" in call("validate", "pipelines/active.yaml")[2]
+    assert "PRJ010" in call("validate", "pipelines/active.yaml")[2]
 
 
 def test_what_the_run_would_refuse_is_said_by_compile(call, project):

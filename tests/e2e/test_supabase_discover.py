@@ -143,7 +143,7 @@ def test_keys_see_what_is_theirs(project, rest):
     assert (code, codes(envelope), data["recalled"]) == (0, [], False)
     assert list(by_name(data)) == ["customers", "loose", "orders"]
     (left,) = data["closed"]
-    assert (left["name"], "may not" in left["reason"] or "right" in left["reason"]) == ("filled", True), left
+    assert (left["name"], "no permission" in left["reason"] or "right" in left["reason"]) == ("filled", True), left
     assert codes(project.discover("@supabase.anon", "-t", "filled")[2]) == ["DRV020"]
     shown = by_name(project.discover("@supabase.anon", "-t", "customers", "--profile")[1])["customers"]["profile"]
     assert shown["rows"] == 0

@@ -89,5 +89,5 @@ def test_a_worker_leaves_the_twins_alone_where_its_host_does(tmp_path, monkeypat
     monkeypatch.setenv("OSIRIS_KERNELS", "off")
     with start_worker(tmp_path) as link:
         environment = Path(f"/proc/{link.pid}/environ")
-        wait_until(environment.read_bytes)  # there is nothing in it while the program is being loaded
-        assert b"OSIRIS_KERNELS=off" in environment.read_bytes().split(b"\0")
+        # There is nothing in it while the program is being loaded.
+        wait_until(lambda: b"OSIRIS_KERNELS=off" in environment.read_bytes().split(b"\0"))

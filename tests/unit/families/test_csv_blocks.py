@@ -1,5 +1,7 @@
 """Blocks of CSV text that are parsed at once give the rows that one after the other gives."""
 
+import csv
+import io
 import random
 
 import pytest
@@ -7,6 +9,7 @@ from tests.chance import draw_seed, say_tried
 
 from osiris.errors import OsirisError
 from osiris.families.files import compression, csv_files
+from osiris.families.files.csv_blocks import Grammar, _end_of_rows, parse
 from osiris.families.files.csv_files import CsvFile, Dialect
 from osiris.families.text_format import Spelling
 
@@ -52,3 +55,21 @@ def test_threads_give_the_rows_of_one(tmp_path, small_blocks):
         path.write_bytes(content(chance))
         assert rows_of(path, 3) == rows_of(path, 1)
     say_tried("CSV files with the same rows by several threads", CASES)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_file_that_has_the_mark_of_an_end_gives_no_row_of_its_own_making(threads):
+    """A quote that is open where a block ends hides in the last column, wanted or not."""
+    text = b'x,5" pipe\n' + b"f,1\n" * 20 + b'\x00\x04\x00,"foo\nbar,baz"\n' + b"z,2\n" * 30
+    expected = [row[0] for row in csv.reader(io.StringIO(text.decode()))]
+    grammar = Grammar(("a", "b"), {"a": Spelling("utf8")}, ",", (), skips_blank_lines=True)
+    for size in range(40, 160):
+        found = [cell for cells in parse(grammar, iter([text]), size, threads) for cell in cells.rows.column(0)]
+        assert [cell.as_py() for cell in found] == expected, size
+
+
+def test_quotes_that_never_pair_cost_one_look_at_a_block():
+    rows = b'1,5" nail,3.50\n' + b'1,"Nail, long",3.50\n' * 50_000
+    assert _end_of_rows(rows) == 0
+    assert _end_of_rows(b"1,2\n" + rows) == 4
+    assert _end_of_rows(rows + b'"\n') == len(rows) + 2

@@ -2,8 +2,9 @@
 
 A row may go on behind the end of a block, and within quotes behind the end of a line. So where the last row of a block
 ends is a guess, by the number of quotes before it, which the parse confirms: it gets one more row behind that place,
-and finds it there only if no quote was open. A block that does not end so is parsed by Arrow's streaming parser with
-all that follows, which decides.
+and finds it there only if no quote was open. An open quote swallows that row in the last column, or else the row has
+too few cells: so the last column of a file is always read. A block that does not end as guessed is parsed by Arrow's
+streaming parser with all that follows, which decides.
 """
 
 from __future__ import annotations
@@ -37,7 +38,11 @@ if TYPE_CHECKING:
 _END = "\x00\x04\x00"
 """Stands behind the last row in every column, so that a quote left open is noticed: it would swallow this row."""
 
-_QUOTE = ord('"')
+_QUOTE, _LF, _CR = b'"\n\r'
+
+
+_MOST_THREADS = 8
+"""More hardly help, and each needs room for a block."""
 
 
 class OpenQuote(Exception):
@@ -81,12 +86,12 @@ class Grammar:
         last = None
         for batch in reader:
             if last:
-                yield last
+                yield self._wanted(last)
             last = batch if batch.num_rows else last
         if not last or not _ends_well(last):
             raise OpenQuote
         if last.num_rows > 1:
-            yield last.slice(0, last.num_rows - 1)
+            yield self._wanted(last.slice(0, last.num_rows - 1))
 
     @cached_property
     def kinds(self) -> list[Kind]:
@@ -117,7 +122,11 @@ class Grammar:
         except pa.ArrowInvalid:
             return None
         rows = next(iter(table.to_batches()), None)
-        return rows.slice(0, rows.num_rows - 1) if rows and _ends_well(rows) else None
+        return self._wanted(rows.slice(0, rows.num_rows - 1)) if rows and _ends_well(rows) else None
+
+    def _wanted(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Return rows without the last column of the file, which is read in any case, if it is not wanted."""
+        return rows.select(list(self.columns))
 
     def _reading(self, block: int) -> arrow_csv.ReadOptions:
         return arrow_csv.ReadOptions(column_names=list(self.names), block_size=block, use_threads=False)
@@ -132,9 +141,10 @@ class Grammar:
 
     def _converting(self, *, utf8: bool) -> arrow_csv.ConvertOptions:
         """Return how cells are converted: each is text, which is known to be UTF-8 or checked."""
+        read = list(dict.fromkeys([*self.columns, self.names[-1]]))
         return arrow_csv.ConvertOptions(
-            column_types=dict.fromkeys(self.columns, pa.string()),
-            include_columns=list(self.columns),
+            column_types=dict.fromkeys(read, pa.string()),
+            include_columns=read,
             null_values=["", *self.nulls],
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
@@ -176,7 +186,7 @@ def parse(grammar: Grammar, text: Iterator[bytes], size: int, threads: int) -> I
     with closing(PieceStream(_with_end_row(text, grammar.end_row))) as source:
         blocks = iter(partial(source.read, size), b"")
         if threads > 1 and grammar.on_invalid_row is None:
-            several = _AtOnce(grammar, blocks, threads)
+            several = _AtOnce(grammar, blocks, min(threads, _MOST_THREADS))
             yield from several.cells()
             blocks = several.left()
         first = next(blocks, b"")
@@ -251,11 +261,9 @@ class _AtOnce:
 
 def _end_of_rows(text: bytes) -> int:
     """Return where the last whole row of a text seems to end: quotes come in pairs before it; 0 if none does."""
-    octets, end = np.frombuffer(text, np.uint8), _end_of_line(text, len(text))
-    while np.count_nonzero(octets[:end] == _QUOTE) % 2:
-        end = _end_of_line(text, text.rfind(b'"', 0, end))
-    return end
-
-
-def _end_of_line(text: bytes, before: int) -> int:
-    return max(text.rfind(b"\n", 0, before), text.rfind(b"\r", 0, before)) + 1
+    octets, end = np.frombuffer(text, np.uint8), max(text.rfind(b"\n"), text.rfind(b"\r")) + 1
+    if np.count_nonzero(octets[:end] == _QUOTE) % 2 == 0:
+        return end
+    ends = np.flatnonzero((octets == _LF) | (octets == _CR)) + 1
+    even = ends[np.searchsorted(np.flatnonzero(octets == _QUOTE), ends) % 2 == 0]
+    return int(even[-1]) if len(even) else 0

@@ -21,6 +21,7 @@ from osiris.durable import remove
 from osiris.errors import fail
 from osiris.family_spec import COMPONENTS, FAMILIES
 from osiris.files import make_private
+from osiris.kernels import SWITCH
 from osiris.path_policy import PathPolicy
 from osiris.runner.adapter import FIXED, Link, WorkerDied, start_worker
 from osiris.runner.remote.sandbox_scope import reach_of
@@ -202,7 +203,7 @@ def _worker() -> list[str]:
 
 def _environment() -> list[str]:
     given = {**FIXED, "PATH": os.defpath, "HOME": "/tmp"}  # noqa: S108  the sandbox's own
-    given |= {name: os.environ[name] for name in (*_OF_TRUST, _OF_LIBRARIES) if name in os.environ}
+    given |= {name: os.environ[name] for name in (*_OF_TRUST, _OF_LIBRARIES, SWITCH) if name in os.environ}
     return ["--clearenv", *(word for name, value in given.items() for word in ("--setenv", name, value))]
 
 

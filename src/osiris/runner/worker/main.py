@@ -220,8 +220,10 @@ def _import_without_threads(module: str) -> None:
     The variable is that of OpenBLAS, and is gone for whoever looks at the environment later.
     """
     os.environ[_BLAS_THREADS] = "1"
-    importlib.import_module(module)
-    del os.environ[_BLAS_THREADS]
+    try:
+        importlib.import_module(module)
+    finally:
+        del os.environ[_BLAS_THREADS]
 
 
 def _left(line: dict[str, JsonValue]) -> list[JsonValue] | None:
