@@ -35,8 +35,8 @@ LONGEST = 60_000
 
 
 def is_read_at_start(name):
-    """Tell whether Python reads a variable as it starts, and then no more."""
-    return name == "LANG" or name.startswith(("PYTHON", "LC_", "TZ"))
+    """Tell whether Python, or what is imported first, reads a variable as it starts, and then no more."""
+    return name in ("LANG", "OSIRIS_KERNELS") or name.startswith(("PYTHON", "LC_", "TZ"))
 
 
 @contextmanager

@@ -234,7 +234,7 @@ def test_columns_without_a_type_need_dtype(read, run_sql):
     run_sql("CREATE TABLE t (a, b NUMERIC, c POINT_OF_NO_KIND)", "INSERT INTO t VALUES ('x', 1, 2)")
     found = problems(read)
     assert [problem.code for problem in found] == ["DAT006", "DAT006"]
-    assert "dtype: {a: utf8}" in found[0].hint
+    assert 'dtype: {a: "decimal(12,2)"}' in found[0].hint
     types = {"a": "utf8", "b": "decimal(9,1)", "c": "uint8"}
     assert read(dtype=types).to_pylist() == [{"a": "x", "b": decimal.Decimal("1.0"), "c": 2}]
     assert code_of(read, dtype={**types, "b": "list<int8>"}) == ["DAT006"]

@@ -136,12 +136,12 @@ def test_a_header_that_was_not_divided_is_told(shop):
         each for each in shop("compile", "pipelines/example.yaml")["diagnostics"] if each["severity"] == "error"
     ]
     assert found["code"] == "SQL009"
-    assert "'order_id,customer,total': set delimiter" in found["hint"]
+    assert "'order_id,customer,total': add delimiter" in found["hint"]
     shop.check(HEAD + read.replace("';'", "';', columns: [total]") + WRITE, code=0)
     (found,) = [
         each for each in shop("compile", "pipelines/example.yaml")["diagnostics"] if each["severity"] == "error"
     ]
-    assert (found["code"], "set delimiter" in found["hint"]) == ("DAT005", True)
+    assert (found["code"], "add delimiter" in found["hint"]) == ("DAT005", True)
 
 
 def test_how_a_connection_is_named(shop):

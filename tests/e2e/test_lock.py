@@ -165,7 +165,10 @@ def test_a_compile_tells_that_it_did_not_look_and_what_a_run_has_seen(project, o
 
     project("run", "pipelines/p.yaml")
     text, warnings = compiled()
-    assert "taken from osiris.lock: orders, people (osiris compile pipelines/p.yaml --refresh looks)" in text
+    assert (
+        "taken from osiris.lock or from discovery: orders, people (osiris compile pipelines/p.yaml --refresh reads "
+        in text
+    )
     assert warnings == []
     (project.folder / "people.csv").write_text("id,fullname\n1,Ada\n")
     assert project("run", "pipelines/p.yaml", "--new-run")[0] == 6

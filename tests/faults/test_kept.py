@@ -115,7 +115,7 @@ def test_spools_have_a_limit(desk, plan):
     result = desk.run(plan, config=config)
     assert (result.status, [d.code for d in result.diagnostics]) == ("failed", ["RUN018"])
     assert result.steps["a"]["status"] == "failed"
-    assert "raise run.spool_limit" in result.diagnostics[0].hint
+    assert "increase run.spool_limit" in result.diagnostics[0].hint
     assert list(desk.project.spools.iterdir()) == []
     assert desk.run(plan).steps["a"]["status"] == "complete"
 

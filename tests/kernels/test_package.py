@@ -11,10 +11,8 @@ import osiris_kernels
 import pytest
 from tests.kernels.cases import twins
 from tests.kernels.conftest import REPOSITORY
-from tests.patience import wait_until
 
 from osiris import kernels
-from osiris.runner.adapter import start_worker
 
 LOOK = """
 import json, sys
@@ -84,10 +82,21 @@ def test_a_library_that_is_not_there_leaves_the_python_functions(package):
     assert looked(package.parent) == [False, [True] * len(twins())]
 
 
-def test_a_worker_leaves_the_twins_alone_where_its_host_does(tmp_path, monkeypatch):
-    """What a host is told by the variable its worker is told too."""
-    monkeypatch.setenv("OSIRIS_KERNELS", "off")
-    with start_worker(tmp_path) as link:
-        environment = Path(f"/proc/{link.pid}/environ")
-        # There is nothing in it while the program is being loaded.
-        wait_until(lambda: b"OSIRIS_KERNELS=off" in environment.read_bytes().split(b"\0"))
+ENVIRONMENT = """
+import sys, time
+from pathlib import Path
+from osiris.runner.adapter import start_worker
+with start_worker(Path(sys.argv[1])) as link:
+    for _ in range(600):  # it is that of this process, or none, while the program is being loaded
+        found = Path(f"/proc/{link.pid}/environ").read_bytes().split(b"\\0")
+        if b"OSIRIS_KERNELS=off" in found and not any(each.startswith(b"MARK=") for each in found):
+            sys.exit(0)
+        time.sleep(0.05)
+sys.exit("the worker was not told of it")
+"""
+
+
+def test_a_worker_leaves_the_twins_alone_where_its_host_does(tmp_path):
+    """What a host is told by the variable its worker is told too, and nothing that it need not know."""
+    env = {**os.environ, "OSIRIS_KERNELS": "off", "MARK": "of the host"}
+    subprocess.run([sys.executable, "-c", ENVIRONMENT, str(tmp_path)], env=env, check=True)

@@ -23,6 +23,6 @@ def test_a_lost_run_is_to_be_continued():
 @pytest.mark.parametrize("status", ["complete", "failed", "running"])
 def test_one_that_was_continued_is_not(status):
     text = shown({"session": "s-00002", "status": status})
-    assert "the process of run s-00001 is gone" in text
+    assert "the process of run s-00001 no longer exists" in text
     assert "run the same command again" not in text
     assert text.splitlines()[-1] == f"Run s-00002 continued it and is {status}."

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from osiris.codes import CODES
 from osiris.compare.differences import ABSENT, diff, first_change
 from osiris.compare.differences import verify as verify_below
 from osiris.compiler.build import build
@@ -261,7 +262,7 @@ def hints(root, old, new):
     ],
 )
 def test_the_first_line_that_differs_is_said_once_for_an_output(tmp_path, old, new, text):
-    assert hints(tmp_path, wrote(tmp_path, "a", *old), wrote(tmp_path, "b", *new)) == [text, None]
+    assert hints(tmp_path, wrote(tmp_path, "a", *old), wrote(tmp_path, "b", *new)) == [text, CODES["DAT010"].hint]
 
 
 @pytest.mark.parametrize("harm", ["remove", "change"])

@@ -192,7 +192,7 @@ def test_a_step_of_several_files_says_which_came_and_which_stayed(place):
     (told,) = events
     assert (told["event"], told["fetched"], told["lost"]) == ("step_failed", ["output/a", "output/c"], ["output/b"])
     assert [item["code"] for item in told["diagnostics"]] == ["SBX013", "SBX028"]
-    assert "output/a, output/c came back, and output/b stayed" in told["diagnostics"][1]["message"]
+    assert "output/a, output/c came back; output/b was left" in told["diagnostics"][1]["message"]
     assert (stops, returning.failed) == ([1], True)
 
 

@@ -110,7 +110,7 @@ def test_json_that_nothing_can_hold_is_no_json(words, tmp_path):
 def test_a_call_of_a_tool_that_was_not_offered_is_refused(provider, tmp_path):
     with model_server(call("run_shell", {"command": "rm -rf /"})) as server:
         model = opened(tmp_path, server, provider)
-        with pytest.raises(StepFailed, match=r"LLM019 .* calls 'run_shell'"):
+        with pytest.raises(StepFailed, match=r"LLM019 .* called 'run_shell'"):
             model.complete(request())
     assert len(server.received) == 1
 
@@ -187,7 +187,7 @@ def test_opening_a_model_needs_no_library_of_models(tmp_path):
 @pytest.mark.parametrize("key", ["sk-1234 5678", "sk-12345678\n", "sk-1234…", "\x00"])
 def test_a_value_that_no_header_can_have_is_no_key(key, tmp_path):
     workspace = project(tmp_path, None, "openai")
-    with pytest.raises(Unavailable, match="LLM009 the value of MODEL_KEY cannot be a key") as caught:
+    with pytest.raises(Unavailable, match="LLM009 the value of MODEL_KEY is not a valid key") as caught:
         open_model(replace(workspace, environ={"MODEL_KEY": key}), Options())
     assert key not in str(caught.value)
 

@@ -208,7 +208,7 @@ def test_a_damaged_plan_of_an_earlier_run_stops_nothing(project, damaged):
 
 def test_an_id_that_this_plan_has_finished_is_finished(project):
     of_other_version(project, past_session(project, "failed", 3, "before", "night-1"))
-    assert refusal(project, Wish(run_id="night-1")).hint == "use another run id"
+    assert refusal(project, Wish(run_id="night-1")).hint == "use another id"
     past_session(project, "complete", 2, run_key="night-1")
     assert choose(project, Wish(run_id="night-1")).finished
 
