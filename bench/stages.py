@@ -1,7 +1,7 @@
 """Processor seconds for a million rows of TPC-H lineitem, of each stage by itself: all threads of one process.
 
 A stage is a driver, as a step calls it, between rows in memory and a file or a server of the same machine. What the
-server spends is not in it. The stages of a run add up to what its worker spends, besides its start.
+server spends is not in it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from bench.digest import seconds
 from bench.figure import Figure
+from bench.figures import TINY
 from bench.measure import median_cpu, repeated
 from bench.projects import lay_out, osiris_run, to_parquet
 from bench.servers import TARGET, Ground
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
     from osiris.model import Order
     from osiris.table import RowStream
-
-TINY = "id,name\n1,a\n2,b\n3,c\n"
 
 
 @dataclass

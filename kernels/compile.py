@@ -18,9 +18,14 @@ class Compile(BuildHookInterface):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002  as hatchling calls it
         """Compile the library, and say for which machines the wheel is."""
         sources = sorted(map(str, (Path(self.root) / "src").glob("*.c")))
-        library = Path(tempfile.mkdtemp()) / "kernels.so"
+        self._folder = tempfile.TemporaryDirectory()
+        library = Path(self._folder.name) / "kernels.so"
         flags = ["-std=c11", "-O3", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-fvisibility=hidden"]
         subprocess.run([os.environ.get("CC", "cc"), *flags, "-o", str(library), *sources], check=True)
         build_data["force_include"][str(library)] = "osiris_kernels/kernels.so"
         build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
         build_data["pure_python"] = False
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
+        """Remove the library, which is in the wheel by now."""
+        self._folder.cleanup()

@@ -57,11 +57,12 @@ def postgres_cells(rows: Any, widths: Any) -> Any:
 def _cells(name: str, rows: Any, columns: int, *more: Any) -> Any:
     octets, count = rows.page.u1, len(rows.starts)
     at, length = np.empty((2, columns, count), np.int64)
-    null, some = np.empty((columns, count), np.bool_), np.zeros(columns, np.bool_)
+    null = np.empty((columns, count), np.bool_)
     places = np.ascontiguousarray(rows.starts), np.ascontiguousarray(rows.ends)
-    done = _call(name, octets, len(octets), *places, count, columns, *more, at, length, null, some)
-    nulls = [null[column] if some[column] else None for column in range(columns)]
-    return None if done < 0 else list(zip(at, length, nulls, strict=True))
+    done = _call(name, octets, len(octets), *places, count, columns, *more, at, length, null)
+    if done < 0:
+        return None
+    return [(*places, found if found.any() else None) for *places, found in zip(at, length, null, strict=True)]
 
 
 def postgres_decimals(page: Any, cells: Any, width: int, scale: int) -> Any:
@@ -288,19 +289,21 @@ def csv_rows(columns: Any, delimiter: str, end: str) -> Any:
         return None
     arrays = [column.values if _spelling(column.values) else column.texts() for column in columns]
     rows, ends = len(arrays[0]), np.frombuffer(end.encode(), np.uint8)
-    told = np.array([_told(array, column.quoted) for array, column in zip(arrays, columns, strict=True)], np.int64)
-    room = _call("csv_room", told, len(told), rows, len(ends))
+    described = np.array(
+        [_column_of(array, column.quoted) for array, column in zip(arrays, columns, strict=True)], np.int64
+    )
+    room = _call("csv_room", described, len(described), rows, len(ends))
     if not 0 <= room <= _MOST_ROOM or {len(array) for array in arrays} != {rows}:
         return None
     out = np.empty(room, np.uint8)
-    size = _call("csv_rows", told, len(told), rows, ord(delimiter), ends, len(ends), out, room)
+    size = _call("csv_rows", described, len(described), rows, ord(delimiter), ends, len(ends), out, room)
     return None if size < 0 else memoryview(out)[:size]
 
 
 def csv_formulas(texts: Any) -> Any:
     """Return the rows of texts that a spreadsheet takes for formulas."""
     out = np.empty(len(texts), np.int64)
-    found = _call("csv_formulas", np.array(_told(texts, "none"), np.int64), len(texts), out)
+    found = _call("csv_formulas", np.array(_column_of(texts, "none"), np.int64), len(texts), out)
     return None if found < 0 else out[:found]
 
 
@@ -311,7 +314,7 @@ def _spelling(array: Any) -> Any:
     return _SPELLED["string"] if name == "extension<arrow.json>" else _SPELLED.get(name)
 
 
-def _told(array: Any, quoted: str) -> Any:
+def _column_of(array: Any, quoted: str) -> Any:
     """Return what csv.c calls a Column: of its three buffers the address and the size, 0 where it has none."""
     found = [(buffer.address, buffer.size) if buffer else (0, 0) for buffer in array.buffers()]
     valid, values, data = (*found, (found[1][0], 0))[:3]

@@ -35,9 +35,9 @@ static int64_t longer(const uint8_t *buffer, int64_t size, int64_t end, int64_t 
 }
 
 /* Where the values of each column begin, how long they are, and which are NULL: three arrays with `rows` items for each
-   column, one column after the other. `some` tells which columns have a NULL. */
+   column, one column after the other. */
 EXPORT int64_t mysql_cells(const uint8_t *buffer, int64_t size, const int64_t *starts, const int64_t *ends, int64_t rows,
-                           int64_t width, int64_t *at, int64_t *length, uint8_t *null, uint8_t *some) {
+                           int64_t width, int64_t *at, int64_t *length, uint8_t *null) {
     for (int64_t row = 0; row < rows; row++) {
         int64_t place = starts[row], end = ends[row];
         if (place < 0 || end > size) return ELSEWHERE;
@@ -51,7 +51,6 @@ EXPORT int64_t mysql_cells(const uint8_t *buffer, int64_t size, const int64_t *s
             at[index] = place;
             length[index] = bytes;
             null[index] = is_null;
-            some[column] |= is_null;
             place += bytes;
         }
         if (place != end) return ELSEWHERE;

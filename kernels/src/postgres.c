@@ -21,10 +21,10 @@ EXPORT int64_t postgres_split(const uint8_t *buffer, int64_t size, int64_t begin
 }
 
 /* Where the values of each column begin, how long they are, and which are NULL: three arrays with `rows` items for each
-   column, one column after the other. `some` tells which columns have a NULL. */
+   column, one column after the other. */
 EXPORT int64_t postgres_cells(const uint8_t *buffer, int64_t size, const int64_t *starts, const int64_t *ends,
                               int64_t rows, int64_t width, const int64_t *widths, int64_t *at, int64_t *length,
-                              uint8_t *null, uint8_t *some) {
+                              uint8_t *null) {
     for (int64_t row = 0; row < rows; row++) {
         int64_t end = ends[row];
         if (starts[row] < 0 || starts[row] > end || end > size) return ELSEWHERE;
@@ -39,7 +39,6 @@ EXPORT int64_t postgres_cells(const uint8_t *buffer, int64_t size, const int64_t
             at[index] = place;
             length[index] = bytes;
             null[index] = is_null;
-            some[column] |= is_null;
             place += bytes;
         }
         if (place != end) return ELSEWHERE;

@@ -1,7 +1,7 @@
-"""Whether a value fits a JSON Schema (2020-12), told at once where only usual keywords and plain data matter.
+"""A quick check of values against a JSON Schema (2020-12), for common keywords and plain JSON data.
 
-The library that says what is wrong takes longer to be imported than most commands take; it is asked where something
-is, and where a schema has what is not known here.
+Importing the jsonschema library takes longer than most commands run. So it is imported only where this check finds a
+problem, which the library then describes, or a keyword that it does not know.
 """
 
 from __future__ import annotations

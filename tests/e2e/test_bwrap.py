@@ -79,6 +79,12 @@ def test_it_has_no_network_no_environment_and_no_other_processes(project):
     assert names <= {"TZ", "LC_ALL", "PATH", "HOME", "PWD", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "_"}
 
 
+def test_its_worker_leaves_compiled_functions_alone_where_the_host_does(project, monkeypatch):
+    assert "OSIRIS_KERNELS" not in inside(job(project, ORDERS), "env")
+    monkeypatch.setenv("OSIRIS_KERNELS", "off")
+    assert "OSIRIS_KERNELS=off" in inside(job(project, ORDERS), "env").splitlines()
+
+
 def test_a_run_says_where_it_ran(project, osiris):
     done = osiris("run", "case.yaml", "--target", "bwrap", "--json", cwd=project)
     assert done.returncode == 0, done.stderr

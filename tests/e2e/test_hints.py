@@ -162,3 +162,15 @@ def test_a_file_whose_columns_were_not_separated_is_warned_of(shop):
 
     assert compiled("{path: data/semi.csv}") == [("CMP029", "add delimiter: \";\" to the config of 'a'")]
     assert compiled("{path: data/semi.csv, delimiter: ;}") == []
+
+
+def test_a_server_that_is_not_reached_is_placed_where_its_connection_is_declared(shop):
+    place = {"host": "127.0.0.1", "port": 1, "database": "x", "user": "u", "password": "${PW}", "default": True}
+    (shop.folder / "osiris_connections.yaml").write_text(yaml.safe_dump({"connections": {"postgres": {"crm": place}}}))
+    (shop.folder / ".env").write_text("PW=none\n")
+    read = "- {id: a, component: postgres.extractor, mode: read, config: {table: t}}\n"
+    (shop.folder / "pipelines" / "example.yaml").write_text(HEAD + read + WRITE)
+    answer = shop("run", "pipelines/example.yaml", code=3)
+    (found,) = answer["diagnostics"]
+    assert (found["code"], found["file"], found["line"] > 1) == ("CON011", "osiris_connections.yaml", True)
+    assert answer["data"]["steps"]["a"]["status"] == "failed"

@@ -13,6 +13,8 @@ from tests.kernels.cases import twins
 from tests.kernels.conftest import REPOSITORY
 
 from osiris import kernels
+from osiris.families.files.csv_blocks import Grammar, split
+from osiris.families.text_format import Spelling
 
 LOOK = """
 import json, sys
@@ -100,3 +102,13 @@ def test_a_worker_leaves_the_twins_alone_where_its_host_does(tmp_path):
     """What a host is told by the variable its worker is told too, and nothing that it need not know."""
     env = {**os.environ, "OSIRIS_KERNELS": "off", "MARK": "of the host"}
     subprocess.run([sys.executable, "-c", ENVIRONMENT, str(tmp_path)], env=env, check=True)
+
+
+def test_what_would_need_too_many_addresses_is_left_to_python():
+    """Each column of text gets room for the whole block: of many columns that is more than a process has."""
+    width, rows = 400, 2000
+    names = tuple(f"c{number}" for number in range(width))
+    grammar = Grammar(names, dict.fromkeys(names, Spelling("utf8")), ",", (), skips_blank_lines=True)
+    text = ("a," * (width - 1) + "a\n").encode() * rows + grammar.end_row
+    assert osiris_kernels.csv_columns(text, grammar) is None
+    assert split(text, grammar).num_rows == rows

@@ -81,7 +81,7 @@ def counts_of(summary: Mapping[str, JsonValue]) -> RowCounts:
 def row_counts_of(run: RecordedRun) -> RowCounts:
     """Return the rows of each step, in the order of the plan.
 
-    Of a source that nobody read, because the target had the rows of an attempt before, they are not known.
+    They are unknown for a source that was not read because its target already had the rows of an earlier attempt.
     """
     ends = (event for event in run.events if event["event"] == "step_complete" and not event.get("rows_out"))
     unread = {event["step"] for event in ends if event.get("read_to_end") is False}

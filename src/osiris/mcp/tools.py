@@ -412,7 +412,7 @@ def resources(workspace: Workspace) -> list[dict[str, JsonValue]]:
 
 
 def resource(workspace: Workspace, uri: str) -> tuple[str, JsonValue]:
-    """Return the kind of what stands at an address, and what it is: data, or text; fails with MCP004 or PRJ010."""
+    """Return the MIME type and the content of a resource; fails with MCP004 or PRJ010."""
     address = current_uri(uri)
     found = _found(workspace, address.removeprefix("osiris://").split("/"))
     if found is None:

@@ -68,7 +68,7 @@ def test_a_file_that_has_the_mark_of_an_end_gives_no_row_of_its_own_making(threa
         assert [cell.as_py() for cell in found] == expected, size
 
 
-def test_quotes_that_never_pair_cost_one_look_at_a_block():
+def test_a_text_whose_quotes_never_pair_has_no_whole_row():
     rows = b'1,5" nail,3.50\n' + b'1,"Nail, long",3.50\n' * 50_000
     assert _end_of_rows(rows) == 0
     assert _end_of_rows(b"1,2\n" + rows) == 4

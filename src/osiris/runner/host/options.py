@@ -1,4 +1,4 @@
-"""What whoever starts a run says, and is told: apart, as a run is asked for before its host is loaded."""
+"""Options and result of a run. A module of its own, because commands need both before they import the host."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class RunOptions:
 class RunResult:
     """How a run ended. `steps` is that of run.json: per step its mode, status, rows, duration in ms, and digest.
 
-    `acknowledge` is called when whoever asked for the run knows all this; a process that is killed before leaves a run
-    that is complete, and of which nobody knows: the same command then tells of it instead of running again.
+    Call `acknowledge` once the result has been shown. If the process is killed before that, the same command reports
+    the finished run instead of running again.
     """
 
     session_id: str

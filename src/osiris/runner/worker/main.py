@@ -215,9 +215,9 @@ class Worker:
 
 
 def _import_without_threads(module: str) -> None:
-    """Import what begins threads for linear algebra, which nothing here uses, and which keep a processor busy at first.
+    """Import a module with a single OpenBLAS thread: the others are not used here, and spin when they start.
 
-    The variable is that of OpenBLAS, and is gone for whoever looks at the environment later.
+    The variable that says so is removed afterwards.
     """
     os.environ[_BLAS_THREADS] = "1"
     try:
