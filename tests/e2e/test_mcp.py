@@ -419,8 +419,9 @@ def test_each_line_that_is_no_message_gets_the_error_of_the_protocol(shop):
         answer = json.loads(process.stdout.readline())
         assert (answer["error"]["code"], answer["id"]) == (code, number), line[:60]
     process.stdin.write(b'{"jsonrpc":"2.0","id":2,"method":"tools/list"}\n')
-    process.stdin.close()
+    process.stdin.flush()
     assert json.loads(process.stdout.readline())["id"] == 2
+    process.stdin.close()  # the end of stdin is the end of the session: requests still open then are cancelled
     assert process.wait(timeout=300) == 0
     process.stdout.close()
 
