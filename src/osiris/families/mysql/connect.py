@@ -1,7 +1,7 @@
-"""Connecting to MySQL or MariaDB: from the fields of a connection to one that is open, or to the reason why not.
+"""Connect to MySQL or MariaDB from the fields of a connection.
 
-The socket is opened here, so that it opens in time and stops when the step is cancelled; the client library then logs
-in over it. Nothing comes from the environment or from files of the user's home.
+This module opens the socket, so that connecting can time out and be cancelled; PyMySQL then logs in over it. Nothing is
+read from the environment or from files in the user's home.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
     from osiris.driver import StepContext
     from osiris.model import JsonValue
 
-    Where = str | tuple[Any, ...]
+    SocketAddress = str | tuple[Any, ...]
 
 Client = Any
-"""A connection of the client library, which tells no types."""
+"""A connection of the client library, which has no type hints."""
 
 _TICK = 100
 _PATIENCE = 2.0
-"""Seconds for a second connection beside the one in use."""
-_AT_WORK = """
+"""Timeout in seconds of everything done over a second connection."""
+_BUSY = """
 SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = %d AND COMMAND IN ('Query', 'Execute')
     AND STATE NOT IN ('Writing to net', 'Reading from net', 'Sending to client', 'Receiving from client')"""
-_NOBODY = (errno.ECONNREFUSED, errno.ENOENT)
+_NOT_LISTENING = (errno.ECONNREFUSED, errno.ENOENT)
 _SCHEMES = ("mysql", "mariadb", "mysql+pymysql")
 _ENCRYPTION = ("sslmode", "sslrootcert", "sslcert", "sslkey")
 _IN_URLS = frozenset((*_ENCRYPTION, "charset", "connect_timeout", "read_timeout"))
@@ -51,7 +51,7 @@ _LOST = frozenset((2003, 2006, 2013, 2055))
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a connection leads, and how it is used; `where` and `user` may be shown. Times are in seconds."""
+    """A parsed connection. `where` and `user` may be shown in messages; times are in seconds."""
 
     where: str
     host: str
@@ -66,9 +66,9 @@ class Address:
 
 
 def address(fields: Mapping[str, JsonValue], schema: str | None = None) -> Address:
-    """Return where the fields of a connection lead, `schema` being another database than theirs.
+    """Parse the fields of a connection; `schema` overrides their database.
 
-    Fails with CON016 where they do not say it.
+    Fails with CON016 if the database or the user is missing.
     """
     parts = _DEFAULTS | _parsed(fields) | {name: value for name, value in fields.items() if value is not None}
     database = schema or fields.get("schema") or parts.get("database")
@@ -94,7 +94,7 @@ def address(fields: Mapping[str, JsonValue], schema: str | None = None) -> Addre
 
 
 def _parsed(fields: Mapping[str, JsonValue]) -> dict[str, JsonValue | Secret]:
-    """Return the parts of a URL, the password as a secret again; its words are never repeated."""
+    """Return the parts of the connection string, the password as a Secret; messages never quote the string."""
     text = connection_string(fields)
     if text is None:
         return {}
@@ -106,13 +106,13 @@ def _parsed(fields: Mapping[str, JsonValue]) -> dict[str, JsonValue | Secret]:
     if url.scheme not in _SCHEMES or not url.hostname:
         fail("CON016", problem="its connection string is no URL like mysql://user@host:port/database")
     parts = {"user": url.username, "database": url.path.strip("/"), "host": url.hostname}
-    found: dict[str, JsonValue | Secret] = {name: unquote(value) for name, value in parts.items() if value}
-    found |= _options(url.query) | ({"port": port} if port else {})
-    return found | ({"password": Secret(unquote(url.password))} if url.password else {})
+    options: dict[str, JsonValue | Secret] = {name: unquote(value) for name, value in parts.items() if value}
+    options |= _options(url.query) | ({"port": port} if port else {})
+    return options | ({"password": Secret(unquote(url.password))} if url.password else {})
 
 
 def _options(query: str) -> dict[str, str]:
-    """Return the options behind a URL; fails with CON016 for one that is not known, or is no number."""
+    """Return the options in the query of a URL; fails with CON016 for an unknown option or an invalid number."""
     options = dict(parse_qsl(query))
     for name in ("connect_timeout", "read_timeout"):
         if not options.get(name, "1").replace(".", "", 1).isdecimal():
@@ -123,44 +123,43 @@ def _options(query: str) -> dict[str, str]:
 
 
 def connect(target: Address, ctx: StepContext, *, sends_rows: bool = False) -> tuple[Client, Watch]:
-    """Return an open connection that commits by itself, and what will watch it; the watch is not running yet.
+    """Return an open connection in autocommit mode and its watchdog, which is not running yet.
 
-    `sends_rows` lets the server ask for rows that LOAD DATA reads. Fails with CON011 to CON015, CON017, or RUN003 if
-    cancelled.
+    `sends_rows` enables LOAD DATA LOCAL INFILE. Fails with CON011 to CON015, CON017, or RUN003 if cancelled.
     """
-    until = time.monotonic() + target.timeout
-    line = _reached(target, until, ctx.cancelled)
-    told = {"database": target.database, "autocommit": True, "local_infile": sends_rows, "program_name": "osiris"}
-    connection = _client(target, line, port=target.port, **told)
-    _log_in(connection, line, target, ctx, max(until - time.monotonic(), 0.1))
-    at_work = partial(_at_work, connection, target)
-    return connection, Watch(lambda _why: _cut(connection, target), ctx.cancelled, target.silence, at_work)
+    deadline = time.monotonic() + target.timeout
+    sock = _open_socket(target, deadline, ctx.cancelled)
+    options = {"database": target.database, "autocommit": True, "local_infile": sends_rows, "program_name": "osiris"}
+    connection = _client(target, sock, port=target.port, **options)
+    _log_in(connection, sock, target, ctx, max(deadline - time.monotonic(), 0.1))
+    is_busy = partial(_is_busy, connection, target)
+    return connection, Watch(lambda _why: _kill_query(connection, target), ctx.cancelled, target.silence, is_busy)
 
 
-def _client(target: Address, line: socket.socket, **told: object) -> Client:
-    """Return a connection of the client library that is yet to log in over a socket; fails with CON017."""
+def _client(target: Address, sock: socket.socket, **options: object) -> Client:
+    """Return a PyMySQL connection that has not logged in yet; fails with CON017."""
     import pymysql
 
     return pymysql.connect(
         host=target.host,
         user=target.user,
-        # As the server hashes it: the library would take a text's bytes in Latin-1.
+        # UTF-8, as the server hashes it: PyMySQL would encode a str as Latin-1.
         password=b"" if target.password is None else target.password.reveal().encode(),
         charset="utf8mb4",
         defer_connect=True,
-        **_encryption(target, line),
-        **told,
+        **_encryption(target, sock),
+        **options,
     )
 
 
-def _log_in(connection: Client, line: socket.socket, target: Address, ctx: StepContext, seconds: float) -> None:
+def _log_in(connection: Client, sock: socket.socket, target: Address, ctx: StepContext, seconds: float) -> None:
     import pymysql
 
-    same = line.dup()  # while encryption is agreed, the library's own socket has no connection that could be ended
-    watch = Watch(lambda _why: _end(same), ctx.cancelled, seconds)
+    copy = sock.dup()  # during the TLS handshake PyMySQL's own socket cannot be shut down
+    watch = Watch(lambda _why: _shut_down(copy), ctx.cancelled, seconds)
     try:
-        with closing(same), watch.running(), watch.waiting():
-            connection.connect(line)
+        with closing(copy), watch.running(), watch.waiting():
+            connection.connect(sock)
     except pymysql.MySQLError as error:
         cause = getattr(error, "original_exception", None)
         if isinstance(cause, ssl.SSLError) and not watch.stopped:
@@ -175,74 +174,76 @@ def _log_in(connection: Client, line: socket.socket, target: Address, ctx: StepC
 
 
 def numbered(error: BaseException) -> tuple[int, str]:
-    """Return the number and text of an error of the client library; 0 where it has no number."""
+    """Return the number and message of a client library error; 0 if it has no number."""
     number, *rest = (*error.args, "")
     return (number, str(rest[0])) if isinstance(number, int) else (0, str(number))
 
 
-def _reached(target: Address, until: float, cancelled: Callable[[], bool]) -> socket.socket:
-    """Return a socket that is connected; fails with CON011 or CON015."""
+def _open_socket(target: Address, deadline: float, cancelled: Callable[[], bool]) -> socket.socket:
+    """Return a connected socket; fails with CON011 or CON015."""
     reason = "there is no host of that name"
-    for family, where in _addresses(target):
-        line = socket.socket(family, socket.SOCK_STREAM)
-        line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for family, peer in _addresses(target):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if family != socket.AF_UNIX:
-            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        number = _tried(line, where, until, cancelled)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        number = _connect_socket(sock, peer, deadline, cancelled)
         if number == 0:
-            return line
-        line.close()
+            return sock
+        sock.close()
         if number is None:
             fail("CON015", where=target.where, seconds=duration_text(target.timeout))
         reason = os.strerror(number)
     return fail("CON011", where=target.where, reason=reason)
 
 
-def _addresses(target: Address) -> list[tuple[int, Where]]:
+def _addresses(target: Address) -> list[tuple[int, SocketAddress]]:
     if target.host.startswith("/"):
         return [(socket.AF_UNIX, target.host)]
     try:
-        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+        infos = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
     except OSError:
         return []
-    return [(family, where) for family, *_, where in found]
+    return [(family, peer) for family, *_, peer in infos]
 
 
-def _tried(line: socket.socket, where: Where, until: float, cancelled: Callable[[], bool]) -> int | None:
-    """Connect; returns the number of the error, 0 if there is none, None once the time is over."""
-    line.setblocking(False)
-    number = line.connect_ex(where)
+def _connect_socket(
+    sock: socket.socket, peer: SocketAddress, deadline: float, cancelled: Callable[[], bool]
+) -> int | None:
+    """Connect; returns the errno, 0 on success, None on timeout. Fails with RUN003 if cancelled."""
+    sock.setblocking(False)
+    number = sock.connect_ex(peer)
     if number == errno.EINPROGRESS:
         poll = select.poll()
-        poll.register(line, select.POLLOUT)
+        poll.register(sock, select.POLLOUT)
         while not poll.poll(_TICK):
             if cancelled():
-                line.close()
+                sock.close()
                 fail("RUN003", signal="request")
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 return None
-        number = line.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    line.setblocking(True)
+        number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    sock.setblocking(True)
     return number
 
 
-def _encryption(target: Address, line: socket.socket) -> dict[str, Any]:
-    """Return what the client library is told of encryption; prefer is its own way. Fails with CON017."""
+def _encryption(target: Address, sock: socket.socket) -> dict[str, Any]:
+    """Return the TLS arguments of PyMySQL, whose default is `prefer`; fails with CON017."""
     mode = target.encryption["sslmode"]
-    if mode == "disable" or line.family == socket.AF_UNIX:
+    if mode == "disable" or sock.family == socket.AF_UNIX:
         return {"ssl_disabled": True}
     if mode == "prefer":
         return {}
-    given = target.encryption
+    options = target.encryption
     try:
-        context = ssl.create_default_context(cafile=given.get("sslrootcert"))
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # the certificates that MySQL makes for itself are not strict
+        context = ssl.create_default_context(cafile=options.get("sslrootcert"))
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # MySQL's self-generated certificates fail strict checks
         context.check_hostname = mode == "verify-full"
         context.verify_mode = ssl.CERT_NONE if mode == "require" else ssl.CERT_REQUIRED
-        if given.get("sslcert"):
-            context.load_cert_chain(given["sslcert"], given.get("sslkey"))
+        if options.get("sslcert"):
+            context.load_cert_chain(options["sslcert"], options.get("sslkey"))
     except OSError as error:
-        line.close()
+        sock.close()
         unread = isinstance(error, ssl.SSLError)
         reason = "a certificate's file cannot be read" if unread else os.strerror(error.errno or 0)
         fail("CON017", where=target.where, reason=reason)
@@ -250,62 +251,62 @@ def _encryption(target: Address, line: socket.socket) -> dict[str, Any]:
 
 
 def fail_lost(watch: Watch | None, target: Address, reason: str) -> NoReturn:
-    """Fail with why a connection ended, and with what to look at where the server ended as a whole."""
-    until = time.monotonic() + _PATIENCE
+    """Fail with why a connection was lost, with a hint if the whole server has stopped."""
+    deadline = time.monotonic() + _PATIENCE
     stopped = bool(watch and watch.stopped)
-    if not stopped and not any(_greets(family, where, until) for family, where in _addresses(target)):
+    if not stopped and not any(_sends_greeting(family, peer, deadline) for family, peer in _addresses(target)):
         hint = "its log says why, a full disk for instance; once it runs, run the same command again"
         fail("CON014", where=target.where, reason="the server has stopped", hint=hint)
     fail_broken(watch, target.where, reason)
 
 
-def _greets(family: int, where: Where, until: float) -> bool:
-    """Tell whether somebody is there: the server speaks first, and one that is about to end has a port but no word."""
-    with socket.socket(family, socket.SOCK_STREAM) as line:
-        number = _tried(line, where, until, lambda: False)
+def _sends_greeting(family: int, peer: SocketAddress, deadline: float) -> bool:
+    """Whether a server sends its greeting: one that is shutting down may still accept connections, but sends none."""
+    with socket.socket(family, socket.SOCK_STREAM) as sock:
+        number = _connect_socket(sock, peer, deadline, lambda: False)
         if number != 0:
-            return number not in _NOBODY
-        line.settimeout(max(until - time.monotonic(), 0.1))
+            return number not in _NOT_LISTENING
+        sock.settimeout(max(deadline - time.monotonic(), 0.1))
         try:
-            return bool(line.recv(1))
+            return bool(sock.recv(1))
         except OSError as error:
             return isinstance(error, TimeoutError)
 
 
-def _cut(connection: Client, target: Address) -> None:
-    """Ask the server to stop, which does not look whether anybody waits; then end the connection under whoever does."""
+def _kill_query(connection: Client, target: Address) -> None:
+    """Kill the running query, as the server does not notice a closed connection; then shut down its socket."""
     import pymysql
 
-    with suppress(pymysql.MySQLError, OsirisError, OSError, RuntimeError), _beside(target) as other:
-        other.query(f"KILL QUERY {connection.thread_id()}")
+    with suppress(pymysql.MySQLError, OsirisError, OSError, RuntimeError), _second_connection(target) as second:
+        second.query(f"KILL QUERY {connection.thread_id()}")
     if connection._sock is not None:
-        with suppress(OSError), socket.socket(fileno=os.dup(connection._sock.fileno())) as same:
-            _end(same)
+        with suppress(OSError), socket.socket(fileno=os.dup(connection._sock.fileno())) as copy:
+            _shut_down(copy)
 
 
-def _end(line: socket.socket) -> None:
+def _shut_down(sock: socket.socket) -> None:
     with suppress(OSError):
-        line.shutdown(socket.SHUT_RDWR)
+        sock.shutdown(socket.SHUT_RDWR)
 
 
-def _at_work(connection: Client, target: Address) -> bool:
-    """Tell whether the server runs a statement for a connection, and is not waiting for us to take or send rows."""
+def _is_busy(connection: Client, target: Address) -> bool:
+    """Whether the server is running a statement for a connection, and not waiting for us to receive or send rows."""
     import pymysql
 
-    with suppress(pymysql.MySQLError, OsirisError, OSError, RuntimeError), _beside(target) as other:
-        other.query(_AT_WORK % connection.thread_id())
-        return bool(other._result.rows)
+    with suppress(pymysql.MySQLError, OsirisError, OSError, RuntimeError), _second_connection(target) as second:
+        second.query(_BUSY % connection.thread_id())
+        return bool(second._result.rows)
     return False
 
 
 @contextmanager
-def _beside(target: Address) -> Iterator[Client]:
-    """Give another connection to the same server, for one short statement."""
-    line = _reached(target, time.monotonic() + _PATIENCE, lambda: False)
-    line.settimeout(_PATIENCE)  # for the encryption, of which the library's own limits know nothing
-    other = _client(target, line, read_timeout=_PATIENCE, write_timeout=_PATIENCE)
-    other.connect(line)
+def _second_connection(target: Address) -> Iterator[Client]:
+    """Open a second connection to the same server, for one short statement."""
+    sock = _open_socket(target, time.monotonic() + _PATIENCE, lambda: False)
+    sock.settimeout(_PATIENCE)  # for the TLS handshake, to which PyMySQL's own timeouts do not apply
+    second = _client(target, sock, read_timeout=_PATIENCE, write_timeout=_PATIENCE)
+    second.connect(sock)
     try:
-        yield other
+        yield second
     finally:
-        other.close()
+        second.close()

@@ -1,8 +1,8 @@
-"""MySQL and MariaDB as a database of ours: how their tables are read, and how they are written.
+"""How MySQL and MariaDB tables are read and written.
 
-A delivery is one InnoDB transaction. Rows that replace others come behind a DELETE, not a TRUNCATE, which would commit
-by itself: those who read meanwhile see the old rows until the commit, and the new ones after it. Rows of an upsert go
-into a temporary table first, before the transaction begins, or straight into the table where that does the same.
+A delivery is one InnoDB transaction. Mode `replace` uses DELETE, not TRUNCATE, which would commit implicitly: other
+readers see the old rows until the commit. An upsert first loads its rows into a temporary table, before the transaction
+begins, or writes them directly into the table where the outcome is the same.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from osiris.families.sql.database import Source, Staged, StepConfig
     from osiris.model import Schema
 
-_TWICE = 1062
+_DUPLICATE_KEY = 1062
 _IN_USE = (1020, 1205, 1213)
 
 
@@ -93,11 +93,11 @@ class MySQL(Database[Session]):
     # The catalogue
 
     def is_unique(self, session: Session, relation: Table, key: Sequence[str]) -> bool:
-        """Tell whether a table keeps a key unique."""
+        """Whether a table has a unique index on exactly these columns."""
         return {name.lower() for name in key} in uniques(session, relation.name)
 
     def unwritable(self, relation: Table) -> tuple[str, str] | None:
-        """Return why nothing may be written to a relation, and the hint at it; None if it may."""
+        """Return why a relation cannot be written, and a hint; None if it can."""
         if relation.kind == "BASE TABLE" and relation.engine == "InnoDB":
             return None
         if relation.engine:
@@ -116,24 +116,24 @@ class MySQL(Database[Session]):
     def batches(
         self, session: Session, source: Source, config: StepConfig, ctx: StepContext
     ) -> Generator[pa.RecordBatch, None, None]:
-        """Yield the rows, and count them; fails with DAT031 or DAT033 for values that are not carried."""
+        """Yield and count the rows; fails with DAT031 or DAT033 for unsupported values."""
         return sifted(lambda sieve: read_query(session, source.text, source.detail, sieve), config, ctx)
 
     # Writing
 
     def delivery(self, config: StepConfig, schema: Schema, ctx: StepContext) -> Delivery:
-        """Return what is to be done; fails with CON016."""
+        """Return the delivery of a step; fails with CON016."""
         target = address(ctx.connection, config.schema)
         quoted = f"{quote_name(target.database)}.{quote_name(config.table)}"
         return Delivery(self, config, ctx, schema, Target(config.table, target.where), quoted)
 
     def looking(self, delivery: Delivery) -> AbstractContextManager[Session]:
-        """Give a session that looks at a target before rows are read."""
+        """Open a session that inspects a target before rows are read."""
         return opened(delivery.ctx, address(delivery.ctx.connection, delivery.config.schema))
 
     @contextmanager
     def writing(self, delivery: Delivery) -> Iterator[Session]:
-        """Give a session that may write; fails with DAT032 for a row that is refused, may raise InUse."""
+        """Open a session that can write; fails with DAT032 for a rejected row, may raise InUse."""
         import pymysql
 
         target = address(delivery.ctx.connection, delivery.config.schema)
@@ -149,18 +149,18 @@ class MySQL(Database[Session]):
                 raise InUse from None
 
     def errors(self) -> tuple[type[Exception], ...]:
-        """Return what the client library raises."""
+        """Return the exceptions that the client library raises."""
         import pymysql
 
         return (pymysql.MySQLError,)
 
     def refusal(self, error: Exception) -> Refused | None:
-        """Return why the server refuses a row, if that is what an error means."""
+        """Return why the server rejected a row; None for other errors."""
         number, message = numbered(error)
         return refusal(number, message) if number in ROW else None
 
     def make_table(self, session: Session, delivery: Delivery) -> None:
-        """Make the table, unless it is there; MySQL commits that by itself."""
+        """Create the table unless it exists; MySQL commits this implicitly."""
         key = delivery.key
         types = {c.name: column_type(c.type, key=c.name in key, mariadb=session.mariadb) for c in delivery.schema}
         parts = [
@@ -176,22 +176,22 @@ class MySQL(Database[Session]):
         return qualified(session, LEDGER)
 
     def claim(self, session: Session, delivery: Delivery, rows: int) -> bool:
-        """Write a delivery into the ledger before its rows; tells whether no other attempt has done so.
+        """Insert a delivery into the ledger before its rows; returns False if another attempt has done so.
 
-        A later one waits here for an earlier one, though its process may be gone.
+        Blocks while an earlier attempt's transaction is open, even if its process has ended.
         """
         import pymysql
 
         try:
             insert_delivery(session, delivery, rows)
         except pymysql.IntegrityError as error:
-            if numbered(error)[0] != _TWICE:
+            if numbered(error)[0] != _DUPLICATE_KEY:
                 raise
             return False
         return True
 
     def stage(self, session: Session, delivery: Delivery, waiting: Staged) -> bool:
-        """Stage rows of an upsert, unless they may go straight into the table."""
+        """Stage the rows of an upsert unless they can be written directly; returns whether they were staged."""
         if not delivery.merged or may_replace(session, delivery):
             return False
         stage(session, delivery, used_columns(session, delivery), waiting)
@@ -202,15 +202,15 @@ class MySQL(Database[Session]):
         session.run("START TRANSACTION")
 
     def lock(self, session: Session, delivery: Delivery) -> None:
-        """Keep others from changing the table until the transaction ends."""
+        """Lock the table against changes by others until the transaction ends."""
         session.rows(f"SELECT 1 FROM {delivery.quoted} LIMIT 0")
 
     def load(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
-        """Add all rows."""
+        """Load all rows into the table."""
         send(session, delivery, delivery.quoted, used_columns(session, delivery), waiting.open().batches())
 
     def merge(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
-        """Write all rows by their key."""
+        """Upsert all rows by their key."""
         if not delivery.staged and may_replace(session, delivery):
             replace_directly(session, delivery, waiting)
             return

@@ -1,13 +1,13 @@
-"""What MySQL sends for a query, cut into rows, and their values as Arrow arrays, a whole column at a time.
+"""Split the rows of a MySQL result set, and decode them into Arrow arrays one column at a time.
 
-The client library logs in, sends the query and reads what it says of the columns. The rows are then taken past it, over
-the same connection, encrypted or not. The packets: three bytes of length, one that counts them, and the content; a row,
-or the end of all, or an error.
+PyMySQL logs in, sends the query and reads the column definitions; rows are then read from its socket directly,
+encrypted or not. A packet is three bytes of length, a sequence number and the payload: a row, the end, or an error
+(MySQL client/server protocol, text result set).
 
-A row is the texts of its values, each behind its length. `Cells` are the places of one column's values in a page of
-rows, and a decoder reads them all at once with numpy: eight digits are one load, turned into a number by three
-multiplications. The loads cost the most, so values of one word are loaded once. What Arrow or our types cannot hold (a
-date that is none) raises `Unfit`, never another value.
+A row is its values as length-prefixed texts. `Cells` are the positions of one column's values in a page of rows, and a
+decoder reads them all at once with numpy: eight digits are one load, converted to a number by three multiplications.
+Loads cost the most, so values that fit one word are loaded once. A value that Arrow or our types cannot hold (an
+invalid date) raises `Unfit`; it is never changed.
 """
 
 from __future__ import annotations
@@ -52,40 +52,40 @@ _STEPS = tuple(
         (0x0000FFFF0000FFFF, 42949672960001, 32),
     )
 )
-"""How eight digits become a number: two, four, then eight of them at a time."""
-_LAST = np.array([0, *((1 << 64) - (1 << (64 - 8 * kept)) for kept in range(1, 9))], np.uint64)
-"""What keeps the last 0 to 8 bytes of a word: they are its highest."""
+"""Mask, factor and shift of the steps that turn eight digits into a number: by twos, by fours, then all eight."""
+_LAST = np.array([0, *((1 << 64) - (1 << (64 - 8 * size)) for size in range(1, 9))], np.uint64)
+"""Masks of the last 0 to 8 bytes of a word, which are its highest."""
 _DIGIT = np.uint64(0x1010101010101010)
-"""The bit that digits have; a sign and a point are without it."""
+"""The bits that all digits have; a sign and a point lack one."""
 _YEAR_MONTH = np.uint64(0x000F0F000F0F0F0F)
-"""What keeps the digits of YYYY-MM-."""
+"""Mask of the digits in YYYY-MM-."""
 _HEAD = 4
 _FULL = 0xFFFFFF
-"""The length of a packet that goes on in the next one."""
+"""The length of a packet that continues in the next one."""
 _END, _ERROR = 0xFE, 0xFF
 _END_SIZE = 9
 _MORE_RESULTS = 8
 
 
 def received(connection: Client, watch: Watch, packets: Packets) -> Iterator[Rows]:
-    """Yield the rows of a query that was sent; raises Refusal or Broken where they do not end as they must."""
+    """Yield the rows of a query that was sent; raises Refusal for a server error, Broken for a protocol error."""
 
     def buffered(room: memoryview) -> int:
-        """Put what the library has read already there; afterwards its buffer is passed by."""
+        """Copy what PyMySQL has already buffered; afterwards its buffer is bypassed."""
         try:
             with watch.waiting():
-                found = connection._rfile.read1(len(room))
+                chunk = connection._rfile.read1(len(room))
         except (OSError, ValueError) as error:
             raise Broken(str(error)) from None
-        room[: len(found)] = found
-        return len(found)
+        room[: len(chunk)] = chunk
+        return len(chunk)
 
-    line = connection._sock
-    if line is None:
+    sock = connection._sock
+    if sock is None:
         raise Broken("it was closed")
     packets.fill(buffered)
-    line.setblocking(False)
-    with Inflow(line, watch) as inflow:
+    sock.setblocking(False)
+    with Inflow(sock, watch) as inflow:
         while True:
             while (rows := packets.next_rows()) is not None:
                 yield rows
@@ -93,21 +93,21 @@ def received(connection: Client, watch: Watch, packets: Packets) -> Iterator[Row
                 break
             if not packets.fill(partial(take_from, inflow, _looks_like_end)):
                 raise Broken("it ended in the middle of the rows")
-    line.setblocking(True)
+    sock.setblocking(True)
 
 
-def _looks_like_end(room: memoryview, taken: int) -> bool:
-    last = bytes(room[max(0, taken - _END_SIZE) : taken])
-    return len(last) == _END_SIZE and last[:3] == b"\5\0\0" and last[4] == _END
+def _looks_like_end(room: memoryview, used: int) -> bool:
+    tail = bytes(room[max(0, used - _END_SIZE) : used])
+    return len(tail) == _END_SIZE and tail[:3] == b"\5\0\0" and tail[4] == _END
 
 
 class Packets(RowBuffer):
-    """The packets of a result; `warnings` is how many it ended with."""
+    """The packets of a result set; `warnings` is the count in its last one."""
 
     warnings = 0
 
     def next_rows(self) -> Rows | None:
-        """Return the rows that are whole and follow each other; None if what comes next is not whole yet."""
+        """Return the next consecutive complete rows; None if the next packet is incomplete."""
         while not self.ended and self.used - self.begin >= _HEAD:
             starts, ends = _split(self.page.u1, self.begin, self.used)
             if len(starts):
@@ -118,7 +118,7 @@ class Packets(RowBuffer):
                 return self._joined()
             if end > self.used:
                 return None
-            if not self._take_note(end):
+            if not self._read_end(end):
                 return self.single(self.begin + _HEAD, end)
         return None
 
@@ -126,7 +126,7 @@ class Packets(RowBuffer):
         return int.from_bytes(self.buffer[at : at + 3], "little")
 
     def _joined(self) -> Rows | None:
-        """Return the one row that came in several packets, in a page of its own; None if it is not whole yet."""
+        """Return a row that spans several packets, in its own page; None if it is incomplete."""
         at, parts, length = self.begin, [bytes(FRONT)], _FULL
         while length == _FULL:
             if at + _HEAD > self.used:
@@ -140,8 +140,8 @@ class Packets(RowBuffer):
         page = Page(bytearray(b"".join((*parts, bytes(SPARE)))))
         return Rows(page, np.array([FRONT]), np.array([len(page.buffer) - SPARE]))
 
-    def _take_note(self, end: int) -> bool:
-        """Tell whether the packet that begins here is no row, and note what it says."""
+    def _read_end(self, end: int) -> bool:
+        """Read the next packet if it is not a row, and return whether it is not; raises Refusal if it is an error."""
         content = bytes(self.buffer[self.begin + _HEAD : min(end, self.begin + _HEAD + 1024)])
         if content[:1] == bytes([_ERROR]):
             text = content[9:] if content[3:4] == b"#" else content[3:]
@@ -157,16 +157,16 @@ class Packets(RowBuffer):
 
 @compiled("mysql_split")
 def _split(octets: NDArray[np.uint8], begin: int, used: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return where the rows begin and end that follow each other from `begin` on, are whole and under 64 KiB.
+    """Return the starts and ends of the consecutive complete rows from `begin` on that are under 64 KiB.
 
-    Such a row has a 0 as the third byte of its head. Of all zeros those are heads that lead to a head with the number
-    that follows, and that another one leads to; the few that do so by chance are left out by following the rows from
-    the first.
+    The third byte of such a row's header is 0. Of all zero bytes, headers are those whose packet leads to a header with
+    the next sequence number, and to which another packet leads; the few that do so by chance are dropped by following
+    the rows from the first.
     """
     head = np.flatnonzero(octets[begin + 2 : used - 2] == 0) + begin
     ends = head + _HEAD + (octets[head].astype(np.int64) | octets[head + 1].astype(np.int64) << 8)
-    whole = ends <= used
-    head, ends = head[whole], ends[whole]
+    complete = ends <= used
+    head, ends = head[complete], ends[complete]
     number, after = octets[head + 3], octets[np.minimum(ends, used - _HEAD) + 3]
     follows = (ends > used - _HEAD) | (after == number + np.uint8(1))
     head, ends = head[follows], ends[follows]
@@ -179,23 +179,23 @@ def _split(octets: NDArray[np.uint8], begin: int, used: int) -> tuple[NDArray[np
         linked = chain(head, ends)
         head, ends = head[linked], ends[linked]
     first = octets[head + _HEAD]
-    notes = np.flatnonzero((first == _ERROR) | ((first == _END) & (ends - head < _HEAD + _END_SIZE)))
-    count = int(notes[0]) if len(notes) else len(head)
+    final = np.flatnonzero((first == _ERROR) | ((first == _END) & (ends - head < _HEAD + _END_SIZE)))
+    count = int(final[0]) if len(final) else len(head)
     return head[:count] + _HEAD, ends[:count]
 
 
 def cells_of(rows: Rows, count: int) -> list[Cells]:
     """Return the cells of each of `count` columns.
 
-    Fails with ValueError if the columns do not end where their rows end.
+    Raises ValueError if the columns do not end where their rows end.
     """
-    return [Cells(*places) for places in _places(rows, count)]
+    return [Cells(*fields) for fields in _cell_fields(rows, count)]
 
 
 @compiled("mysql_cells")
-def _places(rows: Rows, count: int) -> list[tuple[Numbers, Numbers, NDArray[np.bool_] | None]]:
-    """Return the fields of each column's cells."""
-    page, at, found = rows.page, rows.starts, []
+def _cell_fields(rows: Rows, count: int) -> list[tuple[Numbers, Numbers, NDArray[np.bool_] | None]]:
+    """Return the fields of `Cells` of each column."""
+    page, at, columns = rows.page, rows.starts, []
     for _ in range(count):
         first = page.u1[at]
         length, at, null = first.astype(np.int64), at + 1, None
@@ -203,15 +203,15 @@ def _places(rows: Rows, count: int) -> list[tuple[Numbers, Numbers, NDArray[np.b
             null = length == _NULL
             length[null] = 0
             _lengthen(page, first, at, length)
-        found.append((at, length, null if null is not None and null.any() else None))
+        columns.append((at, length, null if null is not None and null.any() else None))
         at = at + length
     if not np.array_equal(at, rows.ends):
         raise ValueError("a row is not as long as its values")
-    return found
+    return columns
 
 
 def _lengthen(page: Page, first: NDArray[np.uint8], at: Numbers, length: Numbers) -> None:
-    """Read the lengths whose first byte says that they need more, and move the places behind them."""
+    """Read the lengths of more than one byte, and move the positions past them; both arrays change in place."""
     for mark, size in _SIZES.items():
         rows = np.flatnonzero(first == mark)
         if len(rows):
@@ -223,7 +223,7 @@ def _lengthen(page: Page, first: NDArray[np.uint8], at: Numbers, length: Numbers
 
 
 def _eight(words: Words) -> Words:
-    """Return the numbers that eight digits spell, the last one highest; bytes that are no digit must be 0."""
+    """Return the numbers spelled by eight digits each, the last in the highest byte; other bytes must be 0."""
     for mask, factor, shift in _STEPS:
         words = ((words & mask) * factor) >> shift
     return words
@@ -234,20 +234,20 @@ def _digits(page: Page, end: Numbers, count: Numbers | int) -> Words:
     counts = np.asarray(count)
     most = int(counts.max()) if counts.size else 0
     total = _eight(page.u8[end - 8] & _LAST[counts if most <= 8 else np.minimum(counts, 8)])
-    for done, weight in ((8, 10**8), (16, 10**16)):
-        if most > done:
-            words = page.u8[end - 8 - done] & _LAST[np.clip(counts - done, 0, 8)]
+    for skipped, weight in ((8, 10**8), (16, 10**16)):
+        if most > skipped:
+            words = page.u8[end - 8 - skipped] & _LAST[np.clip(counts - skipped, 0, 8)]
             total = total + _eight(words) * np.uint64(weight)
     return total
 
 
 def _one_word(page: Page, end: Numbers, count: Numbers) -> Words | None:
-    """Return the `count` digits that end at `end` as the last bytes of words; None if there are more, or others."""
+    """Return the `count` digits that end at `end` as the last bytes of words; None if more than 8 or not all digits."""
     if count.max(initial=0) > 8:
         return None
-    kept = _LAST.take(count, mode="clip")
-    words: Words = page.u8[end - 8] & kept
-    return None if bool(((words ^ kept) & _DIGIT).any()) else words
+    mask = _LAST.take(count, mode="clip")
+    words: Words = page.u8[end - 8] & mask
+    return None if bool(((words ^ mask) & _DIGIT).any()) else words
 
 
 def _sign(page: Page, cells: Cells) -> NDArray[np.bool_]:
@@ -256,7 +256,7 @@ def _sign(page: Page, cells: Cells) -> NDArray[np.bool_]:
 
 
 def integers(name: str) -> Decode:
-    """Return the decoder of whole numbers; zeros in front do not matter."""
+    """Return the decoder of integers, which may have leading zeros."""
     kind = arrow_type(name)
     native = np.dtype(kind.to_pandas_dtype())
 
@@ -268,7 +268,7 @@ def integers(name: str) -> Decode:
 
 @compiled("mysql_integers")
 def _integers(page: Page, cells: Cells, native: np.dtype[Any]) -> NDArray[Any]:
-    """Return whole numbers of any length."""
+    """Return integers of any length."""
     end = cells.at + cells.length
     digits = _one_word(page, end, cells.length)
     words = _signed(page, cells, end, 0) if digits is None else _eight(digits)
@@ -276,7 +276,7 @@ def _integers(page: Page, cells: Cells, native: np.dtype[Any]) -> NDArray[Any]:
 
 
 def decimals(name: str) -> Decode:
-    """Return the decoder of decimals, which are sent with all digits of their scale."""
+    """Return the decoder of decimals, which are sent with all fractional digits of their scale."""
     kind = arrow_type(name)
     if kind.precision > _ONE_WORD_DIGITS:
         return parsed(name)
@@ -289,7 +289,7 @@ def decimals(name: str) -> Decode:
 
 @compiled("mysql_decimals")
 def _decimals(page: Page, cells: Cells, scale: int) -> Numbers:
-    """Return decimals of one word without their point, as rows of two words."""
+    """Return unscaled decimals of at most 18 digits as rows of two words (128 bits)."""
     end = cells.at + cells.length
     digits = _one_word(page, end, cells.length) if not scale else _without_point(page, cells, end, scale)
     words = _signed(page, cells, end, scale) if digits is None else _eight(digits)
@@ -300,7 +300,7 @@ def _decimals(page: Page, cells: Cells, scale: int) -> Numbers:
 
 
 def _without_point(page: Page, cells: Cells, end: Numbers, scale: int) -> Words | None:
-    """Return the digits of decimals as the last bytes of words; None where they are more than eight, or have a sign."""
+    """Return the digits of decimals as the last bytes of words; None if any has more than eight, or a sign."""
     most = int(cells.length.max(initial=0))
     if most > 9 or scale > 7:
         return None
@@ -308,22 +308,22 @@ def _without_point(page: Page, cells: Cells, end: Numbers, scale: int) -> Words 
     point = np.uint64(8 * (7 - scale))
     if cells.first(last >> point & np.uint64(0xFF) != _POINT) is not None:
         return None
-    before = last << np.uint64(8 * scale + 8) if most <= 8 else page.u8[end - 9 - scale]
-    kept = _LAST.take(cells.length - scale - 1, mode="clip")
-    whole = before & kept
-    if cells.first((whole ^ kept) & _DIGIT != 0) is not None:
+    shifted = last << np.uint64(8 * scale + 8) if most <= 8 else page.u8[end - 9 - scale]
+    mask = _LAST.take(cells.length - scale - 1, mode="clip")
+    integer_digits = shifted & mask
+    if cells.first((integer_digits ^ mask) & _DIGIT != 0) is not None:
         return None
-    words: Words = whole >> np.uint64(8 * scale) | last & _LAST[scale]
+    words: Words = integer_digits >> np.uint64(8 * scale) | last & _LAST[scale]
     if cells.null is not None:
         words[cells.null] = 0
     return words
 
 
 def _signed(page: Page, cells: Cells, end: Numbers, scale: int) -> Words:
-    """Return numbers of any length with the last `scale` digits behind a point, without that."""
+    """Return unscaled numbers of any length that have `scale` digits after the decimal point."""
     minus = _sign(page, cells)
-    before = cells.length - minus - (scale + 1 if scale else 0)
-    words = _digits(page, end - scale - 1 if scale else end, np.maximum(before, 0))
+    integer_digits = cells.length - minus - (scale + 1 if scale else 0)
+    words = _digits(page, end - scale - 1 if scale else end, np.maximum(integer_digits, 0))
     if scale:
         if cells.first(page.u1[end - scale - 1] != _POINT) is not None:
             raise ValueError("a decimal has not the digits of its scale")
@@ -333,18 +333,18 @@ def _signed(page: Page, cells: Cells, end: Numbers, scale: int) -> Words:
 
 
 def parsed(name: str, between: str | None = None) -> Decode:
-    """Return the decoder of what Arrow reads from text; `between` is a type that it is read as before."""
-    kind, first = arrow_type(name), arrow_type(between or name)
+    """Return the decoder of types that Arrow casts from text; `between` is an intermediate type of the cast."""
+    kind, intermediate = arrow_type(name), arrow_type(between or name)
     text = bytes_of("utf8")
 
     def decode(page: Page, cells: Cells) -> pa.Array:
-        return text(page, cells).cast(first).cast(kind)
+        return text(page, cells).cast(intermediate).cast(kind)
 
     return decode
 
 
 def bits(name: str) -> Decode:
-    """Return the decoder of bit fields, whose bytes are a number."""
+    """Return the decoder of BIT columns, whose bytes are a big-endian number."""
     kind = arrow_type(name)
 
     def decode(page: Page, cells: Cells) -> pa.Array:
@@ -367,7 +367,7 @@ def _dates(page: Page, cells: Cells) -> NDArray[np.int32]:
 
 
 def moments(name: str) -> Decode:
-    """Return the decoder of dates with a time, naive or in UTC."""
+    """Return the decoder of DATETIME and TIMESTAMP columns."""
     kind = arrow_type(name)
 
     def decode(page: Page, cells: Cells) -> pa.Array:
@@ -388,7 +388,7 @@ def times(page: Page, cells: Cells) -> pa.Array:
 
 @compiled("mysql_times")
 def _times(page: Page, cells: Cells) -> Numbers:
-    """Return the microseconds of times; MySQL's may be negative, and go beyond a day."""
+    """Return microseconds since midnight; raises Unfit for MySQL's negative times and those over a day."""
     hours = _digits(page, cells.at + 2, 2).astype(np.int64)
     if (row := cells.first((page.u1[cells.at + 2] != _COLON) | (hours > 23))) is not None:
         at = int(cells.at[row])
@@ -397,20 +397,20 @@ def _times(page: Page, cells: Cells) -> Numbers:
     return _within_day(page, cells, 8)
 
 
-def _within_day(page: Page, cells: Cells, done: int) -> Numbers:
-    """Return the microseconds of times whose HH:MM:SS ends after `done` bytes; a point and digits may follow."""
-    end, rest = cells.at + done, cells.length - done
-    hours, minutes, seconds = (_digits(page, end - back, 2).astype(np.int64) for back in (6, 3, 0))
+def _within_day(page: Page, cells: Cells, size: int) -> Numbers:
+    """Return the microseconds of times whose HH:MM:SS ends after `size` bytes; a point and digits may follow."""
+    end, rest = cells.at + size, cells.length - size
+    hours, minutes, seconds = (_digits(page, end - offset, 2).astype(np.int64) for offset in (6, 3, 0))
     count = np.clip(rest - 1, 0, _MICROSECONDS)
     parts = _digits(page, end + 1 + count, count).astype(np.int64) * _TO_MICROSECONDS[count]
-    whole: Numbers = ((hours * 60 + minutes) * 60 + seconds) * 1_000_000 + parts
+    total: Numbers = ((hours * 60 + minutes) * 60 + seconds) * 1_000_000 + parts
     if cells.null is not None:
-        whole[cells.null] = 0
-    return whole
+        total[cells.null] = 0
+    return total
 
 
 def _days(page: Page, cells: Cells) -> Numbers:
-    """Return the days since 1970 of dates that stand at the beginning of the cells."""
+    """Return the days since 1970 of the dates at the beginning of the cells."""
     words = page.u8[cells.at] & _YEAR_MONTH
     for mask, factor, shift in _STEPS[:2]:
         words = ((words & mask) * factor) >> shift
@@ -424,13 +424,13 @@ def _days(page: Page, cells: Cells) -> Numbers:
         at = int(cells.at[row])
         shown = page.buffer[at : at + int(cells.length[row])].decode()
         raise Unfit(row, shown, "there is no such day")
-    found: Numbers = first.take(index, mode="clip") + days - 1
-    return found
+    epoch_days: Numbers = first.take(index, mode="clip") + days - 1
+    return epoch_days
 
 
 @functools.cache
 def _calendar() -> tuple[Numbers, Numbers]:
-    """Return for month 0 to 12 of each year 0 to 9999 the day of its first, and how many it has; month 0 has none."""
+    """Return the first day since 1970 and the length of months 0 to 12 of years 0 to 9999; month 0 has no days."""
     months = np.arange("0000-01", "10000-01", dtype="datetime64[M]")
     starts = months.astype("datetime64[D]").astype(np.int64)
     lengths = (months + 1).astype("datetime64[D]").astype(np.int64) - starts
@@ -442,5 +442,5 @@ def _calendar() -> tuple[Numbers, Numbers]:
 def uuids(page: Page, cells: Cells) -> pa.Array:
     """Decode UUIDs, which are sent as text."""
     plain = bytes_of("utf8")(page, cells)
-    found = [None if value is None else UUID(value).bytes for value in plain.to_pylist()]
-    return pa.ExtensionArray.from_storage(pa.uuid(), pa.array(found, pa.binary(16)))
+    storage = [None if value is None else UUID(value).bytes for value in plain.to_pylist()]
+    return pa.ExtensionArray.from_storage(pa.uuid(), pa.array(storage, pa.binary(16)))

@@ -1,4 +1,4 @@
-"""How MySQL is discovered: what its catalogue tells, and the columns as a step that reads them has them."""
+"""Discovery of MySQL: its catalogue, with columns typed as a step that reads them gets them."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from osiris.families.mysql.session import Table
     from osiris.model import Schema
 
-_OWN = ("information_schema", "mysql", "performance_schema", "sys")
+_SYSTEM_SCHEMAS = ("information_schema", "mysql", "performance_schema", "sys")
 _KINDS = {"BASE TABLE": "table", "SYSTEM VERSIONED": "table", "VIEW": "view", "SEQUENCE": "sequence"}
 _SCHEMAS = """
 SELECT s.SCHEMA_NAME, COUNT(t.TABLE_NAME) FROM information_schema.SCHEMATA s
 LEFT JOIN information_schema.TABLES t ON t.TABLE_SCHEMA = s.SCHEMA_NAME
 WHERE s.SCHEMA_NAME NOT IN %s GROUP BY s.SCHEMA_NAME ORDER BY s.SCHEMA_NAME"""
-_ABOUT = """
+_SIZES = """
 SELECT TABLE_NAME, DATA_LENGTH + INDEX_LENGTH, TABLE_COMMENT FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s"""
 _READABLE = """
 SELECT DISTINCT TABLE_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s AND PRIVILEGES LIKE '%%select%%'"""
@@ -42,7 +42,7 @@ FROM information_schema.KEY_COLUMN_USAGE
 WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND REFERENCED_TABLE_NAME IS NOT NULL
 ORDER BY CONSTRAINT_NAME, ORDINAL_POSITION"""
 _SUM = "COALESCE(BIT_XOR(CAST(CONV(LEFT(MD5(CONCAT_WS('|', {})), 16), 16, 10) AS UNSIGNED)), 0)"
-_STATES = {
+_FINGERPRINTED = {
     "TABLES": ("TABLE_SCHEMA", "TABLE_NAME", "TABLE_TYPE", "COALESCE(ENGINE, '')", "TABLE_COMMENT"),
     "COLUMNS": (
         *("TABLE_SCHEMA", "TABLE_NAME", "COLUMN_NAME", "ORDINAL_POSITION", "COLUMN_TYPE", "IS_NULLABLE"),
@@ -53,10 +53,10 @@ _STATES = {
         *("COALESCE(REFERENCED_TABLE_NAME, '')", "COALESCE(REFERENCED_COLUMN_NAME, '')"),
     ),
 }
-"""What a fingerprint is made of, by view of the catalogue."""
+"""The columns that make up a fingerprint, by catalogue view."""
 
-_MANY = 4
-"""A table with so many samples in it, by the server's estimate, is looked at from both ends."""
+_LARGE = 4
+"""A table with more rows than this many samples, by the server's estimate, is sampled from both ends."""
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def discovering(ctx: StepContext) -> Iterator[Discoverer]:
 
 
 class _MySQL(DatabaseDiscoverer[Session]):
-    """One database, in one state of it; other databases of the server are its other schemas."""
+    """One snapshot of a database; the server's other databases are its other schemas."""
 
     def __init__(self, session: Session, component: str) -> None:
         target = session.target
@@ -83,56 +83,56 @@ class _MySQL(DatabaseDiscoverer[Session]):
         self.product = f"{'MariaDB' if session.mariadb else 'MySQL'} {version.partition('-')[0]}"
 
     def fingerprint(self) -> str:
-        """Return a digest of what the catalogue shows to the user."""
+        """Return a digest of the catalogue as the user sees it."""
         sums: list[int] = []
-        for view, columns in _STATES.items():
+        for view, columns in _FINGERPRINTED.items():
             text = f"SELECT COUNT(*), {_SUM.format(', '.join(columns))} FROM information_schema.{view}"
-            sums += self.session.rows(f"{text} WHERE TABLE_SCHEMA NOT IN %s", _OWN)[0]
+            sums += self.session.rows(f"{text} WHERE TABLE_SCHEMA NOT IN %s", _SYSTEM_SCHEMAS)[0]
         return "-".join(map(str, sums))
 
     def schemas(self) -> Mapping[str, int | None]:
-        """Return the databases that the user may see; others are not told of."""
-        found = {name: int(count) for name, count in self.session.rows(_SCHEMAS, _OWN)}
-        own = self.own_schema
-        return {**({own: found[own]} if own in found else {}), **found}
+        """Return the databases that the user can see, with their number of tables."""
+        counts = {name: int(count) for name, count in self.session.rows(_SCHEMAS, _SYSTEM_SCHEMAS)}
+        own_schema = self.own_schema
+        return {**({own_schema: counts[own_schema]} if own_schema in counts else {}), **counts}
 
     def at(self, schema: str) -> Session:
-        """Return the session, with another database of the server."""
+        """Return the session for another database of the server."""
         return replace(self.session, target=replace(self.session.target, database=schema))
 
     def tables(self, schema: str) -> Sequence[SeenTable]:
         """Return the tables and views of a database."""
         relations = self.relations(schema)
-        about = {name: (size, comment) for name, size, comment in self.session.rows(_ABOUT, schema)}
+        about = {name: (size, comment) for name, size, comment in self.session.rows(_SIZES, schema)}
         readable = {name for (name,) in self.session.rows(_READABLE, schema)}
-        return [self._seen(schema, found, *about[name], name in readable) for name, found in relations.items()]
+        return [self._seen(schema, relation, *about[name], name in readable) for name, relation in relations.items()]
 
-    def _seen(self, schema: str, found: Table, size: int | None, comment: str | None, readable: bool) -> SeenTable:
-        view = found.kind == "VIEW"
+    def _seen(self, schema: str, relation: Table, size: int | None, comment: str | None, readable: bool) -> SeenTable:
+        view = relation.kind == "VIEW"
         return self.seen(
             schema,
-            found,
-            kind=_KINDS.get(found.kind, found.kind.lower()),
-            rows=None if view else found.rows,
+            relation,
+            kind=_KINDS.get(relation.kind, relation.kind.lower()),
+            rows=None if view else relation.rows,
             bytes=None if view else int(size or 0) or None,
             comment=None if comment in ("VIEW", "") else comment,
             readable=readable or view,
         )
 
     def detailed(self, table: SeenTable) -> SeenTable:
-        """Return a table with its columns, those that the user may read, and its keys; fails with DRV013 or DRV020."""
+        """Return a table with the columns that the user can read, and its keys; fails with DRV013 or DRV020."""
         target = self.session.target
         if not table.readable:
             reason = f"it has no right to SELECT from '{table.name}'"
             fail("DRV020", where=target.where, user=target.user, reason=reason)
-        found = super().detailed(table)
-        if not found.columns and not found.closed:  # a view over what is gone; its comment says so
+        details = super().detailed(table)
+        if not details.columns and not details.closed:  # a view over a dropped table; its comment says so
             fail("DRV013", path=self.label, problem=table.comment or f"'{table.name}' has no columns")
-        return found
+        return details
 
     @contextmanager
     def apart(self) -> Iterator[None]:
-        """Say in our words what the server refuses in the block, unless the connection is lost."""
+        """Turn the server's errors in the block into diagnostics, unless the connection is lost."""
         import pymysql
 
         target = self.session.target
@@ -144,7 +144,7 @@ class _MySQL(DatabaseDiscoverer[Session]):
             fail_server(*numbered(error), target.where, target.user)
 
     def carried(self, session: Session, relation: Table, names: Sequence[str]) -> Schema:
-        """Return columns as a step has them; fails with DAT006."""
+        """Return the columns as a step reads them; fails with DAT006."""
         return table_result(session, relation, names).schema
 
     def keys(self, session: Session, relation: Table) -> Mapping[str, Any]:
@@ -161,19 +161,19 @@ class _MySQL(DatabaseDiscoverer[Session]):
         )
 
     def completed(self, table: SeenTable, session: Session, relation: Table) -> SeenTable:
-        """Return a table with the order in which its columns are read."""
+        """Return a table with the order in which its rows are read."""
         columns = table.columns or ()
         ordered = table.primary_key and all(column.type for column in columns)
         names = [column.name for column in columns]
         return replace(table, order=table_result(session, relation, names).order if ordered else "free")
 
     def sample(self, table: SeenTable, columns: Sequence[str], most: int) -> Sampled:
-        """Return the first rows, in the order of the primary key if there is one; of large tables also the last."""
-        session, found = self.place(table)
-        source = table_result(session, found, list(columns))
-        key = self.keys(session, found)["primary_key"] if source.order == "fixed" else ()
+        """Return the first rows, in primary key order if there is a key; of large tables also the last."""
+        session, relation = self.place(table)
+        source = table_result(session, relation, list(columns))
+        key = self.keys(session, relation)["primary_key"] if source.order == "fixed" else ()
         texts, method = [f"{source.text} LIMIT {most + 1}"], "the first rows"
-        if key and found.rows and found.rows > _MANY * most:
+        if key and relation.rows and relation.rows > _LARGE * most:
             order = [*map(quote_name, key)]
             plain = source.text.removesuffix(f" ORDER BY {', '.join(order)}")
             texts, method = both_ends(plain, order, most)

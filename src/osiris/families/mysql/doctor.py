@@ -1,4 +1,4 @@
-"""The doctor of the mysql family: what the server is, and what the user who logs in may do there."""
+"""`osiris doctor` for the mysql family: the server's settings and the privileges of the user."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NOW = "SELECT UNIX_TIMESTAMP(SYSDATE(6))"
 _CIPHER = "SHOW SESSION STATUS LIKE 'Ssl_cipher'"
 
 _NAME = r"`(?:[^`]|``)*`"
-_RIGHTS = re.compile(
+_PRIVILEGES = re.compile(
     rf"GRANT (.+?) ON (?:(FUNCTION|PROCEDURE|PACKAGE|PACKAGE BODY) )?(\*\.\*|{_NAME}\.(?:\*|{_NAME})) TO "
 )
 _ROLES = re.compile(rf"GRANT ({_NAME}(?:@{_NAME})?(?:, ?{_NAME}(?:@{_NAME})?)*) TO ")
@@ -48,10 +48,10 @@ _WRITES = frozenset(
         *("CREATE ROUTINE", "ALTER ROUTINE", "DELETE HISTORY", _ALL),
     )
 )
-_EVERYWHERE, _OWN = "*.*", "`mysql`."
-"""All databases, and the one in which the server keeps its users."""
-_OPEN = frozenset(("`test`.*", "`test\\_%`.*"))
-"""Databases for trying things out, which MariaDB is installed with: everybody may change them."""
+_ALL_DATABASES, _USER_TABLES = "*.*", "`mysql`."
+"""All databases, and the database in which the server stores its users."""
+_TEST_DATABASES = frozenset(("`test`.*", "`test\\_%`.*"))
+"""Test databases that a MariaDB installation comes with; all_grants user can write to them."""
 _LOGIN = (
     "-- name the machine that runs Osiris in place of %",
     "CREATE USER IF NOT EXISTS 'osiris_{0}'@'%' IDENTIFIED BY '<a new password>';",
@@ -71,30 +71,30 @@ _SCRIPTS: Scripts = {
 
 
 class _Grant(NamedTuple):
-    """Rights to all (`*.*`), a database, or a table; whether they may be handed on, and whether everybody has them."""
+    """Privileges on all databases (`*.*`), one, or a table; `public` ones are granted to all_grants user."""
 
-    rights: tuple[str, ...]
+    privileges: tuple[str, ...]
     place: str
-    handed_on: bool
+    grantable: bool
     public: bool
 
 
 def examine(ctx: StepContext, _uses: Collection[str], seconds: float) -> Health:
-    """Look at a MySQL or MariaDB server; fails with CON011 to CON017 where it cannot be used."""
-    import pymysql  # noqa: F401  so that its loading is not taken for connecting
+    """Examine a MySQL or MariaDB server; fails with CON011 to CON017 if it cannot be used."""
+    import pymysql  # noqa: F401  so that its import does not count as connection time
 
-    def unseen() -> tuple[str, Scripts]:
+    def defaults() -> tuple[str, Scripts]:
         target = address(ctx.connection)
         return target.user, scripts_of(_SCRIPTS, place=every_table(target.database))
 
-    return examine_server(ctx, seconds, reading, _NOW, _seen, unseen)
+    return examine_server(ctx, seconds, reading, _NOW, _seen, defaults)
 
 
 def _seen(session: Session) -> Seen:
     database, line = session.target.database, _line(session)
     ((version, user, zone, system_zone, read_only, infile, encoding, tables),) = session.rows(_SERVER, *(database,) * 2)
-    every = _grants(session)
-    grants = [grant for grant in every if not _is_open(grant, database)]
+    all_grants = _grants(session)
+    grants = [grant for grant in all_grants if not _is_public_test_grant(grant, database)]
     facts = {
         "server": f"{'MariaDB' if session.mariadb else 'MySQL'} {version}",
         "user": user,
@@ -113,7 +113,7 @@ def _seen(session: Session) -> Seen:
         writes=list(_writes(grants)),
         lacks=[] if _reads(grants, database) else [f"it may read nothing of database '{database}'"],
         scripts=scripts_of(_SCRIPTS, place=every_table(database)),
-        problems=list(_open_problems(line.where, every)),
+        problems=list(_open_problems(line.where, all_grants)),
     )
 
 
@@ -125,72 +125,72 @@ def _line(session: Session) -> Line:
 
 
 def _grants(session: Session) -> list[_Grant]:
-    """Return what the user may do, by itself and by the roles that it may take on."""
-    told = [text for (text,) in session.rows("SHOW GRANTS")]
-    roles = [match[1] for text in told if (match := _ROLES.match(text))]
+    """Return the user's grants, its own and those of its roles."""
+    statements = [text for (text,) in session.rows("SHOW GRANTS")]
+    roles = [match[1] for text in statements if (match := _ROLES.match(text))]
     for role in roles:
-        told += _grants_with(session, role)
-    return list(dict.fromkeys(_understood(told)))
+        statements += _grants_with(session, role)
+    return list(dict.fromkeys(_parse_grants(statements)))
 
 
 def _grants_with(session: Session, role: str) -> list[str]:
-    """Return what the user may do in a role; MariaDB tells that only to who has taken it on."""
+    """Return the user's grants with a role; MariaDB shows them only after SET ROLE."""
     if session.mariadb:
         session.run(f"SET ROLE {role}")
         return [text for (text,) in session.rows("SHOW GRANTS")]
     return [text for (text,) in session.rows(f"SHOW GRANTS FOR CURRENT_USER() USING {role}")]
 
 
-def _understood(told: Iterable[str]) -> Iterator[_Grant]:
-    for text in told:
-        if (match := _RIGHTS.match(text)) and not match[2]:
-            rights = tuple(sorted(right.strip() for right in _COLUMNS.sub("", match[1]).split(",")))
+def _parse_grants(statements: Iterable[str]) -> Iterator[_Grant]:
+    for text in statements:
+        if (match := _PRIVILEGES.match(text)) and not match[2]:
+            privileges = tuple(sorted(name.strip() for name in _COLUMNS.sub("", match[1]).split(",")))
             public = text.startswith("PUBLIC", match.end())
-            yield _Grant(rights, match[3], text.endswith("WITH GRANT OPTION"), public)
+            yield _Grant(privileges, match[3], text.endswith("WITH GRANT OPTION"), public)
 
 
-def _is_open(grant: _Grant, database: str) -> bool:
-    """Tell whether a grant says nothing of the user: everybody has it, and not to the database that is used."""
-    return grant.public and grant.place in _OPEN and database != "test" and not database.startswith("test_")
+def _is_public_test_grant(grant: _Grant, database: str) -> bool:
+    """Whether a grant is public and for a test database other than the one in use."""
+    return grant.public and grant.place in _TEST_DATABASES and database != "test" and not database.startswith("test_")
 
 
 def _open_problems(where: str, grants: Iterable[_Grant]) -> Iterator[Diagnostic]:
-    places = [grant.place for grant in grants if grant.public and grant.place in _OPEN]
+    places = [grant.place for grant in grants if grant.public and grant.place in _TEST_DATABASES]
     if places:
         yield diagnostic("CON029", where=where, databases=" and ".join(places))
 
 
 def _powers(grants: Iterable[_Grant]) -> Iterator[str]:
-    """Yield what reaches beyond the tables of some databases."""
+    """Yield privileges that reach beyond the tables of single databases."""
     for grant in grants:
-        if grant.place == _EVERYWHERE:
-            special = [right for right in grant.rights if right not in _HARMLESS | _WRITES or right == _ALL]
+        if grant.place == _ALL_DATABASES:
+            special = [name for name in grant.privileges if name not in _HARMLESS | _WRITES or name == _ALL]
             yield from named("it has", special, len(special))
-            if _WRITES.intersection(grant.rights):
-                yield "it may change every database, that of the server's users too"
-        elif grant.place.startswith(_OWN) and _WRITES.intersection(grant.rights):
+            if _WRITES.intersection(grant.privileges):
+                yield "it may change all_grants database, that of the server's users too"
+        elif grant.place.startswith(_USER_TABLES) and _WRITES.intersection(grant.privileges):
             yield "it may change the database of the server's users"
-        if grant.handed_on:
+        if grant.grantable:
             yield f"it may hand on its rights to {grant.place}"
 
 
 def _writes(grants: Iterable[_Grant]) -> Iterator[str]:
     for grant in grants:
-        rights = [right for right in grant.rights if right in _WRITES]
-        yield from (f"{reason} on {grant.place}" for reason in named("it has", rights, len(rights)))
+        privileges = [name for name in grant.privileges if name in _WRITES]
+        yield from (f"{reason} on {grant.place}" for reason in named("it has", privileges, len(privileges)))
 
 
 def _reads(grants: Iterable[_Grant], database: str) -> bool:
-    """Tell whether anything of a database may be read."""
-    return any({"SELECT", _ALL}.intersection(grant.rights) and _is_in(grant.place, database) for grant in grants)
+    """Whether anything in a database can be read."""
+    return any({"SELECT", _ALL}.intersection(grant.privileges) and _is_in(grant.place, database) for grant in grants)
 
 
 def _is_in(place: str, database: str) -> bool:
-    """Tell whether a place of a grant is in a database, in whose name % and _ stand for others."""
-    if place == _EVERYWHERE:
+    """Whether a grant's place matches a database; % and _ in its name are wildcards."""
+    if place == _ALL_DATABASES:
         return True
-    named = place[1 : place.index("`.")].replace("``", "`")
-    like = re.sub(r"\\(.)|(%)|(_)|(.)", _as_pattern, named)
+    database_name = place[1 : place.index("`.")].replace("``", "`")
+    like = re.sub(r"\\(.)|(%)|(_)|(.)", _as_pattern, database_name)
     return re.fullmatch(like, database, re.IGNORECASE | re.DOTALL) is not None
 
 

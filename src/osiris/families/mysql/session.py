@@ -1,7 +1,7 @@
-"""What all components of the mysql family share: sessions that can only read, and what a database says it has.
+"""Read-only sessions and catalogue queries, shared by all components of the mysql family.
 
-Rows are those of one SELECT, in the order in which they come. A query of the user's is checked again where it runs; its
-values are put in, and its order is made total.
+Rows are those of one SELECT, in the order of arrival. A user's query is checked again where it runs; its parameters are
+filled in, and its order is made total.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from osiris.driver import StepContext
     from osiris.families.mysql.connect import Address, Client
-    from osiris.families.mysql.types import Told
+    from osiris.families.mysql.types import ResultField
     from osiris.families.sql.columnar import Batch, Sieve
     from osiris.families.sql.database import Name
     from osiris.families.sql.result import ResultColumn
@@ -60,10 +60,10 @@ SETTINGS = {
     "net_write_timeout": "3600",
     "net_read_timeout": "3600",
 }
-"""What values, their texts and the patience of a session depend on."""
+"""Session variables on which values, their text form and timeouts depend."""
 
 _LOST = frozenset((1260, 1264, 1265, 1292, 1301, 1366, 1406, 1411, 1441, 1916, 1918, 1977, 3751))
-"""Warnings that mean that a value was cut off, changed, or made NULL."""
+"""Warnings that mean that a value was truncated, changed, or replaced by NULL."""
 _LOST_CONNECTION = frozenset((0, 2006, 2013, 2014, 2055))
 _BEGIN = "START TRANSACTION READ ONLY"
 _PREPARE, _CLOSE = 0x16, 0x19
@@ -81,7 +81,7 @@ _KEY = """
 SELECT COLUMN_NAME, SUB_PART IS NULL FROM information_schema.STATISTICS
 WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND INDEX_NAME = 'PRIMARY' ORDER BY SEQ_IN_INDEX"""
 _DIALECT = "mysql"
-_OWN = ("information_schema", "mysql", "performance_schema", "sys")
+_SYSTEM_SCHEMAS = ("information_schema", "mysql", "performance_schema", "sys")
 _EVERY_TABLE = "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA NOT IN %s"
 _COLUMNS_OF = """
 SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS
@@ -92,20 +92,20 @@ _ANYTHING = Reading()
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A connection in use, and the database it is about; what `reading` gives sees one state of it."""
+    """A connection in use, and its database; a session of `reading` sees one snapshot of it."""
 
     connection: Client
     target: Address
     watch: Watch
 
     def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        """Return the rows of a statement of ours."""
+        """Return the rows of an internal statement."""
         with self.watch.waiting(), self.connection.cursor() as cursor:
             cursor.execute(statement, values or None)
             return list(cursor.fetchall())
 
     def run(self, statement: str) -> int:
-        """Run a statement of ours that gives no rows; returns how many warnings it gave."""
+        """Run an internal statement without rows; returns its number of warnings."""
         with self.watch.waiting():
             self.connection.query(statement)
         return int(self.connection._result.warning_count)
@@ -123,16 +123,16 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Table(Relation):
-    """A table or view, of the kind that the catalogue says, and with its engine."""
+    """A table or view; `kind` is its TABLE_TYPE, `engine` its storage engine."""
 
     engine: str | None = None
 
 
 @contextmanager
 def reading(ctx: StepContext, config: Reading = _ANYTHING) -> Iterator[Session]:
-    """Give a session that reads one state of the database, and closes afterwards.
+    """Open a session that reads one snapshot of the database; it is closed afterwards.
 
-    What goes wrong inside comes out in our words: CON011 to CON017, DRV012 to DRV022, SQL009, SQL011, RUN003.
+    Errors inside the block become diagnostics: CON011 to CON017, DRV012 to DRV022, SQL009, SQL011, RUN003.
     """
     target = address(ctx.connection, config.schema)
     with opened(ctx, target, query=config.query is not None) as session:
@@ -143,9 +143,9 @@ def reading(ctx: StepContext, config: Reading = _ANYTHING) -> Iterator[Session]:
 
 
 def hold(session: Session, relations: Sequence[Name]) -> Session:
-    """Return the session in a transaction of its own, until whose end nobody can alter tables and views.
+    """Start a new transaction that protects tables and views from being altered or replaced until its end.
 
-    Nor can others be put in their place, from before the state of the database that it sees.
+    The locks are taken before the snapshot that the session sees. Returns the session.
     """
     session.run("ROLLBACK")
     session.run(_BEGIN)
@@ -155,27 +155,27 @@ def hold(session: Session, relations: Sequence[Name]) -> Session:
 
 
 def _lock(session: Session, name: Name) -> None:
-    """Keep a table as it is until the transaction ends, by reading nothing of it.
+    """Take a metadata lock on a table by a SELECT of no rows.
 
-    Only afterwards a state is taken, by the first statement that reads a row. In one that is older, the table that
-    another one has taken the place of would be empty, and a column that was made anew would have no values.
+    The first statement that reads a row takes the snapshot, so the lock comes first: in an older snapshot a replaced
+    table would be empty, and a re-created column would have no values.
     """
     import pymysql
 
     try:
         session.run(f"SELECT 1 FROM {'.'.join(map(quote_name, name))} LIMIT 0")
     except pymysql.MySQLError as error:
-        if numbered(error)[0] not in (NO_TABLE, *NOT_GRANTED):  # these are told by who looks for it
+        if numbered(error)[0] not in (NO_TABLE, *NOT_GRANTED):  # reported by whoever looks the table up
             raise
 
 
 def chosen(settings: Mapping[str, str]) -> str:
-    """Return settings as SET takes them."""
+    """Return settings as the arguments of SET."""
     return ", ".join(f"{name} = {value}" for name, value in settings.items())
 
 
 def _limit(session: Session) -> dict[str, str]:
-    """Return the setting with which the server ends what runs too long."""
+    """Return the server's statement timeout setting; empty if the connection has none."""
     seconds = session.target.statement
     if not seconds:
         return {}
@@ -184,7 +184,7 @@ def _limit(session: Session) -> dict[str, str]:
 
 @contextmanager
 def opened(ctx: StepContext, target: Address, *, query: bool = False, sends_rows: bool = False) -> Iterator[Session]:
-    """Give a session that is watched, and closes afterwards; says in our words what goes wrong in it."""
+    """Open a session under a watchdog; it is closed afterwards, and errors inside the block become diagnostics."""
     import pymysql
 
     connection, watch = connect(target, ctx, sends_rows=sends_rows)
@@ -203,23 +203,23 @@ def opened(ctx: StepContext, target: Address, *, query: bool = False, sends_rows
 
 
 def relations(session: Session) -> dict[str, Table]:
-    """Return the tables and views of the session's database that the user may see, by name."""
+    """Return the tables and views of the session's database that the user can see, by name."""
     rows = session.rows(_TABLES, session.target.database)
     return {name: Table(name, kind, rows, engine) for name, kind, engine, rows in rows}
 
 
 def relation(session: Session, name: str) -> Table:
     """Return a table or view; fails with DRV012 or DRV020."""
-    known = relations(session)
-    if name not in known:
-        if not may(session, f"SELECT 1 FROM {qualified(session, name)}"):  # it may be there, and not be shown
+    existing = relations(session)
+    if name not in existing:
+        if not may(session, f"SELECT 1 FROM {qualified(session, name)}"):  # it may exist, but be hidden
             fail_grant(session, ["SELECT"], qualified(session, name), f"table '{name}'")
-        fail("DRV012", table=name, path=session.target.where, hint=did_you_mean(name, known))
-    return known[name]
+        fail("DRV012", table=name, path=session.target.where, hint=did_you_mean(name, existing))
+    return existing[name]
 
 
 def may(session: Session, statement: str) -> bool:
-    """Tell whether the user may run a statement; a table that is not there is looked for after the right to it."""
+    """Whether the user may run a statement; the server checks privileges before it looks for a missing table."""
     import pymysql
 
     try:
@@ -232,24 +232,24 @@ def may(session: Session, statement: str) -> bool:
     return True
 
 
-def table_result(session: Session, found: Table, columns: Sequence[str] | None) -> Source:
-    """Return the columns of a table, all or those asked for, in that order; fails with DAT005 or DAT006.
+def table_result(session: Session, table: Table, columns: Sequence[str] | None) -> Source:
+    """Return the SELECT of a table's columns, all or those requested, in that order; fails with DAT005 or DAT006.
 
-    A table with a primary key is read in its order, which is that in which InnoDB keeps it.
+    A table with a primary key is read in key order, the order in which InnoDB stores it.
     """
-    place = (session.target.database, found.name)
-    told = session.rows(_COLUMNS, *place)
-    if not told:  # who has another right to a table is told that it is there, and no columns
-        fail_grant(session, ["SELECT"], qualified(session, found.name), f"table '{found.name}'")
-    kinds = {name: kind for name, kind, *_ in told}
-    check_known({"columns": columns or ()}, list(kinds), f"table '{found.name}' of {session.target.where}")
+    place = (session.target.database, table.name)
+    catalogue = session.rows(_COLUMNS, *place)
+    if not catalogue:  # a user without SELECT on a table sees that it exists, but none of its columns
+        fail_grant(session, ["SELECT"], qualified(session, table.name), f"table '{table.name}'")
+    kinds = {name: kind for name, kind, *_ in catalogue}
+    check_known({"columns": columns or ()}, list(kinds), f"table '{table.name}' of {session.target.where}")
     kinds |= _json_columns(session, place, list(kinds))
-    names = columns if columns is not None else [name for name, *_, hidden in told if not hidden]
-    key = _key(session, found)
-    text = f"SELECT {', '.join(_read(name, kinds[name]) for name in names)} FROM {qualified(session, found.name)}"
+    names = columns if columns is not None else [name for name, *_, hidden in catalogue if not hidden]
+    key = _key(session, table)
+    text = f"SELECT {', '.join(_read(name, kinds[name]) for name in names)} FROM {qualified(session, table.name)}"
     text += _in_order_of(key)
-    source = described(session, text, kinds, {name: bool(needed) for name, _, needed, _ in told})
-    return replace(source, order="fixed" if key else "free", rows=found.rows, relations=(place,))
+    source = described(session, text, kinds, {name: bool(needed) for name, _, needed, _ in catalogue})
+    return replace(source, order="fixed" if key else "free", rows=table.rows, relations=(place,))
 
 
 def _in_order_of(key: Sequence[str]) -> str:
@@ -257,25 +257,25 @@ def _in_order_of(key: Sequence[str]) -> str:
 
 
 def _read(name: str, kind: str) -> str:
-    """Return how a column is read: the server sends six digits of a FLOAT, and all of the DOUBLE that is its equal."""
+    """Return a column's expression: the server sends only six digits of a FLOAT, but all of an equal DOUBLE."""
     quoted = quote_name(name)
     return f"{quoted} * 1e0 AS {quoted}" if kind == "float" else quoted
 
 
 def _json_columns(session: Session, place: tuple[str, str], names: Sequence[str]) -> dict[str, str]:
-    """Return which columns are JSON by a check, as MariaDB keeps them."""
+    """Return the columns with a JSON_VALID check, which is MariaDB's JSON type."""
     if not session.mariadb:
         return {}
     checks = {clause for (clause,) in session.rows(_CHECKS, *place)}
     return {name: "json" for name in names if f"json_valid({quote_name(name)})" in checks}
 
 
-def _key(session: Session, found: Table) -> list[str]:
-    """Return the primary key of a table that InnoDB keeps in its order."""
-    if found.engine != "InnoDB":
+def _key(session: Session, table: Table) -> list[str]:
+    """Return the primary key of an InnoDB table; empty for other engines and keys on prefixes of columns."""
+    if table.engine != "InnoDB":
         return []
-    key = session.rows(_KEY, session.target.database, found.name)
-    return [name for name, _ in key] if all(whole for _, whole in key) else []
+    key = session.rows(_KEY, session.target.database, table.name)
+    return [name for name, _ in key] if all(full for _, full in key) else []
 
 
 def described(
@@ -283,21 +283,23 @@ def described(
 ) -> Source:
     """Return the columns of a SELECT as the server describes them, without running it.
 
-    `kinds` are types that the catalogue tells, `needed` the columns that hold no NULL. Fails with DAT006 for columns
-    that are not carried, all at once, and with SQL009 where two have one name.
+    `kinds` are types from the catalogue, `needed` the NOT NULL columns. Fails with DAT006 for unsupported columns, all
+    at once, and with SQL009 for duplicate names.
     """
     columns = columns_of(prepared(session, text), kinds or {}, needed or {})
     return Source(tuple(column.field for column in columns), text, "free", detail=columns)
 
 
-def columns_of(found: Sequence[Told], kinds: Mapping[str, str], needed: Mapping[str, bool]) -> tuple[ResultColumn, ...]:
-    """Return the columns that the server tells of; fails with DAT006 for those that are not carried, all at once."""
-    told = ((each.name, type_name(each), partial(carry, each, kinds.get(each.name))) for each in found)
-    return result_columns(told, needed)
+def columns_of(
+    fields: Sequence[ResultField], kinds: Mapping[str, str], needed: Mapping[str, bool]
+) -> tuple[ResultColumn, ...]:
+    """Return the columns of a result; fails with DAT006 for unsupported ones, all at once."""
+    columns = ((field.name, type_name(field), partial(carry, field, kinds.get(field.name))) for field in fields)
+    return result_columns(columns, needed)
 
 
-def prepared(session: Session, text: str) -> list[Told]:
-    """Return what the server tells of the columns of a SELECT; it prepares it, and runs nothing."""
+def prepared(session: Session, text: str) -> list[ResultField]:
+    """Return the columns of a SELECT, by preparing it without running it."""
     from pymysql.connections import FieldDescriptorPacket
 
     connection = session.connection
@@ -314,19 +316,19 @@ def prepared(session: Session, text: str) -> list[Told]:
 
 
 def expect_nothing_lost(session: Session, count: int) -> None:
-    """Fail with DAT033 if one of the warnings of the last statement means that values were cut off or changed."""
+    """Fail with DAT033 if a warning of the last statement means that values were truncated or changed."""
     if not count:
         return
-    told = session.rows("SHOW WARNINGS")
-    lost = next(((number, text) for _, number, text in told if number in _LOST), None)
-    if lost is None and count > len(told):
-        lost = (0, f"{count - len(told)} more warnings than the server keeps")
+    warnings = session.rows("SHOW WARNINGS")
+    lost = next(((number, text) for _, number, text in warnings if number in _LOST), None)
+    if lost is None and count > len(warnings):
+        lost = (0, f"{count - len(warnings)} more warnings than the server keeps")
     if lost:
         fail("DAT033", where=session.target.where, problem=f"{lost[1]} (warning {lost[0]})")
 
 
 def fail_grant(session: Session, rights: Sequence[str], place: str, shown: str) -> NoReturn:
-    """Fail with DRV020, and the statement that gives the rights; `place` is where, as GRANT takes it."""
+    """Fail with DRV020 and a GRANT statement as hint; `place` is the object of GRANT, `shown` its name in messages."""
     ((account,),) = session.rows("SELECT CURRENT_USER()")
     to = "@".join(map(quote_name, account.rpartition("@")[::2]))
     listed = ", ".join(rights)
@@ -347,10 +349,10 @@ def qualified(session: Session, name: str) -> str:
 def read_query(
     session: Session, text: str, columns: Sequence[ResultColumn], sieve: Sieve = COARSE
 ) -> Generator[Batch, None, None]:
-    """Yield the rows of a SELECT, sent as it is.
+    """Yield the rows of a SELECT, sent unchanged.
 
-    A value that cannot be carried is set aside, or fails with DAT031; fails with DAT033 at the end if the server lost
-    some.
+    A row with an unsupported value is rejected, or fails with DAT031; fails with DAT033 at the end if the server
+    changed values.
     """
     _send(session, text, columns)
     packets = Packets()
@@ -361,7 +363,7 @@ def read_query(
 
 
 def _send(session: Session, text: str, columns: Sequence[ResultColumn]) -> None:
-    """Send a SELECT, and let the client library forget it: it would wait for the rows that it has not seen."""
+    """Send a SELECT, and detach its result from the client library, which would wait for rows read without it."""
     connection = session.connection
     with session.watch.waiting():
         connection.query(text, unbuffered=True)
@@ -369,39 +371,39 @@ def _send(session: Session, text: str, columns: Sequence[ResultColumn]) -> None:
     result.unbuffered_active, result.connection = False, None
     kinds = {c.field.name: "float" for c in columns if c.field.type == "float32"}
     kinds |= {c.field.name: c.field.type for c in columns if c.field.type in ("json", "uuid")}
-    found = columns_of(result.fields, kinds, {c.field.name: not c.field.nullable for c in columns})
-    if [column.field for column in found] != [column.field for column in columns]:
+    actual = columns_of(result.fields, kinds, {c.field.name: not c.field.nullable for c in columns})
+    if [column.field for column in actual] != [column.field for column in columns]:
         raise Broken("its rows have other columns than it told before")
 
 
 def query_result(session: Session, query: str, bindings: Mapping[str, JsonValue | Secret]) -> Source:
-    """Check a query against the tables that are there, and return what it gives.
+    """Check a query against the existing tables, and describe its result.
 
-    Its order is fixed if it has an ORDER BY, and the server tells all values of all columns apart; texts that it takes
-    for equal (a and A, under most collations) may change places. Fails with SQL001 to SQL009, and with DAT006 for
-    columns that are not carried.
+    Its order is fixed if it has an ORDER BY and the server distinguishes all values of all columns; texts that compare
+    as equal (a and A under most collations) may swap places. Fails with SQL001 to SQL009, and with DAT006 for
+    unsupported columns.
     """
-    tables = ((schema, name, (schema, name)) for schema, name in session.rows(_EVERY_TABLE, _OWN))
+    tables = ((schema, name, (schema, name)) for schema, name in session.rows(_EVERY_TABLE, _SYSTEM_SCHEMAS))
     homes = by_spelling(session.target.database, tables)
     verdict = checked_query(query, _DIALECT, homes, partial(_columns_named, session))
     values = bound_values(verdict, bindings)
 
     def literal(value: JsonValue) -> str:
         if isinstance(value, datetime) and value.tzinfo:
-            value = value.astimezone(UTC)  # the library leaves the zone out, and the session's is UTC
+            value = value.astimezone(UTC)  # PyMySQL omits the time zone, and the session's is UTC
         return str(session.connection.cursor().mogrify("%s", (value,)))
 
     def describe(text: str) -> Source:
         return described(session, filled(text, _DIALECT, values, literal))
 
     return query_source(
-        verdict, _DIALECT, homes, describe, lambda source, _total: all(each.carried.ordered for each in source.detail)
+        verdict, _DIALECT, homes, describe, lambda source, _total: all(item.carried.ordered for item in source.detail)
     )
 
 
 def _columns_named(session: Session, names: Sequence[str]) -> dict[str, list[str]]:
-    """Return the columns of tables and views of these names, by all names that mean them."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for schema, name, column in session.rows(_COLUMNS_OF, _OWN, names) if names else ():
-        found.setdefault((schema, name), []).append(column)
-    return by_spelling(session.target.database, ((*table, columns) for table, columns in found.items()))
+    """Return the columns of the named tables and views, by every spelling of their names."""
+    by_table: dict[tuple[str, str], list[str]] = {}
+    for schema, name, column in session.rows(_COLUMNS_OF, _SYSTEM_SCHEMAS, names) if names else ():
+        by_table.setdefault((schema, name), []).append(column)
+    return by_spelling(session.target.database, ((*table, columns) for table, columns in by_table.items()))

@@ -1,7 +1,7 @@
-"""The table that a step writes: its columns, which types each of them holds exactly, and which are made for ours.
+"""A writer's target table: its columns, the types that each holds exactly, and the types of new columns.
 
-Also what a user must be allowed before it writes: what is missing is told with the GRANT that gives it. The server
-looks at rights when a statement is prepared, and nothing is done then.
+Also the privileges that a writer needs; a failure names the GRANT for those missing. The server checks privileges when
+a statement is prepared, which executes nothing.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ SELECT CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS WHERE CONSTRAINT_S
 _LISTING = "_osiris_values"
 LONGEST_NAME = 64
 _DIGITS, _PLACES = 65, 30
-_WHOLE = {"tinyint": 8, "smallint": 16, "mediumint": 32, "int": 32, "bigint": 64}
+_INTEGERS = {"tinyint": 8, "smallint": 16, "mediumint": 32, "int": 32, "bigint": 64}
 _SIZES = {8: "tinyint", 16: "smallint", 32: "int", 64: "bigint"}
 _FLOATS = {"float": "float32", "double": "float64"}
 _TEXTS = ("char", "varchar", "tinytext", "text", "mediumtext", "longtext")
@@ -56,7 +56,7 @@ _BLOBS = ("vector", "binary", "varbinary", "tinyblob", "blob", "mediumblob", "lo
 _MOMENTS = {"time": "time[us]", "datetime": "timestamp[us]", "timestamp": "timestamp[us,UTC]"}
 _FRACTIONS = {"s": 0, "ms": 3, "us": 6}
 _WIDTHS = {f"{sign}int{bits}": len(str(2**bits)) for sign in ("", "u") for bits in (8, 16, 32, 64)}
-_HELD = {
+_LARGEST_TYPES = {
     **_FLOATS,
     **_MOMENTS,
     **dict.fromkeys((*_TEXTS, *LISTED, *_ADDRESSES), "utf8"),
@@ -64,7 +64,7 @@ _HELD = {
     "date": "date",
     "year": "uint16",
 }
-_MADE = {
+_NEW_TYPES = {
     "bool": "boolean",
     "float32": "float",
     "float64": "double",
@@ -74,10 +74,10 @@ _MADE = {
     "utf8": "longtext CHARACTER SET utf8mb4",
     "binary": "longblob",
 }
-_MADE_IN_KEYS = {"utf8": "varchar(255) CHARACTER SET utf8mb4 COLLATE {collation}", "binary": "varbinary(255)"}
-_MADE_BY_MYSQL = {"uuid": "char(36) CHARACTER SET ascii"}
+_NEW_TYPES_IN_KEYS = {"utf8": "varchar(255) CHARACTER SET utf8mb4 COLLATE {collation}", "binary": "varbinary(255)"}
+_NEW_TYPES_BY_MYSQL = {"uuid": "char(36) CHARACTER SET ascii"}
 _COLLATIONS = {True: "utf8mb4_nopad_bin", False: "utf8mb4_0900_bin"}
-"""How texts of keys are compared, byte by byte: in MariaDB, and in MySQL."""
+"""Collations that compare keys byte by byte: MariaDB's and MySQL's."""
 _MEMBER = re.compile(r"'((?:[^'\\]|''|\\.)*)'", re.DOTALL)
 _ESCAPED = re.compile(r"''|\\(.)", re.DOTALL)
 _CONTROLS = {"n": "\n", "r": "\r", "0": "\0"}
@@ -85,22 +85,22 @@ _CONTROLS = {"n": "\n", "r": "\r", "0": "\0"}
 
 def columns_of(session: Session, relation: Relation) -> list[Column]:
     """Return the columns of a table, in their order, without `members`."""
-    found = []
-    for name, data_type, declared, *told in session.rows(_COLUMNS, session.target.database, relation.name):
-        digits, scale, length, needed, computed, fills, nullable, default, comment, readable, hidden = told
+    columns = []
+    for name, data_type, declared, *details in session.rows(_COLUMNS, session.target.database, relation.name):
+        digits, scale, length, needed, computed, fills, nullable, default, comment, readable, hidden = details
         kind, numbers = data_type.lower(), (int(digits), int(scale), int(length))
         needed, default = bool(needed and not computed), None if default == "NULL" else default
         shown = (bool(nullable), default, comment, bool(readable), bool(hidden))
         wide = wide_type(kind, declared, *numbers[:2])
-        found.append(Column(name, wide, declared, needed, bool(computed), *shown, kind, *numbers, fills=fills))
-    return found
+        columns.append(Column(name, wide, declared, needed, bool(computed), *shown, kind, *numbers, fills=fills))
+    return columns
 
 
 def with_members(session: Session, table: str, column: Column) -> Column:
-    """Return a column with the values of its ENUM or its SET, if it is one; `table` is quoted.
+    """Return a column with the members of its ENUM or SET, if it is one; `table` is quoted.
 
-    The catalogue has `?` for some letters. Then a temporary table is made that holds all of the values, and asked; who
-    has no right to make one does not learn which they are. So this is for a session that writes.
+    The catalogue shows some letters as `?`. The members are then read from a temporary table, so this needs a session
+    that writes; without the privilege to create one, members with such letters are None.
     """
     return replace(column, members=_members(session, table, column)) if column.kind in LISTED else column
 
@@ -108,36 +108,36 @@ def with_members(session: Session, table: str, column: Column) -> Column:
 def _members(session: Session, table: str, column: Column) -> Sequence[str | None]:
     import pymysql
 
-    known = listed_values(column.declared)
-    if not any("?" in value for value in known):
-        return known
+    members = listed_values(column.declared)
+    if not any("?" in member for member in members):
+        return members
     name = quote_name(column.name)
     try:
         session.run(f"CREATE TEMPORARY TABLE {_LISTING} ENGINE = InnoDB SELECT {name} FROM {table} LIMIT 0")
     except pymysql.OperationalError:
-        return [None if "?" in value else value for value in known]
-    numbers = [1 << place if column.kind == "set" else place + 1 for place in range(len(known))]
+        return [None if "?" in member else member for member in members]
+    numbers = [1 << place if column.kind == "set" else place + 1 for place in range(len(members))]
     session.run(f"INSERT INTO {_LISTING} VALUES ({'), ('.join(map(str, numbers))})")
-    found = session.rows(f"SELECT {name} FROM {_LISTING} ORDER BY {name} + 0")
+    rows = session.rows(f"SELECT {name} FROM {_LISTING} ORDER BY {name} + 0")
     session.run(f"DROP TEMPORARY TABLE {_LISTING}")
-    return [value for (value,) in found]
+    return [member for (member,) in rows]
 
 
 def uniques(session: Session, table: str) -> list[set[str]]:
-    """Return the columns, in lower case, of each unique index of a table."""
-    found: dict[str, set[str]] = {}
-    for index, name, whole in session.rows(_UNIQUE, session.target.database, table):
-        found.setdefault(index, set()).add(str(name).lower() if whole and name else "")
-    return list(found.values())
+    """Return the columns, in lower case, of each unique index of a table; "" for an expression or a prefix."""
+    indexes: dict[str, set[str]] = {}
+    for index, name, full in session.rows(_UNIQUE, session.target.database, table):
+        indexes.setdefault(index, set()).add(str(name).lower() if full and name else "")
+    return list(indexes.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Column(TargetColumn):
-    """A column of a table that is there, as the catalogue has it; `type` is the largest of ours whose values it holds.
+    """A column of an existing table; `type` is the largest of our types whose values it holds.
 
-    `digits` are a decimal's, a BIT's or those of a fraction; `members` the values of an ENUM or of a SET if they were
-    asked for, None for one that is not known; `fills` is what the server puts in the place of NULL, empty if it takes
-    or refuses it.
+    `digits` is the precision of a decimal or a fraction of seconds, or the width of a BIT; `members` are those of an
+    ENUM or SET if requested, None for an unknown one; `fills` is what the server stores for NULL, empty if it stores or
+    rejects NULL.
     """
 
     kind: str = "bigint"
@@ -149,53 +149,53 @@ class Column(TargetColumn):
 
     @property
     def unsigned(self) -> bool:
-        """Whether it is a number that is not negative."""
+        """Whether it is an unsigned number."""
         return "unsigned" in self.declared and self.kind not in LISTED
 
 
 def listed_values(declared: str) -> list[str]:
-    """Return the values of an ENUM or of a SET, in their order; letters beyond the first 65,536 are `?` there."""
+    """Return the members of an ENUM or SET, in their order; the catalogue shows letters beyond U+FFFF as `?`."""
 
-    def unescaped(found: re.Match[str]) -> str:
-        return _CONTROLS.get(found[1], found[1]) if found[1] else "'"
+    def unescaped(match: re.Match[str]) -> str:
+        return _CONTROLS.get(match[1], match[1]) if match[1] else "'"
 
     return [_ESCAPED.sub(unescaped, text) for text in _MEMBER.findall(declared)]
 
 
 def fits(column: Column, source: str) -> bool:
-    """Tell whether a column holds values of one of our types: all, but for those that `value_checks` refuses."""
+    """Whether a column holds values of one of our types, except those that `value_checks` rejects."""
     if source in ("json", "uuid"):
         return column.kind in (source, "longtext" if source == "json" else "char") and column.length not in range(1, 36)
     if source == "bool":
-        return column.kind in _WHOLE or column.declared == "bit(1)"
+        return column.kind in _INTEGERS or column.declared == "bit(1)"
     if column.kind == "decimal" and source in _WIDTHS:
         return _WIDTHS[source] <= column.digits - column.scale
     return column.type is not None and holds(column.type, source)
 
 
 def wide_type(kind: str, declared: str, digits: int, scale: int) -> str | None:
-    """Return the largest of our types whose values a column holds; None if it holds those of none."""
-    if kind in _WHOLE:
-        return f"{'u' if 'unsigned' in declared else ''}int{_WHOLE[kind]}"
+    """Return the largest of our types whose values a column holds; None if there is none."""
+    if kind in _INTEGERS:
+        return f"{'u' if 'unsigned' in declared else ''}int{_INTEGERS[kind]}"
     if kind == "bit":
         return f"uint{next(bits for bits in _SIZES if digits <= bits)}"
-    return f"decimal({digits},{scale})" if kind == "decimal" else _HELD.get(kind)
+    return f"decimal({digits},{scale})" if kind == "decimal" else _LARGEST_TYPES.get(kind)
 
 
 def column_type(name: str, *, key: bool = False, mariadb: bool = True) -> str | None:
-    """Return the type of MySQL that is made for one of ours and holds all of its values; None if there is none.
+    """Return the MySQL type of a new column that holds all values of one of our types; None if there is none.
 
-    A column of a `key` cannot be as long as it likes, and compares its values byte by byte.
+    A column of a `key` has a limited length, and compares its values byte by byte.
     """
-    found = parse_type(name)
-    if found.kind == "decimal":
-        digits, scale = map(int, found.parameters)
+    parsed = parse_type(name)
+    if parsed.kind == "decimal":
+        digits, scale = map(int, parsed.parameters)
         return f"decimal({digits},{scale})" if digits <= _DIGITS and scale <= _PLACES else None
-    if found.kind in ("time", "timestamp"):
-        return _moment(found.kind, *map(str, found.parameters))
+    if parsed.kind in ("time", "timestamp"):
+        return _moment(parsed.kind, *map(str, parsed.parameters))
     if name in _WIDTHS:
         return _SIZES[int(name.lstrip("uint"))] + (" unsigned" if name.startswith("u") else "")
-    spelled = _MADE | (_MADE_IN_KEYS if key else {}) | ({} if mariadb else _MADE_BY_MYSQL)
+    spelled = _NEW_TYPES | (_NEW_TYPES_IN_KEYS if key else {}) | ({} if mariadb else _NEW_TYPES_BY_MYSQL)
     return spelled[name].format(collation=_COLLATIONS[mariadb]) if name in spelled else None
 
 
@@ -207,64 +207,64 @@ def _moment(kind: str, unit: str, zone: str | None = None) -> str | None:
 
 
 def refusals(types: Mapping[str, str]) -> dict[str, str]:
-    """Return why columns cannot be carried, by their names; `types` are ours by name."""
-    found = {name: _reason(kind) for name, kind in types.items() if column_type(kind) is None}
+    """Return why columns cannot be written, by their names; `types` are our types by column name."""
+    reasons = {name: _reason(kind) for name, kind in types.items() if column_type(kind) is None}
     for name in types:
         if len(name) > LONGEST_NAME or name != name.rstrip():
-            found[name] = f"MySQL's names have at most {LONGEST_NAME} characters, and no blank at the end"
-    return found
+            reasons[name] = f"MySQL's names have at most {LONGEST_NAME} characters, and no blank at the end"
+    return reasons
 
 
 def _reason(name: str) -> str:
-    found = parse_type(name)
-    if found.kind == "decimal":
+    parsed = parse_type(name)
+    if parsed.kind == "decimal":
         return f"MySQL's decimals have at most {_DIGITS} digits, {_PLACES} of them behind the point"
-    if found.kind in ("time", "timestamp"):
-        if found.parameters[0] == "ns":
+    if parsed.kind in ("time", "timestamp"):
+        if parsed.parameters[0] == "ns":
             return "MySQL has no nanoseconds; cast it to microseconds"
         return "MySQL keeps no zone; cast it to UTC"
     return "MySQL has no such values; turn it into JSON or columns in SQL"
 
 
 def expect_rights(session: Session, delivery: Delivery, *, there: bool) -> None:
-    """Fail with DRV020 for rights that the user lacks to write a table's columns, or to make it if it is not there."""
+    """Fail with DRV020 for missing privileges to write a table's columns, or to create it unless it is `there`."""
     name, mode, listed = delivery.quoted, delivery.mode, [quote_name(field.name) for field in delivery.schema]
-    asked = {
+    statements = {
         "CREATE": not there and f"CREATE TABLE {name} (a INT)",
         "INSERT": f"INSERT INTO {name} ({', '.join(listed)}) VALUES ({', '.join('?' for _ in listed)})",
         "SELECT": f"SELECT {', '.join(listed) if mode == 'upsert' else 1} FROM {name}",
         "DELETE": mode == "replace" and f"DELETE FROM {name}",
-        "UPDATE": mode == "upsert" and f"UPDATE {name} SET {', '.join(f'{each} = ?' for each in listed)}",
+        "UPDATE": mode == "upsert" and f"UPDATE {name} SET {', '.join(f'{column} = ?' for column in listed)}",
     }
-    _expect(session, asked, name, f"table '{delivery.table}'")
+    _expect(session, statements, name, f"table '{delivery.table}'")
     if mode == "upsert":
         database = session.target.database
-        asked = {"CREATE TEMPORARY TABLES": "CREATE TEMPORARY TABLE _osiris_rows (a INT)"}
+        statements = {"CREATE TEMPORARY TABLES": "CREATE TEMPORARY TABLE _osiris_rows (a INT)"}
         shown = f"database '{database}': an upsert goes by way of a temporary table"
-        _expect(session, asked, every_table(database), shown)
+        _expect(session, statements, every_table(database), shown)
 
 
 def expect_rights_to_ledger(session: Session, delivery: Delivery) -> None:
-    """Fail with DRV020 if the ledger may not be written, made where it is absent, or corrected if rows are rejected."""
+    """Fail with DRV020 if the ledger cannot be written, created if missing, or updated when rows may be rejected."""
     ledger = qualified(session, LEDGER)
-    asked = {
+    statements = {
         "CREATE": LEDGER not in relations(session) and f"CREATE TABLE {ledger} (a INT)",
         "INSERT": f"INSERT INTO {ledger} VALUES ()",
         "SELECT": f"SELECT * FROM {ledger}",
         "UPDATE": delivery.ctx.on_reject == "quarantine" and f"UPDATE {ledger} SET `rows` = ?",
     }
-    _expect(session, asked, ledger, f"table '{LEDGER}'")
+    _expect(session, statements, ledger, f"table '{LEDGER}'")
 
 
-def _expect(session: Session, asked: Mapping[str, str | bool], place: str, shown: str) -> None:
-    """Fail with DRV020 for each right without which its statement is refused."""
-    missing = [right for right, statement in asked.items() if statement and not may(session, str(statement))]
+def _expect(session: Session, statements: Mapping[str, str | bool], place: str, shown: str) -> None:
+    """Fail with DRV020 for the privileges whose statements are denied; False is a privilege that is not needed."""
+    missing = [name for name, statement in statements.items() if statement and not may(session, str(statement))]
     if missing:
         fail_grant(session, missing, place, shown)
 
 
 def explained(session: Session, delivery: Delivery, refused: Refused) -> Refused:
-    """Return a refusal with what the catalogue knows of the rule that is broken: its columns, and what it checks."""
+    """Add to a refusal the columns and the check clause of the broken rule, from the catalogue."""
     if not refused.rule:
         return refused
     table = delivery.table
@@ -272,12 +272,13 @@ def explained(session: Session, delivery: Delivery, refused: Refused) -> Refused
     columns = [name for (name,) in session.rows(_KEY_OF_RULE, session.target.database, table, rule)]
     clause = "" if columns else _clause(session, table, rule)
     if clause:
-        columns = [each.name for each in columns_of(session, Relation(table)) if quote_name(each.name) in clause]
+        existing = columns_of(session, Relation(table))
+        columns = [column.name for column in existing if quote_name(column.name) in clause]
     reason = f"{refused.reason}: {clause}" if clause else refused.reason
     return Refused(", ".join(columns) or refused.column, reason, rule, refused.row)
 
 
 def _clause(session: Session, table: str, rule: str) -> str:
-    """Return what a constraint checks; MariaDB has such names once in each table, MySQL once in each database."""
-    check, named = (f"{_CHECK_OF_RULE} AND TABLE_NAME = %s", [table]) if session.mariadb else (_CHECK_OF_RULE, [])
-    return next((str(clause) for (clause,) in session.rows(check, session.target.database, rule, *named)), "")
+    """Return a constraint's check clause; its name is unique in a table of MariaDB, in a database of MySQL."""
+    check, tables = (f"{_CHECK_OF_RULE} AND TABLE_NAME = %s", [table]) if session.mariadb else (_CHECK_OF_RULE, [])
+    return next((str(clause) for (clause,) in session.rows(check, session.target.database, rule, *tables)), "")

@@ -1,7 +1,7 @@
-"""MySQL's types as ours: which is carried as which, how its values are decoded, and what is refused, with why.
+"""Map MySQL's types to ours, with the decoder of each, and the reason why a type is not supported.
 
-The server tells the type of each column of a result by a number, flags and a length. What it tells only of a table's
-columns (that a text is JSON or a UUID) is taken from its catalogue.
+A result column's type comes as a number, flags and a length (MySQL's enum_field_types). That a text is JSON or a UUID
+is known only for columns of tables, from the catalogue.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 NUMERIC_FLOAT = 4
 _BINARY = 63
-"""The number of the character set of what is no text."""
+"""The character set number of binary values."""
 _UNSIGNED, _BINARY_ORDER, _ENUM, _SET = 32, 128, 256, 2048
-_WHOLE = {1: 8, 2: 16, 3: 32, 9: 32, 8: 64}
+_INTEGERS = {1: 8, 2: 16, 3: 32, 9: 32, 8: 64}
 _FIXED = {
     5: "float64",
     7: "timestamp[us,UTC]",
@@ -47,8 +47,8 @@ _NAMES = {
 _AS_TEXT = "as text, if that will do: CAST(`{name}` AS CHAR) in a query"
 
 
-class Told(Protocol):
-    """What the client library tells of a column of a result."""
+class ResultField(Protocol):
+    """A column definition of a result, as PyMySQL has it."""
 
     name: str
     type_code: int
@@ -60,57 +60,57 @@ class Told(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """How a column is carried: its type here, its number there, and whether comparing two values tells them apart."""
+    """A column's type: its name here, the server's `code`, and whether unequal values never compare as equal."""
 
     type: str
     code: int
     ordered: bool = True
 
 
-def type_name(told: Told) -> str:
-    """Return what the server calls the type of a column of a result."""
-    return _NAMES.get(told.type_code, f"number {told.type_code}")
+def type_name(field: ResultField) -> str:
+    """Return the server's name for a result column's type."""
+    return _NAMES.get(field.type_code, f"number {field.type_code}")
 
 
-def carry(told: Told, known: str | None = None) -> Carried:
-    """Return how a column of a result is carried; `known` is its type as the catalogue has it. Raises NotCarried."""
-    code, unsigned = told.type_code, bool(told.flags & _UNSIGNED)
+def carry(field: ResultField, declared: str | None = None) -> Carried:
+    """Return the type of a result column; `declared` is its type in the catalogue. Raises NotCarried."""
+    code, unsigned = field.type_code, bool(field.flags & _UNSIGNED)
     if code in _TEXTS:
-        return Carried(known, code, ordered=known == "uuid") if known in ("json", "uuid") else _text(told)
-    kind = "float32" if known == "float" else _FIXED.get(code)
-    if code in _WHOLE:
-        kind = f"{'u' if unsigned else ''}int{_WHOLE[code]}"
+        return Carried(declared, code, ordered=declared == "uuid") if declared in ("json", "uuid") else _text(field)
+    kind = "float32" if declared == "float" else _FIXED.get(code)
+    if code in _INTEGERS:
+        kind = f"{'u' if unsigned else ''}int{_INTEGERS[code]}"
     elif code in _DECIMALS:
-        kind = _decimal(told, unsigned=unsigned)
+        kind = _decimal(field, unsigned=unsigned)
     elif code == _BIT:
-        kind = _bits(told.length)
+        kind = _bits(field.length)
     if kind is None:
-        raise _refused(code)
+        raise _not_carried(code)
     return Carried(kind, code, ordered=kind != "json")
 
 
-def _decimal(told: Told, *, unsigned: bool) -> str:
-    digits = told.length - (told.scale > 0) - (not unsigned)
-    digits = min(max(digits, told.scale, 1), MAX_DECIMAL_DIGITS)
-    return f"decimal({digits},{told.scale})"
+def _decimal(field: ResultField, *, unsigned: bool) -> str:
+    digits = field.length - (field.scale > 0) - (not unsigned)
+    digits = min(max(digits, field.scale, 1), MAX_DECIMAL_DIGITS)
+    return f"decimal({digits},{field.scale})"
 
 
 def _bits(length: int) -> str:
     return "bool" if length == 1 else next(f"uint{size}" for size in (8, 16, 32, 64) if length <= size)
 
 
-def _text(told: Told) -> Carried:
-    listed = bool(told.flags & (_ENUM | _SET))
-    short = told.type_code not in _LONG_TEXTS
-    if told.charsetnr == _BINARY and not listed:
-        return Carried("binary", told.type_code, ordered=short)
-    return Carried("utf8", told.type_code, ordered=listed or (short and bool(told.flags & _BINARY_ORDER)))
+def _text(field: ResultField) -> Carried:
+    listed = bool(field.flags & (_ENUM | _SET))
+    short = field.type_code not in _LONG_TEXTS
+    if field.charsetnr == _BINARY and not listed:
+        return Carried("binary", field.type_code, ordered=short)
+    return Carried("utf8", field.type_code, ordered=listed or (short and bool(field.flags & _BINARY_ORDER)))
 
 
-def _refused(code: int) -> NotCarried:
+def _not_carried(code: int) -> NotCarried:
     if code == NUMERIC_FLOAT:
-        why = "the server sends only six of its digits"
-        return NotCarried(why, "CAST(`{name}` AS DOUBLE) in the query, or read the table: then all are read")
+        reason = "the server sends only six of its digits"
+        return NotCarried(reason, "CAST(`{name}` AS DOUBLE) in the query, or read the table: then all are read")
     if code == _GEOMETRY:
         return NotCarried("it is geometry", "as text or bytes: ST_AsText(`{name}`) or ST_AsBinary(`{name}`) in a query")
     if code == 6:
@@ -119,7 +119,7 @@ def _refused(code: int) -> NotCarried:
 
 
 def decoder(carried: Carried) -> Decode:
-    """Return what decodes the values of a column."""
+    """Return the decoder of a column's values."""
     from osiris.families.mysql import decode as cells
     from osiris.families.sql.columnar import bytes_of
 
@@ -134,15 +134,15 @@ def decoder(carried: Carried) -> Decode:
         return cells.moments(name)
     if name in ("utf8", "json"):
         return bytes_of(name, not_utf8="it is not UTF-8")
-    own: Mapping[str, Decode] = {"binary": bytes_of("binary"), "date": cells.dates, "time[us]": cells.times}
-    return own.get(name) or (cells.uuids if name == "uuid" else cells.parsed(name, "float64"))
+    decoders: Mapping[str, Decode] = {"binary": bytes_of("binary"), "date": cells.dates, "time[us]": cells.times}
+    return decoders.get(name) or (cells.uuids if name == "uuid" else cells.parsed(name, "float64"))
 
 
 def every_table(database: str) -> str:
-    """Return all tables of a database as GRANT takes them: there % and _ in its name stand for others."""
+    """Return all tables of a database as the object of GRANT, where % and _ in its name are wildcards."""
     return quote_name(database.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%")) + ".*"
 
 
 def quote_name(name: str) -> str:
-    """Return a name as SQL reads it literally."""
+    """Quote an identifier."""
     return "`" + name.replace("`", "``") + "`"
