@@ -457,9 +457,9 @@ def test_connections_are_given_in_parts_or_whole(read, place, server, database, 
     assert read(place(**nothing, dsn=dsn), table="mixed", limit=1).num_rows == 1
     for wrong in ("mysql://[", CANARY, f"mysql://u:{CANARY}@h/d?x=1", "mysql://u@h/d?read_timeout=x"):
         found = problems(read, place(**nothing, dsn=wrong), table="mixed")
-        assert [each.code for each in found] == ["CON016"]
+        assert [each.code for each in found] == ["CON069"]
         assert CANARY not in str([each.to_json() for each in found])
-    assert code_of(read, place(user=None), table="mixed") == ["CON016"]
+    assert code_of(read, place(user=None), table="mixed") == ["CON067"]
 
 
 def test_certificates_are_checked_where_that_is_asked_for(read, place, mixed, tmp_path):

@@ -354,10 +354,10 @@ def test_what_cannot_be_read_is_said_in_our_words(run_sql, read, config, code):
         ({"host": "no-such-host.invalid"}, "CON011"),
         ({"host": "/no/such/folder"}, "CON011"),
         ({"sslmode": "require"}, "CON017"),
-        ({"database": None}, "CON016"),
-        ({"dsn": f"no connection string {CANARY}"}, "CON016"),
-        ({"dsn": f"host=x target_session_attrs=any password={CANARY.partition(' ')[0]}"}, "CON016"),
-        ({"dsn": "host=x", "url": "host=y"}, "CON016"),
+        ({"database": None}, "CON067"),
+        ({"dsn": f"no connection string {CANARY}"}, "CON069"),
+        ({"dsn": f"host=x target_session_attrs=any password={CANARY.partition(' ')[0]}"}, "CON069"),
+        ({"dsn": "host=x", "url": "host=y"}, "CON068"),
     ],
 )
 def test_a_connection_that_fails_says_why_and_shows_no_secret(place, postgres, fields, code):

@@ -93,21 +93,22 @@ def test_queries_go_over_the_wire_and_types_come_from_there(postgres, database, 
 
 
 NOWHERE = [
-    {}, {"url": URL}, KEY, {**KEY, "url": "ftp://x"}, {**KEY, "url": "postgresql://u:c4nary@h/d"}, {**KEY, "url": "h"},
-    {**KEY, "url": "https://u@abc.supabase.co"}, {**KEY, "url": URL, "anon_key": Secret("k")},
-    {**KEY, "url": "http://[x"}, {**KEY, "url": URL, "project_id": "other"},
-    {**KEY, "url": URL, "password": Secret("x")},
-    {"key": Secret("c4nary\n"), "url": URL}, {"key": Secret(""), "url": URL},
-    {**KEY, "url": URL, "sql_url": "https://x"}, {"host": "h", "pg_host": "h"},
-    {"dsn": Secret("a"), "pg_dsn": Secret("b")},
+    ({}, "CON067"), ({"url": URL}, "CON067"), (KEY, "CON067"), ({**KEY, "url": URL, "password": Secret("x")}, "CON067"),
+    ({**KEY, "url": URL, "anon_key": Secret("k")}, "CON068"), ({**KEY, "url": URL, "project_id": "other"}, "CON068"),
+    ({"host": "h", "pg_host": "h"}, "CON068"), ({"dsn": Secret("a"), "pg_dsn": Secret("b")}, "CON068"),
+    ({**KEY, "url": "ftp://x"}, "CON070"), ({**KEY, "url": "postgresql://u:c4nary@h/d"}, "CON070"),
+    ({**KEY, "url": "h"}, "CON070"), ({**KEY, "url": "https://u@abc.supabase.co"}, "CON070"),
+    ({**KEY, "url": "http://[x"}, "CON070"),
+    ({"key": Secret("c4nary\n"), "url": URL}, "CON071"), ({"key": Secret(""), "url": URL}, "CON071"),
+    ({**KEY, "url": URL, "sql_url": "https://x"}, "CON072"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("fields", NOWHERE)
-def test_fields_that_do_not_say_where_to_go(fields):
+@pytest.mark.parametrize(("fields", "code"), NOWHERE)
+def test_fields_that_do_not_say_where_to_go(fields, code):
     with pytest.raises(OsirisError) as caught:
         assert wire_fields(fields) or rest_address(fields)
-    assert [item.code for item in caught.value.diagnostics] == ["CON016"]
+    assert [item.code for item in caught.value.diagnostics] == [code]
     assert "c4nary" not in str(caught.value)
 
 

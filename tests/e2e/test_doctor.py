@@ -64,7 +64,7 @@ def test_everything_that_can_be_wrong_with_connections(doctor, postgres, mariadb
             "nowhere": ({**there, "host": "no-such-host.invalid"}, "CON011"),
             "asleep": ({**there, "port": asleep.getsockname()[1], "connect_timeout": 60}, "CON015"),
             "unset": ({**there, "password": "${NOT_SET}"}, "CON005"),
-            "incomplete": ({"host": "127.0.0.1", "user": "reader"}, "CON016"),
+            "incomplete": ({"host": "127.0.0.1", "user": "reader"}, "CON067"),
             "unknown": ({**there, "hots": "x"}, "CON008"),
             "open": ({**there, "port": postgres.port, "sslmode": "require"}, "CON017"),
             "url": ({"dsn": "${DSN}"}, "CON012"),

@@ -163,7 +163,7 @@ def test_what_is_wrong_is_said(project, rest, postgres):
         expected = {
             ("@supabase.untold",): ("DRV023", 1),
             ("@supabase.gone",): ("CON011", 3),
-            ("@supabase.nowhere",): ("CON016", 2),
+            ("@supabase.nowhere",): ("CON067", 2),
             ("@supabase.wrong",): ("CON024", 3),
             ("@supabase.main", "-t", "ordres"): ("DRV012", 1),
             ("@supabase.main", "-t", "orders", "--profile", "--column", "lien"): ("DAT005", 2),

@@ -334,7 +334,9 @@ def test_the_names_in_a_key_are_no_secrets(spelled):
     key = spelled(
         json.dumps({"type": "service_account", "client_email": "", "private_key_id": "", "private_key": None})
     )
-    said = "service_account_key lacks client_email, private_key_id, private_key"
+    said = (
+        "'service_account_key' is not the key of a service account: it lacks client_email, private_key_id, private_key"
+    )
     assert Scrubber([Secret(key)]).text(said) == said
 
 

@@ -317,7 +317,7 @@ Folder = LocalFolder | StoredFolder
 
 
 def folder_of(ctx: StepContext, place: Path | StoreUrl) -> Folder:
-    """Return the folder of a step; nothing is asked of it yet. Fails with CON016."""
+    """Return the folder of a step; nothing is asked of it yet. Fails as `open_bucket`."""
     if isinstance(place, StoreUrl):
         return StoredFolder(open_bucket(place.family, ctx.connection, place.bucket), place)
     return LocalFolder(ctx.root, place)

@@ -64,7 +64,7 @@ def folder_place(ctx: StepContext, path: str, *, writing: bool = True) -> Path |
 
 
 def folder(ctx: StepContext, path: str, *, writing: bool = True) -> Folder:
-    """Return the folder that a step writes or reads; fails with DRV007 or CON016."""
+    """Return the folder that a step writes or reads; fails with DRV007 or as `open_bucket`."""
     return folder_of(ctx, folder_place(ctx, path, writing=writing))
 
 

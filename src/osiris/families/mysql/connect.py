@@ -44,6 +44,7 @@ SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = %d AND COMMAND IN ('Quer
 _NOT_LISTENING = (errno.ECONNREFUSED, errno.ENOENT)
 _SCHEMES = ("mysql", "mariadb", "mysql+pymysql")
 _ENCRYPTION = ("sslmode", "sslrootcert", "sslcert", "sslkey")
+_EXAMPLE = "mysql://user@host:3306/database"
 _IN_URLS = frozenset((*_ENCRYPTION, "charset", "connect_timeout", "read_timeout"))
 _DEFAULTS: dict[str, JsonValue] = {"host": "localhost", "port": 3306, "sslmode": "prefer"}
 _LOST = frozenset((2003, 2006, 2013, 2055))
@@ -68,12 +69,12 @@ class Address:
 def address(fields: Mapping[str, JsonValue], schema: str | None = None) -> Address:
     """Parse the fields of a connection; `schema` overrides their database.
 
-    Fails with CON016 if the database or the user is missing.
+    Fails with CON067 if the database or the user is missing.
     """
     parts = _DEFAULTS | _parsed(fields) | {name: value for name, value in fields.items() if value is not None}
     database = schema or fields.get("schema") or parts.get("database")
     if not database or not parts.get("user"):
-        fail("CON016", problem="it needs 'database' and 'user'")
+        fail("CON067", missing="'user'" if database else "'database'")
     password = parts.get("password")
 
     def seconds(name: str, default: float = 0) -> float:
@@ -104,7 +105,7 @@ def _parsed(fields: Mapping[str, JsonValue]) -> dict[str, JsonValue | Secret]:
     except ValueError:
         url, port = urlsplit(""), None
     if url.scheme not in _SCHEMES or not url.hostname:
-        fail("CON016", problem="its connection string is no URL like mysql://user@host:port/database")
+        fail("CON069", problem="is not a URL of MySQL", example=_EXAMPLE)
     parts = {"user": url.username, "database": url.path.strip("/"), "host": url.hostname}
     options: dict[str, JsonValue | Secret] = {name: unquote(value) for name, value in parts.items() if value}
     options |= _options(url.query) | ({"port": port} if port else {})
@@ -112,13 +113,13 @@ def _parsed(fields: Mapping[str, JsonValue]) -> dict[str, JsonValue | Secret]:
 
 
 def _options(query: str) -> dict[str, str]:
-    """Return the options in the query of a URL; fails with CON016 for an unknown option or an invalid number."""
+    """Return the options in the query of a URL; fails with CON069 for an unknown option or an invalid number."""
     options = dict(parse_qsl(query))
     for name in ("connect_timeout", "read_timeout"):
         if not options.get(name, "1").replace(".", "", 1).isdecimal():
-            fail("CON016", problem=f"{name} of its connection string is no number")
+            fail("CON069", problem=f"has a {name} that is not a number", example=_EXAMPLE)
     if unknown := set(options) - _IN_URLS:
-        fail("CON016", problem=f"its connection string has {', '.join(sorted(unknown))}")
+        fail("CON069", problem=f"has unsupported options: {', '.join(sorted(unknown))}", example=_EXAMPLE)
     return options
 
 

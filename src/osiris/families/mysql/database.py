@@ -122,7 +122,7 @@ class MySQL(Database[Session]):
     # Writing
 
     def delivery(self, config: StepConfig, schema: Schema, ctx: StepContext) -> Delivery:
-        """Return the delivery of a step; fails with CON016."""
+        """Return the delivery of a step; fails with CON067 to CON069."""
         target = address(ctx.connection, config.schema)
         quoted = f"{quote_name(target.database)}.{quote_name(config.table)}"
         return Delivery(self, config, ctx, schema, Target(config.table, target.where), quoted)

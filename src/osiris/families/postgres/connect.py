@@ -76,11 +76,11 @@ class Address:
 
 
 def address(fields: Mapping[str, JsonValue]) -> Address:
-    """Return where the fields of a connection lead; fails with CON016 where they do not say it."""
+    """Return where the fields of a connection lead; fails with CON067 to CON069 where they do not say it."""
     parts = _DEFAULTS | _parsed(fields) | {name: fields[name] for name in _SENT if fields.get(name) is not None}
     database = fields.get("database") or parts.get("dbname")
     if not database or not parts.get("user"):
-        fail("CON016", problem="it needs 'database' and 'user'")
+        fail("CON067", missing="'user'" if database else "'database'")
     timeout = _seconds(parts, "connect_timeout", 10)
     parts.pop("connect_timeout", None)
     return Address(
@@ -120,7 +120,8 @@ def _parsed(fields: Mapping[str, JsonValue]) -> dict[str, JsonValue | Secret]:
         parts = {"": None}
     if unknown := set(parts) - _IN_STRINGS:
         names = ", ".join(sorted(unknown - {""}))
-        fail("CON016", problem=f"its connection string {f'has {names}' if names else 'is none that PostgreSQL knows'}")
+        problem = f"has unsupported options: {names}" if names else "cannot be parsed by PostgreSQL's client library"
+        fail("CON069", problem=problem, example="postgresql://user@host:5432/database")
     return {name: Secret(value) if name == "password" else value for name, value in parts.items()}
 
 

@@ -118,7 +118,7 @@ class Postgres(Database[Session]):
     # Writing
 
     def delivery(self, config: StepConfig, schema: Schema, ctx: StepContext) -> Delivery:
-        """Return what is to be done; a table may be named with its schema. Fails with CON016 or DRV007."""
+        """Return what is to be done; a table may be named with its schema. Fails with CON067 to CON069 or DRV007."""
         where, (home, table) = address(ctx.connection), (config.schema, config.table)
         if home is None and "." in table:
             home, _, table = table.partition(".")

@@ -109,10 +109,10 @@ def fail_broken(watch: Watch | None, where: str, reason: str) -> NoReturn:
 
 
 def connection_string(fields: Mapping[str, JsonValue]) -> str | None:
-    """Return the string that a connection has instead of single fields, revealed; fails with CON016 for two."""
+    """Return the string that a connection has instead of single fields, revealed; fails with CON068 for two."""
     given = [fields[name] for name in ("dsn", "url") if fields.get(name) is not None]
     if len(given) > 1:
-        fail("CON016", problem="it has 'dsn' and 'url'; give one of them")
+        fail("CON068", fields="'dsn' and 'url'", problem="are both given")
     return str(given[0].reveal()) if given else None
 
 

@@ -36,6 +36,7 @@ Answer = tuple[int, str]
 
 _FORBIDDEN = (401, 403)
 
+_KEY_FIELDS = ("access_key_id", "session_token", "account_key", "sas_token")
 _PLAIN = re.compile(r"[\x21-\x7e]+")
 _ENDPOINT = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?")
 _CODE = re.compile(rb"<Code>([A-Za-z0-9]{1,80})</Code>")
@@ -55,18 +56,19 @@ def read_timeout(fields: Fields) -> float:
 
 
 def _plain(fields: Fields, name: str) -> str | None:
-    """Return a field that goes into a header or an address; fails with CON016 if it has characters that it cannot."""
+    """Return a field that goes into a header or an address; fails with CON070 or CON071 if it cannot."""
     text = text_of(fields, name)
     if text and not _PLAIN.fullmatch(text):
-        fail("CON016", problem=f"{name} has a character that none of its kind has")
+        code = "CON071" if name in _KEY_FIELDS else "CON070"
+        fail(code, field=f"'{name}'", problem="contains a space, a line break or a character that is not ASCII")
     return text
 
 
 def _endpoint(fields: Fields) -> str | None:
-    """Return the server's URL, if one is given; fails with CON016 if it is none."""
+    """Return the server's URL, if one is given; fails with CON070 if it is none."""
     endpoint = text_of(fields, "endpoint")
     if endpoint and not _ENDPOINT.fullmatch(endpoint):
-        fail("CON016", problem="endpoint must be a URL like https://host:port")
+        fail("CON070", field="'endpoint'", problem="must be a URL like https://host:port")
     return endpoint
 
 
@@ -119,11 +121,11 @@ def _ask_by_link(store: ObjectStore, address: str, fields: Fields, key: str) -> 
 class Service:
     """A service, or the servers that speak like it.
 
-    `connect(fields, bucket)` returns a client of a bucket, which nothing has been asked of yet; it fails with CON016
-    for fields that cannot be right. `where(fields)` is what messages call the server, `address(fields, bucket)` what
-    the addresses of all objects begin with. `ask(store, address, fields, key)` returns status and code of the answer to
-    a request for an object, None where none comes. `refused` are the codes for a bad key, `missing` those for a bucket
-    that is not there.
+    `connect(fields, bucket)` returns a client of a bucket, which nothing has been asked of yet; it fails with CON016 or
+    CON067 to CON071 for fields that cannot be right. `where(fields)` is what messages call the server,
+    `address(fields, bucket)` what the addresses of all objects begin with. `ask(store, address, fields, key)` returns
+    status and code of the answer to a request for an object, None where none comes. `refused` are the codes for a bad
+    key, `missing` those for a bucket that is not there.
     """
 
     connect: Callable[[Fields, str], ObjectStore]
@@ -145,7 +147,8 @@ def _connect_s3(fields: Fields, bucket: str) -> ObjectStore:
 
     given = [name for name in _S3_KEYS if text_of(fields, name)]
     if len(given) == 1:
-        fail("CON016", problem=f"{given[0]} is given, and the other half of the key is not: {' and '.join(_S3_KEYS)}")
+        [missing] = {*_S3_KEYS} - {*given}
+        fail("CON067", missing=f"'{missing}', which '{given[0]}' needs")
     options = _client(
         fields,
         endpoint=_endpoint(fields),
@@ -188,8 +191,10 @@ def _connect_azure(fields: Fields, bucket: str) -> ObjectStore:
     from obstore.store import AzureStore
 
     account, key, token = (_plain(fields, name) for name in ("account", "account_key", "sas_token"))
-    if not account or not _ACCOUNT.fullmatch(account):
-        fail("CON016", problem="account must be the name of the storage account: small letters and digits")
+    if not account:
+        fail("CON067", missing="'account', the name of the storage account")
+    if not _ACCOUNT.fullmatch(account):
+        fail("CON070", field="'account'", problem="must be 3 to 24 lower-case letters and digits")
     options = _client(
         fields,
         account_name=account,
@@ -249,7 +254,7 @@ def _gcs_server(fields: Fields) -> str:
 
 
 def _service_account(fields: Fields) -> dict[str, str] | None:
-    """Return of a key what signs: the rest of it could lead elsewhere. None without one; fails with CON016."""
+    """Return of a key what signs: the rest of it could lead elsewhere. None without one; fails with CON071."""
     text = text_of(fields, _GCS_KEY)
     if not text:
         return None
@@ -258,10 +263,14 @@ def _service_account(fields: Fields) -> dict[str, str] | None:
     except (ValueError, RecursionError):
         given = None
     if not isinstance(given, dict):
-        fail("CON016", problem=f"{_GCS_KEY} is not JSON, as the key of a service account is")
+        fail("CON071", field=f"'{_GCS_KEY}'", problem="is not a JSON object")
     missing = [name for name in _GCS_KEY_PARTS if not (isinstance(given.get(name), str) and given[name])]
     if missing:
-        fail("CON016", problem=f"{_GCS_KEY} lacks {', '.join(missing)}: is it the key of a service account?")
+        fail(
+            "CON071",
+            field=f"'{_GCS_KEY}'",
+            problem=f"is not the key of a service account: it lacks {', '.join(missing)}",
+        )
     return {name: given[name] for name in _GCS_KEY_PARTS}
 
 
@@ -364,17 +373,17 @@ def _reason(status: int, code: str) -> str:
 
 
 def open_bucket(family: str, fields: Fields, name: str) -> Bucket:
-    """Return a bucket of a connection; nothing is asked of the server yet. Fails with CON016."""
+    """Return a bucket of a connection; nothing is asked of the server yet. Fails as `connect` does, or with CON016."""
     from obstore.exceptions import BaseError
 
     service = _SERVICES[family]
     try:
         store = service.connect(fields, name)
     except BaseError:  # its words may have a part of the key in them
-        fail("CON016", problem="the client does not take its fields: look at the form of endpoint and key")
+        fail("CON016", problem="the client library rejects its endpoint or key")
     return Bucket(store, name, service.where(fields), service, fields)
 
 
 def host_of(url: StoreUrl, fields: Fields) -> str:
-    """Return the host that requests for an object go to; fails with CON016 for an endpoint that is none."""
+    """Return the host that requests for an object go to; fails with CON070 for an endpoint that is none."""
     return urlsplit(_SERVICES[url.family].address(fields, url.bucket)).hostname or ""

@@ -25,7 +25,7 @@ _KEYS = ("access_key_id", "account_key", "sas_token", "service_account_key")
 
 
 def examine(ctx: StepContext, uses: Collection[str], seconds: float) -> Health:
-    """Look at a bucket; fails with CON016, CON039 to CON042 or DRV037 where it cannot be used.
+    """Look at a bucket; fails with CON016, CON067 to CON071, CON039 to CON042 or DRV037 where it cannot be used.
 
     What the key may do beside listing is not told by stores, and trying it would change something.
     """
@@ -33,7 +33,7 @@ def examine(ctx: StepContext, uses: Collection[str], seconds: float) -> Health:
 
     name, prefix = text_of(ctx.connection, "bucket"), text_of(ctx.connection, "prefix")
     if not name:
-        fail("CON016", problem="it names no bucket, and so there is nothing to look at")
+        fail("CON067", missing="'bucket', which the test needs")
     began = time.monotonic()
     hasty = hurried(ctx, seconds / 2)
     bucket = open_bucket(ctx.family, hasty.connection, name)

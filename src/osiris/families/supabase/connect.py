@@ -98,7 +98,7 @@ def has_database(fields: Fields) -> bool:
 def wire_fields(fields: Fields) -> dict[str, JsonValue | Secret] | None:
     """Return the same connection as one of the postgres family; None if it has no database address.
 
-    Fails with CON016 for fields that contradict each other, or are of no use.
+    Fails with CON068 for fields that contradict each other, and CON072 for unsupported ones.
     """
     _refuse(fields)
     if not has_database(fields):
@@ -121,18 +121,24 @@ def shares_connections(fields: Fields) -> bool:
 
 
 def rest_address(fields: Fields) -> Rest:
-    """Return where the REST interface of a connection is; fails with CON016 where the fields do not say it."""
+    """Return where the REST interface of a connection is; fails with CON067 to CON072 where they do not say it."""
     _refuse(fields)
     lonely = [name for known in ("port", "database", "user", "password") for name in _NAMES[known] if name in fields]
     if lonely:
-        fail("CON016", problem=f"it has '{lonely[0]}' and no 'host'")
+        fail("CON067", missing=f"'host', which '{lonely[0]}' needs")
     given = [fields[name] for name in _KEYS if fields.get(name) is not None]
     if len(given) > 1 and fields.get("key") is not None:
-        fail("CON016", problem="it has 'key' and another key; give one of them")
+        other = next(name for name in _KEYS[1:] if fields.get(name) is not None)
+        fail("CON068", fields=f"'key' and '{other}'", problem="are both given")
     if not given:
-        fail("CON016", problem="it needs a database address ('dsn' or 'host'), or 'url' and 'key'")
+        fail("CON067", missing="a database address ('dsn' or 'host'), or 'url' and 'key'")
     if not _IS_KEY.fullmatch(given[0].reveal()):
-        fail("CON016", problem="its key is empty, or has characters that no key has")
+        name = next(name for name in _KEYS if fields.get(name) is not None)
+        fail(
+            "CON071",
+            field=f"'{name}'",
+            problem="is empty, or contains a space, a line break or a character that is not ASCII",
+        )
     address, host, encrypted = _address(fields)
     return Rest(
         url=address,
@@ -150,7 +156,7 @@ def rest_address(fields: Fields) -> Rest:
 def _address(fields: Fields) -> tuple[str, str, bool]:
     url, project = fields.get("url"), fields.get("project_id")
     if not url and not project:
-        fail("CON016", problem="it needs 'url', or 'project_id', beside its key")
+        fail("CON067", missing="'url' (or 'project_id'), which its key needs")
     if not url:
         url = f"https://{project}.supabase.co"
     try:
@@ -159,9 +165,13 @@ def _address(fields: Fields) -> tuple[str, str, bool]:
     except ValueError:
         host, port = None, None
     if not host or parts.scheme not in ("http", "https") or parts.username or parts.query or parts.fragment:
-        fail("CON016", problem="its 'url' is not that of a project; the address of a database goes into 'dsn'")
+        fail(
+            "CON070",
+            field="'url'",
+            problem="must be like https://ref.supabase.co; the address of a database goes into 'dsn'",
+        )
     if project and host.endswith(".supabase.co") and host != f"{project}.supabase.co":
-        fail("CON016", problem="its 'url' is that of another project than 'project_id'")
+        fail("CON068", fields="'url' and 'project_id'", problem="name two different projects")
     path = parts.path.rstrip("/")
     path = path if path.endswith(_PATH) else path + _PATH
     bare = f"[{host}]" if ":" in host else host
@@ -186,13 +196,13 @@ def key_of(secret: Secret) -> Key:
 def _refuse(fields: Fields) -> None:
     for name in _REFUSED:
         if fields.get(name) is not None:
-            fail("CON016", problem=f"'{name}' is not supported; remove it, and give the database's address as 'dsn'")
+            fail("CON072", field=name)
 
 
 def _one(fields: Fields, names: tuple[str, ...]) -> Any:  # noqa: ANN401  whatever a field may hold
     given = [name for name in names if fields.get(name) is not None]
     if len(given) > 1:
-        fail("CON016", problem=f"'{given[0]}' and '{given[1]}' are the same; give one of them")
+        fail("CON068", fields=f"'{given[0]}' and '{given[1]}'", problem="mean the same and are both given")
     return fields[given[0]] if given else None
 
 

@@ -202,7 +202,7 @@ _ENCRYPTION = "check the host in the url, and the certificates that this machine
 
 @contextmanager
 def calling(ctx: StepContext, schema: str | None = None, retries: int = 3) -> Iterator[Session]:
-    """Give a session with the REST interface of the step's connection; fails with CON016 where there is none."""
+    """Give a session with the REST interface of the step's connection; fails as `rest_address` where there is none."""
     import httpx
     from postgrest import SyncPostgrestClient
 

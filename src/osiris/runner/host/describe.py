@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 _OF_NAMES = ("DAT005",)
 """Codes whose place is that of a key rather than of its value, where the name is one."""
 
-_OF_CONNECTIONS = ("CON011", "CON012", "CON013", "CON015", "CON016", "CON017", "CON024", "CON039", "CON040", "CON041")
+_OF_CONNECTIONS = tuple(
+    f"CON{number:03}" for number in (11, 12, 13, 15, 16, 17, 24, 39, 40, 41, 67, 68, 69, 70, 71, 72)
+)
 """What is wrong with a connection, whichever step uses it."""
 
 _STAND_INS = {"run.id": "run", "run.started_at": "1970-01-01T00:00:00Z"}

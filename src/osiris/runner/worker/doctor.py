@@ -40,7 +40,6 @@ _REMEDIES = {
 """What to do instead of what is said to steps of a run."""
 
 _PLAIN_REMEDIES = {
-    "CON016": "complete its fields in osiris_connections.yaml",
     "DRV001": "correct the path in the connection, or make the file",
     "DRV003": "let the user who runs Osiris use it",
     "DRV005": "name a regular file in the connection",
