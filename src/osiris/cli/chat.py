@@ -27,13 +27,16 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
 
 
-DIR = valued("--dir folder", "DIR", "Another folder.", type=PATH)
-FORCE = flag("--force", "Write over what is there.")
+DIR = valued("--dir folder", "DIR", "Write to DIR instead of .osiris_prompts/.", type=PATH)
+FORCE = flag("--force", "Overwrite existing files.")
 
 
 @answers("dump", DIR, FORCE)
 def dump(folder: Path | None, force: bool) -> Answer:
-    """Write the prompts to .osiris_prompts/, to be changed; 'osiris chat --pro-mode' uses what is there."""
+    """Write the prompts to .osiris_prompts/, where you can edit them.
+
+    'osiris chat --pro-mode' uses the edited prompts.
+    """
     from osiris.chat.prompts.compose import FOLDER, dump_prompts
 
     target = folder or opened().root / FOLDER
@@ -44,7 +47,10 @@ def dump(folder: Path | None, force: bool) -> Answer:
 
 @answers("context")
 def context() -> Answer:
-    """Show what is told of the installed components: a document without secrets, its size and its fingerprint."""
+    """Show what models are given about the installed components.
+
+    Shows the size and fingerprint of that document, which contains no secrets; --json prints it.
+    """
     from osiris.chat.prompts.compose import context_document
 
     found = context_document(load_registry())
@@ -59,23 +65,23 @@ def context() -> Answer:
 
 
 MESSAGE = click.argument("message", required=False)
-PROVIDER = valued("-p --provider", "NAME", "Service of the model: openai, anthropic, gemini or compatible.")
-MODEL = valued("--model", "NAME", "Model, as the provider names it; each but compatible has a default.")
-FAST = flag("--fast", "Assume what may be assumed, and say so.")
-RESUME = valued("--resume", "[ID]", "Take up a conversation again.", is_flag=False, flag_value="")
-REPLAY = valued("--replay", "ID", "Make the OML of a conversation again, from its record alone.")
+PROVIDER = valued("-p --provider", "NAME", "Model provider: openai, anthropic, gemini or compatible.")
+MODEL = valued("--model", "NAME", "Model name; optional except for compatible.")
+FAST = flag("--fast", "Make assumptions instead of asking, and list them.")
+RESUME = valued("--resume", "[ID]", "Resume a conversation (default: the newest).", is_flag=False, flag_value="")
+REPLAY = valued("--replay", "ID", "Rebuild the pipeline of a conversation from its record.")
 PRO = flag("--pro-mode", "Use the prompts in .osiris_prompts/ (see 'osiris prompts dump').")
-SAMPLES = choice("--samples", "none masked raw", "Rows that a model may see; by default those of chat.samples, none.")
-OUT = valued("--out", "DIR", "Save pipelines there rather than in output/.")
+SAMPLES = choice("--samples", "none masked raw", "Sample rows that the model may see (chat.samples; default: none).")
+OUT = valued("--out", "DIR", "Save pipelines to DIR (default: output/).")
 _ID = re.compile(r"\d{8}")
 """How the id of a session begins, with its day: whatever else stands behind --resume is an answer."""
 
 _MODES = {REPLACE: "--mode replace", MODE: "--mode append, --mode replace or --mode upsert"}
 """Options that answer a question, by its key."""
 
-YES = flag("--yes", "Accept the plan and run it; anything else that is asked stays open.")
+YES = flag("--yes", "Accept the plan and run it; other questions stay open.")
 WRITE = choice(
-    "--mode", "append replace upsert", "How rows go into a table; replace also confirms that data is replaced."
+    "--mode", "append replace upsert", "How rows are written to a table; replace also confirms replacing its data."
 )
 
 
@@ -83,11 +89,12 @@ WRITE = choice(
 def chat(
     message: str | None, resume: str | None, replay: str | None, mode: str | None, yes: bool, **chosen: JsonValue
 ) -> Answer:
-    """Say in words what data should go where: Osiris looks at your sources, shows a plan, and runs it if you agree.
+    """Describe a pipeline in words and let a model write it.
 
-    Nothing is written before you accept the plan by its fingerprint. MESSAGE is what you say first (with --resume: your
-    answer). Without a terminal, lines of standard input are your words if there is no MESSAGE; where words are missing
-    the conversation waits, and --resume goes on with it: with the newest that waits, if it has no ID.
+    Osiris inspects your sources, shows a plan and runs it when you agree; nothing is written before you accept the plan
+    by its fingerprint. MESSAGE is your first message or, with --resume, your answer. Without a terminal and MESSAGE,
+    lines of standard input are your messages. When input ends, the conversation waits; --resume continues it.
+
     """
     if replay is not None:
         return _replayed(replay)
@@ -190,4 +197,4 @@ def _resume(name: str, words: str | None = None) -> str:
     return shlex.join(["osiris", "chat", "--resume", name, *([words] if words else [])])
 
 
-prompts = noun("prompts", "Look at what is said to models, and change it.", dump, context)
+prompts = noun("prompts", "View and customize model prompts.", dump, context)

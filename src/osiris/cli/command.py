@@ -20,7 +20,7 @@ from osiris.errors import OsirisError, did_you_mean, fail, has_errors, raise_all
 from osiris.project import find_project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
     from osiris.api import Workspace
     from osiris.errors import Diagnostic
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 PROJECT = "osiris.project"
 PATH = click.Path(path_type=Path)
+NO_BREAK = "\N{NON-BREAKING HYPHEN}"
+SHOW_HELP = "Show this message and exit."
 
 
 class Done(Exception):
@@ -51,11 +53,13 @@ def shared_options() -> list[click.Parameter]:
             metavar="DIR",
             callback=_go_to_project,
             type=PATH,
-            help="Folder of the project.",
+            help="Use the project in DIR.",
         ),
-        click.Option(["--json"], **silent, is_flag=True, help="Answer with one JSON document."),
-        click.Option(["-v", "--verbose"], **silent, is_flag=True, callback=_keep_verbose, help="Say more."),
-        click.Option(["-h", "--help"], **silent, is_flag=True, is_eager=True, callback=_show_help, help="Show this."),
+        click.Option(["--json"], **silent, is_flag=True, help="Output JSON."),
+        click.Option(
+            ["-v", "--verbose"], **silent, is_flag=True, callback=_keep_verbose, help="Enable verbose output."
+        ),
+        click.Option(["-h", "--help"], **silent, is_flag=True, is_eager=True, callback=_show_help, help=SHOW_HELP),
     ]
 
 
@@ -97,8 +101,34 @@ def describe(ctx: click.Context) -> dict[str, JsonValue]:
     }
 
 
+class _Formatter(click.HelpFormatter):
+    """Wraps help without breaking an option at its hyphens."""
+
+    def write_text(self, text: str) -> None:
+        """Write a paragraph."""
+        super().write_text(text.replace("-", NO_BREAK))
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        """Write a table of options or commands."""
+        super().write_dl([(name, text.replace("-", NO_BREAK)) for name, text in rows], col_max, col_spacing)
+
+    def getvalue(self) -> str:
+        """Return the whole help."""
+        return super().getvalue().replace(NO_BREAK, "-")
+
+
+class _Context(click.Context):
+    formatter_class = _Formatter
+
+
 class Command(click.Command):
     """A command that returns an `Answer`."""
+
+    context_class = _Context
+
+    def get_short_help_str(self, limit: int = 45) -> str:  # noqa: ARG002 - click cuts at it
+        """Return the first sentence of the help, uncut."""
+        return inspect.cleandoc(self.help or "").partition("\n")[0]
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return its own parameters and those that stand everywhere."""
@@ -139,7 +169,13 @@ def _from_outside(commands: Sequence[str], folder: Path | None) -> Sequence[str]
 
 
 class Group(click.Group):
-    """A noun; its words are refused with the nearest known one, or with their new spelling."""
+    """A group of commands; an unknown command fails with the nearest name, or with its new spelling."""
+
+    context_class = _Context
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Return the commands in the order in which they were added."""
+        return list(self.commands)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return its own parameters and those that stand everywhere."""
@@ -165,7 +201,7 @@ class Group(click.Group):
 
 
 def noun(name: str, text: str, *commands: click.Command) -> Group:
-    """Return the group of a noun with its commands, in the order in which the help has them."""
+    """Return the group of a noun; its help lists the commands in the given order."""
     group = Group(name, help=text, callback=overview, invoke_without_command=True, add_help_option=False)
     for command in commands:
         group.add_command(command)
@@ -266,20 +302,20 @@ def choice(names: str, values: str, text: str, **more: Any) -> Callable[[Any], A
     return click.option(*names.split(), type=click.Choice(values.split()), help=text, **more)
 
 
-SET_PARAM = "Set a parameter; may be repeated, and of one name the last counts."
+SET_PARAM = "Set a parameter; repeatable, the last value wins."
 PARAM = valued("--param params", "NAME=VALUE", SET_PARAM, multiple=True, callback=parameters)
-PROFILE = valued("-p --profile", "NAME", "Profile of pipeline and project.")
-STRICT = flag("--strict", "Warnings count as errors.")
-ROWS = flag("--rows", "Print the first rows that failed checks found.")
+PROFILE = valued("-p --profile", "NAME", "Use this profile.")
+STRICT = flag("--strict", "Treat warnings as errors.")
+ROWS = flag("--rows", "Print the first rows that failed a check.")
 FILE = click.argument("file", metavar="FILE")
-SET_SELECT = "Only some steps: STEP+ is STEP and all that come after it, +STEP all that come before; several by comma."
+SET_SELECT = "Select steps: STEP+ includes all steps downstream, +STEP all upstream; comma-separated."
 SELECT = valued("--select", "STEP+", SET_SELECT)
 
 
 EVERY = 0.3
 """Seconds between two looks at the files; looking works on every file system, and asks for no library."""
 
-WATCH = flag("--watch", "Show it again whenever FILE is saved, until Ctrl-C.")
+WATCH = flag("--watch", "Repeat whenever FILE is saved, until Ctrl-C.")
 
 
 def keep_showing(file: str, make: Callable[[], Answer]) -> Answer:

@@ -42,14 +42,14 @@ if TYPE_CHECKING:
 
 
 MOST_SOURCES = 5
-CHECK = flag("--check", "Write nothing; say whether the plan on disk would change.")
-DETAILED = flag("--detailed-exitcode", "With --check: end with 5 if it would.")
-REFRESH = flag("--refresh", "Look at sources whose schema osiris.lock has, too.")
-OUT = valued("--out", "DIR", "Write the plan there.", type=PATH)
-FORMAT = choice("--format form", "text mermaid", "Show the plan so.", default="text")
-EXPLAIN = flag("--explain", "Read each output back: what names a row, filters, joins, measures, target.")
-MEASURE = flag("--measure", "Like --explain, and read rows for up to 10 s: what each step does with them.")
-HTML = valued("--html", "PATH", "Write a page that shows the plan.", type=PATH)
+CHECK = flag("--check", "Write nothing; report whether the plan on disk would change.")
+DETAILED = flag("--detailed-exitcode", "With --check, exit 5 if the plan would change.")
+REFRESH = flag("--refresh", "Read all source schemas again, including those in osiris.lock.")
+OUT = valued("--out", "DIR", "Write the plan to DIR (default: build/).", type=PATH)
+FORMAT = choice("--format form", "text mermaid", "Output format.", default="text")
+EXPLAIN = flag("--explain", "Describe each output: row keys, filters, joins, measures and target.")
+MEASURE = flag("--measure", "Like --explain, and read rows for up to 10 s to measure each step.")
+HTML = valued("--html", "PATH", "Write an HTML page of the plan to PATH.", type=PATH)
 
 
 @answers("compile", FILE, PARAM, PROFILE, CHECK, DETAILED, REFRESH, STRICT, OUT, FORMAT, HTML, EXPLAIN, MEASURE, WATCH)
@@ -64,9 +64,10 @@ def command(
     watch: bool,
     **words: Any,  # noqa: ANN401 - one per option
 ) -> Answer:
-    """Check FILE against the schemas of its sources, and write the plan to build/; shows what it will do.
+    """Compile a pipeline into a plan with a fingerprint.
 
-    Schemas that osiris.lock does not have are asked for, and pinned there. With --watch nothing is written.
+    The plan is written to build/, and what it will do is shown. Source schemas that are not in osiris.lock are read and
+    pinned there. With --watch nothing is written.
     """
     if detailed_exitcode and not check:
         raise click.UsageError("--detailed-exitcode goes with --check")
@@ -156,9 +157,13 @@ OPTIONS = (
     FILE,
     click.argument("step", metavar="[STEP]", required=False),
     SELECT,
-    click.option("--limit", type=click.IntRange(0, MOST_ROWS), default=LIMIT, help=f"Rows to show ({LIMIT})."),
+    valued("--limit", "N", f"Rows to show (default: {LIMIT}).", type=click.IntRange(0, MOST_ROWS), default=LIMIT),
     click.option(
-        "--sample", type=click.IntRange(0), default=SAMPLE, help=f"Rows to read of each source ({SAMPLE:,}; 0: all)."
+        "--sample",
+        type=click.IntRange(0),
+        default=SAMPLE,
+        metavar="N",
+        help=f"Rows to read from each source (default: {SAMPLE:,}; 0 reads all).",
     ),
     PARAM,
     PROFILE,
@@ -168,7 +173,10 @@ OPTIONS = (
 
 @answers("preview", *OPTIONS)
 def preview(file: str, step: str | None, **options: Any) -> Answer:  # noqa: ANN401 - one per option
-    """Show the first rows of STEP in FILE: of the input of the last writer, if none is named. Nothing is written."""
+    """Show the first rows of a step; write nothing.
+
+    The default step is the input of the last writer in FILE.
+    """
     if step and options["select"]:
         raise click.UsageError("name a STEP or --select, not both")
     words = {key: options[key] for key in ("params", "limit", "sample")}

@@ -13,7 +13,10 @@ VARIABLE = "_OSIRIS_COMPLETE"
 
 @answers("completion", click.argument("shell", type=SHELLS))
 def completion(shell: str) -> Answer:
-    """Print the completion script of SHELL; load it with 'source <(osiris completion bash)'."""
+    """Print a shell completion script.
+
+    Load it with 'source <(osiris completion bash)'.
+    """
     from click.shell_completion import get_completion_class
 
     root = click.get_current_context().find_root().command

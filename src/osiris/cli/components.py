@@ -42,7 +42,7 @@ IMPLIED = {
 MODES = click.Choice(["read", "transform", "write"])
 
 
-@answers("list", click.option("--mode", type=MODES, help="Only those that offer it."))
+@answers("list", click.option("--mode", type=MODES, help="List only components with this mode."))
 def list_components(mode: str | None) -> Answer:
     """List the installed components."""
     found, problems = api.list_components(mode)
@@ -52,7 +52,7 @@ def list_components(mode: str | None) -> Answer:
 
 @answers("show", click.argument("name"))
 def show(name: str) -> Answer:
-    """Show a component: its config, its delivery, examples, and the keys that every step's config may have."""
+    """Show the config keys, delivery and examples of a component."""
     spec, shared = api.show_component(name), load_registry().shared_config(name)
     text: list[Line] = [[("bold", f"{spec['name']} {spec['version']}"), ("", f"  {spec['title']}")]]
     text += [f"  {line}" for line in spec["description"].splitlines()]
@@ -111,7 +111,10 @@ def _default(schema: dict[str, JsonValue]) -> str:
 
 @answers("validate", click.argument("name", required=False))
 def validate(name: str | None) -> Answer:
-    """Check the spec of a component, of all if none is named; `osiris.testing` checks its driver."""
+    """Check the spec of a component, or of all components.
+
+    `osiris.testing` checks drivers.
+    """
     names, problems = api.validate_components(name)
     bad = has_errors(problems)
     return Answer({"checked": names}, [] if bad else [f"{each}: ok" for each in names], problems)
@@ -123,13 +126,14 @@ def validate(name: str | None) -> Answer:
     click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path)),
 )
 def new(name: str, folder: Path | None) -> Answer:
-    """Lay out a package with a new component NAME (family.kind) in DIR; it installs and passes its tests."""
+    """Create a package with a new component in DIR.
+
+    NAME is family.kind. The package can be installed and passes its tests.
+    """
     made = api.new_component(name, folder)
     text = [f"new component {name} in {made['dir']}", *(f"  {file}" for file in made["files"])]
     follow_up = [f"pip install -e {made['dir']}", f"osiris components validate {name}"]
     return Answer(made, text, next=follow_up)
 
 
-components = noun(
-    "components", "Look at components, check them, begin a new one.", list_components, show, validate, new
-)
+components = noun("components", "List, show, check and create components.", list_components, show, validate, new)

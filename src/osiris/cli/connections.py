@@ -29,7 +29,10 @@ _SHORT = ("CON030", "DRV020")
 
 @answers("list")
 def list_connections() -> Answer:
-    """List connections: fields as written, and which environment variables are set; never a value."""
+    """List connections, their fields and which variables are set.
+
+    Values of environment variables are never shown.
+    """
     found = api.list_connections(opened())
     text: list[Line] = []
     for item in found:
@@ -42,13 +45,14 @@ def list_connections() -> Answer:
 @answers(
     "doctor",
     click.argument("names", metavar="[@FAMILY.ALIAS]...", nargs=-1),
-    flag("--grants", "Print the statements that make a proper reader, and a writer."),
+    flag("--grants", "Print SQL that creates roles with just the privileges of a reader and of a writer."),
 )
 def doctor(names: tuple[str, ...], grants: bool) -> Answer:
-    """Try connections, all if none is named: what works, how well, and with which rights; nothing is changed there.
+    """Test connections and the privileges of their users.
 
-    What a role may do makes it a reader, a writer, or too powerful for any step; of a store no more is told than that
-    its key may list. One that does not work ends with 3.
+    The default is all connections. Each user is classified as a reader, a writer, or too powerful; for object stores
+    only listing is tested. Nothing is changed. Exits 3 if a connection does not work.
+
     """
     found = api.examine_connections(opened(), names)
     text = [line for each in found for line in _examined_lines(each, grants=grants)]
@@ -101,27 +105,30 @@ WITH_COLUMNS, LISTED, CLOSED = 30, 100, 5
 _UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
 TARGET = click.argument("target", metavar="@FAMILY.ALIAS|PATH|GLOB")
-TABLE = valued("-t --table tables", "TABLE", "Only this table, or those of a pattern; repeatable.", multiple=True)
+TABLE = valued(
+    "-t --table tables", "TABLE", "Show only this table, or tables matching a pattern; repeatable.", multiple=True
+)
 COLUMN = valued("--column columns", "NAME", "Profile only this column; repeatable.", multiple=True)
-PROFILE = flag("--profile", "Look at a sample of the rows, at most 20 s a table.")
+PROFILE = flag("--profile", "Profile a sample of the rows, at most 20 s per table.")
 SAMPLES = choice(
     "--samples",
     "none masked raw",
-    "Show five rows: personal data and free text masked, or as they are but for secrets.",
+    "Show five rows: masked hides personal data and free text, raw only secrets.",
     default="none",
 )
-REFRESH = flag("--refresh", "Ask for everything anew, whatever is known.")
+REFRESH = flag("--refresh", "Ignore cached discovery and read everything again.")
 
 
 @answers("discover", TARGET, TABLE, COLUMN, PROFILE, SAMPLES, REFRESH)
 def discover(
     target: str, tables: tuple[str, ...], columns: tuple[str, ...], profile: bool, samples: str, refresh: bool
 ) -> Answer:
-    """Show the tables of a connection, or files: columns, keys, estimates of rows; on request what is in them.
+    """Show the tables and columns of a connection or file.
 
-    A table of another schema is SCHEMA.TABLE. What is found is kept, and recalled only if the source is as it was; it
-    also lets pipelines be compiled that read it. Nothing in the source changes, and no answer is waited for longer than
-    20 s.
+    Shows columns, keys and row estimates; --profile and --samples also read rows. A table of another schema is
+    SCHEMA.TABLE. Results are cached until the source changes, and compile uses them. Nothing in the source is changed;
+    queries time out after 20 s.
+
     """
     if columns and not (profile or samples != "none"):
         fail("PRJ008", problem="--column says what to profile", hint="add --profile or --samples")
@@ -299,4 +306,4 @@ def _next(found: Discovery, data: Mapping[str, JsonValue], tables: Sequence[str]
         yield shlex.join(["osiris", "discover", target, "--table", names[0], "--profile"])
 
 
-connections = noun("connections", "Look at the declared connections, and try them.", list_connections, doctor)
+connections = noun("connections", "List and test connections.", list_connections, doctor)

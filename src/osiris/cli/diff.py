@@ -31,10 +31,12 @@ _TITLES = {
 
 @answers("diff", click.argument("old", metavar="A"), click.argument("new", metavar="B"))
 def command(old: str, new: str) -> Answer:
-    """Name what differs between two runs, or two plans (files, fingerprints); 1 if anything does, 2 if not comparable.
+    """Compare two runs or two plans.
 
-    Of runs it is how they ended, their plans, versions, limits, connections and sources, schemas, rows and data; the
-    times that they took are told beside.
+    A and B are runs, plan files or fingerprints. Runs are compared by status, plan, versions, limits, connections,
+    sources, schemas, rows and data; durations are shown for information. Exits 1 if anything differs, 2 if the two
+    cannot be compared.
+
     """
     found = api.diff_subjects(opened(), old, new)
     return _plans(found) if isinstance(found, list) else _runs(found)
@@ -73,7 +75,11 @@ def _times(times: tuple[Timing, ...]) -> list[Line]:
 
 @answers("verify", click.argument("first", metavar="RUN_A"), click.argument("second", metavar="RUN_B"))
 def verify(first: str, second: str) -> Answer:
-    """Compare the digests of what two sessions wrote ('last' is the newest); 1 if any differs, 2 if not comparable."""
+    """Check that two runs wrote the same data.
+
+    Compares the digests of what they wrote. RUN_A and RUN_B are session ids, run ids, 'last' or 'previous'. Exits 1 if
+    any output differs, 2 if the runs cannot be compared.
+    """
     workspace = opened()
     verdict = api.verify(workspace, first, second)
     text = [] if verdict.diagnostics else [[("ok", "same data"), ("", f" in {count(len(verdict.outputs), 'output')}")]]
@@ -81,7 +87,7 @@ def verify(first: str, second: str) -> Answer:
     return Answer(data, text, verdict.diagnostics)
 
 
-_TO_TARGETS = "Let writers write where the plan says; else files go to the session, and other rows are only digested."
+_TO_TARGETS = "Write to the plan's targets. By default files go to the session, and other rows are only digested."
 
 
 @answers(
@@ -90,10 +96,11 @@ _TO_TARGETS = "Let writers write where the plan says; else files go to the sessi
     flag("--to-targets", _TO_TARGETS),
 )
 def replay(run: str, to_targets: bool) -> Answer:
-    """Run again what a session ran, the last run if none is named: same plan, same values; no target is touched.
+    """Repeat a past run and compare what it produces.
 
-    Ends with 0 if the same comes out, with 2 if that cannot be told, and with 1 if not: then it names step and column,
-    and what has changed: a source, an engine, the code, or what is around.
+    Runs the same plan with the same values; no target is changed. The default is the last run. Exits 0 if the output is
+    the same, 2 if it cannot be compared, and 1 if it differs: then the step, the column and the reason are named (a
+    source, an engine, the code or the environment has changed).
     """
     workspace = opened()
     with watch(console()) as progress:

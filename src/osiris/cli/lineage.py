@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 PLAN_ENDINGS = (*PIPELINE_ENDINGS, ".json")
 WHAT = click.argument("what", metavar="[STEP|STEP.COLUMN|RUN]", required=False)
 PLAN = click.argument("target", metavar="[FILE|PLAN]", required=False)
-FORMAT = choice("--format form", "text json mermaid openlineage", "Answer so.", default="text")
+FORMAT = choice("--format form", "text json mermaid openlineage", "Output format.", default="text")
 
 
 @answers("lineage", WHAT, PLAN, FORMAT)
 def lineage(what: str | None, target: str | None, form: str) -> Answer:
-    """Show what the columns of each target, of STEP, or STEP.COLUMN alone are made of, in the plan compiled last.
+    """Show which source columns each column comes from.
 
-    With --format openlineage it is the OpenLineage events of RUN, the last session if none is named, one a line.
+    The default is every target of the plan compiled last; STEP or STEP.COLUMN limits it. With --format openlineage it
+    prints the OpenLineage events of RUN (default: the last run), one per line.
     """
     if form == "openlineage":
         return _events(what, target)
@@ -92,9 +93,10 @@ SOURCE = click.argument("what", metavar="SOURCE|COLUMN")
 
 @answers("impact", SOURCE)
 def impact(what: str) -> Answer:
-    """Show what a source reaches in all pipelines, by their newest plans, and in which targets it ends.
+    """Show what depends on a column, table or file.
 
-    A column is PATH#column or @family.alias.table.column; without the column, the whole file or table is meant.
+    SOURCE is a file or table, COLUMN is PATH#column or @family.alias.table.column. Uses the newest plan of every
+    pipeline and lists the steps and targets that depend on it.
     """
     found = api.find_impact(opened(), what)
     return Answer(found.to_json(), list(_lines(found)), found.diagnostics)

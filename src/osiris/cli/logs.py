@@ -36,11 +36,15 @@ if TYPE_CHECKING:
 @answers(
     "bundle",
     click.argument("session", default="last"),
-    valued("-o --output", "F", "The file, or the folder for it.", type=PATH),
-    flag("--artifacts", "Also what steps left behind, with rows that were set aside."),
+    valued("-o --output", "PATH", "Write the archive to this file or folder.", type=PATH),
+    flag("--artifacts", "Include step artifacts, among them rejected rows."),
 )
 def bundle(session: str, output: Path | None, artifacts: bool) -> Answer:
-    """Pack a session into one archive, SESSION.zip here if no file is named; the same session gives the same bytes."""
+    """Pack a session into one archive.
+
+    The default session is the newest, the default file SESSION.zip in the current folder. The same session always gives
+    the same bytes.
+    """
     made = api.bundle(opened(), session, output, artifacts=artifacts)
     text = f"packed {made.session} into {made.path}: {count(len(made.entries), 'file')}, {made.bytes:,} bytes"
     return Answer(asdict(made), [text, f"  sha256 {made.sha256}"])
@@ -69,16 +73,17 @@ _PACKAGE_SIZE = _parser(_bytes, "a size like 8000 or 300kB")
 
 @answers(
     "gc",
-    valued("--older-than", "D", "What began longer ago goes (30d, 12h).", callback=_AGE),
-    valued("--max-size", "S", "The oldest go until all is no more than this (2GB).", callback=_SIZE),
-    valued("--keep", "N", "All but the N newest of a pipeline go.", type=click.IntRange(min=0)),
-    flag("--dry-run", "Only say what would go."),
+    valued("--older-than", "AGE", "Delete sessions older than this (30d, 12h).", callback=_AGE),
+    valued("--max-size", "SIZE", "Delete the oldest sessions until the rest fits in this size (2GB).", callback=_SIZE),
+    valued("--keep", "N", "Keep only the N newest sessions of each pipeline.", type=click.IntRange(min=0)),
+    flag("--dry-run", "List the sessions; delete none."),
 )
 def sweep(older_than: float | None, max_size: int | None, keep: int | None, dry_run: bool) -> Answer:
-    """Remove sessions: those that are too old, too many or too large together.
+    """Delete old sessions.
 
-    Runs in progress stay, and the newest success of each pipeline, and what may still be continued. A run id that was
-    given is forgotten with its session.
+    Runs in progress, the newest success of each pipeline and runs that can still be resumed are kept. Deleting a
+    session also frees its run id.
+
     """
     from osiris.chat.store import forget_conversations
 
@@ -105,25 +110,28 @@ _NAMES = {"compress": "annex.compress"}
 
 AIOP_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.argument("session", required=False),
-    flag("--last", "The newest session, as without a name."),
-    flag("--list wants_list", "List the packages that there are."),
-    choice("--format form", "json md", "The package, or its card.", default="json"),
-    choice("--policy", "core annex", "annex: also write every event beside it."),
-    valued("--max-core-bytes", "N", "The most that it may have.", callback=_PACKAGE_SIZE),
-    choice("--timeline-density", "low medium high", "How many events it holds."),
-    click.option("--metrics-topk", type=click.IntRange(min=0), help="How many metrics it holds."),
-    choice("--schema-mode", "summary detailed", "detailed: with columns of steps."),
+    flag("--last", "Use the newest session (the default)."),
+    flag("--list wants_list", "List the existing packages."),
+    choice("--format form", "json md", "Print the package (json) or its run card (md).", default="json"),
+    choice("--policy", "core annex", "annex also writes every event to an annex."),
+    valued("--max-core-bytes", "N", "Maximum size of the package.", callback=_PACKAGE_SIZE),
+    choice("--timeline-density", "low medium high", "How many events the package includes."),
+    valued("--metrics-topk", "N", "How many metrics the package includes.", type=click.IntRange(min=0)),
+    choice("--schema-mode", "summary detailed", "detailed includes the columns of each step."),
     choice("--compress", "none gzip", "Compress the annex."),
-    valued("--output", "FILE", "Write it there.", type=click.Path(path_type=Path, dir_okay=False)),
-    flag("--strict", "Fail if anything is left out."),
+    valued(
+        "--output", "FILE", "Write to FILE instead of standard output.", type=click.Path(path_type=Path, dir_okay=False)
+    ),
+    flag("--strict", "Fail if anything is omitted to meet the size limit."),
 )
 
 
 @answers("aiop", *AIOP_OPTIONS)
 def aiop(session: str | None, last: bool, wants_list: bool, **options: Any) -> Answer:  # noqa: ANN401 - one per option
-    """Print the package of a run, the newest if none is named: what happened, why, what changed, what to do.
+    """Print the package (AIOP) of a run, for agents.
 
-    It is made from the session, as it was after the run; the settings aiop.* of osiris.yaml shape it.
+    It says what happened, why, what changed and what to do next. The default is the newest run. The aiop.* settings of
+    osiris.yaml apply.
     """
     _refuse_words(session, last=last)
     workspace = opened()
@@ -172,9 +180,9 @@ def _listed_packages(workspace: Workspace) -> Answer:
     return Answer({"packages": records}, figures(rows, header) if rows else ["no packages yet"])
 
 
-@answers("list", click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many."))
+@answers("list", valued("--limit", "N", "How many to list (default: 20).", type=click.IntRange(min=1), default=20))
 def list_sessions(limit: int) -> Answer:
-    """List sessions, runs and conversations, the newest first."""
+    """List runs and conversations, newest first."""
     workspace = opened()
     sessions, damaged = api.list_records(workspace), damaged_sessions(workspace.project)
     shown = masked_problems(sessions[:limit])
@@ -198,7 +206,10 @@ def list_sessions(limit: int) -> Answer:
     ROWS,
 )
 def show(session: str, events: bool, metrics: bool, rows: bool) -> Answer:
-    """Show a session, the newest if none is named: its id or the beginning of it, its run id, 'last' or 'previous'."""
+    """Show a session: steps, outputs and problems.
+
+    SESSION is a session id or its beginning, a run id, 'last' (the default) or 'previous'.
+    """
     workspace = opened()
     told = _unmasked if rows else masked_problems
     run = told(api.show_record(workspace, session))
@@ -228,21 +239,22 @@ def _unmasked(value: JsonValue) -> JsonValue:
 @answers(
     "html",
     click.argument("session", default="last"),
-    flag("--open wants_browser", "Show the page in a browser."),
-    valued("--output", "DIR|FILE", "Write there: FILE ends in .html.", type=PATH),
-    click.option(
+    flag("--open wants_browser", "Open the page in a browser."),
+    valued("--output", "DIR|FILE", "Write to DIR, or only this page to FILE (FILE ends in .html).", type=PATH),
+    valued(
         "--sessions",
+        "N",
+        "Also render pages for the N newest runs without one (default: 20).",
         type=click.IntRange(min=0),
         default=20,
-        show_default=True,
-        help="So many runs have a page at least.",
     ),
 )
 def html(session: str, wants_browser: bool, output: Path | None, sessions: int) -> Answer:
-    """Write the page of a run, the newest if none is named, and the page over all runs.
+    """Write HTML reports: a page for a run and an index of all runs.
 
-    They are logs/SESSION/report.html and logs/index.html; with --output FILE it is that page alone. Each is one file
-    that needs nothing else, so it can be sent. The newest runs that have no page yet get theirs, too.
+    The default is the newest run. The pages are logs/SESSION/report.html and logs/index.html, or only the run's page
+    with --output FILE. Each page is one self-contained file.
+
     """
     workspace = opened()
     if output and output.suffix == ".html":
@@ -274,7 +286,7 @@ def _browse(path: Path) -> list[Diagnostic]:
 
 logs = noun(
     "logs",
-    "Look at sessions: one folder below logs/ for each run and each conversation.",
+    "Inspect past runs.\n\nEach run and each conversation is a session: a folder in logs/.",
     list_sessions,
     show,
     bundle,

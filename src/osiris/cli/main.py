@@ -20,42 +20,60 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-COMMANDS: dict[str, tuple[str, str]] = {
-    "init": ("osiris.cli.project:init", "Lay out a new project."),
-    "demo": ("osiris.cli.project:demo", "Lay out a project on real data and show what Osiris proves about it."),
-    "validate": ("osiris.cli.pipelines:validate", "Check pipelines without reading any source."),
-    "fmt": ("osiris.cli.pipelines:fmt", "Bring pipelines into their canonical form."),
-    "schema": ("osiris.cli.pipelines:schema", "Print the JSON Schema of pipelines, for editors."),
-    "compile": ("osiris.cli.compile:command", "Turn a pipeline into a plan with a fingerprint."),
-    "preview": ("osiris.cli.compile:preview", "Show the first rows of a step; nothing is written."),
-    "run": ("osiris.cli.run:run", "Run a pipeline or a plan."),
-    "diff": ("osiris.cli.diff:command", "Name what differs between two runs, or two plans."),
-    "lineage": ("osiris.cli.lineage:lineage", "Show what columns are made of."),
-    "impact": ("osiris.cli.lineage:impact", "Show what a column, table or file reaches, in all pipelines."),
-    "verify": ("osiris.cli.diff:verify", "Prove that two runs wrote the same data."),
-    "replay": ("osiris.cli.diff:replay", "Run again what a session ran, and say whether the same comes out."),
-    "explain": ("osiris.cli.sessions:explain", "Explain a code, a plan or a session."),
-    "logs": ("osiris.cli.logs:logs", "Look at sessions."),
-    "components": ("osiris.cli.components:components", "Look at components, check them, begin a new one."),
-    "connections": ("osiris.cli.connections:connections", "Look at the declared connections."),
-    "discover": ("osiris.cli.connections:discover", "Show the tables of a connection, or files, and what is in them."),
-    "sql": ("osiris.cli.pipelines:sql", "Check SQL as steps do."),
-    "new": ("osiris.cli.new:new", "Build a pipeline from choices, without a model."),
-    "chat": ("osiris.cli.chat:chat", "Say in words what should go where, and get a pipeline."),
-    "prompts": ("osiris.cli.chat:prompts", "Look at what is said to models, and change it."),
-    "sandboxes": ("osiris.cli.run:sandboxes", "Look at sandboxes of E2B, end them, build their template."),
-    "mcp": ("osiris.cli.mcp:mcp", "Serve agents over the Model Context Protocol."),
-    "config": ("osiris.cli.project:config", "Explain configuration."),
-    "completion": ("osiris.cli.completion:completion", "Print the completion script of a shell."),
+GROUPS: dict[str, dict[str, tuple[str, str]]] = {
+    "Start": {
+        "init": ("osiris.cli.project:init", "Create a new project."),
+        "demo": ("osiris.cli.project:demo", "Create a project on real data and show what Osiris proves."),
+        "new": ("osiris.cli.new:new", "Build a pipeline from choices; no model is needed."),
+        "chat": ("osiris.cli.chat:chat", "Describe a pipeline in words and let a model write it."),
+    },
+    "Build": {
+        "validate": ("osiris.cli.pipelines:validate", "Check pipelines without reading any source."),
+        "compile": ("osiris.cli.compile:command", "Compile a pipeline into a plan with a fingerprint."),
+        "preview": ("osiris.cli.compile:preview", "Show the first rows of a step; write nothing."),
+        "fmt": ("osiris.cli.pipelines:fmt", "Format pipelines."),
+        "schema": ("osiris.cli.pipelines:schema", "Print the JSON Schema of pipelines, for editors."),
+    },
+    "Run": {
+        "run": ("osiris.cli.run:run", "Run a pipeline or a plan."),
+        "replay": ("osiris.cli.diff:replay", "Repeat a past run and compare what it produces."),
+        "verify": ("osiris.cli.diff:verify", "Check that two runs wrote the same data."),
+    },
+    "Understand": {
+        "explain": ("osiris.cli.sessions:explain", "Explain an error code, a plan or a run."),
+        "logs": ("osiris.cli.logs:logs", "Inspect past runs."),
+        "lineage": ("osiris.cli.lineage:lineage", "Show which source columns each column comes from."),
+        "impact": ("osiris.cli.lineage:impact", "Show what depends on a column, table or file."),
+        "diff": ("osiris.cli.diff:command", "Compare two runs or two plans."),
+    },
+    "Inspect": {
+        "connections": ("osiris.cli.connections:connections", "List and test connections."),
+        "discover": ("osiris.cli.connections:discover", "Show the tables and columns of a connection or file."),
+        "components": ("osiris.cli.components:components", "List, show, check and create components."),
+        "sql": ("osiris.cli.pipelines:sql", "Check SQL by the rules for SQL in steps."),
+    },
+    "Agents and setup": {
+        "mcp": ("osiris.cli.mcp:mcp", "Serve agents over the Model Context Protocol (MCP)."),
+        "prompts": ("osiris.cli.chat:prompts", "View and customize model prompts."),
+        "sandboxes": ("osiris.cli.run:sandboxes", "List, stop and build E2B sandboxes."),
+        "config": ("osiris.cli.project:config", "Show settings and where each value comes from."),
+        "completion": ("osiris.cli.completion:completion", "Print a shell completion script."),
+    },
 }
-"""Each command, where it is, which is imported when it is used, and its line in the overview."""
+"""The commands under the headings of the overview: where each is, to be imported when it is used, and its summary."""
+
+COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
+
+
+MOST_COLUMNS = 120
+"""Help uses the width of the terminal up to this."""
 
 
 class Osiris(Group):
-    """The root: knows its commands by name, and imports one only to run it."""
+    """The root group: imports a command only to run it."""
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
-        """Return the commands in the order in which one meets them."""
+        """Return the commands in the order of the overview."""
         return list(COMMANDS)
 
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -70,8 +88,10 @@ class Osiris(Group):
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the overview without importing anything."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        width = max(map(len, COMMANDS))
+        for title, group in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), summary) for name, (_, summary) in group.items()])
 
 
 def show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
@@ -89,9 +109,15 @@ root = Osiris(
     callback=overview,
     invoke_without_command=True,
     add_help_option=False,
+    context_settings={"max_content_width": MOST_COLUMNS},
     params=[
         click.Option(
-            ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=show_version, help="Show it."
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=show_version,
+            help="Show the version and exit.",
         )
     ],
 )

@@ -17,15 +17,17 @@ from osiris.errors import fail, raise_all
 from osiris.project import find_project
 
 WORDS = click.argument("words", metavar="", nargs=-1)
-ALLOW = flag("--allow-run", "Agents may run plans; without it nothing is ever run.")
+ALLOW = flag("--allow-run", "Allow agents to run plans.")
 
 
 @answers("mcp", WORDS, ALLOW)
 def mcp(words: tuple[str, ...], allow_run: bool) -> Answer:
-    """Serve agents over the Model Context Protocol on stdin and stdout, until the client is gone.
+    """Serve agents over the Model Context Protocol (MCP).
 
-    They can look at connections, discover, check, save and compile pipelines, and read what is told of runs. They see
-    no secret, name no path outside the project, and run plans only with --allow-run, each by its whole fingerprint.
+    The server uses standard input and output. Agents can inspect connections, discover sources, check, save and compile
+    pipelines, and read past runs. They never see secrets or paths outside the project. They run plans only with
+    --allow-run, each by its full fingerprint.
+
     """
     if words:
         _refuse(words)

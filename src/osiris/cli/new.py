@@ -29,40 +29,40 @@ if TYPE_CHECKING:
 
 
 _REPEATED = {
-    "from": ("TABLE", "What is read: a path, or @FAMILY.ALIAS/TABLE."),
+    "from": ("TABLE", "Source: a path or @FAMILY.ALIAS/TABLE."),
     "join": ("'TABLE on A = B'", "Join a table; rows without a match are dropped."),
     "left-join": ("'TABLE on A = B'", "Join a table; rows without a match are kept."),
     "compute": ("'NAME = A * B'", "Add a column: two columns, a column and a value, or FUNCTION(A, VALUE)."),
-    "where": ("'A = VALUE'", "Keep rows; also !=, <, in, between, contains, is empty. col:B names a column."),
-    "group": ("'A, month(B)'", "One row for each value, or for each year, quarter, month, week or day."),
-    "count-of": ("A", "Number of values that are not empty."),
-    "count-distinct": ("A", "Number of different values."),
-    "sum": ("A", "Sum; 'A as NAME' gives it a name, here as everywhere."),
+    "where": ("'A = VALUE'", "Filter rows; also !=, <, in, between, contains, is empty. col:B compares with column B."),
+    "group": ("'A, month(B)'", "Group by columns, or by year, quarter, month, week or day of one."),
+    "count-of": ("A", "Count the non-empty values of A."),
+    "count-distinct": ("A", "Count the distinct values of A."),
+    "sum": ("A", "Sum; use 'A as NAME' here and elsewhere to name the column."),
     "avg": ("A", "Average."),
-    "min": ("A", "Least value."),
-    "max": ("A", "Greatest value."),
+    "min": ("A", "Minimum."),
+    "max": ("A", "Maximum."),
     "median": ("A", "Median."),
-    "share": ("MEASURE", "Share of a measure in its total: --sum amount --share sum_amount."),
+    "share": ("MEASURE", "Share of a measure in its total, for example --sum amount --share sum_amount."),
     "ratio": ("'MEASURE / MEASURE'", "Ratio of two measures."),
-    "columns": ("'A, B as NAME'", "Columns of the result, in this order."),
+    "columns": ("'A, B as NAME'", "Output columns, in this order."),
     "sort": ("'A desc'", "Sort by a column."),
-    "dtype": ("'A = TYPE'", "Read a column as a type."),
-    "key": ("'A, B'", "Columns that name a row, for --mode upsert."),
-    "partition-by": ("'A, B'", "Columns whose values name folders; the target ends with /."),
+    "dtype": ("'A = TYPE'", "Read column A as TYPE."),
+    "key": ("'A, B'", "Key columns for --mode upsert."),
+    "partition-by": ("'A, B'", "Partition the target folder by these columns; the target ends with /."),
 }
 _ONCE = {
-    "latest": ("'A per B'", "Only the row with the greatest A of each B."),
-    "first": ("'A per B'", "Only the row with the least A of each B."),
+    "latest": ("'A per B'", "Keep the row with the greatest A for each B."),
+    "first": ("'A per B'", "Keep the row with the least A for each B."),
     "top": (
         "'N A per B'",
-        "Only the N rows with the greatest A of each B, before grouping (for the result use --sort and --limit).",
+        "Keep the N rows with the greatest A for each B before grouping (for the result, use --sort and --limit).",
     ),
-    "limit": ("N", "Only the first N rows."),
-    "encoding": ("NAME", "Encoding of the text that is read."),
-    "on-reject": ("fail|quarantine", "What becomes of rows that do not fit."),
-    "to": ("TARGET", "Where rows go: a path, or @FAMILY.ALIAS/TABLE."),
-    "mode": ("append|replace|upsert", "How rows go there; replace also for a file that exists."),
-    "name": ("NAME", "Name of the pipeline, by default that of its target."),
+    "limit": ("N", "Keep the first N rows."),
+    "encoding": ("NAME", "Encoding of text sources."),
+    "on-reject": ("fail|quarantine", "Whether rows that do not fit their type stop the run or go to quarantine."),
+    "to": ("TARGET", "Target: a path or @FAMILY.ALIAS/TABLE."),
+    "mode": ("append|replace|upsert", "Write mode; an existing file needs replace."),
+    "name": ("NAME", "Name of the pipeline (default: the name of its target)."),
 }
 FLAGS = (*_REPEATED, "count", *_ONCE)
 _ASKED = "save and run it? (yes, save, no)"
@@ -74,11 +74,11 @@ def _name(flag: str) -> str:
 
 FLAG_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     *(click.option(f"--{k}", _name(k), metavar=m, multiple=True, help=h) for k, (m, h) in _REPEATED.items()),
-    click.option("--count", _name("count"), is_flag=True, help="Number of rows."),
+    click.option("--count", _name("count"), is_flag=True, help="Count rows."),
     *(click.option(f"--{k}", _name(k), metavar=m, help=h) for k, (m, h) in _ONCE.items()),
-    flag("--outside", "Allow a target outside of the project."),
-    flag("--multiplies", "Allow joins by which several rows match one."),
-    flag("--yes", "Accept the plan: save the pipeline and run it."),
+    flag("--outside", "Allow a target outside the project."),
+    flag("--multiplies", "Allow joins that multiply rows."),
+    flag("--yes", "Accept the plan, save the pipeline and run it."),
 )
 
 
@@ -247,10 +247,10 @@ def _done(
     return Answer({**data, **answer.data}, answer.text, answer.diagnostics, answer.next, answer.exit_code)
 
 
-PLAIN = flag("--plain", "Ask with numbered questions; answers are lines of standard input.")
-RESUME = valued("--resume", "[ID]", "Continue a conversation, by default the newest.", is_flag=False, flag_value="")
-EDIT = valued("--edit", "FILE", "Change this pipeline, which stays where it is.")
-OUT = valued("--out", "DIR", "Save the pipeline there (pipelines/).", default="pipelines")
+PLAIN = flag("--plain", "Ask numbered questions; answers are lines of standard input.")
+RESUME = valued("--resume", "[ID]", "Resume a conversation (default: the newest).", is_flag=False, flag_value="")
+EDIT = valued("--edit", "FILE", "Edit this pipeline in place.")
+OUT = valued("--out", "DIR", "Save the pipeline to DIR (default: pipelines/).", default="pipelines")
 
 
 @answers("new", PLAIN, RESUME, EDIT, OUT, *FLAG_OPTIONS)
@@ -264,11 +264,12 @@ def new(
     multiplies: bool,
     **words: Any,  # noqa: ANN401 - one per option
 ) -> Answer:
-    """Build a pipeline from choices: what to read, keep, join, compute, group, and where it goes; no model is needed.
+    """Build a pipeline from choices; no model is needed.
 
-    Nothing is written before you accept the plan. Answers are kept as you give them: --resume continues where a
-    conversation was interrupted. Without a terminal, lines of standard input are the answers. With --from and --to the
-    flags are the choices, and nothing is asked but whether the plan is accepted.
+    You choose what to read, filter, join, compute and group, and where to write it. Nothing is written before you
+    accept the plan. Answers are saved as you give them: --resume continues an interrupted conversation. Without a
+    terminal, lines of standard input are the answers. With --from and --to the options are the choices, and only the
+    plan has to be accepted.
     """
     flags = flags_of(words)
     if flags:

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 @answers("validate", click.argument("files", metavar="[FILE...]", nargs=-1), PARAM, PROFILE)
 def validate(files: tuple[str, ...], params: dict[str, str], profile: str | None) -> Answer:
-    """Check pipelines, all of pipelines/ if none is named, without reading any source or secret."""
+    """Check pipelines without reading any source.
+
+    The default is all files in pipelines/. No secrets are needed.
+    """
     workspace = opened(profile)
     results = api.validate_files(workspace, files, params=params)
     good = [r for r in results if r.ok]
@@ -36,15 +39,16 @@ def validate(files: tuple[str, ...], params: dict[str, str], profile: str | None
 
 
 STDIN = "-"
-CHECK = flag("--check", "Write nothing; end with 1 if a file is not in canonical form.")
-DIFF = flag("--diff show_diff", "Write nothing; show what would change.")
+CHECK = flag("--check", "Write nothing; exit 1 if a file is not formatted.")
+DIFF = flag("--diff show_diff", "Write nothing; show the changes as a diff.")
 
 
 @answers("fmt", click.argument("files", metavar="[FILE...|-]", nargs=-1), CHECK, DIFF)
 def fmt(files: tuple[str, ...], check: bool, show_diff: bool) -> Answer:
-    """Bring pipelines into their canonical form, all of pipelines/ if none is named; - is stdin to stdout.
+    """Format pipelines.
 
-    Keys are put in order and layout is made one; comments stay with what they stand at, and the meaning is the same.
+    The default is all files in pipelines/; - reads standard input and writes standard output. Keys are put in canonical
+    order and layout is unified; comments stay where they belong, and the meaning does not change.
     """
     if STDIN in files:
         return _stdin(files, check=check, show_diff=show_diff)
@@ -86,12 +90,15 @@ def _stdin(files: tuple[str, ...], *, check: bool, show_diff: bool) -> Answer:
     return Answer(data, diagnostics=api.unformatted([result]) if check else [])
 
 
-OUT = valued("--out", "FILE", "Write it to FILE.", type=PATH)
+OUT = valued("--out", "FILE", "Write the schema to FILE.", type=PATH)
 
 
 @answers("schema", OUT)
 def schema(out: Path | None) -> Answer:
-    """Print the JSON Schema of pipelines, with the options of each installed component, for editors."""
+    """Print the JSON Schema of pipelines, for editors.
+
+    It includes the config keys of each installed component.
+    """
     schema = api.pipeline_schema()
     if out is not None:
         write_file(out, api.schema_text(schema).encode("ascii"), private=False)
@@ -101,14 +108,21 @@ def schema(out: Path | None) -> Answer:
 
 NOT_A_VERDICT = {"SQL010": 2}
 """Codes that say that nothing could be judged, and the exit code of each."""
-DIALECT = valued("--dialect", "NAME", "duckdb, mysql or postgres; with --jsonl the default of lines.")
-CATALOG = valued("--catalog", "FILE", "JSON: what may be read, {relation: [column, …] | null} or [relation, …].")
-LINES = flag("--jsonl", "One {dialect, sql} per line in, one verdict per line out.")
+DIALECT = valued(
+    "--dialect", "NAME", "SQL dialect: duckdb, mysql or postgres. With --jsonl, the default for lines that name none."
+)
+CATALOG = valued(
+    "--catalog", "FILE", "JSON file of readable relations: {relation: [column, …] | null} or [relation, …]."
+)
+LINES = flag("--jsonl", "Read one {dialect, sql} per line; print one verdict per line.")
 
 
 @answers("check", click.argument("file", metavar="[FILE|-]", default="-"), DIALECT, CATALOG, LINES)
 def check(file: str, dialect: str | None, catalog: str | None, jsonl: bool) -> Answer:
-    """Say whether one statement may run, and print the text that would; a refused one ends with 1."""
+    """Check whether a statement may run, and print its canonical text.
+
+    The statement is read from FILE or standard input. A rejected statement exits 1.
+    """
     relations = _relations(catalog) if catalog is not None else None
     if jsonl:
         return _check_lines(file, dialect, relations)
@@ -152,4 +166,4 @@ def _read(file: str) -> bytes:
         fail("OML026", path=file, reason=error.strerror or type(error).__name__)
 
 
-sql = noun("sql", "Check SQL as steps do.", check)
+sql = noun("sql", "Check SQL by the rules for SQL in steps.", check)

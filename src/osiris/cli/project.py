@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 @answers("init", click.argument("folder", metavar="[DIR]", default=".", type=click.Path(path_type=Path)))
 def init(folder: Path) -> Answer:
-    """Lay out a new project in DIR (here, if not given), with a pipeline that works at once."""
+    """Create a new project.
+
+    DIR defaults to the current folder. The project contains a working example pipeline.
+    """
     files = api.lay_out("init", folder)
     wired, notes = api.wire_editor(folder)
     files += wired
@@ -48,7 +51,10 @@ FOLDER = click.argument("folder", metavar="[DIR]", default="osiris-demo", type=c
 
 @answers("demo", FOLDER)
 def demo(folder: Path) -> Answer:
-    """Lay out a project on real flight data in DIR, and show what Osiris proves about it; no network, no key."""
+    """Create a project on real data and show what Osiris proves.
+
+    DIR defaults to osiris-demo. The data are flights from New York. It needs no network and no API key.
+    """
     api.lay_out("demo", folder)
     os.chdir(folder)
     console().root = Path()
@@ -160,7 +166,10 @@ def _places(manifest: str, session: str) -> list[tuple[str, str]]:
 
 @answers("explain", click.argument("key", required=False), PROFILE)
 def explain(key: str | None, profile: str | None) -> Answer:
-    """Show the value of KEY (of every key, if none is named) and where it comes from; the first line counts."""
+    """Show settings and where each value comes from.
+
+    KEY limits the list to one setting. Of several lines for a key, the first one applies.
+    """
     workspace = opened(profile)
     found = api.explain_config(workspace, key)
     rows = [(name, s["written"], s["origin"]) for name, settings in found.items() for s in settings]
@@ -169,4 +178,4 @@ def explain(key: str | None, profile: str | None) -> Answer:
     return Answer({"settings": found}, table(rows, ("key", "value", "from")), said)
 
 
-config = noun("config", "Explain configuration.", explain)
+config = noun("config", "Show settings and where each value comes from.", explain)

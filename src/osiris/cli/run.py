@@ -44,15 +44,15 @@ _VARIABLES = ("e2b_env", "e2b_env_from", "e2b_pass_env")
 """Options for variables that connections use, wherever a run goes."""
 
 E2B_OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    flag("--e2b", "The same as --target e2b."),
-    valued("--e2b-cpu", "N", "Processors of the template (run.e2b.cpu).", type=click.IntRange(1)),
-    valued("--e2b-mem", "SIZE", "Memory of the template; digits alone are GiB (run.e2b.memory)."),
-    valued("--e2b-timeout", "TIME", "The longest that the sandbox may live (run.e2b.timeout)."),
-    valued("--e2b-template", "NAME", "Another template than that of this version."),
-    flag("--e2b-install-deps", "Install what the template lacks."),
-    valued("--e2b-env", "NAME=VALUE", "Set a variable that connections use.", multiple=True),
-    valued("--e2b-env-from", "FILE", "Set those of a file.", type=PATH),
-    valued("--e2b-pass-env", "NAME", "Expect a variable of this shell.", multiple=True),
+    flag("--e2b", "Run in an E2B sandbox (same as --target e2b)."),
+    valued("--e2b-cpu", "N", "CPUs of the template (run.e2b.cpu).", type=click.IntRange(1)),
+    valued("--e2b-mem", "SIZE", "Memory of the template, in GiB without a unit (run.e2b.memory)."),
+    valued("--e2b-timeout", "TIME", "Maximum lifetime of the sandbox (run.e2b.timeout)."),
+    valued("--e2b-template", "NAME", "Use this template instead of this version's own."),
+    flag("--e2b-install-deps", "Install packages missing from the template."),
+    valued("--e2b-env", "NAME=VALUE", "Set an environment variable for connections; repeatable.", multiple=True),
+    valued("--e2b-env-from", "FILE", "Set the environment variables in FILE.", type=PATH),
+    valued("--e2b-pass-env", "NAME", "Fail unless this environment variable is set; repeatable.", multiple=True),
 )
 
 
@@ -123,17 +123,20 @@ _COLUMNS = {
 
 @answers("list")
 def list_sandboxes() -> Answer:
-    """List the sandboxes that runs have made and that live."""
+    """List the running sandboxes that runs started."""
     from osiris.runner.remote import e2b
 
     found = e2b.list_sandboxes(opened().environ)
     rows = [[item[name] or "-" for name in _COLUMNS.values()] for item in found]
-    return Answer({"sandboxes": found}, table(rows, list(_COLUMNS)) if found else ["no sandbox lives"])
+    return Answer({"sandboxes": found}, table(rows, list(_COLUMNS)) if found else ["no sandboxes are running"])
 
 
-@answers("gc", flag("--dry-run", "Only say which."))
+@answers("gc", flag("--dry-run", "List the sandboxes; stop none."))
 def collect(dry_run: bool) -> Answer:
-    """End the sandboxes that lost runs of this project left; without help they end by themselves, two minutes later."""
+    """Stop sandboxes left behind by lost runs of this project.
+
+    Otherwise they stop by themselves two minutes after the run is lost.
+    """
     found = api.end_sandboxes(opened(), dry_run=dry_run)
     text = [f"{len(found)} {'would be' if dry_run else 'were'} ended"]
     return Answer({"ended": found, "dry_run": dry_run}, [*text, *(f"  {number}" for number in found)])
@@ -141,12 +144,15 @@ def collect(dry_run: bool) -> Answer:
 
 @answers(
     "build",
-    valued("--e2b-cpu", "N", "Processors (run.e2b.cpu).", type=click.IntRange(1)),
-    valued("--e2b-mem", "SIZE", "Memory; digits alone are GiB (run.e2b.memory)."),
-    valued("--e2b-template", "NAME", "Another name than that of this version and its lock."),
+    valued("--e2b-cpu", "N", "CPUs (run.e2b.cpu).", type=click.IntRange(1)),
+    valued("--e2b-mem", "SIZE", "Memory, in GiB without a unit (run.e2b.memory)."),
+    valued("--e2b-template", "NAME", "Name of the template; the default is made from this version and its lock."),
 )
 def build(e2b_cpu: int | None, e2b_mem: str | None, e2b_template: str | None) -> Answer:
-    """Build the template in which runs start at once: Python, and the packages of this version's lock."""
+    """Build the template in which runs start at once.
+
+    It contains Python and the packages of this version's lock.
+    """
     from osiris.runner.remote import e2b
 
     workspace = opened(None, template_settings(e2b_cpu, e2b_mem, e2b_template))
@@ -166,24 +172,32 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     SELECT,
     flag(
         "--dry-run",
-        "Check the plan and its secrets, ask sources and targets as a run does first, show it, run nothing.",
+        "Run all pre-flight checks and print the plan; execute nothing.",
     ),
-    flag("--new-run", "Start anew even if the last run did not end well."),
-    valued("--run-id", "ID", "Fix the key of this run; one that has finished is skipped."),
-    valued("--resume", "[SESSION]", "Continue a session.", is_flag=False, flag_value="last"),
-    choice("--digest", "written all", "Digest every output.", default="written"),
-    flag("--allow-engine-drift", "Run a plan with other engine versions than its own."),
-    valued("--wait", "TIME", "How long to wait for another run of this project (run.wait; 10m)."),
+    flag("--new-run", "Start a new run instead of resuming a failed one."),
+    valued("--run-id", "ID", "Use ID as the run key; a run key that has finished is skipped."),
+    valued("--resume", "[SESSION]", "Resume SESSION (default: the last run).", is_flag=False, flag_value="last"),
+    choice(
+        "--digest",
+        "written all",
+        "Digest what is written, or all step outputs (default: written).",
+        default="written",
+    ),
+    flag("--allow-engine-drift", "Run even if engine versions differ from those of the plan."),
+    valued("--wait", "TIME", "How long to wait for another run of this project (run.wait; default: 10m)."),
     STRICT,
     ROWS,
-    valued("--target where", "NAME", "Where to run: local, bwrap, e2b (run.target; local)."),
+    valued("--target where", "NAME", "Where to run: local, bwrap or e2b (run.target; default: local)."),
     *E2B_OPTIONS,
 )
 
 
 @answers("run", *OPTIONS)
 def run(target: str | None, last_compile: bool, **options: Any) -> Answer:  # noqa: ANN401 - one per option
-    """Run a pipeline (it is compiled first), a plan, or the plan that was compiled last."""
+    """Run a pipeline or a plan.
+
+    A pipeline is compiled first. A plan is a file, a fingerprint, or --last-compile.
+    """
     target = _one_target(target, last_compile=last_compile, resume=options["resume"])
     chosen = _run_options(options)
     workspace = opened(options["profile"], target_settings(options))
@@ -262,6 +276,4 @@ def result_answer(workspace: Workspace, result: RunResult, notes: list[Diagnosti
     return Answer(data, text, sort_diagnostics(notes), follow_up, result.exit_code)
 
 
-sandboxes = noun(
-    "sandboxes", "Look at sandboxes of E2B, end them, and build their template.", list_sandboxes, collect, build
-)
+sandboxes = noun("sandboxes", "List, stop and build E2B sandboxes.", list_sandboxes, collect, build)

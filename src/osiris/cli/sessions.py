@@ -236,7 +236,10 @@ _ALIKE = 5
 
 @answers("explain", click.argument("what", metavar="CODE|PLAN|SESSION"))
 def explain(what: str) -> Answer:
-    """Explain a code (OML002), a plan (a file or fingerprint) or a session (its id, its run id, or 'last')."""
+    """Explain an error code, a plan or a run.
+
+    An error code is, for example, OML002; a plan is a file or fingerprint; a run is a session id, a run id or 'last'.
+    """
     if api.is_code(what):
         return _code(what.upper())
     workspace = opened()

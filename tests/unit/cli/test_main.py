@@ -55,7 +55,7 @@ def test_usage_errors_are_json_before_and_after(words, place, capsys):
         (["rnu"], "did you mean 'run'?"),
         (["logs", "lits"], "did you mean 'list'?"),
         (["logs", "gc", "--max-size", "²"], "see 'osiris logs gc --help'"),
-        (["logs"], "one of: aiop, bundle, gc, html, list, show"),
+        (["logs"], "one of: list, show, bundle, gc, html, aiop"),
         (["compile"], "see 'osiris compile --help'"),
         (["-C", "/nowhere", "logs", "list"], "name a folder"),
         (["compile", "x", "--param", "novalue"], "see 'osiris compile --help'"),
@@ -82,6 +82,37 @@ def test_bare_command_shows_the_overview(capsys):
     assert main([]) == 0
     shown = capsys.readouterr().out
     assert all(name in shown for name in COMMANDS)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("words", [(), *EVERY])
+def test_help_fits_the_terminal_and_cuts_nothing(words, width, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert main([*words, "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= width
+    assert all(not line.endswith((" ...", "-")) for line in lines[1:])
+    assert width < 120 or words != ("discover",) or max(map(len, lines)) > 80
+
+
+@pytest.mark.parametrize("words", [(), *((name,) for name, *more in EVERY if more)])
+def test_each_summary_is_one_line_of_80_columns(words, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    main([*words, "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    group = root.get_command(click.Context(root), words[0]).commands if words else None
+    summaries = {name: c.help.partition("\n")[0] for name, c in group.items()} if group else {}
+    summaries |= {} if words else {name: summary for name, (_, summary) in COMMANDS.items()}
+    for name, summary in summaries.items():
+        (line,) = (line for line in lines if line.split()[:1] == [name])
+        assert line.endswith(f"  {summary}")
+
+
+def test_summaries_of_the_overview_are_those_of_the_commands():
+    context = click.Context(root)
+    assert {n: root.get_command(context, n).help.partition("\n")[0] for n in COMMANDS} == {
+        name: summary for name, (_, summary) in COMMANDS.items()
+    }
 
 
 def test_a_mistake_of_ours_names_a_file_and_shows_no_traceback(capsys, tmp_path, monkeypatch):
