@@ -21,6 +21,7 @@ STATEMENTS = {"COMMIT"}
 OF_OBSTORE = {"put", "delete", "copy", "rename"}
 
 NOTHING_LOST = {
+    ("cli/command.py", "write_text"): "a paragraph of help",
     ("cli/project.py", "write_bytes"): "a copy of a plan that the demonstration changes, before anything is run",
     ("cli/project.py", "write_text"): "a pipeline of the demonstration, before anything is run",
     ("families/sql/writer.py", "unlink"): "rows that were staged for one transaction, in scratch",
