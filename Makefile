@@ -43,8 +43,8 @@ format: venv
 
 docs: venv ## write the generated reference pages
 	$(BIN)/python tools/docs.py
-	$(BIN)/python tools/docs.py types.md
-	$(BIN)/python tools/docs.py server-types.md
+	$(BIN)/python tools/docs.py reference/types.md
+	$(BIN)/python tools/docs.py reference/server-types.md
 
 test: venv kernels servers browser sandbox ## the quicker tests, small N, some cases of tests with many, seeds printed
 	$(TEST) -n 2 --dist loadfile --no-loadscope-reorder --sample -m "not long and not bench and not trust"

@@ -9,13 +9,16 @@ import inspect
 import json
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from osiris.api import explain_code
 from osiris.cli.main import root
 from osiris.codes import CODES
+from osiris.codes.page import load_page
 from osiris.config import KEYS, variable_name
 from osiris.oml.editor import editor_schema
 from osiris.oml.params import DECLARATION
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from osiris.model import ComponentSpec, JsonValue
     from osiris.testing.values import Carried
 
-REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
+DOCS = Path(__file__).parents[1] / "docs"
 EXAMPLE = Path(inspect.getfile(editor_schema)).parents[1] / "templates" / "init" / "pipelines" / "example.yaml"
 NOTICE = "<!-- Written by tools/docs.py; change what it describes, then run `{command}`. -->"
 PREFIXES = {
@@ -152,27 +155,34 @@ text cannot be read as YAML, an operation is `{"op": "text", "line", "column", "
 from 1, write `value` in the place of `old`. A fix never repeats a secret, and nobody puts one in unasked."""
 
 
-def errors_page() -> Iterator[str]:
-    """Yield the page of all codes."""
-    yield from ("# Codes", "", "Everything that Osiris can say is wrong; `osiris explain CODE` shows one row.", "")
-    yield from ("## Exit codes", "", "Of several problems the gravest decides: 4 before 3 before 2 before 1.", "")
+def codes_page() -> Iterator[str]:
+    """Yield the index of all codes."""
+    yield from ("# Codes", "", "Every error, warning and note has a code; `osiris explain CODE` prints its page.", "")
+    yield from ("## Exit codes", "", "If there are several errors: 4 before 3 before 2 before 1.", "")
     yield from table(("exit code", "meaning"), [(str(number), text) for number, text in EXIT_CODES.items()])
     yield from (AS_JSON, "")
     for prefix, title in PREFIXES.items():
-        rows = [(name, row) for name, row in CODES.items() if name.startswith(prefix)]
         yield from (f"## {prefix}: {title}", "")
+        rows = [(name, row) for name, row in CODES.items() if name.startswith(prefix)]
         yield from table(
-            ("code", "title", "message", "what to do", "ends with"),
-            [
-                (f"`{n}`", r.title, template(r.message), template(r.hint or ""), ending(r.severity, r.exit_code))
-                for n, r in rows
-            ],
+            ("code", "title", "exit code"),
+            [(f"[{n}]({prefix.lower()}.md#{n.lower()})", r.title, ending(r.severity, r.exit_code)) for n, r in rows],
         )
 
 
-def template(text: str) -> str:
-    """Return a message template for reading: its parameters in italics."""
-    return text.replace("{{", "\0").replace("}}", "\1").replace("{", "*").replace("}", "*").translate({0: "{", 1: "}"})
+def code_pages(prefix: str) -> Iterator[str]:
+    """Yield the pages of the codes of a prefix, one below the other."""
+    yield from (f"# {prefix}: {PREFIXES[prefix]}", "", "[All codes](README.md)", "")
+    for name in (name for name in CODES if name.startswith(prefix)):
+        row, page = explain_code(name), load_page(name)
+        yield from (f"## {name}", "", f"**{row['title']}** ({row['severity']}, exit code {row['exit_code']})", "")
+        yield from (*([page.meaning, ""] if page.meaning else []), f"Message: {code(str(row['message']))}", "")
+        yield from (f"Hint: {row['hint']}", "") if row["hint"] else ()
+        for title, blocks in page.parts():
+            yield from (f"{title}:", "")
+            for block in blocks:
+                yield from (code(block.path), "") if block.path else ()
+                yield from (f"```{block.language}", *block.text.splitlines(), "```", "")
 
 
 def ending(severity: str, exit_code: int) -> str:
@@ -391,7 +401,7 @@ def fate(carried: Carried) -> str:
 
 def server_types_page() -> Iterator[str]:
     """Yield the page of the types of database servers, found by running pipelines between servers of its own."""
-    sys.path.insert(0, str(REFERENCE.parents[1]))
+    sys.path.insert(0, str(DOCS.parent))
     from tests.components.server_types.bench import Bench
     from tests.components.server_types.matrix import SOURCES, matrix_of, rest_of
     from tests.components.server_types.page import page
@@ -407,8 +417,14 @@ def server_types_page() -> Iterator[str]:
         yield from page(matrices, rest_of(*matrices[0], bench))
 
 
-PAGES = {"oml.md": oml_page, "errors.md": errors_page, "components.md": components_page, "cli.md": cli_page}
-SLOW_PAGES = {"types.md": types_page, "server-types.md": server_types_page}
+PAGES = {
+    "reference/oml.md": oml_page,
+    "reference/components.md": components_page,
+    "reference/cli.md": cli_page,
+    "errors/README.md": codes_page,
+    **{f"errors/{prefix.lower()}.md": partial(code_pages, prefix) for prefix in PREFIXES},
+}
+SLOW_PAGES = {"reference/types.md": types_page, "reference/server-types.md": server_types_page}
 
 
 def command_for(name: str) -> str:
@@ -426,7 +442,7 @@ def main(arguments: list[str]) -> int:
     check = "--check" in arguments
     old = []
     for name in [name for name in arguments if name != "--check"] or PAGES:
-        path, text = REFERENCE / name, rendered(name, {**PAGES, **SLOW_PAGES}[name]())
+        path, text = DOCS / name, rendered(name, {**PAGES, **SLOW_PAGES}[name]())
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             continue
         old.append(name)
@@ -434,7 +450,7 @@ def main(arguments: list[str]) -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     for name in old:
-        print(f"docs/reference/{name} {f'is not up to date: run {command_for(name)}' if check else 'written'}")
+        print(f"docs/{name} {f'is not up to date: run {command_for(name)}' if check else 'written'}")
     return 1 if old and check else 0
 
 

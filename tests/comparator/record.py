@@ -111,21 +111,7 @@ def masked(value, root, key=""):
     if key == "sources" and isinstance(value, dict) and all(isinstance(each, str) for each in value.values()):
         return dict.fromkeys(value, MARK)  # states of files: when they were written, and where they lie on this disk
     if isinstance(value, dict):
-        found = {plain(k, root): masked(v, root, k) for k, v in value.items()}
-        if found.get("area") == "source_data":
-            found |= {"old": MARK, "new": MARK}
-        if found.get("unit") == "ms":
-            found |= {"value": MARK}
-        if key.endswith("duration_ms"):
-            found = dict.fromkeys(found, MARK)
-        if isinstance(found.get("columns"), list) and isinstance(found.get("rows"), list):
-            changing = [
-                n
-                for n, name in enumerate(found["columns"])
-                if CHANGING.search(str(name)) or str(name).startswith("ms_")
-            ]
-            found["rows"] = [[MARK if n in changing else each for n, each in enumerate(row)] for row in found["rows"]]
-        return found | {"fingerprint": MARK} if "looked_at" in found else found  # of files as they lie on this disk
+        return _without_changing({plain(k, root): masked(v, root, k) for k, v in value.items()}, key)
     if key in TEXTS or key in ("python", "machine", "system"):
         return value if value is None else MARK
     if isinstance(value, list):
@@ -135,6 +121,24 @@ def masked(value, root, key=""):
     if CHANGING.search(key) and value is not None:
         return MARK
     return plain(value, root) if isinstance(value, str) else value
+
+
+def _without_changing(found, key):
+    """Return an object without what differs from run to run, and without the page of a code."""
+    if found.get("area") == "source_data":
+        found |= {"old": MARK, "new": MARK}
+    if "meaning" in found:
+        found |= {"meaning": MARK, "examples": MARK}  # the page of a code
+    if found.get("unit") == "ms":
+        found |= {"value": MARK}
+    if key.endswith("duration_ms"):
+        found = dict.fromkeys(found, MARK)
+    if isinstance(found.get("columns"), list) and isinstance(found.get("rows"), list):
+        changing = [
+            n for n, name in enumerate(found["columns"]) if CHANGING.search(str(name)) or str(name).startswith("ms_")
+        ]
+        found["rows"] = [[MARK if n in changing else each for n, each in enumerate(row)] for row in found["rows"]]
+    return found | {"fingerprint": MARK} if "looked_at" in found else found  # of files as they lie on this disk
 
 
 def _is_sampled(value):

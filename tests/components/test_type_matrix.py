@@ -9,6 +9,6 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_page_of_types_is_up_to_date(update_golden):
     options = [] if update_golden else ["--check"]
-    command = [sys.executable, ROOT / "tools" / "docs.py", "types.md", *options]
+    command = [sys.executable, ROOT / "tools" / "docs.py", "reference/types.md", *options]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

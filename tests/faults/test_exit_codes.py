@@ -33,7 +33,7 @@ EXPECTED = {
     "black hole": dict.fromkeys(("postgres", "mysql", "supabase"), "CON015"),
 }
 ENDS = {"wrong password": 3, "unknown table": 1, "missing grant": 1, "black hole": 3}
-"""As docs/reference/errors.md has it: 3 for what is out of reach, 1 for what a server that is reached does not do."""
+"""As docs/errors/README.md has it: 3 for what is out of reach, 1 for what a server that is reached does not do."""
 
 
 @pytest.fixture

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from difflib import get_close_matches
 from string import Formatter
 from typing import TYPE_CHECKING
 
 from osiris.codes import CODES
+from osiris.codes.page import Version, load_page
 from osiris.connections import environment_names
 from osiris.distribution import DISTRIBUTION, FOREIGN, requires_foreign
-from osiris.errors import Diagnostic, OsirisError, diagnostic, fail, nearest
+from osiris.errors import Diagnostic, OsirisError, diagnostic, fail
 from osiris.registry import load_registry
 from osiris.secret import sounds_secret
 
@@ -27,20 +29,23 @@ _OF_SPEC = (
 )
 """What is shown of a component's spec."""
 
+_LIKE_CODE = re.compile(r"[A-Za-z]{3}[0-9]{1,4}")
 _REFERENCE = re.compile(r"\$\{\w+\}")
 
 
 def is_code(text: str) -> bool:
-    """Tell whether a text is a code of the table, or looks like one."""
-    return text.upper() in CODES or (len(text) == 6 and text[:3].isalpha() and text[3:].isdigit())
+    """Return whether a text is a code of the table, or looks like one."""
+    is_alike = _LIKE_CODE.fullmatch(text) is not None
+    return is_alike and (len(text) == 6 or any(code.startswith(text[:3].upper()) for code in CODES))
 
 
 def explain_code(code: str) -> dict[str, JsonValue]:
-    """Return the row of a code; fails with PRJ008 if there is none."""
+    """Return the row and the page of a code; fails with PRJ008 if there is none."""
     if code not in CODES:
-        hint = f"did you mean {near}?" if (near := nearest(code, CODES)) else None
-        fail("PRJ008", problem=f"there is no code {code}", hint=hint)
-    row = CODES[code]
+        near = get_close_matches(code, CODES)
+        fail("PRJ008", problem=f"there is no code {code}", hint=f"did you mean {' or '.join(near)}?" if near else None)
+    row, page = CODES[code], load_page(code)
+    versions: tuple[Version, ...] = ("wrong", "right") if page.blocks else ()
     return {
         "code": code,
         "title": row.title,
@@ -48,6 +53,8 @@ def explain_code(code: str) -> dict[str, JsonValue]:
         "hint": row.hint and _plain(row.hint),
         "severity": row.severity,
         "exit_code": row.exit_code,
+        "meaning": page.meaning,
+        "examples": [{"version": version, **page.example(version)} for version in versions],
     }
 
 

@@ -5,6 +5,8 @@ say of a session: what it did, what it wrote, and why it is as it is.
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ import click
 from osiris import api
 from osiris.cli.command import answers, opened
 from osiris.cli.render import Answer, count, diagnostic_lines, figures
+from osiris.codes.page import load_page
 from osiris.compare.differences import was_refused
 from osiris.errors import Diagnostic
 from osiris.history.reading import stale_text
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 SHOWN_DIGITS = 12
 ODD = "worth a look"
 _NAMED = 12
+_MARK = re.compile(r"^(?:- |\d+\. |Message: |Hint: )")
 
 
 def talk_lines(talk: Run) -> list[Line]:
@@ -251,10 +255,28 @@ def explain(what: str) -> Answer:
 
 def _code(code: str) -> Answer:
     row = api.explain_code(code)
-    text: list[Line] = [[("bold", f"{code} {row['title']}")], f"  says: {row['message']}"]
-    text += [f"  hint: {row['hint']}"] if row["hint"] else []
-    text.append(f"  {row['severity']}, exit code {row['exit_code']}")
+    head: list[Line] = [[("bold", f"{code} {row['title']}")], f"{row['severity']}, exit code {row['exit_code']}", ""]
+    text = [*head, *_wrapped(str(row["meaning"])), "", *_wrapped(f"Message: {row['message']}")]
+    text += _wrapped(f"Hint: {row['hint']}") if row["hint"] else []
+    for title, blocks in load_page(code).parts():
+        text += ["", [("bold", title)]]
+        for block in blocks:
+            text += ["", *([f"  {block.path}:"] if block.path else []), *_indented(block.text)]
     return Answer(row, text)
+
+
+def _wrapped(text: str) -> list[Line]:
+    """Return paragraphs for a terminal of 80 columns, with the entries of a list indented."""
+    lines: list[Line] = []
+    for part in re.split(r"\n(?=\n|- |\d+\. )", text):
+        indent = " " * len("".join(_MARK.findall(part)))
+        lines += [""] if part.startswith("\n") else []
+        lines += textwrap.wrap(part, 80, subsequent_indent=indent, break_on_hyphens=False) or [""]
+    return lines
+
+
+def _indented(text: str) -> list[Line]:
+    return [f"    {line}".rstrip() for line in text.splitlines()]
 
 
 def _session(workspace: Workspace, run: dict[str, JsonValue]) -> Answer:

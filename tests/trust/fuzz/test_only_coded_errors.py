@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.trust.fuzz import strategies
 
-CODES = set(re.findall(r"^\| `([A-Z]{3}\d{3})`", Path("docs/reference/errors.md").read_text(), re.MULTILINE)) - {
+CODES = set(re.findall(r"^\| \[([A-Z]{3}\d{3})\]", Path("docs/errors/README.md").read_text(), re.MULTILINE)) - {
     "INT000"
 }
 EXITS = {0, 1, 2, 3, 4, 5, 6}

@@ -113,7 +113,7 @@ def code_files() -> Iterator[tuple[str, Path]]:
 
 def _files(module: Path) -> Iterable[Path]:
     if module.is_dir():
-        return sorted(path for path in module.rglob("*") if path.is_file() and path.suffix != ".pyc")
+        return sorted(path for path in module.rglob("*") if path.is_file() and path.suffix not in (".pyc", ".md"))
     return [module.with_suffix(".py")]
 
 
