@@ -41,7 +41,7 @@ def _target(value: object) -> object | None:
     return value if isinstance(value, str) and entry_points(group=TARGETS, name=value) else None
 
 
-A_TARGET = (_target, f"one of {', '.join(OWN_TARGETS)}, or a target that a package brings")
+A_TARGET = (_target, f"one of {', '.join(OWN_TARGETS)}, or a target from an installed package")
 """What takes the name of a target, and how that is told."""
 
 

@@ -207,15 +207,15 @@ class _Asked:
         home = real_path(self.root)
         if kind == "folder":
             if real == home:
-                fail("DRV061", path=self._shown(), why="it is the folder of the project itself")
+                fail("DRV061", path=self._shown(), why="it is the project's root folder")
             return
         name = real.name.lower()
         if kind and not _plain_name(name, kind).endswith(SUFFIXES[kind]):
             fail("DRV060", path=self._shown(), suffixes=_spoken(kind))
         if _of_tools(real):
-            fail("DRV061", path=self._shown(), why="other programs read a file of that name")
+            fail("DRV061", path=self._shown(), why="other programs read files with that name")
         if name.endswith(".json") and real.parent == home:
-            fail("DRV061", path=self._shown(), why="other programs look for JSON in the folder of the project itself")
+            fail("DRV061", path=self._shown(), why="other programs read JSON files in the project's root folder")
 
     def _kept(self, real: Path, home: Path) -> str | None:
         """Return why a file that belongs to the project is kept from steps; None if it is not."""

@@ -238,11 +238,11 @@ Kind = Literal["added", "removed", "type", "places", "order", "native"]
 
 _WORDS: dict[Kind, str] = {
     "added": "column '{column}' is new ({new})",
-    "removed": "column '{column}' is gone (it was {old})",
-    "type": "column '{column}' was {old} and is {new}",
-    "places": "its columns changed places: they were {old}, and are {new}",
-    "order": "the order of its rows was {old} and is {new}",
-    "native": "columns that DuckDB reads by itself: they were {old}, and are {new}",
+    "removed": "column '{column}' was removed (it was {old})",
+    "type": "column '{column}' was {old} and is now {new}",
+    "places": "its columns are in another order: they were {old} and are now {new}",
+    "order": "the order of its rows was {old} and is now {new}",
+    "native": "columns that DuckDB reads directly: they were {old} and are now {new}",
 }
 
 

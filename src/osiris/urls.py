@@ -60,7 +60,7 @@ def local_path(text: str) -> str:
         return text
     host, slash, path = match[2].partition("/")
     if host not in _LOCAL or not slash:
-        fail("DRV007", path=printable(text), problem="a file URL begins with file:///, and then comes the whole path")
+        fail("DRV007", path=printable(text), problem="a file URL is file:/// followed by the absolute path")
     return _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), f"/{path}".encode()).decode(errors="surrogateescape")
 
 
@@ -78,9 +78,9 @@ def store_url(text: str, family: str = "", fields: Mapping[str, JsonValue] | Non
         url = StoreUrl(match[1].lower(), bucket, key)
     elif match[1].lower() != _FILE:
         known = ", ".join((_FILE, *store_families()))
-        fail("DRV007", path=printable(text), problem=f"this is a URL of an unknown kind; known are {known}")
+        fail("DRV007", path=printable(text), problem=f"unknown URL scheme; supported are {known}")
     elif own_scheme:
-        fail("DRV007", path=printable(text), problem=f"the connection is of the family {family}, and this is not")
+        fail("DRV007", path=printable(text), problem=f"the connection is of family '{family}', but this URL is not")
     else:
         url = None
     if url:

@@ -210,7 +210,7 @@ def test_an_archive_must_hold_one_file(project):
         archive.writestr("a.csv", "a\n1\n")
         archive.writestr("b.csv", "a\n1\n")
     project.put("in.zip", buffer.getvalue())
-    assert project.refused("in.zip").message == "in.zip: the archive holds 2 files, and one is needed"
+    assert project.refused("in.zip").message == "in.zip: the archive contains 2 files, but must contain exactly one"
 
 
 def test_header_options(project):
@@ -263,7 +263,7 @@ def test_files_of_a_pattern_need_the_same_header(project):
     project.put("1.csv", "a,b\n1,2\n")
     project.put("2.csv", "b,a\n1,2\n")
     found = project.refused("*.csv")
-    assert (found.code, found.message) == ("DAT004", "2.csv: its columns are not those of 1.csv")
+    assert (found.code, found.message) == ("DAT004", "2.csv: its columns differ from those of 1.csv")
 
 
 def test_a_type_must_fit_all_files_of_a_pattern(project):

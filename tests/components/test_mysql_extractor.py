@@ -425,7 +425,10 @@ def test_rights_that_are_missing_are_told(read, place, server):
     (found,) = problems(read, place(reader=True, database=closed), table="other")
     assert (found.code, found.hint) == ("DRV020", f"run GRANT SELECT ON `{closed}`.`other` TO `reader`@`%`")
     (found,) = problems(read, place(reader=True, database="mysql"), table="user")
-    assert (found.code, "'reader' has no permission: it has no right to anything" in found.message) == ("DRV020", True)
+    assert (found.code, "'reader' has no permission: it has no privileges in this database" in found.message) == (
+        "DRV020",
+        True,
+    )
     assert "GRANT SELECT" in found.hint
     assert read(place(reader=True, database=closed), table="hidden", columns=["a"]).num_rows == 0
 

@@ -94,4 +94,4 @@ def test_a_run_goes_to_its_target(call, tmp_path):
 def test_a_target_that_nobody_brings_is_refused(call, tmp_path):
     (tmp_path / "copy.yaml").write_text(COPY, encoding="utf-8")
     (found,) = call("run", "copy.yaml", "--target", "hello.nowhere", "--json", code=2)["diagnostics"]
-    assert "local, bwrap, e2b, or a target that a package brings" in found["message"]
+    assert "local, bwrap, e2b, or a target from an installed package" in found["message"]

@@ -98,6 +98,6 @@ def test_digits_that_two_plans_begin_with_name_none(shop):
     envelope = shop.json("run", compiled["short"], code=2)
     assert codes(envelope) == ["CMP027"]
     assert all(digits in envelope["diagnostics"][0]["message"] for digits in (compiled["fingerprint"], "0" * 52))
-    assert envelope["diagnostics"][0]["hint"] == "give more of its digits"
+    assert envelope["diagnostics"][0]["hint"] == "give more digits"
     done = shop.json("run", compiled["fingerprint"])
     assert done["data"]["status"] == "complete"

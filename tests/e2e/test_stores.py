@@ -199,10 +199,10 @@ def test_where_only_folders_are_they_are_named(shop, osiris):
     ):
         done = osiris("discover", asked, "--json", cwd=shop.root, env=shop.env)
         (found,) = answer(done)["diagnostics"]
-        assert (found["code"], found["message"]) == ("DRV001", f"a file directly in {where} does not exist")
+        assert (found["code"], found["message"]) == ("DRV001", f"a file in {where} does not exist")
         assert found["hint"] == f"discover one of its folders: {folders}"
     done = osiris("discover", f"{shop.url}/none/", "--json", cwd=shop.root, env=shop.env)
-    assert answer(done)["diagnostics"][0]["hint"] == "nothing lies there"
+    assert answer(done)["diagnostics"][0]["hint"] == "the folder has no files"
 
 
 def test_a_run_that_goes_on_puts_the_object_there_again(shop, osiris):

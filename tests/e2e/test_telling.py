@@ -180,7 +180,7 @@ def test_plans_that_are_gone(shop):
     shop("run", "--last-compile")
     shutil.rmtree(shop.folder / "build")
     (found,) = shop.json("run", "--last-compile", code=2)["diagnostics"]
-    assert (found["code"], "the plan that was compiled last is gone" in found["message"]) == ("CMP027", True)
+    assert (found["code"], "the plan that was compiled last no longer exists" in found["message"]) == ("CMP027", True)
     for command in ("run", "explain"):
         (found,) = shop.json(command, plan, code=2)["diagnostics"]
         assert (found["code"], plan in found["message"]) == ("CMP027", True)
@@ -190,7 +190,7 @@ def test_plans_that_are_gone(shop):
     assert no_plan(shop, "diff", name, name) == f"no plan in session {name}: its manifest.json is damaged"
     plan.unlink()
     for command in (("diff", name, name), ("lineage", "--format", "openlineage", name)):
-        assert no_plan(shop, *command) == f"no plan in session {name}: its manifest.json is gone"
+        assert no_plan(shop, *command) == f"no plan in session {name}: its manifest.json is missing"
 
 
 def no_plan(shop, *command):

@@ -46,8 +46,8 @@ def test_all_drift_is_told_and_nothing_begins(desk, plan, tell):
     result = desk.run(plan)
     assert (result.status, result.exit_code) == ("failed", 6)
     assert said(result) == [
-        ("DAT011", "step 'a': column 'id' was int64 and is utf8"),
-        ("DAT011", "step 'b': column 'id' is gone (it was int64)"),
+        ("DAT011", "step 'a': column 'id' was int64 and is now utf8"),
+        ("DAT011", "step 'b': column 'id' was removed (it was int64)"),
         ("DAT011", "step 'b': column 'more' is new (bool not null)"),
     ]
     assert {name: step["status"] for name, step in result.steps.items()} == {
@@ -65,7 +65,7 @@ def test_all_drift_is_told_and_nothing_begins(desk, plan, tell):
 def test_columns_that_changed_places_are_drift(desk, plan, tell):
     tell("b.json", TEXT, ID)
     assert said(desk.run(plan)) == [
-        ("DAT011", "step 'b': its columns changed places: they were id, text, and are text, id")
+        ("DAT011", "step 'b': its columns are in another order: they were id, text and are now text, id")
     ]
 
 

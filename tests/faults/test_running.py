@@ -181,7 +181,7 @@ def test_source_that_changed_is_refused(desk, make_step):
     plan.steps[0]["schema"][0]["type"] = "int32"
     result = desk.run(plan)
     assert ([d.code for d in result.diagnostics], result.exit_code) == (["DAT011"], 6)
-    assert "column 'id' was int32 not null and is int64 not null" in result.diagnostics[0].message
+    assert "column 'id' was int32 not null and is now int64 not null" in result.diagnostics[0].message
 
 
 def test_every_output_can_be_digested(desk, make_step):

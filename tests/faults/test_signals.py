@@ -219,6 +219,6 @@ def test_jobs_of_later_versions_are_refused(desk):
 
 
 def test_resuming_nothing_is_refused(desk, slow_plan):
-    with pytest.raises(OsirisError, match="was never run here") as caught:
+    with pytest.raises(OsirisError, match="has never run here") as caught:
         desk.run(slow_plan, resume="last")
     assert caught.value.diagnostics[0].code == "RUN006"

@@ -31,8 +31,11 @@ def test_what_is_promised_holds(told, name):
 
 
 def test_a_lie_is_told(told):
-    assert "REG005 component 'strange.file_writer' accounts for every row: no, it took 7 rows, wrote 6" in told
+    assert (
+        "REG005 component 'strange.file_writer' fails the test 'accounts for every row': it took 7 rows, wrote 6"
+        in told
+    )
 
 
 def test_what_needs_a_case_is_skipped_and_says_so(told):
-    assert "REG006 component 'strange.numbers' was not tested for: keeps every value; describe a test case" in told
+    assert "REG006 component 'strange.numbers': behaviours not tested: keeps every value; add a test case" in told

@@ -113,14 +113,14 @@ def test_changes_are_told_by_column():
     pin = pin_of(source(), Described((Field("a", "int64"), Field("b", "utf8"), Field("c", "date")), "fixed", native=()))
     new = pin_of(source(), Described((Field("c", "date"), Field("b", "bool"), Field("d", "utf8")), "free"))
     assert [str(change) for change in pin_changes(pin, new)] == [
-        "column 'a' is gone (it was int64)",
+        "column 'a' was removed (it was int64)",
         "column 'd' is new (utf8)",
-        "column 'b' was utf8 and is bool",
-        "its columns changed places: they were b, c, and are c, b",
-        "the order of its rows was fixed and is free",
+        "column 'b' was utf8 and is now bool",
+        "its columns are in another order: they were b, c and are now c, b",
+        "the order of its rows was fixed and is now free",
     ]
     (change,) = pin_changes(pin, replace(pin, native=None))
-    assert str(change) == "columns that DuckDB reads by itself: they were none, and are unknown"
+    assert str(change) == "columns that DuckDB reads directly: they were none and are now unknown"
     assert pin_changes(pin, pin) == []
 
 

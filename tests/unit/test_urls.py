@@ -39,10 +39,10 @@ def test_what_a_text_means(text, family, fields, url):
 @pytest.mark.parametrize(
     ("text", "family", "words"),
     [
-        ("gopher://lake/x", "", "known are file, s3, az, gs"),
+        ("gopher://lake/x", "", "supported are file, s3, az, gs"),
         ("s3://lake/x", "azure", "family s3"),
         ("s3://lake/x", "filesystem", "family s3"),
-        ("file:///x", "s3", "the family s3"),
+        ("file:///x", "s3", "family 's3'"),
         ("s3:///x", "", "no bucket"),
         ("x", "s3", "no bucket"),
         ("s3://La ke/x", "", "no name of a bucket"),

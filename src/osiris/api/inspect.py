@@ -43,7 +43,7 @@ def explain_code(code: str) -> dict[str, JsonValue]:
     """Return the row and the page of a code; fails with PRJ008 if there is none."""
     if code not in CODES:
         near = get_close_matches(code, CODES)
-        fail("PRJ008", problem=f"there is no code {code}", hint=f"did you mean {' or '.join(near)}?" if near else None)
+        fail("PRJ008", problem=f"unknown code {code}", hint=f"did you mean {' or '.join(near)}?" if near else None)
     row, page = CODES[code], load_page(code)
     versions: tuple[Version, ...] = ("wrong", "right") if page.blocks else ()
     return {

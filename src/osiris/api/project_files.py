@@ -49,7 +49,9 @@ def new_component(name: str, folder: Path | None = None) -> dict[str, JsonValue]
     """Lay out a package with a new component; returns its folder and files. Fails with PRJ008 on a bad name."""
     if not COMPONENT_NAME.fullmatch(name):
         fail(
-            "PRJ008", problem=f"'{name}' is not a component's name", hint="write family.kind, like acme.rows_extractor"
+            "PRJ008",
+            problem=f"'{name}' is not a component name",
+            hint="write family.kind, for example acme.rows_extractor",
         )
     family, _, kind = name.partition(".")
     package = f"osiris_{family}_{kind}"
@@ -258,7 +260,7 @@ def _place(workspace: Workspace, file: str) -> Path:
     here = next((folder for folder in folders if path.is_relative_to(folder) and path != folder), None)
     # A folder that is itself a link leads out as well.
     if here is None or here.is_symlink() or is_outside(here, path):
-        fail("MCP002", path=file, hint="pipelines are saved below pipelines/ or output/")
+        fail("MCP002", path=file, hint="pipelines are saved in pipelines/ or output/")
     if path.suffix not in _ENDINGS or path.is_symlink():
-        fail("MCP005", problem=f"'{file}' is no place for a pipeline", hint="name a file that ends in .yaml")
+        fail("MCP005", problem=f"'{file}' is not a path for a pipeline", hint="name a file that ends in .yaml")
     return path

@@ -121,14 +121,14 @@ def find_plan(workspace: Workspace, target: str) -> PlanFile | None:
     if _looks_like_plan(workspace, path):
         file = path / "manifest.json" if path.is_dir() else Path(target)
         if not (_kind(file) or _kind(workspace.root / file)):
-            fail("CMP027", what=f"{target}: there is no such file")
+            fail("CMP027", what=f"{target}: the file does not exist")
         return _in_file(workspace, find_file(workspace, file))
     if not _may_be_fingerprint(target):
         return None
     if len(target) >= SHORT:
         return _with_fingerprint(workspace, target)
     if not (_kind(path) or _kind(workspace.root / target)):
-        fail("CMP049", asked=target, count=len(target), needed=f"its first {SHORT} digits at least")
+        fail("CMP049", asked=target, count=len(target), needed=f"at least the first {SHORT} digits")
     return None
 
 
@@ -175,8 +175,8 @@ def _with_fingerprint(workspace: Workspace, digits: str) -> PlanFile:
     noted = {_noted(file.path): file.path for file in files} if len(files) > 1 else {}
     fitting = {noted: path for noted, path in noted.items() if noted.startswith(digits)}
     if len(fitting) > 1:
-        what = f"alone begins with {digits}: {', '.join(sorted(fitting))} do"
-        fail("CMP027", what=what, hint="give more of its digits")
+        what = f"is unique for {digits}: {', '.join(sorted(fitting))} match"
+        fail("CMP027", what=what, hint="give more digits")
     return PlanFile(next(iter(fitting.values()), files[0].path), digits)
 
 

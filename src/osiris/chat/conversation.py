@@ -189,7 +189,9 @@ def _newest_waiting(workspace: Workspace, store: Store, *, is_guided: bool) -> C
         summary = read_summary(workspace.project.logs / each.id)
         if _is_guided(each) == is_guided and (summary is None or summary["status"] == "waiting"):
             return each
-    return fail("CHT021", wanted="that waits", hint="name one, 'osiris logs list' has them; or begin a new one")
+    return fail(
+        "CHT021", wanted="that waits", hint="give the id of one ('osiris logs list' shows them), or start a new one"
+    )
 
 
 def _chosen(workspace: Workspace, kept: Options, given: Options) -> Options:

@@ -155,7 +155,12 @@ class _Reader:
     def request(self) -> Request:
         relations = [self.relation("from", text) for text in self.flags.get("from", ())]
         if not relations:
-            fail("CHT042", flag="--from", problem="is missing", hint="name what is read: --from data/orders.csv")
+            fail(
+                "CHT042",
+                flag="--from",
+                problem="is missing",
+                hint="give the source, for example --from data/orders.csv",
+            )
         first, joins = relations[0], self.joins(relations)
         base = Step(STEP, first.name, joins)
         step = self.step(base, list(_scope(base, relations)))
@@ -173,8 +178,8 @@ class _Reader:
         ]
         unread = [each.id for each in relations[1:] if all(each is not relation for relation, _ in found)]
         if unread:
-            hint = f"say how: --join '{unread[0]} on COLUMN = COLUMN'"
-            fail("CHT042", flag=f"--from {unread[0]}", problem="is not joined to what is read first", hint=hint)
+            hint = f"join it: --join '{unread[0]} on COLUMN = COLUMN'"
+            fail("CHT042", flag=f"--from {unread[0]}", problem="is not joined to the first source", hint=hint)
         for relation, _ in found:
             if relation not in relations:
                 relations.append(relation)
@@ -401,8 +406,8 @@ class _Reader:
     def pick(self) -> Pick | None:
         given = [flag for flag in ("latest", "first", "top") if self.flags.get(flag)]
         if len(given) > 1:
-            hint = "make the other a pipeline of its own"
-            fail("CHT042", flag=f"--{given[0]} and --{given[1]}", problem="go not together", hint=hint)
+            hint = "put one of them into a pipeline of its own"
+            fail("CHT042", flag=f"--{given[0]} and --{given[1]}", problem="cannot be combined", hint=hint)
         made = [pick for flag in given for pick in self.each(flag, partial(self.picked, flag=flag))]
         return made[0] if made else None
 
@@ -430,11 +435,11 @@ class _Reader:
     def output(self, reads: str) -> Output:
         to = self.single("to")
         if to is None:
-            fail("CHT042", flag="--to", problem="is missing", hint="name where rows go: --to output/x.parquet")
+            fail("CHT042", flag="--to", problem="is missing", hint="give the target, for example --to output/x.parquet")
         partitions, key = self.listed("partition-by", _bare), self.listed("key", _bare)
         mode = cast("Mode | None", self.single("mode"))
         if mode and mode not in get_args(Mode):
-            fail("CHT042", flag=f"--mode {mode}", problem="is no mode", hint=_listed(get_args(Mode)))
+            fail("CHT042", flag=f"--mode {mode}", problem="is not a mode", hint=_listed(get_args(Mode)))
         target = self.read("to", to, partial(self.target, reads=reads, mode=mode))
         return replace(target, key=key, partition_by=partitions)
 

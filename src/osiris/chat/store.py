@@ -249,7 +249,7 @@ def _damage() -> Iterator[None]:
 def _migrate(file: sqlite3.Connection, name: str) -> None:
     (version,) = file.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
-        fail("CHT020", path=name, reason="a later version of Osiris wrote it")
+        fail("CHT020", path=name, reason="it was written by a later version of Osiris")
     for number, script in enumerate(MIGRATIONS[version:], version + 1):
         # One transaction a version: a file is never between two of them.
         fault("chat.migrate")

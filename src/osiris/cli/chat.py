@@ -164,7 +164,7 @@ def _open(summary: dict[str, JsonValue], about: str | None, *, accepts: bool) ->
     name, said = str(summary["session"]), summary["said"]
     has_not_run = summary["status"] == "waiting" and summary["last_run"] is None
     if _is_refused(summary):
-        yield diagnostic("CHT034", reason=said, hint=f"say something else: {_resume(name, 'WORDS')}")
+        yield diagnostic("CHT034", reason=said, hint=f"rephrase it: {_resume(name, 'WORDS')}")
     elif accepts and about in (GROUNDING, REPLACE, MODE):
         yield diagnostic("CHT067", question=said, hint=_naming(about, name))
     elif about not in (None, "accept") or (accepts and has_not_run):
@@ -174,7 +174,7 @@ def _open(summary: dict[str, JsonValue], about: str | None, *, accepts: bool) ->
 def _naming(about: str | None, name: str) -> str:
     """Return how to answer a question that `--yes` does not answer."""
     named = _MODES.get(about or "")
-    return f"{_resume(name, 'ANSWER')}{f'; or name it: {named}' if named else ''}"
+    return f"{_resume(name, 'ANSWER')}{f'; or pass it: {named}' if named else ''}"
 
 
 def _is_refused(summary: dict[str, JsonValue]) -> bool:

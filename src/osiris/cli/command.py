@@ -70,7 +70,7 @@ def _go_to_project(ctx: click.Context, _param: click.Parameter, value: Path | No
     try:
         os.chdir(value)
     except OSError as error:
-        fail("PRJ008", problem=f"-C {value}: {error.strerror}", hint="name a folder")
+        fail("PRJ008", problem=f"-C {value}: {error.strerror}", hint="give the path of a folder")
     ctx.meta[PROJECT] = ctx.meta.get(PROJECT, Path()) / value
 
 
@@ -197,7 +197,7 @@ class Group(click.Group):
             raise_all([refusal])
         shown = " ".join([*above, args[0]])
         hint = did_you_mean(args[0], self.list_commands(ctx)) or "see 'osiris --help'"
-        fail("PRJ008", problem=f"there is no command 'osiris {shown}'", hint=hint)
+        fail("PRJ008", problem=f"unknown command 'osiris {shown}'", hint=hint)
 
 
 def noun(name: str, text: str, *commands: click.Command) -> Group:

@@ -131,7 +131,7 @@ def discover(
 
     """
     if columns and not (profile or samples != "none"):
-        fail("PRJ008", problem="--column says what to profile", hint="add --profile or --samples")
+        fail("PRJ008", problem="--column selects columns to profile", hint="add --profile or --samples")
     found = api.discover(opened(), target, tables, columns=columns, profile=profile, samples=samples, refresh=refresh)
     data = _scrubbed(found.to_json(), console().clean)
     return Answer(data, list(_lines(data)), found.diagnostics, list(_next(found, data, tables, profile=profile)))

@@ -196,7 +196,7 @@ def _accepted(shown: Sequence[Line], risks: Sequence[tuple[str, str]], wanted: W
     """Return `yes`, `save` or `no`; None if there is nobody to ask. Fails with CHT044 for what must be named."""
     typed = _is_asked(wanted)
     if risks and not typed:
-        fail("CHT044", problem=risks[0][0], hint=f"name it: {risks[0][1]}")
+        fail("CHT044", problem=risks[0][0], hint=f"pass {risks[0][1]}")
     if wanted.yes or not typed:
         return "yes" if wanted.yes else None
     for line in shown:
@@ -286,7 +286,7 @@ def guided(resume: str | None, edit: str | None, out: str, *, plain: bool = Fals
     if edit and resume is not None:
         raise click.UsageError("--edit starts a conversation; --resume continues one")
     if console().wants_json:
-        fail("CHT053", hint="leave out --json")
+        fail("CHT053", hint="remove --json")
     from osiris.api.workspace import find_file
     from osiris.chat import conversation
     from osiris.cli.guide import Arrows, GuideTerminal, Plain

@@ -149,7 +149,7 @@ def _refusal(act: Callable[[], object]) -> Sequence[Diagnostic]:
     except OsirisError as error:
         found = error.diagnostics
     if not found:
-        fail("INT000", kind="acceptance", reason="what had to be refused was accepted")
+        fail("INT000", kind="acceptance", reason="what should have been rejected was accepted")
     _show(found)
     return found
 

@@ -168,13 +168,13 @@ def _parse(data: bytes, path: str) -> tuple[dict[str, JsonValue], bytes]:
             reason=str(error) if isinstance(error, json.JSONDecodeError) else "a number is too long",
         )
     if not isinstance(parsed, dict) or "manifest_version" not in parsed:
-        fail("CMP020", path=path, reason="it is JSON of another kind")
+        fail("CMP020", path=path, reason="it is another kind of JSON")
     if parsed["manifest_version"] != MANIFEST_VERSION:
         fail("CMP020", path=path, reason=f"this version reads only manifest_version {MANIFEST_VERSION}")
     try:
         return parsed, canonical_bytes(parsed)
     except (ValueError, RecursionError):
-        fail("CMP020", path=path, reason="it holds a value that canonical JSON cannot carry")
+        fail("CMP020", path=path, reason="it contains a value that canonical JSON cannot represent")
 
 
 def _is_earlier(data: bytes) -> bool:

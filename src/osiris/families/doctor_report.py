@@ -142,7 +142,7 @@ def missing(path: Path, facts: dict[str, str]) -> Health:
     parent = next(folder for folder in path.parents if folder.exists())
     if not parent.is_dir() or not may(parent, os.W_OK | os.X_OK):
         hint = "let the user who runs Osiris write there, or name another place in the connection"
-        fail("DRV003", path=str(parent), reason=f"{path.name} cannot be made there", hint=hint)
+        fail("DRV003", path=str(parent), reason=f"{path.name} cannot be created there", hint=hint)
     return Health("writer", ["it will be made when it is first written"], {**facts, "exists": False, "writable": True})
 
 

@@ -23,7 +23,7 @@ def expect_schema(ctx: StepContext, planned: Schema, found: Schema) -> None:
     gone = [f"'{column.name}' {column.type}" for column in planned if column not in found]
     new = [f"'{column.name}' {column.type}" for column in found if column not in planned]
     problem = f"the plan has {', '.join(gone) or 'nothing'} where the source has {', '.join(new) or 'nothing'}"
-    fail("DAT011", step=ctx.step, problem=problem if gone or new else "its columns changed places")
+    fail("DAT011", step=ctx.step, problem=problem if gone or new else "its columns are in another order")
 
 
 def check_known(config: Mapping[str, Iterable[str]], known: Sequence[str], where: str) -> None:

@@ -140,7 +140,7 @@ class RecordedRun:
 def require_plan(run: RecordedRun) -> Manifest:
     """Return the plan that a run ran; fails with CMP027, and says why there is none."""
     if run.plan is None:
-        state = "damaged" if (run.folder / "manifest.json").exists() else "gone"
+        state = "damaged" if (run.folder / "manifest.json").exists() else "missing"
         why = "it could not start" if run.summary["kind"] == REFUSED else f"its manifest.json is {state}"
         fail("CMP027", what=f"in session {run.id}: {why}", hint="name another run")
     return run.plan

@@ -86,7 +86,7 @@ def _start(cursor: JsonValue) -> int:
     if cursor is None:
         return 0
     if not (isinstance(cursor, str) and cursor.isascii() and cursor.isdigit() and len(cursor) < 10):
-        fail("MCP005", problem="'/cursor' is none", hint="take next_cursor from the answer before")
+        fail("MCP005", problem="'/cursor' is not valid", hint="pass next_cursor of the previous response")
     return int(cursor)
 
 

@@ -152,7 +152,7 @@ def _check(root: Path, path: Path, text: str, at: Location | None = None) -> Non
         fail("MCP002", at=at, path=text[:200], hint=_HINT)
     real = Path(os.path.realpath(path)).relative_to(os.path.realpath(root))
     if any(part.startswith(".") for part in real.parts):
-        fail("MCP002", at=at, path=text[:200], hint=f"what is hidden is not for agents; {_HINT}")
+        fail("MCP002", at=at, path=text[:200], hint=f"agents may not access hidden files; {_HINT}")
 
 
 def _check_target(project: Project, path: Path, text: str, at: Location | None) -> None:

@@ -149,7 +149,7 @@ class _Answers:
         try:
             return await self._callers.ask(call, told)
         except Gone as gone:
-            found = diagnostic("INT000", kind="end of the process that answers", reason=f"exit status {gone.status}")
+            found = diagnostic("INT000", kind="end of the worker process", reason=f"exit status {gone.status}")
             return {"ok": False, "text": written({"ok": False, "data": None, "diagnostics": [found.to_json()]})}
 
 

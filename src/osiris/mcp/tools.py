@@ -90,7 +90,7 @@ def _compiled(workspace: Workspace, arguments: Arguments, said: str | None, made
 def _said(workspace: Workspace, arguments: Arguments) -> str | None:
     """Return the text that an argument is or becomes; None if only a file is named."""
     if "oml" in arguments and "request" in arguments:
-        fail("MCP005", problem="oml and request exclude each other", hint="leave one out")
+        fail("MCP005", problem="oml and request exclude each other", hint="remove one of them")
     return oml_of(workspace, arguments["request"]) if "request" in arguments else arguments.get("oml")
 
 
@@ -167,7 +167,7 @@ def run(workspace: Workspace, arguments: Arguments, progress: Progress) -> Reply
 
     new_run, run_id = bool(arguments.get("new_run")), arguments.get("run_id")
     if new_run and run_id:
-        fail("MCP005", problem="new_run and run_id exclude each other", hint="leave one out")
+        fail("MCP005", problem="new_run and run_id exclude each other", hint="remove one of them")
     options = RunOptions(new_run=new_run, run_id=run_id)
     plan = api.confirmed_plan(workspace, arguments["fingerprint"])
     result, notes = api.run_target(workspace, plan, options, progress, params={})
@@ -251,7 +251,7 @@ def connections_doctor(workspace: Workspace, arguments: Arguments) -> Reply:
     """Answer as `osiris connections doctor`."""
     names = arguments.get("connections", ())
     if not all(name.startswith("@") for name in names):
-        fail("MCP005", problem="'/connections' has references", hint="such as @postgres.shop")
+        fail("MCP005", problem="'/connections' must list references", hint="for example @postgres.shop")
     found = api.examine_connections(workspace, names)
     works = [each.connection for each in found if each.works]
     return Reply(
@@ -273,7 +273,7 @@ def discover(workspace: Workspace, arguments: Arguments) -> Reply:
     target = source_inside(workspace.root, arguments["target"])
     samples, profile = arguments.get("samples", "none"), bool(arguments.get("profile"))
     if arguments.get("columns") and not (profile or samples != "none"):
-        fail("MCP005", problem="'/columns' says what to profile", hint="add profile or samples")
+        fail("MCP005", problem="'/columns' selects columns to profile", hint="add profile or samples")
     found = api.discover(
         workspace,
         target,

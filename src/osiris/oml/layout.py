@@ -39,7 +39,7 @@ def format_oml(text: str, file: str, registry: Registry) -> str:
                 _lay_out_config(config, spec)
     result = write(root)
     if parse(result, file).data != data:  # where lists get lines of their own it may also have become too large
-        fail("INT000", at=Location(file), kind="layout", reason="the canonical form would have another meaning")
+        fail("INT000", at=Location(file), kind="layout", reason="formatting would change its meaning")
     return result
 
 

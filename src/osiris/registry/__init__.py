@@ -239,9 +239,9 @@ class Registry:
             fail("REG002", name=name, reason=error)
         config, driver = (getattr(module, attribute, None) for attribute in ("Config", "Driver"))
         if not (isinstance(config, type) and is_dataclass(config)):
-            fail("REG002", name=name, reason="its driver.py has no dataclass Config")
+            fail("REG002", name=name, reason="driver.py has no dataclass Config")
         if not isinstance(driver, type):
-            fail("REG002", name=name, reason="its driver.py has no class Driver")
+            fail("REG002", name=name, reason="driver.py has no class Driver")
         return config, driver
 
     def family(self, name: str) -> FamilySpec | None:

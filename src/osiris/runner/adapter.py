@@ -203,10 +203,10 @@ class Link:
             number = message.pop("wseq")
             message["event"]
         except (ValueError, TypeError, KeyError):
-            fail("RUN007", problem="a line that is no event")
+            fail("RUN007", problem="a line that is not an event")
         self._wseq += 1
         if number != self._wseq:
-            fail("RUN007", problem=f"event {number} came where {self._wseq} was due")
+            fail("RUN007", problem=f"event {number} instead of {self._wseq}")
         return message
 
     def _watch(self) -> None:

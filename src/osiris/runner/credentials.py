@@ -111,7 +111,7 @@ def _in_files(
 def _read_below(root: Path, text: str) -> str:
     path = resolve_path(root, text)
     if is_outside(root, path):
-        fail("DRV007", path=text, problem="it leads out of the project")
+        fail("DRV007", path=text, problem="it leads outside the project")
     content = load_text(path, text)
     if len(content) > _LARGEST:
         fail("OML009", what=text, limit=f"{_LARGEST >> 10} KiB")

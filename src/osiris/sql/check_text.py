@@ -108,9 +108,9 @@ def check(
         with trees.deep_recursion():
             return _check(sql, row, _Given(relations, parameters, functions))
     except RecursionError:
-        return _no([diagnostic("SQL008", limit="the allowed", unit="levels of nesting")])
+        return _no([diagnostic("SQL008", limit="the allowed number of", unit="levels of nesting")])
     except _NOT_FORESEEN:
-        return _no([diagnostic("SQL001", problem="it has a form that is not known here", hint="write it more plainly")])
+        return _no([diagnostic("SQL001", problem="its form is not supported", hint="write it in a simpler form")])
 
 
 class _Given(NamedTuple):
@@ -164,7 +164,7 @@ def _check_query(sql: str, tokens: list[Token], row: Dialect, given: _Given) -> 
         trees.name_outputs(written.tree)
     steady = trees.canonical(written.tree, grammar, None if is_renamed else written)
     if steady is None:
-        return _no([diagnostic("SQL001", problem="it can be read in more than one way", hint="write it more plainly")])
+        return _no([diagnostic("SQL001", problem="it is ambiguous", hint="write it in a simpler form")])
     if steady is not written:
         problems = check_split(steady.text, steady.tokens)
         judged = judged._replace(problems=problems) if problems else _judged(steady, row, given)
@@ -198,7 +198,7 @@ def _not_one_query(statements: list[exp.Expr], sql: str) -> Diagnostic | None:
     from osiris.sql.scope import QUERIES
 
     if not statements:
-        return diagnostic("SQL003", what="an empty text")
+        return diagnostic("SQL003", what="an empty statement")
     if len(statements) > 1:
         return diagnostic("SQL002", at=place(sql, trees.offset_of(statements[1])))
     if not isinstance(statements[0], QUERIES):

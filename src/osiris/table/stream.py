@@ -314,7 +314,7 @@ def conform(batch: pa.RecordBatch, schema: Schema, arrow: pa.Schema) -> pa.Recor
     columns = [_encoded(batch.column(i), kind) for i, kind in enumerate(arrow.types)]
     for column, planned in zip(columns, arrow, strict=True):
         if column.null_count and not planned.nullable:
-            fail("DAT016", problem=f"column '{planned.name}' has NULL and is declared without")
+            fail("DAT016", problem=f"column '{planned.name}' contains NULL but is declared not null")
     return pa.RecordBatch.from_arrays(columns, schema=arrow)
 
 

@@ -57,7 +57,7 @@ def test_usage_errors_are_json_before_and_after(words, place, capsys):
         (["logs", "gc", "--max-size", "²"], "see 'osiris logs gc --help'"),
         (["logs"], "one of: list, show, bundle, gc, html, aiop"),
         (["compile"], "see 'osiris compile --help'"),
-        (["-C", "/nowhere", "logs", "list"], "name a folder"),
+        (["-C", "/nowhere", "logs", "list"], "give the path of a folder"),
         (["compile", "x", "--param", "novalue"], "see 'osiris compile --help'"),
         (["compile", "x", "--detailed-exitcode"], "see 'osiris compile --help'"),
         (["run", "x", "--last-compile"], "see 'osiris run --help'"),

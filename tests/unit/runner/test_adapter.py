@@ -71,11 +71,11 @@ print(flush=True); sys.stdin.read()
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("nonsense", "a line that is no event"),
-        ("[]", "a line that is no event"),
-        ('{"wseq":1}', "a line that is no event"),
-        ('{"event":"a"}', "a line that is no event"),
-        ('{"wseq":2,"event":"a"}', "event 2 came where 1 was due"),
+        ("nonsense", "a line that is not an event"),
+        ("[]", "a line that is not an event"),
+        ('{"wseq":1}', "a line that is not an event"),
+        ('{"event":"a"}', "a line that is not an event"),
+        ('{"wseq":2,"event":"a"}', "event 2 instead of 1"),
     ],
 )
 def test_broken_protocol(pretend, line, problem):

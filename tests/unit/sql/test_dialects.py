@@ -102,8 +102,8 @@ def test_two_of_a_name_are_none(bring):
         ("ham_dialect:COBOL", ROW.replace("grammar_postgres", "gone"), "does not load: ModuleNotFoundError"),
         ("ham_dialect:COBOL", ROW.replace("functions.toml", "gone.toml"), "does not load: FileNotFoundError"),
         ("ham_dialect:COBOL", ROW.replace("functions.toml", "__init__.py"), "does not load: TOMLDecodeError"),
-        ("ham_dialect:OTHER", ROW, "is no dialect of that name"),
-        ("osiris.sql.safety.dialects:DIALECTS", ROW, "is no dialect of that name"),
+        ("ham_dialect:OTHER", ROW, "is not a dialect of that name"),
+        ("osiris.sql.safety.dialects:DIALECTS", ROW, "is not a dialect of that name"),
     ],
 )
 def test_what_is_no_dialect_is_refused(bring, value, code, said):

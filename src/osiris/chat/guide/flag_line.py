@@ -108,7 +108,7 @@ def _flags(line: str) -> Flags:
         flags[name] = (*flags.get(name, ()), value)
     alone = [name for name in flags if name in _TARGET] if "to" not in flags else []
     if alone:
-        fail("CHT042", flag=f"--{alone[0]}", problem="says nothing without --to", hint="write both in one line")
+        fail("CHT042", flag=f"--{alone[0]}", problem="has no effect without --to", hint="write both on one line")
     return flags
 
 
@@ -145,7 +145,7 @@ def _unquoted(name: str, value: str) -> str:
     except ValueError:  # a quotation mark that is not closed
         words = []
     if len(words) != 1 or value not in (f"'{words[0]}'", shlex.quote(words[0])):
-        fail("CHT042", flag=f"--{name} {value}", problem="has quotes that do not fit", hint="write it without quotes")
+        fail("CHT042", flag=f"--{name} {value}", problem="has unbalanced quotes", hint="write it without quotes")
     return words[0]
 
 

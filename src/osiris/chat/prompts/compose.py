@@ -89,7 +89,7 @@ def dump_prompts(folder: Path, *, force: bool) -> list[str]:
     """
     there = [name for name in PLACES if (folder / name).exists()]
     if there and not force:
-        fail("PRJ014", path=folder / there[0], hint="choose another folder with --dir, or write it anew with --force")
+        fail("PRJ014", path=folder / there[0], hint="choose another folder with --dir, or overwrite it with --force")
     texts = own_prompts().texts
     make_folder(folder, private=False)
     for name, text in texts.items():

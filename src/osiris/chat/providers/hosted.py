@@ -224,7 +224,7 @@ def value_of(response: ModelResponse, model: str) -> JsonValue:
         words = str((response.provider_details or {}).get("refusal") or "its filter stopped the answer")
         return {"cannot": f"The model declines: {words}"}
     if not response.parts and response.finish_reason is None:
-        fail("LLM016", model=model, reason="it says nothing")
+        fail("LLM016", model=model, reason="it is empty")
     value = _parsed(_given(response.parts, model))
     if isinstance(value, str) and response.finish_reason == "length":
         fail("LLM018", model=model)

@@ -233,7 +233,7 @@ def _make_view(engine: DuckDBPyConnection, source: RowStream, names: Collection[
         engine.execute(f"CREATE TEMP VIEW {name} AS {source.relation.text if source.relation else ''}")
         found = schema_of_relation(engine.sql(f"FROM {name}"))
         if [column.type for column in found] != [column.type for column in source.schema]:
-            fail("DAT011", step=name, problem="the engine reads other types from its files")
+            fail("DAT011", step=name, problem="DuckDB reads its files with other types")
 
 
 def tell_reads(engine: DuckDBPyConnection, inputs: Mapping[str, RowStream]) -> None:

@@ -88,7 +88,7 @@ def _types(config: Config, files: Sequence[CsvFile], columns: Sequence[str]) -> 
     header, rows = files[0].names(), 0
     for file in files:
         if file.names() != header:
-            fail("DAT004", file=file.label, problem=f"its columns are not those of {files[0].label}")
+            fail("DAT004", file=file.label, problem=f"its columns differ from those of {files[0].label}")
         if guesses:
             rows += _look_at(file, guesses, config.sampled)
     return {name: given.get(name) or guesses[name].type() for name in columns}, rows if guesses else None

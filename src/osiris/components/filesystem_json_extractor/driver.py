@@ -99,7 +99,9 @@ def _names(config: Config, found: list[str], given: Mapping[str, str], where: st
     listed = config.columns or ()
     check_known({"columns": listed, "dtype": config.dtype, "parse_dates": config.dates}, known, where)
     if not names:
-        fail("DAT004", file=where, problem="it has no rows, and so no columns", hint="declare columns and dtype")
+        fail(
+            "DAT004", file=where, problem="it has no rows, so its columns are unknown", hint="declare columns and dtype"
+        )
     bad = next((name for name in names if not _is_name(name)), None)
     if bad is not None:
         fail("DAT004", file=where, problem=f"the key {bad!r} cannot be the name of a column")

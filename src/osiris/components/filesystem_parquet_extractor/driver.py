@@ -53,7 +53,7 @@ class Driver:
         (name, first, rows), *others = source.declared()
         for other, columns, count in others:
             if columns != first:
-                fail("DAT004", file=other, problem=f"its columns are not those of {name}")
+                fail("DAT004", file=other, problem=f"its columns differ from those of {name}")
             rows += count
         state = source.state()
         schema = _chosen(config, first, name)
@@ -77,7 +77,7 @@ class Driver:
         source, rows = _planned(config, schema, ctx)
         paths = source.paths or []
         if len(_native(config, schema, paths) or ()) < len(schema):
-            fail("DAT013", file=config.path, problem="it is not of the kind that the engine reads by itself")
+            fail("DAT013", file=config.path, problem="DuckDB cannot read this variant of Parquet directly")
         return relation(select(names_of(schema), "read_parquet", paths, _OPTIONS), paths, rows, ctx)
 
 

@@ -110,7 +110,12 @@ def _as_postgres(config: Config, ctx: StepContext) -> PostgresReading:
 
 def _wish(config: Config, ctx: StepContext) -> Wish:
     if config.query is not None:
-        fail("DRV024", step=ctx.step, what="query", why="the connection has only URL and key, and REST takes no SQL")
+        fail(
+            "DRV024",
+            step=ctx.step,
+            what="query",
+            why="the connection has only url and key, and REST does not accept SQL",
+        )
     key = [config.primary_key] if isinstance(config.primary_key, str) else config.primary_key or ()
     return Wish(
         table=str(config.table),

@@ -295,7 +295,7 @@ def _attach(path: Path, ctx: StepContext, how: str) -> DuckDBPyConnection | None
             "DRV010",
             path=label(ctx, path),
             kind="DuckDB",
-            reason="it is damaged, encrypted, of another version, or no database",
+            reason="it is damaged, encrypted, of another version, or not a database",
         )
 
 

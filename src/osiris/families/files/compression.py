@@ -92,7 +92,7 @@ def _translated(label: str) -> Iterator[None]:
     except (*_BROKEN, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             fail_os(error, label)
-        fail("DAT013", file=label, problem=f"it cannot be unpacked: {error}")
+        fail("DAT013", file=label, problem=f"it cannot be decompressed: {error}")
 
 
 def _unpacking(raw: io.RawIOBase, packing: str, label: str) -> IO[bytes] | io.BufferedIOBase | io.RawIOBase:
@@ -112,7 +112,7 @@ def _only_member(raw: io.RawIOBase, label: str) -> IO[bytes]:
     archive = zipfile.ZipFile(raw)
     members = [member for member in archive.infolist() if not member.is_dir()]
     if len(members) != 1:
-        fail("DAT013", file=label, problem=f"the archive holds {len(members)} files, and one is needed")
+        fail("DAT013", file=label, problem=f"the archive contains {len(members)} files, but must contain exactly one")
     if members[0].flag_bits & 1:
         fail("DAT013", file=label, problem="the archive is encrypted")
     return archive.open(members[0])

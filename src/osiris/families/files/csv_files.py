@@ -355,7 +355,7 @@ class CsvFile:
             seen += size
             if seen > block * 2:
                 break
-        fail("DAT013", file=self.label, problem=f"it cannot be read as CSV near line {self._line_of(done)}")
+        fail("DAT013", file=self.label, problem=f"it is not valid CSV near line {self._line_of(done)}")
 
     def _other_delimiter(self) -> str | None:
         """Return what to do if the header seems to be cut by another delimiter; None if it has several names."""

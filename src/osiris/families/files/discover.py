@@ -126,7 +126,7 @@ def _fail_empty(ctx: StepContext, url: StoreUrl) -> NoReturn:
     folders = folders_in(ctx, url)
     more = f" and {len(folders) - _NAMED} more" if len(folders) > _NAMED else ""
     there = f"discover one of its folders: {', '.join(folders[:_NAMED])}{more}"
-    fail("DRV001", path=f"a file directly in {url}", hint=there if folders else "nothing lies there")
+    fail("DRV001", path=f"a file in {url}", hint=there if folders else "the folder has no files")
 
 
 def _stored(file: StoredFile) -> SeenFile:

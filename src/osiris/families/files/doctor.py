@@ -60,8 +60,8 @@ def _look(path: Path, shown: str) -> tuple[int, int]:
     try:
         return sum(1 for _ in islice(path.iterdir(), _LOOKED_AT)), shutil.disk_usage(path).free
     except FileNotFoundError:
-        fail("DRV001", path=shown, hint="make the folder, or correct base_dir of the connection")
+        fail("DRV001", path=shown, hint="create the folder, or correct base_dir of the connection")
     except NotADirectoryError:
-        fail("DRV005", path=shown, kind="no folder", hint="name a folder in base_dir of the connection")
+        fail("DRV005", path=shown, kind="not a folder", hint="set base_dir of the connection to a folder")
     except OSError as error:
         fail_os(error, shown)

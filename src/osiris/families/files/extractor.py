@@ -191,7 +191,7 @@ def declared_types(dtype: Mapping[str, str], beside: Container[str] = ()) -> dic
     types = {name: EARLIER_TYPES.get(text, text) for name, text in dtype.items()}
     problems = [unknown_type(text, _place(name)) for name, text in types.items() if not is_type_name(text)]
     problems += [
-        diagnostic("DAT006", at=_place(name), column=name, type=text, reason="a text file has no spelling for it")
+        diagnostic("DAT006", at=_place(name), column=name, type=text, reason="a text file cannot represent it")
         for name, text in types.items()
         if is_type_name(text) and kind_of(text) is None and text not in beside
     ]

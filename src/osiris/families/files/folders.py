@@ -93,7 +93,7 @@ class LocalFolder:
         Fails with DRV003, DRV005 or DRV006.
         """
         if self.path.is_file():
-            fail("DRV005", path=relative(self.root, self.path), kind="a file, and a folder is to be written")
+            fail("DRV005", path=relative(self.root, self.path), kind="a file, but a folder is to be written")
         try:
             return dict(_below(self.path, ""))
         except OSError as error:
@@ -114,7 +114,7 @@ class LocalFolder:
         """Copy a file into it, whole and durable; fails with DRV003 to DRV006, DRV007 where a link leads out of it."""
         target = self.path / name
         if is_outside(self.path, target):
-            fail("DRV007", path=self.label(name), problem="a link in the folder leads out of it")
+            fail("DRV007", path=self.label(name), problem="a link in the folder leads outside of it")
         try:
             _make(target.parent)
             with source.open("rb") as file, publish(target, real=True) as output:

@@ -101,7 +101,11 @@ class ParquetFolder:
 
         def expect(name: str, columns: Schema) -> None:
             if columns != inner:
-                fail("DAT046", file=self._name, problem=f"{name}, and its columns are not those it tells")
+                fail(
+                    "DAT046",
+                    file=self._name,
+                    problem=f"{name}, but that file has other columns than the manifest declares",
+                )
 
         for path, values in self._found.values.items():
             with self._published_since():
@@ -109,7 +113,7 @@ class ParquetFolder:
                     rows += batch.num_rows
                     yield _with(batch, values, arrow)
         if rows != manifest.rows:
-            fail("DAT046", file=self._name, problem=f"{manifest.rows:,} rows, and its files have {rows:,}")
+            fail("DAT046", file=self._name, problem=f"{manifest.rows:,} rows, but its files have {rows:,}")
 
     @contextmanager
     def _published_since(self) -> Iterator[None]:
@@ -195,7 +199,7 @@ def _translated(name: str) -> Iterator[None]:
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             fail_os(error, name)
-        fail("DAT013", file=name, problem=f"it cannot be read as Parquet: {str(error).splitlines()[0][:200]}")
+        fail("DAT013", file=name, problem=f"it is not valid Parquet: {str(error).splitlines()[0][:200]}")
 
 
 def write_file(

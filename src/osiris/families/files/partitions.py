@@ -61,7 +61,7 @@ def spelled(values: pa.Array, column: str) -> pa.Array:
     except pa.ArrowInvalid as error:
         fail("DAT047", column=column, problem=str(error).splitlines()[0][:200])
     if not back.equals(values):
-        fail("DAT047", column=column, problem="a value has no spelling that is read back as the same one")
+        fail("DAT047", column=column, problem="a value cannot be written so that it is read back unchanged")
     return texts
 
 

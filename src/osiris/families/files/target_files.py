@@ -38,7 +38,7 @@ def target(ctx: StepContext, path: str, kind: Format) -> Path | StoreUrl:
     """Return the file of a format, or the object, that a step writes; fails with DRV007, DRV049 or DRV059 to DRV062."""
     url = store_url(path, ctx.family, ctx.connection or _NOT_KNOWN)
     if url and not url.name:
-        fail("DRV007", path=path, problem="a file is needed, and this names a folder")
+        fail("DRV007", path=path, problem="a file is needed, but this is a folder")
     return url or _writable(ctx, resolve_path(ctx.root, local_path(path), base=base_dir(ctx), writing=True), kind)
 
 

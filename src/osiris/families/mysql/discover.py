@@ -123,7 +123,7 @@ class _MySQL(DatabaseDiscoverer[Session]):
         """Return a table with the columns that the user can read, and its keys; fails with DRV013 or DRV020."""
         target = self.session.target
         if not table.readable:
-            reason = f"it has no right to SELECT from '{table.name}'"
+            reason = f"it has no privilege to SELECT from '{table.name}'"
             fail("DRV020", where=target.where, user=target.user, reason=reason)
         details = super().detailed(table)
         if not details.columns and not details.closed:  # a view over a dropped table; its comment says so

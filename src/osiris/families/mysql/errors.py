@@ -78,7 +78,7 @@ def fail_login(number: int, message: str, where: str, user: str) -> NoReturn:
     if number in _LOGIN_CODES:
         fail(_LOGIN_CODES[number], where=where, user=user, reason=message)
     if number == _NO_RIGHT_TO_DATABASE:
-        reason = "it has no right to anything in this database, which may not even be there"
+        reason = "it has no privileges in this database, or the database does not exist"
         hint = "check 'database' of the connection; if it is right, let its owner GRANT SELECT on it to the user"
         fail("DRV020", where=where, user=user, reason=reason, hint=hint)
     fail_server(number, message, where, user)

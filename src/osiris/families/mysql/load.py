@@ -94,7 +94,7 @@ def _load(session: Session, table: str, used: Used, parts: Iterable[Sequence[pa.
         connection._execute_command(_QUERY, _load_statement(f"{into} TABLE {table}", used))
         packet = connection._read_packet()
     if not packet.is_load_local_packet():
-        fail("DRV013", path=session.target.where, problem="it does not take rows with LOAD DATA")
+        fail("DRV013", path=session.target.where, problem="it does not accept LOAD DATA")
     for arrays in parts:
         data = encode_rows(names, arrays)
         for start in range(0, len(data), PIECE):

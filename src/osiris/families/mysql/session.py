@@ -336,7 +336,7 @@ def fail_grant(session: Session, rights: Sequence[str], place: str, shown: str) 
         "DRV020",
         where=session.target.where,
         user=session.target.user,
-        reason=f"it has no right to {listed} on {shown}",
+        reason=f"it lacks the privilege {listed} on {shown}",
         hint=f"run GRANT {listed} ON {place} TO {to}",
     )
 

@@ -195,7 +195,7 @@ def _fail_connect(target: Address, attempt: PGconn, refusal: Mapping[str, str] |
     encrypted = attempt.ssl_in_use
     attempt.finish()
     if refusal is None and not _unreachable(target):
-        fail("CON014", where=target.where, reason="the server closed it before it let anybody in")
+        fail("CON014", where=target.where, reason="the server closed it before the login")
     if refusal and "C" in refusal:
         fail_server(refusal["C"], refusal.get("M", ""), target.where, target.user)
     if reason := _unreachable(target):

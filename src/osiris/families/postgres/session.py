@@ -306,7 +306,7 @@ def fail_right(session: Session, what: str, grant: str, instead: str = "") -> No
     """Fail with DRV020 for what a role may not do, with the GRANT that lets it."""
     user = session.target.user
     hint = f"run {grant} TO {quote_name(user)}{instead}"
-    fail("DRV020", where=session.label, user=user, reason=f"it has no right to {what}", hint=hint)
+    fail("DRV020", where=session.label, user=user, reason=f"it has no privilege to {what}", hint=hint)
 
 
 def table_result(session: Session, found: Table, columns: Sequence[str] | None) -> Source:

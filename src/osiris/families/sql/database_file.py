@@ -153,7 +153,7 @@ def check_file(path: Path, shown: str) -> None:
     if not path.is_file():
         fail("DRV005", path=shown, kind="a folder" if path.is_dir() else "of another kind")
     if not os.access(path, os.R_OK):
-        fail("DRV003", path=shown, reason="it may not be read")
+        fail("DRV003", path=shown, reason="permission denied")
 
 
 class Client(Protocol):

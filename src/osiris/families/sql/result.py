@@ -62,7 +62,7 @@ def result_columns(
         raise_all(problems)
     for name, count in Counter(column.field.name for column in columns).items():
         if count > 1:
-            fail("SQL009", problem=f"two columns are called '{name}'", hint="give one of them another name with AS")
+            fail("SQL009", problem=f"two columns are named '{name}'", hint="rename one of them with AS")
     return tuple(columns)
 
 

@@ -132,12 +132,12 @@ class SQLite(FileDatabase[sqlite3.Connection]):
         """Fail with what an error of SQLite means."""
         number, reason, shown = _number(error), str(error)[:300], label(ctx, path)
         if number in _DAMAGED:
-            fail("DRV010", path=shown, kind="SQLite", reason="it is damaged, encrypted, or no database")
+            fail("DRV010", path=shown, kind="SQLite", reason="it is damaged, encrypted, or not a database")
         if number in _IN_USE:
             fail("DRV011", path=shown, seconds=duration_text(LONGEST_WAIT))
         if number in _PLAIN_ERRORS:
             fail(_PLAIN_ERRORS[number], path=shown, reason=reason, bytes="some")
-        fail("DRV013", path=shown, problem=reason if number else "it holds text that is not UTF-8")
+        fail("DRV013", path=shown, problem=reason if number else "it contains text that is not UTF-8")
 
     # The catalogue
 

@@ -66,7 +66,7 @@ def _standing(session: Session, known: Catalogue | None, name: str, problems: Se
         reason = "its key passes by row level security, and may change all rows"
         return Health("too powerful", [reason], scripts={"reader": list(_script(session))}, found=problems)
     if known is not None and not known.tables:
-        lacks = [f"it has no right to any table of schema '{session.rest.schema}', or there is none"]
+        lacks = [f"it has no privileges on any table of schema '{session.rest.schema}', or the schema has no tables"]
         scripts = {"reader": list(_grants(session))}
         return Health("reader", scripts=scripts, found=[*problems, *lacking(name, session.role, lacks)])
     own = f"as '{session.role}' it may do what grants and row level security leave to it, which REST does not tell"

@@ -56,7 +56,7 @@ class Answer:
         """Return the rows of the body, numbers with all of their digits; fails with CON027 if it is none of rows."""
         found = self.document(where)
         if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
-            fail("CON027", where=where, problem="what came is no list of rows")
+            fail("CON027", where=where, problem="the response is not a list of rows")
         return found
 
     def document(self, where: str) -> JsonValue:
@@ -66,7 +66,7 @@ class Answer:
             return json.loads(self.body, parse_float=Decimal, parse_int=signed)
         except ValueError:
             kind = self.headers.get("content-type", "no content type").partition(";")[0]
-            fail("CON027", where=where, problem=f"what came is not JSON, but {kind}")
+            fail("CON027", where=where, problem=f"the response is not JSON but {kind}")
 
     @property
     def count(self) -> int | None:
@@ -153,7 +153,7 @@ def fail_answer(answer: Answer, asked: Asked) -> NoReturn:
     if code in _BAD_TOKEN or (status in (401, 403) and not code):
         fail("CON024", where=asked.where, reason=reason)
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        fail("DAT034", where=asked.where, problem=f"a row of table '{asked.table}' is larger than it takes")
+        fail("DAT034", where=asked.where, problem=f"a row of table '{asked.table}' is larger than the server accepts")
     if code:
         _fail_told(answer, asked)
     if status >= 500:
@@ -166,10 +166,10 @@ def _fail_told(answer: Answer, asked: Asked) -> NoReturn:
     if code == _NOT_GRANTED:
         fail("DRV020", where=asked.where, user=asked.role, reason=reason)
     if code in _NO_TABLE:
-        hint = answer.told.get("hint") or "if it was made just now, have PostgREST reload its schema cache"
+        hint = answer.told.get("hint") or "if it was just created, reload the schema cache of PostgREST"
         fail("DRV012", table=asked.table, path=asked.where, hint=hint)
     if code == _ENDED:
-        fail("DRV021", where=asked.where, reason=reason, hint="raise statement_timeout of the role that the key has")
+        fail("DRV021", where=asked.where, reason=reason, hint="increase statement_timeout of the role of the key")
     if code == _NO_SPACE:
         fail("DRV022", where=asked.where, reason=reason)
     if code in _NO_SERVER or code[:2] in ("08", "53", "57", "40"):

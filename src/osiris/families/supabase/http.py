@@ -185,9 +185,9 @@ class Session:
         if isinstance(cause, ssl.SSLError):
             fail("CON017", where=where, reason=cause.reason or "its certificate is not trusted", hint=_ENCRYPTION)
         if not isinstance(error, httpx.ConnectError):
-            fail("CON014", where=where, reason="it was cut while an answer was waited for")
+            fail("CON014", where=where, reason="it was cut before the response arrived")
         if isinstance(cause, socket.gaierror):
-            fail("CON011", where=where, reason="there is no host of that name")
+            fail("CON011", where=where, reason="the host name does not exist")
         fail("CON011", where=where, reason=os.strerror(cause.errno) if cause and cause.errno else "it does not answer")
 
 
@@ -209,7 +209,7 @@ def calling(ctx: StepContext, schema: str | None = None, retries: int = 3) -> It
     rest = rest_address(ctx.connection)
     chosen = schema or rest.schema
     if not (chosen.isascii() and chosen.isprintable()):
-        fail("DRV024", step=ctx.step, what=f"schema '{chosen}'", why="REST has no way to say such a name")
+        fail("DRV024", step=ctx.step, what=f"schema '{chosen}'", why="REST cannot express such a name")
     if chosen in OF_SUPABASE.difference((rest.schema, *rest.schemas)):
         fail("CON065", where=rest.where, schema=chosen)
     key, lines = key_of(rest.key), Lines()

@@ -126,7 +126,7 @@ def expect_key(session: Session) -> Answer:
 def _read(document: JsonValue, where: str) -> Catalogue:
     definitions = document.get("definitions") if isinstance(document, dict) else None
     if not isinstance(definitions, dict):
-        fail("CON027", where=where, problem="what it tells of itself has no definitions of tables")
+        fail("CON027", where=where, problem="its OpenAPI description defines no tables")
     version = str((document.get("info") or {}).get("version", ""))
     return Catalogue({name: tuple(_columns(found)) for name, found in definitions.items()}, version, definitions)
 

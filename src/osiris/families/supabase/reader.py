@@ -215,7 +215,7 @@ def _pages(session: Session, source: Source, sieve: Sieve) -> Iterator[Batch]:
         read += len(rows)
         last = [rows[-1].get(column.field.name) for column in source.key]
         if None in last:
-            fail("DRV025", table=wish.table, problem="its key has NULL in it")
+            fail("DRV025", table=wish.table, problem="its key contains NULL")
 
 
 def _half(session: Session, table: str, rows: int) -> int:
@@ -234,7 +234,7 @@ def _single(session: Session, source: Source, sieve: Sieve) -> Iterator[Batch]:
     try:
         answer = session.send(built, session.asked(wish.table))
     except TooLarge:
-        fail("DRV025", table=wish.table, problem=f"one answer does not hold all rows, and {reason}")
+        fail("DRV025", table=wish.table, problem=f"one response cannot hold all rows, and {reason}")
     rows, total = answer.rows(session.rest.where), answer.count
     if total is None or len(rows) < source.expected(total):
         problem = f"one answer holds {len(rows)} of {'unknown' if total is None else source.expected(total)} rows"

@@ -242,7 +242,11 @@ class _Sender:
         except RowsRefused as refused:
             self._fail_refused(refused, piece)
         if answer.count is None:  # whatever stands there, it is not PostgREST, which tells what it was asked for
-            fail("CON027", where=self._session.rest.where, problem="what came does not say how many rows were taken")
+            fail(
+                "CON027",
+                where=self._session.rest.where,
+                problem="the response does not say how many rows were accepted",
+            )
         if answer.count != piece.num_rows:
             self._fail_lost(f"it was given {piece.num_rows} rows and took {answer.count}")
         self.rows += piece.num_rows

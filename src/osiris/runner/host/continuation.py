@@ -352,14 +352,14 @@ def _continue_as_asked(
     """Continue a run because somebody asked for it, and as `_unmixed`; fails with RUN006 for another environment."""
     if moved := _moved(last, here.connections()):
         problem = f"{moved} had other fields in run {last['session']}"
-        fail("RUN006", problem=problem, hint="set them as they were, or run it anew")
+        fail("RUN006", problem=problem, hint="restore them, or start a new run with --new-run")
     return _unmixed(root, manifest, last, here, resumed=resumed)
 
 
 def _resume(root: Path, manifest: Manifest, last: Summary, here: Surroundings) -> Start:
     start, changed = _continue_as_asked(root, manifest, last, here, resumed=True)
     if changed:
-        fail("RUN006", problem=f"the {changed} changed since run {last['session']}, which delivered some of it")
+        fail("RUN006", problem=f"the {changed} changed since run {last['session']}, which already delivered part of it")
     return start
 
 
@@ -394,15 +394,15 @@ def _resumable(project: Project, manifest: Manifest, runs: list[Summary], sessio
     """Return the run to go on with: the newest, or the newest attempt at what the named session attempted."""
     named = _newest(runs) if session == "last" else _of_session(project, runs, session)
     if named is None:
-        fail("RUN006", problem=f"pipeline '{manifest.name}' was never run here")
+        fail("RUN006", problem=f"pipeline '{manifest.name}' has never run here")
     if named["status"] == "complete":
         fail("RUN006", problem=f"run {named['session']} is complete")
     if named["fingerprint"] not in ("", manifest.fingerprint):
-        fail("RUN006", problem=f"run {named['session']} had another plan")
+        fail("RUN006", problem=f"run {named['session']} ran another plan")
     if named not in runs:
-        fail("RUN006", problem=f"run {named['session']} was one of other steps", hint="give the --select that it had")
+        fail("RUN006", problem=f"run {named['session']} selected other steps", hint="use the same --select")
     if done := _finisher(runs, named["run_key"]):
-        fail("RUN006", problem=f"what run {named['session']} began was completed by run {done}")
+        fail("RUN006", problem=f"run {named['session']} was completed by run {done}")
     return _newest(runs, manifest.fingerprint, named["run_key"]) or named
 
 

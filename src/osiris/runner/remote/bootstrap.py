@@ -100,7 +100,7 @@ def unpack(transport: Transport, place: str, archive: BinaryIO, folders: Sequenc
         f" && tar -xzf bundle.tar.gz && rm bundle.tar.gz && echo {_MARK}"
     )
     if (said := run_there(transport, place, command, patience)) != _MARK:
-        fail("SBX015", what="the worker's code", done="unpacked", reason=said or "it said nothing")
+        fail("SBX015", what="the worker's code", done="unpacked", reason=said or "no output")
 
 
 def empty(transport: Transport, place: str, patience: Patience) -> None:
@@ -152,7 +152,7 @@ def _first_words(running: Running) -> tuple[Found, Begun]:
     while not (answer := _ANSWER.match(told)):
         piece = next(pieces, None)
         if piece is None:
-            fail("SBX015", what="the worker", done="started", reason=_last_line(told) or "it said nothing")
+            fail("SBX015", what="the worker", done="started", reason=_last_line(told) or "no output")
         told += piece
     return Found(**json.loads(answer[2])), Begun(running, pieces, told[answer.end() :])
 

@@ -98,7 +98,7 @@ def install(
         put(transport, f"{place}/{_WHEELS}.tar", file, patience)
     said = run_there(transport, place, _FROM_WHEELS, patience)
     if missing := look(transport, place, patience).missing:
-        fail("SBX025", missing=missing, reason=said or "pip did not say why")
+        fail("SBX025", missing=missing, reason=said or "pip gave no reason")
     return Installed("sent", len(wheels), size)
 
 
@@ -169,7 +169,7 @@ def _fetch(folder: Path, pins: list[str], found: Found, check: Callable[[], None
     if said is None:
         _refuse(found, f"it took longer than {duration_text(_LONGEST)}")
     if pip.returncode:
-        _refuse(found, (said.strip().splitlines() or ["pip did not say why"])[-1][:_LONGEST_LINE])
+        _refuse(found, (said.strip().splitlines() or ["pip gave no reason"])[-1][:_LONGEST_LINE])
 
 
 def _said(pip: subprocess.Popen[str], check: Callable[[], None]) -> str | None:
@@ -184,7 +184,7 @@ def _said(pip: subprocess.Popen[str], check: Callable[[], None]) -> str | None:
 
 
 def _refuse(found: Found, reason: str) -> NoReturn:
-    fail("SBX025", missing=found.missing, reason=f"nor could this machine fetch the packages: {reason}")
+    fail("SBX025", missing=found.missing, reason=f"this machine could not download the packages either: {reason}")
 
 
 def _pins(found: Found) -> Iterator[str]:

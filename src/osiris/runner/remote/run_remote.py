@@ -360,7 +360,7 @@ def _failed(event: Event, lost: dict[str, list[Diagnostic]]) -> Event:
 
 
 def _unplanned(path: str) -> Diagnostic:
-    return diagnostic("SBX013", path=path, where="on the way back: no step was to write it")
+    return diagnostic("SBX013", path=path, where="on the way back: no step writes it")
 
 
 def _is_below(path: str) -> bool:

@@ -208,7 +208,7 @@ def _matching(source: Discoverer, known: Sequence[SeenTable], name: str) -> list
 
 def _fail_closed(source: Discoverer, schema: str) -> NoReturn:
     user = source.identity.get("user", "")
-    fail("DRV020", where=source.label, user=user, reason=f"it has no right to use schema '{schema}'")
+    fail("DRV020", where=source.label, user=user, reason=f"it has no privilege to use schema '{schema}'")
 
 
 def _send(place: Place, table: SeenTable) -> None:

@@ -97,7 +97,7 @@ def _try(place: Place, ctx: StepContext, seconds: float, answers: Answers) -> No
     def ask() -> Health | list[Diagnostic]:
         examine = family_function(family, "doctor", "examine")
         if examine is None:
-            return [diagnostic("CON023", connection=name, reason=f"the family '{family}' has no doctor")]
+            return [diagnostic("CON023", connection=name, reason=f"family '{family}' has no connection test")]
         health: Health = examine(ctx, uses, seconds)
         return health
 

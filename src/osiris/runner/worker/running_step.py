@@ -135,7 +135,7 @@ def balance(active: Active, stored: Sequence[int | None]) -> tuple[int, int, int
     given = active.meter.rows + rejected + counts.get("rows_filtered", 0)
     read = counts.get("rows_read", given)
     if active.meter.ended and read != given:
-        fail("DAT008", step=step, problem=f"it read {read} rows and accounts for {given}")
+        fail("DAT008", step=step, problem=f"it read {read} rows but accounts for {given}")
     return read, active.meter.rows, rejected
 
 
@@ -143,7 +143,7 @@ def _check_stored(step: str, inputs: Sequence[Meter], stored: Sequence[int | Non
     """Fail with DAT008 if a spool that was read to its end did not give the rows that were stored."""
     for meter, rows in zip(inputs, stored, strict=True):
         if rows is not None and meter.ended and meter.rows != rows:
-            fail("DAT008", step=step, problem=f"{rows} rows were stored for it, and {meter.rows} came back")
+            fail("DAT008", step=step, problem=f"{rows} rows were spooled for it, but {meter.rows} were read")
 
 
 def _of_writer(step: str, edge: Meter, written: Written) -> tuple[int, int, int]:

@@ -383,7 +383,9 @@ def _check_schema(step: str, found: Schema, planned: Schema) -> None:
         return
     gone = [f"{c.name} {c.type}{'' if c.nullable else ' not null'}" for c in planned if c not in found]
     new = [f"{c.name} {c.type}{'' if c.nullable else ' not null'}" for c in found if c not in planned]
-    problem = f"planned {', '.join(gone)}; found {', '.join(new)}" if gone or new else "its columns changed places"
+    problem = (
+        f"planned {', '.join(gone)}; found {', '.join(new)}" if gone or new else "its columns are in another order"
+    )
     fail("DAT011", step=step, problem=problem)
 
 

@@ -253,7 +253,9 @@ def _brought(name: str) -> Dialect:
     if not found:
         raise KeyError(name)
     if len(found) > 1:
-        fail("REG001", name=name, problem=f"several packages bring a dialect of that name: {', '.join(sorted(found))}")
+        fail(
+            "REG001", name=name, problem=f"several packages provide a dialect of that name: {', '.join(sorted(found))}"
+        )
     ((value, entry),) = found.items()
 
     def load() -> object:
@@ -268,7 +270,7 @@ def _brought(name: str) -> Dialect:
     except NotLoadedError as error:
         fail("REG001", name=name, problem=f"its dialect {value} does not load: {error}")
     if not isinstance(row, Dialect) or row.name != name:
-        fail("REG001", name=name, problem=f"{value} is no dialect of that name")
+        fail("REG001", name=name, problem=f"{value} is not a dialect of that name")
     return row
 
 

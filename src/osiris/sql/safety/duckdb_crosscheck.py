@@ -26,7 +26,7 @@ def assert_native(engine: duckdb.DuckDBPyConnection, text: str, relations: Colle
     answer = engine.execute("SELECT json_serialize_sql(?)", [text]).fetchall()
     parsed: JsonValue = json.loads(answer[0][0])
     if parsed["error"] or len(parsed["statements"]) != 1:
-        raise_all([diagnostic("SQL004", what="what DuckDB reads in this statement")])
+        raise_all([diagnostic("SQL004", what="a statement that DuckDB reads differently")])
     problems = list(_problems(parsed["statements"], {lower(name) for name in relations}))
     if problems:
         raise_all(problems)

@@ -108,7 +108,7 @@ def split(sql: str, grammar: type[Grammar]) -> tuple[list[Token], list[Diagnosti
     except Joined as error:
         return [], [diagnostic("SQL001", at=place(sql, error.start), problem=str(error))]
     except TokenError:
-        return [], [diagnostic("SQL001", problem="a string, a quoted name or a comment does not end")]
+        return [], [diagnostic("SQL001", problem="a string, a quoted name or a comment is not closed")]
     return tokens, list(_check_tokens(sql, tokens))
 
 
@@ -141,7 +141,7 @@ def _check_tokens(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
             yield diagnostic("SQL004", at=place(sql, token.start), what="'|>'", hint="write WHERE, GROUP BY and so on")
         elif not is_ascii and _folds_to_ascii(token, sql):
             what = f"'{token.text[:20]}', which reads as an ordinary word,"
-            yield diagnostic("SQL007", at=place(sql, token.start), what=what, hint="type it anew")
+            yield diagnostic("SQL007", at=place(sql, token.start), what=what, hint="type it again")
     if not is_ascii:
         yield from _stray_joiners(sql, tokens)
     deepest = _too_deep(tokens) if len(tokens) > MAX_DEPTH else None

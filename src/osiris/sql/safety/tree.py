@@ -140,7 +140,7 @@ def canonical(tree: exp.Expr, grammar: type[Grammar], source: Steady | None = No
 def problem_of(error: ParseError | UnsupportedError, sql: str) -> Diagnostic:
     """Return what to say about a text that does not parse, or that cannot be written back."""
     if isinstance(error, UnsupportedError):
-        return diagnostic("SQL004", what="a feature that has no plain spelling")
+        return diagnostic("SQL004", what="an unsupported feature")
     found = error.errors[0] if error.errors else {}
     highlight = str(found.get("highlight") or "")
     offset = _error_offset(found, highlight, sql)
@@ -251,7 +251,7 @@ def _odd(node: exp.Expr, sql: str, dialect: Dialect) -> Iterator[Diagnostic]:
 def _odd_table(node: exp.Expr, sql: str, dialect: Dialect) -> Iterator[Diagnostic]:
     parent = node.parent
     if isinstance(node, exp.Table) and _is_text(node, sql, dialect):
-        yield diagnostic("SQL006", at=place(sql, offset_of(node)), name=node.name, hint="a text is not a relation")
+        yield diagnostic("SQL006", at=place(sql, offset_of(node)), name=node.name, hint="a string is not a relation")
     if isinstance(parent, exp.Table) and _has_only_columns(node):
         yield diagnostic("SQL005", at=place(sql, offset_of(parent)), name=parent.name.lower())
 

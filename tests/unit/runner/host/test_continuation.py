@@ -242,7 +242,7 @@ def test_of_a_chain_only_its_end_is_continued_whatever_the_clock_said(project):
 def test_a_run_that_was_continued_to_its_end_is_not_resumed_by_name(project):
     first = past_session(project, "failed", 2)
     second = past_session(project, "complete", 1, run_key=first, continues=first)
-    assert refusal(project, Wish(resume=first)).message == f"what run {first} began was completed by run {second}"
+    assert refusal(project, Wish(resume=first)).message == f"run {first} was completed by run {second}"
 
 
 def test_the_second_plan_of_a_run_id_does_not_hide_that_the_first_has_finished_it(project):
@@ -280,7 +280,7 @@ def test_source_that_changed_after_something_was_made_of_it_is_named(project):
         f"run {session} ended as failed and is not resumed: the source of step 'a' changed since",
     )
     found = refusal(project, Wish(resume=session), sources=CHANGED)
-    problem = f"the source of step 'a' changed since run {session}, which delivered some of it"
+    problem = f"the source of step 'a' changed since run {session}, which already delivered part of it"
     assert (found.code, found.message) == ("RUN006", problem)
     _, warned = choose(project, Wish(run_id="night-1"), sources=CHANGED).notes
     said = f"the source of step 'a' changed since run {session}; what x delivered is from before the change"
