@@ -180,7 +180,7 @@ def test_plans_that_are_gone(shop):
     shop("run", "--last-compile")
     shutil.rmtree(shop.folder / "build")
     (found,) = shop.json("run", "--last-compile", code=2)["diagnostics"]
-    assert (found["code"], "the plan that was compiled last no longer exists" in found["message"]) == ("CMP027", True)
+    assert (found["code"], "the plan compiled last no longer exists" in found["message"]) == ("CMP027", True)
     for command in ("run", "explain"):
         (found,) = shop.json(command, plan, code=2)["diagnostics"]
         assert (found["code"], plan in found["message"]) == ("CMP027", True)

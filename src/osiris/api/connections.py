@@ -130,12 +130,7 @@ def _source(workspace: Workspace, target: str) -> tuple[Source, str | None]:
     declared = workspace.connections()
     if family and family not in declared.declared:
         hint = "declare one in osiris_connections.yaml"
-        fail(
-            "DRV007",
-            path=printable(target),
-            problem=f"no connection of family '{family}' is declared for it",
-            hint=hint,
-        )
+        fail("DRV007", path=printable(target), problem=f"no connection of family {family}", hint=hint)
     ref = resolve_ref(declared, ConnectionRef(family) if family else parse_ref(target))
     secrets = workspace.resolve({str(ref): as_written(declared, ref)})
     return Source(str(ref), target if family else None, secrets), str(ref)

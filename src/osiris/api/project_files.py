@@ -48,11 +48,8 @@ _ENDINGS = PIPELINE_ENDINGS
 def new_component(name: str, folder: Path | None = None) -> dict[str, JsonValue]:
     """Lay out a package with a new component; returns its folder and files. Fails with PRJ008 on a bad name."""
     if not COMPONENT_NAME.fullmatch(name):
-        fail(
-            "PRJ008",
-            problem=f"'{name}' is not a component name",
-            hint="write family.kind, for example acme.rows_extractor",
-        )
+        hint = "write family.kind, for example acme.rows_extractor"
+        fail("PRJ008", problem=f"'{name}' is not a component name", hint=hint)
     family, _, kind = name.partition(".")
     package = f"osiris_{family}_{kind}"
     words = {"name": name, "family": family, "package": package, "distribution": package.replace("_", "-")}

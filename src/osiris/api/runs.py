@@ -219,11 +219,7 @@ def plan_of(
             save(workspace, compiled)
         return Plan(compiled.manifest, compiled.diagnostics, compiled.sources.asked, compiled.pipeline)
     if params or workspace.profile not in (None, *workspace.config.profiles):
-        fail(
-            "PRJ008",
-            problem="--param and --profile cannot be changed for a compiled plan",
-            hint="run the pipeline file with these options",
-        )
+        fail("PRJ008", problem="--param and --profile are fixed in a plan", hint="run the pipeline with them")
     manifest, drift = load_plan(workspace, file, allow_drift=options.allow_engine_drift)
     notes = [*workspace.config.diagnostics, *_completed(target, file, manifest), *drift]
     if strict:
@@ -249,7 +245,7 @@ def _chosen_plan(workspace: Workspace, target: str | PlanFile | None, resume: st
         return session_plan(workspace, resume)
     last = last_compiled(workspace.project)
     if not last.path.exists():
-        fail("CMP027", what=f"{shown(workspace, last.path)}: the plan that was compiled last no longer exists")
+        fail("CMP027", what=f"{shown(workspace, last.path)}: the plan compiled last no longer exists")
     return last
 
 
@@ -266,11 +262,8 @@ def session_plan(workspace: Workspace, session: str) -> PlanFile:
         fail("RUN006", problem=problem, hint=f"start it: {resume_command(run)}")
     path = workspace.project.logs / str(run["session"]) / "manifest.json"
     if not path.exists():
-        fail(
-            "CMP027",
-            what=f"in session {run['session']}: its manifest.json is missing",
-            hint="run the pipeline again with 'osiris run FILE --new-run'",
-        )
+        what = f"in session {run['session']}: its manifest.json is missing"
+        fail("CMP027", what=what, hint="run 'osiris run FILE --new-run'")
     return PlanFile(path, str(run["fingerprint"]))
 
 

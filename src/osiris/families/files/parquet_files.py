@@ -101,11 +101,7 @@ class ParquetFolder:
 
         def expect(name: str, columns: Schema) -> None:
             if columns != inner:
-                fail(
-                    "DAT046",
-                    file=self._name,
-                    problem=f"{name}, but that file has other columns than the manifest declares",
-                )
+                fail("DAT046", file=self._name, problem=f"{name}, whose columns are not as declared")
 
         for path, values in self._found.values.items():
             with self._published_since():

@@ -253,9 +253,7 @@ def _brought(name: str) -> Dialect:
     if not found:
         raise KeyError(name)
     if len(found) > 1:
-        fail(
-            "REG001", name=name, problem=f"several packages provide a dialect of that name: {', '.join(sorted(found))}"
-        )
+        fail("REG001", name=name, problem=f"several packages have a dialect of that name: {', '.join(sorted(found))}")
     ((value, entry),) = found.items()
 
     def load() -> object:
