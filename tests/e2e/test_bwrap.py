@@ -13,8 +13,8 @@ from tests.parity.cases import READ, WRITE, Case, lay_out
 from osiris.errors import OsirisError
 from osiris.runner.limits import limits_of
 from osiris.runner.protocol import Job, Secrets
-from osiris.runner.remote.bwrap import boxed_worker, options
-from osiris.runner.remote.sandbox_scope import reach_of
+from osiris.runner.remote.bwrap import options, sandboxed_worker
+from osiris.runner.remote.sandbox_scope import scope_of
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ ORDERS = step("orders", "filesystem.csv_extractor", "read", path="data/orders.cs
 
 def inside(asked, script):
     """Run a script in the sandbox of a job, and return what it says."""
-    reach = reach_of(asked, Secrets())
+    reach = scope_of(asked, Secrets())
     command = ["bwrap", *options(asked, reach), "--", "/bin/sh", "-c", script]
     environment = os.environ | {"TOKEN": "canary"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
@@ -104,7 +104,7 @@ def test_the_target_can_be_set_in_the_project(project, osiris):
 
 def refused(folder, *steps, paths=None, **fields):
     asked, secrets = replace(job(folder, *steps), paths=paths or {}), Secrets(fields)
-    with pytest.raises(OsirisError) as caught, boxed_worker(asked, secrets) as link:
+    with pytest.raises(OsirisError) as caught, sandboxed_worker(asked, secrets) as link:
         link.ask(asked, secrets, print)
     return [item.code for item in caught.value.diagnostics]
 

@@ -10,7 +10,7 @@ from osiris.path_policy import PathPolicy, format_of, key_files
 from osiris.project import Project
 from osiris.registry import load_registry
 from osiris.runner.remote.bundle import refuse_outside
-from osiris.runner.remote.sandbox_scope import Reach
+from osiris.runner.remote.sandbox_scope import SandboxScope
 
 
 def refused(ask, *arguments):
@@ -289,7 +289,7 @@ def test_nothing_of_it_travels(tmp_path):
     (tmp_path / "link").symlink_to(".env")
     for name in (".env", "link"):
         with pytest.raises(OsirisError, match="secrets"):
-            refuse_outside(tmp_path, Reach(reads=(Path(tmp_path / name),)), "e2b")
+            refuse_outside(tmp_path, SandboxScope(reads=(Path(tmp_path / name),)), "e2b")
     target = tmp_path / "output" / "x.py"
     with pytest.raises(OsirisError, match="DRV060"):
-        refuse_outside(tmp_path, Reach(writes=(target,), formats={target: "csv"}), "e2b")
+        refuse_outside(tmp_path, SandboxScope(writes=(target,), formats={target: "csv"}), "e2b")

@@ -109,12 +109,12 @@ def look_at_tables(workspace: Workspace, compiled: Compiled) -> Tables:
     manifest = compiled.manifest
     if not any(_database(workspace.root, manifest, step) for step in manifest.steps if step["mode"] == "write"):
         return Tables({}, {})
-    from osiris.runner.host.describe import look_at_targets, problems_of, targets_to_ask
+    from osiris.runner.host.describe import confirmable_targets, problems_of, query_targets
 
-    targets = targets_to_ask(manifest, workspace.registry)
+    targets = confirmable_targets(manifest, workspace.registry)
     files = {step["id"]: _database(workspace.root, manifest, step) for step in targets}
     asked = [step for step in manifest.steps if _is_worth_asking(step, files.get(step["id"]))]
-    told = look_at_targets(workspace.project, manifest, workspace.config, asked, workspace.environ)
+    told = query_targets(workspace.project, manifest, workspace.config, asked, workspace.environ)
     found = [item for answer in told.values() for item in problems_of(workspace.root, compiled.pipeline, answer)]
     if wrong := list(filter(_is_wrong, found)):
         raise_all(sort_diagnostics(wrong))

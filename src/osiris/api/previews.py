@@ -76,7 +76,7 @@ def preview(
     worker, this one if given, reads. Fails as compiling does, and with the problems of the step that failed.
     """
     from osiris.runner.host.adapters import asked_worker
-    from osiris.runner.host.preview import Look
+    from osiris.runner.host.preview import PreviewRequest
     from osiris.runner.host.preview import preview as look_at
     from osiris.runner.selection import matching
 
@@ -84,7 +84,7 @@ def preview(
         compiled = compile_file(workspace, file, params=params, plain=True, worker=link, text=text)
         plan = compiled.manifest
         chosen = matching(plan, selection) if selection else [_last(plan)]
-        look = Look(_shown(plan, chosen), limit, sample)
+        look = PreviewRequest(_shown(plan, chosen), limit, sample)
         words = (plan, compiled.pipeline, look, workspace.config, workspace.environ)
         seen = look_at(workspace.project, *words, link)
     unchecked = _with_checks(plan, [*chosen, *look.shown])
@@ -101,10 +101,10 @@ def _shown(plan: Manifest, chosen: Sequence[str]) -> list[str]:
 def _with_checks(plan: Manifest, names: Sequence[str]) -> list[str]:
     """Return those that have checks, of steps and of all that their rows are made of."""
     from osiris.registry import load_registry
-    from osiris.runner.selection import with_read
+    from osiris.runner.selection import with_upstream
 
     known = load_registry()
-    steps = [step for step in with_read(plan, names) if "checks" in step["config"]]
+    steps = [step for step in with_upstream(plan, names) if "checks" in step["config"]]
     return [step["id"] for step in steps if "checks" not in known.get(step["component"]).config["properties"]]
 
 
@@ -359,9 +359,9 @@ def _probe_step(step: Mapping[str, JsonValue], name: str, probe: Probe) -> dict[
 def _measured(
     workspace: Workspace, compiled: Compiled, asked: _Asked, sample: int, worker: Worker, seconds: float
 ) -> Figures:
-    from osiris.runner.host.preview import Look, measure
+    from osiris.runner.host.preview import PreviewRequest, measure
 
-    look = Look([*dict.fromkeys(asked.shown.values()), *asked.probes], _SHOWN, sample)
+    look = PreviewRequest([*dict.fromkeys(asked.shown.values()), *asked.probes], _SHOWN, sample)
     words = (asked.plan, compiled.pipeline, look, workspace.config, workspace.environ, worker, seconds)
     return measure(workspace.project, *words)
 

@@ -1,1 +1,1 @@
-"""Runs plans: the host (`run`, `describe`), the worker program that it starts, and what they say to each other."""
+"""Run plans: the host (`run`, `describe`), the worker process it starts, and the protocol between them."""

@@ -1,7 +1,7 @@
-"""The host's end of a worker, whatever carries its lines: asks for one job, reads events, and knows when it is dead.
+"""The host's end of a worker connection: send one job, read its events, and detect a dead worker.
 
-A worker of this machine is a child process with pipes. It is started once for all jobs, or anew for each where what it
-may see depends on the job.
+A local worker is a child process with pipes. One worker serves all jobs, or each job gets its own where what the worker
+may access depends on the job.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     Start = Callable[[Job, Secrets], AbstractContextManager["Link"]]
 
 SILENCE = 30.0
-"""Seconds without a sign of life after which a worker is taken for dead."""
+"""Seconds without a heartbeat after which a worker is considered dead."""
 
 LOST = 256
-"""Exit status of a worker elsewhere that nobody can ask any more."""
+"""Exit status of a remote worker that can no longer be reached."""
 
 _TICK = 0.2
 _CHUNK = 1 << 16
@@ -43,7 +43,7 @@ _KEPT_OUTPUT = 1 << 20
 
 
 class WorkerDied(Exception):
-    """The worker ended, or had to be ended, before its job did; `status` says how, for people."""
+    """The worker exited or was killed before its job ended; `status` is a readable reason."""
 
     def __init__(self, status: str) -> None:
         self.status = status
@@ -51,7 +51,7 @@ class WorkerDied(Exception):
 
 
 class Child(Protocol):
-    """What a link needs of a worker's process: `subprocess.Popen` has it, and so has what only looks like one."""
+    """The part of `subprocess.Popen` that a link needs from a worker process."""
 
     @property
     def pid(self) -> int:
@@ -60,32 +60,32 @@ class Child(Protocol):
 
     @property
     def stdin(self) -> IO[bytes] | None:
-        """The pipe to it."""
+        """The pipe to the process's input."""
         ...
 
     @property
     def stdout(self) -> IO[bytes] | None:
-        """The pipe with its events."""
+        """The pipe from which events are read."""
         ...
 
     @property
     def stderr(self) -> IO[bytes] | None:
-        """The pipe with what drivers print."""
+        """The pipe with output printed by drivers."""
         ...
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the process."""
         ...
 
     def wait(self, timeout: float | None = None) -> int:
-        """Return its exit status, negative for a signal; raises subprocess.TimeoutExpired."""
+        """Wait for and return the exit status, negative for a signal; raises subprocess.TimeoutExpired."""
         ...
 
 
 class Link:
-    """A running worker. `output` is what drivers printed, as far as it was kept; it may hold secrets until scrubbed.
+    """A running worker. `output` is what drivers printed, up to 1 MiB; it may contain secrets until it is scrubbed.
 
-    `figures` are metrics of the way to the worker, where that is one of its own.
+    `figures` are metrics of the transport to a remote worker; empty for a local one.
     """
 
     def __init__(self, process: Child, silence: float = SILENCE) -> None:
@@ -112,12 +112,10 @@ class Link:
     def ask(
         self, job: Job, secrets: Secrets, listener: Listener, pulse: Listener | None = None
     ) -> dict[str, JsonValue]:
-        """Have one job done, passing each of its events on, and return its last one; raises WorkerDied.
+        """Run one job, pass each event to `listener`, and return the last one; raises WorkerDied.
 
-        `pulse` gets the signs of life.
-
-        Fails with RUN007 if the worker breaks the protocol. An exception of the listener leaves the job unfinished:
-        the link is then good for nothing but `close`.
+        `pulse` receives the heartbeats. Fails with RUN007 if the worker breaks the protocol. If the listener raises,
+        the job stays unfinished, and the link can only be closed.
         """
         self._kill_at = None
         self._pulse = pulse or _ignore
@@ -134,9 +132,9 @@ class Link:
                     listener(message)
 
     def cancel(self) -> None:
-        """Tell the worker to stop; it is killed if it has not done so after the grace.
+        """Ask the worker to stop; it is killed if it has not stopped after `protocol.GRACE` seconds.
 
-        It may be called from another thread and from a signal handler.
+        May be called from another thread and from a signal handler.
         """
         self._pending += protocol.encode(protocol.CANCEL)
         self._kill_at = time.monotonic() + protocol.GRACE
@@ -147,7 +145,7 @@ class Link:
         self._process.kill()
 
     def close(self) -> None:
-        """Let the worker go: it ends by itself when its stdin does, else it is killed."""
+        """Close the worker's stdin, so that it exits; kill it if it does not."""
         if self._process.stdin:
             self._process.stdin.close()
         try:
@@ -166,7 +164,7 @@ class Link:
         self.close()
 
     def _next(self, selector: selectors.BaseSelector) -> list[dict[str, JsonValue]]:
-        """Send what is waiting, and return the events that came, maybe none; looks after a worker that is quiet."""
+        """Send pending lines and return the events received, maybe none; kill a worker that is silent for too long."""
         self._flush()
         ready = {key.fd for key, _ in selector.select(_TICK)}
         if self._err in ready and not self._keep_output():
@@ -177,9 +175,9 @@ class Link:
         return self._receive() if self._out in ready else []
 
     def _flush(self) -> None:
-        """Send what is waiting, as far as the pipe takes it; a worker that is gone shows at its other pipes.
+        """Send pending bytes until the pipe is full; a dead worker is detected at its other pipes.
 
-        A copy is written: meanwhile a signal handler or another thread may add to what is waiting.
+        A copy is written, as a signal handler or another thread may append meanwhile.
         """
         try:
             while self._pending:
@@ -217,7 +215,7 @@ class Link:
             self.kill(f"no sign of life for {duration_text(self._silence)}")
 
     def _keep_output(self) -> bool:
-        """Take what drivers printed so far; returns False if there will be no more."""
+        """Read what drivers have printed; returns False at the end of the stream."""
         try:
             while chunk := os.read(self._err, _CHUNK):
                 self.output += chunk[: max(0, _KEPT_OUTPUT - len(self.output))]
@@ -235,7 +233,7 @@ class Link:
 
 
 def _ignore(_message: dict[str, JsonValue]) -> None:
-    """Do nothing with a message."""
+    """Ignore a message."""
 
 
 def _fd(pipe: object) -> int:
@@ -243,14 +241,14 @@ def _fd(pipe: object) -> int:
 
 
 KEPT = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
-"""Variables that a worker gets; secrets are never among them, and time zone and locale are the same everywhere."""
+"""Environment variables passed to a worker: never secrets. Time zone and locale are fixed."""
 FIXED = {"TZ": "UTC", "LC_ALL": "C.UTF-8"}
 
 
 def start_worker(root: Path, *, python: str | None = None, silence: float = SILENCE) -> Link:
-    """Start a worker for the project at `root`, to be closed after use. It imports while the caller goes on.
+    """Start a worker for the project at `root`; the caller must close it. It imports in the background.
 
-    It must be started from a thread that lives as long as it does: the system ends it with that thread.
+    Start it from a thread that lives as long as the worker: the system ends the worker with that thread.
     """
     environment = {name: os.environ[name] for name in (*KEPT, FAULT, FAULT_LOG, SWITCH) if name in os.environ} | FIXED
     process = subprocess.Popen(
@@ -266,8 +264,8 @@ def start_worker(root: Path, *, python: str | None = None, silence: float = SILE
     return Link(process, silence)
 
 
-class Boxed:
-    """Has each job done by a worker of its own, which `start` gives; to whoever asks it is one worker."""
+class PerJobWorker:
+    """Runs each job in a worker of its own, created by `start`; has the interface of one worker."""
 
     def __init__(self, start: Start) -> None:
         self.output = bytearray()
@@ -279,7 +277,7 @@ class Boxed:
     def ask(
         self, job: Job, secrets: Secrets, listener: Listener, pulse: Listener | None = None
     ) -> dict[str, JsonValue]:
-        """Have one job done, as `Link.ask`; raises WorkerDied if it was cancelled before it began."""
+        """Run one job, as `Link.ask`; raises WorkerDied if it was cancelled before it began."""
         with self._start(job, secrets) as link:
             self._link = link
             if self._cancelled:
@@ -291,20 +289,20 @@ class Boxed:
                 self._link = None
 
     def cancel(self) -> None:
-        """Tell the worker to stop, now or as soon as there is one. Safe in a signal handler."""
+        """Ask the worker to stop, now or as soon as it exists. Safe in a signal handler."""
         self._cancelled = True
         if self._link:
             self._link.cancel()
 
     def kill(self, why: str | None = None) -> None:
-        """End the worker at once, if there is one."""
+        """Kill the worker, if there is one."""
         self._cancelled = True
         if self._link:
             self._link.kill(why)
 
 
 class Worker(Protocol):
-    """What a run needs of a worker, wherever it is: `Link` and `Boxed` are."""
+    """The interface of a worker, local or remote: `Link` and `PerJobWorker` implement it."""
 
     output: bytearray
     figures: dict[str, float]
@@ -312,11 +310,11 @@ class Worker(Protocol):
     def ask(
         self, job: Job, secrets: Secrets, listener: Listener, pulse: Listener | None = None
     ) -> dict[str, JsonValue]:
-        """Have one job done, passing each of its events on, and return its last one; raises WorkerDied."""
+        """Run one job, pass each event to `listener`, and return the last one; raises WorkerDied."""
         ...
 
     def cancel(self) -> None:
-        """Tell the worker to stop."""
+        """Ask the worker to stop."""
         ...
 
     def kill(self, why: str | None = None) -> None:

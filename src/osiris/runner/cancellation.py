@@ -1,8 +1,8 @@
-"""How a worker is stopped in the middle of anything: an exception in the main thread, and an end to waiting for it.
+"""Stops a worker at any point: by an exception in the main thread, and a hard exit after a grace period.
 
-The main thread may be inside a library; a signal whose handler raises gets it out of sleeps, reads and queries, so that
-temporary files are removed on the way. Other threads stop where they look whether they should: between two batches, and
-where a driver asks. If either takes too long, the process ends anyway.
+The main thread may be inside a library; a signal whose handler raises interrupts sleeps, reads and queries, so that
+temporary files are removed on the way out. Other threads check for a request between two batches, and where a driver
+checks. If either takes too long, the process exits anyway.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ HARD_EXIT = 75
 
 
 _LAST_WORDS = 1.0
-"""Seconds for what is still to be done then; the main thread may hold a lock for it."""
+"""Seconds for the cleanup before a hard exit; it may block on a lock of the main thread."""
 
 _POLL = 0.1
 
 
 class Stopped(BaseException):
-    """Raised where work is to stop; not an Exception, so that no driver takes it for a failure of its own."""
+    """Raised where work must stop; not an Exception, so that no driver handles it as a failure of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Why to stop; for a timeout or for want of memory, which step is to fail, and after a failure, which has."""
+    """Why to stop. `step` is the step to fail for a timeout or lack of memory, or the one that has failed."""
 
     reason: Reason
     step: str | None = None
 
 
 class _MainThread:
-    """The main thread; `armed` is the stopper whose request interrupts what it does, None while nothing may."""
+    """The main thread; `armed` is the stopper whose request may interrupt it, None while it is uninterruptible."""
 
     def __init__(self) -> None:
         self.armed: Stopper | None = None
@@ -52,11 +52,11 @@ class _MainThread:
 
     @property
     def is_here(self) -> bool:
-        """Tell whether this is the main thread."""
+        """Whether the current thread is the main thread."""
         return threading.get_ident() == self._ident
 
     def wake(self) -> None:
-        """Look whether what it does is to be interrupted."""
+        """Interrupt the main thread if a stop is requested."""
         if self.armed is not None:
             signal.pthread_kill(self._ident, signal.SIGUSR1)
 
@@ -67,29 +67,30 @@ class _MainThread:
 
 
 class Stopper:
-    """Asks a job to stop, or one branch of it; the first is made in the main thread.
+    """Requests that a job, or one branch of it, stops; the first one must be created in the main thread.
 
-    A branch stops when it is asked to, or when the whole is. `on_hard_exit` runs in another thread, before the end.
+    A branch stops when it is asked to, or when its parent is. `on_hard_exit` runs in another thread before the process
+    exits.
     """
 
     def __init__(self, on_hard_exit: Callable[[], None], whole: Stopper | None = None) -> None:
         self._on_hard_exit = on_hard_exit
-        self._whole = whole
+        self._parent = whole
         self._main: _MainThread = whole._main if whole else _MainThread()
         self._own: Request | None = None
         self._done = threading.Event()
 
     @property
     def request(self) -> Request | None:
-        """Return what was asked of this branch, or of the whole."""
-        return self._own or (self._whole.request if self._whole else None)
+        """The request to this branch, or to its parent."""
+        return self._own or (self._parent.request if self._parent else None)
 
     def branch(self) -> Stopper:
-        """Return a stopper for a part of the work, to be finished when that has ended."""
+        """Return a stopper for a part of the work; call its `finish` when that part has ended."""
         return Stopper(self._on_hard_exit, self)
 
     def stop(self, request: Request, grace: float) -> None:
-        """Ask to stop, from any thread; after `grace` seconds the process ends. Only the first request counts."""
+        """Request a stop, from any thread; after `grace` seconds the process exits. Only the first request counts."""
         if self.request is not None and request.reason != "gone":
             return
         self._own = self._own or request
@@ -97,18 +98,18 @@ class Stopper:
         self._main.wake()
 
     def requested(self) -> bool:
-        """Tell whether somebody asked to stop."""
+        """Return whether a stop was requested."""
         return self.request is not None
 
     def check(self) -> None:
-        """Raise Stopped if somebody asked to stop."""
+        """Raise Stopped if a stop was requested."""
         if self.request is not None:
             if self._main.is_here:
                 self._main.armed = None
             raise Stopped
 
     def wait(self, seconds: float) -> None:
-        """Wait, unless somebody asks to stop: then raise Stopped."""
+        """Wait; raises Stopped as soon as a stop is requested."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             self.check()
@@ -116,7 +117,7 @@ class Stopper:
 
     @contextmanager
     def armed(self) -> Iterator[None]:
-        """Let a request interrupt what is done inside; in other threads than the main one, only where it is checked."""
+        """Allow a request to interrupt the block; outside the main thread, only `check` interrupts it."""
         if not self._main.is_here:
             self.check()
             yield
@@ -130,7 +131,7 @@ class Stopper:
 
     @contextmanager
     def shielded(self) -> Iterator[None]:
-        """Hold interruptions back while something short is done that must not be torn."""
+        """Defer interruptions during a short block that must be atomic."""
         held = self._main.armed if self._main.is_here else None
         if held is None:
             yield
@@ -143,7 +144,7 @@ class Stopper:
         held.check()
 
     def finish(self) -> None:
-        """Say that the work has ended by itself, and forget the request."""
+        """Mark the work as ended and clear the request."""
         self._done.set()
         self._done = threading.Event()
         self._own = None

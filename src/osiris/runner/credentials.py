@@ -1,4 +1,4 @@
-"""The fields of connections as a worker gets them: resolved by the host, plain and secret apart."""
+"""Connection fields as sent to a worker: resolved by the host, plain and secret fields separate."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
     from osiris.registry import Registry
 
 _LARGEST = 1 << 16
-"""Characters of a secret in a file; more than that is a wrong file."""
+"""Maximum characters of a secret read from a file; a longer file is assumed to be the wrong one."""
 
 
 def require_own(connections: Connections, written: Mapping[str, Mapping[str, JsonValue]]) -> None:
-    """Fail with CMP050 where a connection of a plan (fields as written, by `@family.alias`) is not the project's own.
+    """Fail with CMP050 where a plan's connection (fields as written, by `@family.alias`) differs from the project's.
 
-    A secret is sent only where the project itself says: whoever wrote the plan may say something else.
+    Secrets are sent only to hosts that the project itself declares; a plan may come from somebody else.
     """
-    found = [
+    problems = [
         diagnostic("CMP050", connection=text, what=what)
         for text, fields in written.items()
         for what in _foreign(connections, parse_ref(text), fields)
     ]
-    if found:
-        raise_all(found)
+    if problems:
+        raise_all(problems)
 
 
 def _foreign(connections: Connections, ref: ConnectionRef, fields: Mapping[str, JsonValue]) -> list[str]:
-    """Return in what a connection differs from the project's own of that name."""
+    """Return the differences between a plan's connection and the project's connection of that name."""
     if str(ref.alias) not in connections.declared.get(ref.family, {}):
         return ["it is not declared there"]
     own = as_written(connections, ref)
@@ -56,11 +56,10 @@ def resolve_secrets(
 ) -> Secrets:
     """Resolve each connection (fields as written, by `@family.alias`) and each sensitive parameter from `environ`.
 
-    Secrets in files are read here, below the project's folder `root`, so that they travel as all others do. Raises all
-    problems at once: CON005 for a variable that is not set, CON044 for such a file, OML022 for a parameter without a
-    value.
+    Secrets in files below the project folder `root` are read here and sent like all others. Raises all problems at
+    once: CON005 for a variable that is not set, CON044 for a secret file, OML022 for a parameter without a value.
     """
-    secrets, found = Secrets(), list[Diagnostic]()
+    secrets, problems = Secrets(), list[Diagnostic]()
     for text, fields in written.items():
         ref = parse_ref(text)
         declared = Connections({ref.family: {ref.alias or "default": dict(fields)}})
@@ -69,19 +68,19 @@ def resolve_secrets(
             resolved = resolve(declared, ref, environ, family)
             resolved |= dict(_in_files(root, ref, resolved, family))
         except OsirisError as error:
-            found += error.diagnostics
+            problems += error.diagnostics
             continue
         hidden = {name: value.reveal() for name, value in resolved.items() if isinstance(value, Secret)}
         secrets.plain[text] = {name: value for name, value in resolved.items() if name not in hidden}
         secrets.secret[text] = hidden
-    found += _read_params(secrets, sensitive, environ)
-    if found:
-        raise_all(found)
+    problems += _read_params(secrets, sensitive, environ)
+    if problems:
+        raise_all(problems)
     return secrets
 
 
 def _read_params(secrets: Secrets, sensitive: Iterable[str], environ: Mapping[str, str]) -> Iterator[Diagnostic]:
-    """Put the sensitive parameters into `secrets`; yields OML022 for each that has no value."""
+    """Add the sensitive parameters to `secrets`; yields OML022 for each that has no value."""
     for name in sensitive:
         variable = f"OSIRIS_PARAM_{name.upper()}"
         if variable in environ:
@@ -93,7 +92,7 @@ def _read_params(secrets: Secrets, sensitive: Iterable[str], environ: Mapping[st
 def _in_files(
     root: Path, ref: ConnectionRef, resolved: Mapping[str, JsonValue | Secret], family: FamilySpec | None
 ) -> Iterator[tuple[str, Secret]]:
-    """Yield the secret fields that are in files, which other fields name: those with `x-content` in their schema."""
+    """Yield the secret fields read from files, named by fields with `x-content` in their schema."""
     for name, schema in (family.fields.get("properties", {}) if family else {}).items():
         text, target = resolved.get(name), schema.get("x-content")
         if not (target and isinstance(text, str) and text):
@@ -119,11 +118,11 @@ def _read_below(root: Path, text: str) -> str:
 
 
 def scrubber_of(secrets: Secrets) -> Scrubber:
-    """Return the scrubber that knows all of them."""
+    """Return a scrubber for all of these secrets."""
     fields = [text for group in secrets.secret.values() for text in group.values()]
     return Scrubber([Secret(text) for text in [*fields, *secrets.params.values()]])
 
 
 def digests_of(secrets: Secrets) -> dict[str, str]:
-    """Return per connection the SHA-256 of its resolved fields that are not secret, so that a change can be named."""
+    """Return the SHA-256 of each connection's resolved non-secret fields, to detect changes."""
     return {ref: sha256_hex(canonical_bytes(fields)) for ref, fields in secrets.plain.items()}

@@ -1,7 +1,7 @@
-"""What host and worker say to each other: one JSON object per line.
+"""The protocol between host and worker: one JSON object per line.
 
 To the worker, on stdin: a job, then its secrets, then control lines (`{"control": "cancel"}`); after a job has ended,
-another may follow. The end of stdin means that the host is gone.
+another may follow. End of stdin means that the host has exited.
 From the worker, on stdout: events with `wseq` counting from 1 without gaps, heartbeats among them; the last one of
 each job is `job_end`.
 """
@@ -17,34 +17,34 @@ if TYPE_CHECKING:
 
 VERSION = 1
 HEARTBEAT = 1.0
-"""Seconds between two signs of life."""
+"""Seconds between two heartbeats."""
 
 GRACE = 5.0
-"""Seconds that a worker has to stop when told to."""
+"""Seconds a worker has to stop after a cancel."""
 
 GONE_GRACE = 2.0
-"""Seconds that a worker has to stop when its host is gone."""
+"""Seconds a worker has to stop after its host has exited."""
 
 JOBS = ("describe", "confirm", "run", "preview", "doctor", "discover")
 
 CANCEL: dict[str, JsonValue] = {"control": "cancel"}
 
 LEASE = 60.0
-"""Seconds for which a worker whose host may vanish unseen goes on without hearing of it."""
+"""Seconds a remote worker continues without a lease renewal from its host."""
 
 RENEW: dict[str, JsonValue] = {"control": "lease", "seconds": LEASE}
 
 
 CHECKED_ROWS = "checks.jsonl"
-"""Among the artifacts of a step: the first rows that each broken check found, for the person who looks for the fault.
+"""Artifact of a step with the first rows found by each failed check, for debugging by a person.
 
-What is told of a check has columns and counts only, as agents read it too.
+Events and diagnostics of checks have only columns and counts, as agents read them too.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the worker may use: bytes of memory for data, of all resident memory, of addresses; files, threads."""
+    """Limits of the worker: bytes of memory for data, resident memory and address space; open files; threads."""
 
     memory: int
     resident: int
@@ -57,19 +57,19 @@ class Limits:
 class Job:
     """One job: `steps` as in a manifest, in topological order; paths are absolute.
 
-    `bindings` are the values of `${run.…}`; `skip` names the steps that are not run, each with the reason;
-    `timeout` is the longest that a step may take, in seconds; `lock` is held while the job runs. At most `parallel`
-    groups of steps run at once. Spools lie in the folder `spools`, at most `spool_limit` bytes; `kept` are those of
-    skipped steps that an earlier run left there. `known` answers for
-    steps that are not to be described, each as `Described.to_json`. `pipeline` is the name of what runs, and `plan` its
-    fingerprint. A preview tells `show_rows` rows of each step in `show`, and reads at most `sample` rows of each source
-    (0: all). A doctor looks at the connections in `uses`, which has the modes in which steps use each, for at most
-    `timeout` seconds each. What the writers in `discard` take is digested and goes nowhere. `delivered_as` names the
-    run in ledgers, where that is not `run.id`. What `discover` asks is told where it is answered
-    (`runner.discover.Asked`). `paths` lists what steps may `read` and `write` outside of the project.
-    Of a job that was carried elsewhere, `carried` has the SHA-256 of each file that must have arrived, by its path
-    relative to `root`, `engines` the versions that must be there, and `handover` is the folder for copies of databases
-    in a file, which later steps may change.
+    `bindings` are the values of `${run.…}`; `skip` has the steps not to run, each with the reason; `timeout` is the
+    limit per step, in seconds; the `lock` file is locked while the job runs. At most `parallel` groups of steps run at
+    once. Spools are in the folder `spools`, at most `spool_limit` bytes; `kept` are those that an earlier run left
+    there for skipped steps. `known` has the answers of steps not to describe, each as `Described.to_json`.
+    `pipeline` is the pipeline's name, `plan` its fingerprint. A preview returns `show_rows` rows of each step in `show`
+    and reads at most `sample` rows of each source (0: all). A doctor job checks the connections in `uses`, each with
+    the modes in which steps use it, for at most `timeout` seconds each. Rows of the writers in `discard` are digested
+    and discarded. `delivered_as` is the run's name in ledgers, if not `run.id`. `discover` has the fields of
+    `worker.discover.DiscoverRequest`. `paths` lists what steps may `read` and `write` outside of the project.
+
+    In a remote job, `carried` has the SHA-256 of each file that must have arrived, by its path relative to `root`,
+    `engines` the required versions, and `handover` is the folder for copies of database files, which later steps may
+    change.
     """
 
     kind: str
@@ -134,13 +134,13 @@ class Secrets:
 
 
 class LineCutter:
-    """Cuts what comes in pieces of any size into lines."""
+    """Splits a stream received in pieces of any size into lines."""
 
     def __init__(self) -> None:
         self._begun = b""
 
     def cut(self, piece: bytes) -> list[bytes]:
-        """Return the lines that end in this piece, without their ends; what has only begun waits for the next one."""
+        """Return the lines that end in this piece, without line ends; an incomplete line waits for the next piece."""
         *lines, self._begun = (self._begun + piece).split(b"\n")
         return lines
 

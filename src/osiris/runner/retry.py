@@ -1,4 +1,4 @@
-"""The reserved config key `retry`: when a step that failed is run again, and after how long."""
+"""The reserved config key `retry`: when a failed step is retried, and after how long."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ if TYPE_CHECKING:
 DEFAULTS: dict[str, JsonValue] = {"max": 2, "backoff": "1s", "on": ["unavailable"]}
 
 LONGEST_PAUSE = 300.0
-"""Seconds after which a pause grows no more."""
+"""Upper limit of a pause, in seconds."""
 
 _UNAVAILABLE = 3
 
 
-def pause_before(retry: Mapping[str, JsonValue] | None, found: Sequence[Diagnostic], failures: int) -> float | None:
-    """Return the seconds after which a step runs again that has failed `failures` times, last with `found`.
+def pause_before(
+    retry: Mapping[str, JsonValue] | None, diagnostics: Sequence[Diagnostic], failures: int
+) -> float | None:
+    """Return the seconds to wait before a step is retried that has failed `failures` times, last with `diagnostics`.
 
-    None if it does not: it has no `retry`, has failed too often, or not in a way that was asked for. The pause doubles.
+    The pause doubles each time. None for no retry: without `retry`, after `max` failures, or for codes not in `on`.
     """
     if retry is None:
         return None
     wanted = DEFAULTS | dict(retry)
-    if failures > wanted["max"] or not any(_is_asked_for(wanted["on"], item.code) for item in found):
+    if failures > wanted["max"] or not any(_is_asked_for(wanted["on"], item.code) for item in diagnostics):
         return None
     pause: float = (parse_duration(wanted["backoff"]) or 0.0) * 2 ** (failures - 1)
     return min(pause, LONGEST_PAUSE)

@@ -1,4 +1,4 @@
-"""Which steps run together: the plan of streams and spools, from the edges alone."""
+"""Groups steps into streams and spools, from the edges of the plan alone."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
 
 MAX_CHAIN = 32
-"""Lazy steps in a chain, at most: each is a frame on the stack of whoever pulls."""
+"""Maximum lazy steps in a chain: each adds a frame to the stack of the consumer."""
 
 Drain = Literal["write", "spool", "count"]
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Steps that run together, in topological order; the last one writes, or its output is spooled or counted."""
+    """Steps that run together, in topological order; the output of the last is written, spooled or counted."""
 
     steps: tuple[str, ...]
     drain: Drain
@@ -28,13 +28,13 @@ class Group:
 def plan_groups(
     steps: list[dict[str, JsonValue]], skipped: Collection[str] = (), spooled: Collection[str] = ()
 ) -> list[Group]:
-    """Return the groups of steps given in topological order, in the order in which they run.
+    """Return the groups of steps given in topological order, in execution order.
 
-    The outputs of `spooled` are looked at before anybody reads them.
+    The outputs of `spooled` are inspected before any step reads them.
     """
     active = [step for step in steps if step["id"] not in skipped]
     readers = count_readers(active)
-    whole = _waited_for(active).union(spooled)
+    materialized = _waited_for(active).union(spooled)
     position = {step["id"]: i for i, step in enumerate(active)}
     parents: dict[str, list[str]] = {step["id"]: list(dict.fromkeys(step["inputs"].values())) for step in active}
     depth: dict[str, int] = {}
@@ -43,7 +43,7 @@ def plan_groups(
     for step in active:
         name = step["id"]
         depth[name] = 1 + max(map(depth.__getitem__, lazy.intersection(parents[name])), default=0)
-        if readers[name] == 1 and name not in whole and depth[name] < MAX_CHAIN:
+        if readers[name] == 1 and name not in materialized and depth[name] < MAX_CHAIN:
             lazy.add(name)
             continue
         drain = _drain(step, is_read=bool(readers[name]) or name in spooled)
@@ -59,12 +59,12 @@ def _drain(step: Mapping[str, JsonValue], *, is_read: bool) -> Drain:
 
 
 def _waited_for(steps: list[dict[str, JsonValue]]) -> set[str]:
-    """Return the steps that others wait for without reading them."""
+    """Return the steps that others wait for without reading their output."""
     return {name for step in steps for name in step["needs"] if name not in step["inputs"].values()}
 
 
 def waits_of(groups: Sequence[Group], steps: Mapping[str, Mapping[str, JsonValue]]) -> list[set[int]]:
-    """Return, for each group, the positions of the groups that must be done before it starts."""
+    """Return, for each group, the positions of the groups that must end before it starts."""
     home = {name: position for position, group in enumerate(groups) for name in group.steps}
     needs = [[needed for name in group.steps for needed in steps[name]["needs"]] for group in groups]
     return [{home[name] for name in names if name in home} - {position} for position, names in enumerate(needs)]
@@ -93,10 +93,10 @@ def not_needed(steps: list[dict[str, JsonValue]], delivered: Collection[str]) ->
 
 
 def _members(last: str, parents: dict[str, list[str]], lazy: set[str]) -> set[str]:
-    found = {last}
+    members = {last}
     todo = [last]
     while todo:
         new = [p for p in parents[todo.pop()] if p in lazy]
-        found.update(new)
+        members.update(new)
         todo.extend(new)
-    return found
+    return members

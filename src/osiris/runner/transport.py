@@ -1,6 +1,6 @@
-"""What a remote target must be able to do; one file per target implements it, and everything else is shared.
+"""The interface of a remote target; one file per target implements it, and everything else is shared.
 
-`docs/decisions/0015-running-elsewhere.md` says how to write one.
+`docs/decisions/0015-running-elsewhere.md` describes how to write one.
 """
 
 from __future__ import annotations
@@ -20,31 +20,36 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 KEEPING = 300.0
-"""Seconds after which a place that is to be kept is no longer waited for."""
+"""Timeout in seconds for saving a place."""
 
 _LOOK = 1.0
-"""Seconds between two looks at whether somebody asked to stop."""
+"""Seconds between two checks for a stop request."""
 
 
 class Cut(Exception):
-    """The connection was lost or refused; what runs at the other end may go on, and trying again may help."""
+    """The connection was lost or refused; the remote program may still run, and a retry may succeed."""
 
 
 class Gone(Exception):
-    """What was asked for is no longer there, and never will be again: a sandbox that ended, a file that is not."""
+    """The requested object does not exist and a retry cannot succeed: an ended sandbox, a missing file."""
 
 
 def patiently(action: Callable[[], T], seconds: float, check: Callable[[], None] = lambda: None) -> T:
-    """Return what an action gives, which may never come back from a connection that is frozen; raises Cut then.
+    """Return the answer of an action, or raise Cut after `seconds`, as a frozen connection may never return.
 
-    `check` is called each second meanwhile, and may raise to stop the waiting; the action is then left to itself.
+    `check` is called every second meanwhile and may raise to stop waiting; the action is then abandoned.
     """
     answers: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
 
     def act() -> None:
         try:
             answers.put((True, action()))
-        except (Cut, Gone, OsirisError, ValueError) as error:  # the last: its file was closed, as nobody waits
+        except (
+            Cut,
+            Gone,
+            OsirisError,
+            ValueError,
+        ) as error:  # ValueError: its file was closed after the wait was abandoned
             answers.put((False, error))
 
     threading.Thread(target=act, daemon=True).start()
@@ -64,7 +69,7 @@ def patiently(action: Callable[[], T], seconds: float, check: Callable[[], None]
 
 @contextmanager
 def renewing(transport: Transport, every: float = 15.0) -> Iterator[None]:
-    """Renew the other end each so many seconds, as nobody else does it before the worker runs."""
+    """Renew the remote place every `every` seconds until the worker runs, which then renews it itself."""
     over = threading.Event()
 
     def renew() -> None:
@@ -81,12 +86,12 @@ def renewing(transport: Transport, every: float = 15.0) -> Iterator[None]:
 
 
 def output_of(transport: Transport, command: str, seconds: float) -> bytes:
-    """Return what a command says at the other end; raises Cut, also if it takes longer, or Gone."""
+    """Return the output of a remote command; raises Gone, or Cut, also on timeout."""
     return patiently(lambda: b"".join(transport.start(command).stream()), seconds)
 
 
 class Running(Protocol):
-    """A program that was started at the other end."""
+    """A program started at the remote end."""
 
     def send(self, data: bytes) -> None:
         """Write to its standard input; raises Cut or Gone."""
@@ -99,33 +104,33 @@ class Running(Protocol):
     def stream(self) -> Iterator[bytes]:
         """Yield what it writes to its standard output, in pieces of any size, until it ends; raises Cut or Gone.
 
-        Called again after that, it goes on with what is written from now on: what was said meanwhile may be lost.
+        Called again afterwards, it yields output written from then on: earlier output may be lost.
         """
         ...
 
     def signal(self) -> None:
-        """Kill it; it may have ended already. Raises Cut."""
+        """Kill it; it may have exited already. Raises Cut."""
         ...
 
 
 class Transport(Protocol):
-    """The way to one place that is made for one run."""
+    """The connection to one remote place, created for one run."""
 
     name: str
     """The target's name, as in `run.target`."""
 
     installs: bool
-    """Whether packages that are missing there are to be installed; `open` may find that they are there."""
+    """Whether missing packages must be installed there; `open` may clear it if they are present."""
 
     def open(self, hosts: Sequence[str] | None) -> str:
-        """Make the place and return the absolute path of an empty folder in it; fails with what stands in the way.
+        """Create the place and return the absolute path of an empty folder in it; fails with the reason otherwise.
 
-        It should end by itself some time after nobody renews it, and reach no other hosts than these (None: any).
+        It should end by itself when it is no longer renewed, and reach no hosts but these (None: any).
         """
         ...
 
     def put(self, path: str, content: BinaryIO) -> None:
-        """Write a file, whose folder is there; raises Cut or Gone."""
+        """Write a file into an existing folder; raises Cut or Gone."""
         ...
 
     def get(self, path: str, offset: int = 0) -> Iterator[bytes]:
@@ -133,22 +138,22 @@ class Transport(Protocol):
         ...
 
     def start(self, command: str) -> Running:
-        """Start a command of /bin/sh with an input, without limits of its own; raises Cut or Gone."""
+        """Start a /bin/sh command with standard input and without a time limit; raises Cut or Gone."""
         ...
 
     def renew(self) -> None:
-        """Say that the host lives; raises Cut or Gone."""
+        """Extend the lifetime of the place; raises Cut or Gone."""
         ...
 
     def close(self) -> None:
-        """End the place and all that runs there; never raises."""
+        """Remove the place and everything that runs there; never raises."""
         ...
 
 
 @runtime_checkable
 class Keeping(Protocol):
-    """A transport that can keep a place as it is, so that `open` makes the places of later runs from it."""
+    """A transport that can save a place, so that `open` creates the places of later runs from it."""
 
     def keep(self) -> None:
-        """Keep the place as it is now, with the packages that were installed there; raises Cut or Gone."""
+        """Save the place as it is now, with the installed packages; raises Cut or Gone."""
         ...

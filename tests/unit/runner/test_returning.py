@@ -13,8 +13,8 @@ from osiris.delivery import MANIFEST, DeliveredFile, FolderManifest
 from osiris.model import Field
 from osiris.runner.host.run import RunOptions, run
 from osiris.runner.remote.fetch import Fetcher, fetch_folder
-from osiris.runner.remote.run_remote import Remote, Returning
-from osiris.runner.remote.sandbox_scope import Reach
+from osiris.runner.remote.run_remote import Remote, StepOutputs
+from osiris.runner.remote.sandbox_scope import SandboxScope
 from osiris.runner.transport import Cut
 
 BAD = ', dtype: {id: int64, price: "decimal(9,2)"}, on_reject: quarantine'
@@ -184,11 +184,11 @@ def test_after_a_cut_only_the_rest_is_fetched(tmp_path):
 def test_a_step_of_several_files_says_which_came_and_which_stayed(place):
     (place.there / "b").write_bytes(b"X" * 10_000)
     events, stops = [], []
-    reach = Reach(writes=tuple(place.targets.values()))
-    returning = Returning(place.transport, place.here, place.transport.place, reach, {}, None, str(place.here))
+    reach = SandboxScope(writes=tuple(place.targets.values()))
+    returning = StepOutputs(place.transport, place.here, place.transport.place, reach, {}, None, str(place.here))
     returning.on_loss = lambda: stops.append(len(events))
     ended = {"event": "step_complete", "step": "out", "duration_ms": 1.0, "rows_out": 3, "attempts": 1}
-    returning.telling(events.append)(ended | {"files": place.files})
+    returning.after_fetch(events.append)(ended | {"files": place.files})
     (told,) = events
     assert (told["event"], told["fetched"], told["lost"]) == ("step_failed", ["output/a", "output/c"], ["output/b"])
     assert [item["code"] for item in told["diagnostics"]] == ["SBX013", "SBX028"]
@@ -198,10 +198,10 @@ def test_a_step_of_several_files_says_which_came_and_which_stayed(place):
 
 def test_a_file_that_no_step_was_to_write_is_not_taken(place):
     events = []
-    reach = Reach(writes=(place.targets["output/a"],))
-    returning = Returning(place.transport, place.here, place.transport.place, reach, {}, None, str(place.here))
+    reach = SandboxScope(writes=(place.targets["output/a"],))
+    returning = StepOutputs(place.transport, place.here, place.transport.place, reach, {}, None, str(place.here))
     ended = {"event": "step_complete", "step": "out", "duration_ms": 1.0, "rows_out": 3, "attempts": 1}
-    returning.telling(events.append)(ended | {"files": place.files[:2]})
+    returning.after_fetch(events.append)(ended | {"files": place.files[:2]})
     assert events[0]["lost"] == ["output/b"]
     assert place.came == {"a": b"a"}
 

@@ -8,13 +8,13 @@ from osiris.delivery import inspect_file
 from osiris.errors import OsirisError
 from osiris.model import Manifest
 from osiris.project import Project
-from osiris.runner.host.continuation import Surroundings, Wish, decide, whole_second
-from osiris.runner.selection import chosen, matching, with_read
+from osiris.runner.host.continuation import CurrentStates, RunRequest, decide, whole_second
+from osiris.runner.selection import chosen, matching, with_upstream
 from osiris.session.stored import now_text
 from osiris.session.writing import ENDS, create_session, end_session
 
 NOW = time.time()
-NOWHERE = Surroundings()
+NOWHERE = CurrentStates()
 EVENTS = {status: event for event, status in ENDS.items()}
 
 
@@ -73,7 +73,7 @@ def test_unknown_step(text):
 
 
 def test_what_goes_into_a_step_leaves_out_what_it_only_waits_for():
-    assert [step["id"] for step in with_read(PLAN, ["c", "b"])] == ["a", "b", "c"]
+    assert [step["id"] for step in with_upstream(PLAN, ["c", "b"])] == ["a", "b", "c"]
 
 
 @pytest.fixture
@@ -107,31 +107,33 @@ SOME = ["a", "b", "w"]
 @pytest.mark.parametrize(("before", "now"), [(None, SOME), (SOME, None), (SOME, ["a"])])
 def test_run_of_other_steps_is_not_continued(project, before, now):
     last = past_session(project, selected=before)
-    assert decide(project, PLAN, Wish(selected=now), now=NOW, here=NOWHERE).continues is None
-    assert decide(project, PLAN, Wish(selected=before), now=NOW, here=NOWHERE).continues == last
+    assert decide(project, PLAN, RunRequest(selected=now), now=NOW, current=NOWHERE).continues is None
+    assert decide(project, PLAN, RunRequest(selected=before), now=NOW, current=NOWHERE).continues == last
 
 
 @pytest.mark.parametrize(("before", "now"), [(None, SOME), (SOME, None)])
 def test_run_of_other_steps_completes_no_run_id(project, before, now):
     last = past_session(project, "complete", selected=before, run_key="night-1")
-    assert decide(project, PLAN, Wish(run_id="night-1", selected=now), now=NOW, here=NOWHERE).finished is None
-    assert decide(project, PLAN, Wish(run_id="night-1", selected=before), now=NOW, here=NOWHERE).finished == last
+    assert decide(project, PLAN, RunRequest(run_id="night-1", selected=now), now=NOW, current=NOWHERE).finished is None
+    assert (
+        decide(project, PLAN, RunRequest(run_id="night-1", selected=before), now=NOW, current=NOWHERE).finished == last
+    )
 
 
 def test_run_of_other_steps_is_not_resumed(project):
     last = past_session(project, selected=SOME)
     with pytest.raises(OsirisError) as caught:
-        decide(project, PLAN, Wish(resume=last), now=NOW, here=NOWHERE)
+        decide(project, PLAN, RunRequest(resume=last), now=NOW, current=NOWHERE)
     assert [d.code for d in caught.value.diagnostics] == ["RUN006"]
-    assert decide(project, PLAN, Wish(resume=last, selected=SOME), now=NOW, here=NOWHERE).continues == last
+    assert decide(project, PLAN, RunRequest(resume=last, selected=SOME), now=NOW, current=NOWHERE).continues == last
 
 
 def test_steps_that_are_not_selected_are_skipped(project):
     rest = dict.fromkeys(["c", "x", "alone"], "not selected")
-    assert decide(project, PLAN, Wish(selected=SOME), now=NOW, here=NOWHERE).skip == rest
+    assert decide(project, PLAN, RunRequest(selected=SOME), now=NOW, current=NOWHERE).skip == rest
     (project.root / "w.txt").write_text("rows")
     told = {"session": "earlier", "rows": 1, "files": [inspect_file(project.root, "w.txt").to_json()]}
     past_session(project, selected=SOME, deliveries={"w": told})
-    start = decide(project, PLAN, Wish(selected=SOME), now=NOW, here=NOWHERE)
+    start = decide(project, PLAN, RunRequest(selected=SOME), now=NOW, current=NOWHERE)
     assert sorted(start.skip) == ["a", "alone", "b", "c", "w", "x"]
     assert start.skip["w"] == "delivered by earlier"

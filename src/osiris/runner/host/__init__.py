@@ -1,1 +1,1 @@
-"""The host of a run: decides what runs, follows the worker, and records the session."""
+"""The host of a run: decides what to run, follows the worker, and records the session."""

@@ -1,4 +1,4 @@
-"""Where a run runs: the worker of each target, ours and those that packages bring."""
+"""Workers by `run.target`: built-in targets and those installed by packages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from osiris.config import TARGETS
-from osiris.runner.adapter import Boxed, start_worker
+from osiris.runner.adapter import PerJobWorker, start_worker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 
 def target_of(config: Config, *, replay: bool = False) -> str:
-    """Return where a run is to run; a replay always runs here."""
+    """Return the target of a run; a replay always runs locally."""
     return "local" if replay else str(config.get("run.target"))
 
 
 def open_worker(
     target: str, project: Project, config: Config, environ: Mapping[str, str], engines: Mapping[str, str]
 ) -> AbstractContextManager[Worker]:
-    """Return the worker of a target, to be left when the run has ended.
+    """Return the worker of a target as a context manager.
 
-    `environ` is where keys of services come from; `engines` are the versions that must be where the worker runs.
+    `environ` has the keys of services; `engines` are the versions required where the worker runs.
     """
     if target == "local":
         return start_worker(project.root)
@@ -51,28 +51,28 @@ def open_worker(
 
 
 def asked_worker(project: Project, config: Config) -> AbstractContextManager[Worker]:
-    """Return the worker that answers what is asked outside of a run; code of others it loads only where runs may."""
+    """Return the worker for jobs outside of a run; third-party code is sandboxed as `run.target` requires."""
     target = target_of(config)
     if target == "local":
         return start_worker(project.root)
     from osiris.runner.remote.bwrap import worker_for
 
     network = target != "bwrap" or _may_use_network(config)
-    return nullcontext(Boxed(partial(worker_for, root=project.root, network=network)))
+    return nullcontext(PerJobWorker(partial(worker_for, root=project.root, network=network)))
 
 
 def check_target(config: Config, project: Project, steps: Sequence[Mapping[str, JsonValue]], secrets: Secrets) -> None:
-    """Fail with SBX003, as a run of these steps would, where the target refuses them whatever else is so."""
+    """Fail with SBX003 if the target would reject a run of these steps because they need the network."""
     if target_of(config) != "bwrap":
         return
     from osiris.runner.limits import limits_of
     from osiris.runner.protocol import Job
     from osiris.runner.remote.bwrap import check_network
-    from osiris.runner.remote.sandbox_scope import reach_of
+    from osiris.runner.remote.sandbox_scope import scope_of
 
     root = str(project.root)
     job = Job("run", root, scratch="", artifacts="", limits=limits_of(1, 1), steps=[dict(step) for step in steps])
-    check_network(job, reach_of(job, secrets), allowed=_may_use_network(config))
+    check_network(job, scope_of(job, secrets), allowed=_may_use_network(config))
 
 
 def _may_use_network(config: Config) -> bool:
@@ -80,6 +80,6 @@ def _may_use_network(config: Config) -> bool:
 
 
 def _bwrap(config: Config) -> AbstractContextManager[Worker]:
-    from osiris.runner.remote.bwrap import boxed_worker
+    from osiris.runner.remote.bwrap import sandboxed_worker
 
-    return nullcontext(Boxed(partial(boxed_worker, network=_may_use_network(config))))
+    return nullcontext(PerJobWorker(partial(sandboxed_worker, network=_may_use_network(config))))

@@ -1,4 +1,4 @@
-"""Asks a worker what a pipeline's steps give, and whether the sources of a plan still are what it was made for."""
+"""Asks a worker for the output schemas of a pipeline's steps, and whether a plan's sources match the plan."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ if TYPE_CHECKING:
     from osiris.runner.protocol import Secrets
 
 _OF_NAMES = ("DAT005",)
-"""Codes whose place is that of a key rather than of its value, where the name is one."""
+"""Codes located at a key rather than at its value."""
 
 _OF_CONNECTIONS = tuple(
     f"CON{number:03}" for number in (11, 12, 13, 15, 16, 17, 24, 39, 40, 41, 67, 68, 69, 70, 71, 72)
 )
-"""What is wrong with a connection, whichever step uses it."""
+"""Codes of problems with a connection, whichever step uses it."""
 
 _STAND_INS = {"run.id": "run", "run.started_at": "1970-01-01T00:00:00Z"}
-"""Values of `${run.…}` while there is no run: only their types matter."""
+"""Values of `${run.…}` outside of a run: only their types matter."""
 
 _NEW_TABLE = "new_table"
-"""The event of a writer whose table is not there, and which will make it."""
+"""The event of a writer that will create a missing table."""
 
 LONGEST_ANSWER = 60.0
-"""Seconds that a worker has to describe or confirm a step where run.step_timeout says nothing."""
+"""Timeout in seconds to describe or confirm a step where run.step_timeout is not set."""
 
 
 def describe(
@@ -61,27 +61,29 @@ def describe(
     *,
     known: Mapping[str, Described] | None = None,
 ) -> tuple[dict[str, Described], list[Diagnostic]]:
-    """Return schema and order of every step by id, and notes; raises with the problems of all steps, with places.
+    """Return schema and order of every step by id, and notes; raises the located problems of all steps.
 
-    `known` answers for steps that are not asked, and whose connection need not be complete. `link` is a worker that
-    was started before, to hide how long it takes; it is left open, for a run for instance.
+    Steps in `known` are not described again, and their connections need not be complete. `link` is a worker that was
+    started in advance; it stays open, for instance for a run.
     """
-    pipeline, given = prepared.pipeline, dict(known or {})
-    secrets = _secrets_of_sources(project, prepared, given)
-    fields = _fields(plan_steps(prepared), pipeline.sensitive, {name: each.to_json() for name, each in given.items()})
+    pipeline, answered = prepared.pipeline, dict(known or {})
+    secrets = _secrets_of_sources(project, prepared, answered)
+    fields = _fields(
+        plan_steps(prepared), pipeline.sensitive, {name: each.to_json() for name, each in answered.items()}
+    )
     answers = _ask(project, config, "describe", fields, secrets, link)
-    found = [placed for answer in answers for placed in problems_of(project.root, pipeline, answer)]
-    if has_errors(found):
-        raise_all(found)
+    diagnostics = [placed for answer in answers for placed in problems_of(project.root, pipeline, answer)]
+    if has_errors(diagnostics):
+        raise_all(diagnostics)
     described = {a["step"]: Described.from_json(a) for a in answers if a["event"] == "described"}
-    return {**given, **described}, sort_diagnostics(found)
+    return {**answered, **described}, sort_diagnostics(diagnostics)
 
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """What is said before a run: the states of sources that can tell one, hashed, and what is wrong, by step.
+    """Answers of the pre-flight checks: hashed states of sources that have one, and problems, both by step.
 
-    `targets` has what writers say of their tables, as `look_at_targets` returns it.
+    `targets` has the answers of writers, as returned by `query_targets`.
     """
 
     states: Mapping[str, str]
@@ -89,9 +91,11 @@ class Confirmed:
     targets: Mapping[str, dict[str, JsonValue]] = field(default_factory=dict)
 
 
-def _secrets_of_sources(project: Project, prepared: Prepared, known: Collection[str]) -> Secrets:
-    """Return the fields of the connections of all sources that are not known."""
-    sources = {str(step.connection) for step in prepared.pipeline.steps if step.mode == "read" and step.id not in known}
+def _secrets_of_sources(project: Project, prepared: Prepared, answered: Collection[str]) -> Secrets:
+    """Return the fields of the connections of all sources that are not yet described."""
+    sources = {
+        str(step.connection) for step in prepared.pipeline.steps if step.mode == "read" and step.id not in answered
+    }
     asked = {ref: fields for ref, fields in prepared.connections.items() if ref in sources}
     return resolve_secrets(project.root, asked, (), load_registry(), load_env(project.env_file, os.environ))
 
@@ -105,52 +109,52 @@ def confirm(
     link: Worker,
     fresh: Mapping[str, Described],
 ) -> Confirmed:
-    """Ask the sources of a plan whether they still are as planned, but for those in `fresh`, which have just said so.
+    """Check that the sources of a plan still match it, except those in `fresh`, which were just described.
 
-    Targets are asked whether they take their rows. A step that depends on the run, which is yet to begin, is not asked.
-    Raises only what is wrong with the worker. One that was told to stop leaves some without an answer.
+    Also checks that targets accept their rows. Steps that depend on values of the coming run are skipped. Raises only
+    problems of the worker; one that was asked to stop leaves some steps unanswered.
     """
     reads = _sources_to_ask(manifest, fresh)
-    targets = targets_to_ask(manifest, registry)
-    told = _confirmed(project, manifest, config, secrets, link, [*reads, *targets])
-    states = {step["id"]: told[step["id"]]["state"] for step in reads if step["id"] in told}
+    targets = confirmable_targets(manifest, registry)
+    answers = _confirmed(project, manifest, config, secrets, link, [*reads, *targets])
+    states = {step["id"]: answers[step["id"]]["state"] for step in reads if step["id"] in answers}
     states |= {name: answer.state for name, answer in fresh.items()}
     return Confirmed(
         {name: sha256_hex(state.encode()) for name, state in states.items() if state},
-        _problems(told),
-        {step["id"]: told[step["id"]] for step in targets if step["id"] in told},
+        _problems(answers),
+        {step["id"]: answers[step["id"]] for step in targets if step["id"] in answers},
     )
 
 
-def look_at_targets(
+def query_targets(
     project: Project, manifest: Manifest, config: Config, steps: list[dict[str, JsonValue]], environ: Mapping[str, str]
 ) -> dict[str, dict[str, JsonValue]]:
-    """Return what targets say before there is a run: per step its `state`, and `diagnostics` without a place.
+    """Check targets before a run; returns per step its `state`, and `diagnostics` without a location.
 
-    One that would be made has a `near` table if there is one that is called nearly so.
-    Raises what is wrong with the worker or with the connections.
+    A target to be created has a `near` table if one with a similar name exists. Raises problems of the worker or of
+    the connections.
     """
     asked = {step["connection"]: manifest.data["connections"][step["connection"]] for step in steps}
     secrets = resolve_secrets(project.root, asked, (), load_registry(), environ)
     return _confirmed(project, manifest, config, secrets, None, steps)
 
 
-def _problems(told: Mapping[str, Mapping[str, JsonValue]]) -> dict[str, list[Diagnostic]]:
-    """Return what is wrong with steps, by id, of those with which something is."""
-    wrong = {name: answer["diagnostics"] for name, answer in told.items() if answer["diagnostics"]}
+def _problems(answers: Mapping[str, Mapping[str, JsonValue]]) -> dict[str, list[Diagnostic]]:
+    """Return the problems of steps that have any, by id."""
+    wrong = {name: answer["diagnostics"] for name, answer in answers.items() if answer["diagnostics"]}
     return {name: [Diagnostic.from_json(item) for item in items] for name, items in wrong.items()}
 
 
 def _sources_to_ask(manifest: Manifest, fresh: Collection[str]) -> list[dict[str, JsonValue]]:
-    """Return the readers that have not just told their state, and do not depend on the run."""
+    """Return the read steps that were not just described and do not depend on the run."""
     reads = (step for step in manifest.steps if step["mode"] == "read")
     return [step for step in reads if step["id"] not in fresh and not _awaits_run(step)]
 
 
-def targets_to_ask(manifest: Manifest, registry: Registry) -> list[dict[str, JsonValue]]:
-    """Return the writers that say before the first row whether their target takes it.
+def confirmable_targets(manifest: Manifest, registry: Registry) -> list[dict[str, JsonValue]]:
+    """Return the write steps that can confirm before the first row that their target accepts it.
 
-    One that waits for another writer of its family is not asked: that one may be what makes its target.
+    One that waits for another writer of its family is excluded: that writer may create its target.
     """
     writers = {step["id"]: step for step in manifest.steps if step["mode"] == "write"}
     needs = {step["id"]: step["needs"] for step in manifest.steps}
@@ -177,12 +181,12 @@ def _confirmed(
     link: Worker | None,
     steps: list[dict[str, JsonValue]],
 ) -> dict[str, dict[str, JsonValue]]:
-    """Return the answers of steps that are asked to confirm, by id."""
+    """Return the answers of the confirm job, by step."""
     if not steps:
         return {}
     schemas = {step["id"]: Described(schema_from_json(step["schema"] or [])).to_json() for step in manifest.steps}
-    known = {source: schemas[source] for step in steps for source in step["inputs"].values()}
-    fields = _fields(steps, manifest.data["sensitive"], known)
+    parents = {source: schemas[source] for step in steps for source in step["inputs"].values()}
+    fields = _fields(steps, manifest.data["sensitive"], parents)
     *answers, end = _ask(project, config, "confirm", fields, secrets, link)
     if end["diagnostics"]:
         raise_all(Diagnostic.from_json(item) for item in end["diagnostics"])
@@ -190,30 +194,30 @@ def _confirmed(
 
 
 def _with_near(answers: Iterable[dict[str, JsonValue]]) -> dict[str, dict[str, JsonValue]]:
-    """Return the answers of steps by id, each with the table whose name is near that of a new one."""
-    said = list(answers)
-    near = {told["step"]: told["fields"]["near"] for told in said if told.get("name") == _NEW_TABLE}
-    confirmed = [answer for answer in said if answer["event"] == "confirmed"]
+    """Return the answers by step, each with the existing table whose name is similar to a new one's."""
+    events = list(answers)
+    near = {event["step"]: event["fields"]["near"] for event in events if event.get("name") == _NEW_TABLE}
+    confirmed = [answer for answer in events if answer["event"] == "confirmed"]
     return {answer["step"]: {**answer, "near": near.get(answer["step"])} for answer in confirmed}
 
 
 def _awaits_run(step: Mapping[str, JsonValue]) -> bool:
-    """Tell whether a step's config, but for SQL, in which values are bound, has a value of the run in it."""
+    """Return whether a step's config uses a value of the run, except in SQL, where values are bound."""
     config = {key: value for key, value in step["config"].items() if key not in step["sql"]}
     return "${run." in json.dumps(config)
 
 
 def _fields(
-    steps: list[dict[str, JsonValue]], sensitive: Collection[str], known: dict[str, JsonValue]
+    steps: list[dict[str, JsonValue]], sensitive: Collection[str], parents: dict[str, JsonValue]
 ) -> dict[str, JsonValue]:
-    """Return the fields of a job that asks steps; `known` answers for others."""
-    return {"steps": steps, "bindings": {**_STAND_INS, **{f"param_{name}": "" for name in sensitive}}, "known": known}
+    """Return the fields of a describe or confirm job; `parents` are the described parent steps."""
+    return {"steps": steps, "bindings": {**_STAND_INS, **{f"param_{name}": "" for name in sensitive}}, "known": parents}
 
 
 def _ask(
     project: Project, config: Config, kind: str, fields: dict[str, JsonValue], secrets: Secrets, link: Worker | None
 ) -> list[dict[str, JsonValue]]:
-    """Return all that the worker tells; fails with RUN001 if it dies, RUN002 if one step takes too long."""
+    """Return the worker's events; fails with RUN001 if it dies, RUN002 if one step times out."""
     answers: list[dict[str, JsonValue]] = []
     limit = config.get("run.step_timeout") or LONGEST_ANSWER
     late = threading.Event()
@@ -243,7 +247,7 @@ def _ask(
 def _cancelled_when_silent(
     seconds: float, answers: list[dict[str, JsonValue]], worker: Worker, late: threading.Event
 ) -> Iterator[None]:
-    """Stop the worker when no answer comes in time: binding runs constant expressions, which can take for ever."""
+    """Cancel the worker when no answer arrives in time: binding evaluates constant expressions, which may not end."""
     done = threading.Event()
 
     def watch() -> None:
@@ -263,12 +267,12 @@ def _cancelled_when_silent(
 
 
 def problems_of(root: Path, pipeline: Pipeline, answer: dict[str, JsonValue]) -> list[Diagnostic]:
-    """Return the diagnostics of an answer, each placed at its step where it has no place of its own."""
-    found = [Diagnostic.from_json(item) for item in answer.get("diagnostics", [])]
+    """Return the diagnostics of an answer, each located at its step where it has no location of its own."""
+    diagnostics = [Diagnostic.from_json(item) for item in answer.get("diagnostics", [])]
     if "step" not in answer:
-        return found
+        return diagnostics
     step = pipeline.step(answer["step"])
-    return [_placed(root, pipeline, step, item) for item in found]
+    return [_placed(root, pipeline, step, item) for item in diagnostics]
 
 
 def _placed(root: Path, pipeline: Pipeline, step: Step, item: Diagnostic) -> Diagnostic:

@@ -1,4 +1,4 @@
-"""Options and result of a run. A module of its own, because commands need both before they import the host."""
+"""Options and result of a run; a separate module, as commands need both before they import the host."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How to run. `environ` is where variables of connections come from (the process and .env, if None).
+    """How to run. `environ` has the variables of connections (None: the process environment and .env).
 
-    `digest` "all" digests the output of every step, not only what is written. At most one of `new_run`, `run_id` and
-    `resume` (a session, or `last`) may be given. `select` names steps (`selection.matching`), which are run with all
-    that they wait for; without it all are. `replay` is what is repeated, where this is no run of its own: it continues
-    nothing, and nothing continues it. Verifying the plan, drift included, is the caller's part. With `attended` the
-    caller holds the project meanwhile (`hold_project`), and calls `RunResult.acknowledge` afterwards. `registry` is
-    what is installed; it is looked for, if None.
+    `digest` "all" digests the output of every step, not only written rows. Give at most one of `new_run`, `run_id` and
+    `resume` (a session, or `last`). `select` names steps (`selection.matching`), which run with all their dependencies;
+    None runs all steps. `replay` is the session to repeat; a replay does not continue a run and is never continued.
+    The caller verifies the plan, drift included. With `attended` the caller holds the project lock (`hold_project`) and
+    calls `RunResult.acknowledge` afterwards. `registry` None means the installed components.
     """
 
     new_run: bool = False
@@ -40,7 +39,7 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How a run ended. `steps` is that of run.json: per step its mode, status, rows, duration in ms, and digest.
+    """How a run ended. `steps` is as in run.json: per step its mode, status, rows, duration in ms, and digest.
 
     Call `acknowledge` once the result has been shown. If the process is killed before that, the same command reports
     the finished run instead of running again.

@@ -1,4 +1,4 @@
-"""Jobs outside of a run: each has a scratch folder of its own for all that it writes, which goes with it."""
+"""Jobs outside of a run: each has its own scratch folder, removed at its end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def passing_job(project: Project, config: Config, kind: str, **fields: Any) -> Iterator[Job]:  # noqa: ANN401
-    """Give a job of a kind, with more fields of `Job`; its folder is removed when the block ends."""
+    """Create a job of a kind, with further fields of `Job`; its folder is removed when the block ends."""
     folder = _make_scratch(project.scratch)
     try:
         yield Job(
@@ -38,7 +38,7 @@ def passing_job(project: Project, config: Config, kind: str, **fields: Any) -> I
 
 
 def _make_scratch(parent: Path) -> Path:
-    """Make a folder that bears our process id, and remove those of processes that are gone."""
+    """Create a folder named after our process id, and remove those of dead processes."""
     make_folder(parent, private=True)
     for other in parent.glob("describe-*-*"):
         try:

@@ -1,4 +1,4 @@
-"""Asks a worker for the first rows of steps: of a plan that nobody keeps, in a run that leaves nothing behind."""
+"""Preview the first rows of steps: of a plan that is not saved, in a run that leaves no trace."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from osiris.runner.credentials import resolve_secrets
 from osiris.runner.host.continuation import whole_second
 from osiris.runner.host.describe import problems_of
 from osiris.runner.host.passing_job import passing_job
-from osiris.runner.selection import with_read
+from osiris.runner.selection import with_upstream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     Event = dict[str, JsonValue]
 
 _LAST = 1.0
-"""So many seconds before a time is over the worker is asked to stop; then it is ended."""
+"""Seconds before the deadline at which the worker is asked to stop; at the deadline it is killed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What to look at: at most `limit` rows of each step in `shown`, made of at most `sample` rows of each source.
+class PreviewRequest:
+    """What to preview: at most `limit` rows of each step in `shown`, computed from at most `sample` rows per source.
 
-    With a `sample` of 0 sources are read to their end.
+    With a `sample` of 0, sources are read to the end.
     """
 
     shown: Sequence[str]
@@ -48,7 +48,7 @@ class Look:
 
 @dataclass(slots=True)
 class Table:
-    """The first rows of a step, as JSON values, and how many it has in all; None as long as that is not known."""
+    """The first rows of a step, as JSON values, and its total row count; None if unknown."""
 
     step: str
     schema: Schema = ()
@@ -58,10 +58,10 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What came of steps within a time: rows in and out of those that ended, by step, and the first rows of some.
+    """Figures of steps within a time limit: rows in and out of completed steps, by step, and first rows of some.
 
-    `cut` are the sources that have more rows than were read; `late`: the time was over before the last step, and then
-    `answered` tells whether the worker has stopped by itself and can be asked again.
+    `cut` are sources with more rows than were read. `late`: the time ran out before the last step; `answered` is then
+    whether the worker stopped by itself and can be reused.
     """
 
     rows: Mapping[str, tuple[int, int]]
@@ -72,8 +72,8 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What was looked at, in the order of the plan; `cut` are the sources that have more rows than were read."""
+class PreviewRows:
+    """The previewed tables, in plan order; `cut` are sources with more rows than were read."""
 
     tables: Sequence[Table]
     cut: Sequence[str]
@@ -83,40 +83,40 @@ def preview(
     project: Project,
     plan: Manifest,
     pipeline: Pipeline,
-    look: Look,
+    look: PreviewRequest,
     config: Config,
     environ: Mapping[str, str],
     link: Worker,
-) -> Seen:
-    """Run what the shown steps are made of, but no writer, and return what they give.
+) -> PreviewRows:
+    """Run the shown steps and their inputs, but no writer, and return their first rows.
 
-    `pipeline` is what the plan was made of: it has the places of problems. Raises the problems of the step that failed,
-    and RUN001 if the worker dies.
+    `pipeline` is the source of the plan, used to locate problems. Raises the problems of a failed step, and RUN001 if
+    the worker dies.
     """
     listener = _Listener(project.root, pipeline, look.shown)
     try:
         end = _ask(project, plan, look, config, environ, link, listener)
     except WorkerDied as died:
         raise_all([diagnostic("RUN001", status=died.status, during="preview", hint="run the same command again")])
-    found = [*listener.found, *problems_of(project.root, pipeline, end)]
-    if has_errors(found):
-        raise_all(found)
-    return Seen(list(listener.tables.values()), sorted(listener.cut))
+    diagnostics = [*listener.found, *problems_of(project.root, pipeline, end)]
+    if has_errors(diagnostics):
+        raise_all(diagnostics)
+    return PreviewRows(list(listener.tables.values()), sorted(listener.cut))
 
 
 def measure(
     project: Project,
     plan: Manifest,
     pipeline: Pipeline,
-    look: Look,
+    look: PreviewRequest,
     config: Config,
     environ: Mapping[str, str],
     link: Worker,
     seconds: float,
 ) -> Measured:
-    """Run what the shown steps are made of for at most so long, and return what came of it.
+    """Run the shown steps and their inputs for at most `seconds`, and return the figures.
 
-    Raises the problems of a step that failed.
+    Raises the problems of a failed step.
     """
     listener = _Listener(project.root, pipeline, look.shown)
     is_over, answered = threading.Event(), True
@@ -128,10 +128,10 @@ def measure(
     timers = [threading.Timer(max(0.0, seconds - _LAST), stop), threading.Timer(seconds, link.kill)]
     for timer in timers:
         timer.start()
-    found: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     try:
         end = _ask(project, plan, look, config, environ, link, listener)
-        found = [*listener.found, *problems_of(project.root, pipeline, end)]
+        diagnostics = [*listener.found, *problems_of(project.root, pipeline, end)]
     except WorkerDied as died:
         if not is_over.is_set():
             raise_all([diagnostic("RUN001", status=died.status, during="preview", hint="run the same command again")])
@@ -139,22 +139,22 @@ def measure(
     finally:
         for timer in timers:
             timer.cancel()
-    if has_errors(found) and not is_over.is_set():
-        raise_all(found)
-    whole = {name: table for name, table in listener.tables.items() if table.total is not None}
-    return Measured(listener.rows, whole, sorted(listener.cut), is_over.is_set(), answered)
+    if has_errors(diagnostics) and not is_over.is_set():
+        raise_all(diagnostics)
+    complete = {name: table for name, table in listener.tables.items() if table.total is not None}
+    return Measured(listener.rows, complete, sorted(listener.cut), is_over.is_set(), answered)
 
 
 def _ask(
     project: Project,
     plan: Manifest,
-    look: Look,
+    look: PreviewRequest,
     config: Config,
     environ: Mapping[str, str],
     link: Worker,
     listener: _Listener,
 ) -> Event:
-    steps = with_read(plan, look.shown)
+    steps = with_upstream(plan, look.shown)
     used = {reference: plan.data["connections"][reference] for step in steps if (reference := step["connection"])}
     secrets = resolve_secrets(project.root, used, plan.data["sensitive"], load_registry(), environ)
     with passing_job(
@@ -174,7 +174,7 @@ def _ask(
 
 
 class _Listener:
-    """Gathers what the worker tells."""
+    """Collects the worker's events."""
 
     def __init__(self, root: Path, pipeline: Pipeline, shown: Sequence[str]) -> None:
         self.tables = {step: Table(step) for step in shown}
@@ -185,7 +185,7 @@ class _Listener:
         self._pipeline = pipeline
 
     def take(self, event: Event) -> None:
-        """Take one event; those of a run that say nothing here are passed over."""
+        """Handle one event; irrelevant ones are ignored."""
         step, name = event.get("step", ""), event["event"]
         if name == "sampled":
             self.cut.add(step)

@@ -1,4 +1,4 @@
-"""Turns what a worker tells into the session: events, metrics, and the summary that is always true so far."""
+"""Records a worker's events in the session: events, metrics, and a summary that is valid at any time."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
 UNITS = {"rows": "rows", "bytes": "bytes", "ms": "ms"}
 
 _OURS = ("run_", "step_", "connection_", "heartbeat", "job_end", "diagnostic")
-"""How the names of our own events begin; a driver's event of such a name is written as `driver.<name>`."""
+"""Prefixes of our own event names; a driver's event with such a name is recorded as `driver.<name>`."""
 
 
 _KEPT = {"rows_quarantined": "quarantined", "new_table": "new_table"}
-"""Events of drivers that the summary keeps of a step, and under which name."""
+"""Driver events kept in the summary of a step, with their key there."""
 
 _NAME = re.compile(rb"""^name:[ \t]*["']?([^"'#\r\n]*?)["']?[ \t]*(?:#.*)?\r?$""", re.MULTILINE)
 
 
 def unit_of(metric: str) -> str:
-    """Return the unit of a metric, as its name tells."""
+    """Return the unit of a metric, derived from its name."""
     return next((unit for part, unit in UNITS.items() if part in metric.split("_")), "count")
 
 
 class Recorder:
-    """Writes one session; `summary` is the content of run.json. `progress` sees each event as it is written."""
+    """Writes one session; `summary` is the content of run.json. `progress` receives each event as it is written."""
 
     def __init__(self, session: Session, summary: dict[str, JsonValue], progress: Progress) -> None:
         self.summary = summary
@@ -64,36 +64,36 @@ class Recorder:
         }
 
     @property
-    def at_work(self) -> str:
-        """Say what is under way, for people."""
+    def open_steps(self) -> str:
+        """The running steps, as text."""
         return ", ".join(f"step '{step}'" for step in self._open) or "start-up"
 
     @property
     def has_failed(self) -> bool:
-        """Tell whether a step has failed."""
+        """Whether a step has failed."""
         return any(step["status"] == "failed" for step in self.summary["steps"].values())
 
     def pulse(self, message: dict[str, Any]) -> None:
-        """Record what a sign of life tells: the memory that the worker has in use, in bytes."""
+        """Record a heartbeat's figure: the worker's memory in use, in bytes."""
         if "memory_bytes" in message:
             self._most_memory = max(self._most_memory, message["memory_bytes"])
             self._session.metric("memory_bytes", message["memory_bytes"], "bytes")
 
     def peak(self, memory: int) -> None:
-        """Record the most memory that the worker had in use, in bytes.
+        """Record the worker's peak memory, in bytes.
 
-        The system counts it apart from what is in use at a moment, and both a little late: the greater is nearer.
+        The system's peak and the sampled maximum both lag a little, so the greater of the two is recorded.
         """
         self._session.metric("peak_memory_bytes", max(memory, self._most_memory), "bytes")
 
-    def tell_figures(self, figures: Mapping[str, float]) -> None:
-        """Record what the way to the worker took, and keep it in the summary; of a local one there is nothing."""
+    def record_figures(self, figures: Mapping[str, float]) -> None:
+        """Record the figures of the transport, also in the summary; a local worker has none."""
         for name, value in figures.items():
             self._session.metric(name, value, unit_of(name))
         self.summary |= {"remote": dict(figures)} if figures else {}
 
     def start(self, **fields: JsonValue) -> None:
-        """Make the run durable, then say that it starts."""
+        """Write the summary durably, then record the start event."""
         self._session.summary(self.summary)
         self._event("run_start", **fields)
 
@@ -107,14 +107,14 @@ class Recorder:
         self._event(name, **fields)
 
     def take(self, message: dict[str, JsonValue]) -> None:
-        """Record one event of the worker; names that are not known are written as they are."""
+        """Record one event of the worker; unknown events are recorded as they are."""
         self._handlers.get(message["event"], self._plain)(message)
 
-    def end(self, event: str, found: list[Diagnostic], **fields: JsonValue) -> None:
+    def end(self, event: str, diagnostics: list[Diagnostic], **fields: JsonValue) -> None:
         """End every step that is still open, then the run."""
-        for item in found:
+        for item in diagnostics:
             self.note(item)
-        cause = {"code": found[0].code, "message": found[0].message} if found else {}
+        cause = {"code": diagnostics[0].code, "message": diagnostics[0].message} if diagnostics else {}
         name = "step_cancelled" if event == "run_cancelled" else "step_failed"
         for step in list(self._open):
             self._step_ended({"event": name, "step": step, **cause})
@@ -147,7 +147,7 @@ class Recorder:
         self._step_ended(message)
 
     def _deliver(self, step: str, message: dict[str, Any]) -> None:
-        """Make a delivery durable before anything else happens: a continued run skips what is on record here."""
+        """Record a delivery durably before anything else: a continued run skips recorded deliveries."""
         output: dict[str, Any] = {key: message[key] for key in ("digest", "files", "ledger") if key in message}
         output["rows"] = message["rows_out"]
         self.summary["steps"][step]["status"] = "complete"
@@ -157,7 +157,7 @@ class Recorder:
         self._session.summary(self.summary)
 
     def _keep(self, step: str, spool: dict[str, Any]) -> None:
-        """Make it known, for good, that the output of a step is on disk: a continued run may read it."""
+        """Record durably that a step's output is on disk: a continued run may read it."""
         self.summary["steps"][step]["status"] = "complete"
         self.summary["spools"][step] = {"session": self._session.id, **spool}
         self._session.summary(self.summary)
@@ -180,10 +180,10 @@ class Recorder:
             self._session.metric(name, value, unit_of(name), step=step)
 
     def _step_failed(self, message: dict[str, Any]) -> None:
-        found = [Diagnostic.from_json(d) for d in message.pop("diagnostics")]
-        for item in found:
+        diagnostics = [Diagnostic.from_json(d) for d in message.pop("diagnostics")]
+        for item in diagnostics:
             self.note(item, message["step"])
-        self._step_ended({**message, "code": found[0].code, "message": found[0].message})
+        self._step_ended({**message, "code": diagnostics[0].code, "message": diagnostics[0].message})
 
     def _step_ended(self, message: dict[str, Any]) -> None:
         step = message["step"]
@@ -210,16 +210,16 @@ class Recorder:
         self._show(self._session.event(name, **fields))
 
     def _show(self, event: dict[str, JsonValue]) -> None:
-        """Show an event; that nobody looks any more does not end a run."""
+        """Pass an event to `progress`; a closed pipe does not end the run."""
         with suppress(BrokenPipeError):
             self._progress(event)
 
 
 def find_oml(project: Project, pipeline: str) -> str | None:
-    """Return the file below pipelines/ that declares a pipeline, relative to the project; None if not just one does."""
+    """Return the file below pipelines/ that declares a pipeline, relative to the project; None unless it is unique."""
     files = (path for path in project.pipelines.glob("**/*") if path.suffix in PIPELINE_ENDINGS and path.is_file())
-    found = [path.relative_to(project.root).as_posix() for path in files if _declares(path, pipeline)]
-    return found[0] if len(found) == 1 else None
+    matches = [path.relative_to(project.root).as_posix() for path in files if _declares(path, pipeline)]
+    return matches[0] if len(matches) == 1 else None
 
 
 def _declares(path: Path, pipeline: str) -> bool:

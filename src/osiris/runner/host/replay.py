@@ -1,8 +1,7 @@
-"""Running again what a session ran, to compare: the same plan, values and steps, and no target is touched unasked.
+"""Repeats a session's run to compare: same plan, values and steps; targets are written only with `to_targets`.
 
-What a file writer writes goes to the artifacts of the replay's session. The rows of any other writer are digested as
-they would have been written, and go nowhere: a database has no place beside its tables that a second delivery would
-leave untouched.
+File writers write to the artifacts of the replay's session. The rows of any other writer are digested as they would
+have been written and then discarded: a database has no separate place for a second delivery.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What is repeated: a session, and the values that `${run.id}` and `${run.started_at}` had in it.
+    """The session to repeat, and its values of `${run.id}` and `${run.started_at}`.
 
-    `to_targets` lets writers write where the plan says.
+    With `to_targets`, writers write to the planned targets.
     """
 
     session: str
@@ -38,15 +37,15 @@ class Replay:
     to_targets: bool = False
 
     def start(self, manifest: Manifest, selected: list[str] | None) -> Start:
-        """Return what the replay starts from: nothing of an earlier run is used."""
+        """Return the start of the replay, which reuses nothing of an earlier run."""
         return Start(self.run_id, self.run_started_at, skip=not_selected(manifest, selected))
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return the fields, as run.json has them."""
+        """Return the fields as in run.json."""
         return {"session": self.session, "run_id": self.run_id, "to_targets": self.to_targets}
 
     def needed(self, manifest: Manifest) -> Manifest:
-        """Return the part of a plan whose connections are used and whose sources and targets are asked."""
+        """Return the part of a plan whose connections, sources and targets the replay uses."""
         if self.to_targets:
             return manifest
         steps = [step for step in manifest.steps if step["mode"] != "write"]
@@ -55,7 +54,7 @@ class Replay:
         return Manifest({**manifest.data, "steps": steps, "connections": connections})
 
     def job(self, job: Job, session: str, artifacts: str) -> Job:
-        """Return a job as it is replayed; `artifacts` is the session's folder for them, relative to the project."""
+        """Return the job to replay; `artifacts` is the session's artifacts folder, relative to the project."""
         if self.to_targets:
             return replace(job, delivered_as=session)
         files, discarded = _writers(job.steps)
@@ -64,7 +63,7 @@ class Replay:
 
 
 def _writers(steps: list[Step]) -> tuple[list[Step], list[str]]:
-    """Return the writers whose file can be another one, and the ids of all others."""
+    """Return the writers whose file can be redirected, and the ids of all others."""
     registry = load_registry()
     writers = [step for step in steps if step["mode"] == "write"]
     in_files = (step for step in writers if find_family(registry.get(step["component"]).family).local_files)
@@ -77,12 +76,12 @@ def _place(step: Mapping[str, JsonValue]) -> tuple[JsonValue, JsonValue]:
 
 
 def _name(path: str) -> str:
-    """Return the last name of a path; that of a folder keeps the slash at its end."""
+    """Return the last part of a path; a folder keeps its trailing slash."""
     return f"{PurePosixPath(path).name}{'/' if path.endswith('/') else ''}"
 
 
 def _moved(step: Step, places: Mapping[tuple[JsonValue, JsonValue], str]) -> Step:
-    """Return a step that writes a file, or reads one that is written before, with the file's other place."""
+    """Return a step with its file redirected, if it writes a redirected file or reads one."""
     path = places.get(_place(step))
     if path is None:
         return step

@@ -1,4 +1,4 @@
-"""The host of a run: holds the project, decides the run key, starts the worker, and writes the session."""
+"""The host of a run: locks the project, decides the run key, starts the worker, and writes the session."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from osiris.runner.adapter import WorkerDied, start_worker
 from osiris.runner.credentials import digests_of, require_own, resolve_secrets, scrubber_of
 from osiris.runner.host.adapters import open_worker, target_of
 from osiris.runner.host.continuation import (
+    CurrentStates,
+    RunRequest,
     Start,
-    Surroundings,
-    Wish,
+    adopt_spools,
     decide,
-    let_go,
-    sweep_kept,
-    take_over,
+    remove_unused_spools,
+    sweep_spools,
     whole_second,
 )
 from osiris.runner.host.describe import Confirmed, confirm, describe, problems_of
@@ -63,7 +63,7 @@ __all__ = ["RunOptions", "RunResult", "describe", "run", "start_worker"]
 
 _OUTPUT = "worker.log"
 _OUT_OF_REACH = 3
-"""Exit code of what may work later: whether to try again is the step's own business."""
+"""Exit code of temporary failures, whose retries are configured by the step."""
 
 
 _AGAIN = "run the same command again"
@@ -74,7 +74,7 @@ _CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """What one session is about: the plan and everything that was decided before it began."""
+    """The plan of a session and everything decided before it began."""
 
     project: Project
     manifest: Manifest
@@ -88,26 +88,26 @@ class _Attempt:
 
     @property
     def drifted(self) -> dict[str, list[Diagnostic]]:
-        """What is wrong with the sources that would be read, and the targets that would be written.
+        """Problems of the sources to read and the targets to write, by step.
 
-        One that is out of reach is left to its step, and so is what that step is told to try again.
+        Excluded are unavailable ones and those that the step's `retry` covers: the step handles them itself.
         """
         retry = {step["id"]: step["config"].get("retry") for step in self.manifest.steps}
-        found = {name: problems for name, problems in self.sources.problems.items() if name not in self.start.skip}
+        relevant = {name: problems for name, problems in self.sources.problems.items() if name not in self.start.skip}
         return {
             name: problems
-            for name, problems in found.items()
+            for name, problems in relevant.items()
             if exit_code(problems) != _OUT_OF_REACH and pause_before(retry[name], problems, 1) is None
         }
 
     @property
     def parallel(self) -> int:
-        """How many groups of steps may run at once."""
+        """Maximum number of step groups to run at once."""
         return int(self.config.get("run.parallel")) or len(os.sched_getaffinity(0))
 
     @property
     def limits(self) -> Limits:
-        """What the worker may use."""
+        """Resource limits of the worker."""
         return limits_of(self.config.get("run.memory"), self.config.get("run.threads"))
 
 
@@ -123,12 +123,11 @@ def run(
 ) -> RunResult:
     """Run a verified plan and return how it ended; a failed step is a result, not an exception.
 
-    Before the first row of anything, every source is asked whether it still is as planned, and every target that can
-    tell whether it takes its rows. `fresh` has the answers of
-    those that have just been described for this plan. `progress` gets every event as it is written. `link` is a worker
-    that was started before (it may have described), if the run is to run there; it is left open. `pipeline` is what the
-    plan was just made of, if it was: what goes wrong in a step then has its place in the file. Fails with RUN004 while
-    the project is busy, as `decide` and `chosen` for what the options ask, and as the target for what it lacks.
+    Before the first row is read, every source is checked against the plan, and every target that can confirm it is
+    asked whether it accepts its rows. `fresh` has the answers of steps just described for this plan. `progress`
+    receives every event as it is written. `link` is a worker started in advance to run in; it stays open. `pipeline` is
+    the source of the plan if it was just compiled, used to locate problems of steps. Fails with RUN004 while the
+    project is locked, as `decide` and `chosen` for invalid options, and as the target for missing requirements.
     """
     what = f"{'replay' if options.replay else 'run'} of '{manifest.name}'"
     with (
@@ -141,20 +140,20 @@ def run(
         sweep_temporaries(project)
         now = time.time()
         within, selected = config.get("run.continue_within"), chosen(manifest, options.select)
-        wish = Wish(options.new_run, options.run_id, options.resume, within, selected)
+        request = RunRequest(options.new_run, options.run_id, options.resume, within, selected)
         needed = options.replay.needed(manifest) if options.replay else manifest
         registry = options.registry or load_registry()
         resolved = cache(partial(_secrets, project, needed, config, registry, _environ(project, options)))
         sources = cache(lambda: confirm(project, needed, config, registry, resolved(), worker, fresh or {}))
         interrupts.bind(worker)
-        here = Surroundings(lambda: digests_of(resolved()), lambda: sources().states)
+        current = CurrentStates(lambda: digests_of(resolved()), lambda: sources().states)
         replayed = options.replay.start(manifest, selected) if options.replay else None
-        start = replayed or decide(project, manifest, wish, here, now)
-        sweep_kept(project, start.continues, now, wish.continue_within)
+        start = replayed or decide(project, manifest, request, current, now)
+        sweep_spools(project, start.continues, now, request.continue_within)
         if start.finished:
-            told = partial(acknowledge, project, start.finished)
+            confirm_seen = partial(acknowledge, project, start.finished)
             return _attended(
-                RunResult(start.finished, "complete", 0, str(start.run_key), {}, start.notes, told), options
+                RunResult(start.finished, "complete", 0, str(start.run_key), {}, start.notes, confirm_seen), options
             )
         attempt = _Attempt(project, manifest, config, options, start, resolved(), now, sources(), pipeline)
         with create_session(project, manifest.name, scrubber_of(resolved()), now) as session:
@@ -162,14 +161,14 @@ def run(
 
 
 def _attended(result: RunResult, options: RunOptions) -> RunResult:
-    """Return a result, which is acknowledged at once if nobody else is going to."""
+    """Return a result; acknowledge it at once unless the caller will."""
     if not options.attended:
         result.acknowledge()
     return result
 
 
 def sweep_temporaries(project: Project) -> None:
-    """Remove the temporary files that killed processes left in the project's own folders."""
+    """Remove temporary files left by killed processes in the project's own folders."""
     for folder in (project.root, project.state, project.catalogue.parent, *project.build.glob("*/*")):
         with suppress(OSError):
             sweep(folder)
@@ -196,7 +195,7 @@ def _secrets(
 
 
 def require_allowed(project: Project, manifest: Manifest, config: Config, registry: Registry) -> None:
-    """Fail if a plan uses connections that are not the project's own (CMP050), or files as the rules of paths say."""
+    """Fail if a plan uses connections that differ from the project's (CMP050), or files that `paths` forbids."""
     own = load_connections(project.connections_file)
     require_own(own, manifest.data["connections"])
     require_allowed_paths(manifest, registry, own, project.root, config.paths())
@@ -210,18 +209,20 @@ def _run_session(
         make_folder(session.artifacts, private=True)
         session.keep_plan(manifest_bytes(attempt.manifest))
         recorder = Recorder(session, _summary(attempt, session), progress)
-        take_over(attempt.project, attempt.start.kept, attempt.start.continues, session.id)
+        adopt_spools(attempt.project, attempt.start.kept, attempt.start.continues, session.id)
         _begin(attempt, recorder)
         if interrupts.signal:
-            event, found = _cancelled(interrupts.signal)
+            event, diagnostics = _cancelled(interrupts.signal)
         elif attempt.drifted:
-            event, found = _refuse(attempt, recorder)
+            event, diagnostics = _fail_drifted(attempt, recorder)
         else:
-            event, found = _ask(_job(attempt, session), attempt, worker, recorder, interrupts)
-        recorder.tell_figures(worker.figures)
-        _tidy(attempt.project, session, worker)
-        let_go(attempt.project, session.id, ended_well=event == "run_complete" or attempt.options.replay is not None)
-        recorder.end(event, [_for_this_command(item, attempt.options) for item in found])
+            event, diagnostics = _ask(_job(attempt, session), attempt, worker, recorder, interrupts)
+        recorder.record_figures(worker.figures)
+        _clean_up(attempt.project, session, worker)
+        remove_unused_spools(
+            attempt.project, session.id, ended_well=event == "run_complete" or attempt.options.replay is not None
+        )
+        recorder.end(event, [_for_this_command(item, attempt.options) for item in diagnostics])
         unfinished.pop_all()
     status = recorder.summary["status"]
     return RunResult(
@@ -255,53 +256,53 @@ def _begin(attempt: _Attempt, recorder: Recorder) -> None:
         recorder.tell("connection_resolved", connection=reference, digest=digest)
 
 
-def _refuse(attempt: _Attempt, recorder: Recorder) -> tuple[str, list[Diagnostic]]:
-    """Let the steps fail whose source or target is not as planned, before any other begins."""
+def _fail_drifted(attempt: _Attempt, recorder: Recorder) -> tuple[str, list[Diagnostic]]:
+    """Record as failed the steps whose source or target drifted from the plan, before any other step begins."""
     for step in attempt.manifest.steps:
         if problems := attempt.drifted.get(step["id"]):
             name = step["id"]
             recorder.take({"event": "step_start", "step": name, "component": step["component"], "mode": step["mode"]})
-            told = [problem.to_json() for problem in problems]
-            failed = {"event": "step_failed", "step": name, "duration_ms": 0.0, "rows": 0, "diagnostics": told}
-            recorder.take(_placed(attempt, failed))
+            diagnostics = [problem.to_json() for problem in problems]
+            failed = {"event": "step_failed", "step": name, "duration_ms": 0.0, "rows": 0, "diagnostics": diagnostics}
+            recorder.take(_located(attempt, failed))
     return "run_failed", []
 
 
 def _ask(
     job: Job, attempt: _Attempt, worker: Worker, recorder: Recorder, interrupts: Interrupts
 ) -> tuple[str, list[Diagnostic]]:
-    """Have the job done; returns the event that ends the run, and what is to be said of it."""
+    """Run the job; returns the final event of the run and its diagnostics."""
     try:
-        end = worker.ask(job, attempt.secrets, lambda event: recorder.take(_placed(attempt, event)), recorder.pulse)
+        end = worker.ask(job, attempt.secrets, lambda event: recorder.take(_located(attempt, event)), recorder.pulse)
     except WorkerDied as died:
-        dead = [diagnostic("RUN001", status=died.status, during=recorder.at_work)]
-        found = [] if recorder.has_failed else dead
+        dead = [diagnostic("RUN001", status=died.status, during=recorder.open_steps)]
+        diagnostics = [] if recorder.has_failed else dead
     except OsirisError as error:
         worker.kill()
-        found = list(error.diagnostics)
+        diagnostics = list(error.diagnostics)
     else:
         recorder.peak(end["peak_memory_bytes"])
         if end["ok"]:
             return "run_complete", []
         stopped = _stopped(end["stopped"], recorder)
-        found = [Diagnostic.from_json(item) for item in end["diagnostics"]] or stopped
-    return _cancelled(interrupts.signal) if interrupts.signal else ("run_failed", found)
+        diagnostics = [Diagnostic.from_json(item) for item in end["diagnostics"]] or stopped
+    return _cancelled(interrupts.signal) if interrupts.signal else ("run_failed", diagnostics)
 
 
 def _cancelled(by: Signals) -> tuple[str, list[Diagnostic]]:
     return "run_cancelled", [diagnostic("RUN003", signal=by.name)]
 
 
-def _placed(attempt: _Attempt, event: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return an event in which what is wrong with a step stands at its place in the file, if that is known."""
+def _located(attempt: _Attempt, event: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return an event whose step diagnostics are located in the pipeline file, if it is known."""
     if event["event"] != "step_failed" or attempt.pipeline is None:
         return event
-    found = problems_of(attempt.project.root, attempt.pipeline, event)
-    return {**event, "diagnostics": [item.to_json() for item in found]}
+    diagnostics = problems_of(attempt.project.root, attempt.pipeline, event)
+    return {**event, "diagnostics": [item.to_json() for item in diagnostics]}
 
 
 def _for_this_command(item: Diagnostic, options: RunOptions) -> Diagnostic:
-    """Return a diagnostic whose hint holds for the command that was typed: neither a new run nor a replay continues."""
+    """Return a diagnostic whose hint fits the typed command: neither --new-run nor a replay continues a run."""
     if item.hint is None:
         return item
     if options.replay:
@@ -310,30 +311,30 @@ def _for_this_command(item: Diagnostic, options: RunOptions) -> Diagnostic:
 
 
 def _stopped(reason: str | None, recorder: Recorder) -> list[Diagnostic]:
-    """Say why a worker stopped that nobody asked to; nothing if a step has said it."""
+    """Return why a worker stopped without a request; empty if a failed step reports it."""
     if reason is None or recorder.has_failed:
         return []
-    return [diagnostic("RUN001", status=f"'{reason}'", during=recorder.at_work)]
+    return [diagnostic("RUN001", status=f"'{reason}'", during=recorder.open_steps)]
 
 
-def _exit_code(status: str, found: list[Diagnostic], interrupts: Interrupts) -> int:
+def _exit_code(status: str, diagnostics: list[Diagnostic], interrupts: Interrupts) -> int:
     if status == "cancelled" and interrupts.signal:
         return 128 + interrupts.signal
-    return 0 if status == "complete" else exit_code(found) or 1
+    return 0 if status == "complete" else exit_code(diagnostics) or 1
 
 
 def _output(delivery: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return a delivery without the session that made it."""
+    """Return a delivery without its session."""
     return {name: value for name, value in delivery.items() if name != "session"}
 
 
 def _states_of_run(attempt: _Attempt) -> dict[str, str]:
-    """Return the states of the sources that this run reads itself."""
+    """Return the states of the sources that this run itself reads."""
     return {name: state for name, state in attempt.sources.states.items() if name not in attempt.start.skip}
 
 
 def _summary(attempt: _Attempt, session: Session) -> dict[str, JsonValue]:
-    """Return run.json as it is before the first step."""
+    """Return the content of run.json before the first step."""
     start, manifest, limits, replay = attempt.start, attempt.manifest, attempt.limits, attempt.options.replay
     return {
         "session": session.id,
@@ -360,7 +361,7 @@ def _summary(attempt: _Attempt, session: Session) -> dict[str, JsonValue]:
         "rows_in": 0,
         "rows_out": 0,
         "steps": {step["id"]: {"mode": step["mode"], "status": "not_run"} for step in manifest.steps},
-        "outputs": {step: _output(told) for step, told in start.deliveries.items()},
+        "outputs": {step: _output(delivery) for step, delivery in start.deliveries.items()},
         "deliveries": dict(start.deliveries),
         "spools": dict(start.kept),
         "diagnostics": [],
@@ -368,9 +369,9 @@ def _summary(attempt: _Attempt, session: Session) -> dict[str, JsonValue]:
 
 
 def _settings(config: Config) -> dict[str, JsonValue]:
-    """Return the settings of running, each with who says so."""
-    chosen = {key: found[0] for key, found in config.settings.items() if key.startswith("run.")}
-    return {key: {"value": setting.value, "origin": setting.origin} for key, setting in chosen.items()}
+    """Return the `run.*` settings, each with its origin."""
+    effective = {key: layers[0] for key, layers in config.settings.items() if key.startswith("run.")}
+    return {key: {"value": setting.value, "origin": setting.origin} for key, setting in effective.items()}
 
 
 def _job(attempt: _Attempt, session: Session) -> Job:
@@ -401,8 +402,8 @@ def _job(attempt: _Attempt, session: Session) -> Job:
     return replay.job(job, session.id, session.artifacts.relative_to(project.root).as_posix()) if replay else job
 
 
-def _tidy(project: Project, session: Session, worker: Worker) -> None:
-    """Keep what drivers printed, and remove what nobody needs: scratch, and artifact folders that stayed empty."""
+def _clean_up(project: Project, session: Session, worker: Worker) -> None:
+    """Save what drivers printed, and remove the scratch folder and empty artifact folders."""
     if worker.output:
         text = session.scrubber.text(worker.output.decode("utf-8", "backslashreplace"))
         write_file(session.artifacts / _OUTPUT, text.encode("utf-8", "backslashreplace"), private=True)
@@ -415,9 +416,9 @@ def _tidy(project: Project, session: Session, worker: Worker) -> None:
 
 
 def environment_of(manifest: Manifest) -> dict[str, JsonValue]:
-    """Return the versions of Osiris, of Python and of the engines that the plan pins, and the kind of machine.
+    """Return the versions of Osiris, Python and the engines pinned by the plan, and the machine type.
 
-    An engine that is not installed is None. Nothing names the machine, its user or its folders.
+    An engine that is not installed is None. Nothing identifies the machine, its user or its folders.
     """
     return {
         "osiris": installed_version(DISTRIBUTION),
@@ -429,7 +430,7 @@ def environment_of(manifest: Manifest) -> dict[str, JsonValue]:
 
 
 class Interrupts:
-    """Catches the signals in its `with`; only the main thread can, and elsewhere they are left alone."""
+    """Catches SIGINT, SIGTERM and SIGHUP in a `with` block of the main thread; elsewhere does nothing."""
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
@@ -438,8 +439,8 @@ class Interrupts:
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
-            wanted = (each for each in _CAUGHT if signal.getsignal(each) is not signal.SIG_IGN)  # nohup
-            self._before = {caught: signal.signal(caught, self._caught) for caught in wanted}
+            handled = (each for each in _CAUGHT if signal.getsignal(each) is not signal.SIG_IGN)  # nohup
+            self._before = {caught: signal.signal(caught, self._caught) for caught in handled}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -447,7 +448,7 @@ class Interrupts:
             signal.signal(caught, handler)  # type: ignore[arg-type]
 
     def bind(self, worker: Worker) -> None:
-        """Say who is to stop; a signal that came before counts."""
+        """Set the worker to stop on a signal; an earlier signal counts."""
         self._worker = worker
         if self.signal:
             worker.cancel()

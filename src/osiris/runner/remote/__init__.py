@@ -1,1 +1,1 @@
-"""Runs at the other end of a transport: sandboxes, and other machines."""
+"""Remote runs: in sandboxes and on other machines."""

@@ -1,4 +1,4 @@
-"""What travels to a remote target: the worker's code, and the files that steps read; never a secret."""
+"""The bundle sent to a remote target: the worker's code and the files that steps read, never secrets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from osiris.path_policy import PathPolicy
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from osiris.runner.remote.sandbox_scope import Reach
+    from osiris.runner.remote.sandbox_scope import SandboxScope
 
 CODE, PROJECT, SPOOLS = "code", "project", "spools"
 """Folders of a bundle."""
@@ -47,40 +47,40 @@ TRAVELS = (
     ),
     *("table", "driver", "delivery", "files", "families", "components", "registry", "connections", "runner"),
 )
-"""What the worker may import of ours."""
+"""The modules of osiris that the worker may import."""
 
 _METADATA = ("METADATA", "entry_points.txt")
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """What was packed: how many bytes the archive has, and the SHA-256 of each file by its path in the project."""
+    """The archive's size in bytes, and the SHA-256 of each packed file by its path in the project."""
 
     size: int
     carried: Mapping[str, str]
 
 
-def refuse_outside(root: Path, reach: Reach, target: str) -> None:
-    """Fail with SBX010 for the first path that does not mean the same in a copy, or as `PathPolicy` does."""
-    outside = [str(path) for path in (*reach.reads, *reach.targets) if not path.is_relative_to(root)]
-    for path in (*reach.absolute, *outside):
+def refuse_outside(root: Path, scope: SandboxScope, target: str) -> None:
+    """Fail with SBX010 for the first path that lies outside of the project or is absolute, or as `PathPolicy` does."""
+    outside = [str(path) for path in (*scope.reads, *scope.targets) if not path.is_relative_to(root)]
+    for path in (*scope.absolute, *outside):
         fail("SBX010", path=path, target=target)
     policy = PathPolicy()
-    for file in reach.reads:
+    for file in scope.reads:
         policy.readable(root, file)
-    for file in reach.targets:
-        policy.writable(root, file, reach.formats.get(file))
+    for file in scope.targets:
+        policy.writable(root, file, scope.formats.get(file))
 
 
-def pack(out: IO[bytes], root: Path, reach: Reach, spools: Mapping[str, Path], limit: int | None) -> Packed:
-    """Write an archive of code, files below `root` and spools; fails with SBX011 if files are larger than `limit`."""
-    size = sum(path.stat().st_size for path in (*reach.reads, *spools.values()))
+def pack(out: IO[bytes], root: Path, scope: SandboxScope, spools: Mapping[str, Path], limit: int | None) -> Packed:
+    """Write an archive of code, files below `root` and spools; fails with SBX011 if files exceed `limit` bytes."""
+    size = sum(path.stat().st_size for path in (*scope.reads, *spools.values()))
     if limit is not None and size > limit:
         fail("SBX011", size=f"{size:,}", limit=f"{limit:,}")
     carried = {}
     with tarfile.open(fileobj=out, mode="w:gz", compresslevel=1) as archive:
         _add_code(archive)
-        for path in reach.reads:
+        for path in scope.reads:
             name = relative(root, path)
             carried[name] = _add(archive, f"{PROJECT}/{name}", path)
         for name, path in spools.items():
@@ -100,7 +100,7 @@ def _add_code(archive: tarfile.TarFile) -> None:
 
 
 def code_files() -> Iterator[tuple[str, Path]]:
-    """Yield the files of the worker's code, each with its name below the folder that Python is told of."""
+    """Yield the files of the worker's code, each with its path below the folder on `sys.path`."""
     package = Path(osiris.__file__).parent
     for name in TRAVELS:
         yield from ((f"osiris/{path.relative_to(package).as_posix()}", path) for path in _files(package / name))
@@ -118,28 +118,28 @@ def _files(module: Path) -> Iterable[Path]:
 
 
 def _add(archive: tarfile.TarFile, name: str, path: Path) -> str:
-    """Add a file as it is now, and return its SHA-256; one that grows meanwhile is cut where it ended."""
+    """Add a file in its current size, and return its SHA-256; bytes appended meanwhile are ignored."""
     try:
         with path.open("rb") as file:
             entry = tarfile.TarInfo(name)
             stat = path.stat()
             entry.size, entry.mtime, entry.mode = stat.st_size, int(stat.st_mtime), 0o644
-            seen = _Seen(file)
-            archive.addfile(entry, seen)
-            return seen.digest.hexdigest()
+            hashed = _Seen(file)
+            archive.addfile(entry, hashed)
+            return hashed.digest.hexdigest()
     except OSError as error:
         fail_os(error, path)
 
 
 class _Seen(io.RawIOBase):
-    """A file of which the SHA-256 of all that was read is known."""
+    """A file that computes the SHA-256 of everything read from it."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.digest = hashlib.sha256()
         self._file = file
 
     def read(self, size: int = -1) -> bytes:
-        """Read, and take what was read into the digest."""
+        """Read, and add the bytes to the digest."""
         data = self._file.read(size)
         self.digest.update(data)
         return data

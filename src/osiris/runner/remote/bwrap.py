@@ -1,8 +1,8 @@
-"""A worker in a bubblewrap sandbox: of this machine it sees what one job needs, and changes what that job writes.
+"""Runs a worker in a bubblewrap sandbox, which can read only what one job needs and change only what it writes.
 
-It has its own users, processes, host name and shared memory, no network unless that is allowed, no environment, and no
-right of root, whoever starts it: no capability, none to be gained, and no system call by which it could leave. It is
-the worker of every other target, started by another program.
+The sandbox has its own user, process, host name and IPC namespaces, no network unless allowed, no inherited
+environment, no capabilities and no way to gain any, even when started by root, and a seccomp filter. The worker itself
+is the same as for every other target.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from osiris.files import make_private
 from osiris.kernels import SWITCH
 from osiris.path_policy import PathPolicy
 from osiris.runner.adapter import FIXED, Link, WorkerDied, start_worker
-from osiris.runner.remote.sandbox_scope import reach_of
+from osiris.runner.remote.sandbox_scope import scope_of
 from osiris.runner.remote.seccomp import filter_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from osiris.runner.protocol import Job, Secrets
-    from osiris.runner.remote.sandbox_scope import Reach
+    from osiris.runner.remote.sandbox_scope import SandboxScope
 
 PROGRAM = "bwrap"
 _APART = (
@@ -39,7 +39,7 @@ _APART = (
     *("--cap-drop", "ALL", "--new-session", "--die-with-parent"),
 )
 _READ_ONLY_PROC = ("bus", "fs", "irq", "sys", "sysrq-trigger")
-"""What the system takes orders from, and lets the user write that it has for root, capabilities or not."""
+"""Parts of /proc that control the system, and that uid 0 may write even without capabilities."""
 
 _HIDDEN_PROC = (
     *(
@@ -58,7 +58,7 @@ _HIDDEN_PROC = (
     *("kpagecgroup", "kpagecount", "kpageflags", "latency_stats", "mtrr", "pagetypeinfo", "sched_debug", "scsi"),
     *("slabinfo", "timer_list", "timer_stats", "tty", "vmallocinfo"),
 )
-"""What the system tells of itself and of all processes."""
+"""Parts of /proc that describe the system and other processes."""
 
 _SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _CONFIGURATION = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ssl", "ca-certificates", "localtime")
@@ -71,83 +71,83 @@ _OURS = "osiris."
 
 
 @contextmanager
-def boxed_worker(job: Job, secrets: Secrets, *, network: bool = False) -> Iterator[Link]:
-    """Give a worker in a sandbox that is made for one job.
+def sandboxed_worker(job: Job, secrets: Secrets, *, network: bool = False) -> Iterator[Link]:
+    """Start a worker in a sandbox created for one job.
 
     Fails with SBX001 without bubblewrap, SBX002 where it does not work, SBX003 if the job needs the network and may not
-    have it, SBX004 if it writes where nothing would be hidden.
+    use it, SBX004 if it writes into the root folder, which cannot be hidden, and SBX030 as `_protect_project`.
     """
     program = shutil.which(PROGRAM)
     if program is None:
         fail("SBX001")
-    reach = reach_of(job, secrets).allowed(Path(job.root), PathPolicy.of(job.paths))
-    check_network(job, reach, allowed=network)
-    _refuse_strangers_in_project(job, reach)
-    made = _make_private(job, reach)
+    scope = scope_of(job, secrets).allowed(Path(job.root), PathPolicy.of(job.paths))
+    check_network(job, scope, allowed=network)
+    _protect_project(job, scope)
+    new_folders = _make_private(job, scope)
     try:
         with _filter() as (words, passed):
-            command = [program, *options(job, reach), *words, "--", *_worker()]
+            command = [program, *options(job, scope), *words, "--", *_worker()]
             with _started(command, passed) as link:
                 yield link
     finally:
         for text in (job.artifacts, job.scratch, job.spools):
             if text:
-                _remove_odd(Path(text))
-        for folder in reversed(made):
+                _remove_special_files(Path(text))
+        for folder in reversed(new_folders):
             with suppress(OSError):
                 folder.rmdir()
 
 
 @contextmanager
 def worker_for(job: Job, secrets: Secrets, *, root: Path, network: bool) -> Iterator[Link]:
-    """Give a worker for what is asked outside of a run: in a sandbox if the job loads code of others, else a plain one.
+    """Start a worker for a job outside of a run: sandboxed if it loads third-party code, else a plain one.
 
-    Fails as `boxed_worker`; `network` is whether it may have that.
+    Fails as `sandboxed_worker`; `network` is whether the sandbox may use it.
     """
-    if not loads_strangers(job):
+    if not loads_third_party_code(job):
         with start_worker(root) as link:
             yield link
         return
-    with boxed_worker(job, secrets, network=network) as link:
+    with sandboxed_worker(job, secrets, network=network) as link:
         yield link
 
 
-def _refuse_strangers_in_project(job: Job, reach: Reach) -> None:
-    """Fail with SBX030 where code of others would get the folder of the project for writing, or one that holds it."""
-    around = [target.parent for target in reach.targets if Path(job.root).is_relative_to(target.parent)]
-    if around and loads_strangers(job):
+def _protect_project(job: Job, scope: SandboxScope) -> None:
+    """Fail with SBX030 where third-party code could write the project folder, or one that contains it."""
+    around = [target.parent for target in scope.targets if Path(job.root).is_relative_to(target.parent)]
+    if around and loads_third_party_code(job):
         fail("SBX030", path=around[0])
 
 
-def check_network(job: Job, reach: Reach, *, allowed: bool) -> None:
-    """Fail with SBX003 if a job needs the network and may not have it."""
-    if reach.network and not allowed:
+def check_network(job: Job, scope: SandboxScope, *, allowed: bool) -> None:
+    """Fail with SBX003 if a job needs the network and may not use it."""
+    if scope.network and not allowed:
         used = {*(step["connection"] for step in job.steps if step["connection"]), *job.uses}
         fail("SBX003", connections=", ".join(sorted(used)) or job.discover["source"])
 
 
-def options(job: Job, reach: Reach) -> list[str]:
-    """Return the options of bubblewrap for a job; folders that it may change must be there."""
+def options(job: Job, scope: SandboxScope) -> list[str]:
+    """Return the options of bubblewrap for a job; its writable folders must exist."""
     return [
         *_APART,
-        *(() if reach.network else ("--unshare-net",)),
+        *(() if scope.network else ("--unshare-net",)),
         *_environment(),
         *("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"),  # noqa: S108  the sandbox's own
-        *_closed_proc(),
-        *_system(network=reach.network),
-        *_changed(job, reach),
+        *_restricted_proc(),
+        *_system(network=scope.network),
+        *_writable(job, scope),
         *_read_only(_python(Path(job.root))),
-        *_read_only(path for path in reach.published if not _lies_in(path, reach.targets)),
-        *_read_only(path for path in reach.reads if path.parent not in _folders(reach) and not _is_bound(path, reach)),
+        *_read_only(path for path in scope.published if not _is_inside(path, scope.targets)),
+        *_read_only(path for path in scope.reads if path.parent not in _folders(scope) and not _is_bound(path, scope)),
         *("--chdir", job.root),
     ]
 
 
 @contextmanager
 def _filter() -> Iterator[tuple[Sequence[str], Sequence[int]]]:
-    """Give the options by which bubblewrap applies the filter of system calls, and the descriptors that they need.
+    """Provide bubblewrap's options for the seccomp filter, and the file descriptors they need.
 
-    On a machine whose calls are not known, at least no further user namespace can be made.
+    On a machine type without a filter, at least further user namespaces are disabled.
     """
     content = filter_of()
     if content is None:
@@ -162,8 +162,8 @@ def _filter() -> Iterator[tuple[Sequence[str], Sequence[int]]]:
         os.close(descriptor)
 
 
-def _remove_odd(folder: Path) -> None:
-    """Remove what is neither a file nor a folder from what the job owned: who looks there follows no link of it."""
+def _remove_special_files(folder: Path) -> None:
+    """Remove what is neither a file nor a folder, so that nobody follows a link made by the job."""
     for top, folders, files in os.walk(folder):
         for name in (*folders, *files):
             path = Path(top, name)
@@ -182,13 +182,13 @@ def _started(command: list[str], passed: Sequence[int]) -> Iterator[Link]:
         try:
             yield link
         except WorkerDied:
-            told = link.output.decode("utf-8", "replace")
-            if told.startswith(f"{PROGRAM}: "):
-                fail("SBX002", reason=told.strip().splitlines()[-1].removeprefix(f"{PROGRAM}: "))
+            output = link.output.decode("utf-8", "replace")
+            if output.startswith(f"{PROGRAM}: "):
+                fail("SBX002", reason=output.strip().splitlines()[-1].removeprefix(f"{PROGRAM}: "))
             raise
 
 
-def _closed_proc() -> Iterator[str]:
+def _restricted_proc() -> Iterator[str]:
     for path in (Path("/proc", name) for name in _READ_ONLY_PROC):
         if path.exists():
             yield from ("--ro-bind", str(path), str(path))
@@ -202,9 +202,9 @@ def _worker() -> list[str]:
 
 
 def _environment() -> list[str]:
-    given = {**FIXED, "PATH": os.defpath, "HOME": "/tmp"}  # noqa: S108  the sandbox's own
-    given |= {name: os.environ[name] for name in (*_OF_TRUST, _OF_LIBRARIES, SWITCH) if name in os.environ}
-    return ["--clearenv", *(word for name, value in given.items() for word in ("--setenv", name, value))]
+    variables = {**FIXED, "PATH": os.defpath, "HOME": "/tmp"}  # noqa: S108  the sandbox's own
+    variables |= {name: os.environ[name] for name in (*_OF_TRUST, _OF_LIBRARIES, SWITCH) if name in os.environ}
+    return ["--clearenv", *(word for name, value in variables.items() for word in ("--setenv", name, value))]
 
 
 def _system(*, network: bool) -> Iterator[str]:
@@ -222,10 +222,10 @@ def _system(*, network: bool) -> Iterator[str]:
 
 
 def _python(root: Path) -> list[Path]:
-    """Return where Python and its packages lie; the project itself is no package."""
+    """Return the folders of Python and its packages, without the project itself."""
     places = [Path(sys.prefix), Path(sys.base_prefix), *map(Path, sys.path)]
-    seen = [place for place in dict.fromkeys(places) if place.is_absolute() and place.exists() and place != root]
-    return [place for place in seen if not place.is_relative_to("/usr")]
+    existing = [place for place in dict.fromkeys(places) if place.is_absolute() and place.exists() and place != root]
+    return [place for place in existing if not place.is_relative_to("/usr")]
 
 
 def _read_only(paths: Iterable[Path]) -> Iterator[str]:
@@ -233,33 +233,33 @@ def _read_only(paths: Iterable[Path]) -> Iterator[str]:
         yield from ("--ro-bind-try", str(path), str(path))
 
 
-def _changed(job: Job, reach: Reach) -> Iterator[str]:
-    """Bind what the job may change; the deeper folder last, as it may lie in one whose other content is hidden."""
+def _writable(job: Job, scope: SandboxScope) -> Iterator[str]:
+    """Bind what the job may change; deeper folders last, as a parent's other content may be hidden."""
     yield from ("--dir", job.root)
-    for folder in _folders(reach):
+    for folder in _folders(scope):
         yield from ("--bind", str(folder), str(folder))
         if Path(job.root).is_relative_to(folder):
-            yield from _hidden(folder, {*reach.reads, *reach.targets})
+            yield from _hide_others(folder, {*scope.reads, *scope.targets})
     for text in filter(None, (job.artifacts, job.scratch, job.spools, job.lock)):
         yield from ("--bind", text, text)
 
 
-def _is_bound(path: Path, reach: Reach) -> bool:
-    return _lies_in(path, reach.published) or _lies_in(path, reach.targets)
+def _is_bound(path: Path, scope: SandboxScope) -> bool:
+    return _is_inside(path, scope.published) or _is_inside(path, scope.targets)
 
 
-def _lies_in(path: Path, folders: Iterable[Path]) -> bool:
-    """Tell whether a path is one of some folders, or lies in one; what lies in a target is bound with that."""
+def _is_inside(path: Path, folders: Iterable[Path]) -> bool:
+    """Return whether a path is one of these folders or lies in one."""
     return any(path.is_relative_to(folder) for folder in folders)
 
 
-def _folders(reach: Reach) -> list[Path]:
-    """Return the folders of outputs that are there, the shortest path first."""
-    return sorted(path for path in {target.parent for target in reach.targets} if path.is_dir())
+def _folders(scope: SandboxScope) -> list[Path]:
+    """Return the existing folders of outputs, the shortest path first."""
+    return sorted(path for path in {target.parent for target in scope.targets} if path.is_dir())
 
 
-def _hidden(folder: Path, needed: set[Path]) -> Iterator[str]:
-    """Hide what else lies in a folder that holds the project: its secrets, its sessions, its neighbours."""
+def _hide_others(folder: Path, needed: set[Path]) -> Iterator[str]:
+    """Hide the other content of a folder that contains the project: secrets, sessions, sibling projects."""
     if folder == Path("/"):
         fail("SBX004", path=folder)
     for entry in sorted(folder.iterdir()):
@@ -268,28 +268,28 @@ def _hidden(folder: Path, needed: set[Path]) -> Iterator[str]:
         yield from ("--tmpfs", str(entry)) if entry.is_dir() else ("--ro-bind", os.devnull, str(entry))
 
 
-def _make_private(job: Job, reach: Reach) -> list[Path]:
-    """Make what is to be bound, and return the new folders that the job does not own, outer ones first."""
+def _make_private(job: Job, scope: SandboxScope) -> list[Path]:
+    """Create what is to be bound, and return the new folders that the job does not own, outer ones first."""
     if job.lock:
         Path(job.lock).touch(0o600)
     for text in (job.artifacts, job.scratch, job.spools):
         if text:
             make_private(Path(text))
-    made = [path for folder in reach.folders for path in (folder, *folder.parents) if not path.exists()]
-    for folder in reach.folders:
-        with suppress(OSError):  # the step says why it cannot be
+    missing = [path for folder in scope.folders for path in (folder, *folder.parents) if not path.exists()]
+    for folder in scope.folders:
+        with suppress(OSError):  # the step reports why
             folder.mkdir(parents=True, exist_ok=True)
-    return sorted({*made, *([Path(job.spools)] if job.spools else [])})
+    return sorted({*missing, *([Path(job.spools)] if job.spools else [])})
 
 
-def loads_strangers(job: Job) -> bool:
-    """Tell whether a job loads a driver, or what belongs to a family, that does not come with Osiris."""
+def loads_third_party_code(job: Job) -> bool:
+    """Return whether a job loads a component or family that is not part of Osiris."""
     references = [*(step["connection"] or "" for step in job.steps), *job.uses, str(job.discover.get("source", ""))]
     components = {str(step["component"]) for step in job.steps}
     families = {reference.removeprefix("@").partition(".")[0] for reference in references}
     families |= {name.partition(".")[0] for name in components}
-    return bool(components & _strangers(COMPONENTS) or families & _strangers(FAMILIES))
+    return bool(components & _third_party(COMPONENTS) or families & _third_party(FAMILIES))
 
 
-def _strangers(group: str) -> set[str]:
+def _third_party(group: str) -> set[str]:
     return {name for _group, name, target, _owner in installed_entries([group]) if not target.startswith(_OURS)}

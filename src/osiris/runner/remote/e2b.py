@@ -1,4 +1,4 @@
-"""The way to a sandbox of E2B; the only file that knows its client, which is imported where a run needs it."""
+"""The transport to E2B sandboxes; the only module that uses E2B's client, imported on demand."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 KEY = "E2B_API_KEY"
 _MARK = {"made-by": "osiris"}
-"""What our sandboxes are told apart by."""
+"""Metadata that identifies our sandboxes."""
 
 LIFE = 120
-"""Seconds that a sandbox lives when nobody renews it."""
+"""Seconds that a sandbox lives without renewal."""
 
 PLACE = "/home/user/osiris"
 BARE = "base"
@@ -39,7 +39,7 @@ _REQUEST = 30.0
 _NOT_FOUND = 404
 _NOT_OURS = (403, _NOT_FOUND)
 _EARLY = 1.0
-"""Seconds by which the clock of a sandbox may be ahead of ours."""
+"""Seconds by which a sandbox's clock may be ahead of ours."""
 
 _PYTHON = "3.12"
 _TEMPLATE_OPTIONS = {
@@ -59,23 +59,23 @@ def sdk() -> ModuleType:
 
 
 def options_of(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return what every call of the client needs; fails with SBX021 without a key."""
+    """Return the options of every client call; fails with SBX021 without a key."""
     if not environ.get(KEY):
         fail("SBX021")
     names = {"domain": "E2B_DOMAIN", "api_url": "E2B_API_URL", "sandbox_url": "E2B_SANDBOX_URL"}
-    given = {name: environ[variable] for name, variable in names.items() if environ.get(variable)}
-    return {"api_key": environ[KEY], "request_timeout": _REQUEST, **given}
+    urls = {name: environ[variable] for name, variable in names.items() if environ.get(variable)}
+    return {"api_key": environ[KEY], "request_timeout": _REQUEST, **urls}
 
 
 def mark_of(root: Path) -> dict[str, str]:
-    """Return what the sandboxes of a project are told apart by; it names neither the machine nor the folder's path."""
+    """Return the metadata that identifies a project's sandboxes: a hash, without machine name or path."""
     return {**_MARK, "project": hashlib.sha256(f"{socket.gethostname()}\0{root}".encode()).hexdigest()[:16]}
 
 
 def typed_options(config: Config) -> str:
-    """Return the options that chose a template, as they can be typed again, each behind a space."""
+    """Return the command-line options that chose a template, ready to type, each preceded by a space."""
     settings = {option: config.explain(key)[0] for option, key in _TEMPLATE_OPTIONS.items()}
-    typed = {option: str(found.written) for option, found in settings.items() if found.origin == "command line"}
+    typed = {option: str(setting.written) for option, setting in settings.items() if setting.origin == "command line"}
     return "".join(f" {option} {shlex.quote(text)}" for option, text in typed.items())
 
 
@@ -83,11 +83,11 @@ def open_transport(config: Config, root: Path, environ: Mapping[str, str]) -> E2
     """Return the transport of a run; fails with SBX020 or SBX021."""
     if importlib.util.find_spec("e2b") is None:
         fail("SBX020", command=install_command("e2b"))
-    threading.Thread(target=sdk, daemon=True).start()  # it takes a while to be there, and until then there is work
+    threading.Thread(target=sdk, daemon=True).start()  # importing takes a while
     install = bool(config.get("run.e2b.install_deps"))
     chosen = config.get("run.e2b.template")
-    made = template_name(config.get("run.e2b.cpu"), config.get("run.e2b.memory"))
-    template = str(chosen or (BARE if install else made))
+    default = template_name(config.get("run.e2b.cpu"), config.get("run.e2b.memory"))
+    template = str(chosen or (BARE if install else default))
     mark = {**mark_of(root), "folder": root.name}
     sandbox = E2B(options_of(environ), template, mark, config.get("run.e2b.timeout"), installs=install)
     sandbox.again, sandbox.longest = typed_options(config), str(config.explain("run.e2b.timeout")[0].written)
@@ -95,9 +95,9 @@ def open_transport(config: Config, root: Path, environ: Mapping[str, str]) -> E2
 
 
 class E2B:
-    """One sandbox, with a mark; `life` is the longest that it may live, in seconds.
+    """One sandbox, with metadata `mark`; `life` is its maximum lifetime in seconds.
 
-    `again` are the options that chose its template, each behind a space, and `longest` is how its life was written.
+    `again` are the options that chose its template, each preceded by a space; `longest` is the lifetime as written.
     """
 
     name = "e2b"
@@ -113,9 +113,9 @@ class E2B:
         self._until = math.inf
 
     def open(self, hosts: Sequence[str] | None) -> str:
-        """Make the sandbox, from which no other hosts can be reached; fails with SBX022 or SBX023.
+        """Create the sandbox, which can reach only these hosts; fails with SBX022 or SBX023.
 
-        One that installs reaches everything: where it installs from is set in its template.
+        One that installs packages can reach every host, as its package index is configured in its template.
         """
         self._until = time.monotonic() + (self._life or math.inf)
         if self.installs and self._open_kept(hosts):
@@ -134,7 +134,7 @@ class E2B:
     def _create(self, template: str, hosts: Sequence[str] | None, *, installs: bool) -> None:
         self._sandbox = sdk().Sandbox.create(
             template=template,
-            timeout=self._left(),
+            timeout=self._remaining(),
             metadata=self.mark,
             lifecycle={"on_timeout": "kill"},
             **_network(None if installs else hosts),
@@ -142,32 +142,32 @@ class E2B:
         )
 
     def keep(self) -> None:
-        """Keep the sandbox as it is, in a snapshot, from which the next runs with its template and our lock begin."""
+        """Save the sandbox as a snapshot, from which later runs with the same template and lock start."""
         with _translated():
             self._sandbox.create_snapshot(self._kept_name(), **{**self._options, "request_timeout": KEEPING})
 
     def _open_kept(self, hosts: Sequence[str] | None) -> bool:
-        """Make the sandbox from what was kept; returns whether there is such a thing."""
+        """Create the sandbox from a snapshot; returns whether there is one."""
         with suppress(Cut, Gone), _translated():
-            kept = sdk().Sandbox.list_snapshots(name=self._kept_name(), limit=1, **self._options).next_items()
-            for snapshot in kept:
+            snapshots = sdk().Sandbox.list_snapshots(name=self._kept_name(), limit=1, **self._options).next_items()
+            for snapshot in snapshots:
                 self._create(snapshot.snapshot_id, hosts, installs=False)
                 return True
         return False
 
     def _kept_name(self) -> str:
-        """Return the name of the snapshot for our lock on the template as it is now; raises as the client does.
+        """Return the snapshot's name, from our version, our lock and the template's build; raises as the client does.
 
-        Builds of E2B's own templates are not told: of them the name counts.
+        E2B does not list builds of its own templates: for them, only the template's name counts.
         """
         if not self._name:
             build = _build_of(self._template, self._options)
-            made = hashlib.sha256(f"{self._template}\0{build}".encode()).hexdigest()[:12]
-            self._name = f"osiris-{own_version().replace('.', '-')}-{lock_digest()}-on-{made}"
+            digest = hashlib.sha256(f"{self._template}\0{build}".encode()).hexdigest()[:12]
+            self._name = f"osiris-{own_version().replace('.', '-')}-{lock_digest()}-on-{digest}"
         return self._name
 
     def check_life(self) -> None:
-        """Fail with SBX029 if the sandbox may not live any longer."""
+        """Fail with SBX029 if the sandbox's lifetime has ended."""
         if self._life and time.monotonic() > self._until - _EARLY:
             fail("SBX029", life=self.longest)
 
@@ -177,7 +177,7 @@ class E2B:
             self._sandbox.files.write(path, content)
 
     def get(self, path: str, offset: int = 0) -> Iterator[bytes]:
-        """Yield the bytes of a file; from an offset only text in ASCII, as events are."""
+        """Yield the bytes of a file; with an offset, the file must be ASCII, as events are."""
         if offset:
             yield from self.start(f"tail -c +{offset + 1} '{path}'").stream()
             return
@@ -185,32 +185,32 @@ class E2B:
             yield from self._sandbox.files.read(path, format="stream")
 
     def start(self, command: str) -> Program:
-        """Start a command, without the limit of time that the client sets."""
+        """Start a command without the client's time limit."""
         with _translated():
             handle = self._sandbox.commands.run(command, background=True, stdin=True, timeout=0, retain_output=False)
         return Program(self._sandbox, handle)
 
     def renew(self) -> None:
-        """Let the sandbox live on, but not longer than it may."""
+        """Extend the sandbox's life, within its maximum lifetime."""
         with _translated():
-            self._sandbox.set_timeout(self._left())
+            self._sandbox.set_timeout(self._remaining())
 
     def close(self) -> None:
-        """End the sandbox; one that cannot be reached ends by itself."""
+        """Kill the sandbox; an unreachable one times out by itself."""
         if self._sandbox is not None:
             with suppress(Cut, Gone), _translated():
                 self._sandbox.kill()
 
-    def _left(self) -> int:
+    def _remaining(self) -> int:
         return max(1, math.ceil(min(LIFE, self._until - time.monotonic())))
 
 
 def _build_of(template: str, options: Mapping[str, Any]) -> str:
-    """Return the id of a template's newest build, or nothing if that is not told; raises as the client does."""
+    """Return the id of a template's newest build, or "" if E2B does not list it; raises as the client does."""
     client = sdk()
     name, _, tag = template.partition(":")
     try:
-        tags = {found.tag: found.build_id for found in client.Template.get_tags(name, **options)}
+        tags = {entry.tag: entry.build_id for entry in client.Template.get_tags(name, **options)}
     except client.SandboxException as error:
         if getattr(error, "status_code", None) not in _NOT_OURS:
             raise
@@ -219,13 +219,13 @@ def _build_of(template: str, options: Mapping[str, Any]) -> str:
 
 
 def _network(hosts: Sequence[str] | None) -> dict[str, Any]:
-    """Return the rules for reaching some hosts, or any: names count for the web, addresses for all else."""
+    """Return the network rules for these hosts, or for any: names apply to HTTP, addresses to everything else."""
     if hosts is None:
         return {"allow_internet_access": True}
     if not hosts:
         return {"allow_internet_access": False}
-    known = [address for host in hosts for address in _addresses(host)]
-    return {"network": {"allow_out": [*dict.fromkeys([*hosts, *known])], "deny_out": [_ALL]}}
+    addresses = [address for host in hosts for address in _addresses(host)]
+    return {"network": {"allow_out": [*dict.fromkeys([*hosts, *addresses])], "deny_out": [_ALL]}}
 
 
 class Program:
@@ -247,7 +247,7 @@ class Program:
             self._sandbox.commands.close_stdin(self._pid, request_timeout=_REQUEST)
 
     def stream(self) -> Iterator[bytes]:
-        """Yield its output, after the first time from now on."""
+        """Yield its output; from the second call on, only new output."""
         with _translated():
             if not self._fresh:
                 self._handle = self._sandbox.commands.connect(self._pid, timeout=0, retain_output=False)
@@ -263,7 +263,7 @@ class Program:
 
 
 def build_template(config: Config, environ: Mapping[str, str], tell: Callable[[str], None]) -> str:
-    """Build the template of this version and its lock, unless it is there, and return its name.
+    """Build the template of this version and lock, unless it exists, and return its name.
 
     Fails with SBX020, SBX021 or SBX022.
     """
@@ -288,21 +288,21 @@ def build_template(config: Config, environ: Mapping[str, str], tell: Callable[[s
 
 
 def list_sandboxes(environ: Mapping[str, str], root: Path | None = None) -> list[dict[str, str]]:
-    """Return our sandboxes that live, of one project or all: id, template, since when, folder and session.
+    """Return our running sandboxes, of one project or all: id, template, started_at, folder and session.
 
-    Those that an earlier version made name no folder (of the project) and no session: they are empty.
-    Fails with SBX020, SBX021 or SBX022.
+    The project's folder and the session are empty for sandboxes created by an earlier version. Fails with SBX020,
+    SBX021 or SBX022.
     """
     client, options = sdk(), options_of(environ)
-    found = []
+    sandboxes = []
     with _refusing("list sandboxes"):
         pages = client.Sandbox.list(query=client.SandboxQuery(metadata=mark_of(root) if root else _MARK), **options)
         while pages.has_next:
-            found += pages.next_items()
-    return [_told(sandbox) for sandbox in found]
+            sandboxes += pages.next_items()
+    return [_sandbox_json(sandbox) for sandbox in sandboxes]
 
 
-def _told(sandbox: Any) -> dict[str, str]:  # noqa: ANN401 - of the client
+def _sandbox_json(sandbox: Any) -> dict[str, str]:  # noqa: ANN401 - of the client
     mark = sandbox.metadata or {}
     return {
         "id": sandbox.sandbox_id,
@@ -314,14 +314,14 @@ def _told(sandbox: Any) -> dict[str, str]:  # noqa: ANN401 - of the client
 
 
 def kill_sandbox(environ: Mapping[str, str], number: str) -> bool:
-    """End a sandbox by its id; returns whether it was there."""
+    """Kill a sandbox by its id; returns whether it existed."""
     with _refusing("end a sandbox"):
         return bool(sdk().Sandbox.kill(number, **options_of(environ)))
 
 
 def _addresses(host: str) -> list[str]:
     try:
-        return sorted({str(found[4][0]) for found in socket.getaddrinfo(host, None, socket.AF_INET)})
+        return sorted({str(entry[4][0]) for entry in socket.getaddrinfo(host, None, socket.AF_INET)})
     except OSError:
         return []
 
@@ -336,16 +336,16 @@ def _refusing(what: str) -> Iterator[None]:
 
 
 def _refuse(what: str, error: Cut | Gone) -> NoReturn:
-    """Fail with SBX022, and say what may help."""
+    """Fail with SBX022 and a hint."""
     cause = error.__cause__
-    if isinstance(cause, _of_the_network()):
+    if isinstance(cause, _network_errors()):
         fail("SBX022", what="be reached", reason=error, hint="check the network, or E2B_API_URL")
     refused = isinstance(cause, sdk().AuthenticationException)
     fail("SBX022", what=what, reason=error, hint=f"check {KEY}" if refused else None)
 
 
-def _of_the_network() -> tuple[type[Exception], ...]:
-    """Return what the client lets through when nobody answers, or its address is none."""
+def _network_errors() -> tuple[type[Exception], ...]:
+    """Return the exceptions that the client passes on for connection failures and invalid URLs."""
     import httpx
 
     return (httpx.TransportError, httpx.InvalidURL)
@@ -353,7 +353,7 @@ def _of_the_network() -> tuple[type[Exception], ...]:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Raise in our words what the client raises: Gone for what trying again does not help, else Cut."""
+    """Convert the client's exceptions: Gone where a retry cannot help, else Cut."""
     client = sdk()
     final = (
         *(client.SandboxNotRunningException, client.NotFoundException, client.NotEnoughSpaceException),
@@ -363,7 +363,7 @@ def _translated() -> Iterator[None]:
         yield
     except final as error:
         raise Gone(_reason(error)) from error
-    except (client.SandboxException, client.ServiceBusyException, OSError, *_of_the_network()) as error:
+    except (client.SandboxException, client.ServiceBusyException, OSError, *_network_errors()) as error:
         raise Cut(_reason(error)) from error
 
 

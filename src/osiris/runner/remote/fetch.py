@@ -1,4 +1,4 @@
-"""Bringing back what a remote worker wrote: one archive at a time, each file checked and then put in its place."""
+"""Fetches the files a remote worker wrote: one archive at a time, each file verified before it is published."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
     from osiris.runner.transport import Transport
 
-    Told = Mapping[str, JsonValue]
+    FileInfo = Mapping[str, JsonValue]
 
 _ATTEMPTS = 3
 _PAUSE = 1.0
 _LONGEST = 300.0
-"""Seconds for packing what is to be fetched."""
+"""Timeout in seconds for packing the files to fetch."""
 
 _PATIENCE = 10.0
 _PIECE = 1 << 20
@@ -41,81 +41,80 @@ _ARCHIVE = "fetched.tar"
 
 
 _AT_ONCE = 1 << 16
-"""The most bytes of names of one archive: they stand in a command, and a system takes no word over 128 KiB."""
+"""Maximum bytes of file names per archive: they are in one command, and Linux limits an argument to 128 KiB."""
 
 
 class Fetcher:
-    """Fetches from folders of one place, within one limit for all; `bytes` is what has come."""
+    """Fetches from folders of one place, within a total limit in bytes; `bytes` is the amount fetched."""
 
     def __init__(self, transport: Transport, place: str, limit: int | None) -> None:
         self.bytes = 0
         self._transport, self._place, self._limit = transport, place, limit
 
     def fetch(
-        self, folder: str, files: Sequence[Told], targets: Mapping[str, Path], mode: int | None = None
+        self, folder: str, files: Sequence[FileInfo], targets: Mapping[str, Path], mode: int | None = None
     ) -> dict[str, list[Diagnostic]]:
-        """Fetch files of a folder and put each at its target; `files` tell path, size and SHA-256, as they were made.
+        """Fetch files of a folder to their targets; `files` have path, size and SHA-256 as recorded by the worker.
 
-        On the paths of targets is no link. With a `mode` they get these permissions.
-
-        One that cannot be had does not keep the others from coming. Returns why, by path: SBX012 if it is more than
-        may be fetched, SBX013 if it is not what was told, SBX015 if the connection breaks, or why it has no place here.
+        Targets must not contain symbolic links. With a `mode` they get these permissions. Returns the problems of
+        files that failed, by path, and fetches the others: SBX012 if the limit is exceeded, SBX013 if size or SHA-256
+        differ, SBX015 if the connection breaks, or why the target cannot be written.
         """
-        wanted, lost = self._within_limit(files)
+        pending, lost = self._within_limit(files)
         for attempt in range(1, _ATTEMPTS + 1):
-            if not wanted:
+            if not pending:
                 break
             try:
-                self._fetch(folder, wanted, targets, lost, mode)
+                self._fetch(folder, pending, targets, lost, mode)
             except (Cut, Gone, tarfile.TarError, EOFError) as error:
                 if attempt == _ATTEMPTS or isinstance(error, Gone):
-                    return lost | {p: [diagnostic("SBX015", what=p, done="fetched", reason=error)] for p in wanted}
+                    return lost | {p: [diagnostic("SBX015", what=p, done="fetched", reason=error)] for p in pending}
                 time.sleep(_PAUSE)
             else:
-                return lost | {path: [_changed(path)] for path in wanted}
+                return lost | {path: [_changed(path)] for path in pending}
         return lost
 
-    def _within_limit(self, files: Sequence[Told]) -> tuple[dict[str, Told], dict[str, list[Diagnostic]]]:
-        """Return the files that may still be fetched, and what is said of the others, both by path."""
-        wanted: dict[str, Told] = {}
+    def _within_limit(self, files: Sequence[FileInfo]) -> tuple[dict[str, FileInfo], dict[str, list[Diagnostic]]]:
+        """Return the files within the limit, and the problems of the others, both by path."""
+        pending: dict[str, FileInfo] = {}
         lost: dict[str, list[Diagnostic]] = {}
         size = self.bytes
         for file in files:
             if self._limit is None or size + file["size"] <= self._limit:
                 size += file["size"]
-                wanted[file["path"]] = file
+                pending[file["path"]] = file
             else:
-                told = diagnostic("SBX012", what=file["path"], size=f"{file['size']:,}", limit=f"{self._limit:,}")
-                lost[file["path"]] = [told]
-        return wanted, lost
+                problem = diagnostic("SBX012", what=file["path"], size=f"{file['size']:,}", limit=f"{self._limit:,}")
+                lost[file["path"]] = [problem]
+        return pending, lost
 
     def _fetch(
         self,
         folder: str,
-        wanted: dict[str, Told],
+        pending: dict[str, FileInfo],
         targets: Mapping[str, Path],
         lost: dict[str, list[Diagnostic]],
         mode: int | None,
     ) -> None:
-        """Fetch all in one archive; takes those out of `wanted` that are in their place, or `lost` for good."""
+        """Fetch all in one archive; removes from `pending` files that are in place or were added to `lost`."""
         archive = f"{self._place}/{_ARCHIVE}"
-        names = " ".join(shlex.quote(f"./{path}") for path in wanted)
+        names = " ".join(shlex.quote(f"./{path}") for path in pending)
         command = f"cd {shlex.quote(folder)} && tar -chf {shlex.quote(archive)} -- {names}"
         output_of(self._transport, command, _LONGEST)
         with tarfile.open(fileobj=PieceStream(self._transport.get(archive)), mode="r|") as tar:
             for entry in tar:
                 path = entry.name.removeprefix("./")
-                if path in wanted and entry.isreg():
+                if path in pending and entry.isreg():
                     try:
-                        self._place_file(tar, entry, wanted[path], targets[path], mode)
+                        self._place_file(tar, entry, pending[path], targets[path], mode)
                     except OsirisError as error:
                         lost[path] = list(error.diagnostics)
-                    del wanted[path]
+                    del pending[path]
 
     def _place_file(
-        self, tar: tarfile.TarFile, entry: tarfile.TarInfo, file: Told, target: Path, mode: int | None
+        self, tar: tarfile.TarFile, entry: tarfile.TarInfo, file: FileInfo, target: Path, mode: int | None
     ) -> None:
-        """Write a file beside its target and put it in its place, if it is what was told."""
+        """Write a file to a temporary path and publish it, if size and SHA-256 match."""
         source, digest = tar.extractfile(entry), hashlib.sha256()
         if source is None or entry.size != file["size"]:
             raise_all([_changed(file["path"])])
@@ -128,12 +127,12 @@ class Fetcher:
                 raise_all([_changed(file["path"])])
         self.bytes += entry.size
 
-    def whole(self, folder: str, path: str, most: int) -> bytes:
-        """Return a file of a folder, at most so many bytes of it; fails with SBX015 if the connection breaks."""
+    def read_file(self, folder: str, path: str, most: int) -> bytes:
+        """Return at most the first `most` bytes of a file; fails with SBX015 if the connection breaks."""
         lost: Cut | Gone | None = None
         for _ in range(_ATTEMPTS):
             try:
-                return patiently(lambda: self._beginning(f"{folder}/{path}", most), _LONGEST)
+                return patiently(lambda: self._head(f"{folder}/{path}", most), _LONGEST)
             except Gone as error:
                 lost = error
                 break
@@ -143,12 +142,12 @@ class Fetcher:
         return fail("SBX015", what=path, done="fetched", reason=lost)
 
     def text(self, path: str, most: int) -> bytes:
-        """Return the first bytes of a file; none if it cannot be had."""
+        """Return at most the first `most` bytes of a file; empty if it cannot be fetched."""
         with suppress(Cut, Gone):
-            return patiently(lambda: self._beginning(path, most), _PATIENCE)
+            return patiently(lambda: self._head(path, most), _PATIENCE)
         return b""
 
-    def _beginning(self, path: str, most: int) -> bytes:
+    def _head(self, path: str, most: int) -> bytes:
         content = bytearray()
         for piece in self._transport.get(path):
             content += piece
@@ -162,7 +161,7 @@ def _changed(path: str) -> Diagnostic:
 
 
 def _make_folder(target: Path, *, private: bool) -> None:
-    """Make the folder of a file, as its writer has done at the other end, and clear what dead writers left in it."""
+    """Create the folder of a file, and remove temporary files that dead writers left in it."""
     try:
         if private:
             make_private(target.parent)
@@ -173,24 +172,24 @@ def _make_folder(target: Path, *, private: bool) -> None:
 
 
 def fetch_folder(
-    fetcher: Fetcher, there: str, told: Mapping[str, JsonValue], root: Path, scratch: Path
+    fetcher: Fetcher, there: str, manifest_file: Mapping[str, JsonValue], root: Path, scratch: Path
 ) -> list[Diagnostic]:
-    """Publish below `root` what was published below `there`; `told` is path, size, and SHA-256 of the manifest.
+    """Publish below `root` the folder published below `there`; `manifest_file` has its path, size and SHA-256.
 
-    Returns why that cannot be: SBX012, SBX013 or SBX015 as `Fetcher.fetch`, DRV045 or DRV046 as `publish_folder`,
-    DRV001 to DRV006 where the files have no place here.
+    Returns the problems: SBX012, SBX013 or SBX015 as `Fetcher.fetch`, DRV045 or DRV046 as `publish_folder`, DRV001 to
+    DRV006 where the files cannot be written.
     """
     try:
-        _fetch(fetcher, there, told, root, scratch)
+        _fetch(fetcher, there, manifest_file, root, scratch)
     except OsirisError as error:
         return list(error.diagnostics)
     return []
 
 
-def _fetch(fetcher: Fetcher, there: str, told: Mapping[str, JsonValue], root: Path, scratch: Path) -> None:
-    path = str(told["path"])
-    content = fetcher.whole(there, f"{path}{MANIFEST}", MOST_MANIFEST)
-    if sha256_hex(content) != told["sha256"]:
+def _fetch(fetcher: Fetcher, there: str, manifest_file: Mapping[str, JsonValue], root: Path, scratch: Path) -> None:
+    path = str(manifest_file["path"])
+    content = fetcher.read_file(there, f"{path}{MANIFEST}", MOST_MANIFEST)
+    if sha256_hex(content) != manifest_file["sha256"]:
         fail("SBX013", path=f"{path}{MANIFEST}", where="on the way back")
     manifest = parse_manifest(content, f"{path}{MANIFEST}")
     folder = LocalFolder(root, PathPolicy().writable(root, root / path, "folder"))
@@ -209,15 +208,15 @@ def _fetch(fetcher: Fetcher, there: str, told: Mapping[str, JsonValue], root: Pa
 
 
 def _archives(files: Sequence[DeliveredFile]) -> Iterator[list[DeliveredFile]]:
-    """Yield files in groups whose names fit into one command."""
+    """Yield groups of files whose names fit into one command."""
     group: list[DeliveredFile] = []
     size = 0
     for file in files:
-        named = len(shlex.quote(f"./{file.path}").encode()) + 1
-        if group and size + named > _AT_ONCE:
+        length = len(shlex.quote(f"./{file.path}").encode()) + 1
+        if group and size + length > _AT_ONCE:
             yield group
             group, size = [], 0
         group.append(file)
-        size += named
+        size += length
     if group:
         yield group

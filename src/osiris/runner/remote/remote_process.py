@@ -1,8 +1,7 @@
-"""Makes a worker at the other end of a transport look like a child with pipes, though connections break.
+"""Presents a remote worker as a child process with pipes, across broken connections.
 
-What comes live is a hint: the file in which the worker keeps its events is the truth. A line that is missing, or late
-for too long, is read from there. While this process lives it says so, and the worker ends by itself when it no longer
-hears that.
+The live stream is only a hint; the file in which the worker keeps its events is authoritative. Missing or late lines
+are read from it. This process renews a lease, without which the worker exits by itself.
 """
 
 from __future__ import annotations
@@ -28,15 +27,15 @@ if TYPE_CHECKING:
     from osiris.runner.transport import Running, Transport
 
 SILENT = 5.0
-"""Seconds without a byte, though the worker gives a sign of life each second, after which a stream counts as broken."""
+"""Seconds without a byte, despite a heartbeat every second, after which a stream is considered broken."""
 
 _PAUSE = 0.5
 _CHUNK = 1 << 15
 _NUMBERED = re.compile(rb'\{"wseq":(\d+),"event":"(\w+)"')
 
 
-class Relay:
-    """A running worker; has of `subprocess.Popen` what a `Link` needs. `session` is the folder with its events."""
+class RemoteProcess:
+    """A running remote worker, as a `Child` for `Link`. `session` is the remote folder with its events."""
 
     def __init__(self, transport: Transport, running: Running, session: str) -> None:
         self.pid = 0
@@ -58,19 +57,19 @@ class Relay:
             threading.Thread(target=target, name=target.__name__, daemon=True).start()
 
     def kill(self) -> None:
-        """End the worker at once, as far as it can be reached. Safe in a signal handler: a thread does it."""
+        """Kill the worker if it can be reached. Safe in a signal handler: it runs in threads."""
         self._killed.set()
         for target in (self._signal, self._end):
             threading.Thread(target=target, daemon=True).start()
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for the end of the worker: 0 if its job has ended, else LOST; raises TimeoutExpired."""
+        """Wait for the worker to end; returns 0 if its job has ended, else LOST. Raises TimeoutExpired."""
         if not self._over.wait(timeout):
             raise subprocess.TimeoutExpired("worker", timeout or 0.0)
         return 0 if self._finished else LOST
 
     def _end(self) -> None:
-        """Give up whoever still waits for the other end."""
+        """Release anyone still waiting for the remote end, after a grace period."""
         if not self._over.wait(SILENT):
             self._over.set()
             self._output.close()
@@ -80,8 +79,8 @@ class Relay:
             self._running.signal()
 
     def _forward(self) -> None:
-        """Hand on what the host says, and say between two lines that it lives."""
-        whole, renewed = True, time.monotonic()
+        """Forward the host's input, and renew the lease between two lines."""
+        between_lines, renewed = True, time.monotonic()
         with self._input, suppress(Cut, Gone):
             while not (self._over.is_set() or self._killed.is_set()):
                 if select.select([self._input], [], [], _PAUSE)[0]:
@@ -89,14 +88,14 @@ class Relay:
                     if not chunk:
                         self._running.end_input()
                         return
-                    self._send(chunk, again=whole and chunk.startswith(b'{"control"'))
-                    whole = chunk.endswith(b"\n")
-                if whole and time.monotonic() - renewed > LEASE / 4:
+                    self._send(chunk, again=between_lines and chunk.startswith(b'{"control"'))
+                    between_lines = chunk.endswith(b"\n")
+                if between_lines and time.monotonic() - renewed > LEASE / 4:
                     renewed = time.monotonic()
                     self._renew()
 
     def _send(self, chunk: bytes, *, again: bool) -> None:
-        """Send a chunk; a control line may come twice, but of a job no half may."""
+        """Send a chunk; control lines may be resent, but part of a job may not."""
         while True:
             try:
                 return self._running.send(chunk)
@@ -111,7 +110,7 @@ class Relay:
             self._transport.renew()
 
     def _listen(self) -> None:
-        """Hand on the worker's lines, each once and in order, whatever becomes of the connection."""
+        """Forward the worker's lines, each once and in order, across reconnects."""
         try:
             with suppress(BrokenPipeError, ValueError):  # closed by either side
                 for line in self._lines():
@@ -130,13 +129,13 @@ class Relay:
                 ended = True
             except Cut:
                 self._killed.wait(_PAUSE)
-            yield from self._repaired()
+            yield from self._missing_lines()
             if ended or self._finished or self._killed.is_set():
                 yield from () if self._finished else self._result()
                 return
 
     def _live(self) -> Iterator[bytes]:
-        """Yield the lines of one connection; raises Cut when it breaks, or says nothing for too long."""
+        """Yield the lines of one connection; raises Cut when it breaks or is silent for too long."""
         pieces: queue.SimpleQueue[bytes | Exception | None] = queue.SimpleQueue()
         threading.Thread(target=_read, args=(self._running, pieces), daemon=True).start()
         cutter = LineCutter()
@@ -150,39 +149,39 @@ class Relay:
             if piece is None:
                 return
             for line in cutter.cut(piece):
-                yield from self._due(line + b"\n")
+                yield from self._in_order(line + b"\n")
 
-    def _due(self, line: bytes) -> Iterator[bytes]:
-        """Yield a line if it is the next one, with those before it if they are missing; else it is known, or noise."""
-        found = _NUMBERED.match(line)
-        if found and int(found[1]) > self._last + 1:
-            yield from self._repaired()
-        if found and int(found[1]) == self._last + 1:
+    def _in_order(self, line: bytes) -> Iterator[bytes]:
+        """Yield a line if it is the next one, after any missing before it; ignore duplicates and noise."""
+        match = _NUMBERED.match(line)
+        if match and int(match[1]) > self._last + 1:
+            yield from self._missing_lines()
+        if match and int(match[1]) == self._last + 1:
             self._last += 1
             self._offset += len(line)
-            self._finished = found[2] == b"job_end"
+            self._finished = match[2] == b"job_end"
             yield line
 
-    def _repaired(self) -> Iterator[bytes]:
-        """Yield the lines of the file that have not come; none if it cannot be reached."""
+    def _missing_lines(self) -> Iterator[bytes]:
+        """Yield lines of the events file not yet received; none if it cannot be reached."""
         content = b""
         with suppress(Cut, Gone):
             content = self._content(EVENTS, self._offset)
         for line in LineCutter().cut(content):
-            yield from self._due_in_file(line + b"\n")
+            yield from self._next_in_file(line + b"\n")
 
-    def _due_in_file(self, line: bytes) -> Iterator[bytes]:
-        found = _NUMBERED.match(line)
-        if found and int(found[1]) == self._last + 1:
-            yield from self._due(line)
+    def _next_in_file(self, line: bytes) -> Iterator[bytes]:
+        match = _NUMBERED.match(line)
+        if match and int(match[1]) == self._last + 1:
+            yield from self._in_order(line)
 
     def _result(self) -> Iterator[bytes]:
-        """Yield the last line, if the worker has left it: then its job has ended, however it ended itself."""
+        """Yield the final line if the worker wrote it: then its job has ended, however the process ended."""
         with suppress(Cut, Gone):
             content = self._content(RESULT)
-            if found := _NUMBERED.match(content):
+            if match := _NUMBERED.match(content):
                 self._finished = True
-                yield content.replace(found[1], b"%d" % (self._last + 1), 1)
+                yield content.replace(match[1], b"%d" % (self._last + 1), 1)
 
     def _content(self, name: str, offset: int = 0) -> bytes:
         path = f"{self._session}/{name}"
@@ -190,7 +189,7 @@ class Relay:
 
 
 def _read(running: Running, pieces: queue.SimpleQueue[bytes | Exception | None]) -> None:
-    """Hand on what comes of one connection, then how it ended; nobody may be listening any more."""
+    """Put the pieces of one connection into the queue, then None or the exception that ended it."""
     try:
         for piece in running.stream():
             pieces.put(piece)

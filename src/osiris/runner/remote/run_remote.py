@@ -1,7 +1,7 @@
-"""Runs a job at the other end of a transport: sends what it needs, follows it, brings back what it wrote.
+"""Runs a job remotely: sends its files, follows its events, and fetches its outputs.
 
-All targets share this; `transport.py` says what differs. What is asked before a run, such as the schemas of sources, is
-answered by a worker of this machine: the sandbox is made for the run alone.
+Shared by all remote targets; `transport.py` defines what differs. Jobs before a run, such as describing sources, run in
+a local worker: the sandbox is created for the run only.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from osiris.errors import OsirisError, diagnostic, fail
 from osiris.files import relative
 from osiris.path_policy import PathPolicy
 from osiris.project import Project
-from osiris.runner.adapter import Boxed, Link, WorkerDied
+from osiris.runner.adapter import Link, PerJobWorker, WorkerDied
 from osiris.runner.remote import bundle
-from osiris.runner.remote.bootstrap import Patience, begin, empty, look, unpack
+from osiris.runner.remote.bootstrap import WaitLimit, clear_place, launch_worker, probe_python, unpack
 from osiris.runner.remote.bwrap import worker_for
 from osiris.runner.remote.fetch import Fetcher, fetch_folder
 from osiris.runner.remote.install import install
-from osiris.runner.remote.remote_process import Relay
-from osiris.runner.remote.sandbox_scope import Reach, reach_of
+from osiris.runner.remote.remote_process import RemoteProcess
+from osiris.runner.remote.sandbox_scope import SandboxScope, scope_of
 from osiris.runner.transport import KEEPING, Cut, Gone, Keeping, patiently, renewing
 from osiris.urls import family_of
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
     from osiris.runner.adapter import Listener, Worker
     from osiris.runner.protocol import Job, Secrets
-    from osiris.runner.remote.bootstrap import Begun, Found
+    from osiris.runner.remote.bootstrap import RemotePython, StartedWorker
     from osiris.runner.remote.e2b import E2B
     from osiris.runner.transport import Transport
 
@@ -47,13 +47,13 @@ if TYPE_CHECKING:
 
 _KEPT_OUTPUT = 1 << 20
 SILENCE = 30.0
-"""Seconds without a sign of life after which the other end is given up."""
+"""Seconds without a heartbeat after which the remote end is considered dead."""
 
 
 class Remote:
-    """The worker of a run, at the other end of a transport; to be used in a `with`.
+    """The remote worker of a run; a context manager.
 
-    `upload` and `fetch` are the most bytes that may go each way. `engines` are the versions that must be there.
+    `upload` and `fetch` limit the bytes sent and fetched. `engines` are the versions required there.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Remote:
         self._transport, self._root = transport, root
         self._limits = upload, fetch
         self._engines, self._silence = engines, silence
-        self._patience = Patience(silence, self._check_stopped)
+        self._wait_limit = WaitLimit(silence, self._check_stopped)
         self._worker: Worker | None = None
         self._stopped: str | None = None
         self._stack = ExitStack()
@@ -85,19 +85,19 @@ class Remote:
     def ask(
         self, job: Job, secrets: Secrets, listener: Listener, pulse: Listener | None = None
     ) -> dict[str, JsonValue]:
-        """Have one job done, as `Link.ask`; whatever a step wrote is in its place before its end is told.
+        """Run one job, as `Link.ask`; a step's outputs are in place before its end is passed on.
 
-        Fails with SBX010 to SBX015 and SBX024 to SBX027, with what the transport says, and raises WorkerDied.
+        Fails with SBX010 to SBX015, SBX024 to SBX027 and the transport's codes; raises WorkerDied.
         """
         if job.kind != "run":
-            here = Boxed(partial(worker_for, root=self._root, network=True))
+            here = PerJobWorker(partial(worker_for, root=self._root, network=True))
             self._bind(here)
             return here.ask(job, secrets, listener, pulse)
         began = time.monotonic()
-        reach = reach_of(job, secrets)
-        bundle.refuse_outside(self._root, reach, self._transport.name)
+        scope = scope_of(job, secrets)
+        bundle.refuse_outside(self._root, scope, self._transport.name)
         try:
-            return self._run(job, secrets, reach, listener, pulse)
+            return self._run(job, secrets, scope, listener, pulse)
         except (Cut, Gone) as error:
             fail("SBX015", what="the sandbox", done="reached", reason=str(error) or type(error).__name__)
         finally:
@@ -105,13 +105,13 @@ class Remote:
             self.figures["adapter_overhead_ms"] = round(max(spent, 0.0), 3)
 
     def cancel(self) -> None:
-        """Tell the worker to stop, now or as soon as there is one. Safe in a signal handler."""
+        """Ask the worker to stop, now or as soon as it exists. Safe in a signal handler."""
         self._stopped = self._stopped or "cancelled"
         if self._worker:
             self._worker.cancel()
 
     def kill(self, why: str | None = None) -> None:
-        """End the worker at once, if there is one."""
+        """Kill the worker, if there is one."""
         self._stopped = why or "killed"
         if self._worker:
             self._worker.kill(why)
@@ -121,75 +121,75 @@ class Remote:
         self._check_stopped()
 
     def _check_stopped(self) -> None:
-        """Raise WorkerDied if somebody asked to stop while there was no worker."""
+        """Raise WorkerDied if a stop was requested before the worker existed."""
         if self._stopped:
             raise WorkerDied(self._stopped)
 
     def _run(
-        self, job: Job, secrets: Secrets, reach: Reach, listener: Listener, pulse: Listener | None
+        self, job: Job, secrets: Secrets, scope: SandboxScope, listener: Listener, pulse: Listener | None
     ) -> dict[str, JsonValue]:
         began = time.monotonic()
         self._stack.callback(self._transport.close)
-        place = self._transport.open(reach.hosts if bool(reach.hosts) == reach.network else None)
+        place = self._transport.open(scope.hosts if bool(scope.hosts) == scope.network else None)
         with renewing(self._transport):
             if self._transport.installs:
                 self._prepare(job, place, listener)
-            sent = self._send(job, reach, place)
+            sent = self._send(job, scope, place)
             running, limit = self._start(place), self._limits[1]
-        returning = Returning(self._transport, self._root, place, reach, sent.carried, limit, job.scratch)
-        with Link(Relay(self._transport, running, f"{place}/session"), self._silence) as link:
+        outputs = StepOutputs(self._transport, self._root, place, scope, sent.carried, limit, job.scratch)
+        with Link(RemoteProcess(self._transport, running, f"{place}/session"), self._silence) as link:
             self._bind(link)
-            returning.on_loss = link.cancel
+            outputs.on_loss = link.cancel
             self.figures |= {"bootstrap_ms": _ms(began), "upload_bytes": sent.size}
             started = time.monotonic()
             try:
-                there = _moved(job, place, reach, sent.carried, self._engines)
-                end = link.ask(there, secrets, returning.telling(listener), pulse)
-                returning.artifacts(end.pop("left", []), Path(job.artifacts))
-                end["ok"] = end["ok"] and not returning.failed
+                there = _remote_job(job, place, scope, sent.carried, self._engines)
+                end = link.ask(there, secrets, outputs.after_fetch(listener), pulse)
+                outputs.artifacts(end.pop("left", []), Path(job.artifacts))
+                end["ok"] = end["ok"] and not outputs.failed
             finally:
                 self._worker = None
-                self.figures["worker_ms"] = _ms(started) - returning.ms
-                self.output += returning.fetcher.text(f"{place}/session/worker.log", _KEPT_OUTPUT)
-                self.figures["fetch_bytes"] = returning.fetcher.bytes
-        return _with(end, returning.found)
+                self.figures["worker_ms"] = _ms(started) - outputs.ms
+                self.output += outputs.fetcher.text(f"{place}/session/worker.log", _KEPT_OUTPUT)
+                self.figures["fetch_bytes"] = outputs.fetcher.bytes
+        return _with_problems(end, outputs.found)
 
-    def _send(self, job: Job, reach: Reach, place: str) -> bundle.Packed:
-        """Pack and send what the job needs."""
+    def _send(self, job: Job, scope: SandboxScope, place: str) -> bundle.Packed:
+        """Pack and send the files of the job."""
         spools = {step: Path(job.spools) / f"{step}.arrow" for step in job.kept}
         make_folder(Path(job.scratch), private=True)
         with tempfile.TemporaryFile(dir=job.scratch) as file:
-            packed = bundle.pack(file, self._root, reach, spools, self._limits[0])
+            packed = bundle.pack(file, self._root, scope, spools, self._limits[0])
             self._check_stopped()
-            folders = [relative(self._root, p) for t in reach.targets for p in (t.parent, t) if p.is_dir()]
-            unpack(self._transport, place, file, folders, self._patience)
+            folders = [relative(self._root, p) for t in scope.targets for p in (t.parent, t) if p.is_dir()]
+            unpack(self._transport, place, file, folders, self._wait_limit)
         self._check_stopped()
         return packed
 
     def _prepare(self, job: Job, place: str, listener: Listener) -> None:
-        """Install what the worker would miss, before anything of the project is there, and have that kept."""
+        """Install missing packages before any project file is sent, and save the place for later runs."""
         make_folder(Path(job.scratch), private=True)
         with tempfile.TemporaryFile(dir=job.scratch) as file:
             bundle.pack_code(file)
-            unpack(self._transport, place, file, (), self._patience)
-        found = look(self._transport, place, self._patience)
-        if found.missing:
-            self._install(place, found, listener)
-            empty(self._transport, place, self._patience)
+            unpack(self._transport, place, file, (), self._wait_limit)
+        python = probe_python(self._transport, place, self._wait_limit)
+        if python.missing:
+            self._install(place, python, listener)
+            clear_place(self._transport, place, self._wait_limit)
             self._keep(listener)
         self._check_stopped()
 
-    def _install(self, place: str, found: Found, listener: Listener) -> None:
-        """Install what the worker misses, and tell of it."""
+    def _install(self, place: str, python: RemotePython, listener: Listener) -> None:
+        """Install missing packages, and report it."""
         began = time.monotonic()
-        listener({"event": "packages_missing", "missing": found.missing})
-        done = install(self._transport, place, found, Project(self._root).wheels, self._limits[0], self._patience)
+        listener({"event": "packages_missing", "missing": python.missing})
+        done = install(self._transport, place, python, Project(self._root).wheels, self._limits[0], self._wait_limit)
         self.figures |= {"install_ms": _ms(began), "wheels_bytes": done.bytes}
-        told = {"python": found.python, "duration_ms": self.figures["install_ms"], **asdict(done)}
-        listener({"event": "packages_installed", **told})
+        details = {"python": python.python, "duration_ms": self.figures["install_ms"], **asdict(done)}
+        listener({"event": "packages_installed", **details})
 
     def _keep(self, listener: Listener) -> None:
-        """Have the place kept for later runs, where that is possible; what stands in the way is told."""
+        """Save the place for later runs, if the transport can; report a failure."""
         self._check_stopped()
         transport = self._transport
         if not isinstance(transport, Keeping):
@@ -199,19 +199,19 @@ class Remote:
         except (Cut, Gone) as error:
             listener({"event": "diagnostic", **diagnostic("SBX031", reason=str(error)).to_json()})
 
-    def _start(self, place: str) -> Begun:
-        """Start the worker; fails with SBX024 if it misses something."""
-        found, worker = begin(self._transport, place, self._patience)
-        if found.missing:
-            fail("SBX024", missing=found.missing)
+    def _start(self, place: str) -> StartedWorker:
+        """Start the worker; fails with SBX024 if a requirement is missing."""
+        python, worker = launch_worker(self._transport, place, self._wait_limit)
+        if python.missing:
+            fail("SBX024", missing=python.missing)
         self._check_stopped()
         return worker
 
 
-class Returning:
-    """Brings back what steps wrote, each before its end is told; `ms` is the time that took, `found` what stayed.
+class StepOutputs:
+    """Fetches the outputs of steps, each before its end is passed on; `ms` is the time taken, `found` the problems.
 
-    A step of which something cannot be brought back has `failed`, and `on_loss` is called to stop the others.
+    A step with an output that cannot be fetched fails: `failed` is set, and `on_loss` is called to stop the others.
     """
 
     def __init__(
@@ -219,7 +219,7 @@ class Returning:
         transport: Transport,
         root: Path,
         place: str,
-        reach: Reach,
+        scope: SandboxScope,
         carried: dict[str, str] | Any,  # noqa: ANN401
         limit: int | None,
         scratch: str,
@@ -230,21 +230,21 @@ class Returning:
         self.failed = False
         self.on_loss: Callable[[], None] = lambda: None
         self._root, self._place, self._scratch = root, place, Path(scratch)
-        self._targets = {relative(root, path): path for path in reach.targets}
-        self._formats = reach.formats
-        self._known = dict(carried)
+        self._targets = {relative(root, path): path for path in scope.targets}
+        self._formats = scope.formats
+        self._sent_digests = dict(carried)
 
-    def telling(self, listener: Listener) -> Listener:
-        """Return a listener that hears of the end of a step only once all that it wrote is here."""
+    def after_fetch(self, listener: Listener) -> Listener:
+        """Return a listener that passes on the end of a step only after its outputs are fetched."""
 
         def tell(event: Event) -> None:
-            event = self._at_home(event)
+            event = self._with_local_paths(event)
             if event["event"] != "step_complete":
                 listener(event)
                 return
             event.pop("spool", None)
             began = time.monotonic()
-            lost = self._bring(event)
+            lost = self._fetch_outputs(event)
             self.ms += _ms(began)
             listener(_failed(event, lost) if lost else event)
             if lost:
@@ -254,61 +254,63 @@ class Returning:
         return tell
 
     def artifacts(self, left: list[Event], folder: Path) -> None:
-        """Bring back what steps left behind; what cannot be had is noted, as the run itself has ended."""
+        """Fetch the artifacts of steps; failures are added to `found`, as the run itself has ended."""
         files = [file for file in left if _is_below(file["path"])]
         began = time.monotonic()
         targets = {file["path"]: folder / file["path"] for file in files}
         lost = self.fetcher.fetch(f"{self._place}/session/artifacts", files, targets, PRIVATE_FILE)
-        self.found += [item for found in lost.values() for item in found]
+        self.found += [item for problems in lost.values() for item in problems]
         self.ms += _ms(began)
 
-    def _bring(self, event: Event) -> dict[str, list[Diagnostic]]:
-        """Bring back what a step wrote; returns why something stayed there, by path."""
-        files = [file for file in event.get("files") or [] if not family_of(file["path"])]  # objects of stores stay
+    def _fetch_outputs(self, event: Event) -> dict[str, list[Diagnostic]]:
+        """Fetch the outputs of a step; returns the problems, by path."""
+        files = [
+            file for file in event.get("files") or [] if not family_of(file["path"])
+        ]  # store objects need no fetching
         there = f"{self._place}/{bundle.PROJECT}"
         lost = {file["path"]: [_unplanned(file["path"])] for file in files if not self._is_planned(file)}
         planned = list(filter(self._is_planned, files))
         folders = list(filter(_is_folder, planned))
-        lost |= self._bring_files(there, [file for file in planned if file not in folders])
+        lost |= self._fetch_files(there, [file for file in planned if file not in folders])
         for folder in folders:
-            lost |= self._bring_folder(there, folder)
+            lost |= self._fetch_folder(there, folder)
         if "handed" in event:
-            lost |= self._bring_database(event, event.pop("handed"))
+            lost |= self._fetch_database(event, event.pop("handed"))
         return lost
 
     def _is_planned(self, file: Event) -> bool:
         return file["path"].removesuffix("/") in self._targets
 
-    def _bring_files(self, there: str, files: list[Event]) -> dict[str, list[Diagnostic]]:
-        """Put files in their places; returns why some stayed there."""
-        targets, refused = self._places(file["path"] for file in files)
+    def _fetch_files(self, there: str, files: list[Event]) -> dict[str, list[Diagnostic]]:
+        """Fetch files to their targets; returns the problems, by path."""
+        targets, refused = self._writable_paths(file["path"] for file in files)
         return refused | self.fetcher.fetch(there, [file for file in files if file["path"] in targets], targets)
 
-    def _bring_folder(self, there: str, folder: Event) -> dict[str, list[Diagnostic]]:
-        """Publish a folder here; returns why it stayed there."""
-        found = fetch_folder(self.fetcher, there, folder, self._root, self._scratch)
-        return {folder["path"]: found} if found else {}
+    def _fetch_folder(self, there: str, folder: Event) -> dict[str, list[Diagnostic]]:
+        """Publish a folder locally; returns the problems, by path."""
+        problems = fetch_folder(self.fetcher, there, folder, self._root, self._scratch)
+        return {folder["path"]: problems} if problems else {}
 
-    def _bring_database(self, event: Event, handed: Event) -> dict[str, list[Diagnostic]]:
-        """Put a database in its place, if that is still the one that was sent; returns why it stayed there."""
+    def _fetch_database(self, event: Event, handed: Event) -> dict[str, list[Diagnostic]]:
+        """Replace a database file if it is still the one that was sent; returns the problems, by path."""
         name = event["ledger"]["path"]
         if name not in self._targets:
             return {name: [_unplanned(name)]}
-        targets, refused = self._places([name])
+        targets, refused = self._writable_paths([name])
         if refused:
             return refused
         target = targets[name]
         here = inspect_file(self._root, name).sha256 if target.exists() else None
-        if here != self._known.get(name):
+        if here != self._sent_digests.get(name):
             return {name: [diagnostic("SBX014", path=name)]}
         if lost := self.fetcher.fetch(f"{self._place}/handover", [handed], {handed["path"]: target}):
             return {name: lost[handed["path"]]}
-        self._known[name] = handed["sha256"]
+        self._sent_digests[name] = handed["sha256"]
         event["ledger"] = inspect_ledger(self._root, name)
         return {}
 
-    def _places(self, names: Iterable[str]) -> tuple[dict[str, Path], dict[str, list[Diagnostic]]]:
-        """Return the real paths of planned targets as they are now, and why those are refused that may not be used."""
+    def _writable_paths(self, names: Iterable[str]) -> tuple[dict[str, Path], dict[str, list[Diagnostic]]]:
+        """Return the current real paths of planned targets, and the problems of those that must not be written."""
         places, refused = {}, {}
         for name in names:
             path = self._targets[name]
@@ -318,15 +320,15 @@ class Returning:
                 refused[name] = list(error.diagnostics)
         return places, refused
 
-    def _at_home(self, event: Event) -> Event:
-        """Return an event in which paths of the copy are those of the project."""
+    def _with_local_paths(self, event: Event) -> Event:
+        """Return an event with remote paths replaced by those of the project."""
         text, there = json.dumps(event), f"{self._place}/{bundle.PROJECT}"
         here = json.dumps(str(self._root))[1:-1]
         return dict(json.loads(text.replace(there, here))) if there in text else event
 
 
-def _moved(job: Job, place: str, reach: Reach, carried: Any, engines: dict[str, str]) -> Job:  # noqa: ANN401
-    """Return the job as it is there; steps that write a database in a file run one by one, so that copies are whole."""
+def _remote_job(job: Job, place: str, scope: SandboxScope, carried: Any, engines: dict[str, str]) -> Job:  # noqa: ANN401
+    """Return the remote job; with database files to write, steps run one at a time, so that copies are consistent."""
     return replace(
         job,
         root=f"{place}/{bundle.PROJECT}",
@@ -335,18 +337,18 @@ def _moved(job: Job, place: str, reach: Reach, carried: Any, engines: dict[str, 
         spools=f"{place}/{bundle.SPOOLS}",
         handover=f"{place}/handover",
         lock=None,
-        parallel=1 if reach.databases else job.parallel,
+        parallel=1 if scope.databases else job.parallel,
         carried=dict(carried),
         engines=engines,
     )
 
 
 def _failed(event: Event, lost: dict[str, list[Diagnostic]]) -> Event:
-    """Return the end of a step of which something stayed in the sandbox, instead of the one that was told there."""
+    """Return a failed end for a step with outputs that could not be fetched, instead of its remote end."""
     fetched = [file["path"] for file in event.get("files") or [] if file["path"] not in lost]
-    found = [item for items in lost.values() for item in items]
+    diagnostics = [item for items in lost.values() for item in items]
     if fetched:
-        found.append(diagnostic("SBX028", step=event["step"], fetched=", ".join(fetched), lost=", ".join(lost)))
+        diagnostics.append(diagnostic("SBX028", step=event["step"], fetched=", ".join(fetched), lost=", ".join(lost)))
     return {
         "event": "step_failed",
         "step": event["step"],
@@ -355,7 +357,7 @@ def _failed(event: Event, lost: dict[str, list[Diagnostic]]) -> Event:
         "attempts": event["attempts"],
         "fetched": fetched,
         "lost": list(lost),
-        "diagnostics": [item.to_json() for item in found],
+        "diagnostics": [item.to_json() for item in diagnostics],
     }
 
 
@@ -367,10 +369,10 @@ def _is_below(path: str) -> bool:
     return not path.startswith("/") and ".." not in Path(path).parts
 
 
-def _with(end: dict[str, JsonValue], found: list[Diagnostic]) -> dict[str, JsonValue]:
-    if not found:
+def _with_problems(end: dict[str, JsonValue], problems: list[Diagnostic]) -> dict[str, JsonValue]:
+    if not problems:
         return end
-    return {**end, "ok": False, "diagnostics": [*end["diagnostics"], *(item.to_json() for item in found)]}
+    return {**end, "ok": False, "diagnostics": [*end["diagnostics"], *(item.to_json() for item in problems)]}
 
 
 def _ms(since: float) -> float:
@@ -378,7 +380,7 @@ def _ms(since: float) -> float:
 
 
 class Sandboxed(Remote):
-    """A remote worker in a sandbox that lives no longer than it may."""
+    """A remote worker in a sandbox with a maximum lifetime."""
 
     def __init__(self, sandbox: E2B, root: Path, **words: Any) -> None:  # noqa: ANN401 - those of Remote
         super().__init__(sandbox, root, **words)
@@ -387,7 +389,7 @@ class Sandboxed(Remote):
     def ask(
         self, job: Job, secrets: Secrets, listener: Listener, pulse: Listener | None = None
     ) -> dict[str, JsonValue]:
-        """Have one job done, as `Remote.ask`; fails with SBX029 where it ended with the sandbox's life."""
+        """Run one job, as `Remote.ask`; fails with SBX029 if the sandbox's lifetime ended it."""
         self._sandbox.mark["session"] = Path(job.scratch).name
         try:
             return super().ask(job, secrets, listener, pulse)

@@ -1,4 +1,4 @@
-"""Which files and hosts the steps of a job touch: what a sandbox must have, and what it may change."""
+"""The files and hosts that the steps of a job use: what a sandbox must contain, and what it may change."""
 
 from __future__ import annotations
 
@@ -26,19 +26,18 @@ if TYPE_CHECKING:
     Fields = Mapping[str, JsonValue]
 
 _ENDINGS = ("-wal", "-shm", "-journal", ".wal")
-"""What the names of files end with that belong to a database."""
+"""Suffixes of files that belong to a database file."""
 
 _HOST_FIELDS = ("host", "url", "dsn")
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
-    """Absolute paths, sorted: files that are read and are there, files that are made, databases that are written.
+class SandboxScope:
+    """Sorted absolute paths: existing files to read (`reads`), files to write, and database files to write.
 
-    `published` are folders of which all that counts is among `reads`. `folders` are those that writers make where they
-    are missing. `hosts` are those of connections, as their fields name them; a connection of an unknown family may have
-    others, so `network` tells whether any is needed.
-    `absolute` are the paths that do not start in the project's folder. `formats` has that of each file that is written.
+    `published` are published folders, whose relevant files are in `reads`. `folders` are created by writers if missing.
+    `hosts` come from connection fields; a connection of an unknown family may use others, so `network` is whether any
+    is needed. `absolute` are paths written as absolute paths. `formats` has the format of each file to write.
     """
 
     reads: tuple[Path, ...] = ()
@@ -53,11 +52,11 @@ class Reach:
 
     @property
     def targets(self) -> tuple[Path, ...]:
-        """All that is written."""
+        """All files and databases to write."""
         return tuple(sorted({*self.writes, *self.databases}))
 
-    def allowed(self, root: Path, policy: PathPolicy) -> Reach:
-        """Return the part that steps may use; of what is left out, the step says why it may not."""
+    def allowed(self, root: Path, policy: PathPolicy) -> SandboxScope:
+        """Return the part that the policy permits; for the rest, the step itself reports the reason."""
 
         def may_read(path: Path) -> bool:
             return _is_allowed(lambda: policy.readable(root, path))
@@ -65,35 +64,35 @@ class Reach:
         def may_write(path: Path) -> bool:
             return _is_allowed(lambda: policy.writable(root, path, self.formats.get(path)))
 
-        kept = replace(
+        permitted = replace(
             self,
             reads=tuple(filter(may_read, self.reads)),
             published=tuple(filter(may_read, self.published)),
             writes=tuple(filter(may_write, self.writes)),
             databases=tuple(filter(may_write, self.databases)),
         )
-        folders = tuple(each for each in self.folders if any(path.is_relative_to(each) for path in kept.targets))
-        return replace(kept, folders=folders)
+        folders = tuple(each for each in self.folders if any(path.is_relative_to(each) for path in permitted.targets))
+        return replace(permitted, folders=folders)
 
 
-def reach_of(job: Job, secrets: Secrets) -> Reach:
-    """Return what the steps of a job touch, but for those that it skips; a path that no system takes is left out.
+def scope_of(job: Job, secrets: Secrets) -> SandboxScope:
+    """Return what the steps of a job use, except skipped ones; invalid paths are left out.
 
-    What is missing, and why a path is refused, is for the step to say.
+    The steps themselves report missing files and rejected paths.
     """
     named, database = partial(_named, job, secrets), partial(_database, job, secrets)
     files, embedded, remote = _by_target([step for step in job.steps if step["id"] not in job.skip])
     readers, writers = _of_mode(files, "read"), _of_mode(files, "write")
     formats = {path: format_of(step["component"], step["config"]["path"]) for step in writers for path in named(step)}
     makers = filter(_makes_folders, writers)
-    held, written = _paths(embedded, database), _paths(_of_mode(embedded, "write"), database)
-    return Reach(
-        reads=_sorted(filter(Path.is_file, (*_paths(readers, named), *held, *_beside(held)))),
+    database_files, database_targets = _paths(embedded, database), _paths(_of_mode(embedded, "write"), database)
+    return SandboxScope(
+        reads=_sorted(filter(Path.is_file, (*_paths(readers, named), *database_files, *_sidecars(database_files)))),
         published=_sorted(_paths(filter(_in_folder, readers), partial(_folder, job, secrets))),
         writes=_sorted(formats),
-        databases=_sorted(written),
-        formats=formats | dict.fromkeys(written, "database"),
-        folders=_sorted(path.parent for path in (*_paths(makers, named), *written)),
+        databases=_sorted(database_targets),
+        formats=formats | dict.fromkeys(database_targets, "database"),
+        folders=_sorted(path.parent for path in (*_paths(makers, named), *database_targets)),
         hosts=tuple(sorted({host for step in remote for host in _hosts(secrets, step)})),
         network=bool(remote) or any(map(_is_remote, (*job.uses, str(job.discover.get("source", ""))))),
         absolute=_absolute(secrets, (*files, *embedded)),
@@ -101,16 +100,16 @@ def reach_of(job: Job, secrets: Secrets) -> Reach:
 
 
 def _by_target(steps: Sequence[Fields]) -> tuple[list[Fields], list[Fields], list[Fields]]:
-    """Return the steps that use files, those that use a database in a file, and those that need other hosts."""
+    """Return the steps that use files, those that use a database file, and those that use other hosts."""
     files = [step for step in steps if _family(step).local_files and "path" in step["config"]]
     embedded = [step for step in steps if _family(step).file_fields]
     return files, embedded, [step for step in steps if step["connection"] and not _family(step).is_local]
 
 
 def _absolute(secrets: Secrets, steps: Iterable[Fields]) -> tuple[str, ...]:
-    """Return the paths that steps and their connections name from the root of the file system, sorted."""
+    """Return the absolute paths that steps and their connections name, sorted."""
     texts = {text for step in steps for text in _written(secrets, step)}
-    return tuple(sorted(filter(_roots, texts)))
+    return tuple(sorted(filter(_is_absolute, texts)))
 
 
 def _makes_folders(step: Fields) -> bool:
@@ -125,8 +124,8 @@ def _paths(steps: Iterable[Fields], find: Callable[[Fields], Iterable[Path]]) ->
     return {path for step in steps for path in find(step)}
 
 
-def _beside(databases: Iterable[Path]) -> list[Path]:
-    """Return the files that belong to databases."""
+def _sidecars(databases: Iterable[Path]) -> list[Path]:
+    """Return the files beside databases that belong to them, such as write-ahead logs."""
     return [path.with_name(path.name + end) for path in databases for end in _ENDINGS]
 
 
@@ -143,18 +142,18 @@ def _is_allowed(ask: Callable[[], Path]) -> bool:
 
 
 def _written(secrets: Secrets, step: Fields) -> list[str]:
-    """Return the texts of a step and its connection that name a place."""
+    """Return the paths in a step's config and connection."""
     fields = secrets.plain.get(step["connection"], {})
-    given = [fields.get(name) for name in ("base_dir", *_family(step).file_fields)]
-    return [str(text) for text in (step["config"].get("path"), *given) if text]
+    paths = [fields.get(name) for name in ("base_dir", *_family(step).file_fields)]
+    return [str(text) for text in (step["config"].get("path"), *paths) if text]
 
 
-def _roots(text: str) -> bool:
+def _is_absolute(text: str) -> bool:
     return text.startswith("/")
 
 
 def _family(step: Fields) -> FamilySpec:
-    """Return the family of a step's component; that of its connection where this leads to a store."""
+    """Return the family of a step's component, or of its connection if that is an object store."""
     family = family_of_connection(step["connection"])
     return family if family.scheme else find_family(str(step["component"]).partition(".")[0])
 
@@ -168,7 +167,7 @@ def _in_folder(step: Fields) -> bool:
 
 
 def _folder(job: Job, secrets: Secrets, step: Fields) -> list[Path]:
-    """Return the folder that a step's path names, now that the values of the run are known."""
+    """Return the folder that a step's path names, with the values of the run filled in."""
     text, base = _text(job, secrets, step)
     try:
         return [resolve_path(Path(job.root), text.rstrip("/"), base=base, writing=True)]
@@ -177,12 +176,16 @@ def _folder(job: Job, secrets: Secrets, step: Fields) -> list[Path]:
 
 
 def _named(job: Job, secrets: Secrets, step: Fields) -> list[Path]:
-    """Return the files that a step's path names, or the folder that it writes."""
+    """Return the files that a step's path names, or the folder that the step writes."""
     text, base = _text(job, secrets, step)
     try:
         if _in_folder(step):
             folders = _folder(job, secrets, step)
-            return [path for folder in folders for path in _held(job, folder)] if step["mode"] == "read" else folders
+            return (
+                [path for folder in folders for path in _folder_files(job, folder)]
+                if step["mode"] == "read"
+                else folders
+            )
         if step["mode"] == "read":
             return expand(Path(job.root), text, base=base)
         return [resolve_path(Path(job.root), text, base=base, writing=True)]
@@ -190,16 +193,16 @@ def _named(job: Job, secrets: Secrets, step: Fields) -> list[Path]:
         return []
 
 
-def _held(job: Job, folder: Path) -> list[Path]:
-    """Return the files of a published folder, its manifest among them; fails as `open_published`."""
+def _folder_files(job: Job, folder: Path) -> list[Path]:
+    """Return the files of a published folder, including its manifest; fails as `open_published`."""
     from osiris.families.files.folders import LocalFolder, open_published
 
-    found = open_published(LocalFolder(Path(job.root), folder))
-    return [folder / name for name in found.places]
+    published = open_published(LocalFolder(Path(job.root), folder))
+    return [folder / name for name in published.places]
 
 
 def _text(job: Job, secrets: Secrets, step: Fields) -> tuple[str, str | None]:
-    """Return a step's path, with the values of the run in it, and the folder where it starts."""
+    """Return a step's path, with the values of the run filled in, and its base folder."""
     text, base = str(step["config"]["path"]), secrets.plain.get(step["connection"], {}).get("base_dir")
     for name, value in job.bindings.items():
         text = text.replace(f"${{{name}}}", value)
@@ -221,5 +224,5 @@ def _hosts(secrets: Secrets, step: Fields) -> list[str]:
     if url := stored_as(str(step["config"].get("path")), step["connection"], fields):
         with suppress(OsirisError):
             return [host_of(url, fields)]
-    given = [str(fields[name]) for name in _HOST_FIELDS if fields.get(name)]
-    return [(urlsplit(text).hostname or "") if "://" in text else text for text in given]
+    hosts = [str(fields[name]) for name in _HOST_FIELDS if fields.get(name)]
+    return [(urlsplit(text).hostname or "") if "://" in text else text for text in hosts]

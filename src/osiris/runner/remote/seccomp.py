@@ -1,7 +1,7 @@
-"""The system calls that a worker in a sandbox may not make, as a filter that the kernel applies.
+"""The seccomp filter of a sandboxed worker: a deny list of system calls, applied by the kernel.
 
-What is refused is what no driver needs, and what ways out of sandboxes have been made of. All else is allowed: engines
-use more of the system than a list could name. The filter is classic BPF, eight bytes an instruction.
+It rejects calls that no driver needs and that sandbox escapes have used. Everything else is allowed, as engines use too
+many calls to list. The filter is classic BPF, eight bytes per instruction.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _LOAD, _EQUAL, _ABOVE, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-"""Load a word of the call, jump if equal, if not below, if a bit is set, return."""
+"""Opcodes: load a word of the call; jump if equal, if greater or equal, if a bit is set; return."""
 
 _NUMBER, _MACHINE, _ARGUMENTS = 0, 4, 16
-"""Where the call's number, its machine and its arguments stand."""
+"""Offsets of the call's number, architecture and arguments in `struct seccomp_data`."""
 
 _ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
 _X32 = 0x40000000
-"""The bit of calls in the other word size of x86-64."""
+"""The bit that marks calls of the x32 ABI on x86-64."""
 
 _NEW_NAMESPACES = 0x7E020080
-"""The flags of clone(2) that make a namespace."""
+"""The flags of clone(2) that create a namespace."""
 
 _INTO_TERMINALS = (0x5412, 0x541C)
-"""Requests of ioctl(2) that put characters into a terminal: TIOCSTI and TIOCLINUX."""
+"""Requests of ioctl(2) that inject input into a terminal: TIOCSTI and TIOCLINUX."""
 
 _INTERNET = (2, 10)
-"""AF_INET and AF_INET6: no sockets of this machine, abstract ones among them, and none into the kernel."""
+"""AF_INET and AF_INET6; Unix sockets (abstract ones too) and kernel sockets are rejected."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Machine:
-    """The kernel's name of a machine, and its numbers of calls; `extra` are those that not every machine has."""
+    """The kernel's audit value of an architecture and its call numbers; `refused` are the calls to reject, by name."""
 
     audit: int
     clone: int
@@ -67,7 +67,7 @@ _NEWER = {
     "open_tree_attr": 467,
     "pidfd_send_signal": 424,
 }
-"""Calls that have the same number everywhere."""
+"""Calls with the same number on all architectures."""
 
 _X86_64 = {
     "ptrace": 101,
@@ -180,9 +180,9 @@ Instruction = tuple[int, int, int, int]
 
 
 def filter_of(machine: str = platform.machine()) -> bytes | None:
-    """Return the filter as bytes for the kernel; None for a machine whose calls are not known here."""
-    known = _MACHINES.get(machine)
-    return None if known is None else b"".join(starmap(struct.Struct("HBBI").pack, _instructions(known)))
+    """Return the filter as bytes for the kernel; None for an unsupported architecture."""
+    numbers = _MACHINES.get(machine)
+    return None if numbers is None else b"".join(starmap(struct.Struct("HBBI").pack, _instructions(numbers)))
 
 
 def _instructions(machine: _Machine) -> Iterator[Instruction]:
@@ -195,16 +195,16 @@ def _instructions(machine: _Machine) -> Iterator[Instruction]:
     for number in sorted(machine.refused.values()):
         yield _EQUAL, 0, 1, number
         yield _RETURN, 0, 0, _error(errno.EPERM)
-    yield _EQUAL, 0, 1, machine.clone3  # its flags are out of sight; who gets this answer takes clone
+    yield _EQUAL, 0, 1, machine.clone3  # its flags are in memory, out of reach of BPF; libc falls back to clone
     yield _RETURN, 0, 0, _error(errno.ENOSYS)
-    yield from _looking_at(machine.clone, 0, [(_ANY_BIT, _NEW_NAMESPACES, errno.EPERM)], 0)
-    yield from _looking_at(machine.ioctl, 1, [(_EQUAL, number, errno.EPERM) for number in _INTO_TERMINALS], 0)
-    yield from _looking_at(machine.socket, 0, [(_EQUAL, family, 0) for family in _INTERNET], errno.EAFNOSUPPORT)
+    yield from _argument_filter(machine.clone, 0, [(_ANY_BIT, _NEW_NAMESPACES, errno.EPERM)], 0)
+    yield from _argument_filter(machine.ioctl, 1, [(_EQUAL, number, errno.EPERM) for number in _INTO_TERMINALS], 0)
+    yield from _argument_filter(machine.socket, 0, [(_EQUAL, family, 0) for family in _INTERNET], errno.EAFNOSUPPORT)
     yield _RETURN, 0, 0, _ALLOW
 
 
-def _looking_at(call: int, argument: int, tests: list[tuple[int, int, int]], otherwise: int) -> list[Instruction]:
-    """Return what decides about a call by the lower half of an argument; each test has the error that it leads to."""
+def _argument_filter(call: int, argument: int, tests: list[tuple[int, int, int]], otherwise: int) -> list[Instruction]:
+    """Return instructions that decide a call by the lower 32 bits of an argument; each test has its errno."""
     decided: list[Instruction] = [(_LOAD, 0, 0, _ARGUMENTS + 8 * argument)]
     for test, value, error in tests:
         decided += [(test, 0, 1, value), (_RETURN, 0, 0, _error(error))]

@@ -1,1 +1,1 @@
-"""The worker program: what travels to where a run runs."""
+"""The worker program, which is also sent to remote targets."""

@@ -1,4 +1,4 @@
-"""What a worker that was carried elsewhere looks at before it begins, and what it leaves to be fetched."""
+"""Checks of a remote worker before its job, and its outputs to be fetched afterwards."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 
 def check_arrived(job: Job) -> None:
-    """Fail with SBX013 for files that are not what was sent, with SBX016 for engines of another version."""
+    """Fail with SBX013 for files that differ from those sent, and SBX016 for engines of another version."""
     root = Path(job.root)
     wrong = [path for path, sha256 in job.carried.items() if _digest(root / path) != sha256]
     if wrong:
         raise_all(diagnostic("SBX013", path=path, where="in the sandbox") for path in wrong)
     for name, planned in job.engines.items():
-        found = _version(name)
-        if found != planned:
-            fail("SBX016", engine=name, found=found or "none", planned=planned)
+        installed = _version(name)
+        if installed != planned:
+            fail("SBX016", engine=name, found=installed or "none", planned=planned)
 
 
 def hand_over(job: Job, step: str, database: str) -> JsonValue:
-    """Copy a database in a file before a later step changes it; returns path, size and SHA-256 of the copy."""
+    """Copy a database file before a later step changes it; returns path, size and SHA-256 of the copy."""
     copy = Path(job.handover) / step
     try:
         shutil.copyfile(Path(job.root) / database, copy)

@@ -1,7 +1,7 @@
-"""The reserved config key `cast`: columns converted to the types that the step names, or the step fails.
+"""The reserved config key `cast`: converts columns to the given types, or fails the step.
 
-A value must survive the way there and back. A text need not, as `007` is the integer 7: it must say exactly what its
-value means, see `osiris.families.text_format.first_changed`.
+A value must survive the round trip. Text need not, as `007` is the integer 7: it must denote exactly its value, see
+`osiris.families.text_format.first_changed`.
 """
 
 from __future__ import annotations
@@ -23,54 +23,54 @@ if TYPE_CHECKING:
     from osiris.model import Schema
 
 _SHOWN = 60
-"""Characters of a value that an error shows."""
+"""Maximum characters of a value in a message."""
 
 
-def _unknown(known: Mapping[str, str], casts: Mapping[str, str], step: str) -> Iterator[Diagnostic]:
-    """Yield what is wrong with the columns and types that casts name."""
+def _unknown(types: Mapping[str, str], casts: Mapping[str, str], step: str) -> Iterator[Diagnostic]:
+    """Yield problems with the columns and types that casts name."""
     where = f"the cast of step '{step}'"
     for name in casts:
-        if name not in known:
-            yield diagnostic("DAT005", at=_at(name), column=name, where=where, hint=did_you_mean(name, known))
+        if name not in types:
+            yield diagnostic("DAT005", at=_at(name), column=name, where=where, hint=did_you_mean(name, types))
     yield from (unknown_type(kind, _at(name)) for name, kind in casts.items() if not is_type_name(kind))
 
 
-def _impossible(known: Mapping[str, str], casts: Mapping[str, str], step: str) -> Iterator[Diagnostic]:
-    """Yield each cast to a type in which no value of the column has a form."""
+def _impossible(types: Mapping[str, str], casts: Mapping[str, str], step: str) -> Iterator[Diagnostic]:
+    """Yield DAT014 for each cast between types without a conversion."""
     for name, kind in casts.items():
-        if not _is_possible(known[name], kind):
-            reason, hint = f"{known[name]} has no form in it", _instead(name, known[name])
+        if not _is_possible(types[name], kind):
+            reason, hint = f"{types[name]} has no form in it", _alternative(name, types[name])
             yield diagnostic("DAT014", at=_at(name), hint=hint, step=step, column=name, type=kind, reason=reason)
 
 
 def cast_schema(schema: Schema, casts: Mapping[str, str], step: str) -> Schema:
     """Return the schema after the casts.
 
-    Fails with DAT005 for unknown columns, DAT012 for unknown types, DAT014 for a type that has no form in the other.
+    Fails with DAT005 for unknown columns, DAT012 for unknown types, DAT014 for types without a conversion.
     """
-    known = {column.name: column.type for column in schema}
-    if found := [*_unknown(known, casts, step)]:
-        raise_all(found)
-    if found := [*_impossible(known, casts, step)]:
-        raise_all(found)
+    types = {column.name: column.type for column in schema}
+    if problems := [*_unknown(types, casts, step)]:
+        raise_all(problems)
+    if problems := [*_impossible(types, casts, step)]:
+        raise_all(problems)
     return tuple(replace(column, type=casts.get(column.name, column.type)) for column in schema)
 
 
 def _is_possible(source: str, target: str) -> bool:
-    """Tell whether Arrow has a way from one type to the other and back, whatever the values are."""
+    """Return whether Arrow can convert one type to the other and back, for some values."""
     import pyarrow as pa
 
-    if any(map(_has_no_form, *_leaves(arrow_type(source), arrow_type(target)))):
+    if any(map(_is_unsupported, *_leaves(arrow_type(source), arrow_type(target)))):
         return False
     try:
-        _there_and_back(pa.nulls(0, arrow_type(source)), arrow_type(target))
+        _round_trip(pa.nulls(0, arrow_type(source)), arrow_type(target))
     except pa.ArrowNotImplementedError:
         return False
     return True
 
 
 def _leaves(source: pa.DataType, target: pa.DataType) -> tuple[list[pa.DataType], list[pa.DataType]]:
-    """Return the types inside lists and structs, those of one beside those of the other, as far as they are alike."""
+    """Return the pairwise leaf types of two types, descending into lists and structs of equal shape."""
     if not source.num_fields or source.id != target.id or _names(source) != _names(target):
         return [source], [target]
     pairs = [_leaves(source.field(n).type, target.field(n).type) for n in range(source.num_fields)]
@@ -78,22 +78,22 @@ def _leaves(source: pa.DataType, target: pa.DataType) -> tuple[list[pa.DataType]
 
 
 def _names(kind: pa.DataType) -> list[str]:
-    """Return the names of what is inside a type; in lists it has none that counts."""
+    """Return the field names of a struct; the item name of a list does not count."""
     import pyarrow as pa
 
     return [field.name for field in kind.fields] if pa.types.is_struct(kind) else [""]
 
 
-def _has_no_form(source: pa.DataType, target: pa.DataType) -> bool:
-    """Tell of types that Arrow converts, though the result means something else."""
+def _is_unsupported(source: pa.DataType, target: pa.DataType) -> bool:
+    """Return whether Arrow converts these types although the result has another meaning."""
     import pyarrow as pa
 
-    if pa.types.is_struct(source) and pa.types.is_struct(target):  # fields of one that the other has not would be lost
+    if pa.types.is_struct(source) and pa.types.is_struct(target):  # Arrow would drop fields missing in the target
         return True
     if isinstance(target, pa.JsonType):
         kinds = (_is_text, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean)
         return not (source == target or any(test(source) for test in kinds))
-    pair = (source, target)  # Arrow would take the bytes of one for the text of the other
+    pair = (source, target)  # Arrow would reinterpret bytes as text
     return any(isinstance(kind, pa.UuidType) for kind in pair) and any(map(_is_text, pair))
 
 
@@ -102,7 +102,7 @@ def _at(column: str) -> Location:
 
 
 def cast_stream(source: RowStream, casts: Mapping[str, str], step: str) -> RowStream:
-    """Return the stream with its columns cast; a value that would not survive the way back fails with DAT014."""
+    """Return the stream with its columns cast; a value that does not survive the round trip fails with DAT014."""
     target = cast_schema(source.schema, casts, step)
     arrow = arrow_schema(target)
 
@@ -122,34 +122,34 @@ def cast_stream(source: RowStream, casts: Mapping[str, str], step: str) -> RowSt
 
 
 def _cast(column: pa.Array, field: pa.Field, step: str, row: int) -> pa.Array:
-    """Return a column in the type of a field; fails with DAT014, where `row` is the number of its first row."""
-    result, lost = _tried(column, field.type)
+    """Return a column cast to the type of a field; fails with DAT014. `row` is the number of the column's first row."""
+    result, lost = _try_cast(column, field.type)
     if lost is not None:
         index, problem = lost
-        named, hint = type_name(field.type), _instead(field.name, type_name(column.type))
+        target_type, hint = type_name(field.type), _alternative(field.name, type_name(column.type))
         reason = f"row {row + index:,}: {problem}"
-        fail("DAT014", step=step, column=field.name, type=named, reason=reason, hint=hint)
+        fail("DAT014", step=step, column=field.name, type=target_type, reason=reason, hint=hint)
     return result
 
 
-def _tried(column: pa.Array, target: pa.DataType) -> tuple[pa.Array | None, tuple[int, str] | None]:
-    """Return a column as another type; with it the index of the first value that is not exactly the same, and why."""
+def _try_cast(column: pa.Array, target: pa.DataType) -> tuple[pa.Array | None, tuple[int, str] | None]:
+    """Return a column cast to a type, or the index of the first value that changes, and why."""
     import pyarrow as pa
 
     try:
-        result, back = _there_and_back(column, target)
+        result, back = _round_trip(column, target)
     except pa.ArrowException as error:
         return None, (_first_refused(column, target), str(error).partition("\n")[0][:200])
     return result, _first_lost(column, result, back)
 
 
-def _instead(column: str, source: str) -> str:
-    """Return what to write instead of a cast that changes values."""
+def _alternative(column: str, source: str) -> str:
+    """Return the hint for a cast that changes values."""
     return f"leave '{column}' out of cast, where it stays {source}; or round or convert it in a SQL step before"
 
 
-def _there_and_back(column: pa.Array, target: pa.DataType) -> tuple[pa.Array, pa.Array]:
-    """Return a column as another type, and that as the type that it had; a text stays as it is."""
+def _round_trip(column: pa.Array, target: pa.DataType) -> tuple[pa.Array, pa.Array]:
+    """Return a column cast to a type, and that cast back; text is returned as it is instead."""
     import pyarrow.compute as pc
 
     result = pc.cast(_widened(column, target), target, safe=True)
@@ -157,14 +157,14 @@ def _there_and_back(column: pa.Array, target: pa.DataType) -> tuple[pa.Array, pa
 
 
 def _first_refused(column: pa.Array, target: pa.DataType) -> int:
-    """Return the index of the first value for which Arrow has no form in a type."""
+    """Return the index of the first value that Arrow cannot cast to a type."""
     import pyarrow as pa
 
     from osiris.families.text_format import misfits
 
     def is_possible(low: int, high: int) -> bool:
         try:
-            _there_and_back(column.slice(low, high - low), target)
+            _round_trip(column.slice(low, high - low), target)
         except pa.ArrowException:
             return False
         return True
@@ -173,17 +173,17 @@ def _first_refused(column: pa.Array, target: pa.DataType) -> int:
 
 
 def _first_lost(before: pa.Array, result: pa.Array, back: pa.Array) -> tuple[int, str] | None:
-    """Return the index of the first value that a cast changed, and what is said of it.
+    """Return the index of the first value that a cast changed, and the problem.
 
-    A text says what its value means, also inside of lists; all else comes back as it was, and JSON is a document.
+    Text must denote its value, also inside lists; other values must survive the round trip; JSON must be valid.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if _is_text(before.type):
         return _first_misread(before, result)
-    if isinstance(result.type, pa.JsonType) and pa.types.is_floating(before.type):  # NaN is no JSON
-        return _first_no_document(result.storage)
+    if isinstance(result.type, pa.JsonType) and pa.types.is_floating(before.type):  # NaN is not valid JSON
+        return _first_invalid_json(result.storage)
     if not before.type.num_fields or before.type.id != result.type.id:
         return _first_loss(before, back)
     if pa.types.is_struct(before.type):
@@ -194,19 +194,19 @@ def _first_lost(before: pa.Array, result: pa.Array, back: pa.Array) -> tuple[int
 
 
 def _first_misread(texts: pa.Array, values: pa.Array) -> tuple[int, str] | None:
-    """Return the index of the first text that does not say what its value means, and why."""
+    """Return the index of the first text that does not denote its value, and why."""
     import pyarrow as pa
 
     from osiris.families.text_format import first_changed
 
     if isinstance(values.type, pa.JsonType):
-        return _first_no_document(texts)
+        return _first_invalid_json(texts)
     index = first_changed(texts, values)
     return None if index is None else (index, _would_change(texts[index]))
 
 
-def _first_no_document(texts: pa.Array) -> tuple[int, str] | None:
-    """To Arrow every text is JSON."""
+def _first_invalid_json(texts: pa.Array) -> tuple[int, str] | None:
+    """Return the index of the first text that is not valid JSON, which Arrow does not check."""
     from osiris.families.json_text import BadJson, parse
 
     for index, text in enumerate(texts.to_pylist()):
@@ -223,7 +223,7 @@ def _would_change(value: pa.Scalar) -> str:
 
 
 def _widened(column: pa.Array, target: pa.DataType) -> pa.Array:
-    """Take integers to decimals by way of one that holds them all: Arrow looks at types only, not at values."""
+    """Widen integers to a decimal that holds them all before a cast to decimal: Arrow checks only types, not values."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -233,16 +233,16 @@ def _widened(column: pa.Array, target: pa.DataType) -> pa.Array:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    """Text is read as the type's literal, whose spelling may be lost: '007' is the integer 7."""
+    """Return whether a type is text, which is parsed and may lose its spelling: '007' is the integer 7."""
     import pyarrow as pa
 
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _first_loss(before: pa.Array, after: pa.Array) -> tuple[int, str] | None:
-    """Return the index of the first value that did not survive there and back, and what is said of it.
+    """Return the index of the first value that did not survive the round trip, and the problem.
 
-    NaN is not lost, though it equals nothing.
+    NaN counts as unchanged, though it equals nothing.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -254,5 +254,5 @@ def _first_loss(before: pa.Array, after: pa.Array) -> tuple[int, str] | None:
     lost = pc.not_equal(before, after)
     if pa.types.is_floating(before.type):
         lost = pc.and_not(lost, pc.and_(pc.is_nan(before), pc.is_nan(after)))
-    found = pc.index(lost, pa.scalar(value=True)).as_py()
-    return None if found < 0 else (found, _would_change(before[found]))
+    index = pc.index(lost, pa.scalar(value=True)).as_py()
+    return None if index < 0 else (index, _would_change(before[index]))

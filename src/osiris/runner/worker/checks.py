@@ -1,6 +1,6 @@
 """The reserved config key `checks`: each is a SELECT over the output of a step that must return no rows.
 
-They run over the spooled output, in the engine, before anybody reads it; those of a writer over its spooled input.
+They run in the engine over the spooled output, before any step reads it; a writer's over its spooled input.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from osiris.model import JsonValue, Schema
-    from osiris.runner.worker.job_context import Place, Ready
+    from osiris.runner.worker.job_context import JobContext, Ready
     from osiris.table import RowStream
 
 FAILED = "DAT030"
@@ -40,10 +40,10 @@ _SHOWN_NAME = 80
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: its name, its statement, and where it and what it says stand in the config.
+    """One check: its name, its SELECT statement, and the pointers to it and to its argument (`inside`).
 
-    `columns` has the columns that it names, and where. `compared` is the one whose values are compared with `values`,
-    which has them by their place.
+    `columns` has the named columns with their pointers. `compared` is the column compared with `values`, which are by
+    pointer. `counts` marks a check of the row count.
     """
 
     name: str
@@ -56,65 +56,69 @@ class Check:
     counts: bool = False
 
 
-def spooled(place: Place) -> set[str]:
-    """Return the steps whose output is looked at before anybody reads it: because of a check, or to be shown."""
-    steps = [step for step in place.job.steps if place.job.kind == "run" and _written(place, step)]
+def spooled(job_ctx: JobContext) -> set[str]:
+    """Return the steps whose output is inspected before any step reads it: to check it, or to show it."""
+    steps = [step for step in job_ctx.job.steps if job_ctx.job.kind == "run" and _written(job_ctx, step)]
     checked = {
         name for step in steps for name in (step["inputs"].values() if step["mode"] == "write" else [step["id"]])
     }
-    return checked.union(place.job.show)
+    return checked.union(job_ctx.job.show)
 
 
-def _written(place: Place, step: Mapping[str, JsonValue]) -> bool:
-    """Tell whether a step has checks; a component may have a key of its own of that name."""
-    own = place.registry.get(step["component"]).config["properties"]
+def _written(job_ctx: JobContext, step: Mapping[str, JsonValue]) -> bool:
+    """Return whether a step has checks; a component may have its own key of that name."""
+    own = job_ctx.registry.get(step["component"]).config["properties"]
     return "checks" in step["config"] and "checks" not in own
 
 
-def bind_checks(place: Place, ready: Ready, schema: Schema) -> None:
-    """Fail, at the places of the checks, with what is wrong with them: DAT005 for columns, else as a SQL step does."""
+def bind_checks(job_ctx: JobContext, ready: Ready, schema: Schema) -> None:
+    """Fail with the located problems of the checks: DAT005 for columns, else as a SQL step."""
     problems: list[Diagnostic] = []
     for check in _checks(ready.checks):
-        problems += _unknown_columns(check, schema) or _no_texts(check, schema) or _misfits(place, ready, check, schema)
+        problems += (
+            _unknown_columns(check, schema)
+            or _non_text_values(check, schema)
+            or _bind_problems(job_ctx, ready, check, schema)
+        )
     if problems:
         raise_all(problems)
 
 
-def run_checks(place: Place, ready: Ready, rows: Callable[[], RowStream]) -> int:
-    """Run all checks of a step, each over `rows()`; returns how many there are, or fails with DAT030 for those broken.
+def run_checks(job_ctx: JobContext, ready: Ready, rows: Callable[[], RowStream]) -> int:
+    """Run all checks of a step, each over `rows()`; returns their number, or fails with DAT030 for those not met.
 
-    What goes wrong in a check itself is raised at its place.
+    Problems of a check itself are raised with its location.
     """
     problems: list[Diagnostic] = []
-    kept: list[str] = []
+    sample_lines: list[str] = []
     checks = list(_checks(ready.checks))
     for check in checks:
-        place.stopper.check()
-        problems += _run(place, ready, check, rows(), kept)
-    if kept:
-        text = "".join(kept).encode("utf-8", "backslashreplace")
+        job_ctx.stopper.check()
+        problems += _run(job_ctx, ready, check, rows(), sample_lines)
+    if sample_lines:
+        text = "".join(sample_lines).encode("utf-8", "backslashreplace")
         write_file(ready.context.artifacts / CHECKED_ROWS, text, private=True)
     if problems:
         raise StepFailed(problems)
     return len(checks)
 
 
-def _run(place: Place, ready: Ready, check: Check, rows: RowStream, kept: list[str]) -> list[Diagnostic]:
-    """Run a check; the first rows that it finds, as lines of JSON, go to `kept`."""
+def _run(job_ctx: JobContext, ready: Ready, check: Check, rows: RowStream, sample_lines: list[str]) -> list[Diagnostic]:
+    """Run a check; the first rows that it finds are added to `sample_lines`, as lines of JSON."""
     began = time.monotonic()
     step, at = ready.data["id"], Location(pointer=check.pointer)
     try:
-        query = _Query(place, ready, check, rows.schema)
-        found, first = query.offending(rows)
+        query = _Query(job_ctx, ready, check, rows.schema)
+        count, first = query.offending(rows)
     except OsirisError as error:
-        return _inside(check, error)
-    event = "check_failed" if found else "check_passed"
+        return _relocated(check, error)
+    event = "check_failed" if count else "check_passed"
     duration = round((time.monotonic() - began) * 1000, 3)
-    place.outbox.send(event, step=step, check=check.name, found=found, duration_ms=duration)
-    if not found:
+    job_ctx.outbox.send(event, step=step, check=check.name, found=count, duration_ms=duration)
+    if not count:
         return []
-    kept += [(json.dumps({"check": check.name, "row": row}, ensure_ascii=False) + "\n") for row in first]
-    number = first[0]["rows"] if check.counts else found
+    sample_lines += [(json.dumps({"check": check.name, "row": row}, ensure_ascii=False) + "\n") for row in first]
+    number = first[0]["rows"] if check.counts else count
     what = f"{number:,} row{'' if number == 1 else 's'}"
     columns = "" if check.counts else f" (columns {_named(query.columns)})"
     return [diagnostic(FAILED, at=at, step=step, check=check.name, found=f"{what}{columns}")]
@@ -126,12 +130,12 @@ def _named(columns: list[str]) -> str:
 
 
 class _Query:
-    """A check as a query of the component that computes SQL steps, which also says what is wrong with it."""
+    """A check as a query of duckdb.processor, which also validates it."""
 
-    def __init__(self, place: Place, ready: Ready, check: Check, schema: Schema) -> None:
-        make_config, make_driver = place.registry.load_driver("duckdb.processor")
+    def __init__(self, job_ctx: JobContext, ready: Ready, check: Check, schema: Schema) -> None:
+        make_config, make_driver = job_ctx.registry.load_driver("duckdb.processor")
         self._named = check.columns
-        self._clean = place.outbox.scrubber.json
+        self._clean = job_ctx.outbox.scrubber.json
         self._driver: Any = make_driver()
         self._config = make_config(query=check.text)
         self._context = replace(ready.context, sources={OUTPUT: OUTPUT})
@@ -139,25 +143,25 @@ class _Query:
 
     @property
     def columns(self) -> list[str]:
-        """The columns of what the check returns, first those that it names."""
+        """The columns that the check returns, first those that it names."""
         names = [column.name for column in self._schema]
         return list(dict.fromkeys((*(name for name in self._named if name in names), *names)))
 
     def offending(self, rows: RowStream) -> tuple[int, list[dict[str, JsonValue]]]:
         """Return how many rows the check returns, and the first of them."""
-        found = 0
+        count = 0
         first: list[dict[str, JsonValue]] = []
         for batch in self._driver.transform(self._config, {OUTPUT: rows}, self._schema, self._context).batches():
             part = batch.slice(0, KEPT_ROWS - len(first))
             lines = zip(*map(json_values, part.columns), strict=True)
-            first += [self._told(dict(zip(part.schema.names, line, strict=True))) for line in lines]
-            found += batch.num_rows
-        return found, first
+            first += [self._redacted_row(dict(zip(part.schema.names, line, strict=True))) for line in lines]
+            count += batch.num_rows
+        return count, first
 
-    def _told(self, row: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        """Return a row, first the columns that the check names, without secrets and with long texts cut.
+    def _redacted_row(self, row: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        """Return a row with the columns that the check names first, secrets masked and long texts cut.
 
-        They are taken out before a text is cut: of a part of one nobody could tell later what it is.
+        Secrets are masked before texts are cut, as part of a secret could not be detected.
         """
         named = {name: row[name] for name in self._named if name in row}
         shown = {name: MASK if find_literal_secrets({name: value}) else value for name, value in (named | row).items()}
@@ -170,17 +174,17 @@ def _cut(text: str, most: int) -> str:
 
 
 def _unknown_columns(check: Check, schema: Schema) -> list[Diagnostic]:
-    known = [column.name for column in schema]
+    columns = [column.name for column in schema]
     where = f"what check '{check.name}' looks at"
     return [
-        diagnostic("DAT005", at=Location(pointer=at), column=name, where=where, hint=did_you_mean(name, known))
+        diagnostic("DAT005", at=Location(pointer=at), column=name, where=where, hint=did_you_mean(name, columns))
         for name, at in check.columns.items()
-        if name not in known
+        if name not in columns
     ]
 
 
-def _no_texts(check: Check, schema: Schema) -> list[Diagnostic]:
-    """Return the values that are compared with texts and are none: the engine would make numbers of the texts."""
+def _non_text_values(check: Check, schema: Schema) -> list[Diagnostic]:
+    """Return problems for non-text values compared with a text column: the engine would convert texts to numbers."""
     if (check.compared, "utf8") not in [(column.name, column.type) for column in schema]:
         return []
     expected, above = f"text, as column '{check.compared}' is", f"{check.inside}/"
@@ -193,17 +197,17 @@ def _no_texts(check: Check, schema: Schema) -> list[Diagnostic]:
     ]
 
 
-def _misfits(place: Place, ready: Ready, check: Check, schema: Schema) -> list[Diagnostic]:
+def _bind_problems(job_ctx: JobContext, ready: Ready, check: Check, schema: Schema) -> list[Diagnostic]:
     """Return why a check cannot be computed over rows of a schema.
 
-    Whether its values fit the type of their column comes out only when they are compared: so one NULL is.
+    A value's type is checked only on comparison, so the check also runs over a single NULL.
     """
     try:
-        _Query(place, ready, check, schema)
+        _Query(job_ctx, ready, check, schema)
         for alone in [(Field(column.name, column.type),) for column in schema if column.name == check.compared]:
-            _Query(place, ready, check, alone).offending(_one_null(alone))
+            _Query(job_ctx, ready, check, alone).offending(_one_null(alone))
     except OsirisError as error:
-        return _inside(check, error)
+        return _relocated(check, error)
     return []
 
 
@@ -214,34 +218,36 @@ def _one_null(schema: Schema) -> RowStream:
     return stream(schema, [pa.RecordBatch.from_arrays([pa.nulls(1, target.types[0])], schema=target)], "fixed")
 
 
-def _inside(check: Check, error: OsirisError) -> list[Diagnostic]:
+def _relocated(check: Check, error: OsirisError) -> list[Diagnostic]:
     return [replace(item, location=Location(pointer=check.inside)) for item in error.diagnostics]
 
 
 def _checks(written: JsonValue) -> Iterator[Check]:
     for number, item in enumerate(written):
         (kind,) = item.keys() - {"name"}
-        given, pointer = item[kind], f"/config/checks/{number}"
-        told = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
-        name = item.get("name") or _cut(f"{kind}: {' '.join(told.split())}", _SHOWN_NAME)
+        argument, pointer = item[kind], f"/config/checks/{number}"
+        text = argument if isinstance(argument, str) else json.dumps(argument, ensure_ascii=False)
+        name = item.get("name") or _cut(f"{kind}: {' '.join(text.split())}", _SHOWN_NAME)
         inside = f"{pointer}/{kind}"
-        yield Check(name, _STATEMENTS[kind](given), pointer, inside, *_mentioned(given, inside), kind == "row_count")
+        yield Check(
+            name, _STATEMENTS[kind](argument), pointer, inside, *_mentioned(argument, inside), kind == "row_count"
+        )
 
 
-def _mentioned(given: JsonValue, at: str) -> tuple[dict[str, str], str | None, dict[str, JsonValue]]:
-    """Return what a check names and compares, as the last three fields of `Check` tell it."""
-    if isinstance(given, list):
-        return {column: f"{at}/{number}" for number, column in enumerate(given)}, None, {}
-    column = given.get("column") if isinstance(given, dict) else None
+def _mentioned(argument: JsonValue, at: str) -> tuple[dict[str, str], str | None, dict[str, JsonValue]]:
+    """Return the fields `columns`, `compared` and `values` of `Check`."""
+    if isinstance(argument, list):
+        return {column: f"{at}/{number}" for number, column in enumerate(argument)}, None, {}
+    column = argument.get("column") if isinstance(argument, dict) else None
     if column is None:
         return {}, None, {}
-    values = {f"{at}/values/{number}": value for number, value in enumerate(given.get("values", ()))}
-    values |= {f"{at}/{key}": given[key] for key in ("min", "max") if key in given}
+    values = {f"{at}/values/{number}": value for number, value in enumerate(argument.get("values", ()))}
+    values |= {f"{at}/{key}": argument[key] for key in ("min", "max") if key in argument}
     return {column: f"{at}/column"}, column, values
 
 
-def _row_count(given: Mapping[str, int]) -> str:
-    return f'SELECT count(*) AS "rows" FROM output HAVING {_outside("count(*)", given)}'
+def _row_count(bounds: Mapping[str, int]) -> str:
+    return f'SELECT count(*) AS "rows" FROM output HAVING {_outside("count(*)", bounds)}'
 
 
 def _not_null(names: list[str]) -> str:
@@ -253,26 +259,26 @@ def _unique(names: list[str]) -> str:
     return f'SELECT {key}, count(*) AS "count(*)" FROM output GROUP BY {key} HAVING count(*) > 1 ORDER BY ALL'
 
 
-def _accepted_values(given: Mapping[str, JsonValue]) -> str:
-    values = ", ".join(map(_literal, given["values"]))
-    return f"SELECT * FROM output WHERE {quote_name(given['column'])} NOT IN ({values})"
+def _accepted_values(argument: Mapping[str, JsonValue]) -> str:
+    values = ", ".join(map(_literal, argument["values"]))
+    return f"SELECT * FROM output WHERE {quote_name(argument['column'])} NOT IN ({values})"
 
 
-def _range(given: Mapping[str, JsonValue]) -> str:
-    column = quote_name(given["column"])
-    outside = _outside(column, given)
-    if "max" not in given and not isinstance(given["min"], str):  # to the engine NaN is more than any number
+def _range(bounds: Mapping[str, JsonValue]) -> str:
+    column = quote_name(bounds["column"])
+    outside = _outside(column, bounds)
+    if "max" not in bounds and not isinstance(bounds["min"], str):  # the engine orders NaN above all numbers
         outside += f" OR CAST({column} AS VARCHAR) = 'nan'"
     return f"SELECT * FROM output WHERE {outside}"
 
 
-def _outside(value: str, given: Mapping[str, JsonValue]) -> str:
+def _outside(value: str, bounds: Mapping[str, JsonValue]) -> str:
     signs = {"min": "<", "max": ">"}
-    return " OR ".join(f"{value} {sign} {_literal(given[key])}" for key, sign in signs.items() if key in given)
+    return " OR ".join(f"{value} {sign} {_literal(bounds[key])}" for key, sign in signs.items() if key in bounds)
 
 
 def _literal(value: JsonValue) -> str:
-    """Return a value of YAML as SQL; a text is also a date or a time where it is compared with one."""
+    """Return a YAML value as a SQL literal; text compared with a date or time is converted by the engine."""
     if isinstance(value, str):
         return "'" + value.replace("'", "''") + "'"
     return str(value).upper() if isinstance(value, bool) else repr(value)
@@ -286,4 +292,4 @@ _STATEMENTS: dict[str, Callable[[Any], str]] = {
     "range": _range,
     "sql": str,
 }
-"""By the kind of a check: its statement."""
+"""Functions that build the statement, by kind of check."""

@@ -1,4 +1,4 @@
-"""What steps say of themselves: the jobs describe (each from those before it) and confirm (sources and targets)."""
+"""The jobs describe (output schemas, each step from its parents) and confirm (sources and targets)."""
 
 from __future__ import annotations
 
@@ -18,108 +18,108 @@ if TYPE_CHECKING:
 
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
-    from osiris.runner.worker.job_context import Place, Ready
+    from osiris.runner.worker.job_context import JobContext, Ready
 
 
-def describe_steps(place: Place) -> bool:
-    """Tell what every step gives; steps below one that failed are passed over. Returns False if one failed.
+def describe_steps(job_ctx: JobContext) -> bool:
+    """Describe the output of every step, skipping steps below a failed one. Returns False if one failed.
 
-    Steps that the job has an answer for are not asked, but for their checks.
+    Steps with an answer in the job are not described again, but their checks are bound.
     """
-    known = {name: Described.from_json(answer) for name, answer in place.job.known.items()}
+    answers = {name: Described.from_json(answer) for name, answer in job_ctx.job.known.items()}
     failed = False
-    asked = [each for each in place.job.steps if each["id"] not in known or "checks" in each["config"]]
-    for step in asked:
-        if not all(_is_known(known.get(parent)) for parent in step["inputs"].values()):
+    pending = [each for each in job_ctx.job.steps if each["id"] not in answers or "checks" in each["config"]]
+    for step in pending:
+        if not all(_has_schema(answers.get(parent)) for parent in step["inputs"].values()):
             continue
 
         def ask(step: Mapping[str, JsonValue] = step) -> Described:
-            return _describe(place, step, known)
+            return _describe(job_ctx, step, answers)
 
-        answer, problems = attempt(place, step, ask)
-        known.update({step["id"]: answer} if answer else {})
-        _tell(place, step["id"], answer, problems)
+        answer, problems = attempt(job_ctx, step, ask)
+        answers.update({step["id"]: answer} if answer else {})
+        _send_answer(job_ctx, step["id"], answer, problems)
         failed = failed or has_errors(problems)
     return not failed
 
 
-def _tell(place: Place, step: str, answer: Described | None, problems: list[Diagnostic]) -> None:
+def _send_answer(job_ctx: JobContext, step: str, answer: Described | None, problems: list[Diagnostic]) -> None:
     if answer:
-        place.outbox.send("described", step=step, **answer.to_json())
+        job_ctx.outbox.send("described", step=step, **answer.to_json())
     else:
-        place.outbox.send("not_described", step=step, diagnostics=[item.to_json() for item in problems])
+        job_ctx.outbox.send("not_described", step=step, diagnostics=[item.to_json() for item in problems])
 
 
-def _is_known(parent: Described | None) -> bool:
+def _has_schema(parent: Described | None) -> bool:
     return parent is not None and parent.schema is not None
 
 
-def _describe(place: Place, step: Mapping[str, JsonValue], known: Mapping[str, Described]) -> Described:
-    ready = make_ready(place, step)
-    parents = {key: known[parent] for key, parent in step["inputs"].items()}
-    answer = known.get(step["id"]) or _ask(ready, parents)
+def _describe(job_ctx: JobContext, step: Mapping[str, JsonValue], answers: Mapping[str, Described]) -> Described:
+    ready = make_ready(job_ctx, step)
+    parents = {key: answers[parent] for key, parent in step["inputs"].items()}
+    answer = answers.get(step["id"]) or _ask(ready, parents)
     if ready.checks:
         source = answer if step["mode"] != "write" else next(iter(parents.values()))
-        bind_checks(place, ready, source.schema or ())
+        bind_checks(job_ctx, ready, source.schema or ())
     return answer
 
 
 def _ask(ready: Ready, parents: Mapping[str, Described]) -> Described:
-    found = describe_ready(ready, {key: parent.schema or () for key, parent in parents.items()})
+    described = describe_ready(ready, {key: parent.schema or () for key, parent in parents.items()})
     return replace(
-        found,
-        schema=found.schema and cast_schema(found.schema, ready.casts, ready.data["id"]),
-        order=resolve_order(found.order, [resolve_order(parent.order, ()) for parent in parents.values()]),
-        native=None if ready.casts else found.native,
+        described,
+        schema=described.schema and cast_schema(described.schema, ready.casts, ready.data["id"]),
+        order=resolve_order(described.order, [resolve_order(parent.order, ()) for parent in parents.values()]),
+        native=None if ready.casts else described.native,
     )
 
 
-def confirm_steps(place: Place) -> bool:
-    """Ask every source whether it still is as planned, every target whether it takes its rows, and tell their states.
+def confirm_steps(job_ctx: JobContext) -> bool:
+    """Check every source against the plan and every target against its rows, and send their states.
 
-    A target's rows have the schema of the known answer of the step that it reads. Returns False if one is not well.
+    The schema of a target's rows is that of its parent in `Job.known`. Returns False if one has errors.
     """
     failed = False
-    for step in place.job.steps:
+    for step in job_ctx.job.steps:
 
         def ask(step: Mapping[str, JsonValue] = step) -> str | None:
             try:
-                return _confirm(place, step)
+                return _confirm(job_ctx, step)
             except InvalidInput as error:
                 if step["mode"] == "write":
                     raise
-                # When it was planned the step fitted its source.
+                # The step matched its source when it was planned, so this is drift.
                 raise_all(diagnostic("DAT011", step=step["id"], problem=d.message) for d in error.diagnostics)
 
-        state, problems = attempt(place, step, ask)
-        place.outbox.send("confirmed", step=step["id"], state=state, diagnostics=[d.to_json() for d in problems])
+        state, problems = attempt(job_ctx, step, ask)
+        job_ctx.outbox.send("confirmed", step=step["id"], state=state, diagnostics=[d.to_json() for d in problems])
         failed = failed or has_errors(problems)
     return not failed
 
 
-def _confirm(place: Place, step: Mapping[str, JsonValue]) -> str | None:
-    """Return the state of a source or target; a source fails with DAT011, once for each column not as planned."""
-    ready = make_ready(place, step)
+def _confirm(job_ctx: JobContext, step: Mapping[str, JsonValue]) -> str | None:
+    """Return the state of a source or target; a source fails with DAT011 for each column that differs from the plan."""
+    ready = make_ready(job_ctx, step)
     if step["mode"] == "write":
-        return _confirm_target(place, ready)
+        return _confirm_target(job_ctx, ready)
     planned = schema_from_json(step["schema"])
     if hasattr(ready.driver, "confirm") and not ready.casts:
         state: str | None = ready.driver.confirm(ready.config, planned, ready.context)
         return state
-    found = _describe(place, step, {})
-    changes = schema_changes(planned, found.schema or ())
+    described = _describe(job_ctx, step, {})
+    changes = schema_changes(planned, described.schema or ())
     if changes:
         raise_all(diagnostic("DAT011", step=step["id"], problem=change) for change in changes)
-    return found.state
+    return described.state
 
 
-def _confirm_target(place: Place, ready: Ready) -> str | None:
+def _confirm_target(job_ctx: JobContext, ready: Ready) -> str | None:
     (parent,) = ready.data["inputs"].values()
-    given = Described.from_json(place.job.known[parent]).schema or ()
-    schema = cast_schema(given, ready.casts, ready.data["id"])
+    columns = Described.from_json(job_ctx.job.known[parent]).schema or ()
+    schema = cast_schema(columns, ready.casts, ready.data["id"])
     state: str | None = ready.driver.confirm(ready.config, schema, ready.context)
     return state
 
 
-QUESTIONS: dict[str, Callable[[Place], bool]] = {"describe": describe_steps, "confirm": confirm_steps}
-"""The jobs that move no rows; each tells whether all went well."""
+QUESTIONS: dict[str, Callable[[JobContext], bool]] = {"describe": describe_steps, "confirm": confirm_steps}
+"""The jobs that move no rows; each returns whether there were no errors."""

@@ -1,4 +1,4 @@
-"""The job doctor: each connection is tried at once, in a thread of its own, and none is waited for too long."""
+"""The job doctor: checks all connections at once, each in its own thread with a timeout."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
     from osiris.driver import StepContext
     from osiris.families.doctor_report import Health
-    from osiris.runner.worker.job_context import Place
+    from osiris.runner.worker.job_context import JobContext
 
     Answers = queue.SimpleQueue[tuple[str, Health | None, list[Diagnostic]]]
 
 AT_ONCE = 16
 LONGEST = 10.0
-"""Seconds that a connection may take where the job says nothing else."""
+"""Default timeout per connection, in seconds."""
 
 _LAST_WORDS = 0.5
-"""Seconds more in which a family may say by itself that its time is over; it knows better why."""
+"""Extra seconds in which a family may report the timeout itself, with a better reason."""
 
 _READS = frozenset(("read",))
 _REMEDIES = {
     "CON014": "see the log of the server for why",
     "DRV000": "this is a mistake of the family's doctor; please report it",
 }
-"""What to do instead of what is said to steps of a run."""
+"""Hints that replace those for steps of a run."""
 
 _PLAIN_REMEDIES = {
     "DRV001": "correct the path in the connection, or make the file",
@@ -46,53 +46,56 @@ _PLAIN_REMEDIES = {
     "DRV006": "see the log of the system for what is wrong with the disk",
     "DRV010": "name another file in the connection, or restore this one",
 }
-"""What to do where nothing better is known."""
+"""Hints for diagnostics without one."""
 
 
-def examine_connections(place: Place) -> bool:
-    """Try the connections that the job names, and tell of each; returns False if one does not work."""
-    names = list(place.job.uses)
+def examine_connections(job_ctx: JobContext) -> bool:
+    """Check the connections in `Job.uses` and send a report of each; returns False if one has errors."""
+    names = list(job_ctx.job.uses)
     groups = [names[start : start + AT_ONCE] for start in range(0, len(names), AT_ONCE)]
-    well = [_examine(place, group) for group in groups]
+    well = [_examine(job_ctx, group) for group in groups]
     return all(well)
 
 
-def _examine(place: Place, names: Sequence[str]) -> bool:
-    seconds = place.job.timeout or LONGEST
+def _examine(job_ctx: JobContext, names: Sequence[str]) -> bool:
+    seconds = job_ctx.job.timeout or LONGEST
     answers: Answers = queue.SimpleQueue()
     overdue, waiting = threading.Event(), set(names)
     for name in names:
-        ctx = _context(place, name, len(names), overdue)
-        threading.Thread(target=_try, args=(place, ctx, seconds, answers), name=name, daemon=True).start()
+        ctx = _context(job_ctx, name, len(names), overdue)
+        threading.Thread(target=_try, args=(job_ctx, ctx, seconds, answers), name=name, daemon=True).start()
     until, well = time.monotonic() + seconds + _LAST_WORDS, True
     while waiting:
         try:
-            with place.stopper.armed():
-                name, health, found = answers.get(timeout=max(0.0, until - time.monotonic()))
+            with job_ctx.stopper.armed():
+                name, health, problems = answers.get(timeout=max(0.0, until - time.monotonic()))
         except queue.Empty:
             break
         waiting.discard(name)
-        well = _tell(place, name, health, found) and well
+        well = _send_answer(job_ctx, name, health, problems) and well
     overdue.set()
     for name in sorted(waiting):
-        well = _tell(place, name, None, [diagnostic("CON015", where=name, seconds=duration_text(seconds))]) and well
+        well = (
+            _send_answer(job_ctx, name, None, [diagnostic("CON015", where=name, seconds=duration_text(seconds))])
+            and well
+        )
     return well
 
 
-def _context(place: Place, name: str, share: int, overdue: threading.Event) -> StepContext:
+def _context(job_ctx: JobContext, name: str, share: int, overdue: threading.Event) -> StepContext:
     return replace(
-        context_of(place, name, Path(place.job.scratch) / name.removeprefix("@")),
+        context_of(job_ctx, name, Path(job_ctx.job.scratch) / name.removeprefix("@")),
         threads=1,
-        memory=place.job.limits.memory // share,
-        cancelled=lambda: overdue.is_set() or place.stopper.requested(),
+        memory=job_ctx.job.limits.memory // share,
+        cancelled=lambda: overdue.is_set() or job_ctx.stopper.requested(),
     )
 
 
-def _try(place: Place, ctx: StepContext, seconds: float, answers: Answers) -> None:
-    """Ask the doctor of a connection's family, and put down what it says."""
+def _try(job_ctx: JobContext, ctx: StepContext, seconds: float, answers: Answers) -> None:
+    """Run the doctor of a connection's family, and put its answer into the queue."""
     name = ctx.step
     family = name.removeprefix("@").partition(".")[0]
-    uses = frozenset(place.job.uses[name])
+    uses = frozenset(job_ctx.job.uses[name])
 
     def ask() -> Health | list[Diagnostic]:
         examine = family_function(family, "doctor", "examine")
@@ -102,19 +105,19 @@ def _try(place: Place, ctx: StepContext, seconds: float, answers: Answers) -> No
         return health
 
     try:
-        said, found = attempt(place, {"id": name, "component": family}, ask)
+        answer, problems = attempt(job_ctx, {"id": name, "component": family}, ask)
     except Stopped:
         return
-    if isinstance(said, list):
-        answers.put((name, None, said))
-    elif said is None:
-        answers.put((name, None, [_with_remedy(item) for item in found]))
+    if isinstance(answer, list):
+        answers.put((name, None, answer))
+    elif answer is None:
+        answers.put((name, None, [_with_remedy(item) for item in problems]))
     else:
-        answers.put((name, said, [*said.found, *_misused(name, said, uses)]))
+        answers.put((name, answer, [*answer.found, *_privilege_problems(name, answer, uses)]))
 
 
-def _misused(name: str, health: Health, uses: Collection[str]) -> list[Diagnostic]:
-    """Return in what the rights of a connection are more or less than the pipelines of the project need."""
+def _privilege_problems(name: str, health: Health, uses: Collection[str]) -> list[Diagnostic]:
+    """Return problems of a connection whose privileges exceed, or do not cover, what the project's pipelines need."""
     reasons = ", and ".join(health.reasons)
     if health.grade == "too powerful":
         return [diagnostic("CON018", connection=name, user=health.user, reasons=reasons)]
@@ -130,7 +133,7 @@ def _with_remedy(item: Diagnostic) -> Diagnostic:
     return replace(item, hint=_REMEDIES.get(item.code) or item.hint or plain)
 
 
-def _tell(place: Place, name: str, health: Health | None, found: list[Diagnostic]) -> bool:
+def _send_answer(job_ctx: JobContext, name: str, health: Health | None, problems: list[Diagnostic]) -> bool:
     fields = health.to_json() if health else {}
-    place.outbox.send("examined", connection=name, fields=fields, diagnostics=[item.to_json() for item in found])
-    return not has_errors(found)
+    job_ctx.outbox.send("examined", connection=name, fields=fields, diagnostics=[item.to_json() for item in problems])
+    return not has_errors(problems)

@@ -1,6 +1,6 @@
-"""The worker's way out: numbered lines, each scrubbed and whole, from any thread.
+"""Sends the worker's events: numbered lines, scrubbed and written atomically, from any thread.
 
-Where the way to the host may break, each line is kept in a file first, and the last one of a job also by itself.
+For a remote worker, each line is first saved to a file, and the last one of a job also to a file of its own.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from osiris.runner.cancellation import Stopper
 
 EVENTS, RESULT = "events.jsonl", "result.json"
-"""Files that are kept: every line, and the last one alone, which is there only once the job has ended."""
+"""Files of a remote worker: all lines, and the last one alone, which exists only after the job has ended."""
 
 _ENDS = ("step_complete", "step_failed", "step_cancelled", "job_end")
 FREE = ("message", "hint", "file", "name", "fields")
-"""What may say anything. All else is the plan, or a number: a password that is also the name of a step must not change
-what the host understands."""
+"""Fields with free text, which are scrubbed. All others come from the plan or are numbers: scrubbing them could corrupt
+the protocol where a secret equals the name of a step."""
 
 
 class Outbox:
-    """Sends events to the host; when the host is gone they are dropped, as the end of stdin says the same."""
+    """Sends events to the host; they are dropped after the host has exited, which stdin signals too."""
 
     def __init__(self, fd: int, stopper: Stopper, keep: Path | None = None) -> None:
         self.scrubber = Scrubber(())
@@ -45,8 +45,8 @@ class Outbox:
         """Send one event."""
         with self._stopper.shielded(), self._lock:
             self._wseq += 1
-            told = {key: self._clean(key, value) for key, value in fields.items()}
-            line = encode({"wseq": self._wseq, "event": event, **told})
+            cleaned = {key: self._clean(key, value) for key, value in fields.items()}
+            line = encode({"wseq": self._wseq, "event": event, **cleaned})
             if self._keep:
                 self._save(self._keep, event, line)
             self._write(self._fd, line)

@@ -1,4 +1,4 @@
-"""What all steps of one job share in the worker, and how one step is made ready."""
+"""The context shared by all steps of a job in the worker, and the preparation of one step."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """One job in the worker, with everything that its steps may need."""
+class JobContext:
+    """One job in the worker, with what its steps share."""
 
     job: Job
     registry: Registry
@@ -39,7 +39,7 @@ class Place:
 
 @dataclass(slots=True)
 class Ready:
-    """A step with its driver, its config and what it may touch; the rest is what its shared config keys say."""
+    """A prepared step: its driver, config and context, and the values of the reserved config keys."""
 
     data: Mapping[str, JsonValue]
     driver: Any
@@ -52,92 +52,94 @@ class Ready:
     counts: Counter[str] = field(default_factory=Counter)
 
 
-def make_place(job: Job, secrets: Secrets, registry: Registry, outbox: Outbox, stopper: Stopper) -> Place:
-    """Return the place of a job; from here on secrets are `Secret`, and nothing that leaves shows them."""
+def make_job_context(job: Job, secrets: Secrets, registry: Registry, outbox: Outbox, stopper: Stopper) -> JobContext:
+    """Return the context of a job; wraps secrets in `Secret` and sets the scrubber of `outbox`."""
     from osiris.secret import Scrubber
 
     hidden = {ref: {name: Secret(text) for name, text in fields.items()} for ref, fields in secrets.secret.items()}
     params = {name: Secret(text) for name, text in secrets.params.items()}
     outbox.scrubber = Scrubber([*params.values(), *(s for fields in hidden.values() for s in fields.values())])
     connections = {ref: {**fields, **hidden.get(ref, {})} for ref, fields in secrets.plain.items()}
-    return Place(job, registry, outbox, stopper, connections, _bindings(job.bindings, params))
+    return JobContext(job, registry, outbox, stopper, connections, _bindings(job.bindings, params))
 
 
-def share_of(place: Place, share: int) -> Place:
-    """Return a place for one of `share` groups that run at once: it has its part of the limits, and stops alone."""
-    whole = place.job.limits
-    limits = replace(whole, memory=whole.memory // share, threads=max(1, whole.threads // share))
-    return replace(place, job=replace(place.job, limits=limits), stopper=place.stopper.branch())
+def share_of(job_ctx: JobContext, share: int) -> JobContext:
+    """Return a context for one of `share` concurrent groups, with its share of the limits and its own stopper."""
+    limits_of_job = job_ctx.job.limits
+    limits = replace(
+        limits_of_job, memory=limits_of_job.memory // share, threads=max(1, limits_of_job.threads // share)
+    )
+    return replace(job_ctx, job=replace(job_ctx.job, limits=limits), stopper=job_ctx.stopper.branch())
 
 
-def make_ready(place: Place, data: Mapping[str, JsonValue]) -> Ready:
-    """Load a step's driver and build its config; fails with CMP001, REG001, REG002 or REG003."""
-    spec = place.registry.get(data["component"])
-    config_class, driver_class = place.registry.load_driver(spec.name)
+def make_ready(job_ctx: JobContext, data: Mapping[str, JsonValue]) -> Ready:
+    """Load a step's driver and build its config and context; fails with CMP001, REG001, REG002 or REG003."""
+    spec = job_ctx.registry.get(data["component"])
+    config_class, driver_class = job_ctx.registry.load_driver(spec.name)
     shared = {key: value for key, value in data["config"].items() if key not in spec.config["properties"]}
     counts: Counter[str] = Counter()
     return Ready(
         data=data,
         driver=driver_class(),
-        config=build_config(config_class, _fill_config(data["config"], spec, place.job.bindings)),
-        context=_context(place, data, counts),
+        config=build_config(config_class, _fill_config(data["config"], spec, job_ctx.job.bindings)),
+        context=_context(job_ctx, data, counts),
         casts=shared.get("cast", {}),
-        timeout=parse_duration(shared.get("timeout")) or place.job.timeout,
+        timeout=parse_duration(shared.get("timeout")) or job_ctx.job.timeout,
         retry=shared.get("retry"),
-        checks=_fill(shared.get("checks", []), place.job.bindings),
+        checks=_fill(shared.get("checks", []), job_ctx.job.bindings),
         counts=counts,
     )
 
 
-def _context(place: Place, data: Mapping[str, JsonValue], counts: Counter[str]) -> StepContext:
-    step, job = data["id"], place.job
+def _context(job_ctx: JobContext, data: Mapping[str, JsonValue], counts: Counter[str]) -> StepContext:
+    step, job = data["id"], job_ctx.job
     artifacts, scratch = Path(job.artifacts) / step, Path(job.scratch) / step
     for folder in (artifacts, scratch):
         _make(folder)
 
     def emit(event: str, fields: Mapping[str, JsonValue]) -> None:
-        place.outbox.send("driver_event", step=step, name=event, fields=dict(fields))
+        job_ctx.outbox.send("driver_event", step=step, name=event, fields=dict(fields))
 
     def count(metric: str, value: int) -> None:
         counts[metric] += value
 
     return replace(
-        context_of(place, data["connection"] or "", scratch, artifacts),
+        context_of(job_ctx, data["connection"] or "", scratch, artifacts),
         step=step,
         sources=data["inputs"],
-        bindings=place.bindings,
+        bindings=job_ctx.bindings,
         on_reject=data["config"].get("on_reject", "fail"),
         run_key=f"{job.pipeline}/{job.delivered_as or job.bindings['run.id']}" if job.plan else "",
         plan=job.plan,
-        masked=place.outbox.scrubber.text,
+        masked=job_ctx.outbox.scrubber.text,
         emit=emit,
         count=count,
     )
 
 
-def context_of(place: Place, connection: str, scratch: Path, artifacts: Path | None = None) -> StepContext:
-    """Return what may be touched by what uses a connection (`@family.alias`; none if empty), within a job's limits."""
+def context_of(job_ctx: JobContext, connection: str, scratch: Path, artifacts: Path | None = None) -> StepContext:
+    """Return the context of a user of a connection (`@family.alias`; "" for none), within the job's limits."""
     return StepContext(
         step=connection,
-        root=Path(place.job.root),
+        root=Path(job_ctx.job.root),
         artifacts=artifacts or scratch / "artifacts",
         scratch=scratch,
-        connection=place.connections.get(connection, {}),
-        threads=place.job.limits.threads,
-        memory=place.job.limits.memory,
-        cancelled=place.stopper.requested,
+        connection=job_ctx.connections.get(connection, {}),
+        threads=job_ctx.job.limits.threads,
+        memory=job_ctx.job.limits.memory,
+        cancelled=job_ctx.stopper.requested,
         family=connection.removeprefix("@").partition(".")[0],
-        paths=_policy_of(place),
+        paths=_policy_of(job_ctx),
     )
 
 
-def _policy_of(place: Place) -> PathPolicy:
-    """Return which files the steps of a job may use."""
-    found: list[Path] = []
-    for ref, fields in place.connections.items():
-        family = place.registry.family(ref.removeprefix("@").partition(".")[0])
-        found += key_files(Path(place.job.root), fields, family.fields) if family else ()
-    return PathPolicy.of(place.job.paths, tuple(found))
+def _policy_of(job_ctx: JobContext) -> PathPolicy:
+    """Return the path policy of a job's steps; files with keys are protected."""
+    keys: list[Path] = []
+    for ref, fields in job_ctx.connections.items():
+        family = job_ctx.registry.family(ref.removeprefix("@").partition(".")[0])
+        keys += key_files(Path(job_ctx.job.root), fields, family.fields) if family else ()
+    return PathPolicy.of(job_ctx.job.paths, tuple(keys))
 
 
 def _make(folder: Path) -> None:
@@ -148,9 +150,9 @@ def _make(folder: Path) -> None:
 
 
 def _bindings(texts: Mapping[str, str], params: Mapping[str, Secret]) -> dict[str, JsonValue]:
-    """Return what SQL may bind: the run's id as text, its start as a time, sensitive parameters as secrets.
+    """Return the values that SQL may bind: the run's id as text, its start as a time, sensitive parameters as secrets.
 
-    A sensitive parameter that has no value, as there is none to describe a query with, is NULL, which fits any type.
+    A sensitive parameter without a value, as when a query is described, is NULL, which fits any type.
     """
     values: dict[str, JsonValue] = {name: None for name in texts if name.startswith("param_")}
     values |= {f"param_{name}": value for name, value in params.items()}
@@ -162,7 +164,7 @@ def _bindings(texts: Mapping[str, str], params: Mapping[str, Secret]) -> dict[st
 
 
 def _fill_config(config: JsonValue, spec: ComponentSpec, texts: Mapping[str, str]) -> dict[str, JsonValue]:
-    """Put the run's values into the strings of a config, but never into SQL: there they are bound."""
+    """Fill the run's values into the strings of a config, but not into SQL, where they are bound."""
     properties = spec.config["properties"]
     return {key: value if "x-sql" in properties.get(key, {}) else _fill(value, texts) for key, value in config.items()}
 

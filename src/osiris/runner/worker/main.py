@@ -1,7 +1,7 @@
 """The worker program: the only process that runs drivers and binds SQL. Started as `python -I -m osiris.runner.worker`.
 
-The main thread works; one thread listens to the host, another gives signs of life. The pipe to the host is moved away
-from file descriptor 1 before any driver is loaded, so that what a driver prints is not taken for an event.
+The main thread works; one thread listens to the host, another sends heartbeats. The pipe to the host is moved away
+from file descriptor 1 before any driver is loaded, so that output printed by a driver is not mistaken for an event.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from osiris.model import JsonValue
-    from osiris.runner.worker.job_context import Place
+    from osiris.runner.worker.job_context import JobContext
     from osiris.runner.worker.running_step import Active
     from osiris.runner.worker.steps import Execution
 
@@ -40,7 +40,7 @@ _LOCK_WAIT = 15.0
 _MEMORY_POLL = 0.05
 
 _ENGINE_SHARE = 0.75
-"""The part of a job's memory that the engine may use; the rest is for the batches on their way in and out."""
+"""The share of a job's memory for the engine; the rest is for batches in transit."""
 
 _OFTEN_NEEDED = (
     "osiris.registry",
@@ -50,13 +50,13 @@ _OFTEN_NEEDED = (
     "duckdb",
     "osiris.sql",
 )
-"""In the order in which they pay; importing is no promise to use."""
+"""Modules to import in advance, the most useful first."""
 
 _BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 
 
 class Worker:
-    """Serves one job after another until the host closes stdin."""
+    """Runs one job after another until the host closes stdin."""
 
     def __init__(self, inbox: int, outbox: int, keep: Path | None = None) -> None:
         self._inbox = inbox
@@ -69,17 +69,17 @@ class Worker:
         self._limits: protocol.Limits | None = None
 
     def serve(self) -> None:
-        """Do what the host asks until it is gone."""
+        """Run jobs until the host exits."""
         signal.signal(signal.SIGTERM, lambda *_: self._terminated())
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for target in (self._listen, self._live, self._watch_memory):
+        for target in (self._listen, self._send_heartbeats, self._watch_memory):
             threading.Thread(target=target, daemon=True).start()
         self._warm_up()
         while (line := self._lines.get()) is not None and (secrets := self._lines.get()) is not None:
-            self._do(line, secrets)
+            self._serve_job(line, secrets)
 
     def _warm_up(self) -> None:
-        """Import what most jobs need while the host has not asked for anything yet; none of it is ever garbage."""
+        """Import common modules until the first job arrives, and exempt them from garbage collection."""
         gc.disable()
         _import_without_threads("numpy")
         for module in _OFTEN_NEEDED:
@@ -88,15 +88,15 @@ class Worker:
         gc.freeze()
         gc.enable()
 
-    def _do(self, line: dict[str, JsonValue], secrets: dict[str, JsonValue]) -> None:
+    def _serve_job(self, line: dict[str, JsonValue], secrets: dict[str, JsonValue]) -> None:
         try:
-            ok, error = caught(lambda: self._work(line, secrets))
+            ok, error = caught(lambda: self._run_job(line, secrets))
         except Stopped:
             ok, error = False, None
-        found = _problems_of(error)
+        diagnostics = _problems_of(error)
         request, limits = self._stopper.request, self._limits
         if request and request.reason == "memory" and request.step is None and limits:
-            found = [diagnostic("RUN045", job=line.get("job"), limit=f"{limits.memory / 1e6:.0f} MB")]
+            diagnostics = [diagnostic("RUN045", job=line.get("job"), limit=f"{limits.memory / 1e6:.0f} MB")]
         self._limits = None
         sys.stdout.flush()
         left = _left(line)
@@ -106,17 +106,17 @@ class Worker:
             "job_end",
             ok=bool(ok),
             stopped=request.reason if request else None,
-            diagnostics=[d.to_json() for d in found],
+            diagnostics=[d.to_json() for d in diagnostics],
             peak_memory_bytes=peak_memory(),
             **({"left": left} if left is not None else {}),
         )
         self._stopper.finish()
 
-    def _work(self, line: dict[str, JsonValue], secrets: dict[str, JsonValue]) -> bool:
+    def _run_job(self, line: dict[str, JsonValue], secrets: dict[str, JsonValue]) -> bool:
         _check_job(line)
         job = Job.from_json(line)
         from osiris.registry import load_registry
-        from osiris.runner.worker.job_context import make_place
+        from osiris.runner.worker.job_context import make_job_context
         from osiris.sql.binding.engine import SharedEngine
 
         limit_process(job.limits.address_space, job.limits.files)
@@ -128,28 +128,28 @@ class Worker:
         self._scratch = Path(job.scratch)
         make_private(self._scratch)
         os.chdir(job.root)
-        place = make_place(job, Secrets.from_json(secrets), load_registry(), self._outbox, self._stopper)
+        job_ctx = make_job_context(job, Secrets.from_json(secrets), load_registry(), self._outbox, self._stopper)
         memory = int(job.limits.memory * _ENGINE_SHARE)
         with SharedEngine(self._scratch / "engine", memory=memory, threads=job.limits.threads):
-            return self._run(place) if job.kind in ("run", "preview") else _answer(place)
+            return self._run(job_ctx) if job.kind in ("run", "preview") else _answer(job_ctx)
 
-    def _run(self, place: Place) -> bool:
+    def _run(self, job_ctx: JobContext) -> bool:
         from osiris.runner.worker.steps import Execution
 
-        held = _hold(place.job.lock, self._stopper)
+        lock = _take_job_lock(job_ctx.job.lock, self._stopper)
         try:
-            self._execution = Execution(place)
+            self._execution = Execution(job_ctx)
             return self._execution.run()
         finally:
-            if held is not None:
-                os.close(held)
+            if lock is not None:
+                os.close(lock)
 
     def _listen(self) -> None:
-        """Read lines from the host; control lines act at once, others wait for the main thread."""
+        """Read lines from the host; control lines take effect at once, others are queued for the main thread."""
         try:
             with os.fdopen(self._inbox, "rb") as lines:
                 for line in lines:
-                    self._hear(protocol.decode(line))
+                    self._dispatch(protocol.decode(line))
         finally:
             self._host_is_gone()
 
@@ -157,7 +157,7 @@ class Worker:
         self._lines.put(None)
         self._stopper.stop(Request("gone"), protocol.GONE_GRACE)
 
-    def _hear(self, message: dict[str, JsonValue]) -> None:
+    def _dispatch(self, message: dict[str, JsonValue]) -> None:
         if message.get("control") == "cancel":
             self._stopper.stop(Request("cancelled"), protocol.GRACE)
         elif message.get("control") == "lease":
@@ -165,8 +165,8 @@ class Worker:
         else:
             self._lines.put(message)
 
-    def _live(self) -> None:
-        """Show that the process lives, how far its steps are, and stop those that take too long."""
+    def _send_heartbeats(self) -> None:
+        """Send heartbeats and progress, and stop steps that exceed their timeout."""
         while True:
             began = time.monotonic()
             active = list(self._execution.active.items()) if self._execution else []
@@ -177,12 +177,12 @@ class Worker:
                 self._leased_until = None
                 self._host_is_gone()
             for name, step in active:
-                self._tell_progress(name, step, step.rows - before[name], time.monotonic() - began)
+                self._send_progress(name, step, step.rows - before[name], time.monotonic() - began)
                 if step.overdue and self._execution:
                     self._execution.time_out(name)
 
     def _watch_memory(self) -> None:
-        """Stop the job when more memory is in use than it may: the system bounds only addresses, which are plenty."""
+        """Stop the job when it exceeds its resident memory: the system limits only address space, which is generous."""
         while True:
             time.sleep(_MEMORY_POLL)
             limits = self._limits
@@ -193,7 +193,7 @@ class Worker:
             else:
                 self._stopper.stop(Request("memory"), protocol.GRACE)
 
-    def _tell_progress(self, name: str, step: Active, new: int, seconds: float) -> None:
+    def _send_progress(self, name: str, step: Active, new: int, seconds: float) -> None:
         if new and self._execution and self._execution.active.get(name) is step:
             self._outbox.send("step_progress", step=name, rows=step.rows, rate=round(new / seconds))
 
@@ -202,13 +202,13 @@ class Worker:
         self._stopper.stop(Request("gone" if gone else "cancelled"), protocol.GONE_GRACE if gone else protocol.GRACE)
 
     def _give_up(self) -> None:
-        """Do what the main thread no longer will: remove temporary files, and name the step that took too long."""
+        """Clean up in place of a blocked main thread: remove temporary files, and report the step that timed out."""
         self._clean_up()
         if self._execution:
             self._execution.give_up()
 
     def _clean_up(self) -> None:
-        """Remove what must not outlive the job."""
+        """Remove temporary files of the job."""
         abandon()
         if self._scratch:
             shutil.rmtree(self._scratch, ignore_errors=True)
@@ -217,7 +217,7 @@ class Worker:
 def _import_without_threads(module: str) -> None:
     """Import a module with a single OpenBLAS thread: the others are not used here, and spin when they start.
 
-    The variable that says so is removed afterwards.
+    The environment variable is removed afterwards.
     """
     os.environ[_BLAS_THREADS] = "1"
     try:
@@ -227,7 +227,7 @@ def _import_without_threads(module: str) -> None:
 
 
 def _left(line: dict[str, JsonValue]) -> list[JsonValue] | None:
-    """Return what steps left behind, if somebody is going to fetch it."""
+    """Return the artifacts of a remote job, which the host fetches; None for a local job."""
     if not line.get("handover"):
         return None
     from osiris.runner.worker.bundle_check import left_in
@@ -235,22 +235,22 @@ def _left(line: dict[str, JsonValue]) -> list[JsonValue] | None:
     return left_in(line["artifacts"])
 
 
-def _answer(place: Place) -> bool:
-    if place.job.kind == "doctor":
+def _answer(job_ctx: JobContext) -> bool:
+    if job_ctx.job.kind == "doctor":
         from osiris.runner.worker.doctor import examine_connections
 
-        return examine_connections(place)
-    if place.job.kind == "discover":
+        return examine_connections(job_ctx)
+    if job_ctx.job.kind == "discover":
         from osiris.runner.worker.discover import discover
 
-        return discover(place)
+        return discover(job_ctx)
     from osiris.runner.worker.describe_job import QUESTIONS
 
-    return QUESTIONS[place.job.kind](place)
+    return QUESTIONS[job_ctx.job.kind](job_ctx)
 
 
 def _problems_of(error: Exception | None) -> list[Diagnostic]:
-    """Return what is said of what a job raised; what nobody expected is printed too."""
+    """Return the diagnostics of a job's exception; unexpected ones are also printed."""
     if isinstance(error, OsirisError):
         return list(error.diagnostics)
     if error is None:
@@ -267,8 +267,8 @@ def _check_job(line: dict[str, JsonValue]) -> None:
         fail("RUN007", problem=f"'{kind}' is not a job")
 
 
-def _hold(path: str | None, stopper: Stopper) -> int | None:
-    """Hold the lock that tells the next run that this one's worker is still at work."""
+def _take_job_lock(path: str | None, stopper: Stopper) -> int | None:
+    """Take the lock that shows the next run that this worker is still running; fails with RUN004."""
     if path is None:
         return None
     fd = private(path, os.O_RDWR | os.O_CREAT)
@@ -282,7 +282,7 @@ def _hold(path: str | None, stopper: Stopper) -> int | None:
 
 
 def main() -> None:
-    """Take the pipes to the host away from drivers, and serve; an argument is the folder in which events are kept."""
+    """Move the pipes to the host out of drivers' reach, and serve; the optional argument is the folder for events."""
     arm(os.environ, "worker")
     keep = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     inbox, outbox = os.dup(0), os.dup(1)

@@ -1,4 +1,4 @@
-"""What the job preview does beyond running steps: it reads the first rows of each source, and tells rows."""
+"""The preview job: limits the rows read from each source, and sends rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def sampled(source: RowStream, most: int, on_cut: Callable[[], None]) -> RowStream:
-    """Return the first `most` rows of a stream; `on_cut` is told, once they are through, that there are more."""
+    """Return the first `most` rows of a stream; calls `on_cut` after them if there are more."""
 
     def batches() -> Iterator[pa.RecordBatch]:
         left = most
@@ -39,24 +39,24 @@ def sampled(source: RowStream, most: int, on_cut: Callable[[], None]) -> RowStre
     return passed_on(source, batches())
 
 
-def tell_rows(outbox: Outbox, step: str, rows: RowStream, most: int, total: int) -> None:
+def send_rows(outbox: Outbox, step: str, rows: RowStream, most: int, total: int) -> None:
     """Send at most `most` rows of a step's output, which has `total`, as lists of JSON values."""
-    told = 0
+    sent = 0
     for batch in rows.batches():
-        part = batch.slice(0, most - told)
+        part = batch.slice(0, most - sent)
         lines = [list(line) for line in zip(*map(json_values, part.columns), strict=True)]
         outbox.send("rows", step=step, fields={"rows": lines})
-        told += len(lines)
-        if told >= most:
+        sent += len(lines)
+        if sent >= most:
             break
     columns = [column.to_json() for column in rows.schema]
     outbox.send("shown", step=step, fields={"columns": columns}, total=total)
 
 
 def json_values(values: pa.Array) -> list[JsonValue]:
-    """Return values as JSON: bool, integers and finite floats as such, text as text, and all else as exact text.
+    """Return values as JSON: bool, integers and finite floats as such, text as text, other values as exact text.
 
-    A binary value is spelled in hexadecimal; a list is a list and a struct an object of such values.
+    Binary values are hexadecimal; a list becomes an array and a struct an object of such values.
     """
     import pyarrow.types as is_
 
@@ -80,7 +80,7 @@ def _is_extension(kind: pa.DataType) -> bool:
 
 
 def _extensions(values: pa.Array) -> list[JsonValue]:
-    """Return JSON as its text, and a uuid as it is usually spelled."""
+    """Return JSON as its text, and a UUID in its canonical text form."""
     import pyarrow as pa
 
     if isinstance(values.type, pa.UuidType):
@@ -108,7 +108,7 @@ def _valid(values: pa.Array) -> list[bool]:
 
 
 def _floats(values: pa.Array) -> list[JsonValue]:
-    """Return finite floats as numbers; those that JSON has no number for are spelled."""
+    """Return finite floats as numbers, others as text, as JSON has no numbers for them."""
     import pyarrow.compute as pc
 
     numbers = zip(spell(values).to_pylist(), pc.is_finite(values).to_pylist(), strict=True)
@@ -116,7 +116,7 @@ def _floats(values: pa.Array) -> list[JsonValue]:
 
 
 def _spelled(values: pa.Array) -> list[JsonValue]:
-    """Return the spelling of each value; dates of years that have none are given in days or units since 1970."""
+    """Return each value as text; dates and times outside of the supported years as days or units since 1970."""
     import pyarrow as pa
 
     if first_without_spelling(values) is None:

@@ -1,8 +1,7 @@
-"""What rows of a table are like: computed by DuckDB over a sample, with personal data and secrets left out.
+"""Profiles a table: computed by DuckDB over a sample, with personal data and secrets redacted.
 
-Values are shown only where they are few and repeat, or where they look like codes or numbers: what is written freely
-may say anything, and no rule would know. Nothing else leaves the worker, unless rows are asked for as they are; and
-secrets do not even then.
+Values are shown only where they are few and repeat, or look like codes or numbers: free text may contain anything.
+Other values leave the worker only if raw rows are requested; secrets never do.
 """
 
 from __future__ import annotations
@@ -24,26 +23,26 @@ if TYPE_CHECKING:
     from osiris.model import Field, JsonValue, Schema
 
 SAMPLE = 10_000
-"""About so many rows are looked at."""
+"""Approximate number of rows in a sample."""
 
 SHOWN_ROWS = 5
 _FEW, _LISTED, _LONG = 20, 10, 40
-"""So many values are few, so many of them are listed; longer ones are free text."""
+"""Distinct values that count as few, values listed, and characters above which a value is free text."""
 
 _CUT = 200
-"""Of rows as they are, values are cut there."""
+"""Maximum characters of a value in raw rows."""
 
 _LOOKED_AT = 1000
-"""So many different values are looked at for personal data."""
+"""Maximum distinct values scanned for personal data."""
 
 _TEXT_SHARE, _NUMBER_SHARE = 0.2, 0.8
-"""From this share of its values on a column is personal as a whole; by chance some numbers look like something."""
+"""Share of matching values above which a column is personal; higher for numbers, which match by chance."""
 
 _PATTERNS, _LEAST_SHARE = 3, 0.05
 _COMPARED = frozenset(("bool", "utf8", "decimal", "date", "time", "timestamp", "float32", "float64"))
 _TABLE = "osiris_sample"
 _CODE = re.compile(r"(?=\S*[0-9])(?!.*[A-Za-z]{4})[A-Za-z0-9_./:+#-]{1,40}")
-"""What looks like a code: it has a digit, and no word in it."""
+"""Text that looks like a code: with a digit and without a word."""
 
 _SHAPE = "c"
 for _class, _sign in ((r"\p{Lu}+", "A"), (r"[\p{Ll}\p{Lt}\p{Lm}\p{Lo}\p{M}]+", "a"), (r"\p{N}+", "9"), (r"\s+", " ")):
@@ -52,7 +51,7 @@ for _class, _sign in ((r"\p{Lu}+", "A"), (r"[\p{Ll}\p{Lt}\p{Lm}\p{Lo}\p{M}]+", "
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the sample, how it is called there, whether it is personal, and its few values with their shares."""
+    """A column of the sample: its name there, its kind of personal data, and its few values with their shares."""
 
     field: Field
     name: str
@@ -65,7 +64,7 @@ class Column:
         return parse_type(self.field.type).kind
 
     def shown(self, text: str) -> str:
-        """Return a value as it may be shown."""
+        """Return a value, redacted where necessary."""
         if kind := self.personal or kind_of(text, self.field.name):
             return hidden(kind)
         free = self.kind == "utf8" and not (text in self.values or _CODE.fullmatch(text))
@@ -74,7 +73,7 @@ class Column:
         return text
 
     def raw(self, text: str) -> str:
-        """Return a value as it is, but for secrets, and not longer than is useful."""
+        """Return a raw value, cut to a maximum length; secrets are redacted."""
         if self.personal == SECRET or kind_of(text, self.field.name) == SECRET:
             return hidden(SECRET)
         return text if len(text) <= _CUT else f"{text[:_CUT]}…"
@@ -83,21 +82,21 @@ class Column:
 def profile_of(
     engine: DuckDBPyConnection, sample: Sampled, names: Sequence[str], *, mode: str, wanted: bool
 ) -> dict[str, JsonValue]:
-    """Return what there is to say of a sample: of its columns if `wanted`, and rows unless `mode` is none.
+    """Return the profile of a sample: its columns if `wanted`, and its rows unless `mode` is none.
 
-    `names` are all columns of the table: a `name` beside an e-mail address is somebody's.
+    `names` are all columns of the table, as a `name` beside an e-mail address is a person's.
     """
     schema = sample.rows.schema
     rows = _load(engine, list(sample.rows.batches()), schema)
     kinds = kinds_by_name(names)
-    columns = [_look(engine, field, f"c{index}", kinds[field.name]) for index, field in enumerate(schema)]
+    columns = [_inspect_column(engine, field, f"c{index}", kinds[field.name]) for index, field in enumerate(schema)]
     method = "all rows" if sample.whole else f"{rows:,} rows: {sample.method}"
-    found: dict[str, JsonValue] = {"rows": rows, "whole": sample.whole, "method": method}
+    profile: dict[str, JsonValue] = {"rows": rows, "whole": sample.whole, "method": method}
     if wanted:
-        found["columns"] = {column.field.name: _told(engine, column, rows) for column in columns}
+        profile["columns"] = {column.field.name: _column_profile(engine, column, rows) for column in columns}
     if mode != "none":
-        found["samples"] = {"mode": mode, "rows": _rows(engine, columns, raw=mode == "raw")}
-    return found
+        profile["samples"] = {"mode": mode, "rows": _rows(engine, columns, raw=mode == "raw")}
+    return profile
 
 
 def _load(engine: DuckDBPyConnection, batches: list[pa.RecordBatch], schema: Schema) -> int:
@@ -105,7 +104,7 @@ def _load(engine: DuckDBPyConnection, batches: list[pa.RecordBatch], schema: Sch
 
     rows = pa.Table.from_batches(batches, arrow_schema(schema))
     for index, column in enumerate(rows.schema):
-        if pa.types.is_decimal256(column.type):  # wider than the engine's own
+        if pa.types.is_decimal256(column.type):  # wider than DuckDB's decimal
             rows = rows.set_column(index, column.name, rows.column(index).cast(pa.string()))
     engine.register("osiris_arrow", rows.rename_columns([f"c{index}" for index in range(len(schema))]))
     engine.execute(f"CREATE OR REPLACE TEMP TABLE {_TABLE} AS SELECT * FROM osiris_arrow")
@@ -118,16 +117,16 @@ def _is_plain(kind: str) -> bool:
 
 
 def _ask(engine: DuckDBPyConnection, column: Column, what: str, rest: str = "") -> list[tuple[Any, ...]]:
-    """Return the rows of a SELECT over a column, `c`, where it is not NULL."""
+    """Return the rows of a SELECT over the non-NULL values of a column, named `c`."""
     inner = f"SELECT {column.name} AS c FROM {_TABLE} WHERE {column.name} IS NOT NULL"
     return engine.execute(f"SELECT {what} FROM ({inner}) {rest}").fetchall()
 
 
-def _look(engine: DuckDBPyConnection, field: Field, name: str, named: str | None) -> Column:
+def _inspect_column(engine: DuckDBPyConnection, field: Field, name: str, by_name: str | None) -> Column:
     bare = Column(field, name, None, {})
     if not _is_plain(bare.kind):
-        return Column(field, name, named, {})
-    if personal := _personal(engine, bare, None if bare.kind == "bool" else named):
+        return Column(field, name, by_name, {})
+    if personal := _personal(engine, bare, None if bare.kind == "bool" else by_name):
         return Column(field, name, personal, {})
     rows = _ask(engine, bare, "c::VARCHAR, count(*)", f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {_FEW + 1}")
     total = sum(count for _, count in rows)
@@ -136,43 +135,43 @@ def _look(engine: DuckDBPyConnection, field: Field, name: str, named: str | None
     return Column(field, name, None, {text: count / total for text, count in rows} if repeated and short else {})
 
 
-def _personal(engine: DuckDBPyConnection, column: Column, named: str | None) -> str | None:
-    """Return what personal data, or secrets, a column holds: by its name, or as enough of its values look so."""
-    is_told = named not in (None, FREE_TEXT)
+def _personal(engine: DuckDBPyConnection, column: Column, by_name: str | None) -> str | None:
+    """Return the kind of personal data or secret in a column, by its name or by a share of its values; None if none."""
+    is_told = by_name not in (None, FREE_TEXT)
     if is_told or not (column.kind == "decimal" or column.kind.startswith(("utf8", "int", "uint"))):
-        return named
+        return by_name
     texts = [text for (text,) in _ask(engine, column, "DISTINCT c::VARCHAR", f"LIMIT {_LOOKED_AT}")]
     if column.kind == "utf8" and _are_names(column, texts):
         return "name"
-    found = list(filter(None, (kind_of(text, column.field.name) for text in texts)))
+    kinds = list(filter(None, (kind_of(text, column.field.name) for text in texts)))
     share = _TEXT_SHARE if column.kind == "utf8" else _NUMBER_SHARE
-    if len(found) < max(1, share * len(texts)):
-        return named
-    return max(found, key=lambda kind: (found.count(kind), kind == SECRET))
+    if len(kinds) < max(1, share * len(texts)):
+        return by_name
+    return max(kinds, key=lambda kind: (kinds.count(kind), kind == SECRET))
 
 
 def _are_names(column: Column, texts: list[str]) -> bool:
     return bool(texts) and (holds_names(column.field.name, texts) or are_names(texts))
 
 
-def _told(engine: DuckDBPyConnection, column: Column, rows: int) -> dict[str, JsonValue]:
-    """Return the profile of a column; what is not known of it, or not shown, is left out."""
+def _column_profile(engine: DuckDBPyConnection, column: Column, rows: int) -> dict[str, JsonValue]:
+    """Return the profile of a column, without unknown or redacted figures."""
     ((some,),) = _ask(engine, column, "count(*)")
-    told: dict[str, JsonValue] = {"null_share": round(1 - some / rows, 4) if rows else None}
+    profile: dict[str, JsonValue] = {"null_share": round(1 - some / rows, 4) if rows else None}
     if column.personal:
-        told["personal"] = column.personal
+        profile["personal"] = column.personal
     if not some:
-        return told
+        return profile
     is_shown = _is_plain(column.kind) and not column.personal
     if _is_plain(column.kind):
-        ((told["distinct"],),) = _ask(engine, column, "count(DISTINCT c)")
+        ((profile["distinct"],),) = _ask(engine, column, "count(DISTINCT c)")
     if column.kind in ("utf8", "binary", "json"):
-        told["length"] = _length(engine, column)
+        profile["length"] = _length(engine, column)
     if is_shown:
-        told |= _range(engine, column) | _values(column)
-    if _is_free_text(column) and told["length"]["max"] <= _LONG:
-        told |= _patterns(engine, column, some)
-    return told
+        profile |= _range(engine, column) | _values(column)
+    if _is_free_text(column) and profile["length"]["max"] <= _LONG:
+        profile |= _patterns(engine, column, some)
+    return profile
 
 
 def _is_free_text(column: Column) -> bool:
@@ -180,14 +179,14 @@ def _is_free_text(column: Column) -> bool:
 
 
 def _length(engine: DuckDBPyConnection, column: Column) -> dict[str, JsonValue]:
-    """Return the least, the most and the mean of the characters of texts, or of the bytes of binary values."""
+    """Return minimum, maximum and mean length: characters of texts, bytes of binary values."""
     size = "octet_length(c)" if column.kind == "binary" else "length(c::VARCHAR)"
     ((least, most, mean),) = _ask(engine, column, f"min({size}), max({size}), avg({size})")
     return {"min": least, "max": most, "mean": round(mean, 1)}
 
 
 def _range(engine: DuckDBPyConnection, column: Column) -> dict[str, JsonValue]:
-    """Return the least and the largest value, if they say something of the others."""
+    """Return the smallest and the largest value, except of free text."""
     ((least, most),) = _ask(engine, column, "min(c)::VARCHAR, max(c)::VARCHAR")
     free = column.kind == "utf8" and (column.values or not (_CODE.fullmatch(least) and _CODE.fullmatch(most)))
     return {} if free else {"min": column.shown(least), "max": column.shown(most)}
@@ -203,12 +202,12 @@ def _values(column: Column) -> dict[str, JsonValue]:
 
 
 def _patterns(engine: DuckDBPyConnection, column: Column, some: int) -> dict[str, JsonValue]:
-    """Return the commonest shapes: A for capitals, a for other letters, 9 for digits, however many there are."""
+    """Return the most common patterns: A for a run of capitals, a for other letters, 9 for digits."""
     rows = _ask(engine, column, f"{_SHAPE}, count(*)", f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {_PATTERNS}")
-    found = [
+    frequent = [
         {"pattern": shape, "share": round(count / some, 4)} for shape, count in rows if count >= _LEAST_SHARE * some
     ]
-    return {"patterns": found} if found else {}
+    return {"patterns": frequent} if frequent else {}
 
 
 def _rows(engine: DuckDBPyConnection, columns: Sequence[Column], *, raw: bool) -> list[list[str | None]]:

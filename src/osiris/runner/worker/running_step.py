@@ -1,6 +1,6 @@
-"""A step that is under way: its progress, the meter of each edge, and the balance of its rows.
+"""A running step: its progress, a meter for each edge, and its row balance.
 
-The rows of a step must add up: what it took is what it gave, rejected and filtered.
+The rows of a step must balance: rows read = rows returned + rejected + filtered.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Meter:
-    """What has flowed through an edge: how many rows and, if it `digests`, their digest. `failure` is what was raised.
+    """Counts the rows of an edge and, if `digests` is set, digests them. `failure` is the exception of its producer.
 
-    An error that crosses the C interface arrives as another type without its code, so it is kept where it was raised.
+    An exception that crosses the Arrow C interface loses its type and code, so it is kept where it was raised.
     """
 
     rows: int = 0
@@ -51,14 +51,14 @@ class Meter:
             self._digester_of(source).add(batch)
 
     def end(self, source: RowStream) -> None:
-        """Note that the stream has ended; its order is asked for now, while its source has not been let go of."""
+        """Mark the stream as ended; its order is read now, before its source is released."""
         self.ended = True
         if self.digests:
             self._digester_of(source)
 
     @property
     def digest(self) -> JsonValue:
-        """The digest of the rows so far; None where none is made, or nobody has read any."""
+        """The digest of the rows so far; None without `digests`, or before the first batch."""
         return self._digester and self._digester.result()
 
     def _digester_of(self, source: RowStream) -> Digester:
@@ -68,9 +68,9 @@ class Meter:
 
 @dataclass(slots=True)
 class Active:
-    """A step that has started and not ended; `meter` counts its output, `inputs` what it has read.
+    """A step that has started and not ended; `meter` counts its output, `inputs` the rows it has read.
 
-    Of a writer, `meter` counts what it takes. `checks` is how many checks it has passed.
+    For a writer, `meter` counts its input. `checks` is the number of checks passed.
     """
 
     data: Mapping[str, JsonValue]
@@ -83,18 +83,18 @@ class Active:
 
     @property
     def rows(self) -> int:
-        """Rows so far: what it gave, or, of a writer, what it took."""
+        """Rows so far: of the output, or, for a writer, of the input."""
         return sum(meter.rows for meter in self.inputs) if self.data["mode"] == "write" else self.meter.rows
 
     @property
     def overdue(self) -> bool:
-        """Tell whether the step has run for longer than it may."""
+        """Whether the step has exceeded its timeout."""
         limit = self.ready.timeout if self.ready else None
         return limit is not None and time.monotonic() - self.started > limit
 
 
 def metered(source: RowStream, meter: Meter, stopper: Stopper) -> RowStream:
-    """Return the stream, its rows taken by `meter`; pulling it ends when somebody asked to stop."""
+    """Return the stream with its rows counted by `meter`; raises Stopped when a stop is requested."""
 
     def batches() -> Iterator[pa.RecordBatch]:
         with meter:
@@ -108,7 +108,7 @@ def metered(source: RowStream, meter: Meter, stopper: Stopper) -> RowStream:
 
 
 def _counted_relation(relation: Relation | None, meter: Meter) -> Relation | None:
-    """Return the relation whose rows `meter` counts too."""
+    """Return the relation with its rows also counted by `meter`."""
     if relation is None:
         return None
 
@@ -120,9 +120,9 @@ def _counted_relation(relation: Relation | None, meter: Meter) -> Relation | Non
 
 
 def balance(active: Active, stored: Sequence[int | None]) -> tuple[int, int, int]:
-    """Return rows in, out and rejected; fails with DAT008 if they do not add up.
+    """Return rows in, out and rejected; fails with DAT008 if they do not balance.
 
-    `stored` has, for each input, how many rows were spooled for it; None if it was not spooled.
+    `stored` has, for each input, the number of spooled rows; None if it was not spooled.
     """
     step, counts = active.data["id"], active.ready.counts if active.ready else {}
     _check_stored(step, active.inputs, stored)
@@ -140,14 +140,16 @@ def balance(active: Active, stored: Sequence[int | None]) -> tuple[int, int, int
 
 
 def _check_stored(step: str, inputs: Sequence[Meter], stored: Sequence[int | None]) -> None:
-    """Fail with DAT008 if a spool that was read to its end did not give the rows that were stored."""
+    """Fail with DAT008 if a spool read to its end returned another number of rows than were stored."""
     for meter, rows in zip(inputs, stored, strict=True):
         if rows is not None and meter.ended and meter.rows != rows:
             fail("DAT008", step=step, problem=f"{rows} rows were spooled for it, but {meter.rows} were read")
 
 
 def _of_writer(step: str, edge: Meter, written: Written) -> tuple[int, int, int]:
-    if written.earlier is not None:  # delivered by an earlier attempt, as the target's ledger tells; nothing was taken
+    if (
+        written.earlier is not None
+    ):  # delivered by an earlier attempt, according to the target's ledger; no input was read
         return written.rows + written.rejected, written.rows, written.rejected
     if not edge.ended:
         fail("DAT008", step=step, problem=f"it stopped after {edge.rows} rows, before the end of its input")

@@ -1,4 +1,4 @@
-"""Outputs that outlive their group: Arrow files that several steps read, or a run that continues this one."""
+"""Spooled outputs: Arrow files read by several steps, or by a run that continues this one."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class _Spool:
 
 
 class Spools:
-    """The spools of one job, in one folder, within one limit; each is removed once all that read it are done.
+    """The spools of one job, in one folder with one size limit; each is removed after its last reader.
 
-    What an earlier run kept (`job.kept`) lies in the same folder. Safe to use from several threads.
+    Spools kept by an earlier run (`job.kept`) are in the same folder. Thread-safe.
     """
 
     def __init__(self, job: Job) -> None:
@@ -50,7 +50,7 @@ class Spools:
         }
 
     def store(self, step: str, output: RowStream, meter: Meter) -> None:
-        """Write the output of a step, which `meter` counts; fails with RUN018 or as files do when there is no space."""
+        """Write the output of a step, counted by `meter`; fails with RUN018, or with a file error."""
         path = self._path(step)
         try:
             make_private(path.parent)
@@ -67,21 +67,21 @@ class Spools:
                 path.unlink(missing_ok=True)
 
     def open(self, step: str) -> RowStream:
-        """Return what was stored, as a new stream."""
-        found = self._spools[step]
-        return reopen(self._path(step), found.schema, found.order)
+        """Return a stored output as a new stream."""
+        entry = self._spools[step]
+        return reopen(self._path(step), entry.schema, entry.order)
 
     def rows(self, step: str) -> int | None:
-        """Return how many rows were stored; None if the output of this step is not."""
+        """Return the number of stored rows; None if the output of this step is not spooled."""
         return self._spools[step].rows if step in self._spools else None
 
     def inspect(self, step: str) -> dict[str, JsonValue]:
-        """Return what a later run must know of a spool to use it."""
-        found = self._spools[step]
-        return {"rows": found.rows, "order": found.order, "file": inspect_file(self._folder, f"{step}.arrow").to_json()}
+        """Return the description of a spool that a later run needs to reuse it."""
+        entry = self._spools[step]
+        return {"rows": entry.rows, "order": entry.order, "file": inspect_file(self._folder, f"{step}.arrow").to_json()}
 
-    def let_go(self, steps: Iterable[str]) -> None:
-        """Note that one reader of each of these steps is done."""
+    def release(self, steps: Iterable[str]) -> None:
+        """Record that one reader of each of these steps has ended."""
         for step in steps:
             with self._lock:
                 self._readers[step] -= 1
@@ -95,7 +95,7 @@ class Spools:
         return self._folder / f"{step}.arrow"
 
     def _measure(self, step: str) -> None:
-        """Fail with RUN018 if all spools together are larger than they may be."""
+        """Fail with RUN018 if all spools together exceed the limit."""
         self._sizes[step] = self._path(step).stat().st_size
         if self._limit is not None and sum(list(self._sizes.values())) > self._limit:
             fail("RUN018", step=step, limit=f"{self._limit / 1e6:,.0f} MB")

@@ -1,4 +1,4 @@
-"""Runs the steps of a job in the worker: groups of streams, pulled by the step that drains them, several at once."""
+"""Runs the steps of a job: groups of streams, each pulled by its last step, several groups at once."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from osiris.runner.stages import Group, plan_groups, waits_of
 from osiris.runner.worker.casts import cast_schema, cast_stream
 from osiris.runner.worker.checks import FAILED, run_checks, spooled
 from osiris.runner.worker.failure import caught, explain, out_of_memory
-from osiris.runner.worker.job_context import Place, Ready, make_ready, share_of
-from osiris.runner.worker.preview_rows import sampled, tell_rows
+from osiris.runner.worker.job_context import JobContext, Ready, make_ready, share_of
+from osiris.runner.worker.preview_rows import sampled, send_rows
 from osiris.runner.worker.running_step import Active, Meter, balance, metered
 from osiris.runner.worker.spools import Spools
 from osiris.table import Relation, RowStream
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
 
 
 class Flow:
-    """One group under way: its streams, how far each of its steps is, and how each ends."""
+    """One running group: its streams, and the progress and end of its steps."""
 
-    def __init__(self, place: Place, group: Group, steps: Steps, spools: Spools) -> None:
+    def __init__(self, job_ctx: JobContext, group: Group, steps: Steps, spools: Spools) -> None:
         self.active: dict[str, Active] = {}
         self.group = group
-        self.place = place
+        self.job_ctx = job_ctx
         self._steps = steps
         self._spools = spools
         self._streams: dict[str, tuple[RowStream, Meter]] = {}
@@ -56,11 +56,11 @@ class Flow:
         self._attempt = 1
         self._pause = 0.0
         self._reads = sum(steps[name]["mode"] == "read" for name in group.steps)
-        self._fused = fused_in(group.steps, steps) if place.job.digest == "written" else set()
+        self._fused = fused_in(group.steps, steps) if job_ctx.job.digest == "written" else set()
 
     def run(self) -> dict[str, dict[str, JsonValue]]:
-        """Pull everything through the group; returns the fields of each step's end."""
-        self.place.stopper.wait(self._pause)
+        """Run the group; returns the fields of each step's end."""
+        self.job_ctx.stopper.wait(self._pause)
         with self._early:
             for name in self.group.steps[:-1]:
                 active, ready = self._start(name)
@@ -70,44 +70,44 @@ class Flow:
                 self._write(last, ready)
             elif self.group.drain == "spool":
                 self._spools.store(last.data["id"], self._output(last, ready), last.meter)
-                self._look(last)
+                self._inspect_output(last)
             else:
                 for _ in self._output(last, ready).batches():
-                    self.place.stopper.check()
+                    self.job_ctx.stopper.check()
             return {name: self._end(self.active[name]) for name in self.group.steps}
 
     def complete(self, ends: Mapping[str, Mapping[str, JsonValue]]) -> None:
-        """End all steps well, and let go what they read."""
+        """End all steps successfully, and release their inputs."""
         for name, end in ends.items():
             if active := self.active.pop(name, None):
-                self.place.outbox.send("step_complete", step=name, **end)
-                self._spools.let_go(active.data["inputs"].values())
+                self.job_ctx.outbox.send("step_complete", step=name, **end)
+                self._spools.release(active.data["inputs"].values())
 
     def blame(self, error: BaseException) -> tuple[str, list[Diagnostic]]:
-        """Return the step that failed first, seen from the top, and what went wrong there."""
+        """Return the most upstream failed step, and its diagnostics."""
         failed = next((a for a in self.active.values() if a.meter.failure), self.active[self._current])
-        return failed.data["id"], explain(self.place, failed.data, failed.meter.failure or error)
+        return failed.data["id"], explain(self.job_ctx, failed.data, failed.meter.failure or error)
 
-    def unfuse(self, step: str, found: list[Diagnostic]) -> bool:
-        """Tell whether all is to be run again without fusing: only then can the step be named that went wrong."""
-        if not self._fused or self._steps[step]["mode"] == "write" or found[0].code == FAILED:
+    def unfuse(self, step: str, diagnostics: list[Diagnostic]) -> bool:
+        """Return whether to rerun the group without fusing, which identifies the step that failed."""
+        if not self._fused or self._steps[step]["mode"] == "write" or diagnostics[0].code == FAILED:
             return False
         self._fused = set()
-        self.place.outbox.send("step_unfused", step=step, code=found[0].code)
+        self.job_ctx.outbox.send("step_unfused", step=step, code=diagnostics[0].code)
         self._start_over()
         return True
 
-    def retry(self, step: str, found: list[Diagnostic]) -> bool:
-        """Tell whether all is to be run again after a step failed, and make ready for it: a writer wrote nothing."""
+    def retry(self, step: str, diagnostics: list[Diagnostic]) -> bool:
+        """Return whether to rerun the group after a failed step, and prepare for it; the writer has written nothing."""
         self._failures[step] += 1
         ready = self.active[step].ready
-        pause = pause_before(ready.retry if ready else None, found, self._failures[step])
+        pause = pause_before(ready.retry if ready else None, diagnostics, self._failures[step])
         if pause is None:
             return False
         self._pause = pause
         self._attempt += 1
-        first = {"code": found[0].code, "message": found[0].message}
-        self.place.outbox.send("step_retry", step=step, attempt=self._attempt, wait_ms=round(pause * 1000), **first)
+        first = {"code": diagnostics[0].code, "message": diagnostics[0].message}
+        self.job_ctx.outbox.send("step_retry", step=step, attempt=self._attempt, wait_ms=round(pause * 1000), **first)
         self._start_over()
         return True
 
@@ -115,21 +115,21 @@ class Flow:
         self.active = {name: Active(active.data, time.monotonic()) for name, active in self.active.items()}
         self._streams.clear()
 
-    def end_failed(self, step: str, found: list[Diagnostic]) -> None:
-        """End a step as failed, and because of it all others that are under way."""
+    def end_failed(self, step: str, diagnostics: list[Diagnostic]) -> None:
+        """End a step as failed, and cancel the other running steps because of it."""
         if failed := self.active.pop(step, None):
-            told = [d.to_json() for d in found]
-            self._send("step_failed", failed, rows=failed.rows, attempts=self._attempt, diagnostics=told)
+            items = [d.to_json() for d in diagnostics]
+            self._send("step_failed", failed, rows=failed.rows, attempts=self._attempt, diagnostics=items)
         self.end_cancelled(because=step)
 
     def end_cancelled(self, **why: JsonValue) -> None:
-        """End all that is under way, as somebody asked to; may be called from another thread."""
+        """End all running steps as cancelled; may be called from another thread."""
         for name in list(self.active):
             if active := self.active.pop(name, None):
                 self._send("step_cancelled", active, **why)
 
     def _send(self, event: str, active: Active, **fields: JsonValue) -> None:
-        self.place.outbox.send(event, step=active.data["id"], duration_ms=_ms_since(active.started), **fields)
+        self.job_ctx.outbox.send(event, step=active.data["id"], duration_ms=_ms_since(active.started), **fields)
 
     def _start(self, name: str) -> tuple[Active, Ready]:
         self._current = name
@@ -137,8 +137,8 @@ class Flow:
         again = name in self.active
         self.active[name] = active = Active(step, time.monotonic())
         if not again:
-            self.place.outbox.send("step_start", step=name, component=step["component"], mode=step["mode"])
-        active.ready = ready = make_ready(self.place, step)
+            self.job_ctx.outbox.send("step_start", step=name, component=step["component"], mode=step["mode"])
+        active.ready = ready = make_ready(self.job_ctx, step)
         return active, ready
 
     def _output(self, active: Active, ready: Ready) -> RowStream:
@@ -150,62 +150,62 @@ class Flow:
             output = fused_rows(ready.driver.relation(ready.config, own, ready.context), own)
         elif active.data["mode"] == "read":
             output = ready.driver.read(ready.config, own, ready.context)
-            if self._reads == 1:  # nobody else's rows are read before: what is out of reach is told before others begin
+            if self._reads == 1:  # no other rows are read before, so an unavailable source fails before others begin
                 self._early.enter_context(opened_early(output))
         else:
             output = ready.driver.transform(ready.config, inputs, own, ready.context)
         _check_schema(active.data["id"], output.schema, own)
         if ready.casts:
             output = cast_stream(output, ready.casts, active.data["id"])
-        if self.place.job.sample and active.data["mode"] == "read":
-            output = sampled(output, self.place.job.sample, lambda: self._cut(active, ready))
-        active.meter.digests = self.place.job.digest == "all"
-        return metered(output, active.meter, self.place.stopper)
+        if self.job_ctx.job.sample and active.data["mode"] == "read":
+            output = sampled(output, self.job_ctx.job.sample, lambda: self._cut(active, ready))
+        active.meter.digests = self.job_ctx.job.digest == "all"
+        return metered(output, active.meter, self.job_ctx.stopper)
 
     def _write(self, active: Active, ready: Ready) -> None:
         (parent,) = active.data["inputs"].values()
         self._check(active, parent)
         rows = self._input(active, parent)
         if ready.casts:
-            rows = metered(cast_stream(rows, ready.casts, active.data["id"]), active.meter, self.place.stopper)
+            rows = metered(cast_stream(rows, ready.casts, active.data["id"]), active.meter, self.job_ctx.stopper)
         else:
             (active.meter,) = active.inputs
         active.meter.digests = True
-        if active.data["id"] in self.place.job.discard:
+        if active.data["id"] in self.job_ctx.job.discard:
             active.written = Written(sum(batch.num_rows for batch in rows.batches()), 0)
             return
         context = replace(ready.context, digest=lambda: active.meter.digest)
         active.written = ready.driver.write(ready.config, rows, context)
 
-    def _look(self, active: Active) -> None:
-        """Look at an output before anybody reads it."""
-        step, job = active.data["id"], self.place.job
+    def _inspect_output(self, active: Active) -> None:
+        """Check, and show if requested, an output before any step reads it."""
+        step, job = active.data["id"], self.job_ctx.job
         self._check(active, step)
         if step in job.show:
-            tell_rows(self.place.outbox, step, self._spools.open(step), job.show_rows, active.meter.rows)
+            send_rows(self.job_ctx.outbox, step, self._spools.open(step), job.show_rows, active.meter.rows)
 
     def _check(self, active: Active, source: str) -> None:
         """Run the checks of a step over the spooled output of `source`."""
-        if active.ready and active.ready.checks and self.place.job.kind == "run":
-            active.checks = run_checks(self.place, active.ready, lambda: self._spools.open(source))
+        if active.ready and active.ready.checks and self.job_ctx.job.kind == "run":
+            active.checks = run_checks(self.job_ctx, active.ready, lambda: self._spools.open(source))
 
     def _cut(self, active: Active, ready: Ready) -> None:
-        """Say that a source has more rows than were read of it; what its driver counted says nothing then."""
+        """Report that a source has more rows than were read; its driver's counts are then meaningless."""
         ready.counts.clear()
-        self.place.outbox.send("sampled", step=active.data["id"])
+        self.job_ctx.outbox.send("sampled", step=active.data["id"])
 
     def _input(self, active: Active, parent: str) -> RowStream:
-        """Return what a step reads: the output of a step in this group, whose meter it shares, or a spool."""
+        """Return a step's input: the output of a step in this group, sharing its meter, or a spool."""
         if parent in self._streams:
             rows, meter = self._streams[parent]
         else:
             meter = Meter()
-            rows = metered(self._spools.open(parent), meter, self.place.stopper)
+            rows = metered(self._spools.open(parent), meter, self.job_ctx.stopper)
         active.inputs.append(meter)
         return rows
 
     def _end(self, active: Active) -> dict[str, JsonValue]:
-        """Check that the step's rows add up, and return the fields of its end."""
+        """Check the step's row balance, and return the fields of its end."""
         self._current = name = active.data["id"]
         rows_in, rows_out, rejected = balance(active, [self._spools.rows(p) for p in active.data["inputs"].values()])
         end: dict[str, JsonValue] = {
@@ -220,7 +220,7 @@ class Flow:
             "counts": dict(active.ready.counts) if active.ready else {},
         }
         end |= {"checks": active.checks} if active.checks else {}
-        is_told = active.written or self.place.job.digest == "all"  # else the digest is that of who writes the output
+        is_told = active.written or self.job_ctx.job.digest == "all"  # else the writer of the output has the digest
         if is_told and active.meter.digest:
             end["digest"] = active.meter.digest
         if active.written:
@@ -230,40 +230,40 @@ class Flow:
         return end
 
     def _delivered(self, step: str, written: Written) -> dict[str, JsonValue]:
-        """Return what a writer has delivered, as its end tells it."""
-        root = Path(self.place.job.root)
+        """Return the fields of a writer's delivery."""
+        root = Path(self.job_ctx.job.root)
         files = [inspect_file(root, path, written.hashes.get(path)).to_json() for path in written.files]
-        told: dict[str, JsonValue] = {"digest": written.earlier} if written.earlier else {}
-        told |= {"bytes_written": written.bytes, "files": [*files, *written.stored]}
-        return told | (self._ledger(step, written.ledger) if written.ledger else {})
+        fields: dict[str, JsonValue] = {"digest": written.earlier} if written.earlier else {}
+        fields |= {"bytes_written": written.bytes, "files": [*files, *written.stored]}
+        return fields | (self._ledger(step, written.ledger) if written.ledger else {})
 
     def _ledger(self, step: str, database: str) -> dict[str, JsonValue]:
-        job = self.place.job
-        told = {"ledger": inspect_ledger(Path(job.root), database)}
+        job = self.job_ctx.job
+        fields = {"ledger": inspect_ledger(Path(job.root), database)}
         if not job.handover:
-            return told
+            return fields
         from osiris.runner.worker.bundle_check import hand_over
 
-        return {**told, "handed": hand_over(job, step, database)}
+        return {**fields, "handed": hand_over(job, step, database)}
 
 
 class Execution:
-    """One run job: `run` does it; `active` shows other threads how far it is."""
+    """Runs a run or preview job; `active` shows its progress to other threads."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
-        self._steps = {step["id"]: step for step in place.job.steps}
-        self._spools = Spools(place.job)
+    def __init__(self, job_ctx: JobContext) -> None:
+        self._place = job_ctx
+        self._steps = {step["id"]: step for step in job_ctx.job.steps}
+        self._spools = Spools(job_ctx.job)
         self._flows: list[Flow] = []
         self._cause: Request | None = None
 
     @property
     def active(self) -> dict[str, Active]:
-        """Return the steps that are under way."""
+        """The running steps, by name."""
         return {name: active for flow in list(self._flows) for name, active in list(flow.active.items())}
 
     def run(self) -> bool:
-        """Run all groups; returns False if a step failed or somebody asked to stop."""
+        """Run all groups; returns False if a step failed or a stop was requested."""
         for step, reason in self._place.job.skip.items():
             self._place.outbox.send("step_skipped", step=step, reason=reason)
         groups = plan_groups(self._place.job.steps, self._place.job.skip, spooled(self._place))
@@ -271,52 +271,52 @@ class Execution:
         return run_all(agenda, self._place.job.parallel, lambda n, share: self._run_group(groups[n], share))
 
     def time_out(self, step: str) -> None:
-        """Stop the group of a step that takes too long."""
+        """Stop the group of a step that timed out."""
         for flow in list(self._flows):
             if step in flow.active:
-                flow.place.stopper.stop(Request("timeout", step), GRACE)
+                flow.job_ctx.stopper.stop(Request("timeout", step), GRACE)
 
     def run_out_of_memory(self) -> None:
-        """Stop the group that began last; the others stop as it has failed."""
+        """Stop the group that started last; the others stop because it failed."""
         for flow in list(self._flows)[-1:]:
-            flow.place.stopper.stop(Request("memory", next(iter(flow.active), None)), GRACE)
+            flow.job_ctx.stopper.stop(Request("memory", next(iter(flow.active), None)), GRACE)
 
     def give_up(self) -> None:
-        """End all that is under way, from another thread: the process is about to end."""
-        for flow in sorted(self._flows, key=lambda flow: flow.place.stopper.request is None):
-            self._end_as_asked(flow, flow.place.stopper.request)
+        """End all running steps from another thread, before the process exits."""
+        for flow in sorted(self._flows, key=lambda flow: flow.job_ctx.stopper.request is None):
+            self._end_as_asked(flow, flow.job_ctx.stopper.request)
 
     def _run_group(self, group: Group, share: int) -> bool:
         flow = Flow(share_of(self._place, share), group, self._steps, self._spools)
         self._flows.append(flow)
         if self._cause:
-            flow.place.stopper.stop(self._cause, GRACE)
+            flow.job_ctx.stopper.stop(self._cause, GRACE)
         try:
             while (ends := self._try(flow)) is None:
                 continue
             flow.complete(ends)
         finally:
             self._flows.remove(flow)
-            flow.place.stopper.finish()
+            flow.job_ctx.stopper.finish()
         return bool(ends)
 
     def _try(self, flow: Flow) -> dict[str, dict[str, JsonValue]] | None:
-        """Run a group once; returns the ends of its steps, none if they have ended badly, None to run it again."""
+        """Run a group once; returns the ends of its steps, {} if it failed, None to rerun it."""
         error: BaseException | None
         try:
-            ends, error = caught(lambda: _armed(flow.place, flow.run))
+            ends, error = caught(lambda: _interruptible(flow.job_ctx, flow.run))
         except Stopped as stopped:
             ends, error = {}, stopped
         if error is None:
             return dict(ends)
-        # A library that was interrupted raises an error of its own, so the request is asked for first.
-        if request := flow.place.stopper.request:
+        # An interrupted library raises an error of its own, so the request is checked first.
+        if request := flow.job_ctx.stopper.request:
             self._end_as_asked(flow, request)
             return {}
-        step, found = flow.blame(error)
-        if flow.unfuse(step, found) or flow.retry(step, found):
+        step, diagnostics = flow.blame(error)
+        if flow.unfuse(step, diagnostics) or flow.retry(step, diagnostics):
             return None
-        self._end_failed(flow, step, found)
+        self._end_failed(flow, step, diagnostics)
         return {}
 
     def _end_as_asked(self, flow: Flow, request: Request | None) -> None:
@@ -325,21 +325,21 @@ class Execution:
         if step and active and reason == "timeout":
             self._end_failed(flow, step, timed_out(active))
         elif step and active and reason == "memory":
-            self._end_failed(flow, step, out_of_memory(step, flow.place.job.limits.memory))
+            self._end_failed(flow, step, out_of_memory(step, flow.job_ctx.job.limits.memory))
         else:
             flow.end_cancelled(**({"because": step} if step else {}))
 
-    def _end_failed(self, flow: Flow, step: str, found: list[Diagnostic]) -> None:
-        """End a group of which a step has failed, and ask the others to stop."""
-        flow.end_failed(step, found)
+    def _end_failed(self, flow: Flow, step: str, diagnostics: list[Diagnostic]) -> None:
+        """End a group with a failed step, and stop the other groups."""
+        flow.end_failed(step, diagnostics)
         self._cause = Request("failed", step)
         for other in list(self._flows):
             if other is not flow:
-                other.place.stopper.stop(self._cause, GRACE)
+                other.job_ctx.stopper.stop(self._cause, GRACE)
 
 
 def describe_ready(ready: Ready, inputs: Mapping[str, Schema]) -> Described:
-    """Ask a driver what it will give, before casts; a writer is asked whether it can carry its input."""
+    """Describe a driver's output, before casts; a writer checks whether it can carry its input."""
     if ready.data["mode"] == "read":
         answer: Described = ready.driver.describe(ready.config, ready.context)
     elif ready.data["mode"] == "transform":
@@ -351,26 +351,28 @@ def describe_ready(ready: Ready, inputs: Mapping[str, Schema]) -> Described:
     return answer
 
 
-def attempt(place: Place, data: Mapping[str, JsonValue], action: Callable[[], Any]) -> tuple[Any, list[Diagnostic]]:
-    """Call what may run a stranger's code; returns its answer, or None and what went wrong."""
-    answer, error = caught(lambda: _armed(place, action))
-    return answer, explain(place, data, error) if error else []
+def attempt(
+    job_ctx: JobContext, data: Mapping[str, JsonValue], action: Callable[[], Any]
+) -> tuple[Any, list[Diagnostic]]:
+    """Call code that may run a third-party driver; returns its answer, or None and the problems."""
+    answer, error = caught(lambda: _interruptible(job_ctx, action))
+    return answer, explain(job_ctx, data, error) if error else []
 
 
-def _armed(place: Place, action: Callable[[], Any]) -> Any:  # noqa: ANN401  whatever it gives
-    """Call what may be stopped in its midst."""
-    with place.stopper.armed():
+def _interruptible(job_ctx: JobContext, action: Callable[[], Any]) -> Any:  # noqa: ANN401  whatever it gives
+    """Run an interruptible call."""
+    with job_ctx.stopper.armed():
         return action()
 
 
 def timed_out(active: Active) -> list[Diagnostic]:
-    """Return what is said of a step that took too long."""
+    """Return the diagnostics of a step that timed out."""
     limit = active.ready.timeout if active.ready else None
     return [diagnostic("RUN002", step=active.data["id"], timeout=duration_text(limit or 0.0))]
 
 
 def _own_schema(ready: Ready, inputs: Mapping[str, RowStream], planned: Schema) -> Schema:
-    """Return what the driver itself must give: the plan has the schema after the casts, so it is asked again."""
+    """Return the driver's own output schema; described again if there are casts, as the plan has the cast schema."""
     if not ready.casts:
         return planned
     own = describe_ready(ready, {name: source.schema for name, source in inputs.items()}).schema or ()
@@ -378,13 +380,15 @@ def _own_schema(ready: Ready, inputs: Mapping[str, RowStream], planned: Schema) 
     return own
 
 
-def _check_schema(step: str, found: Schema, planned: Schema) -> None:
-    if found == planned:
+def _check_schema(step: str, actual: Schema, planned: Schema) -> None:
+    if actual == planned:
         return
-    gone = [f"{c.name} {c.type}{'' if c.nullable else ' not null'}" for c in planned if c not in found]
-    new = [f"{c.name} {c.type}{'' if c.nullable else ' not null'}" for c in found if c not in planned]
+    missing = [f"{c.name} {c.type}{'' if c.nullable else ' not null'}" for c in planned if c not in actual]
+    new = [f"{c.name} {c.type}{'' if c.nullable else ' not null'}" for c in actual if c not in planned]
     problem = (
-        f"planned {', '.join(gone)}; found {', '.join(new)}" if gone or new else "its columns are in another order"
+        f"planned {', '.join(missing)}; found {', '.join(new)}"
+        if missing or new
+        else "its columns are in another order"
     )
     fail("DAT011", step=step, problem=problem)
 
@@ -394,12 +398,12 @@ def _ms_since(started: float) -> float:
 
 
 def fused_in(names: Collection[str], steps: Mapping[str, Mapping[str, JsonValue]]) -> set[str]:
-    """Return the fused ones among the steps of a group: those whose statement is in it too."""
+    """Return the fused steps of a group: those merged into the statement of another step in the group."""
     return {source for name in names for source in steps[name]["fused"] if source in names}
 
 
 def fused_rows(relation: Relation, schema: Schema) -> RowStream:
-    """Return what stands for the output of a fused step: whoever pulls it fails, and the group runs again unfused."""
+    """Return a placeholder for the output of a fused step: pulling its rows fails, and the group reruns unfused."""
     return RowStream(schema, "fixed", _no_rows(), relation=relation)
 
 
@@ -409,7 +413,7 @@ def _no_rows() -> Iterator[pa.RecordBatch]:
 
 
 class Agenda:
-    """What may begin: numbers from 0, of which number n waits for those in `waits[n]`; the least is the next."""
+    """A dependency queue of the numbers from 0, where n waits for those in `waits[n]`; the smallest is first."""
 
     def __init__(self, waits: Sequence[Collection[int]]) -> None:
         self.left = len(waits)
@@ -424,11 +428,11 @@ class Agenda:
         return len(self._ready)
 
     def take(self) -> int:
-        """Return what begins next."""
+        """Remove and return the next ready number."""
         return heapq.heappop(self._ready)
 
     def done(self, number: int) -> None:
-        """Note that one is done, so that those that waited for it may begin."""
+        """Mark a number as done, which makes its followers ready if they wait for nothing else."""
         self.left -= 1
         for follower in self._followers.pop(number, ()):
             self._missing[follower] -= 1
@@ -436,7 +440,7 @@ class Agenda:
                 heapq.heappush(self._ready, follower)
 
 
-def _act_alone(agenda: Agenda, act: Callable[[int, int], bool]) -> bool:
+def _run_one(agenda: Agenda, act: Callable[[int, int], bool]) -> bool:
     number = agenda.take()
     well = act(number, 1)
     agenda.done(number)
@@ -444,27 +448,27 @@ def _act_alone(agenda: Agenda, act: Callable[[int, int], bool]) -> bool:
 
 
 def run_all(agenda: Agenda, width: int, act: Callable[[int, int], bool]) -> bool:
-    """Call `act(number, share)` for all, at most `width` at once; returns False if one did, after which none begins.
+    """Call `act(number, share)` for all, at most `width` at once; stops starting more, and returns False, if one did.
 
-    `share` is how many may be under way at once while this one is: what they share may be divided by it. What begins
-    alone does so in the calling thread, which can be interrupted by signals.
+    `share` is the maximum number running at the same time, by which shared resources may be divided. A call that runs
+    alone runs in the calling thread, which signals can interrupt.
     """
-    going_on = True
+    proceed = True
     under_way: dict[Future[bool], int] = {}
     with ThreadPoolExecutor(width, thread_name_prefix="group") as pool:
-        while under_way or (going_on and agenda):
+        while under_way or (proceed and agenda):
             if not under_way and 1 in (width, len(agenda)):
-                going_on = _act_alone(agenda, act)
+                proceed = _run_one(agenda, act)
                 continue
-            while going_on and agenda and len(under_way) < width:
+            while proceed and agenda and len(under_way) < width:
                 share, number = min(width, agenda.left), agenda.take()
                 under_way[pool.submit(act, number, share)] = number
-            going_on = _await_some(agenda, under_way) and going_on
-    return going_on
+            proceed = _await_some(agenda, under_way) and proceed
+    return proceed
 
 
 def _await_some(agenda: Agenda, under_way: dict[Future[bool], int]) -> bool:
-    """Wait until some of what is under way is done; returns False if one of them did."""
+    """Wait until some running calls are done; returns False if one of them did."""
     well = True
     for future in wait(under_way, return_when=FIRST_COMPLETED).done:
         agenda.done(under_way.pop(future))

@@ -10,7 +10,7 @@ from osiris.delivery import inspect_file
 from osiris.errors import OsirisError
 from osiris.model import Manifest
 from osiris.project import Project
-from osiris.runner.host.continuation import Surroundings, Wish, decide, whole_second
+from osiris.runner.host.continuation import CurrentStates, RunRequest, decide, whole_second
 from osiris.session.lost import close_lost
 from osiris.session.stored import now_text
 from osiris.session.writing import ENDS, create_session, end_session
@@ -77,7 +77,7 @@ def project(tmp_path):
 
 
 def choose(project, wish, connections=BEFORE, plan="same", sources=STATES):
-    return decide(project, manifest(plan), wish, Surroundings(lambda: connections, lambda: sources), NOW)
+    return decide(project, manifest(plan), wish, CurrentStates(lambda: connections, lambda: sources), NOW)
 
 
 def refusal(project, wish, **options):
@@ -123,10 +123,10 @@ def under_an_earlier_clock(project, session):
 def wish(command):
     _, *words = command.strip("`").split()
     if not words:
-        return Wish()
+        return RunRequest()
     if words == ["--new-run"]:
-        return Wish(new_run=True)
-    return Wish(resume="last") if words == ["--resume"] else Wish(run_id=words[1])
+        return RunRequest(new_run=True)
+    return RunRequest(resume="last") if words == ["--resume"] else RunRequest(run_id=words[1])
 
 
 def hours_ago(started):
@@ -185,56 +185,62 @@ def test_a_run_of_another_version_is_found_behind_those_of_other_plans(project):
     other = [{**STEPS[0], "config": {"path": "other.csv"}}, *STEPS[1:]]
     of_other_version(project, past_session(project, "complete", 2, "another"), steps=other)
     past_session(project, "complete", 1, "a third")
-    assert refusal(project, Wish()).code == "RUN035"
+    assert refusal(project, RunRequest()).code == "RUN035"
 
 
 def test_a_run_of_another_version_and_of_another_file_stops_nothing(project):
     other = [{**STEPS[0], "config": {"path": "other.csv"}}, *STEPS[1:]]
     of_other_version(project, past_session(project, "failed", 1, "before"), steps=other)
-    assert choose(project, Wish()).continues is None
+    assert choose(project, RunRequest()).continues is None
 
 
 def test_a_run_of_another_version_is_over_when_this_one_has_run(project):
     of_other_version(project, past_session(project, "failed", 3, "before"))
     past_session(project, "complete", 2)
-    assert choose(project, Wish()).continues is None
+    assert choose(project, RunRequest()).continues is None
 
 
 @pytest.mark.parametrize("damaged", ["{}", "[]", '{"steps": [{}]}', '{"steps": 1, "pipeline": []}', "{"])
 def test_a_damaged_plan_of_an_earlier_run_stops_nothing(project, damaged):
     (project.logs / past_session(project, "failed", 1, "before") / "manifest.json").write_text(damaged)
-    assert choose(project, Wish()).continues is None
+    assert choose(project, RunRequest()).continues is None
 
 
 def test_an_id_that_this_plan_has_finished_is_finished(project):
     of_other_version(project, past_session(project, "failed", 3, "before", "night-1"))
-    assert refusal(project, Wish(run_id="night-1")).hint == "use another id"
+    assert refusal(project, RunRequest(run_id="night-1")).hint == "use another id"
     past_session(project, "complete", 2, run_key="night-1")
-    assert choose(project, Wish(run_id="night-1")).finished
+    assert choose(project, RunRequest(run_id="night-1")).finished
 
 
 def test_only_the_last_of_the_same_plan_counts(project):
     past_session(project, "failed", 2)
     past_session(project, "complete", 1)
-    assert choose(project, Wish()).continues is None
+    assert choose(project, RunRequest()).continues is None
 
 
 def test_other_plans_in_between_do_not_count(project):
     failed = past_session(project, "failed", 2)
     past_session(project, "complete", 1, "other")
-    assert choose(project, Wish()).continues == failed
+    assert choose(project, RunRequest()).continues == failed
 
 
 def test_other_pipelines_do_not_count(project):
     past_session(project, "failed", 1, pipeline="q")
-    assert choose(project, Wish()).continues is None
+    assert choose(project, RunRequest()).continues is None
 
 
 def test_of_a_chain_only_its_end_is_continued_whatever_the_clock_said(project):
     first = past_session(project, "failed", 2)
     second = past_session(project, "failed", 1, run_key=first, continues=first)
     second = under_an_earlier_clock(project, second)
-    for asked in (Wish(), Wish(resume="last"), Wish(resume=first), Wish(resume=second), Wish(run_id=first)):
+    for asked in (
+        RunRequest(),
+        RunRequest(resume="last"),
+        RunRequest(resume=first),
+        RunRequest(resume=second),
+        RunRequest(run_id=first),
+    ):
         start = choose(project, asked)
         assert (start.continues, start.run_key) == (second, first)
 
@@ -242,15 +248,15 @@ def test_of_a_chain_only_its_end_is_continued_whatever_the_clock_said(project):
 def test_a_run_that_was_continued_to_its_end_is_not_resumed_by_name(project):
     first = past_session(project, "failed", 2)
     second = past_session(project, "complete", 1, run_key=first, continues=first)
-    assert refusal(project, Wish(resume=first)).message == f"run {first} was completed by run {second}"
+    assert refusal(project, RunRequest(resume=first)).message == f"run {first} was completed by run {second}"
 
 
 def test_the_second_plan_of_a_run_id_does_not_hide_that_the_first_has_finished_it(project):
     past_session(project, "complete", 3, run_key="night-1")
     past_session(project, "complete", 2, "other", run_key="night-1")
     for plan in ("same", "other"):
-        assert [n.code for n in choose(project, Wish(run_id="night-1"), plan=plan).notes] == ["RUN009"]
-    found = refusal(project, Wish(run_id="night-1"), plan="third")
+        assert [n.code for n in choose(project, RunRequest(run_id="night-1"), plan=plan).notes] == ["RUN009"]
+    found = refusal(project, RunRequest(run_id="night-1"), plan="third")
     assert (found.code, found.hint) == ("RUN016", "use another run id")
 
 
@@ -258,52 +264,52 @@ def test_the_second_plan_of_a_run_id_does_not_hide_that_the_first_has_finished_i
 def test_connection_that_moved_is_named(project, connections):
     session = past_session(project)
     name = next(iter(connections.items() ^ BEFORE.items()))[0]
-    (note,) = choose(project, Wish(), connections).notes
+    (note,) = choose(project, RunRequest(), connections).notes
     assert note.message == f"run {session} ended as failed and is not resumed: connection {name} had other fields then"
-    for asked in (Wish(resume=session), Wish(run_id=session)):
+    for asked in (RunRequest(resume=session), RunRequest(run_id=session)):
         found = refusal(project, asked, connections=connections)
         assert (found.code, found.message) == ("RUN006", f"connection {name} had other fields in run {session}")
 
 
 def test_nothing_is_asked_for_what_is_finished_or_new(project):
     past_session(project, "complete", run_key="night-1")
-    here = Surroundings(lambda: pytest.fail("resolved"), lambda: pytest.fail("asked"))
-    for asked in (Wish(run_id="night-1"), Wish(new_run=True)):
+    here = CurrentStates(lambda: pytest.fail("resolved"), lambda: pytest.fail("asked"))
+    for asked in (RunRequest(run_id="night-1"), RunRequest(new_run=True)):
         decide(project, manifest(), asked, here, NOW)
 
 
 def test_source_that_changed_after_something_was_made_of_it_is_named(project):
     session = past_session(project, run_key="night-1", deliveries={"x": delivered(project, "x.txt")})
-    (note,) = choose(project, Wish(), sources=CHANGED).notes
+    (note,) = choose(project, RunRequest(), sources=CHANGED).notes
     assert (note.code, note.message) == (
         "RUN012",
         f"run {session} ended as failed and is not resumed: the source of step 'a' changed since",
     )
-    found = refusal(project, Wish(resume=session), sources=CHANGED)
+    found = refusal(project, RunRequest(resume=session), sources=CHANGED)
     problem = f"the source of step 'a' changed since run {session}, which already delivered part of it"
     assert (found.code, found.message) == ("RUN006", problem)
-    _, warned = choose(project, Wish(run_id="night-1"), sources=CHANGED).notes
+    _, warned = choose(project, RunRequest(run_id="night-1"), sources=CHANGED).notes
     said = f"the source of step 'a' changed since run {session}; what x delivered is from before the change"
     assert (warned.code, warned.severity, warned.message) == ("RUN020", "warning", said)
 
 
 def test_source_without_a_state_then_or_now_is_no_reason_to_start_anew(project):
     session = past_session(project)
-    assert choose(project, Wish(), sources={}).continues == session
+    assert choose(project, RunRequest(), sources={}).continues == session
     session = past_session(project, sources={})
-    assert choose(project, Wish(), sources=CHANGED).continues == session
+    assert choose(project, RunRequest(), sources=CHANGED).continues == session
 
 
 def test_source_that_is_not_read_again_may_change(project):
     delivered_all = {name: delivered(project, name) for name in ("w", "x")}
     session = past_session(project, deliveries=delivered_all)
-    start = choose(project, Wish(), sources=CHANGED)
+    start = choose(project, RunRequest(), sources=CHANGED)
     assert (start.continues, start.sources) == (session, STATES)
 
 
 def test_limit_can_be_chosen(project):
     past_session(project, "failed", 1)
-    start = choose(project, Wish(continue_within=1800))
+    start = choose(project, RunRequest(continue_within=1800))
     assert [(n.code, "more than 30 min ago" in n.message) for n in start.notes] == [("RUN012", True)]
 
 
@@ -314,14 +320,14 @@ def delivered(project, name):
 
 def test_delivered_steps_and_what_only_they_need_are_skipped(project):
     past_session(project, deliveries={"w": delivered(project, "w.txt")})
-    start = choose(project, Wish())
+    start = choose(project, RunRequest())
     assert start.skip == {"w": "delivered by earlier", "b": "all that read it are delivered"}
     assert list(start.deliveries) == ["w"]
 
 
 def test_everything_delivered_skips_everything(project):
     past_session(project, deliveries={name: delivered(project, name) for name in ("w", "x")})
-    assert sorted(choose(project, Wish()).skip) == ["a", "b", "w", "x"]
+    assert sorted(choose(project, RunRequest()).skip) == ["a", "b", "w", "x"]
 
 
 @pytest.mark.parametrize("harm", ["remove", "change", "grow", "folder"])
@@ -336,25 +342,25 @@ def test_delivery_that_is_not_there_any_more_is_made_again(project, harm):
         path.write_text(content + "!")
     elif harm == "folder":
         path.mkdir()
-    start = choose(project, Wish())
+    start = choose(project, RunRequest())
     assert (start.skip, start.deliveries) == ({}, {})
     assert start.continues
 
 
 def test_unknown_session_cannot_be_resumed(project):
     for name in ("nope", "../logs"):
-        assert refusal(project, Wish(resume=name)).code == "RUN010"
+        assert refusal(project, RunRequest(resume=name)).code == "RUN010"
 
 
 def test_named_session_can_be_resumed(project):
     first = past_session(project, "failed", 9)
     past_session(project, "complete", 1)
-    assert choose(project, Wish(resume=first)).continues == first
+    assert choose(project, RunRequest(resume=first)).continues == first
 
 
 @pytest.mark.parametrize("run_id", ["", "-x", "a b", "a/b", "..", "x" * 129, "é"])
 def test_bad_run_ids(project, run_id):
-    assert refusal(project, Wish(run_id=run_id)).code == "RUN014"
+    assert refusal(project, RunRequest(run_id=run_id)).code == "RUN014"
 
 
 def test_outputs_that_depend_on_a_sensitive_parameter_are_not_kept(project):
@@ -376,20 +382,20 @@ def test_outputs_that_depend_on_a_sensitive_parameter_are_not_kept(project):
     summary.write_text(json.dumps(json.loads(summary.read_text()) | {"spools": spools}))
     for sensitive, kept in ((["code"], ["a"]), ([], ["a", "b"])):
         plan = Manifest({**data, "sensitive": sensitive})
-        start = decide(project, plan, Wish(), Surroundings(lambda: BEFORE, lambda: STATES), NOW)
+        start = decide(project, plan, RunRequest(), CurrentStates(lambda: BEFORE, lambda: STATES), NOW)
         assert sorted(start.kept) == kept
 
 
 def test_a_run_under_a_clock_that_was_ahead_keeps_no_later_one_from_being_continued(project):
     past_session(project, "complete", -24 * 365)
     failed = past_session(project, "failed", 1)
-    assert choose(project, Wish()).continues == failed
+    assert choose(project, RunRequest()).continues == failed
 
 
 @pytest.mark.parametrize("minutes", [0.1, 1, 10])
 def test_a_clock_that_was_set_back_by_minutes_changes_nothing(project, minutes):
     failed = past_session(project, "failed", -minutes / 60)
-    assert choose(project, Wish()).continues == failed
+    assert choose(project, RunRequest()).continues == failed
 
 
 HARM = {
@@ -419,12 +425,12 @@ def test_a_damaged_session_is_told_and_its_run_goes_on_under_its_key(project, ha
     """So each target is asked what was delivered: nothing is delivered twice."""
     session = begun(project, "failed")
     HARM[harm](session.folder / "run.json")
-    start = choose(project, Wish())
+    start = choose(project, RunRequest())
     assert [note.code for note in start.notes] == ["RUN031", "RUN011"]
     assert (start.continues, start.run_key, start.run_started_at) == (session.id, "the-key", whole_second(NOW))
     assert (start.skip, start.deliveries) == ({}, {})
-    assert choose(project, Wish(resume=session.id)).run_key == "the-key"
-    assert choose(project, Wish(run_id="the-key")).continues == session.id
+    assert choose(project, RunRequest(resume=session.id)).run_key == "the-key"
+    assert choose(project, RunRequest(run_id="the-key")).continues == session.id
 
 
 @pytest.mark.parametrize("harm", HARM)
@@ -432,10 +438,10 @@ def test_a_damaged_session_of_a_run_that_nobody_was_told_of_is_told_and_not_run_
     session = begun(project, "complete")
     HARM[harm](session.folder / "run.json")
     close_lost(project)
-    start = choose(project, Wish())
+    start = choose(project, RunRequest())
     assert (start.finished, [note.code for note in start.notes]) == (session.id, ["RUN031", "RUN032"])
     session.acknowledge()
-    start = choose(project, Wish())
+    start = choose(project, RunRequest())
     assert (start.continues, start.finished, [note.code for note in start.notes]) == (None, None, ["RUN031"])
 
 
@@ -443,6 +449,6 @@ def test_of_a_session_that_tells_nothing_the_name_is_the_key(project):
     session = begun(project, "failed")
     for name in ("run.json", "events.jsonl"):
         (session.folder / name).write_bytes(b"garbage\n")
-    start = choose(project, Wish())
+    start = choose(project, RunRequest())
     assert (start.continues, start.run_key) == (session.id, session.id)
     assert [note.code for note in start.notes] == ["RUN031", "RUN011"]

@@ -23,7 +23,7 @@ from osiris.runner.host.run import RunOptions, run
 from osiris.runner.protocol import RENEW, encode
 from osiris.runner.remote import bundle
 from osiris.runner.remote.run_remote import Remote
-from osiris.runner.remote.sandbox_scope import Reach
+from osiris.runner.remote.sandbox_scope import SandboxScope
 
 
 class Desk:
@@ -183,7 +183,7 @@ def test_a_host_that_is_not_heard_of_ends_the_worker(tmp_path):
 
 def test_the_worker_starts_from_the_bundle_alone(tmp_path):
     archive = io.BytesIO()
-    bundle.pack(archive, tmp_path, Reach(), {}, None)
+    bundle.pack(archive, tmp_path, SandboxScope(), {}, None)
     archive.seek(0)
     with tarfile.open(fileobj=archive) as tar:
         tar.extractall(tmp_path, filter="data")

@@ -9,7 +9,7 @@ import pytest
 from osiris.families.stores.bucket import host_of, open_bucket
 from osiris.runner.limits import limits_of
 from osiris.runner.protocol import Job, Secrets
-from osiris.runner.remote.sandbox_scope import reach_of
+from osiris.runner.remote.sandbox_scope import scope_of
 from osiris.secret import Secret
 from osiris.urls import store_url
 
@@ -24,7 +24,7 @@ def reached(root, fields, *steps):
     ]
     secrets = Secrets()
     secrets.plain.update(fields)
-    return reach_of(Job("run", str(root), "scratch", "artifacts", limits_of(1, 1), told), secrets)
+    return scope_of(Job("run", str(root), "scratch", "artifacts", limits_of(1, 1), told), secrets)
 
 
 @pytest.mark.parametrize(
