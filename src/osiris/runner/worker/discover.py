@@ -56,8 +56,8 @@ _FORMATS = {"csv_extractor": "CSV", "json_extractor": "JSON", "parquet_extractor
 class DiscoverRequest:
     """The host's request about a `path` or the connection `source`. `tables` are names or patterns.
 
-    `look` is `state`, `tables` or `rows`. Rows are profiled if `profile`, and shown in the mode `samples` (`none`, `masked`
-    or `raw`), within `seconds` per table.
+    `look` is `state`, `tables` or `rows`. Rows are profiled if `profile`, and shown in the mode `samples` (`none`,
+    `masked` or `raw`), within `seconds` per table.
     """
 
     look: str
