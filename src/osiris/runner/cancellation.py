@@ -73,10 +73,10 @@ class Stopper:
     exits.
     """
 
-    def __init__(self, on_hard_exit: Callable[[], None], whole: Stopper | None = None) -> None:
+    def __init__(self, on_hard_exit: Callable[[], None], parent: Stopper | None = None) -> None:
         self._on_hard_exit = on_hard_exit
-        self._parent = whole
-        self._main: _MainThread = whole._main if whole else _MainThread()
+        self._parent = parent
+        self._main: _MainThread = parent._main if parent else _MainThread()
         self._own: Request | None = None
         self._done = threading.Event()
 
@@ -132,16 +132,16 @@ class Stopper:
     @contextmanager
     def shielded(self) -> Iterator[None]:
         """Defer interruptions during a short block that must be atomic."""
-        held = self._main.armed if self._main.is_here else None
-        if held is None:
+        armed_before = self._main.armed if self._main.is_here else None
+        if armed_before is None:
             yield
             return
         self._main.armed = None
         try:
             yield
         finally:
-            self._main.armed = held
-        held.check()
+            self._main.armed = armed_before
+        armed_before.check()
 
     def finish(self) -> None:
         """Mark the work as ended and clear the request."""

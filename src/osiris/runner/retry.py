@@ -21,21 +21,19 @@ LONGEST_PAUSE = 300.0
 _UNAVAILABLE = 3
 
 
-def pause_before(
-    retry: Mapping[str, JsonValue] | None, diagnostics: Sequence[Diagnostic], failures: int
-) -> float | None:
-    """Return the seconds to wait before a step is retried that has failed `failures` times, last with `diagnostics`.
+def pause_before(retry: Mapping[str, JsonValue] | None, problems: Sequence[Diagnostic], failures: int) -> float | None:
+    """Return the seconds to wait before a step is retried that has failed `failures` times, last with `problems`.
 
     The pause doubles each time. None for no retry: without `retry`, after `max` failures, or for codes not in `on`.
     """
     if retry is None:
         return None
-    wanted = DEFAULTS | dict(retry)
-    if failures > wanted["max"] or not any(_is_asked_for(wanted["on"], item.code) for item in diagnostics):
+    policy = DEFAULTS | dict(retry)
+    if failures > policy["max"] or not any(_matches(policy["on"], item.code) for item in problems):
         return None
-    pause: float = (parse_duration(wanted["backoff"]) or 0.0) * 2 ** (failures - 1)
+    pause: float = (parse_duration(policy["backoff"]) or 0.0) * 2 ** (failures - 1)
     return min(pause, LONGEST_PAUSE)
 
 
-def _is_asked_for(kinds: Sequence[str], code: str) -> bool:
+def _matches(kinds: Sequence[str], code: str) -> bool:
     return code in kinds or ("unavailable" in kinds and CODES[code].exit_code == _UNAVAILABLE)

@@ -75,11 +75,8 @@ def bind_checks(job_ctx: JobContext, ready: Ready, schema: Schema) -> None:
     """Fail with the located problems of the checks: DAT005 for columns, else as a SQL step."""
     problems: list[Diagnostic] = []
     for check in _checks(ready.checks):
-        problems += (
-            _unknown_columns(check, schema)
-            or _non_text_values(check, schema)
-            or _bind_problems(job_ctx, ready, check, schema)
-        )
+        named = _unknown_columns(check, schema) or _non_texts(check, schema)
+        problems += named or _problems_of(job_ctx, ready, check, schema)
     if problems:
         raise_all(problems)
 
@@ -183,7 +180,7 @@ def _unknown_columns(check: Check, schema: Schema) -> list[Diagnostic]:
     ]
 
 
-def _non_text_values(check: Check, schema: Schema) -> list[Diagnostic]:
+def _non_texts(check: Check, schema: Schema) -> list[Diagnostic]:
     """Return problems for non-text values compared with a text column: the engine would convert texts to numbers."""
     if (check.compared, "utf8") not in [(column.name, column.type) for column in schema]:
         return []
@@ -197,7 +194,7 @@ def _non_text_values(check: Check, schema: Schema) -> list[Diagnostic]:
     ]
 
 
-def _bind_problems(job_ctx: JobContext, ready: Ready, check: Check, schema: Schema) -> list[Diagnostic]:
+def _problems_of(job_ctx: JobContext, ready: Ready, check: Check, schema: Schema) -> list[Diagnostic]:
     """Return why a check cannot be computed over rows of a schema.
 
     A value's type is checked only on comparison, so the check also runs over a single NULL.
@@ -225,24 +222,22 @@ def _relocated(check: Check, error: OsirisError) -> list[Diagnostic]:
 def _checks(written: JsonValue) -> Iterator[Check]:
     for number, item in enumerate(written):
         (kind,) = item.keys() - {"name"}
-        argument, pointer = item[kind], f"/config/checks/{number}"
-        text = argument if isinstance(argument, str) else json.dumps(argument, ensure_ascii=False)
+        rule, pointer = item[kind], f"/config/checks/{number}"
+        text = rule if isinstance(rule, str) else json.dumps(rule, ensure_ascii=False)
         name = item.get("name") or _cut(f"{kind}: {' '.join(text.split())}", _SHOWN_NAME)
         inside = f"{pointer}/{kind}"
-        yield Check(
-            name, _STATEMENTS[kind](argument), pointer, inside, *_mentioned(argument, inside), kind == "row_count"
-        )
+        yield Check(name, _STATEMENTS[kind](rule), pointer, inside, *_mentioned(rule, inside), kind == "row_count")
 
 
-def _mentioned(argument: JsonValue, at: str) -> tuple[dict[str, str], str | None, dict[str, JsonValue]]:
+def _mentioned(rule: JsonValue, at: str) -> tuple[dict[str, str], str | None, dict[str, JsonValue]]:
     """Return the fields `columns`, `compared` and `values` of `Check`."""
-    if isinstance(argument, list):
-        return {column: f"{at}/{number}" for number, column in enumerate(argument)}, None, {}
-    column = argument.get("column") if isinstance(argument, dict) else None
+    if isinstance(rule, list):
+        return {column: f"{at}/{number}" for number, column in enumerate(rule)}, None, {}
+    column = rule.get("column") if isinstance(rule, dict) else None
     if column is None:
         return {}, None, {}
-    values = {f"{at}/values/{number}": value for number, value in enumerate(argument.get("values", ()))}
-    values |= {f"{at}/{key}": argument[key] for key in ("min", "max") if key in argument}
+    values = {f"{at}/values/{number}": value for number, value in enumerate(rule.get("values", ()))}
+    values |= {f"{at}/{key}": rule[key] for key in ("min", "max") if key in rule}
     return {column: f"{at}/column"}, column, values
 
 
@@ -259,9 +254,9 @@ def _unique(names: list[str]) -> str:
     return f'SELECT {key}, count(*) AS "count(*)" FROM output GROUP BY {key} HAVING count(*) > 1 ORDER BY ALL'
 
 
-def _accepted_values(argument: Mapping[str, JsonValue]) -> str:
-    values = ", ".join(map(_literal, argument["values"]))
-    return f"SELECT * FROM output WHERE {quote_name(argument['column'])} NOT IN ({values})"
+def _accepted_values(rule: Mapping[str, JsonValue]) -> str:
+    values = ", ".join(map(_literal, rule["values"]))
+    return f"SELECT * FROM output WHERE {quote_name(rule['column'])} NOT IN ({values})"
 
 
 def _range(bounds: Mapping[str, JsonValue]) -> str:

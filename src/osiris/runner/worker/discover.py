@@ -56,8 +56,7 @@ _FORMATS = {"csv_extractor": "CSV", "json_extractor": "JSON", "parquet_extractor
 class DiscoverRequest:
     """The host's request about a `path` or the connection `source`. `tables` are names or patterns.
 
-    `look` is `state`, `tables` or `rows`. Rows are profiled if `profile`, and shown in the mode `samples` (`none`,
-    `masked` or `raw`), within `seconds` per table.
+    `look` is `state`, `tables` or `rows`; `samples` is `none`, `masked` or `raw`; `seconds` is the time per table.
     """
 
     look: str
@@ -79,14 +78,13 @@ def discover(job_ctx: JobContext) -> bool:
         "rows": _send_rows,
     }
     family = request.source.removeprefix("@").partition(".")[0] or files_family()
-    _, problems = attempt(
-        job_ctx, {"id": request.source, "component": family}, lambda: handlers[request.look](job_ctx, request)
-    )
-    _send_diagnostics(job_ctx, problems)
+    step = {"id": request.source, "component": family}
+    _, problems = attempt(job_ctx, step, lambda: handlers[request.look](job_ctx, request))
+    _send_notes(job_ctx, problems)
     return not has_errors(problems)
 
 
-def _send_diagnostics(job_ctx: JobContext, diagnostics: Sequence[Diagnostic]) -> None:
+def _send_notes(job_ctx: JobContext, diagnostics: Sequence[Diagnostic]) -> None:
     if diagnostics:
         job_ctx.outbox.send("noted", diagnostics=[item.to_json() for item in diagnostics])
 
@@ -249,7 +247,7 @@ def _send_rows(job_ctx: JobContext, request: DiscoverRequest) -> None:
                 raise
             late = diagnostic("DSC004", table=name, seconds=duration_text(request.seconds))
             reason = diagnostic("DSC005", table=name, reason=error.diagnostics[0].message)
-            _send_diagnostics(job_ctx, [late if time.monotonic() > until else reason])
+            _send_notes(job_ctx, [late if time.monotonic() > until else reason])
         else:
             job_ctx.outbox.send("rows", table=name, told=profile)
 
@@ -260,7 +258,7 @@ def _profile_table(job_ctx: JobContext, request: DiscoverRequest, until: float) 
         table = source.detailed(_selected_tables(source, request.tables)[0])
     columns = _wanted_columns(table, request.columns)
     if not columns:
-        _send_diagnostics(job_ctx, [diagnostic("DSC006", table=table.name)])
+        _send_notes(job_ctx, [diagnostic("DSC006", table=table.name)])
         return {}
     try:
         return _profile_columns(job_ctx, request, table, columns, until)
@@ -285,9 +283,8 @@ def _profile_each_column(
         try:
             profile = _profile_columns(job_ctx, alone, table, [name], until)
         except OsirisError as error:
-            _send_diagnostics(
-                job_ctx, [diagnostic("DSC005", table=f"{table.name}.{name}", reason=error.diagnostics[0].message)]
-            )
+            reason = error.diagnostics[0].message
+            _send_notes(job_ctx, [diagnostic("DSC005", table=f"{table.name}.{name}", reason=reason)])
         else:
             merged = {**profile, "columns": {**merged.get("columns", {}), **profile.get("columns", {})}}
     return merged

@@ -72,13 +72,11 @@ def _examine(job_ctx: JobContext, names: Sequence[str]) -> bool:
         except queue.Empty:
             break
         waiting.discard(name)
-        well = _send_answer(job_ctx, name, health, problems) and well
+        well = _send(job_ctx, name, health, problems) and well
     overdue.set()
     for name in sorted(waiting):
-        well = (
-            _send_answer(job_ctx, name, None, [diagnostic("CON015", where=name, seconds=duration_text(seconds))])
-            and well
-        )
+        late = diagnostic("CON015", where=name, seconds=duration_text(seconds))
+        well = _send(job_ctx, name, None, [late]) and well
     return well
 
 
@@ -133,7 +131,7 @@ def _with_remedy(item: Diagnostic) -> Diagnostic:
     return replace(item, hint=_REMEDIES.get(item.code) or item.hint or plain)
 
 
-def _send_answer(job_ctx: JobContext, name: str, health: Health | None, problems: list[Diagnostic]) -> bool:
+def _send(job_ctx: JobContext, name: str, health: Health | None, problems: list[Diagnostic]) -> bool:
     fields = health.to_json() if health else {}
     job_ctx.outbox.send("examined", connection=name, fields=fields, diagnostics=[item.to_json() for item in problems])
     return not has_errors(problems)

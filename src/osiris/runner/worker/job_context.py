@@ -65,10 +65,8 @@ def make_job_context(job: Job, secrets: Secrets, registry: Registry, outbox: Out
 
 def share_of(job_ctx: JobContext, share: int) -> JobContext:
     """Return a context for one of `share` concurrent groups, with its share of the limits and its own stopper."""
-    limits_of_job = job_ctx.job.limits
-    limits = replace(
-        limits_of_job, memory=limits_of_job.memory // share, threads=max(1, limits_of_job.threads // share)
-    )
+    total = job_ctx.job.limits
+    limits = replace(total, memory=total.memory // share, threads=max(1, total.threads // share))
     return replace(job_ctx, job=replace(job_ctx.job, limits=limits), stopper=job_ctx.stopper.branch())
 
 

@@ -147,9 +147,7 @@ def _check_stored(step: str, inputs: Sequence[Meter], stored: Sequence[int | Non
 
 
 def _of_writer(step: str, edge: Meter, written: Written) -> tuple[int, int, int]:
-    if (
-        written.earlier is not None
-    ):  # delivered by an earlier attempt, according to the target's ledger; no input was read
+    if written.earlier is not None:  # an earlier attempt delivered it, says the target's ledger; no input was read
         return written.rows + written.rejected, written.rows, written.rejected
     if not edge.ended:
         fail("DAT008", step=step, problem=f"it stopped after {edge.rows} rows, before the end of its input")

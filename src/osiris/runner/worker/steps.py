@@ -383,12 +383,10 @@ def _own_schema(ready: Ready, inputs: Mapping[str, RowStream], planned: Schema) 
 def _check_schema(step: str, actual: Schema, planned: Schema) -> None:
     if actual == planned:
         return
-    missing = [f"{c.name} {c.type}{'' if c.nullable else ' not null'}" for c in planned if c not in actual]
+    lost = [f"{c.name} {c.type}{'' if c.nullable else ' not null'}" for c in planned if c not in actual]
     new = [f"{c.name} {c.type}{'' if c.nullable else ' not null'}" for c in actual if c not in planned]
     problem = (
-        f"planned {', '.join(missing)}; found {', '.join(new)}"
-        if missing or new
-        else "its columns are in another order"
+        f"planned {', '.join(lost)}; found {', '.join(new)}" if lost or new else "its columns are in another order"
     )
     fail("DAT011", step=step, problem=problem)
 
@@ -422,7 +420,7 @@ class Agenda:
         for number, needed in enumerate(waits):
             for other in needed:
                 self._followers[other].append(number)
-        self._ready = [number for number, missing in enumerate(self._missing) if not missing]
+        self._ready = [number for number, lost in enumerate(self._missing) if not lost]
 
     def __len__(self) -> int:
         return len(self._ready)
