@@ -1,8 +1,7 @@
-"""Connecting to PostgreSQL: from the fields of a connection to one that is open, or to the reason why not.
+"""Connect to PostgreSQL from the fields of a connection.
 
-The client library opens it, driven from here step by step: so it ends in time, stops when the step is cancelled, and
-the server's refusal is seen with its SQLSTATE, which the library throws away. Nothing comes from the environment or
-from files of the user's home.
+libpq connects asynchronously, polled from here: so connecting can time out and be cancelled, and a refusal is read with
+its SQLSTATE, which libpq discards. Nothing is read from the environment or from files in the user's home.
 """
 
 from __future__ import annotations
@@ -47,9 +46,9 @@ _FIXED = {
 }
 _PATIENCE_WITH_CANCEL = 2.0
 _PATIENCE = 5.0
-"""Seconds for the connection over which the server is asked, and for its answer."""
+"""Timeout in seconds of the second connection over which the server's activity is queried, and of that query."""
 
-_AT_WORK = """
+_BUSY = """
 SELECT FROM pg_catalog.pg_stat_activity
 WHERE pid = %s AND state = 'active' AND wait_event_type IS DISTINCT FROM 'Client'"""
 _DEFAULTS: dict[str, JsonValue] = {"host": "localhost", "port": 5432, "application_name": "osiris", "sslmode": "prefer"}
@@ -57,7 +56,7 @@ _DEFAULTS: dict[str, JsonValue] = {"host": "localhost", "port": 5432, "applicati
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a connection leads, and what the client library is told; `where` and `user` may be shown.
+    """A parsed connection; `keywords` are libpq's, `where` and `user` may be shown in messages.
 
     Times are in seconds. `schemas`, `trusted` and `functions` are the fields `schemas`, `trusted_schemas` and
     `functions` of the connection.
@@ -76,7 +75,7 @@ class Address:
 
 
 def address(fields: Mapping[str, JsonValue]) -> Address:
-    """Return where the fields of a connection lead; fails with CON067 to CON069 where they do not say it."""
+    """Parse the fields of a connection; fails with CON067 to CON069 if the database or the user is missing."""
     parts = _DEFAULTS | _parsed(fields) | {name: fields[name] for name in _SENT if fields.get(name) is not None}
     database = fields.get("database") or parts.get("dbname")
     if not database or not parts.get("user"):
@@ -102,12 +101,12 @@ def _seconds(fields: Mapping[str, Any], key: str, default: float) -> float:
 
 
 def _names(fields: Mapping[str, JsonValue], key: str) -> tuple[str, ...]:
-    found = fields.get(key)
-    return tuple(map(str, found)) if isinstance(found, (list, tuple)) else ()
+    names = fields.get(key)
+    return tuple(map(str, names)) if isinstance(names, (list, tuple)) else ()
 
 
 def _parsed(fields: Mapping[str, JsonValue]) -> dict[str, JsonValue | Secret]:
-    """Return the parts of a connection string, the password as a secret again; its words are never repeated."""
+    """Return the parts of the connection string, the password as a Secret; messages never quote the string."""
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
 
@@ -126,19 +125,19 @@ def _parsed(fields: Mapping[str, JsonValue]) -> dict[str, JsonValue | Secret]:
 
 
 def connect(target: Address, ctx: StepContext) -> psycopg.Connection[Any]:
-    """Return an open connection that commits by itself; fails with CON011 to CON015, or RUN003 if cancelled."""
+    """Return an open connection in autocommit mode; fails with CON011 to CON015, CON017, or RUN003 if cancelled."""
     import psycopg
     from psycopg import pq
 
     attempt = _start(target)
     refusal: dict[str, str] | None = {}
-    until = time.monotonic() + target.timeout
+    deadline = time.monotonic() + target.timeout
     state: int = pq.PollingStatus.WRITING
     while attempt.status != pq.ConnStatus.BAD and state not in (pq.PollingStatus.OK, pq.PollingStatus.FAILED):
-        if not _ready(attempt, state, until, ctx.cancelled):
+        if not _ready(attempt, state, deadline, ctx.cancelled):
             attempt.finish()
             fail("CON015", where=target.where, seconds=duration_text(target.timeout))
-        refusal = _peeked(attempt) if state == pq.PollingStatus.READING else {}
+        refusal = _peek_refusal(attempt) if state == pq.PollingStatus.READING else {}
         state = attempt.connect_poll()
     if state != pq.PollingStatus.OK:
         _fail_connect(target, attempt, refusal)
@@ -152,12 +151,12 @@ def _start(target: Address) -> PGconn:
     from psycopg.conninfo import make_conninfo
 
     revealed: dict[str, Any] = {name: v.reveal() if isinstance(v, Secret) else v for name, v in target.keywords.items()}
-    told: dict[str, Any] = _FIXED | revealed
-    return pq.PGconn.connect_start(make_conninfo(**told).encode())
+    keywords: dict[str, Any] = _FIXED | revealed
+    return pq.PGconn.connect_start(make_conninfo(**keywords).encode())
 
 
-def _ready(attempt: PGconn, state: int, until: float, cancelled: Callable[[], bool]) -> bool:
-    """Wait until the socket is ready for the next step; False once the time is over."""
+def _ready(attempt: PGconn, state: int, deadline: float, cancelled: Callable[[], bool]) -> bool:
+    """Wait until the socket is ready for the next step; returns False on timeout."""
     from psycopg import pq
 
     poll = select.poll()
@@ -166,16 +165,16 @@ def _ready(attempt: PGconn, state: int, until: float, cancelled: Callable[[], bo
         if cancelled():
             attempt.finish()
             fail("RUN003", signal="request")
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             return False
     return True
 
 
-def _peeked(attempt: PGconn) -> dict[str, str] | None:
-    """Return the fields of a refusal that waits to be read, as far as it is not encrypted; None at the line's end."""
-    with closing(socket.socket(fileno=os.dup(attempt.socket))) as line:
+def _peek_refusal(attempt: PGconn) -> dict[str, str] | None:
+    """Peek the fields of a pending unencrypted error message; empty if there is none, None if the socket is closed."""
+    with closing(socket.socket(fileno=os.dup(attempt.socket))) as sock:
         try:
-            content = line.recv(1 << 16, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            content = sock.recv(1 << 16, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
             return {}
         except OSError:
@@ -191,7 +190,7 @@ def _peeked(attempt: PGconn) -> dict[str, str] | None:
 
 
 def _fail_connect(target: Address, attempt: PGconn, refusal: Mapping[str, str] | None) -> NoReturn:
-    told = attempt.error_message.decode("utf-8", "replace").strip().partition("\n")[0]
+    message = attempt.error_message.decode("utf-8", "replace").strip().partition("\n")[0]
     encrypted = attempt.ssl_in_use
     attempt.finish()
     if refusal is None and not _unreachable(target):
@@ -201,8 +200,8 @@ def _fail_connect(target: Address, attempt: PGconn, refusal: Mapping[str, str] |
     if reason := _unreachable(target):
         fail("CON011", where=target.where, reason=reason)
     if encrypted or target.keywords.get("sslmode") in (None, "disable", "allow", "prefer"):
-        fail("CON012", where=target.where, user=target.user, reason=told)
-    fail("CON017", where=target.where, reason=told)
+        fail("CON012", where=target.where, user=target.user, reason=message)
+    fail("CON017", where=target.where, reason=message)
 
 
 def _unreachable(target: Address) -> str | None:
@@ -222,27 +221,27 @@ def _unreachable(target: Address) -> str | None:
 
 
 def watched(connection: psycopg.Connection[Any], target: Address, ctx: StepContext) -> Watch:
-    """Return what watches a connection; it is not running yet."""
+    """Return the watchdog of a connection; it is not running yet."""
 
-    def at_work() -> bool:
-        """Tell whether the server runs a statement, and is not waiting for us to take or send rows."""
-        with suppress(OsirisError, psycopg.Error), connect(replace(target, timeout=_PATIENCE), ctx) as other:
-            asked = Watch(lambda why: _cut(other, why), ctx.cancelled, _PATIENCE)
-            with closing(other), asked.running(), asked.waiting():
-                return other.execute(_AT_WORK, (connection.info.backend_pid,)).fetchone() is not None
+    def is_busy() -> bool:
+        """Whether the server is running a statement, and not waiting for us to receive or send rows."""
+        with suppress(OsirisError, psycopg.Error), connect(replace(target, timeout=_PATIENCE), ctx) as second:
+            watch = Watch(lambda why: _disconnect(second, why), ctx.cancelled, _PATIENCE)
+            with closing(second), watch.running(), watch.waiting():
+                return second.execute(_BUSY, (connection.info.backend_pid,)).fetchone() is not None
         return False
 
     import psycopg
 
-    return Watch(lambda why: _cut(connection, why), ctx.cancelled, target.silence, at_work)
+    return Watch(lambda why: _disconnect(connection, why), ctx.cancelled, target.silence, is_busy)
 
 
-def _cut(connection: psycopg.Connection[Any], why: Reason) -> None:
-    """Ask the server to stop, then end the connection under whoever waits for it."""
+def _disconnect(connection: psycopg.Connection[Any], why: Reason) -> None:
+    """Cancel the running statement if the run was cancelled, then shut down the socket."""
     import psycopg
 
     if why == "cancelled":
         with suppress(psycopg.Error):
             connection.cancel_safe(timeout=_PATIENCE_WITH_CANCEL)
-    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as line:
-        line.shutdown(socket.SHUT_RDWR)
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as sock:
+        sock.shutdown(socket.SHUT_RDWR)

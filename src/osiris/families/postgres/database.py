@@ -1,11 +1,11 @@
-"""PostgreSQL as a database of ours: how its tables are read, and how they are written.
+"""How PostgreSQL tables are read and written.
 
-Appended rows go straight into the table while they are read. Rows that take the place of others are taken into a file
-before, so that nobody who writes the table has to wait for their source; and the old ones are deleted, not truncated:
-those who read meanwhile see the old rows until the commit, and the new ones after it, never an empty table.
+Appended rows are streamed into the table while they are read. Rows that replace others are first spooled to a file, so
+that other writers of the table never wait for the source. Old rows are deleted, not truncated: other readers see the
+old rows until the commit and the new rows after it, never an empty table.
 
-The ledger's row is written first, and finished last. So of two attempts at one delivery, the later one waits for the
-earlier, though its process may be gone, and then finds what that has done.
+The ledger's row is inserted first and completed last: of two attempts at one delivery, the later waits for the earlier
+one's transaction, even if its process has ended, and then sees its outcome.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ if TYPE_CHECKING:
     from osiris.model import Schema
 
 _IN_USE = "55P03"
-_UNDONE = ("40001", "40P01")
-"""The server has ended the transaction for the sake of another one: a serialization failure, or a deadlock."""
-_MADE_MEANWHILE = ("42P07", "42710", "23505")
+_ROLLED_BACK = ("40001", "40P01")
+"""The server rolled back the transaction: a serialization failure, or a deadlock."""
+_DUPLICATES = ("42P07", "42710", "23505")
 _CATALOGUE = "pg_catalog"
 _ATTEMPTS = 5
 _LOCK = 0x6F736972
-"""The space of our advisory locks."""
+"""The first key of our advisory locks."""
 
 
 class Postgres(Database[Session]):
@@ -102,12 +102,12 @@ class Postgres(Database[Session]):
     def batches(
         self, session: Session, source: Source, config: StepConfig, ctx: StepContext
     ) -> Generator[pa.RecordBatch, None, None]:
-        """Yield the rows, and count them: those of a whole table over several connections."""
+        """Yield and count the rows; a complete table is read over several connections."""
         in_blocks = source.order == "fixed" and config.table is not None
         if in_blocks:
             session.run("SET LOCAL max_parallel_workers_per_gather = 0")
-        whole = in_blocks and config.limit is None and not config.offset
-        ranges = ranges_of(session, source) if whole else [source.text]
+        complete = in_blocks and config.limit is None and not config.offset
+        ranges = ranges_of(session, source) if complete else [source.text]
         connections = min(config.connections, ctx.threads)
 
         def read(sieve: Sieve) -> Generator[Batch, None, None]:
@@ -118,27 +118,28 @@ class Postgres(Database[Session]):
     # Writing
 
     def delivery(self, config: StepConfig, schema: Schema, ctx: StepContext) -> Delivery:
-        """Return what is to be done; a table may be named with its schema. Fails with CON067 to CON069 or DRV007."""
-        where, (home, table) = address(ctx.connection), (config.schema, config.table)
-        if home is None and "." in table:
-            home, _, table = table.partition(".")
-            if not home or not table or "." in table:
+        """Return the delivery of a step; a table may be named with its schema. Fails with CON067 to CON069 or DRV007."""
+        target, (schema_name, table) = address(ctx.connection), (config.schema, config.table)
+        if schema_name is None and "." in table:
+            schema_name, _, table = table.partition(".")
+            if not schema_name or not table or "." in table:
                 problem = "it has several dots; name its schema with 'schema'"
                 fail("DRV007", path=f"table '{config.table}'", problem=problem)
-        home = home or where.schema
-        placed, quoted = replace(config, schema=home, table=table), f"{self.quote(home)}.{self.quote(table)}"
-        return Delivery(self, placed, ctx, schema, Target(f"{home}.{table}", where.where), quoted)
+        schema_name = schema_name or target.schema
+        qualified_config = replace(config, schema=schema_name, table=table)
+        quoted = f"{self.quote(schema_name)}.{self.quote(table)}"
+        return Delivery(self, qualified_config, ctx, schema, Target(f"{schema_name}.{table}", target.where), quoted)
 
     @contextmanager
     def looking(self, delivery: Delivery) -> Iterator[Session]:
-        """Give a session that looks at a target before rows are read."""
+        """Open a session that inspects a target before rows are read."""
         with self.writing(delivery) as session:
             begin_writing(session)
             yield session
 
     @contextmanager
     def writing(self, delivery: Delivery) -> Iterator[Session]:
-        """Give a session that may write; fails with DAT032 for a row that is refused, DRV011, DRV064."""
+        """Open a session that can write; fails with DAT032 for a rejected row, DRV011, DRV064."""
         import psycopg
 
         with opened(delivery.ctx, delivery.config.schema) as session:
@@ -148,7 +149,7 @@ class Postgres(Database[Session]):
             except psycopg.Error as error:
                 if session.watch.stopped or not error.sqlstate:
                     raise
-                if error.sqlstate in _UNDONE:
+                if error.sqlstate in _ROLLED_BACK:
                     fail("DRV064", path=session.label, reason=error.diag.message_primary or "")
                 if error.sqlstate == _IN_USE:
                     fail("DRV011", path=session.label, seconds=SETTINGS["lock_timeout"].replace("s", " s"))
@@ -158,13 +159,13 @@ class Postgres(Database[Session]):
                 raise
 
     def errors(self) -> tuple[type[Exception], ...]:
-        """Return what the client library raises."""
+        """Return the exceptions that the client library raises."""
         import psycopg
 
         return (psycopg.Error,)
 
     def prepare(self, session: Session, delivery: Delivery) -> None:
-        """Make the ledger in the schema of the target, in a transaction of its own."""
+        """Create the ledger in the schema of the target, in its own transaction."""
         session.run("COMMIT")
         if not delivery.ctx.run_key or self.has_ledger(session):
             return
@@ -177,9 +178,9 @@ class Postgres(Database[Session]):
         return f"{self.quote(session.schema)}.{LEDGER}"
 
     def claim(self, session: Session, delivery: Delivery, _rows: int) -> bool:
-        """Write a delivery into the ledger before its rows, of which nothing is known; tells whether nobody else has.
+        """Insert a delivery into the ledger before its rows are counted; returns False if another attempt has done so.
 
-        A later one waits here for an earlier one, though its process may be gone.
+        Blocks while an earlier attempt's transaction is open, even if its process has ended.
         """
         ctx = delivery.ctx
         return not ctx.run_key or bool(
@@ -191,9 +192,9 @@ class Postgres(Database[Session]):
         )
 
     def begun(self, session: Session, action: Callable[[], T]) -> T:
-        """Begin a transaction and do what makes things that others may make at the same time: then it is done again.
+        """Begin a transaction and run an action that creates things; retried if others created them concurrently.
 
-        A second CREATE … IF NOT EXISTS waits for the first to end, and is then refused by an index of the catalogue.
+        A second CREATE … IF NOT EXISTS waits for the first to end, and then violates a unique index of the catalogue.
         """
         import psycopg
 
@@ -202,32 +203,32 @@ class Postgres(Database[Session]):
             try:
                 return action()
             except psycopg.Error as error:
-                made = error.sqlstate in _MADE_MEANWHILE and error.diag.schema_name in (None, _CATALOGUE)
-                if not made:
+                exists = error.sqlstate in _DUPLICATES and error.diag.schema_name in (None, _CATALOGUE)
+                if not exists:
                     raise
                 session.run("ROLLBACK")
         return fail("DRV011", path=session.label, seconds="0 s")
 
     def write(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
-        """Write all rows, as the mode of the delivery says."""
+        """Write all rows in the mode of the delivery."""
         target_table.tell_unlogged(session, delivery)
         super().write(session, delivery, waiting)
         target_table.refuse_changed(session, delivery)
 
     def load(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
-        """Add all rows."""
-        found = target_table.ways_into(delivery.columns, delivery.schema)
-        if target_table.is_staged(session, delivery, found):
-            stage(session, delivery, found, waiting.open())
+        """Load all rows into the table."""
+        ways = target_table.ways_into(delivery.columns, delivery.schema)
+        if target_table.is_staged(session, delivery, ways):
+            stage(session, delivery, ways, waiting.open())
         else:
-            send(session, delivery, delivery.quoted, found, waiting.open().batches())
+            send(session, delivery, delivery.quoted, ways, waiting.open().batches())
 
     def merge(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
-        """Upsert; those into one table take turns: two with their rows in another order would wait for each other."""
-        table, found = delivery.target.table, target_table.ways_into(delivery.columns, delivery.schema)
+        """Upsert; an advisory lock lets one upsert at a time into a table, as different row orders could deadlock."""
+        table, ways = delivery.target.table, target_table.ways_into(delivery.columns, delivery.schema)
         session.rows("SELECT pg_catalog.pg_advisory_xact_lock(%s, pg_catalog.hashtext(%s))", _LOCK, table)
-        if not may_exchange(session, delivery, found) or not exchange(session, delivery, found, waiting):
-            stage(session, delivery, found, waiting.open())
+        if not may_exchange(session, delivery, ways) or not exchange(session, delivery, ways, waiting):
+            stage(session, delivery, ways, waiting.open())
 
     def make_durable(self, session: Session, _delivery: Delivery) -> None:
         """Commit."""

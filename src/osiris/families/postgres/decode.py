@@ -1,13 +1,13 @@
-"""What a COPY in binary format sends, cut into rows, and their values as Arrow arrays, a whole column at a time.
+"""Split the rows of COPY … TO STDOUT (FORMAT binary), and decode them into Arrow arrays one column at a time.
 
-A connection that waits for a command owes the client nothing: so a COPY is sent past the client library, over the
-socket that it has opened and authenticated, and all that comes back is taken in large pieces. Where the socket is
-encrypted the library takes it, nevertheless, and its rows are put in the same form. The messages: a letter, four bytes
-of length that count themselves, and the content; `d` is a row.
+On an idle connection no data is pending: so COPY is sent without the client library, over the socket that it has opened
+and authenticated, and the response is read in large chunks. On an encrypted socket the library reads the rows, which
+are then put in the same form. A message is a letter, four bytes of length that include themselves, and the payload; `d`
+is a row (PostgreSQL frontend/backend protocol, COPY binary format).
 
-A buffer holds rows as the server sent them. `Cells` are the places of one column's values in it, and a decoder reads
-them all at once with numpy: loads at any byte, in the server's byte order. What Arrow or our types cannot hold (a date
-that is infinite, a decimal that is no number) raises `Unfit`, never another value.
+A buffer holds rows as sent. `Cells` are the positions of one column's values in it, and a decoder reads them all at
+once with numpy: unaligned loads in network byte order. A value that Arrow or our types cannot hold (an infinite date, a
+decimal NaN) raises `Unfit`; it is never changed.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ WIDTHS = {
     "int16": 2,
     "uuid": 16,
 }
-"""The bytes of all values of a type, where these are as many."""
+"""The size in bytes of the values of a fixed-width type."""
 LARGEST_ROW = 1 << 30
-"""The server sends no larger row."""
+"""The largest row in bytes that the server sends."""
 
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0"
 _HEAD = len(_SIGNATURE) + 8
@@ -65,53 +65,53 @@ _ROW, _READY = ord("d"), b"Z\0\0\0\5"
 
 
 def copied(connection: psycopg.Connection[Any], query: str, width: int, watch: Watch) -> Generator[Rows, None, None]:
-    """Yield the rows of a query, which have `width` columns; raises Refusal, Broken, or what psycopg raises."""
+    """Yield the rows of a query with `width` columns; raises Refusal, Broken, or psycopg.Error."""
     command = f"COPY ({query}\n) TO STDOUT (FORMAT binary)"
     if connection.pgconn.ssl_in_use:
         with connection.cursor().copy(command.encode()) as copy:
             yield from _rows(_by_library(iter(copy), watch), width)
         return
-    with closing(socket.socket(fileno=dup(connection.fileno()))) as line:
-        line.setblocking(False)
-        _send(line, command, watch)
-        with Inflow(line, watch) as inflow:
+    with closing(socket.socket(fileno=dup(connection.fileno()))) as sock:
+        sock.setblocking(False)
+        _send(sock, command, watch)
+        with Inflow(sock, watch) as inflow:
             yield from _rows(partial(take_from, inflow, _is_ready), width)
 
 
-def _send(line: socket.socket, command: str, watch: Watch) -> None:
+def _send(sock: socket.socket, command: str, watch: Watch) -> None:
     text = command.encode() + b"\0"
-    line.setblocking(True)
+    sock.setblocking(True)
     try:
         with watch.waiting():
-            line.sendall(b"Q" + _LENGTH.pack(len(text) + 4) + text)
+            sock.sendall(b"Q" + _LENGTH.pack(len(text) + 4) + text)
     except OSError as error:
         raise Broken(str(error)) from None
-    line.setblocking(False)
+    sock.setblocking(False)
 
 
-def _is_ready(room: memoryview, taken: int) -> bool:
-    """Tell whether the server waits for a command by now."""
-    return taken > 5 and bytes(room[taken - 6 : taken - 1]) == _READY
+def _is_ready(room: memoryview, used: int) -> bool:
+    """Whether the last message is ReadyForQuery."""
+    return used > 5 and bytes(room[used - 6 : used - 1]) == _READY
 
 
 def _by_library(rows: Iterator[bytes | memoryview | bytearray], watch: Watch) -> Take:
-    """Return what gives the rows of the client library, with the messages around them that it has taken off."""
+    """Return a `Take` of the client library's rows, each with the message header that the library removed."""
     rest = memoryview(b"")
 
     def take(room: memoryview) -> int:
         nonlocal rest
-        taken = 0
-        while taken < len(room):
+        used = 0
+        while used < len(room):
             if not rest:
                 with watch.waiting():
                     row = next(rows, None)
                 if row is None:
                     break
                 rest = memoryview(b"d" + _LENGTH.pack(len(row) + 4) + row)
-            part = rest[: len(room) - taken]
-            room[taken : taken + len(part)] = part
-            rest, taken = rest[len(part) :], taken + len(part)
-        return taken
+            part = rest[: len(room) - used]
+            room[used : used + len(part)] = part
+            rest, used = rest[len(part) :], used + len(part)
+        return used
 
     return take
 
@@ -134,28 +134,28 @@ class _Copy(RowBuffer):
         self._refusal: Refusal | None = None
 
     def next_rows(self) -> Rows | None:
-        """Return the rows that are whole and follow each other; None if what comes next is not whole yet."""
+        """Return the next consecutive complete rows; None if the next message is incomplete."""
         while not self.ended and (end := self._end()) is not None:
             if self.buffer[self.begin] == _ROW and not self._headed:
-                self._behead()
+                self._remove_header()
             starts, ends = _split(self.page.u1, self.begin, self.used, self._width)
             if len(starts):
                 self.begin = int(ends[-1])
                 return Rows(self.page, starts, ends)
             if self.buffer[self.begin] == _ROW and self._count() == self._width:
                 return self.single(self.begin + 5, end)
-            self._take_note(end)
+            self._read_other(end)
         return None
 
     def expect_end(self) -> None:
-        """Raise what the server said against the query, or Broken where the rows do not end as they must."""
+        """Raise the server's Refusal, if any, or Broken if the rows did not end properly."""
         if self._refusal:
             raise self._refusal
         if not self._closed:
             raise Broken("it ended in the middle of the rows")
 
     def _end(self) -> int | None:
-        """Return the end of the message that begins here, if it is there."""
+        """Return the end of the next message; None if it is incomplete. Raises Broken for an invalid length."""
         if self.used - self.begin < 5:
             return None
         (length,) = _LENGTH.unpack_from(self.buffer, self.begin + 1)
@@ -164,8 +164,8 @@ class _Copy(RowBuffer):
         end = int(self.begin + 1 + length)
         return end if end <= self.used else None
 
-    def _behead(self) -> None:
-        """Take the head of the whole format off its first row."""
+    def _remove_header(self) -> None:
+        """Remove the format's header from the first row."""
         (length,) = _LENGTH.unpack_from(self.buffer, self.begin + 1)
         if bytes(self.buffer[self.begin + 5 : self.begin + 5 + len(_SIGNATURE)]) != _SIGNATURE:
             raise Broken("what it sent is not the binary format")
@@ -177,23 +177,23 @@ class _Copy(RowBuffer):
     def _count(self) -> int:
         return int.from_bytes(self.buffer[self.begin + 5 : self.begin + 7], "big", signed=True)
 
-    def _take_note(self, end: int) -> None:
-        """Pass over a message that is no row of the query."""
+    def _read_other(self, end: int) -> None:
+        """Read a message that is not a row of the query."""
         letter = self.buffer[self.begin : self.begin + 1]
         if letter == b"d":
             if self._count() != -1:
                 raise Broken("a row has another number of values than the query")
             self._closed = True
         elif letter == b"E":
-            told = fields_of(bytes(self.buffer[self.begin + 5 : end]))
-            self._refusal = self._refusal or Refusal(told.get("C", ""), told.get("M", ""))
+            fields = fields_of(bytes(self.buffer[self.begin + 5 : end]))
+            self._refusal = self._refusal or Refusal(fields.get("C", ""), fields.get("M", ""))
         self.ended = letter == b"Z"
         self.begin = end
 
 
 @compiled("postgres_split")
 def _split(bytes_: NDArray[np.uint8], begin: int, used: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return where the rows begin and end that follow each other from `begin` on, and are whole and under 16 MiB."""
+    """Return the starts and ends of the consecutive complete rows from `begin` on that are under 16 MiB."""
     head = np.flatnonzero(bytes_[begin : used - 6] == _ROW) + begin
     high, low = divmod(width, 256)
     head = head[(bytes_[head + 1] == 0) & (bytes_[head + 5] == high) & (bytes_[head + 6] == low)]
@@ -209,25 +209,25 @@ def _split(bytes_: NDArray[np.uint8], begin: int, used: int, width: int) -> tupl
 
 
 def fields_of(content: bytes) -> dict[str, str]:
-    """Return the fields of the server's message by their letters."""
+    """Return the fields of an error message by their letters (protocol chapter "Error and Notice Message Fields")."""
     parts = [part.decode("utf-8", "replace") for part in content.split(b"\0") if part]
     return {part[0]: part[1:] for part in parts}
 
 
 def cells_of(rows: Rows, widths: Sequence[int | None]) -> list[Cells]:
-    """Return the cells of each column of rows that begin behind the length of a message, with a count.
+    """Return the cells of each column; a row starts after the message length, with its number of values.
 
-    Fails with ValueError if the columns do not end where their rows end.
+    Raises ValueError if the columns do not end where their rows end.
     """
-    return [Cells(*places) for places in _places(rows, widths)]
+    return [Cells(*fields) for fields in _cell_fields(rows, widths)]
 
 
 @compiled("postgres_cells")
-def _places(
+def _cell_fields(
     rows: Rows, widths: Sequence[int | None]
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_] | None]]:
-    """Return the fields of each column's cells. Of a value whose width is known, one byte of its length tells NULL."""
-    page, at, found = rows.page, rows.starts + 2, []
+    """Return the fields of `Cells` of each column; for a fixed width, one byte of the length shows NULL."""
+    page, at, columns = rows.page, rows.starts + 2, []
     for width in widths:
         if width is None:
             length = page.load("i4", at).astype(np.int64)
@@ -235,19 +235,19 @@ def _places(
         else:
             length = np.full(len(at), width)
             null = page.u1[at + 3] == _NULL
-        some = bool(null.any())
-        if some:
+        has_null = bool(null.any())
+        if has_null:
             length[null] = 0
         at = at + 4
-        found.append((at, length, null if some else None))
+        columns.append((at, length, null if has_null else None))
         at = at + length
     if not np.array_equal(at, rows.ends):
         raise ValueError("a row is not as long as its values")
-    return found
+    return columns
 
 
 def number(view: str, name: str) -> Decode:
-    """Return the decoder of numbers of a fixed width, seen through a view of the page."""
+    """Return the decoder of fixed-width numbers; `view` is the page's view that loads them, like "i4"."""
     kind = arrow_type(name)
     native = np.dtype(kind.to_pandas_dtype())
 
@@ -307,10 +307,10 @@ def times(page: Page, cells: Cells) -> pa.Array:
 
 
 def decimals(name: str) -> Decode:
-    """Return the decoder of decimals with a scale: digits of base 10000, the first worth 10000 to the `weight`.
+    """Return the decoder of decimals with a scale: base-10000 digits, the first times 10000 to the power of `weight`.
 
-    Four digits are loaded as one word and shifted until the last of them is the lowest; numbers of more are rare, and
-    read one by one.
+    Up to four digits are loaded as one word and shifted down to the last digit; longer numbers are rare, and decoded
+    one by one.
     """
     kind = arrow_type(name)
     width, scale = kind.bit_width // 8, kind.scale
@@ -323,7 +323,7 @@ def decimals(name: str) -> Decode:
 
 @compiled("postgres_decimals")
 def _numbers(page: Page, cells: Cells, width: int, scale: int) -> NDArray[np.int64]:
-    """Return decimals without their point as rows of words, `width` bytes each."""
+    """Return unscaled decimals of `width` bytes as rows of words; raises Unfit for NaN and infinities."""
     head = page.load("i8", cells.at)
     count, weight, sign = head >> 48, (head << 16) >> 48, (head >> 16) & 0xFFFF
     if cells.null is not None:
@@ -347,7 +347,7 @@ def _numbers(page: Page, cells: Cells, width: int, scale: int) -> NDArray[np.int
 def _small(
     raw: NDArray[np.uint64], count: NDArray[np.int64], exponent: NDArray[np.int64], part: int
 ) -> NDArray[np.int64]:
-    """Return numbers of up to four digits without their signs; `part` is what the last digit is too large by."""
+    """Return the absolute values of numbers of up to four digits; `part` divides out digits beyond the scale."""
     digits = raw >> (64 - 16 * np.minimum(count, 4)).astype(np.uint64)
     pairs = (digits & 0x0000FFFF0000FFFF) + 10_000 * ((digits >> 16) & 0x0000FFFF0000FFFF)
     total = ((pairs & 0xFFFFFFFF) + 100_000_000 * (pairs >> 32)).astype(np.int64)
@@ -363,7 +363,7 @@ def _large(buffer: bytearray, at: int, count: int, exponent: int) -> int:
 
 
 def lists(inner: Decode, item: str, width: int | None) -> Decode:
-    """Return the decoder of arrays of one dimension; `width` is that of an item's bytes, None if it varies."""
+    """Return the decoder of one-dimensional arrays; `width` is an item's size in bytes, None if it varies."""
     kind = pa.list_(arrow_type(item))
 
     def decode(page: Page, cells: Cells) -> pa.Array:
@@ -395,13 +395,13 @@ def _items(
         index = np.arange(int(offsets[-1])) - np.repeat(offsets[:-1], count)
         first = np.repeat(at + 24, count)
         return Cells(first + index * (width + 4), np.full(len(index), width, np.int64))
-    places, lengths = [], []
+    starts, lengths = [], []
     for begin, number_of in zip(at.tolist(), count.tolist(), strict=True):
         place = begin + 20
         for _ in range(number_of):
             (length,) = unpack_from(">i", page.buffer, place)
-            places.append(place + 4)
+            starts.append(place + 4)
             lengths.append(length)
             place += 4 + max(length, 0)
-    found = np.array(lengths, np.int64)
-    return Cells(np.array(places, np.int64), np.maximum(found, 0), found < 0)
+    sizes = np.array(lengths, np.int64)
+    return Cells(np.array(starts, np.int64), np.maximum(sizes, 0), sizes < 0)

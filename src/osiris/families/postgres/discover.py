@@ -1,4 +1,4 @@
-"""How PostgreSQL is discovered: what its catalogue tells, and the columns as a step that reads them has them."""
+"""Discovery of PostgreSQL: its catalogue, with columns typed as a step that reads them gets them."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ if TYPE_CHECKING:
     from osiris.families.postgres.session import Table
     from osiris.model import Schema
 
-_OURS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
+_USER_SCHEMAS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
 _KINDS = {"r": "table", "p": "partitioned table", "v": "view", "m": "materialized view", "f": "foreign table"}
 _SERVER = "SELECT pg_catalog.split_part(pg_catalog.version(), ' ', 1) || ' ' || current_setting('server_version')"
 _SCHEMAS = f"""
 SELECT n.nspname::text,
     CASE WHEN has_schema_privilege(n.oid, 'USAGE') THEN pg_catalog.count(c.oid) END FROM pg_catalog.pg_namespace n
 LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-WHERE {_OURS} GROUP BY n.oid, n.nspname ORDER BY n.nspname"""
+WHERE {_USER_SCHEMAS} GROUP BY n.oid, n.nspname ORDER BY n.nspname"""
 _FINGERPRINT = f"""
 WITH seen AS (
     SELECT c.oid, c.xmin::text AS state FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {_OURS})
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {_USER_SCHEMAS})
 SELECT pg_catalog.md5(pg_catalog.string_agg(line, E'\\n' ORDER BY line)) FROM (
     SELECT 'table ' || oid || ' ' || state FROM seen
-    UNION ALL SELECT 'schema ' || n.oid || ' ' || n.xmin FROM pg_catalog.pg_namespace n WHERE {_OURS}
+    UNION ALL SELECT 'schema ' || n.oid || ' ' || n.xmin FROM pg_catalog.pg_namespace n WHERE {_USER_SCHEMAS}
     UNION ALL SELECT 'column ' || a.attrelid || ' ' || a.attnum || ' ' || a.xmin
         FROM pg_catalog.pg_attribute a JOIN seen ON seen.oid = a.attrelid WHERE a.attnum > 0
     UNION ALL SELECT 'default ' || d.oid || ' ' || d.xmin
@@ -54,10 +54,10 @@ SELECT pg_catalog.md5(pg_catalog.string_agg(line, E'\\n' ORDER BY line)) FROM (
     UNION ALL SELECT 'comment ' || t.objoid || ' ' || t.objsubid || ' ' || t.xmin
         FROM pg_catalog.pg_description t JOIN seen ON seen.oid = t.objoid
     UNION ALL SELECT 'type ' || t.oid || ' ' || t.xmin FROM pg_catalog.pg_type t
-        JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace WHERE {_OURS} AND t.typtype IN ('d', 'e')
+        JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace WHERE {_USER_SCHEMAS} AND t.typtype IN ('d', 'e')
     UNION ALL SELECT 'role ' || r.rolname || ' ' || r.rolsuper FROM pg_catalog.pg_roles r
-        WHERE pg_catalog.pg_has_role(session_user, r.oid, 'MEMBER')) AS told(line)"""
-_ABOUT = """
+        WHERE pg_catalog.pg_has_role(session_user, r.oid, 'MEMBER')) AS entries(line)"""
+_SIZES = """
 SELECT c.relname::text, c.relpages::int8 * pg_catalog.current_setting('block_size')::int8,
     pg_catalog.obj_description(c.oid, 'pg_class')
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -72,15 +72,15 @@ FROM pg_catalog.pg_constraint k LEFT JOIN pg_catalog.pg_class c ON c.oid = k.con
 LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE k.conrelid = %s AND k.contype IN ('p', 'u', 'f') ORDER BY k.conname"""
 
-_MANY = 2
-"""Of a table with so many samples in it random blocks are looked at."""
+_LARGE = 2
+"""A table with more rows than this many samples is sampled from random blocks."""
 
-_SPARE = 1.5
-"""So many times more rows than are wanted are taken from random blocks before the rest is cut off: they are not equally
-full, and the rest are the last blocks."""
+_OVERSAMPLING = 1.5
+"""This many times more rows are read from random blocks than are returned: blocks are not equally full, and rows beyond
+the sample size come from the last blocks."""
 
 _SMALL = 1 << 20
-"""Rows of a smaller table are counted where no estimate is kept."""
+"""Bytes up to which a table without an estimate is counted."""
 
 _PATIENCE = "SELECT pg_catalog.set_config('lock_timeout', '5s', true)"
 
@@ -94,42 +94,42 @@ def discovering(ctx: StepContext) -> Iterator[Discoverer]:
 
 
 class _Postgres(DatabaseDiscoverer[Session]):
-    """One database, in one state of it."""
+    """One snapshot of a database."""
 
     def __init__(self, session: Session, component: str) -> None:
         super().__init__(POSTGRES, session, session.schema, component)
-        told = session.target.keywords
+        keywords = session.target.keywords
         self.identity = {
-            "host": str(told["host"]),
-            "port": str(told["port"]),
-            "database": str(told["dbname"]),
+            "host": str(keywords["host"]),
+            "port": str(keywords["port"]),
+            "database": str(keywords["dbname"]),
             "user": session.target.user,
             "schema": session.schema,
         }
         ((self.product,),) = session.rows(_SERVER)
 
     def fingerprint(self) -> str:
-        """Return a digest of the catalogue's row versions, and of the roles that decide what may be read."""
-        ((found,),) = self.session.rows(_FINGERPRINT)
-        return str(found)
+        """Return a digest of the catalogue's row versions, and of the roles that decide what can be read."""
+        ((digest,),) = self.session.rows(_FINGERPRINT)
+        return str(digest)
 
     def schemas(self) -> Mapping[str, int | None]:
-        """Return the schemas, None for those that the role may not use; without those kept by Supabase."""
-        found = dict(self.session.rows(_SCHEMAS))
-        for closed in closed_schemas(self.session, found):
-            del found[closed]
-        own = self.own_schema
-        return {**({own: found[own]} if own in found else {}), **found}
+        """Return the schemas with their number of tables, None without USAGE; without Supabase's own schemas."""
+        counts = dict(self.session.rows(_SCHEMAS))
+        for closed in closed_schemas(self.session, counts):
+            del counts[closed]
+        own_schema = self.own_schema
+        return {**({own_schema: counts[own_schema]} if own_schema in counts else {}), **counts}
 
     def at(self, schema: str) -> Session:
-        """Return the session, with another schema of the database."""
+        """Return the session for another schema of the database."""
         return replace(self.session, schema=schema)
 
     def tables(self, schema: str) -> Sequence[SeenTable]:
-        """Return the tables and views of a schema; fails with DRV012 if there is none of that name."""
+        """Return the tables and views of a schema; fails with DRV012 if the schema does not exist."""
         tables = self.relations(schema).values()
         about = {
-            name: {"bytes": size or None, "comment": told} for name, size, told in self.session.rows(_ABOUT, schema)
+            name: {"bytes": size or None, "comment": text} for name, size, text in self.session.rows(_SIZES, schema)
         }
         return [
             self.seen(
@@ -146,7 +146,7 @@ class _Postgres(DatabaseDiscoverer[Session]):
 
     @contextmanager
     def apart(self) -> Iterator[None]:
-        """Let what the server refuses in the block not end the transaction."""
+        """Keep the transaction alive if the server rejects a statement in the block."""
         import psycopg
 
         self.session.run("SAVEPOINT seen")
@@ -158,12 +158,12 @@ class _Postgres(DatabaseDiscoverer[Session]):
             fail_server(error.sqlstate or "", error.diag.message_primary or "", target.where, target.user)
 
     def place(self, table: SeenTable) -> tuple[Session, Table]:
-        """Return where a table is; fails with DRV020 for one that may not be read."""
-        session, found = super().place(table)
-        return session, found if found.readable else relation(session, found.name)
+        """Return a table's session and catalogue entry; fails with DRV020 for one that cannot be read."""
+        session, entry = super().place(table)
+        return session, entry if entry.readable else relation(session, entry.name)
 
     def carried(self, session: Session, relation: Table, names: Sequence[str]) -> Schema:
-        """Return columns as a step has them; fails with DAT006 or DRV013."""
+        """Return the columns as a step reads them; fails with DAT006 or DRV013."""
         return table_result(session, relation, names).schema
 
     def keys(self, session: Session, relation: Table) -> Mapping[str, Any]:
@@ -172,30 +172,30 @@ class _Postgres(DatabaseDiscoverer[Session]):
         return keys_of((kind, names, self.shown(schema, table), to) for kind, names, schema, table, to in rows)
 
     def completed(self, table: SeenTable, session: Session, relation: Table) -> SeenTable:
-        """Return a table with about how many rows it has: one that was never analysed does not tell."""
+        """Return a table with its approximate number of rows, also where it was never analysed."""
         return table if table.rows is not None or not relation.plain else replace(table, rows=_rows(session, relation))
 
     def sample(self, table: SeenTable, columns: Sequence[str], most: int) -> Sampled:
         """Return rows of random blocks of a large table, the first rows of others."""
-        session, found = self.place(table)
-        rows, where, method = table.rows or 0, "", "the first rows"
-        scattered = rows > _MANY * most and found.kind in ("r", "p", "m")
+        session, entry = self.place(table)
+        rows, clause, method = table.rows or 0, "", "the first rows"
+        scattered = rows > _LARGE * most and entry.kind in ("r", "p", "m")
         if scattered:
-            where = f" TABLESAMPLE SYSTEM ({100 * most / rows:.4f}) REPEATABLE (0)"
-            most, method = int(_SPARE * most), "rows of random blocks"
+            clause = f" TABLESAMPLE SYSTEM ({100 * most / rows:.4f}) REPEATABLE (0)"
+            most, method = int(_OVERSAMPLING * most), "rows of random blocks"
         names = ", ".join(map(quote_name, columns))
-        text = f"SELECT {names} FROM {qualified(session, found)}{where} LIMIT {most + 1}"
-        source = described(session, text, {each.name: not each.nullable for each in POSTGRES.columns(session, found)})
+        text = f"SELECT {names} FROM {qualified(session, entry)}{clause} LIMIT {most + 1}"
+        source = described(session, text, {c.name: not c.nullable for c in POSTGRES.columns(session, entry)})
         batches = (batch.rows for batch in read_query(session, source.text, source.detail))
         sample = sampled(source.schema, batches, most, method)
         return replace(sample, whole=sample.whole and not scattered)
 
 
 def _rows(session: Session, table: Table) -> int:
-    """Return how many rows a table has: counted if it is small, else as its size says."""
+    """Return a table's number of rows: counted if it is small, else the planner's estimate."""
     ((size,),) = session.rows("SELECT pg_catalog.pg_relation_size(%s)", table.oid)
     if size <= _SMALL:
         ((rows,),) = session.rows(f"SELECT count(*) FROM {qualified(session, table)}")
         return int(rows)
-    ((told,),) = session.rows(f"EXPLAIN (FORMAT JSON) SELECT 1 FROM {qualified(session, table)}")
-    return int(told[0]["Plan"]["Plan Rows"])
+    ((plan,),) = session.rows(f"EXPLAIN (FORMAT JSON) SELECT 1 FROM {qualified(session, table)}")
+    return int(plan[0]["Plan"]["Plan Rows"])

@@ -1,4 +1,4 @@
-"""The doctor of the postgres family: what the server is, and what the role that logs in may do there."""
+"""`osiris doctor` for the postgres family: the server's settings and the privileges of the role."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _POWERS = (
     "may make roles",
     "may make databases",
 )
-"""What the columns of `_ROLES` mean, from the third on."""
+"""The meaning of the columns of `_ROLES`, from the third on."""
 
 _STRONG = frozenset(
     (
@@ -45,27 +45,29 @@ _STRONG = frozenset(
         *("azure_pg_admin", "neon_superuser", "supabase_admin", "service_role"),
     )
 )
-"""Roles whose members reach beyond the tables of a database, PostgreSQL's own and those of who hosts it."""
+"""Roles with privileges beyond tables: PostgreSQL's predefined roles and those of hosting providers."""
 
-_MINE = "WITH mine AS (SELECT oid FROM pg_catalog.pg_roles WHERE pg_catalog.pg_has_role(session_user, oid, 'MEMBER'))"
-_OURS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
-_WRITABLE = f"""{_MINE}
+_WITH_ROLES = (
+    "WITH mine AS (SELECT oid FROM pg_catalog.pg_roles WHERE pg_catalog.pg_has_role(session_user, oid, 'MEMBER'))"
+)
+_USER_SCHEMAS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
+_WRITABLE = f"""{_WITH_ROLES}
 SELECT pg_catalog.count(*) OVER (), n.nspname || '.' || c.relname
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {_OURS}
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {_USER_SCHEMAS}
     AND EXISTS (SELECT FROM mine WHERE pg_catalog.has_schema_privilege(mine.oid, n.oid, 'USAGE'))
     AND EXISTS (
         SELECT FROM mine WHERE pg_catalog.has_table_privilege(mine.oid, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
         OR pg_catalog.has_any_column_privilege(mine.oid, c.oid, 'INSERT, UPDATE'))
 ORDER BY 2 LIMIT 3"""
-_SCHEMAS = f"""{_MINE}
+_SCHEMAS = f"""{_WITH_ROLES}
 SELECT n.nspname::text FROM pg_catalog.pg_namespace n
-WHERE {_OURS} AND EXISTS (SELECT FROM mine WHERE pg_catalog.has_schema_privilege(mine.oid, n.oid, 'CREATE'))
+WHERE {_USER_SCHEMAS} AND EXISTS (SELECT FROM mine WHERE pg_catalog.has_schema_privilege(mine.oid, n.oid, 'CREATE'))
 ORDER BY 1"""
-_DATABASE = f"""{_MINE}
+_DATABASE = f"""{_WITH_ROLES}
 SELECT FROM mine WHERE pg_catalog.has_database_privilege(mine.oid, pg_catalog.current_database(), 'CREATE') LIMIT 1"""
-_ENTERED = "SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s AND has_schema_privilege(oid, 'USAGE')"
-_OPEN_TO_ALL = (
+_SCHEMA_USAGE = "SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s AND has_schema_privilege(oid, 'USAGE')"
+_PUBLIC_CREATE = (
     "SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s AND has_schema_privilege('public', oid, 'CREATE')"
 )
 _LOGIN = (
@@ -96,36 +98,36 @@ _SCRIPTS: Scripts = {
 
 
 def examine(ctx: StepContext, _uses: Collection[str], seconds: float) -> Health:
-    """Look at a PostgreSQL server; fails with CON011 to CON017 or DRV012 where it cannot be used."""
-    import psycopg  # noqa: F401  so that its loading is not taken for connecting
+    """Examine a PostgreSQL server; fails with CON011 to CON017 or DRV012 if it cannot be used."""
+    import psycopg  # noqa: F401  so that its import does not count as connection time
 
-    def unseen() -> tuple[str, Scripts]:
+    def defaults() -> tuple[str, Scripts]:
         target = address(ctx.connection)
         return target.user, _scripts(str(target.keywords["dbname"]), target.schema)
 
-    return examine_server(ctx, seconds, reading, _NOW, _seen, unseen)
+    return examine_server(ctx, seconds, reading, _NOW, _seen, defaults)
 
 
 def _seen(session: Session) -> Seen:
     powers, facts = _powers(session), _facts(session)
     writes = [] if powers else _writes(session)
-    scripts = _scripts(str(facts["database"]), session.schema, list(_closed(session)))
+    scripts = _scripts(str(facts["database"]), session.schema, list(_revocations(session)))
     return Seen(str(facts["user"]), _line(session), facts, powers, writes, _lacks(session, facts), scripts)
 
 
 def _line(session: Session) -> Line:
-    told = session.target.keywords
+    keywords = session.target.keywords
     encrypted = bool(session.connection.pgconn.ssl_in_use)
-    authority = told.get("sslrootcert")
-    strict = ("verify-ca", "verify-full", *(["require"] if authority else []))  # as the client library has it
-    checked = told.get("sslmode") in strict or authority == "system"
-    return Line(session.target.where, str(told["host"]), encrypted, encrypted and checked)
+    authority = keywords.get("sslrootcert")
+    strict = ("verify-ca", "verify-full", *(["require"] if authority else []))  # as libpq treats it
+    verified = keywords.get("sslmode") in strict or authority == "system"
+    return Line(session.target.where, str(keywords["host"]), encrypted, encrypted and verified)
 
 
 def _facts(session: Session) -> dict[str, JsonValue]:
     ((product, version, encoding, time_zone, reads_by_default, replica, user, database),) = session.rows(_SERVER)
     tables = relations(session).values()
-    readable = sum(table.readable for table in tables) if session.rows(_ENTERED, session.schema) else 0
+    readable = sum(table.readable for table in tables) if session.rows(_SCHEMA_USAGE, session.schema) else 0
     return {
         "server": f"{product} {version}",
         "user": user,
@@ -141,25 +143,25 @@ def _facts(session: Session) -> dict[str, JsonValue]:
 
 
 def _lacks(session: Session, facts: Mapping[str, JsonValue]) -> Iterator[str]:
-    """Yield which rights are missing, if nothing may be read."""
-    if not session.rows(_ENTERED, session.schema):
+    """Yield the missing privileges if nothing can be read."""
+    if not session.rows(_SCHEMA_USAGE, session.schema):
         yield f"it may not use schema '{session.schema}'"
     elif facts["tables"] and not facts["readable_tables"]:
         yield f"it may read none of the tables of schema '{session.schema}', of which there are {facts['tables']}"
 
 
 def _powers(session: Session) -> list[str]:
-    """Return what the role could do beyond tables, itself or as another role that it may become."""
+    """Return the role's privileges beyond tables, its own and those of roles that it may SET ROLE to."""
     roles = session.rows(_ROLES)
     if any(own and superuser for _, own, superuser, *_ in roles):
         return ["it is a superuser"]
-    found = [power for name, own, *flags in roles for power in _powers_of(name, flags, own=own)]
-    return list(dict.fromkeys(found))
+    powers = [power for name, own, *flags in roles for power in _powers_of(name, flags, own=own)]
+    return list(dict.fromkeys(powers))
 
 
 def _powers_of(name: str, flags: Sequence[bool], *, own: bool) -> Iterator[str]:
     who = "it" if own else f"it may become '{name}', which"
-    yield from (f"{who} {power}" for power, given in zip(_POWERS, flags, strict=True) if given)
+    yield from (f"{who} {power}" for power, granted in zip(_POWERS, flags, strict=True) if granted)
     if name in _STRONG:
         yield f"it is {name}" if own else f"it is a member of {name}"
 
@@ -176,12 +178,12 @@ def _writes(session: Session) -> list[str]:
 
 def _scripts(database: str, schema: str, more: Sequence[str] = ()) -> Scripts:
     """Return scripts for psql, to be run by the owner of the tables."""
-    found = scripts_of(_SCRIPTS, database=quote_name(database), schema=quote_name(schema))
-    return {kind: [*lines, *more] for kind, lines in found.items()}
+    scripts = scripts_of(_SCRIPTS, database=quote_name(database), schema=quote_name(schema))
+    return {kind: [*lines, *more] for kind, lines in scripts.items()}
 
 
-def _closed(session: Session) -> Iterator[str]:
-    """Yield what takes from everybody what a reader must not have, where everybody has it."""
-    if session.rows(_OPEN_TO_ALL, session.schema):
+def _revocations(session: Session) -> Iterator[str]:
+    """Yield the statements that revoke CREATE on the schema from PUBLIC, if PUBLIC has it."""
+    if session.rows(_PUBLIC_CREATE, session.schema):
         yield "-- everybody may make tables there, as in PostgreSQL before 15"
         yield f"REVOKE CREATE ON SCHEMA {quote_name(session.schema)} FROM PUBLIC;"

@@ -1,6 +1,7 @@
-"""What PostgreSQL refuses, in our words: told by SQLSTATE, the number of an error, never by its text.
+"""Map PostgreSQL's errors to diagnostics, by SQLSTATE, never by their text.
 
-Also why a table refuses a row: with the column, and the server's own words in brackets.
+Also the reason why a table rejects a row, with the column and the server's own message in brackets. Codes are from
+PostgreSQL's appendix "Error Codes".
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from osiris.errors import Location
     from osiris.families.sql.database import Delivery, Session
 
-_MEANS = {
+_CODES = {
     **dict.fromkeys(("28000", "28P01"), "CON012"),
     "3D000": "CON013",
     "53300": "CON011",
@@ -27,11 +28,11 @@ _MEANS = {
     "53100": "DRV022",
 }
 _LOST = "08"
-"""The class of errors of the connection."""
+"""The class of connection errors."""
 _READ_ONLY = "25006"
 _NO_TABLE = ("42P01", "3F000")
 _DATA = ("22", "21", "23")
-"""Classes of errors that values cause, not the statement."""
+"""Classes of errors caused by values, not by the statement."""
 _CONSTRAINTS, _CHECK = "23", "23514"
 _BY_CLASS = {
     "22": "the column has no such value",
@@ -39,7 +40,7 @@ _BY_CLASS = {
     "44": "the check of a view does not hold",
     "P0": "a trigger or rule of the table refuses the row",
 }
-"""Classes of errors that a row causes."""
+"""Classes of errors caused by a row, with their reasons."""
 _REASONS = {
     "22001": "the value is too long",
     "22003": "the number is out of range",
@@ -56,40 +57,40 @@ _REASONS = {
     "42601": "it is no value of the column's type",
 }
 _RAISED = "P0001"
-"""A function of a trigger refuses the row, in the words of who wrote it."""
+"""RAISE in a trigger function rejects the row, with the function's own message."""
 _NAME_KEYS = ("23503", "23505", "23P01")
-"""Errors whose details name the key, and not the whole row."""
+"""Errors whose detail shows the key, and not the complete row."""
 _PLACE = re.compile(r"^COPY .*?, line (\d+)(?:, column ([^:\n]+))?", re.MULTILINE)
-"""In the words that say where the server was: there is no other way to learn it, and it is only shown."""
+"""Row and column in an error's context: the server gives them nowhere else, and they are only shown."""
 _RULE = """
-WITH target AS (SELECT %s::pg_catalog.regclass AS oid), known AS (
+WITH target AS (SELECT %s::pg_catalog.regclass AS oid), tables AS (
     SELECT oid FROM target UNION ALL
     SELECT inhrelid FROM pg_catalog.pg_inherits JOIN target ON inhparent = target.oid
 ), rule AS (
     SELECT 1 AS place, conrelid AS relation, conkey AS columns, contypid AS domain,
         CASE contype WHEN 'c' THEN pg_catalog.pg_get_constraintdef(oid) END AS text
-    FROM pg_catalog.pg_constraint WHERE conname = %s AND (conrelid IN (SELECT oid FROM known) OR contypid IN (
+    FROM pg_catalog.pg_constraint WHERE conname = %s AND (conrelid IN (SELECT oid FROM tables) OR contypid IN (
         SELECT atttypid FROM pg_catalog.pg_attribute JOIN target ON attrelid = target.oid))
   UNION ALL
     SELECT 2, indrelid, indkey::int2[], 0, NULL FROM pg_catalog.pg_index
-    JOIN pg_catalog.pg_class c ON c.oid = indexrelid WHERE c.relname = %s AND indrelid IN (SELECT oid FROM known)
+    JOIN pg_catalog.pg_class c ON c.oid = indexrelid WHERE c.relname = %s AND indrelid IN (SELECT oid FROM tables)
 )
 SELECT (
     SELECT pg_catalog.string_agg(attname, ', ' ORDER BY attnum) FROM pg_catalog.pg_attribute
     WHERE attrelid = CASE relation WHEN 0 THEN (SELECT oid FROM target) ELSE relation END
         AND (attnum = ANY(columns) OR atttypid = NULLIF(domain, 0))
 ), text FROM rule ORDER BY place LIMIT 1"""
-"""The columns that a constraint or a unique index looks at, and the text of a check."""
+"""The columns of a constraint or unique index, and the text of a check."""
 
 
 def fail_server(
     state: str, message: str, where: str, user: str, *, query: bool = False, at: Location | None = None
 ) -> NoReturn:
-    """Fail with what a SQLSTATE means; `message` are the server's words.
+    """Fail with the diagnostic of a SQLSTATE; `message` is the server's text.
 
-    `query` tells that the statement is the user's own, and `at` which place of it the server means, if it says so.
+    `query` means a user's statement, and `at` is the place in it that the server reported, if any.
     """
-    code = "CON014" if state.startswith(_LOST) else _MEANS.get(state)
+    code = "CON014" if state.startswith(_LOST) else _CODES.get(state)
     if code:
         fail(code, where=where, user=user, reason=message)
     if query and state == _READ_ONLY:
@@ -102,51 +103,51 @@ def fail_server(
 
 
 def refusal_of(error: Exception) -> Refused | None:
-    """Return why a row was refused; None for an error that is not about a row."""
+    """Return why a row was rejected; None for an error that is not about a row."""
     import psycopg
 
     if not isinstance(error, psycopg.Error):
         return None
-    state, told = error.sqlstate or "", error.diag
+    state, diag = error.sqlstate or "", error.diag
     if state[:2] not in _BY_CLASS and state not in _REASONS:
         return None
-    place, row = _place(told.context or "")
-    column, rule = told.column_name or place, told.constraint_name or ""
-    return Refused(column, _reason(state, told, column or rule), rule, row)
+    place, row = _place(diag.context or "")
+    column, rule = diag.column_name or place, diag.constraint_name or ""
+    return Refused(column, _reason(state, diag, column or rule), rule, row)
 
 
 def _place(context: str) -> tuple[str, int | None]:
-    """Return the column and the row at which the server was, as far as it says so."""
-    found = _PLACE.search(context)
-    return (found[2] or "", int(found[1]) - 1) if found else ("", None)
+    """Return the column and the 0-based row in an error's context; "" and None if it has none."""
+    match = _PLACE.search(context)
+    return (match[2] or "", int(match[1]) - 1) if match else ("", None)
 
 
-def _reason(state: str, told: psycopg.errors.Diagnostic, named: str) -> str:
-    """Return why a row was refused: in our words, and in the server's as far as they say more.
+def _reason(state: str, diag: psycopg.errors.Diagnostic, subject: str) -> str:
+    """Return why a row was rejected: our reason, and the server's message in brackets if it adds to it.
 
-    `named` is the column or the rule that it tells, if any.
+    `subject` is the column or the rule that the error names, empty if none.
     """
-    if state == _RAISED and told.message_primary:
-        return told.message_primary
+    if state == _RAISED and diag.message_primary:
+        return diag.message_primary
     reason, detail = reason_of(state), None
-    if state == _CHECK and not told.constraint_name:
+    if state == _CHECK and not diag.constraint_name:
         reason = "no partition of the table takes it"
     if state[:2] != _CONSTRAINTS:
-        detail = told.message_primary
-    elif state in _NAME_KEYS or not named:
-        detail = told.message_detail
+        detail = diag.message_primary
+    elif state in _NAME_KEYS or not subject:
+        detail = diag.message_detail
     return f"{reason} ({detail})" if detail else reason
 
 
 def reason_of(state: str) -> str:
-    """Return why rows are refused with a SQLSTATE, in our words."""
+    """Return our reason why rows are rejected with a SQLSTATE."""
     return _REASONS.get(state) or _BY_CLASS.get(state[:2], "the table does not take it")
 
 
 def explained(session: Session, delivery: Delivery, refused: Refused) -> Refused:
-    """Return a refusal with what the catalogue knows of the rule that is broken: its columns, and what it checks."""
-    found = session.rows(_RULE, delivery.quoted, refused.rule, refused.rule) if refused.rule else []
-    for columns, text in found:
+    """Add to a refusal the columns and the check clause of the broken rule, from the catalogue."""
+    rules = session.rows(_RULE, delivery.quoted, refused.rule, refused.rule) if refused.rule else []
+    for columns, text in rules:
         reason = f"{refused.reason}: {text}" if text else refused.reason
         return Refused(refused.column or columns or "", reason, refused.rule, refused.row)
     return refused

@@ -1,12 +1,12 @@
-"""Rows sent to PostgreSQL by COPY: straight into their table, by way of a temporary one, or in exchange for others.
+"""Load rows into PostgreSQL by COPY: directly into their table, through a temporary table, or by delete and insert.
 
-Those that are to be merged or cast go into a temporary table first.
+Rows that are merged or cast are first loaded into a temporary table.
 
-A row of an upsert may be exchanged for another: deleted, and appended in its place. That takes about half the time of
-`ON CONFLICT`, which puts rows in one by one: here only the keys go into a temporary table, and the rows straight to
-where they belong. It may be done where nobody can see that a row was not updated: all columns are given, no trigger,
-rule or foreign key looks at what is deleted, and nobody else writes the table meanwhile. Who waited to update a row
-that is exchanged would find it gone, and not the new one; so writers wait for the table.
+An upsert can delete the rows with the same keys and append the new ones. That takes about half the time of `ON
+CONFLICT`, which inserts row by row: only the keys go into a temporary table. It is used only where the difference to an
+update cannot be seen: all columns are given, no trigger, rule or foreign key acts on the delete, and nobody else writes
+the table meanwhile. A concurrent update of such a row would find it deleted, and not see the new one; so the table is
+locked against writers.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ if TYPE_CHECKING:
 _TABLE = "osiris_rows"
 _STAGING = f"pg_temp.{_TABLE}"
 _NUMBER = "osiris_row"
-_TWICE = "21000"
+_DUPLICATE_KEYS = "21000"
 _SHOWN = 100
 _XML, _INTERVAL = 142, 1186
 _STYLES = {"postgres": "NOT LIKE 'P%'", "iso_8601": "LIKE 'P%'"}
-"""The forms in which an interval is taken, and how texts in them begin."""
+"""The accepted interval styles, and the condition that a text has one."""
 _KEYS = "osiris_keys"
 _PLAIN = """
 SELECT relkind = 'r' AND NOT (relhasrules OR relrowsecurity OR relhassubclass OR relispartition)
@@ -62,8 +62,8 @@ SELECT relkind = 'r' AND NOT (relhasrules OR relrowsecurity OR relhassubclass OR
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE confrelid = c.oid AND contype = 'f')
 FROM pg_catalog.pg_class c WHERE oid = %s"""
 _ROW = ("22", "23", "44", "P0")
-_NOT_SO = ("42501", "55000", "55P03")
-"""The user may not delete, the table's replication does not allow it, or somebody else is writing the table."""
+_NOT_POSSIBLE = ("42501", "55000", "55P03")
+"""The user may not delete, replication of the table prevents it, or somebody else is writing the table."""
 
 
 def send(session: Session, delivery: Delivery, table: str, found: Found, batches: Iterable[pa.RecordBatch]) -> None:
@@ -111,32 +111,32 @@ def _copy(
     delivery.sent.update(sent)
 
 
-def stage(session: Session, delivery: Delivery, found: Found, rows: RowStream) -> None:
-    """Take the rows into a temporary table, and from there to where they go, where text is cast to other types.
+def stage(session: Session, delivery: Delivery, ways: Found, rows: RowStream) -> None:
+    """Load the rows into a temporary table, and move them to the target, which casts texts to other types.
 
-    Fails with DAT028 where rows of an upsert have the same key, or NULL in it, if such rows are not set aside.
+    Fails with DAT028 if rows of an upsert have the same key, or NULL in it, unless such rows are rejected.
     """
     if delivery.rejected:
-        number = _free_name(found)
-        columns = [*found, (Column(number, "int64", "bigint", required=True), Way("int64", encode_number(">i8")))]
+        number = _free_name(ways)
+        columns = [*ways, (Column(number, "int64", "bigint", required=True), Way("int64", encode_number(">i8")))]
         _make(session, delivery, columns)
         send(session, delivery, _STAGING, columns, with_numbers(rows.batches(), number))
-        _sift(session, delivery, found, number)
+        _sift(session, delivery, ways, number)
         return
-    _make(session, delivery, found)
-    send(session, delivery, _STAGING, found, rows.batches())
+    _make(session, delivery, ways)
+    send(session, delivery, _STAGING, ways, rows.batches())
     try:
         with trying(session, delivery):
-            _refuse_changed(session, found)
-            _move(session, delivery, _moving(delivery, found))
+            _refuse_changed(session, ways)
+            _move(session, delivery, _moving(delivery, ways))
     except Misfit as misfit:
         fail_value(delivery, misfit)
     except Refused as refused:
-        fail_refused(session, delivery, _with_column(session, delivery, found, "TRUE", refused))
+        fail_refused(session, delivery, _with_column(session, delivery, ways, "TRUE", refused))
 
 
 def _make(session: Session, delivery: Delivery, columns: Found) -> None:
-    """Make the temporary table; one from which rows of an upsert are set aside takes none without a key."""
+    """Create the temporary table; if rows of an upsert can be rejected, its key columns are NOT NULL."""
     needed = delivery.merged if delivery.rejected else ()
     parts = [
         f"{quote_name(c.name)} {how.staged or c.declared + c.collation}{' NOT NULL' if c.name in needed else ''}"
@@ -145,23 +145,21 @@ def _make(session: Session, delivery: Delivery, columns: Found) -> None:
     session.run(f"CREATE TEMPORARY TABLE {_TABLE} ({', '.join(parts)}) ON COMMIT DROP")
 
 
-def _free_name(found: Found) -> str:
-    name, taken = _NUMBER, {column.name for column, _ in found}
+def _free_name(ways: Found) -> str:
+    name, taken = _NUMBER, {column.name for column, _ in ways}
     while name in taken:
         name += "_"
     return name
 
 
-def _moving(delivery: Delivery, found: Found, where: str = "") -> str:
-    """Return the statement that takes staged rows, all or some, to the table."""
-    columns = [column.name for column, _ in found]
-    source = f"OVERRIDING SYSTEM VALUE SELECT {', '.join(_cast(*each) for each in found)} FROM {_STAGING}{where}"
+def _moving(delivery: Delivery, ways: Found, where: str = "") -> str:
+    """Return the statement that moves staged rows, all or some, to the target."""
+    columns = [column.name for column, _ in ways]
+    source = f"OVERRIDING SYSTEM VALUE SELECT {', '.join(_cast(*way) for way in ways)} FROM {_STAGING}{where}"
     statement = insert_rows(delivery.quoted, columns, source)
     if delivery.mode != "upsert":
         return statement
-    return statement + on_conflict(
-        columns, delivery.key, whole=whole_key([column for column, _ in found], delivery.key)
-    )
+    return statement + on_conflict(columns, delivery.key, whole=whole_key([column for column, _ in ways], delivery.key))
 
 
 def _cast(column: Column, how: Way) -> str:
@@ -169,64 +167,64 @@ def _cast(column: Column, how: Way) -> str:
     return f"CAST({name} AS {column.declared})" if how.text else name
 
 
-def _refuse_changed(session: Session, found: Found, where: str = "TRUE") -> None:
-    """Raise Misfit for a text that does not come back from the type of its column as it was."""
-    for column, how in found:
+def _refuse_changed(session: Session, ways: Found, where: str = "TRUE") -> None:
+    """Raise Misfit for a text that its column's type does not round-trip."""
+    for column, how in ways:
         kind = column.kind.item or column.kind
         if how.text and kind.oid == _INTERVAL:
             for style, begin in _STYLES.items():
-                session.run(f"SET LOCAL intervalstyle = '{style}'")  # the last one is that of the session
+                session.run(f"SET LOCAL intervalstyle = '{style}'")  # the last one is the session's setting
                 _refuse_misshown(session, column, how, where, begin)
         elif how.text:
             _refuse_misshown(session, column, how, where)
 
 
 def _refuse_misshown(session: Session, column: Column, how: Way, where: str, begin: str = "") -> None:
-    given, held = quote_name(column.name), _cast(column, how)
+    text, stored = quote_name(column.name), _cast(column, how)
     kind = column.kind.item or column.kind
-    changed = _differs(given, held, kind, begin)
+    changed = _differs(text, stored, kind, begin)
     if column.kind.item:
-        each = f"ROWS FROM (unnest({given}), unnest({held})) u(a, b)"
-        changed = f"(SELECT bool_or({_differs('a', 'b', kind, begin)}) FROM {each})"
+        items = f"ROWS FROM (unnest({text}), unnest({stored})) u(a, b)"
+        changed = f"(SELECT bool_or({_differs('a', 'b', kind, begin)}) FROM {items})"
     row = f"(SELECT count(*) FROM {_STAGING} b WHERE b.ctid < s.ctid)"
-    told = f"{given}::text, {_shown(held)}, {row}"
+    selected = f"{text}::text, {_shown(stored)}, {row}"
     for value, instead, before in session.rows(
-        f"SELECT {told} FROM {_STAGING} s WHERE ({where}) AND {changed} LIMIT 1"
+        f"SELECT {selected} FROM {_STAGING} s WHERE ({where}) AND {changed} LIMIT 1"
     ):
-        why = f"the column is {column.declared}, and would hold {instead[:_SHOWN]!r}"
-        raise Misfit(column.name, repr(value[:_SHOWN]), why, before)
+        reason = f"the column is {column.declared}, and would hold {instead[:_SHOWN]!r}"
+        raise Misfit(column.name, repr(value[:_SHOWN]), reason, before)
 
 
-def _differs(given: str, held: str, kind: Kind, begin: str) -> str:
-    """Return the condition that a text is not what is shown of the value that is held in its place.
+def _differs(text: str, stored: str, kind: Kind, begin: str) -> str:
+    """Return the condition that a text differs from the text of the value stored for it.
 
-    There are two ways to show one: as clients get it, and by a cast to text. They differ for addresses, whose text has
-    the network too, and for XML, of which a cast shows what no client gets. `begin`: how the texts meant begin.
+    A value has two texts: the one that clients get, and its cast to text. They differ for addresses, whose cast has the
+    network too, and for XML, whose cast no client gets. `begin` limits the condition to texts of one interval style.
     """
-    shown = f"{given} <> {_shown(held)}"
+    differs = f"{text} <> {_shown(stored)}"
     if kind.oid != _XML:
-        shown += f" AND {given} <> CAST({held} AS text)"
-    return f"({given} {begin} AND {shown})" if begin else f"({shown})"
+        differs += f" AND {text} <> CAST({stored} AS text)"
+    return f"({text} {begin} AND {differs})" if begin else f"({differs})"
 
 
-def _shown(held: str) -> str:
-    return f"pg_catalog.format('%s', {held})"
+def _shown(stored: str) -> str:
+    return f"pg_catalog.format('%s', {stored})"
 
 
-def _with_column(session: Session, delivery: Delivery, found: Found, where: str, refused: Refused) -> Refused:
-    """Return a refusal with the column whose text is no value of its type, if that is why: a cast does not say it."""
-    for column, how in found:
+def _with_column(session: Session, delivery: Delivery, ways: Found, where: str, refused: Refused) -> Refused:
+    """Add to a refusal the column whose text its type cannot parse, if that is the cause: a failed cast names none."""
+    for column, how in ways:
         if how.text and not (refused.column or refused.rule or refused.reason == SUPERSEDED):
             try:
                 with trying(session, delivery):
                     session.rows(f"SELECT count({_cast(column, how)}) FROM {_STAGING} WHERE {where}")
-            except Refused as why:
-                return Refused(column.name, why.reason)
+            except Refused as cause:
+                return Refused(column.name, cause.reason)
     return refused
 
 
 def _counts(delivery: Delivery) -> bool:
-    """Tell whether a merge says how many rows it took: of rows of nothing but the key that are there, it does not."""
+    """Whether a merge counts its rows; existing rows of an upsert of nothing but the key are not counted."""
     return delivery.mode != "upsert" or len(delivery.key) < len(delivery.schema)
 
 
@@ -237,7 +235,7 @@ def _move(session: Session, delivery: Delivery, statement: str) -> None:
         expect_taken(delivery, delivery.sent["rows"], session.run(statement))
         return
     _refuse_null_keys(session, delivery)
-    if not _counts(delivery):  # then the server would pass over rows that come twice, without a word
+    if not _counts(delivery):  # then the server would silently skip duplicate rows
         _refuse_repeated_keys(session, delivery)
     session.run("SAVEPOINT merging")
     try:
@@ -245,22 +243,22 @@ def _move(session: Session, delivery: Delivery, statement: str) -> None:
         if _counts(delivery):
             expect_taken(delivery, delivery.sent["rows"], taken)
     except psycopg.Error as error:
-        if error.sqlstate != _TWICE:
+        if error.sqlstate != _DUPLICATE_KEYS:
             raise
         session.run("ROLLBACK TO SAVEPOINT merging")
         _refuse_repeated_keys(session, delivery)
         raise
 
 
-def _sift(session: Session, delivery: Delivery, found: Found, number: str) -> None:
-    """Move all rows that fit, and set the others aside."""
+def _sift(session: Session, delivery: Delivery, ways: Found, number: str) -> None:
+    """Move all rows that fit to the target, and reject the others."""
     quoted, sent = quote_name(number), Counter(taken=0, given=delivery.sent["rows"])
 
     def attempt(where: str) -> None:
         try:
             with trying(session, delivery):
-                _refuse_changed(session, found, where)
-                sent.update(taken=session.run(_moving(delivery, found, f" WHERE {where}")))
+                _refuse_changed(session, ways, where)
+                sent.update(taken=session.run(_moving(delivery, ways, f" WHERE {where}")))
         except Refused:
             if not sent["refused"]:
                 session.run(f"CREATE INDEX osiris_number ON {_STAGING} ({quoted})")
@@ -268,10 +266,10 @@ def _sift(session: Session, delivery: Delivery, found: Found, number: str) -> No
             raise
 
     def take_out(row: int, refused: Refused) -> None:
-        names, where = listed([column.name for column, _ in found]), f"{quoted} = {row}"
+        names, where = listed([column.name for column, _ in ways]), f"{quoted} = {row}"
         one = f"SELECT {names} FROM {_STAGING} WHERE {where}"
         for (values,) in session.rows(f"SELECT pg_catalog.row_to_json(q)::text FROM ({one}) q"):
-            set_aside(session, delivery, row, values, _with_column(session, delivery, found, where, refused))
+            set_aside(session, delivery, row, values, _with_column(session, delivery, ways, where, refused))
         delivery.sent["rows"] -= 1
         sent["given"] -= 1
 
@@ -293,33 +291,33 @@ def _refuse_repeated_keys(session: Session, delivery: Delivery) -> None:
         fail_key(values, delivery.key, f"stands in {count} rows", delivery.ctx)
 
 
-def may_exchange(session: Session, delivery: Delivery, found: Found) -> bool:
-    """Tell whether rows may be exchanged, as far as the table goes."""
-    if delivery.rejected or any(how.text for _, how in found):
+def may_exchange(session: Session, delivery: Delivery, ways: Found) -> bool:
+    """Whether an upsert into the table can be done by delete and insert."""
+    if delivery.rejected or any(how.text for _, how in ways):
         return False
-    table, given = expect_table(session, delivery.table), {column.name for column, _ in found}
+    table, names = expect_table(session, delivery.table), {column.name for column, _ in ways}
     ((plain,),) = session.rows(_PLAIN, table.oid)
-    return bool(plain) and all(column.name in given or column.computed for column in columns_of(session, table))
+    return bool(plain) and all(column.name in names or column.computed for column in columns_of(session, table))
 
 
-def exchange(session: Session, delivery: Delivery, found: Found, waiting: Staged) -> bool:
-    """Exchange rows where that may be done; tells whether it went well.
+def exchange(session: Session, delivery: Delivery, ways: Found, waiting: Staged) -> bool:
+    """Upsert by delete and insert; returns False, with nothing changed, if that failed.
 
-    Else nothing is done: another way is to be tried, and to say why.
+    The caller then stages the rows, and reports the cause if there is one.
     """
     import psycopg
 
     session.run("SAVEPOINT exchanging")
     try:
         session.run(f"LOCK TABLE {delivery.quoted} IN EXCLUSIVE MODE NOWAIT")
-        if not may_exchange(session, delivery, found):  # which nobody can change from now on
+        if not may_exchange(session, delivery, ways):  # checked again under the lock
             session.run("ROLLBACK TO SAVEPOINT exchanging")
             return False
-        _delete(session, delivery, found, waiting)
-        send(session, delivery, delivery.quoted, found, waiting.open().batches())
+        _delete(session, delivery, ways, waiting)
+        send(session, delivery, delivery.quoted, ways, waiting.open().batches())
     except psycopg.Error as error:
         state = error.sqlstate or ""
-        if state[:2] not in _ROW and state not in _NOT_SO:
+        if state[:2] not in _ROW and state not in _NOT_POSSIBLE:
             raise
         session.run("ROLLBACK TO SAVEPOINT exchanging")
         delivery.sent.clear()
@@ -327,14 +325,16 @@ def exchange(session: Session, delivery: Delivery, found: Found, waiting: Staged
     return True
 
 
-def _delete(session: Session, delivery: Delivery, found: Found, waiting: Staged) -> None:
-    """Delete the rows whose keys come again."""
-    keys = [(column, how) for column, how in found if column.name in delivery.key]
+def _delete(session: Session, delivery: Delivery, ways: Found, waiting: Staged) -> None:
+    """Delete the rows that have the keys of new rows."""
+    keys = [(column, how) for column, how in ways if column.name in delivery.key]
     names = [column.name for column, _ in keys]
-    made = ", ".join(f"{quote_name(column.name)} {column.declared}{column.collation} NOT NULL" for column, _ in keys)
-    same = " AND ".join(f"t.{name} = k.{name}" for name in map(quote_name, names))
-    session.run(f"CREATE TEMPORARY TABLE {_KEYS} ({made}) ON COMMIT DROP")
+    definitions = ", ".join(
+        f"{quote_name(column.name)} {column.declared}{column.collation} NOT NULL" for column, _ in keys
+    )
+    matches = " AND ".join(f"t.{name} = k.{name}" for name in map(quote_name, names))
+    session.run(f"CREATE TEMPORARY TABLE {_KEYS} ({definitions}) ON COMMIT DROP")
     batches = (batch.select(names) for batch in waiting.open().batches())
     send(session, replace(delivery, sent=Counter()), f"pg_temp.{_KEYS}", keys, batches)
     session.run(f"ANALYZE pg_temp.{_KEYS}")
-    session.run(f"DELETE FROM {delivery.quoted} t USING pg_temp.{_KEYS} k WHERE {same}")
+    session.run(f"DELETE FROM {delivery.quoted} t USING pg_temp.{_KEYS} k WHERE {matches}")

@@ -1,7 +1,7 @@
-"""Rows of PostgreSQL as Arrow: those of a checked query, or of a table that is read in ranges by several connections.
+"""Read PostgreSQL rows as Arrow: those of a checked query, or of a table read in ranges over several connections.
 
-A range is a number of blocks. All connections see the state of the first, and ranges are handed on in the order in
-which they lie in the table, so the rows come in the same order however many connections read them.
+A range is a number of blocks. All connections use the first one's snapshot, and ranges are yielded in table order, so
+the order of rows does not depend on the number of connections.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ if TYPE_CHECKING:
     from osiris.secret import Secret
 
 RANGE = 16 << 20
-"""The bytes of a table's blocks that are one range."""
+"""The size of a range in bytes of table blocks."""
 
 _WAITING = 6
-"""How many batches of a range may wait until it is their turn; a batch is about 2 MB of the server's format."""
+"""The number of batches of a range that may be queued; a batch is about 2 MB of the server's format."""
 
 _TICK = 0.1
 _RANGES_SINCE = 140_000
-"""The version of the server from which on it reads a range of blocks without looking at the others."""
+"""The first server version that reads a ctid range without scanning the other blocks."""
 
 _DIALECT = "postgres"
 _COLUMNS = """
@@ -70,18 +70,18 @@ JOIN pg_catalog.pg_namespace tn ON tn.oid = t.typnamespace
 WHERE n.nspname || '.' || c.relname = ANY(%s) AND t.typtype = 'b' AND tn.nspname <> 'pg_catalog'
     AND tn.nspname <> ALL(pg_catalog.current_schemas(false)) ORDER BY c.relname, a.attnum"""
 _UNORDERED = frozenset((114, 142, 600, 601, 602, 603, 604, 628, 718, 4072))
-"""Types that the server puts in no order: json, xml, geometry, jsonpath."""
+"""Types that the server cannot order: json, xml, geometry, jsonpath."""
 
 
 def ranges_of(session: Session, source: Source) -> list[str]:
-    """Return the SELECT of each range of a table whose rows lie in blocks, in order; one if it is not to be divided.
+    """Return the SELECT of each range of a table, in order; only one if it cannot be divided.
 
-    The last range has no end, since the table may have grown.
+    The last range has no upper bound, since the table may have grown.
     """
     if not session.one_state or session.version < _RANGES_SINCE:
         return [source.text]
-    ask = "SELECT pg_catalog.pg_relation_size(%s::regclass), pg_catalog.current_setting('block_size')::int8"
-    ((size, block),) = session.rows(ask, ".".join(map(quote_name, source.relations[0])))
+    statement = "SELECT pg_catalog.pg_relation_size(%s::regclass), pg_catalog.current_setting('block_size')::int8"
+    ((size, block),) = session.rows(statement, ".".join(map(quote_name, source.relations[0])))
     starts = list(range(0, max(size // block, 1), max(1, RANGE // block)))
     ends = [f" AND ctid < '({start},0)'" for start in starts[1:]]
     return [f"{source.text} WHERE ctid >= '({a},0)'{b}" for a, b in zip(starts, [*ends, ""], strict=True)]
@@ -90,14 +90,14 @@ def ranges_of(session: Session, source: Source) -> list[str]:
 def read_query(
     session: Session, text: str, columns: Sequence[ResultColumn], sieve: Sieve = COARSE
 ) -> Generator[Batch, None, None]:
-    """Yield the rows of a SELECT; a value that cannot be carried is set aside, or fails with DAT031."""
+    """Yield the rows of a SELECT; a row with an unsupported value is rejected, or fails with DAT031."""
     yield from account(_batches(session, text, columns, sieve), sieve)
 
 
 def read_ranges(
     session: Session, source: Source, ranges: Sequence[str], ctx: StepContext, connections: int, sieve: Sieve
 ) -> Generator[Batch, None, None]:
-    """Yield the rows of a table in their order, read by several connections; fails as `read_query` does."""
+    """Yield the rows of a table in table order, read over several connections; fails as `read_query` does."""
     if connections < 2 or len(ranges) < 2:
         yield from read_query(session, source.text, source.detail, sieve)
         return
@@ -107,7 +107,7 @@ def read_ranges(
 
 
 class _Team:
-    """Threads that each take the next range, read it, and put its batches where they wait for their turn."""
+    """Threads that each read the next range and queue its batches, which `run` yields in order."""
 
     def __init__(
         self, session: Session, columns: Sequence[ResultColumn], ranges: Sequence[str], ctx: StepContext, sieve: Sieve
@@ -119,12 +119,12 @@ class _Team:
         self._ctx = replace(ctx, cancelled=lambda: self._stop.is_set() or ctx.cancelled())
 
     def run(self, count: int) -> Generator[Batch, None, None]:
-        """Yield all batches in order; whoever stops early stops the threads."""
+        """Yield all batches in order; closing the generator stops the threads."""
         ((snapshot,),) = self._session.rows("SELECT pg_catalog.pg_export_snapshot()")
         self._free = threading.Semaphore(count + 1)
         with ThreadPoolExecutor(count, thread_name_prefix="range") as pool:
             work = [pool.submit(self._read, self._session)]
-            work += [pool.submit(self._help, snapshot) for _ in range(1, count)]
+            work += [pool.submit(self._read_elsewhere, snapshot) for _ in range(1, count)]
             try:
                 for index in range(len(self._queues)):
                     yield from self._of_range(index, work)
@@ -139,9 +139,9 @@ class _Team:
             try:
                 item = self._queues[index].get(timeout=_TICK)
             except queue.Empty:
-                for each in work:
-                    if each.done():
-                        each.result()  # raises what went wrong there
+                for future in work:
+                    if future.done():
+                        future.result()  # raises the thread's error
                 continue
             if item is None:
                 return
@@ -149,19 +149,19 @@ class _Team:
                 raise item
             yield item
 
-    def _help(self, snapshot: str) -> None:
-        """Read ranges over another connection; where the server lets no more in, the first one reads them all."""
+    def _read_elsewhere(self, snapshot: str) -> None:
+        """Read ranges over another connection; if the server refuses it, the first connection reads them all."""
         with ExitStack() as stack:
             try:
                 config = ServerReading(schema=self._session.schema)
-                other = stack.enter_context(reading(self._ctx, config, snapshot=snapshot))
+                session = stack.enter_context(reading(self._ctx, config, snapshot=snapshot))
             except Unavailable:
                 return
-            self._read(other)
+            self._read(session)
 
     def _read(self, session: Session) -> None:
-        while (found := self._next_range()) is not None:
-            index, text = found
+        while (job := self._next_range()) is not None:
+            index, text = job
             try:
                 for batch in _batches(session, text, self._columns, self._sieve):
                     self._put(index, batch)
@@ -171,7 +171,7 @@ class _Team:
             self._put(index, None)
 
     def _next_range(self) -> tuple[int, str] | None:
-        """Return the next range once those before it are few enough; None if there is none, or nobody wants it."""
+        """Return the next range once few enough earlier ones are unread; None if there is none, or when stopped."""
         while not self._free.acquire(timeout=_TICK):
             if self._stop.is_set():
                 return None
@@ -195,9 +195,9 @@ def _batches(session: Session, text: str, columns: Sequence[ResultColumn], sieve
 
 
 def query_result(session: Session, query: str, bindings: Mapping[str, JsonValue | Secret]) -> Source:
-    """Check a query against the tables that are there, and return what it gives.
+    """Check a query against the existing tables, and describe its result.
 
-    Fails with SQL001 to SQL009, and with DAT006 for columns that are not carried.
+    Fails with SQL001 to SQL009, and with DAT006 for unsupported columns.
     """
     from psycopg.sql import Literal
 
@@ -213,20 +213,20 @@ def query_result(session: Session, query: str, bindings: Mapping[str, JsonValue 
         return Literal(value).as_string(session.connection)
 
     def tells_apart(source: Source, total: bool) -> bool:
-        """Tell whether the server can compare the values of every column; of a column carried as text it may not."""
-        return total or not any(each.carried.cast or each.carried.oid in _UNORDERED for each in source.detail)
+        """Whether the server can order the values of every column; for columns read as text it may not."""
+        return total or not any(item.carried.cast or item.carried.oid in _UNORDERED for item in source.detail)
 
     def describe(text: str) -> Source:
         text = filled(qualify(text, dialect, session.schema, functions), _DIALECT, values, literal)
-        with _placed(session, text, query):
+        with _at_place_in_query(session, text, query):
             return described(session, text)
 
     return query_source(verdict, _DIALECT, homes, describe, tells_apart)
 
 
 @contextmanager
-def _placed(session: Session, text: str, query: str) -> Iterator[None]:
-    """Say of what is wrong in a text that was sent where that stands in the query of which it was made."""
+def _at_place_in_query(session: Session, text: str, query: str) -> Iterator[None]:
+    """Map the position of a server error in the sent text back to the user's query."""
     import psycopg
 
     try:
@@ -241,18 +241,18 @@ def _placed(session: Session, text: str, query: str) -> Iterator[None]:
 
 
 def _columns(session: Session, names: Sequence[str]) -> dict[str, list[str]]:
-    """Return the columns of tables and views of these names, by all names that mean them."""
+    """Return the columns of the named tables and views, by every spelling of their names."""
     rows = session.rows(_COLUMNS, list(names), list(names))
     return by_spelling(session.schema, ((schema, name, columns or []) for schema, name, columns in rows))
 
 
 def _expect_operators(session: Session, names: Iterable[str]) -> None:
-    """Fail with CON066 for columns whose type brings operators that this session does not look for.
+    """Fail with CON066 for columns whose type has operators outside the session's search path.
 
-    `=` of two values of citext would silently be that of texts, for instance.
+    `=` of two citext values, for instance, would silently compare them as text.
     """
-    named = [name if "." in name else f"{session.schema}.{name}" for name in names]
-    found = session.rows(_FOREIGN_TYPES, named)
-    if found:
-        told = ({"table": table, "column": name, "type": kind, "schema": home} for table, name, kind, home in found)
-        raise_all(diagnostic("CON066", where=session.target.where, **each) for each in told)
+    tables = [name if "." in name else f"{session.schema}.{name}" for name in names]
+    columns = session.rows(_FOREIGN_TYPES, tables)
+    if columns:
+        fields = ({"table": table, "column": name, "type": kind, "schema": home} for table, name, kind, home in columns)
+        raise_all(diagnostic("CON066", where=session.target.where, **values) for values in fields)

@@ -1,4 +1,4 @@
-"""What all components of the postgres family share: its sessions, and what a database says it has."""
+"""Sessions and catalogue queries, shared by all components of the postgres family."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from osiris.families.sql.watchdog import Watch
 
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-_BEGIN_EACH = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
+_BEGIN_PER_STATEMENT = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
 _BEGIN_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 _PATIENCE = "SET LOCAL lock_timeout = '60s'"
 SETTINGS = {
@@ -45,7 +45,7 @@ SETTINGS = {
     "standard_conforming_strings": "on",
     "lock_timeout": "60s",
 }
-"""What a session's values and their texts depend on."""
+"""Settings on which a session's values and their text form depend."""
 
 _WRITING = {
     "idle_in_transaction_session_timeout": "0",
@@ -54,7 +54,7 @@ _WRITING = {
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
 }
-"""What keeps a transaction open while we are there, and not longer: who comes after waits for `lock_timeout` only."""
+"""Settings that keep a transaction open only while its client is alive: others wait for `lock_timeout` at most."""
 
 _SEARCH_PATH = """pg_catalog.set_config('search_path', coalesce((
     SELECT pg_catalog.string_agg(pg_catalog.quote_ident(n.nspname), ', ' ORDER BY n.nspname <> %s, n.nspname)
@@ -64,9 +64,9 @@ _SEARCH_PATH = """pg_catalog.set_config('search_path', coalesce((
         AND NOT EXISTS (
             SELECT FROM pg_catalog.aclexplode(n.nspacl) a LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
             WHERE a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner AND r.rolsuper IS NOT TRUE)), ''), true)"""
-"""Functions and operators are looked for only where nobody but the owner of the schema may create them.
+"""Puts only schemas on the search path in which nobody but the owner and superusers may create functions and operators.
 
-Anybody else could make one that fits a call better than the server's own, and it would run with the reader's rights.
+Others could create one that fits a call better than the server's own, and it would run with the reader's privileges.
 """
 
 _RELATIONS = """
@@ -89,20 +89,20 @@ OF_SUPABASE = frozenset((
     "_analytics", "_realtime", "auth", "cron", "extensions", "graphql", "graphql_public", "net", "pgbouncer", "pgmq",
     "pgsodium", "pgsodium_masks", "realtime", "storage", "supabase_functions", "supabase_migrations", "vault",
 ))  # fmt: skip
-"""Schemas in which Supabase keeps its users, keys and files: nothing there is read or written by mistake."""
+"""Schemas in which Supabase stores its users, keys and files; they are used only if the connection names them."""
 
-_NO_SUCH_LOCK = ("42", "3F")
-"""Classes of errors: a relation that is not there, not of a kind that is locked, or not this role's to lock."""
+_NOT_LOCKABLE = ("42", "3F")
+"""Classes of errors: the relation does not exist, cannot be locked, or the role lacks the privilege."""
 
-_LOOKS_FOR_CLIENT, _LOOK_FOR_CLIENT = 140000, "5s"
-"""Since this version a server can look whether its client is there, and stop a statement that nobody waits for."""
+_CHECKS_CLIENT_SINCE, _CLIENT_CHECK_INTERVAL = 140000, "5s"
+"""Since this version a server can check for a lost client, and cancel its statement."""
 
 _ANYTHING = Reading()
 
 
 @dataclass(frozen=True, slots=True)
 class PostgresReading(ServerReading):
-    """What a step reads, and how; its fields are config keys of `postgres.extractor`, and described there."""
+    """Config keys of `postgres.extractor`, described in its spec.yaml."""
 
     unscaled: Literal["refuse", "text"] = "refuse"
     connections: int = 2
@@ -110,10 +110,10 @@ class PostgresReading(ServerReading):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A connection in use, and the schema it is about.
+    """A connection in use, and its schema.
 
-    What `reading` gives sees one state of the database or, without `one_state`, each statement that of its own begin.
-    `checked` tells that texts may be of any encoding, `unscaled_text` that numbers of any scale are read as text.
+    A session of `reading` sees one snapshot or, if not `one_state`, one per statement. `checked`: texts may be in any
+    encoding. `unscaled_text`: numerics without a scale are read as text.
     """
 
     connection: psycopg.Connection[Any]
@@ -125,13 +125,13 @@ class Session:
     unscaled_text: bool = False
 
     def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        """Return the rows of a statement of ours, none if it gives none."""
+        """Return the rows of an internal statement; empty if it has no result."""
         with self.watch.waiting():
             result = self.connection.execute(statement.encode(), values or None)
             return result.fetchall() if result.description is not None else []
 
     def run(self, statement: str) -> int:
-        """Run a statement of ours that gives no rows; returns how many it touched, -1 if it is none that does."""
+        """Run an internal statement without a result; returns the number of affected rows, -1 if not applicable."""
         with self.watch.waiting():
             return self.connection.execute(statement.encode()).rowcount
 
@@ -148,7 +148,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Table(Relation):
-    """A table or view: its `kind` is its `relkind`; whether others inherit from it, and if it may be read."""
+    """A table or view; `kind` is its relkind, `parent` means that tables inherit from it."""
 
     oid: int = 0
     parent: bool = False
@@ -156,15 +156,15 @@ class Table(Relation):
 
     @property
     def plain(self) -> bool:
-        """Whether its rows lie in blocks of its own."""
+        """Whether all its rows are in its own blocks."""
         return self.kind in ("r", "m") and not self.parent
 
 
 @contextmanager
 def opened(ctx: StepContext, schema: str | None = None, *, query: bool = False) -> Iterator[Session]:
-    """Give a session that is watched, and closes afterwards: what is not committed by then is undone.
+    """Open a session under a watchdog; it is closed afterwards, and uncommitted changes are rolled back.
 
-    What goes wrong inside comes out in our words: CON011 to CON017, DRV012 to DRV022, SQL009, SQL011, RUN003.
+    Errors inside the block become diagnostics: CON011 to CON017, DRV012 to DRV022, SQL009, SQL011, RUN003.
     """
     import psycopg
 
@@ -188,7 +188,7 @@ def opened(ctx: StepContext, schema: str | None = None, *, query: bool = False) 
 
 @contextmanager
 def reading(ctx: StepContext, config: Reading = _ANYTHING, snapshot: str | None = None) -> Iterator[Session]:
-    """Give a session that reads one state of the database, that of `snapshot` if given, and closes afterwards.
+    """Open a session that reads one snapshot of the database, that of `snapshot` if given; it is closed afterwards.
 
     Fails as `opened` does.
     """
@@ -202,9 +202,9 @@ def reading(ctx: StepContext, config: Reading = _ANYTHING, snapshot: str | None 
 
 
 def hold(session: Session, relations: Sequence[Name]) -> Session:
-    """Return the session in a transaction of its own, until whose end nobody can alter relations.
+    """Start a new transaction that protects relations from being altered or replaced until its end.
 
-    Nor can others be put in their place, from before the state of the database that it sees.
+    The locks are taken before the snapshot that the session sees. Returns the session.
     """
     session.run("ROLLBACK")
     session = _lock(session, relations)
@@ -213,42 +213,43 @@ def hold(session: Session, relations: Sequence[Name]) -> Session:
 
 
 def _set_up(session: Session) -> None:
-    """Choose what values, their texts, names and the patience of a transaction depend on."""
+    """Set what values, their text form, name resolution and timeouts of a transaction depend on."""
     settings = SETTINGS | {"statement_timeout": str(round(session.target.statement * 1000))}
-    if session.version >= _LOOKS_FOR_CLIENT:
-        settings["client_connection_check_interval"] = _LOOK_FOR_CLIENT
+    if session.version >= _CHECKS_CLIENT_SINCE:
+        settings["client_connection_check_interval"] = _CLIENT_CHECK_INTERVAL
     chosen = ", ".join(f"pg_catalog.set_config('{name}', %s, true)" for name in settings)
     names = (session.schema, list(session.target.trusted), session.schema)
     session.rows(f"SELECT {chosen}, {_SEARCH_PATH}", *settings.values(), *names)
 
 
 def _lock(session: Session, names: Sequence[Name]) -> Session:
-    """Begin a transaction that has locked relations before it sees any state; returns its session.
+    """Begin a transaction that locks relations before it takes a snapshot; returns its session.
 
-    A state that is older than the lock is not that of the table: who waits for a TRUNCATE, or for an ALTER that writes
-    the table anew, would find it empty afterwards. LOCK is the only statement that takes no state, and it refuses
-    materialized views, and who may read single columns only. There each statement sees a state of its own, and one that
-    touches nothing has locked what they name: for the one that reads, that is as good.
+    With a snapshot older than the lock, a session that waited for a TRUNCATE or a rewriting ALTER would find the table
+    empty. LOCK is the only statement that takes no snapshot, but it rejects materialized views and users with column
+    privileges only. For those, each statement gets its own snapshot, and an EXPLAIN locks the relations: the single
+    statement that reads is as consistent.
     """
     import psycopg
 
-    named = [".".join(map(quote_name, name)) for name in names]
-    each = [f"EXPLAIN SELECT FROM {name}" for name in named]
-    for texts in ([_BEGIN, _PATIENCE, f"LOCK TABLE {', '.join(named)} IN ACCESS SHARE MODE"], [_BEGIN_EACH, *each]):
+    quoted = [".".join(map(quote_name, name)) for name in names]
+    lock = f"LOCK TABLE {', '.join(quoted)} IN ACCESS SHARE MODE"
+    explain = [f"EXPLAIN SELECT FROM {name}" for name in quoted]
+    for texts in ([_BEGIN, _PATIENCE, lock], [_BEGIN_PER_STATEMENT, *explain]):
         try:
             session.run("; ".join(texts))
         except psycopg.Error as error:
-            if (error.sqlstate or "")[:2] not in _NO_SUCH_LOCK:
+            if (error.sqlstate or "")[:2] not in _NOT_LOCKABLE:
                 raise
             session.run("ROLLBACK")
         else:
             return replace(session, one_state=texts[0] == _BEGIN)
-    session.run(_BEGIN)  # what is not there, or may not be read, is told by who looks for it
+    session.run(_BEGIN)  # a missing or unreadable relation is reported by whoever looks it up
     return session
 
 
 def begin_writing(session: Session) -> None:
-    """Begin a transaction whose settings do not outlive it; a commit is on disk when it is confirmed."""
+    """Begin a transaction with local settings; its commit is durable when confirmed."""
     session.run(_BEGIN_WRITING)
     settings = SETTINGS | _WRITING | {"statement_timeout": str(round(session.target.statement * 1000))}
     names = [n for (n,) in session.rows("SELECT name FROM pg_catalog.pg_settings WHERE name = ANY(%s)", [*settings])]
@@ -261,16 +262,16 @@ def begin_writing(session: Session) -> None:
 
 
 def relations(session: Session) -> dict[str, Table]:
-    """Return the tables and views of the session's schema, by name; fails with DRV012 if there is no such schema.
+    """Return the tables and views of the session's schema, by name; fails with DRV012 if the schema does not exist.
 
-    Fails with CON065 if it is one of Supabase's own that the connection does not name.
+    Fails with CON065 if it is one of Supabase's own schemas and the connection does not name it.
     """
     expect_open(session, {session.schema})
     rows = session.rows(_RELATIONS, session.schema)
-    known = [] if rows else [name for (name,) in session.rows(_SCHEMAS)]
-    if not rows and session.schema not in known:
+    schemas = [] if rows else [name for (name,) in session.rows(_SCHEMAS)]
+    if not rows and session.schema not in schemas:
         shown = f"{session.schema}.…"
-        fail("DRV012", table=shown, path=session.label, hint=did_you_mean(shown, known))
+        fail("DRV012", table=shown, path=session.label, hint=did_you_mean(shown, schemas))
     return {
         name: Table(name, kind, None if count < 0 else int(count), oid, parent, readable)
         for oid, name, kind, parent, count, readable in rows
@@ -278,85 +279,85 @@ def relations(session: Session) -> dict[str, Table]:
 
 
 def closed_schemas(session: Session, schemas: Collection[str]) -> list[str]:
-    """Return those of some schemas that are Supabase's own and that the connection does not name."""
+    """Return which schemas are Supabase's own and not named by the connection."""
     target = session.target
-    asked = sorted(OF_SUPABASE.intersection(schemas) - {target.schema, *target.schemas})
-    return asked if asked and session.rows(_SUPABASE_ROLE) else []
+    closed = sorted(OF_SUPABASE.intersection(schemas) - {target.schema, *target.schemas})
+    return closed if closed and session.rows(_SUPABASE_ROLE) else []
 
 
 def expect_open(session: Session, schemas: Collection[str]) -> None:
-    """Fail with CON065 for schemas that are Supabase's own and that the connection does not name."""
+    """Fail with CON065 for schemas that are Supabase's own and not named by the connection."""
     if closed := closed_schemas(session, schemas):
         raise_all(diagnostic("CON065", where=session.target.where, schema=schema) for schema in closed)
 
 
 def relation(session: Session, name: str) -> Table:
-    """Return a table or view that may be read; fails with DRV012 or DRV020."""
-    known = relations(session)
-    if name not in known:
+    """Return a readable table or view; fails with DRV012 or DRV020."""
+    existing = relations(session)
+    if name not in existing:
         shown = name if session.schema == "public" else f"{session.schema}.{name}"
-        fail("DRV012", table=shown, path=session.label, hint=did_you_mean(shown, known))
-    found = known[name]
-    if not found.readable:
-        fail_right(session, f"SELECT from '{name}'", f"GRANT SELECT ON {qualified(session, found)}")
-    return found
+        fail("DRV012", table=shown, path=session.label, hint=did_you_mean(shown, existing))
+    table = existing[name]
+    if not table.readable:
+        fail_right(session, f"SELECT from '{name}'", f"GRANT SELECT ON {qualified(session, table)}")
+    return table
 
 
 def fail_right(session: Session, what: str, grant: str, instead: str = "") -> NoReturn:
-    """Fail with DRV020 for what a role may not do, with the GRANT that lets it."""
+    """Fail with DRV020 for a missing privilege, with the GRANT statement as hint."""
     user = session.target.user
     hint = f"run {grant} TO {quote_name(user)}{instead}"
     fail("DRV020", where=session.label, user=user, reason=f"it has no privilege to {what}", hint=hint)
 
 
-def table_result(session: Session, found: Table, columns: Sequence[str] | None) -> Source:
-    """Return the columns of a table, all or those asked for, in that order; fails with DAT005 or DAT006."""
-    rows = session.rows(_COLUMNS, found.oid)
+def table_result(session: Session, table: Table, columns: Sequence[str] | None) -> Source:
+    """Return the SELECT of a table's columns, all or those requested, in that order; fails with DAT005 or DAT006."""
+    rows = session.rows(_COLUMNS, table.oid)
     needed = {name: bool(needed) for name, needed, *_ in rows}
-    check_known({"columns": columns or ()}, list(needed), f"table '{found.name}' of {session.target.where}")
+    check_known({"columns": columns or ()}, list(needed), f"table '{table.name}' of {session.target.where}")
     names = list(needed if columns is None else columns)
     if not names:
-        fail("DRV013", path=session.target.where, problem=f"table '{found.name}' has no columns")
-    quoted, place = [*map(quote_name, names)], qualified(session, found)
+        fail("DRV013", path=session.target.where, problem=f"table '{table.name}' has no columns")
+    quoted, place = [*map(quote_name, names)], qualified(session, table)
     source = described(session, f"SELECT {', '.join(quoted)} FROM {place}", needed)
     return replace(
         source,
-        text=f"SELECT {_cast(quoted, source.detail)} FROM {place}",  # a range adds its WHERE to that
-        order="fixed" if found.plain else "free",
-        rows=found.rows,
-        relations=((session.schema, found.name),),
+        text=f"SELECT {_cast(quoted, source.detail)} FROM {place}",  # a range appends its WHERE
+        order="fixed" if table.plain else "free",
+        rows=table.rows,
+        relations=((session.schema, table.name),),
     )
 
 
 def described(session: Session, text: str, needed: Mapping[str, bool] | None = None) -> Source:
     """Return the columns of a SELECT as the server describes them, without running it; its `detail` are ResultColumns.
 
-    `needed` tells the columns that hold no NULL. Fails with DAT006 for columns that are not carried, all at once, and
-    with SQL009 where two have one name.
+    `needed` are the NOT NULL columns. Fails with DAT006 for unsupported columns, all at once, and with SQL009 for
+    duplicate names.
     """
-    found = _prepared(session, text)
-    kinds = _kinds(session, sorted({oid for _, oid, _ in found}))
-    ways = (
+    fields = _prepared(session, text)
+    kinds = _kinds(session, sorted({oid for _, oid, _ in fields}))
+    typed = (
         (n, kinds[oid].name, partial(carry, kinds[oid], mod, unscaled_text=session.unscaled_text))
-        for n, oid, mod in found
+        for n, oid, mod in fields
     )
-    columns = result_columns(ways, needed or {})
-    if any(column.carried.cast for column in columns):  # the order stays as it is
+    columns = result_columns(typed, needed or {})
+    if any(column.carried.cast for column in columns):  # keeps the order of rows
         names = [f"c{index}" for index in range(len(columns))]
         text = f"SELECT {_cast(names, columns)} FROM ({text}\n) AS q({', '.join(names)})"
     return Source(tuple(column.field for column in columns), text, "free", detail=columns)
 
 
 def _cast(names: Sequence[str], columns: Sequence[ResultColumn]) -> str:
-    """Return columns, by their quoted names, with casts around those that are read as text."""
+    """Return the SELECT list of quoted columns, with casts of those that are read as text."""
     casts = [column.carried.cast for column in columns]
     return ", ".join(f"{name}::{cast}" if cast else name for name, cast in zip(names, casts, strict=True))
 
 
 def _prepared(session: Session, text: str) -> list[tuple[str, int, int]]:
-    """Return name, type and modifier of each column.
+    """Return the name, type OID and type modifier of each column, by preparing a SELECT without running it.
 
-    The client library's own calls for it wait without letting other threads run, so nothing could end them.
+    psycopg's own calls for this hold the GIL while they wait, so the watchdog could not end them.
     """
     from psycopg import pq
     from psycopg.errors import error_from_result
@@ -384,6 +385,6 @@ def _kinds(session: Session, oids: Sequence[int]) -> dict[int, Kind]:
     return plain | arrays
 
 
-def qualified(session: Session, found: Table) -> str:
+def qualified(session: Session, table: Table) -> str:
     """Return a table's full name, quoted."""
-    return f"{quote_name(session.schema)}.{quote_name(found.name)}"
+    return f"{quote_name(session.schema)}.{quote_name(table.name)}"

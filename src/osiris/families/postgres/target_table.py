@@ -1,7 +1,7 @@
-"""The table that a step writes: its columns as the catalogue has them, and whether it takes rows in some mode.
+"""A writer's target table: its columns in the catalogue, and whether rows can be written in a mode.
 
-Also which column holds which of our types, exactly, and how its values are sent; and what a role must be allowed before
-it writes: what is missing is told with the GRANT that gives it.
+Also which of our types a column holds exactly, and how its values are sent; and the privileges that a writer needs: a
+failure names the GRANT for those missing.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from osiris.model import Schema
 
     Found = Sequence[tuple["Column", "Way"]]
-    """Columns of a table, and how values get into each."""
+    """Columns of a table, with how values are written into each."""
 
 
 _SHOWN = 3
 _EXACT = frozenset((16, 17, 18, 19, 20, 21, 23, 25, 26, 28, 1043, 1082, 1083, 1114, 1184, 2950))
-"""Types of which equal values are the same value: numbers without a point, texts, bytes, moments, identifiers."""
+"""Types whose equal values are identical: integers, texts, bytes, dates and times, identifiers."""
 _SCALED = (1042, 1700)
-"""char and numeric, which are so where the column says how long its values are."""
+"""char and numeric, for which this holds if the column has a length or a scale."""
 _BIGINT = Kind(20, "bigint", "b", "int8")
 _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
 _COLUMNS = """
@@ -74,31 +74,31 @@ JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid
 WHERE i.indrelid = %s AND i.indisunique AND i.indisvalid
     AND i.indpred IS NULL AND i.indexprs IS NULL
 GROUP BY i.indexrelid"""
-_WATCHED = """
+_ACTS_ON_DELETE = """
 SELECT EXISTS (SELECT FROM pg_catalog.pg_rewrite WHERE ev_class = c.oid AND ev_type = '4')
     OR EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal AND (tgtype & 8) <> 0)
 FROM pg_catalog.pg_class c WHERE c.oid = %s"""
-"""Whether rules or triggers look at what is deleted."""
-_KEPT = """
+"""Whether rules or triggers act on DELETE."""
+_UNLOGGED_AND_CHILDREN = """
 SELECT relpersistence = 'u', ARRAY(
     SELECT c.relname::text FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
     WHERE i.inhparent = t.oid AND NOT c.relispartition ORDER BY 1
 ) FROM pg_catalog.pg_class t WHERE t.oid = %s"""
-"""Whether a crash empties a table, and the tables that inherit from it."""
+"""Whether a table is UNLOGGED, and the tables that inherit from it."""
 LONGEST_NAME = 63
-"""Bytes of a name in UTF-8; the server cuts off what is beyond."""
+"""Bytes of a name in UTF-8; the server truncates longer names."""
 _TEXT, _VARCHAR, _CHAR, _JSON, _JSONB = 25, 1043, 1042, 114, 3802
 _MOMENTS_AS_TEXT = (1186, 1266)
 """interval and time with time zone."""
 _PLACES = 6
-"""Digits behind the second."""
-_HEAD = 4
-"""What is added to lengths and digits in the modifier of a type."""
+"""Fractional digits of a second."""
+_MODIFIER_OFFSET = 4
+"""The offset of lengths and precisions in a type modifier (VARHDRSZ)."""
 _SYSTEM = ("tableoid", "xmin", "cmin", "xmax", "cmax", "ctid")
 _NANOSECONDS = "PostgreSQL counts microseconds"
 _ZONES = "PostgreSQL keeps the moment and not the zone; cast it to UTC"
 _COMPOSED = "PostgreSQL has no such type that is made on the way; turn it into JSON or columns in SQL"
-_MADE = {
+_NEW_TYPES = {
     "bool": "boolean",
     **dict.fromkeys(("int8", "int16", "uint8"), "smallint"),
     **dict.fromkeys(("int32", "uint16"), "integer"),
@@ -113,7 +113,7 @@ _MADE = {
     "json": "json",
 }
 _DIGITS = {"s": "(0)", "ms": "(3)", "us": ""}
-_WHOLE = {"int8": 3, "uint8": 3, "int16": 5, "uint16": 5, "int32": 10, "uint32": 10, "int64": 19, "uint64": 20}
+_INTEGER_DIGITS = {"int8": 3, "uint8": 3, "int16": 5, "uint16": 5, "int32": 10, "uint32": 10, "int64": 19, "uint64": 20}
 _ENCODERS: Mapping[int, Encode] = {
     16: to.truth,
     17: to.blobs,
@@ -132,7 +132,7 @@ _ENCODERS: Mapping[int, Encode] = {
     2950: to.uuids,
     _JSONB: to.checked_json,
 }
-"""Types whose columns take every value of one of our types, but for moments with fewer digits than six."""
+"""Types whose columns hold every value of one of our types, except times with fewer than six fractional digits."""
 _MOMENTS = (1083, 1114, 1184)
 _NO_RIGHT = "SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s AND NOT pg_catalog.has_schema_privilege(oid, %s)"
 _NO_TEMPORARY = """
@@ -151,15 +151,15 @@ JOIN pg_catalog.pg_class s ON s.oid = p.refobjid
 JOIN pg_catalog.pg_namespace n ON n.oid = s.relnamespace
 WHERE d.adrelid = %s AND a.attname <> ALL(%s)
     AND CASE s.relkind WHEN 'S' THEN NOT has_sequence_privilege(s.oid, 'USAGE, UPDATE') END ORDER BY 1"""
-"""Sequences that give columns their values, and may not be used."""
+"""Sequences of column defaults that the user may not use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column(TargetColumn):
-    """A column of a table: `type` is the one that values may be cast to before, so that it takes them.
+    """A column of a table; `type` is the type of its values when read, to which other values can be cast.
 
-    `numbered`: the server gives its value whenever a row is changed. `collation` is how its texts are compared, as SQL
-    says it, where it finds different texts equal.
+    `numbered`: GENERATED ALWAYS AS IDENTITY. `collation` is the COLLATE clause of a nondeterministic collation, under
+    which different texts can be equal.
     """
 
     modifier: int = -1
@@ -169,28 +169,28 @@ class Column(TargetColumn):
 
     @property
     def loose(self) -> bool:
-        """Whether two of its values can be equal and differ, like texts in another case, or 1.0 and 1.00."""
+        """Whether two different values can be equal, like texts in another case, or 1.0 and 1.00."""
         scaled = self.kind.oid in _SCALED and self.modifier >= 0
         exact = scaled or self.kind.oid in _EXACT or self.kind.sort == "e"
         return bool(self.collation) or not exact
 
 
 def expect_table(session: Session, name: str) -> Table:
-    """Return a table of the session's schema; fails with DRV012 if it is not there, naming the nearest."""
-    known = relations(session)
-    if name not in known:
+    """Return a table of the session's schema; fails with DRV012 if it does not exist, suggesting a similar name."""
+    existing = relations(session)
+    if name not in existing:
         shown = f"{session.schema}.{name}"
-        fail("DRV012", table=shown, path=session.label, hint=did_you_mean(name, known))
-    return known[name]
+        fail("DRV012", table=shown, path=session.label, hint=did_you_mean(name, existing))
+    return existing[name]
 
 
 def columns_of(session: Session, relation: Table) -> tuple[Column, ...]:
-    """Return the columns of a table; a domain is the type that it is made of."""
+    """Return the columns of a table; a domain has its base type."""
     return tuple(_column(*row) for row in session.rows(_COLUMNS, relation.oid, relation.oid))
 
 
-def _column(name: str, declared: str, *told: Any) -> Column:  # noqa: ANN401  what the catalogue says
-    needed, default, computed, numbered, collation, modifier, *kinds, nullable, text, comment, readable = told
+def _column(name: str, declared: str, *details: Any) -> Column:  # noqa: ANN401  values of the catalogue
+    needed, default, computed, numbered, collation, modifier, *kinds, nullable, text, comment, readable = details
     oid, sort, plain, item, item_sort, item_plain = kinds
     inner = Kind(item, item_plain, item_sort, item_plain) if item is not None else None
     kind, required = Kind(oid, declared, sort, plain, inner), needed and not default and not computed
@@ -200,42 +200,41 @@ def _column(name: str, declared: str, *told: Any) -> Column:  # noqa: ANN401  wh
 
 
 def fits(column: Column, source: str) -> bool:
-    """Tell whether a column holds values of one of our types: all, but for those that are looked at one by one."""
+    """Whether a column holds values of one of our types, except those rejected one by one."""
     return way(column.kind, column.modifier, source) is not None
 
 
 def whole_key(columns: Sequence[Column], key: Sequence[str]) -> bool:
-    """Tell whether a row that takes the place of another must bring its key too: theirs can be equal and differ."""
+    """Whether an update must also set the key, as equal keys can differ."""
     return any(column.loose for column in columns if column.name in key)
 
 
 def ways_into(columns: Sequence[Column], schema: Schema) -> Found:
-    """Return the column of each field of a schema that fits, and how its values get there."""
-    known = {column.name: column for column in columns}
-    found = [
-        (known[field.name], way(known[field.name].kind, known[field.name].modifier, field.type)) for field in schema
-    ]
-    return [(column, how) for column, how in found if how]
+    """Return the column of each field of a schema that fits, with how its values are written."""
+    by_name = {column.name: column for column in columns}
+    targets = [by_name[field.name] for field in schema]
+    ways = [way(column.kind, column.modifier, field.type) for column, field in zip(targets, schema, strict=True)]
+    return [(column, how) for column, how in zip(targets, ways, strict=True) if how]
 
 
-def is_staged(session: Session, delivery: Delivery, found: Found) -> bool:
-    """Tell whether even appended rows go by way of a temporary table: COPY takes no casts, and no row security."""
-    return any(how.text for _, how in found) or under_row_security(session, expect_table(session, delivery.table))
+def is_staged(session: Session, delivery: Delivery, ways: Found) -> bool:
+    """Whether even appended rows need a temporary table: COPY supports neither casts nor row security."""
+    return any(how.text for _, how in ways) or under_row_security(session, expect_table(session, delivery.table))
 
 
 def unwritable(relation: Table) -> tuple[str, str] | None:
-    """Return why nothing may be written to a relation, and the hint at it; None if it may."""
+    """Return why a relation cannot be written, and a hint; None if it can."""
     return (f"it is {_KINDS[relation.kind]}", "write a table") if relation.kind in _KINDS else None
 
 
 def unfit(session: Session, delivery: Delivery, relation: Table) -> tuple[str, str] | None:
-    """Return why rows cannot be written in this mode to a table whose columns they fit, and the hint at it."""
+    """Return why a table whose columns fit cannot be written in this mode, and a hint; None if it can."""
     mode = delivery.mode
     if mode == "replace" and under_row_security(session, relation):
         problem = f"its row security hides rows from '{session.target.user}', which would stay"
         return problem, "write as its owner, or with BYPASSRLS"
-    ((_, children),) = session.rows(_KEPT, relation.oid)
-    if children and mode != "append":  # it would delete rows of those tables too, or not see their keys
+    ((_, children),) = session.rows(_UNLOGGED_AND_CHILDREN, relation.oid)
+    if children and mode != "append":  # DELETE affects rows of those tables too, and unique indexes do not
         why = "whose rows would be deleted too" if mode == "replace" else "and a key is unique in each of them alone"
         problem = f"tables inherit from it ({', '.join(children[:_SHOWN])}), {why}"
         return problem, "write the table that has the rows, or append"
@@ -245,48 +244,48 @@ def unfit(session: Session, delivery: Delivery, relation: Table) -> tuple[str, s
 
 
 def is_unique(session: Session, relation: Table, key: Sequence[str]) -> bool:
-    """Tell whether an index keeps the key unique; a deferrable one spoils it for the server."""
-    found = _indexes(session, relation, key)
-    return bool(found) and all(found)
+    """Whether a unique index covers the key; ON CONFLICT rejects a key with any deferrable one."""
+    immediate = _indexes(session, relation, key)
+    return bool(immediate) and all(immediate)
 
 
 def _indexes(session: Session, table: Table, key: Sequence[str]) -> list[bool]:
-    """Return of each unique index over a key whether it is looked at immediately."""
+    """Return for each unique index over a key whether it is not deferrable."""
     return [immediate for names, immediate in session.rows(_KEYS, table.oid) if set(names) == set(key)]
 
 
 def tell_unlogged(session: Session, delivery: Delivery) -> None:
-    """Tell of a table that a crash of the server empties."""
-    ((unlogged, _),) = session.rows(_KEPT, expect_table(session, delivery.table).oid)
+    """Emit an event if the table is UNLOGGED: a crash of the server empties it."""
+    ((unlogged, _),) = session.rows(_UNLOGGED_AND_CHILDREN, expect_table(session, delivery.table).oid)
     if unlogged:
         reason = "a crash of the server empties it, and the ledger goes on to say that the rows are there"
         delivery.ctx.emit("unlogged_table", {"table": delivery.target.table, "reason": reason})
 
 
 def under_row_security(session: Session, table: Table) -> bool:
-    """Tell whether policies say which rows of a table the user may see and write."""
+    """Whether row security policies apply to the user."""
     ((active,),) = session.rows("SELECT pg_catalog.row_security_active(%s::pg_catalog.oid)", table.oid)
     return bool(active)
 
 
 def delete_rows(session: Session, delivery: Delivery) -> None:
-    """Delete all rows; fails with DAT029 for some that are left, as a trigger or a rule of the table may have it."""
+    """Delete all rows; fails with DAT029 if a trigger or rule of the table kept any."""
     session.run(f"LOCK TABLE {delivery.quoted} IN SHARE ROW EXCLUSIVE MODE")
     session.run(f"DELETE FROM {delivery.quoted}")
-    ((watched,),) = session.rows(_WATCHED, expect_table(session, delivery.table).oid)
+    ((watched,),) = session.rows(_ACTS_ON_DELETE, expect_table(session, delivery.table).oid)
     if watched and session.rows(f"SELECT 1 FROM {delivery.quoted} LIMIT 1"):
         refuse_table(delivery, "a trigger or rule of it keeps rows that are deleted", "use another mode")
 
 
 def refuse_changed(session: Session, delivery: Delivery) -> None:
-    """Fail with DAT029 if the table has other columns than when rows were sent."""
+    """Fail with DAT029 if the table's columns changed since rows were sent."""
     if columns_of(session, expect_table(session, delivery.table)) != delivery.columns:
         problem = "its columns were changed while the rows were on their way"
         refuse_table(delivery, problem, "run the same command again")
 
 
 def unchangeable(delivery: Delivery, columns: Sequence[Column]) -> list[tuple[str, str]]:
-    """Return the columns of an upsert whose values the server lets nobody change, and a hint."""
+    """Return why columns of an upsert cannot be updated (GENERATED ALWAYS AS IDENTITY), each with a hint."""
     if delivery.mode != "upsert":
         return []
     given = {field.name for field in delivery.schema} - set(() if whole_key(columns, delivery.key) else delivery.key)
@@ -300,7 +299,7 @@ def unchangeable(delivery: Delivery, columns: Sequence[Column]) -> list[tuple[st
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How values get into a column: cast to a type, encoded, and, where `text`, parsed there by the server."""
+    """How values are written into a column: cast to a type and encoded; `text` is parsed by the server."""
 
     type: str
     encode: Encode
@@ -308,24 +307,24 @@ class Way:
 
     @property
     def staged(self) -> str | None:
-        """The type of the server in which values wait until it parses them; None if they need not."""
+        """The server type of the staged texts that it parses later; None if values are sent in the column's type."""
         return ("text[]" if self.type.startswith("list<") else "text") if self.text else None
 
     def parts(self, array: pa.Array) -> Sequence[Part]:
-        """Return the parts of a column; raises Unfit."""
+        """Return a column's values as parts of the COPY format; raises Unfit."""
         return self.encode(array if array.type == arrow_type(self.type) else array.cast(arrow_type(self.type)))
 
 
 def way(kind: Kind, modifier: int, source: str) -> Way | None:
-    """Return how values of one of our types get into a column; None if it does not hold them.
+    """Return how values of one of our types are written into a column; None if it does not hold them.
 
-    What is read from a column always gets into one of the same type. Where that is fewer values than the type has,
-    those that the column would change are Unfit.
+    Values read from a column can always be written to one of the same type. If the column holds only some values of
+    our type, encoding raises Unfit for those that it would change.
     """
     if kind.item:
         return _list(kind.item, modifier, source) if source.startswith("list<") else None
     if kind.oid == NUMERIC:
-        if modifier < _HEAD and source == "utf8":
+        if modifier < _MODIFIER_OFFSET and source == "utf8":
             return Way(source, to.numbers, text=True)
         return _decimal(kind, modifier, source)
     if kind.oid in _ENCODERS:
@@ -344,18 +343,21 @@ def _list(item: Kind, modifier: int, source: str) -> Way | None:
 
 
 def _decimal(kind: Kind, modifier: int, source: str) -> Way | None:
-    found = parse_type(source)
-    digits, scale = (_WHOLE[source], 0) if source in _WHOLE else (0, 0)
-    if found.kind == "decimal":
-        digits, scale = map(int, found.parameters)
+    parsed = parse_type(source)
+    digits, scale = (_INTEGER_DIGITS[source], 0) if source in _INTEGER_DIGITS else (0, 0)
+    if parsed.kind == "decimal":
+        digits, scale = map(int, parsed.parameters)
     if not digits:
         return None
-    if modifier >= _HEAD:
-        most, places = ((modifier - _HEAD) >> 16) & 0xFFFF, (((modifier - _HEAD) & 0x7FF) ^ 1024) - 1024
+    if modifier >= _MODIFIER_OFFSET:
+        most, places = (
+            ((modifier - _MODIFIER_OFFSET) >> 16) & 0xFFFF,
+            (((modifier - _MODIFIER_OFFSET) & 0x7FF) ^ 1024) - 1024,
+        )
         if scale > places or digits - scale > most - places:
-            odd = not 0 <= places <= most and source == _read_as(kind, modifier)
-            return Way(source, to.odd_decimals(most, places)) if odd else None
-    return Way("decimal(20,0)" if source in _WHOLE else source, to.decimals)
+            unusual = not 0 <= places <= most and source == _read_as(kind, modifier)
+            return Way(source, to.odd_decimals(most, places)) if unusual else None
+    return Way("decimal(20,0)" if source in _INTEGER_DIGITS else source, to.decimals)
 
 
 def _text(kind: Kind, modifier: int, source: str) -> Way | None:
@@ -364,7 +366,7 @@ def _text(kind: Kind, modifier: int, source: str) -> Way | None:
     if source != "utf8":
         return None
     if kind.oid in (_VARCHAR, _CHAR):
-        limit = modifier - _HEAD
+        limit = modifier - _MODIFIER_OFFSET
         return Way(source, to.limited(limit, exact=kind.oid == _CHAR) if limit >= 0 else to.texts)
     if kind.sort == "e" or kind.plain == "citext":
         return Way(source, to.texts)
@@ -372,13 +374,13 @@ def _text(kind: Kind, modifier: int, source: str) -> Way | None:
 
 
 def _parsed(kind: Kind, source: str) -> Way | None:
-    """Return how texts get into a column of a type that the server makes of them."""
+    """Return how texts are written into a column whose type the server parses."""
     encode = to.fine_moments if kind.oid in _MOMENTS_AS_TEXT or kind.plain.startswith("ts") else to.texts
     return Way(source, encode, text=True) if kind.oid in TEXTS or kind.sort in ("r", "m") else None
 
 
 def _read_as(kind: Kind, modifier: int) -> str | None:
-    """Return the type of values as they are read from a column, to which others may be cast; None if there is none."""
+    """Return the type of a column's values when read, to which others can be cast; None if it is not supported."""
     try:
         return carry(kind, modifier, unscaled_text=True).type
     except NotCarried:
@@ -386,51 +388,51 @@ def _read_as(kind: Kind, modifier: int) -> str | None:
 
 
 def column_type(name: str) -> str | None:
-    """Return the type of PostgreSQL that is made for one of ours and holds all of its values; None if there is none."""
-    found = parse_type(name)
-    if found.kind == "decimal":
-        return "numeric({},{})".format(*found.parameters)
-    if found.kind in ("time", "timestamp"):
-        unit, *zone = found.parameters
-        made = found.kind + _DIGITS.get(str(unit), "")
-        return None if unit == "ns" or zone not in ([], ["UTC"]) else made + (" with time zone" if zone else "")
-    if found.kind == "list":
+    """Return the PostgreSQL type of a new column that holds all values of one of our types; None if there is none."""
+    parsed = parse_type(name)
+    if parsed.kind == "decimal":
+        return "numeric({},{})".format(*parsed.parameters)
+    if parsed.kind in ("time", "timestamp"):
+        unit, *zone = parsed.parameters
+        naive = parsed.kind + _DIGITS.get(str(unit), "")
+        return None if unit == "ns" or zone not in ([], ["UTC"]) else naive + (" with time zone" if zone else "")
+    if parsed.kind == "list":
         item = column_type(name[5:-1])
         return None if item is None or item.endswith("[]") else f"{item}[]"
-    return _MADE.get(found.kind)
+    return _NEW_TYPES.get(parsed.kind)
 
 
 def refusals(types: Mapping[str, str]) -> dict[str, str]:
-    """Return why columns cannot be carried, by their names; `types` are ours by name."""
-    found = {name: _reason(kind) for name, kind in types.items() if column_type(kind) is None}
+    """Return why columns cannot be written, by their names; `types` are our types by column name."""
+    reasons = {name: _reason(kind) for name, kind in types.items() if column_type(kind) is None}
     for name in types:
         if not name or "\0" in name:
-            found[name] = "its name is empty or has the character U+0000"
+            reasons[name] = "its name is empty or has the character U+0000"
         elif len(name.encode()) > LONGEST_NAME:
-            found[name] = f"its name is longer than {LONGEST_NAME} bytes, and PostgreSQL would cut it off"
+            reasons[name] = f"its name is longer than {LONGEST_NAME} bytes, and PostgreSQL would cut it off"
         elif name in _SYSTEM:
-            found[name] = "PostgreSQL has a column of that name in each table"
-    return found
+            reasons[name] = "PostgreSQL has a column of that name in each table"
+    return reasons
 
 
 def _reason(name: str) -> str:
-    found = parse_type(name)
-    while found.kind == "list" and not found.children[0][1].children:
-        found = found.children[0][1]
-    if found.kind in ("time", "timestamp"):
-        return _NANOSECONDS if found.parameters[0] == "ns" else _ZONES
+    parsed = parse_type(name)
+    while parsed.kind == "list" and not parsed.children[0][1].children:
+        parsed = parsed.children[0][1]
+    if parsed.kind in ("time", "timestamp"):
+        return _NANOSECONDS if parsed.parameters[0] == "ns" else _ZONES
     return _COMPOSED
 
 
 def expect_schema(session: Session, _delivery: Delivery) -> None:
-    """Fail with DRV020 if nothing in the schema may be used."""
+    """Fail with DRV020 if the user lacks USAGE on the schema."""
     schema = session.schema
     if session.rows(_NO_RIGHT, schema, "USAGE"):
         fail_right(session, f"use schema '{schema}'", f"GRANT USAGE ON SCHEMA {quote_name(schema)}")
 
 
-def _expect_right_to_make(session: Session, table: str) -> None:
-    """Fail with DRV020 if no table may be made in the session's schema."""
+def _expect_create(session: Session, table: str) -> None:
+    """Fail with DRV020 if the user lacks CREATE on the session's schema."""
     schema = session.schema
     if session.rows(_NO_RIGHT, schema, "CREATE"):
         what = f"CREATE table '{schema}.{table}', which is not there"
@@ -438,12 +440,12 @@ def _expect_right_to_make(session: Session, table: str) -> None:
 
 
 def expect_rights(session: Session, delivery: Delivery, *, there: bool) -> None:
-    """Fail with DRV020 for a right that is missing to write a table, or to make it if it is not `there`."""
+    """Fail with DRV020 for a missing privilege to write a table, or to create it if it is not `there`."""
     if not there:
-        _expect_right_to_make(session, delivery.table)
+        _expect_create(session, delivery.table)
         return
     table, names = expect_table(session, delivery.table), [field.name for field in delivery.schema]
-    _expect_rights(session, table, _wanted(delivery, names))
+    _expect_rights(session, table, _needed_privileges(delivery, names))
     for column, schema, sequence in session.rows(_SEQUENCES, table.oid, names):
         what = f"use sequence '{schema}.{sequence}', which gives column '{column}' its values"
         fail_right(session, what, f"GRANT USAGE ON SEQUENCE {quote_name(schema)}.{quote_name(sequence)}")
@@ -453,38 +455,39 @@ def expect_rights(session: Session, delivery: Delivery, *, there: bool) -> None:
             fail_right(session, what, f"GRANT TEMPORARY ON DATABASE {quote_name(database)}")
 
 
-def _wanted(delivery: Delivery, names: Sequence[str]) -> dict[str, Sequence[str]]:
-    """Return the rights that writing takes, each with the columns to which it is needed."""
-    wanted: dict[str, Sequence[str]] = {"INSERT": names}
+def _needed_privileges(delivery: Delivery, names: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Return the privileges needed for writing, each with the columns on which it is needed."""
+    privileges: dict[str, Sequence[str]] = {"INSERT": names}
     if delivery.mode == "replace":
-        wanted["DELETE"] = names
+        privileges["DELETE"] = names
     if delivery.mode == "upsert":
-        kept = () if whole_key(delivery.columns, delivery.key) else delivery.key
-        wanted |= {"UPDATE": [name for name in names if name not in kept], "SELECT": names}
-    return wanted
+        unchanged = () if whole_key(delivery.columns, delivery.key) else delivery.key
+        privileges |= {"UPDATE": [name for name in names if name not in unchanged], "SELECT": names}
+    return privileges
 
 
 def expect_rights_to_ledger(session: Session, _delivery: Delivery) -> None:
-    """Fail with DRV020 if the ledger may not be written, or made where it is absent."""
+    """Fail with DRV020 if the ledger cannot be written, or created if missing."""
     ledger = relations(session).get(LEDGER)
     if ledger is None:
-        _expect_right_to_make(session, LEDGER)
+        _expect_create(session, LEDGER)
     else:
         names = [column.name for column in columns_of(session, ledger)]
         _expect_rights(session, ledger, dict.fromkeys(("INSERT", "UPDATE", "SELECT"), names))
 
 
-def _expect_rights(session: Session, table: Table, wanted: Mapping[str, Sequence[str]]) -> None:
-    """Fail with DRV020 for rights that are missing on the table, or on some of these columns of it."""
-    missing = [text for right, names in wanted.items() if (text := _missing(session, table, right, names))]
+def _expect_rights(session: Session, table: Table, privileges: Mapping[str, Sequence[str]]) -> None:
+    """Fail with DRV020 for privileges missing on the table, or on some of these columns."""
+    missing = [text for name, columns in privileges.items() if (text := _missing(session, table, name, columns))]
     if missing:
-        shown, grant = f"{session.schema}.{table.name}", f"GRANT {', '.join(wanted)} ON {qualified(session, table)}"
+        grant = f"GRANT {', '.join(privileges)} ON {qualified(session, table)}"
+        shown = f"{session.schema}.{table.name}"
         fail_right(session, f"{', '.join(missing)} on table '{shown}'", grant)
 
 
-def _missing(session: Session, table: Table, right: str, names: Sequence[str]) -> str | None:
-    """Return a right that is missing, with the columns if there are others to which there is one."""
-    lacking = [name for (name,) in session.rows(_LACKING, table.oid, list(names), right, right)]
+def _missing(session: Session, table: Table, privilege: str, names: Sequence[str]) -> str | None:
+    """Return a privilege if it is missing, with the columns that lack it unless all do; None if it is granted."""
+    lacking = [name for (name,) in session.rows(_LACKING, table.oid, list(names), privilege, privilege)]
     if not lacking:
         return None
-    return right if len(lacking) == len(names) else f"{right} ({', '.join(lacking)})"
+    return privilege if len(lacking) == len(names) else f"{privilege} ({', '.join(lacking)})"

@@ -1,7 +1,7 @@
-"""PostgreSQL's types as ours: which is carried as which, how its values are decoded, and what is refused, with why.
+"""Map PostgreSQL's types to ours, with the decoder of each, and the reason why a type is not supported.
 
-Types that have no like here, but one text that says all of a value and reads back as it, are carried as that text; the
-server writes it, under settings that fix its form (`postgres.SETTINGS`).
+Types without a counterpart, but with a text form that round-trips every value, are read as text; the server formats it
+under fixed settings (`session.SETTINGS`). OIDs are from pg_type.dat of PostgreSQL.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NUMERIC = 1700
 BYTE = 18
-"""The type "char": a byte, which none of our texts is, and which is shown as nothing where it is zero."""
+"""The type "char": one byte, shown as an empty text where it is zero."""
 
 SIMPLE = {
     16: "bool",
@@ -47,7 +47,7 @@ TEXTS = frozenset(
         *(1186, 1266, 1560, 1562, 3220, 3614, 3615, 4072),  # interval, timetz, bit, varbit, pg_lsn, tsvector, jsonpath
     )
 )
-"""Types whose text says all of a value."""
+"""Types whose text form round-trips every value."""
 
 _VIEWS = {"int16": "i2", "int32": "i4", "int64": "i8", "uint32": "u4", "float32": "f4", "float64": "f8"}
 _AS_TEXT = 'as text, if that will do: CAST("{name}" AS TEXT) in a query'
@@ -61,7 +61,7 @@ _INSTEAD = {
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A type as the catalogue has it: what it is called, its `typtype` and `typname`, and of an array its item's."""
+    """A type of the catalogue: `name` is its format_type(), `sort` its typtype, `plain` its typname; `item`: arrays."""
 
     oid: int
     name: str
@@ -72,7 +72,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """How a column is carried: its type here, and the type that the server casts it to before, if any."""
+    """A column's type here, and the type that the server casts it to, if any."""
 
     oid: int
     type: str
@@ -81,7 +81,7 @@ class Carried:
 
 
 def carry(kind: Kind, modifier: int, *, unscaled_text: bool = False) -> Carried:
-    """Return how a type is carried; `unscaled_text`: numbers of any scale as text. Raises NotCarried."""
+    """Return how a type is read; `unscaled_text` reads numerics without a scale as text. Raises NotCarried."""
     if kind.item is not None:
         return _list(kind.oid, kind.item, modifier, unscaled_text=unscaled_text)
     if kind.oid in SIMPLE:
@@ -117,14 +117,14 @@ def _numeric(modifier: int, *, as_text: bool) -> Carried:
         )
         raise NotCarried("nothing says how many digits it has", instead)
     digits, scale = ((modifier - 4) >> 16) & 0xFFFF, (((modifier - 4) & 0x7FF) ^ 1024) - 1024
-    whole = max(digits - scale, 0) if scale >= 0 else digits - scale
-    if whole + max(scale, 0) > MAX_DECIMAL_DIGITS:
+    integer_digits = max(digits - scale, 0) if scale >= 0 else digits - scale
+    if integer_digits + max(scale, 0) > MAX_DECIMAL_DIGITS:
         raise NotCarried(f"decimals here have at most {MAX_DECIMAL_DIGITS} digits", _AS_TEXT)
-    return Carried(NUMERIC, f"decimal({max(whole + max(scale, 0), 1)},{max(scale, 0)})")
+    return Carried(NUMERIC, f"decimal({max(integer_digits + max(scale, 0), 1)},{max(scale, 0)})")
 
 
 def decoder(carried: Carried, *, checked: bool = False) -> Decode:
-    """Return what decodes the values; `checked`: texts may be no UTF-8, as the server's encoding does not say."""
+    """Return the decoder of a column's values; `checked` validates texts as UTF-8 (a server of SQL_ASCII)."""
     from osiris.families.postgres import decode as cells
     from osiris.families.sql.columnar import bytes_of
 
@@ -138,8 +138,8 @@ def decoder(carried: Carried, *, checked: bool = False) -> Decode:
         return cells.decimals(name)
     if name in ("timestamp[us]", "timestamp[us,UTC]"):
         return cells.moments(name)
-    own = {16: cells.truth, 1082: cells.dates, 1083: cells.times, 2950: cells.uuids}
-    if oid in own:
-        return own[oid]
+    decoders = {16: cells.truth, 1082: cells.dates, 1083: cells.times, 2950: cells.uuids}
+    if oid in decoders:
+        return decoders[oid]
     skip = 1 if oid == 3802 else 0
     return bytes_of(name, skip, _NO_ENCODING if checked and name != "binary" else None)
