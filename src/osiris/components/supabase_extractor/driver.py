@@ -17,7 +17,7 @@ from osiris.families.sql.extractor import Extractor
 from osiris.families.supabase.connect import shares_connections, wire_fields
 from osiris.families.supabase.filters import conditions, statement, terms
 from osiris.families.supabase.http import calling
-from osiris.families.supabase.reader import PAGE, Wish, count_of, read_pages, source_of
+from osiris.families.supabase.reader import PAGE, Selection, count_of, read_pages, source_of
 from osiris.model import Described
 from osiris.table.stream import opened_late
 
@@ -59,27 +59,27 @@ class Driver(Extractor[Any]):
     database = POSTGRES
 
     def describe(self, config: Config, ctx: StepContext) -> Described:
-        """Return the columns; fails as the postgres extractor does, over REST as `source_of` does and with DRV024."""
+        """Return the output's schema; fails as the postgres extractor, over REST as `source_of` and with DRV024."""
         wire = _wire(ctx)
         if wire:
             return super().describe(_as_postgres(config, ctx), wire)
         with calling(ctx, config.schema, config.retries) as session:
-            source = source_of(session, _wish(config, ctx))
+            source = source_of(session, _selection(config, ctx))
             count = count_of(session, source, "planned")
         rows = None if count is None or config.filter else source.expected(count)
         return Described(source.schema, source.order, rows)
 
     def confirm(self, config: Config, schema: Schema, ctx: StepContext) -> str | None:
-        """Fail with DAT011 if the columns are no longer as planned; the project tells no state."""
+        """Fail with DAT011 if the columns differ from the plan; returns None, as a project has no state to compare."""
         expect_schema(ctx, schema, self.describe(config, ctx).schema or ())
         return None
 
     def read(self, config: Config, schema: Schema, ctx: StepContext) -> RowStream:
-        """Return the rows; reading them fails with DAT011 if the columns are no longer as planned."""
+        """Return the rows; reading them fails with DAT011 if the columns differ from the plan."""
         wire = _wire(ctx)
         if wire:
             return super().read(_as_postgres(config, ctx), schema, wire)
-        return opened_late(schema, partial(_opened, config, _wish(config, ctx), schema, ctx))
+        return opened_late(schema, partial(_opened, config, _selection(config, ctx), schema, ctx))
 
 
 def _wire(ctx: StepContext) -> StepContext | None:
@@ -88,7 +88,7 @@ def _wire(ctx: StepContext) -> StepContext | None:
 
 
 def _as_postgres(config: Config, ctx: StepContext) -> PostgresReading:
-    """Return the same wish as that of a step that reads PostgreSQL; filters and orders make a query of it."""
+    """Return the equivalent config of a step that reads PostgreSQL; filters and orders become a query."""
     if config.dtype:
         why = "the connection has a database address, and a database tells the types of its columns"
         fail("DRV024", step=ctx.step, what="dtype", why=why, hint="remove it, or cast columns")
@@ -103,12 +103,12 @@ def _as_postgres(config: Config, ctx: StepContext) -> PostgresReading:
     if config.query is not None:
         return replace(plain, query=config.query)
     if filters or order:
-        made = statement(str(config.table), columns, filters, order, config.limit, config.offset or 0)
-        return replace(plain, query=made)
+        query = statement(str(config.table), columns, filters, order, config.limit, config.offset or 0)
+        return replace(plain, query=query)
     return replace(plain, table=config.table, columns=columns, limit=config.limit, offset=config.offset)
 
 
-def _wish(config: Config, ctx: StepContext) -> Wish:
+def _selection(config: Config, ctx: StepContext) -> Selection:
     if config.query is not None:
         fail(
             "DRV024",
@@ -117,7 +117,7 @@ def _wish(config: Config, ctx: StepContext) -> Wish:
             why="the connection has only url and key, and REST does not accept SQL",
         )
     key = [config.primary_key] if isinstance(config.primary_key, str) else config.primary_key or ()
-    return Wish(
+    return Selection(
         table=str(config.table),
         columns=_columns(config),
         dtype=config.dtype or {},
@@ -132,20 +132,20 @@ def _wish(config: Config, ctx: StepContext) -> Wish:
 
 
 def _columns(config: Config) -> list[str] | None:
-    """Return the columns that are asked for; None stands for all."""
-    given = config.columns
-    if isinstance(given, str):
-        given = [name.strip() for name in given.split(",")]
-    return None if given is None or list(given) == ["*"] else list(given)
+    """Return the requested columns; None means all."""
+    columns = config.columns
+    if isinstance(columns, str):
+        columns = [name.strip() for name in columns.split(",")]
+    return None if columns is None or list(columns) == ["*"] else list(columns)
 
 
 @contextmanager
 def _opened(
-    config: Config, wish: Wish, schema: Schema, ctx: StepContext
+    config: Config, selection: Selection, schema: Schema, ctx: StepContext
 ) -> Iterator[tuple[Order, Iterator[pa.RecordBatch]]]:
-    """Connect, and give the order of the rows and the rows."""
+    """Connect, and yield the order of the rows and the rows."""
     with calling(ctx, config.schema, config.retries) as session:
-        source = source_of(session, wish)
+        source = source_of(session, selection)
         expect_schema(ctx, schema, source.schema)
         with (
             quarantine(ctx) if ctx.on_reject == "quarantine" else nullcontext() as aside,

@@ -1,7 +1,7 @@
-"""Connections of the supabase family: a project's database, reached by its own protocol, or over REST.
+"""Connections of the supabase family: to a project's database, or to its REST interface.
 
-Supabase is PostgreSQL. With a database address a connection becomes one of the postgres family (`wire_fields`), and
-all else is done there. With only URL and key, requests go to the project's PostgREST (`rest_address`).
+A connection with a database address becomes one of the postgres family (`wire_fields`), which does all else. With only
+URL and key, requests go to the project's PostgREST (`rest_address`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NAMES = {
     "user": ("user", "pg_user"),
     "password": ("password", "pg_password"),
 }
-"""What a field of the postgres family may be called here."""
+"""The accepted names of each field of the postgres family."""
 
 _SHARED = (
     "schema",
@@ -50,20 +50,20 @@ _SHARED = (
 _KEYS = ("key", "service_role_key", "anon_key")
 _REFUSED = ("sql_url", "sql_endpoint")
 _POOLER = 6543
-"""The port at which Supabase's pooler shares connections by transaction."""
+"""The port of Supabase's pooler in transaction mode."""
 
 _IS_KEY = re.compile(r"[!-~]+")
 _PATH = "/rest/v1"
 _OF_PREFIX = {"sb_publishable_": "anon", "sb_secret_": "service_role"}
 SERVICE = "service_role"
-"""The role that row level security does not bind."""
+"""The role that bypasses row level security."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """A PostgREST server: `url` is where tables lie, `where` may be shown; `silence` and `timeout` are seconds.
+    """A PostgREST server: `url` is the base of table URLs, `where` may be shown in messages.
 
-    `schemas` are those of Supabase's own that steps may use.
+    `silence` and `timeout` are in seconds. `schemas` are Supabase's own schemas that steps may use.
     """
 
     url: str
@@ -79,9 +79,9 @@ class Rest:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What a key says of itself: its kind, the role it stands for, and when it expires, in seconds since 1970.
+    """The unverified contents of a key: its kind, its role, and when it expires, in seconds since 1970.
 
-    `claims` is all that a token says, as it says it; it is not signed.
+    `claims` is the encoded payload of a JWT.
     """
 
     kind: str
@@ -91,48 +91,48 @@ class Key:
 
 
 def has_database(fields: Fields) -> bool:
-    """Tell whether a connection has a database address."""
-    return any(fields.get(name) is not None for known in ("dsn", "host") for name in _NAMES[known])
+    """Whether a connection has a database address."""
+    return any(fields.get(name) is not None for field in ("dsn", "host") for name in _NAMES[field])
 
 
 def wire_fields(fields: Fields) -> dict[str, JsonValue | Secret] | None:
-    """Return the same connection as one of the postgres family; None if it has no database address.
+    """Return the fields of the same connection in the postgres family; None if it has no database address.
 
     Fails with CON068 for fields that contradict each other, and CON072 for unsupported ones.
     """
     _refuse(fields)
     if not has_database(fields):
         return None
-    found = {name: _one(fields, names) for name, names in _NAMES.items()}
-    found |= {name: fields.get(name) for name in _SHARED}
-    parts = _parts(found["dsn"])
+    wire = {name: _one(fields, names) for name, names in _NAMES.items()}
+    wire |= {name: fields.get(name) for name in _SHARED}
+    parts = _parts(wire["dsn"])
     if not parts:
-        found["database"] = found["database"] or "postgres"
-        found["user"] = found["user"] or "postgres"
-    if found["sslmode"] is None and "sslmode" not in parts and not is_local(str(found["host"] or parts.get("host"))):
-        found["sslmode"] = "require"
-    return {name: value for name, value in found.items() if value is not None}
+        wire["database"] = wire["database"] or "postgres"
+        wire["user"] = wire["user"] or "postgres"
+    if wire["sslmode"] is None and "sslmode" not in parts and not is_local(str(wire["host"] or parts.get("host"))):
+        wire["sslmode"] = "require"
+    return {name: value for name, value in wire.items() if value is not None}
 
 
 def shares_connections(fields: Fields) -> bool:
-    """Tell whether the database address of a connection is that of a pooler that shares connections by transaction."""
+    """Whether the database address of a connection is that of a pooler in transaction mode."""
     port = _one(fields, _NAMES["port"]) or _parts(_one(fields, _NAMES["dsn"])).get("port")
     return str(port) == str(_POOLER)
 
 
 def rest_address(fields: Fields) -> Rest:
-    """Return where the REST interface of a connection is; fails with CON067 to CON072 where they do not say it."""
+    """Return the REST interface of a connection; fails with CON067 to CON072 for missing or contradictory fields."""
     _refuse(fields)
-    lonely = [name for known in ("port", "database", "user", "password") for name in _NAMES[known] if name in fields]
-    if lonely:
-        fail("CON067", missing=f"'host', which '{lonely[0]}' needs")
-    given = [fields[name] for name in _KEYS if fields.get(name) is not None]
-    if len(given) > 1 and fields.get("key") is not None:
+    unused = [name for field in ("port", "database", "user", "password") for name in _NAMES[field] if name in fields]
+    if unused:
+        fail("CON067", missing=f"'host', which '{unused[0]}' needs")
+    keys = [fields[name] for name in _KEYS if fields.get(name) is not None]
+    if len(keys) > 1 and fields.get("key") is not None:
         other = next(name for name in _KEYS[1:] if fields.get(name) is not None)
         fail("CON068", fields=f"'key' and '{other}'", problem="are both given")
-    if not given:
+    if not keys:
         fail("CON067", missing="a database address ('dsn' or 'host'), or 'url' and 'key'")
-    if not _IS_KEY.fullmatch(given[0].reveal()):
+    if not _IS_KEY.fullmatch(keys[0].reveal()):
         name = next(name for name in _KEYS if fields.get(name) is not None)
         fail(
             "CON071",
@@ -142,7 +142,7 @@ def rest_address(fields: Fields) -> Rest:
     address, host, encrypted = _address(fields)
     return Rest(
         url=address,
-        key=given[0],
+        key=keys[0],
         where=f"the REST interface of {urlsplit(address).netloc}",
         host=host,
         encrypted=encrypted,
@@ -174,21 +174,21 @@ def _address(fields: Fields) -> tuple[str, str, bool]:
         fail("CON068", fields="'url' and 'project_id'", problem="name two different projects")
     path = parts.path.rstrip("/")
     path = path if path.endswith(_PATH) else path + _PATH
-    bare = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{bare}{f':{port}' if port else ''}{path}", host, parts.scheme == "https"
+    bracketed = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{bracketed}{f':{port}' if port else ''}{path}", host, parts.scheme == "https"
 
 
 def key_of(secret: Secret) -> Key:
-    """Return what a key says of itself; nothing of it is checked, which only the server can."""
+    """Return the contents of a key, unverified: only the server can check it."""
     text = secret.reveal()
     for prefix, role in _OF_PREFIX.items():
         if text.startswith(prefix):
             return Key(prefix.split("_")[1], role)
     try:
-        told = text.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(told + "=="))
+        payload = text.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
         expires = claims.get("exp")
-        return Key("jwt", str(claims.get("role") or "anon"), float(expires) if expires is not None else None, told)
+        return Key("jwt", str(claims.get("role") or "anon"), float(expires) if expires is not None else None, payload)
     except (IndexError, ValueError, AttributeError, TypeError):
         return Key("unknown", "unknown")
 
@@ -200,14 +200,14 @@ def _refuse(fields: Fields) -> None:
 
 
 def _one(fields: Fields, names: tuple[str, ...]) -> Any:  # noqa: ANN401  whatever a field may hold
-    given = [name for name in names if fields.get(name) is not None]
-    if len(given) > 1:
-        fail("CON068", fields=f"'{given[0]}' and '{given[1]}'", problem="mean the same and are both given")
-    return fields[given[0]] if given else None
+    present = [name for name in names if fields.get(name) is not None]
+    if len(present) > 1:
+        fail("CON068", fields=f"'{present[0]}' and '{present[1]}'", problem="mean the same and are both given")
+    return fields[present[0]] if present else None
 
 
 def _parts(dsn: Secret | None) -> dict[str, Any]:
-    """Return the parts of a connection string, none where it cannot be read: that is said when it is used."""
+    """Return the parts of a connection string; one that cannot be parsed is reported when it is used."""
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
 

@@ -1,4 +1,4 @@
-"""Values of PostgREST's JSON as Arrow arrays: each exactly, or refused with its row."""
+"""Decode the values of PostgREST's JSON into Arrow arrays: exactly, or rejected with their row."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OTHER = "it is of another kind"
 
 
 def readable(kind: str) -> bool:
-    """Tell whether values of a type can be read from JSON."""
+    """Whether values of a type can be read from JSON."""
     if kind.startswith("list<"):
         inner = kind[5:-1]
         return inner != "json" and not inner.startswith("list<") and readable(inner)
@@ -34,48 +34,48 @@ def readable(kind: str) -> bool:
 
 
 def array_of(kind: str, values: Values) -> pa.Array:
-    """Return values as an array of a type; raises Unfit for one that is none of its values."""
+    """Return values as an array of a type; raises Unfit for an invalid one."""
     if kind.startswith("list<"):
         return _lists(kind, values)
-    made = _MAKERS.get(kind) or next((make for start, make in _FAMILIES if kind.startswith(start)), _texts)
-    return made(kind, values)
+    convert = _CONVERTERS.get(kind) or next((convert for start, convert in _FAMILIES if kind.startswith(start)), _texts)
+    return convert(kind, values)
 
 
 def _unfit(row: int, value: object, reason: str) -> Unfit:
     return Unfit(row, repr(str(value)[:_SHOWN]), reason)
 
 
-def _each(values: Values, convert: Callable[[Any], Any], reason: str = _OTHER) -> list[Any]:
-    """Return converted values, NULL as None; a value that does not convert is refused with its row and why."""
-    found = []
+def _convert(values: Values, convert: Callable[[Any], Any], reason: str = _OTHER) -> list[Any]:
+    """Return converted values, NULL as None; raises Unfit with `reason` for a value that cannot be converted."""
+    converted = []
     for row, value in enumerate(values):
         try:
-            found.append(None if value is None else convert(value))
+            converted.append(None if value is None else convert(value))
         except (ValueError, TypeError, KeyError, ArithmeticError):
             raise _unfit(row, value, reason) from None
-    return found
+    return converted
 
 
 def _array(kind: str, values: Values, reason: str) -> pa.Array:
-    """Return plain values as an array; where the type does not hold one, that one is looked for."""
-    wanted = arrow_type(kind)
+    """Return Python values as an array; raises Unfit for the first value that the type does not hold."""
+    expected = arrow_type(kind)
     try:
-        return pa.array(values, wanted)
+        return pa.array(values, expected)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         for row, value in enumerate(values):
             try:
-                pa.array([value], wanted)
+                pa.array([value], expected)
             except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
                 raise _unfit(row, value, reason) from None
         raise
 
 
-def _truth(kind: str, values: Values) -> pa.Array:
-    return _array(kind, _each(values, lambda value: _expect(value, bool)), _OTHER)
+def _to_booleans(kind: str, values: Values) -> pa.Array:
+    return _array(kind, _convert(values, lambda value: _expect(value, bool)), _OTHER)
 
 
-def _whole(kind: str, values: Values) -> pa.Array:
-    return _array(kind, _each(values, _integer), f"it is out of the range of {kind}")
+def _to_integers(kind: str, values: Values) -> pa.Array:
+    return _array(kind, _convert(values, _integer), f"it is out of the range of {kind}")
 
 
 def _integer(value: object) -> int:
@@ -83,12 +83,12 @@ def _integer(value: object) -> int:
         raise TypeError
     if isinstance(value, str):
         return int(value)
-    found: int = _expect(value, int)
-    return found
+    number: int = _expect(value, int)
+    return number
 
 
 def _floating(kind: str, values: Values) -> pa.Array:
-    numbers = pa.array(_each(values, _float), pa.float64())
+    numbers = pa.array(_convert(values, _float), pa.float64())
     return numbers.cast(arrow_type(kind))
 
 
@@ -98,18 +98,18 @@ def _float(value: object) -> float:
 
 def _decimal(kind: str, values: Values) -> pa.Array:
     reason = f"it is none of {kind}"
-    return _array(kind, _each(values, _number, reason), reason)
+    return _array(kind, _convert(values, _number, reason), reason)
 
 
 def _number(value: object) -> Decimal:
-    found = Decimal(str(value)) if not isinstance(value, bool) else Decimal("NaN")
-    if not found.is_finite():
+    number = Decimal(str(value)) if not isinstance(value, bool) else Decimal("NaN")
+    if not number.is_finite():
         raise ValueError
-    return found
+    return number
 
 
 def _binary(kind: str, values: Values) -> pa.Array:
-    return _array(kind, _each(values, _bytes), _OTHER)
+    return _array(kind, _convert(values, _bytes), _OTHER)
 
 
 def _bytes(value: str) -> bytes:
@@ -119,40 +119,39 @@ def _bytes(value: str) -> bytes:
 
 
 def _uuid(kind: str, values: Values) -> pa.Array:
-    wanted = arrow_type(kind)
-    stored = pa.array(_each(values, lambda value: uuid.UUID(value).bytes), wanted.storage_type)
-    return pa.ExtensionArray.from_storage(wanted, stored)
+    expected = arrow_type(kind)
+    storage = pa.array(_convert(values, lambda value: uuid.UUID(value).bytes), expected.storage_type)
+    return pa.ExtensionArray.from_storage(expected, storage)
 
 
 def _json(kind: str, values: Values) -> pa.Array:
-    wanted = arrow_type(kind)
-    return pa.ExtensionArray.from_storage(wanted, _texts("utf8", values))
+    return pa.ExtensionArray.from_storage(arrow_type(kind), _texts("utf8", values))
 
 
 def _texts(kind: str, values: Values) -> pa.Array:
-    return _array(kind, _each(values, _text), _OTHER)
+    return _array(kind, _convert(values, _text), _OTHER)
 
 
 def _text(value: object) -> str:
     if isinstance(value, Decimal | int) and not isinstance(value, bool):
         return format(value, "f") if isinstance(value, Decimal) else str(value)
-    found: str = _expect(value, str)
-    return found
+    text: str = _expect(value, str)
+    return text
 
 
 def _moment(kind: str, values: Values) -> pa.Array:
     spelling = Spelling(kind, declared=True)
-    cells = pa.array(_each(values, lambda value: _expect(value, str)), pa.string())
-    found = spelling.read(cells)
-    if found is None:
+    cells = pa.array(_convert(values, lambda value: _expect(value, str)), pa.string())
+    moments = spelling.read(cells)
+    if moments is None:
         row = next(spelling.misfits(cells))
         years = "" if kind.startswith("time[") else " of the years 1 to 9999"
         raise _unfit(row, cells[row].as_py(), f"it is no {kind}{years}")
-    return found
+    return moments
 
 
 def _lists(kind: str, values: Values) -> pa.Array:
-    rows = _each(values, lambda value: _expect(value, list))
+    rows = _convert(values, lambda value: _expect(value, list))
     offsets, flat = [0], list[Any]()
     for row in rows:
         flat += row or ()
@@ -172,9 +171,9 @@ def _expect(value: Any, kind: type | tuple[type, ...]) -> Any:  # noqa: ANN401  
     return value
 
 
-_MAKERS: dict[str, Callable[[str, Values], pa.Array]] = {
-    "bool": _truth,
-    **dict.fromkeys(_INTEGERS, _whole),
+_CONVERTERS: dict[str, Callable[[str, Values], pa.Array]] = {
+    "bool": _to_booleans,
+    **dict.fromkeys(_INTEGERS, _to_integers),
     "float32": _floating,
     "float64": _floating,
     "binary": _binary,
@@ -190,14 +189,14 @@ _POSTGRES = re.compile(
     rf"(?:{_SIGNED} years? ?)?(?:{_SIGNED} mons? ?)?(?:{_SIGNED} days? ?)?"
     r"(?:([+-]?)(\d+):(\d\d):(\d\d)(\.\d+)?)?"
 )
-"""The style in which PostgreSQL writes intervals unless it is told another: `1 year 2 mons -3 days -04:05:06.7`."""
+"""PostgreSQL's default interval style: `1 year 2 mons -3 days -04:05:06.7`."""
 _ISO_8601 = re.compile(r"P(?=[\dT-])(-?\d+Y)?(-?\d+M)?(-?\d+W)?(-?\d+D)?(T(-?\d+H)?(-?\d+M)?(-?\d+(\.\d+)?S)?)?")
 
 
 def in_one_form(oid: int, values: Sequence[Any]) -> Sequence[Any]:
-    """Return texts of a type, by its number, or lists of them, as they are over the wire.
+    """Return the texts of a type (an OID), or lists of them, in the form that the postgres family reads.
 
-    Raises Unfit for an interval in a style that does not say all by itself.
+    Raises Unfit for an interval in an ambiguous style.
     """
     convert = _FORMS.get(oid)
     return values if convert is None else [_converted(convert, row, value) for row, value in enumerate(values)]
@@ -215,13 +214,13 @@ def _converted(convert: Callable[[str], str], row: int, value: Any) -> Any:  # n
 
 
 def iso_8601(text: str) -> str:
-    """Return an interval in the style of ISO 8601, as PostgreSQL writes it; raises ValueError for other styles."""
+    """Convert an interval from the postgres or ISO 8601 style to ISO 8601; raises ValueError for other styles."""
     if _ISO_8601.fullmatch(text):
         return text
-    found = _POSTGRES.fullmatch(text)
-    if not text or found is None:
+    match = _POSTGRES.fullmatch(text)
+    if not text or match is None:
         raise ValueError(text)
-    *days, sign, hours, minutes, seconds, fraction = found.groups()
+    *days, sign, hours, minutes, seconds, fraction = match.groups()
     minus = "-" if sign == "-" else ""
     date = "".join(f"{int(count)}{unit}" for count, unit in zip(days, "YMD", strict=True) if int(count or 0))
     exact = f"{int(seconds or 0)}{(fraction or '').rstrip('0').rstrip('.')}"
@@ -231,9 +230,9 @@ def iso_8601(text: str) -> str:
 
 
 def with_mask(text: str) -> str:
-    """Return an address with its mask, which is left out within a list where it is that of a single host."""
+    """Return an address with its netmask, which lists omit for a single host."""
     return text if "/" in text else f"{text}/{128 if ':' in text else 32}"
 
 
 _FORMS: dict[int, Callable[[str], str]] = {869: with_mask, 1186: iso_8601}
-"""By the number that a type has in every PostgreSQL: inet and interval."""
+"""Converters by OID: inet and interval."""

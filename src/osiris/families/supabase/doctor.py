@@ -1,4 +1,4 @@
-"""The doctor of the supabase family: of a database address that of PostgreSQL, of a key what its role may see."""
+"""`osiris doctor` for the supabase family: PostgreSQL's with a database address, else what a key's role can see."""
 
 from __future__ import annotations
 
@@ -31,87 +31,87 @@ _SHOWN = 5
 
 
 def examine(ctx: StepContext, uses: Collection[str], seconds: float) -> Health:
-    """Look at a Supabase project; fails with CON011 to CON017 or CON024 to CON027 where it cannot be used."""
+    """Examine a Supabase project; fails with CON011 to CON017 or CON024 to CON027 if it cannot be used."""
     fields = wire_fields(ctx.connection)
     if fields is None:
         return _examine_rest(ctx, seconds)
     health = postgres_doctor.examine(replace(ctx, connection=fields), uses, seconds)
-    own = {"channel": "wire", "shares_connections": shares_connections(ctx.connection)}
-    return replace(health, facts={**health.facts, **own})
+    facts = {"channel": "wire", "shares_connections": shares_connections(ctx.connection)}
+    return replace(health, facts={**health.facts, **facts})
 
 
 def _examine_rest(ctx: StepContext, seconds: float) -> Health:
-    import postgrest  # noqa: F401  so that its loading is not taken for connecting
+    import postgrest  # noqa: F401  so that its import does not count as connection time
 
     began = time.monotonic()
     with calling(hurried(ctx, seconds), retries=0) as session:
         clock, first = Clock(), expect_key(session)
         connected, skew = milliseconds(began), _skew(clock, first)
-        asked = time.monotonic()
-        known = catalogue(session)
-        times = {"connect_ms": connected, "query_ms": milliseconds(asked)}
+        queried = time.monotonic()
+        tables = catalogue(session)
+        times = {"connect_ms": connected, "query_ms": milliseconds(queried)}
         line = Line(session.rest.where, session.rest.host, session.rest.encrypted, session.rest.encrypted)
-        hidden = list(_hidden(session, known, ctx.step, until=began + seconds / 2))
+        hidden = list(_hidden(session, tables, ctx.step, deadline=began + seconds / 2))
         problems = [*line.problems(), *clock_problems(line.where, skew or 0.0), *hidden]
     return replace(
-        _standing(session, known, ctx.step, problems),
-        facts={**_facts(session, known, line), **times, "clock_skew_seconds": skew},
+        _privileges(session, tables, ctx.step, problems),
+        facts={**_facts(session, tables, line), **times, "clock_skew_seconds": skew},
         user=session.role,
     )
 
 
-def _standing(session: Session, known: Catalogue | None, name: str, problems: Sequence[Diagnostic]) -> Health:
-    """Return what the role of a key may do, as far as REST tells it."""
+def _privileges(session: Session, accessible: Catalogue | None, name: str, problems: Sequence[Diagnostic]) -> Health:
+    """Return the privileges of a key's role, as far as REST shows them."""
     if session.role == SERVICE:
         reason = "its key passes by row level security, and may change all rows"
         return Health("too powerful", [reason], scripts={"reader": list(_script(session))}, found=problems)
-    if known is not None and not known.tables:
+    if accessible is not None and not accessible.tables:
         lacks = [f"it has no privileges on any table of schema '{session.rest.schema}', or the schema has no tables"]
         scripts = {"reader": list(_grants(session))}
         return Health("reader", scripts=scripts, found=[*problems, *lacking(name, session.role, lacks)])
-    own = f"as '{session.role}' it may do what grants and row level security leave to it, which REST does not tell"
-    return Health("writer", [own], found=problems)
+    reason = f"as '{session.role}' it may do what grants and row level security leave to it, which REST does not tell"
+    return Health("writer", [reason], found=problems)
 
 
 def _skew(clock: Clock, answer: Answer) -> float | None:
-    """Return how far the server is ahead by the time that its answer bears, which has no parts of a second."""
+    """Return by how many seconds the server's clock is ahead, from a Date header, which has whole seconds only."""
     try:
-        told = parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
+        server_time = parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
     except ValueError:
         return None
-    return clock.skew(told + 0.5)
+    return clock.skew(server_time + 0.5)
 
 
-def _facts(session: Session, known: Catalogue | None, line: Line) -> dict[str, JsonValue]:
+def _facts(session: Session, accessible: Catalogue | None, line: Line) -> dict[str, JsonValue]:
     key = key_of(session.rest.key)
     return {
         "channel": "rest",
-        "server": f"PostgREST {known.version}".strip() if known else "PostgREST",
+        "server": f"PostgREST {accessible.version}".strip() if accessible else "PostgREST",
         "role": key.role,
         "key": key.kind,
         "key_expires_in_days": None if key.expires is None else round((key.expires - time.time()) / 86_400),
         "schema": session.rest.schema,
-        "tables": None if known is None else len(known.tables),
+        "tables": None if accessible is None else len(accessible.tables),
         "encrypted": line.encrypted,
         "verified": line.verified,
     }
 
 
-def _hidden(session: Session, known: Catalogue | None, name: str, *, until: float) -> Iterator[Diagnostic]:
-    """Yield which tables show no rows to a role that row level security binds."""
-    if session.role == SERVICE or known is None:
+def _hidden(session: Session, accessible: Catalogue | None, name: str, *, deadline: float) -> Iterator[Diagnostic]:
+    """Yield a diagnostic of the tables that show no rows to a role under row level security."""
+    if session.role == SERVICE or accessible is None:
         return
-    tables = sorted(table for table, columns in known.tables.items() if columns)[:_MOST_TABLES]
-    empty = [table for table in tables if time.monotonic() < until and _shows_nothing(session, known, table)]
+    tables = sorted(table for table, columns in accessible.tables.items() if columns)[:_MOST_TABLES]
+    empty = [table for table in tables if time.monotonic() < deadline and _shows_nothing(session, accessible, table)]
     if empty:
         more = f" and {len(empty) - _SHOWN} more" if len(empty) > _SHOWN else ""
         yield diagnostic("CON028", connection=name, tables=", ".join(empty[:_SHOWN]) + more, role=session.role)
 
 
-def _shows_nothing(session: Session, known: Catalogue, table: str) -> bool:
-    built = session.table(table).select("*").limit(1)
-    built.request.params = built.request.params.set("select", quoted(known.tables[table][0].name))
-    answer = session.answer(built.request)
+def _shows_nothing(session: Session, accessible: Catalogue, table: str) -> bool:
+    builder = session.table(table).select("*").limit(1)
+    builder.request.params = builder.request.params.set("select", quoted(accessible.tables[table][0].name))
+    answer = session.answer(builder.request)
     return answer.ok and answer.rows(session.rest.where) == []
 
 
@@ -120,15 +120,15 @@ def _script(session: Session) -> Iterator[str]:
     yield "-- in the project's SQL editor; then give the connection host, user and password instead of url and key"
     yield f"CREATE ROLE {role} LOGIN PASSWORD '<a new password>';"
     yield f"ALTER ROLE {role} SET default_transaction_read_only = on;"
-    yield from _rights(role, quote_name(session.rest.schema))
+    yield from _grant_select(role, quote_name(session.rest.schema))
 
 
 def _grants(session: Session) -> Iterator[str]:
     yield "-- in the project's SQL editor"
-    yield from _rights(quote_name(session.role), quote_name(session.rest.schema))
+    yield from _grant_select(quote_name(session.role), quote_name(session.rest.schema))
 
 
-def _rights(role: str, schema: str) -> Iterator[str]:
+def _grant_select(role: str, schema: str) -> Iterator[str]:
     yield f"GRANT USAGE ON SCHEMA {schema} TO {role};"
     yield f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role};"
     yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO {role};"

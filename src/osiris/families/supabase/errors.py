@@ -1,4 +1,7 @@
-"""What PostgREST, and what stands before it, refuses, in our words: told by status and code, never by a text."""
+"""Map errors of PostgREST and of proxies before it to diagnostics, by status and code, never by text.
+
+Codes are SQLSTATEs and those of PostgREST's reference "Errors".
+"""
 
 from __future__ import annotations
 
@@ -21,19 +24,19 @@ if TYPE_CHECKING:
 _NO_SERVER = ("PGRST000", "PGRST001", "PGRST002", "PGRST003")
 """PostgREST has no connection to its database, so nothing was done."""
 
-_UNDONE = ("40001", "40P01")
-"""The database has undone what was asked for, and others may be through by now."""
+_ROLLED_BACK = ("40001", "40P01")
+"""The database rolled back for a concurrent transaction: a retry can succeed."""
 
 _BAD_TOKEN = ("PGRST300", "PGRST301", "PGRST302", "PGRST303")
 _NO_TABLE = ("PGRST205", "PGRST106", "42P01", "3F000")
 _NO_COLUMN = ("PGRST204", "42703")
 _NO_KEY, _COMPUTED, _NOT_GRANTED, _ENDED, _NO_SPACE = "42P10", "428C9", "42501", "57014", "53100"
-_NAMED = re.compile(r'column "(.+?)"')
-"""The column that the words of an error name."""
+_COLUMN = re.compile(r'column "(.+?)"')
+"""The column named in an error message."""
 _MINUS_ZERO = re.compile(rb"-0[],}\s]")
 _ROW = ("21", "22", "23", "44", "P0")
-_UNKNOWN = frozenset((408, 502, 503, 504, *range(520, 528)))
-"""Statuses after which nobody knows whether anything was done."""
+_UNCERTAIN = frozenset((408, 502, 503, 504, *range(520, 528)))
+"""Statuses after which it is unknown whether the request was executed."""
 
 _SHOWN = 200
 _PHRASES = {int(status): status.phrase for status in HTTPStatus}
@@ -41,7 +44,7 @@ _PHRASES = {int(status): status.phrase for status in HTTPStatus}
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: the status, the headers by their names in lower case, and the body."""
+    """An HTTP response; header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -49,18 +52,18 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        """Whether it was done."""
+        """Whether the request succeeded."""
         return 200 <= self.status < 300
 
     def rows(self, where: str) -> list[dict[str, JsonValue]]:
-        """Return the rows of the body, numbers with all of their digits; fails with CON027 if it is none of rows."""
-        found = self.document(where)
-        if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+        """Return the rows of the body, numbers as Decimal or int; fails with CON027 if it is not a list of objects."""
+        rows = self.document(where)
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             fail("CON027", where=where, problem="the response is not a list of rows")
-        return found
+        return rows
 
     def document(self, where: str) -> JsonValue:
-        """Return the body as JSON; fails with CON027 if it is none."""
+        """Return the body as JSON; fails with CON027 if it is not JSON."""
         signed = _signed if _MINUS_ZERO.search(self.body) else None
         try:
             return json.loads(self.body, parse_float=Decimal, parse_int=signed)
@@ -70,41 +73,41 @@ class Answer:
 
     @property
     def count(self) -> int | None:
-        """The number of all rows, if it was asked for and told."""
+        """The total number of rows, if it was requested and returned."""
         total = self.headers.get("content-range", "").rpartition("/")[2]
         return int(total) if total.isdecimal() else None
 
     @property
-    def told(self) -> dict[str, str]:
-        """The parts of an error: code, message, hint."""
+    def error(self) -> dict[str, str]:
+        """The fields of an error: code, message, details, hint."""
         try:
-            found = json.loads(self.body)
+            document = json.loads(self.body)
         except ValueError:
-            found = None
-        parts = found if isinstance(found, dict) else {}
+            document = None
+        parts = document if isinstance(document, dict) else {}
         return {name: str(value)[:_SHOWN] for name, value in parts.items() if value is not None}
 
     @property
     def code(self) -> str:
-        """PostgREST's code, or the SQLSTATE; empty where neither was told."""
-        return self.told.get("code", "")
+        """PostgREST's code, or the SQLSTATE; empty if there is neither."""
+        return self.error.get("code", "")
 
     @property
     def reason(self) -> str:
-        """Why it was refused, as far as that was said."""
-        told = self.told
-        words = told.get("message") or told.get("msg") or told.get("error")
-        return words or _PHRASES.get(self.status, "no reason given")
+        """The error message, or the status' phrase if there is none."""
+        error = self.error
+        message = error.get("message") or error.get("msg") or error.get("error")
+        return message or _PHRASES.get(self.status, "no reason given")
 
 
 def _signed(text: str) -> int | Decimal:
-    """Return a number without a point, whose sign an integer would not keep if it is zero: a float may have been it."""
+    """Parse an integer; -0 becomes a Decimal, as an int would lose the sign of a float."""
     return Decimal(text) if text == "-0" else int(text)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a request was about: the step, the server's name, the role, the table, and whether rows were sent."""
+class RequestInfo:
+    """What messages about a request need: the step, the server's name, the role, the table, and if it wrote rows."""
 
     step: str
     where: str
@@ -114,24 +117,21 @@ class Asked:
 
 
 class RowsRefused(Exception):
-    """The table refuses rows that were sent, and nothing of their request was done."""
+    """The table rejected rows of a request; none of them was written."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.reason)
         self.answer = answer
 
 
-def worth_again(answer: Answer, *, safe: bool) -> bool:
-    """Tell whether a request that failed may be sent again: nothing was done, or doing it twice is like doing it once.
-
-    `safe` tells that it is.
-    """
-    undone = answer.status == HTTPStatus.TOO_MANY_REQUESTS or answer.code in (*_NO_SERVER, *_UNDONE)
-    return undone or (safe and answer.status in _UNKNOWN)
+def is_retryable(answer: Answer, *, safe: bool) -> bool:
+    """Whether a failed request can be retried: nothing was done, or it is idempotent (`safe`)."""
+    undone = answer.status == HTTPStatus.TOO_MANY_REQUESTS or answer.code in (*_NO_SERVER, *_ROLLED_BACK)
+    return undone or (safe and answer.status in _UNCERTAIN)
 
 
-def seconds_asked(answer: Answer) -> float | None:
-    """Return how many seconds the server asks to wait; None if it does not say."""
+def retry_after(answer: Answer) -> float | None:
+    """Return the seconds of the Retry-After header; None if there is none."""
     text = answer.headers.get("retry-after", "")
     if text.isdecimal():
         return float(text)
@@ -141,59 +141,59 @@ def seconds_asked(answer: Answer) -> float | None:
         return None
 
 
-def fail_answer(answer: Answer, asked: Asked) -> NoReturn:
-    """Fail with what a refusal means: CON024 to CON027, DAT011, DAT029, DAT034, DRV012 to DRV022.
+def fail_answer(answer: Answer, request: RequestInfo) -> NoReturn:
+    """Fail with the diagnostic of an error: CON024 to CON027, DAT011, DAT029, DAT034, DRV012 to DRV022.
 
-    Raises RowsRefused if rows are refused that were sent.
+    Raises RowsRefused if the table rejected rows of the request.
     """
     code, status, reason = answer.code, answer.status, answer.reason
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        wait = seconds_asked(answer)
-        fail("CON025", where=asked.where, wait="later" if wait is None else f"in {wait:.0f} s")
+        wait = retry_after(answer)
+        fail("CON025", where=request.where, wait="later" if wait is None else f"in {wait:.0f} s")
     if code in _BAD_TOKEN or (status in (401, 403) and not code):
-        fail("CON024", where=asked.where, reason=reason)
+        fail("CON024", where=request.where, reason=reason)
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        fail("DAT034", where=asked.where, problem=f"a row of table '{asked.table}' is larger than the server accepts")
+        fail("DAT034", where=request.where, problem=f"a row of table '{request.table}' is larger than the server accepts")
     if code:
-        _fail_told(answer, asked)
+        _fail_code(answer, request)
     if status >= 500:
-        fail("CON026", where=asked.where, status=status, reason=reason)
-    fail("CON027", where=asked.where, problem=f"it answers with status {status}, {reason}")
+        fail("CON026", where=request.where, status=status, reason=reason)
+    fail("CON027", where=request.where, problem=f"it answers with status {status}, {reason}")
 
 
-def _fail_told(answer: Answer, asked: Asked) -> NoReturn:
+def _fail_code(answer: Answer, request: RequestInfo) -> NoReturn:
     code, reason = answer.code, answer.reason
     if code == _NOT_GRANTED:
-        fail("DRV020", where=asked.where, user=asked.role, reason=reason)
+        fail("DRV020", where=request.where, user=request.role, reason=reason)
     if code in _NO_TABLE:
-        hint = answer.told.get("hint") or "if it was just created, reload the schema cache of PostgREST"
-        fail("DRV012", table=asked.table, path=asked.where, hint=hint)
+        hint = answer.error.get("hint") or "if it was just created, reload the schema cache of PostgREST"
+        fail("DRV012", table=request.table, path=request.where, hint=hint)
     if code == _ENDED:
-        fail("DRV021", where=asked.where, reason=reason, hint="increase statement_timeout of the role of the key")
+        fail("DRV021", where=request.where, reason=reason, hint="increase statement_timeout of the role of the key")
     if code == _NO_SPACE:
-        fail("DRV022", where=asked.where, reason=reason)
+        fail("DRV022", where=request.where, reason=reason)
     if code in _NO_SERVER or code[:2] in ("08", "53", "57", "40"):
-        fail("CON026", where=asked.where, status=answer.status, reason=reason)
-    if asked.writing:
-        _fail_write(answer, asked)
+        fail("CON026", where=request.where, status=answer.status, reason=reason)
+    if request.writing:
+        _fail_write(answer, request)
     if code in _NO_COLUMN:
-        fail("DAT011", step=asked.step, problem=reason)
-    fail("DRV013", path=asked.where, problem=f"{reason} ({code})")
+        fail("DAT011", step=request.step, problem=reason)
+    fail("DRV013", path=request.where, problem=f"{reason} ({code})")
 
 
-def _fail_write(answer: Answer, asked: Asked) -> NoReturn:
+def _fail_write(answer: Answer, request: RequestInfo) -> NoReturn:
     code, reason = answer.code, answer.reason
     if code == _COMPUTED:
-        named = _NAMED.search(reason)
-        problem = f"its column '{named[1]}' is computed by the server" if named else reason
+        match = _COLUMN.search(reason)
+        problem = f"its column '{match[1]}' is computed by the server" if match else reason
         hint = "leave the column out of the rows"
-        fail("DAT029", step=asked.step, table=asked.table, problem=problem, hint=hint)
+        fail("DAT029", step=request.step, table=request.table, problem=problem, hint=hint)
     if code in _NO_COLUMN:
-        fail("DAT029", step=asked.step, table=asked.table, problem=reason)
+        fail("DAT029", step=request.step, table=request.table, problem=reason)
     if code == _NO_KEY:
         problem = "it has no PRIMARY KEY or UNIQUE over primary_key"
         hint = "add one to the table, or use another mode"
-        fail("DAT029", step=asked.step, table=asked.table, problem=problem, hint=hint)
+        fail("DAT029", step=request.step, table=request.table, problem=problem, hint=hint)
     if code[:2] in _ROW:
         raise RowsRefused(answer)
-    fail("DRV013", path=asked.where, problem=f"{reason} ({code})")
+    fail("DRV013", path=request.where, problem=f"{reason} ({code})")

@@ -1,4 +1,4 @@
-"""Filters and orders as PostgREST spells them (`eq.5`, `not.is.null`, `created_at.desc`), for REST and for SQL."""
+"""Filters and orders in PostgREST's syntax (`eq.5`, `not.is.null`, `created_at.desc`), for REST and as SQL."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ORDER = re.compile(r'("(?:[^"\\]|\\.)*"|[^".,]+)((?:\.(?:asc|desc|nullsfirst|nu
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What a column's values must be: `text` is PostgREST's spelling, `sql` the condition as SQL."""
+    """A condition on a column: `text` in PostgREST's syntax, `sql` as SQL."""
 
     column: str
     text: str
@@ -40,7 +40,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A column by which rows are ordered, and how, in both spellings."""
+    """A term of an order: `text` in PostgREST's syntax, `sql` as SQL."""
 
     column: str
     text: str
@@ -48,13 +48,13 @@ class Term:
 
 
 def quoted(name: str) -> str:
-    """Return a name, or a value among others, as PostgREST reads it literally."""
+    """Quote a name, or a value of a list, for PostgREST."""
     escaped = name.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
 def conditions(filters: Mapping[str, str] | None) -> list[Condition]:
-    """Return the conditions of the config key `filter`; fails with OML028 for one that is not understood."""
+    """Return the conditions of the config key `filter`; fails with OML028 for an invalid one."""
     return [_condition(column, str(text)) for column, text in (filters or {}).items()]
 
 
@@ -62,8 +62,8 @@ def _condition(column: str, text: str) -> Condition:
     match = _EXPRESSION.fullmatch(text)
     sql = _sql(quote_name(column), match[2], match[3]) if match else None
     if match is None or sql is None:
-        known = ", ".join((*_COMPARISONS, "is", "in"))
-        problem = f"is not understood: write operator.value, such as eq.5, with one of {known}, maybe after not."
+        operators = ", ".join((*_COMPARISONS, "is", "in"))
+        problem = f"is not understood: write operator.value, such as eq.5, with one of {operators}, maybe after not."
         fail("OML028", at=Location(pointer=join("/config/filter", column)), key=column, problem=problem)
     return Condition(column, text, f"NOT ({sql})" if match[1] else sql)
 
@@ -80,19 +80,19 @@ def _sql(name: str, operator: str, value: str) -> str | None:
 
 
 def _items(value: str) -> list[str] | None:
-    """Return the values of a list like `(1,"a,b")`; None if it is none."""
+    """Return the values of a list like `(1,"a,b")`; None if it is not one."""
     if not (value.startswith("(") and value.endswith(")") and value != "()"):
         return None
-    found, at, inner = [], 0, value[1:-1]
+    items, at, inner = [], 0, value[1:-1]
     while at <= len(inner):
         match = _LISTED.match(inner, at)
         item = match[0] if match else ""
-        found.append(re.sub(r"\\(.)", r"\1", item[1:-1]) if item.startswith('"') else item)
+        items.append(re.sub(r"\\(.)", r"\1", item[1:-1]) if item.startswith('"') else item)
         at += len(item)
         if at < len(inner) and inner[at] != ",":
             return None
         at += 1
-    return found
+    return items
 
 
 def _literal(value: str) -> str:
@@ -100,23 +100,23 @@ def _literal(value: str) -> str:
 
 
 def terms(order: str | None) -> list[Term]:
-    """Return the terms of the config key `order`; fails with OML028 where it is not understood."""
-    found, at, text = [], 0, order or ""
+    """Return the terms of the config key `order`; fails with OML028 if it is invalid."""
+    parsed, at, text = [], 0, order or ""
     while at < len(text):
         match = _ORDER.match(text, at)
         if match is None or text[match.end() : match.end() + 1] not in ("", ","):
             problem = "is not understood: write column.asc or column.desc, several with commas between"
             fail("OML028", at=Location(pointer="/config/order"), key="order", problem=problem)
-        found.append(_term(match[1].strip(), match[2].split(".")[1:]))
+        parsed.append(_term(match[1].strip(), match[2].split(".")[1:]))
         at = match.end() + 1
-    return found
+    return parsed
 
 
-def _term(name: str, how: Sequence[str]) -> Term:
+def _term(name: str, modifiers: Sequence[str]) -> Term:
     column = re.sub(r"\\(.)", r"\1", name[1:-1]) if name.startswith('"') else name
-    parts = ["DESC" if "desc" in how else "ASC"]
-    parts += [f"NULLS {each.removeprefix('nulls').upper()}" for each in how if each.startswith("nulls")]
-    return Term(column, ".".join([quoted(column), *how]), " ".join([quote_name(column), *parts]))
+    parts = ["DESC" if "desc" in modifiers else "ASC"]
+    parts += [f"NULLS {text.removeprefix('nulls').upper()}" for text in modifiers if text.startswith("nulls")]
+    return Term(column, ".".join([quoted(column), *modifiers]), " ".join([quote_name(column), *parts]))
 
 
 def statement(
@@ -127,11 +127,11 @@ def statement(
     limit: int | None,
     offset: int,
 ) -> str:
-    """Return the SELECT that reads so over the database's own protocol."""
+    """Return the equivalent SELECT, for connections with a database address."""
     listed = "*" if columns is None else ", ".join(map(quote_name, columns))
     parts = [f"SELECT {listed} FROM {quote_name(table)}"]
     if filters:
-        parts.append("WHERE " + " AND ".join(each.sql for each in filters))
+        parts.append("WHERE " + " AND ".join(condition.sql for condition in filters))
     if order:
         parts.append("ORDER BY " + ", ".join(term.sql for term in order))
     if limit is not None:

@@ -1,7 +1,7 @@
-"""Requests to PostgREST: sent by its client library, in stated time, and again only where that changes nothing.
+"""Requests to PostgREST, with timeouts, and retried only if that is safe.
 
-The library builds a request, and its session sends it. The body is read here, in pieces and up to a limit, because the
-library would take all of it, and would make floats of numbers.
+The client library builds a request, and its HTTP session sends it. The body is read here, in chunks and up to a limit,
+because the library would read all of it and parse numbers as floats.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from osiris.families.doctor_report import is_local
 from osiris.families.postgres.session import OF_SUPABASE
 from osiris.families.sql.watchdog import Watch, fail_broken
 from osiris.families.supabase.connect import Rest, key_of, rest_address
-from osiris.families.supabase.errors import Answer, Asked, fail_answer, seconds_asked, worth_again
+from osiris.families.supabase.errors import Answer, RequestInfo, fail_answer, is_retryable, retry_after
 from osiris.fault import fault
 from osiris.units import duration_text
 
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from osiris.driver import StepContext
 
 _SHARE = 64
-"""The part of a step's memory that one answer may take; as objects it takes several times as much."""
+"""A response may take this fraction of a step's memory; parsed, it takes several times as much."""
 
 _WITH_PAUSE = (429, 503)
-"""The statuses whose Retry-After is kept."""
+"""The statuses whose Retry-After is honoured."""
 
 _LONGEST_PAUSE = 60.0
 _PAUSE = 0.5
@@ -45,47 +45,47 @@ _TICK = 0.1
 
 
 class TooLarge(Exception):
-    """An answer, or a request, that is larger than one side takes; half of the rows may do."""
+    """A response or a request exceeds a size limit; half of the rows may fit."""
 
 
-class Built(Protocol):
-    """What the client library builds."""
+class Builder(Protocol):
+    """A request builder of the client library."""
 
     request: RequestConfig[httpx.Client]
 
 
 @dataclass(slots=True)
-class Lines:
-    """The connections of a session, so that they can be cut under whoever waits for them."""
+class Sockets:
+    """The open sockets of a session, so that the watchdog can shut them down."""
 
     open: list[Any] = field(default_factory=list)
 
-    def trace(self, event: str, told: dict[str, Any]) -> None:
-        """Note what the transport opens."""
+    def trace(self, event: str, info: dict[str, Any]) -> None:
+        """Record a connection opened by the HTTP transport (httpcore's trace extension)."""
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
-            self.open.append(told["return_value"])
+            self.open.append(info["return_value"])
 
-    def cut(self) -> None:
-        """End all of them."""
+    def shut_down(self) -> None:
+        """Shut down all sockets."""
         for stream in self.open:
-            with suppress(OSError), socket.socket(fileno=os.dup(stream.get_extra_info("socket").fileno())) as line:
-                line.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError), socket.socket(fileno=os.dup(stream.get_extra_info("socket").fileno())) as sock:
+                sock.shutdown(socket.SHUT_RDWR)
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A client that is open: where it leads, which role its key has, and how often it tries again."""
+    """An open client of a REST interface; `role` is that of its key, `retries` the number of retries of a request."""
 
     rest: Rest
     client: SyncPostgrestClient
-    lines: Lines
+    sockets: Sockets
     watch: Watch
     ctx: StepContext
     role: str
     retries: int
 
     def table(self, name: str) -> SyncRequestBuilder:
-        """Return what builds requests about a table; its name is one part of the path, whatever is in it."""
+        """Return the request builder of a table; its name is escaped to one path segment."""
         from yarl import URL
 
         part = quote(name, safe="") if name.strip(".") else name.replace(".", "%2E")
@@ -93,24 +93,24 @@ class Session:
         builder.path = URL(f"{self.rest.url}/{part}", encoded=True)
         return builder
 
-    def asked(self, table: str, *, writing: bool = False) -> Asked:
-        """Return what is told with errors about a table."""
-        return Asked(self.ctx.step, self.rest.where, self.role, table, writing)
+    def request(self, table: str, *, writing: bool = False) -> RequestInfo:
+        """Return what messages about a request to a table need."""
+        return RequestInfo(self.ctx.step, self.rest.where, self.role, table, writing)
 
-    def send(self, built: Built, asked: Asked, body: bytes | None = None, *, safe: bool = True) -> Answer:
-        """Return the answer of a request that was done; `safe` tells that doing it twice is like doing it once.
+    def send(self, builder: Builder, request: RequestInfo, body: bytes | None = None, *, safe: bool = True) -> Answer:
+        """Return the response of a request that succeeded; `safe` means that the request is idempotent.
 
-        Fails with CON011, CON014, CON015, CON017, RUN003, and as `fail_answer` says. Raises TooLarge and RowsRefused.
+        Fails with CON011, CON014, CON015, CON017, RUN003, and as `fail_answer` does. Raises TooLarge and RowsRefused.
         """
-        answer = self.answer(built.request, body, safe=safe)
+        answer = self.answer(builder.request, body, safe=safe)
         if answer.status == 413:
             raise TooLarge
         if not answer.ok:
-            fail_answer(answer, asked)
+            fail_answer(answer, request)
         return answer
 
     def answer(self, config: RequestConfig[httpx.Client], body: bytes | None = None, *, safe: bool = True) -> Answer:
-        """Return the answer of a request, whatever it is, after as many attempts as are of use."""
+        """Return the response of a request, successful or not, after retries where they are safe."""
         import httpx
 
         left = self.retries
@@ -121,11 +121,11 @@ class Session:
             except httpx.RequestError as error:
                 unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
                 if self.watch.stopped or not left or not (safe or unsent):
-                    self._fail_line(error)
+                    self._fail_unanswered(error)
             else:
-                asked = seconds_asked(answer) if answer.status in _WITH_PAUSE else None
-                pause = pause if asked is None else asked
-                if answer.ok or not left or not worth_again(answer, safe=safe) or pause > _LONGEST_PAUSE:
+                requested = retry_after(answer) if answer.status in _WITH_PAUSE else None
+                pause = pause if requested is None else requested
+                if answer.ok or not left or not is_retryable(answer, safe=safe) or pause > _LONGEST_PAUSE:
                     return answer
             left -= 1
             self._pause(pause)
@@ -139,7 +139,7 @@ class Session:
             params=config.params,
             headers=headers,
             content=body,
-            extensions={"trace": self.lines.trace},
+            extensions={"trace": self.sockets.trace},
         )
         fault("rest.send")
         with self.watch.waiting():
@@ -152,7 +152,7 @@ class Session:
             response.close()
 
     def _body(self, response: httpx.Response, most: int | None) -> bytes:
-        """Return the body; raises TooLarge for one that is not wanted so large, never of what may be done by now."""
+        """Return the body; raises TooLarge above `most` bytes, which limits only requests that change nothing."""
         pieces, size = list[bytes](), 0
         parts = response.iter_bytes()
         while True:
@@ -166,14 +166,14 @@ class Session:
                 raise TooLarge
 
     def _pause(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
             if self.ctx.cancelled():
                 fail("RUN003", signal="request")
             time.sleep(min(left, _TICK))
 
-    def _fail_line(self, error: httpx.RequestError) -> NoReturn:
-        """Fail with why there is no answer."""
+    def _fail_unanswered(self, error: httpx.RequestError) -> NoReturn:
+        """Fail with why there is no response."""
         import httpx
 
         where = self.rest.where
@@ -202,23 +202,25 @@ _ENCRYPTION = "check the host in the url, and the certificates that this machine
 
 @contextmanager
 def calling(ctx: StepContext, schema: str | None = None, retries: int = 3) -> Iterator[Session]:
-    """Give a session with the REST interface of the step's connection; fails as `rest_address` where there is none."""
+    """Open a session with the REST interface of the step's connection; fails as `rest_address`, CON065 or DRV024."""
     import httpx
     from postgrest import SyncPostgrestClient
 
     rest = rest_address(ctx.connection)
-    chosen = schema or rest.schema
-    if not (chosen.isascii() and chosen.isprintable()):
-        fail("DRV024", step=ctx.step, what=f"schema '{chosen}'", why="REST cannot express such a name")
-    if chosen in OF_SUPABASE.difference((rest.schema, *rest.schemas)):
-        fail("CON065", where=rest.where, schema=chosen)
-    key, lines = key_of(rest.key), Lines()
-    watch = Watch(lambda _why: lines.cut(), ctx.cancelled, rest.silence)
+    schema_name = schema or rest.schema
+    if not (schema_name.isascii() and schema_name.isprintable()):
+        fail("DRV024", step=ctx.step, what=f"schema '{schema_name}'", why="REST cannot express such a name")
+    if schema_name in OF_SUPABASE.difference((rest.schema, *rest.schemas)):
+        fail("CON065", where=rest.where, schema=schema_name)
+    key, sockets = key_of(rest.key), Sockets()
+    watch = Watch(lambda _why: sockets.shut_down(), ctx.cancelled, rest.silence)
     headers = {"apikey": rest.key.reveal(), "User-Agent": "osiris", "X-Client-Info": "osiris"}
-    if key.kind in ("jwt", "unknown"):  # the others are no tokens, and not taken as such
+    if key.kind in ("jwt", "unknown"):  # other kinds are not tokens, and rejected as such
         headers["Authorization"] = f"Bearer {rest.key.reveal()}"
-    # Proxies are those of the environment, except to this machine itself.
+    # The environment's proxies are used, except for this machine itself.
     http = httpx.Client(timeout=httpx.Timeout(None, connect=rest.timeout), trust_env=not is_local(rest.host))
     with http, watch.running():
-        client = SyncPostgrestClient(rest.url, schema=chosen, headers=headers, http_client=http, retry_enabled=False)
-        yield Session(rest, client, lines, watch, ctx, key.role, retries)
+        client = SyncPostgrestClient(
+            rest.url, schema=schema_name, headers=headers, http_client=http, retry_enabled=False
+        )
+        yield Session(rest, client, sockets, watch, ctx, key.role, retries)

@@ -1,4 +1,4 @@
-"""The tables of a project as the OpenAPI document of its REST interface has them."""
+"""The tables of a project, from the OpenAPI document of its REST interface."""
 
 from __future__ import annotations
 
@@ -62,23 +62,23 @@ _OIDS = {
     "jsonb": 3802,
     "jsonpath": 4072,
 }
-"""The types that the document names, and their numbers in every PostgreSQL."""
+"""The type names of the document, with their OIDs in PostgreSQL (pg_type.dat)."""
 
 _RANGES = {
     f"{kind}{sort}" for kind in ("int4", "int8", "num", "ts", "tstz", "date") for sort in ("range", "multirange")
 }
 _IS_KEY = "<pk/>"
 _PROBE = "_osiris_probe"
-"""A table that is in no project."""
+"""A table that exists in no project."""
 
-_TOKEN = "PGRST3"  # noqa: S105  how the codes begin that are about tokens
-_HEAD = 4
-"""What PostgreSQL adds to lengths in the modifier of a type."""
+_TOKEN = "PGRST3"  # noqa: S105  the prefix of error codes about tokens
+_MODIFIER_OFFSET = 4
+"""The offset of lengths in a type modifier of PostgreSQL (VARHDRSZ)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its type in PostgreSQL, whether it may be NULL, has a default, and is part of the primary key."""
+    """A column: its PostgreSQL type, and whether it is nullable, has a default, and is part of the primary key."""
 
     name: str
     kind: Kind
@@ -90,7 +90,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """What the document tells: columns by table, the version of PostgREST, and, as it stands there, all of a table."""
+    """The document's contents: columns by table, the version of PostgREST, and each table's schema object."""
 
     tables: Mapping[str, tuple[Column, ...]]
     version: str
@@ -98,28 +98,28 @@ class Catalogue:
 
 
 def catalogue(session: Session) -> Catalogue | None:
-    """Return what the document tells; None if it is not told to this key. Fails with CON024 for one that is wrong."""
+    """Return the document's contents; None if the key may not read it. Fails with CON024 for an invalid key."""
     from httpx import Headers, QueryParams
     from postgrest.base_request_builder import RequestConfig
     from yarl import URL
 
     headers = Headers({**session.client.headers, "Accept": "application/openapi+json"})
     path = URL(f"{session.rest.url}/")
-    asked: RequestConfig[Any] = RequestConfig(session.client.session, path, "GET", headers, QueryParams(), None, None)
-    answer = session.answer(asked)
+    request: RequestConfig[Any] = RequestConfig(session.client.session, path, "GET", headers, QueryParams(), None, None)
+    answer = session.answer(request)
     if answer.ok:
         return _read(answer.document(session.rest.where), session.rest.where)
     if answer.status not in (401, 403, 404) or answer.code.startswith(_TOKEN):
-        fail_answer(answer, session.asked("/"))
+        fail_answer(answer, session.request("/"))
     expect_key(session)
     return None
 
 
 def expect_key(session: Session) -> Answer:
-    """Return the answer to a key that is let in: a table is not there. Fails with CON024 to CON027 if it is not."""
+    """Return the response to a request for a missing table; fails with CON024 to CON027 if the key is rejected."""
     answer = session.answer(session.table(_PROBE).select("*").request)
     if not answer.code or answer.code.startswith(_TOKEN):
-        fail_answer(answer, session.asked(_PROBE))
+        fail_answer(answer, session.request(_PROBE))
     return answer
 
 
@@ -128,21 +128,22 @@ def _read(document: JsonValue, where: str) -> Catalogue:
     if not isinstance(definitions, dict):
         fail("CON027", where=where, problem="its OpenAPI description defines no tables")
     version = str((document.get("info") or {}).get("version", ""))
-    return Catalogue({name: tuple(_columns(found)) for name, found in definitions.items()}, version, definitions)
+    tables = {name: tuple(_columns(definition)) for name, definition in definitions.items()}
+    return Catalogue(tables, version, definitions)
 
 
 def _columns(definition: Mapping[str, JsonValue]) -> list[Column]:
-    needed = definition.get("required") or ()
+    required = definition.get("required") or ()
     properties = definition.get("properties") or {}
-    return [_column(name, found, nullable=name not in needed) for name, found in properties.items()]
+    return [_column(name, schema, nullable=name not in required) for name, schema in properties.items()]
 
 
-def _column(name: str, found: Mapping[str, JsonValue], *, nullable: bool) -> Column:
-    kind = _kind(str(found.get("format", "")), enum="enum" in found)
-    longest = found.get("maxLength")
-    modifier = int(longest) + _HEAD if longest is not None else -1
-    note = str(found.get("description") or "")
-    return Column(name, kind, modifier, nullable, default="default" in found, key=_IS_KEY in note)
+def _column(name: str, schema: Mapping[str, JsonValue], *, nullable: bool) -> Column:
+    kind = _kind(str(schema.get("format", "")), enum="enum" in schema)
+    longest = schema.get("maxLength")
+    modifier = int(longest) + _MODIFIER_OFFSET if longest is not None else -1
+    note = str(schema.get("description") or "")
+    return Column(name, kind, modifier, nullable, default="default" in schema, key=_IS_KEY in note)
 
 
 def _kind(name: str, *, enum: bool) -> Kind:
@@ -152,19 +153,19 @@ def _kind(name: str, *, enum: bool) -> Kind:
     return Kind(_OIDS.get(name, 0), name, sort, name.rpartition(".")[2])
 
 
-def columns_of(session: Session, known: Catalogue | None, table: str) -> tuple[Column, ...] | None:
-    """Return the columns of a table; None if they are not told to this key. Fails with DRV012 if it is not there."""
-    if known is None:
-        asked = session.table(table).select("*").limit(1)
-        session.send(asked, session.asked(table))
+def columns_of(session: Session, accessible: Catalogue | None, table: str) -> tuple[Column, ...] | None:
+    """Return the columns of a table; None if the key cannot see them. Fails with DRV012 if the table is missing."""
+    if accessible is None:
+        builder = session.table(table).select("*").limit(1)
+        session.send(builder, session.request(table))
         return None
-    if table not in known.tables:
-        unseen = f"role '{session.role}' may not see it; or it was made just now, and PostgREST must reload its schema"
-        hint = did_you_mean(table, known.tables) or unseen
+    if table not in accessible.tables:
+        other = f"role '{session.role}' may not see it; or it was made just now, and PostgREST must reload its schema"
+        hint = did_you_mean(table, accessible.tables) or other
         fail("DRV012", table=table, path=session.rest.where, hint=hint)
-    return known.tables[table]
+    return accessible.tables[table]
 
 
-def fail_untold(session: Session, what: str, hint: str) -> NoReturn:
-    """Fail with DRV023: the columns of a table, or of any, are not told to this key."""
+def fail_hidden(session: Session, what: str, hint: str) -> NoReturn:
+    """Fail with DRV023: the key cannot see the columns of a table, or of any."""
     fail("DRV023", what=what, where=session.rest.where, role=session.role, hint=hint)

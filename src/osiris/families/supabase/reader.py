@@ -1,8 +1,8 @@
-"""Rows of a table over REST: pages in the order of a key, each from where the last one ended.
+"""Read a table over REST in pages, by keyset pagination.
 
-Every request is a transaction of its own, so this is no snapshot: rows that are written meanwhile may be read or not.
-Rows that stay are read once each, as the key only grows. How many there are is asked before and after: where nothing
-changed and another number was read, the step fails.
+Every request is its own transaction, so there is no snapshot: rows written meanwhile may be read or not. Unchanged rows
+are read exactly once, as the key only grows. Rows are counted before and after: if the count did not change, and
+another number was read, the step fails.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from osiris.families.supabase.decode import array_of, in_one_form, readable
 from osiris.families.supabase.errors import fail_answer
 from osiris.families.supabase.filters import quoted
 from osiris.families.supabase.http import TooLarge
-from osiris.families.supabase.openapi import catalogue, columns_of, fail_untold
+from osiris.families.supabase.openapi import catalogue, columns_of, fail_hidden
 from osiris.model import Field
 from osiris.types import arrow_schema, is_type_name, unknown_type
 
@@ -40,15 +40,15 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue, Order, Schema
 
 PAGE = 10_000
-"""The most rows that one request asks for; most servers give fewer at once."""
+"""The maximum number of rows per request; most servers return fewer."""
 
 _ENDED = "57014"
-_UNTOLD = "give a key of role service_role, or name the columns and their types in dtype and the key in primary_key"
+_NEEDS_KEY = "give a key of role service_role, or name the columns and their types in dtype and the key in primary_key"
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What a step wants of a table; `size` is the most rows of one answer."""
+class Selection:
+    """What a step reads of a table; `size` is the maximum number of rows per response."""
 
     table: str
     columns: Sequence[str] | None = None
@@ -62,8 +62,8 @@ class Wish:
     unscaled_text: bool = False
 
 
-class Taken(NamedTuple):
-    """A column that is read, whether the server writes its values as text, and the number of their type, if told."""
+class ReadColumn(NamedTuple):
+    """A column that is read, whether the server casts it to text, and its type's OID; 0 if unknown."""
 
     field: Field
     as_text: bool
@@ -72,11 +72,11 @@ class Taken(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is read: the columns of the output, the key by which pages follow each other, and what was wished."""
+    """What is read: the selection, the output's columns, and the key that orders the pages."""
 
-    wish: Wish
-    columns: tuple[Taken, ...]
-    key: tuple[Taken, ...]
+    selection: Selection
+    columns: tuple[ReadColumn, ...]
+    key: tuple[ReadColumn, ...]
 
     @property
     def schema(self) -> Schema:
@@ -85,67 +85,74 @@ class Source:
 
     @property
     def order(self) -> Order:
-        """Whether two reads of rows that nobody changes give the same order."""
+        """`fixed` if two reads of unchanged rows give the same order."""
         return "fixed" if self.key else "free"
 
     @property
     def paged(self) -> bool:
         """Whether it can be read in pages."""
-        return bool(self.key) and not self.wish.order
+        return bool(self.key) and not self.selection.order
 
     def expected(self, count: int) -> int:
-        """Return how many rows are wanted if there are so many."""
-        left = max(0, count - self.wish.offset)
-        return left if self.wish.limit is None else min(left, self.wish.limit)
+        """Return how many of `count` rows are within offset and limit."""
+        left = max(0, count - self.selection.offset)
+        return left if self.selection.limit is None else min(left, self.selection.limit)
 
 
-def source_of(session: Session, wish: Wish) -> Source:
-    """Return what is read; fails with CON024 to CON027, DAT005, DAT006, DAT012, DRV012, DRV023 or DRV025."""
-    return source_in(session, catalogue(session), wish)
+def source_of(session: Session, selection: Selection) -> Source:
+    """Resolve a selection; fails with CON024 to CON027, DAT005, DAT006, DAT012, DRV012, DRV023 or DRV025."""
+    return source_in(session, catalogue(session), selection)
 
 
-def source_in(session: Session, told: Catalogue | None, wish: Wish) -> Source:
-    """Return what is read, by what the document tells; fails as `source_of` does."""
-    known = columns_of(session, told, wish.table)
-    if known is None and not wish.dtype:
-        fail_untold(session, f"table '{wish.table}'", _UNTOLD)
-    there = {column.name: column for column in known or ()} if known is not None else dict.fromkeys(wish.dtype)
-    where = f"table '{wish.table}' of {session.rest.where}"
-    asked = {"dtype": wish.dtype, "primary_key": wish.key, "columns": wish.columns or ()}
-    asked |= {"filter": [each.column for each in wish.filters], "order": [term.column for term in wish.order]}
-    check_known(asked, list(there), where)
-    names = list(there if wish.columns is None else wish.columns)
-    keys = wish.key or [column.name for column in known or () if column.key]
-    taken = _taken(wish, {name: there[name] for name in dict.fromkeys([*names, *keys])})
-    return Source(wish, tuple(taken[name] for name in names), tuple(taken[name] for name in keys))
+def source_in(session: Session, accessible: Catalogue | None, selection: Selection) -> Source:
+    """Resolve a selection with the tables of the OpenAPI document; fails as `source_of` does."""
+    existing = columns_of(session, accessible, selection.table)
+    if existing is None and not selection.dtype:
+        fail_hidden(session, f"table '{selection.table}'", _NEEDS_KEY)
+    by_name = {column.name: column for column in existing} if existing is not None else dict.fromkeys(selection.dtype)
+    where = f"table '{selection.table}' of {session.rest.where}"
+    named = {"dtype": selection.dtype, "primary_key": selection.key, "columns": selection.columns or ()}
+    named |= {
+        "filter": [condition.column for condition in selection.filters],
+        "order": [term.column for term in selection.order],
+    }
+    check_known(named, list(by_name), where)
+    names = list(by_name if selection.columns is None else selection.columns)
+    keys = selection.key or [column.name for column in existing or () if column.key]
+    columns = _typed(selection, {name: by_name[name] for name in dict.fromkeys([*names, *keys])})
+    return Source(selection, tuple(columns[name] for name in names), tuple(columns[name] for name in keys))
 
 
-def _taken(wish: Wish, columns: Mapping[str, Column | None]) -> dict[str, Taken]:
-    found, problems = dict[str, Taken](), list[Diagnostic]()
+def _typed(selection: Selection, columns: Mapping[str, Column | None]) -> dict[str, ReadColumn]:
+    typed, problems = dict[str, ReadColumn](), list[Diagnostic]()
     for name, column in columns.items():
         try:
-            found[name] = _declared(name, wish.dtype[name]) if name in wish.dtype else _carried(wish, column)
+            typed[name] = (
+                _declared(name, selection.dtype[name])
+                if name in selection.dtype
+                else _typed_by_catalogue(selection, column)
+            )
         except NotCarried as refused:
-            kind = wish.dtype.get(name) or (column.kind.name if column else "")
+            kind = selection.dtype.get(name) or (column.kind.name if column else "")
             problems.append(diagnostic("DAT006", column=name, type=kind, reason=str(refused), hint=refused.instead))
     if problems:
         raise_all(problems)
-    return found
+    return typed
 
 
-def _declared(name: str, kind: str) -> Taken:
+def _declared(name: str, kind: str) -> ReadColumn:
     if not is_type_name(kind):
         raise_all([unknown_type(kind, Location(pointer=join("/config/dtype", name)))])
     if not readable(kind):
         raise NotCarried("values of it cannot be read from JSON", "give it another type in dtype")
-    return Taken(Field(name, kind), as_text=kind in ("utf8", "json") or kind.startswith("decimal("))
+    return ReadColumn(Field(name, kind), as_text=kind in ("utf8", "json") or kind.startswith("decimal("))
 
 
-def _carried(wish: Wish, column: Column | None) -> Taken:
+def _typed_by_catalogue(selection: Selection, column: Column | None) -> ReadColumn:
     if column is None:
         raise NotCarried("its type is not told to this key", "name it in dtype")
     try:
-        carried = carry(column.kind, column.modifier, unscaled_text=wish.unscaled_text)
+        carried = carry(column.kind, column.modifier, unscaled_text=selection.unscaled_text)
     except NotCarried as refused:
         if column.kind.name.removesuffix("[]") == "numeric":
             instead = f'say it in dtype: {{{column.name}: "decimal(18,2)"}}, or set unscaled: text'
@@ -155,11 +162,11 @@ def _carried(wish: Wish, column: Column | None) -> Taken:
         raise NotCarried("values of it cannot be read from JSON", "make a view that has it as text")
     as_text = carried.item is None and (carried.cast is not None or carried.type == "json")
     inner = column.kind.item or column.kind
-    return Taken(Field(column.name, carried.type, column.nullable), as_text, inner.oid)
+    return ReadColumn(Field(column.name, carried.type, column.nullable), as_text, inner.oid)
 
 
 def read_pages(session: Session, source: Source, sieve: Sieve) -> Generator[Batch, None, None]:
-    """Yield the rows; fails with DAT031 for a value that cannot be carried, with DRV025 or DRV026 for rows missed."""
+    """Yield the rows; fails with DAT031 for an unsupported value, with DRV025 or DRV026 for missed rows."""
     if not source.paged:
         yield from account(_single(session, source, sieve), sieve)
         return
@@ -172,41 +179,41 @@ def read_pages(session: Session, source: Source, sieve: Sieve) -> Generator[Batc
         problem = (
             f"of {source.expected(before)} rows {read} were read; do the columns of primary_key tell all rows apart?"
         )
-        fail("DRV026", step=session.ctx.step, table=source.wish.table, where=session.rest.where, problem=problem)
+        fail("DRV026", step=session.ctx.step, table=source.selection.table, where=session.rest.where, problem=problem)
     if before != after or before is None:
         session.ctx.emit("source_moved", {"rows_before": before, "rows_after": after, "rows_read": read})
 
 
 def read_first(session: Session, source: Source, sieve: Sieve) -> Iterator[Batch]:
-    """Yield rows up to the limit of the wish; without a key those of one answer, which may be fewer.
+    """Yield rows up to the selection's limit; without a key only those of one response, which may be fewer.
 
-    Fails with DAT031 for a value that cannot be carried.
+    Fails with DAT031 for an unsupported value.
     """
-    pages = _pages(session, source, sieve) if source.paged else _answered(session, source, sieve)
+    pages = _pages(session, source, sieve) if source.paged else _one_response(session, source, sieve)
     return account(pages, sieve)
 
 
-def _answered(session: Session, source: Source, sieve: Sieve) -> Iterator[Batch]:
-    table, most = source.wish.table, source.wish.limit or source.wish.size
+def _one_response(session: Session, source: Source, sieve: Sieve) -> Iterator[Batch]:
+    table, most = source.selection.table, source.selection.limit or source.selection.size
     while True:
         try:
-            answer = session.send(_request(session, source, most, None), session.asked(table))
+            answer = session.send(_request(session, source, most, None), session.request(table))
         except TooLarge:
-            most = _half(session, table, most)
+            most = _halve(session, table, most)
         else:
             yield _page(source, answer.rows(session.rest.where), len(answer.body), sieve)
             return
 
 
 def _pages(session: Session, source: Source, sieve: Sieve) -> Iterator[Batch]:
-    wish, size, read = source.wish, source.wish.size, 0
+    selection, size, read = source.selection, source.selection.size, 0
     last: list[Any] | None = None
-    while wish.limit is None or read < wish.limit:
-        most = size if wish.limit is None else min(size, wish.limit - read)
+    while selection.limit is None or read < selection.limit:
+        most = size if selection.limit is None else min(size, selection.limit - read)
         try:
-            answer = session.send(_request(session, source, most, last), session.asked(wish.table))
+            answer = session.send(_request(session, source, most, last), session.request(selection.table))
         except TooLarge:
-            size = _half(session, wish.table, most)
+            size = _halve(session, selection.table, most)
             continue
         rows = answer.rows(session.rest.where)
         if not rows:
@@ -215,10 +222,10 @@ def _pages(session: Session, source: Source, sieve: Sieve) -> Iterator[Batch]:
         read += len(rows)
         last = [rows[-1].get(column.field.name) for column in source.key]
         if None in last:
-            fail("DRV025", table=wish.table, problem="its key contains NULL")
+            fail("DRV025", table=selection.table, problem="its key contains NULL")
 
 
-def _half(session: Session, table: str, rows: int) -> int:
+def _halve(session: Session, table: str, rows: int) -> int:
     if rows == 1:
         problem = f"a row of table '{table}' is larger than is taken at once"
         fail("DAT034", where=session.rest.where, problem=problem)
@@ -226,55 +233,55 @@ def _half(session: Session, table: str, rows: int) -> int:
 
 
 def _single(session: Session, source: Source, sieve: Sieve) -> Iterator[Batch]:
-    """Yield all rows of one answer; fails with DRV025 if there are more."""
-    wish = source.wish
-    built = _request(session, source, wish.limit, None)
-    built.request.headers["Prefer"] += ",count=exact"
+    """Yield all rows of one response; fails with DRV025 if there are more."""
+    selection = source.selection
+    builder = _request(session, source, selection.limit, None)
+    builder.request.headers["Prefer"] += ",count=exact"
     reason = "nothing names a key; name one in primary_key" if not source.key else "they are read in another order"
     try:
-        answer = session.send(built, session.asked(wish.table))
+        answer = session.send(builder, session.request(selection.table))
     except TooLarge:
-        fail("DRV025", table=wish.table, problem=f"one response cannot hold all rows, and {reason}")
+        fail("DRV025", table=selection.table, problem=f"one response cannot hold all rows, and {reason}")
     rows, total = answer.rows(session.rest.where), answer.count
     if total is None or len(rows) < source.expected(total):
         problem = f"one answer holds {len(rows)} of {'unknown' if total is None else source.expected(total)} rows"
-        fail("DRV025", table=wish.table, problem=f"{problem}, and {reason}")
+        fail("DRV025", table=selection.table, problem=f"{problem}, and {reason}")
     yield _page(source, rows, len(answer.body), sieve)
 
 
 def _request(session: Session, source: Source, most: int | None, last: list[Any] | None) -> SyncSelectRequestBuilder:
     from httpx import QueryParams
 
-    wish = source.wish
-    wanted = dict.fromkeys([*source.columns, *source.key])
-    selected = (quoted(each.field.name) + ("::text" if each.as_text else "") for each in wanted)
+    selection = source.selection
+    columns = dict.fromkeys([*source.columns, *source.key])
+    selected = (quoted(column.field.name) + ("::text" if column.as_text else "") for column in columns)
     pairs: list[tuple[str, str | int | float | bool | None]] = [
         ("select", ",".join(selected)),
-        *((quoted(each.column), each.text) for each in wish.filters),
+        *((quoted(condition.column), condition.text) for condition in selection.filters),
     ]
-    order = [*(term.text for term in wish.order), *(f"{quoted(each.field.name)}.asc" for each in source.key)]
+    order = [*(term.text for term in selection.order), *(f"{quoted(column.field.name)}.asc" for column in source.key)]
     pairs += [("order", ",".join(order))] if order else []
     pairs += [("limit", str(most))] if most is not None else []
-    pairs += [("offset", str(wish.offset))] if wish.offset and last is None else []
-    pairs += [_after([each.field.name for each in source.key], last)] if last else []
-    built = session.table(wish.table).select("*")
-    built.request.params = QueryParams(pairs)
-    built.request.headers["Prefer"] = "timezone=UTC"
-    return built
+    pairs += [("offset", str(selection.offset))] if selection.offset and last is None else []
+    pairs += [_after([column.field.name for column in source.key], last)] if last else []
+    builder = session.table(selection.table).select("*")
+    builder.request.params = QueryParams(pairs)
+    builder.request.headers["Prefer"] = "timezone=UTC"
+    return builder
 
 
 def _after(names: Sequence[str], last: Sequence[Any]) -> tuple[str, str]:
-    """Return the condition that rows come after the last one, in the order of the key."""
-    values = [quoted(_spelled(value)) for value in last]
-    either = []
+    """Return the condition of rows whose key is greater than the last one's."""
+    values = [quoted(_literal(value)) for value in last]
+    alternatives = []
     for place, name in enumerate(names):
-        same = [f"{quoted(n)}.eq.{v}" for n, v in zip(names[:place], values, strict=False)]
-        parts = [*same, f"{quoted(name)}.gt.{values[place]}"]
-        either.append(f"and({','.join(parts)})" if len(parts) > 1 else parts[0])
-    return "or", f"({','.join(either)})"
+        equal = [f"{quoted(n)}.eq.{v}" for n, v in zip(names[:place], values, strict=False)]
+        parts = [*equal, f"{quoted(name)}.gt.{values[place]}"]
+        alternatives.append(f"and({','.join(parts)})" if len(parts) > 1 else parts[0])
+    return "or", f"({','.join(alternatives)})"
 
 
-def _spelled(value: JsonValue) -> str:
+def _literal(value: JsonValue) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return format(value, "f") if isinstance(value, Decimal) else str(value)
@@ -291,15 +298,18 @@ def _arrays(source: Source, rows: Sequence[Mapping[str, JsonValue]], first: int,
 
 
 def count_of(session: Session, source: Source, how: str = "exact") -> int | None:
-    """Return how many rows the filters leave; None where counting takes the server too long, or it does not say."""
+    """Return the number of rows that match the filters; None if counting timed out or the server does not say.
+
+    `how` is the PostgREST count: exact, planned or estimated.
+    """
     from httpx import QueryParams
 
-    wish = source.wish
-    built = session.table(wish.table).select("*")
-    wanted = [("select", quoted(source.columns[0].field.name)), ("limit", "1")]
-    built.request.params = QueryParams([*wanted, *((quoted(each.column), each.text) for each in wish.filters)])
-    built.request.headers["Prefer"] = f"count={how}"
-    answer: Answer = session.answer(built.request)
+    selection = source.selection
+    builder = session.table(selection.table).select("*")
+    params = [("select", quoted(source.columns[0].field.name)), ("limit", "1")]
+    builder.request.params = QueryParams([*params, *((quoted(item.column), item.text) for item in selection.filters)])
+    builder.request.headers["Prefer"] = f"count={how}"
+    answer: Answer = session.answer(builder.request)
     if not answer.ok and answer.code != _ENDED:
-        fail_answer(answer, session.asked(wish.table))
+        fail_answer(answer, session.request(selection.table))
     return answer.count if answer.ok else None

@@ -1,4 +1,4 @@
-"""Whether rows that a table sent back are those that it was given: REST does not tell before what it rewrites."""
+"""Compare rows returned by a table with those sent: REST does not say beforehand what the table rewrites."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _PLAIN = re.compile(
 
 
 def same_rows(sent: Sequence[pa.Array], back: Sequence[pa.Array], kinds: Sequence[Kind]) -> bool:
-    """Tell whether two sets of columns have the same rows, in whatever order; `kinds` are the types of the table."""
+    """Whether two sets of columns have the same rows, in any order; `kinds` are the table's column types."""
     return _counted(sent, kinds) == _counted(back, kinds)
 
 
 def _counted(columns: Sequence[pa.Array], kinds: Sequence[Kind]) -> Counter[tuple[str, ...]]:
-    """Return how often rows come."""
-    found = (_comparable(column, kind) for column, kind in zip(columns, kinds, strict=True))
-    return Counter(zip(*(map(repr, values) for values in found), strict=True))
+    """Count equal rows."""
+    comparable = (_comparable(column, kind) for column, kind in zip(columns, kinds, strict=True))
+    return Counter(zip(*(map(repr, values) for values in comparable), strict=True))
 
 
 def _comparable(column: pa.Array, kind: Kind) -> Sequence[object]:
-    """Return values that are equal where they are the same; moments as their number, as Python has not all of them."""
+    """Return values that compare as equal if they are the same; timestamps as integers, as Python lacks some."""
     values: Sequence[object] = (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist()
     read = _READ.get((kind.item or kind).oid)
     if read is None:
@@ -50,7 +50,7 @@ def _address(text: str) -> str:
 
 
 def _interval(text: str) -> object:
-    """Return the months, days and seconds of an interval, as ISO 8601 or the server spells it; else its text."""
+    """Return the months, days and seconds of an interval in ISO 8601 or postgres style; else its text."""
     if text.startswith("P") and (iso := _ISO.fullmatch(text)):
         years, months, days, *clock = (Decimal(part or 0) for part in iso.groups())
     elif plain := _PLAIN.fullmatch(text):
@@ -63,4 +63,4 @@ def _interval(text: str) -> object:
 
 
 _READ: dict[int, Callable[[str], object]] = {_ADDRESS: _address, _INTERVAL: _interval}
-"""Types of which the server has more than one text for a value."""
+"""Converters of types whose values have more than one text form, by OID."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from osiris.families.supabase.errors import Answer, seconds_asked
+from osiris.families.supabase.errors import Answer, retry_after
 
 
 @pytest.mark.parametrize(
@@ -14,4 +14,4 @@ def test_the_number_of_all_rows(total, count):
 
 @pytest.mark.parametrize(("text", "seconds"), [("7", 7.0), ("²", None), ("soon", None), ("", None)])
 def test_the_seconds_that_a_server_asks_to_wait(text, seconds):
-    assert seconds_asked(Answer(503, {"retry-after": text}, b"")) == seconds
+    assert retry_after(Answer(503, {"retry-after": text}, b"")) == seconds
