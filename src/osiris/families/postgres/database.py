@@ -118,7 +118,7 @@ class Postgres(Database[Session]):
     # Writing
 
     def delivery(self, config: StepConfig, schema: Schema, ctx: StepContext) -> Delivery:
-        """Return the delivery of a step; a table may be named with its schema. Fails with CON067 to CON069 or DRV007."""
+        """Return the delivery of a step; its table can include the schema. Fails with CON067 to CON069 or DRV007."""
         target, (schema_name, table) = address(ctx.connection), (config.schema, config.table)
         if schema_name is None and "." in table:
             schema_name, _, table = table.partition(".")

@@ -1,7 +1,4 @@
-"""Map errors of PostgREST and of proxies before it to diagnostics, by status and code, never by text.
-
-Codes are SQLSTATEs and those of PostgREST's reference "Errors".
-"""
+"""Map errors of PostgREST and proxies to diagnostics, by status and code (PostgREST's reference "Errors")."""
 
 from __future__ import annotations
 

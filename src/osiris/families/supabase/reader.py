@@ -298,10 +298,7 @@ def _arrays(source: Source, rows: Sequence[Mapping[str, JsonValue]], first: int,
 
 
 def count_of(session: Session, source: Source, how: str = "exact") -> int | None:
-    """Return the number of rows that match the filters; None if counting timed out or the server does not say.
-
-    `how` is the PostgREST count: exact, planned or estimated.
-    """
+    """Return the number of rows that match the filters; None if counting timed out or the server does not say."""
     from httpx import QueryParams
 
     selection = source.selection
