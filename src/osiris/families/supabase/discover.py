@@ -124,8 +124,7 @@ class _Rest:
         return properties
 
     def _source(self, table: SeenTable, columns: Sequence[str], limit: int | None = None) -> Source:
-        selection = Selection(table.name, columns, limit=limit)
-        return source_in(self._session, self._catalogue, selection)
+        return source_in(self._session, self._catalogue, Selection(table.name, columns, limit=limit))
 
     def sample(self, table: SeenTable, columns: Sequence[str], most: int) -> Sampled:
         """Return the first rows by the key; of a table without one, the rows of a single response."""

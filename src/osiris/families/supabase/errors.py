@@ -150,7 +150,9 @@ def fail_answer(answer: Answer, request: RequestInfo) -> NoReturn:
     if code in _BAD_TOKEN or (status in (401, 403) and not code):
         fail("CON024", where=request.where, reason=reason)
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        fail("DAT034", where=request.where, problem=f"a row of table '{request.table}' is larger than the server accepts")
+        fail(
+            "DAT034", where=request.where, problem=f"a row of table '{request.table}' is larger than the server accepts"
+        )
     if code:
         _fail_code(answer, request)
     if status >= 500:
