@@ -1,5 +1,5 @@
-"""What differs between two plans or runs, the first cause first, and how columns flow through plans.
+"""Compares plans and runs, causes first, and traces columns through plans.
 
-`differences` has plans and digests, `lineage` columns within a plan and through several, `read_back` outputs in
-words.
+`differences` compares plans and digests, `lineage` traces columns within and across plans, `read_back` describes
+outputs in plain language.
 """

@@ -1,4 +1,4 @@
-"""What differs between two plans, the first cause first, and between what two runs wrote."""
+"""Differences between two plans, causes first, and between the outputs of two runs."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     _Files = list[_File]
 
 DERIVED = ("lineage", "fused")
-"""Keys of a step that say what follows from the others."""
+"""Keys of a step that are derived from the others."""
 
 INCOMPARABLE = "DAT009"
-"""Code of what cannot be compared."""
+"""Code for values that cannot be compared."""
 
 _TEXT = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
-"""How the names of files end in which a line is a row; packed by gzip they are read as well."""
-_PACKED = ".gz"
+"""Suffixes of files with one row per line; they may be compressed with gzip."""
+_GZIP = ".gz"
 
 
 class _Absent:
-    """Stands where one side has no value."""
+    """Placeholder where one side has no value."""
 
     def __repr__(self) -> str:
         return "nothing"
@@ -49,11 +49,11 @@ ABSENT = _Absent()
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing that differs: the leaf it belongs to, its path, and both values; `ABSENT` where there is none.
+    """One difference: its leaf of the fingerprint tree, its path, and both values; `ABSENT` where there is none.
 
-    `note` says it in words where the values tell a reader nothing. `code` is that of the diagnostic it makes:
-    DAT010 for something that differs, DAT009 for something that cannot be compared. `where` says in which line of the
-    files it shows first, or why that cannot be told.
+    `note` describes it where the values are not readable. `code` is the code of its diagnostic: DAT010 for a
+    difference, DAT009 for something that cannot be compared. `where` is the first differing line of the files, or why
+    it is unknown.
     """
 
     leaf: str
@@ -66,17 +66,17 @@ class Difference:
 
     @property
     def is_one_sided(self) -> bool:
-        """Tell whether only one side has a value."""
+        """Whether only one side has a value."""
         return self.old is ABSENT or self.new is ABSENT
 
     def __str__(self) -> str:
         return self.note or f"{self.path}: {_shown(self.old)} -> {_shown(self.new)}"
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return leaf, path, the text of it, and the values; one that is absent is left out."""
+        """Return leaf, path, text, and the values that are present."""
         values = {"old": self.old, "new": self.new}
-        known = {key: value for key, value in values.items() if value is not ABSENT}
-        return {"leaf": self.leaf, "path": self.path, "text": str(self), **known}
+        present = {key: value for key, value in values.items() if value is not ABSENT}
+        return {"leaf": self.leaf, "path": self.path, "text": str(self), **present}
 
     def to_diagnostic(self) -> Diagnostic:
         """Return the diagnostic of this difference."""
@@ -88,29 +88,29 @@ def _shown(value: JsonValue) -> str:
 
 
 def diff(a: Manifest, b: Manifest) -> list[Difference]:
-    """Return what differs between two plans, in the order of the fingerprint tree; empty only if they are one plan.
+    """Return the differences between two plans, in the order of the fingerprint tree; empty only for the same plan.
 
-    A step that differs only because a step above it does is not listed. How columns flow and what is computed together
-    follows from the rest, and is listed only where nothing else differs.
+    A step that differs only because an upstream step does is not listed. Derived parts, such as lineage and fused
+    steps, are listed only if nothing else differs.
     """
     old, new = root_parts(a.data), root_parts(b.data)
-    found = [item for leaf in ROOT_KEYS for item in _changes(leaf, "", old[leaf], new[leaf])]
+    changes = [item for leaf in ROOT_KEYS for item in _changes(leaf, "", old[leaf], new[leaf])]
     before, after = ({step["id"]: step for step in manifest.steps} for manifest in (a, b))
     derived: list[Difference] = []
     for name in dict.fromkeys((*before, *after)):
-        found += _step_changes(f"steps/{name}", before.get(name), after.get(name))
+        changes += _step_changes(f"steps/{name}", before.get(name), after.get(name))
         if name in before and name in after:
             derived += _derived_changes(name, before[name], after[name])
-    return found or derived
+    return changes or derived
 
 
 def is_derived(item: Difference) -> bool:
-    """Tell whether a difference is one that follows from SQL, config and schemas."""
+    """Return whether a difference is derived from SQL, config and schemas."""
     return item.path.split("/")[2:3] in [[key] for key in DERIVED]
 
 
 def first_change(saved: Manifest | None, fresh: Manifest) -> Difference | None:
-    """Return the first difference between a saved plan and a fresh one, None if they are the same plan."""
+    """Return the first difference between a saved plan and a fresh one; None if they are the same plan."""
     if saved is None:
         return Difference("", "plan", ABSENT, fresh.short)
     return next(iter(diff(saved, fresh)), None)
@@ -135,7 +135,7 @@ def _step_changes(
 
 
 def _derived_changes(step: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Difference]:
-    """Yield what differs in that which follows from SQL, config and schemas, one difference a column."""
+    """Yield differences in the derived parts of a step, one per column."""
     old, new = (_flat_flow(each) for each in (before, after))
     for key in dict.fromkeys((*old, *new)):
         left, right = old.get(key, ABSENT), new.get(key, ABSENT)
@@ -152,13 +152,13 @@ def _flat_flow(step: Mapping[str, Any]) -> dict[str, list[Any]]:
 
 
 def _origins(origins: JsonValue) -> str:
-    """Spell a list of `[step, column, kind]`, of `[step, column]` or of ids of steps."""
+    """Return a list of `[step, column, kind]`, `[step, column]` or step ids as text."""
     parts = () if origins is ABSENT else ([item] if isinstance(item, str) else item for item in origins)
     return ", ".join(".".join(part[:2]) + "".join(f" ({kind})" for kind in part[2:]) for part in parts) or repr(ABSENT)
 
 
 def _by_column(schema: list[dict[str, JsonValue]] | None) -> dict[str, JsonValue]:
-    """Return a schema by column name, so that one column more does not look like a change of all that follow."""
+    """Return a schema by column name, so that an inserted column does not change all later ones."""
     if schema is None:
         return {"schema": None}
     columns = {field["name"]: {"type": field["type"], "nullable": field["nullable"]} for field in schema}
@@ -178,12 +178,12 @@ def _changes(leaf: str, path: str, old: JsonValue, new: JsonValue) -> Iterator[D
 
 
 def _is_same(old: JsonValue, new: JsonValue) -> bool:
-    """Tell whether two values are the same in a plan; nothing is the same as a value that is absent."""
+    """Return whether two values of plans are the same; an absent value equals nothing."""
     return ABSENT not in (old, new) and canonical_bytes(old) == canonical_bytes(new)
 
 
 def _first_changed_line(path: str, old: JsonValue, new: JsonValue) -> str | None:
-    """Say how two texts of several lines differ: by the first line that does, and how many do."""
+    """Return how two multi-line texts differ: the first differing line, and the number of them; else None."""
     if not (isinstance(old, str) and isinstance(new, str) and "\n" in old + new):
         return None
     pairs = list(zip_longest(old.splitlines(), new.splitlines(), fillvalue=ABSENT))
@@ -196,12 +196,11 @@ def _first_changed_line(path: str, old: JsonValue, new: JsonValue) -> str | None
 
 
 def verify(run_a: RunSummary, run_b: RunSummary, root: Path, rows: RowFinder | None = None) -> list[Difference]:
-    """Return what differs between the digests of what two runs wrote, by step and column; empty if nothing does.
+    """Return the differences between the digests of two runs' outputs, by step and column.
 
-    The summaries are those of `run.json`; a digest is one of `table.Digester`. A run that is not complete is named
-    first. Where the rows differ and every column agrees, the values are paired otherwise. Files below `root` that are
-    still as the runs left them are read for the first line that differs; `rows` tells the first row of two files that
-    are no text.
+    The arguments are the runs' `run.json`; digests are those of `table.Digester`. Incomplete runs are listed first. If
+    the rows differ but no column does, values are paired differently. Files below `root` that are unchanged since the
+    runs are read to find the first differing line; `rows` finds the first differing row of two non-text files.
     """
     differences = [*_incomplete(run_a), *_incomplete(run_b)]
     old, new = (run.get("outputs") or {} for run in (run_a, run_b))
@@ -226,64 +225,64 @@ def _incomplete(run: RunSummary) -> Iterator[Difference]:
 def output_changes(
     root: Path, step: str, old: Mapping[str, Any], new: Mapping[str, Any], rows: RowFinder | None = None
 ) -> list[Difference]:
-    """Return what differs between what two runs wrote in a step; `old` and `new` are its outputs in `run.json`."""
-    found = written_changes(step, old, new)
-    if found and found[0].code == "DAT010":
+    """Return the differences between a step's outputs in two runs; `old` and `new` are those in `run.json`."""
+    changes = written_changes(step, old, new)
+    if changes and changes[0].code == "DAT010":
         ordered = old["digest"]["kind"] == "ordered"
         files = (old["files"], new["files"])
         where = first_line(root, *files, rows) if ordered else "no row is the first: their order is free"
-        found[0] = replace(found[0], where=where)
-    return found
+        changes[0] = replace(changes[0], where=where)
+    return changes
 
 
 def written_changes(step: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
-    """Return what differs between the digests of two outputs of a step, or that they cannot be compared.
+    """Return the differences between the digests of two outputs of a step, or that they cannot be compared.
 
-    A digest is of the rows that a target was given: if it refused some, equal digests say nothing of what it took.
+    A digest covers the rows sent to a target: if the target rejected some, equal digests do not prove equal contents.
     """
-    found = digest_changes(step, old["digest"], new["digest"])
-    if found or not (was_refused(old) or was_refused(new)):
-        return found
+    changes = digest_changes(step, old["digest"], new["digest"])
+    if changes or not (was_refused(old) or was_refused(new)):
+        return changes
     text = f"step '{step}': the target refused rows, and digests are of those that it was given"
     return [_incomparable(f"{step}/rows", old["rows"], new["rows"], text)]
 
 
 def was_refused(output: Mapping[str, Any]) -> bool:
-    """Tell whether a target refused rows of an output, so that its digest is of others than those that it took."""
-    given = (output.get("digest") or {}).get("rows")
-    return given is not None and output.get("rows", given) != given
+    """Return whether a target rejected rows of an output, so that its digest covers other rows than the target has."""
+    sent = (output.get("digest") or {}).get("rows")
+    return sent is not None and output.get("rows", sent) != sent
 
 
 def digest_changes(step: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
-    """Return what differs between two digests of a step: rows, schema and columns, or what cannot be compared."""
+    """Return the differences between two digests of a step: rows, schema, columns, or why they are not comparable."""
     for key in ("kind", "algorithm"):
         if old[key] != new[key]:
             text = f"step '{step}': the {key} of the digests differs, {old[key]} and {new[key]}"
             return [_incomparable(f"{step}/{key}", old[key], new[key], text)]
     left, right = old["columns"], new["columns"]
-    found = []
+    changes = []
     if old["schema"] != new["schema"] and left.keys() == right.keys():
         text = f"step '{step}': the columns have other types, or stand in another order"
-        found.append(Difference(step, f"{step}/schema", old["schema"], new["schema"], text))
+        changes.append(Difference(step, f"{step}/schema", old["schema"], new["schema"], text))
     if old["rows"] != new["rows"]:
-        found.append(Difference(step, f"{step}/rows", old["rows"], new["rows"]))
+        changes.append(Difference(step, f"{step}/rows", old["rows"], new["rows"]))
     names = dict.fromkeys((*left, *right))
-    found += [_column(step, name, left, right) for name in names if left.get(name) != right.get(name)]
-    if not found and old["value"] != new["value"]:
+    changes += [_column(step, name, left, right) for name in names if left.get(name) != right.get(name)]
+    if not changes and old["value"] != new["value"]:
         text = f"step '{step}': pairing differs: every column has the same values, in other rows"
-        found.append(Difference(step, f"{step}/pairing", old["value"], new["value"], text))
-    return found
+        changes.append(Difference(step, f"{step}/pairing", old["value"], new["value"], text))
+    return changes
 
 
 def same_data(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> bool | None:
-    """Tell whether two digests are of the same data; None where they cannot be compared, or there are not both."""
+    """Return whether two digests are of the same data; None if one is missing or they cannot be compared."""
     if not old or not new or any(old[key] != new[key] for key in ("kind", "algorithm")):
         return None
     return bool(old["value"] == new["value"])
 
 
 def same_output(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool | None:
-    """Tell whether two outputs are the same data; None where that cannot be told."""
+    """Return whether two outputs have the same data; None if unknown."""
     same = same_data(old.get("digest"), new.get("digest"))
     return None if same and (was_refused(old) or was_refused(new)) else same
 
@@ -301,13 +300,13 @@ def _incomparable(path: str, old: JsonValue, new: JsonValue, text: str) -> Diffe
 
 
 def first_line(root: Path, old: _Files, new: _Files, rows: RowFinder | None = None) -> str:
-    """Say in which line, or row, two lists of files first differ, or why that cannot be told.
+    """Return in which line or row two lists of files first differ, as text, or why it is unknown.
 
-    Files are those of `run.json`: path, size and SHA-256; one that has changed since is not read. Those that are no
-    text are left to `rows`.
+    Files are those of `run.json`: path, size and SHA-256. Files changed since are not read; `rows` compares non-text
+    files.
     """
     pairs = [(a, b) for a, b in zip(old, new, strict=False) if a["sha256"] != b["sha256"]]
-    if reason := _why_no_line(old, new, pairs) or _out_of_reach(root, pairs):
+    if reason := _why_no_line(old, new, pairs) or _unreadable(root, pairs):
         return f"the first row that differs cannot be told: {reason}"
     left, right = (file["path"] for file in pairs[0])
     return _first_difference(root, left, right, rows)
@@ -315,11 +314,11 @@ def first_line(root: Path, old: _Files, new: _Files, rows: RowFinder | None = No
 
 def _first_difference(root: Path, left: str, right: str, rows: RowFinder | None) -> str:
     for path in (left, right):
-        if not path.lower().removesuffix(_PACKED).endswith(_TEXT):
+        if not path.lower().removesuffix(_GZIP).endswith(_TEXT):
             row = rows(left, right) if rows else None
             unknown = f"the first row that differs cannot be told: {path} is not a text file"
             return f"{left} and {right} first differ in row {row}" if row else unknown
-    with _opened(root / left) as a, _opened(root / right) as b:  # read side by side
+    with _open_file(root / left) as a, _open_file(root / right) as b:  # read side by side
         pairs = enumerate(zip_longest(a, b), 1)
         line = next((number for number, (before, after) in pairs if before != after), None)
     return f"{left} and {right} first differ in line {line}" if line else f"{left} and {right} have the same lines"
@@ -336,13 +335,13 @@ def _why_no_line(old: _Files, new: _Files, pairs: list[tuple[_File, _File]]) -> 
     return None if pairs else "the files are the same"
 
 
-def _out_of_reach(root: Path, pairs: list[tuple[_File, _File]]) -> str | None:
-    """Say which of the files cannot be read; None if all can be."""
+def _unreadable(root: Path, pairs: list[tuple[_File, _File]]) -> str | None:
+    """Return which of the files cannot be read, as text; None if all can."""
     if away := next((file["path"] for pair in pairs for file in pair if family_of(file["path"])), None):
         return f"{away} lies in a store"
-    gone = next((file["path"] for file in pairs[0] if not is_still_there(root, [file])), None)
-    return f"{gone} is no longer as its run left it" if gone else None
+    changed = next((file["path"] for file in pairs[0] if not is_still_there(root, [file])), None)
+    return f"{changed} is no longer as its run left it" if changed else None
 
 
-def _opened(path: Path) -> BinaryIO:
-    return cast("BinaryIO", gzip.open(path)) if path.name.lower().endswith(_PACKED) else path.open("rb")
+def _open_file(path: Path) -> BinaryIO:
+    return cast("BinaryIO", gzip.open(path)) if path.name.lower().endswith(_GZIP) else path.open("rb")

@@ -1,4 +1,4 @@
-"""How columns flow through a plan, and what a source reaches through several."""
+"""Column lineage within a plan, and the impact of a source across plans."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 KINDS = ("copy", "value", "aggregate", "unknown")
-"""How a column is made of another, the closest first; `unknown` is said of a step that does not tell."""
+"""How a column is derived from another, the closest kind first; `unknown` for steps without lineage."""
 UNNAMED_SCHEMAS = ("main", "public")
-"""How databases call the schema that is meant where none is named."""
+"""Names of databases' default schemas."""
 
 _Node = TypeVar("_Node")
 
 
 class StepColumn(NamedTuple):
-    """A column of the output of a step; a writer's are those of the step it reads."""
+    """A column of a step's output; a writer's are those of its input."""
 
     step: str
     name: str
@@ -37,7 +37,7 @@ class StepColumn(NamedTuple):
 
 
 class Arrow(NamedTuple):
-    """From a column to one that is made of it, and how."""
+    """An edge from a column to one derived from it, and how."""
 
     source: StepColumn
     target: StepColumn
@@ -46,7 +46,7 @@ class Arrow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """What some columns reach: further columns by how far they are from a copy, and steps whose rows they decide."""
+    """What columns affect: other columns, each with its kind, and steps whose choice of rows depends on them."""
 
     columns: Mapping[StepColumn, str]
     rows: frozenset[str]
@@ -54,8 +54,8 @@ class Reached:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """The column flow of one plan. `arrows` are those that end in a column, `deciding` the columns that decide which
-    rows a step gives, and `inputs` the steps that it reads; `columns` are by step, in their order.
+    """The column lineage of one plan. `columns` are by step, in order; `inputs` are the steps that a step reads.
+    `arrows` are the edges into a column, `deciding` the columns that decide which rows a step returns.
     """
 
     columns: Mapping[str, tuple[str, ...]]
@@ -68,29 +68,29 @@ class Lineage:
         return [StepColumn(step, name) for name in self.columns[step]]
 
     def upstream(self, start: StepColumn) -> list[Arrow]:
-        """Return all arrows that lead to a column, the nearest first."""
+        """Return all edges that lead to a column, the nearest first."""
         return _reachable(self.arrows.get(start, ()), lambda arrow: self.arrows.get(arrow.source, ()))
 
     def origins(self, start: StepColumn) -> dict[StepColumn, str]:
-        """Return the source columns of a column, and how it is made of each; where paths differ, the farthest."""
+        """Return the source columns of a column with their kinds; of several paths, the weakest kind."""
         kinds = _spread_kinds(
             {start: KINDS[0]}, {arrow.target: self.arrows[arrow.target] for arrow in self.upstream(start)}, up=True
         )
         return {column: kinds[column] for column in sorted(kinds) if not self.inputs[column.step]}
 
     def row_origins(self, step: str) -> list[StepColumn]:
-        """Return the source columns that decide which rows a step gives, directly or through the steps above it."""
+        """Return the source columns that decide which rows a step returns, directly or through upstream steps."""
         deciding = {column for name in self.above(step) for column in self.deciding.get(name, ())}
         return sorted({origin for column in deciding for origin in self.origins(column)})
 
     def above(self, step: str) -> list[str]:
-        """Return a step and all that it reads, directly or not."""
+        """Return a step and all upstream steps."""
         return _reachable([step], lambda name: self.inputs.get(name, ()))
 
     def reached(self, starts: Mapping[StepColumn, str], steps: Iterable[str] = ()) -> Reached:
-        """Return what some columns reach, themselves included; of several ways to a column, the farthest counts.
+        """Return what columns affect, including themselves; of several paths to a column, the weakest kind.
 
-        `starts` are columns with the kind they begin with, `steps` those whose rows are decided to begin with.
+        `starts` are columns with their initial kind, `steps` those whose rows are affected initially.
         """
         downward: dict[StepColumn, list[Arrow]] = {}
         for arrow in (arrow for arrows in self.arrows.values() for arrow in arrows):
@@ -105,10 +105,9 @@ class Lineage:
 
 
 def read_lineage(manifest: Manifest) -> Lineage:
-    """Return the column flow of a plan.
+    """Return the column lineage of a plan.
 
-    A step that does not tell its own is taken for one whose columns may be made of every column it reads, and whose
-    rows any of them may decide.
+    For a step without lineage, every output column may derive from every input column, and each may decide its rows.
     """
     columns: dict[str, tuple[str, ...]] = {}
     inputs = {step["id"]: tuple(sorted(set(step["inputs"].values()))) for step in manifest.steps}
@@ -124,10 +123,10 @@ def read_lineage(manifest: Manifest) -> Lineage:
 
 
 def label_of(step: Mapping[str, JsonValue], connections: Mapping[str, JsonValue]) -> str:
-    """Return what a step reads or writes, as people name it: a path, `@family.alias.table`, or its id.
+    """Return a readable name of what a step reads or writes: a path, `@family.alias.table`, or its id.
 
-    `connections` has the fields of each as written. A path is relative to the project, in whatever folder its
-    connection has; a variable in it stands for itself. That of a published folder ends with a slash.
+    `connections` has the fields of each as written. A path is relative to the project and includes the connection's
+    base folder; variables in it are not resolved. The path of a published folder ends with a slash.
     """
     config, connection = step["config"], step["connection"]
     path, table = config.get("path"), config.get("table")
@@ -145,12 +144,12 @@ def label_of(step: Mapping[str, JsonValue], connections: Mapping[str, JsonValue]
 
 
 def labels_of(manifest: Manifest) -> dict[str, str]:
-    """Return what each step of a plan reads or writes, as `label_of` names it."""
+    """Return the label (`label_of`) of each step of a plan."""
     return {step["id"]: label_of(step, manifest.data["connections"]) for step in manifest.steps}
 
 
 def source_name(label: str, column: str) -> str:
-    """Return how people name a column of a source."""
+    """Return the readable name of a source column: `PATH#column` or `@family.alias.table.column`."""
     return f"{label}{'.' if label.startswith('@') else '#'}{column}"
 
 
@@ -180,7 +179,7 @@ def _deciding(step: Mapping[str, JsonValue], read: list[StepColumn]) -> tuple[St
 def _spread_kinds(
     starts: Mapping[StepColumn, str], arrows: Mapping[StepColumn, Iterable[Arrow]], *, up: bool
 ) -> dict[StepColumn, str]:
-    """Return all columns that arrows lead to, each with the farthest kind on any way there."""
+    """Return all columns that edges lead to, each with the weakest kind on any path."""
     kinds = dict(starts)
     left = deque(kinds)
     while left:
@@ -195,22 +194,22 @@ def _spread_kinds(
 
 
 def _reachable(starts: Iterable[_Node], following: Callable[[_Node], Iterable[_Node]]) -> list[_Node]:
-    """Return what can be reached, the nearest first."""
-    found = dict.fromkeys(starts)
-    left = deque(found)
+    """Return all nodes reachable from `starts`, the nearest first."""
+    reached = dict.fromkeys(starts)
+    left = deque(reached)
     while left:
         for each in following(left.popleft()):
-            if each not in found:
-                found[each] = None
+            if each not in reached:
+                reached[each] = None
                 left.append(each)
-    return list(found)
+    return list(reached)
 
 
 @dataclass(frozen=True, slots=True)
 class StepImpact:
-    """The columns of a step that are reached, each with its kind, and whether its rows are decided.
+    """The affected columns of a step, each with its kind, and whether its choice of rows is affected.
 
-    `target` is what a writer writes.
+    `target` is the label of a writer's target.
     """
 
     step: str
@@ -221,7 +220,7 @@ class StepImpact:
 
 @dataclass(frozen=True, slots=True)
 class PipelineImpact:
-    """What is reached in one pipeline."""
+    """The affected steps of one pipeline."""
 
     name: str
     fingerprint: str
@@ -229,20 +228,20 @@ class PipelineImpact:
 
 
 class Read(NamedTuple):
-    """A read step, and what it reads: one source, or by a query (`queried`) columns of tables that are not known."""
+    """A read step and its sources: one, or, for a query (`queried`), tables of which the columns used are unknown."""
 
     step: str
     sources: tuple[str, ...]
     queried: bool = False
 
     def matches(self, source: str) -> bool:
-        """Tell whether a source is one that this step reads."""
+        """Return whether this step reads a source."""
         return any(_is_named(_folded(label), _folded(source)) for label in self.sources)
 
 
 @dataclass(frozen=True, slots=True)
 class FlowingPlan:
-    """A plan to walk: its lineage, its read steps, and what its writers write, by step."""
+    """A plan prepared for impact analysis: its lineage, read steps, and labels of targets by write step."""
 
     name: str
     fingerprint: str
@@ -253,14 +252,14 @@ class FlowingPlan:
 
 @dataclass(slots=True)
 class _Hit:
-    """What has reached a source or target so far: columns, and the choice of its rows."""
+    """What is affected of a source or target so far: columns, and its choice of rows."""
 
     columns: dict[str, str] = field(default_factory=dict)
     rows: bool = False
 
 
 def read_plan(manifest: Manifest) -> FlowingPlan:
-    """Return the plan of a manifest as it is walked."""
+    """Return a manifest prepared for impact analysis."""
     connections = manifest.data["connections"]
     return FlowingPlan(
         manifest.name,
@@ -272,26 +271,26 @@ def read_plan(manifest: Manifest) -> FlowingPlan:
 
 
 def lock_plan(columns: Mapping[str, Iterable[str]]) -> FlowingPlan:
-    """Return a plan that reads sources and writes nothing: what is known of them beside the plans."""
-    names = {source: tuple(found) for source, found in columns.items()}
+    """Return a plan that only reads these sources, for columns known from elsewhere."""
+    names = {source: tuple(listed) for source, listed in columns.items()}
     reads = tuple(Read(source, (source,)) for source in names)
     return FlowingPlan("", "", Lineage(names, dict.fromkeys(names, ())), reads, {})
 
 
 def known_sources(plans: Iterable[FlowingPlan]) -> dict[str, set[str]]:
-    """Return what the plans read, and the columns of it that they know."""
-    known: dict[str, set[str]] = defaultdict(set)
+    """Return the sources that the plans read, each with its known columns."""
+    sources: dict[str, set[str]] = defaultdict(set)
     for plan in plans:
         for read in plan.reads:
             for label in read.sources:
-                known[label].update(() if read.queried else plan.lineage.columns[read.step])
-    return dict(known)
+                sources[label].update(() if read.queried else plan.lineage.columns[read.step])
+    return dict(sources)
 
 
 def find_source(plans: Sequence[FlowingPlan], text: str) -> tuple[str, str | None] | None:
-    """Return the source and column that `PATH#column` or `@family.alias.table.column` names; None if no plan reads it.
+    """Return the source and column named by `PATH#column` or `@family.alias.table.column`; None if no plan reads it.
 
-    Without a column the source alone is meant. Of a table that is read by a query any column may be read.
+    The column is None if the text names only a source. A query may read any column of its tables.
     """
     mark = "." if text.startswith("@") else "#"
     cuts = [index for index, char in enumerate(text) if char == mark]
@@ -300,13 +299,13 @@ def find_source(plans: Sequence[FlowingPlan], text: str) -> tuple[str, str | Non
 
 
 def trace_impact(plans: Sequence[FlowingPlan], source: str, column: str | None) -> tuple[PipelineImpact, ...]:
-    """Return what a source, or one column of it, reaches in each plan, and through their targets in the others."""
+    """Return what a source, or one of its columns, affects in each plan, also through the targets of other plans."""
     hits = {_folded(source): _Hit(_first_columns(plans, source, column), rows=column is None)}
     before: list[PipelineImpact] | None = None
     impacts = [_walk(plan, hits) for plan in plans]
     while impacts != before:
         for impact in impacts:
-            _carry_on(impact, hits)
+            _record_hits(impact, hits)
         before, impacts = impacts, [_walk(plan, hits) for plan in plans]
     return tuple(each for each in impacts if each.steps)
 
@@ -326,7 +325,7 @@ def _read(step: Mapping[str, JsonValue], connections: Mapping[str, JsonValue]) -
 
 
 def _is_named(label: str, source: str) -> bool:
-    """Tell whether what a step reads is a source, or a pattern of paths that has it."""
+    """Return whether a step's label is a source, or a path pattern that matches it."""
     if label.startswith("@") or not any(mark in label for mark in "*?["):
         return label == source
     if "**" in label:
@@ -335,9 +334,9 @@ def _is_named(label: str, source: str) -> bool:
 
 
 def _folded(source: str) -> str:
-    """Return a source under the one name that all spellings of it have, with or without the slash of a folder.
+    """Return the normalized name of a source: without a trailing slash, and lower case where the family folds case.
 
-    The alias of a connection is told by case.
+    The alias of a connection is case-sensitive.
     """
     source = source.removesuffix("/")
     family, *rest = source.removeprefix("@").split(".", 2)
@@ -354,9 +353,9 @@ def _is_folding(source: str) -> bool:
 
 def _knows(plan: FlowingPlan, source: str, column: str | None) -> bool:
     reads = [read for read in plan.reads if read.matches(source)]
-    wanted = None if column is None else _folded_column(source, column)
+    folded = None if column is None else _folded_column(source, column)
     return any(
-        wanted is None or read.queried or wanted in {_folded_column(source, c) for c in plan.lineage.columns[read.step]}
+        folded is None or read.queried or folded in {_folded_column(source, c) for c in plan.lineage.columns[read.step]}
         for read in reads
     )
 
@@ -369,7 +368,7 @@ def _first_columns(plans: Iterable[FlowingPlan], source: str, column: str | None
 
 
 def _walk(plan: FlowingPlan, hits: Mapping[str, _Hit]) -> PipelineImpact:
-    """Return what is reached in one plan from all that has been hit so far."""
+    """Return what is affected in one plan by all hits so far."""
     starts: dict[StepColumn, str] = {}
     decided = set()
     for read in plan.reads:
@@ -378,7 +377,7 @@ def _walk(plan: FlowingPlan, hits: Mapping[str, _Hit]) -> PipelineImpact:
             for column in plan.lineage.of(read.step):
                 kind = KINDS[-1] if read.queried else hit.columns.get(_folded_column(source, column.name))
                 if kind is not None:
-                    starts[column] = _farther(kind, starts.get(column))
+                    starts[column] = _weaker(kind, starts.get(column))
     return _impact(plan, plan.lineage.reached(starts, decided))
 
 
@@ -391,15 +390,15 @@ def _impact(plan: FlowingPlan, reached: Reached) -> PipelineImpact:
     return PipelineImpact(plan.name, plan.fingerprint, tuple(steps))
 
 
-def _carry_on(impact: PipelineImpact, hits: dict[str, _Hit]) -> None:
-    """Note by what a plan's targets have been hit."""
+def _record_hits(impact: PipelineImpact, hits: dict[str, _Hit]) -> None:
+    """Add the affected targets of a plan to `hits`."""
     for step in impact.steps:
         if step.target is not None:
             hit = hits.setdefault(_folded(step.target), _Hit())
             hit.rows = hit.rows or step.rows
             named = {_folded_column(step.target, name): kind for name, kind in step.columns.items()}
-            hit.columns |= {name: _farther(kind, hit.columns.get(name)) for name, kind in named.items()}
+            hit.columns |= {name: _weaker(kind, hit.columns.get(name)) for name, kind in named.items()}
 
 
-def _farther(kind: str, other: str | None) -> str:
+def _weaker(kind: str, other: str | None) -> str:
     return max(kind, other or kind, key=KINDS.index)

@@ -1,4 +1,4 @@
-"""A plan read back in plain words: for each output what names a row, and how its rows came to be. Nothing is run."""
+"""Describes a plan in plain language: for each output its grain, and how its rows are computed. Runs nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NO_SQL = "what it does with its rows cannot be told: it is no SQL"
 
 @dataclass(frozen=True, slots=True)
 class GrainColumn:
-    """A column that names a row, and the column of a source (`orders.id`) that it is a copy of; None if it is none."""
+    """A column of the key of an output, and the source column (`orders.id`) it is a copy of; None if it is not one."""
 
     name: str
     of: str | None
@@ -33,9 +33,9 @@ class GrainColumn:
 
 @dataclass(frozen=True, slots=True)
 class StepText:
-    """What one step does with rows, in plain words. `columns` are those of its output that its text names.
+    """What one step does with rows, in plain language. `columns` are the output columns described in the text.
 
-    `groups` are what it has one row for.
+    `groups` are the expressions it has one row per value of.
     """
 
     step: str
@@ -50,10 +50,10 @@ class StepText:
 
 @dataclass(frozen=True, slots=True)
 class OutputText:
-    """One output. `grain` are the columns that name a row, none for at most one row; None where that is unknown.
+    """One output. `grain` are the columns that identify a row, empty for at most one row; None if unknown.
 
-    `mode` is what happens to what was there (`append`, `replace`, `upsert`), `key` what names a row for upsert.
-    `sources` and `steps` are all that its rows are made of, in the order of the plan.
+    `mode` is the write mode (`append`, `replace`, `upsert`), `key` the key of an upsert. `sources` and `steps` are all
+    upstream ones, in plan order.
     """
 
     step: str
@@ -66,45 +66,45 @@ class OutputText:
     steps: tuple[StepText, ...]
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return it as plain data, with its lines."""
+        """Return the fields as JSON, with `grain_text` and `lines`."""
         return {**asdict(self), "grain_text": grain_text(self.grain), "lines": lines_of(self)}
 
 
 def read_back(manifest: Manifest, keys: Keys) -> tuple[OutputText, ...]:
-    """Return what each output of a plan is; without a writer, what the steps are that nothing reads.
+    """Describe each output of a plan; without a writer, each step whose output nothing reads.
 
-    `keys` are the primary keys of sources, by the steps that read them: columns that hold no NULL.
+    `keys` are the primary keys of sources, by read step.
     """
     rows, texts = _read_steps(manifest, keys)
     lineage = read_lineage(manifest)
     labels = labels_of(manifest)
     order = [step["id"] for step in manifest.steps]
-    found = []
+    outputs = []
     for end in ends_of(manifest):
         above = sorted(lineage.above(end["id"]), key=order.index)
         sources = {name: labels[name] for name in above if not lineage.inputs[name]}
         steps = tuple(texts[name] for name in above if texts[name] != StepText(name))
-        found.append(_output(end, labels[end["id"]], rows[end["id"]], sources, steps))
-    return tuple(found)
+        outputs.append(_output(end, labels[end["id"]], rows[end["id"]], sources, steps))
+    return tuple(outputs)
 
 
 def ends_of(manifest: Manifest) -> Sequence[Step]:
-    """Return the writers of a plan; without one the steps that nothing reads."""
+    """Return the writers of a plan; without one, the steps whose output nothing reads."""
     read = {source for step in manifest.steps for source in step["inputs"].values()}
     writers = [step for step in manifest.steps if step["mode"] == "write"]
     return writers or [step for step in manifest.steps if step["id"] not in read]
 
 
 def probes(manifest: Manifest, keys: Keys) -> dict[str, list[Probe]]:
-    """Return, by step, queries over its inputs that count what it does with rows."""
+    """Return, by step, queries over its inputs that measure its effect on rows."""
     rows, _ = _read_steps(manifest, keys)
-    found: dict[str, list[Probe]] = {}
+    by_step: dict[str, list[Probe]] = {}
     for step in manifest.steps:
         for key, dialect in step["sql"].items() if step["mode"] == "transform" else ():
             if dialect == "duckdb" and key in step["config"]:
                 relations = _relations(step["inputs"], rows)
-                found.setdefault(step["id"], []).extend(probes_of(str(step["config"][key]), relations))
-    return found
+                by_step.setdefault(step["id"], []).extend(probes_of(str(step["config"][key]), relations))
+    return by_step
 
 
 def _read_steps(manifest: Manifest, keys: Keys) -> tuple[dict[str, Rows], dict[str, StepText]]:
@@ -115,8 +115,8 @@ def _read_steps(manifest: Manifest, keys: Keys) -> tuple[dict[str, Rows], dict[s
     return rows, texts
 
 
-def _relations(inputs: Mapping[str, str], known: Mapping[str, Rows]) -> dict[str, Rows]:
-    return {name: known[inputs[own[0]]] for name, own in relation_names(inputs).items()}
+def _relations(inputs: Mapping[str, str], rows: Mapping[str, Rows]) -> dict[str, Rows]:
+    return {name: rows[inputs[own[0]]] for name, own in relation_names(inputs).items()}
 
 
 def _output(step: Step, label: str, rows: Rows, sources: Mapping[str, str], steps: tuple[StepText, ...]) -> OutputText:
@@ -136,43 +136,43 @@ def _output(step: Step, label: str, rows: Rows, sources: Mapping[str, str], step
     )
 
 
-def _read_step(step: Step, known: Mapping[str, Rows], keys: Sequence[Sequence[str]]) -> tuple[Rows, StepText]:
-    """Return what is known of the rows of a step, and what it does with those that it reads."""
+def _read_step(step: Step, rows: Mapping[str, Rows], keys: Sequence[Sequence[str]]) -> tuple[Rows, StepText]:
+    """Return what is known of a step's output rows, and the description of the step."""
     name, inputs = step["id"], dict(step["inputs"])
     if step["mode"] == "write":
-        return known[next(iter(inputs.values()))] if len(inputs) == 1 else Rows(), StepText(name)
+        return rows[next(iter(inputs.values()))] if len(inputs) == 1 else Rows(), StepText(name)
     texts = [(str(step["config"][key]), dialect) for key, dialect in step["sql"].items() if key in step["config"]]
     if len(texts) == 1:
         ((sql, dialect),) = texts
-        query = read_query(sql, _relations(inputs, known), dialect, [column["name"] for column in step["schema"] or ()])
+        query = read_query(sql, _relations(inputs, rows), dialect, [column["name"] for column in step["schema"] or ()])
         filters, joins, groups = tuple(query.filters), tuple(query.joins), tuple(query.groups)
         sort, notes = tuple(query.sort), tuple(query.notes)
         text = StepText(name, filters, joins, groups, query.columns, sort, query.limit, notes)
         return _of_schema(step, query.rows.keys, query.rows), text
     if step["mode"] == "transform":
         return _of_schema(step, frozenset(), Rows()), StepText(name, notes=(_NO_SQL,))
-    return _of_schema(step, _whole_keys(step, keys), None), _of_reader(step)
+    return _of_schema(step, _complete_keys(step, keys), None), _of_reader(step)
 
 
-def _whole_keys(step: Step, keys: Sequence[Sequence[str]]) -> frozenset[frozenset[str]]:
-    """Return the keys all of whose columns a reader gives, and gives without NULL."""
+def _complete_keys(step: Step, keys: Sequence[Sequence[str]]) -> frozenset[frozenset[str]]:
+    """Return the keys whose columns are all in a reader's output and not nullable."""
     certain = {column["name"].lower() for column in step["schema"] or () if not column["nullable"]}
     folded = (frozenset(column.lower() for column in key) for key in keys)
     return frozenset(key for key in folded if key and key <= certain)
 
 
-def _of_schema(step: Step, keys: frozenset[frozenset[str]], found: Rows | None) -> Rows:
-    """Return the rows of a step as its schema has them; without a query they are those of a source."""
+def _of_schema(step: Step, keys: frozenset[frozenset[str]], query_rows: Rows | None) -> Rows:
+    """Return the rows of a step according to its schema; without a query, it is a source."""
     columns = tuple(column["name"] for column in step["schema"] or ())
     types = {column["name"].lower(): column["type"] for column in step["schema"] or ()}
     own = {name.lower(): (step["id"], name) for name in columns}
-    if found is None:
+    if query_rows is None:
         return Rows(columns, keys, types, own, declared=True)
-    return Rows(columns, keys, types, found.origins if step["inputs"] else own, found.constants)
+    return Rows(columns, keys, types, query_rows.origins if step["inputs"] else own, query_rows.constants)
 
 
 def _of_reader(step: Step) -> StepText:
-    """Return what a reader leaves out by its config."""
+    """Describe the filters and the limit in a reader's config."""
     config = step["config"]
     tests = config.get("filter") if isinstance(config.get("filter"), dict) else {}
     filters = tuple(f"{column} {test}" for column, test in sorted((tests or {}).items()))
@@ -182,7 +182,7 @@ def _of_reader(step: Step) -> StepText:
 
 
 def grain_text(grain: Sequence[GrainColumn] | None) -> str:
-    """Return what names a row in words: `one row per customers.name`."""
+    """Return the grain as text: `one row per customers.name`."""
     if grain is None:
         return "no key is known: rows may repeat"
     return f"one row per {' and '.join(map(_grain_column, grain))}" if grain else "at most one row"
@@ -195,14 +195,14 @@ def _grain_column(column: GrainColumn) -> str:
 
 
 def lines_of(output: OutputText) -> list[str]:
-    """Return an output in plain lines, the most important first."""
+    """Return the description of an output in lines, the most important first."""
     lines = [_head(output), f"  {grain_text(output.grain)}"]
     sources = [name if label == name else f"{name} ({label})" for name, label in output.sources.items()]
     lines.append(f"  from {', '.join(sources)}")
     several = sum(step.columns is not None for step in output.steps) > 1
     for step in output.steps:
-        told = _step_lines(step, step.groups if step is not output.steps[-1] else ())
-        lines += [f"  {f'{step.step}: ' if several else ''}{line}" for line in told]
+        texts = _step_lines(step, step.groups if step is not output.steps[-1] else ())
+        lines += [f"  {f'{step.step}: ' if several else ''}{line}" for line in texts]
     return lines
 
 
@@ -215,7 +215,7 @@ def _head(output: OutputText) -> str:
 
 
 def _step_lines(step: StepText, groups: Sequence[str]) -> Iterator[str]:
-    """Yield what a step does; of the last one the grain of the output says what a row is."""
+    """Yield the lines of a step; `groups` is empty for the last one, as the grain of the output covers it."""
     yield from (f"join {text}" for text in step.joins)
     yield from (f"keep {text}" for text in step.filters)
     yield from (f"one row per {text}" for text in groups)

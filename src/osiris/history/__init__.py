@@ -1,7 +1,6 @@
-"""What a session records, read once for all that tell of runs: page, package, console, agents and lineage events.
+"""Reads recorded sessions, once for all consumers: report page, AIOP package, console, agents and lineage events.
 
-`record` is what a session's files say, `reading` what that means: first cause, what it blocked, the last success,
-what is stale, what the pipeline is for. `failures` has the classes of codes, `changes` what differs between two runs,
-`row_counts` rows by step, `findings` what looks wrong, `rejects` rows that were set aside, `deliveries` what was
-written.
+`record` reads a session's files; `reading` interprets them: first cause, blocked steps, last success, stale targets,
+intent. `failures` classifies codes, `changes` compares two runs, `row_counts` has rows by step, `findings` suspicious
+results, `rejects` rejected rows, `deliveries` what was written.
 """

@@ -1,4 +1,4 @@
-"""What is different between two runs: from the last success, from any other, and between a replay and its run."""
+"""Differences between two runs: since the last success, between any two, and between a replay and its run."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ AREAS = (
     "selection",
     "source_data",
 )
-"""Kinds of changes, in the order in which they are told."""
+"""Kinds of changes, in the order of output."""
 
 DRIFT = "DAT011"
-_GONE = ("DRV001", "DRV012")
-"""Codes of a file and of a table that is not there."""
+_MISSING = ("DRV001", "DRV012")
+"""Codes of a missing file and a missing table."""
 _TARGET = frozenset(("path", "table", "schema", "database", "write_mode", "primary_key", "bucket", "key"))
 _ROOTS = {"params": "parameter", "sensitive": "parameter", "engines": "engine", "osiris": "engine"}
 _AROUND = {"engines": "engine", "osiris": "engine", "python": "engine", "selected": "selection"}
 _EDITED = re.compile(r"steps/[^/]+/(?:config|component|connection)\b")
 _DERIVED = re.compile(r"steps/[^/]+/(?:schema|columns|order|config/as_text|config/columns)\b")
-"""What the compiler itself makes of the rest of a plan."""
+"""Parts of a plan that the compiler derives from the rest."""
 _SHOWN = 400
 
 SECTIONS = ("outcome", "plan", "environment", "schemas", "rows", "digests")
-"""In the order in which causes come before what follows from them; what a run took is told, and differs always."""
+"""Sections of a comparison, causes before consequences; times are not listed, as they always differ."""
 
 _COUNTS = ("rows_in", "rows_out", "rows_rejected")
 
@@ -65,7 +65,7 @@ _CHANCE = "a step may depend on chance, on the time, or on an order of rows"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that changed; `old` and `new` are ABSENT for nothing. `in_plan` is one between two plans."""
+    """One change; `old` and `new` are ABSENT where there is no value. `in_plan`: a difference between two plans."""
 
     area: str
     path: str
@@ -76,18 +76,18 @@ class Change:
     in_plan: bool = False
 
     def to_json(self, number: int) -> dict[str, JsonValue]:
-        """Return it as it stands in delta.changes."""
-        values = {"old": _short(self.old), "new": _short(self.new)}
-        known = {key: value for key, value in values.items() if value is not ABSENT}
+        """Return the entry of delta.changes."""
+        values = {"old": _abbreviated(self.old), "new": _abbreviated(self.new)}
+        present = {key: value for key, value in values.items() if value is not ABSENT}
         words = {"area": self.area, "path": self.path, "step": self.step, "text": self.text[:_SHOWN]}
-        return {"id": f"chg.{number}", **words, **known}
+        return {"id": f"chg.{number}", **words, **present}
 
 
 def changes_of(run: RecordedRun, base: RecordedRun | None) -> list[Change]:
-    """Return what is different, sorted by area; what the run itself found of its sources needs no base."""
+    """Return the changes, sorted by area; without a base, only the schema drift that the run itself detected."""
 
     def place(change: Change) -> tuple[int, bool]:
-        # Last in the pipeline's own area is what the compiler may have drawn from another change.
+        # Derived parts of a plan come last in the area "pipeline", as they may follow from another change.
         return AREAS.index(change.area), change.area == "pipeline" and bool(_DERIVED.search(change.path))
 
     changes = list(_drift(run))
@@ -97,7 +97,7 @@ def changes_of(run: RecordedRun, base: RecordedRun | None) -> list[Change]:
 
 
 def _drift(run: RecordedRun) -> Iterator[Change]:
-    """Give what a source no longer has as planned, as the run was told before its first row."""
+    """Yield the schema drift of sources, as detected before the first row."""
     for event in run.events:
         if event["event"] != "step_failed" or event.get("code") != DRIFT:
             continue
@@ -114,24 +114,24 @@ def _drift(run: RecordedRun) -> Iterator[Change]:
 def _of_plans(run: RecordedRun, base: RecordedRun) -> Iterator[Change]:
     if run.plan is None or base.plan is None or run.plan.fingerprint == base.plan.fingerprint:
         return
-    items = [item for item in diff(base.plan, run.plan) if not (is_derived(item) or _came_along(item))]
+    items = [item for item in diff(base.plan, run.plan) if not (is_derived(item) or _follows_step(item))]
     modes = {step["id"]: step["mode"] for step in (*base.plan.steps, *run.plan.steps)}
     edited = _edited(items)
     yield from (_of_difference(item, modes, edited) for item in items)
 
 
 def _edited(items: Iterable[Difference]) -> set[str]:
-    """Return the steps that do something else."""
+    """Return the steps whose component, connection or config changed."""
     return {item.path.split("/")[1] for item in items if _EDITED.match(item.path)}
 
 
-def _came_along(item: Difference) -> bool:
-    """Tell whether a difference is of an engine that a step which is new or gone brought along."""
+def _follows_step(item: Difference) -> bool:
+    """Return whether a difference is an engine added or removed with a step."""
     return item.path.startswith("engines/") and item.is_one_sided
 
 
 def _of_difference(item: Difference, modes: Mapping[str, str], edited: set[str]) -> Change:
-    """Return a difference as a change; `edited` steps have other columns because they do something else."""
+    """Return a difference as a change; columns of `edited` steps changed because of the edit."""
     root, _, rest = item.path.partition("/")
     step, _, leaf = rest.partition("/")
     if root != "steps":
@@ -142,7 +142,7 @@ def _of_difference(item: Difference, modes: Mapping[str, str], edited: set[str])
 
 
 def _area(leaf: str, mode: str, *, edited: bool) -> str:
-    """Return the kind of a change in a step, `leaf` being what follows its name in the path."""
+    """Return the kind of a change in a step; `leaf` is the path after the step's name."""
     first, _, rest = leaf.partition("/")
     if first in ("component", "version", "spec"):
         return "component"
@@ -156,7 +156,7 @@ def _area(leaf: str, mode: str, *, edited: bool) -> str:
 
 
 def _of_environments(run: RecordedRun, base: RecordedRun) -> Iterator[Change]:
-    """Give what differs around the runs; of connections and sources only the beginning of their digests is told."""
+    """Yield the changes around the runs; digests of connections and sources are abbreviated."""
     planned = {f"engines/{name}" for name in _engines(run) | _engines(base)} if run.plan != base.plan else set()
     for item in environment_changes(base, run):
         root, _, rest = item.path.partition("/")
@@ -171,7 +171,7 @@ def _of_environments(run: RecordedRun, base: RecordedRun) -> Iterator[Change]:
 
 
 def _same_rows(run: RecordedRun, base: RecordedRun, source: str) -> bool:
-    """Tell whether a source gave the rows that it gave: all that read it wrote them as they are, and the same."""
+    """Return whether a source gave the same rows: only writers read it, and their digests are equal."""
     before, now = _written_from(base, source), _written_from(run, source)
     if not before or not now or before.keys() != now.keys():
         return False
@@ -179,7 +179,7 @@ def _same_rows(run: RecordedRun, base: RecordedRun, source: str) -> bool:
 
 
 def _written_from(run: RecordedRun, source: str) -> dict[str, Mapping[str, JsonValue] | None] | None:
-    """Return the digests of what was written of a source, by step; None if a step does more than write its rows."""
+    """Return the digests of a source's rows as written, by step; None if a step does more than write them."""
     readers = [step for step in run.steps if source in step.inputs]
     if any(step.mode != "write" or len(step.inputs) > 1 for step in readers):
         return None
@@ -191,14 +191,14 @@ def _engines(run: RecordedRun) -> set[str]:
 
 
 def _of_contents(run: RecordedRun, base: RecordedRun) -> Iterator[Change]:
-    """Give the sources that cannot be what they were: the last success read them by the same step, and did not fail."""
+    """Yield the sources that must have changed: an unchanged step fails that succeeded in the last success."""
     with_state = run.summary.get("sources") or {}
     for step, before in step_pairs(run.steps, base):
         is_same = bool(step.plan) and step.plan.get("hash") == before.plan.get("hash")
         if not is_same or step.mode != "read" or not step.error:
             continue
         code, source = step.error.code, f"the source of step '{step.id}'"
-        if code in _GONE:
+        if code in _MISSING:
             text = f"{source} is gone: the last success read it, and this run met {code}"
             yield Change("source_schema", f"sources/{step.id}", text, step.id)
         elif step.id not in with_state and class_of(code) == "data":
@@ -206,8 +206,8 @@ def _of_contents(run: RecordedRun, base: RecordedRun) -> Iterator[Change]:
             yield Change("source_data", f"sources/{step.id}", text, step.id)
 
 
-def _short(value: JsonValue) -> JsonValue:
-    """Return a value as it is told: long texts and large values by their beginning."""
+def _abbreviated(value: JsonValue) -> JsonValue:
+    """Return a value, with long texts and large values cut."""
     if value is ABSENT or len(json.dumps(value, ensure_ascii=False)) <= _SHOWN:
         return value
     return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))[:_SHOWN] + "…"
@@ -215,7 +215,7 @@ def _short(value: JsonValue) -> JsonValue:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long something took in two runs, in ms; None where it did not end, or is not part of the run.
+    """A duration in two runs, in ms; None where it did not end or is not part of the run.
 
     `what` is a step, or empty for the whole run.
     """
@@ -231,19 +231,19 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class RunDiff:
-    """Two runs compared: the differences by section, of which all are there, and the times."""
+    """The comparison of two runs: differences by section (all of `SECTIONS`), and times."""
 
     sections: Mapping[str, tuple[Difference, ...]]
     times: tuple[Timing, ...]
 
     @property
     def differences(self) -> list[Difference]:
-        """Return all differences, the first cause first."""
+        """All differences, causes first."""
         return [item for section in SECTIONS for item in self.sections[section]]
 
 
 def diff_runs(a: RecordedRun, b: RecordedRun) -> RunDiff:
-    """Compare two runs as their sessions record them; a plan that is gone counts as one without steps."""
+    """Compare two recorded runs; a missing plan counts as one without steps."""
     plan = diff(a.plan, b.plan) if a.plan and b.plan else []
     sections = {
         "outcome": tuple(_outcome(a, b)),
@@ -257,13 +257,13 @@ def diff_runs(a: RecordedRun, b: RecordedRun) -> RunDiff:
 
 
 def environment_changes(a: RecordedRun, b: RecordedRun) -> Iterator[Difference]:
-    """Yield what differs around two runs: versions and machine, limits, connections, sources, selected steps.
+    """Yield differences around two runs: versions and machine, limits, connections, sources, selected steps.
 
-    Of a connection the fields that are not secret are compared by digest, of a source what it told of its state; what
-    only one of the runs has recorded is left out, but for an engine, which only one of them may have used.
+    Connections are compared by the digest of their non-secret fields, sources by their state. What only one run has
+    recorded is left out, except engines, which one run may not have used.
     """
     old, new = a.summary, b.summary
-    # A run that did not record its versions has those of its plan.
+    # A run without recorded versions has those of its plan.
     versions = (each.get("environment") or {"engines": each["engines"]} for each in (old, new))
     items = _leaves("environment", *versions)
     yield from (item for item in items if not item.is_one_sided or "/engines/" in item.path)
@@ -281,15 +281,15 @@ def _state_changes(a: RecordedRun, b: RecordedRun, kind: str, text: str) -> Iter
 
 
 def step_pairs(steps: Iterable[RecordedStep], other: RecordedRun) -> list[tuple[RecordedStep, RecordedStep]]:
-    """Return steps of a run, each with the one of the same id in another run; those that it has not are left out."""
-    found = {step.id: step for step in other.steps}
-    return [(step, found[step.id]) for step in steps if step.id in found]
+    """Return the steps that another run has too, each with the other run's step of that id."""
+    by_id = {step.id: step for step in other.steps}
+    return [(step, by_id[step.id]) for step in steps if step.id in by_id]
 
 
 def run_digest_changes(a: RecordedRun, b: RecordedRun) -> Iterator[Difference]:
-    """Yield what differs in the data of two runs by step, as its plan orders them, and column.
+    """Yield differences in the data of two runs, by step in plan order and by column.
 
-    Only steps are compared of which both runs have a digest.
+    Compares only steps with a digest in both runs.
     """
     for old, new in step_pairs(planned_steps(a), b):
         before, after = digest_of(old), digest_of(new)
@@ -303,13 +303,13 @@ def run_digest_changes(a: RecordedRun, b: RecordedRun) -> Iterator[Difference]:
 
 
 def digest_of(step: RecordedStep) -> Mapping[str, Any] | None:
-    """Return the digest of what a step gave or wrote; None if none was made."""
-    found = (step.output or step.summary).get("digest")
-    return found if isinstance(found, dict) else None
+    """Return the digest of a step's output or delivery; None if there is none."""
+    digest = (step.output or step.summary).get("digest")
+    return digest if isinstance(digest, dict) else None
 
 
 def planned_steps(run: RecordedRun) -> list[RecordedStep]:
-    """Return the steps of a run in the order of its plan."""
+    """Return the steps of a run in plan order."""
     if run.plan is None:
         return list(run.steps)
     place = {step["id"]: number for number, step in enumerate(run.plan.steps)}
@@ -331,7 +331,7 @@ def _schemas(a: RecordedRun, b: RecordedRun) -> Iterator[Difference]:
 
 
 def _column_changes(path: str, old: list[Mapping[str, Any]], new: list[Mapping[str, Any]]) -> Iterator[Difference]:
-    left, right = ({column["name"]: _spelled(column) for column in columns} for columns in (old, new))
+    left, right = ({column["name"]: _type_text(column) for column in columns} for columns in (old, new))
     for name in dict.fromkeys((*left, *right)):
         before, after = left.get(name, ABSENT), right.get(name, ABSENT)
         if before != after:
@@ -340,7 +340,7 @@ def _column_changes(path: str, old: list[Mapping[str, Any]], new: list[Mapping[s
         yield Difference(path, path, list(left), list(right), f"{path}: the columns stand in another order")
 
 
-def _spelled(column: Mapping[str, Any]) -> JsonValue:
+def _type_text(column: Mapping[str, Any]) -> JsonValue:
     return f"{column['type']}{'' if column['nullable'] else ' not null'}"
 
 
@@ -371,7 +371,7 @@ Kind = Literal["source", "target", "engine", "code", "environment", "unknown"]
 
 
 class Reason(NamedTuple):
-    """Something that is not what it was in the run: a source, an engine, our code, or what was around."""
+    """Something that changed since a run: a source, a target, an engine, our code, or the environment."""
 
     kind: Kind
     text: str
@@ -380,11 +380,10 @@ class Reason(NamedTuple):
 def replay_changes(
     root: Path, run: RecordedRun, replay: RecordedRun, rows: RowFinder | None = None
 ) -> list[Difference]:
-    """Return what differs between a run and its replay, as the plan orders the steps; empty if nothing does.
+    """Return the differences between a run and its replay, in plan order.
 
-    How a run that was stopped or lost would have ended is not known: only what it wrote is compared. A step that a
-    failure stops is at another place each time: of a run that failed only what both wrote is. `rows` is as for
-    `verify`.
+    Of a cancelled or lost run only its deliveries are compared. A failure stops other steps at random points, so of a
+    failed run only what both wrote is compared. `rows` is as for `verify`.
     """
     pairs = step_pairs(planned_steps(run), replay)
     return [
@@ -393,20 +392,20 @@ def replay_changes(
 
 
 def reasons(run: RecordedRun, replay: RecordedRun, changed: Iterable[Diagnostic]) -> list[Reason]:
-    """Return what has changed since a run; `changed` are the components that have (RUN023).
+    """Return the possible reasons for differences since a run; `changed` are the changed components (RUN023).
 
-    A read step that fails only in the replay tells of its source, a write step that failed only in the run of its
-    target, which no replay touches unasked. Without anything else, what cannot be known is said.
+    A read step that fails only in the replay points to its source; a write step that failed in the run, to its target,
+    which a replay does not write by default. Otherwise the only reason is of the kind `unknown`.
     """
-    found = [_reason(item) for item in environment_changes(run, replay)]
-    found += [Reason("code", item.message) for item in changed]
-    found += [
+    causes = [_reason(item) for item in environment_changes(run, replay)]
+    causes += [Reason("code", item.message) for item in changed]
+    causes += [
         Reason("source", f"the source of step '{step.id}' changed: {step.error.message}")
         for step, before in step_pairs(replay.steps, run)
         if step.mode == "read" and step.error and not before.error
     ]
-    found += [] if (replay.summary.get("replays") or {}).get("to_targets") else _untouched_targets(run)
-    return found or [Reason("unknown", _unknown(run, replay))]
+    causes += [] if (replay.summary.get("replays") or {}).get("to_targets") else _untouched_targets(run)
+    return causes or [Reason("unknown", _unknown(run, replay))]
 
 
 def _untouched_targets(run: RecordedRun) -> list[Reason]:
@@ -451,9 +450,9 @@ def _reason(item: Difference) -> Reason:
 
 
 def _unknown(run: RecordedRun, replay: RecordedRun) -> str:
-    """Say what may be the reason although nothing that is known has changed."""
-    told = (run.summary.get("sources") or {}).keys() & (replay.summary.get("sources") or {}).keys()
-    blind = [f"'{step.id}'" for step in run.steps if step.mode == "read" and step.id not in told]
+    """Return the possible reasons when no known change exists."""
+    comparable = (run.summary.get("sources") or {}).keys() & (replay.summary.get("sources") or {}).keys()
+    blind = [f"'{step.id}'" for step in run.steps if step.mode == "read" and step.id not in comparable]
     causes = [f"the source of step {', '.join(blind)} does not tell whether it did"] if blind else []
     secret = run.plan.data["sensitive"] if run.plan else []
     causes += [f"of parameter {', '.join(secret)} no value is kept"] if secret else []

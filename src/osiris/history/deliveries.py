@@ -1,4 +1,4 @@
-"""What each write step did to its target, and whether the run may be given again."""
+"""What each write step did to its target, and whether a retry of the run is safe."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue, Manifest
 
 _WHOLE = ("exactly_once", "atomic_replace")
-_FIRST = ("unknown", "nothing", "written", "kept")
-_LAST_WORD = ("CON014", "CON015")
+_ORDER = ("unknown", "nothing", "written", "kept")
+_UNSEEN_COMMIT = ("CON014", "CON015")
 _REPEATABLE = ("replace", "upsert", None)
 _BEFORE = ("schema", "auth", "config")
-"""Classes of failures that a target shows before it is given a row."""
+"""Classes of failures that occur before a target receives a row."""
 _LONGEST = 500
-"""Characters of a command: nobody wants to type more, and what tells of it has to stay small."""
+"""Maximum characters of a suggested command."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What a write step did; `rows` is None and `whole` False where that is not known.
+    """What a write step did; `rows` is None if unknown, and `whole` is False if a partial delivery is possible.
 
-    `promise` is its class of delivery, as the run told it or else the plan.
+    `promise` is the delivery class recorded by the run, else that of the plan.
     """
 
     step: RecordedStep
@@ -42,12 +42,12 @@ class Delivery:
 
     @property
     def mode(self) -> str | None:
-        """Write mode of the step, None if its component has none."""
-        found: str | None = (self.step.plan.get("config") or {}).get("write_mode")
-        return found
+        """Write mode of the step; None if its component has none."""
+        mode: str | None = (self.step.plan.get("config") or {}).get("write_mode")
+        return mode
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return it as it stands in answer.written.writers."""
+        """Return the entry of answer.written.writers."""
         step = self.step
         return {
             "step": step.id,
@@ -63,9 +63,9 @@ class Delivery:
 
 
 def deliveries_of(reading: Reading) -> list[Delivery]:
-    """Return what the write steps did: those first of which it is not known, then the rest in the order of the plan."""
+    """Return the deliveries of all write steps: unknown ones first, then by state, each in plan order."""
     writers = [_delivery(reading, step) for step in reading.run.steps if step.mode == "write"]
-    return sorted(writers, key=lambda delivery: _FIRST.index(delivery.state))
+    return sorted(writers, key=lambda delivery: _ORDER.index(delivery.state))
 
 
 def _delivery(reading: Reading, step: RecordedStep) -> Delivery:
@@ -75,27 +75,27 @@ def _delivery(reading: Reading, step: RecordedStep) -> Delivery:
         return Delivery(step, state, True, step.output["rows"], target, promise)
     if step.status in ("not_run", "skipped"):
         return Delivery(step, "nothing", True, 0, target, promise)
-    whole = promise in _WHOLE
+    no_partial = promise in _WHOLE
     end = reading.ends.get(step.id, {})
-    # Nobody saw it end: its worker was killed, or is still at it, or the server that had to commit fell silent.
-    unseen = "duration_ms" not in end or end.get("code") in _LAST_WORD
-    # A target shows some failures before it is given a row.
+    # Its end was not seen: the worker was killed or still runs, or the server did not confirm the commit.
+    unseen = "duration_ms" not in end or end.get("code") in _UNSEEN_COMMIT
+    # Some failures occur before the target receives a row.
     refused = class_of(str(end.get("code", ""))) in _BEFORE
-    if unseen or not (whole or refused):
-        return Delivery(step, "unknown", whole, None, target, promise)
-    return Delivery(step, "nothing", whole, 0 if whole else None, target, promise)
+    if unseen or not (no_partial or refused):
+        return Delivery(step, "unknown", no_partial, None, target, promise)
+    return Delivery(step, "nothing", no_partial, 0 if no_partial else None, target, promise)
 
 
 def _promise(reading: Reading, step: RecordedStep) -> str | None:
-    """Return the class of delivery: a connection may give more than its component does in any case."""
-    told = (event for event in reversed(reading.run.events) if event["event"] == "delivery")
-    mine = next((event for event in told if event.get("step") == step.id), None)
-    found: str | None = (mine or {}).get("fields", {}).get("class") or step.plan.get("delivery")
-    return found
+    """Return the delivery class: a connection may guarantee more than its component does in general."""
+    events = (event for event in reversed(reading.run.events) if event["event"] == "delivery")
+    mine = next((event for event in events if event.get("step") == step.id), None)
+    promise: str | None = (mine or {}).get("fields", {}).get("class") or step.plan.get("delivery")
+    return promise
 
 
 def written_to(reading: Reading, step: RecordedStep) -> str | None:
-    """Return where a step wrote: a replay writes elsewhere, or only digests its rows; None if that is not known."""
+    """Return where a step wrote, considering that a replay writes elsewhere or only digests; None if unknown."""
     if reading.replays is None or reading.replays.get("to_targets"):
         return target_of(step.plan)
     files = (step.output or {}).get("files") or ()
@@ -112,26 +112,25 @@ def retry_of(reading: Reading, deliveries: list[Delivery]) -> dict[str, JsonValu
     elif reading.replays is not None:
         why = f"It only repeats run {reading.replays['session']}, and nothing continues it."
     elif reading.run.status == "complete":
-        safe, why = _anew(deliveries)
+        safe, why = _new_run_safety(deliveries)
     else:
         useful = may_pass(reading.root.item.code) if reading.root else False
-        why = f"{_continuing(deliveries, partial)} {_prospect(reading, deliveries, useful=useful)}"
+        why = f"{_continuation_text(deliveries, partial)} {_prospect(reading, deliveries, useful=useful)}"
         command = again(reading, deliveries, useful=useful)
     return {"safe": safe, "useful": useful, "why": why, "command": command, "evidence": ["run"]}
 
 
-def _anew(deliveries: list[Delivery]) -> tuple[bool, str]:
+def _new_run_safety(deliveries: list[Delivery]) -> tuple[bool, str]:
     """Return whether a new run after a complete one is safe, and why."""
     twice = [delivery.step.id for delivery in deliveries if delivery.mode not in _REPEATABLE]
-    then = f"append the rows of {_named(twice)} once more" if twice else "leave every target as one run does"
+    then = f"append the rows of {_list_of(twice)} once more" if twice else "leave every target as one run does"
     return not twice, f"Nothing is left to do. A new run would {then}."
 
 
 def again(reading: Reading, deliveries: Iterable[Delivery], *, useful: bool) -> str | None:
-    """Return the command that runs the pipeline again: the same plan if that may do, else what may have been mended.
+    """Return the command to run the pipeline again: resume the same plan if that may succeed, else the fixed pipeline.
 
-    Where rows were appended it is always the same plan, so that they are not appended once more. None if it is longer
-    than anybody would type.
+    After appended rows it always resumes, so that they are not appended twice. None if the command is too long.
     """
     summary = reading.run.summary
     if useful or not summary.get("oml") or _appended(deliveries) or summary.get("kind") == REFUSED:
@@ -144,7 +143,7 @@ def again(reading: Reading, deliveries: Iterable[Delivery], *, useful: bool) -> 
 
 
 def given_params(plan: Manifest | None) -> list[str]:
-    """Return the options of a command line that give a plan's parameters; none for sensitive ones."""
+    """Return the command-line options for a plan's parameters, without sensitive ones."""
     from osiris.oml.params import param_text
 
     values = plan.data.get("params") or {} if plan else {}
@@ -152,16 +151,16 @@ def given_params(plan: Manifest | None) -> list[str]:
 
 
 def _appended(deliveries: Iterable[Delivery]) -> list[str]:
-    """Return the writers whose rows stand in their targets, and would do so twice if they were written again."""
+    """Return the write steps that have appended rows, which another delivery would duplicate."""
     return [each.step.id for each in deliveries if each.state in ("written", "kept") and each.mode == "append"]
 
 
-def _continuing(deliveries: list[Delivery], partial: list[str]) -> str:
-    """Say why the same run may be continued, or why not."""
+def _continuation_text(deliveries: list[Delivery], partial: list[str]) -> str:
+    """Return why the run can be continued, or why not."""
     if partial:
-        return f"A part of the rows of {_named(partial)} may be there already, and would be sent again."
+        return f"A part of the rows of {_list_of(partial)} may be there already, and would be sent again."
     done = [each.step.id for each in deliveries if each.state in ("written", "kept")]
-    asked, anew = (
+    by_target, replaced = (
         [
             each.step.id
             for each in deliveries
@@ -169,19 +168,19 @@ def _continuing(deliveries: list[Delivery], partial: list[str]) -> str:
         ]
         for by_ledger in (True, False)
     )
-    told = (
-        (done, f"What {_named(done)} wrote is on record and will be skipped"),
+    parts = (
+        (done, f"What {_list_of(done)} wrote is on record and will be skipped"),
         (not done, "Nothing was delivered"),
-        (asked, f"whether {_named(asked)} delivered is settled by its target before anything is sent"),
-        (anew, f"what {_named(anew)} writes takes its place as a whole"),
+        (by_target, f"whether {_list_of(by_target)} delivered is settled by its target before anything is sent"),
+        (replaced, f"what {_list_of(replaced)} writes takes its place as a whole"),
     )
-    return f"{'; '.join(text for is_so, text in told if is_so)}."
+    return f"{'; '.join(text for is_so, text in parts if is_so)}."
 
 
 def _prospect(reading: Reading, deliveries: list[Delivery], *, useful: bool) -> str:
     if not useful:
         twice = _appended(deliveries)
-        anew = f" A changed pipeline starts anew, and appends the rows of {_named(twice)} once more." if twice else ""
+        anew = f" A changed pipeline starts anew, and appends the rows of {_list_of(twice)} once more." if twice else ""
         return f"It will end the same way until the cause is mended.{anew}"
     kind = kind_of(reading.root.item.code) if reading.root else ""
     if kind in ("disk_full", "out_of_memory"):
@@ -189,7 +188,7 @@ def _prospect(reading: Reading, deliveries: list[Delivery], *, useful: bool) -> 
     return "It may end well without any change."
 
 
-def _named(steps: Iterable[str]) -> str:
+def _list_of(steps: Iterable[str]) -> str:
     names = list(steps)
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more

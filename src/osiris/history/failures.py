@@ -1,4 +1,4 @@
-"""What failed first, what it is about, and what kind of failure a code is; never guessed from a library's words."""
+"""The first cause of a failure, its subject, and the class of a code; never guessed from a library's message."""
 
 from __future__ import annotations
 
@@ -32,67 +32,67 @@ _KINDS = {"RUN013": "out_of_memory", **dict.fromkeys(("RUN018", "DRV004", "DRV02
 _MAY_PASS = ("connection", "timeout", "cancelled", "killed", "resource")
 
 _FREE = frozenset(("problem", "reason", "what", "hint", "during", "rows", "found", "status", "kind", "change", "step"))
-"""Parameters of messages that are text and not the name of something."""
+"""Message parameters with free text rather than a name."""
 _QUOTED = re.compile(r"(?:\b([A-Za-z]+) )?(?:'([^'\n]{1,80})'|\"([^\"\n]{1,80})\")")
 _NOUNS = frozenset(
     ("column", "table", "relation", "file", "key", "constraint", "schema", "database", "user", "role", "type", "check")
 )
-_SAID = {
+_PATTERNS = {
     "column": re.compile(r"^the plan has '([^']+)'|^planned (\S+) |\bsource column (\S+)$"),
     "instead": re.compile(r"where the source has '([^']+)'|; found (\S+) "),
     "value": re.compile(r"\bwith value (\S+) can't be cast"),
     "type": re.compile(r"\bdestination type (\S+)"),
     "signal": re.compile(r"^(SIG[A-Z0-9]+)$"),
 }
-"""How drivers, the runner and DuckDB name things without saying what they are: columns that are gone, a failed cast."""
+"""Patterns for names in messages of drivers, the runner and DuckDB, by kind: missing columns, failed casts, signals."""
 _KEYED = ("DAT028",)
-"""Codes of which the key is told with its value, as `id=3`."""
+"""Codes whose parameter `key` includes the value, such as `id=3`."""
 _SAME = {"relation": "table", "role": "user"}
 _LONGEST = 80
 
 
 def class_of(code: str) -> str:
-    """Return the class of a failure, one of `failure.class` in the schema."""
+    """Return the class of a failure, one of `failure.class` in the AIOP schema."""
     return _BY_CODE.get(code) or ("data" if code.startswith("DAT") else "config")
 
 
 def may_pass(code: str) -> bool:
-    """Tell whether a failure may be gone the next time though nothing is mended."""
+    """Return whether a retry may succeed without any fix."""
     return class_of(code) in _MAY_PASS
 
 
 def kind_of(code: str) -> str:
-    """Return the diagnosis that a code makes: its class, or what is more exact."""
+    """Return the kind of a failure: a more specific one than its class, or the class."""
     return _KINDS.get(code) or class_of(code)
 
 
 def step_of(item: Diagnostic) -> str | None:
-    """Return the step that a message names as its own, None if its code names none."""
+    """Return the step named by a message; None if its code has no such parameter."""
     return _params(item).get("step")
 
 
 def subject_of(item: Diagnostic) -> dict[str, str]:
-    """Return what a message is about, by kind: the parameters of its code that are names, and what is quoted."""
+    """Return the names in a message by kind: parameters of its code that are names, and quoted texts."""
     params = _params(item)
-    named = {key: _bare(value) for key, value in params.items() if key not in _FREE and 0 < len(value) <= _LONGEST}
+    named = {key: _unquoted(value) for key, value in params.items() if key not in _FREE and 0 < len(value) <= _LONGEST}
     for text in (value for key, value in params.items() if key in _FREE and key != "step"):
         for kind, name in _names_in(text):
             named.setdefault(kind, name)
-    return _key_apart(named) if item.code in _KEYED else named
+    return _split_key(named) if item.code in _KEYED else named
 
 
 def _names_in(text: str) -> Iterator[tuple[str, str]]:
-    """Give the names in a text, each with its kind."""
-    for kind, pattern in _SAID.items():
-        if found := pattern.search(text):
-            yield kind, next(name for name in found.groups() if name)
+    """Yield the names in a text, each with its kind."""
+    for kind, pattern in _PATTERNS.items():
+        if match := pattern.search(text):
+            yield kind, next(name for name in match.groups() if name)
     for noun, single, double in _QUOTED.findall(text):
         kind = noun.lower() if noun.lower() in _NOUNS else "name"
         yield _SAME.get(kind, kind), single or double
 
 
-def _key_apart(named: dict[str, str]) -> dict[str, str]:
-    """Return a subject with the columns of its key, and its value in a field of its own."""
+def _split_key(named: dict[str, str]) -> dict[str, str]:
+    """Return a subject with key columns and key value in separate fields."""
     parts = [part.partition("=") for part in named.get("key", "").split(", ")]
     if not all(equals for _, equals, _ in parts):
         return named
@@ -100,24 +100,23 @@ def _key_apart(named: dict[str, str]) -> dict[str, str]:
     return named | {"key": key, "value": value}
 
 
-def _bare(value: str) -> str:
-    """Return a value without the quotes that a message puts around it."""
+def _unquoted(value: str) -> str:
+    """Return a value without surrounding quotes."""
     return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
 
 
 def _params(item: Diagnostic) -> dict[str, str]:
-    found = message_pattern(item.code).fullmatch(item.message) if item.code in CODES else None
-    return found.groupdict() if found else {"problem": item.message}
+    match = message_pattern(item.code).fullmatch(item.message) if item.code in CODES else None
+    return match.groupdict() if match else {"problem": item.message}
 
 
 def first_cause(summary: Mapping[str, JsonValue]) -> tuple[int, Diagnostic] | None:
-    """Return the error of a run.json that all else follows from, with its position from 1; None if there is none.
+    """Return the first cause among the errors of a run.json, with its position from 1; None if there is none.
 
-    Of a run that somebody stopped, or that is lost, it is what is said of the run, which comes last; of one that
-    failed, what came first. A run that is complete or has not ended has none.
+    For a cancelled or lost run it is the last error, which is about the run itself; for a failed one, the first.
     """
-    found = enumerate(summary.get("diagnostics") or (), 1)
-    errors = [(number, Diagnostic.from_json(item)) for number, item in found if item.get("severity") == "error"]
+    numbered = enumerate(summary.get("diagnostics") or (), 1)
+    errors = [(number, Diagnostic.from_json(item)) for number, item in numbered if item.get("severity") == "error"]
     if not errors or summary["status"] in ("complete", "running"):
         return None
     return errors[-1] if summary["status"] in ("cancelled", "lost") else errors[0]
@@ -125,16 +124,16 @@ def first_cause(summary: Mapping[str, JsonValue]) -> tuple[int, Diagnostic] | No
 
 def cause_code(summary: Mapping[str, JsonValue]) -> str | None:
     """Return the code of the first cause of a run.json; None if there is none."""
-    found = first_cause(summary)
-    return found[1].code if found else None
+    cause = first_cause(summary)
+    return cause[1].code if cause else None
 
 
 def event_ids(*events: Mapping[str, JsonValue] | None) -> list[str]:
-    """Return the evidence ids of events."""
+    """Return the evidence ids of events; None is skipped."""
     return [f"ev.{event['seq']}" for event in events if event]
 
 
 def clip(text: str, longest: int) -> str:
-    """Return a text in one line of at most `longest` characters."""
+    """Return a text as one line of at most `longest` characters."""
     line = " ".join(text.split())
     return line if len(line) <= longest else line[: longest - 1] + "…"

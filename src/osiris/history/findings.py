@@ -1,4 +1,4 @@
-"""What looks wrong in a run though nothing failed."""
+"""Findings: suspicious results of a run in which nothing failed."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from osiris.history.row_counts import Row
 
 _JOIN = re.compile(r"\bjoin\b", re.IGNORECASE)
-_OTHER = re.compile(r"\bunion\b|\bgroup\s+by\b", re.IGNORECASE)
-"""What may give many rows for other reasons, or few."""
+_OTHER_CAUSES = re.compile(r"\bunion\b|\bgroup\s+by\b", re.IGNORECASE)
+"""Other SQL that may return many or few rows."""
 
-_GROWN = 2.0
-_SLOWER = 1.5
-_NOTICED = 1000.0
-"""Milliseconds below which nobody minds a slower run."""
+_FAN_OUT_RATIO = 2.0
+_SLOWER_RATIO = 1.5
+_SLOWER_MS = 1000.0
+"""Minimum slowdown in milliseconds for a finding."""
 
 
 def findings_of(reading: Reading) -> list[Finding]:
-    """Return all findings, the gravest first."""
+    """Return all findings, the most severe first."""
     if reading.run.status == "running":
         return []
     return [*grave_findings(reading), *_mild_findings(reading)]
@@ -49,7 +49,7 @@ def _all_rejected_or_filtered(reading: Reading) -> list[Finding]:
 
 
 def grave_findings(reading: Reading) -> list[Finding]:
-    """Return the findings that make a verdict on a run that has ended."""
+    """Return the findings that affect the verdict on an ended run."""
     return [
         *_nothing_read(reading),
         *_all_rejected_or_filtered(reading),
@@ -85,7 +85,7 @@ def _fan_outs(reading: Reading) -> Iterator[Finding]:
 
 
 def _fans_out(reading: Reading, step: RecordedStep, row: Row) -> str:
-    """Say what a step has too many rows for; empty if it has not."""
+    """Return what makes a join's row count too high, as text; empty if it is not."""
     given, taken = row.given or 0, row.taken or 0
     if given > taken:
         return "more than all of its inputs hold"
@@ -98,13 +98,13 @@ def _fans_out(reading: Reading, step: RecordedStep, row: Row) -> str:
 
 
 def _mild_findings(reading: Reading) -> Iterator[Finding]:
-    """Give what makes no verdict: stale targets of other pipelines, a run that took longer, warnings."""
+    """Yield findings that do not affect the verdict: stale targets, a slower run, warnings."""
     if reading.stale:
         step = not_renewed(reading.run)[0]
         yield Finding("stale", reading.clean(stale_text(reading.stale)), step, ("run", f"step.{step}"))
     now = reading.run.summary.get("duration_ms")
     before = reading.base.summary.get("duration_ms") if reading.base else None
-    if now and before and now > _SLOWER * before and now > before + _NOTICED:
+    if now and before and now > _SLOWER_RATIO * before and now > before + _SLOWER_MS:
         text = f"The run took {now / 1000:.1f} s, and the last success {before / 1000:.1f} s."
         yield Finding("slower", text, None, ("run", "base"))
     for number, item in enumerate(reading.run.diagnostics, 1):
@@ -114,10 +114,10 @@ def _mild_findings(reading: Reading) -> Iterator[Finding]:
 
 
 def _growth(row: Row, before: Row | None) -> str:
-    """Say what a step gave in the last success, if it gives many times more rows for as many as it takes now."""
+    """Return the row counts of the last success as text, if the ratio of output to input has grown much since."""
     if not (row.given and row.taken and before and before.given and before.taken):
         return ""
-    is_so = row.given / row.taken >= _GROWN * before.given / before.taken
+    is_so = row.given / row.taken >= _FAN_OUT_RATIO * before.given / before.taken
     return f"and the last success {before.given:,} of {before.taken:,}" if is_so else ""
 
 
@@ -130,5 +130,5 @@ def _rejected(reading: Reading) -> Iterator[Finding]:
 
 
 def _joins(sql: str) -> bool:
-    """Tell whether a statement joins, and does nothing else that gives many rows, or few."""
-    return bool(_JOIN.search(sql)) and not _OTHER.search(sql)
+    """Return whether a statement has a join, and nothing else that changes the number of rows much."""
+    return bool(_JOIN.search(sql)) and not _OTHER_CAUSES.search(sql)

@@ -1,4 +1,4 @@
-"""One reading of a run: what failed first, what that blocked, what changed, and the last success to compare with."""
+"""Interprets a run: first cause, blocked steps, changes, and the last success to compare with."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 _NO_BASE = "no complete run of this pipeline is known before this one"
 _NOTHING_NEW = "nothing changed; sources are read anew"
 
-_MOST_STALE = 5
-"""Targets that a sentence names."""
+_MAX_STALE = 5
+"""Maximum number of targets named in a sentence."""
 
 _LONGEST_INTENT, _EXCERPT = 500, 160
 
 
 class Problem(NamedTuple):
-    """A diagnostic of a run: its position in run.json, from 1, and the step that it is of; None if it is of the run."""
+    """A diagnostic of a run: its position in run.json, from 1, and its step; None if it is about the run."""
 
     number: int
     item: Diagnostic
@@ -46,7 +46,7 @@ class Problem(NamedTuple):
 
 
 class Link(NamedTuple):
-    """One step in the chain from the root to what it held up."""
+    """One step in the chain from the first cause to the steps it blocked."""
 
     step: str
     state: str
@@ -57,10 +57,10 @@ class Link(NamedTuple):
 class Reading:
     """A run, and what it is compared with.
 
-    `base` is the last success (None if there is none or its session is gone, of which `base_id` still tells),
-    `previous` run.json of the run before. `clean` masks the secrets of connections in a text.
-    `conversation` is the run.json of the one in which the pipeline was made. `manifests` gives the newest plan of each
-    pipeline of the project, which alone is not of the session.
+    `base` is the last success (None if there is none or its session is missing; `base_id` is then still its id),
+    `previous` the run.json of the run before. `clean` masks secrets of connections in a text. `conversation` is the
+    run.json of the conversation that created the pipeline. `manifests` returns the newest plan of each pipeline, the
+    only part that is read from the project rather than from a session.
     """
 
     run: RecordedRun
@@ -73,27 +73,27 @@ class Reading:
 
     @cached_property
     def row_counts(self) -> RowCounts:
-        """The rows of each step."""
+        """Row counts by step."""
         return row_counts_of(self.run)
 
     @cached_property
     def base_row_counts(self) -> RowCounts:
-        """The rows of each step of the last success."""
+        """Row counts by step of the last success."""
         return row_counts_of(self.base) if self.base else {}
 
     @cached_property
     def groups(self) -> list[Group]:
-        """The rows that were set aside."""
+        """The groups of rejected rows."""
         return groups_of(self.run, self.clean)
 
     @cached_property
     def changes(self) -> list[Change]:
-        """What is different from the last success."""
+        """The changes since the last success."""
         return changes_of(self.run, self.base)
 
     @cached_property
     def ends(self) -> dict[str, Event]:
-        """The last event of each step that has ended, by step, in the order of time."""
+        """The last event of each ended step, by step, in chronological order."""
         return {str(event["step"]): event for event in self.run.events if event["event"] in STEP_ENDINGS}
 
     @cached_property
@@ -103,7 +103,7 @@ class Reading:
 
     @cached_property
     def problems(self) -> list[Problem]:
-        """All diagnostics of the run, each with its step: as recorded, as the message names it, or as a step ended."""
+        """All diagnostics of the run, each with its step: as recorded, as named by the message, or as ended by it."""
         recorded = (each.get("step") for each in self.run.summary.get("diagnostics") or ())
         problems = []
         for number, (item, step) in enumerate(zip(self.run.diagnostics, recorded, strict=True), 1):
@@ -120,13 +120,13 @@ class Reading:
 
     @cached_property
     def root(self) -> Problem | None:
-        """The error that all else follows from (`first_cause`); None if there is none."""
-        found = first_cause(self.run.summary)
-        return self.problems[found[0] - 1] if found else None
+        """The first cause (`first_cause`); None if there is none."""
+        cause = first_cause(self.run.summary)
+        return self.problems[cause[0] - 1] if cause else None
 
     @cached_property
     def broken(self) -> list[RecordedStep]:
-        """The steps that ended by the root, in the order of the plan."""
+        """The steps ended by the first cause, in plan order."""
         if self.root is None:
             return []
         if self.run.status == "cancelled":
@@ -135,15 +135,15 @@ class Reading:
         return [step for step in self.run.steps if step.status == "failed" and step.id in ended]
 
     def _ended_by(self, item: Diagnostic) -> Iterator[str]:
-        """Give the steps whose end says the same as a diagnostic."""
-        said = (item.code, item.message)
-        return (step for step, end in self.ends.items() if (end.get("code"), end.get("message")) == said)
+        """Return the steps whose end has the code and message of a diagnostic."""
+        cause = (item.code, item.message)
+        return (step for step, end in self.ends.items() if (end.get("code"), end.get("message")) == cause)
 
     @cached_property
     def chain(self) -> list[Link]:
-        """The steps that failed, those that never began, and those that were stopped, each in the order of the plan.
+        """The failed steps, those that never began, and those that were stopped, each in plan order.
 
-        Where no step failed those that were stopped are what held up the others.
+        Where no step failed, the stopped ones come first, as they blocked the others.
         """
         if self.run.status in ("complete", "running"):
             return []
@@ -159,20 +159,20 @@ class Reading:
 
     @property
     def blocked(self) -> list[str]:
-        """The steps that did not finish because of what is broken."""
+        """The steps that did not finish because of broken ones."""
         broken = {step.id for step in self.broken}
         return [link.step for link in self.chain if link.state != "failed" and link.step not in broken]
 
     @cached_property
     def stale(self) -> list[Stale]:
-        """What other pipelines make from targets that the run did not renew."""
+        """Targets of other pipelines, made from targets that the run did not update."""
         return stale_of(self.run, self.manifests()) if not_renewed(self.run) else []
 
     @property
     def replays(self) -> Mapping[str, JsonValue] | None:
-        """What a replay repeats; None for a run of its own."""
-        found: Mapping[str, JsonValue] | None = self.run.summary.get("replays")
-        return found
+        """What a replay repeats; None for an ordinary run."""
+        replay: Mapping[str, JsonValue] | None = self.run.summary.get("replays")
+        return replay
 
     @property
     def path(self) -> str:
@@ -199,17 +199,17 @@ def read_run(
     compare: bool = True,
     outline: bool = False,
 ) -> Reading:
-    """Return the reading of a session; FileNotFoundError if it has no readable run.json.
+    """Return the reading of a session; raises FileNotFoundError if it has no readable run.json.
 
-    It is compared with the base that it pinned when it started, unless `compare` is off. `most_told` and `outline` are
-    as for `load_run`; an outline has neither the run before nor a conversation.
+    It is compared with the base recorded when it started, unless `compare` is off. `most_told` is `most` of `load_run`,
+    `outline` as there; an outline has neither the previous run nor a conversation.
     """
     run = load_run(project.logs / session, most_told, outline=outline)
     pinned = run.summary.get("base") or base_of(project, run.pipeline, run.id)
     base = str(pinned["success"]) if pinned["success"] and compare else None
     previous = None if outline or not pinned["previous"] else read_summary(project.logs / str(pinned["previous"]))
     earlier = None
-    # A base that is gone or damaged is no reason to tell nothing of this run.
+    # A missing or damaged base must not prevent the reading of this run.
     with suppress(OSError, LookupError, TypeError, ValueError):
         earlier = load_run(project.logs / base, outline=True) if base else None
     talk = None if outline else conversation_of(project, run)
@@ -217,7 +217,7 @@ def read_run(
 
 
 def why_of_steps(reading: Reading) -> dict[str, str]:
-    """Return the reason of every step, in the order of the plan."""
+    """Return why each step ran or did not, in plan order."""
     not_run = _not_run(reading)
     changed: dict[str, str] = {}
     for change in reading.changes:
@@ -233,21 +233,21 @@ def why_of_steps(reading: Reading) -> dict[str, str]:
 
 
 def _not_run(reading: Reading) -> dict[str, str]:
-    """Say of steps that did not run why, and of those whose source is not as planned what is wrong with it."""
-    told: dict[str, str] = {}
+    """Return the reasons of steps that did not run, and the drift of those that failed because of it."""
+    texts_by_step: dict[str, str] = {}
     for step in reading.run.steps:
         if step.reason:
-            told[step.id] = f"skipped: {step.reason}"
+            texts_by_step[step.id] = f"skipped: {step.reason}"
         elif step.status == "not_run":
-            told[step.id] = "not begun yet" if reading.run.status == "running" else "not reached"
+            texts_by_step[step.id] = "not begun yet" if reading.run.status == "running" else "not reached"
         elif step.error and step.error.code == DRIFT:
             texts = [change.text for change in reading.changes if change.step == step.id]
-            told[step.id] = f"its source changed: {'; '.join(texts)}" if texts else "its source changed"
-    return told
+            texts_by_step[step.id] = f"its source changed: {'; '.join(texts)}" if texts else "its source changed"
+    return texts_by_step
 
 
 def _steps_of(change: Change, reading: Reading) -> list[str]:
-    """Return the steps that a change is of; of a connection those that use it."""
+    """Return the steps affected by a change; for a connection, those that use it."""
     root, _, name = change.path.partition("/")
     if root == "connections":
         return [step.id for step in reading.run.steps if step.plan.get("connection") == name.partition("/")[0]]
@@ -265,19 +265,19 @@ def _change_text(change: Change) -> str:
 
 
 class Stale(NamedTuple):
-    """A target that is stale: the pipeline and the step that write it, and its path or `@family.alias.table`."""
+    """A stale target: the pipeline and step that write it, and its path or `@family.alias.table`."""
 
     pipeline: str
     step: str
     target: str
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return it as plain data."""
+        """Return the fields as JSON."""
         return self._asdict()
 
 
 def newest_manifests(project: Project) -> list[Manifest]:
-    """Return the newest plan of each pipeline, as its file has it; those that cannot be read are passed over."""
+    """Return the newest saved plan of each pipeline; unreadable ones are skipped."""
     from osiris.compiler.manifest import find_manifests, newest_manifest, read_shaped
 
     names = sorted({file.path.parent.parent.name for file in find_manifests(project)})
@@ -286,21 +286,21 @@ def newest_manifests(project: Project) -> list[Manifest]:
 
 
 def not_renewed(run: RecordedRun) -> list[str]:
-    """Return the write steps whose targets are as they were before a run; none of one that is at work or a replay."""
+    """Return the write steps that did not update their targets; empty for a running run or a replay."""
     if run.status == "running" or run.summary.get("replays"):
         return []
     return [step.id for step in run.steps if step.mode == "write" and not (step.output or step.status == "complete")]
 
 
 def stale_of(run: RecordedRun, manifests: Iterable[Manifest]) -> list[Stale]:
-    """Return what other pipelines, by their plans, make from targets that a run did not renew, also through others."""
+    """Return the targets that other pipelines derive, directly or not, from targets that a run did not update."""
     others = {manifest.name: manifest for manifest in manifests}
     own = run.plan or others.get(run.pipeline)
     if own is None:
         return []
     plans: dict[str, FlowingPlan] = {}
     for name, manifest in {**others, own.name: own}.items():
-        with suppress(LookupError, TypeError, ValueError, AttributeError):  # a plan that cannot be read is passed over
+        with suppress(LookupError, TypeError, ValueError, AttributeError):  # skip unreadable plans
             plans[name] = read_plan(manifest)
     writes = plans[own.name].writes if own.name in plans else {}
     stale: dict[Stale, None] = {}
@@ -310,24 +310,24 @@ def stale_of(run: RecordedRun, manifests: Iterable[Manifest]) -> list[Stale]:
 
 
 def _made_from(label: str, plans: list[FlowingPlan], own: str) -> Iterator[Stale]:
-    """Give the targets that the plans of other pipelines make from one."""
+    """Yield the targets that other pipelines derive from a target."""
     for reached in trace_impact(plans, label, None):
         if reached.name != own:
             yield from (Stale(reached.name, step.step, step.target) for step in reached.steps if step.target)
 
 
 def stale_text(stale: list[Stale]) -> str:
-    """Return the sentence that names what is stale."""
-    named = ", ".join(f"{each.target} ({each.pipeline})" for each in stale[:_MOST_STALE])
-    more = f" and {len(stale) - _MOST_STALE:,} more" if len(stale) > _MOST_STALE else ""
+    """Return the sentence that names stale targets."""
+    named = ", ".join(f"{each.target} ({each.pipeline})" for each in stale[:_MAX_STALE])
+    more = f" and {len(stale) - _MAX_STALE:,} more" if len(stale) > _MAX_STALE else ""
     return f"Made from what this run did not renew, by other pipelines: {named}{more}."
 
 
 def intent_of(reading: Reading) -> dict[str, JsonValue]:
-    """Return what the pipeline of a run is for, as it stands in narrative.intent: `text`, `known` and `provenance`.
+    """Return the intent of a run's pipeline, as in narrative.intent: `text`, `known` and `provenance`.
 
-    It is known if somebody wrote it down, else inferred from the steps. The provenance names what says it, the one
-    that won first, with how far to trust it.
+    It is known if it was written down, else inferred from the steps. The provenance lists the sources with their trust,
+    the one used first.
     """
     about: Mapping[str, JsonValue] = reading.run.plan.data["pipeline"] if reading.run.plan else {}
     title = reading.conversation.get("title") if reading.conversation else None
@@ -339,10 +339,10 @@ def intent_of(reading: Reading) -> dict[str, JsonValue]:
         sources.append(("description", "high", str(about["description"])))
     if title:
         sources.append(("conversation", "medium", reading.clean(str(title))))
-    known = bool(sources)
+    is_known = bool(sources)
     sources = sources or [("inferred", "low", _inferred(reading))]
-    told = [{"source": name, "trust": trust, "excerpt": clip(text, _EXCERPT)} for name, trust, text in sources]
-    return {"text": clip(sources[0][2], _LONGEST_INTENT), "known": known, "provenance": told}
+    provenance = [{"source": name, "trust": trust, "excerpt": clip(text, _EXCERPT)} for name, trust, text in sources]
+    return {"text": clip(sources[0][2], _LONGEST_INTENT), "known": is_known, "provenance": provenance}
 
 
 def _inferred(reading: Reading) -> str:

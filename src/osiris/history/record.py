@@ -1,4 +1,4 @@
-"""A run as its session recorded it: one reading of the files, for all that tell of runs."""
+"""A run as recorded by its session, read once for all consumers."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 
 FILES = ("run.json", "manifest.json", "events.jsonl", "metrics.jsonl")
-"""The files of a session in which its run is recorded."""
+"""The files of a session that record its run."""
 
 REFUSED = "refused"
-"""The `kind` of a session whose run could not start: nothing continues it."""
+"""The `kind` of a session whose run could not start; it cannot be continued."""
 
 STEP_ENDINGS = (*STEP_ENDS, "step_skipped")
-"""Events after which nothing more is done of a step."""
+"""Events that end a step."""
 
 _PLACES = ("schema", "table", "path", "url", "bucket", "key")
 _LONGEST_TARGET = 200
@@ -40,7 +40,7 @@ _LONGEST_TARGET = 200
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """How far a step was: seconds since the run started, and rows until then."""
+    """Progress of a step: seconds since the run started, and rows until then."""
 
     seconds: float
     rows: int
@@ -50,9 +50,9 @@ class Point:
 class RecordedStep:
     """One step of a run.
 
-    `plan` is its entry in the manifest (empty if that is gone) and `summary` its entry in run.json. `began` and `ended`
-    are seconds since the run started, None if that never happened. `end` is the event of its end, empty until then.
-    `error` is what ended it, None if it did not fail. `output` is what is on record as delivered, None if nothing is.
+    `plan` is its entry in the manifest (empty if that is missing) and `summary` its entry in run.json. `began` and
+    `ended` are seconds since the run started, None if that did not happen. `end` is its final event, empty until then.
+    `error` is the cause of its failure, None if it did not fail. `output` is its recorded delivery, None if none.
     """
 
     id: str
@@ -69,42 +69,42 @@ class RecordedStep:
 
     @property
     def component(self) -> str:
-        """Name of the component, empty if the plan is gone."""
+        """Name of the component; empty if the plan is missing."""
         return str(self.plan.get("component", ""))
 
     @property
     def reason(self) -> str | None:
-        """Why it was skipped, None if it was not."""
+        """Why it was skipped; None if it was not."""
         return self.end.get("reason") if self.end.get("event") == "step_skipped" else None
 
     @property
     def attempts(self) -> int | None:
-        """How often it was tried; None if it did not end."""
-        found: int | None = self.summary.get("attempts", self.end.get("attempts"))
-        return found
+        """Number of attempts; None if it did not end."""
+        attempts: int | None = self.summary.get("attempts", self.end.get("attempts"))
+        return attempts
 
     @property
     def duration_ms(self) -> float | None:
-        """Milliseconds that it took; None if nobody saw it end."""
-        found: float | None = self.summary.get("duration_ms", self.end.get("duration_ms"))
-        return found
+        """Duration in milliseconds; None if its end was not recorded."""
+        duration: float | None = self.summary.get("duration_ms", self.end.get("duration_ms"))
+        return duration
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Steps that this one waits for, those that it reads among them."""
+        """Steps that this one waits for, including its inputs."""
         return tuple(self.plan.get("needs", ()))
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Steps whose rows this one reads, each once."""
+        """Steps whose output this one reads, each once."""
         return tuple(dict.fromkeys(self.plan.get("inputs", {}).values()))
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedRun:
-    """One session of a run: run.json, the plan (None if it is gone or damaged), its events and metrics, its steps.
+    """One session of a run: run.json, plan (None if missing or damaged), events, metrics and steps.
 
-    `left_out` counts the events, by name, that there are besides those in `events`.
+    `left_out` counts, by name, the recorded events that are not in `events`.
     """
 
     folder: Path
@@ -133,12 +133,12 @@ class RecordedRun:
 
     @property
     def edges(self) -> tuple[tuple[str, str], ...]:
-        """The data edges: from the step that gives rows to the one that reads them."""
+        """The data edges, as (producing step, reading step)."""
         return tuple((source, step.id) for step in self.steps for source in step.inputs)
 
 
 def require_plan(run: RecordedRun) -> Manifest:
-    """Return the plan that a run ran; fails with CMP027, and says why there is none."""
+    """Return the plan of a run; fails with CMP027 and the reason if there is none."""
     if run.plan is None:
         state = "damaged" if (run.folder / "manifest.json").exists() else "missing"
         why = "it could not start" if run.summary["kind"] == REFUSED else f"its manifest.json is {state}"
@@ -147,11 +147,11 @@ def require_plan(run: RecordedRun) -> Manifest:
 
 
 def load_run(folder: Path, most: int | None = None, *, outline: bool = False) -> RecordedRun:
-    """Return the run that a session's folder records; FileNotFoundError if it has no readable run.json.
+    """Return the run recorded in a session folder; raises FileNotFoundError if it has no readable run.json.
 
-    Of the events that components told, it has only the first `most` of each name. An `outline` has neither events nor
-    metrics: enough to compare with, and quick. What failed is told without values of data
-    (`osiris.secret.redact_diagnostic`): who reads of a run later, or is an agent, sees columns and counts.
+    Of component events, only the first `most` of each name are loaded. An `outline` has neither events nor metrics:
+    fast, and enough to compare with. Data values in diagnostics are redacted (`osiris.secret.redact_diagnostic`), as
+    agents read runs too.
     """
     summary = read_summary(folder)
     if summary is None:
@@ -180,7 +180,7 @@ def _steps(
 
 
 def caught_up(summary: Fields, events: Iterable[Fields]) -> dict[str, JsonValue]:
-    """Return the run.json of a run with what its events say of its steps: it is not renewed for each while it runs."""
+    """Return a run.json brought up to date from events, as a running run does not rewrite it for each step."""
     renewed = dict(summary)
     if renewed["status"] != "running":
         return renewed
@@ -192,25 +192,25 @@ def caught_up(summary: Fields, events: Iterable[Fields]) -> dict[str, JsonValue]
 
 
 def _first(events: Iterable[Fields], most: int | None, left_out: Counter[str]) -> Iterator[Fields]:
-    """Give our own events, and the first ones of those that components told; counts the others."""
-    told: Counter[str] = Counter()
+    """Yield our own events and the first `most` component events of each name; count the others in `left_out`."""
+    counts: Counter[str] = Counter()
     for event in events:
         name = event["event"]
-        told[name] += "fields" in event
-        if most is None or told[name] <= most:
+        counts[name] += "fields" in event
+        if most is None or counts[name] <= most:
             yield event
         else:
             left_out[name] += 1
 
 
 def find_run(project: Project, name: str = "last") -> RecordedRun | None:
-    """Return the run that a name means (`osiris.session.find_session`); None if it means none."""
-    found = find_session(project, name)
-    return load_run(project.logs / str(found["session"])) if found else None
+    """Return the run that a name refers to (`osiris.session.find_session`); None if there is none."""
+    summary = find_session(project, name)
+    return load_run(project.logs / str(summary["session"])) if summary else None
 
 
 def find_own_run(project: Project, name: str = "last") -> RecordedRun | None:
-    """Return the run that a name means, where `last` is the newest that is no replay; None if it means none."""
+    """Return the run that a name refers to; `last` is the newest that is not a replay. None if there is none."""
     if name == "last":
         runs = (each for each in iter_sessions(project) if each.get("kind") == "run")
         name = next((str(each["session"]) for each in runs), name)
@@ -218,18 +218,18 @@ def find_own_run(project: Project, name: str = "last") -> RecordedRun | None:
 
 
 def open_own_run(project: Project, name: str = "last") -> RecordedRun:
-    """Return the run that `find_own_run` finds, else what the name means; fails with RUN010 or CHT029 if it is none."""
+    """Return the run that `find_own_run` finds, else any session of that name; fails with RUN010 or CHT029."""
     return find_own_run(project, name) or load_run(project.logs / str(open_session(project, name)["session"]))
 
 
 def run_before(project: Project, run: RecordedRun) -> RecordedRun | None:
-    """Return the newest run of the same pipeline before this one, however it ended; None if there is none."""
-    found = next(runs_before(project, run.pipeline, run.id), None)
-    return load_run(project.logs / str(found["session"])) if found else None
+    """Return the newest earlier run of the same pipeline, whatever its status; None if there is none."""
+    summary = next(runs_before(project, run.pipeline, run.id), None)
+    return load_run(project.logs / str(summary["session"])) if summary else None
 
 
 def conversation_of(project: Project, run: RecordedRun) -> Fields | None:
-    """Return the run.json of the newest conversation before a run that made its pipeline; None if there is none."""
+    """Return the run.json of the newest earlier conversation that created the run's pipeline; None if there is none."""
     for folder in session_folders(project):
         is_earlier = f"-{CONVERSATION}-" in folder.name and order_of(folder.name) < order_of(run.id)
         talk = read_summary(folder) if is_earlier else None
@@ -241,9 +241,9 @@ def conversation_of(project: Project, run: RecordedRun) -> Fields | None:
 
 
 def resume_command(summary: Fields) -> str:
-    """Return the command that goes on with a run, given its run.json: with the selection it had, or it is refused.
+    """Return the command that resumes a run, given its run.json, with the same selection, as required.
 
-    One that could not start is started again.
+    A run that could not start is started again.
     """
     selected = summary.get("selected")
     only = f" --select {shlex.quote(','.join(selected))}" if selected else ""
@@ -253,12 +253,12 @@ def resume_command(summary: Fields) -> str:
 
 
 def seconds_between(earlier: str, later: str) -> float:
-    """Return the seconds from one time of a session to another, both as ISO 8601."""
+    """Return the seconds between two times in ISO 8601."""
     return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
 
 
 def plan_of(folder: Path) -> Manifest | None:
-    """Return the plan that a session ran; None if it is gone, or damaged."""
+    """Return the plan of a session; None if it is missing or damaged."""
     return read_shaped(folder / "manifest.json")
 
 
@@ -284,7 +284,7 @@ def _step(
 
 
 def _error(status: str, end: Fields | None, problems: tuple[Diagnostic, ...]) -> Diagnostic | None:
-    """Return what the end of a failed step names, with the place and the hint that the run's summary has for it."""
+    """Return the error that ended a failed step, with location and hint from the run's summary where recorded."""
     if status != "failed" or end is None or "code" not in end:
         return None
     same = (item for item in problems if item.code == end["code"] and item.message == end["message"])
@@ -292,9 +292,9 @@ def _error(status: str, end: Fields | None, problems: tuple[Diagnostic, ...]) ->
 
 
 def target_of(plan: Fields) -> str | None:
-    """Return the file, table or other place of a step's entry in the plan; None if it names none.
+    """Return the file, table or other target of a step's entry in the plan; None if it names none.
 
-    A table stands with its schema and its connection, `public.orders in @postgres.main`.
+    A table has its schema and connection, such as `public.orders in @postgres.main`.
     """
     config: Fields = plan.get("config") or {}
     named = {key: config[key] for key in _PLACES if isinstance(config.get(key), str | list) and config[key]}

@@ -1,4 +1,4 @@
-"""The rows of a run, step by step; those that are gone since the last success; and which runs that is judged by."""
+"""Row counts of a run by step, rows lost since the last success, and the choice of that last success."""
 
 from __future__ import annotations
 
@@ -26,24 +26,23 @@ _COMBINES = re.compile(
 )
 
 MILD = ("stale", "slower", "warning")
-"""Kinds of findings that make no verdict on a run."""
+"""Kinds of findings that do not affect the verdict on a run."""
 
-_SHRUNK = 0.5
-"""A step has shrunk if it gives at most that part of the rows that it gave in the last success."""
-_FEWEST = 20
-"""Rows fewer than before, below which nobody minds."""
+_SHRUNK_SHARE = 0.5
+"""A step has shrunk if its output is at most this share of that of the last success."""
+_MIN_DECREASE = 20
+"""Minimum decrease in rows for a finding."""
 
 _NORMAL = 3
-"""So many complete runs in a row of which rows are gone are no accident: from then on the newest is what is normal."""
+"""After this many complete runs in a row with fewer rows, the newest becomes the base."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The rows of one step; all None if it did not end well, as nobody counted them then.
+    """Row counts of one step; all None if it did not complete, as they are unknown then.
 
-    `filtered` are rows that were taken and neither given nor rejected, of a step that makes no row of several;
-    `combined` those that went into others, as GROUP BY and joins have it, or that such a step left out; `added` those
-    that were given beyond those that were taken.
+    `taken` are input rows, `given` output rows. `filtered` are input rows that a step without grouping or joins neither
+    returned nor rejected; `combined` those merged or dropped by a step with them; `added` output rows beyond the input.
     """
 
     step: str
@@ -58,7 +57,7 @@ class Row:
 
     @property
     def lost(self) -> int:
-        """Rows that were rejected, filtered or combined; 0 if that is not known."""
+        """Rows rejected, filtered or combined; 0 if unknown."""
         return (self.rejected or 0) + (self.filtered or 0) + (self.combined or 0)
 
     def numbers(self) -> dict[str, JsonValue]:
@@ -66,7 +65,7 @@ class Row:
         return dict(zip(COLUMNS[3:], self.cells()[3:], strict=True))
 
     def cells(self) -> list[JsonValue]:
-        """Return what stands in a table with `COLUMNS`."""
+        """Return the cells of a table with `COLUMNS`."""
         return list(astuple(self))
 
 
@@ -74,14 +73,14 @@ RowCounts = dict[str, Row]
 
 
 def counts_of(summary: Mapping[str, JsonValue]) -> RowCounts:
-    """Return the rows of each step as a run.json has them, which does not tell which steps combine rows."""
+    """Return row counts by step from a run.json, which does not record which steps combine rows."""
     return {name: _counted(name, step) for name, step in summary["steps"].items()}
 
 
 def row_counts_of(run: RecordedRun) -> RowCounts:
-    """Return the rows of each step, in the order of the plan.
+    """Return row counts by step, in plan order.
 
-    They are unknown for a source that was not read because its target already had the rows of an earlier attempt.
+    They are unknown for a source not read because its target already had the rows of an earlier attempt.
     """
     ends = (event for event in run.events if event["event"] == "step_complete" and not event.get("rows_out"))
     unread = {event["step"] for event in ends if event.get("read_to_end") is False}
@@ -94,11 +93,11 @@ def row_counts_of(run: RecordedRun) -> RowCounts:
     }
 
 
-def _counted(name: str, told: Mapping[str, JsonValue], *, combines: bool = False) -> Row:
-    row = Row(name, told["mode"], told["status"])
-    if not {"rows_in", "rows_out"} <= told.keys():
+def _counted(name: str, step: Mapping[str, JsonValue], *, combines: bool = False) -> Row:
+    row = Row(name, step["mode"], step["status"])
+    if not {"rows_in", "rows_out"} <= step.keys():
         return row
-    taken, given, rejected = told["rows_in"], told["rows_out"], told.get("rows_rejected", 0)
+    taken, given, rejected = step["rows_in"], step["rows_out"], step.get("rows_rejected", 0)
     row = replace(row, taken=taken, given=given, rejected=rejected)
     if taken is None or given is None:
         return row
@@ -108,39 +107,41 @@ def _counted(name: str, told: Mapping[str, JsonValue], *, combines: bool = False
 
 
 def sql_of(step: RecordedStep) -> str:
-    """Return the SQL of a step, empty if it has none."""
+    """Return the SQL of a step; empty if it has none."""
     return str((step.plan.get("config") or {}).get("query", ""))
 
 
 def combines_rows(sql: str) -> bool:
-    """Tell whether a statement makes one row of several: by GROUP BY, DISTINCT, an aggregate, a set operation, a join.
+    """Return whether a statement may combine rows: by GROUP BY, DISTINCT, an aggregate, a set operation or a join.
 
-    How many rows it left out cannot be told from how many it took and gave.
+    How many rows it filtered cannot be derived from its input and output counts.
     """
     return bool(_COMBINES.search(_WINDOW.sub("", sql)))
 
 
 def total(row_counts: RowCounts, mode: str | None, key: str) -> int:
-    """Return the sum of `taken`, `given` or `rejected` over the steps of a mode, or over all."""
+    """Return the sum of `taken`, `given` or `rejected` over the steps of a mode (None: all)."""
     return sum(getattr(row, key) or 0 for row in row_counts.values() if mode in (None, row.mode))
 
 
 def moved_text(row_counts: RowCounts) -> str:
-    """Return how many rows a run read from its sources, set aside and wrote."""
+    """Return a text with the rows that a run read, rejected and wrote."""
     aside = total(row_counts, None, "rejected")
-    told = f", {aside:,} set aside" if aside else ""
-    return f"{total(row_counts, 'read', 'taken'):,} rows read{told}, {total(row_counts, 'write', 'given'):,} written"
+    rejected = f", {aside:,} set aside" if aside else ""
+    return (
+        f"{total(row_counts, 'read', 'taken'):,} rows read{rejected}, {total(row_counts, 'write', 'given'):,} written"
+    )
 
 
 def balanced(row_counts: RowCounts) -> bool:
-    """Tell whether no reader or writer has rows that it cannot account for: only a transform may make rows."""
+    """Return whether the rows of all readers and writers balance: only a transform may add rows."""
     strict = (row for row in row_counts.values() if row.mode != "transform")
     return not any(row.added or (row.mode == "write" and row.filtered) for row in strict)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One observation, of a step or (None) of the whole run."""
+    """One finding, about a step or (None) the whole run."""
 
     kind: str
     text: str
@@ -149,20 +150,20 @@ class Finding:
 
     @property
     def is_grave(self) -> bool:
-        """Tell whether it makes a verdict on the run."""
+        """Whether it affects the verdict on the run."""
         return self.kind not in MILD
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return it as it stands in answer.findings."""
-        found = self.evidence or ((f"step.{self.step}",) if self.step else ("run",))
-        return {"kind": self.kind, "step": self.step, "text": self.text, "evidence": list(found)}
+        """Return the entry of answer.findings."""
+        evidence = self.evidence or ((f"step.{self.step}",) if self.step else ("run",))
+        return {"kind": self.kind, "step": self.step, "text": self.text, "evidence": list(evidence)}
 
 
 def gone_since(base: RowCounts, now: RowCounts) -> list[Finding]:
-    """Return the findings of rows that are gone since the last success.
+    """Return the findings of rows lost since the last success.
 
-    First the writers that wrote no row where it wrote some, then the readers that gave far fewer rows, and the
-    transforms that lost far more.
+    First writers that wrote no row where it wrote some, then readers with far fewer rows and transforms with a far
+    lower ratio of output to input.
     """
     empty, shrunk = [], []
     for row, before in ((row, base[row.step]) for row in now.values() if row.step in base):
@@ -180,22 +181,22 @@ def _given(row: Row) -> str:
 
 
 def _has_shrunk(row: Row, before: Row) -> bool:
-    """Tell whether a step gave far fewer rows; of a transform, for as many as it took."""
-    if row.given is None or not before.given or before.given - row.given < _FEWEST:
+    """Return whether a step returned far fewer rows; for a transform, relative to its input."""
+    if row.given is None or not before.given or before.given - row.given < _MIN_DECREASE:
         return False
     if row.mode == "read":
-        return row.given <= _SHRUNK * before.given
+        return row.given <= _SHRUNK_SHARE * before.given
     if not row.taken or not before.taken:
         return False
-    return row.given / row.taken <= _SHRUNK * before.given / before.taken
+    return row.given / row.taken <= _SHRUNK_SHARE * before.given / before.taken
 
 
 def base_of(project: Project, pipeline: str, session: str) -> dict[str, JsonValue]:
-    """Return the last success and the newest run of a pipeline before a session, by their ids; None if there is none.
+    """Return the ids of the last success and of the previous run of a pipeline before a session; None if there is none.
 
-    The last success is the newest complete run that lost no rows (`gone_since`): else whatever is small or empty would
-    be normal from the second run on. If the newest `_NORMAL` all did, or there is no other, it is the newest of them.
-    A run pins both in its run.json (`base`) when it starts.
+    The last success is the newest complete run without lost rows (`gone_since`); otherwise an empty result would become
+    the norm with the next run. If the newest `_NORMAL` complete runs all lost rows, or there is no other, it is the
+    newest of them. A run records both in its run.json (`base`) when it starts.
     """
     previous: JsonValue = None
     complete: list[JsonValue] = []
