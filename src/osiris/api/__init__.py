@@ -1,10 +1,8 @@
-"""The public Python API: plain functions that tie the parts together.
+"""The public Python API: plain functions that combine the other packages.
 
-They take a `Workspace` (`open_project`) and plain values, return values, and raise `OsirisError` with every problem
-that was found. Nothing here prints, and nothing here touches data: sources are described and rows moved by a worker.
-
-A name is imported when it is first used, so that a command loads only what it needs. No module here is called as one of
-these names is: it would take its place.
+They take a `Workspace` (`open_project`) and plain values, and raise `OsirisError` with all problems found. Nothing here
+prints or touches data: a worker describes sources and moves rows. Names are imported on first use, so that a command
+loads only what it needs. No module here may have one of these names, as it would replace it.
 """
 
 from __future__ import annotations
@@ -44,7 +42,7 @@ if TYPE_CHECKING:
         validate_files,
         validated_data,
     )
-    from osiris.api.plan import known_drift, look_at_tables, plan_view, previous_plan, view_plan, write_page
+    from osiris.api.plan import inspect_tables, known_drift, plan_view, previous_plan, view_plan, write_page
     from osiris.api.previews import (
         NOT_FOLLOWED,
         Measured,
@@ -93,7 +91,7 @@ if TYPE_CHECKING:
 
 
 def _homes() -> dict[str, str]:
-    """Return the names that are imported above for who checks types, each with the module that has it."""
+    """Return the names imported above for type checking, each with its module."""
     tree = ast.parse(pathlib.Path(__file__).read_text(encoding="utf-8"))
     (block,) = (node for node in tree.body if isinstance(node, ast.If))
     homes = [node for node in block.body if isinstance(node, ast.ImportFrom)]
@@ -101,16 +99,16 @@ def _homes() -> dict[str, str]:
 
 
 _HOMES = _homes()
-"""Each name with the module that has it."""
+"""Modules by name."""
 
 
 def __getattr__(name: str) -> object:
-    """Import a name from its module; raises AttributeError for any other."""
+    """Import a name from its module; raises AttributeError for an unknown one."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = found
-    return found
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""Whether two plans or runs are the same: what differs, in which row, and whether a replay gives the same."""
+"""Compares plans and runs: differences, the first differing row, and replays."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ _UNAVAILABLE = 3
 
 
 def row_finder(workspace: Workspace) -> Callable[[str, str], int | None]:
-    """Return what tells the first row in which two files differ, counting from 1; None where it cannot be told.
+    """Return a function that finds the first differing row of two files, counting from 1; None if it is unknown.
 
-    Files are named relative to the project. What differs before the rows do, such as the columns, is not told here.
+    Files are relative to the project. Other differences, such as columns, are not covered.
     """
 
     def find(left: str, right: str) -> int | None:
@@ -79,7 +79,7 @@ def _first(workspace: Workspace, left: str, right: str, reader: str) -> int | No
 
 
 def _pipeline(left: str, right: str, reader: str) -> dict[str, object]:
-    """Return a pipeline, as OML, that finds the row."""
+    """Return a pipeline, as OML, that finds the first differing row."""
     sides = {"a": left, "b": right}
     steps: list[dict[str, object]] = [
         {"id": name, "component": reader, "mode": "read", "needs": [], "config": {"path": path}}
@@ -92,9 +92,9 @@ def _pipeline(left: str, right: str, reader: str) -> dict[str, object]:
 
 
 def diff_subjects(workspace: Workspace, old: str, new: str) -> list[Difference] | RunDiff:
-    """Return what differs between two runs, if both names mean sessions, else between two plans.
+    """Return the differences between two runs if both names are sessions, else between two plans.
 
-    Fails with CMP027 or RUN010 for a name that means nothing, and if the plan of a run is gone.
+    Fails with CMP027 or RUN010 for an unknown name, and if the plan of a run is missing.
     """
     from osiris.history.changes import diff_runs
 
@@ -108,7 +108,7 @@ def diff_subjects(workspace: Workspace, old: str, new: str) -> list[Difference] 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether two runs wrote the same: the sessions, the outputs that were compared, and a diagnostic a difference."""
+    """The comparison of two runs' outputs: the sessions, the outputs compared, and one diagnostic per difference."""
 
     runs: tuple[str, str]
     outputs: tuple[str, ...]
@@ -116,11 +116,12 @@ class Verdict:
 
 
 def verify(workspace: Workspace, first: str, second: str) -> Verdict:
-    """Compare what two sessions wrote, by digest; where the files are still there, find the first row that differs."""
+    """Compare the outputs of two sessions by digest; find the first differing row if the files still exist."""
     runs = [show_session(workspace, name) for name in (first, second)]
-    found = [item.to_diagnostic() for item in find_differences(runs[0], runs[1], workspace.root, row_finder(workspace))]
+    differences = find_differences(runs[0], runs[1], workspace.root, row_finder(workspace))
     outputs = sorted({name for run in runs for name in run.get("outputs") or {}})
-    return Verdict((runs[0]["session"], runs[1]["session"]), tuple(outputs), tuple(found))
+    diagnostics = tuple(item.to_diagnostic() for item in differences)
+    return Verdict((runs[0]["session"], runs[1]["session"]), tuple(outputs), diagnostics)
 
 
 def _manifest_of(workspace: Workspace, what: str) -> Manifest:
@@ -130,10 +131,10 @@ def _manifest_of(workspace: Workspace, what: str) -> Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """A replay: the session of the run and its own, and whether the same came out (None: that could not be told).
+    """A replay: the session of the run and its own, and whether the outputs are the same (None: unknown).
 
-    `compared` are the outputs that were. `exit_code` is 0 for the same, 1 for something else, 2 where that cannot be
-    told although the replay came to its end (`differences` says why), else that of the replay.
+    `compared` are the outputs compared. `exit_code` is 0 for the same, 1 for differences, 2 if the replay ended but
+    could not be compared (`differences` has the reason), else that of the replay.
     """
 
     run: str
@@ -146,7 +147,7 @@ class Replayed:
     exit_code: int
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return all but diagnostics and exit code, as plain data."""
+        """Return all fields but diagnostics and exit code, as JSON."""
         return {
             "run": self.run,
             "session": self.session,
@@ -158,10 +159,10 @@ class Replayed:
 
 
 def replay(workspace: Workspace, name: str, progress: Progress, *, to_targets: bool = False) -> Replayed:
-    """Run again what a session ran, and compare; targets are only written `to_targets` (`osiris.runner.host.replay`).
+    """Repeat a session's run and compare; writes targets only with `to_targets` (`osiris.runner.host.replay`).
 
-    Fails with RUN010 for an unknown session, RUN022 for one that cannot be replayed, and with CMP020 to CMP023 where
-    its plan is not what it was. Engines and components of other versions are used, and named as reasons.
+    Fails with RUN010 for an unknown session, RUN022 for one that cannot be replayed, and CMP020 to CMP023 if its plan
+    was modified. Other versions of engines and components are used, and named as reasons.
     """
     from osiris.compiler.manifest import PlanFile
 
@@ -171,12 +172,12 @@ def replay(workspace: Workspace, name: str, progress: Progress, *, to_targets: b
     file = PlanFile(run.folder / "manifest.json", run.summary["fingerprint"])
     manifest, changed = load_plan(workspace, file, allow_drift=True, allow_changes=True)
     result = _run_again(workspace, run, manifest, progress, to_targets=to_targets)
-    told = _compare(workspace, run, result, changed, to_targets=to_targets)
-    return replace(told, diagnostics=(*told.diagnostics, *package_missing(workspace)))
+    replayed = _compare(workspace, run, result, changed, to_targets=to_targets)
+    return replace(replayed, diagnostics=(*replayed.diagnostics, *package_missing(workspace)))
 
 
 def _obstacle(run: RecordedRun) -> str | None:
-    """Say why a session cannot be replayed; None if it can be."""
+    """Return why a session cannot be replayed; None if it can."""
     if run.summary["kind"] == "replay":
         return f"it is a replay itself, of run {run.summary['replays']['session']}"
     if run.status == "running":
@@ -211,12 +212,12 @@ def _compare(
 
     again = load_run(workspace.project.logs / result.session_id)
     outputs = tuple(name for name in run.summary["outputs"] if name in again.summary["outputs"])
-    told = (*drift, *result.diagnostics)
+    diagnostics = (*drift, *result.diagnostics)
     if result.status == "cancelled" or result.exit_code == _UNAVAILABLE:
-        return Replayed(run.id, again.id, None, outputs, (), (), told, result.exit_code)
-    found = replay_changes(workspace.root, run, again, row_finder(workspace))
-    if found:
-        return _differing(run, again, outputs, found, drift, told)
+        return Replayed(run.id, again.id, None, outputs, (), (), diagnostics, result.exit_code)
+    changes = replay_changes(workspace.root, run, again, row_finder(workspace))
+    if changes:
+        return _differing(run, again, outputs, changes, drift, diagnostics)
     if not to_targets:
         _remove_copies(workspace, again)
     return Replayed(run.id, again.id, True, outputs, (), (), tuple(drift), 0)
@@ -226,26 +227,26 @@ def _differing(
     run: RecordedRun,
     again: RecordedRun,
     outputs: tuple[str, ...],
-    found: list[Difference],
+    changes: list[Difference],
     drift: list[Diagnostic],
-    told: tuple[Diagnostic, ...],
+    notes: tuple[Diagnostic, ...],
 ) -> Replayed:
-    """Return a replay by which something else came out, with what may be why, or of which that cannot be told."""
+    """Return a replay with differences and their possible reasons, or one that could not be compared."""
     from osiris.history.changes import reasons
 
-    unlike = [item for item in found if item.code != INCOMPARABLE]
+    unlike = [item for item in changes if item.code != INCOMPARABLE]
     if not unlike:
-        reported = tuple(item.to_diagnostic() for item in found)
-        return Replayed(run.id, again.id, None, outputs, tuple(found), (), (*told, *reported), exit_code(reported))
+        reported = tuple(item.to_diagnostic() for item in changes)
+        return Replayed(run.id, again.id, None, outputs, tuple(changes), (), (*notes, *reported), exit_code(reported))
     why = reasons(run, again, [item for item in drift if item.code == "RUN023"])
     words = "; ".join(reason.text for reason in why)
     verdict = diagnostic("RUN021", session=run.id, what=str(unlike[0]), why=words)
-    details = (item.to_diagnostic() for item in found if item.where)
-    return Replayed(run.id, again.id, False, outputs, tuple(found), tuple(why), (*told, *details, verdict), 1)
+    details = (item.to_diagnostic() for item in changes if item.where)
+    return Replayed(run.id, again.id, False, outputs, tuple(changes), tuple(why), (*notes, *details, verdict), 1)
 
 
 def _remove_copies(workspace: Workspace, again: RecordedRun) -> None:
-    """Remove the files that a replay wrote: they are what the run wrote."""
+    """Remove the files that a replay wrote, as they are the same as the run's."""
     for output in again.summary["outputs"].values():
         for file in output["files"]:
             path = workspace.root / file["path"]

@@ -1,4 +1,4 @@
-"""What connections and files have, and whether connections work: tables, keys, rows, rights and health."""
+"""Discovers and checks connections and files: tables, keys, rows, privileges and health."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 _INTERNAL = ("component", "config", "native", "order", "files")
 
 _MODES = {"read": "read", "extract": "read", "write": "write", "load": "write"}
-"""Modes of steps, and what they are called here."""
+"""Normalized modes of steps, by spelling."""
 
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What was found: a source as it was asked for, and the reference of the connection that steps read it by, if any.
+    """A discovered source: `target` as requested, and the connection reference for steps that read it, if any.
 
-    `checked_at` is when its state was compared with that of which the answer is true.
+    `checked_at` is when its state was compared with that of a cached answer.
     """
 
     target: str
@@ -49,11 +49,11 @@ class Discovery:
 
     @property
     def diagnostics(self) -> Sequence[Diagnostic]:
-        """What was set aside, and what was not profiled."""
+        """The diagnostics of the discovery."""
         return self.found.diagnostics
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return it as plain data, in the form that `docs/decisions` promises."""
+        """Return it as JSON, in the form defined in `docs/decisions`."""
         answer = self.found.catalogue.answer
         return {
             "source": {"target": self.target, "connection": self.reference, "label": self.found.label},
@@ -78,7 +78,7 @@ class Discovery:
         return {**shown, "step": self.step(table), "profile": profile}
 
     def step(self, table: Mapping[str, JsonValue]) -> dict[str, JsonValue] | None:
-        """Return a step that reads the table, but for its id; None if no declared connection leads there."""
+        """Return a step that reads the table, without an id; None if no declared connection reaches it."""
         if not table["config"] or (self.reference is None and not table["component"].startswith("filesystem.")):
             return None
         connection = {"connection": self.reference} if self.reference else {}
@@ -96,31 +96,30 @@ def discover(
     refresh: bool = False,
     worker: Worker | None = None,
 ) -> Discovery:
-    """Return what `target` has: a connection (`@family.alias`), a path or URL, or a pattern of files.
+    """Discover `target`: a connection (`@family.alias`), a path or URL, or a pattern of files.
 
-    `tables` are names or patterns, of another schema as `schema.table`. With `profile` a sample of their rows is looked
-    at, of these `columns` or of all; `samples` are `none`, `masked` or `raw`. What is known is only recalled if the
-    source is as it was; `refresh` asks for everything anew. What is found also answers for later compiles. A worker,
-    this one if given, asks the source.
-    Fails with CON…, DRV…, DSC001, DSC003, DSC008, RUN001.
+    `tables` are names or patterns, `schema.table` for another schema. With `profile`, a sample of their rows is
+    profiled, of these `columns` or all; `samples` is `none`, `masked` or `raw`. Cached answers are used only if the
+    source is unchanged; `refresh` ignores them. Later compiles use the answers too. `worker` queries the source; None
+    starts one. Fails with CON…, DRV…, DSC001, DSC003, DSC008, RUN001.
     """
     from osiris.discovery.discover import Asking, Wanted
-    from osiris.discovery.discover import discover as look
+    from osiris.discovery.discover import discover as run_discovery
     from osiris.discovery.store import now, open_store
-    from osiris.runner.host.adapters import asked_worker
+    from osiris.runner.host.adapters import query_worker
 
     source, reference = _source(workspace, target)
-    wanted = Wanted(tuple(tables), tuple(columns), profile, samples, refresh)
-    asked = nullcontext(worker) if worker else asked_worker(workspace.project, workspace.config)
-    with open_store(workspace.project) as store, asked as link:
-        found = look(Asking(workspace.project, workspace.config, link, source), store, wanted)
-        discovery = Discovery(target, reference or _declared(workspace, found), found, now())
+    scope = Wanted(tuple(tables), tuple(columns), profile, samples, refresh)
+    opened = nullcontext(worker) if worker else query_worker(workspace.project, workspace.config)
+    with open_store(workspace.project) as store, opened as link:
+        discovered = run_discovery(Asking(workspace.project, workspace.config, link, source), store, scope)
+        discovery = Discovery(target, reference or _declared(workspace, discovered), discovered, now())
         _feed(workspace, store, discovery)
     return discovery
 
 
 def _source(workspace: Workspace, target: str) -> tuple[Source, str | None]:
-    """Return where a target leads, and the reference of the connection that it is."""
+    """Return the source of a target, and its connection reference, if any."""
     from osiris.discovery.discover import Source
     from osiris.runner.protocol import Secrets
 
@@ -137,39 +136,38 @@ def _source(workspace: Workspace, target: str) -> tuple[Source, str | None]:
 
 
 def _key_fields(workspace: Workspace) -> dict[str, dict[str, JsonValue]]:
-    """Return of each declared connection what names files with keys, which are not looked into, by its reference."""
-    found: dict[str, dict[str, JsonValue]] = {}
+    """Return, by reference, the connection fields that name files with keys, which must not be discovered."""
+    keys: dict[str, dict[str, JsonValue]] = {}
     for reference, fields in workspace.declared().items():
         spec = workspace.registry.family(parse_ref(reference).family)
-        known = spec.fields.get("properties", {}) if spec else {}
-        found[reference] = {k: fields[k] for k, told in known.items() if "x-content" in told and k in fields}
-    return found
+        properties = spec.fields.get("properties", {}) if spec else {}
+        keys[reference] = {k: fields[k] for k, schema in properties.items() if "x-content" in schema and k in fields}
+    return keys
 
 
 def _below_root(workspace: Workspace, text: str) -> str:
-    """Return a path or pattern as steps write it: relative to the project, where it lies in it.
+    """Return a path or pattern as written in steps: relative to the project, if it lies in it.
 
-    What is typed is relative to the working directory; what is not there is looked for in the project.
+    Paths are relative to the working directory, else to the project.
     """
     here = Path(os.path.abspath(text))  # noqa: PTH100  links stay as they are
     if "://" in text:
         return text
-    if not _is_there(here) and _is_there(workspace.root / text):
+    if not _exists(here) and _exists(workspace.root / text):
         return text
     return here.relative_to(workspace.root).as_posix() if here.is_relative_to(workspace.root) else str(here)
 
 
-def _is_there(path: Path) -> bool:
+def _exists(path: Path) -> bool:
     matched = glob.iglob(str(path), recursive=True)  # noqa: PTH207  a Path takes no absolute pattern
     return os.path.lexists(path) or any(matched)
 
 
-def _declared(workspace: Workspace, found: Discovered) -> str | None:
-    """Return the connection that is declared for the database in a file whose tables these are; None if there is none.
-
-    Where there are files beside it they are none of its tables.
-    """
-    places = {(str(table["component"]).partition(".")[0], *table["files"]) for table in found.tables if table["config"]}
+def _declared(workspace: Workspace, source: Discovered) -> str | None:
+    """Return the declared connection of the database file whose tables these are; None if there is none."""
+    places = {
+        (str(table["component"]).partition(".")[0], *table["files"]) for table in source.tables if table["config"]
+    }
     family, *files = places.pop() if len(places) == 1 else ("",)
     spec = find_family(family)
     if not family or spec.local_files or not files:
@@ -181,13 +179,13 @@ def _declared(workspace: Workspace, found: Discovered) -> str | None:
 
 
 def _files_of(workspace: Workspace, fields: Mapping[str, JsonValue], family: FamilySpec) -> list[str]:
-    """Return the real files that the fields of a connection to a database in a file name."""
+    """Return the real paths of the database files named by a connection's fields."""
     named = (fields.get(name) for name in family.may_name_file)
     return [os.path.realpath(workspace.root / path) for path in named if isinstance(path, str)]
 
 
 def _feed(workspace: Workspace, store: Store, discovery: Discovery) -> None:
-    """Keep for later compiles what steps that read these tables would say."""
+    """Cache the schemas of these tables for later compiles."""
     from osiris.discovery.feed import feed
 
     reference = discovery.reference
@@ -201,9 +199,9 @@ def _feed(workspace: Workspace, store: Store, discovery: Discovery) -> None:
 
 @dataclass(slots=True)
 class Examined:
-    """One connection: the modes in which pipelines use it, what its doctor says, and what is wrong, with places.
+    """One checked connection: the modes in which pipelines use it, the doctor's report, and located problems.
 
-    `health` is None where the connection does not work, or was not tried.
+    `health` is None if the connection does not work or was not checked.
     """
 
     connection: str
@@ -213,67 +211,67 @@ class Examined:
 
     @property
     def works(self) -> bool | None:
-        """Whether it works; None if it was not tried."""
+        """Whether it works; None if it was not checked."""
         return False if has_errors(self.diagnostics) else None if self.health is None else True
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return it as plain data; of diagnostics the codes."""
+        """Return it as JSON, with the codes of diagnostics only."""
         codes = [item.code for item in self.diagnostics]
-        known = {"grade": None, "reasons": [], "facts": {}, "scripts": {}, "user": None, **(self.health or {})}
+        health = {"grade": None, "reasons": [], "facts": {}, "scripts": {}, "user": None, **(self.health or {})}
         uses = list(self.uses)
-        return {"reference": self.connection, "works": self.works, "uses": uses, **known, "codes": codes}
+        return {"reference": self.connection, "works": self.works, "uses": uses, **health, "codes": codes}
 
 
 def examine_connections(workspace: Workspace, names: Sequence[str] = ()) -> list[Examined]:
-    """Try the named connections (`@family.alias`), all that are declared if none is named; none keeps others waiting.
+    """Check the named connections (`@family.alias`), or all declared ones, concurrently.
 
-    What is wrong with a connection stands in its answer. Raises CON002 to CON004 and CON006 for a name that means none.
+    Problems of a connection are in its entry. Raises CON002 to CON004 and CON006 for an invalid name.
     """
     declared = workspace.connections()
-    asked = [resolve_ref(declared, parse_ref(name)) for name in names] or workspace.references()
+    refs = [resolve_ref(declared, parse_ref(name)) for name in names] or workspace.references()
     uses = _uses(workspace, declared)
-    found = {str(ref): Examined(str(ref), sorted(uses[str(ref)])) for ref in asked}
-    secrets = _resolved(workspace, declared, found)
+    reports = {str(ref): Examined(str(ref), sorted(uses[str(ref)])) for ref in refs}
+    secrets = _resolved(workspace, declared, reports)
     if secrets.plain:
-        _ask(workspace, {name: found[name] for name in secrets.plain}, secrets)
-    for each in found.values():
-        each.diagnostics = [_placed(declared, each.connection, item) for item in each.diagnostics]
-    return list(found.values())
+        _ask(workspace, {name: reports[name] for name in secrets.plain}, secrets)
+    for each in reports.values():
+        each.diagnostics = [_located(declared, each.connection, item) for item in each.diagnostics]
+    return list(reports.values())
 
 
-def _resolved(workspace: Workspace, declared: Connections, found: Mapping[str, Examined]) -> Secrets:
-    """Return the fields of the connections that have all they need; what the others lack is put into their answers."""
+def _resolved(workspace: Workspace, declared: Connections, reports: Mapping[str, Examined]) -> Secrets:
+    """Return the fields of complete connections; the problems of others are added to their entries."""
     from osiris.runner.protocol import Secrets
 
-    whole = Secrets()
-    for name, examined in found.items():
+    resolved = Secrets()
+    for name, examined in reports.items():
         try:
             own = workspace.resolve({name: as_written(declared, parse_ref(name))})
         except OsirisError as error:
             examined.diagnostics += error.diagnostics
         else:
-            whole.plain.update(own.plain)
-            whole.secret.update(own.secret)
-    return whole
+            resolved.plain.update(own.plain)
+            resolved.secret.update(own.secret)
+    return resolved
 
 
-def _ask(workspace: Workspace, asked: Mapping[str, Examined], secrets: Secrets) -> None:
+def _ask(workspace: Workspace, reports: Mapping[str, Examined], secrets: Secrets) -> None:
     from osiris.runner.adapter import WorkerDied
-    from osiris.runner.host.adapters import asked_worker
+    from osiris.runner.host.adapters import query_worker
     from osiris.runner.host.passing_job import passing_job
 
-    waiting = dict(asked)
+    waiting = dict(reports)
 
     def take(event: dict[str, JsonValue]) -> None:
         examined = waiting.pop(event["connection"])
         examined.health = event["fields"] or None
         examined.diagnostics += map(Diagnostic.from_json, event["diagnostics"])
 
-    uses = {name: list(examined.uses) for name, examined in asked.items()}
+    uses = {name: list(examined.uses) for name, examined in reports.items()}
     try:
         with (
             passing_job(workspace.project, workspace.config, "doctor", uses=uses) as job,
-            asked_worker(workspace.project, workspace.config) as link,
+            query_worker(workspace.project, workspace.config) as link,
         ):
             end = link.ask(job, secrets, take)
         missed = [Diagnostic.from_json(item) for item in end["diagnostics"]]
@@ -283,14 +281,14 @@ def _ask(workspace: Workspace, asked: Mapping[str, Examined], secrets: Secrets) 
         examined.diagnostics += missed
 
 
-def _placed(declared: Connections, name: str, item: Diagnostic) -> Diagnostic:
-    """Return a diagnostic with its place in the file of connections: that of a field, or of the connection."""
+def _located(declared: Connections, name: str, item: Diagnostic) -> Diagnostic:
+    """Return a diagnostic located in the connections file, at a field or at the connection."""
     at = declared_at(declared, parse_ref(name), item.location.pointer)
     return replace(item, location=at) if at else item
 
 
 def _uses(workspace: Workspace, declared: Connections) -> defaultdict[str, set[str]]:
-    """Return the modes in which the steps of `pipelines/` use each connection; files that cannot be read have none."""
+    """Return the modes in which the steps of `pipelines/` use each connection; unreadable files are skipped."""
     from osiris.oml.parse import load_document
 
     uses = defaultdict[str, set[str]](set)
@@ -308,15 +306,15 @@ def _uses(workspace: Workspace, declared: Connections) -> defaultdict[str, set[s
 def _used_by(workspace: Workspace, declared: Connections, steps: Iterable[JsonValue]) -> Iterator[tuple[str, str]]:
     for step in steps:
         mode = _MODES.get(str(step.get("mode"))) if isinstance(step, dict) else None
-        wanted = mode and _wanted(workspace, step)
-        if not mode or not wanted:
+        reference = mode and _connection_of(workspace, step)
+        if not mode or not reference:
             continue
         with suppress(OsirisError):
-            yield str(resolve_ref(declared, parse_ref(wanted))), mode
+            yield str(resolve_ref(declared, parse_ref(reference))), mode
 
 
-def _wanted(workspace: Workspace, step: Mapping[str, JsonValue]) -> str | None:
-    """Return the connection that a step names, or its family's default where it must have one."""
+def _connection_of(workspace: Workspace, step: Mapping[str, JsonValue]) -> str | None:
+    """Return the connection that a step names, or its family's default if it requires one."""
     config = step.get("config")
     written = config.get("connection") if isinstance(config, dict) else None
     if written is not None:

@@ -1,4 +1,4 @@
-"""What there is: components, connections, settings, codes, and the verdict on SQL."""
+"""Shows components, connections, settings and codes, and checks SQL."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OF_SPEC = (
     *("name", "version", "title", "description", "family", "families", "modes", "capabilities", "connection", "inputs"),
     *("output", "delivery", "config", "secrets", "requirements", "examples", "digest"),
 )
-"""What is shown of a component's spec."""
+"""Fields of a component's spec to show."""
 
 _LIKE_CODE = re.compile(r"[A-Za-z]{3}[0-9]{1,4}")
 _REFERENCE = re.compile(r"\$\{\w+\}")
@@ -59,13 +59,13 @@ def explain_code(code: str) -> dict[str, JsonValue]:
 
 
 def _plain(template: str) -> str:
-    """Return a message template for reading: its parameters by their names in angle brackets."""
+    """Return a readable message template, with parameter names in angle brackets."""
     fields = Formatter().parse(template)
     return "".join(text + (f"<{name}>" if name is not None else "") for text, name, _, _ in fields)
 
 
 def list_connections(workspace: Workspace) -> list[dict[str, JsonValue]]:
-    """Return each connection: its fields as written, and which of its variables are set; never a value."""
+    """Return each connection: its fields as written, and which of its variables are set; never their values."""
     declared = workspace.connections().declared
     return [
         {
@@ -82,15 +82,15 @@ def list_connections(workspace: Workspace) -> list[dict[str, JsonValue]]:
 
 
 def _shown(workspace: Workspace, family: str, name: str, value: JsonValue) -> JsonValue:
-    """Return a field as written; of one that is a secret, or that its family does not know, only a reference."""
+    """Return a field as written; a secret or unknown field is masked unless it is a reference to a variable."""
     spec = workspace.registry.family(family)
-    known = spec is None or not spec.fields["properties"].get(name, {"x-secret": True}).get("x-secret")
+    is_plain = spec is None or not spec.fields["properties"].get(name, {"x-secret": True}).get("x-secret")
     is_reference = isinstance(value, str) and _REFERENCE.fullmatch(value)
-    return value if is_reference or (known and not sounds_secret(name)) else "***"
+    return value if is_reference or (is_plain and not sounds_secret(name)) else "***"
 
 
 def explain_config(workspace: Workspace, key: str | None = None) -> dict[str, list[dict[str, JsonValue]]]:
-    """Return the candidates of a setting (of all, if None), the one that counts first."""
+    """Return the candidates of a setting (None: of all), the effective one first."""
     from osiris.config import KEYS
 
     return {
@@ -103,24 +103,24 @@ def explain_config(workspace: Workspace, key: str | None = None) -> dict[str, li
 
 
 def list_components(mode: str | None = None) -> tuple[list[dict[str, JsonValue]], list[Diagnostic]]:
-    """Return the installed components, of one mode if given, and what is wrong with the broken ones."""
+    """Return the installed components, of one mode if given, and the problems of broken ones."""
     registry = load_registry()
-    found = [show_component(spec.name) for spec in registry.all() if mode is None or mode in spec.modes]
+    components = [show_component(spec.name) for spec in registry.all() if mode is None or mode in spec.modes]
     broken = (name for name in registry.names() if registry.find(name) is None)
-    return found, [problem for name in broken for problem in registry.problems(name)]
+    return components, [problem for name in broken for problem in registry.problems(name)]
 
 
 def show_component(name: str) -> dict[str, JsonValue]:
-    """Return the spec of a component as data; fails with CMP001."""
+    """Return the spec of a component as JSON; fails with CMP001."""
     spec = load_registry().get(name)
-    found = {key: getattr(spec, key) for key in _OF_SPEC} | {
+    fields = {key: getattr(spec, key) for key in _OF_SPEC} | {
         "inputs": dict(zip(("min", "max"), spec.inputs, strict=True))
     }
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()}
 
 
 def validate_components(name: str | None = None) -> tuple[list[str], list[Diagnostic]]:
-    """Return the names of the components that were checked, and all problems of their specs and packages."""
+    """Return the names of the components checked, and all problems of their specs and packages."""
     registry = load_registry()
     if name is not None:
         registry.get(name)
@@ -135,7 +135,7 @@ def check_sql(
 ) -> dict[str, JsonValue]:
     """Return the verdict on one statement: ok, code, canonical, and all diagnostics.
 
-    `relations` are those that it may read, with their columns (None where they are not known).
+    `relations` are those that it may read, with their columns (None if unknown).
     """
     from osiris.sql import check
 
@@ -154,9 +154,9 @@ def check_sql_lines(
     dialect: str | None = None,
     relations: Mapping[str, Collection[str] | None] | None = None,
 ) -> Iterator[dict[str, JsonValue]]:
-    """Give one verdict per line of JSON `{"dialect", "sql"}`, in order; none of them raises.
+    """Yield one verdict per line of JSON `{"dialect", "sql"}`, in order; never raises.
 
-    A verdict is ok, code, reason (what is wrong, and what to do) and canonical.
+    A verdict has ok, code, reason (message and hint) and canonical.
     """
     return (_check_line(line, dialect, relations) for line in lines if line.strip())
 

@@ -1,4 +1,4 @@
-"""Where columns come from, and what a column, table or file reaches, told over all pipelines of a project."""
+"""Traces the lineage of columns, and the impact of a column, table or file, across all pipelines of a project."""
 
 from __future__ import annotations
 
@@ -38,25 +38,25 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue, Manifest
 
 _BROKEN = "it has errors, so no plan can be compared with it"
-_OF_THE_MACHINE = ("compiler", "engines")
+_VERSION_LEAVES = ("compiler", "engines")
 
 
 def newest_plans(workspace: Workspace) -> tuple[list[Manifest], list[Diagnostic]]:
-    """Return the newest plan of each pipeline, and CMP040 for each file that has none, or says something else by now.
+    """Return the newest plan of each pipeline, and CMP040 for each file without a plan, or changed since.
 
-    No source is asked: whether its schema is as it was is not looked at.
+    Sources are not queried, so schema drift is not detected.
     """
     plans, notes = _load(workspace)
     for path in pipelines(workspace, strict=False):
         file = shown(workspace, path)
-        if told := _problem(workspace, path, plans):
-            hint = f"run 'osiris validate {file}'" if told == _BROKEN else None
-            notes.append(diagnostic("CMP040", file=file, problem=told, hint=hint))
+        if problem := _problem(workspace, path, plans):
+            hint = f"run 'osiris validate {file}'" if problem == _BROKEN else None
+            notes.append(diagnostic("CMP040", file=file, problem=problem, hint=hint))
     return list(plans.values()), notes
 
 
 def _load(workspace: Workspace) -> tuple[dict[str, Manifest], list[Diagnostic]]:
-    """Return the newest plans that can be read, by pipeline, and a warning for each that cannot."""
+    """Return the newest readable plans, by pipeline, and a warning for each unreadable one."""
     from osiris.compiler.manifest import find_manifests, newest_manifest
 
     plans: dict[str, Manifest] = {}
@@ -75,7 +75,7 @@ def _load(workspace: Workspace) -> tuple[dict[str, Manifest], list[Diagnostic]]:
 
 
 def _problem(workspace: Workspace, path: Path, plans: Mapping[str, Manifest]) -> str | None:
-    """Say what keeps the plan of a file from being that of its text; None if nothing does."""
+    """Return why a file's plan does not match its text; None if it does."""
     checked = validate_file(workspace, path, params={})
     if checked.prepared is None:
         return _BROKEN
@@ -89,33 +89,33 @@ def _problem(workspace: Workspace, path: Path, plans: Mapping[str, Manifest]) ->
 
 
 def _changes(plan: Manifest, prepared: Prepared) -> Iterator[str]:
-    """Yield what is different in a plan that is made of a text by what an earlier plan knew of the schemas."""
+    """Yield the differences between a plan and one compiled from the current text with the plan's schemas."""
     from osiris.compiler.compile import compile_pipeline
 
     steps = {step["id"]: step for step in plan.steps}
     if differing := sorted({step.id for step in prepared.pipeline.steps} ^ steps.keys()):
         yield f"only one has step '{differing[0]}'"
         return
-    known = {
+    described = {
         name: Described(None if step["schema"] is None else schema_from_json(step["schema"]), step["order"])
         for name, step in steps.items()
     }
-    fresh = compile_pipeline(prepared, known)
+    fresh = compile_pipeline(prepared, described)
     yield from (str(item) for item in diff(plan, fresh) if _is_of_text(item, prepared))
 
 
 def _is_of_text(item: Difference, prepared: Prepared) -> bool:
-    """Tell whether a difference is one that the text of a pipeline makes.
+    """Return whether a difference is caused by the text of a pipeline.
 
-    A plan knows only the columns that it reads: which those are, and what follows from it, cannot be told anew.
+    A plan knows only the columns that it reads, so pruned columns and derived parts cannot be compared.
     """
     pruned = (f"steps/{s.id}/config/columns" for s in prepared.pipeline.steps if "columns" not in s.config)
-    return item.leaf not in _OF_THE_MACHINE and not is_derived(item) and item.path not in pruned
+    return item.leaf not in _VERSION_LEAVES and not is_derived(item) and item.path not in pruned
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A column of a source, named as people do (`data/x.csv#a`, `@family.alias.table.a`), and how it is used."""
+    """A source column with its readable name (`data/x.csv#a`, `@family.alias.table.a`), and how it is used."""
 
     source: str
     step: str
@@ -125,7 +125,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class TracedColumn:
-    """A column, the sources it is made of, and all arrows that lead to it, the nearest first."""
+    """A column, its source columns, and all edges that lead to it, the nearest first."""
 
     name: str
     origins: tuple[Origin, ...]
@@ -134,7 +134,7 @@ class TracedColumn:
 
 @dataclass(frozen=True, slots=True)
 class TracedStep:
-    """Columns of a step, and the source columns that decide its rows; `target` is what a writer writes."""
+    """Columns of a step, and the source columns that decide its rows; `target` is the label of a writer's target."""
 
     step: str
     target: str | None
@@ -144,7 +144,7 @@ class TracedStep:
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """The lineage that was asked for: of every writer, of one step, or of one column."""
+    """The lineage of every writer, of one step, or of one column."""
 
     name: str
     fingerprint: str
@@ -152,12 +152,12 @@ class Traced:
     steps: tuple[TracedStep, ...]
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return it as plain data; an arrow is `[[step, column], [step, column], kind]`."""
+        """Return the fields as JSON; an arrow is `[[step, column], [step, column], kind]`."""
         return asdict(self)
 
 
 def trace(workspace: Workspace, what: str | None, target: str | None) -> Traced:
-    """Return the lineage of STEP or STEP.COLUMN, or of all writers, in a plan, a pipeline, or what was compiled last.
+    """Return the lineage of STEP or STEP.COLUMN, or of all writers, in a plan, a pipeline, or the last compiled plan.
 
     Fails with CMP042 or DAT005 if the plan has no such step or column.
     """
@@ -165,7 +165,7 @@ def trace(workspace: Workspace, what: str | None, target: str | None) -> Traced:
     lineage = read_lineage(manifest)
     labels = labels_of(manifest)
     writers: dict[str, str | None] = dict.fromkeys(step["id"] for step in manifest.steps if step["mode"] == "write")
-    asked = [_asked(manifest, lineage, what)] if what else list(writers.items())
+    selected = [_step_and_column(manifest, lineage, what)] if what else list(writers.items())
     steps = tuple(
         TracedStep(
             step=step,
@@ -173,9 +173,9 @@ def trace(workspace: Workspace, what: str | None, target: str | None) -> Traced:
             columns=_traced_columns(lineage, labels, step, name),
             rows=tuple(_origin(labels, origin) for origin in lineage.row_origins(step)),
         )
-        for step, name in asked
+        for step, name in selected
     )
-    return Traced(manifest.name, manifest.fingerprint, asked[0][1] if what else None, steps)
+    return Traced(manifest.name, manifest.fingerprint, selected[0][1] if what else None, steps)
 
 
 def _plan(workspace: Workspace, target: str | None) -> Manifest:
@@ -187,8 +187,8 @@ def _plan(workspace: Workspace, target: str | None) -> Manifest:
     return load_plan(workspace, file, allow_drift=True)[0]
 
 
-def _asked(manifest: Manifest, lineage: Lineage, what: str) -> tuple[str, str | None]:
-    """Return the step and column that a text names; both may have dots."""
+def _step_and_column(manifest: Manifest, lineage: Lineage, what: str) -> tuple[str, str | None]:
+    """Return the step and column named by a text; both may contain dots."""
     steps = [name for name in lineage.columns if what == name or what.startswith(f"{name}.")]
     if not steps:
         step = what.partition(".")[0]
@@ -217,7 +217,7 @@ def _origin(labels: Mapping[str, str], column: StepColumn, kind: str | None = No
 
 @dataclass(frozen=True, slots=True)
 class Impact:
-    """What a source, or one column of it, reaches; through the targets of pipelines also in those that read them."""
+    """What a source, or one of its columns, affects, also through the targets of pipelines read by others."""
 
     source: str
     column: str | None
@@ -226,38 +226,38 @@ class Impact:
 
     @property
     def name(self) -> str:
-        """Return how people name what was asked about."""
+        """The readable name of the source or column."""
         return self.source if self.column is None else source_name(self.source, self.column)
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return what is reached as plain data."""
+        """Return source, column and affected pipelines as JSON."""
         pipelines = [asdict(pipeline) for pipeline in self.pipelines]
         return {"source": self.source, "column": self.column, "pipelines": pipelines}
 
 
 def find_impact(workspace: Workspace, what: str) -> Impact:
-    """Return what `@family.alias.table.column`, `PATH#column`, a table or a file reaches.
+    """Return what `@family.alias.table.column`, `PATH#column`, a table or a file affects.
 
-    Nothing is compiled: the newest plan of each pipeline is read, and files that have none, or say something else by
-    now, are named by CMP040. Fails with CMP041 if neither a plan nor osiris.lock knows what is named.
+    Nothing is compiled: the newest plan of each pipeline is read, and CMP040 lists files without a plan, or changed
+    since. Fails with CMP041 if neither a plan nor osiris.lock knows the source.
     """
     manifests, notes = newest_plans(workspace)
     plans = [read_plan(manifest) for manifest in manifests]
-    known = [*plans, lock_plan(_pinned(workspace))]
-    found = find_source(known, what)
-    if found is None:
-        sources = known_sources(known)
+    all_plans = [*plans, lock_plan(_pinned(workspace))]
+    match = find_source(all_plans, what)
+    if match is None:
+        sources = known_sources(all_plans)
         columns = (source_name(label, column) for label, names in sources.items() for column in names)
         fail("CMP041", what=what, hint=did_you_mean(what, [*sources, *columns]))
-    source, column = found
+    source, column = match
     return Impact(source, column, trace_impact(plans, source, column), tuple(notes))
 
 
 def _pinned(workspace: Workspace) -> dict[str, list[str]]:
-    """Return the columns of all sources in osiris.lock, also those that no plan reads."""
+    """Return the columns of all sources in osiris.lock, including those that no plan reads."""
     fields = workspace.declared()
-    found: dict[str, list[str]] = {}
+    columns: dict[str, list[str]] = {}
     for key, pin in load_lock(workspace.project).items():
         step = {"id": key[:12], "config": pin.source.config, "connection": pin.source.connection, "component": ""}
-        found.setdefault(label_of(step, fields), []).extend(column.name for column in pin.schema)
-    return found
+        columns.setdefault(label_of(step, fields), []).extend(column.name for column in pin.schema)
+    return columns

@@ -1,4 +1,4 @@
-"""Opening a project, and telling of the runs that were found to be lost."""
+"""Opens a project, and reports runs found to be lost."""
 
 from __future__ import annotations
 
@@ -24,20 +24,18 @@ def open_project(
     profile: str | None = None,
     settings: Mapping[str, JsonValue] | None = None,
 ) -> Workspace:
-    """Open the project at or above `start`; sessions whose process is gone get their end and their package.
+    """Open the project at or above `start`; lost sessions get their end, their package and their lineage events.
 
-    Whoever asked hears of it. `settings` are those of the command line, by key.
-
-    Fails with PRJ001 if there is none, and as `load_config`.
+    `settings` are those of the command line, by key. Fails with PRJ001 if there is no project, and as `load_config`.
     """
     project = find_project(start, environ)
     lost = close_lost(project)
     env = load_env(project.env_file, environ)
     workspace = Workspace(project, load_config(project, env, profile, settings), load_registry(), env, profile)
     if lost:
-        from osiris.api.openlineage import tell_lost
+        from osiris.api.openlineage import emit_lost
         from osiris.api.reports import package_sessions
 
-        tell_lost(workspace, lost)
+        emit_lost(workspace, lost)
         package_sessions(workspace, [str(session["session"]) for session in lost])
     return workspace

@@ -1,7 +1,7 @@
-"""Telling others of runs in OpenLineage events: to a file, to a server, or on demand. Nothing is told unasked.
+"""Emits OpenLineage events of runs: to a file, to a server, or on demand; nothing is sent unless configured.
 
-A server that is slow or down costs a run no more than `openlineage.timeout`, and never its success: what could not be
-delivered is a warning.
+A slow or unreachable server delays a run by at most `openlineage.timeout` and never fails it: undelivered events are a
+warning.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _OFF = ("true", "1")
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where events go by HTTP: an address, the key for it, and the seconds that it may take."""
+    """The HTTP server for events: URL, API key, and timeout in seconds."""
 
     url: str
     key: str | None = field(repr=False)
@@ -56,13 +56,13 @@ class Server:
 
     @property
     def path(self) -> str:
-        """Path of the requests: that of the address, and the endpoint of the standard unless it is there."""
+        """Path of the requests: that of the URL, plus the standard endpoint unless present."""
         given = urlsplit(self.url).path.rstrip("/")
         return given if given.endswith("/lineage") else given + _ENDPOINT
 
 
 def lineage_events(workspace: Workspace, name: str = "last") -> list[Event]:
-    """Return the OpenLineage events of a session; fails with RUN010, AIO014, or CMP027 if its plan is gone."""
+    """Return the OpenLineage events of a session; fails with RUN010, AIO014, AIO021, or CMP027 without a plan."""
     from osiris.report.openlineage import events_of
 
     run = open_own_run(workspace.project, name)
@@ -70,38 +70,38 @@ def lineage_events(workspace: Workspace, name: str = "last") -> list[Event]:
         fail("AIO021", session=run.id)
     if run.summary["kind"] != "run":
         fail("AIO014", session=run.id)
-    return events_of(_told(workspace, reading_of(workspace, run.id)))
+    return events_of(_facts_of(workspace, reading_of(workspace, run.id)))
 
 
-def tell_lost(workspace: Workspace, sessions: Iterable[Mapping[str, JsonValue]]) -> None:
-    """Tell how runs ended whose process was gone, as far as anybody wants to know and can be reached."""
-    teller = _Teller(workspace)
-    for session in (each for each in sessions if teller.is_asked and each["kind"] == "run"):
-        teller.hear({"event": "run_lost", "session": session["session"]})
-    teller.close()
+def emit_lost(workspace: Workspace, sessions: Iterable[Mapping[str, JsonValue]]) -> None:
+    """Emit the end events of lost runs, if configured."""
+    emitter = _Emitter(workspace)
+    for session in (each for each in sessions if emitter.is_enabled and each["kind"] == "run"):
+        emitter.on_event({"event": "run_lost", "session": session["session"]})
+    emitter.close()
 
 
 @contextmanager
-def telling(workspace: Workspace, progress: Progress) -> Iterator[tuple[Progress, list[Diagnostic]]]:
-    """Give a `progress` that also tells of the run, and the warnings, which are there once this has been left."""
-    teller = _Teller(workspace)
+def emitting(workspace: Workspace, progress: Progress) -> Iterator[tuple[Progress, list[Diagnostic]]]:
+    """Provide a `progress` that also emits events, and a list of warnings, filled at exit."""
+    emitter = _Emitter(workspace)
     problems: list[Diagnostic] = []
-    if not teller.is_asked:
+    if not emitter.is_enabled:
         yield progress, problems
         return
 
     def both(event: Event) -> None:
         progress(event)
-        teller.hear(event)
+        emitter.on_event(event)
 
     try:
         yield both, problems
     finally:
-        problems += teller.close()
+        problems += emitter.close()
 
 
-class _Teller:
-    """Makes events of a run when it starts and when it ends, and hands them on."""
+class _Emitter:
+    """Creates and delivers events when a run starts and when it ends."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -109,46 +109,46 @@ class _Teller:
         self._server = _server(workspace)
         self._sender: _Sender | None = None
         self._session = ""
-        self._not_written = ""
-        self._unmade = ""
+        self._write_error = ""
+        self._failure = ""
 
     @property
-    def is_asked(self) -> bool:
-        """Tell whether anybody wants events."""
+    def is_enabled(self) -> bool:
+        """Whether a file or a server is configured."""
         return self._file is not None or self._server is not None
 
-    def hear(self, event: Event) -> None:
-        """Take one event of the run, as it is recorded; what is wrong here is no matter of the run."""
+    def on_event(self, event: Event) -> None:
+        """Handle one recorded event of the run; problems here never affect the run."""
         if event["event"] == "run_start" or event["event"] in ENDS:
             self._session = event["session"]
             try:
-                self._hand_on(self._events(ended=event["event"] in ENDS))
+                self._deliver(self._events(ended=event["event"] in ENDS))
             except (OSError, OsirisError, LookupError, ValueError) as error:
-                self._unmade = str(error) or type(error).__name__
+                self._failure = str(error) or type(error).__name__
 
     def _events(self, *, ended: bool) -> list[Event]:
         from osiris.report.openlineage import end_event, start_event, step_events
 
-        told = _told(self._workspace, reading_of(self._workspace, self._session))
-        end = end_event(told) if ended else None
-        return [end, *step_events(told)] if end else [start_event(told)]
+        facts = _facts_of(self._workspace, reading_of(self._workspace, self._session))
+        end = end_event(facts) if ended else None
+        return [end, *step_events(facts)] if end else [start_event(facts)]
 
     def close(self) -> list[Diagnostic]:
-        """Wait for what is on its way, at most as long as was agreed; returns what is to be said."""
-        found = []
-        if self._unmade:
-            found.append(self._undelivered("some", "their readers", self._unmade))
-        if self._not_written:
-            reason = self._not_written
-            found.append(diagnostic("AIO011", path=self._file, reason=reason, session=self._session))
+        """Wait for pending events, at most `openlineage.timeout`; returns warnings."""
+        warnings = []
+        if self._failure:
+            warnings.append(self._undelivered("some", "their readers", self._failure))
+        if self._write_error:
+            reason = self._write_error
+            warnings.append(diagnostic("AIO011", path=self._file, reason=reason, session=self._session))
         if self._sender and self._server and (lost := self._sender.close()):
-            found.append(self._undelivered(lost[0], self._server.label, lost[1]))
-        return found
+            warnings.append(self._undelivered(lost[0], self._server.label, lost[1]))
+        return warnings
 
     def _undelivered(self, count: int | str, where: str, reason: str) -> Diagnostic:
         return diagnostic("AIO010", count=count, where=where, reason=reason, session=self._session)
 
-    def _hand_on(self, events: list[Event]) -> None:
+    def _deliver(self, events: list[Event]) -> None:
         if self._file:
             self._write(events)
         if self._server:
@@ -162,11 +162,11 @@ class _Teller:
             with path.open("ab", buffering=0) as file:
                 append(file.fileno(), b"".join(event_line(event) for event in events))
         except OSError as error:
-            self._not_written = error.strerror or type(error).__name__
+            self._write_error = error.strerror or type(error).__name__
 
 
 class _Sender:
-    """Sends events from a thread of its own, which ends with the process whatever the server does."""
+    """Sends events from a daemon thread."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -174,17 +174,17 @@ class _Sender:
         self._handed = 0
         self._sent = 0
         self._reason = ""
-        self._thread = threading.Thread(target=self._work, name="openlineage", daemon=True)
+        self._thread = threading.Thread(target=self._send_all, name="openlineage", daemon=True)
         self._thread.start()
 
     def send(self, events: list[Event]) -> None:
-        """Hand over events; returns at once."""
+        """Queue events; returns at once."""
         self._handed += len(events)
         for event in events:
             self._waiting.put(event)
 
     def close(self) -> tuple[int, str] | None:
-        """Wait until all is sent, or the time is over; returns how many were not and why, None if all were."""
+        """Wait until all are sent, up to the timeout; returns how many were not and why, None if all were."""
         self._waiting.put(None)
         self._thread.join(self._server.timeout)
         missing = self._handed - self._sent
@@ -192,7 +192,7 @@ class _Sender:
             return None
         return missing, self._reason or f"it did not take them within {duration_text(self._server.timeout)}"
 
-    def _work(self) -> None:
+    def _send_all(self) -> None:
         import http.client
 
         parts = urlsplit(self._server.url)
@@ -202,7 +202,7 @@ class _Sender:
             self._reason = self._post(line, event) or self._reason
 
     def _post(self, line: HTTPConnection, event: Event) -> str:
-        """Send one event; returns why it was not taken, nothing if it was."""
+        """Send one event; returns the reason of a failure, else ""."""
         from http.client import HTTPException
 
         headers = {"Content-Type": "application/json"}
@@ -229,7 +229,7 @@ def event_line(event: Event) -> bytes:
 
 
 def _server(workspace: Workspace) -> Server | None:
-    """Return the server that the project names, else that of the standard variables if the project lets them count."""
+    """Return the server configured by the project, else by the standard variables if `openlineage.enabled`."""
     config, environ = workspace.config, workspace.environ
     url, timeout = config.get("openlineage.url"), config.get("openlineage.timeout")
     if url:
@@ -241,7 +241,7 @@ def _server(workspace: Workspace) -> Server | None:
     return Server(url, environ.get("OPENLINEAGE_API_KEY"), timeout) if url else None
 
 
-def _told(workspace: Workspace, reading: Reading) -> Told:
+def _facts_of(workspace: Workspace, reading: Reading) -> Told:
     from osiris.report.openlineage import Told
 
     plan = require_plan(reading.run)
@@ -254,7 +254,7 @@ def _told(workspace: Workspace, reading: Reading) -> Told:
 
 
 def _parent(text: str) -> Parent | None:
-    """Return the run that `NAMESPACE/JOB/RUN_ID` names; None if it names none."""
+    """Return the parent run named by `NAMESPACE/JOB/RUN_ID`; None if invalid."""
     from osiris.report.openlineage import Parent
 
     namespace, _, rest = text.partition("/")
@@ -263,26 +263,26 @@ def _parent(text: str) -> Parent | None:
 
 
 def _known_fields(workspace: Workspace, plan: Manifest) -> dict[str, Mapping[str, JsonValue]]:
-    """Return the fields of each connection as they are now, without secrets; none of one that lacks a variable."""
-    known: dict[str, Mapping[str, JsonValue]] = {}
+    """Return the current fields of each connection without secrets; connections with unset variables are left out."""
+    fields: dict[str, Mapping[str, JsonValue]] = {}
     for reference, written in plan.data["connections"].items():
         with suppress(OsirisError):
-            found = workspace.resolve({reference: written})
+            resolved = workspace.resolve({reference: written})
             family = family_of_connection(reference)
-            plain, secret = _of_database(family, found.plain[reference], found.secret[reference])
+            plain, secret = _of_database(family, resolved.plain[reference], resolved.secret[reference])
             inside, password = _of_url(secret.get("dsn") or secret.get("url") or "")
             hidden = [text for name, text in secret.items() if name not in ("dsn", "url")]
             scrubber = Scrubber([Secret(text) for text in (*hidden, password) if text])
-            known[reference] = scrubber.json({**inside, **plain})
-    return known
+            fields[reference] = scrubber.json({**inside, **plain})
+    return fields
 
 
 def _of_database(
     family: FamilySpec, plain: Mapping[str, JsonValue], secret: Mapping[str, str]
 ) -> tuple[Mapping[str, JsonValue], Mapping[str, str]]:
-    """Return plain and secret fields of a connection as the family has them whose protocol its database speaks.
+    """Return plain and secret fields of a connection in terms of the family whose wire protocol its database uses.
 
-    None where it does not lead to a database.
+    Both are empty if it does not lead to a database.
     """
     connect = family_module(family.name, "connect") if family.protocol_of else None
     if connect is None:
@@ -296,7 +296,7 @@ def _of_url(text: str) -> tuple[dict[str, JsonValue], str | None]:
     """Return host, port and database of a connection string, and its password."""
     try:
         url = urlsplit(text)
-        found = {"host": url.hostname, "port": url.port, "database": url.path.strip("/")}
+        parts = {"host": url.hostname, "port": url.port, "database": url.path.strip("/")}
     except ValueError:
         return {}, None
-    return ({key: value for key, value in found.items() if value} if url.hostname else {}), url.password
+    return ({key: value for key, value in parts.items() if value} if url.hostname else {}), url.password

@@ -1,4 +1,4 @@
-"""From a file to a plan."""
+"""Validates and compiles pipeline files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Validated:
-    """What checking one file found; `prepared` is None if it has errors."""
+    """The result of validating one file; `prepared` is None if it has errors."""
 
     file: str
     diagnostics: tuple[Diagnostic, ...]
@@ -32,23 +32,23 @@ class Validated:
 
     @property
     def ok(self) -> bool:
-        """Tell whether the file may be compiled."""
+        """Whether the file is valid."""
         return self.prepared is not None
 
     @property
     def name(self) -> str | None:
-        """Return the pipeline's name, if the file is good."""
+        """The pipeline's name, if the file is valid."""
         return self.prepared.pipeline.name if self.prepared else None
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """Return the ids of the steps in the order in which they run."""
+        """The ids of the steps in execution order."""
         return tuple(step.id for step in self.prepared.pipeline.steps) if self.prepared else ()
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A fresh plan, the file it was made from as it is shown, notes, and what its steps and sources said."""
+    """A fresh plan, its file as displayed, notes, and the descriptions of its steps and sources."""
 
     manifest: Manifest
     file: str
@@ -59,18 +59,18 @@ class Compiled:
 
     @property
     def pipeline(self) -> Pipeline:
-        """Return the pipeline that the plan was made of."""
+        """The pipeline that the plan was compiled from."""
         return self.prepared.pipeline
 
     def plain(self) -> Manifest:
-        """Return the plan for looking at every step: no column is left out, and nothing is fused."""
+        """Return a plan for inspecting every step: without column pruning and fusing."""
         from osiris.compiler.compile import compile_pipeline
 
         return compile_pipeline(self.prepared, self.described, plain=True)
 
 
 def validate_files(workspace: Workspace, files: Sequence[str], *, params: Mapping[str, str]) -> list[Validated]:
-    """Check files, all of `pipelines/` if none is named, each on its own."""
+    """Validate files, by default all of `pipelines/`, each separately."""
     paths = [find_file(workspace, file) for file in files] or pipelines(workspace)
     return [validate_file(workspace, path, params=params) for path in paths]
 
@@ -83,10 +83,10 @@ def validate_file(
     verdicts: Verdicts | None = None,
     text: str | None = None,
 ) -> Validated:
-    """Check one file as far as that goes without asking a source; problems are returned, not raised.
+    """Validate one file without querying sources; problems are returned, not raised.
 
-    `verdicts` has what is known of SQL texts, and is told what was found. A `text` is checked as the file that it would
-    be at `path`; nothing is written.
+    `verdicts` is a cache of SQL verdicts, and is updated. A `text` is validated as if it were the file at `path`;
+    nothing is written.
     """
     from osiris.compiler.compile import prepare
     from osiris.oml.parse import load_document, parse
@@ -120,9 +120,9 @@ def validate_file(
 
 
 def _profile_of(workspace: Workspace, document: Document) -> str | None:
-    """Return the profile that the file must declare; one of osiris.yaml alone asks nothing of it.
+    """Return the profile that the file must declare; None if only osiris.yaml declares it.
 
-    Fails with OML023 for one that neither has.
+    Fails with OML023 if neither does.
     """
     chosen = workspace.config.profile
     declared = document.data.get("profiles")
@@ -145,17 +145,17 @@ def compile_file(
     worker: Worker | None = None,
     text: str | None = None,
 ) -> Compiled:
-    """Return the plan of a file without saving anything; with `refresh` sources are asked whose schema is pinned too.
+    """Return the plan of a file without saving it; with `refresh`, sources with pinned schemas are queried too.
 
-    With `plain` it is a plan for looking at every step, as `compile_pipeline` makes it. A worker, this one if given,
-    asks the other sources for their schemas, and binds SQL. A `text` is compiled as the file that it would be.
+    With `plain` it is a plan for inspecting every step, as by `compile_pipeline`. `worker` queries the other sources
+    and binds SQL; None starts one if needed. A `text` is compiled as if it were the file.
     """
     from osiris.api.schema_resolution import KnownVerdicts, describe
     from osiris.cache import open_cache
     from osiris.compiler.compile import compile_pipeline, lint
 
     path = find_file(workspace, file) if text is None else Path(file)
-    # A text that is refused may hold a secret; so nothing is kept of a compile that fails.
+    # A rejected text may contain a secret, so nothing of a failed compile is cached.
     with open_cache(workspace.project.cache) as cache:
         checked = validate_file(workspace, path, params=params, verdicts=KnownVerdicts(cache), text=text)
         if checked.prepared is None:
@@ -170,16 +170,16 @@ def compile_file(
 
 
 def refuse_warnings(diagnostics: Sequence[Diagnostic]) -> None:
-    """Fail with PRJ013 and the warnings themselves if there are any."""
+    """Fail with PRJ013 and the warnings if there are any."""
     warnings = [item for item in diagnostics if item.severity == "warning"]
     if warnings:
         raise_all([*diagnostics, diagnostic("PRJ013", count=len(warnings))])
 
 
 def save(workspace: Workspace, compiled: Compiled, out: Path | None = None) -> str:
-    """Write the plan (to `out` instead of build/), note it as the last compiled, and pin its sources in osiris.lock.
+    """Write the plan (to `out` instead of build/), record it as the last compiled, and pin its sources in osiris.lock.
 
-    Returns the file of the plan as shown.
+    Returns the file of the plan as displayed.
     """
     from osiris.compiler.manifest import save_manifest
     from osiris.lock import save_lock
@@ -190,7 +190,7 @@ def save(workspace: Workspace, compiled: Compiled, out: Path | None = None) -> s
 
 
 def changes_on_disk(workspace: Workspace, compiled: Compiled) -> list[Diagnostic]:
-    """Return CMP026 if build/ does not have this plan, naming the first difference to the pipeline's newest one."""
+    """Return CMP026 if build/ does not have this plan, with the first difference from the pipeline's newest one."""
     from osiris.compare.differences import first_change
     from osiris.compiler.manifest import PlanFile, holds, newest_manifest, plan_folder
 
@@ -206,7 +206,7 @@ def changes_on_disk(workspace: Workspace, compiled: Compiled) -> list[Diagnostic
 
 
 def _namesakes(workspace: Workspace, path: Path, name: str) -> list[str]:
-    """Return the other files of pipelines/ whose name line is the same; the file itself may lie elsewhere."""
+    """Return the other files of pipelines/ with the same name line; empty for a file elsewhere."""
     own = path.resolve()
     if not own.is_relative_to(workspace.project.pipelines):
         return []
@@ -215,19 +215,19 @@ def _namesakes(workspace: Workspace, path: Path, name: str) -> list[str]:
 
 
 def _declares(path: Path, name: str) -> bool:
-    """Tell whether a file has that name at its top; files that are no pipelines have any shape, so lines are read."""
+    """Return whether a file has this top-level name; by lines, as files may not be valid pipelines."""
     line = re.compile(rf"""(["']?)name\1\s*:\s*(["']?){re.escape(name)}\2\s*(#.*)?""")
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     return any(line.fullmatch(each) for each in lines)
 
 
 def validated_data(results: Sequence[Validated]) -> dict[str, JsonValue]:
-    """Return what checking files found, but for the diagnostics."""
+    """Return the results of validation as JSON, without diagnostics."""
     return {"files": [{"file": r.file, "ok": r.ok, "name": r.name, "steps": list(r.steps)} for r in results]}
 
 
 def plan_data(manifest: Manifest) -> dict[str, JsonValue]:
-    """Return what a plan is."""
+    """Return name, fingerprint and steps of a plan as JSON."""
     steps = [
         {"id": s["id"], "component": s["component"], "needs": s["needs"], "schema": s["schema"], "order": s["order"]}
         for s in manifest.steps
@@ -236,13 +236,13 @@ def plan_data(manifest: Manifest) -> dict[str, JsonValue]:
 
 
 def compiled_data(compiled: Compiled, view: PlanView) -> dict[str, JsonValue]:
-    """Return a plan that was just made, what it will do, and per read step whether its source was asked and changed."""
+    """Return a fresh plan, its view, and per read step whether its source was queried and how it changed, as JSON."""
     sources = compiled.sources
-    told = {
+    by_step = {
         step: {
             "from": "source" if step in sources.asked else "lock",
             "changes": [change.to_json() for change in sources.changes.get(step, ())],
         }
         for step in sources.pins
     }
-    return {**plan_data(compiled.manifest), "plan": view.to_json(), "sources": told}
+    return {**plan_data(compiled.manifest), "plan": view.to_json(), "sources": by_step}

@@ -1,4 +1,4 @@
-"""What a plan will do, told before it does it, and what runs have seen of its sources."""
+"""Views of a plan before it runs, and source drift seen by earlier runs."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
     Flows = dict[tuple[str, str], dict[str, str]]
 
 _VERBS = {"append": "appends to", "upsert": "upserts into", "replace": "creates or replaces"}
-"""By write mode, what happens to a table of which it is not known whether it is there."""
+"""Actions by write mode for a table that may or may not exist."""
 
 _BY_STATE = {"there": {**_VERBS, "replace": "replaces"}, "absent": dict.fromkeys(_VERBS, "creates")}
 _OUT_OF_REACH = 3
-"""Exit code of what may be otherwise when the plan runs."""
+"""Exit code of temporary problems, which may be gone when the plan runs."""
 
 _RECENT = 50
-"""So many sessions are looked at for the newest run of a pipeline."""
+"""Maximum number of sessions searched for the newest run of a pipeline."""
 
 _SECONDS = len("2026-01-01T00:00:00")
 
 
 class Tables(NamedTuple):
-    """What is known of the tables of writers, by step: whether they are `there` or `absent`, and which is near."""
+    """What is known of the tables of writers, by step: `there` or `absent`, and an existing table of a similar name."""
 
     states: Mapping[str, str]
     near: Mapping[str, str]
@@ -59,13 +59,13 @@ def plan_view(
     outputs: Sequence[OutputText] | None = None,
     keeping: Collection[str] = (),
 ) -> PlanView:
-    """Return what there is to see of a plan; `outputs` as `api.outputs_of` gives them, where they are to be seen.
+    """Return the view of a plan; `outputs`, to be included, are those of `api.outputs_of`.
 
-    `described` has what the sources said of their rows, by step; of a step that is not in it, none are known.
-    `previous` is the plan that this one takes the place of. `states` and `near` tell of the writers' tables (`Tables`).
-    `keeping` are the transforms that give one row for each row of their only input.
+    `described` has the sources' descriptions by step, for their row counts. `previous` is the plan that this one
+    replaces. `states` and `near` are as in `Tables`. `keeping` are the transforms that return exactly one row for each
+    row of their only input.
     """
-    known = Tables(states or {}, near or {})
+    tables = Tables(states or {}, near or {})
     flows, before = data_flows(manifest), data_flows(previous) if previous else {}
     return PlanView(
         name=manifest.name,
@@ -73,7 +73,7 @@ def plan_view(
         description=manifest.data["pipeline"].get("description"),
         previous=previous.fingerprint if previous else None,
         steps=tuple(_steps(manifest, described, keeping)),
-        targets=tuple(_target(root, manifest, step, known) for step in manifest.steps if step["mode"] == "write"),
+        targets=tuple(_target(root, manifest, step, tables) for step in manifest.steps if step["mode"] == "write"),
         flows=tuple(FlowView(source, target, columns) for (source, target), columns in flows.items()),
         new_flows=tuple(_new_flows(flows, before)),
         read_back=None if outputs is None else tuple(output.to_json() for output in outputs),
@@ -81,13 +81,13 @@ def plan_view(
 
 
 def view_plan(workspace: Workspace, compiled: Compiled, *, explained: bool = True) -> PlanView:
-    """Return what there is to see of a fresh plan, against the one before and with what is known of its tables.
+    """Return the view of a fresh plan, compared with the previous one, with what is known of its tables.
 
-    `explained` adds what each output is. Fails as `look_at_tables`.
+    `explained` adds a description of each output. Fails as `inspect_tables`.
     """
     from osiris.compiler.statements import row_keeping
 
-    before, tables = previous_plan(workspace, compiled.manifest), look_at_tables(workspace, compiled)
+    before, tables = previous_plan(workspace, compiled.manifest), inspect_tables(workspace, compiled)
     outputs = None
     if explained:
         from osiris.api.previews import outputs_of
@@ -99,12 +99,11 @@ def view_plan(workspace: Workspace, compiled: Compiled, *, explained: bool = Tru
     return plan_view(workspace.root, manifest, described, before, *tables, outputs=outputs, keeping=keeping)
 
 
-def look_at_tables(workspace: Workspace, compiled: Compiled) -> Tables:
-    """Return what is known of the tables of those writers of a plan whose table can be looked at.
+def inspect_tables(workspace: Workspace, compiled: Compiled) -> Tables:
+    """Return what is known of the tables of a plan's writers that can be inspected while compiling.
 
-    Those are of databases in a file that is named without variables, for compiling needs none to be set. A file that is
-    not there has no tables; one that is has them looked at by a worker. Fails with the problems of tables that do not
-    take their rows, but for those that others use at this moment.
+    These are in database files whose path has no variables, as compiling requires none. A worker inspects existing
+    files. Fails with the problems of tables that cannot accept their rows, except temporary ones such as locks.
     """
     manifest = compiled.manifest
     if not any(_database(workspace.root, manifest, step) for step in manifest.steps if step["mode"] == "write"):
@@ -114,34 +113,34 @@ def look_at_tables(workspace: Workspace, compiled: Compiled) -> Tables:
     targets = confirmable_targets(manifest, workspace.registry)
     files = {step["id"]: _database(workspace.root, manifest, step) for step in targets}
     asked = [step for step in manifest.steps if _is_worth_asking(step, files.get(step["id"]))]
-    told = query_targets(workspace.project, manifest, workspace.config, asked, workspace.environ)
-    found = [item for answer in told.values() for item in problems_of(workspace.root, compiled.pipeline, answer)]
-    if wrong := list(filter(_is_wrong, found)):
-        raise_all(sort_diagnostics(wrong))
-    known = tables_of(told)
-    return Tables({**dict.fromkeys(_lost(files), "absent"), **known.states}, known.near)
+    answers = query_targets(workspace.project, manifest, workspace.config, asked, workspace.environ)
+    problems = [item for answer in answers.values() for item in problems_of(workspace.root, compiled.pipeline, answer)]
+    if lasting := list(filter(_is_lasting, problems)):
+        raise_all(sort_diagnostics(lasting))
+    tables = tables_of(answers)
+    return Tables({**dict.fromkeys(_missing_files(files), "absent"), **tables.states}, tables.near)
 
 
-def _is_wrong(item: Diagnostic) -> bool:
-    """Tell whether a problem of a target will be one when the plan runs, too."""
+def _is_lasting(item: Diagnostic) -> bool:
+    """Return whether a problem of a target will still exist when the plan runs."""
     return exit_code([item]) not in (0, _OUT_OF_REACH)
 
 
-def _lost(files: Mapping[str, Path | None]) -> list[str]:
-    """Return the steps whose database is a file that is not there."""
+def _missing_files(files: Mapping[str, Path | None]) -> list[str]:
+    """Return the steps whose database file is missing."""
     return [name for name, file in files.items() if file and not file.exists()]
 
 
-def tables_of(told: Mapping[str, Mapping[str, JsonValue]]) -> Tables:
-    """Return what writers have told of their tables, by step."""
+def tables_of(answers: Mapping[str, Mapping[str, JsonValue]]) -> Tables:
+    """Return what writers reported of their tables, by step."""
     return Tables(
-        {name: str(answer["state"]) for name, answer in told.items() if answer["state"]},
-        {name: str(answer["near"]) for name, answer in told.items() if answer["near"]},
+        {name: str(answer["state"]) for name, answer in answers.items() if answer["state"]},
+        {name: str(answer["near"]) for name, answer in answers.items() if answer["near"]},
     )
 
 
 def _database(root: Path, manifest: Manifest, step: Mapping[str, JsonValue]) -> Path | None:
-    """Return the file of a step's database; None if there is none, or only a run knows it."""
+    """Return the file of a step's database; None if there is none, or it is known only at run time."""
     names = find_family(step["component"].partition(".")[0]).may_name_file
     fields = manifest.data["connections"].get(step["connection"], {})
     (path, *more) = [fields[name] for name in names if isinstance(fields.get(name), str)] or [None]
@@ -155,7 +154,7 @@ def _is_worth_asking(step: Mapping[str, JsonValue], file: Path | None) -> bool:
 
 
 def previous_plan(workspace: Workspace, manifest: Manifest) -> Manifest | None:
-    """Return the pipeline's plan that was written last, None if there is none that can be trusted."""
+    """Return the pipeline's newest saved plan; None if there is none or it is invalid."""
     from osiris.compiler.manifest import holds, newest_manifest
 
     file = newest_manifest(workspace.project, manifest.name)
@@ -168,7 +167,7 @@ def previous_plan(workspace: Workspace, manifest: Manifest) -> Manifest | None:
 
 
 def write_page(view: PlanView, path: Path) -> None:
-    """Write the HTML page of a plan, whole or not at all; fails with PRJ006 or PRJ014."""
+    """Write the HTML page of a plan atomically; fails with PRJ006 or PRJ014."""
     from osiris.report.pages import plan_page
     from osiris.report.template import is_page
 
@@ -177,7 +176,7 @@ def write_page(view: PlanView, path: Path) -> None:
 
 
 def data_flows(manifest: Manifest) -> Flows:
-    """Return which columns of which source go to which target, with the closest kind; by source and target."""
+    """Return the columns that flow to each target, each with the closest kind, by source and target."""
     lineage = read_lineage(manifest)
     labels = labels_of(manifest)
     flows: Flows = {}
@@ -192,12 +191,12 @@ def data_flows(manifest: Manifest) -> Flows:
 
 
 def _new_flows(flows: Flows, before: Flows) -> Iterator[FlowView]:
-    """Yield what was not there before, or is now closer to a copy than it was."""
+    """Yield flows that are new, or closer to a copy than before."""
     for pair, columns in flows.items():
-        known = before.get(pair)
-        if known is None:
+        earlier = before.get(pair)
+        if earlier is None:
             yield FlowView(*pair, columns)
-        elif new := {name: kind for name, kind in columns.items() if _is_closer(kind, known.get(name))}:
+        elif new := {name: kind for name, kind in columns.items() if _is_closer(kind, earlier.get(name))}:
             yield FlowView(*pair, new, whole=False)
 
 
@@ -224,7 +223,7 @@ def _steps(manifest: Manifest, described: Mapping[str, Described], keeping: Coll
 
 
 def _rows(manifest: Manifest, described: Mapping[str, Described], keeping: Collection[str]) -> dict[str, int | None]:
-    """Return how many rows steps give, or write: a source says it, and some steps keep those of their only input."""
+    """Return the row counts of steps: known from sources, and passed on by steps that keep all rows of their input."""
     rows = {name: answer.rows for name, answer in described.items()}
     for step in manifest.steps:
         inputs = {*step["inputs"].values()}
@@ -235,20 +234,20 @@ def _rows(manifest: Manifest, described: Mapping[str, Described], keeping: Colle
 
 
 def _label(step: Mapping[str, JsonValue], connections: Mapping[str, JsonValue]) -> str:
-    """Return what a step reads or writes, and the columns whose values name the folders in it."""
+    """Return the label of a step, with the partition columns of a writer."""
     by = step["config"].get("partition_by") if step["mode"] == "write" else None
     label = label_of(step, connections)
     return f"{label} by {', '.join(by)}" if by else label
 
 
-def _target(root: Path, manifest: Manifest, step: Mapping[str, JsonValue], known: Tables) -> TargetView:
+def _target(root: Path, manifest: Manifest, step: Mapping[str, JsonValue], tables: Tables) -> TargetView:
     label, config = label_of(step, manifest.data["connections"]), step["config"]
     if not isinstance(config.get("path"), str):
-        state = known.states.get(step["id"], "")
+        state = tables.states.get(step["id"], "")
         action = _BY_STATE.get(state, _VERBS).get(config.get("write_mode"), "writes")
-        note = _table_note(manifest, step, state, known.near.get(step["id"]))
+        note = _table_note(manifest, step, state, tables.near.get(step["id"]))
         return TargetView(step["id"], label, action, step["delivery"], note=note)
-    if family_of(label):  # the target of a plan is not asked: that takes a key
+    if family_of(label):  # an object store is not queried, as that needs a key
         return TargetView(step["id"], label, "creates or replaces", step["delivery"])
     if config["path"].endswith("/"):
         return TargetView(step["id"], label, "replaces" if _is_published(root, label) else "creates", step["delivery"])
@@ -264,7 +263,7 @@ def _is_published(root: Path, label: str) -> bool:
 
 
 def _table_note(manifest: Manifest, step: Mapping[str, JsonValue], state: str, near: str | None) -> str:
-    """Return what becomes of a table that is not there, or of which nobody knows; a name may be misspelt."""
+    """Return a note on a missing table, or on one whose state is unknown; its name may be misspelled."""
     if state == "absent":
         return f"there is '{near}'" if near else ""
     config, fields = step["config"], manifest.data["connections"].get(step["connection"], {})
@@ -274,7 +273,7 @@ def _table_note(manifest: Manifest, step: Mapping[str, JsonValue], state: str, n
 
 
 def _size(root: Path, label: str) -> int | None:
-    """Return the size of a file, None if there is none."""
+    """Return the size of a file in bytes; None if there is none."""
     try:
         return resolve_path(root, label).stat().st_size
     except (OSError, OsirisError):
@@ -282,7 +281,7 @@ def _size(root: Path, label: str) -> int | None:
 
 
 def known_drift(workspace: Workspace, compiled: Compiled) -> list[Diagnostic]:
-    """Return DAT036 for each source that was not looked at, and that the newest run did not find as it is pinned."""
+    """Return DAT036 for each source not queried now whose drift from its pin the newest run reported."""
     recent = islice(iter_sessions(workspace.project), _RECENT)
     own = (run for run in recent if (run.get("kind"), run.get("pipeline")) == ("run", compiled.manifest.name))
     run = next(own, None)
@@ -291,10 +290,10 @@ def known_drift(workspace: Workspace, compiled: Compiled) -> list[Diagnostic]:
 
 def _differing(compiled: Compiled, run: Mapping[str, JsonValue]) -> Iterator[Diagnostic]:
     sources, pipeline = compiled.sources, compiled.pipeline
-    changed = [told["message"] for told in run["diagnostics"] if told["code"] == "DAT011"]
+    changed = [problem["message"] for problem in run["diagnostics"] if problem["code"] == "DAT011"]
     for step in sorted(sources.pins.keys() - sources.asked.keys()):
         start, pin = f"step '{step}': ", sources.pins[step]
-        told = ", ".join(message.removeprefix(start) for message in changed if message.startswith(start))
-        if told and run["started_at"][:_SECONDS] >= pin.pinned_at[:_SECONDS]:
+        problem = ", ".join(message.removeprefix(start) for message in changed if message.startswith(start))
+        if problem and run["started_at"][:_SECONDS] >= pin.pinned_at[:_SECONDS]:
             what = {"source": pin.source, "session": run["session"], "file": compiled.file}
-            yield diagnostic("DAT036", at=pipeline.where(pipeline.step(step).pointer), problem=told, **what)
+            yield diagnostic("DAT036", at=pipeline.where(pipeline.step(step).pointer), problem=problem, **what)

@@ -75,18 +75,18 @@ def preview(
     last step. A writer shows its input. Nothing is saved or written. A `text` is taken as the file that it would be. A
     worker, this one if given, reads. Fails as compiling does, and with the problems of the step that failed.
     """
-    from osiris.runner.host.adapters import asked_worker
+    from osiris.runner.host.adapters import query_worker
     from osiris.runner.host.preview import PreviewRequest
-    from osiris.runner.host.preview import preview as look_at
+    from osiris.runner.host.preview import preview as run_preview
     from osiris.runner.selection import matching
 
-    with nullcontext(worker) if worker else asked_worker(workspace.project, workspace.config) as link:
+    with nullcontext(worker) if worker else query_worker(workspace.project, workspace.config) as link:
         compiled = compile_file(workspace, file, params=params, plain=True, worker=link, text=text)
         plan = compiled.manifest
         chosen = matching(plan, selection) if selection else [_last(plan)]
         look = PreviewRequest(_shown(plan, chosen), limit, sample)
         words = (plan, compiled.pipeline, look, workspace.config, workspace.environ)
-        seen = look_at(workspace.project, *words, link)
+        seen = run_preview(workspace.project, *words, link)
     unchecked = _with_checks(plan, [*chosen, *look.shown])
     return Preview(compiled.file, plan, seen.tables, seen.cut, sample, unchecked, compiled.diagnostics)
 
@@ -103,9 +103,9 @@ def _with_checks(plan: Manifest, names: Sequence[str]) -> list[str]:
     from osiris.registry import load_registry
     from osiris.runner.selection import with_upstream
 
-    known = load_registry()
+    registry = load_registry()
     steps = [step for step in with_upstream(plan, names) if "checks" in step["config"]]
-    return [step["id"] for step in steps if "checks" not in known.get(step["component"]).config["properties"]]
+    return [step["id"] for step in steps if "checks" not in registry.get(step["component"]).config["properties"]]
 
 
 def _last(plan: Manifest) -> str:
@@ -130,16 +130,16 @@ def masked_preview(
 
     seen = preview(workspace, path, selection, params=params, text=text)
     lineage = _without_counts(seen.plan)
-    called = {step["id"]: _called(step, lineage.columns[step["id"]]) for step in seen.plan.steps}
-    kinds = {step: kinds_by_name([name for name in names.values() if name]) for step, names in called.items()}
-    tables = [_masked(table, lineage, called, kinds) for table in seen.tables]
+    source_names = {step["id"]: _source_names(step, lineage.columns[step["id"]]) for step in seen.plan.steps}
+    kinds = {step: kinds_by_name([name for name in names.values() if name]) for step, names in source_names.items()}
+    tables = [_masked(table, lineage, source_names, kinds) for table in seen.tables]
     return replace(seen, tables=tables)
 
 
 def _masked(
     table: Table,
     lineage: Lineage,
-    called: Mapping[str, Mapping[str, str | None]],
+    source_names: Mapping[str, Mapping[str, str | None]],
     kinds: Mapping[str, Mapping[str, str | None]],
 ) -> Table:
     """Return the first rows of a table, masked by what its columns are made of."""
@@ -147,19 +147,21 @@ def _masked(
     from osiris.families.pii import masked_rows
 
     origins = {column.name: lineage.origins(StepColumn(table.step, column.name)) for column in table.schema}
-    names = {name: [(each.step, called[each.step][each.name]) for each in found] for name, found in origins.items()}
-    made_of = {name: _kind(found, kinds) for name, found in names.items()}
-    called_there = {name: [each for _, each in found if each] for name, found in names.items()}
-    return replace(table, rows=masked_rows(table.schema, table.rows, made_of, called_there)[:ROWS])
+    names = {
+        name: [(each.step, source_names[each.step][each.name]) for each in pairs] for name, pairs in origins.items()
+    }
+    column_kinds = {name: _kind(pairs, kinds) for name, pairs in names.items()}
+    original_names = {name: [each for _, each in pairs if each] for name, pairs in names.items()}
+    return replace(table, rows=masked_rows(table.schema, table.rows, column_kinds, original_names)[:ROWS])
 
 
 def _kind(names: Sequence[tuple[str, str | None]], kinds: Mapping[str, Mapping[str, str | None]]) -> str | None:
     """Return what is known of a column by the first of its origins, each a step and a name there, that tells it."""
-    found = (NOT_FOLLOWED if name is None else kinds[step].get(name) for step, name in names)
-    return next(filter(None, found), None)
+    candidates = (NOT_FOLLOWED if name is None else kinds[step].get(name) for step, name in names)
+    return next(filter(None, candidates), None)
 
 
-def _called(step: Mapping[str, JsonValue], names: Sequence[str]) -> Mapping[str, str | None]:
+def _source_names(step: Mapping[str, JsonValue], names: Sequence[str]) -> Mapping[str, str | None]:
     """Return what a source calls the columns of a step; None where that cannot be told."""
     from osiris.sql.plain_query import plain_columns
 
@@ -286,8 +288,8 @@ def seen_keys(workspace: Workspace, compiled: Compiled) -> dict[str, list[tuple[
 
     pins = compiled.sources.pins
     seen = recall(workspace.project, {pin.source.key for pin in pins.values()})
-    found = {step: seen[pin.source.key].primary_key for step, pin in pins.items() if pin.source.key in seen}
-    return {step: [key] for step, key in found.items() if key}
+    keys = {step: seen[pin.source.key].primary_key for step, pin in pins.items() if pin.source.key in seen}
+    return {step: [key] for step, key in keys.items() if key}
 
 
 def read_back(
@@ -299,25 +301,25 @@ def read_back(
     takes them. Fails with the problems of the step that failed.
     """
     from osiris.runner.adapter import Link
-    from osiris.runner.host.adapters import asked_worker
+    from osiris.runner.host.adapters import query_worker
 
     ends_at = time.monotonic() + budget
     plan = compiled.plain()
-    asked = _with_probes(plan, seen_keys(workspace, compiled) if keys is None else keys)
+    probed = _with_probes(plan, seen_keys(workspace, compiled) if keys is None else keys)
     with ExitStack() as stack:
-        worker = stack.enter_context(asked_worker(workspace.project, workspace.config))
-        found = _measured(workspace, compiled, asked, 0, worker, budget * _FIRST_TRY)
-        if found.late:
-            is_ready = found.answered and isinstance(worker, Link)
-            again = worker if is_ready else stack.enter_context(asked_worker(workspace.project, workspace.config))
-            found = _measured(workspace, compiled, asked, SAMPLE, again, ends_at - time.monotonic())
-    return _told(plan, asked, found)
+        worker = stack.enter_context(query_worker(workspace.project, workspace.config))
+        figures = _measured(workspace, compiled, probed, 0, worker, budget * _FIRST_TRY)
+        if figures.late:
+            is_ready = figures.answered and isinstance(worker, Link)
+            again = worker if is_ready else stack.enter_context(query_worker(workspace.project, workspace.config))
+            figures = _measured(workspace, compiled, probed, SAMPLE, again, ends_at - time.monotonic())
+    return _measured_of(plan, probed, figures)
 
 
 def multiplied(workspace: Workspace, compiled: Compiled) -> tuple[Multiplied, ...]:
     """Return the joins of a plan by which several rows match one, or may; measured only where no key tells."""
-    asked = _with_probes(compiled.plain(), seen_keys(workspace, compiled))
-    unmeasured = tuple(_multiplied(asked, {}))
+    probed = _with_probes(compiled.plain(), seen_keys(workspace, compiled))
+    unmeasured = tuple(_multiplied(probed, {}))
     if not unmeasured:
         return ()
     try:
@@ -327,7 +329,7 @@ def multiplied(workspace: Workspace, compiled: Compiled) -> tuple[Multiplied, ..
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _ProbedPlan:
     """A plan with steps that count, those by their probes, and the steps whose rows are shown, by writer."""
 
     plan: Manifest
@@ -335,18 +337,18 @@ class _Asked:
     shown: Mapping[str, str]
 
 
-def _with_probes(plan: Manifest, keys: Keys) -> _Asked:
+def _with_probes(plan: Manifest, keys: Keys) -> _ProbedPlan:
     from osiris.compare.read_back import ends_of, probes
     from osiris.model import Manifest
 
     steps = {step["id"]: step for step in plan.steps}
-    made: dict[str, Probe] = {}
+    added: dict[str, Probe] = {}
     for name, several in probes(plan, keys).items():
         for number, probe in enumerate(several):
-            made[f"{name}_probe_{number}"] = probe
+            added[f"{name}_probe_{number}"] = probe
             steps[f"{name}_probe_{number}"] = _probe_step(steps[name], f"{name}_probe_{number}", probe)
     shown = {end["id"]: _output(end)[0] for end in ends_of(plan)}
-    return _Asked(Manifest({**plan.data, "steps": list(steps.values())}), made, shown)
+    return _ProbedPlan(Manifest({**plan.data, "steps": list(steps.values())}), added, shown)
 
 
 def _probe_step(step: Mapping[str, JsonValue], name: str, probe: Probe) -> dict[str, JsonValue]:
@@ -357,40 +359,40 @@ def _probe_step(step: Mapping[str, JsonValue], name: str, probe: Probe) -> dict[
 
 
 def _measured(
-    workspace: Workspace, compiled: Compiled, asked: _Asked, sample: int, worker: Worker, seconds: float
+    workspace: Workspace, compiled: Compiled, probed: _ProbedPlan, sample: int, worker: Worker, seconds: float
 ) -> Figures:
     from osiris.runner.host.preview import PreviewRequest, measure
 
-    look = PreviewRequest([*dict.fromkeys(asked.shown.values()), *asked.probes], _SHOWN, sample)
-    words = (asked.plan, compiled.pipeline, look, workspace.config, workspace.environ, worker, seconds)
+    look = PreviewRequest([*dict.fromkeys(probed.shown.values()), *probed.probes], _SHOWN, sample)
+    words = (probed.plan, compiled.pipeline, look, workspace.config, workspace.environ, worker, seconds)
     return measure(workspace.project, *words)
 
 
-def _multiplied(asked: _Asked, numbers: Mapping[str, Sequence[int]]) -> Iterator[Multiplied]:
+def _multiplied(probed: _ProbedPlan, numbers: Mapping[str, Sequence[int]]) -> Iterator[Multiplied]:
     from osiris.sql.explanation.probes import JoinProbe
 
-    for name, probe in asked.probes.items():
+    for name, probe in probed.probes.items():
         if isinstance(probe, JoinProbe) and not probe.narrow:
             more = probe.more(numbers[name]) if name in numbers else None
             if more is None or more > 0:
                 yield Multiplied(probe.left, probe.right, more)
 
 
-def _numbers(asked: _Asked, found: Figures) -> dict[str, Sequence[int]]:
+def _numbers(probed: _ProbedPlan, figures: Figures) -> dict[str, Sequence[int]]:
     """Return what the probes counted, by step, as far as they were in time; nothing where sources were cut."""
-    counted = () if found.cut else found.tables
-    return {name: found.tables[name].rows[0] for name in asked.probes if name in counted}
+    counted = () if figures.cut else figures.tables
+    return {name: figures.tables[name].rows[0] for name in probed.probes if name in counted}
 
 
-def _told(plan: Manifest, asked: _Asked, found: Figures) -> Measured:
-    numbers = _numbers(asked, found)
+def _measured_of(plan: Manifest, probed: _ProbedPlan, figures: Figures) -> Measured:
+    numbers = _numbers(probed, figures)
     steps = [step["id"] for step in plan.steps if step["mode"] != "write"]
-    measured, missing = ([step for step in steps if (step in found.rows) is is_there] for is_there in (True, False))
+    measured, missing = ([step for step in steps if (step in figures.rows) is is_there] for is_there in (True, False))
     return Measured(
-        rows={step: found.rows[step] for step in measured},
-        remarks=tuple(filter(None, (asked.probes[name].text(row) for name, row in numbers.items()))),
-        outputs={writer: found.tables[step] for writer, step in asked.shown.items() if step in found.tables},
-        cut=tuple(found.cut),
+        rows={step: figures.rows[step] for step in measured},
+        remarks=tuple(filter(None, (probed.probes[name].text(row) for name, row in numbers.items()))),
+        outputs={writer: figures.tables[step] for writer, step in probed.shown.items() if step in figures.tables},
+        cut=tuple(figures.cut),
         missing=tuple(missing),
-        multiplied=tuple(_multiplied(asked, numbers)),
+        multiplied=tuple(_multiplied(probed, numbers)),
     )

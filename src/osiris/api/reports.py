@@ -151,14 +151,14 @@ def write_reports(workspace: Workspace, session: str, folder: Path | None = None
         _write(project, base / name / REPORT, page)
     else:
         name = _find(workspace, session)
-        names = _without_page(summaries, base, newest, name)
+        names = _unrendered(summaries, base, newest, name)
         for each in (name, *names):
             _write(project, base / each / REPORT, _page(workspace, each, f"../{INDEX}"))
     _write_index(project, base)
     return Reports(name, base / name / REPORT, tuple(base / each / REPORT for each in names), base / INDEX)
 
 
-def _without_page(summaries: list[dict[str, JsonValue]], base: Path, newest: int, asked: str) -> list[str]:
+def _unrendered(summaries: list[dict[str, JsonValue]], base: Path, newest: int, asked: str) -> list[str]:
     """Return those of the newest runs that have ended and have no page, but for the one that was asked for."""
     ended = [str(each["session"]) for each in summaries if each["status"] != "running"]
     return [name for name in ended[:newest] if name != asked and not (base / name / REPORT).is_file()]
@@ -190,8 +190,8 @@ def _reports(base: Path, runs: list[dict[str, JsonValue]], before: str = "") -> 
 
 def _find_talk(workspace: Workspace, session: str) -> dict[str, JsonValue] | None:
     """Return the run.json of a conversation; None if the name means a run, or nothing."""
-    found = find_record(workspace.project, session)
-    return found if found and found["kind"] == CONVERSATION else None
+    record = find_record(workspace.project, session)
+    return record if record and record["kind"] == CONVERSATION else None
 
 
 def _talk(workspace: Workspace, summary: dict[str, JsonValue], reports: dict[str, str], index: str | None) -> str:
@@ -238,14 +238,14 @@ def _repeat(workspace: Workspace, run: RecordedRun, origin: RecordedRun | None) 
     from osiris.history.changes import replay_changes
     from osiris.report.pages import Repeat
 
-    told = run.summary.get("replays")
-    if not told:
+    replayed = run.summary.get("replays")
+    if not replayed:
         return None
     same, first = None, None
     if origin is not None and run.status in ("complete", "failed"):
-        found = replay_changes(workspace.root, origin, run)
-        same, first = not found, str(found[0]) if found else None
-    return Repeat(told["session"], bool(told.get("to_targets")), same, first)
+        changes = replay_changes(workspace.root, origin, run)
+        same, first = not changes, str(changes[0]) if changes else None
+    return Repeat(replayed["session"], bool(replayed.get("to_targets")), same, first)
 
 
 def _write(project: Project, path: Path, page: str) -> None:

@@ -85,10 +85,10 @@ def run_target(
         hold_project(workspace.project, what, workspace.config.get("run.wait"), busy) as say,
         start_worker(workspace.root) if here else nullcontext() as worker,
     ):
-        return _run_held(workspace, target, held, progress, worker, say, params=params, strict=strict)
+        return _run_locked(workspace, target, held, progress, worker, say, params=params, strict=strict)
 
 
-def _run_held(
+def _run_locked(
     workspace: Workspace,
     target: str | PlanFile | None,
     options: RunOptions,
@@ -100,17 +100,17 @@ def _run_held(
     strict: bool,
 ) -> tuple[RunResult, list[Diagnostic]]:
     """Run what is found in a project that is held; what that needs is imported here, while a worker imports its own."""
-    from osiris.api.openlineage import telling
+    from osiris.api.openlineage import emitting
     from osiris.api.reports import package_missing
     from osiris.runner.host.run import run
 
-    with telling(workspace, progress) as (told, untold):
+    with emitting(workspace, progress) as (emit, undelivered):
         plan: Plan | None = None
         begun: list[Event] = []
         try:
             plan = plan_of(workspace, target, options, params=params, strict=strict, worker=worker)
             say(f"run of '{plan.manifest.name}'")
-            words = (workspace.project, plan.manifest, workspace.config, options, _noting(begun, told), worker)
+            words = (workspace.project, plan.manifest, workspace.config, options, _tracking_start(begun, emit), worker)
             result = run(*words, plan.asked, plan.pipeline)
         except OsirisError as error:
             manifest = plan.manifest if plan else None
@@ -119,19 +119,19 @@ def _run_held(
                 raise
             result = refused
         finally:
-            unpacked = package_missing(workspace)
-    return result, [*(plan.notes if plan else ()), *untold, *unpacked]
+            unpackaged = package_missing(workspace)
+    return result, [*(plan.notes if plan else ()), *undelivered, *unpackaged]
 
 
-def _noting(begun: list[Event], progress: Progress) -> Progress:
+def _tracking_start(begun: list[Event], progress: Progress) -> Progress:
     """Return a progress that also notes the first event: from then on there is a session of the run."""
 
-    def noting(event: Event) -> None:
+    def tracking(event: Event) -> None:
         if not begun:
             begun.append(event)
         progress(event)
 
-    return noting
+    return tracking
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,17 +176,18 @@ def rehearse(
         check_target(workspace.config, workspace.project, steps, secrets)
         return Rehearsal(manifest, plan.notes, Tables({}, {}), asked=False)
     with start_worker(workspace.root) as worker:
-        told = confirm(workspace.project, manifest, workspace.config, workspace.registry, secrets, worker, plan.asked)
-    found = [
+        project, config, registry = workspace.project, workspace.config, workspace.registry
+        answers = confirm(project, manifest, config, registry, secrets, worker, plan.asked)
+    diagnostics = [
         item
-        for step, problems in told.problems.items()
+        for step, problems in answers.problems.items()
         if not selected or step in selected
-        for item in _placed(workspace, plan.pipeline, step, problems)
+        for item in _located(workspace, plan.pipeline, step, problems)
     ]
-    return Rehearsal(manifest, (*plan.notes, *found), tables_of(told.targets), asked=True)
+    return Rehearsal(manifest, (*plan.notes, *diagnostics), tables_of(answers.targets), asked=True)
 
 
-def _placed(
+def _located(
     workspace: Workspace, pipeline: Pipeline | None, step: str, problems: Sequence[Diagnostic]
 ) -> Sequence[Diagnostic]:
     """Return the problems of a step with their places in the file that the plan was made of, if it just was."""
@@ -307,8 +308,8 @@ def end_sandboxes(workspace: Workspace, *, dry_run: bool = False) -> list[str]:
     from osiris.runner.remote.e2b import kill_sandbox, list_sandboxes
 
     with hold_project(workspace.project, "sandboxes gc"):
-        found = [sandbox["id"] for sandbox in list_sandboxes(workspace.environ, workspace.root)]
-        return [number for number in found if dry_run or kill_sandbox(workspace.environ, number)]
+        sandboxes = [sandbox["id"] for sandbox in list_sandboxes(workspace.environ, workspace.root)]
+        return [number for number in sandboxes if dry_run or kill_sandbox(workspace.environ, number)]
 
 
 def record_refusal(
@@ -377,11 +378,11 @@ def _record(
     for item in problems:
         by_step.setdefault(_step_of(item, subject), []).append(item)
     rest = by_step.pop(None, [])
-    for name, found in by_step.items():
-        told = {"step": name, "mode": subject.steps[str(name)]}
-        recorder.take({"event": "step_start", **told})
-        diagnostics = [item.to_json() for item in found]
-        recorder.take({"event": "step_failed", **told, "duration_ms": 0.0, "rows": 0, "diagnostics": diagnostics})
+    for name, problems_of_step in by_step.items():
+        step = {"step": name, "mode": subject.steps[str(name)]}
+        recorder.take({"event": "step_start", **step})
+        diagnostics = [item.to_json() for item in problems_of_step]
+        recorder.take({"event": "step_failed", **step, "duration_ms": 0.0, "rows": 0, "diagnostics": diagnostics})
     recorder.end("run_failed", rest)
     return recorder.summary
 

@@ -63,13 +63,13 @@ class KnownVerdicts(dict[Question, Verdict]):
 
 def recall_answers(cache: Cache, prepared: Prepared, sources: Mapping[str, Described]) -> dict[str, Described]:
     """Return what is known of all steps, by id: what the sources said, and the answers that follow from it."""
-    known = dict(sources)
-    for step, key in _keys(prepared, known):
+    answers = dict(sources)
+    for step, key in _keys(prepared, answers):
         answer = cache.get(key)
         described = None if answer is None else _read(Described.from_json, answer)
         if described is not None:
-            known[step] = described
-    return known
+            answers[step] = described
+    return answers
 
 
 def _read(form: Callable[[JsonValue], T], answer: JsonValue) -> T | None:
@@ -81,11 +81,11 @@ def _read(form: Callable[[JsonValue], T], answer: JsonValue) -> T | None:
 
 
 def keep_answers(
-    cache: Cache, prepared: Prepared, described: Mapping[str, Described], known: Mapping[str, Described]
+    cache: Cache, prepared: Prepared, described: Mapping[str, Described], recalled: Mapping[str, Described]
 ) -> None:
     """Keep the answers of the steps that were not known."""
     for step, key in _keys(prepared, described):
-        if step not in known:
+        if step not in recalled:
             cache.put(key, described[step].to_json())
 
 
@@ -98,10 +98,10 @@ def _keys(prepared: Prepared, described: Mapping[str, Described]) -> Iterator[tu
             continue
         inputs = {name: described.get(source) for name, source in step["inputs"].items()}
         if all(inputs.values()):
-            yield step["id"], [*code, *_own(step, spec, prepared), [_input_key(each) for each in inputs.items()]]
+            yield step["id"], [*code, *_step_key(step, spec, prepared), [_input_key(each) for each in inputs.items()]]
 
 
-def _own(step: Mapping[str, JsonValue], spec: ComponentSpec, prepared: Prepared) -> list[JsonValue]:
+def _step_key(step: Mapping[str, JsonValue], spec: ComponentSpec, prepared: Prepared) -> list[JsonValue]:
     fields = prepared.connections.get(step["connection"]) if step["connection"] else None
     return [spec.digest, step["id"], step["config"], step["inputs"], step["connection"], fields]
 
@@ -140,14 +140,14 @@ def describe(
     discovered = {} if refresh else _discovered(workspace, sources, pinned)
     pinned |= {step: pin_of(sources[step], each.described) for step, each in discovered.items()}
     trusted = {} if refresh else {step: pin.described for step, pin in pinned.items()}
-    known = recall_answers(cache, prepared, trusted)
-    described, notes = known, list[Diagnostic]()
-    if _is_worker_needed(prepared, known, trusted):
+    recalled = recall_answers(cache, prepared, trusted)
+    described, notes = recalled, list[Diagnostic]()
+    if _is_worker_needed(prepared, recalled, trusted):
         from osiris.runner.host.describe import describe as ask
 
-        described, notes = ask(workspace.project, prepared, workspace.config, worker, known=known)
-        keep_answers(cache, prepared, described, known)
-    asked = {step: described[step] for step in sources if step not in known}
+        described, notes = ask(workspace.project, prepared, workspace.config, worker, known=recalled)
+        keep_answers(cache, prepared, described, recalled)
+    asked = {step: described[step] for step in sources if step not in recalled}
     pins = {**pinned, **{step: pin_of(sources[step], answer) for step, answer in asked.items()}}
     changes = _changes(pinned, pins)
     notes = [*notes, *_notes(prepared, sources, changes, discovered)]
@@ -162,8 +162,8 @@ def _notes(
 ) -> Iterator[Diagnostic]:
     """Yield LCK006 for each change of a source, and DSC007 for each step whose source only discovery has seen."""
     places = {step.id: prepared.pipeline.where(step.pointer) for step in prepared.pipeline.steps}
-    for step, found in changes.items():
-        for change in found:
+    for step, schema_changes in changes.items():
+        for change in schema_changes:
             yield diagnostic("LCK006", at=places[step], step=step, source=sources[step], change=change)
     for step, seen in discovered.items():
         yield diagnostic("DSC007", at=places[step], step=step, source=sources[step], when=seen.seen_at)
@@ -186,15 +186,15 @@ def _discovered(workspace: Workspace, sources: Mapping[str, Source], pinned: Map
     return {step: seen[key] for step, key in unknown.items() if key in seen}
 
 
-def _is_worker_needed(prepared: Prepared, known: Mapping[str, Described], trusted: Mapping[str, Described]) -> bool:
+def _is_worker_needed(prepared: Prepared, recalled: Mapping[str, Described], trusted: Mapping[str, Described]) -> bool:
     """Tell whether a step is not known, or is trusted and its rows are checked: no pin knows whether checks fit."""
     steps = prepared.pipeline.steps
-    return len(known) < len(steps) or any(step.id in trusted for step in steps if "checks" in step.config)
+    return len(recalled) < len(steps) or any(step.id in trusted for step in steps if "checks" in step.config)
 
 
 def _changes(before: Mapping[str, Pin], now: Mapping[str, Pin]) -> dict[str, tuple[Change, ...]]:
     compared = {step: tuple(pin_changes(pin, now[step])) for step, pin in before.items()}
-    return {step: found for step, found in compared.items() if found}
+    return {step: differences for step, differences in compared.items() if differences}
 
 
 def _sources(prepared: Prepared) -> dict[str, Source]:

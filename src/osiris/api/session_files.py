@@ -110,13 +110,13 @@ def _target(session: str, output: Path | None) -> Path:
 
 def _sources(folder: Path, run: Run, *, artifacts: bool) -> dict[str, _Source]:
     """Return what goes into the archive, by name: files, and what is made here."""
-    found: dict[str, _Source] = {p.relative_to(folder).as_posix(): p for p in _files(folder, artifacts=artifacts)}
-    found[_ENVIRONMENT] = _line(_environment(run))
-    told = {name: _inspected(source) for name, source in sorted(found.items())}
-    return found | {_CONTENTS: _line({"session": run["session"], "files": told})}
+    sources: dict[str, _Source] = {p.relative_to(folder).as_posix(): p for p in _files(folder, artifacts=artifacts)}
+    sources[_ENVIRONMENT] = _line(_environment(run))
+    contents = {name: _digest_of(source) for name, source in sorted(sources.items())}
+    return sources | {_CONTENTS: _line({"session": run["session"], "files": contents})}
 
 
-def _inspected(source: _Source) -> dict[str, JsonValue]:
+def _digest_of(source: _Source) -> dict[str, JsonValue]:
     with _opened(source) as data:
         digest = hashlib.file_digest(data, "sha256").hexdigest()
         return {"bytes": data.seek(0, io.SEEK_END), "sha256": digest}
@@ -153,13 +153,13 @@ def _publish(target: Path, session: str, sources: Mapping[str, _Source]) -> tupl
         with guarded(target), zipfile.ZipFile(temporary, "w") as archive:
             for name in sorted(sources):
                 _add(archive, f"{session}/{name}", sources[name])
-        told = _inspected(temporary)
+        written = _digest_of(temporary)
         with guarded(target):
             move(temporary, target)
     finally:
         with suppress(OSError):
             remove(temporary)
-    return told["bytes"], told["sha256"]
+    return written["bytes"], written["sha256"]
 
 
 def _add(archive: zipfile.ZipFile, name: str, source: _Source) -> None:
@@ -234,10 +234,10 @@ def sweep(workspace: Workspace, limits: Limits, *, dry_run: bool = False, now: f
     needed = _needed(project, runs, workspace.config.get("run.continue_within"), moment)
     sizes = {run["session"]: _size(project.logs / run["session"]) for run in runs}
     beyond = _beyond(runs, sizes, needed, limits, moment)
-    going = [name for name in reversed(beyond) if name not in needed]
-    failed = [] if dry_run else _remove_all(project, going)
+    removable = [name for name in reversed(beyond) if name not in needed]
+    failed = [] if dry_run else _remove_all(project, removable)
     return Swept(
-        tuple((name, sizes[name]) for name in going),
+        tuple((name, sizes[name]) for name in removable),
         tuple(Kept(name, needed[name]) for name in beyond if name in needed),
         sum(sizes.values()),
         len(runs),
@@ -268,51 +268,49 @@ def _beyond(
     runs: Sequence[Run], sizes: dict[str, int], needed: dict[str, str], limits: Limits, now: float
 ) -> list[str]:
     """Return the sessions that a limit says should go, the newest first; what stays counts against the size."""
-    found = _too_old_or_many(runs, limits, now)
-    left = sum(sizes[name] for name in sizes.keys() - (found - needed.keys()))
+    beyond = _too_old_or_many(runs, limits, now)
+    left = sum(sizes[name] for name in sizes.keys() - (beyond - needed.keys()))
     for run in reversed(runs):
         name = run["session"]
         if limits.size is None or left <= limits.size:
             break
-        if name not in found:
-            found.add(name)
+        if name not in beyond:
+            beyond.add(name)
             left -= 0 if name in needed else sizes[name]
-    return [run["session"] for run in runs if run["session"] in found]
+    return [run["session"] for run in runs if run["session"] in beyond]
 
 
 def _too_old_or_many(runs: Sequence[Run], limits: Limits, now: float) -> set[str]:
     """Return the sessions that are beyond the age, or of whose pipeline there are enough newer ones."""
-    found, seen = set[str](), Counter[str]()
+    beyond, counts = set[str](), Counter[str]()
     for run in runs:
         pipeline = CONVERSATION if run.get("kind") == CONVERSATION else str(run.get("pipeline"))
-        seen[pipeline] += 1
+        counts[pipeline] += 1
         too_old = limits.age is not None and _age(run, now) > limits.age
-        if too_old or (limits.keep is not None and seen[pipeline] > limits.keep):
-            found.add(run["session"])
-    return found
+        if too_old or (limits.keep is not None and counts[pipeline] > limits.keep):
+            beyond.add(run["session"])
+    return beyond
 
 
 def _needed(project: Project, runs: Sequence[Run], within: float, now: float) -> dict[str, str]:
     """Return the sessions that have to stay, with the reason."""
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     succeeded: set[str] = set()
     for run in runs:
-        reason = (
-            _under_way(project, run) or _newest_success(run, succeeded) or _to_be_continued(project, run, within, now)
-        )
+        reason = _why_running(project, run) or _why_newest(run, succeeded) or _why_kept(project, run, within, now)
         if reason:
-            found[run["session"]] = reason
-    return found
+            reasons[run["session"]] = reason
+    return reasons
 
 
-def _under_way(project: Project, run: Run) -> str | None:
+def _why_running(project: Project, run: Run) -> str | None:
     folder = project.logs / run["session"]
     if folder.is_symlink():
         return "it is a link to another place"
     return "it is under way" if run["status"] == "running" or is_held(folder / "events.jsonl") else None
 
 
-def _newest_success(run: Run, succeeded: set[str]) -> str | None:
+def _why_newest(run: Run, succeeded: set[str]) -> str | None:
     """Say whether a run is the newest success of its pipeline, if that is not among those that have one; adds it."""
     pipeline = str(run.get("pipeline"))
     if run.get("kind") != "run" or run["status"] != "complete" or pipeline in succeeded:
@@ -321,7 +319,7 @@ def _newest_success(run: Run, succeeded: set[str]) -> str | None:
     return f"it is the newest success of '{pipeline}'"
 
 
-def _to_be_continued(project: Project, run: Run, within: float, now: float) -> str | None:
+def _why_kept(project: Project, run: Run, within: float, now: float) -> str | None:
     if (project.spools / run["session"]).exists():
         return "outputs of its steps are kept for the run that continues it"
     is_open = run.get("kind") == "run" and run["status"] != "complete" and _age(run, now) <= within
@@ -345,11 +343,11 @@ def _bytes(path: Path) -> int:
 
 def _remove(project: Project, name: str) -> Diagnostic | None:
     """Take a session out of sight at once, then remove it; returns what went wrong."""
-    doomed = project.state / "removed"
+    trash = project.state / "removed"
     try:
-        doomed.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
-        move(project.logs / name, doomed / name)
-        for each in doomed.iterdir():  # an earlier sweep may have been killed here
+        trash.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
+        move(project.logs / name, trash / name)
+        for each in trash.iterdir():  # an earlier sweep may have been killed here
             fault("session.remove")
             shutil.rmtree(each)
     except OSError as error:

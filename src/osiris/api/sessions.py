@@ -106,8 +106,8 @@ def _remarks(
 def marks_of(workspace: Workspace, sessions: Iterable[Mapping[str, JsonValue]]) -> dict[str, str]:
     """Return what looks wrong in complete runs, by session: the kind of the gravest finding of those that have any."""
     complete = (str(each["session"]) for each in sessions if each["status"] == "complete" and each["kind"] == "run")
-    found = {name: grave_findings(read_run(workspace.project, name, outline=True)) for name in complete}
-    return {name: each[0].kind for name, each in found.items() if each}
+    findings = {name: grave_findings(read_run(workspace.project, name, outline=True)) for name in complete}
+    return {name: each[0].kind for name, each in findings.items() if each}
 
 
 def story(workspace: Workspace, session: str) -> Story:
@@ -143,25 +143,25 @@ def _scrubber(workspace: Workspace, plan: Manifest | None) -> Scrubber:
 
 def list_sessions(workspace: Workspace) -> list[dict[str, JsonValue]]:
     """Return the run.json of all runs and replays, the newest first."""
-    return [_caught_up(workspace, each) for each in iter_sessions(workspace.project)]
+    return [_up_to_date(workspace, each) for each in iter_sessions(workspace.project)]
 
 
 def list_records(workspace: Workspace) -> list[dict[str, JsonValue]]:
     """Return the run.json of all sessions, conversations too, the newest first."""
-    return [_caught_up(workspace, each) for each in iter_records(workspace.project)]
+    return [_up_to_date(workspace, each) for each in iter_records(workspace.project)]
 
 
 def show_record(workspace: Workspace, session: str) -> dict[str, JsonValue]:
     """Return the run.json of a session as `show_session` does, or of a conversation; fails with RUN010."""
-    return _caught_up(workspace, open_record(workspace.project, session))
+    return _up_to_date(workspace, open_record(workspace.project, session))
 
 
 def show_session(workspace: Workspace, session: str) -> dict[str, JsonValue]:
     """Return the run.json of a session: by id, run id, `last`, or `previous`; fails with RUN010 or CHT029."""
-    return _caught_up(workspace, open_session(workspace.project, session))
+    return _up_to_date(workspace, open_session(workspace.project, session))
 
 
-def _caught_up(workspace: Workspace, summary: dict[str, JsonValue]) -> dict[str, JsonValue]:
+def _up_to_date(workspace: Workspace, summary: dict[str, JsonValue]) -> dict[str, JsonValue]:
     """Return a run.json; of a run that has not ended with how far its events say that it has come."""
     if summary["status"] != "running" or summary.get("kind") == CONVERSATION:
         return summary

@@ -63,8 +63,8 @@ class Workspace:
 
     def declared(self) -> dict[str, dict[str, JsonValue]]:
         """Return the fields of each declared connection as they are written, by its reference; fails as above."""
-        known = self.connections()
-        return {str(ref): as_written(known, ref) for ref in self.references()}
+        connections = self.connections()
+        return {str(ref): as_written(connections, ref) for ref in self.references()}
 
     def resolve(self, connections: Mapping[str, Mapping[str, JsonValue]], sensitive: Sequence[str] = ()) -> Secrets:
         """Return the fields of connections with the values of their variables; fails with CON005 and the like."""
@@ -76,20 +76,20 @@ class Workspace:
         """Yield the secrets of those connections that have all they need."""
         for reference, fields in connections.items():
             with suppress(OsirisError):
-                found = self.resolve({reference: fields}).secret
-                yield from (text for group in found.values() for text in group.values())
+                secrets = self.resolve({reference: fields}).secret
+                yield from (text for group in secrets.values() for text in group.values())
 
 
 def find_file(workspace: Workspace, file: str | Path) -> Path:
     """Return an existing file: relative to the working directory, else to the project; fails with PRJ009."""
-    found = next((p for p in (Path(file), workspace.root / file) if _kind(p)), None)
-    if found is None:
-        known = [shown(workspace, path) for path in pipelines(workspace, strict=False)]
-        near = nearest(str(file), known)
+    match = next((p for p in (Path(file), workspace.root / file) if _kind(p)), None)
+    if match is None:
+        existing = [shown(workspace, path) for path in pipelines(workspace, strict=False)]
+        near = nearest(str(file), existing)
         fail("PRJ009", path=file, hint=f"did you mean {near}?" if near else None)
-    if _kind(found) != "file":
+    if _kind(match) != "file":
         fail("OML026", path=file, reason="it is not a regular file")
-    return found
+    return match
 
 
 def _kind(path: Path) -> str | None:
@@ -104,10 +104,10 @@ def _kind(path: Path) -> str | None:
 def pipelines(workspace: Workspace, *, strict: bool = True) -> list[Path]:
     """Return the files of pipelines/, sorted; fails with PRJ009 if `strict` and there are none."""
     folder = workspace.project.pipelines
-    found = sorted(path for path in folder.glob("**/*") if path.suffix in PIPELINE_ENDINGS and path.is_file())
-    if strict and not found:
+    files = sorted(path for path in folder.glob("**/*") if path.suffix in PIPELINE_ENDINGS and path.is_file())
+    if strict and not files:
         fail("PRJ009", path=f"{folder.name}/*.yaml", hint="name a file")
-    return found
+    return files
 
 
 def find_plan(workspace: Workspace, target: str) -> PlanFile | None:
@@ -217,10 +217,10 @@ def project_scrubber(workspace: Workspace) -> Scrubber:
 
     Values of other variables are known by their names: those that connections use, and parameters.
     """
-    found = {*_keys_of_models(workspace)}
+    texts = {*_keys_of_models(workspace)}
     with suppress(OsirisError):
-        found |= {*workspace.secret_texts(workspace.declared()), *_by_name(workspace)}
-    return Scrubber(map(Secret, found))
+        texts |= {*workspace.secret_texts(workspace.declared()), *_by_name(workspace)}
+    return Scrubber(map(Secret, texts))
 
 
 def _keys_of_models(workspace: Workspace) -> Iterator[str]:

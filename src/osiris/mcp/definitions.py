@@ -337,14 +337,14 @@ def current_uri(uri: str) -> str:
 
 
 def _arguments(row: Earlier, arguments: Arguments) -> Arguments:
-    found: Arguments = {}
+    renamed: Arguments = {}
     for key, value in arguments.items():
         new = row.renamed.get(key, key)
         if new is not None:
-            found[new] = [value] if new in _LISTS and isinstance(value, str) else value
+            renamed[new] = [value] if new in _LISTS and isinstance(value, str) else value
     if "oml_content" in arguments and row.tool == "oml_save":
-        found["file"] = f"output/{found.get('file') or 'draft.yaml'}"
-    return found
+        renamed["file"] = f"output/{renamed.get('file') or 'draft.yaml'}"
+    return renamed
 
 
 SCHEMA = "osiris://schema/oml"

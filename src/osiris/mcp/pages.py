@@ -54,8 +54,8 @@ class Reply:
 def laid_out(reply: Reply, arguments: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     """Return the document of an answer: at most `BUDGET` bytes. Fails with MCP005 for a cursor that is none."""
     full, start = arguments.get("detail") == "full", _start(arguments.get("cursor"))
-    told, left = _diagnostics(reply.diagnostics, full=full)
-    document: dict[str, JsonValue] = {"ok": reply.ok, "data": None, "diagnostics": told}
+    diagnostics, left = _diagnostics(reply.diagnostics, full=full)
+    document: dict[str, JsonValue] = {"ok": reply.ok, "data": None, "diagnostics": diagnostics}
     if left:
         document["more_diagnostics"] = left
     document["next"] = [{"tool": tool, "arguments": dict(words)} for tool, words in reply.next]
@@ -75,11 +75,11 @@ def laid_out(reply: Reply, arguments: Mapping[str, JsonValue]) -> dict[str, Json
 
 def _brief(reply: Reply, room: int) -> JsonValue:
     data = dict(reply.brief(reply.data))
-    whole = {key: data.pop(key) for key in reply.uncut if key in data}
-    if size_of(whole) > room - room // _REST:
-        whole = dict.fromkeys(whole, _LEFT_OUT)
-    rest = shortened(data, room - size_of(whole))
-    return {**whole, **rest}
+    uncut = {key: data.pop(key) for key in reply.uncut if key in data}
+    if size_of(uncut) > room - room // _REST:
+        uncut = dict.fromkeys(uncut, _LEFT_OUT)
+    rest = shortened(data, room - size_of(uncut))
+    return {**uncut, **rest}
 
 
 def _start(cursor: JsonValue) -> int:
@@ -90,11 +90,11 @@ def _start(cursor: JsonValue) -> int:
     return int(cursor)
 
 
-def _diagnostics(found: Sequence[Diagnostic], *, full: bool) -> tuple[list[JsonValue], int]:
+def _diagnostics(diagnostics: Sequence[Diagnostic], *, full: bool) -> tuple[list[JsonValue], int]:
     """Return the diagnostics that fit in half of an answer, errors first, and how many are left."""
     order = ("error", "warning", "note")
-    ranked = sorted(found, key=lambda item: order.index(item.severity))
-    told: list[JsonValue] = []
+    ranked = sorted(diagnostics, key=lambda item: order.index(item.severity))
+    included: list[JsonValue] = []
     used = 0
     for item in ranked:
         data = item.to_json() if full else {key: value for key, value in item.to_json().items() if value is not None}
@@ -102,8 +102,8 @@ def _diagnostics(found: Sequence[Diagnostic], *, full: bool) -> tuple[list[JsonV
         used += size_of(data) + 1
         if used > BUDGET // 2:
             break
-        told.append(data)
-    return told, len(ranked) - len(told)
+        included.append(data)
+    return included, len(ranked) - len(included)
 
 
 def _window(reply: Reply, start: int, limit: int, room: int, *, full: bool) -> tuple[JsonValue, int | None]:
@@ -122,12 +122,12 @@ def _page(items: Sequence[JsonValue], reply: Reply, room: int, left: int, *, ful
     """Return as many items as fit in what is left of an answer's room: the first in any case, cut if need be."""
     page: list[JsonValue] = []
     for item in items:
-        told = item if full else shortened(reply.item(item), room if page else left)
-        if page and size_of(told) + 1 > left:
+        entry = item if full else shortened(reply.item(item), room if page else left)
+        if page and size_of(entry) + 1 > left:
             break
-        told = told if size_of(told) < left else shortened(told, left)
-        page.append(told)
-        left -= size_of(told) + 1
+        entry = entry if size_of(entry) < left else shortened(entry, left)
+        page.append(entry)
+        left -= size_of(entry) + 1
     return page
 
 
@@ -150,9 +150,9 @@ def shortened(value: JsonValue, room: int) -> JsonValue:
     if size_of(value) <= room:
         return value
     for text, items in _LEVELS:
-        found = _cut(value, text, items)
-        if size_of(found) <= room:
-            return found
+        cut = _cut(value, text, items)
+        if size_of(cut) <= room:
+            return cut
     return {"left_out": _LEFT_OUT}
 
 
@@ -163,9 +163,9 @@ def _cut(value: JsonValue, text: int, items: int) -> JsonValue:
         more = len(value) - items
         return [_cut(item, text, items) for item in value[:items]] + ([f"… and {more} more"] if more > 0 else [])
     if isinstance(value, dict):
-        kept = list(value.items())[: max(items, 24)]
-        more = len(value) - len(kept)
-        cut = {key if len(key) <= 200 else f"{key[:200]}…": _cut(item, text, items) for key, item in kept}
+        entries = list(value.items())[: max(items, 24)]
+        more = len(value) - len(entries)
+        cut = {key if len(key) <= 200 else f"{key[:200]}…": _cut(item, text, items) for key, item in entries}
         return {**cut, **({"…": f"and {more} more"} if more > 0 else {})}
     return value
 

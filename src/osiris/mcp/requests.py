@@ -62,9 +62,9 @@ def request_document(workspace: Workspace) -> dict[str, JsonValue]:
 
 def _meaning() -> dict[str, str]:
     """Return what the classes of a request say of themselves."""
-    told = {"names": f"{words.__doc__} {_RELATIONS}"}
-    told |= {name: each.__doc__ for name, each in vars(words).items() if is_dataclass(each) and each.__doc__}
-    return {name: " ".join(cleandoc(text).split()) for name, text in told.items()}
+    meanings = {"names": f"{words.__doc__} {_RELATIONS}"}
+    meanings |= {name: each.__doc__ for name, each in vars(words).items() if is_dataclass(each) and each.__doc__}
+    return {name: " ".join(cleandoc(text).split()) for name, text in meanings.items()}
 
 
 _MEANING = _meaning()
@@ -81,13 +81,13 @@ def _choices(workspace: Workspace, request: Request) -> Choices:
     """Return the choices for what a request reads; fails with MCP002 for what is out of reach."""
     relations = [(f"/sources/{number}/relation", each.relation) for number, each in enumerate(request.sources)]
     for pointer, relation in relations:
-        with _pointed_at(pointer):
+        with _located_at(pointer):
             _check_relation(workspace.root, relation)
     try:
         return choices_for(workspace, [relation for _, relation in relations])
     except OsirisError:
         for pointer, relation in relations:
-            with _pointed_at(pointer):
+            with _located_at(pointer):
                 choices_for(workspace, [relation])
         raise
 
@@ -101,7 +101,7 @@ def _check_relation(root: Path, relation: str) -> None:
 
 
 @contextmanager
-def _pointed_at(pointer: str) -> Iterator[None]:
+def _located_at(pointer: str) -> Iterator[None]:
     """Have all that goes wrong told of a place in the request."""
     try:
         yield
@@ -127,7 +127,7 @@ def source_inside(root: Path, text: str) -> str:
     if text.startswith("@") or family_of(text):  # what is there, a declared connection decides
         return text
     own = inside(root, text)
-    for path in _named(root, own, None):
+    for path in _paths_of(root, own, None):
         _check(root, path, text)
     return own
 
@@ -141,7 +141,7 @@ def check_steps(workspace: Workspace, pipeline: Pipeline) -> None:
         in_files = spec is not None and find_family(spec.family).local_files
         if in_files and isinstance(text, str) and not (in_store or family_of(text)):
             at = pipeline.where(f"{step.pointer}/config/path")
-            for path in _named(workspace.root, text, _base(workspace, step)):
+            for path in _paths_of(workspace.root, text, _base(workspace, step)):
                 _check(workspace.root, path, text, at)
                 if step.mode == "write":
                     _check_target(workspace.project, path, text, at)
@@ -165,7 +165,7 @@ def _check_target(project: Project, path: Path, text: str, at: Location | None) 
         fail("MCP002", at=at, path=text[:200], hint="write to output/ or to a folder of its own")
 
 
-def _named(root: Path, text: str, base: str | None) -> Iterator[Path]:
+def _paths_of(root: Path, text: str, base: str | None) -> Iterator[Path]:
     """Yield what a path or pattern names now, and of a folder what is in it."""
     text = local_path(text)
     paths = [resolve_path(root, text, base=base)]

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     Context = ServerRequestContext[Any, Any]
     Paged = types.PaginatedRequestParams | None
     Answer = dict[str, JsonValue]
-    Told = Callable[[str], Awaitable[None]]
+    Report = Callable[[str], Awaitable[None]]
 
 _NO_RESOURCE = -32002
 _UNTRUSTED = {"osiris/untrusted": True}
@@ -91,18 +91,18 @@ class _Answers:
 
     async def resources(self, ctx: Context, _params: Paged) -> types.ListResourcesResult:
         answer = await self._ask(ctx, {"uri": None})
-        found = [
+        resources = [
             types.Resource(uri=each["uri"], name=each["name"], mime_type=each["mime"])
             for each in answer.get("listed") or ()
         ]
-        return types.ListResourcesResult(resources=found)
+        return types.ListResourcesResult(resources=resources)
 
     async def templates(self, _ctx: Context, _params: Paged) -> types.ListResourceTemplatesResult:
-        found = [
+        templates = [
             types.ResourceTemplate(uri_template=uri, name=uri.removeprefix("osiris://"), description=text)
             for uri, text in TEMPLATES.items()
         ]
-        return types.ListResourceTemplatesResult(resource_templates=found)
+        return types.ListResourceTemplatesResult(resource_templates=templates)
 
     async def read(self, ctx: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
         answer = await self._ask(ctx, {"uri": str(params.uri)})
@@ -115,7 +115,7 @@ class _Answers:
         return types.ReadResourceResult(contents=[text])
 
     async def prompts(self, _ctx: Context, _params: Paged) -> types.ListPromptsResult:
-        found = [
+        prompts = [
             types.Prompt(
                 name=each.name,
                 description=each.description,
@@ -125,17 +125,19 @@ class _Answers:
             )
             for each in PROMPTS.values()
         ]
-        return types.ListPromptsResult(prompts=found)
+        return types.ListPromptsResult(prompts=prompts)
 
     async def prompt(self, _ctx: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
-        found = PROMPTS.get(params.name)
-        value = (params.arguments or {}).get(found.argument, found.default) if found else None
-        if found is None or value is None:
-            problem = f"'{params.name}' needs {found.argument}" if found else f"there is no prompt '{params.name[:80]}'"
+        prompt = PROMPTS.get(params.name)
+        value = (params.arguments or {}).get(prompt.argument, prompt.default) if prompt else None
+        if prompt is None or value is None:
+            problem = (
+                f"'{params.name}' needs {prompt.argument}" if prompt else f"there is no prompt '{params.name[:80]}'"
+            )
             raise MCPError(code=types.INVALID_PARAMS, message=problem)
-        text = types.TextContent(type="text", text=found.filled(value))
+        text = types.TextContent(type="text", text=prompt.filled(value))
         return types.GetPromptResult(
-            description=found.description, messages=[types.PromptMessage(role="user", content=text)]
+            description=prompt.description, messages=[types.PromptMessage(role="user", content=text)]
         )
 
     async def _ask(self, ctx: Context, call: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -149,8 +151,8 @@ class _Answers:
         try:
             return await self._callers.ask(call, told)
         except Gone as gone:
-            found = diagnostic("INT000", kind="end of the worker process", reason=f"exit status {gone.status}")
-            return {"ok": False, "text": written({"ok": False, "data": None, "diagnostics": [found.to_json()]})}
+            crash = diagnostic("INT000", kind="end of the worker process", reason=f"exit status {gone.status}")
+            return {"ok": False, "text": written({"ok": False, "data": None, "diagnostics": [crash.to_json()]})}
 
 
 def _tool(tool: Tool) -> types.Tool:
@@ -175,7 +177,7 @@ async def messages() -> AsyncIterator[tuple[ObjectReceiveStream[Any], ObjectSend
             stdio_server(stdin=cast("Any", _Lines(lines))) as (incoming, outgoing),
             anyio.create_task_group() as both,
         ):
-            both.start_soon(_pass_on, incoming, outgoing, send)
+            both.start_soon(_forward, incoming, outgoing, send)
             yield receive, outgoing
             both.cancel_scope.cancel()
 
@@ -206,7 +208,7 @@ def _has_bad_id(line: str) -> bool:
     return is_call and (isinstance(message["id"], bool) or not isinstance(message["id"], (int, str)))
 
 
-async def _pass_on(incoming: Any, outgoing: Any, server: ObjectSendStream[Any]) -> None:  # noqa: ANN401  the SDK's own
+async def _forward(incoming: Any, outgoing: Any, server: ObjectSendStream[Any]) -> None:  # noqa: ANN401  the SDK's own
     async with server:
         async for item in incoming:
             if isinstance(item, SessionMessage):
@@ -218,10 +220,10 @@ async def _pass_on(incoming: Any, outgoing: Any, server: ObjectSendStream[Any]) 
 def _error(problem: Exception) -> types.JSONRPCError | None:
     """Return the answer to a line that is no message; None for an empty one, which many clients send."""
     number, code, message = None, types.PARSE_ERROR, "the line is no JSON in UTF-8, or nested too deeply"
-    found = problem.errors(include_url=False)[0] if isinstance(problem, ValidationError) else None
-    if found and found["type"] == "json_invalid" and not str(found["input"]).strip():
+    first = problem.errors(include_url=False)[0] if isinstance(problem, ValidationError) else None
+    if first and first["type"] == "json_invalid" and not str(first["input"]).strip():
         return None
-    if found and found["type"] not in _TEXT:
+    if first and first["type"] not in _TEXT:
         code, message = types.INVALID_REQUEST, "the line is no request, notification or response of JSON-RPC 2.0"
         number = next((each["id"] for each in _inputs(problem) if isinstance(each.get("id"), (int, str))), None)
     return types.JSONRPCError(jsonrpc="2.0", id=number, error=types.ErrorData(code=code, message=message))
@@ -229,8 +231,8 @@ def _error(problem: Exception) -> types.JSONRPCError | None:
 
 def _inputs(problem: Exception) -> list[dict[str, Any]]:
     """Return the objects that were no messages; the id of a request is in each of them."""
-    found = problem.errors(include_url=False) if isinstance(problem, ValidationError) else []
-    return [each["input"] for each in found if isinstance(each["input"], dict) and "jsonrpc" in each["input"]]
+    errors = problem.errors(include_url=False) if isinstance(problem, ValidationError) else []
+    return [each["input"] for each in errors if isinstance(each["input"], dict) and "jsonrpc" in each["input"]]
 
 
 def _stdin() -> io.TextIOWrapper:
@@ -280,19 +282,19 @@ class Callers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         if self._spare is not None:
-            self._ending.start_soon(_let_go, self._spare)
+            self._ending.start_soon(_end_process, self._spare)
         return await self._ending.__aexit__(kind, error, trace)
 
-    async def ask(self, call: Answer, told: Told) -> Answer:
+    async def ask(self, call: Answer, report: Report) -> Answer:
         """Return the answer to a call, telling of progress; its process ends when it is cancelled. Raises Gone."""
         async with self._limiter:
-            process = await self._taken()
+            process = await self._take_process()
             try:
-                return await _answer(process, call, told)
+                return await _answer(process, call, report)
             finally:
-                self._ending.start_soon(_let_go, process)
+                self._ending.start_soon(_end_process, process)
 
-    async def _taken(self) -> Process:
+    async def _take_process(self) -> Process:
         """Return the process that was waiting, and have another wait."""
         process, self._spare = self._spare, None
         if process is None or process.returncode is not None:
@@ -312,7 +314,7 @@ class Callers:
         )
 
 
-async def _answer(process: Process, call: Answer, told: Told) -> Answer:
+async def _answer(process: Process, call: Answer, report: Report) -> Answer:
     """Send a call and return its answer; stdin stays open, for its end means that nobody waits any more."""
     if process.stdin is None or process.stdout is None:
         raise Gone(-1)
@@ -320,17 +322,17 @@ async def _answer(process: Process, call: Answer, told: Told) -> Answer:
     try:
         await process.stdin.send(json.dumps(call).encode() + b"\n")
         while True:
-            message = _understood(await lines.receive_until(b"\n", _LONGEST))
+            message = _parsed(await lines.receive_until(b"\n", _LONGEST))
             if "answer" in message:
                 answer: Answer = message["answer"]
                 return answer
             if "progress" in message:
-                await told(str(message["progress"]))
+                await report(str(message["progress"]))
     except (anyio.IncompleteRead, anyio.BrokenResourceError, anyio.ClosedResourceError):
         raise Gone(await process.wait()) from None
 
 
-def _understood(line: bytes) -> Answer:
+def _parsed(line: bytes) -> Answer:
     """Return a message; of what something printed before its process could see to it, nothing."""
     try:
         message = json.loads(line)
@@ -339,7 +341,7 @@ def _understood(line: bytes) -> Answer:
     return message if isinstance(message, dict) else {}
 
 
-async def _let_go(process: Process) -> None:
+async def _end_process(process: Process) -> None:
     """Close what the process waits for and give it time to end in order; nothing may interrupt that."""
     with anyio.CancelScope(shield=True):
         if process.stdin is not None:

@@ -50,7 +50,7 @@ def oml_validate(workspace: Workspace, arguments: Arguments) -> Reply:
 
 def oml_save(workspace: Workspace, arguments: Arguments) -> Reply:
     """Save a pipeline that is valid, and say where and with which digest."""
-    text = _said(workspace, arguments)
+    text = _text_of(workspace, arguments)
     if text is None:
         fail("MCP005", problem="needs oml or request", hint="pass the text of the pipeline as oml")
     saved = api.save_draft(workspace, text, arguments["file"], replaces=arguments.get("replaces"))
@@ -62,32 +62,32 @@ def compile_(workspace: Workspace, arguments: Arguments) -> Reply:
 
     One that leads out of the project is refused before a source is asked. The plan of a text is not written.
     """
-    text = _said(workspace, arguments)
-    made = {"oml": text} if "request" in arguments else {}
+    text = _text_of(workspace, arguments)
+    extra = {"oml": text} if "request" in arguments else {}
     try:
-        return _compiled(workspace, arguments, text, made)
+        return _compiled(workspace, arguments, text, extra)
     except OsirisError as error:
-        if not made:
+        if not extra:
             raise
-        return Reply(made, uncut=tuple(made), diagnostics=error.diagnostics, ok=False)
+        return Reply(extra, uncut=tuple(extra), diagnostics=error.diagnostics, ok=False)
 
 
-def _compiled(workspace: Workspace, arguments: Arguments, said: str | None, made: Mapping[str, JsonValue]) -> Reply:
-    text, path, params = _checked(workspace, arguments, said)
+def _compiled(workspace: Workspace, arguments: Arguments, given: str | None, extra: Mapping[str, JsonValue]) -> Reply:
+    text, path, params = _checked(workspace, arguments, given)
     compiled = api.compile_file(workspace, path, params=params, refresh=bool(arguments.get("refresh")), text=text)
     view = api.view_plan(workspace, compiled)
-    data = {**made, **api.compiled_data(compiled, view)}
+    data = {**extra, **api.compiled_data(compiled, view)}
     if grown := api.multiplied(workspace, compiled):
         data["multiplies"] = [each.words() for each in grown]
-    if said is None:
+    if given is None:
         data["manifest"] = api.save(workspace, compiled)
     follow_up = (RUN, {"fingerprint": compiled.manifest.fingerprint})
-    if said is not None:
+    if given is not None:
         follow_up = ("oml_save", {"file": arguments.get("file") or f"pipelines/{compiled.manifest.name}.yaml"})
-    return Reply(data, brief=_plan, uncut=tuple(made), diagnostics=compiled.diagnostics, next=[follow_up])
+    return Reply(data, brief=_brief_plan, uncut=tuple(extra), diagnostics=compiled.diagnostics, next=[follow_up])
 
 
-def _said(workspace: Workspace, arguments: Arguments) -> str | None:
+def _text_of(workspace: Workspace, arguments: Arguments) -> str | None:
     """Return the text that an argument is or becomes; None if only a file is named."""
     if "oml" in arguments and "request" in arguments:
         fail("MCP005", problem="oml and request exclude each other", hint="remove one of them")
@@ -101,20 +101,20 @@ def _path(workspace: Workspace, arguments: Arguments, *texts: str) -> Path:
     return resolve_path(workspace.root, inside(workspace.root, arguments.get("file") or _DRAFT))
 
 
-def _checked(workspace: Workspace, arguments: Arguments, said: str | None) -> tuple[str, Path, dict[str, str]]:
+def _checked(workspace: Workspace, arguments: Arguments, given: str | None) -> tuple[str, Path, dict[str, str]]:
     """Return a text, if none is said then that of the file, and its place; fails with MCP002 if it leads out."""
     path, params = _path(workspace, arguments, "oml", "request"), _params(arguments)
-    found = load_text(path, os.path.relpath(path, workspace.root)) if said is None else said
-    checked = api.validate_file(workspace, path, params=params, text=found)
+    content = load_text(path, os.path.relpath(path, workspace.root)) if given is None else given
+    checked = api.validate_file(workspace, path, params=params, text=content)
     if checked.prepared:
         check_steps(workspace, checked.prepared.pipeline)
-    return found, path, params
+    return content, path, params
 
 
 def preview(workspace: Workspace, arguments: Arguments) -> Reply:
     """Answer as `osiris preview`, with few rows in which personal data is masked."""
-    said = _said(workspace, arguments)
-    text, path, params = _checked(workspace, arguments, said)
+    given = _text_of(workspace, arguments)
+    text, path, params = _checked(workspace, arguments, given)
     seen = api.masked_preview(workspace, text, path, arguments.get("step"), params=params)
     tables = [
         {
@@ -130,19 +130,19 @@ def preview(workspace: Workspace, arguments: Arguments) -> Reply:
         data["hidden"] = _HIDDEN
     if seen.cut:
         data["only_the_first_rows_of"] = dict.fromkeys(seen.cut, seen.sample)
-    follow_up = ("compile", {"file": seen.file} if said is None else {})
+    follow_up = ("compile", {"file": seen.file} if given is None else {})
     return Reply(data, diagnostics=seen.diagnostics, next=[follow_up])
 
 
-def _plan(data: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+def _brief_plan(data: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
     plan = data["plan"]
-    told = ("id", "component", "mode", "inputs", "label", "rows")
+    keys = ("id", "component", "mode", "inputs", "label", "rows")
     steps = [
-        {key: step[key] for key in told if step[key]} | {"columns": _columns(step["columns"])} for step in plan["steps"]
+        {key: step[key] for key in keys if step[key]} | {"columns": _columns(step["columns"])} for step in plan["steps"]
     ]
-    kept = {key: data[key] for key in ("oml", "name", "fingerprint", "manifest", "multiplies") if key in data}
+    head = {key: data[key] for key in ("oml", "name", "fingerprint", "manifest", "multiplies") if key in data}
     return {
-        **kept,
+        **head,
         "previous": plan["previous"],
         "outputs": [_output(output) for output in plan["read_back"]],
         "targets": plan["targets"],
@@ -175,22 +175,22 @@ def run(workspace: Workspace, arguments: Arguments, progress: Progress) -> Reply
     result.acknowledge()
     return Reply(
         data,
-        brief=_ran,
+        brief=_brief_run,
         diagnostics=[*notes, *result.diagnostics],
         next=[("run_explain", {"session": result.session_id})],
         ok=result.exit_code == 0,
     )
 
 
-def _ran(data: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+def _brief_run(data: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
     keys = ("status", "rows_in", "rows_out", "rows_rejected")
     steps = {name: {key: step[key] for key in keys if key in step} for name, step in data["steps"].items()}
     written = {
         name: {"rows": output["rows"], "files": [file["path"] for file in output["files"]]}
         for name, output in data["outputs"].items()
     }
-    told = {key: data[key] for key in ("session", "status", "run_key", "findings")}
-    return {**told, "written": written, "steps": steps}
+    head = {key: data[key] for key in ("session", "status", "run_key", "findings")}
+    return {**head, "written": written, "steps": steps}
 
 
 _MARKED = 20
@@ -200,33 +200,33 @@ _MARKED = 20
 def runs_list(workspace: Workspace, arguments: Arguments) -> Reply:
     """Answer as `osiris logs list`, of one pipeline or status if asked."""
     sessions = api.list_sessions(workspace)
-    wanted = {key: arguments[key] for key in ("pipeline", "status") if key in arguments}
-    fitting = [each for each in sessions if all(each.get(key) == value for key, value in wanted.items())]
+    filters = {key: arguments[key] for key in ("pipeline", "status") if key in arguments}
+    matches = [each for each in sessions if all(each.get(key) == value for key, value in filters.items())]
     return Reply(
-        {"sessions": fitting, "total": len(fitting), "findings": api.marks_of(workspace, fitting[:_MARKED])},
+        {"sessions": matches, "total": len(matches), "findings": api.marks_of(workspace, matches[:_MARKED])},
         "sessions",
-        item=_session,
-        next=[("run_explain", {"session": fitting[0]["session"]})] if fitting else [],
+        item=_brief_session,
+        next=[("run_explain", {"session": matches[0]["session"]})] if matches else [],
     )
 
 
-def _session(run: JsonValue) -> JsonValue:
+def _brief_session(run: JsonValue) -> JsonValue:
     keys = ("session", "pipeline", "status", "started_at", "duration_ms", "rows_in", "rows_out")
-    told = {key: run.get(key) for key in keys}
-    told |= {"plan": str(run.get("fingerprint"))[:12], "error": cause_code(run)}
-    return {key: value for key, value in told.items() if value is not None}
+    fields = {key: run.get(key) for key in keys}
+    fields |= {"plan": str(run.get("fingerprint"))[:12], "error": cause_code(run)}
+    return {key: value for key, value in fields.items() if value is not None}
 
 
 def run_explain(workspace: Workspace, arguments: Arguments) -> Reply:
     """Answer with the package of a run as `osiris logs aiop`; briefly, with the answer that begins it."""
-    made = api.package(workspace, arguments.get("session") or "last", {})
-    status = made.document["answer"]["verdict"]["status"]
+    extra = api.package(workspace, arguments.get("session") or "last", {})
+    status = extra.document["answer"]["verdict"]["status"]
     return Reply(
-        {"session": made.session, "package": dict(made.document)},
+        {"session": extra.session, "package": dict(extra.document)},
         brief=lambda data: {"session": data["session"], "answer": data["package"]["answer"]},
-        diagnostics=made.diagnostics,
+        diagnostics=extra.diagnostics,
         next=[("runs_list", {})] if status == "complete" else [("oml_validate", {})],
-        ok=not has_errors(made.diagnostics),
+        ok=not has_errors(extra.diagnostics),
     )
 
 
@@ -242,9 +242,9 @@ _TABLES_WITH_COLUMNS = 12
 
 def connections_list(workspace: Workspace, _arguments: Arguments) -> Reply:
     """Answer as `osiris connections list`."""
-    found = api.list_connections(workspace)
-    follow_up = [("discover", {"target": found[0]["reference"]})] if found else []
-    return Reply({"connections": found}, "connections", next=follow_up)
+    connections = api.list_connections(workspace)
+    follow_up = [("discover", {"target": connections[0]["reference"]})] if connections else []
+    return Reply({"connections": connections}, "connections", next=follow_up)
 
 
 def connections_doctor(workspace: Workspace, arguments: Arguments) -> Reply:
@@ -252,15 +252,15 @@ def connections_doctor(workspace: Workspace, arguments: Arguments) -> Reply:
     names = arguments.get("connections", ())
     if not all(name.startswith("@") for name in names):
         fail("MCP005", problem="'/connections' must list references", hint="for example @postgres.shop")
-    found = api.examine_connections(workspace, names)
-    works = [each.connection for each in found if each.works]
+    reports = api.examine_connections(workspace, names)
+    works = [each.connection for each in reports if each.works]
     return Reply(
-        {"connections": [each.to_json() for each in found]},
+        {"connections": [each.to_json() for each in reports]},
         "connections",
         item=_picker("reference", "works", "uses", "grade", "reasons", "codes"),
-        diagnostics=[item for each in found for item in each.diagnostics],
+        diagnostics=[item for each in reports for item in each.diagnostics],
         next=[("discover", {"target": works[0]})] if works else [("connections_list", {})],
-        ok=all(each.works is not False for each in found),
+        ok=all(each.works is not False for each in reports),
     )
 
 
@@ -274,7 +274,7 @@ def discover(workspace: Workspace, arguments: Arguments) -> Reply:
     samples, profile = arguments.get("samples", "none"), bool(arguments.get("profile"))
     if arguments.get("columns") and not (profile or samples != "none"):
         fail("MCP005", problem="'/columns' selects columns to profile", hint="add profile or samples")
-    found = api.discover(
+    discovery = api.discover(
         workspace,
         target,
         arguments.get("tables", ()),
@@ -283,7 +283,7 @@ def discover(workspace: Workspace, arguments: Arguments) -> Reply:
         samples=samples,
         refresh=bool(arguments.get("refresh")),
     )
-    data = found.to_json()
+    data = discovery.to_json()
     many = len(data["tables"]) > _TABLES_WITH_COLUMNS
     steps = [table["step"] for table in data["tables"] if table["step"]]
     follow_up = [("component_get", {"name": steps[0]["component"]})] if steps else []
@@ -292,9 +292,9 @@ def discover(workspace: Workspace, arguments: Arguments) -> Reply:
     return Reply(
         data,
         "tables",
-        item=_table_name if many else _table,
+        item=_table_name if many else _brief_table,
         brief=_picker("source", "product", "schema", "schemas", "closed"),
-        diagnostics=found.diagnostics,
+        diagnostics=discovery.diagnostics,
         next=follow_up,
     )
 
@@ -303,16 +303,16 @@ def _table_name(table: JsonValue) -> JsonValue:
     return {key: table[key] for key in ("name", "kind", "rows", "comment") if table[key] is not None}
 
 
-def _table(table: JsonValue) -> JsonValue:
-    kept = ("primary_key", "unique", "foreign_keys", "closed", "step", "profile")
-    columns = [_column(column) for column in table["columns"] or ()]
-    return {**_table_name(table), "columns": columns, **{key: table[key] for key in kept if table[key]}}
+def _brief_table(table: JsonValue) -> JsonValue:
+    optional = ("primary_key", "unique", "foreign_keys", "closed", "step", "profile")
+    columns = [_brief_column(column) for column in table["columns"] or ()]
+    return {**_table_name(table), "columns": columns, **{key: table[key] for key in optional if table[key]}}
 
 
-def _column(column: JsonValue) -> JsonValue:
-    told = {key: column[key] for key in ("default", "comment", "problem") if column[key] is not None}
+def _brief_column(column: JsonValue) -> JsonValue:
+    details = {key: column[key] for key in ("default", "comment", "problem") if column[key] is not None}
     nullable = {} if column["nullable"] else {"nullable": False}
-    return {"name": column["name"], "type": column["type"] or column["source_type"], **nullable, **told}
+    return {"name": column["name"], "type": column["type"] or column["source_type"], **nullable, **details}
 
 
 def component_get(_workspace: Workspace, arguments: Arguments) -> Reply:
@@ -321,34 +321,34 @@ def component_get(_workspace: Workspace, arguments: Arguments) -> Reply:
     if name is None:
         return _components(arguments)
     spec = {**api.show_component(name), "shared": load_registry().shared_config(name)}
-    return Reply(spec, brief=_component, next=[("oml_validate", {})])
+    return Reply(spec, brief=_brief_component, next=[("oml_validate", {})])
 
 
 def _components(arguments: Arguments) -> Reply:
     """Return the components that all words of a query are found in."""
-    found, problems = api.list_components(arguments.get("mode"))
-    named = _named(found, str(arguments.get("query") or "").casefold())
-    fitting = [each for each in found if each["name"] in named]
+    components, problems = api.list_components(arguments.get("mode"))
+    named = _matching_names(components, str(arguments.get("query") or "").casefold())
+    matches = [each for each in components if each["name"] in named]
     keys = ("name", "title", "modes", "connection", "delivery")
     return Reply(
-        {"components": fitting},
+        {"components": matches},
         "components",
         item=lambda item: {key: item[key] for key in keys if item[key]},
         diagnostics=problems,
-        next=[("component_get", {"name": fitting[0]["name"]} if fitting else {})],
+        next=[("component_get", {"name": matches[0]["name"]} if matches else {})],
     )
 
 
-def _named(components: Sequence[Mapping[str, JsonValue]], query: str) -> list[str]:
+def _matching_names(components: Sequence[Mapping[str, JsonValue]], query: str) -> list[str]:
     """Return the names of the components that have all words of a query in what they say, or are called nearly so."""
-    said = ("name", "title", "description", "family")
-    texts = {each["name"]: " ".join(str(each[key]) for key in said).casefold() for each in components}
+    keys = ("name", "title", "description", "family")
+    texts = {each["name"]: " ".join(str(each[key]) for key in keys).casefold() for each in components}
     by_text = [name for name, text in texts.items() if all(word in text for word in query.split())]
     return [*by_text, *matching(query, list(texts))] or matching(query, list(texts), loosely=True)
 
 
-def _component(spec: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
-    kept = ("name", "description", "modes", "connection", "inputs", "output", "delivery", "examples")
+def _brief_component(spec: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    keys = ("name", "description", "modes", "connection", "inputs", "output", "delivery", "examples")
     required = spec["config"].get("required", ())
     config = {
         name: {key: value for key, value in field.items() if not key.startswith("x-") and key != "title"}
@@ -356,7 +356,7 @@ def _component(spec: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
         for name, field in spec["config"]["properties"].items()
         if not field.get("x-internal")
     }
-    return {**{key: spec[key] for key in kept}, "config": config}
+    return {**{key: spec[key] for key in keys}, "config": config}
 
 
 def oml_schema(workspace: Workspace, arguments: Arguments) -> Reply:
@@ -414,13 +414,13 @@ def resources(workspace: Workspace) -> list[dict[str, JsonValue]]:
 def resource(workspace: Workspace, uri: str) -> tuple[str, JsonValue]:
     """Return the MIME type and the content of a resource; fails with MCP004 or PRJ010."""
     address = current_uri(uri)
-    found = _found(workspace, address.removeprefix("osiris://").split("/"))
-    if found is None:
+    content = _content_of(workspace, address.removeprefix("osiris://").split("/"))
+    if content is None:
         fail("MCP004", what="resource", name=uri[:200], hint=f"known: {SCHEMA}, {', '.join(TEMPLATES)}")
-    return found
+    return content
 
 
-def _found(workspace: Workspace, parts: list[str]) -> tuple[str, JsonValue] | None:
+def _content_of(workspace: Workspace, parts: list[str]) -> tuple[str, JsonValue] | None:
     match parts:
         case ["schema", "oml"]:
             return JSON, api.pipeline_schema()

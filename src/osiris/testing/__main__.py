@@ -16,9 +16,9 @@ from osiris.testing.component import check_component
 def main(names: list[str]) -> int:
     """Check the named components, or all; returns the exit code of the gravest diagnostic."""
     registry = load_registry()
-    found = [problem for name in names or registry.names() for problem in check_component(name, registry)]
-    json.dump([problem.to_json() for problem in found], sys.stdout)
-    return exit_code(found)
+    problems = [problem for name in names or registry.names() for problem in check_component(name, registry)]
+    json.dump([problem.to_json() for problem in problems], sys.stdout)
+    return exit_code(problems)
 
 
 if __name__ == "__main__":

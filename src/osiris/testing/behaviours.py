@@ -37,7 +37,7 @@ LONGEST = 10.0
 """Seconds that a step may take to end once it was asked to."""
 
 _OPEN_FILES = Path("/proc/self/fd")
-_PATIENCE, _POLL, _STEADY = 30.0, 0.05, 3
+_TIMEOUT, _POLL, _STEADY = 30.0, 0.05, 3
 
 UNKNOWN = "no_such_column"
 
@@ -77,8 +77,8 @@ class Attempt:
 
     def files(self) -> dict[str, bytes]:
         """Return the files of the target; those that change when they are opened have no content here."""
-        found = self.trial.files()
-        return dict.fromkeys(found, b"") if self.case.changes_when_opened else found
+        files = self.trial.files()
+        return dict.fromkeys(files, b"") if self.case.changes_when_opened else files
 
     def look(self) -> pa.Table | None:
         """Return the rows at the target, if the case can see them."""
@@ -89,10 +89,10 @@ class Attempt:
         try:
             call()
         except OsirisError as error:
-            told = " / ".join(f"{found.message} {found.hint or ''}" for found in error.diagnostics)
-            self.trial.told.append(("refused", {"message": told}))
-            if names not in told:
-                yield f"it is refused, and the message does not name '{names}': {told}"
+            text = " / ".join(f"{item.message} {item.hint or ''}" for item in error.diagnostics)
+            self.trial.emitted.append(("refused", {"message": text}))
+            if names not in text:
+                yield f"it is refused, and the message does not name '{names}': {text}"
         else:
             yield "it is not refused"
 
@@ -105,15 +105,15 @@ def digest_of(rows: RowStream) -> JsonValue:
     return digester.result()
 
 
-def differences(sent: pa.Table, found: pa.Table) -> Iterator[str]:
+def differences(sent: pa.Table, received: pa.Table) -> Iterator[str]:
     """Yield in what rows that came back are not those that were sent, whatever their order and their exact types."""
-    if found.column_names != sent.column_names:
-        yield f"the columns are {found.column_names}, and were {sent.column_names}"
-    elif found.num_rows != sent.num_rows:
-        yield f"there are {found.num_rows} rows, and were {sent.num_rows}"
+    if received.column_names != sent.column_names:
+        yield f"the columns are {received.column_names}, and were {sent.column_names}"
+    elif received.num_rows != sent.num_rows:
+        yield f"there are {received.num_rows} rows, and were {sent.num_rows}"
     else:
         first = sent.column_names[0]
-        before, after = (table.sort_by(first) for table in (sent, found)) if sent.num_rows else (sent, found)
+        before, after = (table.sort_by(first) for table in (sent, received)) if sent.num_rows else (sent, received)
         for name in sent.column_names:
             if changed := compare(before[name], after[name]).changed:
                 yield f"column '{name}': {changed}"
@@ -157,13 +157,13 @@ def open_files() -> Iterator[list[str]]:
     A library may close a file in a thread of its own, a moment later.
     """
     left: list[str] = []
-    before, same, until = _open_now(), 0, time.monotonic() + _PATIENCE
+    before, same, until = _open_now(), 0, time.monotonic() + _TIMEOUT
     while same < _STEADY and time.monotonic() < until:  # until the same files have been open for some moments
         time.sleep(_POLL)
         again = _open_now()
         before, same = again, same + 1 if again == before else 0
     yield left
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + _TIMEOUT
     while True:
         opened = sorted((_open_now() - before).elements())
         still = [path for path in opened if path.startswith("/") and not path.startswith("/dev/")]
@@ -200,7 +200,7 @@ def _has_key(key: str) -> Callable[[ComponentSpec], bool]:
     return lambda spec: key in spec.config["properties"]
 
 
-def _lets_go(trial: Trial, rows: Callable[[], RowStream]) -> Iterator[str]:
+def _releases(trial: Trial, rows: Callable[[], RowStream]) -> Iterator[str]:
     with open_files() as left, closing(rows().batches()) as batches:
         next(batches, None)
     yield from (f"{path} is still open after the rows were let go of" for path in left)
@@ -230,7 +230,7 @@ def _reads_what_it_describes(attempt: Attempt) -> Iterator[str]:
         yield "asked again, it describes something else"
 
 
-def _gives_the_same_again(attempt: Attempt) -> Iterator[str]:
+def _rereads_the_same_rows(attempt: Attempt) -> Iterator[str]:
     attempt.fill()
     first, second = (digest_of(attempt.trial.read()) for _ in range(2))
     if first != second:
@@ -262,10 +262,10 @@ def _counts_every_row_read(attempt: Attempt) -> Iterator[str]:
         yield f"it counts {read} rows, and gives, rejects and filters {given}"
 
 
-def _lets_go_of_its_source(attempt: Attempt) -> Iterator[str]:
+def _releases_its_source(attempt: Attempt) -> Iterator[str]:
     attempt.fill()
     attempt.trial.describe()  # a database may stay open, once for the process; a second look must add nothing
-    yield from _lets_go(attempt.trial, attempt.trial.read)
+    yield from _releases(attempt.trial, attempt.trial.read)
 
 
 def _reading_stops(attempt: Attempt) -> Iterator[str]:
@@ -322,8 +322,8 @@ def _makes_what_it_describes(attempt: Attempt) -> Iterator[str]:
 
 
 def _transforms_any_batches(attempt: Attempt) -> Iterator[str]:
-    whole, single = (digest_of(attempt.trial.transform(_inputs(attempt, size=size))) for size in (None, 1))
-    if whole != single:
+    joined, single = (digest_of(attempt.trial.transform(_inputs(attempt, size=size))) for size in (None, 1))
+    if joined != single:
         yield "one batch and batches of one row give other rows"
 
 
@@ -356,8 +356,8 @@ def _transforming_stops(attempt: Attempt) -> Iterator[str]:
     yield from _stops(attempt, lambda asked: table_of(asked.transform(_inputs(attempt, size=1))))
 
 
-def _lets_go_of_its_inputs(attempt: Attempt) -> Iterator[str]:
-    yield from _lets_go(attempt.trial, lambda: attempt.trial.transform(_inputs(attempt, size=1)))
+def _releases_its_inputs(attempt: Attempt) -> Iterator[str]:
+    yield from _releases(attempt.trial, lambda: attempt.trial.transform(_inputs(attempt, size=1)))
 
 
 # --- Writing steps ----------------------------------------------------------------------------------------------------
@@ -458,9 +458,9 @@ def _delivers_once(attempt: Attempt) -> Iterator[str]:
 
 BEHAVIOURS = (
     Behaviour("gives what it describes", "read", _reads_what_it_describes),
-    Behaviour("gives the same again", "read", _gives_the_same_again),
+    Behaviour("gives the same again", "read", _rereads_the_same_rows),
     Behaviour("accounts for every row", "read", _counts_every_row_read),
-    Behaviour("lets go of its source", "read", _lets_go_of_its_source),
+    Behaviour("lets go of its source", "read", _releases_its_source),
     Behaviour("stops when asked", "read", _reading_stops),
     Behaviour("keeps every value", "read", _reads_every_value, ("fill",)),
     Behaviour("reads an empty source", "read", _reads_an_empty_source, ("fill",)),
@@ -473,7 +473,7 @@ BEHAVIOURS = (
     Behaviour("refuses strange columns", "transform", _refuses_strange_columns),
     Behaviour("passes on what interrupts it", "transform", _passes_on_what_interrupts_it),
     Behaviour("stops when asked", "transform", _transforming_stops),
-    Behaviour("lets go of its inputs", "transform", _lets_go_of_its_inputs),
+    Behaviour("lets go of its inputs", "transform", _releases_its_inputs),
     Behaviour("accounts for every row", "write", _counts_every_row_written),
     Behaviour("does not see batches", "write", _writes_any_batches),
     Behaviour("writes no rows", "write", _writes_no_rows),
@@ -492,14 +492,14 @@ SPEC = "does what its spec says"
 
 def behaviours(name: str, case: Case | None = None, registry: Registry | None = None) -> list[str]:
     """Return what can be tried of a component with a case, or with the first example of its spec."""
-    known, applying = _known(name, case, registry)
-    return [each.name for each in applying if _has_all(each, known)]
+    used, applying = _case_and_behaviours(name, case, registry)
+    return [each.name for each in applying if _has_all(each, used)]
 
 
 def untried(name: str, case: Case | None = None, registry: Registry | None = None) -> dict[str, Diagnostic]:
     """Return what cannot be tried because the case does not tell how, each with the note REG006."""
-    known, applying = _known(name, case, registry)
-    left = (each for each in applying if not _has_all(each, known))
+    used, applying = _case_and_behaviours(name, case, registry)
+    left = (each for each in applying if not _has_all(each, used))
     return {each.name: diagnostic("REG006", name=name, behaviours=each.name) for each in left}
 
 
@@ -512,17 +512,17 @@ def check_behaviour(
     """
     installed = registry or load_registry()
     spec = installed.get(name)
-    known, applying = _known(name, case, installed)
+    used, applying = _case_and_behaviours(name, case, installed)
     (tried,) = (each for each in applying if each.name == behaviour)
     with fresh_folder() as root:
-        attempt = Attempt(spec, known, known.trial(installed, name, root))
-        found: list[str] = []
+        attempt = Attempt(spec, used, used.trial(installed, name, root))
+        problems: list[str] = []
         try:
-            found.extend(tried.problems(attempt))
+            problems.extend(tried.problems(attempt))
         except OsirisError as error:
-            found.append(f"it is refused: {error}")
-        found += _leaks(attempt, found)
-    return [diagnostic("REG005", name=name, behaviour=behaviour, problem=problem) for problem in found]
+            problems.append(f"it is refused: {error}")
+        problems += _leaked_secrets(attempt, problems)
+    return [diagnostic("REG005", name=name, behaviour=behaviour, problem=problem) for problem in problems]
 
 
 def suite(name: str, case: Case | None = None, registry: Registry | None = None) -> Callable[[str], None]:
@@ -540,14 +540,14 @@ def suite(name: str, case: Case | None = None, registry: Registry | None = None)
         if promise in left:
             pytest.skip(f"{left[promise].code} {left[promise].message}; {left[promise].hint}")
         of_spec = promise == SPEC
-        found = check_component(name, registry) if of_spec else check_behaviour(name, promise, case, registry)
-        if found:
-            pytest.fail("\n".join(f"{problem.code} {problem.message}" for problem in found), pytrace=False)
+        problems = check_component(name, registry) if of_spec else check_behaviour(name, promise, case, registry)
+        if problems:
+            pytest.fail("\n".join(f"{problem.code} {problem.message}" for problem in problems), pytrace=False)
 
     return test
 
 
-def _known(name: str, case: Case | None, registry: Registry | None) -> tuple[Case, list[Behaviour]]:
+def _case_and_behaviours(name: str, case: Case | None, registry: Registry | None) -> tuple[Case, list[Behaviour]]:
     spec = (registry or load_registry()).get(name)
     return case or example_case(spec), [each for each in BEHAVIOURS if each.mode in spec.modes and each.applies(spec)]
 
@@ -556,10 +556,10 @@ def _has_all(behaviour: Behaviour, case: Case) -> bool:
     return all(getattr(case, need) is not None for need in behaviour.needs)
 
 
-def _leaks(attempt: Attempt, problems: list[str]) -> list[str]:
+def _leaked_secrets(attempt: Attempt, problems: list[str]) -> list[str]:
     """Return the secrets of the connection that were told, or written into artifacts."""
     artifacts = attempt.trial.root / ".step" / "artifacts"
     written = [path.read_text(encoding="utf-8", errors="replace") for path in artifacts.rglob("*") if path.is_file()]
-    told = "\n".join([json.dumps(attempt.trial.told, default=repr, ensure_ascii=False), *problems, *written])
+    output = "\n".join([json.dumps(attempt.trial.emitted, default=repr, ensure_ascii=False), *problems, *written])
     secrets = {field: value for field, value in attempt.trial.fields().items() if isinstance(value, Secret)}
-    return [f"it tells the secret '{field}'" for field, value in secrets.items() if value.reveal() in told]
+    return [f"it tells the secret '{field}'" for field, value in secrets.items() if value.reveal() in output]

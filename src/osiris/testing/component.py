@@ -69,7 +69,7 @@ def check_component(name: str, registry: Registry | None = None) -> list[Diagnos
         config, driver = installed.load_driver(name)
     except OsirisError as error:
         return list(error.diagnostics)
-    found = [
+    mismatches = [
         *_config_problems(spec.config, config),
         *_method_problems(spec, driver),
         *_requirement_problems(spec),
@@ -78,7 +78,7 @@ def check_component(name: str, registry: Registry | None = None) -> list[Diagnos
         *_hint_problems(spec),
         *_example_problems(spec, installed),
     ]
-    return [diagnostic("REG004", name=name, problem=problem) for problem in found]
+    return [diagnostic("REG004", name=name, problem=problem) for problem in mismatches]
 
 
 def _method_problems(spec: ComponentSpec, driver: type[Any]) -> Iterator[str]:
@@ -247,13 +247,13 @@ def _default_problems(
 
 
 def _type_problems(name: str, schema: Mapping[str, JsonValue], annotation: object, *, optional: bool) -> Iterator[str]:
-    said, written = schema_types(schema), json_types(annotation)
+    declared, written = schema_types(schema), json_types(annotation)
     if optional and "default" not in schema:
-        said = said and said | {"null"}
-    if "number" in said:
-        said, written = said | {"integer"}, written | {"integer"}
-    if said and written and said != written:
-        first, second = (" or ".join(sorted(kinds)) for kinds in (said, written))
+        declared = declared and declared | {"null"}
+    if "number" in declared:
+        declared, written = declared | {"integer"}, written | {"integer"}
+    if declared and written and declared != written:
+        first, second = (" or ".join(sorted(kinds)) for kinds in (declared, written))
         yield f"'{name}' is {first} in the spec and {second} in Config"
     if not _has_choices(schema, _choices(annotation)):
         yield f"'{name}' has other choices in the spec than in Config"

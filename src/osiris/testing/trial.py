@@ -46,7 +46,7 @@ class Trial:
     root: Path
     config: Mapping[str, JsonValue]
     connection: Connection = field(default_factory=dict)
-    told: list[tuple[str, Mapping[str, JsonValue]]] = field(default_factory=list)
+    emitted: list[tuple[str, Mapping[str, JsonValue]]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     changes: Mapping[str, Any] = field(default_factory=dict)
 
@@ -126,7 +126,7 @@ class Trial:
             artifacts=self._own / "artifacts",
             scratch=self._own / "scratch",
             connection=self.fields(),
-            emit=lambda event, fields: self.told.append((event, dict(fields))),
+            emit=lambda event, fields: self.emitted.append((event, dict(fields))),
             count=lambda metric, value: self.counts.update({metric: value}),
         )
         return replace(context, **self.changes)

@@ -215,15 +215,15 @@ class Outcome(NamedTuple):
 
 def outcomes(samples: Sequence[Sample], way: Way) -> list[Outcome]:
     """Return what becomes of each sample: ordinary ones travel together, and the others by themselves."""
-    found = _early(samples, way)
-    rest = [number for number in range(len(samples)) if number not in found]
+    by_number = _rejected_by_type(samples, way)
+    rest = [number for number in range(len(samples)) if number not in by_number]
     for strange in (False, True):
         numbers = [number for number in rest if bool(samples[number].what) == strange]
-        found.update(zip(numbers, _together([samples[number] for number in numbers], way), strict=True))
-    return [found[number] for number in range(len(samples))]
+        by_number.update(zip(numbers, _carry_together([samples[number] for number in numbers], way), strict=True))
+    return [by_number[number] for number in range(len(samples))]
 
 
-def _early(samples: Sequence[Sample], way: Way) -> dict[int, Outcome]:
+def _rejected_by_type(samples: Sequence[Sample], way: Way) -> dict[int, Outcome]:
     """Return, by the number of the sample, what is refused by its type."""
     refused: dict[str, Outcome] = {}
     for kind in dict.fromkeys(sample.type for sample in samples):
@@ -234,7 +234,7 @@ def _early(samples: Sequence[Sample], way: Way) -> dict[int, Outcome]:
     return {number: refused[sample.type] for number, sample in enumerate(samples) if sample.type in refused}
 
 
-def _together(samples: Sequence[Sample], way: Way) -> list[Outcome]:
+def _carry_together(samples: Sequence[Sample], way: Way) -> list[Outcome]:
     """Send samples as the columns of one table; by halves where something of them is refused."""
     import pyarrow as pa
 
@@ -243,27 +243,27 @@ def _together(samples: Sequence[Sample], way: Way) -> list[Outcome]:
     rows = 1 + max(len(sample.values) for sample in samples)
     table = pa.table({f"{COLUMN}{number}": sample.array(rows) for number, sample in enumerate(samples)})
     try:
-        found = way.carry(table)
+        received = way.carry(table)
     except (OsirisError, Unreadable) as error:
         if len(samples) > 1:
             middle = len(samples) // 2
-            return [*_together(samples[:middle], way), *_together(samples[middle:], way)]
+            return [*_carry_together(samples[:middle], way), *_carry_together(samples[middle:], way)]
         if isinstance(error, OsirisError):
             return [Outcome(refusal=error.diagnostics[0])]
         return [Outcome(changed=str(error))]
-    return [compare(table[n], found[n]) for n in range(len(samples))]
+    return [compare(table[n], received[n]) for n in range(len(samples))]
 
 
-def compare(sent: pa.ChunkedArray, found: pa.ChunkedArray) -> Outcome:
+def compare(sent: pa.ChunkedArray, received: pa.ChunkedArray) -> Outcome:
     """Return what became of a column."""
-    before, after = sent.combine_chunks(), found.combine_chunks()
+    before, after = sent.combine_chunks(), received.combine_chunks()
     own, now = type_name(before.type), type_name(after.type)
-    note, same = "", _digest(before) == _digest(after) if own == now else _alike(before, after, own, now)
+    note, same = "", _digest(before) == _digest(after) if own == now else _is_equivalent(before, after, own, now)
     if own == "json" and not same:
         note, same = COMPACT, _documents(before.storage) == _documents(_texts(after))
     elif own.startswith("float") and now.startswith("float") and _signs(before) != _signs(after):
         note = UNSIGNED
-    return Outcome(now, note=note, changed=None if same else f"{before} became {after}", found=found)
+    return Outcome(now, note=note, changed=None if same else f"{before} became {after}", found=received)
 
 
 def _digest(array: pa.Array) -> object:
@@ -278,17 +278,17 @@ def _signs(array: pa.Array) -> list[float]:
     return [math.copysign(1, value) for value in array.to_pylist() if value == 0]
 
 
-def _alike(before: pa.Array, after: pa.Array, own: str, now: str) -> bool:
+def _is_equivalent(before: pa.Array, after: pa.Array, own: str, now: str) -> bool:
     """Tell whether values of another type say the same: as numbers, as documents, or in their spelling."""
     if all(parse_type(kind).kind.startswith(_NUMBERS) for kind in (own, now)):
-        return _spelled(before) == _spelled(after) or _exact(before) == _exact(after)
+        return _shortest(before) == _shortest(after) or _exact(before) == _exact(after)
     if now == "json":
         return _plain(before.to_pylist()) == _documents(after.storage)
     back = _back(after, own)
     return back is not None and _digest(before) == _digest(back)
 
 
-def _spelled(array: pa.Array) -> list[str | None]:
+def _shortest(array: pa.Array) -> list[str | None]:
     """Return numbers as they are spelled shortest, in one form for all types."""
     import pyarrow as pa
 
@@ -374,17 +374,17 @@ def type_matrix(name: str, case: Case | None = None, registry: Registry | None =
     """
     installed = registry or load_registry()
     spec = installed.get(name)
-    known = case or example_case(spec)
+    used = case or example_case(spec)
     tried, matrix = samples(), []
     with fresh_folder() as root:
-        trial = known.trial(installed, name, root)
-        way = Kept(trial, known.look) if "write" in spec.modes else Passed(trial)
+        trial = used.trial(installed, name, root)
+        way = Kept(trial, used.look) if "write" in spec.modes else Passed(trial)
         for sample, outcome in zip(tried, outcomes(tried, way), strict=True):
             if outcome.refusal:
                 cast = next((kind for kind in _wider(sample.type) if _is_carried(sample, kind, way)), None)
                 matrix.append(Carried(sample, outcome, cast=cast))
             else:
-                matrix.append(Carried(sample, outcome, again=_comes_again(sample, outcome)))
+                matrix.append(Carried(sample, outcome, again=_is_restored(sample, outcome)))
     return matrix
 
 
@@ -411,7 +411,7 @@ def _wider(kind: str) -> Iterator[str]:
     yield "utf8"
 
 
-def _comes_again(sample: Sample, outcome: Outcome) -> bool:
+def _is_restored(sample: Sample, outcome: Outcome) -> bool:
     import pyarrow as pa
 
     if outcome.type == sample.type or outcome.found is None:

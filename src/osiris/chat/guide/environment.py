@@ -135,9 +135,9 @@ class WorkerQueue:
 
     def _ready(self) -> Worker:
         if self._worker is None:
-            from osiris.runner.host.adapters import asked_worker
+            from osiris.runner.host.adapters import query_worker
 
-            self._worker = self._open.enter_context(asked_worker(self._workspace.project, self._workspace.config))
+            self._worker = self._open.enter_context(query_worker(self._workspace.project, self._workspace.config))
         return self._worker
 
 

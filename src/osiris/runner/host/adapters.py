@@ -50,7 +50,7 @@ def open_worker(
     return Remote(brought.load()(project.root, environ), project.root, engines=dict(engines), **limits)
 
 
-def asked_worker(project: Project, config: Config) -> AbstractContextManager[Worker]:
+def query_worker(project: Project, config: Config) -> AbstractContextManager[Worker]:
     """Return the worker for jobs outside of a run; third-party code is sandboxed as `run.target` requires."""
     target = target_of(config)
     if target == "local":

@@ -20,7 +20,7 @@ from osiris.project import Project
 from osiris.registry import load_registry
 from osiris.runner.adapter import WorkerDied
 from osiris.runner.credentials import resolve_secrets
-from osiris.runner.host.adapters import asked_worker
+from osiris.runner.host.adapters import query_worker
 from osiris.runner.host.passing_job import passing_job
 from osiris.units import duration_text
 
@@ -224,7 +224,7 @@ def _ask(
     try:
         with (
             passing_job(project, config, kind, **fields) as job,
-            nullcontext(link) if link else asked_worker(project, config) as worker,
+            nullcontext(link) if link else query_worker(project, config) as worker,
             _cancelled_when_silent(limit, answers, worker, late),
         ):
             answers.append(worker.ask(job, secrets, answers.append))
