@@ -27,7 +27,7 @@ _EDGE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class FieldCheck:
     """What a step makes of a column, or the problem that it has with it."""
 
     field: Field | None
@@ -38,17 +38,17 @@ class Known:
         return (self.field.type, self.field.nullable) if self.field else (None, nullable)
 
 
-def carried_or_not(names: Sequence[str], describe: Callable[[Sequence[str]], Schema]) -> dict[str, Known]:
+def fields_or_problems(names: Sequence[str], describe: Callable[[Sequence[str]], Schema]) -> dict[str, FieldCheck]:
     """Return by name what a step's own `describe(names)` makes of the columns: of all at once, else one by one."""
     if not names:
         return {}
     try:
-        return {name: Known(field) for name, field in zip(names, describe(names), strict=True)}
+        return {name: FieldCheck(field) for name, field in zip(names, describe(names), strict=True)}
     except InvalidInput as error:
         if len(names) > 1:
-            return {name: carried_or_not([name], describe)[name] for name in names}
+            return {name: fields_or_problems([name], describe)[name] for name in names}
         (first, *_) = error.diagnostics
-        return {names[0]: Known(None, f"{first.message}; {first.hint}" if first.hint else first.message)}
+        return {names[0]: FieldCheck(None, f"{first.message}; {first.hint}" if first.hint else first.message)}
 
 
 def taken(batches: Generator[pa.RecordBatch, None, None], most: int) -> tuple[list[pa.RecordBatch], bool]:

@@ -54,29 +54,29 @@ class Health:
     facts: Mapping[str, JsonValue] = field(default_factory=dict)
     scripts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     user: str = ""
-    found: Sequence[Diagnostic] = ()
+    diagnostics: Sequence[Diagnostic] = ()
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return it as plain data, without what is to be looked at."""
         fields = asdict(self)
-        del fields["found"]
+        del fields["diagnostics"]
         return {**fields, "facts": dict(self.facts)}
 
 
-def graded(powers: Sequence[str], writes: Sequence[str]) -> tuple[Grade, Sequence[str]]:
+def grade_of(powers: Sequence[str], writes: Sequence[str]) -> tuple[Grade, Sequence[str]]:
     """Return the grade of who has these powers over the server, and may write these things, with the reasons."""
     if powers:
         return "too powerful", powers
     return ("writer", writes) if writes else ("reader", ())
 
 
-def lacking(connection: str, user: str, lacks: Sequence[str]) -> Iterator[Diagnostic]:
+def missing_privileges(connection: str, user: str, lacks: Sequence[str]) -> Iterator[Diagnostic]:
     """Yield that a user who is let in may do nothing, if that is so: `lacks` tells which rights are missing."""
     if lacks:
         yield diagnostic("CON030", connection=connection, user=user, lacks=", and ".join(lacks))
 
 
-def named(what: str, names: Sequence[str], count: int) -> list[str]:
+def naming(what: str, names: Sequence[str], count: int) -> list[str]:
     """Return one reason that names some of `count` things, or none if there are none."""
     more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
     return [f"{what} {', '.join(names[:_SHOWN])}{more}"] if count else []
@@ -90,7 +90,7 @@ def is_local(host: str) -> bool:
         return host == "localhost" or host.startswith("/")
 
 
-def hurried(ctx: StepContext, seconds: float) -> StepContext:
+def with_timeout(ctx: StepContext, seconds: float) -> StepContext:
     """Return a context whose connection to a server waits no longer than so."""
     fields = ctx.connection
     limits = {name: min(float(fields.get(name) or seconds), seconds) for name in _TIMEOUTS}
@@ -98,7 +98,7 @@ def hurried(ctx: StepContext, seconds: float) -> StepContext:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Transport:
     """The way to a server: where it leads, whether it is encrypted, and whether the server's certificate is checked."""
 
     where: str
@@ -137,15 +137,15 @@ def milliseconds(since: float) -> float:
     return round((time.monotonic() - since) * 1000, 1)
 
 
-def missing(path: Path, facts: dict[str, str]) -> Health:
+def missing_file_health(path: Path, facts: dict[str, str]) -> Health:
     """Return the health of what a writer is yet to make; fails with DRV003 where it could not."""
     parent = next(folder for folder in path.parents if folder.exists())
-    if not parent.is_dir() or not may(parent, os.W_OK | os.X_OK):
+    if not parent.is_dir() or not has_access(parent, os.W_OK | os.X_OK):
         hint = "let the user who runs Osiris write there, or name another place in the connection"
         fail("DRV003", path=str(parent), reason=f"{path.name} cannot be created there", hint=hint)
     return Health("writer", ["it will be made when it is first written"], {**facts, "exists": False, "writable": True})
 
 
-def may(path: Path, how: int) -> bool:
+def has_access(path: Path, how: int) -> bool:
     """Tell whether this process may use a path so (`os.R_OK` and the like)."""
     return os.access(path, how, effective_ids=os.access in os.supports_effective_ids)

@@ -42,12 +42,12 @@ class Reject(NamedTuple):
     row: int | None = None
 
 
-def of_row(row: int, column: str, value: str, reason: str) -> Reject:
+def row_reject(row: int, column: str, value: str, reason: str) -> Reject:
     """Return why a row that is of no file was set aside; `row` counts from 1."""
     return Reject("", None, column, value, reason, row)
 
 
-class Refused(Exception):
+class RowRejected(Exception):
     """At least one of the rows that were tried does not fit: in which columns, as far as is known, and why.
 
     `rule` is the constraint or key of the table that it breaks, by its name; `row` which of the rows, if that is known.
@@ -58,7 +58,7 @@ class Refused(Exception):
         self.column, self.reason, self.rule, self.row = column, reason, rule, row
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """The whole reason: the rule and the columns first, as far as they are known."""
         parts = [f"constraint '{self.rule}'"] * bool(self.rule) + [f"column '{self.column}'"] * bool(self.column)
         return f"{' of '.join(parts)}: {self.reason}" if parts else self.reason
@@ -66,10 +66,10 @@ class Refused(Exception):
     @property
     def problem(self) -> str:
         """The whole reason, with the row."""
-        return self.told if self.row is None else f"row {self.row + 1}: {self.told}"
+        return self.description if self.row is None else f"row {self.row + 1}: {self.description}"
 
 
-class Misfit(Refused):
+class InvalidValue(RowRejected):
     """A value that a table would change: which, and why."""
 
     def __init__(self, column: str, value: str, why: str, row: int | None = None) -> None:
@@ -77,18 +77,17 @@ class Misfit(Refused):
         self.value, self.why = value, why
 
 
-def divide(count: int, attempt: Callable[[int, int], None], refuse: Callable[[int, Refused], None]) -> None:
-    """Call `attempt(first, end)` for rows 0 to `count`, in halves where it raises Refused, down to the rows themselves.
+def bisect_rows(count: int, attempt: Callable[[int, int], None], refuse: Callable[[int, RowRejected], None]) -> None:
+    """Call `attempt(first, end)` for rows 0 to `count`; where it raises RowRejected, halve the range, down to one row.
 
-    So the good path is one call, and a row that does not fit costs some more; `refuse` is called for each such row. All
-    of it happens in the order of the rows.
+    If all rows fit, that is one call. `refuse` is called for each row that does not. Rows are tried in their order.
     """
     waiting = [(0, count)] if count else []
     while waiting:
         first, end = waiting.pop()
         try:
             attempt(first, end)
-        except Refused as refused:
+        except RowRejected as refused:
             middle = (first + end) // 2
             if middle == first:
                 refuse(first, refused)
@@ -101,7 +100,7 @@ _QUOTED = partial(csv.writer, lineterminator="\n", quoting=csv.QUOTE_ALL)
 """Before Python 3.13 a carriage return alone is not put in quotes by itself, and reads as the end of a row."""
 
 
-class Rejected:
+class RejectFile:
     """The file of rejects among a step's artifacts; it is made with the first of them, and holds `rows`."""
 
     def __init__(self, ctx: StepContext) -> None:
@@ -148,12 +147,12 @@ class Rejected:
 
 
 @contextmanager
-def setting_aside(ctx: StepContext) -> Iterator[Rejected | None]:
+def writer_quarantine(ctx: StepContext) -> Iterator[RejectFile | None]:
     """Give what takes rejects of a step that writes, which counts them itself; None if they fail the step."""
     if ctx.on_reject == "fail":
         yield None
         return
-    with closing(Rejected(ctx)) as rejected:
+    with closing(RejectFile(ctx)) as rejected:
         yield rejected
 
 
@@ -163,7 +162,7 @@ def quarantine(ctx: StepContext) -> Iterator[Callable[[Reject], None] | None]:
 
     It writes them down, and counts them as read and rejected; how many they are is told when the block ends well.
     """
-    with setting_aside(ctx) as rejected:
+    with writer_quarantine(ctx) as rejected:
         if rejected is None:
             yield None
             return
@@ -177,7 +176,7 @@ def quarantine(ctx: StepContext) -> Iterator[Callable[[Reject], None] | None]:
         rejected.keep()
 
 
-def pass_on(waiting: list[Reject], reject: Callable[[Reject], None] | None) -> None:
+def flush_rejects(waiting: list[Reject], reject: Callable[[Reject], None] | None) -> None:
     """Pass the rejects of a batch on in the order of their lines, and forget them: they are not found in that order."""
     if reject:
         for each in sorted(waiting, key=lambda each: each.line or 0):
@@ -185,7 +184,7 @@ def pass_on(waiting: list[Reject], reject: Callable[[Reject], None] | None) -> N
     waiting.clear()
 
 
-def with_numbers(batches: Iterable[pa.RecordBatch], name: str) -> Iterator[pa.RecordBatch]:
+def with_row_numbers(batches: Iterable[pa.RecordBatch], name: str) -> Iterator[pa.RecordBatch]:
     """Yield batches with one column more, behind the others: the number of the row, from 0."""
     import pyarrow as pa
 
@@ -195,12 +194,12 @@ def with_numbers(batches: Iterable[pa.RecordBatch], name: str) -> Iterator[pa.Re
         first += batch.num_rows
 
 
-def row_text(values: Mapping[str, object]) -> str:
+def row_json(values: Mapping[str, object]) -> str:
     """Return a row as JSON; what JSON has no form for is spelled in some way that people can read."""
     return json.dumps(values, default=_spelled, ensure_ascii=False)
 
 
-def row_of(batch: pa.RecordBatch, row: int, names: Collection[str]) -> dict[str, object]:
+def row_values(batch: pa.RecordBatch, row: int, names: Collection[str]) -> dict[str, object]:
     """Return a row of a batch, as far as `names` go; a value that Python has none for as it is counted."""
     return {name: _plain(batch.column(name)[row]) for name in names}
 

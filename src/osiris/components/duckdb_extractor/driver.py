@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from osiris.families.duckdb.database import DUCKDB
-from osiris.families.sql.database import Reading
+from osiris.families.sql.database import ReaderConfig
 from osiris.families.sql.extractor import Extractor
 
 
 @dataclass(frozen=True, slots=True)
-class Config(Reading):
+class Config(ReaderConfig):
     """The config of a step; its keys and defaults are described in spec.yaml."""
 
     query: str | None = None

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from osiris.families.duckdb.database import DUCKDB
-from osiris.families.sql.writer import FileWriting, Writer
+from osiris.families.sql.writer import FileWriterConfig, Writer
 
 
 @dataclass(frozen=True, slots=True)
-class Config(FileWriting):
+class Config(FileWriterConfig):
     """The config of a step; its keys and defaults are described in spec.yaml."""
 
     schema: str = DUCKDB.own_schema

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from osiris.families.mysql.database import MYSQL
-from osiris.families.sql.extractor import Extractor, ServerReading
+from osiris.families.sql.extractor import Extractor, ServerReaderConfig
 
 
 @dataclass(frozen=True, slots=True)
-class Config(ServerReading):
+class Config(ServerReaderConfig):
     """The config of a step; its keys and defaults are described in spec.yaml."""
 
     pool_size: int = 5

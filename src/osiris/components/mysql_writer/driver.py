@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from osiris.families.mysql.database import MYSQL
-from osiris.families.sql.writer import ServerWriting, Writer
+from osiris.families.sql.writer import ServerWriterConfig, Writer
 
 
 @dataclass(frozen=True, slots=True)
-class Config(ServerWriting):
+class Config(ServerWriterConfig):
     """The config of a step; its keys and defaults are described in spec.yaml."""
 
     truncate_before: bool = False

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from osiris.families.postgres.database import POSTGRES
-from osiris.families.sql.writer import ServerWriting, Writer
+from osiris.families.sql.writer import ServerWriterConfig, Writer
 
-Config = ServerWriting
+Config = ServerWriterConfig
 
 
 class Driver(Writer[Config]):

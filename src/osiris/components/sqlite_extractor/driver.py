@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from osiris.families.sql.database import Reading
+from osiris.families.sql.database import ReaderConfig
 from osiris.families.sql.extractor import Extractor
 from osiris.families.sqlite.database import SQLITE
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Config(Reading):
+class Config(ReaderConfig):
     """The config of a step; its keys and defaults are described in spec.yaml."""
 
     table: str

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from osiris.families.sql.writer import FileWriting, Writer
+from osiris.families.sql.writer import FileWriterConfig, Writer
 from osiris.families.sqlite.database import SQLITE
 
-Config = FileWriting
+Config = FileWriterConfig
 
 
 class Driver(Writer[Config]):

@@ -12,7 +12,7 @@ from osiris.families.postgres.database import POSTGRES
 from osiris.families.postgres.session import PostgresReading
 from osiris.families.quarantine import quarantine
 from osiris.families.source_columns import expect_schema
-from osiris.families.sql.columnar import Sieve
+from osiris.families.sql.columnar import RejectPolicy
 from osiris.families.sql.extractor import Extractor
 from osiris.families.supabase.connect import shares_connections, wire_fields
 from osiris.families.supabase.filters import conditions, statement, terms
@@ -149,7 +149,7 @@ def _opened(
         expect_schema(ctx, schema, source.schema)
         with (
             quarantine(ctx) if ctx.on_reject == "quarantine" else nullcontext() as aside,
-            closing(read_pages(session, source, Sieve(aside, config.max_cell_bytes))) as pages,
+            closing(read_pages(session, source, RejectPolicy(aside, config.max_cell_bytes))) as pages,
         ):
             yield source.order, _counted(pages, ctx)
 

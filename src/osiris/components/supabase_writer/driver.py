@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 
 from osiris.errors import fail
 from osiris.families.postgres.database import POSTGRES
-from osiris.families.sql.target_table import THERE, refuse_columns
-from osiris.families.sql.writer import ServerWriting, Writer
+from osiris.families.sql.target_table import THERE, check_columns
+from osiris.families.sql.writer import ServerWriterConfig, Writer
 from osiris.families.supabase.connect import wire_fields
 from osiris.families.supabase.writer import RestDelivery, deliver, expect_target, list_refusals, refuse_missing
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Config(ServerWriting):
+class Config(ServerWriterConfig):
     """The config of a step; its keys and defaults are described in spec.yaml."""
 
     batch_size: int = 5000
@@ -86,7 +86,7 @@ def _rest_delivery(config: Config, schema: Schema, ctx: StepContext) -> RestDeli
     if ctx.on_reject == "quarantine":
         _needs_address(ctx, "on_reject: quarantine", "over REST a batch is refused as a whole")
     reasons = list_refusals({column.name: column.type for column in schema})
-    refuse_columns(ctx, schema, reasons, case_tells=True)
+    check_columns(ctx, schema, reasons, case_tells=True)
     prefix, dot, name = config.table.partition(".")
     table, schema_name = (name, prefix) if dot and config.schema is None else (config.table, config.schema)
     mode: Literal["append", "upsert"] = "upsert" if config.write_mode == "upsert" else "append"

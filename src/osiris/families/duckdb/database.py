@@ -20,7 +20,7 @@ from osiris.families.source_columns import check_known
 from osiris.families.sql.database import Column, Relation, Source, insert_rows, listed, on_conflict
 from osiris.families.sql.database_file import FileDatabase, FileSession, check_file, label
 from osiris.families.sql.result import bound_values
-from osiris.families.sql.target_table import KEYS, expect_all_taken, fail_row, refuse_equal_keys, stage_keys
+from osiris.families.sql.target_table import KEYS, check_staged_keys, expect_all_written, fail_row, stage_keys
 from osiris.families.type_compat import holds
 from osiris.fault import fault
 from osiris.files import fail_os
@@ -92,9 +92,9 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
     """The duckdb family."""
 
     name = "duckdb"
-    beside = ".wal"
-    made_whole = True
-    not_carried = "DuckDB has decimals of at most 38 digits, and times with a zone only in UTC"
+    log_suffix = ".wal"
+    created_atomically = True
+    unsupported_reason = "DuckDB has decimals of at most 38 digits, and times with a zone only in UTC"
 
     def open(self, ctx: StepContext, path: Path, *, writing: bool) -> DuckDBPyConnection | None:
         """Return a connection of an engine that is new, or that reads the file already; None if others use the file."""
@@ -123,7 +123,7 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
         if engine is not None:
             engine.close()
 
-    def errors(self) -> tuple[type[Exception], ...]:
+    def client_errors(self) -> tuple[type[Exception], ...]:
         """Return what the engine raises."""
         return ENGINE_ERRORS
 
@@ -193,7 +193,7 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
         """Return the DuckDB type that holds every value of a type; None if there is none."""
         return column_type(parse_type(kind))
 
-    def holds(self, column: Column, kind: str) -> bool:
+    def can_store(self, column: Column, kind: str) -> bool:
         """Tell whether a column keeps each value of a type; one of lists does so if its items do."""
         wide = column.type or ""
         while wide.startswith("list<") and kind.startswith("list<"):
@@ -230,7 +230,7 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
     def load(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
         """Add all rows; fails with DAT032 for one that the table refuses, DRV015 if not each has become one."""
         taken = _insert(session, delivery, waiting)
-        expect_all_taken(delivery.ctx, delivery.target, waiting.rows, taken)
+        expect_all_written(delivery.ctx, delivery.target, waiting.rows, taken)
 
     def merge(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
         """Write all rows by their key; fails with DAT028 for keys that the table takes for one, else as `load`."""
@@ -241,10 +241,10 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
             stage_keys(session, delivery)
             session.connection.register(_ROWS, waiting.open().reader())
             session.run(f"INSERT INTO temp.{KEYS} SELECT {listed(delivery.key)} FROM temp.{_ROWS}")
-            refuse_equal_keys(session, delivery)
-        taken = _insert(session, delivery, waiting, on_conflict(names, delivery.key, whole=collated))
+            check_staged_keys(session, delivery)
+        taken = _insert(session, delivery, waiting, on_conflict(names, delivery.key, update_key=collated))
         if collated or set(names) != set(delivery.key):  # else rows that are there count for nothing
-            expect_all_taken(delivery.ctx, delivery.target, waiting.rows, taken)
+            expect_all_written(delivery.ctx, delivery.target, waiting.rows, taken)
 
     def make_durable(self, session: Session, _delivery: Delivery) -> None:
         """Make the transaction durable."""

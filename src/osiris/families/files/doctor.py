@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from osiris.errors import fail
-from osiris.families.doctor_report import Health, may, milliseconds, missing
+from osiris.families.doctor_report import Health, has_access, milliseconds, missing_file_health
 from osiris.families.files.source_files import base_folder
 from osiris.files import fail_os, relative
 
@@ -35,10 +35,10 @@ def examine(ctx: StepContext, uses: Collection[str], _seconds: float) -> Health:
         ctx.paths.writable(ctx.root, path, None)
     shown = relative(ctx.root, path)
     if not path.exists() and set(uses) != {"read"}:
-        return missing(path, {"folder": shown})
+        return missing_file_health(path, {"folder": shown})
     began = time.monotonic()
     entries, free = _look(path, shown)
-    writable = may(path, os.W_OK | os.X_OK)
+    writable = has_access(path, os.W_OK | os.X_OK)
     return Health(
         grade="writer" if writable else "reader",
         reasons=["the folder may be written"] if writable else [],
@@ -46,7 +46,7 @@ def examine(ctx: StepContext, uses: Collection[str], _seconds: float) -> Health:
             "folder": shown,
             "exists": True,
             "entries": entries if entries < _LOOKED_AT else f"{_LOOKED_AT} or more",
-            "readable": may(path, os.R_OK | os.X_OK),
+            "readable": has_access(path, os.R_OK | os.X_OK),
             "writable": writable,
             "free_bytes": free,
             "encoding": sys.getfilesystemencoding(),

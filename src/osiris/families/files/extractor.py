@@ -17,7 +17,7 @@ import pyarrow as pa
 from osiris.document import join
 from osiris.errors import Location, diagnostic, fail, raise_all
 from osiris.families.files.source_files import BadRow, TextConfig, state_of
-from osiris.families.quarantine import Reject, pass_on, quarantine
+from osiris.families.quarantine import Reject, flush_rejects, quarantine
 from osiris.families.text_format import kind_of, refused
 from osiris.families.type_compat import EARLIER_TYPES
 from osiris.model import Described, Field
@@ -119,11 +119,11 @@ class _Pass:
                 for file in files:
                     bad = self._on_bad_row(file, aside)
                     yield from file.rows(self._columns, self._count_bytes, bad, self._check)
-                    pass_on(waiting, reject)
+                    flush_rejects(waiting, reject)
 
             for some in limited(rows(), limit):
                 batch = self._typed(some, aside)
-                pass_on(waiting, reject)
+                flush_rejects(waiting, reject)
                 self._ctx.count("rows_read", batch.num_rows)
                 yield batch
 

@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from osiris.errors import OsirisError, fail
 from osiris.families.mysql.errors import fail_login
-from osiris.families.sql.watchdog import SILENCE, Watch, connection_string, fail_broken
+from osiris.families.sql.watchdog import SILENCE, Watchdog, connection_string, fail_broken
 from osiris.secret import Secret
 from osiris.units import duration_text
 
@@ -123,7 +123,7 @@ def _options(query: str) -> dict[str, str]:
     return options
 
 
-def connect(target: Address, ctx: StepContext, *, sends_rows: bool = False) -> tuple[Client, Watch]:
+def connect(target: Address, ctx: StepContext, *, sends_rows: bool = False) -> tuple[Client, Watchdog]:
     """Return an open connection in autocommit mode and its watchdog, which is not running yet.
 
     `sends_rows` enables LOAD DATA LOCAL INFILE. Fails with CON011 to CON015, CON017, or RUN003 if cancelled.
@@ -134,7 +134,7 @@ def connect(target: Address, ctx: StepContext, *, sends_rows: bool = False) -> t
     connection = _client(target, sock, port=target.port, **options)
     _log_in(connection, sock, target, ctx, max(deadline - time.monotonic(), 0.1))
     is_busy = partial(_is_busy, connection, target)
-    return connection, Watch(lambda _why: _kill_query(connection, target), ctx.cancelled, target.silence, is_busy)
+    return connection, Watchdog(lambda _why: _kill_query(connection, target), ctx.cancelled, target.silence, is_busy)
 
 
 def _client(target: Address, sock: socket.socket, **options: object) -> Client:
@@ -157,7 +157,7 @@ def _log_in(connection: Client, sock: socket.socket, target: Address, ctx: StepC
     import pymysql
 
     copy = sock.dup()  # during the TLS handshake PyMySQL's own socket cannot be shut down
-    watch = Watch(lambda _why: _shut_down(copy), ctx.cancelled, seconds)
+    watch = Watchdog(lambda _why: _shut_down(copy), ctx.cancelled, seconds)
     try:
         with closing(copy), watch.running(), watch.waiting():
             connection.connect(sock)
@@ -251,7 +251,7 @@ def _encryption(target: Address, sock: socket.socket) -> dict[str, Any]:
     return {"ssl": context}
 
 
-def fail_lost(watch: Watch | None, target: Address, reason: str) -> NoReturn:
+def fail_lost(watch: Watchdog | None, target: Address, reason: str) -> NoReturn:
     """Fail with why a connection was lost, with a hint if the whole server has stopped."""
     deadline = time.monotonic() + _PATIENCE
     stopped = bool(watch and watch.stopped)

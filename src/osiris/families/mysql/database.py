@@ -39,10 +39,10 @@ from osiris.families.mysql.target_table import (
     uniques,
 )
 from osiris.families.mysql.types import quote_name
-from osiris.families.sql.database import LEDGER, Database, Delivery, InUse, Target
+from osiris.families.sql.database import LEDGER, Database, DatabaseBusy, Delivery, Target
 from osiris.families.sql.extractor import sifted, windowed
 from osiris.families.sql.ledger import insert_delivery
-from osiris.families.sql.sending import fail_refused
+from osiris.families.sql.sending import fail_rejected
 from osiris.fault import fault
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from osiris.driver import StepContext
-    from osiris.families.quarantine import Refused
+    from osiris.families.quarantine import RowRejected
     from osiris.families.sql.database import Source, Staged, StepConfig
     from osiris.model import Schema
 
@@ -66,7 +66,7 @@ class MySQL(Database[Session]):
     name = "mysql"
     ddl_in_transaction = False
     claims_first = True
-    stages_keys = True
+    detects_repeated_keys = True
     hints_at_casts = True
     attempts = 4
     patience = f"{SETTINGS['innodb_lock_wait_timeout']} s"
@@ -78,17 +78,17 @@ class MySQL(Database[Session]):
 ) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"""
 
     quote = staticmethod(quote_name)
-    reading = staticmethod(reading)
-    hold = staticmethod(hold)
+    read_session = staticmethod(reading)
+    lock_relations = staticmethod(hold)
     relations = staticmethod(relations)
     relation = staticmethod(relation)
     columns = staticmethod(columns_of)
     column_type = staticmethod(column_type)
-    refusals = staticmethod(refusals)
-    holds = staticmethod(fits)
-    expect_rights = staticmethod(expect_rights)
-    expect_rights_to_ledger = staticmethod(expect_rights_to_ledger)
-    explained = staticmethod(explained)
+    unsupported_columns = staticmethod(refusals)
+    can_store = staticmethod(fits)
+    expect_privileges = staticmethod(expect_rights)
+    expect_ledger_privileges = staticmethod(expect_rights_to_ledger)
+    explain_rejection = staticmethod(explained)
 
     # The catalogue
 
@@ -127,13 +127,13 @@ class MySQL(Database[Session]):
         quoted = f"{quote_name(target.database)}.{quote_name(config.table)}"
         return Delivery(self, config, ctx, schema, Target(config.table, target.where), quoted)
 
-    def looking(self, delivery: Delivery) -> AbstractContextManager[Session]:
+    def inspect_session(self, delivery: Delivery) -> AbstractContextManager[Session]:
         """Open a session that inspects a target before rows are read."""
         return opened(delivery.ctx, address(delivery.ctx.connection, delivery.config.schema))
 
     @contextmanager
-    def writing(self, delivery: Delivery) -> Iterator[Session]:
-        """Open a session that can write; fails with DAT032 for a rejected row, may raise InUse."""
+    def write_session(self, delivery: Delivery) -> Iterator[Session]:
+        """Open a session that can write; fails with DAT032 for a rejected row, may raise DatabaseBusy."""
         import pymysql
 
         target = address(delivery.ctx.connection, delivery.config.schema)
@@ -142,19 +142,19 @@ class MySQL(Database[Session]):
             try:
                 yield session
             except pymysql.MySQLError as error:
-                if refused := self.refusal(error):
-                    fail_refused(session, delivery, refused)
+                if refused := self.as_rejection(error):
+                    fail_rejected(session, delivery, refused)
                 if numbered(error)[0] not in _IN_USE:
                     raise
-                raise InUse from None
+                raise DatabaseBusy from None
 
-    def errors(self) -> tuple[type[Exception], ...]:
+    def client_errors(self) -> tuple[type[Exception], ...]:
         """Return the exceptions that the client library raises."""
         import pymysql
 
         return (pymysql.MySQLError,)
 
-    def refusal(self, error: Exception) -> Refused | None:
+    def as_rejection(self, error: Exception) -> RowRejected | None:
         """Return why the server rejected a row; None for other errors."""
         number, message = numbered(error)
         return refusal(number, message) if number in ROW else None

@@ -7,7 +7,7 @@ encrypted or not. A packet is three bytes of length, a sequence number and the p
 A row is its values as length-prefixed texts. `Cells` are the positions of one column's values in a page of rows, and a
 decoder reads them all at once with numpy: eight digits are one load, converted to a number by three multiplications.
 Loads cost the most, so values that fit one word are loaded once. A value that Arrow or our types cannot hold (an
-invalid date) raises `Unfit`; it is never changed.
+invalid date) raises `InvalidCell`; it is never changed.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from uuid import UUID
 import numpy as np
 import pyarrow as pa
 
-from osiris.families.sql.columnar import DAY, Cells, Page, Rows, Unfit, bytes_of
-from osiris.families.sql.watchdog import Inflow
-from osiris.families.sql.wire import FRONT, SPARE, Broken, Refusal, RowBuffer, chain, take_from
+from osiris.families.sql.columnar import DAY, Cells, InvalidCell, Page, Rows, bytes_of
+from osiris.families.sql.watchdog import SocketReader
+from osiris.families.sql.wire import FRONT, SPARE, ConnectionBroken, RowBuffer, ServerError, chain, take_from
 from osiris.kernels import compiled
 from osiris.types import arrow_type
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from osiris.families.mysql.connect import Client
     from osiris.families.sql.columnar import Decode
-    from osiris.families.sql.watchdog import Watch
+    from osiris.families.sql.watchdog import Watchdog
 
     Words = NDArray[np.uint64]
     Numbers = NDArray[np.int64]
@@ -67,8 +67,8 @@ _END_SIZE = 9
 _MORE_RESULTS = 8
 
 
-def received(connection: Client, watch: Watch, packets: Packets) -> Iterator[Rows]:
-    """Yield the rows of a query that was sent; raises Refusal for a server error, Broken for a protocol error."""
+def received(connection: Client, watch: Watchdog, packets: Packets) -> Iterator[Rows]:
+    """Yield the rows of a query that was sent; raises ServerError or, for a protocol error, ConnectionBroken."""
 
     def buffered(room: memoryview) -> int:
         """Copy what PyMySQL has already buffered; afterwards its buffer is bypassed."""
@@ -76,23 +76,23 @@ def received(connection: Client, watch: Watch, packets: Packets) -> Iterator[Row
             with watch.waiting():
                 chunk = connection._rfile.read1(len(room))
         except (OSError, ValueError) as error:
-            raise Broken(str(error)) from None
+            raise ConnectionBroken(str(error)) from None
         room[: len(chunk)] = chunk
         return len(chunk)
 
     sock = connection._sock
     if sock is None:
-        raise Broken("it was closed")
+        raise ConnectionBroken("it was closed")
     packets.fill(buffered)
     sock.setblocking(False)
-    with Inflow(sock, watch) as inflow:
+    with SocketReader(sock, watch) as inflow:
         while True:
             while (rows := packets.next_rows()) is not None:
                 yield rows
             if packets.ended:
                 break
             if not packets.fill(partial(take_from, inflow, _looks_like_end)):
-                raise Broken("it ended in the middle of the rows")
+                raise ConnectionBroken("it ended in the middle of the rows")
     sock.setblocking(True)
 
 
@@ -141,16 +141,16 @@ class Packets(RowBuffer):
         return Rows(page, np.array([FRONT]), np.array([len(page.buffer) - SPARE]))
 
     def _read_end(self, end: int) -> bool:
-        """Read the next packet if it is not a row, and return whether it is not; raises Refusal if it is an error."""
+        """Read the next packet if it is not a row, and return whether it is not; raises ServerError for an error."""
         content = bytes(self.buffer[self.begin + _HEAD : min(end, self.begin + _HEAD + 1024)])
         if content[:1] == bytes([_ERROR]):
             text = content[9:] if content[3:4] == b"#" else content[3:]
-            raise Refusal(int.from_bytes(content[1:3], "little"), text.decode("utf-8", "replace"))
+            raise ServerError(int.from_bytes(content[1:3], "little"), text.decode("utf-8", "replace"))
         if content[:1] != bytes([_END]) or len(content) > 8:
             return False
         self.warnings, self.ended = int.from_bytes(content[1:3], "little"), True
         if int.from_bytes(content[3:5], "little") & _MORE_RESULTS or end != self.used:
-            raise Broken("it sent more than one result")
+            raise ConnectionBroken("it sent more than one result")
         self.begin = end
         return True
 
@@ -388,12 +388,12 @@ def times(page: Page, cells: Cells) -> pa.Array:
 
 @compiled("mysql_times")
 def _times(page: Page, cells: Cells) -> Numbers:
-    """Return microseconds since midnight; raises Unfit for MySQL's negative times and those over a day."""
+    """Return microseconds since midnight; raises InvalidCell for MySQL's negative times and those over a day."""
     hours = _digits(page, cells.at + 2, 2).astype(np.int64)
     if (row := cells.first((page.u1[cells.at + 2] != _COLON) | (hours > 23))) is not None:
         at = int(cells.at[row])
         shown = page.buffer[at : at + int(cells.length[row])].decode()
-        raise Unfit(row, shown, "only times of a day, 00:00:00 to 23:59:59.999999, can be carried")
+        raise InvalidCell(row, shown, "only times of a day, 00:00:00 to 23:59:59.999999, can be carried")
     return _within_day(page, cells, 8)
 
 
@@ -423,7 +423,7 @@ def _days(page: Page, cells: Cells) -> Numbers:
     if (row := cells.first((days < 1) | (days > length.take(index, mode="clip")))) is not None:
         at = int(cells.at[row])
         shown = page.buffer[at : at + int(cells.length[row])].decode()
-        raise Unfit(row, shown, "there is no such day")
+        raise InvalidCell(row, shown, "there is no such day")
     epoch_days: Numbers = first.take(index, mode="clip") + days - 1
     return epoch_days
 

@@ -12,7 +12,7 @@ from osiris.families.mysql.database import MYSQL
 from osiris.families.mysql.errors import fail_server
 from osiris.families.mysql.session import Session, read_query, reading, table_result
 from osiris.families.mysql.types import quote_name
-from osiris.families.sql.discoverer import DatabaseDiscoverer, both_ends, grouped, keys_of, sampled_of
+from osiris.families.sql.discoverer import DatabaseDiscoverer, first_and_last, grouped, keys_of, sampled_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -131,7 +131,7 @@ class _MySQL(DatabaseDiscoverer[Session]):
         return details
 
     @contextmanager
-    def apart(self) -> Iterator[None]:
+    def error_scope(self) -> Iterator[None]:
         """Turn the server's errors in the block into diagnostics, unless the connection is lost."""
         import pymysql
 
@@ -176,7 +176,7 @@ class _MySQL(DatabaseDiscoverer[Session]):
         if key and relation.rows and relation.rows > _LARGE * most:
             order = [*map(quote_name, key)]
             plain = source.text.removesuffix(f" ORDER BY {', '.join(order)}")
-            texts, method = both_ends(plain, order, most)
+            texts, method = first_and_last(plain, order, most)
             method += " by key"
 
         def read(text: str) -> Iterator[pa.RecordBatch]:

@@ -6,11 +6,11 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.errors import diagnostic
-from osiris.families.doctor_report import Line, named
+from osiris.families.doctor_report import Transport, naming
 from osiris.families.mysql.connect import address
 from osiris.families.mysql.session import reading
 from osiris.families.mysql.types import every_table
-from osiris.families.sql.doctor import Seen, examine_server, scripts_of
+from osiris.families.sql.doctor import ServerFacts, examine_server, scripts_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -90,7 +90,7 @@ def examine(ctx: StepContext, _uses: Collection[str], seconds: float) -> Health:
     return examine_server(ctx, seconds, reading, _NOW, _seen, defaults)
 
 
-def _seen(session: Session) -> Seen:
+def _seen(session: Session) -> ServerFacts:
     database, line = session.target.database, _line(session)
     ((version, user, zone, system_zone, read_only, infile, encoding, tables),) = session.rows(_SERVER, *(database,) * 2)
     all_grants = _grants(session)
@@ -105,7 +105,7 @@ def _seen(session: Session) -> Seen:
         "read_only_server": bool(read_only),
         "local_infile": bool(infile),
     }
-    return Seen(
+    return ServerFacts(
         user=user,
         line=line,
         facts=facts,
@@ -117,11 +117,11 @@ def _seen(session: Session) -> Seen:
     )
 
 
-def _line(session: Session) -> Line:
+def _line(session: Session) -> Transport:
     target = session.target
     encrypted = any(cipher for _, cipher in session.rows(_CIPHER))
     verified = encrypted and target.encryption.get("sslmode") in ("verify-ca", "verify-full")
-    return Line(target.where, target.host, encrypted, verified)
+    return Transport(target.where, target.host, encrypted, verified)
 
 
 def _grants(session: Session) -> list[_Grant]:
@@ -165,7 +165,7 @@ def _powers(grants: Iterable[_Grant]) -> Iterator[str]:
     for grant in grants:
         if grant.place == _ALL_DATABASES:
             special = [name for name in grant.privileges if name not in _HARMLESS | _WRITES or name == _ALL]
-            yield from named("it has", special, len(special))
+            yield from naming("it has", special, len(special))
             if _WRITES.intersection(grant.privileges):
                 yield "it may change all_grants database, that of the server's users too"
         elif grant.place.startswith(_USER_TABLES) and _WRITES.intersection(grant.privileges):
@@ -177,7 +177,7 @@ def _powers(grants: Iterable[_Grant]) -> Iterator[str]:
 def _writes(grants: Iterable[_Grant]) -> Iterator[str]:
     for grant in grants:
         privileges = [name for name in grant.privileges if name in _WRITES]
-        yield from (f"{reason} on {grant.place}" for reason in named("it has", privileges, len(privileges)))
+        yield from (f"{reason} on {grant.place}" for reason in naming("it has", privileges, len(privileges)))
 
 
 def _reads(grants: Iterable[_Grant], database: str) -> bool:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from osiris.families.mysql.target_table import LISTED
-from osiris.families.sql.columnar import FIRST_DAY, LAST_DAY, Unfit
+from osiris.families.sql.columnar import FIRST_DAY, LAST_DAY, InvalidCell
 from osiris.families.text_format import spell
 from osiris.families.type_compat import LEAVE_OUT
 from osiris.types import parse_type
@@ -65,7 +65,7 @@ def expression(column: Column, value: str) -> str | None:
 
 
 def sendable(array: pa.Array, source: str, column: Column) -> pa.Array:
-    """Return values in a form that has the right text; raises Unfit for one that the column would change.
+    """Return values in a form that has the right text; raises InvalidCell for one that the column would change.
 
     `source` is the values' type.
     """
@@ -131,7 +131,7 @@ def _checks(source: str, column: Column) -> list[tuple[Right, str]]:
 def _expect(array: pa.Array, right: pa.Array, reason: str) -> None:
     row = pc.index(right, False).as_py()
     if row >= 0:
-        raise Unfit(row, _shown(array[row]), reason)
+        raise InvalidCell(row, _shown(array[row]), reason)
 
 
 def _shown(value: pa.Scalar) -> str:

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, NoReturn
 
 from osiris.errors import fail
-from osiris.families.quarantine import Refused
+from osiris.families.quarantine import RowRejected
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -100,19 +100,19 @@ def fail_server(number: int, message: str, where: str, user: str, *, query: bool
     fail("DRV013", path=where, problem=f"{message} (error {number})")
 
 
-def refusal(number: int, message: str) -> Refused:
+def refusal(number: int, message: str) -> RowRejected:
     """Return why a row was rejected, from the number and message of an error or warning."""
     if number == _SIGNALLED:
-        return Refused("", message)
+        return RowRejected("", message)
     column, rule = _COLUMN.match(message), _RULE.match(message)
     reason = _PLAIN_REASONS.get(number)
     if reason is None:
         cause = _REASONS.get(number, "the server would change it")
         reason = f"{cause} ({_ROW_NUMBER.sub('', message)})"
-    return Refused((column and (column[1] or column[2])) or "", reason, rule[1] if rule else "")
+    return RowRejected((column and (column[1] or column[2])) or "", reason, rule[1] if rule else "")
 
 
-def warned(warnings: Iterable[tuple[str, int, str]]) -> Refused | None:
+def warned(warnings: Iterable[tuple[str, int, str]]) -> RowRejected | None:
     """Return why the server changed loaded rows, from its warnings; None if it changed none.
 
     A warning about a broken rule may come after the warnings that are its cause.
@@ -122,4 +122,4 @@ def warned(warnings: Iterable[tuple[str, int, str]]) -> Refused | None:
         return None
     number, message = next((warning for warning in serious if warning[0] in ROW), serious[0])
     refused, row = refusal(number, message), _ROW_NUMBER.search(message)
-    return Refused(refused.column, refused.reason, refused.rule, int(row[1]) - 1 if row else None)
+    return RowRejected(refused.column, refused.reason, refused.rule, int(row[1]) - 1 if row else None)

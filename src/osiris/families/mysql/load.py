@@ -17,9 +17,9 @@ from osiris.families.mysql.encode import FORM, encode_rows, expression, sendable
 from osiris.families.mysql.errors import warned
 from osiris.families.mysql.target_table import Column, uniques, with_members
 from osiris.families.mysql.types import quote_name
-from osiris.families.quarantine import Refused, row_text, with_numbers
-from osiris.families.sql.columnar import refuse_null
-from osiris.families.sql.sending import PIECE, encoded_columns, move_staged, send_rows, set_aside, trying
+from osiris.families.quarantine import RowRejected, row_json, with_row_numbers
+from osiris.families.sql.columnar import reject_null
+from osiris.families.sql.sending import PIECE, encoded_columns, move_staged, reject_row, send_rows, trying
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -71,11 +71,11 @@ def send(session: Session, delivery: Delivery, table: str, used: Used, batches: 
 
 
 def _encoded(delivery: Delivery, used: Used, piece: pa.RecordBatch) -> list[pa.Array]:
-    """Return the columns of rows, ready to be sent; raises Misfit for a value that would be changed."""
+    """Return the columns of rows, ready to be sent; raises InvalidValue for a value that would be changed."""
 
     def encode(array: pa.Array, column: Column, source: str) -> pa.Array:
         if delivery.rejected and column.name in delivery.merged:
-            refuse_null(array)
+            reject_null(array)
         return sendable(array, source, column)
 
     return encoded_columns(delivery, used, piece, encode)
@@ -84,8 +84,8 @@ def _encoded(delivery: Delivery, used: Used, piece: pa.RecordBatch) -> list[pa.A
 def _load(session: Session, table: str, used: Used, parts: Iterable[Sequence[pa.Array]], into: str = "INTO") -> int:
     """Let the server ask for a file, and send it the rows: the client opens no file, whatever the server asks for.
 
-    With rows from a client the server goes on where it would stop otherwise, and only warns: that raises Refused. A row
-    that replaces one may count twice.
+    For rows from a client the server only warns where it would otherwise stop: that raises RowRejected. A row that
+    replaces one may count twice.
     """
     from pymysql.protocol import OKPacketWrapper
 
@@ -108,7 +108,7 @@ def _load(session: Session, table: str, used: Used, parts: Iterable[Sequence[pa.
         raise refused
     most = sent if into == "INTO" else 2 * sent
     if not sent <= told.affected_rows <= most:
-        raise Refused("", f"it took {told.affected_rows} of {sent}")
+        raise RowRejected("", f"it took {told.affected_rows} of {sent}")
     return sent
 
 
@@ -150,7 +150,7 @@ def stage(session: Session, delivery: Delivery, used: Used, waiting: Staged) -> 
     batches: Iterable[pa.RecordBatch] = (batch.select(taken) for batch in waiting.open().batches())
     if delivery.rejected:
         used = [*used, (Column(_NUMBER, "int64", "bigint"), "int64")]
-        batches = with_numbers(batches, _NUMBER)
+        batches = with_row_numbers(batches, _NUMBER)
         session.run("START TRANSACTION")  # so that there are savepoints; the next transaction commits it
     send(session, delivery, _STAGING, used, batches)
 
@@ -175,10 +175,10 @@ def merge_staged(session: Session, delivery: Delivery, count: int) -> None:
         with trying(session, delivery):
             _merge_part(session, delivery, where)
 
-    def take_out(row: int, refused: Refused) -> None:
+    def take_out(row: int, refused: RowRejected) -> None:
         listed = ", ".join(map(quote_name, names))
         for values in session.rows(f"SELECT {listed} FROM {_STAGING} WHERE {_NUMBER} = {row}"):
-            set_aside(session, delivery, row, row_text(dict(zip(names, values, strict=True))), refused)
+            reject_row(session, delivery, row, row_json(dict(zip(names, values, strict=True))), refused)
 
     move_staged(session, delivery, (_STAGING, _NUMBER), count, attempt, take_out)
 

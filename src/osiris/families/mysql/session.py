@@ -19,18 +19,18 @@ from osiris.families.mysql.decode import Packets, cells_of, received
 from osiris.families.mysql.errors import NO_TABLE, NOT_GRANTED, fail_server
 from osiris.families.mysql.types import carry, decoder, quote_name, type_name
 from osiris.families.source_columns import check_known
-from osiris.families.sql.columnar import COARSE, account
-from osiris.families.sql.database import Reading, Relation, Source
+from osiris.families.sql.columnar import DEFAULT_POLICY, number_rejects
+from osiris.families.sql.database import ReaderConfig, Relation, Source
 from osiris.families.sql.result import (
     ResultColumn,
     bound_values,
-    by_spelling,
+    by_name,
     checked_query,
     filled,
     query_source,
     result_columns,
 )
-from osiris.families.sql.wire import Broken, Refusal, decoded_batches
+from osiris.families.sql.wire import ConnectionBroken, ServerError, decoded_batches
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from osiris.driver import StepContext
     from osiris.families.mysql.connect import Address, Client
     from osiris.families.mysql.types import ResultField
-    from osiris.families.sql.columnar import Batch, Sieve
+    from osiris.families.sql.columnar import Batch, RejectPolicy
     from osiris.families.sql.database import Name
     from osiris.families.sql.result import ResultColumn
-    from osiris.families.sql.watchdog import Watch
+    from osiris.families.sql.watchdog import Watchdog
     from osiris.model import JsonValue
     from osiris.secret import Secret
 
@@ -87,7 +87,7 @@ _COLUMNS_OF = """
 SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS
 WHERE TABLE_SCHEMA NOT IN %s AND TABLE_NAME IN %s ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"""
 
-_ANYTHING = Reading()
+_ANYTHING = ReaderConfig()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Session:
 
     connection: Client
     target: Address
-    watch: Watch
+    watch: Watchdog
 
     def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Return the rows of an internal statement."""
@@ -129,7 +129,7 @@ class Table(Relation):
 
 
 @contextmanager
-def reading(ctx: StepContext, config: Reading = _ANYTHING) -> Iterator[Session]:
+def reading(ctx: StepContext, config: ReaderConfig = _ANYTHING) -> Iterator[Session]:
     """Open a session that reads one snapshot of the database; it is closed afterwards.
 
     Errors inside the block become diagnostics: CON011 to CON017, DRV012 to DRV022, SQL009, SQL011, RUN003.
@@ -191,12 +191,12 @@ def opened(ctx: StepContext, target: Address, *, query: bool = False, sends_rows
     try:
         with watch.running():
             yield Session(connection, target, watch)
-    except (pymysql.MySQLError, Refusal) as error:
+    except (pymysql.MySQLError, ServerError) as error:
         number, message = numbered(error)
         if watch.stopped or number in _LOST_CONNECTION:
             fail_lost(watch, target, "the server ended it")
         fail_server(number, message, target.where, target.user, query=query)
-    except Broken as error:
+    except ConnectionBroken as error:
         fail_lost(watch, target, str(error))
     finally:
         connection._force_close()
@@ -347,7 +347,7 @@ def qualified(session: Session, name: str) -> str:
 
 
 def read_query(
-    session: Session, text: str, columns: Sequence[ResultColumn], sieve: Sieve = COARSE
+    session: Session, text: str, columns: Sequence[ResultColumn], sieve: RejectPolicy = DEFAULT_POLICY
 ) -> Generator[Batch, None, None]:
     """Yield the rows of a SELECT, sent unchanged.
 
@@ -358,7 +358,7 @@ def read_query(
     packets = Packets()
     pages = received(session.connection, session.watch, packets)
     decoders, cells = [decoder(column.carried) for column in columns], partial(cells_of, count=len(columns))
-    yield from account(decoded_batches(pages, columns, decoders, cells, sieve), sieve)
+    yield from number_rejects(decoded_batches(pages, columns, decoders, cells, sieve), sieve)
     expect_nothing_lost(session, packets.warnings)
 
 
@@ -373,7 +373,7 @@ def _send(session: Session, text: str, columns: Sequence[ResultColumn]) -> None:
     kinds |= {c.field.name: c.field.type for c in columns if c.field.type in ("json", "uuid")}
     actual = columns_of(result.fields, kinds, {c.field.name: not c.field.nullable for c in columns})
     if [column.field for column in actual] != [column.field for column in columns]:
-        raise Broken("its rows have other columns than it told before")
+        raise ConnectionBroken("its rows have other columns than it told before")
 
 
 def query_result(session: Session, query: str, bindings: Mapping[str, JsonValue | Secret]) -> Source:
@@ -384,7 +384,7 @@ def query_result(session: Session, query: str, bindings: Mapping[str, JsonValue 
     unsupported columns.
     """
     tables = ((schema, name, (schema, name)) for schema, name in session.rows(_EVERY_TABLE, _SYSTEM_SCHEMAS))
-    homes = by_spelling(session.target.database, tables)
+    homes = by_name(session.target.database, tables)
     verdict = checked_query(query, _DIALECT, homes, partial(_columns_named, session))
     values = bound_values(verdict, bindings)
 
@@ -406,4 +406,4 @@ def _columns_named(session: Session, names: Sequence[str]) -> dict[str, list[str
     by_table: dict[tuple[str, str], list[str]] = {}
     for schema, name, column in session.rows(_COLUMNS_OF, _SYSTEM_SCHEMAS, names) if names else ():
         by_table.setdefault((schema, name), []).append(column)
-    return by_spelling(session.target.database, ((*table, columns) for table, columns in by_table.items()))
+    return by_name(session.target.database, ((*table, columns) for table, columns in by_table.items()))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from osiris.families.mysql.session import fail_grant, may, qualified, relations
 from osiris.families.mysql.types import every_table, quote_name
-from osiris.families.quarantine import Refused
+from osiris.families.quarantine import RowRejected
 from osiris.families.sql.database import LEDGER, Relation
 from osiris.families.sql.database import Column as TargetColumn
 from osiris.families.type_compat import holds
@@ -263,7 +263,7 @@ def _expect(session: Session, statements: Mapping[str, str | bool], place: str, 
         fail_grant(session, missing, place, shown)
 
 
-def explained(session: Session, delivery: Delivery, refused: Refused) -> Refused:
+def explained(session: Session, delivery: Delivery, refused: RowRejected) -> RowRejected:
     """Add to a refusal the columns and the check clause of the broken rule, from the catalogue."""
     if not refused.rule:
         return refused
@@ -275,7 +275,7 @@ def explained(session: Session, delivery: Delivery, refused: Refused) -> Refused
         existing = columns_of(session, Relation(table))
         columns = [column.name for column in existing if quote_name(column.name) in clause]
     reason = f"{refused.reason}: {clause}" if clause else refused.reason
-    return Refused(", ".join(columns) or refused.column, reason, rule, refused.row)
+    return RowRejected(", ".join(columns) or refused.column, reason, rule, refused.row)
 
 
 def _clause(session: Session, table: str, rule: str) -> str:

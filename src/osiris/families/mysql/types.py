@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from osiris.families.sql.result import NotCarried
+from osiris.families.sql.result import UnsupportedType
 from osiris.types import MAX_DECIMAL_DIGITS
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def type_name(field: ResultField) -> str:
 
 
 def carry(field: ResultField, declared: str | None = None) -> Carried:
-    """Return the type of a result column; `declared` is its type in the catalogue. Raises NotCarried."""
+    """Return the type of a result column; `declared` is its type in the catalogue. Raises UnsupportedType."""
     code, unsigned = field.type_code, bool(field.flags & _UNSIGNED)
     if code in _TEXTS:
         return Carried(declared, code, ordered=declared == "uuid") if declared in ("json", "uuid") else _text(field)
@@ -107,15 +107,17 @@ def _text(field: ResultField) -> Carried:
     return Carried("utf8", field.type_code, ordered=listed or (short and bool(field.flags & _BINARY_ORDER)))
 
 
-def _not_carried(code: int) -> NotCarried:
+def _not_carried(code: int) -> UnsupportedType:
     if code == NUMERIC_FLOAT:
         reason = "the server sends only six of its digits"
-        return NotCarried(reason, "CAST(`{name}` AS DOUBLE) in the query, or read the table: then all are read")
+        return UnsupportedType(reason, "CAST(`{name}` AS DOUBLE) in the query, or read the table: then all are read")
     if code == _GEOMETRY:
-        return NotCarried("it is geometry", "as text or bytes: ST_AsText(`{name}`) or ST_AsBinary(`{name}`) in a query")
+        return UnsupportedType(
+            "it is geometry", "as text or bytes: ST_AsText(`{name}`) or ST_AsBinary(`{name}`) in a query"
+        )
     if code == 6:
-        return NotCarried("it is nothing but NULL", "CAST(NULL AS CHAR), or another type, in the query")
-    return NotCarried("there is no exact form for it here", _AS_TEXT)
+        return UnsupportedType("it is nothing but NULL", "CAST(NULL AS CHAR), or another type, in the query")
+    return UnsupportedType("there is no exact form for it here", _AS_TEXT)
 
 
 def decoder(carried: Carried) -> Decode:

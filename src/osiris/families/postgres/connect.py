@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from osiris.errors import OsirisError, fail
 from osiris.families.postgres.decode import fields_of
 from osiris.families.postgres.errors import fail_server
-from osiris.families.sql.watchdog import SILENCE, Watch, connection_string
+from osiris.families.sql.watchdog import SILENCE, Watchdog, connection_string
 from osiris.secret import Secret
 from osiris.units import duration_text
 
@@ -220,20 +220,20 @@ def _unreachable(target: Address) -> str | None:
     return None
 
 
-def watched(connection: psycopg.Connection[Any], target: Address, ctx: StepContext) -> Watch:
+def watched(connection: psycopg.Connection[Any], target: Address, ctx: StepContext) -> Watchdog:
     """Return the watchdog of a connection; it is not running yet."""
 
     def is_busy() -> bool:
         """Whether the server is running a statement, and not waiting for us to receive or send rows."""
         with suppress(OsirisError, psycopg.Error), connect(replace(target, timeout=_PATIENCE), ctx) as second:
-            watch = Watch(lambda why: _disconnect(second, why), ctx.cancelled, _PATIENCE)
+            watch = Watchdog(lambda why: _disconnect(second, why), ctx.cancelled, _PATIENCE)
             with closing(second), watch.running(), watch.waiting():
                 return second.execute(_BUSY, (connection.info.backend_pid,)).fetchone() is not None
         return False
 
     import psycopg
 
-    return Watch(lambda why: _disconnect(connection, why), ctx.cancelled, target.silence, is_busy)
+    return Watchdog(lambda why: _disconnect(connection, why), ctx.cancelled, target.silence, is_busy)
 
 
 def _disconnect(connection: psycopg.Connection[Any], why: Reason) -> None:

@@ -34,7 +34,7 @@ from osiris.families.postgres.session import (
 from osiris.families.sql.database import LEDGER, Database, Delivery, Target
 from osiris.families.sql.extractor import sifted, windowed
 from osiris.families.sql.ledger import make_ledger
-from osiris.families.sql.sending import fail_refused
+from osiris.families.sql.sending import fail_rejected
 from osiris.fault import fault
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from osiris.driver import StepContext
-    from osiris.families.sql.columnar import Batch, Sieve
+    from osiris.families.sql.columnar import Batch, RejectPolicy
     from osiris.families.sql.database import Source, Staged, StepConfig, T
     from osiris.model import Schema
 
@@ -61,9 +61,9 @@ class Postgres(Database[Session]):
     """The postgres family."""
 
     name = "postgres"
-    case_tells_columns = True
+    case_sensitive_columns = True
     claims_first = True
-    stages_keys = True
+    detects_repeated_keys = True
     names_repeated_keys = True
     streams_appends = True
     hints_at_casts = True
@@ -75,18 +75,18 @@ class Postgres(Database[Session]):
     columns = staticmethod(target_table.columns_of)
     is_unique = staticmethod(target_table.is_unique)
     column_type = staticmethod(target_table.column_type)
-    refusals = staticmethod(target_table.refusals)
-    holds = staticmethod(target_table.fits)
-    explained = staticmethod(explained)
-    refusal = staticmethod(refusal_of)
+    unsupported_columns = staticmethod(target_table.refusals)
+    can_store = staticmethod(target_table.fits)
+    explain_rejection = staticmethod(explained)
+    as_rejection = staticmethod(refusal_of)
     expect_schema = staticmethod(target_table.expect_schema)
-    expect_rights = staticmethod(target_table.expect_rights)
-    expect_rights_to_ledger = staticmethod(target_table.expect_rights_to_ledger)
+    expect_privileges = staticmethod(target_table.expect_rights)
+    expect_ledger_privileges = staticmethod(target_table.expect_rights_to_ledger)
     unwritable = staticmethod(target_table.unwritable)
-    further_misfits = staticmethod(target_table.unchangeable)
-    unfit = staticmethod(target_table.unfit)
-    reading = staticmethod(reading)
-    hold = staticmethod(hold)
+    extra_mismatches = staticmethod(target_table.unchangeable)
+    mode_error = staticmethod(target_table.unfit)
+    read_session = staticmethod(reading)
+    lock_relations = staticmethod(hold)
     begin = staticmethod(begin_writing)
     clear = staticmethod(target_table.delete_rows)
 
@@ -110,7 +110,7 @@ class Postgres(Database[Session]):
         ranges = ranges_of(session, source) if complete else [source.text]
         connections = min(config.connections, ctx.threads)
 
-        def read(sieve: Sieve) -> Generator[Batch, None, None]:
+        def read(sieve: RejectPolicy) -> Generator[Batch, None, None]:
             return read_ranges(session, source, ranges, ctx, connections, sieve)
 
         return sifted(read, config, ctx)
@@ -131,14 +131,14 @@ class Postgres(Database[Session]):
         return Delivery(self, qualified_config, ctx, schema, Target(f"{schema_name}.{table}", target.where), quoted)
 
     @contextmanager
-    def looking(self, delivery: Delivery) -> Iterator[Session]:
+    def inspect_session(self, delivery: Delivery) -> Iterator[Session]:
         """Open a session that inspects a target before rows are read."""
-        with self.writing(delivery) as session:
+        with self.write_session(delivery) as session:
             begin_writing(session)
             yield session
 
     @contextmanager
-    def writing(self, delivery: Delivery) -> Iterator[Session]:
+    def write_session(self, delivery: Delivery) -> Iterator[Session]:
         """Open a session that can write; fails with DAT032 for a rejected row, DRV011, DRV064."""
         import psycopg
 
@@ -155,10 +155,10 @@ class Postgres(Database[Session]):
                     fail("DRV011", path=session.label, seconds=SETTINGS["lock_timeout"].replace("s", " s"))
                 if refused := refusal_of(error):
                     session.run("ROLLBACK")
-                    fail_refused(session, delivery, refused)
+                    fail_rejected(session, delivery, refused)
                 raise
 
-    def errors(self) -> tuple[type[Exception], ...]:
+    def client_errors(self) -> tuple[type[Exception], ...]:
         """Return the exceptions that the client library raises."""
         import psycopg
 
@@ -169,7 +169,7 @@ class Postgres(Database[Session]):
         session.run("COMMIT")
         if not delivery.ctx.run_key or self.has_ledger(session):
             return
-        self.begun(session, lambda: make_ledger(session, delivery))
+        self.begin_with(session, lambda: make_ledger(session, delivery))
         fault("postgres.make_ledger")
         session.run("COMMIT")
 
@@ -191,7 +191,7 @@ class Postgres(Database[Session]):
             )
         )
 
-    def begun(self, session: Session, action: Callable[[], T]) -> T:
+    def begin_with(self, session: Session, action: Callable[[], T]) -> T:
         """Begin a transaction and run an action that creates things; retried if others created them concurrently.
 
         A second CREATE … IF NOT EXISTS waits for the first to end, and then violates a unique index of the catalogue.

@@ -7,7 +7,7 @@ is a row (PostgreSQL frontend/backend protocol, COPY binary format).
 
 A buffer holds rows as sent. `Cells` are the positions of one column's values in it, and a decoder reads them all at
 once with numpy: unaligned loads in network byte order. A value that Arrow or our types cannot hold (an infinite date, a
-decimal NaN) raises `Unfit`; it is never changed.
+decimal NaN) raises `InvalidCell`; it is never changed.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from osiris.families.sql.columnar import DAY, FIRST_DAY, LAST_DAY, Cells, Rows, Unfit
-from osiris.families.sql.watchdog import Inflow
-from osiris.families.sql.wire import Broken, Refusal, RowBuffer, chain, take_from
+from osiris.families.sql.columnar import DAY, FIRST_DAY, LAST_DAY, Cells, InvalidCell, Rows
+from osiris.families.sql.watchdog import SocketReader
+from osiris.families.sql.wire import ConnectionBroken, RowBuffer, ServerError, chain, take_from
 from osiris.kernels import compiled
 from osiris.types import arrow_type
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from osiris.families.sql.columnar import Decode, Page
-    from osiris.families.sql.watchdog import Watch
+    from osiris.families.sql.watchdog import Watchdog
     from osiris.families.sql.wire import Take
 
 _NULL = 255
@@ -64,8 +64,8 @@ _LENGTH = Struct(">i")
 _ROW, _READY = ord("d"), b"Z\0\0\0\5"
 
 
-def copied(connection: psycopg.Connection[Any], query: str, width: int, watch: Watch) -> Generator[Rows, None, None]:
-    """Yield the rows of a query with `width` columns; raises Refusal, Broken, or psycopg.Error."""
+def copied(connection: psycopg.Connection[Any], query: str, width: int, watch: Watchdog) -> Generator[Rows, None, None]:
+    """Yield the rows of a query with `width` columns; raises ServerError, Broken, or psycopg.Error."""
     command = f"COPY ({query}\n) TO STDOUT (FORMAT binary)"
     if connection.pgconn.ssl_in_use:
         with connection.cursor().copy(command.encode()) as copy:
@@ -74,18 +74,18 @@ def copied(connection: psycopg.Connection[Any], query: str, width: int, watch: W
     with closing(socket.socket(fileno=dup(connection.fileno()))) as sock:
         sock.setblocking(False)
         _send(sock, command, watch)
-        with Inflow(sock, watch) as inflow:
+        with SocketReader(sock, watch) as inflow:
             yield from _rows(partial(take_from, inflow, _is_ready), width)
 
 
-def _send(sock: socket.socket, command: str, watch: Watch) -> None:
+def _send(sock: socket.socket, command: str, watch: Watchdog) -> None:
     text = command.encode() + b"\0"
     sock.setblocking(True)
     try:
         with watch.waiting():
             sock.sendall(b"Q" + _LENGTH.pack(len(text) + 4) + text)
     except OSError as error:
-        raise Broken(str(error)) from None
+        raise ConnectionBroken(str(error)) from None
     sock.setblocking(False)
 
 
@@ -94,7 +94,7 @@ def _is_ready(room: memoryview, used: int) -> bool:
     return used > 5 and bytes(room[used - 6 : used - 1]) == _READY
 
 
-def _by_library(rows: Iterator[bytes | memoryview | bytearray], watch: Watch) -> Take:
+def _by_library(rows: Iterator[bytes | memoryview | bytearray], watch: Watchdog) -> Take:
     """Return a `Take` of the client library's rows, each with the message header that the library removed."""
     rest = memoryview(b"")
 
@@ -131,7 +131,7 @@ class _Copy(RowBuffer):
         super().__init__()
         self._width = width
         self._headed = self._closed = False
-        self._refusal: Refusal | None = None
+        self._refusal: ServerError | None = None
 
     def next_rows(self) -> Rows | None:
         """Return the next consecutive complete rows; None if the next message is incomplete."""
@@ -152,15 +152,15 @@ class _Copy(RowBuffer):
         if self._refusal:
             raise self._refusal
         if not self._closed:
-            raise Broken("it ended in the middle of the rows")
+            raise ConnectionBroken("it ended in the middle of the rows")
 
     def _end(self) -> int | None:
-        """Return the end of the next message; None if it is incomplete. Raises Broken for an invalid length."""
+        """Return the end of the next message; None if incomplete. Raises ConnectionBroken for an invalid length."""
         if self.used - self.begin < 5:
             return None
         (length,) = _LENGTH.unpack_from(self.buffer, self.begin + 1)
         if not 4 <= length <= LARGEST_ROW:
-            raise Broken("what it sent is not PostgreSQL's protocol")
+            raise ConnectionBroken("what it sent is not PostgreSQL's protocol")
         end = int(self.begin + 1 + length)
         return end if end <= self.used else None
 
@@ -168,7 +168,7 @@ class _Copy(RowBuffer):
         """Remove the format's header from the first row."""
         (length,) = _LENGTH.unpack_from(self.buffer, self.begin + 1)
         if bytes(self.buffer[self.begin + 5 : self.begin + 5 + len(_SIGNATURE)]) != _SIGNATURE:
-            raise Broken("what it sent is not the binary format")
+            raise ConnectionBroken("what it sent is not the binary format")
         self._headed = True
         self.begin += _HEAD
         self.buffer[self.begin] = _ROW
@@ -182,11 +182,11 @@ class _Copy(RowBuffer):
         letter = self.buffer[self.begin : self.begin + 1]
         if letter == b"d":
             if self._count() != -1:
-                raise Broken("a row has another number of values than the query")
+                raise ConnectionBroken("a row has another number of values than the query")
             self._closed = True
         elif letter == b"E":
             fields = fields_of(bytes(self.buffer[self.begin + 5 : end]))
-            self._refusal = self._refusal or Refusal(fields.get("C", ""), fields.get("M", ""))
+            self._refusal = self._refusal or ServerError(fields.get("C", ""), fields.get("M", ""))
         self.ended = letter == b"Z"
         self.begin = end
 
@@ -292,17 +292,17 @@ def moments(name: str) -> Decode:
     return decode
 
 
-def _out_of_time(row: int, raw: int, bits: int, what: str) -> Unfit:
+def _out_of_time(row: int, raw: int, bits: int, what: str) -> InvalidCell:
     infinite = {2**bits - 1: "infinity", -(2**bits): "-infinity"}.get(raw)
     shown = infinite or f"{what} {'before the year 1' if raw < 0 else 'after the year 9999'}"
-    return Unfit(row, shown, "only the years 1 to 9999 can be carried")
+    return InvalidCell(row, shown, "only the years 1 to 9999 can be carried")
 
 
 def times(page: Page, cells: Cells) -> pa.Array:
     """Decode times of the day."""
     raw = page.load("i8", cells.at)
     if (row := cells.first(raw >= DAY)) is not None:
-        raise Unfit(row, "24:00:00", "a day's last time is 23:59:59.999999")
+        raise InvalidCell(row, "24:00:00", "a day's last time is 23:59:59.999999")
     return cells.array(pa.time64("us"), raw)
 
 
@@ -323,13 +323,13 @@ def decimals(name: str) -> Decode:
 
 @compiled("postgres_decimals")
 def _numbers(page: Page, cells: Cells, width: int, scale: int) -> NDArray[np.int64]:
-    """Return unscaled decimals of `width` bytes as rows of words; raises Unfit for NaN and infinities."""
+    """Return unscaled decimals of `width` bytes as rows of words; raises InvalidCell for NaN and infinities."""
     head = page.load("i8", cells.at)
     count, weight, sign = head >> 48, (head << 16) >> 48, (head >> 16) & 0xFFFF
     if cells.null is not None:
         count[cells.null] = weight[cells.null] = 0
     if (row := cells.first(sign >= min(_NOT_A_NUMBER))) is not None:
-        raise Unfit(row, _NOT_A_NUMBER[int(sign[row])], "a decimal is always a number")
+        raise InvalidCell(row, _NOT_A_NUMBER[int(sign[row])], "a decimal is always a number")
     exponent = 4 * (weight + 1 - count) + scale
     small = (count <= 4) & (exponent + 4 * count <= _ONE_WORD_DIGITS)
     words = _small(page.load("u8", cells.at + 8), count, exponent, 10 ** (-scale % 4))
@@ -369,9 +369,11 @@ def lists(inner: Decode, item: str, width: int | None) -> Decode:
     def decode(page: Page, cells: Cells) -> pa.Array:
         dimensions = page.load("i4", cells.at)
         if (row := cells.first(dimensions > 1)) is not None:
-            raise Unfit(row, f"an array of {dimensions[row]} dimensions", "only those of one dimension can be carried")
+            raise InvalidCell(
+                row, f"an array of {dimensions[row]} dimensions", "only those of one dimension can be carried"
+            )
         if (row := cells.first((dimensions == 1) & (page.load("i4", cells.at + 16) != 1))) is not None:
-            raise Unfit(row, "an array that does not begin at 1", "where it begins cannot be carried")
+            raise InvalidCell(row, "an array that does not begin at 1", "where it begins cannot be carried")
         has = dimensions == 1 if cells.null is None else (dimensions == 1) & ~cells.null
         count = np.where(has, page.load("i4", cells.at + 12), 0).astype(np.int64)
         offsets = np.zeros(len(count) + 1, np.int32)
@@ -381,9 +383,9 @@ def lists(inner: Decode, item: str, width: int | None) -> Decode:
         )
         try:
             return cells.array(kind, offsets, children=[inner(page, items)])
-        except Unfit as unfit:
+        except InvalidCell as unfit:
             row = int(np.searchsorted(offsets, unfit.row, "right")) - 1
-            raise Unfit(row, unfit.value, unfit.reason) from None
+            raise InvalidCell(row, unfit.value, unfit.reason) from None
 
     return decode
 

@@ -145,7 +145,7 @@ class _Postgres(DatabaseDiscoverer[Session]):
         ]
 
     @contextmanager
-    def apart(self) -> Iterator[None]:
+    def error_scope(self) -> Iterator[None]:
         """Keep the transaction alive if the server rejects a statement in the block."""
         import psycopg
 

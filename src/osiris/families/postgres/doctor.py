@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from osiris.families.doctor_report import Line, named
+from osiris.families.doctor_report import Transport, naming
 from osiris.families.postgres.connect import address
 from osiris.families.postgres.session import reading, relations
-from osiris.families.sql.doctor import Seen, examine_server, scripts_of
+from osiris.families.sql.doctor import ServerFacts, examine_server, scripts_of
 from osiris.sql.binding.duck_types import quote_name
 
 if TYPE_CHECKING:
@@ -108,20 +108,20 @@ def examine(ctx: StepContext, _uses: Collection[str], seconds: float) -> Health:
     return examine_server(ctx, seconds, reading, _NOW, _seen, defaults)
 
 
-def _seen(session: Session) -> Seen:
+def _seen(session: Session) -> ServerFacts:
     powers, facts = _powers(session), _facts(session)
     writes = [] if powers else _writes(session)
     scripts = _scripts(str(facts["database"]), session.schema, list(_revocations(session)))
-    return Seen(str(facts["user"]), _line(session), facts, powers, writes, _lacks(session, facts), scripts)
+    return ServerFacts(str(facts["user"]), _line(session), facts, powers, writes, _lacks(session, facts), scripts)
 
 
-def _line(session: Session) -> Line:
+def _line(session: Session) -> Transport:
     keywords = session.target.keywords
     encrypted = bool(session.connection.pgconn.ssl_in_use)
     authority = keywords.get("sslrootcert")
     strict = ("verify-ca", "verify-full", *(["require"] if authority else []))  # as libpq treats it
     verified = keywords.get("sslmode") in strict or authority == "system"
-    return Line(session.target.where, str(keywords["host"]), encrypted, encrypted and verified)
+    return Transport(session.target.where, str(keywords["host"]), encrypted, encrypted and verified)
 
 
 def _facts(session: Session) -> dict[str, JsonValue]:
@@ -170,8 +170,8 @@ def _writes(session: Session) -> list[str]:
     rows: list[tuple[Any, ...]] = session.rows(_WRITABLE)
     schemas = [name for (name,) in session.rows(_SCHEMAS)]
     return [
-        *named("it may change rows of", [name for _, name in rows], rows[0][0] if rows else 0),
-        *named("it may make tables in schema", schemas, len(schemas)),
+        *naming("it may change rows of", [name for _, name in rows], rows[0][0] if rows else 0),
+        *naming("it may make tables in schema", schemas, len(schemas)),
         *(["it may make schemas"] if session.rows(_DATABASE) else []),
     ]
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from osiris.families.json_text import BadJson, parse
-from osiris.families.sql.columnar import DAY, FIRST_DAY, LAST_DAY, Unfit
+from osiris.families.sql.columnar import DAY, FIRST_DAY, LAST_DAY, InvalidCell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -184,7 +184,7 @@ def dates(array: pa.Array) -> Sequence[Part]:
     """Encode dates of the years 1 to 9999."""
     days = _values(array, np.int32).astype(np.int64)
     if (row := _first((days < FIRST_DAY) | (days > LAST_DAY), array)) is not None:
-        raise Unfit(row, f"the day {days[row]} since 1970", _OUT_OF_TIME)
+        raise InvalidCell(row, f"the day {days[row]} since 1970", _OUT_OF_TIME)
     return _cell([Fixed(">i4", days - _DAYS)], array)
 
 
@@ -197,7 +197,7 @@ def moments(array: pa.Array) -> Sequence[Part]:
     """Encode timestamps of the years 1 to 9999 in microseconds, naive or in UTC."""
     given = _values(array, np.int64)
     if (row := _first((given < FIRST_DAY * DAY) | (given >= (LAST_DAY + 1) * DAY), array)) is not None:
-        raise Unfit(row, f"{given[row]} µs since 1970", _OUT_OF_TIME)
+        raise InvalidCell(row, f"{given[row]} µs since 1970", _OUT_OF_TIME)
     return _cell([Fixed(">i8", given - _DAYS * DAY)], array)
 
 
@@ -223,7 +223,7 @@ def _span(array: pa.Array) -> tuple[NDArray[np.int64], pa.Buffer | None]:
 
 
 def _refuse_zero(array: pa.Array) -> None:
-    """Raise Unfit for a text with the one character that PostgreSQL's texts cannot have."""
+    """Raise InvalidCell for a text with the one character that PostgreSQL's texts cannot have."""
     if not len(array):
         return
     offsets, data = _span(array)
@@ -231,7 +231,7 @@ def _refuse_zero(array: pa.Array) -> None:
         return
     row = pc.index(pc.match_substring(array, b"\0"), True).as_py()
     if row >= 0:
-        raise Unfit(row, "a text with the character U+0000", "PostgreSQL has no such texts")
+        raise InvalidCell(row, "a text with the character U+0000", "PostgreSQL has no such texts")
 
 
 def _behind_length(array: pa.Array, version: int | None = None) -> Sequence[Part]:
@@ -308,9 +308,9 @@ def lists(inner: Encode, oid: int) -> Encode:
         counts = pc.fill_null(pc.list_value_length(array), 0).to_numpy().astype(np.int64)
         try:
             data, joined = _join(inner(items), len(items))
-        except Unfit as unfit:
+        except InvalidCell as unfit:
             row = int(np.searchsorted(np.cumsum(counts), unfit.row, "right"))
-            raise Unfit(row, unfit.value, unfit.reason) from None
+            raise InvalidCell(row, unfit.value, unfit.reason) from None
         offsets = joined[np.concatenate(([0], np.cumsum(counts)))]
         size = np.where(counts > 0, _DIMENSION + np.diff(offsets), _NO_DIMENSION)
         size = size if null is None else np.where(null, _NULL, size)
@@ -323,13 +323,13 @@ def lists(inner: Encode, oid: int) -> Encode:
 
 
 def checked(encode: Encode, right: Callable[[pa.Array], pa.Array], reason: str) -> Encode:
-    """Return an encoder that raises Unfit for the first value that is not right, as far as `encode` takes it at all."""
+    """Return an encoder that raises InvalidCell for the first wrong value, as far as `encode` takes it at all."""
 
     def encode_right(array: pa.Array) -> Sequence[Part]:
         parts = encode(array)
         row = pc.index(right(array), False).as_py()
         if row >= 0:
-            raise Unfit(row, _shown(array[row].as_py()), reason)
+            raise InvalidCell(row, _shown(array[row].as_py()), reason)
         return parts
 
     return encode_right
@@ -390,7 +390,7 @@ def checked_json(array: pa.Array) -> Sequence[Part]:
         try:
             parse(text)
         except BadJson as bad:
-            raise Unfit(int(row), _shown(text), bad.problem) from None
+            raise InvalidCell(int(row), _shown(text), bad.problem) from None
     return _behind_length(plain, version=1)
 
 

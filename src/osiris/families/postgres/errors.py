@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, NoReturn
 
 from osiris.errors import fail
-from osiris.families.quarantine import Refused
+from osiris.families.quarantine import RowRejected
 
 if TYPE_CHECKING:
     import psycopg
@@ -102,7 +102,7 @@ def fail_server(
     fail("DRV013", path=where, problem=message)
 
 
-def refusal_of(error: Exception) -> Refused | None:
+def refusal_of(error: Exception) -> RowRejected | None:
     """Return why a row was rejected; None for an error that is not about a row."""
     import psycopg
 
@@ -113,7 +113,7 @@ def refusal_of(error: Exception) -> Refused | None:
         return None
     place, row = _place(diag.context or "")
     column, rule = diag.column_name or place, diag.constraint_name or ""
-    return Refused(column, _reason(state, diag, column or rule), rule, row)
+    return RowRejected(column, _reason(state, diag, column or rule), rule, row)
 
 
 def _place(context: str) -> tuple[str, int | None]:
@@ -144,10 +144,10 @@ def reason_of(state: str) -> str:
     return _REASONS.get(state) or _BY_CLASS.get(state[:2], "the table does not take it")
 
 
-def explained(session: Session, delivery: Delivery, refused: Refused) -> Refused:
+def explained(session: Session, delivery: Delivery, refused: RowRejected) -> RowRejected:
     """Add to a refusal the columns and the check clause of the broken rule, from the catalogue."""
     rules = session.rows(_RULE, delivery.quoted, refused.rule, refused.rule) if refused.rule else []
     for columns, text in rules:
         reason = f"{refused.reason}: {text}" if text else refused.reason
-        return Refused(refused.column or columns or "", reason, refused.rule, refused.row)
+        return RowRejected(refused.column or columns or "", reason, refused.rule, refused.row)
     return refused

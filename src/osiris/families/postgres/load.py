@@ -22,19 +22,19 @@ import pyarrow as pa
 from osiris.families.postgres.encode import HEADER, TRAILER, encode_rows
 from osiris.families.postgres.encode import number as encode_number
 from osiris.families.postgres.target_table import Column, Way, columns_of, expect_table, whole_key
-from osiris.families.quarantine import Misfit, Refused, with_numbers
+from osiris.families.quarantine import InvalidValue, RowRejected, with_row_numbers
 from osiris.families.sql.database import Target, insert_rows, listed, on_conflict
 from osiris.families.sql.sending import (
     SUPERSEDED,
     encoded_columns,
-    fail_refused,
+    fail_rejected,
     fail_value,
     move_staged,
+    reject_row,
     send_rows,
-    set_aside,
     trying,
 )
-from osiris.families.sql.target_table import expect_all_taken, fail_key
+from osiris.families.sql.target_table import expect_all_written, fail_key
 from osiris.sql.binding.duck_types import quote_name
 
 if TYPE_CHECKING:
@@ -82,12 +82,12 @@ def _parts(array: pa.Array, column: Column, how: Way) -> Sequence[Part]:
     try:
         return how.parts(array)
     except pa.ArrowInvalid:
-        raise Misfit(column.name, "a value", f"it is out of the range of {how.type}") from None
+        raise InvalidValue(column.name, "a value", f"it is out of the range of {how.type}") from None
 
 
 def expect_taken(delivery: Delivery, given: int, taken: int) -> None:
     """Fail with DRV015 if the server took more or fewer rows than it was given, as a trigger may have it."""
-    expect_all_taken(delivery.ctx, Target(delivery.table, delivery.config.schema), given, taken)
+    expect_all_written(delivery.ctx, Target(delivery.table, delivery.config.schema), given, taken)
 
 
 def _copy(
@@ -120,7 +120,7 @@ def stage(session: Session, delivery: Delivery, ways: Found, rows: RowStream) ->
         number = _free_name(ways)
         columns = [*ways, (Column(number, "int64", "bigint", required=True), Way("int64", encode_number(">i8")))]
         _make(session, delivery, columns)
-        send(session, delivery, _STAGING, columns, with_numbers(rows.batches(), number))
+        send(session, delivery, _STAGING, columns, with_row_numbers(rows.batches(), number))
         _sift(session, delivery, ways, number)
         return
     _make(session, delivery, ways)
@@ -129,10 +129,10 @@ def stage(session: Session, delivery: Delivery, ways: Found, rows: RowStream) ->
         with trying(session, delivery):
             _refuse_changed(session, ways)
             _move(session, delivery, _moving(delivery, ways))
-    except Misfit as misfit:
+    except InvalidValue as misfit:
         fail_value(delivery, misfit)
-    except Refused as refused:
-        fail_refused(session, delivery, _with_column(session, delivery, ways, "TRUE", refused))
+    except RowRejected as refused:
+        fail_rejected(session, delivery, _with_column(session, delivery, ways, "TRUE", refused))
 
 
 def _make(session: Session, delivery: Delivery, columns: Found) -> None:
@@ -159,7 +159,9 @@ def _moving(delivery: Delivery, ways: Found, where: str = "") -> str:
     statement = insert_rows(delivery.quoted, columns, source)
     if delivery.mode != "upsert":
         return statement
-    return statement + on_conflict(columns, delivery.key, whole=whole_key([column for column, _ in ways], delivery.key))
+    return statement + on_conflict(
+        columns, delivery.key, update_key=whole_key([column for column, _ in ways], delivery.key)
+    )
 
 
 def _cast(column: Column, how: Way) -> str:
@@ -168,7 +170,7 @@ def _cast(column: Column, how: Way) -> str:
 
 
 def _refuse_changed(session: Session, ways: Found, where: str = "TRUE") -> None:
-    """Raise Misfit for a text that its column's type does not round-trip."""
+    """Raise InvalidValue for a text that its column's type does not round-trip."""
     for column, how in ways:
         kind = column.kind.item or column.kind
         if how.text and kind.oid == _INTERVAL:
@@ -192,7 +194,7 @@ def _refuse_misshown(session: Session, column: Column, how: Way, where: str, beg
         f"SELECT {selected} FROM {_STAGING} s WHERE ({where}) AND {changed} LIMIT 1"
     ):
         reason = f"the column is {column.declared}, and would hold {instead[:_SHOWN]!r}"
-        raise Misfit(column.name, repr(value[:_SHOWN]), reason, before)
+        raise InvalidValue(column.name, repr(value[:_SHOWN]), reason, before)
 
 
 def _differs(text: str, stored: str, kind: Kind, begin: str) -> str:
@@ -211,15 +213,15 @@ def _shown(stored: str) -> str:
     return f"pg_catalog.format('%s', {stored})"
 
 
-def _with_column(session: Session, delivery: Delivery, ways: Found, where: str, refused: Refused) -> Refused:
+def _with_column(session: Session, delivery: Delivery, ways: Found, where: str, refused: RowRejected) -> RowRejected:
     """Add to a refusal the column whose text its type cannot parse, if that is the cause: a failed cast names none."""
     for column, how in ways:
         if how.text and not (refused.column or refused.rule or refused.reason == SUPERSEDED):
             try:
                 with trying(session, delivery):
                     session.rows(f"SELECT count({_cast(column, how)}) FROM {_STAGING} WHERE {where}")
-            except Refused as cause:
-                return Refused(column.name, cause.reason)
+            except RowRejected as cause:
+                return RowRejected(column.name, cause.reason)
     return refused
 
 
@@ -259,17 +261,17 @@ def _sift(session: Session, delivery: Delivery, ways: Found, number: str) -> Non
             with trying(session, delivery):
                 _refuse_changed(session, ways, where)
                 sent.update(taken=session.run(_moving(delivery, ways, f" WHERE {where}")))
-        except Refused:
+        except RowRejected:
             if not sent["refused"]:
                 session.run(f"CREATE INDEX osiris_number ON {_STAGING} ({quoted})")
             sent.update(refused=1)
             raise
 
-    def take_out(row: int, refused: Refused) -> None:
+    def take_out(row: int, refused: RowRejected) -> None:
         names, where = listed([column.name for column, _ in ways]), f"{quoted} = {row}"
         one = f"SELECT {names} FROM {_STAGING} WHERE {where}"
         for (values,) in session.rows(f"SELECT pg_catalog.row_to_json(q)::text FROM ({one}) q"):
-            set_aside(session, delivery, row, values, _with_column(session, delivery, ways, where, refused))
+            reject_row(session, delivery, row, values, _with_column(session, delivery, ways, where, refused))
         delivery.sent["rows"] -= 1
         sent["given"] -= 1
 

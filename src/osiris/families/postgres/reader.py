@@ -19,10 +19,10 @@ from osiris.families.postgres.decode import WIDTHS, cells_of, copied
 from osiris.families.postgres.errors import fail_server
 from osiris.families.postgres.session import described, expect_open, reading
 from osiris.families.postgres.types import decoder
-from osiris.families.quarantine import Misfit
-from osiris.families.sql.columnar import COARSE, account
-from osiris.families.sql.extractor import ServerReading
-from osiris.families.sql.result import bound_values, by_spelling, checked_query, filled, query_source
+from osiris.families.quarantine import InvalidValue
+from osiris.families.sql.columnar import DEFAULT_POLICY, number_rejects
+from osiris.families.sql.extractor import ServerReaderConfig
+from osiris.families.sql.result import bound_values, by_name, checked_query, filled, query_source
 from osiris.families.sql.wire import decoded_batches
 from osiris.sql.binding.duck_types import quote_name
 from osiris.sql.safety.dialects import DIALECTS
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from osiris.driver import StepContext
     from osiris.families.postgres.session import Session
-    from osiris.families.sql.columnar import Batch, Sieve
+    from osiris.families.sql.columnar import Batch, RejectPolicy
     from osiris.families.sql.database import Source
     from osiris.families.sql.result import ResultColumn
     from osiris.model import JsonValue
@@ -88,14 +88,14 @@ def ranges_of(session: Session, source: Source) -> list[str]:
 
 
 def read_query(
-    session: Session, text: str, columns: Sequence[ResultColumn], sieve: Sieve = COARSE
+    session: Session, text: str, columns: Sequence[ResultColumn], sieve: RejectPolicy = DEFAULT_POLICY
 ) -> Generator[Batch, None, None]:
     """Yield the rows of a SELECT; a row with an unsupported value is rejected, or fails with DAT031."""
-    yield from account(_batches(session, text, columns, sieve), sieve)
+    yield from number_rejects(_batches(session, text, columns, sieve), sieve)
 
 
 def read_ranges(
-    session: Session, source: Source, ranges: Sequence[str], ctx: StepContext, connections: int, sieve: Sieve
+    session: Session, source: Source, ranges: Sequence[str], ctx: StepContext, connections: int, sieve: RejectPolicy
 ) -> Generator[Batch, None, None]:
     """Yield the rows of a table in table order, read over several connections; fails as `read_query` does."""
     if connections < 2 or len(ranges) < 2:
@@ -103,19 +103,24 @@ def read_ranges(
         return
     team = _Team(session, source.detail, ranges, ctx, sieve)
     with closing(team.run(min(connections, len(ranges)))) as batches:
-        yield from account(batches, sieve)
+        yield from number_rejects(batches, sieve)
 
 
 class _Team:
     """Threads that each read the next range and queue its batches, which `run` yields in order."""
 
     def __init__(
-        self, session: Session, columns: Sequence[ResultColumn], ranges: Sequence[str], ctx: StepContext, sieve: Sieve
+        self,
+        session: Session,
+        columns: Sequence[ResultColumn],
+        ranges: Sequence[str],
+        ctx: StepContext,
+        sieve: RejectPolicy,
     ) -> None:
         self._session, self._columns, self._sieve = session, columns, sieve
         self._todo = iter(enumerate(ranges))
         self._lock, self._stop, self._free = threading.Lock(), threading.Event(), threading.Semaphore(0)
-        self._queues: list[queue.Queue[Batch | Misfit | None]] = [queue.Queue(_WAITING) for _ in ranges]
+        self._queues: list[queue.Queue[Batch | InvalidValue | None]] = [queue.Queue(_WAITING) for _ in ranges]
         self._ctx = replace(ctx, cancelled=lambda: self._stop.is_set() or ctx.cancelled())
 
     def run(self, count: int) -> Generator[Batch, None, None]:
@@ -145,7 +150,7 @@ class _Team:
                 continue
             if item is None:
                 return
-            if isinstance(item, Misfit):
+            if isinstance(item, InvalidValue):
                 raise item
             yield item
 
@@ -153,7 +158,7 @@ class _Team:
         """Read ranges over another connection; if the server refuses it, the first connection reads them all."""
         with ExitStack() as stack:
             try:
-                config = ServerReading(schema=self._session.schema)
+                config = ServerReaderConfig(schema=self._session.schema)
                 session = stack.enter_context(reading(self._ctx, config, snapshot=snapshot))
             except Unavailable:
                 return
@@ -165,7 +170,7 @@ class _Team:
             try:
                 for batch in _batches(session, text, self._columns, self._sieve):
                     self._put(index, batch)
-            except Misfit as misfit:
+            except InvalidValue as misfit:
                 self._put(index, misfit)
                 return
             self._put(index, None)
@@ -178,7 +183,7 @@ class _Team:
         with self._lock:
             return None if self._stop.is_set() else next(self._todo, None)
 
-    def _put(self, index: int, item: Batch | Misfit | None) -> None:
+    def _put(self, index: int, item: Batch | InvalidValue | None) -> None:
         while not self._stop.is_set():
             try:
                 self._queues[index].put(item, timeout=_TICK)
@@ -187,7 +192,7 @@ class _Team:
             return
 
 
-def _batches(session: Session, text: str, columns: Sequence[ResultColumn], sieve: Sieve) -> Iterator[Batch]:
+def _batches(session: Session, text: str, columns: Sequence[ResultColumn], sieve: RejectPolicy) -> Iterator[Batch]:
     decoders = [decoder(column.carried, checked=session.checked) for column in columns]
     widths = [WIDTHS.get(column.carried.type) for column in columns]
     with closing(copied(session.connection, text, len(columns), session.watch)) as pages:
@@ -202,7 +207,7 @@ def query_result(session: Session, query: str, bindings: Mapping[str, JsonValue 
     from psycopg.sql import Literal
 
     tables = ((schema, name, (schema, name)) for schema, name, _ in session.rows(_COLUMNS, None, None))
-    homes = by_spelling(session.schema, tables)
+    homes = by_name(session.schema, tables)
     functions = DIALECTS[_DIALECT].homes_of(session.target.functions)
     verdict = checked_query(query, _DIALECT, homes, partial(_columns, session), functions)
     expect_open(session, {name.rpartition(".")[0] for name in verdict.relations})
@@ -243,7 +248,7 @@ def _at_place_in_query(session: Session, text: str, query: str) -> Iterator[None
 def _columns(session: Session, names: Sequence[str]) -> dict[str, list[str]]:
     """Return the columns of the named tables and views, by every spelling of their names."""
     rows = session.rows(_COLUMNS, list(names), list(names))
-    return by_spelling(session.schema, ((schema, name, columns or []) for schema, name, columns in rows))
+    return by_name(session.schema, ((schema, name, columns or []) for schema, name, columns in rows))
 
 
 def _expect_operators(session: Session, names: Iterable[str]) -> None:

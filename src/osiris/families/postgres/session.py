@@ -12,11 +12,11 @@ from osiris.families.postgres.connect import address, connect, watched
 from osiris.families.postgres.errors import fail_server
 from osiris.families.postgres.types import Kind, carry
 from osiris.families.source_columns import check_known
-from osiris.families.sql.database import Reading, Relation, Source
-from osiris.families.sql.extractor import ServerReading
+from osiris.families.sql.database import ReaderConfig, Relation, Source
+from osiris.families.sql.extractor import ServerReaderConfig
 from osiris.families.sql.result import result_columns
 from osiris.families.sql.watchdog import fail_broken
-from osiris.families.sql.wire import Broken, Refusal
+from osiris.families.sql.wire import ConnectionBroken, ServerError
 from osiris.sql.binding.duck_types import quote_name
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from osiris.families.postgres.connect import Address
     from osiris.families.sql.database import Name
     from osiris.families.sql.result import ResultColumn
-    from osiris.families.sql.watchdog import Watch
+    from osiris.families.sql.watchdog import Watchdog
 
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _BEGIN_PER_STATEMENT = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
@@ -97,11 +97,11 @@ _NOT_LOCKABLE = ("42", "3F")
 _CHECKS_CLIENT_SINCE, _CLIENT_CHECK_INTERVAL = 140000, "5s"
 """Since this version a server can check for a lost client, and cancel its statement."""
 
-_ANYTHING = Reading()
+_ANYTHING = ReaderConfig()
 
 
 @dataclass(frozen=True, slots=True)
-class PostgresReading(ServerReading):
+class PostgresReading(ServerReaderConfig):
     """Config keys of `postgres.extractor`, described in its spec.yaml."""
 
     unscaled: Literal["refuse", "text"] = "refuse"
@@ -118,7 +118,7 @@ class Session:
 
     connection: psycopg.Connection[Any]
     target: Address
-    watch: Watch
+    watch: Watchdog
     schema: str
     checked: bool
     one_state: bool = True
@@ -175,19 +175,19 @@ def opened(ctx: StepContext, schema: str | None = None, *, query: bool = False) 
         with watch.running():
             encoding = connection.info.parameter_status("server_encoding")
             yield Session(connection, target, watch, schema or target.schema, encoding == "SQL_ASCII")
-    except (Refusal, psycopg.Error) as error:
-        state, message = error.args if isinstance(error, Refusal) else (error.sqlstate, error.diag.message_primary)
+    except (ServerError, psycopg.Error) as error:
+        state, message = error.args if isinstance(error, ServerError) else (error.sqlstate, error.diag.message_primary)
         if watch.stopped or not state:
             fail_broken(watch, target.where, "the server ended it")
         fail_server(state, message or "", target.where, target.user, query=query)
-    except Broken as error:
+    except ConnectionBroken as error:
         fail_broken(watch, target.where, str(error))
     finally:
         connection.close()
 
 
 @contextmanager
-def reading(ctx: StepContext, config: Reading = _ANYTHING, snapshot: str | None = None) -> Iterator[Session]:
+def reading(ctx: StepContext, config: ReaderConfig = _ANYTHING, snapshot: str | None = None) -> Iterator[Session]:
     """Open a session that reads one snapshot of the database, that of `snapshot` if given; it is closed afterwards.
 
     Fails as `opened` does.

@@ -15,8 +15,8 @@ from osiris.families.postgres.session import fail_right, qualified, relations
 from osiris.families.postgres.types import BYTE, NUMERIC, SIMPLE, TEXTS, Kind, carry
 from osiris.families.sql.database import LEDGER, no_key
 from osiris.families.sql.database import Column as TargetColumn
-from osiris.families.sql.result import NotCarried
-from osiris.families.sql.target_table import refuse_table
+from osiris.families.sql.result import UnsupportedType
+from osiris.families.sql.target_table import fail_table
 from osiris.families.type_compat import holds
 from osiris.sql.binding.duck_types import quote_name
 from osiris.types import arrow_type, parse_type
@@ -274,14 +274,14 @@ def delete_rows(session: Session, delivery: Delivery) -> None:
     session.run(f"DELETE FROM {delivery.quoted}")
     ((watched,),) = session.rows(_ACTS_ON_DELETE, expect_table(session, delivery.table).oid)
     if watched and session.rows(f"SELECT 1 FROM {delivery.quoted} LIMIT 1"):
-        refuse_table(delivery, "a trigger or rule of it keeps rows that are deleted", "use another mode")
+        fail_table(delivery, "a trigger or rule of it keeps rows that are deleted", "use another mode")
 
 
 def refuse_changed(session: Session, delivery: Delivery) -> None:
     """Fail with DAT029 if the table's columns changed since rows were sent."""
     if columns_of(session, expect_table(session, delivery.table)) != delivery.columns:
         problem = "its columns were changed while the rows were on their way"
-        refuse_table(delivery, problem, "run the same command again")
+        fail_table(delivery, problem, "run the same command again")
 
 
 def unchangeable(delivery: Delivery, columns: Sequence[Column]) -> list[tuple[str, str]]:
@@ -311,7 +311,7 @@ class Way:
         return ("text[]" if self.type.startswith("list<") else "text") if self.text else None
 
     def parts(self, array: pa.Array) -> Sequence[Part]:
-        """Return a column's values as parts of the COPY format; raises Unfit."""
+        """Return a column's values as parts of the COPY format; raises InvalidCell."""
         return self.encode(array if array.type == arrow_type(self.type) else array.cast(arrow_type(self.type)))
 
 
@@ -319,7 +319,7 @@ def way(kind: Kind, modifier: int, source: str) -> Way | None:
     """Return how values of one of our types are written into a column; None if it does not hold them.
 
     Values read from a column can always be written to one of the same type. If the column holds only some values of
-    our type, encoding raises Unfit for those that it would change.
+    our type, encoding raises InvalidCell for those that it would change.
     """
     if kind.item:
         return _list(kind.item, modifier, source) if source.startswith("list<") else None
@@ -383,7 +383,7 @@ def _read_as(kind: Kind, modifier: int) -> str | None:
     """Return the type of a column's values when read, to which others can be cast; None if it is not supported."""
     try:
         return carry(kind, modifier, unscaled_text=True).type
-    except NotCarried:
+    except UnsupportedType:
         return None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from osiris.families.sql.result import NotCarried
+from osiris.families.sql.result import UnsupportedType
 from osiris.types import MAX_DECIMAL_DIGITS
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Carried:
 
 
 def carry(kind: Kind, modifier: int, *, unscaled_text: bool = False) -> Carried:
-    """Return how a type is read; `unscaled_text` reads numerics without a scale as text. Raises NotCarried."""
+    """Return how a type is read; `unscaled_text` reads numerics without a scale as text. Raises UnsupportedType."""
     if kind.item is not None:
         return _list(kind.oid, kind.item, modifier, unscaled_text=unscaled_text)
     if kind.oid in SIMPLE:
@@ -93,17 +93,17 @@ def carry(kind: Kind, modifier: int, *, unscaled_text: bool = False) -> Carried:
     if kind.plain == "citext":
         return Carried(25, "utf8")
     if kind.sort in ("c", "p"):
-        raise NotCarried(*_INSTEAD[2249])
-    raise NotCarried(*_INSTEAD.get(kind.oid, ("there is no exact form for it here", _AS_TEXT)))
+        raise UnsupportedType(*_INSTEAD[2249])
+    raise UnsupportedType(*_INSTEAD.get(kind.oid, ("there is no exact form for it here", _AS_TEXT)))
 
 
 def _list(oid: int, inner: Kind, modifier: int, *, unscaled_text: bool) -> Carried:
     if inner.sort == "d":
-        raise NotCarried("its items are no plain values", _AS_TEXT)
+        raise UnsupportedType("its items are no plain values", _AS_TEXT)
     try:
         item = carry(inner, modifier, unscaled_text=unscaled_text)
-    except NotCarried as refused:
-        raise NotCarried(refused.reason, refused.instead.replace(_SCALED, f"{_SCALED}[]")) from None
+    except UnsupportedType as refused:
+        raise UnsupportedType(refused.reason, refused.instead.replace(_SCALED, f"{_SCALED}[]")) from None
     return Carried(oid, f"list<{item.type}>", item.cast and f"{item.cast}[]", item)
 
 
@@ -115,11 +115,11 @@ def _numeric(modifier: int, *, as_text: bool) -> Carried:
             f'CAST("{{name}}" AS {_SCALED}) in a query says how many digits there are; '
             "or set unscaled: text, and give the column a cast"
         )
-        raise NotCarried("nothing says how many digits it has", instead)
+        raise UnsupportedType("nothing says how many digits it has", instead)
     digits, scale = ((modifier - 4) >> 16) & 0xFFFF, (((modifier - 4) & 0x7FF) ^ 1024) - 1024
     integer_digits = max(digits - scale, 0) if scale >= 0 else digits - scale
     if integer_digits + max(scale, 0) > MAX_DECIMAL_DIGITS:
-        raise NotCarried(f"decimals here have at most {MAX_DECIMAL_DIGITS} digits", _AS_TEXT)
+        raise UnsupportedType(f"decimals here have at most {MAX_DECIMAL_DIGITS} digits", _AS_TEXT)
     return Carried(NUMERIC, f"decimal({max(integer_digits + max(scale, 0), 1)},{max(scale, 0)})")
 
 

@@ -1,5 +1,5 @@
-"""What all SQL databases share. A family gives one object (`database.Database`): traits, the catalogue, functions.
+"""The code that all SQL databases share. A family provides one object (`database.Database`) for what differs.
 
-What they do alike stands here once and asks that object for what differs: `extractor`, `writer` with its `ledger`,
-`discoverer`, and for databases in a file `database_file`, which has their doctor too.
+`extractor`, `writer` with its `ledger` and `discoverer` call that object; `database_file` is for file databases, and
+includes their doctor.
 """

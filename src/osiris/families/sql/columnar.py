@@ -1,6 +1,6 @@
-"""Rows that a server sent, as columns: where their values stand in a buffer, and what is made of them there.
+"""Decoding of rows that a server sent into columns: the positions of their values in a buffer, and Arrow arrays.
 
-What cannot be carried fails the step, or is set aside and numbered.
+A value that has no exact form here fails the step, or its row is quarantined with its number.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from osiris.errors import fail
-from osiris.families.quarantine import Misfit, Refused, Reject, divide, of_row
+from osiris.families.quarantine import InvalidValue, Reject, RowRejected, bisect_rows, row_reject
 from osiris.families.text_format import characters
 from osiris.kernels import compiled
 from osiris.types import arrow_type
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    SetAside = Callable[[Reject], None] | None
+    OnReject = Callable[[Reject], None] | None
     Decode = Callable[["Page", "Cells"], pa.Array]
     DecodeRows = Callable[[int, int], Iterator[pa.Array]]
-    """Yields the columns of the rows from one to another of a buffer, one after the other; may raise Unfit."""
+    """Yields the columns of the rows `first` to before `end` of a buffer; may raise InvalidCell."""
 
 _KINDS = ("i2", "i4", "i8", "u4", "u8", "f4", "f8")
 FIRST_DAY, LAST_DAY = -719_162, 2_932_896
@@ -35,33 +35,35 @@ DAY = 86_400_000_000
 """The microseconds of a day."""
 
 
-class Unfit(Exception):
-    """A value that its column's type cannot hold: which cell, what it is, and why."""
+class InvalidCell(Exception):
+    """A value that is invalid for its column's type: its row from 0, its text, and the reason."""
 
     def __init__(self, row: int, value: str, reason: str) -> None:
         super().__init__(f"{value}: {reason}")
         self.row, self.value, self.reason = row, value, reason
 
 
-def refuse_large(array: pa.Array, limit: int | None) -> None:
-    """Raise Unfit for a text, a JSON document or bytes of more than so many bytes; None is no limit."""
+def reject_large(array: pa.Array, limit: int | None) -> None:
+    """Raise InvalidCell for a text, JSON or binary value of more than `limit` bytes; None is no limit."""
     stored = array.storage if isinstance(array, pa.ExtensionArray) else array
     if limit is None or not (pa.types.is_string(stored.type) or pa.types.is_binary(stored.type)):
         return
     sizes = pc.binary_length(stored)
     row = pc.index(pc.greater(sizes, limit), True).as_py()
     if row >= 0:
-        raise Unfit(row, f"a value of {sizes[row]} bytes", f"max_cell_bytes is {limit}")
+        raise InvalidCell(row, f"a value of {sizes[row]} bytes", f"max_cell_bytes is {limit}")
 
 
-def refuse_null(array: pa.Array) -> None:
-    """Raise Unfit for NULL in a column of a key."""
+def reject_null(array: pa.Array) -> None:
+    """Raise InvalidCell for NULL in a key column."""
     if array.null_count:
-        raise Unfit(pc.index(array.is_null(), True).as_py(), "NULL", "it stands in primary_key, and NULL names no row")
+        raise InvalidCell(
+            pc.index(array.is_null(), True).as_py(), "NULL", "it stands in primary_key, and NULL names no row"
+        )
 
 
 class Page:
-    """A buffer of rows, seen as numbers that begin at any byte."""
+    """A buffer of rows, with views of it as numbers at every byte offset."""
 
     def __init__(self, buffer: bytearray) -> None:
         self.buffer = buffer
@@ -73,11 +75,11 @@ class Page:
         return np.ndarray((len(self.buffer) - width + 1,), kind, self.buffer, strides=(1,))
 
     def load(self, kind: str, at: NDArray[np.int64]) -> NDArray[Any]:
-        """Return the numbers that begin there, in network order: they are swapped together, which takes a third."""
+        """Return the big-endian numbers at these offsets; swapping them all at once takes a third of the time."""
         return _load(self, kind, at)
 
     def view(self, kind: str) -> NDArray[Any]:
-        """Return the numbers that begin at each byte, in this machine's order."""
+        """Return the numbers at every byte offset, read as little-endian."""
         return self._views[kind]
 
 
@@ -89,7 +91,7 @@ def _load(page: Page, kind: str, at: NDArray[np.int64]) -> NDArray[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows in a page: where each begins, and ends. The page is used again afterwards."""
+    """Rows in a page: the offsets at which they start and end. The page is reused for the next rows."""
 
     page: Page
     starts: NDArray[np.int64]
@@ -98,28 +100,28 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """Where the values of a column begin, how long they are, and which are NULL (none, if that is None)."""
+    """The values of a column in a page: offsets, lengths in bytes, and which are NULL (`null` is None: none)."""
 
     at: NDArray[np.int64]
     length: NDArray[np.int64]
     null: NDArray[np.bool_] | None = None
 
     def first(self, wrong: NDArray[np.bool_]) -> int | None:
-        """Return the first cell of those that is not NULL."""
-        found = np.flatnonzero(wrong if self.null is None else wrong & ~self.null)
-        return int(found[0]) if len(found) else None
+        """Return the index of the first cell that is `wrong` and not NULL; None if there is none."""
+        rows = np.flatnonzero(wrong if self.null is None else wrong & ~self.null)
+        return int(rows[0]) if len(rows) else None
 
     def array(self, kind: pa.DataType, *buffers: Any, children: list[pa.Array] | None = None) -> pa.Array:  # noqa: ANN401
-        """Return an array of these cells' NULLs and of the buffers that hold its values."""
+        """Return an array with the NULLs of these cells and the given value buffers."""
         valid = None if self.null is None else pa.py_buffer(np.packbits(~self.null, bitorder="little"))
         parts = [valid, *map(pa.py_buffer, buffers)]
         return pa.Array.from_buffers(kind, len(self.at), parts, -1 if valid else 0, children=children)
 
 
 def bytes_of(name: str, skip: int = 0, not_utf8: str | None = None) -> Decode:
-    """Return the decoder of texts or bytes of varying length, without the first `skip` bytes of each.
+    """Return the decoder of texts or bytes of varying length, which drops the first `skip` bytes of each.
 
-    Texts that may be no UTF-8 are refused with `not_utf8` as the reason.
+    With `not_utf8`, text that is not UTF-8 raises InvalidCell with that reason.
     """
     kind = arrow_type(name)
     storage = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
@@ -138,16 +140,16 @@ def bytes_of(name: str, skip: int = 0, not_utf8: str | None = None) -> Decode:
 def _octets(page: Page, cells: Cells, skip: int) -> tuple[Any, Any, bool]:
     """Return texts or bytes, without the first `skip` bytes of each, as offsets and data, and whether all are ASCII.
 
-    Values and what stands between them are one array that shares the page; taking every second one copies.
+    Values and the bytes between them form one array that shares the page; taking every second item copies the values.
     """
     begin = cells.at + skip
     end = np.maximum(begin, cells.at + cells.length)
-    places = np.empty(2 * len(begin) + 1, np.int32)
-    places[0:-1:2], places[1::2], places[-1] = begin, end, end[-1] if len(end) else 0
-    shared = [None, pa.py_buffer(places), pa.py_buffer(page.buffer)]
-    every = pa.array(np.arange(0, 2 * len(begin), 2))
-    taken = pa.Array.from_buffers(pa.binary(), 2 * len(begin), shared).take(every)
-    return *taken.buffers()[1:], bytes(characters(taken)).isascii()
+    bounds = np.empty(2 * len(begin) + 1, np.int32)
+    bounds[0:-1:2], bounds[1::2], bounds[-1] = begin, end, end[-1] if len(end) else 0
+    shared = [None, pa.py_buffer(bounds), pa.py_buffer(page.buffer)]
+    even = pa.array(np.arange(0, 2 * len(begin), 2))
+    cut = pa.Array.from_buffers(pa.binary(), 2 * len(begin), shared).take(even)
+    return *cut.buffers()[1:], bytes(characters(cut)).isascii()
 
 
 def _refuse_other_than_utf8(texts: pa.Array, why: str) -> None:
@@ -155,7 +157,7 @@ def _refuse_other_than_utf8(texts: pa.Array, why: str) -> None:
         texts.validate(full=True)
     except pa.ArrowInvalid:
         row = next(row for row, value in enumerate(texts.cast(pa.binary())) if not _is_text(value.as_py()))
-        raise Unfit(row, "a text", why) from None
+        raise InvalidCell(row, "a text", why) from None
 
 
 def _is_text(value: bytes | None) -> bool:
@@ -166,66 +168,66 @@ def _is_text(value: bytes | None) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Sieve:
-    """What becomes of rows: a value may have `largest` bytes, and what cannot be carried goes to `aside`, or fails."""
+class RejectPolicy:
+    """How invalid rows are handled: passed to `on_reject`, or if that is None, the step fails.
 
-    aside: SetAside = None
-    largest: int | None = None
+    A value of more than `max_cell_bytes` is invalid; None is no limit.
+    """
+
+    on_reject: OnReject = None
+    max_cell_bytes: int | None = None
 
 
-COARSE = Sieve()
-"""Nothing is set aside, and nothing is too large."""
+DEFAULT_POLICY = RejectPolicy()
+"""Invalid rows fail the step, and values of any size are valid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows, the bytes that they had as the server sent them, and the rows between them that cannot be carried."""
+    """Valid rows, the size in bytes of all rows as sent, and the invalid values, each with its row among all."""
 
     rows: pa.RecordBatch
     size: int
-    misfits: Sequence[Misfit] = ()
+    invalid: Sequence[InvalidValue] = ()
 
 
-def decode_rows(count: int, size: int, decode: DecodeRows, arrow: pa.Schema, sieve: Sieve) -> Batch:
-    """Return `count` rows; raises Misfit for one that cannot be carried, unless they are sifted."""
-    if not sieve.aside:
-        return Batch(_decoded(decode, arrow, sieve, 0, count), size)
+def decode_rows(count: int, size: int, decode: DecodeRows, arrow: pa.Schema, policy: RejectPolicy) -> Batch:
+    """Return `count` decoded rows; raises InvalidValue for an invalid one, unless the policy has `on_reject`."""
+    if not policy.on_reject:
+        return Batch(_decoded(decode, arrow, policy, 0, count), size)
     parts: list[pa.RecordBatch] = []
-    misfits: list[Misfit] = []
+    invalid: list[InvalidValue] = []
 
-    def take(row: int, refused: Refused) -> None:
-        if isinstance(refused, Misfit):
-            misfits.append(Misfit(refused.column, refused.value, refused.why, row))
+    def take(row: int, refused: RowRejected) -> None:
+        if isinstance(refused, InvalidValue):
+            invalid.append(InvalidValue(refused.column, refused.value, refused.why, row))
 
-    divide(count, lambda first, end: parts.append(_decoded(decode, arrow, sieve, first, end)), take)
-    return Batch(pa.concat_batches(parts) if parts else pa.RecordBatch.from_pylist([], arrow), size, misfits)
+    bisect_rows(count, lambda first, end: parts.append(_decoded(decode, arrow, policy, first, end)), take)
+    return Batch(pa.concat_batches(parts) if parts else pa.RecordBatch.from_pylist([], arrow), size, invalid)
 
 
-def _decoded(decode: DecodeRows, arrow: pa.Schema, sieve: Sieve, first: int, end: int) -> pa.RecordBatch:
+def _decoded(decode: DecodeRows, arrow: pa.Schema, policy: RejectPolicy, first: int, end: int) -> pa.RecordBatch:
     arrays: list[pa.Array] = []
     try:
         for array in decode(first, end):
-            refuse_large(array, sieve.largest)
+            reject_large(array, policy.max_cell_bytes)
             arrays.append(array)
-    except Unfit as unfit:
-        raise Misfit(arrow.names[len(arrays)], unfit.value, unfit.reason, unfit.row) from None
+    except InvalidCell as cell:
+        raise InvalidValue(arrow.names[len(arrays)], cell.value, cell.reason, cell.row) from None
     return pa.RecordBatch.from_arrays(arrays, schema=arrow)
 
 
-def account(batches: Iterable[Batch], sieve: Sieve) -> Iterator[Batch]:
-    """Pass batches on; a value that cannot be carried is told with the number of its row among all.
-
-    It is set aside, or fails with DAT031.
-    """
+def number_rejects(batches: Iterable[Batch], policy: RejectPolicy) -> Iterator[Batch]:
+    """Yield batches, and number invalid rows from 1 across all batches: they are rejected, or fail with DAT031."""
     before = 0
     try:
         for batch in batches:
-            for misfit in batch.misfits:
-                if sieve.aside:
-                    row = before + (misfit.row or 0) + 1
-                    sieve.aside(of_row(row, misfit.column, misfit.value, misfit.why))
-            before += batch.rows.num_rows + len(batch.misfits)
+            for error in batch.invalid:
+                if policy.on_reject:
+                    row = before + (error.row or 0) + 1
+                    policy.on_reject(row_reject(row, error.column, error.value, error.why))
+            before += batch.rows.num_rows + len(batch.invalid)
             yield batch
-    except Misfit as misfit:
-        row = before + (misfit.row or 0) + 1
-        fail("DAT031", column=misfit.column, row=row, value=misfit.value, reason=misfit.why)
+    except InvalidValue as error:
+        row = before + (error.row or 0) + 1
+        fail("DAT031", column=error.column, row=row, value=error.value, reason=error.why)

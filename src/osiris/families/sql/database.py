@@ -1,7 +1,7 @@
-"""What a SQL database is to the steps that read and write it: traits, questions to its catalogue, and functions.
+"""The interface of a SQL database for the steps that read and write it: traits, catalogue queries and operations.
 
-Each family has one object of this kind. What all databases do alike stands in `extractor`, `writer`, `discoverer` and
-`doctor`, and asks that object for what differs.
+Each family has one such object. The code that all databases share is in `extractor`, `writer`, `discoverer` and
+`doctor`, which call that object for what differs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from osiris.driver import StepContext
-    from osiris.families.quarantine import Refused, Rejected
+    from osiris.families.quarantine import RejectFile, RowRejected
     from osiris.model import Order, Schema
     from osiris.table import RowStream
 
@@ -30,27 +30,27 @@ if TYPE_CHECKING:
     Mode = Literal["append", "replace", "upsert"]
 
 LEDGER = "_osiris_ledger"
-"""The table that has the deliveries of runs, in the database that they went to."""
+"""The table that records the deliveries of runs, in the target database."""
 
 CREATE = "CREATE TABLE IF NOT EXISTS"
-"""How the statement begins that makes a table, in most databases."""
+"""The start of the statement that creates a table, in most databases."""
 
 StepConfig: TypeAlias = Any
-"""The Config of a component of the family, which has more fields than `Reading` or `Writing`."""
+"""The Config of a component of the family: a `ReaderConfig` or `WriterConfig` with more fields."""
 
 CatalogueRelation: TypeAlias = Any
-"""A table or view as the family's catalogue has it, with at least what `Relation` has."""
+"""A table or view in the family's catalogue, with at least the fields of `Relation`."""
 
 CatalogueColumn: TypeAlias = Any
-"""A column as the family's catalogue has it, with at least what `Column` has."""
+"""A column in the family's catalogue, with at least the fields of `Column`."""
 
 
-class InUse(Exception):
-    """Others use what a delivery needs just now: its transaction is undone, and another attempt may go well."""
+class DatabaseBusy(Exception):
+    """Another client holds a lock that a delivery needs: its transaction is rolled back, and a retry may succeed."""
 
 
 class Session(Protocol):
-    """A connection in use; `label` names its database in messages."""
+    """An open connection; `label` names its database in messages."""
 
     @property
     def label(self) -> str:
@@ -58,11 +58,11 @@ class Session(Protocol):
         ...
 
     def rows(self, statement: str, /, *values: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401  what a client takes
-        """Return the rows of a statement of ours."""
+        """Return the rows of one of our own statements."""
         ...
 
     def run(self, statement: str, /) -> int:
-        """Run a statement of ours that gives no rows; returns a count of which each database says what it is."""
+        """Run one of our own statements that returns no rows; returns a count whose meaning depends on the database."""
         ...
 
 
@@ -72,7 +72,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A table or a view: its `kind` (`table`, `view`, …), and about how many rows it has, None if nobody knows."""
+    """A table or view: its `kind` (`table`, `view`, …), and its estimated row count, None if unknown."""
 
     name: str
     kind: str = "table"
@@ -81,10 +81,10 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of an existing table: its type here, if it has one, as declared, and whether a row must give a value.
+    """A column of an existing table: its Osiris type (None: unsupported), its declared type, whether it is required.
 
-    `computed`: no row can give one. The others are for people who look at the table: whether it may hold NULL, what it
-    holds where nothing is given, whether the user may read it; a `hidden` one is read only where it is named.
+    `computed`: no row can set it. The other fields are for display: nullability, default, comment, and whether the
+    user may read it; a `hidden` column is read only if it is named.
     """
 
     name: str
@@ -101,9 +101,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a step reads: its columns, the SELECT that gives them, the order of its rows, and about how many.
+    """What a step reads: its columns, the SELECT that returns them, the order of its rows, and their estimated count.
 
-    `relations` are the tables and views that it names, `detail` is what the family knows besides.
+    `relations` are the tables and views that it names; `detail` is for the family's own use.
     """
 
     schema: Schema
@@ -115,8 +115,8 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What a step reads; its fields are config keys of all extractors of databases, and described in their specs."""
+class ReaderConfig:
+    """What a step reads; the fields are config keys of all database extractors, documented in their specs."""
 
     table: str | None = None
     columns: Sequence[str] | None = None
@@ -124,18 +124,18 @@ class Reading:
 
     @property
     def query(self) -> str | None:
-        """Return the user's own text, where the component takes one."""
+        """The user's query, if the component takes one."""
         return None
 
     @property
     def schema(self) -> str | None:
-        """Return the schema in which names are looked up, where the component has such a key."""
+        """The schema in which names are resolved, if the component has such a key."""
         return None
 
 
 @dataclass(frozen=True, slots=True)
-class Writing:
-    """What a step writes, and how; its fields are config keys of all writers of databases, and described in specs."""
+class WriterConfig:
+    """What a step writes, and how; the fields are config keys of all database writers, documented in their specs."""
 
     table: str
     write_mode: Literal["append", "replace", "upsert"] = "append"
@@ -144,23 +144,23 @@ class Writing:
 
     @property
     def schema(self) -> str | None:
-        """Return the schema of the table, where the component has such a key."""
+        """The schema of the table, if the component has such a key."""
         return None
 
     @property
     def mode(self) -> Mode:
-        """Return what happens to the rows that are there."""
+        """The write mode: what happens to existing rows."""
         return self.write_mode
 
     @property
     def key(self) -> tuple[str, ...]:
-        """Return the columns of the key, as far as there is one."""
+        """The key columns; empty without a key."""
         return (self.primary_key,) if isinstance(self.primary_key, str) else tuple(self.primary_key or ())
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The table that a step writes, for the ledger and for messages: its name and its database's."""
+    """The table that a step writes, for the ledger and for messages: its name and that of its database."""
 
     table: str
     database: str
@@ -168,11 +168,11 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One delivery: what is asked for, and the columns of the rows.
+    """One delivery: its configuration, and the schema of its rows.
 
     `target` names the table and its database in messages and in the ledger; `quoted` is the table's name in SQL.
-    `columns` are those of the table, none if it was just made, and `staged` tells that `Database.stage` has been at
-    work. `rejected` takes the rows that are set aside; `sent` counts what went to a server.
+    `columns` are the table's, empty if it was just created; `staged`: `Database.stage` has staged the rows. `rejected`
+    takes quarantined rows; `sent` counts what was sent to a server.
     """
 
     database: Database[Any]
@@ -183,7 +183,7 @@ class Delivery:
     quoted: str
     columns: Sequence[CatalogueColumn] = ()
     staged: bool = False
-    rejected: Rejected | None = None
+    rejected: RejectFile | None = None
     sent: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -193,18 +193,18 @@ class Delivery:
 
     @property
     def mode(self) -> Mode:
-        """What happens to the rows that are there."""
+        """The write mode: what happens to existing rows."""
         mode: Mode = self.config.mode
         return mode
 
     @property
     def key(self) -> tuple[str, ...]:
-        """The columns of the key, as far as there is one."""
+        """The key columns; empty without a key."""
         return tuple(self.config.key)
 
     @property
     def sent_size(self) -> tuple[int, int]:
-        """How many rows a server has taken, and how many bytes."""
+        """The numbers of rows and bytes that a server has accepted."""
         return self.sent["rows"], self.sent["bytes"]
 
     @property
@@ -214,7 +214,7 @@ class Delivery:
 
 
 def no_key(key: Sequence[str], kind: str = "no") -> tuple[str, str]:
-    """Return why rows cannot be upserted into a table, and the hint at it; `kind` tells what keys it has."""
+    """Return why rows cannot be upserted into a table, and a hint; `kind` qualifies the key that is missing."""
     return f"it has {kind} PRIMARY KEY or UNIQUE over {', '.join(key)}", "add one to the table, or use another mode"
 
 
@@ -225,42 +225,42 @@ class Database(ABC, Generic[SessionT]):
     """The family's name."""
     is_file: ClassVar[bool] = False
     folds_case: ClassVar[bool] = False
-    """Whether a name means the same table or column in whatever case."""
-    case_tells_columns: ClassVar[bool] = False
-    """Whether two columns of a table may differ in case alone."""
+    """Whether names of tables and columns are case-insensitive."""
+    case_sensitive_columns: ClassVar[bool] = False
+    """Whether names of two columns of a table may differ only in case."""
     reserves_names: ClassVar[bool] = False
-    """Whether steps are kept from writing tables whose names are like those of our own."""
+    """Whether steps may not write tables whose names begin like our own."""
     ddl_in_transaction: ClassVar[bool] = True
-    """Whether a table that a transaction makes goes with it when it is undone; else it is made before."""
+    """Whether a rollback also undoes CREATE TABLE; if not, the table is created before the transaction."""
     create_verb: ClassVar[str] = CREATE
-    """How the statement begins that makes a table; it is asked for one only where it was not there just before."""
+    """The start of the statement that creates a table; it runs only if the table did not exist just before."""
     claims_first: ClassVar[bool] = False
-    """Whether several may write at once: then the ledger has the delivery first, and later ones wait for it."""
-    stages_keys: ClassVar[bool] = False
-    """Whether an upsert finds keys that come twice by itself; else they are looked for before."""
+    """Whether writers are concurrent: then a delivery enters the ledger first, and later attempts wait for it."""
+    detects_repeated_keys: ClassVar[bool] = False
+    """Whether an upsert itself detects repeated keys; if not, they are checked before."""
     names_repeated_keys: ClassVar[bool] = False
-    """Whether it then also says which key it is; else that is looked for afterwards."""
+    """Whether it also names the repeated key; if not, the key is searched for afterwards."""
     streams_appends: ClassVar[bool] = False
-    """Whether appended rows go to the server while they are read, and it is counted in `Delivery.sent` what it took."""
+    """Whether appended rows are sent while they are read; `Delivery.sent` then counts what the server accepted."""
     attempts: ClassVar[int] = 1
-    """How often a delivery is tried that others are in the way of."""
+    """The number of attempts at a delivery while other clients hold its locks."""
     patience: ClassVar[str] = ""
-    """How long one of these attempts waits, in words."""
+    """How long each attempt waits, for messages."""
     placeholder: ClassVar[str] = "?"
-    """What stands for a value in a statement."""
+    """The placeholder of a value in a statement."""
     ledger_columns: ClassVar[str] = """(
     run_key TEXT NOT NULL, step TEXT NOT NULL, fingerprint TEXT NOT NULL, target TEXT NOT NULL,
     "rows" BIGINT NOT NULL, digest TEXT NOT NULL, written_at TEXT NOT NULL, PRIMARY KEY (run_key, step))"""
-    """The columns of the ledger, and what follows them where it is made."""
-    not_carried: ClassVar[str] = ""
-    """Why columns of some types cannot be written, in words."""
+    """The column definitions of the ledger in CREATE TABLE, and what follows them."""
+    unsupported_reason: ClassVar[str] = ""
+    """Why columns of some types cannot be written, for messages."""
     hints_at_casts: ClassVar[bool] = False
-    """Whether a hint tells the cast that gives a column values it holds."""
+    """Whether a hint suggests the cast that makes values fit a column."""
     computed_by: ClassVar[str] = "the database"
-    """Who gives the values of computed columns, in words."""
+    """Who computes the values of computed columns, for messages."""
 
     def quote(self, name: str, /) -> str:
-        """Return a name as SQL reads it literally."""
+        """Return a name as a quoted SQL identifier."""
         return quote_name(name)
 
     # The catalogue
@@ -271,52 +271,52 @@ class Database(ABC, Generic[SessionT]):
 
     @abstractmethod
     def columns(self, session: SessionT, relation: CatalogueRelation) -> Sequence[CatalogueColumn]:
-        """Return the columns of a table, in their order."""
+        """Return the columns of a table, in order."""
 
     @abstractmethod
     def is_unique(self, session: SessionT, relation: CatalogueRelation, key: Sequence[str]) -> bool:
-        """Tell whether a table keeps a key unique."""
+        """Return whether a table enforces that a key is unique."""
 
     def relation(self, session: SessionT, name: str) -> CatalogueRelation:
-        """Return a table or view; fails with DRV012 if it is not there, naming the nearest."""
-        known = self.relations(session)
-        found = self.same_name(name, known)
-        if found is None:
-            fail("DRV012", table=name, path=session.label, hint=did_you_mean(name, known))
-        return known[found]
+        """Return a table or view; fails with DRV012 if it does not exist, suggesting a similar name."""
+        relations = self.relations(session)
+        match = self.same_name(name, relations)
+        if match is None:
+            fail("DRV012", table=name, path=session.label, hint=did_you_mean(name, relations))
+        return relations[match]
 
-    def same_name(self, name: str, known: Collection[str]) -> str | None:
-        """Return the name among `known` that SQL takes for `name`: itself, or one that is equal but for case."""
-        if name in known:
+    def same_name(self, name: str, names: Collection[str]) -> str | None:
+        """Return the one of `names` that `name` resolves to: itself, or an equal one if case is ignored; else None."""
+        if name in names:
             return name
-        return next((each for each in known if self.fold(each) == self.fold(name)), None)
+        return next((each for each in names if self.fold(each) == self.fold(name)), None)
 
     def fold(self, name: str) -> str:
-        """Return the text that all spellings of a name have in common."""
+        """Return a name in lower case if names are case-insensitive, else unchanged."""
         return name.lower() if self.folds_case else name
 
     # Types, in both directions
 
     @abstractmethod
     def column_type(self, kind: str, /) -> str | None:
-        """Return the type of a column that is made for one of ours; None if there is none that holds its values."""
+        """Return the column type to create for an Osiris type; None if no type can store all its values."""
 
-    def refusals(self, types: Mapping[str, str]) -> dict[str, str]:
-        """Return why columns cannot be carried, by their names; `types` are ours by name."""
-        return {name: self.not_carried for name, kind in types.items() if self.column_type(kind) is None}
+    def unsupported_columns(self, types: Mapping[str, str]) -> dict[str, str]:
+        """Return the unsupported columns and why; `types` are the Osiris types by column name."""
+        return {name: self.unsupported_reason for name, kind in types.items() if self.column_type(kind) is None}
 
     @abstractmethod
-    def holds(self, column: CatalogueColumn, kind: str, /) -> bool:
-        """Tell whether a column keeps the values of one of our types."""
+    def can_store(self, column: CatalogueColumn, kind: str, /) -> bool:
+        """Return whether a column stores all values of an Osiris type unchanged."""
 
     # Reading
 
     @abstractmethod
-    def reading(self, ctx: StepContext, config: StepConfig) -> AbstractContextManager[SessionT]:
-        """Give a session that reads one state of the database, and says in our words what goes wrong in it."""
+    def read_session(self, ctx: StepContext, config: StepConfig) -> AbstractContextManager[SessionT]:
+        """Open a session that reads one snapshot of the database, and translates the client library's errors."""
 
-    def hold(self, session: SessionT, _relations: Sequence[Name], /) -> SessionT:
-        """Return the session in a later state of the database, in which nobody can alter relations until it ends."""
+    def lock_relations(self, session: SessionT, _relations: Sequence[Name], /) -> SessionT:
+        """Return the session on a later snapshot, in which relations cannot be altered until the session ends."""
         return session
 
     @abstractmethod
@@ -334,81 +334,81 @@ class Database(ABC, Generic[SessionT]):
         """Yield the rows."""
 
     def estimate(self, _session: SessionT, source: Source, _config: StepConfig) -> int | None:
-        """Return about how many rows are read; None if nobody knows."""
+        """Return the estimated number of rows that are read; None if unknown."""
         return source.rows
 
     def state(self, _ctx: StepContext) -> str | None:
-        """Return a text that stays equal as long as the database does; None if it tells none."""
+        """Return a text that changes when the database does; None if the family has none."""
         return None
 
     # Writing
 
     @abstractmethod
     def delivery(self, config: StepConfig, schema: Schema, ctx: StepContext) -> Delivery:
-        """Return what is to be done; fails with what is wrong with the connection."""
+        """Return the delivery of a step; fails if the connection is invalid."""
 
     @abstractmethod
-    def looking(self, delivery: Delivery) -> AbstractContextManager[SessionT]:
-        """Give a session that looks at a target before rows are read."""
+    def inspect_session(self, delivery: Delivery) -> AbstractContextManager[SessionT]:
+        """Open a session that inspects a target before rows are read."""
 
     @abstractmethod
-    def writing(self, delivery: Delivery) -> AbstractContextManager[SessionT]:
-        """Give a session that may write; what is not committed when it ends is undone. May raise InUse."""
+    def write_session(self, delivery: Delivery) -> AbstractContextManager[SessionT]:
+        """Open a session that may write; uncommitted changes are rolled back at its end. May raise DatabaseBusy."""
 
     @abstractmethod
-    def errors(self) -> tuple[type[Exception], ...]:
-        """Return what the client library raises."""
+    def client_errors(self) -> tuple[type[Exception], ...]:
+        """Return the exception types of the client library."""
 
-    def refusal(self, _error: Exception, /) -> Refused | None:
-        """Return why a server refuses a row, if that is what an error of the client library means."""
+    def as_rejection(self, _error: Exception, /) -> RowRejected | None:
+        """Return why the server rejects a row, if that is what an error of the client library means."""
         return None
 
-    def explained(self, _session: SessionT, _delivery: Delivery, refused: Refused, /) -> Refused:
-        """Return a refusal with what the catalogue knows of the rule that is broken."""
+    def explain_rejection(self, _session: SessionT, _delivery: Delivery, refused: RowRejected, /) -> RowRejected:
+        """Return a rejection with what the catalogue says of the violated constraint."""
         return refused
 
-    def is_absent(self, _delivery: Delivery) -> bool:
-        """Tell whether not even the database is there, and is yet to be made."""
+    def is_missing(self, _delivery: Delivery) -> bool:
+        """Return whether the database itself does not exist yet and may be created."""
         return False
 
-    def make_place(self, delivery: Delivery) -> None:
-        """See to it that a database that is absent can be made."""
+    def create_parent(self, delivery: Delivery) -> None:
+        """Create what a database that is missing needs before it can be created."""
 
     def expect_schema(self, session: SessionT, delivery: Delivery, /) -> None:
-        """Fail with DRV020 if the user may use nothing in the schema of the table."""
+        """Fail with DRV020 if the user lacks access to the schema of the table."""
 
     def unwritable(self, relation: CatalogueRelation) -> tuple[str, str] | None:
-        """Return why nothing may be written to a relation, and the hint at it; None if it may."""
+        """Return why a relation is not writable, and a hint; None if it is."""
         return ("it is a view", "write a table") if relation.kind == "view" else None
 
-    def further_misfits(
+    def extra_mismatches(
         self, _delivery: Delivery, _columns: Sequence[CatalogueColumn], /
     ) -> Sequence[tuple[str, str | None]]:
-        """Return in what else rows do not fit the columns of a table, and hints."""
+        """Return further mismatches between rows and the columns of a table, each with a hint."""
         return ()
 
-    def unfit(self, session: SessionT, delivery: Delivery, relation: CatalogueRelation) -> tuple[str, str] | None:
-        """Return why rows cannot be written in this mode to a table whose columns they fit, and the hint at it."""
+    def mode_error(self, session: SessionT, delivery: Delivery, relation: CatalogueRelation) -> tuple[str, str] | None:
+        """Return why rows that fit a table's columns cannot be written in this mode, and a hint; None if they can."""
         if delivery.merged and not self.is_unique(session, relation, delivery.key):
             return no_key(delivery.key)
         return None
 
-    def expect_rights(self, session: SessionT, delivery: Delivery, *, there: bool) -> None:
-        """Fail with DRV020 for rights that the user lacks to write a table, or to make it if it is not `there`."""
+    def expect_privileges(self, session: SessionT, delivery: Delivery, *, there: bool) -> None:
+        """Fail with DRV020 for privileges that the user lacks to write a table, or to create it if not `there`."""
 
-    def expect_rights_to_ledger(self, session: SessionT, delivery: Delivery, /) -> None:
-        """Fail with DRV020 for rights that the user lacks to write the ledger."""
+    def expect_ledger_privileges(self, session: SessionT, delivery: Delivery, /) -> None:
+        """Fail with DRV020 for privileges that the user lacks to write the ledger."""
 
     def prepare(self, session: SessionT, delivery: Delivery) -> None:
-        """Make what is to be there before rows are read."""
+        """Create what must exist before rows are read."""
 
     def make_table(self, session: SessionT, delivery: Delivery) -> None:
-        """Make the table, unless it is there."""
+        """Create the table if it does not exist."""
         types = {column.name: str(self.column_type(column.type)) for column in delivery.schema}
         session.run(create_table(delivery.quoted, types, delivery.key, self.create_verb))
 
     def has_ledger(self, session: SessionT) -> bool:
-        """Tell whether the ledger is there."""
+        """Return whether the ledger exists."""
         return LEDGER in self.relations(session)
 
     def ledger(self, _session: SessionT) -> str:
@@ -416,51 +416,51 @@ class Database(ABC, Generic[SessionT]):
         return self.quote(LEDGER)
 
     def claim(self, _session: SessionT, _delivery: Delivery, _rows: int) -> bool:
-        """Write a delivery into the ledger before its rows; tells whether no other attempt has done so."""
+        """Write a delivery into the ledger before its rows; returns False if another attempt has done so."""
         return True
 
     def stage(self, _session: SessionT, _delivery: Delivery, _waiting: Staged) -> bool:
-        """Stage rows of an upsert before the transaction begins, where that is better; tells whether it was done."""
+        """Stage rows of an upsert before the transaction, if that is better; returns whether it did."""
         return False
 
     def begin(self, session: SessionT) -> None:
-        """Begin the transaction of a delivery, unless the session is in it already."""
+        """Begin the transaction of a delivery, unless the session is already in it."""
         session.run("BEGIN TRANSACTION")
 
-    def begun(self, session: SessionT, action: Callable[[], T]) -> T:
-        """Begin the transaction of a delivery, and do what makes things that others may make at the same time."""
+    def begin_with(self, session: SessionT, action: Callable[[], T]) -> T:
+        """Begin the transaction of a delivery, and run an action that creates what others may create concurrently."""
         self.begin(session)
         return action()
 
     def lock(self, session: SessionT, delivery: Delivery) -> None:
-        """Keep others from changing the table until the transaction ends."""
+        """Lock the table against changes by others until the transaction ends."""
 
     def write(self, session: SessionT, delivery: Delivery, waiting: Staged) -> None:
-        """Write all rows, as the mode of the delivery says."""
+        """Write all rows in the mode of the delivery."""
         if delivery.mode == "replace":
             self.clear(session, delivery)
         write = self.merge if delivery.merged else self.load
         write(session, delivery, waiting)
 
     def clear(self, session: SessionT, delivery: Delivery) -> None:
-        """Delete the rows that others take the place of."""
+        """Delete the rows that are to be replaced."""
         session.run(f"DELETE FROM {delivery.quoted}")
 
     @abstractmethod
     def load(self, session: SessionT, delivery: Delivery, waiting: Staged) -> None:
-        """Add all rows to a table that is cleared if it was to be."""
+        """Insert all rows; in mode replace, the table has been cleared."""
 
     @abstractmethod
     def merge(self, session: SessionT, delivery: Delivery, waiting: Staged) -> None:
-        """Write all rows by their key."""
+        """Upsert all rows by their key."""
 
     @abstractmethod
     def make_durable(self, session: SessionT, delivery: Delivery) -> None:
-        """Make the transaction durable."""
+        """Commit the transaction durably."""
 
 
 def create_table(table: str, types: Mapping[str, str], key: Sequence[str], verb: str = CREATE) -> str:
-    """Return the statement that makes a table, unless it is there; `table` is quoted, `types` are by column."""
+    """Return the statement that creates a table; `table` is quoted, `types` are by column, `verb` is its start."""
     parts = [f"{quote_name(name)} {kind}{' NOT NULL' if name in key else ''}" for name, kind in types.items()]
     if key:
         parts.append(f"PRIMARY KEY ({listed(key)})")
@@ -468,25 +468,24 @@ def create_table(table: str, types: Mapping[str, str], key: Sequence[str], verb:
 
 
 def insert_rows(table: str, columns: Sequence[str], source: str, verb: str = "INSERT") -> str:
-    """Return the statement that inserts what `source` gives; `verb` may say what becomes of conflicts."""
+    """Return the statement that inserts the rows of `source`; `verb` may include a conflict clause."""
     return f"{verb} INTO {table} ({listed(columns)}) {source}"
 
 
-def on_conflict(columns: Sequence[str], key: Sequence[str], *, whole: bool) -> str:
-    """Return what follows an insertion, so that a row whose `key` is there takes the place of that row.
+def on_conflict(columns: Sequence[str], key: Sequence[str], *, update_key: bool) -> str:
+    """Return the ON CONFLICT clause that makes an insertion replace the existing row with the same `key`.
 
-    `whole`: the key is written too, as two that are equal under a collation may differ; without it, and without other
-    columns, there is nothing to do.
+    `update_key`: the key is written too, as keys that are equal under a collation may differ.
     """
-    names = [quote_name(name) for name in columns if whole or name not in key]
+    names = [quote_name(name) for name in columns if update_key or name not in key]
     action = f"UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in names)}" if names else "NOTHING"
     return f" ON CONFLICT ({listed(key)}) DO {action}"
 
 
 def repeated_key(table: str, key: Sequence[str], collations: Mapping[str, str] | None = None) -> str:
-    """Return the query that gives one key that stands in several rows of a table, and in how many.
+    """Return the query for one key that occurs in several rows of a table, preceded by the number of rows.
 
-    Keys are compared under the `collations` given by column, else under those of the table.
+    Keys are compared under `collations` (by column), else under those of the table.
     """
     by = (f"{quote_name(name)} COLLATE {quote_name(order)}" for name, order in (collations or {}).items())
     groups = ", ".join(by) or listed(key)
@@ -495,13 +494,13 @@ def repeated_key(table: str, key: Sequence[str], collations: Mapping[str, str] |
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return names, quoted, in a row."""
+    """Return names quoted and joined by commas."""
     return ", ".join(map(quote_name, names))
 
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """Rows that wait in a file of the step's scratch folder; `rows` of them, `size` bytes in memory."""
+    """Rows spooled to a file in the step's scratch folder: `rows` of them, `size` bytes; `open` reads them again."""
 
     rows: int
     size: int

@@ -1,4 +1,4 @@
-"""What databases in a file have in common: where the file is, its state, how steps wait for it, and its doctor."""
+"""What file databases share: the location and state of the file, waiting while it is locked, and the doctor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Protocol, TypeVar
 
 from osiris.errors import fail
-from osiris.families.doctor_report import Health, may, milliseconds, missing
+from osiris.families.doctor_report import Health, has_access, milliseconds, missing_file_health
 from osiris.families.sql.database import Database, Delivery, Target
 from osiris.fault import fault
 from osiris.files import (
@@ -44,33 +44,34 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LONGEST_WAIT = 15.0
-"""Seconds that a step waits for a database that other processes use."""
+"""Seconds that a step waits for a database that other processes have locked."""
 
 LONGEST_TURN = 3600.0
-"""Seconds that a step waits for the other steps of its own run."""
+"""Seconds that a step waits for a database that other steps of its own run have locked."""
 
 _DOCTORS_SHARE = 0.3
-"""The part of a doctor's time for waiting until others leave a database."""
+"""The part of a doctor's time that it may wait for a locked database."""
 
 _POLL = 0.1
 _NAMES = ("path", "database", "file")
-_looking, _making = threading.Lock(), threading.Lock()
-_looked_into: dict[tuple[int, int], io.FileIO] = {}
-"""Databases that were read for their state, by device and inode."""
+_hash_lock, _create_lock = threading.Lock(), threading.Lock()
+_hashed_files: dict[tuple[int, int], io.FileIO] = {}
+"""Open files of databases whose content was hashed, by device and inode."""
 
-_in_turn: Counter[str] = Counter()
-_counting = threading.Lock()
+_users: Counter[str] = Counter()
+"""The number of steps of this run that use a database, by real path."""
+_users_lock = threading.Lock()
 
 
 def database_path(ctx: StepContext, *, writing: bool = False) -> Path:
     """Return the real path of the database file of the step's connection.
 
-    Fails with DRV007 if it names none, or several, with DRV049 or DRV059 to DRV062 where no step may use it.
+    Fails with DRV007 if it names none or several, with DRV049 or DRV059 to DRV062 if no step may use it.
     """
-    given = [str(ctx.connection[name]) for name in _NAMES if ctx.connection.get(name)]
-    if len(given) != 1:
+    values = [str(ctx.connection[name]) for name in _NAMES if ctx.connection.get(name)]
+    if len(values) != 1:
         fail("DRV007", path="the connection", problem=f"it needs exactly one of {', '.join(_NAMES)}")
-    path = resolve_path(ctx.root, given[0], writing=writing)
+    path = resolve_path(ctx.root, values[0], writing=writing)
     return ctx.paths.writable(ctx.root, path, "database") if writing else ctx.paths.readable(ctx.root, path)
 
 
@@ -80,17 +81,17 @@ def label(ctx: StepContext, path: Path) -> str:
 
 
 def state_of(*paths: Path) -> str | None:
-    """Return a text that stays equal as long as the files, as far as they are there and hold anything, do.
+    """Return a text that changes when one of the files does; missing and empty files are ignored.
 
-    None if one cannot be looked at. As with files of other kinds it is the content that counts, unless that is large.
+    It covers the content if that is small, else size and modification time. None if a file cannot be read.
     """
     digest = hashlib.sha256()
     try:
         sizes = {path: path.stat().st_size for path in paths if os.path.lexists(path)}
         small = sum(sizes.values()) <= READ_WHOLE
         for path in (path for path, size in sizes.items() if size):
-            told = _content_of(path) if small else f"{sizes[path]}:{path.stat().st_mtime_ns}"
-            digest.update(f"{path.name}\0{told}\0".encode())
+            state = _content_of(path) if small else f"{sizes[path]}:{path.stat().st_mtime_ns}"
+            digest.update(f"{path.name}\0{state}\0".encode())
     except OSError:
         return None
     return digest.hexdigest()
@@ -99,52 +100,52 @@ def state_of(*paths: Path) -> str | None:
 def _content_of(path: Path) -> str:
     """Return the digest of a database's bytes.
 
-    What was opened stays open: when any descriptor of a file is closed, the system drops all locks that this process
-    holds on it, which are those of the databases' own libraries.
+    The file stays open: closing any descriptor of a file drops all POSIX locks of this process on it, including those
+    of the database libraries.
     """
     real = Path(os.path.realpath(path))
-    seen = real.stat()
-    with _looking:
-        file = _looked_into.get((seen.st_dev, seen.st_ino))
+    status = real.stat()
+    with _hash_lock:
+        file = _hashed_files.get((status.st_dev, status.st_ino))
         if file is None:
-            file = _looked_into[seen.st_dev, seen.st_ino] = io.FileIO(open_real(real, os.O_RDONLY))
+            file = _hashed_files[status.st_dev, status.st_ino] = io.FileIO(open_real(real, os.O_RDONLY))
         file.seek(0)
         return content_of(file)
 
 
-def patiently(attempt: Callable[[], T | None], ctx: StepContext, path: Path) -> T:
-    """Return what `attempt` gives; None means that the database is in use, and that it is asked again.
+def wait_until_free(attempt: Callable[[], T | None], ctx: StepContext, path: Path) -> T:
+    """Return what `attempt` returns, and retry it while that is None: the database is locked.
 
-    Fails with DRV011 once others have used it for `LONGEST_WAIT` seconds, or steps of this run for `LONGEST_TURN`, or
-    as soon as the step is cancelled.
+    Fails with DRV011 after `LONGEST_WAIT` seconds of locks by other processes, or `LONGEST_TURN` by steps of this run,
+    or as soon as the step is cancelled.
     """
     began = others_since = time.monotonic()
-    while (found := attempt()) is None:
+    while (outcome := attempt()) is None:
         now = time.monotonic()
-        others_since = now if _in_turn[os.path.realpath(path)] else others_since
+        others_since = now if _users[os.path.realpath(path)] else others_since
         if now - others_since > LONGEST_WAIT or now - began > LONGEST_TURN or ctx.cancelled():
             fail("DRV011", path=label(ctx, path), seconds=duration_text(round(now - began)))
         time.sleep(_POLL)
-    return found
+    return outcome
 
 
 @contextmanager
-def taking_turns(path: Path) -> Iterator[None]:
-    """Say that a step of this run uses a database, while the block runs: others of the run wait longer for that."""
+def used_by_this_run(path: Path) -> Iterator[None]:
+    """Mark a database as used by a step of this run during the block: other steps of the run wait longer for it."""
     key = os.path.realpath(path)
-    with _counting:
-        _in_turn[key] += 1
+    with _users_lock:
+        _users[key] += 1
     try:
         yield
     finally:
-        with _counting:
-            _in_turn[key] -= 1
+        with _users_lock:
+            _users[key] -= 1
 
 
 def check_file(path: Path, shown: str) -> None:
-    """Fail with DRV001, DRV003 or DRV005 for a file that cannot be opened as it is.
+    """Fail with DRV001, DRV003 or DRV005 for a file that cannot be read.
 
-    It is not opened here: closing a file lets go of all locks that this process has on it.
+    The file is not opened: closing it would drop all locks of this process on it.
     """
     try:
         path.stat()
@@ -160,11 +161,11 @@ class Client(Protocol):
     """A connection of a client library."""
 
     def execute(self, statement: str, values: Any = ..., /) -> Any:  # noqa: ANN401  each library has its own
-        """Run a statement; returns where its rows can be fetched."""
+        """Run a statement; returns a cursor for its rows."""
         ...
 
     def close(self) -> None:
-        """End it; what is not committed is undone."""
+        """Close it; uncommitted changes are rolled back."""
         ...
 
 
@@ -173,7 +174,7 @@ ClientT = TypeVar("ClientT", bound=Client)
 
 @dataclass(frozen=True, slots=True)
 class FileSession(Generic[ClientT]):
-    """A connection to the database in a file, and the schema in which tables are looked up."""
+    """A connection to a file database, and the schema in which tables are resolved."""
 
     connection: ClientT
     ctx: StepContext
@@ -186,55 +187,54 @@ class FileSession(Generic[ClientT]):
         return label(self.ctx, self.path)
 
     def rows(self, statement: str, /, *values: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401  what the client takes
-        """Return the rows of a statement of ours."""
+        """Return the rows of one of our own statements."""
         rows: list[tuple[Any, ...]] = self.connection.execute(statement, values).fetchall()
         return rows
 
     def run(self, statement: str, /) -> int:
-        """Run a statement of ours that gives no rows."""
+        """Run one of our own statements that returns no rows; returns 0."""
         self.connection.execute(statement)
         return 0
 
 
 class FileDatabase(Database[FileSession[ClientT]], Generic[ClientT]):
-    """A family of databases in files."""
+    """A family of file databases."""
 
     is_file = True
     folds_case = True
     reserves_names = True
     own_schema: ClassVar[str] = "main"
-    """The schema of names that have none."""
-    beside: ClassVar[str]
-    """What is added to the file's name for the one beside it that holds what is not in it yet."""
-
-    made_whole: ClassVar[bool] = False
-    """Whether a new database is made elsewhere and appears whole, as one that is left half made can never be opened."""
+    """The default schema of unqualified names."""
+    log_suffix: ClassVar[str]
+    """The suffix of the write-ahead log, which lies beside the file."""
+    created_atomically: ClassVar[bool] = False
+    """Whether a new database is created elsewhere and moved into place, as a partly created one cannot be opened."""
 
     @abstractmethod
     def open(self, ctx: StepContext, path: Path, *, writing: bool) -> ClientT | None:
-        """Return a connection to a file; None if others use it."""
+        """Return a connection to a file; None if it is locked."""
 
     @contextmanager
-    def translated(self, ctx: StepContext, path: Path, query: str | None = None) -> Iterator[None]:
-        """Say in our words what the client library raises; `query` is the user's text, if it is one that runs."""
+    def translate_errors(self, ctx: StepContext, path: Path, query: str | None = None) -> Iterator[None]:
+        """Translate errors of the client library in the block; `query` is the user's query, if one runs."""
         try:
             yield
         except MemoryError:
             fail("RUN013", step=ctx.step, limit=f"{ctx.memory / 1e6:.0f} MB")
-        except self.errors() as error:
+        except self.client_errors() as error:
             self.fail_engine(error, ctx, path, query)
 
     @abstractmethod
     def fail_engine(self, error: Exception, ctx: StepContext, path: Path, query: str | None) -> NoReturn:
-        """Fail with what an error of the client library means."""
+        """Fail with the diagnostic for an error of the client library."""
 
     @contextmanager
     def in_use(self, _session: FileSession[ClientT], _writing: bool) -> Iterator[None]:
-        """Do what a connection needs before its first statement and after its last."""
+        """Prepare a connection for its first statement, and clean up after the last."""
         yield
 
     def close(self, session: FileSession[ClientT], _writing: bool) -> None:
-        """End a session."""
+        """Close a session."""
         session.connection.close()
 
     @contextmanager
@@ -247,34 +247,34 @@ class FileDatabase(Database[FileSession[ClientT]], Generic[ClientT]):
         *,
         writing: bool = False,
     ) -> Iterator[FileSession[ClientT]]:
-        """Give a session that reads one snapshot of a file, or may write it, and ends afterwards."""
+        """Open a session that reads one snapshot of a file, or may write it."""
         shown = label(ctx, path)
         if not writing:
             check_file(path, shown)
-        with self.translated(ctx, path, query):
+        with self.translate_errors(ctx, path, query):
             with steady(path, shown):
-                connection = patiently(lambda: self.open(ctx, path, writing=writing), ctx, path)
+                connection = wait_until_free(lambda: self.open(ctx, path, writing=writing), ctx, path)
             session = FileSession(connection, ctx, path, schema or self.own_schema)
             try:
-                with taking_turns(path), self.in_use(session, writing):
+                with used_by_this_run(path), self.in_use(session, writing):
                     yield session
             finally:
                 self.close(session, writing)
 
-    def reading(self, ctx: StepContext, config: StepConfig) -> AbstractContextManager[FileSession[ClientT]]:
-        """Give a session that reads one snapshot of the database."""
+    def read_session(self, ctx: StepContext, config: StepConfig) -> AbstractContextManager[FileSession[ClientT]]:
+        """Open a session that reads one snapshot of the database."""
         return self.opened(ctx, database_path(ctx), config.schema, config.query)
 
     def state(self, ctx: StepContext) -> str | None:
-        """Return a text that stays equal as long as the file does, and the one beside it."""
+        """Return a text that changes when the file or its write-ahead log does."""
         return state_of(*self.files(database_path(ctx)))
 
     def files(self, path: Path) -> tuple[Path, Path]:
-        """Return the files that a database is made of, as far as they are there."""
-        return path, path.with_name(path.name + self.beside)
+        """Return the paths of a database's file and of its write-ahead log; either may not exist."""
+        return path, path.with_name(path.name + self.log_suffix)
 
     def delivery(self, config: StepConfig, schema: Schema, ctx: StepContext) -> Delivery:
-        """Return what is to be done; fails as `database_path`."""
+        """Return the delivery of a step; fails as `database_path`."""
         home = config.schema or self.own_schema
         shown = config.table if home == self.own_schema else f"{home}.{config.table}"
         target = Target(shown, label(ctx, database_path(ctx, writing=True)))
@@ -285,47 +285,47 @@ class FileDatabase(Database[FileSession[ClientT]], Generic[ClientT]):
         return f"{self.quote(schema)}.{self.quote(table)}"
 
     @contextmanager
-    def looking(self, delivery: Delivery) -> Iterator[FileSession[ClientT]]:
-        """Give a session that looks at a target before rows are read."""
+    def inspect_session(self, delivery: Delivery) -> Iterator[FileSession[ClientT]]:
+        """Open a session that inspects a target before rows are read."""
         with self.opened(delivery.ctx, database_path(delivery.ctx, writing=True)) as session:
             yield replace(session, schema=delivery.config.schema or self.own_schema)
 
-    def writing(self, delivery: Delivery) -> AbstractContextManager[FileSession[ClientT]]:
-        """Give a session that nobody else can write beside; the file is made if it is not there."""
+    def write_session(self, delivery: Delivery) -> AbstractContextManager[FileSession[ClientT]]:
+        """Open a session that is the only writer; creates the file if it does not exist."""
         path = database_path(delivery.ctx, writing=True)
-        if self.made_whole:
+        if self.created_atomically:
             sweep(path.parent)
-            with _making:
+            with _create_lock:
                 if not path.exists():
-                    self._make_whole(delivery.ctx, path)
+                    self._create_atomically(delivery.ctx, path)
         return self.opened(delivery.ctx, path, delivery.config.schema, writing=True)
 
     def make_empty(self, ctx: StepContext, path: Path) -> None:
-        """Make an empty database; asked for where `made_whole` is true."""
+        """Create an empty database; called if `created_atomically` is true."""
         raise NotImplementedError
 
-    def _make_whole(self, ctx: StepContext, path: Path) -> None:
-        """Make an empty database in the scratch folder, and have it appear where it belongs."""
+    def _create_atomically(self, ctx: StepContext, path: Path) -> None:
+        """Create an empty database in the scratch folder, and publish it at `path`."""
         make_private(ctx.scratch)
-        made = ctx.scratch / f"new.{self.name}"
-        made.unlink(missing_ok=True)
+        new_file = ctx.scratch / f"new.{self.name}"
+        new_file.unlink(missing_ok=True)
         refuse = partial(_refuse_at, label(ctx, path))
         try:
-            self.make_empty(ctx, made)
+            self.make_empty(ctx, new_file)
             with publish(path, new=True, refuse=refuse) as file:
-                file.write(made.read_bytes())
+                file.write(new_file.read_bytes())
                 fault("database.create")
         except OSError as error:
             refuse(error, path)
         finally:
-            made.unlink(missing_ok=True)
+            new_file.unlink(missing_ok=True)
 
-    def is_absent(self, delivery: Delivery) -> bool:
-        """Tell whether the file is not there, and is yet to be made."""
+    def is_missing(self, delivery: Delivery) -> bool:
+        """Return whether the file does not exist and may be created."""
         return bool(delivery.config.create_if_missing) and not database_path(delivery.ctx, writing=True).exists()
 
-    def make_place(self, delivery: Delivery) -> None:
-        """Make the folder of the file; fails with DRV003, DRV004 or DRV006."""
+    def create_parent(self, delivery: Delivery) -> None:
+        """Create the folder of the file; fails with DRV003, DRV004 or DRV006."""
         folder = database_path(delivery.ctx, writing=True).parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -337,35 +337,35 @@ class FileDatabase(Database[FileSession[ClientT]], Generic[ClientT]):
         """Return the name and the version of the engine."""
 
     def encoding(self, _session: FileSession[ClientT]) -> JsonValue:
-        """Return how texts are kept."""
+        """Return the text encoding of the file."""
         return "UTF-8"
 
     def file_facts(self, _session: FileSession[ClientT]) -> Mapping[str, JsonValue]:
-        """Return what the engine says of a file."""
+        """Return facts that the engine reports about a file."""
         return {}
 
     def lock_facts(self, _path: Path, _writable: bool) -> Mapping[str, JsonValue]:
-        """Return whether somebody writes just now, where that can be told without waiting."""
+        """Return whether another writer has the file locked, if that is known without waiting."""
         return {}
 
     def examine(self, ctx: StepContext, uses: Collection[str], seconds: float) -> Health:
-        """Look at a file: whether it is there, is a database, and is free.
+        """Check that a file exists, is a database, and is not locked.
 
-        Fails with DRV001, DRV003, DRV005, DRV010 or DRV011 where it cannot be used.
+        Fails with DRV001, DRV003, DRV005, DRV010 or DRV011 if it cannot be used.
         """
         path = database_path(ctx)
         if not path.exists() and "write" in uses:
-            return missing(path, {"file": label(ctx, path)})
+            return missing_file_health(path, {"file": label(ctx, path)})
         began = time.monotonic()
         until = began + seconds * _DOCTORS_SHARE
         impatient = replace(ctx, cancelled=lambda: ctx.cancelled() or time.monotonic() > until)
         with self.opened(impatient, path) as session:
-            connected, asked = milliseconds(began), time.monotonic()
+            connected, query_began = milliseconds(began), time.monotonic()
             tables = len(self.relations(session))
-            answered = milliseconds(asked)
+            answered = milliseconds(query_began)
             server = {"server": self.product(session), **self.file_facts(session)}
             encoding = self.encoding(session)
-        writable = may(path, os.W_OK) and may(path.parent, os.W_OK | os.X_OK)
+        writable = has_access(path, os.W_OK) and has_access(path.parent, os.W_OK | os.X_OK)
         facts = {
             "file": label(ctx, path),
             **server,
@@ -383,5 +383,5 @@ class FileDatabase(Database[FileSession[ClientT]], Generic[ClientT]):
 
 
 def _refuse_at(shown: str, error: OSError, _path: Path | str, *, written: int = 0) -> NoReturn:
-    """Fail with what an error of the operating system means, at the database's name for messages."""
+    """Fail with the diagnostic for an operating system error, under the database's name for messages."""
     fail_os(error, shown, written=written)

@@ -1,4 +1,4 @@
-"""How SQL databases are discovered: what their catalogue tells, and columns as a step that reads them has them."""
+"""Discovery of SQL databases: what their catalogue contains, and the columns as a step that reads them gets them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Generic
 
 from osiris.driver import SeenColumn, SeenKey, SeenTable
-from osiris.families.discovery_base import carried_or_not, content_of, sampled
-from osiris.families.sql.database import Reading, SessionT
+from osiris.families.discovery_base import content_of, fields_or_problems, sampled
+from osiris.families.sql.database import ReaderConfig, SessionT
 from osiris.families.sql.database_file import ClientT, FileSession, check_file, database_path, label
 
 if TYPE_CHECKING:
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from osiris.driver import Discoverer, Sampled, StepContext
-    from osiris.families.discovery_base import Known
+    from osiris.families.discovery_base import FieldCheck
     from osiris.families.sql.database import CatalogueRelation, Database
     from osiris.families.sql.database_file import FileDatabase
     from osiris.model import JsonValue, Schema
 
 
 class DatabaseDiscoverer(ABC, Generic[SessionT]):
-    """A database that is open to be looked at, in one state of it; `own_schema` is that of names that have none."""
+    """An open database in one snapshot; `own_schema` is the default schema of unqualified names."""
 
     product: str
     identity: Mapping[str, JsonValue]
@@ -40,19 +40,19 @@ class DatabaseDiscoverer(ABC, Generic[SessionT]):
 
     @abstractmethod
     def at(self, schema: str) -> SessionT:
-        """Return the session, with another schema of the same database."""
+        """Return the session with another schema of the same database."""
 
     @contextmanager
-    def apart(self) -> Iterator[None]:
-        """Say in our words what goes wrong in the block, and let the session go on."""
+    def error_scope(self) -> Iterator[None]:
+        """Translate errors in the block, and keep the session usable after them."""
         yield
 
-    def fields(self, session: SessionT, relation: CatalogueRelation, names: Sequence[str]) -> Mapping[str, Known]:
-        """Return what a step makes of columns, by name."""
-        return carried_or_not(names, lambda some: self.carried(session, relation, some))
+    def fields(self, session: SessionT, relation: CatalogueRelation, names: Sequence[str]) -> Mapping[str, FieldCheck]:
+        """Return by name the field that a step gets for each column, or the problem."""
+        return fields_or_problems(names, lambda some: self.carried(session, relation, some))
 
     def carried(self, _session: SessionT, _relation: CatalogueRelation, _names: Sequence[str]) -> Schema:
-        """Return columns as a step has them; fails with DAT006."""
+        """Return columns as a step gets them; fails with DAT006."""
         return ()
 
     @abstractmethod
@@ -60,17 +60,17 @@ class DatabaseDiscoverer(ABC, Generic[SessionT]):
         """Return the keys of a table, by the fields of `SeenTable`; see `keys_of`."""
 
     def completed(self, table: SeenTable, _session: SessionT, _relation: CatalogueRelation) -> SeenTable:
-        """Return a table with what follows from its columns and keys."""
+        """Return a table, completed with what follows from its columns and keys."""
         return table
 
     def relations(self, schema: str) -> Mapping[str, CatalogueRelation]:
-        """Return the tables and views of a schema, as they were when they were first asked for."""
+        """Return the tables and views of a schema; the catalogue is queried once."""
         if schema not in self._relations:
             self._relations[schema] = self.database.relations(self.at(schema))
         return self._relations[schema]
 
     def shown(self, schema: str, table: str) -> str:
-        """Return a table's name for people."""
+        """Return a table's name for display."""
         return table if schema == self.own_schema else f"{schema}.{table}"
 
     def seen(self, schema: str, relation: CatalogueRelation, **about: Any) -> SeenTable:  # noqa: ANN401  its fields
@@ -79,77 +79,77 @@ class DatabaseDiscoverer(ABC, Generic[SessionT]):
         return SeenTable(self.shown(schema, relation.name), self.component, config, **about)
 
     def place(self, table: SeenTable) -> tuple[SessionT, CatalogueRelation]:
-        """Return where a table is."""
+        """Return the session for a table's schema, and the table in the catalogue."""
         schema = str(table.config.get("schema", self.own_schema))
         return self.at(schema), self.relations(schema)[str(table.config["table"])]
 
     def detailed(self, table: SeenTable) -> SeenTable:
-        """Return a table with its columns, those that the user may read, and its keys; fails with DRV013 or DRV020."""
-        with self.apart():
+        """Return a table with its keys and the columns that the user may read; fails with DRV013 or DRV020."""
+        with self.error_scope():
             return self.details(table)
 
     def details(self, table: SeenTable) -> SeenTable:
-        """Return a table with its columns and its keys."""
+        """Return a table with its columns and keys."""
         session, relation = self.place(table)
-        every = self.database.columns(session, relation)
-        found = {column.name: column for column in every if column.readable and not column.hidden}
-        fields = self.fields(session, relation, list(found))
+        all_columns = self.database.columns(session, relation)
+        readable = {column.name: column for column in all_columns if column.readable and not column.hidden}
+        fields = self.fields(session, relation, list(readable))
         columns = tuple(
             SeenColumn(name, c.declared, *fields[name].typed(c.nullable), c.default, c.comment, fields[name].problem)
-            for name, c in found.items()
+            for name, c in readable.items()
         )
-        known = replace(
+        detailed = replace(
             table,
             columns=columns,
-            closed=tuple(column.name for column in every if not column.readable),
-            config=table.config if len(found) == len(every) else {**table.config, "columns": list(found)},
+            closed=tuple(column.name for column in all_columns if not column.readable),
+            config=table.config if len(readable) == len(all_columns) else {**table.config, "columns": list(readable)},
             **self.keys(session, relation),
         )
-        return self.completed(known, session, relation)
+        return self.completed(detailed, session, relation)
 
 
 class FileDiscoverer(DatabaseDiscoverer[FileSession[ClientT]], Generic[ClientT]):
-    """One database file, in one state of it."""
+    """One database file in one snapshot."""
 
     def __init__(self, database: FileDatabase[ClientT], session: FileSession[ClientT], content: str) -> None:
         super().__init__(database, session, database.own_schema, f"{database.name}.extractor")
         self.product = database.product(session)
         self.identity = {"file": str(session.path)}
         self.files = tuple(map(str, database.files(session.path)))
-        self._content, self._translated = content, database.translated
+        self._content, self._translated = content, database.translate_errors
 
     def schemas(self) -> Mapping[str, int | None]:
-        """Return the only schema."""
+        """Return the only schema, with the number of its tables."""
         return {self.own_schema: len(self.relations(self.own_schema))}
 
     def tables(self, schema: str) -> Sequence[SeenTable]:
         """Return the tables and views."""
-        found = sorted(self.relations(schema).items())
-        return [self.seen(schema, table, kind=table.kind, files=self.files) for _, table in found]
+        relations = sorted(self.relations(schema).items())
+        return [self.seen(schema, table, kind=table.kind, files=self.files) for _, table in relations]
 
     def carried(self, session: FileSession[ClientT], relation: CatalogueRelation, names: Sequence[str]) -> Schema:
-        """Return columns as a step has them; fails with DAT006."""
-        return self.database.select(session, Reading(relation.name, names), session.ctx).schema
+        """Return columns as a step gets them; fails with DAT006."""
+        return self.database.select(session, ReaderConfig(relation.name, names), session.ctx).schema
 
     def sample(self, table: SeenTable, columns: Sequence[str], most: int) -> Sampled:
         """Return the first rows."""
         session, relation = self.place(table)
-        wanted = Reading(relation.name, columns, most + 1)
-        source = self.database.select(session, wanted, session.ctx)
-        rows = self.database.batches(session, source, wanted, session.ctx)
+        config = ReaderConfig(relation.name, columns, most + 1)
+        source = self.database.select(session, config, session.ctx)
+        rows = self.database.batches(session, source, config, session.ctx)
         return sampled(source.schema, rows, most, "the first rows")
 
     def fingerprint(self) -> str:
-        """Return a digest of what the file is by size, time, node, head and tail, and of what waits beside it."""
+        """Return a digest of size, modification time, inode, first and last bytes of the file and of its log."""
         return self._content
 
     def at(self, schema: str) -> FileSession[ClientT]:
-        """Return the session, with another schema of the file."""
+        """Return the session with another schema of the file."""
         return replace(self.session, schema=schema)
 
     @contextmanager
-    def apart(self) -> Iterator[None]:
-        """Say in our words what goes wrong in the block: DRV013."""
+    def error_scope(self) -> Iterator[None]:
+        """Translate errors in the block to DRV013."""
         with self._translated(self.session.ctx, self.session.path):
             yield
 
@@ -170,7 +170,10 @@ def discovering_file(
 
 
 def keys_of(rows: Iterable[tuple[str, Sequence[str], str | None, Sequence[str] | None]]) -> Mapping[str, Any]:
-    """Return keys by the fields of `SeenTable`: rows are a kind (`p`, `u` or `f`), columns, and where they refer to."""
+    """Return keys by the fields of `SeenTable`.
+
+    Each row is a kind (`p` primary, `u` unique, `f` foreign), its columns, and the referenced table and columns.
+    """
     keys = [(kind, tuple(names), str(table), tuple(to or ())) for kind, names, table, to in rows]
     return {
         "primary_key": next((names for kind, names, *_ in keys if kind == "p"), ()),
@@ -180,24 +183,24 @@ def keys_of(rows: Iterable[tuple[str, Sequence[str], str | None, Sequence[str] |
 
 
 def grouped(rows: Iterable[tuple[Any, ...]]) -> list[list[list[Any]]]:
-    """Return rows that follow each other and have the same first value together, without that value."""
+    """Return consecutive rows grouped by their first value, without that value."""
     return [[rest for _, *rest in group] for _, group in groupby(rows, key=itemgetter(0))]
 
 
-def both_ends(plain: str, order: Sequence[str], most: int) -> tuple[list[str], str]:
-    """Return the SELECTs of the first and of the last rows in an order, and how such a sample is described."""
-    ways = (", ".join(name + way for name in order) for way in ("", " DESC"))
-    return [f"{plain} ORDER BY {way} LIMIT {most // 2}" for way in ways], "the first and the last rows"
+def first_and_last(plain: str, order: Sequence[str], max_rows: int) -> tuple[list[str], str]:
+    """Return the SELECTs of the first and the last rows in an order, and the description of such a sample."""
+    orders = (", ".join(name + way for name in order) for way in ("", " DESC"))
+    return [f"{plain} ORDER BY {way} LIMIT {max_rows // 2}" for way in orders], "the first and the last rows"
 
 
 def sampled_of(
-    schema: Schema, texts: Sequence[str], read: Callable[[str], Iterator[pa.RecordBatch]], most: int, method: str
+    schema: Schema, texts: Sequence[str], read: Callable[[str], Iterator[pa.RecordBatch]], max_rows: int, method: str
 ) -> Sampled:
-    """Return the rows of some SELECTs as a sample; only what a single one gives can be the whole table."""
+    """Return the rows of SELECTs as a sample; it can be the whole table only if there is a single SELECT."""
 
     def batches() -> Generator[pa.RecordBatch, None, None]:
         for text in texts:
             yield from read(text)
 
-    found = sampled(schema, batches(), most, method)
-    return replace(found, whole=found.whole and len(texts) == 1)
+    sample = sampled(schema, batches(), max_rows, method)
+    return replace(sample, whole=sample.whole and len(texts) == 1)

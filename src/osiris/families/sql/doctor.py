@@ -1,4 +1,4 @@
-"""The doctor of servers: what is asked of each of them, and what is made of the answers."""
+"""The doctor of servers: the checks that all of them share."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from osiris.families.doctor_report import (
     NOT_GRANTED,
     Clock,
     Health,
-    Line,
+    Transport,
     clock_problems,
-    graded,
-    hurried,
-    lacking,
+    grade_of,
     milliseconds,
+    missing_privileges,
+    with_timeout,
 )
 from osiris.families.sql.database import LEDGER
 
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What a server tells: the user, the line to it, and facts.
+class ServerFacts:
+    """What a server reports: the user, the transport, and facts.
 
-    `powers` reach beyond tables, `writes` change some; `lacks` is what a reader may not read, and is asked for only of
-    one. `problems` are told besides, `scripts` make a user that may do less.
+    `powers` are privileges beyond tables, `writes` those to change tables; `lacks` are missing privileges to read, and
+    evaluated only for a reader. `problems` are further findings, `scripts` create users with fewer privileges.
     """
 
     user: str
-    line: Line
+    line: Transport
     facts: Mapping[str, JsonValue]
     powers: Sequence[str]
     writes: Sequence[str]
@@ -55,36 +55,36 @@ def examine_server(
     seconds: float,
     reading: Callable[[StepContext], AbstractContextManager[SessionT]],
     now: str,
-    look: Callable[[SessionT], Seen],
-    unseen: Callable[[], tuple[str, Scripts]],
+    inspect: Callable[[SessionT], ServerFacts],
+    login_scripts: Callable[[], tuple[str, Scripts]],
 ) -> Health:
-    """Look at a server; fails with CON011 to CON017 where it cannot be used.
+    """Check a server; fails with CON011 to CON017 if it cannot be used.
 
-    `reading` opens a session, `now` is the SELECT of the server's clock in seconds since 1970, `look` asks the rest.
-    `unseen` gives the user and the scripts for one that may not even log in to the database.
+    `reading` opens a session, `now` is the SELECT of the server's clock in seconds since 1970, `inspect` queries the
+    rest. `login_scripts` returns the user and the scripts for a user that may not log in to the database.
     """
     began = time.monotonic()
     try:
-        with reading(hurried(ctx, seconds)) as session:
+        with reading(with_timeout(ctx, seconds)) as session:
             connected = milliseconds(began)
-            clock, asked = Clock(), time.monotonic()
+            clock, query_began = Clock(), time.monotonic()
             skew = clock.skew(float(session.rows(now)[0][0]))
-            times = {"connect_ms": connected, "query_ms": milliseconds(asked), "clock_skew_seconds": skew}
-            seen = look(session)
-            grade, reasons = graded(seen.powers, seen.writes)
-            lacks = list(seen.lacks) if grade == "reader" else []
+            times = {"connect_ms": connected, "query_ms": milliseconds(query_began), "clock_skew_seconds": skew}
+            server = inspect(session)
+            grade, reasons = grade_of(server.powers, server.writes)
+            lacks = list(server.lacks) if grade == "reader" else []
     except OsirisError as error:
         if error.diagnostics[0].code != NOT_GRANTED:
             raise
-        user, scripts = unseen()
-        return Health(None, scripts=scripts, user=user, found=error.diagnostics)
-    line = seen.line
-    problems = [*line.problems(), *clock_problems(line.where, skew), *seen.problems]
-    facts = {**seen.facts, "encrypted": line.encrypted, "verified": line.verified, **times}
-    found = [*problems, *lacking(ctx.step, seen.user, lacks)]
-    return Health(grade, reasons, facts, seen.scripts, seen.user, found)
+        user, scripts = login_scripts()
+        return Health(None, scripts=scripts, user=user, diagnostics=error.diagnostics)
+    line = server.line
+    problems = [*line.problems(), *clock_problems(line.where, skew), *server.problems]
+    facts = {**server.facts, "encrypted": line.encrypted, "verified": line.verified, **times}
+    diagnostics = [*problems, *missing_privileges(ctx.step, server.user, lacks)]
+    return Health(grade, reasons, facts, server.scripts, server.user, diagnostics)
 
 
 def scripts_of(lines: Scripts, **names: str) -> Scripts:
-    """Return the statements that make a `reader` and a `writer`, with names put in: those given, and the ledger's."""
+    """Return the statements that create a `reader` and a `writer`, with `names` and the ledger's name filled in."""
     return {kind: [line.format(ledger=LEDGER, **names) for line in each] for kind, each in lines.items()}

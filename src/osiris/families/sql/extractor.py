@@ -1,4 +1,4 @@
-"""The extractor of every SQL database: a table, a view or a checked query, in one state of the database."""
+"""The extractor of every SQL database: reads a table, a view or a checked query in one snapshot."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from osiris.families.quarantine import quarantine
 from osiris.families.source_columns import expect_schema
-from osiris.families.sql.columnar import Sieve
-from osiris.families.sql.database import Reading
+from osiris.families.sql.columnar import RejectPolicy
+from osiris.families.sql.database import ReaderConfig
 from osiris.model import Described
 from osiris.table.stream import opened_late
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from osiris.model import Order, Schema
     from osiris.table import RowStream
 
-ConfigT = TypeVar("ConfigT", bound=Reading)
+ConfigT = TypeVar("ConfigT", bound=ReaderConfig)
 
 
 @dataclass(frozen=True, slots=True)
-class ServerReading(Reading):
-    """What a step reads from a database of a server, and how."""
+class ServerReaderConfig(ReaderConfig):
+    """What a step reads from a database server, and how."""
 
     query: str | None = None
     schema: str | None = None
@@ -45,31 +45,31 @@ class Extractor(Generic[ConfigT]):
     database: ClassVar[Database[Any]]
 
     def describe(self, config: ConfigT, ctx: StepContext) -> Described:
-        """Return the columns of what is read; fails with CON…, DAT005, DAT006, DAT012, DRV… or SQL001 to SQL031."""
-        with self.database.reading(ctx, config) as session:
+        """Return schema, order and row estimate; fails with CON…, DAT005, DAT006, DAT012, DRV… or SQL001 to SQL031."""
+        with self.database.read_session(ctx, config) as session:
             source = self.database.select(session, config, ctx)
             rows = self.database.estimate(session, source, config)
         return Described(source.schema, source.order, rows, self.database.state(ctx))
 
     def confirm(self, config: ConfigT, schema: Schema, ctx: StepContext) -> str | None:
-        """Fail with DAT011 if the columns are no longer as planned; returns the state of the database, if any."""
-        with self.database.reading(ctx, config) as session:
+        """Fail with DAT011 if the columns differ from the plan; returns the state of the database, if any."""
+        with self.database.read_session(ctx, config) as session:
             expect_schema(ctx, schema, self.database.select(session, config, ctx).schema)
         return self.database.state(ctx)
 
     def read(self, config: ConfigT, schema: Schema, ctx: StepContext) -> RowStream:
-        """Return the rows; reading them fails with DAT001 or DAT031 for a value, DAT011 for other columns."""
+        """Return the rows; reading them fails with DAT001 or DAT031 for a value, DAT011 if the columns have changed."""
         return opened_late(schema, partial(self._opened, config, schema, ctx))
 
     @contextmanager
     def _opened(
         self, config: ConfigT, schema: Schema, ctx: StepContext
     ) -> Iterator[tuple[Order, Iterator[pa.RecordBatch]]]:
-        """Connect, and give the order of the rows and the rows."""
-        with self.database.reading(ctx, config) as session:
+        """Connect, and yield the order of the rows and their batches."""
+        with self.database.read_session(ctx, config) as session:
             source = self.database.select(session, config, ctx)
             if source.relations:
-                session = self.database.hold(session, source.relations)
+                session = self.database.lock_relations(session, source.relations)
                 source = self.database.select(session, config, ctx)
             expect_schema(ctx, schema, source.schema)
             with closing(self.database.batches(session, source, config, ctx)) as batches:
@@ -77,31 +77,31 @@ class Extractor(Generic[ConfigT]):
 
 
 def counted_rows(batches: Iterable[pa.RecordBatch], ctx: StepContext) -> Iterator[pa.RecordBatch]:
-    """Yield batches, and count their rows as read."""
+    """Yield batches, and count their rows in `rows_read`."""
     for batch in batches:
         ctx.count("rows_read", batch.num_rows)
         yield batch
 
 
-def windowed(source: Source, config: ServerReading, every: str) -> Source:
-    """Return what is read of a table with `limit` and `offset` of a config; `every` stands for no limit in SQL."""
+def windowed(source: Source, config: ServerReaderConfig, no_limit: str) -> Source:
+    """Return a table's source with the `limit` and `offset` of a config; `no_limit` is the SQL of no limit."""
     if config.limit is None and not config.offset:
         return source
-    passed, rows = config.offset or 0, source.rows
+    offset, rows = config.offset or 0, source.rows
     if rows is not None:
-        rows = max(0, rows - passed)
+        rows = max(0, rows - offset)
         rows = rows if config.limit is None else min(rows, config.limit)
-    most = every if config.limit is None else config.limit
-    return replace(source, text=f"{source.text} LIMIT {most} OFFSET {passed}", rows=rows)
+    limit = no_limit if config.limit is None else config.limit
+    return replace(source, text=f"{source.text} LIMIT {limit} OFFSET {offset}", rows=rows)
 
 
 def sifted(
-    read: Callable[[Sieve], Generator[Batch, None, None]], config: ServerReading, ctx: StepContext
+    read: Callable[[RejectPolicy], Generator[Batch, None, None]], config: ServerReaderConfig, ctx: StepContext
 ) -> Generator[pa.RecordBatch, None, None]:
-    """Yield the rows that a server sends; one that cannot be carried is set aside where the step says so."""
+    """Yield the rows that a server sends; invalid rows are quarantined if the step's `on_reject` says so."""
     with (
-        quarantine(ctx) if ctx.on_reject == "quarantine" else nullcontext() as aside,
-        closing(read(Sieve(aside, config.max_cell_bytes))) as batches,
+        quarantine(ctx) if ctx.on_reject == "quarantine" else nullcontext() as on_reject,
+        closing(read(RejectPolicy(on_reject, config.max_cell_bytes))) as batches,
     ):
         for batch in batches:
             ctx.count("bytes_read", batch.size)

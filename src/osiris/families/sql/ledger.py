@@ -1,4 +1,4 @@
-"""The ledger of deliveries: a row in the target's own database, written in the transaction that holds the data."""
+"""The ledger of deliveries: a table in the target database, written in the same transaction as the data."""
 
 from __future__ import annotations
 
@@ -19,46 +19,46 @@ _REJECTED = "rejected"
 
 
 def find_delivery(session: Session, delivery: Delivery) -> Written | None:
-    """Return what the ledger says that this run has delivered; None if nothing, or if there is no ledger.
+    """Return this run's delivery in the ledger; None if there is none, or no ledger.
 
-    Fails with DRV014 if that was done by another plan.
+    Fails with DRV014 if it was made by another plan.
     """
     ctx, database = delivery.ctx, delivery.database
     if not ctx.run_key or not database.has_ledger(session):
         return None
-    found = session.rows(
+    entries = session.rows(
         f"SELECT fingerprint, {database.quote('rows')}, digest FROM {database.ledger(session)} {_which(database)}",
         *(ctx.run_key, ctx.step),
     )
-    if not found:
+    if not entries:
         return None
-    earlier = delivered(ctx, delivery.target, *found[0])
+    earlier = delivered(ctx, delivery.target, *entries[0])
     return replace(earlier, ledger=delivery.target.database) if database.is_file else earlier
 
 
 def delivered(ctx: StepContext, target: Target, fingerprint: str, rows: int, digest: str) -> Written:
-    """Return what a row of a ledger says was delivered before; fails with DRV014 if another plan has done it."""
+    """Return the earlier delivery that a row of a ledger records; fails with DRV014 if it was made by another plan."""
     if fingerprint != ctx.plan:
         fail("DRV014", step=ctx.step, path=target.database, run_key=ctx.run_key)
     ctx.emit("already_delivered", {"table": target.table, "rows": rows})
-    found = json.loads(digest) or {}
-    return Written(int(rows), 0, rejected=found.pop(_REJECTED, 0), earlier=found)
+    digests = json.loads(digest) or {}
+    return Written(int(rows), 0, rejected=digests.pop(_REJECTED, 0), earlier=digests)
 
 
 def digest_column(ctx: StepContext, rejected: int = 0) -> str:
-    """Return what the ledger keeps as the digest of a delivery: that of the rows taken, and how many were set aside."""
+    """Return the ledger's `digest` of a delivery as JSON: the digest of its input, and the number of rejected rows."""
     return json.dumps({**(ctx.digest() or {}), _REJECTED: rejected} if rejected else ctx.digest())
 
 
 def make_ledger(session: Session, delivery: Delivery) -> None:
-    """Make the ledger in the target's database; a run without a key has none."""
+    """Create the ledger in the target database, unless the run has no key."""
     database = delivery.database
     if delivery.ctx.run_key and not database.has_ledger(session):
         session.run(f"{database.create_verb} {database.ledger(session)} {database.ledger_columns}")
 
 
 def insert_delivery(session: Session, delivery: Delivery, rows: int) -> None:
-    """Write the delivery into the ledger; a run without a key has none."""
+    """Write the delivery into the ledger, unless the run has no key."""
     ctx, database = delivery.ctx, delivery.database
     if ctx.run_key:
         values = (ctx.run_key, ctx.step, ctx.plan, delivery.target.table, rows, digest_column(ctx), _now())
@@ -67,7 +67,7 @@ def insert_delivery(session: Session, delivery: Delivery, rows: int) -> None:
 
 
 def record_delivery(session: Session, delivery: Delivery, rows: int) -> None:
-    """Write the delivery into the ledger, which is made if need be, last in the transaction that holds the rows."""
+    """Write the delivery into the ledger, created if needed, as the last step of the transaction of the rows."""
     if delivery.ctx.run_key:
         fault("ledger.record")
         make_ledger(session, delivery)
@@ -75,9 +75,9 @@ def record_delivery(session: Session, delivery: Delivery, rows: int) -> None:
 
 
 def correct_delivery(session: Session, delivery: Delivery, rows: int, rejected: int) -> None:
-    """Put into the ledger how many rows were delivered and how many set aside, once that is known.
+    """Update the ledger with the numbers of delivered and rejected rows, once they are known.
 
-    Rows that are sent while they are read were none when it was written: then its time is put there too.
+    For rows that are sent while they are read, the entry was written first: its time is updated too.
     """
     ctx, database, mark = delivery.ctx, delivery.database, delivery.database.placeholder
     if ctx.run_key:

@@ -1,4 +1,4 @@
-"""What a SELECT gives: its columns, as a server describes them, and whether it may run, if a user wrote it."""
+"""The result of a SELECT: its columns as a server describes them, and the check of a user's query."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class NotCarried(Exception):
-    """A type that has no exact form here, with the reason, and what to do instead."""
+class UnsupportedType(Exception):
+    """A database type without an exact Osiris type: the reason, and what to do instead."""
 
     def __init__(self, reason: str, instead: str) -> None:
         super().__init__(reason)
@@ -35,27 +35,27 @@ class NotCarried(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ResultColumn:
-    """A column of what is read: what later steps see of it, and how its values come, in the family's own words."""
+    """A column of a result: its field for later steps, and how its values are transferred (the family's own type)."""
 
     field: Field
     carried: Any
 
 
 def result_columns(
-    found: Iterable[tuple[str, str, Callable[[], Any]]], needed: Mapping[str, bool]
+    described: Iterable[tuple[str, str, Callable[[], Any]]], needed: Mapping[str, bool]
 ) -> tuple[ResultColumn, ...]:
-    """Return the columns that a server tells of: each a name, its type there, and what tells how it is carried.
+    """Return the columns of a result; `described` has the name of each, its database type, and a function to carry it.
 
-    `needed` tells the columns that hold no NULL. Fails with DAT006 for columns that are not carried, all at once, and
-    with SQL009 where two have one name.
+    That function raises UnsupportedType. `needed` is true for columns without NULL. Fails with DAT006 for all
+    unsupported columns at once, with SQL009 if two have the same name.
     """
     columns, problems = [], []
-    for name, kind, carry in found:
+    for name, kind, carry in described:
         try:
             carried = carry()
-        except NotCarried as refused:
-            instead = refused.instead.replace("{name}", name)
-            problems.append(diagnostic("DAT006", hint=instead, column=name, type=kind, reason=refused.reason))
+        except UnsupportedType as refused:
+            hint = refused.instead.replace("{name}", name)
+            problems.append(diagnostic("DAT006", hint=hint, column=name, type=kind, reason=refused.reason))
             continue
         columns.append(ResultColumn(Field(name, carried.type, not needed.get(name)), carried))
     if problems:
@@ -73,33 +73,33 @@ def checked_query(
     columns: Callable[[Sequence[str]], Mapping[str, Sequence[str]]],
     functions: Collection[str] = (),
 ) -> Verdict:
-    """Check a query against the tables that are there: a plan is only text, and this is where it runs.
+    """Check a query against the existing tables, once more before it runs: a plan is only text.
 
-    `homes` are all tables by the names that mean them, and `columns(tables)` those of the ones that are named. Fails
-    with SQL001 to SQL009.
+    `homes` are all tables by their possible names; `columns(tables)` returns the columns of tables, also by possible
+    names. Fails with SQL001 to SQL009.
     """
     parameters = mentioned_parameters(query)
     verdict = check(query, dialect, relations=homes.keys(), parameters=parameters, functions=functions)
     if verdict.ok:
         tables = sorted({name.rpartition(".")[2] for name in verdict.relations})
-        known = {**dict.fromkeys(homes), **columns(tables)}
-        verdict = check(query, dialect, relations=known, parameters=parameters, functions=functions)
+        relations = {**dict.fromkeys(homes), **columns(tables)}
+        verdict = check(query, dialect, relations=relations, parameters=parameters, functions=functions)
     if not verdict.ok:
         raise_all(verdict.diagnostics)
     return verdict
 
 
-def by_spelling(own_schema: str, tables: Iterable[tuple[str, str, T]]) -> dict[str, T]:
-    """Return what is known of tables, each a schema, a name and that, by all names that mean them.
+def by_name(own_schema: str, tables: Iterable[tuple[str, str, T]]) -> dict[str, T]:
+    """Return the values of tables, given as (schema, name, value), by all names of the tables.
 
-    Those in the session's own schema are also meant by a name without it.
+    Tables in the session's own schema also have an unqualified name.
     """
-    found: dict[str, T] = {}
-    for schema, name, known in tables:
-        found[f"{schema}.{name}"] = known
+    named: dict[str, T] = {}
+    for schema, name, value in tables:
+        named[f"{schema}.{name}"] = value
         if schema == own_schema:
-            found[name] = known
-    return found
+            named[name] = value
+    return named
 
 
 def query_source(
@@ -109,10 +109,10 @@ def query_source(
     describe: Callable[[str], Source],
     tells_apart: Callable[[Source, bool], bool],
 ) -> Source:
-    """Return what a checked query gives; the order of one that is ordered is made total.
+    """Return the source of a checked query; an ORDER BY is extended to a total order.
 
-    That is done where `tells_apart(source, total)` is true: the server can put all of its rows in an order; `total`
-    tells that the query itself does so. `describe` gives the source of a canonical text.
+    That is done if `tells_apart(source, total)` is true: the server can order all of its rows; `total` says that the
+    query already does. `describe` returns the source of a canonical text.
     """
     text = str(verdict.canonical)
     relations = tuple(homes[name] for name in verdict.relations)
@@ -126,13 +126,13 @@ def query_source(
 
 
 def bound_values(verdict: Verdict, bindings: Mapping[str, JsonValue | Secret]) -> dict[str, JsonValue]:
-    """Return the values of a query's parameters, those of secrets too."""
+    """Return the values of a query's parameters; secrets are revealed."""
     values = {name: bindings[name] for name in verdict.parameters}
     return {name: value.reveal() if isinstance(value, Secret) else value for name, value in values.items()}
 
 
 def filled(text: str, dialect: str, values: Mapping[str, JsonValue], literal: Callable[[JsonValue], str]) -> str:
-    """Return a canonical text with `values` in the places of its parameters, spelled by `literal`."""
+    """Return a canonical text with its parameters replaced by `values`, formatted by `literal`."""
     from sqlglot.tokenizer_core import TokenType
 
     if not values:
@@ -140,7 +140,7 @@ def filled(text: str, dialect: str, values: Mapping[str, JsonValue], literal: Ca
     parts, done = [], 0
     tokens = DIALECTS[dialect].load_grammar()().tokenize(text)
     for token, after in zip(tokens, [*tokens[1:], None], strict=True):
-        # The name is part of the token, or behind it.
+        # The name is part of the token or of the next one.
         last = after if token.text == "$" and after and after.start == token.end + 1 else token
         name = last.text.removeprefix("$")
         if token.token_type == TokenType.PARAMETER and name in values:

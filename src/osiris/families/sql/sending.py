@@ -1,8 +1,8 @@
-"""Rows on their way to a database: as values, in pieces, and row by row where some are refused and set aside.
+"""Sending rows to a database: as values, in pieces, and row by row if some are rejected.
 
-Of several rows with one key, an upsert that sets rows aside writes the last one that the table takes. The last rows of
-all keys are tried first. Where one is refused, the one before it has its turn: so no row is set aside for a rival that
-is not there itself, and all servers keep the same one.
+Of several rows with the same key, an upsert with quarantine writes the last one that the table accepts. The last rows
+of all keys are tried first; if one is rejected, the one before it is tried. So a row is never superseded by a row that
+was rejected itself, and all servers keep the same row.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from osiris.errors import fail
-from osiris.families.quarantine import MAX_ROW, Misfit, Refused, divide, of_row, row_of, row_text
-from osiris.families.sql.columnar import Unfit, refuse_large
+from osiris.families.quarantine import MAX_ROW, InvalidValue, RowRejected, bisect_rows, row_json, row_reject, row_values
+from osiris.families.sql.columnar import InvalidCell, reject_large
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Encoded = TypeVar("Encoded")
 PIECE = 4 << 20
-"""The bytes that are encoded at once."""
+"""The bytes that are encoded at a time."""
 _TURNS, _DONE = "_osiris_turns", "_osiris_done"
 _PAGE = 1000
 SUPERSEDED = "a later row has the same key"
 
 
 def pieces(delivery: Delivery, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Yield the next rows, and how many came before."""
+    """Yield pieces of the batches, each with the number of rows before it."""
     before = 0
     for batch in batches:
         size = max(1, min(delivery.config.batch_size, PIECE * batch.num_rows // max(batch.nbytes, 1)))
@@ -47,10 +47,10 @@ def stored_rows(
     first_refused: Callable[[Field, pa.Array], tuple[int, str, str] | None],
     stored: Callable[[pa.Array, str], Iterable[Any]],
 ) -> Iterator[tuple[int, Iterator[tuple[Any, ...]]]]:
-    """Yield the rows of each batch as a client library takes them, and how many came before.
+    """Yield the rows of each batch as tuples for a client library, with the number of rows before them.
 
-    `stored(array, type)` gives the values of a column. Fails with DAT015 for the first value that would be changed,
-    which `first_refused` tells with its row and why, and with RUN003 if the step is cancelled.
+    `stored(array, type)` returns the values of a column; `first_refused` returns row, value and reason of the first
+    value that would be changed. Fails with DAT015 for that, with RUN003 if the step is cancelled.
     """
     before, fields = 0, delivery.schema
     for batch in waiting.open().batches():
@@ -66,23 +66,23 @@ def stored_rows(
         before += batch.num_rows
 
 
-def fail_value(delivery: Delivery, misfit: Misfit, before: int = 0) -> NoReturn:
-    """Fail with DAT015 for a value; `before` is how many rows came before those that were tried."""
-    value = misfit.value if misfit.row is None else f"{misfit.value} in row {before + misfit.row + 1}"
-    fail("DAT015", step=delivery.ctx.step, column=misfit.column, value=value, reason=misfit.why)
+def fail_value(delivery: Delivery, invalid: InvalidValue, before: int = 0) -> NoReturn:
+    """Fail with DAT015 for a value; `before` is the number of rows before those that were tried."""
+    value = invalid.value if invalid.row is None else f"{invalid.value} in row {before + invalid.row + 1}"
+    fail("DAT015", step=delivery.ctx.step, column=invalid.column, value=value, reason=invalid.why)
 
 
-def fail_refused(session: Session, delivery: Delivery, refused: Refused) -> NoReturn:
-    """Fail with DAT032 for a row that the table refuses."""
-    problem = delivery.database.explained(session, delivery, refused).problem
+def fail_rejected(session: Session, delivery: Delivery, refused: RowRejected) -> NoReturn:
+    """Fail with DAT032 for a row that the table rejects."""
+    problem = delivery.database.explain_rejection(session, delivery, refused).problem
     fail("DAT032", step=delivery.ctx.step, table=delivery.target.table, problem=problem)
 
 
-def set_aside(session: Session, delivery: Delivery, row: int, values: str, refused: Refused) -> None:
-    """Take a row, by its number from 0, among those that the table refuses; `values` is its text."""
+def reject_row(session: Session, delivery: Delivery, row: int, values: str, refused: RowRejected) -> None:
+    """Quarantine a row that the table rejects, by its number from 0; `values` is its text."""
     if delivery.rejected:
-        known = delivery.database.explained(session, delivery, refused)
-        delivery.rejected.take(of_row(row + 1, known.column, values, known.told), MAX_ROW)
+        explained = delivery.database.explain_rejection(session, delivery, refused)
+        delivery.rejected.take(row_reject(row + 1, explained.column, values, explained.description), MAX_ROW)
 
 
 def send_rows(
@@ -92,17 +92,17 @@ def send_rows(
     encode: Callable[[pa.RecordBatch], Encoded],
     take: Callable[[Iterable[Encoded]], object],
 ) -> None:
-    """Send rows in pieces: all of them by one call of `take`, or one by one where rows that are refused are set aside.
+    """Send rows in pieces: all by one call of `take`, or down to single rows if the step quarantines rows.
 
-    `encode` raises Misfit for a value that the table would change, `take` may raise Refused. Fails with DAT015 or
-    DAT032 where nothing is set aside.
+    `encode` raises InvalidValue for a value that the table would change, `take` may raise RowRejected. Fails with
+    DAT015 or DAT032 if the step does not quarantine rows.
     """
 
     def fitting(before: int, piece: pa.RecordBatch) -> Encoded:
         try:
             return encode(piece)
-        except Misfit as misfit:
-            fail_value(delivery, misfit, before)
+        except InvalidValue as invalid:
+            fail_value(delivery, invalid, before)
 
     def attempt(part: pa.RecordBatch) -> None:
         encoded = encode(part)
@@ -112,16 +112,16 @@ def send_rows(
     if delivery.rejected is None:
         try:
             take(fitting(*piece) for piece in pieces(delivery, batches))
-        except Refused as refused:
-            fail_refused(session, delivery, refused)
+        except RowRejected as refused:
+            fail_rejected(session, delivery, refused)
         return
     names = [field.name for field in delivery.schema]
 
     def sift(before: int, piece: pa.RecordBatch) -> None:
-        def refuse(row: int, refused: Refused) -> None:
-            set_aside(session, delivery, before + row, row_text(row_of(piece, row, names)), refused)
+        def refuse(row: int, refused: RowRejected) -> None:
+            reject_row(session, delivery, before + row, row_json(row_values(piece, row, names)), refused)
 
-        divide(piece.num_rows, lambda first, end: attempt(piece.slice(first, end - first)), refuse)
+        bisect_rows(piece.num_rows, lambda first, end: attempt(piece.slice(first, end - first)), refuse)
 
     for before, piece in pieces(delivery, batches):
         sift(before, piece)
@@ -134,29 +134,29 @@ def encoded_columns(
     piece: pa.RecordBatch,
     encode: Callable[[pa.Array, CatalogueColumn, T], Encoded],
 ) -> list[Encoded]:
-    """Return the columns of a piece as `encode` gives them, which may raise Unfit; raises Misfit.
+    """Return the columns of a piece, encoded by `encode`, which may raise InvalidCell; raises InvalidValue.
 
-    `columns` are those of the table, each with what else `encode` is told of it.
+    `columns` are those of the table, each with the third argument of `encode`.
     """
-    found = []
-    for array, (column, about) in zip(piece.columns, columns, strict=True):
+    encoded = []
+    for array, (column, context) in zip(piece.columns, columns, strict=True):
         try:
-            refuse_large(array, delivery.config.max_cell_bytes)
-            found.append(encode(array, column, about))
-        except Unfit as unfit:
-            raise Misfit(column.name, unfit.value, unfit.reason, unfit.row) from None
-    return found
+            reject_large(array, delivery.config.max_cell_bytes)
+            encoded.append(encode(array, column, context))
+        except InvalidCell as cell:
+            raise InvalidValue(column.name, cell.value, cell.reason, cell.row) from None
+    return encoded
 
 
 @contextmanager
 def trying(session: Session, delivery: Delivery) -> Iterator[None]:
-    """Undo what the block does, and raise Refused, if the server refuses a row in it."""
-    errors: tuple[type[Exception], ...] = (Refused, *delivery.database.errors())
+    """Run the block in a savepoint; if the server rejects a row, roll back to it and raise RowRejected."""
+    errors: tuple[type[Exception], ...] = (RowRejected, *delivery.database.client_errors())
     session.run("SAVEPOINT trying")
     try:
         yield
     except errors as error:
-        refused = error if isinstance(error, Refused) else delivery.database.refusal(error)
+        refused = error if isinstance(error, RowRejected) else delivery.database.as_rejection(error)
         if refused is None:
             raise
         session.run("ROLLBACK TO SAVEPOINT trying")
@@ -170,22 +170,22 @@ def move_staged(
     staged: tuple[str, str],
     count: int,
     attempt: Callable[[str], None],
-    take_out: Callable[[int, Refused], None],
+    take_out: Callable[[int, RowRejected], None],
 ) -> None:
-    """Move all rows that fit to the table of a delivery: at once, or if some do not, by parts of them.
+    """Move all valid rows from a staging table to the target: at once, or in smaller parts if some are invalid.
 
-    `count` rows wait in a table with a column of their numbers, both quoted. `attempt(where)` moves some, or raises
-    Refused; `take_out` sets a row aside, which is then removed.
+    `staged` is the staging table of `count` rows and its column of row numbers, both quoted. `attempt(where)` moves
+    some rows, or raises RowRejected; `take_out` quarantines a row, which is then deleted.
     """
     table, number = staged
 
-    def refuse(row: int, refused: Refused) -> None:
+    def refuse(row: int, refused: RowRejected) -> None:
         take_out(row, refused)
         session.run(f"DELETE FROM {table} WHERE {number} = {row}")
 
     def move(which: str) -> None:
         parts = f"{which} AND {number} >= {{}} AND {number} < {{}}"
-        divide(count, lambda first, end: attempt(parts.format(first, end)), refuse)
+        bisect_rows(count, lambda first, end: attempt(parts.format(first, end)), refuse)
 
     if delivery.merged:
         move_in_turns(session, staged, [*map(delivery.database.quote, delivery.key)], move, refuse)
@@ -198,13 +198,12 @@ def move_in_turns(
     staged: tuple[str, str],
     key: Sequence[str],
     move: Callable[[str], None],
-    set_aside: Callable[[int, Refused], None],
+    reject_row: Callable[[int, RowRejected], None],
 ) -> None:
-    """Call `move` with the condition of the rows whose turn it is, until each key has its row or has none left.
+    """Call `move` with the condition of the rows to try next, until each key has its row or no candidate is left.
 
-    `staged` are the table in which rows wait and its column with their numbers, and `key` its columns that name a row,
-    all quoted. What `move` refuses it removes from that table, as `set_aside` does, which is called for each row before
-    the one that was taken.
+    `staged` is the staging table and its column of row numbers, and `key` its key columns, all quoted. `move` deletes
+    rejected rows from that table, as `reject_row` does, which is called for each row that a later one supersedes.
     """
     table, number = staged
     of_key = f"OVER (PARTITION BY {', '.join(key)}"
@@ -213,19 +212,19 @@ def move_in_turns(
         f"ROW_NUMBER() {of_key} ORDER BY {number} DESC) AS turn, MAX({number}) {of_key}) AS newest FROM {table}"
     )
     server.run(f"CREATE TEMPORARY TABLE {_DONE} (newest BIGINT)")  # a table is never dropped: that would commit
-    ((most,),) = server.rows(f"SELECT MAX(turn) FROM {_TURNS}")
-    for turn in range(1, (most or 0) + 1):
-        move(f"{number} IN (SELECT place FROM {_TURNS} WHERE turn = {turn})" if most > 1 else "1 = 1")
+    ((turns,),) = server.rows(f"SELECT MAX(turn) FROM {_TURNS}")
+    for turn in range(1, (turns or 0) + 1):
+        move(f"{number} IN (SELECT place FROM {_TURNS} WHERE turn = {turn})" if turns > 1 else "1 = 1")
         if not server.rows(f"SELECT 1 FROM {_TURNS} WHERE turn > {turn} LIMIT 1"):
             break
-        taken = f"turn = {turn} AND place IN (SELECT {number} FROM {table})"
-        server.run(f"INSERT INTO {_DONE} SELECT newest FROM {_TURNS} WHERE {taken}")
-        _pass_over(server, f"turn > {turn} AND newest IN (SELECT newest FROM {_DONE})", set_aside)
+        moved = f"turn = {turn} AND place IN (SELECT {number} FROM {table})"
+        server.run(f"INSERT INTO {_DONE} SELECT newest FROM {_TURNS} WHERE {moved}")
+        _pass_over(server, f"turn > {turn} AND newest IN (SELECT newest FROM {_DONE})", reject_row)
 
 
-def _pass_over(server: Session, which: str, set_aside: Callable[[int, Refused], None]) -> None:
-    """Set aside rows whose key is taken, some at a time."""
+def _pass_over(server: Session, which: str, reject_row: Callable[[int, RowRejected], None]) -> None:
+    """Reject rows whose key has been written, a page at a time."""
     while rows := server.rows(f"SELECT place FROM {_TURNS} WHERE {which} ORDER BY place LIMIT {_PAGE}"):
         for (place,) in rows:
-            set_aside(place, Refused("", SUPERSEDED))
+            reject_row(place, RowRejected("", SUPERSEDED))
         server.run(f"DELETE FROM {_TURNS} WHERE {which} AND place <= {rows[-1][0]}")

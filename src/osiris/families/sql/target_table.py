@@ -1,4 +1,4 @@
-"""The table that a step writes: its name, its columns and its key, and whether rows fit it."""
+"""The table that a step writes: checks of its name, columns and key, and whether rows fit it."""
 
 from __future__ import annotations
 
@@ -24,35 +24,35 @@ if TYPE_CHECKING:
     from osiris.model import Field, JsonValue, Schema
 
 THERE, ABSENT = "there", "absent"
-"""What a writer says of its table before a run."""
+"""The state of a writer's table before a run."""
 _RESERVED = "_osiris_"
-"""How names of our own tables begin; both engines take two names that differ in the case of ASCII letters for one."""
+"""The prefix of our own tables; file databases ignore the case of ASCII letters in names."""
 KEYS = "osiris_keys"
-"""The temporary table of keys."""
+"""The temporary table of staged keys."""
 _SHARE = 0.5
 _SHOWN = 100
 
 
-def refuse_columns(ctx: StepContext, schema: Schema, reasons: Mapping[str, str], *, case_tells: bool = False) -> None:
-    """Fail with CMP012 for each column that cannot be carried, with the reason by its name.
+def check_columns(ctx: StepContext, schema: Schema, reasons: Mapping[str, str], *, case_tells: bool = False) -> None:
+    """Fail with CMP012 for each column that the target does not support; `reasons` are by column name.
 
-    `case_tells`: names that differ in case are those of two columns, and whatever else a name may be is in `reasons`.
+    `case_tells`: names are case-sensitive, and `reasons` covers all problems with names.
     """
     folded = Counter(column.name.lower() for column in schema)
     twins = {c.name: "SQL does not tell its name from another column's" for c in schema if folded[c.name.lower()] > 1}
     unnamed = {c.name: "its name is empty or has a control character" for c in schema if not _is_name(c.name)}
-    found = {**reasons} if case_tells else {**reasons, **twins, **unnamed}
-    if found:
+    problems = {**reasons} if case_tells else {**reasons, **twins, **unnamed}
+    if problems:
         types = {column.name: column.type for column in schema}
-        raise_all(uncarried(ctx.step, name, types[name], reason) for name, reason in found.items())
+        raise_all(uncarried(ctx.step, name, types[name], reason) for name, reason in problems.items())
 
 
 def _is_name(name: str) -> bool:
     return bool(name) and name.isprintable()
 
 
-def refuse_name(table: str) -> None:
-    """Fail with OML028 for a table that may not be written: one of our own, or one whose name cannot be told."""
+def check_table_name(table: str) -> None:
+    """Fail with OML028 for a table name that is reserved, empty, or not printable."""
     problem = None
     if table.lower().startswith(_RESERVED):
         problem = f"may not be '{table}': names that begin with {_RESERVED} are reserved, in whatever case"
@@ -62,29 +62,29 @@ def refuse_name(table: str) -> None:
         fail("OML028", at=Location(pointer="/config/table"), key="table", problem=problem)
 
 
-def expect_all_taken(ctx: StepContext, target: Target, given: int, taken: int) -> None:
-    """Fail with DRV015 if a table has taken more or fewer rows than it was given; what was written is then undone."""
-    if taken != given:
-        fail("DRV015", step=ctx.step, table=target.table, path=target.database, given=given, taken=taken)
+def expect_all_written(ctx: StepContext, target: Target, expected: int, written: int) -> None:
+    """Fail with DRV015 if a table has more or fewer new rows than were sent; the transaction is then rolled back."""
+    if written != expected:
+        fail("DRV015", step=ctx.step, table=target.table, path=target.database, given=expected, taken=written)
 
 
-def refuse_table(delivery: Delivery, problem: str, hint: str) -> NoReturn:
-    """Fail with DAT029 for a table that rows cannot be written to as they are meant."""
+def fail_table(delivery: Delivery, problem: str, hint: str) -> NoReturn:
+    """Fail with DAT029 for a table to which rows cannot be written as configured."""
     fail("DAT029", step=delivery.ctx.step, table=delivery.target.table, problem=problem, hint=hint)
 
 
-def refuse_misfit(delivery: Delivery, columns: Sequence[Any]) -> None:
-    """Fail with DAT029 for all in which rows do not fit an existing table, of which these are the columns."""
+def check_columns_fit(delivery: Delivery, columns: Sequence[Any]) -> None:
+    """Fail with DAT029 for all mismatches between rows and the columns of an existing table."""
     database = delivery.database
-    known = {database.fold(column.name): column for column in columns}
-    given = {database.fold(field.name) for field in delivery.schema}
-    problems = [(problem, hint) for field in delivery.schema for problem, hint in _misfit(database, field, known)]
+    by_name = {database.fold(column.name): column for column in columns}
+    names = {database.fold(field.name) for field in delivery.schema}
+    problems = [(problem, hint) for field in delivery.schema for problem, hint in _misfit(database, field, by_name)]
     problems += [
         (f"its column '{column.name}' needs a value, and the rows have no such column", None)
         for column in columns
-        if column.required and database.fold(column.name) not in given
+        if column.required and database.fold(column.name) not in names
     ]
-    problems += database.further_misfits(delivery, columns)
+    problems += database.extra_mismatches(delivery, columns)
     if problems:
         step, table = delivery.ctx.step, delivery.target.table
         raise_all(
@@ -92,43 +92,43 @@ def refuse_misfit(delivery: Delivery, columns: Sequence[Any]) -> None:
         )
 
 
-def _misfit(database: Database[Any], field: Field, known: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
-    """Yield why a column of rows does not go into a table, and the hint at it."""
-    column = known.get(database.fold(field.name))
+def _misfit(database: Database[Any], field: Field, columns: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
+    """Yield why a column of rows does not fit a table, and a hint."""
+    column = columns.get(database.fold(field.name))
     if column is None:
-        hint = column_hint(field.name, [column.name for column in known.values()])
+        hint = column_hint(field.name, [column.name for column in columns.values()])
         yield f"it has no column '{field.name}'", hint
     elif column.computed:
         yield f"its column '{column.name}' is computed by {database.computed_by}", "leave the column out of the rows"
-    elif not database.holds(column, field.type):
+    elif not database.can_store(column, field.type):
         hint = cast_hint(column.name, column.type, field.type) if database.hints_at_casts else None
         yield f"its column '{column.name}' is {column.declared or 'of no type'}, which cannot hold {field.type}", hint
 
 
 def fail_row(ctx: StepContext, target: Target, problem: str) -> NoReturn:
-    """Fail with DAT032 for a row that a rule of the table refuses."""
+    """Fail with DAT032 for a row that violates a constraint of the table."""
     hint = "mend or leave out such rows before; nothing was written"
     fail("DAT032", step=ctx.step, table=target.table, problem=problem, hint=hint)
 
 
-def tell_new_table(ctx: StepContext, table: str, known: Iterable[str]) -> None:
-    """Tell that a step makes its table, and which of those that are there is called nearly so."""
-    near = nearest(table, [name for name in known if not name.lower().startswith(_RESERVED)])
+def emit_new_table(ctx: StepContext, table: str, tables: Iterable[str]) -> None:
+    """Emit that a step creates its table, and which existing table has a similar name."""
+    near = nearest(table, [name for name in tables if not name.lower().startswith(_RESERVED)])
     ctx.emit("new_table", {"table": table, "near": near})
 
 
 def check_key_columns(ctx: StepContext, schema: Schema, key: Sequence[str]) -> None:
-    """Fail with DAT005 for a column of the key that is not there, with CMP012 for one that cannot name a row."""
+    """Fail with DAT005 for a key column that does not exist, with CMP012 for one that cannot identify a row."""
     types = {column.name: column.type for column in schema}
-    found: list[Diagnostic] = []
+    problems: list[Diagnostic] = []
     for name in key:
         if name not in types:
             hint = did_you_mean(name, types)
-            found.append(diagnostic("DAT005", column=name, where=f"the input of step '{ctx.step}'", hint=hint))
+            problems.append(diagnostic("DAT005", column=name, where=f"the input of step '{ctx.step}'", hint=hint))
         elif reason := _unfit(types[name]):
-            found.append(diagnostic("CMP012", step=ctx.step, column=name, type=types[name], reason=reason))
-    if found:
-        raise_all(found)
+            problems.append(diagnostic("CMP012", step=ctx.step, column=name, type=types[name], reason=reason))
+    if problems:
+        raise_all(problems)
 
 
 def _unfit(kind: str) -> str | None:
@@ -139,8 +139,8 @@ def _unfit(kind: str) -> str | None:
     return None
 
 
-def refuse_repeated_keys(waiting: Staged, key: Sequence[str], ctx: StepContext) -> None:
-    """Fail with DAT028 if two rows have the same key, or one has NULL in it: which row would win is chance."""
+def check_repeated_keys(waiting: Staged, key: Sequence[str], ctx: StepContext) -> None:
+    """Fail with DAT028 if two rows have the same key, or a key contains NULL: which row wins would be random."""
     rows = waiting.open()
     schema = tuple(column for name in key for column in rows.schema if column.name == name)
 
@@ -153,30 +153,30 @@ def refuse_repeated_keys(waiting: Staged, key: Sequence[str], ctx: StepContext) 
     engine = borrow(ctx.scratch, memory=int(ctx.memory * _SHARE), threads=ctx.threads)
     try:
         engine.register("waiting", stream(schema, batches(), rows.order).reader())
-        found = engine.execute(
+        repeated = engine.execute(
             f"SELECT count(*), {listed} FROM waiting GROUP BY {listed} HAVING count(*) > 1 OR {null} "
             f"ORDER BY {listed} LIMIT 1"
         ).fetchone()
     finally:
         engine.close()
-    if found:
-        fail_key(found[1:], key, "has NULL in it" if None in found[1:] else f"stands in {found[0]} rows", ctx)
+    if repeated:
+        fail_key(repeated[1:], key, "has NULL in it" if None in repeated[1:] else f"stands in {repeated[0]} rows", ctx)
 
 
 def stage_keys(session: Session, delivery: Delivery) -> None:
-    """Make a temporary table for the keys of rows, where they are compared as in the target; it goes by itself."""
+    """Create a temporary table for the keys of rows, which compares them as the target does."""
     key = ", ".join(map(quote_name, delivery.key))
     session.run(f"CREATE TEMP TABLE {KEYS} AS SELECT {key} FROM {delivery.quoted} LIMIT 0")
 
 
-def refuse_equal_keys(session: Session, delivery: Delivery, collations: Mapping[str, str] | None = None) -> None:
-    """Fail with DAT028 for staged keys that the target takes for one, under its collations or those given by column."""
-    for found in session.rows(repeated_key(f"temp.{KEYS}", delivery.key, collations)):
-        problem = f"stands in {found[0]} rows, by the rules by which the table compares text"
-        fail_key(found[1:], delivery.key, problem, delivery.ctx)
+def check_staged_keys(session: Session, delivery: Delivery, collations: Mapping[str, str] | None = None) -> None:
+    """Fail with DAT028 for staged keys that the target considers equal; `collations` (by column) override its own."""
+    for repeated in session.rows(repeated_key(f"temp.{KEYS}", delivery.key, collations)):
+        problem = f"stands in {repeated[0]} rows, by the rules by which the table compares text"
+        fail_key(repeated[1:], delivery.key, problem, delivery.ctx)
 
 
 def fail_key(values: Sequence[JsonValue], key: Sequence[str], problem: str, ctx: StepContext) -> NoReturn:
-    """Fail with DAT028 for a key that names no row, or several."""
+    """Fail with DAT028 for a key that identifies no row, or several."""
     shown = ", ".join(f"{name}={value!r}"[:_SHOWN] for name, value in zip(key, values, strict=True))
     fail("DAT028", step=ctx.step, key=shown, problem=problem)

@@ -1,8 +1,8 @@
-"""Watches a connection: ends it when its step is cancelled, or when the server is silent for too long.
+"""Watches a connection: closes it when its step is cancelled, or when the server is silent for too long.
 
-A client library waits for an answer as long as the connection lasts, and a connection through something that swallows
-packets lasts for hours. But a server that sorts for ten minutes is silent too, and alive: so before a connection is
-ended for its silence, the server is asked over another one whether it is still at work on the statement.
+A client library waits for an answer as long as the connection lasts, which is hours if the network drops packets. But a
+server that sorts for ten minutes is silent too: so before a silent connection is closed, the server is asked over
+another connection whether the statement is still running.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 _POLL = 0.1
 SILENCE = 60.0
-"""Seconds that a server may be silent while a step waits for it, where the connection does not say."""
+"""Seconds that a server may be silent while a step waits for it, unless the connection sets a timeout."""
 _LARGE = 256 << 10
 _TICK = 10
-"""Milliseconds after which less than a large piece is taken: it may be the last."""
+"""Milliseconds after which less than a large piece is read: it may be the last."""
 
 
-class Watch:
-    """Ends a connection that is waited for by calling `cut(why)`: `stopped` then tells why.
+class Watchdog:
+    """Closes a connection by calling `cut(reason)`; `stopped` is that reason.
 
-    After `silence` seconds without an answer it asks `at_work()`, which must answer in a few seconds, and goes on
-    waiting as long as that is true.
+    After `silence` seconds without an answer it calls `at_work()`, which must return within a few seconds, and waits on
+    as long as that is true.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Watch:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Say that the block waits for the server; the silence is counted from here."""
+        """Mark that the block waits for the server; the silence is measured from here."""
         self._since = time.monotonic()
         try:
             yield
@@ -74,7 +74,7 @@ class Watch:
             self._since = None
 
     def end(self) -> None:
-        """End the connection: nobody wants more from it."""
+        """Close the connection as if the step were cancelled."""
         self._unwanted.set()
 
     def _run(self) -> None:
@@ -89,7 +89,7 @@ class Watch:
                 return
 
     def _give_up(self, since: float) -> None:
-        """Stop waiting, unless the server works, or has answered while it was asked."""
+        """Stop waiting, unless the statement is still running, or the server has answered meanwhile."""
         works = self._at_work()
         if self._since != since:
             return
@@ -99,8 +99,8 @@ class Watch:
             self.stopped = "silent"
 
 
-def fail_broken(watch: Watch | None, where: str, reason: str) -> NoReturn:
-    """Fail with why a connection ended: because we ended it, or because it broke."""
+def fail_broken(watch: Watchdog | None, where: str, reason: str) -> NoReturn:
+    """Fail with the reason why a connection ended: RUN003 or CON015 if the watchdog closed it, else CON014."""
     if watch and watch.stopped == "cancelled":
         fail("RUN003", signal="request")
     if watch and watch.stopped == "silent":
@@ -109,20 +109,20 @@ def fail_broken(watch: Watch | None, where: str, reason: str) -> NoReturn:
 
 
 def connection_string(fields: Mapping[str, JsonValue]) -> str | None:
-    """Return the string that a connection has instead of single fields, revealed; fails with CON068 for two."""
-    given = [fields[name] for name in ("dsn", "url") if fields.get(name) is not None]
-    if len(given) > 1:
+    """Return a connection's `dsn` or `url`, revealed; None without one; fails with CON068 if both are set."""
+    strings = [fields[name] for name in ("dsn", "url") if fields.get(name) is not None]
+    if len(strings) > 1:
         fail("CON068", fields="'dsn' and 'url'", problem="are both given")
-    return str(given[0].reveal()) if given else None
+    return str(strings[0].reveal()) if strings else None
 
 
-class Inflow:
-    """A socket that does not block, encrypted or not, while much comes over it: `with Inflow(line, watch) as inflow:`.
+class SocketReader:
+    """Bulk reads from a non-blocking socket, encrypted or not: `with SocketReader(line, watch) as reader:`.
 
-    Afterwards whoever else uses it is woken for every byte again.
+    On exit the socket's low-water mark is one byte again, as other users of the socket expect.
     """
 
-    def __init__(self, line: socket.socket, watch: Watch) -> None:
+    def __init__(self, line: socket.socket, watch: Watchdog) -> None:
         self._line, self._watch = line, watch
         self._poll = select.poll()
 
@@ -132,29 +132,29 @@ class Inflow:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        with suppress(OSError):  # it may be closed
+        with suppress(OSError):  # the socket may be closed
             self._line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
 
-    def read(self, room: memoryview, patience: float | None = None) -> int | None:
-        """Put all bytes there that have come, or the next; returns how many, 0 at the end.
+    def read(self, buffer: memoryview, patience: float | None = None) -> int | None:
+        """Fill the buffer with what has arrived, waiting if nothing has; returns the number of bytes, 0 at the end.
 
-        None means that none came for `patience` seconds.
+        Returns None if nothing arrives for `patience` seconds.
         """
-        taken = self._take(room)
-        if taken is not None:
-            return taken
-        begun = time.monotonic()
+        count = self._take(buffer)
+        if count is not None:
+            return count
+        began = time.monotonic()
         with self._watch.waiting():
-            while taken is None and (patience is None or time.monotonic() - begun < patience):
+            while count is None and (patience is None or time.monotonic() - began < patience):
                 self._poll.poll(_TICK)
-                taken = self._take(room)
-        return taken
+                count = self._take(buffer)
+        return count
 
-    def _take(self, room: memoryview) -> int | None:
-        taken = 0
+    def _take(self, buffer: memoryview) -> int | None:
+        count = 0
         try:
-            while taken < len(room) and (got := self._line.recv_into(room[taken:])):
-                taken += got
+            while count < len(buffer) and (size := self._line.recv_into(buffer[count:])):
+                count += size
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return taken or None
-        return taken
+            return count or None
+        return count

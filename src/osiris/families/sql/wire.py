@@ -1,6 +1,6 @@
-"""What a server sends for a query, cut into rows.
+"""Splits the bytes that a server sends for a query into rows.
 
-It is taken past the client library, in large pieces: a library makes an object of every row, or of every value.
+They are read past the client library, in large pieces: a library creates an object for every row or value.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from osiris.families.sql.columnar import Batch, Cells, Decode, Sieve
+    from osiris.families.sql.columnar import Batch, Cells, Decode, RejectPolicy
     from osiris.families.sql.result import ResultColumn
-    from osiris.families.sql.watchdog import Inflow
+    from osiris.families.sql.watchdog import SocketReader
 
     Take = Callable[[memoryview], int]
-    """Puts bytes there, as many as there is room for or as there are, and returns their number; 0 is the end."""
+    """Fills a buffer with the bytes that are available, and returns their number; 0 is the end."""
 
 SIZE = 2 << 20
-"""The bytes that are decoded at once: more do not stay in the processor's cache."""
+"""The bytes that are decoded at a time: more would not fit into the processor's cache."""
 
 _PAUSE = 0.05
-"""Seconds without bytes, after which those that came are looked at."""
+"""Seconds without new bytes after which those that have arrived are processed."""
 
 FRONT, SPARE = 32, 32
-"""Bytes that a buffer has before its first row and behind its last, so that a load near a value stays inside."""
+"""Bytes of padding before the first row of a buffer and after the last, so that wide loads stay inside."""
 
 
-class Refusal(Exception):
-    """What the server says instead of rows: the code of the error, and its text."""
+class ServerError(Exception):
+    """An error that the server sent instead of rows: `args` are its code and its text."""
 
 
-class Broken(Exception):
-    """The connection ended, or what came over it was not the protocol."""
+class ConnectionBroken(Exception):
+    """The connection ended, or violated the protocol."""
 
 
 class RowBuffer:
-    """A buffer that is filled, and cut into rows by who knows the protocol; `ended` once the last message was seen."""
+    """A buffer of received bytes, which a subclass splits into rows; `ended` once the last message was seen."""
 
     def __init__(self) -> None:
         self.ended = False
@@ -54,49 +54,49 @@ class RowBuffer:
         self.begin = self.used = FRONT
 
     def fill(self, take: Take) -> bool:
-        """Move what is left to the front and put more behind it; tells whether more came."""
-        left, whole, begin = self.used - self.begin, self.buffer, self.begin
-        size = len(whole) - FRONT - SPARE
-        if left > size // 2:
+        """Move the remaining bytes to the front and read more; returns whether there were more."""
+        rest, old, begin = self.used - self.begin, self.buffer, self.begin
+        size = len(old) - FRONT - SPARE
+        if rest > size // 2:
             self.buffer = bytearray(FRONT + 2 * size + SPARE)
             self.page = Page(self.buffer)
-        self.buffer[FRONT : FRONT + left] = whole[begin : begin + left]
-        self.begin, self.used = FRONT, FRONT + left
+        self.buffer[FRONT : FRONT + rest] = old[begin : begin + rest]
+        self.begin, self.used = FRONT, FRONT + rest
         with memoryview(self.buffer) as room:
-            taken = take(room[self.used : -SPARE])
-        self.used += taken
-        return taken > 0
+            count = take(room[self.used : -SPARE])
+        self.used += count
+        return count > 0
 
     def single(self, start: int, end: int) -> Rows:
-        """Return the one row that begins and ends there, and pass over it."""
+        """Return the one row at these offsets, and skip it."""
         self.begin = end
         return Rows(self.page, np.array([start]), np.array([end]))
 
 
-def take_from(inflow: Inflow, is_last: Callable[[memoryview, int], bool], room: memoryview) -> int:
-    """Put what comes there until there is no more room or `is_last(room, taken)`; returns how many bytes, 0 at the end.
+def take_from(reader: SocketReader, is_last: Callable[[memoryview, int], bool], buffer: memoryview) -> int:
+    """Fill `room` until it is full or `is_last(room, taken)`; returns the number of bytes, 0 at the end.
 
-    After a pause, those that came are enough: the last message may have begun in the bytes before. Raises Broken.
+    Returns early after a pause: the last message may have begun in earlier bytes. Raises ConnectionBroken.
     """
-    taken = 0
-    while taken < len(room) and not is_last(room, taken):
+    count = 0
+    while count < len(buffer) and not is_last(buffer, count):
         try:
-            got = inflow.read(room[taken:], _PAUSE if taken else None)
+            size = reader.read(buffer[count:], _PAUSE if count else None)
         except (OSError, ValueError) as error:
-            raise Broken(str(error)) from None
-        if not got:
+            raise ConnectionBroken(str(error)) from None
+        if not size:
             break
-        taken += got
-    return taken
+        count += size
+    return count
 
 
 def chain(head: NDArray[np.int64], ends: NDArray[np.int64]) -> list[int]:
-    """Return which of the places that look like a row's head are one: each begins where the one before ends."""
-    places, following = {place: index for index, place in enumerate(head.tolist())}, ends.tolist()
-    rows, index = [0], places.get(following[0])
+    """Return the indexes of the real row heads among candidates: each row starts where the one before ends."""
+    index_of, next_starts = {place: index for index, place in enumerate(head.tolist())}, ends.tolist()
+    rows, index = [0], index_of.get(next_starts[0])
     while index is not None:
         rows.append(index)
-        index = places.get(following[index])
+        index = index_of.get(next_starts[index])
     return rows
 
 
@@ -105,11 +105,11 @@ def decoded_batches(
     columns: Sequence[ResultColumn],
     decoders: Sequence[Decode],
     cells_of: Callable[[Rows], Sequence[Cells]],
-    sieve: Sieve,
+    policy: RejectPolicy,
 ) -> Iterator[Batch]:
-    """Yield the rows of pages; raises Misfit as `decode_rows` does, and Broken for rows that are none.
+    """Yield the decoded rows of pages; raises InvalidValue as `decode_rows` does, ConnectionBroken for malformed rows.
 
-    `cells_of` returns the cells of each column of some rows, and fails with ValueError.
+    `cells_of` returns the cells of each column of some rows, or raises ValueError.
     """
     arrow = arrow_schema(tuple(column.field for column in columns))
 
@@ -117,9 +117,9 @@ def decoded_batches(
         try:
             cells = cells_of(Rows(rows.page, rows.starts[first:end], rows.ends[first:end]))
         except ValueError as error:
-            raise Broken(str(error)) from None
+            raise ConnectionBroken(str(error)) from None
         for decode_column, column in zip(decoders, cells, strict=True):
             yield decode_column(rows.page, column)
 
     for rows in pages:
-        yield decode_rows(len(rows.starts), int(rows.ends[-1] - rows.starts[0]), partial(decode, rows), arrow, sieve)
+        yield decode_rows(len(rows.starts), int(rows.ends[-1] - rows.starts[0]), partial(decode, rows), arrow, policy)

@@ -15,9 +15,9 @@ from osiris.errors import Diagnostic, Location, diagnostic, fail, raise_all
 from osiris.families.source_columns import check_known
 from osiris.families.sql.database import Column as TargetColumn
 from osiris.families.sql.database import Relation, Source, insert_rows, listed, on_conflict
-from osiris.families.sql.database_file import LONGEST_WAIT, FileDatabase, FileSession, label, patiently
+from osiris.families.sql.database_file import LONGEST_WAIT, FileDatabase, FileSession, label, wait_until_free
 from osiris.families.sql.sending import stored_rows
-from osiris.families.sql.target_table import KEYS, expect_all_taken, fail_row, refuse_equal_keys, stage_keys
+from osiris.families.sql.target_table import KEYS, check_staged_keys, expect_all_written, fail_row, stage_keys
 from osiris.families.sqlite.types import (
     column_type,
     first_refused,
@@ -105,10 +105,10 @@ class SQLite(FileDatabase[sqlite3.Connection]):
     """The sqlite family."""
 
     name = "sqlite"
-    beside = "-wal"
-    not_carried = "SQLite has no such values; cast it, or turn it into text or JSON in SQL"
+    log_suffix = "-wal"
+    unsupported_reason = "SQLite has no such values; cast it, or turn it into text or JSON in SQL"
     column_type = staticmethod(column_type)
-    holds = staticmethod(holds_exactly)
+    can_store = staticmethod(holds_exactly)
 
     def open(self, _ctx: StepContext, path: Path, *, writing: bool) -> sqlite3.Connection | None:
         """Return a connection in a transaction; None if the database is in use.
@@ -124,7 +124,7 @@ class SQLite(FileDatabase[sqlite3.Connection]):
                 raise
         return _opened(path, "rw", _READING)
 
-    def errors(self) -> tuple[type[Exception], ...]:
+    def client_errors(self) -> tuple[type[Exception], ...]:
         """Return what the client library raises."""
         return (sqlite3.Error,)
 
@@ -221,7 +221,7 @@ class SQLite(FileDatabase[sqlite3.Connection]):
         before = 0 if replacing or not counted else _count(session, delivery)
         _insert(session, delivery, waiting)
         if counted:
-            expect_all_taken(delivery.ctx, delivery.target, waiting.rows, _count(session, delivery) - before)
+            expect_all_written(delivery.ctx, delivery.target, waiting.rows, _count(session, delivery) - before)
 
     def merge(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
         """Write all rows by their key.
@@ -234,18 +234,18 @@ class SQLite(FileDatabase[sqlite3.Connection]):
             stage_keys(session, delivery)
             _insert_keys(session, delivery, waiting)
         for orders in collations:
-            refuse_equal_keys(session, delivery, orders)
+            check_staged_keys(session, delivery, orders)
         staying = _count(session, delivery) - _count_given(session, delivery, collations) if counted else 0
         names = [column.name for column in delivery.schema]
         whole = bool(collations) or set(names) == set(delivery.key)
-        _insert(session, delivery, waiting, on_conflict(names, delivery.key, whole=whole))
+        _insert(session, delivery, waiting, on_conflict(names, delivery.key, update_key=whole))
         if counted:
-            expect_all_taken(delivery.ctx, delivery.target, waiting.rows, _count(session, delivery) - staying)
+            expect_all_written(delivery.ctx, delivery.target, waiting.rows, _count(session, delivery) - staying)
 
     def make_durable(self, session: Session, _delivery: Delivery) -> None:
         """Make the transaction durable, once those who still read the old state let it; fails with DRV011."""
         fault("sqlite.commit")
-        patiently(lambda: _tried(session.connection, ("COMMIT",)), session.ctx, session.path)
+        wait_until_free(lambda: _tried(session.connection, ("COMMIT",)), session.ctx, session.path)
         fault("sqlite.committed")
 
 
@@ -467,7 +467,7 @@ def _insert(session: Session, delivery: Delivery, waiting: Staged, conflict: str
             done = connection.total_changes - earlier
             place = "" if _has_triggers(session, delivery) else f"row {before + done + 1}: "
             fail_row(delivery.ctx, delivery.target, f"{place}{error}")
-    expect_all_taken(delivery.ctx, delivery.target, waiting.rows, taken)
+    expect_all_written(delivery.ctx, delivery.target, waiting.rows, taken)
 
 
 def _places(columns: Sequence[str]) -> str:

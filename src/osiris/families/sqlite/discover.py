@@ -7,12 +7,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from osiris.families.discovery_base import Known
+from osiris.families.discovery_base import FieldCheck
 from osiris.families.sql.database import listed
 from osiris.families.sql.discoverer import (
     FileDiscoverer,
-    both_ends,
     discovering_file,
+    first_and_last,
     grouped,
     keys_of,
     sampled_of,
@@ -47,7 +47,7 @@ def discovering(ctx: StepContext) -> AbstractContextManager[Discoverer]:
 
 
 class _SQLite(FileDiscoverer[sqlite3.Connection]):
-    def fields(self, session: Session, relation: Table, _names: Sequence[str]) -> Mapping[str, Known]:
+    def fields(self, session: Session, relation: Table, _names: Sequence[str]) -> Mapping[str, FieldCheck]:
         """Return what a step makes of columns, by name."""
         return {column.name: _known(column) for column in SQLITE.columns(session, relation)}
 
@@ -74,7 +74,7 @@ class _SQLite(FileDiscoverer[sqlite3.Connection]):
         text = f"SELECT {listed(columns)} FROM {SQLITE.qualified(session.schema, table.name)}"
         texts, method = [f"{text} LIMIT {most + 1}"], "the first rows"
         if order and (table.rows is None or table.rows > _MANY * most):
-            texts, method = both_ends(text, order, most)
+            texts, method = first_and_last(text, order, most)
         return sampled_of(schema, texts, partial(read_batches, session, schema=schema), most, method)
 
 
@@ -84,8 +84,8 @@ def _foreign(session: Session, table: str) -> Iterator[tuple[str, Sequence[str],
         yield "f", columns, tables[0], [name for name in to if name]
 
 
-def _known(column: Column) -> Known:
+def _known(column: Column) -> FieldCheck:
     problem = type_problem(column.type)
     if column.type is None:
         problem = f"{problem}; give the step dtype: {{{column.name}: utf8}}"
-    return Known(None if problem else Field(column.name, str(column.type), column.nullable), problem)
+    return FieldCheck(None if problem else Field(column.name, str(column.type), column.nullable), problem)

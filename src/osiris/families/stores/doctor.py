@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from osiris.errors import diagnostic, fail
-from osiris.families.doctor_report import Health, Line, hurried, milliseconds
+from osiris.families.doctor_report import Health, Transport, milliseconds, with_timeout
 from osiris.families.stores.bucket import open_bucket, text_of
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ def examine(ctx: StepContext, uses: Collection[str], seconds: float) -> Health:
     if not name:
         fail("CON067", missing="'bucket', which the test needs")
     began = time.monotonic()
-    hasty = hurried(ctx, seconds / 2)
+    hasty = with_timeout(ctx, seconds / 2)
     bucket = open_bucket(ctx.family, hasty.connection, name)
     with bucket.asked(name, prefix or ""):
         seen = len(next(iter(obstore.list(bucket.store, prefix, chunk_size=_LOOKED_AT)), ()))
     parts = urlsplit(text_of(ctx.connection, "endpoint") or "https://store")
     encrypted = parts.scheme == "https"
-    line = Line(bucket.where, parts.hostname or "", encrypted, encrypted)
+    line = Transport(bucket.where, parts.hostname or "", encrypted, encrypted)
     signed = any(text_of(ctx.connection, key) for key in _KEYS)
     return Health(
         grade="may list",
@@ -54,6 +54,6 @@ def examine(ctx: StepContext, uses: Collection[str], seconds: float) -> Health:
             "encrypted": encrypted,
             "query_ms": milliseconds(began),
         },
-        found=[replace(problem, hint=_ENCRYPTED) for problem in line.problems()]
+        diagnostics=[replace(problem, hint=_ENCRYPTED) for problem in line.problems()]
         + ([diagnostic("CON020", connection=ctx.step, hint=_SIGNED)] if "write" in uses and not signed else []),
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from osiris.families.sql.columnar import Unfit
+from osiris.families.sql.columnar import InvalidCell
 from osiris.families.text_format import Spelling
 from osiris.types import arrow_type
 
@@ -34,19 +34,19 @@ def readable(kind: str) -> bool:
 
 
 def array_of(kind: str, values: Values) -> pa.Array:
-    """Return values as an array of a type; raises Unfit for an invalid one."""
+    """Return values as an array of a type; raises InvalidCell for an invalid one."""
     if kind.startswith("list<"):
         return _lists(kind, values)
     convert = _CONVERTERS.get(kind) or next((convert for start, convert in _FAMILIES if kind.startswith(start)), _texts)
     return convert(kind, values)
 
 
-def _unfit(row: int, value: object, reason: str) -> Unfit:
-    return Unfit(row, repr(str(value)[:_SHOWN]), reason)
+def _unfit(row: int, value: object, reason: str) -> InvalidCell:
+    return InvalidCell(row, repr(str(value)[:_SHOWN]), reason)
 
 
 def _convert(values: Values, convert: Callable[[Any], Any], reason: str = _OTHER) -> list[Any]:
-    """Return converted values, NULL as None; raises Unfit with `reason` for a value that cannot be converted."""
+    """Return converted values, NULL as None; raises InvalidCell with `reason` for a value that cannot be converted."""
     converted = []
     for row, value in enumerate(values):
         try:
@@ -57,7 +57,7 @@ def _convert(values: Values, convert: Callable[[Any], Any], reason: str = _OTHER
 
 
 def _array(kind: str, values: Values, reason: str) -> pa.Array:
-    """Return Python values as an array; raises Unfit for the first value that the type does not hold."""
+    """Return Python values as an array; raises InvalidCell for the first value that the type does not hold."""
     expected = arrow_type(kind)
     try:
         return pa.array(values, expected)
@@ -158,9 +158,9 @@ def _lists(kind: str, values: Values) -> pa.Array:
         offsets.append(len(flat))
     try:
         items = array_of(kind[5:-1], flat)
-    except Unfit as unfit:
+    except InvalidCell as unfit:
         row = next(number for number, end in enumerate(offsets[1:]) if end > unfit.row)
-        raise Unfit(row, unfit.value, unfit.reason) from None
+        raise InvalidCell(row, unfit.value, unfit.reason) from None
     null = pa.array([row is None for row in rows], pa.bool_())
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items, mask=null)
 
@@ -196,7 +196,7 @@ _ISO_8601 = re.compile(r"P(?=[\dT-])(-?\d+Y)?(-?\d+M)?(-?\d+W)?(-?\d+D)?(T(-?\d+
 def in_one_form(oid: int, values: Sequence[Any]) -> Sequence[Any]:
     """Return the texts of a type (an OID), or lists of them, in the form that the postgres family reads.
 
-    Raises Unfit for an interval in an ambiguous style.
+    Raises InvalidCell for an interval in an ambiguous style.
     """
     convert = _FORMS.get(oid)
     return values if convert is None else [_converted(convert, row, value) for row, value in enumerate(values)]
@@ -210,7 +210,7 @@ def _converted(convert: Callable[[str], str], row: int, value: Any) -> Any:  # n
     try:
         return convert(value)
     except (ValueError, TypeError):
-        raise Unfit(row, repr(value), _REASON) from None
+        raise InvalidCell(row, repr(value), _REASON) from None
 
 
 def iso_8601(text: str) -> str:

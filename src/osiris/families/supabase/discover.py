@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from osiris.canonical import sha256_hex
 from osiris.driver import Sampled, SeenColumn, SeenKey, SeenTable
-from osiris.families.discovery_base import carried_or_not, taken
+from osiris.families.discovery_base import fields_or_problems, taken
 from osiris.families.postgres import discover as postgres_discover
-from osiris.families.sql.columnar import COARSE
+from osiris.families.sql.columnar import DEFAULT_POLICY
 from osiris.families.supabase.connect import key_of, wire_fields
 from osiris.families.supabase.http import calling
 from osiris.families.supabase.openapi import catalogue, fail_hidden
@@ -94,7 +94,7 @@ class _Rest:
         """Return a table with columns, keys and its estimated row count; fails with DRV020 for a missing privilege."""
         by_name = {column.name: column for column in self._catalogue.tables[table.name]}
         properties = {name: dict(definition) for name, definition in self._properties(table).items()}
-        fields = carried_or_not(list(by_name), lambda names: self._source(table, names).schema)
+        fields = fields_or_problems(list(by_name), lambda names: self._source(table, names).schema)
         columns = tuple(
             SeenColumn(
                 name,
@@ -136,7 +136,7 @@ class _Rest:
 
 
 def _batches(session: Session, source: Source) -> Generator[pa.RecordBatch, None, None]:
-    for page in read_first(session, source, COARSE):
+    for page in read_first(session, source, DEFAULT_POLICY):
         yield page.rows
 
 

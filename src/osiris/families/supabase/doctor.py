@@ -8,7 +8,15 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from osiris.errors import diagnostic
-from osiris.families.doctor_report import Clock, Health, Line, clock_problems, hurried, lacking, milliseconds
+from osiris.families.doctor_report import (
+    Clock,
+    Health,
+    Transport,
+    clock_problems,
+    milliseconds,
+    missing_privileges,
+    with_timeout,
+)
 from osiris.families.postgres import doctor as postgres_doctor
 from osiris.families.supabase.connect import SERVICE, key_of, shares_connections, wire_fields
 from osiris.families.supabase.filters import quoted
@@ -44,13 +52,13 @@ def _examine_rest(ctx: StepContext, seconds: float) -> Health:
     import postgrest  # noqa: F401  so that its import does not count as connection time
 
     began = time.monotonic()
-    with calling(hurried(ctx, seconds), retries=0) as session:
+    with calling(with_timeout(ctx, seconds), retries=0) as session:
         clock, first = Clock(), expect_key(session)
         connected, skew = milliseconds(began), _skew(clock, first)
         queried = time.monotonic()
         tables = catalogue(session)
         times = {"connect_ms": connected, "query_ms": milliseconds(queried)}
-        line = Line(session.rest.where, session.rest.host, session.rest.encrypted, session.rest.encrypted)
+        line = Transport(session.rest.where, session.rest.host, session.rest.encrypted, session.rest.encrypted)
         hidden = list(_hidden(session, tables, ctx.step, deadline=began + seconds / 2))
         problems = [*line.problems(), *clock_problems(line.where, skew or 0.0), *hidden]
     return replace(
@@ -64,13 +72,15 @@ def _privileges(session: Session, accessible: Catalogue | None, name: str, probl
     """Return the privileges of a key's role, as far as REST shows them."""
     if session.role == SERVICE:
         reason = "its key passes by row level security, and may change all rows"
-        return Health("too powerful", [reason], scripts={"reader": list(_script(session))}, found=problems)
+        return Health("too powerful", [reason], scripts={"reader": list(_script(session))}, diagnostics=problems)
     if accessible is not None and not accessible.tables:
         lacks = [f"it has no privileges on any table of schema '{session.rest.schema}', or the schema has no tables"]
         scripts = {"reader": list(_grants(session))}
-        return Health("reader", scripts=scripts, found=[*problems, *lacking(name, session.role, lacks)])
+        return Health(
+            "reader", scripts=scripts, diagnostics=[*problems, *missing_privileges(name, session.role, lacks)]
+        )
     reason = f"as '{session.role}' it may do what grants and row level security leave to it, which REST does not tell"
-    return Health("writer", [reason], found=problems)
+    return Health("writer", [reason], diagnostics=problems)
 
 
 def _skew(clock: Clock, answer: Answer) -> float | None:
@@ -82,7 +92,7 @@ def _skew(clock: Clock, answer: Answer) -> float | None:
     return clock.skew(server_time + 0.5)
 
 
-def _facts(session: Session, accessible: Catalogue | None, line: Line) -> dict[str, JsonValue]:
+def _facts(session: Session, accessible: Catalogue | None, line: Transport) -> dict[str, JsonValue]:
     key = key_of(session.rest.key)
     return {
         "channel": "rest",

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from osiris.errors import fail
 from osiris.families.doctor_report import is_local
 from osiris.families.postgres.session import OF_SUPABASE
-from osiris.families.sql.watchdog import Watch, fail_broken
+from osiris.families.sql.watchdog import Watchdog, fail_broken
 from osiris.families.supabase.connect import Rest, key_of, rest_address
 from osiris.families.supabase.errors import Answer, RequestInfo, fail_answer, is_retryable, retry_after
 from osiris.fault import fault
@@ -79,7 +79,7 @@ class Session:
     rest: Rest
     client: SyncPostgrestClient
     sockets: Sockets
-    watch: Watch
+    watch: Watchdog
     ctx: StepContext
     role: str
     retries: int
@@ -213,7 +213,7 @@ def calling(ctx: StepContext, schema: str | None = None, retries: int = 3) -> It
     if schema_name in OF_SUPABASE.difference((rest.schema, *rest.schemas)):
         fail("CON065", where=rest.where, schema=schema_name)
     key, sockets = key_of(rest.key), Sockets()
-    watch = Watch(lambda _why: sockets.shut_down(), ctx.cancelled, rest.silence)
+    watch = Watchdog(lambda _why: sockets.shut_down(), ctx.cancelled, rest.silence)
     headers = {"apikey": rest.key.reveal(), "User-Agent": "osiris", "X-Client-Info": "osiris"}
     if key.kind in ("jwt", "unknown"):  # other kinds are not tokens, and rejected as such
         headers["Authorization"] = f"Bearer {rest.key.reveal()}"

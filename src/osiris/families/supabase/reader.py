@@ -16,8 +16,8 @@ from osiris.document import join
 from osiris.errors import Diagnostic, Location, diagnostic, fail, raise_all
 from osiris.families.postgres.types import carry
 from osiris.families.source_columns import check_known
-from osiris.families.sql.columnar import account, decode_rows
-from osiris.families.sql.result import NotCarried
+from osiris.families.sql.columnar import decode_rows, number_rejects
+from osiris.families.sql.result import UnsupportedType
 from osiris.families.supabase.decode import array_of, in_one_form, readable
 from osiris.families.supabase.errors import fail_answer
 from osiris.families.supabase.filters import quoted
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from postgrest import SyncSelectRequestBuilder
 
-    from osiris.families.sql.columnar import Batch, Sieve
+    from osiris.families.sql.columnar import Batch, RejectPolicy
     from osiris.families.supabase.errors import Answer
     from osiris.families.supabase.filters import Condition, Term
     from osiris.families.supabase.http import Session
@@ -132,7 +132,7 @@ def _typed(selection: Selection, columns: Mapping[str, Column | None]) -> dict[s
                 if name in selection.dtype
                 else _typed_by_catalogue(selection, column)
             )
-        except NotCarried as refused:
+        except UnsupportedType as refused:
             kind = selection.dtype.get(name) or (column.kind.name if column else "")
             problems.append(diagnostic("DAT006", column=name, type=kind, reason=str(refused), hint=refused.instead))
     if problems:
@@ -144,35 +144,35 @@ def _declared(name: str, kind: str) -> ReadColumn:
     if not is_type_name(kind):
         raise_all([unknown_type(kind, Location(pointer=join("/config/dtype", name)))])
     if not readable(kind):
-        raise NotCarried("values of it cannot be read from JSON", "give it another type in dtype")
+        raise UnsupportedType("values of it cannot be read from JSON", "give it another type in dtype")
     return ReadColumn(Field(name, kind), as_text=kind in ("utf8", "json") or kind.startswith("decimal("))
 
 
 def _typed_by_catalogue(selection: Selection, column: Column | None) -> ReadColumn:
     if column is None:
-        raise NotCarried("its type is not told to this key", "name it in dtype")
+        raise UnsupportedType("its type is not told to this key", "name it in dtype")
     try:
         carried = carry(column.kind, column.modifier, unscaled_text=selection.unscaled_text)
-    except NotCarried as refused:
+    except UnsupportedType as refused:
         if column.kind.name.removesuffix("[]") == "numeric":
             instead = f'say it in dtype: {{{column.name}: "decimal(18,2)"}}, or set unscaled: text'
-            raise NotCarried("over REST nothing says how many digits it has", instead) from None
-        raise NotCarried(refused.reason, "leave it out with columns, or make a view that has it as text") from None
+            raise UnsupportedType("over REST nothing says how many digits it has", instead) from None
+        raise UnsupportedType(refused.reason, "leave it out with columns, or make a view that has it as text") from None
     if not readable(carried.type):
-        raise NotCarried("values of it cannot be read from JSON", "make a view that has it as text")
+        raise UnsupportedType("values of it cannot be read from JSON", "make a view that has it as text")
     as_text = carried.item is None and (carried.cast is not None or carried.type == "json")
     inner = column.kind.item or column.kind
     return ReadColumn(Field(column.name, carried.type, column.nullable), as_text, inner.oid)
 
 
-def read_pages(session: Session, source: Source, sieve: Sieve) -> Generator[Batch, None, None]:
+def read_pages(session: Session, source: Source, sieve: RejectPolicy) -> Generator[Batch, None, None]:
     """Yield the rows; fails with DAT031 for an unsupported value, with DRV025 or DRV026 for missed rows."""
     if not source.paged:
-        yield from account(_single(session, source, sieve), sieve)
+        yield from number_rejects(_single(session, source, sieve), sieve)
         return
     before, read = count_of(session, source), 0
-    for page in account(_pages(session, source, sieve), sieve):
-        read += page.rows.num_rows + len(page.misfits)
+    for page in number_rejects(_pages(session, source, sieve), sieve):
+        read += page.rows.num_rows + len(page.invalid)
         yield page
     after = count_of(session, source)
     if before is not None and before == after and read != source.expected(before):
@@ -184,16 +184,16 @@ def read_pages(session: Session, source: Source, sieve: Sieve) -> Generator[Batc
         session.ctx.emit("source_moved", {"rows_before": before, "rows_after": after, "rows_read": read})
 
 
-def read_first(session: Session, source: Source, sieve: Sieve) -> Iterator[Batch]:
+def read_first(session: Session, source: Source, sieve: RejectPolicy) -> Iterator[Batch]:
     """Yield rows up to the selection's limit; without a key only those of one response, which may be fewer.
 
     Fails with DAT031 for an unsupported value.
     """
     pages = _pages(session, source, sieve) if source.paged else _one_response(session, source, sieve)
-    return account(pages, sieve)
+    return number_rejects(pages, sieve)
 
 
-def _one_response(session: Session, source: Source, sieve: Sieve) -> Iterator[Batch]:
+def _one_response(session: Session, source: Source, sieve: RejectPolicy) -> Iterator[Batch]:
     table, most = source.selection.table, source.selection.limit or source.selection.size
     while True:
         try:
@@ -205,7 +205,7 @@ def _one_response(session: Session, source: Source, sieve: Sieve) -> Iterator[Ba
             return
 
 
-def _pages(session: Session, source: Source, sieve: Sieve) -> Iterator[Batch]:
+def _pages(session: Session, source: Source, sieve: RejectPolicy) -> Iterator[Batch]:
     selection, size, read = source.selection, source.selection.size, 0
     last: list[Any] | None = None
     while selection.limit is None or read < selection.limit:
@@ -232,7 +232,7 @@ def _halve(session: Session, table: str, rows: int) -> int:
     return rows // 2
 
 
-def _single(session: Session, source: Source, sieve: Sieve) -> Iterator[Batch]:
+def _single(session: Session, source: Source, sieve: RejectPolicy) -> Iterator[Batch]:
     """Yield all rows of one response; fails with DRV025 if there are more."""
     selection = source.selection
     builder = _request(session, source, selection.limit, None)
@@ -287,7 +287,7 @@ def _literal(value: JsonValue) -> str:
     return format(value, "f") if isinstance(value, Decimal) else str(value)
 
 
-def _page(source: Source, rows: Sequence[Mapping[str, JsonValue]], size: int, sieve: Sieve) -> Batch:
+def _page(source: Source, rows: Sequence[Mapping[str, JsonValue]], size: int, sieve: RejectPolicy) -> Batch:
     return decode_rows(len(rows), size, partial(_arrays, source, rows), arrow_schema(source.schema), sieve)
 
 

@@ -20,10 +20,10 @@ from osiris.families.postgres.encode import without_zero
 from osiris.families.postgres.errors import reason_of
 from osiris.families.postgres.target_table import column_type, way
 from osiris.families.postgres.types import BYTE, NUMERIC
-from osiris.families.quarantine import Refused
-from osiris.families.sql.columnar import Unfit, refuse_large
+from osiris.families.quarantine import RowRejected
+from osiris.families.sql.columnar import InvalidCell, reject_large
 from osiris.families.sql.database import create_table
-from osiris.families.sql.target_table import refuse_repeated_keys
+from osiris.families.sql.target_table import check_repeated_keys
 from osiris.families.sql.writer import staged
 from osiris.families.supabase.decode import array_of
 from osiris.families.supabase.errors import RowsRefused
@@ -171,7 +171,7 @@ def deliver(delivery: RestDelivery, rows: RowStream) -> Written:
     target = expect_target(delivery)
     with staged(_checked(delivery, target.ways, rows), delivery.ctx) as waiting:
         if delivery.mode == "upsert":
-            refuse_repeated_keys(waiting, delivery.key, delivery.ctx)
+            check_repeated_keys(waiting, delivery.key, delivery.ctx)
         with calling(delivery.ctx, delivery.schema_name, delivery.retries) as session:
             sender = _Sender(session, delivery, target)
             for batch in waiting.open().batches():
@@ -196,10 +196,10 @@ def _checked(delivery: RestDelivery, ways: Sequence[Way], rows: RowStream) -> Ro
 
 def _check(delivery: RestDelivery, name: str, column: pa.Array, how: Way, before: int) -> None:
     try:
-        refuse_large(column, delivery.largest)
+        reject_large(column, delivery.largest)
         how.parts(column)
         _expect_json(column)
-    except Unfit as unfit:
+    except InvalidCell as unfit:
         value = f"{unfit.value} in row {before + unfit.row + 1}"
         fail("DAT015", step=delivery.ctx.step, column=name, value=value, reason=unfit.reason)
     except Unwritable:
@@ -285,7 +285,7 @@ class _Sender:
         sent = [piece.column(field.name) for field in self._rounded]
         try:
             returned = [array_of(field.type, [row.get(field.name) for row in rows]) for field in self._rounded]
-        except Unfit:
+        except InvalidCell:
             returned = []
         kinds = [self._target.columns[field.name].kind for field in self._rounded]
         if not returned or not same_rows(sent, returned, kinds):
@@ -331,7 +331,7 @@ _VALUES = "22"
 """The class of errors caused by single values."""
 
 
-def refusal_of(answer: Answer, piece: pa.RecordBatch, schema: Schema, columns: Columns, before: int) -> Refused:
+def refusal_of(answer: Answer, piece: pa.RecordBatch, schema: Schema, columns: Columns, before: int) -> RowRejected:
     """Return why the table rejected a piece, with the columns and the row as far as they can be inferred.
 
     `schema` are the columns of the rows, `columns` those of the table, and `before` is the number of rows before these.
@@ -341,7 +341,7 @@ def refusal_of(answer: Answer, piece: pa.RecordBatch, schema: Schema, columns: C
     names, row = ([cell[0]], before + cell[1]) if cell else (suspects, None)
     one = names[0] if len(names) == 1 else ""
     several = f"in one of the columns {', '.join(names)}: " if len(names) > 1 else ""
-    return Refused(one, several + _reason(answer), row=row)
+    return RowRejected(one, several + _reason(answer), row=row)
 
 
 def _reason(answer: Answer) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from osiris.driver import Sampled, SeenColumn, SeenTable, StepContext
 from osiris.errors import OsirisError, Unavailable, diagnostic, did_you_mean, fail, has_errors
 from osiris.families.discovery_base import taken
-from osiris.families.doctor_report import hurried
+from osiris.families.doctor_report import with_timeout
 from osiris.families.files.discover import files_of, state_of
 from osiris.families.files.source_files import size_of
 from osiris.families.pii import SECRET, hidden, kind_by_name, without_personal
@@ -125,7 +125,7 @@ def _context(job_ctx: JobContext, request: DiscoverRequest, until: float | None)
         cancelled=lambda: job_ctx.stopper.requested() or (until is not None and time.monotonic() > until),
     )
     on_this_machine = not request.source or family_of_connection(request.source).local_files
-    return ctx if on_this_machine else hurried(ctx, SILENCE)
+    return ctx if on_this_machine else with_timeout(ctx, SILENCE)
 
 
 def _send_state(job_ctx: JobContext, request: DiscoverRequest) -> None:

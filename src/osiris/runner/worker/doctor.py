@@ -111,7 +111,7 @@ def _try(job_ctx: JobContext, ctx: StepContext, seconds: float, answers: Answers
     elif answer is None:
         answers.put((name, None, [_with_remedy(item) for item in problems]))
     else:
-        answers.put((name, answer, [*answer.found, *_privilege_problems(name, answer, uses)]))
+        answers.put((name, answer, [*answer.diagnostics, *_privilege_problems(name, answer, uses)]))
 
 
 def _privilege_problems(name: str, health: Health, uses: Collection[str]) -> list[Diagnostic]:

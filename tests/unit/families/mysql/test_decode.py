@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from osiris.families.mysql.decode import cells_of, dates, decimals, integers
-from osiris.families.sql.columnar import Page, Rows, Unfit, bytes_of
+from osiris.families.sql.columnar import InvalidCell, Page, Rows, bytes_of
 from osiris.families.sql.wire import FRONT, SPARE
 from osiris.types import arrow_type
 
@@ -91,7 +91,7 @@ def test_dates():
 
 @pytest.mark.parametrize("text", ["0000-00-00", "2001-02-29", "2024-00-10", "2024-01-00", "2024-04-31", "0000-01-01"])
 def test_days_that_are_none_are_told(text):
-    with pytest.raises(Unfit) as caught:
+    with pytest.raises(InvalidCell) as caught:
         decoded(dates, ["2024-02-29", None, text])
     assert (caught.value.row, caught.value.value) == (2, text)
 

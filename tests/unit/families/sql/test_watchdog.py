@@ -7,7 +7,7 @@ import time
 import pytest
 from tests.patience import SOON
 
-from osiris.families.sql.watchdog import Inflow, Watch
+from osiris.families.sql.watchdog import SocketReader, Watchdog
 
 SMALLEST = (socket.SOL_SOCKET, socket.SO_RCVLOWAT)
 
@@ -25,7 +25,7 @@ def ends():
 
 @pytest.fixture
 def watch():
-    return Watch(lambda _why: None, lambda: False, 60)
+    return Watchdog(lambda _why: None, lambda: False, 60)
 
 
 def read(inflow, size=1 << 16, patience=None):
@@ -36,7 +36,7 @@ def read(inflow, size=1 << 16, patience=None):
 
 def test_a_small_piece_does_not_wait_for_more(ends, watch):
     here, there = ends
-    with Inflow(here, watch) as inflow:
+    with SocketReader(here, watch) as inflow:
         for piece in (b"a", b"bc"):
             start = time.monotonic()
             there.sendall(piece)
@@ -46,7 +46,7 @@ def test_a_small_piece_does_not_wait_for_more(ends, watch):
 
 def test_a_pause_is_told_and_the_end_is_another_thing(ends, watch):
     here, there = ends
-    with Inflow(here, watch) as inflow:
+    with SocketReader(here, watch) as inflow:
         assert read(inflow, patience=0.02) is None
         there.sendall(b"last")
         assert read(inflow, patience=10) == b"last"
@@ -57,7 +57,7 @@ def test_a_pause_is_told_and_the_end_is_another_thing(ends, watch):
 def test_whatever_comes_is_given_whole_and_in_order(ends, watch):
     here, there = ends
     sent = bytes(range(256)) * 40_000
-    with Inflow(here, watch) as inflow:
+    with SocketReader(here, watch) as inflow:
         sender = threading.Thread(target=there.sendall, args=(sent,))
         sender.start()
         found = b""
@@ -69,7 +69,7 @@ def test_whatever_comes_is_given_whole_and_in_order(ends, watch):
 
 def test_a_reset_is_raised(ends, watch):
     here, there = ends
-    with Inflow(here, watch) as inflow:
+    with SocketReader(here, watch) as inflow:
         there.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         there.close()
         with pytest.raises(ConnectionResetError):
@@ -78,8 +78,8 @@ def test_a_reset_is_raised(ends, watch):
 
 def test_who_waits_is_watched(ends):
     here, there = ends
-    watch = Watch(lambda _why: there.shutdown(socket.SHUT_WR), lambda: False, 0.2)
-    with watch.running(), Inflow(here, watch) as inflow:
+    watch = Watchdog(lambda _why: there.shutdown(socket.SHUT_WR), lambda: False, 0.2)
+    with watch.running(), SocketReader(here, watch) as inflow:
         assert read(inflow) == b""
     assert watch.stopped == "silent"
 
@@ -87,8 +87,8 @@ def test_who_waits_is_watched(ends):
 def test_others_are_woken_for_every_byte_afterwards(ends, watch):
     here, _ = ends
     before = here.getsockopt(*SMALLEST)
-    with Inflow(here, watch):
+    with SocketReader(here, watch):
         assert here.getsockopt(*SMALLEST) > before
     assert here.getsockopt(*SMALLEST) == before
-    with Inflow(here, watch):
+    with SocketReader(here, watch):
         here.close()

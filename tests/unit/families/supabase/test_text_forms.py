@@ -2,7 +2,7 @@
 
 import pytest
 
-from osiris.families.sql.columnar import Unfit
+from osiris.families.sql.columnar import InvalidCell
 from osiris.families.supabase.decode import in_one_form, iso_8601
 
 INTERVAL, INET = 1186, 869
@@ -35,7 +35,7 @@ def test_other_styles_are_refused(postgres, style):
         client.execute(f"SET intervalstyle = '{style}'")
         for text in ("1 year 2 mons", "-1 days +02:03:04", "1 year 1 day 2 sec", "-3 days"):
             (told,) = client.execute("SELECT %s::interval::text", [text]).fetchone()
-            with pytest.raises(Unfit, match="style") as caught:
+            with pytest.raises(InvalidCell, match="style") as caught:
                 in_one_form(INTERVAL, [None, told])
             assert caught.value.row == 1
 
