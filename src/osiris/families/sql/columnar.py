@@ -57,9 +57,8 @@ def reject_large(array: pa.Array, limit: int | None) -> None:
 def reject_null(array: pa.Array) -> None:
     """Raise InvalidCell for NULL in a key column."""
     if array.null_count:
-        raise InvalidCell(
-            pc.index(array.is_null(), True).as_py(), "NULL", "it stands in primary_key, and NULL names no row"
-        )
+        row = pc.index(array.is_null(), True).as_py()
+        raise InvalidCell(row, "NULL", "it stands in primary_key, and NULL names no row")
 
 
 class Page:
@@ -169,10 +168,7 @@ def _is_text(value: bytes | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RejectPolicy:
-    """How invalid rows are handled: passed to `on_reject`, or if that is None, the step fails.
-
-    A value of more than `max_cell_bytes` is invalid; None is no limit.
-    """
+    """What happens to invalid rows (None: the step fails), and the largest valid size of a value (None: no limit)."""
 
     on_reject: OnReject = None
     max_cell_bytes: int | None = None
