@@ -93,7 +93,7 @@ def role(postgres, database, tmp_path):
 
 def test_a_postgres_reader(role):
     health = role("", "GRANT SELECT ON orders TO {role}")
-    assert (health.grade, list(health.reasons), list(health.found)) == ("reader", [], [])
+    assert (health.grade, list(health.reasons), list(health.diagnostics)) == ("reader", [], [])
     facts = dict(health.facts)
     assert facts["server"].startswith("PostgreSQL 1")
     assert (facts["encrypted"], facts["encoding"], facts["replica"]) == (False, "UTF8", False)
@@ -106,13 +106,13 @@ def test_a_postgres_reader(role):
 def test_a_postgres_role_that_reads_nothing(role):
     health = role()
     assert (health.grade, health.facts["readable_tables"]) == ("reader", 0)
-    (found,) = health.found
+    (found,) = health.diagnostics
     assert (found.code, "none of the tables of schema 'public', of which there are 1" in found.message) == (
         "CON030",
         True,
     )
-    assert [item.code for item in role("", "GRANT SELECT (id) ON orders TO {role}").found] == []
-    assert [item.code for item in role("", "GRANT INSERT ON orders TO {role}").found] == []
+    assert [item.code for item in role("", "GRANT SELECT (id) ON orders TO {role}").diagnostics] == []
+    assert [item.code for item in role("", "GRANT INSERT ON orders TO {role}").diagnostics] == []
 
 
 def test_a_postgres_role_that_is_not_let_in_is_told_what_makes_a_reader(role, postgres, database):
@@ -120,7 +120,7 @@ def test_a_postgres_role_that_is_not_let_in_is_told_what_makes_a_reader(role, po
     expected = role("").scripts
     postgres.run(f'REVOKE CONNECT ON DATABASE "{database}" FROM PUBLIC', database=database)
     health = role("")
-    assert (health.grade, [item.code for item in health.found]) == (None, ["DRV020"])
+    assert (health.grade, [item.code for item in health.diagnostics]) == (None, ["DRV020"])
     assert health.scripts == expected
     assert f'GRANT CONNECT ON DATABASE "{database}" TO osiris_reader;' in health.scripts["reader"]
 
@@ -217,7 +217,7 @@ def test_postgres_over_tls(tmp_path):
 
         def examined(**more):
             health = postgres_doctor.examine(context(tmp_path, **fields, **more), frozenset(), 10)
-            return health.facts["encrypted"], health.facts["verified"], [item.code for item in health.found]
+            return health.facts["encrypted"], health.facts["verified"], [item.code for item in health.diagnostics]
 
         def elsewhere(**more):
             fields["host"] = "127.1"  # the same machine, in a spelling that might be another one
@@ -267,7 +267,7 @@ def user(mariadb, tmp_path):
 
 def test_a_mysql_reader(user):
     health = user()
-    assert (health.grade, list(health.reasons), list(health.found)) == ("reader", [], [])
+    assert (health.grade, list(health.reasons), list(health.diagnostics)) == ("reader", [], [])
     facts = dict(health.facts)
     assert facts["server"].startswith("MariaDB 1")
     assert (facts["encoding"], facts["readable_tables"], facts["time_zone"]) == ("utf8mb4", 1, "SYSTEM (UTC)")
@@ -276,15 +276,15 @@ def test_a_mysql_reader(user):
 
 def test_a_mysql_user_that_may_do_nothing(user):
     health = user("REVOKE SELECT ON {database}.* FROM {user}")
-    assert (health.grade, [item.code for item in health.found]) == (None, ["DRV020"])
+    assert (health.grade, [item.code for item in health.diagnostics]) == (None, ["DRV020"])
     assert health.scripts["reader"][-1].startswith("GRANT SELECT, SHOW VIEW ON `db")
     health = user("REVOKE SELECT ON {database}.* FROM {user}", "GRANT EVENT ON {database}.* TO {user}")
     assert health.grade == "writer"
     health = user("REVOKE SELECT ON {database}.* FROM {user}", "GRANT SHOW VIEW ON {database}.* TO {user}")
-    assert (health.grade, [item.code for item in health.found]) == ("reader", ["CON030"])
-    assert "has no privileges: it may read nothing of database 'db" in health.found[0].message
+    assert (health.grade, [item.code for item in health.diagnostics]) == ("reader", ["CON030"])
+    assert "has no privileges: it may read nothing of database 'db" in health.diagnostics[0].message
     health = user("REVOKE SELECT ON {database}.* FROM {user}", "GRANT SELECT (id) ON {database}.orders TO {user}")
-    assert (health.grade, list(health.found)) == ("reader", [])
+    assert (health.grade, list(health.diagnostics)) == ("reader", [])
 
 
 MYSQL = [
@@ -332,8 +332,8 @@ def test_databases_that_everybody_may_change_make_no_writer(user, mariadb, tmp_p
         other = user()
     finally:
         mariadb.run("DROP DATABASE test", *(f"REVOKE ALL ON {p} FROM PUBLIC" for p in (*places, "osiris.*")))
-    assert (health.grade, list(health.reasons), [item.code for item in health.found]) == ("reader", [], ["CON029"])
-    assert "can write to `test`.* and `test\\_%`.*; this is the default" in health.found[0].message
+    assert (health.grade, list(health.reasons), [item.code for item in health.diagnostics]) == ("reader", [], ["CON029"])
+    assert "can write to `test`.* and `test\\_%`.*; this is the default" in health.diagnostics[0].message
     assert (inside.grade, "on `test`.*" in inside.reasons[0]) == ("writer", True)
     assert (other.grade, "on `osiris`.*" in other.reasons[0]) == ("writer", True)
 
