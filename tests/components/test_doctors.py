@@ -332,7 +332,11 @@ def test_databases_that_everybody_may_change_make_no_writer(user, mariadb, tmp_p
         other = user()
     finally:
         mariadb.run("DROP DATABASE test", *(f"REVOKE ALL ON {p} FROM PUBLIC" for p in (*places, "osiris.*")))
-    assert (health.grade, list(health.reasons), [item.code for item in health.diagnostics]) == ("reader", [], ["CON029"])
+    assert (health.grade, list(health.reasons), [item.code for item in health.diagnostics]) == (
+        "reader",
+        [],
+        ["CON029"],
+    )
     assert "can write to `test`.* and `test\\_%`.*; this is the default" in health.diagnostics[0].message
     assert (inside.grade, "on `test`.*" in inside.reasons[0]) == ("writer", True)
     assert (other.grade, "on `osiris`.*" in other.reasons[0]) == ("writer", True)
