@@ -15,7 +15,7 @@ from tests.servers import start_postgres
 
 from osiris.driver import StepContext
 from osiris.errors import OsirisError
-from osiris.families.doctor_report import Health, clock_problems, is_local
+from osiris.families.doctor_report import Health, check_clock, is_local
 from osiris.families.duckdb import doctor as duckdb_doctor
 from osiris.families.files import doctor as filesystem_doctor
 from osiris.families.mysql import doctor as mysql_doctor
@@ -233,8 +233,8 @@ def test_postgres_over_tls(tmp_path):
 
 
 def test_clocks_and_machines():
-    assert list(clock_problems("x", 4.0)) == []
-    ((ahead,), (behind,)) = (clock_problems("there", skew) for skew in (61.2, -7.0))
+    assert list(check_clock("x", 4.0)) == []
+    ((ahead,), (behind,)) = (check_clock("there", skew) for skew in (61.2, -7.0))
     assert (ahead.code, ahead.message) == ("CON022", "the clock of there is 1 min 1 s ahead of this machine's")
     assert "7 s behind" in behind.message
     assert [is_local(host) for host in ("127.0.0.1", "::1", "localhost", "/run/x", "10.0.0.1", "db.example.org")] == [

@@ -70,7 +70,7 @@ def grade_of(powers: Sequence[str], writes: Sequence[str]) -> tuple[Grade, Seque
     return ("writer", writes) if writes else ("reader", ())
 
 
-def missing_privileges(connection: str, user: str, lacks: Sequence[str]) -> Iterator[Diagnostic]:
+def no_access(connection: str, user: str, lacks: Sequence[str]) -> Iterator[Diagnostic]:
     """Yield that a user who is let in may do nothing, if that is so: `lacks` tells which rights are missing."""
     if lacks:
         yield diagnostic("CON030", connection=connection, user=user, lacks=", and ".join(lacks))
@@ -125,7 +125,7 @@ class Clock:
         return round(told - (self.before + time.time()) / 2, 3)
 
 
-def clock_problems(where: str, skew: float) -> Iterator[Diagnostic]:
+def check_clock(where: str, skew: float) -> Iterator[Diagnostic]:
     """Yield that the clocks differ, if they do."""
     if abs(skew) >= CLOCKS_DIFFER:
         direction = "ahead of" if skew > 0 else "behind"

@@ -51,7 +51,7 @@ _WRITES = frozenset(
 _ALL_DATABASES, _USER_TABLES = "*.*", "`mysql`."
 """All databases, and the database in which the server stores its users."""
 _TEST_DATABASES = frozenset(("`test`.*", "`test\\_%`.*"))
-"""Test databases that a MariaDB installation comes with; all_grants user can write to them."""
+"""Test databases that a MariaDB installation comes with; every user can write to them."""
 _LOGIN = (
     "-- name the machine that runs Osiris in place of %",
     "CREATE USER IF NOT EXISTS 'osiris_{0}'@'%' IDENTIFIED BY '<a new password>';",
@@ -71,7 +71,7 @@ _SCRIPTS: Scripts = {
 
 
 class _Grant(NamedTuple):
-    """Privileges on all databases (`*.*`), one, or a table; `public` ones are granted to all_grants user."""
+    """Privileges on all databases (`*.*`), one, or a table; `public` ones are granted to every user."""
 
     privileges: tuple[str, ...]
     place: str
@@ -167,7 +167,7 @@ def _powers(grants: Iterable[_Grant]) -> Iterator[str]:
             special = [name for name in grant.privileges if name not in _HARMLESS | _WRITES or name == _ALL]
             yield from naming("it has", special, len(special))
             if _WRITES.intersection(grant.privileges):
-                yield "it may change all_grants database, that of the server's users too"
+                yield "it may change every database, that of the server's users too"
         elif grant.place.startswith(_USER_TABLES) and _WRITES.intersection(grant.privileges):
             yield "it may change the database of the server's users"
         if grant.grantable:

@@ -12,10 +12,10 @@ from osiris.families.doctor_report import (
     Clock,
     Health,
     Transport,
-    clock_problems,
+    check_clock,
     grade_of,
     milliseconds,
-    missing_privileges,
+    no_access,
     with_timeout,
 )
 from osiris.families.sql.database import LEDGER
@@ -79,9 +79,9 @@ def examine_server(
         user, scripts = login_scripts()
         return Health(None, scripts=scripts, user=user, diagnostics=error.diagnostics)
     line = server.line
-    problems = [*line.problems(), *clock_problems(line.where, skew), *server.problems]
+    problems = [*line.problems(), *check_clock(line.where, skew), *server.problems]
     facts = {**server.facts, "encrypted": line.encrypted, "verified": line.verified, **times}
-    diagnostics = [*problems, *missing_privileges(ctx.step, server.user, lacks)]
+    diagnostics = [*problems, *no_access(ctx.step, server.user, lacks)]
     return Health(grade, reasons, facts, server.scripts, server.user, diagnostics)
 
 

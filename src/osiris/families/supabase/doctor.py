@@ -8,15 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from osiris.errors import diagnostic
-from osiris.families.doctor_report import (
-    Clock,
-    Health,
-    Transport,
-    clock_problems,
-    milliseconds,
-    missing_privileges,
-    with_timeout,
-)
+from osiris.families.doctor_report import Clock, Health, Transport, check_clock, milliseconds, no_access, with_timeout
 from osiris.families.postgres import doctor as postgres_doctor
 from osiris.families.supabase.connect import SERVICE, key_of, shares_connections, wire_fields
 from osiris.families.supabase.filters import quoted
@@ -60,7 +52,7 @@ def _examine_rest(ctx: StepContext, seconds: float) -> Health:
         times = {"connect_ms": connected, "query_ms": milliseconds(queried)}
         line = Transport(session.rest.where, session.rest.host, session.rest.encrypted, session.rest.encrypted)
         hidden = list(_hidden(session, tables, ctx.step, deadline=began + seconds / 2))
-        problems = [*line.problems(), *clock_problems(line.where, skew or 0.0), *hidden]
+        problems = [*line.problems(), *check_clock(line.where, skew or 0.0), *hidden]
     return replace(
         _privileges(session, tables, ctx.step, problems),
         facts={**_facts(session, tables, line), **times, "clock_skew_seconds": skew},
@@ -76,9 +68,7 @@ def _privileges(session: Session, accessible: Catalogue | None, name: str, probl
     if accessible is not None and not accessible.tables:
         lacks = [f"it has no privileges on any table of schema '{session.rest.schema}', or the schema has no tables"]
         scripts = {"reader": list(_grants(session))}
-        return Health(
-            "reader", scripts=scripts, diagnostics=[*problems, *missing_privileges(name, session.role, lacks)]
-        )
+        return Health("reader", scripts=scripts, diagnostics=[*problems, *no_access(name, session.role, lacks)])
     reason = f"as '{session.role}' it may do what grants and row level security leave to it, which REST does not tell"
     return Health("writer", [reason], diagnostics=problems)
 
