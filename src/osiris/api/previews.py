@@ -1,6 +1,6 @@
-"""Looking at what a plan gives, before anything is saved or written; for agents with personal data masked.
+"""Previews a plan before anything is saved or written; for agents, with personal data masked.
 
-First rows of steps, and what the outputs of a plan are: read back from the SQL, and measured within a time.
+Shows the first rows of steps, and describes the outputs of a plan: read back from the SQL, and measured within a time.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ SAMPLE = 10_000
 
 ROWS = 5
 NOT_FOLLOWED = "not followed"
-"""The kind of a column that a source gives in a way from which it cannot be told what it is."""
+"""The kind of a column whose origin in the source is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The tables that were asked for, in the order of the plan, and notes on the plan.
+    """The previewed tables, in plan order, and notes on the plan.
 
-    `cut` names the sources of which only the first `sample` rows were read, `unchecked` the steps that have checks:
-    what is true of all rows need not be so of some, so they are left to a run.
+    `cut` are the sources of which only the first `sample` rows were read, `unchecked` the steps whose checks were not
+    run, as they apply to all rows.
     """
 
     file: str
@@ -69,11 +69,11 @@ def preview(
     text: str | None = None,
     worker: Worker | None = None,
 ) -> Preview:
-    """Return the first `limit` rows of steps of a file, made of the first `sample` rows of each source (0: of all).
+    """Return the first `limit` rows of steps of a file, computed from the first `sample` rows per source (0: all).
 
-    `selection` is as `runner.selection.matching` reads it; without one it is the input of the last writer, else the
-    last step. A writer shows its input. Nothing is saved or written. A `text` is taken as the file that it would be. A
-    worker, this one if given, reads. Fails as compiling does, and with the problems of the step that failed.
+    `selection` is as for `runner.selection.matching`; by default the input of the last writer, else the last step. For
+    a writer, its input is shown. Nothing is saved or written. A `text` is used as if it were the file. `worker` reads;
+    None starts one. Fails as compiling does, and with the problems of a failed step.
     """
     from osiris.runner.host.adapters import query_worker
     from osiris.runner.host.preview import PreviewRequest
@@ -92,14 +92,14 @@ def preview(
 
 
 def _shown(plan: Manifest, chosen: Sequence[str]) -> list[str]:
-    """Return the steps whose output is shown, as the plan orders them."""
+    """Return the steps whose output is shown, in plan order."""
     steps = {step["id"]: step for step in plan.steps}
     shown = {source for name in chosen for source in _output(steps[name])}
     return [name for name in steps if name in shown]
 
 
 def _with_checks(plan: Manifest, names: Sequence[str]) -> list[str]:
-    """Return those that have checks, of steps and of all that their rows are made of."""
+    """Return the steps with checks among these steps and all upstream of them."""
     from osiris.registry import load_registry
     from osiris.runner.selection import with_upstream
 
@@ -114,17 +114,17 @@ def _last(plan: Manifest) -> str:
 
 
 def _output(step: Mapping[str, JsonValue]) -> list[str]:
-    """Return the steps that give the rows of a step: of a writer those that it reads."""
+    """Return the steps that produce the rows of a step: itself, or a writer's inputs."""
     return list(step["inputs"].values()) if step["mode"] == "write" else [str(step["id"])]
 
 
 def masked_preview(
     workspace: Workspace, text: str, path: Path, selection: str | None = None, *, params: Mapping[str, str]
 ) -> Preview:
-    """Return what `preview` does of a text, with a few rows in which personal data is masked.
+    """Return the `preview` of a text, with few rows and personal data masked.
 
-    It is known by the names of the columns of sources, wherever they flow, and by values. Columns of a source of which
-    its names tell nothing, as its own query computes them or there are none, are hidden whatever they are.
+    Personal data is detected by source column names, wherever they flow, and by values. Source columns with unknown
+    names, as they are computed by the source's query or have no header, are always hidden.
     """
     from osiris.families.pii import kinds_by_name
 
@@ -142,7 +142,7 @@ def _masked(
     source_names: Mapping[str, Mapping[str, str | None]],
     kinds: Mapping[str, Mapping[str, str | None]],
 ) -> Table:
-    """Return the first rows of a table, masked by what its columns are made of."""
+    """Return the first rows of a table, masked by the origins of its columns."""
     from osiris.compare.lineage import StepColumn
     from osiris.families.pii import masked_rows
 
@@ -156,13 +156,13 @@ def _masked(
 
 
 def _kind(names: Sequence[tuple[str, str | None]], kinds: Mapping[str, Mapping[str, str | None]]) -> str | None:
-    """Return what is known of a column by the first of its origins, each a step and a name there, that tells it."""
+    """Return the kind of a column by its first origin (step and name) with a known kind; None if there is none."""
     candidates = (NOT_FOLLOWED if name is None else kinds[step].get(name) for step, name in names)
     return next(filter(None, candidates), None)
 
 
 def _source_names(step: Mapping[str, JsonValue], names: Sequence[str]) -> Mapping[str, str | None]:
-    """Return what a source calls the columns of a step; None where that cannot be told."""
+    """Return the source's names of a step's columns; None where unknown."""
     from osiris.sql.plain_query import plain_columns
 
     if step["mode"] == "read" and step["config"].get("header", True) is not True:
@@ -173,7 +173,7 @@ def _source_names(step: Mapping[str, JsonValue], names: Sequence[str]) -> Mappin
 
 
 def _without_counts(plan: Manifest) -> Lineage:
-    """Return how columns flow, but not into counts: how many addresses there are tells none of them."""
+    """Return the lineage without edges into counts, which reveal no values."""
     from osiris.compare.lineage import StepColumn, read_lineage
 
     lineage = read_lineage(plan)
@@ -184,7 +184,7 @@ def _without_counts(plan: Manifest) -> Lineage:
 
 
 def _counts(step: Mapping[str, JsonValue]) -> Iterator[str]:
-    """Yield the columns of a step that its query gives as counts."""
+    """Yield the columns that a step's query computes as counts."""
     names = [column["name"] for column in step["schema"] or ()]
     for key, dialect in step["sql"].items() if len(step["sql"]) == 1 else ():
         values = _selected(str(step["config"][key]), dialect)
@@ -193,7 +193,7 @@ def _counts(step: Mapping[str, JsonValue]) -> Iterator[str]:
 
 
 def _selected(sql: str, dialect: str) -> list[Expr]:
-    """Return the values that a SELECT gives, one a column; none of other statements, and where a star is among them."""
+    """Return the expressions of a SELECT, one per column; empty for other statements, and with a star."""
     from sqlglot import exp
 
     from osiris.sql.safety.dialects import DIALECTS
@@ -212,22 +212,22 @@ def _is_count(call: Expr) -> bool:
 
 
 BUDGET = 10.0
-"""So many seconds are spent on measuring."""
+"""Time limit for measuring, in seconds."""
 _SHOWN = 5
 _FIRST_TRY = 0.6
-"""The part of the time in which all rows are tried."""
+"""The share of the time limit for measuring on all rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Multiplied:
-    """A join by which several rows match one: how many rows more that gives; None where it was not measured."""
+    """A join in which several rows match one, and the number of extra rows; None if it was not measured."""
 
     left: str
     right: str
     more: int | None
 
     def words(self) -> str:
-        """Return what it would do."""
+        """Return the effect as text."""
         if self.more is None:
             return f"join {self.right} to {self.left}, where several rows may match one: that was not measured"
         rows = "1 row" if self.more == 1 else f"{self.more:,} rows"
@@ -236,11 +236,11 @@ class Multiplied:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What was measured of a plan: rows in and out by step, remarks on joins and names, and first rows by writer.
+    """Measurements of a plan: rows in and out by step, remarks on joins and names, and first rows by writer.
 
-    `cut` are the sources of which only the first `SAMPLE` rows were read; `missing` are the steps that were not
-    measured in time. Figures on joins are only told where nothing was cut: the match of a row may be among the rest.
-    `multiplied` are joins by which several rows match one, or may where no key says otherwise.
+    `cut` are the sources of which only the first `SAMPLE` rows were read; `missing` are the steps not measured in time.
+    Joins are measured only if nothing was cut, as the match of a row may be among the rest. `multiplied` are joins in
+    which several rows match one, or may, where no key excludes it.
     """
 
     rows: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -251,7 +251,7 @@ class Measured:
     multiplied: tuple[Multiplied, ...] = ()
 
     def lines(self) -> Iterator[str]:
-        """Yield what was measured in words, but for the first rows."""
+        """Yield the measurements as text, without first rows."""
         if self.cut:
             yield f"on the first {SAMPLE:,} rows of {', '.join(self.cut)}; joins are not measured"
         for step, (taken, given) in self.rows.items():
@@ -261,7 +261,7 @@ class Measured:
             yield f"not measured: {', '.join(self.missing)}"
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return the figures as plain data, without rows."""
+        """Return the measurements as JSON, without first rows."""
         return {
             "rows": {step: {"in": taken, "out": given} for step, (taken, given) in self.rows.items()},
             "remarks": list(self.remarks),
@@ -272,10 +272,9 @@ class Measured:
 
 
 def outputs_of(workspace: Workspace, compiled: Compiled, keys: Keys | None = None) -> tuple[OutputText, ...]:
-    """Return in plain words what each output of a plan is; nothing is run, and no source is asked.
+    """Describe each output of a plan in plain language, without running it or querying a source.
 
-    `keys` are the primary keys of sources by the steps that read them, where the caller knows them; else those that
-    discovery has seen are taken.
+    `keys` are the primary keys of sources, by read step; None takes those seen by discovery.
     """
     from osiris.compare.read_back import read_back
 
@@ -283,7 +282,7 @@ def outputs_of(workspace: Workspace, compiled: Compiled, keys: Keys | None = Non
 
 
 def seen_keys(workspace: Workspace, compiled: Compiled) -> dict[str, list[tuple[str, ...]]]:
-    """Return the primary keys that discovery has seen of the sources of a plan, by the steps that read them."""
+    """Return the primary keys of a plan's sources seen by discovery, by read step."""
     from osiris.discovery.feed import recall
 
     pins = compiled.sources.pins
@@ -295,10 +294,10 @@ def seen_keys(workspace: Workspace, compiled: Compiled) -> dict[str, list[tuple[
 def read_back(
     workspace: Workspace, compiled: Compiled, budget: float = BUDGET, *, keys: Keys | None = None
 ) -> Measured:
-    """Return what a plan does with the rows that are there now, as far as it can be told in so many seconds.
+    """Measure what a plan does with the current rows, within `budget` seconds.
 
-    All rows are tried first, then the first `SAMPLE` of each source. No target is touched. `keys` are as `outputs_of`
-    takes them. Fails with the problems of the step that failed.
+    Tries all rows first, then the first `SAMPLE` of each source. Targets are not touched. `keys` are as for
+    `outputs_of`. Fails with the problems of a failed step.
     """
     from osiris.runner.adapter import Link
     from osiris.runner.host.adapters import query_worker
@@ -317,7 +316,7 @@ def read_back(
 
 
 def multiplied(workspace: Workspace, compiled: Compiled) -> tuple[Multiplied, ...]:
-    """Return the joins of a plan by which several rows match one, or may; measured only where no key tells."""
+    """Return the joins of a plan in which several rows match one, or may; measured only where no key excludes it."""
     probed = _with_probes(compiled.plain(), seen_keys(workspace, compiled))
     unmeasured = tuple(_multiplied(probed, {}))
     if not unmeasured:
@@ -330,7 +329,7 @@ def multiplied(workspace: Workspace, compiled: Compiled) -> tuple[Multiplied, ..
 
 @dataclass(frozen=True, slots=True)
 class _ProbedPlan:
-    """A plan with steps that count, those by their probes, and the steps whose rows are shown, by writer."""
+    """A plan with probe steps added, the probes by step, and the steps whose rows are shown, by writer."""
 
     plan: Manifest
     probes: Mapping[str, Probe]
@@ -352,7 +351,7 @@ def _with_probes(plan: Manifest, keys: Keys) -> _ProbedPlan:
 
 
 def _probe_step(step: Mapping[str, JsonValue], name: str, probe: Probe) -> dict[str, JsonValue]:
-    """Return a step that gives the numbers of a probe, in the place of another."""
+    """Return a step that computes a probe, with the inputs of another step."""
     schema = [{"name": f"n{number}", "type": "int64", "nullable": True} for number in range(probe.numbers)]
     (key,) = step["sql"]
     return {**step, "id": name, "config": {key: probe.query}, "schema": schema, "order": "free", "lineage": None}
@@ -379,7 +378,7 @@ def _multiplied(probed: _ProbedPlan, numbers: Mapping[str, Sequence[int]]) -> It
 
 
 def _numbers(probed: _ProbedPlan, figures: Figures) -> dict[str, Sequence[int]]:
-    """Return what the probes counted, by step, as far as they were in time; nothing where sources were cut."""
+    """Return the probes' numbers, by step, for those that ended in time; empty if sources were cut."""
     counted = () if figures.cut else figures.tables
     return {name: figures.tables[name].rows[0] for name in probed.probes if name in counted}
 

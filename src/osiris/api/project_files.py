@@ -1,4 +1,4 @@
-"""Files that are put into a project: templates, what an editor needs, and pipelines in their canonical form."""
+"""Writes files of a project: templates, editor settings, and pipelines in canonical form."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ SETTINGS: dict[str, JsonValue] = {
     },
     ".vscode/extensions.json": {"recommendations": [EXTENSION]},
 }
-"""Files of VS Code that belong to the whole project, and what they say about pipelines."""
+"""Project-wide files of VS Code, with the settings for pipelines."""
 
 WRITABLE = 0o222
-"""The permissions of which a file has none if it is read-only, even to root."""
+"""Write permission bits: a file with none of them is treated as read-only, even for root."""
 
 _ENDINGS = PIPELINE_ENDINGS
 
 
 def new_component(name: str, folder: Path | None = None) -> dict[str, JsonValue]:
-    """Lay out a package with a new component; returns its folder and files. Fails with PRJ008 on a bad name."""
+    """Create a package with a new component; returns its folder and files. Fails with PRJ008 on an invalid name."""
     if not COMPONENT_NAME.fullmatch(name):
         hint = "write family.kind, for example acme.rows_extractor"
         fail("PRJ008", problem=f"'{name}' is not a component name", hint=hint)
@@ -60,7 +60,7 @@ def new_component(name: str, folder: Path | None = None) -> dict[str, JsonValue]
 def lay_out(template: str, folder: Path, words: Mapping[str, str] | None = None) -> list[str]:
     """Copy a template (`init`, `demo` or `component`), replacing `{{word}}` in names and texts; returns the files.
 
-    Nothing that exists is overwritten: fails with PRJ005 for a folder that is a project, PRJ014 for a file.
+    Never overwrites: fails with PRJ005 if the folder is already a project, PRJ014 if a file exists.
     """
     words = words or {}
     files = [(source, folder / name) for source, name in _files(TEMPLATES / template, words)]
@@ -82,7 +82,7 @@ def _files(template: Path, words: Mapping[str, str]) -> Iterator[tuple[Path, str
 
 
 def _named(part: str, words: Mapping[str, str]) -> str:
-    """Return a file's name: `dot-x` stands for `.x`, and a last `.in` keeps our own tools away from a template."""
+    """Return a file's name: `dot-x` becomes `.x`; a final `.in`, which hides templates from our tools, is dropped."""
     return _filled(part.removesuffix(".in"), words).replace("dot-", ".", 1 if part.startswith("dot-") else 0)
 
 
@@ -99,7 +99,7 @@ def _copy(source: Path, target: Path, words: Mapping[str, str]) -> None:
 
 
 def pipeline_schema() -> dict[str, JsonValue]:
-    """Return the JSON Schema of pipelines, with the components that are installed."""
+    """Return the JSON Schema of pipelines, with the installed components."""
     from osiris.oml.editor import editor_schema
     from osiris.registry import load_registry
 
@@ -107,7 +107,7 @@ def pipeline_schema() -> dict[str, JsonValue]:
 
 
 def wire_editor(folder: Path) -> tuple[list[str], list[Diagnostic]]:
-    """Put the schema and settings for VS Code into a project; returns the files, and a note for each that was there."""
+    """Write the schema and settings for VS Code; returns the files written, and a note for each that existed."""
     files, notes = [], []
     contents = {SCHEMA_FILE: (pipeline_schema(), "run 'osiris schema --out {path}' to renew it")}
     contents |= {name: (value, f"add to it: {json.dumps(value)[1:-1]}") for name, value in SETTINGS.items()}
@@ -120,7 +120,7 @@ def wire_editor(folder: Path) -> tuple[list[str], list[Diagnostic]]:
 
 
 def _put(path: Path, text: str) -> bool:
-    """Write a new file; False if there is something already."""
+    """Write a new file; returns False if the path exists."""
     if os.path.lexists(path):
         return False
     make_folder(path.parent, private=False)
@@ -129,13 +129,13 @@ def _put(path: Path, text: str) -> bool:
 
 
 def schema_text(value: JsonValue) -> str:
-    """Return JSON for people to read, the same bytes for the same value."""
+    """Return deterministic, indented JSON."""
     return json.dumps(value, indent=2) + "\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Formatted:
-    """A file, its text as it was and in its canonical form; both are empty if it is refused."""
+    """A file, its text before and in canonical form; both are empty if it was rejected."""
 
     file: str
     before: str = ""
@@ -144,11 +144,11 @@ class Formatted:
 
     @property
     def changed(self) -> bool:
-        """Tell whether the text is not in its canonical form."""
+        """Whether the text was not in canonical form."""
         return self.before != self.after
 
     def diff(self) -> list[str]:
-        """Return the lines of a unified diff; a file with a literal secret is not shown."""
+        """Return the lines of a unified diff; a file with a literal secret is redacted."""
         from osiris.oml.parse import parse
         from osiris.secret import find_literal_secrets
 
@@ -161,7 +161,7 @@ class Formatted:
 
 
 def format_text(text: str, file: str) -> str:
-    """Return OML text in its canonical form; raises InvalidInput with all that keeps it from being read."""
+    """Return OML text in canonical form; raises InvalidInput with all problems of reading it."""
     from osiris.oml.layout import format_oml
     from osiris.registry import load_registry
 
@@ -169,10 +169,9 @@ def format_text(text: str, file: str) -> str:
 
 
 def format_files(workspace: Workspace, files: Sequence[str], *, write: bool) -> list[Formatted]:
-    """Bring files into canonical form, all of `pipelines/` if none is named, each on its own.
+    """Format files, by default all of `pipelines/`, each separately.
 
-    With `write` those that change are replaced, each whole or not at all. A file that cannot be read or written says
-    so in its diagnostics and stays as it is.
+    With `write`, changed files are replaced atomically. Problems of a file are in its diagnostics; it is not changed.
     """
     paths = [find_file(workspace, file) for file in files] or pipelines(workspace)
     return [_formatted(workspace, path, write=write) for path in dict.fromkeys(paths)]
@@ -195,19 +194,19 @@ def _formatted(workspace: Workspace, path: Path, *, write: bool) -> Formatted:
 
 
 def _check_writable(path: Path, name: str) -> None:
-    """Fail with DRV003 for a file that is not to be written: replacing it needs only its folder's permission."""
+    """Fail with DRV003 for a read-only file, as replacing it needs only its folder's permission."""
     if not (path.stat().st_mode & WRITABLE and os.access(path, os.W_OK)):
         fail("DRV003", path=name, reason="it is read-only")
 
 
 def unformatted(results: Sequence[Formatted]) -> list[Diagnostic]:
-    """Return OML033 for each file that is not in its canonical form."""
+    """Return OML033 for each file that is not in canonical form."""
     return [diagnostic("OML033", at=Location(each.file)) for each in results if each.changed]
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A pipeline that was saved: the file as shown, its SHA-256, what became of it, and what checking it said."""
+    """A saved pipeline: the file as displayed, its SHA-256, `saved`, `unchanged` or `replaced`, and its validation."""
 
     file: str
     digest: str
@@ -215,15 +214,15 @@ class Saved:
     checked: Validated
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return it as plain data, but for the diagnostics."""
+        """Return the fields as JSON, without diagnostics."""
         return {"file": self.file, "digest": self.digest, "state": self.state, "name": self.checked.name}
 
 
 def save_draft(workspace: Workspace, text: str, file: str, *, replaces: str | None = None) -> Saved:
-    """Save OML text below pipelines/ or output/, whole or not at all; only what validates is saved.
+    """Save valid OML text below pipelines/ or output/, atomically.
 
-    A file that is there and differs is left alone unless `replaces` is its SHA-256 (MCP003). Fails with MCP002 for a
-    place that is not below these folders, links followed, and with all that is wrong with the text.
+    An existing different file is replaced only if `replaces` is its SHA-256 (MCP003). Fails with MCP002 for a path not
+    below these folders after following links, and with all problems of the text.
     """
     path = _place(workspace, file)
     checked = validate_file(workspace, path, params={}, text=text)
@@ -242,7 +241,7 @@ def save_draft(workspace: Workspace, text: str, file: str, *, replaces: str | No
 
 
 def read_draft(path: Path) -> str | None:
-    """Return the SHA-256 of a file; None if there is none."""
+    """Return the SHA-256 of a file; None if it does not exist."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except FileNotFoundError:
@@ -255,7 +254,7 @@ def _place(workspace: Workspace, file: str) -> Path:
     path = resolve_path(workspace.root, file, writing=True)
     folders = (workspace.project.pipelines, workspace.project.output)
     here = next((folder for folder in folders if path.is_relative_to(folder) and path != folder), None)
-    # A folder that is itself a link leads out as well.
+    # A folder that is itself a link leads out of the project, too.
     if here is None or here.is_symlink() or is_outside(here, path):
         fail("MCP002", path=file, hint="pipelines are saved in pipelines/ or output/")
     if path.suffix not in _ENDINGS or path.is_symlink():

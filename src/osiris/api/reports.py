@@ -1,4 +1,4 @@
-"""Packages and pages of runs: made after every run or on demand, and found again."""
+"""AIOP packages and HTML reports of runs, created after every run or on demand."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from osiris.report.pages import Repeat
 
 _RECENT = 20
-"""So many of the newest sessions are looked at for ones without a package."""
+"""Number of newest sessions checked for missing packages."""
 
 REPORT, INDEX = "report.html", "index.html"
 
 
 @dataclass(frozen=True, slots=True)
 class Packaged:
-    """A package as it was made: the session, the document, its bytes, the run card, and what is to be said of it."""
+    """A package: the session, the document, its bytes, the run card, and diagnostics."""
 
     session: str
     document: Mapping[str, JsonValue]
@@ -50,10 +50,10 @@ class Packaged:
 def package(
     workspace: Workspace, session: str, overrides: Mapping[str, JsonValue], *, strict: bool = False
 ) -> Packaged:
-    """Make the package of a session anew; one that has none yet, and has ended, gets it.
+    """Build the package of a session; it is also saved if the session has ended and has none yet.
 
-    `overrides` are settings of `aiop.*`, without that prefix; an annex that they ask for is written. Fails with RUN010
-    for an unknown session, and if `strict` with AIO003 where something is left out.
+    `overrides` are `aiop.*` settings, without that prefix; an annex is written if enabled. Fails with RUN010 for an
+    unknown session, and with AIO003 if `strict` and something is left out.
     """
     from osiris.aiop.package import build_package, write_annex
     from osiris.aiop.sections import options_of
@@ -73,12 +73,12 @@ def package(
 
 
 def package_missing(workspace: Workspace) -> list[Diagnostic]:
-    """Package those of the newest sessions that have ended and have no package; returns what is to be said."""
+    """Package the newest ended sessions without a package; returns warnings."""
     return package_sessions(workspace, reversed(list(islice(_sessions_without(workspace.project), _RECENT))))
 
 
 def package_sessions(workspace: Workspace, sessions: Iterable[str]) -> list[Diagnostic]:
-    """Package sessions as the settings say; whatever goes wrong is a warning (AIO001), and no matter of the run."""
+    """Package sessions according to the settings; problems are warnings (AIO001) and never affect the run."""
     if not workspace.config.get("aiop.enabled"):
         return []
     return [item for session in sessions for item in _package_quietly(workspace, session)]
@@ -100,7 +100,7 @@ def _package_quietly(workspace: Workspace, session: str) -> Iterator[Diagnostic]
 
 
 def _sessions_without(project: Project) -> Iterator[str]:
-    """Give the newest sessions that have ended and have no package; a conversation never has one."""
+    """Yield the newest ended sessions without a package; conversations never have one."""
     for folder in session_folders(project)[:_RECENT]:
         summary = None if package_path(folder).exists() else read_summary(folder)
         if summary and summary["status"] != "running" and summary.get("kind") != CONVERSATION:
@@ -113,7 +113,7 @@ def _read(workspace: Workspace, session: str, options: Options) -> Reading:
 
 @dataclass(frozen=True, slots=True)
 class Reports:
-    """What was written: the page of the session that was asked for, those of other runs, and the page over all runs."""
+    """The pages written: that of the requested session, those of other runs, and the index of all runs."""
 
     session: str
     report: Path
@@ -122,7 +122,7 @@ class Reports:
 
 
 def write_report(workspace: Workspace, session: str, file: Path) -> Reports:
-    """Write the page of one run to a file; fails with RUN010, PRJ014, or as files do that cannot be written."""
+    """Write the page of one run to a file; fails with RUN010, PRJ014, or if the file cannot be written."""
     from osiris.report.template import is_page
 
     refuse_foreign(file, is_page)
@@ -135,11 +135,10 @@ def write_report(workspace: Workspace, session: str, file: Path) -> Reports:
 
 
 def write_reports(workspace: Workspace, session: str, folder: Path | None = None, newest: int = 20) -> Reports:
-    """Write the page of a run, those of the newest runs that have none yet, and the index that leads to them.
+    """Write the page of a run, those of the newest runs without one, and the index.
 
-    They go to the sessions' own folders below logs/, or to folders of that name below `folder`. A run that is still
-    going gets a page only if it is the one that was asked for. Fails with RUN010, or as files do that cannot be
-    written.
+    They are written to the sessions' folders below logs/, or to folders of that name below `folder`. A running run gets
+    a page only if it is the requested one. Fails with RUN010, or if a file cannot be written.
     """
     if folder is not None and folder.suffix and not folder.is_dir():
         fail("PRJ008", problem=f"--output {folder} is neither a folder nor a .html file", hint="end FILE in .html")
@@ -159,13 +158,13 @@ def write_reports(workspace: Workspace, session: str, folder: Path | None = None
 
 
 def _unrendered(summaries: list[dict[str, JsonValue]], base: Path, newest: int, asked: str) -> list[str]:
-    """Return those of the newest runs that have ended and have no page, but for the one that was asked for."""
+    """Return the newest ended runs without a page, except the requested one."""
     ended = [str(each["session"]) for each in summaries if each["status"] != "running"]
     return [name for name in ended[:newest] if name != asked and not (base / name / REPORT).is_file()]
 
 
 def write_index(project: Project) -> None:
-    """Write the page over all runs in logs/ anew, if there is one: runs that it names may have been removed."""
+    """Rewrite the index of all runs in logs/, if it exists: runs that it lists may have been removed."""
     if (project.logs / INDEX).is_file():
         _write_index(project, project.logs)
 
@@ -183,13 +182,13 @@ def _write_index(project: Project, base: Path) -> None:
 
 
 def _reports(base: Path, runs: list[dict[str, JsonValue]], before: str = "") -> dict[str, str]:
-    """Return the addresses of the pages of runs, by session."""
+    """Return the relative URLs of existing pages, by session."""
     names = [str(each["session"]) for each in runs]
     return {name: f"{before}{name}/{REPORT}" for name in names if (base / name / REPORT).is_file()}
 
 
 def _find_talk(workspace: Workspace, session: str) -> dict[str, JsonValue] | None:
-    """Return the run.json of a conversation; None if the name means a run, or nothing."""
+    """Return the run.json of a conversation; None if the name is not that of a conversation."""
     record = find_record(workspace.project, session)
     return record if record and record["kind"] == CONVERSATION else None
 
@@ -217,7 +216,7 @@ def _page(workspace: Workspace, session: str, index: str | None) -> str:
 
 
 def _answer(workspace: Workspace, run: RecordedRun) -> dict[str, JsonValue] | None:
-    """Return what the run's package answers, which is made if it is not there; None for a record that is damaged."""
+    """Return the answer section of the run's package, built if missing; None for a damaged record."""
     broken = (OSError, OsirisError, LookupError, TypeError, ValueError)
     with suppress(*broken):
         answer: dict[str, JsonValue] = json.loads(package_path(run.folder).read_bytes())["answer"]
@@ -228,7 +227,7 @@ def _answer(workspace: Workspace, run: RecordedRun) -> dict[str, JsonValue] | No
 
 
 def _origin(workspace: Workspace, run: RecordedRun) -> RecordedRun | None:
-    """Return the run that a replay repeats; None if it is gone, or if this is none."""
+    """Return the run that a replay repeats; None if it is missing, or if this is not a replay."""
     with suppress(OSError, LookupError, TypeError, ValueError):
         return load_run(workspace.project.logs / run.summary["replays"]["session"])
     return None
@@ -249,7 +248,7 @@ def _repeat(workspace: Workspace, run: RecordedRun, origin: RecordedRun | None) 
 
 
 def _write(project: Project, path: Path, page: str) -> None:
-    """Write a page, whole or not at all; among the sessions it is for its owner only, as all that lies there."""
+    """Write a page atomically; below logs/ only its owner can read it, like all files there."""
     private = path.absolute().is_relative_to(project.logs)
     make_folder(path.absolute().parent, private=private)
     write_file(path.absolute(), page.encode("utf-8"), private=private)

@@ -1,4 +1,4 @@
-"""Running plans, and runs that could not start."""
+"""Runs plans, and records runs that could not start."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     Progress = Callable[[Event], None]
 
 _EXIT_CODES = (3, 4, 6)
-"""Of what is missing, of what is not what it claims to be, and of a broken contract."""
+"""Exit codes of unavailable resources, integrity errors and broken contracts."""
 _ROOMS = ("CON", "DAT", "DRV", "LCK")
 _WORKER = ("RUN001", "RUN002")
 _STEP = re.compile(r"/steps/(\d+)(?:/|$)")
@@ -47,9 +47,9 @@ _STEP = re.compile(r"/steps/(\d+)(?:/|$)")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A verified plan, notes on it, and the answers of the sources that were asked to make it, by step.
+    """A verified plan, notes on it, and the answers of the sources queried to compile it, by step.
 
-    `pipeline` is what it was just made of, None if it was made before.
+    `pipeline` is its source if it was just compiled, else None.
     """
 
     manifest: Manifest
@@ -67,11 +67,11 @@ def run_target(
     params: Mapping[str, str],
     strict: bool = False,
 ) -> tuple[RunResult, list[Diagnostic]]:
-    """Run what `plan_of` finds; returns how it went, and notes on the plan. `RunResult.acknowledge` is the caller's.
+    """Run the plan found by `plan_of`; returns the result and notes. The caller must call `RunResult.acknowledge`.
 
-    It waits for other runs of the project first, as long as `run.wait` says; fails with RUN004 if that is too short.
-    One worker answers for the plan and then runs it, if that is to run here; it starts while the plan is being read.
-    A run that could not start has a session too (`record_refusal`); what was asked wrongly is raised.
+    Waits up to `run.wait` for other runs of the project, then fails with RUN004. For a local run, one worker compiles
+    and runs the plan; it starts while the plan is loaded. A run that could not start also gets a session
+    (`record_refusal`); usage errors are raised.
     """
     from osiris.runner.adapter import start_worker
 
@@ -99,7 +99,7 @@ def _run_locked(
     params: Mapping[str, str],
     strict: bool,
 ) -> tuple[RunResult, list[Diagnostic]]:
-    """Run what is found in a project that is held; what that needs is imported here, while a worker imports its own."""
+    """Run a target in a locked project; imports happen here, while the worker imports its own modules."""
     from osiris.api.openlineage import emitting
     from osiris.api.reports import package_missing
     from osiris.runner.host.run import run
@@ -124,7 +124,7 @@ def _run_locked(
 
 
 def _tracking_start(begun: list[Event], progress: Progress) -> Progress:
-    """Return a progress that also notes the first event: from then on there is a session of the run."""
+    """Return a progress that also records the first event, after which the run has a session."""
 
     def tracking(event: Event) -> None:
         if not begun:
@@ -136,9 +136,9 @@ def _tracking_start(begun: list[Event], progress: Progress) -> Progress:
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """What would run, and what keeps it from running: notes and problems; `tables` is what the targets said.
+    """The plan that would run, notes and problems; `tables` are the states of targets.
 
-    `asked` tells whether sources and targets were asked.
+    `asked` is whether sources and targets were queried.
     """
 
     manifest: Manifest
@@ -155,10 +155,10 @@ def rehearse(
     params: Mapping[str, str],
     strict: bool = False,
 ) -> Rehearsal:
-    """Return what would run, and what its sources and targets say before the first row; keeps and writes nothing.
+    """Run all pre-flight checks of a run and return the plan with its problems; saves and executes nothing.
 
-    They are asked if it would run here. Fails as a run would that lacks a secret, as `chosen` for what is selected, and
-    with SBX003 as a run in bubblewrap would.
+    Sources and targets are queried if the run is local. Fails as a run would if a secret is missing, as `chosen` for an
+    invalid selection, and with SBX003 as a run in bubblewrap.
     """
     from osiris.api.plan import Tables, tables_of
     from osiris.runner.host.adapters import check_target
@@ -190,7 +190,7 @@ def rehearse(
 def _located(
     workspace: Workspace, pipeline: Pipeline | None, step: str, problems: Sequence[Diagnostic]
 ) -> Sequence[Diagnostic]:
-    """Return the problems of a step with their places in the file that the plan was made of, if it just was."""
+    """Return the problems of a step, located in the pipeline file if the plan was just compiled."""
     from osiris.runner.host.describe import problems_of
 
     if pipeline is None:
@@ -210,8 +210,8 @@ def plan_of(
 ) -> Plan:
     """Return the verified plan of a target.
 
-    A target is a pipeline (it is compiled, and saved if `keep`), a manifest, a fingerprint, or what `confirmed_plan`
-    gives. Without one it is the plan of the session to resume, else the one that was compiled last.
+    A target is a pipeline (compiled, and saved if `keep`), a manifest, a fingerprint, or a plan of `confirmed_plan`.
+    None means the plan of the session to resume, else the last compiled plan.
     """
     file = _chosen_plan(workspace, target, options.resume)
     if file is None:
@@ -232,7 +232,7 @@ def plan_of(
 
 
 def _completed(target: str | PlanFile | None, file: PlanFile, manifest: Manifest) -> list[Diagnostic]:
-    """Return a note with all digits where only the first ones were typed."""
+    """Return a note with the full fingerprint if only its first digits were given."""
     typed = target if target == file.asked else manifest.fingerprint
     return [diagnostic("CMP048", asked=typed, found=manifest.fingerprint)] if typed != manifest.fingerprint else []
 
@@ -251,7 +251,7 @@ def _chosen_plan(workspace: Workspace, target: str | PlanFile | None, resume: st
 
 
 def session_plan(workspace: Workspace, session: str) -> PlanFile:
-    """Return the plan that a session ran; fails with RUN006 for one that could not start, CMP027 if it is gone."""
+    """Return the plan of a session; fails with RUN006 for one that could not start, CMP027 if the plan is missing."""
     from osiris.api.sessions import show_session
     from osiris.compiler.manifest import PlanFile
     from osiris.history.record import REFUSED, find_own_run, resume_command
@@ -271,7 +271,7 @@ def session_plan(workspace: Workspace, session: str) -> PlanFile:
 def find_subject(workspace: Workspace, what: str) -> dict[str, JsonValue] | Manifest:
     """Return the run.json of a session, or a plan; fails with CMP027, CMP049, RUN010 or RUN050.
 
-    A session comes first: a run id may be spelled like the beginning of a fingerprint, as a date is.
+    Sessions take precedence, as a run id, such as a date, may look like the beginning of a fingerprint.
     """
     from osiris.api.sessions import show_session
 
@@ -287,9 +287,9 @@ def find_subject(workspace: Workspace, what: str) -> dict[str, JsonValue] | Mani
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """What was to run: its name, its file, the modes of its steps by id, and its plan's fingerprint, as far as known.
+    """The pipeline that could not start: its name, file, modes of steps by id, and fingerprint, where known.
 
-    `uses` has what each step names its connection by, or how those of its family begin. `plan` is the manifest's bytes.
+    `uses` has each step's connection reference, or the prefix `@family.`. `plan` is the content of manifest.json.
     """
 
     name: str
@@ -301,9 +301,9 @@ class _Subject:
 
 
 def end_sandboxes(workspace: Workspace, *, dry_run: bool = False) -> list[str]:
-    """End the sandboxes of this project, in which no run may be under way, and return their ids.
+    """Kill the sandboxes of this project and return their ids; with `dry_run` only return them.
 
-    Fails with SBX020, SBX021 or SBX022, and with RUN004 while a run goes on here.
+    Fails with SBX020, SBX021 or SBX022, and with RUN004 while a run of the project is in progress.
     """
     from osiris.runner.remote.e2b import kill_sandbox, list_sandboxes
 
@@ -315,9 +315,9 @@ def end_sandboxes(workspace: Workspace, *, dry_run: bool = False) -> list[str]:
 def record_refusal(
     workspace: Workspace, target: object, plan: Manifest | None, problems: Sequence[Diagnostic], progress: Progress
 ) -> RunResult | None:
-    """Record a run that could not start, and return how it ended.
+    """Record a run that could not start, and return its result.
 
-    None, and nothing is recorded, for what was asked wrongly, and where not even the pipeline's name is known.
+    Records nothing and returns None for usage errors, and if the pipeline's name is unknown.
     """
     from osiris.runner.host.options import RunResult
 
@@ -347,7 +347,7 @@ def _subject_of_plan(workspace: Workspace, manifest: Manifest) -> _Subject:
 
 
 def _subject_of_file(workspace: Workspace, target: object) -> _Subject | None:
-    """Return what a pipeline's file says of itself, which may be wrong in many ways; None if it has no name."""
+    """Return the subject of a pipeline file, which may be invalid; None if it cannot be read."""
     from osiris.oml.parse import load_document
 
     with suppress(OsirisError, LookupError, TypeError, AttributeError):
@@ -393,7 +393,7 @@ def _use(step: Mapping[str, JsonValue]) -> str:
 
 
 def _step_of(item: Diagnostic, subject: _Subject) -> str | None:
-    """Return the step that an error is of: whose place it has, which it names, or whose connection it names."""
+    """Return the step of an error: by its location, by the step it names, or by the connection it names."""
     from osiris.history.failures import step_of
 
     if item.severity != "error":

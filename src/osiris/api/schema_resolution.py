@@ -1,4 +1,4 @@
-"""What a compile knows of its sources and need not find again: from osiris.lock, its cache, or asked for just now."""
+"""Resolves the schemas of a compile's steps: from osiris.lock, the cache, discovery, or a worker."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _OURS = "osiris.components."
-"""Only of components of our own is it known when their code is another one."""
+"""Prefix of our own components: only for them are code changes detected."""
 
 
 class KnownVerdicts(dict[Question, Verdict]):
-    """Verdicts by question, those of earlier compiles among them; good ones are kept for later ones."""
+    """SQL verdicts by question, including those of earlier compiles; valid ones are cached."""
 
     def __init__(self, cache: Cache) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class KnownVerdicts(dict[Question, Verdict]):
 
 
 def recall_answers(cache: Cache, prepared: Prepared, sources: Mapping[str, Described]) -> dict[str, Described]:
-    """Return what is known of all steps, by id: what the sources said, and the answers that follow from it."""
+    """Return the known descriptions of steps, by id: those of sources, and cached ones that depend on them."""
     answers = dict(sources)
     for step, key in _keys(prepared, answers):
         answer = cache.get(key)
@@ -73,7 +73,7 @@ def recall_answers(cache: Cache, prepared: Prepared, sources: Mapping[str, Descr
 
 
 def _read(form: Callable[[JsonValue], T], answer: JsonValue) -> T | None:
-    """Return an answer in its form; None if it has another one, whoever wrote it."""
+    """Return a parsed answer; None if it is malformed."""
     try:
         return form(answer)
     except (LookupError, TypeError, ValueError, AttributeError):
@@ -83,14 +83,14 @@ def _read(form: Callable[[JsonValue], T], answer: JsonValue) -> T | None:
 def keep_answers(
     cache: Cache, prepared: Prepared, described: Mapping[str, Described], recalled: Mapping[str, Described]
 ) -> None:
-    """Keep the answers of the steps that were not known."""
+    """Cache the descriptions of steps that were not recalled."""
     for step, key in _keys(prepared, described):
         if step not in recalled:
             cache.put(key, described[step].to_json())
 
 
 def _keys(prepared: Prepared, described: Mapping[str, Described]) -> Iterator[tuple[str, JsonValue]]:
-    """Yield each transform and writer all of whose inputs are described, with everything that its answer depends on."""
+    """Yield each transform and writer whose inputs are all described, with a cache key of all dependencies."""
     code = [code_state(), dict(prepared.engines), sorted(prepared.pipeline.sensitive)]
     for step in plan_steps(prepared):
         spec = prepared.specs[step["component"]]
@@ -114,10 +114,10 @@ def _input_key(item: tuple[str, Described | None]) -> list[JsonValue]:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The sources of a pipeline, by the step that reads them.
+    """The sources of a pipeline, by read step.
 
-    `pins` has all of them, `asked` the answers of those that were looked at just now, and `changes` what differs from
-    what was pinned before; only a `refreshed` compile looks at what is pinned.
+    `pins` has all of them, `asked` the descriptions of those queried now, and `changes` the differences from earlier
+    pins; only a `refreshed` compile queries pinned sources.
     """
 
     pins: Mapping[str, Pin]
@@ -129,11 +129,11 @@ class Sources:
 def describe(
     workspace: Workspace, prepared: Prepared, worker: Worker | None, cache: Cache, *, refresh: bool
 ) -> tuple[dict[str, Described], list[Diagnostic], Sources]:
-    """Return what every step says of itself, notes, and the sources; only those that nobody has looked at are asked.
+    """Return the descriptions of all steps, notes, and the sources; queries only unknown sources.
 
-    With `refresh` all are asked, and what changed is noted (LCK006). Fails as `load_lock`, and with the problems of
-    every step. A worker is only needed for what neither osiris.lock nor `cache` nor discovery knows (DSC007 notes what
-    only that does). Nothing is pinned yet.
+    With `refresh` all are queried, and changes are noted (LCK006). A worker is used only for what is neither in
+    osiris.lock, `cache` nor discovery (DSC007 notes what only discovery has). Fails as `load_lock`, and with the
+    problems of every step. Does not save pins.
     """
     sources = _sources(prepared)
     pinned = _locked(workspace, sources)
@@ -160,7 +160,7 @@ def _notes(
     changes: Mapping[str, tuple[Change, ...]],
     discovered: Mapping[str, Seen],
 ) -> Iterator[Diagnostic]:
-    """Yield LCK006 for each change of a source, and DSC007 for each step whose source only discovery has seen."""
+    """Yield LCK006 for each change of a source, and DSC007 for each step whose source is known only from discovery."""
     places = {step.id: prepared.pipeline.where(step.pointer) for step in prepared.pipeline.steps}
     for step, schema_changes in changes.items():
         for change in schema_changes:
@@ -176,7 +176,7 @@ def _locked(workspace: Workspace, sources: Mapping[str, Source]) -> dict[str, Pi
 
 
 def _discovered(workspace: Workspace, sources: Mapping[str, Source], pinned: Mapping[str, Pin]) -> dict[str, Seen]:
-    """Return what discovery has seen of the sources that are not pinned, by step."""
+    """Return what discovery has cached of sources without a pin, by step."""
     unknown = {step: source.key for step, source in sources.items() if step not in pinned}
     if not unknown:
         return {}
@@ -187,7 +187,7 @@ def _discovered(workspace: Workspace, sources: Mapping[str, Source], pinned: Map
 
 
 def _is_worker_needed(prepared: Prepared, recalled: Mapping[str, Described], trusted: Mapping[str, Described]) -> bool:
-    """Tell whether a step is not known, or is trusted and its rows are checked: no pin knows whether checks fit."""
+    """Return whether a step is unknown, or is trusted but has checks, which must be bound to its schema."""
     steps = prepared.pipeline.steps
     return len(recalled) < len(steps) or any(step.id in trusted for step in steps if "checks" in step.config)
 

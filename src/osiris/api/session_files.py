@@ -1,4 +1,4 @@
-"""The files of sessions as a whole: one archive to hand over, and removing those that are no longer needed."""
+"""Bundles a session into an archive, and removes sessions that are no longer needed."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ _ALWAYS = ("run.json", "manifest.json", "events.jsonl", "metrics.jsonl", "report
 _FOLDERS = ("aiop",)
 _ARTIFACTS = "artifacts"
 _HEADER = 30
-"""Bytes in front of the name of an archive's first entry (ZIP, APPNOTE 4.3.7)."""
+"""Bytes before the name of an archive's first entry (ZIP, APPNOTE 4.3.7)."""
 _ENTRY = re.compile(rb"\d{8}-\d{6}-\d{3}-[^/]+/(aiop/|artifacts/|contents\.json)")
-"""How the name of a first entry begins: a session's id, and what sorts first in it."""
+"""Start of the name of a bundle's first entry: a session's id, and what sorts first in it."""
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
 _PLAIN_FILE = 0o100644
@@ -52,7 +52,7 @@ _ENVIRONMENT = "environment.json"
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """An archive that was written: where, its size in bytes, its SHA-256, and its entries."""
+    """A written archive: its session, path, size in bytes, SHA-256 and entries."""
 
     session: str
     path: str
@@ -62,10 +62,10 @@ class Bundle:
 
 
 def bundle(workspace: Workspace, name: str, output: Path | None = None, *, artifacts: bool = False) -> Bundle:
-    """Pack a session that has ended; `output` is a file or a folder, the working directory if it is None.
+    """Bundle an ended session; `output` is a file or a folder (None: the working directory).
 
-    Fails with RUN010 for an unknown session, AIO012 for one that has not ended, PRJ014 where another file is, and
-    PRJ006 if it cannot be written.
+    Fails with RUN010 for an unknown session, AIO012 for a running one, PRJ014 if another file exists there, and PRJ006
+    if it cannot be written.
     """
     run = open_session(workspace.project, name)
     session = str(run["session"])
@@ -83,7 +83,7 @@ def bundle(workspace: Workspace, name: str, output: Path | None = None, *, artif
 
 
 def _complete(workspace: Workspace, run: Run) -> None:
-    """Make what a run has not got yet of that which is told of it; it stays in its session, so that packing repeats."""
+    """Create a run's missing package and report in its session, so that bundles are reproducible."""
     from osiris.api.reports import REPORT, package_sessions, write_report
 
     folder = workspace.project.logs / str(run["session"])
@@ -97,7 +97,7 @@ def _complete(workspace: Workspace, run: Run) -> None:
 
 
 def _is_bundle(begins: bytes) -> bool:
-    """Tell whether a file begins as an archive does whose first entry is one of ours."""
+    """Return whether a file begins like one of our bundles."""
     return begins.startswith(b"PK\x03\x04") and _ENTRY.match(begins, _HEADER) is not None
 
 
@@ -109,7 +109,7 @@ def _target(session: str, output: Path | None) -> Path:
 
 
 def _sources(folder: Path, run: Run, *, artifacts: bool) -> dict[str, _Source]:
-    """Return what goes into the archive, by name: files, and what is made here."""
+    """Return the entries of the archive, by name: files, and generated contents."""
     sources: dict[str, _Source] = {p.relative_to(folder).as_posix(): p for p in _files(folder, artifacts=artifacts)}
     sources[_ENVIRONMENT] = _line(_environment(run))
     contents = {name: _digest_of(source) for name, source in sorted(sources.items())}
@@ -127,7 +127,7 @@ def _opened(source: _Source) -> io.BufferedReader | io.BytesIO:
 
 
 def _files(folder: Path, *, artifacts: bool) -> Iterator[Path]:
-    """Yield the files of a session that are packed; a link is none of them, wherever it leads."""
+    """Yield the files of a session to bundle, without symbolic links."""
     yield from (path for name in _ALWAYS if _is_own(path := folder / name))
     for name in (*_FOLDERS, *([_ARTIFACTS] if artifacts else [])):
         walked = () if (folder / name).is_symlink() else os.walk(folder / name)
@@ -140,13 +140,13 @@ def _is_own(path: Path) -> bool:
 
 
 def _environment(run: Run) -> Run:
-    """Return what ran it, as the run itself has recorded."""
+    """Return the environment recorded by the run."""
     keys = ("adapter", "environment", "engines", "limits", "connections", "sources")
     return {key: run[key] for key in keys if key in run}
 
 
 def _publish(target: Path, session: str, sources: Mapping[str, _Source]) -> tuple[int, str]:
-    """Put the archive in place as a whole; returns its size and its SHA-256."""
+    """Write the archive atomically; returns its size in bytes and its SHA-256."""
     make_folder(target.parent, private=False)
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
@@ -178,8 +178,8 @@ def _line(value: JsonValue) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What may stay: sessions that began at most `age` seconds ago, the `keep` newest of each pipeline, and at most
-    `size` bytes in all, of which the oldest go first. None is no limit.
+    """Limits on sessions: at most `age` seconds old, the `keep` newest of each pipeline, and at most `size` bytes in
+    total, removing the oldest first. None means no limit.
     """
 
     age: float | None = None
@@ -189,7 +189,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A session that stays although a limit says otherwise, and why."""
+    """A session kept although it exceeds a limit, and why."""
 
     session: str
     reason: str
@@ -197,7 +197,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What goes (`removed`, the oldest first, with bytes), what had to stay, and how much there was before."""
+    """The sessions removed (the oldest first, with bytes), those kept beyond the limits, and the totals before."""
 
     removed: tuple[tuple[str, int], ...]
     kept: tuple[Kept, ...]
@@ -207,11 +207,11 @@ class Swept:
 
     @property
     def bytes_removed(self) -> int:
-        """Return how much goes."""
+        """Total bytes removed."""
         return sum(size for _, size in self.removed)
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return it as plain data, without diagnostics."""
+        """Return the fields as JSON, without diagnostics."""
         return {
             "removed": [{"session": name, "bytes": size} for name, size in self.removed],
             "kept": [{"session": each.session, "reason": each.reason} for each in self.kept],
@@ -222,10 +222,10 @@ class Swept:
 
 
 def sweep(workspace: Workspace, limits: Limits, *, dry_run: bool = False, now: float | None = None) -> Swept:
-    """Remove sessions beyond the limits, or with `dry_run` only say which; fails with PRJ008 if there is no limit.
+    """Remove sessions beyond the limits, or with `dry_run` only list them; fails with PRJ008 without a limit.
 
-    Runs in progress stay, the newest success of each pipeline, runs that may still be continued, and those whose
-    outputs are kept for that. `now` is in seconds since the epoch.
+    Keeps running sessions, the newest success of each pipeline, runs that may still be continued, and those with kept
+    outputs. `now` is in seconds since the epoch.
     """
     if limits == Limits():
         fail("PRJ008", problem="no limit was given", hint="give --older-than, --max-size or --keep")
@@ -246,7 +246,7 @@ def sweep(workspace: Workspace, limits: Limits, *, dry_run: bool = False, now: f
 
 
 def _remove_all(project: Project, names: Sequence[str]) -> list[Diagnostic]:
-    """Remove sessions; returns what went wrong."""
+    """Remove sessions; returns the problems."""
     failed = [item for name in names if (item := _remove(project, name))]
     if names:
         _renew_indexes(project)
@@ -254,7 +254,7 @@ def _remove_all(project: Project, names: Sequence[str]) -> list[Diagnostic]:
 
 
 def _renew_indexes(project: Project) -> None:
-    """Let the catalogue of packages, and the page over runs if there is one, name only what is still there."""
+    """Update the catalogue of packages, and the index of runs if it exists, to list only existing sessions."""
     from osiris.aiop.package import lead_to_newest, load_catalogue
     from osiris.api.reports import write_index
 
@@ -267,7 +267,7 @@ def _renew_indexes(project: Project) -> None:
 def _beyond(
     runs: Sequence[Run], sizes: dict[str, int], needed: dict[str, str], limits: Limits, now: float
 ) -> list[str]:
-    """Return the sessions that a limit says should go, the newest first; what stays counts against the size."""
+    """Return the sessions beyond a limit, the newest first; kept sessions count against the size."""
     beyond = _too_old_or_many(runs, limits, now)
     left = sum(sizes[name] for name in sizes.keys() - (beyond - needed.keys()))
     for run in reversed(runs):
@@ -281,7 +281,7 @@ def _beyond(
 
 
 def _too_old_or_many(runs: Sequence[Run], limits: Limits, now: float) -> set[str]:
-    """Return the sessions that are beyond the age, or of whose pipeline there are enough newer ones."""
+    """Return the sessions beyond the age, or beyond the number to keep per pipeline."""
     beyond, counts = set[str](), Counter[str]()
     for run in runs:
         pipeline = CONVERSATION if run.get("kind") == CONVERSATION else str(run.get("pipeline"))
@@ -293,7 +293,7 @@ def _too_old_or_many(runs: Sequence[Run], limits: Limits, now: float) -> set[str
 
 
 def _needed(project: Project, runs: Sequence[Run], within: float, now: float) -> dict[str, str]:
-    """Return the sessions that have to stay, with the reason."""
+    """Return the sessions that must be kept, each with the reason."""
     reasons: dict[str, str] = {}
     succeeded: set[str] = set()
     for run in runs:
@@ -311,7 +311,7 @@ def _why_running(project: Project, run: Run) -> str | None:
 
 
 def _why_newest(run: Run, succeeded: set[str]) -> str | None:
-    """Say whether a run is the newest success of its pipeline, if that is not among those that have one; adds it."""
+    """Return the reason if a run is its pipeline's newest success, else None; updates `succeeded`."""
     pipeline = str(run.get("pipeline"))
     if run.get("kind") != "run" or run["status"] != "complete" or pipeline in succeeded:
         return None
@@ -342,7 +342,7 @@ def _bytes(path: Path) -> int:
 
 
 def _remove(project: Project, name: str) -> Diagnostic | None:
-    """Take a session out of sight at once, then remove it; returns what went wrong."""
+    """Move a session away atomically, then remove it; returns a problem, or None."""
     trash = project.state / "removed"
     try:
         trash.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The reading of a session for people: why each step ran or did not, what failed, and the runs before and after it."""
+"""Explains a session: why each step ran or did not, what failed, and the runs before and after it."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Remarks:
-    """What is told of a run besides its run.json.
+    """Additional information on a run beyond its run.json.
 
-    `findings` is what looks wrong though nothing failed (as in `answer.findings`), `targets` where each step wrote, and
-    `after` the newest run that continued it.
+    `findings` are suspicious results (as in `answer.findings`), `targets` where each step wrote, and `after` the newest
+    run that continued it.
     """
 
     findings: list[dict[str, JsonValue]]
@@ -48,9 +48,9 @@ class Remarks:
 
 @dataclass(frozen=True, slots=True)
 class Story(Remarks):
-    """Remarks and the reading that they are made of, why every step of the plan ran or did not, and the run before.
+    """Remarks with their reading, and why every step of the plan ran or did not.
 
-    `before` is the run that was continued, as far as it is there.
+    `before` is the run.json of the continued run, if it still exists.
     """
 
     reading: Reading
@@ -59,21 +59,21 @@ class Story(Remarks):
 
     @property
     def skipped(self) -> dict[str, str]:
-        """The reason of each step that was skipped."""
+        """The reason of each skipped step."""
         return {step.id: step.reason for step in self.reading.run.steps if step.reason}
 
     @property
     def cause(self) -> Diagnostic | None:
-        """The error that all else follows from."""
+        """The first cause."""
         return self.reading.root.item if self.reading.root else None
 
     @property
     def failed(self) -> list[str]:
-        """The steps that ended by the cause."""
+        """The steps ended by the first cause."""
         return [step.id for step in self.reading.broken]
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return what failed first, what that blocked, what changed, the last success, and what is stale."""
+        """Return first cause, failed and blocked steps, changes, last success, stale targets and findings as JSON."""
         reading = self.reading
         return {
             "cause": self.cause.to_json() if self.cause else None,
@@ -87,7 +87,7 @@ class Story(Remarks):
 
 
 def remarks_on(workspace: Workspace, session: str) -> Remarks:
-    """Return the remarks on a run; the events of its session are not read."""
+    """Return the remarks on a run, without reading its events."""
     reading = reading_of(workspace, session, outline=True)
     sessions = () if reading.run.status == "complete" else iter_sessions(workspace.project)
     return Remarks(*_remarks(reading, sessions))
@@ -96,7 +96,7 @@ def remarks_on(workspace: Workspace, session: str) -> Remarks:
 def _remarks(
     reading: Reading, sessions: Iterable[Run]
 ) -> tuple[list[dict[str, JsonValue]], dict[str, str], Run | None]:
-    """Return what looks wrong in a run, where it wrote, and the newest of these sessions that continued it."""
+    """Return the findings of a run, its targets, and the newest of these sessions that continued it."""
     writers = (step for step in reading.run.steps if step.mode == "write")
     targets = {step.id: target for step in writers if (target := written_to(reading, step))}
     after = next((each for each in sessions if each.get("continues") == reading.run.id), None)
@@ -104,14 +104,14 @@ def _remarks(
 
 
 def marks_of(workspace: Workspace, sessions: Iterable[Mapping[str, JsonValue]]) -> dict[str, str]:
-    """Return what looks wrong in complete runs, by session: the kind of the gravest finding of those that have any."""
+    """Return the kind of the most severe finding of complete runs, by session; runs without findings are left out."""
     complete = (str(each["session"]) for each in sessions if each["status"] == "complete" and each["kind"] == "run")
     findings = {name: grave_findings(read_run(workspace.project, name, outline=True)) for name in complete}
     return {name: each[0].kind for name, each in findings.items() if each}
 
 
 def story(workspace: Workspace, session: str) -> Story:
-    """Return the story of a session."""
+    """Return the explanation of a session."""
     reading = reading_of(workspace, session)
     continued, sessions = reading.run.summary.get("continues"), list(iter_sessions(workspace.project))
     before = next((each for each in sessions if each["session"] == continued), None)
@@ -119,19 +119,19 @@ def story(workspace: Workspace, session: str) -> Story:
 
 
 def reading_of(workspace: Workspace, session: str, **options: Any) -> Reading:  # noqa: ANN401 - those of `read_run`
-    """Return the reading of a session, which masks the secrets of the project; options are those of `read_run`."""
+    """Return the reading of a session with the project's secrets masked; options are those of `read_run`."""
     return read_run(workspace.project, session, _cleaner(workspace, session), **options)
 
 
 def _cleaner(workspace: Workspace, session: str) -> Callable[[str], str]:
-    """Return what masks the secrets of the project in a text, and makes its paths relative."""
+    """Return a function that masks the project's secrets in a text, and makes its paths relative."""
     scrub = _scrubber(workspace, plan_of(workspace.project.logs / session)).text
     root = f"{workspace.root}/"
     return lambda text: scrub(text.replace(root, ""))
 
 
 def _scrubber(workspace: Workspace, plan: Manifest | None) -> Scrubber:
-    """Return a scrubber for all secrets of the project that are set, and the plan's; the session itself is clean."""
+    """Return a scrubber for all set secrets of the project and of the plan."""
     data = plan.data if plan else {}
     declared: dict[str, Mapping[str, JsonValue]] = {}
     with suppress(OsirisError):
@@ -162,19 +162,19 @@ def show_session(workspace: Workspace, session: str) -> dict[str, JsonValue]:
 
 
 def _up_to_date(workspace: Workspace, summary: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return a run.json; of a run that has not ended with how far its events say that it has come."""
+    """Return a run.json; that of a running run is updated from its events."""
     if summary["status"] != "running" or summary.get("kind") == CONVERSATION:
         return summary
     return caught_up(summary, session_lines(workspace, str(summary["session"]), "events"))
 
 
 def session_lines(workspace: Workspace, session: str, kind: str) -> list[dict[str, JsonValue]]:
-    """Return the `events` or `metrics` of a session, as far as they are there; a line that was cut off is left out."""
+    """Return the `events` or `metrics` of a session, without a truncated last line."""
     return read_lines(workspace.project.logs / session / f"{kind}.jsonl")
 
 
 def checked_rows(workspace: Workspace, session: str) -> list[dict[str, JsonValue]]:
-    """Return the first rows that the broken checks of a session found, each with step and check; never for agents."""
+    """Return the first rows found by failed checks of a session, each with step and check; never for agents."""
     from osiris.runner.protocol import CHECKED_ROWS
 
     files = sorted((workspace.project.logs / session / "artifacts").glob(f"*/{CHECKED_ROWS}"))
@@ -182,7 +182,7 @@ def checked_rows(workspace: Workspace, session: str) -> list[dict[str, JsonValue
 
 
 def run_data(workspace: Workspace, result: RunResult) -> dict[str, JsonValue]:
-    """Return how a run ended, what it wrote and where, and what looks wrong in it though nothing failed."""
+    """Return the result of a run with its outputs, targets and findings, as JSON."""
     remarks = remarks_on(workspace, result.session_id)
     return {
         "session": result.session_id,

@@ -1,4 +1,4 @@
-"""An open project, the files that words of the command line name in it, and what masks its secrets."""
+"""An open project, the resolution of file and plan arguments, and a scrubber for its secrets."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 _HEX = frozenset("0123456789abcdef")
 _LEAST = 6
-"""So many letters that are hexadecimal digits, and no file of that name, are meant as a fingerprint."""
+"""Minimum length of a word of hexadecimal letters to be read as a fingerprint."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """An open project: where it lies, its settings, what is installed, and the environment with `.env` in it.
+    """An open project: its paths, settings, installed components, and the environment including `.env`.
 
-    `profile` is the one that was asked for; `config.profile` also knows that of the environment.
+    `profile` is the one requested; `config.profile` also considers that of the environment.
     """
 
     project: Project
@@ -49,7 +49,7 @@ class Workspace:
 
     @property
     def root(self) -> Path:
-        """Return the project's folder."""
+        """The project's folder."""
         return self.project.root
 
     def connections(self) -> Connections:
@@ -57,23 +57,23 @@ class Workspace:
         return load_connections(self.project.connections_file)
 
     def references(self) -> list[ConnectionRef]:
-        """Return the declared connections in the order of their names; fails as above."""
+        """Return the references of declared connections, sorted; fails as `connections`."""
         declared = self.connections().declared
         return [ConnectionRef(family, alias) for family in sorted(declared) for alias in sorted(declared[family])]
 
     def declared(self) -> dict[str, dict[str, JsonValue]]:
-        """Return the fields of each declared connection as they are written, by its reference; fails as above."""
+        """Return the fields of each declared connection as written, by reference; fails as `connections`."""
         connections = self.connections()
         return {str(ref): as_written(connections, ref) for ref in self.references()}
 
     def resolve(self, connections: Mapping[str, Mapping[str, JsonValue]], sensitive: Sequence[str] = ()) -> Secrets:
-        """Return the fields of connections with the values of their variables; fails with CON005 and the like."""
+        """Return the fields of connections with variables resolved; fails with CON005 and the like."""
         from osiris.runner.credentials import resolve_secrets
 
         return resolve_secrets(self.root, connections, sensitive, self.registry, self.environ)
 
     def secret_texts(self, connections: Mapping[str, Mapping[str, JsonValue]]) -> Iterator[str]:
-        """Yield the secrets of those connections that have all they need."""
+        """Yield the secrets of connections that can be resolved."""
         for reference, fields in connections.items():
             with suppress(OsirisError):
                 secrets = self.resolve({reference: fields}).secret
@@ -93,7 +93,7 @@ def find_file(workspace: Workspace, file: str | Path) -> Path:
 
 
 def _kind(path: Path) -> str | None:
-    """Return what lies at a path; None if nothing does, or if nothing can."""
+    """Return `file` or `other` for an existing path; None if it does not exist or is invalid."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):
@@ -102,7 +102,7 @@ def _kind(path: Path) -> str | None:
 
 
 def pipelines(workspace: Workspace, *, strict: bool = True) -> list[Path]:
-    """Return the files of pipelines/, sorted; fails with PRJ009 if `strict` and there are none."""
+    """Return the files of pipelines/, sorted; if `strict`, fails with PRJ009 if there are none."""
     folder = workspace.project.pipelines
     files = sorted(path for path in folder.glob("**/*") if path.suffix in PIPELINE_ENDINGS and path.is_file())
     if strict and not files:
@@ -113,7 +113,7 @@ def pipelines(workspace: Workspace, *, strict: bool = True) -> list[Path]:
 def find_plan(workspace: Workspace, target: str) -> PlanFile | None:
     """Return the plan that a target names; None if it names something else (a pipeline, a session).
 
-    Fails with CMP027 for a plan that is not there, and CMP049 for too few digits of a fingerprint.
+    Fails with CMP027 for a missing plan, and CMP049 for too few digits of a fingerprint.
     """
     from osiris.compiler.manifest import SHORT
 
@@ -138,7 +138,7 @@ def _looks_like_plan(workspace: Workspace, path: Path) -> bool:
 
 
 def _may_be_fingerprint(target: str) -> bool:
-    """Tell whether a text is written like a fingerprint, or the beginning of one; a short word is none."""
+    """Return whether a text looks like a fingerprint or its beginning; short words do not."""
     from osiris.compiler.manifest import LENGTH
 
     is_word = len(target) < _LEAST and target.isalpha()
@@ -146,7 +146,7 @@ def _may_be_fingerprint(target: str) -> bool:
 
 
 def _in_file(workspace: Workspace, path: Path) -> PlanFile:
-    """Return the plan of a file; in a folder of build/ that is named by a fingerprint, it must be that one."""
+    """Return the plan of a file; in a build/ folder named by a fingerprint, it must have that fingerprint."""
     from osiris.compiler.manifest import PlanFile, find_manifests
 
     folders = find_manifests(workspace.project, fingerprint=path.absolute().parent.name)
@@ -154,9 +154,9 @@ def _in_file(workspace: Workspace, path: Path) -> PlanFile:
 
 
 def confirmed_plan(workspace: Workspace, fingerprint: str) -> PlanFile:
-    """Return the plan of a fingerprint that somebody agreed to, which takes all of its digits.
+    """Return the plan of a confirmed fingerprint, which must be complete.
 
-    Fails with CMP049 for fewer, and CMP027 if there is no such plan.
+    Fails with CMP049 for fewer digits, and CMP027 if there is no such plan.
     """
     from osiris.compiler.manifest import LENGTH
 
@@ -166,7 +166,7 @@ def confirmed_plan(workspace: Workspace, fingerprint: str) -> PlanFile:
 
 
 def _with_fingerprint(workspace: Workspace, digits: str) -> PlanFile:
-    """Return the plan below build/ whose fingerprint begins so; the name of its folder alone makes it none."""
+    """Return the plan below build/ whose fingerprint begins with these digits; fails with CMP027 if not unique."""
     from osiris.compiler.manifest import PlanFile, find_manifests
 
     files = find_manifests(workspace.project, fingerprint=digits)
@@ -181,7 +181,7 @@ def _with_fingerprint(workspace: Workspace, digits: str) -> PlanFile:
 
 
 def _noted(path: Path) -> str:
-    """Return the fingerprint that stands in a manifest, which nobody has checked; nothing if none does."""
+    """Return the unverified fingerprint in a manifest; "" if there is none."""
     try:
         data = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -207,15 +207,15 @@ def load_plan(
 
 
 def shown(workspace: Workspace, path: Path) -> str:
-    """Return a path as people see it: relative to the project if it lies there."""
+    """Return a path for display: relative to the project if it lies in it."""
     own = path.absolute()
     return own.relative_to(workspace.root).as_posix() if own.is_relative_to(workspace.root) else str(path)
 
 
 def project_scrubber(workspace: Workspace) -> Scrubber:
-    """Return a scrubber for the secrets of all declared connections and the keys of models, as far as they are set.
+    """Return a scrubber for the set secrets of all declared connections and the API keys of models.
 
-    Values of other variables are known by their names: those that connections use, and parameters.
+    It also covers variables of connections and parameters whose names suggest a secret.
     """
     texts = {*_keys_of_models(workspace)}
     with suppress(OsirisError):
@@ -230,7 +230,7 @@ def _keys_of_models(workspace: Workspace) -> Iterator[str]:
 
 
 def _by_name(workspace: Workspace) -> Iterator[str]:
-    """Yield the values of variables of connections and of parameters whose names say that they are secret."""
+    """Yield the values of variables of connections and parameters whose names suggest a secret."""
     names = {*environment_names(dict(workspace.connections().declared))}
     names |= {name for name in workspace.environ if name.startswith("OSIRIS_PARAM_")}
     yield from (workspace.environ[name] for name in names if sounds_secret(name) and workspace.environ.get(name))

@@ -1,6 +1,6 @@
-"""`osiris mcp`: what agents may ask, over the Model Context Protocol.
+"""`osiris mcp`: tools for agents over the Model Context Protocol.
 
-The server (`server.py`) speaks the protocol and knows no secret. Each call is answered by a process of its own
-(`call.py`), which opens the project, asks `osiris.api`, scrubs what comes out, and ends. So nothing that a component
-prints, and no crash, reaches the protocol; and a call that is given up ends as a command does at Ctrl-C.
+The server (`server.py`) implements the protocol and has no secrets. Each call runs in its own process (`call.py`),
+which opens the project, uses `osiris.api`, scrubs the output, and exits. So neither output of components nor a crash
+reaches the protocol, and a cancelled call ends like a command after Ctrl-C.
 """

@@ -1,8 +1,8 @@
-"""One call, in a process of its own: `python -m osiris.mcp.call`.
+"""One call in its own process: `python -m osiris.mcp.call`.
 
-stdin: one line with the call, then open for as long as somebody waits for the answer. When it ends, this process is
-told to stop as by a signal, so that a run ends as a cancelled one. stdout: lines of JSON, `{"progress": …}` and, as
-the last, `{"answer": …}`. Whatever else anything prints goes nowhere.
+stdin: one line with the call, then open while the answer is awaited. When it closes, this process stops as by a signal,
+so that a run ends as cancelled. stdout: lines of JSON, `{"progress": …}` and finally `{"answer": …}`. All other output
+is discarded.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     Call = dict[str, JsonValue]
 
 LONGEST = 1_000_000
-"""Characters of the longest text that is taken: far above any pipeline that a model writes."""
+"""Maximum characters of a text argument: far more than any pipeline written by a model."""
 
 _TYPES = {
     "string": "a text",
@@ -51,7 +51,7 @@ _TYPES = {
 
 
 def check_arguments(name: str, arguments: dict[str, JsonValue]) -> None:
-    """Fail with MCP004 for a tool that there is not, and with MCP005 for every argument that does not fit."""
+    """Fail with MCP004 for an unknown tool, and with MCP005 for every invalid argument."""
     from jsonschema import Draft202012Validator
 
     if name not in TOOLS:
@@ -69,7 +69,7 @@ def check_arguments(name: str, arguments: dict[str, JsonValue]) -> None:
 
 
 def _invalid_texts(value: JsonValue, pointer: str) -> Iterator[tuple[str, str]]:
-    """Yield the texts that nothing can do anything with."""
+    """Yield texts that are too long or not valid Unicode, as pointer and problem."""
     if isinstance(value, str):
         if len(value) > LONGEST:
             yield pointer, f"is longer than {LONGEST:,} characters"
@@ -87,7 +87,7 @@ def _invalid_texts(value: JsonValue, pointer: str) -> Iterator[tuple[str, str]]:
 def _problem_text(
     rule: object, expected: JsonValue, pointer: str, arguments: dict[str, JsonValue], allowed: Mapping[str, JsonValue]
 ) -> tuple[str, str | None]:
-    """Return what is wrong, without the value, and what to do."""
+    """Return the problem, without the value, and a hint."""
     if rule == "required":
         return f"needs {', '.join(name for name in expected if name not in arguments)}", "add it"
     if rule == "additionalProperties" and not pointer:
@@ -98,7 +98,7 @@ def _problem_text(
 
 
 def _value_text(rule: object, expected: JsonValue) -> tuple[str, str | None]:
-    """Return what a value must be, and what to do."""
+    """Return the requirement on a value, and a hint."""
     if rule == "type":
         types = expected if isinstance(expected, list) else [expected]
         return f"must be {' or '.join(_TYPES.get(str(name), str(name)) for name in types)}", None
@@ -147,17 +147,17 @@ _TOOLS_BY_COMMAND = {
     "schema": "oml_schema",
     "validate": "oml_validate",
 }
-"""Commands that hints name, and the tools that answer the same."""
+"""Commands named in hints, and the equivalent tools."""
 _COMMAND = re.compile(rf"'osiris ({'|'.join(_TOOLS_BY_COMMAND)})(?: [^']*)?'")
 
 
 def for_agents(hint: str | None) -> str | None:
-    """Return a hint that names tools where it names commands."""
+    """Return a hint with commands replaced by tools."""
     return hint and _COMMAND.sub(lambda found: _TOOLS_BY_COMMAND[found[1]], hint)
 
 
 def next_tools(diagnostics: Iterable[Diagnostic]) -> list[tuple[str, dict[str, JsonValue]]]:
-    """Return the tools that help with these problems, the first problem's first."""
+    """Return the tools that help with these problems, that of the first problem first."""
     codes = [item.code for item in diagnostics if item.severity == "error"]
     named: dict[str, str] = {}
     for code in codes:
@@ -172,7 +172,7 @@ _PROFILED = ("oml_validate", "compile", "preview")
 
 
 def main() -> int:
-    """Answer the call on stdin; returns 0 also where the answer is that something is wrong."""
+    """Answer the call on stdin; returns 0 even if the answer is an error."""
     out = os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
@@ -188,13 +188,13 @@ def main() -> int:
 
 
 def _wait_for_end() -> None:
-    """Stop this process when nobody waits any more."""
+    """Stop this process when stdin closes."""
     sys.stdin.buffer.read()
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _crash(out: BinaryIO, kind: type[BaseException], error: BaseException) -> None:
-    """Answer that this was a mistake of ours; what an unforeseen error says may be anything, so it is not told."""
+    """Answer with INT000; the message of an unexpected exception may contain anything, so it is left out."""
     at = _innermost(error.__traceback__)
     crash = diagnostic("INT000", kind=kind.__name__, reason=f"in {at}")
     _send(
@@ -241,7 +241,7 @@ def _reply_to(workspace: Workspace, name: str, arguments: dict[str, JsonValue], 
 
 
 def _clean(reply: Reply, workspace: Workspace, *, allow_run: bool) -> Reply:
-    """Return a reply whose diagnostics repeat no secret and no value of data, and that says which tool mends it."""
+    """Return a reply with secrets and data values redacted in diagnostics, and the tools to call next."""
     diagnostics = [_located(concealed(unvalued(item)), f"{workspace.root}/") for item in reply.diagnostics]
     follow_up = reply.next if reply.ok else next_tools(diagnostics) or reply.next
     data = masked_problems(dict(reply.data))
@@ -251,13 +251,13 @@ def _clean(reply: Reply, workspace: Workspace, *, allow_run: bool) -> Reply:
 
 
 def _located(item: Diagnostic, root: str) -> Diagnostic:
-    """Return a diagnostic that tells of files of the project without where on this machine that lies, and of tools."""
+    """Return a diagnostic with paths relative to the project, and tools instead of commands."""
     hint = for_agents(item.hint and item.hint.replace(root, ""))
     return replace(item, message=item.message.replace(root, ""), hint=hint)
 
 
 def _framed(text: str) -> str:
-    """Return a text between marks that nothing in it can know."""
+    """Return a text between random marks, which its content cannot forge."""
     mark = f"osiris-data-{secrets.token_hex(8)}"
     return f"{TOLD}\n<{mark}>\n{text}\n</{mark}>"
 
@@ -279,7 +279,7 @@ def _resource(call: Call) -> dict[str, JsonValue]:
 
 
 def _progress(out: BinaryIO, event: Mapping[str, JsonValue]) -> None:
-    """Tell of the beginnings and ends of steps; the session has the rest."""
+    """Report starts and ends of steps as progress."""
     if event["event"] in ("step_start", "step_complete", "step_failed", "step_skipped"):
         _send(out, {"progress": shortened(f"{event['event']} {event['step']}", 200)})
 

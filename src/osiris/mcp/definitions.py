@@ -1,4 +1,4 @@
-"""What a server offers: tools with their arguments as JSON Schema, prompts, addresses, and tools as they were once."""
+"""The server's tools with arguments as JSON Schema, prompts, resources, and names of the earlier implementation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 RUN = "run"
-"""The one tool that moves rows; it is offered only where a person allowed it."""
+"""The only tool that moves rows; offered only if allowed by a person."""
 
 _TEXT: JsonValue = {"type": "string"}
 _TEXTS: JsonValue = {"type": "array", "items": _TEXT}
@@ -38,9 +38,7 @@ def _described(schema: JsonValue, text: str) -> JsonValue:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One tool. `changes`: it writes something; `destroys`: what was there before may be gone; `outside`: it reaches
-    databases.
-    """
+    """One tool. `changes`: it writes; `destroys`: it may overwrite; `outside`: it connects to databases."""
 
     name: str
     title: str
@@ -53,7 +51,7 @@ class Tool:
 
     @property
     def schema(self) -> dict[str, JsonValue]:
-        """Return the JSON Schema of its arguments."""
+        """The JSON Schema of its arguments."""
         required: dict[str, JsonValue] = {"required": list(self.required)} if self.required else {}
         return {"type": "object", "properties": dict(self.arguments), **required, "additionalProperties": False}
 
@@ -213,7 +211,7 @@ JSON Patch of the OML, or changes of its text. next says which tool to call then
 
 
 def offered(*, allow_run: bool) -> list[Tool]:
-    """Return the tools that a server lists."""
+    """Return the tools to list."""
     return [tool for tool in TOOLS.values() if allow_run or tool.name != RUN]
 
 
@@ -239,7 +237,7 @@ Find out why the Osiris run {session} is as it is.
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One prompt; `argument` is what its text is filled with, described by `meaning`."""
+    """One prompt; `argument` is the name of its parameter, described by `meaning`."""
 
     name: str
     text: str
@@ -249,7 +247,7 @@ class Prompt:
     default: str | None = None
 
     def filled(self, value: str) -> str:
-        """Return the text for a value; a long one is cut."""
+        """Return the text for a value, which is cut if too long."""
         return self.text.replace(f"{{{self.argument}}}", value[:_LONGEST])
 
 
@@ -265,9 +263,9 @@ PROMPTS = {prompt.name: prompt for prompt in _PROMPTS}
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """A tool as it was: its name here, its arguments' names here (None: it meant nothing, or means nothing here).
+    """An earlier tool: its current name, and current names of its arguments (None: ignored).
 
-    `instead`: what to do where there is no such tool any more.
+    `instead` is the alternative to a removed tool.
     """
 
     tool: str = ""
@@ -297,7 +295,7 @@ EARLIER_TOOLS: dict[str, Earlier] = {
     "usecases_list": Earlier(instead="component_get has examples; the prompt author_pipeline has the order of work"),
     "memory_capture": Earlier(instead="nothing is remembered of conversations; write what matters into the OML"),
 }
-"""By name, without the prefix `osiris.` and with `_` for dots."""
+"""Earlier tools by name, without the prefix `osiris.` and with `_` for dots."""
 
 _LISTS = ("connections",)
 _RESOURCES = {"osiris://mcp/schemas/oml/v0.1.0.json": "osiris://schema/oml"}
@@ -309,13 +307,13 @@ EARLIER_RESOURCES = {
     "osiris://mcp/drafts/": "call oml_save; the draft is a file in output/",
     "osiris://mcp/memory/": "write what matters into the pipeline",
 }
-"""Resources that there are no more, by the begin of their URI, and what to do instead."""
+"""Removed resources by URI prefix, and the alternatives."""
 
 
 def translated(name: str, arguments: Arguments) -> tuple[str, Arguments]:
-    """Return the tool and arguments that a call means; what is not of the earlier implementation is returned as it is.
+    """Return the current tool and arguments of a call; those of the current implementation are unchanged.
 
-    Fails with PRJ010 for a tool or an argument that meant what there is not any more.
+    Fails with PRJ010 for a removed tool or argument.
     """
     row = EARLIER_TOOLS.get(name.removeprefix("osiris.").replace(".", "_"), Earlier(name))
     if row.instead:
@@ -329,7 +327,7 @@ def translated(name: str, arguments: Arguments) -> tuple[str, Arguments]:
 
 
 def current_uri(uri: str) -> str:
-    """Return the URI by which a resource is known here; fails with PRJ010 for one that there is no more."""
+    """Return the current URI of a resource; fails with PRJ010 for a removed one."""
     for start, instead in EARLIER_RESOURCES.items():
         if uri.startswith(start):
             fail("PRJ010", what=uri[:200], instead=instead)

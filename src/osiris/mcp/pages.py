@@ -1,6 +1,6 @@
-"""An answer is short: what does not fit is left out and counted, or comes with the next page.
+"""Limits the size of answers: what does not fit is left out and counted, or is on the next page.
 
-The rule for counting: a token is three bytes of the text as it is sent. Measured tokenizers make fewer of JSON.
+A token is counted as three bytes of the text as sent; measured tokenizers need fewer tokens for JSON.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 BYTES_PER_TOKEN = 3
 TOKENS = 4_000
-"""The most that an answer has."""
+"""Maximum tokens of an answer."""
 
 BUDGET = TOKENS * BYTES_PER_TOKEN - 600
-"""Bytes for the document itself; the rest is for the marks around it."""
+"""Maximum bytes of the document, without the marks around it."""
 
 _DEFAULT_LIMIT = 50
 _LEFT_OUT = "too large for one answer; ask for less, or with detail: full"
 _REST = 3
-"""Beside texts that come whole, at least this part of an answer is left for all else."""
+"""Beside uncut texts, one part in this many of an answer is reserved for the rest."""
 
 _LEVELS = ((600, 60), (300, 40), (160, 20), (100, 10), (60, 5), (40, 3), (24, 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a tool has to say: `data` is that of `--json`, and `brief` says the same shortly.
+    """The reply of a tool: `data` as in `--json`, and `brief` to shorten it.
 
-    `items` names the list in it that is paged through, each of its items made brief by `item`. `uncut` names texts that
-    come whole or not at all. `next` are tools to call then, with their arguments.
+    `items` names the list in `data` to page through; `item` shortens each item. `uncut` names texts that are sent whole
+    or left out. `next` are the tools to call next, with arguments.
     """
 
     data: Mapping[str, JsonValue]
@@ -52,7 +52,7 @@ class Reply:
 
 
 def laid_out(reply: Reply, arguments: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return the document of an answer: at most `BUDGET` bytes. Fails with MCP005 for a cursor that is none."""
+    """Return the document of an answer, at most `BUDGET` bytes; fails with MCP005 for an invalid cursor."""
     full, start = arguments.get("detail") == "full", _start(arguments.get("cursor"))
     diagnostics, left = _diagnostics(reply.diagnostics, full=full)
     document: dict[str, JsonValue] = {"ok": reply.ok, "data": None, "diagnostics": diagnostics}
@@ -91,7 +91,7 @@ def _start(cursor: JsonValue) -> int:
 
 
 def _diagnostics(diagnostics: Sequence[Diagnostic], *, full: bool) -> tuple[list[JsonValue], int]:
-    """Return the diagnostics that fit in half of an answer, errors first, and how many are left."""
+    """Return the diagnostics that fit into half of an answer, errors first, and the number left out."""
     order = ("error", "warning", "note")
     ranked = sorted(diagnostics, key=lambda item: order.index(item.severity))
     included: list[JsonValue] = []
@@ -107,7 +107,7 @@ def _diagnostics(diagnostics: Sequence[Diagnostic], *, full: bool) -> tuple[list
 
 
 def _window(reply: Reply, start: int, limit: int, room: int, *, full: bool) -> tuple[JsonValue, int | None]:
-    """Return the data with as many items as fit, and where the next page begins, None if there is none."""
+    """Return the data with as many items as fit, and the start of the next page; None if there is none."""
     key = reply.items or ""
     items = reply.data[key]
     rest = {name: value for name, value in reply.data.items() if name != key}
@@ -119,7 +119,7 @@ def _window(reply: Reply, start: int, limit: int, room: int, *, full: bool) -> t
 
 
 def _page(items: Sequence[JsonValue], reply: Reply, room: int, left: int, *, full: bool) -> list[JsonValue]:
-    """Return as many items as fit in what is left of an answer's room: the first in any case, cut if need be."""
+    """Return as many items as fit into `left` bytes: at least the first, cut if necessary."""
     page: list[JsonValue] = []
     for item in items:
         entry = item if full else shortened(reply.item(item), room if page else left)
@@ -132,7 +132,7 @@ def _page(items: Sequence[JsonValue], reply: Reply, room: int, left: int, *, ful
 
 
 def _slice(data: JsonValue, start: int, room: int) -> tuple[JsonValue, int | None]:
-    """Return data as it is if it fits, else a page of its JSON text."""
+    """Return data unchanged if it fits, else a page of its JSON text."""
     if start == 0 and size_of(data) < room:
         return data, None
     text = written(data)
@@ -146,7 +146,7 @@ def _slice(data: JsonValue, start: int, room: int) -> tuple[JsonValue, int | Non
 
 
 def shortened(value: JsonValue, room: int) -> JsonValue:
-    """Return a value with its long texts and lists cut so far that it has at most `room` bytes as JSON."""
+    """Return a value with long texts and lists cut to fit into `room` bytes of JSON."""
     if size_of(value) <= room:
         return value
     for text, items in _LEVELS:
@@ -171,12 +171,12 @@ def _cut(value: JsonValue, text: int, items: int) -> JsonValue:
 
 
 def size_of(value: JsonValue) -> int:
-    """Return the bytes of a value as it is sent."""
+    """Return the size of a value as sent, in bytes."""
     return len(written(value).encode())
 
 
 def written(value: JsonValue) -> str:
-    """Return compact JSON in which every character that could be mistaken for none, or move text, is an escape."""
+    """Return compact JSON with invisible and bidirectional characters escaped."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
     if text.isascii() and text.isprintable():
         return text

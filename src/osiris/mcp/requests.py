@@ -1,7 +1,7 @@
-"""Requests of agents: what one may say, and the OML that one becomes; and what agents may reach.
+"""Requests of agents: their schema, their conversion to OML, and the paths that agents may access.
 
-Those are files of the project, links followed, but no hidden ones and none that rule the project. A person may name any
-path. An agent may have been talked into one by what it read.
+These are files of the project after following links, except hidden ones and those that configure the project. People
+may name any path; an agent may have been manipulated by what it read.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ EXAMPLE: JsonValue = {
 
 
 def request_document(workspace: Workspace) -> dict[str, JsonValue]:
-    """Return the schema of a request, what its parts mean, and an example."""
+    """Return the schema of a request, the meaning of its parts, and an example."""
     choices = read_names({"sources": [], "writers": writers_of(workspace), "silent": {}})
     return {"schema": call_schema(choices), "meaning": _MEANING, "example": EXAMPLE}
 
 
 def _meaning() -> dict[str, str]:
-    """Return what the classes of a request say of themselves."""
+    """Return the docstrings of a request's classes, by name."""
     meanings = {"names": f"{words.__doc__} {_RELATIONS}"}
     meanings |= {name: each.__doc__ for name, each in vars(words).items() if is_dataclass(each) and each.__doc__}
     return {name: " ".join(cleandoc(text).split()) for name, text in meanings.items()}
@@ -71,14 +71,14 @@ _MEANING = _meaning()
 
 
 def oml_of(workspace: Workspace, value: JsonValue) -> str:
-    """Return the OML that a request becomes; fails with all that is wrong with it, by pointers into the request."""
+    """Return the OML of a request; fails with all of its problems, located by pointers into the request."""
     request = shaped(value)
     choices = _choices(workspace, request)
     return render_request(chosen(request, choices), choices)
 
 
 def _choices(workspace: Workspace, request: Request) -> Choices:
-    """Return the choices for what a request reads; fails with MCP002 for what is out of reach."""
+    """Return the choices for the sources of a request; fails with MCP002 for inaccessible ones."""
     relations = [(f"/sources/{number}/relation", each.relation) for number, each in enumerate(request.sources)]
     for pointer, relation in relations:
         with _located_at(pointer):
@@ -93,7 +93,7 @@ def _choices(workspace: Workspace, request: Request) -> Choices:
 
 
 def _check_relation(root: Path, relation: str) -> None:
-    """Fail with MCP002 if a relation, or what is looked at for one that is not there, is out of reach."""
+    """Fail with MCP002 if a relation, or the path to discover for it, is inaccessible."""
     if not relation.startswith("@"):
         inside(root, relation)
     if target := target_of(root, relation):
@@ -102,7 +102,7 @@ def _check_relation(root: Path, relation: str) -> None:
 
 @contextmanager
 def _located_at(pointer: str) -> Iterator[None]:
-    """Have all that goes wrong told of a place in the request."""
+    """Locate all problems of the block at a pointer in the request."""
     try:
         yield
     except OsirisError as error:
@@ -113,18 +113,15 @@ _HINT = "keep to files of the project; what else is needed, a person does with t
 
 
 def inside(root: Path, text: str) -> str:
-    """Return a path relative to the project's folder; fails with MCP002 if it leads out, or to what is hidden."""
+    """Return a path relative to the project; fails with MCP002 if it leads out of it, or to a hidden file."""
     path = resolve_path(root, text)
     _check(root, path, text)
     return os.path.relpath(path, root)
 
 
 def source_inside(root: Path, text: str) -> str:
-    """Return a target of discovery that lies in the project: a connection, a path, or a pattern all of whose files do.
-
-    Fails with MCP002.
-    """
-    if text.startswith("@") or family_of(text):  # what is there, a declared connection decides
+    """Return a discovery target within the project: a connection, a path, or a pattern; fails with MCP002."""
+    if text.startswith("@") or family_of(text):  # access is limited by the declared connection
         return text
     own = inside(root, text)
     for path in _paths_of(root, own, None):
@@ -133,7 +130,7 @@ def source_inside(root: Path, text: str) -> str:
 
 
 def check_steps(workspace: Workspace, pipeline: Pipeline) -> None:
-    """Fail with MCP002 for the first step that reads or writes files that agents may not reach."""
+    """Fail with MCP002 for the first step that reads or writes files inaccessible to agents."""
     for step in pipeline.steps:
         text = step.config.get("path")
         spec = workspace.registry.find(step.component)
@@ -156,7 +153,7 @@ def _check(root: Path, path: Path, text: str, at: Location | None = None) -> Non
 
 
 def _check_target(project: Project, path: Path, text: str, at: Location | None) -> None:
-    """Refuse to write what decides about connections, plans and what is told of runs."""
+    """Reject writing files that configure the project, and plans and logs; fails with MCP002."""
     files = (project.config_file, project.connections_file, project.lock_file)
     folders = (project.pipelines, project.build, project.logs)
     real = Path(os.path.realpath(path))
@@ -166,7 +163,7 @@ def _check_target(project: Project, path: Path, text: str, at: Location | None) 
 
 
 def _paths_of(root: Path, text: str, base: str | None) -> Iterator[Path]:
-    """Yield what a path or pattern names now, and of a folder what is in it."""
+    """Yield the current paths of a path or pattern, and the symbolic links in a folder."""
     text = local_path(text)
     paths = [resolve_path(root, text, base=base)]
     with suppress(OsirisError):
@@ -178,7 +175,7 @@ def _paths_of(root: Path, text: str, base: str | None) -> Iterator[Path]:
 
 
 def _base(workspace: Workspace, step: Step) -> str | None:
-    """Return the folder of a step's connection as written."""
+    """Return the base folder of a step's connection as written."""
     ref = step.connection
     aliases = workspace.connections().declared.get(ref.family, {}) if ref else {}
     base = aliases.get(ref.alias or "", {}).get("base_dir") if ref else None

@@ -1,4 +1,4 @@
-"""The server: it speaks the protocol on stdio, knows what may be asked, and has it answered elsewhere."""
+"""The MCP server on stdio: lists tools, resources and prompts, and runs each call in another process."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ if TYPE_CHECKING:
 
 _NO_RESOURCE = -32002
 _UNTRUSTED = {"osiris/untrusted": True}
-"""Says of resources, which have no place for a sentence, that they are data."""
+"""Metadata that marks resources, which have no place for a sentence, as untrusted data."""
 
 
 def serve(root: Path, *, allow_run: bool) -> None:
-    """Serve the project at `root` on stdin and stdout until the client is gone."""
+    """Serve the project at `root` on stdin and stdout until the client disconnects."""
     anyio.run(_serve, root, allow_run)
 
 
@@ -73,7 +73,7 @@ def _server(answers: _Answers) -> Server[Any]:
 
 
 class _Answers:
-    """What the server answers to each kind of request."""
+    """The handlers of the server, by kind of request."""
 
     def __init__(self, callers: Callers, *, allow_run: bool) -> None:
         self._callers = callers
@@ -165,12 +165,12 @@ def _tool(tool: Tool) -> types.Tool:
 
 
 _TEXT = ("json_invalid", "string_unicode")
-"""What the library calls a line that is no JSON, or no text."""
+"""Pydantic's error types for a line that is not JSON, or not Unicode."""
 
 
 @asynccontextmanager
 async def messages() -> AsyncIterator[tuple[ObjectReceiveStream[Any], ObjectSendStream[Any]]]:
-    """Give the messages that come in on stdin, and the stream for those that go out on stdout."""
+    """Provide the streams of incoming messages (stdin) and of outgoing ones (stdout)."""
     send, receive = anyio.create_memory_object_stream[Any](0)
     with _stdin() as lines:
         async with (
@@ -183,9 +183,9 @@ async def messages() -> AsyncIterator[tuple[ObjectReceiveStream[Any], ObjectSend
 
 
 class _Lines:
-    """The lines of a file, those with an id that no request may have (null, 1.5) as ones that are no messages.
+    """The lines of a file; lines with an invalid request id (null, 1.5) are replaced by an invalid message.
 
-    The library would take them for notifications, which get no answer.
+    The library would treat them as notifications, which get no answer.
     """
 
     def __init__(self, file: io.TextIOWrapper) -> None:
@@ -218,7 +218,7 @@ async def _forward(incoming: Any, outgoing: Any, server: ObjectSendStream[Any]) 
 
 
 def _error(problem: Exception) -> types.JSONRPCError | None:
-    """Return the answer to a line that is no message; None for an empty one, which many clients send."""
+    """Return the error for an invalid line; None for an empty one, which many clients send."""
     number, code, message = None, types.PARSE_ERROR, "the line is no JSON in UTF-8, or nested too deeply"
     first = problem.errors(include_url=False)[0] if isinstance(problem, ValidationError) else None
     if first and first["type"] == "json_invalid" and not str(first["input"]).strip():
@@ -230,15 +230,15 @@ def _error(problem: Exception) -> types.JSONRPCError | None:
 
 
 def _inputs(problem: Exception) -> list[dict[str, Any]]:
-    """Return the objects that were no messages; the id of a request is in each of them."""
+    """Return the objects that failed validation, which contain the id of the request."""
     errors = problem.errors(include_url=False) if isinstance(problem, ValidationError) else []
     return [each["input"] for each in errors if isinstance(each["input"], dict) and "jsonrpc" in each["input"]]
 
 
 def _stdin() -> io.TextIOWrapper:
-    """Return the lines of stdin, which nobody else in this process or its children reads from now on.
+    """Return stdin as text, and replace file descriptor 0 by /dev/null for this process and its children.
 
-    A byte that is no UTF-8 stays recognisable; the library would put another character in its place.
+    Invalid UTF-8 bytes stay recognisable; the library would replace them.
     """
     own = os.dup(0)
     os.set_inheritable(own, False)
@@ -249,15 +249,15 @@ def _stdin() -> io.TextIOWrapper:
 
 
 AT_ONCE = 4
-"""Calls that are answered at the same time; others wait."""
+"""Maximum number of concurrent calls; others wait."""
 
 _LONGEST = 1 << 24
 _GRACE = 20.0
-"""Seconds in which a call that was given up may end; the cancelled run in it takes half of that at most."""
+"""Seconds for a cancelled call to end; a cancelled run takes at most half of that."""
 
 
 class Gone(Exception):
-    """A process ended without an answer; `status` is its exit status."""
+    """A process exited without an answer; `status` is its exit status."""
 
     def __init__(self, status: int) -> None:
         self.status = status
@@ -265,7 +265,7 @@ class Gone(Exception):
 
 
 class Callers:
-    """Starts processes for the project at `root`, and has calls answered by them. To be used in a `with`."""
+    """Answers calls in processes for the project at `root`; an async context manager."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -286,7 +286,7 @@ class Callers:
         return await self._ending.__aexit__(kind, error, trace)
 
     async def ask(self, call: Answer, report: Report) -> Answer:
-        """Return the answer to a call, telling of progress; its process ends when it is cancelled. Raises Gone."""
+        """Return the answer to a call, reporting progress; cancellation ends its process. Raises Gone."""
         async with self._limiter:
             process = await self._take_process()
             try:
@@ -295,7 +295,7 @@ class Callers:
                 self._ending.start_soon(_end_process, process)
 
     async def _take_process(self) -> Process:
-        """Return the process that was waiting, and have another wait."""
+        """Return the spare process, and start another one."""
         process, self._spare = self._spare, None
         if process is None or process.returncode is not None:
             process = await self._start()
@@ -315,7 +315,7 @@ class Callers:
 
 
 async def _answer(process: Process, call: Answer, report: Report) -> Answer:
-    """Send a call and return its answer; stdin stays open, for its end means that nobody waits any more."""
+    """Send a call and return its answer; stdin stays open, as closing it cancels the call."""
     if process.stdin is None or process.stdout is None:
         raise Gone(-1)
     lines = BufferedByteReceiveStream(process.stdout)
@@ -333,7 +333,7 @@ async def _answer(process: Process, call: Answer, report: Report) -> Answer:
 
 
 def _parsed(line: bytes) -> Answer:
-    """Return a message; of what something printed before its process could see to it, nothing."""
+    """Return a parsed message; {} for output printed before the process redirected stdout."""
     try:
         message = json.loads(line)
     except ValueError:
@@ -342,7 +342,7 @@ def _parsed(line: bytes) -> Answer:
 
 
 async def _end_process(process: Process) -> None:
-    """Close what the process waits for and give it time to end in order; nothing may interrupt that."""
+    """Close the process's stdin, give it time to exit, then kill it; shielded from cancellation."""
     with anyio.CancelScope(shield=True):
         if process.stdin is not None:
             with suppress(anyio.BrokenResourceError):

@@ -1,4 +1,4 @@
-"""The tools: what they answer, each as the command of the same purpose; and what can be read by address."""
+"""The tools, each equivalent to a command, and the resources."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _HIDDEN = f"{hidden(api.NOT_FOLLOWED)}: columns of a source that its own query c
 
 
 def oml_validate(workspace: Workspace, arguments: Arguments) -> Reply:
-    """Answer as `osiris validate`, of a file or of a text."""
+    """Answer as `osiris validate`, for a file or a text."""
     text, path, params = arguments.get("oml"), _path(workspace, arguments, "oml"), _params(arguments)
     if text is None:
         checked = api.validate_files(workspace, [str(path)], params=params)[0]
@@ -49,7 +49,7 @@ def oml_validate(workspace: Workspace, arguments: Arguments) -> Reply:
 
 
 def oml_save(workspace: Workspace, arguments: Arguments) -> Reply:
-    """Save a pipeline that is valid, and say where and with which digest."""
+    """Save a valid pipeline; returns its file and digest."""
     text = _text_of(workspace, arguments)
     if text is None:
         fail("MCP005", problem="needs oml or request", hint="pass the text of the pipeline as oml")
@@ -58,9 +58,9 @@ def oml_save(workspace: Workspace, arguments: Arguments) -> Reply:
 
 
 def compile_(workspace: Workspace, arguments: Arguments) -> Reply:
-    """Answer as `osiris compile --explain`, and with the OML of a request, also if that cannot be compiled.
+    """Answer as `osiris compile --explain`, with the OML of a request even if it does not compile.
 
-    One that leads out of the project is refused before a source is asked. The plan of a text is not written.
+    Paths out of the project are rejected before a source is queried. The plan of a text is not saved.
     """
     text = _text_of(workspace, arguments)
     extra = {"oml": text} if "request" in arguments else {}
@@ -88,21 +88,21 @@ def _compiled(workspace: Workspace, arguments: Arguments, given: str | None, ext
 
 
 def _text_of(workspace: Workspace, arguments: Arguments) -> str | None:
-    """Return the text that an argument is or becomes; None if only a file is named."""
+    """Return the OML given as `oml` or made from `request`; None if only a file is named."""
     if "oml" in arguments and "request" in arguments:
         fail("MCP005", problem="oml and request exclude each other", hint="remove one of them")
     return oml_of(workspace, arguments["request"]) if "request" in arguments else arguments.get("oml")
 
 
 def _path(workspace: Workspace, arguments: Arguments, *texts: str) -> Path:
-    """Return the place of a pipeline: of its file, or of the draft that a text would be."""
+    """Return the path of a pipeline's file, or of the draft for a text."""
     if arguments.keys().isdisjoint((*texts, "file")):
         fail("MCP005", problem=f"needs {', '.join(texts)} or file", hint="pass the text of the pipeline as oml")
     return resolve_path(workspace.root, inside(workspace.root, arguments.get("file") or _DRAFT))
 
 
 def _checked(workspace: Workspace, arguments: Arguments, given: str | None) -> tuple[str, Path, dict[str, str]]:
-    """Return a text, if none is said then that of the file, and its place; fails with MCP002 if it leads out."""
+    """Return the text, given or read from the file, its path and params; fails with MCP002 for inaccessible files."""
     path, params = _path(workspace, arguments, "oml", "request"), _params(arguments)
     content = load_text(path, os.path.relpath(path, workspace.root)) if given is None else given
     checked = api.validate_file(workspace, path, params=params, text=content)
@@ -112,7 +112,7 @@ def _checked(workspace: Workspace, arguments: Arguments, given: str | None) -> t
 
 
 def preview(workspace: Workspace, arguments: Arguments) -> Reply:
-    """Answer as `osiris preview`, with few rows in which personal data is masked."""
+    """Answer as `osiris preview`, with few rows and personal data masked."""
     given = _text_of(workspace, arguments)
     text, path, params = _checked(workspace, arguments, given)
     seen = api.masked_preview(workspace, text, path, arguments.get("step"), params=params)
@@ -194,11 +194,11 @@ def _brief_run(data: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
 
 
 _MARKED = 20
-"""Of so many of the newest sessions it is said what looks wrong in them: each is read for it."""
+"""Number of newest sessions listed with findings, for which each is read."""
 
 
 def runs_list(workspace: Workspace, arguments: Arguments) -> Reply:
-    """Answer as `osiris logs list`, of one pipeline or status if asked."""
+    """Answer as `osiris logs list`, optionally for one pipeline or status."""
     sessions = api.list_sessions(workspace)
     filters = {key: arguments[key] for key in ("pipeline", "status") if key in arguments}
     matches = [each for each in sessions if all(each.get(key) == value for key, value in filters.items())]
@@ -218,7 +218,7 @@ def _brief_session(run: JsonValue) -> JsonValue:
 
 
 def run_explain(workspace: Workspace, arguments: Arguments) -> Reply:
-    """Answer with the package of a run as `osiris logs aiop`; briefly, with the answer that begins it."""
+    """Answer with the package of a run, as `osiris logs aiop`; if brief, with its answer section."""
     extra = api.package(workspace, arguments.get("session") or "last", {})
     status = extra.document["answer"]["verdict"]["status"]
     return Reply(
@@ -231,13 +231,13 @@ def run_explain(workspace: Workspace, arguments: Arguments) -> Reply:
 
 
 def _params(arguments: Arguments) -> dict[str, str]:
-    """Return parameters as `--param` takes them."""
+    """Return parameters in the form of `--param`."""
     given = arguments.get("params") or {}
     return {name: value if isinstance(value, str) else api.one_line(value) for name, value in given.items()}
 
 
 _TABLES_WITH_COLUMNS = 12
-"""Of more tables than these, only names are told, unless one asks for some of them."""
+"""With more tables than this, only names are listed."""
 
 
 def connections_list(workspace: Workspace, _arguments: Arguments) -> Reply:
@@ -269,7 +269,7 @@ def _picker(*keys: str) -> Callable[[JsonValue], JsonValue]:
 
 
 def discover(workspace: Workspace, arguments: Arguments) -> Reply:
-    """Answer as `osiris discover`; rows as they are (`--samples raw`) are for people only."""
+    """Answer as `osiris discover`; raw rows (`--samples raw`) are for people only."""
     target = source_inside(workspace.root, arguments["target"])
     samples, profile = arguments.get("samples", "none"), bool(arguments.get("profile"))
     if arguments.get("columns") and not (profile or samples != "none"):
@@ -325,7 +325,7 @@ def component_get(_workspace: Workspace, arguments: Arguments) -> Reply:
 
 
 def _components(arguments: Arguments) -> Reply:
-    """Return the components that all words of a query are found in."""
+    """Return the components that match all words of a query."""
     components, problems = api.list_components(arguments.get("mode"))
     named = _matching_names(components, str(arguments.get("query") or "").casefold())
     matches = [each for each in components if each["name"] in named]
@@ -340,7 +340,7 @@ def _components(arguments: Arguments) -> Reply:
 
 
 def _matching_names(components: Sequence[Mapping[str, JsonValue]], query: str) -> list[str]:
-    """Return the names of the components that have all words of a query in what they say, or are called nearly so."""
+    """Return the names of components whose texts contain all words of a query, or with a similar name."""
     keys = ("name", "title", "description", "family")
     texts = {each["name"]: " ".join(str(each[key]) for key in keys).casefold() for each in components}
     by_text = [name for name, text in texts.items() if all(word in text for word in query.split())]
@@ -360,14 +360,14 @@ def _brief_component(spec: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
 
 
 def oml_schema(workspace: Workspace, arguments: Arguments) -> Reply:
-    """Answer as `osiris schema`; of requests, with what one may say here."""
+    """Answer as `osiris schema`, or with the schema of requests."""
     if arguments.get("of") == "request":
         return Reply(request_document(workspace), uncut=("schema",), next=[("compile", {})])
     return Reply(api.pipeline_schema(), brief=_outline, next=[("component_get", {})])
 
 
 def _outline(schema: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
-    """Return the schema without what is said of single components."""
+    """Return the schema without the parts for single components."""
     steps = schema["properties"]["steps"]
     items = {key: value for key, value in steps["items"].items() if key not in ("allOf", "anyOf", "oneOf")}
     own = {name: value for name, value in items["properties"].items() if name != "config"}
@@ -399,12 +399,12 @@ steps:
     config: {path: output/orders.parquet}
 """
 RECENT = 20
-"""Run cards that are listed; those of all other runs can be read as well."""
+"""Number of run cards listed; those of other runs can be read, too."""
 JSON, TEXT = "application/json", "text/markdown"
 
 
 def resources(workspace: Workspace) -> list[dict[str, JsonValue]]:
-    """Return what there is to read: address, name and kind."""
+    """Return the resources: URI, name and MIME type."""
     schema = {"uri": SCHEMA, "name": "oml-schema", "mime": JSON}
     sessions = [str(run["session"]) for run in api.list_sessions(workspace)[:RECENT]]
     cards = [{"uri": f"osiris://runs/{name}/card", "name": f"run {name}", "mime": TEXT} for name in sessions]

@@ -14,7 +14,7 @@ from osiris.testing.component import check_component
 
 
 def main(names: list[str]) -> int:
-    """Check the named components, or all; returns the exit code of the gravest diagnostic."""
+    """Check the named components, or all; returns the exit code of the most severe diagnostic."""
     registry = load_registry()
     problems = [problem for name in names or registry.names() for problem in check_component(name, registry)]
     json.dump([problem.to_json() for problem in problems], sys.stdout)

@@ -1,6 +1,6 @@
-"""How a component behaves when it runs: what is promised of all of its kind, each tried in a folder of its own.
+"""Behaviours required of every component of a mode, each tested in its own folder.
 
-`suite` is all of it, and whether the component does what its spec says, as one test of pytest with a line for each.
+`suite` is a parametrized pytest test of all of them, and of the component's spec.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 LONGEST = 10.0
-"""Seconds that a step may take to end once it was asked to."""
+"""Seconds for a step to end after a stop request."""
 
 _OPEN_FILES = Path("/proc/self/fd")
 _TIMEOUT, _POLL, _STEADY = 30.0, 0.05, 3
@@ -43,11 +43,11 @@ UNKNOWN = "no_such_column"
 
 
 class Interruption(BaseException):
-    """Stands for whatever breaks a stream: not an Exception, as little as what really stops a step."""
+    """Interrupts a stream in tests; not an Exception, like what really stops a step."""
 
 
 class Behaviour(NamedTuple):
-    """One promise: a sentence about a component, how it is tried, and what of a case that needs."""
+    """One behaviour: its name, the function that yields problems, and the fields of a case it needs."""
 
     name: str
     mode: Mode
@@ -58,34 +58,34 @@ class Behaviour(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A component that is tried: its spec, a case, and a step of it below a folder of its own."""
+    """A component under test: its spec, a case, and a step in its own folder."""
 
     spec: ComponentSpec
     case: Case
     trial: Trial
 
     def elsewhere(self, name: str) -> Attempt:
-        """Return the same in another empty folder."""
+        """Return the same attempt in another empty folder."""
         root = self.trial.root / name
         root.mkdir()
         return replace(self, trial=replace(self.trial, root=root))
 
     def fill(self, rows: pa.Table | None = None) -> None:
-        """Put rows where the step reads, if the case can; they are its own unless others are given."""
+        """Put rows, by default the case's own, where the step reads them, if the case can."""
         if self.case.fill:
             self.case.fill(self.trial.root, self.case.table() if rows is None else rows)
 
     def files(self) -> dict[str, bytes]:
-        """Return the files of the target; those that change when they are opened have no content here."""
+        """Return the files of the target; without content if opening changes them."""
         files = self.trial.files()
         return dict.fromkeys(files, b"") if self.case.changes_when_opened else files
 
     def look(self) -> pa.Table | None:
-        """Return the rows at the target, if the case can see them."""
+        """Return the rows at the target, if the case can read them."""
         return self.case.look(self.trial.root) if self.case.look else None
 
     def refusal(self, call: Callable[[], object], names: str = "") -> Iterator[str]:
-        """Yield a problem unless a call is refused with a code, in a message that has `names` in it."""
+        """Yield a problem unless a call is rejected with a code and a message that contains `names`."""
         try:
             call()
         except OsirisError as error:
@@ -106,7 +106,7 @@ def digest_of(rows: RowStream) -> JsonValue:
 
 
 def differences(sent: pa.Table, received: pa.Table) -> Iterator[str]:
-    """Yield in what rows that came back are not those that were sent, whatever their order and their exact types."""
+    """Yield the differences between rows sent and received, ignoring order and exact types."""
     if received.column_names != sent.column_names:
         yield f"the columns are {received.column_names}, and were {sent.column_names}"
     elif received.num_rows != sent.num_rows:
@@ -120,7 +120,7 @@ def differences(sent: pa.Table, received: pa.Table) -> Iterator[str]:
 
 
 def broken(rows: pa.Table) -> RowStream:
-    """Return rows in batches of one; after the first the stream breaks."""
+    """Return rows in batches of one; the stream is interrupted after the first."""
 
     def batches() -> Iterator[pa.RecordBatch]:
         yield rows.slice(0, 1).to_batches()[0]
@@ -130,7 +130,7 @@ def broken(rows: pa.Table) -> RowStream:
 
 
 def interrupted(call: Callable[[], object]) -> Iterator[str]:
-    """Yield a problem unless a call ends with the interruption of the rows that it reads."""
+    """Yield a problem unless a call raises the interruption of its input."""
     try:
         call()
     except Interruption:
@@ -142,7 +142,7 @@ def interrupted(call: Callable[[], object]) -> Iterator[str]:
 
 
 def ending(call: Callable[[], object]) -> Iterator[str]:
-    """Yield a problem unless a call that was asked to stop ends soon, by itself or with a code."""
+    """Yield a problem unless a call that was asked to stop ends in time, normally or with a code."""
     began = time.monotonic()
     with suppress(OsirisError):
         call()
@@ -152,13 +152,13 @@ def ending(call: Callable[[], object]) -> Iterator[str]:
 
 @contextmanager
 def open_files() -> Iterator[list[str]]:
-    """Give a list that holds, after the block, the files that were opened in it and stay open.
+    """Provide a list that contains, after the block, the files opened in it and still open.
 
-    A library may close a file in a thread of its own, a moment later.
+    A library may close a file slightly later, in another thread.
     """
     left: list[str] = []
     before, same, until = _open_now(), 0, time.monotonic() + _TIMEOUT
-    while same < _STEADY and time.monotonic() < until:  # until the same files have been open for some moments
+    while same < _STEADY and time.monotonic() < until:  # until the open files are stable
         time.sleep(_POLL)
         again = _open_now()
         before, same = again, same + 1 if again == before else 0
@@ -174,10 +174,10 @@ def open_files() -> Iterator[list[str]]:
 
 
 def _open_now() -> Counter[str]:
-    """Return how often each file is open in this process; nothing where the system is not Linux."""
+    """Return how often each file is open in this process; empty if the system is not Linux."""
     files: Counter[str] = Counter()
     for link in _OPEN_FILES.iterdir() if _OPEN_FILES.is_dir() else ():
-        with suppress(OSError):  # the one that lists them is gone
+        with suppress(OSError):  # the descriptor of the listing itself is closed
             files[str(link.readlink())] += 1
     return files
 
@@ -246,7 +246,7 @@ def _reads_an_empty_source(attempt: Attempt) -> Iterator[str]:
     attempt.fill(attempt.case.table().slice(0, 0))
     try:
         rows = table_of(attempt.trial.read())
-    except OsirisError:  # where only rows tell the columns
+    except OsirisError:  # where columns are inferred from rows
         return
     if rows.num_rows:
         yield f"there are no rows, and it gives {rows.num_rows}"
@@ -264,7 +264,7 @@ def _counts_every_row_read(attempt: Attempt) -> Iterator[str]:
 
 def _releases_its_source(attempt: Attempt) -> Iterator[str]:
     attempt.fill()
-    attempt.trial.describe()  # a database may stay open, once for the process; a second look must add nothing
+    attempt.trial.describe()  # a database may stay open once per process; a second read must not open more
     yield from _releases(attempt.trial, attempt.trial.read)
 
 
@@ -305,7 +305,7 @@ def _confirms_what_is_unchanged(attempt: Attempt) -> Iterator[str]:
 
 
 def _inputs(attempt: Attempt, rows: pa.Table | None = None, size: int | None = None) -> dict[str, RowStream]:
-    """Return as many inputs as the component needs, at least one if it takes any."""
+    """Return as many inputs as the component needs, at least one if it accepts any."""
     least, most = attempt.spec.inputs
     count = least or (0 if most == 0 else 1)
     table = attempt.case.table() if rows is None else rows
@@ -378,7 +378,7 @@ def _counts_every_row_written(attempt: Attempt) -> Iterator[str]:
 
 
 def _named(there: Mapping[str, bytes], name: str) -> dict[str, bytes]:
-    """Return the file of that name, or all files of the folder, whose name ends with a slash."""
+    """Return the file of that name, or all files of a folder, given with a trailing slash."""
     return {path: there[path] for path in there if path == name or (name.endswith("/") and path.startswith(name))}
 
 
@@ -491,13 +491,13 @@ SPEC = "does what its spec says"
 
 
 def behaviours(name: str, case: Case | None = None, registry: Registry | None = None) -> list[str]:
-    """Return what can be tried of a component with a case, or with the first example of its spec."""
+    """Return the behaviours that can be tested with a case (None: the first example of the spec)."""
     used, applying = _case_and_behaviours(name, case, registry)
     return [each.name for each in applying if _has_all(each, used)]
 
 
 def untried(name: str, case: Case | None = None, registry: Registry | None = None) -> dict[str, Diagnostic]:
-    """Return what cannot be tried because the case does not tell how, each with the note REG006."""
+    """Return the behaviours that the case does not support, each with the note REG006."""
     used, applying = _case_and_behaviours(name, case, registry)
     left = (each for each in applying if not _has_all(each, used))
     return {each.name: diagnostic("REG006", name=name, behaviours=each.name) for each in left}
@@ -506,9 +506,9 @@ def untried(name: str, case: Case | None = None, registry: Registry | None = Non
 def check_behaviour(
     name: str, behaviour: str, case: Case | None = None, registry: Registry | None = None
 ) -> list[Diagnostic]:
-    """Return everything in which a component does not behave so; an empty list is a pass. The code is REG005.
+    """Return the problems of a component with a behaviour, as REG005; an empty list is a pass.
 
-    A refusal where none belongs is one of these problems; any other exception of a driver is not caught.
+    An unexpected OsirisError is such a problem; other exceptions of a driver are not caught.
     """
     installed = registry or load_registry()
     spec = installed.get(name)
@@ -526,10 +526,10 @@ def check_behaviour(
 
 
 def suite(name: str, case: Case | None = None, registry: Registry | None = None) -> Callable[[str], None]:
-    """Return a test of everything that is promised of a component; to be assigned to a name that begins with `test`.
+    """Return a pytest test of all behaviours of a component; assign it to a name that begins with `test`.
 
-    It is skipped, with the note REG006, for what the case does not tell how to try. Fails with CMP001 at once if the
-    component is not installed.
+    Behaviours that the case does not support are skipped with the note REG006. Fails with CMP001 if the component is
+    not installed.
     """
     import pytest
 
@@ -557,7 +557,7 @@ def _has_all(behaviour: Behaviour, case: Case) -> bool:
 
 
 def _leaked_secrets(attempt: Attempt, problems: list[str]) -> list[str]:
-    """Return the secrets of the connection that were told, or written into artifacts."""
+    """Return the secrets of the connection revealed in events, messages or artifacts."""
     artifacts = attempt.trial.root / ".step" / "artifacts"
     written = [path.read_text(encoding="utf-8", errors="replace") for path in artifacts.rglob("*") if path.is_file()]
     output = "\n".join([json.dumps(attempt.trial.emitted, default=repr, ensure_ascii=False), *problems, *written])

@@ -1,6 +1,6 @@
-"""A component's spec says what its driver does, and its examples work: checked without running it.
+"""Checks without running a component that its spec matches its driver and that its examples are valid.
 
-The config schema of a spec and the Config of its driver are the same thing, said twice.
+The config schema of the spec and the Config class of the driver must be equivalent.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ METHODS = {
     "doctor": {"doctor": 1},
     "relation": {"relation": 3},
 }
-"""What a driver has for each mode and capability, and with how many arguments it is called."""
+"""Methods of a driver for each mode and capability, with their number of arguments."""
 
 _JSON_TYPES: dict[Any, str] = {
     str: "string",
@@ -55,10 +55,10 @@ _JSON_TYPES: dict[Any, str] = {
 
 
 def check_component(name: str, registry: Registry | None = None) -> list[Diagnostic]:
-    """Return everything in which a component's spec and driver are not what they say; an empty list is a pass.
+    """Return the problems of a component's spec and driver; an empty list is a pass.
 
-    REG001 is about the form of the spec, REG002 about loading, REG004 about all in which spec, driver and installed
-    packages disagree.
+    REG001 is about the form of the spec, REG002 about loading, and REG004 about mismatches of spec, driver and
+    installed packages.
     """
     installed = registry or load_registry()
     problems = installed.problems(name)
@@ -155,7 +155,7 @@ def _hint_problems(spec: ComponentSpec) -> Iterator[str]:
 
 
 def _example_problems(spec: ComponentSpec, registry: Registry) -> Iterator[str]:
-    """Yield what keeps each example from being planned as a step of a pipeline."""
+    """Yield the problems of planning each example as a step of a pipeline."""
     if not spec.examples:
         yield "it has no examples"
     for example in spec.examples:
@@ -169,7 +169,7 @@ def _example_problems(spec: ComponentSpec, registry: Registry) -> Iterator[str]:
 
 
 def _pipeline(spec: ComponentSpec, example: Mapping[str, JsonValue], registry: Registry) -> JsonValue:
-    """Return a pipeline in which the example is a step, after a reading step for each of its inputs."""
+    """Return a pipeline with the example as a step, after a read step for each of its inputs."""
     needs = example.get("inputs", ["source"] if spec.inputs[1] != 0 else [])
     connection = {"connection": f"@{spec.family}.example"} if spec.connection == "required" else {}
     config = {**example["config"], **connection}
@@ -188,7 +188,7 @@ def _config_problems(schema: Mapping[str, JsonValue], config: type[Any]) -> Iter
     for name in sorted(set(properties) ^ set(fields)):
         where = "in the spec and not in Config" if name in properties else "in Config and not in the spec"
         yield f"'{name}' is {where}"
-    # Annotations may use the names of the module, and what it imports for types only.
+    # Annotations may use names of the module, and names imported for type checking only.
     for_types = {"Mapping": collections.abc.Mapping, "Sequence": collections.abc.Sequence, "JsonValue": Any}
     names = {**for_types, "Any": Any, "Literal": typing.Literal, **vars(sys.modules[config.__module__])}
     try:
@@ -260,7 +260,7 @@ def _type_problems(name: str, schema: Mapping[str, JsonValue], annotation: objec
 
 
 def _has_choices(schema: Mapping[str, JsonValue], choices: set[Any]) -> bool:
-    """Tell whether a schema allows these values, and names no other ones; no choices are any."""
+    """Return whether a schema allows exactly these values; an empty set means any."""
     named = {value for value in _values(schema) if value is not None}
     return not choices or (choices == named if named else all(_is_valid(value, schema) for value in choices))
 

@@ -1,6 +1,6 @@
-"""One component at work in a folder of its own: what it says, gives, takes and leaves behind.
+"""Runs one component in its own folder, and records what it emits and leaves behind.
 
-A `Case` is what the suite cannot guess: a config that works, where its rows come from, and where they can be seen.
+A `Case` has what the suite cannot know: a working config, where rows come from, and where they can be read.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _NAMES = ("id", 'it\'s a "name"', "ž. select")
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A step of a component below `root`, its project folder; `told` is what it emitted, `counts` what it counted.
+    """A step of a component in the project folder `root`; `emitted` are its events, `counts` its metrics.
 
-    `connection` are the fields of its connection, or what gives them for a root, each time the same.
+    `connection` are the fields of its connection, or a function that returns them for a root, always the same.
     """
 
     registry: Registry
@@ -51,38 +51,38 @@ class Trial:
     changes: Mapping[str, Any] = field(default_factory=dict)
 
     def changed(self, *, config: Mapping[str, JsonValue] | None = None, **changes: object) -> Trial:
-        """Return the same step with other keys of its config, or another context; its counts begin anew."""
+        """Return the same step with changed config keys or context, and new counts."""
         return replace(
             self, config={**self.config, **(config or {})}, changes={**self.changes, **changes}, counts=Counter()
         )
 
     def describe(self, inputs: Mapping[str, Schema] | None = None) -> Described:
-        """Return what the driver says of its output; `inputs` are those of a transform."""
+        """Return the driver's description of its output; `inputs` are those of a transform."""
         answer: Described = self._call("describe", *(() if inputs is None else (inputs,)))
         return answer
 
     def confirm(self, schema: Schema) -> str | None:
-        """Return the state of the source, which must still have that schema."""
+        """Return the state of the source; fails if it no longer has this schema."""
         state: str | None = self._call("confirm", schema)
         return state
 
     def read(self, schema: Schema | None = None) -> RowStream:
-        """Return the rows of a source, in the schema that it describes or in a given one."""
+        """Return the rows of a source, in the given or its described schema."""
         rows: RowStream = self._call("read", schema or self.describe().schema or ())
         return rows
 
     def transform(self, inputs: Mapping[str, RowStream], schema: Schema | None = None) -> RowStream:
-        """Return the output for these inputs, in the schema that is described for them or in a given one."""
+        """Return the output for these inputs, in the given or the described schema."""
         planned = schema or self.describe({name: rows.schema for name, rows in inputs.items()}).schema or ()
         rows: RowStream = self._call("transform", inputs, planned)
         return rows
 
     def check(self, schema: Schema) -> None:
-        """Ask a writer whether it can carry these columns."""
+        """Check that a writer can carry these columns."""
         self._call("check", schema)
 
     def write(self, rows: RowStream) -> Written:
-        """Have rows checked and written."""
+        """Check and write rows."""
         self.check(rows.schema)
         written: Written = self._call("write", rows)
         return written
@@ -92,11 +92,11 @@ class Trial:
         return self.connection(self.root) if callable(self.connection) else self.connection
 
     def has(self, method: str) -> bool:
-        """Tell whether the driver has a method."""
+        """Return whether the driver has a method."""
         return callable(getattr(self.registry.load_driver(self.name)[1](), method, None))
 
     def files(self) -> dict[str, bytes]:
-        """Return all files below the project folder, without those of the step itself."""
+        """Return all files below the project folder, except the step's own scratch and artifacts."""
         return {
             str(path.relative_to(self.root)): path.read_bytes()
             for path in sorted(self.root.rglob("*"))
@@ -104,20 +104,20 @@ class Trial:
         }
 
     def leftovers(self) -> list[str]:
-        """Return what is left in the scratch folder."""
+        """Return the files left in the scratch folder."""
         return sorted(path.name for path in (self._own / "scratch").rglob("*") if path.is_file())
 
     @property
     def _own(self) -> Path:
         return self.root / ".step"
 
-    def _call(self, method: str, *arguments: object) -> Any:  # noqa: ANN401  a stranger's class
-        """Return what a driver answers that is made for this call, with the config, these arguments and a context."""
+    def _call(self, method: str, *arguments: object) -> Any:  # noqa: ANN401  a third-party class
+        """Call a method of a new driver with the config, these arguments and a context."""
         config, driver = self.registry.load_driver(self.name)
         return getattr(driver(), method)(build_config(config, dict(self.config)), *arguments, self.context())
 
     def context(self) -> StepContext:
-        """Return what the driver may touch."""
+        """Return the context of the step."""
         for folder in ("artifacts", "scratch"):
             (self._own / folder).mkdir(parents=True, exist_ok=True)
         context = StepContext(
@@ -134,7 +134,7 @@ class Trial:
 
 @contextmanager
 def fresh_folder() -> Iterator[Path]:
-    """Give an empty project folder, and remove it afterwards."""
+    """Create an empty project folder, and remove it afterwards."""
     with tempfile.TemporaryDirectory(prefix="osiris-testing-") as name:
         yield Path(name).resolve()
 
@@ -157,12 +157,11 @@ def table_of(rows: RowStream) -> pa.Table:
 class Case:
     """A step of a component that can run in an empty folder.
 
-    `fill(root, rows)` puts rows where a reading step finds them, in place of those that are there; `look(root)` returns
-    the rows at the target of a writing step. What is not in a folder takes a function as its `connection`, which gives
-    each root the fields of a database of its own, each time the same. `rows` are what it is tried with, if the suite's
-    own do not fit: at least two, and the first column tells them apart. `family` is that of the connection, where it is
-    not the component's. `changes_when_opened`: whatever opens the files of the target changes them, as a database does
-    that counts who opens it; then only the rows in it tell what was written.
+    `fill(root, rows)` replaces the rows that a read step reads; `look(root)` returns the rows at the target of a write
+    step. For data outside of the folder, `connection` is a function that returns the fields of a separate database for
+    each root, always the same. `rows` are the rows to test with if the suite's own do not fit: at least two, with
+    unique values in the first column. `family` is that of the connection if it is not the component's.
+    `changes_when_opened`: opening the target's files changes them, as some databases do, so only rows are compared.
     """
 
     config: Mapping[str, JsonValue]
@@ -174,9 +173,9 @@ class Case:
     changes_when_opened: bool = False
 
     def table(self) -> pa.Table:
-        """Return the rows that the step is tried with.
+        """Return the rows to test with.
 
-        Unless it has its own they have NULLs, quotes, line ends and letters of other alphabets in values and in names.
+        The default ones have NULLs, quotes, line ends and non-ASCII letters in values and in names.
         """
         import pyarrow as pa
 
@@ -187,12 +186,12 @@ class Case:
         return pa.table(dict(zip(_NAMES, columns, strict=True)))
 
     def trial(self, registry: Registry, name: str, root: Path) -> Trial:
-        """Return the step of that component, below a folder."""
+        """Return the step of a component in a folder."""
         return Trial(registry, name, root, self.config, self.connection, changes={"family": self.family})
 
 
 def example_case(spec: ComponentSpec) -> Case:
-    """Return the case that the first example of a spec makes."""
+    """Return the case of the first example of a spec."""
     return Case(spec.examples[0]["config"] if spec.examples else {})
 
 

@@ -1,6 +1,7 @@
-"""Values of every type that are known to be hard to carry, and what becomes of them on their way.
+"""Values of every type that are hard to carry, and their outcome in a component.
 
-They go to a target and back, through a transform or a cast, and come out as the same, as another type, or are refused.
+They are written to a target and read back, or pass a transform or a cast, and are kept, changed to another type, or
+rejected.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ if TYPE_CHECKING:
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 _FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
-"""The first and the last of the years 1 to 9999, counted from 1970."""
+"""The first and last day of the years 1 to 9999, counted from 1970-01-01."""
 
 _ENDS = (-(2**63), 2**63 - 1)
 _FIRST_NANOSECOND = -9_223_372_036 * 10**9
-"""Where the first whole second begins that is counted in nanoseconds; Arrow does not read the text of those before."""
+"""The first whole second of the int64 nanosecond range; Arrow cannot parse text of earlier times."""
 
 JUST_OUTSIDE, AT_THE_ENDS = "beside the years 1 to 9999", "the first and the last"
 
@@ -62,14 +63,14 @@ _DOCUMENTS = ('{"b": 1, "a":[1.0, null]}', "[]", "{}", '"ž"', "1e2", "123456789
 
 
 class Sample(NamedTuple):
-    """Values of one type, as Arrow takes them, without NULL; `what` tells which, beside ordinary ones."""
+    """Values of one type, as accepted by Arrow, without NULL; `what` describes special values."""
 
     type: str
     values: Sequence[Any]
     what: str = ""
 
     def array(self, rows: int | None = None) -> pa.Array:
-        """Return the values and a NULL, or as many NULLs as there are rows to fill."""
+        """Return the values and a NULL, or NULLs up to `rows`."""
         import pyarrow as pa
 
         kind = arrow_type(self.type)
@@ -80,7 +81,7 @@ class Sample(NamedTuple):
 
 
 def samples() -> list[Sample]:
-    """Return values of every type; those at the very ends of a range apart, because little can hold them."""
+    """Return values of every type; extreme values are separate samples, as few targets can hold them."""
     return [*_simple(), *_numbers(), *_moments(), *_nested()]
 
 
@@ -123,7 +124,7 @@ def _moments() -> list[Sample]:
 
 
 def _instants(unit: str, zone: str) -> list[Sample]:
-    """Return moments of a type: ordinary ones, and those that few can spell."""
+    """Return timestamps of a type: ordinary ones, and those outside of the years 1 to 9999."""
     kind, size = f"timestamp[{unit}{zone}]", _PER_SECOND[unit]
     ordinary = (-1, 0, 1, 1_709_251_199 * size)
     if unit == "ns":
@@ -156,22 +157,22 @@ _INPUT = "input1"
 
 
 class Unreadable(Exception):
-    """Values were taken, and cannot be had back: what stands at the target is not what was sent."""
+    """Values were written but cannot be read back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """To the target of a writing step and, if `look` can see it, back; each table goes to a folder of its own."""
+    """A round trip to the target of a write step and back, if there is `look`; each table uses its own folder."""
 
     trial: Trial
     look: Callable[[Path], pa.Table] | None = None
 
     def check(self, schema: Schema) -> None:
-        """Have the writer look at the columns."""
+        """Check that the writer can carry the columns."""
         self.trial.check(schema)
 
     def carry(self, table: pa.Table) -> pa.Table:
-        """Write, and read what is there; without `look` the rows that were taken."""
+        """Write and read back; without `look`, return the rows written."""
         with fresh_folder() as root:
             replace(self.trial, root=root).write(rows_of(table))
             try:
@@ -182,12 +183,12 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """Through a transforming step of one input, which gives its rows as they are."""
+    """A transform with one input that returns its rows unchanged."""
 
     trial: Trial
 
     def check(self, schema: Schema) -> None:
-        """Have the step say what comes of the columns."""
+        """Describe the step's output columns."""
         self.trial.describe({_INPUT: schema})
 
     def carry(self, table: pa.Table) -> pa.Table:
@@ -199,10 +200,10 @@ Way = Kept | Passed
 
 
 class Outcome(NamedTuple):
-    """What became of a sample: the type that came back, or why it was refused; `early` tells that no row was needed.
+    """The outcome of a sample: the type received, or why it was rejected; `early` if rejected by its type alone.
 
-    `note` says which equal value came back in the place of another. `changed` shows a value that came back as one that
-    is not equal, or as none at all, which must never be. `found` is the column that came back.
+    `note` describes equal values with another representation. `changed` shows values that are no longer equal or are
+    missing, which is always an error. `found` is the column received.
     """
 
     type: str | None = None
@@ -214,7 +215,7 @@ class Outcome(NamedTuple):
 
 
 def outcomes(samples: Sequence[Sample], way: Way) -> list[Outcome]:
-    """Return what becomes of each sample: ordinary ones travel together, and the others by themselves."""
+    """Return the outcome of each sample: ordinary ones are sent together, special ones separately."""
     by_number = _rejected_by_type(samples, way)
     rest = [number for number in range(len(samples)) if number not in by_number]
     for strange in (False, True):
@@ -224,7 +225,7 @@ def outcomes(samples: Sequence[Sample], way: Way) -> list[Outcome]:
 
 
 def _rejected_by_type(samples: Sequence[Sample], way: Way) -> dict[int, Outcome]:
-    """Return, by the number of the sample, what is refused by its type."""
+    """Return, by sample number, the outcomes of samples rejected by their type."""
     refused: dict[str, Outcome] = {}
     for kind in dict.fromkeys(sample.type for sample in samples):
         try:
@@ -235,7 +236,7 @@ def _rejected_by_type(samples: Sequence[Sample], way: Way) -> dict[int, Outcome]
 
 
 def _carry_together(samples: Sequence[Sample], way: Way) -> list[Outcome]:
-    """Send samples as the columns of one table; by halves where something of them is refused."""
+    """Send samples as columns of one table, split in halves if something is rejected."""
     import pyarrow as pa
 
     if not samples:
@@ -255,7 +256,7 @@ def _carry_together(samples: Sequence[Sample], way: Way) -> list[Outcome]:
 
 
 def compare(sent: pa.ChunkedArray, received: pa.ChunkedArray) -> Outcome:
-    """Return what became of a column."""
+    """Return the outcome of a column."""
     before, after = sent.combine_chunks(), received.combine_chunks()
     own, now = type_name(before.type), type_name(after.type)
     note, same = "", _digest(before) == _digest(after) if own == now else _is_equivalent(before, after, own, now)
@@ -279,7 +280,7 @@ def _signs(array: pa.Array) -> list[float]:
 
 
 def _is_equivalent(before: pa.Array, after: pa.Array, own: str, now: str) -> bool:
-    """Tell whether values of another type say the same: as numbers, as documents, or in their spelling."""
+    """Return whether values of another type are equivalent: as numbers, as JSON documents, or as text."""
     if all(parse_type(kind).kind.startswith(_NUMBERS) for kind in (own, now)):
         return _shortest(before) == _shortest(after) or _exact(before) == _exact(after)
     if now == "json":
@@ -289,7 +290,7 @@ def _is_equivalent(before: pa.Array, after: pa.Array, own: str, now: str) -> boo
 
 
 def _shortest(array: pa.Array) -> list[str | None]:
-    """Return numbers as they are spelled shortest, in one form for all types."""
+    """Return numbers in their shortest text form, the same for all types."""
     import pyarrow as pa
 
     texts = array.cast(pa.string()).to_pylist()
@@ -297,12 +298,12 @@ def _shortest(array: pa.Array) -> list[str | None]:
 
 
 def _exact(array: pa.Array) -> list[str | None]:
-    """Return numbers with all of their digits."""
+    """Return numbers with all digits."""
     return [None if value is None else str(Decimal(value)) for value in array.to_pylist()]
 
 
 def _plain(value: object) -> object:
-    """Return a value as JSON has it."""
+    """Return a value as JSON."""
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if isinstance(value, dict):
@@ -319,7 +320,7 @@ def _documents(texts: pa.Array) -> list[object]:
 
 
 def _texts(array: pa.Array) -> pa.Array:
-    """Return values that came from documents as the texts of such."""
+    """Return values received for JSON documents as JSON texts."""
     import pyarrow as pa
 
     if pa.types.is_string(array.type):
@@ -328,7 +329,7 @@ def _texts(array: pa.Array) -> pa.Array:
 
 
 def _back(array: pa.Array, kind: str) -> pa.Array | None:
-    """Return values in the type from which they were made; None if they are none of its values."""
+    """Return values converted back to their original type; None if that is not possible."""
     import pyarrow as pa
 
     from osiris.families.text_format import Spelling, kind_of
@@ -345,7 +346,7 @@ def _back(array: pa.Array, kind: str) -> pa.Array | None:
 
 
 def cast_table(table: pa.Table, kind: str) -> pa.Table:
-    """Return a table with all of its columns cast, by the rules of the config key `cast`; fails with DAT014."""
+    """Return a table with all columns cast, as by the config key `cast`; fails with DAT014."""
     return table_of(cast_stream(rows_of(table), dict.fromkeys(table.column_names, kind), "cast"))
 
 
@@ -355,9 +356,9 @@ _UNITS = ("ms", "us", "ns")
 
 
 class Carried(NamedTuple):
-    """What becomes of a sample. `cast` names the type as which it is carried if it is refused as its own.
+    """The outcome of a sample. `cast` is a type as which it is carried if its own is rejected.
 
-    `again` tells, of a sample that comes back as another type, that a cast makes the first one of it again.
+    `again` is whether a sample received as another type can be cast back to its own.
     """
 
     sample: Sample
@@ -367,10 +368,10 @@ class Carried(NamedTuple):
 
 
 def type_matrix(name: str, case: Case | None = None, registry: Registry | None = None) -> list[Carried]:
-    """Return what becomes of values of every type in a component that writes or transforms.
+    """Return the outcome of values of every type in a component that writes or transforms.
 
-    A writer needs a case that can `look` at its target, or only its refusals are seen; a transform one whose config
-    gives the rows of its input as they are.
+    A writer needs a case with `look`, or only rejections are detected; a transform, a config that returns its input
+    unchanged.
     """
     installed = registry or load_registry()
     spec = installed.get(name)
@@ -400,7 +401,7 @@ def _is_carried(sample: Sample, kind: str, way: Way) -> bool:
 
 
 def _wider(kind: str) -> Iterator[str]:
-    """Yield types that can say what one does: the same in other units, in UTC, as a decimal, as text."""
+    """Yield types that can represent a type's values: in other units, in UTC, as a decimal, as text."""
     parsed = parse_type(kind)
     if parsed.kind in ("time", "timestamp"):
         zones = (f",{parsed.parameters[1]}", ",UTC") if len(parsed.parameters) > 1 else ("",)
