@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bench.evaluation.grade import SET
 
 from osiris import api
-from osiris.chat.choices import read_names, with_looked
+from osiris.chat.choices import read_names, with_profiles
 from osiris.chat.environment import Environment
 from osiris.chat.provider_api import Question, Refusal
 from osiris.chat.render import path_of, render_request
@@ -48,7 +48,7 @@ class Answered:
         self.world = Environment(self.workspace, None, _Nobody(), "evaluation")  # type: ignore[arg-type]
         choices = read_names(self.world.names(""))
         looked = self.world.look([(each.id, each.source, each.table) for each in choices.relations])
-        self.choices = with_looked(choices, looked)
+        self.choices = with_profiles(choices, looked)
         self._runs = 0
 
     def carry_out(self, name: str, answer: JsonValue, results: Path) -> dict[str, JsonValue]:

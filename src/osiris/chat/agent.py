@@ -1,8 +1,8 @@
-"""The agent: from words to a pipeline that a person has accepted and that ran. One method per state.
+"""The agent: from a person's words to a pipeline that the person has accepted and that has run. One method per state.
 
-It is a function of what its environment returns: it knows no clock, no chance and no file, so that the same
-conversation makes the same pipeline. What a model says goes through `read_request`, grounding, rendering and the
-compiler, in that order; nothing of it goes out in another way.
+It is a pure function of what its environment returns: it reads no clock, no randomness and no file, so the same
+conversation makes the same pipeline. Whatever a model answers passes through `read_request`, grounding, rendering and
+the compiler, in that order, before it is used.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from osiris.chat import replies
-from osiris.chat.choices import read_names, with_looked
-from osiris.chat.grounding import Mentions, exposed, not_named, question_for, settings, unnamed
+from osiris.chat.choices import read_names, with_profiles
+from osiris.chat.grounding import Mentions, exposed_by_plan, question_for, settings, unnamed, unnamed_relations
 from osiris.chat.provider_api import (
     ACCEPT,
     GROUNDING,
@@ -55,25 +55,27 @@ State = Literal[
 ]
 
 QUESTIONS = 3
-"""Questions of whoever proposes in one turn; then the person is told what is missing."""
+"""Questions that the model may ask in one turn; after these the person is told what is still missing."""
 
-MOST_LOOKED_AT = 20
-"""Relations whose rows are looked at in one turn."""
+MAX_DISCOVERED = 20
+"""Relations profiled in one turn."""
 
-_OURS = (ACCEPT, GROUNDING, REPLACE)
-"""Keys of questions that only the agent puts: `--yes` answers the first, `--mode replace` the last."""
+_RESERVED_KEYS = (ACCEPT, GROUNDING, REPLACE)
+"""Keys of questions that only the agent asks: `--yes` answers the first, `--mode replace` the last."""
 
 LARGEST_DRAFT = 50_000
-"""Characters of the largest answer that is shown again."""
+"""Characters of the largest answer that is sent back to the model."""
 
 
 class _Quit(Exception):
-    """The person ends the conversation."""
+    """The person ended the conversation."""
 
 
 @dataclass(slots=True)
 class _Draft:
-    """What is proposed in this conversation: as a value and as a text, what was wrong with it, what checking said."""
+    """The current proposal: its JSON value, request and text, the problems found in it, and the result of the last
+    check.
+    """
 
     value: Mapping[str, JsonValue] | None = None
     request: Request | None = None
@@ -85,12 +87,12 @@ class _Draft:
 
     @property
     def proposed(self) -> Request | None:
-        """Return the request that the text is made of; None if the person has edited the text."""
+        """Return the request that the text was rendered from; None once the person has edited the text."""
         return None if self.is_edited else self.request
 
 
 class Agent:
-    """One conversation. With `fast` the model asks nothing that can be assumed."""
+    """One conversation. With `fast` the model asks about nothing that can be assumed."""
 
     def __init__(self, environment: Journal[Environment], *, fast: bool = False) -> None:
         self._environment = environment
@@ -98,12 +100,12 @@ class Agent:
         self._drafts = 0
         self._runs = 0
         self._digests: list[str] = []
-        self._begin_anew()
+        self._reset()
 
-    def _begin_anew(self) -> None:
+    def _reset(self) -> None:
         self._messages: list[Message] = []
         self._choices = read_names({"sources": [], "writers": [], "silent": {}})
-        self._looked: set[str] = set()
+        self._discovered: set[str] = set()
         self._silent: set[str] = set()
         self._confirmed: set[str] = set()
         self._refused: set[str] = set()
@@ -113,7 +115,7 @@ class Agent:
         self._is_new = True
 
     def talk(self) -> None:
-        """Talk until the person ends it; `Waiting`, and what the environment fails with, come out as they are."""
+        """Run until the person ends the conversation; `Waiting` and errors of the environment propagate."""
         state: State = "INIT"
         try:
             while True:
@@ -126,38 +128,38 @@ class Agent:
     # --- the states -------------------------------------------------------------------------------------------------
 
     def _init(self) -> State:
-        self._begin_anew()
-        self._take(self._ask_user())
+        self._reset()
+        self._start_turn(self._ask_user())
         return "INTENT_CAPTURED"
 
     def _intent_captured(self) -> State:
         self._environment.emit("discovery_start", tables=[])
-        told = self._environment.names(self._spoken())
-        self._choices = read_names(told)
-        self._looked.clear()
-        recalled = sum(bool(source["recalled"]) for source in told["sources"])
-        self._tell_found(len(self._choices.relations), recalled, told["silent"])
+        catalog = self._environment.names(self._person_text())
+        self._choices = read_names(catalog)
+        self._discovered.clear()
+        recalled = sum(bool(source["recalled"]) for source in catalog["sources"])
+        self._report_discovery(len(self._choices.relations), recalled, catalog["silent"])
         if self._choices.relations:
             return "DISCOVERY"
-        self._take(self._answer_to(replies.NOTHING_TO_READ))
+        self._start_turn(self._say_and_ask(replies.NOTHING_TO_READ))
         return "INTENT_CAPTURED"
 
     def _discovery(self) -> State:
-        said = self._ask("intent")
-        if isinstance(said, Question):
-            return self._put(said, "DISCOVERY")
-        if isinstance(said, Refusal):
-            self._take(self._answer_to(said.reason, refused=True))
-            return self._discovering()
-        self._look(said.tables if isinstance(said, Interest) else ())
+        reply = self._ask("intent")
+        if isinstance(reply, Question):
+            return self._ask_back(reply, "DISCOVERY")
+        if isinstance(reply, Refusal):
+            self._start_turn(self._say_and_ask(reply.reason, refused=True))
+            return self._discovery_state()
+        self._discover(reply.tables if isinstance(reply, Interest) else ())
         self._is_new = False
         return "OML_SYNTHESIS"
 
     def _oml_synthesis(self) -> State:
         if self._is_new:
-            return self._discovering()
+            return self._discovery_state()
         self._draft.regenerated = False
-        return self._proposed(self._ask("synthesis"))
+        return self._handle_reply(self._ask("synthesis"))
 
     def _validate_oml(self) -> State:
         draft, request = self._draft, self._draft.proposed
@@ -167,24 +169,24 @@ class Agent:
                 draft.text = render_request(request, self._choices, words)
             except InvalidInput as error:
                 draft.problems = tuple(item.to_json() for item in error.diagnostics)
-                return self._mend()
+                return self._regenerate_or_ask()
         self._drafts += 1
         self._environment.emit("oml_synthesis_complete", number=self._drafts, oml=draft.text)
         draft.checked = self._environment.check(draft.text)
-        found = draft.checked["diagnostics"]
-        self._environment.emit("validation", number=self._drafts, ok=draft.checked["ok"], diagnostics=found)
-        draft.problems = () if draft.checked["ok"] else replies.errors_of(found)
+        diagnostics = draft.checked["diagnostics"]
+        self._environment.emit("validation", number=self._drafts, ok=draft.checked["ok"], diagnostics=diagnostics)
+        draft.problems = () if draft.checked["ok"] else replies.errors_of(diagnostics)
         if not draft.checked["ok"]:
-            return self._mend()
+            return self._regenerate_or_ask()
         if request is None:
             return "COMPILE"
         more = {"deciding": draft.checked.get("deciding", {}), "multiplies": draft.checked.get("multiplies", ())}
-        shown = {**draft.checked["plan"], **more}
-        return self._grounded(self._unnamed(partial(exposed, request, self._choices, shown)), "COMPILE")
+        plan = {**draft.checked["plan"], **more}
+        return self._grounded(self._find_unnamed(partial(exposed_by_plan, request, self._choices, plan)), "COMPILE")
 
     def _regenerate_once(self) -> State:
         self._draft.regenerated = True
-        return self._proposed(self._ask("regenerate"))
+        return self._handle_reply(self._ask("regenerate"))
 
     def _compile(self) -> State:
         draft = self._draft
@@ -196,16 +198,16 @@ class Agent:
         self._shown = lines
         more = {"tables": tables, "assumptions": assumed, "changes": changes}
         self._environment.emit("plan", number=self._drafts, check=checked, **more)
-        if outside := replies.outside(checked["diagnostics"]):
-            self._say(outside)
+        if notice := replies.outside(checked["diagnostics"]):
+            self._say(notice)
         words = self._ask_user(Question(ACCEPT, replies.accept(checked["short"]), replies.ACCEPTING))
         if replies.meaning(words) == "yes":
-            return self._saved("RUN")
+            return self._save("RUN")
         if replies.meaning(words) == "save":
-            return self._saved("COMPLETE")
+            return self._save("COMPLETE")
         if replies.meaning(words) == "no":
-            words = self._answer_to(replies.NOTHING_DONE)
-        return self._mended(words)
+            words = self._say_and_ask(replies.NOTHING_DONE)
+        return self._revise(words)
 
     def _run(self) -> State:
         self._runs += 1
@@ -214,17 +216,17 @@ class Agent:
         if result["ok"]:
             return "COMPLETE"
         self._draft.problems = replies.errors_of(result["diagnostics"])
-        words = self._answer_to(replies.run_failed(result))
-        return "RUN" if replies.meaning(words) == "again" else self._mended(words)
+        words = self._say_and_ask(replies.run_failed(result))
+        return "RUN" if replies.meaning(words) == "again" else self._revise(words)
 
     def _complete(self) -> State:
         words = self._ask_user()
-        return "INIT" if replies.meaning(words) == "new" else self._mended(words)
+        return "INIT" if replies.meaning(words) == "new" else self._revise(words)
 
     # --- requests ---------------------------------------------------------------------------------------------------
 
     def _ask(self, purpose: Purpose) -> Reply | None:
-        """Return what the model says; None if that is nothing that was asked for, and then `problems` has why."""
+        """Return the model's reply; None if it is invalid, with the reasons in `problems`."""
         draft = self._draft
         self._environment.emit("llm_request_start", purpose=purpose)
         messages = tuple(self._messages)
@@ -233,72 +235,72 @@ class Agent:
         )
         self._environment.emit("llm_response_complete", purpose=purpose, model=answer.model, **asdict(answer.usage))
         try:
-            read = read_interest if purpose == "intent" else read_request
-            said = read(answer.value, self._choices)
+            parse = read_interest if purpose == "intent" else read_request
+            reply = parse(answer.value, self._choices)
         except InvalidInput as error:
             if purpose != "intent":
                 is_small = isinstance(answer.value, dict) and len(json.dumps(answer.value)) <= LARGEST_DRAFT
                 draft.value = answer.value if is_small else None
                 draft.problems = tuple(item.to_json() for item in error.diagnostics)
             return None
-        if isinstance(said, Request):
-            said = self._with_its_name(said)
-            draft.value, draft.request = {**answer.value, "name": said.name}, said
-        return said
+        if isinstance(reply, Request):
+            reply = self._keep_name(reply)
+            draft.value, draft.request = {**answer.value, "name": reply.name}, reply
+        return reply
 
-    def _with_its_name(self, request: Request) -> Request:
-        """Return a request that keeps the name of the plan that was shown before, unless the person named another."""
-        before = self._draft.request if self._shown else None
-        is_kept = before is not None and not Mentions.in_text(self._messages[-1].text).has_exactly(request.name)
-        return replace(request, name=before.name) if before and is_kept else request
+    def _keep_name(self, request: Request) -> Request:
+        """Return the request under the name of the plan that was already shown, unless the person named another."""
+        previous = self._draft.request if self._shown else None
+        is_kept = previous is not None and not Mentions.in_text(self._messages[-1].text).has_exactly(request.name)
+        return replace(request, name=previous.name) if previous and is_kept else request
 
-    def _proposed(self, said: Reply | None) -> State:
-        """Go on with an answer that was to be a request."""
-        if isinstance(said, Question):
-            return self._put(said, "OML_SYNTHESIS")
-        if isinstance(said, Refusal):
-            return self._mended(self._answer_to(said.reason, refused=True))
-        if not isinstance(said, Request):
-            return self._mend()
-        self._look(source.relation for source in said.sources)
-        return self._grounded(self._unnamed(partial(unnamed, said, self._choices)), "VALIDATE_OML")
+    def _handle_reply(self, reply: Reply | None) -> State:
+        """Process a reply that should be a request."""
+        if isinstance(reply, Question):
+            return self._ask_back(reply, "OML_SYNTHESIS")
+        if isinstance(reply, Refusal):
+            return self._revise(self._say_and_ask(reply.reason, refused=True))
+        if not isinstance(reply, Request):
+            return self._regenerate_or_ask()
+        self._discover(source.relation for source in reply.sources)
+        return self._grounded(self._find_unnamed(partial(unnamed, reply, self._choices)), "VALIDATE_OML")
 
-    def _unnamed(self, find: Callable[[Sequence[Message]], list[Unnamed]]) -> list[Unnamed]:
-        """Return what the words do not name, and what the person refused: to say no to a thing again names it too."""
-        found = find(self._messages)
-        return found + [each for each in find(()) if each.words in self._refused and each not in found]
+    def _find_unnamed(self, find: Callable[[Sequence[Message]], list[Unnamed]]) -> list[Unnamed]:
+        """Return what the words do not name, plus what the person refused: saying no to a thing names it too."""
+        items = find(self._messages)
+        return items + [each for each in find(()) if each.words in self._refused and each not in items]
 
-    def _grounded(self, found: Sequence[Unnamed], following: State) -> State:
-        """Go on once nothing is left that the person has not named or confirmed."""
-        missing = self._unconfirmed(found)
+    def _grounded(self, items: Sequence[Unnamed], following: State) -> State:
+        """Continue once everything has been named or confirmed by the person."""
+        missing = self._unconfirmed(items)
         if not missing:
             return following
-        question, asked = question_for(missing)
-        words, things = self._ask_user(question), {each.words for each in asked}
+        question, pending = question_for(missing)
+        words, texts = self._ask_user(question), {each.words for each in pending}
         meaning = None if question.about == MODE else replies.meaning(words)
         if meaning == "no":
-            self._refused |= things
-            return self._mended(self._answer_to(replies.INSTEAD))
+            self._refused |= texts
+            return self._revise(self._say_and_ask(replies.INSTEAD))
         if meaning == "yes":
-            self._confirmed |= things
-            return self._grounded(found, following)
+            self._confirmed |= texts
+            return self._grounded(items, following)
         self._note(question, words)
-        output = asked[0].output
+        output = pending[0].output
         if output and words == output.mode:
-            return self._grounded([each for each in found if each.output != output], following)
+            return self._grounded([each for each in items if each.output != output], following)
         return "OML_SYNTHESIS"
 
-    def _unconfirmed(self, found: Sequence[Unnamed]) -> list[Unnamed]:
-        return [each for each in found if self._confirmed.isdisjoint((each.words, each.whole))]
+    def _unconfirmed(self, items: Sequence[Unnamed]) -> list[Unnamed]:
+        return [each for each in items if self._confirmed.isdisjoint((each.words, each.whole))]
 
-    def _mend(self) -> State:
-        """Go on with what is wrong: once with the model, then with the person."""
+    def _regenerate_or_ask(self) -> State:
+        """Handle problems of the draft: first regenerate once, then ask the person."""
         if not self._draft.regenerated:
             return "REGENERATE_ONCE"
-        return self._mended(self._answer_to(replies.errors_left(self._draft.problems)))
+        return self._revise(self._say_and_ask(replies.errors_left(self._draft.problems)))
 
-    def _mended(self, words: str) -> State:
-        """Go on with words about the draft: to edit it, to begin anew, or to change it."""
+    def _revise(self, words: str) -> State:
+        """Process words about the draft: edit it, start a new pipeline, or change it."""
         if replies.meaning(words) == "new":
             return "INIT"
         draft = self._draft
@@ -308,7 +310,7 @@ class Agent:
         if draft.is_edited:
             draft.is_edited = False
             self._say(replies.EDITS_END)
-        self._take(words)
+        self._start_turn(words)
         return "OML_SYNTHESIS"
 
     # --- the environment --------------------------------------------------------------------------------------------
@@ -326,30 +328,30 @@ class Agent:
             raise _Quit
         return words
 
-    def _answer_to(self, text: str, **more: JsonValue) -> str:
+    def _say_and_ask(self, text: str, **more: JsonValue) -> str:
         """Say something and return the person's next words. Raises _Quit."""
         self._say(text, **more)
         return self._ask_user()
 
-    def _spoken(self) -> str:
-        """Return all that the person said."""
+    def _person_text(self) -> str:
+        """Return everything the person has said."""
         return "\n".join(each.text for each in self._messages if each.role == "person")
 
-    def _take(self, words: str) -> None:
-        """Begin a turn with words of the person."""
+    def _start_turn(self, words: str) -> None:
+        """Start a turn with words of the person."""
         self._messages.append(Message("person", words))
         self._questions = 0
         self._is_new = True
 
-    def _put(self, question: Question, following: State) -> State:
-        """Put a question to the person, unless there were enough of them: then tell what is missing."""
-        if question.about in _OURS:
+    def _ask_back(self, question: Question, following: State) -> State:
+        """Ask the person the model's question; once the limit is reached, say what is still missing instead."""
+        if question.about in _RESERVED_KEYS:
             question = replace(question, about="question")
         if self._questions < QUESTIONS:
             self._questions += 1
             self._note(question, self._ask_user(question))
             return following
-        self._take(self._answer_to(replies.still_missing(question.text)))
+        self._start_turn(self._say_and_ask(replies.still_missing(question.text)))
         return following
 
     def _note(self, question: Question, words: str) -> None:
@@ -359,37 +361,37 @@ class Agent:
     def _say(self, text: str, **more: JsonValue) -> None:
         self._environment.emit("assistant_response", text=text, **more)
 
-    def _look(self, names: Iterable[str]) -> None:
-        """Look at relations at which nobody has looked yet in this conversation."""
-        wanted = [each for name in names if name not in self._looked and (each := self._choices.relation(name))]
-        wanted = wanted[:MOST_LOOKED_AT]
-        if not wanted:
+    def _discover(self, names: Iterable[str]) -> None:
+        """Discover relations that were not yet profiled in this conversation."""
+        relations = [each for name in names if name not in self._discovered and (each := self._choices.relation(name))]
+        relations = relations[:MAX_DISCOVERED]
+        if not relations:
             return
-        self._environment.emit("discovery_start", tables=[each.id for each in wanted])
-        others = [each.id for each in not_named(wanted, self._choices, self._messages)]
-        told = self._environment.look([(each.id, each.source, each.table) for each in wanted], others)
-        self._choices = with_looked(self._choices, told)
-        self._looked |= {each.id for each in wanted}
-        self._tell_found(len(told["tables"]), told["recalled"], told["silent"])
+        self._environment.emit("discovery_start", tables=[each.id for each in relations])
+        unnamed_ids = [each.id for each in unnamed_relations(relations, self._choices, self._messages)]
+        answer = self._environment.look([(each.id, each.source, each.table) for each in relations], unnamed_ids)
+        self._choices = with_profiles(self._choices, answer)
+        self._discovered |= {each.id for each in relations}
+        self._report_discovery(len(answer["tables"]), answer["recalled"], answer["silent"])
 
-    def _tell_found(self, tables: int, recalled: int, silent: Mapping[str, JsonValue]) -> None:
+    def _report_discovery(self, tables: int, recalled: int, silent: Mapping[str, JsonValue]) -> None:
         self._environment.emit("discovery_done", tables=tables, recalled=recalled, silent=silent)
-        new = {name: found for name, found in silent.items() if name not in self._silent}
+        new = {name: diagnostic for name, diagnostic in silent.items() if name not in self._silent}
         self._silent |= new.keys()
         if new:
-            self._say(replies.silent(new, self._spoken()))
+            self._say(replies.silent(new, self._person_text()))
 
-    def _discovering(self) -> State:
-        """Return the state that finds what the newest words are about; they may name a file that nobody looked for."""
+    def _discovery_state(self) -> State:
+        """Return the discovery state for the newest words: they may name a file that is not among the choices yet."""
         return "INTENT_CAPTURED" if replies.has_path(self._messages[-1].text) else "DISCOVERY"
 
-    def _saved(self, following: State) -> State:
-        """Save the pipeline that was accepted, and go on if its plan is still the one that was."""
+    def _save(self, following: State) -> State:
+        """Save the accepted pipeline; continue if its plan is still the accepted one."""
         draft = self._draft
         saved = self._environment.save(draft.text, draft.checked["name"], tuple(self._digests))
         self._digests.append(saved["digest"])
         self._environment.emit("saved", **saved)
         if saved["fingerprint"] == draft.checked["fingerprint"]:
             return following
-        words = self._answer_to(replies.PLAN_CHANGED)
-        return "VALIDATE_OML" if replies.meaning(words) == "again" else self._mended(words)
+        words = self._say_and_ask(replies.PLAN_CHANGED)
+        return "VALIDATE_OML" if replies.meaning(words) == "again" else self._revise(words)

@@ -1,8 +1,8 @@
-"""What may be chosen: the tables that discovery found, and the writers and connections that are there.
+"""What may be chosen: discovered tables, and the writers and connections of the project.
 
-A request can only name what is here, so neither a model nor a text that it read can bring in anything else. Names,
-comments and values come from sources (`environment`: `names` and `look`): they are data of somebody else, wherever they
-are shown. What cannot be shown on one line, or is too long to be read, is left out.
+A request can only name what is listed here, so neither a model nor a text that it read can bring in anything else.
+Names, comments and values come from sources (`environment`: `names` and `look`) and are untrusted wherever they are
+shown. Names that cannot be shown on one line, or are too long, are left out.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from osiris.model import JsonValue
 
-    Told = Mapping[str, JsonValue]
+    JsonObject = Mapping[str, JsonValue]
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its type as steps give it (None if no step can read it), and its profile as discovery tells it."""
+    """A column: its type as steps read it (None if no step can), and its profile from discovery."""
 
     name: str
     type: str | None
@@ -34,7 +34,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class ForeignKey:
-    """Columns that refer to those of another relation, which is named as its source names it."""
+    """Columns that refer to those of another relation, under the name that its source gives it."""
 
     columns: tuple[str, ...]
     table: str
@@ -46,9 +46,9 @@ class Relation:
     """A table or a file that can be read.
 
     `id` is unique among the choices (`@sqlite.shop/orders`, `data/flights.parquet`); `name` is the id of the step that
-    reads it and its name in SQL, unique as well; `step` has its component and config. `columns` is None as long as
-    nobody has looked; `rows` is an estimate, None if unknown. `samples` are some rows as lists, in the order of the
-    columns, where the person allowed that they are shown.
+    reads it and its name in SQL, also unique; `step` has its component and config. `columns` is None until the relation
+    is discovered; `rows` is an estimate, None if unknown. `samples` are some rows as lists, in column order, if the
+    person allowed rows to be shown.
     """
 
     id: str
@@ -65,17 +65,17 @@ class Relation:
 
     @property
     def connection(self) -> str | None:
-        """Reference of the connection that it is read by, None for files."""
+        """Reference of the connection that reads it, None for files."""
         return self.source if self.source.startswith("@") else None
 
     @property
     def names(self) -> list[str]:
-        """Names of the columns that are known."""
+        """Names of the discovered columns."""
         return [each.name for each in self.columns or ()]
 
     @property
     def types(self) -> dict[str, str]:
-        """Types of the known columns that a step can read, by name."""
+        """Types of the discovered columns that a step can read, by name."""
         return {each.name: each.type for each in self.columns or () if each.type}
 
 
@@ -98,8 +98,8 @@ class Writer:
 class Choices:
     """Everything that may be chosen; `silent` are the sources that did not answer, each with its diagnostic as JSON.
 
-    The rest is what else a model should know: the date (ISO 8601), how this project does things in its own words, the
-    components of these relations and writers (as `prompts.component_document` has them), and pipelines that exist.
+    The rest is context for a model: the date (ISO 8601), the project's conventions, the components of these relations
+    and writers (as `prompts.component_document` returns them), and existing pipelines.
     """
 
     relations: tuple[Relation, ...]
@@ -122,8 +122,8 @@ class Choices:
 LONGEST_NAME = 200
 COMMENT = 300
 
-_INVISIBLE_SHARE = 20
-"""Of a text not more than so many times what may be shown is looked at."""
+_LOOKAHEAD = 20
+"""At most so many times the shown length of a text is examined."""
 
 _INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 _WORDS = """
@@ -134,51 +134,51 @@ primary qualify references returning select show some summarize symmetric table 
 unpivot using variadic when where window with df input_df transform save
 """
 RESERVED = frozenset(_WORDS.split())
-"""Words that SQL or a rendered pipeline has for itself."""
+"""Words reserved by SQL or by rendered pipelines."""
 
 
-def read_names(told: Told) -> Choices:
-    """Return what may be chosen; columns are there where discovery told them without being asked."""
-    found: dict[str, Relation] = {}
-    for source in told["sources"]:
+def read_names(answer: JsonObject) -> Choices:
+    """Return the choices; columns are set where discovery returned them unasked."""
+    relations: dict[str, Relation] = {}
+    for source in answer["sources"]:
         for table in source["tables"]:
-            relation = _relation(source, table, {each.name for each in found.values()})
-            if relation and relation.id not in found:
-                found[relation.id] = relation
+            relation = _relation(source, table, {each.name for each in relations.values()})
+            if relation and relation.id not in relations:
+                relations[relation.id] = relation
     writers = tuple(
         Writer(each["component"], each["ending"], tuple(each["modes"]), tuple(each["connections"]))
-        for each in told["writers"]
+        for each in answer["writers"]
     )
-    today, conventions = told.get("today"), told.get("conventions")
-    components, earlier = (tuple(told.get(key, ())) for key in ("components", "earlier"))
-    return Choices(tuple(found.values()), writers, dict(told["silent"]), today, conventions, components, earlier)
+    today, conventions = answer.get("today"), answer.get("conventions")
+    components, earlier = (tuple(answer.get(key, ())) for key in ("components", "earlier"))
+    return Choices(tuple(relations.values()), writers, dict(answer["silent"]), today, conventions, components, earlier)
 
 
-def with_looked(choices: Choices, told: Told) -> Choices:
-    """Return the choices with the columns, keys and profiles that looking at some of them told."""
-    tables = told["tables"]
+def with_profiles(choices: Choices, answer: JsonObject) -> Choices:
+    """Return the choices with the columns, keys and profiles that discovery returned."""
+    tables = answer["tables"]
     relations = (_detailed(each, tables[each.id]) if each.id in tables else each for each in choices.relations)
-    return replace(choices, relations=tuple(relations), silent={**choices.silent, **told["silent"]})
+    return replace(choices, relations=tuple(relations), silent={**choices.silent, **answer["silent"]})
 
 
 def one_line(text: str, most: int) -> str:
-    """Return a text of somebody else as it may be shown: on one line, without what is not seen, cut off at `most`."""
-    begun = text[: most * _INVISIBLE_SHARE]
-    seen = "".join(" " if char.isspace() else char for char in begun if char.isspace() or is_seen(char))
-    short = " ".join(seen.split())
+    """Return untrusted text for display: one line, without invisible characters, cut off at `most` characters."""
+    head = text[: most * _LOOKAHEAD]
+    visible = "".join(" " if char.isspace() else char for char in head if char.isspace() or is_visible(char))
+    short = " ".join(visible.split())
     return short if len(short) <= most else short[: most - 1] + "…"
 
 
 def plain_name(name: str, most: int = 300) -> str:
-    """Return a name of somebody else as it stands in a sentence of ours: in quotation marks unless it is a plain one.
+    """Return an untrusted name for a sentence: in quotation marks unless it is a plain one.
 
-    Letters that look like those of another alphabet beside them are spelled as escapes.
+    Letters that resemble those of another alphabet are escaped.
     """
-    shown = one_line(name, most)
-    if re.fullmatch(r"[A-Za-z0-9_@./+-]*[A-Za-z0-9_]", shown):
-        return shown
-    is_mixed = re.search("[A-Za-z]", shown) is not None
-    quoted = json.dumps(shown, ensure_ascii=False)
+    line = one_line(name, most)
+    if re.fullmatch(r"[A-Za-z0-9_@./+-]*[A-Za-z0-9_]", line):
+        return line
+    is_mixed = re.search("[A-Za-z]", line) is not None
+    quoted = json.dumps(line, ensure_ascii=False)
     return "".join(json.dumps(char)[1:-1] if _is_lookalike(char, is_mixed=is_mixed) else char for char in quoted)
 
 
@@ -189,7 +189,7 @@ def _is_lookalike(char: str, *, is_mixed: bool) -> bool:
     return is_foreign or unicodedata.normalize("NFKC", char) != char
 
 
-def _relation(source: Told, table: Told, taken: Collection[str]) -> Relation | None:
+def _relation(source: JsonObject, table: JsonObject, taken: Collection[str]) -> Relation | None:
     name, step = table["name"], table["step"]
     if not step or not _is_showable(name) or name.rpartition(".")[2].lower().startswith("_osiris_"):
         return None
@@ -204,7 +204,7 @@ def _relation(source: Told, table: Told, taken: Collection[str]) -> Relation | N
     return _detailed(relation, table)
 
 
-def _detailed(relation: Relation, table: Told) -> Relation:
+def _detailed(relation: Relation, table: JsonObject) -> Relation:
     keys = (ForeignKey(tuple(k["columns"]), k["table"], tuple(k["to"])) for k in table["foreign_keys"])
     comment = table["comment"]
     columns = None if table["columns"] is None else tuple(_columns(table))
@@ -220,18 +220,18 @@ def _detailed(relation: Relation, table: Told) -> Relation:
     )
 
 
-def _columns(table: Told) -> Iterator[Column]:
+def _columns(table: JsonObject) -> Iterator[Column]:
     profiles = (table["profile"] or {}).get("columns", {})
     for column in table["columns"]:
         name, comment = column["name"], column["comment"]
         if not _is_showable(name) or name in table["closed"]:
             continue
-        told = one_line(comment, COMMENT) if comment else None
-        yield Column(name, column["type"], column["nullable"], told, profiles.get(name) or {})
+        text = one_line(comment, COMMENT) if comment else None
+        yield Column(name, column["type"], column["nullable"], text, profiles.get(name) or {})
 
 
 def _step_name(table: str, reference: str | None, taken: Collection[str]) -> str:
-    """Return a name that SQL takes without quotes: that of the table, if need be with its alias or a number."""
+    """Return a name that SQL takes without quotes: the table's, if taken then with its alias or a number."""
     last = table.rpartition("/")[2].split(".", 1)[0] if reference is None else table.rpartition(".")[2]
     plain = _safe(last)
     alias = _safe(reference.partition(".")[2] or reference[1:]) if reference else "file"
@@ -246,9 +246,9 @@ def _safe(text: str) -> str:
 
 
 def _is_showable(name: str) -> bool:
-    return 0 < len(name) <= LONGEST_NAME and all(map(is_seen, name))
+    return 0 < len(name) <= LONGEST_NAME and all(map(is_visible, name))
 
 
-def is_seen(char: str) -> bool:
-    """Tell whether a character is shown, and moves no text."""
+def is_visible(char: str) -> bool:
+    """Tell whether a character is visible and does not affect text layout."""
     return unicodedata.category(char) not in _INVISIBLE

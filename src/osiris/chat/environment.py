@@ -1,9 +1,10 @@
-"""Everything that a conversation does outside of itself: the verbs of an environment, and what they return.
+"""Everything outside of itself that a conversation uses: the methods of an environment, and what they return.
 
-Below them: what a project has that a pipeline may read, write or resemble (sources, writers, earlier pipelines).
+The second half collects what a pipeline of the project may read, write or resemble (sources, writers, earlier
+pipelines).
 
-The agent is a function of what its environment returns, so one that returns what was recorded leads to the same
-conversation. All results but those of `ask` are JSON values; nothing here knows a clock.
+The agent is a function of what its environment returns, so recorded results lead to the same conversation. All results
+but those of `ask_model` are JSON values.
 
 `names`  {"connections": ["@sqlite.shop"…], "writers": [{"component", "ending", "modes": […], "connections": […]}…],
           "sources": [{"target": "@sqlite.shop" | "data/*", "connection": reference | null, "recalled": bool,
@@ -11,32 +12,32 @@ conversation. All results but those of `ask` are JSON values; nothing here knows
           "silent": {target: DIAGNOSTIC}, "today": ISO 8601, "conventions": text | null,
           "components": [of these sources and writers, as `osiris prompts context` has them…],
           "earlier": [{"name", "reads": [label…], "writes": [label…]}…]}
-`look`   {"tables": {relation id: TABLE}, "recalled": number of profiles that were known, "silent": {…}}
-`check`  {"ok": bool, "oml": text, "diagnostics": [DIAGNOSTIC…]}, and if it is good also "name", "fingerprint", "short",
+`look`   {"tables": {relation id: TABLE}, "recalled": number of cached profiles, "silent": {…}}
+`check`  {"ok": bool, "oml": text, "diagnostics": [DIAGNOSTIC…]}, and if ok also "name", "fingerprint", "short",
          "steps", "plan", "sources", as `osiris compile --json` has them, and "deciding": {id of a step that reads:
-         [its columns that decide which rows are written…]}, "multiplies": [what joins by which several rows match one
-         would do, or may…]}
+         [its columns that decide which rows are written…]}, "multiplies": [a sentence for each join that multiplies
+         rows, or may…]}
 `save`   {"file": "output/x.yaml", "digest": SHA-256, "state": "saved" | "unchanged" | "replaced", "fingerprint",
           "manifest": path, "diagnostics": […]}
 `run`    {"session", "status", "run_key", "steps", "outputs", "ok": bool, "diagnostics": […], "answer": the package's}
 
 TABLE is a table as `osiris discover --json` has it (name, rows, comment, columns, primary_key, foreign_keys, step,
-profile, …), DIAGNOSTIC a `Diagnostic.to_json`. A verb that fails raises `OsirisError`, which is not recorded, so that
-it is tried again when the conversation is taken up: but `check` and `run` return what is wrong with a text or a run.
+profile, …), DIAGNOSTIC a `Diagnostic.to_json`. A method that fails raises `OsirisError`, which is not recorded: on
+resume it is called again. `check` and `run` instead return what is wrong with a text or a run.
 
-Kinds of `tell`, each with its fields:
+Kinds of `emit`, each with its fields:
 
     state_transition        from_state, to_state
     user_message            text, about (key of the question that was answered, or None)
     assistant_response      text; about, choices where it is a question
-    discovery_start         tables (ids whose columns and profiles are wanted; none while names are asked for)
+    discovery_start         tables (ids whose columns and profiles are requested; none while names are requested)
     discovery_done          tables (number), recalled (number), silent ({target: DIAGNOSTIC})
     llm_request_start       purpose
     llm_response_complete   purpose, model, input_tokens, output_tokens, requests, cost
     oml_synthesis_complete  number (of the draft, from 1), oml
     validation              number, ok, diagnostics
     plan                    number, check (as above), tables (ids), assumptions (texts), changes (lines of the read-back
-                            that differ from those of the plan before): shown before it is accepted
+                            that differ from those of the previous plan): shown before it is accepted
     saved                   as `save` returns it
     run_result              as `run` returns it
 """
@@ -72,50 +73,51 @@ if TYPE_CHECKING:
 
 
 class Waiting(Exception):
-    """There is nobody to answer: the command ends, and the conversation waits with its question."""
+    """Input has ended: the command exits, and the conversation waits with its question."""
 
 
 DRAFT = "output/draft.yaml"
-"""As which file a text is checked that is none yet."""
+"""File name under which unsaved text is checked."""
 
 NOT_DISCOVERED = "DSC001"
-"""Code of a connection that has no tables to look at: it may still be written to."""
+"""Code of a connection without discoverable tables; it may still be written to."""
 
 OUTSIDE = "CMP013"
-"""Code of a step that uses a file outside of the project."""
+"""Code of a step that uses a file outside the project."""
 
-_OF_WORKER = ("RUN001", "RUN007")
-"""Codes of a worker that died, or was not understood."""
+_WORKER_CODES = ("RUN001", "RUN007")
+"""Codes of a worker that died, or whose answer was unreadable."""
 
-_MENDABLE = (InvalidInput, StepFailed)
-"""What a pipeline that is written otherwise may mend."""
+_FIXABLE = (InvalidInput, StepFailed)
+"""Errors that a different pipeline may fix."""
 
 
 class UserInterface(Protocol):
-    """The person's side: a terminal, or whatever a command was given."""
+    """The person's side: a terminal, or the input of a command."""
 
     def ask_user(self, question: Question | None) -> str:
         """Return the person's next words; raises `Waiting` if there are none."""
         ...
 
     def edit(self, text: str) -> str:
-        """Have the person edit a text; returns it as it is then."""
+        """Let the person edit a text; return the result."""
         ...
 
     def show(self, kind: str, data: Mapping[str, JsonValue]) -> None:
-        """Show and record what the agent tells; kinds as in `environment`."""
+        """Show and record an event of the agent; kinds as in the module docstring."""
         ...
 
     def progress(self, event: Mapping[str, JsonValue]) -> None:
-        """Show how a run is getting on: an event of its session."""
+        """Show the progress of a run: an event of its session."""
         ...
 
 
 class Environment:
-    """The environment of a conversation in a project; `conversation` is its id, which names the runs that it starts.
+    """The environment of a conversation in a project; `conversation` is its id, from which the ids of its runs are
+    made.
 
-    `samples` (none, masked or raw) are the rows that the model may see; `out` is the folder in which pipelines are
-    saved, below output/ or pipelines/.
+    `samples` (none, masked or raw) says which rows the model may see; `out` is the folder for pipelines, below output/
+    or pipelines/.
     """
 
     def __init__(
@@ -141,30 +143,30 @@ class Environment:
         return self._ui.ask_user(question)
 
     def edit(self, text: str) -> str:
-        """Have the person edit a text."""
+        """Let the person edit a text; return the result."""
         return self._ui.edit(text)
 
     def emit(self, kind: str, **data: JsonValue) -> None:
-        """Show something."""
+        """Show an event."""
         self._ui.show(kind, data)
 
     def ask_model(self, request: ModelRequest) -> Answer:
-        """Return what the model answers; what is wrong quotes values of rows only if it may see rows as they are."""
+        """Return the model's answer; problems quote values of rows only if it may see rows unmasked."""
         if self._samples != "raw":
             request = replace(request, problems=tuple(map(without_values, request.problems)))
         return self._model.complete(request)
 
     def names(self, words: str) -> JsonValue:
-        """Return the tables of all declared connections and the data files of the project, and what can be written."""
+        """Return the tables of all declared connections, the data files of the project, and the available writers."""
         connections = list(map(str, self._workspace.references()))
         sources, silent = [], {}
         for target in [*connections, *data_folders(self._workspace), *paths_in(words, self._workspace.root)]:
             try:
                 sources.append(source_of(api.discover(self._workspace, target).to_json()))
             except OsirisError as error:
-                found = _of_source(error)
-                if found.code != NOT_DISCOVERED:
-                    silent[target] = found.to_json()
+                diagnostic = _source_diagnostic(error)
+                if diagnostic.code != NOT_DISCOVERED:
+                    silent[target] = diagnostic.to_json()
         writers = writers_of(self._workspace)
         return {
             "connections": connections,
@@ -187,51 +189,52 @@ class Environment:
     def look(self, relations: Sequence[tuple[str, str, str]], without_rows: Sequence[str] = ()) -> JsonValue:
         """Return columns, keys and profiles of relations: each (id, target of its source, name of its table).
 
-        Of those whose id is in `without_rows` no samples are taken, whatever the person allowed of the others.
+        No samples are taken of ids in `without_rows`, whatever the person allowed for the others.
         """
         tables: dict[str, JsonValue] = {}
         silent: dict[str, JsonValue] = {}
         recalled = 0
-        asked: dict[tuple[str, str], dict[str, str]] = {}
+        requests: dict[tuple[str, str], dict[str, str]] = {}
         for relation, target, table in relations:
             samples = "none" if relation in without_rows else self._samples
-            asked.setdefault((target, samples), {})[table] = relation
-        for (target, samples), ids in asked.items():
+            requests.setdefault((target, samples), {})[table] = relation
+        for (target, samples), ids in requests.items():
             try:
-                found = api.discover(self._workspace, target, list(ids), profile=True, samples=samples).to_json()
+                discovery = api.discover(self._workspace, target, list(ids), profile=True, samples=samples).to_json()
             except OsirisError as error:
-                silent[target] = _of_source(error).to_json()
+                silent[target] = _source_diagnostic(error).to_json()
                 continue
-            named = [each for each in found["tables"] if each["name"] in ids]
-            tables |= {ids[each["name"]]: each for each in named}
-            recalled += sum(bool(each["profile"] and each["profile"]["recalled"]) for each in named)
+            requested = [each for each in discovery["tables"] if each["name"] in ids]
+            tables |= {ids[each["name"]]: each for each in requested}
+            recalled += sum(bool(each["profile"] and each["profile"]["recalled"]) for each in requested)
         return {"tables": tables, "recalled": recalled, "silent": silent}
 
     def check(self, text: str) -> JsonValue:
-        """Compile a text without saving anything, and measure joins of which no key says that one row matches."""
+        """Compile a text without saving, and measure joins that no key proves to match one row at most."""
         checked, compiled = self.compiled(text)
         if compiled is None:
             return checked
         return {**checked, "multiplies": [each.words() for each in api.multiplied(self._workspace, compiled)]}
 
     def compiled(self, text: str, worker: Worker | None = None) -> tuple[JsonValue, Compiled | None]:
-        """Compile a text, and nothing else; returns what is told of it, and the plan if it is good."""
+        """Compile a text; return the result as JSON, and the plan if compilation succeeds."""
         try:
             compiled = api.compile_file(self._workspace, self._draft, params={}, worker=worker, text=text)
             view = api.view_plan(self._workspace, compiled)
             data = {**api.compiled_data(compiled, view), "deciding": _deciding(compiled.manifest)}
-        except _MENDABLE as error:
+        except _FIXABLE as error:
             return {"ok": False, "oml": text, "diagnostics": [item.to_json() for item in error.diagnostics]}, None
-        found = [item.to_json() for item in compiled.diagnostics]
-        return {"ok": True, "oml": text, "diagnostics": found, **data}, compiled
+        diagnostics = [item.to_json() for item in compiled.diagnostics]
+        return {"ok": True, "oml": text, "diagnostics": diagnostics, **data}, compiled
 
     def save(self, text: str, name: str, replaces: Sequence[str]) -> JsonValue:
-        """Write a text to the folder of drafts, whole, and its plan; returns where.
+        """Save a text to the output folder, and its plan; return where.
 
-        The file is named `name`, or so with a number if another text lies there, unless its digest is in `replaces`.
+        The file is named `name`, with a number appended if another text has that name, unless its digest is in
+        `replaces`.
         """
-        file, before = self._free_place(text, name, replaces)
-        saved = api.save_draft(self._workspace, text, file, replaces=before)
+        file, digest = self._free_file(text, name, replaces)
+        saved = api.save_draft(self._workspace, text, file, replaces=digest)
         compiled = api.compile_file(self._workspace, self._workspace.root / saved.file, params={})
         return {
             "file": saved.file,
@@ -243,9 +246,9 @@ class Environment:
         }
 
     def run(self, fingerprint: str, number: int) -> JsonValue:
-        """Run a saved plan, under a run id of this conversation: what has finished is not run again.
+        """Run a saved plan under a run id of this conversation: finished steps are not run again.
 
-        The `number`th run of the conversation happens once, however often it is asked for.
+        The `number`th run of the conversation happens once, however often it is requested.
         """
         from osiris.runner.host.run import RunOptions
 
@@ -253,24 +256,24 @@ class Environment:
         try:
             plan = api.confirmed_plan(self._workspace, fingerprint)
             result, notes = api.run_target(self._workspace, plan, options, self._ui.progress, params={})
-        except (*_MENDABLE, Unavailable) as error:
-            found = [item.to_json() for item in error.diagnostics]
-            return {**_NOT_RUN, "run_key": options.run_id, "diagnostics": found}
+        except (*_FIXABLE, Unavailable) as error:
+            diagnostics = [item.to_json() for item in error.diagnostics]
+            return {**_NOT_RUN, "run_key": options.run_id, "diagnostics": diagnostics}
         data = api.run_data(self._workspace, result)
         result.acknowledge()
         answer = api.package(self._workspace, result.session_id, {}).document["answer"]
-        found = [item.to_json() for item in (*notes, *result.diagnostics)]
-        return {**data, "ok": result.exit_code == 0, "diagnostics": found, "answer": answer}
+        diagnostics = [item.to_json() for item in (*notes, *result.diagnostics)]
+        return {**data, "ok": result.exit_code == 0, "diagnostics": diagnostics, "answer": answer}
 
-    def _free_place(self, text: str, name: str, replaces: Sequence[str]) -> tuple[str, str | None]:
-        """Return a file that is not there, or has this text or one that may be replaced, and the digest of that."""
+    def _free_file(self, text: str, name: str, replaces: Sequence[str]) -> tuple[str, str | None]:
+        """Return a file that is free, has this text or may be replaced, and the digest of its current text."""
         number = 1
         while True:
             file = f"{self._out}/{name}.yaml" if number == 1 else f"{self._out}/{name}_{number}.yaml"
             path = self._workspace.root / file
-            before = api.read_draft(path)
-            if before is None or before in replaces or path.read_bytes() == text.encode():
-                return file, before
+            digest = api.read_draft(path)
+            if digest is None or digest in replaces or path.read_bytes() == text.encode():
+                return file, digest
             number += 1
 
 
@@ -279,78 +282,80 @@ def _deciding(manifest: Manifest) -> dict[str, JsonValue]:
     from osiris.compare.lineage import read_lineage
 
     lineage = read_lineage(manifest)
-    found: dict[str, JsonValue] = {}
+    columns: dict[str, JsonValue] = {}
     for writer in (step["id"] for step in manifest.steps if step["mode"] == "write"):
         for column in lineage.row_origins(writer):
-            found.setdefault(column.step, []).append(column.name)
-    return found
+            columns.setdefault(column.step, []).append(column.name)
+    return columns
 
 
-def _of_source(error: OsirisError) -> Diagnostic:
-    """Return what is wrong with a source; raises the error if the worker died, which says nothing of the source."""
-    found = error.diagnostics[0]
-    if found.code in _OF_WORKER:
+def _source_diagnostic(error: OsirisError) -> Diagnostic:
+    """Return the diagnostic of a source; raises the error if the worker died, which tells nothing about the source."""
+    diagnostic = error.diagnostics[0]
+    if diagnostic.code in _WORKER_CODES:
         raise error
-    return found
+    return diagnostic
 
 
 _NOT_RUN: JsonValue = {"session": None, "status": "failed", "steps": {}, "outputs": {}, "ok": False, "answer": None}
 
-_OF_THE_TEXT = ("CHT", "CMP", "CON", "LCK", "LLM", "OML", "PRJ", "REG", "SQL")
-"""Codes of what is written rather than of what is read, but for those of `_OF_VALUES`."""
+_TEXT_CODES = ("CHT", "CMP", "CON", "LCK", "LLM", "OML", "PRJ", "REG", "SQL")
+"""Code prefixes of errors in the pipeline's text rather than in data, except those of `_VALUE_CODES`."""
 
-_OF_VALUES = ("SQL011",)
+_VALUE_CODES = ("SQL011",)
 
 _WORDS = """
 bytes check column component done encoding expected file kind limit path run_key seconds source step table timeout type
 where
 """
-_NAMES = frozenset(_WORDS.split())
-"""Parameters of diagnostics that name things or count them. All others may quote a row."""
+_SAFE_PARAMETERS = frozenset(_WORDS.split())
+"""Parameters of diagnostics that are names or counts. All others may quote a row."""
 
-_PLACE = re.compile(r"\{(\w+)\}")
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _HIDDEN = "…"
 
 
 def without_values(problem: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return a diagnostic, as JSON, without what may be a value of a row in its message and its hint."""
+    """Return a diagnostic, as JSON, with possible row values masked in its message and hint."""
     code = str(problem["code"])
     row = CODES.get(code)
-    is_of_text = code.startswith(_OF_THE_TEXT) and code not in _OF_VALUES
-    if is_of_text or (row and _NAMES.issuperset(_PLACE.findall(row.message))):
+    is_of_text = code.startswith(_TEXT_CODES) and code not in _VALUE_CODES
+    if is_of_text or (row and _SAFE_PARAMETERS.issuperset(_PLACEHOLDER.findall(row.message))):
         return dict(problem)
-    told = f"{row.title}: {_masked(row.message, str(problem['message']))}" if row else code
+    masked = f"{row.title}: {_masked(row.message, str(problem['message']))}" if row else code
     hint = problem.get("hint")
-    return {**problem, "message": told, "hint": hint if row and hint == row.hint else None}
+    return {**problem, "message": masked, "hint": hint if row and hint == row.hint else None}
 
 
 def _masked(template: str, message: str) -> str:
-    """Return a message with its template's names as they are, and all else that was put in left out."""
-    parts = _PLACE.split(template)
-    groups = (f"(.+{'?' if name in _NAMES else ''})" if at % 2 else re.escape(name) for at, name in enumerate(parts))
-    found = re.fullmatch("".join(groups), message, re.DOTALL)
-    if found is None:
+    """Return a message with its template's safe parameters kept, and all others masked."""
+    parts = _PLACEHOLDER.split(template)
+    groups = (
+        f"(.+{'?' if name in _SAFE_PARAMETERS else ''})" if at % 2 else re.escape(name) for at, name in enumerate(parts)
+    )
+    match = re.fullmatch("".join(groups), message, re.DOTALL)
+    if match is None:
         return _HIDDEN
-    told = iter(found.groups())
-    shown = (next(told) if at % 2 else text for at, text in enumerate(parts))
-    return "".join(text if not at % 2 or parts[at] in _NAMES else _HIDDEN for at, text in enumerate(shown))
+    values = iter(match.groups())
+    pieces = (next(values) if at % 2 else text for at, text in enumerate(parts))
+    return "".join(text if not at % 2 or parts[at] in _SAFE_PARAMETERS else _HIDDEN for at, text in enumerate(pieces))
 
 
 def choices_for(workspace: Workspace, tables: Iterable[str]) -> Choices:
-    """Return the choices for paths and `@FAMILY.ALIAS/TABLE`, beside them the names that are near; fails as they do.
+    """Return the choices for paths and `@FAMILY.ALIAS/TABLE`, with near names beside them; fails as discovery does.
 
-    What is neither is taken for the name of one of the others.
+    Any other text is ignored here: it may name one of these relations.
     """
-    wanted: dict[str, list[str]] = {}
+    names_by_source: dict[str, list[str]] = {}
     for text in tables:
         if source := target_of(workspace.root, text):
-            wanted.setdefault(source, []).append(text.partition("/")[2] if text.startswith("@") else text)
-    sources = [source_of(_discovered(workspace, source, names)) for source, names in wanted.items()]
+            names_by_source.setdefault(source, []).append(text.partition("/")[2] if text.startswith("@") else text)
+    sources = [source_of(_discovered(workspace, source, names)) for source, names in names_by_source.items()]
     return read_names({"sources": sources, "writers": writers_of(workspace), "silent": {}})
 
 
 def target_of(root: Path, text: str) -> str | None:
-    """Return what is looked at for a path or `@FAMILY.ALIAS/TABLE`: of a path that is not there, what is beside it."""
+    """Return the discovery target of a path or `@FAMILY.ALIAS/TABLE`; for a missing path, its folder."""
     if text.startswith("@"):
         return text.partition("/")[0]
     if any(char in text for char in "*?[") or (root / text).exists():
@@ -359,14 +364,16 @@ def target_of(root: Path, text: str) -> str | None:
 
 
 def _discovered(workspace: Workspace, source: str, names: list[str]) -> JsonValue:
-    """Return what discovery tells of a source, with the columns of the tables that are named, in whatever case."""
-    found = api.discover(workspace, source).to_json()
+    """Return what discovery finds in a source, with columns for the named tables, case-insensitively."""
+    discovery = api.discover(workspace, source).to_json()
     folded = {name.casefold() for name in names}
-    near = [each["name"] for each in found["tables"] if each["name"].casefold() in folded and each["columns"] is None]
-    if near:
-        looked = {each["name"]: each for each in api.discover(workspace, source, near).to_json()["tables"]}
-        found["tables"] = [looked.get(each["name"], each) for each in found["tables"]]
-    return found
+    unread = [
+        each["name"] for each in discovery["tables"] if each["name"].casefold() in folded and each["columns"] is None
+    ]
+    if unread:
+        profiled = {each["name"]: each for each in api.discover(workspace, source, unread).to_json()["tables"]}
+        discovery["tables"] = [profiled.get(each["name"], each) for each in discovery["tables"]]
+    return discovery
 
 
 _DATA = re.compile(r"\w\.(csv|tsv|json|jsonl|ndjson|parquet|pq)(\.gz|\.zst)?$", re.IGNORECASE)
@@ -374,54 +381,54 @@ _MOST_FOLDERS = 50
 
 
 def data_folders(workspace: Workspace) -> list[str]:
-    """Return a pattern for each folder of the project that has data files; what Osiris itself writes is none."""
-    own = {workspace.project.logs, workspace.project.build, workspace.project.output}
-    found = sorted(islice(_with_data(workspace.root, own), _MOST_FOLDERS))
-    return ["*" if folder == "." else f"{folder}/*" for folder in found]
+    """Return a pattern for each project folder that has data files, except Osiris' own."""
+    excluded = {workspace.project.logs, workspace.project.build, workspace.project.output}
+    folders = sorted(islice(_folders_with_data(workspace.root, excluded), _MOST_FOLDERS))
+    return ["*" if folder == "." else f"{folder}/*" for folder in folders]
 
 
 def data_files(root: Path, folder: str) -> list[str]:
-    """Return the data files that a pattern of `data_folders` has, by their names alone."""
+    """Return the data files that a pattern of `data_folders` matches, by name alone."""
     return sorted(each.relative_to(root).as_posix() for each in root.glob(folder) if _is_data(each.name))
 
 
 def paths_in(words: str, root: Path) -> list[str]:
-    """Return the paths and patterns in the person's words under which there is something."""
-    told = dict.fromkeys(re.findall(r"[^\s\"'`,;()@]+", words))
-    tokens = [token.rstrip(".:!?") for token in told]
-    return [token for token in tokens if ("/" in token or _is_data(token)) and _is_there(root, token)]
+    """Return the paths and patterns in the person's words that match something."""
+    candidates = dict.fromkeys(re.findall(r"[^\s\"'`,;()@]+", words))
+    tokens = [token.rstrip(".:!?") for token in candidates]
+    return [token for token in tokens if ("/" in token or _is_data(token)) and _exists(root, token)]
 
 
 def source_of(data: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return a source as `names` tells it, from what discovery does."""
+    """Return a discovery result as a source of `names`."""
     source = data["source"]
     target = source["connection"] or source["target"]
-    told = {key: data[key] for key in ("recalled", "tables")}
-    return {"target": target, "connection": source["connection"], **told}
+    fields = {key: data[key] for key in ("recalled", "tables")}
+    return {"target": target, "connection": source["connection"], **fields}
 
 
 def writers_of(workspace: Workspace) -> list[dict[str, JsonValue]]:
-    """Return what can be written, as `names` has it."""
+    """Return the available writers, as `names` lists them."""
     connections = list(map(str, workspace.references()))
-    found = (_writer(spec, connections) for spec in workspace.registry.all() if "write" in spec.modes)
-    return list(filter(None, found))
+    writers = (_writer(spec, connections) for spec in workspace.registry.all() if "write" in spec.modes)
+    return list(filter(None, writers))
 
 
 def _writer(spec: ComponentSpec, connections: Sequence[str]) -> dict[str, JsonValue] | None:
-    """Return a component that writes files without a connection, or tables of those that are declared; else None."""
+    """Return a component that writes files without a connection, or tables of declared connections; else None."""
     properties = spec.config["properties"]
-    told: dict[str, JsonValue] = {"component": spec.name, "ending": None, "modes": [], "connections": []}
+    entry: dict[str, JsonValue] = {"component": spec.name, "ending": None, "modes": [], "connections": []}
     if "path" in properties and spec.connection != "required" and (ending := _ending(spec)):
-        return {**told, "ending": ending}
-    own = [name for name in connections if name.startswith(f"@{spec.family}.")]
-    if "table" not in properties or not own:
+        return {**entry, "ending": ending}
+    references = [name for name in connections if name.startswith(f"@{spec.family}.")]
+    if "table" not in properties or not references:
         return None
     offered = properties.get("write_mode", {}).get("enum", ())
-    return {**told, "modes": [mode for mode in MODES if mode in offered], "connections": own}
+    return {**entry, "modes": [mode for mode in MODES if mode in offered], "connections": references}
 
 
 def _ending(spec: ComponentSpec) -> str | None:
-    """Return the ending of a component's files, as its first example has it."""
+    """Return the suffix of a component's files, from its first example."""
     paths = (example["config"].get("path") for example in spec.examples)
     return next((PurePosixPath(path).suffix[1:] for path in paths if path), None)
 
@@ -432,15 +439,15 @@ _TEXT = 120
 
 
 def earlier_pipelines(workspace: Workspace) -> Iterator[dict[str, JsonValue]]:
-    """Yield what the newest pipelines of the project read and write; a file that is none is passed over.
+    """Yield what the newest pipelines of the project read and write; other files are skipped.
 
-    Descriptions are left out: a person may have written them. Subfolders are not searched:
-    `output` has data, of any depth.
+    Descriptions are left out, since a person may have written them. Subfolders are not searched: `output` may hold data
+    of any depth.
     """
     folders = (workspace.project.pipelines, workspace.project.output)
-    found = [path for folder in folders for path in folder.glob("*") if path.suffix in PIPELINE_ENDINGS]
-    read = (_pipeline(path) for path in sorted(found, key=_changed, reverse=True))
-    yield from islice(filter(None, read), MOST)
+    paths = [path for folder in folders for path in folder.glob("*") if path.suffix in PIPELINE_ENDINGS]
+    documents = (_pipeline(path) for path in sorted(paths, key=_changed, reverse=True))
+    yield from islice(filter(None, documents), MOST)
 
 
 def _changed(path: Path) -> tuple[float, str]:
@@ -473,16 +480,16 @@ def _label(config: Mapping[str, JsonValue]) -> str:
     return one_line(f"{config.get('connection', '')}/{config.get('table', 'a query')}{mode}", _TEXT)
 
 
-def _with_data(root: Path, without: set[Path]) -> Iterator[str]:
-    """Yield the folders that have data files, the nearest to the root first."""
+def _folders_with_data(root: Path, excluded: set[Path]) -> Iterator[str]:
+    """Yield the folders that have data files, those nearest to the root first."""
     waiting = [root]
     for folder in waiting:
         try:
-            inside = sorted(each for each in folder.iterdir() if not each.name.startswith("."))
+            entries = sorted(each for each in folder.iterdir() if not each.name.startswith("."))
         except OSError:
             continue
-        waiting += [each for each in inside if _is_folder(each) and each not in without]
-        if any(_is_data(each.name) for each in inside):
+        waiting += [each for each in entries if _is_folder(each) and each not in excluded]
+        if any(_is_data(each.name) for each in entries):
             yield folder.relative_to(root).as_posix()
 
 
@@ -494,7 +501,7 @@ def _is_data(name: str) -> bool:
     return _DATA.search(name) is not None
 
 
-def _is_there(root: Path, token: str) -> bool:
+def _exists(root: Path, token: str) -> bool:
     try:
         return (root / token).is_file() or any(root.glob(token))
     except (OSError, ValueError, NotImplementedError):

@@ -1,6 +1,6 @@
-"""The parts of a request as SQL expressions: names, values typed by a column, conditions, computed columns, measures.
+"""Parts of a request as SQL expressions: names, typed values, conditions, computed columns, measures.
 
-What does not fit raises `Misfit`, which says which field of the part is wrong; nothing is ever rewritten to fit.
+An invalid part raises `Misfit`, which names the wrong field; nothing is rewritten to fit.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _TRUTH = {"true": "true", "false": "false"}
 _MOST_DIGITS = 38
 _DECIMAL = re.compile(r"decimal\((\d+),(\d+)\)")
-_OF_PARAMETERS: dict[str, tuple[Kind, ...]] = {
+_PARAMETER_KINDS: dict[str, tuple[Kind, ...]] = {
     "string": ("text",),
     "integer": ("number",),
     "number": ("number",),
@@ -41,7 +41,7 @@ CASTS = {ours: duck.upper() for duck, ours in PLAIN.items() if ours not in ("bin
 
 
 class Misfit(Exception):
-    """A part of a request that cannot be carried out: which field of it, why, and what to do instead."""
+    """A part of a request that cannot be carried out: its field, the problem, and a hint."""
 
     def __init__(self, field: str, problem: str, hint: str | None = None) -> None:
         super().__init__(problem)
@@ -50,7 +50,7 @@ class Misfit(Exception):
 
 
 class Misfits(Misfit):
-    """All parts of a list that cannot be carried out; else it is as the first of them."""
+    """All invalid parts of a list; otherwise like the first of them."""
 
     def __init__(self, parts: Sequence[Misfit]) -> None:
         super().__init__(parts[0].field, parts[0].problem, parts[0].hint)
@@ -58,21 +58,21 @@ class Misfits(Misfit):
 
 
 def each(field: str, items: Iterable[T], make: Callable[[T], R]) -> list[R]:
-    """Return what is made of each part of a list; raises `Misfits` with every one of which nothing can be made."""
-    made, wrong = [], []
+    """Return the results of `make` for all items; raises `Misfits` with every item that fails."""
+    values, wrong = [], []
     for number, item in enumerate(items):
         try:
-            made.append(make(item))
+            values.append(make(item))
         except Misfit as misfit:
             wrong.append(Misfit(f"{field}/{number}/{misfit.field}".rstrip("/"), misfit.problem, misfit.hint))
     if wrong:
         raise Misfits(wrong)
-    return made
+    return values
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that a step can name: how SQL writes it, its type, and its name in a result that does not rename it.
+    """A column that a step can name: its SQL, its type, and its default name in a result.
 
     `made` is the expression of a computed one, in the SELECT that computes it.
     """
@@ -84,16 +84,16 @@ class Column:
 
     @property
     def kind(self) -> Kind:
-        """What can be done with it."""
+        """Kind of its values, which decides the possible operations."""
         return kind_of(self.type)
 
 
 Scope = dict[str, Column]
-"""The columns that can be named at one point of a step."""
+"""The columns available at one point of a step."""
 
 
 def kind_of(type_: str) -> Kind:
-    """Return what can be done with values of a type, in the words of OML."""
+    """Return the kind of values of an OML type."""
     if type_ == "utf8":
         return "text"
     if type_.startswith(("int", "uint", "float", "decimal")):
@@ -105,7 +105,7 @@ def kind_of(type_: str) -> Kind:
 
 
 def find(scope: Scope, name: str | None, field: str = "column") -> Column:
-    """Return a column of that very name; one of several inputs can also be named `STEP.COLUMN`, or as it comes out."""
+    """Return the column of that name; with several inputs also by `STEP.COLUMN`, or by its name in the result."""
     if name is None:
         raise Misfit(field, "is missing")
     if name in scope:
@@ -120,16 +120,16 @@ def find(scope: Scope, name: str | None, field: str = "column") -> Column:
 
 
 def literal(value: str, type_: str, field: str = "value") -> str:
-    """Return a value as SQL has it for a column of a type."""
+    """Return a value as a SQL literal for a column of a type."""
     kind = kind_of(type_)
-    made = _LITERALS[kind](value.strip() if kind != "text" else value, type_) if kind in _LITERALS else None
-    if made is None:
+    sql = _LITERALS[kind](value.strip() if kind != "text" else value, type_) if kind in _LITERALS else None
+    if sql is None:
         raise Misfit(field, f"'{value[:80]}' is no value of the type {type_}", _EXAMPLES.get(kind))
-    return made
+    return sql
 
 
 def is_date(value: str) -> bool:
-    """Tell whether a text is a day in ISO 8601."""
+    """Tell whether a text is an ISO 8601 date."""
     try:
         return bool(re.fullmatch(r"\d{4}-\d\d-\d\d", value)) and bool(dt.date.fromisoformat(value))
     except ValueError:
@@ -190,7 +190,7 @@ EMPTINESS: dict[Operator, str] = {
     "is empty": "coalesce({operand}, '') = ''",
     "is not empty": "coalesce({operand}, '') <> ''",
 }
-"""Of texts."""
+"""Variants for text."""
 
 _TEXTUAL = ("contains", "starts with", "ends with")
 _NUMBERS: tuple[Kind, ...] = ("number",)
@@ -201,24 +201,24 @@ RATIO = "{column} / nullif({other}, 0)"
 
 
 class Form(NamedTuple):
-    """One way in which a function is written: the kinds of its column, of none at all any, and the template."""
+    """One SQL template of a function: the kinds of its column (empty: any), and the template."""
 
     function: Function
     kinds: tuple[Kind, ...]
     sql: str
     ending: str = ""
-    """With what the value ends that asks for this form of `convert`."""
+    """Suffix of the value that selects this form of `convert`."""
 
     def takes(self, kind: Kind) -> bool:
-        """Tell whether its column may be of a kind."""
+        """Tell whether the form accepts a column of a kind."""
         return not self.kinds or kind in self.kinds
 
     def has(self, *places: str) -> bool:
-        """Tell whether one of some places is in the template."""
+        """Tell whether the template has one of some placeholders."""
         return any(f"{{{place}}}" in self.sql for place in places)
 
     def is_meant(self, value: str | None) -> bool:
-        """Tell whether a value means this form: of those of `convert` it means one."""
+        """Tell whether a value selects this form: for `convert`, it selects one of several."""
         if self.function != "convert" or value is None:
             return True
         if value.startswith("date "):
@@ -228,7 +228,7 @@ class Form(NamedTuple):
 
 COMMA, OR = " 1.234,5", " or "
 DIGITS = 18
-"""So many digits has a number of rows at most."""
+"""Most digits of a row count."""
 
 SIGNS: dict[Function, str] = {"add": "+", "subtract": "-", "multiply": "*"}
 _PARTS: tuple[Function, ...] = ("year", "quarter", "month", "week", "day")
@@ -250,7 +250,7 @@ FORMS = (
     Form("days between", _MOMENTS, "date_diff('day', CAST({column} AS DATE), {day})"),
     Form("join text", (), "concat_ws({text}, {column}, {other})"),
     Form("join text", (), "concat({column}, {text})"),
-    Form("replace", _TEXTS, "replace({column}, {found}, {new})"),
+    Form("replace", _TEXTS, "replace({column}, {search}, {new})"),
     Form("first characters", _TEXTS, "left({column}, {count})"),
     Form("first characters", _MOMENTS, "left(CAST({column} AS VARCHAR), {count})"),
     Form("if empty", _TEXTS, "coalesce(nullif({column}, ''), {other})"),
@@ -263,7 +263,7 @@ FORMS = (
     Form(
         "convert",
         _TEXTS,
-        # A text that is spelled otherwise gets a sign that no number has, so that the run fails instead of taking it.
+        # Other text gets a character that no number has, so that the run fails instead of misreading it.
         "CAST(CASE WHEN regexp_full_match({column}, '[+-]?([0-9]+|[0-9][0-9]?[0-9]?([.][0-9][0-9][0-9])+)(,[0-9]+)?')"
         " THEN replace(replace({column}, '.', ''), ',', '.') ELSE {column} || '?' END AS {type})",
         COMMA,
@@ -272,7 +272,7 @@ FORMS = (
     Form("constant", (), "{typed}"),
 )
 DEFAULTS: dict[Function, str] = {"round": "0", "join text": "", "constant": ""}
-"""The value of a function that is given none."""
+"""Default values of functions."""
 
 AGGREGATES: dict[Aggregate, str] = {
     "count": "count({column})",
@@ -284,7 +284,7 @@ AGGREGATES: dict[Aggregate, str] = {
     "median": "median({column})",
 }
 ORDERED: dict[Aggregate, str] = {"sum": "sum({column} ORDER BY {column})", "average": "avg({column} ORDER BY {column})"}
-"""Floats are added up in an order, so that two runs give the same."""
+"""Floats are summed in a fixed order, so that two runs give the same result."""
 
 ROWS = "count(*)"
 SHARE = "{column} / nullif({measure} OVER (), 0)"
@@ -294,87 +294,87 @@ CUT_TEXT = "CAST(date_trunc({unit}, CAST({column} AS TIMESTAMP)) AS DATE)"
 
 
 def conditions(filters: Sequence[Filter], scope: Scope, parameters: Mapping[str, Parameter]) -> list[str]:
-    """Return what is joined by AND; the conditions of one `either` are one."""
-    made = each("filters", filters, lambda given: condition(given, scope, parameters))
+    """Return the conditions to be joined by AND; those of one `either` are combined by OR."""
+    clauses = each("filters", filters, lambda spec: condition(spec, scope, parameters))
     parts: dict[tuple[str, int], list[str]] = {}
-    for number, (given, text) in enumerate(zip(filters, made, strict=True)):
-        key = ("alone", number) if given.either is None else ("either", given.either)
+    for number, (spec, text) in enumerate(zip(filters, clauses, strict=True)):
+        key = ("alone", number) if spec.either is None else ("either", spec.either)
         parts.setdefault(key, []).append(text)
     return [texts[0] if len(texts) == 1 else f"({' OR '.join(texts)})" for texts in parts.values()]
 
 
-def condition(given: Filter, scope: Scope, parameters: Mapping[str, Parameter]) -> str:
-    """Return one condition. An empty value is not equal to anything, so `!=` and `not in` keep it.
+def condition(spec: Filter, scope: Scope, parameters: Mapping[str, Parameter]) -> str:
+    """Return one condition. NULL is unequal to anything, so `!=` and `not in` keep it.
 
-    A day that is compared with a timestamp means the whole day.
+    A date compared with a timestamp means the whole day.
     """
-    column = find(scope, given.column)
-    _count_sides(given)
-    if given.operator in EMPTINESS:
-        return _compared(column, given.operator, [])
-    if given.other is not None:
-        return _with_column(given, column, find(scope, given.other, "other"))
-    if given.operator in _TEXTUAL and column.kind != "text":
-        raise Misfit("operator", f"'{given.operator}' needs a text, and '{given.column}' is {column.type}")
-    if given.parameter is not None:
-        return _with_parameter(given, column, parameters)
-    return _with_values(given, column)
+    column = find(scope, spec.column)
+    _count_sides(spec)
+    if spec.operator in EMPTINESS:
+        return _compared(column, spec.operator, [])
+    if spec.other is not None:
+        return _with_column(spec, column, find(scope, spec.other, "other"))
+    if spec.operator in _TEXTUAL and column.kind != "text":
+        raise Misfit("operator", f"'{spec.operator}' needs a text, and '{spec.column}' is {column.type}")
+    if spec.parameter is not None:
+        return _with_parameter(spec, column, parameters)
+    return _with_values(spec, column)
 
 
-def _with_column(given: Filter, column: Column, other: Column) -> str:
+def _with_column(spec: Filter, column: Column, other: Column) -> str:
     if not are_comparable(column, other):
         raise Misfit("other", f"is {other.type}, which is not compared with {column.type}", "convert one of them")
     one, other = (_by_day(each) if column.kind != other.kind else each for each in (column, other))
-    return _compared(one, given.operator, [other.sql])
+    return _compared(one, spec.operator, [other.sql])
 
 
-def _with_values(given: Filter, column: Column) -> str:
-    days = [is_date(value.strip()) for value in given.values] if column.kind == "timestamp" else []
+def _with_values(spec: Filter, column: Column) -> str:
+    days = [is_date(value.strip()) for value in spec.values] if column.kind == "timestamp" else []
     if any(days) and not all(days):
         raise Misfit("values", "some are whole days, and some have a time", "give all of them a time, or none")
     if any(days):
         column = _by_day(column)
-    return _compared(column, given.operator, [literal(value, column.type, "values") for value in given.values])
+    return _compared(column, spec.operator, [literal(value, column.type, "values") for value in spec.values])
 
 
-def _count_sides(given: Filter) -> None:
-    sides = [bool(given.values), given.other is not None, given.parameter is not None]
-    wanted = 0 if given.operator in EMPTINESS else 1
-    if sum(sides) != wanted:
+def _count_sides(spec: Filter) -> None:
+    sides = [bool(spec.values), spec.other is not None, spec.parameter is not None]
+    expected = 0 if spec.operator in EMPTINESS else 1
+    if sum(sides) != expected:
         raise Misfit(
-            "values", f"'{given.operator}' takes {'nothing' if wanted == 0 else 'values, a column or a parameter'}"
+            "values", f"'{spec.operator}' takes {'nothing' if expected == 0 else 'values, a column or a parameter'}"
         )
-    if not given.values:
-        if given.operator in ("in", "not in", "between"):
-            raise Misfit("operator", f"'{given.operator}' takes values")
+    if not spec.values:
+        if spec.operator in ("in", "not in", "between"):
+            raise Misfit("operator", f"'{spec.operator}' takes values")
         return
-    if given.operator == "between" and len(given.values) != 2:
+    if spec.operator == "between" and len(spec.values) != 2:
         raise Misfit("values", "'between' takes two values")
-    if given.operator not in ("in", "not in", "between") and len(given.values) != 1:
-        raise Misfit("values", f"'{given.operator}' takes one value", "for several there is 'in'")
+    if spec.operator not in ("in", "not in", "between") and len(spec.values) != 1:
+        raise Misfit("values", f"'{spec.operator}' takes one value", "for several there is 'in'")
 
 
-def _with_parameter(given: Filter, column: Column, parameters: Mapping[str, Parameter]) -> str:
-    known = parameters.get(given.parameter or "")
-    if known is None:
-        hint = did_you_mean(given.parameter or "", parameters)
-        raise Misfit("parameter", f"there is no parameter '{given.parameter}'", hint)
-    if column.kind not in _OF_PARAMETERS[known.type]:
-        raise Misfit("parameter", f"is a {known.type}, and '{given.column}' is {column.type}")
-    return _compared(_by_day(column), given.operator, [f"${{params.{known.name}}}"])
+def _with_parameter(spec: Filter, column: Column, parameters: Mapping[str, Parameter]) -> str:
+    parameter = parameters.get(spec.parameter or "")
+    if parameter is None:
+        hint = did_you_mean(spec.parameter or "", parameters)
+        raise Misfit("parameter", f"there is no parameter '{spec.parameter}'", hint)
+    if column.kind not in _PARAMETER_KINDS[parameter.type]:
+        raise Misfit("parameter", f"is a {parameter.type}, and '{spec.column}' is {column.type}")
+    return _compared(_by_day(column), spec.operator, [f"${{params.{parameter.name}}}"])
 
 
 def _by_day(column: Column) -> Column:
-    """Return the day of a timestamp; any other column as it is."""
+    """Return the date of a timestamp; any other column unchanged."""
     is_moment = column.kind == "timestamp"
     return Column(f"CAST({column.sql} AS DATE)", "date", column.result) if is_moment else column
 
 
 def are_comparable(one: Column, other: Column) -> bool:
-    """Tell whether two columns can be compared as they are."""
+    """Tell whether two columns can be compared without conversion."""
     moments = {"date", "timestamp"}
-    alike = one.kind == other.kind or {one.kind, other.kind} == moments
-    return alike and (one.kind != "other" or one.type == other.type)
+    is_same_kind = one.kind == other.kind or {one.kind, other.kind} == moments
+    return is_same_kind and (one.kind != "other" or one.type == other.type)
 
 
 def _compared(column: Column, operator: Operator, sides: list[str]) -> str:
@@ -385,35 +385,35 @@ def _compared(column: Column, operator: Operator, sides: list[str]) -> str:
     return (template or CONDITIONS[operator]).format(operand=column.sql, **places)
 
 
-def computed(given: Computed, scope: Scope) -> str:
+def computed(spec: Computed, scope: Scope) -> str:
     """Return the expression of a computed column."""
-    is_constant = given.function == "constant" and given.column is None
-    column = Column("", "utf8", "") if is_constant else find(scope, given.column)
-    value = given.value if given.value is not None else DEFAULTS.get(given.function)
-    form = _form(given, column, value)
-    filled = {place: _VALUES[place](given.function, value or "", column) for place in filter(form.has, _VALUES)}
-    if given.other is not None:
-        filled["other"] = _other(given, column, scope).sql
-    if given.new and not form.has("new"):
-        raise Misfit("new", f"'{given.function}' takes no new text")
-    return form.sql.format(column=column.sql, new=text_literal(given.new or ""), **filled)
+    is_constant = spec.function == "constant" and spec.column is None
+    column = Column("", "utf8", "") if is_constant else find(scope, spec.column)
+    value = spec.value if spec.value is not None else DEFAULTS.get(spec.function)
+    form = _form(spec, column, value)
+    filled = {place: _VALUES[place](spec.function, value or "", column) for place in filter(form.has, _VALUES)}
+    if spec.other is not None:
+        filled["other"] = _other(spec, column, scope).sql
+    if spec.new and not form.has("new"):
+        raise Misfit("new", f"'{spec.function}' takes no new text")
+    return form.sql.format(column=column.sql, new=text_literal(spec.new or ""), **filled)
 
 
-def _form(given: Computed, column: Column, value: str | None) -> Form:
-    """Return how a function of a column and what else is given is written."""
-    own = [form for form in FORMS if form.function == given.function]
-    wanted = (given.other is not None, value is not None)
-    forms = [form for form in own if (form.has("other"), form.has(*_VALUES)) == wanted and form.is_meant(value)]
+def _form(spec: Computed, column: Column, value: str | None) -> Form:
+    """Return the form of a function for a column and its other arguments."""
+    candidates = [form for form in FORMS if form.function == spec.function]
+    shape = (spec.other is not None, value is not None)
+    forms = [form for form in candidates if (form.has("other"), form.has(*_VALUES)) == shape and form.is_meant(value)]
     if not forms:
-        raise Misfit("value", f"'{given.function}' takes {_taken(own)}")
+        raise Misfit("value", f"'{spec.function}' takes {_accepted(candidates)}")
     fitting = [form for form in forms if form.takes(column.kind)]
     if not fitting:
         _need(column, *forms[0].kinds)
     return fitting[0]
 
 
-def _taken(forms: Sequence[Form]) -> str:
-    """Return what a function takes beside its column."""
+def _accepted(forms: Sequence[Form]) -> str:
+    """Return what a function takes besides its column."""
     places = {"a second column": ("other",), "a value": tuple(_VALUES)}
     takes = (what for what, names in places.items() if any(form.has(*names) for form in forms))
     return " or ".join(takes) or "nothing else"
@@ -427,10 +427,10 @@ def _need(column: Column, *kinds: Kind, field: str = "column") -> Column:
     return column
 
 
-def _other(given: Computed, column: Column, scope: Scope) -> Column:
-    other = find(scope, given.other, "other")
-    if given.function != "join text" and not are_comparable(column, other):
-        raise Misfit("other", f"'{given.other}' is {other.type}, and '{given.column}' is {column.type}")
+def _other(spec: Computed, column: Column, scope: Scope) -> Column:
+    other = find(scope, spec.other, "other")
+    if spec.function != "join text" and not are_comparable(column, other):
+        raise Misfit("other", f"'{spec.other}' is {other.type}, and '{spec.column}' is {column.type}")
     return other
 
 
@@ -441,13 +441,13 @@ def _whole(function: Function, value: str, least: int) -> str:
 
 
 def _divisor(_: Function, value: str, column: Column) -> str:
-    written = literal(value, column.type)
-    if Decimal(written) == 0:
+    sql = literal(value, column.type)
+    if Decimal(sql) == 0:
         raise Misfit("value", "a number is not divided by zero")
-    return written
+    return sql
 
 
-def _found(_: Function, value: str, __: Column) -> str:
+def _search_text(_: Function, value: str, __: Column) -> str:
     if not value:
         raise Misfit("value", "'replace' takes the text to find in 'value', and the new one in 'new'")
     return text_literal(value)
@@ -456,8 +456,8 @@ def _found(_: Function, value: str, __: Column) -> str:
 def _type(_: Function, value: str, __: Column) -> str:
     value = value.removesuffix(COMMA)
     exact = _DECIMAL.fullmatch(value)
-    fits = exact and int(exact[2]) <= int(exact[1]) <= _MOST_DIGITS
-    target = f"DECIMAL({exact[1]}, {exact[2]})" if exact and fits else CASTS.get(value)
+    is_valid = exact and int(exact[2]) <= int(exact[1]) <= _MOST_DIGITS
+    target = f"DECIMAL({exact[1]}, {exact[2]})" if exact and is_valid else CASTS.get(value)
     if target is None:
         hint = (
             f"bool, int64, float64, decimal(18,2), 'decimal(18,2){COMMA}', utf8, date, 'date %d.%m.%Y', timestamp[us]"
@@ -473,21 +473,21 @@ _VALUES: dict[str, Callable[[Function, str, Column], str]] = {
     "count": lambda function, value, _: _whole(function, value, 1),
     "day": lambda _, value, __: literal(value, "date"),
     "text": lambda _, value, __: text_literal(value),
-    "found": _found,
+    "search": _search_text,
     "format": lambda _, value, __: text_literal(value.removeprefix("date ")),
     "formats": lambda _, value, __: ", ".join(map(text_literal, value.removeprefix("date ").split(OR))),
     "type": _type,
 }
-"""The value of a function, by its place in a template."""
+"""Renders the value of a function, by placeholder."""
 
 
-def grouped(given: Group, scope: Scope) -> str:
-    """Return what rows are grouped by; a unit of a text that spells dates reads it as one, or fails the run."""
-    column = find(scope, given.column)
-    if given.unit is None:
+def grouped(spec: Group, scope: Scope) -> str:
+    """Return a grouping expression; with a unit, text is parsed as a date, or the run fails."""
+    column = find(scope, spec.column)
+    if spec.unit is None:
         return column.sql
     template = CUT_TEXT if column.kind == "text" else CUT
-    return template.format(unit=text_literal(given.unit), column=_need(column, *_MOMENTS, "text").sql)
+    return template.format(unit=text_literal(spec.unit), column=_need(column, *_MOMENTS, "text").sql)
 
 
 def aggregate(function: Aggregate, column: Column | None) -> str:
@@ -504,41 +504,41 @@ def aggregate(function: Aggregate, column: Column | None) -> str:
     return (template or AGGREGATES[function]).format(column=column.sql)
 
 
-def measured(given: Measure, scope: Scope) -> str:
-    """Return a measure that is computed from rows."""
-    for field, value in (("of", given.of), ("over", given.over)):
+def measured(spec: Measure, scope: Scope) -> str:
+    """Return a measure computed from rows."""
+    for field, value in (("of", spec.of), ("over", spec.over)):
         if value is not None:
-            raise Misfit(field, f"'{given.function}' is of a column, not of another measure", "name the column")
-    return aggregate(given.function, None if given.column is None else find(scope, given.column))
+            raise Misfit(field, f"'{spec.function}' is of a column, not of another measure", "name the column")
+    return aggregate(spec.function, None if spec.column is None else find(scope, spec.column))
 
 
-def derived(given: Measure, measures: Scope) -> str:
-    """Return a share or a ratio, from the measures of the groups."""
-    if given.column is not None:
-        raise Misfit("column", f"'{given.function}' is of other measures, not of a column", "name the measure in 'of'")
-    if given.over is not None and given.function != "ratio":
-        raise Misfit("over", f"'{given.function}' is of one measure")
-    top = _need(find(measures, given.of, "of"), "number", field="of")
-    if given.function == "ratio":
-        below = _need(find(measures, given.over, "over"), "number", field="over")
+def derived(spec: Measure, measures: Scope) -> str:
+    """Return a share or a ratio of the groups' measures."""
+    if spec.column is not None:
+        raise Misfit("column", f"'{spec.function}' is of other measures, not of a column", "name the measure in 'of'")
+    if spec.over is not None and spec.function != "ratio":
+        raise Misfit("over", f"'{spec.function}' is of one measure")
+    top = _need(find(measures, spec.of, "of"), "number", field="of")
+    if spec.function == "ratio":
+        below = _need(find(measures, spec.over, "over"), "number", field="over")
         return RATIO.format(column=top.sql, other=below.sql)
     return SHARE.format(column=top.sql, measure=aggregate("sum", top))
 
 
 def measure_name(function: Aggregate, column: str | None) -> str:
-    """Return the name of a measure that was given none."""
+    """Return the default name of a measure."""
     return f"{function.removeprefix('count ').removesuffix(' of total')}_{column}" if column else "rows"
 
 
-def pivoted(given: Pivot, value: str, scope: Scope) -> str:
-    """Return the measure of one value of a pivot."""
-    column = find(scope, given.column)
-    measure = aggregate(given.function, None if given.of is None else find(scope, given.of, "of"))
+def pivoted(spec: Pivot, value: str, scope: Scope) -> str:
+    """Return the measure for one value of a pivot."""
+    column = find(scope, spec.column)
+    measure = aggregate(spec.function, None if spec.of is None else find(scope, spec.of, "of"))
     return FILTERED.format(measure=measure, operand=column.sql, side=literal(value, column.type, "values"))
 
 
-def unused(wanted: str, taken: Iterable[str]) -> str:
-    """Return a name that nothing else has, case aside: this one, or with a number."""
+def unused(preferred: str, taken: Iterable[str]) -> str:
+    """Return a name that is unique case-insensitively: the preferred one, or with a number."""
     folded = {name.lower() for name in taken}
-    numbers = (f"{wanted}_{number}" for number in range(2, len(folded) + 3))
-    return next(name for name in (wanted, *numbers) if name.lower() not in folded)
+    numbers = (f"{preferred}_{number}" for number in range(2, len(folded) + 3))
+    return next(name for name in (preferred, *numbers) if name.lower() not in folded)

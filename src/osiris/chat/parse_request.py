@@ -1,9 +1,9 @@
-"""From OML back to a request, where it is what a request renders to.
+"""Parse OML back into a request, where a request renders to exactly that OML.
 
-A request is read from the text, and rendered: only if that gives the same document again, blanks in SQL aside, it is
-the request of the text. SQL that no step renders to is kept as it is, as the SQL of a step. What the result cannot
-say, `docs/reference/requests.md` lists; a comment is part of that. So what reads a SELECT need not be sure of anything:
-what fits no template, or names no column, raises `NotAStep` or `KeyError`.
+The parsed request is rendered: only if that gives the same document, apart from white space in SQL, is it returned. SQL
+that no step renders to is kept as the SQL of a step. `docs/reference/requests.md` lists what a request cannot express,
+such as comments. So the parser of a SELECT may guess: what matches no template, or names no column, raises `NotAStep`
+or `KeyError`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from osiris.chat.expressions import (
     Misfit,
     unused,
 )
-from osiris.chat.render import SAVE, given_to_next, path_of, problems_of, render_request
+from osiris.chat.render import SAVE, bindings_after, path_of, problems_of, render_request
 from osiris.chat.request import (
     Check,
     Chosen,
@@ -56,7 +56,7 @@ from osiris.chat.request import (
     Unit,
 )
 from osiris.chat.sql_text import is_literal, literals, quote, read, spaced, split, tokens, unquoted, value_of
-from osiris.chat.statement import Given, joined, statement
+from osiris.chat.statement import Bindings, joined, statement
 from osiris.errors import OsirisError
 
 if TYPE_CHECKING:
@@ -73,20 +73,20 @@ _SOURCE_KEYS = {"columns", "encoding", "dtype", "on_reject"}
 
 
 def parse_request(text: str, choices: Choices) -> Request | None:
-    """Return the request that a pipeline is; None if a request cannot say all of it."""
+    """Return the request for a pipeline; None if a request cannot express all of it."""
     try:
         document = yaml.safe_load(text)
         if format_text(json.dumps(document, ensure_ascii=False), "x.yaml") != format_text(text, "x.yaml"):
             return None
-        request = _request(_settled(document), choices)
-        again = yaml.safe_load(render_request(request, choices, str(document.get("description", ""))))
-        return request if _plain(again) == _plain(_settled(document)) else None
+        request = _request(_with_needs(document), choices)
+        rendered = yaml.safe_load(render_request(request, choices, str(document.get("description", ""))))
+        return request if _normalized(rendered) == _normalized(_with_needs(document)) else None
     except (OsirisError, NotAStep, Misfit, LookupError, TypeError, ValueError, AttributeError, yaml.YAMLError):
         return None
 
 
-def _settled(document: Mapped) -> Mapped:
-    """Return a document in which every step says what it needs."""
+def _with_needs(document: Mapped) -> Mapped:
+    """Return a document in which every step has explicit needs."""
     steps: list[Mapped] = []
     for step in document["steps"]:
         needs = [] if step["mode"] == "read" or not steps else [steps[-1]["id"]]
@@ -94,8 +94,8 @@ def _settled(document: Mapped) -> Mapped:
     return {**document, "steps": steps}
 
 
-def _plain(document: Mapped) -> Mapped:
-    """Return what a document means, whatever blanks its SQL has."""
+def _normalized(document: Mapped) -> Mapped:
+    """Return a document with white space in SQL ignored."""
     steps = []
     for step in document["steps"]:
         config = dict(step["config"])
@@ -108,7 +108,7 @@ def _plain(document: Mapped) -> Mapped:
 def _request(document: Mapped, choices: Choices) -> Request:
     steps = document["steps"]
     sources = tuple(_source(each, choices) for each in steps if each["mode"] == "read")
-    parameters = tuple(_parameter(name, given) for name, given in document.get("params", {}).items())
+    parameters = tuple(_parameter(name, parameter) for name, parameter in document.get("params", {}).items())
     outputs = tuple(_output(each) for each in steps if each["mode"] == "write")
     request = Request(document["name"], sources, (), outputs, parameters)
     for each in steps:
@@ -118,7 +118,7 @@ def _request(document: Mapped, choices: Choices) -> Request:
 
 
 def _without_defaults(request: Request, choices: Choices) -> Request:
-    """Return a request whose outputs have no name and no path where it is the one that they would get."""
+    """Return a request in which default names and paths of outputs are omitted."""
     outputs: list[Output] = []
     for number, each in enumerate(request.outputs):
         taken = [str(other.name) for other in request.outputs[:number]]
@@ -145,17 +145,17 @@ def _source(step: Mapped, choices: Choices) -> Source:
 
 
 def _options(step: Mapped, relation: Relation) -> Mapped | None:
-    """Return what a step says beside the config that reads a relation; None if it reads something else."""
-    own, config = relation.step["config"], step["config"]
-    rest = {key: value for key, value in config.items() if key not in own}
-    is_one = relation.step["component"] == step["component"] and rest.keys() <= _SOURCE_KEYS
-    return rest if is_one and all(config.get(key) == value for key, value in own.items()) else None
+    """Return the config options of a step beyond those that read a relation; None if it reads something else."""
+    expected, config = relation.step["config"], step["config"]
+    extra = {key: value for key, value in config.items() if key not in expected}
+    is_one = relation.step["component"] == step["component"] and extra.keys() <= _SOURCE_KEYS
+    return extra if is_one and all(config.get(key) == value for key, value in expected.items()) else None
 
 
-def _parameter(name: str, given: Mapped) -> Parameter:
-    default = given["default"]
+def _parameter(name: str, document: Mapped) -> Parameter:
+    default = document["default"]
     text = str(default).lower() if isinstance(default, bool) else str(default)
-    return Parameter(name, given["type"], text)
+    return Parameter(name, document["type"], text)
 
 
 def _output(step: Mapped) -> Output:
@@ -165,28 +165,28 @@ def _output(step: Mapped) -> Output:
     return Output(step["needs"][0], step["component"], connection, path, table, mode, key, by, step["id"])
 
 
-def _step(given: Mapped, request: Request, choices: Choices) -> Step:
-    """Return the step of a statement: as parts, or as SQL where it has parts that a step does not say."""
-    query, name = given["config"]["query"], given["id"]
-    checks = tuple(_check(each) for each in given["config"].get("checks", ()))
-    known = given_to_next(request, choices)
-    for step in _candidates(query, name, known):
-        whole = replace(request, steps=(*request.steps, step), outputs=())
-        is_wrong = any(each.pointer.startswith("/steps") for each in problems_of(whole, choices))
-        if not is_wrong and tokens(statement(step, known)) == tokens(query):
+def _step(document: Mapped, request: Request, choices: Choices) -> Step:
+    """Return the step of a statement: as parts, or as SQL if parts cannot express it."""
+    query, name = document["config"]["query"], document["id"]
+    checks = tuple(_check(each) for each in document["config"].get("checks", ()))
+    bindings = bindings_after(request, choices)
+    for step in _candidates(query, name, bindings):
+        extended = replace(request, steps=(*request.steps, step), outputs=())
+        is_wrong = any(each.pointer.startswith("/steps") for each in problems_of(extended, choices))
+        if not is_wrong and tokens(statement(step, bindings)) == tokens(query):
             return replace(step, checks=checks)
-    return Step(name, sql=query.strip(), inputs=tuple(given["needs"]), checks=checks)
+    return Step(name, sql=query.strip(), inputs=tuple(document["needs"]), checks=checks)
 
 
-def _candidates(query: str, name: str, given: Given) -> Iterator[Step]:
+def _candidates(query: str, name: str, bindings: Bindings) -> Iterator[Step]:
     try:
-        yield from read_step(query, name, given)
+        yield from read_step(query, name, bindings)
     except (NotAStep, Misfit, LookupError, TypeError, ValueError):
         return
 
 
-def _check(given: Mapped) -> Check:
-    ((kind, what),) = given.items()
+def _check(document: Mapped) -> Check:
+    ((kind, what),) = document.items()
     if kind in ("not_null", "unique"):
         return Check(kind, tuple(what))
     columns = (what["column"],) if "column" in what else ()
@@ -199,7 +199,7 @@ def _as_text(value: JsonValue) -> str | None:
 
 
 Names = dict[str, str]
-"""The names of columns in a request, by how SQL writes them (`spaced`)."""
+"""Maps SQL spellings of columns (`spaced`) to their names in a request."""
 
 _CLAUSES = ("SELECT", "FROM", "WHERE", "GROUP BY", "QUALIFY", "ORDER BY", "LIMIT")
 _TYPES = {spaced(sql): ours for ours, sql in CASTS.items()}
@@ -211,7 +211,7 @@ class NotAStep(Exception):
 
 
 class _Item(NamedTuple):
-    """Something that comes out of a SELECT, and the name that it is given."""
+    """An item of a SELECT list, and its alias."""
 
     sql: str
     alias: str | None
@@ -232,14 +232,14 @@ class _Item(NamedTuple):
 
 @dataclass(slots=True)
 class _Select:
-    """The clauses of one SELECT, each as words, and what comes out of it but for `*`."""
+    """The clauses of one SELECT, each as tokens, and its items except `*`."""
 
     clauses: dict[str, list[str]]
     items: list[_Item]
     has_star: bool
 
     def listed(self, clause: str) -> list[str]:
-        """Return the parts of a clause that commas separate."""
+        """Return the comma-separated parts of a clause."""
         words = self.clauses.get(clause)
         return [" ".join(part) for part in split(words, ",")] if words else []
 
@@ -249,60 +249,60 @@ class _Select:
 
     @property
     def computes(self) -> bool:
-        """Tell whether it computes columns beside all that it reads, and nothing else."""
+        """Tell whether it only adds computed columns."""
         is_plain = not self.is_grouped and self.clauses.keys().isdisjoint(("WHERE", "QUALIFY"))
         return is_plain and any(item.is_computed for item in self.items)
 
 
-def read_step(text: str, name: str, given: Given) -> Iterator[Step]:
+def read_step(text: str, name: str, bindings: Bindings) -> Iterator[Step]:
     """Yield the steps that may render to a statement, the likeliest first."""
     top, below = _layers(tokens(text))
     computing, grouping = below.get("computed"), below.get("grouped")
-    step, names = _joined(computing or grouping or top, name, given)
+    step, names = _joined(computing or grouping or top, name, bindings)
     if not below and top.computes:
         step = replace(step, compute=tuple(_computed(top, names)))
-        yield _ended(step, top, names | _own(each.name for each in step.compute), ())
+        yield _finish(step, top, names | _as_names(each.name for each in step.compute), ())
         return
     if computing:
         step = replace(step, compute=tuple(_computed(computing, names)))
         names = {
-            spaced(quote(column.result)): key for key, column in joined(replace(step, compute=()), given)[0].items()
+            spaced(quote(column.result)): key for key, column in joined(replace(step, compute=()), bindings)[0].items()
         }
-        names |= _own(each.name for each in step.compute)
+        names |= _as_names(each.name for each in step.compute)
     yield from _filtered(step, grouping or top, top, names)
 
 
 def _filtered(step: Step, select: _Select, top: _Select, names: Names) -> Iterator[Step]:
-    """Yield the step that filters what there is of it, and then groups or picks rows."""
+    """Yield the step with filters, and then groups or picks."""
     step = replace(step, filters=tuple(_filters(select.clauses.get("WHERE", []), names)))
     if select.is_grouped:
         yield from _grouped(step, select, top, names)
         return
     for pick in _picks(top, names):
         for columns in dict.fromkeys(((), _chosen(top, names))):
-            yield _ended(replace(step, pick=pick), top, names, columns)
+            yield _finish(replace(step, pick=pick), top, names, columns)
 
 
-def _own(names: Iterator[str] | Sequence[str]) -> Names:
+def _as_names(names: Iterator[str] | Sequence[str]) -> Names:
     return {spaced(quote(name)): name for name in names}
 
 
 def _layers(words: list[str]) -> tuple[_Select, dict[str, _Select]]:
-    """Return the SELECT at the top, and those below it, by `computed` and `grouped`."""
+    """Return the top SELECT, and those below it, by `computed` and `grouped`."""
     if words[:1] != ["WITH"]:
         return _select(words), {}
     before, *rest = split(words[1:], "SELECT")
     below = {}
-    for label, *inside in split(before, ","):
-        plain = re.fullmatch(r"(computed|grouped)(_\d+)?", label)
-        if not plain or inside[:2] != ["AS", "("]:
+    for label, *body in split(before, ","):
+        match = re.fullmatch(r"(computed|grouped)(_\d+)?", label)
+        if not match or body[:2] != ["AS", "("]:
             raise NotAStep
-        below[plain[1]] = _select(inside[2:-1])
+        below[match[1]] = _select(body[2:-1])
     return _select(["SELECT", *rest[0]]), below
 
 
 def _select(words: list[str]) -> _Select:
-    """Return a SELECT; a word begins a clause only in the order of clauses, as FROM is also behind DISTINCT."""
+    """Return a SELECT; clause keywords are only recognized in order, since DISTINCT may precede FROM."""
     clauses: dict[str, list[str]] = {}
     depth, at = 0, -1
     for word in words:
@@ -313,23 +313,23 @@ def _select(words: list[str]) -> _Select:
         else:
             clauses[_CLAUSES[at]].append(word)
     parts = [split(part, "AS") for part in split(clauses["SELECT"], ",")]
-    found = [_Item(" ".join(sql), unquoted(alias[0][0]) if alias else None) for sql, *alias in parts]
-    return _Select(clauses, [item for item in found if item.sql != "*"], any(item.sql == "*" for item in found))
+    items = [_Item(" ".join(sql), unquoted(alias[0][0]) if alias else None) for sql, *alias in parts]
+    return _Select(clauses, [item for item in items if item.sql != "*"], any(item.sql == "*" for item in items))
 
 
-def _joined(select: _Select, name: str, given: Given) -> tuple[Step, Names]:
-    """Return the step with what it reads and joins, and its columns by how SQL names them."""
+def _joined(select: _Select, name: str, bindings: Bindings) -> tuple[Step, Names]:
+    """Return the step with its input and joins, and its columns by their SQL spelling."""
     first, *joins = split(select.clauses["FROM"], "JOIN")
     step = Step(name, unquoted(first[0]))
-    names = {f"{first[0]} . {spaced(column.sql)}": key for key, column in joined(step, given)[0].items()}
+    names = {f"{first[0]} . {spaced(column.sql)}": key for key, column in joined(step, bindings)[0].items()}
     for before, (table, *words) in zip([first, *joins], joins, strict=False):
         called, on = split(words if words[-1] != "LEFT" else words[:-1], "ON")
         label = called[1] if called else table
         matches = [_match(" ".join(part), label, names) for part in split(on, "AND")]
         join = Join(unquoted(table), tuple(matches), "keep" if before[-1] == "LEFT" else "drop")
         step = replace(step, joins=(*step.joins, join))
-        names = {spaced(column.sql): key for key, column in joined(step, given)[0].items()}
-    return step, {spaced(column.sql): key for key, column in joined(step, given)[0].items()}
+        names = {spaced(column.sql): key for key, column in joined(step, bindings)[0].items()}
+    return step, {spaced(column.sql): key for key, column in joined(step, bindings)[0].items()}
 
 
 def _match(text: str, label: str, names: Names) -> Match:
@@ -354,11 +354,11 @@ def _expression(text: str, names: Names) -> Computed:
     for form in FORMS:
         places = read(form.sql, text)
         if places and all(places[each] in names for each in ("column", "other") if each in places):
-            return _of_form(form, places, names)
+            return _from_form(form, places, names)
     raise NotAStep
 
 
-def _of_form(form: Form, places: dict[str, str], names: Names) -> Computed:
+def _from_form(form: Form, places: dict[str, str], names: Names) -> Computed:
     column, other = (names.get(places.get(each, "")) for each in ("column", "other"))
     new = value_of(places["new"]) if "new" in places else None
     value = None
@@ -379,7 +379,7 @@ _READ: dict[str, Callable[[str], str]] = {
     "format": lambda text: f"date {value_of(text)}",
     "formats": lambda text: f"date {OR.join(literals(text))}",
 }
-"""How a value is read, by its place in a template, where that is not as a literal."""
+"""Parses a value, by placeholder, where it is not a literal."""
 
 
 # --- conditions ----------------------------------------------------------------------------------------------------
@@ -388,16 +388,16 @@ _READ: dict[str, Callable[[str], str]] = {
 def _filters(words: list[str], names: Names) -> Iterator[Filter]:
     number = 0
     for part in split(words, "AND") if words else ():
-        found = _filter(" ".join(part), names)
-        if found:
-            yield found
+        condition = _filter(" ".join(part), names)
+        if condition:
+            yield condition
             continue
         number += 1
         for each in split(part[1:-1], "OR"):
-            one = _filter(" ".join(each), names)
-            if one is None:
+            alternative = _filter(" ".join(each), names)
+            if alternative is None:
                 raise NotAStep
-            yield replace(one, either=number)
+            yield replace(alternative, either=number)
 
 
 def _filter(text: str, names: Names) -> Filter | None:
@@ -418,7 +418,7 @@ def _filter(text: str, names: Names) -> Filter | None:
 
 
 def _day_of(text: str, names: Names) -> str:
-    """Return the column of a side; of a timestamp its day may stand there."""
+    """Return the column of an operand, which may be cast to a date."""
     day = read("CAST({column} AS DATE)", text)
     return names[day["column"] if day else text]
 
@@ -427,18 +427,18 @@ def _day_of(text: str, names: Names) -> str:
 
 
 def _grouped(step: Step, select: _Select, top: _Select, names: Names) -> Iterator[Step]:
-    """Yield the step with all columns that come out in their order, else with chosen ones."""
+    """Yield the step with all columns in order, else with chosen ones."""
     keys = select.listed("GROUP BY")
     outputs = {item.sql: item.name for item in select.items}
     groups = tuple(_group(key, outputs.get(key), names) for key in keys)
     measures, pivot = _measures([item for item in select.items if item.sql not in keys], names)
-    scope = _own(item.name for item in select.items)
+    scope = _as_names(item.name for item in select.items)
     if top is not select:
         measures = _with_derived(top, measures, scope)
-        scope |= _own(each.name for each in measures)
-    made = replace(step, group=groups, measures=tuple(measures), pivot=pivot)
+        scope |= _as_names(each.name for each in measures)
+    grouped = replace(step, group=groups, measures=tuple(measures), pivot=pivot)
     for columns in ((), tuple(_renamed(item, scope) for item in top.items)):
-        yield _ended(made, top, scope, columns)
+        yield _finish(grouped, top, scope, columns)
 
 
 def _measures(items: Sequence[_Item], names: Names) -> tuple[list[Measure], Pivot | None]:
@@ -481,24 +481,24 @@ def _pivot(filtered: Sequence[dict[str, str]], names: Names) -> Pivot | None:
 
 
 def _with_derived(top: _Select, measures: list[Measure], scope: Names) -> list[Measure]:
-    """Return measures with the shares and ratios of the SELECT above, in its order."""
-    plain = {each.name: each for each in measures}
-    found: list[Measure] = []
+    """Return measures with the shares and ratios of the outer SELECT, in its order."""
+    by_name = {each.name: each for each in measures}
+    derived: list[Measure] = []
     for item in top.items:
         if ratio := read(RATIO, item.sql):
-            found.append(Measure(item.name, "ratio", of=scope[ratio["column"]], over=scope[ratio["other"]]))
+            derived.append(Measure(item.name, "ratio", of=scope[ratio["column"]], over=scope[ratio["other"]]))
         elif share := read(SHARE, item.sql):
-            found.append(Measure(item.name, "share of total", of=scope[share["column"]]))
-        elif scope[item.sql] in plain:
-            found.append(plain.pop(scope[item.sql]))
-    return [*plain.values(), *found]
+            derived.append(Measure(item.name, "share of total", of=scope[share["column"]]))
+        elif scope[item.sql] in by_name:
+            derived.append(by_name.pop(scope[item.sql]))
+    return [*by_name.values(), *derived]
 
 
 # --- the end of a step ---------------------------------------------------------------------------------------------
 
 
 def _picks(select: _Select, names: Names) -> Iterator[Pick | None]:
-    """Yield what QUALIFY may mean: the first of its keys are the order, the others make it complete."""
+    """Yield what QUALIFY may mean: its first keys are the order, the others are tie-breakers."""
     words = select.clauses.get("QUALIFY")
     if words is None:
         yield None
@@ -520,16 +520,16 @@ def _sort(text: str, names: Names) -> Sort:
 def _chosen(select: _Select, names: Names) -> tuple[Chosen, ...]:
     if select.has_star:
         return ()
-    made = []
+    columns = []
     for item in select.items:
         name = names[item.sql]
         default = (name.replace(".", "_"), unquoted(tokens(item.sql)[-1]))
-        made.append(Chosen(name, None if item.name in default else item.alias))
-    return tuple(made)
+        columns.append(Chosen(name, None if item.name in default else item.alias))
+    return tuple(columns)
 
 
-def _ended(step: Step, select: _Select, names: Names, columns: tuple[Chosen, ...]) -> Step:
-    results = names | _own(item.name for item in select.items)
+def _finish(step: Step, select: _Select, names: Names, columns: tuple[Chosen, ...]) -> Step:
+    results = names | _as_names(item.name for item in select.items)
     sort = tuple(_sort(each, results) for each in select.listed("ORDER BY"))
     limit = select.listed("LIMIT")
     return replace(step, columns=columns, sort=sort, limit=int(limit[0]) if limit else None)

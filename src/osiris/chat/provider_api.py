@@ -1,8 +1,8 @@
-"""What a model is asked and what it may answer, and the port to it, behind a library.
+"""The interface to models: what is requested, what may be answered, independent of any library.
 
-One call, one typed answer. What is asked of it stands in `ModelRequest` as data; a provider that needs a text makes it
-of that. What comes back is a JSON value, not yet believed: `read_interest` and `read_request` of `request_json` read
-it, as a request, the relations that matter, a question or a refusal.
+One call, one typed answer. A `ModelRequest` is data; a provider makes its prompt from that. The answer is an untrusted
+JSON value: `read_interest` and `read_request` of `request_json` parse it into a request, the relevant relations, a
+question or a refusal.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
 
 Purpose = Literal["intent", "synthesis", "regenerate"]
-"""`intent`: which tables matter; `synthesis`: the pipeline; `regenerate`: the pipeline again, given what was wrong."""
+"""`intent`: which tables are relevant; `synthesis`: the pipeline; `regenerate`: the pipeline again, given its problems.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a conversation is held: who proposes, what may be assumed, and what of rows may be shown to it.
+    """Options of a conversation: provider, model, what may be assumed, and which rows the model may see.
 
-    `provider`, `model` and `samples` (none, masked or raw) are None for what is configured; `out` is where pipelines
-    are saved, None for output/, and `edits` the pipeline that the guide changes, both from the project's folder.
+    `provider`, `model` and `samples` (none, masked or raw) are None for the configured value; `out` is the folder for
+    pipelines, None for output/, and `edits` the pipeline that the guide changes; both are relative to the project.
     """
 
     provider: str | None = None
@@ -39,7 +40,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Something that was said, by the person or by the agent; `about` is the key of the question that was asked."""
+    """A message of the person or the agent; `about` is the key of the question that was asked."""
 
     role: Literal["person", "agent"]
     text: str
@@ -48,10 +49,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """What is asked: the talk so far, what may be chosen, the draft before (if any), and what was wrong with it.
+    """One request to a model: the messages so far, the choices, the previous draft (if any), and its problems.
 
-    `problems` are diagnostics as JSON, of the compiler or of a run that failed. With `fast` nothing is asked that can
-    be assumed; a target or a column is never assumed.
+    `problems` are diagnostics as JSON, of the compiler or of a failed run. With `fast` nothing is asked that can be
+    assumed; a target or a column is never assumed.
     """
 
     purpose: Purpose
@@ -64,7 +65,7 @@ class ModelRequest:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an answer took: tokens, requests that were sent (retries too), and its price in US dollars if known."""
+    """What an answer used: tokens, requests sent (retries included), and its price in US dollars if known."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -74,7 +75,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: the value, what it took, which model gave it, and what was sent to it, for the record."""
+    """An answer: the value, its usage, the model that gave it, and the prompt, for the record."""
 
     value: JsonValue
     model: str
@@ -83,7 +84,7 @@ class Answer:
 
 
 class Model(Protocol):
-    """Whoever proposes. `name` tells it in records, as `anthropic:claude-sonnet-5-5`."""
+    """A model that proposes. `name` identifies it in records, as `anthropic:claude-sonnet-5-5`."""
 
     @property
     def name(self) -> str:
@@ -91,17 +92,17 @@ class Model(Protocol):
         ...
 
     def complete(self, request: ModelRequest) -> Answer:
-        """Return the answer to a request; fails with LLM… if none can be had (`Unavailable` if it may work later)."""
+        """Return the answer to a request; fails with LLM… if there is none (`Unavailable` if a retry may help)."""
         ...
 
 
-LONGEST_SAID = 500
-"""Characters of a question, a reason or an assumption; what is longer is cut off."""
+LONGEST_SENTENCE = 500
+"""Characters of a question, a reason or an assumption; longer ones are cut off."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Something that only the person can decide; `choices` may be empty, and any other reply is as good."""
+    """A question that only the person can decide; `choices` may be empty, and any other reply is valid too."""
 
     about: str
     text: str
@@ -110,24 +111,24 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why nothing can be proposed, in words for the person."""
+    """Why no proposal is possible, in words for the person."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Interest:
-    """The relations that matter, by id."""
+    """The relevant relations, by id."""
 
     tables: tuple[str, ...]
 
 
 GROUNDING = "grounding"
-"""Key of the questions whose replies name nothing: who says no to a thing names it as well."""
+"""Key of questions whose replies name nothing: who says no to a thing names it as well."""
 REPLACE = "replace"
-"""Key of the questions whether data may be replaced; their replies name nothing either."""
+"""Key of questions whether data may be replaced; their replies name nothing either."""
 MODE = "mode"
-"""Key of the question for how rows go into a table; the reply is a word of the person as any other."""
+"""Key of the question for the write mode; its reply counts as the person's word."""
 
 ACCEPT = "accept"
 """Key of the question that accepts a plan: the only one that `--yes` answers."""

@@ -1,4 +1,4 @@
-"""What the agent says, and the short words that it understands by itself."""
+"""What the agent says, and the short replies that it understands without a model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from osiris.model import JsonValue
 
-    Found = Sequence[Mapping[str, JsonValue]]
+    Diagnostics = Sequence[Mapping[str, JsonValue]]
 
 NOTHING_TO_READ = (
     "There is nothing to read here: no connection answers, and the project has no data files. "
@@ -25,7 +25,7 @@ EDITS_END = "What you edited is not kept: whoever proposes begins with the draft
 INSTEAD = "Say what to use instead."
 ACCEPTING = ("yes", "save", "edit", "no")
 
-_TOLD = 5
+_MOST = 5
 _LINE = 400
 
 _SHORT = {
@@ -40,38 +40,38 @@ _SHORT = {
     "again": ("again", "retry", "try again", "run again", "run it again", "once more"),
     "new": ("new", "start over", "new pipeline"),
 }
-"""Words that are understood without a model, and say nothing else, by what they mean."""
+"""Replies that are understood without a model, by meaning."""
 
 
 def accept(short: str) -> str:
-    """Return the question for a plan, named by the beginning of its fingerprint."""
+    """Return the question about a plan, named by the start of its fingerprint."""
     return f"Run plan {short}? 'save' only saves it, 'edit' opens it, and other words change it."
 
 
 def read_back(checked: Mapping[str, JsonValue]) -> list[str]:
-    """Return the lines that tell what the outputs of a plan are."""
+    """Return the lines that describe the outputs of a plan."""
     outputs = checked["plan"].get("read_back") or ()
     return [str(line).strip() for output in outputs for line in output["lines"]]
 
 
 def changes(before: Sequence[str], now: Sequence[str]) -> list[str]:
-    """Return the lines that are gone and those that are new."""
-    gone = [f"- {line}" for line in before if line not in now]
-    return gone + [f"+ {line}" for line in now if line not in before]
+    """Return the removed lines and the added ones, marked `-` and `+`."""
+    removed = [f"- {line}" for line in before if line not in now]
+    return removed + [f"+ {line}" for line in now if line not in before]
 
 
 def still_missing(question: str) -> str:
-    """Return what is said when there were questions enough."""
+    """Return the reply once the model has asked its limit of questions."""
     return f"I still cannot go on without this: {question} Say all of it in one sentence, please."
 
 
 def silent(sources: Mapping[str, Mapping[str, JsonValue]], words: str = "") -> str:
-    """Return which sources cannot be read, and why; those that the words do not name have one line together."""
-    named = {name: found for name, found in sources.items() if _is_named(name, words)}
+    """Return which sources cannot be read, and why; those that the words do not name share one line."""
+    named = {name: item for name, item in sources.items() if _is_named(name, words)}
     others = [name for name in sources if name not in named]
     if len(others) == 1:
         named |= {others[0]: sources[others[0]]}
-    lines = [f"{one_line(name, 200)} cannot be read and is left out: {_told(found)}" for name, found in named.items()]
+    lines = [f"{one_line(name, 200)} cannot be read and is left out: {_line_of(item)}" for name, item in named.items()]
     if others[1:]:
         codes = ", ".join(sorted({str(sources[name]["code"]) for name in others}))
         listed = one_line(", ".join(others), _LINE)
@@ -80,54 +80,54 @@ def silent(sources: Mapping[str, Mapping[str, JsonValue]], words: str = "") -> s
 
 
 def _is_named(source: str, words: str) -> bool:
-    """Tell whether words have a source: its reference, its alias or its path."""
+    """Tell whether words contain a source: its reference, alias or path."""
     alias = source.partition(".")[2] if source.startswith("@") else source
-    said = words.casefold()
-    return source.casefold() in said or re.search(rf"(?<!\w){re.escape(alias.casefold())}(?!\w)", said) is not None
+    text = words.casefold()
+    return source.casefold() in text or re.search(rf"(?<!\w){re.escape(alias.casefold())}(?!\w)", text) is not None
 
 
-def outside(problems: Found) -> str:
-    """Return which files of a plan are outside of the project; empty if none is."""
+def outside(problems: Diagnostics) -> str:
+    """Return which files of a plan are outside the project; empty if none is."""
     return "\n".join(one_line(item["message"], _LINE) for item in problems if item["code"] == OUTSIDE)
 
 
-def errors_left(problems: Found) -> str:
+def errors_left(problems: Diagnostics) -> str:
     """Return what is still wrong with a draft."""
     return f"{_listed('This does not work yet:', problems)}\nSay it in other words, or 'edit' the draft."
 
 
-def errors_of(problems: Found) -> tuple[Mapping[str, JsonValue], ...]:
+def errors_of(problems: Diagnostics) -> tuple[Mapping[str, JsonValue], ...]:
     """Return the diagnostics that are errors."""
     return tuple(item for item in problems if item["severity"] == "error")
 
 
 def run_failed(result: Mapping[str, JsonValue]) -> str:
     """Return how a run failed, and what can be done."""
-    told = _listed(f"The run {result['status']}:", errors_of(result["diagnostics"]))
-    return f"{told}\nSay how to mend it, 'again', or 'edit'."
+    text = _listed(f"The run {result['status']}:", errors_of(result["diagnostics"]))
+    return f"{text}\nSay how to mend it, 'again', or 'edit'."
 
 
-def _listed(head: str, problems: Found) -> str:
-    more = len(problems) - _TOLD
-    lines = [f"  {_told(item)}" for item in problems[:_TOLD]] + ([f"  … and {more} more"] if more > 0 else [])
+def _listed(head: str, problems: Diagnostics) -> str:
+    more = len(problems) - _MOST
+    lines = [f"  {_line_of(item)}" for item in problems[:_MOST]] + ([f"  … and {more} more"] if more > 0 else [])
     return "\n".join([head, *lines])
 
 
-def _told(item: Mapping[str, JsonValue]) -> str:
+def _line_of(item: Mapping[str, JsonValue]) -> str:
     hint = f" ({one_line(item['hint'], _LINE)})" if item["hint"] else ""
     return f"{item['code']} {one_line(item['message'], _LINE)}{hint}"
 
 
 def chosen(words: str, choices: Sequence[str]) -> str:
-    """Return the choice that is meant, by its number or in whatever case; else the words."""
+    """Return the choice that is meant, by number or case-insensitive text; else the words."""
     if words.isdecimal() and 1 <= int(words) <= len(choices):
         return choices[int(words) - 1]
-    return next((choice for choice in choices if choice.casefold() == _bare(words)), words)
+    return next((choice for choice in choices if choice.casefold() == _normalized(words)), words)
 
 
 def meaning(words: str) -> str | None:
-    """Return what short words mean: yes, no, quit, save (and do not run), edit, again, new; None for all others."""
-    return next((each for each, spelled in _SHORT.items() if _bare(words) in spelled), None)
+    """Return what short words mean: yes, no, quit, save (without a run), edit, again, new; None for all others."""
+    return next((each for each, spelled in _SHORT.items() if _normalized(words) in spelled), None)
 
 
 def has_path(words: str) -> bool:
@@ -135,5 +135,5 @@ def has_path(words: str) -> bool:
     return re.search(r"[\w*]/[\w*]|\w\.(csv|tsv|json|jsonl|ndjson|parquet)\b", words, re.IGNORECASE) is not None
 
 
-def _bare(words: str) -> str:
+def _normalized(words: str) -> str:
     return " ".join(re.sub(r"[.,!]", " ", words).casefold().split())

@@ -1,10 +1,10 @@
-"""The request: what a pipeline should do, as a typed value that a guide, flags, a model or an agent fills in.
+"""The request: what a pipeline should do, as a typed value that the guide, flags, a model or an agent fills in.
 
 Expressions are flat: a computed column names columns, never another expression. Steps and outputs refer to sources and
-to earlier steps by name. All names of columns are those of the input at that point: after `joins` those of both sides
-(of two columns with one name, the joined one is `STEP.COLUMN`, and `STEP_2.COLUMN` of what is joined a second time),
-after `compute` the new ones as well, after `group` the groups and measures alone. A column `STEP.COLUMN` that comes out
-without another name is `STEP_COLUMN`; the keys of what is joined come out only if they are chosen.
+to earlier steps by name. Column names refer to the input at that point: after `joins` the columns of both sides (of two
+columns with one name, the joined one is `STEP.COLUMN`, and `STEP_2.COLUMN` for a second join of that step), after
+`compute` also the new ones, after `group` only groups and measures. A column `STEP.COLUMN` without an alias becomes
+`STEP_COLUMN`; the keys of joined inputs are output only if chosen.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MODES: tuple[Mode, ...] = ("append", "replace", "upsert")
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """A column and the type that it is read or converted as, in the words of OML (`int64`, `decimal(18,2)`, `date`)."""
+    """A column and its OML type (`int64`, `decimal(18,2)`, `date`)."""
 
     column: str
     type: str
@@ -45,10 +45,10 @@ class Typed:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A relation that is read, by its id among the choices; of its columns all, or these.
+    """A relation to read, by its id among the choices; all of its columns, or these.
 
-    The options are those of its extractor, where they differ from the defaults. Steps name it by `name`, by default
-    the name that the relation has among the choices.
+    The options are those of its extractor, where they differ from the defaults. Steps refer to it by `name`, by default
+    the relation's name among the choices.
     """
 
     relation: str
@@ -61,7 +61,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Two columns that are equal in joined rows: one of the rows so far, one of what is joined."""
+    """A pair of join columns: one of the rows so far, one of the joined input."""
 
     left: str
     right: str
@@ -78,13 +78,13 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """A new column: a function of one or two columns, or of a column and a value (a text, typed by the column).
+    """A new column: a function of one or two columns, or of a column and a value (text, typed by the column).
 
-    Parts of a date are numbers (month 1 to 12, weekday 1, Monday, to 7); a `Group` cuts dates instead. `join text` has
-    the separator as value, `replace` the text to find, and `new` is what stands there then; `convert` has a type,
+    Parts of a date are numbers (month 1 to 12, weekday 1, Monday, to 7); a `Group` truncates dates instead. For `join
+    text` the value is the separator, for `replace` the text to find, and `new` its replacement; for `convert` a type,
     `date %d.%m.%Y` for the format of a text (`date %d.%m.%Y or %Y-%m-%d` for several), or `decimal(18,2) 1.234,5` for
-    numbers that are spelled so. `days between` counts from the column to the other one, or to a day; `minutes between`
-    counts whole minutes. Division by zero gives no value.
+    numbers in that notation. `days between` counts from the column to the other one, or to a date; `minutes between`
+    counts whole minutes. Division by zero gives NULL.
     """
 
     name: str
@@ -97,11 +97,10 @@ class Computed:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A condition on rows. The right side is values (texts, typed by the column), another column, or a parameter.
+    """A condition on rows. The right side is values (text, typed by the column), another column, or a parameter.
 
-    Conditions with the same `either` number are joined by OR; all others by AND. An empty value is not equal to any
-    other, so `!=` and `not in` keep it. `is empty` is no value, or a text without characters. A day that is compared
-    with a timestamp means the whole day.
+    Conditions with the same `either` number are joined by OR; all others by AND. NULL is unequal to any value, so `!=`
+    and `not in` keep it. `is empty` matches NULL and empty text. A date compared with a timestamp means the whole day.
     """
 
     column: str
@@ -114,7 +113,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A column by which rows are grouped; of a date or timestamp, the unit it is cut to. `name`: of the result."""
+    """A grouping column; for a date or timestamp, the unit it is truncated to. `name` is that of the output."""
 
     column: str
     unit: Unit | None = None
@@ -123,7 +122,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A figure of each group.
+    """A measure of each group.
 
     `share of total` is of another measure (`of`), over all groups; `ratio` is `of` divided by `over`, two measures.
     """
@@ -154,7 +153,7 @@ class Pick:
 
 @dataclass(frozen=True, slots=True)
 class Pivot:
-    """Values of a column that become columns, each with a measure of another; the other groups stay rows."""
+    """Values of a column that become columns, each with a measure; the other groups stay rows."""
 
     column: str
     values: tuple[str, ...]
@@ -164,14 +163,14 @@ class Pivot:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A column that comes out, under its own name or another."""
+    """An output column, optionally renamed."""
 
     column: str
     name: str | None = None
 
     @property
     def label(self) -> str:
-        """The other name, or else its own."""
+        """Its name in the output."""
         return self.name or self.column
 
 
@@ -187,13 +186,13 @@ class Check:
 
     @property
     def bounds(self) -> dict[str, str]:
-        """Return the least and the greatest, as far as they are given, by their names in OML."""
+        """Return the given bounds, by their names in OML."""
         return {key: each for key, each in (("min", self.minimum), ("max", self.maximum)) if each is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is done with rows, in this order: joins, compute, filters, group and measures (or pick, or pivot), columns,
+    """Operations on rows, in this order: joins, compute, filters, group and measures (or pick, or pivot), columns,
     sort, limit. With `sql`, one SELECT over the names in `inputs`, nothing else is given.
     """
 
@@ -215,22 +214,22 @@ class Step:
 
     @property
     def is_grouped(self) -> bool:
-        """Tell whether what comes out is groups rather than rows."""
+        """Tell whether the output is groups rather than rows."""
         return bool(self.group or self.measures or self.pivot)
 
     @property
     def reads(self) -> list[str]:
         """Return the names of the sources and steps that it reads, each once."""
-        named = [*([self.input] if self.input else ()), *(join.input for join in self.joins), *self.inputs]
-        return list(dict.fromkeys(named))
+        names = [*([self.input] if self.input else ()), *(join.input for join in self.joins), *self.inputs]
+        return list(dict.fromkeys(names))
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where the rows of a source or step go: a path, or a table of a connection.
+    """The target for the rows of a source or step: a path, or a table of a connection.
 
-    `mode` is None for files, which are always written anew; `key` names a row for upsert. A file without a path goes
-    to `output/`, named as the pipeline. `name` is the id of the step that writes, by default `save`.
+    `mode` is None for files, which are always replaced; `key` identifies a row for upsert. A file without a path goes
+    to `output/`, named after the pipeline. `name` is the id of the writing step, by default `save`.
     """
 
     input: str
@@ -255,7 +254,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A whole pipeline as it is asked for, and what was assumed for it."""
+    """A requested pipeline, and the assumptions made for it."""
 
     name: str
     sources: tuple[Source, ...]

@@ -1,12 +1,12 @@
-"""A request, or the relations that matter, as JSON: the closed schema, and what is read from an answer or a call.
+"""A request, or the relevant relations, as JSON: the closed schema, and the parser of answers and calls.
 
-The schema of an answer keeps to what the strict modes of services share: every property is required and nothing else
-allowed; only type, enum, anyOf, items and properties; no recursion. Services take few unions, so a text or a list that
-says nothing is empty rather than null, and only numbers, enumerations and objects can be null. What is null or left out
-says nothing as well, in an answer and in a call; the schema of a call is without all that.
+The schema of an answer uses only what the strict modes of services support: every property is required and no others
+allowed; only type, enum, anyOf, items and properties; no recursion. Services allow few unions, so absent text and lists
+are empty rather than null, and only numbers, enumerations and objects can be null. Null or missing properties mean the
+default, in an answer and in a call; the schema of a call has none of these restrictions.
 
-Beside a request, or {"tables": [relation id…]}, an answer has "question", {"about": key, "text": …, "choices": [text…]}
-or null, and "cannot" (why nothing can be proposed): with either of them the rest is not read.
+Besides a request, or {"tables": [relation id…]}, an answer has "question", {"about": key, "text": …, "choices":
+[text…]} or null, and "cannot" (why nothing can be proposed): if either is set, the rest is ignored.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeGuard, TypeVar, get_args, get_origin, get_type_hints
 
 from osiris.chat.choices import one_line
-from osiris.chat.provider_api import LONGEST_SAID, Interest, Question, Refusal
+from osiris.chat.provider_api import LONGEST_SENTENCE, Interest, Question, Refusal
 from osiris.chat.render import problems_of, source_name
 from osiris.chat.request import Request
 from osiris.document import escape
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
 
 LONGEST_TEXT = 20_000
-"""Characters of any text in a request."""
+"""Most characters of any text in a request."""
 
 T = TypeVar("T")
 
@@ -41,18 +41,18 @@ _MOST_ITEMS = 1_000
 _MOST_ASSUMED = 10
 _MOST_PROBLEMS = 20
 _ENUMERATED = 250
-"""Of more relations than these the schema lists none, for services limit it; `read_request` knows them all the same."""
+"""With more relations, the schema does not list them, since services limit its size; `read_request` still validates
+them.
+"""
 
 _Hint = Any
-"""The type of a field."""
+"""Type hint of a field."""
 
 _origin: Callable[[_Hint], _Hint] = get_origin
 
 
 class _Form(NamedTuple):
-    """How a schema is written. `closed` has the texts that are possible, by class and field; of none at all any text
-    is. `strict`: all is required, and may be null.
-    """
+    """Schema options. `closed` has the allowed texts by class and field (empty: any); `strict`: all required, nullable."""
 
     closed: Mapping[tuple[str, str], Sequence[str]]
     strict: bool
@@ -64,16 +64,14 @@ _NULL: JsonValue = {"type": "null"}
 
 
 def answer_schema(kind: type[Request | Interest], choices: Choices) -> dict[str, JsonValue]:
-    """Return the JSON Schema of a request or of the relations that matter, or of a question or a reason why there is
-    none; choices are enumerations.
-    """
+    """Return the JSON Schema of an answer: a request or relevant relations, a question or a refusal."""
     form = _Form(_closed(choices), strict=True)
     question = {"anyOf": [_of_class(Question, form), _NULL]}
     return _object({**_of_class(kind, form)["properties"], "question": question, "cannot": _TEXT})
 
 
 def call_schema(choices: Choices) -> dict[str, JsonValue]:
-    """Return the JSON Schema of a request alone, in which all that says nothing may be left out."""
+    """Return the JSON Schema of a request alone, in which defaults may be omitted."""
     return _of_class(Request, _Form(_closed(choices), strict=False))
 
 
@@ -89,51 +87,51 @@ def _closed(choices: Choices) -> dict[tuple[str, str], Sequence[str]]:
 
 
 def read_request(value: JsonValue, choices: Choices) -> Request | Question | Refusal:
-    """Return what an answer says; fails with CHT001 for each of the first problems in it, with its pointer."""
-    said = said_in(value)
-    if said:
-        return said
+    """Return the reply in an answer; fails with CHT001 for each of the first problems, with its pointer."""
+    reply = question_or_refusal(value)
+    if reply:
+        return reply
     plain = {k: v for k, v in value.items() if k not in ("question", "cannot")} if isinstance(value, dict) else value
     return chosen(shaped(plain), choices)
 
 
 def read_interest(value: JsonValue, choices: Choices) -> Interest | Question | Refusal:
-    """Return the relations that matter as `read_request` does; what else there is in the answer is not read."""
-    said = said_in(value)
-    if said:
-        return said
+    """Return the relevant relations as `read_request` does; the rest of the answer is ignored."""
+    reply = question_or_refusal(value)
+    if reply:
+        return reply
     plain = {"tables": value.get("tables")} if isinstance(value, dict) else value
     tables = tuple(dict.fromkeys(_read(Interest, plain).tables))
-    known = [each.id for each in choices.relations]
+    ids = [each.id for each in choices.relations]
     _refuse(
-        _problem(f"/tables/{number}", "is not among the choices", did_you_mean(name[:100], known))
+        _problem(f"/tables/{number}", "is not among the choices", did_you_mean(name[:100], ids))
         for number, name in enumerate(tables)
-        if name not in known
+        if name not in ids
     )
     return Interest(tables)
 
 
 def shaped(value: JsonValue) -> Request:
-    """Return a request of that shape, whatever it names; fails as `read_request`."""
+    """Return a request of valid shape, whatever it names; fails as `read_request`."""
     return _read(Request, value)
 
 
 def _read(kind: type[T], value: JsonValue) -> T:
     reader = _Reader([])
-    made: T = reader.object(kind, value, "")
+    parsed: T = reader.object(kind, value, "")
     _refuse(reader.problems)
-    return made
+    return parsed
 
 
 def chosen(request: Request, choices: Choices) -> Request:
-    """Return a request that can be carried out with these choices; fails as `read_request`."""
-    request = _settled(request, choices)
+    """Return a request that is valid for these choices; fails as `read_request`."""
+    request = _with_source_names(request, choices)
     _refuse(_problem(at, why, hint) for at, why, hint in problems_of(request, choices))
     return request
 
 
 def to_json(request: Request) -> dict[str, JsonValue]:
-    """Return a request as `read_request` takes it, and as its schema has it."""
+    """Return a request as JSON that `read_request` accepts."""
     return {**_json(request), "question": None, "cannot": ""}
 
 
@@ -148,9 +146,9 @@ def _object(properties: Mapping[str, JsonValue], required: Sequence[str] | None 
 
 def _of_class(kind: Any, form: _Form) -> dict[str, Any]:  # noqa: ANN401 (any class of a request)
     hints = _hints(kind)
-    made = {name: _of_hint(hint, form, form.closed.get((kind.__name__, name))) for name, hint in hints.items()}
+    properties = {name: _of_hint(hint, form, form.closed.get((kind.__name__, name))) for name, hint in hints.items()}
     needed = [each.name for each in fields(kind) if each.default is dataclasses.MISSING]
-    return _object(made, None if form.strict else needed)
+    return _object(properties, None if form.strict else needed)
 
 
 def _of_hint(hint: _Hint, form: _Form, names: Sequence[str] | None = None) -> JsonValue:
@@ -159,14 +157,14 @@ def _of_hint(hint: _Hint, form: _Form, names: Sequence[str] | None = None) -> Js
         return {"type": "array", "items": _of_hint(get_args(inner)[0], form, names)}
     if inner is str and names is None:
         return _TEXT
-    made: JsonValue
+    schema: JsonValue
     if inner is str:
-        made = {"type": "string", "enum": list(names)} if names else _TEXT
+        schema = {"type": "string", "enum": list(names)} if names else _TEXT
     elif _origin(inner) is Literal:
-        made = {"type": "string", "enum": list(get_args(inner))}
+        schema = {"type": "string", "enum": list(get_args(inner))}
     else:
-        made = {"type": _SIMPLE[inner]} if inner in _SIMPLE else _of_class(inner, form)
-    return {"anyOf": [made, _NULL]} if is_optional and form.strict else made
+        schema = {"type": _SIMPLE[inner]} if inner in _SIMPLE else _of_class(inner, form)
+    return {"anyOf": [schema, _NULL]} if is_optional and form.strict else schema
 
 
 @cache
@@ -175,7 +173,7 @@ def _hints(kind: type) -> dict[str, _Hint]:
 
 
 def _optional(hint: _Hint) -> tuple[_Hint, bool]:
-    """Return what a hint is beside None, and whether it may be that."""
+    """Return a hint without None, and whether None is allowed."""
     parts = [part for part in get_args(hint) if part is not NoneType]
     return (parts[0], True) if NoneType in get_args(hint) else (hint, False)
 
@@ -201,13 +199,13 @@ def _problem(pointer: str, problem: str, hint: str | None = None) -> Diagnostic:
 
 
 def _refuse(problems: Iterator[Diagnostic] | Sequence[Diagnostic]) -> None:
-    if found := list(islice(problems, _MOST_PROBLEMS)):
-        raise_all(found)
+    if diagnostics := list(islice(problems, _MOST_PROBLEMS)):
+        raise_all(diagnostics)
 
 
 @dataclass(slots=True)
 class _Reader:
-    """Reads JSON as the classes of a request, and notes what does not fit."""
+    """Reads JSON as the classes of a request, and records problems."""
 
     problems: list[Diagnostic]
 
@@ -220,15 +218,15 @@ class _Reader:
             if name not in hints:
                 hint = did_you_mean(name[:100], hints) or "known: " + ", ".join(hints)
                 self._wrong(f"{pointer}/{escape(name[:100])}", "is no property of it", hint)
-        made = {}
+        values = {}
         for each in fields(kind):
             at = f"{pointer}/{each.name}"
-            given = value.get(each.name)
-            if given is None or given == "":
-                made[each.name] = self._missing(each, at)
+            item = value.get(each.name)
+            if item is None or item == "":
+                values[each.name] = self._missing(each, at)
             else:
-                made[each.name] = self.value(hints[each.name], given, at)
-        return None if self.problems else kind(**made)
+                values[each.name] = self.value(hints[each.name], item, at)
+        return None if self.problems else kind(**values)
 
     def _missing(self, field: dataclasses.Field[Any], at: str) -> Any:  # noqa: ANN401 (its default)
         if field.default is dataclasses.MISSING:
@@ -238,8 +236,8 @@ class _Reader:
     def value(self, hint: _Hint, value: JsonValue, at: str) -> Any:  # noqa: ANN401 (one of that type)
         inner, is_optional = _optional(hint)
         if _origin(inner) is tuple:
-            made = self._items(get_args(inner)[0], value, at)
-            return None if is_optional and not made else made
+            items = self._items(get_args(inner)[0], value, at)
+            return None if is_optional and not items else items
         if _origin(inner) is Literal:
             return self._one_of(get_args(inner), value, at)
         if dataclasses.is_dataclass(inner):
@@ -258,23 +256,23 @@ class _Reader:
             return ()
         return tuple(self.value(hint, item, f"{at}/{number}") for number, item in enumerate(value))
 
-    def _one_of(self, known: Sequence[str], value: JsonValue, at: str) -> JsonValue:
-        if value not in known:
-            hint = did_you_mean(value[:100], known) if isinstance(value, str) else None
-            self._wrong(at, "is not among the choices", hint or ", ".join(known))
+    def _one_of(self, allowed: Sequence[str], value: JsonValue, at: str) -> JsonValue:
+        if value not in allowed:
+            hint = did_you_mean(value[:100], allowed) if isinstance(value, str) else None
+            self._wrong(at, "is not among the choices", hint or ", ".join(allowed))
         return value
 
     def _wrong(self, pointer: str, problem: str, hint: str | None = None) -> None:
         self.problems.append(_problem(pointer, problem, hint))
 
 
-def _settled(request: Request, choices: Choices) -> Request:
-    """Return a request whose steps name sources as steps do, even if they were named by the id of the relation."""
+def _with_source_names(request: Request, choices: Choices) -> Request:
+    """Return a request whose steps refer to sources by step name, even if they used the relation's id."""
     names = {source.relation: source_name(source, choices) for source in request.sources}
-    known = {*names.values(), *(step.name for step in request.steps)}
+    defined = {*names.values(), *(step.name for step in request.steps)}
 
     def settled(name: str) -> str:
-        return name if name in known else names.get(name, name)
+        return name if name in defined else names.get(name, name)
 
     steps = tuple(
         replace(
@@ -286,31 +284,31 @@ def _settled(request: Request, choices: Choices) -> Request:
         for step in request.steps
     )
     outputs = tuple(replace(output, input=settled(output.input)) for output in request.outputs)
-    said = tuple(one_line(each, LONGEST_SAID) for each in request.assumptions[:_MOST_ASSUMED])
-    return replace(request, steps=steps, outputs=outputs, assumptions=said)
+    assumptions = tuple(one_line(each, LONGEST_SENTENCE) for each in request.assumptions[:_MOST_ASSUMED])
+    return replace(request, steps=steps, outputs=outputs, assumptions=assumptions)
 
 
 LONGEST_CHOICE = 120
-"""Characters of a choice: who picks it by its number must have read it, for it counts as the person's words."""
+"""Most characters of a choice: it counts as the person's words, so they must have read it."""
 
-MOST_SAID = 10
+MOST_CHOICES = 10
 
 
-def said_in(value: JsonValue) -> Question | Refusal | None:
-    """Return the question or the refusal of an answer; None if it has none that can be read."""
+def question_or_refusal(value: JsonValue) -> Question | Refusal | None:
+    """Return the question or the refusal of an answer; None if it has no valid one."""
     if not isinstance(value, dict):
         return None
-    asked, cannot = value.get("question"), value.get("cannot")
-    if _is_said(cannot):
-        return Refusal(one_line(cannot, LONGEST_SAID))
-    if not isinstance(asked, dict) or not _is_said(asked.get("text")):
+    question, cannot = value.get("question"), value.get("cannot")
+    if _is_text(cannot):
+        return Refusal(one_line(cannot, LONGEST_SENTENCE))
+    if not isinstance(question, dict) or not _is_text(question.get("text")):
         return None
-    offered = asked.get("choices")
-    texts = list(filter(_is_said, offered)) if isinstance(offered, list) else []
-    choices = tuple(one_line(each, LONGEST_CHOICE) for each in texts[:MOST_SAID])
-    about = str(asked.get("about") or "question")
-    return Question(one_line(about, 60), one_line(asked["text"], LONGEST_SAID), choices)
+    offered = question.get("choices")
+    texts = list(filter(_is_text, offered)) if isinstance(offered, list) else []
+    choices = tuple(one_line(each, LONGEST_CHOICE) for each in texts[:MOST_CHOICES])
+    about = str(question.get("about") or "question")
+    return Question(one_line(about, 60), one_line(question["text"], LONGEST_SENTENCE), choices)
 
 
-def _is_said(value: JsonValue) -> TypeGuard[str]:
+def _is_text(value: JsonValue) -> TypeGuard[str]:
     return isinstance(value, str) and bool(value.strip())

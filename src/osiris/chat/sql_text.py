@@ -1,6 +1,6 @@
-"""SQL as templates, both ways: `{column} + {typed}` is filled in, and text in which that was done is read.
+"""SQL templates in both directions: `{column} + {typed}` is filled in, and matched against SQL text.
 
-What is read is compared word by word: blanks do not count, nor do small letters in words that SQL keeps for itself.
+Matching compares token by token: white space is ignored, and keywords are case-insensitive.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ similar some summarize symmetric table tablesample then to trailing true union u
 variadic verbose when where window with partitioned_by regexp rlike uncache xor
 """
 _RESERVED = frozenset(_WORDS.split())
-"""Words that SQL does not take as a name without quotes."""
+"""Words that need quotes as a name."""
 
 _CONTROL = r"[\x00-\x1f\x7f\u0085\u2028\u2029]"
 _TOKEN = re.compile(
@@ -50,33 +50,33 @@ _PARTS = {
     "measure": ".+",
     "keys": ".+",
 }
-"""What stands in a template, by the name of its place; for all others a value."""
+"""Patterns of placeholders by name; all others match a literal."""
 
 
 def quote(name: str) -> str:
-    """Return a name as SQL takes it, in quotation marks only where it must have them."""
+    """Return a name as a SQL identifier, quoted only where necessary."""
     plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) and name.lower() not in _RESERVED
     return name if plain else '"' + name.replace('"', '""') + '"'
 
 
 def unquoted(name: str) -> str:
-    """Return a name that SQL has."""
+    """Return the name of a SQL identifier."""
     return name[1:-1].replace('""', '"') if name.startswith('"') else name
 
 
 def text_literal(text: str) -> str:
-    """Return a text as SQL on one line; what would be a placeholder of OML is split."""
+    """Return a text as a SQL literal on one line; OML placeholders in it are split."""
     parts = re.split(rf"({_CONTROL})|(?<=\$)(?=\{{)|(?<=\{{)(?=\{{)", text)
-    written = [
+    pieces = [
         f"chr({ord(part)})" if re.fullmatch(_CONTROL, part) else "'" + part.replace("'", "''") + "'"
         for part in parts
         if part
     ]
-    return " || ".join(written) or "''"
+    return " || ".join(pieces) or "''"
 
 
 def tokens(sql: str) -> list[str]:
-    """Return the words of a text."""
+    """Return the tokens of a text."""
     return [
         " ".join(each[0].upper().split()) if each["clause"] or each[0].lower() in _RESERVED else each[0]
         for each in _TOKEN.finditer(sql)
@@ -85,12 +85,12 @@ def tokens(sql: str) -> list[str]:
 
 
 def spaced(sql: str) -> str:
-    """Return a text with one blank between its words."""
+    """Return a text with one space between its tokens."""
     return " ".join(tokens(sql))
 
 
 def split(words: list[str], by: str) -> list[list[str]]:
-    """Return the words between those that separate them outside of parentheses; BETWEEN has an AND of its own."""
+    """Split tokens at a separator outside parentheses; the AND of BETWEEN is not one."""
     parts: list[list[str]] = [[]]
     depth, is_between = 0, False
     for word in words:
@@ -105,39 +105,39 @@ def split(words: list[str], by: str) -> list[list[str]]:
 
 
 def read(template: str, text: str) -> dict[str, str] | None:
-    """Return what stands in the places of a template in a text, which is `spaced`; None if it is none of that."""
-    found = _pattern(template).fullmatch(text)
-    return found.groupdict() if found else None
+    """Return the placeholders of a template matched against a `spaced` text; None if it does not match."""
+    match = _pattern(template).fullmatch(text)
+    return match.groupdict() if match else None
 
 
 @cache
 def _pattern(template: str) -> re.Pattern[str]:
-    seen: set[str] = set()
+    used: set[str] = set()
 
     def part(word: str) -> str:
         name = word[1:-1]
         if not re.fullmatch(r"\{\w+\}", word):
             return re.escape(word)
-        if name in seen:
+        if name in used:
             return f"(?P={name})"
-        seen.add(name)
+        used.add(name)
         return f"(?P<{name}>{_PARTS.get(name, _LITERAL)})"
 
     return re.compile(" ".join(map(part, tokens(template))), re.DOTALL)
 
 
 def literals(text: str) -> list[str]:
-    """Return the values of all literals of a text that has nothing else beside commas and AND."""
+    """Return the values of the literals in a text that otherwise has only commas and AND."""
     return [value_of(each) for each in re.findall(_LITERAL, text)]
 
 
 def is_literal(text: str) -> bool:
-    """Tell whether a text is a value."""
+    """Tell whether a text is a literal."""
     return re.fullmatch(_LITERAL, text) is not None
 
 
 def value_of(literal: str) -> str:
-    """Return the value of a literal as a request has it."""
+    """Return the value of a literal for a request."""
     parts = re.findall(rf"({_TEXT})|chr \( (\d+) \)", literal)
     if not parts:
         return literal.replace("- ", "-").lower()

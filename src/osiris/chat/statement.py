@@ -1,4 +1,4 @@
-"""One step of a request as a SELECT in DuckDB's SQL, written as a person would: what they edit is what runs."""
+"""One step of a request as a SELECT in DuckDB's SQL, readable enough to be edited by hand."""
 
 from __future__ import annotations
 
@@ -64,38 +64,38 @@ class _Select:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """What a step can name, with the schema of each; `bind` returns that of a SELECT over them."""
+class Bindings:
+    """What a step can refer to, with the schema of each; `bind` returns the schema of a SELECT over it."""
 
     inputs: Mapping[str, Callable[[], Schema]]
     parameters: Mapping[str, Parameter]
     bind: Bind
 
 
-def statement(step: Step, given: Given) -> str:
-    """Return the SELECT of a step; raises `Misfit` or `Misfits` where it cannot be made."""
+def statement(step: Step, bindings: Bindings) -> str:
+    """Return the SELECT of a step; raises `Misfit` or `Misfits` if it is invalid."""
     if step.sql is not None:
-        return _written(step)
+        return _plain_sql(step)
     if step.pick and step.is_grouped:
         raise Misfit("pick", "does not go with groups and measures", "make it a step of its own")
-    scope, keys, source = joined(step, given)
+    scope, keys, source = joined(step, bindings)
     if not step.compute:
-        return _top(step, scope, _without(scope, keys), source, given)
-    scope = _with_computed(step.compute, scope, source, given)
+        return _top(step, scope, _without(scope, keys), source, bindings)
+    scope = _with_computed(step.compute, scope, source, bindings)
     if not (step.is_grouped or step.filters or step.pick or step.columns):
-        shown = _without(scope, keys)
-        return _ended(_Select(source, _listing(step, shown)), step, list(shown.values()), scope)
-    name = unused("computed", given.inputs)
+        visible = _without(scope, keys)
+        return _finish(_Select(source, _listing(step, visible)), step, list(visible.values()), scope)
+    name = unused("computed", bindings.inputs)
     inner = _Select(source, _listing(step, scope))
     scope = {key: replace(column, sql=quote(column.result), made=None) for key, column in scope.items()}
-    return _after(name, inner, _top(step, scope, _without(scope, keys), [f"FROM {quote(name)}"], given))
+    return _wrap(name, inner, _top(step, scope, _without(scope, keys), [f"FROM {quote(name)}"], bindings))
 
 
 def _without(scope: Scope, keys: Collection[str]) -> Scope:
     return {name: column for name, column in scope.items() if name not in keys}
 
 
-def _written(step: Step) -> str:
+def _plain_sql(step: Step) -> str:
     if step != replace(Step(step.name), sql=step.sql, inputs=step.inputs, checks=step.checks):
         raise Misfit("sql", "takes nothing else beside it but 'inputs' and 'checks'")
     text = (step.sql or "").replace("\r\n", "\n").strip().removesuffix(";").rstrip()
@@ -104,20 +104,20 @@ def _written(step: Step) -> str:
     return text
 
 
-def _top(step: Step, scope: Scope, shown: Scope, source: list[str], given: Given) -> str:
-    """Return the SELECT that filters rows and gives the result, after joins and computed columns."""
-    where = conditions(step.filters, scope, given.parameters)
+def _top(step: Step, scope: Scope, visible: Scope, source: list[str], bindings: Bindings) -> str:
+    """Return the outer SELECT: filters and result, after joins and computed columns."""
+    where = conditions(step.filters, scope, bindings.parameters)
     if step.is_grouped:
-        return _grouped(step, scope, _Select(source, where=where), given)
-    chosen = _chosen(step.columns, scope) if step.columns else list(shown.values())
+        return _grouped(step, scope, _Select(source, where=where), bindings)
+    chosen = _chosen(step.columns, scope) if step.columns else list(visible.values())
     columns = list(map(_as_result, chosen)) if step.columns or step.joins else ["*"]
     qualify = _picked(step.pick, scope) if step.pick else None
-    return _ended(_Select(source, columns, where, qualify=qualify), step, chosen, scope)
+    return _finish(_Select(source, columns, where, qualify=qualify), step, chosen, scope)
 
 
-def joined(step: Step, given: Given) -> tuple[Scope, set[str], list[str]]:
-    """Return the columns of all that a step reads, the keys of what is joined, and FROM with its joins."""
-    name, schema = _input(step.input, given)
+def joined(step: Step, bindings: Bindings) -> tuple[Scope, set[str], list[str]]:
+    """Return the available columns, the keys of joined inputs, and FROM with its joins."""
+    name, schema = _input(step.input, bindings)
     results = [column.name for column in schema]
     prefix = f"{quote(name)}." if step.joins else ""
     scope = {each.name: Column(prefix + quote(each.name), each.type, each.name) for each in schema}
@@ -125,7 +125,7 @@ def joined(step: Step, given: Given) -> tuple[Scope, set[str], list[str]]:
     labels, source = [name], [f"FROM {quote(name)}"]
 
     def add(join: Join) -> None:
-        name, schema = _input(join.input, given)
+        name, schema = _input(join.input, bindings)
         label = unused(name, labels)
         right = {each.name: Column(f"{quote(label)}.{quote(each.name)}", each.type, each.name) for each in schema}
         matches = " AND ".join(_matches(join, scope, right))
@@ -149,36 +149,36 @@ def joined(step: Step, given: Given) -> tuple[Scope, set[str], list[str]]:
     return scope, keys, source
 
 
-def _input(name: str | None, given: Given) -> tuple[str, Schema]:
-    if name is None or name not in given.inputs:
-        hint = did_you_mean(name or "", given.inputs)
+def _input(name: str | None, bindings: Bindings) -> tuple[str, Schema]:
+    if name is None or name not in bindings.inputs:
+        hint = did_you_mean(name or "", bindings.inputs)
         raise Misfit("input", f"there is no source or earlier step '{name or ''}'", hint)
-    return name, given.inputs[name]()
+    return name, bindings.inputs[name]()
 
 
 def _matches(join: Join, scope: Scope, right: Scope) -> list[str]:
     if not join.on:
         raise Misfit("on", "has no columns that match")
-    made = []
+    clauses = []
     for number, match in enumerate(join.on):
         one, other = find(scope, match.left, f"on/{number}/left"), find(right, match.right, f"on/{number}/right")
         if not are_comparable(one, other):
             problem = f"'{match.left}' is {one.type}, and '{match.right}' of {join.input} is {other.type}"
             raise Misfit(f"on/{number}", problem, "convert one of them in a step before")
-        made.append(f"{one.sql} = {other.sql}")
-    return made
+        clauses.append(f"{one.sql} = {other.sql}")
+    return clauses
 
 
-def _with_computed(columns: Sequence[Computed], scope: Scope, source: list[str], given: Given) -> Scope:
-    """Return the columns with the computed ones, of which each can name those before it."""
+def _with_computed(columns: Sequence[Computed], scope: Scope, source: list[str], bindings: Bindings) -> Scope:
+    """Return the columns with the computed ones; each can refer to those before it."""
     scope = dict(scope)
-    made: list[str] = []
+    expressions: list[str] = []
 
     def add(new: Computed) -> None:
         _check_name(new.name, [name for key, column in scope.items() for name in (key, column.result)])
         sql = computed(new, scope)
-        made.append(f"{sql} AS {quote(new.name)}")
-        schema = given.bind(_Select(source, made).text())
+        expressions.append(f"{sql} AS {quote(new.name)}")
+        schema = bindings.bind(_Select(source, expressions).text())
         scope[new.name] = Column(quote(new.name), schema[-1].type, new.name)
         texts[new.name] = sql
 
@@ -195,14 +195,14 @@ def _check_name(name: str, taken: Iterable[str]) -> None:
 
 
 def _listing(step: Step, scope: Scope) -> list[str]:
-    """Return the columns of a SELECT that computes some."""
+    """Return the SELECT list of a SELECT that adds computed columns."""
     if step.joins:
         return list(map(_as_result, scope.values()))
     return ["*", *(_as_result(column) for column in scope.values() if column.made)]
 
 
-def _grouped(step: Step, scope: Scope, select: _Select, given: Given) -> str:
-    """Return a SELECT by groups; shares and ratios are computed from the rows of one below it."""
+def _grouped(step: Step, scope: Scope, select: _Select, bindings: Bindings) -> str:
+    """Return a SELECT with groups; shares and ratios are computed in an outer one."""
     results: Scope = {}
 
     def add(group: Group) -> str:
@@ -216,14 +216,14 @@ def _grouped(step: Step, scope: Scope, select: _Select, given: Given) -> str:
     if all(measure.function not in _DERIVED for measure in step.measures):
         chosen = _chosen(step.columns, results) if step.columns else list(results.values())
         select.columns = list(map(_as_result, chosen))
-        return _ended(select, step, chosen, results)
+        return _finish(select, step, chosen, results)
     select.columns = list(map(_as_result, results.values()))
-    name = unused("grouped", [*given.inputs, "computed"])
+    name = unused("grouped", [*bindings.inputs, "computed"])
     below = {key: replace(column, sql=quote(key)) for key, column in results.items()}
     after = _with_derived(step.measures, below, len(step.group))
     chosen = _chosen(step.columns, after) if step.columns else list(after.values())
     top = _Select([f"FROM {quote(name)}"], list(map(_as_result, chosen)))
-    return _after(name, select, _ended(top, step, chosen, after))
+    return _wrap(name, select, _finish(top, step, chosen, after))
 
 
 def _add(results: Scope, name: str, sql: str, type_: str = "utf8") -> str:
@@ -254,7 +254,7 @@ def _pivot(results: Scope, step: Step, scope: Scope) -> None:
 
 
 def _with_derived(measures: Sequence[Measure], below: Scope, groups: int) -> Scope:
-    """Return the groups and measures in their order, with those that are computed from others."""
+    """Return the groups and measures in order, including those computed from other measures."""
     names = list(below)
     after = {name: below[name] for name in names[:groups]}
 
@@ -272,9 +272,9 @@ def _with_derived(measures: Sequence[Measure], below: Scope, groups: int) -> Sco
 def _chosen(columns: Sequence[Chosen], scope: Scope) -> list[Column]:
     taken: list[str] = []
 
-    def choose(given: Chosen) -> Column:
-        column = find(scope, given.column)
-        result = given.name or column.result
+    def choose(choice: Chosen) -> Column:
+        column = find(scope, choice.column)
+        result = choice.name or column.result
         _check_name(result, taken)
         taken.append(result)
         return replace(column, result=result)
@@ -283,14 +283,14 @@ def _chosen(columns: Sequence[Chosen], scope: Scope) -> list[Column]:
 
 
 def _picked(pick: Pick, scope: Scope) -> str:
-    """Return the condition for the first rows of each group: rows that the order leaves equal are ordered as well."""
+    """Return the condition for the first rows of each group; further columns break ties."""
     if not pick.order or not 1 <= pick.rows < 10**DIGITS:
         raise Misfit("pick", "needs an order, and at least one row")
     groups = [find(scope, name, f"pick/per/{number}").sql for number, name in enumerate(pick.per)]
     order = [(find(scope, sort.column, f"pick/order/{n}/column").sql, sort) for n, sort in enumerate(pick.order)]
-    named = {*groups, *(sql for sql, _ in order)}
+    used = {*groups, *(sql for sql, _ in order)}
     keys = [_sorted_by(*each) for each in order]
-    keys += [column.sql for column in scope.values() if column.sql not in named]
+    keys += [column.sql for column in scope.values() if column.sql not in used]
     parts = [f"PARTITION BY {', '.join(groups)}"] * bool(groups) + [f"ORDER BY {', '.join(keys)}"]
     line = f"row_number() OVER ({' '.join(parts)}) <= {pick.rows}"
     if len(line) <= _WIDTH:
@@ -302,8 +302,8 @@ def _sorted_by(sql: str, sort: Sort) -> str:
     return f"{sql} DESC" if sort.descending else sql
 
 
-def _ended(select: _Select, step: Step, chosen: Sequence[Column], scope: Scope) -> str:
-    """Return the text of a SELECT, sorted by columns of the result, or of what it was made from."""
+def _finish(select: _Select, step: Step, chosen: Sequence[Column], scope: Scope) -> str:
+    """Return the text of a SELECT, sorted by columns of the result, or of its input."""
     results = {column.result: column for column in chosen}
 
     def key(sort: Sort) -> str:
@@ -322,7 +322,7 @@ def _ended(select: _Select, step: Step, chosen: Sequence[Column], scope: Scope) 
 
 
 def _is_bare(column: Column) -> bool:
-    """Tell whether a column comes out under the name that it has."""
+    """Tell whether a column is output under its own name."""
     name = quote(column.result)
     is_named_so = column.sql == name or column.sql.endswith(f".{name}")
     return column.made is None and is_named_so and _REFERENCE.fullmatch(column.sql) is not None
@@ -332,8 +332,8 @@ def _as_result(column: Column) -> str:
     return column.sql if _is_bare(column) else f"{column.made or column.sql} AS {quote(column.result)}"
 
 
-def _after(name: str, inner: _Select, text: str) -> str:
-    """Return a statement that reads another one by a name."""
+def _wrap(name: str, inner: _Select, text: str) -> str:
+    """Return a statement with another one as a CTE."""
     body = "\n".join(f"  {line}" for line in inner.text().split("\n"))
     rest = f",\n{text.removeprefix('WITH ')}" if text.startswith("WITH ") else f"\n{text}"
     return f"WITH {quote(name)} AS (\n{body}\n){rest}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from osiris.chat.environment import Waiting
 from osiris.chat.expressions import Misfit, literal
-from osiris.chat.guide.draft import Answer, Option, meant, narrowed
+from osiris.chat.guide.draft import Answer, Option, match_options, narrowed
 from osiris.chat.guide.flow import READ
 from osiris.cli.plan import shortened
 from osiris.cli.render import diagnostic_lines, safe
@@ -153,7 +153,7 @@ class Plain:
         """Return what the next lines of input say; raises `Waiting` if there are none."""
         options.start()
         self._wait_for_sources(options)
-        known = list(options.found())
+        known = list(options.available())
         for name, why in options.silent().items():
             self.say(f"{safe(name)} cannot be read: {why}")
         if not known and not ask.typed:
@@ -237,7 +237,7 @@ def read(ask: Ask, known: Sequence[Option], words: str) -> Answer | Command:
 
 
 def _named(ask: Ask, known: Sequence[Option], words: str) -> Answer | Command:
-    found = meant(words.strip(), known, several=ask.several, shown=safe)
+    found = match_options(words.strip(), known, several=ask.several, display=safe)
     command = f":{words.strip().casefold()}"
     if found.options:
         return Answer(tuple(each.key for each in found.options))
@@ -245,7 +245,7 @@ def _named(ask: Ask, known: Sequence[Option], words: str) -> Answer | Command:
         return _free(ask, words.strip() if ask.typed == "flags" else words)
     if command in _COMMANDS:
         return _COMMANDS[command]
-    raise NoAnswer(_unknown(ask, known, words, found.may))
+    raise NoAnswer(_unknown(ask, known, words, found.candidates))
 
 
 def _typed(ask: Ask, known: Sequence[Option], words: str) -> Answer:
@@ -325,7 +325,7 @@ class Arrows(Plain):
             self._console.talk([("dim", f"  {line}")])
         picker = _Picker(ask, options)
         answer = picker.run()
-        shown = echo(options.found(), answer) if isinstance(answer, Answer) else f"({answer})"
+        shown = echo(options.available(), answer) if isinstance(answer, Answer) else f"({answer})"
         self._console.talk([("ok", "? "), ("bold", f"{ask.text} "), ("", shown)])
         return answer
 
@@ -365,7 +365,7 @@ class _Picker:
 
         The key of the text is empty.
         """
-        known, text = self.options.found(), self.typed.strip()
+        known, text = self.options.available(), self.typed.strip()
         if not text:
             return known
         low = text.casefold()
@@ -400,7 +400,7 @@ class _Picker:
         return [(style, begin + label), ("fg:ansibrightblack", f"  {note}" if note else "")]
 
     def _remarks(self, width: int, count: int) -> list[str]:
-        labels = {each.key: safe(each.label) for each in self.options.found()}
+        labels = {each.key: safe(each.label) for each in self.options.available()}
         marked, waiting = (
             ", ".join(names) for names in ((labels[k] for k in self.marked), map(safe, self.options.waiting()))
         )

@@ -111,7 +111,7 @@ def build(workspace: Workspace, flags: Mapping[str, tuple[str, ...]], wanted: Wa
     joined = [text.partition(" on ")[0] for flag in ("join", "left-join") for text in flags.get(flag, ())]
     choices = choices_for(workspace, [*flags.get("from", ()), *joined])
     asked = request_of(flags, choices)
-    for each in asked.told:
+    for each in asked.notes:
         console().talk(f"taken: {safe(each)}")
     return _offer(workspace, asked.request, render_request(asked.request, choices), flags, wanted)
 

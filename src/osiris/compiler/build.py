@@ -1,6 +1,6 @@
-"""From a prepared pipeline and the schemas of its steps to a manifest, with the fingerprint tree in it.
+"""Build a manifest, with its fingerprint tree, from a prepared pipeline and the schemas of its steps.
 
-Which part of a manifest stands in which leaf of the tree: docs/decisions/0001-identity.md.
+Which part of a manifest belongs to which leaf of the tree: docs/decisions/0001-identity.md.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def plain(value: JsonValue) -> JsonValue:
 
 
 def spelled(value: JsonValue) -> JsonValue:
-    """Return a parameter's value, as text inside an object where JSON cannot carry the number."""
+    """Return a parameter's value for the manifest; a number that JSON cannot carry becomes text inside an object."""
     if isinstance(value, (list, tuple)):
         return [spelled(item) for item in value]
     if is_beyond_json(value):
@@ -53,7 +53,7 @@ def spelled(value: JsonValue) -> JsonValue:
 
 
 def unspellable(value: JsonValue, pointer: str) -> Iterator[tuple[str, str]]:
-    """Return (pointer, problem) for each value that canonical JSON cannot carry exactly."""
+    """Yield (pointer, problem) for each value that canonical JSON cannot carry exactly."""
     if isinstance(value, (Mapping, list, tuple)):
         for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
             yield from unspellable(item, join(pointer, key))
@@ -66,7 +66,7 @@ def unspellable(value: JsonValue, pointer: str) -> Iterator[tuple[str, str]]:
 
 
 def is_beyond_json(value: JsonValue) -> bool:
-    """Tell whether a number is whole and too large to be read back from JSON as it was written."""
+    """Tell whether a number is whole and too large for JSON to preserve."""
     return (isinstance(value, int) or (isinstance(value, float) and value.is_integer())) and abs(value) >= 1 << 53
 
 
@@ -77,18 +77,18 @@ ROOT_KEYS: dict[str, tuple[str, ...]] = {
     "connections": ("connections",),
     "pipeline": ("pipeline",),
 }
-"""Leaf of the root to the keys of a manifest that it covers, in the order in which plans are compared."""
+"""Maps each leaf of the root to the manifest keys that it covers, in the order in which plans are compared."""
 
 STEP_LEAVES = ("about", "component", "sql", "config", "inputs", "schema")
 
 
 def root_parts(data: Mapping[str, JsonValue]) -> dict[str, dict[str, JsonValue]]:
-    """Return what each leaf of the root covers, as it stands in the manifest."""
+    """Return what each leaf of the root covers, from the manifest."""
     return {leaf: _pick(data, keys) for leaf, keys in ROOT_KEYS.items()}
 
 
 def step_parts(step: Mapping[str, JsonValue]) -> dict[str, dict[str, JsonValue]]:
-    """Return what each leaf of a step covers, as it stands in the manifest."""
+    """Return what each leaf of a step covers, from the manifest."""
     config, sql = step["config"], step["sql"]
     statements = {"config": _pick(config, sql), "sql": sql} if sql else {}
     return {
@@ -107,9 +107,9 @@ def root_leaves(data: Mapping[str, JsonValue]) -> dict[str, str]:
 
 
 def step_leaves(step: Mapping[str, JsonValue], earlier: Mapping[str, Mapping[str, JsonValue]]) -> dict[str, str | None]:
-    """Return the hash of each leaf of a step, None for the SQL of a step that has none.
+    """Return the hash of each leaf of a step, None for the SQL of a step without any.
 
-    `earlier` are the steps before it, hashes included, by id: those that it waits for are in its leaf `inputs`.
+    `earlier` are the preceding steps, hashes included, by id: the leaf `inputs` covers those that the step waits for.
     """
     parts: dict[str, JsonValue] = step_parts(step)
     parts["inputs"] = {
@@ -123,7 +123,7 @@ def step_leaves(step: Mapping[str, JsonValue], earlier: Mapping[str, Mapping[str
 
 
 def root_hash(data: Mapping[str, JsonValue]) -> str:
-    """Return the root of the tree, from the leaves and the step hashes that stand in the manifest."""
+    """Return the root of the tree, from the leaves and step hashes in the manifest."""
     return fingerprint({"leaves": data["leaves"], "steps": [step["hash"] for step in data["steps"]]})
 
 
@@ -132,7 +132,7 @@ def _pick(values: Mapping[str, JsonValue], keys: Iterable[str]) -> dict[str, Jso
 
 
 def lineage_json(lineage: Lineage, inputs: Mapping[str, str]) -> dict[str, JsonValue]:
-    """Return a lineage as a manifest has it: in the names of the steps that are read, not of the relations."""
+    """Return a lineage for the manifest, with step ids instead of relation names."""
     steps = {name: inputs[keys[0]] for name, keys in relation_names(inputs).items()}
     columns = {
         name: [list(origin) for origin in sorted({(steps[o.relation], o.column, o.kind) for o in origins})]
@@ -146,7 +146,7 @@ MANIFEST_VERSION = 1
 
 
 def plan_steps(prepared: Prepared) -> list[dict[str, JsonValue]]:
-    """Return the steps as a manifest has them, but for what only their schemas can tell."""
+    """Return the steps for the manifest, without the parts that depend on schemas."""
     return [_step(step, prepared.specs[step.component]) for step in prepared.pipeline.steps]
 
 
@@ -163,24 +163,24 @@ def build(typed: Typed) -> Manifest:
         "connections": plain(prepared.connections),
         "steps": [],
     }
-    done: dict[str, dict[str, JsonValue]] = {}
+    built: dict[str, dict[str, JsonValue]] = {}
     for step in plan_steps(prepared):
         answer, lineage = typed.described[step["id"]], typed.lineage.get(step["id"])
         step["schema"] = None if answer.schema is None else [field.to_json() for field in answer.schema]
         step["order"] = answer.order
         step["lineage"] = None if lineage is None else lineage_json(lineage, step["inputs"])
         step["fused"] = list(typed.fused.get(step["id"], ()))
-        step["leaves"] = step_leaves(step, done)
+        step["leaves"] = step_leaves(step, built)
         step["hash"] = fingerprint(step["leaves"])
-        done[step["id"]] = step
-    data["steps"] = list(done.values())
+        built[step["id"]] = step
+    data["steps"] = list(built.values())
     data["leaves"] = root_leaves(data)
     data["fingerprint"] = root_hash(data)
     return Manifest(json.loads(canonical_bytes(data)))
 
 
 def manifest_bytes(manifest: Manifest) -> bytes:
-    """Return the file of a manifest: its canonical bytes and nothing else."""
+    """Return the file content of a manifest: its canonical bytes."""
     return canonical_bytes(dict(manifest.data))
 
 
@@ -190,8 +190,8 @@ def _pipeline(pipeline: Pipeline) -> dict[str, JsonValue]:
         "metadata": plain(pipeline.metadata) or None,
         "extensions": plain(pipeline.extensions) or None,
     }
-    known = {"name": pipeline.name, "oml_version": pipeline.oml_version}
-    return {**known, **{key: value for key, value in optional.items() if value is not None}}
+    required = {"name": pipeline.name, "oml_version": pipeline.oml_version}
+    return {**required, **{key: value for key, value in optional.items() if value is not None}}
 
 
 def _step(step: Step, spec: ComponentSpec) -> dict[str, JsonValue]:

@@ -1,4 +1,4 @@
-"""What makes a pipeline unfit to become a plan: CHECKS find problems, change nothing, and each sees everything."""
+"""CHECKS reject pipelines that cannot become a plan: they find all problems and change nothing."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class _Use:
 
 
 def check_tables(ctx: Context) -> Iterator[Diagnostic]:
-    """Of two steps of which one writes a table that the other writes or reads, one waits for the other.
+    """If one step writes a table that another writes or reads, one of the two waits for the other.
 
-    Steps that only add rows need not. What a view reads is not known here.
+    Steps that only append need not wait. What a view reads is unknown here.
     """
     needs = {step.id: (*step.needs, *step.inputs.values()) for step in ctx.pipeline.steps}
     for (_, table), steps in _uses(ctx).items():
@@ -62,7 +62,7 @@ def check_tables(ctx: Context) -> Iterator[Diagnostic]:
 def _unordered(
     ctx: Context, table: str, writers: list[_Use], readers: list[_Use], above: Mapping[str, set[str]]
 ) -> Iterator[Diagnostic]:
-    """Yield the uses of a table of which chance would decide the order; `above` has what each step waits for."""
+    """Yield the uses of a table whose order is undefined; `above` has what each step waits for."""
     for first, second in combinations(writers, 2):
         if not ((_adds(first.step) and _adds(second.step)) or _ordered(first.step, second.step, above)):
             one, two = first.step.id, second.step.id
@@ -88,11 +88,11 @@ def _ordered(one: Step, other: Step, above: Mapping[str, set[str]]) -> bool:
 
 
 def _uses(ctx: Context) -> dict[tuple[tuple[str, str], str], list[_Use]]:
-    """Return the steps that read or write each table, under whatever alias, by its database and its folded name.
+    """Return the steps that read or write each table, under any alias, by its database and folded name.
 
-    What a transform reads are its inputs, and no tables.
+    Inputs of a transform are not tables.
     """
-    found: dict[tuple[tuple[str, str], str], list[_Use]] = defaultdict(list)
+    uses: dict[tuple[tuple[str, str], str], list[_Use]] = defaultdict(list)
     for step, spec in ctx.known():
         if step.mode == "transform" or spec.connection != "required":
             continue
@@ -102,14 +102,14 @@ def _uses(ctx: Context) -> dict[tuple[tuple[str, str], str], list[_Use]]:
             continue
         database = _database(ctx, connection)
         schema = step.config.get("schema", spec.config["properties"].get("schema", {}).get("default"))
-        for key, table in _named(ctx, step, spec):
+        for key, table in _named_tables(ctx, step, spec):
             name = (f"{schema}.{table}" if schema else table).lower()
-            found[database, name].append(_Use(step, str(connection), key))
-    return found
+            uses[database, name].append(_Use(step, str(connection), key))
+    return uses
 
 
-def _named(ctx: Context, step: Step, spec: ComponentSpec) -> Iterator[tuple[str, str]]:
-    """Yield each table that a step names, with the config key in which it stands."""
+def _named_tables(ctx: Context, step: Step, spec: ComponentSpec) -> Iterator[tuple[str, str]]:
+    """Yield each table that a step names, with its config key."""
     table = step.config.get(TABLE)
     if isinstance(table, str):
         yield TABLE, table
@@ -120,7 +120,7 @@ def _named(ctx: Context, step: Step, spec: ComponentSpec) -> Iterator[tuple[str,
 
 
 def _database(ctx: Context, connection: ConnectionRef) -> tuple[str, str]:
-    """Return what tells a database from others of all families: its file if it is one, else its fields as written."""
+    """Return an identity of a database across families: its file if it is one, else its fields as written."""
     fields = {name: value for name, value in as_written(ctx.connections, connection).items() if name != "description"}
     (name, value), *more = fields.items() or [("", None)]
     if name in find_family(connection.family).may_name_file and isinstance(value, str) and not more:
@@ -142,7 +142,7 @@ NOT_OFFERED = {
 
 
 def check_component(ctx: Context) -> Iterator[Diagnostic]:
-    """Every component is installed, whole, and finds the distributions it needs."""
+    """Every component is installed, valid, and has the distributions it requires."""
     for step in ctx.pipeline.steps:
         name, at = step.component, ctx.at(f"{step.pointer}/component")
         spec = ctx.registry.find(name)
@@ -158,20 +158,20 @@ def check_component(ctx: Context) -> Iterator[Diagnostic]:
             yield diagnostic("CMP002", at=at, name=name, reason=reason, instead=instead)
         else:
             family = step.connection.family if step.connection else None
-            sure, hint = meant_component(name, ctx.registry.names(), family)
-            fix = put(f"{step.pointer}/component", sure) if sure else ()
+            match, hint = meant_component(name, ctx.registry.names(), family)
+            fix = put(f"{step.pointer}/component", match) if match else ()
             yield diagnostic("CMP001", at=at, name=name, hint=hint, fix=fix)
 
 
 def check_mode(ctx: Context) -> Iterator[Diagnostic]:
-    """Every step uses its component in a mode that it offers."""
+    """Every step uses a mode that its component supports."""
     for step, spec in ctx.known():
         if step.mode not in spec.modes:
             yield wrong_mode(step, spec, ctx.at(f"{step.pointer}/mode"))
 
 
 def check_inputs(ctx: Context) -> Iterator[Diagnostic]:
-    """Every step gets as many inputs as its component takes, each from a step that has an output."""
+    """Every step has as many inputs as its component takes, each from a step with an output."""
     specs = {step.id: spec for step, spec in ctx.known()}
     silent = {name for name, spec in specs.items() if not spec.output}
     for step, spec in ctx.known():
@@ -194,12 +194,12 @@ def _wrong_count(ctx: Context, step: Step, spec: ComponentSpec, at: Location) ->
 
 
 def _an_input(ctx: Context, step: Step) -> Fix:
-    """Return the fix that gives a step its input, where only one step has an output that it could be."""
-    wanted = [each.id for each, spec in ctx.known() if spec.output and each.id != step.id]
+    """Return the fix that adds the only possible input."""
+    sources = [each.id for each, spec in ctx.known() if spec.output and each.id != step.id]
     pointer = f"{step.pointer}/needs"
-    if len(wanted) != 1 or f"{step.pointer}/inputs" in ctx.pipeline.positions:
+    if len(sources) != 1 or f"{step.pointer}/inputs" in ctx.pipeline.positions:
         return ()
-    return put(pointer, wanted) if pointer in ctx.pipeline.positions else add(pointer, wanted)
+    return put(pointer, sources) if pointer in ctx.pipeline.positions else add(pointer, sources)
 
 
 def _amount(least: int, most: int | None) -> str:
@@ -212,7 +212,7 @@ def _amount(least: int, most: int | None) -> str:
 
 
 def check_connection(ctx: Context) -> Iterator[Diagnostic]:
-    """Every step names a connection of its component's family, if it takes one, and the connection is declared."""
+    """Every step names a declared connection of its component's family, if it takes one."""
     for step, spec in ctx.known():
         ref = wanted_connection(step, spec)
         at = ctx.at(f"{step.pointer}/config/connection")
@@ -236,7 +236,7 @@ def check_connection(ctx: Context) -> Iterator[Diagnostic]:
 
 
 def _a_connection(ctx: Context, step: Step, spec: ComponentSpec, ref: ConnectionRef) -> Fix:
-    """Return the fix that gives a reference the family it lacks or misspells; which connection it is stays as it is."""
+    """Return the fix for a missing or misspelt family in a reference; the alias stays."""
     families = (spec.family, *spec.families)
     alias = ref.alias or ref.family
     declared = [family for family in families if alias in ctx.connections.declared.get(family, ())]
@@ -247,13 +247,13 @@ def _a_connection(ctx: Context, step: Step, spec: ComponentSpec, ref: Connection
 
 
 def check_secrets(ctx: Context) -> Iterator[Diagnostic]:
-    """No literal secret stands in the text; the value itself is never shown."""
+    """No literal secret is in the text; the value itself is never shown."""
     pipeline = ctx.pipeline
     places = [*_free_values(pipeline), (dict(pipeline.params), "/params")]
     places += [(step.id, f"{step.pointer}/id") for step in pipeline.steps]
-    found = [hit for value, pointer in places for hit in find_literal_secrets(value, pointer)]
-    found += [hit for step, spec in ctx.known() for hit in _declared_secrets(step, spec)]
-    for pointer, kind in dict(reversed(found)).items():
+    hits = [hit for value, pointer in places for hit in find_literal_secrets(value, pointer)]
+    hits += [hit for step, spec in ctx.known() for hit in _declared_secrets(step, spec)]
+    for pointer, kind in dict(reversed(hits)).items():
         yield diagnostic("CMP006", at=ctx.at(pointer), where=pointer, kind=kind)
 
 
@@ -267,7 +267,7 @@ def _declared_secrets(step: Step, spec: ComponentSpec) -> Iterator[tuple[str, st
 
 
 def _free_values(pipeline: Pipeline) -> Iterator[tuple[JsonValue, str]]:
-    """Yield whatever a pipeline and its steps may say freely, each with its pointer."""
+    """Yield all free-form values of a pipeline and its steps, with their pointers."""
     yield from ((pipeline.description, "/description"), (dict(pipeline.metadata), "/metadata"))
     yield from ((value, f"/{key}") for key, value in pipeline.extensions.items())
     for step in pipeline.steps:
@@ -277,15 +277,15 @@ def _free_values(pipeline: Pipeline) -> Iterator[tuple[JsonValue, str]]:
 
 
 def check_spelling(ctx: Context) -> Iterator[Diagnostic]:
-    """Every value that goes into the manifest can be spelled in it exactly."""
+    """The manifest can carry every value exactly."""
     for value, pointer in _free_values(ctx.pipeline):
-        for where, problem in unspellable(value, pointer):
-            key = where.rpartition("/")[2]
-            yield diagnostic("OML028", at=ctx.at(where), key=key, problem=problem)
+        for at, problem in unspellable(value, pointer):
+            key = at.rpartition("/")[2]
+            yield diagnostic("OML028", at=ctx.at(at), key=key, problem=problem)
 
 
 def check_names(ctx: Context) -> Iterator[Diagnostic]:
-    """The pipeline's name is its own: the folder of its plans is made from it."""
+    """The pipeline's name is unique: the folder of its plans is named after it."""
     for other in ctx.namesakes:
         yield diagnostic("CMP007", at=ctx.at("/name"), name=ctx.pipeline.name, other=other)
 
@@ -299,7 +299,7 @@ def check_readers(ctx: Context) -> Iterator[Diagnostic]:
 
 
 def check_delimiters(prepared: Prepared, described: Mapping[str, Described], _root: Path) -> Iterator[Diagnostic]:
-    """No text file looks as if its rows were not divided into columns (CMP029)."""
+    """No text file looks as if the wrong delimiter was used (CMP029)."""
     for step in prepared.pipeline.steps:
         schema = described[step.id].schema or ()
         can_divide = step.mode == "read" and "delimiter" in prepared.specs[step.component].config["properties"]
@@ -325,14 +325,14 @@ CHECKS: tuple[Check, ...] = (
     check_sql,
     check_readers,
 )
-"""What is checked of a pipeline as it is written, all before anything is said."""
+"""Run on the pipeline as written; all problems are reported together."""
 
 CHECKS_OF_EXPLICIT: tuple[Check, ...] = (check_path_rules,)
-"""What is checked of one that passed, once everything in it is explicit."""
+"""Run on a pipeline that passed CHECKS, once everything in it is explicit."""
 
 CHECKS_OF_DESCRIBED: tuple[Callable[[Prepared, Mapping[str, Described], Path], Iterator[Diagnostic]], ...] = (
     check_determinism,
     check_folder_columns,
     check_delimiters,
 )
-"""What is checked once every step has said what its output is; these only warn."""
+"""Run once the outputs of all steps are described; these only warn."""

@@ -1,4 +1,4 @@
-"""The compiler: two pure halves, and between them one question that only the sources can answer."""
+"""The compiler: two pure halves, with one question in between that only the sources can answer."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ def prepare(
     verdicts: Verdicts | None = None,
     allowed: Mapping[str, JsonValue] | None = None,
 ) -> tuple[Prepared, list[Diagnostic]]:
-    """Return the pipeline with everything made explicit, and what is to be said of it; raises with all problems if any.
+    """Return the pipeline with everything made explicit, and its warnings; raises with all errors if there are any.
 
     `root` is the project's folder; `namesakes` are other files of the project with a pipeline of the same name.
-    `verdicts` is asked before a SQL text is checked, and told what was found. `allowed` are `paths.read` and
-    `paths.write` of the project; what is wrong with files under them is returned, and with None not looked at.
+    `verdicts` is a cache of SQL checks. `allowed` are `paths.read` and `paths.write` of the project; violations are
+    returned, and with None not checked.
     """
     ctx = Context(pipeline, registry, connections, root, namesakes, {} if verdicts is None else verdicts, allowed)
-    found = _discreet(sort_diagnostics(problem for check in CHECKS for problem in check(ctx)))
-    if has_errors(found):
-        raise_all(found)
+    diagnostics = _without_secret_texts(sort_diagnostics(problem for check in CHECKS for problem in check(ctx)))
+    if has_errors(diagnostics):
+        raise_all(diagnostics)
     unsteady = find_unsteady(ctx)
     for change in PASSES:
         ctx = change(ctx)
-    found += sort_diagnostics(problem for check in CHECKS_OF_EXPLICIT for problem in check(ctx))
-    return _prepared(ctx, unsteady), found
+    diagnostics += sort_diagnostics(problem for check in CHECKS_OF_EXPLICIT for problem in check(ctx))
+    return _prepared(ctx, unsteady), diagnostics
 
 
 def compile_pipeline(prepared: Prepared, described: Mapping[str, Described], *, plain: bool = False) -> Manifest:
     """Return the manifest of a prepared pipeline; `described` has the schema and order of every step by id.
 
-    With `plain` it is one for looking at every step: no column is left out, and nothing is fused.
+    With `plain` no column is pruned and nothing is fused, so that every step can be inspected.
     """
     typed = Typed(prepared, described)
     for change in PLAIN_PASSES if plain else TYPED_PASSES:
@@ -64,14 +64,14 @@ def compile_pipeline(prepared: Prepared, described: Mapping[str, Described], *, 
 
 
 def lint(prepared: Prepared, described: Mapping[str, Described], root: Path) -> list[Diagnostic]:
-    """Return the warnings of a pipeline that can only be told once its steps are described."""
-    return sort_diagnostics(found for check in CHECKS_OF_DESCRIBED for found in check(prepared, described, root))
+    """Return the warnings that need the steps' descriptions."""
+    return sort_diagnostics(warning for check in CHECKS_OF_DESCRIBED for warning in check(prepared, described, root))
 
 
-def _discreet(found: list[Diagnostic]) -> list[Diagnostic]:
-    """Leave out what might quote a text that holds a secret: about such a text nothing else is said."""
-    places = {problem.location.pointer for problem in found if problem.code == "CMP006"}
-    return [problem for problem in found if problem.code == "CMP006" or problem.location.pointer not in places]
+def _without_secret_texts(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
+    """Drop diagnostics that might quote a text with a secret: only the secret itself is reported."""
+    places = {problem.location.pointer for problem in diagnostics if problem.code == "CMP006"}
+    return [problem for problem in diagnostics if problem.code == "CMP006" or problem.location.pointer not in places]
 
 
 def _prepared(ctx: Context, unsteady: Mapping[str, tuple[Finding, ...]]) -> Prepared:

@@ -1,4 +1,4 @@
-"""What checks and passes look at: a pipeline and its surroundings."""
+"""The input of checks and passes: a pipeline and its surroundings."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ Question: TypeAlias = tuple[str, str, frozenset[str] | None, frozenset[str], fro
 """What a verdict depends on: text, dialect, relations (None: any), parameters and the user's functions."""
 
 Verdicts: TypeAlias = "MutableMapping[Question, Verdict]"
-"""What is known of SQL texts. It only saves time: whoever fills it must be sure that `sql.check` would say the same."""
+"""A cache of SQL verdicts; entries must equal the result of `sql.check`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A pipeline with everything that decides what it means.
+    """A pipeline with everything that its meaning depends on.
 
-    `root` is the project's folder. `namesakes` are the other files of the project that hold a pipeline of this name,
-    relative to the root. `verdicts` remembers what was found of SQL texts. `allowed` are the folders outside of the
-    project that steps may use (`paths.read` and `paths.write`); None where that is asked at another time.
+    `root` is the project's folder. `namesakes` are the other project files with a pipeline of this name, relative to
+    the root. `verdicts` caches SQL checks. `allowed` are the folders outside the project that steps may use
+    (`paths.read` and `paths.write`); None if that is checked elsewhere.
     """
 
     pipeline: Pipeline
@@ -51,38 +51,39 @@ class Context:
 
     def known(self) -> list[tuple[Step, ComponentSpec]]:
         """Return the steps whose component is installed, with its spec."""
-        found = ((step, self.registry.find(step.component)) for step in self.pipeline.steps)
-        return [(step, spec) for step, spec in found if spec is not None]
+        pairs = ((step, self.registry.find(step.component)) for step in self.pipeline.steps)
+        return [(step, spec) for step, spec in pairs if spec is not None]
 
     def at(self, pointer: str) -> Location:
-        """Return the place of a pointer in the text, or of its nearest ancestor, with the pointer itself."""
+        """Return the location of a pointer in the text, or of its nearest ancestor, with the pointer itself."""
         return replace(self.pipeline.where(pointer), pointer=pointer)
 
     def statements(self) -> Iterator[tuple[Step, ComponentSpec, str]]:
-        """Yield each SQL field that a step has, with the step and its component."""
+        """Yield each SQL field of a step, with the step and its component."""
         for step, spec in self.known():
             yield from ((step, spec, name) for name in sql_fields(spec) if name in step.config)
 
     def fields_of(self, ref: ConnectionRef | None) -> Mapping[str, JsonValue] | None:
-        """Return the fields of a connection as written, none without one; None if it is not there: a check says so."""
+        """Return the fields of a connection as written, none without one; None if it is not declared, which a check
+        reports.
+        """
         try:
             return as_written(self.connections, ref) if ref else {}
         except OsirisError:
             return None
 
     def with_steps(self, steps: Sequence[Step]) -> Context:
-        """Return the same surroundings of a pipeline with other steps."""
+        """Return the same context with other steps."""
         return replace(self, pipeline=replace(self.pipeline, steps=tuple(steps)))
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A checked pipeline in which everything is explicit; what is missing for a manifest are the steps' schemas.
+    """A checked pipeline in which everything is explicit; only the steps' schemas are missing for a manifest.
 
     Steps are in the order of the manifest. `specs` has each used component by name, `connections` each used
     connection's fields as written by reference (`@family.alias`), `engines` exact versions by distribution. `unsteady`
-    has, by step, what in its SQL may give another result in another run, at its place in the file; `verdicts` what was
-    found of SQL texts.
+    has, by step, the sources of nondeterminism in its SQL, located in the file; `verdicts` caches SQL checks.
     """
 
     pipeline: Pipeline
@@ -100,7 +101,7 @@ def sql_fields(spec: ComponentSpec) -> dict[str, str]:
 
 
 def wanted_connection(step: Step, spec: ComponentSpec) -> ConnectionRef | None:
-    """Return the connection that a step names, or the default of the family where it must have one, as URLs must."""
+    """Return the connection that a step names, or its family's default where one is required, as URLs do."""
     if step.connection:
         return step.connection
     family = spec.family if spec.connection == "required" else family_of(step.config.get("path"))
@@ -108,24 +109,24 @@ def wanted_connection(step: Step, spec: ComponentSpec) -> ConnectionRef | None:
 
 
 def with_config(step: Step, changes: Mapping[str, JsonValue]) -> Step:
-    """Return the same step with other values in its config."""
+    """Return the step with some config values replaced."""
     return replace(step, config={**step.config, **changes})
 
 
 def topological(needs: Mapping[str, Iterable[str]]) -> list[str]:
-    """Return the keys so that each follows what it needs, the least first where several could be next.
+    """Return the keys in topological order, ties in ascending order.
 
-    Keys on a circle, or after one, are left out.
+    Keys on a cycle, or after one, are left out.
     """
     sorter = TopologicalSorter(needs)
     with suppress(CycleError):  # what is on no circle can be sorted all the same
         sorter.prepare()
-    ready, done = list[str](), list[str]()
+    ready, order = list[str](), list[str]()
     while sorter.is_active():
         for name in sorter.get_ready():
             heapq.heappush(ready, name)
         if not ready:
             break
-        done.append(heapq.heappop(ready))
-        sorter.done(done[-1])
-    return done
+        order.append(heapq.heappop(ready))
+        sorter.done(order[-1])
+    return order

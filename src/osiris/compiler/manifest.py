@@ -1,6 +1,6 @@
-"""Manifests as files: saved in the project, found again, and never believed without a check.
+"""Manifest files: saved in the project, found again, and always verified.
 
-Their exact keys and types are described by `manifest.schema.json`: what is not described does not stand in one.
+`manifest.schema.json` describes their exact keys and types; undescribed keys are rejected.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ def _schema() -> Mapping[str, JsonValue]:
 
 
 def shape_problems(data: JsonValue) -> list[tuple[str, str]]:
-    """Return (path, problem) for every key that is missing or unknown and every value of another type, sorted.
+    """Return sorted (path, problem) pairs for missing and unknown keys and values of wrong types.
 
-    What a manifest holds is described by `manifest.schema.json`; each `title` there says what a value must be. It is
-    read here, as plans are read often: a general validator takes twenty times as long.
+    Interprets `manifest.schema.json`; each `title` there describes a valid value. Plans are read often, and a general
+    validator takes twenty times as long.
     """
     return sorted(_problems(data, _schema(), ""))
 
@@ -83,7 +83,7 @@ def _problems_of_keys(
 
 
 def _fits(value: JsonValue, schema: Mapping[str, JsonValue]) -> bool:
-    """Tell whether a value itself, without what is in it, is as a schema says."""
+    """Tell whether a value itself, without its children, matches a schema."""
     kind = _KINDS.get(type(value), "number")
     kinds = schema.get("type", kind)
     if kind not in ([kinds] if isinstance(kinds, str) else kinds):
@@ -94,9 +94,9 @@ def _fits(value: JsonValue, schema: Mapping[str, JsonValue]) -> bool:
 
 
 def read_shaped(path: Path) -> Manifest | None:
-    """Return the manifest that a file holds, to tell of it and not to run it; None if it is gone or has another shape.
+    """Return a file's manifest for display, not to run it; None if it is missing or has another shape.
 
-    Whether it is what its fingerprint says is not looked at.
+    The fingerprint is not verified.
     """
     try:
         data = json.loads(path.read_bytes())
@@ -116,43 +116,43 @@ def verify_manifest(
     allow_drift: bool = False,
     allow_changes: bool = False,
 ) -> tuple[Manifest, list[Diagnostic]]:
-    """Return the manifest that `data` is, and warnings; raises IntegrityError (CMP020 to CMP025) if it is not one.
+    """Return the manifest in `data`, and warnings; raises IntegrityError (CMP020 to CMP025) if it is invalid.
 
-    `asked` is the fingerprint that it must have, or its first digits: another plan is refused (CMP047), whatever its
-    file is called. `root` is the project's folder. `engines` are the versions found here by distribution; without it
-    those that are installed. With `allow_drift` another version of an engine is a warning (RUN015), with
-    `allow_changes` another one of a component is (RUN023).
+    `asked` is the expected fingerprint, or its first digits: another plan is rejected (CMP047), whatever its file name.
+    `root` is the project's folder. `engines` are the versions available by distribution; by default the installed ones.
+    With `allow_drift` another engine version is a warning (RUN015), with `allow_changes` another component version is
+    (RUN023).
     """
     from osiris.compiler.revalidate import recheck
 
     parsed, canonical = _parse(data, path)
-    _refuse(path, [f"{where} {problem}" for where, problem in shape_problems(parsed)])
-    _refuse(path, list(_order_problems(parsed)) or list(_leaf_problems(parsed)))
+    _reject(path, [f"{place} {problem}" for place, problem in shape_problems(parsed)])
+    _reject(path, list(_order_problems(parsed)) or list(_leaf_problems(parsed)))
     _require_same(data, canonical, path)
     if not parsed["fingerprint"].startswith(asked):
         fail("CMP047", path=path, found=parsed["fingerprint"], asked=asked)
-    others = dict(_component_changes(parsed, registry, "RUN023" if allow_changes else "CMP023"))
-    _raise_errors(others.values())
-    _refuse(path, [] if others else _unpinned(parsed, registry))
+    changes = dict(_component_changes(parsed, registry, "RUN023" if allow_changes else "CMP023"))
+    _raise_errors(changes.values())
+    _reject(path, [] if changes else _unpinned(parsed, registry))
     drift = list(_drift(parsed, engines, "RUN015" if allow_drift else "CMP024"))
     _raise_errors(drift)
-    _refuse(path, recheck(parsed, registry, root or Path(), others))
-    return Manifest(parsed), [*others.values(), *drift]
+    _reject(path, recheck(parsed, registry, root or Path(), changes))
+    return Manifest(parsed), [*changes.values(), *drift]
 
 
-def _raise_errors(found: Collection[Diagnostic]) -> None:
-    if has_errors(found):
-        raise_all(found)
+def _raise_errors(diagnostics: Collection[Diagnostic]) -> None:
+    if has_errors(diagnostics):
+        raise_all(diagnostics)
 
 
 def _unpinned(data: Mapping[str, JsonValue], registry: Registry) -> list[str]:
-    """Return the leaves of engines that no component of a plan asks for."""
+    """Return the pinned engines that no component of the plan requires."""
     specs = (registry.get(step["component"]) for step in data["steps"])
     return [f"engines/{name}" for name in sorted(data["engines"].keys() - pinned_engines(specs))]
 
 
 def _parse(data: bytes, path: str) -> tuple[dict[str, JsonValue], bytes]:
-    """Return what the bytes of a manifest hold, and the canonical bytes of that."""
+    """Return the parsed manifest, and its canonical bytes."""
     try:
         parsed = json.loads(data.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -178,7 +178,7 @@ def _parse(data: bytes, path: str) -> tuple[dict[str, JsonValue], bytes]:
 
 
 def _is_earlier(data: bytes) -> bool:
-    """Tell whether something that is no JSON looks like the YAML manifest of the earlier implementation."""
+    """Tell whether non-JSON bytes look like the YAML manifest of the earlier implementation."""
     lines = data.splitlines()
     return all(any(line.startswith(key) for line in lines) for key in (b"pipeline:", b"steps:", b"meta:"))
 
@@ -186,26 +186,26 @@ def _is_earlier(data: bytes) -> bool:
 def _require_same(data: bytes, canonical: bytes, path: str) -> None:
     if data != canonical:
         pairs = enumerate(zip(data, canonical, strict=False))
-        offset = next((i for i, (found, right) in pairs if found != right), min(len(data), len(canonical)))
+        offset = next((i for i, (byte, right) in pairs if byte != right), min(len(data), len(canonical)))
         fail("CMP021", path=path, offset=offset)
 
 
-def _refuse(path: str, leaves: list[str]) -> None:
+def _reject(path: str, leaves: list[str]) -> None:
     if leaves:
         raise_all([diagnostic("CMP022", path=path, leaf=leaf) for leaf in leaves])
 
 
 def _order_problems(data: Mapping[str, JsonValue]) -> Iterator[str]:
     ids = [step["id"] for step in data["steps"]]
-    known = set(ids)
-    if len(known) != len(ids):
+    unique = set(ids)
+    if len(unique) != len(ids):
         yield "steps (an id appears twice)"
         return
     for step in data["steps"]:
         needs = set(step["needs"])
         if step["needs"] != sorted(needs) or not needs.issuperset(step["inputs"].values()):
             yield f"steps/{step['id']}/needs"
-        elif not needs <= known:
+        elif not needs <= unique:
             yield f"steps/{step['id']}/needs (no such step)"
     if topological({step["id"]: step["needs"] for step in data["steps"]}) != ids:
         yield "steps (order)"
@@ -228,7 +228,7 @@ def _leaf_problems(data: Mapping[str, JsonValue]) -> Iterator[str]:
 def _component_changes(
     data: Mapping[str, JsonValue], registry: Registry, code: str
 ) -> Iterator[tuple[str, Diagnostic]]:
-    """Yield each component that is not the planned one, and what is to be said of it."""
+    """Yield each component that differs from the planned one, with a diagnostic."""
     planned = {(step["component"], step["version"], step["spec"]) for step in data["steps"]}
     for component, version, digest in sorted(planned):
         spec = registry.find(component)
@@ -242,15 +242,15 @@ def _component_changes(
 
 def _drift(data: Mapping[str, JsonValue], engines: Mapping[str, str] | None, code: str) -> Iterator[Diagnostic]:
     pinned = {"osiris": data["osiris"], **data["engines"]}
-    known = {"osiris": installed_version(DISTRIBUTION), **(engines or {})}
+    installed = {"osiris": installed_version(DISTRIBUTION), **(engines or {})}
     for engine, version in sorted(pinned.items()):
-        here = known.get(engine) or installed_version(engine)
+        here = installed.get(engine) or installed_version(engine)
         if here != version:
             yield diagnostic(code, engine=engine, found=here or "not installed", pinned=version)
 
 
 def read_manifest(path: Path) -> bytes:
-    """Return what stands in the file of a plan, for `verify_manifest`.
+    """Return the bytes of a plan file, for `verify_manifest`.
 
     Fails with CMP020 if it cannot be read, with CMP025 for one of the earlier implementation.
     """
@@ -270,7 +270,7 @@ SHORT = 12
 
 
 class PlanFile(NamedTuple):
-    """The file of a plan, and the fingerprint that it must have: all digits, the first ones, or none (any plan)."""
+    """A plan file, and its expected fingerprint: all digits, the first ones, or none (any plan)."""
 
     path: Path
     asked: str = ""
@@ -282,24 +282,24 @@ def plan_folder(project: Project, manifest: Manifest) -> Path:
 
 
 def save_manifest(project: Project, manifest: Manifest, out: Path | None = None) -> Path:
-    """Write a manifest, to `out` instead of its own folder if given, note it as the last compiled; return its path.
+    """Write a manifest, to `out` if given, record it as the last compiled, and return its path.
 
-    The file shows the old or the new state, never a part.
+    The write is atomic.
     """
     path = (out or plan_folder(project, manifest)) / FILE_NAME
     make_folder(path.parent, private=False)
     sweep(path.parent)
     write_file(path, manifest_bytes(manifest), private=False)
     resolved, root = path.resolve(), project.root.resolve()
-    shown = resolved.relative_to(root) if resolved.is_relative_to(root) else resolved
-    note = {"pipeline": manifest.name, "fingerprint": manifest.fingerprint, "manifest": shown.as_posix()}
+    display = resolved.relative_to(root) if resolved.is_relative_to(root) else resolved
+    note = {"pipeline": manifest.name, "fingerprint": manifest.fingerprint, "manifest": display.as_posix()}
     make_folder(project.state, private=True)
     write_file(project.last_compile, canonical_bytes(note), private=True)
     return path
 
 
 def holds(path: Path, manifest: Manifest) -> bool:
-    """Tell whether a file is exactly this manifest, which then needs no check."""
+    """Tell whether a file is exactly this manifest, which then needs no verification."""
     try:
         return path.read_bytes() == manifest_bytes(manifest)
     except OSError:
@@ -307,27 +307,28 @@ def holds(path: Path, manifest: Manifest) -> bool:
 
 
 def last_compiled(project: Project) -> PlanFile:
-    """Return the file and the fingerprint of the plan that was compiled last; fails with RUN005 if there is none."""
+    """Return the file and fingerprint of the last compiled plan; fails with RUN005 if there is none."""
     try:
         note = json.loads(project.last_compile.read_bytes())
     except (OSError, ValueError):
         note = None
-    path, asked = (note.get(key) for key in ("manifest", "fingerprint")) if isinstance(note, dict) else (None, None)
-    if not (isinstance(path, str) and isinstance(asked, str) and re.fullmatch(f"[0-9a-f]{{{LENGTH}}}", asked)):
+    path, digits = (note.get(key) for key in ("manifest", "fingerprint")) if isinstance(note, dict) else (None, None)
+    if not (isinstance(path, str) and isinstance(digits, str) and re.fullmatch(f"[0-9a-f]{{{LENGTH}}}", digits)):
         fail("RUN005")
-    return PlanFile(project.root / path, asked)
+    return PlanFile(project.root / path, digits)
 
 
 def find_manifests(project: Project, *, pipeline: str = "*", fingerprint: str = "") -> list[PlanFile]:
-    """Return the manifests below `build/` of a pipeline, or all, whose folder's name begins so; sorted by path.
+    """Return the manifests below `build/`, of one pipeline or all, whose folder name starts with the fingerprint;
+    sorted.
 
-    Each must have the fingerprint that its folder's name is the beginning of.
+    Each must have a fingerprint that starts with its folder's name.
     """
-    found = project.build.glob(f"{pipeline}/{fingerprint[:SHORT]:?<{SHORT}}/{FILE_NAME}")
-    return [PlanFile(path, path.parent.name) for path in sorted(found)]
+    paths = project.build.glob(f"{pipeline}/{fingerprint[:SHORT]:?<{SHORT}}/{FILE_NAME}")
+    return [PlanFile(path, path.parent.name) for path in sorted(paths)]
 
 
 def newest_manifest(project: Project, pipeline: str) -> PlanFile | None:
-    """Return the manifest of a pipeline that was written last below `build/`, None if it has none."""
+    """Return the newest manifest of a pipeline below `build/`, None if it has none."""
     times = {file: file.path.stat().st_mtime_ns for file in find_manifests(project, pipeline=pipeline)}
     return max(times, key=lambda file: (times[file], file), default=None)

@@ -1,4 +1,4 @@
-"""What turns a checked pipeline into an explicit one: PASSES and TYPED_PASSES change and cannot fail."""
+"""PASSES and TYPED_PASSES make a checked pipeline explicit; they cannot fail."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def name_connections(ctx: Context) -> Context:
-    """Every connection is named with its alias, the default one too."""
+    """Every connection is named with its alias, including the default one."""
     refs = [(step, wanted_connection(step, spec)) for step, spec in ctx.known()]
     return ctx.with_steps(
         [replace(step, connection=resolve_ref(ctx.connections, ref)) if ref else step for step, ref in refs]
@@ -31,7 +31,7 @@ def name_connections(ctx: Context) -> Context:
 
 
 def canonical_sql(ctx: Context) -> Context:
-    """Every statement is the text that was made from its checked tree."""
+    """Every statement is its canonical text."""
     steps = {step.id: step for step, _ in ctx.known()}
     for step, spec, name in ctx.statements():
         steps[step.id] = with_config(steps[step.id], {name: canonical_of(ctx, step, spec, name)})
@@ -39,7 +39,7 @@ def canonical_sql(ctx: Context) -> Context:
 
 
 def carry_text(ctx: Context) -> Context:
-    """A text source that is read by text sinks alone hands on its text, so that its characters stay as they are."""
+    """A text source that is read only by text sinks passes its text on, so that its characters stay unchanged."""
     specs = {step.id: spec for step, spec in ctx.known()}
     readers: dict[str, list[str]] = defaultdict(list)
     for step in ctx.pipeline.steps:
@@ -49,15 +49,15 @@ def carry_text(ctx: Context) -> Context:
     def textual(step: Step) -> bool:
         chain = [(step.id, "text_source"), *((reader, "text_sink") for reader in readers[step.id])]
         able = all(capability in specs[name].capabilities for name, capability in chain)
-        typed = any(_looks_at_types(steps[name], specs[name]) for name, _ in chain) or "as_text" in step.config
+        typed = any(_uses_types(steps[name], specs[name]) for name, _ in chain) or "as_text" in step.config
         return len(chain) > 1 and able and not typed
 
     steps = {step.id: step for step in ctx.pipeline.steps}
     return ctx.with_steps([with_config(s, {"as_text": True}) if textual(s) else s for s in steps.values()])
 
 
-def _looks_at_types(step: Step, spec: ComponentSpec) -> bool:
-    """Tell whether a step's config has a key whose meaning depends on the types of columns."""
+def _uses_types(step: Step, spec: ComponentSpec) -> bool:
+    """Tell whether a step's config has a key whose meaning depends on column types."""
     properties = spec.config.get("properties", {})
     typed = [key for key, schema in properties.items() if "x-typed" in schema]
     return bool({"cast", "checks"}.intersection(step.config)) or any(
@@ -66,12 +66,12 @@ def _looks_at_types(step: Step, spec: ComponentSpec) -> bool:
 
 
 def fill_defaults(ctx: Context) -> Context:
-    """Every key that a component has a default for is written out, at any depth."""
+    """Every default of a component is written out, at any depth."""
     return ctx.with_steps([replace(step, config=filled(step.config, spec.config)) for step, spec in ctx.known()])
 
 
 def sort_steps(ctx: Context) -> Context:
-    """Steps stand in topological order, ties by id; what a step waits for is a sorted set."""
+    """Steps are in topological order, ties by id; needs are a sorted set."""
     steps = {step.id: step for step in ctx.pipeline.steps}
     explicit = {
         name: replace(step, needs=tuple(sorted({*step.needs, *step.inputs.values()}))) for name, step in steps.items()
@@ -89,7 +89,7 @@ PASSES: tuple[Callable[[Context], Context], ...] = (
 
 
 UNFUSED_KEYS = ("cast", "timeout", "retry", "checks", "on_reject")
-"""Shared keys of a read step that need its rows to pass by, or its own beginning and end."""
+"""Shared keys of a read step that need its rows separately, or its own start and end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class Typed:
 
 
 def order_totally(typed: Typed) -> Typed:
-    """Every ordered result is ordered by all of its columns, so that equal keys cannot change places between runs."""
+    """Every ordered result is ordered by all of its columns, so that ties cannot change places between runs."""
     texts: dict[str, dict[str, JsonValue]] = defaultdict(dict)
     for step, name, verdict in transforms(typed.prepared):
         if verdict.ordered:
@@ -128,17 +128,17 @@ def order_totally(typed: Typed) -> Typed:
 
 
 def trace_columns(typed: Typed) -> Typed:
-    """Of every SQL transform it is known from which columns of its inputs each of its columns comes."""
+    """Every SQL transform has the lineage of each of its columns."""
     columns = {name: [column.name for column in each.schema or ()] for name, each in typed.described.items()}
-    found = {
+    lineages = {
         step.id: lineage_of(verdict, step.inputs, columns, columns[step.id])
         for step, _name, verdict in transforms(typed.prepared)
     }
-    return replace(typed, lineage=found)
+    return replace(typed, lineage=lineages)
 
 
 def prune_columns(typed: Typed) -> Typed:
-    """A source gives no column that nobody reads, where its component can leave columns out."""
+    """A source returns no unused column, where its component can prune."""
     needed = _needed(typed)
     described, steps = dict(typed.described), []
     for step in typed.steps:
@@ -147,15 +147,15 @@ def prune_columns(typed: Typed) -> Typed:
             steps.append(step)
             continue
         wanted |= step.config.get("cast", {}).keys()
-        kept = tuple(column for column in schema if column.name in wanted) or schema[:1]
-        described[step.id] = replace(typed.described[step.id], schema=kept)
-        names = [column.name for column in kept]
-        steps.append(step if kept == schema else with_config(step, {"columns": names}))
+        columns = tuple(column for column in schema if column.name in wanted) or schema[:1]
+        described[step.id] = replace(typed.described[step.id], schema=columns)
+        names = [column.name for column in columns]
+        steps.append(step if columns == schema else with_config(step, {"columns": names}))
     return replace(typed.with_steps(steps), described=described)
 
 
 def _needed(typed: Typed) -> dict[str, set[str | None]]:
-    """Return which columns of each step are read; None among them: all."""
+    """Return the columns of each step that are read; None among them means all."""
     needed: dict[str, set[str | None]] = defaultdict(set)
     for step in typed.steps:
         lineage = typed.lineage.get(step.id)
@@ -179,7 +179,7 @@ def _can_prune(typed: Typed, step: Step) -> bool:
 
 
 def fuse(typed: Typed) -> Typed:
-    """A statement reads its source files by itself, where the engine can, and where nobody else reads them."""
+    """A statement reads its source files directly, where the engine can, and nobody else reads them."""
     readers = Counter(source for step in typed.steps for source in step.needs)
     sources = {step.id: step for step in typed.steps if step.mode == "read"}
     alone = {name for name, step in sources.items() if readers[name] == 1 and _is_native(typed, step)}
@@ -188,7 +188,7 @@ def fuse(typed: Typed) -> Typed:
 
 
 def _read_once(step: Step, verdict: Verdict) -> list[str]:
-    """Return the steps that a statement reads at one place only."""
+    """Return the steps that a statement reads exactly once."""
     times: Counter[str] = Counter()
     for name, keys in relation_names(step.inputs).items():
         times[keys[0]] += verdict.relations.get(name, 0)
@@ -204,16 +204,16 @@ def _is_native(typed: Typed, step: Step) -> bool:
 
 
 PLAIN_PASSES: tuple[Callable[[Typed], Typed], ...] = (order_totally, trace_columns)
-"""Those that leave every step with all of its columns, and on its own."""
+"""Passes that keep all columns and every step separate."""
 
 TYPED_PASSES = (*PLAIN_PASSES, prune_columns, fuse)
 
 
 def lineage_of(
-    verdict: Verdict, inputs: Mapping[str, str], columns: Mapping[str, Sequence[str]], own: Sequence[str]
+    verdict: Verdict, inputs: Mapping[str, str], columns: Mapping[str, Sequence[str]], outputs: Sequence[str]
 ) -> Lineage:
-    """Return the lineage of a statement that may run; `columns` has those of each step, `own` are its result's."""
+    """Return the lineage of an accepted statement; `columns` has those of each step, `outputs` are its own."""
     schemas = {name: columns[inputs[keys[0]]] for name, keys in relation_names(inputs).items()}
     if verdict.flow is None:
         raise ValueError("a statement that may not run has no lineage")
-    return trace(verdict.flow, schemas, own)
+    return trace(verdict.flow, schemas, outputs)

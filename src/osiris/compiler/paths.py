@@ -1,4 +1,4 @@
-"""The files that a pipeline names: which may be used, where they lie, and what the names of their folders tell."""
+"""The files that a pipeline names: path policy, targets, and partition columns in folder names."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 KEY = "path"
 FOLDERS = "folders"
-"""The capability of components that take a path that ends with a slash."""
+"""Capability of components that accept a folder path ending with a slash."""
 
 
 def check_paths(ctx: Context) -> Iterator[Diagnostic]:
-    """Every path can be used, no two steps write the same, and what is outside the project or not fused is noted."""
+    """Every path is usable, no two steps write the same one, and external or unfused paths are noted."""
     writers: dict[str, str] = {}
     steps = ctx.pipeline.steps
     queried = {source for step in steps if step.mode == "transform" for source in step.inputs.values()}
@@ -48,11 +48,11 @@ def check_paths(ctx: Context) -> Iterator[Diagnostic]:
             continue
         yield from _path_notes(ctx, step, path, at, is_queried=step.id in queried)
         if step.mode == "write":
-            written = _written(step, path)
-            if first := _same_target(written, writers):
+            target_path = _target_key(step, path)
+            if first := _same_target(target_path, writers):
                 target = os.path.relpath(path, ctx.root) if isinstance(path, Path) else str(path)
                 yield diagnostic("CMP009", at=at, first=first, step=step.id, target=target)
-            writers.setdefault(written, step.id)
+            writers.setdefault(target_path, step.id)
 
 
 def _path_notes(
@@ -66,21 +66,23 @@ def _path_notes(
 
 
 def check_own_output(ctx: Context) -> Iterator[Diagnostic]:
-    """No step reads what the same run writes, unless it waits for that: a repeated run would read other rows."""
-    paths = [(step, _written(step, path)) for step, path in named_paths(ctx) if not isinstance(path, OsirisError)]
-    written = {path: step.id for step, path in paths if step.mode == "write"}
+    """No step reads what the same run writes without waiting for it: a repeated run would read other rows."""
+    paths = [(step, _target_key(step, path)) for step, path in named_paths(ctx) if not isinstance(path, OsirisError)]
+    writers = {path: step.id for step, path in paths if step.mode == "write"}
     needs = {step.id: (*step.needs, *step.inputs.values()) for step in ctx.pipeline.steps}
     for step, pattern in paths:
         if step.mode != "read":
             continue
-        for writer in _writers_of(pattern, written):
+        for writer in _writers_of(pattern, writers):
             if writer not in waited_for(step.id, needs):
-                at, hint = ctx.at(f"{step.pointer}/config/{KEY}"), _apart(step, writer, needs)
+                at, hint = ctx.at(f"{step.pointer}/config/{KEY}"), _order_hint(step, writer, needs)
                 yield diagnostic("CMP017", at=at, hint=hint, step=step.id, writer=writer, path=step.config[KEY])
 
 
-def _apart(reader: Step, writer: str, needs: Mapping[str, Sequence[str]]) -> str | None:
-    """Return the hint where the usual one does not do: the writer waits for the reader, or that for others too."""
+def _order_hint(reader: Step, writer: str, needs: Mapping[str, Sequence[str]]) -> str | None:
+    """Return the hint where the usual one does not apply: the writer waits for the reader, or the reader has other
+    needs.
+    """
     if reader.id in waited_for(writer, needs):
         return f"write another file: '{writer}' waits for '{reader.id}', which cannot wait for it too"
     if not reader.needs:
@@ -88,8 +90,8 @@ def _apart(reader: Step, writer: str, needs: Mapping[str, Sequence[str]]) -> str
     return f"write another file, or let '{reader.id}' wait: needs: [{', '.join((*reader.needs, writer))}]"
 
 
-def _written(step: Step, path: Path | StoreUrl) -> str:
-    """Return a path as one text, so that two names of one file are one; that of a folder ends with a slash."""
+def _target_key(step: Step, path: Path | StoreUrl) -> str:
+    """Return a path as text, equal for two names of one file; that of a folder ends with a slash."""
     folder = str(step.config[KEY]).endswith("/")
     text = str(
         path if isinstance(path, StoreUrl) else real_path(path) if folder else real_path(path.parent) / path.name
@@ -98,27 +100,27 @@ def _written(step: Step, path: Path | StoreUrl) -> str:
 
 
 def _same_target(path: str, writers: Mapping[str, str]) -> str | None:
-    """Return the step that writes the same file or folder, one that lies in it, or one that it lies in."""
+    """Return the step that writes the same path, a folder around it, or a file inside it."""
     return next((step for other, step in writers.items() if other == path or _lies_in(other, path)), None)
 
 
 def _lies_in(one: str, other: str) -> bool:
-    """Tell whether one of two paths is a folder that the other lies in."""
+    """Tell whether one of two paths is a folder that contains the other."""
     return (one.endswith("/") and other.startswith(one)) or (other.endswith("/") and one.startswith(other))
 
 
-def _writers_of(pattern: str, written: Mapping[str, str]) -> list[str]:
-    """Return the steps that write a file which a pattern matches, or a folder that it looks into."""
+def _writers_of(pattern: str, writers: Mapping[str, str]) -> list[str]:
+    """Return the steps that write a path that a pattern matches, or a folder that it reads."""
     marked = any(mark in pattern for mark in "*?[")
     return [
         writer
-        for path, writer in written.items()
+        for path, writer in writers.items()
         if path == pattern or (marked and _matches(path.split("/"), pattern.split("/"))) or _lies_in(path, pattern)
     ]
 
 
 def _matches(path: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Tell whether a pattern matches a path, both by their parts: `**` stands for any number of them."""
+    """Tell whether a pattern matches a path, part by part: `**` matches any number of parts."""
     if not pattern or not path:
         return not path and all(part == "**" for part in pattern)
     if pattern[0] == "**":
@@ -128,18 +130,18 @@ def _matches(path: Sequence[str], pattern: Sequence[str]) -> bool:
 
 def waited_for(step: str, needs: Mapping[str, Sequence[str]]) -> set[str]:
     """Return all steps that a step waits for, directly or not."""
-    seen: set[str] = set()
-    left = [*needs[step]]
-    while left:
-        name = left.pop()
-        if name not in seen:
-            seen.add(name)
-            left += needs.get(name, ())
-    return seen
+    ancestors: set[str] = set()
+    pending = [*needs[step]]
+    while pending:
+        name = pending.pop()
+        if name not in ancestors:
+            ancestors.add(name)
+            pending += needs.get(name, ())
+    return ancestors
 
 
 def named_paths(ctx: Context) -> Iterator[tuple[Step, Path | StoreUrl | OsirisError]]:
-    """Yield each step that names files, with the path or URL (or pattern), or with what is wrong with it."""
+    """Yield each step that names files, with the path or URL (or pattern), or with the error."""
     for step, spec in ctx.known():
         text = step.config.get(KEY)
         if not find_family(spec.family).local_files or not isinstance(text, str):
@@ -160,23 +162,23 @@ def _local_path(root: Path, step: Step, spec: ComponentSpec, text: str, fields: 
 
 
 _REFERENCE = "${"
-"""What begins a part of a path that only a run knows."""
+"""Start of a reference in a path that is only resolved in a run."""
 
 
 def check_path_rules(ctx: Context) -> Iterator[Diagnostic]:
-    """Every step reads and writes only what the project lets it, if it is known what that is."""
+    """Every step reads and writes only allowed paths, if the rules are known."""
     if ctx.allowed is None:
         return
-    named: list[tuple[Step, Path, str]] = []
+    allowed: list[tuple[Step, Path, str]] = []
     wrong: list[tuple[OsirisError, str]] = []
-    for step, found, pointer in (*_named_files(ctx), *_databases(ctx)):
-        if isinstance(found, OsirisError):
-            wrong.append((found, pointer))
-        elif _REFERENCE not in str(found):
-            named.append((step, found, pointer))
+    for step, file, pointer in (*_named_files(ctx), *_databases(ctx)):
+        if isinstance(file, OsirisError):
+            wrong.append((file, pointer))
+        elif _REFERENCE not in str(file):
+            allowed.append((step, file, pointer))
     policy = PathPolicy.of(ctx.allowed, tuple(_key_files(ctx)))
-    policy = policy.asked(ctx.root, [(path, step.mode == "write") for step, path, _ in named])
-    for step, path, pointer in named:
+    policy = policy.asked(ctx.root, [(path, step.mode == "write") for step, path, _ in allowed])
+    for step, path, pointer in allowed:
         try:
             _require_allowed(ctx, policy, step, path)
         except OsirisError as error:
@@ -200,9 +202,9 @@ def _require_allowed(ctx: Context, policy: PathPolicy, step: Step, path: Path) -
 def require_allowed_paths(
     manifest: Manifest, registry: Registry, connections: Connections, root: Path, lists: Mapping[str, JsonValue]
 ) -> None:
-    """Fail as `check_path_rules` finds, if a step of a plan names what the project does not let it use.
+    """Fail as `check_path_rules` reports, if a step of a plan uses a path that the project does not allow.
 
-    A plan may have been compiled elsewhere, under other lists, or by nobody: so a run asks before anything is read.
+    A plan may come from elsewhere, under other rules, so a run checks before anything is read.
     """
     steps = []
     for number, step in enumerate(manifest.steps):
@@ -211,9 +213,9 @@ def require_allowed_paths(
         steps.append(Step(*names, step["config"], connection=ref, pointer=f"/steps/{number}"))
     places = {step.pointer: Location(f"step {step.id}", pointer=step.pointer) for step in steps}
     pipeline = Pipeline(manifest.name, tuple(steps), positions=places)
-    found = list(check_path_rules(Context(pipeline, registry, connections, root, allowed=lists)))
-    if found:
-        raise_all(found)
+    diagnostics = list(check_path_rules(Context(pipeline, registry, connections, root, allowed=lists)))
+    if diagnostics:
+        raise_all(diagnostics)
 
 
 def _named_files(ctx: Context) -> Iterator[tuple[Step, Path, str]]:
@@ -245,34 +247,37 @@ _NAMED = re.compile(r"([^=*?\[]+)=.+")
 
 
 def check_folder_columns(prepared: Prepared, described: Mapping[str, Described], root: Path) -> Iterator[Diagnostic]:
-    """Every step gives the columns that names of its folders tell, or says that it does not (CMP028).
+    """Every step returns the partition columns in its folder names, or a warning says that it does not (CMP028).
 
-    One that lists its `columns` says what is meant. Objects of a store are not asked for: their pattern tells it.
+    A step that lists its `columns` is exempt. Stores are not listed: the pattern is used.
     """
     reads = [step for step in prepared.pipeline.steps if step.mode == "read" and not step.config.get("columns")]
     for step in reads:
         if not find_family(prepared.specs[step.component].family).local_files:
             continue
-        given = {column.name for column in described[step.id].schema or ()}
+        existing = {column.name for column in described[step.id].schema or ()}
         files = list(_read_files(prepared, step, root))
-        left = _columns_of_folders(files, given)
-        if left:
-            at, names = prepared.pipeline.where(f"{step.pointer}/config/{KEY}"), ", ".join(f"'{name}'" for name in left)
-            folder, hint = next(iter(left.values())), _whole(root, files)
+        lacking = _columns_of_folders(files, existing)
+        if lacking:
+            at, names = (
+                prepared.pipeline.where(f"{step.pointer}/config/{KEY}"),
+                ", ".join(f"'{name}'" for name in lacking),
+            )
+            folder, hint = next(iter(lacking.values())), _folder_hint(root, files)
             yield diagnostic("CMP028", at=at, step=step.id, columns=names, folder=folder, hint=hint)
 
 
-def _columns_of_folders(files: Sequence[PurePosixPath], given: set[str]) -> dict[str, str]:
-    """Return the columns that only names of folders tell, each with the first such folder."""
+def _columns_of_folders(files: Sequence[PurePosixPath], existing: set[str]) -> dict[str, str]:
+    """Return the columns found only in folder names, each with the first such folder."""
     parts = [part for file in reversed(files) for part in file.parts[:-1]]
-    named = {match[1]: part for part in parts if (match := _NAMED.fullmatch(part))}
-    return {column: part for column, part in named.items() if column not in given}
+    columns = {match[1]: part for part in parts if (match := _NAMED.fullmatch(part))}
+    return {column: part for column, part in columns.items() if column not in existing}
 
 
 def _read_files(prepared: Prepared, step: Step, root: Path) -> Iterator[PurePosixPath]:
-    """Yield the files that a step reads as paths below the project, as far as the folders among them may tell."""
+    """Yield the files that a step reads, relative to the project, if their folders may name columns."""
     text = step.config.get(KEY)
-    if not isinstance(text, str) or not _may_tell_columns(text):
+    if not isinstance(text, str) or not _may_have_partitions(text):
         return
     fields = prepared.connections.get(str(step.connection), {})
     reference = str(step.connection) if step.connection else None
@@ -280,19 +285,19 @@ def _read_files(prepared: Prepared, step: Step, root: Path) -> Iterator[PurePosi
         yield PurePosixPath(url.key)
         return
     try:
-        found = expand(root, local_path(text), base=str(fields.get("base_dir") or "") or None)
+        files = expand(root, local_path(text), base=str(fields.get("base_dir") or "") or None)
     except OsirisError:
         return  # no file matches: the step says so where it is asked
-    yield from (PurePosixPath(relative(root, file)) for file in found)
+    yield from (PurePosixPath(relative(root, file)) for file in files)
 
 
-def _may_tell_columns(path: str) -> bool:
-    """Tell whether the names of folders in a path, or that a pattern may match, could tell columns."""
+def _may_have_partitions(path: str) -> bool:
+    """Tell whether the folders in a path, or those a pattern may match, could name columns."""
     folders = path.rpartition("/")[0]
     return (has_magic(folders) or "=" in folders) and "${" not in path and not path.endswith("/")
 
 
-def _whole(root: Path, files: list[PurePosixPath]) -> str | None:
-    """Return what to write instead where the files are those of a published folder."""
+def _folder_hint(root: Path, files: list[PurePosixPath]) -> str | None:
+    """Return what to write instead where the files belong to a published folder."""
     above = next((folder for file in files for folder in file.parents if (root / folder / MANIFEST).is_file()), None)
     return f"end the path with '/': {above}/ is a published folder, and has all columns" if above else None

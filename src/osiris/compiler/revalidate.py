@@ -1,10 +1,9 @@
-"""A plan made again from its own content: correct hashes prove that it is whole, not that a compiler made it.
+"""A plan compiled again from its own content: correct hashes prove integrity, not that a compiler made it.
 
-What a person would have written is read back from the plan, goes through the whole compiler, and must come out as the
-plan that it was. So every check of a pipeline is one of a plan too, and every leaf is what the compiler makes of the
-rest. Three things no pipeline says, and they are taken as they stand: fields of connections, which a run compares with
-the project's own, versions of engines, which are compared with those installed, and the columns of steps, which a run
-finds out again before it writes a row.
+The original pipeline is reconstructed from the plan, compiled, and must give the same plan. So every check of a
+pipeline applies to a plan too. Three things are taken as they are: fields of connections, which a run compares with the
+project's; engine versions, which are compared with the installed ones; and the columns of steps, which a run determines
+again before it writes a row.
 """
 
 from __future__ import annotations
@@ -33,15 +32,15 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
     from osiris.registry import Registry
 
-_APART = ("osiris", "steps", "leaves", "hash", "fingerprint")
-"""Keys that are compared by other means: hashes follow from all others, and another version of ours may be allowed."""
+_SKIPPED = ("osiris", "steps", "leaves", "hash", "fingerprint")
+"""Keys that are compared elsewhere: hashes follow from all others, and another Osiris version may be allowed."""
 
 
 def recheck(data: Mapping[str, JsonValue], registry: Registry, root: Path, changed: Collection[str] = ()) -> list[str]:
-    """Return the places of a whole manifest that the compiler does not make of it now, each with the reason.
+    """Return the places of a verified manifest that the compiler would not reproduce, each with the reason.
 
-    `root` is the project's folder. `changed` are components that are allowed to be others than the plan's: what they
-    make of a step may differ, and is refused only if the compiler would refuse it.
+    `root` is the project's folder. `changed` are components that may differ from the plan's: their output may differ,
+    and is rejected only if the compiler would reject it.
     """
     try:
         prepared = _prepared(data, registry, root)
@@ -50,16 +49,16 @@ def recheck(data: Mapping[str, JsonValue], registry: Registry, root: Path, chang
         return [f"{_leaf(data, item.location.pointer or '')} ({item.code} {item.message})" for item in errors]
     native = set(chain.from_iterable(step["fused"] for step in data["steps"]))
     remade = compile_pipeline(prepared, {step["id"]: _described(step, native) for step in data["steps"]}).data
-    places = list(_others("", data, remade))
-    for step, again in zip(data["steps"], remade["steps"], strict=True):
-        places += _others(f"steps/{step['id']}/", step, again) if step["component"] not in changed else ()
+    places = list(_differences("", data, remade))
+    for step, rebuilt in zip(data["steps"], remade["steps"], strict=True):
+        places += _differences(f"steps/{step['id']}/", step, rebuilt) if step["component"] not in changed else ()
     return places
 
 
 def lint_plan(data: Mapping[str, JsonValue], registry: Registry) -> list[Diagnostic]:
-    """Return a warning for all in a verified manifest that may give another result in another run over equal data.
+    """Return a warning for each source of nondeterminism in a verified manifest.
 
-    Their places are the steps: a plan has no file with lines.
+    Locations are steps: a plan has no lines.
     """
     prepared = _prepared(data, registry, Path())
     ctx = Context(prepared.pipeline, registry, Connections(_declared(data)), Path())
@@ -72,7 +71,7 @@ def lint_plan(data: Mapping[str, JsonValue], registry: Registry) -> list[Diagnos
 
 
 def _prepared(data: Mapping[str, JsonValue], registry: Registry, root: Path) -> Prepared:
-    """Return what a pipeline of the plan's content is before its steps are described; raises its problems."""
+    """Return the prepared pipeline reconstructed from a plan; raises its problems."""
     document = Document(_document(data, registry), Places("plan"), Places("plan"), "plan")
     pipeline, _ = validate(document, registry, params={}, env={}, profile=None, defaults={})
     prepared, _ = prepare(pipeline, registry, Connections(_declared(data)), root)
@@ -81,19 +80,19 @@ def _prepared(data: Mapping[str, JsonValue], registry: Registry, root: Path) -> 
 
 def _document(data: Mapping[str, JsonValue], registry: Registry) -> dict[str, JsonValue]:
     """Return the pipeline as a person would write it, with everything explicit."""
-    own = data["pipeline"]
-    gives = {step["id"]: registry.get(step["component"]).output for step in data["steps"]}
-    told = {key: own[key] for key in ("description", "metadata") if key in own}
+    pipeline = data["pipeline"]
+    has_output = {step["id"]: registry.get(step["component"]).output for step in data["steps"]}
+    texts = {key: pipeline[key] for key in ("description", "metadata") if key in pipeline}
     return {
-        **own.get("extensions", {}),
-        **told,
-        "oml_version": own["oml_version"],
-        "name": own["name"],
+        **pipeline.get("extensions", {}),
+        **texts,
+        "oml_version": pipeline["oml_version"],
+        "name": pipeline["name"],
         "params": {
             **{name: _param(value) for name, value in data["params"].items()},
             **{name: {"sensitive": True} for name in data["sensitive"]},
         },
-        "steps": [_step(step, gives) for step in data["steps"]],
+        "steps": [_step(step, has_output) for step in data["steps"]],
     }
 
 
@@ -105,22 +104,22 @@ def _param(value: JsonValue) -> JsonValue:
 
 
 def _number(value: JsonValue) -> JsonValue:
-    """Return a value, also of one that stands in an object because JSON cannot carry it."""
+    """Return a value, unwrapping a number that JSON cannot carry."""
     text = value.get("number") if isinstance(value, dict) and len(value) == 1 else None
     with suppress(ValueError):
         return float(text) if isinstance(text, str) else value
     return value
 
 
-def _step(step: Mapping[str, JsonValue], gives: Mapping[str, bool]) -> dict[str, JsonValue]:
+def _step(step: Mapping[str, JsonValue], has_output: Mapping[str, bool]) -> dict[str, JsonValue]:
     connection = {"connection": step["connection"]} if step["connection"] is not None else {}
-    told = {"description": step["description"]} if "description" in step else {}
-    # Names that are those of the steps themselves are what 'needs' alone gives, whatever these look like.
-    implied = {name: name for name in step["needs"] if gives.get(name)}
+    texts = {"description": step["description"]} if "description" in step else {}
+    # input names equal to step ids are what 'needs' alone implies
+    implied = {name: name for name in step["needs"] if has_output.get(name)}
     inputs = {} if step["inputs"] == implied else {"inputs": {n: f"@{source}" for n, source in step["inputs"].items()}}
     return {
         **step.get("extensions", {}),
-        **told,
+        **texts,
         **inputs,
         **{key: step[key] for key in ("id", "component", "mode", "needs")},
         "config": {**step["config"], **connection},
@@ -128,7 +127,7 @@ def _step(step: Mapping[str, JsonValue], gives: Mapping[str, bool]) -> dict[str,
 
 
 def _declared(data: Mapping[str, JsonValue]) -> dict[str, dict[str, JsonValue]]:
-    """Return the plan's connections as a file declares them, by family and alias."""
+    """Return the plan's connections as declared in a file, by family and alias."""
     declared: dict[str, dict[str, JsonValue]] = {}
     for text, fields in data["connections"].items():
         with suppress(OsirisError):
@@ -139,19 +138,19 @@ def _declared(data: Mapping[str, JsonValue]) -> dict[str, dict[str, JsonValue]]:
 
 
 def _described(step: Mapping[str, JsonValue], native: Collection[str]) -> Described:
-    """Return what a step said of itself; of a source that an engine is to read by itself, that it can."""
+    """Return the description of a step from the plan; native columns if it is fused."""
     schema = None if step["schema"] is None else schema_from_json(step["schema"])
     names = tuple(column.name for column in schema or ()) if step["id"] in native else None
     return Described(schema, step["order"], native=names)
 
 
-def _others(prefix: str, value: Mapping[str, JsonValue], again: Mapping[str, JsonValue]) -> Iterator[str]:
-    """Yield the paths at which two mappings differ; lists are compared as one."""
-    for key in sorted({*value, *again}.difference(() if "/config/" in prefix else _APART)):
-        one, other = value.get(key), again.get(key)
+def _differences(prefix: str, value: Mapping[str, JsonValue], rebuilt: Mapping[str, JsonValue]) -> Iterator[str]:
+    """Yield the paths at which two mappings differ; lists are compared as a whole."""
+    for key in sorted({*value, *rebuilt}.difference(() if "/config/" in prefix else _SKIPPED)):
+        one, other = value.get(key), rebuilt.get(key)
         if isinstance(one, dict) and isinstance(other, dict):
-            yield from _others(f"{prefix}{key}/", one, other)
-        elif key not in value or key not in again or canonical_bytes(one) != canonical_bytes(other):
+            yield from _differences(f"{prefix}{key}/", one, other)
+        elif key not in value or key not in rebuilt or canonical_bytes(one) != canonical_bytes(other):
             yield f"{prefix}{key} (the compiler makes another value of the rest)"
 
 

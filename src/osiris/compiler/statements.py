@@ -1,4 +1,4 @@
-"""The SQL of a pipeline: what a step may read, whether it is safe, and where a problem stands in the file."""
+"""The SQL of a pipeline: what a step may read, whether it is safe, and where a problem is in the file."""
 
 from __future__ import annotations
 
@@ -27,46 +27,46 @@ if TYPE_CHECKING:
     from osiris.sql.nondeterminism.determinism import Finding
 
 
-def locate(root: Path, at: Location, pointer: str, inside: Location, text: str, source: str = "") -> Location:
-    """Return the place in a file of line and column `inside` a text that was made of the value at `pointer`.
+def locate(root: Path, at: Location, pointer: str, position: Location, text: str, source: str = "") -> Location:
+    """Return the file location of `position` in a text that was made from the value at `pointer`.
 
-    `at` is the place of that value, and the answer where nothing more exact can be told. The text of the file, `source`
-    or else what the file has now, is read again for this: it has what was written, before parameters were put in, and
-    before a statement became canonical.
+    `at` is the location of that value, returned where nothing more precise is known. The file's text, `source` or else
+    its current content, is parsed again: it has the original, before parameters were substituted and SQL made
+    canonical.
     """
-    document, written = _written(root, at.file, pointer, source)
-    return _located(replace(at, pointer=pointer), inside, text, document, written)
+    document, original = _original(root, at.file, pointer, source)
+    return _located(replace(at, pointer=pointer), position, text, document, original)
 
 
 def located(root: Path, at: Location, pointer: str, problem: Diagnostic, text: str, source: str) -> Diagnostic:
-    """Return a problem of such a text with its place in the file, and with a fix of the file."""
-    document, written = _written(root, at.file, pointer, source)
-    place = _located(replace(at, pointer=pointer), problem.location, text, document, written)
-    return replace(problem, location=place, fix=_outside(written, pointer, problem.fix, text))
+    """Return a problem of such a text with its location in the file, and with a fix of the file."""
+    document, original = _original(root, at.file, pointer, source)
+    place = _located(replace(at, pointer=pointer), problem.location, text, document, original)
+    return replace(problem, location=place, fix=_fix_in_file(original, pointer, problem.fix, text))
 
 
-def _located(whole: Location, inside: Location, text: str, document: Document | None, written: str) -> Location:
-    if document is None or inside.line is None:
-        return whole
-    found = document.inside(whole.pointer or "", align(text, offset_at(text, inside), written))
-    return replace(whole, line=found.line, column=found.column)
+def _located(at: Location, inner: Location, text: str, document: Document | None, source: str) -> Location:
+    if document is None or inner.line is None:
+        return at
+    position = document.inside(at.pointer or "", align(text, offset_at(text, inner), source))
+    return replace(at, line=position.line, column=position.column)
 
 
-def _outside(written: str, pointer: str, fix: Fix, text: str) -> Fix:
-    """Return the fix of a file for that of a text in it; none where the two do not say the same there."""
+def _fix_in_file(original: str, pointer: str, fix: Fix, text: str) -> Fix:
+    """Translate a fix of a derived text to the file; none where the two texts differ there."""
     if not fix:
         return ()
     for change in fix:
         place, old = Location(line=change["line"], column=change["column"]), change["old"]
-        start = align(text, offset_at(text, place), written)
-        if written[start : start + len(old)].casefold() != old.casefold():
+        start = align(text, offset_at(text, place), original)
+        if original[start : start + len(old)].casefold() != old.casefold():
             return ()
-        written = written[:start] + change["value"] + written[start + len(old) :]
-    return put(pointer, written) if written.strip() else ()
+        original = original[:start] + change["value"] + original[start + len(old) :]
+    return put(pointer, original) if original.strip() else ()
 
 
-def _written(root: Path, file: str | None, pointer: str, source: str) -> tuple[Document | None, str]:
-    """Return the document of a file and the text that stands in it at a pointer; none if it cannot be read now."""
+def _original(root: Path, file: str | None, pointer: str, source: str) -> tuple[Document | None, str]:
+    """Return the document of a file and the text at a pointer; none if it cannot be read."""
     if file is None:
         return None, ""
     try:
@@ -78,7 +78,7 @@ def _written(root: Path, file: str | None, pointer: str, source: str) -> tuple[D
 
 
 def check_input_names(ctx: Context) -> Iterator[Diagnostic]:
-    """No two inputs of a SQL step have a name in common."""
+    """No two inputs of a SQL step share a name."""
     for step, spec in ctx.known():
         if not sql_fields(spec) or step.mode != "transform":
             continue
@@ -90,79 +90,79 @@ def check_input_names(ctx: Context) -> Iterator[Diagnostic]:
 
 
 def check_sql(ctx: Context) -> Iterator[Diagnostic]:
-    """Every statement is safe, and a transform reads nothing but its inputs."""
+    """Every statement is safe, and a transform reads only its inputs."""
     for step, spec, name in ctx.statements():
         pointer, text = f"{step.pointer}/config/{name}", str(step.config[name])
         for problem in verdict_of(ctx, step, spec, name).diagnostics:
-            found = located(ctx.root, ctx.at(pointer), pointer, problem, text, ctx.pipeline.text)
+            item = located(ctx.root, ctx.at(pointer), pointer, problem, text, ctx.pipeline.text)
             if step.mode != "transform":  # what a source is asked for is changed by nobody but its author
-                found = replace(found, fix=())
-            elif not found.fix and problem.code == "SQL006":
-                found = replace(found, fix=_needed(ctx, step, problem, name))
-            yield found
+                item = replace(item, fix=())
+            elif not item.fix and problem.code == "SQL006":
+                item = replace(item, fix=_missing_need(ctx, step, problem, name))
+            yield item
 
 
-def _needed(ctx: Context, step: Step, problem: Diagnostic, name: str) -> Fix:
-    """Return the fix that lets a step read the one whose name stands at a problem in its SQL, if there is one."""
+def _missing_need(ctx: Context, step: Step, problem: Diagnostic, name: str) -> Fix:
+    """Return the fix that adds the step whose name is at a problem in the SQL to `needs`, if there is one."""
     word = re.match(r"\w+", str(step.config[name])[offset_at(str(step.config[name]), problem.location) :])
-    lists = {each.id for each in ctx.pipeline.steps if each.id != step.id and step.id not in each.needs}
-    wanted = [each for each in lists if word and word[0].lower() in (each.lower(), f"df_{each.lower()}")]
-    if len(wanted) != 1:
+    candidates = {each.id for each in ctx.pipeline.steps if each.id != step.id and step.id not in each.needs}
+    matches = [each for each in candidates if word and word[0].lower() in (each.lower(), f"df_{each.lower()}")]
+    if len(matches) != 1:
         return ()
     pointer = f"{step.pointer}/needs"
     if pointer in ctx.pipeline.positions:
-        return add(f"{pointer}/-", wanted[0])
-    return add(pointer, [*step.inputs.values(), *wanted])
+        return add(f"{pointer}/-", matches[0])
+    return add(pointer, [*step.inputs.values(), *matches])
 
 
 def find_unsteady(ctx: Context) -> dict[str, tuple[Finding, ...]]:
-    """Return, by step, what in its SQL may give another result in another run, each at its place in the file."""
-    found: dict[str, tuple[Finding, ...]] = {}
+    """Return, by step, the sources of nondeterminism in its SQL, located in the file."""
+    by_step: dict[str, tuple[Finding, ...]] = {}
     for step, spec, name in ctx.statements():
         pointer, text = f"{step.pointer}/config/{name}", str(step.config[name])
         findings = findings_of(ctx, step, spec, name)
         places = (locate(ctx.root, ctx.at(pointer), pointer, each.place, text, ctx.pipeline.text) for each in findings)
-        found[step.id] = tuple(replace(each, place=at) for each, at in zip(findings, places, strict=True))
-    return found
+        by_step[step.id] = tuple(replace(each, place=at) for each, at in zip(findings, places, strict=True))
+    return by_step
 
 
 def check_determinism(prepared: Prepared, described: Mapping[str, Described], _root: Path) -> Iterator[Diagnostic]:
-    """Nothing gives another result in another run over equal data (SQL020 and following)."""
+    """Report what may differ between runs over equal data (SQL020 and following)."""
     for step in prepared.pipeline.steps:
         yield from unsteadiness(prepared.unsteady.get(step.id, ()), step, described)
 
 
-def unsteadiness(found: Sequence[Finding], step: Step, described: Mapping[str, Described]) -> list[Diagnostic]:
-    """Return what is to be said of findings in a step's SQL, given what the steps that it reads say of themselves."""
-    if not found:
+def unsteadiness(findings: Sequence[Finding], step: Step, described: Mapping[str, Described]) -> list[Diagnostic]:
+    """Return the diagnostics for findings in a step's SQL, given the descriptions of its inputs."""
+    if not findings:
         return []
     sources = {name: described[step.inputs[keys[0]]] for name, keys in relation_names(step.inputs).items()}
     schemas = {name: source.schema or () for name, source in sources.items()}
-    return diagnostics(found, schemas, [name for name, source in sources.items() if source.order == "free"])
+    return diagnostics(findings, schemas, [name for name, source in sources.items() if source.order == "free"])
 
 
 def findings_of(ctx: Context, step: Step, spec: ComponentSpec, name: str) -> tuple[Finding, ...]:
-    """Return what in one SQL field of a step may give another result in another run, each at its place in the text."""
-    found = verdict_of(ctx, step, spec, name).findings
-    if found is None:
+    """Return the sources of nondeterminism in one SQL field of a step, located in the text."""
+    findings = verdict_of(ctx, step, spec, name).findings
+    if findings is None:
         question = _question(ctx, step, spec, name)
         ctx.verdicts[question] = _checked(question)
-        found = ctx.verdicts[question].findings
-    return found or ()
+        findings = ctx.verdicts[question].findings
+    return findings or ()
 
 
-def verdict_of(around: Context | Prepared, step: Step, spec: ComponentSpec, name: str) -> sql.Verdict:
-    """Return what the safety check says of one SQL field of a step."""
-    question = _question(around, step, spec, name)
+def verdict_of(context: Context | Prepared, step: Step, spec: ComponentSpec, name: str) -> sql.Verdict:
+    """Return the verdict of the safety check on one SQL field of a step."""
+    question = _question(context, step, spec, name)
     try:
-        return around.verdicts[question]
+        return context.verdicts[question]
     except KeyError:
-        verdict = around.verdicts[question] = _checked(question)
+        verdict = context.verdicts[question] = _checked(question)
         return verdict
 
 
 def canonical_of(ctx: Context, step: Step, spec: ComponentSpec, name: str) -> str | None:
-    """Return the canonical text of one SQL field of a step, which has the same verdict from now on."""
+    """Return the canonical text of one SQL field of a step, and cache its verdict."""
     question = _question(ctx, step, spec, name)
     verdict = verdict_of(ctx, step, spec, name)
     if verdict.canonical:  # the places of what is unsteady are those of the other text
@@ -171,7 +171,7 @@ def canonical_of(ctx: Context, step: Step, spec: ComponentSpec, name: str) -> st
 
 
 def transforms(prepared: Prepared) -> Iterator[tuple[Step, str, sql.Verdict]]:
-    """Yield each SQL field of each transform, with the step and the verdict on it."""
+    """Yield each SQL field of each transform, with the step and its verdict."""
     for step in prepared.pipeline.steps:
         spec = prepared.specs[step.component]
         for name in sql_fields(spec) if step.mode == "transform" else ():
@@ -180,23 +180,23 @@ def transforms(prepared: Prepared) -> Iterator[tuple[Step, str, sql.Verdict]]:
 
 
 def row_keeping(prepared: Prepared) -> set[str]:
-    """Return the transforms with a single statement that gives one row for each row of the relation that it reads."""
-    kept: dict[str, list[bool]] = {}
+    """Return the transforms with a single statement that returns one row for each input row."""
+    flags: dict[str, list[bool]] = {}
     for step, _, verdict in transforms(prepared):
-        kept.setdefault(step.id, []).append(verdict.keeps_row_count)
-    return {step for step, all_kept in kept.items() if all_kept == [True]}
+        flags.setdefault(step.id, []).append(verdict.keeps_row_count)
+    return {step for step, all_kept in flags.items() if all_kept == [True]}
 
 
-def _question(around: Context | Prepared, step: Step, spec: ComponentSpec, name: str) -> Question:
+def _question(context: Context | Prepared, step: Step, spec: ComponentSpec, name: str) -> Question:
     relations = frozenset(relation_names(step.inputs)) if step.mode == "transform" else None
-    parameters = frozenset((*RUN_PARAMETERS, *(f"param_{each}" for each in around.pipeline.sensitive)))
+    parameters = frozenset((*RUN_PARAMETERS, *(f"param_{each}" for each in context.pipeline.sensitive)))
     dialect = sql_fields(spec)[name]
-    if isinstance(around, Prepared):
-        fields = around.connections.get(str(step.connection), {})
+    if isinstance(context, Prepared):
+        fields = context.connections.get(str(step.connection), {})
     else:
-        fields = around.fields_of(wanted_connection(step, spec)) or {}
-    listed, known = fields.get("functions"), DIALECTS.get(dialect)
-    functions = known.homes_of(map(str, listed)) if isinstance(listed, list) and known else {}
+        fields = context.fields_of(wanted_connection(step, spec)) or {}
+    listed, dialect_row = fields.get("functions"), DIALECTS.get(dialect)
+    functions = dialect_row.homes_of(map(str, listed)) if isinstance(listed, list) and dialect_row else {}
     return str(step.config[name]), dialect, relations, parameters, frozenset(functions)
 
 

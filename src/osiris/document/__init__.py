@@ -1,7 +1,7 @@
-"""YAML, read strictly: one document of plain data, the place of everything in it, and nothing that is read two ways.
+"""Strict YAML: one document of plain data, with a location for everything, and nothing ambiguous.
 
-The file is read as a stream of events of libyaml and never composed: no anchor is ever followed, and neither depth nor
-size can hurt. What is refused is refused with its place, all of it in one pass.
+The file is read as a stream of libyaml events and never composed: anchors are not followed, so neither depth nor size
+can do harm. All problems are reported in one pass, with their locations.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SEPARATORS = (b"\n", b",", b":", b"-", b"[", b"{", b"?")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a file holds: plain data, and by JSON Pointer the place of every value and of every key."""
+    """Parsed file: plain data, and the location of every value and key by JSON Pointer."""
 
     data: JsonValue
     positions: Places
@@ -54,22 +54,22 @@ class Document:
         return value
 
     def inside(self, pointer: str, offset: int) -> Location:
-        """Return the place of a character of the text at a pointer; that of the nearest thing if there is no text."""
+        """Return the location of a character of the text at a pointer; if it is not text, that of the value."""
         value, at = self.value(pointer), self.where(pointer)
         if not isinstance(value, str):
             return at
         starts = [0, *accumulate(len(line) for line in self.text.splitlines(keepends=True))]
         begin = starts[(at.line or 1) - 1] + (at.column or 1) - 1
-        found = find_inside(self.text, begin, value, offset)
-        line = bisect_right(starts, found)
-        return replace(at, line=line, column=found - starts[line - 1] + 1)
+        position = find_inside(self.text, begin, value, offset)
+        line = bisect_right(starts, position)
+        return replace(at, line=line, column=position - starts[line - 1] + 1)
 
     def where(self, pointer: str) -> Location:
-        """Return the place of a value, or of the nearest thing around it."""
+        """Return the location of a value, or of its nearest ancestor."""
         return self.positions.nearest(pointer)
 
     def where_key(self, pointer: str) -> Location:
-        """Return the place of a key, or of the nearest thing around it."""
+        """Return the location of a key, or of its nearest ancestor."""
         return self.keys[pointer] if pointer in self.keys else self.positions.nearest(pointer)
 
 
@@ -79,10 +79,10 @@ def read_document(
     conceal: Callable[[str], bool] = lambda _key: False,
     weigh: Callable[[JsonValue], int] = lambda _data: 0,
 ) -> Document:
-    """Return the document of a text; raises InvalidInput with everything that is not allowed in it.
+    """Return the document of a text; raises InvalidInput with all problems, at most 100.
 
-    `conceal` tells of a key whether its value must not be shown, `weigh` how odd data is: of the changes that mend a
-    text that is not YAML, the one with the least odd outcome is told. At most 100 problems are reported.
+    `conceal` tells whether the value of a key must not be shown; `weigh` returns how odd data is: of several repairs of
+    invalid YAML, the one with the least odd result is suggested.
     """
     text = text.removeprefix("\ufeff")
     try:
@@ -131,7 +131,7 @@ def load_text(path: Path, file: str) -> str:
 
 
 def kind_of(value: JsonValue) -> str:
-    """Return what a value is called in messages."""
+    """Return the name of a value's type for messages."""
     names = {
         bool: "true or false",
         int: "an integer",
@@ -143,7 +143,7 @@ def kind_of(value: JsonValue) -> str:
     return "nothing" if value is None else names[type(value)]
 
 
-# One character of the value as it is written, by the sign at the beginning; white space is counted nowhere.
+# One written character of a value, by its opening quote; white space is not counted.
 _QUOTED = {
     '"': re.compile(r"\\(?:x..|u.{4}|U.{8}|.)|.", re.DOTALL),
     "'": re.compile(r"''|.", re.DOTALL),
@@ -153,9 +153,9 @@ _BLANK = re.compile(r"\s|\\[ \tntrvfN_LP\r\n]")
 
 
 def find_inside(source: str, start: int, value: str, offset: int) -> int:
-    """Return where character `offset` of a value stands in the text of a file in which its scalar begins at `start`.
+    """Return the offset in a file's text of character `offset` of a value whose scalar starts at `start`.
 
-    YAML folds lines, strips indents and reads escapes, but every visible character of a value is written once, and in
+    YAML folds lines, strips indents and reads escapes, but every visible character of a value is written once, in
     order.
     """
     nth = sum(not char.isspace() for char in value[:offset])

@@ -1,8 +1,8 @@
-"""A YAML text as a tree that keeps its comments, and that tree as text in one form.
+"""A YAML text as a tree that keeps its comments, and the tree as text in one form.
 
-Reading: each comment goes with the entry it stands above or beside. Only for texts that `read_document` accepts.
-Comments are no events of libyaml; they stand in the gaps between those that are, where nothing else has a `#`.
-Writing: two spaces a level, and quotes only where they are needed.
+Reading: each comment is attached to the entry below or beside it. Only for texts that `read_document` accepts. Comments
+are not libyaml events; they are found in the gaps between events, where nothing else has a `#`. Writing: two spaces per
+level, and quotes only where needed.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ Event: TypeAlias = Any
 
 _BLOCK_HEADER = re.compile(r"[|>][-+0-9]*[ \t]+(#[^\n]*)")
 BLANK = ""
-"""Stands among comments for a blank line."""
+"""A blank line among comments."""
 
 
 @dataclass(slots=True)
 class Node:
     """A scalar (its value, and whether it was plain), or a list or mapping with its entries.
 
-    `flow` tells how it was written; `after` has the comments behind the last entry. `spaced` and `tall` are wishes for
-    the writer: a blank line between entries, and a text as a block if it is long.
+    `flow` tells how it was written; `after` has the comments after the last entry. `spaced` and `tall` are requests to
+    the writer: a blank line between entries, and a block scalar for long text.
     """
 
     kind: Literal["scalar", "list", "mapping"]
@@ -53,7 +53,7 @@ class Node:
         return next((entry.value for entry in self.entries if entry.key == key), None)
 
     def has_comments(self) -> bool:
-        """Tell whether a comment stands inside."""
+        """Tell whether there is a comment inside."""
         entries = self.entries
         return any((self.after, *(e.before or e.beside or e.value.has_comments() for e in entries)))
 
@@ -68,12 +68,12 @@ class Entry:
     beside: str | None = None
 
     def put_beside(self, comment: str) -> None:
-        """Put a comment beside the entry; the one that stood there goes above it."""
+        """Put a comment beside the entry; an existing one moves above it."""
         self.before += [self.beside] if self.beside else []
         self.beside = comment
 
     def put_above(self, comments: list[str]) -> None:
-        """Put comments above the entry, behind the one beside it, which comes earlier in the text."""
+        """Put comments above the entry, after the one beside it, which comes earlier in the text."""
         self.before += [self.beside] if self.beside else []
         self.before += comments
         self.beside = None
@@ -87,7 +87,7 @@ def read_commented(text: str) -> Entry:
 
 
 class _Reader:
-    """One reading: a stack of open collections, and the comments that nobody has yet."""
+    """One reading: a stack of open collections, and the comments not attached yet."""
 
     def __init__(self, text: str) -> None:
         self.root = Entry()
@@ -156,19 +156,19 @@ class _Reader:
         elif comments:
             self._last.put_above(comments)
         if self._last.beside and node.has_comments():
-            # The node gets lines of its own, and a comment that stood before its bracket comes before those inside.
+            # The node is written on lines of its own, so a comment before its bracket comes before those inside.
             self._last.put_above([])
         self._end = event.end_mark.index
 
     def _entry(self, key: str | None) -> Entry:
-        """Begin an entry of the innermost collection."""
+        """Start an entry of the innermost collection."""
         entry = Entry(key, before=self._waiting)
         self._waiting = []
         self._stack[-1].entries.append(entry)
         return entry
 
     def _put(self, node: Node) -> Entry:
-        """Put a value where it belongs and return its entry."""
+        """Attach a value and return its entry."""
         entry = self.root if not self._stack else self._keyed or self._entry(None)
         if entry is self.root:
             self._head(node)
@@ -180,14 +180,14 @@ class _Reader:
         return entry
 
     def _head(self, root: Node) -> None:
-        """Give the file the comments at its head; what stands behind a blank line there is about the first entry."""
+        """Attach the file's head comments; those after the last blank line belong to the first entry."""
         cut = len(self._waiting)
         if BLANK in self._waiting and not root.flow:
             cut -= self._waiting[::-1].index(BLANK)
         self.root.before, self._waiting = self._waiting[:cut], self._waiting[cut:]
 
     def _gap(self, until: int) -> None:
-        """Give the comments up to here to whom they belong: to collections that ended, or to the entry that comes."""
+        """Attach the comments up to here: to closed collections, or to the next entry."""
         here = self._column()
         levels, blank = self._closed, False
         for column, comment in self._comments(until):
@@ -206,13 +206,13 @@ class _Reader:
         self._end = max(until, self._end)
 
     def _column(self) -> int:
-        """Return where the entry stands that comes next: -1 if none does, and far right in a flow collection."""
+        """Return the column of the next entry: -1 if there is none, and far right in a flow collection."""
         if not self._stack:
             return -1
         return 1 << 20 if self._stack[-1].flow else self._stack[-1].column
 
     def _comments(self, until: int) -> Iterator[tuple[int | None, str]]:
-        """Yield the comments and blank lines of a gap with the column of their line; None behind something."""
+        """Yield the comments and blank lines of a gap with their column; None after other text."""
         lines = self._text[self._end : until].split("\n")
         for number, line in enumerate(lines):
             mark = line.find("#")
@@ -224,7 +224,7 @@ class _Reader:
 
 
 def _levels(closed: list[Node], column: int, here: int) -> list[Node]:
-    """Return the collections that may still take comments after one at `column`; the first takes this one."""
+    """Return the collections that can still take comments after one at `column`; the first takes this one."""
     if column <= here:
         return []
     outermost = max((n for n, node in enumerate(closed) if node.column >= column), default=0)
@@ -233,9 +233,9 @@ def _levels(closed: list[Node], column: int, here: int) -> list[Node]:
 
 WIDTH = 100
 TALL = 80
-"""A text that wishes to be a block becomes one if it is longer than this."""
+"""A `tall` text becomes a block if it is longer than this."""
 MAX_KEY = 1000
-"""A longer key must be marked as one: YAML looks for its colon in 1024 characters."""
+"""Longer keys need a `?`: YAML requires the colon within 1024 characters."""
 
 _STEP = "  "
 _UNSAFE = re.compile(r"[^\t\n -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
@@ -256,7 +256,7 @@ def write(root: Entry) -> str:
 
 
 def inline(value: JsonValue, *, flow: bool = False) -> str:
-    """Return data on one line; `flow` tells that it will stand between brackets."""
+    """Return data on one line; `flow` if it is inside brackets."""
     if isinstance(value, str):
         return _text(value, flow=flow)
     if isinstance(value, list):
@@ -272,22 +272,22 @@ def _collection(node: Node, pad: str) -> tuple[list[str], list[str]]:
     lines: list[str] = []
     after_section = False
     for number, entry in enumerate(node.entries):
-        above, own = _entry(entry, pad)
-        section = not pad and entry.value.kind != "scalar" and len(own) > 1
+        above, block = _entry(entry, pad)
+        section = not pad and entry.value.kind != "scalar" and len(block) > 1
         if number == 0:
             head = above
         else:
             apart = node.spaced or section or after_section
             lines += _comments([BLANK, *above] if apart else above, pad)
-        lines += own
+        lines += block
         after_section = section
     return head, [*lines, *_comments(node.after, pad)]
 
 
-def _comments(found: list[str], pad: str, *, first: bool = False) -> list[str]:
-    """Return the lines of comments, never two blank ones in a row, and none to begin with if they come first."""
+def _comments(comments: list[str], pad: str, *, first: bool = False) -> list[str]:
+    """Return comment lines, without repeated blank lines, and without leading ones if they come first."""
     lines: list[str] = []
-    for comment in found:
+    for comment in comments:
         if comment != BLANK:
             lines.append(pad + comment)
         elif lines[-1:] != [BLANK] and (lines or not first):
@@ -308,10 +308,10 @@ def _entry(entry: Entry, pad: str) -> tuple[list[str], list[str]]:
         return entry.before, [*marked, f"{head} {line}{tail}"]
     above, lines = _collection(value, pad + _STEP)
     if beside and value.flow and value.has_comments():
-        # It stood behind the closing bracket, and so behind those inside.
+        # It was after the closing bracket, and so after those inside.
         lines += [pad + _STEP + comment for comment in beside]
         beside, tail = [], ""
-    if marked:  # behind its colon a comment is one of the lines below
+    if marked:  # a comment after its colon goes on the lines below
         above, tail = [*beside, *above], ""
     if entry.key is None:
         lines[0] = f"{head} {lines[0].removeprefix(pad + _STEP)}"
@@ -320,7 +320,7 @@ def _entry(entry: Entry, pad: str) -> tuple[list[str], list[str]]:
 
 
 def _head(entry: Entry, pad: str) -> tuple[list[str], str]:
-    """Return what stands before a value, and the line before that of a very long key."""
+    """Return the text before a value, and the preceding line of a very long key."""
     if entry.key is None:
         return [], f"{pad}-"
     key = _text(entry.key, flow=False)
@@ -328,7 +328,7 @@ def _head(entry: Entry, pad: str) -> tuple[list[str], str]:
 
 
 def _scalar(node: Node, pad: str, column: int) -> list[str]:
-    """Return the lines of a scalar that begins at a column; those behind the first have their indentation."""
+    """Return the lines of a scalar that starts at a column; continuation lines are indented."""
     if _wants_block(node):
         return _block(node.text, pad)
     inline = _inline(node, flow=False)
@@ -345,7 +345,7 @@ def _is_foldable(node: Node) -> bool:
 
 
 def _wants_block(node: Node) -> bool:
-    """Tell whether a scalar has lines of its own, and can have them."""
+    """Tell whether a scalar should be, and can be, a block."""
     body = node.text.removesuffix("\n")
     if not ("\n" in node.text or (node.tall and len(body) > TALL)) or not _is_text(node):
         return False
@@ -362,7 +362,7 @@ def _block(text: str, pad: str) -> list[str]:
 
 
 def _on_one_line(node: Node, room: int) -> str | None:
-    """Return a list or mapping that was written on one line, if it still can be in so many characters."""
+    """Return a collection that was on one line, if it still fits in `room` characters."""
     if not node.entries:
         return "".join(part for part in _flow(node) if part)
     line = ""
@@ -374,7 +374,7 @@ def _on_one_line(node: Node, room: int) -> str | None:
 
 
 def _flow(node: Node) -> Iterator[str | None]:
-    """Yield the parts of a value on one line; None where a comment or a text of several lines stands in the way."""
+    """Yield the parts of a value on one line; None where a comment or multi-line text prevents it."""
     if node.kind == "scalar":
         yield None if _wants_block(node) else _inline(node, flow=True)
         return
@@ -390,7 +390,7 @@ def _flow(node: Node) -> Iterator[str | None]:
 
 
 def _inline(node: Node, *, flow: bool) -> str:
-    """Return a scalar on one line; a number as it was written."""
+    """Return a scalar on one line; numbers as they were written."""
     if _is_text(node):
         return _text(node.text, flow=flow)
     value = resolve_plain(node.text)
@@ -402,7 +402,7 @@ def _is_text(node: Node) -> bool:
 
 
 def _text(text: str, *, flow: bool) -> str:
-    """Return a text plain if every reader of YAML takes it for a text, else in double quotes."""
+    """Return text plain if every YAML reader takes it for text, else in double quotes."""
     marked = _NOT_PLAIN.search(text) or _UNSAFE.search(text) or (flow and _NOT_PLAIN_IN_FLOW.search(text))
     if text and not marked and not _LIKE_A_NUMBER.fullmatch(text):
         with suppress(TwoWays, NotANumber):

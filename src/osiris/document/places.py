@@ -1,4 +1,4 @@
-"""Where things stand in a file."""
+"""Locations in a file by JSON Pointer."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 
 
 class Places(Mapping[str, Location]):
-    """Where each JSON Pointer stands in a file."""
+    """The location of each JSON Pointer in a file."""
 
     def __init__(self, file: str) -> None:
         self.file = file
         self._places: dict[str, tuple[int, int]] = {}
 
     def put(self, pointer: str, line: int, column: int) -> None:
-        """Note a place; line and column count from 0."""
+        """Set a location; line and column count from 0."""
         self._places[pointer] = (line, column)
 
     def nearest(self, pointer: str) -> Location:
-        """Return the place of a pointer, or of the nearest thing around it."""
+        """Return the location of a pointer, or of its nearest ancestor."""
         place = pointer
         while place and place not in self._places:
             place = place.rpartition("/")[0]
@@ -45,12 +45,12 @@ class Places(Mapping[str, Location]):
 
 
 def escape(key: str) -> str:
-    """Return a key as a part of a JSON Pointer."""
+    """Return a key escaped for a JSON Pointer."""
     return key.replace("~", "~0").replace("/", "~1")
 
 
 def unescape(part: str) -> str:
-    """Return the key that a part of a JSON Pointer stands for."""
+    """Return the key from a part of a JSON Pointer."""
     return part.replace("~1", "/").replace("~0", "~")
 
 

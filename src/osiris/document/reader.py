@@ -1,4 +1,4 @@
-"""Turns the events of libyaml into data, with a stack of its own, and gathers what is not allowed."""
+"""Builds data from libyaml events, with a stack of its own, and collects all problems."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _PRIVATE = range(0xE000, 0xF900)
 _DASH = "- "
 _TEXT = "tag:yaml.org,2002:str"
 
-# One letter of YAML 1.1's booleans; as a key every reader takes it for a name.
+# One-letter booleans of YAML 1.1; as keys, every reader takes them for text.
 _WORDLIKE = frozenset("yYnN")
 
-# libyaml looks ahead and gives up on many brackets before it tells of the first.
+# libyaml looks ahead and may fail on many brackets before it emits the first.
 _DEEP = re.compile(rb"(?:[\[{]\s*){%d}" % (MAX_DEPTH + 1))
 
 Event: TypeAlias = Any
@@ -39,21 +39,21 @@ Event: TypeAlias = Any
 
 
 def stand_in_for(text: str) -> str | None:
-    """Return a character that the text does not have, if one is needed and there is one."""
+    """Return a character that the text does not contain, if a stand-in for `@` is needed and there is one."""
     if REFERENCE not in text:
         return None
     return next((c for c in map(chr, _PRIVATE) if c not in text), None)
 
 
 Weigh: TypeAlias = "Callable[[JsonValue], int]"
-"""How odd data is, as the number of things in it that nobody would expect."""
+"""Returns how odd data is: the number of unexpected things in it."""
 
 
 @dataclass(slots=True)
 class _Frame:
-    """A list or mapping that is being filled. `key` is the pending key, `secret` whether its values stay unseen.
+    """A list or mapping being filled. `key` is the pending key; `secret`: its values must not be shown.
 
-    `again` is the place of the pending key if it was there before.
+    `again` is the location of the pending key if it is a duplicate.
     """
 
     items: Any
@@ -66,13 +66,13 @@ class _Frame:
 
 
 class _Stop(Exception):
-    """Nothing sensible can be read from here on."""
+    """Reading cannot continue."""
 
 
 class Reader:
-    """One reading of one text: builds the data with a stack of its own and gathers what is wrong.
+    """One reading of one text: builds the data and collects problems.
 
-    A text that is not YAML is told with what mends it, if `weigh` tells what a text of the kind should look like.
+    For invalid YAML a repair is suggested, if `weigh` is given.
     """
 
     def __init__(
@@ -90,10 +90,10 @@ class Reader:
         self._nodes = self._documents = 0
 
     def read(self, data: bytes) -> None:
-        """Read the whole text, or as far as it makes sense."""
+        """Read the text as far as possible."""
         import yaml
 
-        # A plain scalar cannot begin with '@', and libyaml would end there; a character of no meaning stands in for it.
+        # A plain scalar cannot start with '@', and libyaml would stop there, so a private character stands in for it.
         if self._stand_in:
             data = data.replace(REFERENCE.encode(), self._stand_in.encode())
         handlers = {
@@ -120,7 +120,7 @@ class Reader:
             self._not_yaml(data, error)
 
     def count_nodes(self, data: bytes) -> None:
-        """Refuse a text with too many nodes without building anything; what else is wrong is left to `read`."""
+        """Reject a text with too many nodes before building anything; other problems are left to `read`."""
         import yaml
 
         nodes = 0
@@ -138,7 +138,7 @@ class Reader:
     def report(
         self, code: str, mark: Event, *, at: str | None = None, hint: str | None = None, fix: Fix = (), **params: object
     ) -> None:
-        """Note a problem at a mark, with the pointer `at`; ends the reading when there are too many."""
+        """Record a problem at a mark, with the pointer `at`; stops reading when there are too many."""
         place = Location(self._file, mark.line + 1, mark.column + 1, at)
         self.problems.append(diagnostic(code, at=place, hint=hint, fix=fix, **params))
         if len(self.problems) >= MAX_PROBLEMS:
@@ -188,12 +188,12 @@ class Reader:
         return bool(self._stack) and isinstance(self._stack[-1].items, dict) and self._stack[-1].key is None
 
     def _is_secret(self) -> bool:
-        """Tell whether the value that comes next must not be shown."""
+        """Tell whether the next value must not be shown."""
         top = self._stack[-1] if self._stack else None
         return top is not None and (top.secret or (top.key is not None and self._conceal(top.key)))
 
     def _value(self, text: str, event: Event, *, secret: bool) -> JsonValue:
-        """Return the value of a plain scalar; one that has none is reported, and shown unless it may be a secret."""
+        """Return the value of a plain scalar; an invalid one is reported, masked if it may be a secret."""
         shown = "***" if secret else text[:80]
         quoted = '"' + shown.replace("\\", "\\\\").replace('"', '\\"') + '"'
         at = self._next()
@@ -221,9 +221,9 @@ class Reader:
             and text not in _WORDLIKE
             and not isinstance(value := self._value(text, event, secret=False), str)
         ):
-            found = {bool: "a boolean", type(None): "null"}.get(type(value), "a number")
+            kind = {bool: "a boolean", type(None): "null"}.get(type(value), "a number")
             fix, hint = rename(at, escape(text)), f'write "{text[:80]}"'
-            self.report("OML006", mark, at=at, fix=fix, key="a key", expected="text", found=found, hint=hint)
+            self.report("OML006", mark, at=at, fix=fix, key="a key", expected="text", found=kind, hint=hint)
         elif text in top.seen:
             top.again = mark
         top.key = text
@@ -231,7 +231,7 @@ class Reader:
         self.keys.put(at, mark.line, mark.column)
 
     def _repeated(self, top: _Frame, key: str, value: JsonValue, at: str) -> None:
-        """Report a key that stands there twice: by mistake, or because the dash of a new entry is lost."""
+        """Report a duplicate key: a mistake, or a lost dash of a new list entry."""
         mark: Event = top.again
         top.again = None
         outer = self._stack[-2] if len(self._stack) > 1 else None
@@ -244,7 +244,7 @@ class Reader:
         self.report("OML007", mark, at=at, fix=fix, key=key[:80], first=top.seen[key] + 1)
 
     def _next(self) -> str:
-        """Return the pointer of the value that comes next; of the mapping around it where a key does."""
+        """Return the pointer of the next value; for a key, that of its mapping."""
         top = self._stack[-1] if self._stack else None
         if top is None:
             return ""
@@ -253,7 +253,7 @@ class Reader:
         return top.pointer if top.key is None else f"{top.pointer}/{escape(top.key)}"
 
     def _put(self, value: JsonValue, event: Event) -> str:
-        """Put a value where it belongs and return its pointer."""
+        """Attach a value and return its pointer."""
         pointer = self._next()
         if not self._stack:
             self.root = value
@@ -269,18 +269,18 @@ class Reader:
         return pointer
 
     def _enter(self, event: Event) -> None:
-        """Look at what every node may have."""
+        """Check what applies to every node."""
         self._nodes += 1
         if self._nodes > MAX_NODES:
             self._end("OML009", event, what="the file", limit=f"{MAX_NODES:,} nodes")
         if event.anchor and type(event).__name__ != "AliasEvent":
-            self.report("OML008", event.start_mark, at=self._next(), fix=self._bare(event), feature="an anchor (&)")
+            self.report("OML008", event.start_mark, at=self._next(), fix=self._untagged(event), feature="an anchor (&)")
         if tag := getattr(event, "tag", None):
-            fix = self._bare(event) if tag == _TEXT else ()  # any other may stand for another value than is written
+            fix = self._untagged(event) if tag == _TEXT else ()  # other tags may change the value
             self.report("OML008", event.start_mark, at=self._next(), fix=fix, feature="a tag (!)")
 
-    def _bare(self, event: Event) -> Fix:
-        """Return the fix that leaves of a scalar nothing but its text; none for what else has an anchor or a tag."""
+    def _untagged(self, event: Event) -> Fix:
+        """Return the fix that keeps only the text of a scalar; none for others with an anchor or tag."""
         text = getattr(event, "value", None)
         return put(self._next(), text) if isinstance(text, str) and not (self._wants_key() or self._is_secret()) else ()
 
@@ -298,21 +298,21 @@ class Reader:
             return
         start = error.context_mark.line + 1 if error.context_mark else None
         problem = f"not YAML: {error.problem}{_context(error, start, at.line or 0)}"
-        found = self._repair(text, mark.line + 1, start) if self._weigh and not self.problems else None
-        if found:
-            at = Location(self._file, found.line, found.column)
-            self.problems.append(diagnostic("OML001", at=at, hint=found.hint, fix=found.fix, problem=problem))
+        repair = self._repair(text, mark.line + 1, start) if self._weigh and not self.problems else None
+        if repair:
+            at = Location(self._file, repair.line, repair.column)
+            self.problems.append(diagnostic("OML001", at=at, hint=repair.hint, fix=repair.fix, problem=problem))
         else:
             self.problems.append(diagnostic("OML001", at=at, problem=problem))
 
     def _repair(self, text: str, line: int, start: int | None) -> Repair | None:
         from osiris.document.repair import find_repair
 
-        written = text.replace(self._stand_in, REFERENCE) if self._stand_in else text
-        return find_repair(written, line, start, self._oddness)
+        original = text.replace(self._stand_in, REFERENCE) if self._stand_in else text
+        return find_repair(original, line, start, self._oddness)
 
     def _oddness(self, text: str) -> int | None:
-        """Return how odd what a text says is; None if there is something to say of the text itself."""
+        """Return how odd the data of a text is; None if the text itself has problems."""
         reader = Reader(self._file, self._conceal, self._stand_in)
         reader.read(text.encode())
         return None if reader.problems or self._weigh is None else self._weigh(reader.root)
@@ -339,13 +339,13 @@ _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
 def _context(error: Event, start: int | None, line: int) -> str:
-    """Return in what an error was noticed, and where that begins if it is on an earlier line."""
+    """Return the context of an error, and where it started if on an earlier line."""
     begin = f" that begins on line {start}" if start and start < line else ""
     return f", {error.context}{begin}" if error.context else ""
 
 
 def resolve_plain(text: str) -> JsonValue:
-    """Return the value of a plain scalar; raises `TwoWays` or `NotANumber` where it has none."""
+    """Return the value of a plain scalar; raises `TwoWays` or `NotANumber` where it is ambiguous or not JSON."""
     if not text:
         return None
     if text[0] not in _SPECIAL:
@@ -369,8 +369,8 @@ def resolve_plain(text: str) -> JsonValue:
 
 
 class TwoWays(ValueError):
-    """A plain scalar that means one thing in YAML 1.1 and another in YAML 1.2."""
+    """A plain scalar whose meaning differs between YAML 1.1 and 1.2."""
 
 
 class NotANumber(ValueError):
-    """A plain scalar that looks like a number and is none that JSON could carry."""
+    """A plain scalar that looks like a number but cannot be a JSON number."""

@@ -1,7 +1,6 @@
-"""Why a text is not YAML: the line where the mistake is, and not where libyaml noticed it, with what mends it.
+"""Locate and repair invalid YAML: the line with the mistake, rather than where libyaml noticed it, and a fix.
 
-Each mistake that people make has a rule that proposes a change of a line; the first after which the text can be read is
-what was meant.
+Each common mistake has a rule that proposes a change of a line; the first change after which the text parses is taken.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ if TYPE_CHECKING:
 
 MAX_TRIES = 24
 MAX_TEXT = 1 << 18
-"""A longer text is not tried: each try reads all of it."""
+"""Longer texts are not repaired: each attempt parses all of it."""
 
 _NEIGHBOURS = 4
 _UNEVEN = 4
-"""So many lines with an open quote are looked at, the last ones before the place."""
+"""Lines with an open quote that are tried, the last ones before the error."""
 
 _GLUED = re.compile(r"(\s*(?:- )*[A-Za-z_][\w-]*:)(?=[^\s:/])")
 _LONELY = re.compile(r"(\s*(?:- )*[A-Za-z_][\w-]*)(?=\s+[^\s:=])(?!.*: )")
@@ -40,7 +39,7 @@ _PAIRS = {"[": "]", "{": "}"}
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """Where a mistake is (from 1), what to do, and the change that does it, where it is known."""
+    """The location of a mistake (from 1), a hint, and the fix if known."""
 
     line: int
     column: int
@@ -49,10 +48,11 @@ class Repair:
 
 
 def find_repair(text: str, line: int, begin: int | None, weigh: Callable[[str], int | None]) -> Repair | None:
-    """Return what mends a text that libyaml refused at `line`, in something that began at `begin` (both from 1).
+    """Return the repair of a text that libyaml rejected at `line`, in a construct that started at `begin` (both from
+    1).
 
-    `weigh` tells how odd what a text says is, and None of one that cannot be read: of several changes that help, the
-    first with the least odd outcome is taken. None if nothing that is known helps.
+    `weigh` returns how odd the data of a text is, None if it does not parse: of several repairs, the first with the
+    least odd result is taken. None if no rule helps.
     """
     if match := _MERGE.search(text):
         return Repair(text.count("\n", 0, match.start()) + 1, 1, "choose one of the two sides of the merge")
@@ -66,7 +66,7 @@ def find_repair(text: str, line: int, begin: int | None, weigh: Callable[[str], 
             best = weight, _repair(number, edits, hint)
         if best and not best[0]:
             break
-    return best[1] if best else _unfenced(text, weigh)
+    return best[1] if best else _without_fences(text, weigh)
 
 
 def _repair(line: int, edits: list[Edit], hint: str) -> Repair:
@@ -75,9 +75,9 @@ def _repair(line: int, edits: list[Edit], hint: str) -> Repair:
 
 
 Edit = tuple[int, str, str]
-"""The column (from 1), what stands there, and what should: signs only, never what somebody wrote between them."""
+"""The column (from 1), the old and the new characters: only punctuation, never content."""
 Piece = tuple[list[Edit], str]
-"""Changes of a line, the last place first, and what to tell."""
+"""Changes of a line, from right to left, and a hint."""
 
 
 def _edited(line: str, edits: list[Edit]) -> str:
@@ -87,8 +87,8 @@ def _edited(line: str, edits: list[Edit]) -> str:
 
 
 def _suspects(lines: list[str], line: int, begin: int | None) -> list[int]:
-    """Return the numbers of the lines that may be wrong: where it began, where it was noticed, and the one before."""
-    before = next(
+    """Return the lines that may be wrong: the start of the construct, the error's line, and the one before."""
+    previous = next(
         (
             n
             for n in range(min(line - 1, len(lines)), 0, -1)
@@ -96,8 +96,8 @@ def _suspects(lines: list[str], line: int, begin: int | None) -> list[int]:
         ),
         None,
     )
-    found = [begin, line, before]
-    return list(dict.fromkeys(n for n in found if n is not None and n <= len(lines)))
+    numbers = [begin, line, previous]
+    return list(dict.fromkeys(n for n in numbers if n is not None and n <= len(lines)))
 
 
 def _changes(lines: list[str], suspects: list[int]) -> Iterator[tuple[int, list[Edit], str]]:
@@ -126,11 +126,11 @@ def _colon(lines: list[str], number: int) -> Iterator[Piece]:
 
 
 def _bracket(lines: list[str], number: int) -> Iterator[Piece]:
-    """Close the brackets of a line that are open, each before one of another kind or at the end."""
+    """Close the open brackets of a line, each before one of another kind or at the end."""
     line = lines[number - 1].rstrip()
-    bare = _QUOTED.sub(lambda match: "_" * len(match[0]), line)
+    masked = _QUOTED.sub(lambda match: "_" * len(match[0]), line)
     stack: list[str] = []
-    for column, char in enumerate(bare, 1):
+    for column, char in enumerate(masked, 1):
         if char in _PAIRS:
             stack.append(_PAIRS[char])
         elif char in _PAIRS.values() and stack and char != (expected := stack.pop()):
@@ -163,10 +163,10 @@ def _quote(lines: list[str], number: int) -> Iterator[Piece]:
 
 
 def _open_quote(line: str) -> str:
-    """Return the quote that a line opens and does not close; nothing if there is none."""
-    bare = _QUOTED.sub("", line)
-    found = re.search(r"(?:^|[\s\[{,:])([\"'])", bare)
-    return found[1] if found else ""
+    """Return the quote that a line opens and does not close; empty if there is none."""
+    unquoted = _QUOTED.sub("", line)
+    match = re.search(r"(?:^|[\s\[{,:])([\"'])", unquoted)
+    return match[1] if match else ""
 
 
 def _indentation(lines: list[str], number: int) -> Iterator[Piece]:
@@ -179,7 +179,7 @@ def _indentation(lines: list[str], number: int) -> Iterator[Piece]:
 
 
 def _widths(lines: list[str], number: int, old: int) -> list[int]:
-    """Return where keys begin in the lines around one, the nearest first."""
+    """Return the indentations in the surrounding lines, the nearest first."""
     around = [*lines[max(0, number - 1 - _NEIGHBOURS) : number - 1], *lines[number : number + _NEIGHBOURS]]
     widths = set()
     for line in around:
@@ -189,8 +189,8 @@ def _widths(lines: list[str], number: int, old: int) -> list[int]:
     return sorted(widths, key=lambda width: abs(width - old))
 
 
-def _unfenced(text: str, weigh: Callable[[str], int | None]) -> Repair | None:
-    """Take away the fences of Markdown and what stands around them."""
+def _without_fences(text: str, weigh: Callable[[str], int | None]) -> Repair | None:
+    """Remove Markdown fences and the text around them."""
     fences = list(_FENCE.finditer(text))
     if not fences:
         return None

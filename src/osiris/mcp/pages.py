@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from osiris.chat.choices import is_seen
+from osiris.chat.choices import is_visible
 from osiris.errors import fail
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def written(value: JsonValue) -> str:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
     if text.isascii() and text.isprintable():
         return text
-    return "".join(char if is_seen(char) else _escaped(char) for char in text)
+    return "".join(char if is_visible(char) else _escaped(char) for char in text)
 
 
 def _escaped(char: str) -> str:

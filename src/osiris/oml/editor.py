@@ -1,7 +1,7 @@
-"""One JSON Schema of a whole pipeline for editors: the language, and in each step the options of its component.
+"""One JSON Schema of a whole pipeline for editors: the language, and the options of each component in its steps.
 
-It allows what the validation accepts, with a placeholder wherever a value may stand, and earlier spellings marked as
-deprecated. What needs the other steps, the connections or the data is left to `osiris validate`.
+It accepts what the validation accepts, with placeholders wherever a value may be, and old spellings as deprecated. What
+depends on other steps, connections or data is left to `osiris validate`.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _SCALAR: Schema = {"type": ["string", "number", "boolean"]}
 
 
 def editor_schema(registry: Registry) -> Schema:
-    """Return the JSON Schema (draft 2020-12) of OML with the components that are installed; refers to nothing outside.
+    """Return the JSON Schema (draft 2020-12) of OML with the installed components; it has no external references.
 
-    Components whose spec is broken are left out.
+    Components with a broken spec are left out.
     """
     schema = oml_schema()
     specs = [spec for spec in registry.all() if not registry.problems(spec.name)]
@@ -58,7 +58,7 @@ def editor_schema(registry: Registry) -> Schema:
 
 
 def _binding(spec: ComponentSpec) -> Schema:
-    """Return what holds for the steps of one component."""
+    """Return the rules for the steps of one component."""
     then: Schema = {
         "properties": {
             "component": {"description": f"{spec.title}. {' '.join(spec.description.split())}"},
@@ -72,7 +72,7 @@ def _binding(spec: ComponentSpec) -> Schema:
 
 
 def _config(spec: ComponentSpec, schema: Mapping[str, JsonValue]) -> Schema:
-    """Return the schema of a component's config as it is written: with a connection, placeholders, earlier names."""
+    """Return the schema of a component's config as written: with a connection, placeholders and old names."""
     moved: Schema = _moved(schema, f"#/$defs/{spec.name}")
     rules = {key: inner for key, inner in moved.items() if not key.startswith("x-")}
     rules |= {key: _inside(key, rules[key]) for key in _DEFINITIONS if key in rules}
@@ -81,9 +81,9 @@ def _config(spec: ComponentSpec, schema: Mapping[str, JsonValue]) -> Schema:
     return {**required, "properties": _properties(spec, moved["properties"]), "examples": examples}
 
 
-def _properties(spec: ComponentSpec, known: Schema) -> Schema:
-    """Return the properties of a config as it is written: with placeholders, earlier names, and the connection."""
-    properties = {key: _or_placeholder(inner) for key, inner in known.items()}
+def _properties(spec: ComponentSpec, schemas: Schema) -> Schema:
+    """Return the properties of a config as written: with placeholders, old names, and the connection."""
+    properties = {key: _or_placeholder(inner) for key, inner in schemas.items()}
     for key, earlier in spec.hints.get("values", {}).items():
         old = {"description": "Earlier names of values.", "deprecated": True, "enum": list(earlier)}
         properties[key] = _alternatives(properties[key], old)
@@ -94,18 +94,18 @@ def _properties(spec: ComponentSpec, known: Schema) -> Schema:
             old = {"description": row["instead"], "deprecated": True, "enum": row["accepts"]}
             properties[old_key] = _alternatives(old, PLACEHOLDER)
     if spec.connection != "none":
-        others = "".join(f', "@{family}.ALIAS"' for family in spec.families)
+        more = "".join(f', "@{family}.ALIAS"' for family in spec.families)
         properties[CONNECTION] = {
-            "description": f'The connection: "@{spec.family}.ALIAS"{others}, or "@{spec.family}" for the default one.',
+            "description": f'The connection: "@{spec.family}.ALIAS"{more}, or "@{spec.family}" for the default one.',
             "type": "string",
         }
     return properties
 
 
 def _moved(schema: JsonValue, place: str) -> JsonValue:
-    """Return a schema that will stand at `place`, with what refers to the schema itself pointing there.
+    """Return a schema for use at `place`, with its references to itself adjusted.
 
-    What refers to anything else holds for nothing: an editor would have to fetch it, or would not find it.
+    Other references are removed: an editor would have to fetch them.
     """
     if isinstance(schema, list):
         return [_moved(each, place) for each in schema]
@@ -124,7 +124,7 @@ def _moved_inside(key: str, value: JsonValue, place: str) -> JsonValue:
 
 
 def _required(schema: Mapping[str, JsonValue], names: Mapping[str, str]) -> Schema:
-    """Return a schema of a config in which an earlier name of a required key will do."""
+    """Return a config schema in which an old name satisfies a required key."""
     result = {key: _branch(key, inner, names) for key, inner in schema.items()}
     renamed = [key for key in result.get("required", ()) if key in names.values()]
     if renamed:
@@ -134,20 +134,20 @@ def _required(schema: Mapping[str, JsonValue], names: Mapping[str, str]) -> Sche
 
 
 def _either_name(key: str, names: Mapping[str, str]) -> Schema:
-    """Return the schema that asks for a key under any of its names."""
+    """Return the schema that requires a key under any of its names."""
     ways = [key, *(old for old, new in names.items() if new == key)]
     return {"anyOf": [{"required": [way]} for way in ways]}
 
 
 def _branch(key: str, schema: JsonValue, names: Mapping[str, str]) -> JsonValue:
-    """Return the same for what stands at a key of a schema, if that is a branch of it or a list of branches."""
+    """Return the same for a branch, or list of branches, at a key of a schema."""
     if isinstance(schema, list) and key in _BRANCHES:
         return [_branch("then", each, names) for each in schema]
     return _required(schema, names) if isinstance(schema, dict) and key in ("then", "else") else schema
 
 
 def _or_placeholder(schema: JsonValue) -> JsonValue:
-    """Return a schema of a value in which a placeholder may stand for it, and for every value inside."""
+    """Return a schema that also accepts a placeholder for the value, and for every value inside."""
     if not isinstance(schema, dict):
         return schema
     inner = _with_placeholders(schema)
@@ -158,7 +158,7 @@ def _or_placeholder(schema: JsonValue) -> JsonValue:
 
 
 def _with_placeholders(schema: Schema) -> Schema:
-    """Return a schema in which a placeholder may stand for every value inside, but not for the whole."""
+    """Return a schema that accepts a placeholder for every value inside, but not for the whole."""
     return {key: _inside(key, value) for key, value in schema.items() if not key.startswith("x-")}
 
 
@@ -171,8 +171,8 @@ def _inside(key: str, value: JsonValue) -> JsonValue:
 
 
 def _alternatives(schema: Schema, other: Schema) -> Schema:
-    """Return a schema that allows the other one too; what it tells people stays on top."""
-    told = {key: schema[key] for key in ANNOTATIONS if key in schema}
-    rules = {key: value for key, value in schema.items() if key not in told}
+    """Return a schema that accepts the other one too; its annotations stay on top."""
+    notes = {key: schema[key] for key in ANNOTATIONS if key in schema}
+    rules = {key: value for key, value in schema.items() if key not in notes}
     branches = rules["anyOf"] if rules.keys() == {"anyOf"} else [rules]
-    return {**told, "anyOf": [*branches, other]}
+    return {**notes, "anyOf": [*branches, other]}

@@ -1,4 +1,4 @@
-"""A suggested fix is put into a text: one place changes, and all else, with its comments, stays as it is."""
+"""Apply a suggested fix to a text: one place changes; the rest, including comments, stays as it is."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _EMPTY = {"mapping": "{}", "list": "[]"}
 
 
 def apply_fix(text: str, diagnostic: Diagnostic) -> str:
-    """Return OML text with the fix of one of its diagnostics; raises LookupError where it does not go with the text.
+    """Return OML text with the fix of one of its diagnostics applied; raises LookupError if it does not match the text.
 
-    Where all lines end in CR LF, they do so afterwards.
+    CR LF line endings are kept.
     """
     if text.count("\n") == text.count("\r\n") > 0:
         return apply_fix(text.replace("\r\n", "\n"), diagnostic).replace("\n", "\r\n")
@@ -59,13 +59,13 @@ def _replace(text: str, operation: Mapping[str, Any]) -> str:
     return _put(text, node, inline(value, flow=parent.flow))
 
 
-def _put(text: str, node: Span, written: str) -> str:
-    """Return the text with a value on one line in the place of a node: behind its key, if that has lines of its own."""
+def _put(text: str, node: Span, value: str) -> str:
+    """Return the text with a node replaced by a one-line value, which follows its key."""
     before = text[: node.start].rstrip()
     if node.kind != "scalar" and not node.flow and before.endswith(":"):
-        return f"{before} {written}{text[node.end :]}"
+        return f"{before} {value}{text[node.end :]}"
     gap = " " if text[: node.start].endswith(":") else ""
-    return f"{text[: node.start]}{gap}{written}{text[node.end :]}"
+    return f"{text[: node.start]}{gap}{value}{text[node.end :]}"
 
 
 def _remove(text: str, operation: Mapping[str, Any]) -> str:
@@ -78,20 +78,20 @@ def _remove(text: str, operation: Mapping[str, Any]) -> str:
         last = index + 1 == len(entries)
         return text[: entries[index - 1][1].end] + text[end:] if last else text[:start] + text[_first(entries, index) :]
     line = text.rfind("\n", 0, start) + 1
-    if text[line:start].strip():  # it stands behind a dash, which the next one takes over
+    if text[line:start].strip():  # after a dash, which the next entry takes over
         return text[:start] + text[_first(entries, index) :]
     after = text.find("\n", end)
     return text[:line] + (text[after + 1 :] if after >= 0 else "")
 
 
 def _first(entries: list[tuple[Span | None, Span]], index: int) -> int:
-    """Return where the entry after one begins."""
+    """Return where the next entry starts."""
     key, value = entries[index + 1]
     return (key or value).start
 
 
 def _edges(text: str, parent: Span, index: int) -> tuple[int, int]:
-    """Return where an entry begins, with the dash of a block list, and where its value ends."""
+    """Return where an entry starts, including the dash of a block list, and where its value ends."""
     key, value = parent.entries[index]
     start = (key or value).start
     if parent.kind == "list" and not parent.flow:
@@ -100,14 +100,14 @@ def _edges(text: str, parent: Span, index: int) -> tuple[int, int]:
 
 
 def _add(text: str, operation: Mapping[str, Any]) -> str:
-    before, _, last = operation["path"].rpartition("/")
-    parent = _read(text).find(before)
-    if parent.kind == "scalar":  # nothing stood there yet
-        return _put(text, parent, inline({unescape(last): operation["value"]}))
+    parent_pointer, _, new_key = operation["path"].rpartition("/")
+    parent = _read(text).find(parent_pointer)
+    if parent.kind == "scalar":  # the value is empty
+        return _put(text, parent, inline({unescape(new_key): operation["value"]}))
     if parent.kind == "list":
         return _appended(text, parent, inline(operation["value"], flow=parent.flow))
-    line = f"{inline(unescape(last), flow=parent.flow)}: {inline(operation['value'], flow=parent.flow)}"
-    later = _keys_after(before, last)
+    line = f"{inline(unescape(new_key), flow=parent.flow)}: {inline(operation['value'], flow=parent.flow)}"
+    later = _keys_after(parent_pointer, new_key)
     following = next((key for key, _ in parent.entries if key is not None and key.text in later), None)
     if following is None:
         return _appended(text, parent, line)
@@ -116,13 +116,13 @@ def _add(text: str, operation: Mapping[str, Any]) -> str:
 
 
 def _keys_after(pointer: str, key: str) -> Sequence[str]:
-    """Return the keys that come after one in the file or the step at a pointer."""
+    """Return the keys that follow one in the file, or in the step at a pointer."""
     keys = FILE_KEYS if not pointer else STEP_KEYS if _STEP.fullmatch(pointer) else ()
     return keys[keys.index(key) + 1 :] if key in keys else ()
 
 
 def _appended(text: str, parent: Span, item: str) -> str:
-    """Return the text with one more entry at the end of a list or mapping."""
+    """Return the text with an entry appended to a list or mapping."""
     if parent.flow:
         at = parent.end - 1
         while text[at - 1].isspace():
@@ -140,7 +140,7 @@ def _column(text: str, at: int) -> int:
 
 
 def _move(text: str, operation: Mapping[str, Any]) -> str:
-    """Give a value another key; the place stays."""
+    """Rename the key of a value in place."""
     parent, index = _around(text, operation["from"])
     key, new = parent.entries[index][0], unescape(operation["path"].rpartition("/")[2])
     if key is None or operation["from"].rpartition("/")[0] != operation["path"].rpartition("/")[0]:
@@ -149,14 +149,14 @@ def _move(text: str, operation: Mapping[str, Any]) -> str:
 
 
 def _around(text: str, pointer: str) -> tuple[Span, int]:
-    """Return the list or mapping around the value at a pointer, and the value's number in it."""
-    before, _, last = pointer.rpartition("/")
-    parent = _read(text).find(before)
-    return parent, parent.index(last)
+    """Return the list or mapping that contains the value at a pointer, and the value's index in it."""
+    parent_pointer, _, key = pointer.rpartition("/")
+    parent = _read(text).find(parent_pointer)
+    return parent, parent.index(key)
 
 
 def _read(text: str) -> Span:
-    """Return the nodes of a text; an unquoted `@` is a character like others here."""
+    """Return the nodes of a text, with unquoted `@` allowed."""
     import yaml
 
     stand_in = stand_in_for(text)
@@ -184,9 +184,9 @@ _KINDS: dict[str, Kind] = {"MappingStartEvent": "mapping", "SequenceStartEvent":
 
 @dataclass(slots=True)
 class Span:
-    """A node from `start` up to `end`, without the white space and comments behind it; `style` is a scalar's sign.
+    """A node from `start` to `end`, without trailing white space and comments; `style` is a scalar's indicator.
 
-    The entries of a mapping have a key each; a list's have none. `text` is a scalar's value.
+    Entries of a mapping have a key; a list's do not. `text` is a scalar's value.
     """
 
     kind: Kind
@@ -198,7 +198,7 @@ class Span:
     entries: list[tuple[Span | None, Span]] = field(default_factory=list)
 
     def index(self, part: str) -> int:
-        """Return the number of the entry of a key or an index; of a key that is there twice, the last.
+        """Return the index of the entry of a key or index; for a duplicate key, the last.
 
         Raises LookupError.
         """
@@ -206,10 +206,10 @@ class Span:
             if not part.isdigit() or int(part) >= len(self.entries):
                 raise LookupError(part)
             return int(part)
-        found = [n for n, (key, _) in enumerate(self.entries) if key is not None and key.text == unescape(part)]
-        if not found:
+        indexes = [n for n, (key, _) in enumerate(self.entries) if key is not None and key.text == unescape(part)]
+        if not indexes:
             raise LookupError(part)
-        return found[-1]
+        return indexes[-1]
 
     def find(self, pointer: str) -> Span:
         """Return the node at a JSON Pointer; raises LookupError."""
@@ -231,7 +231,7 @@ def read_spans(text: str) -> Span:
 
 
 def _node(text: str, event: Event, events: Iterator[Event], depth: int = 0) -> Span:
-    """Return the node that begins with an event."""
+    """Return the node that starts with an event."""
     name, start = type(event).__name__, event.start_mark.index
     if depth > MAX_DEPTH:
         raise LookupError(f"more than {MAX_DEPTH} levels")

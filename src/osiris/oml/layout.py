@@ -1,4 +1,4 @@
-"""The canonical form of an OML file: the same data and comments, laid out in the one way."""
+"""The canonical form of an OML file: the same data and comments in one layout."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def format_oml(text: str, file: str, registry: Registry) -> str:
     """Return OML text in its canonical form; `file` is its name in messages.
 
-    Keys have one order, in a config that of the component's schema. Raises InvalidInput with all that keeps the text
-    from being read, or its canonical form; whether the pipeline is right is not looked at.
+    Keys have a fixed order; in a config it is that of the component's schema. Raises InvalidInput with every problem
+    that prevents reading or formatting the text; the pipeline itself is not validated.
     """
     data = parse(text, file).data
     root = read_commented(text)

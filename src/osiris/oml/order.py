@@ -1,7 +1,7 @@
 """Which steps wait for which, and whose output they read: `needs` and `inputs` made explicit.
 
-`inputs` names data; `needs` are then those steps, unless it is given too. Without `inputs`, the output of a needed step
-is read where there is one and this step takes input. Without both, a step follows the one before it.
+`inputs` names data; `needs` defaults to those steps. Without `inputs`, a step reads the output of the steps that it
+needs, where there is one and it takes input. Without both, a step follows the one before it.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _SHOWN = 8
 _HINTS = 20
-"""So many unknown ids get a near name; to compare thousands with thousands would take minutes."""
+"""Unknown ids that get a suggestion; comparing thousands with thousands would take minutes."""
 
 
 class Links:
-    """Links the steps of one document; gathers what is wrong in `found`.
+    """Links the steps of one document; problems go to `found`.
 
-    `specs` has the installed components by name. `ids` are all ids of the file, also those of steps that are broken.
+    `specs` has the installed components by name. `ids` are all ids of the file, including broken steps.
     """
 
     def __init__(self, document: Document, specs: Mapping[str, ComponentSpec], ids: Iterable[str]) -> None:
@@ -42,7 +42,7 @@ class Links:
         self._ids = dict.fromkeys(ids)
         self._gives: dict[str, bool] = {}
         self._hints = _HINTS
-        self._told_of_inputs = False
+        self._noted_inputs = False
 
     def link(self, steps: Sequence[Step], texts: Sequence[Mapping[str, JsonValue]]) -> list[Step]:
         """Return the steps with explicit needs and inputs; `texts` has them as written."""
@@ -64,7 +64,7 @@ class Links:
         needs = needs if implied is None else [implied.id]
         inputs = self._implied_inputs(step, needs)
         if implied is not None and not inputs and step.component in self._specs:
-            self._say("OML030", step.pointer, step=step.id, previous=implied.id)
+            self._add("OML030", step.pointer, step=step.id, previous=implied.id)
         return replace(step, needs=tuple(dict.fromkeys(needs)), inputs=inputs)
 
     def _implied_inputs(self, step: Step, needs: list[str]) -> dict[str, str]:
@@ -73,55 +73,55 @@ class Links:
         return {needed: needed for needed in needs if takes_input and self._gives.get(needed)}
 
     def _with_inputs(self, step: Step, needs: list[str], inputs: dict[str, str], previous: Step | None) -> Step:
-        """Return a step whose inputs are written: it waits for them beside what it needs."""
-        if previous is not None and {*inputs.values()} != {previous.id} and not self._told_of_inputs:
-            self._told_of_inputs = True
-            what = "inputs say what is read; earlier they were ignored"
-            self._say("OML032", join(step.pointer, "inputs"), what=what)
+        """Return a step with explicit inputs: it waits for those besides its needs."""
+        if previous is not None and {*inputs.values()} != {previous.id} and not self._noted_inputs:
+            self._noted_inputs = True
+            note = "inputs say what is read; earlier they were ignored"
+            self._add("OML032", join(step.pointer, "inputs"), what=note)
         return replace(step, needs=tuple(dict.fromkeys([*needs, *inputs.values()])), inputs=inputs)
 
     def _needs(self, step: Step, text: Mapping[str, JsonValue]) -> list[str]:
-        """Return the needs as written that exist; the others are reported."""
-        written = text.get("needs")
-        needs = [name for name in written if isinstance(name, str)] if isinstance(written, list) else []
-        found: dict[str, None] = {}
+        """Return the written needs that exist; the others are reported."""
+        names = text.get("needs")
+        needs = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+        existing: dict[str, None] = {}
         for index, name in enumerate(needs):
             pointer = f"{step.pointer}/needs/{index}"
-            if name in found:
-                self._say("OML028", pointer, fix=drop(pointer), key="needs", problem=f"names '{name}' twice")
+            if name in existing:
+                self._add("OML028", pointer, fix=drop(pointer), key="needs", problem=f"names '{name}' twice")
             elif self._exists(step, name, pointer, name):
-                found[name] = None
-        return list(found)
+                existing[name] = None
+        return list(existing)
 
-    def _inputs(self, step: Step, written: JsonValue) -> dict[str, str]:
-        texts = written.items() if isinstance(written, dict) else ()
-        found = ((name, self._source(step, name, text)) for name, text in texts if isinstance(text, str))
-        return {name: source for name, source in found if source is not None}
+    def _inputs(self, step: Step, inputs: JsonValue) -> dict[str, str]:
+        texts = inputs.items() if isinstance(inputs, dict) else ()
+        sources = ((name, self._source(step, name, text)) for name, text in texts if isinstance(text, str))
+        return {name: source for name, source in sources if source is not None}
 
     def _source(self, step: Step, name: str, text: str) -> str | None:
-        """Return the step that an input reads; None if it names none, which is reported."""
+        """Return the step that an input reads; None if it is invalid, which is reported."""
         pointer, match = join(f"{step.pointer}/inputs", name), _REFERENCE.fullmatch(text)
         if not _INPUT_NAME.fullmatch(name):
-            self._say("OML014", pointer, what="input", value=name[:60], pattern=_INPUT_NAME.pattern)
+            self._add("OML014", pointer, what="input", value=name[:60], pattern=_INPUT_NAME.pattern)
             return None
         if match is None:
-            named = [word for word in _NAME.findall(text[:200]) if word in self._ids]
-            fix = put(pointer, f"@{named[0]}") if len(named) == 1 else ()
-            self._say("OML018", pointer, fix=fix, name=name, found=f"'{text[:60]}'")
+            ids = [word for word in _NAME.findall(text[:200]) if word in self._ids]
+            fix = put(pointer, f"@{ids[0]}") if len(ids) == 1 else ()
+            self._add("OML018", pointer, fix=fix, name=name, found=f"'{text[:60]}'")
             return None
         source: str = match[1] or match[2]
         return source if self._exists(step, source, pointer, text) else None
 
     def _exists(self, step: Step, needed: str, pointer: str, text: str) -> bool:
-        """Tell whether a step that is named in a text at a pointer is there, and another one; report it if not."""
+        """Tell whether a named step exists and is another one; report it if not."""
         if needed == step.id:
-            self._say("OML016", pointer, fix=drop(pointer) if text == needed else (), step=step.id)
+            self._add("OML016", pointer, fix=drop(pointer) if text == needed else (), step=step.id)
         elif needed not in self._ids:
             others = [name for name in self._ids if name != step.id] if self._hints else []
-            hint, sure = did_you_mean(needed[:60], others), certain(needed[:60], others)
+            hint, match = did_you_mean(needed[:60], others), certain(needed[:60], others)
             self._hints = max(0, self._hints - 1)
-            fix = put(pointer, text.replace(needed, sure)) if sure else ()
-            self._say("OML015", pointer, hint=hint, fix=fix, step=step.id, needed=needed[:60])
+            fix = put(pointer, text.replace(needed, match)) if match else ()
+            self._add("OML015", pointer, hint=hint, fix=fix, step=step.id, needed=needed[:60])
         else:
             return True
         return False
@@ -135,40 +135,40 @@ class Links:
                 line = self._document.where(f"{earlier.pointer}/id").line
                 pointer = f"{step.pointer}/id"
                 fix = () if step.id in _used(texts) else put(pointer, spare.get(step.id))
-                self._say("OML013", pointer, fix=fix, id=step.id, first=line)
+                self._add("OML013", pointer, fix=fix, id=step.id, first=line)
 
     def _cycles(self, steps: Sequence[Step]) -> None:
-        """Report circles, each by its steps in the order in which they need each other."""
+        """Report cycles, each as its steps in order of need."""
         needs = {step.id: [name for name in step.needs if name in self._gives] for step in steps}
-        left, visited = _in_circles(needs), set[str]()
-        named = {step.id: step for step in steps}
+        cyclic, visited = _in_circles(needs), set[str]()
+        by_id = {step.id: step for step in steps}
         for step in steps:
-            if circle := _follow(step.id, needs, left, visited):
+            if circle := _follow(step.id, needs, cyclic, visited):
                 shown = circle if len(circle) <= _SHOWN else [*circle[:_SHOWN], f"… ({len(circle)} steps)"]
                 first, second, *_ = [*circle, circle[0]]
-                at = self._need(named[first], second)
-                self._say("OML017", at, cycle=" → ".join([*shown, first]))
+                at = self._need(by_id[first], second)
+                self._add("OML017", at, cycle=" → ".join([*shown, first]))
 
     def _need(self, step: Step, needed: str) -> str:
-        """Return the pointer of the entry of needs or inputs by which a step needs another."""
-        written = self._document.value(f"{step.pointer}/needs")
-        if isinstance(written, list) and needed in written:
-            return f"{step.pointer}/needs/{written.index(needed)}"
+        """Return the pointer of the entry of needs or inputs that names another step."""
+        needs = self._document.value(f"{step.pointer}/needs")
+        if isinstance(needs, list) and needed in needs:
+            return f"{step.pointer}/needs/{needs.index(needed)}"
         return next(
             (join(f"{step.pointer}/inputs", n) for n, source in step.inputs.items() if source == needed), step.pointer
         )
 
-    def _say(self, code: str, pointer: str, *, hint: str | None = None, fix: Fix = (), **params: object) -> None:
+    def _add(self, code: str, pointer: str, *, hint: str | None = None, fix: Fix = (), **params: object) -> None:
         self.found.append(diagnostic(code, at=self._document.where(pointer), hint=hint, fix=fix, **params))
 
 
 def _used(texts: Iterable[Mapping[str, JsonValue]]) -> set[str]:
-    """Return the ids that steps name as those they need or read: which of two it is, nobody can tell."""
+    """Return the ids that steps refer to: with duplicates, the target is ambiguous."""
     return {word for step in texts for key in ("needs", "inputs") for word in _NAME.findall(str(step.get(key, "")))}
 
 
 def _in_circles(needs: Mapping[str, list[str]]) -> set[str]:
-    """Return the steps that are on a circle or between two: neither those before nor those behind."""
+    """Return the steps on a cycle or between two cycles."""
     readers: dict[str, list[str]] = {name: [] for name in needs}
     for name, needed in needs.items():
         for other in needed:
@@ -176,29 +176,29 @@ def _in_circles(needs: Mapping[str, list[str]]) -> set[str]:
     return _peeled(readers, needs, _peeled(needs, readers, set(needs)))
 
 
-def _peeled(waits: Mapping[str, list[str]], followers: Mapping[str, list[str]], left: set[str]) -> set[str]:
-    """Take away, as long as there are any, those that wait for nobody who is left."""
-    counts = {name: sum(other in left for other in waits[name]) for name in left}
+def _peeled(waits: Mapping[str, list[str]], followers: Mapping[str, list[str]], remaining: set[str]) -> set[str]:
+    """Remove, repeatedly, the steps that wait for none of the remaining ones."""
+    counts = {name: sum(other in remaining for other in waits[name]) for name in remaining}
     free = [name for name, count in counts.items() if not count]
-    left = set(left)
+    remaining = set(remaining)
     while free:
-        done = free.pop()
-        left.discard(done)
-        for name in followers[done]:
-            if name in left:
+        ready = free.pop()
+        remaining.discard(ready)
+        for name in followers[ready]:
+            if name in remaining:
                 counts[name] -= 1
                 if not counts[name]:
                     free.append(name)
-    return left
+    return remaining
 
 
-def _follow(start: str, needs: Mapping[str, list[str]], left: set[str], visited: set[str]) -> list[str]:
-    """Return the circle that one comes to from a step by always following the first need; none if it is known."""
+def _follow(start: str, needs: Mapping[str, list[str]], cyclic: set[str], visited: set[str]) -> list[str]:
+    """Return the cycle found by following the first need from a step; empty if it was visited."""
     path: dict[str, None] = {}
     step: str | None = start
-    while step in left and step not in visited:
+    while step in cyclic and step not in visited:
         visited.add(step)
         path[step] = None
-        step = next((name for name in needs[step] if name in left), None)
+        step = next((name for name in needs[step] if name in cyclic), None)
     steps = list(path)
     return steps[steps.index(step) :] if step in path else []

@@ -1,4 +1,4 @@
-"""Parameters: declared, typed, and given a value before anything else is checked.
+"""Parameters: declared, typed, and resolved before anything else is validated.
 
 A value comes from the command line, else from `OSIRIS_PARAM_<NAME>`, else from the chosen profile, else from the
 default. A sensitive parameter has no value here: it comes from the environment when a run starts.
@@ -30,17 +30,17 @@ _NUMBER = re.compile(r"[-+]?([0-9]{1,300}(\.[0-9]{0,300})?|\.[0-9]{1,300})([eE][
 _SURROGATE = re.compile("[\ud800-\udfff]")
 MAX_REPETITIONS = 3
 
-# Escapes and character classes, so that what is left of a pattern are its groups and repetitions.
+# Removes escapes and character classes, leaving the groups and repetitions of a pattern.
 _ATOMS = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
 _REPEATED_GROUP = re.compile(r"\)(?:[*+]|\{)")
 _OPEN_REPETITION = re.compile(r"[*+]|\{[0-9]*,\}")
 DECLARATION: dict[str, JsonValue] = json.loads(
     Path(__file__).with_name("parameter.schema.json").read_text(encoding="utf-8")
 )
-"""The JSON Schema of the declaration of a parameter."""
+"""JSON Schema of a parameter declaration."""
 _KEYS: dict[str, dict[str, JsonValue]] = DECLARATION["properties"]
 _FORMS = (("enum", list, "a list of values"), ("sensitive", bool, "true or false"), ("pattern", str, "text"))
-"""Keys of a declaration whose values have one type, and how that is told."""
+"""Keys of a declaration with a fixed type, and how messages name it."""
 _ORDERED = ("integer", "number", "date")
 _OTHER_NAMES = {"int": "integer", "float": "number", "str": "string", "bool": "boolean", "array": "list"}
 _KINDS = {bool: "boolean", int: "integer", float: "number", str: "string", list: "list"}
@@ -48,7 +48,7 @@ _KINDS = {bool: "boolean", int: "integer", float: "number", str: "string", list:
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """A declared parameter. Its rules hold for each entry of a list; `broken` is one that was declared badly."""
+    """A declared parameter. Its rules apply to each entry of a list; `broken`: its declaration is invalid."""
 
     name: str
     type: str = "string"
@@ -68,16 +68,15 @@ class Param:
 
     @property
     def entry(self) -> Param:
-        """Return the parameter that each entry of a list is a value of; one that is no list itself."""
+        """Return the parameter type for one entry of a list; for other types, itself."""
         return replace(self, type=self.items, default=None) if self.type == "list" else self
 
 
 @dataclass(frozen=True, slots=True)
 class Params:
-    """The values of one compilation; sensitive parameters have a name here and no value.
+    """Resolved parameters; sensitive ones have only a name.
 
-    `values` are JSON, `literals` the same for SQL, where a date is a date. `declared` has every name, whether its value
-    is known or not.
+    `values` are JSON, `literals` the same for SQL, with dates as dates. `declared` has every name, resolved or not.
     """
 
     values: Mapping[str, JsonValue] = field(default_factory=dict)
@@ -88,7 +87,7 @@ class Params:
 
 @dataclass(frozen=True, slots=True)
 class _Type:
-    """A type: what it is called, what of YAML it is, how its text is read (None: it is no such value)."""
+    """A type: its name in messages, a test for YAML values, and a parser of text (None: invalid)."""
 
     expected: str
     fits: Callable[[JsonValue], bool]
@@ -96,18 +95,18 @@ class _Type:
 
 
 def resolve_params(
-    document: Document, *, given: Mapping[str, str], env: Mapping[str, str], profile: str | None
+    document: Document, *, arguments: Mapping[str, str], env: Mapping[str, str], profile: str | None
 ) -> tuple[Params, list[Diagnostic]]:
-    """Return the parameters' values, and everything that is wrong with them."""
+    """Return the parameters' values, and all problems."""
     scan = _Scan(document)
     declared = scan.declarations()
     chosen = scan.profile(profile, declared, env)
-    scan.undeclared(given, declared)
+    scan.undeclared(arguments, declared)
     values, literals = dict[str, JsonValue](), dict[str, Any]()
     for param in declared.values():
         if param.sensitive:
-            scan.leaked(param, given, chosen)
-        elif not param.broken and (value := scan.value(param, given, env, chosen)) is not None:
+            scan.leaked(param, arguments, chosen)
+        elif not param.broken and (value := scan.value(param, arguments, env, chosen)) is not None:
             values[param.name] = value
             literals[param.name] = _literal(param, value)
     sensitive = tuple(param.name for param in declared.values() if param.sensitive)
@@ -115,7 +114,7 @@ def resolve_params(
 
 
 def profile_hint(name: str, declared: Collection[str], env: Mapping[str, str]) -> str | None:
-    """Return a hint at a profile that is not declared, which names the variable that it came from."""
+    """Return a hint for an undeclared profile; it names the variable that set it."""
     none = "no profile is declared: declare it under 'profiles' in the pipeline or in osiris.yaml, or name none"
     hint = did_you_mean(name, declared) if declared else none
     if env.get("OSIRIS_PROFILE") != name:
@@ -124,7 +123,7 @@ def profile_hint(name: str, declared: Collection[str], env: Mapping[str, str]) -
 
 
 def param_text(value: JsonValue) -> str:
-    """Return a parameter's value, as a plan has it, as it is written on a command line."""
+    """Return a parameter's value from a plan as written on a command line."""
     if isinstance(value, list):
         return ",".join(map(param_text, value))
     if isinstance(value, dict):  # a number that JSON cannot carry
@@ -133,14 +132,14 @@ def param_text(value: JsonValue) -> str:
 
 
 class _Scan:
-    """One reading of params and profiles; gathers what is wrong in `found`."""
+    """One reading of params and profiles; problems go to `found`."""
 
     def __init__(self, document: Document) -> None:
         self.found: list[Diagnostic] = []
         self._document = document
 
     def declarations(self) -> dict[str, Param]:
-        """Return the declared parameters; one that is declared badly is there all the same, so that it is known."""
+        """Return the declared parameters, including invalid ones, so that their names are known."""
         declared: dict[str, Param] = {}
         variables: dict[str, str] = {}
         for name, value in _mapping(self._document.data.get("params")).items():
@@ -149,7 +148,7 @@ class _Scan:
                 param = self._declared(name, value, pointer)
             else:
                 if value is None:
-                    self._say(
+                    self._add(
                         "OML020", pointer, name=name, problem="it has no value; give it one, or declare {type: …}"
                     )
                 kind = _KINDS.get(type(value), "string")
@@ -159,13 +158,13 @@ class _Scan:
             declared[name] = param
             twin = variables.setdefault(declared[name].variable, name)
             if twin != name:
-                self._say("OML020", pointer, name=name, problem=f"differs from '{twin}' in upper and lower case only")
+                self._add("OML020", pointer, name=name, problem=f"differs from '{twin}' in upper and lower case only")
         return declared
 
     def profile(
         self, chosen: str | None, declared: Mapping[str, Param], env: Mapping[str, str]
     ) -> Mapping[str, JsonValue]:
-        """Return the values of the chosen profile; all profiles are checked, chosen or not."""
+        """Return the values of the chosen profile; all profiles are validated."""
         profiles = _mapping(self._document.data.get("profiles"))
         values = {name: _mapping(_mapping(block).get("params")) for name, block in profiles.items()}
         checked = {name: param for name, param in declared.items() if not (param.sensitive or param.broken)}
@@ -175,48 +174,48 @@ class _Scan:
             for key in filter(checked.__contains__, block):
                 self._check(checked[key], block[key], join(pointer, key))
         if profiles and chosen not in (None, *profiles):
-            self._say("OML023", "/profiles", name=chosen, hint=profile_hint(str(chosen), profiles, env))
+            self._add("OML023", "/profiles", name=chosen, hint=profile_hint(str(chosen), profiles, env))
         return values.get(chosen or "", {})
 
     def undeclared(self, names: Iterable[str], declared: Mapping[str, Param], pointer: str | None = None) -> None:
-        """Report the names that are not declared; without a `pointer` they stand on the command line."""
+        """Report undeclared names; without a `pointer` they are from the command line."""
         for name in names:
             if name not in declared:
-                hint, near = did_you_mean(name, declared) or "declare it under params", certain(name, declared)
+                hint, match = did_you_mean(name, declared) or "declare it under params", certain(name, declared)
                 at = Location() if pointer is None else self._document.where_key(join(pointer, name))
-                fix = rename(join(pointer, name), near) if pointer is not None and near and near not in names else ()
+                fix = rename(join(pointer, name), match) if pointer is not None and match and match not in names else ()
                 self.found.append(diagnostic("OML019", at=at, hint=hint, fix=fix, name=name[:60]))
 
-    def leaked(self, param: Param, given: Mapping[str, str], chosen: Mapping[str, JsonValue]) -> None:
-        """Report a sensitive parameter that is given where it can be seen."""
-        where = "on the command line" if param.name in given else "in a profile" if param.name in chosen else None
-        if where:
+    def leaked(self, param: Param, arguments: Mapping[str, str], chosen: Mapping[str, JsonValue]) -> None:
+        """Report a sensitive parameter that is set where it can be seen."""
+        source = "on the command line" if param.name in arguments else "in a profile" if param.name in chosen else None
+        if source:
             instead = f"export {param.variable}"
-            self._say(
-                "OML025", join("/params", param.name), name=param.name, problem=f"is given {where}", instead=instead
+            self._add(
+                "OML025", join("/params", param.name), name=param.name, problem=f"is given {source}", instead=instead
             )
 
     def value(
-        self, param: Param, given: Mapping[str, str], env: Mapping[str, str], chosen: Mapping[str, JsonValue]
+        self, param: Param, arguments: Mapping[str, str], env: Mapping[str, str], chosen: Mapping[str, JsonValue]
     ) -> JsonValue:
-        """Return the value that counts, None if there is none or it is wrong."""
+        """Return the effective value, None if it is missing or invalid."""
         pointer = join("/params", param.name)
-        text = given.get(param.name, env.get(param.variable))
+        text = arguments.get(param.name, env.get(param.variable))
         if text is not None:
             return self._check(param, text, pointer, from_text=True)
         value = chosen.get(param.name, param.default)
         if value is None:
-            self._say("OML022", pointer, name=param.name)
+            self._add("OML022", pointer, name=param.name)
             return None
         return value if not any(_problems(param, value)) else None
 
     def _declared(self, name: str, block: Mapping[str, JsonValue], pointer: str) -> Param:
-        known = len(self.found)
+        count_before = len(self.found)
         for problem, key, hint in _block_problems(block):
-            fix = _respelled(block, join(pointer, key), key)
-            self._say("OML020", join(pointer, key), name=name, problem=problem, hint=hint, fix=fix)
+            fix = _spelling_fix(block, join(pointer, key), key)
+            self._add("OML020", join(pointer, key), name=name, problem=problem, hint=hint, fix=fix)
         sensitive = block.get("sensitive") is True
-        if len(self.found) > known:
+        if len(self.found) > count_before:
             return Param(name, sensitive=sensitive, broken=True)
         default = block.get("default")
         kind = block.get("type") or _KINDS.get(type(default), "string")
@@ -232,36 +231,36 @@ class _Scan:
             sensitive=sensitive,
         )
         for problem, key in _rule_problems(param):
-            self._say("OML020", join(pointer, key), name=name, problem=problem)
-        return replace(param, broken=len(self.found) > known)
+            self._add("OML020", join(pointer, key), name=name, problem=problem)
+        return replace(param, broken=len(self.found) > count_before)
 
     def _check(self, param: Param, value: JsonValue, pointer: str, *, from_text: bool = False) -> JsonValue:
-        """Return a value in the parameter's type, None if it is wrong, which is reported."""
-        read = _read(param, value) if from_text else value
-        expected = next(_problems(param, read), None)
+        """Return a value converted to the parameter's type, None if invalid, which is reported."""
+        parsed = _read(param, value) if from_text else value
+        expected = next(_problems(param, parsed), None)
         if expected is None:
-            return read
-        shown = kind_of(value)
+            return parsed
+        display = kind_of(value)
         if isinstance(value, str) and not is_secret_name(param.name):
-            shown = f"'{value[:40]}'"
+            display = f"'{value[:40]}'"
         elif isinstance(value, (int, float)):
-            shown = json.dumps(value)
+            display = json.dumps(value)
         at = self._document.where(pointer)
-        self.found.append(diagnostic("OML021", at=at, name=param.name, expected=expected, found=shown))
+        self.found.append(diagnostic("OML021", at=at, name=param.name, expected=expected, found=display))
         return None
 
-    def _say(self, code: str, pointer: str, *, hint: str | None = None, fix: Fix = (), **params: object) -> None:
+    def _add(self, code: str, pointer: str, *, hint: str | None = None, fix: Fix = (), **params: object) -> None:
         self.found.append(diagnostic(code, at=self._document.where_key(pointer), hint=hint, fix=fix, **params))
 
 
-def _respelled(block: Mapping[str, JsonValue], pointer: str, key: str) -> Fix:
-    """Return what mends a misspelt key of a declaration, or a misspelt type."""
+def _spelling_fix(block: Mapping[str, JsonValue], pointer: str, key: str) -> Fix:
+    """Return the fix for a misspelt key or type of a declaration."""
     if key in ("type", "items"):
         kind = str(block[key])
-        near = _OTHER_NAMES.get(kind) or certain(kind, _TYPES)
-        return put(pointer, near) if near else ()
-    near = certain(key, _KEYS) if key and key not in _KEYS else None
-    return rename(pointer, near) if near and near not in block else ()
+        match = _OTHER_NAMES.get(kind) or certain(kind, _TYPES)
+        return put(pointer, match) if match else ()
+    match = certain(key, _KEYS) if key and key not in _KEYS else None
+    return rename(pointer, match) if match and match not in block else ()
 
 
 def _block_problems(block: Mapping[str, JsonValue]) -> Iterator[tuple[str, str, str | None]]:
@@ -286,12 +285,12 @@ def _kind_problems(key: str, kind: JsonValue) -> Iterator[tuple[str, str, str | 
 
 
 def _rule_problems(param: Param) -> Iterator[tuple[str, str]]:
-    """Yield (problem, key) for each rule that does not go with the parameter's type."""
+    """Yield (problem, key) for each rule that does not match the parameter's type."""
     kind, pattern = param.entry.type, param.pattern
     if param.sensitive and param.default is not None:
         yield "a sensitive parameter has no default: it comes from the environment", "default"
     for key, values in (("enum", param.enum), ("min", (param.minimum,)), ("max", (param.maximum,))):
-        if _has_misfit(Param(param.name, kind), values):
+        if _has_invalid(Param(param.name, kind), values):
             yield f"{key} must be {_TYPES[kind].expected}", key
     for key, rule in (("min", param.minimum), ("max", param.maximum)):
         if rule is not None and kind not in _ORDERED:
@@ -300,16 +299,16 @@ def _rule_problems(param: Param) -> Iterator[tuple[str, str]]:
         yield from ((problem, "pattern") for problem in _pattern_problems(pattern, kind))
 
 
-def _has_misfit(param: Param, values: Iterable[JsonValue]) -> bool:
-    """Tell whether there is a value among some that a parameter could not have."""
+def _has_invalid(param: Param, values: Iterable[JsonValue]) -> bool:
+    """Tell whether some value is invalid for a parameter."""
     return any(value is not None and any(_problems(param, value)) for value in values)
 
 
 def _pattern_problems(pattern: str, kind: str) -> Iterator[str]:
     if kind != "string":
         yield "pattern needs the type string"
-    plain = _ATOMS.sub("x", pattern)
-    if bool(_REPEATED_GROUP.search(plain)) or len(_OPEN_REPETITION.findall(plain)) > MAX_REPETITIONS:
+    reduced = _ATOMS.sub("x", pattern)
+    if bool(_REPEATED_GROUP.search(reduced)) or len(_OPEN_REPETITION.findall(reduced)) > MAX_REPETITIONS:
         yield "pattern repeats a group, or repeats without end more than three times"
     try:
         re.compile(pattern)
@@ -318,7 +317,7 @@ def _pattern_problems(pattern: str, kind: str) -> Iterator[str]:
 
 
 def _problems(param: Param, value: JsonValue) -> Iterator[str]:
-    """Yield what a value would have to be, for the first rule that it breaks; of a list, for that of each entry."""
+    """Yield what a value should be, for the first rule that it violates; for a list, per entry."""
     kind = _TYPES[param.type]
     if value is None or not kind.fits(value):
         yield kind.expected
@@ -341,7 +340,7 @@ def _broken_rules(param: Param, value: JsonValue) -> Iterator[str]:
 
 
 def _read(param: Param, text: str) -> JsonValue:
-    """Return the value that a text of the command line or the environment spells; None if it spells none."""
+    """Return the value parsed from text of the command line or environment; None if invalid."""
     if param.type != "list":
         return _TYPES[param.type].read(text)
     if text.startswith("["):
@@ -367,7 +366,7 @@ def _is_number(value: JsonValue) -> bool:
 
 
 _TYPES: dict[str, _Type] = {
-    "string": _Type(  # one that can be put anywhere: all characters, and no placeholder of its own
+    "string": _Type(  # safe anywhere: all characters, and no placeholder of its own
         "text, without '${'",
         lambda value: isinstance(value, str) and "${" not in value and not _SURROGATE.search(value),
         str,
@@ -389,7 +388,7 @@ _TYPES: dict[str, _Type] = {
 
 
 def _items(default: JsonValue) -> str:
-    """Return the type of a list's entries, taken from its default."""
+    """Return the type of a list's entries, inferred from its default."""
     kinds = {_KINDS.get(type(item), "string") for item in default} if isinstance(default, list) else set()
     if kinds == {"integer", "number"}:
         return "number"
@@ -397,7 +396,7 @@ def _items(default: JsonValue) -> str:
 
 
 def _literal(param: Param, value: JsonValue) -> Any:  # noqa: ANN401  one of the types of the table
-    """Return the value as SQL wants it."""
+    """Return the value for SQL."""
     if param.type == "list":
         return [_literal(param.entry, item) for item in value]
     return dt.date.fromisoformat(value) if param.type == "date" else value

@@ -1,4 +1,4 @@
-"""Text becomes a document: plain data in which every value knows its place."""
+"""Parse text into a document: plain data in which every value has a location."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 FILE_KEYS = ("oml_version", "name", "description", "metadata", "params", "profiles", "schedule", "steps")
 STEP_KEYS = ("id", "component", "mode", "description", "needs", "inputs", "config")
-"""The keys of a file and of a step, in their order."""
+"""Keys of a file and of a step, in canonical order."""
 
 __all__ = ["Document", "load_document", "parse"]
 
 
 def parse(text: str, file: str) -> Document:
-    """Return the document of OML text, called `file` in messages; raises InvalidInput with all that is wrong.
+    """Return the document of OML text; `file` is its name in messages. Raises InvalidInput with all problems.
 
-    A manifest of the earlier implementation is YAML too, and is told apart (CMP025).
+    A manifest of the earlier implementation is YAML too, and is rejected (CMP025).
     """
     document = read_document(text, file, is_secret_name, _oddness)
     if not isinstance(document.data, dict):
@@ -35,7 +35,7 @@ def parse(text: str, file: str) -> Document:
 
 
 def _oddness(data: JsonValue) -> int:
-    """Return how many keys stand where they should not, or are not there: what a slip of the hand brings about."""
+    """Return how many keys are misplaced or missing, as a measure for repairs."""
     if not isinstance(data, dict):
         return len(FILE_KEYS)
     steps = data.get("steps")
@@ -47,16 +47,16 @@ def _oddness(data: JsonValue) -> int:
     return odd
 
 
-def _odd(data: Mapping[str, JsonValue], known: Sequence[str], required: Sequence[str]) -> int:
-    unknown = [key for key in data if key not in known and not key.startswith("x-")]
+def _odd(data: Mapping[str, JsonValue], allowed: Sequence[str], required: Sequence[str]) -> int:
+    unknown = [key for key in data if key not in allowed and not key.startswith("x-")]
     return len(unknown) + sum(data.get(key) is None for key in required)
 
 
 def load_document(path: Path, root: Path) -> Document:
-    """Return the document of an OML file; in messages its name is relative to `root` where it lies below it.
+    """Return the document of an OML file; messages name it relative to `root` where it is below it.
 
-    Raises InvalidInput with PRJ009 or OML026 for a file that cannot be read, or with all that is wrong in it.
+    Raises InvalidInput with PRJ009 or OML026 for an unreadable file, or with all problems in it.
     """
-    own = path.absolute()
-    file = own.relative_to(root).as_posix() if own.is_relative_to(root) else str(path)
+    absolute = path.absolute()
+    file = absolute.relative_to(root).as_posix() if absolute.is_relative_to(root) else str(path)
     return parse(load_text(path, file), file)

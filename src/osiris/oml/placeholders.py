@@ -1,4 +1,4 @@
-"""`${…}`: parameters become values; what is only known when the run starts stays a reference, in SQL a bound one."""
+"""`${…}`: parameters become values; values known only in a run stay references, in SQL bound parameters."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PLACEHOLDER = re.compile(r"\$\{([^{}]*)\}")
 
 @dataclass(slots=True)
 class Substitution:
-    """Puts values in the place of placeholders, once; what cannot be put is noted in `problems`."""
+    """Substitutes placeholders once; `problems` has what cannot be substituted."""
 
     document: Document
     params: Params
@@ -35,7 +35,7 @@ class Substitution:
     def config(
         self, config: Mapping[str, JsonValue], pointer: str, dialects: Mapping[str, str]
     ) -> dict[str, JsonValue]:
-        """Return a step's config with values in it; `dialects` has the keys that hold SQL."""
+        """Return a step's config with values substituted; `dialects` has the keys that hold SQL."""
         return {
             key: self.sql(value, join(pointer, key), dialects[key])
             if key in dialects and isinstance(value, str)
@@ -44,9 +44,9 @@ class Substitution:
         }
 
     def value(self, value: JsonValue, pointer: str, *, prose: bool = False) -> JsonValue:
-        """Return a JSON value with values in it; a placeholder that is the whole text keeps its type.
+        """Return a JSON value with placeholders substituted; a placeholder that is the whole text keeps its type.
 
-        In `prose` what is no parameter is left alone: it is no instruction.
+        In `prose`, unknown placeholders are left alone.
         """
         if isinstance(value, dict):
             return {key: self.value(item, join(pointer, key), prose=prose) for key, item in value.items()}
@@ -56,17 +56,17 @@ class Substitution:
 
     def _filled(self, value: str, pointer: str, *, prose: bool) -> JsonValue:
         if not prose and "${" in _PLACEHOLDER.sub("", value):
-            self._say("OML024", pointer, placeholder=value[value.rindex("${") :][:60], hint="close it: ${params.NAME}")
+            self._add("OML024", pointer, placeholder=value[value.rindex("${") :][:60], hint="close it: ${params.NAME}")
             return value
-        whole = _PLACEHOLDER.fullmatch(value)
-        if whole and self._has_value(whole[1], pointer, prose=prose):
-            return self.params.values[whole[1].removeprefix(SCOPE)]
-        return value if whole else _PLACEHOLDER.sub(lambda match: self._text(match, pointer, prose=prose), value)
+        full = _PLACEHOLDER.fullmatch(value)
+        if full and self._has_value(full[1], pointer, prose=prose):
+            return self.params.values[full[1].removeprefix(SCOPE)]
+        return value if full else _PLACEHOLDER.sub(lambda match: self._text(match, pointer, prose=prose), value)
 
     def sql(self, text: str, pointer: str, dialect: str) -> str:
-        """Return SQL in which parameters are literals, and what comes when the run starts a named parameter.
+        """Return SQL with parameters as literals, and run values as named parameters.
 
-        What the check of SQL will refuse anyway, by its dialect or its length, is left as it is.
+        SQL that the check will reject anyway, for its dialect or length, is left unchanged.
         """
         is_whole = not self._is_half_written(text, pointer) and "${" in text
         return self._bound_sql(text, pointer, dialect) if is_whole else text
@@ -79,13 +79,13 @@ class Substitution:
         if dialect not in DIALECTS or len(text) > MAX_BYTES:
             return text
 
-        found = [each for each in placeholders(text, dialect) if each.where != "comment"]
-        names = {each.name: each.start for each in reversed(found)}
-        if not self._are_known(names, pointer):
+        used = [each for each in placeholders(text, dialect) if each.where != "comment"]
+        names = {each.name: each.start for each in reversed(used)}
+        if not self._check_names(names, pointer):
             return text
         values = {f"{SCOPE}{name}": value for name, value in self.params.literals.items()}
         if str in {type(values.get(name)) for name in names}:
-            self._tell(
+            self._note(
                 "a parameter in SQL is a literal of its type; earlier its text became part of the statement", pointer
             )
         try:
@@ -95,16 +95,16 @@ class Substitution:
                 f"has {error} inside quotes, where it cannot be put",
                 "put it outside, and join texts with ||",
             )
-            self._say("OML028", pointer, key=pointer.rpartition("/")[2], problem=problem, hint=hint)
+            self._add("OML028", pointer, key=pointer.rpartition("/")[2], problem=problem, hint=hint)
             return text
 
-    def _are_known(self, names: Mapping[str, int], pointer: str) -> bool:
-        """Tell whether there is something of each name, and note those of which there is nothing, at their offsets."""
+    def _check_names(self, names: Mapping[str, int], pointer: str) -> bool:
+        """Tell whether all names are known, and report unknown ones at their offsets."""
         unknown = [name for name, offset in names.items() if not self._is_known(name, pointer, offset)]
         return not unknown
 
     def _bound(self) -> dict[str, str]:
-        """Return the named parameters of SQL for what has its value when the run starts."""
+        """Return the named SQL parameters of values known only in a run."""
         bound = {f"{SCOPE}{name}": f"param_{name}" for name in self.params.sensitive}
         return bound | {name: name.replace(".", "_") for name in RUN_VALUES}
 
@@ -114,34 +114,34 @@ class Substitution:
         value = self.params.values[match[1].removeprefix(SCOPE)]
         if isinstance(value, list):
             problem, hint = f"has {match[0]} within a text, and a list has no text", "let it be the whole value"
-            self._say("OML028", pointer, key=pointer.rpartition("/")[2], problem=problem, hint=hint)
+            self._add("OML028", pointer, key=pointer.rpartition("/")[2], problem=problem, hint=hint)
         if isinstance(value, bool):
-            self._tell("true and false are written so in a text; earlier they were True and False", pointer)
+            self._note("true and false are written so in a text; earlier they were True and False", pointer)
         return str(value).lower() if isinstance(value, bool) else str(value)
 
-    def _tell(self, what: str, pointer: str) -> None:
+    def _note(self, note: str, pointer: str) -> None:
         """Note, once a file, what an earlier file means otherwise."""
-        if not any(each.code == "OML032" and each.message == what for each in self.problems):
-            self._say("OML032", pointer, what=what)
+        if not any(each.code == "OML032" and each.message == note for each in self.problems):
+            self._add("OML032", pointer, what=note)
 
     def _has_value(self, name: str, pointer: str, *, prose: bool) -> bool:
-        """Tell whether a placeholder outside SQL has a value by now, and note it if it may not stand there."""
+        """Tell whether a placeholder outside SQL has a value now, and report it if it may not be used there."""
         if prose and not name.startswith(SCOPE):
             return False
         if name.removeprefix(SCOPE) in self.params.sensitive:
             problem, instead = "would become part of the plan here", "use it in SQL, where it is bound"
-            self._say("OML025", pointer, name=name.removeprefix(SCOPE), problem=problem, instead=instead)
+            self._add("OML025", pointer, name=name.removeprefix(SCOPE), problem=problem, instead=instead)
             return False
         return self._is_known(name, pointer) and name.removeprefix(SCOPE) in self.params.values
 
     def _is_known(self, name: str, pointer: str, offset: int = 0) -> bool:
-        """Tell whether there is something of that name, and note it if not: at an offset of the text."""
+        """Tell whether a name is known, and report it if not, at an offset of the text."""
         param = name.removeprefix(SCOPE)
         if name in RUN_VALUES or (name.startswith(SCOPE) and param in self.params.declared):
             return True
         if name.startswith(SCOPE):
             hint = did_you_mean(param, self.params.declared) or "declare it under params"
-            self._say("OML019", pointer, offset, name=param[:60], hint=hint)
+            self._add("OML019", pointer, offset, name=param[:60], hint=hint)
         else:
             hint = "use ${params.NAME}, ${run.id} or ${run.started_at}; environment variables belong into connections"
             last = name.rpartition(".")[2].strip()
@@ -149,22 +149,22 @@ class Substitution:
             text = self.document.value(pointer)
             if last in self.params.declared and isinstance(text, str):
                 fix = put(pointer, text.replace(f"${{{name}}}", f"${{{SCOPE}{last}}}"))
-            self._say("OML024", pointer, offset, placeholder=f"${{{name[:60]}}}", hint=hint, fix=fix)
+            self._add("OML024", pointer, offset, placeholder=f"${{{name[:60]}}}", hint=hint, fix=fix)
         return False
 
     def _is_half_written(self, text: str, pointer: str) -> bool:
-        """Tell whether SQL has a parameter in no form that is one: not closed, or as other tools write it."""
+        """Tell whether SQL has a malformed parameter: not closed, or in another tool's syntax."""
         for match in _HALF.finditer(text):
             param = match[1] or match[2]
             if param in self.params.declared and "--" not in text[: match.start()].rpartition("\n")[2]:
                 good = f"${{{SCOPE}{param}}}"
                 written, value = match[0].rstrip(), self.document.value(pointer)
                 fix = put(pointer, value.replace(written, good)) if isinstance(value, str) else ()
-                self._say("OML024", pointer, match.start(), placeholder=written, hint=f"write '{good}'", fix=fix)
+                self._add("OML024", pointer, match.start(), placeholder=written, hint=f"write '{good}'", fix=fix)
                 return True
         return False
 
-    def _say(
+    def _add(
         self,
         code: str,
         pointer: str,

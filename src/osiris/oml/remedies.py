@@ -1,4 +1,4 @@
-"""What mends a mistake, where that is known exactly: names that were meant, values in the right type, defaults."""
+"""Exact fixes: intended names, values converted to the right type, defaults."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Names = dict[str, tuple[str, ...]]
 Like = Callable[[str, Iterable[str]], str | None]
-"""Returns the one of several names that another is like."""
+"""Returns the name that is most similar, if any."""
 
 OTHER_NAMES: Names = {
     "oml_version": ("version", "oml", "api_version"),
@@ -34,36 +34,36 @@ OTHER_NAMES: Names = {
     "config": ("with", "options", "settings", "args", "configuration"),
     "inputs": ("input", "sources", "from"),
 }
-"""What other tools call the keys of a file and of a step."""
+"""Names that other tools use for the keys of a file and of a step."""
 
 _PROSE = ("author", "comment", "comments", "contact", "notes", "owner", "team", "todo")
-"""Keys that tell people something, and do nothing anywhere: only they become those of an extension."""
+"""Keys with prose for people: only these become extension keys."""
 
 _EXTENSIBLE = re.compile(r"(/steps/[0-9]+)?")
 _PAIR = re.compile(r"([a-z_]+)(?::|\s+)(\S.*)")
-"""One key and its value, which lack the colon between them or the space behind it."""
+"""A key and its value without the colon between them or the space after it."""
 _DURATION = re.compile(r"([0-9]+) *(s|m|h)[a-z]*\.?")
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,15})")
 _WORDS = {"true": True, "false": False}
 
 
-def for_unknown_key(pointer: str, key: str, meant: str | None, present: Mapping[str, JsonValue]) -> Fix:
-    """Return what mends an unknown key: the name that it surely is, or that of an extension if it is prose.
+def for_unknown_key(pointer: str, key: str, name: str | None, present: Mapping[str, JsonValue]) -> Fix:
+    """Return the fix of an unknown key: its certain name, or an extension key if it is prose.
 
-    What is left out or put aside might be what the step should do: a key that nobody knows stays.
+    Any other unknown key stays: it might say what the step should do.
     """
     at = join(pointer, key)
-    if meant is not None and meant in present:
-        return drop(at) if present[meant] == present[key] else ()
-    if meant is not None:
-        return rename(at, meant)
+    if name is not None and name in present:
+        return drop(at) if present[name] == present[key] else ()
+    if name is not None:
+        return rename(at, name)
     return rename(at, f"x-{key}") if key in _PROSE and _EXTENSIBLE.fullmatch(pointer) else ()
 
 
 def for_misplaced_key(pointer: str, key: str, keys: Iterable[str], step: Mapping[str, JsonValue]) -> Fix:
-    """Return what moves a key of a step into its config, where that does not have it yet, by any name.
+    """Return the fix that moves a key of a step into its config, unless the config has it already.
 
-    Where there is no config yet, it comes with all the `keys` that belong there.
+    If there is no config yet, all `keys` that belong there are moved together.
     """
     config, at = step.get("config", {}), f"{pointer}/config"
     if not isinstance(config, dict) or key in config or any(other in step for other in OTHER_NAMES["config"]):
@@ -75,46 +75,46 @@ def for_misplaced_key(pointer: str, key: str, keys: Iterable[str], step: Mapping
 
 
 def for_wrong_type(pointer: str, value: JsonValue, kinds: Iterable[str]) -> Fix:
-    """Return the value in one of the types of JSON Schema, where it says the same in it."""
-    wanted = {*kinds}
+    """Return the fix that converts a value to one of the JSON Schema types, if that is lossless."""
+    types = {*kinds}
     if value is None:
         return drop(pointer)
     if isinstance(value, str):
-        return _from_text(pointer, value, wanted)
-    if "string" in wanted and isinstance(value, (bool, int)):
+        return _from_text(pointer, value, types)
+    if "string" in types and isinstance(value, (bool, int)):
         return put(pointer, json.dumps(value))
     return _from_collection(pointer, value)
 
 
 def _from_collection(pointer: str, value: JsonValue) -> Fix:
-    if pointer.endswith("/inputs") and _is_made_of(value, list, str):
+    if pointer.endswith("/inputs") and _has_shape(value, list, str):
         return put(pointer, {re.sub(r"[^A-Za-z0-9_]", "_", each.lstrip("@")): f"@{each.lstrip('@')}" for each in value})
-    if pointer == "/steps" and _is_made_of(value, dict, dict):
+    if pointer == "/steps" and _has_shape(value, dict, dict):
         return put(pointer, [{"id": name, **step} for name, step in value.items()])
     return ()
 
 
-def _is_made_of(value: JsonValue, whole: type, part: type) -> bool:
-    """Tell whether a value is a list or mapping of which every part has a type."""
+def _has_shape(value: JsonValue, container: type, part: type) -> bool:
+    """Tell whether a value is a list or mapping whose parts all have a type."""
     parts = value.values() if isinstance(value, dict) else value
-    return isinstance(value, whole) and all(isinstance(each, part) for each in parts)
+    return isinstance(value, container) and all(isinstance(each, part) for each in parts)
 
 
-def _from_text(pointer: str, value: str, wanted: set[str]) -> Fix:
-    if {"integer", "number"} & wanted and _INTEGER.fullmatch(value):
+def _from_text(pointer: str, value: str, types: set[str]) -> Fix:
+    if {"integer", "number"} & types and _INTEGER.fullmatch(value):
         return put(pointer, int(value))
-    if "boolean" in wanted and value.lower() in _WORDS:
+    if "boolean" in types and value.lower() in _WORDS:
         return put(pointer, _WORDS[value.lower()])
-    if "array" in wanted:
+    if "array" in types:
         return put(pointer, [part.strip() for part in value.split(",") if part.strip()])
-    pair = _PAIR.fullmatch(value) if "object" in wanted else None
+    pair = _PAIR.fullmatch(value) if "object" in types else None
     return put(pointer, {pair[1]: pair[2]}) if pair else ()
 
 
 def for_limit(pointer: str, value: JsonValue, rule: str, limit: JsonValue) -> Fix:
-    """Return the value nearest to what a limit allows, or an amount of time as it is written here.
+    """Return the nearest allowed value, or a duration in our notation.
 
-    How many rows are read, and from where, is not ours to say.
+    Which rows are read is never changed.
     """
     if rule == "anyOf" and isinstance(value, str) and (amount := _DURATION.fullmatch(value.lower())):
         return put(pointer, amount[1] + amount[2])
@@ -123,23 +123,23 @@ def for_limit(pointer: str, value: JsonValue, rule: str, limit: JsonValue) -> Fi
 
 
 def file_name(file: str) -> str:
-    """Return the name that a file gives its pipeline where that has none."""
+    """Return a pipeline name derived from a file name."""
     stem = file.rpartition("/")[2].partition(".")[0]
     return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_")[:64] or "pipeline"
 
 
 def mappings(steps: JsonValue) -> list[dict[str, JsonValue]]:
-    """Return the steps, as they are written, that are mappings."""
+    """Return the written steps that are mappings."""
     return [step for step in (steps if isinstance(steps, list) else ()) if isinstance(step, dict)]
 
 
 def ids_of(steps: JsonValue) -> list[str]:
-    """Return the ids of all steps as they are written, also of those that are broken."""
+    """Return the ids of all written steps, including broken ones."""
     return [step["id"] for step in mappings(steps) if isinstance(step.get("id"), str)]
 
 
 class SpareIds:
-    """Ids for steps of a file that have none of their own: the one that others need and nobody has, else new ones."""
+    """Ids for steps without one: the id that others need and no step has, else new ones."""
 
     def __init__(self, steps: JsonValue) -> None:
         self._taken = {*ids_of(steps)}
@@ -148,7 +148,7 @@ class SpareIds:
         self._lost = [need for need in needed if need not in self._taken]
 
     def get(self, wish: str) -> str:
-        """Return an id; `wish` itself if it is free."""
+        """Return an unused id; `wish` itself if it is free."""
         if len(self._lost) == 1 and not nearest(self._lost[0], self._taken):
             return self._lost[0]
         wishes = chain([wish], (f"{wish}_{number}" for number in range(2, len(self._taken) + 3)))

@@ -1,4 +1,4 @@
-"""JSON Schema errors in our own words: the place, the key and the rule; a value only where it cannot be a secret."""
+"""JSON Schema errors in our own words: the location, the key and the rule; a value only if it cannot be a secret."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from osiris.oml.remedies import Like
 
 Broken: TypeAlias = Any
-"""An error of jsonschema, whose fields have no types of use here."""
+"""A jsonschema error, whose fields are untyped."""
 
 _TYPES = {
     "object": "a mapping",
@@ -53,16 +53,16 @@ _PHRASES = {
     "maxProperties": "must not have more than {limit} entries",
 }
 MAX_MEANT = 20
-"""So many unknown keys are looked at for one that is missing."""
+"""Unknown keys that are considered for a missing one."""
 
-_IN_QUERY = {
+_QUERY_CLAUSES = {
     "columns": "list them in the query",
     "filter": "put WHERE into the query",
     "limit": "put LIMIT into the query",
     "offset": "put OFFSET into the query",
     "order": "put ORDER BY into the query",
 }
-"""What says the same of a query as a key does of a table."""
+"""The equivalent in a query of a key of a table."""
 _CONNECTION = 'put it into osiris_connections.yaml, and name that connection here: connection: "@{}.ALIAS"'
 _NAMES = ("name", "id", "component", "parameter")
 _STEP = re.compile(r"/steps/[0-9]+")
@@ -75,30 +75,32 @@ _WITHOUT_VALUE = re.compile(r"\$\{params\.")
 def schema_problems(
     schema: Mapping[str, JsonValue], value: JsonValue, document: Document, pointer: str, names: KeyNames
 ) -> Iterator[Diagnostic]:
-    """Yield everything in which a value departs from a schema; `pointer` is where it stands in the document.
+    """Yield every violation of a schema by a value; `pointer` is its place in the document.
 
-    A text that is only known when the run starts is not measured.
+    Text that is only known in a run is not validated.
     """
     if fits(value, schema):
         return
-    done: set[tuple[str, str]] = set()
+    reported: set[tuple[str, str]] = set()
     needed = {"steps", "id", "component", "mode", *schema.get("required", ())}
     for error in validator_of(schema).iter_errors(value):
-        where, rule = pointer, str(error.validator)
+        place, rule = pointer, str(error.validator)
         for part in error.absolute_path:
-            where = join(where, part)
+            place = join(place, part)
         if rule in _OF_KEYS:
-            if (where, rule) not in done:
-                yield from _keys(error, document, where, names)
-            done.add((where, rule))
+            if (place, rule) not in reported:
+                yield from _keys(error, document, place, names)
+            reported.add((place, rule))
         elif not _is_open(error.instance, rule):
-            found = _explain(error, document, where)
-            is_needed = error.instance is None and where.rpartition("/")[2] in needed
-            yield replace(found, fix=()) if is_needed else found
+            problem = _explain(error, document, place)
+            is_needed = error.instance is None and place.rpartition("/")[2] in needed
+            yield replace(problem, fix=()) if is_needed else problem
 
 
 def _is_open(value: JsonValue, rule: str) -> bool:
-    """Tell whether a text cannot be measured: its parameter has no value, which was said, or it comes with the run."""
+    """Tell whether text cannot be validated: its parameter has no value, which was reported, or it is only known in a
+    run.
+    """
     if not isinstance(value, str):
         return False
     return bool(_WITHOUT_VALUE.search(value) or (rule in _TEXT_RULES and _AT_RUN_TIME.search(value)))
@@ -106,26 +108,26 @@ def _is_open(value: JsonValue, rule: str) -> bool:
 
 def _explain(error: Broken, document: Document, pointer: str) -> Diagnostic:
     if "propertyNames" in error.absolute_schema_path:
-        what, at = ("parameter" if pointer == "/params" else "key"), document.where_key(join(pointer, error.instance))
-        return diagnostic("OML014", at=at, what=what, value=error.instance[:60], pattern=error.validator_value)
+        kind, at = ("parameter" if pointer == "/params" else "key"), document.where_key(join(pointer, error.instance))
+        return diagnostic("OML014", at=at, what=kind, value=error.instance[:60], pattern=error.validator_value)
     return _RULES.get(str(error.validator), _other)(error, document, pointer)
 
 
 class Advice(Protocol):
-    """What the components tell of the keys of steps."""
+    """What components know of the keys of steps."""
 
     def supplied(self, pointer: str, key: str) -> Fix:
-        """Return what gives a mapping a key that it lacks, if there is a value that the key must or may have."""
+        """Return the fix that adds a missing key, if its value is certain or arbitrary."""
 
     def inside(self, pointer: str) -> Container[str]:
-        """Return the keys that the config of the step at a pointer takes, by all their names."""
+        """Return the keys that the config of the step at a pointer accepts, with all their names."""
 
 
 class KeyNames(NamedTuple):
     """What is known of keys besides the schema, for hints.
 
-    `aliases` has other names for keys, `family` the fields of a connection, and `also` keys that were taken out of the
-    value before; `advice` knows the steps.
+    `aliases` has other names for keys, `family` the fields of a connection, and `also` keys that were already removed
+    from the value; `advice` knows the steps.
     """
 
     aliases: Mapping[str, Sequence[str]]
@@ -133,15 +135,17 @@ class KeyNames(NamedTuple):
     also: tuple[str, ...] = ()
     advice: Advice | None = None
 
-    def meant(self, key: str, known: Mapping[str, JsonValue], like: Like) -> str | None:
-        """Return the key that an unknown one is another name of, or like; None for none, or a field of a connection."""
-        others = {alias: name for name, names in self.aliases.items() for alias in names}
-        is_foreign = self.is_field(key) and others.get(key) not in known
-        keys = [*known, *self.also]
-        return None if is_foreign else others[key] if others.get(key) in keys else like(key, keys)
+    def match(self, key: str, properties: Mapping[str, JsonValue], like: Like) -> str | None:
+        """Return the key that an unknown one is an alias of, or similar to; None if none, or if it is a connection
+        field.
+        """
+        by_alias = {alias: name for name, names in self.aliases.items() for alias in names}
+        is_foreign = self.is_field(key) and by_alias.get(key) not in properties
+        keys = [*properties, *self.also]
+        return None if is_foreign else by_alias[key] if by_alias.get(key) in keys else like(key, keys)
 
     def belongs_inside(self, pointer: str, key: str) -> bool:
-        """Tell whether a key belongs into the config of the step at a pointer, if there is a step."""
+        """Tell whether a key belongs in the config of the step at a pointer, if there is a step."""
         if _STEP.fullmatch(pointer) is None:
             return False
         return key in RESERVED or (self.advice is not None and key in self.advice.inside(pointer))
@@ -152,26 +156,26 @@ class KeyNames(NamedTuple):
 
 
 def _keys(error: Broken, document: Document, pointer: str, names: KeyNames) -> Iterator[Diagnostic]:
-    """Yield the missing keys of a mapping, the unknown ones, or those that lack another beside them."""
+    """Yield the missing, unknown or lonely keys of a mapping."""
     if error.validator == "dependentRequired":
         yield from _lonely_keys(error, document, pointer)
         return
-    known: Mapping[str, JsonValue] = error.schema.get("properties", {})
+    properties: Mapping[str, JsonValue] = error.schema.get("properties", {})
     allowed = [re.compile(pattern) for pattern in error.schema.get("patternProperties", ())]
-    absent = [key for key in error.instance if key not in known]
+    absent = [key for key in error.instance if key not in properties]
     unknown = [key for key in absent if not any(pattern.search(key) for pattern in allowed)]
-    tell = _missing_keys if error.validator == "required" else _unknown_keys
-    yield from tell(error, document, pointer, names, known, unknown)
+    report = _missing_keys if error.validator == "required" else _unknown_keys
+    yield from report(error, document, pointer, names, properties, unknown)
 
 
 def _missing_keys(
-    error: Broken, document: Document, pointer: str, names: KeyNames, known: Mapping[str, JsonValue], unknown: list[str]
+    error: Broken, document: Document, pointer: str, names: KeyNames, valid: Mapping[str, JsonValue], unknown: list[str]
 ) -> Iterator[Diagnostic]:
     where, present = _called(pointer, document), error.instance
-    meant = {key: names.meant(key, known, certain) for key in islice(unknown, MAX_MEANT)}
+    targets = {key: names.match(key, valid, certain) for key in islice(unknown, MAX_MEANT)}
     for key in error.validator_value:
         if key not in present:
-            old = next((unknown for unknown, name in meant.items() if name == key), None)
+            old = next((unknown for unknown, name in targets.items() if name == key), None)
             fix = rename(join(pointer, old), key) if old is not None else ()
             if not fix and names.advice:
                 fix = names.advice.supplied(pointer, key)
@@ -179,12 +183,12 @@ def _missing_keys(
 
 
 def _unknown_keys(
-    error: Broken, document: Document, pointer: str, names: KeyNames, known: Mapping[str, JsonValue], unknown: list[str]
+    error: Broken, document: Document, pointer: str, names: KeyNames, valid: Mapping[str, JsonValue], unknown: list[str]
 ) -> Iterator[Diagnostic]:
     where, present = _called(pointer, document), error.instance
     misplaced = [key for key in unknown if names.belongs_inside(pointer, key)]
     for key in unknown:
-        at, near = document.where_key(join(pointer, key)), names.meant(key, known, nearest)
+        at, near = document.where_key(join(pointer, key)), names.match(key, valid, nearest)
         fix: Fix = ()
         hint: str | None
         if near is None and names.is_field(key) and names.family is not None:
@@ -193,8 +197,8 @@ def _unknown_keys(
             hint = f"it belongs into the step's config: config: {{{key}: …}}"
             fix = for_misplaced_key(pointer, key, misplaced, present)
         else:
-            hint = f"did you mean '{near}'?" if near else did_you_mean(key, [*known, *names.also])
-            fix = for_unknown_key(pointer, key, names.meant(key, known, certain), present)
+            hint = f"did you mean '{near}'?" if near else did_you_mean(key, [*valid, *names.also])
+            fix = for_unknown_key(pointer, key, names.match(key, valid, certain), present)
         yield diagnostic("OML002", at=at, hint=hint, fix=fix, key=key[:60], where=where)
 
 
@@ -202,18 +206,18 @@ def _lonely_keys(error: Broken, document: Document, pointer: str) -> Iterator[Di
     for key, others in error.validator_value.items():
         missing = [f"'{other}'" for other in others if other not in error.instance]
         if key in error.instance and missing:
-            hint = _IN_QUERY.get(key) if "query" in error.instance else None
+            hint = _QUERY_CLAUSES.get(key) if "query" in error.instance else None
             at, problem = document.where_key(join(pointer, key)), f"goes with {' and '.join(missing)}"
             yield diagnostic("OML028", at=at, hint=hint, key=key, problem=problem)
 
 
 def _wrong_type(error: Broken, document: Document, pointer: str) -> Diagnostic:
-    wanted = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
-    expected, found = " or ".join(_TYPES[kind] for kind in wanted), kind_of(error.instance)
-    at, fix = document.where(pointer), for_wrong_type(pointer, error.instance, wanted)
+    types = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
+    expected, actual = " or ".join(_TYPES[kind] for kind in types), kind_of(error.instance)
+    at, fix = document.where(pointer), for_wrong_type(pointer, error.instance, types)
     examples = [each for each in error.schema.get("examples", ()) if isinstance(each, dict)]
     hint = f"for example {key_of(pointer)}: {json.dumps(examples[0])}" if examples else None
-    return diagnostic("OML006", at=at, hint=hint, fix=fix, key=key_of(pointer), expected=expected, found=found)
+    return diagnostic("OML006", at=at, hint=hint, fix=fix, key=key_of(pointer), expected=expected, found=actual)
 
 
 def _not_one_of(error: Broken, document: Document, pointer: str) -> Diagnostic:
@@ -228,17 +232,17 @@ def _not_one_of(error: Broken, document: Document, pointer: str) -> Diagnostic:
 def _bad_text(error: Broken, document: Document, pointer: str) -> Diagnostic:
     key, at = key_of(pointer), document.where(pointer)
     if key in _NAMES and pointer.count("/") != 4:
-        shown = shown_value(key, error.instance).strip('"')
+        display = shown_value(key, error.instance).strip('"')
         spelled = re.sub(r"[^A-Za-z0-9_-]+", "-", error.instance).strip("-")[:64]
-        named = key == "component" or not spelled or literal_secret_kind(key, error.instance)
-        hint = None if named else f"write '{spelled}'"
+        has_no_hint = key == "component" or not spelled or literal_secret_kind(key, error.instance)
+        hint = None if has_no_hint else f"write '{spelled}'"
         fix = put(pointer, spelled) if hint else ()
-        return diagnostic("OML014", at=at, hint=hint, fix=fix, what=key, value=shown, pattern=error.validator_value)
+        return diagnostic("OML014", at=at, hint=hint, fix=fix, what=key, value=display, pattern=error.validator_value)
     return _other(error, document, pointer)
 
 
 def _alternatives(error: Broken, document: Document, pointer: str) -> Diagnostic:
-    """Say what the ways are of which none (or more than one) fits."""
+    """Describe the alternatives of which none (or more than one) fits."""
     branches = [branch for branch in error.validator_value if isinstance(branch, dict)]
     if all(set(branch) == {"required"} for branch in branches):
         count = {"oneOf": "exactly one", "anyOf": "at least one"}[error.validator]
@@ -259,9 +263,9 @@ def _key_set(branch: Mapping[str, JsonValue]) -> str:
 
 def _other(error: Broken, document: Document, pointer: str) -> Diagnostic:
     limit = error.validator_value
-    shown = limit if isinstance(limit, str) else json.dumps(limit)
+    text = limit if isinstance(limit, str) else json.dumps(limit)
     phrase = _PHRASES.get(str(error.validator), "does not have an allowed form")
-    problem, examples = phrase.format(limit=shown), error.schema.get("examples")
+    problem, examples = phrase.format(limit=text), error.schema.get("examples")
     hint = f"for example {', '.join(map(str, examples))}" if examples else None
     at, fix = document.where(pointer), for_limit(pointer, error.instance, str(error.validator), limit)
     return diagnostic("OML028", at=at, fix=fix, key=key_of(pointer), problem=problem, hint=hint)
@@ -277,7 +281,7 @@ _RULES: dict[str, Callable[[Broken, Document, str], Diagnostic]] = {
 
 
 def key_of(pointer: str) -> str:
-    """Return the last key of a pointer; an index takes the key of its list with it."""
+    """Return the last key of a pointer; an index includes the key of its list."""
     before, _, last = pointer.rpartition("/")
     if last.isdigit() and before:
         return f"{key_of(before)}[{last}]"
@@ -285,7 +289,7 @@ def key_of(pointer: str) -> str:
 
 
 def shown_value(key: str, value: JsonValue) -> str:
-    """Return a value as JSON, at most 60 characters; one that may be a secret is not shown."""
+    """Return a value as JSON, at most 60 characters; a possible secret is not shown."""
     text = json.dumps(value, ensure_ascii=False)
     if is_secret_name(key) or literal_secret_kind(key, text):
         return "this value"
@@ -293,7 +297,7 @@ def shown_value(key: str, value: JsonValue) -> str:
 
 
 def _called(pointer: str, document: Document) -> str:
-    """Return what a mapping is called: the file, a step by its id, or its keys."""
+    """Return the name of a mapping: the file, a step by its id, or its keys."""
     parts = pointer.split("/")[1:]
     if parts[:1] != ["steps"] or len(parts) < 2:
         return f"'{'.'.join(parts)[:120]}'" if parts else "the file"

@@ -1,8 +1,8 @@
-"""The check of SQL: may this text run, and in which form.
+"""The SQL check: whether a text may run, and in which form.
 
 text → size, depth, characters → tokens → tree → allowed nodes, functions, relations, parameters → text from the tree.
-Only that last text is ever executed, so whatever a parser could have misread is gone from it. Everything the check
-says of a statement, it says of the tree that this text reads as.
+Only that last text is ever executed, so whatever a parser could have misread is gone from it. All findings refer to the
+tree that this text parses to.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
     Relations = Collection[str] | Mapping[str, Collection[str] | None] | None
 
 
-_NOT_FORESEEN = (AttributeError, LookupError, TypeError, ValueError)
-"""What a tree raises that the parser builds otherwise than anybody foresaw: such a text is refused."""
+_UNEXPECTED = (AttributeError, LookupError, TypeError, ValueError)
+"""Raised for trees of an unexpected form: such a text is rejected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer for one text: whether it may run, and the only form in which it may.
+    """The result for one text: whether it may run, and the only form in which it may.
 
-    `canonical` is None when it may not. Lines and columns of `diagnostics` count from 1 inside the text. `relations`
-    tells how often each relation is read, under the spelling in which it was declared. `ordered`: the outermost query
-    has an ORDER BY, and nothing is compared under a collation. `keeps_order`: it passes the rows of at most one
-    relation through in the order in which they come, `keeps_row_count`: it gives one row for each of them. `flow` tells
-    the way of its columns, and `findings` what in the text as it was written may give another result in another run;
-    None if nobody looked. `tree` is what `canonical` reads as, where it was just read: nobody may change it.
+    `canonical` is None if it may not run. Lines and columns of `diagnostics` count from 1 inside the text. `relations`
+    maps each relation, as declared, to how often it is read. `ordered`: the outermost query has an ORDER BY, and
+    nothing is compared under a collation. `keeps_order`: rows of at most one relation pass through in their order;
+    `keeps_row_count`: there is one output row for each of them. `flow` is the column flow, and `findings` are the
+    sources of nondeterminism in the original text; None if not computed. `tree` is the parse tree of `canonical` if it
+    is at hand; do not modify it.
     """
 
     ok: bool
@@ -92,12 +92,11 @@ def check(
 ) -> Verdict:
     """Return the verdict on one SQL text.
 
-    `relations` are the names that it may read (None: any plain name that no system table has), as a mapping with their
-    columns (None where they are not known). On a server a name is the one in its catalogue, `orders` or `sales.orders`:
-    both, where both may be written. `parameters` are the names it may use as `$name`. `functions` are scalar and
-    aggregate functions of the user's that it may call beside those of the dialect. Never raises for a bad text: the
-    diagnostics say what is wrong with it (SQL001 to SQL008, and SQL009 where a column is not one of its relation),
-    and SQL010 that nothing is known of the dialect.
+    `relations` are the names that it may read (None: any plain name except system tables), as a mapping with their
+    columns (None where unknown). On a server a name is the one in its catalogue, `orders` or `sales.orders`: both,
+    where both may be written. `parameters` are the names it may use as `$name`. `functions` are the user's scalar and
+    aggregate functions that it may call besides those of the dialect. Never raises for a bad text: the diagnostics say
+    what is wrong with it (SQL001 to SQL008, SQL009 for an unknown column, SQL010 for an unknown dialect).
     """
     row = DIALECTS.get(dialect)
     if row is None:
@@ -106,15 +105,15 @@ def check(
 
     try:
         with trees.deep_recursion():
-            return _check(sql, row, _Given(relations, parameters, functions))
+            return _check(sql, row, _Usable(relations, parameters, functions))
     except RecursionError:
         return _no([diagnostic("SQL008", limit="the allowed number of", unit="levels of nesting")])
-    except _NOT_FORESEEN:
+    except _UNEXPECTED:
         return _no([diagnostic("SQL001", problem="its form is not supported", hint="write it in a simpler form")])
 
 
-class _Given(NamedTuple):
-    """What a statement may use beside what its dialect has; see `check`."""
+class _Usable(NamedTuple):
+    """What a statement may use besides what its dialect has; see `check`."""
 
     relations: Relations
     parameters: Collection[str]
@@ -125,26 +124,26 @@ def _no(problems: Iterable[Diagnostic]) -> Verdict:
     return Verdict(ok=False, diagnostics=tuple(sort_diagnostics(problems)))
 
 
-def _check(sql: str, row: Dialect, given: _Given) -> Verdict:
+def _check(sql: str, row: Dialect, scope: _Usable) -> Verdict:
     from sqlglot.errors import ParseError, UnsupportedError
 
     from osiris.sql.safety import tree as trees
     from osiris.sql.safety.preflight import split
 
     grammar = row.load_grammar()
-    ambiguous = sorted(load_allowed(row).functions.intersection(given.functions))
+    ambiguous = sorted(load_allowed(row).functions.intersection(scope.functions))
     tokens, problems = split(sql, grammar)
     problems = problems or [diagnostic("SQL032", name=name) for name in ambiguous]
     if problems:
         return _no(problems)
     try:
-        return _check_query(sql, tokens, row, given)
+        return _check_query(sql, tokens, row, scope)
     except (ParseError, UnsupportedError) as error:
         return _no([trees.problem_of(error, sql)])
 
 
-def _check_query(sql: str, tokens: list[Token], row: Dialect, given: _Given) -> Verdict:
-    """Check the tree as it was written, then the text made from it and the tree that this text reads as."""
+def _check_query(sql: str, tokens: list[Token], row: Dialect, scope: _Usable) -> Verdict:
+    """Check the tree as written, then the canonical text and the tree that it parses to."""
     from osiris.sql.nondeterminism.rules import findings
     from osiris.sql.safety import tree as trees
     from osiris.sql.safety.preflight import check_split
@@ -154,40 +153,40 @@ def _check_query(sql: str, tokens: list[Token], row: Dialect, given: _Given) -> 
     problem = _not_one_query(statements, sql)
     if problem:
         return _no([problem])
-    written = trees.Steady(sql, tokens, statements[0])
-    judged = _judged(written, row, given)
+    source = trees.Steady(sql, tokens, statements[0])
+    judged = _judge(source, row, scope)
     if judged.problems:
         return _no(judged.problems)
-    found = findings(written.tree, sql, row, judged.names)
+    findings_ = findings(source.tree, sql, row, judged.names)
     is_renamed = "named by their text" in row.traits
     if is_renamed:
-        trees.name_outputs(written.tree)
-    steady = trees.canonical(written.tree, grammar, None if is_renamed else written)
+        trees.name_outputs(source.tree)
+    steady = trees.canonical(source.tree, grammar, None if is_renamed else source)
     if steady is None:
         return _no([diagnostic("SQL001", problem="it is ambiguous", hint="write it in a simpler form")])
-    if steady is not written:
+    if steady is not source:
         problems = check_split(steady.text, steady.tokens)
-        judged = judged._replace(problems=problems) if problems else _judged(steady, row, given)
-    return _no(judged.problems) if judged.problems else _passed(steady, row, given, judged, found)
+        judged = judged._replace(problems=problems) if problems else _judge(steady, row, scope)
+    return _no(judged.problems) if judged.problems else _accept(steady, row, scope, judged, findings_)
 
 
-def _passed(read: Steady, row: Dialect, given: _Given, judged: _Judged, found: tuple[Finding, ...]) -> Verdict:
-    """Return the verdict on a steady text with which nothing is wrong."""
+def _accept(statement: Steady, row: Dialect, scope: _Usable, judged: _Judged, unsteady: tuple[Finding, ...]) -> Verdict:
+    """Return the verdict on a stable text without problems."""
     from osiris.sql.lineage.flow_reader import flow_of
     from osiris.sql.nondeterminism.row_order import is_ordered
     from osiris.sql.plain_query import keeps_order, keeps_row_count
 
-    tree, aggregates = read.tree, load_allowed(row).aggregates
+    tree, aggregates = statement.tree, load_allowed(row).aggregates
     return Verdict(
         ok=True,
-        canonical=read.text,
+        canonical=statement.text,
         relations=judged.reads,
         parameters=judged.parameters,
         ordered=is_ordered(tree),
-        keeps_order=keeps_order(tree, aggregates.union(given.functions)),
+        keeps_order=keeps_order(tree, aggregates.union(scope.functions)),
         keeps_row_count=keeps_row_count(tree, aggregates),
         flow=flow_of(tree, row.name, judged.names),
-        findings=found,
+        findings=unsteady,
         tree=tree,
     )
 
@@ -209,7 +208,7 @@ def _not_one_query(statements: list[exp.Expr], sql: str) -> Diagnostic | None:
 
 
 class _Judged(NamedTuple):
-    """What is wrong with a tree, how often it reads each relation, its parameters, and what its tables are."""
+    """The problems of a tree, how often it reads each relation, its parameters, and its table names."""
 
     problems: list[Diagnostic]
     reads: dict[str, int]
@@ -217,17 +216,17 @@ class _Judged(NamedTuple):
     names: TableNames
 
 
-def _judged(read: Steady, row: Dialect, given: _Given) -> _Judged:
+def _judge(statement: Steady, row: Dialect, scope: _Usable) -> _Judged:
     from osiris.sql.safety import tree as trees
     from osiris.sql.safety.relations import count_reads, unknown_columns, unknown_members
     from osiris.sql.scope import nodes_of
 
-    sql, tree, nodes = read.text, read.tree, nodes_of(read.tree)
-    problems = list(trees.refused(nodes, sql, row, load_allowed(row), given.functions))
-    reads, bad_relations, names = count_reads(tree, sql, row, given.relations)
-    used, bad_parameters = trees.parameters(nodes, sql, given.parameters)
+    sql, tree, nodes = statement.text, statement.tree, nodes_of(statement.tree)
+    problems = list(trees.refused(nodes, sql, row, load_allowed(row), scope.functions))
+    reads, bad_relations, names = count_reads(tree, sql, row, scope.relations)
+    used, bad_parameters = trees.parameters(nodes, sql, scope.parameters)
     problems += bad_relations + bad_parameters
-    catalogue = given.relations if isinstance(given.relations, Mapping) else {}
+    catalogue = scope.relations if isinstance(scope.relations, Mapping) else {}
     if "members are calls" in row.traits:
         problems += unknown_members(tree, sql, names, catalogue)
     if catalogue and not problems:

@@ -1,4 +1,4 @@
-"""What is certain of a plain query by its text alone: its columns, how many rows it gives, and in which order."""
+"""What the text of a plain query alone proves: its columns, its number of rows, and their order."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ _CLAUSES = frozenset(
     {"distinct", "expressions", "from_", "joins", "where", "group", "having", "order", "limit", "offset"}
 )
 _MIXING = ("with_", "group", "having", "distinct", "qualify", "windows", "joins", "laterals", "order")
-"""Parts of a SELECT after which its rows come in another order."""
+"""Parts of a SELECT that change the order of rows."""
 _MANY_ROWS = (exp.Window, exp.Select, exp.SetOperation)
-"""What looks at more than one row, or at other queries."""
+"""Nodes that read more than one row, or other queries."""
 _TABLE = frozenset({"this", "db", "catalog", "alias"})
 
 
 _PLAIN = frozenset(("kind", "expressions", "from_", "order", "operation_modifiers"))
 """Parts of a SELECT that neither leave rows out nor multiply them."""
 _MULTIPLYING = frozenset(("generate_subscripts", "regexp_split_to_table", "unnest"))
-"""Functions that give several rows where they stand among the columns."""
+"""Functions that return several rows when used in the SELECT list."""
 
 
 def plain_columns(query: str, dialect: str, names: Sequence[str]) -> dict[str, str | None]:
-    """Return the column of a table that each column of a query is, whatever it is called, or is an aggregate of.
+    """Return, for each column of a query, the table column that it is, or aggregates, whatever its alias.
 
-    It is None where that does not follow from the text alone: an expression, a subquery, a whole row.
+    None where the text alone does not prove it: an expression, a subquery, a whole row.
     """
     with deep_recursion():
         tree = parse(query, DIALECTS[dialect].load_grammar())[0]
@@ -54,7 +54,7 @@ def plain_columns(query: str, dialect: str, names: Sequence[str]) -> dict[str, s
 
 
 def _tables(tree: exp.Expr) -> list[str] | None:
-    """Return what the tables of a query are called in it; None if it reads anything else than tables."""
+    """Return the names of a query's tables in it; None if it reads anything but tables."""
     if not isinstance(tree, exp.Select) or not _CLAUSES.issuperset(key for key, value in tree.args.items() if value):
         return None
     if not tree.args.get("from_"):
@@ -85,9 +85,9 @@ def _column(output: exp.Expr, rows: Collection[str]) -> str | None:
 
 
 def keeps_row_count(tree: exp.Expr, aggregates: frozenset[str]) -> bool:
-    """Tell whether a query gives one row for each row of the one relation that it reads.
+    """Tell whether a query returns one row for each row of the one relation that it reads.
 
-    False wherever that is not certain: a filter, a limit, a join, a grouping, a function that may give several rows.
+    False if that is not certain: a filter, a limit, a join, a grouping, a function that may return several rows.
     """
     if not isinstance(tree, exp.Select) or not _is_plain(tree):
         return False
@@ -104,7 +104,7 @@ def _is_plain(tree: exp.Select) -> bool:
 
 
 def _is_single(node: exp.Func, grouping: frozenset[str]) -> bool:
-    """Tell whether a function gives one value a row: it does unless it makes one of many rows, or many of one."""
+    """Tell whether a function returns one value per row: it is neither an aggregate nor multiplies rows."""
     name = node.name.lower() if isinstance(node, exp.Anonymous) else node.key
     if isinstance(node, exp.UDTF) or name in _MULTIPLYING:
         return False
@@ -113,14 +113,14 @@ def _is_single(node: exp.Func, grouping: frozenset[str]) -> bool:
 
 
 def keeps_order(tree: exp.Expr, aggregates: frozenset[str]) -> bool:
-    """Tell whether a query only filters, computes and cuts rows of at most one relation, so that their order stays."""
+    """Tell whether a query only filters, computes and cuts rows of at most one relation, which keeps their order."""
     if isinstance(tree, exp.Subquery):
         return not tree.args.get("joins") and keeps_order(tree.this, aggregates)
     if not isinstance(tree, exp.Select):
         return isinstance(tree, exp.Values)
     source = tree.args.get("from_")
-    outside = [child for child in tree.iter_expressions() if child is not source]
-    if any(map(tree.args.get, _MIXING)) or any(_mixes(each, aggregates) for each in outside):
+    children = [child for child in tree.iter_expressions() if child is not source]
+    if any(map(tree.args.get, _MIXING)) or any(_mixes(each, aggregates) for each in children):
         return False
     return source is None or _source_keeps_order(source.this, aggregates)
 
@@ -132,5 +132,5 @@ def _source_keeps_order(source: exp.Expr, aggregates: frozenset[str]) -> bool:
 
 
 def _mixes(part: exp.Expr, aggregates: frozenset[str]) -> bool:
-    """Tell whether a part of a SELECT looks at more than one row, or at other queries."""
+    """Tell whether a part of a SELECT reads more than one row, or other queries."""
     return any(isinstance(node, _MANY_ROWS) or called(node) in aggregates for node in nodes_of(part))

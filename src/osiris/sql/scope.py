@@ -1,7 +1,6 @@
-"""The one resolver of names in a SQL tree: what WITH and FROM name, and which queries a name can be looked up in.
+"""Name resolution in a SQL tree: what WITH and FROM name, and which queries a name can be resolved in.
 
-Everything else that wants to know what a table stands for asks here: the check, the lineage, the lint, the binder and
-what is read back in words.
+The check, the lineage, the lint, the binder and the read-back all use it.
 """
 
 from __future__ import annotations
@@ -36,14 +35,14 @@ _FUNCTIONS = (exp.Anonymous, exp.JSONTable, exp.Unnest)
 
 
 class Folding(Protocol):
-    """What has to be known of a dialect: `osiris.sql.safety.dialects` has them all."""
+    """The part of a dialect that name resolution needs: implemented in `osiris.sql.safety.dialects`."""
 
     @property
     def traits(self) -> Collection[str]:
-        """What this kind of server does and others do not."""
+        """Traits of the dialect's server."""
 
     def fold(self, name: exp.Expr) -> str:
-        """Return the spelling by which the server knows a name."""
+        """Return a name as the server folds it."""
 
     def call_of(self, call: exp.Anonymous) -> str:
         """Return the name of the function that a call means."""
@@ -74,11 +73,11 @@ class Source(NamedTuple):
 
 
 class TableNames:
-    """Which tables of one tree are CTEs, found in one pass. The names are folded as the dialect folds them.
+    """Which tables of a tree are CTEs, resolved in one pass. Names are folded as the dialect folds them.
 
-    `reads` are the tables of each CTE's body, by its `id`, and those outside of all (0), in the order of the text. A
-    WITH stands in it behind all that its names are for. `used` and `repeats` are the `id` of CTEs that others read, and
-    that read themselves. `met` is called with each table that is no CTE, and with the CTEs in scope there.
+    `reads` are the tables in each CTE's body, by its `id`, and those outside all CTEs (0), in the order of the text; a
+    WITH comes after all that it applies to. `used` and `repeats` are the `id` of CTEs that are read, and that read
+    themselves. `met` is called with each table that is no CTE, and with the CTEs in scope there.
     """
 
     def __init__(self, tree: exp.Expr, dialect: Folding, met: Callable[[exp.Table, Ctes], None] | None = None) -> None:
@@ -96,19 +95,19 @@ class TableNames:
         self._visit(tree, {}, {}, self.reads[0])
 
     def cte(self, table: exp.Expr) -> exp.CTE | None:
-        """Return the CTE before it that a table is; None for a relation, and where a recursive CTE reads itself."""
+        """Return the preceding CTE that a table refers to; None for a relation, and for a recursive self-reference."""
         return self._ctes.get(id(table))
 
     def itself(self, table: exp.Expr) -> exp.CTE | None:
-        """Return the recursive CTE that a table in its repeated part is."""
+        """Return the recursive CTE that a table in its recursive part refers to."""
         return self._itself.get(id(table))
 
     def possible_cte(self, table: exp.Expr) -> exp.CTE | None:
-        """Return the nearest CTE that a server could find by the name of a table: WITH RECURSIVE also looks ahead."""
+        """Return the nearest CTE that a server could resolve a table to: WITH RECURSIVE also sees later CTEs."""
         return self._ahead.get(id(table)) or self.cte(table) or self.itself(table)
 
     def source(self, node: exp.Expr) -> Source:
-        """Return what an item of FROM stands for."""
+        """Return what an item of FROM refers to."""
         columns, inner = _names(node.args.get("alias")), _inner(node)
         if isinstance(inner, _FUNCTIONS):
             return Source(node, columns, function=inner)
@@ -123,20 +122,20 @@ class TableNames:
         if id(node) in self._repeated:
             itself = self._repeated[id(node)]
             ctes = {**ctes, self._name_of(itself): itself}
-        named = node.args.get("with_")
-        if isinstance(named, exp.With):  # of some nodes it is a flag
-            ctes, ahead = self._with(named, ctes, ahead)
+        with_ = node.args.get("with_")
+        if isinstance(with_, exp.With):  # of some nodes it is a flag
+            ctes, ahead = self._with(with_, ctes, ahead)
         if isinstance(node, exp.Table) and node.this and not isinstance(node.this, (exp.Anonymous, exp.JSONTable)):
             self._table(node, ctes, ahead)
             reads.append(node)
         for child in node.iter_expressions():
-            if child is not named:
+            if child is not with_:
                 self._visit(child, ctes, ahead, reads)
-        if isinstance(named, exp.With):
-            reads.append(named)
+        if isinstance(with_, exp.With):
+            reads.append(with_)
 
     def _with(self, node: exp.With, ctes: Ctes, ahead: Ctes) -> tuple[Ctes, Ctes]:
-        """Return what is in scope below a WITH, and what may be besides."""
+        """Return the CTEs in scope below a WITH, and those that a server might also see."""
         recursive, inner = bool(node.args.get("recursive")), dict(ctes)
         possible = dict(ahead) if recursive or ahead is not ctes else inner
         if recursive:
@@ -172,7 +171,7 @@ class TableNames:
 
 
 def _repeated_parts(query: exp.Expr, dialect: Folding) -> Iterator[exp.Expr]:
-    """Yield the parts of a recursive CTE that may refer to itself; elsewhere its name is that of a table, or a file."""
+    """Yield the parts of a recursive CTE that may refer to itself; elsewhere its name is a table's, or a file's."""
     while isinstance(query, exp.Subquery):
         query = query.this
     while isinstance(query, exp.Union) and not query.args.get("by_name"):
@@ -250,19 +249,19 @@ def _joins(node: exp.Expr) -> Iterator[exp.Expr]:
 
 
 def nodes_of(tree: exp.Expr) -> list[exp.Expr]:
-    """Return a node and all that stand in it, outer ones first, as `walk` does."""
-    found = [tree]
-    for node in found:
+    """Return a node and all nodes inside, outer ones first, as `walk` does."""
+    nodes = [tree]
+    for node in nodes:
         for value in node.args.values():
             if type(value) is list:
-                found += [each for each in value if isinstance(each, exp.Expr)]
+                nodes += [each for each in value if isinstance(each, exp.Expr)]
             elif isinstance(value, exp.Expr):
-                found.append(value)
-    return found
+                nodes.append(value)
+    return nodes
 
 
 def ancestors(node: exp.Expr) -> Iterator[exp.Expr]:
-    """Yield a node and all that it stands in, inner ones first."""
+    """Yield a node and its ancestors, inner ones first."""
     here: exp.Expr | None = node
     while here is not None:
         yield here
@@ -270,7 +269,7 @@ def ancestors(node: exp.Expr) -> Iterator[exp.Expr]:
 
 
 def queries_around(node: exp.Expr) -> Iterator[exp.Expr]:
-    """Yield the queries whose FROM a node can use, inner ones first."""
+    """Yield the queries whose FROM is visible to a node, inner ones first."""
     return (each for each in ancestors(node) if isinstance(each, (exp.Select, exp.Subquery)))
 
 
@@ -287,9 +286,9 @@ def leaves(query: exp.Expr) -> Iterator[exp.Expr]:
 
 @dataclass(slots=True)
 class ColumnNames:
-    """Looks up the names that columns may have in one tree. A set of names that is None is not known.
+    """Resolves column names in one tree. A set of names that is None is unknown.
 
-    `catalogue` maps relations to their columns, None where they are not known.
+    `catalogue` maps relations to their columns, None where unknown.
     """
 
     names: TableNames
@@ -302,32 +301,32 @@ class ColumnNames:
         return self.names.dialect
 
     def is_row(self, column: exp.Expr) -> bool:
-        """Tell whether a name stands for all columns of an item of FROM at once."""
+        """Tell whether a name refers to a whole row of an item of FROM."""
         if isinstance(column.this, exp.Star):
             return bool(column.args.get("table")) and not isinstance(column.parent, exp.Select)
         return not column.args.get("table") and self._is_item(column)
 
     def _is_item(self, column: exp.Expr) -> bool:
-        """Tell whether a bare name is that of an item of FROM, and of no column that is known."""
-        wanted = self.dialect.fold(column.this)
+        """Tell whether a bare name is that of an item of FROM, and of no known column."""
+        name = self.dialect.fold(column.this)
         sources = [*chain.from_iterable(map(all_items, queries_around(column)))]
-        if any(wanted in (self.columns(source) or ()) for source in sources):
+        if any(name in (self.columns(source) or ()) for source in sources):
             return False
-        named = (each for each in sources if wanted == self.alias_of(each))
-        item = next((each for each in named if not isinstance(_inner(each), (exp.Anonymous, exp.Unnest))), None)
+        matches = (each for each in sources if name == self.alias_of(each))
+        item = next((each for each in matches if not isinstance(_inner(each), (exp.Anonymous, exp.Unnest))), None)
         return item is not None and (bool(item.alias) or self.columns(item) is not None)
 
     def source_of(self, column: exp.Expr) -> exp.Expr | None:
-        """Return the item of FROM that a column is said to be of: the nearest one around it by that name."""
-        wanted = self.dialect.fold(column.args["table"])
+        """Return the nearest item of FROM that a column's qualifier names."""
+        name = self.dialect.fold(column.args["table"])
         for query in queries_around(column):
             for source in all_items(query):
-                if wanted == self.alias_of(source):
+                if name == self.alias_of(source):
                     return source
         return None
 
     def of_source(self, column: exp.Expr) -> Names | None:
-        """Return the names of the columns of the item that a column is said to be of."""
+        """Return the column names of the item that a column's qualifier names."""
         source = self.source_of(column)
         return None if source is None else self.columns(source)
 
@@ -347,10 +346,10 @@ class ColumnNames:
         """Return the names of the columns of an item of FROM."""
         alias = source.args.get("alias")
         inner = source.this if isinstance(source, exp.Lateral) else source
-        own, place = self._own_columns(source), inner.args.get("offset")
-        renamed = [*(alias.columns if alias else ()), *([place] if isinstance(place, exp.Identifier) else ())]
+        base, offset = self._own_columns(source), inner.args.get("offset")
+        renamed = [*(alias.columns if alias else ()), *([offset] if isinstance(offset, exp.Identifier) else ())]
         names = (each.this if isinstance(each, exp.ColumnDef) else each for each in renamed)
-        return None if own is None else own.union(map(self.dialect.fold, names))
+        return None if base is None else base.union(map(self.dialect.fold, names))
 
     def _own_columns(self, source: exp.Expr) -> Names | None:
         if isinstance(source, exp.Table) and isinstance(source.this, exp.Identifier):
@@ -376,7 +375,7 @@ class ColumnNames:
         return None if columns is None else _OF_EVERY_TABLE.union(columns)
 
     def outputs(self, query: exp.Expr) -> Names | None:
-        """Return the names that the columns of a query may have; more of them for one that is given none."""
+        """Return the possible names of a query's columns; several for one without an alias."""
         if id(query) not in self._known:
             self._known[id(query)] = frozenset()  # a recursive CTE comes back to itself
             self._known[id(query)] = self._outputs(query)
@@ -403,7 +402,7 @@ class ColumnNames:
         return None if "named by their text" in self.dialect.traits else frozenset(self._made_up(node))
 
     def _made_up(self, node: exp.Expr) -> Iterator[str]:
-        """Yield the names that the server may give a column without one: a function's, a type's, or one inside it."""
+        """Yield the names that the server may generate for a column: a function's, a type's, or one inside it."""
         yield node.key
         if isinstance(node, exp.Anonymous):
             yield self.dialect.call_of(node)
@@ -426,25 +425,25 @@ def _inner(source: exp.Expr) -> exp.Expr:
 
 
 def together(several: Iterable[Names | None]) -> Names | None:
-    """Return all of several sets of names, None if one of them is not known."""
+    """Return the union of sets of names, None if one of them is unknown."""
     names = [*several]
     return None if None in names else frozenset().union(*filter(None, names))
 
 
-def standing(query: exp.Expr, place: exp.Expr) -> exp.Expr:
-    """Return a query as a statement of its own, with all that WITH names at the place where it stood."""
+def standalone(query: exp.Expr, place: exp.Expr) -> exp.Expr:
+    """Return a query as a statement of its own, with all CTEs visible at the place where it stood."""
     here = place
     while here.parent is not None:
-        inside, here = here, here.parent
+        child, here = here, here.parent
         if isinstance(here, exp.With):
             recursive = bool(here.args.get("recursive"))
-            ctes = here.expressions[: (inside.index or 0) + recursive]
-        elif here.args.get("with_") and inside.arg_key != "with_":
+            ctes = here.expressions[: (child.index or 0) + recursive]
+        elif here.args.get("with_") and child.arg_key != "with_":
             ctes, recursive = here.args["with_"].expressions, bool(here.args["with_"].args.get("recursive"))
         else:
             continue
         if ctes:
             source = exp.Subquery(this=query, alias=exp.TableAlias(this=exp.to_identifier("_part")))
-            named = exp.With(expressions=[cte.copy() for cte in ctes], recursive=recursive)
-            query = exp.Select(expressions=[exp.Star()], from_=exp.From(this=source), with_=named)
+            with_ = exp.With(expressions=[cte.copy() for cte in ctes], recursive=recursive)
+            query = exp.Select(expressions=[exp.Star()], from_=exp.From(this=source), with_=with_)
     return query

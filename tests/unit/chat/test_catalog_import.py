@@ -3,7 +3,7 @@
 import pytest
 from tests.unit.chat.worlds import CHOICES, FILES, SHOP, in_shop, names, source, table
 
-from osiris.chat.choices import Column, ForeignKey, Writer, one_line, read_names, with_looked
+from osiris.chat.choices import Column, ForeignKey, Writer, one_line, read_names, with_profiles
 
 
 def step_names(*sources):
@@ -80,7 +80,7 @@ def test_columns_are_known_only_once_somebody_looked():
     looked |= {"closed": ["hidden"], "profile": {"columns": {"id": {"distinct": 3}}}}
     tables = {"@sqlite.shop/orders": looked}
 
-    after = with_looked(before, {"tables": tables, "recalled": 0, "silent": {"@mysql.old": {"code": "DRV002"}}})
+    after = with_profiles(before, {"tables": tables, "recalled": 0, "silent": {"@mysql.old": {"code": "DRV002"}}})
 
     assert before.relations[0].columns is None
     (orders,) = after.relations

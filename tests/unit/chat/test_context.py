@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from tests.unit.chat.worlds import CHOICES, in_shop, names, source, table
 
-from osiris.chat.choices import read_names, with_looked
+from osiris.chat.choices import read_names, with_profiles
 from osiris.chat.prompts.compose import framed, named, quoted, render_context, tokens_of
 
 PROFILE = {
@@ -37,7 +37,7 @@ def looked(found=ORDERS, columns=PROFILE):
         names(source("@sqlite.shop", found, in_shop("people", "id int64")), source("*", table("a.csv")))
     )
     told = {**found, "profile": {"columns": columns}}
-    return with_looked(choices, {"tables": {f"@sqlite.shop/{found['name']}": told}, "silent": {}})
+    return with_profiles(choices, {"tables": {f"@sqlite.shop/{found['name']}": told}, "silent": {}})
 
 
 def lines(choices, words="", tokens=16_000):

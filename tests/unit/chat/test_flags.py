@@ -179,7 +179,7 @@ def test_flags_say_a_request_and_a_request_its_flags(flags, expected):
     asked = read(**flags)
 
     assert asked.request == expected
-    assert asked.told == ()
+    assert asked.notes == ()
     again = request_of(flags_of(command_line(expected, CHOICES)), CHOICES)
     assert again.request == expected
 
@@ -188,7 +188,7 @@ def test_a_name_that_differs_in_case_is_told():
     asked = read(where="STATUS = paid", group="region")
 
     assert asked.request.steps[0].filters == (Filter("status", "=", ("paid",)),)
-    assert asked.told == ("column 'status' for 'STATUS'", "column 'Region' for 'region'")
+    assert asked.notes == ("column 'status' for 'STATUS'", "column 'Region' for 'region'")
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_a_key_in_another_case_is_that_of_the_first_table():
 def test_what_is_said_of_the_first_table_alone_is_told():
     asked = read(join="@sqlite.shop/customers on customer_id = id", encoding="latin-1", on_reject="quarantine")
 
-    assert asked.told == ("--encoding, --on-reject for 'data/orders.csv' alone",)
+    assert asked.notes == ("--encoding, --on-reject for 'data/orders.csv' alone",)
 
 
 def test_what_flags_cannot_say_has_no_command():

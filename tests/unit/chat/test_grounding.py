@@ -5,7 +5,7 @@ from tests.unit.chat.talking import proposal
 from tests.unit.chat.worlds import FILES, SHOP, in_shop, names, source, table
 
 from osiris.chat.choices import plain_name, read_names
-from osiris.chat.grounding import MODE, exposed, question_for, settings, stem, unnamed
+from osiris.chat.grounding import MODE, exposed_by_plan, question_for, settings, stem, unnamed
 from osiris.chat.provider_api import GROUNDING, Message
 from osiris.chat.request_json import read_request
 
@@ -195,7 +195,7 @@ def shown(words, *relations, action="creates", previous=None, path=None, decidin
         "deciding": deciding or {},
     }
     messages = [Message("person", words)]
-    return [each.key for each in (*unnamed(value, MUSIC, messages), *exposed(value, MUSIC, plan, messages))]
+    return [each.key for each in (*unnamed(value, MUSIC, messages), *exposed_by_plan(value, MUSIC, plan, messages))]
 
 
 @pytest.mark.parametrize(

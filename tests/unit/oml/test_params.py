@@ -9,7 +9,7 @@ from osiris.oml.parse import parse
 
 
 def resolve(text, given=None, env=None, profile=None):
-    return resolve_params(parse(text, "f.yaml"), given=given or {}, env=env or {}, profile=profile)
+    return resolve_params(parse(text, "f.yaml"), arguments=given or {}, env=env or {}, profile=profile)
 
 
 def values(text, **options):

@@ -1,7 +1,7 @@
-"""What the guide works on: a request that grows, and what is asked for, as values; and what typed text means.
+"""The guide's working state: a growing request, the effects a flow asks for, and the matching of typed text.
 
-A flow (`flow.pipeline`) is a generator that yields questions for the person and figures of the data, and is sent what
-they give; it does nothing else. A `Draft` knows which part goes into which step, and which columns there are where.
+A flow (`flow.pipeline`) is a generator: it yields questions and requests for figures, and is sent the results; it has
+no other effects. A `Draft` knows which part goes into which step, and which columns are available where.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 UNNAMED = "unnamed"
 EMPTY = Request(name=UNNAMED, sources=(), steps=(), outputs=())
 STEP = "result"
-_KEPT = "output/looked_at.parquet"
+_PLACEHOLDER_PATH = "output/looked_at.parquet"
 
 _STAGE = {
     "joins": 0,
@@ -41,14 +41,14 @@ _STAGE = {
     "sort": 4,
     "limit": 5,
 }
-"""When a step does which of its parts: what comes earlier than a part that is there needs another step."""
+"""Order of the parts of a step: a part earlier than an existing one needs another step."""
 
 
 @dataclass(slots=True)
 class Draft:
-    """The request so far, and what is known of what it reads; `tables` are those of `Look`, by id of relation.
+    """The request so far, and what is known of its sources; `tables` are those of `Look`, by relation id.
 
-    `find_writers` gives what can be written, as `names` of `environment` has it: only when something is read already.
+    `find_writers` returns the writers as `names` of `environment` lists them; called only once something is read.
     """
 
     request: Request
@@ -57,7 +57,7 @@ class Draft:
 
     @property
     def choices(self) -> Choices:
-        """Return the relations that were looked at, as choices; names of steps are unique among them."""
+        """Return the discovered relations as choices; step names are unique among them."""
         sources = [
             {"target": source, "connection": source if source.startswith("@") else None, "tables": [table]}
             for source, table in self.tables.values()
@@ -65,21 +65,21 @@ class Draft:
         return read_names({"sources": sources, "writers": self.find_writers(), "silent": {}})
 
     def relation(self, name: str) -> Relation:
-        """Return a relation that was looked at."""
+        """Return a discovered relation."""
         return next(each for each in self.choices.relations if each.id == name)
 
     def last(self) -> str:
-        """Return the name of what is written: of the last step, or of the only source."""
+        """Return the name of what is written: the last step, or the only source."""
         steps, source = self.request.steps, self.request.sources[0]
         return steps[-1].name if steps else source.name or self.relation(source.relation).name
 
     def read(self, relation: str) -> None:
-        """Read one more relation, unless it is read."""
+        """Add a relation to the sources, unless it is one."""
         if all(each.relation != relation for each in self.request.sources):
             self.request = replace(self.request, sources=(*self.request.sources, Source(relation)))
 
     def step_for(self, part: str) -> Step:
-        """Return the step that takes a part: the last one, or a new one where that has gone on to a later part."""
+        """Return the step for a part: the last one, or a new one if that already has a later part."""
         steps = self.request.steps
         if steps and not _is_past(steps[-1], part):
             return steps[-1]
@@ -87,16 +87,16 @@ class Draft:
         return Step(unused(STEP, taken), input=self.last())
 
     def put(self, step: Step) -> None:
-        """Keep a step, the last one or a new one."""
+        """Replace the last step, or add a new one."""
         self.request = self.with_step(step)
 
     def with_step(self, step: Step) -> Request:
-        """Return the request as it would be with a step."""
+        """Return the request with a step replaced or added."""
         others = tuple(each for each in self.request.steps if each.name != step.name)
         return replace(self.request, steps=(*others, step))
 
     def fields(self, step: Step, point: str) -> Fields:
-        """Return the columns that there are at a point of a step, with their types."""
+        """Return the columns available at a point of a step, with their types."""
         cut = replace(step, columns=(), sort=(), limit=None)
         if point == "input":
             cut = replace(cut, filters=(), group=(), measures=(), pick=None, pivot=None)
@@ -116,7 +116,7 @@ class Draft:
         return {each.name: each.type for each in fields_of(request, self.choices, name)}
 
     def problem(self) -> str | None:
-        """Return why the request cannot be carried out; None if it can."""
+        """Return why the request is invalid; None if it is valid."""
         try:
             as_text(self.request, self.choices)
         except OsirisError as error:
@@ -124,12 +124,12 @@ class Draft:
         return None
 
     def reading(self, relation: str) -> tuple[Source, ...]:
-        """Return the source for a relation that is to be read, or is."""
-        known = tuple(each for each in self.request.sources if each.relation == relation)
-        return known or (Source(relation),)
+        """Return the existing or a new source for a relation."""
+        sources = tuple(each for each in self.request.sources if each.relation == relation)
+        return sources or (Source(relation),)
 
     def column(self, name: str) -> Column | None:
-        """Return what is known of a column: of the only relation that has one of that name, else of the first."""
+        """Return the column of a name, from the first source that has one."""
         plain = name.rpartition(".")[2]
         for source in self.request.sources:
             for column in self.relation(source.relation).columns or ():
@@ -139,7 +139,7 @@ class Draft:
 
 
 def as_text(request: Request, choices: Choices) -> str:
-    """Return the OML of a request; one without an output gets one that nobody writes."""
+    """Return the OML of a request; one without an output gets a placeholder output."""
     from osiris.chat.render import render_request
 
     return render_request(with_output(request, choices), choices)
@@ -151,11 +151,11 @@ def with_output(request: Request, choices: Choices) -> Request:
         return request
     relations = {each.id: each.name for each in choices.relations}
     last = request.steps[-1].name if request.steps else relations[request.sources[0].relation]
-    return replace(request, outputs=(Output(last, "filesystem.parquet_writer", path=_KEPT),))
+    return replace(request, outputs=(Output(last, "filesystem.parquet_writer", path=_PLACEHOLDER_PATH),))
 
 
 def _is_past(step: Step, part: str) -> bool:
-    """Tell whether a step has a part that it does after this one, or instead of it."""
+    """Tell whether a step already has a part that comes after this one, or instead of it."""
     if step.sql is not None:
         return True
     stage = _STAGE[part]
@@ -171,7 +171,7 @@ def plain(parts: Iterable[str]) -> str:
 
 
 def default_name(draft: Draft) -> str:
-    """Return a name for a pipeline: of what it reads, and by what it groups."""
+    """Return a default pipeline name: from what it reads and groups by."""
     request = draft.request
     groups = [each.name or each.column for step in request.steps for each in step.group]
     orders = [step.pick.order[0] for step in request.steps if step.pick]
@@ -201,12 +201,12 @@ def typed_as(type_: str | None) -> Typed:
 
 
 def value_kind(type_: str | None) -> Kind:
-    """Return what can be done with values of a type; one that is not known is a text."""
+    """Return the kind of values of a type; an unknown type counts as text."""
     return kind_of(type_ or "utf8")
 
 
 def columns_of(draft: Draft, fields: Fields, kinds: tuple[Kind, ...] = ()) -> tuple[Option, ...]:
-    """Return an option for each column, of some kinds or of all; its remark has the type and some values."""
+    """Return an option for each column, of some kinds or all; its note has the type and some values."""
     return tuple(
         Option(name, name, _note(draft, name, type_))
         for name, type_ in fields.items()
@@ -218,19 +218,19 @@ def _note(draft: Draft, name: str, type_: str | None) -> str:
     column = draft.column(name)
     profile = column.profile if column else {}
     values = [str(each["value"]) for each in profile.get("values", ())[:3]]
-    ends = [str(profile[end]) for end in ("min", "max") if profile.get(end) is not None]
-    shown = ", ".join(values) if values else " … ".join(ends)
-    return remark(type_ or "", shown)
+    bounds = [str(profile[end]) for end in ("min", "max") if profile.get(end) is not None]
+    text = ", ".join(values) if values else " … ".join(bounds)
+    return remark(type_ or "", text)
 
 
 def remark(*parts: str) -> str:
-    """Return the remark of an option, of the parts that say something."""
+    """Return the note of an option, without empty parts."""
     return ", ".join(filter(None, parts))
 
 
-def known_texts(known: Column | None) -> list[str]:
-    """Return the values of a column that are known: frequent ones, the least and the greatest."""
-    profile = known.profile if known else {}
+def known_texts(column: Column | None) -> list[str]:
+    """Return the known values of a column: frequent ones, the minimum and the maximum."""
+    profile = column.profile if column else {}
     values = [str(each["value"]) for each in profile.get("values", ())]
     return [text for text in (*values, *(str(profile.get(end) or "") for end in ("min", "max"))) if text.strip()]
 
@@ -250,14 +250,14 @@ Typed = Literal[
     "table",
     "flags",
 ]
-"""What may be typed where no choice fits."""
+"""Kinds of text that may be typed instead of choosing."""
 RELATIONS = "relations"
-"""Options of a question that come from sources while it is asked."""
+"""Marks a question whose options come from discovery while it is shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A choice: what is recorded of it, what is shown of it and compared with typed text, and a remark."""
+    """A choice: the recorded key, the label that is shown and matched with typed text, and a note."""
 
     key: str
     label: str
@@ -268,10 +268,10 @@ class Option:
 class Ask:
     """A question for the person; gives an `Answer`.
 
-    With `several` any number of options may be chosen; `typed` is what may be typed instead of choosing; `default` are
-    the keys that skipping gives, None if it cannot be skipped. `source` is RELATIONS if the options are the tables and
-    files that are found meanwhile, or `tables:@family.alias`, those of one connection. `head` are lines above it, and
-    `endings` those of paths that may be typed.
+    With `several` any number of options may be chosen; `typed` is what may be typed instead; `default` are the keys
+    used when it is skipped, None if it cannot be. `source` is RELATIONS if the options are discovered tables and files,
+    or `tables:@family.alias` for those of one connection. `head` are lines above it, and `endings` the suffixes of
+    paths that may be typed.
     """
 
     about: str
@@ -287,24 +287,26 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The keys that were chosen, or the text that was typed."""
+    """The chosen keys, or the typed text."""
 
     keys: tuple[str, ...] = ()
     text: str | None = None
 
     def recorded(self) -> str:
-        """Return it as it is recorded, in JSON."""
+        """Return it as recorded, in JSON."""
         return json.dumps({"keys": list(self.keys), "text": self.text}, ensure_ascii=False)
 
     @classmethod
     def of(cls, value: JsonValue) -> Answer:
-        """Return what was recorded, read from JSON."""
+        """Return a recorded answer, parsed from JSON."""
         return cls(tuple(value["keys"]), value["text"])
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Columns, keys and frequent values of a relation; gives its TABLE (see `environment`), or a diagnostic as JSON."""
+    """Discovery of a relation: columns, keys and frequent values; gives its TABLE (see `environment`), or a diagnostic
+    as JSON.
+    """
 
     relation: str
     source: str
@@ -313,7 +315,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """Figures: the only row of the last step of a request, as a list; gives None if it cannot be had."""
+    """Figures: the only row of the last step of a request, as a list; gives None if unavailable."""
 
     request: Request
     about: str
@@ -321,9 +323,9 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class Propose:
-    """The plan of a whole request, which is shown; gives what `check` of `environment` does, and `confirm`.
+    """The plan of a request, which is shown; gives the result of `check` of `environment`, and `confirm`.
 
-    `confirm` has a sentence for each thing that is to be confirmed by itself.
+    `confirm` has a sentence for each thing that must be confirmed separately.
     """
 
     request: Request
@@ -331,13 +333,13 @@ class Propose:
 
 @dataclass(frozen=True, slots=True)
 class Show:
-    """Something to be shown; gives None."""
+    """A message to show; gives None."""
 
     text: str
 
 
 Effect: TypeAlias = Ask | Look | Compare | Propose | Show
-"""What a flow can ask for."""
+"""Effects that a flow can yield."""
 
 if TYPE_CHECKING:
     T = TypeVar("T")
@@ -345,67 +347,67 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Meant:
-    """The options that text means; without any, those that it `may` mean."""
+class Matches:
+    """The options that text selects; if none, the `candidates` it may mean."""
 
     options: tuple[Option, ...] = ()
-    may: tuple[Option, ...] = ()
+    candidates: tuple[Option, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.options or self.may)
+        return bool(self.options or self.candidates)
 
 
-def meant(text: str, options: Sequence[Option], *, several: bool, shown: Callable[[str], str]) -> Meant:
-    """Return what text means among options: one, or with `several` any number, separated by commas (numbers: blanks).
+def match_options(text: str, options: Sequence[Option], *, several: bool, display: Callable[[str], str]) -> Matches:
+    """Return the options that text selects: one, or with `several` any number, separated by commas (numbers: spaces).
 
-    Options count from 1. `shown` is how a label looks on the terminal, which may be typed as well.
+    Options count from 1. `display` returns how a label looks on the terminal, which may be typed as well.
     """
-    whole, parts = _exact(text, options, shown), _parts(text)
-    if whole or not several or len(parts) == 1:
-        return whole or _near(text, options)
-    return _each_of([_exact(part, options, shown) or _near(part, options) for part in parts])
+    exact, parts = _exact(text, options, display), _parts(text)
+    if exact or not several or len(parts) == 1:
+        return exact or _near(text, options)
+    return _match_each([_exact(part, options, display) or _near(part, options) for part in parts])
 
 
-def _each_of(found: Sequence[Meant]) -> Meant:
-    """Return what several parts of a text mean, unless one of them is unclear, or two mean the same."""
-    unclear = next((each for each in found if not each.options), None)
+def _match_each(matches: Sequence[Matches]) -> Matches:
+    """Return the options of several parts of a text, unless one is unclear, or two select the same."""
+    unclear = next((each for each in matches if not each.options), None)
     if unclear is not None:
-        return Meant(may=unclear.may)
-    chosen = [each.options[0] for each in found]
+        return Matches(candidates=unclear.candidates)
+    chosen = [each.options[0] for each in matches]
     doubled = tuple(each for n, each in enumerate(chosen) if each in chosen[:n])
-    return Meant(may=doubled) if doubled else Meant(tuple(chosen))
+    return Matches(candidates=doubled) if doubled else Matches(tuple(chosen))
 
 
 def _parts(text: str) -> list[str]:
-    """Return what commas separate, and of whole numbers blanks."""
+    """Split at commas; whole numbers also at spaces."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
     is_numbers = len(parts) == 1 and all(word.isdecimal() for word in text.split())
     return text.split() if is_numbers else parts
 
 
-def _exact(text: str, options: Sequence[Option], shown: Callable[[str], str]) -> Meant:
+def _exact(text: str, options: Sequence[Option], display: Callable[[str], str]) -> Matches:
     rules: tuple[Callable[[str], bool], ...] = (
         lambda label: label == text,
-        lambda label: shown(label) == text,
+        lambda label: display(label) == text,
         lambda label: label.casefold() == text.casefold(),
     )
     for rule in rules:
-        found = tuple(each for each in options if rule(each.label))
-        if found:
-            return Meant(found) if len(found) == 1 else Meant(may=found)
+        matches = tuple(each for each in options if rule(each.label))
+        if matches:
+            return Matches(matches) if len(matches) == 1 else Matches(candidates=matches)
     number = text.removeprefix("#")
     is_place = number.isdecimal() and 1 <= int(number) <= len(options)
-    return Meant((options[int(number) - 1],)) if is_place else Meant()
+    return Matches((options[int(number) - 1],)) if is_place else Matches()
 
 
-def _near(text: str, options: Sequence[Option]) -> Meant:
-    """Return the only option that a slip makes of text; else those that have all of its words, to choose from."""
+def _near(text: str, options: Sequence[Option]) -> Matches:
+    """Return the only option within a typo of the text; else those that contain all of its words."""
     near = certain(text, [each.label for each in options])
-    found = tuple(each for each in options if each.label == near)
-    return Meant(found) if len(found) == 1 else Meant(may=tuple(narrowed(text, options)))
+    matches = tuple(each for each in options if each.label == near)
+    return Matches(matches) if len(matches) == 1 else Matches(candidates=tuple(narrowed(text, options)))
 
 
 def narrowed(text: str, options: Sequence[Option]) -> list[Option]:
-    """Return the options that have all typed words, in any order and case."""
+    """Return the options that contain all typed words, in any order and case."""
     words = text.casefold().split()
     return [each for each in options if all(word in each.label.casefold() for word in words)] if words else []

@@ -1,4 +1,4 @@
-"""The environment of the guide: the person, sources as they are found, figures and plans."""
+"""The environment of the guide: the person, discovered sources, figures and plans."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ if TYPE_CHECKING:
 
 
 class Listing:
-    """The relations of a project, which are found meanwhile, and why a source is not listed."""
+    """The relations of a project, discovered in the background, and why a source is not listed."""
 
     def __init__(self, workspace: Workspace, queue: WorkerQueue) -> None:
         self._silent: dict[str, str] = {}
         self._workspace = workspace
         folders, connections = data_folders(workspace), map(str, workspace.references())
-        self._found: dict[str, tuple[Option, ...]] = {
+        self._by_source: dict[str, tuple[Option, ...]] = {
             folder: tuple(option_of(name, folder, name) for name in data_files(workspace.root, folder))
             for folder in folders
         }
@@ -57,22 +57,22 @@ class Listing:
         self._queue: WorkerQueue | None = queue
 
     def start(self) -> None:
-        """Begin to ask, once the first question is on the screen: what starts then would hold that up."""
+        """Start discovery, once the first question is on the screen: it would delay that."""
         queue, self._queue = self._queue, None
         if queue is None:
             return
-        for folder in list(self._found):
+        for folder in list(self._by_source):
             queue.do(partial(self._ask, folder))
         threading.Thread(target=lambda names: [*map(self._ask, names)], args=([*self._waiting],), daemon=True).start()
 
     def offered(self, source: str = "") -> Offered:
-        """Return what may be chosen of one source, or of all."""
+        """Return the options of one source, or of all."""
 
         def own(names: Iterable[str]) -> list[str]:
             return [name for name in list(names) if source in ("", name)]
 
         return Offered(
-            lambda: [option for name in own(self._found) for option in self._found[name]],
+            lambda: [option for name in own(self._by_source) for option in self._by_source[name]],
             lambda: own(self._waiting),
             lambda: {name: self._silent[name] for name in own(self._silent)},
             self.start,
@@ -80,19 +80,19 @@ class Listing:
 
     def _ask(self, target: str, worker: Worker | None = None) -> None:
         try:
-            told = api.discover(self._workspace, target, worker=worker).to_json()
-            self._found[target] = _options(target, told)
+            discovery = api.discover(self._workspace, target, worker=worker).to_json()
+            self._by_source[target] = _options(target, discovery)
         except OsirisError as error:
-            found = error.diagnostics[0]
-            if found.code != NOT_DISCOVERED:
-                self._silent[target] = one_line(str(found), 300)
+            diagnostic = error.diagnostics[0]
+            if diagnostic.code != NOT_DISCOVERED:
+                self._silent[target] = one_line(str(diagnostic), 300)
         finally:
             if target in self._waiting:
                 self._waiting.remove(target)
 
 
-def _options(target: str, told: Mapping[str, JsonValue]) -> tuple[Option, ...]:
-    choices = read_names({"sources": [{**source_of(told), "target": target}], "writers": [], "silent": {}})
+def _options(target: str, discovery: Mapping[str, JsonValue]) -> tuple[Option, ...]:
+    choices = read_names({"sources": [{**source_of(discovery), "target": target}], "writers": [], "silent": {}})
     return tuple(
         option_of(each.id, each.source, each.table, "" if each.rows is None else f"about {each.rows:,} rows")
         for each in choices.relations
@@ -102,11 +102,11 @@ def _options(target: str, told: Mapping[str, JsonValue]) -> tuple[Option, ...]:
 T = TypeVar("T")
 
 _OF_WORKERS = "RUN"
-"""How codes begin that tell of a worker that has died, or was stopped."""
+"""Prefix of codes of a worker that died, or was stopped."""
 
 
 class WorkerQueue:
-    """Does what it is given in order, each time with the worker, which the first of that starts."""
+    """Runs jobs in order with one worker, started by the first job."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -115,11 +115,11 @@ class WorkerQueue:
         self._pool = ThreadPoolExecutor(1)
 
     def do(self, act: Callable[[Worker], T]) -> Future[T]:
-        """Have something done with the worker."""
+        """Queue a job."""
         return self._pool.submit(self._do, act)
 
     def close(self) -> None:
-        """Drop what is not done; what is being done is cancelled."""
+        """Drop queued jobs and cancel the running one."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         if self._worker:
             self._worker.cancel()
@@ -143,7 +143,7 @@ class WorkerQueue:
 
 ROWS = 5
 MEASURED = 100_000
-"""Rows of each source that figures are made of."""
+"""Most rows of each source for figures."""
 
 _REASON = 400
 
@@ -153,27 +153,27 @@ Command = Literal["back", "look", "quit"]
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """What may be chosen now: options that are found from `start` on, and who has not answered yet, or cannot."""
+    """The options available now, discovered from `start` on, and the sources that have not answered yet, or cannot."""
 
-    found: Callable[[], Sequence[Option]]
+    available: Callable[[], Sequence[Option]]
     waiting: Callable[[], Sequence[str]]
     silent: Callable[[], Mapping[str, str]]
     start: Callable[[], None] = lambda: None
 
 
 class Screen(Protocol):
-    """The person's side of the guide, beside that of a conversation."""
+    """The person's side of the guide, besides that of a conversation."""
 
     def choose(self, ask: Ask, options: Offered) -> Answer | Command:
-        """Return what the person chooses, types or wants instead; raises `Waiting` if there is nobody."""
+        """Return the person's choice, text or command; raises `Waiting` if input has ended."""
         ...
 
     def say(self, text: str) -> None:
-        """Show a line or some."""
+        """Show one or more lines."""
         ...
 
     def refuse(self, why: str) -> None:
-        """Say why an answer is refused; fails with CHT055 if nobody can give another one."""
+        """Say why an answer is rejected; fails with CHT055 if it cannot be asked again."""
         ...
 
     def rows(self, tables: Iterable[Table]) -> None:
@@ -181,16 +181,16 @@ class Screen(Protocol):
         ...
 
     def wait(self, future: Future[T]) -> T:
-        """Return the result of something that may take a while, and can be given up."""
+        """Return the result of a job that may take a while and can be cancelled."""
         ...
 
 
 Person: TypeAlias = tuple["UserInterface", Screen]
-"""Both sides of a person that the guide asks."""
+"""The interfaces of the person whom the guide asks."""
 
 
 class GuideEnvironment(Environment):
-    """The environment of a conversation, and what only the guide asks of it; to be closed."""
+    """The environment of a conversation, with the additions of the guide; must be closed."""
 
     def __init__(
         self, workspace: Workspace, person: Person, conversation: str, out: str, edits: Path | None = None
@@ -200,32 +200,32 @@ class GuideEnvironment(Environment):
         self._project = workspace
         self._screen = screen
         self._edits = edits
-        # A draft lies where it will be saved, so that a name which another file there has is refused before the yes.
+        # The draft has the path where it will be saved, so that a name clash is rejected before the person agrees.
         self._draft = edits or workspace.root / out / PurePath(DRAFT).name
         self._queue = WorkerQueue(workspace)
         self._listing: Listing | None = None
 
     def close(self) -> None:
-        """Leave the worker."""
+        """Stop the worker."""
         self._queue.close()
 
     def writers(self) -> JsonValue:
-        """Return what can be written."""
+        """Return the available writers."""
         return writers_of(self._project)
 
     def start(self) -> JsonValue:
-        """Return the pipeline that is edited, its name and the tables that it reads; None for a new pipeline.
+        """Return the edited pipeline, its name and the tables that it reads; None for a new pipeline.
 
-        Fails with CHT056 if it has something for which there is no choice.
+        Fails with CHT056 if the guide has no choices for part of it.
         """
         if self._edits is None:
             return None
         from osiris.chat.parse_request import parse_request
 
         text = self._edits.read_text(encoding="utf-8")
-        known = (each for each in read_names(self.names("")).relations if each.table in text)
-        found = {each.id: (each.source, self.look_at(Look(each.id, each.source, each.table))) for each in known}
-        tables = {name: (source, told["table"]) for name, (source, told) in found.items() if "table" in told}
+        relations = (each for each in read_names(self.names("")).relations if each.table in text)
+        answers = {each.id: (each.source, self.look_at(Look(each.id, each.source, each.table))) for each in relations}
+        tables = {name: (source, answer["table"]) for name, (source, answer) in answers.items() if "table" in answer}
         request = parse_request(text, Draft(EMPTY, self.writers, tables).choices)
         if request is None or len(request.outputs) != 1:
             fail("CHT056", file=self._edits.name)
@@ -233,7 +233,7 @@ class GuideEnvironment(Environment):
         return {"oml": text, "name": self._edits.stem, "tables": used}
 
     def choose(self, ask: Ask, draft: Draft) -> str:
-        """Return what the person answers, as it is recorded; rows are shown as often as they are wanted."""
+        """Return the person's answer as recorded; rows are shown each time they are requested."""
         from osiris.chat.guide.flag_line import problem_of_line
 
         while True:
@@ -249,32 +249,32 @@ class GuideEnvironment(Environment):
             self._show_rows(draft)
 
     def say(self, text: str) -> None:
-        """Show a line or some."""
+        """Show one or more lines."""
         self._screen.say(text)
 
     def look_at(self, look: Look) -> JsonValue:
         """Return a table with its columns, keys and frequent values, or why it cannot be read."""
 
         def ask(worker: Worker) -> JsonValue:
-            found = api.discover(self._project, look.source, [look.table], profile=True, worker=worker)
-            return next(each for each in found.to_json()["tables"] if each["name"] == look.table)
+            discovery = api.discover(self._project, look.source, [look.table], profile=True, worker=worker)
+            return next(each for each in discovery.to_json()["tables"] if each["name"] == look.table)
 
         try:
             return {"table": self._screen.wait(self._queue.do(ask))}
         except (OsirisError, StopIteration) as error:
-            found = error.diagnostics[0].message if isinstance(error, OsirisError) else "it is not there any more"
-            return {"reason": one_line(found, _REASON)}
+            reason = error.diagnostics[0].message if isinstance(error, OsirisError) else "it is not there any more"
+            return {"reason": one_line(reason, _REASON)}
 
     def measure(self, request: Request, choices: Choices) -> JsonValue:
-        """Return the only row of the last step; None if it cannot be had."""
+        """Return the only row of the last step; None if unavailable."""
         try:
-            seen = self._seen(request, choices, MEASURED)
+            preview = self._preview(request, choices, MEASURED)
         except OsirisError:
             return None
-        return None if seen.cut or not seen.tables[0].rows else list(seen.tables[0].rows[0])
+        return None if preview.cut or not preview.tables[0].rows else list(preview.tables[0].rows[0])
 
     def plan(self, text: str, request: Request) -> JsonValue:
-        """Return what compiling says, what the plan does with rows, and what is to be confirmed by itself.
+        """Return the compile result, what the plan does with rows, and what must be confirmed separately.
 
         `flags` are those of `osiris new` that confirm the same.
         """
@@ -282,46 +282,46 @@ class GuideEnvironment(Environment):
         measured, multiplies = self._measured(compiled) if compiled else ([], False)
         outside = [one_line(each["message"], _REASON) for each in checked["diagnostics"] if each["code"] == OUTSIDE]
         has_file = any(each.path and (self._project.root / each.path).exists() for each in request.outputs)
-        named = {"--outside": outside, "--mode replace": has_file, "--multiplies": multiplies}
-        flags = [flag for flag, is_needed in named.items() if is_needed]
+        needed = {"--outside": outside, "--mode replace": has_file, "--multiplies": multiplies}
+        flags = [flag for flag, is_needed in needed.items() if is_needed]
         return {**checked, "measured": measured, "confirm": [*outside, *self._overwritten(request)], "flags": flags}
 
     def _measured(self, compiled: Compiled) -> tuple[list[str], bool]:
-        """Return what is measured of a plan, within a time, and whether a join multiplies rows, or may.
+        """Return the measurements of a plan, within a time limit, and whether a join multiplies rows, or may.
 
-        Its first rows are shown; they are not on record.
+        Its first rows are shown; they are not recorded.
         """
         try:
-            found = api.read_back(self._project, compiled)
+            figures = api.read_back(self._project, compiled)
         except OsirisError as error:
             return [f"not measured: {error.diagnostics[0].message}"], False
-        self._screen.rows(found.outputs.values())
-        return list(found.lines()), bool(found.multiplied)
+        self._screen.rows(figures.outputs.values())
+        return list(figures.lines()), bool(figures.multiplied)
 
     def _overwritten(self, request: Request) -> list[str]:
-        found = []
+        sentences = []
         for each in request.outputs:
             if each.path and (self._project.root / each.path).exists():
-                found.append(f"{each.path} is there already and will be overwritten.")
+                sentences.append(f"{each.path} is there already and will be overwritten.")
             if each.mode == "replace":
-                found.append(f"All rows that table {each.table} of {each.connection} has now will be deleted.")
-        return found
+                sentences.append(f"All rows that table {each.table} of {each.connection} has now will be deleted.")
+        return sentences
 
     def _show_rows(self, draft: Draft) -> None:
         if not draft.request.sources:
             self._screen.say("Nothing is read yet: choose a table or file first.")
             return
         try:
-            seen = self._seen(draft.request, draft.choices, SAMPLE)
+            preview = self._preview(draft.request, draft.choices, SAMPLE)
         except OsirisError as error:
             self._screen.say(str(error.diagnostics[0]))
             return
-        self._screen.rows(seen.tables)
-        if seen.cut:
-            self._screen.say(f"on the first {SAMPLE:,} rows of {', '.join(seen.cut)}")
+        self._screen.rows(preview.tables)
+        if preview.cut:
+            self._screen.say(f"on the first {SAMPLE:,} rows of {', '.join(preview.cut)}")
 
-    def _seen(self, request: Request, choices: Choices, sample: int) -> Preview:
-        """Return the first rows of what a request has so far."""
+    def _preview(self, request: Request, choices: Choices, sample: int) -> Preview:
+        """Return the first rows of the request so far."""
         text = as_text(replace(request, outputs=()), choices)
         path = self._project.root / DRAFT
 
@@ -336,7 +336,7 @@ class GuideEnvironment(Environment):
         if self._listing is None:
             self._listing = Listing(self._project, self._queue)
         offered = self._listing.offered(ask.source.partition(":")[2])
-        return offered if ask.source == RELATIONS else replace(offered, found=lambda: _tables(offered.found()))
+        return offered if ask.source == RELATIONS else replace(offered, available=lambda: _tables(offered.available()))
 
 
 def _tables(options: Sequence[Option]) -> list[Option]:

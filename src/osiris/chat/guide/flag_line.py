@@ -1,7 +1,7 @@
-"""Flags in the guide: typed instead of choosing, and the command that asks for what was chosen.
+"""Flags in the guide: typed instead of choosing, and the equivalent command.
 
-A line has several parts of a step, and where its rows go. The flags are those of `osiris new`; a value needs no quotes
-around it, as it ends where the next flag begins. What is not wholly understood is refused as a whole.
+A line has parts of a step, and optionally its target. The flags are those of `osiris new`; a value needs no quotes, as
+it ends where the next flag begins. A line that is not fully understood is rejected as a whole.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from osiris.chat.flags import (
     add_flags,
     name_of,
     output_of,
-    refuse_misfits,
+    reject_misfits,
     request_of,
 )
 from osiris.chat.guide.draft import UNNAMED, Show, with_output
@@ -45,31 +45,31 @@ _PARTS = {
     "sort": "sort",
     "limit": "limit",
 }
-"""By flag the part of a step that it adds to, in the order in which a step does them."""
+"""Maps each flag to its part of a step, in the order in which a step applies them."""
 
 _LATER = ("columns", "sort", "limit")
-"""Parts that read the columns of groups."""
+"""Parts that use the columns of groups."""
 
 _TARGET = ("to", "mode", "key", "partition-by", "name")
 _ONCE = ("latest", "first", "top", "limit", "to", "mode", "name", "count")
 _PIECE = re.compile(r'"(?:[^"]|"")*"|(?<!\S)--([A-Za-z][\w-]*)(?:=|(?=\s)|$)|(--[A-Za-z]|")')
-"""A text in double quotes, a flag (its name is the first group), or what stands where neither can (the second)."""
+"""Text in double quotes, a flag (group 1 is its name), or what neither can be (group 2)."""
 
 
 def add_line(draft: Draft, line: str) -> Flow[bool]:
-    """Add to a draft what a line of flags says; tell whether that says where the rows go."""
-    before = draft.request
+    """Apply a line of flags to a draft; tell whether it includes the target."""
+    previous = draft.request
     try:
-        draft.request, told, is_whole = _added(draft, line)
-    except OsirisError as error:  # the screen refuses such lines; one on record may be of an earlier version
-        draft.request, told, is_whole = before, [_words(error)], False
-    for each in told:
+        draft.request, notes, is_whole = _added(draft, line)
+    except OsirisError as error:  # the screen rejects such lines; a recorded one may be of an earlier version
+        draft.request, notes, is_whole = previous, [_words(error)], False
+    for each in notes:
         yield Show(each)
     return is_whole
 
 
 def problem_of_line(draft: Draft, line: str) -> str | None:
-    """Return why a line of flags cannot be carried out; None if it can."""
+    """Return why a line of flags is invalid; None if it is valid."""
     try:
         _added(replace(draft), line)
     except OsirisError as error:
@@ -78,28 +78,28 @@ def problem_of_line(draft: Draft, line: str) -> str | None:
 
 
 def _words(error: OsirisError) -> str:
-    found = error.diagnostics[0]
-    return f"{found.message}{f'; {found.hint}' if found.hint else ''}"
+    diagnostic = error.diagnostics[0]
+    return f"{diagnostic.message}{f'; {diagnostic.hint}' if diagnostic.hint else ''}"
 
 
 def _added(draft: Draft, line: str) -> tuple[Request, list[str], bool]:
-    """Return the request with what a line says, what is to be told, and whether it is whole; fails with CHT042."""
+    """Return the request with a line applied, notes, and whether it is complete; fails with CHT042."""
     flags = _flags(line)
-    name, told = draft.request.name, tuple[str, ...]()
+    name, notes = draft.request.name, tuple[str, ...]()
     if any(each in _PARTS for each in flags):
         base, point = _base(draft, flags)
-        step, told = add_flags(base, list(draft.fields(base, point)), flags, draft.choices)
+        step, notes = add_flags(base, list(draft.fields(base, point)), flags, draft.choices)
         draft.put(step)
     if "to" in flags:
         output = output_of(draft.last(), flags, draft.choices)
         (name,) = flags.get("name", (name_of(output) if name == UNNAMED else name,))
         draft.request = replace(draft.request, name=name, outputs=(output,))
-    refuse_misfits(with_output(draft.request, draft.choices), draft.choices)
-    return draft.request, [f"Taken: {each}." for each in told], "to" in flags
+    reject_misfits(with_output(draft.request, draft.choices), draft.choices)
+    return draft.request, [f"Taken: {each}." for each in notes], "to" in flags
 
 
 def _flags(line: str) -> Flags:
-    """Return the values of each flag of a line; fails with CHT042 for what is not one of these flags with its value."""
+    """Return the values of each flag of a line; fails with CHT042 for anything but known flags with values."""
     flags: dict[str, tuple[str, ...]] = {}
     for name, text in _pieces(line):
         value = _unquoted(name, text)
@@ -113,19 +113,19 @@ def _flags(line: str) -> Flags:
 
 
 def _pieces(line: str) -> Iterator[tuple[str, str]]:
-    """Yield the name of each flag of a line, and the text behind it."""
-    found = [piece for piece in _PIECE.finditer(line) if piece.lastindex]
-    starts = [piece.start() for piece in found]
-    odd = [piece.start() for piece in found if piece[1] is None]
-    if odd or line[: min(starts, default=None)].strip() or not found:
-        what = line[min(odd, default=0) :][:40]
-        fail("CHT042", flag=what, problem="is not understood", hint="a line is --FLAG VALUE --FLAG VALUE …")
-    for piece, end in zip(found, [*starts[1:], len(line)], strict=True):
+    """Yield the name of each flag of a line, and the text after it."""
+    matches = [piece for piece in _PIECE.finditer(line) if piece.lastindex]
+    starts = [piece.start() for piece in matches]
+    odd = [piece.start() for piece in matches if piece[1] is None]
+    if odd or line[: min(starts, default=None)].strip() or not matches:
+        fragment = line[min(odd, default=0) :][:40]
+        fail("CHT042", flag=fragment, problem="is not understood", hint="a line is --FLAG VALUE --FLAG VALUE …")
+    for piece, end in zip(matches, [*starts[1:], len(line)], strict=True):
         yield piece[1], line[piece.end() : end].strip()
 
 
 def _wrong_flag(name: str, value: str, flags: Flags) -> tuple[str, str | None] | None:
-    """Return what is wrong with one more flag, and what to do; None if nothing is."""
+    """Return the problem of one more flag, and a hint; None if it is valid."""
     if name not in (*_PARTS, *_TARGET):
         return "is no flag that is taken here", _HINT
     if bool(value) is (name == "count"):
@@ -137,12 +137,12 @@ _HINT = f"tables are joined by 'Join another table'; flags are {', '.join(f'--{n
 
 
 def _unquoted(name: str, value: str) -> str:
-    """Return a value without the quotes that a shell would need around it; fails with CHT042 if they do not fit."""
+    """Return a value without shell quotes; fails with CHT042 if they do not match."""
     if not value.startswith("'"):
         return value
     try:
         words = shlex.split(value)
-    except ValueError:  # a quotation mark that is not closed
+    except ValueError:  # unclosed quotation mark
         words = []
     if len(words) != 1 or value not in (f"'{words[0]}'", shlex.quote(words[0])):
         fail("CHT042", flag=f"--{name} {value}", problem="has unbalanced quotes", hint="write it without quotes")
@@ -150,7 +150,7 @@ def _unquoted(name: str, value: str) -> str:
 
 
 def _base(draft: Draft, flags: Flags) -> tuple[Step, str]:
-    """Return the step that flags add to, the last one or a new one, and the point at which they read its columns."""
+    """Return the step that flags apply to, the last one or a new one, and the point at which they read its columns."""
     steps, names = draft.request.steps, flags.keys()
     if steps and _is_open(draft, steps[-1]) and names <= {*_MEASURES, *_LATER, *_TARGET}:
         return steps[-1], "columns" if names.isdisjoint(_MEASURES) else "input"
@@ -159,13 +159,13 @@ def _base(draft: Draft, flags: Flags) -> tuple[Step, str]:
 
 
 def _is_open(draft: Draft, step: Step) -> bool:
-    """Tell whether a step takes more measures: it groups, and has gone on to nothing else."""
+    """Tell whether a step accepts more measures: it groups, and has no later part."""
     is_closed = step.pivot or step.columns or step.sort or step.limit or _is_distinct(draft, step)
     return bool(step.group or step.measures) and not is_closed
 
 
 def _is_distinct(draft: Draft, step: Step) -> bool:
-    """Tell whether a step keeps each different row once: it groups by all columns, and measures nothing."""
+    """Tell whether a step only removes duplicates: it groups by all columns without measures."""
     groups = [each.column for each in step.group if not each.unit]
     return bool(groups) and not step.measures and groups == list(draft.fields(step, "input"))
 
@@ -175,9 +175,9 @@ _PLAIN = re.compile(r"[^\W\d][\w.]*")
 
 
 def command_line(request: Request, choices: Choices) -> str | None:
-    """Return the command that asks for the same; None if flags cannot say it."""
+    """Return the equivalent command; None if flags cannot express the request."""
     try:
-        flags = dict(_written(request, choices))
+        flags = dict(_flags_of(request, choices))
     except Misfit:
         return None
     if _request(flags, choices) != request:
@@ -198,8 +198,8 @@ def _request(flags: Flags, choices: Choices) -> Request | None:
         return None
 
 
-def _written(request: Request, choices: Choices) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield the flags of a request; whether they say all of it is seen by reading them."""
+def _flags_of(request: Request, choices: Choices) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the flags of a request; the caller parses them to verify that they are complete."""
     if len(request.outputs) != 1 or len(request.steps) > 1 or request.parameters:
         raise Misfit("", "has more than flags say")
     step = request.steps[0] if request.steps else Step(STEP)
@@ -211,10 +211,10 @@ def _written(request: Request, choices: Choices) -> Iterator[tuple[str, tuple[st
     yield "partition-by", _listed(map(_quoted, output.partition_by))
     yield from _row_flags(step)
     for flag, value in (("limit", step.limit), ("encoding", source.encoding), ("on-reject", source.on_reject)):
-        yield flag, _given(value)
+        yield flag, _optional(value)
     yield "to", (output.path or f"{output.connection}/{output.table}",)
-    yield "mode", _given(output.mode)
-    yield "name", _given(None if request.name == name_of(output) else request.name)
+    yield "mode", _optional(output.mode)
+    yield "name", _optional(None if request.name == name_of(output) else request.name)
 
 
 def _part_flags(step: Step, ids: Mapping[str, str]) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -228,7 +228,7 @@ def _part_flags(step: Step, ids: Mapping[str, str]) -> Iterator[tuple[str, tuple
     yield "sort", tuple(_quoted(each.column) + (" desc" if each.descending else "") for each in step.sort)
 
 
-def _given(value: object) -> tuple[str, ...]:
+def _optional(value: object) -> tuple[str, ...]:
     return (str(value),) if value else ()
 
 
@@ -242,7 +242,7 @@ def _quoted(name: str | None) -> str:
 
 
 def _value(text: str) -> str:
-    """Return a value that reads as itself among others."""
+    """Return a value, quoted if it would not parse as itself."""
     is_plain = re.fullmatch(r"[\w.%+:/-]+", text) and not text.startswith("col:") and text.lower() != "null"
     return text if is_plain else '"' + text.replace('"', '""') + '"'
 
@@ -252,37 +252,37 @@ def _join_text(join: Join, ids: Mapping[str, str]) -> str:
     return f"{ids.get(join.input, join.input)} on {keys}"
 
 
-def _computed_text(given: Computed) -> str:
-    name = _quoted(given.name)
-    if given.function in _WRITTEN_SIGNS:
-        other = given.value if given.value is not None else _quoted(given.other)
-        return f"{name} = {_quoted(given.column)} {_WRITTEN_SIGNS[given.function]} {other}"
-    columns = [f"{mark}{_quoted(each)}" for mark, each in (("", given.column), ("col:", given.other)) if each]
-    values = [_value(each) for each in (given.value, given.new) if each is not None]
-    return f"{name} = {given.function.replace(' ', '-')}({', '.join([*columns, *values])})"
+def _computed_text(spec: Computed) -> str:
+    name = _quoted(spec.name)
+    if spec.function in _WRITTEN_SIGNS:
+        operand = spec.value if spec.value is not None else _quoted(spec.other)
+        return f"{name} = {_quoted(spec.column)} {_WRITTEN_SIGNS[spec.function]} {operand}"
+    columns = [f"{mark}{_quoted(each)}" for mark, each in (("", spec.column), ("col:", spec.other)) if each]
+    values = [_value(each) for each in (spec.value, spec.new) if each is not None]
+    return f"{name} = {spec.function.replace(' ', '-')}({', '.join([*columns, *values])})"
 
 
-def _filter_text(given: Filter) -> str:
-    start = f"{_quoted(given.column)} {given.operator}"
-    if given.parameter or given.either is not None:
+def _filter_text(spec: Filter) -> str:
+    start = f"{_quoted(spec.column)} {spec.operator}"
+    if spec.parameter or spec.either is not None:
         raise Misfit("", "has more than flags say")
-    if given.other is not None:
-        return f"{start} col:{_quoted(given.other)}"
-    joined_by = " and " if given.operator == "between" else ", "
-    return f"{start} {joined_by.join(map(_value, given.values))}".rstrip()
+    if spec.other is not None:
+        return f"{start} col:{_quoted(spec.other)}"
+    joined_by = " and " if spec.operator == "between" else ", "
+    return f"{start} {joined_by.join(map(_value, spec.values))}".rstrip()
 
 
-def _group_text(given: Group) -> str:
-    what = f"{given.unit}({_quoted(given.column)})" if given.unit else _quoted(given.column)
-    return _with_name(what, given.name)
+def _group_text(spec: Group) -> str:
+    text = f"{spec.unit}({_quoted(spec.column)})" if spec.unit else _quoted(spec.column)
+    return _with_name(text, spec.name)
 
 
 def _measure_flags(measures: Sequence[Measure]) -> Iterator[tuple[str, tuple[str, ...]]]:
     for flag, function in (*MEASURES.items(), ("share", "share of total")):
-        named = [(each, each.column or each.of) for each in measures if each.function == function]
+        measured = [(each, each.column or each.of) for each in measures if each.function == function]
         yield (
             flag,
-            tuple(_with_name(_quoted(of), each.name, measure_name(function, of)) for each, of in named if of),
+            tuple(_with_name(_quoted(of), each.name, measure_name(function, of)) for each, of in measured if of),
         )
     ratios = [(f"{_quoted(each.of)} / {_quoted(each.over)}", each) for each in measures if each.function == "ratio"]
     yield "ratio", tuple(_with_name(text, each.name, f"{each.of}_per_{each.over}") for text, each in ratios)
@@ -293,7 +293,7 @@ def _with_name(text: str, name: str | None, default: str | None = None) -> str:
 
 
 def _row_flags(step: Step) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield the flag that counts rows, and the one that picks some."""
+    """Yield the flag that counts rows, and the one for a pick."""
     yield "count", ("",) if any(each.function == "count" and not each.column for each in step.measures) else ()
     pick = step.pick
     if pick is None:

@@ -1,7 +1,7 @@
-"""The guide itself: a flow of questions that ends with a whole request and what is to be done with it.
+"""The guide: a flow of questions that ends with a complete request and what to do with it.
 
-In a conversation each answer is in the journal before the flow gets it. The flow is a function of what it was given, so
-one can go back, and go on where a conversation was broken off.
+Each answer is recorded before the flow gets it. The flow is a function of its answers, so one can go back, and resume
+an interrupted conversation.
 """
 
 from __future__ import annotations
@@ -77,19 +77,19 @@ _CONFIRM = (Option("no", "no, choose another target"), Option("yes", "yes"))
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """The end: the plan with this fingerprint is saved, and run if that is wanted; nothing if the person quits."""
+    """The end: the plan with this fingerprint is saved, and run if requested."""
 
     check: JsonValue
     action: Literal["run", "save"]
 
 
 def pipeline(draft: Draft) -> Flow[Agreed]:
-    """Ask until there is a plan that the person agrees to; a draft that reads something is changed."""
+    """Ask until the person agrees to a plan; a draft with sources is edited."""
     if not draft.request.sources:
         yield from sources.first(draft, Ask(READ, "What do you want to read?", source=RELATIONS))
     while True:
         answer = yield from _menu(draft)
-        before, is_done = draft.request, answer.keys == ("write",)
+        previous, is_done = draft.request, answer.keys == ("write",)
         if answer.text is not None:
             from osiris.chat.guide.flag_line import add_line
 
@@ -99,25 +99,25 @@ def pipeline(draft: Draft) -> Flow[Agreed]:
         elif not is_done:
             yield from parts.computed_by(answer.keys[0], draft)
         if problem := draft.problem():
-            draft.request = before
+            draft.request = previous
             yield Show(f"This does not work, and is left out: {problem}")
         if problem or not is_done:
             continue
-        agreed = yield from _written(draft)
+        agreed = yield from _finish_request(draft)
         if agreed:
             return agreed
 
 
 def _menu(draft: Draft) -> Flow[Answer]:
-    done = Option("write", "Write the result", "to a file or a table; or --to output/sales.parquet")
+    write = Option("write", "Write the result", "to a file or a table; or --to output/sales.parquet")
     others = tuple(Option(key, label, note) for key, (label, note, _) in _PARTS.items())
-    options = (done, *others, *parts.functions(draft))
+    options = (write, *others, *parts.functions(draft))
     answer: Answer = yield Ask(MENU, "What next?", options, typed="flags", head=summary(draft.request))
     return answer
 
 
-def _written(draft: Draft) -> Flow[Agreed | None]:
-    """Ask where the rows go, show the plan and ask for a yes; None if something is to be changed."""
+def _finish_request(draft: Draft) -> Flow[Agreed | None]:
+    """Ask for the target, show the plan and ask for agreement; None to change something."""
     name = default_name(draft) if draft.request.name == UNNAMED else draft.request.name
     while True:
         if not draft.request.outputs:
@@ -131,8 +131,8 @@ def _written(draft: Draft) -> Flow[Agreed | None]:
         if isinstance(agreed, Agreed):
             return agreed
         if agreed == "name":
-            before, name = name, (yield from _named(name))
-            draft.request = _renamed(draft.request, before, name)
+            previous, name = name, (yield from _ask_name(name))
+            draft.request = _renamed(draft.request, previous, name)
         if agreed == "target":
             draft.request = replace(draft.request, outputs=())
 
@@ -152,8 +152,8 @@ def _accepted(draft: Draft) -> Flow[Agreed | str | None]:
         Option("name", "Another name"),
         Option("target", "Another target"),
     )
-    asked = Ask("accept", f"Plan {check['short']}: save and run it?", options)
-    while (key := (yield asked).keys[0]) == "oml":
+    question = Ask("accept", f"Plan {check['short']}: save and run it?", options)
+    while (key := (yield question).keys[0]) == "oml":
         yield Show(check["oml"])
     if key == "change":
         return None
@@ -165,7 +165,7 @@ def _accepted(draft: Draft) -> Flow[Agreed | str | None]:
     return Agreed(check, cast("Literal['run', 'save']", key))
 
 
-def _named(before: str) -> Flow[str]:
+def _ask_name(before: str) -> Flow[str]:
     suggested = unused(before, [before])
     option = Option(suggested, suggested)
     answer = yield Ask("name", "Name of the pipeline?", (option,), typed="name")
@@ -173,7 +173,7 @@ def _named(before: str) -> Flow[str]:
 
 
 def _renamed(request: Request, before: str, name: str) -> Request:
-    """Return a request with another name; a file that is named like the pipeline is renamed with it."""
+    """Return a request with another name; a file named after the pipeline is renamed with it."""
     (output,) = request.outputs
     path = PurePosixPath(output.path) if output.path else None
     if path and path.stem == before:
@@ -284,11 +284,11 @@ def _listed(names: Iterable[str]) -> str:
 BACK = "back"
 QUIT = "quit"
 _CHANGED = "A source has changed meanwhile, so the plan is another one; nothing was run."
-"""What is said when the plan that was agreed to cannot be made any more."""
+"""Shown when the accepted plan can no longer be reproduced."""
 
 
 class Guide:
-    """One conversation: gives the flow what it asks for, from the journal first."""
+    """One conversation: runs the flow, with recorded results first."""
 
     _machine: Machine
     _start: JsonValue
@@ -301,14 +301,14 @@ class Guide:
         self._is_shown = False
 
     def talk(self) -> None:
-        """Talk until the person agrees to a plan, or ends it; raises `Waiting` if there is nobody."""
+        """Run until the person agrees to a plan or quits; raises `Waiting` if input has ended."""
         writers = cache(self._journal.writers)
         self._start = self._journal.start()
         machine = self._machine = Machine(lambda: _draft(writers, self._start))
         while machine.agreed is None:
             effect = machine.effect
             if isinstance(effect, Ask):
-                words = self._heard(effect)
+                words = self._hear(effect)
                 if words == QUIT:
                     return
                 if words == BACK:
@@ -317,10 +317,10 @@ class Guide:
                     continue
                 machine.give(json.loads(words))
             else:
-                machine.give(self._given(effect))
+                machine.give(self._result_of(effect))
         self._finish()
 
-    def _heard(self, ask: Ask) -> str:
+    def _hear(self, ask: Ask) -> str:
         machine = self._machine
         self._journal.emit("assistant_response", text=ask.text, about=ask.about, choices=[o.label for o in ask.options])
         if ask.about == ACCEPT and self._journal.environment and not self._is_shown:
@@ -331,27 +331,27 @@ class Guide:
             self._go("INTENT_CAPTURED")
         return words
 
-    def _given(self, effect: Look | Compare | Propose | Show) -> JsonValue:
+    def _result_of(self, effect: Look | Compare | Propose | Show) -> JsonValue:
         if isinstance(effect, Show):
             return self._say(effect.text)
         if isinstance(effect, Look):
-            return self._looked(effect)
+            return self._look_up(effect)
         if isinstance(effect, Compare):
             choices = self._machine.draft.choices
             return self._journal.result(
                 "measure", [effect.about], lambda live, _: live.measure(effect.request, choices)
             )
-        return self._checked(effect)
+        return self._check(effect)
 
-    def _looked(self, look: Look) -> JsonValue:
+    def _look_up(self, look: Look) -> JsonValue:
         self._go("DISCOVERY")
         self._journal.emit("discovery_start", tables=[look.relation])
-        asked = [look.relation, look.source, look.table]
-        found = self._journal.result("look", asked, lambda live, _: live.look_at(look))
-        self._journal.emit("discovery_done", tables=int("table" in found), recalled=0, silent={})
-        return found
+        arguments = [look.relation, look.source, look.table]
+        answer = self._journal.result("look", arguments, lambda live, _: live.look_at(look))
+        self._journal.emit("discovery_done", tables=int("table" in answer), recalled=0, silent={})
+        return answer
 
-    def _checked(self, check: Propose) -> JsonValue:
+    def _check(self, check: Propose) -> JsonValue:
         from osiris.chat.guide.flag_line import command_line
 
         draft = self._machine.draft
@@ -359,7 +359,7 @@ class Guide:
         try:
             text = as_text(check.request, draft.choices)
         except OsirisError as error:
-            return self._unfit([each.to_json() for each in error.diagnostics])
+            return self._report_problems([each.to_json() for each in error.diagnostics])
         self._drafts += 1
         self._journal.emit("oml_synthesis_complete", number=self._drafts, oml=text)
         self._go("VALIDATE_OML")
@@ -369,27 +369,27 @@ class Guide:
         if checked["ok"]:
             self._go("COMPILE")
             command = command_line(check.request, draft.choices)
-            told = {"check": checked, "command": command and " ".join([command, *checked["flags"]])}
-            self._plan = {"number": self._drafts, **told, "tables": [], "assumptions": []}
+            fields = {"check": checked, "command": command and " ".join([command, *checked["flags"]])}
+            self._plan = {"number": self._drafts, **fields, "tables": [], "assumptions": []}
             self._is_shown = self._journal.environment is not None
             self._journal.emit("plan", **self._plan)
             return checked
-        return self._unfit(problems, checked)
+        return self._report_problems(problems, checked)
 
-    def _unfit(self, problems: JsonValue, checked: JsonValue = None) -> JsonValue:
-        """Say why there is no plan; gives what compiling said, if it came to that."""
+    def _report_problems(self, problems: JsonValue, checked: JsonValue = None) -> JsonValue:
+        """Say why there is no plan; return the compile result, if any."""
         errors = [f"  {each['message']}" for each in problems if each["severity"] == "error"]
         self._say("\n".join(["This does not work yet:", *errors]))
         return checked or {"ok": False, "diagnostics": problems}
 
     def _finish(self) -> None:
-        """Save what was agreed to, and run it if that is wanted."""
+        """Save the accepted plan, and run it if requested."""
         agreed, draft = self._machine.agreed, self._machine.draft
         if agreed is None:
             return
         start = self._start or {"name": draft.request.name, "oml": ""}
-        before = sha256_hex(start["oml"].encode())
-        saved = self._journal.save(str(agreed.check["oml"]), start["name"], [before])
+        digest = sha256_hex(start["oml"].encode())
+        saved = self._journal.save(str(agreed.check["oml"]), start["name"], [digest])
         self._journal.emit("saved", **saved)
         if saved["fingerprint"] != agreed.check["fingerprint"]:
             self._say(_CHANGED)
@@ -410,12 +410,12 @@ class Guide:
 
 
 def _draft(writers: Callable[[], JsonValue], start: JsonValue) -> Draft:
-    """Return what a conversation begins with: nothing, or a pipeline that is edited."""
+    """Return the initial draft: empty, or the edited pipeline."""
     if not start:
         return Draft(EMPTY, writers, {})
     from osiris.chat.parse_request import parse_request
 
-    draft = Draft(EMPTY, writers, {name: (told[0], told[1]) for name, told in start["tables"].items()})
+    draft = Draft(EMPTY, writers, {name: (entry[0], entry[1]) for name, entry in start["tables"].items()})
     draft.request = parse_request(start["oml"], draft.choices) or EMPTY
     return draft
 
@@ -430,9 +430,10 @@ def _spoken(ask: Ask, words: str) -> str:
 
 
 class Machine:
-    """The flow of a new draft. `effect` is what it waits for, `agreed` its end, `given` what it was given so far.
+    """The flow of a new draft. `effect` is what it waits for, `agreed` its end, `history` its effects and results so
+    far.
 
-    To go back, the flow starts again with all answers but the last: it depends on nothing else.
+    To go back, the flow is restarted with all results but the last: it depends on nothing else.
     """
 
     draft: Draft
@@ -442,20 +443,20 @@ class Machine:
 
     def __init__(self, begin: Callable[[], Draft]) -> None:
         self._begin = begin
-        self.given: list[tuple[Effect, JsonValue]] = []
+        self.history: list[tuple[Effect, JsonValue]] = []
         self._restart()
 
     def give(self, value: JsonValue) -> None:
-        """Give the flow what it waits for."""
-        self.given.append((self.effect, value))
+        """Send the result of the current effect."""
+        self.history.append((self.effect, value))
         self._send(value)
 
     def back(self, kind: type[Effect] = Ask) -> bool:
-        """Go back to the last question that was answered, or to another kind of effect; tell whether there was one."""
-        places = [n for n, (effect, _) in enumerate(self.given) if isinstance(effect, kind)]
+        """Go back to the last answered question, or another kind of effect; tell whether there was one."""
+        places = [n for n, (effect, _) in enumerate(self.history) if isinstance(effect, kind)]
         if not places:
             return False
-        self.given = self.given[: places[-1]]
+        self.history = self.history[: places[-1]]
         self._restart()
         return True
 
@@ -464,12 +465,12 @@ class Machine:
         self.draft = self._begin()
         self._flow = pipeline(self.draft)
         self.effect = next(self._flow)
-        for _, value in self.given:
+        for _, value in self.history:
             self._send(value)
 
     def _send(self, value: JsonValue) -> None:
-        given = Answer.of(value) if isinstance(self.effect, Ask) else value
+        answer = Answer.of(value) if isinstance(self.effect, Ask) else value
         try:
-            self.effect = self._flow.send(given)
+            self.effect = self._flow.send(answer)
         except StopIteration as end:
             self.agreed = end.value

@@ -1,4 +1,4 @@
-"""The parts of a step, each asked for with a few choices: rows to keep, columns to compute, groups, order."""
+"""The parts of a step, each a short dialogue: rows to keep, columns to compute, groups, order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from osiris.chat.guide.draft import (
     Show,
     columns_of,
     known_texts,
-    meant,
+    match_options,
     plain,
     remark,
     typed_as,
@@ -54,7 +54,7 @@ _NUMBER: tuple[Kind, ...] = ("number",)
 _MOMENT: tuple[Kind, ...] = ("date", "timestamp")
 _TEXT: tuple[Kind, ...] = ("text",)
 _VALUES: tuple[Kind, ...] = ("number", "text", "date", "timestamp", "time", "bool", "uuid")
-"""Kinds of which a value can be written."""
+"""Kinds with literals."""
 
 _AS_DATE, _AS_MOMENT, _AS_NUMBER = "text as a date", "text as a time", "text as a number"
 _FUNCTIONS: dict[str, tuple[str, tuple[Kind, ...], str]] = {
@@ -86,7 +86,7 @@ _FUNCTIONS: dict[str, tuple[str, tuple[Kind, ...], str]] = {
     "first characters": ("first characters of a text or date", (*_TEXT, *_MOMENT), "whole number"),
     "if empty": ("another value where one is empty", _VALUES, "either"),
 }
-"""Functions of the guide: how they are called, the kinds of their column, and what else they take."""
+"""Functions of the guide: label, kinds of their column, and other arguments."""
 
 _SECOND = {
     "subtract": "Subtract which column{value} from {column}?",
@@ -94,7 +94,7 @@ _SECOND = {
     "days between": "Days from {column} to which column{value}?",
     "minutes between": "Minutes from {column} to which column{value}?",
 }
-"""How the second column is asked for, where it matters which is which."""
+"""Questions for the second column, where the order matters."""
 
 _BETWEEN = (Option(" ", "a blank"), Option("", "nothing"))
 
@@ -119,8 +119,8 @@ _NUMBERS = {
 }
 
 
-def _alike(type_: str | None) -> tuple[Kind, ...]:
-    """Return the kinds that are compared with a type."""
+def _comparable_kinds(type_: str | None) -> tuple[Kind, ...]:
+    """Return the kinds comparable with a type."""
     kind = value_kind(type_)
     return _MOMENT if kind in _MOMENT else (kind,)
 
@@ -133,11 +133,11 @@ def filters(draft: Draft) -> Flow[None]:
     step = draft.step_for("filters")
     fields = draft.fields(step, "input")
     column = (yield Ask("filter", "Keep rows by which column?", columns_of(draft, fields))).keys[0]
-    found = None
-    while found is None:
-        found = yield from _condition(draft, column, fields)
+    condition = None
+    while condition is None:
+        condition = yield from _condition(draft, column, fields)
     step = draft.step_for("filters")
-    draft.put(replace(step, filters=(*step.filters, found)))
+    draft.put(replace(step, filters=(*step.filters, condition)))
 
 
 def _condition(draft: Draft, column: str, fields: Fields) -> Flow[Filter | None]:
@@ -153,7 +153,7 @@ def _condition(draft: Draft, column: str, fields: Fields) -> Flow[Filter | None]
         yield Show("Choose values, or one condition.")
         return None
     if not chosen:
-        among = yield from _known(answer, values)
+        among = yield from _chosen_values(answer, values)
         return Filter(column, "=" if len(among) == 1 else "in", among)
     if chosen[0] == _AS_DATE:
         return (yield from _condition_on_date(draft, column))
@@ -161,7 +161,7 @@ def _condition(draft: Draft, column: str, fields: Fields) -> Flow[Filter | None]
 
 
 def _condition_on_date(draft: Draft, column: str) -> Flow[Filter | None]:
-    """Compute the date that a text spells, and ask for a condition on it."""
+    """Convert a text column to a date, and ask for a condition on it."""
     step = draft.step_for("compute")
     spelled = yield from _date_format(draft, column)
     if spelled is None:
@@ -172,9 +172,9 @@ def _condition_on_date(draft: Draft, column: str) -> Flow[Filter | None]:
 
 
 def _is_dates(draft: Draft, column: str) -> bool:
-    """Tell whether all values of a column that are known are texts that spell dates."""
-    known = known_texts(draft.column(column))
-    return bool(known) and _spell(_FORMATS, known)
+    """Tell whether all known values of a column are dates as text."""
+    texts = known_texts(draft.column(column))
+    return bool(texts) and _all_spelled(_FORMATS, texts)
 
 
 def _by_operator(draft: Draft, column: str, operator: str, fields: Fields) -> Flow[Filter | None]:
@@ -187,7 +187,7 @@ def _by_operator(draft: Draft, column: str, operator: str, fields: Fields) -> Fl
         values = _values(draft, column)
         text = f"{column} is not …"
         answer = yield Ask("value", text, values, several=True, typed=typed_as(fields[column]))
-        among = yield from _known(answer, values)
+        among = yield from _chosen_values(answer, values)
         return Filter(column, "!=" if len(among) == 1 else "not in", among)
     ends = ("from", "to") if operator == "between" else (operator,)
     typed = []
@@ -198,32 +198,32 @@ def _by_operator(draft: Draft, column: str, operator: str, fields: Fields) -> Fl
 
 
 def _by_column(draft: Draft, column: str, operator: Operator, fields: Fields) -> Flow[Filter | None]:
-    alike = tuple(o for o in columns_of(draft, fields, _alike(fields[column])) if o.key != column)
-    if not alike:
+    options = tuple(o for o in columns_of(draft, fields, _comparable_kinds(fields[column])) if o.key != column)
+    if not options:
         yield Show(f"No other column can be compared with {column}.")
         return None
-    answer = yield Ask("other", f"{column} {operator} which column?", alike)
+    answer = yield Ask("other", f"{column} {operator} which column?", options)
     return Filter(column, operator, other=answer.keys[0])
 
 
-def _known(answer: Answer, values: tuple[Option, ...]) -> Flow[tuple[str, ...]]:
-    """Return the values that were chosen or typed; what is near a known value, but none, is asked about."""
+def _chosen_values(answer: Answer, values: tuple[Option, ...]) -> Flow[tuple[str, ...]]:
+    """Return the chosen or typed values; a typed one similar to a known value is confirmed."""
     if answer.text is None:
         return tuple(key[2:] for key in answer.keys)
     text = answer.text
-    near = meant(text, [*values], several=False, shown=str)
-    found = [] if text.isdecimal() else [*near.options, *near.may]
-    if not found:
+    matches = match_options(text, [*values], several=False, display=str)
+    suggestions = [] if text.isdecimal() else [*matches.options, *matches.candidates]
+    if not suggestions:
         return (text,)
-    options = (*found, Option(f"v:{text}", text, "as it was typed; not among the frequent values"))
+    options = (*suggestions, Option(f"v:{text}", text, "as it was typed; not among the frequent values"))
     chosen = yield Ask("near", f"Which value is meant by {text}?", options)
     return (chosen.keys[0][2:],)
 
 
 def _values(draft: Draft, column: str) -> tuple[Option, ...]:
-    known = draft.column(column)
-    found = known.profile.get("values", ()) if known else ()
-    return tuple(Option(f"v:{each['value']}", str(each["value"]), f"{each['share']:.0%}") for each in found)
+    info = draft.column(column)
+    frequent = info.profile.get("values", ()) if info else ()
+    return tuple(Option(f"v:{each['value']}", str(each["value"]), f"{each['share']:.0%}") for each in frequent)
 
 
 def _operators(type_: str | None) -> tuple[Option, ...]:
@@ -253,12 +253,12 @@ def group(draft: Draft) -> Flow[None]:
 
 
 def _chosen_measures(keys: Iterable[str], taken: list[str]) -> list[Measure]:
-    """Return measures, the number of rows first; a share comes with what it is a share of."""
+    """Return measures, the number of rows first; a share includes the measure it is a share of."""
     measures: list[Measure] = []
 
     def add(function: Aggregate, column: str | None, of: str | None = None) -> str:
-        known = (each.name for each in measures if (each.function, each.column, each.of) == (function, column, of))
-        if (name := next(known, None)) is None:
+        existing = (each.name for each in measures if (each.function, each.column, each.of) == (function, column, of))
+        if (name := next(existing, None)) is None:
             name = unused(measure_name(function, column or of), [*taken, *(each.name for each in measures)])
             measures.append(Measure(name, function, column, of))
         return name
@@ -300,14 +300,14 @@ def _measures(draft: Draft, fields: Fields, *, shares: bool = True) -> Iterator[
 
 
 def pivot(draft: Draft) -> Flow[None]:
-    """Ask for a column whose values become columns, and what they have."""
+    """Ask for a column whose values become columns, and for their cells."""
     step = draft.step_for("group")
     fields = draft.fields(step, "input")
     text = "The values of which column become columns?"
     column = (yield Ask("pivot", text, columns_of(draft, fields, _VALUES))).keys[0]
-    known = _values(draft, column)
-    text = f"Which values? {'These are the most frequent. ' if known else ''}Typed ones have commas between them."
-    answer = yield Ask("pivot values", text, known, several=True, typed="text")
+    frequent = _values(draft, column)
+    text = f"Which values? {'These are the most frequent. ' if frequent else ''}Typed ones have commas between them."
+    answer = yield Ask("pivot values", text, frequent, several=True, typed="text")
     values = tuple(key[2:] for key in answer.keys) or tuple(
         filter(None, map(str.strip, (answer.text or "").split(",")))
     )
@@ -318,12 +318,12 @@ def pivot(draft: Draft) -> Flow[None]:
     cells = (Option("count|", "number of rows"), *figures)
     cell = (yield Ask("pivot of", "What is in the columns?", cells)).keys[0]
     function, _, of = cell.partition("|")
-    made = Pivot(column, values, cast("PivotFunction", function), of or None)
-    draft.put(replace(step, group=tuple(map(_group, groups)), pivot=made))
+    new = Pivot(column, values, cast("PivotFunction", function), of or None)
+    draft.put(replace(step, group=tuple(map(_group, groups)), pivot=new))
 
 
 def distinct(draft: Draft) -> Flow[None]:
-    """Keep each different row once; nothing is asked."""
+    """Remove duplicate rows; nothing is asked."""
     step = draft.step_for("group")
     draft.put(replace(step, group=tuple(map(Group, draft.fields(step, "input")))))
     yield Show("Rows that are the same in all columns are kept once.")
@@ -333,18 +333,18 @@ def distinct(draft: Draft) -> Flow[None]:
 
 
 def functions(draft: Draft) -> tuple[Option, ...]:
-    """Return an option for each function that some column can be given to."""
+    """Return an option for each function that applies to some column."""
     there = {value_kind(type_) for type_ in draft.fields(draft.step_for("compute"), "input").values()}
     return tuple(Option(name, label) for name, (label, kinds, _) in _FUNCTIONS.items() if there.intersection(kinds))
 
 
 def compute(draft: Draft) -> Flow[None]:
-    """Ask for a column that is computed of others."""
+    """Ask for a computed column."""
     yield from computed_by((yield Ask("function", "Compute what?", functions(draft))).keys[0], draft)
 
 
 def computed_by(function: str, draft: Draft) -> Flow[None]:
-    """Ask for what a function makes; texts may be read as dates or numbers in several columns at once."""
+    """Ask for the arguments of a function; text may be converted in several columns at once."""
     label, kinds, _ = _FUNCTIONS[function]
     columns = columns_of(draft, draft.fields(draft.step_for("compute"), "input"), kinds)
     text = f"{label[:1].upper()}{label[1:]}: of which column?"
@@ -353,25 +353,25 @@ def computed_by(function: str, draft: Draft) -> Flow[None]:
 
 
 def _compute_of(draft: Draft, function: str, column: str) -> Flow[None]:
-    """Add the column that a function makes; a number is rounded in its place, other columns stay as they are."""
+    """Add a computed column; rounding replaces the column, other columns stay unchanged."""
     step = draft.step_for("compute")
     fields = draft.fields(step, "input")
     new = yield from _computed(draft, function, column, fields)
     if new is None:
         return
     name = unused(plain([column, function.removeprefix("text as a "), new.other or ""]), fields)
-    made = replace(step, compute=(*step.compute, replace(new, name=name)))
+    extended = replace(step, compute=(*step.compute, replace(new, name=name)))
     if function == "round":
         draft.put(
-            replace(made, columns=tuple(Chosen(name, each) if each == column else Chosen(each) for each in fields))
+            replace(extended, columns=tuple(Chosen(name, each) if each == column else Chosen(each) for each in fields))
         )
         return
-    draft.put(made)
+    draft.put(extended)
     yield Show(f"The new column is {name}.")
 
 
 def _computed(draft: Draft, function: str, column: str, fields: Fields) -> Flow[Computed | None]:
-    """Ask for what a function takes beside its column; returns the column that it makes, without a name, if any."""
+    """Ask for a function's other arguments; return the new column, unnamed, if any."""
     more = _FUNCTIONS[function][2]
     if function in _CONVERTED:
         spelled = yield from _CONVERTED[function](draft, column)
@@ -388,14 +388,14 @@ def _computed(draft: Draft, function: str, column: str, fields: Fields) -> Flow[
 
 
 def _with_operand(draft: Draft, new: Computed, fields: Fields) -> Flow[Computed]:
-    """Ask for a second column, or for a value instead of it."""
+    """Ask for a second column or a value."""
     function, column = new.function, str(new.column)
-    alike = _alike(fields[column]) if function == "days between" else (value_kind(fields[column]),)
-    others = tuple(each for each in columns_of(draft, fields, alike) if each.key != column)
+    kinds = _comparable_kinds(fields[column]) if function == "days between" else (value_kind(fields[column]),)
+    operands = tuple(each for each in columns_of(draft, fields, kinds) if each.key != column)
     typed = _typed_operand(function, fields[column])
     text = _SECOND.get(function, f"{function[:1].upper()}{function[1:]}: {{column}} and which column{{value}}?")
     text = text.format(column=column, value=" or value" if typed else "")
-    answer = yield Ask("operand", text, others, typed=typed)
+    answer = yield Ask("operand", text, operands, typed=typed)
     new = replace(new, other=answer.keys[0] if answer.keys else None, value=answer.text)
     if function == "join text":
         between = yield Ask("between", "What stands between them?", _BETWEEN, typed="text")
@@ -412,54 +412,54 @@ def _typed_operand(function: Function, type_: str | None) -> Typed | None:
 
 
 def _date_format(draft: Draft, column: str) -> Flow[str | None]:
-    """Return how a column spells dates: in the usual ways that fit all of its known values, by themselves or together.
+    """Return the date format of a column: one of the usual formats that fits all known values, alone or combined.
 
-    Few values are known, so each way is also tried together with the standard's. Asked for unless one way alone fits
-    all values.
+    Few values are known, so each format is also tried together with ISO 8601. Asked for unless exactly one fits all
+    values.
     """
-    known = known_texts(draft.column(column))
-    ways = _ways(known)
+    texts = known_texts(draft.column(column))
+    ways = _ways(texts)
     if not ways:
         yield Show(f"No usual way to spell dates fits the values of {column}.")
         return None
-    values, counts = yield from _fits(draft, column, ways)
-    whole = [each for each in ways if counts.get(each) == values]
-    whole = [each for each in whole if OR not in each] or whole
-    if len(whole) == 1:
-        yield Show(f"{column} spells all dates as {_way(whole[0])}.")
-        return f"date {whole[0]}"
+    values, counts = yield from _count_fits(draft, column, ways)
+    complete = [each for each in ways if counts.get(each) == values]
+    complete = [each for each in complete if OR not in each] or complete
+    if len(complete) == 1:
+        yield Show(f"{column} spells all dates as {_way(complete[0])}.")
+        return f"date {complete[0]}"
 
     def option(way: str) -> Option:
         fits = f"{counts[way]:,} of {values:,} values" if counts else ""
-        return Option(f"date {way}", _way(way), remark(fits, _first_day(known, way)))
+        return Option(f"date {way}", _way(way), remark(fits, _first_day(texts, way)))
 
-    options = tuple(map(option, sorted(whole or ways, key=lambda way: -counts.get(way, 0))))
+    options = tuple(map(option, sorted(complete or ways, key=lambda way: -counts.get(way, 0))))
     return str((yield Ask("format", f"How does {column} spell dates?", options)).keys[0])
 
 
-def _ways(known: list[str]) -> list[str]:
-    """Return the usual ways to spell dates that fit all of some texts, each also together with the standard's."""
-    fitting = [each for each in _FORMATS if _spell((each,), known)]
-    return [*(fitting or _together(known)), *(OR.join((_ISO, each)) for each in fitting if each != _ISO)]
+def _ways(texts: list[str]) -> list[str]:
+    """Return the usual date formats that fit all texts, each also combined with ISO 8601."""
+    fitting = [each for each in _FORMATS if _all_spelled((each,), texts)]
+    return [*(fitting or _joint_formats(texts)), *(OR.join((_ISO, each)) for each in fitting if each != _ISO)]
 
 
-def _fits(draft: Draft, column: str, ways: Sequence[str]) -> Flow[tuple[int, dict[str, int]]]:
-    """Return how many values a column has, and how many of them each way fits: nothing if that cannot be had."""
-    values, *fit = (yield Compare(_spelled_so(draft, column, ways), column)) or [0]
-    return values, dict(zip(ways, map(int, fit), strict=True)) if len(fit) == len(ways) else {}
+def _count_fits(draft: Draft, column: str, ways: Sequence[str]) -> Flow[tuple[int, dict[str, int]]]:
+    """Return the number of values of a column, and how many fit each format: none if unavailable."""
+    values, *counts = (yield Compare(_format_counts(draft, column, ways), column)) or [0]
+    return values, dict(zip(ways, map(int, counts), strict=True)) if len(counts) == len(ways) else {}
 
 
 def _way(format_: str) -> str:
     return OR.join(_FORMATS[each] for each in format_.split(OR))
 
 
-def _spelled_so(draft: Draft, column: str, ways: Sequence[str]) -> Request:
-    """Return a request for one row: how many values a column has, and how many of them each way to spell dates fits."""
+def _format_counts(draft: Draft, column: str, ways: Sequence[str]) -> Request:
+    """Return a request for one row: the number of values of a column, and how many fit each date format."""
     taken = [*(each.name for each in draft.request.steps), *(each.name for each in draft.choices.relations)]
     before = replace(draft.step_for("compute"), name=unused("all_rows", taken))
     name = quote(column)
     tried = (", ".join(f"'{each}'" for each in way.split(OR)) for way in ways)
-    # DuckDB reads two digits, as in 07.03.25, as the year 25: such a value does not fit.
+    # DuckDB reads two-digit years, as in 07.03.25, as the year 25: such a value does not fit.
     counts = ", ".join(
         f"count(*) FILTER (WHERE year(try_strptime({name}, [{each}])) >= 1000) AS n{n}" for n, each in enumerate(tried)
     )
@@ -469,18 +469,22 @@ def _spelled_so(draft: Draft, column: str, ways: Sequence[str]) -> Request:
     return replace(draft.request, steps=(*draft.request.steps, before, figures))
 
 
-def _first_day(known: list[str], format_: str) -> str:
-    """Return what the first of these texts means."""
-    if OR in format_ or not known:
+def _first_day(texts: list[str], format_: str) -> str:
+    """Return how the first text is read."""
+    if OR in format_ or not texts:
         return ""
-    return f"{known[0]} is {datetime.strptime(known[0], format_).date()}"  # noqa: DTZ007  a day
+    return f"{texts[0]} is {datetime.strptime(texts[0], format_).date()}"  # noqa: DTZ007  a day
 
 
-def _together(known: list[str]) -> list[str]:
-    """Return the formats that spell all values if any of them may; day and month keep their places in all of them."""
-    some = [each for each in _FORMATS if any(_is_spelled(text, each) for text in known)]
-    ways = [[each for each in some if each != swapped] for swapped in _SWAPPED] if {*_SWAPPED} <= {*some} else [some]
-    return [OR.join(way) for way in ways if _spell(way, known)]
+def _joint_formats(texts: list[str]) -> list[str]:
+    """Return the formats that together fit all values; day and month do not swap places."""
+    formats = [each for each in _FORMATS if any(_is_spelled(text, each) for text in texts)]
+    ways = (
+        [[each for each in formats if each != swapped] for swapped in _SWAPPED]
+        if {*_SWAPPED} <= {*formats}
+        else [formats]
+    )
+    return [OR.join(way) for way in ways if _all_spelled(way, texts)]
 
 
 def _moment_type(draft: Draft, column: str) -> Flow[str | None]:
@@ -491,8 +495,8 @@ def _moment_type(draft: Draft, column: str) -> Flow[str | None]:
 
 
 def _number_type(draft: Draft, column: str) -> Flow[str | None]:
-    known = known_texts(draft.column(column))
-    fitting = (name for name, (_, spelled) in _NUMBERS.items() if all(re.fullmatch(spelled, text) for text in known))
+    texts = known_texts(draft.column(column))
+    fitting = (name for name, (_, spelled) in _NUMBERS.items() if all(re.fullmatch(spelled, text) for text in texts))
     options = tuple(Option(name, _NUMBERS[name][0]) for name in fitting)
     if not options:
         yield Show(f"No usual way to spell numbers fits the values of {column}.")
@@ -501,12 +505,12 @@ def _number_type(draft: Draft, column: str) -> Flow[str | None]:
 
 
 _CONVERTED = {_AS_DATE: _date_format, _AS_MOMENT: _moment_type, _AS_NUMBER: _number_type}
-"""How the value of `convert` is asked for."""
+"""Dialogues for the value of `convert`."""
 
 
-def _spell(formats: Iterable[str], known: list[str]) -> bool:
-    """Tell whether each of some texts is spelled in one of some formats."""
-    return all(any(_is_spelled(text, each) for each in formats) for text in known)
+def _all_spelled(formats: Iterable[str], texts: list[str]) -> bool:
+    """Tell whether each text fits one of the formats."""
+    return all(any(_is_spelled(text, each) for each in formats) for text in texts)
 
 
 def _is_spelled(text: str, format_: str) -> bool:
@@ -532,7 +536,7 @@ def pick(draft: Draft) -> Flow[None]:
 
 
 def columns(draft: Draft) -> Flow[None]:
-    """Ask for the columns that come out."""
+    """Ask for the output columns."""
     step = draft.step_for("columns")
     options = columns_of(draft, draft.fields(step, "columns"))
     keys = (yield Ask("columns", "Which columns?", options, several=True)).keys
@@ -540,7 +544,7 @@ def columns(draft: Draft) -> Flow[None]:
 
 
 def sort(draft: Draft) -> Flow[None]:
-    """Ask for an order, and how many rows of it."""
+    """Ask for an order, and how many rows to keep."""
     step = draft.step_for("sort")
     options = tuple(_orders(draft, draft.fields(step, "sort")))
     keys = (yield Ask("sort", "Sort by what?", options, several=True)).keys
@@ -553,8 +557,8 @@ def _orders(draft: Draft, fields: Fields) -> Iterator[Option]:
     moments, texts = ("latest", "earliest"), ("Z to A", "A to Z")
     words = {"date": moments, "timestamp": moments, "time": moments, "number": ("largest", "smallest")}
     for name, type_ in fields.items():
-        known = known_texts(draft.column(name))
-        is_moment = bool(known) and all(_MOMENT_TEXT.fullmatch(text) for text in known)
+        values = known_texts(draft.column(name))
+        is_moment = bool(values) and all(_MOMENT_TEXT.fullmatch(text) for text in values)
         down, up = moments if is_moment else words.get(value_kind(type_), texts)
         ways = [Option(f"-{name}", f"{name} ({down} first)"), Option(f"+{name}", f"{name} ({up} first)")]
         yield from reversed(ways) if (down, up) == texts else ways

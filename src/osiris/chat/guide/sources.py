@@ -1,6 +1,6 @@
-"""What is read, and looked at then; and joins: by declared keys, or by columns whose values were compared.
+"""Sources and joins: by declared keys, or by columns whose values were compared.
 
-What would multiply rows is said first.
+Joins that would multiply rows are announced first.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
     Pairs = tuple[Match, ...]
 
 MEASURED = 4
-"""So many keys are measured for one join."""
+"""Most keys measured for one join."""
 
 _ALIKE = 0.6
-"""From this share of equal letters on, names are similar."""
+"""Names with at least this share of equal letters are similar."""
 
 _MOST = 0.5
-"""Columns that only have similar names, or one known value in common, need a greater share of matches than this."""
+"""Least share of matches for columns that only have similar names, or one known value in common."""
 
 _TRIED = 24
-"""So many pairs of columns are compared at once, where names say nothing."""
+"""Most pairs of columns compared at once, where names give no hint."""
 
 _ID = ("id", "_id", "code", "_code", "key", "_key", "no", "_no")
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What comparing the values of two keys gave: different ones on the left, those that the right has, rows per key.
+    """Comparison of two keys: distinct values on the left, those found on the right, and most rows per key.
 
     `most` is of the right side: more than 1 multiplies rows.
     """
@@ -58,10 +58,10 @@ class Figures:
 
 
 def join(draft: Draft) -> Flow[None]:
-    """Ask for a table and the key by which it is joined."""
+    """Ask for a table and the join key."""
     step = draft.step_for("joins")
-    asked = Ask("join", "Join which table or file?", source=RELATIONS)
-    relation = yield from looked_at(draft, asked)
+    question = Ask("join", "Join which table or file?", source=RELATIONS)
+    relation = yield from choose_relation(draft, question)
     if relation is None:
         return
     left = draft.fields(step, "input")
@@ -70,7 +70,7 @@ def join(draft: Draft) -> Flow[None]:
     options = [Option(str(n), _words(pairs), str(figures[pairs] or "not measured")) for n, pairs in enumerate(offered)]
     options.append(Option("other", "other columns …"))
     chosen = (yield Ask("key", f"By which key is {relation.table} joined?", tuple(options))).keys[0]
-    pairs = (yield from _own_key(draft, left, right)) if chosen == "other" else offered[int(chosen)]
+    pairs = (yield from _ask_key(draft, left, right)) if chosen == "other" else offered[int(chosen)]
     if pairs not in figures:
         figures[pairs] = yield from _measured(draft, step, relation, pairs)
     joined = yield from _confirmed(relation, pairs, figures[pairs])
@@ -82,15 +82,15 @@ def join(draft: Draft) -> Flow[None]:
 def _measured_keys(
     draft: Draft, step: Step, relation: Relation, left: Fields, right: Fields
 ) -> Flow[tuple[dict[Pairs, Figures | None], list[Pairs]]]:
-    """Return what comparing keys gave, and which of them are offered."""
-    named = _candidates(draft, relation, left, right)
-    candidates = named or [*_by_likeness(left, right), *_by_values(draft, relation, left, right)]
+    """Return the figures of compared keys, and the keys to offer."""
+    likely = _candidates(draft, relation, left, right)
+    candidates = likely or [*_by_likeness(left, right), *_by_values(draft, relation, left, right)]
     figures: dict[Pairs, Figures | None] = {}
     if candidates:
         yield Show("  comparing values of keys …")
     for pairs in list(dict.fromkeys(candidates))[:MEASURED]:
         figures[pairs] = yield from _measured(draft, step, relation, pairs)
-    least = 0 if named else _MOST
+    least = 0 if likely else _MOST
     offered = [pairs for pairs, each in figures.items() if each is None or each.matched > each.keys * least]
     if not offered:
         for pairs in (yield from _by_all_values(draft, step, relation, left, right)):
@@ -100,7 +100,7 @@ def _measured_keys(
 
 
 def _confirmed(relation: Relation, pairs: Pairs, figures: Figures | None) -> Flow[Join | None]:
-    """Return the join, unless it multiplies rows and the person does not want that."""
+    """Return the join, unless it multiplies rows and the person declines."""
     if not (yield from _is_wanted(relation, pairs, figures)):
         return None
     if figures and figures.matched == figures.keys:
@@ -108,12 +108,12 @@ def _confirmed(relation: Relation, pairs: Pairs, figures: Figures | None) -> Flo
         return Join(relation.name, pairs, "keep")
     options = (Option("keep", "keep them", "what is joined is empty there"), Option("drop", "drop them"))
     missing = f"{figures.keys - figures.matched:,} of {figures.keys:,} values have no match. " if figures else ""
-    kept = (yield Ask("unmatched", f"{missing}Keep rows without a match?", options)).keys[0]
-    return Join(relation.name, pairs, "keep" if kept == "keep" else "drop")
+    answer = (yield Ask("unmatched", f"{missing}Keep rows without a match?", options)).keys[0]
+    return Join(relation.name, pairs, "keep" if answer == "keep" else "drop")
 
 
 def _is_wanted(relation: Relation, pairs: Pairs, figures: Figures | None) -> Flow[bool]:
-    """Tell whether the person wants a join: asked only where it multiplies rows, or may."""
+    """Tell whether the person wants a join: asked only if it multiplies rows, or may."""
     has_key = bool(relation.primary_key) and set(relation.primary_key) <= {each.right for each in pairs}
     if figures.most <= 1 if figures else has_key:
         return True
@@ -124,20 +124,20 @@ def _is_wanted(relation: Relation, pairs: Pairs, figures: Figures | None) -> Flo
 
 
 def _candidates(draft: Draft, relation: Relation, left: Fields, right: Fields) -> list[Pairs]:
-    """Return keys that names or declarations suggest, the likeliest first."""
-    found = [*_declared(draft, relation, left)]
+    """Return keys suggested by names or declarations, the likeliest first."""
+    keys = [*_declared(draft, relation, left)]
     same = tuple(_same(left, right))
     key = relation.primary_key
     if key and all(name in left and _fit(left[name], right.get(name)) for name in key):
-        found.append(tuple(Match(name, name) for name in key))
-    found += [(each,) for each in (*_by_id(relation, left, right), *same)]
+        keys.append(tuple(Match(name, name) for name in key))
+    keys += [(each,) for each in (*_by_id(relation, left, right), *same)]
     if len(same) > 1:
-        found.append(same)
-    return list(dict.fromkeys(found))
+        keys.append(same)
+    return list(dict.fromkeys(keys))
 
 
 def _same(left: Fields, right: Fields) -> Iterator[Match]:
-    """Yield the columns of one name on both sides, however it is spelled."""
+    """Yield the columns of equal names on both sides, ignoring case and punctuation."""
     spelled = {_plain(name): name for name in reversed(right)}
     for name in left:
         other = name if name in right else spelled.get(_plain(name), "")
@@ -146,7 +146,7 @@ def _same(left: Fields, right: Fields) -> Iterator[Match]:
 
 
 def _by_id(relation: Relation, left: Fields, right: Fields) -> Iterator[Match]:
-    """Yield columns that are called as a relation and its id: `customer_id` and `id`."""
+    """Yield columns named after a relation and its id: `customer_id` and `id`."""
     stem = relation.name.removesuffix("s").lower()
     for name in left:
         plain = name.lower()
@@ -164,14 +164,14 @@ def _by_likeness(left: Fields, right: Fields) -> list[Pairs]:
 
 
 def _by_values(draft: Draft, relation: Relation, left: Fields, right: Fields) -> list[Pairs]:
-    """Return keys of text columns that have a known value in common."""
+    """Return keys of text columns with a known value in common."""
     there = {each.name: {*known_texts(each)} for each in relation.columns or () if typed_as(each.type) == "text"}
     here = {name: {*known_texts(draft.column(name))} for name in left if typed_as(left[name]) == "text"}
     return [(Match(name, other),) for name in here for other in there if other in right and here[name] & there[other]]
 
 
 def _by_all_values(draft: Draft, step: Step, relation: Relation, left: Fields, right: Fields) -> Flow[list[Pairs]]:
-    """Return keys of which most values are in both columns, the likeliest first: names say nothing here."""
+    """Return keys of which most values are in both columns, the likeliest first: names give no hint here."""
     keys = {name: type_ for name, type_ in left.items() if typed_as(type_) in ("text", "whole number", "uuid")}
     pairs = _fitting(keys, right)[:_TRIED]
 
@@ -179,42 +179,42 @@ def _by_all_values(draft: Draft, step: Step, relation: Relation, left: Fields, r
     row = (yield from _compared(draft, step, relation, sql)) if pairs else None
     if not row or len(row) != 2 * len(pairs):
         return []
-    found = zip(pairs, row[::2], row[1::2], strict=True)
-    likely = {pair: both for pair, keys, both in found if both > keys * _MOST}
-    # Few values, as hours or amounts, are in many columns by chance: where most match, many come first.
+    counts = zip(pairs, row[::2], row[1::2], strict=True)
+    likely = {pair: both for pair, keys, both in counts if both > keys * _MOST}
+    # Small sets of values, as hours, match by chance; large ones come first.
     most = sorted(likely, key=lambda pair: -likely[pair])
     return [(Match(*pair),) for pair in most[:MEASURED]]
 
 
 def _counting(left: str, right: str, pairs: Sequence[tuple[str, str]]) -> str:
-    """Return a SELECT that counts, for each pair of columns, the values of the first, and those that both have."""
+    """Return a SELECT that counts, for each pair of columns, the values of the first, and those in both."""
     counts = []
     for n, (name, other) in enumerate((quote(one), quote(two)) for one, two in pairs):
-        mine = f"SELECT DISTINCT {name} AS k FROM {left} WHERE {name} IS NOT NULL"
-        theirs = f"SELECT {other} FROM {quote(right)}"
-        counts.append(f"(SELECT count(*) FROM ({mine})) AS all{n}")
-        counts.append(f"(SELECT count(*) FROM ({mine}) WHERE k IN ({theirs})) AS both{n}")
+        left_values = f"SELECT DISTINCT {name} AS k FROM {left} WHERE {name} IS NOT NULL"
+        right_values = f"SELECT {other} FROM {quote(right)}"
+        counts.append(f"(SELECT count(*) FROM ({left_values})) AS all{n}")
+        counts.append(f"(SELECT count(*) FROM ({left_values}) WHERE k IN ({right_values})) AS both{n}")
     return f"SELECT {', '.join(counts)}"
 
 
 def _plain(name: str) -> str:
-    """Return a name without what names of one thing differ in: `ShipID`, `ship_id`."""
+    """Return a name without case and punctuation: `ShipID`, `ship_id`."""
     return "".join(each for each in name.casefold() if each.isalnum())
 
 
 def _declared(draft: Draft, relation: Relation, left: Fields) -> list[Pairs]:
-    """Return the keys that foreign keys declare, from either side."""
-    found: list[Pairs] = []
+    """Return the keys of declared foreign keys, in either direction."""
+    keys: list[Pairs] = []
     for source in draft.request.sources:
         here = draft.relation(source.relation)
         if here.connection == relation.connection:
-            found += [tuple(map(Match, k.columns, k.to)) for k in here.foreign_keys if k.table == relation.table]
-            found += [tuple(map(Match, k.to, k.columns)) for k in relation.foreign_keys if k.table == here.table]
-    return [pairs for pairs in found if all(pair.left in left for pair in pairs)]
+            keys += [tuple(map(Match, k.columns, k.to)) for k in here.foreign_keys if k.table == relation.table]
+            keys += [tuple(map(Match, k.to, k.columns)) for k in relation.foreign_keys if k.table == here.table]
+    return [pairs for pairs in keys if all(pair.left in left for pair in pairs)]
 
 
 def _fitting(left: Fields, right: Fields) -> list[tuple[str, str]]:
-    """Return the pairs of columns whose values can be compared."""
+    """Return the pairs of columns with comparable values."""
     return [(name, other) for name in left for other in right if _fit(left[name], right[other])]
 
 
@@ -231,15 +231,17 @@ def _measured(draft: Draft, step: Step, relation: Relation, pairs: Pairs) -> Flo
 
 
 def _compared(draft: Draft, step: Step, relation: Relation, sql: Callable[[str], str]) -> Flow[JsonValue]:
-    """Return the row of a SELECT over the name of what there is before a join, and what is joined; None without one."""
+    """Return the row of a SELECT over the left side and the joined relation; None if unavailable."""
     taken = [*(each.name for each in draft.request.steps), *(each.name for each in draft.choices.relations)]
-    before = Step(unused("left_side", [*taken, relation.name]), input=step.input, joins=step.joins)
-    before = replace(before, compute=step.compute, filters=step.filters)
-    inputs = (before.name, relation.name)
-    figures = Step(unused("figures", [*taken, before.name, relation.name]), sql=sql(before.name), inputs=inputs)
-    asked = replace(draft.request, steps=(*(s for s in draft.request.steps if s.name != step.name), before, figures))
-    sources = {each.relation: each for each in (*asked.sources, *draft.reading(relation.id))}
-    return (yield Compare(replace(asked, sources=tuple(sources.values())), relation.id))
+    left_step = Step(unused("left_side", [*taken, relation.name]), input=step.input, joins=step.joins)
+    left_step = replace(left_step, compute=step.compute, filters=step.filters)
+    inputs = (left_step.name, relation.name)
+    figures = Step(unused("figures", [*taken, left_step.name, relation.name]), sql=sql(left_step.name), inputs=inputs)
+    comparison = replace(
+        draft.request, steps=(*(s for s in draft.request.steps if s.name != step.name), left_step, figures)
+    )
+    sources = {each.relation: each for each in (*comparison.sources, *draft.reading(relation.id))}
+    return (yield Compare(replace(comparison, sources=tuple(sources.values())), relation.id))
 
 
 def _comparing(left: str, right: str, pairs: Pairs) -> str:
@@ -259,44 +261,44 @@ def _words(pairs: Pairs) -> str:
     return " and ".join(each.left if each.left == each.right else f"{each.left} = {each.right}" for each in pairs)
 
 
-def _own_key(draft: Draft, left: Fields, right: Fields) -> Flow[Pairs]:
+def _ask_key(draft: Draft, left: Fields, right: Fields) -> Flow[Pairs]:
     """Ask for two columns that are equal."""
-    mine = (yield Ask("left", "Which column so far?", columns_of(draft, left))).keys[0]
-    fitting = {name: type_ for name, type_ in right.items() if _fit(left[mine], type_)}
+    left_column = (yield Ask("left", "Which column so far?", columns_of(draft, left))).keys[0]
+    fitting = {name: type_ for name, type_ in right.items() if _fit(left[left_column], type_)}
     options = tuple(Option(name, name, type_ or "") for name, type_ in fitting.items())
-    theirs = (yield Ask("right", f"{mine} equals which column of it?", options)).keys[0]
-    return (Match(mine, theirs),)
+    right_column = (yield Ask("right", f"{left_column} equals which column of it?", options)).keys[0]
+    return (Match(left_column, right_column),)
 
 
 _SHOWN = 200
 
 
 def option_of(relation: str, source: str, table: str, note: str = "") -> Option:
-    """Return the option for a relation; its key has what is needed to look at it."""
+    """Return the option for a relation; its key has what discovery needs."""
     return Option(json.dumps([relation, source, table]), relation, note)
 
 
-def looked_at(draft: Draft, asked: Ask) -> Flow[Relation | None]:
-    """Ask for a relation and look at it; None, and why, if it cannot be read."""
-    answer = yield asked
+def choose_relation(draft: Draft, question: Ask) -> Flow[Relation | None]:
+    """Ask for a relation and discover it; None, with a message, if it cannot be read."""
+    answer = yield question
     relation, source, table = json.loads(answer.keys[0])
     if relation not in draft.tables:
-        found = yield Look(relation, source, table)
-        if "table" not in found:
-            yield Show(f"{relation} cannot be read: {found['reason']}")
+        discovered = yield Look(relation, source, table)
+        if "table" not in discovered:
+            yield Show(f"{relation} cannot be read: {discovered['reason']}")
             return None
-        draft.tables = {**draft.tables, relation: (source, found["table"])}
-    known = next((each for each in draft.choices.relations if each.id == relation), None)
-    if known is None or not known.columns:
-        draft.tables = {name: told for name, told in draft.tables.items() if name != relation}
+        draft.tables = {**draft.tables, relation: (source, discovered["table"])}
+    loaded = next((each for each in draft.choices.relations if each.id == relation), None)
+    if loaded is None or not loaded.columns:
+        draft.tables = {name: entry for name, entry in draft.tables.items() if name != relation}
         yield Show(f"{relation} has no columns that can be read.")
         return None
-    yield Show(_columns(known, draft.tables[relation][1]))
-    return known
+    yield Show(_columns(loaded, draft.tables[relation][1]))
+    return loaded
 
 
 def _columns(relation: Relation, table: Mapping[str, JsonValue]) -> str:
-    """Return what a relation has, in a line or two."""
+    """Return the columns of a relation, in a line or two."""
     columns = relation.columns or ()
     hidden = len(table["columns"]) - len(table["closed"]) - len(columns)
     names = one_line(", ".join(f"{each.name} {each.type or ''}".rstrip() for each in columns), _SHOWN)
@@ -304,9 +306,9 @@ def _columns(relation: Relation, table: Mapping[str, JsonValue]) -> str:
     return f"  columns ({len(columns):,}): {names}{more}"
 
 
-def first(draft: Draft, asked: Ask) -> Flow[None]:
-    """Ask for what is read first, until it can be read."""
+def first(draft: Draft, question: Ask) -> Flow[None]:
+    """Ask for the first source, until it can be read."""
     relation = None
     while relation is None:
-        relation = yield from looked_at(draft, asked)
+        relation = yield from choose_relation(draft, question)
     draft.read(relation.id)

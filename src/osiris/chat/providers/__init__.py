@@ -1,4 +1,4 @@
-"""Models behind services. Only this folder knows the libraries of services."""
+"""Hosted models. Only this folder uses the libraries of providers."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _NOTHING = Usage()
 def open_model(workspace: Workspace, options: Options, spent: Usage = _NOTHING) -> Model:
     """Return the model; nothing is sent yet.
 
-    `spent` is what the conversation has used before, of which its budget is short. Fails with CHT065, LLM001 to
-    LLM009, PRJ007 and PRJ010 if it cannot be asked, and with LLM030 to LLM032 if the prompts of the project are wrong.
+    `spent` is what the conversation has used so far, deducted from its budget. Fails with CHT065, LLM001 to LLM009,
+    PRJ007 and PRJ010 if the model cannot be used, and with LLM030 to LLM032 if the project's prompts are invalid.
     """
     from osiris.chat.providers.hosted import Hosted
 

@@ -1,4 +1,4 @@
-"""Which service is asked, and how: from the command line, else from the settings of the project."""
+"""Settings of the model provider: from the command line, else from the project."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from osiris.api import Workspace
     from osiris.config import Config
 
-_SAME = {"google": "gemini"}
-_EARLIER = {"claude": "anthropic"}
+_ALIASES = {"google": "gemini"}
+_RENAMED = {"claude": "anthropic"}
 _WITHOUT_A_MODEL = "run 'osiris new': it builds a pipeline from choices or flags, without a model"
 
 _ADDRESSES = {
@@ -30,14 +30,14 @@ _ADDRESSES = {
 }
 
 _MODELS = {"openai": "gpt-5.6-terra", "anthropic": "claude-sonnet-5-5", "gemini": "gemini-3.8-flash"}
-"""The model of each service that is used if none is named; a compatible server has its own."""
+"""Default model of each service; a compatible server has its own."""
 
 _NEEDED = {"openai": "openai", "compatible": "openai", "anthropic": "anthropic", "gemini": "google.genai"}
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a service is asked; `timeout` is in seconds, `max_cost` in US dollars, and None is no limit."""
+    """Provider settings; `timeout` is in seconds, `max_cost` in US dollars, None is no limit."""
 
     provider: str
     models: tuple[str, ...]
@@ -53,41 +53,39 @@ class Settings:
 
 
 def provider_name(config: Config, chosen: str | None) -> str | None:
-    """Return the provider that counts, None if there is none; fails with LLM001, and for earlier ones with PRJ007 or
-    PRJ010.
-    """
+    """Return the chosen or configured provider, None without one; fails with LLM001, PRJ007 or PRJ010."""
     name = chosen or config.get("chat.provider")
     if name is None:
         return None
     if name == RULES:
         fail("PRJ010", what=f"--provider {name}" if chosen else f"chat.provider: {name}", instead=_WITHOUT_A_MODEL)
-    if name in _EARLIER:
-        fail("PRJ007", old=f"--provider {name}", new=f"--provider {_EARLIER[name]}")
+    if name in _RENAMED:
+        fail("PRJ007", old=f"--provider {name}", new=f"--provider {_RENAMED[name]}")
     if name not in PROVIDERS:
         fail("LLM001", name=name, hint=did_you_mean(name, PROVIDERS))
-    return _SAME.get(name, name)
+    return _ALIASES.get(name, name)
 
 
 def read_settings(workspace: Workspace, provider: str | None, model: str | None) -> Settings:
-    """Return how the service is asked; fails with CHT065 if none is chosen, LLM001 to LLM005, and LLM009."""
+    """Return the settings; fails with CHT065 without a provider, LLM001 to LLM005, and LLM009."""
     config = workspace.config
     name = provider_name(config, provider) or fail("CHT065")
     if not _is_installed("pydantic_ai", _NEEDED[name]):
         fail("LLM002", provider=name, command=install_command("chat"))
-    is_configured = name == _SAME.get(config.get("chat.provider"), config.get("chat.provider"))
+    is_configured = name == _ALIASES.get(config.get("chat.provider"), config.get("chat.provider"))
     keys = ("model", "fallback_model", "base_url", "api_key")
-    own = {key: config.get(f"chat.{key}") if is_configured else None for key in keys}
-    first = model or own["model"] or _MODELS.get(name)
-    if not first:
+    configured = {key: config.get(f"chat.{key}") if is_configured else None for key in keys}
+    primary = model or configured["model"] or _MODELS.get(name)
+    if not primary:
         fail("LLM004", provider=name)
-    address = own["base_url"] or _ADDRESSES.get(name)
+    address = configured["base_url"] or _ADDRESSES.get(name)
     if address is None:
         fail("LLM005", provider=name)
     return Settings(
         provider=name,
-        models=tuple(dict.fromkeys(filter(None, (first, own["fallback_model"])))),
+        models=tuple(dict.fromkeys(filter(None, (primary, configured["fallback_model"])))),
         address=address.rstrip("/"),
-        key=_key(workspace.environ, name, _variables(name, own)),
+        key=_key(workspace.environ, name, _variables(name, configured)),
         timeout=config.get("chat.timeout"),
         answers=config.get("chat.answers"),
         context_tokens=config.get("chat.context_tokens"),
@@ -104,11 +102,11 @@ def _is_installed(*packages: str) -> bool:
     return False
 
 
-def _variables(provider: str, own: Mapping[str, str | None]) -> tuple[str, ...]:
-    """Return the variables that may have the key: the configured one, else the usual ones, for no other address."""
-    if own["api_key"]:
-        return (own["api_key"],)
-    return () if own["base_url"] else PROVIDERS[provider]
+def _variables(provider: str, configured: Mapping[str, str | None]) -> tuple[str, ...]:
+    """Return the variables that may hold the key: the configured one, else the usual ones if the address is too."""
+    if configured["api_key"]:
+        return (configured["api_key"],)
+    return () if configured["base_url"] else PROVIDERS[provider]
 
 
 def _key(environ: Mapping[str, str], provider: str, variables: tuple[str, ...]) -> Secret | None:

@@ -1,7 +1,7 @@
-"""What a query gives: bound by the engine itself, against inputs that have columns and no rows.
+"""The output schema of a query: bound by the engine itself, against inputs with columns and no rows.
 
-And why a query does not fit its inputs: the engine tells a type of error and mostly a place. What stands there, and
-what could stand there, the tree tells: the word that is wrong, and the one that was probably meant.
+Also why a query does not bind: the engine gives a type of error and mostly a position; the tree gives the wrong word
+there, and the most similar valid one.
 """
 
 from __future__ import annotations
@@ -47,15 +47,14 @@ _EXPLAIN = "EXPLAIN (FORMAT JSON) "
 _LENGTH = 300
 _COMPARES = re.compile(r"[=<>]|\bDISTINCT FROM\b|\bUSING\b")
 _TYPES = {**{name.upper(): kind for name, kind in PLAIN.items()}, "DECIMAL": None, "JSON": None, "TEXT": "utf8"}
-"""Types by the names that a hint may give, with ours."""
+"""Types by the names that a hint may use, with ours."""
 
 
 def bind(query: Verdict, inputs: Mapping[str, Schema], parameters: Mapping[str, str]) -> Schema:
     """Return the schema of a checked query over inputs of these schemas, by the names under which it reads them.
 
     `parameters` maps the names of its parameters to their types. Fails with SQL009 where the query does not fit its
-    inputs, with SQL031 where the engine would round digits away by itself, and with DAT006 for a column whose type
-    cannot be carried.
+    inputs, with SQL031 where the engine would silently round, and with DAT006 for a column whose type is not supported.
     """
     text, tree = str(query.canonical), tree_of(query)
     with open_binder(memory=_MEMORY) as binder:
@@ -99,7 +98,7 @@ def explain(
     except ENGINE_ERRORS as error:
         if kind_of(error) != "other":
             raise
-        raise_all([misfit(error, text, inputs, len(_EXPLAIN))])
+        raise_all([bind_error(error, text, inputs, len(_EXPLAIN))])
     return json.loads(rows[0][1])
 
 
@@ -108,7 +107,7 @@ def schema_of_relation(
 ) -> Schema:
     """Return the schema in which a relation's rows are carried; fails with SQL009 or DAT006 if they cannot be.
 
-    With the query's `text` and its `inputs` an error has the place of the column in it.
+    With the query's `text` and its `inputs`, an error is located at the column in it.
     """
 
     def at(index: int) -> Location:
@@ -125,9 +124,11 @@ def schema_of_relation(
         try:
             fields.append(Field(name, carry(kind).type))
         except NotCarried as refused:
-            why = "it cannot be handed to another step"
-            told = diagnostic("DAT006", at=at(index), hint=refused.instead, column=name, type=refused.kind, reason=why)
-            problems.append(told)
+            reason = "it cannot be handed to another step"
+            item = diagnostic(
+                "DAT006", at=at(index), hint=refused.instead, column=name, type=refused.kind, reason=reason
+            )
+            problems.append(item)
     if problems:
         raise_all(problems)
     return tuple(fields)
@@ -141,8 +142,8 @@ def carried(text: str, relation: DuckDBPyRelation) -> str:
 
 
 def _has_wide_decimal(kind: pa.DataType) -> bool:
-    inside = [kind.field(i).type for i in range(kind.num_fields)]
-    return pa.types.is_decimal256(kind) or any(_has_wide_decimal(child) for child in inside)
+    children = [kind.field(i).type for i in range(kind.num_fields)]
+    return pa.types.is_decimal256(kind) or any(_has_wide_decimal(child) for child in children)
 
 
 def _same_name(names: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -155,7 +156,7 @@ def _same_name(names: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 class Named(NamedTuple):
-    """A column of a query or a source, with its type where it is only handed on, and where it is written."""
+    """A column of a query or a source: its type if it is only passed on, and the node that defines it."""
 
     name: str
     type: str | None = None
@@ -167,28 +168,28 @@ Columns = tuple[Named, ...]
 
 @dataclass(slots=True)
 class _Lookup:
-    """Looks up columns in one tree, with their types; `inputs` has those of the relations by folded name."""
+    """Resolves columns in one tree, with their types; `inputs` has those of the relations by folded name."""
 
     names: TableNames
     inputs: Mapping[str, Schema]
     _known: dict[int, Columns] = field(default_factory=dict)
 
     def sources(self, node: exp.Expr) -> dict[str, Columns]:
-        """Return the columns of the sources that a node can see, by folded alias, those of its own query first."""
-        found: dict[str, Columns] = {}
+        """Return the columns of the sources visible to a node, by folded alias, those of its own query first."""
+        columns: dict[str, Columns] = {}
         for select in _selects_around(node):
             for source in from_items(select):
-                found.setdefault(source.alias_or_name.lower(), self.columns(source))
-        return found
+                columns.setdefault(source.alias_or_name.lower(), self.columns(source))
+        return columns
 
     def type_of(self, column: exp.Column) -> str | None:
-        """Return the type of a column that some query only hands on; None if it is computed, or not known."""
+        """Return the type of a column that is only passed on; None if it is computed or unknown."""
         sources = self.sources(column)
-        named = [sources.get(column.table.lower(), ())] if column.table else sources.values()
-        return _type_in(chain.from_iterable(named), column.name)
+        candidates = [sources.get(column.table.lower(), ())] if column.table else sources.values()
+        return _type_in(chain.from_iterable(candidates), column.name)
 
     def columns(self, node: exp.Expr) -> Columns:
-        """Return the columns of a source in FROM; none if they are not known."""
+        """Return the columns of a source in FROM; none if unknown."""
         source = self.names.source(node)
         if source.relation is not None:
             schema = self.inputs.get(source.relation.name.lower(), ())
@@ -200,7 +201,7 @@ class _Lookup:
         return (*renamed, *columns[len(source.columns) :])
 
     def outputs(self, query: exp.Expr) -> Columns:
-        """Return the columns that a query gives, a nameless one as ''; none if they are not known."""
+        """Return the columns of a query, a nameless one as ''; none if unknown."""
         if id(query) not in self._known:
             self._known[id(query)] = ()  # a recursive CTE comes back to itself
             self._known[id(query)] = tuple(self._outputs(query))
@@ -216,9 +217,9 @@ class _Lookup:
     def _output(self, node: exp.Expr, select: exp.Select) -> Iterator[Named]:
         star = node.this if isinstance(node, exp.Column) else node
         if isinstance(star, exp.Star):
-            gone = {each.name.lower() for each in star.args.get("except_") or ()}
+            excluded = {each.name.lower() for each in star.args.get("except_") or ()}
             columns = self._columns_of("" if star is node else node.text("table"), select)
-            yield from (each._replace(node=node) for each in columns if each.name.lower() not in gone)
+            yield from (each._replace(node=node) for each in columns if each.name.lower() not in excluded)
         else:
             value = node.unalias()
             of = self._columns_of(value.table, select) if isinstance(value, exp.Column) else ()
@@ -232,12 +233,12 @@ class _Lookup:
 
 
 def _type_in(columns: Iterable[Named], name: str) -> str | None:
-    """Return the type of the first column of a name, None if it is not known."""
+    """Return the type of the first column of a name, None if unknown."""
     return next((each.type for each in columns if each.name.lower() == name.lower()), None)
 
 
 def _selects_around(node: exp.Expr) -> Iterator[exp.Select]:
-    """Yield the SELECTs whose names a node can use, inner ones first; what WITH names sees nothing around it."""
+    """Yield the SELECTs whose names are visible to a node, inner ones first; a CTE sees nothing around it."""
     for here in ancestors(node):
         if isinstance(here, exp.CTE):
             return
@@ -249,15 +250,15 @@ def _selects_around(node: exp.Expr) -> Iterator[exp.Select]:
 
 
 class _Fault(NamedTuple):
-    """What is wrong, and at which part of the tree. What is None, only the engine can tell."""
+    """The wrong part of the tree, the problem and a hint. None: use the engine's own."""
 
     node: exp.Expr | None
     problem: str | None = None
     hint: str | None = None
 
 
-def misfit(error: Exception, text: str, inputs: Mapping[str, Schema], shift: int) -> Diagnostic:
-    """Return what to say about an error in binding a canonical text; `shift` bytes stood before it."""
+def bind_error(error: Exception, text: str, inputs: Mapping[str, Schema], shift: int) -> Diagnostic:
+    """Return the diagnostic for a bind error in a canonical text; `shift` bytes preceded it."""
     with trees.deep_recursion():
         tree = _parsed(text)
         fault = _fault(details(error), tree, error_offset(error, text, shift), _lookup(tree, inputs))
@@ -272,19 +273,19 @@ def misfit(error: Exception, text: str, inputs: Mapping[str, Schema], shift: int
 
 
 def output_place(text: str, index: int, inputs: Mapping[str, Schema]) -> Location:
-    """Return the place of a column of the result in a canonical text: of its name, or of what gives it."""
+    """Return the location of an output column in a canonical text: of its alias, or of its expression."""
     with trees.deep_recursion():
         tree = _parsed(text)
         columns = _lookup(tree, inputs).outputs(tree)
         node = columns[index].node if index < len(columns) else None
-        named = node.args["alias"] if isinstance(node, exp.Alias) else node
-        return place(text, trees.offset_of(named) if named else None)
+        target = node.args["alias"] if isinstance(node, exp.Alias) else node
+        return place(text, trees.offset_of(target) if target else None)
 
 
 def mixed_comparison(tree: exp.Expr, text: str, inputs: Mapping[str, Schema]) -> Diagnostic | None:
-    """Return why a tree and its text compare a column of text with one of another type, None if they do not.
+    """Return a diagnostic if a text column is compared with one of another type, else None.
 
-    The engine would cast the text, of which the first that is no such value ends the run, and '007' would equal 7.
+    The engine would cast the text: the first invalid value fails the run, and '007' equals 7.
     """
     if not _COMPARES.search(text):
         return None
@@ -299,25 +300,25 @@ def mixed_comparison(tree: exp.Expr, text: str, inputs: Mapping[str, Schema]) ->
 
 
 def constant_casts(tree: exp.Expr, text: str) -> dict[str, Location]:
-    """Return the casts of string literals in a tree, each as SQL, with the place in its text of the first like it."""
+    """Return the casts of string literals in a tree, as SQL, each with the location of the first."""
     grammar = DIALECTS["duckdb"].load_grammar()
     with trees.deep_recursion():
-        found: dict[str, Location] = {}
+        casts: dict[str, Location] = {}
         for cast in tree.find_all(exp.Cast):
             if type(cast) is exp.Cast and isinstance(cast.this, exp.Literal) and cast.this.is_string:
-                found.setdefault(trees.write(cast, grammar), place(text, trees.offset_of(cast.this)))
-        return found
+                casts.setdefault(trees.write(cast, grammar), place(text, trees.offset_of(cast.this)))
+        return casts
 
 
 def _compared(tree: exp.Expr, lookup: _Lookup) -> Iterator[tuple[exp.Expr, str | None, str | None]]:
-    """Yield where two columns are compared, by an operator or by USING, with the types of both."""
+    """Yield where two columns are compared, by an operator or by USING, with both types."""
     for node in tree.find_all(exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ):
         if isinstance(node.this, exp.Column) and isinstance(node.expression, exp.Column):
             yield node, lookup.type_of(node.this), lookup.type_of(node.expression)
     for join in tree.find_all(exp.Join):
         sides = [(name, _type_in(columns, name.name)) for name, columns, _ in _sides(join, lookup)]
-        for (name, before), (_, own) in zip(sides[::2], sides[1::2], strict=True):
-            yield name, before, own
+        for (name, left), (_, right) in zip(sides[::2], sides[1::2], strict=True):
+            yield name, left, right
 
 
 def _parsed(text: str) -> exp.Expr:
@@ -328,24 +329,24 @@ def _lookup(tree: exp.Expr, inputs: Mapping[str, Schema]) -> _Lookup:
     return _Lookup(TableNames(tree, DIALECTS["duckdb"]), {name.lower(): schema for name, schema in inputs.items()})
 
 
-def _fault(told: Mapping[str, JsonValue], tree: exp.Expr, offset: int | None, lookup: _Lookup) -> _Fault | None:
+def _fault(fields: Mapping[str, JsonValue], tree: exp.Expr, offset: int | None, lookup: _Lookup) -> _Fault | None:
     if offset is None:
         return next(_faults_without_a_place(tree, lookup), None)
-    if told.get("type") == "Type":
-        return _Fault(None, f"there is no type '{told['name']}'", _meant(str(told["name"]).upper(), _TYPES))
+    if fields.get("type") == "Type":
+        return _Fault(None, f"there is no type '{fields['name']}'", _suggestion(str(fields["name"]).upper(), _TYPES))
     name = next((each for each in tree.find_all(exp.Identifier) if each.meta.get("start") == offset), None)
     column = name.parent if name else None
     if not isinstance(column, exp.Column):
         return None
-    if told.get("error_subtype") == "COLUMN_NOT_FOUND":
+    if fields.get("error_subtype") == "COLUMN_NOT_FOUND":
         return _bare(column, lookup)
     length = column.this.meta["end"] + 1 - offset  # of the name alone, not of an expression that begins with it
-    is_name = column.table and str(told.get("location", "")).endswith(f",{length}]")
+    is_name = column.table and str(fields.get("location", "")).endswith(f",{length}]")
     return _qualified(column, lookup) if is_name else None
 
 
 def _qualified(column: exp.Column, lookup: _Lookup) -> _Fault | None:
-    """Return what is wrong with a column behind the name of a source, if it is its name."""
+    """Return the problem of a qualified column, if its name is the problem."""
     sources, alias = lookup.sources(column), column.table
     if alias.lower() not in sources:
         members = any(each.name.lower() == alias.lower() for columns in sources.values() for each in columns)
@@ -359,25 +360,25 @@ def _qualified(column: exp.Column, lookup: _Lookup) -> _Fault | None:
 
 def _bare(column: exp.Column, lookup: _Lookup) -> _Fault:
     outputs = next((select.expressions for select in _selects_around(column)), [])
-    named = [Named(each.alias, node=each) for each in outputs if isinstance(each, exp.Alias)]
-    return _no_column(column.this, None, (*named, *chain.from_iterable(lookup.sources(column).values())))
+    outputs_named = [Named(each.alias, node=each) for each in outputs if isinstance(each, exp.Alias)]
+    return _no_column(column.this, None, (*outputs_named, *chain.from_iterable(lookup.sources(column).values())))
 
 
 def _no_column(name: exp.Expr, source: str | None, columns: Iterable[Named]) -> _Fault:
     types = {each.name: each.type for each in reversed(tuple(columns)) if each.name}
     problem = f"there is no column '{name.name}'" + (f" in '{source}'" if source else "")
     listed = ", ".join(" ".join(filter(None, each)) for each in sorted(types.items()))
-    hint = _meant(name.name, types) or (f"columns: {listed}"[:_LENGTH] if listed else None)
+    hint = _suggestion(name.name, types) or (f"columns: {listed}"[:_LENGTH] if listed else None)
     return _Fault(name, problem, hint)
 
 
-def _meant(name: str, types: Mapping[str, str | None]) -> str | None:
-    near = nearest(name, [each for each in types if each != name])
-    return f"did you mean '{near}'" + (f" ({types[near]})?" if types[near] else "?") if near else None
+def _suggestion(name: str, types: Mapping[str, str | None]) -> str | None:
+    match = nearest(name, [each for each in types if each != name])
+    return f"did you mean '{match}'" + (f" ({types[match]})?" if types[match] else "?") if match else None
 
 
 def _faults_without_a_place(tree: exp.Expr, lookup: _Lookup) -> Iterator[_Fault]:
-    """Yield what can be wrong of that which the engine has no place for: USING, set operations, lists of stars."""
+    """Yield the possible problems for which the engine gives no position: USING, set operations, lists of stars."""
     yield from _absent(each for join in tree.find_all(exp.Join) for each in _sides(join, lookup))
     for operation in tree.find_all(exp.SetOperation):
         first, other = (lookup.outputs(each) for each in (operation.this, operation.expression))
@@ -388,21 +389,20 @@ def _faults_without_a_place(tree: exp.Expr, lookup: _Lookup) -> Iterator[_Fault]
 
 
 def _absent(names: Iterable[tuple[exp.Expr, Columns, str | None]]) -> Iterator[_Fault]:
-    """Yield a fault for each name that none of the columns has where it stands, if these are known."""
+    """Yield a fault for each name that is not among its columns, if these are known."""
     for name, columns, alias in names:
         if columns and not _has(columns, name):
             yield _no_column(name, alias, columns)
 
 
 def _sides(join: exp.Join, lookup: _Lookup) -> Iterator[tuple[exp.Expr, Columns, str | None]]:
-    """Yield each name of USING with the columns before the join, and then with those of what is joined.
-
-    Beside the columns of one source stands its alias.
+    """Yield each name of USING with the columns before the join, then with those of the joined source, and the alias if
+    single.
     """
     if isinstance(join.parent, exp.Select):
-        *before, own = from_items(join.parent)[: (join.index or 0) + 2]
+        *before, joined = from_items(join.parent)[: (join.index or 0) + 2]
         for name in join.args.get("using") or ():
-            for sources in (before, [own]):
+            for sources in (before, [joined]):
                 alias = sources[0].alias_or_name if len(sources) == 1 else None
                 yield name, tuple(chain.from_iterable(map(lookup.columns, sources))), alias
 

@@ -1,6 +1,6 @@
-"""DuckDB's types in ours, the cast that carries those that have no form of their own here, and files as a SELECT.
+"""DuckDB's types mapped to ours, the casts for types without a counterpart, and SELECTs over files.
 
-In such a SELECT the engine is asked to guess nothing.
+In such a SELECT the engine infers nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Carried(NamedTuple):
-    """How a DuckDB type is carried: our spelling, the DuckDB type it is cast to first, and whether that is another."""
+    """How a DuckDB type is carried: our type, the DuckDB type it is cast to first, and whether that cast is needed."""
 
     type: str
     duck: str
@@ -27,7 +27,7 @@ class Carried(NamedTuple):
 
 
 class NotCarried(Exception):
-    """A DuckDB type that has no form here; says why, and what to write instead."""
+    """A DuckDB type that is not supported; `instead` is what to write."""
 
     def __init__(self, kind: str, instead: str) -> None:
         super().__init__(instead)
@@ -83,7 +83,7 @@ _GLOB = re.compile(r"[*?\[\]{}]")
 
 
 def carry(kind: DuckDBPyType) -> Carried:
-    """Return how a DuckDB type is carried; raises `NotCarried` if it is not."""
+    """Return how a DuckDB type is carried; raises `NotCarried` if it is not supported."""
     name, text = kind.id, str(kind)
     if text == "JSON":
         return Carried("json", text)
@@ -104,13 +104,13 @@ def carry(kind: DuckDBPyType) -> Carried:
 
 def _carry_struct(kind: DuckDBPyType) -> Carried:
     inner = [(name, carry(child)) for name, child in inside(kind)]
-    ours = ",".join(f"{json.dumps(name, ensure_ascii=False)}:{child.type}" for name, child in inner)
+    fields = ",".join(f"{json.dumps(name, ensure_ascii=False)}:{child.type}" for name, child in inner)
     duck = ", ".join(f"{quote_name(name)} {child.duck}" for name, child in inner)
-    return Carried(f"struct<{ours}>", f"STRUCT({duck})", any(child.cast for _, child in inner))
+    return Carried(f"struct<{fields}>", f"STRUCT({duck})", any(child.cast for _, child in inner))
 
 
 def inside(kind: DuckDBPyType) -> list[tuple[str, DuckDBPyType]]:
-    """Return the types inside a list, an array or a struct, by name; what else it has are numbers."""
+    """Return the child types of a list, array or struct, by name."""
     return [(name, child) for name, child in kind.children if not isinstance(child, (int, list))]
 
 
@@ -120,13 +120,13 @@ def quote_name(name: str) -> str:
 
 
 def is_native(kind: str) -> bool:
-    """Tell whether DuckDB reads a type as we do; not floats, as it takes the largest from statistics without NaN."""
+    """Tell whether DuckDB reads a type as we do; not floats, since it takes the maximum from statistics without NaN."""
     decimal = _DECIMAL.fullmatch(kind)
     return kind in _NATIVE or (decimal is not None and int(decimal[1]) <= _MOST_DIGITS)
 
 
 def is_nameable(path: Path) -> bool:
-    """Tell whether DuckDB takes the path for the name of one file, not for a pattern."""
+    """Tell whether DuckDB reads the path as one file, not as a pattern."""
     return not _GLOB.search(str(path))
 
 

@@ -1,10 +1,10 @@
 """A DuckDB that can compute and nothing else: no files, no network, no extensions, no settings.
 
-One is shared by all steps of a job: opening one takes longer than most statements of a small step, and two engines know
-nothing of each other's memory.
+All steps of a job share one: opening it takes longer than most statements of a small step, and two engines do not share
+a memory limit.
 
-The folder into which it spills is the only one that it can still reach. `memory_limit` is what it aims at, not what it
-keeps to: only the limits of its process bound it.
+Only the spill folder remains accessible. `memory_limit` is a target that the engine may exceed; the process limits
+bound it.
 """
 
 from __future__ import annotations
@@ -63,11 +63,12 @@ _POLL = 0.1
 def open_engine(
     scratch: Path | None, *, memory: int, threads: int, files: Sequence[Path] = (), first: Sequence[str] = ()
 ) -> DuckDBPyConnection:
-    """Return a locked in-memory engine that spills into `scratch`, if one is given, up to half of what is free there.
+    """Return a locked in-memory engine that spills into `scratch`, if given, using at most half of the free space
+    there.
 
-    `memory` is in bytes; `threads` is at least 1. `files` are all that it can read of the outside; `first` are
-    statements of ours that it executes while it is still open. Its cursors have its settings, and tables and names of
-    their own.
+    `memory` is in bytes; `threads` is at least 1. `files` are all outside files that it can read; `first` are
+    statements of ours to run before it is locked. Its cursors share its settings and have tables and names of their
+    own.
     """
     import duckdb
 
@@ -89,7 +90,7 @@ def open_engine(
 
 
 class SharedEngine:
-    """The engine of all who `borrow` one while this is entered; opened when the first of them does."""
+    """The engine of all who `borrow` one while this is entered; opened on first use."""
 
     current: SharedEngine | None = None
 
@@ -113,14 +114,14 @@ class SharedEngine:
             self._engine.close()
 
     def cursor(self) -> DuckDBPyConnection:
-        """Return a connection that sees nothing of the others."""
+        """Return a connection that is isolated from the others."""
         with self._lock:
             self._engine = self._engine or open_engine(self._scratch, memory=self._memory, threads=self._threads)
             return self._engine.cursor()
 
     @contextmanager
     def binder(self) -> Iterator[Binder]:
-        """Give a binder, one that was given before if nobody has it now; what fails leaves none behind."""
+        """Give a binder, reusing an idle one; after an error it is discarded."""
         try:
             binder = self._binders.pop()
         except IndexError:
@@ -133,9 +134,9 @@ class SharedEngine:
 
 
 class Binder:
-    """A connection of its own for queries that are bound and never run, over relations that have columns and no rows.
+    """A connection for queries that are bound and never run, over relations with columns and no rows.
 
-    To begin a connection and to name a relation takes longer than to bind most queries, so both stay for the next one.
+    Opening a connection and registering a relation take longer than binding most queries, so both are reused.
     """
 
     def __init__(self, engine: DuckDBPyConnection) -> None:
@@ -143,7 +144,7 @@ class Binder:
         self._relations: dict[str, Schema] = {}
 
     def show(self, name: str, schema: Schema) -> None:
-        """Make a relation readable under a name, whose case does not matter."""
+        """Register a relation under a name, case-insensitively."""
         import pyarrow as pa
 
         from osiris.types import arrow_schema
@@ -155,7 +156,7 @@ class Binder:
 
 @contextmanager
 def open_binder(*, memory: int) -> Iterator[Binder]:
-    """Give a binder of the engine that is shared now, else of a new engine with so many bytes of memory."""
+    """Give a binder of the shared engine, else of a new engine with `memory` bytes."""
     if SharedEngine.current is not None:
         with SharedEngine.current.binder() as binder:
             yield binder
@@ -165,7 +166,7 @@ def open_binder(*, memory: int) -> Iterator[Binder]:
 
 
 def borrow(scratch: Path | None, *, memory: int, threads: int) -> DuckDBPyConnection:
-    """Return a connection of the engine that is shared now, else one of a new engine; the caller closes it."""
+    """Return a connection of the shared engine, else of a new one; the caller closes it."""
     if SharedEngine.current is not None:
         return SharedEngine.current.cursor()
     return open_engine(scratch, memory=memory, threads=threads)
@@ -173,11 +174,11 @@ def borrow(scratch: Path | None, *, memory: int, threads: int) -> DuckDBPyConnec
 
 @contextmanager
 def interruptible(engine: DuckDBPyConnection, cancelled: Callable[[], bool]) -> Iterator[None]:
-    """Interrupt what a connection does inside the block once `cancelled` says so: it does not look up by itself."""
-    done = threading.Event()
+    """Interrupt a connection inside the block once `cancelled` returns true."""
+    finished = threading.Event()
 
     def watch() -> None:
-        while not done.wait(_POLL):
+        while not finished.wait(_POLL):
             if cancelled():
                 engine.interrupt()
 
@@ -186,5 +187,5 @@ def interruptible(engine: DuckDBPyConnection, cancelled: Callable[[], bool]) -> 
     try:
         yield
     finally:
-        done.set()
+        finished.set()
         watcher.join()

@@ -1,9 +1,9 @@
-"""Digits that the engine would round away by itself, where it gives values of several types one type.
+"""Implicit precision loss: digits that the engine would round away where it unifies types.
 
-A decimal has at most 38 digits. Where the digits before the point of one value and those behind the point of another
-need more together, the engine keeps the former: `CASE WHEN a THEN x * 1.15 ELSE x END` over x decimal(38, 2) has two
-digits behind the point. Arithmetic fails instead, and comparisons are exact, save with the rows of a subquery. And
-WITH RECURSIVE has the types of its first SELECT, whatever comes after.
+A decimal has at most 38 digits. Where the integer digits of one value and the fractional digits of another need more
+together, the engine keeps the integer digits: `CASE WHEN a THEN x * 1.15 ELSE x END` over x decimal(38, 2) has two
+fractional digits. Arithmetic fails instead, and comparisons are exact, except with the rows of a subquery. WITH
+RECURSIVE takes the types of its first SELECT.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from osiris.sql.safety import tree as trees
 from osiris.sql.safety.dialects import DIALECTS
 from osiris.sql.safety.text import place
 from osiris.sql.safety.tree import called, write
-from osiris.sql.scope import ancestors, leaves, nodes_of, reads_itself, standing
+from osiris.sql.scope import ancestors, leaves, nodes_of, reads_itself, standalone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -47,15 +47,15 @@ _FROM: dict[str, int] = {
     **dict.fromkeys(("if", "iif"), 1),
     **dict.fromkeys(("lag", "lead", "list_resize", "array_resize"), 2),
 }
-"""Functions that give their arguments one type, from the argument of this number on."""
-_WHOLE = {"ceil", "ceiling", "floor", "round", "round_even", "roundbankers", "sign", "trunc"}
+"""Functions that unify the types of their arguments, with the index of the first one."""
+_ROUNDING = {"ceil", "ceiling", "floor", "round", "round_even", "roundbankers", "sign", "trunc"}
 _INTEGERS = {
     "tinyint", "smallint", "integer", "bigint", "hugeint", "utinyint", "usmallint", "uinteger", "ubigint", "uhugeint",
 }  # fmt: skip
 
 
 class _Meeting(NamedTuple):
-    """A place where values take on one type: the expression that has that type, and the values."""
+    """A place where values take on one type: the node, the expression that has that type, and the values."""
 
     node: exp.Expr
     whole: exp.Expr
@@ -72,15 +72,15 @@ class _Loss(NamedTuple):
 
 
 def tree_of(query: Verdict) -> exp.Expr:
-    """Return the tree of a query that may run in DuckDB; read anew if it was not just checked."""
+    """Return the tree of a query that may run in DuckDB; parsed again if not at hand."""
     return query.tree or trees.parse(str(query.canonical), DIALECTS["duckdb"].load_grammar())[0]
 
 
 def narrowings(query: Verdict, engine: DuckDBPyConnection, values: Mapping[str, JsonValue]) -> list[Diagnostic]:
-    """Return an SQL031 for each value in a checked query of which the engine would drop digits without a word.
+    """Return an SQL031 for each value in a checked query of which the engine would silently drop digits.
 
-    The engine has the inputs, and binds the text; `values` are those of its parameters. Not seen is what is in a lambda
-    or uses a column of a query around its own SELECT.
+    The engine has the inputs and binds the text; `values` are those of its parameters. Lambdas and correlated columns
+    are not covered.
     """
     with trees.deep_recursion():
         tree, text = tree_of(query), str(query.canonical)
@@ -117,7 +117,7 @@ def _of_call(node: exp.Expr) -> _Meeting | None:
 
 
 def _listed(node: exp.Expr, values: list[exp.Expr]) -> _Meeting:
-    """Return a place at which values take on the type that a list of them would have."""
+    """Return a place at which values are unified as in a list."""
     return _Meeting(node, exp.Array(expressions=[each.copy() for each in values]), values)
 
 
@@ -138,18 +138,18 @@ def _of_meeting(meeting: _Meeting, kind: DuckDBPyType, select: exp.Select, parts
     # the column of its SELECT to which the expression belongs
     here = next(each for each in ancestors(meeting.node) if isinstance(each, (exp.Alias, exp.Select)))
     column = here.alias if isinstance(here, exp.Alias) else None
-    for value, found in zip(meeting.values, parts.of_values(meeting.values, select), strict=True):
-        pair = _narrowed(found, kind)
+    for value, source in zip(meeting.values, parts.of_values(meeting.values, select), strict=True):
+        pair = _narrowed(source, kind)
         if pair and not _is_kept(value, _scale(pair[1])):
             yield _Loss(value, *pair, column, _wide(meeting, select, pair[1], parts))
 
 
-def _wide(meeting: _Meeting, select: exp.Select, kept: DuckDBPyType, parts: Parts) -> exp.Expr | None:
+def _wide(meeting: _Meeting, select: exp.Select, target: DuckDBPyType, parts: Parts) -> exp.Expr | None:
     """Return the column, or else the value, that uses up the digits."""
-    named = {each.sql(): each for value in meeting.values for each in value.find_all(exp.Column)}
-    nodes = [*named.values(), *meeting.values]
+    columns = {each.sql(): each for value in meeting.values for each in value.find_all(exp.Column)}
+    nodes = [*columns.values(), *meeting.values]
     kinds = parts.of_values(nodes, select)
-    return next((node for node, kind in zip(nodes, kinds, strict=True) if kind == kept and _FULL in str(kind)), None)
+    return next((node for node, kind in zip(nodes, kinds, strict=True) if kind == target and _FULL in str(kind)), None)
 
 
 def _of_queries(tree: exp.Expr, parts: Parts) -> Iterator[_Loss]:
@@ -160,33 +160,35 @@ def _of_queries(tree: exp.Expr, parts: Parts) -> Iterator[_Loss]:
         if isinstance(parent, exp.SetOperation):
             continue
         cte = _recursion(operation)
-        kept = parts.of_recursion(cte) if cte else parts.of_query(operation)
-        if cte or any(_FULL in str(kind) for kind in kept.values()):
-            yield from _of_leaves(operation, kept, parts, recursive=bool(cte))
+        targets = parts.of_recursion(cte) if cte else parts.of_query(operation)
+        if cte or any(_FULL in str(kind) for kind in targets.values()):
+            yield from _of_leaves(operation, targets, parts, recursive=bool(cte))
 
 
-def _of_leaves(operation: exp.Expr, kept: dict[str, DuckDBPyType], parts: Parts, *, recursive: bool) -> Iterator[_Loss]:
+def _of_leaves(
+    operation: exp.Expr, kinds: dict[str, DuckDBPyType], parts: Parts, *, recursive: bool
+) -> Iterator[_Loss]:
     by_name = any(each.args.get("by_name") for each in operation.find_all(exp.SetOperation))
-    known = [(leaf, [*parts.of_query(leaf).items()]) for leaf in leaves(operation)]
-    for leaf, columns in known:
-        names = [name for name, _ in columns] if by_name else [*kept]
-        for index, (name, (_, found)) in enumerate(zip(names, columns, strict=False)):
-            pair, node = _narrowed(found, kept.get(name)), _output(leaf, index)
+    columns_of = [(leaf, [*parts.of_query(leaf).items()]) for leaf in leaves(operation)]
+    for leaf, columns in columns_of:
+        names = [name for name, _ in columns] if by_name else [*kinds]
+        for index, (name, (_, kind)) in enumerate(zip(names, columns, strict=False)):
+            pair, node = _narrowed(kind, kinds.get(name)), _output(leaf, index)
             if pair and not _is_kept(node, _scale(pair[1])):
-                wide = None if by_name else _widest(known, index, pair[1])
+                wide = None if by_name else _widest(columns_of, index, pair[1])
                 yield _Loss(node, *pair, name, wide, recursive)
 
 
 def _widest(
-    known: list[tuple[exp.Expr, list[tuple[str, DuckDBPyType]]]], index: int, kept: DuckDBPyType
+    columns_of: list[tuple[exp.Expr, list[tuple[str, DuckDBPyType]]]], index: int, target: DuckDBPyType
 ) -> exp.Expr | None:
     """Return the first column at a place that has the type which is kept."""
-    kinds = ((leaf, [kind for _, kind in columns][index : index + 1]) for leaf, columns in known)
-    return next((_output(leaf, index) for leaf, kind in kinds if kind == [kept]), None)
+    kinds = ((leaf, [kind for _, kind in columns][index : index + 1]) for leaf, columns in columns_of)
+    return next((_output(leaf, index) for leaf, kind in kinds if kind == [target]), None)
 
 
 def _recursion(operation: exp.Expr) -> exp.CTE | None:
-    """Return the CTE that is made by a set operation which reads it."""
+    """Return the recursive CTE that a set operation defines."""
     cte = operation.parent
     if not isinstance(cte, exp.CTE) or not cte.parent or not cte.parent.args.get("recursive"):
         return None
@@ -194,7 +196,7 @@ def _recursion(operation: exp.Expr) -> exp.CTE | None:
 
 
 def _output(leaf: exp.Expr, index: int) -> exp.Expr:
-    """Return what gives a column of a query; the query's beginning behind a star."""
+    """Return the expression of an output column; the start of the query if there is a star."""
     columns = leaf.expressions if isinstance(leaf, exp.Select) else []
     if index >= len(columns) or any(each.is_star for each in columns):
         return columns[0] if columns else leaf
@@ -202,17 +204,17 @@ def _output(leaf: exp.Expr, index: int) -> exp.Expr:
     return output
 
 
-def _narrowed(found: DuckDBPyType | None, kept: DuckDBPyType | None) -> tuple[DuckDBPyType, DuckDBPyType] | None:
-    """Return the numbers inside two types of which the second has fewer digits behind the point, None if none has."""
-    if found is None or kept is None:
+def _narrowed(source: DuckDBPyType | None, target: DuckDBPyType | None) -> tuple[DuckDBPyType, DuckDBPyType] | None:
+    """Return the numeric types inside two types of which the second has fewer fractional digits, else None."""
+    if source is None or target is None:
         return None
-    found, kept = _element(found), _element(kept)
-    if found.id in ("struct", "map") and kept.id == found.id:
-        others = {name.lower(): kind for name, kind in inside(kept)}
-        pairs = (_narrowed(kind, others.get(name.lower())) for name, kind in inside(found))
+    source, target = _element(source), _element(target)
+    if source.id in ("struct", "map") and target.id == source.id:
+        others = {name.lower(): kind for name, kind in inside(target)}
+        pairs = (_narrowed(kind, others.get(name.lower())) for name, kind in inside(source))
         return next(filter(None, pairs), None)
-    before, after = _scale(found), _scale(kept)
-    return (found, kept) if before is not None and after is not None and before > after else None
+    before, after = _scale(source), _scale(target)
+    return (source, target) if before is not None and after is not None and before > after else None
 
 
 def _element(kind: DuckDBPyType) -> DuckDBPyType:
@@ -222,7 +224,7 @@ def _element(kind: DuckDBPyType) -> DuckDBPyType:
 
 
 def _scale(kind: DuckDBPyType) -> float | None:
-    """Return how many digits a type of numbers has behind the point, None for another type."""
+    """Return the number of fractional digits of a numeric type, None for another type."""
     if kind.id == "decimal":
         return int(str(kind.children[1][1]))
     if kind.id in ("float", "double"):
@@ -231,10 +233,10 @@ def _scale(kind: DuckDBPyType) -> float | None:
 
 
 def _is_kept(node: exp.Expr, scale: float | None) -> bool:
-    """Tell whether a value surely has no more digits behind the point: it is such a literal, or a whole number."""
+    """Tell whether a value certainly has no more fractional digits: such a literal, or a whole number."""
     inner = node.unnest()
     inner = inner.this if isinstance(inner, exp.Neg) else inner
-    if called(inner) in _WHOLE:
+    if called(inner) in _ROUNDING:
         return len(inner.expressions) == 1
     if not isinstance(inner, exp.Literal) or inner.is_string:
         return False
@@ -255,16 +257,16 @@ def _hint(loss: _Loss, value: str) -> str:
         return "CAST the column in the first SELECT to the type that is meant, and this one to the same"
     before, after = _scale(loss.found), _scale(loss.kept)
     part = f"a part of {value}" if isinstance(loss.node, (exp.Struct, exp.Array)) else value
-    meant = f"if they may go, CAST({part} AS {loss.kept})"
+    cast = f"if they may go, CAST({part} AS {loss.kept})"
     if loss.wide is None or before is None or after is None or before >= _DIGITS:
-        return meant
+        return cast
     digits = int(after + min(_DIGITS - before, max(_USUAL - after, 1)))
-    return f"where {digits} digits are enough, CAST({_short(loss.wide)} AS DECIMAL({digits}, {int(after)})); {meant}"
+    return f"where {digits} digits are enough, CAST({_short(loss.wide)} AS DECIMAL({digits}, {int(after)})); {cast}"
 
 
 def _short(node: exp.Expr) -> str:
-    written = " ".join(node.sql(dialect="duckdb", comments=False).split())
-    return written if len(written) <= _LENGTH else written[: _LENGTH - 1] + "…"
+    text = " ".join(node.sql(dialect="duckdb", comments=False).split())
+    return text if len(text) <= _LENGTH else text[: _LENGTH - 1] + "…"
 
 
 _NOT_ABOUT_TYPES = ("where", "having", "qualify", "order", "limit", "offset", "distinct")
@@ -280,19 +282,19 @@ class Parts:
     grammar: type[Grammar]
 
     def of_query(self, query: exp.Expr) -> dict[str, DuckDBPyType]:
-        """Return the types of the columns of a query by folded name, in order; none if it cannot stand alone."""
-        return self._bound(standing(query.unnest().copy(), query)) or {}
+        """Return the types of a query's columns by folded name, in order; none if it cannot be bound alone."""
+        return self._bound(standalone(query.unnest().copy(), query)) or {}
 
     def of_recursion(self, cte: exp.CTE) -> dict[str, DuckDBPyType]:
         """Return the types of the columns of a recursive CTE, as its readers see them."""
         source = exp.From(this=exp.Table(this=cte.args["alias"].this.copy()))
-        return self._bound(standing(exp.Select(expressions=[exp.Star()], from_=source), cte)) or {}
+        return self._bound(standalone(exp.Select(expressions=[exp.Star()], from_=source), cte)) or {}
 
     def of_values(self, nodes: Sequence[exp.Expr], select: exp.Select) -> list[DuckDBPyType | None]:
-        """Return the types of expressions that stand somewhere in a SELECT, None for what cannot be told."""
-        found = self._in_select(nodes, select)
-        if found is not None:
-            return [*found]
+        """Return the types of expressions inside a SELECT, None where unknown."""
+        types = self._in_select(nodes, select)
+        if types is not None:
+            return [*types]
         alone = [self._in_select([node], select) if len(nodes) > 1 else None for node in nodes]
         return [each[0] if each else None for each in alone]
 
@@ -305,17 +307,17 @@ class Parts:
             copy.set(key, None)
         added = [exp.alias_(node.copy(), f"_part_{number}") for number, node in enumerate(nodes)]
         copy.set("expressions", [*copy.expressions, *added])
-        found = self._bound(standing(copy, select))
-        if found is None:
+        types = self._bound(standalone(copy, select))
+        if types is None:
             copy = copy.copy()
             copy.set("group", None)
             copy.set("expressions", copy.expressions[-len(nodes) :])
-            found = self._bound(standing(copy, select))
-        return None if found is None else [*found.values()][-len(nodes) :]
+            types = self._bound(standalone(copy, select))
+        return None if types is None else [*types.values()][-len(nodes) :]
 
     def _bound(self, query: exp.Expr) -> dict[str, DuckDBPyType] | None:
-        asked = {each.name for each in query.find_all(exp.Placeholder)}
-        values = {name: value for name, value in self.values.items() if name in asked}
+        used = {each.name for each in query.find_all(exp.Placeholder)}
+        values = {name: value for name, value in self.values.items() if name in used}
         try:
             relation = self.engine.sql(write(query, self.grammar), params=values or None)
         except ENGINE_ERRORS as error:

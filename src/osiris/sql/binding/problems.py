@@ -1,6 +1,6 @@
-"""What DuckDB's errors mean to us: told apart by their type, never by their words.
+"""Meaning of DuckDB's errors: classified by type, never by message.
 
-The engine reports errors as JSON, also where pyarrow carries them as an OSError of its own.
+The engine reports errors as JSON, even when pyarrow wraps them in an OSError.
 """
 
 from __future__ import annotations
@@ -31,35 +31,35 @@ _LENGTH = 300
 
 def details(error: Exception) -> dict[str, JsonValue]:
     """Return the fields of an engine error; none if it is of another kind."""
-    _, found, body = str(error).partition("{")
+    _, brace, body = str(error).partition("{")
     try:
-        told: JsonValue = json.loads("{" + body) if found else {}
+        fields: JsonValue = json.loads("{" + body) if brace else {}
     except ValueError:
         return {}
-    return told if isinstance(told, dict) else {}
+    return fields if isinstance(fields, dict) else {}
 
 
 def kind_of(error: Exception) -> Kind:
-    """Tell whether an engine error says that it was interrupted, that memory ran out, or something else."""
+    """Classify an engine error: interrupted, out of memory, or other."""
     return _KINDS.get(str(details(error).get("exception_type")), "other")
 
 
 def runtime_problem(error: Exception, text: str, code: str = "SQL011", shift: int = 0) -> Diagnostic:
-    """Return what to say about an engine error; only errors about data are quoted.
+    """Return the diagnostic for an engine error; only errors about data are quoted.
 
-    `shift` is the number of bytes that stood before the text in what the engine was given.
+    `shift` is the number of bytes before the text in what the engine was given.
     """
-    told = details(error)
-    kind = str(told.get("exception_type") or type(error).__name__)
-    message = " ".join(str(told.get("exception_message", "")).split("\n", 1)[0].split())[:_LENGTH]
+    fields = details(error)
+    kind = str(fields.get("exception_type") or type(error).__name__)
+    message = " ".join(str(fields.get("exception_message", "")).split("\n", 1)[0].split())[:_LENGTH]
     problem = message if kind in _ABOUT_DATA and message else f"the engine gave up ({kind})"
     return diagnostic(code, at=place(text, error_offset(error, text, shift)), problem=problem)
 
 
 def error_offset(error: Exception, text: str, shift: int = 0) -> int | None:
-    """Return the place of an engine error as an offset in characters, None if it tells none; the engine counts bytes.
+    """Return the position of an engine error as an offset in characters (the engine counts bytes), None without one.
 
-    Of a subquery the engine names the parenthesis before it; here it is its first word.
+    For a subquery the engine gives the parenthesis before it; here it is the first word inside.
     """
     position = str(details(error).get("position", ""))
     if not position.isdigit():

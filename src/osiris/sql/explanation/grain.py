@@ -1,7 +1,7 @@
-"""Which columns name a row of a query: those of which no two of its rows have the same values. Nothing is guessed.
+"""Keys of a query: columns of which no two of its rows have the same values. Only proven keys are returned.
 
 Keys come from primary keys of relations, GROUP BY, DISTINCT, set operations and row numbers; they survive a join that
-gives each row at most one match. Where a key does not come out, or cannot be told, there is none.
+gives each row at most one match. If a key column is not output, or ambiguous, there is no key.
 """
 
 from __future__ import annotations
@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from osiris.sql.explanation.sources import Item, Key, Rows, Scope, conjuncts, is_told_by, reference, same_type, smallest
+from osiris.sql.explanation.sources import (
+    Item,
+    Key,
+    Rows,
+    Scope,
+    conjuncts,
+    fixes_value,
+    reference,
+    same_type,
+    smallest,
+)
 from osiris.sql.nondeterminism.row_order import aggregates, multiplies
 from osiris.sql.safety.dialects import load_allowed
 from osiris.sql.safety.tree import called, calls_one
@@ -27,7 +37,7 @@ if TYPE_CHECKING:
 
 Keys = frozenset[Key]
 Pairs = list[tuple[exp.Expr, exp.Expr]]
-"""Values that are equal."""
+"""Pairs of equal values."""
 
 NO_KEYS: Keys = frozenset()
 ONE_ROW: Keys = frozenset({frozenset()})
@@ -36,9 +46,9 @@ _SUBTOTALS = (exp.Rollup, exp.Cube, exp.GroupingSets)
 
 @dataclass(slots=True)
 class Joined:
-    """How one thing in FROM is joined to those before it.
+    """How an item of FROM is joined to those before it.
 
-    `pairs` are equal columns that USING names; `narrow`: a row of those before has at most one match.
+    `pairs` are equal columns of USING; `narrow`: a row of those before has at most one match.
     """
 
     node: exp.Join
@@ -51,7 +61,7 @@ class Joined:
 
 @dataclass(slots=True)
 class Facts:
-    """What is known of the rows that a SELECT takes in: values that are equal in each row, and those equal in all."""
+    """What is known of the input rows of a SELECT: values that are equal in each row, and values that are constant."""
 
     scope: Scope
     joins: list[Joined] = field(default_factory=list)
@@ -60,27 +70,27 @@ class Facts:
     fixed: set[str] = field(default_factory=set)
     nullable: set[str] = field(default_factory=set)
 
-    def standing(self, text: str) -> str:
-        """Return the value that stands for all that are equal to it."""
+    def root(self, text: str) -> str:
+        """Return the representative of all values equal to one."""
         while text in self.equal:
             text = self.equal[text]
         return text
 
-    def same(self, one: str, other: str) -> None:
-        """Note that two values are equal in each row."""
-        first, second = self.standing(one), self.standing(other)
+    def unite(self, one: str, other: str) -> None:
+        """Record that two values are equal in each row."""
+        first, second = self.root(one), self.root(other)
         if first != second:
             self.equal[second] = first
 
     def key(self, texts: Iterable[str]) -> Key:
-        """Return a key of values: without those that are the same in all rows."""
-        fixed = {self.standing(text) for text in self.fixed}
-        return frozenset(self.standing(text) for text in texts) - fixed
+        """Return a key of values, without constant ones."""
+        fixed = {self.root(text) for text in self.fixed}
+        return frozenset(self.root(text) for text in texts) - fixed
 
 
 @dataclass(slots=True)
 class Grains:
-    """Finds the keys of the queries of one tree, each once. `relations` are known by their folded names."""
+    """Computes the keys of the queries of one tree, each once. `relations` are by folded name."""
 
     relations: Mapping[str, Rows]
     dialect: Dialect
@@ -89,7 +99,7 @@ class Grains:
     facts: dict[int, Facts] = field(default_factory=dict)
 
     def of(self, query: exp.Expr) -> Rows:
-        """Return what is known of the rows of a query."""
+        """Return the facts about the rows of a query."""
         if id(query) not in self.known:
             self.known[id(query)] = Rows()  # a recursive CTE comes back to itself
             rows = Rows()
@@ -103,7 +113,7 @@ class Grains:
         return self.known[id(query)]
 
     def of_source(self, node: exp.Expr) -> Rows:
-        """Return what is known of the rows of one thing that stands in FROM."""
+        """Return the facts about the rows of an item of FROM."""
         if self.names is None:
             self.names = TableNames(node.root(), self.dialect)
         source = self.names.source(node)
@@ -120,7 +130,7 @@ class Grains:
         return self.of(query.this) if isinstance(query, exp.Subquery) else Rows()
 
     def facts_of(self, select: exp.Select) -> Facts:
-        """Return what is known of the rows that a SELECT takes in."""
+        """Return the facts about the input rows of a SELECT."""
         if id(select) not in self.facts:
             self.facts[id(select)] = self._facts(select)
         return self.facts[id(select)]
@@ -136,8 +146,8 @@ class Grains:
         for join in select.args.get("joins") or ():
             _join(facts, join, self._item(join.this, labels), equal)
         for key in ("where", "having", "qualify"):
-            for one, other in _equalities(select.args.get(key)):
-                _note(facts, one, other)
+            for left, right in _equalities(select.args.get(key)):
+                _note_equal(facts, left, right)
         unknown = any(each.args.get("laterals") for each in (select, *items[:1]))
         facts.keys = NO_KEYS if unknown else frozenset(facts.key(key) for key in facts.keys)
         return facts
@@ -162,7 +172,7 @@ class Grains:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One column that comes out of a SELECT: its value as `Scope.spelled` gives it, and what else is known of it."""
+    """One output column of a SELECT: its value as `Scope.spelled` returns it, and what else is known of it."""
 
     name: str | None
     text: str | None
@@ -172,14 +182,14 @@ class Output:
 
 
 def _labels(sources: list[exp.Expr]) -> dict[int, str]:
-    """Return by which name people know each source: that of its relation, or its alias where that is there twice."""
+    """Return the display name of each source: that of its relation, or its alias if that is not unique."""
     names = [each.name if isinstance(each, exp.Table) else "" for each in sources]
     folded = [name.lower() for name in names]
-    shown: dict[int, str] = {}
+    labels: dict[int, str] = {}
     for source, name in zip(sources, names, strict=True):
         alone = name and folded.count(name.lower()) == 1
-        shown[id(source)] = name if alone else source.alias_or_name or "a subquery"
-    return shown
+        labels[id(source)] = name if alone else source.alias_or_name or "a subquery"
+    return labels
 
 
 def _of_item(item: Item) -> Keys:
@@ -199,7 +209,7 @@ def _at_most_one(query: exp.Expr) -> bool:
 
 
 def _join(facts: Facts, join: exp.Join, item: Item, equal: Pairs) -> None:
-    """Add what is joined: its rows, and what its conditions say of values."""
+    """Add a joined item: its rows, and the equalities of its conditions."""
     before, words = tuple(facts.scope.items), join_words(join)
     joined = Joined(join, item, before, _pairs(join, item, before), words, narrow=words.only_filters)
     facts.joins.append(joined)
@@ -215,41 +225,41 @@ def _join(facts: Facts, join: exp.Join, item: Item, equal: Pairs) -> None:
         facts.nullable.update(each.alias for each in joined.before)
         facts.fixed.clear()
     if not words.side and words.method != "ASOF":
-        for one, other in joined.pairs:
-            _equate(facts, one, other)
-        for one, other in _equalities(join.args.get("on")):
-            _note(facts, one, other)
+        for left, right in joined.pairs:
+            _equate(facts, left, right)
+        for left, right in _equalities(join.args.get("on")):
+            _note_equal(facts, left, right)
 
 
 def _equalities(condition: exp.Expr | None) -> Iterator[tuple[exp.Expr, exp.Expr]]:
-    """Yield the pairs of values that are equal where a condition is true."""
+    """Yield the pairs of values that a condition equates."""
     for each in conjuncts(condition):
         if isinstance(each, (exp.EQ, exp.NullSafeEQ)):
             yield each.this, each.expression
 
 
 def _joined_keys(facts: Facts, joined: Joined, equal: Pairs) -> Keys:
-    """Return the keys of both sides together, and those of one where the other has one match at most."""
+    """Return the combined keys of both sides, and those of one side where the other has at most one match."""
     scope, (_, side, method) = facts.scope, joined.words
     matched = [*joined.pairs, *_equalities(joined.node.args.get("on")), *equal]
     left, right = facts.keys, _of_item(joined.item)
-    told, told_before = _told(scope, [joined.item], matched), _told(scope, joined.before, matched)
-    joined.narrow = method == "ASOF" or any(key <= told for key in right)
+    fixed, fixed_before = _determined(scope, [joined.item], matched), _determined(scope, joined.before, matched)
+    joined.narrow = method == "ASOF" or any(key <= fixed for key in right)
     if side == "FULL" or method == "POSITIONAL":
         return NO_KEYS
     keys = {*left} if joined.narrow and side != "RIGHT" else set()
     for one, other in product(left, right):
         keys.add(one | other)
-        # a side without what is known where a row of the other side is
+        # a key of one side, without columns determined by the other
         if side != "RIGHT":
-            keys.add(one | (other - told))
+            keys.add(one | (other - fixed))
         if side != "LEFT":
-            keys.add((one - told_before) | other)
+            keys.add((one - fixed_before) | other)
     return smallest(frozenset(keys))
 
 
 def _pairs(join: exp.Join, item: Item, before: tuple[Item, ...]) -> Pairs:
-    """Return the pairs of columns that USING names, or a NATURAL join has; none where they cannot be told."""
+    """Return the pairs of columns of USING, or of a NATURAL join; none if ambiguous."""
     pairs: Pairs = []
     for name in _shared_names(join, item, before):
         left = [each for each in before if each.rows.may_have(name.lower())]
@@ -267,7 +277,7 @@ def _shared_names(join: exp.Join, item: Item, before: tuple[Item, ...]) -> list[
 
 
 def _merge(scope: Scope, joined: Joined) -> None:
-    """Note which column a bare name of USING or of a NATURAL join is."""
+    """Record which column a bare name of USING or a NATURAL join refers to."""
     for one, _ in joined.pairs:
         name = one.name.lower()
         first = next(each for each in joined.before if each.alias == one.args["table"].name)
@@ -277,36 +287,36 @@ def _merge(scope: Scope, joined: Joined) -> None:
         scope.merged.setdefault(each.name.lower(), None)
 
 
-def _told(scope: Scope, side: Iterable[Item], equal: Iterable[tuple[exp.Expr, exp.Expr]]) -> set[str]:
-    """Return the columns of one side of a join that have one value in all rows that a row of the other matches."""
-    own, told = {item.alias for item in side}, set()
+def _determined(scope: Scope, side: Iterable[Item], equal: Iterable[tuple[exp.Expr, exp.Expr]]) -> set[str]:
+    """Return the columns of one join side that have one value in all rows that match a row of the other side."""
+    aliases, fixed = {item.alias for item in side}, set()
     for one, other in (pair for left, right in equal for pair in ((left, right), (right, left))):
         item = scope.item_of(one) if isinstance(one, exp.Column) else None
-        if item is not None and item.alias in own and _tells(scope, one, other, own):
-            told.add(reference(item, one.name))
-    return told
+        if item is not None and item.alias in aliases and _determines(scope, one, other, aliases):
+            fixed.add(reference(item, one.name))
+    return fixed
 
 
-def _tells(scope: Scope, one: exp.Expr, other: exp.Expr, own: set[str]) -> bool:
-    """Tell whether one value is equal to a value of the other side of a join alone."""
+def _determines(scope: Scope, one: exp.Expr, other: exp.Expr, aliases: set[str]) -> bool:
+    """Tell whether one value is equated with a value of the other join side alone."""
     reads = scope.aliases(other)
-    if reads is None or reads & own:
+    if reads is None or reads & aliases:
         return False
-    return same_type(scope.type_of(one), scope.type_of(other)) or _is_told(scope, one, other)
+    return same_type(scope.type_of(one), scope.type_of(other)) or _is_determined(scope, one, other)
 
 
-def _note(facts: Facts, one: exp.Expr, other: exp.Expr) -> None:
-    """Note what two values that are equal in all rows say: so they are, or one is the same everywhere."""
+def _note_equal(facts: Facts, one: exp.Expr, other: exp.Expr) -> None:
+    """Record two values that are equal in all rows; one may be constant."""
     for value, constant in ((one, other), (other, one)):
         text = facts.scope.spelled(value)
-        if text is not None and _is_told(facts.scope, value, constant):
+        if text is not None and _is_determined(facts.scope, value, constant):
             facts.fixed.add(text)
     _equate(facts, one, other)
 
 
-def _is_told(scope: Scope, value: exp.Expr, constant: exp.Expr) -> bool:
-    """Tell whether a value that is equal to another is known: that is a constant, and nothing else is equal to it."""
-    return scope.is_constant(constant) and is_told_by(scope.type_of(value), constant, scope.type_of(constant))
+def _is_determined(scope: Scope, value: exp.Expr, constant: exp.Expr) -> bool:
+    """Tell whether equality with a constant fixes a value."""
+    return scope.is_constant(constant) and fixes_value(scope.type_of(value), constant, scope.type_of(constant))
 
 
 def _equate(facts: Facts, one: exp.Expr, other: exp.Expr) -> None:
@@ -314,11 +324,11 @@ def _equate(facts: Facts, one: exp.Expr, other: exp.Expr) -> None:
     texts = scope.spelled(one), scope.spelled(other)
     both = isinstance(one, exp.Column) and isinstance(other, exp.Column)
     if both and texts[0] and texts[1] and same_type(scope.type_of(one), scope.type_of(other)):
-        facts.same(texts[0], texts[1])
+        facts.unite(texts[0], texts[1])
 
 
 def _grouped(select: exp.Select, facts: Facts) -> Keys:
-    """Return the keys of the rows of a SELECT once they are grouped, if they are."""
+    """Return the keys of a SELECT after grouping, if any."""
     group, scope = select.args.get("group"), facts.scope
     if group is None:
         gathers = aggregates(select, scope.allowed.aggregates)
@@ -330,18 +340,18 @@ def _grouped(select: exp.Select, facts: Facts) -> Keys:
 
 
 def group_values(select: exp.Select, scope: Scope) -> list[exp.Expr]:
-    """Return the values by which a SELECT groups; positions and names of outputs are those values."""
+    """Return the grouping values of a SELECT; positions and aliases are resolved."""
     group = select.args.get("group")
     if group is None:
         return []
     if group.args.get("all"):
         keys = (each for each in select.expressions if not calls_one(each, scope.allowed.aggregates, exp.Select))
         return [each.unalias() for each in keys]
-    return [meant for value in group.expressions for meant in _meant(value, select, scope)]
+    return [output for value in group.expressions for output in _group_outputs(value, select, scope)]
 
 
-def _meant(value: exp.Expr, select: exp.Select, scope: Scope) -> list[exp.Expr]:
-    """Return what a key of GROUP BY stands for: nothing for a position at which there is no output."""
+def _group_outputs(value: exp.Expr, select: exp.Select, scope: Scope) -> list[exp.Expr]:
+    """Return the value of a GROUP BY key: none for a position without output."""
     if isinstance(value, exp.Literal) and value.is_int and not value.is_string:
         return [each.unalias() for each in select.expressions[int(value.name) - 1 : int(value.name)]]
     output = scope.meaning(value) if isinstance(value, exp.Column) else None
@@ -349,34 +359,34 @@ def _meant(value: exp.Expr, select: exp.Select, scope: Scope) -> list[exp.Expr]:
 
 
 def _key_of(facts: Facts, values: Iterable[exp.Expr]) -> Keys:
-    """Return the key that values make; of a source whose key is among them, only that counts."""
+    """Return the key that values form; columns that a source's own key determines are removed."""
     texts = [facts.scope.spelled(value) for value in values if not facts.scope.is_constant(value)]
     if None in texts:
         return NO_KEYS
     key = facts.key(text for text in texts if text is not None)
     for item in facts.scope.items:
         if item.rows.declared or item.alias not in facts.nullable:
-            key = _without_told(key, item, facts)
+            key = _reduced(key, item, facts)
     return frozenset({key})
 
 
-def _without_told(key: Key, item: Item, facts: Facts) -> Key:
-    """Return a key without the columns of an item that its own key, where it is a part of this one, tells anyway."""
-    for own in map(facts.key, _of_item(item)):
-        if own <= key:
-            key -= facts.key(reference(item, name) for name in item.rows.named) - own
+def _reduced(key: Key, item: Item, facts: Facts) -> Key:
+    """Return a key without the columns of an item that the item's own key, if part of it, determines."""
+    for item_key in map(facts.key, _of_item(item)):
+        if item_key <= key:
+            key -= facts.key(reference(item, name) for name in item.rows.named) - item_key
     return key
 
 
 def _numbered(select: exp.Select, facts: Facts) -> Keys:
-    """Return the keys that row numbers make: their partition and the number."""
+    """Return the keys of row numbers: their partition and the number."""
     parts = [*select.expressions, *filter(None, [select.args.get("qualify")])]
-    found = NO_KEYS
+    keys = NO_KEYS
     for window in (each for part in parts for each in part.find_all(exp.Window)):
-        own = window.find_ancestor(exp.Select) is select and not window.args.get("alias")
-        if own and called(window.this) == "row_number":
-            found |= _key_of(facts, [*(window.args.get("partition_by") or ()), window])
-    return found
+        is_own = window.find_ancestor(exp.Select) is select and not window.args.get("alias")
+        if is_own and called(window.this) == "row_number":
+            keys |= _key_of(facts, [*(window.args.get("partition_by") or ()), window])
+    return keys
 
 
 def _outputs(select: exp.Select, scope: Scope) -> Iterator[Output]:
@@ -401,7 +411,7 @@ def _output(name: str | None, value: exp.Expr, scope: Scope) -> Output:
 
 
 def _of_star(star: exp.Star, table: str | None, scope: Scope) -> Iterator[Output]:
-    """Yield the columns of a `*`; `Output("*", None)` where they are not known."""
+    """Yield the columns of a `*`; `Output("*", None)` if unknown."""
     items = [item for item in scope.items if table in (None, item.alias)]
     if not items or any(item.rows.columns is None for item in items):
         yield Output("*", None)
@@ -414,50 +424,50 @@ def _of_star(star: exp.Star, table: str | None, scope: Scope) -> Iterator[Output
 
 
 def _changes(star: exp.Star) -> tuple[dict[str, exp.Expr], dict[str, str]]:
-    """Return the values and the names that a star gives to columns, by their folded names."""
+    """Return the values and names that a star changes, by folded name."""
     values = {each.alias.lower(): each.unalias() for each in star.args.get("replace") or ()}
     return values, {each.this.name.lower(): each.alias for each in star.args.get("rename") or ()}
 
 
 def _listed(items: list[Item], merged: set[str], left_out: set[str]) -> Iterator[tuple[str | None, exp.Expr]]:
-    """Yield the columns of items by their names; those that are merged come once, and are of none."""
-    seen = left_out
+    """Yield the columns of items by name; merged ones once, unqualified."""
+    hidden = left_out
     for item in items:
         for name in item.rows.columns or ():
             folded = (name or "").lower()
-            if folded not in seen:
-                seen = seen | ({folded} & merged)
+            if folded not in hidden:
+                hidden = hidden | ({folded} & merged)
                 yield name, exp.column(name or "", table=None if folded in merged else item.alias)
 
 
 def _projected(outputs: list[Output], keys: Keys, facts: Facts) -> Rows:
-    """Return the rows that come out: a key stays one if all of its values do."""
-    columns, named = tuple(output.name for output in outputs), _unique(outputs)
+    """Return the output rows: a key is kept if all of its values are output."""
+    columns, outputs_by_name = tuple(output.name for output in outputs), _unique(outputs)
     if "*" in columns:
         return Rows()
     return Rows(
         columns,
-        _projected_keys(named, keys, facts),
-        {name: each.type for name, each in named.items() if each.type},
-        {name: each.origin for name, each in named.items() if each.origin},
-        {name: frozenset({each.constant}) for name, each in named.items() if each.constant is not None},
+        _projected_keys(outputs_by_name, keys, facts),
+        {name: each.type for name, each in outputs_by_name.items() if each.type},
+        {name: each.origin for name, each in outputs_by_name.items() if each.origin},
+        {name: frozenset({each.constant}) for name, each in outputs_by_name.items() if each.constant is not None},
     )
 
 
-def _projected_keys(named: Mapping[str, Output], keys: Keys, facts: Facts) -> Keys:
-    names = {facts.standing(each.text): name for name, each in reversed([*named.items()]) if each.text is not None}
+def _projected_keys(outputs: Mapping[str, Output], keys: Keys, facts: Facts) -> Keys:
+    names = {facts.root(each.text): name for name, each in reversed([*outputs.items()]) if each.text is not None}
     folded = map(facts.key, keys)
     return frozenset(frozenset(names[text] for text in key) for key in folded if key <= names.keys())
 
 
 def _unique(outputs: list[Output]) -> dict[str, Output]:
-    """Return the outputs by folded name, but for those without one of their own."""
+    """Return the outputs with unique names, by folded name."""
     times = Counter((output.name or "").lower() for output in outputs)
     return {output.name.lower(): output for output in outputs if output.name and times[output.name.lower()] == 1}
 
 
 def _of_set_operation(query: exp.SetOperation, left: Rows, right: Rows) -> Rows:
-    """Return the rows of a set operation: those of a distinct one differ, and none are added but by UNION."""
+    """Return the rows of a set operation: DISTINCT makes them unique, and only UNION adds any."""
     if query.args.get("by_name") or left.columns is None or right.columns is None:
         return Rows()
     if None in left.columns or len(left.columns) != len(right.columns):
@@ -467,20 +477,20 @@ def _of_set_operation(query: exp.SetOperation, left: Rows, right: Rows) -> Rows:
 
 
 def _of_both(left: Rows, right: Rows, is_union: bool) -> Rows:
-    """Return what is known of rows that come from both sides, or that are on the left and not only there."""
+    """Return the facts about rows that come from both sides, or (not `is_union`) from a part of the left."""
     types = {name: kind for name, kind in left.types.items() if right.types.get(name) == kind}
-    alike = {name for name, kind in left.types.items() if same_type(kind, right.types.get(name))}
+    comparable = {name for name, kind in left.types.items() if same_type(kind, right.types.get(name))}
     if not is_union:
-        keys = frozenset(key for key in left.keys if key <= alike)
+        keys = frozenset(key for key in left.keys if key <= comparable)
         return Rows(left.columns, keys, types, left.origins, left.constants)
     both = left.constants.keys() & right.constants.keys()
     constants = {name: left.constants[name] | right.constants[name] for name in both}
-    return Rows(left.columns, _apart(left, right, alike), types, {}, constants)
+    return Rows(left.columns, _apart(left, right, comparable), types, {}, constants)
 
 
-def _apart(left: Rows, right: Rows, alike: set[str]) -> Keys:
-    """Return the keys of two sides that are told apart by a column with other constants in each."""
+def _apart(left: Rows, right: Rows, comparable: set[str]) -> Keys:
+    """Return the keys of two sides that a column with different constants distinguishes."""
     both = left.constants.keys() & right.constants.keys()
     marks = [name for name in both if not left.constants[name] & right.constants[name]]
     pairs = product(left.keys, right.keys, marks)
-    return frozenset(one | other | {mark} for one, other, mark in pairs if one | other <= {*alike, mark})
+    return frozenset(one | other | {mark} for one, other, mark in pairs if one | other <= {*comparable, mark})

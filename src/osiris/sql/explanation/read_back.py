@@ -1,4 +1,4 @@
-"""A query read back in plain words: what names a row, which rows are kept, what is joined, and what each column is."""
+"""Read a query back in words: its key, which rows are kept, what is joined, and what each column is."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 _TESTS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.In, exp.Like, exp.Between)
 _STRICT = (*_TESTS, exp.Column, exp.Identifier, exp.Literal, exp.Cast, exp.DataType, exp.Placeholder)
-"""What is NULL if a column in it is."""
+"""Nodes that are NULL if a column in them is."""
 NAMES = ("name", "title", "label")
-"""What columns are called, or end with, that people know things by; several things may share one."""
+"""Names, or endings of names, of columns by which people identify things; several things may share a value."""
 _INFIX: dict[type[exp.Expr], str] = {
     exp.EQ: "=",
     exp.NEQ: "!=",
@@ -63,17 +63,17 @@ _GATHERED = {
     "dense_rank": "rank without gaps",
 }
 _ORDERLESS = frozenset({"sum", "avg", "mean", "min", "max", "median"})
-"""Figures in which an order only makes the rounding the same each time."""
+"""Aggregates in which an order only makes rounding deterministic."""
 _UNITS = frozenset({"year", "quarter", "month", "week", "day", "weekday", "hour", "minute", "dayofweek"})
 _LONGEST = 400
 
 
 @dataclass(slots=True)
 class QueryText:
-    """A query in plain words. `keys` are all that are known, in folded names; `grain` is the shortest of them.
+    """A query in words. `keys` are all known keys, in folded names; `grain` is the shortest of them.
 
-    `columns` are outputs that the text names, and what is computed below them, with what each is; `groups` what each
-    query has one row for.
+    `columns` are named outputs, and computed columns of inner queries, with what each is; `groups` is what each query
+    has one row for.
     """
 
     rows: Rows = field(default_factory=Rows)
@@ -87,42 +87,42 @@ class QueryText:
 
     @property
     def grain(self) -> tuple[str, ...] | None:
-        """Return the columns that name a row, none for at most one row; None where they are not known."""
+        """Return the columns that identify a row, none for at most one row; None if unknown."""
         return None if not self.rows.keys else in_order(best_key(self.rows.keys), self.rows)
 
 
 def best_key(keys: Iterable[Key]) -> Key:
-    """Return the shortest of some keys."""
+    """Return the shortest key."""
     return min(keys, key=lambda key: (len(key), sorted(key)))
 
 
 def in_order(key: Key, rows: Rows) -> tuple[str, ...]:
-    """Return the columns of a key as they are written, in the order of the columns."""
+    """Return the columns of a key as written, in column order."""
     return tuple(name for name in rows.named if name.lower() in key)
 
 
 def read_query(
     text: str, relations: Mapping[str, Rows], dialect: str = "duckdb", names: Sequence[str] = ()
 ) -> QueryText:
-    """Return a checked query in plain words; `relations` are by folded name, `names` its columns where known."""
+    """Return a checked query in words; `relations` are by folded name, `names` its columns if known."""
     with deep_recursion():
         tree = parse(text, DIALECTS[dialect].load_grammar())[0]
-        plain = isinstance(tree, exp.Select) and not tree.is_star and len(tree.expressions) == len(names)
-        for each, name in zip(list(tree.expressions), names, strict=True) if plain else ():
+        has_names = isinstance(tree, exp.Select) and not tree.is_star and len(tree.expressions) == len(names)
+        for each, name in zip(list(tree.expressions), names, strict=True) if has_names else ():
             if not each.alias_or_name:
                 each.replace(exp.alias_(each.copy(), name, quoted=True))
         grains = Grains(relations, DIALECTS[dialect])
-        found = QueryText(grains.of(tree))
+        summary = QueryText(grains.of(tree))
         for query in inner_first(tree):
             if isinstance(query, exp.Select):
-                _read_select(query, grains, found)
-        _read_computed(tree, grains, found)
-        _read_outermost(tree, grains, found)
-    return found
+                _read_select(query, grains, summary)
+        _read_computed(tree, grains, summary)
+        _read_outermost(tree, grains, summary)
+    return summary
 
 
 def inner_first(tree: exp.Expr) -> Iterator[exp.Expr]:
-    """Yield the queries that rows go through, those of WITH and FROM before those that read them."""
+    """Yield the queries that rows pass through, those of WITH and FROM before their readers."""
     with_ = tree.args.get("with_")
     inner = [cte.this for cte in with_.expressions] if isinstance(with_, exp.With) else []
     if isinstance(tree, (exp.Subquery, exp.Lateral)) and isinstance(tree.this, QUERIES):
@@ -137,47 +137,47 @@ def inner_first(tree: exp.Expr) -> Iterator[exp.Expr]:
         yield tree
 
 
-def _read_select(select: exp.Select, grains: Grains, found: QueryText) -> None:
+def _read_select(select: exp.Select, grains: Grains, summary: QueryText) -> None:
     facts = grains.facts_of(select)
     phrases = Phrases(facts.scope, grains)
     for joined in facts.joins:
-        _read_join(joined, phrases, found)
+        _read_join(joined, phrases, summary)
     for key in ("where", "having", "qualify"):
         for condition in conjuncts(select.args.get(key)):
-            found.filters.append(phrases.say(condition))
-            found.notes += _lost_matches(condition, facts, phrases)
+            summary.filters.append(phrases.say(condition))
+            summary.notes += _lost_matches(condition, facts, phrases)
     values = group_values(select, facts.scope)
     if not values and select.args.get("distinct"):
         values = [each.unalias() for each in select.expressions]
     if values:
-        found.groups.append(" and ".join(phrases.say(each) for each in values))
-    found.notes += _namesakes(select, facts)
+        summary.groups.append(" and ".join(phrases.say(each) for each in values))
+    summary.notes += _namesakes(select, facts)
 
 
-def _read_computed(tree: exp.Expr, grains: Grains, found: QueryText) -> None:
-    """Read what is computed below the outermost query, as far as each reads one other alone: there names are the same.
+def _read_computed(tree: exp.Expr, grains: Grains, summary: QueryText) -> None:
+    """Describe computed columns of inner queries, along a chain of single sources, where names keep their meaning.
 
     A name that is computed twice is left out.
     """
     with_ = tree.args.get("with_")
-    known = {each.alias: each.this for each in with_.expressions} if isinstance(with_, exp.With) else {}
+    ctes = {each.alias: each.this for each in with_.expressions} if isinstance(with_, exp.With) else {}
     twice: set[str] = set()
-    query = _only_source(tree, known)
+    query = _only_source(tree, ctes)
     while query is not None:
         phrases = Phrases(grains.facts_of(query).scope, grains)
         for each in query.expressions:
             if isinstance(each, exp.Alias) and not isinstance(each.this, exp.Column):
-                twice |= {each.alias} & found.columns.keys()
-                found.columns[each.alias] = phrases.say(each)
-        query = _only_source(query, known)
-    found.columns = {name: text for name, text in found.columns.items() if name not in twice}
+                twice |= {each.alias} & summary.columns.keys()
+                summary.columns[each.alias] = phrases.say(each)
+        query = _only_source(query, ctes)
+    summary.columns = {name: text for name, text in summary.columns.items() if name not in twice}
 
 
-def _only_source(query: exp.Expr, known: dict[str, exp.Expr]) -> exp.Select | None:
-    """Return the query that a query reads, if it reads nothing else; one of `known` is taken from there."""
+def _only_source(query: exp.Expr, ctes: dict[str, exp.Expr]) -> exp.Select | None:
+    """Return the query that is a query's only source; a CTE is taken out of `ctes`."""
     first = query.args.get("from_") if isinstance(query, exp.Select) and not query.args.get("joins") else None
     source = first.this if first else None
-    inner = known.pop(source.name, None) if isinstance(source, exp.Table) and not source.args.get("db") else source
+    inner = ctes.pop(source.name, None) if isinstance(source, exp.Table) and not source.args.get("db") else source
     inner = inner.this if isinstance(inner, exp.Subquery) else inner
     return inner if isinstance(inner, exp.Select) else None
 
@@ -187,8 +187,8 @@ _MATCHED = {"SEMI": "only rows of {0} with a match", "ANTI": "only rows of {0} w
 _BY_METHOD = {"ASOF": "; the nearest match of each row", "POSITIONAL": "; rows at the same place"}
 
 
-def _read_join(joined: Joined, phrases: Phrases, found: QueryText) -> None:
-    """Read what a join is on, and the conditions of ON that only filter."""
+def _read_join(joined: Joined, phrases: Phrases, summary: QueryText) -> None:
+    """Describe what a join is on, and the conditions of ON that only filter."""
     on = [pair[0].name for pair in joined.pairs]
     kept = _KEPT.get(joined.words.side, "").format(joined.before[0].label, joined.item.label)
     for condition in conjuncts(joined.node.args.get("on")):
@@ -196,8 +196,10 @@ def _read_join(joined: Joined, phrases: Phrases, found: QueryText) -> None:
             on.append(phrases.say(condition))
         else:
             aside = f" (in the join only: {kept} without a match are kept)" if kept else ""
-            found.filters.append(phrases.say(condition) + aside)
-    found.joins.append(f"{joined.before[0].label} with {joined.item.label}{_join_text(joined, ' and '.join(on), kept)}")
+            summary.filters.append(phrases.say(condition) + aside)
+    summary.joins.append(
+        f"{joined.before[0].label} with {joined.item.label}{_join_text(joined, ' and '.join(on), kept)}"
+    )
 
 
 def _join_text(joined: Joined, on: str, kept: str) -> str:
@@ -212,20 +214,20 @@ def _join_text(joined: Joined, on: str, kept: str) -> str:
 
 
 def _is_match(condition: exp.Expr, joined: Joined, phrases: Phrases) -> bool:
-    """Tell whether a condition of ON compares both sides for being equal; any other only filters."""
+    """Tell whether a condition of ON equates both sides; any other only filters."""
     if not isinstance(condition, (exp.EQ, exp.NullSafeEQ)):
         return False
     if joined.words.only_filters:
         return True
     sides = [phrases.scope.aliases(each) for each in (condition.this, condition.expression)]
-    own = {joined.item.alias}
+    alias = {joined.item.alias}
     return None in sides or (
-        any(side == own for side in sides) and not all(side == own for side in sides) and all(sides)
+        any(side == alias for side in sides) and not all(side == alias for side in sides) and all(sides)
     )
 
 
 def _lost_matches(condition: exp.Expr, facts: Facts, phrases: Phrases) -> Iterator[str]:
-    """Yield a note on a condition that drops the rows which an outer join kept: what it needs is empty in them."""
+    """Yield a note on a condition that drops the unmatched rows of an outer join, since its columns are NULL there."""
     if not isinstance(condition, _TESTS) or any(not isinstance(part, _STRICT) for part in condition.walk()):
         return
     reads = facts.scope.aliases(condition) or set()
@@ -238,34 +240,34 @@ def _lost_matches(condition: exp.Expr, facts: Facts, phrases: Phrases) -> Iterat
 
 
 def _namesakes(select: exp.Select, facts: Facts) -> Iterator[str]:
-    """Yield a note for each source that is grouped by a text beside its key: rows that agree in it become one group."""
+    """Yield a note for each source grouped by a name rather than its key: rows with equal names become one group."""
     grouped = grouped_columns(select, facts)
     texts = facts.key(filter(None, map(facts.scope.spelled, grouped)))
     for item in facts.scope.items:
-        own = [each.name for each in grouped if facts.scope.item_of(each) is item]
+        columns = [each.name for each in grouped if facts.scope.item_of(each) is item]
         types = item.rows.types
-        named = [name for name in own if types.get(name.lower()) in ("utf8", None) and name.lower().endswith(NAMES)]
+        names = [name for name in columns if types.get(name.lower()) in ("utf8", None) and name.lower().endswith(NAMES)]
         keys = [in_order(key, item.rows) for key in item.rows.keys]
-        if named and _is_split(keys, item, texts, facts):
+        if names and _is_split(keys, item, texts, facts):
             yield (
-                f"different rows of {item.label} with the same {' and '.join(named)} "
+                f"different rows of {item.label} with the same {' and '.join(names)} "
                 f"are counted as one group (its key is {' and '.join(sorted(keys, key=len)[0])})"
             )
 
 
 def _is_split(keys: Sequence[Sequence[str]], item: Item, texts: Key, facts: Facts) -> bool:
-    """Tell whether a source has keys, and none of them is among the values by which rows are grouped."""
+    """Tell whether a source has keys, and none of them is among the grouping values."""
     complete = any(facts.key(reference(item, name) for name in key) <= texts for key in keys)
     return bool(keys) and all(keys) and not complete
 
 
 def grouped_columns(select: exp.Select, facts: Facts) -> list[exp.Column]:
-    """Return the columns by which a SELECT groups, without what is computed for it."""
+    """Return the plain columns by which a SELECT groups."""
     return [each for each in group_values(select, facts.scope) if isinstance(each, exp.Column)]
 
 
-def _read_outermost(tree: exp.Expr, grains: Grains, found: QueryText) -> None:
-    """Read what only the outermost query says of what comes out: its columns, their order and how many rows."""
+def _read_outermost(tree: exp.Expr, grains: Grains, summary: QueryText) -> None:
+    """Describe the outermost query: its columns, their order and its limit."""
     query = tree
     while isinstance(query, (exp.Subquery, exp.SetOperation)):
         query = query.this
@@ -273,20 +275,20 @@ def _read_outermost(tree: exp.Expr, grains: Grains, found: QueryText) -> None:
         return
     phrases = Phrases(grains.facts_of(query).scope, grains)
     if query is tree or isinstance(tree, exp.Subquery):
-        _read_outputs(query, phrases, found)
-    order = written_order(tree, [name or "" for name in found.rows.columns or ()])
-    found.sort = [_sorted_by(each, query, phrases) for each in order]
-    found.limit = _limit_text(tree, phrases)
+        _read_outputs(query, phrases, summary)
+    order = written_order(tree, [name or "" for name in summary.rows.columns or ()])
+    summary.sort = [_sorted_by(each, query, phrases) for each in order]
+    summary.limit = _limit_text(tree, phrases)
 
 
-def _read_outputs(query: exp.Select, phrases: Phrases, found: QueryText) -> None:
-    """Read the columns that a query names; one that is passed on is what it was before."""
+def _read_outputs(query: exp.Select, phrases: Phrases, summary: QueryText) -> None:
+    """Describe named columns; one that is passed on keeps its description."""
     for each in query.expressions:
         value = each.unalias()
         if not isinstance(value, exp.Star) and not isinstance(each.this, exp.Star):
             name = each.alias_or_name or phrases.say(each)
             is_passed_on = isinstance(value, exp.Column) and value.name == name
-            found.columns[name] = found.columns.get(name if is_passed_on else "", phrases.say(each))
+            summary.columns[name] = summary.columns.get(name if is_passed_on else "", phrases.say(each))
 
 
 def _limit_text(tree: exp.Expr, phrases: Phrases) -> str | None:
@@ -311,14 +313,14 @@ def _sorted_by(key: exp.Expr, query: exp.Select, phrases: Phrases) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """Says what the nodes of one SELECT mean; columns are called by `named`."""
+    """Describes the nodes of one SELECT in words."""
 
     scope: Scope
     grains: Grains
     around: Phrases | None = None
 
     def column(self, column: exp.Expr) -> str:
-        """Return the name of a column: with that of its source where there are several, or where it is around."""
+        """Return the name of a column, qualified if there are several sources, or if it is from an outer query."""
         has_several = len(self.scope.items) > 1 or bool(self.scope.select.args.get("joins"))
         phrases: Phrases | None = self
         while phrases is not None:
@@ -329,12 +331,12 @@ class Phrases:
         return f"{column.args['table'].name}.{column.name}" if column.args.get("table") else column.name
 
     def say(self, node: exp.Expr) -> str:
-        """Return a node in plain words."""
+        """Return a node in words."""
         for kind, phrase in _PHRASES:
             if isinstance(node, kind):
-                told = phrase(self, node)
-                if told is not None:
-                    return told
+                text = phrase(self, node)
+                if text is not None:
+                    return text
         infix = _INFIX.get(type(node))
         if infix is not None:
             return f"{self.say(node.this)} {infix} {self.say(node.expression)}"
@@ -346,7 +348,7 @@ class Phrases:
         return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
     def listed(self, nodes: list[exp.Expr]) -> str:
-        """Return nodes in plain words, with commas between."""
+        """Return nodes in words, separated by commas."""
         return ", ".join(self.say(node) for node in nodes)
 
 
@@ -376,8 +378,8 @@ def _is(phrases: Phrases, node: exp.Expr) -> str | None:
 
 def _in(phrases: Phrases, node: exp.Expr, word: str = "in") -> str | None:
     query = node.args.get("query")
-    inside = _query(phrases, query) if query else phrases.listed(node.expressions)
-    return f"{phrases.say(node.this)} {word} ({inside})" if inside and not node.args.get("field") else None
+    values = _query(phrases, query) if query else phrases.listed(node.expressions)
+    return f"{phrases.say(node.this)} {word} ({values})" if values and not node.args.get("field") else None
 
 
 def _exists(phrases: Phrases, node: exp.Expr, word: str = "a row exists in") -> str | None:
@@ -386,7 +388,7 @@ def _exists(phrases: Phrases, node: exp.Expr, word: str = "a row exists in") -> 
 
 
 def _query(phrases: Phrases, query: exp.Expr) -> str | None:
-    """Return a plain query in words: its columns, and where they come from."""
+    """Return a simple query in words: its columns and sources."""
     query = query.unnest()
     if not isinstance(query, exp.Select) or not query.args.get("from_") or query.find(exp.Star):
         return " ".join(write(query, phrases.scope.grammar).split())
@@ -401,10 +403,10 @@ def _inside(phrases: Phrases, query: exp.Select) -> Phrases:
 def _rest(phrases: Phrases, query: exp.Select) -> str:
     inner = _inside(phrases, query)
     sources = ", ".join(item.label for item in inner.scope.items)
-    where = " and ".join(inner.say(each) for each in conjuncts(query.args.get("where")))
+    condition = " and ".join(inner.say(each) for each in conjuncts(query.args.get("where")))
     keys = [key for key in ("group", "having", "qualify", "limit", "joins") if query.args.get(key)]
     more = f" ({phrases.sql(query)})" if keys else ""
-    return f"{sources}{f' where {where}' if where else ''}{more}"
+    return f"{sources}{f' where {condition}' if condition else ''}{more}"
 
 
 def _subquery(phrases: Phrases, node: exp.Expr) -> str | None:
@@ -417,7 +419,7 @@ def _between(phrases: Phrases, node: exp.Expr) -> str | None:
 
 
 _LIKE = {(True, True): "contain", (False, True): "start with", (True, False): "end with"}
-"""What a pattern means by where its `%` stand."""
+"""Meaning of a pattern by the position of its `%`."""
 
 
 def _like(phrases: Phrases, node: exp.Expr, negated: str = "") -> str | None:
@@ -427,9 +429,9 @@ def _like(phrases: Phrases, node: exp.Expr, negated: str = "") -> str | None:
     if not inner or not verb or any(sign in inner for sign in "%_\\"):
         return f"{phrases.say(node.this)} {'is not' if negated else 'is'} like {phrases.say(pattern)}"
     first, _, rest = verb.partition(" ")
-    shown = f"{negated}{verb}" if negated else f"{first}s {rest}".rstrip()
+    predicate = f"{negated}{verb}" if negated else f"{first}s {rest}".rstrip()
     case = " in any case" if isinstance(node, exp.ILike) else ""
-    return f"{phrases.say(node.this)} {shown} '{inner}'{case}"
+    return f"{phrases.say(node.this)} {predicate} '{inner}'{case}"
 
 
 def _filtered(phrases: Phrases, node: exp.Expr) -> str | None:
@@ -480,7 +482,7 @@ def _order(phrases: Phrases, node: exp.Expr) -> str | None:
 
 
 def ordered(phrases: Phrases, order: exp.Expr) -> list[str]:
-    """Return what an ORDER BY sorts by, in plain words."""
+    """Return the keys of an ORDER BY in words."""
     return [f"{phrases.say(each.this)}{' descending' if each.args.get('desc') else ''}" for each in order.expressions]
 
 

@@ -1,4 +1,4 @@
-"""What a SELECT takes its rows from, and what its names stand for: a column is told by its source and its name."""
+"""The sources of a SELECT, and resolution of its names: a column is identified by source and name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from osiris.sql.safety.dialects import Allowed
 
 Key = frozenset[str]
-"""Columns of which no two rows have the same values, NULL being one; without any, there is at most one row."""
+"""Columns that are unique together, with NULLs equal; empty means at most one row."""
 
 _EXACT = ("int", "uint", "decimal")
 _COUNTS = ("count", "count_star", "row_number")
@@ -28,11 +28,11 @@ MOST_KEYS = 8
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What is known of the rows of a relation or query. Names are folded, but for those in `columns`.
+    """What is known of the rows of a relation or query. Names are folded, except in `columns`.
 
-    `columns` is None where they are not known, and a column is None that nobody can name. `types` are texts: columns
-    whose types are the same text have the same type. `origins` are the columns of relations of which columns are
-    copies, `constants` the texts that columns have in all rows. `declared`: the keys hold no NULL.
+    `columns` is None if unknown; a column without a name is None. `types` are texts: equal texts mean equal types.
+    `origins` maps columns to the relation columns that they copy, `constants` to the texts that they have in all rows.
+    `declared`: the keys hold no NULL.
     """
 
     columns: tuple[str | None, ...] | None = None
@@ -44,7 +44,7 @@ class Rows:
 
     @property
     def named(self) -> list[str]:
-        """Return the names of the columns that have one."""
+        """Return the names of the named columns."""
         return [name for name in self.columns or () if name]
 
     def has(self, name: str) -> bool:
@@ -52,11 +52,11 @@ class Rows:
         return [each.lower() for each in self.named].count(name) == 1
 
     def may_have(self, name: str) -> bool:
-        """Tell whether a column may have a folded name, and no two have it."""
+        """Tell whether a column may have a folded name, without ambiguity."""
         return self.columns is None or self.has(name)
 
     def renamed(self, names: list[str]) -> Rows:
-        """Return the same rows, the first columns with other names."""
+        """Return the same rows, with the first columns renamed."""
         if not names:
             return self
         if self.columns is None or len(names) > len(self.columns):
@@ -68,7 +68,7 @@ class Rows:
         return Rows(columns, keys, types, origins, constants, self.declared)
 
     def _folded_names(self, columns: tuple[str | None, ...]) -> dict[str, str]:
-        """Return by their folded names what the columns that can be told apart are called in other columns."""
+        """Return the new folded names of the columns with unique names, by their old ones."""
         pairs = zip(self.columns or (), columns, strict=True)
         return {old.lower(): name.lower() for old, name in pairs if old and name and self.has(old.lower())}
 
@@ -78,17 +78,17 @@ def _renamed(values: Mapping[str, Any], new: Mapping[str, str]) -> dict[str, Any
 
 
 def smallest(keys: frozenset[Key]) -> frozenset[Key]:
-    """Return the keys of which no other is a part, at most a few of them."""
-    found: list[Key] = []
+    """Return the minimal keys, at most a few."""
+    minimal: list[Key] = []
     for key in sorted(keys, key=lambda key: (len(key), sorted(key))):
-        if not any(known <= key for known in found):
-            found.append(key)
-    return frozenset(found[:MOST_KEYS])
+        if not any(smaller <= key for smaller in minimal):
+            minimal.append(key)
+    return frozenset(minimal[:MOST_KEYS])
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing that stands in FROM: the name that it has there, the one by which people know it, and its rows."""
+    """An item of FROM: its alias, its display name, and its rows."""
 
     alias: str
     label: str
@@ -106,33 +106,33 @@ class Scope:
     merged: dict[str, Item | None] = field(default_factory=dict)
 
     def item_of(self, column: exp.Expr) -> Item | None:
-        """Return the item that a column is of, None if that is not certain."""
+        """Return the item that a column belongs to, None if ambiguous."""
         name, table = column.name.lower(), column.args.get("table")
         if table:
-            named = [item for item in self.items if item.alias == table.name.lower()]
-            return named[0] if len(named) == 1 and named[0].rows.may_have(name) else None
+            matches = [item for item in self.items if item.alias == table.name.lower()]
+            return matches[0] if len(matches) == 1 and matches[0].rows.may_have(name) else None
         if name in self.merged:
             return self.merged[name]
         fitting = [item for item in self.items if item.rows.may_have(name)]
         return fitting[0] if len(fitting) == 1 else None
 
     def meaning(self, column: exp.Expr) -> exp.Expr | None:
-        """Return the output that a bare name stands for where no source has a column of that name."""
+        """Return the output that a bare name refers to, where no source has such a column."""
         if column.args.get("table") or any(item.rows.may_have(column.name.lower()) for item in self.items):
             return None
         node = column
         while node.parent is not None and node.parent is not self.select:
             node = node.parent
         before = self.select.expressions[: node.index if node.arg_key == "expressions" else None]
-        named = [each for each in before if each.alias.lower() == column.name.lower()]
-        return named[0].unalias() if len(named) == 1 else None
+        matches = [each for each in before if each.alias.lower() == column.name.lower()]
+        return matches[0].unalias() if len(matches) == 1 else None
 
     def spelled(self, node: exp.Expr) -> str | None:
-        """Return a text of a value that equal values have: columns with their items. None where it is not certain."""
+        """Return a canonical text of a value, with qualified columns, equal for equal values. None if not certain."""
         return self._replaced(node, reference)
 
     def type_of(self, node: exp.Expr) -> str | None:
-        """Return a text that values of the same type have, None where that is not known."""
+        """Return a text equal for values of equal types, None if unknown."""
         if isinstance(node, exp.Column):
             item = self.item_of(node)
             return item.rows.types.get(node.name.lower()) if item else None
@@ -144,7 +144,7 @@ class Scope:
         return text if text is None else f"type of {text}"
 
     def _replaced(self, node: exp.Expr, text: Callable[[Item, str], str | None]) -> str | None:
-        """Return a value as text, with other texts for its columns; None if one has none, or the value may change."""
+        """Return a value as text with its columns replaced; None if a column has no text, or the value is volatile."""
         parts = list(node.walk())
         if any(isinstance(part, _UNCERTAIN) or called(part) in self.allowed.volatile for part in parts):
             return None
@@ -163,8 +163,8 @@ class Scope:
         item = self.item_of(column)
         if item is not None:
             return text(item, column.name.lower())
-        meant = self.meaning(column)
-        return None if meant is None else self._replaced(meant, text)
+        output = self.meaning(column)
+        return None if output is None else self._replaced(output, text)
 
     def is_constant(self, node: exp.Expr) -> bool:
         """Tell whether a value is the same in all rows: it reads no column."""
@@ -174,30 +174,30 @@ class Scope:
         )
 
     def aliases(self, node: exp.Expr) -> set[str] | None:
-        """Return the items that a value reads, None where one of its names is not certain."""
-        found = set()
+        """Return the aliases of the items that a value reads, None if a name is ambiguous."""
+        aliases = set()
         for column in node.find_all(exp.Column):
             item = self.item_of(column)
             if item is None:
                 return None
-            found.add(item.alias)
-        return None if self.spelled(node) is None else found
+            aliases.add(item.alias)
+        return None if self.spelled(node) is None else aliases
 
 
 def reference(item: Item, name: str) -> str:
-    """Return how a column of an item is told from others."""
+    """Return the qualified name of an item's column."""
     return f"{item.alias}.{name.lower()}"
 
 
 def same_type(one: str | None, other: str | None) -> bool:
-    """Tell whether values of two types are equal only if both are the same value, cast to nothing else."""
+    """Tell whether equality of values of two types means the same value, without a lossy cast."""
     if one is None or other is None:
         return False
     return one == other or (one.startswith(_EXACT) and other.startswith(_EXACT))
 
 
-def is_told_by(kind: str | None, constant: exp.Expr, other: str | None) -> bool:
-    """Tell whether only one value of a type is equal to a constant of the other: a text may be cast to a number."""
+def fixes_value(kind: str | None, constant: exp.Expr, other: str | None) -> bool:
+    """Tell whether only one value of a type equals a constant of the other type: text may be cast to a number."""
     if kind is None or not isinstance(constant, exp.Literal):
         return same_type(kind, other)
     if kind == "utf8":
@@ -206,7 +206,7 @@ def is_told_by(kind: str | None, constant: exp.Expr, other: str | None) -> bool:
 
 
 def conjuncts(node: exp.Expr | None) -> Iterator[exp.Expr]:
-    """Yield the conditions of which all have to be true."""
+    """Yield the conditions joined by AND."""
     while isinstance(node, (exp.Paren, exp.Where, exp.Having, exp.Qualify)):
         node = node.this
     if isinstance(node, exp.And):

@@ -1,7 +1,7 @@
-"""What one query says about the way of its columns, before anything is known of its tables.
+"""The column flow of one query, before its tables are known.
 
-A flow is a list of scopes. A scope comes after the scopes it reads, so that one pass over the list answers everything;
-the last one is the query. It is small and plain, and is kept as JSON beside the text that it was read from.
+A flow is a list of scopes. A scope comes after those it reads, so that one pass over the list resolves everything; the
+last one is the query. It is plain data, stored as JSON with the text that it was read from.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
 
 COPY, VALUE, AGGREGATE = range(3)
-"""How a column reaches an output: as it is, computed within its row, or from many rows."""
+"""How a column reaches an output: unchanged, computed within its row, or from many rows."""
 
 
 class Ref(NamedTuple):
-    """What an expression mentions: a name by its `parts`, the query of a `scope`, or (neither) every column in sight.
+    """A reference in an expression: a name by its `parts`, the query of a `scope`, or (neither) every visible column.
 
     The last part is `*` for every column of one source.
     """
@@ -28,7 +28,7 @@ class Ref(NamedTuple):
 
 
 class Star(NamedTuple):
-    """A `*`, of one source when it has a `qualifier`; `some`: an expression tells which of the columns it gives."""
+    """A `*`, of one source if it has a `qualifier`; `some`: an expression selects which of the columns."""
 
     qualifier: str | None = None
     exclude: tuple[tuple[str, ...], ...] = ()
@@ -40,7 +40,7 @@ class Star(NamedTuple):
 class Output(NamedTuple):
     """One item of a SELECT list. With a `star`, one output for each of its columns, which are read as `kind`.
 
-    `name` is None where the engine makes one up. `spreads`: it may be several columns, under names that it finds.
+    `name` is None if the engine generates it. `spreads`: it may be several columns, with generated names.
     """
 
     name: str | None
@@ -51,11 +51,11 @@ class Output(NamedTuple):
 
 
 class Source(NamedTuple):
-    """One item of a FROM clause: a `relation`, a `scope`, or (neither) a function of `refs` that gives `columns`.
+    """One item of a FROM clause: a `relation`, a `scope`, or (neither) a function of `refs` that returns `columns`.
 
-    `columns` rename the first ones of a relation or scope. `side` is that of the join, or `SEMI` when the columns stay
-    out of sight; `using` are the names that both sides share, `natural` that these are all common ones. `is_cte`: the
-    scope stands elsewhere, where WITH names it.
+    `columns` rename the first ones of a relation or scope. `side` is that of the join, or `SEMI` if the columns stay
+    hidden; `using` are the join columns, `natural`: all common ones. `is_cte`: the scope is defined elsewhere, in a
+    WITH.
     """
 
     alias: str
@@ -73,8 +73,8 @@ class Scope(NamedTuple):
     """One SELECT, or (with `branches`) one set operation.
 
     `rows` decide which rows there are, and so do the outputs at `positions` (from 1), all outputs when `whole`, and
-    those that are no aggregates when `grouped`. `ctes` are the scopes that WITH names here. A branch is a scope and
-    whether its values come out. `again` is the scope that stands for this one inside its own definition.
+    those that are no aggregates when `grouped`. `ctes` are the scopes that WITH defines here. A branch is a scope and
+    whether its values are output. `again` is the scope that represents this one inside its own definition.
     """
 
     sources: tuple[Source, ...] = ()
@@ -96,12 +96,12 @@ class Flow:
     scopes: tuple[Scope, ...]
 
     def to_json(self) -> JsonValue:
-        """Return nested lists, which `from_json` takes back."""
+        """Return nested lists for `from_json`."""
         return _lists(self.scopes)
 
     @staticmethod
     def from_json(data: JsonValue) -> Flow:
-        """Return the flow that `to_json` gave."""
+        """Return the flow that `to_json` wrote."""
         return Flow(tuple(_scope(each) for each in data))
 
 

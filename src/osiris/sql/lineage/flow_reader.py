@@ -1,4 +1,4 @@
-"""From the tree of a checked query to its flow, in one walk: which scopes there are, and what each mentions."""
+"""Extract the flow of a checked query from its tree, in one walk: its scopes, and what each refers to."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _ALL = Output(None, star=Star())
 
 
 _MATCHES = (exp.Like, exp.ILike, exp.Glob, exp.SimilarTo, exp.Not)
-"""`* LIKE 'a%'` chooses columns by their names; it computes nothing."""
+"""`* LIKE 'a%'` selects columns by name; it computes nothing."""
 
 
 def flow_of(tree: exp.Expr, dialect: str = "duckdb", names: TableNames | None = None) -> Flow:
-    """Return the flow of a checked query, of the tree that its canonical text reads as.
+    """Return the flow of a checked query, from the tree of its canonical text.
 
-    `names` are those of the tree, where somebody has found them already.
+    `names` are those of the tree, if already resolved.
     """
     row = DIALECTS[dialect]
     with deep_recursion():
@@ -42,7 +42,7 @@ def flow_of(tree: exp.Expr, dialect: str = "duckdb", names: TableNames | None = 
 
 @dataclass(slots=True)
 class _Rows:
-    """What decides the rows of one scope, as it is gathered: see `Scope`."""
+    """The references that decide the rows of one scope, as they are collected: see `Scope`."""
 
     refs: list[Ref] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
@@ -50,12 +50,12 @@ class _Rows:
 
 
 _Windows = dict[str, tuple[Ref, ...]]
-"""What the windows of a SELECT mention, by their folded names."""
+"""References in the named windows of a SELECT, by folded name."""
 
 
 @dataclass(slots=True)
 class _Walk:
-    """Collects the scopes of one tree, inner ones first; `ctes` are those that CTEs have now, by their `id`."""
+    """Collects the scopes of one tree, inner ones first; `ctes` maps CTEs, by `id`, to their scopes."""
 
     aggregates: frozenset[str]
     names: TableNames
@@ -63,10 +63,10 @@ class _Walk:
     ctes: dict[int, int] = field(default_factory=dict)
 
     def query(self, node: exp.Expr) -> int:
-        """Add the scopes of a query and return the one that stands for it."""
-        own = self._with(node)
+        """Add the scopes of a query and return its own."""
+        ctes = self._with(node)
         if isinstance(node, exp.Select):
-            return self._select(node, own)
+            return self._select(node, ctes)
         if isinstance(node, exp.SetOperation):
             inner = self._set_operation(node)
         elif isinstance(node, exp.Values):
@@ -77,37 +77,37 @@ class _Walk:
             rows = _Rows()
             sources = tuple(self._joined(node.this, {}, rows))
             inner = self._add(Scope(sources, (_ALL,), _unique(rows.refs)))
-        return self._ordered(node, inner, own)
+        return self._ordered(node, inner, ctes)
 
     def _add(self, scope: Scope) -> int:
         self.scopes.append(scope)
         return len(self.scopes) - 1
 
     def _with(self, query: exp.Expr) -> tuple[int, ...]:
-        """Add the scopes of what WITH names before a query, if anything, and return them."""
-        named = query.args.get("with_")
-        if named is None:
+        """Add the scopes of a query's CTEs, if any, and return them."""
+        with_ = query.args.get("with_")
+        if with_ is None:
             return ()
-        for cte in named.expressions:
+        for cte in with_.expressions:
             may_repeat = isinstance(cte.this, exp.Union) and not cte.this.args.get("by_name")
-            recursive = may_repeat and named.args.get("recursive")
+            recursive = may_repeat and with_.args.get("recursive")
             self.ctes[id(cte)] = self._recursive(cte) if recursive else self.query(cte.this)
-        return tuple(self.ctes[id(cte)] for cte in named.expressions)
+        return tuple(self.ctes[id(cte)] for cte in with_.expressions)
 
     def _recursive(self, cte: exp.CTE) -> int:
-        """Add a scope that at first is the part that starts, and at last everything that repeating has found."""
+        """Add a scope that is initially the anchor part, and finally everything that recursion finds."""
         body = cte.this
-        own = self._with(body)
+        ctes = self._with(body)
         start = self.query(body.this)
         itself = self._add(Scope(sources=(Source("", scope=start),), outputs=(_ALL,)))
         self.ctes[id(cte)] = itself
         step = self.query(body.expression)
         whole = bool(body.args.get("distinct") or cte.args.get("key_expressions"))
         scope = Scope(whole=whole, branches=((start, True), (step, True)), again=itself)
-        return self._ordered(body, self._add(scope), own)
+        return self._ordered(body, self._add(scope), ctes)
 
     def _set_operation(self, node: exp.SetOperation) -> int:
-        """Add one scope for a chain of the same operation: a thousand branches are no thousand levels."""
+        """Add one scope for a chain of the same operation: a thousand branches are not a thousand levels."""
         first, tails = node.this, [node.expression]
         while _continues(first, node):
             tails.append(first.expression)
@@ -126,17 +126,17 @@ class _Walk:
                 refs += self._refs(cell, {})
         return self._add(Scope(outputs=tuple(Output(f"col{i}", _unique(refs)) for i, refs in enumerate(columns))))
 
-    def _ordered(self, node: exp.Expr, scope: int, own: tuple[int, ...]) -> int:
-        """Return a scope, with the ORDER BY and LIMIT that stand behind it and the WITH before it, if any do."""
+    def _ordered(self, node: exp.Expr, scope: int, ctes: tuple[int, ...]) -> int:
+        """Return a scope with its trailing ORDER BY and LIMIT and its WITH, if any."""
         rows = _Rows()
         self._modifiers(node, {}, rows, {})
-        if not (rows.refs or rows.positions or rows.whole or own):
+        if not (rows.refs or rows.positions or rows.whole or ctes):
             return scope
         refs = _unique(Ref(ref.kind) if len(ref.parts) > 1 else ref for ref in rows.refs)
         source = Source("", scope=scope)
-        return self._add(Scope((source,), (_ALL,), refs, tuple(rows.positions), whole=rows.whole, ctes=own))
+        return self._add(Scope((source,), (_ALL,), refs, tuple(rows.positions), whole=rows.whole, ctes=ctes))
 
-    def _select(self, node: exp.Select, own: tuple[int, ...]) -> int:
+    def _select(self, node: exp.Select, ctes: tuple[int, ...]) -> int:
         rows, sources = _Rows(), []
         windows: _Windows = {}
         if node.args.get("from_"):
@@ -145,13 +145,13 @@ class _Walk:
         for window in _listed(node, "windows"):
             windows[window.name.lower()] = _unique(self._refs(window, windows))
         outputs = tuple(self._output(each, windows, rows) for each in node.expressions)
-        named: dict[str, tuple[Ref, ...]] = {}  # what an ORDER BY means by a name, which several may have
+        by_name: dict[str, tuple[Ref, ...]] = {}  # what ORDER BY can refer to by name; names may repeat
         for each in outputs:
             if each.name and not each.star:
-                named[each.name.lower()] = named.get(each.name.lower(), ()) + each.refs
-        self._modifiers(node, windows, rows, named)
+                by_name[each.name.lower()] = by_name.get(each.name.lower(), ()) + each.refs
+        self._modifiers(node, windows, rows, by_name)
         group = node.args.get("group")
-        scope = Scope(tuple(sources), outputs, _unique(rows.refs), tuple(rows.positions), whole=rows.whole, ctes=own)
+        scope = Scope(tuple(sources), outputs, _unique(rows.refs), tuple(rows.positions), whole=rows.whole, ctes=ctes)
         return self._add(scope._replace(grouped=True) if group and group.args.get("all") else scope)
 
     def _output(self, node: exp.Expr, windows: _Windows, rows: _Rows) -> Output:
@@ -164,8 +164,10 @@ class _Walk:
             name = None
         return Output(name, _unique(mentions.refs), mentions.star, mentions.star_kind, mentions.unnests)
 
-    def _modifiers(self, node: exp.Expr, windows: _Windows, rows: _Rows, named: Mapping[str, tuple[Ref, ...]]) -> None:
-        """Gather what WHERE to LIMIT mention; `named` outputs come first in ORDER BY."""
+    def _modifiers(
+        self, node: exp.Expr, windows: _Windows, rows: _Rows, aliases: Mapping[str, tuple[Ref, ...]]
+    ) -> None:
+        """Collect references of WHERE to LIMIT; `aliases` are outputs, which take precedence in ORDER BY."""
         for key in ("where", "having", "qualify", "limit", "offset"):
             if node.args.get(key):
                 rows.refs += self._refs(node.args[key], windows)
@@ -174,22 +176,22 @@ class _Walk:
             rows.whole |= not distinct.args.get("on")
             self._keys(_leaves(distinct.args.get("on")), windows, rows, {})
         self._keys(_leaves(node.args.get("group")), windows, rows, {})
-        self._keys(_order_keys(node), windows, rows, named)
+        self._keys(_order_keys(node), windows, rows, aliases)
 
     def _keys(
-        self, keys: Iterable[exp.Expr], windows: _Windows, rows: _Rows, named: Mapping[str, tuple[Ref, ...]]
+        self, keys: Iterable[exp.Expr], windows: _Windows, rows: _Rows, aliases: Mapping[str, tuple[Ref, ...]]
     ) -> None:
         for key in keys:
             if isinstance(key, exp.Literal) and key.is_int:
                 rows.positions.append(int(key.name))
-            elif isinstance(key, exp.Column) and not key.table and key.name.lower() in named:
-                rows.refs += named[key.name.lower()]
+            elif isinstance(key, exp.Column) and not key.table and key.name.lower() in aliases:
+                rows.refs += aliases[key.name.lower()]
             else:
                 rows.refs += self._refs(key, windows)
                 rows.whole |= isinstance(key, (exp.Var, exp.All, exp.PositionalColumn))
 
     def _joined(self, node: exp.Expr, windows: _Windows, rows: _Rows) -> list[Source]:
-        """Return the source that a node of FROM is, and those that are joined to it."""
+        """Return the source of a node of FROM, and those joined to it."""
         return [*self._source(node, windows, rows), *self._joins(node, windows, rows)]
 
     def _joins(self, node: exp.Expr, windows: _Windows, rows: _Rows) -> Iterator[Source]:
@@ -220,7 +222,7 @@ class _Walk:
         return [Source(alias, scope=self.query(inner), columns=source.columns)]
 
     def _table(self, table: exp.Table, alias: str, columns: tuple[str, ...]) -> Source:
-        """Return the source that a relation is, or a recursive CTE in the part that is repeated."""
+        """Return the source of a relation, or of a recursive self-reference."""
         alias, itself = alias or table.name, self.names.itself(table)
         if itself is None or id(itself) not in self.ctes:
             return Source(alias, relation=spelling(table), columns=columns)
@@ -242,16 +244,16 @@ class _Walk:
             scope = self.query(inner)
             return self._add(Scope(sources=(Source("", scope=scope),))) if only_rows else scope
 
-        found = Mentions(self.aggregates, windows, query)
-        found.read(node)
-        return found
+        mentions = Mentions(self.aggregates, windows, query)
+        mentions.read(node)
+        return mentions
 
     def _refs(self, node: exp.Expr, windows: _Windows) -> list[Ref]:
         return self._mentions(node, windows).every_ref()
 
 
 def _continues(node: exp.Expr, chain: exp.SetOperation) -> bool:
-    """Tell whether a set operation is the left part of a longer chain of itself."""
+    """Tell whether a set operation continues a chain of the same operation on the left."""
     same = type(node) is type(chain) and all(
         bool(node.args.get(key)) == bool(chain.args.get(key)) for key in ("distinct", "by_name")
     )
@@ -259,7 +261,7 @@ def _continues(node: exp.Expr, chain: exp.SetOperation) -> bool:
 
 
 def _leaves(node: exp.Expr | None) -> Iterator[exp.Expr]:
-    """Yield the keys of GROUP BY or DISTINCT ON, out of ROLLUP and other groupings."""
+    """Yield the keys of GROUP BY or DISTINCT ON, inside ROLLUP and other groupings."""
     if isinstance(node, _GROUPINGS):
         for each in node.iter_expressions():
             yield from _leaves(each)
@@ -272,7 +274,7 @@ def _unique(refs: Iterable[Ref]) -> tuple[Ref, ...]:
 
 
 def _order_keys(node: exp.Expr) -> list[exp.Expr]:
-    """Return what a query is ordered by; of all rows of the whole answer it is no matter which output breaks ties."""
+    """Return the keys that order a query; positions are irrelevant if the whole result is ordered."""
     order = node.args.get("order")
     keys = [each.this for each in order.expressions] if order else []
     if node.parent is None and not (node.args.get("limit") or node.args.get("offset")):
@@ -282,9 +284,10 @@ def _order_keys(node: exp.Expr) -> list[exp.Expr]:
 
 @dataclass(slots=True)
 class Mentions:
-    """Reads one expression without recursion. `query` adds the scopes of a query inside it and returns the last.
+    """Collects the references of one expression without recursion. `query` adds the scopes of an inner query and
+    returns the last.
 
-    `star` is set when there is one, which is then read as `star_kind`; `unnests` when it may be many rows or columns.
+    `star` is set if there is one, read as `star_kind`; `unnests` if it may return many rows or columns.
     """
 
     aggregates: frozenset[str]
@@ -297,11 +300,11 @@ class Mentions:
     _left: list[tuple[exp.Expr, int]] = field(default_factory=list)
 
     def read(self, root: exp.Expr) -> None:
-        """Add what an expression mentions."""
-        left = self._left
-        left.append((root, COPY))
-        while left:
-            node, kind = left.pop()
+        """Add the references of an expression."""
+        pending = self._left
+        pending.append((root, COPY))
+        while pending:
+            node, kind = pending.pop()
             visit = _VISITS.get(type(node))
             if visit:
                 visit(self, node, kind)
@@ -313,11 +316,11 @@ class Mentions:
         self._left += [(node, kind) for node in nodes]
 
     def every_ref(self) -> list[Ref]:
-        """Return the refs where there are no outputs: a star then is every column in sight."""
+        """Return the refs where there are no outputs: a star is then every visible column."""
         return [*self.refs, Ref(self.star_kind)] if self.star else self.refs
 
     def read_body(self, body: exp.Expr, variables: Iterable[exp.Expr], kind: int) -> None:
-        """Add what an expression mentions but for its variables."""
+        """Add the references of an expression except its variables."""
         names = {variable.name.lower() for variable in variables}
         for ref in _inner(self, body).every_ref():
             if not ref.parts or ref.parts[0].lower() not in names:
@@ -337,7 +340,7 @@ def _inner(reader: Mentions, node: exp.Expr) -> Mentions:
 
 
 def _star(reader: Mentions, node: exp.Expr, kind: int) -> None:
-    """Read `*` or `source.*`; where it is neither an output nor in COLUMNS, it chooses columns by their names."""
+    """Read `*` or `source.*`; where it is neither an output nor in COLUMNS, it selects columns by name."""
     star = node.this if isinstance(node, exp.Column) else node
     parent = node.parent
     reader.star = Star(
@@ -355,7 +358,7 @@ def _listed(node: exp.Expr, key: str) -> Iterable[Any]:
 
 
 def _column(reader: Mentions, node: exp.Expr, kind: int) -> None:
-    """Read a name. The star of a source counts rows in `count(t.*)`, and behind `s.t.` gives the parts of a struct."""
+    """Read a name. The star of a source counts rows in `count(t.*)`; after `s.t.` it is the fields of a struct."""
     is_star, is_struct = isinstance(node.this, exp.Star), bool(node.args.get("db"))
     if is_star and not is_struct and called(node.parent) != "count":
         _star(reader, node, kind)
@@ -377,14 +380,14 @@ def _call(reader: Mentions, node: exp.Expr, kind: int) -> None:
 
 
 def _over_many(reader: Mentions, node: exp.Expr, _: int) -> None:
-    named = node.args.get("alias")
-    if named:
-        reader.refs += [ref._replace(kind=AGGREGATE) for ref in reader.windows.get(named.name.lower(), ())]
+    alias = node.args.get("alias")
+    if alias:
+        reader.refs += [ref._replace(kind=AGGREGATE) for ref in reader.windows.get(alias.name.lower(), ())]
     reader.push((each for each in node.iter_expressions() if not isinstance(each, exp.Identifier)), AGGREGATE)
 
 
 def _dot(reader: Mentions, node: exp.Expr, kind: int) -> None:
-    """Read a chain like `t.name.lower().left(2)` or `(s).field`: what stands first is a name, until it is called."""
+    """Read a chain like `t.name.lower().left(2)` or `(s).field`: the first part is a name, up to a call."""
     words: list[exp.Expr] = []
     while isinstance(node, exp.Dot):
         words, node = [node.expression, *words], node.this

@@ -1,4 +1,4 @@
-"""A finding of the determinism lint. It is kept with the verdict on its text; whether it holds, the inputs decide."""
+"""A finding of the determinism lint. It is stored with the verdict on its text; the inputs decide if it applies."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 ANY = "*"
-"""Among the columns of a finding: any column at all."""
+"""In the columns of a finding: any column."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One place in a SQL text that can differ from run to run; line and column count from 1 inside the text.
+    """One nondeterministic place in a SQL text; line and column count from 1 inside the text.
 
-    `columns`: it holds only if an input column of one of these names is a float. `relations`: it holds only if the rows
-    of one of these come in no fixed order. `tied`: it holds only if one of these relations has a column that does not
-    stand beside it (folded): else rows that tie are equal. None: it holds anyhow.
+    `columns`: it applies only if an input column of one of these names is a float. `relations`: only if the rows of one
+    of these have no fixed order. `tied`: only if one of these relations has a column besides the given ones (folded):
+    else tied rows are equal. None: it applies unconditionally.
     """
 
     code: str
@@ -61,28 +61,28 @@ class Finding:
 def diagnostics(
     findings: Collection[Finding], inputs: Mapping[str, Schema], free: Collection[str] = ()
 ) -> list[Diagnostic]:
-    """Return what to say of the findings that hold, given the schemas of the relations that the statement reads.
+    """Return the diagnostics of the findings that apply, given the schemas of the relations that the statement reads.
 
-    `free` names those whose rows come in no fixed order. Names are compared without case.
+    `free` names those whose rows have no fixed order. Names are compared case-insensitively.
     """
     floats = {field.name.lower() for schema in inputs.values() for field in schema if field.type.startswith("float")}
     floats |= {ANY} if floats else set()
     unordered = {name.lower() for name in free}
     return [
-        diagnostic(found.code, at=found.place, hint=found.hint, what=found.what)
-        for found in findings
-        if _meets(found.columns, floats) and _meets(found.relations, unordered) and _can_tie(found.tied, inputs)
+        diagnostic(finding.code, at=finding.place, hint=finding.hint, what=finding.what)
+        for finding in findings
+        if _meets(finding.columns, floats) and _meets(finding.relations, unordered) and _can_tie(finding.tied, inputs)
     ]
 
 
 def _meets(needed: frozenset[str] | None, there: set[str]) -> bool:
-    """Tell whether one of the names that a finding needs is there; without any it holds anyhow."""
+    """Tell whether one of the required names is present; None requires nothing."""
     return needed is None or not needed.isdisjoint(there)
 
 
 def _can_tie(tied: Tied | None, inputs: Mapping[str, Schema]) -> bool:
-    """Tell whether one of the relations has, besides its keys, a column in which rows that tie can differ."""
+    """Tell whether one of the relations has, besides its keys, a column in which tied rows can differ."""
     if tied is None:
         return True
-    known = {name.lower(): {field.name.lower() for field in schema} for name, schema in inputs.items()}
-    return any(not known.get(name) or not known[name].issubset(keys) for name, keys in tied)
+    columns = {name.lower(): {field.name.lower() for field in schema} for name, schema in inputs.items()}
+    return any(not columns.get(name) or not columns[name].issubset(keys) for name, keys in tied)

@@ -1,7 +1,7 @@
-"""In which order the rows of a query come: sorted, as those of some relations come, or in none that is fixed.
+"""Row order of a query: sorted, inherited from relations, or undefined.
 
-And whether what an ORDER BY inside a query leaves equal can show: rows that are not told apart, and differ. Of the
-outermost query it cannot, once the order is total: rows that the author's ORDER BY leaves equal cannot change places.
+Also whether ties of an inner ORDER BY can affect the result: rows that compare equal but differ. For the outermost
+query they cannot, once the order is total.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from osiris.sql.scope import Source, TableNames
 
 Arrival = frozenset[str] | None
-"""The relations whose order decides, folded (none: the order is fixed anyhow); None if nothing fixes it."""
+"""The relations whose order is inherited, folded (empty: the order is fixed); None if undefined."""
 
 FIXED: frozenset[str] = frozenset()
 
@@ -29,13 +29,13 @@ _MIXING = ("group", "having", "qualify", "joins", "laterals")
 
 
 Tied = tuple[tuple[str, tuple[str, ...]], ...]
-"""Relations, each with those of its columns that are keys, folded: rows that tie differ only if one has others."""
+"""Relations, each with its columns that are keys, folded: tied rows differ only if it has others."""
 _MANY = (exp.Rollup, exp.Cube, exp.GroupingSets)
 _OPAQUE = (exp.Star, exp.Query, exp.Window)
 
 
 def _is_opaque(source: Source) -> bool:
-    """Tell whether nothing is told of the rows of an item of FROM."""
+    """Tell whether nothing is known of the rows of an item of FROM."""
     return source.is_joined or source.is_recursive or isinstance(source.node, exp.Lateral)
 
 
@@ -46,14 +46,14 @@ def _moves_rows(select: exp.Select) -> bool:
 
 
 def aggregates(select: exp.Select, names: frozenset[str]) -> bool:
-    """Tell whether a SELECT makes one row of all: it has no GROUP BY, and aggregates outside of windows."""
+    """Tell whether a SELECT returns one row: it has no GROUP BY, and aggregates outside windows."""
     return not select.args.get("group") and any(
         calls_one(each, names, exp.Select, exp.Window) for each in select.expressions
     )
 
 
 def is_total(query: exp.Expr, names: frozenset[str]) -> bool:
-    """Tell whether an ORDER BY plainly tells all rows apart: its keys are all columns, or all that are grouped by."""
+    """Tell whether an ORDER BY is clearly total: its keys are all columns, or all grouping columns."""
     if isinstance(query, exp.Select) and aggregates(query, names):
         return True
     if not isinstance(query, exp.Query):
@@ -74,7 +74,7 @@ def _distinguishing(query: exp.Query, columns: list[str], names: frozenset[str])
 
 
 def _name(key: exp.Expr, columns: list[str]) -> str:
-    """Return the name of a bare column, or of that at a position; nothing for anything else."""
+    """Return the name of a bare column, or of that at a position; empty for anything else."""
     if isinstance(key, exp.Literal) and key.is_int:
         return dict(enumerate(columns, 1)).get(int(key.name), "")
     if isinstance(key, exp.All) or (isinstance(key, exp.Var) and key.name.upper() == "ALL"):
@@ -84,7 +84,7 @@ def _name(key: exp.Expr, columns: list[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What two rows have equal if they tie: `columns` as (table or nothing, name), folded, and other expressions."""
+    """What tied rows have in common: `columns` as (table or empty, name), folded, and other expressions."""
 
     columns: frozenset[tuple[str, str]]
     nodes: tuple[exp.Expr, ...]
@@ -93,10 +93,10 @@ class Keys:
     def has(self, column: exp.Expr) -> bool:
         """Tell whether a column is one of the keys."""
         table, name = column.args["table"].name.lower() if column.args.get("table") else "", column.name.lower()
-        return any(name == known and (not table or not of or of == table) for of, known in self.columns)
+        return any(name == key and (not table or not of or of == table) for of, key in self.columns)
 
     def make(self, value: exp.Expr) -> bool:
-        """Tell whether a value is computed from the keys alone, and so is the same for all rows that tie."""
+        """Tell whether a value is computed from the keys alone, and so is equal for tied rows."""
         if value in self.nodes:
             return True
         if isinstance(value, exp.Column):
@@ -106,13 +106,13 @@ class Keys:
         return all(self.make(each) for each in value.iter_expressions())
 
     def of(self, alias: str) -> frozenset[str]:
-        """Return the names of the columns that may be those of one source."""
+        """Return the names of the columns that may belong to a source."""
         return frozenset(name for table, name in self.columns if table in ("", alias.lower()))
 
 
 @dataclass(slots=True)
 class RowFacts:
-    """What is known of the rows of the queries of one tree, each asked for once: what fixes their order, and ties."""
+    """Order and ties of the rows of the queries of one tree, each computed once."""
 
     names: TableNames
     aggregates: frozenset[str]
@@ -120,16 +120,16 @@ class RowFacts:
     ties: dict[tuple[int, frozenset[str]], Tied | None] = field(default_factory=dict)
 
     def arrival(self, query: exp.Expr) -> Arrival:
-        """Return what fixes the order of the rows of a query.
+        """Return what determines the row order of a query.
 
-        The engine keeps it through filters, UNION ALL, subqueries and windows over all rows; nothing else counts on.
+        The engine preserves it through filters, UNION ALL, subqueries and windows over all rows, and nothing else.
         """
         if id(query) not in self.arrivals:
             self.arrivals[id(query)] = FIXED if query.args.get("order") else self._unordered(query)
         return self.arrivals[id(query)]
 
     def arrival_before(self, select: exp.Select) -> Arrival:
-        """Return what fixes the order of the rows that a SELECT takes in, before its windows, DISTINCT and ORDER BY."""
+        """Return what determines the order of the input rows of a SELECT, before its windows, DISTINCT and ORDER BY."""
         if any(select.args.get(key) for key in _MIXING):
             return None
         first = select.args.get("from_")
@@ -157,38 +157,38 @@ class RowFacts:
         return None if _moves_rows(query) else self.arrival_before(query)
 
     def keys(self, nodes: Iterable[exp.Expr]) -> Keys:
-        """Return as keys what stands in ORDER BY, PARTITION BY or GROUP BY."""
+        """Return the expressions of ORDER BY, PARTITION BY or GROUP BY as keys."""
         bare = [part for node in nodes for part in _parts(node)]
         columns = {(each.table.lower(), each.name.lower()) for each in bare if isinstance(each, exp.Column)}
         return Keys(frozenset(columns), tuple(bare), self.aggregates)
 
     def ties_of_rows(self, select: exp.Select, keys: Keys) -> Tied | None:
-        """Return what decides whether keys tell apart the rows that the windows of a SELECT see: nothing if they do.
+        """Return what decides whether keys distinguish the rows that the windows of a SELECT see: empty if they do.
 
-        None if no more is known.
+        None if unknown.
         """
         group = select.args.get("group")
         if aggregates(select, self.aggregates):
             return ()
         if group is None:
             return self.ties_of_sources(select, keys)
-        told = all(any(keys.make(way) for way in ways) for ways in grouped(select, self.aggregates))
-        return () if told and not any(group.find(kind) for kind in _MANY) else None
+        is_determined = all(any(keys.make(way) for way in ways) for ways in grouped(select, self.aggregates))
+        return () if is_determined and not any(group.find(kind) for kind in _MANY) else None
 
     def ties_of_sources(self, select: exp.Select, keys: Keys) -> Tied | None:
-        """Return the same of the rows that a SELECT takes in, before it groups them."""
+        """Return the same for the input rows of a SELECT, before grouping."""
         if select.args.get("laterals"):
             return None
-        found: set[tuple[str, tuple[str, ...]]] = set()
+        relations: set[tuple[str, tuple[str, ...]]] = set()
         for source in _sources(select):
             tied = self.ties_of_source(source, keys)
             if tied is None:
                 return None
-            found.update(tied)
-        return tuple(sorted(found))
+            relations.update(tied)
+        return tuple(sorted(relations))
 
     def ties_of_source(self, node: exp.Expr, keys: Keys) -> Tied | None:
-        """Return the same of the rows of one thing that stands in FROM."""
+        """Return the same for the rows of an item of FROM."""
         source, named = self.names.source(node), keys.of(node.alias_or_name)
         renamed = [column.lower() for column in source.columns]
         if _is_opaque(source):
@@ -197,16 +197,20 @@ class RowFacts:
             return ((source.relation.name.lower(), tuple(sorted(named))),)
         if isinstance(node, exp.Values):
             return () if renamed and named.issuperset(renamed) else None
-        return None if source.query is None else self._of_query(source.query, _given(source.query, named, renamed))
+        return (
+            None if source.query is None else self._of_query(source.query, _inner_names(source.query, named, renamed))
+        )
 
     def _of_query(self, query: exp.Expr, named: frozenset[str]) -> Tied | None:
-        asked = id(query), named
-        if asked not in self.ties:
-            self.ties[asked] = self._of_outputs(query, named)
-        return self.ties[asked]
+        cache_key = id(query), named
+        if cache_key not in self.ties:
+            self.ties[cache_key] = self._of_outputs(query, named)
+        return self.ties[cache_key]
 
     def _of_outputs(self, query: exp.Expr, named: frozenset[str]) -> Tied | None:
-        """Return the same of the rows of a query, by some of its columns; rows that agree in all of them are one."""
+        """Return the same for the rows of a query, by some of its columns; rows that agree in all columns are
+        identical.
+        """
         if isinstance(query, exp.Subquery):
             return None if query.args.get("joins") else self._of_query(query.this, named)
         if not isinstance(query, exp.Query):
@@ -219,39 +223,39 @@ class RowFacts:
 
 
 def _values_of(select: exp.Select, named: frozenset[str]) -> list[exp.Expr]:
-    """Return what a SELECT computes under some names, and the columns of those that its * passes on."""
+    """Return the SELECT's expressions of some names, and the columns of those that its * passes on."""
     outputs = {each.alias_or_name.lower(): each.unalias() for each in reversed(select.expressions)}
     passed = named - outputs.keys() if _passes_all(select) else ()
     return [*(value for name, value in outputs.items() if name in named), *map(exp.column, passed)]
 
 
 def grouped(select: exp.Select, aggregates: frozenset[str]) -> Iterator[list[exp.Expr]]:
-    """Yield for each key of GROUP BY the ways in which it can be written: itself, and the column that it becomes."""
+    """Yield for each GROUP BY key its spellings: itself, and the output column of it."""
     group = select.args.get("group")
     if group is None:
         return
     values = [each.unalias() for each in select.expressions]
     keys = [each for each in values if not calls_one(each, aggregates)]
     for key in keys if group.args.get("all") else group.expressions:
-        meant = _outputs_of(key, select)
-        plain = [] if isinstance(key, exp.Literal) else [key]
-        yield plain + [way for each in meant for way in (each.unalias(), exp.column(each.alias_or_name))]
+        outputs = _outputs_of(key, select)
+        variants = [] if isinstance(key, exp.Literal) else [key]
+        yield variants + [way for each in outputs for way in (each.unalias(), exp.column(each.alias_or_name))]
 
 
 def _outputs_of(key: exp.Expr, select: exp.Select) -> list[exp.Expr]:
-    """Return the outputs that a key of GROUP BY means: that at its position, or those of its name or value."""
+    """Return the outputs that a GROUP BY key refers to: by position, name or value."""
     if isinstance(key, exp.Literal) and key.is_int:
         return list(select.expressions[int(key.name) - 1 : int(key.name)])
     return [each for each in select.expressions if key in (each.unalias(), exp.column(each.alias))]
 
 
 def reads_only(select: exp.Select, keys: Keys) -> bool:
-    """Tell whether a SELECT without groups reads only keys: then it matters not which of its rows is which."""
+    """Tell whether a SELECT without groups reads only keys: then tied rows are interchangeable."""
     if select.args.get("group"):
         return False
     parts = [*select.expressions, *filter(None, map(select.args.get, ("qualify", "distinct")))]
     windows = [window for part in parts for window in part.find_all(exp.Window)]
-    # what decides the rows and the order of windows, as text
+    # the partitions and orders of windows, as text
     words = {(str(each.args.get("partition_by")), str(each.args.get("order")), each.alias) for each in windows}
     if len(words) != 1 or any(part.find(exp.Star, exp.Query) for part in parts):
         return False
@@ -259,26 +263,26 @@ def reads_only(select: exp.Select, keys: Keys) -> bool:
 
 
 def _reads(part: exp.Expr, keys: Keys, select: exp.Select) -> bool:
-    """Tell whether a part of a SELECT reads only keys; QUALIFY may read what the SELECT makes of them."""
-    made = {each.alias.lower() for each in select.expressions} if isinstance(part, exp.Qualify) else set()
-    return all(keys.has(column) or column.name.lower() in made for column in part.find_all(exp.Column))
+    """Tell whether a part of a SELECT reads only keys; QUALIFY may also read the SELECT's outputs."""
+    aliases = {each.alias.lower() for each in select.expressions} if isinstance(part, exp.Qualify) else set()
+    return all(keys.has(column) or column.name.lower() in aliases for column in part.find_all(exp.Column))
 
 
 def _passes_all(select: exp.Select) -> bool:
-    """Tell whether a SELECT has a * that gives the columns of one source the names that they have there."""
+    """Tell whether a SELECT has a * that passes on the columns of one source unrenamed."""
     stars = [star for each in select.expressions for star in each.find_all(exp.Star)]
     changed = any(star.args.get(key) for star in stars for key in ("replace", "rename"))
     return select.is_star and not changed and len(_sources(select)) == 1
 
 
 def multiplies(select: exp.Select) -> bool:
-    """Tell whether a SELECT makes several rows of one."""
+    """Tell whether a SELECT may return several rows for one."""
     nodes = (node for each in select.expressions for node in each.walk())
     return any(isinstance(node, exp.UDTF) or called(node) == "unnest" for node in nodes)
 
 
 def _parts(node: exp.Expr) -> Iterator[exp.Expr]:
-    """Yield what has to be equal for a key to be equal: the key itself, or each part of a row."""
+    """Yield what must be equal for a key to be equal: the key itself, or each part of a row."""
     while isinstance(node, (exp.Ordered, exp.Paren)):
         node = node.this
     if isinstance(node, exp.Tuple) or called(node) == "row":
@@ -287,8 +291,8 @@ def _parts(node: exp.Expr) -> Iterator[exp.Expr]:
     yield node
 
 
-def _given(query: exp.Expr, named: frozenset[str], renamed: list[str]) -> frozenset[str]:
-    """Return what a query itself calls columns that its alias may call otherwise; those of a * are lost."""
+def _inner_names(query: exp.Expr, named: frozenset[str], renamed: list[str]) -> frozenset[str]:
+    """Return a query's own names of columns that its alias may rename; those of a * are lost."""
     if not renamed or not isinstance(query, exp.Query):
         return named
     own = [] if query.is_star else [each.alias_or_name.lower() for each in query.selects]
@@ -297,15 +301,15 @@ def _given(query: exp.Expr, named: frozenset[str], renamed: list[str]) -> frozen
 
 
 def _sources(select: exp.Select) -> list[exp.Expr]:
-    """Return what a SELECT takes its rows from; a join that only filters adds none."""
+    """Return the sources of a SELECT's rows; a filtering join adds none."""
     return [each for each in from_items(select) if each.parent and each.parent.args.get("kind") not in ("SEMI", "ANTI")]
 
 
 def with_total_order(text: str, columns: Sequence[str], dialect: str = "duckdb") -> str:
     """Return a canonical query whose outermost ORDER BY ends with all output columns, by position.
 
-    `columns` are the output columns. A query that is not ordered is returned as it is, and so is one whose order is
-    total already. The result is canonical, and calling this again changes nothing.
+    `columns` are the output columns. An unordered query is returned unchanged, and so is one whose order is total
+    already. The result is canonical, and the function is idempotent.
     """
     grammar = DIALECTS[dialect].load_grammar()
     with deep_recursion():
@@ -313,7 +317,7 @@ def with_total_order(text: str, columns: Sequence[str], dialect: str = "duckdb")
         order: exp.Order = tree.args.get("order") or exp.Order(expressions=[])
         limit = tree.args.get("limit")
         options = limit.args.get("limit_options") if limit else None
-        # rows that tie with the last are given too: an order that leaves none equal gives fewer
+        # ties of the last row are returned too: a total order would return fewer
         keeps_ties = bool(options and options.args.get("with_ties"))
         missing = _missing(order, columns) if is_ordered(tree) and not keeps_ties else []
         if not missing:
@@ -328,14 +332,13 @@ def with_total_order(text: str, columns: Sequence[str], dialect: str = "duckdb")
 def is_ordered(tree: exp.Expr) -> bool:
     """Tell whether the outermost query has an ORDER BY that can be made total.
 
-    Where text is compared under a collation, unequal texts tie, and a column keeps its collation: nothing breaks such
-    ties by comparing columns.
+    Under a collation unequal texts may tie, and a column keeps its collation: comparing columns cannot break such ties.
     """
     return bool(tree.args.get("order")) and tree.find(exp.Collate) is None
 
 
 def _missing(order: exp.Order, columns: Sequence[str]) -> list[int]:
-    """Return the positions (from 1) of the output columns that do not stand in the ORDER BY by themselves."""
+    """Return the positions (from 1) of the output columns that are not plain keys of the ORDER BY."""
     keys = [ordered.this for ordered in order.expressions]
     if any(isinstance(key, (exp.Var, exp.All)) and key.name.upper() in ("ALL", "") for key in keys):
         return []
@@ -345,7 +348,7 @@ def _missing(order: exp.Order, columns: Sequence[str]) -> list[int]:
 
 
 def _position(key: exp.Expr, columns: list[str]) -> int:
-    """Return the position of the column that a key is, by its number or by a name that no other has; 0 for others."""
+    """Return the position of the column that a key refers to, by number or unique name; else 0."""
     if _is_position(key):
         return int(key.name)
     is_bare = isinstance(key, exp.Column) and not key.table
@@ -353,7 +356,7 @@ def _position(key: exp.Expr, columns: list[str]) -> int:
 
 
 def written_order(tree: exp.Expr, columns: Sequence[str]) -> list[exp.Expr]:
-    """Return the keys of the outermost ORDER BY without those that `with_total_order` added behind them."""
+    """Return the outermost ORDER BY keys without those that `with_total_order` added."""
     order = tree.args.get("order")
     keys: list[exp.Expr] = list(order.expressions) if order else []
     for count in range(1, len(keys)):

@@ -1,11 +1,11 @@
-"""The determinism lint: what lets two runs of one plan over the same data differ.
+"""The determinism lint: what may make two runs of one plan over the same data differ.
 
-One walk over a tree, one rule for each kind of node. The rules follow what the engine does, measured with one and with
-several threads over shuffled rows and over a million that are not, and not all that SQL leaves open. Tried, and equal:
-`median`, `fsum`, `avg` of integers and decimals, `approx_count_distinct`, `rank` and its kin, frames by RANGE and
-GROUPS, casts that involve a time zone (the session's is fixed). It is no proof: what nobody tried is not named either.
-An ORDER BY inside a query, which the compiler cannot complete, is a note where its ties can show; of an outermost one
-nothing is said, since it is completed.
+One walk over a tree, one rule per kind of node. The rules describe what the engine does, measured with one and several
+threads over shuffled rows and over a million unshuffled ones, not all that SQL leaves open. Tested and equal: `median`,
+`fsum`, `avg` of integers and decimals, `approx_count_distinct`, `rank` and its kin, frames by RANGE and GROUPS, casts
+that involve a time zone (the session's is fixed). It is no proof: untested features are not reported. An ORDER BY
+inside a query, which the compiler cannot complete, is noted if its ties can affect the result; the outermost one is
+completed.
 """
 
 from __future__ import annotations
@@ -56,19 +56,19 @@ _APPROXIMATE = {
     "reservoir_quantile": "write quantile_cont(…)",
 }
 _SUMS = {"avg", "mean", "regr_avgx", "regr_avgy", "sum", "wavg", "weighted_avg"}
-"""Exact over integers and decimals."""
+"""Exact for integers and decimals."""
 _MOMENTS = {
     "corr", "covar_pop", "covar_samp", "entropy", "geomean", "geometric_mean", "kurtosis", "kurtosis_pop", "product",
     "regr_intercept", "regr_r2", "regr_slope", "regr_sxx", "regr_sxy", "regr_syy", "sem", "skewness", "stddev",
     "stddev_pop", "stddev_samp", "var_pop", "var_samp", "variance",
 }  # fmt: skip
-"""Computed in floating point whatever they are given."""
+"""Always computed in floating point."""
 _EXTREMES = {
     "arg_max", "arg_max_null", "arg_max_nulls_last", "arg_min", "arg_min_null", "arg_min_nulls_last", "argmax",
     "argmin", "max_by", "min_by",
 }  # fmt: skip
 _IN_FRAME = {"first_value", "last_value", "nth_value"}
-"""Of rows that are peers it matters not which, if what is taken of them is equal."""
+"""The order of peer rows is irrelevant if the values taken from them are equal."""
 _BY_POSITION = {"fill", "lag", "lead", "ntile", "row_number"} | _IN_FRAME
 _NO_ORDER_INSIDE = {
     "array": "put an ORDER BY into its query",
@@ -86,20 +86,20 @@ _ORDERLESS = {
     "array_unique", "len", "length", "list_contains", "list_count", "list_has", "list_has_all", "list_has_any",
     "list_max", "list_min", "list_reverse_sort", "list_sort", "list_unique",
 }  # fmt: skip
-"""What gives one answer for every order of a list."""
+"""Functions whose result does not depend on the order of a list."""
 _WHOLE = {"array_agg", "group_concat", "list", "listagg", "string_agg"}
-"""What keeps all that it gathers."""
+"""Aggregates that keep all values."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """The statement that is looked at."""
+    """The statement being linted."""
 
     tree: exp.Expr
     sql: str
     rows: RowFacts
 
-    def found(
+    def finding(
         self,
         code: str,
         node: exp.Expr,
@@ -114,14 +114,14 @@ class _Text:
 
 
 def findings(tree: exp.Expr, sql: str, dialect: Dialect, names: TableNames | None = None) -> tuple[Finding, ...]:
-    """Return what can differ from run to run in a checked statement; `tree` is the tree of the text `sql`.
+    """Return the sources of nondeterminism in a checked statement; `tree` is the tree of the text `sql`.
 
-    `names` are those of the tree, where somebody has found them already.
+    `names` are those of the tree, if already resolved.
     """
     names, aggregates = names or TableNames(tree, dialect), load_allowed(dialect).aggregates
     text = _Text(tree, sql, RowFacts(names, aggregates))
     rules = ((node, _RULES.get(type(node))) for node in nodes_of(tree))
-    return tuple(found for node, rule in rules if rule for found in rule(node, text))
+    return tuple(finding for node, rule in rules if rule for finding in rule(node, text))
 
 
 _CLOCK_WORDS: dict[type[exp.Expr], str] = {
@@ -132,7 +132,7 @@ _CLOCK_WORDS: dict[type[exp.Expr], str] = {
 
 def _clock(node: exp.Expr, text: _Text) -> Iterator[Finding]:
     word = _CLOCK_WORDS[type(node)]
-    at = text.sql.lower().find(word)  # the parser notes no place of it
+    at = text.sql.lower().find(word)  # the parser records no position
     yield Finding(CLOCK, place(text.sql, at if at >= 0 else offset_of(node)), word)
 
 
@@ -140,11 +140,11 @@ def _call(node: exp.Expr, text: _Text) -> Iterator[Finding]:
     name = node.name.lower()
     what = f"{name}(…)" if node.expressions else f"{name}()"
     if name in _CLOCKS and not (name == "age" and len(node.expressions) > 1):
-        yield text.found(CLOCK, node, what)
+        yield text.finding(CLOCK, node, what)
     elif name in _CHANCES:
-        yield text.found(CHANCE, node, what)
+        yield text.finding(CHANCE, node, what)
     elif name in _APPROXIMATE:
-        yield text.found(APPROXIMATE, node, what, hint=_APPROXIMATE[name])
+        yield text.finding(APPROXIMATE, node, what, hint=_APPROXIMATE[name])
     elif name in _EXTREMES:
         yield from _extreme(node, name, what, text)
     elif _is_ordered_inside(node):
@@ -156,7 +156,7 @@ def _call(node: exp.Expr, text: _Text) -> Iterator[Finding]:
 
 
 def _by_order(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Finding]:
-    """Yield what a call without an ORDER BY of its own makes of the order of its rows."""
+    """Yield the effects of row order on a call without its own ORDER BY."""
     window = _window_of(node)
     if window and (name in _BY_POSITION or _counts_rows(window)):
         partitioned = any(each.args.get("partition_by") for each in _definitions(window))
@@ -171,11 +171,11 @@ def _by_order(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Fin
 def _summed(
     code: str, node: exp.Expr, name: str, text: _Text, what: str, hint: str | None = None, tied: Tied | None = None
 ) -> Iterator[Finding]:
-    """Yield what the order of additions changes where the values are floats."""
+    """Yield a finding if the order of additions affects floats."""
     if name in _SUMS | _MOMENTS:
-        held = Evidence(True) if name in _MOMENTS else evidence(node, text.rows.names)
-        if held != EXACT:
-            yield text.found(code, node, what, hint, columns=None if held.certain else held.columns, tied=tied)
+        proof = Evidence(True) if name in _MOMENTS else evidence(node, text.rows.names)
+        if proof != EXACT:
+            yield text.finding(code, node, what, hint, columns=None if proof.certain else proof.columns, tied=tied)
 
 
 def _gathered(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Finding]:
@@ -183,71 +183,71 @@ def _gathered(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Fin
     if name == "array":
         yield from _unless_fixed(GATHERED, node, what, text.rows.arrival(first), text, _NO_ORDER_INSIDE[name])
     elif not isinstance(first, exp.Literal) and not _is_order_ignored(node, name):
-        yield text.found(GATHERED, node, what, hint=_NO_ORDER_INSIDE.get(name))
+        yield text.finding(GATHERED, node, what, hint=_NO_ORDER_INSIDE.get(name))
 
 
 def _extreme(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Finding]:
-    """Yield what is open if the extreme stands in several rows: which of their values is taken."""
+    """Yield a finding if the extreme may occur in several rows: which of their values is returned is undefined."""
     arguments = _arguments(node)
     if len(arguments) < 2:
         return
     value, by = arguments[:2]
-    inside = _inside(node)
-    tied = _of_values(node, text.rows.keys([by, *inside, *_classes(node, text)]), [value], text)
+    sort_keys = _inside(node)
+    tied = _of_values(node, text.rows.keys([by, *sort_keys, *_classes(node, text)]), [value], text)
     if tied == ():
         yield from _sorted_window(node, name, what, text)
-    elif inside:
-        yield text.found(TIED, node, what, tied=tied)
+    elif sort_keys:
+        yield text.finding(TIED, node, what, tied=tied)
     else:
-        given = ", ".join(each.sql(dialect="duckdb") for each in arguments)
+        argument_text = ", ".join(each.sql(dialect="duckdb") for each in arguments)
         distinct = "DISTINCT " if isinstance(node.expressions[0], exp.Distinct) else ""
-        better = f"write {node.name}({distinct}{given} ORDER BY {value.sql(dialect='duckdb')})"
-        yield text.found(GATHERED, node, what, hint=better, tied=tied)
+        better = f"write {node.name}({distinct}{argument_text} ORDER BY {value.sql(dialect='duckdb')})"
+        yield text.finding(GATHERED, node, what, hint=better, tied=tied)
 
 
 def _sorted_inside(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Finding]:
-    """Yield what a call that sorts its rows leaves to those that its ORDER BY finds equal."""
+    """Yield the effects of ties in a call's own ORDER BY."""
     keys = text.rows.keys([*_inside(node), *_classes(node, text)])
     if name in _BY_POSITION and name not in _IN_FRAME:
-        yield from _unless_told(node, what, keys, text)
+        yield from _unless_total(node, what, keys, text)
     elif name in _GATHERING | _IN_FRAME | _SUMS | _MOMENTS:
-        yield from _unless_made(node, name, what, keys, text)
+        yield from _unless_equal(node, name, what, keys, text)
     window = _window_of(node)
     if window and _counts_rows(window):
-        yield from _unless_told(node, what, text.rows.keys([*_orders(window, "order"), *_classes(node, text)]), text)
+        yield from _unless_total(node, what, text.rows.keys([*_orders(window, "order"), *_classes(node, text)]), text)
 
 
 def _sorted_window(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Finding]:
-    """Yield what a window leaves to the rows that its ORDER BY finds equal."""
+    """Yield the effects of ties in a window's ORDER BY."""
     window = _window_of(node)
     keys = text.rows.keys([*_orders(window, "order"), *_classes(node, text)])
     if window and (name in _BY_POSITION - _IN_FRAME or _counts_rows(window)):
-        yield from _unless_told(node, what, keys, text)
+        yield from _unless_total(node, what, keys, text)
     elif name in _GATHERING | _IN_FRAME | _SUMS | _MOMENTS:
-        yield from _unless_made(node, name, what, keys, text)
+        yield from _unless_equal(node, name, what, keys, text)
 
 
-def _unless_told(node: exp.Expr, what: str, keys: Keys, text: _Text) -> Iterator[Finding]:
+def _unless_total(node: exp.Expr, what: str, keys: Keys, text: _Text) -> Iterator[Finding]:
     select = node.find_ancestor(exp.Select)
     if select is None or reads_only(select, keys):
         return
     tied = text.rows.ties_of_rows(select, keys)
     if tied != ():
-        yield text.found(TIED, node, what, tied=tied)
+        yield text.finding(TIED, node, what, tied=tied)
 
 
-def _unless_made(node: exp.Expr, name: str, what: str, keys: Keys, text: _Text) -> Iterator[Finding]:
+def _unless_equal(node: exp.Expr, name: str, what: str, keys: Keys, text: _Text) -> Iterator[Finding]:
     tied = _of_values(node, keys, _arguments(node), text)
     if tied == () or _is_order_ignored(node, name):
         return
     if name in _SUMS | _MOMENTS:
         yield from _summed(TIED, node, name, text, what, tied=tied)
     else:
-        yield text.found(TIED, node, what, tied=tied)
+        yield text.finding(TIED, node, what, tied=tied)
 
 
 def _of_values(node: exp.Expr, keys: Keys, values: list[exp.Expr], text: _Text) -> Tied | None:
-    """Return what decides whether rows that tie can give several values; nothing if they cannot."""
+    """Return what decides whether tied rows can give several values; empty if they cannot."""
     select = node.find_ancestor(exp.Select)
     if select is None or all(keys.make(value) for value in values):
         return ()
@@ -261,13 +261,13 @@ def _arguments(call: exp.Expr) -> list[exp.Expr]:
 
 
 def _inside(call: exp.Expr) -> list[exp.Expr]:
-    """Return the keys by which a call sorts its rows."""
-    held = [each for arg in call.expressions for each in (arg, arg.this) if isinstance(each, exp.Order)]
-    return [key for order in held for key in order.expressions]
+    """Return the keys of a call's own ORDER BY."""
+    orders = [each for arg in call.expressions for each in (arg, arg.this) if isinstance(each, exp.Order)]
+    return [key for order in orders for key in order.expressions]
 
 
 def _classes(call: exp.Expr, text: _Text) -> list[exp.Expr]:
-    """Return what all rows that a call sees at once have equal: the keys of its partition, or of its group."""
+    """Return the expressions equal in all rows that a call sees: the keys of its partition or group."""
     window, select = _window_of(call), call.find_ancestor(exp.Select)
     if window:
         return list(_orders(window, "partition_by"))
@@ -276,8 +276,8 @@ def _classes(call: exp.Expr, text: _Text) -> list[exp.Expr]:
 
 def _orders(window: exp.Window | None, part: str) -> Iterator[exp.Expr]:
     for each in _definitions(window) if window else ():
-        held = each.args.get(part) or ()
-        yield from held.expressions if isinstance(held, exp.Order) else held
+        clause = each.args.get(part) or ()
+        yield from clause.expressions if isinstance(clause, exp.Order) else clause
 
 
 def _is_order_ignored(node: exp.Expr, name: str) -> bool:
@@ -288,24 +288,24 @@ def _is_order_ignored(node: exp.Expr, name: str) -> bool:
 
 
 def _is_ordered_inside(call: exp.Expr) -> bool:
-    """Tell whether a call sorts its rows; `entropy` takes an ORDER BY and computes as it did."""
+    """Tell whether a call sorts its rows; `entropy` accepts an ORDER BY and ignores it."""
     sorts = any(isinstance(each, exp.Order) for arg in call.expressions for each in (arg, arg.this))
     return (sorts and call.name.lower() != "entropy") or isinstance(call.parent, exp.WithinGroup)
 
 
 def _window_of(call: exp.Expr) -> exp.Window | None:
-    held = call.parent if isinstance(call.parent, exp.Filter) else call
-    return held.parent if isinstance(held.parent, exp.Window) and held.arg_key == "this" else None
+    inner = call.parent if isinstance(call.parent, exp.Filter) else call
+    return inner.parent if isinstance(inner.parent, exp.Window) and inner.arg_key == "this" else None
 
 
 def _definitions(window: exp.Window) -> Iterator[exp.Window]:
-    """Yield a window and those that it is made from by name."""
+    """Yield a window and the named windows that it extends."""
     select = window.find_ancestor(exp.Select)
-    named = {each.this.name.lower(): each for each in (select.args.get("windows") or () if select else ())}
+    windows = {each.this.name.lower(): each for each in (select.args.get("windows") or () if select else ())}
     here: exp.Window | None = window
     while here is not None:
         yield here
-        here = named.pop(here.alias.lower(), None)
+        here = windows.pop(here.alias.lower(), None)
 
 
 def _counts_rows(window: exp.Window) -> bool:
@@ -317,20 +317,20 @@ def _counts_rows(window: exp.Window) -> bool:
 def _unless_fixed(
     code: str, node: exp.Expr, what: str, relations: Arrival, text: _Text, hint: str | None = None
 ) -> Iterator[Finding]:
-    """Yield a finding that holds if the rows of one of `relations` come in no order; none where there are none."""
+    """Yield a finding that applies if the rows of one of `relations` are unordered; none if the order is fixed."""
     if relations != FIXED:
-        yield text.found(code, node, what, hint, relations=relations)
+        yield text.finding(code, node, what, hint, relations=relations)
 
 
 def _query(node: exp.Expr, text: _Text) -> Iterator[Finding]:
-    """Yield what a query that keeps only some of its rows, by their position, leaves open."""
+    """Yield a finding for a query that keeps only some rows by position."""
     what = _cut(node)
     is_completed = node is text.tree and is_ordered(node)
     if not what or is_completed or isinstance(node.parent, exp.Exists):
         return
     if node.args.get("order"):
         if not is_total(node, text.rows.aggregates):
-            yield text.found(TIES, node, what)
+            yield text.finding(TIES, node, what)
         return
     if isinstance(node, exp.Select) and what == "DISTINCT ON":
         relations = None if text.rows.arrival_before(node) != FIXED else FIXED
@@ -340,7 +340,7 @@ def _query(node: exp.Expr, text: _Text) -> Iterator[Finding]:
 
 
 def _cut_at(query: exp.Query, what: str, sql: str) -> int | None:
-    """Return where the word stands that cuts a query, before its number; else where the query's first column does."""
+    """Return the offset of the keyword that limits a query; else that of its first column."""
     cut = query.args.get("offset" if what == "OFFSET" else "limit")
     starts = [node.meta["start"] for node in cut.walk() if node._meta and "start" in node._meta] if cut else []
     at = sql.upper().rfind(what, 0, min(starts)) if starts else -1
@@ -357,7 +357,7 @@ def _cut(node: exp.Expr) -> str | None:
 
 
 def _collation(node: exp.Expr, text: _Text) -> Iterator[Finding]:
-    """Yield a collation under which one of several unequal texts is kept to stand for all."""
+    """Yield a collation under which one of several unequal texts is kept as representative."""
     parent = node.parent
     while isinstance(parent, (exp.Alias, exp.Paren)):
         parent = parent.parent
@@ -365,18 +365,18 @@ def _collation(node: exp.Expr, text: _Text) -> Iterator[Finding]:
     if isinstance(parent, exp.Select):
         chosen = parent is not text.tree or bool(parent.args.get("group") or parent.args.get("distinct"))
     if chosen:
-        yield text.found(COLLATED, node, f"COLLATE {node.args['expression'].name}")
+        yield text.finding(COLLATED, node, f"COLLATE {node.args['expression'].name}")
 
 
 def _join(node: exp.Expr, text: _Text) -> Iterator[Finding]:
     if node.args.get("method") == "POSITIONAL":
-        yield text.found(POSITIONAL, node, "POSITIONAL JOIN")
+        yield text.finding(POSITIONAL, node, "POSITIONAL JOIN")
     elif node.args.get("method") == "ASOF":
         columns = [*node.args["on"].find_all(exp.Column)] if node.args.get("on") else []
-        given = [exp.column(each.name) for each in node.args.get("using") or ()]
-        tied = text.rows.ties_of_source(node.this, text.rows.keys([*columns, *given]))
+        using = [exp.column(each.name) for each in node.args.get("using") or ()]
+        tied = text.rows.ties_of_source(node.this, text.rows.keys([*columns, *using]))
         if tied != ():
-            yield text.found(TIED, node, "ASOF JOIN", hint=_ONE_MATCH, tied=tied)
+            yield text.finding(TIED, node, "ASOF JOIN", hint=_ONE_MATCH, tied=tied)
 
 
 _FLOAT_TYPES = {exp.DType.DOUBLE, exp.DType.FLOAT}
@@ -401,7 +401,7 @@ _PASSING = {
     "percentile_disc", "quantile", "quantile_cont", "quantile_disc", "round", "round_even", "roundbankers",
     "subtract", "sum", "trunc",
 }  # fmt: skip
-"""A float if their first argument is one, or, for those of equals, any argument."""
+"""Return floats if their first argument is one, or, for `_OF_EQUALS`, any argument."""
 _OF_EQUALS = {"add", "coalesce", "greatest", "ifnull", "least", "mod", "multiply", "subtract"}
 _ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Mod, exp.IntDiv)
 _THROUGH = (exp.Alias, exp.Paren, exp.Neg, Plus, exp.Window, exp.Filter, exp.Order, exp.Abs)
@@ -409,18 +409,18 @@ _THROUGH = (exp.Alias, exp.Paren, exp.Neg, Plus, exp.Window, exp.Filter, exp.Ord
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """`certain`: it is a float whatever the inputs are; else if one of these input columns (folded) is one."""
+    """`certain`: a float whatever the inputs are; else a float if one of these input columns (folded) is one."""
 
     certain: bool = False
     columns: frozenset[str] = frozenset()
 
 
 EXACT = Evidence()
-"""No float in sight."""
+"""No float involved."""
 
 
 def evidence(call: exp.Expr, names: TableNames) -> Evidence:
-    """Return what tells whether the arguments of an aggregate are floats."""
+    """Return whether the arguments of an aggregate may be floats."""
     walker = _Walker(names)
     certain = any(walker.walk(each) for each in call.expressions)
     return Evidence(certain, EXACT.columns if certain else frozenset(walker.columns))
@@ -433,7 +433,7 @@ class _Walker:
     seen: set[tuple[str, int]] = field(default_factory=set)
 
     def walk(self, node: exp.Expr) -> bool:
-        """Tell whether a value is certainly a float; if not, `columns` has gained what can make it one."""
+        """Tell whether a value is certainly a float; if not, `columns` gains those that can make it one."""
         if isinstance(node, exp.Column):
             return self._column(node.name.lower(), node.table.lower(), node.find_ancestor(exp.Select))
         if isinstance(node, (exp.Cast, exp.TryCast)):
@@ -476,7 +476,7 @@ class _Walker:
 
 
 def _values(node: exp.Expr) -> Iterable[exp.Expr | None]:
-    """Return the parts whose type an expression takes on; a condition has none."""
+    """Return the parts that determine an expression's type; a condition has none."""
     return next((parts(node) for kind, parts in _PARTS if isinstance(node, kind)), ())
 
 

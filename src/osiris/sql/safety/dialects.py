@@ -1,8 +1,7 @@
-"""The table of dialects. A dialect is one row here, one grammar class and one data file of what may be called.
+"""The table of dialects: one row here, one grammar class and one data file of allowed names for each.
 
-A package brings a dialect of its own under an entry point of the group `osiris.dialects`: its name, and the object that
-is the row. It is loaded when it is first asked for, and has no say about ours: what has the name of one of ours, or is
-brought by two packages, is no dialect.
+A package adds a dialect with an entry point of the group `osiris.dialects`: its name, and the row object. It is loaded
+on first use, and cannot override ours: a name of ours, or one that two packages provide, is rejected.
 """
 
 from __future__ import annotations
@@ -40,15 +39,15 @@ Trait = Literal[
     "types of its own",
     "upper names",
 ]
-"""What one kind of server does and another does not.
+"""Differences between servers.
 
-"counts several": `count(DISTINCT a, b)`. "empty rows": `EXISTS (SELECT FROM t)`. "exact names": a name is the one that
-is written, "exact quoted names": where it is quoted. "joins without condition": `a JOIN b` is a cross join. "members
-are calls": `t.f` calls a function where `t` has no column of that name. "more text quotes": `E'…'` and `$tag$…$tag$`
-are texts. "named by their text": a column without a name has that of its text. "qualified names": relations may be
-named with their schema. "several recursive parts": each part of a recursive CTE but the first may refer to it. "ties":
-`FETCH … WITH TIES`. "types of its own": a database may have types that nothing is known of. "upper names": beside
-"exact quoted names", others mean those in capital letters.
+"counts several": `count(DISTINCT a, b)`. "empty rows": `EXISTS (SELECT FROM t)`. "exact names": names are
+case-sensitive, "exact quoted names": if quoted. "joins without condition": `a JOIN b` is a cross join. "members are
+calls": `t.f` calls a function if `t` has no column of that name. "more text quotes": `E'…'` and `$tag$…$tag$` are
+strings. "named by their text": a column without a name gets its text as name. "qualified names": relations may be
+qualified by schema. "several recursive parts": each part of a recursive CTE but the first may refer to it. "ties":
+`FETCH … WITH TIES`. "types of its own": a database may have unknown types. "upper names": with "exact quoted names",
+unquoted names are folded to upper case.
 """
 
 DIALECT_ENTRIES = "osiris.dialects"
@@ -63,26 +62,25 @@ Insert Install Into Kill LoadData Lock Merge MultitableInserts NextValueFor Prag
 Revoke Rollback Set SetItem Transaction TruncateTable Uncache Update Use
 """
 _CHANGING = frozenset(_CHANGES.split())
-"""Kinds of node that no dialect allows, whatever its file says."""
+"""Node kinds that no dialect allows, whatever its file lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One row: the grammar as `module:class`, the file of allowed names, and what makes its quoting special.
+    """One row: the grammar as `module:class`, the file of allowed names, and its quoting rules.
 
-    The file is one in this folder; a package gives the whole path of its own.
+    The file is one in this folder; a package gives the full path of its own.
 
-    `system_tables` are prefixes of relations that every database of that kind has and nobody's data is in, and
-    `system_schemas` those of schemas. `system_names` are words that are read as a function when they are no column, and
-    `system_members` those that move a sequence behind a dot. `statements` are words that begin something else than a
-    name of a relation in FROM, and `nameless` stands there for no relation at all. `path_like` are characters that no
-    relation has in its name, `modifiers` the words that may stand behind SELECT. `longest_chain` is how many operators
-    may follow each other before the server's stack is at its end.
+    `system_tables` are prefixes of system relations, and `system_schemas` those of schemas. `system_names` are words
+    read as a function if they are no column, and `system_members` those that advance a sequence after a dot.
+    `statements` are words in FROM that start something other than a relation name, and `nameless` stands there for no
+    relation. `path_like` are characters that no relation name has, `modifiers` the words allowed after SELECT.
+    `longest_chain` is the number of chained operators that the server's stack supports.
 
-    The rest says how values are written. `name_quote` and `text_quotes` stand around names and texts. `escaped` stands
-    before a text in which each backslash is doubled; None if a backslash is a letter like any. `list_forms` are how a
-    list of items and one of none are written, None if there are no lists; `no_rows` is a query of one column. Without
-    `zones` a moment is written in UTC.
+    The rest describes literals. `name_quote` and `text_quotes` quote names and strings. `escaped` is the prefix of a
+    string in which backslashes are doubled; None if a backslash is an ordinary character. `list_forms` are the
+    templates of a list and of an empty one, None if there are no lists; `no_rows` is a query of one column. Without
+    `zones` a timestamp is written in UTC.
     """
 
     name: str
@@ -113,7 +111,7 @@ class Dialect:
         return grammar
 
     def fold(self, name: exp.Expr) -> str:
-        """Return the spelling by which the server knows a name: quoted or not, it may be another one."""
+        """Return a name as the server folds it, depending on its quoting."""
         word = str(name.name)
         if "exact names" in self.traits:
             return word
@@ -122,30 +120,30 @@ class Dialect:
         return lower(word)
 
     def _plain(self, word: str) -> str:
-        """Return what a name without quotes means, where quoted ones are exact."""
+        """Return what an unquoted name means where quoted ones are exact."""
         return word.translate(_UPPER) if "upper names" in self.traits else lower(word)
 
     def call_of(self, call: exp.Anonymous) -> str:
-        """Return the name of the function that a call means. Where quotes may make it another one, it keeps them."""
+        """Return the name of the called function. Quotes are kept if they may change it."""
         quoted = not isinstance(call.this, str) and call.this.args.get("quoted")
         if quoted and self.traits & {"exact names", "exact quoted names"}:
             return f'"{call.name}"'
         return lower(call.name)
 
     def homes_of(self, functions: Iterable[str]) -> dict[str, str]:
-        """Return the schema of each function of the user's, by the name that `call_of` gives a call of it.
+        """Return the schema of each of the user's functions, by the name that `call_of` returns.
 
-        `functions` are names with their schema, such as `extensions.unaccent`.
+        `functions` are qualified names, such as `extensions.unaccent`.
         """
-        found = (name.rpartition(".") for name in functions)
-        return {name: schema for schema, _, name in found}
+        parts = (name.rpartition(".") for name in functions)
+        return {name: schema for schema, _, name in parts}
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What a statement of one dialect may consist of: kinds of node, and functions by where they may stand.
+    """What a statement of one dialect may contain: node kinds, and functions by where they may be used.
 
-    `types` are those of the server whose names the parser does not know, where others may be somebody's own.
+    `types` are those of the server that the parser does not know, where other names may be user-defined.
     """
 
     nodes: frozenset[str]
@@ -157,7 +155,7 @@ class Allowed:
     types: frozenset[str]
 
 
-_OURS: dict[str, Dialect] = {
+_BUILTIN: dict[str, Dialect] = {
     "duckdb": Dialect(
         name="duckdb",
         grammar="osiris.sql.safety.grammar:DuckDBText",
@@ -224,37 +222,37 @@ _OURS: dict[str, Dialect] = {
 
 
 class Dialects(Mapping[str, Dialect]):
-    """All dialects by name: ours, and those that packages bring."""
+    """All dialects by name: ours, and those of packages."""
 
     def __init__(self) -> None:
-        self._loaded = dict(_OURS)
+        self._loaded = dict(_BUILTIN)
 
     def __getitem__(self, name: str) -> Dialect:
-        """Return a dialect, which is loaded if need be; fails with REG001 for one that a package brings broken."""
+        """Return a dialect, loaded if necessary; fails with REG001 if a package's is broken."""
         if name not in self._loaded:
-            self._loaded[name] = _brought(name)
+            self._loaded[name] = _load_foreign(name)
         return self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:
-        """Yield the names of all; nothing is loaded for that."""
+        """Yield all names; nothing is loaded."""
         brought = (name for _group, name, _target, _owner in installed_entries([DIALECT_ENTRIES]))
-        yield from dict.fromkeys([*_OURS, *brought])
+        yield from dict.fromkeys([*_BUILTIN, *brought])
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of dialects."""
         return len(list(iter(self)))
 
 
-def _brought(name: str) -> Dialect:
-    """Load what packages bring under a name; raises KeyError if it is nothing."""
+def _load_foreign(name: str) -> Dialect:
+    """Load a package's dialect; raises KeyError if there is none."""
     from importlib.metadata import entry_points
 
-    found = {entry.value: entry for entry in entry_points(group=DIALECT_ENTRIES, name=name)}
-    if not found:
+    values = {entry.value: entry for entry in entry_points(group=DIALECT_ENTRIES, name=name)}
+    if not values:
         raise KeyError(name)
-    if len(found) > 1:
-        fail("REG001", name=name, problem=f"several packages have a dialect of that name: {', '.join(sorted(found))}")
-    ((value, entry),) = found.items()
+    if len(values) > 1:
+        fail("REG001", name=name, problem=f"several packages have a dialect of that name: {', '.join(sorted(values))}")
+    ((value, entry),) = values.items()
 
     def load() -> object:
         row = entry.load()
@@ -276,18 +274,18 @@ DIALECTS: Mapping[str, Dialect] = Dialects()
 
 
 def lower(word: str) -> str:
-    """Return a name as servers fold it: letters outside of ASCII stay, or the sign of the kelvin would be a k."""
+    """Return a name folded as servers do: only ASCII letters, or the Kelvin sign would become k."""
     return word.translate(_LOWER)
 
 
 def any_case(word: str) -> str:
-    """Return a name as a server may compare it at most: MariaDB takes a long s for an S, a dotless i for an I."""
+    """Return a name folded as much as any server does: MariaDB equates long s and S, dotless i and I."""
     return word.upper().lower()
 
 
 @functools.cache
 def load_allowed(dialect: Dialect) -> Allowed:
-    """Return the allow-lists of a dialect, read from its data file."""
+    """Return the allow-lists of a dialect, from its data file."""
     import tomllib
 
     data = tomllib.loads((Path(__file__).parent / dialect.allowed).read_text(encoding="utf-8"))

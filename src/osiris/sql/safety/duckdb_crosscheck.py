@@ -1,7 +1,7 @@
-"""The engine's own reading of a statement: it must find nothing that the check has not allowed.
+"""Cross-check with DuckDB's own parser: it must see nothing that the check has not allowed.
 
-A second parser, the one that will execute the text, is asked what calls and relations it sees. Where the two disagree,
-the statement does not run.
+The parser that will execute the text lists the calls and relations it sees. If the two disagree, the statement does not
+run.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def assert_native(engine: duckdb.DuckDBPyConnection, text: str, relations: Collection[str]) -> None:
-    """Fail with SQL004, SQL005 or SQL006 unless DuckDB sees one query with allowed calls and relations in `text`."""
+    """Fail with SQL004, SQL005 or SQL006 unless DuckDB reads `text` as one query with allowed calls and relations."""
     answer = engine.execute("SELECT json_serialize_sql(?)", [text]).fetchall()
     parsed: JsonValue = json.loads(answer[0][0])
     if parsed["error"] or len(parsed["statements"]) != 1:
@@ -54,7 +54,7 @@ def _bad_table(node: JsonValue, names: set[str]) -> Iterator[Diagnostic]:
 
 
 def _objects(tree: JsonValue) -> Iterator[JsonValue]:
-    """Yield every object of a JSON value, however deep."""
+    """Yield every object of a JSON value, at any depth."""
     waiting = [tree]
     while waiting:
         node = waiting.pop()

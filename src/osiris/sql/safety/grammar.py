@@ -1,9 +1,9 @@
-"""How SQL is read and written: sqlglot's grammars, cut down to what passes a text through unchanged.
+"""Grammars that read and write SQL unchanged: sqlglot's, reduced.
 
 sqlglot knows many functions and translates them between dialects. Here nothing may be translated: `time_bucket(i, t,
-'x')` would lose the quotes of its last argument, `jaro_winkler_similarity` would gain an `upper`. So every call that is
-written like a call stays an anonymous one, with its name and its arguments as they were, and only the few functions
-with a syntax of their own (`CAST(x AS t)`, `EXTRACT(y FROM d)`) are known. The list of functions then needs one lookup.
+'x')` would lose the quotes of its last argument, `jaro_winkler_similarity` would gain an `upper`. So every ordinary
+call stays an anonymous one, with its name and arguments unchanged, and only the few functions with special syntax
+(`CAST(x AS t)`, `EXTRACT(y FROM d)`) are known. The allow-list then needs one lookup.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ _UNWRAPPED = (exp.Alias, exp.Paren, exp.Select, exp.Anonymous)
 
 
 def arrow(node: type[exp.Binary]) -> Callable[[BaseParser, exp.Expr, exp.Expr], exp.Expr]:
-    """Return a reader of an operator between two operands, which knows nothing of paths."""
+    """Return a parser of an operator between two operands, without JSON paths."""
     return lambda parser, this, path: parser.expression(node(this=this, expression=path))
 
 
 def infix(symbol: str) -> Callable[[Generator, exp.Binary], str]:
-    """Return a writer of an operator between its operands."""
+    """Return a writer of an infix operator."""
     return lambda generator, node: f"{generator.sql(node, 'this')} {symbol} {generator.sql(node, 'expression')}"
 
 
 def named_value(_: Generator, node: exp.Placeholder) -> str:
-    """Write a named value as it stood."""
+    """Write a named value unchanged."""
     return f"${node.name}" if node.this else "?"
 
 
 def not_inside(generator: Generator, node: exp.Not) -> str:
-    """Write NOT where it stood: before what it negates, or inside, as in `a NOT IN (1)` and `a !~ 'x'`."""
+    """Write NOT where it was: before what it negates, or inside, as in `a NOT IN (1)` and `a !~ 'x'`."""
     text = generator.sql(node, "this")
     if not node.meta.get("inside"):
         return f"NOT {text}"
@@ -65,7 +65,7 @@ def not_inside(generator: Generator, node: exp.Not) -> str:
 
 
 def _arrow_sql(symbol: str) -> Callable[[Generator, exp.Binary], str]:
-    """Return a writer of `->` in parentheses, because engines disagree on how tightly it binds."""
+    """Return a writer of `->` in parentheses, because engines disagree on its precedence."""
 
     def write(generator: Generator, node: exp.Binary) -> str:
         text = f"{generator.sql(node, 'this')} {symbol} {generator.sql(node, 'expression')}"
@@ -75,14 +75,14 @@ def _arrow_sql(symbol: str) -> Callable[[Generator, exp.Binary], str]:
 
 
 def apart(token: Token) -> Iterator[Token]:
-    """Yield the tokens of a number: `1e3-1` was taken for a single one, which a cast or a power would bind whole."""
-    found = _RUN_ON.fullmatch(token.text) if token.token_type == TokenType.NUMBER else None
-    if not found:
+    """Yield the tokens of a number: `1e3-1` was read as a single one, which a cast or a power would bind as a whole."""
+    match = _RUN_ON.fullmatch(token.text) if token.token_type == TokenType.NUMBER else None
+    if not match:
         yield token
         return
     begin, column = token.start, token.col - len(token.text)
-    kinds = (TokenType.NUMBER, TokenType.DASH if found[2] == "-" else TokenType.PLUS, TokenType.NUMBER)
-    for kind, text in zip(kinds, found.groups(), strict=True):
+    kinds = (TokenType.NUMBER, TokenType.DASH if match[2] == "-" else TokenType.PLUS, TokenType.NUMBER)
+    for kind, text in zip(kinds, match.groups(), strict=True):
         column += len(text)
         part = Token(kind, text, token.line, column, begin, begin + len(text) - 1)
         yield from apart(part)
@@ -94,9 +94,9 @@ _COMMENT = ("--", "/*", "#")
 
 
 def tokens_of(sql: str, tokenize: Callable[[str], list[Token]]) -> list[Token]:
-    """Return the tokens of a text, every number for itself, and two words as one even if a comment parts them.
+    """Return the tokens of a text, with numbers separated, and two-word keywords joined even across a comment.
 
-    `ORDER /* by day */ BY` is one word for the parser, which knows only spaces inside: comments become such.
+    `ORDER /* by day */ BY` is one token for the parser, which allows only spaces inside: comments become spaces.
     """
     tokens = tokenize(sql)
     spaced = _spaced(sql, tokens) if any(mark in sql for mark in _COMMENT) else sql
@@ -108,7 +108,7 @@ def tokens_of(sql: str, tokenize: Callable[[str], list[Token]]) -> list[Token]:
 
 
 def _spaced(sql: str, tokens: list[Token]) -> str:
-    """Return a text with spaces for the comments between its tokens."""
+    """Return a text with comments between tokens replaced by spaces."""
     spaced, end = "", 0
     for token in tokens:
         gap = sql[end : token.start]
@@ -119,16 +119,16 @@ def _spaced(sql: str, tokens: list[Token]) -> str:
 
 
 class Plus(exp.Unary):
-    """`+ x`, which may be of another type than `x`, and has another name as a column."""
+    """`+ x`, whose type may differ from that of `x`, and whose column has another name."""
 
 
 def parse_plus(parser: BaseParser) -> exp.Expr:
-    """Read what stands behind a sign that changes nothing."""
+    """Parse the operand of a unary plus."""
     return parser.expression(Plus(this=parser._parse_unary()))
 
 
 def parse_exists(parser: BaseParser) -> exp.Expr:
-    """Read the query of EXISTS, in whatever way it begins."""
+    """Parse the query of EXISTS, in any form."""
     name = parser._tokens[parser._index - 2]
     query = parser._parse_set_operations(parser._parse_select(nested=True, parse_subquery_alias=False))
     if query is None or name.token_type == TokenType.IDENTIFIER:
@@ -137,7 +137,7 @@ def parse_exists(parser: BaseParser) -> exp.Expr:
 
 
 def _paren_sql(generator: Generator, node: exp.Paren) -> str:
-    """Write short parentheses on their line."""
+    """Write short parentheses on one line."""
     text = generator.sql(node, "this")
     return Generator.paren_sql(generator, node) if "\n" in text else f"({text})"
 
@@ -147,13 +147,13 @@ AS_WRITTEN: dict[type[exp.Expr], Callable[..., str]] = {
     exp.Paren: _paren_sql,
     Plus: lambda generator, node: f"+ {generator.sql(node, 'this')}",  # two without a space are another operator
 }
-"""What every grammar here writes as it stood, where dialects of sqlglot have ways of their own."""
+"""Written unchanged by every grammar here, where sqlglot's dialects differ."""
 
 
 class Joined(TokenError):
-    """A number and what follows it without a space: engines take them apart in different ways.
+    """A number and what follows it without a space: engines split them differently.
 
-    `start` is where in the text, in characters.
+    `start` is its offset in characters.
     """
 
     def __init__(self, problem: str, start: int) -> None:
@@ -162,7 +162,7 @@ class Joined(TokenError):
 
 
 class Careful(BaseParser):
-    """What every grammar here has: where the parser is content with what the server is not, the text is refused."""
+    """Common to every grammar here: text that the parser accepts and the server would not is rejected."""
 
     def _parse_join(
         self,
@@ -177,14 +177,14 @@ class Careful(BaseParser):
         return join
 
     def _negate_range(self, this: exp.Expr | None = None) -> exp.Expr | None:
-        """Remember where NOT stood in `a NOT IN (1)`: before `a` it binds less tightly."""
+        """Record where NOT was in `a NOT IN (1)`: before `a` it binds less tightly."""
         negated = super()._negate_range(this)
         if isinstance(negated, exp.Not):
             negated.meta["inside"] = True
         return negated
 
     def _parse_ordered(self, parse_method: Callable[[], exp.Expr | None] | None = None) -> exp.Ordered | None:
-        """Sort by all columns where the bare word stands: `"all"` and `t.all` are columns of that name."""
+        """Parse the bare word ALL as all columns: `"all"` and `t.all` are columns of that name."""
         term = parse_method() if parse_method else self._parse_disjunction()
         ordered = super()._parse_ordered(lambda: term)
         is_bare = isinstance(term, exp.Column) and len(term.parts) == 1 and not term.this.args.get("quoted")
@@ -193,7 +193,7 @@ class Careful(BaseParser):
         return ordered
 
     def _parse_type(self, parse_interval: bool = True, fallback_to_identifier: bool = False) -> exp.Expr | None:
-        """Read `DATE '2024-01-31'::TIMESTAMP` from the left: the date is there before it is cast."""
+        """Parse `DATE '2024-01-31'::TIMESTAMP` from the left: the date comes before the cast."""
         index = self._index
         is_type = self._match_set(self.TYPE_TOKENS, advance=False)
         if is_type and not self._match(TokenType.INTERVAL, advance=False):
@@ -204,7 +204,7 @@ class Careful(BaseParser):
         return super()._parse_type(parse_interval, fallback_to_identifier)
 
     def parse(self, raw_tokens: list[Token], sql: str) -> list[exp.Expr | None]:
-        """Take away the parentheses that the parser puts around comparisons: each engine has an order of its own.
+        """Remove the parentheses that the parser adds around comparisons: engines differ in precedence.
 
         `a NOT IN (1) = b` gets some, where NOT is written before `a`.
         """
@@ -252,16 +252,16 @@ class Careful(BaseParser):
 
 
 class DuckDBText(DuckDB):
-    """DuckDB as it is written."""
+    """DuckDB's grammar, unchanged text."""
 
     def tokenize(self, sql: str, dialect: DialectType = None) -> list[Token]:
-        """Return the tokens of a text, every number for itself."""
+        """Return the tokens of a text, with numbers separated."""
         return tokens_of(sql, lambda text: list(DuckDB.tokenize(self, text, dialect)))
 
     class Parser(Careful, DuckDBParser):
-        """Knows no function but those with a syntax of their own, and drops no word.
+        """Knows only functions with special syntax, and drops no token.
 
-        Where the parser is content with what DuckDB is not, the text would come to mean something: that is refused.
+        Text that the parser accepts and DuckDB would not is rejected, since its meaning would change.
         """
 
         TYPE_CONVERTERS: ClassVar = {k: v for k, v in DuckDBParser.TYPE_CONVERTERS.items() if k != exp.DType.TEXT}
@@ -292,7 +292,7 @@ class DuckDBText(DuckDB):
         }
 
         def _parse_in(self, this: exp.Expr | None, alias: bool = False) -> exp.In:
-            """Read `x IN [1, NULL]` as it is: a list finds no NULL, where `(1, NULL)` gives one."""
+            """Parse `x IN [1, NULL]` unchanged: a list finds no NULL, where `(1, NULL)` gives NULL."""
             if self._match(TokenType.L_BRACKET, advance=False):
                 return self.expression(exp.In(this=this, field=self._parse_column()))
             return super()._parse_in(this, alias=alias)
@@ -300,7 +300,7 @@ class DuckDBText(DuckDB):
         def _parse_interval(
             self, require_interval: bool = True, parse_function_unit: bool = True
         ) -> exp.Add | exp.Interval | None:
-            """Refuse `INTERVAL 1 DAY + 1`, which would add an interval."""
+            """Reject `INTERVAL 1 DAY + 1`, which would add an interval."""
             interval = super()._parse_interval(require_interval, parse_function_unit)
             if isinstance(interval, exp.Add):
                 self.raise_error("a number behind an interval")
@@ -315,7 +315,7 @@ class DuckDBText(DuckDB):
             return super()._parse_type(parse_interval, fallback_to_identifier)
 
         def _parse_interval_text(self) -> exp.Expr:
-            """Read `INTERVAL '1 day 02:03:04'` as the cast of a text that it is, and `INTERVAL '1 day'` as one unit."""
+            """Parse `INTERVAL '1 day 02:03:04'` as a cast of text, and `INTERVAL '1 day'` as one unit."""
             text = self._prev.text
             one = _INTERVAL.fullmatch(text)
             if _NUMBER.fullmatch(text) and self._match(TokenType.VAR):
@@ -327,14 +327,14 @@ class DuckDBText(DuckDB):
             return self.expression(exp.Cast(this=exp.Literal.string(text), to=exp.DType.INTERVAL.into_expr()))
 
         def _parse_lambda(self, alias: bool = False) -> exp.Expr | None:
-            """Read `f(x->'key')` as a path into JSON: a lambda that gives the same text for all has no use."""
+            """Parse `f(x->'key')` as a JSON path: a lambda with a constant body has no use."""
             key = self._tokens[self._index + 2 : self._index + 3]
             if self._next and self._next.token_type == TokenType.ARROW and key and key[0].token_type in _JSON_KEYS:
                 return self._parse_limit(self._parse_order(self._parse_select_or_expression(alias=alias)))
             return super()._parse_lambda(alias=alias)
 
     class Generator(DuckDBGenerator):
-        """Writes back what the parser left alone."""
+        """Writes back what the parser left unchanged."""
 
         MULTI_ARG_DISTINCT = True
         TRANSFORMS: ClassVar = {

@@ -1,4 +1,4 @@
-"""MySQL and MariaDB as they are written: see `grammar` for what is kept from a text, and why."""
+"""MySQL's and MariaDB's grammar: see `grammar` for what is kept unchanged, and why."""
 
 from __future__ import annotations
 
@@ -37,35 +37,35 @@ _REWRITTEN = (exp.Select, exp.If, exp.ILike, exp.JSONExtractScalar, exp.Max, exp
 
 
 class Typed(exp.Expression):
-    """A literal behind the name of its type, as in `TIMESTAMP '2024-01-31 10:00:00'`: a cast to it may round."""
+    """A literal with its type, as in `TIMESTAMP '2024-01-31 10:00:00'`: a cast to it may round."""
 
     arg_types: ClassVar = {"this": True, "kind": True}
 
 
 class Separated(exp.Expression):
-    """The last argument of GROUP_CONCAT and the separator behind it."""
+    """The last argument of GROUP_CONCAT with its separator."""
 
     arg_types: ClassVar = {"this": True, "separator": True}
 
 
 def _named(token: Token) -> Token:
-    """Return a word that begins with a dollar as the name of a value."""
+    """Return a word that starts with a dollar as the name of a value."""
     if token.token_type == TokenType.VAR and token.text.startswith("$"):
         token.token_type = TokenType.PARAMETER
     return token
 
 
 class MySQLText(MySQL):
-    """MySQL and MariaDB as they are written."""
+    """MySQL's and MariaDB's grammar, unchanged text."""
 
     NORMALIZE_NOT_NULL = False
 
     def tokenize(self, sql: str, dialect: DialectType = None) -> list[Token]:
-        """Return the tokens of a text, every number for itself."""
+        """Return the tokens of a text, with numbers separated."""
         return tokens_of(sql, lambda text: [_named(token) for token in MySQL.tokenize(self, text, dialect)])
 
     class Parser(Careful, MySQLParser):
-        """Knows no function but those with a syntax of their own, and drops no word."""
+        """Knows only functions with special syntax, and drops no token."""
 
         FUNCTIONS: ClassVar[dict[str, Callable[..., exp.Expr]]] = {}
         FUNCTION_PARSERS: ClassVar = {
@@ -80,7 +80,7 @@ class MySQLText(MySQL):
         LAMBDAS: ClassVar[dict[TokenType, Callable[..., exp.Expr]]] = {}
         PRIMARY_PARSERS: ClassVar = {
             **MySQLParser.PRIMARY_PARSERS,
-            # `0x0A` is a number where one is wanted, `x'0A'` a text everywhere on MariaDB
+            # `0x0A` is a number in numeric context, `x'0A'` always text on MariaDB
             TokenType.HEX_STRING: lambda self, token: self.expression(
                 exp.HexString(this=token.text, is_integer=self.sql[token.start : token.start + 1] == "0"), token
             ),
@@ -105,14 +105,14 @@ class MySQLText(MySQL):
             parse_bracket: bool = False,
             alias_tokens: Collection[TokenType] | None = None,
         ) -> exp.Join | None:
-            """Read `a JOIN b` as the cross join that it is: a comma would bind less tightly."""
+            """Parse `a JOIN b` as a cross join: a comma would bind less tightly."""
             join = super()._parse_join(skip_join_token, parse_bracket, alias_tokens)
             if join and join.meta.get("conditioned") and not any(join.args.get(key) for key in _JOINED):
                 join.set("kind", "CROSS")
             return join
 
         def _parse_primary(self) -> exp.Expr | None:
-            """Read `'a' 'b'` as the one text that it is."""
+            """Parse `'a' 'b'` as one string."""
             primary = super()._parse_primary()
             if not isinstance(primary, exp.Concat):
                 return primary
@@ -122,7 +122,7 @@ class MySQLText(MySQL):
             return self._parse_csv(self._parse_projection), None
 
         def _parse_projection(self) -> exp.Expr | None:
-            """Remember the text of an output: MySQL calls a column by it."""
+            """Record the text of an output: MySQL uses it as column name."""
             start = self._curr
             output = self._parse_expression()
             if output and not isinstance(output, _NAMED):
@@ -130,13 +130,13 @@ class MySQLText(MySQL):
             return output
 
         def _parse_clock(self) -> exp.Expr:
-            """Read `UTC_DATE`, which may do without parentheses, as a call."""
+            """Parse `UTC_DATE`, whose parentheses are optional, as a call."""
             token, is_called = self._prev, self._match(TokenType.L_PAREN, advance=False)
             arguments = self._parse_wrapped_csv(self._parse_lambda, optional=True) if is_called else []
             return self.expression(exp.Anonymous(this=token.text.upper(), expressions=arguments), token)
 
         def _parse_gathered(self) -> exp.Expr:
-            """Read the inside of GROUP_CONCAT(…), a call like others but for its SEPARATOR."""
+            """Parse the arguments of GROUP_CONCAT(…), an ordinary call except for SEPARATOR."""
             arguments = self._parse_csv(self._parse_lambda)
             if arguments and self._match(TokenType.SEPARATOR):
                 last = Separated(this=arguments[-1], separator=self._parse_string())
@@ -144,7 +144,7 @@ class MySQLText(MySQL):
             return self.expression(exp.Anonymous(this="GROUP_CONCAT", expressions=arguments))
 
         def _parse_type(self, parse_interval: bool = True, fallback_to_identifier: bool = False) -> exp.Expr | None:
-            """Read `DATE '2024-01-31'` with the name of its type."""
+            """Parse `DATE '2024-01-31'` with its type."""
             if self._match_set(_TEMPORAL, advance=False) and self._next.token_type == TokenType.STRING:
                 kind = self._curr.text.upper()
                 self._advance()
@@ -152,7 +152,7 @@ class MySQLText(MySQL):
             return super()._parse_type(parse_interval, fallback_to_identifier)
 
         def _parse_interval(self, *_: bool, **__: bool) -> exp.Add | exp.Interval | None:
-            """Read `INTERVAL 3 DAY` with its number as it is: a text for it would make more digits of the answer."""
+            """Parse `INTERVAL 3 DAY` with its number unchanged: text would add digits to the result."""
             index = self._index
             if not self._match(TokenType.INTERVAL):
                 return None
@@ -165,7 +165,7 @@ class MySQLText(MySQL):
             return None
 
     class Generator(MySQLGenerator):
-        """Writes back what the parser left alone."""
+        """Writes back what the parser left unchanged."""
 
         MULTI_ARG_DISTINCT = True
         RESERVED_KEYWORDS: ClassVar = MySQLGenerator.RESERVED_KEYWORDS - {"dual"}
@@ -183,7 +183,7 @@ class MySQLText(MySQL):
         }
 
         def literal_sql(self, expression: exp.Literal) -> str:
-            """Write a text with no escapes but of quotes and backslashes, which bound it under every SQL mode."""
+            """Write a string with only quotes and backslashes escaped, safe in every SQL mode."""
             text = str(expression.this or "")
             if not expression.is_string:
                 return text
@@ -191,7 +191,7 @@ class MySQLText(MySQL):
             return f"'{self._replace_line_breaks(escaped)}'"
 
         def interval_sql(self, expression: exp.Interval) -> str:
-            """Write an interval with its number as it was."""
+            """Write an interval with its number unchanged."""
             return f"INTERVAL {self.sql(expression, 'this')} {self.sql(expression, 'unit')}"
 
 

@@ -1,4 +1,4 @@
-"""PostgreSQL as it is written: see `grammar` for what is kept from a text, and why."""
+"""PostgreSQL's grammar: see `grammar` for what is kept unchanged, and why."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ _TEXTS: dict[TokenType, Callable[..., exp.Expr]] = {
     kind: lambda self, token: self.expression(exp.Literal.string(token.text), token)
     for kind in (TokenType.BYTE_STRING, TokenType.HEREDOC_STRING)
 }
-"""Texts in other quotes, which are texts like any."""
+"""Strings in other quotes."""
 
 
 class PostgresText(Postgres):
-    """PostgreSQL as it is written."""
+    """PostgreSQL's grammar, unchanged text."""
 
     INDEX_OFFSET = 0
 
     def tokenize(self, sql: str, dialect: DialectType = None) -> list[Token]:
-        """Return the tokens of a text, every number for itself."""
+        """Return the tokens of a text, with numbers separated."""
         tokens = tokens_of(sql, lambda text: list(Postgres.tokenize(self, text, dialect)))
         for token in tokens:
             if token.token_type in _BITS and sql[token.start : token.start + 1] == "0":
@@ -59,7 +59,7 @@ class PostgresText(Postgres):
         return tokens
 
     class Parser(Careful, PostgresParser):
-        """Knows no function but those with a syntax of their own, and drops no word."""
+        """Knows only functions with special syntax, and drops no token."""
 
         ADJACENT_STRINGS_CANNOT_BE_CONNECTED = True
         FUNCTIONS: ClassVar[dict[str, Callable[..., exp.Expr]]] = {}
@@ -96,17 +96,17 @@ class PostgresText(Postgres):
         }
 
         def _parse_not(self) -> exp.Expr:
-            """Read NOT; `!!` negates what is searched for in a text, and is no NOT at all."""
+            """Parse NOT; `!!` negates a text search query, and is no NOT."""
             if self._prev.text == "!":
                 self.raise_error("'!' before a value", self._prev)
             return self.expression(exp.Not(this=self._parse_equality()))
 
         def _parse_escaped(self, token: Token) -> exp.Expr:
-            """Read `U&'\\0061'` as the text that it is."""
+            """Parse `U&'\\0061'` as the string that it denotes."""
             if _BAD_ESCAPE.search(token.text) or self._match_text_seq("UESCAPE"):
                 self.raise_error("an escape that is none")
             text = _ESCAPE.sub(
-                lambda found: chr(int(found[1] or found[2], 16)) if found[0] != r"\\" else "\\", token.text
+                lambda match: chr(int(match[1] or match[2], 16)) if match[0] != r"\\" else "\\", token.text
             )
             return self.expression(exp.Literal.string(text), token)
 
@@ -118,7 +118,7 @@ class PostgresText(Postgres):
             return None
 
         def _parse_interval(self, *_: bool, **__: bool) -> exp.Add | exp.Interval | None:
-            """Read `INTERVAL '1 day'` and `INTERVAL '1' DAY TO HOUR` with the text as it is."""
+            """Parse `INTERVAL '1 day'` and `INTERVAL '1' DAY TO HOUR` with the text unchanged."""
             if not self._match_pair(TokenType.INTERVAL, TokenType.STRING):
                 return None
             text = exp.Literal.string(self._prev.text)
@@ -135,7 +135,7 @@ class PostgresText(Postgres):
             return self.expression(exp.IntervalSpan(this=first, expression=exp.var(self._prev.text.upper())))
 
     class Generator(PostgresGenerator):
-        """Writes back what the parser left alone."""
+        """Writes back what the parser left unchanged."""
 
         MULTI_ARG_DISTINCT = True
         TRANSFORMS: ClassVar = {
@@ -158,11 +158,11 @@ class PostgresText(Postgres):
         }
 
         def literal_sql(self, expression: exp.Literal) -> str:
-            """Write a text with a backslash so that it is the same under every setting of the server."""
+            """Write a string with a backslash so that no server setting changes its meaning."""
             text = super().literal_sql(expression)
             return "E" + text.replace("\\", "\\\\") if expression.is_string and "\\" in text else text
 
         def interval_sql(self, expression: exp.Interval) -> str:
-            """Write an interval with its text as it was."""
+            """Write an interval with its text unchanged."""
             unit = self.sql(expression, "unit")
             return f"INTERVAL {self.sql(expression, 'this')}" + (f" {unit}" if unit else "")

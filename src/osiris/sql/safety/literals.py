@@ -27,7 +27,7 @@ _INSIDE_IN = re.compile(r"\bIN\s*\(\s*$", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Placeholder:
-    """One `${name}` in a SQL text, and what it stands in."""
+    """One `${name}` in a SQL text, and its context."""
 
     name: str
     start: int
@@ -37,7 +37,7 @@ class Placeholder:
 
 
 def placeholders(sql: str, dialect: str) -> list[Placeholder]:
-    """Return the placeholders of a text, in order. A text that cannot be split into words has them all in code."""
+    """Return the placeholders of a text, in order. In a text that cannot be tokenized, all are in code."""
     spans = _spans(sql, dialect)
     return [Placeholder(m[1], m.start(), m.end(), *_where(spans, m.start())) for m in _PLACEHOLDER.finditer(sql)]
 
@@ -45,45 +45,44 @@ def placeholders(sql: str, dialect: str) -> list[Placeholder]:
 def substitute(
     sql: str, values: Mapping[str, JsonValue], dialect: str, *, bound: Mapping[str, str] | None = None
 ) -> str:
-    """Return the text with each `${scope.name}` replaced; those that are not known stay as they are.
+    """Return the text with each known `${scope.name}` replaced; others stay unchanged.
 
-    `values` holds what becomes a literal and `bound` what becomes a bound parameter, both by the whole name, as in
-    `{"params.limit": 10}` and `{"run.id": "run_id"}`. Outside quotes a value becomes a literal of its type; a list
-    becomes `(1, 2)` after IN, `1, 2` inside IN's parentheses, and a list of the engine elsewhere. Inside quotes it
-    becomes text, escaped as these quotes need it. In a comment it stays. Raises ValueError with the placeholder that
-    cannot be replaced where it stands.
+    `values` become literals and `bound` become bound parameters, by full name, as in `{"params.limit": 10}` and
+    `{"run.id": "run_id"}`. Outside quotes a value becomes a literal of its type; a list becomes `(1, 2)` after IN, `1,
+    2` inside IN's parentheses, and an engine list elsewhere. Inside quotes it becomes escaped text. In a comment it is
+    kept. Raises ValueError with the placeholder that cannot be replaced in its context.
     """
     parts: list[str] = []
     end = 0
-    for found in placeholders(sql, dialect):
-        written = _replacement(found, sql, values, bound or {}, dialect)
-        if written is not None:
-            parts += [sql[end : found.start], written]
-            end = found.end
+    for placeholder in placeholders(sql, dialect):
+        text = _replacement(placeholder, sql, values, bound or {}, dialect)
+        if text is not None:
+            parts += [sql[end : placeholder.start], text]
+            end = placeholder.end
     return "".join([*parts, sql[end:]])
 
 
 def _replacement(
-    found: Placeholder, sql: str, values: Mapping[str, JsonValue], bound: Mapping[str, str], dialect: str
+    placeholder: Placeholder, sql: str, values: Mapping[str, JsonValue], bound: Mapping[str, str], dialect: str
 ) -> str | None:
-    if found.where == "comment":
+    if placeholder.where == "comment":
         return None
-    if found.name in bound:
-        return f"${bound[found.name]}" if found.where == "code" else _misplaced(found)
-    if found.name not in values:
+    if placeholder.name in bound:
+        return f"${bound[placeholder.name]}" if placeholder.where == "code" else _misplaced(placeholder)
+    if placeholder.name not in values:
         return None
-    value = values[found.name]
-    around = sql[: found.start], sql[found.end :]
-    written = _in_code(value, *around, dialect) if found.where == "code" else _text(value, found)
-    return written if written is not None else _misplaced(found)
+    value = values[placeholder.name]
+    context = sql[: placeholder.start], sql[placeholder.end :]
+    text = _in_code(value, *context, dialect) if placeholder.where == "code" else _text(value, placeholder)
+    return text if text is not None else _misplaced(placeholder)
 
 
-def _misplaced(found: Placeholder) -> NoReturn:
-    raise ValueError(f"${{{found.name}}}")
+def _misplaced(placeholder: Placeholder) -> NoReturn:
+    raise ValueError(f"${{{placeholder.name}}}")
 
 
 def literal(value: JsonValue, dialect: str = "duckdb") -> str | None:
-    """Return a value as a literal of its type; None for one that has none (NaN, infinity, an object)."""
+    """Return a value as a literal of its type; None if it has none (NaN, infinity, an object)."""
     writers: dict[type, Callable[[Any], str | None]] = {
         bool: lambda v: str(v).upper(),
         int: _number,
@@ -99,7 +98,7 @@ def literal(value: JsonValue, dialect: str = "duckdb") -> str | None:
 
 
 def quoted(text: str, dialect: str = "duckdb") -> str:
-    """Return a text as a string literal; on PostgreSQL, one that no setting of the server reads otherwise."""
+    """Return a text as a string literal; on PostgreSQL, one that no server setting changes."""
     plain, escaped = "'" + text.replace("'", "''") + "'", DIALECTS[dialect].escaped
     if escaped is None or "\\" not in text:
         return plain
@@ -113,7 +112,7 @@ def _number(value: float) -> str | None:
 
 
 def _timestamp(value: dt.datetime, dialect: str) -> str:
-    """Return a timestamp; where literals have no zone, they are read in that of the session, which is UTC."""
+    """Return a timestamp; literals without a zone are read in the session's, which is UTC."""
     aware = value.tzinfo is not None
     if aware and not DIALECTS[dialect].zones:
         return f"TIMESTAMP '{value.astimezone(dt.UTC).replace(tzinfo=None).isoformat(sep=' ')}'"
@@ -144,21 +143,21 @@ def _in_code(value: JsonValue, before: str, after: str, dialect: str) -> str | N
     return _list(value, dialect)
 
 
-def _text(value: JsonValue, found: Placeholder) -> str | None:
-    """Return a value as text for the quotes in which its placeholder stands."""
+def _text(value: JsonValue, placeholder: Placeholder) -> str | None:
+    """Return a value as text for the quotes around its placeholder."""
     text = str(value).lower() if isinstance(value, bool) else value.isoformat() if isinstance(value, dt.date) else value
     if isinstance(text, (list, dict, type(None))):
         return None
     text = str(text)
-    if found.where == "dollar string":
+    if placeholder.where == "dollar string":
         return None if "$" in text else text
-    if found.where == "escape string":
+    if placeholder.where == "escape string":
         text = text.replace("\\", "\\\\")
-    return text.replace(found.quote, found.quote * 2)
+    return text.replace(placeholder.quote, placeholder.quote * 2)
 
 
 def _spans(sql: str, dialect: str) -> list[tuple[int, int, Where, str]]:
-    """Return where strings, quoted names and comments stand; split as the parser splits, so that both agree."""
+    """Return the spans of strings, quoted names and comments; split by the parser's tokenizer, so that both agree."""
     from sqlglot.errors import TokenError
 
     from osiris.sql.safety.preflight import comments
@@ -168,7 +167,7 @@ def _spans(sql: str, dialect: str) -> list[tuple[int, int, Where, str]]:
     except TokenError:
         return []
     row = DIALECTS[dialect]
-    quotes = ((t.start, t.end + 1, *where) for t in tokens if (where := _quotes(t, sql, row)))
+    quotes = ((t.start, t.end + 1, *context) for t in tokens if (context := _quotes(t, sql, row)))
     gaps: Iterator[tuple[int, int, Where, str]] = (
         (at, at + len(gap), "comment", "") for at, gap in comments(sql, tokens)
     )
@@ -176,7 +175,7 @@ def _spans(sql: str, dialect: str) -> list[tuple[int, int, Where, str]]:
 
 
 def _quotes(token: Token, sql: str, dialect: Dialect) -> tuple[Where, str] | None:
-    """Return what a quoted token is, and its quote."""
+    """Return the kind of a quoted token, and its quote."""
     opening = sql[token.start]
     if opening == dialect.name_quote:
         return "name", opening
@@ -190,4 +189,4 @@ def _quotes(token: Token, sql: str, dialect: Dialect) -> tuple[Where, str] | Non
 
 
 def _where(spans: list[tuple[int, int, Where, str]], offset: int) -> tuple[Where, str]:
-    return next(((where, quote) for start, end, where, quote in spans if start <= offset < end), ("code", ""))
+    return next(((context, quote) for start, end, context, quote in spans if start <= offset < end), ("code", ""))

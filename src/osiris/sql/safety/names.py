@@ -1,4 +1,4 @@
-"""The names under which a SQL step reads its inputs, and those of the values that are bound when it runs."""
+"""The names under which a SQL step reads its inputs, and those of values bound in a run."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 RUN_PARAMETERS: Mapping[str, str] = {"run_id": "utf8", "run_started_at": "timestamp[us,UTC]"}
-"""Parameters that every run has, with their types."""
+"""Parameters of every run, with their types."""
 
 _PARAMETER = re.compile(r"param_[A-Za-z_][A-Za-z0-9_]*")
 _UNPLAIN = re.compile(r"\W", re.ASCII)
 
 
 def relation_names(inputs: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return every name under which inputs can be read, each with the inputs that it stands for (one, or they clash).
+    """Return every name under which inputs can be read, each with the inputs that it refers to (one, or they clash).
 
-    `inputs` maps the name of an input to the id of the step behind it. An input is read by both, and by both with `df_`
-    before them; a single one also as `df` and `input_df`. Characters that no plain name has become `_`; case is folded.
+    `inputs` maps the name of an input to the id of its step. An input is read by both names, and by both prefixed with
+    `df_`; a single one also as `df` and `input_df`. Other characters become `_`; case is folded.
     """
     names: dict[str, list[str]] = defaultdict(list)
     for name, source in inputs.items():
         words = dict.fromkeys(_UNPLAIN.sub("_", word).lower() for word in (name, source))
-        own = [each for word in words for each in (word, f"df_{word}")]
-        own += ["df", "input_df"] if len(inputs) == 1 else []
-        for each in dict.fromkeys(own):
+        variants = [each for word in words for each in (word, f"df_{word}")]
+        variants += ["df", "input_df"] if len(inputs) == 1 else []
+        for each in dict.fromkeys(variants):
             names[each].append(name)
     return dict(names)
 
@@ -39,5 +39,5 @@ def parameter_types(used: Iterable[str]) -> dict[str, str]:
 
 
 def mentioned_parameters(sql: str) -> dict[str, str]:
-    """Return the known parameters whose `$name` stands somewhere in a text, with their types."""
+    """Return the known parameters whose `$name` occurs in a text, with their types."""
     return parameter_types(re.findall(r"\$([A-Za-z_][A-Za-z0-9_]*)", sql))

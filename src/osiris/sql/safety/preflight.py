@@ -1,7 +1,7 @@
-"""What can be said of a SQL text before it is parsed: its size, its depth, and characters that hide something.
+"""Checks of a SQL text before parsing: size, depth, and deceptive characters.
 
-Engines and parsers disagree on comments that are executed, on invisible characters and on odd spaces. None of them is
-needed to write a query, so none of them gets as far as the parser.
+Engines and parsers disagree on executed comments, invisible characters and unusual spaces. No query needs them, so they
+never reach the parser.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _HIDING = {
     "Zs": "a space that is not an ordinary one",
 }
 _JOINERS = "\u200c\u200d"
-"""Parts of emoji and of some scripts, so strings may have them."""
+"""Parts of emoji and some scripts, so strings may contain them."""
 
 _EXECUTED = re.compile(r"/\*(!|M!|\+)", re.IGNORECASE)
 _OPEN = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE}
@@ -84,22 +84,22 @@ _PREFIXES = {TokenType.NOT, TokenType.DASH, TokenType.PLUS, TokenType.TILDE, Tok
 
 
 def check_text(sql: str) -> Iterator[Diagnostic]:
-    """Yield what is wrong with the characters; the first of each kind."""
+    """Yield the problems of the characters; the first of each kind."""
     size = len(sql.encode("utf-8", "surrogatepass"))
     if size > MAX_BYTES:
         yield diagnostic("SQL008", limit=MAX_BYTES, unit="bytes")
-    seen = set()
+    reported = set()
     for offset, char in enumerate(sql):
         kind = None if char in _SPACES or char in _JOINERS else unicodedata.category(char)
-        if kind in _HIDING and kind not in seen:
-            seen.add(kind)
+        if kind in _HIDING and kind not in reported:
+            reported.add(kind)
             what = f"{_HIDING[kind]} (U+{ord(char):04X})"
             hint = f"remove it; inside a string write chr({ord(char)})"
             yield diagnostic("SQL007", at=place(sql, offset), what=what, hint=hint)
 
 
 def split(sql: str, grammar: type[Grammar]) -> tuple[list[Token], list[Diagnostic]]:
-    """Return the tokens of a text, and what is wrong with it; no tokens if it cannot be split at all."""
+    """Return the tokens of a text, and its problems; no tokens if it cannot be tokenized."""
     problems = list(check_text(sql))
     if problems:
         return [], problems
@@ -113,12 +113,12 @@ def split(sql: str, grammar: type[Grammar]) -> tuple[list[Token], list[Diagnosti
 
 
 def check_split(sql: str, tokens: list[Token]) -> list[Diagnostic]:
-    """Return what is wrong with a text and its tokens."""
+    """Return the problems of a text and its tokens."""
     return list(check_text(sql)) or list(_check_tokens(sql, tokens))
 
 
 def comments(sql: str, tokens: list[Token]) -> Iterator[tuple[int, str]]:
-    """Yield offset and text of what stands between the tokens: white space and comments."""
+    """Yield offset and text of the gaps between tokens: white space and comments."""
     end = 0
     for token in tokens:
         if token.start > end:
@@ -150,7 +150,7 @@ def _check_tokens(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
 
 
 def _firsts(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
-    """Yield the first of each kind of words that are not what they look like beside those around them."""
+    """Yield the first of each kind of token that is not what it looks like in its context."""
     threes = [*zip(tokens, tokens[1:], [*tokens[2:], None], strict=False)]
     for mark, is_wrong, which, code, params in _FIRSTS:
         token = next((three[which] for three in threes if is_wrong(*three)), None) if mark in sql else None
@@ -162,8 +162,8 @@ def _firsts(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
 def _executed_comment(sql: str, tokens: list[Token]) -> int | None:
     hints = [token.start for token in tokens if token.token_type == TokenType.HINT]
     gaps = comments(sql, tokens) if _EXECUTED.search(sql) else ()
-    found = [start + m.start() for start, gap in gaps for m in _EXECUTED.finditer(gap)]
-    return min(hints + found, default=None)
+    offsets = [start + m.start() for start, gap in gaps for m in _EXECUTED.finditer(gap)]
+    return min(hints + offsets, default=None)
 
 
 def _stray_joiners(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
@@ -176,13 +176,13 @@ def _stray_joiners(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
 
 
 def _folds_to_ascii(token: Token, sql: str) -> bool:
-    """Tell whether a word was taken for a keyword although it has other letters, as a long s for an s."""
+    """Tell whether a word was taken for a keyword although it has non-ASCII letters, as a long s."""
     word = sql[token.start : token.end + 1]
     return token.token_type not in _FREE and not word.isascii() and word[0] not in "'\"$eE"
 
 
 def _too_deep(tokens: list[Token]) -> Token | None:
-    """Return the first token that is nested too deeply: in brackets or CASE, behind prefixes, in a chain of parts."""
+    """Return the first token that is nested too deeply: in brackets or CASE, after prefixes, in a chain."""
     depth = run = chain = 0
     for token in tokens:
         kind = token.token_type
@@ -195,7 +195,7 @@ def _too_deep(tokens: list[Token]) -> Token | None:
 
 
 _FIRSTS: tuple[tuple[str, Callable[[Token, Token, Token | None], bool], int, str, dict[str, str]], ...] = (
-    (  # the parser would lose the star
+    (  # the parser drops the star
         "*",
         lambda before, star, name: (
             star.token_type == TokenType.STAR
@@ -206,7 +206,7 @@ _FIRSTS: tuple[tuple[str, Callable[[Token, Token, Token | None], bool], int, str
         "SQL004",
         {"what": "*COLUMNS(…) inside a list", "hint": "write the columns out"},
     ),
-    (  # this is one name, and would be read as three words
+    (  # one name, which would be read as three tokens
         "&",
         lambda word, mark, name: (
             word.text in "uU"
@@ -218,7 +218,7 @@ _FIRSTS: tuple[tuple[str, Callable[[Token, Token, Token | None], bool], int, str
         "SQL004",
         {"what": 'a name in escapes (U&"…")', "hint": "write it plainly"},
     ),
-    (  # an exponent that was cut off its number, as of `2e3-4e2`, would become a name
+    (  # an exponent separated from its number, as in `2e3-4e2`, would become a name
         "",
         lambda number, word, _: (
             number.token_type == TokenType.NUMBER
@@ -230,7 +230,7 @@ _FIRSTS: tuple[tuple[str, Callable[[Token, Token, Token | None], bool], int, str
         "SQL001",
         {"problem": "'{0}' is run together with a number before it", "hint": "put spaces around '+' and '-'"},
     ),
-    (  # the parser would pass over the second
+    (  # the parser ignores the second
         ",",
         lambda first, second, _: first.token_type == second.token_type == TokenType.COMMA,
         1,
@@ -238,7 +238,7 @@ _FIRSTS: tuple[tuple[str, Callable[[Token, Token, Token | None], bool], int, str
         {"problem": "nothing stands between two commas", "hint": "remove one of them"},
     ),
 )
-"""What tells that of three words one, at this place, is refused, of which only the first is named; what is said of it.
+"""Tests on three tokens, the index of the rejected one, and the diagnostic; only the first match is reported.
 
-Texts without the mark before it have no such words.
+Texts without the mark contain no match.
 """

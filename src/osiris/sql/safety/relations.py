@@ -1,11 +1,11 @@
-"""Which relations a tree reads, and how often; and which columns it names that are none, or would be a call.
+"""Which relations a tree reads, and how often; and which columns do not exist, or would be calls.
 
-An input of a step is a stream that can be read once, so the count is never too low: a CTE that is used twice counts
-its tables twice, and the part of a recursive CTE that refers to itself counts them once more.
+An input of a step is a stream that can be read once, so the count is never too low: a CTE that is used twice counts its
+tables twice, and the recursive part of a CTE counts them once more.
 
-Where the columns of all relations in scope are known, whatever is named must be there. PostgreSQL reads `t.f` as a call
-of the function `f` with a row of `t` where `t` has no column `f`. So where the columns of the relations are known,
-every such name must be one of them; of what a query computes, the names are known anyway.
+If the columns of all relations in scope are known, every named column must exist. PostgreSQL reads `t.f` as a call of
+the function `f` with a row of `t` if `t` has no column `f`; so every such name must be a column. Names of computed
+columns are known anyway.
 """
 
 from __future__ import annotations
@@ -37,13 +37,14 @@ _OF_ROWS = frozenset({
     "jsonb_build_object", "jsonb_object_agg", "num_nonnulls", "num_nulls", "pg_column_size", "row_to_json", "to_json",
     "to_jsonb",
 })  # fmt: skip
-"""Functions that take any row, and give none back."""
+"""Functions that accept any row, and return none."""
 _WITH_UNIT = frozenset({"get_format", "timestampadd", "timestampdiff"})
 
 
 @dataclass(slots=True)
 class _Relations:
-    """Judges the tables that are no CTEs; `names` maps folded names to their declared spelling, None for any plain one.
+    """Judges the tables that are no CTEs; `names` maps folded names to their declared spelling, None allows any plain
+    one.
 
     `tables` are those that name relations, `spelled` the spelling of each by its `id`.
     """
@@ -56,15 +57,15 @@ class _Relations:
     spelled: dict[int, str] = field(default_factory=dict)
 
     def judge(self, node: exp.Table, ctes: Collection[str]) -> None:
-        """Add a table to the relations, or a problem if it may not be read; `ctes` are in scope where it stands."""
+        """Add a table to the relations, or a problem if it may not be read; `ctes` are in scope there."""
         is_bare = isinstance(node.this, exp.Identifier) and not node.this.quoted and not node.args.get("db")
         if is_bare and node.name.lower() == self.dialect.nameless:
             return
         folded = folded_name(node, self.dialect)
         if self._is_refused(node, folded, ctes):
-            shown, known = spelling(node), (*ctes, *(self.names or {}).values())
+            name, available = spelling(node), (*ctes, *(self.names or {}).values())
             at = place(self.sql, offset_of(node))
-            self.problems.append(diagnostic("SQL006", at=at, name=shown, hint=did_you_mean(shown, known)))
+            self.problems.append(diagnostic("SQL006", at=at, name=name, hint=did_you_mean(name, available)))
             return
         self.tables.append(node)
         self.spelled[id(node)] = folded if self.names is None else self.names[folded]
@@ -81,16 +82,16 @@ class _Relations:
         return self._is_cte_elsewhere(folded, ctes) or is_unknown or self._is_foreign(node)
 
     def _is_cte_elsewhere(self, folded: str, ctes: Collection[str]) -> bool:
-        """Tell whether a name is that of a CTE on one server, and of a table on another."""
+        """Tell whether a name is a CTE on one server, and a table on another."""
         return "exact names" in self.dialect.traits and folded.lower() in map(str.lower, ctes)
 
     def _is_open(self, schema: exp.Expr) -> bool:
-        """Tell whether a schema may be named, and is none of the server's own."""
-        named = "qualified names" in self.dialect.traits and isinstance(schema, exp.Identifier)
-        return named and not any_case(schema.name).startswith(self.dialect.system_schemas)
+        """Tell whether a schema may be named, and is no system schema."""
+        is_qualified = "qualified names" in self.dialect.traits and isinstance(schema, exp.Identifier)
+        return is_qualified and not any_case(schema.name).startswith(self.dialect.system_schemas)
 
     def _is_foreign(self, node: exp.Table) -> bool:
-        """Tell whether a name is a path or one of the server's own relations; an input of a step may be named so."""
+        """Tell whether a name is a path or a system relation; an input of a step may have such a name."""
         if self.names is not None and "qualified names" not in self.dialect.traits:
             return False
         system = not node.args.get("db") and any_case(node.name).startswith(self.dialect.system_tables)
@@ -99,14 +100,14 @@ class _Relations:
 
 @dataclass(slots=True)
 class _Counter:
-    """Counts the reads of relations, each CTE as often as it is read, or once if nobody reads it."""
+    """Counts the reads of relations; each CTE as often as it is read, or once if it is unused."""
 
     names: TableNames
     spelled: Mapping[int, str]
     _of_ctes: dict[int, Reads] = field(default_factory=dict)
 
     def count(self, body: int = 0) -> Reads:
-        """Return the reads of the body of a CTE, by its `id`; those outside of all for 0."""
+        """Return the reads of the body of a CTE, by its `id`; 0 for those outside all CTEs."""
         total: Reads = Counter()
         for each in self.names.reads[body]:
             if isinstance(each, exp.With):
@@ -120,39 +121,39 @@ class _Counter:
 
     def _of_cte(self, cte: exp.Expr) -> Reads:
         if id(cte) not in self._of_ctes:
-            found = self.count(id(cte))
+            counts = self.count(id(cte))
             times = 2 if id(cte) in self.names.repeats else 1
-            self._of_ctes[id(cte)] = Counter({name: count * times for name, count in found.items()})
+            self._of_ctes[id(cte)] = Counter({name: count * times for name, count in counts.items()})
         return self._of_ctes[id(cte)]
 
 
 def spelling(table: exp.Expr) -> str:
-    """Return the name of a table as it is written, with its schema."""
+    """Return the name of a table as written, with its schema."""
     return ".".join(table.text(part) for part in ("catalog", "db", "this") if table.args.get(part))
 
 
 def count_reads(
     tree: exp.Expr, sql: str, dialect: Dialect, relations: Collection[str] | None
 ) -> tuple[dict[str, int], list[Diagnostic], TableNames]:
-    """Return how often each relation is read, a diagnostic for each that may not be, and what is a CTE instead."""
+    """Return how often each relation is read, a diagnostic for each that may not be, and the resolved table names."""
     exact = "qualified names" in dialect.traits
     declared = None if relations is None else {name if exact else lower(name): name for name in relations}
-    found = _Relations(sql, dialect, declared)
-    names = TableNames(tree, dialect, found.judge)
-    return dict(_Counter(names, found.spelled).count()), found.problems, names
+    relations_read = _Relations(sql, dialect, declared)
+    names = TableNames(tree, dialect, relations_read.judge)
+    return dict(_Counter(names, relations_read.spelled).count()), relations_read.problems, names
 
 
 def qualify(text: str, dialect: Dialect, schema: str, functions: Mapping[str, str]) -> str:
-    """Return a canonical statement in which relations and the user's functions are named with their schema.
+    """Return a canonical statement in which relations and the user's functions are qualified by schema.
 
-    So the statement means the same on the server whatever its search path is. `schema` is that of relations that are
-    named without one. `functions` maps functions, named as `Dialect.call_of` names them, to their schemas.
+    So its meaning does not depend on the server's search path. `schema` is that of unqualified relations. `functions`
+    maps functions, as `Dialect.call_of` names them, to their schemas.
     """
     grammar = dialect.load_grammar()
     (tree,) = parse(text, grammar)
-    found = _Relations(text, dialect, None)
-    TableNames(tree, dialect, found.judge)
-    for table in found.tables:
+    relations = _Relations(text, dialect, None)
+    TableNames(tree, dialect, relations.judge)
+    for table in relations.tables:
         if not table.args.get("db"):
             table.set("db", exp.to_identifier(schema, quoted=True))
     for call in list(tree.find_all(exp.Anonymous)):
@@ -163,9 +164,9 @@ def qualify(text: str, dialect: Dialect, schema: str, functions: Mapping[str, st
 
 
 def unknown_members(tree: exp.Expr, sql: str, names: TableNames, catalogue: Catalogue) -> Iterator[Diagnostic]:
-    """Yield a diagnostic for each `t.f` that may be no column, and for each row that is given away as a whole.
+    """Yield a diagnostic for each `t.f` that may be no column, and for each whole row passed to other functions.
 
-    `catalogue` maps relations to their columns, None where they are not known: what is a column of those is not judged.
+    `catalogue` maps relations to their columns, None where unknown: columns of those are not checked.
     """
     members = ColumnNames(names, catalogue)
     for node in tree.find_all(exp.Column):
@@ -183,7 +184,7 @@ def unknown_members(tree: exp.Expr, sql: str, names: TableNames, catalogue: Cata
 
 
 def _keeps_row(node: exp.Expr, dialect: Folding) -> bool:
-    """Tell whether a whole row stays with the server's own functions, or is what the statement gives."""
+    """Tell whether a whole row is only passed to built-in functions, or is an output."""
     around, inside = node.parent, node
     while isinstance(around, (exp.Alias, exp.Distinct, exp.Order, exp.Ordered, exp.Paren)) and around.parent:
         around, inside = around.parent, around
@@ -201,9 +202,9 @@ def _keeps_row(node: exp.Expr, dialect: Folding) -> bool:
 
 
 def unknown_columns(tree: exp.Expr, sql: str, names: TableNames, catalogue: Catalogue) -> Iterator[Diagnostic]:
-    """Yield a diagnostic (SQL009) for each name that no relation in sight of it has as a column.
+    """Yield a diagnostic (SQL009) for each name that is no column of a visible relation.
 
-    `catalogue` maps relations to their columns, None where they are not known: beside such a one nothing is judged.
+    `catalogue` maps relations to their columns, None where unknown: those are not checked.
     """
     members = ColumnNames(names, catalogue)
     for node in tree.find_all(exp.Column):
@@ -220,31 +221,31 @@ def unknown_columns(tree: exp.Expr, sql: str, names: TableNames, catalogue: Cata
 
 
 def _has(columns: Names, name: exp.Expr, dialect: Folding) -> bool:
-    """Tell whether a name is among columns; where relations are exact, their columns are not."""
+    """Tell whether a name is among columns; column names are case-insensitive even where relation names are exact."""
     is_exact = "exact names" in dialect.traits
     return name.name.lower() in map(str.lower, columns) if is_exact else dialect.fold(name) in columns
 
 
 def _is_other(node: exp.Column) -> bool:
-    """Tell whether a name is a unit of time, or may be of a lambda's own."""
+    """Tell whether a name is a unit of time, or may be a lambda parameter."""
     around = node.parent
     is_unit = isinstance(around, exp.Anonymous) and around.name.lower() in _WITH_UNIT and node.index == 0
     return is_unit or node.find_ancestor(exp.Lambda, exp.Comprehension) is not None
 
 
 def _in_scope(node: exp.Expr, members: ColumnNames) -> Names | None:
-    """Return every bare name that may stand where a node stands; None if not all of them are known."""
-    named = [_named_in(query, members) for query in queries_around(node)]
-    # set operations and queries in brackets behind which it stands: it can name what they give
+    """Return every bare name visible at a node; None if not all are known."""
+    names = [_named_in(query, members) for query in queries_around(node)]
+    # in the ORDER BY of a set operation or parenthesized query, its outputs are visible
     behind = filter(None, (here.parent for here in ancestors(node) if here.arg_key == "order"))
     for each in behind:
         if isinstance(each, (exp.SetOperation, exp.Subquery)):
-            named += [None if each.args.get("by_name") else members.outputs(each)]
-    return together(named)
+            names += [None if each.args.get("by_name") else members.outputs(each)]
+    return together(names)
 
 
 def _named_in(query: exp.Expr, members: ColumnNames) -> Names | None:
-    """Return the bare names that a query gives to what stands in it; None if not all of them are known."""
+    """Return the bare names that a query makes visible inside; None if not all are known."""
     names: set[str] = set()
     for source in all_items(query):
         columns = members.columns(source)

@@ -1,6 +1,6 @@
-"""Places in a text: offsets as lines and columns, and where a word of it stands in another text that says the same.
+"""Positions in a text: offsets as lines and columns, and the matching position in an equivalent text.
 
-The other is mostly a canonical statement, and this one what was written.
+Mostly from a canonical statement to the original.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _WORD = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _MANY = 4_000
-"""Above so many words the frequent ones do not count: comparing each comma with each would take minutes."""
+"""Above this number of words frequent ones are ignored: comparing each comma with each would take minutes."""
 
 
 def place(text: str, offset: int | None) -> Location:
-    """Return line and column (from 1) of a 0-based offset; an empty place for None."""
+    """Return line and column (from 1) of a 0-based offset; an empty location for None."""
     if offset is None:
         return Location()
     before = text[: max(0, offset)]
@@ -33,13 +33,13 @@ def place(text: str, offset: int | None) -> Location:
 
 
 def offset_at(text: str, at: Location) -> int:
-    """Return the 0-based offset of a line and a column; the end of the text for one that is behind it."""
+    """Return the 0-based offset of a line and a column, at most the end of the text."""
     before = text.split("\n")[: (at.line or 1) - 1]
     return min(len(text), sum(len(line) + 1 for line in before) + (at.column or 1) - 1)
 
 
 def align(text: str, offset: int, other: str) -> int:
-    """Return where in `other` the word stands that `text` has at an offset; for one that is not there, what follows."""
+    """Return the offset in `other` of the word at an offset of `text`; for a missing word, that of the next."""
     if text == other:
         return offset
     words, others = _words(text), _words(other)
@@ -49,13 +49,13 @@ def align(text: str, offset: int, other: str) -> int:
     matcher = SequenceMatcher(None, _folded(words), _folded(others), autojunk=len(words) > _MANY)
     for tag, begin, end, first, last in matcher.get_opcodes():
         if begin <= index < end:
-            found = others[min(first + index - begin, max(first, last - 1), len(others) - 1)]
-            return found.start() + (offset - words[index].start() if tag == "equal" else 0)
+            match = others[min(first + index - begin, max(first, last - 1), len(others) - 1)]
+            return match.start() + (offset - words[index].start() if tag == "equal" else 0)
     return 0
 
 
 def _words(text: str) -> list[re.Match[str]]:
-    return [found for found in _WORD.finditer(text) if found[1]]
+    return [match for match in _WORD.finditer(text) if match[1]]
 
 
 def _folded(words: list[re.Match[str]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Text to tree and back, and the walk that refuses every kind of node and every function that is not on the list."""
+"""Parse and write SQL trees, and reject every node and function that is not allowed."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 _LONGEST_NAME = 256
 _BEYOND_BMP = re.compile("[\U00010000-\U0010ffff]")
-"""What names of MySQL cannot have: it gives a question mark instead."""
+"""Not supported in MySQL names, which get a question mark instead."""
 _STEADY = 4
 _RECURSION = 20_000
 _NEAR = 0.75
 _HALVES = ("GROUP", "ORDER", "PARTITION")
-"""Words that are none without the BY behind them: where the parser stops at one, the word that is wrong comes next."""
+"""Incomplete keywords without BY: if the parser stops at one, the wrong word comes next."""
 _WORDS = {
     "Into": ("SELECT … INTO", None),
     "Lock": ("FOR UPDATE or FOR SHARE", None),
@@ -56,7 +56,7 @@ _WORDS = {
 
 @contextlib.contextmanager
 def deep_recursion() -> Iterator[None]:
-    """Give the recursive parser room for the depth that preflight allows."""
+    """Raise the recursion limit for the depth that preflight allows."""
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(max(before, _RECURSION))
     try:
@@ -66,7 +66,7 @@ def deep_recursion() -> Iterator[None]:
 
 
 def parse(sql: str, grammar: type[Grammar], tokens: list[Token] | None = None) -> list[exp.Expr]:
-    """Return the statements of a text, whose tokens may be known; raises `ParseError`."""
+    """Return the statements of a text; `tokens` if known. Raises `ParseError`."""
     logger = logging.getLogger("sqlglot")
     if logger.level != logging.CRITICAL:
         logger.setLevel(logging.CRITICAL)
@@ -77,9 +77,9 @@ def parse(sql: str, grammar: type[Grammar], tokens: list[Token] | None = None) -
 
 
 def name_outputs(tree: exp.Expr) -> None:
-    """Give each output that has no name the one that MySQL gives it: its text, as it was written.
+    """Give each unnamed output the name that MySQL gives it: its text as written.
 
-    Those of the queries inside need it too, where they come out through a star.
+    Also for inner queries, whose outputs may pass through a star.
     """
     inner = (each.this for each in tree.find_all(exp.CTE, exp.Subquery) if each.alias and not each.alias_column_names)
     for query in [tree, *inner]:
@@ -92,16 +92,16 @@ def _name_outputs(query: exp.Expr) -> None:
     for output in list(query.expressions) if isinstance(query, exp.Select) else ():
         inner = output.unnest()
         is_value = isinstance(inner, exp.Literal) and (inner.is_string or inner is not output)
-        written = inner.name if is_value else output.meta.get("written")
-        if written and not isinstance(inner, exp.Column):
-            name = _BEYOND_BMP.sub("?", written)[:_LONGEST_NAME]
+        text = inner.name if is_value else output.meta.get("written")
+        if text and not isinstance(inner, exp.Column):
+            name = _BEYOND_BMP.sub("?", text)[:_LONGEST_NAME]
             output.replace(exp.alias_(output.copy(), name, quoted=True))
 
 
 def write(tree: exp.Expr, grammar: type[Grammar]) -> str:
-    """Return the text of a tree, without comments; raises `UnsupportedError` rather than leave anything out.
+    """Return the text of a tree, without comments; raises `UnsupportedError` rather than omit anything.
 
-    It is laid out for reading, unless that would make it larger than a text may be.
+    It is pretty-printed, unless that exceeds the size limit.
     """
     plain: dict[str, Any] = {"dialect": grammar, "comments": False, "unsupported_level": ErrorLevel.RAISE}
     text: str = tree.sql(pretty=True, **plain)
@@ -109,7 +109,7 @@ def write(tree: exp.Expr, grammar: type[Grammar]) -> str:
 
 
 class Steady(NamedTuple):
-    """A text that is written again as it is, with its tokens and the tree that it reads as."""
+    """A text that parses and writes back unchanged, with its tokens and tree."""
 
     text: str
     tokens: list[Token]
@@ -119,7 +119,7 @@ class Steady(NamedTuple):
 def canonical(tree: exp.Expr, grammar: type[Grammar], source: Steady | None = None) -> Steady | None:
     """Return the stable text of a tree; None if there is none.
 
-    `source` is the text that the tree was read from, unless the tree was changed since.
+    `source` is the text that the tree was parsed from, unless the tree has changed since.
     """
     text = write(tree, grammar)
     for _ in range(_STEADY):
@@ -127,51 +127,51 @@ def canonical(tree: exp.Expr, grammar: type[Grammar], source: Steady | None = No
             return source
         try:
             tokens = grammar().tokenize(text)
-            again = parse(text, grammar, tokens)
+            statements = parse(text, grammar, tokens)
         except TokenError:
             return None
-        if len(again) != 1:
+        if len(statements) != 1:
             return None
-        source = Steady(text, tokens, again[0])
-        text = write(again[0], grammar)
+        source = Steady(text, tokens, statements[0])
+        text = write(statements[0], grammar)
     return source if source and text == source.text else None
 
 
 def problem_of(error: ParseError | UnsupportedError, sql: str) -> Diagnostic:
-    """Return what to say about a text that does not parse, or that cannot be written back."""
+    """Return the diagnostic for a text that does not parse, or cannot be written back."""
     if isinstance(error, UnsupportedError):
         return diagnostic("SQL004", what="an unsupported feature")
-    found = error.errors[0] if error.errors else {}
-    highlight = str(found.get("highlight") or "")
-    offset = _error_offset(found, highlight, sql)
+    details = error.errors[0] if error.errors else {}
+    highlight = str(details.get("highlight") or "")
+    offset = _error_offset(details, highlight, sql)
     half = re.match(r"(\w+)\s+(\w+)", sql[offset:]) if offset is not None else None
     if half and half[1].upper() in _HALVES:
         offset, highlight = (offset or 0) + half.start(2), half[2]
-    near = " ".join(highlight.split())[:40]
-    problem = f"it is not understood near '{near}'" if near else "it is not understood"
+    fragment = " ".join(highlight.split())[:40]
+    problem = f"it is not understood near '{fragment}'" if fragment else "it is not understood"
     return diagnostic("SQL001", at=place(sql, offset), problem=problem)
 
 
-def _error_offset(found: dict[str, Any], highlight: str, sql: str) -> int | None:
-    """Return where the parser stopped. Its lines are wrong after a `$`, the text it stopped at and before is not."""
-    before = str(found.get("start_context") or "")
+def _error_offset(details: dict[str, Any], highlight: str, sql: str) -> int | None:
+    """Return where the parser stopped. Its line numbers are wrong after a `$`, so the context is searched for."""
+    before = str(details.get("start_context") or "")
     at = sql.find(before + highlight)
     return None if at < 0 or not highlight else at + len(before)
 
 
 def called(node: exp.Expr | None) -> str:
-    """Return the folded name of the function that a node calls by its name; nothing for any other node."""
+    """Return the folded name of the called function; empty for any other node."""
     return node.name.lower() if isinstance(node, exp.Anonymous) else ""
 
 
 def calls_one(value: exp.Expr, names: Collection[str], *apart: type[exp.Expr]) -> bool:
-    """Tell whether a value calls one of some functions, outside of nodes of the kinds `apart`."""
+    """Tell whether a value calls one of some functions, outside nodes of the kinds `apart`."""
     nodes = value.walk(prune=lambda inner: isinstance(inner, apart))
     return any(called(node) in names for node in nodes)
 
 
 def offset_of(node: exp.Expr) -> int | None:
-    """Return where a node stands in its text: its own place, that of its first part, or that of what holds it."""
+    """Return the offset of a node: its own, that of its first part, or that of its nearest ancestor with one."""
     for here in ancestors(node):
         starts = [int(n.meta["start"]) for n in here.walk() if n._meta and "start" in n._meta]
         if starts:
@@ -180,7 +180,7 @@ def offset_of(node: exp.Expr) -> int | None:
 
 
 def beginning_of(node: exp.Expr, sql: str) -> int | None:
-    """Return where a node stands in its text; a SELECT stands where its first word does."""
+    """Return the offset of a node; for a SELECT, that of its first word."""
     start = offset_of(node)
     return sql.upper().rfind("SELECT", 0, start) if start and isinstance(node, exp.Select) else start
 
@@ -188,37 +188,37 @@ def beginning_of(node: exp.Expr, sql: str) -> int | None:
 def refused(
     nodes: Collection[exp.Expr], sql: str, dialect: Dialect, allowed: Allowed, functions: Collection[str] = ()
 ) -> Iterator[Diagnostic]:
-    """Yield a diagnostic for every node of a tree and every call that is not on the list of the dialect.
+    """Yield a diagnostic for every node and call that the dialect does not allow.
 
-    `functions` are those of the user's own that may be called too, but not in FROM.
+    `functions` are the user's own functions that may be called too, but not in FROM.
     """
     callable_here = allowed.functions.union(functions)
     for node in nodes:
         if isinstance(node, exp.Anonymous):
             in_from = isinstance(node.parent, (exp.Table, exp.Lateral))
-            known = allowed.tables if in_from else callable_here
+            allowed_names = allowed.tables if in_from else callable_here
             name = dialect.call_of(node)
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
-                hint = f"did you mean '{near[0]}'?" if near else None
+            if name not in allowed_names:
+                matches = difflib.get_close_matches(name, allowed_names, n=1, cutoff=_NEAR)
+                hint = f"did you mean '{matches[0]}'?" if matches else None
                 yield diagnostic("SQL005", at=place(sql, offset_of(node)), name=name, hint=hint)
         elif type(node).__name__ not in allowed.nodes or _is_other_source(node):
             yield _refused_node(node, sql)
         else:
-            yield from _refused_words(node, sql, dialect)
+            yield from _refused_content(node, sql, dialect)
     if dialect.longest_chain is not None:
         yield from _too_long(nodes, sql, dialect.longest_chain)
 
 
-def _refused_words(node: exp.Expr, sql: str, dialect: Dialect) -> Iterator[Diagnostic]:
-    """Yield what is wrong with a node of an allowed kind: its name, its window, or how the parser reads it."""
+def _refused_content(node: exp.Expr, sql: str, dialect: Dialect) -> Iterator[Diagnostic]:
+    """Yield the problems of a node of an allowed kind: its name, its window, or ambiguous parsing."""
     if isinstance(node, exp.Column) and _is_system_name(node, dialect):
         yield diagnostic("SQL005", at=place(sql, offset_of(node)), name=node.name)
     elif isinstance(node, exp.Window) and node.args.get("alias"):
         name, select = node.args["alias"], node.find_ancestor(exp.Select)
-        known = [each.name for each in (select.args.get("windows") or () if select else ())]
-        if name.name.lower() not in {each.lower() for each in known}:
-            hint = did_you_mean(name.name, known)
+        names = [each.name for each in (select.args.get("windows") or () if select else ())]
+        if name.name.lower() not in {each.lower() for each in names}:
+            hint = did_you_mean(name.name, names)
             yield diagnostic(
                 "SQL001", at=place(sql, offset_of(name)), problem=f"there is no window '{name.name}'", hint=hint
             )
@@ -227,7 +227,7 @@ def _refused_words(node: exp.Expr, sql: str, dialect: Dialect) -> Iterator[Diagn
 
 
 def _too_long(nodes: Collection[exp.Expr], sql: str, limit: int) -> Iterator[Diagnostic]:
-    """Yield a diagnostic at the first operator of a chain that is too long; AND and OR make none."""
+    """Yield a diagnostic at the first operator of a chain that is too long; AND and OR do not count."""
     chains: dict[int, int] = {}
     for node in nodes:
         if isinstance(node, (exp.Binary, exp.SetOperation)) and not isinstance(node, exp.Connector):
@@ -238,7 +238,7 @@ def _too_long(nodes: Collection[exp.Expr], sql: str, limit: int) -> Iterator[Dia
 
 
 def _odd(node: exp.Expr, sql: str, dialect: Dialect) -> Iterator[Diagnostic]:
-    """Yield what the parser reads in a way of its own, so that the text that comes out would mean something else."""
+    """Yield what the parser reads differently from the server, so that the output would change meaning."""
     yield from _odd_table(node, sql, dialect)
     for modifier in node.args.get("operation_modifiers") or ():
         if modifier.name.upper() not in dialect.modifiers:
@@ -257,12 +257,12 @@ def _odd_table(node: exp.Expr, sql: str, dialect: Dialect) -> Iterator[Diagnosti
 
 
 def _has_only_columns(node: exp.Expr) -> bool:
-    """Tell whether a node is an alias that names columns, and not what they are of."""
+    """Tell whether a node is an alias that names only columns."""
     return isinstance(node, exp.TableAlias) and bool(node.columns) and not node.this
 
 
 def _is_text(table: exp.Table, sql: str, dialect: Dialect) -> bool:
-    """Tell whether what stands for a table is a text in quotes."""
+    """Tell whether a table is written as a quoted string."""
     if isinstance(table.this, exp.Func):
         return False
     quote = sql[offset_of(table) or 0 :][:1]
@@ -282,12 +282,12 @@ def _counts_several(node: exp.Expr, parent: exp.Expr | None, dialect: Dialect) -
 
 
 def _is_no_plain_name(node: exp.Expr, _: exp.Expr | None, dialect: Dialect) -> bool:
-    """A string or an operator that stands where a name belongs would be written back without its quotes."""
+    """A string or operator in place of a name would be written back without its quotes."""
     return not node.args.get("quoted") and not dialect.plain_name.fullmatch(node.name)
 
 
 def _is_type_of_its_own(node: exp.Expr, _: exp.Expr | None, dialect: Dialect) -> bool:
-    """A cast to a type that is not the server's calls what its owner has written; to others, it reads catalogues."""
+    """A cast to a user-defined type calls its owner's code; to some others, it reads system catalogs."""
     if "types of its own" not in dialect.traits or node.this not in _OPEN_TYPES:
         return False
     kind = node.args.get("kind")
@@ -295,14 +295,14 @@ def _is_type_of_its_own(node: exp.Expr, _: exp.Expr | None, dialect: Dialect) ->
 
 
 def _is_arrow_into_json(node: exp.Expr, _: exp.Expr | None, __: Dialect) -> bool:
-    """`(payload)->'key'` is read as a lambda, although it means a member of payload: no body is without its words."""
+    """`(payload)->'key'` parses as a lambda, but means a member of payload: a lambda body uses its parameters."""
     words = {word.name for word in node.expressions}
     used = {word.name for word in node.this.find_all(exp.Identifier)}
     return not words & used and node.this.find(exp.Literal) is not None
 
 
 _ENCODINGS = frozenset({"_ascii", "_binary", "_latin1", "_utf8", "_utf8mb3", "_utf8mb4"})
-"""Those in which no byte of another character is a quote or a backslash."""
+"""Encodings in which no byte of a multi-byte character is a quote or a backslash."""
 _OPEN_TYPES = (exp.DType.USERDEFINED, exp.DType.UNKNOWN)
 _Test: TypeAlias = "Callable[[exp.Expr, exp.Expr | None, Dialect], bool]"
 _ODDITIES: tuple[tuple[type[exp.Expr], _Test, str, dict[str, str]], ...] = (
@@ -375,7 +375,7 @@ _ODDITIES: tuple[tuple[type[exp.Expr], _Test, str, dict[str, str]], ...] = (
         {"problem": "a value between '{' and '}' has no name"},
     ),
 )
-"""By kind of node, what makes one odd, and what is said of it."""
+"""Tests by kind of node, and the diagnostic."""
 
 
 def _refused_node(node: exp.Expr, sql: str) -> Diagnostic:
@@ -387,7 +387,7 @@ def _refused_node(node: exp.Expr, sql: str) -> Diagnostic:
 
 
 def _is_other_source(node: exp.Expr) -> bool:
-    """Tell whether a function with a syntax of its own stands where only relations and table functions may."""
+    """Tell whether a function with special syntax is used where only relations and table functions are allowed."""
     in_from = isinstance(node.parent, (exp.Table, exp.Lateral)) and node.arg_key == "this"
     return in_from and isinstance(node, exp.Func) and not isinstance(node, (exp.Unnest, exp.JSONTable))
 
@@ -398,19 +398,19 @@ def _is_system_name(node: exp.Column, dialect: Dialect) -> bool:
 
 
 def parameters(
-    nodes: Collection[exp.Expr], sql: str, known: Collection[str]
+    nodes: Collection[exp.Expr], sql: str, declared: Collection[str]
 ) -> tuple[frozenset[str], list[Diagnostic]]:
-    """Return the named parameters among the nodes of a tree, and a diagnostic for each that is not known."""
+    """Return the named parameters of a tree, and a diagnostic for each unknown one."""
     used, problems = set(), []
     for node in nodes:
         if not isinstance(node, exp.Placeholder):
             continue
         name = node.name if node.this else ""
-        if name in known:
+        if name in declared:
             used.add(name)
             continue
-        found = sql.find(f"${name}" if name else "?")
-        at = place(sql, found if found >= 0 else None)
+        offset = sql.find(f"${name}" if name else "?")
+        at = place(sql, offset if offset >= 0 else None)
         what = f"the parameter '{'$' + name if name else '?'}'"
-        problems.append(diagnostic("SQL004", at=at, what=what, hint=did_you_mean(name, known)))
+        problems.append(diagnostic("SQL004", at=at, what=what, hint=did_you_mean(name, declared)))
     return frozenset(used), problems

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from osiris.chat.guide.draft import EMPTY, Answer, Ask, Compare, Draft, Look, Propose, Show, meant
+from osiris.chat.guide.draft import EMPTY, Answer, Ask, Compare, Draft, Look, Propose, Show, match_options
 from osiris.chat.guide.flow import Machine
 from osiris.chat.guide.sources import option_of
 from osiris.chat.request import Chosen, Computed, Filter, Group, Join, Match, Measure, Output, Pick, Pivot, Sort, Source
@@ -76,7 +76,7 @@ class Person:
         options = [option_of(name, name, name) for name in TABLES] if ask.source else ask.options
         if words.startswith("="):
             return Answer(text=words[1:])
-        found = meant(words, options, several=ask.several, shown=str).options
+        found = match_options(words, options, several=ask.several, display=str).options
         assert found, (words, [each.label for each in options])
         return Answer(tuple(each.key for each in found))
 
@@ -407,7 +407,7 @@ def test_what_a_table_has_is_shown_and_what_cannot_be_shown_is_counted():
         person._question()
     finally:
         del TABLES["odd.csv"]
-    told = [effect.text for effect, _ in person.machine.given if isinstance(effect, Show)]
+    told = [effect.text for effect, _ in person.machine.history if isinstance(effect, Show)]
     assert told == ["  columns (1): id int64\n  not offered, as their names cannot be shown: 1"]
 
 

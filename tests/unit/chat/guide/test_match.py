@@ -2,7 +2,7 @@
 
 import pytest
 
-from osiris.chat.guide.draft import Option, meant
+from osiris.chat.guide.draft import Option, match_options
 from osiris.cli.render import safe
 
 
@@ -11,8 +11,8 @@ def options(*labels):
 
 
 def labels(text, known, *, several=False):
-    found = meant(text, options(*known), several=several, shown=safe)
-    return [each.label for each in found.options], [each.label for each in found.may]
+    found = match_options(text, options(*known), several=several, display=safe)
+    return [each.label for each in found.options], [each.label for each in found.candidates]
 
 
 @pytest.mark.parametrize(
