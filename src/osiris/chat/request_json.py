@@ -52,7 +52,7 @@ _origin: Callable[[_Hint], _Hint] = get_origin
 
 
 class _Form(NamedTuple):
-    """Schema options. `closed` has the allowed texts by class and field (empty: any); `strict`: all required, nullable."""
+    """Schema options. `closed`: allowed texts by class and field (empty: any); `strict`: all required and nullable."""
 
     closed: Mapping[tuple[str, str], Sequence[str]]
     strict: bool
