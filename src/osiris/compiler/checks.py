@@ -98,7 +98,7 @@ def _uses(ctx: Context) -> dict[tuple[tuple[str, str], str], list[_Use]]:
             continue
         try:
             connection = resolve_ref(ctx.connections, step.connection or ConnectionRef(spec.family))
-        except OsirisError:  # told by the check of connections
+        except OsirisError:  # reported by the check of connections
             continue
         database = _database(ctx, connection)
         schema = step.config.get("schema", spec.config["properties"].get("schema", {}).get("default"))

@@ -189,7 +189,7 @@ def check_path_rules(ctx: Context) -> Iterator[Diagnostic]:
 
 def _require_allowed(ctx: Context, policy: PathPolicy, step: Step, path: Path) -> None:
     paths = [path]
-    if policy.keys:  # the worker looks at what a pattern matches too, but knows no connection that no step uses
+    if policy.keys:  # the worker also checks what a pattern matches, but has no connection that no step uses
         with suppress(OsirisError):  # no file matches: the step says so where it is asked
             paths = expand(ctx.root, str(path))
     for each in paths:

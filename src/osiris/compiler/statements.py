@@ -95,7 +95,7 @@ def check_sql(ctx: Context) -> Iterator[Diagnostic]:
         pointer, text = f"{step.pointer}/config/{name}", str(step.config[name])
         for problem in verdict_of(ctx, step, spec, name).diagnostics:
             item = located(ctx.root, ctx.at(pointer), pointer, problem, text, ctx.pipeline.text)
-            if step.mode != "transform":  # what a source is asked for is changed by nobody but its author
+            if step.mode != "transform":  # the query of a source is changed only by its author
                 item = replace(item, fix=())
             elif not item.fix and problem.code == "SQL006":
                 item = replace(item, fix=_missing_need(ctx, step, problem, name))

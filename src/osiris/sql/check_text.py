@@ -157,7 +157,7 @@ def _check_query(sql: str, tokens: list[Token], row: Dialect, scope: _Usable) ->
     judged = _judge(source, row, scope)
     if judged.problems:
         return _no(judged.problems)
-    findings_ = findings(source.tree, sql, row, judged.names)
+    unsteady = findings(source.tree, sql, row, judged.names)
     is_renamed = "named by their text" in row.traits
     if is_renamed:
         trees.name_outputs(source.tree)
@@ -167,7 +167,7 @@ def _check_query(sql: str, tokens: list[Token], row: Dialect, scope: _Usable) ->
     if steady is not source:
         problems = check_split(steady.text, steady.tokens)
         judged = judged._replace(problems=problems) if problems else _judge(steady, row, scope)
-    return _no(judged.problems) if judged.problems else _accept(steady, row, scope, judged, findings_)
+    return _no(judged.problems) if judged.problems else _accept(steady, row, scope, judged, unsteady)
 
 
 def _accept(statement: Steady, row: Dialect, scope: _Usable, judged: _Judged, unsteady: tuple[Finding, ...]) -> Verdict:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 COUNT = ""
-"""Stands for a count, which is no column of a table."""
+"""Represents a count, which is no column of a table."""
 
 _AGGREGATES = frozenset({"avg", "max", "min", "sum"})
 _CLAUSES = frozenset(

@@ -30,7 +30,7 @@ _OF_FUNCTIONS = {
     "jsonb_array_elements": ("value",), "jsonb_array_elements_text": ("value",),
 }  # fmt: skip
 _PASSING = (exp.Bracket, exp.Cast, exp.Collate, exp.Filter, exp.Paren, exp.Window, exp.WithinGroup)
-"""What the name of a column goes through."""
+"""Nodes through which a column keeps its name."""
 _FUNCTIONS = (exp.Anonymous, exp.JSONTable, exp.Unnest)
 
 
@@ -187,7 +187,7 @@ def folded_name(table: exp.Table, dialect: Folding) -> str:
 
 
 def columns_of(cte: exp.CTE, columns: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Return the names that WITH gives to the first columns of a CTE, behind those that its reader gives to them."""
+    """Return the column names of a CTE: those that its reader gives the first ones, then those of its WITH."""
     return columns + _names(cte.args["alias"])[len(columns) :]
 
 
@@ -201,7 +201,7 @@ def reads_itself(cte: exp.Expr) -> bool:
 
 
 def from_items(select: exp.Expr) -> list[exp.Expr]:
-    """Return the items of the FROM of a SELECT, those that are joined behind the first."""
+    """Return the items of the FROM of a SELECT, including joined ones."""
     first = select.args.get("from_")
     return [each.this for each in (*([first] if first else ()), *(select.args.get("joins") or ()))]
 
@@ -431,7 +431,7 @@ def together(several: Iterable[Names | None]) -> Names | None:
 
 
 def standalone(query: exp.Expr, place: exp.Expr) -> exp.Expr:
-    """Return a query as a statement of its own, with all CTEs visible at the place where it stood."""
+    """Return a query as a separate statement, with all CTEs visible where it was."""
     here = place
     while here.parent is not None:
         child, here = here, here.parent

@@ -121,7 +121,7 @@ class Hosted:
                 return await request(settings, model, prompt, schema, client)
 
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the library's, which nobody here could act on
+            warnings.simplefilter("ignore")  # warnings of the library, on which the user could not act
             try:
                 return asyncio.run(send())
             except LIBRARY_ERRORS as error:

@@ -266,7 +266,7 @@ def bind_error(error: Exception, text: str, inputs: Mapping[str, Schema], shift:
             return runtime_problem(error, text, "SQL009", shift)
         offset = trees.beginning_of(fault.node, text) if fault.node else error_offset(error, text, shift)
     problem = fault.problem or runtime_problem(error, text, "SQL009").message
-    # an input of one column may look as if its file had been read with the wrong delimiter
+    # a single input column may mean that the file was read with the wrong delimiter
     alone = ((name, undivided(schema[0].name)) for name, schema in inputs.items() if len(schema) == 1)
     hint = next((f"'{name}': {hint}" for name, hint in alone if hint), fault.hint)
     return diagnostic("SQL009", at=place(text, offset), problem=problem, hint=hint)
