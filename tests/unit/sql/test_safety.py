@@ -48,7 +48,7 @@ def test_no_disguise_turns_a_refusal_into_an_acceptance(sql):
     ("sql", "code", "place", "words"),
     [
         ("SELECT 1 +", "SQL001", (1, 10), "near '+'"),
-        ("SELECT 'abc", "SQL001", (None, None), "does not end"),
+        ("SELECT 'abc", "SQL001", (None, None), "is not closed"),
         ("SELECT 1;\nDROP TABLE t", "SQL002", (2, 12), "one statement"),
         ("DELETE FROM orders", "SQL003", (1, 1), "DELETE"),
         ("WITH x AS (SELECT 1)\nINSERT INTO orders SELECT * FROM x", "SQL003", (1, 1), "INSERT"),
