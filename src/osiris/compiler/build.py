@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from osiris.compiler.context import Prepared
-    from osiris.compiler.passes import Typed
+    from osiris.compiler.passes import TypedPipeline
     from osiris.model import ComponentSpec, JsonValue, Pipeline, Step
     from osiris.sql.lineage.lineage import Lineage
 
@@ -150,7 +150,7 @@ def plan_steps(prepared: Prepared) -> list[dict[str, JsonValue]]:
     return [_step(step, prepared.specs[step.component]) for step in prepared.pipeline.steps]
 
 
-def build(typed: Typed) -> Manifest:
+def build(typed: TypedPipeline) -> Manifest:
     """Return the manifest of a typed pipeline."""
     prepared, pipeline = typed.prepared, typed.prepared.pipeline
     data: dict[str, JsonValue] = {

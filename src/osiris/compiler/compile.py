@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from osiris.compiler.build import build, pinned_engines
 from osiris.compiler.checks import CHECKS, CHECKS_OF_DESCRIBED, CHECKS_OF_EXPLICIT
 from osiris.compiler.context import Context, Prepared
-from osiris.compiler.passes import PASSES, PLAIN_PASSES, TYPED_PASSES, Typed
+from osiris.compiler.passes import PASSES, PLAIN_PASSES, TYPED_PASSES, TypedPipeline
 from osiris.compiler.statements import find_unsteady
 from osiris.connections import as_written
 from osiris.distribution import installed_version
@@ -57,7 +57,7 @@ def compile_pipeline(prepared: Prepared, described: Mapping[str, Described], *, 
 
     With `plain` no column is pruned and nothing is fused, so that every step can be inspected.
     """
-    typed = Typed(prepared, described)
+    typed = TypedPipeline(prepared, described)
     for change in PLAIN_PASSES if plain else TYPED_PASSES:
         typed = change(typed)
     return build(typed)

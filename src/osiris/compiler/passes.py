@@ -93,7 +93,7 @@ UNFUSED_KEYS = ("cast", "timeout", "retry", "checks", "on_reject")
 
 
 @dataclass(frozen=True, slots=True)
-class Typed:
+class TypedPipeline:
     """A prepared pipeline with the outputs of its steps by id, and what follows from them.
 
     `lineage` has each SQL transform's, `fused` the read steps that are computed inside the statement of a transform.
@@ -109,13 +109,13 @@ class Typed:
         """Return the steps in the order of the manifest."""
         return self.prepared.pipeline.steps
 
-    def with_steps(self, steps: Iterable[Step]) -> Typed:
+    def with_steps(self, steps: Iterable[Step]) -> TypedPipeline:
         """Return the same with other steps."""
         pipeline = replace(self.prepared.pipeline, steps=tuple(steps))
         return replace(self, prepared=replace(self.prepared, pipeline=pipeline))
 
 
-def order_totally(typed: Typed) -> Typed:
+def order_totally(typed: TypedPipeline) -> TypedPipeline:
     """Every ordered result is ordered by all of its columns, so that ties cannot change places between runs."""
     texts: dict[str, dict[str, JsonValue]] = defaultdict(dict)
     for step, name, verdict in transforms(typed.prepared):
@@ -127,7 +127,7 @@ def order_totally(typed: Typed) -> Typed:
     return typed.with_steps(with_config(step, texts[step.id]) if step.id in texts else step for step in typed.steps)
 
 
-def trace_columns(typed: Typed) -> Typed:
+def trace_columns(typed: TypedPipeline) -> TypedPipeline:
     """Every SQL transform has the lineage of each of its columns."""
     columns = {name: [column.name for column in each.schema or ()] for name, each in typed.described.items()}
     lineages = {
@@ -137,7 +137,7 @@ def trace_columns(typed: Typed) -> Typed:
     return replace(typed, lineage=lineages)
 
 
-def prune_columns(typed: Typed) -> Typed:
+def prune_columns(typed: TypedPipeline) -> TypedPipeline:
     """A source returns no unused column, where its component can prune."""
     needed = _needed(typed)
     described, steps = dict(typed.described), []
@@ -154,7 +154,7 @@ def prune_columns(typed: Typed) -> Typed:
     return replace(typed.with_steps(steps), described=described)
 
 
-def _needed(typed: Typed) -> dict[str, set[str | None]]:
+def _needed(typed: TypedPipeline) -> dict[str, set[str | None]]:
     """Return the columns of each step that are read; None among them means all."""
     needed: dict[str, set[str | None]] = defaultdict(set)
     for step in typed.steps:
@@ -168,7 +168,7 @@ def _needed(typed: Typed) -> dict[str, set[str | None]]:
     return needed
 
 
-def _can_prune(typed: Typed, step: Step) -> bool:
+def _can_prune(typed: TypedPipeline, step: Step) -> bool:
     spec = typed.prepared.specs[step.component]
     columns = spec.config["properties"].get("columns", {})
     return (
@@ -178,7 +178,7 @@ def _can_prune(typed: Typed, step: Step) -> bool:
     )
 
 
-def fuse(typed: Typed) -> Typed:
+def fuse(typed: TypedPipeline) -> TypedPipeline:
     """A statement reads its source files directly, where the engine can, and nobody else reads them."""
     readers = Counter(source for step in typed.steps for source in step.needs)
     sources = {step.id: step for step in typed.steps if step.mode == "read"}
@@ -195,7 +195,7 @@ def _read_once(step: Step, verdict: Verdict) -> list[str]:
     return [source for key, source in step.inputs.items() if times[key] == 1]
 
 
-def _is_native(typed: Typed, step: Step) -> bool:
+def _is_native(typed: TypedPipeline, step: Step) -> bool:
     described = typed.described[step.id]
     if "relation" not in typed.prepared.specs[step.component].capabilities:
         return False
@@ -203,7 +203,7 @@ def _is_native(typed: Typed, step: Step) -> bool:
     return columns.issubset(described.native or ()) and not any(key in step.config for key in UNFUSED_KEYS)
 
 
-PLAIN_PASSES: tuple[Callable[[Typed], Typed], ...] = (order_totally, trace_columns)
+PLAIN_PASSES: tuple[Callable[[TypedPipeline], TypedPipeline], ...] = (order_totally, trace_columns)
 """Passes that keep all columns and every step separate."""
 
 TYPED_PASSES = (*PLAIN_PASSES, prune_columns, fuse)

@@ -11,7 +11,7 @@ from osiris.compare.differences import ABSENT, diff, first_change
 from osiris.compare.differences import verify as verify_below
 from osiris.compiler.build import build
 from osiris.compiler.context import Prepared
-from osiris.compiler.passes import Typed
+from osiris.compiler.passes import TypedPipeline
 from osiris.delivery import inspect_file
 from osiris.model import ComponentSpec, ConnectionRef, Described, Field, Pipeline, Step
 
@@ -52,7 +52,7 @@ def with_pipeline(**changes):
 
 
 def typed_build(prepared, described):
-    return build(Typed(prepared, described))
+    return build(TypedPipeline(prepared, described))
 
 
 PLAN = typed_build(PREPARED, DESCRIBED)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue, Schema
 
 
-class Carried(NamedTuple):
+class TypeMapping(NamedTuple):
     """How a DuckDB type is carried: our type, the DuckDB type it is cast to first, and whether that cast is needed."""
 
     type: str
@@ -82,31 +82,31 @@ _MOST_DIGITS = 38
 _GLOB = re.compile(r"[*?\[\]{}]")
 
 
-def carry(kind: DuckDBPyType) -> Carried:
+def carry(kind: DuckDBPyType) -> TypeMapping:
     """Return how a DuckDB type is carried; raises `NotCarried` if it is not supported."""
     name, text = kind.id, str(kind)
     if text == "JSON":
-        return Carried("json", text)
+        return TypeMapping("json", text)
     if name in PLAIN:
-        return Carried(PLAIN[name], text)
+        return TypeMapping(PLAIN[name], text)
     if name in _CAST:
-        return Carried(*_CAST[name], cast=True)
+        return TypeMapping(*_CAST[name], cast=True)
     if name == "decimal":
         precision, scale = (value for _, value in kind.children)
-        return Carried(f"decimal({precision},{scale})", text)
+        return TypeMapping(f"decimal({precision},{scale})", text)
     if name in ("list", "array"):
         inner = carry(inside(kind)[0][1])
-        return Carried(f"list<{inner.type}>", f"{inner.duck}[]", inner.cast or name == "array")
+        return TypeMapping(f"list<{inner.type}>", f"{inner.duck}[]", inner.cast or name == "array")
     if name == "struct":
         return _carry_struct(kind)
     raise NotCarried(text, _INSTEAD.get(name, "cast it to VARCHAR"))
 
 
-def _carry_struct(kind: DuckDBPyType) -> Carried:
+def _carry_struct(kind: DuckDBPyType) -> TypeMapping:
     inner = [(name, carry(child)) for name, child in inside(kind)]
     fields = ",".join(f"{json.dumps(name, ensure_ascii=False)}:{child.type}" for name, child in inner)
     duck = ", ".join(f"{quote_name(name)} {child.duck}" for name, child in inner)
-    return Carried(f"struct<{fields}>", f"STRUCT({duck})", any(child.cast for _, child in inner))
+    return TypeMapping(f"struct<{fields}>", f"STRUCT({duck})", any(child.cast for _, child in inner))
 
 
 def inside(kind: DuckDBPyType) -> list[tuple[str, DuckDBPyType]]:

@@ -17,7 +17,7 @@ from osiris.sql.explanation.sources import (
     Item,
     Key,
     Rows,
-    Scope,
+    SelectScope,
     conjuncts,
     fixes_value,
     reference,
@@ -45,7 +45,7 @@ _SUBTOTALS = (exp.Rollup, exp.Cube, exp.GroupingSets)
 
 
 @dataclass(slots=True)
-class Joined:
+class JoinFacts:
     """How an item of FROM is joined to those before it.
 
     `pairs` are equal columns of USING; `narrow`: a row of those before has at most one match.
@@ -63,8 +63,8 @@ class Joined:
 class Facts:
     """What is known of the input rows of a SELECT: values that are equal in each row, and values that are constant."""
 
-    scope: Scope
-    joins: list[Joined] = field(default_factory=list)
+    scope: SelectScope
+    joins: list[JoinFacts] = field(default_factory=list)
     keys: Keys = NO_KEYS
     equal: dict[str, str] = field(default_factory=dict)
     fixed: set[str] = field(default_factory=set)
@@ -136,7 +136,7 @@ class Grains:
         return self.facts[id(select)]
 
     def _facts(self, select: exp.Select) -> Facts:
-        scope = Scope(select, load_allowed(self.dialect), self.dialect.load_grammar())
+        scope = SelectScope(select, load_allowed(self.dialect), self.dialect.load_grammar())
         facts = Facts(scope)
         items = from_items(select)
         labels = _labels(items)
@@ -171,8 +171,8 @@ class Grains:
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
-    """One output column of a SELECT: its value as `Scope.spelled` returns it, and what else is known of it."""
+class OutputColumn:
+    """One output column of a SELECT: its value as `SelectScope.spelled` returns it, and what else is known of it."""
 
     name: str | None
     text: str | None
@@ -211,7 +211,7 @@ def _at_most_one(query: exp.Expr) -> bool:
 def _join(facts: Facts, join: exp.Join, item: Item, equal: Pairs) -> None:
     """Add a joined item: its rows, and the equalities of its conditions."""
     before, words = tuple(facts.scope.items), join_words(join)
-    joined = Joined(join, item, before, _pairs(join, item, before), words, narrow=words.only_filters)
+    joined = JoinFacts(join, item, before, _pairs(join, item, before), words, narrow=words.only_filters)
     facts.joins.append(joined)
     if words.only_filters:
         return
@@ -238,7 +238,7 @@ def _equalities(condition: exp.Expr | None) -> Iterator[tuple[exp.Expr, exp.Expr
             yield each.this, each.expression
 
 
-def _joined_keys(facts: Facts, joined: Joined, equal: Pairs) -> Keys:
+def _joined_keys(facts: Facts, joined: JoinFacts, equal: Pairs) -> Keys:
     """Return the combined keys of both sides, and those of one side where the other has at most one match."""
     scope, (_, side, method) = facts.scope, joined.words
     matched = [*joined.pairs, *_equalities(joined.node.args.get("on")), *equal]
@@ -276,7 +276,7 @@ def _shared_names(join: exp.Join, item: Item, before: tuple[Item, ...]) -> list[
     return [name for name in item.rows.named if any(each.rows.has(name.lower()) for each in before)]
 
 
-def _merge(scope: Scope, joined: Joined) -> None:
+def _merge(scope: SelectScope, joined: JoinFacts) -> None:
     """Record which column a bare name of USING or a NATURAL join refers to."""
     for one, _ in joined.pairs:
         name = one.name.lower()
@@ -287,7 +287,7 @@ def _merge(scope: Scope, joined: Joined) -> None:
         scope.merged.setdefault(each.name.lower(), None)
 
 
-def _determined(scope: Scope, side: Iterable[Item], equal: Iterable[tuple[exp.Expr, exp.Expr]]) -> set[str]:
+def _determined(scope: SelectScope, side: Iterable[Item], equal: Iterable[tuple[exp.Expr, exp.Expr]]) -> set[str]:
     """Return the columns of one join side that have one value in all rows that match a row of the other side."""
     aliases, fixed = {item.alias for item in side}, set()
     for one, other in (pair for left, right in equal for pair in ((left, right), (right, left))):
@@ -297,7 +297,7 @@ def _determined(scope: Scope, side: Iterable[Item], equal: Iterable[tuple[exp.Ex
     return fixed
 
 
-def _determines(scope: Scope, one: exp.Expr, other: exp.Expr, aliases: set[str]) -> bool:
+def _determines(scope: SelectScope, one: exp.Expr, other: exp.Expr, aliases: set[str]) -> bool:
     """Tell whether one value is equated with a value of the other join side alone."""
     reads = scope.aliases(other)
     if reads is None or reads & aliases:
@@ -314,7 +314,7 @@ def _note_equal(facts: Facts, one: exp.Expr, other: exp.Expr) -> None:
     _equate(facts, one, other)
 
 
-def _is_determined(scope: Scope, value: exp.Expr, constant: exp.Expr) -> bool:
+def _is_determined(scope: SelectScope, value: exp.Expr, constant: exp.Expr) -> bool:
     """Tell whether equality with a constant fixes a value."""
     return scope.is_constant(constant) and fixes_value(scope.type_of(value), constant, scope.type_of(constant))
 
@@ -339,7 +339,7 @@ def _grouped(select: exp.Select, facts: Facts) -> Keys:
     return _key_of(facts, group_values(select, scope))
 
 
-def group_values(select: exp.Select, scope: Scope) -> list[exp.Expr]:
+def group_values(select: exp.Select, scope: SelectScope) -> list[exp.Expr]:
     """Return the grouping values of a SELECT; positions and aliases are resolved."""
     group = select.args.get("group")
     if group is None:
@@ -350,7 +350,7 @@ def group_values(select: exp.Select, scope: Scope) -> list[exp.Expr]:
     return [output for value in group.expressions for output in _group_outputs(value, select, scope)]
 
 
-def _group_outputs(value: exp.Expr, select: exp.Select, scope: Scope) -> list[exp.Expr]:
+def _group_outputs(value: exp.Expr, select: exp.Select, scope: SelectScope) -> list[exp.Expr]:
     """Return the value of a GROUP BY key: none for a position without output."""
     if isinstance(value, exp.Literal) and value.is_int and not value.is_string:
         return [each.unalias() for each in select.expressions[int(value.name) - 1 : int(value.name)]]
@@ -389,7 +389,7 @@ def _numbered(select: exp.Select, facts: Facts) -> Keys:
     return keys
 
 
-def _outputs(select: exp.Select, scope: Scope) -> Iterator[Output]:
+def _outputs(select: exp.Select, scope: SelectScope) -> Iterator[OutputColumn]:
     for each in select.expressions:
         value = each.unalias()
         star = value.this if isinstance(value, exp.Column) else value
@@ -397,24 +397,24 @@ def _outputs(select: exp.Select, scope: Scope) -> Iterator[Output]:
             table = value.args["table"].name.lower() if isinstance(value, exp.Column) else None
             yield from _of_star(star, table, scope)
         elif any(called(node) == "columns" for node in value.walk()):
-            yield Output("*", None)
+            yield OutputColumn("*", None)
         else:
             name = each.alias or (value.name if isinstance(value, exp.Column) else None)
             yield _output(name, value, scope)
 
 
-def _output(name: str | None, value: exp.Expr, scope: Scope) -> Output:
+def _output(name: str | None, value: exp.Expr, scope: SelectScope) -> OutputColumn:
     item = scope.item_of(value) if isinstance(value, exp.Column) else None
     origin = item.rows.origins.get(value.name.lower()) if item else None
     constant = value.name if isinstance(value, exp.Literal) and value.is_string else None
-    return Output(name, scope.spelled(value), scope.type_of(value), origin, constant)
+    return OutputColumn(name, scope.spelled(value), scope.type_of(value), origin, constant)
 
 
-def _of_star(star: exp.Star, table: str | None, scope: Scope) -> Iterator[Output]:
-    """Yield the columns of a `*`; `Output("*", None)` if unknown."""
+def _of_star(star: exp.Star, table: str | None, scope: SelectScope) -> Iterator[OutputColumn]:
+    """Yield the columns of a `*`; `OutputColumn("*", None)` if unknown."""
     items = [item for item in scope.items if table in (None, item.alias)]
     if not items or any(item.rows.columns is None for item in items):
-        yield Output("*", None)
+        yield OutputColumn("*", None)
         return
     values, names = _changes(star)
     left_out = {each.name.lower() for each in star.args.get("except_") or ()}
@@ -440,7 +440,7 @@ def _listed(items: list[Item], merged: set[str], left_out: set[str]) -> Iterator
                 yield name, exp.column(name or "", table=None if folded in merged else item.alias)
 
 
-def _projected(outputs: list[Output], keys: Keys, facts: Facts) -> Rows:
+def _projected(outputs: list[OutputColumn], keys: Keys, facts: Facts) -> Rows:
     """Return the output rows: a key is kept if all of its values are output."""
     columns, outputs_by_name = tuple(output.name for output in outputs), _unique(outputs)
     if "*" in columns:
@@ -454,13 +454,13 @@ def _projected(outputs: list[Output], keys: Keys, facts: Facts) -> Rows:
     )
 
 
-def _projected_keys(outputs: Mapping[str, Output], keys: Keys, facts: Facts) -> Keys:
+def _projected_keys(outputs: Mapping[str, OutputColumn], keys: Keys, facts: Facts) -> Keys:
     names = {facts.root(each.text): name for name, each in reversed([*outputs.items()]) if each.text is not None}
     folded = map(facts.key, keys)
     return frozenset(frozenset(names[text] for text in key) for key in folded if key <= names.keys())
 
 
-def _unique(outputs: list[Output]) -> dict[str, Output]:
+def _unique(outputs: list[OutputColumn]) -> dict[str, OutputColumn]:
     """Return the outputs with unique names, by folded name."""
     times = Counter((output.name or "").lower() for output in outputs)
     return {output.name.lower(): output for output in outputs if output.name and times[output.name.lower()] == 1}

@@ -17,7 +17,7 @@ from osiris.sql.scope import standalone
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from osiris.sql.explanation.grain import Facts, Joined
+    from osiris.sql.explanation.grain import Facts, JoinFacts
     from osiris.sql.explanation.sources import Item, Rows
 
 _KEYS = ("id", "key", "code", "no", "nr", "number", "uuid")
@@ -113,7 +113,7 @@ def _join_probes(select: exp.Select, facts: Facts) -> Iterator[Probe]:
             yield JoinProbe(joined.before[0].label, joined.item.label, side, query, joined.narrow)
 
 
-def _join_query(select: exp.Select, joined: Joined, place: int, facts: Facts) -> str:
+def _join_query(select: exp.Select, joined: JoinFacts, place: int, facts: Facts) -> str:
     """Return the probe query of the join at a position."""
     sources = {item.alias for item in joined.before}
     conditions = [(each, facts.scope.aliases(each)) for each in conjuncts(select.args.get("where"))]

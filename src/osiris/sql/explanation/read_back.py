@@ -17,8 +17,8 @@ from osiris.sql.scope import QUERIES, from_items
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from osiris.sql.explanation.grain import Facts, Joined
-    from osiris.sql.explanation.sources import Item, Scope
+    from osiris.sql.explanation.grain import Facts, JoinFacts
+    from osiris.sql.explanation.sources import Item, SelectScope
 
 
 _TESTS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.In, exp.Like, exp.Between)
@@ -187,7 +187,7 @@ _MATCHED = {"SEMI": "only rows of {0} with a match", "ANTI": "only rows of {0} w
 _BY_METHOD = {"ASOF": "; the nearest match of each row", "POSITIONAL": "; rows at the same place"}
 
 
-def _read_join(joined: Joined, phrases: Phrases, summary: QueryText) -> None:
+def _read_join(joined: JoinFacts, phrases: Phrases, summary: QueryText) -> None:
     """Describe what a join is on, and the conditions of ON that only filter."""
     on = [pair[0].name for pair in joined.pairs]
     kept = _KEPT.get(joined.words.side, "").format(joined.before[0].label, joined.item.label)
@@ -202,7 +202,7 @@ def _read_join(joined: Joined, phrases: Phrases, summary: QueryText) -> None:
     )
 
 
-def _join_text(joined: Joined, on: str, kept: str) -> str:
+def _join_text(joined: JoinFacts, on: str, kept: str) -> str:
     kind, _, method = joined.words
     if not (method or joined.node.args.get("on") or joined.node.args.get("using")):
         return ": every row with every row"
@@ -213,7 +213,7 @@ def _join_text(joined: Joined, on: str, kept: str) -> str:
     return f"{f' on {on}' if on else ''}; {rows}{_BY_METHOD.get(method, '')}{many}"
 
 
-def _is_match(condition: exp.Expr, joined: Joined, phrases: Phrases) -> bool:
+def _is_match(condition: exp.Expr, joined: JoinFacts, phrases: Phrases) -> bool:
     """Tell whether a condition of ON equates both sides; any other only filters."""
     if not isinstance(condition, (exp.EQ, exp.NullSafeEQ)):
         return False
@@ -315,7 +315,7 @@ def _sorted_by(key: exp.Expr, query: exp.Select, phrases: Phrases) -> str:
 class Phrases:
     """Describes the nodes of one SELECT in words."""
 
-    scope: Scope
+    scope: SelectScope
     grains: Grains
     around: Phrases | None = None
 

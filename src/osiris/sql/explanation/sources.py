@@ -96,7 +96,7 @@ class Item:
 
 
 @dataclass(slots=True)
-class Scope:
+class SelectScope:
     """The names of one SELECT. `merged` are those of USING, with the item whose values they have, None if of both."""
 
     select: exp.Select

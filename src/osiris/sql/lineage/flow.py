@@ -37,7 +37,7 @@ class Star(NamedTuple):
     some: bool = False
 
 
-class Output(NamedTuple):
+class FlowOutput(NamedTuple):
     """One item of a SELECT list. With a `star`, one output for each of its columns, which are read as `kind`.
 
     `name` is None if the engine generates it. `spreads`: it may be several columns, with generated names.
@@ -50,7 +50,7 @@ class Output(NamedTuple):
     spreads: bool = False
 
 
-class Source(NamedTuple):
+class FlowSource(NamedTuple):
     """One item of a FROM clause: a `relation`, a `scope`, or (neither) a function of `refs` that returns `columns`.
 
     `columns` rename the first ones of a relation or scope. `side` is that of the join, or `SEMI` if the columns stay
@@ -69,7 +69,7 @@ class Source(NamedTuple):
     is_cte: bool = False
 
 
-class Scope(NamedTuple):
+class FlowScope(NamedTuple):
     """One SELECT, or (with `branches`) one set operation.
 
     `rows` decide which rows there are, and so do the outputs at `positions` (from 1), all outputs when `whole`, and
@@ -77,8 +77,8 @@ class Scope(NamedTuple):
     whether its values are output. `again` is the scope that represents this one inside its own definition.
     """
 
-    sources: tuple[Source, ...] = ()
-    outputs: tuple[Output, ...] = ()
+    sources: tuple[FlowSource, ...] = ()
+    outputs: tuple[FlowOutput, ...] = ()
     rows: tuple[Ref, ...] = ()
     positions: tuple[int, ...] = ()
     whole: bool = False
@@ -93,7 +93,7 @@ class Scope(NamedTuple):
 class Flow:
     """The scopes of one query, the query itself last."""
 
-    scopes: tuple[Scope, ...]
+    scopes: tuple[FlowScope, ...]
 
     def to_json(self) -> JsonValue:
         """Return nested lists for `from_json`."""
@@ -113,18 +113,18 @@ def _tuples(value: JsonValue) -> JsonValue:
     return tuple(_tuples(each) for each in value) if isinstance(value, list) else value
 
 
-def _scope(data: JsonValue) -> Scope:
-    plain = Scope(*_tuples(data))
-    sources = tuple(each._replace(refs=_refs(each.refs)) for each in (Source(*source) for source in plain.sources))
+def _scope(data: JsonValue) -> FlowScope:
+    plain = FlowScope(*_tuples(data))
+    sources = tuple(each._replace(refs=_refs(each.refs)) for each in (FlowSource(*source) for source in plain.sources))
     outputs = tuple(_output(*each) for each in plain.outputs)
     return plain._replace(sources=sources, outputs=outputs, rows=_refs(plain.rows))
 
 
-def _output(name: str | None, refs: JsonValue, star: JsonValue, *rest: JsonValue) -> Output:
+def _output(name: str | None, refs: JsonValue, star: JsonValue, *rest: JsonValue) -> FlowOutput:
     if star:
         plain = Star(*star)
         star = plain._replace(replace=tuple((each, _refs(values)) for each, values in plain.replace))
-    return Output(name, _refs(refs), star, *rest)
+    return FlowOutput(name, _refs(refs), star, *rest)
 
 
 def _refs(data: JsonValue) -> tuple[Ref, ...]:

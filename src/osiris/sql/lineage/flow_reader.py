@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from osiris.sql.lineage.flow import AGGREGATE, COPY, VALUE, Flow, Output, Ref, Scope, Source, Star
+from osiris.sql.lineage.flow import AGGREGATE, COPY, VALUE, Flow, FlowOutput, FlowScope, FlowSource, Ref, Star
 from osiris.sql.safety.dialects import DIALECTS, load_allowed
 from osiris.sql.safety.relations import spelling
 from osiris.sql.safety.tree import called, deep_recursion
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _JSON_COLUMNS = ("key", "value", "type", "atom", "id", "parent", "fullkey", "path")
 _GROUPINGS = (exp.Group, exp.Rollup, exp.Cube, exp.GroupingSets, exp.Tuple)
-_ALL = Output(None, star=Star())
+_ALL = FlowOutput(None, star=Star())
 
 
 _MATCHES = (exp.Like, exp.ILike, exp.Glob, exp.SimilarTo, exp.Not)
@@ -42,7 +42,7 @@ def flow_of(tree: exp.Expr, dialect: str = "duckdb", names: TableNames | None = 
 
 @dataclass(slots=True)
 class _Rows:
-    """The references that decide the rows of one scope, as they are collected: see `Scope`."""
+    """The references that decide the rows of one scope, as they are collected: see `FlowScope`."""
 
     refs: list[Ref] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
@@ -59,7 +59,7 @@ class _Walk:
 
     aggregates: frozenset[str]
     names: TableNames
-    scopes: list[Scope] = field(default_factory=list)
+    scopes: list[FlowScope] = field(default_factory=list)
     ctes: dict[int, int] = field(default_factory=dict)
 
     def query(self, node: exp.Expr) -> int:
@@ -76,10 +76,10 @@ class _Walk:
         else:
             rows = _Rows()
             sources = tuple(self._joined(node.this, {}, rows))
-            inner = self._add(Scope(sources, (_ALL,), _unique(rows.refs)))
+            inner = self._add(FlowScope(sources, (_ALL,), _unique(rows.refs)))
         return self._ordered(node, inner, ctes)
 
-    def _add(self, scope: Scope) -> int:
+    def _add(self, scope: FlowScope) -> int:
         self.scopes.append(scope)
         return len(self.scopes) - 1
 
@@ -99,11 +99,11 @@ class _Walk:
         body = cte.this
         ctes = self._with(body)
         start = self.query(body.this)
-        itself = self._add(Scope(sources=(Source("", scope=start),), outputs=(_ALL,)))
+        itself = self._add(FlowScope(sources=(FlowSource("", scope=start),), outputs=(_ALL,)))
         self.ctes[id(cte)] = itself
         step = self.query(body.expression)
         whole = bool(body.args.get("distinct") or cte.args.get("key_expressions"))
-        scope = Scope(whole=whole, branches=((start, True), (step, True)), again=itself)
+        scope = FlowScope(whole=whole, branches=((start, True), (step, True)), again=itself)
         return self._ordered(body, self._add(scope), ctes)
 
     def _set_operation(self, node: exp.SetOperation) -> int:
@@ -116,7 +116,7 @@ class _Walk:
         branches = [(self.query(first), True)]
         branches += [(self.query(tail), values) for tail in reversed(tails)]
         whole = bool(node.args.get("distinct")) or not values
-        return self._add(Scope(whole=whole, branches=tuple(branches), by_name=bool(node.args.get("by_name"))))
+        return self._add(FlowScope(whole=whole, branches=tuple(branches), by_name=bool(node.args.get("by_name"))))
 
     def _values(self, node: exp.Values) -> int:
         rows = [row.expressions if isinstance(row, exp.Tuple) else [row] for row in node.expressions]
@@ -124,7 +124,9 @@ class _Walk:
         for row in rows:
             for refs, cell in zip(columns, row, strict=False):
                 refs += self._refs(cell, {})
-        return self._add(Scope(outputs=tuple(Output(f"col{i}", _unique(refs)) for i, refs in enumerate(columns))))
+        return self._add(
+            FlowScope(outputs=tuple(FlowOutput(f"col{i}", _unique(refs)) for i, refs in enumerate(columns)))
+        )
 
     def _ordered(self, node: exp.Expr, scope: int, ctes: tuple[int, ...]) -> int:
         """Return a scope with its trailing ORDER BY and LIMIT and its WITH, if any."""
@@ -133,8 +135,8 @@ class _Walk:
         if not (rows.refs or rows.positions or rows.whole or ctes):
             return scope
         refs = _unique(Ref(ref.kind) if len(ref.parts) > 1 else ref for ref in rows.refs)
-        source = Source("", scope=scope)
-        return self._add(Scope((source,), (_ALL,), refs, tuple(rows.positions), whole=rows.whole, ctes=ctes))
+        source = FlowSource("", scope=scope)
+        return self._add(FlowScope((source,), (_ALL,), refs, tuple(rows.positions), whole=rows.whole, ctes=ctes))
 
     def _select(self, node: exp.Select, ctes: tuple[int, ...]) -> int:
         rows, sources = _Rows(), []
@@ -151,10 +153,12 @@ class _Walk:
                 by_name[each.name.lower()] = by_name.get(each.name.lower(), ()) + each.refs
         self._modifiers(node, windows, rows, by_name)
         group = node.args.get("group")
-        scope = Scope(tuple(sources), outputs, _unique(rows.refs), tuple(rows.positions), whole=rows.whole, ctes=ctes)
+        scope = FlowScope(
+            tuple(sources), outputs, _unique(rows.refs), tuple(rows.positions), whole=rows.whole, ctes=ctes
+        )
         return self._add(scope._replace(grouped=True) if group and group.args.get("all") else scope)
 
-    def _output(self, node: exp.Expr, windows: _Windows, rows: _Rows) -> Output:
+    def _output(self, node: exp.Expr, windows: _Windows, rows: _Rows) -> FlowOutput:
         mentions, inner = self._mentions(node, windows), node.unnest()
         is_column = isinstance(inner, exp.Column) and not isinstance(inner.this, exp.Star)
         name = str(inner.alias_or_name) if is_column or isinstance(node, exp.Alias) else None
@@ -162,7 +166,7 @@ class _Walk:
             rows.refs += mentions.every_ref()
         if mentions.star and name and "\\" in name:
             name = None
-        return Output(name, _unique(mentions.refs), mentions.star, mentions.star_kind, mentions.unnests)
+        return FlowOutput(name, _unique(mentions.refs), mentions.star, mentions.star_kind, mentions.unnests)
 
     def _modifiers(
         self, node: exp.Expr, windows: _Windows, rows: _Rows, aliases: Mapping[str, tuple[Ref, ...]]
@@ -190,11 +194,11 @@ class _Walk:
                 rows.refs += self._refs(key, windows)
                 rows.whole |= isinstance(key, (exp.Var, exp.All, exp.PositionalColumn))
 
-    def _joined(self, node: exp.Expr, windows: _Windows, rows: _Rows) -> list[Source]:
+    def _joined(self, node: exp.Expr, windows: _Windows, rows: _Rows) -> list[FlowSource]:
         """Return the source of a node of FROM, and those joined to it."""
         return [*self._source(node, windows, rows), *self._joins(node, windows, rows)]
 
-    def _joins(self, node: exp.Expr, windows: _Windows, rows: _Rows) -> Iterator[Source]:
+    def _joins(self, node: exp.Expr, windows: _Windows, rows: _Rows) -> Iterator[FlowSource]:
         for lateral in _listed(node, "laterals"):
             yield from self._source(lateral, windows, rows)
         for join in _listed(node, "joins"):
@@ -207,7 +211,7 @@ class _Walk:
             if join.args.get("on"):
                 rows.refs += self._refs(join.args["on"], windows)
 
-    def _source(self, node: exp.Expr, windows: _Windows, rows: _Rows) -> Iterable[Source]:
+    def _source(self, node: exp.Expr, windows: _Windows, rows: _Rows) -> Iterable[FlowSource]:
         source, alias = self.names.source(node), node.alias
         if source.function is not None:
             return [self._function(source, source.function, alias, windows)]
@@ -215,20 +219,20 @@ class _Walk:
             return [self._table(source.relation, alias, source.columns)]
         if source.cte is not None:
             scope = self.ctes[id(source.cte)]
-            return [Source(alias or node.name, scope=scope, columns=source.columns, is_cte=True)]
+            return [FlowSource(alias or node.name, scope=scope, columns=source.columns, is_cte=True)]
         inner = node.this if isinstance(node, (exp.Lateral, exp.Table)) else node
         if isinstance(inner, exp.Subquery) and not isinstance(inner.this, QUERIES) and not alias:
             return self._joined(inner.this, windows, rows)
-        return [Source(alias, scope=self.query(inner), columns=source.columns)]
+        return [FlowSource(alias, scope=self.query(inner), columns=source.columns)]
 
-    def _table(self, table: exp.Table, alias: str, columns: tuple[str, ...]) -> Source:
+    def _table(self, table: exp.Table, alias: str, columns: tuple[str, ...]) -> FlowSource:
         """Return the source of a relation, or of a recursive self-reference."""
         alias, itself = alias or table.name, self.names.itself(table)
         if itself is None or id(itself) not in self.ctes:
-            return Source(alias, relation=spelling(table), columns=columns)
-        return Source(alias, scope=self.ctes[id(itself)], columns=columns_of(itself, columns), is_cte=True)
+            return FlowSource(alias, relation=spelling(table), columns=columns)
+        return FlowSource(alias, scope=self.ctes[id(itself)], columns=columns_of(itself, columns), is_cte=True)
 
-    def _function(self, source: FromItem, node: exp.Expr, alias: str, windows: _Windows) -> Source:
+    def _function(self, source: FromItem, node: exp.Expr, alias: str, windows: _Windows) -> FlowSource:
         name = called(node) or "unnest"
         columns: tuple[str, ...] = _JSON_COLUMNS if name.startswith("json_") else (alias or name,)
         arguments = node.expressions
@@ -237,14 +241,14 @@ class _Walk:
             arguments = [node.this]
         columns += ("ordinality",) if any(map(source.node.args.get, ("offset", "ordinality"))) else ()
         refs = _unique(ref for each in arguments for ref in self._refs(each, windows))
-        return Source(alias or name, columns=source.columns + columns[len(source.columns) :], refs=refs)
+        return FlowSource(alias or name, columns=source.columns + columns[len(source.columns) :], refs=refs)
 
-    def _mentions(self, node: exp.Expr, windows: _Windows) -> Mentions:
+    def _mentions(self, node: exp.Expr, windows: _Windows) -> References:
         def query(inner: exp.Expr, only_rows: bool) -> int:
             scope = self.query(inner)
-            return self._add(Scope(sources=(Source("", scope=scope),))) if only_rows else scope
+            return self._add(FlowScope(sources=(FlowSource("", scope=scope),))) if only_rows else scope
 
-        mentions = Mentions(self.aggregates, windows, query)
+        mentions = References(self.aggregates, windows, query)
         mentions.read(node)
         return mentions
 
@@ -283,7 +287,7 @@ def _order_keys(node: exp.Expr) -> list[exp.Expr]:
 
 
 @dataclass(slots=True)
-class Mentions:
+class References:
     """Collects the references of one expression without recursion. `query` adds the scopes of an inner query and
     returns the last.
 
@@ -333,13 +337,13 @@ def parts_of(node: exp.Expr) -> tuple[str, ...]:
     return tuple("*" if isinstance(part, exp.Star) else part.name for part in parts)
 
 
-def _inner(reader: Mentions, node: exp.Expr) -> Mentions:
-    inner = Mentions(reader.aggregates, reader.windows, reader.query)
+def _inner(reader: References, node: exp.Expr) -> References:
+    inner = References(reader.aggregates, reader.windows, reader.query)
     inner.read(node)
     return inner
 
 
-def _star(reader: Mentions, node: exp.Expr, kind: int) -> None:
+def _star(reader: References, node: exp.Expr, kind: int) -> None:
     """Read `*` or `source.*`; where it is neither an output nor in COLUMNS, it selects columns by name."""
     star = node.this if isinstance(node, exp.Column) else node
     parent = node.parent
@@ -357,7 +361,7 @@ def _listed(node: exp.Expr, key: str) -> Iterable[Any]:
     return node.args.get(key) or ()
 
 
-def _column(reader: Mentions, node: exp.Expr, kind: int) -> None:
+def _column(reader: References, node: exp.Expr, kind: int) -> None:
     """Read a name. The star of a source counts rows in `count(t.*)`; after `s.t.` it is the fields of a struct."""
     is_star, is_struct = isinstance(node.this, exp.Star), bool(node.args.get("db"))
     if is_star and not is_struct and called(node.parent) != "count":
@@ -367,7 +371,7 @@ def _column(reader: Mentions, node: exp.Expr, kind: int) -> None:
         reader.unnests |= is_star and is_struct
 
 
-def _call(reader: Mentions, node: exp.Expr, kind: int) -> None:
+def _call(reader: References, node: exp.Expr, kind: int) -> None:
     name, arguments = node.name.lower(), node.expressions
     if name == "columns":
         if any(isinstance(each, exp.Star) or isinstance(each.this, exp.Star) for each in arguments):
@@ -379,14 +383,14 @@ def _call(reader: Mentions, node: exp.Expr, kind: int) -> None:
         reader.push(arguments, AGGREGATE if name in reader.aggregates else max(kind, VALUE))
 
 
-def _over_many(reader: Mentions, node: exp.Expr, _: int) -> None:
+def _over_many(reader: References, node: exp.Expr, _: int) -> None:
     alias = node.args.get("alias")
     if alias:
         reader.refs += [ref._replace(kind=AGGREGATE) for ref in reader.windows.get(alias.name.lower(), ())]
     reader.push((each for each in node.iter_expressions() if not isinstance(each, exp.Identifier)), AGGREGATE)
 
 
-def _dot(reader: Mentions, node: exp.Expr, kind: int) -> None:
+def _dot(reader: References, node: exp.Expr, kind: int) -> None:
     """Read a chain like `t.name.lower().left(2)` or `(s).field`: the first part is a name, up to a call."""
     words: list[exp.Expr] = []
     while isinstance(node, exp.Dot):
@@ -403,7 +407,7 @@ def _dot(reader: Mentions, node: exp.Expr, kind: int) -> None:
     reader.unnests |= isinstance(words[-1], exp.Star)
 
 
-def _comprehension(reader: Mentions, node: exp.Expr, kind: int) -> None:
+def _comprehension(reader: References, node: exp.Expr, kind: int) -> None:
     """Read `[body FOR name IN list IF condition]`: the name is a variable in body and condition."""
     kind = max(kind, VALUE)
     reader.push([node.args["iterator"]], kind)
@@ -412,7 +416,7 @@ def _comprehension(reader: Mentions, node: exp.Expr, kind: int) -> None:
             reader.read_body(part, [node.expression], kind)
 
 
-_VISITS: dict[type[exp.Expr], Callable[[Mentions, exp.Expr, int], None]] = {
+_VISITS: dict[type[exp.Expr], Callable[[References, exp.Expr, int], None]] = {
     **dict.fromkeys((exp.Alias, exp.Paren), lambda reader, node, kind: reader.push([node.this], kind)),
     exp.Anonymous: _call,
     exp.Collate: lambda reader, node, kind: reader.push([node.this], max(kind, VALUE)),

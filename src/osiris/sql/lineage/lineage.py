@@ -1,4 +1,4 @@
-"""Column lineage: the relation columns from which each output of a query comes, and those that decide its rows.
+"""ScopeColumn lineage: the relation columns from which each output of a query comes, and those that decide its rows.
 
 The result errs on one side only: a column that the query needs is never missing. An ambiguous name counts as every
 column that it may be.
@@ -15,7 +15,7 @@ from osiris.sql.lineage.flow import AGGREGATE, COPY, VALUE, Star
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 
-    from osiris.sql.lineage.flow import Flow, Output, Ref, Scope, Source
+    from osiris.sql.lineage.flow import Flow, FlowOutput, FlowScope, FlowSource, Ref
 
 KINDS = ("copy", "value", "aggregate")
 
@@ -52,7 +52,7 @@ Reads = dict["tuple[str, str] | Free", int]
 """The inputs of a value, with their kinds. Never modified once passed on."""
 
 
-class Column(NamedTuple):
+class ScopeColumn(NamedTuple):
     """One column of a scope; `name` is None if unknown; `some`: it may be several columns, or none."""
 
     name: str | None
@@ -69,7 +69,7 @@ class Column(NamedTuple):
 class Result:
     """The result of a scope. `free` are all its names, used or not, that belong to the outer scope."""
 
-    columns: tuple[Column, ...] = ()
+    columns: tuple[ScopeColumn, ...] = ()
     rows: Reads = field(default_factory=dict)
     free: frozenset[Free] = frozenset()
 
@@ -84,19 +84,19 @@ class State:
     relations: Mapping[str, tuple[str, Sequence[str]]]
     results: dict[int, Result] = field(default_factory=dict)
     seen: Reads = field(default_factory=dict)
-    _tables: dict[str, tuple[Column, ...]] = field(default_factory=dict)
+    _tables: dict[str, tuple[ScopeColumn, ...]] = field(default_factory=dict)
 
     def note(self, reads: Reads) -> Reads:
         """Record that these columns are needed."""
         self.seen.update((key, kind) for key, kind in reads.items() if not isinstance(key, Free))
         return reads
 
-    def table(self, relation: str) -> tuple[Column, ...]:
+    def table(self, relation: str) -> tuple[ScopeColumn, ...]:
         """Return the columns of a relation; raises `KeyError` if there is none."""
         folded = relation.lower()
         if folded not in self._tables:
             name, columns = self.relations[folded]
-            self._tables[folded] = tuple(Column(column, {(name, column): COPY}) for column in columns)
+            self._tables[folded] = tuple(ScopeColumn(column, {(name, column): COPY}) for column in columns)
         return self._tables[folded]
 
 
@@ -144,7 +144,7 @@ def used(lineage: Lineage) -> dict[str, set[str]]:
     return dict(columns)
 
 
-def _named(columns: Sequence[Column], names: Sequence[str] | None) -> Iterator[tuple[str, Reads]]:
+def _named(columns: Sequence[ScopeColumn], names: Sequence[str] | None) -> Iterator[tuple[str, Reads]]:
     """Yield each output under its name; if ambiguous, with all that it may be."""
     if names is None:
         names = [column.name or f"#{place}" for place, column in enumerate(columns, 1)]
@@ -154,7 +154,7 @@ def _named(columns: Sequence[Column], names: Sequence[str] | None) -> Iterator[t
     yield from ((name, column.reads) for name, column in zip(names, columns, strict=True))
 
 
-def _possible(columns: Sequence[Column], names: Sequence[str]) -> Iterator[tuple[str, Reads]]:
+def _possible(columns: Sequence[ScopeColumn], names: Sequence[str]) -> Iterator[tuple[str, Reads]]:
     by_name = _by_folded_name(columns)
     for name in names:
         yield name, union(by_name.get(name.lower()) or [column.reads for column in columns])
@@ -201,12 +201,12 @@ def _closed(state: State, result: Result, flow: Flow) -> Result:
     return Result(columns, union((result.rows, every)))
 
 
-def resolve(state: State, scope: Scope) -> Result:
+def resolve(state: State, scope: FlowScope) -> Result:
     """Return the result of a scope."""
     return _set_operation(state, scope) if scope.branches else _Select(state, scope).result()
 
 
-def _set_operation(state: State, scope: Scope) -> Result:
+def _set_operation(state: State, scope: FlowScope) -> Result:
     branches = [state.results[place] for place, _ in scope.branches]
     values = [state.results[place].columns for place, comes_out in scope.branches if comes_out]
     columns = _by_name(values) if scope.by_name else _by_place(state, branches, values)
@@ -216,17 +216,19 @@ def _set_operation(state: State, scope: Scope) -> Result:
     return Result(columns, rows, frozenset[Free]().union(*(branch.free for branch in branches)))
 
 
-def _by_name(values: Sequence[tuple[Column, ...]]) -> tuple[Column, ...]:
-    columns: dict[str | None, list[Column]] = {}
+def _by_name(values: Sequence[tuple[ScopeColumn, ...]]) -> tuple[ScopeColumn, ...]:
+    columns: dict[str | None, list[ScopeColumn]] = {}
     for column in (column for branch in values for column in branch):
         columns.setdefault(column.name.lower() if column.name else None, []).append(column)
     return tuple(
-        Column(same[0].name, union(each.reads for each in same), any(each.some for each in same) or name is None)
+        ScopeColumn(same[0].name, union(each.reads for each in same), any(each.some for each in same) or name is None)
         for name, same in columns.items()
     )
 
 
-def _by_place(state: State, branches: Sequence[Result], values: Sequence[tuple[Column, ...]]) -> tuple[Column, ...]:
+def _by_place(
+    state: State, branches: Sequence[Result], values: Sequence[tuple[ScopeColumn, ...]]
+) -> tuple[ScopeColumn, ...]:
     """Return the columns of a set operation by position, where no column of any branch can be dropped."""
     every = state.note(union(column.reads for branch in branches for column in branch.columns))
     if any(column.some for branch in values for column in branch):
@@ -246,11 +248,11 @@ class _Select:
     """
 
     state: State
-    scope: Scope
-    wide: list[Column] = field(default_factory=list)
+    scope: FlowScope
+    wide: list[ScopeColumn] = field(default_factory=list)
     names: dict[str, list[Reads]] = field(default_factory=dict)
     hidden: dict[str, list[Reads]] = field(default_factory=dict)
-    sources: dict[str, list[Column]] = field(default_factory=dict)
+    sources: dict[str, list[ScopeColumn]] = field(default_factory=dict)
     members: dict[str, dict[str, list[Reads]]] = field(default_factory=dict)
     unsure: list[Reads] = field(default_factory=list)
     aliases: dict[str, Reads] = field(default_factory=dict)
@@ -268,7 +270,7 @@ class _Select:
         merge(self.rows, note(union(column.reads for column in self._deciding(columns))))
         return Result(tuple(columns), self.rows, frozenset(self.free))
 
-    def _deciding(self, columns: list[Column]) -> list[Column]:
+    def _deciding(self, columns: list[ScopeColumn]) -> list[ScopeColumn]:
         """Return the outputs that decide the rows; all if those at the positions are unknown."""
         scope = self.scope
         if scope.whole or (scope.positions and any(column.some for column in columns)):
@@ -278,24 +280,24 @@ class _Select:
             chosen += [column for column in columns if AGGREGATE not in column.reads.values()]
         return chosen
 
-    def _columns(self, source: Source) -> list[Column]:
+    def _columns(self, source: FlowSource) -> list[ScopeColumn]:
         """Return the columns of a source, under their names here."""
         if source.relation is not None:
             return self._renamed(self.state.table(source.relation), source.columns)
         if source.scope is None:
             reads = self._reads(source.refs, VALUE)
             merge(self.rows, reads)
-            return [Column(name, reads) for name in source.columns]
+            return [ScopeColumn(name, reads) for name in source.columns]
         inner = self.state.results[source.scope]
         unsure = source.is_cte and bool(inner.free)
         self._settle(inner.free, unsure=unsure)
         merge(self.rows, self._resolved(inner.rows, unsure=unsure))
-        columns: Sequence[Column] = inner.columns
+        columns: Sequence[ScopeColumn] = inner.columns
         if inner.free:
             columns = [each._replace(reads=self._resolved(each.reads, unsure=unsure)) for each in columns]
         return self._distinct(self._renamed(columns, source.columns))
 
-    def _renamed(self, columns: Sequence[Column], names: tuple[str, ...]) -> list[Column]:
+    def _renamed(self, columns: Sequence[ScopeColumn], names: tuple[str, ...]) -> list[ScopeColumn]:
         """Return columns with the first ones renamed: these must stay first."""
         if not names:
             return list(columns)
@@ -303,7 +305,7 @@ class _Select:
         pairs = zip(columns, names, strict=False)
         return [*(column._replace(name=name) for column, name in pairs), *columns[len(names) :]]
 
-    def _distinct(self, columns: list[Column]) -> list[Column]:
+    def _distinct(self, columns: list[ScopeColumn]) -> list[ScopeColumn]:
         """Return columns with unique names, as the engine renames duplicates: then none can be dropped."""
         if len({column.folded for column in columns}) == len(columns):
             return columns
@@ -320,7 +322,7 @@ class _Select:
             self.state.note(union(column.reads for column in columns))
         return result
 
-    def _join(self, source: Source, columns: list[Column]) -> None:
+    def _join(self, source: FlowSource, columns: list[ScopeColumn]) -> None:
         """Add a source to the visible ones. Its columns in USING are merged with those of the same name before it."""
         self.sources.setdefault(source.alias.lower(), []).extend(columns)
         own_columns = _by_folded_name(columns)
@@ -335,7 +337,7 @@ class _Select:
         self.wide += [column for column in columns if column.folded not in shared]
         _extend(self.names, {name: reads for name, reads in own_columns.items() if name not in shared})
 
-    def _shared(self, source: Source, columns: list[Column], own_names: Set[str]) -> set[str]:
+    def _shared(self, source: FlowSource, columns: list[ScopeColumn], own_names: Set[str]) -> set[str]:
         """Return the names that a source shares with those before it; all possible columns of a natural join stay
         needed.
         """
@@ -355,7 +357,7 @@ class _Select:
             self.wide = [each._replace(reads=chosen) if each.folded == name else each for each in self.wide]
         self.names[name] = [chosen]
 
-    def _output(self, output: Output) -> Iterator[Column]:
+    def _output(self, output: FlowOutput) -> Iterator[ScopeColumn]:
         reads = self._reads(output.refs)
         if output.star is not None:
             columns = self._star(output.star)
@@ -364,20 +366,20 @@ class _Select:
                 return
             for column in columns:
                 mixed = union((reads, union((column.reads,), output.kind)))
-                yield Column(output.name or column.name, mixed, column.some)
+                yield ScopeColumn(output.name or column.name, mixed, column.some)
             return
         if output.name is not None:
             merge(self.aliases.setdefault(output.name.lower(), {}), reads)
-        yield Column(output.name, reads, output.spreads)
+        yield ScopeColumn(output.name, reads, output.spreads)
 
-    def _star(self, star: Star) -> Iterable[Column]:
+    def _star(self, star: Star) -> Iterable[ScopeColumn]:
         """Return the columns of a star; after the name of a struct, these are its fields."""
         columns = self.wide if star.qualifier is None else self.sources.get(star.qualifier.lower())
         if columns is None:
-            return [Column(None, self._reads_of_name((star.qualifier or "",), VALUE), some=True)]
+            return [ScopeColumn(None, self._reads_of_name((star.qualifier or "",), VALUE), some=True)]
         return self._listed(star, columns) if star._replace(qualifier=None) != Star() else columns
 
-    def _listed(self, star: Star, columns: list[Column]) -> Iterator[Column]:
+    def _listed(self, star: Star, columns: list[ScopeColumn]) -> Iterator[ScopeColumn]:
         """Yield the columns of a star. Those in its lists must exist, and all if it selects by name."""
         replaced = {name.lower(): self._reads(refs) for name, refs in star.replace}
         renamed = {old.lower(): new for old, new in star.rename}
@@ -388,9 +390,9 @@ class _Select:
                 self.state.note(column.reads)
             if not leaves:
                 reads = replaced.get(name, column.reads)
-                yield Column(renamed.get(name, column.name), reads, column.some or star.some)
+                yield ScopeColumn(renamed.get(name, column.name), reads, column.some or star.some)
 
-    def _exclusion(self, star: Star) -> Callable[[Column], bool]:
+    def _exclusion(self, star: Star) -> Callable[[ScopeColumn], bool]:
         """Return a predicate for the columns that a star excludes, by name or qualified name."""
         excluded = {tuple(part.lower() for part in parts) for parts in star.exclude}
         of_source = {(parts[-1], id(reads)) for parts in excluded for reads in self._members(parts)}
@@ -483,7 +485,7 @@ class _Select:
         return self.members.get(parts[-2], {}).get(parts[-1], ()) if len(parts) > 1 else ()
 
 
-def _by_folded_name(columns: Iterable[Column]) -> dict[str, list[Reads]]:
+def _by_folded_name(columns: Iterable[ScopeColumn]) -> dict[str, list[Reads]]:
     by_name: dict[str, list[Reads]] = defaultdict(list)
     for column in columns:
         by_name[column.folded].append(column.reads)

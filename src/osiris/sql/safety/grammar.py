@@ -103,7 +103,7 @@ def tokens_of(sql: str, tokenize: Callable[[str], list[Token]]) -> list[Token]:
     again = tokens if spaced == sql else tokenize(spaced)
     for number, word in pairwise(again):
         if number.token_type == TokenType.NUMBER and word.start == number.end + 1 and word.text[:1].isidentifier():
-            raise Joined(f"'{word.text}' is joined to a number", word.start)
+            raise RunTogether(f"'{word.text}' is joined to a number", word.start)
     return [part for token in again for part in apart(token)]
 
 
@@ -150,7 +150,7 @@ AS_WRITTEN: dict[type[exp.Expr], Callable[..., str]] = {
 """Written unchanged by every grammar here, where sqlglot's dialects differ."""
 
 
-class Joined(TokenError):
+class RunTogether(TokenError):
     """A number and what follows it without a space: engines split them differently.
 
     `start` is its offset in characters.

@@ -15,7 +15,7 @@ from sqlglot.parsers.postgres import PostgresParser
 from osiris.sql.safety.grammar import (
     AS_WRITTEN,
     Careful,
-    Joined,
+    RunTogether,
     arrow,
     infix,
     named_value,
@@ -55,7 +55,7 @@ class PostgresText(Postgres):
         tokens = tokens_of(sql, lambda text: list(Postgres.tokenize(self, text, dialect)))
         for token in tokens:
             if token.token_type in _BITS and sql[token.start : token.start + 1] == "0":
-                raise Joined(f"'{sql[token.start : token.end + 1]}' is a number to some servers only", token.start)
+                raise RunTogether(f"'{sql[token.start : token.end + 1]}' is a number to some servers only", token.start)
         return tokens
 
     class Parser(Careful, PostgresParser):

@@ -15,7 +15,7 @@ from sqlglot import TokenType
 from sqlglot.errors import TokenError
 
 from osiris.errors import diagnostic
-from osiris.sql.safety.grammar import Joined
+from osiris.sql.safety.grammar import RunTogether
 from osiris.sql.safety.text import place
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def split(sql: str, grammar: type[Grammar]) -> tuple[list[Token], list[Diagnosti
         return [], problems
     try:
         tokens = list(grammar().tokenize(sql))
-    except Joined as error:
+    except RunTogether as error:
         return [], [diagnostic("SQL001", at=place(sql, error.start), problem=str(error))]
     except TokenError:
         return [], [diagnostic("SQL001", problem="a string, a quoted name or a comment is not closed")]
