@@ -192,10 +192,10 @@ def save(workspace: Workspace, compiled: Compiled, out: Path | None = None) -> s
 def changes_on_disk(workspace: Workspace, compiled: Compiled) -> list[Diagnostic]:
     """Return CMP026 if build/ does not have this plan, with the first difference from the pipeline's newest one."""
     from osiris.compare.differences import first_change
-    from osiris.compiler.manifest import PlanFile, holds, newest_manifest, plan_folder
+    from osiris.compiler.manifest import PlanFile, is_manifest, newest_manifest, plan_folder
 
     own = plan_folder(workspace.project, compiled.manifest) / "manifest.json"
-    if holds(own, compiled.manifest):
+    if is_manifest(own, compiled.manifest):
         return []
     if own.exists():
         load_plan(workspace, PlanFile(own, compiled.manifest.fingerprint))

@@ -155,10 +155,10 @@ def _is_worth_asking(step: Mapping[str, JsonValue], file: Path | None) -> bool:
 
 def previous_plan(workspace: Workspace, manifest: Manifest) -> Manifest | None:
     """Return the pipeline's newest saved plan; None if there is none or it is invalid."""
-    from osiris.compiler.manifest import holds, newest_manifest
+    from osiris.compiler.manifest import is_manifest, newest_manifest
 
     file = newest_manifest(workspace.project, manifest.name)
-    if file and holds(file.path, manifest):
+    if file and is_manifest(file.path, manifest):
         return manifest
     try:
         return load_plan(workspace, file, allow_drift=True)[0] if file else None

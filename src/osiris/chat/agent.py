@@ -297,7 +297,7 @@ class Agent:
         """Handle problems of the draft: first regenerate once, then ask the person."""
         if not self._draft.regenerated:
             return "REGENERATE_ONCE"
-        return self._revise(self._say_and_ask(replies.errors_left(self._draft.problems)))
+        return self._revise(self._say_and_ask(replies.remaining_errors(self._draft.problems)))
 
     def _revise(self, words: str) -> State:
         """Process words about the draft: edit it, start a new pipeline, or change it."""

@@ -91,7 +91,7 @@ def outside(problems: Diagnostics) -> str:
     return "\n".join(one_line(item["message"], _LINE) for item in problems if item["code"] == OUTSIDE)
 
 
-def errors_left(problems: Diagnostics) -> str:
+def remaining_errors(problems: Diagnostics) -> str:
     """Return what is still wrong with a draft."""
     return f"{_listed('This does not work yet:', problems)}\nSay it in other words, or 'edit' the draft."
 

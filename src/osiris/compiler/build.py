@@ -34,29 +34,29 @@ def pinned_engines(specs: Iterable[ComponentSpec]) -> set[str]:
     return {*_ALWAYS_PINNED, *(name for spec in specs for name in spec.requirements)}
 
 
-def plain(value: JsonValue) -> JsonValue:
+def as_json(value: JsonValue) -> JsonValue:
     """Return a value made of dicts and lists only, as canonical bytes need it."""
     if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: as_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [as_json(item) for item in value]
     return value
 
 
-def spelled(value: JsonValue) -> JsonValue:
+def json_exact(value: JsonValue) -> JsonValue:
     """Return a parameter's value for the manifest; a number that JSON cannot carry becomes text inside an object."""
     if isinstance(value, (list, tuple)):
-        return [spelled(item) for item in value]
+        return [json_exact(item) for item in value]
     if is_beyond_json(value):
         return {"integer" if isinstance(value, int) else "number": str(value)}
     return value
 
 
-def unspellable(value: JsonValue, pointer: str) -> Iterator[tuple[str, str]]:
+def unencodable(value: JsonValue, pointer: str) -> Iterator[tuple[str, str]]:
     """Yield (pointer, problem) for each value that canonical JSON cannot carry exactly."""
     if isinstance(value, (Mapping, list, tuple)):
         for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
-            yield from unspellable(item, join(pointer, key))
+            yield from unencodable(item, join(pointer, key))
     elif isinstance(value, float) and not math.isfinite(value):
         yield pointer, "must be a finite number"
     elif is_beyond_json(value):
@@ -156,11 +156,11 @@ def build(typed: TypedPipeline) -> Manifest:
     data: dict[str, JsonValue] = {
         "manifest_version": MANIFEST_VERSION,
         "osiris": installed_version(DISTRIBUTION),
-        "engines": plain(prepared.engines),
+        "engines": as_json(prepared.engines),
         "pipeline": _pipeline(pipeline),
-        "params": {name: spelled(value) for name, value in pipeline.params.items()},
+        "params": {name: json_exact(value) for name, value in pipeline.params.items()},
         "sensitive": sorted(pipeline.sensitive),
-        "connections": plain(prepared.connections),
+        "connections": as_json(prepared.connections),
         "steps": [],
     }
     built: dict[str, dict[str, JsonValue]] = {}
@@ -187,22 +187,22 @@ def manifest_bytes(manifest: Manifest) -> bytes:
 def _pipeline(pipeline: Pipeline) -> dict[str, JsonValue]:
     optional = {
         "description": pipeline.description,
-        "metadata": plain(pipeline.metadata) or None,
-        "extensions": plain(pipeline.extensions) or None,
+        "metadata": as_json(pipeline.metadata) or None,
+        "extensions": as_json(pipeline.extensions) or None,
     }
     required = {"name": pipeline.name, "oml_version": pipeline.oml_version}
     return {**required, **{key: value for key, value in optional.items() if value is not None}}
 
 
 def _step(step: Step, spec: ComponentSpec) -> dict[str, JsonValue]:
-    optional = {"description": step.description, "extensions": plain(step.extensions) or None}
+    optional = {"description": step.description, "extensions": as_json(step.extensions) or None}
     return {
         "id": step.id,
         "component": spec.name,
         "version": spec.version,
         "spec": spec.digest,
         "mode": step.mode,
-        "config": plain(step.config),
+        "config": as_json(step.config),
         "sql": {name: dialect for name, dialect in sql_fields(spec).items() if name in step.config},
         "connection": str(step.connection) if step.connection else None,
         "needs": list(step.needs),

@@ -9,9 +9,9 @@ from itertools import combinations, product
 from typing import TYPE_CHECKING, TypeAlias
 
 from osiris.canonical import canonical_bytes
-from osiris.compiler.build import unspellable
-from osiris.compiler.context import sql_fields, wanted_connection
-from osiris.compiler.paths import check_folder_columns, check_own_output, check_path_rules, check_paths, waited_for
+from osiris.compiler.build import unencodable
+from osiris.compiler.context import required_connection, sql_fields
+from osiris.compiler.paths import all_needs, check_folder_columns, check_own_output, check_path_rules, check_paths
 from osiris.compiler.statements import check_determinism, check_input_names, check_sql, verdict_of
 from osiris.connections import as_written, resolve_ref, unknown_fields
 from osiris.distribution import installed_version
@@ -55,7 +55,7 @@ def check_tables(ctx: Context) -> Iterator[Diagnostic]:
         writers = [use for use in steps if use.step.mode == "write"]
         readers = [use for use in steps if use.step.mode == "read"]
         if len(steps) > 1 and writers:
-            above = {use.step.id: waited_for(use.step.id, needs) for use in steps}
+            above = {use.step.id: all_needs(use.step.id, needs) for use in steps}
             yield from _unordered(ctx, table, writers, readers, above)
 
 
@@ -214,7 +214,7 @@ def _amount(least: int, most: int | None) -> str:
 def check_connection(ctx: Context) -> Iterator[Diagnostic]:
     """Every step names a declared connection of its component's family, if it takes one."""
     for step, spec in ctx.known():
-        ref = wanted_connection(step, spec)
+        ref = required_connection(step, spec)
         at = ctx.at(f"{step.pointer}/config/connection")
         if ref is None:
             continue
@@ -279,7 +279,7 @@ def _free_values(pipeline: Pipeline) -> Iterator[tuple[JsonValue, str]]:
 def check_spelling(ctx: Context) -> Iterator[Diagnostic]:
     """The manifest can carry every value exactly."""
     for value, pointer in _free_values(ctx.pipeline):
-        for at, problem in unspellable(value, pointer):
+        for at, problem in unencodable(value, pointer):
             key = at.rpartition("/")[2]
             yield diagnostic("OML028", at=ctx.at(at), key=key, problem=problem)
 

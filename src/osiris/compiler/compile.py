@@ -8,7 +8,7 @@ from osiris.compiler.build import build, pinned_engines
 from osiris.compiler.checks import CHECKS, CHECKS_OF_DESCRIBED, CHECKS_OF_EXPLICIT
 from osiris.compiler.context import Context, Prepared
 from osiris.compiler.passes import PASSES, PLAIN_PASSES, TYPED_PASSES, TypedPipeline
-from osiris.compiler.statements import find_unsteady
+from osiris.compiler.statements import find_nondeterminism
 from osiris.connections import as_written
 from osiris.distribution import installed_version
 from osiris.errors import has_errors, raise_all, sort_diagnostics
@@ -45,7 +45,7 @@ def prepare(
     diagnostics = _without_secret_texts(sort_diagnostics(problem for check in CHECKS for problem in check(ctx)))
     if has_errors(diagnostics):
         raise_all(diagnostics)
-    unsteady = find_unsteady(ctx)
+    unsteady = find_nondeterminism(ctx)
     for change in PASSES:
         ctx = change(ctx)
     diagnostics += sort_diagnostics(problem for check in CHECKS_OF_EXPLICIT for problem in check(ctx))

@@ -100,7 +100,7 @@ def sql_fields(spec: ComponentSpec) -> dict[str, str]:
     return {name: schema["x-sql"] for name, schema in properties.items() if "x-sql" in schema}
 
 
-def wanted_connection(step: Step, spec: ComponentSpec) -> ConnectionRef | None:
+def required_connection(step: Step, spec: ComponentSpec) -> ConnectionRef | None:
     """Return the connection that a step names, or its family's default where one is required, as URLs do."""
     if step.connection:
         return step.connection

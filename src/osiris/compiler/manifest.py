@@ -298,7 +298,7 @@ def save_manifest(project: Project, manifest: Manifest, out: Path | None = None)
     return path
 
 
-def holds(path: Path, manifest: Manifest) -> bool:
+def is_manifest(path: Path, manifest: Manifest) -> bool:
     """Tell whether a file is exactly this manifest, which then needs no verification."""
     try:
         return path.read_bytes() == manifest_bytes(manifest)

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from osiris.compiler.context import sql_fields, topological, wanted_connection, with_config
+from osiris.compiler.context import required_connection, sql_fields, topological, with_config
 from osiris.compiler.statements import canonical_of, transforms
 from osiris.connections import resolve_ref
 from osiris.registry import filled
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def name_connections(ctx: Context) -> Context:
     """Every connection is named with its alias, including the default one."""
-    refs = [(step, wanted_connection(step, spec)) for step, spec in ctx.known()]
+    refs = [(step, required_connection(step, spec)) for step, spec in ctx.known()]
     return ctx.with_steps(
         [replace(step, connection=resolve_ref(ctx.connections, ref)) if ref else step for step, ref in refs]
     )

@@ -74,7 +74,7 @@ def check_own_output(ctx: Context) -> Iterator[Diagnostic]:
         if step.mode != "read":
             continue
         for writer in _writers_of(pattern, writers):
-            if writer not in waited_for(step.id, needs):
+            if writer not in all_needs(step.id, needs):
                 at, hint = ctx.at(f"{step.pointer}/config/{KEY}"), _order_hint(step, writer, needs)
                 yield diagnostic("CMP017", at=at, hint=hint, step=step.id, writer=writer, path=step.config[KEY])
 
@@ -83,7 +83,7 @@ def _order_hint(reader: Step, writer: str, needs: Mapping[str, Sequence[str]]) -
     """Return the hint where the usual one does not apply: the writer waits for the reader, or the reader has other
     needs.
     """
-    if reader.id in waited_for(writer, needs):
+    if reader.id in all_needs(writer, needs):
         return f"write another file: '{writer}' waits for '{reader.id}', which cannot wait for it too"
     if not reader.needs:
         return None
@@ -128,7 +128,7 @@ def _matches(path: Sequence[str], pattern: Sequence[str]) -> bool:
     return fnmatchcase(path[0], pattern[0]) and _matches(path[1:], pattern[1:])
 
 
-def waited_for(step: str, needs: Mapping[str, Sequence[str]]) -> set[str]:
+def all_needs(step: str, needs: Mapping[str, Sequence[str]]) -> set[str]:
     """Return all steps that a step waits for, directly or not."""
     ancestors: set[str] = set()
     pending = [*needs[step]]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from osiris.canonical import canonical_bytes
 from osiris.compiler.compile import compile_pipeline, prepare
 from osiris.compiler.context import Context
-from osiris.compiler.statements import findings_of, unsteadiness
+from osiris.compiler.statements import findings_of, lint_diagnostics
 from osiris.connections import Connections, parse_ref
 from osiris.document import Document, Places
 from osiris.errors import Location, OsirisError
@@ -65,7 +65,7 @@ def lint_plan(data: Mapping[str, JsonValue], registry: Registry) -> list[Diagnos
     described = {step["id"]: _described(step, ()) for step in data["steps"]}
     warnings: list[Diagnostic] = []
     for step, spec, name in ctx.statements():
-        problems = unsteadiness(findings_of(ctx, step, spec, name), step, described)
+        problems = lint_diagnostics(findings_of(ctx, step, spec, name), step, described)
         warnings += [replace(problem, location=Location(f"step {step.id}")) for problem in problems]
     return warnings
 

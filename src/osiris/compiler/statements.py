@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from osiris import sql
-from osiris.compiler.context import Prepared, sql_fields, wanted_connection
+from osiris.compiler.context import Prepared, required_connection, sql_fields
 from osiris.document.edits import add, put
 from osiris.errors import Location, OsirisError, diagnostic
 from osiris.oml.parse import Document, load_document, parse
@@ -115,7 +115,7 @@ def _missing_need(ctx: Context, step: Step, problem: Diagnostic, name: str) -> F
     return add(pointer, [*step.inputs.values(), *matches])
 
 
-def find_unsteady(ctx: Context) -> dict[str, tuple[Finding, ...]]:
+def find_nondeterminism(ctx: Context) -> dict[str, tuple[Finding, ...]]:
     """Return, by step, the sources of nondeterminism in its SQL, located in the file."""
     by_step: dict[str, tuple[Finding, ...]] = {}
     for step, spec, name in ctx.statements():
@@ -129,10 +129,10 @@ def find_unsteady(ctx: Context) -> dict[str, tuple[Finding, ...]]:
 def check_determinism(prepared: Prepared, described: Mapping[str, Described], _root: Path) -> Iterator[Diagnostic]:
     """Report what may differ between runs over equal data (SQL020 and following)."""
     for step in prepared.pipeline.steps:
-        yield from unsteadiness(prepared.unsteady.get(step.id, ()), step, described)
+        yield from lint_diagnostics(prepared.unsteady.get(step.id, ()), step, described)
 
 
-def unsteadiness(findings: Sequence[Finding], step: Step, described: Mapping[str, Described]) -> list[Diagnostic]:
+def lint_diagnostics(findings: Sequence[Finding], step: Step, described: Mapping[str, Described]) -> list[Diagnostic]:
     """Return the diagnostics for findings in a step's SQL, given the descriptions of its inputs."""
     if not findings:
         return []
@@ -194,7 +194,7 @@ def _question(context: Context | Prepared, step: Step, spec: ComponentSpec, name
     if isinstance(context, Prepared):
         fields = context.connections.get(str(step.connection), {})
     else:
-        fields = context.fields_of(wanted_connection(step, spec)) or {}
+        fields = context.fields_of(required_connection(step, spec)) or {}
     listed, dialect_row = fields.get("functions"), DIALECTS.get(dialect)
     functions = dialect_row.homes_of(map(str, listed)) if isinstance(listed, list) and dialect_row else {}
     return str(step.config[name]), dialect, relations, parameters, frozenset(functions)

@@ -140,7 +140,7 @@ class Links:
     def _cycles(self, steps: Sequence[Step]) -> None:
         """Report cycles, each as its steps in order of need."""
         needs = {step.id: [name for name in step.needs if name in self._gives] for step in steps}
-        cyclic, visited = _in_circles(needs), set[str]()
+        cyclic, visited = _on_cycles(needs), set[str]()
         by_id = {step.id: step for step in steps}
         for step in steps:
             if circle := _follow(step.id, needs, cyclic, visited):
@@ -167,16 +167,16 @@ def _used(texts: Iterable[Mapping[str, JsonValue]]) -> set[str]:
     return {word for step in texts for key in ("needs", "inputs") for word in _NAME.findall(str(step.get(key, "")))}
 
 
-def _in_circles(needs: Mapping[str, list[str]]) -> set[str]:
+def _on_cycles(needs: Mapping[str, list[str]]) -> set[str]:
     """Return the steps on a cycle or between two cycles."""
     readers: dict[str, list[str]] = {name: [] for name in needs}
     for name, needed in needs.items():
         for other in needed:
             readers[other].append(name)
-    return _peeled(readers, needs, _peeled(needs, readers, set(needs)))
+    return _prune(readers, needs, _prune(needs, readers, set(needs)))
 
 
-def _peeled(waits: Mapping[str, list[str]], followers: Mapping[str, list[str]], remaining: set[str]) -> set[str]:
+def _prune(waits: Mapping[str, list[str]], followers: Mapping[str, list[str]], remaining: set[str]) -> set[str]:
     """Remove, repeatedly, the steps that wait for none of the remaining ones."""
     counts = {name: sum(other in remaining for other in waits[name]) for name in remaining}
     free = [name for name, count in counts.items() if not count]

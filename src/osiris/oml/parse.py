@@ -39,15 +39,15 @@ def _oddness(data: JsonValue) -> int:
     if not isinstance(data, dict):
         return len(FILE_KEYS)
     steps = data.get("steps")
-    odd = _odd(data, FILE_KEYS, ("oml_version", "name", "steps"))
+    odd = _count_odd(data, FILE_KEYS, ("oml_version", "name", "steps"))
     for step in steps if isinstance(steps, list) else ():
         config = step.get("config") if isinstance(step, dict) else None
-        odd += _odd(step, STEP_KEYS, ("id", "component", "mode")) if isinstance(step, dict) else len(STEP_KEYS)
+        odd += _count_odd(step, STEP_KEYS, ("id", "component", "mode")) if isinstance(step, dict) else len(STEP_KEYS)
         odd += len({*STEP_KEYS, *FILE_KEYS} & config.keys()) if isinstance(config, dict) else config is not None
     return odd
 
 
-def _odd(data: Mapping[str, JsonValue], allowed: Sequence[str], required: Sequence[str]) -> int:
+def _count_odd(data: Mapping[str, JsonValue], allowed: Sequence[str], required: Sequence[str]) -> int:
     unknown = [key for key in data if key not in allowed and not key.startswith("x-")]
     return len(unknown) + sum(data.get(key) is None for key in required)
 

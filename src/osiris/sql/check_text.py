@@ -222,7 +222,7 @@ def _judge(statement: Steady, row: Dialect, scope: _Usable) -> _Judged:
     from osiris.sql.scope import nodes_of
 
     sql, tree, nodes = statement.text, statement.tree, nodes_of(statement.tree)
-    problems = list(trees.refused(nodes, sql, row, load_allowed(row), scope.functions))
+    problems = list(trees.disallowed(nodes, sql, row, load_allowed(row), scope.functions))
     reads, bad_relations, names = count_reads(tree, sql, row, scope.relations)
     used, bad_parameters = trees.parameters(nodes, sql, scope.parameters)
     problems += bad_relations + bad_parameters

@@ -363,7 +363,7 @@ class ColumnNames:
         return self.outputs(inner) if isinstance(inner, QUERIES) else self._of_join(inner)
 
     def _of_join(self, joined: exp.Expr) -> Names | None:
-        return together(self.columns(each) for each in _joined(joined))
+        return union_names(self.columns(each) for each in _joined(joined))
 
     def _of_name(self, table: exp.Table) -> Names | None:
         """Return the columns of a CTE or a relation."""
@@ -388,7 +388,7 @@ class ColumnNames:
             if "named by their text" in self.dialect.traits:
                 return None
             return frozenset(f"column{place}" for place in range(1, len(query.expressions[0].expressions) + 1))
-        return together(self._output(each, query) for each in query.expressions)
+        return union_names(self._output(each, query) for each in query.expressions)
 
     def _output(self, node: exp.Expr, query: exp.Expr) -> Names | None:
         if isinstance(node, exp.Alias):
@@ -396,7 +396,7 @@ class ColumnNames:
         star = node.this if isinstance(node, exp.Column) else node
         if isinstance(star, exp.Star):
             source = self.source_of(node) if star is not node else None
-            return together(self.columns(each) for each in ([source] if source is not None else all_items(query)))
+            return union_names(self.columns(each) for each in ([source] if source is not None else all_items(query)))
         if isinstance(node, exp.Column):
             return frozenset({self.dialect.fold(node.this)})
         return None if "named by their text" in self.dialect.traits else frozenset(self._made_up(node))
@@ -424,7 +424,7 @@ def _inner(source: exp.Expr) -> exp.Expr:
     return inner
 
 
-def together(several: Iterable[Names | None]) -> Names | None:
+def union_names(several: Iterable[Names | None]) -> Names | None:
     """Return the union of sets of names, None if one of them is unknown."""
     names = [*several]
     return None if None in names else frozenset().union(*filter(None, names))

@@ -42,7 +42,7 @@ def test_words_may_name_a_file(words, named):
 def test_errors_of_others_are_shown_on_one_line_each():
     item = {"code": "DRV002", "message": "no\x1b[31m\nYes: SYSTEM", "hint": None, "severity": "error"}
 
-    text = replies.errors_left([item] * 7)
+    text = replies.remaining_errors([item] * 7)
 
     assert text.splitlines()[1] == "  DRV002 no[31m Yes: SYSTEM"
     assert "… and 2 more" in text

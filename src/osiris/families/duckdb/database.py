@@ -29,7 +29,7 @@ from osiris.sql import check
 from osiris.sql.binding.bind import carried, explain, schema_of_relation
 from osiris.sql.binding.duck_types import PLAIN, NotCarried, carry, quote_name
 from osiris.sql.binding.engine import interruptible, open_engine
-from osiris.sql.binding.precision_loss import narrowings
+from osiris.sql.binding.precision_loss import precision_losses
 from osiris.sql.binding.problems import ENGINE_ERRORS, details, kind_of, runtime_problem
 from osiris.sql.nondeterminism.row_order import with_total_order
 from osiris.sql.safety.duckdb_crosscheck import assert_native
@@ -396,7 +396,7 @@ def _bound(
     columns = {name: DUCKDB.columns(session, each) for name, each in relations.items()}
     schemas = {name: tuple(Field(c.name, c.type or c.declared) for c in each) for name, each in columns.items()}
     explain(engine, text, values or {}, schemas)
-    narrowed = narrowings(query, engine, values or {})
+    narrowed = precision_losses(query, engine, values or {})
     if narrowed:
         raise_all(narrowed)
     return schema_of_relation(engine.sql(text, params=values))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from osiris.canonical import sha256_hex
 from osiris.compiler.build import plan_steps
-from osiris.compiler.paths import waited_for
+from osiris.compiler.paths import all_needs
 from osiris.compiler.statements import located
 from osiris.connections import declared_at, load_connections, load_env
 from osiris.errors import Diagnostic, diagnostic, fail, has_errors, raise_all, sort_diagnostics
@@ -169,7 +169,7 @@ def _confirms(registry: Registry, step: Mapping[str, JsonValue]) -> bool:
 
 def _follows(step: dict[str, JsonValue], writers: dict[str, dict[str, JsonValue]], needs: dict[str, list[str]]) -> bool:
     family = step["component"].partition(".")[0]
-    above = (writers[name]["component"] for name in waited_for(step["id"], needs) if name in writers)
+    above = (writers[name]["component"] for name in all_needs(step["id"], needs) if name in writers)
     return any(component.partition(".")[0] == family for component in above)
 
 

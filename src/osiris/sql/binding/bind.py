@@ -21,7 +21,7 @@ from osiris.errors import Location, diagnostic, did_you_mean, fail, nearest, rai
 from osiris.model import Field, undivided
 from osiris.sql.binding.duck_types import PLAIN, NotCarried, carry, quote_name
 from osiris.sql.binding.engine import open_binder
-from osiris.sql.binding.precision_loss import narrowings, tree_of
+from osiris.sql.binding.precision_loss import precision_losses, tree_of
 from osiris.sql.binding.problems import ENGINE_ERRORS, details, error_offset, kind_of, runtime_problem
 from osiris.sql.safety import tree as trees
 from osiris.sql.safety.dialects import DIALECTS
@@ -73,7 +73,7 @@ def bind(query: Verdict, inputs: Mapping[str, Schema], parameters: Mapping[str, 
         mixed = mixed_comparison(tree, text, inputs)
         if mixed:
             raise_all([mixed])
-        narrowed = narrowings(query, engine, values)
+        narrowed = precision_losses(query, engine, values)
         if narrowed:
             raise_all(narrowed)
         return schema_of_relation(engine.sql(text, params=values or None), text, inputs)
@@ -331,7 +331,7 @@ def _lookup(tree: exp.Expr, inputs: Mapping[str, Schema]) -> _Lookup:
 
 def _fault(fields: Mapping[str, JsonValue], tree: exp.Expr, offset: int | None, lookup: _Lookup) -> _Fault | None:
     if offset is None:
-        return next(_faults_without_a_place(tree, lookup), None)
+        return next(_unlocated_faults(tree, lookup), None)
     if fields.get("type") == "Type":
         return _Fault(None, f"there is no type '{fields['name']}'", _suggestion(str(fields["name"]).upper(), _TYPES))
     name = next((each for each in tree.find_all(exp.Identifier) if each.meta.get("start") == offset), None)
@@ -377,7 +377,7 @@ def _suggestion(name: str, types: Mapping[str, str | None]) -> str | None:
     return f"did you mean '{match}'" + (f" ({types[match]})?" if types[match] else "?") if match else None
 
 
-def _faults_without_a_place(tree: exp.Expr, lookup: _Lookup) -> Iterator[_Fault]:
+def _unlocated_faults(tree: exp.Expr, lookup: _Lookup) -> Iterator[_Fault]:
     """Yield the possible problems for which the engine gives no position: USING, set operations, lists of stars."""
     yield from _absent(each for join in tree.find_all(exp.Join) for each in _sides(join, lookup))
     for operation in tree.find_all(exp.SetOperation):

@@ -54,7 +54,7 @@ _INTEGERS = {
 }  # fmt: skip
 
 
-class _Meeting(NamedTuple):
+class _Unification(NamedTuple):
     """A place where values take on one type: the node, the expression that has that type, and the values."""
 
     node: exp.Expr
@@ -76,7 +76,7 @@ def tree_of(query: Verdict) -> exp.Expr:
     return query.tree or trees.parse(str(query.canonical), DIALECTS["duckdb"].load_grammar())[0]
 
 
-def narrowings(query: Verdict, engine: DuckDBPyConnection, values: Mapping[str, JsonValue]) -> list[Diagnostic]:
+def precision_losses(query: Verdict, engine: DuckDBPyConnection, values: Mapping[str, JsonValue]) -> list[Diagnostic]:
     """Return an SQL031 for each value in a checked query of which the engine would silently drop digits.
 
     The engine has the inputs and binds the text; `values` are those of its parameters. Lambdas and correlated columns
@@ -90,41 +90,41 @@ def narrowings(query: Verdict, engine: DuckDBPyConnection, values: Mapping[str, 
 
 
 def _of_values(tree: exp.Expr, parts: Parts) -> Iterator[_Loss]:
-    selects: dict[int, tuple[exp.Select, list[_Meeting]]] = {}
-    for meeting in filter(None, map(_meeting, nodes_of(tree))):
-        select = meeting.node.find_ancestor(exp.Select)
+    selects: dict[int, tuple[exp.Select, list[_Unification]]] = {}
+    for unification in filter(None, map(_unification, nodes_of(tree))):
+        select = unification.node.find_ancestor(exp.Select)
         if select is not None:
-            selects.setdefault(id(select), (select, []))[1].append(meeting)
-    for select, meetings in selects.values():
-        kinds = parts.of_values([each.whole for each in meetings], select)
-        for meeting, kind in zip(meetings, kinds, strict=True):
+            selects.setdefault(id(select), (select, []))[1].append(unification)
+    for select, unifications in selects.values():
+        kinds = parts.of_values([each.whole for each in unifications], select)
+        for unification, kind in zip(unifications, kinds, strict=True):
             # one that has the type of its first argument narrows even where digits are left
-            if kind is not None and (_FULL in str(kind) or _FROM.get(called(meeting.node), 0) > 1):
-                yield from _of_meeting(meeting, kind, select, parts)
+            if kind is not None and (_FULL in str(kind) or _FROM.get(called(unification.node), 0) > 1):
+                yield from _losses_at(unification, kind, select, parts)
 
 
-def _meeting(node: exp.Expr) -> _Meeting | None:
-    find = _MEETINGS.get(type(node))
+def _unification(node: exp.Expr) -> _Unification | None:
+    find = _UNIFICATIONS.get(type(node))
     return find(node) if find else None
 
 
-def _of_call(node: exp.Expr) -> _Meeting | None:
+def _of_call(node: exp.Expr) -> _Unification | None:
     name = called(node)
     if name not in _FROM:
         return None
     window = node.find_ancestor(exp.Window) if name in ("lag", "lead") else None
-    return _Meeting(node, window or node, node.expressions[_FROM[name] :])
+    return _Unification(node, window or node, node.expressions[_FROM[name] :])
 
 
-def _listed(node: exp.Expr, values: list[exp.Expr]) -> _Meeting:
+def _listed(node: exp.Expr, values: list[exp.Expr]) -> _Unification:
     """Return a place at which values are unified as in a list."""
-    return _Meeting(node, exp.Array(expressions=[each.copy() for each in values]), values)
+    return _Unification(node, exp.Array(expressions=[each.copy() for each in values]), values)
 
 
-_MEETINGS: dict[type[exp.Expr], Callable[[exp.Expr], _Meeting | None]] = {
+_UNIFICATIONS: dict[type[exp.Expr], Callable[[exp.Expr], _Unification | None]] = {
     exp.Anonymous: _of_call,
-    exp.Array: lambda node: _Meeting(node, node, node.expressions),
-    exp.Case: lambda node: _Meeting(
+    exp.Array: lambda node: _Unification(node, node, node.expressions),
+    exp.Case: lambda node: _Unification(
         node, node, [*(each.args["true"] for each in node.args["ifs"]), *filter(None, [node.args.get("default")])]
     ),
     exp.In: lambda node: _listed(node, [node.this, node.args["query"]]) if node.args.get("query") else None,
@@ -134,20 +134,20 @@ _MEETINGS: dict[type[exp.Expr], Callable[[exp.Expr], _Meeting | None]] = {
 }
 
 
-def _of_meeting(meeting: _Meeting, kind: DuckDBPyType, select: exp.Select, parts: Parts) -> Iterator[_Loss]:
+def _losses_at(unification: _Unification, kind: DuckDBPyType, select: exp.Select, parts: Parts) -> Iterator[_Loss]:
     # the column of its SELECT to which the expression belongs
-    here = next(each for each in ancestors(meeting.node) if isinstance(each, (exp.Alias, exp.Select)))
+    here = next(each for each in ancestors(unification.node) if isinstance(each, (exp.Alias, exp.Select)))
     column = here.alias if isinstance(here, exp.Alias) else None
-    for value, source in zip(meeting.values, parts.of_values(meeting.values, select), strict=True):
+    for value, source in zip(unification.values, parts.of_values(unification.values, select), strict=True):
         pair = _narrowed(source, kind)
         if pair and not _is_kept(value, _scale(pair[1])):
-            yield _Loss(value, *pair, column, _wide(meeting, select, pair[1], parts))
+            yield _Loss(value, *pair, column, _widest_value(unification, select, pair[1], parts))
 
 
-def _wide(meeting: _Meeting, select: exp.Select, target: DuckDBPyType, parts: Parts) -> exp.Expr | None:
+def _widest_value(unification: _Unification, select: exp.Select, target: DuckDBPyType, parts: Parts) -> exp.Expr | None:
     """Return the column, or else the value, that uses up the digits."""
-    columns = {each.sql(): each for value in meeting.values for each in value.find_all(exp.Column)}
-    nodes = [*columns.values(), *meeting.values]
+    columns = {each.sql(): each for value in unification.values for each in value.find_all(exp.Column)}
+    nodes = [*columns.values(), *unification.values]
     kinds = parts.of_values(nodes, select)
     return next((node for node, kind in zip(nodes, kinds, strict=True) if kind == target and _FULL in str(kind)), None)
 

@@ -26,7 +26,7 @@ from osiris.sql.explanation.sources import (
 )
 from osiris.sql.nondeterminism.row_order import aggregates, multiplies
 from osiris.sql.safety.dialects import load_allowed
-from osiris.sql.safety.tree import called, calls_one
+from osiris.sql.safety.tree import called, calls_any
 from osiris.sql.scope import TableNames, from_items, join_words, reads_itself
 
 if TYPE_CHECKING:
@@ -345,7 +345,7 @@ def group_values(select: exp.Select, scope: SelectScope) -> list[exp.Expr]:
     if group is None:
         return []
     if group.args.get("all"):
-        keys = (each for each in select.expressions if not calls_one(each, scope.allowed.aggregates, exp.Select))
+        keys = (each for each in select.expressions if not calls_any(each, scope.allowed.aggregates, exp.Select))
         return [each.unalias() for each in keys]
     return [output for value in group.expressions for output in _group_outputs(value, select, scope)]
 

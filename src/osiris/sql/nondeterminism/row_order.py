@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from osiris.sql.safety.dialects import DIALECTS
-from osiris.sql.safety.tree import called, calls_one, canonical, deep_recursion, parse
-from osiris.sql.scope import from_items, together
+from osiris.sql.safety.tree import called, calls_any, canonical, deep_recursion, parse
+from osiris.sql.scope import from_items, union_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -48,7 +48,7 @@ def _moves_rows(select: exp.Select) -> bool:
 def aggregates(select: exp.Select, names: frozenset[str]) -> bool:
     """Tell whether a SELECT returns one row: it has no GROUP BY, and aggregates outside windows."""
     return not select.args.get("group") and any(
-        calls_one(each, names, exp.Select, exp.Window) for each in select.expressions
+        calls_any(each, names, exp.Select, exp.Window) for each in select.expressions
     )
 
 
@@ -68,7 +68,7 @@ def _distinguishing(query: exp.Query, columns: list[str], names: frozenset[str])
     if group is None or not (group.expressions or group.args.get("all")):
         return set(columns) or {""}
     if group.args.get("all"):
-        keys = [each for each in query.selects if not calls_one(each, names, exp.Select, exp.Window)]
+        keys = [each for each in query.selects if not calls_any(each, names, exp.Select, exp.Window)]
         return {each.alias_or_name.lower() for each in keys}
     return {_name(each, columns) for each in group.expressions}
 
@@ -149,7 +149,7 @@ class RowFacts:
             return None if query.args.get("joins") else self.arrival(query.this)
         if isinstance(query, exp.Union):
             is_all = query.args.get("distinct") is False
-            return together(map(self.arrival, (query.left, query.right))) if is_all else None
+            return union_names(map(self.arrival, (query.left, query.right))) if is_all else None
         if not isinstance(query, exp.Select):
             return None
         if aggregates(query, self.aggregates):
@@ -235,7 +235,7 @@ def grouped(select: exp.Select, aggregates: frozenset[str]) -> Iterator[list[exp
     if group is None:
         return
     values = [each.unalias() for each in select.expressions]
-    keys = [each for each in values if not calls_one(each, aggregates)]
+    keys = [each for each in values if not calls_any(each, aggregates)]
     for key in keys if group.args.get("all") else group.expressions:
         outputs = _outputs_of(key, select)
         variants = [] if isinstance(key, exp.Literal) else [key]

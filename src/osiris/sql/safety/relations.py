@@ -20,7 +20,7 @@ from osiris.errors import diagnostic, did_you_mean
 from osiris.sql.safety.dialects import any_case, lower
 from osiris.sql.safety.text import place
 from osiris.sql.safety.tree import offset_of, parse, write
-from osiris.sql.scope import ColumnNames, TableNames, all_items, ancestors, folded_name, queries_around, together
+from osiris.sql.scope import ColumnNames, TableNames, all_items, ancestors, folded_name, queries_around, union_names
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -241,7 +241,7 @@ def _in_scope(node: exp.Expr, members: ColumnNames) -> Names | None:
     for each in behind:
         if isinstance(each, (exp.SetOperation, exp.Subquery)):
             names += [None if each.args.get("by_name") else members.outputs(each)]
-    return together(names)
+    return union_names(names)
 
 
 def _named_in(query: exp.Expr, members: ColumnNames) -> Names | None:

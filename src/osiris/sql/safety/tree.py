@@ -164,7 +164,7 @@ def called(node: exp.Expr | None) -> str:
     return node.name.lower() if isinstance(node, exp.Anonymous) else ""
 
 
-def calls_one(value: exp.Expr, names: Collection[str], *apart: type[exp.Expr]) -> bool:
+def calls_any(value: exp.Expr, names: Collection[str], *apart: type[exp.Expr]) -> bool:
     """Tell whether a value calls one of some functions, outside nodes of the kinds `apart`."""
     nodes = value.walk(prune=lambda inner: isinstance(inner, apart))
     return any(called(node) in names for node in nodes)
@@ -185,7 +185,7 @@ def beginning_of(node: exp.Expr, sql: str) -> int | None:
     return sql.upper().rfind("SELECT", 0, start) if start and isinstance(node, exp.Select) else start
 
 
-def refused(
+def disallowed(
     nodes: Collection[exp.Expr], sql: str, dialect: Dialect, allowed: Allowed, functions: Collection[str] = ()
 ) -> Iterator[Diagnostic]:
     """Yield a diagnostic for every node and call that the dialect does not allow.
