@@ -77,10 +77,17 @@ def load_connections(path: Path) -> Connections:
     return Connections(declared, document.positions)
 
 
-def declared_at(connections: Connections, ref: ConnectionRef, pointer: str | None = None) -> Location | None:
-    """Return where the file has what a pointer means, or else where it declares a connection; None if it does not."""
+_FIELDS = {"CON011": ("port", "host", "url", "dsn"), "CON012": ("user",), "CON013": ("database",)}
+"""Fields that a code is about, the likeliest first."""
+
+
+def declared_at(
+    connections: Connections, ref: ConnectionRef, pointer: str | None = None, code: str = ""
+) -> Location | None:
+    """Return where the file has what a pointer or a code is about, else the connection; None if it has none of them."""
     whole = f"/connections/{escape(ref.family)}/{escape(ref.alias or '')}"
-    return connections.positions.get(pointer or whole) or connections.positions.get(whole)
+    places = (pointer, *(f"{whole}/{name}" for name in _FIELDS.get(code, ())), whole)
+    return next((connections.positions[each] for each in places if each and each in connections.positions), None)
 
 
 def parse_ref(text: str) -> ConnectionRef:

@@ -241,5 +241,5 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     if near:
         return f"did you mean '{near}'?"
     if names and len(names) <= 12:
-        return "known: " + ", ".join(names)
+        return "available: " + ", ".join(names)
     return None

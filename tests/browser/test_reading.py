@@ -24,7 +24,7 @@ steps:
     config: {query: "SELECT id, amount * 2 AS twice FROM df WHERE amount > 21"}
   - {id: report, component: filesystem.csv_writer, mode: write, inputs: {df: "@large"}, config: {path: output/x.csv}}
 """
-WORDS = {"copied": "copy", "computed": "value", "aggregated": "aggregate", "not told how": "unknown"}
+WORDS = {"copied": "copy", "computed": "value", "aggregated": "aggregate", "unknown": "unknown"}
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_a_failed_step_opens_by_itself_with_all_there_is_to_say(ran, project):
     assert answer["next"]
     assert all(each["command"] in said for each in answer["next"])
     assert answer["retry"]["why"] in said
-    assert "2 steps did not finish: large, report" in page.inner_text("#problems")
+    assert "2 steps did not finish as a consequence: large, report" in page.inner_text("#problems")
 
 
 @pytest.mark.long
@@ -270,5 +270,5 @@ def test_a_run_that_is_under_way_has_a_page(tmp_path, page_of, look):
     lines = (folder / "events.jsonl").read_text().splitlines(keepends=True)
     (folder / "events.jsonl").write_text("".join(lines[:8]))
     page = look(page_of(folder))
-    assert "It is still running" in page.inner_text(".glance")
+    assert "Still running" in page.inner_text(".glance")
     assert moment(0)[:10] in page.inner_text("header")

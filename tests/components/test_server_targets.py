@@ -258,7 +258,7 @@ def test_a_table_that_is_new_is_told_with_the_one_that_may_be_meant(place, run, 
     place.sql("CREATE TABLE orders (id BIGINT)")
     path = place.root / "load.yaml"
     path.write_text(path.read_text().replace("table: t", "table: oders"))
-    assert "oders (made if it is not there)" in say("compile")[1]
+    assert "oders (created if missing)" in say("compile")[1]
     code, text = say("run", "--dry-run")
     assert (code, "oders (there is 'orders')" in text, "creates" in text) == (0, True, True)
     assert "nothing was run" in text

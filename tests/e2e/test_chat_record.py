@@ -130,7 +130,7 @@ def test_the_newest_that_waits_is_taken_up(talk):
     talk(TO_CSV, "--yes")
     first, _ = conversations(talk.folder)
     done = talk("--resume", "to output/top.csv")
-    assert f"goes on with {first.name}" in done.stderr
+    assert f"resuming {first.name}" in done.stderr
     talk("--resume", "--yes")
     assert (talk.folder / "output" / "top.csv").exists()
     refused = talk("--resume", "yes", code=2)
@@ -196,7 +196,7 @@ def test_a_draft_that_was_saved_in_another_encoding_stays_as_it_was(talk):
     editor.write_text("#!/bin/sh\nprintf '\\377\\n' >> \"$1\"\n")
     editor.chmod(editor.stat().st_mode | stat.S_IXUSR)
     done = talk(stdin=f"{TO_CSV}\nedit\nyes\n", env={"EDITOR": str(editor), "VISUAL": str(editor)})
-    assert "CHT026 the draft could not be edited: what was saved is not UTF-8" in done.stderr
+    assert "CHT026 the draft could not be edited: the saved text is not UTF-8" in done.stderr
     assert (talk.folder / "output" / "places.csv").exists()
 
 

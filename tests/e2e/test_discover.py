@@ -168,8 +168,8 @@ def test_text_is_compact_and_moves_no_terminal(project, postgres):
     assert "\\x1b[31mred\\x07" in text
     assert '  line int16 [smallint] not null "from 1"' in text
     assert "  customer int32 [integer] not null → customers(id)" in text
-    assert "left out: closed (the user may not read them)" in text
-    assert "left out: hidden (the user may not read it)" in text
+    assert "left out: closed (no privilege to read them)" in text
+    assert "left out: hidden (no privilege to read it)" in text
     assert "other schemas: sales (1)" in text
     assert len(text.split("\norders ")[1].split("\npartly ")[0].splitlines()) == 5
 

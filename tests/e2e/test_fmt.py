@@ -102,7 +102,7 @@ def test_a_diff_is_shown_and_nothing_is_written(osiris, project):
 def test_a_diff_shows_no_secret(osiris, project):
     (project / "pipelines" / "secret.yaml").write_text("name:  s\nx-database:  {password:  hunter2c4nary}\n")
     done = osiris("fmt", "--diff", "pipelines/secret.yaml", cwd=project)
-    assert done.stdout == "pipelines/secret.yaml holds what looks like a secret, and is not shown\n"
+    assert done.stdout == "pipelines/secret.yaml contains what looks like a secret and is not shown\n"
 
 
 def test_stdin_to_stdout_needs_no_project(osiris, tmp_path):

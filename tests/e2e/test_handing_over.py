@@ -170,7 +170,7 @@ def test_by_age_but_never_what_may_be_continued(shop):
     assert [item["session"] for item in told["removed"]] == [old]
     assert {item["session"]: item["reason"] for item in told["kept"]} == {
         good: "it is the newest success of 'example'",
-        failed: "it may still be continued",
+        failed: "it can still be resumed",
     }
     (shop.folder / "osiris.yaml").write_text("run: {continue_within: 1s}\n")
     assert shop.json("logs", "gc", "--older-than", "1s")["data"]["removed"][0]["session"] == failed
@@ -212,7 +212,7 @@ def test_replays_and_links_are_sessions_like_others(shop, tmp_path):
     (shop.folder / "logs" / session).symlink_to(tmp_path / session)
     told = shop.json("logs", "gc", "--keep", "0")["data"]
     assert [item["session"] for item in told["removed"]] == [replayed]
-    assert told["kept"] == [{"session": session, "reason": "it is a link to another place"}]
+    assert told["kept"] == [{"session": session, "reason": "it is a symbolic link"}]
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ class Told:
         text = file.read_text()
         code = re.search(r'class="answer toned".*?</div>', text, re.DOTALL)
         shown = re.search(r"<code>([A-Z]{3}\d{3})</code>", code[0])
-        blocked = re.search(r'id="blocked">So .*? did not finish: ([^<]*)<', text)
+        blocked = re.search(r'id="blocked">[^<]*did not finish[^:<]*: ([^<]*)<', text)
         named = html.unescape(text)
         return shown and shown[1], blocked[1].split(", ") if blocked else [], named
 

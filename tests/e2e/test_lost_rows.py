@@ -11,8 +11,8 @@ steps:
   - {id: orders, component: filesystem.csv_extractor, mode: read, config: {path: orders.csv, dtype: {n: int64}}}
   - {id: out, component: filesystem.csv_writer, mode: write, config: {path: out.csv}}
 """
-SHRUNK = "Step orders gave 400 rows, and the last success 1,000 rows."
-EMPTY = "Step out wrote no row, and the last success 1,000."
+SHRUNK = "Step orders produced 400 rows; the last success produced 1,000 rows."
+EMPTY = "Step out wrote no rows; the last success wrote 1,000."
 
 
 @pytest.fixture
@@ -36,18 +36,18 @@ def nightly(osiris, tmp_path):
 @pytest.mark.parametrize(("rows", "text", "kind"), [(400, SHRUNK, "shrunk"), (0, EMPTY, "empty_output")])
 def test_lost_rows_are_told_at_every_place(nightly, rows, text, kind):
     call, run = nightly
-    assert "worth a look" not in run(1000)
+    assert "finding" not in run(1000)
     told = run(rows)
-    assert f"worth a look: {text}" in told.splitlines()
+    assert f"finding: {text}" in told.splitlines()
     for command in (("logs", "show", "last"), ("explain", "last")):
-        assert f"worth a look: {text}" in call(*command).splitlines()
+        assert f"finding: {text}" in call(*command).splitlines()
     for command in (("logs", "show", "last"), ("explain", "last")):
         data = json.loads(call(*command, "--json"))["data"]
         found = data["reading"]["findings"] if command[0] == "explain" else data["findings"]
         assert kind in [each["kind"] for each in found]
         assert text in [each["text"] for each in found]
     header, second, first = call("logs", "list").splitlines()
-    assert header.endswith("worth a look")
+    assert header.endswith("finding")
     listed = json.loads(call("logs", "list", "--json"))["data"]
     gravest = json.loads(call("logs", "aiop", "last", "--json"))["data"]["package"]["answer"]["verdict"]["kind"]
     ids = [each["session"] for each in listed["sessions"]]
@@ -60,8 +60,8 @@ def test_a_run_without_rows_is_not_the_next_ones_measure(nightly):
     _, run = nightly
     run(1000)
     for _ in range(3):
-        assert f"worth a look: {EMPTY}" in run(0)
-    assert f"worth a look: {EMPTY}" not in run(0)
+        assert f"finding: {EMPTY}" in run(0)
+    assert f"finding: {EMPTY}" not in run(0)
     assert json.loads(run(0, "--json"))["data"]["findings"][0]["kind"] == "nothing_read"
 
 
@@ -69,7 +69,7 @@ def test_what_is_as_before_is_worth_no_look(nightly):
     call, run = nightly
     run(1000)
     assert json.loads(run(999, "--json"))["data"]["findings"] == []
-    assert "worth a look" not in call("logs", "list") + call("logs", "show") + call("explain", "last")
+    assert "finding" not in call("logs", "list") + call("logs", "show") + call("explain", "last")
 
 
 def test_rows_set_aside_are_rows_read_everywhere(nightly, tmp_path):
@@ -78,7 +78,7 @@ def test_rows_set_aside_are_rows_read_everywhere(nightly, tmp_path):
     (tmp_path / "nightly.yaml").write_text(text)
     (tmp_path / "orders.csv").write_text("n\n" + "".join(f"{n}\n" for n in (1, 2, "x", 3, "y", 4, "z", 5)))
     call("run", "nightly.yaml")
-    moved = "8 rows read, 3 set aside, 5 written"
+    moved = "8 rows read, 3 rejected, 5 written"
     assert moved in call("explain", "last")
     answer = json.loads(call("logs", "aiop", "last", "--json"))["data"]["package"]["answer"]
     assert moved in answer["verdict"]["text"]

@@ -183,7 +183,7 @@ def test_verify_finds_the_line_if_both_files_are_there(shop):
     orders.write_text(text.replace("18.50", "18.51"), encoding="utf-8")
     shop("run", "pipelines/example.yaml", "--new-run")
     _, envelope = shop("verify", "previous", "last")
-    assert "both runs wrote output/revenue.csv; put ${run.id} into its path" in envelope["diagnostics"][0]["hint"]
+    assert "both runs wrote output/revenue.csv; add ${run.id} to its path" in envelope["diagnostics"][0]["hint"]
     file = shop.folder / "pipelines" / "example.yaml"
     file.write_text(file.read_text().replace("output/revenue.csv", "output/${run.id}.csv"))
     written = [shop("run", "pipelines/example.yaml", "--new-run")[1]["data"]["session"]]
@@ -205,7 +205,7 @@ def test_verify_says_first_that_a_run_is_not_complete(shop):
     code, envelope = shop("verify", "previous", "last")
     assert (code, codes(envelope)) == (2, ["DAT009", "DAT010"])
     name = failed["data"]["session"]
-    expected = f"run {name} is not complete but failed: what it wrote may be a part"
+    expected = f"run {name} is failed, not complete: its output may be partial"
     assert envelope["diagnostics"][0]["message"] == expected
 
 

@@ -101,7 +101,7 @@ def test_keys_that_nobody_has_seen_are_not_guessed(osiris, shop):
 
 def test_it_is_shown_as_lines_and_on_the_page(osiris, shop):
     shown = osiris("compile", "revenue.yaml", "--explain", "--html", "plan.html", cwd=shop).stdout
-    assert "output/revenue.csv (report, replace)\n  one row per customers.name\n" in shown
+    assert "output/revenue.csv (step report, write mode replace)\n  one row per customers.name\n" in shown
     assert "one row per customers.name" in (shop / "plan.html").read_text(encoding="utf-8")
     assert "one row per" not in osiris("compile", "revenue.yaml", cwd=shop).stdout
 

@@ -89,7 +89,7 @@ def test_what_is_set_aside_is_shown_and_has_no_secret(shop, osiris):
     assert done.returncode == 0, done.stderr
     (session,) = (shop.folder / "logs").iterdir()
     path = f"logs/{session.name}/artifacts/prices/rejected.csv"
-    assert f"set aside by prices: 1 row, {path}" in done.stdout.splitlines()
+    assert f"prices: 1 row rejected, {path}" in done.stdout.splitlines()
     rejected = (shop.folder / path).read_text()
     assert ("***" in rejected, "hunter" in rejected) == (True, False)
 

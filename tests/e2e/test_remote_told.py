@@ -88,7 +88,7 @@ def test_options_of_e2b_are_not_taken_in_silence_for_other_targets(desk):
 
 
 def test_a_run_says_what_it_waits_for(desk):
-    assert "making the sandbox\n" in desk("run", "case.yaml", "--e2b").stderr
+    assert "creating the sandbox\n" in desk("run", "case.yaml", "--e2b").stderr
     assert "sandbox" not in desk("run", "case.yaml", "--new-run").stderr
 
 
@@ -101,7 +101,7 @@ def test_an_installation_says_that_it_goes_on(osiris, tmp_path):
         service.templates.all[0].base = type(service.templates.all[0].base)(commands=(settings,))
         here = {"PIP_INDEX_URL": index, "PIP_RETRIES": "0"}
         said = desk("run", "case.yaml", "--e2b", "--e2b-install-deps", **here).stderr
-    assert said.index("making the sandbox\n") < said.index("installing packages\n") < said.index("SBX025")
+    assert said.index("creating the sandbox\n") < said.index("installing packages\n") < said.index("SBX025")
 
 
 def test_sandboxes_are_listed_with_their_run_and_project(desk):

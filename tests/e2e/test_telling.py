@@ -73,24 +73,24 @@ def test_explain_says_why_a_run_is_as_it_is(shop):
     (first,) = shop.ids()
     failed = shop("explain", "last")
     lines = failed.stdout.splitlines()
-    assert lines[1] == "The run started anew."
+    assert lines[1] == "It was a new run."
     assert lines[2].startswith("Step numbers failed with SQL011: ")
-    assert lines[3] == "So 2 steps did not finish: late, copy."
-    assert lines[4] == "No earlier success of this pipeline is known."
+    assert lines[3] == "2 steps did not finish as a consequence: late, copy."
+    assert lines[4] == "No earlier success of this pipeline is on record."
     assert lines[5] == (
-        "With --resume the same plan goes on; what report wrote is kept; a pipeline that was changed starts anew."
+        "--resume continues the same plan and skips what report delivered; a changed pipeline starts a new run."
     )
     assert failed.stderr.splitlines()[0] == f"next: osiris run --resume {first}"
     late.write_text(GOOD, encoding="utf-8")
     shop("run", "--resume", first)
     _, second = shop.ids()
     lines = shop("explain", second).stdout.splitlines()
-    assert lines[1] == f"The run continued {first}, which ended as failed."
+    assert lines[1] == f"The run resumed {first}, which ended as failed."
     assert f"report (delivered by {first})" in lines[2]
     assert "orders, revenue (all that read it are delivered)" in lines[2]
-    assert lines[3].startswith("It is complete: 3 steps run, ")
+    assert lines[3].startswith("It completed 3 steps in ")
     before = shop("explain", first)
-    assert before.stdout.splitlines()[5] == f"Run {second} continued it and is complete."
+    assert before.stdout.splitlines()[5] == f"Run {second} resumed it and is complete."
     assert before.stderr.splitlines() == [f"next: osiris explain {second}"]
     assert shop("logs", "show", second).stdout != shop("explain", second).stdout
     assert shop("logs", "show", first).stdout.splitlines()[-1] == before.stdout.splitlines()[5]
@@ -111,8 +111,8 @@ def test_explain_says_whose_source_changed(shop):
 def test_explain_of_a_finished_run_id(shop):
     shop("run", "pipelines/example.yaml", "--run-id", "day-1")
     lines = shop("explain", "day-1").stdout.splitlines()
-    assert lines[1] == "The run started anew under run id 'day-1'."
-    assert lines[3] == "Run id 'day-1' is finished: to give it again does nothing."
+    assert lines[1] == "It was a new run under run id 'day-1'."
+    assert lines[3] == "Run id 'day-1' is finished; running it again does nothing."
 
 
 def test_logs_list_has_run_id_figures_and_error(shop):
@@ -148,7 +148,7 @@ def test_notes(shop):
     file = "pipelines/example.yaml"
     assert shop("validate", file).stderr.count("OML032") == 2
     compiled = shop("compile", file)
-    assert compiled.stdout.splitlines()[-1] == f"  2 notes (osiris validate {file} shows them)"
+    assert compiled.stdout.splitlines()[-1] == "  2 notes (--verbose shows them)"
     assert "OML032" not in compiled.stderr + shop("run", file, "--dry-run").stderr
     verbose = shop("compile", file, "--verbose")
     assert (verbose.stderr.count("OML032"), "shows them" in verbose.stdout) == (2, False)
@@ -276,17 +276,19 @@ def test_explain_says_why_each_step_ran(shop):
         return json.loads(shop("explain", "last", "--json").stdout)["data"]["why"]
 
     steps = ("orders", "revenue", "report")
-    assert why() == dict.fromkeys(steps, "no complete run of this pipeline is known before this one")
-    assert why() == dict.fromkeys(steps, "nothing changed; sources are read anew")
-    assert "orders, revenue, report  complete  nothing changed; sources are read anew" in shop("explain", "last").stdout
+    assert why() == dict.fromkeys(steps, "no earlier success of this pipeline to compare with")
+    assert why() == dict.fromkeys(steps, "nothing changed; sources are read again")
+    assert (
+        "orders, revenue, report  complete  nothing changed; sources are read again" in shop("explain", "last").stdout
+    )
     pipeline.write_text(text.replace("id: report", "id: again"), encoding="utf-8")
-    assert why() == {**dict.fromkeys(steps[:2], "nothing changed; sources are read anew"), "again": "new"}
+    assert why() == {**dict.fromkeys(steps[:2], "nothing changed; sources are read again"), "again": "new"}
     pipeline.write_text(text.replace("output/", "output/other-"), encoding="utf-8")
     told = why()
     assert told["report"] == "new"
     pipeline.write_text(text.replace("sum(", "max("), encoding="utf-8")
     told = why()
-    assert told["orders"] == "nothing changed; sources are read anew"
+    assert told["orders"] == "nothing changed; sources are read again"
     assert told["revenue"].startswith(("config changed: config/query line ", "sql changed: "))
     assert told["report"].startswith("config changed: config/path: ")
 

@@ -143,7 +143,7 @@ def _sentence(reading: Reading, grave: str, found: list[Finding], failure: dict[
     if run.summary.get("kind") == REFUSED:
         return f"The run could not start: {failure['code']} {failure['cause']}"
     step = f"Step {failure['step']}" if failure["step"] else "The run"
-    words = {"failed": "failed", "cancelled": "was stopped", "lost": "was lost at work"}
+    words = {"failed": "failed", "cancelled": "was stopped", "lost": "was lost while running"}
     return f"{step} {words[run.status]}: {failure['code']} {failure['cause']}"
 
 
@@ -270,33 +270,33 @@ def next_commands(reading: Reading) -> list[Command]:
     """Return what makes sense to do now, in this order."""
     show, status = f"osiris logs show {reading.run.id}", reading.run.status
     if status == "running":
-        return [Command(show, "see how far it is")]
+        return [Command(show, "show its progress")]
     if status != "complete":
         return list(_after_failure(reading))[:_MOST]
-    commands = [Command(show, "rows, files and digests of this run")]
+    commands = [Command(show, "show rows, files and digests of this run")]
     if reading.base is not None:
         verify = f"osiris verify {reading.base.id} {reading.run.id}"
-        commands.append(Command(verify, "whether it wrote the same as the last success"))
+        commands.append(Command(verify, "check whether it wrote the same data as the last success"))
     return commands
 
 
 def _after_failure(reading: Reading) -> Iterator[Command]:
     show = f"osiris logs show {reading.run.id}"
     if reading.root is None:
-        yield Command(show, "all that is on record")
+        yield Command(show, "show everything on record about this run")
         return
     code = reading.root.item.code
     kind, useful = class_of(code), may_pass(code)
     yield from _looking(reading, kind)
-    meaning, running = [Command(f"osiris explain {code}", "what the code means")], []
+    meaning, running = [Command(f"osiris explain {code}", "explain the error code")], []
     # Nothing repeats a replay.
     if reading.replays is None and (command := again(reading, deliveries_of(reading), useful=useful)):
-        why = "continue: what was delivered is skipped" if useful else "run it again, once the cause is mended"
+        why = "resume; delivered outputs are skipped" if useful else "run again after fixing the cause"
         if kind == "resource":
-            why = "continue, once there is room: what was delivered is skipped"
+            why = "resume after freeing space or memory; delivered outputs are skipped"
         running.append(Command(command, why, changes=True))
     yield from (*running, *meaning) if kind in _AT_ONCE else (*meaning, *running)
-    yield Command(f"{show} --events", "everything that happened, in order")
+    yield Command(f"{show} --events", "show all events in order")
 
 
 def _looking(reading: Reading, kind: str) -> Iterator[Command]:
@@ -305,7 +305,7 @@ def _looking(reading: Reading, kind: str) -> Iterator[Command]:
     connection = step.plan.get("connection") if step else None
     file = reading.run.summary.get("oml")
     if connection and kind in ("connection", "auth", "config"):
-        yield Command(f"osiris connections doctor {connection}", "why the connection does not work")
+        yield Command(f"osiris connections doctor {connection}", "test the connection")
     if file and kind == "schema" and not (step and step.mode == "write"):
         command = shlex.join(["osiris", "compile", file, "--refresh", *given_params(reading.run.plan)])
-        yield Command(command, "plan again with what the sources are now", changes=True)
+        yield Command(command, "compile again with the current source schemas", changes=True)

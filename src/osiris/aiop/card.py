@@ -27,12 +27,15 @@ _CELL = 120
 _GROUPS = 3
 """Groups of rows set aside that have a line of their own."""
 
+_TIMES = 12
+"""Steps whose time is shown, the longest first."""
+
 _STATES = {
     "written": "wrote {rows:,} rows to {target}",
-    "kept": "had written {rows:,} rows to {target} before, and was skipped",
-    "nothing": "left {target} as it was",
-    "unknown": "was cut off at work: {target} holds all of its rows or none, which is not known",
-    "partial": "was cut off at work: {target} may hold a part of its rows",
+    "kept": "had already written {rows:,} rows to {target} and was skipped",
+    "nothing": "did not change {target}",
+    "unknown": "was interrupted: {target} has all of its rows or none (unknown which)",
+    "partial": "was interrupted: {target} may have part of its rows",
 }
 
 
@@ -45,8 +48,9 @@ def card_of(reading: Reading, answer: Answer, intent: Answer) -> str:
         "Why": _failure(answer),
         "Written": _written(answer),
         "Rows": _rows(answer),
-        f"{rejected:,} {'row was' if rejected == 1 else 'rows were'} set aside": _row_errors(reading),
-        "Worth a look": (f"- {plain(finding['text'])}" for finding in answer["findings"]),
+        "Time": _times(reading),
+        f"{rejected:,} {'row' if rejected == 1 else 'rows'} rejected": _row_errors(reading),
+        "Findings": (f"- {plain(finding['text'])}" for finding in answer["findings"]),
         "Since the last success": _changes(answer),
         "Next": [plain(answer["retry"]["why"]), "", *todo],
         "Files": [", ".join([*records, f"[the package]({reading.run.id}_aiop.json)"])],
@@ -66,9 +70,9 @@ def _head(answer: Answer, intent: Answer) -> Iterator[str]:
     if intent["known"]:
         yield f"*{plain(intent['text'])}*"
         yield ""
-    took = "not known" if run["duration_ms"] is None else f"{run['duration_ms'] / 1000:,.2f} s"
+    took = "unknown time" if run["duration_ms"] is None else f"{run['duration_ms'] / 1000:,.2f} s"
     which = f"Session {code(run['session'])}, plan {code(run['plan'])}, {plain(run['adapter'])}"
-    yield f"{which}, began {run['started_at']}, took {took}."
+    yield f"{which}, started {run['started_at']}, took {took}."
 
 
 def _failure(answer: Answer) -> Iterator[str]:
@@ -89,7 +93,7 @@ def _failure(answer: Answer) -> Iterator[str]:
 
 
 def _written(answer: Answer) -> Iterator[str]:
-    words = {False: "no", None: "not known"}
+    words = {False: "no", None: "unknown"}
     if writers := answer["written"]["writers"]:
         rows = ((w["step"], w["state"], w["rows"], words[w["partial"]], w["delivery"], w["target"]) for w in writers)
         yield from table(("step", "state", "rows", "partial", "delivery", "target"), rows)
@@ -99,7 +103,16 @@ def _rows(answer: Answer) -> Iterator[str]:
     rows = answer["rows"]
     yield from table(rows["steps"]["columns"], rows["steps"]["rows"])
     more = rows["total"] - len(rows["steps"]["rows"])
-    yield from ([f"… and {more} steps more."] if more else [])
+    yield from ([f"… and {more} more steps."] if more else [])
+
+
+def _times(reading: Reading) -> Iterator[str]:
+    times = [(step.id, time) for step in reading.run.steps if (time := step.summary.get("duration_ms"))]
+    longest = sorted(times, key=lambda time: -time[1])[:_TIMES]
+    if longest:
+        yield from table(("step", "ms"), longest)
+        yield ""
+        yield "Steps that stream into each other run at the same time, so their times overlap."
 
 
 def _row_errors(reading: Reading) -> Iterator[str]:
@@ -134,10 +147,10 @@ def _reason(group: Group) -> str:
 def _changes(answer: Answer) -> Iterator[str]:
     changes = answer["changes"]
     if changes["base"] is None and not changes["top"]:
-        yield "No earlier success of this pipeline is known."
+        yield "No earlier success of this pipeline is on record."
         return
     if changes["base"] and changes["rows_in"] is None:
-        yield f"That was {code(changes['base'])}, of which nothing is left to compare with."
+        yield f"The last success, {code(changes['base'])}, is no longer on record, so nothing can be compared."
         return
     if changes["base"]:
         figures = {"rows read": "rows_in", "rows written": "rows_out", "ms": "duration_ms"}
@@ -149,7 +162,7 @@ def _changes(answer: Answer) -> Iterator[str]:
     if more:
         yield f"- … and {more} more"
     elif not changes["top"]:
-        yield "Nothing else is known to have changed."
+        yield "No other changes on record."
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[JsonValue]]) -> Iterator[str]:
@@ -184,14 +197,14 @@ def code(text: str) -> str:
 def sentences_of(reading: Reading, answer: Answer) -> Iterator[dict[str, JsonValue]]:
     """Give the sentences: how it began, how it went, what was written, what is odd, what changed, what to do."""
     run, chain = answer["run"], answer["chain"]
-    how = f"continued run {run['continues']}" if run["continues"] else "began anew"
+    how = f"resumed run {run['continues']}" if run["continues"] else "started"
     began = f"Run {run['session']} of pipeline {run['pipeline']} (plan {run['plan']}, {run['adapter']}) {how}."
     yield _sentence(began, *event_ids(*reading.run.events[:1]), "run")
     yield _sentence(answer["verdict"]["text"], *answer["verdict"]["evidence"])
     if chain["total"] > 1:
         links = [f"{link['step']} ({link['state']}, because of {link['because']})" for link in chain["links"][:5]]
         more = f", and {chain['total'] - len(links)} more" if chain["total"] > len(links) else ""
-        yield _sentence(f"From the cause to what it held up: {'; '.join(links)}{more}.", *chain["evidence"])
+        yield _sentence(f"Failure chain: {'; '.join(links)}{more}.", *chain["evidence"])
     for writer in answer["written"]["writers"]:
         state = _STATES["partial" if writer["partial"] is None else writer["state"]]
         words = state.format(rows=writer["rows"] or 0, target=writer["target"] or "its target")
@@ -207,7 +220,7 @@ def _sentences_on_rows(answer: Answer) -> Iterator[dict[str, JsonValue]]:
         yield _sentence(f"Rows that were not passed on: {named}.", *(f"step.{loss['step']}" for loss in lost))
     for group in (answer["row_errors"] or {"top": []})["top"]:
         where = f"column {group['column']}: " if group["column"] else ""
-        told = f"{group['count']:,} rows of {group['step']} were set aside, {where}{group['reason']}."
+        told = f"Step {group['step']} rejected {group['count']:,} rows: {where}{group['reason']}."
         yield _sentence(told, group["id"])
     for finding in answer["findings"]:
         if finding["kind"] != "rows_rejected":
@@ -222,12 +235,14 @@ def _changes_sentence(answer: Answer) -> dict[str, JsonValue]:
     changes = answer["changes"]
     cited = [item["id"] for item in changes["top"]]
     if changes["base"] is None and not cited:
-        return _sentence("No earlier success of this pipeline is known to compare with.", "run")
+        return _sentence("No earlier success of this pipeline is on record to compare with.", "run")
     if changes["base"] and changes["rows_in"] is None:
-        return _sentence(f"Of the last success, {changes['base']}, nothing is left to compare with.", "run")
+        return _sentence(
+            f"The last success, {changes['base']}, is no longer on record, so nothing can be compared.", "run"
+        )
     since = f"since the last success, {changes['base']}" if changes["base"] else "since the plan was made"
     if not cited:
-        return _sentence(f"Nothing is known to have changed {since}.", *changes["evidence"])
+        return _sentence(f"No changes on record {since}.", *changes["evidence"])
     shown = "; ".join(str(item["text"]) for item in changes["top"][:3])
     more = f"; and {changes['total'] - 3} more" if changes["total"] > 3 else ""
     return _sentence(f"Changed {since}: {shown}{more}.", *cited[:3])

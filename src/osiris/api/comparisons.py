@@ -179,11 +179,11 @@ def replay(workspace: Workspace, name: str, progress: Progress, *, to_targets: b
 def _obstacle(run: RecordedRun) -> str | None:
     """Return why a session cannot be replayed; None if it can."""
     if run.summary["kind"] == "replay":
-        return f"it is a replay itself, of run {run.summary['replays']['session']}"
+        return f"it is itself a replay of run {run.summary['replays']['session']}"
     if run.status == "running":
         return "it has not ended"
     if run.status != "failed" and not run.summary["outputs"]:
-        return f"it ended as {run.status}, and nothing that it wrote is on record to compare with"
+        return f"it ended as {run.status} and has no recorded output to compare with"
     return None
 
 

@@ -283,7 +283,7 @@ def _ask(workspace: Workspace, reports: Mapping[str, Examined], secrets: Secrets
 
 def _located(declared: Connections, name: str, item: Diagnostic) -> Diagnostic:
     """Return a diagnostic located in the connections file, at a field or at the connection."""
-    at = declared_at(declared, parse_ref(name), item.location.pointer)
+    at = declared_at(declared, parse_ref(name), item.location.pointer, item.code)
     return replace(item, location=at) if at else item
 
 

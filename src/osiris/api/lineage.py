@@ -81,11 +81,11 @@ def _problem(workspace: Workspace, path: Path, plans: Mapping[str, Manifest]) ->
         return _BROKEN
     plan = plans.get(checked.prepared.pipeline.name)
     if plan is None:
-        return f"pipeline '{checked.name}' has no plan, so nothing is known of it"
+        return f"pipeline '{checked.name}' has no plan; run 'osiris compile' first"
     given = {name: param_text(value) for name, value in plan.data["params"].items()}
     checked = validate_file(workspace, path, params=given)
-    change = next(_changes(plan, checked.prepared), None) if checked.prepared else "its params are others"
-    return f"it was changed after its plan {plan.short} was compiled ({change})" if change else None
+    change = next(_changes(plan, checked.prepared), None) if checked.prepared else "its parameters differ"
+    return f"it was edited after its plan {plan.short} was compiled ({change})" if change else None
 
 
 def _changes(plan: Manifest, prepared: Prepared) -> Iterator[str]:
@@ -94,7 +94,7 @@ def _changes(plan: Manifest, prepared: Prepared) -> Iterator[str]:
 
     steps = {step["id"]: step for step in plan.steps}
     if differing := sorted({step.id for step in prepared.pipeline.steps} ^ steps.keys()):
-        yield f"only one has step '{differing[0]}'"
+        yield f"only one of them has step '{differing[0]}'"
         return
     described = {
         name: Described(None if step["schema"] is None else schema_from_json(step["schema"]), step["order"])

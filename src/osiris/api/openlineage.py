@@ -190,7 +190,7 @@ class _Sender:
         missing = self._handed - self._sent
         if not missing:
             return None
-        return missing, self._reason or f"it did not take them within {duration_text(self._server.timeout)}"
+        return missing, self._reason or f"it did not accept them within {duration_text(self._server.timeout)}"
 
     def _send_all(self) -> None:
         import http.client
@@ -218,7 +218,7 @@ class _Sender:
             line.close()
             return getattr(error, "strerror", None) or type(error).__name__
         if answer.status // 100 != 2:
-            return f"it answered {answer.status}"
+            return f"it answered with status {answer.status}"
         self._sent += 1
         return ""
 

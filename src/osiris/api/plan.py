@@ -265,11 +265,11 @@ def _is_published(root: Path, label: str) -> bool:
 def _table_note(manifest: Manifest, step: Mapping[str, JsonValue], state: str, near: str | None) -> str:
     """Return a note on a missing table, or on one whose state is unknown; its name may be misspelled."""
     if state == "absent":
-        return f"there is '{near}'" if near else ""
+        return f"similar name: '{near}'" if near else ""
     config, fields = step["config"], manifest.data["connections"].get(step["connection"], {})
     is_made = config.get("create_if_missing") is True and config.get("write_mode") != "replace"
     over_rest = not find_family(step["component"].partition(".")[0]).leads_to_database(fields)
-    return "made if it is not there" if is_made and not state and not over_rest else ""
+    return "created if missing" if is_made and not state and not over_rest else ""
 
 
 def _size(root: Path, label: str) -> int | None:

@@ -229,9 +229,9 @@ class Multiplied:
     def words(self) -> str:
         """Return the effect as text."""
         if self.more is None:
-            return f"join {self.right} to {self.left}, where several rows may match one: that was not measured"
+            return f"join {self.right} to {self.left}, where several rows may match one (not measured)"
         rows = "1 row" if self.more == 1 else f"{self.more:,} rows"
-        return f"join several rows of {self.right} to one of {self.left}: {rows} more"
+        return f"join several rows of {self.right} to one of {self.left}, adding {rows}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ def wire_editor(folder: Path) -> tuple[list[str], list[Diagnostic]]:
     """Write the schema and settings for VS Code; returns the files written, and a note for each that existed."""
     files, notes = [], []
     contents = {SCHEMA_FILE: (pipeline_schema(), "run 'osiris schema --out {path}' to renew it")}
-    contents |= {name: (value, f"add to it: {json.dumps(value)[1:-1]}") for name, value in SETTINGS.items()}
+    contents |= {name: (value, f"add to it:  {json.dumps(value)[1:-1]}") for name, value in SETTINGS.items()}
     for name, (content, instead) in contents.items():
         if _put(folder / name, schema_text(content)):
             files.append(name)
@@ -155,7 +155,7 @@ class Formatted:
         if not self.changed:
             return []
         if find_literal_secrets(parse(self.after, self.file).data):
-            return [f"{self.file} holds what looks like a secret, and is not shown"]
+            return [f"{self.file} contains what looks like a secret and is not shown"]
         before, after = self.before.splitlines(), self.after.splitlines()
         return list(difflib.unified_diff(before, after, self.file, self.file, lineterm=""))
 

@@ -306,8 +306,8 @@ def _needed(project: Project, runs: Sequence[Run], within: float, now: float) ->
 def _why_running(project: Project, run: Run) -> str | None:
     folder = project.logs / run["session"]
     if folder.is_symlink():
-        return "it is a link to another place"
-    return "it is under way" if run["status"] == "running" or is_held(folder / "events.jsonl") else None
+        return "it is a symbolic link"
+    return "it is running" if run["status"] == "running" or is_held(folder / "events.jsonl") else None
 
 
 def _why_newest(run: Run, succeeded: set[str]) -> str | None:
@@ -321,9 +321,9 @@ def _why_newest(run: Run, succeeded: set[str]) -> str | None:
 
 def _why_kept(project: Project, run: Run, within: float, now: float) -> str | None:
     if (project.spools / run["session"]).exists():
-        return "outputs of its steps are kept for the run that continues it"
+        return "it has spooled outputs for the run that resumes it"
     is_open = run.get("kind") == "run" and run["status"] != "complete" and _age(run, now) <= within
-    return "it may still be continued" if is_open else None
+    return "it can still be resumed" if is_open else None
 
 
 def _age(run: Run, now: float) -> float:

@@ -326,11 +326,11 @@ def _table_config(output: Output, writer: Writer) -> Mapped:
     if output.path is not None or output.partition_by:
         raise Misfit("path", "must be null: this component writes to a table")
     if output.connection not in writer.connections:
-        raise Misfit("connection", "must be one of this component", "known: " + ", ".join(writer.connections))
+        raise Misfit("connection", "must be one of this component", "available: " + ", ".join(writer.connections))
     if not _is_writable(output.table or ""):
         raise Misfit("table", "must be the name of a table")
     if output.mode not in writer.modes:
-        raise Misfit("mode", "must be one of this component", "known: " + ", ".join(writer.modes))
+        raise Misfit("mode", "must be one of this component", "available: " + ", ".join(writer.modes))
     if (output.mode == "upsert") != bool(output.key):
         raise Misfit("key", "has the columns that name a row for upsert, and is empty else")
     key: Mapped = {"primary_key": list(output.key)} if output.key else {}

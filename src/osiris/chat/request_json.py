@@ -216,7 +216,7 @@ class _Reader:
         hints = _hints(kind)
         for name in value:
             if name not in hints:
-                hint = did_you_mean(name[:100], hints) or "known: " + ", ".join(hints)
+                hint = did_you_mean(name[:100], hints) or "available: " + ", ".join(hints)
                 self._wrong(f"{pointer}/{escape(name[:100])}", "is no property of it", hint)
         values = {}
         for each in fields(kind):

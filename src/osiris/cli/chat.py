@@ -104,7 +104,7 @@ def chat(
         message, resume = resume, ""
     options = Options(**chosen)
     if resume is not None and (options.fast or options.pro_mode):
-        raise click.UsageError("--fast and --pro-mode belong to the beginning of a conversation")
+        raise click.UsageError("--fast and --pro-mode can only be given when a conversation starts")
     words = [] if message is None else [message]
     is_bare = not any((words, mode is not None, yes, replace(options, out=None) != Options()))
     return _talk(options, words, resume, mode, accepts=yes, may_guide=is_bare and resume is None)
@@ -136,7 +136,7 @@ def _guided(workspace: Workspace, out: str | None) -> Answer:
     from osiris.cli.new import answer_of
 
     told = diagnostic("CHT065")
-    console().talk([("warning", f"{told.message}; "), ("", "this is the guide, as 'osiris new' starts it")])
+    console().talk([("warning", f"{told.message}; "), ("", "starting the guide instead, as 'osiris new' does")])
     mouth = GuideTerminal(console(), [], accepts=False, reads=False)
     place = out or workspace.project.pipelines.name
     return answer_of(conversation.begin_guided(workspace, mouth, Arrows(console()), place))

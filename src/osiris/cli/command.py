@@ -278,13 +278,13 @@ def _spelled(param: click.Parameter, value: Any) -> list[str]:  # noqa: ANN401 -
     return [option] if value is True else [option, str(value)]
 
 
-def brief(diagnostics: Sequence[Diagnostic], file: str) -> tuple[list[Diagnostic], list[str]]:
+def brief(diagnostics: Sequence[Diagnostic]) -> tuple[list[Diagnostic], list[str]]:
     """Return the diagnostics to show, and a line in place of notes unless --verbose or --json asks for all of them."""
     shown = [item for item in diagnostics if item.severity != "note"]
     if console().verbose or console().wants_json or len(shown) == len(diagnostics):
         return list(diagnostics), []
     notes = count(len(diagnostics) - len(shown), "note")
-    return shown, [f"  {notes} ({shlex.join(['osiris', 'validate', file])} shows them)"]
+    return shown, [f"  {notes} (--verbose shows {'it' if len(diagnostics) - len(shown) == 1 else 'them'})"]
 
 
 def flag(names: str, text: str) -> Callable[[Any], Any]:

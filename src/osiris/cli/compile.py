@@ -70,9 +70,9 @@ def command(
     pinned there. With --watch nothing is written.
     """
     if detailed_exitcode and not check:
-        raise click.UsageError("--detailed-exitcode goes with --check")
+        raise click.UsageError("--detailed-exitcode requires --check")
     if watch and (check or html or out):
-        raise click.UsageError("--watch writes nothing; it goes without --check, --html and --out")
+        raise click.UsageError("--watch cannot be combined with --check, --html or --out")
 
     measured = words.pop("measure")
     explained = words.pop("explain") or measured or html
@@ -104,7 +104,7 @@ def _measured(workspace: Workspace, compiled: Compiled, answer: Answer) -> Answe
 
 def _shown(workspace: Workspace, compiled: Compiled, view: PlanView, path: str | None = None) -> Answer:
     """Answer with a plan, and where it is if it was saved."""
-    diagnostics, more = brief([*compiled.diagnostics, *api.known_drift(workspace, compiled)], compiled.file)
+    diagnostics, more = brief([*compiled.diagnostics, *api.known_drift(workspace, compiled)])
     head: Line = [("ok", "compiled "), ("bold", f"{compiled.manifest.name} {compiled.manifest.short}")]
     shown = plan_lines(view, verbose=console().verbose)
     text = [head, *([f"  {path}"] if path else []), *_source_lines(compiled), *shown, *more]
@@ -122,8 +122,8 @@ def _saved(workspace: Workspace, compiled: Compiled, view: PlanView, out: Path |
 
 def _check(workspace: Workspace, compiled: Compiled, view: PlanView, *, detailed: bool) -> Answer:
     changes = api.changes_on_disk(workspace, compiled)
-    state = "would change" if changes else "is as on disk"
-    told, more = brief([*compiled.diagnostics, *api.known_drift(workspace, compiled)], compiled.file)
+    state = "would change" if changes else "is unchanged"
+    told, more = brief([*compiled.diagnostics, *api.known_drift(workspace, compiled)])
     head: Line = f"plan {compiled.manifest.name} {compiled.manifest.short} {state}"
     text = [head, *_source_lines(compiled), *more]
     diagnostics = [*told, *changes]
@@ -141,9 +141,7 @@ def _source_lines(compiled: Compiled) -> list[Line]:
         unseen = sorted(sources.pins.keys() - sources.asked.keys())
         named = f"{', '.join(unseen[:MOST_SOURCES])}{', …' if len(unseen) > MOST_SOURCES else ''}"
         look = f"osiris compile {compiled.file} --refresh"
-        return (
-            [f"  schemas taken from osiris.lock or from discovery: {named} ({look} reads them again)"] if unseen else []
-        )
+        return [f"  schemas from osiris.lock or discovery: {named} (to read them again: {look})"] if unseen else []
     if console().verbose:
         return []
     lines: list[Line] = [
@@ -178,7 +176,7 @@ def preview(file: str, step: str | None, **options: Any) -> Answer:  # noqa: ANN
     The default step is the input of the last writer in FILE.
     """
     if step and options["select"]:
-        raise click.UsageError("name a STEP or --select, not both")
+        raise click.UsageError("give either STEP or --select")
     words = {key: options[key] for key in ("params", "limit", "sample")}
 
     def answer() -> Answer:
@@ -189,7 +187,7 @@ def preview(file: str, step: str | None, **options: Any) -> Answer:  # noqa: ANN
 
 def _answer(seen: Preview) -> Answer:
     seen = replace(seen, tables=[replace(each, rows=console().clean(each.rows)) for each in seen.tables])
-    diagnostics, more = brief(seen.diagnostics, seen.file)
+    diagnostics, more = brief(seen.diagnostics)
     text = [line for each in seen.tables for line in (*table_lines(each), "")]
     return Answer(_data(seen), [*text, *left_out_lines(seen), *more], diagnostics)
 
@@ -211,6 +209,6 @@ def _data(seen: Preview) -> dict[str, JsonValue]:
 def left_out_lines(seen: Preview) -> Iterator[str]:
     """Yield what was not read, and what was not checked."""
     if seen.cut:
-        yield f"on the first {count(seen.sample, 'row')} of {', '.join(seen.cut)} (--sample 0 reads all)"
+        yield f"computed from the first {count(seen.sample, 'row')} of {', '.join(seen.cut)} (--sample 0 reads all)"
     if seen.unchecked:
-        yield f"the checks of {', '.join(seen.unchecked)} are left to a run"
+        yield f"checks of {', '.join(seen.unchecked)} only run in a full run"

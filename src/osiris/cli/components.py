@@ -61,7 +61,7 @@ def show(name: str) -> Answer:
     required = spec["config"].get("required", ())
     own = _keys("config", spec["config"]["properties"], required)
     examples = [f"example: {each.get('title', '')}: {api.one_line(each['config'])}" for each in spec["examples"]]
-    return Answer({**spec, "shared": shared}, [*text, *own, *_keys("of every step", shared), *examples])
+    return Answer({**spec, "shared": shared}, [*text, *own, *_keys("config of every step", shared), *examples])
 
 
 def _keys(title: str, properties: Mapping[str, dict[str, JsonValue]], required: Collection[str] = ()) -> list[Line]:

@@ -39,7 +39,7 @@ def list_connections() -> Answer:
         text.append([("bold", item["reference"]), ("", "  default" if item["default"] else "")])
         text += [f"  {name}: {value}" for name, value in item["fields"].items()]
         text += [f"  {name} is {'set' if is_set else 'not set'}" for name, is_set in item["variables"].items()]
-    return Answer({"connections": found}, text or ["no connections are declared"])
+    return Answer({"connections": found}, text or ["no connections are declared in osiris_connections.yaml"])
 
 
 @answers(
@@ -59,7 +59,7 @@ def doctor(names: tuple[str, ...], grants: bool) -> Answer:
     broken = any(each.works is False for each in found)
     return Answer(
         {"connections": [each.to_json() for each in found]},
-        text or ["no connections are declared"],
+        text or ["no connections are declared in osiris_connections.yaml"],
         [item for each in found for item in each.diagnostics],
         exit_code=DOES_NOT_WORK if broken else None,
     )
@@ -81,7 +81,7 @@ def _scripts(each: Examined, scripts: Mapping[str, Sequence[str]], *, grants: bo
     """Yield the statements that make proper roles: those that are asked for, or that the connection needs."""
     for role, script in scripts.items():
         if grants or role == _needed(each):
-            yield [("dim", f"  to make a proper {role}:")]
+            yield [("dim", f"  SQL for a {role} role:")]
             yield from (f"    {line}" for line in script)
 
 
@@ -171,16 +171,16 @@ def _other_schemas(data: Mapping[str, JsonValue]) -> Iterator[Line]:
 
 def _age(data: Mapping[str, JsonValue]) -> str:
     if data["recalled"]:
-        return f"looked at {data['looked_at']}, and unchanged as checked at {data['checked_at']}"
-    return f"looked at {data['looked_at']}"
+        return f"from cache: read {data['looked_at']}, verified unchanged {data['checked_at']}"
+    return f"read {data['looked_at']}"
 
 
 def _closed(closed: Sequence[Mapping[str, JsonValue]]) -> Iterator[Line]:
     """Yield what was left out, and why."""
     for item in closed[:CLOSED]:
-        yield [("warning", "left out: "), ("", f"{item['name']} ({item['reason'] or 'the user may not read it'})")]
+        yield [("warning", "left out: "), ("", f"{item['name']} ({item['reason'] or 'no privilege to read it'})")]
     if len(closed) > CLOSED:
-        yield [("dim", f"… and {count(len(closed) - CLOSED, 'more table')} that the user may not read")]
+        yield [("dim", f"… and {count(len(closed) - CLOSED, 'more table')} without privilege to read")]
 
 
 def _table(table: Mapping[str, JsonValue], *, detailed: bool) -> Iterator[Line]:
@@ -192,7 +192,7 @@ def _table(table: Mapping[str, JsonValue], *, detailed: bool) -> Iterator[Line]:
     for column in table["columns"] or ():
         yield f"  {_column(table, column)}"
     if table["closed"]:
-        yield [("warning", "  left out: "), ("", f"{', '.join(table['closed'])} (the user may not read them)")]
+        yield [("warning", "  left out: "), ("", f"{', '.join(table['closed'])} (no privilege to read them)")]
     yield from _samples(table)
 
 
@@ -218,7 +218,7 @@ def _rows(table: Mapping[str, JsonValue]) -> str | None:
 def _profiled(profile: Mapping[str, JsonValue] | None) -> str | None:
     if profile is None:
         return None
-    then = f" at {profile['made_at']}, rows may have changed since" if profile["recalled"] else ""
+    then = f" at {profile['made_at']}; rows may have changed since" if profile["recalled"] else ""
     return f"profile of {profile['method']}{then}"
 
 
@@ -237,7 +237,7 @@ def _column(table: Mapping[str, JsonValue], column: Mapping[str, JsonValue]) -> 
         *([] if column["default"] is None else [f"= {column['default']}"]),
         *(f"→ {key['table']}({', '.join(key['to'])})" for key in keys),
         *_profile(table["profile"] or {}, column["name"]),
-        *([f"not carried: {column['problem']}"] if column["problem"] else []),
+        *([f"not supported: {column['problem']}"] if column["problem"] else []),
         *([f'"{column["comment"]}"'] if column["comment"] else []),
     ]
     return " ".join(parts)
@@ -303,7 +303,8 @@ def _next(found: Discovery, data: Mapping[str, JsonValue], tables: Sequence[str]
     if not tables and len(names) > WITH_COLUMNS:
         yield shlex.join(["osiris", "discover", target, "--table", names[0]])
     elif names and not profile:
-        yield shlex.join(["osiris", "discover", target, "--table", names[0], "--profile"])
+        table = [] if names == [target] else ["--table", names[0]]  # a file is its own table
+        yield shlex.join(["osiris", "discover", target, *table, "--profile"])
 
 
 connections = noun("connections", "List and test connections.", list_connections, doctor)

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 _TITLES = {
-    "outcome": "how they ended",
+    "outcome": "status",
     "plan": "the plan",
-    "environment": "what was around",
+    "environment": "environment",
     "schemas": "schemas",
     "rows": "rows",
     "digests": "data",
@@ -115,7 +115,7 @@ def _lines(found: Replayed) -> list[Line]:
         head = [("warning", "not comparable"), ("", f" with run {found.run}")]
         return [head, *(f"  {item}" for item in found.differences)]
     if found.same is None:
-        return [f"not compared: the replay {found.session} did not come to its end"]
+        return [f"not compared: the replay {found.session} did not finish"]
     if found.same:
         told = f" as run {found.run}: {count(len(found.compared), 'output')} compared by digest"
         return [[("ok", "same"), ("", told)]]

@@ -87,7 +87,7 @@ def problem_of(ask: Ask, text: str) -> str | None:
     if ask.typed == "flags" and not text.startswith("--"):
         return f"There is no choice {safe(text)}."
     if ask.about in ("condition", "value") and _SQL.fullmatch(text):
-        return f"{safe(text)} has quotes or a sign: type the value alone."
+        return f"{safe(text)} contains quotes or an operator: type only the value."
     return _type_problem(ask, text)
 
 
@@ -216,8 +216,8 @@ class Plain:
 
 
 NOTHING = (
-    "There is nothing to read: the project has no data files, and no connection has tables. "
-    "Put files into the project, or declare a connection in osiris_connections.yaml."
+    "There are no sources: the project has no data files, and no connection has tables. "
+    "Add files to the project, or declare a connection in osiris_connections.yaml."
 )
 
 
@@ -300,7 +300,7 @@ def _unknown(ask: Ask, known: Sequence[Option], words: str, may: Sequence[Option
 
 
 SENTENCE = (
-    "Sentences need a model, and the guide has none: it works with choices. Choose a table or file, or set up a model: "
+    "Free text needs a model; this guide works with choices. Choose a table or file, or set up a model: "
     "its key in .env, chat.provider in osiris.yaml, and then 'osiris chat'."
 )
 
@@ -409,12 +409,12 @@ class _Picker:
             self.note,
             f"listing {waiting} …" if waiting else "",
             *(f"{safe(name)} cannot be read: {safe(why)}" for name, why in self.options.silent().items()),
-            "no choice has this" if not count and self.typed else "",
+            "no choice matches" if not count and self.typed else "",
         ]
         return [*filter(None, remarks), shortened(self._help(), width - 2)]
 
     def _help(self) -> str:
-        keys = "Tab marks several, Enter goes on" if self.ask.several else "Enter chooses"
+        keys = "Tab marks several, Enter continues" if self.ask.several else "Enter chooses"
         typed = f", {typed_as(self.ask)}" if self.ask.typed else ""
         return f"{keys}{typed}, Esc back, Ctrl-L look, Ctrl-C quit"
 
@@ -444,7 +444,7 @@ class _Picker:
         if key:
             event.app.exit(result=Answer(tuple(dict.fromkeys([*self.marked, key]))))
         else:
-            self.note = f"{safe(self.typed.strip())} is none of the choices, and goes with no others"
+            self.note = f"{safe(self.typed.strip())} is not one of the choices and cannot be combined with them"
 
     def _clear(self) -> None:
         self.typed, self.at = "", 0

@@ -97,7 +97,7 @@ COMMANDS: dict[str, Earlier] = {
     "mcp oml": moved("osiris validate"),
     "mcp guide": absent("'osiris mcp' offers the prompt author_pipeline"),
     "mcp memory": absent("write what matters into the pipeline"),
-    "mcp usecases": absent("'osiris init' and 'osiris demo' lay out examples"),
+    "mcp usecases": absent("'osiris init' and 'osiris demo' create examples"),
     "mcp aiop": moved("osiris logs aiop --json"),
     "eval": absent("the evaluation is in bench/ of the source: python -m bench.evaluation"),
 }
@@ -114,7 +114,7 @@ _E2B = {
     "--memory-gb": moved("--e2b-mem"),
 }
 _ALWAYS_CHECKED = absent("problems are always errors; leave it out")
-_FILTER_PAGE = absent("the page over all runs has a filter; leave it out")
+_FILTER_PAGE = absent("the index page of all runs has a filter; leave it out")
 _NOT_A_SESSION = absent("only runs have sessions; leave it out")
 
 OPTIONS: dict[str, dict[str, Earlier]] = {
@@ -132,11 +132,11 @@ OPTIONS: dict[str, dict[str, Earlier]] = {
     },
     "compile": {
         **_kept("--out, --profile, -p, --param, --refresh, --json, --verbose, --help"),
-        "--compile": absent("a plan is always compiled anew; --check compares it with the one on disk"),
+        "--compile": absent("a plan is always compiled again; --check compares it with the one on disk"),
     },
     "run": {
         **_kept("--profile, -p, --param, --last-compile, --verbose, --json, --dry-run"),
-        "--out": absent("steps name where they write; artifacts lie in logs/SESSION/artifacts/"),
+        "--out": absent("steps name their targets; artifacts are in logs/SESSION/artifacts/"),
         "--last-compile-in": moved("osiris run DIR/manifest.json"),
         **_E2B,
     },
@@ -171,7 +171,7 @@ OPTIONS: dict[str, dict[str, Earlier]] = {
         "--session": moved("osiris logs aiop SESSION"),
         "--run": moved("osiris logs aiop SESSION"),
         "--last-run": moved("--last"),
-        "--annex-dir": absent("the annex lies beside the package, in logs/SESSION/aiop/annex/"),
+        "--annex-dir": absent("the annex is next to the package, in logs/SESSION/aiop/annex/"),
         "--pipeline": moved("osiris logs aiop --list"),
         "--profile": absent("sessions of all profiles are in logs/; leave it out"),
     },
@@ -192,14 +192,14 @@ OPTIONS: dict[str, dict[str, Earlier]] = {
     },
     "chat": {
         **_kept("--provider, -p, --fast, --pro-mode, --json"),
-        **dict.fromkeys(("--interactive", "-i"), absent("without a MESSAGE the talk goes on; leave it out")),
+        **dict.fromkeys(("--interactive", "-i"), absent("without a MESSAGE the conversation continues; leave it out")),
         **dict.fromkeys(("--session-id", "-s"), moved("--resume ID")),
         "--skip-clarification": moved("--fast"),
         "--sql": absent("write the query into a step of a pipeline"),
         **dict.fromkeys(("--config-file", "-c"), SAY_PROJECT),
         **dict.fromkeys(
             ("--context-file", "--no-context", "--context-strategy", "--context-components", "--strict-context"),
-            absent("a model is always told of the components that there are; leave it out"),
+            absent("models always get the list of components; leave it out"),
         ),
         "--privacy": moved("--samples none"),
     },
@@ -213,7 +213,7 @@ OPTIONS: dict[str, dict[str, Earlier]] = {
     },
     "mcp": {
         "--selftest": absent("a client that connects is the test; leave it out"),
-        "--debug": absent("sessions in logs/ tell what happened; leave it out"),
+        "--debug": absent("sessions in logs/ record what happened; leave it out"),
     },
 }
 """By command, for the commands that still exist; the options of a command that is refused go with it."""
@@ -261,7 +261,7 @@ ENVIRONMENT: dict[str, tuple[tuple[str, ...], Earlier]] = {
     "E2B_ARTIFACT_MAX_MB": (("run",), Earlier(unused="set OSIRIS_RUN__REMOTE__FETCH_LIMIT")),
     **dict.fromkeys(("RETRY_MAX_ATTEMPTS", "RETRY_BASE_SLEEP"), (("run",), _BY_STEP)),
     "SUPABASE_HTTP_TIMEOUT_S": (("run",), Earlier(unused="set 'read_timeout' of the connection")),
-    "OSIRIS_TEST_*": (("run",), absent("it switched a test path inside drivers: unset it")),
+    "OSIRIS_TEST_*": (("run",), absent("it enabled a test path inside drivers: unset it")),
 }
 """By variable (`*` ends a prefix): the commands that read it, and what became of it."""
 

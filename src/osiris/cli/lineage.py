@@ -50,7 +50,7 @@ def _drawing(traced: Traced) -> list[str]:
 
 def _events(run: str | None, target: str | None) -> Answer:
     if target:
-        raise click.UsageError("--format openlineage takes a run and nothing else")
+        raise click.UsageError("--format openlineage takes only a run")
     events = api.lineage_events(opened(), run or "last")
     console().write(b"".join(map(api.event_line, events)).decode("ascii"))
     return Answer({"events": events})
@@ -107,7 +107,7 @@ def _lines(found: Impact) -> Iterator[Line]:
         yield [("bold", f"{pipeline.name} {pipeline.fingerprint[:12]}")]
         for step in pipeline.steps:
             columns = [f"{name} ({kind})" for name, kind in step.columns.items()]
-            told = ", ".join([*columns, *(["which rows there are"] if step.rows else [])])
+            told = ", ".join([*columns, *(["row selection"] if step.rows else [])])
             yield f"  {step.step}{f' -> {step.target}' if step.target else ''}: {told}"
     if not found.pipelines:
         yield f"no plan reads {found.name}"

@@ -97,7 +97,7 @@ def sweep(older_than: float | None, max_size: int | None, keep: int | None, dry_
 def _swept_lines(swept: Swept, *, dry_run: bool) -> list[Line]:
     rows = list(swept.removed)
     table = figures(rows, ("session", "bytes")) if rows else []
-    said = "would go" if dry_run else "removed"
+    said = "would be removed" if dry_run else "removed"
     left = swept.sessions_before - len(rows)
     total = (
         f"{count(len(rows), 'session')} {said}, {swept.bytes_removed:,} of {swept.bytes_before:,} bytes; {left} left"
@@ -152,7 +152,7 @@ def _refuse_words(session: str | None, *, last: bool) -> None:
     if session and (refusal := legacy.command_refusal(["logs", "aiop", session])):
         raise_all([refusal])
     if session and last:
-        raise click.UsageError("name a session or --last, not both")
+        raise click.UsageError("give either a session or --last")
 
 
 def _is_card(begins: bytes) -> bool:
@@ -187,14 +187,17 @@ def list_sessions(limit: int) -> Answer:
     sessions, damaged = api.list_records(workspace), damaged_sessions(workspace.project)
     shown = masked_problems(sessions[:limit])
     marks = api.marks_of(workspace, shown)
-    rows: list[tuple[JsonValue, ...]] = [
-        (s["session"], given_id(s), kind_of(s), s.get("duration_ms"), s.get("rows_out"), cause_code(s)) for s in shown
-    ]
-    header: tuple[str, ...] = ("session", "run id", "status", "ms", "rows out", "error")
-    if marks:
-        rows = [(*row, marks.get(str(row[0]))) for row in rows]
-        header = (*header, ODD)
-    text: list[Line] = figures(rows, header) if rows else ["no sessions yet"]
+    columns: dict[str, list[JsonValue]] = {
+        "session": [each["session"] for each in shown],
+        "run id": [given_id(each) for each in shown],
+        "status": [kind_of(each) for each in shown],
+        "ms": [each.get("duration_ms") for each in shown],
+        "rows out": [each.get("rows_out") for each in shown],
+        "error": [cause_code(each) for each in shown],
+        ODD: [marks.get(str(each["session"])) for each in shown],
+    }
+    filled = {title: cells for title, cells in columns.items() if any(cell is not None for cell in cells)}
+    text: list[Line] = figures(zip(*filled.values(), strict=True), tuple(filled)) if shown else ["no sessions yet"]
     return Answer({"sessions": shown, "total": len(sessions), "findings": marks}, text, damaged)
 
 

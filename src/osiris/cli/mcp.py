@@ -32,7 +32,7 @@ def mcp(words: tuple[str, ...], allow_run: bool) -> Answer:
     if words:
         _refuse(words)
     if console().wants_json:
-        raise click.UsageError("stdout carries the protocol; it goes without --json")
+        raise click.UsageError("--json is not available: standard output carries the protocol")
     if find_spec("mcp") is None:
         fail("MCP006", command=install_command("mcp"))
     from osiris.mcp.server import serve

@@ -65,7 +65,7 @@ _ONCE = {
     "name": ("NAME", "Name of the pipeline (default: the name of its target)."),
 }
 FLAGS = (*_REPEATED, "count", *_ONCE)
-_ASKED = "save and run it? (yes, save, no)"
+_ASKED = "Save and run it? (yes, save, no)"
 
 
 def _name(flag: str) -> str:
@@ -112,7 +112,7 @@ def build(workspace: Workspace, flags: Mapping[str, tuple[str, ...]], wanted: Wa
     choices = choices_for(workspace, [*flags.get("from", ()), *joined])
     asked = request_of(flags, choices)
     for each in asked.notes:
-        console().talk(f"taken: {safe(each)}")
+        console().talk(f"assumed: {safe(each)}")
     return _offer(workspace, asked.request, render_request(asked.request, choices), flags, wanted)
 
 
@@ -133,7 +133,7 @@ def _offer(
     answer = _accepted(shown, risks, wanted)
     notes = _told(compiled.diagnostics)
     if answer in (None, "no"):
-        hint = "change the flags" if answer else "add --yes, or answer in a terminal"
+        hint = "change the options" if answer else "add --yes, or answer at a terminal"
         return Answer({**data, "file": None}, () if answer else shown, [*notes, diagnostic("CHT043", hint=hint)])
     return _done(workspace, text, file, data, notes, runs=answer == "yes")
 
@@ -179,7 +179,7 @@ def _risks(
 
     is_outside = any(each.code == OUTSIDE and path in each.message for each in compiled.diagnostics)
     if is_outside and not wanted.outside:
-        found.append((f"{path} is outside of the project", "--outside"))
+        found.append((f"{path} is outside the project", "--outside"))
     return found
 
 
@@ -202,7 +202,7 @@ def _accepted(shown: Sequence[Line], risks: Sequence[tuple[str, str]], wanted: W
     for line in shown:
         console().talk(line)
     for problem, _ in risks:
-        if _heard(f"{problem}: is that meant? (yes, no)", ("yes", "no")) != "yes":
+        if _heard(f"{problem}. Continue? (yes, no)", ("yes", "no")) != "yes":
             return "no"
     return _heard(_ASKED, ("yes", "save", "no"))
 
@@ -274,10 +274,12 @@ def new(
     flags = flags_of(words)
     if flags:
         if plain or resume is not None or edit:
-            raise click.UsageError("--plain, --resume and --edit go without flags that say what the pipeline does")
+            raise click.UsageError(
+                "--plain, --resume and --edit cannot be combined with options that define the pipeline"
+            )
         return build(opened(), flags, Wanted(outside=outside, multiplies=multiplies, yes=yes, out=out))
     if yes or outside or multiplies:
-        raise click.UsageError("--yes, --outside and --multiplies go with flags that say what the pipeline does")
+        raise click.UsageError("--yes, --outside and --multiplies require options that define the pipeline")
     return guided(resume, edit, out, plain=plain)
 
 
@@ -301,7 +303,7 @@ def guided(resume: str | None, edit: str | None, out: str, *, plain: bool = Fals
         else:
             outcome = conversation.resume_guided(workspace, resume or None, mouth, screen)
     except KeyboardInterrupt:
-        console().talk("Your answers are kept. Continue: osiris new --resume")
+        console().talk("Your answers are saved. To continue: osiris new --resume")
         raise
     return answer_of(outcome)
 

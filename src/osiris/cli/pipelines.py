@@ -74,7 +74,7 @@ def _show_difference(*results: api.Formatted) -> None:
 
 def _stdin(files: tuple[str, ...], *, check: bool, show_diff: bool) -> Answer:
     if len(files) > 1:
-        raise click.UsageError("'-' stands alone")
+        raise click.UsageError("'-' cannot be combined with files")
     try:
         before = sys.stdin.buffer.read().decode()
     except UnicodeDecodeError:
@@ -102,7 +102,7 @@ def schema(out: Path | None) -> Answer:
     schema = api.pipeline_schema()
     if out is not None:
         write_file(out, api.schema_text(schema).encode("ascii"), private=False)
-        return Answer({"file": str(out)}, [f"schema in {out}"])
+        return Answer({"file": str(out)}, [f"schema written to {out}"])
     return Answer(schema, api.schema_text(schema).splitlines())
 
 

@@ -49,7 +49,7 @@ def watch(console: Console, every: float = PLAIN_SECONDS) -> AbstractContextMana
 def _waits_for(event: Event) -> str | None:
     """Return what a run waits for from here on, for some time without a step."""
     if event["event"] == "run_start" and event["adapter"] == "e2b":
-        return "making the sandbox"
+        return "creating the sandbox"
     if event["event"] == "project_busy":
         return f"waiting for {event['holder']}"
     return "installing packages" if event["event"] == "packages_missing" else None

@@ -66,7 +66,7 @@ def demo(folder: Path) -> Answer:
     same = _verify(workspace, sessions)
     refused = _tamper(workspace, manifest)
     data = {"dir": str(folder), "sessions": sessions, "verify": same, "tampered": refused, "caught": caught}
-    _say("Where everything lies")
+    _say("Where to find everything")
     text: list[Line] = [f"{folder / name}  {what}" for name, what in _places(manifest, sessions[0])]
     return Answer(data, text, next=[f"cd {folder}", f"osiris explain {sessions[0]}"])
 
@@ -84,7 +84,7 @@ def _show(diagnostics: Sequence[Diagnostic]) -> None:
 
 def _compile(workspace: Workspace) -> str:
     _say(
-        "1. The pipeline is checked against its data, and becomes a plan with a fingerprint",
+        "1. Compile: the pipeline is checked against its data and becomes a plan with a fingerprint",
         f"osiris compile {PIPELINE}",
     )
     compiled = api.compile_file(workspace, PIPELINE, params={})
@@ -94,7 +94,7 @@ def _compile(workspace: Workspace) -> str:
 
 def _break_pipeline(workspace: Workspace) -> list[str]:
     """Compile a copy with a misspelt column and return the codes that name it."""
-    _say("2. A misspelt column is found before anything runs", f"osiris compile {MISSPELT}")
+    _say("2. A misspelled column is detected before anything runs", f"osiris compile {MISSPELT}")
     Path(MISSPELT).parent.mkdir()
     text = Path(PIPELINE).read_text(encoding="utf-8")
     Path(MISSPELT).write_text(text.replace(GOOD_COLUMN, BAD_COLUMN, 1), encoding="utf-8")
@@ -103,7 +103,7 @@ def _break_pipeline(workspace: Workspace) -> list[str]:
 
 
 def _run(workspace: Workspace, *, again: bool = False) -> str:
-    title, option = ("3b. And once more, from the start", " --new-run") if again else ("3a. The plan runs", "")
+    title, option = ("3b. Run it again, as a new run", " --new-run") if again else ("3a. Run the plan", "")
     _say(title, f"osiris run --last-compile{option}")
     result = _run_plan(workspace, None, again=again)
     if result.exit_code:
@@ -123,7 +123,7 @@ def _run_plan(workspace: Workspace, target: str | None, *, again: bool = False) 
 
 
 def _verify(workspace: Workspace, sessions: list[str]) -> int:
-    _say("4. Both runs wrote the same data, value by value", f"osiris verify {' '.join(sessions)}")
+    _say("4. Verify: both runs wrote the same data, value by value", f"osiris verify {' '.join(sessions)}")
     verdict = api.verify(workspace, *sessions)
     _show(verdict.diagnostics)
     console().talk(f"{count(len(verdict.outputs), 'output')} compared, {count(len(verdict.diagnostics), 'difference')}")
@@ -132,7 +132,7 @@ def _verify(workspace: Workspace, sessions: list[str]) -> int:
 
 def _tamper(workspace: Workspace, manifest: str) -> int:
     """Flip one bit in a copy of the plan, try to run it, and return the exit code of the refusal."""
-    _say("5. A plan in which one byte was changed is refused", f"osiris run {TAMPERED}")
+    _say("5. A plan with one changed byte is rejected", f"osiris run {TAMPERED}")
     content = bytearray(Path(manifest).read_bytes())
     content[content.index(b'"late_after":15') + len(b'"late_after":1')] ^= 1
     Path(TAMPERED).write_bytes(content)
@@ -158,9 +158,9 @@ def _places(manifest: str, session: str) -> list[tuple[str, str]]:
     return [
         (PIPELINE, "the pipeline"),
         (manifest, "the plan"),
-        ("output/delays_by_carrier.csv", "what it wrote, with two more files beside it"),
+        ("output/delays_by_carrier.csv", "its output, next to two more files"),
         (f"logs/{session}/", "the first run: its events, metrics, summary"),
-        ("broken/", "the misspelt pipeline and the changed plan"),
+        ("broken/", "the misspelled pipeline and the changed plan"),
     ]
 
 

@@ -63,7 +63,7 @@ def target_settings(options: dict[str, Any]) -> dict[str, JsonValue]:
     """
     where = "e2b" if options["e2b"] else options["where"]
     if options["e2b"] and options["where"] not in (None, "e2b"):
-        raise click.UsageError(f"--e2b and --target {options['where']} exclude each other")
+        raise click.UsageError(f"--e2b and --target {options['where']} cannot be combined")
     os.environ.update(_variables(options))
     found = {
         "run.target": where,
@@ -81,7 +81,7 @@ def refuse_idle(target: str) -> None:
     of_e2b = [p for p in ctx.command.params if p.opts[-1].startswith("--e2b-") and p.name not in _VARIABLES]
     typed = [p.opts[-1] for p in of_e2b if ctx.get_parameter_source(str(p.name)) is ParameterSource.COMMANDLINE]
     if typed and target != "e2b":
-        raise click.UsageError(f"{', '.join(typed)} does nothing without --e2b: this run is {target}")
+        raise click.UsageError(f"{', '.join(typed)} has no effect without --e2b: the target of this run is {target}")
 
 
 def template_settings(cpu: int | None, memory: str | None, name: str | None) -> dict[str, JsonValue]:
@@ -103,7 +103,7 @@ def _variables(options: dict[str, Any]) -> dict[str, str]:
         raise click.BadParameter(f"{', '.join(absent)} is not set", param_hint="'--e2b-pass-env'")
     file = options["e2b_env_from"]
     if file and not file.is_file():
-        raise click.BadParameter(f"there is no file {file}", param_hint="'--e2b-env-from'")
+        raise click.BadParameter(f"the file {file} does not exist", param_hint="'--e2b-env-from'")
     of_file = load_env(file, {}) if file else {}
     try:
         return {**of_file, **parameters(click.get_current_context(), click.Option(["--e2b-env"]), options["e2b_env"])}
@@ -138,7 +138,7 @@ def collect(dry_run: bool) -> Answer:
     Otherwise they stop by themselves two minutes after the run is lost.
     """
     found = api.end_sandboxes(opened(), dry_run=dry_run)
-    text = [f"{len(found)} {'would be' if dry_run else 'were'} ended"]
+    text = [f"{len(found)} {'would be ' if dry_run else ''}stopped"]
     return Answer({"ended": found, "dry_run": dry_run}, [*text, *(f"  {number}" for number in found)])
 
 
@@ -220,9 +220,9 @@ def run(target: str | None, last_compile: bool, **options: Any) -> Answer:  # no
 def _one_target(target: str | None, *, last_compile: bool, resume: str | None) -> str | None:
     named = [text for text in (target, "--last-compile" if last_compile else None) if text]
     if len(named) > 1:
-        raise click.UsageError("name a target or --last-compile, not both")
+        raise click.UsageError("give either a target or --last-compile")
     if not named and resume is None:
-        raise click.UsageError("name what to run: a pipeline, a plan, a fingerprint, or --last-compile")
+        raise click.UsageError("give a pipeline, a plan, a fingerprint or --last-compile")
     return target
 
 
@@ -238,7 +238,7 @@ def _run_options(options: dict[str, Any]) -> RunOptions:
     exclusive = [name for name in ("new_run", "run_id", "resume") if options[name]]
     if len(exclusive) > 1:
         spelled = " and ".join(f"--{name.replace('_', '-')}" for name in exclusive)
-        raise click.UsageError(f"{spelled} exclude each other")
+        raise click.UsageError(f"{spelled} cannot be combined")
     keys = ("new_run", "run_id", "resume", "digest", "allow_engine_drift", "select")
     return RunOptions(**{key: options[key] for key in keys})
 
@@ -254,7 +254,7 @@ def _rehearsed(workspace: Workspace, found: Rehearsal, select: str | None) -> An
     shown = plan_lines(view, verbose=console().verbose)
     follow_up = again(["osiris", "run"], click.get_current_context().params.keys() - {"dry_run"})
     only = [f"  only steps {', '.join(selected)} (--select)"] if selected else []
-    unasked = [] if found.asked else ["  sources and targets were not asked: it would run elsewhere"]
+    unasked = [] if found.asked else ["  sources and targets were not checked: the run would be remote"]
     text = [plan_head(manifest), *shown, *only, *unasked, "nothing was run (--dry-run)"]
     data = {**api.plan_data(manifest), "plan": view.to_json(), "dry_run": True, "selected": selected}
     told = sort_diagnostics(_told(found.diagnostics))

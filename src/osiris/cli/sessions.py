@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 
 SHOWN_DIGITS = 12
-ODD = "worth a look"
+ODD = "finding"
+OVERLAP = "steps that stream into each other run at the same time: their times overlap"
 _NAMED = 12
 _MARK = re.compile(r"^(?:- |\d+\. |Message: |Hint: )")
 
@@ -46,18 +47,18 @@ def talk_lines(talk: Run) -> list[Line]:
     used = f"{count(usage['requests'], 'request')}, {count(usage['input_tokens'] + usage['output_tokens'], 'token')}"
     return [
         [("bold", str(talk["session"])), ("", f"  {talk['status']} in {talk['state']}")],
-        f"  said first: {talk['title']}",
-        *([f"  waits for an answer: {question['text']}"] if question else []),
+        f"  first message: {talk['title']}",
+        *([f"  waiting for an answer: {question['text']}"] if question else []),
         *([f"  pipeline {talk['file']}, plan {talk['fingerprint'][:SHOWN_DIGITS]}"] if talk.get("file") else []),
         *([f"  runs {', '.join(talk['runs'])}"] if talk["runs"] else []),
-        f"  started {talk['started_at']}, last taken up until {talk.get('ended_at') or 'now'}, {used}",
+        f"  started {talk['started_at']}, last active {talk.get('ended_at') or 'now'}, {used}",
     ]
 
 
 def session_lines(run: Run, remarks: Remarks) -> list[Line]:
     """Return the lines that show one run: how it ended, each step, what was written, and what was wrong."""
     key = f"run id {given_id(run)}" if given_id(run) else f"run key {run.get('run_key')}"
-    why = f", continues {run['continues']}" if run.get("continues") else ""
+    why = f", resumes {run['continues']}" if run.get("continues") else ""
     if run.get("replays"):
         key, why = f"replays {run['replays']['session']}", ""
     return [
@@ -85,7 +86,7 @@ def _still_true(run: Run, after: Run | None) -> list[Diagnostic]:
 
 
 def _continued(after: Run | None) -> list[str]:
-    return [f"Run {after['session']} continued it and is {after['status']}."] if after else []
+    return [f"Run {after['session']} resumed it and is {after['status']}."] if after else []
 
 
 def step_lines(steps: Run) -> list[Line]:
@@ -94,7 +95,9 @@ def step_lines(steps: Run) -> list[Line]:
     keys |= {"rejected": "rows_rejected"} if any(step.get("rows_rejected") for step in steps.values()) else {}
     keys |= {"checks passed": "checks"} if any("checks" in step for step in steps.values()) else {}
     rows = [(name, *(step.get(key) for key in keys.values())) for name, step in steps.items()]
-    return figures(rows, ("step", *keys)) if rows else []
+    timed = sum(bool(step.get("duration_ms")) for step in steps.values())
+    note: list[Line] = [[("dim", OVERLAP)]] if timed > 1 else []
+    return [*figures(rows, ("step", *keys)), *note] if rows else []
 
 
 def written_lines(run: Run, targets: Mapping[str, str]) -> list[Line]:
@@ -114,14 +117,14 @@ def _new_tables(steps: Run) -> Iterator[str]:
     """Yield the tables that steps have made; one that failed may have made none."""
     for name, step in steps.items():
         if (told := step.get("new_table")) and step["status"] == "complete":
-            near = f" (there is '{told['near']}')" if told["near"] else ""
-            yield f"new table '{told['table']}'{near}, made by {name}"
+            near = f" (similar name: '{told['near']}')" if told["near"] else ""
+            yield f"created table '{told['table']}'{near} (step {name})"
 
 
 def _set_aside(session: str, steps: Run) -> Iterator[str]:
     for name, step in steps.items():
         if told := step.get("quarantined"):
-            yield f"set aside by {name}: {count(told['rows'], 'row')}, logs/{session}/artifacts/{name}/{told['file']}"
+            yield f"{name}: {count(told['rows'], 'row')} rejected, logs/{session}/artifacts/{name}/{told['file']}"
 
 
 def _written(step: str, output: Run, target: str) -> Iterator[tuple[object, ...]]:
@@ -135,7 +138,7 @@ def row_lines(rows: list[Run]) -> list[str]:
     """Return the lines that show the rows that broken checks found, as JSON."""
     return [
         f"{row['step']}: {row['check']}: {json.dumps(row['row'], ensure_ascii=False, default=str)}" for row in rows
-    ] or ["no check found rows"]
+    ] or ["no rows failed a check"]
 
 
 def given_id(run: Run) -> str | None:
@@ -164,14 +167,14 @@ def story_lines(run: Run, story: Story) -> list[str]:
 
 def _beginning(run: Run, story: Story) -> str:
     if run.get("replays"):
-        return f"It is a replay of {run['replays']['session']}, and no run of its pipeline."
+        return f"This is a replay of {run['replays']['session']}."
     if run["kind"] == REFUSED:
         return "The run could not start."
     under = f" under run id '{given_id(run)}'" if given_id(run) else ""
     if not run.get("continues"):
-        return f"The run started anew{under}."
+        return f"It was a new run{under}."
     before = f", which ended as {story.before['status']}" if story.before else ""
-    return f"The run continued {run['continues']}{before}{under}."
+    return f"The run resumed {run['continues']}{before}{under}."
 
 
 def _left_out(story: Story) -> list[str]:
@@ -186,7 +189,7 @@ def _end(run: Run, story: Story) -> str:
     done = sum(step["status"] == "complete" for step in run["steps"].values())
     if run["status"] == "complete":
         rows = moved_text(story.reading.row_counts)
-        return f"It is complete: {count(done, 'step')} run, {rows}, in {run['duration_ms']:,.0f} ms."
+        return f"It completed {count(done, 'step')} in {run['duration_ms']:,.0f} ms: {rows}."
     if run["status"] == "running":
         return f"It is still running: {done} of {count(len(run['steps']), 'step')} complete."
     who = f"Step {', '.join(story.failed)} failed" if story.failed else f"It ended as {run['status']}"
@@ -204,22 +207,26 @@ def _blocked(story: Story) -> list[str]:
         return []
     held = story.reading.blocked
     more = f" and {len(held) - _NAMED:,} more" if len(held) > _NAMED else ""
-    said = [f"So {count(len(held), 'step')} did not finish: {', '.join(held[:_NAMED])}{more}."] if held else []
+    said = (
+        [f"{count(len(held), 'step')} did not finish as a consequence: {', '.join(held[:_NAMED])}{more}."]
+        if held
+        else []
+    )
     last = story.reading.base_id
-    return [*said, f"The last success was {last}." if last else "No earlier success of this pipeline is known."]
+    return [*said, f"The last success was {last}." if last else "No earlier success of this pipeline is on record."]
 
 
 def _prospect(run: Run, story: Story) -> list[str]:
     if run["status"] == "running" or run.get("replays"):
         return []
     if run["status"] == "complete":
-        return [f"Run id '{given_id(run)}' is finished: to give it again does nothing."] if given_id(run) else []
+        return [f"Run id '{given_id(run)}' is finished; running it again does nothing."] if given_id(run) else []
     if story.after:
         return _continued(story.after)
     if run["kind"] == REFUSED:
-        return ["Nothing was begun; once the cause is fixed, the same command starts it."]
-    kept = f"; what {', '.join(run['deliveries'])} wrote is kept" if run.get("deliveries") else ""
-    return [f"With --resume the same plan goes on{kept}; a pipeline that was changed starts anew."]
+        return ["Nothing was started; fix the cause and run the same command again."]
+    kept = f" and skips what {', '.join(run['deliveries'])} delivered" if run.get("deliveries") else ""
+    return [f"--resume continues the same plan{kept}; a changed pipeline starts a new run."]
 
 
 def next_commands(run: Run, story: Story) -> list[str]:
@@ -296,7 +303,7 @@ def _why_lines(run: dict[str, JsonValue], why: Mapping[str, str]) -> list[Line]:
     for step, reason in why.items():
         alike.setdefault((str(run["steps"][step]["status"]), reason), []).append(step)
     rows = [(_named(steps), status, reason) for (status, reason), steps in alike.items()]
-    return figures(rows, ("steps", "status", "why it ran, or did not")) if rows else []
+    return figures(rows, ("steps", "status", "reason")) if rows else []
 
 
 def _named(steps: list[str]) -> str:

@@ -65,13 +65,13 @@ class Terminal:
         """Open a text in an editor and return it as it was saved; without one it stays as it is, and that is said."""
         named = os.environ.get("VISUAL") or os.environ.get("EDITOR")
         if not named and not sys.stdin.isatty():
-            return self._unedited(text, "there is no terminal")
+            return self._unedited(text, "no terminal is available")
         try:
             return click.edit(text, editor=named, extension=".yaml") or text
         except click.ClickException as error:
             return self._unedited(text, error.message)
         except UnicodeDecodeError:
-            return self._unedited(text, "what was saved is not UTF-8")
+            return self._unedited(text, "the saved text is not UTF-8")
 
     def show(self, kind: str, data: Data) -> None:
         """Show what the agent tells."""
@@ -129,8 +129,8 @@ def _response(data: Data) -> list[Line]:
 
 def _found(data: Data) -> list[Line]:
     tables = int(data["tables"])
-    recalled = f", {data['recalled']} of them as they were" if data["recalled"] else ""
-    return [[("dim", f"looked at {count(tables, 'table')}{recalled}")]]
+    recalled = f", {data['recalled']} of them from the cache" if data["recalled"] else ""
+    return [[("dim", f"inspected {count(tables, 'table')}{recalled}")]]
 
 
 def _plan(data: Data) -> list[Line]:
@@ -156,7 +156,7 @@ def _run(data: Data) -> list[Line]:
 
 
 _SHOWN: dict[str, Callable[[Data], list[Line]]] = {
-    "chat_resumed": lambda data: [[("dim", f"goes on with {data['conversation']}")]],
+    "chat_resumed": lambda data: [[("dim", f"resuming {data['conversation']}")]],
     "warning": lambda data: diagnostic_lines([Diagnostic.from_json(item) for item in data["diagnostics"]]),
     "assistant_response": _response,
     "discovery_done": _found,

@@ -32,6 +32,7 @@ DERIVED = ("lineage", "fused")
 INCOMPARABLE = "DAT009"
 """Code for values that cannot be compared."""
 
+_UNORDERED = "rows have no defined order, so there is no first difference"
 _TEXT = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
 """Suffixes of files with one row per line; they may be compressed with gzip."""
 _GZIP = ".gz"
@@ -205,7 +206,7 @@ def verify(run_a: RunSummary, run_b: RunSummary, root: Path, rows: RowFinder | N
     differences = [*_incomplete(run_a), *_incomplete(run_b)]
     old, new = (run.get("outputs") or {} for run in (run_a, run_b))
     if not old and not new:
-        text = "neither run has a digest of anything written"
+        text = "neither run has digests of its output"
         return [*differences, _incomparable("outputs", ABSENT, ABSENT, text)]
     for step in dict.fromkeys((*old, *new)):
         if step in old and step in new:
@@ -218,7 +219,7 @@ def verify(run_a: RunSummary, run_b: RunSummary, root: Path, rows: RowFinder | N
 
 def _incomplete(run: RunSummary) -> Iterator[Difference]:
     if run["status"] != "complete":
-        text = f"run {run['session']} is not complete but {run['status']}: what it wrote may be a part"
+        text = f"run {run['session']} is {run['status']}, not complete: its output may be partial"
         yield _incomparable("status", run["status"], run["status"], text)
 
 
@@ -230,7 +231,7 @@ def output_changes(
     if changes and changes[0].code == "DAT010":
         ordered = old["digest"]["kind"] == "ordered"
         files = (old["files"], new["files"])
-        where = first_line(root, *files, rows) if ordered else "no row is the first: their order is free"
+        where = first_line(root, *files, rows) if ordered else _UNORDERED
         changes[0] = replace(changes[0], where=where)
     return changes
 
@@ -243,7 +244,7 @@ def written_changes(step: str, old: Mapping[str, Any], new: Mapping[str, Any]) -
     changes = digest_changes(step, old["digest"], new["digest"])
     if changes or not (was_refused(old) or was_refused(new)):
         return changes
-    text = f"step '{step}': the target refused rows, and digests are of those that it was given"
+    text = f"step '{step}': the target rejected rows, so the digests do not describe what it contains"
     return [_incomparable(f"{step}/rows", old["rows"], new["rows"], text)]
 
 
@@ -262,14 +263,14 @@ def digest_changes(step: str, old: Mapping[str, Any], new: Mapping[str, Any]) ->
     left, right = old["columns"], new["columns"]
     changes = []
     if old["schema"] != new["schema"] and left.keys() == right.keys():
-        text = f"step '{step}': the columns have other types, or stand in another order"
+        text = f"step '{step}': the columns have other types or another order"
         changes.append(Difference(step, f"{step}/schema", old["schema"], new["schema"], text))
     if old["rows"] != new["rows"]:
         changes.append(Difference(step, f"{step}/rows", old["rows"], new["rows"]))
     names = dict.fromkeys((*left, *right))
     changes += [_column(step, name, left, right) for name in names if left.get(name) != right.get(name)]
     if not changes and old["value"] != new["value"]:
-        text = f"step '{step}': pairing differs: every column has the same values, in other rows"
+        text = f"step '{step}': pairing differs: every column has the same values, but in other rows"
         changes.append(Difference(step, f"{step}/pairing", old["value"], new["value"], text))
     return changes
 
@@ -307,7 +308,7 @@ def first_line(root: Path, old: _Files, new: _Files, rows: RowFinder | None = No
     """
     pairs = [(a, b) for a, b in zip(old, new, strict=False) if a["sha256"] != b["sha256"]]
     if reason := _why_no_line(old, new, pairs) or _unreadable(root, pairs):
-        return f"the first row that differs cannot be told: {reason}"
+        return f"the first different row is unknown: {reason}"
     left, right = (file["path"] for file in pairs[0])
     return _first_difference(root, left, right, rows)
 
@@ -316,7 +317,7 @@ def _first_difference(root: Path, left: str, right: str, rows: RowFinder | None)
     for path in (left, right):
         if not path.lower().removesuffix(_GZIP).endswith(_TEXT):
             row = rows(left, right) if rows else None
-            unknown = f"the first row that differs cannot be told: {path} is not a text file"
+            unknown = f"the first different row is unknown: {path} is not a text file"
             return f"{left} and {right} first differ in row {row}" if row else unknown
     with _open_file(root / left) as a, _open_file(root / right) as b:  # read side by side
         pairs = enumerate(zip_longest(a, b), 1)
@@ -326,10 +327,10 @@ def _first_difference(root: Path, left: str, right: str, rows: RowFinder | None)
 
 def _why_no_line(old: _Files, new: _Files, pairs: list[tuple[_File, _File]]) -> str | None:
     if not old and not new:
-        return "the rows did not go into files of their own"
+        return "the rows were not written to files"
     both = {file["path"] for file in old} & {file["path"] for file in new}
     if both:
-        return f"both runs wrote {min(both)}; put ${{run.id}} into its path"
+        return f"both runs wrote {min(both)}; add ${{run.id}} to its path"
     if len(old) != len(new):
         return f"one run wrote {len(old)} files, the other {len(new)}"
     return None if pairs else "the files are the same"
@@ -338,9 +339,9 @@ def _why_no_line(old: _Files, new: _Files, pairs: list[tuple[_File, _File]]) -> 
 def _unreadable(root: Path, pairs: list[tuple[_File, _File]]) -> str | None:
     """Return which of the files cannot be read, as text; None if all can."""
     if away := next((file["path"] for pair in pairs for file in pair if family_of(file["path"])), None):
-        return f"{away} lies in a store"
+        return f"{away} is in an object store"
     changed = next((file["path"] for file in pairs[0] if not is_still_there(root, [file])), None)
-    return f"{changed} is no longer as its run left it" if changed else None
+    return f"{changed} was changed or removed since its run" if changed else None
 
 
 def _open_file(path: Path) -> BinaryIO:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Step = Mapping[str, JsonValue]
     Keys = Mapping[str, Sequence[Sequence[str]]]
 
-_NO_SQL = "what it does with its rows cannot be told: it is no SQL"
+_NO_SQL = "its effect on rows is unknown: it is not SQL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,7 @@ def _of_reader(step: Step) -> StepText:
 def grain_text(grain: Sequence[GrainColumn] | None) -> str:
     """Return the grain as text: `one row per customers.name`."""
     if grain is None:
-        return "no key is known: rows may repeat"
+        return "no known key: rows may repeat"
     return f"one row per {' and '.join(map(_grain_column, grain))}" if grain else "at most one row"
 
 
@@ -211,7 +211,7 @@ def _head(output: OutputText) -> str:
         return f"{output.target} (not written)"
     key = f" by {', '.join(output.key)}" if output.key and output.mode == "upsert" else ""
     folders = f", in folders by {', '.join(output.partition_by)}" if output.partition_by else ""
-    return f"{output.target} ({output.step}, {output.mode}{key}{folders})"
+    return f"{output.target} (step {output.step}, write mode {output.mode}{key}{folders})"
 
 
 def _step_lines(step: StepText, groups: Sequence[str]) -> Iterator[str]:

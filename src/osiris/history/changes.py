@@ -59,8 +59,8 @@ SECTIONS = ("outcome", "plan", "environment", "schemas", "rows", "digests")
 
 _COUNTS = ("rows_in", "rows_out", "rows_rejected")
 
-_NOTHING = "nothing that is on record changed"
-_CHANCE = "a step may depend on chance, on the time, or on an order of rows"
+_NOTHING = "nothing on record changed"
+_CHANCE = "a step may depend on random values, on the time, or on the order of rows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,7 @@ def _of_contents(run: RecordedRun, base: RecordedRun) -> Iterator[Change]:
             continue
         code, source = step.error.code, f"the source of step '{step.id}'"
         if code in _MISSING:
-            text = f"{source} is gone: the last success read it, and this run met {code}"
+            text = f"{source} is missing: the last success read it, but this run failed with {code}"
             yield Change("source_schema", f"sources/{step.id}", text, step.id)
         elif step.id not in with_state and class_of(code) == "data":
             text = f"{source} changed: the last success read it without {code}"
@@ -270,7 +270,7 @@ def environment_changes(a: RecordedRun, b: RecordedRun) -> Iterator[Difference]:
     for key in ("adapter", "selected"):
         yield from _leaves(f"environment/{key}", old.get(key), new.get(key))
     yield from _leaves("limits", *(each.get("limits") or {} for each in (old, new)))
-    yield from _state_changes(a, b, "connections", "the fields of {} that are not secret changed")
+    yield from _state_changes(a, b, "connections", "non-secret fields of {} changed")
     yield from _state_changes(a, b, "sources", "the source of step '{}' changed")
 
 
@@ -337,7 +337,7 @@ def _column_changes(path: str, old: list[Mapping[str, Any]], new: list[Mapping[s
         if before != after:
             yield Difference(path, f"{path}/{name}", before, after)
     if [name for name in left if name in right] != [name for name in right if name in left]:
-        yield Difference(path, path, list(left), list(right), f"{path}: the columns stand in another order")
+        yield Difference(path, path, list(left), list(right), f"{path}: the columns are in another order")
 
 
 def _type_text(column: Mapping[str, Any]) -> JsonValue:
@@ -410,7 +410,7 @@ def reasons(run: RecordedRun, replay: RecordedRun, changed: Iterable[Diagnostic]
 
 def _untouched_targets(run: RecordedRun) -> list[Reason]:
     return [
-        Reason("target", f"the target of step '{step.id}', which failed in the run, is not touched by the replay")
+        Reason("target", f"the target of step '{step.id}', which failed in the run, is not written by the replay")
         for step in run.steps
         if step.mode == "write" and step.error
     ]
@@ -422,7 +422,7 @@ def _failure(run: RecordedRun, old: RecordedStep, new: RecordedStep) -> Iterator
         return
     left, right = (f"fails with {code}" if code else "does not fail" for code in (before, after))
     path = f"{old.id}/status"
-    yield Difference(old.id, path, before, after, f"step '{old.id}' {left} in the run, and {right} in the replay")
+    yield Difference(old.id, path, before, after, f"step '{old.id}' {left} in the run, but {right} in the replay")
 
 
 def _data_of_replay(
@@ -431,7 +431,7 @@ def _data_of_replay(
     if old.output and new.output:
         return output_changes(root, old.id, old.output, new.output, rows)
     if old.output and not new.error and run.status != "failed":
-        text = f"step '{old.id}' wrote in the run, and did not get so far in the replay"
+        text = f"step '{old.id}' wrote in the run, but not in the replay"
         return [Difference(old.id, old.id, "written", ABSENT, text)]
     before, after = digest_of(old), digest_of(new)
     return digest_changes(old.id, before, after) if before and after else []
@@ -442,10 +442,10 @@ def _reason(item: Difference) -> Reason:
     if first == "sources":
         return Reason("source", str(item))
     if rest == "osiris":
-        return Reason("code", f"Osiris was {item.old}, and is {item.new} now")
+        return Reason("code", f"Osiris was {item.old} and is now {item.new}")
     if rest.startswith("engines/"):
         name = rest.removeprefix("engines/")
-        return Reason("engine", f"{name} was {item.old}, and is {item.new} now")
+        return Reason("engine", f"{name} was {item.old} and is now {item.new}")
     return Reason("environment", str(item))
 
 
@@ -453,7 +453,7 @@ def _unknown(run: RecordedRun, replay: RecordedRun) -> str:
     """Return the possible reasons when no known change exists."""
     comparable = (run.summary.get("sources") or {}).keys() & (replay.summary.get("sources") or {}).keys()
     blind = [f"'{step.id}'" for step in run.steps if step.mode == "read" and step.id not in comparable]
-    causes = [f"the source of step {', '.join(blind)} does not tell whether it did"] if blind else []
+    causes = [f"whether the source of step {', '.join(blind)} changed is unknown"] if blind else []
     secret = run.plan.data["sensitive"] if run.plan else []
-    causes += [f"of parameter {', '.join(secret)} no value is kept"] if secret else []
+    causes += [f"the value of parameter {', '.join(secret)} is not stored"] if secret else []
     return "; ".join([_NOTHING, *(causes or [_CHANCE])])

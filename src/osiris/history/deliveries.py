@@ -108,9 +108,9 @@ def retry_of(reading: Reading, deliveries: list[Delivery]) -> dict[str, JsonValu
     safe: bool | None = None if partial else True
     useful, command = False, None
     if reading.run.status == "running":
-        safe, why = None, "The run has not ended; wait for it."
+        safe, why = None, "The run has not ended; wait until it has."
     elif reading.replays is not None:
-        why = f"It only repeats run {reading.replays['session']}, and nothing continues it."
+        why = f"This is a replay of run {reading.replays['session']}; it cannot be resumed."
     elif reading.run.status == "complete":
         safe, why = _new_run_safety(deliveries)
     else:
@@ -123,8 +123,8 @@ def retry_of(reading: Reading, deliveries: list[Delivery]) -> dict[str, JsonValu
 def _new_run_safety(deliveries: list[Delivery]) -> tuple[bool, str]:
     """Return whether a new run after a complete one is safe, and why."""
     twice = [delivery.step.id for delivery in deliveries if delivery.mode not in _REPEATABLE]
-    then = f"append the rows of {_list_of(twice)} once more" if twice else "leave every target as one run does"
-    return not twice, f"Nothing is left to do. A new run would {then}."
+    then = f"append the rows of {_list_of(twice)} again" if twice else "add no rows twice"
+    return not twice, f"Nothing left to do. A new run would {then}."
 
 
 def again(reading: Reading, deliveries: Iterable[Delivery], *, useful: bool) -> str | None:
@@ -158,7 +158,7 @@ def _appended(deliveries: Iterable[Delivery]) -> list[str]:
 def _continuation_text(deliveries: list[Delivery], partial: list[str]) -> str:
     """Return why the run can be continued, or why not."""
     if partial:
-        return f"A part of the rows of {_list_of(partial)} may be there already, and would be sent again."
+        return f"Part of the rows of {_list_of(partial)} may already be written and would be sent again."
     done = [each.step.id for each in deliveries if each.state in ("written", "kept")]
     by_target, replaced = (
         [
@@ -169,10 +169,10 @@ def _continuation_text(deliveries: list[Delivery], partial: list[str]) -> str:
         for by_ledger in (True, False)
     )
     parts = (
-        (done, f"What {_list_of(done)} wrote is on record and will be skipped"),
+        (done, f"The output of {_list_of(done)} is on record as delivered and will be skipped"),
         (not done, "Nothing was delivered"),
-        (by_target, f"whether {_list_of(by_target)} delivered is settled by its target before anything is sent"),
-        (replaced, f"what {_list_of(replaced)} writes takes its place as a whole"),
+        (by_target, f"whether {_list_of(by_target)} delivered is checked in its target before anything is sent"),
+        (replaced, f"the output of {_list_of(replaced)} replaces the earlier one as a whole"),
     )
     return f"{'; '.join(text for is_so, text in parts if is_so)}."
 
@@ -180,12 +180,12 @@ def _continuation_text(deliveries: list[Delivery], partial: list[str]) -> str:
 def _prospect(reading: Reading, deliveries: list[Delivery], *, useful: bool) -> str:
     if not useful:
         twice = _appended(deliveries)
-        anew = f" A changed pipeline starts anew, and appends the rows of {_list_of(twice)} once more." if twice else ""
-        return f"It will end the same way until the cause is mended.{anew}"
+        anew = f" A changed pipeline starts a new run and appends the rows of {_list_of(twice)} again." if twice else ""
+        return f"Retrying will fail until the cause is fixed.{anew}"
     kind = kind_of(reading.root.item.code) if reading.root else ""
     if kind in ("disk_full", "out_of_memory"):
-        return "It may end well once there is room."
-    return "It may end well without any change."
+        return "A retry may succeed after freeing space or memory."
+    return "A retry may succeed without any change."
 
 
 def _list_of(steps: Iterable[str]) -> str:

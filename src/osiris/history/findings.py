@@ -40,10 +40,10 @@ def _all_rejected_or_filtered(reading: Reading) -> list[Finding]:
         if row.mode == "write" or not row.taken or row.given:
             continue
         if row.rejected == row.taken:
-            text = f"Step {row.step} took {row.taken:,} rows and set all of them aside."
+            text = f"Step {row.step} rejected all of its {row.taken:,} input rows."
             rejected.append(Finding("all_rejected", text, row.step))
         else:
-            text = f"Step {row.step} took {row.taken:,} rows and passed none on."
+            text = f"Step {row.step} took {row.taken:,} rows but produced none."
             filtered.append(Finding("all_filtered", text, row.step))
     return rejected + filtered
 
@@ -64,9 +64,7 @@ def _nothing_read(reading: Reading) -> Iterator[Finding]:
     readers = [row for row in reading.row_counts.values() if row.mode == "read" and row.given is not None]
     if readers and not any(row.given for row in readers) and not any(row.taken for row in readers):
         names = ", ".join(row.step for row in readers[:3])
-        yield Finding(
-            "nothing_read", f"No row was read: {clip(names, 80)} found nothing in its source.", readers[0].step
-        )
+        yield Finding("nothing_read", f"No rows were read: the source of {clip(names, 80)} is empty.", readers[0].step)
 
 
 def _nothing_written(reading: Reading) -> Iterator[Finding]:
@@ -74,26 +72,28 @@ def _nothing_written(reading: Reading) -> Iterator[Finding]:
     if writers and reading.run.status == "complete" and not any(row.given for row in writers):
         read = total(reading.row_counts, "read", "taken")
         if read:
-            yield Finding("nothing_written", f"{read:,} rows were read and none was written.", writers[0].step)
+            yield Finding("nothing_written", f"{read:,} rows were read but none were written.", writers[0].step)
 
 
 def _fan_outs(reading: Reading) -> Iterator[Finding]:
     for step in reading.run.steps:
         row = reading.row_counts[step.id]
         if step.mode == "transform" and row.given and row.taken and (against := _fans_out(reading, step, row)):
-            yield Finding("fan_out", f"Step {step.id} made {row.given:,} rows of {row.taken:,}, {against}.", step.id)
+            yield Finding(
+                "fan_out", f"Step {step.id} produced {row.given:,} rows from {row.taken:,}, {against}.", step.id
+            )
 
 
 def _fans_out(reading: Reading, step: RecordedStep, row: Row) -> str:
     """Return what makes a join's row count too high, as text; empty if it is not."""
     given, taken = row.given or 0, row.taken or 0
     if given > taken:
-        return "more than all of its inputs hold"
+        return "more than all of its inputs together"
     sizes = [reading.row_counts[name].given or 0 for name in step.inputs if name in reading.row_counts]
     if len(sizes) < 2 or not _joins(sql_of(step)):
         return ""
     if given > max(sizes):
-        return f"more than the largest of its inputs holds ({max(sizes):,})"
+        return f"more than its largest input ({max(sizes):,})"
     return _growth(row, reading.base_row_counts.get(step.id))
 
 
@@ -105,7 +105,7 @@ def _mild_findings(reading: Reading) -> Iterator[Finding]:
     now = reading.run.summary.get("duration_ms")
     before = reading.base.summary.get("duration_ms") if reading.base else None
     if now and before and now > _SLOWER_RATIO * before and now > before + _SLOWER_MS:
-        text = f"The run took {now / 1000:.1f} s, and the last success {before / 1000:.1f} s."
+        text = f"The run took {now / 1000:.1f} s; the last success took {before / 1000:.1f} s."
         yield Finding("slower", text, None, ("run", "base"))
     for number, item in enumerate(reading.run.diagnostics, 1):
         if item.severity == "warning":
@@ -118,13 +118,13 @@ def _growth(row: Row, before: Row | None) -> str:
     if not (row.given and row.taken and before and before.given and before.taken):
         return ""
     is_so = row.given / row.taken >= _FAN_OUT_RATIO * before.given / before.taken
-    return f"and the last success {before.given:,} of {before.taken:,}" if is_so else ""
+    return f"while the last success produced {before.given:,} from {before.taken:,}" if is_so else ""
 
 
 def _rejected(reading: Reading) -> Iterator[Finding]:
     for row in reading.row_counts.values():
         if row.rejected and row.rejected != row.taken:
-            text = f"Step {row.step} set {row.rejected:,} of {row.taken:,} rows aside."
+            text = f"Step {row.step} rejected {row.rejected:,} of {row.taken:,} rows."
             group = first_group(reading.run, row.step)
             yield Finding("rows_rejected", text, row.step, (f"step.{row.step}", *([group] if group else [])))
 

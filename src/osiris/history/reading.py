@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     Event = Mapping[str, JsonValue]
 
-_NO_BASE = "no complete run of this pipeline is known before this one"
-_NOTHING_NEW = "nothing changed; sources are read anew"
+_NO_BASE = "no earlier success of this pipeline to compare with"
+_NOTHING_NEW = "nothing changed; sources are read again"
 
 _MAX_STALE = 5
 """Maximum number of targets named in a sentence."""
@@ -233,16 +233,21 @@ def why_of_steps(reading: Reading) -> dict[str, str]:
 
 
 def _not_run(reading: Reading) -> dict[str, str]:
-    """Return the reasons of steps that did not run, and the drift of those that failed because of it."""
+    """Return why steps did not run, or failed; for drift with the changes of the source."""
     texts_by_step: dict[str, str] = {}
     for step in reading.run.steps:
         if step.reason:
             texts_by_step[step.id] = f"skipped: {step.reason}"
         elif step.status == "not_run":
-            texts_by_step[step.id] = "not begun yet" if reading.run.status == "running" else "not reached"
+            texts_by_step[step.id] = "not started yet" if reading.run.status == "running" else "not reached"
         elif step.error and step.error.code == DRIFT:
             texts = [change.text for change in reading.changes if change.step == step.id]
             texts_by_step[step.id] = f"its source changed: {'; '.join(texts)}" if texts else "its source changed"
+        elif step.error:
+            texts_by_step[step.id] = f"failed with {step.error.code}"
+        elif step.status == "cancelled":
+            because = reading.ends.get(step.id, {}).get("because")
+            texts_by_step[step.id] = f"cancelled because of {because}" if because else "cancelled"
     return texts_by_step
 
 
@@ -259,7 +264,7 @@ def _change_text(change: Change) -> str:
     if root == "sources":
         return "its source changed"
     if root == "connections":
-        return f"{rest.partition('/')[0]} has other fields"
+        return f"fields of {rest.partition('/')[0]} changed"
     leaf = rest.partition("/")[2]
     return f"{leaf.partition('/')[0]} changed: {change.text.removeprefix(f'steps/{change.step}/')}" if leaf else "new"
 
@@ -320,7 +325,7 @@ def stale_text(stale: list[Stale]) -> str:
     """Return the sentence that names stale targets."""
     named = ", ".join(f"{each.target} ({each.pipeline})" for each in stale[:_MAX_STALE])
     more = f" and {len(stale) - _MAX_STALE:,} more" if len(stale) > _MAX_STALE else ""
-    return f"Made from what this run did not renew, by other pipelines: {named}{more}."
+    return f"Stale, because other pipelines make them from targets that this run did not update: {named}{more}."
 
 
 def intent_of(reading: Reading) -> dict[str, JsonValue]:

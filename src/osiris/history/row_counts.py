@@ -127,7 +127,7 @@ def total(row_counts: RowCounts, mode: str | None, key: str) -> int:
 def moved_text(row_counts: RowCounts) -> str:
     """Return a text with the rows that a run read, rejected and wrote."""
     aside = total(row_counts, None, "rejected")
-    rejected = f", {aside:,} set aside" if aside else ""
+    rejected = f", {aside:,} rejected" if aside else ""
     return (
         f"{total(row_counts, 'read', 'taken'):,} rows read{rejected}, {total(row_counts, 'write', 'given'):,} written"
     )
@@ -168,10 +168,10 @@ def gone_since(base: RowCounts, now: RowCounts) -> list[Finding]:
     empty, shrunk = [], []
     for row, before in ((row, base[row.step]) for row in now.values() if row.step in base):
         if row.mode == "write" and row.given == 0 and before.given:
-            text = f"Step {row.step} wrote no row, and the last success {before.given:,}."
+            text = f"Step {row.step} wrote no rows; the last success wrote {before.given:,}."
             empty.append(Finding("empty_output", text, row.step, (f"step.{row.step}", "base")))
         elif row.mode != "write" and _has_shrunk(row, before):
-            text = f"Step {row.step} gave {_given(row)}, and the last success {_given(before)}."
+            text = f"Step {row.step} produced {_given(row)}; the last success produced {_given(before)}."
             shrunk.append(Finding("shrunk", text, row.step))
     return empty + shrunk
 

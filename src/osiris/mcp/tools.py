@@ -416,7 +416,7 @@ def resource(workspace: Workspace, uri: str) -> tuple[str, JsonValue]:
     address = current_uri(uri)
     content = _content_of(workspace, address.removeprefix("osiris://").split("/"))
     if content is None:
-        fail("MCP004", what="resource", name=uri[:200], hint=f"known: {SCHEMA}, {', '.join(TEMPLATES)}")
+        fail("MCP004", what="resource", name=uri[:200], hint=f"available: {SCHEMA}, {', '.join(TEMPLATES)}")
     return content
 
 

@@ -12,6 +12,7 @@ from osiris.document import Document, join, kind_of
 from osiris.document.edits import put, rename
 from osiris.errors import Diagnostic, certain, diagnostic, did_you_mean, nearest
 from osiris.json_schema import fits, validator_of
+from osiris.oml.parse import STEP_KEYS
 from osiris.oml.remedies import for_limit, for_misplaced_key, for_unknown_key, for_wrong_type
 from osiris.registry import RESERVED
 from osiris.secret import is_secret_name, literal_secret_kind
@@ -173,8 +174,10 @@ def _missing_keys(
 ) -> Iterator[Diagnostic]:
     where, present = _called(pointer, document), error.instance
     targets = {key: names.match(key, valid, certain) for key in islice(unknown, MAX_MEANT)}
+    step = document.value(pointer.removesuffix("/config"))
+    beside = step.keys() - STEP_KEYS if isinstance(step, dict) and step is not present else ()
     for key in error.validator_value:
-        if key not in present:
+        if key not in present and key not in beside:  # OML002 says of a key beside the config where it belongs
             old = next((unknown for unknown, name in targets.items() if name == key), None)
             fix = rename(join(pointer, old), key) if old is not None else ()
             if not fix and names.advice:

@@ -250,7 +250,7 @@ def _field(told: Told, origin: StepColumn, kind: str | None) -> Iterator[JsonVal
 
 
 def _error(told: Told, error: Diagnostic | None) -> dict[str, JsonValue]:
-    message = f"{error.code} {error.message}" if error else "the run did not end well"
+    message = f"{error.code} {error.message}" if error else "the run failed"
     return {"errorMessage": _facet(told, "ErrorMessageRunFacet", {"message": message, "programmingLanguage": "Python"})}
 
 

@@ -52,7 +52,7 @@ VERDICTS = {
     "failed": "No, it failed",
     "cancelled": "No, it was cancelled",
     "lost": "No, its process was lost",
-    "running": "It is still running",
+    "running": "Still running",
 }
 
 MOST_COLUMNS = 200
@@ -154,7 +154,7 @@ def _done(run: RunReport) -> str:
 
 def _verdict(run: RunReport) -> str:
     odd = run.answer is not None and run.answer["verdict"]["kind"] not in ("ok", *MILD)
-    return "Yes, but look at it" if odd and run.status == "complete" else VERDICTS.get(run.status, run.status)
+    return "Yes, with findings" if odd and run.status == "complete" else VERDICTS.get(run.status, run.status)
 
 
 def _drawn(run: RunReport) -> dict[str, object]:
@@ -428,7 +428,7 @@ def _said(event: Event) -> Entry:
 
 def _exchange(event: Event) -> Entry:
     more = json.dumps({"sent": event["sent"], "answer": event["value"]}, indent=1, ensure_ascii=False)
-    return Entry("model", f"{event['model']}, {event['purpose']}", summary="what was sent and answered", more=more)
+    return Entry("model", f"{event['model']}, {event['purpose']}", summary="request and response", more=more)
 
 
 def _checked(event: Event) -> Entry:

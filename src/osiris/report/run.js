@@ -1,7 +1,7 @@
 "use strict";
 (() => {
   const { flow } = JSON.parse(document.getElementById("data").textContent);
-  const KINDS = ["copied", "computed", "aggregated", "not told how"];
+  const KINDS = ["copied", "computed", "aggregated", "unknown"];
   const MOST = 40; // so many lines of a list are shown
   const FAR = 20000; // so many arrows are walked: a chain of wide steps that do not tell has millions
   const make = (tag, text, more = {}) => Object.assign(document.createElement(tag), { textContent: text, ...more });
@@ -80,23 +80,23 @@
     const told = walk(step, index);
     const box = make("td", "", { colSpan: 3 });
     if (flow[step].source) {
-      const line = make("p", "It is read from ");
+      const line = make("p", "Read from ");
       line.append(link(step));
       box.append(line);
-    } else if (!told.origins.length) box.append(make("p", "It is made of no column: it is a constant, or counts rows."));
+    } else if (!told.origins.length) box.append(make("p", "Made from no column: it is a constant or counts rows."));
     else {
-      box.append(make("p", "It comes from"), list(told.origins, (each) => [column(each.step, each.column), " of ", link(each.step), ", " + KINDS[each.kind]]));
+      box.append(make("p", "Comes from"), list(told.origins, (each) => [column(each.step, each.column), " of ", link(each.step), ", " + KINDS[each.kind]]));
       if (told.arrows.length > told.origins.length) {
         const way = make("details", "");
-        way.append(make("summary", "By way of"), list(told.arrows, ({ from, to, how }) => [column(...to), ` of ${flow[to[0]].step} is ${KINDS[how]} of `, column(...from), ` of ${flow[from[0]].step}`]));
+        way.append(make("summary", "Path"), list(told.arrows, ({ from, to, how }) => [column(...to), ` of ${flow[to[0]].step} is ${KINDS[how]} of `, column(...from), ` of ${flow[from[0]].step}`]));
         box.append(way);
       }
     }
-    if (told.arrows.length >= FAR) box.append(make("p", `There are more ways than the ${FAR} that were looked at.`));
+    if (told.arrows.length >= FAR) box.append(make("p", `There are more paths than the ${FAR} that were followed.`));
     const rows = deciding(step);
     if (rows.length) {
       const decided = make("details", "");
-      decided.append(make("summary", "Which rows there are is decided by"), list(rows, (each) => [column(each.step, each.column), " of ", link(each.step)]));
+      decided.append(make("summary", "Rows are selected by"), list(rows, (each) => [column(each.step, each.column), " of ", link(each.step)]));
       box.append(decided);
     }
     return { box, told };

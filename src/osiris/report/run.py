@@ -375,7 +375,7 @@ def _facts(now: Mapping[str, JsonValue], before: Mapping[str, JsonValue]) -> Ite
         yield _rows(what, before[key], now[key])
     yield _times("duration", *(each.get("duration_ms") for each in (before, now)))
     yield _words("plan", str(before["fingerprint"])[:12], str(now["fingerprint"])[:12])
-    yield _words("where it ran", before["adapter"], now["adapter"])
+    yield _words("target", before["adapter"], now["adapter"])
 
 
 def _step_facts(run: RecordedRun, earlier: RecordedRun) -> Iterator[Fact]:
@@ -395,7 +395,7 @@ def _output_changes(run: RecordedRun, earlier: RecordedRun) -> Iterator[Output]:
         if step.mode != "write" or (then is None and now is None):
             continue
         if then is None or now is None:
-            yield Output(step.id, None, "nothing was written before" if then is None else "nothing was written now")
+            yield Output(step.id, None, "no output before" if then is None else "no output now")
         else:
             yield _output_change(step.id, then, now)
 

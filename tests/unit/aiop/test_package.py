@@ -49,7 +49,7 @@ def test_a_server_that_falls_silent_may_have_committed(made):
     states = {each["step"]: (each["state"], each["partial"], each["rows"]) for each in answer["written"]["writers"]}
     assert states == {"once": ("unknown", False, None), "file": ("unknown", False, None)}
     assert "whether once delivered is settled by its target" in answer["retry"]["why"]
-    assert "what file writes takes its place as a whole" in answer["retry"]["why"]
+    assert "the output of file replaces the earlier one as a whole" in answer["retry"]["why"]
 
 
 def test_appended_rows_are_not_put_at_risk_by_the_next_command(made):
@@ -62,7 +62,7 @@ def test_appended_rows_are_not_put_at_risk_by_the_next_command(made):
     answer = check_package(made.root, made.package().content)["answer"]
     assert (answer["retry"]["safe"], answer["retry"]["useful"]) == (True, False)
     assert answer["retry"]["command"] == f"osiris run --resume {made.name}"
-    assert answer["retry"]["why"].startswith("What w wrote is on record and will be skipped.")
+    assert answer["retry"]["why"].startswith("The output of w is on record as delivered and will be skipped.")
 
 
 def test_a_command_that_is_too_long_to_be_typed_is_left_out(made):
@@ -182,7 +182,7 @@ def test_the_card_shows_rows_set_aside_once_and_without_holes(made):
     (folder / "rejected.csv").write_text(f"file,line,column,value,reason,row\n{fields}{values}{rest}")
     package = made.package()
     card = package.card
-    part = card[card.index("## 7 rows were set aside") : card.index("## Worth a look")]
+    part = card[card.index("## 7 rows rejected") : card.index("## Findings")]
     assert [line for line in part.splitlines() if line.startswith("| in put")] == [
         "| in put |  | 3 fields where the header has 2 | 3 |  |",
         "| in put | n | not int64 | 3 | 9.9 |",

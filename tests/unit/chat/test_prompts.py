@@ -120,11 +120,11 @@ def test_places_that_are_unknown_or_missing_are_all_told_with_their_line(tmp_pat
     )
     (tmp_path / "conversation_system.txt").write_text('Answer {"tables": []} and {{context}}.')
     assert refused(tmp_path) == [
-        ("LLM030", "mine/conversation_system.txt:1:27", "known: example, fast"),
+        ("LLM030", "mine/conversation_system.txt:1:27", "available: example, fast"),
         ("LLM031", "mine/user_prompt_template.txt", "'osiris prompts dump --dir DIR' shows where it belongs"),
         ("LLM031", "mine/user_prompt_template.txt", "'osiris prompts dump --dir DIR' shows where it belongs"),
         ("LLM030", "mine/user_prompt_template.txt:2:3", "did you mean 'conversation'?"),
-        ("LLM030", "mine/user_prompt_template.txt:3:10", "known: context, conversation, draft, problems, task"),
+        ("LLM030", "mine/user_prompt_template.txt:3:10", "available: context, conversation, draft, problems, task"),
     ]
 
 

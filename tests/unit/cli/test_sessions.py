@@ -25,4 +25,4 @@ def test_one_that_was_continued_is_not(status):
     text = shown({"session": "s-00002", "status": status})
     assert "the process of run s-00001 no longer exists" in text
     assert "run the same command again" not in text
-    assert text.splitlines()[-1] == f"Run s-00002 continued it and is {status}."
+    assert text.splitlines()[-1] == f"Run s-00002 resumed it and is {status}."

@@ -181,13 +181,13 @@ def run(**changes):
         ({"columns": {"x": "1"}, "schema": "t"}, "DAT010", "step 'save': column 'y' is only in the first run"),
         ({"columns": {"z": "", **DIGEST["columns"]}}, "DAT010", "step 'save': column 'z' is only in the second run"),
         ({"rows": 4, "value": "w"}, "DAT010", "save/rows: 3 -> 4"),
-        ({"value": "w"}, "DAT010", "step 'save': pairing differs: every column has the same values, in other rows"),
+        ({"value": "w"}, "DAT010", "step 'save': pairing differs: every column has the same values, but in other rows"),
         ({"kind": "unordered"}, "DAT009", "step 'save': the kind of the digests differs, ordered and unordered"),
         ({"algorithm": "xxh3"}, "DAT009", "step 'save': the algorithm of the digests differs, sha256 and xxh3"),
         (
             {"schema": "t", "value": "w"},
             "DAT010",
-            "step 'save': the columns have other types, or stand in another order",
+            "step 'save': the columns have other types or another order",
         ),
     ],
 )
@@ -232,7 +232,7 @@ def test_a_run_that_is_not_complete_is_named_before_anything_that_differs(status
     part["outputs"]["save"]["rows"] = 2
     found = [item.to_diagnostic() for item in verify(RUN, part)]
     assert [item.code for item in found] == ["DAT009", "DAT010"]
-    assert found[0].message == f"run second is not complete but {status}: what it wrote may be a part"
+    assert found[0].message == f"run second is {status}, not complete: its output may be partial"
     assert [item.code for item in verify(part, part)] == ["DAT009", "DAT009"]
 
 
@@ -257,8 +257,8 @@ def hints(root, old, new):
         ([b"x\n1\n"], [b"x\n1\n2\n"], "a-0.csv and b-0.csv first differ in line 3"),
         ([b"x\n1"], [b"x\r\n1"], "a-0.csv and b-0.csv first differ in line 1"),
         ([b"", b"x\n\xff\n"], [b"", b"x\n\xfe\n"], "a-1.csv and b-1.csv first differ in line 2"),
-        ([b"x\n"], [b"x\n"], "the first row that differs cannot be told: the files are the same"),
-        ([b"x\n"], [b"x\n", b"y\n"], "the first row that differs cannot be told: one run wrote 1 files, the other 2"),
+        ([b"x\n"], [b"x\n"], "the first different row is unknown: the files are the same"),
+        ([b"x\n"], [b"x\n", b"y\n"], "the first different row is unknown: one run wrote 1 files, the other 2"),
     ],
 )
 def test_the_first_line_that_differs_is_said_once_for_an_output(tmp_path, old, new, text):
@@ -272,7 +272,7 @@ def test_a_file_that_is_not_as_its_run_left_it_is_not_read(tmp_path, harm):
         (tmp_path / "b-0.csv").unlink()
     else:
         (tmp_path / "b-0.csv").write_bytes(b"x\n3\n")
-    text = "the first row that differs cannot be told: b-0.csv is no longer as its run left it"
+    text = "the first different row is unknown: b-0.csv was changed or removed since its run"
     assert hints(tmp_path, old, new)[0] == text
 
 
@@ -280,13 +280,13 @@ def test_objects_of_stores_are_not_looked_into(tmp_path):
     runs = [wrote(tmp_path, name, name.encode()) for name in "ab"]
     for run in runs:
         run["outputs"]["save"]["files"][0]["path"] = f"s3://lake/{run['session']}.csv"
-    assert hints(tmp_path, *runs)[0] == "the first row that differs cannot be told: s3://lake/a.csv lies in a store"
+    assert hints(tmp_path, *runs)[0] == "the first different row is unknown: s3://lake/a.csv is in an object store"
 
 
 def test_two_runs_that_wrote_one_path_are_told_how_to_keep_both(tmp_path):
     old, new = wrote(tmp_path, "a", b"x\n1\n"), wrote(tmp_path, "a", b"x\n2\n")
     new["outputs"]["save"]["digest"] |= {"rows": 9}
-    text = "the first row that differs cannot be told: both runs wrote a-0.csv; put ${run.id} into its path"
+    text = "the first different row is unknown: both runs wrote a-0.csv; add ${run.id} to its path"
     assert hints(tmp_path, old, new) == [text]
 
 
@@ -294,4 +294,4 @@ def test_no_line_is_named_where_a_line_is_no_row_or_rows_have_no_order(tmp_path)
     binary = [wrote(tmp_path, name, name.encode(), suffix="parquet") for name in "ab"]
     assert hints(tmp_path, *binary)[0].endswith("a-0.parquet is not a text file")
     free = [wrote(tmp_path, name, name.encode(), kind="unordered") for name in "ab"]
-    assert hints(tmp_path, *free)[0] == "no row is the first: their order is free"
+    assert hints(tmp_path, *free)[0] == "rows have no defined order, so there is no first difference"

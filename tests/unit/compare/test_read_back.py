@@ -10,7 +10,7 @@ def test_every_step_but_the_last_says_what_it_has_one_row_for():
     grain = (GrainColumn("id", "orders.id"),)
     output = OutputText("save", "output/x.csv", "replace", (), (), grain, {"orders": "orders.csv"}, (ONCE, SUMS))
     assert lines_of(output) == [
-        "output/x.csv (save, replace)",
+        "output/x.csv (step save, write mode replace)",
         "  one row per orders.id",
         "  from orders (orders.csv)",
         "  once: one row per id and sold",

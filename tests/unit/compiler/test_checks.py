@@ -216,7 +216,7 @@ def test_a_step_reads_nothing_but_its_inputs(bench, steps, name):
 
 def test_a_table_that_is_unknown_comes_with_those_that_are_not(bench, steps):
     problem = only(refused(bench, steps.read("a"), steps.read("b"), steps.query("SELECT x FROM orders", "a", "b")))
-    assert problem.hint == "known: a, b, df_a, df_b"
+    assert problem.hint == "available: a, b, df_a, df_b"
 
 
 def test_inputs_whose_names_clash_are_refused(bench, steps):

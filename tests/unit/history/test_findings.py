@@ -103,8 +103,8 @@ def test_nothing_is_filtered_where_a_row_may_be_made_of_several_inputs(made, siz
 @pytest.mark.parametrize(
     ("rejects", "moved"),
     [
-        ((("in", 3), ("out", 0)), "8 rows read, 3 set aside, 5 written"),
-        ((("in", 0), ("out", 3)), "8 rows read, 3 set aside, 5 written"),
+        ((("in", 3), ("out", 0)), "8 rows read, 3 rejected, 5 written"),
+        ((("in", 0), ("out", 3)), "8 rows read, 3 rejected, 5 written"),
         ((("in", 0), ("out", 0)), "8 rows read, 8 written"),
     ],
 )

@@ -62,8 +62,8 @@ def test_outputs_are_compared_by_digest(pair):
     assert found["boxes"].same is None
 
     gone = pair(now=lambda run: run.update(outputs={}), before=before)
-    assert {each.text for each in gone.outputs} == {"nothing was written now"}
-    assert {each.text for each in pair(now=before).outputs} == {"nothing was written before"}
+    assert {each.text for each in gone.outputs} == {"no output now"}
+    assert {each.text for each in pair(now=before).outputs} == {"no output before"}
 
 
 def test_sources_and_connections(pair):

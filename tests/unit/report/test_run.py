@@ -64,7 +64,7 @@ def test_steps_behind_a_failed_one_are_named(session):
     report = read_report(run)
     assert [each.id for each in report.failed] == ["joined"]
     assert report.steps[2].rows == 7
-    assert "So 3 steps did not finish: boxed, boxes, report" in run_page(run)
+    assert "3 steps did not finish as a consequence: boxed, boxes, report" in run_page(run)
 
 
 def test_a_lost_run_has_a_verdict_and_its_time(session):

@@ -98,7 +98,7 @@ def test_too_many_digits():
     [
         ("o.amuont", 9, "did you mean 'amount' (decimal(12,2))?"),
         ('"o"."amo unt"', 11, "did you mean 'amount' (decimal(12,2))?"),
-        ("x.amount", 7, "known: o"),
+        ("x.amount", 7, "available: o"),
         ("o.zzz", 9, "columns: amount decimal(12,2), id int64, naïve utf8, placed timestamp[us]"),
     ],
 )

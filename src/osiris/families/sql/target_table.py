@@ -121,10 +121,10 @@ def check_key_columns(ctx: StepContext, schema: Schema, key: Sequence[str]) -> N
     """Fail with DAT005 for a key column that does not exist, with CMP012 for one that cannot identify a row."""
     types = {column.name: column.type for column in schema}
     problems: list[Diagnostic] = []
-    for name in key:
+    for index, name in enumerate(key):
         if name not in types:
-            hint = did_you_mean(name, types)
-            problems.append(diagnostic("DAT005", column=name, where=f"the input of step '{ctx.step}'", hint=hint))
+            at, where = Location(pointer=f"/config/primary_key/{index}"), f"the input of step '{ctx.step}'"
+            problems.append(diagnostic("DAT005", at=at, column=name, where=where, hint=did_you_mean(name, types)))
         elif reason := _unfit(types[name]):
             problems.append(diagnostic("CMP012", step=ctx.step, column=name, type=types[name], reason=reason))
     if problems:

@@ -281,7 +281,8 @@ def _placed(root: Path, pipeline: Pipeline, step: Step, item: Diagnostic) -> Dia
         return item
     if item.code in _OF_CONNECTIONS and step.connection:
         declared = load_connections(Project(root).connections_file)
-        return replace(item, location=declared_at(declared, step.connection) or pipeline.where(step.pointer))
+        field = declared_at(declared, step.connection, code=item.code)
+        return replace(item, location=field or pipeline.where(step.pointer))
     in_query = at.line is not None or item.code.startswith("SQL")
     pointer = step.pointer + (at.pointer or ("/config/query" if in_query else ""))
     if in_query:

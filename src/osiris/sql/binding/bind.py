@@ -31,7 +31,7 @@ from osiris.sql.scope import TableNames, ancestors, from_items
 from osiris.types import arrow_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
@@ -360,15 +360,17 @@ def _qualified(column: exp.Column, lookup: _Lookup) -> _Fault | None:
 
 def _bare(column: exp.Column, lookup: _Lookup) -> _Fault:
     outputs = next((select.expressions for select in _selects_around(column)), [])
-    outputs_named = [Named(each.alias, node=each) for each in outputs if isinstance(each, exp.Alias)]
-    return _no_column(column.this, None, (*outputs_named, *chain.from_iterable(lookup.sources(column).values())))
+    aliases = [Named(each.alias, node=each) for each in outputs if isinstance(each, exp.Alias)]
+    return _no_column(column.this, None, [*chain.from_iterable(lookup.sources(column).values())], aliases)
 
 
-def _no_column(name: exp.Expr, source: str | None, columns: Iterable[Named]) -> _Fault:
-    types = {each.name: each.type for each in reversed(tuple(columns)) if each.name}
+def _no_column(name: exp.Expr, source: str | None, columns: Sequence[Named], aliases: Sequence[Named] = ()) -> _Fault:
+    """Return that a name is no column; `aliases` of the statement itself may be meant, but are not listed."""
+    types = {each.name: each.type for each in reversed(columns) if each.name}
     problem = f"there is no column '{name.name}'" + (f" in '{source}'" if source else "")
     listed = ", ".join(" ".join(filter(None, each)) for each in sorted(types.items()))
-    hint = _suggestion(name.name, types) or (f"columns: {listed}"[:_LENGTH] if listed else None)
+    near = _suggestion(name.name, {each.name: each.type for each in aliases if each.name} | types)
+    hint = near or (f"columns: {listed}"[:_LENGTH] if listed else None)
     return _Fault(name, problem, hint)
 
 
