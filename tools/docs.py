@@ -45,13 +45,13 @@ PREFIXES = {
     "SQL": "SQL",
     "DAT": "Types and data",
     "RUN": "Runs",
-    "SBX": "Where runs run",
-    "AIO": "What is told of runs",
+    "SBX": "Sandboxes and remote targets",
+    "AIO": "Packages, reports and lineage of runs",
     "DRV": "Drivers",
     "DSC": "Discovery",
     "CHT": "Conversations",
     "LLM": "Models",
-    "MCP": "What agents ask",
+    "MCP": "Requests of agents",
     "INT": "Osiris itself",
 }
 EXIT_CODES = {
@@ -76,7 +76,7 @@ ORDER = """\
   input; a step that only waits does so until the other has ended, and data streams.
 - `inputs` names what is read, as `NAME: "@step"` or `NAME: "${step.df}"`. The step then waits for exactly these, and
   for those in `needs` besides, if that is given.
-- Without both, a step follows the one before it, as if that stood in `needs`. If nothing is read that way, a note says
+- Without both, a step follows the one before it, as if it were in `needs`. If nothing is read that way, a note says
   so; `needs: []` lets the step start at once.
 - In the SQL of a step an input is read by the name of its step, or of the input, also with `df_` before it; a single
   one also as `df` or `input_df`. Characters that no plain name has become `_`, and case does not count.
@@ -85,15 +85,15 @@ ORDER = """\
 PLACEHOLDERS = """\
 ## Placeholders
 
-`${params.NAME}` stands for a parameter, `${run.id}` and `${run.started_at}` for what is known when the run starts. They
-may stand in every value of a `config`, parameters also in descriptions and in `metadata`.
+`${params.NAME}` is the value of a parameter, `${run.id}` and `${run.started_at}` are known when the run starts. They
+can be used in every value of a `config`, parameters also in descriptions and in `metadata`.
 
 - A placeholder that is the whole text has the type of its parameter: `limit: ${params.top}` is a number. Within a text
   it is the value's spelling.
 - In SQL it is a literal of its type, and inside quotes a part of that text. A value never becomes syntax.
 - A value comes from `--param NAME=VALUE`, else from the variable `OSIRIS_PARAM_NAME`, else from the chosen profile,
   else from the default.
-- A sensitive parameter may stand in SQL only, where it is bound when the run starts.
+- A sensitive parameter can be used in SQL only, where it is bound when the run starts.
 """
 YAML = """\
 ## The text
@@ -102,7 +102,7 @@ YAML of one document, in UTF-8, read strictly: what two readers of YAML would ta
 to write instead (`yes`, `010`, `1_000`, `12:30:45`, an unquoted `@step`), and so are duplicate keys, anchors, aliases
 and tags. `osiris fmt` brings a file into the one canonical form: keys in the order of the tables here, those of a
 `config` in the order of the component's, two spaces a level, quotes only where they are needed, SQL as a block, a blank
-line between steps. Comments stay with what they stand above or beside; the meaning never changes.
+line between steps. Comments stay with the line they belong to; the meaning never changes.
 
 `osiris schema` prints a JSON Schema with the options of all installed components; `osiris init` puts it into a new
 project for VS Code.
@@ -117,12 +117,12 @@ NULL, and by comparing what came back.
 
 - `=`: the same type, with every value as it was.
 - *as T*: as the type T, in which every value says the same. A `cast` in the step that reads makes exactly the first
-  type and values of it again; where ¹ stands none does, and SQL has to.
+  type and values of it again; with ¹ it does not, and a cast in SQL is needed.
 - *a code*: refused, by `CMP012` and `DAT006` when the pipeline is compiled, by others when the rows are there. With
   *cast to T* after it: such a `cast`, of the step that writes or of the one before, changes no value and is carried.
 - *in parentheses*: which equal value comes back in the place of another.
 
-This is about what Osiris has written itself: how the text or the table of somebody else is read stands with
+This page is about what Osiris itself has written; how other files and tables are read is described with
 [the component](components.md).
 """
 WRONG = "*Wrong*: a known mistake of that writer: it takes such values, and what is stored cannot be read again."
@@ -149,10 +149,10 @@ AS_JSON = """\
 ## As JSON
 
 With `--json`, and for agents over MCP, each problem is one object: `code`, `severity`, `message`, `file`, `line`,
-`column`, `pointer` (a JSON Pointer into the file) and `hint`. Where it is known exactly what mends the file, `fix` has
+`column`, `pointer` (a JSON Pointer into the file) and `hint`. Where there is exactly one correction, `fix` has
 it: a list of operations of JSON Patch (RFC 6902: `replace`, `add`, `remove`, `move`) on what the file says. Where the
 text cannot be read as YAML, an operation is `{"op": "text", "line", "column", "old", "value"}` instead: at that place,
-from 1, write `value` in the place of `old`. A fix never repeats a secret, and nobody puts one in unasked."""
+from 1, write `value` in the place of `old`. A fix never contains a secret, and is never applied without a request."""
 
 
 def codes_page() -> Iterator[str]:
@@ -193,7 +193,7 @@ def ending(severity: str, exit_code: int) -> str:
 def components_page() -> Iterator[str]:
     """Yield the page of our own components and families."""
     registry = load_registry()
-    yield from ("# Components", "", "What can stand in a step; `osiris components show NAME` shows one.", "")
+    yield from ("# Components", "", "The components of steps; `osiris components show NAME` shows one.", "")
     yield from ("## Keys of every component", "")
     yield from config_table({key: RESERVED[key] for key in RESERVED if key not in UNSUPPORTED_RESERVED}, ())
     for spec in (spec for spec in registry.all() if spec.module.startswith("osiris.")):
@@ -277,7 +277,7 @@ def oml_page() -> Iterator[str]:
     config = {**step["properties"], "component": component}
     yield from ("# OML", "", "The language of pipelines. One that works, from `osiris init`:", "")
     yield from ("```yaml", *EXAMPLE.read_text(encoding="utf-8").splitlines(), "```", "")
-    yield from ("## Keys of a file", "", "Others begin with `x-` and are kept without being looked at.", "")
+    yield from ("## Keys of a file", "", "Other keys begin with `x-` and are ignored.", "")
     yield from config_table({key: properties[key] for key in FILE_KEYS}, ("oml_version", "name", "steps"))
     yield from ("## Keys of a step", "")
     yield from config_table({key: config[key] for key in STEP_KEYS}, step["required"])

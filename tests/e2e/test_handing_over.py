@@ -181,7 +181,7 @@ def test_a_run_in_progress_and_kept_outputs_stay(shop):
     process, session = shop.begin()
     try:
         told = shop.json("logs", "gc", "--keep", "0")["data"]
-        assert told["kept"] == [{"session": session, "reason": "it is under way"}]
+        assert told["kept"] == [{"session": session, "reason": "it is running"}]
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -189,7 +189,7 @@ def test_a_run_in_progress_and_kept_outputs_stay(shop):
     spools.mkdir(parents=True, exist_ok=True)
     time.sleep(1.1)
     (kept,) = shop.json("logs", "gc", "--keep", "0")["data"]["kept"]
-    assert kept["reason"].startswith("outputs of its steps are kept")
+    assert kept["reason"].startswith("it has spooled outputs")
     shutil.rmtree(spools)
     assert shop.json("logs", "gc", "--keep", "0")["data"]["removed"][0]["session"] == session
     assert names(shop) == []

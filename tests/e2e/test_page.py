@@ -67,7 +67,7 @@ def test_a_replay_says_so(project):
     run = project("run", "pipelines/p.yaml")[1]["data"]["session"]
     assert project("replay")[0] == 0
     page = page_of(project)
-    assert f"A replay of run <code>{run}</code>; no target was touched" in page
+    assert f"A replay of run <code>{run}</code>; no target was changed" in page
     assert "The output is the same." in page
 
 

@@ -228,7 +228,9 @@ def why_of_steps(reading: Reading) -> dict[str, str]:
         above = next((name for name in step.needs if name in changed), None)
         if above:
             changed.setdefault(step.id, f"an input changed: step '{above}'")
-        why[step.id] = not_run.get(step.id) or (changed.get(step.id, _NOTHING_NEW) if reading.base else _NO_BASE)
+        reason = changed.get(step.id, _NOTHING_NEW) if reading.base else _NO_BASE
+        ended = not_run.get(step.id)
+        why[step.id] = f"{ended}; {reason}" if step.error and step.id in changed else ended or reason
     return why
 
 

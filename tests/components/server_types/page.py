@@ -24,11 +24,11 @@ running pipelines with the ends of each range, hard texts and NULL, and by readi
 is none of Osiris' own: every value was the same.
 
 - A type: what the target holds the values in, each of them exactly. In JSON lines it is the kind of value, in CSV
-  always text, in the form that [the component](components.md) tells.
-- *In parentheses*: which equal value stands there in the place of another.
+  always text, in the form that [the component](components.md) describes.
+- *In parentheses*: which equal value is there instead of another.
 - The last column is about a table that is there already, on the same server, whose columns have the very types of the
   source. `=`: it takes the values, each of them exactly; where a column holds fewer values than the type in Osiris has,
-  the first that it would change fails the step with `DAT015`, or is set aside (`on_reject`). `DAT029`: refused before
+  the first that it would change fails the step with `DAT015`, or is rejected (`on_reject`). `DAT029`: refused before
   the first row.
 - `CMP012`: refused when the pipeline is compiled, with the column and the reason: the target has no such type. A `cast`
   or SQL makes another type of the column.
@@ -36,7 +36,7 @@ is none of Osiris' own: every value was the same.
 - Another code: the type is carried, and the single value is not. The run fails, with no row written by that step, and
   the message names the column and the value.
 
-What becomes of a type of Osiris, wherever it comes from, stands in [Types](types.md).
+How each type of Osiris is written, whatever its source, is in [Types](types.md).
 """
 WRONG = "*Wrong*: a known mistake: the run fails with a message that names no column."
 
@@ -46,9 +46,9 @@ A Supabase connection that has only URL and key. *Read*: the type in Osiris of a
 on to a Parquet file, each of them as it was. *Written*: rows of PostgreSQL go into a table that is there, and whose
 columns have the very types. `=`: it takes the values, each of them exactly.
 
-- `dtype`: REST does not tell how many digits a number has, so the step says it; without it, `DAT006`.
+- `dtype`: REST does not say how many digits a number has, so the step declares it; without it, `DAT006`.
 - `DAT006`, `CMP012` and `DAT029` are refusals before the first row, with the column and the reason. The kinds of ranges
-  and the lists of enums that somebody made are among them: REST does not tell what they are made of.
+  and the lists of enums that somebody made are among them: REST does not say what they consist of.
 - `DAT015`: one of the values that were tried is refused before anything is sent, with the column and the row; of the
   ordinary ones that is a document in which U+0000 is escaped.
 """
@@ -109,7 +109,7 @@ def _over_rest(found: OverRest) -> Iterator[str]:
 def _unread(outcome: Outcome) -> tuple[str, str]:
     if outcome.code:
         return code(outcome.code), outcome.told.partition("; ")[2]
-    return "`=`", "it is read as a list: REST does not tell where an array begins"
+    return "`=`", "it is read as a list: REST does not say where an array begins"
 
 
 def _read_as(here: str, outcome: Outcome) -> str:

@@ -48,7 +48,7 @@ def test_a_server_that_falls_silent_may_have_committed(made):
     answer = check_package(made.root, made.package().content)["answer"]
     states = {each["step"]: (each["state"], each["partial"], each["rows"]) for each in answer["written"]["writers"]}
     assert states == {"once": ("unknown", False, None), "file": ("unknown", False, None)}
-    assert "whether once delivered is settled by its target" in answer["retry"]["why"]
+    assert "whether once delivered is checked in its target" in answer["retry"]["why"]
     assert "the output of file replaces the earlier one as a whole" in answer["retry"]["why"]
 
 
@@ -90,7 +90,7 @@ def test_a_full_disk_may_pass(made):
     answer = check_package(made.root, made.package().content)["answer"]
     assert (answer["verdict"]["kind"], answer["failure"]["class"]) == ("disk_full", "resource")
     assert (answer["retry"]["safe"], answer["retry"]["useful"]) == (True, True)
-    assert "room" in answer["retry"]["why"]
+    assert "space or memory" in answer["retry"]["why"]
     assert answer["failure"]["subject"]["path"] == "output/x.csv"
 
 

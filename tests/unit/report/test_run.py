@@ -39,7 +39,7 @@ def test_a_step_tells_its_tries_and_what_was_set_aside(session):
     assert orders.retries == ((2, "CON015", "it was out of reach", 1.5),)
     assert (orders.attempts, orders.checks) == (2, 3)
     html = run_page(run)
-    assert "before try 2, after 1.5 s: <code>CON015</code> it was out of reach" in html
+    assert "before attempt 2 (waited 1.5 s): <code>CON015</code> it was out of reach" in html
     assert "3 passed" in html
     assert "4 rows in <code>logs/" in html
 
@@ -120,5 +120,5 @@ def test_a_file_that_is_too_large_stays_where_it_is(session):
     with (run.run.folder / "metrics.jsonl").open("wb") as file:
         file.truncate(MOST_PACKED + 1)
     html = run_page(run)
-    assert "<code>metrics.jsonl</code>, 64 MB, is too large to be in a page" in html
+    assert "<code>metrics.jsonl</code>, 64 MB, is too large to embed" in html
     assert html.count('class="packed"') == 3
