@@ -46,7 +46,7 @@ def test_choices_are_shown(capsys):
 def test_the_keys_of_every_step_are_shown(capsys):
     assert main(["components", "show", "duckdb.writer"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    (head,) = [number for number, line in enumerate(lines) if line.startswith("of every step")]
+    (head,) = [number for number, line in enumerate(lines) if line.startswith("config of every step")]
     shown = [line.split()[0] for line in lines[head:] if line[:1].isalpha()]
     assert set(RESERVED) - {"on_reject", "max_cell_bytes", "deterministic"} <= set(shown)
     assert "on_reject" not in shown
