@@ -100,7 +100,7 @@ def _in_files(
         given = resolved.get(target)
         try:
             if isinstance(given, Secret) and given.reveal():
-                fail("CON068", fields=f"'{name}' and '{target}'", problem="are both given")
+                fail("CON068", fields=f"'{name}' and '{target}'", problem="are both set")
             yield target, Secret(_read_below(root, text))
         except OsirisError as error:
             at = Location(pointer=f"/connections/{ref.family}/{ref.alias}/{name}")

@@ -112,7 +112,7 @@ def connection_string(fields: Mapping[str, JsonValue]) -> str | None:
     """Return a connection's `dsn` or `url`, revealed; None without one; fails with CON068 if both are set."""
     strings = [fields[name] for name in ("dsn", "url") if fields.get(name) is not None]
     if len(strings) > 1:
-        fail("CON068", fields="'dsn' and 'url'", problem="are both given")
+        fail("CON068", fields="'dsn' and 'url'", problem="are both set")
     return str(strings[0].reveal()) if strings else None
 
 

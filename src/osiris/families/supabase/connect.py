@@ -129,7 +129,7 @@ def rest_address(fields: Fields) -> Rest:
     keys = [fields[name] for name in _KEYS if fields.get(name) is not None]
     if len(keys) > 1 and fields.get("key") is not None:
         other = next(name for name in _KEYS[1:] if fields.get(name) is not None)
-        fail("CON068", fields=f"'key' and '{other}'", problem="are both given")
+        fail("CON068", fields=f"'key' and '{other}'", problem="are both set")
     if not keys:
         fail("CON067", missing="a database address ('dsn' or 'host'), or 'url' and 'key'")
     if not _IS_KEY.fullmatch(keys[0].reveal()):
@@ -202,7 +202,7 @@ def _refuse(fields: Fields) -> None:
 def _one(fields: Fields, names: tuple[str, ...]) -> Any:  # noqa: ANN401  whatever a field may hold
     present = [name for name in names if fields.get(name) is not None]
     if len(present) > 1:
-        fail("CON068", fields=f"'{present[0]}' and '{present[1]}'", problem="mean the same and are both given")
+        fail("CON068", fields=f"'{present[0]}' and '{present[1]}'", problem="mean the same and are both set")
     return fields[present[0]] if present else None
 
 
