@@ -30,13 +30,13 @@ _HINTS = 20
 
 
 class Links:
-    """Links the steps of one document; problems go to `found`.
+    """Links the steps of one document and collects `problems`.
 
     `specs` has the installed components by name. `ids` are all ids of the file, including broken steps.
     """
 
     def __init__(self, document: Document, specs: Mapping[str, ComponentSpec], ids: Iterable[str]) -> None:
-        self.found: list[Diagnostic] = []
+        self.problems: list[Diagnostic] = []
         self._document = document
         self._specs = specs
         self._ids = dict.fromkeys(ids)
@@ -159,7 +159,7 @@ class Links:
         )
 
     def _add(self, code: str, pointer: str, *, hint: str | None = None, fix: Fix = (), **params: object) -> None:
-        self.found.append(diagnostic(code, at=self._document.where(pointer), hint=hint, fix=fix, **params))
+        self.problems.append(diagnostic(code, at=self._document.where(pointer), hint=hint, fix=fix, **params))
 
 
 def _used(texts: Iterable[Mapping[str, JsonValue]]) -> set[str]:

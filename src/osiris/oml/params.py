@@ -110,7 +110,7 @@ def resolve_params(
             values[param.name] = value
             literals[param.name] = _literal(param, value)
     sensitive = tuple(param.name for param in declared.values() if param.sensitive)
-    return Params(values, literals, sensitive, tuple(declared)), scan.found
+    return Params(values, literals, sensitive, tuple(declared)), scan.problems
 
 
 def profile_hint(name: str, declared: Collection[str], env: Mapping[str, str]) -> str | None:
@@ -132,10 +132,10 @@ def param_text(value: JsonValue) -> str:
 
 
 class _Scan:
-    """One reading of params and profiles; problems go to `found`."""
+    """Reads params and profiles and collects `problems`."""
 
     def __init__(self, document: Document) -> None:
-        self.found: list[Diagnostic] = []
+        self.problems: list[Diagnostic] = []
         self._document = document
 
     def declarations(self) -> dict[str, Param]:
@@ -184,7 +184,7 @@ class _Scan:
                 hint, match = did_you_mean(name, declared) or "declare it under params", certain(name, declared)
                 at = Location() if pointer is None else self._document.where_key(join(pointer, name))
                 fix = rename(join(pointer, name), match) if pointer is not None and match and match not in names else ()
-                self.found.append(diagnostic("OML019", at=at, hint=hint, fix=fix, name=name[:60]))
+                self.problems.append(diagnostic("OML019", at=at, hint=hint, fix=fix, name=name[:60]))
 
     def leaked(self, param: Param, arguments: Mapping[str, str], chosen: Mapping[str, JsonValue]) -> None:
         """Report a sensitive parameter that is set where it can be seen."""
@@ -210,12 +210,12 @@ class _Scan:
         return value if not any(_problems(param, value)) else None
 
     def _declared(self, name: str, block: Mapping[str, JsonValue], pointer: str) -> Param:
-        count_before = len(self.found)
+        count_before = len(self.problems)
         for problem, key, hint in _block_problems(block):
             fix = _spelling_fix(block, join(pointer, key), key)
             self._add("OML020", join(pointer, key), name=name, problem=problem, hint=hint, fix=fix)
         sensitive = block.get("sensitive") is True
-        if len(self.found) > count_before:
+        if len(self.problems) > count_before:
             return Param(name, sensitive=sensitive, broken=True)
         default = block.get("default")
         kind = block.get("type") or _KINDS.get(type(default), "string")
@@ -232,7 +232,7 @@ class _Scan:
         )
         for problem, key in _rule_problems(param):
             self._add("OML020", join(pointer, key), name=name, problem=problem)
-        return replace(param, broken=len(self.found) > count_before)
+        return replace(param, broken=len(self.problems) > count_before)
 
     def _check(self, param: Param, value: JsonValue, pointer: str, *, from_text: bool = False) -> JsonValue:
         """Return a value converted to the parameter's type, None if invalid, which is reported."""
@@ -246,11 +246,11 @@ class _Scan:
         elif isinstance(value, (int, float)):
             display = json.dumps(value)
         at = self._document.where(pointer)
-        self.found.append(diagnostic("OML021", at=at, name=param.name, expected=expected, found=display))
+        self.problems.append(diagnostic("OML021", at=at, name=param.name, expected=expected, found=display))
         return None
 
     def _add(self, code: str, pointer: str, *, hint: str | None = None, fix: Fix = (), **params: object) -> None:
-        self.found.append(diagnostic(code, at=self._document.where_key(pointer), hint=hint, fix=fix, **params))
+        self.problems.append(diagnostic(code, at=self._document.where_key(pointer), hint=hint, fix=fix, **params))
 
 
 def _spelling_fix(block: Mapping[str, JsonValue], pointer: str, key: str) -> Fix:

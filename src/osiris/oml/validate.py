@@ -84,10 +84,10 @@ def validate(
     steps = [_step(pointer, text, specs, configs) for pointer, text in texts.items()]
     links = Links(document, specs, ids_of(data.get("steps")))
     linked = links.link(steps, list(texts.values()))
-    if has_errors([*diagnostics, *problems, *links.found]):
+    if has_errors([*diagnostics, *problems, *links.problems]):
         diagnostics += _wrong_modes(document, linked, specs)
     pipeline = None if has_errors(diagnostics) else _pipeline(document, linked, values, substitution)
-    diagnostics = _unique_fixes(sort_diagnostics([*diagnostics, *problems, *links.found]))
+    diagnostics = _unique_fixes(sort_diagnostics([*diagnostics, *problems, *links.problems]))
     if pipeline is None or has_errors(diagnostics):
         raise_all(filter(lambda item: item.severity != "note", diagnostics))
     return pipeline, diagnostics

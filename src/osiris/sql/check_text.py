@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from osiris.sql.lineage.flow import Flow
     from osiris.sql.nondeterminism.determinism import Finding
     from osiris.sql.safety.dialects import Dialect
-    from osiris.sql.safety.tree import Steady
+    from osiris.sql.safety.tree import StableText
     from osiris.sql.scope import TableNames
 
     Relations = Collection[str] | Mapping[str, Collection[str] | None] | None
@@ -153,7 +153,7 @@ def _check_query(sql: str, tokens: list[Token], row: Dialect, scope: _Usable) ->
     problem = _not_one_query(statements, sql)
     if problem:
         return _no([problem])
-    source = trees.Steady(sql, tokens, statements[0])
+    source = trees.StableText(sql, tokens, statements[0])
     judged = _judge(source, row, scope)
     if judged.problems:
         return _no(judged.problems)
@@ -170,7 +170,9 @@ def _check_query(sql: str, tokens: list[Token], row: Dialect, scope: _Usable) ->
     return _no(judged.problems) if judged.problems else _accept(steady, row, scope, judged, unsteady)
 
 
-def _accept(statement: Steady, row: Dialect, scope: _Usable, judged: _Judged, unsteady: tuple[Finding, ...]) -> Verdict:
+def _accept(
+    statement: StableText, row: Dialect, scope: _Usable, judged: _Judged, unsteady: tuple[Finding, ...]
+) -> Verdict:
     """Return the verdict on a stable text without problems."""
     from osiris.sql.lineage.flow_reader import flow_of
     from osiris.sql.nondeterminism.row_order import is_ordered
@@ -216,7 +218,7 @@ class _Judged(NamedTuple):
     names: TableNames
 
 
-def _judge(statement: Steady, row: Dialect, scope: _Usable) -> _Judged:
+def _judge(statement: StableText, row: Dialect, scope: _Usable) -> _Judged:
     from osiris.sql.safety import tree as trees
     from osiris.sql.safety.relations import count_reads, unknown_columns, unknown_members
     from osiris.sql.scope import nodes_of

@@ -108,7 +108,7 @@ def write(tree: exp.Expr, grammar: type[Grammar]) -> str:
     return text if len(text.encode()) <= MAX_BYTES else str(tree.sql(**plain))
 
 
-class Steady(NamedTuple):
+class StableText(NamedTuple):
     """A text that parses and writes back unchanged, with its tokens and tree."""
 
     text: str
@@ -116,7 +116,7 @@ class Steady(NamedTuple):
     tree: exp.Expr
 
 
-def canonical(tree: exp.Expr, grammar: type[Grammar], source: Steady | None = None) -> Steady | None:
+def canonical(tree: exp.Expr, grammar: type[Grammar], source: StableText | None = None) -> StableText | None:
     """Return the stable text of a tree; None if there is none.
 
     `source` is the text that the tree was parsed from, unless the tree has changed since.
@@ -132,7 +132,7 @@ def canonical(tree: exp.Expr, grammar: type[Grammar], source: Steady | None = No
             return None
         if len(statements) != 1:
             return None
-        source = Steady(text, tokens, statements[0])
+        source = StableText(text, tokens, statements[0])
         text = write(statements[0], grammar)
     return source if source and text == source.text else None
 
