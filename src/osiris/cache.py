@@ -1,7 +1,7 @@
-"""What was found before and would be found again: answers by what they depend on, in one small SQLite file.
+"""A cache of answers, keyed by everything they depend on, in a small SQLite file.
 
-It only saves time. A file that is broken, busy or out of reach is as good as an empty one, an entry that was damaged is
-as good as none, and what an answer depends on always includes the code that gave it.
+It only saves time. A damaged, busy or unavailable file counts as empty, a damaged entry as missing, and the key of an
+answer always includes the version of the code that computed it.
 """
 
 from __future__ import annotations
@@ -29,73 +29,79 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_ENTRIES = 50_000
-"""Beyond it the oldest entries go."""
+"""Maximum number of entries; the oldest are removed."""
 
 _FAILURES = (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError, MemoryError)
-"""What reading a damaged file ends in: its sizes may be any number, and the names in a message no text."""
+"""Exceptions when reading a damaged file, whose sizes and names may be arbitrary."""
 
-_WELL = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR}
-"""Errors that say where the file is, or that others use it: it may be good at another time."""
+_TRANSIENT = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+}
+"""Errors of the environment or of concurrent use, which do not mean that the file is damaged."""
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 class Damaged(Exception):
-    """The file, or an entry in it, is not what was written."""
+    """The file, or an entry in it, is damaged."""
 
 
 class AnswerFile(ABC):
-    """A SQLite file of answers, each under the digest of a key and with a checksum, which is among its columns.
+    """A SQLite file of answers, each stored under the digest of its key, with a checksum column.
 
-    One that is damaged is put away, and a new one is begun.
+    A damaged file is moved away and replaced.
     """
 
     columns: ClassVar[Mapping[str, str]]
-    """Names and types; the last but one is the checksum, the others are an answer."""
+    """Names and types of columns; the last but one is the checksum, the others are the answer."""
     most: ClassVar[int]
-    """With more answers the oldest go."""
+    """Maximum number of answers; the oldest are removed."""
     synchronous: ClassVar[str] = "FULL"
-    """What is awaited of the disk, as SQLite's pragma has it."""
+    """Value of SQLite's pragma `synchronous`."""
     damage: ClassVar[Set[int]]
-    """Codes of SQLite that make the file a damaged one; an error that has none counts as 0."""
+    """SQLite error codes that mean a damaged file; an error without a code counts as 0."""
     damaged_by_entry: ClassVar[bool] = True
-    """Whether a damaged entry makes the file a damaged one; else it is as good as none."""
+    """Whether a damaged entry means a damaged file; otherwise it counts as missing."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def row(self, key: JsonValue) -> Sequence[str | bytes] | None:
-        """Return an answer without its checksum; None if there is none, or the file cannot be used."""
+        """Return an answer without its checksum; None if it is missing or the file cannot be used."""
         name = _name(key)
         select = f"SELECT {', '.join(self.columns)} FROM found WHERE key = ?"
 
         def read(file: sqlite3.Connection) -> Sequence[str | bytes] | None:
             *before, checksum, answer = file.execute(select, (name,)).fetchone() or (b"", None)
-            told = [*before, answer]
-            if answer is None or _sum(name, told) == checksum:
-                return told if answer is not None else None
+            row = [*before, answer]
+            if answer is None or _sum(name, row) == checksum:
+                return row if answer is not None else None
             if self.damaged_by_entry:
                 raise Damaged
             return None
 
-        return self._tried(read)
+        return self._with_file(read)
 
     def keep(self, answers: Iterable[tuple[JsonValue, Sequence[str | bytes]]]) -> None:
-        """Write answers by their keys, as far as that goes."""
+        """Write answers by their keys, if possible."""
         insert = f"INSERT OR REPLACE INTO found (key, {', '.join(self.columns)}) VALUES (?{', ?' * len(self.columns)})"
-        named = [(_name(key), told) for key, told in answers]
-        rows = [(name, *told[:-1], _sum(name, told), told[-1]) for name, told in named]
+        named = [(_name(key), row) for key, row in answers]
+        rows = [(name, *row[:-1], _sum(name, row), row[-1]) for name, row in named]
 
         def write(file: sqlite3.Connection) -> None:
-            with file:  # what fails is rolled back: its locks would keep all others out until the file is closed
+            with file:  # roll back on failure: the locks would block all other processes until the file is closed
                 file.executemany(insert, rows)
                 file.execute("DELETE FROM found WHERE rowid <= (SELECT max(rowid) FROM found) - ?", (self.most,))
                 self.make_durable(file)
 
-        self._tried(write)
+        self._with_file(write)
 
     def close(self) -> None:
-        """Close the file, if it was opened."""
+        """Close the file, if it is open."""
         if file := self.__dict__.pop("_file", None):
             file.close()
 
@@ -104,12 +110,12 @@ class AnswerFile(ABC):
         """Make what was written last."""
 
     def put_away(self, path: Path) -> None:
-        """Make room for a new file; raises OSError."""
+        """Move a damaged file away; raises OSError."""
         remove(path)
 
     @cached_property
     def _file(self) -> sqlite3.Connection | None:
-        """The file; None if it cannot be used now."""
+        """The open file; None if it cannot be used now."""
         try:
             make_folder(self._path.parent, private=True)
             os.close(open_file(self._path, LOCKED))
@@ -125,8 +131,8 @@ class AnswerFile(ABC):
             raise
         return file
 
-    def _tried(self, action: Callable[[sqlite3.Connection], T]) -> T | None:
-        """Return what an action with the file gives, or with a new one if it is damaged; None if it cannot be used."""
+    def _with_file(self, action: Callable[[sqlite3.Connection], T]) -> T | None:
+        """Return the result of an action on the file, or on a new one if it is damaged; None if it cannot be used."""
         for _ in range(2):
             try:
                 return action(self._file) if self._file else None
@@ -143,12 +149,12 @@ class AnswerFile(ABC):
 
 
 class Cache(AnswerFile):
-    """Answers by key, a JSON value; made by `open_cache`. What is put is written when it is closed."""
+    """Answers by key, a JSON value; opened by `open_cache`. New entries are written when it is closed."""
 
     columns = MappingProxyType({"sum": "BLOB", "answer": "BLOB"})
     most = MAX_ENTRIES
     synchronous = "OFF"
-    damage = frozenset(range(0x100)) - _WELL
+    damage = frozenset(range(0x100)) - _TRANSIENT
     damaged_by_entry = False
 
     def __init__(self, path: Path) -> None:
@@ -156,13 +162,13 @@ class Cache(AnswerFile):
         self._new: dict[bytes, tuple[JsonValue, bytes]] = {}
 
     def get(self, key: JsonValue) -> JsonValue | None:
-        """Return the answer, None if there is none."""
+        """Return the answer; None if there is none."""
         new = self._new.get(_name(key))
-        found = new[1:] if new else self.row(key)
-        return json.loads(found[0]) if found else None
+        row = new[1:] if new else self.row(key)
+        return json.loads(row[0]) if row else None
 
     def put(self, key: JsonValue, answer: JsonValue) -> None:
-        """Keep an answer."""
+        """Store an answer."""
         self._new[_name(key)] = key, _bytes(answer)
 
     def make_durable(self, file: sqlite3.Connection) -> None:
@@ -171,14 +177,14 @@ class Cache(AnswerFile):
         file.commit()
 
     def write(self) -> None:
-        """Write what was put, as far as that goes."""
+        """Write the new answers, if possible."""
         if self._new:
             self.keep((key, [answer]) for key, answer in self._new.values())
 
 
 @contextmanager
 def open_cache(path: Path) -> Iterator[Cache]:
-    """Give the cache of a file, which is made if it is not there, and made anew if it is none."""
+    """Open the cache in a file, which is created if missing, and replaced if damaged."""
     cache = Cache(path)
     try:
         yield cache
@@ -189,7 +195,7 @@ def open_cache(path: Path) -> Iterator[Cache]:
 
 @cache
 def code_state() -> str:
-    """Return a text that is another one whenever code of ours is, be it released or only edited."""
+    """Return a text that changes whenever our code does, released or edited."""
     root = Path(__file__).parent
     stats = ((path.relative_to(root).as_posix(), path.stat()) for path in sorted(root.rglob("*.py")))
     return hashlib.sha256(repr([(name, stat.st_mtime_ns, stat.st_size) for name, stat in stats]).encode()).hexdigest()
@@ -199,8 +205,8 @@ def _name(key: JsonValue) -> bytes:
     return hashlib.sha256(_bytes(key)).digest()
 
 
-def _sum(name: bytes, told: Sequence[str | bytes]) -> bytes:
-    parts = [part if isinstance(part, bytes) else str(part).encode() for part in told]
+def _sum(name: bytes, row: Sequence[str | bytes]) -> bytes:
+    parts = [part if isinstance(part, bytes) else str(part).encode() for part in row]
     return hashlib.sha256(name + b"\0".join(parts)).digest()
 
 

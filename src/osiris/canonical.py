@@ -1,7 +1,7 @@
-"""One spelling for every value, and the SHA-256 of it: what all identity in Osiris rests on.
+"""The canonical form of JSON values and its SHA-256, the basis of all identities in Osiris.
 
 The canonical form is RFC 8785 (JSON Canonicalization Scheme): UTF-8, keys sorted by UTF-16 code units, no white space,
-shortest round-trip numbers. Integers beyond 2**53 cannot be spelled in it, so they are refused here and must be text.
+shortest round-trip numbers. It cannot represent integers beyond 2**53, so they are rejected and must be text.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",",
 def canonical_bytes(value: JsonValue) -> bytes:
     """Return the RFC 8785 bytes of a JSON value; raises `rfc8785.CanonicalizationError` for anything else.
 
-    Where every reader of JSON spells a value alike, which is nearly always, the standard library does it ten times
-    faster.
+    Where all JSON encoders agree, which is nearly always, the ten times faster standard library is used.
     """
     if _is_common(value):
         with suppress(UnicodeEncodeError):
@@ -33,7 +32,7 @@ def canonical_bytes(value: JsonValue) -> bytes:
 
 
 def _is_common(value: JsonValue) -> bool:
-    """Tell whether a value has no fractions, no large numbers, and only ASCII in its keys."""
+    """Return whether a value has no fractions, no large numbers, and only ASCII keys."""
     kind = type(value)
     if kind is dict:
         return all(type(key) is str and key.isascii() and _is_common(item) for key, item in value.items())

@@ -1,7 +1,7 @@
-"""The settings of a project, and where each came from.
+"""The settings of a project, each with its origin.
 
-Command line > environment (`OSIRIS_RUN__MEMORY`) > profile > osiris.yaml > default. One table says which keys exist;
-whatever else stands in the file is an error, and what only the earlier implementation knew is named once and not used.
+Precedence: command line > environment (`OSIRIS_RUN__MEMORY`) > profile > osiris.yaml > default. `KEYS` lists all
+settings; other keys are an error, except those of the earlier implementation, which cause a warning.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 OWN_TARGETS = ("local", "bwrap", "e2b")
 
 TARGETS = "osiris.targets"
-"""The group of entry points by which packages bring further ones."""
+"""The entry-point group for further targets from packages."""
 
 
 def _target(value: object) -> object | None:
-    """Return the name of a target that there is; only for one that is not ours is it looked what is installed."""
+    """Return the name of an existing target; installed packages are searched only for unknown names."""
     if value in OWN_TARGETS:
         return value
     from importlib.metadata import entry_points
@@ -42,12 +42,12 @@ def _target(value: object) -> object | None:
 
 
 A_TARGET = (_target, f"one of {', '.join(OWN_TARGETS)}, or a target from an installed package")
-"""What takes the name of a target, and how that is told."""
+"""The parser of a target's name, and its description in messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One setting: how its text becomes a value (None if it cannot), what it must be, its default, what it is for."""
+    """One setting: its parser (returns None for an invalid value), a description of valid values, default, purpose."""
 
     parse: Callable[[object], object | None]
     expected: str
@@ -62,16 +62,16 @@ def _count(value: object) -> int | None:
 
 
 def _bytes(value: object) -> int | None:
-    """Return a size; digits alone are bytes, as the earlier implementation wrote them."""
+    """Return a size; a bare number is bytes, as in the earlier implementation."""
     return (_count(value) or None) if isinstance(value, str) and value.isdigit() else parse_size(value)
 
 
 def _retry(value: object) -> dict[str, object] | None:
-    """Return the mapping, which a variable can only have as JSON; its steps check the kinds of failure."""
+    """Return the mapping, given as JSON in a variable; the failure kinds in `on` are validated by steps."""
     with suppress(ValueError):
         value = json.loads(value) if isinstance(value, str) else value
-    known: dict[str, Callable[[object], object | None]] = {"max": _count, "backoff": parse_duration, "on": _texts}
-    if not isinstance(value, dict) or not all(key in known and known[key](value[key]) is not None for key in value):
+    parsers: dict[str, Callable[[object], object | None]] = {"max": _count, "backoff": parse_duration, "on": _texts}
+    if not isinstance(value, dict) or not all(key in parsers and parsers[key](value[key]) is not None for key in value):
         return None
     return value
 
@@ -81,17 +81,17 @@ def _texts(value: object) -> list[object] | None:
 
 
 def _folders(value: object) -> tuple[str, ...] | None:
-    """Return a list of folders; a variable has them with ':' between, as PATH does."""
+    """Return a list of folders, separated by ':' in a variable, as in PATH."""
     value = [text for text in value.split(os.pathsep) if text] if isinstance(value, str) else value
-    found = _texts(value)
-    if found is None or any(not str(text).strip() or str(text).startswith("~") for text in found):
+    folders = _texts(value)
+    if folders is None or any(not str(text).strip() or str(text).startswith("~") for text in folders):
         return None
-    return tuple(map(str, found))
+    return tuple(map(str, folders))
 
 
 def _flag(value: object) -> bool | None:
-    known = {"true": True, "false": False}
-    return value if isinstance(value, bool) else known.get(value) if isinstance(value, str) else None
+    words = {"true": True, "false": False}
+    return value if isinstance(value, bool) else words.get(value) if isinstance(value, str) else None
 
 
 def _text(value: object) -> str | None:
@@ -99,7 +99,7 @@ def _text(value: object) -> str | None:
 
 
 def _dollars(value: object) -> float | None:
-    """Return an amount of money; a variable has it as text."""
+    """Return an amount of money, given as text in a variable."""
     with suppress(ValueError):
         value = float(value) if isinstance(value, str) else value
     fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e9
@@ -107,12 +107,12 @@ def _dollars(value: object) -> float | None:
 
 
 def _one_of(*names: str) -> tuple[Callable[[object], object | None], str]:
-    """Return what takes one of some words, and how they are told."""
+    """Return a parser for one of these words, and its description."""
     return lambda value: value if value in names else None, f"one of {', '.join(names)}"
 
 
 def _matching(pattern: str) -> Callable[[object], str | None]:
-    """Return what takes a text that is all of a pattern, and gives the group of it that is called `value`."""
+    """Return a parser for text that fully matches a pattern; it returns the group `value`."""
 
     def parse(value: object) -> str | None:
         match = re.fullmatch(pattern, value) if isinstance(value, str) else None
@@ -134,7 +134,7 @@ _ADDRESS = (
 _SOME = (lambda value: _count(value) or None, "a number above 0")
 
 RULES = "rules"
-"""A provider of earlier versions: it is still read, so that only conversations refuse it."""
+"""A provider of earlier versions, still accepted here and rejected only by conversations."""
 
 _GEMINI = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 PROVIDERS: dict[str, tuple[str, ...]] = {
@@ -144,7 +144,7 @@ PROVIDERS: dict[str, tuple[str, ...]] = {
     "google": _GEMINI,
     "compatible": (),
 }
-"""Who may propose pipelines, with the variables that usually hold its key; google is another name of gemini."""
+"""Model providers with the variables that usually contain the API key; google is an alias of gemini."""
 
 
 KEYS: dict[str, Key] = {
@@ -215,7 +215,7 @@ KEYS: dict[str, Key] = {
     "defaults.retry": Key(_retry, "a mapping of max, backoff and on", None, "default retry of steps; part of the plan"),
     "defaults.timeout": Key(*_TIME, None, "default timeout of steps; part of the plan"),
 }
-"""Every setting there is. Sizes are bytes (int), durations seconds (float), None means no limit."""
+"""All settings. Sizes are bytes (int), durations seconds (float), None means no limit."""
 
 SECTIONS = (
     "run",
@@ -240,7 +240,7 @@ NOT_YET = {
     "defaults.max_cell_bytes": "set max_cell_bytes in the config of the step, where its component has it",
     "defaults.deterministic": "set run.threads to 1",
 }
-"""Shared step keys for which a project cannot set a default yet, and what to do instead."""
+"""Reserved step keys for which a project cannot set a default yet, and the alternatives."""
 
 _BELOW_ROOT = "paths are relative to the folder of osiris.yaml; remove it"
 EARLIER_KEYS = {
@@ -256,7 +256,7 @@ EARLIER_KEYS = {
     "validate": "validation is always strict; remove it",
     "validation": None,
 }
-"""Blocks of the earlier implementation's osiris.yaml, with what to do about them where there is more to say."""
+"""Blocks of the earlier implementation's osiris.yaml, with a hint where one is useful."""
 
 _BESIDE = "a package lies beside its session, in logs/SESSION/aiop/; remove it"
 _SWEPT = "'osiris logs gc' removes old sessions with their packages; remove it"
@@ -271,12 +271,12 @@ EARLIER_BELOW = {
     "aiop.retention": _SWEPT,
     "aiop.narrative": "the narrative takes the description of the pipeline; remove it",
 }
-"""Keys below a block that is known, which mean nothing here, and what to do about them."""
+"""Earlier keys in blocks that still exist, which have no effect, and hints."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A value of one key: typed, as it was written, and who said so."""
+    """A candidate value of one key: typed, its origin, and as written."""
 
     value: Any
     origin: str
@@ -285,27 +285,27 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All settings; each key has its candidates, the one that counts first. `diagnostics` are warnings."""
+    """All settings; each key has its candidates, the effective one first. `diagnostics` are warnings."""
 
     settings: Mapping[str, tuple[Setting, ...]]
     profile: str | None = None
     profiles: tuple[str, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
     earlier: tuple[Diagnostic, ...] = ()
-    """The warnings that `diagnostics` says in one: each for a key of an earlier version."""
+    """The warnings about keys of earlier versions that `diagnostics` combines into one."""
 
     def get(self, key: str) -> Any:  # noqa: ANN401  each key has its own type
-        """Return the value that counts: bytes for sizes, seconds for durations, None for no limit."""
+        """Return the effective value: bytes for sizes, seconds for durations, None for no limit."""
         return self.explain(key)[0].value
 
     def explain(self, key: str) -> tuple[Setting, ...]:
-        """Return all candidates of a key, the one that counts first and the default last; fails with PRJ002."""
+        """Return all candidates of a key, the effective one first and the default last; fails with PRJ002."""
         if key not in self.settings:
             fail("PRJ002", key=key, hint=did_you_mean(key, self.settings))
         return self.settings[key]
 
     def explained(self) -> tuple[Diagnostic, ...]:
-        """Return all warnings, each key of an earlier version with its own."""
+        """Return all warnings, with a separate one for each key of an earlier version."""
         return (*self.earlier, *(item for item in self.diagnostics if item.code != "PRJ018"))
 
     def paths(self) -> dict[str, list[str]]:
@@ -313,23 +313,23 @@ class Config:
         return {name: list(self.get(f"paths.{name}") or ()) for name in ("read", "write")}
 
     def step_defaults(self) -> dict[str, JsonValue]:
-        """Return the shared step keys that the project sets for every step: as written, or as mappings."""
+        """Return the reserved step keys that the project sets for every step: as written, or as mappings."""
         chosen = {key: self.settings[key][0] for key in KEYS if key.startswith("defaults.")}
-        given = {key: s.value if isinstance(s.value, dict) else s.written for key, s in chosen.items()}
-        return {key.partition(".")[2]: value for key, value in given.items() if value is not None}
+        values = {key: s.value if isinstance(s.value, dict) else s.written for key, s in chosen.items()}
+        return {key.partition(".")[2]: value for key, value in values.items() if value is not None}
 
 
-def _in_one(found: list[Diagnostic]) -> tuple[tuple[Diagnostic, ...], tuple[Diagnostic, ...]]:
-    """Return diagnostics with one in place of several warnings of earlier keys, and these."""
-    earlier = tuple(item for item in found if item.code == "PRJ003")
-    if len(earlier) < _SEVERAL:
-        return tuple(found), ()
+def _merge_earlier(diagnostics: list[Diagnostic]) -> tuple[tuple[Diagnostic, ...], tuple[Diagnostic, ...]]:
+    """Return diagnostics with several warnings about earlier keys combined into one, and the combined ones."""
+    earlier = tuple(item for item in diagnostics if item.code == "PRJ003")
+    if len(earlier) < _MIN_MERGED:
+        return tuple(diagnostics), ()
     keys = ", ".join(str(item.message).split("'")[1] for item in earlier)
     one = diagnostic("PRJ018", at=earlier[0].location, count=len(earlier), keys=keys)
-    return tuple(one if item is earlier[0] else item for item in found if item not in earlier[1:]), earlier
+    return tuple(one if item is earlier[0] else item for item in diagnostics if item not in earlier[1:]), earlier
 
 
-_SEVERAL = 2
+_MIN_MERGED = 2
 _NOWHERE = Location()
 
 
@@ -341,12 +341,12 @@ _OPTIONS = {
     "run.e2b.template": "--e2b-template",
     "run.e2b.timeout": "--e2b-timeout",
 }
-"""The options that set a key."""
+"""Command-line options by key."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """A key as it was found: what was written, who says so, the place, and how the key is spelled there."""
+class _Candidate:
+    """A key as found: its value as written, its origin, its location, and its name there."""
 
     key: str
     written: JsonValue
@@ -363,9 +363,9 @@ def load_config(
 ) -> Config:
     """Return the settings of a project.
 
-    `env` is the environment with `.env` already in it, `options` what the command line sets, by key. `profile` falls
-    back to `OSIRIS_PROFILE`; one that osiris.yaml does not declare changes nothing here. Fails with PRJ002, PRJ004 and
-    PRJ010, all at once, or with what is wrong with the file as YAML.
+    `env` is the environment including `.env`, `options` are the settings of the command line, by key. `profile` falls
+    back to `OSIRIS_PROFILE`; one that osiris.yaml does not declare is ignored here. Fails with PRJ002, PRJ004 and
+    PRJ010, all at once, or with the problems of the file as YAML.
     """
     name = project.config_file.name
     document = read_document(load_text(project.config_file, name), name)
@@ -378,38 +378,40 @@ def load_config(
     in_file = list(scan.mapping(data, "", name))
     in_profiles = {each: list(scan.profile(each, block)) for each, block in scan.profiles(declared)}
     names = tuple(in_profiles)
-    layers = [_typed(options), list(scan.variables(env)), in_profiles.pop(chosen or "", []), in_file]
+    layers = [_from_options(options), list(scan.variables(env)), in_profiles.pop(chosen or "", []), in_file]
     settings = {key: tuple(scan.settings(key, layers)) for key in KEYS}
-    for found in chain.from_iterable(in_profiles.values()):  # the others are checked too
-        scan.setting(found)
-    if has_errors(scan.found):
-        raise_all(scan.found)
-    warnings, earlier = _in_one(sort_diagnostics(scan.found))
+    for candidate in chain.from_iterable(in_profiles.values()):  # check unused profiles too
+        scan.setting(candidate)
+    if has_errors(scan.problems):
+        raise_all(scan.problems)
+    warnings, earlier = _merge_earlier(sort_diagnostics(scan.problems))
     return Config(settings, chosen, names, warnings, earlier)
 
 
-def _typed(options: Mapping[str, JsonValue] | None) -> list[_Found]:
-    return [_Found(key, value, "command line", spelling=_OPTIONS.get(key)) for key, value in (options or {}).items()]
+def _from_options(options: Mapping[str, JsonValue] | None) -> list[_Candidate]:
+    return [
+        _Candidate(key, value, "command line", spelling=_OPTIONS.get(key)) for key, value in (options or {}).items()
+    ]
 
 
 class _Scan:
     """One reading of all sources; gathers what is wrong in `found`."""
 
     def __init__(self, document: Document) -> None:
-        self.found: list[Diagnostic] = []
+        self.problems: list[Diagnostic] = []
         self._document = document
 
-    def mapping(self, block: Mapping[str, JsonValue], prefix: str, origin: str, base: str = "") -> Iterator[_Found]:
-        """Yield the known keys of a block, going into its sections."""
+    def mapping(self, block: Mapping[str, JsonValue], prefix: str, origin: str, base: str = "") -> Iterator[_Candidate]:
+        """Yield the known keys of a block and its sections."""
         for name, value in block.items():
             key, pointer = prefix + name, f"{base}/{escape(name)}"
             at = self._place(pointer)
             if key in KEYS and "." not in name:
-                yield _Found(key, value, f"{origin}:{at.line}", at)
+                yield _Candidate(key, value, f"{origin}:{at.line}", at)
             elif key in SECTIONS and isinstance(value, dict | None):
                 yield from self.mapping(value or {}, f"{key}.", origin, pointer)
             else:
-                self._stray(key, value, at, earlier=not base)
+                self._report_unknown(key, value, at, earlier=not base)
 
     def profiles(self, declared: JsonValue) -> Iterator[tuple[str, Mapping[str, JsonValue]]]:
         """Yield name and block of each profile."""
@@ -423,56 +425,56 @@ class _Scan:
             else:
                 self._wrong(f"profiles.{name}", "a mapping", block, self._place(f"/profiles/{escape(name)}"))
 
-    def profile(self, name: str, block: Mapping[str, JsonValue]) -> Iterator[_Found]:
+    def profile(self, name: str, block: Mapping[str, JsonValue]) -> Iterator[_Candidate]:
         """Yield the known keys of a profile."""
         return self.mapping(block, "", f"profile {name}, osiris.yaml", f"/profiles/{escape(name)}")
 
-    def variables(self, env: Mapping[str, str]) -> Iterator[_Found]:
-        """Yield the keys that the environment sets; a name with `__` is ours by agreement, so it must be known."""
-        # The earlier implementation parted the words of those of `aiop` by one `_`.
+    def variables(self, env: Mapping[str, str]) -> Iterator[_Candidate]:
+        """Yield the keys set by the environment; a name with `__` is reserved for settings, so it must be known."""
+        # The earlier implementation separated the parts of `aiop` keys by one `_`.
         by_variable = {variable_name(key).replace("__", "_"): key for key in KEYS if key.startswith("aiop.")}
         by_variable |= {variable_name(key): key for key in KEYS}
         for name in sorted(n for n in env if n.startswith("OSIRIS_") and not n.startswith("OSIRIS_PARAM_")):
             if name in by_variable:
-                yield _Found(by_variable[name], env[name], f"environment {name}", spelling=name)
+                yield _Candidate(by_variable[name], env[name], f"environment {name}", spelling=name)
             elif "__" in name:
-                self.found.append(diagnostic("PRJ002", key=name, hint=did_you_mean(name, by_variable)))
+                self.problems.append(diagnostic("PRJ002", key=name, hint=did_you_mean(name, by_variable)))
 
-    def settings(self, key: str, layers: Iterable[Iterable[_Found]]) -> Iterator[Setting]:
-        """Yield the candidates of a key in the order in which they count, the default last."""
+    def settings(self, key: str, layers: Iterable[Iterable[_Candidate]]) -> Iterator[Setting]:
+        """Yield the candidates of a key in order of precedence, the default last."""
         yield from (self.setting(item) for layer in layers for item in layer if item.key == key)
         default = KEYS[key].default
         yield Setting(None if default is None else KEYS[key].parse(default), "default", default)
 
-    def setting(self, found: _Found) -> Setting:
-        """Return the typed value; a wrong one is reported."""
-        key = KEYS[found.key]
-        if key.default is None and found.written in (None, "none"):
-            return Setting(None, found.origin)
-        value = key.parse(found.written)
+    def setting(self, candidate: _Candidate) -> Setting:
+        """Return the typed value; an invalid one is reported."""
+        key = KEYS[candidate.key]
+        if key.default is None and candidate.written in (None, "none"):
+            return Setting(None, candidate.origin)
+        value = key.parse(candidate.written)
         if value is None:
-            self._wrong(found.spelling or found.key, key.expected, found.written, found.at)
-        return Setting(value, found.origin, found.written)
+            self._wrong(candidate.spelling or candidate.key, key.expected, candidate.written, candidate.at)
+        return Setting(value, candidate.origin, candidate.written)
 
-    def _stray(self, key: str, value: JsonValue, at: Location, *, earlier: bool) -> None:
+    def _report_unknown(self, key: str, value: JsonValue, at: Location, *, earlier: bool) -> None:
         if key in SECTIONS and key != "profiles":
             self._wrong(key, "a mapping", value, at)
         elif earlier and key in EARLIER_KEYS:
-            self.found.append(diagnostic("PRJ003", at=at, key=key, hint=EARLIER_KEYS[key]))
+            self.problems.append(diagnostic("PRJ003", at=at, key=key, hint=EARLIER_KEYS[key]))
         elif key in EARLIER_BELOW:
-            self.found.append(diagnostic("PRJ003", at=at, key=key, hint=EARLIER_BELOW[key]))
+            self.problems.append(diagnostic("PRJ003", at=at, key=key, hint=EARLIER_BELOW[key]))
         elif key in NOT_YET:
-            self.found.append(diagnostic("PRJ010", at=at, what=key, instead=NOT_YET[key]))
+            self.problems.append(diagnostic("PRJ010", at=at, what=key, instead=NOT_YET[key]))
         else:
             section = key.rpartition(".")[0]
-            known = [k for k in KEYS if k.startswith(f"{section}.")] if section else _BLOCKS
-            self.found.append(diagnostic("PRJ002", at=at, key=key, hint=did_you_mean(key, known)))
+            allowed = [k for k in KEYS if k.startswith(f"{section}.")] if section else _BLOCKS
+            self.problems.append(diagnostic("PRJ002", at=at, key=key, hint=did_you_mean(key, allowed)))
 
     def _place(self, pointer: str) -> Location:
         return self._document.keys.get(pointer, _NOWHERE)
 
-    def _wrong(self, key: str, expected: str, found: JsonValue, at: Location) -> None:
-        self.found.append(diagnostic("PRJ004", at=at, key=key, expected=expected, found=repr(found)))
+    def _wrong(self, key: str, expected: str, written: JsonValue, at: Location) -> None:
+        self.problems.append(diagnostic("PRJ004", at=at, key=key, expected=expected, found=repr(written)))
 
 
 def variable_name(key: str) -> str:

@@ -1,6 +1,6 @@
-"""Connections: what `osiris_connections.yaml` declares, which one a reference means, and what it resolves to at last.
+"""Connections: declarations in `osiris_connections.yaml`, references to them, and resolution of their fields.
 
-Fields stay as they are written until a run needs them: compiling reads no environment and knows no secret.
+Fields stay as written until a run needs them: compiling reads no environment variables and no secrets.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     Declared = dict[str, dict[str, dict[str, JsonValue]]]
 
 DEFAULT = "default"
-"""The field that marks a family's default, and the alias that is the default where no other is marked."""
+"""The field that marks a family's default, and the default alias if none is marked."""
 
 _REFERENCE = re.compile(r"@([A-Za-z0-9_-]+)(?:\.([A-Za-z0-9_-]+))?")
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -51,47 +51,47 @@ _EARLIER_FIELDS = {
     "read_only": "remove it: extractors open databases read-only, writers do not",
     "timeout": "set 'timeout' in the config of the step, or 'connect_timeout' or 'read_timeout' if the family has them",
 }
-"""Fields of connections of the earlier implementation, with what to write instead."""
+"""Connection fields of the earlier implementation, with hints."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """The declared connections: `declared[family][alias]` has the fields as written, and the mark of the default."""
+    """The declared connections: `declared[family][alias]` has the fields as written, including `default`."""
 
     declared: Mapping[str, Mapping[str, Mapping[str, JsonValue]]] = field(default_factory=dict)
     positions: Mapping[str, Location] = field(default_factory=dict, compare=False, repr=False)
 
 
 def load_connections(path: Path) -> Connections:
-    """Return what the file declares, nothing if it is not there; raises CON001 and CON007, all at once."""
+    """Return the connections declared in a file, none if it is missing; raises CON001 and CON007, all at once."""
     if not path.exists():
         return Connections()
     try:
         document = read_document(load_text(path, path.name), path.name, is_secret_name)
     except InvalidInput as error:
-        raise_all(_respoken(error))
+        raise_all(_with_own_code(error))
     declared: Declared = {}
-    found = list(_problems(document, declared))
-    if found:
-        raise_all(found)
+    problems = list(_problems(document, declared))
+    if problems:
+        raise_all(problems)
     return Connections(declared, document.positions)
 
 
 _FIELDS = {"CON011": ("port", "host", "url", "dsn"), "CON012": ("user",), "CON013": ("database",)}
-"""Fields that a code is about, the likeliest first."""
+"""Fields that a code is about, the most likely first."""
 
 
 def declared_at(
     connections: Connections, ref: ConnectionRef, pointer: str | None = None, code: str = ""
 ) -> Location | None:
-    """Return where the file has what a pointer or a code is about, else the connection; None if it has none of them."""
-    whole = f"/connections/{escape(ref.family)}/{escape(ref.alias or '')}"
-    places = (pointer, *(f"{whole}/{name}" for name in _FIELDS.get(code, ())), whole)
+    """Return the location of a pointer, or of a field that a code is about, else of the connection; None if missing."""
+    of_connection = f"/connections/{escape(ref.family)}/{escape(ref.alias or '')}"
+    places = (pointer, *(f"{of_connection}/{name}" for name in _FIELDS.get(code, ())), of_connection)
     return next((connections.positions[each] for each in places if each and each in connections.positions), None)
 
 
 def parse_ref(text: str) -> ConnectionRef:
-    """Return the reference that a text like `@family.alias` or `@family` spells; fails with CON006."""
+    """Return the reference written as `@family.alias` or `@family`; fails with CON006."""
     match = _REFERENCE.fullmatch(text)
     if match is None:
         fail("CON006", text=f"'{text[:80]}'")
@@ -118,14 +118,14 @@ def resolve_ref(connections: Connections, ref: ConnectionRef) -> ConnectionRef:
 
 
 def as_written(connections: Connections, ref: ConnectionRef) -> dict[str, JsonValue]:
-    """Return the fields of a connection as the file has them, without the mark of the default."""
+    """Return the fields of a connection as written, without `default`."""
     full = resolve_ref(connections, ref)
     fields = connections.declared[full.family][str(full.alias)]
     return {name: value for name, value in fields.items() if name != DEFAULT}
 
 
 def unknown_fields(connections: Connections, ref: ConnectionRef, family: FamilySpec | None) -> Iterator[Diagnostic]:
-    """Yield a diagnostic (CON008) for each field of a connection that its family does not have."""
+    """Yield CON008 for each field of a connection that its family does not have."""
     full = resolve_ref(connections, ref)
     schemas: Mapping[str, JsonValue] = family.fields.get("properties", {}) if family else {}
     fields = as_written(connections, full)
@@ -145,10 +145,10 @@ def _field_hint(name: str, fields: Iterable[str]) -> str | None:
 def resolve(
     connections: Connections, ref: ConnectionRef, env: Mapping[str, str], family: FamilySpec | None
 ) -> dict[str, JsonValue | Secret]:
-    """Return the fields of a connection with the environment's values in them; secret ones are `Secret`.
+    """Return the fields of a connection with variables resolved; secret ones are `Secret`.
 
-    A variable that is not set or empty counts as missing. Text from the environment takes the type that the family
-    asks for. Raises CON005, CON008 and CON009, all at once; no message has a value in it.
+    An unset or empty variable counts as missing. Text from the environment is converted to the type required by the
+    family. Raises CON005, CON008 and CON009, all at once; messages never contain values.
     """
     full = resolve_ref(connections, ref)
     fields = as_written(connections, full)
@@ -163,8 +163,8 @@ def resolve(
     for name in family.fields.get("required", []) if family else []:
         if name not in fields:
             resolver.report("CON009", name, expected="given")
-    if resolver.found:
-        raise_all(resolver.found)
+    if resolver.problems:
+        raise_all(resolver.problems)
     return resolved
 
 
@@ -175,49 +175,49 @@ def environment_names(fields: JsonValue) -> list[str]:
 
 
 def load_env(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment with what the file `.env` adds; it never replaces a variable. Fails with CON010.
+    """Return the environment with additions from the file `.env`, which never replaces a variable; fails with CON010.
 
-    A line is `NAME=value`, maybe after `export`; a value in single quotes is taken as it is, in double quotes
+    A line is `NAME=value`, optionally after `export`; a value in single quotes is literal, in double quotes
     `\\n`, `\\t`, `\\"` and `\\\\` are escapes. Nothing is expanded.
     """
     if not path.exists():
         return dict(environ)
-    added, found = dict[str, str](), list[Diagnostic]()
+    added, problems = dict[str, str](), list[Diagnostic]()
     try:
         lines = load_text(path, path.name).removeprefix("\ufeff").splitlines()
     except InvalidInput as error:
-        raise_all(_respoken(error))
+        raise_all(_with_own_code(error))
     for number, line in enumerate(lines, 1):
         match = _ENV_LINE.fullmatch(line)
         value = _env_value(match[2]) if match else None
         if match and value is not None:
             added[match[1]] = value
         elif line.strip() and not line.lstrip().startswith("#"):
-            found.append(diagnostic("CON010", at=Location(path.name, number), file=path.name, line=number))
-    if found:
-        raise_all(found)
+            problems.append(diagnostic("CON010", at=Location(path.name, number), file=path.name, line=number))
+    if problems:
+        raise_all(problems)
     return {**added, **environ}
 
 
 @dataclass(frozen=True, slots=True)
 class _Resolver:
-    """Puts the environment into the fields of one connection; gathers what is missing."""
+    """Resolves variables in the fields of one connection, and collects problems."""
 
     ref: ConnectionRef
     env: Mapping[str, str]
-    found: list[Diagnostic]
+    problems: list[Diagnostic]
 
     def report(self, code: str, name: str, *, hint: str | None = None, **params: object) -> None:
-        """Note a problem with a field."""
+        """Add a problem with a field."""
         at = Location(pointer=f"/connections/{self.ref.family}/{self.ref.alias}/{escape(name)}")
         names = {"field": name, "family": self.ref.family, "alias": self.ref.alias}
-        self.found.append(diagnostic(code, at=at, hint=hint, fix=(), **{**names, **params}))
+        self.problems.append(diagnostic(code, at=at, hint=hint, fix=(), **{**names, **params}))
 
     def resolved(self, name: str, written: JsonValue, schema: Mapping[str, JsonValue]) -> JsonValue | Secret:
-        """Return what a field is in the end; what is wrong with it is noted."""
-        known = len(self.found)
+        """Return the resolved value of a field; problems are collected."""
+        problems_before = len(self.problems)
         value = self.value(name, written)
-        if len(self.found) > known:
+        if len(self.problems) > problems_before:
             return None
         if schema.get("x-secret") or is_secret_name(name):
             if isinstance(value, str):
@@ -226,7 +226,7 @@ class _Resolver:
         return self.typed(name, value, schema)
 
     def value(self, name: str, written: JsonValue) -> JsonValue:
-        """Return a field's value with every `${NAME}` in it replaced, at any depth."""
+        """Return a field's value with every `${NAME}` replaced, at any depth."""
         if isinstance(written, str):
             return _PLACEHOLDER.sub(lambda match: self._text(name, match[1]), written)
         if isinstance(written, list):
@@ -236,7 +236,7 @@ class _Resolver:
         return written
 
     def typed(self, name: str, value: JsonValue, schema: Mapping[str, JsonValue]) -> JsonValue:
-        """Return the value in the type that the family asks for."""
+        """Return the value converted to the type required by the family."""
         kind = schema.get("type")
         if kind is None or isinstance(kind, list):
             return value
@@ -274,7 +274,7 @@ _TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
 
 
 def _problems(document: Document, declared: Declared) -> Iterator[Diagnostic]:
-    """Yield what is wrong with the file, and put what is right into `declared`."""
+    """Yield the problems of the file, and add valid connections to `declared`."""
     data = {} if document.data is None else document.data
     if not isinstance(data, dict):
         yield _wrong(document, "", "the file must be a mapping with the key 'connections'")
@@ -334,7 +334,7 @@ def _field_problems(
     document: Document, pointer: str, family: str, alias: str, fields: Mapping[str, JsonValue]
 ) -> Iterator[Diagnostic]:
     secret = [where for where, _kind in find_literal_secrets(fields, pointer)]
-    key = fields.get("key")  # in a connection, unlike elsewhere, nothing but a secret is called so
+    key = fields.get("key")  # in a connection, unlike elsewhere, `key` is always a secret
     if isinstance(key, str) and key and "${" not in key:
         secret.append(f"{pointer}/key")
     for where in dict.fromkeys(secret):
@@ -354,35 +354,37 @@ def _wrong(document: Document, pointer: str, problem: str, hint: str | None = No
     return diagnostic("CON001", at=at, problem=problem, hint=hint)
 
 
-def _respoken(error: InvalidInput) -> list[Diagnostic]:
-    """Return the problems of a file as those of the connections: same words and place, the code of this room."""
+def _with_own_code(error: InvalidInput) -> list[Diagnostic]:
+    """Return the problems of reading the file as CON001, with the same message and location."""
     return [diagnostic("CON001", at=d.location, problem=d.message, hint=d.hint) for d in error.diagnostics]
 
 
 _DECLARE = "declare it in osiris_connections.yaml"
-_FEW = 12
-"""So many names are listed where none is near."""
+_MAX_LISTED = 12
+"""Maximum number of names listed in a hint if none is similar."""
 
 
 def _family_hint(ref: ConnectionRef, connections: Connections) -> str:
-    """Return a hint at a family that is not declared, with a reference to write."""
+    """Return a hint for an undeclared family, with a reference to write."""
     declared = {family: aliases for family, aliases in connections.declared.items() if aliases}
     near = nearest(ref.family, declared)
     if near is None:
-        known = [f"@{family}.{alias}" for family, aliases in declared.items() for alias in aliases]
-        return f"{_DECLARE}; declared: {', '.join(sorted(known))}" if 0 < len(known) <= _FEW else _DECLARE
+        references = [f"@{family}.{alias}" for family, aliases in declared.items() for alias in aliases]
+        return (
+            f"{_DECLARE}; declared: {', '.join(sorted(references))}" if 0 < len(references) <= _MAX_LISTED else _DECLARE
+        )
     if ref.alias is None or ref.alias in declared[near]:
         return f"did you mean '{ConnectionRef(near, ref.alias)}'?"
     return _alias_hint(near, ref.alias, declared[near])
 
 
-def _alias_hint(family: str, alias: str, known: Iterable[str]) -> str:
-    """Return a hint at a connection that a family does not have, with a reference to write."""
-    near = nearest(alias, known)
+def _alias_hint(family: str, alias: str, aliases: Iterable[str]) -> str:
+    """Return a hint for an undeclared alias, with a reference to write."""
+    near = nearest(alias, aliases)
     if near is not None:
         return f"did you mean '@{family}.{near}'?"
-    names = [f"@{family}.{each}" for each in sorted(known)]
-    return f"{_DECLARE}; declared: {', '.join(names)}" if 0 < len(names) <= _FEW else _DECLARE
+    names = [f"@{family}.{each}" for each in sorted(aliases)]
+    return f"{_DECLARE}; declared: {', '.join(names)}" if 0 < len(names) <= _MAX_LISTED else _DECLARE
 
 
 def _texts(value: JsonValue) -> Iterator[str]:
@@ -397,7 +399,7 @@ def _texts(value: JsonValue) -> Iterator[str]:
 
 
 def _env_value(text: str) -> str | None:
-    """Return what the right side of a line of `.env` means; None if its quotes do not close."""
+    """Return the value of a line of `.env`; None if its quotes are unbalanced."""
     if text[:1] == "'":
         match = re.fullmatch(r"'([^']*)'\s*(#.*)?", text)
         return match[1] if match else None

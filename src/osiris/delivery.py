@@ -1,4 +1,4 @@
-"""What a writer has delivered, and whether it is still there: the ground on which a continued run skips a step."""
+"""Delivered files, and whether they still exist: a continued run skips steps whose delivery is intact."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue, Schema
 
 MANIFEST = "_osiris_manifest.json"
-"""The object that says what a published folder holds: what it does not name is not there."""
+"""The manifest of a published folder; files that it does not list do not count."""
 
 OURS = re.compile(r"part-[0-9]{5}-[0-9a-f]{32}\.osiris\.parquet")
-"""The names of files in published folders: the number within the partition, and the beginning of the file's SHA-256."""
+"""Names of files in published folders: number within the partition, and the beginning of the file's SHA-256."""
 
 MOST_FILES = 10_000
-"""The most files of a published folder."""
+"""Maximum number of files in a published folder."""
 
 MOST_MANIFEST = 32 << 20
-"""The most bytes of a manifest that is read."""
+"""Maximum size of a manifest, in bytes."""
 
 _FORM = "osiris-folder-1"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _MOST_ROWS = 1 << 63
 _MOST_NAME = 200
-"""The most bytes of the name of a folder: as in `osiris.files`."""
+"""Maximum bytes of the name of a folder, as in `osiris.files`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,9 @@ class DeliveredFile:
 
 @dataclass(frozen=True, slots=True)
 class FolderManifest:
-    """What a published folder holds: its rows, their schema, and files, whose paths are relative to the folder.
+    """The content of a published folder: its row count, schema, and files, with paths relative to the folder.
 
-    The columns `partition_by` are not in the files: their values are the names of the folders that these lie in.
+    The columns `partition_by` are not in the files: their values are in the names of subfolders.
     """
 
     rows: int
@@ -67,11 +67,11 @@ class FolderManifest:
 
     @property
     def size(self) -> int:
-        """Return the bytes of all files."""
+        """Total bytes of all files."""
         return sum(file.size for file in self.files)
 
     def to_bytes(self) -> bytes:
-        """Return the manifest as it is written: the same bytes for the same content."""
+        """Return the manifest's canonical bytes."""
         return canonical_bytes(
             {
                 "form": _FORM,
@@ -84,37 +84,37 @@ class FolderManifest:
 
 
 def parse_manifest(content: bytes, name: str) -> FolderManifest:
-    """Return what a manifest says; fails with DAT045 unless it is one, and all that it names lies in its folder.
+    """Return a parsed manifest; fails with DAT045 if it is invalid or lists files outside of its folder.
 
-    `name` is what messages call it.
+    `name` is its name in messages.
     """
     if len(content) > MOST_MANIFEST:
         fail("DAT045", file=name, problem=f"it is larger than {MOST_MANIFEST:,} bytes")
     try:
-        told = json.loads(content)
-        problem = _manifest_problem(told)
+        content_json = json.loads(content)
+        problem = _manifest_problem(content_json)
         if not problem:
-            files = tuple(DeliveredFile(file["path"], file["size"], file["sha256"]) for file in told["files"])
-            schema = schema_from_json(told["schema"])
-            return FolderManifest(told["rows"], schema, tuple(told["partition_by"]), files)
+            files = tuple(DeliveredFile(file["path"], file["size"], file["sha256"]) for file in content_json["files"])
+            schema = schema_from_json(content_json["schema"])
+            return FolderManifest(content_json["rows"], schema, tuple(content_json["partition_by"]), files)
     except (ValueError, KeyError, TypeError, RecursionError):
         problem = "it is not JSON of that form"
     return fail("DAT045", file=name, problem=problem)
 
 
-def _manifest_problem(told: JsonValue) -> str | None:
-    """Return what is wrong with a manifest; raises ValueError, KeyError or TypeError where it has another form."""
-    if told["form"] != _FORM:
+def _manifest_problem(manifest: JsonValue) -> str | None:
+    """Return the problem of a manifest; raises ValueError, KeyError or TypeError if it is malformed."""
+    if manifest["form"] != _FORM:
         return "it is of another form than this version reads"
-    if not _fit(told["schema"], told["partition_by"]):
+    if not _are_consistent(manifest["schema"], manifest["partition_by"]):
         return "its columns do not fit each other"
-    if not _is_count(told["rows"], told["files"]):
+    if not _is_count(manifest["rows"], manifest["files"]):
         return "it does not tell how many rows there are"
-    wrong = next((file for file in told["files"] if not _is_inside(file, told["partition_by"])), None)
+    wrong = next((file for file in manifest["files"] if not _is_inside(file, manifest["partition_by"])), None)
     if wrong:
         return f"it names {ascii(wrong['path'])[:200]}, which cannot be a file of this folder"
-    names = {file["path"] for file in told["files"]}
-    return None if len(names) == len(told["files"]) else "it names a file twice"
+    names = {file["path"] for file in manifest["files"]}
+    return None if len(names) == len(manifest["files"]) else "it names a file twice"
 
 
 def _is_text(name: JsonValue) -> bool:
@@ -122,12 +122,12 @@ def _is_text(name: JsonValue) -> bool:
 
 
 def _is_count(rows: JsonValue, files: JsonValue) -> bool:
-    """Tell whether that is how many rows files may have."""
+    """Return whether this is a valid row count for these files."""
     return type(rows) is int and 0 <= rows < _MOST_ROWS and not (rows and not files)
 
 
-def _fit(columns: JsonValue, partition_by: JsonValue) -> bool:
-    """Tell whether columns have names and types of their own, and those that name the folders are some of them."""
+def _are_consistent(columns: JsonValue, partition_by: JsonValue) -> bool:
+    """Return whether columns are valid and unique, and partition columns are a proper subset of them."""
     names = {column["name"] for column in columns}
     typed = all(is_type_name(column["type"]) and _is_text(column["name"]) for column in columns)
     apart = isinstance(partition_by, list) and len(set(partition_by)) == len(partition_by) < len(columns)
@@ -135,7 +135,7 @@ def _fit(columns: JsonValue, partition_by: JsonValue) -> bool:
 
 
 def _is_inside(file: JsonValue, partition_by: list[str]) -> bool:
-    """Tell whether a file has a size and a digest, and lies in a folder for each column: then it lies nowhere else."""
+    """Return whether a file entry is valid, with one subfolder per partition column, which excludes other paths."""
     path, size, sha256 = file["path"], file["size"], file["sha256"]
     if not isinstance(path, str) or type(size) is not int or size < 0 or not isinstance(sha256, str):
         return False
@@ -145,15 +145,15 @@ def _is_inside(file: JsonValue, partition_by: list[str]) -> bool:
 
 
 def _is_folder_of(folder: str, column: str) -> bool:
-    """Tell whether a name is one that a folder for a value of the column may have."""
+    """Return whether a name is valid for a partition folder of the column."""
     is_short = not _CONTROL.search(folder) and len(folder.encode()) <= _MOST_NAME
     return is_short and folder.startswith(f"{column}=")
 
 
 def inspect_folder(root: Path, path: str) -> DeliveredFile:
-    """Return all bytes of a published folder, and the SHA-256 of its manifest, which has those of all its files.
+    """Return the total size of a published folder, and the SHA-256 of its manifest, which covers all files.
 
-    Raises OSError if one of them is not what the manifest says, or cannot be read.
+    Raises OSError if a file differs from the manifest or cannot be read.
     """
     folder = root / path
     with (folder / MANIFEST).open("rb") as file:
@@ -167,30 +167,30 @@ def inspect_folder(root: Path, path: str) -> DeliveredFile:
     return DeliveredFile(path, manifest.size + len(content), sha256_hex(content))
 
 
-def inspect_file(root: Path, path: str, known: str | None = None) -> DeliveredFile:
-    """Return size and SHA-256 of a file below `root` as it is now; raises OSError if it cannot be read.
+def inspect_file(root: Path, path: str, sha256: str | None = None) -> DeliveredFile:
+    """Return current size and SHA-256 of a file below `root`; raises OSError if it cannot be read.
 
-    A path that ends with `/` is a published folder, see `inspect_folder`.
-    `known` is the SHA-256 where it was computed while the file was written: it is then not read again.
+    A path that ends with `/` is a published folder, see `inspect_folder`. `sha256` is passed if it was computed during
+    writing; the file is then not read again.
     """
     if path.endswith("/"):
         return inspect_folder(root, path)
-    if known:
-        return DeliveredFile(path, (root / path).stat().st_size, known)
+    if sha256:
+        return DeliveredFile(path, (root / path).stat().st_size, sha256)
     with (root / path).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
         return DeliveredFile(path, file.tell(), digest.hexdigest())
 
 
 def inspect_ledger(root: Path, path: str) -> JsonValue:
-    """Return the path of a database, and which file it is, whatever its content; raises OSError if it is not there."""
+    """Return the path and inode of a database file; raises OSError if it does not exist."""
     return {"path": path, "inode": (root / path).stat().st_ino}
 
 
 def has_ledger(root: Path, ledger: JsonValue) -> bool:
-    """Tell whether a database is the file that `inspect_ledger` saw; None stands for no database.
+    """Return whether a database is still the same file as in `inspect_ledger`; True for None (no database).
 
-    One that was removed or put back from a copy may have lost what was delivered: whoever delivers asks it again.
+    One that was removed or restored from a copy may have lost deliveries, so the writer checks its ledger again.
     """
     try:
         return ledger is None or inspect_ledger(root, ledger["path"]) == ledger
@@ -199,9 +199,9 @@ def has_ledger(root: Path, ledger: JsonValue) -> bool:
 
 
 def is_still_there(root: Path, files: Iterable[Mapping[str, JsonValue]]) -> bool:
-    """Tell whether each file, as `to_json` wrote it, is byte for byte what was delivered; a missing one is not.
+    """Return whether each file, as by `to_json`, still has its delivered content.
 
-    Nor is an object of a store: it takes a key to look at it, and to put it there again changes nothing.
+    Objects in stores count as missing: checking them needs a key, and writing them again changes nothing.
     """
     return all(_matches(root, file) for file in files)
 

@@ -1,10 +1,10 @@
-"""Under which name Osiris is installed, what else is, what its extras are made of, and how code of others is loaded.
+"""Installed distributions: our own, others, extras, entry points, and loading of third-party code.
 
-What is installed is read from the folders of `sys.path` themselves, as `importlib.metadata` reads it, which takes
-longer to be imported than this: it is asked only where something is installed in another way, as in a zip file.
+Metadata is read directly from the folders of `sys.path`, as importing `importlib.metadata` takes longer; that is used
+only for other kinds of installation, such as zip files.
 """
 
-# ruff: noqa: PTH113, PTH118, PTH119, PTH123, PTH208  a Path for each of hundreds of folders takes time
+# ruff: noqa: PTH113, PTH118, PTH119, PTH123, PTH208  creating a Path for each of hundreds of folders is slow
 
 from __future__ import annotations
 
@@ -24,36 +24,36 @@ if TYPE_CHECKING:
 LoadedT = TypeVar("LoadedT")
 
 DISTRIBUTION = "osiris-data"
-"""The name of the distribution; module and command are called osiris whatever it is."""
+"""The name of the distribution; module and command are always named osiris."""
 
 FOREIGN = "osiris"
-"""A distribution of somebody else, which a package gets that requires what the command is called."""
+"""Another author's distribution, which a package gets by requiring the name of our command."""
 
 
 class NotLoadedError(Exception):
-    """Code of a package cannot be loaded; its text is the kind and the text of what was raised."""
+    """Code of a package cannot be loaded; its text is type and message of the exception."""
 
 
 def load_foreign(load: Callable[[], LoadedT]) -> LoadedT:
-    """Return what `load` returns, which runs code of another package; raises NotLoadedError whatever that raises."""
+    """Return the result of `load`, which runs third-party code; converts any exception to NotLoadedError."""
     try:
         return load()
-    except Exception as error:  # noqa: BLE001  a module of somebody else may raise anything
+    except Exception as error:  # noqa: BLE001  third-party code may raise anything
         raise NotLoadedError(f"{type(error).__name__}: {error}") from None
 
 
 def own_version() -> str:
-    """Return the version that is installed; raises PackageNotFoundError if only the files are there."""
-    found = _version_in_folders(DISTRIBUTION)
-    if found is None:
+    """Return our installed version; raises PackageNotFoundError if Osiris is not installed."""
+    installed = _version_in_folders(DISTRIBUTION)
+    if installed is None:
         from importlib.metadata import version
 
         return version(DISTRIBUTION)
-    return found
+    return installed
 
 
 def _requirements(distribution: str) -> list[str]:
-    """Return what an installed distribution requires, a line each; nothing if it is not there."""
+    """Return the requirements of an installed distribution, one per line; empty if it is not installed."""
     from importlib.metadata import PackageNotFoundError, requires
 
     with suppress(PackageNotFoundError):
@@ -62,42 +62,42 @@ def _requirements(distribution: str) -> list[str]:
 
 
 def install_command(extra: str) -> str:
-    """Return the command that installs the libraries of an extra, by their own names: ours may be another's."""
+    """Return the command that installs the libraries of an extra, by their own names."""
     marks = (f"extra == '{extra}'", f'extra == "{extra}"')
-    found = [line.partition(";")[0].strip() for line in _requirements(DISTRIBUTION) if line.endswith(marks)]
-    return f"pip install {shlex.join(found or [extra])}"
+    requirements = [line.partition(";")[0].strip() for line in _requirements(DISTRIBUTION) if line.endswith(marks)]
+    return f"pip install {shlex.join(requirements or [extra])}"
 
 
 def requires_foreign(distribution: str) -> bool:
-    """Tell whether an installed distribution requires the one that has the name of our command, and is not ours."""
+    """Return whether an installed distribution requires `FOREIGN` instead of ours."""
     names = (re.split(r"[^\w.-]", line, maxsplit=1)[0].lower() for line in _requirements(distribution))
     return FOREIGN in names
 
 
 @cache
 def installed_version(distribution: str) -> str | None:
-    """Return the version of an installed distribution; None if it is not there."""
-    found = _version_in_folders(distribution)
-    if found is None:
+    """Return the version of an installed distribution; None if it is not installed."""
+    installed = _version_in_folders(distribution)
+    if installed is None:
         import importlib.metadata
 
-        with suppress(importlib.metadata.PackageNotFoundError, ValueError):  # the latter for a name that none has
+        with suppress(importlib.metadata.PackageNotFoundError, ValueError):  # ValueError for an invalid name
             return importlib.metadata.version(distribution)
-    return found
+    return installed
 
 
 def _version_in_folders(distribution: str) -> str | None:
-    """Return the version that a folder tells; None if there is none, or what is installed is not only in folders."""
+    """Return the version from a metadata folder; None if there is none, or `sys.path` has more than folders."""
     folder = _folders_of_metadata().get(_normalized(distribution)) if _only_folders() else None
-    return _told(folder, "Version") if folder else None
+    return _metadata_field(folder, "Version") if folder else None
 
 
 def installed_entries(groups: Collection[str]) -> Iterator[tuple[str, str, str, str | None]]:
-    """Yield group, name, value and distribution of all entry points of some groups; reads their lists once."""
+    """Yield group, name, value and distribution of all entry points of these groups; reads each list once."""
     if _only_folders():
         for folder in _folders_of_metadata().values():
             for entry in _entries_in(folder, groups):
-                yield *entry, _told(folder, "Name") or _told_by_library(folder)
+                yield *entry, _metadata_field(folder, "Name") or _name_from_library(folder)
         return
     from importlib.metadata import entry_points
 
@@ -106,7 +106,7 @@ def installed_entries(groups: Collection[str]) -> Iterator[tuple[str, str, str, 
 
 
 def _only_folders() -> bool:
-    """Tell whether all that is installed lies in folders of `sys.path`, as it does but for zip files and eggs."""
+    """Return whether everything is installed in folders of `sys.path`, without zip files and eggs."""
     finders = [finder for finder in sys.meta_path if hasattr(finder, "find_distributions")]
     return finders == [PathFinder] and not any(map(_is_archive, sys.path))
 
@@ -116,14 +116,14 @@ def _is_archive(place: str) -> bool:
 
 
 def _folders_of_metadata() -> dict[str, str]:
-    """Return the folder that describes each installed distribution, by its normalized name; the first one counts."""
-    found: dict[str, str] = {}
+    """Return the metadata folder of each installed distribution, by normalized name; the first one counts."""
+    folders: dict[str, str] = {}
     for place in sys.path:
         for child in _children(place):
             stem, _, ending = child.rpartition(".")
             if ending.lower() in ("dist-info", "egg-info"):
-                found.setdefault(_normalized(stem.partition("-")[0]), os.path.join(place, child))
-    return found
+                folders.setdefault(_normalized(stem.partition("-")[0]), os.path.join(place, child))
+    return folders
 
 
 def _children(place: str) -> list[str]:
@@ -138,7 +138,7 @@ def _normalized(name: str) -> str:
 
 
 def _entries_in(folder: str, groups: Collection[str]) -> Iterator[tuple[str, str, str]]:
-    """Yield group, name and value of the lines in a folder's list of entry points, if it has one."""
+    """Yield group, name and value of the entry points of a metadata folder, if it has any."""
     try:
         with open(os.path.join(folder, "entry_points.txt"), encoding="utf-8") as file:
             text = file.read()
@@ -153,18 +153,18 @@ def _entries_in(folder: str, groups: Collection[str]) -> Iterator[tuple[str, str
             yield group, name.strip(), value.strip()
 
 
-def _told(folder: str, field: str) -> str | None:
-    """Return what the head of a distribution's metadata tells; None if it does not."""
+def _metadata_field(folder: str, field: str) -> str | None:
+    """Return a field of a distribution's METADATA header; None if it is missing."""
     with suppress(OSError), open(os.path.join(folder, "METADATA"), encoding="utf-8") as file:
         head = takewhile(str.strip, file)
         return next((line.partition(":")[2].strip() for line in head if line.startswith(f"{field}:")), None)
     return None
 
 
-def _told_by_library(folder: str) -> str | None:
-    """Return the name of a distribution whose metadata is not where it usually is."""
+def _name_from_library(folder: str) -> str | None:
+    """Return the name of a distribution with metadata in an unusual place."""
     from importlib.metadata import Distribution
     from pathlib import Path
 
-    found: str | None = Distribution.at(Path(folder)).name
-    return found
+    name: str | None = Distribution.at(Path(folder)).name
+    return name

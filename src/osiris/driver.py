@@ -1,8 +1,8 @@
-"""What a component implements, and the only things a driver may touch.
+"""The interfaces that a component implements, and the context passed to a driver.
 
 A component is a folder with `spec.yaml` and `driver.py`. The driver module has a frozen dataclass `Config`, whose
 fields are the properties of the spec's config schema, and one class `Driver` that is one of the protocols below. A
-driver is made once per step, without arguments, in the worker process.
+driver is created once per step, without arguments, in the worker process.
 """
 
 from __future__ import annotations
@@ -25,13 +25,12 @@ ConfigT_contra = TypeVar("ConfigT_contra", contravariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a writer says it wrote: rows and bytes, and the files it published, relative to the project root.
+    """The result of a writer: rows and bytes written, and the files published, relative to the project root.
 
-    `stored` are the objects that it put into a store, each as path (its URL), size, sha256 and etag.
-    `ledger` is the database, relative to the project root, whose ledger has the record of the delivery. `earlier` is
-    the digest that it has of these rows, if an attempt before this one has delivered them: then nothing was read and
-    nothing was written. `hashes` are the SHA-256 of files that were hashed on their way; others are read for it, so
-    they say nothing else about what was written.
+    `stored` are the objects written to a store, each with path (its URL), size, sha256 and etag. `ledger` is the
+    database, relative to the project root, whose ledger records the delivery. `earlier` is the recorded digest of these
+    rows if an earlier attempt delivered them: then nothing was read or written. `hashes` are the SHA-256 of files
+    hashed while written; other files are read for it.
     """
 
     rows: int
@@ -46,19 +45,19 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class StepContext:
-    """Everything of the outside that a driver may touch.
+    """Everything outside of the driver that it may use.
 
     `root` is the project root and the working directory; relative paths start there. `connection` has the resolved
-    fields, secrets as `Secret`; `family` is its family. `sources` has the id of the step behind each input, by the
-    input's name. `bindings` has the typed values of `${run.…}` and sensitive parameters by name. `on_reject` is the
-    step's shared key of that name: with `quarantine`, a row that does not fit is set aside among the artifacts instead
-    of failing the step.
-    `run_key` is the same for all attempts at one run, and `plan` the fingerprint of what runs; both are empty outside
-    of a run. `digest()` is that of the rows that a writer has taken so far.
-    `paths` says which files may be read and written; it is asked by whoever opens one.
-    `masked(text)` is the text without the secrets of the run, for what a driver writes among the artifacts.
+    fields, secrets as `Secret`; `family` is its family. `sources` has the id of the step behind each input, by input
+    name. `bindings` has the typed values of `${run.…}` and sensitive parameters by name. `on_reject` is the reserved
+    step key of that name: with `quarantine`, invalid rows are written to the artifacts instead of failing the step.
+
+    `run_key` is the same for all attempts of one run, and `plan` the fingerprint of the plan; both are empty outside of
+    a run. `digest()` returns the digest of the rows that a writer has read so far. `paths` is the policy to check
+    before opening a file. `masked(text)` removes the secrets of the run from a text written to artifacts.
+
     `emit(event, fields)` writes an event of this step; `count(metric, value)` adds to one of its metrics
-    (`rows_read`, `rows_rejected`, `bytes_read`, …). `cancelled()` tells whether to stop soon.
+    (`rows_read`, `rows_rejected`, `bytes_read`, …). `cancelled()` returns whether to stop soon.
     """
 
     step: str
@@ -86,29 +85,30 @@ class Extractor(Protocol[ConfigT_contra]):
     """Reads a source.
 
     It may also have `confirm(config, schema, ctx) -> str | None`, which fails with DAT011 or DAT001, naming the
-    difference, if the source no longer fits the planned schema, and returns the source's `state` (`Described.state`).
-    Without it the source is described again.
-    One whose sources DuckDB can read by itself has `relation(config, schema, ctx) -> osiris.table.Relation`, which is
-    asked instead of `read` where the plan computes the step inside of a statement (`Described.native`).
+    difference, if the source no longer matches the planned schema, and returns the source's `state`
+    (`Described.state`). Without it the source is described again.
+
+    If DuckDB can read the source natively, it has `relation(config, schema, ctx) -> osiris.table.Relation`, which is
+    called instead of `read` where the step is fused into a statement (`Described.native`).
     """
 
     def describe(self, config: ConfigT_contra, ctx: StepContext) -> Described:
-        """Return the schema and order of what `read` will give; reads no more than it must."""
+        """Return the schema and order of the output of `read`; reads as little as possible."""
         ...
 
     def read(self, config: ConfigT_contra, schema: Schema, ctx: StepContext) -> RowStream:
-        """Return the rows, in the planned schema; a source that no longer fits it fails with DAT011 or DAT001."""
+        """Return the rows, in the planned schema; fails with DAT011 or DAT001 if the source no longer matches it."""
         ...
 
 
 class Processor(Protocol[ConfigT_contra]):
-    """Turns its inputs into one output."""
+    """Transforms its inputs into one output."""
 
     def describe(self, config: ConfigT_contra, inputs: Mapping[str, Schema], ctx: StepContext) -> Described:
-        """Return the schema and order of what `transform` will give for inputs of these schemas.
+        """Return the schema and order of the output of `transform` for inputs of these schemas.
 
-        The order is `fixed`, `free`, or `kept`: fixed if that of every input is. The rows that `transform` returns say
-        the same, with `kept` resolved (`osiris.model.resolve_order`).
+        The order is `fixed`, `free`, or `kept`: fixed if that of every input is. The stream that `transform` returns
+        has the same order, with `kept` resolved (`osiris.model.resolve_order`).
         """
         ...
 
@@ -122,9 +122,9 @@ class Processor(Protocol[ConfigT_contra]):
 class Writer(Protocol[ConfigT_contra]):
     """Writes its one input to a target, in the delivery class that its spec declares.
 
-    One with the capability `confirm` has `confirm(config, schema, ctx) -> str | None`, which is asked before the first
-    row of a run: it fails if the target does not take rows of that schema, and else may tell whether it is `there` or
-    `absent`. It changes nothing.
+    With the capability `confirm` it has `confirm(config, schema, ctx) -> str | None`, called before the first row of a
+    run: it fails if the target cannot accept rows of that schema, and otherwise may return whether the target is
+    `there` or `absent`. It changes nothing.
     """
 
     def check(self, config: ConfigT_contra, schema: Schema, ctx: StepContext) -> None:
@@ -132,15 +132,15 @@ class Writer(Protocol[ConfigT_contra]):
         ...
 
     def write(self, config: ConfigT_contra, rows: RowStream, ctx: StepContext) -> Written:
-        """Write all rows, or nothing; the target shows the old or the new state, never a part."""
+        """Write all rows or none; the target has the old or the new state, never a partial one."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SeenColumn:
-    """A column as discovery shows it: its type there, and its type here, None with the `problem` if there is none.
+    """A discovered column: its type in the source, and its Osiris type, None with a `problem` if unsupported.
 
-    `type` and `nullable` are what a step that reads the table gives, to the letter.
+    `type` and `nullable` are exactly those of a step that reads the table.
     """
 
     name: str
@@ -154,7 +154,7 @@ class SeenColumn:
 
 @dataclass(frozen=True, slots=True)
 class SeenKey:
-    """A foreign key: columns, and the table and columns that they refer to."""
+    """A foreign key: its columns, and the table and columns referenced."""
 
     columns: tuple[str, ...]
     table: str
@@ -163,11 +163,11 @@ class SeenKey:
 
 @dataclass(frozen=True, slots=True)
 class SeenTable:
-    """A table, view or file. `name` is what people call it, `config` what the step that reads it is told.
+    """A table, view or file. `name` is its readable name, `config` the config of a step that reads it.
 
-    `rows` and `bytes` are estimates; None where nothing tells them cheaply. `columns` are None where nobody looked.
-    `closed` are columns that the user may not read; a table that is not `readable` at all has no more than a name.
-    `files` are those that it is made of, if it is made of files.
+    `rows` and `bytes` are estimates; None if they cannot be obtained cheaply. `columns` are None if not inspected.
+    `closed` are columns that the user may not read; a table that is not `readable` has only a name. `files` are its
+    files, if any.
     """
 
     name: str
@@ -190,7 +190,7 @@ class SeenTable:
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """Some rows of a table, and how they were chosen, in words; `whole` if they are all."""
+    """Sample rows of a table, and the sampling method as text; `whole` if they are all rows."""
 
     rows: RowStream
     method: str
@@ -198,10 +198,10 @@ class Sampled:
 
 
 class Discoverer(Protocol):
-    """A source that is open to be looked at; nothing in it changes.
+    """An open source for discovery, which is read-only.
 
-    `label` and `product`, what it is and where, may be shown. `identity` tells the source from all others: for a server
-    host, database and user. It has no secret.
+    `label` and `product` describe it and may be displayed. `identity` identifies the source, for a server by host,
+    database and user; it has no secrets.
     """
 
     label: str
@@ -209,14 +209,11 @@ class Discoverer(Protocol):
     product: str
 
     def fingerprint(self) -> str:
-        """Return a text that is another one whenever tables, columns, keys or rights are; cheap."""
+        """Return a text that changes whenever tables, columns, keys or privileges do; cheap."""
         ...
 
     def schemas(self) -> Mapping[str, int | None]:
-        """Return the places that tables lie in, that of names without a schema first, with how many each has.
-
-        None stands for a schema that the user may not look into.
-        """
+        """Return the schemas, the default one first, each with its number of tables; None without privileges."""
         ...
 
     def tables(self, schema: str) -> Sequence[SeenTable]:
@@ -228,13 +225,13 @@ class Discoverer(Protocol):
         ...
 
     def sample(self, table: SeenTable, columns: Sequence[str], most: int) -> Sampled:
-        """Return at most so many rows, with these columns; it reads no more of the table than it must."""
+        """Return at most `most` rows with these columns; reads as little of the table as possible."""
         ...
 
 
 class Discovery(Protocol):
-    """The module `<family>_discover` beside a family's own."""
+    """The module `discover` of a family."""
 
     def discovering(self, ctx: StepContext) -> AbstractContextManager[Discoverer]:
-        """Open the source of a connection to be looked at; fails as its extractor does."""
+        """Open the source of a connection for discovery; fails as its extractor does."""
         ...

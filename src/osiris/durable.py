@@ -1,7 +1,7 @@
-"""The host's one way to the disk: every durable action of it, each beside a fault point and with a coded error.
+"""All durable disk operations of the host, each with a fault point and a coded error.
 
-What lies in logs/ and .osiris/ may hold data of others, so it is `private`: readable by its owner only, whatever the
-umask. What people keep (plans, the lock, pages) has the permissions of any file.
+Files in logs/ and .osiris/ may contain data, so they are `private`: readable by their owner only, whatever the umask.
+Other files (plans, the lock, pages) have default permissions.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ _REMEDIES = {
     errno.EISDIR: "a folder stands where a file is needed: move it away",
     errno.ENOENT: "a folder above it is gone: check whether the project was moved or removed",
 }
-"""What helps against an error, where it is not said by the code itself."""
+"""Hints by errno."""
 
 
 def refuse(error: OSError, path: Path | str, *, written: int = 0) -> NoReturn:  # noqa: ARG001 - the form of publish
-    """Fail with PRJ006: which path, why, and what helps."""
+    """Fail with PRJ006: path, reason and hint."""
     reason = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
     fail("PRJ006", path=path, reason=reason, hint=_REMEDIES.get(error.errno or 0))
 
 
 @contextmanager
 def guarded(path: Path | str) -> Iterator[None]:
-    """Turn an error of the operating system into PRJ006 at that path."""
+    """Convert an OSError to PRJ006 for a path."""
     try:
         yield
     except OSError as error:
@@ -57,39 +57,39 @@ def guarded(path: Path | str) -> Iterator[None]:
 
 
 def write_file(path: Path, content: bytes, *, private: bool) -> None:
-    """Replace a file: it is old or new after a crash, and new for good once this returns; fails with PRJ006."""
+    """Replace a file atomically and durably; fails with PRJ006."""
     with publish(path, mode=PRIVATE_FILE if private else None, refuse=refuse) as file:
         file.write(content)
 
 
 def create_file(path: Path, content: bytes) -> None:
-    """Write a new file that people keep; fails with PRJ006, also if there is one already."""
+    """Write a new file with default permissions; fails with PRJ006, also if it exists."""
     with guarded(path), path.open("xb", buffering=0) as file:
         fault("file.create")
         append(file.fileno(), content)
 
 
 def make_folder(path: Path, *, private: bool) -> None:
-    """Make a folder and those above it, unless they are there; fails with PRJ006."""
+    """Create a folder and its parents if missing; fails with PRJ006."""
     with guarded(path):
         fault("folder.make")
         make_folders(path, PRIVATE_FOLDER if private else 0o777)
 
 
 def open_file(path: Path, flags: int) -> int:
-    """Return a descriptor of a private file, which is made if the flags say so; raises OSError."""
+    """Return a file descriptor of a private file, created if the flags say so; raises OSError."""
     return os.open(path, flags | os.O_CLOEXEC, PRIVATE_FILE)
 
 
 def append(descriptor: int, content: bytes) -> None:
-    """Append all of it: one write, unless the disk fills up, whose error only the next one tells; raises OSError."""
+    """Append all bytes, normally in one write; a full disk is reported by the next write. Raises OSError."""
     fault("journal.append", lambda: os.write(descriptor, content[: len(content) // 2]))
     while content:
         content = content[os.write(descriptor, content) :]
 
 
 def append_line(path: Path, content: bytes) -> None:
-    """Append to a private file, in one write: readers never see a part of it; fails with PRJ006."""
+    """Append to a private file in one write, so that readers never see part of a line; fails with PRJ006."""
     with guarded(path):
         descriptor = open_file(path, APPEND)
         try:
@@ -99,7 +99,7 @@ def append_line(path: Path, content: bytes) -> None:
 
 
 def make_marker(path: Path) -> None:
-    """Make an empty private file, whose name is durable once this returns; fails with PRJ006."""
+    """Create an empty private file durably; fails with PRJ006."""
     make_folder(path.parent, private=True)
     with guarded(path):
         fault("marker.make")
@@ -108,7 +108,7 @@ def make_marker(path: Path) -> None:
 
 
 def move(path: Path, target: Path) -> None:
-    """Give a file or folder another name, and make that durable; raises OSError."""
+    """Rename a file or folder durably; raises OSError."""
     fault("name.move")
     path.rename(target)
     fault("name.moved")
@@ -116,7 +116,7 @@ def move(path: Path, target: Path) -> None:
 
 
 def lead(link: Path, target: Path) -> None:
-    """Let a symbolic link, which is relative, lead to a target, wherever it led before; fails with PRJ006."""
+    """Create or replace a relative symbolic link atomically; fails with PRJ006."""
     temporary = link.with_name(f".{link.name}.{os.getpid()}")
     with guarded(link):
         _sweep_links(link)
@@ -126,7 +126,7 @@ def lead(link: Path, target: Path) -> None:
 
 
 def _sweep_links(link: Path) -> None:
-    """Remove what processes that are gone, or this one, have left behind on their way to a link."""
+    """Remove temporary links left by dead processes or by this one."""
     for left in link.parent.glob(f".{glob.escape(link.name)}.*"):
         number = left.name.rpartition(".")[2]
         if number.isdecimal() and (int(number) == os.getpid() or not _is_alive(int(number))):
@@ -144,13 +144,13 @@ def _is_alive(process: int) -> bool:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, if it is there; raises OSError."""
+    """Remove a file if it exists; raises OSError."""
     fault("file.remove")
     path.unlink(missing_ok=True)
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder with all that is in it, as far as that goes: what stays is swept by a later run."""
+    """Remove a folder with its content, as far as possible; a later run removes the rest."""
     with suppress(OSError):
         fault("folder.remove")
         shutil.rmtree(path, ignore_errors=True)

@@ -1,14 +1,13 @@
-"""Everything Osiris can say is wrong: one shape, one table of codes, a handful of exceptions.
+"""Diagnostics, their codes, and the exceptions that carry them.
 
-A raise site names a code and gives parameters; the words live in the table of `codes/codes.txt`, so that they read
-alike, the error reference is made from them, and rewording one never changes its code.
+A raise site gives a code and parameters. Messages are in `codes/codes.txt`, from which the reference is generated.
 
     OsirisError
-      InvalidInput      what was given cannot be accepted; mend it and try again
+      InvalidInput      the input is invalid; fix it and try again
       StepFailed        a run or a check failed
-      Unavailable       a connection or a secret is missing or out of reach; may work later
-      IntegrityError    something is not what it claims to be; refuse to go on
-      Bug               our own mistake
+      Unavailable       a connection or a secret is missing or unavailable; may work later
+      IntegrityError    something was modified or does not match; nothing was run
+      Bug               an internal error
 """
 
 from __future__ import annotations
@@ -25,24 +24,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Fix: TypeAlias = tuple[Mapping[str, Any], ...]
-"""What mends a text, in order: operations of RFC 6902 on the document, or a change of its characters where it is none.
+"""The fix of a text, in order: operations of RFC 6902 on the document, or edits of its text.
 
-The latter is `{"op": "text", "line", "column", "old", "value"}`: at that place, `value` instead of `old`.
+An edit is `{"op": "text", "line", "column", "old", "value"}`: replace `old` by `value` at that position.
 """
 
-# Several problems at once: the gravest decides the exit code (integrity, then missing, then invalid, then failed).
+# With several problems, the most severe decides the exit code (integrity, unavailable, invalid, failed).
 EXIT_PRECEDENCE = (4, 3, 2, 6, 5, 75, 1)
 
 _NEAR = 8
-"""So many near names are compared once more: of those that are equally near, the one that begins alike is meant."""
+"""Number of similar names compared again; of equally similar ones, one with the same first letter is preferred."""
 _WORD = 4
-"""A word of so many letters is still known after a slip."""
+"""Minimum length of a word in which a typo is corrected."""
 _WORDS = re.compile(r"[a-z]+|[^a-z]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A place in something the user wrote; lines and columns count from 1, `pointer` is a JSON Pointer (RFC 6901)."""
+    """A location in user input; lines and columns count from 1, `pointer` is a JSON Pointer (RFC 6901)."""
 
     file: str | None = None
     line: int | None = None
@@ -50,16 +49,16 @@ class Location:
     pointer: str | None = None
 
     def __str__(self) -> str:
-        """Return `file:line:column`, as far as known; nothing if no file is, of which the pointer would be a part."""
+        """Return `file:line:column` as far as known; empty without a file."""
         parts = [self.file or "", *(str(n) for n in (self.line, self.column) if n is not None)]
         return ":".join(p for p in parts if p)
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One problem: printed, put into `--json` and events, fed back to a model, and cited by code.
+    """One problem, as printed, in `--json`, in events, and sent to a model.
 
-    `fix` is what mends it, where that is known exactly; it changes the file of the location.
+    `fix` is the exact fix where it is known; it applies to the file of the location.
     """
 
     code: str
@@ -71,14 +70,14 @@ class Diagnostic:
 
     @property
     def exit_code(self) -> int:
-        """Exit code of a command that ends with this diagnostic; 0 for warnings and notes."""
+        """Exit code for this diagnostic; 0 for warnings and notes."""
         return CODES[self.code].exit_code if self.severity == "error" else 0
 
     def to_json(self) -> dict[str, Any]:
-        """Return the form that `--json` has: code, severity, message, file, line, column, pointer, hint, any fix."""
+        """Return the fields as in `--json`: code, severity, message, file, line, column, pointer, hint, maybe fix."""
         words = {"code": self.code, "severity": self.severity, "message": self.message}
-        found = {**words, **asdict(self.location), "hint": self.hint}
-        return {**found, "fix": [dict(each) for each in self.fix]} if self.fix else found
+        fields = {**words, **asdict(self.location), "hint": self.hint}
+        return {**fields, "fix": [dict(each) for each in self.fix]} if self.fix else fields
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Diagnostic:
@@ -88,13 +87,13 @@ class Diagnostic:
         return cls(data["code"], data["message"], at, data.get("hint"), data.get("severity", "error"), fix)
 
     def __str__(self) -> str:
-        """Return one line: place, code and message."""
+        """Return one line: location, code and message."""
         place = str(self.location)
         return f"{place}: {self.code} {self.message}" if place else f"{self.code} {self.message}"
 
 
 class OsirisError(Exception):
-    """Carries the diagnostics that explain it; the subclass says what the caller should do."""
+    """Base of exceptions that carry diagnostics; the subclass tells what the caller can do."""
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
         self.diagnostics: tuple[Diagnostic, ...] = tuple(diagnostics)
@@ -102,12 +101,12 @@ class OsirisError(Exception):
 
     @property
     def exit_code(self) -> int:
-        """Exit code of the gravest diagnostic."""
+        """Exit code of the most severe diagnostic."""
         return exit_code(self.diagnostics) or 1
 
 
 class InvalidInput(OsirisError):
-    """What was given cannot be accepted; mend it and try again."""
+    """The input is invalid; fix it and try again."""
 
 
 class StepFailed(OsirisError):
@@ -115,15 +114,15 @@ class StepFailed(OsirisError):
 
 
 class Unavailable(OsirisError):
-    """A connection or a secret is missing or out of reach; the same call may work later."""
+    """A connection or a secret is missing or unavailable; the same call may work later."""
 
 
 class IntegrityError(OsirisError):
-    """Something is not what it claims to be; nothing was run."""
+    """Something was modified or does not match; nothing was run."""
 
 
 class Bug(OsirisError):
-    """A mistake of ours."""
+    """An internal error of Osiris."""
 
 
 _CLASSES: dict[int, type[OsirisError]] = {
@@ -139,7 +138,7 @@ _CLASSES: dict[int, type[OsirisError]] = {
 def diagnostic(
     code: str, *, at: Location | None = None, hint: str | None = None, fix: Fix = (), **params: object
 ) -> Diagnostic:
-    """Return the diagnostic of `code`, its words taken from the table and filled with `params`."""
+    """Return the diagnostic of a code, with message and hint from the table filled with `params`."""
     row = CODES[code]
     chosen = hint if hint is not None else row.hint
     return Diagnostic(
@@ -155,14 +154,14 @@ def diagnostic(
 def fail(
     code: str, *, at: Location | None = None, hint: str | None = None, fix: Fix = (), **params: object
 ) -> NoReturn:
-    """Raise the exception class that belongs to `code`, carrying its diagnostic."""
+    """Raise the diagnostic of a code, as the exception class for its exit code."""
     raise_all([diagnostic(code, at=at, hint=hint, fix=fix, **params)])
 
 
 def raise_all(diagnostics: Iterable[Diagnostic]) -> NoReturn:
-    """Raise all diagnostics at once, sorted by place, as the class of the gravest."""
-    found = sort_diagnostics(diagnostics)
-    raise _CLASSES.get(exit_code(found), StepFailed)(found)
+    """Raise all diagnostics at once, sorted by location, as the class of the most severe."""
+    ordered = sort_diagnostics(diagnostics)
+    raise _CLASSES.get(exit_code(ordered), StepFailed)(ordered)
 
 
 def exit_code(diagnostics: Iterable[Diagnostic]) -> int:
@@ -172,12 +171,12 @@ def exit_code(diagnostics: Iterable[Diagnostic]) -> int:
 
 
 def has_errors(diagnostics: Iterable[Diagnostic]) -> bool:
-    """Tell whether any diagnostic is an error."""
+    """Return whether any diagnostic is an error."""
     return any(d.severity == "error" for d in diagnostics)
 
 
 def sort_diagnostics(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
-    """Return the diagnostics by file, line, column and code, without repetitions."""
+    """Return the diagnostics sorted by file, line, column and code, without duplicates."""
 
     def place(d: Diagnostic) -> tuple[str, int, int, str, str]:
         return (d.location.file or "", d.location.line or 0, d.location.column or 0, d.code, d.message)
@@ -185,32 +184,32 @@ def sort_diagnostics(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
     return sorted(dict.fromkeys(diagnostics), key=place)
 
 
-def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the known name that is most like `name`, for hints; None if nothing is as near as `cutoff`, of 1."""
+def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the candidate most similar to `name`, for hints; None if no similarity reaches `cutoff` (0 to 1)."""
 
     def likeness(other: str) -> tuple[float, bool]:
         return difflib.SequenceMatcher(None, other, name).ratio(), other[:1] == name[:1]
 
-    names = list(known)
-    same = [other for other in names if _squeezed(other) == _squeezed(name)]
+    names = list(candidates)
+    same = [other for other in names if _normalized(other) == _normalized(name)]
     if len(same) == 1:
         return same[0]
     return max(difflib.get_close_matches(name, names, n=_NEAR, cutoff=cutoff), key=likeness, default=None)
 
 
-def certain(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that `name` surely is, for fixes; None where two could be meant, or where it is a guess.
+def certain(name: str, candidates: Iterable[str]) -> str | None:
+    """Return the candidate that `name` certainly means, for fixes; None if ambiguous or uncertain.
 
-    It is the same but for its style of writing, or for one slip of the hand in one word of four letters or more.
+    It differs only in style (case, hyphens, underscores), or by one typo in one word of at least four letters.
     """
-    names = dict.fromkeys(known)
-    same = [other for other in names if _squeezed(other) == _squeezed(name)]
+    names = dict.fromkeys(candidates)
+    same = [other for other in names if _normalized(other) == _normalized(name)]
     slips = same or [other for other in names if _is_slip(name, other)]
     return slips[0] if len(slips) == 1 else None
 
 
 def _is_slip(name: str, other: str) -> bool:
-    """Tell whether two names differ in one letter of one word: left out, typed besides, or swapped with the next."""
+    """Return whether two names differ by one edit in one word: a letter missing, added, or swapped with the next."""
     one, two = (_WORDS.findall(each) for each in (name.casefold(), other.casefold()))
     different = [pair for pair in zip(one, two, strict=False) if pair[0] != pair[1]]
     if len(one) != len(two) or len(different) != 1:
@@ -229,14 +228,14 @@ def _one_edit(one: str, two: str) -> bool:
     return short[1::-1] == long[:2] and short[2:] == long[2:]
 
 
-def _squeezed(name: str) -> str:
-    """Return a name without what styles of writing differ in: `writeMode`, `write-mode` and `write_mode` are one."""
+def _normalized(name: str) -> str:
+    """Return a name independent of style: `writeMode`, `write-mode` and `write_mode` are the same."""
     return name.replace("-", "").replace("_", "").casefold()
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str | None:
-    """Return a hint with the nearest known name, or with all of them where none is near and they are few."""
-    names = sorted(known)
+def did_you_mean(name: str, candidates: Iterable[str]) -> str | None:
+    """Return a hint with the most similar candidate, or with all of them if none is similar and they are few."""
+    names = sorted(candidates)
     near = nearest(name, names)
     if near:
         return f"did you mean '{near}'?"

@@ -128,8 +128,8 @@ class Families:
 
     def readable(self) -> Iterator[FamilySpec]:
         """Yield all families whose file can be read, by title."""
-        found = filter(None, map(self.find, self.names()))
-        yield from sorted(found, key=attrgetter("title", "name"))
+        specs = filter(None, map(self.find, self.names()))
+        yield from sorted(specs, key=attrgetter("title", "name"))
 
     def find(self, name: str) -> FamilySpec | None:
         """Return what a family states of itself; None if it is not registered or its file cannot be read."""
@@ -194,12 +194,12 @@ _current: dict[tuple[str, ...], Families] = {}
 """The families that are installed in the folders of `sys.path`."""
 
 
-def installed_families(found: Iterable[Entry] | None = None) -> Families:
+def installed_families(entries: Iterable[Entry] | None = None) -> Families:
     """Return the families that are installed: those of entries that were just found, else as they were before."""
     path = tuple(sys.path)
-    families = _current.get(path) if found is None else None
+    families = _current.get(path) if entries is None else None
     if families is None:
-        families = Families(entries_of(FAMILIES)[0] if found is None else found)
+        families = Families(entries_of(FAMILIES)[0] if entries is None else entries)
         _current.clear()
         _current[path] = families
     return families
@@ -207,10 +207,10 @@ def installed_families(found: Iterable[Entry] | None = None) -> Families:
 
 def entries_of(*groups: str) -> list[list[Entry]]:
     """Return the entry points of each group; reads their lists, all of them once, and nothing else."""
-    found: dict[str, list[Entry]] = {group: [] for group in groups}
+    by_group: dict[str, list[Entry]] = {group: [] for group in groups}
     for group, name, target, owner in installed_entries(groups):
-        found[group].append(Entry(name, target, owner or "an unknown distribution"))
-    return list(found.values())
+        by_group[group].append(Entry(name, target, owner or "an unknown distribution"))
+    return list(by_group.values())
 
 
 def by_name(entries: Iterable[Entry]) -> dict[str, Entry]:
@@ -227,8 +227,8 @@ def package_folder(dotted: str) -> Path | None:
     """Return the folder of a package without importing it or its parents; None if there is none."""
     top, *rest = dotted.split(".")
     finders = (finder for finder in sys.meta_path if hasattr(finder, "find_spec"))
-    found = next((spec for finder in finders if (spec := finder.find_spec(top, None))), None)
-    places = found.submodule_search_locations if found else None
+    module = next((spec for finder in finders if (spec := finder.find_spec(top, None))), None)
+    places = module.submodule_search_locations if module else None
     return next((folder for place in places or () if (folder := Path(place, *rest)).is_dir()), None)
 
 

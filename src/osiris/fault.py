@@ -36,10 +36,10 @@ def arm(environ: Mapping[str, str], role: str) -> None:
     Raises ValueError for a request that is none.
     """
     global _requested, _reach_fault
-    wanted, log = environ.get(FAULT), environ.get(FAULT_LOG)
-    _requested = bool(wanted or log)
+    request, log = environ.get(FAULT), environ.get(FAULT_LOG)
+    _requested = bool(request or log)
     if _requested:
-        name, number, kind = wanted.split(":") if wanted else ("", "0", KINDS[0])
+        name, number, kind = request.split(":") if request else ("", "0", KINDS[0])
         if kind not in KINDS:
             raise ValueError(kind)
         _reach_fault = _counter(role, name, int(number), kind, log)

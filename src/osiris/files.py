@@ -57,13 +57,13 @@ _CODES = {
     errno.ENOSPC: "DRV004",
     errno.EDQUOT: "DRV004",
 }
-_LOOKED_AT = 200
+_MAX_COMPARED = 200
 """So many names of a folder are compared with one that is not there."""
 
-_BEGINNING = 4096
+_HEAD_BYTES = 4096
 
 _unfinished: set[Path] = set()
-_asking_for_mask = threading.Lock()
+_umask_lock = threading.Lock()
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -138,14 +138,14 @@ def expand(root: Path, pattern: str, *, base: str | None = None) -> list[Path]:
         return [path]
     start = root / (base or "")
     names = glob.glob(pattern, root_dir=start, recursive=True)  # noqa: PTH207  a Path has no pattern below a fixed root
-    found = sorted(Path(os.path.normpath(start / name)) for name in names)
-    files = [file for file in found if not file.is_dir()]
+    paths = sorted(Path(os.path.normpath(start / name)) for name in names)
+    files = [file for file in paths if not file.is_dir()]
     if not files:
         fail("DRV001", path=f"{_printable(pattern)} (no file matches)")
     return files
 
 
-_WAY = os.O_CLOEXEC | os.O_DIRECTORY | getattr(os, "O_PATH", os.O_RDONLY)
+_FOLDER_FLAGS = os.O_CLOEXEC | os.O_DIRECTORY | getattr(os, "O_PATH", os.O_RDONLY)
 
 
 def open_folder(real: Path) -> int:
@@ -153,10 +153,10 @@ def open_folder(real: Path) -> int:
 
     It only stands for the folder: nothing can be read from it. Raises OSError, also where a link has come between.
     """
-    folder = os.open(real.anchor, _WAY)
+    folder = os.open(real.anchor, _FOLDER_FLAGS)
     for name in real.parts[1:]:
         try:
-            inner = os.open(name, _WAY | os.O_NOFOLLOW, dir_fd=folder)
+            inner = os.open(name, _FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=folder)
         finally:
             os.close(folder)
         folder = inner
@@ -191,12 +191,12 @@ def _identity(real: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     try:
-        seen = os.stat(real.name, dir_fd=folder, follow_symlinks=False)
+        status = os.stat(real.name, dir_fd=folder, follow_symlinks=False)
     except OSError:
         return None
     finally:
         os.close(folder)
-    return None if stat.S_ISLNK(seen.st_mode) else (seen.st_dev, seen.st_ino)
+    return None if stat.S_ISLNK(status.st_mode) else (status.st_dev, status.st_ino)
 
 
 def open_source(real: Path) -> io.FileIO:
@@ -232,7 +232,7 @@ def check_source(path: Path, name: str) -> None:
 
 def _nearest_file(path: Path) -> str | None:
     try:
-        near = nearest(path.name, [entry.name for entry in islice(path.parent.iterdir(), _LOOKED_AT)])
+        near = nearest(path.name, [entry.name for entry in islice(path.parent.iterdir(), _MAX_COMPARED)])
     except OSError:
         return None
     return f"did you mean '{_printable(near)}'?" if near else None
@@ -259,7 +259,7 @@ def _file_in_the_way(path: Path) -> Path | None:
     return next((each for each in parts if os.path.lexists(each) and not each.is_dir()), None)
 
 
-_MUCH = 32 << 20
+_SYNC_BYTES = 32 << 20
 """So many bytes begin their way to the disk at once, so that the sync at the end finds little left to do."""
 
 _WRITE = 2
@@ -307,7 +307,7 @@ class Output(io.RawIOBase):
                 rest = rest[count:]
         except OSError as error:
             self._refuse(error, self._path, written=self.written)
-        if self.written - self._begun >= _MUCH:
+        if self.written - self._begun >= _SYNC_BYTES:
             _begin_sync(self._descriptor, self._begun, self.written - self._begun)
             self._begun = self.written
         return size
@@ -330,7 +330,7 @@ def refuse_foreign(path: Path, is_ours: Callable[[bytes], bool]) -> None:
         return
     try:
         with path.open("rb") as file:
-            begins = file.read(_BEGINNING)
+            begins = file.read(_HEAD_BYTES)
     except OSError as error:
         fail_os(error, path)
     if begins and not is_ours(begins):
@@ -376,7 +376,7 @@ def _temporary(folder: int, target: Path, mode: int | None, refuse: Refuse, *, n
             os.fchmod(descriptor, _mode(folder, target.name) if mode is None else mode)
             fault("file.sync")
             os.fsync(descriptor)
-            _give_name(folder, name, target.name, new=new)
+            _rename(folder, name, target.name, new=new)
             fault("file.renamed")
             sync_folder(".", folder)
         except OSError as error:
@@ -411,7 +411,7 @@ def _create(folder: int, target: Path, refuse: Refuse) -> tuple[str, int]:
         os.close(descriptor)  # a sweep came between the two calls
 
 
-def _give_name(folder: int, name: str, target: str, *, new: bool) -> None:
+def _rename(folder: int, name: str, target: str, *, new: bool) -> None:
     """Give a file of a folder its name, unless that is taken and it is to be `new`."""
     fault("file.rename")
     if not new:
@@ -424,7 +424,7 @@ def _give_name(folder: int, name: str, target: str, *, new: bool) -> None:
 def _mode(folder: int, name: str) -> int:
     with suppress(FileNotFoundError):
         return stat.S_IMODE(os.stat(name, dir_fd=folder).st_mode) & 0o777
-    with _asking_for_mask:
+    with _umask_lock:
         mask = os.umask(0o077)
         os.umask(mask)
     return 0o666 & ~mask

@@ -87,8 +87,8 @@ _NAMES: Mapping[type, tuple[str, ...]] = {
 
 def _is_of_type(value: JsonValue, kinds: JsonValue, _schema: Schema) -> bool:
     wanted = [kinds] if isinstance(kinds, str) else kinds
-    whole = type(value) is float and value.is_integer() and "integer" in wanted
-    return whole or any(name in wanted for name in _NAMES[type(value)])
+    is_whole = type(value) is float and value.is_integer() and "integer" in wanted
+    return is_whole or any(name in wanted for name in _NAMES[type(value)])
 
 
 def _equal(one: JsonValue, two: JsonValue) -> bool:
@@ -98,8 +98,8 @@ def _equal(one: JsonValue, two: JsonValue) -> bool:
     return one is two or (isinstance(one, bool) == isinstance(two, bool) and bool(one == two))
 
 
-def _are_unique(value: JsonValue, wanted: JsonValue, _schema: Schema) -> bool:
-    if not wanted or type(value) is not list:
+def _are_unique(value: JsonValue, required: JsonValue, _schema: Schema) -> bool:
+    if not required or type(value) is not list:
         return True
     if not all(type(each) is str for each in value):
         raise _Unsure
@@ -109,8 +109,8 @@ def _are_unique(value: JsonValue, wanted: JsonValue, _schema: Schema) -> bool:
 def _extra_fit(value: JsonValue, inner: JsonValue, schema: Schema) -> bool:
     if type(value) is not dict:
         return True
-    known, others = schema.get("properties", {}), "|".join(schema.get("patternProperties", {}))
-    extra = [name for name in value if name not in known and not (others and re.search(others, name))]
+    named, others = schema.get("properties", {}), "|".join(schema.get("patternProperties", {}))
+    extra = [name for name in value if name not in named and not (others and re.search(others, name))]
     return all(_fits(value[name], inner) for name in extra)
 
 

@@ -128,15 +128,15 @@ def pin_of(source: Source, described: Described) -> Pin:
 
 def pin_changes(old: Pin, new: Pin) -> list[Change]:
     """Return what changed between two pins of one source; what an engine can read is told if that is all."""
-    found = schema_changes(old.schema, new.schema)
+    changes = schema_changes(old.schema, new.schema)
     if old.order != new.order:
-        found.append(Change("order", None, old.order, new.order))
-    if not found and old.native != new.native:
-        found.append(Change("native", None, *(_told(pin.native) for pin in (old, new))))
-    return found
+        changes.append(Change("order", None, old.order, new.order))
+    if not changes and old.native != new.native:
+        changes.append(Change("native", None, *(_names_text(pin.native) for pin in (old, new))))
+    return changes
 
 
-def _told(names: tuple[str, ...] | None) -> str:
+def _names_text(names: tuple[str, ...] | None) -> str:
     return "unknown" if names is None else ", ".join(names) or "none"
 
 
@@ -146,14 +146,14 @@ def save_lock(project: Project, pipeline: str, pins: Collection[Pin], *, refresh
     A pin that says what it said before keeps its time. Other sources stay as they are; but if the pipeline was
     `refreshed`, it is taken off those that it reads no more, and one that nobody reads goes. Fails as `load_lock`.
     """
-    with _alone(project):
+    with _guarded_lock(project):
         before = load_lock(project)
         after = dict(before)
         for pin in pins:
             after[pin.source.key] = _pinned(pin, before.get(pin.source.key), pipeline)
         if refreshed:
             read = {pin.source.key for pin in pins}
-            after = {key: pin for key, pin in _without(after, pipeline, read).items() if pin.pipelines}
+            after = {key: pin for key, pin in _released(after, pipeline, read).items() if pin.pipelines}
         if after != before:
             write_file(project.lock_file, lock_text(after).encode(), private=False)
 
@@ -165,15 +165,15 @@ def _pinned(pin: Pin, before: Pin | None, pipeline: str) -> Pin:
     return replace(pin, pinned_at=before.pinned_at if before and same else now, pipelines=tuple(sorted(readers)))
 
 
-def _without(lock: Lock, pipeline: str, read: set[str]) -> Lock:
-    def freed(pin: Pin) -> Pin:
+def _released(lock: Lock, pipeline: str, read: set[str]) -> Lock:
+    def released(pin: Pin) -> Pin:
         return replace(pin, pipelines=tuple(name for name in pin.pipelines if name != pipeline))
 
-    return {key: pin if key in read else freed(pin) for key, pin in lock.items()}
+    return {key: pin if key in read else released(pin) for key, pin in lock.items()}
 
 
 @contextmanager
-def _alone(project: Project) -> Iterator[None]:
+def _guarded_lock(project: Project) -> Iterator[None]:
     """Wait until no other command of this project is about to replace the lock."""
     make_folder(project.state, private=True)
     guard = project.state / "osiris.lock.guard"
@@ -230,10 +230,10 @@ def load_lock(project: Project) -> Lock:
     document = _read(path)
     entries = _entries(document)
     pins = [_pin(document, f"/sources/{number}", entry) for number, entry in enumerate(entries)]
-    found = [problem for each in pins if isinstance(each, list) for problem in each]
-    found += _repeated(document, pins)
-    if found:
-        raise_all(found)
+    problems = [problem for each in pins if isinstance(each, list) for problem in each]
+    problems += _repeated(document, pins)
+    if problems:
+        raise_all(problems)
     return {pin.source.key: pin for pin in pins if isinstance(pin, Pin)}
 
 
@@ -291,11 +291,11 @@ def _shape_problem(entry: JsonValue) -> str | None:
     """Say what is wrong with the shape of an entry; None if nothing is."""
     if not isinstance(entry, dict):
         return "a source must be a mapping"
-    known = _SHAPE | _OPTIONAL
+    types = _SHAPE | _OPTIONAL
     missing = [key for key in _SHAPE if key not in entry]
     if missing:
         return f"'{missing[0]}' of a source is missing"
-    wrong = [key for key in entry if key not in known or not isinstance(entry[key], known[key])]
+    wrong = [key for key in entry if key not in types or not isinstance(entry[key], types[key])]
     if wrong:
         return f"'{wrong[0]}' of a source is unknown or of another type"
     others = {type(text) for text in _texts_of(entry)} - {str}
@@ -314,10 +314,10 @@ def _column(name: str, text: str) -> Field:
 
 
 def _repeated(document: Document, pins: list[Pin | list[Diagnostic]]) -> Iterator[Diagnostic]:
-    seen: dict[str, int | None] = {}
+    first_lines: dict[str, int | None] = {}
     for number, pin in enumerate(pins):
         at = document.where(f"/sources/{number}")
-        if isinstance(pin, Pin) and pin.source.key in seen:
-            yield diagnostic("LCK005", at=at, source=pin.source, first=seen[pin.source.key])
+        if isinstance(pin, Pin) and pin.source.key in first_lines:
+            yield diagnostic("LCK005", at=at, source=pin.source, first=first_lines[pin.source.key])
         elif isinstance(pin, Pin):
-            seen[pin.source.key] = at.line
+            first_lines[pin.source.key] = at.line

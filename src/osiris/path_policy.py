@@ -41,7 +41,7 @@ LOGS = "logs"
 PIPELINES = "pipelines"
 BUILD = "build"
 
-_KEPT = {
+_PROTECTED = {
     ENV_FILE: "it holds secrets",
     MARKER: "it holds the settings of the project",
     CONNECTIONS_FILE: "it holds the connections of the project",
@@ -64,7 +64,7 @@ SUFFIXES: Mapping[str, tuple[str, ...]] = {
     "parquet": (".parquet",),
     "database": (".duckdb", ".db", ".sqlite", ".sqlite3"),
 }
-_PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip")
+_COMPRESSED = (".gz", ".zst", ".bz2", ".xz", ".zip")
 _TEXTS = ("csv", "json")
 """Formats that may be packed; which of these a writer can, it says itself."""
 
@@ -105,7 +105,7 @@ def _pattern() -> re.Pattern[str]:
     return re.compile("|".join(map(translate, globs)))
 
 
-def _of_tools(real: Path) -> bool:
+def _is_tool_file(real: Path) -> bool:
     """Tell whether other programs look for what to do under a name: package managers, builders, servers."""
     name = real.name.casefold()
     words = name.removesuffix(".json").split(".") if name.endswith(".json") else []
@@ -149,8 +149,8 @@ class PathPolicy:
         """
         needed: dict[bool, list[str]] = {False: [], True: []}
         for path, writing in paths:
-            real, asked = real_path(path), _Asked(self, root, path, writing=writing)
-            if asked.is_outside(real) and not _is_system(real):
+            real, query = real_path(path), _PathQuery(self, root, path, writing=writing)
+            if query.is_outside(real) and not _is_system(real):
                 needed[writing].append(_folder_of(real))
         return replace(self, asked_read=tuple(needed[False]), asked_write=tuple(needed[True]))
 
@@ -160,7 +160,7 @@ class PathPolicy:
         Fails with DRV049, DRV059 or DRV062.
         """
         real = real_path(path)
-        _Asked(self, root, path, writing=False).check(real)
+        _PathQuery(self, root, path, writing=False).check(real)
         return real
 
     def writable(self, root: Path, path: Path, kind: Format | None) -> Path:
@@ -168,18 +168,18 @@ class PathPolicy:
 
         Fails with DRV049 or DRV059 to DRV062. Without a format any suffix will do.
         """
-        asked, real = _Asked(self, root, path, writing=True), real_path(path)
-        asked.check(real)
-        asked.check_name(real, kind)
+        query, real = _PathQuery(self, root, path, writing=True), real_path(path)
+        query.check(real)
+        query.check_name(real, kind)
         if kind not in ("folder", "database"):
             real = real_path(path.parent) / path.name
-            asked.check(real)
-            asked.check_name(real, kind)
+            query.check(real)
+            query.check_name(real, kind)
         return real
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _PathQuery:
     """One question: may a step of the project at `root` use this path, as it was given."""
 
     policy: PathPolicy
@@ -192,14 +192,14 @@ class _Asked:
         home = real_path(self.root)
         if _is_system(self.path) or _is_system(real):
             fail("DRV062", path=self._shown())
-        base = home if real.is_relative_to(home) else self._listed(real)
-        if why := self._kept(real, home):
+        base = home if real.is_relative_to(home) else self._allowed_folder(real)
+        if why := self._why_protected(real, home):
             fail("DRV049", path=self._shown(), why=why)
         if base is None:
             self._fail_outside(real)
         if any(part.startswith(".") for part in real.relative_to(base).parts):
             fail("DRV049", path=self._shown(), why=_HIDDEN)
-        if why := self._linked(real, home, base):
+        if why := self._why_linked(real, home, base):
             fail("DRV049", path=self._shown(), why=why)
 
     def check_name(self, real: Path, kind: Format | None) -> None:
@@ -210,32 +210,32 @@ class _Asked:
                 fail("DRV061", path=self._shown(), why="it is the project's root folder")
             return
         name = real.name.lower()
-        if kind and not _plain_name(name, kind).endswith(SUFFIXES[kind]):
-            fail("DRV060", path=self._shown(), suffixes=_spoken(kind))
-        if _of_tools(real):
+        if kind and not _uncompressed_name(name, kind).endswith(SUFFIXES[kind]):
+            fail("DRV060", path=self._shown(), suffixes=_suffix_text(kind))
+        if _is_tool_file(real):
             fail("DRV061", path=self._shown(), why="other programs read files with that name")
         if name.endswith(".json") and real.parent == home:
             fail("DRV061", path=self._shown(), why="other programs read JSON files in the project's root folder")
 
-    def _kept(self, real: Path, home: Path) -> str | None:
+    def _why_protected(self, real: Path, home: Path) -> str | None:
         """Return why a file that belongs to the project is kept from steps; None if it is not."""
         if any(real == real_path(key) for key in self.policy.keys):
             return _KEY
-        kept = {**_KEPT, **(_READ_ONLY if self.writing else {})}
+        protected = {**_PROTECTED, **(_READ_ONLY if self.writing else {})}
         first = real.relative_to(home).parts[:1] if real.is_relative_to(home) else ()
-        for name, why in kept.items():
+        for name, why in protected.items():
             if real.is_relative_to(real_path(home / name)) or (first and first[0].casefold() == name):
                 return why
         return None
 
-    def _listed(self, real: Path) -> Path | None:
+    def _allowed_folder(self, real: Path) -> Path | None:
         """Return the listed folder (or file) that a path lies in."""
         lists = self.policy.write if self.writing else self.policy.read
         return next((each for text in lists if real.is_relative_to(each := real_path(self.root / text))), None)
 
     def is_outside(self, real: Path) -> bool:
         """Tell whether the real path is neither in the project nor listed."""
-        return not real.is_relative_to(real_path(self.root)) and self._listed(real) is None
+        return not real.is_relative_to(real_path(self.root)) and self._allowed_folder(real) is None
 
     def _fail_outside(self, real: Path) -> NoReturn:
         key, policy = ("write" if self.writing else "read"), self.policy
@@ -246,30 +246,30 @@ class _Asked:
         verb = "change" if self.policy.read or self.policy.write else "add"
         fail("DRV059", path=self._shown(), key=f"paths.{key}", verb=verb, line=f"paths: {{{line}}}")
 
-    def _linked(self, real: Path, home: Path, base: Path) -> str | None:
+    def _why_linked(self, real: Path, home: Path, base: Path) -> str | None:
         """Return why a file may not be used that has another name too: one that is kept from steps."""
         try:
-            seen = real.stat()
+            status = real.stat()
         except OSError:
             return None
-        if seen.st_nlink < 2 or _is_folder(real):
+        if status.st_nlink < 2 or _is_folder(real):
             return None
-        kept = [home / name for name in (*_KEPT, *(_READ_ONLY if self.writing else ()))]
-        same = any(_has_name(seen, top, any_name=True) for top in (*kept, *self.policy.keys))
-        same = same or any(_has_name(seen, top, any_name=False) for top in {home, base})
+        protected = [home / name for name in (*_PROTECTED, *(_READ_ONLY if self.writing else ()))]
+        same = any(_has_name(status, top, any_name=True) for top in (*protected, *self.policy.keys))
+        same = same or any(_has_name(status, top, any_name=False) for top in {home, base})
         return "it is another name of a file that is kept from steps" if same else None
 
     def _shown(self) -> Path:
         return self.path.relative_to(self.root) if self.path.is_relative_to(self.root) else self.path
 
 
-def _plain_name(name: str, kind: Format) -> str:
+def _uncompressed_name(name: str, kind: Format) -> str:
     """Return the name of a file without the ending that says how it is packed, where it may be packed."""
-    packed = next((end for end in _PACKED if name.endswith(end)), "") if kind in _TEXTS else ""
-    return name.removesuffix(packed)
+    suffix = next((end for end in _COMPRESSED if name.endswith(end)), "") if kind in _TEXTS else ""
+    return name.removesuffix(suffix)
 
 
-def _has_name(seen: os.stat_result, top: Path, *, any_name: bool) -> bool:
+def _has_name(status: os.stat_result, top: Path, *, any_name: bool) -> bool:
     """Tell whether a file has a name below a folder, or is it: any, or else a hidden one or one in a hidden folder.
 
     A name of the same file is on the same file system.
@@ -277,19 +277,19 @@ def _has_name(seen: os.stat_result, top: Path, *, any_name: bool) -> bool:
     try:
         place = top.stat()
         if not top.is_dir():
-            return os.path.samestat(place, seen)
-        with os.scandir(top) as found:
-            entries = list(found) if place.st_dev == seen.st_dev else []
+            return os.path.samestat(place, status)
+        with os.scandir(top) as listing:
+            entries = list(listing) if place.st_dev == status.st_dev else []
     except OSError:
         return False
-    return any(_is_name(seen, entry, any_name=any_name) for entry in entries)
+    return any(_is_name(status, entry, any_name=any_name) for entry in entries)
 
 
-def _is_name(seen: os.stat_result, entry: os.DirEntry[str], *, any_name: bool) -> bool:
+def _is_name(status: os.stat_result, entry: os.DirEntry[str], *, any_name: bool) -> bool:
     counts = any_name or entry.name.startswith(".")
     if entry.is_dir(follow_symlinks=False) or (counts and not any_name and entry.is_symlink()):
-        return _has_name(seen, Path(entry), any_name=counts)
-    return counts and entry.inode() == seen.st_ino and os.path.samestat(entry.stat(follow_symlinks=False), seen)
+        return _has_name(status, Path(entry), any_name=counts)
+    return counts and entry.inode() == status.st_ino and os.path.samestat(entry.stat(follow_symlinks=False), status)
 
 
 def _is_system(path: Path) -> bool:
@@ -313,10 +313,10 @@ def _folder_of(real: Path) -> str:
     return str(real if _is_folder(real) else next(each for each in real.parents if not re.search(r"[*?[]", str(each))))
 
 
-def _spoken(kind: str) -> str:
+def _suffix_text(kind: str) -> str:
     *others, last = SUFFIXES[kind]
-    packed = ", packed or not" if kind in _TEXTS else ""
-    return f"{', '.join(others)} or {last}{packed}" if others else last + packed
+    compressed = ", packed or not" if kind in _TEXTS else ""
+    return f"{', '.join(others)} or {last}{compressed}" if others else last + compressed
 
 
 def format_of(component: str, path: str) -> Format | None:
@@ -336,7 +336,7 @@ def format_of(component: str, path: str) -> Format | None:
 
 def key_files(root: Path, fields: Mapping[str, JsonValue], schema: Mapping[str, JsonValue]) -> Iterator[Path]:
     """Yield the files that hold secrets of a connection; `schema` is its family's, where `x-content` marks them."""
-    for name, told in schema.get("properties", {}).items():
+    for name, field in schema.get("properties", {}).items():
         text = fields.get(name)
-        if "x-content" in told and isinstance(text, str) and text:
+        if "x-content" in field and isinstance(text, str) and text:
             yield root / text

@@ -30,7 +30,7 @@ _GONE_GRACE = 15.0
 
 @contextmanager
 def hold_project(
-    project: Project, what: str, wait: float = 0.0, told: Callable[[str], None] = lambda _holder: None
+    project: Project, what: str, wait: float = 0.0, on_wait: Callable[[str], None] = lambda _holder: None
 ) -> Iterator[Callable[[str], None]]:
     """Hold the project's lock as `what` (`run of 'orders'`), and give a function that says it more exactly.
 
@@ -47,21 +47,21 @@ def hold_project(
             os.pwrite(fd, content, 0)
 
     try:
-        _wait(fd, wait, told)
+        _wait(fd, wait, on_wait)
         say(what)
         yield say
     finally:
         os.close(fd)
 
 
-def _wait(fd: int, wait: float, told: Callable[[str], None]) -> None:
+def _wait(fd: int, wait: float, on_wait: Callable[[str], None]) -> None:
     deadline, first = time.monotonic() + wait, True
     while not take_lock(fd):
         left = deadline - time.monotonic()
         if left <= 0:
             fail("RUN004", holder=_holder(fd), waited=f" (waited {duration_text(wait)})" if wait else "")
         if first:
-            told(_holder(fd))
+            on_wait(_holder(fd))
         first = False
         time.sleep(min(_POLL, left))
 

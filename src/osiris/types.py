@@ -64,16 +64,16 @@ class Type(NamedTuple):
 
 def parse_type(name: str) -> Type:
     """Return the parts of a type's spelling; fails with DAT012 if it is none."""
-    found = _parse(name, 0, 0)
-    if found is None or found[1] != len(name):
+    parsed = _parse(name, 0, 0)
+    if parsed is None or parsed[1] != len(name):
         fail("DAT012", type=name)
-    return found[0]
+    return parsed[0]
 
 
 def is_type_name(name: str) -> bool:
     """Tell whether a text spells a type."""
-    found = _parse(name, 0, 0)
-    return found is not None and found[1] == len(name)
+    parsed = _parse(name, 0, 0)
+    return parsed is not None and parsed[1] == len(name)
 
 
 def unknown_type(name: str, at: Location) -> Diagnostic:
@@ -158,10 +158,10 @@ def arrow_type(name: str) -> pa.DataType:
     return _to_arrow(parse_type(name))
 
 
-def _to_arrow(found: Type) -> pa.DataType:
+def _to_arrow(parsed: Type) -> pa.DataType:
     import pyarrow as pa
 
-    kind, parameters = found.kind, found.parameters
+    kind, parameters = parsed.kind, parsed.parameters
     if kind == "decimal":
         precision, scale = parameters
         return pa.decimal128(precision, scale) if int(precision) <= 38 else pa.decimal256(precision, scale)
@@ -170,9 +170,9 @@ def _to_arrow(found: Type) -> pa.DataType:
     if kind == "time":
         return pa.time32(*parameters) if parameters[0] in ("s", "ms") else pa.time64(*parameters)
     if kind == "list":
-        return pa.list_(_to_arrow(found.children[0][1]))
+        return pa.list_(_to_arrow(parsed.children[0][1]))
     if kind == "struct":
-        return pa.struct([(name, _to_arrow(child)) for name, child in found.children])
+        return pa.struct([(name, _to_arrow(child)) for name, child in parsed.children])
     special = {"bool": pa.bool_, "date": pa.date32, "uuid": pa.uuid, "json": pa.json_}
     make = special.get(kind) or getattr(pa, kind)
     return make()
@@ -196,7 +196,7 @@ def _simple_name(kind: pa.DataType) -> str | None:
     import pyarrow as pa
     import pyarrow.types as is_
 
-    known = {
+    names = {
         pa.bool_(): "bool",
         pa.float32(): "float32",
         pa.float64(): "float64",
@@ -207,7 +207,7 @@ def _simple_name(kind: pa.DataType) -> str | None:
         **dict.fromkeys((pa.binary(), pa.large_binary(), pa.binary_view()), "binary"),
         **{getattr(pa, name)(): name for name in _INTEGERS},
     }
-    return "binary" if is_.is_fixed_size_binary(kind) else known.get(kind)
+    return "binary" if is_.is_fixed_size_binary(kind) else names.get(kind)
 
 
 def _parameterized_name(kind: pa.DataType) -> str | None:
@@ -271,13 +271,13 @@ def _absent(names: Iterable[str], others: Container[str]) -> list[str]:
 def schema_changes(old: Schema, new: Schema) -> list[Change]:
     """Return what changed from one schema to another: gone columns, new ones, other types, other places."""
     before, after = ({column.name: spelled(column) for column in schema} for schema in (old, new))
-    found = [Change("removed", name, before[name], None) for name in _absent(before, after)]
-    found += [Change("added", name, None, after[name]) for name in _absent(after, before)]
-    kept, places = (list(filter(other.__contains__, one)) for one, other in ((before, after), (after, before)))
-    found += [Change("type", name, before[name], after[name]) for name in kept if after[name] != before[name]]
-    if kept != places:
-        found.append(Change("places", None, ", ".join(kept), ", ".join(places)))
-    return found
+    changes = [Change("removed", name, before[name], None) for name in _absent(before, after)]
+    changes += [Change("added", name, None, after[name]) for name in _absent(after, before)]
+    common, places = (list(filter(other.__contains__, one)) for one, other in ((before, after), (after, before)))
+    changes += [Change("type", name, before[name], after[name]) for name in common if after[name] != before[name]]
+    if common != places:
+        changes.append(Change("places", None, ", ".join(common), ", ".join(places)))
+    return changes
 
 
 def spelled(column: Field) -> str:

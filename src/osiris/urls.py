@@ -77,8 +77,8 @@ def store_url(text: str, family: str = "", fields: Mapping[str, JsonValue] | Non
         bucket, _, key = match[2].partition("/")
         url = StoreUrl(match[1].lower(), bucket, key)
     elif match[1].lower() != _FILE:
-        known = ", ".join((_FILE, *store_families()))
-        fail("DRV007", path=printable(text), problem=f"unknown URL scheme; supported are {known}")
+        kinds = ", ".join((_FILE, *store_families()))
+        fail("DRV007", path=printable(text), problem=f"unknown URL scheme; supported are {kinds}")
     elif own_scheme:
         fail("DRV007", path=printable(text), problem=f"the connection is of family '{family}', but this URL is not")
     else:
