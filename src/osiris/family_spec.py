@@ -1,9 +1,9 @@
-"""What is installed as a component or a family, and what a family states of itself in its family.yaml.
+"""Installed components and families, and the specs of families in family.yaml.
 
-A component is registered in the group `osiris.components`, a family in `osiris.families`: its name, and the dotted name
-of a package with a file `family.yaml`, or of a module `parent.family`, which has that file in the folder of `parent`.
-A family of a SQL database may name its object instead, `package.module:OBJECT`; the package has the file. Looking for
-them imports no code of theirs, and a file is read when it is first asked for.
+A component is registered in the entry-point group `osiris.components`, a family in `osiris.families`: by its name, and
+the dotted name of a package with a file `family.yaml`, or of a module `parent.family` with the file `family.yaml` in
+the folder of `parent`. A family of a SQL database may name its object, `package.module:OBJECT`; the package has the
+file. Finding them does not import their code; files are read on first use.
 """
 
 from __future__ import annotations
@@ -34,21 +34,19 @@ _USUAL_FILE_FIELDS = ("path", "database", "file")
 
 @dataclass(frozen=True, slots=True)
 class FamilySpec:
-    """What all connections of a family share; `fields` is the JSON Schema object of a connection.
+    """The spec of a family; `fields` is the JSON Schema object of a connection.
 
-    All else is optional, and says where its connections lead:
+    The rest is optional. The target of its connections is one of:
+    - `local_files`: files on this machine.
+    - `scheme`: objects of a store, whose URLs begin with this scheme.
+    - `file_fields`: a database file, named by one of these fields.
+    - `port`: a server, with this default port.
+    - `protocol_of`: databases of another family; `wire_fields` in the family's module `connect` converts a connection
+      to that family. Only connections with one of `database_fields` lead to a database.
 
-    - `local_files`: to files on this machine.
-    - `scheme`: to the objects of a store, whose URLs begin with it.
-    - `file_fields`: to a database in a file, which one of these fields names.
-    - `port`: to a server, which listens at this port where a connection names none.
-    - `protocol_of`: to databases of another family; `wire_fields` in the family's module `connect` gives a connection
-      as that family has it. Unless it has one of `database_fields` it leads elsewhere.
-
-    `folds_case`: names of tables and columns that differ only in case are one. `aliases` are what else people call it,
-    and `spoken` those that name its only connection in a sentence, beside its own name.
-    `openlineage` has the `namespace` of its datasets, what stands before a table's `name`, and the usual `schema`; they
-    are templates over the fields of a connection.
+    `folds_case`: names of tables and columns are case-insensitive. `aliases` are other names of the family, and
+    `spoken` those that refer to its only connection in a sentence. `openlineage` has the `namespace` of its datasets,
+    the prefix of a table's `name`, and the default `schema`; they are templates over the fields of a connection.
     """
 
     name: str
@@ -67,22 +65,22 @@ class FamilySpec:
 
     @property
     def is_local(self) -> bool:
-        """Whether connections lead to files of this machine, and to no server."""
+        """Whether connections use only files on this machine."""
         return self.local_files or bool(self.file_fields)
 
     @property
     def may_name_file(self) -> Sequence[str]:
-        """The fields that may tell which file a database is; of a family that states nothing, what is usual."""
+        """The fields that may name a database file; the usual ones for a family without any target."""
         stated = self.local_files or self.scheme or self.port
         return self.file_fields or (() if stated else _USUAL_FILE_FIELDS)
 
     def leads_to_database(self, connection: Mapping[str, JsonValue]) -> bool:
-        """Tell whether a connection leads to a database, and not to another interface that the family has."""
+        """Return whether a connection leads to a database, not to another interface of the family."""
         return not self.database_fields or any(connection.get(name) is not None for name in self.database_fields)
 
 
 UNKNOWN = FamilySpec("", "", {})
-"""A family of which nothing is known."""
+"""The spec of an unknown family."""
 
 _STATED = {each.name: str(each.type) for each in fields(FamilySpec) if each.name not in ("name", "title", "fields")}
 _TYPES: Mapping[str, type] = {"bool": bool, "str": str, "int": int, "Sequence[str]": list, "Mapping[str, str]": dict}
@@ -90,7 +88,7 @@ _TYPES: Mapping[str, type] = {"bool": bool, "str": str, "int": int, "Sequence[st
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of an entry-point group; two of the same name exclude each other, unless they name the same module."""
+    """One entry point; two with the same name conflict (`rival`) unless they name the same module."""
 
     name: str
     target: str
@@ -99,7 +97,7 @@ class Entry:
 
 
 class Families:
-    """The families that are registered, each read when it is first asked for."""
+    """The registered families, each read on first use."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._entries = by_name(entries)
@@ -110,16 +108,16 @@ class Families:
         return sorted(self._entries)
 
     def get(self, name: str) -> FamilySpec | None:
-        """Return what a family states of itself, None if it is not registered; fails with REG001 for a broken file."""
+        """Return the spec of a family; None if it is not registered. Fails with REG001 for an invalid file."""
         return self._read(name) if name in self._entries else None
 
     def target(self, name: str) -> str | None:
-        """Return the dotted name of the package or module that is a family; None if it is not registered."""
+        """Return the entry-point value of a family; None if it is not registered."""
         return self._entries[name].target if name in self._entries else None
 
     @cached_property
     def stores(self) -> Mapping[str, str]:
-        """The names of the families that lead to the objects of stores, by the scheme of their URLs."""
+        """The names of families of object stores, by URL scheme."""
         stores: dict[str, str] = {}
         for spec in self.readable():
             if spec.scheme:
@@ -127,12 +125,12 @@ class Families:
         return stores
 
     def readable(self) -> Iterator[FamilySpec]:
-        """Yield all families whose file can be read, by title."""
+        """Yield all families with a valid file, by title."""
         specs = filter(None, map(self.find, self.names()))
         yield from sorted(specs, key=attrgetter("title", "name"))
 
     def find(self, name: str) -> FamilySpec | None:
-        """Return what a family states of itself; None if it is not registered or its file cannot be read."""
+        """Return the spec of a family; None if it is not registered or its file is invalid."""
         try:
             return self.get(name)
         except OsirisError:
@@ -140,34 +138,34 @@ class Families:
 
 
 def find_family(name: str) -> FamilySpec:
-    """Return what an installed family states of itself; `UNKNOWN` if there is none whose file can be read."""
+    """Return the spec of an installed family; `UNKNOWN` if there is none with a valid file."""
     return installed_families().find(name) or UNKNOWN
 
 
 def family_of_connection(reference: str | None) -> FamilySpec:
-    """Return the family of a connection `@family.alias`; `UNKNOWN` for none, and for one that is not installed."""
+    """Return the family of a connection `@family.alias`; `UNKNOWN` for None, and if it is not installed."""
     return find_family((reference or "").removeprefix("@").partition(".")[0])
 
 
 def store_families() -> Mapping[str, str]:
-    """Return the names of the families that lead to the objects of stores, by the scheme of their URLs."""
+    """Return the names of families of object stores, by URL scheme."""
     return installed_families().stores
 
 
 def files_family() -> str:
-    """Return the name of the family of files on this machine, which are read without a connection too."""
+    """Return the name of the family of local files, which need no connection."""
     return next((spec.name for spec in all_families() if spec.local_files), "")
 
 
 def all_families() -> Sequence[FamilySpec]:
-    """Return all installed families whose file can be read, by title."""
+    """Return all installed families with a valid file, by title."""
     return tuple(installed_families().readable())
 
 
 def family_function(family: str, what: str, name: str) -> Any:  # noqa: ANN401  a function, of whatever kind
-    """Return a function of a family, None if it has none: of the object that its entry point names, or of a module.
+    """Return a function of a family: of the object named by its entry point, or of its module `what`; None if missing.
 
-    The module is `what` in its package, see `family_module`.
+    See `family_module` for modules.
     """
     module, _, attribute = (installed_families().target(family) or "").partition(":")
     owner = getattr(importlib.import_module(module), attribute) if attribute else family_module(family, what)
@@ -175,9 +173,9 @@ def family_function(family: str, what: str, name: str) -> Any:  # noqa: ANN401  
 
 
 def family_module(family: str, what: str) -> ModuleType | None:
-    """Return a module of a family: `what` in its package, or beside it as `<module>_<what>`; None if there is none.
+    """Return a module of a family: `what` in its package, or `<module>_<what>` beside it; None if there is none.
 
-    A family that is only a file `<family>.yaml` in a package shares what that has with others, as the stores do.
+    Families that are only a file `<family>.yaml` in a package share its modules, as the stores do.
     """
     target = (installed_families().target(family) or "").partition(":")[0]
     spec = importlib.util.find_spec(target) if target else None
@@ -191,11 +189,11 @@ def family_module(family: str, what: str) -> ModuleType | None:
 
 
 _current: dict[tuple[str, ...], Families] = {}
-"""The families that are installed in the folders of `sys.path`."""
+"""The installed families, by the value of `sys.path`."""
 
 
 def installed_families(entries: Iterable[Entry] | None = None) -> Families:
-    """Return the families that are installed: those of entries that were just found, else as they were before."""
+    """Return the installed families: those of the given entries, else the cached ones."""
     path = tuple(sys.path)
     families = _current.get(path) if entries is None else None
     if families is None:
@@ -206,7 +204,7 @@ def installed_families(entries: Iterable[Entry] | None = None) -> Families:
 
 
 def entries_of(*groups: str) -> list[list[Entry]]:
-    """Return the entry points of each group; reads their lists, all of them once, and nothing else."""
+    """Return the entry points of each group; reads each distribution's list once."""
     by_group: dict[str, list[Entry]] = {group: [] for group in groups}
     for group, name, target, owner in installed_entries(groups):
         by_group[group].append(Entry(name, target, owner or "an unknown distribution"))
@@ -214,7 +212,7 @@ def entries_of(*groups: str) -> list[list[Entry]]:
 
 
 def by_name(entries: Iterable[Entry]) -> dict[str, Entry]:
-    """Return entries by name; one that another distribution registers for another module has it as its `rival`."""
+    """Return entries by name, with a `rival` if another distribution registers the name for another module."""
     table: dict[str, Entry] = {}
     for entry in sorted(entries, key=lambda e: (e.name, e.owner, e.target)):
         first = table.setdefault(entry.name, entry)
@@ -233,7 +231,7 @@ def package_folder(dotted: str) -> Path | None:
 
 
 def read_yaml(entry: Entry, folder: Path | None, name: str) -> tuple[Any, str | None]:
-    """Return a YAML file and what is wrong with it, if anything."""
+    """Return the content of a YAML file, and its problem or None."""
     from osiris.document import load_text, read_document
 
     if folder is None:
@@ -261,7 +259,7 @@ def _read_family(entry: Entry) -> FamilySpec:
 
 
 def _problem(name: str, document: JsonValue) -> str | None:
-    """Return what is wrong with the document of a family, None if nothing is."""
+    """Return the problem of a family's document; None if it is valid."""
     if not (isinstance(document, dict) and isinstance(document.get("fields"), dict)):
         return "it must be a mapping with name, title and fields"
     if document.get("name") != name:

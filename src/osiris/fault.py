@@ -1,12 +1,12 @@
-"""Fault points: places beside each durable action at which a process can be made to fail, off unless requested.
+"""Fault points: places at each durable action where a process can be made to fail; off unless requested.
 
-    OSIRIS_FAULT=[ROLE/]NAME:N:KIND    at the N-th time that a process of that role reaches NAME, it fails in that kind
-    OSIRIS_FAULT_LOG=FILE              each point that is reached is appended: `ROLE/NAME N`, and the kind if it fails
+    OSIRIS_FAULT=[ROLE/]NAME:N:KIND    a process of that role fails with KIND when it reaches NAME the N-th time
+    OSIRIS_FAULT_LOG=FILE              each point reached is appended: `ROLE/NAME N`, and the kind if it fails
 
-Roles are `host` and `worker`; a sandbox has no such variable, so nothing fails there.
+Roles are `host` and `worker`; sandboxes do not get these variables.
 
-Kinds: `kill` (SIGKILL), `raise` (an input/output error), `no-space` (the disk is full), `hang` (stops for ever),
-`torn` (half of what is being written, then SIGKILL; the same as `kill` where nothing is being written).
+Kinds: `kill` (SIGKILL), `raise` (EIO), `no-space` (ENOSPC), `hang` (blocks for ever), `torn` (writes half of the data,
+then SIGKILL; the same as `kill` where nothing is written).
 """
 
 from __future__ import annotations
@@ -31,10 +31,7 @@ _reach_fault: _Reach
 
 
 def arm(environ: Mapping[str, str], role: str) -> None:
-    """Take the request of this process, which has that role, from an environment; without one no point does anything.
-
-    Raises ValueError for a request that is none.
-    """
+    """Enable the faults requested by an environment for a process of this role; raises ValueError if malformed."""
     global _requested, _reach_fault
     request, log = environ.get(FAULT), environ.get(FAULT_LOG)
     _requested = bool(request or log)
@@ -46,7 +43,7 @@ def arm(environ: Mapping[str, str], role: str) -> None:
 
 
 def fault(name: str, torn: Callable[[], object] | None = None) -> None:
-    """Fail here if that was requested. `torn` writes a part of what is about to be written."""
+    """Fail here if requested. `torn` writes a part of the data about to be written."""
     if _requested:
         _reach_fault(name, torn)
 

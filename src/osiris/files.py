@@ -1,7 +1,7 @@
-"""Local files: which path a text means, which files a pattern names, and how a file appears whole or not at all.
+"""Local files: resolution of paths and patterns, safe opening, and atomic publishing.
 
-Relative paths start at the project root. A path is refused where it would mean different things on different systems,
-or could carry control characters to a terminal. Every error of the operating system is told apart by its number.
+Relative paths start at the project root. Paths that are not portable or contain control characters are rejected. Errors
+of the operating system are mapped to codes by errno.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
     class Refuse(Protocol):
-        """Raises what an error of the operating system means at a path, after so many bytes."""
+        """Converts an OSError at a path, after `written` bytes, to an exception."""
 
         def __call__(self, error: OSError, path: Path | str, *, written: int = 0) -> NoReturn:
             """Raise it."""
 
 
 MAX_NAME_BYTES = 200
-"""Longest name of a file or folder; leaves room for the name of its temporary within the 255 of a file system."""
+"""Maximum bytes of a file name; leaves room for the temporary name within the file system's 255."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -58,7 +58,7 @@ _CODES = {
     errno.EDQUOT: "DRV004",
 }
 _MAX_COMPARED = 200
-"""So many names of a folder are compared with one that is not there."""
+"""Maximum number of names in a folder compared with a missing one."""
 
 _HEAD_BYTES = 4096
 
@@ -75,10 +75,10 @@ _KINDS = (
 
 
 def resolve_path(root: Path, text: str, *, base: str | None = None, writing: bool = False) -> Path:
-    """Return the absolute path that `text` means: absolute as it is, else below `base`, which is below `root`.
+    """Return the absolute path of `text`: unchanged if absolute, else below `base`, which is relative to `root`.
 
-    Links are not followed and nothing needs to exist. Fails with DRV007 for a path that is empty, a URL, or has a name
-    that is not portable; with `writing` also for a folder's path and for names that some systems keep for devices.
+    Does not follow links; nothing needs to exist. Fails with DRV007 for a path that is empty, a URL, or not portable;
+    with `writing` also for a folder's path and for reserved device names.
     """
     problem = _problem(text, writing=writing) or (base and _problem(base, writing=False))
     if problem:
@@ -114,24 +114,24 @@ def _name_problem(name: str, *, writing: bool) -> str | None:
 
 
 def is_outside(root: Path, path: Path) -> bool:
-    """Tell whether `path`, links followed, leads out of `root`."""
+    """Return whether `path` leads out of `root` after following links."""
     return not real_path(path).is_relative_to(real_path(root))
 
 
 def relative(root: Path, path: Path) -> str:
-    """Return `path` as messages and manifests show it: relative to `root` when it is below it, with `/` between."""
+    """Return `path` for messages and manifests: relative to `root` if below it, with `/` separators."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 
 def is_text(path: str) -> bool:
-    """Tell whether a path is UTF-8, so that it can be written down."""
+    """Return whether a path is valid Unicode."""
     return not any("\ud800" <= char <= "\udfff" for char in path)
 
 
 def expand(root: Path, pattern: str, *, base: str | None = None) -> list[Path]:
-    """Return the files that a path or a glob pattern (`*`, `?`, `[a-z]`, `**`) names, sorted by name; at least one.
+    """Return the files matching a path or a glob pattern (`*`, `?`, `[a-z]`, `**`), sorted; at least one.
 
-    Hidden files are named only by a pattern that begins with a dot. Fails with DRV001 if there is no such file.
+    Hidden files match only patterns that begin with a dot. Fails with DRV001 if no file matches.
     """
     path = resolve_path(root, pattern, base=base)
     if not glob.has_magic(pattern) or os.path.lexists(path):
@@ -149,9 +149,9 @@ _FOLDER_FLAGS = os.O_CLOEXEC | os.O_DIRECTORY | getattr(os, "O_PATH", os.O_RDONL
 
 
 def open_folder(real: Path) -> int:
-    """Return a descriptor of a folder on whose path is no link: each folder is opened in the one before.
+    """Return a file descriptor of a folder whose path has no links: each part is opened relative to its parent.
 
-    It only stands for the folder: nothing can be read from it. Raises OSError, also where a link has come between.
+    It can only be used as `dir_fd`. Raises OSError, also if the path has a link.
     """
     folder = os.open(real.anchor, _FOLDER_FLAGS)
     for name in real.parts[1:]:
@@ -164,7 +164,7 @@ def open_folder(real: Path) -> int:
 
 
 def open_real(real: Path, flags: int) -> int:
-    """Open what is at a path on which is no link, as `PathPolicy` returns it; raises OSError as `open_folder`."""
+    """Open a path without links, as returned by `PathPolicy`; raises OSError as `open_folder`."""
     folder = open_folder(real.parent)
     try:
         return os.open(real.name or ".", flags | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=folder)
@@ -174,9 +174,9 @@ def open_real(real: Path, flags: int) -> int:
 
 @contextmanager
 def steady(real: Path, shown: Path | str) -> Iterator[None]:
-    """Fail with DRV063 if what another program opens by its path, in the block, is not what was there before.
+    """Fail with DRV063 if the file at a path, opened by other code in the block, was replaced meanwhile.
 
-    It is not opened itself: closing a file lets go of all locks that this process has on it.
+    Does not open the file itself, as closing it would release all POSIX locks of this process on it.
     """
     before = _identity(real)
     yield
@@ -185,7 +185,7 @@ def steady(real: Path, shown: Path | str) -> Iterator[None]:
 
 
 def _identity(real: Path) -> tuple[int, int] | None:
-    """Return which file is at a path on which is no link; None if there is none."""
+    """Return device and inode of the file at a path without links; None if there is none."""
     try:
         folder = open_folder(real.parent)
     except OSError:
@@ -200,12 +200,12 @@ def _identity(real: Path) -> tuple[int, int] | None:
 
 
 def open_source(real: Path) -> io.FileIO:
-    """Open a regular file for reading, without buffering; on its path is no link, as `PathPolicy` returns it.
+    """Open a regular file for unbuffered reading; the path has no links, as returned by `PathPolicy`.
 
     Fails with DRV001, DRV003, DRV005, DRV006 or DRV063.
     """
     try:
-        # A pipe would wait here for its other end, so its kind is asked for only once it is open.
+        # Opening a pipe would block, so open without blocking and check the kind afterwards.
         descriptor = open_real(real, os.O_RDONLY | os.O_NONBLOCK)
     except NotADirectoryError:
         fail("DRV001", path=real)
@@ -219,7 +219,7 @@ def open_source(real: Path) -> io.FileIO:
 
 
 def check_source(path: Path, name: str) -> None:
-    """Fail with DRV001, DRV003, DRV005 or DRV006 unless there is a regular file; `name` is what messages call it."""
+    """Fail with DRV001, DRV003, DRV005 or DRV006 unless there is a regular file; `name` is its name in messages."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -243,7 +243,7 @@ def _kind(mode: int) -> str:
 
 
 def fail_os(error: OSError, path: Path | str, *, written: int = 0) -> NoReturn:
-    """Raise what an error of the operating system at `path` means; `written` is the number of bytes before it."""
+    """Raise the coded error for an OSError at `path`; `written` is the number of bytes written before it."""
     reason = os.strerror(error.errno) if error.errno else str(error)
     if error.errno == errno.EISDIR:
         fail("DRV005", path=path, kind="a folder")
@@ -254,20 +254,20 @@ def fail_os(error: OSError, path: Path | str, *, written: int = 0) -> NoReturn:
 
 
 def _file_in_the_way(path: Path) -> Path | None:
-    """Return the part of an absolute path that is there and no folder; None if there is none."""
+    """Return the existing part of an absolute path that is not a folder; None if there is none."""
     parts = (path, *path.parents) if path.is_absolute() else ()
     return next((each for each in parts if os.path.lexists(each) and not each.is_dir()), None)
 
 
 _SYNC_BYTES = 32 << 20
-"""So many bytes begin their way to the disk at once, so that the sync at the end finds little left to do."""
+"""Bytes after which writeback starts, so that the final sync has little left to do."""
 
 _WRITE = 2
-"""SYNC_FILE_RANGE_WRITE of Linux: what is not under way yet begins to be written."""
+"""SYNC_FILE_RANGE_WRITE of Linux: start writeback of dirty pages."""
 
 
 class Output(io.RawIOBase):
-    """A file that is being written: writes all it is given or fails, and counts the bytes in `written`."""
+    """A file being written: writes all data or fails, and counts the bytes in `written`."""
 
     def __init__(self, descriptor: int, path: Path, refuse: Refuse) -> None:
         self._descriptor = descriptor
@@ -279,7 +279,7 @@ class Output(io.RawIOBase):
 
     @property
     def sha256(self) -> str:
-        """Return the SHA-256 of all that was written, as hex digits."""
+        """The SHA-256 of all bytes written, as hex digits."""
         return self._digest.hexdigest()
 
     def writable(self) -> bool:
@@ -287,7 +287,7 @@ class Output(io.RawIOBase):
         return True
 
     def fileno(self) -> int:
-        """Return the descriptor."""
+        """Return the file descriptor."""
         return self._descriptor
 
     def tell(self) -> int:
@@ -295,7 +295,7 @@ class Output(io.RawIOBase):
         return self.written
 
     def write(self, data: ReadableBuffer) -> int:
-        """Write all of `data`; fails with DRV004 when there is no space, else by the error's number."""
+        """Write all of `data`; fails with DRV004 if the disk is full, else by errno."""
         rest = memoryview(data).cast("B")
         size = len(rest)
         try:
@@ -314,7 +314,7 @@ class Output(io.RawIOBase):
 
 
 def _begin_sync(descriptor: int, start: int, size: int) -> None:
-    """Have a part of a file begin its way to the disk, and do not wait; where the system cannot, nothing happens."""
+    """Start writeback of a part of a file without waiting, if the system supports it."""
     import ctypes
 
     if begin := getattr(ctypes.CDLL(None), "sync_file_range", None):
@@ -322,9 +322,9 @@ def _begin_sync(descriptor: int, start: int, size: int) -> None:
 
 
 def refuse_foreign(path: Path, is_ours: Callable[[bytes], bool]) -> None:
-    """Fail with PRJ014 if a file is in the place that is not of the kind that is to go there: it could be data.
+    """Fail with PRJ014 if an existing file is not one of ours, as it could be data.
 
-    `is_ours` is given how the file begins, at most 4 KiB. An empty file is nobody's.
+    `is_ours` gets the beginning of the file, at most 4 KiB. Empty files may be replaced.
     """
     if not path.is_file():
         return
@@ -341,15 +341,15 @@ def refuse_foreign(path: Path, is_ours: Callable[[bytes], bool]) -> None:
 def publish(
     target: Path, *, real: bool = False, new: bool = False, mode: int | None = None, refuse: Refuse = fail_os
 ) -> Iterator[Output]:
-    """Give a file to write, and put it in `target`'s place when the block ends well: all of it, or nothing.
+    """Provide a file to write, which replaces `target` atomically when the block ends without an error.
 
-    If it is to be `new`, one that is there by then stays. With `real` no link is followed to its folder, which one may
-    have come between since `PathPolicy` was asked.
+    With `new`, an existing target is kept. With `real`, links on the path to its folder are not followed, as one may
+    have been created since `PathPolicy` checked it.
 
-    The temporary stands in the same folder, readable by its owner only, locked while its writer lives. It is synced
-    before it is renamed, and the folder after. An error removes it and leaves `target` as it was. `target` gets the
-    permissions `mode`; without one it keeps those that it has, and a new one gets those of any new file. `refuse` says
-    what an error of the operating system means.
+    The temporary file is in the same folder, readable by its owner only, and locked while its writer lives. It is
+    synced before it is renamed, and the folder afterwards. On error it is removed, and `target` is unchanged. `target`
+    gets the permissions `mode`; without it, it keeps its own, or gets the default for new files. `refuse` converts
+    errors of the operating system.
     """
     if target.is_dir():
         refuse(IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)), target)
@@ -383,13 +383,13 @@ def _temporary(folder: int, target: Path, mode: int | None, refuse: Refuse, *, n
             refuse(error, target, written=output.written)
     finally:
         with suppress(OSError):
-            os.unlink(name, dir_fd=folder)  # it has another name by now, unless something failed
+            os.unlink(name, dir_fd=folder)  # already renamed unless something failed
         _unfinished.discard(temporary)
         os.close(descriptor)
 
 
 def abandon() -> None:
-    """Remove the temporaries that this process has not finished, from any thread: it is about to end."""
+    """Remove this process's unfinished temporary files before it exits; may be called from any thread."""
     for path in list(_unfinished):
         with suppress(OSError):
             path.unlink()
@@ -408,11 +408,11 @@ def _create(folder: int, target: Path, refuse: Refuse) -> tuple[str, int]:
         take_lock(descriptor, wait=True)
         if os.fstat(descriptor).st_nlink:
             return name, descriptor
-        os.close(descriptor)  # a sweep came between the two calls
+        os.close(descriptor)  # removed by a sweep between the two calls
 
 
 def _rename(folder: int, name: str, target: str, *, new: bool) -> None:
-    """Give a file of a folder its name, unless that is taken and it is to be `new`."""
+    """Rename a file within a folder; with `new`, do not replace an existing file."""
     fault("file.rename")
     if not new:
         os.replace(name, target, src_dir_fd=folder, dst_dir_fd=folder)
@@ -431,7 +431,7 @@ def _mode(folder: int, name: str) -> int:
 
 
 def sync_folder(folder: Path | str, start: int | None = None) -> None:
-    """Make the names in `folder` durable, a path from the folder `start` if that is open; raises OSError."""
+    """Sync a folder, so that its names are durable; relative to the open folder `start`, if given. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=start)
     try:
         fault("folder.sync")
@@ -441,12 +441,12 @@ def sync_folder(folder: Path | str, start: int | None = None) -> None:
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder, and those above it that are missing, for its owner only whatever the umask; raises OSError."""
+    """Create a folder and missing parents, for the owner only whatever the umask; raises OSError."""
     make_folders(folder, 0o700)
 
 
 def make_folders(folder: Path, mode: int) -> None:
-    """Make a folder, and those above it that are missing, with these permissions; raises OSError."""
+    """Create a folder and missing parents with these permissions; raises OSError."""
     try:
         folder.mkdir(mode)
     except FileNotFoundError:
@@ -458,10 +458,10 @@ def make_folders(folder: Path, mode: int) -> None:
 
 
 def take_lock(descriptor: int, *, shared: bool = False, wait: bool = False) -> bool:
-    """Lock an open file until it is closed: for this process alone, or `shared` with others that do.
+    """Lock an open file until it is closed, exclusively or `shared`; returns False if another process has locked it.
 
-    Returns False if another process has it locked, unless it is to `wait`. What was locked otherwise before is let go
-    of first. A killed process leaves no lock.
+    With `wait`, blocks instead. A lock of the other kind is released first. The kernel releases locks of killed
+    processes.
     """
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
@@ -472,17 +472,17 @@ def take_lock(descriptor: int, *, shared: bool = False, wait: bool = False) -> b
 
 
 def private(path: Path | str, flags: int) -> int:
-    """Return the descriptor of a file that is for its owner only, whatever the umask; raises OSError."""
+    """Return a file descriptor of a file for its owner only, whatever the umask; raises OSError."""
     return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 def is_temporary(name: str) -> bool:
-    """Tell whether a name is one that `publish` gives to what it has not finished."""
+    """Return whether a name is that of a temporary file of `publish`."""
     return _TEMPORARY.fullmatch(name) is not None
 
 
 def sweep(folder: Path) -> list[Path]:
-    """Remove the temporaries in `folder` whose writer is gone, and return them; one that is being written stays."""
+    """Remove the temporary files in `folder` whose writer is dead, and return their paths."""
     with suppress(FileNotFoundError):
         return [path for path in sorted(folder.iterdir()) if is_temporary(path.name) and _remove_dead(path)]
     return []
@@ -506,14 +506,14 @@ def _remove_dead(path: Path) -> bool:
 
 _BLOCK = 1 << 18
 READ_WHOLE = 64 << 20
-"""Bytes of a source that are read for its state: a touch is no change. Of a larger one sizes and times are compared."""
+"""Maximum bytes of a source whose content is its state; for larger ones, size and time are compared."""
 
 
 def content_of(file: io.RawIOBase) -> str:
-    """Return a text that stays equal while the bytes of a file do.
+    """Return a digest of a file's content, from a CRC-32 for each block.
 
-    It is made of a checksum for each block: no more than one change of 4 billion, in a block and of no size, stays
-    unnoticed. A cryptographic digest would take seven times as long, in every run.
+    It misses about one in 4 billion changes that keep the size. A cryptographic digest would take seven times as long,
+    in every run.
     """
     digest, block = hashlib.blake2b(digest_size=16), memoryview(bytearray(_BLOCK))
     while filled := _fill(file, block):

@@ -1,7 +1,7 @@
-"""A quick check of values against a JSON Schema (2020-12), for common keywords and plain JSON data.
+"""A fast check of values against a JSON Schema (2020-12), for common keywords and plain JSON data.
 
-Importing the jsonschema library takes longer than most commands run. So it is imported only where this check finds a
-problem, which the library then describes, or a keyword that it does not know.
+Importing the jsonschema library takes longer than most commands run, so it is imported only to describe a problem found
+here, or for an unsupported keyword.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
 
 class _Unsure(Exception):
-    """It takes the library to tell."""
+    """The check needs the library."""
 
 
 def validator_of(schema: Schema) -> Draft202012Validator:
-    """Return the library's validator of a schema; to be made once per schema."""
+    """Return the library's validator of a schema; create it once per schema."""
     from jsonschema import Draft202012Validator
 
     return Draft202012Validator(schema)
 
 
 def is_valid(value: JsonValue, schema: Schema) -> bool:
-    """Tell whether a value fits a schema."""
+    """Return whether a value is valid against a schema."""
     return fits(value, schema) or bool(validator_of(schema).is_valid(value))
 
 
 def fits(value: JsonValue, schema: JsonValue) -> bool:
-    """Tell whether a value surely fits a schema: if not, the library tells whether it does."""
+    """Return whether a value is certainly valid against a schema; False may also mean that the library must decide."""
     try:
         return _fits(value, schema)
     except (_Unsure, RecursionError, re.error):
@@ -45,7 +45,7 @@ def fits(value: JsonValue, schema: JsonValue) -> bool:
 
 
 def is_schema(schema: JsonValue) -> bool:
-    """Tell whether this surely is a schema, and has only keywords that are known here."""
+    """Return whether this is certainly a schema with supported keywords only."""
     if not isinstance(schema, dict):
         return isinstance(schema, bool)
     return all(_is_keyword(keyword, argument) for keyword, argument in schema.items())
@@ -82,7 +82,7 @@ _NAMES: Mapping[type, tuple[str, ...]] = {
     bool: ("boolean",),
     type(None): ("null",),
 }
-"""What the types of plain data are called; a number without a fraction is an integer too."""
+"""Type names by Python type; a float without a fraction is an integer too."""
 
 
 def _is_of_type(value: JsonValue, kinds: JsonValue, _schema: Schema) -> bool:
@@ -92,7 +92,7 @@ def _is_of_type(value: JsonValue, kinds: JsonValue, _schema: Schema) -> bool:
 
 
 def _equal(one: JsonValue, two: JsonValue) -> bool:
-    """Tell whether two values are the same, as the library does: what is no number is so only to itself."""
+    """Return whether two scalars are equal, as in the library: bools never equal numbers, NaN only itself."""
     if isinstance(one, (dict, list)) or isinstance(two, (dict, list)):
         raise _Unsure
     return one is two or (isinstance(one, bool) == isinstance(two, bool) and bool(one == two))
@@ -136,7 +136,7 @@ def _branch_fits(value: JsonValue, condition: JsonValue, schema: Schema) -> bool
 
 
 def _of(kinds: tuple[type, ...], rule: Callable[[JsonValue, JsonValue], bool]) -> Rule:
-    """Return a rule for values of some types; it says nothing of others."""
+    """Return a rule for values of some types, which accepts values of other types."""
     return lambda value, argument, _schema: type(value) not in kinds or rule(value, argument)
 
 
@@ -174,7 +174,7 @@ _RULES: Mapping[str, Rule] = {
 }
 _TEXTS = ("title", "description", "format", "$comment")
 _ANNOTATIONS = ("default", "examples", "$schema")
-"""Keywords that refuse nothing: a format is only told."""
+"""Keywords without validation; `format` is an annotation only."""
 
 _COUNTS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties")
 _LIMITS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
@@ -182,7 +182,7 @@ _INNER = ("items", "contains", "propertyNames", "additionalProperties", "not", "
 
 
 def _is_keyword(keyword: str, argument: JsonValue) -> bool:
-    """Tell whether this is a keyword that is known here, with an argument of the form that it must have."""
+    """Return whether this is a supported keyword with a well-formed argument."""
     if keyword in _INNER:
         return is_schema(argument)
     check = _ARGUMENTS.get(keyword)

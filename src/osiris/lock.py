@@ -1,8 +1,8 @@
-"""`osiris.lock`: the schemas of sources, pinned when they were looked at last, so that compiling needs no source.
+"""`osiris.lock`: the pinned schemas of sources, so that compiling does not need to query them.
 
-A source is identified by what decides its schema: component, connection as written, and the config of the step that
-reads it, without what it leaves at its default. The file is YAML that we write ourselves, sorted, one line per column,
-so that a changed source is a readable diff. It is never believed: every entry has a fingerprint over all that matters.
+A source is identified by what determines its schema: component, connection as written, and the step's config without
+default values. The file is generated YAML, sorted, with one line per column, so that a changed source is a readable
+diff. Every entry has a fingerprint over its content, so that manual edits are detected.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _OPTIONAL: dict[str, type | tuple[type, ...]] = {"connection": str, "native": li
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is read, for people (`config` is text by key), and its identity `key`, a SHA-256."""
+    """A source: readable fields (`config` is text by key), and its identity `key`, a SHA-256."""
 
     component: str
     connection: str | None
@@ -64,14 +64,14 @@ class Source:
     key: str
 
     def __str__(self) -> str:
-        """Return the words by which people know the source."""
+        """Return a readable name: the connection, and the path, table, query or URL."""
         where = next((self.config[name] for name in ("path", "table", "query", "url") if name in self.config), None)
         return " ".join(part for part in (self.connection, where) if part) or self.component
 
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """The schema of a source; `pinned_at` (UTC, ISO 8601) and the pipelines that read it are no part of what it is."""
+    """The schema of a source; `pinned_at` (UTC, ISO 8601) and `pipelines` are not part of the fingerprint."""
 
     source: Source
     schema: Schema
@@ -82,12 +82,12 @@ class Pin:
 
     @property
     def described(self) -> Described:
-        """Return what the source would say of itself."""
+        """The pin as the description of its source."""
         return Described(self.schema, self.order, native=self.native)
 
     @property
     def fingerprint(self) -> str:
-        """Return the SHA-256 of all that matters."""
+        """The SHA-256 of the source and its schema."""
         return fingerprint(
             {
                 "component": self.source.component,
@@ -102,13 +102,13 @@ class Pin:
 
 
 Lock = dict[str, Pin]
-"""The pins by the key of their source."""
+"""Pins by source key."""
 
 
 def source_of(step: Mapping[str, JsonValue], spec: ComponentSpec, fields: Mapping[str, JsonValue] | None) -> Source:
-    """Return the source of a read step of a manifest; `fields` are those of its connection as written, if it has one.
+    """Return the source of a read step of a manifest; `fields` are those of its connection as written, if any.
 
-    Of the config keys that all components share only `cast` decides a schema.
+    Of the reserved config keys, only `cast` affects a schema.
     """
     properties = spec.config.get("properties", {})
     config = {
@@ -122,12 +122,12 @@ def source_of(step: Mapping[str, JsonValue], spec: ComponentSpec, fields: Mappin
 
 
 def pin_of(source: Source, described: Described) -> Pin:
-    """Return the pin of a source that has just described itself."""
+    """Return the pin of a source that was just described."""
     return Pin(source, described.schema or (), resolve_order(described.order, ()), described.native)
 
 
 def pin_changes(old: Pin, new: Pin) -> list[Change]:
-    """Return what changed between two pins of one source; what an engine can read is told if that is all."""
+    """Return the changes between two pins of one source; `native` is reported only if nothing else changed."""
     changes = schema_changes(old.schema, new.schema)
     if old.order != new.order:
         changes.append(Change("order", None, old.order, new.order))
@@ -141,10 +141,10 @@ def _names_text(names: tuple[str, ...] | None) -> str:
 
 
 def save_lock(project: Project, pipeline: str, pins: Collection[Pin], *, refreshed: bool) -> None:
-    """Put the pins of a pipeline's sources into the lock, atomically; a lock that would say the same is not touched.
+    """Add the pins of a pipeline's sources to the lock, atomically; an unchanged lock is not rewritten.
 
-    A pin that says what it said before keeps its time. Other sources stay as they are; but if the pipeline was
-    `refreshed`, it is taken off those that it reads no more, and one that nobody reads goes. Fails as `load_lock`.
+    An unchanged pin keeps its time. Other sources are not changed; but if the pipeline was `refreshed`, it is removed
+    from sources that it no longer reads, and sources without readers are removed. Fails as `load_lock`.
     """
     with _guarded_lock(project):
         before = load_lock(project)
@@ -174,7 +174,7 @@ def _released(lock: Lock, pipeline: str, read: set[str]) -> Lock:
 
 @contextmanager
 def _guarded_lock(project: Project) -> Iterator[None]:
-    """Wait until no other command of this project is about to replace the lock."""
+    """Prevent other commands of this project from replacing the lock during the block."""
     make_folder(project.state, private=True)
     guard = project.state / "osiris.lock.guard"
     with guarded(guard):
@@ -187,7 +187,7 @@ def _guarded_lock(project: Project) -> Iterator[None]:
 
 
 def lock_text(lock: Lock) -> str:
-    """Return the file of a lock."""
+    """Return the text of a lock file."""
     pins = sorted(lock.values(), key=lambda pin: (pin.source.component, str(pin.source), pin.source.key))
     return _HEAD + ("sources:\n" if pins else "sources: []\n") + "".join(line for pin in pins for line in _lines(pin))
 
@@ -219,10 +219,10 @@ def _quoted(text: str) -> str:
 
 
 def load_lock(project: Project) -> Lock:
-    """Return the project's lock, an empty one if there is none.
+    """Return the project's lock, empty if there is none.
 
-    Fails with LCK001 (not understood), LCK002 (a merge conflict), LCK003 (changed by hand), LCK004 (another version)
-    and LCK005 (a source twice), all with their lines.
+    Fails with LCK001 (malformed), LCK002 (merge conflict), LCK003 (edited by hand), LCK004 (another version) and LCK005
+    (duplicate source), each with its line.
     """
     path = project.lock_file
     if not path.exists():
@@ -288,7 +288,7 @@ def _pin(document: Document, pointer: str, entry: JsonValue) -> Pin | list[Diagn
 
 
 def _shape_problem(entry: JsonValue) -> str | None:
-    """Say what is wrong with the shape of an entry; None if nothing is."""
+    """Return what is malformed in an entry; None if nothing is."""
     if not isinstance(entry, dict):
         return "a source must be a mapping"
     types = _SHAPE | _OPTIONAL
@@ -303,7 +303,7 @@ def _shape_problem(entry: JsonValue) -> str | None:
 
 
 def _texts_of(entry: dict[str, JsonValue]) -> Iterator[JsonValue]:
-    """Yield all that must be text in an entry; None where a column is not a name with a type."""
+    """Yield all values of an entry that must be text; None for a column that is not a name with a type."""
     yield from (*entry["config"].values(), *entry["pipelines"], *entry.get("native", ()))
     for column in entry["columns"]:
         yield from column.values() if isinstance(column, dict) and len(column) == 1 else (None,)

@@ -1,4 +1,4 @@
-"""The frozen values that cross stages. Nothing here does anything; everything here is compared, hashed and printed."""
+"""The frozen data types passed between stages; they are compared, hashed and printed."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ Delivery = Literal["exactly_once", "atomic_replace", "idempotent_by_key", "at_le
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRef:
-    """`@family.alias`; without an alias the family's default is meant."""
+    """`@family.alias`; without an alias, the family's default connection."""
 
     family: str
     alias: str | None = None
 
     def __str__(self) -> str:
-        """Return the reference as it is written in OML."""
+        """Return the reference as written in OML."""
         return f"@{self.family}.{self.alias}" if self.alias else f"@{self.family}"
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One column: its name, its type as `types.py` spells it, and whether it may hold NULL."""
+    """One column: its name, its type as in `types.py`, and whether it may contain NULL."""
 
     name: str
     type: str
@@ -51,13 +51,13 @@ _APART = re.compile(r"[^,;|\t]+([,;|\t]).*[^,;|\t]", re.DOTALL)
 
 
 def delimiter_in(column: str) -> str | None:
-    """Return what seems to separate the names in the only column of a table; None if it looks like one name."""
+    """Return the likely delimiter in the name of a table's only column; None if it looks like one name."""
     match = _APART.fullmatch(column)
     return match[1] if match else None
 
 
 def undivided(column: str) -> str | None:
-    """Return a hint at the only column of a table if its name looks like a header that was not divided."""
+    """Return a hint if the name of a table's only column looks like an unsplit header; else None."""
     delimiter = delimiter_in(column)
     if delimiter is None:
         return None
@@ -72,9 +72,9 @@ def schema_from_json(data: list[dict[str, JsonValue]]) -> Schema:
 
 @dataclass(frozen=True, slots=True)
 class ComponentSpec:
-    """What a component says of itself in its spec.yaml; `digest` is that of `registry.digest_of_spec`.
+    """The content of a component's spec.yaml; `digest` is that of `registry.digest_of_spec`.
 
-    `families` are those whose connections it takes beside its own.
+    `families` are further families whose connections it accepts.
     """
 
     name: str
@@ -100,9 +100,9 @@ class ComponentSpec:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One unit of a pipeline. `needs` are the steps it waits for, `inputs` maps input names to the steps they read.
+    """One step of a pipeline. `needs` are the steps it waits for, `inputs` maps input names to the steps read.
 
-    `positions` of the pipeline are keyed by `pointer`, which is where this step stands in the text.
+    `pointer` is the JSON Pointer of the step in the text, a key of `Pipeline.positions`.
     """
 
     id: str
@@ -119,7 +119,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """A validated pipeline; passes take one and give one."""
+    """A validated pipeline; compiler passes take and return one."""
 
     name: str
     steps: tuple[Step, ...]
@@ -135,29 +135,28 @@ class Pipeline:
     text: str = field(default="", compare=False, repr=False)
 
     def where_key(self, pointer: str) -> Location:
-        """Return the place of the key at a JSON Pointer in the text; of the value if it has none."""
+        """Return the location of the key at a JSON Pointer in the text; of the value if there is no key."""
         return self.keys.get(pointer) or self.where(pointer)
 
     def where(self, pointer: str) -> Location:
-        """Return the place of a JSON Pointer in the text, or of its nearest ancestor."""
+        """Return the location of a JSON Pointer in the text, or of its nearest ancestor."""
         while pointer and pointer not in self.positions:
             pointer = pointer.rpartition("/")[0]
         return self.positions.get(pointer, Location(self.file, pointer=pointer or None))
 
     def step(self, step_id: str) -> Step:
-        """Return the step of that id; KeyError if there is none."""
+        """Return the step with an id; raises KeyError."""
         return {step.id: step for step in self.steps}[step_id]
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What a step says of its output: its schema and whether the order of its rows is fixed.
+    """The description of a step's output: its schema and whether the order of its rows is fixed.
 
-    `kept` is a processor's answer: fixed if the order of all of its inputs is. The describe job answers without it.
-
-    Of a source: `rows` is how many it has, exact or estimated, None if that cannot be told cheaply; `state` is a text
-    that stays equal as long as the source does, None if there is none; `native` are the columns that DuckDB can read
-    from it by itself with the same values, None if it cannot read it. None of the three is part of a plan.
+    The order `kept` of a processor means fixed if that of all inputs is; the describe job resolves it. For a source,
+    `rows` is its exact or estimated row count (None if not cheaply available), `state` a text that changes with the
+    source (None if there is none), and `native` the columns that DuckDB can read natively with the same values (None if
+    it cannot read the source). These three are not part of a plan.
     """
 
     schema: Schema | None
@@ -178,7 +177,7 @@ class Described:
 
     @classmethod
     def from_json(cls, data: Mapping[str, JsonValue]) -> Described:
-        """Return what `to_json` wrote; other keys are passed over."""
+        """Return the description written by `to_json`; other keys are ignored."""
         schema, native = data["schema"], data["native"]
         return cls(
             None if schema is None else schema_from_json(schema),
@@ -190,7 +189,7 @@ class Described:
 
 
 def resolve_order(order: Order | Literal["kept"], inputs: Iterable[Order]) -> Order:
-    """Return what an order is, given those of the step's inputs; without inputs, what is kept is fixed."""
+    """Return the resolved order, given those of the step's inputs; without inputs, `kept` is fixed."""
     if order == "kept":
         return "fixed" if all(each == "fixed" for each in inputs) else "free"
     return order
@@ -204,21 +203,21 @@ class Manifest:
 
     @property
     def fingerprint(self) -> str:
-        """Return the root of the fingerprint tree."""
+        """The root of the fingerprint tree."""
         return str(self.data["fingerprint"])
 
     @property
     def short(self) -> str:
-        """Return the first 12 hex digits, for people."""
+        """The first 12 hex digits of the fingerprint."""
         return self.fingerprint[:12]
 
     @property
     def name(self) -> str:
-        """Return the pipeline's name."""
+        """The pipeline's name."""
         return str(self.data["pipeline"]["name"])
 
     @property
     def steps(self) -> list[dict[str, JsonValue]]:
-        """Return the steps in the order in which they run."""
+        """The steps in topological order."""
         steps: list[dict[str, JsonValue]] = self.data["steps"]
         return steps

@@ -1,14 +1,15 @@
-"""Where steps may read and write files. One home for the rules: compiling asks early, whoever opens a file asks again.
+"""The rules on which files steps may read and write, checked when compiling and again when opening a file.
 
-A path is named by whoever writes a pipeline, which may be an agent that was talked into it. So:
+Paths come from the author of a pipeline, who may be a manipulated agent. So:
 
-1. What is written has a suffix of its format: no other program runs it. Names that other tools read are left alone.
-2. Hidden files and folders are left alone, and so are the files and folders of the project that decide what runs.
-3. Outside the project only what `paths.read` and `paths.write` of osiris.yaml list is used, and never what the
-   operating system shows of itself as files.
+1. Written files must have a suffix of their format, so that no other program runs them, and not a name that other
+   tools read.
+2. Hidden files and folders, and the project's own configuration files and folders, are not accessible.
+3. Outside of the project only folders in `paths.read` and `paths.write` of osiris.yaml are accessible, and never
+   virtual file systems of the operating system.
 
-The rules are about the real path, links followed. What is opened is then opened without following any link
-(`osiris.files.open_real`), so nobody changes it in between.
+The rules apply to the real path after following links. Files are then opened without following links
+(`osiris.files.open_real`), so that they cannot be exchanged in between.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ _PROTECTED = {
     LOCK_FILE: "it holds the pinned schemas",
     STATE: "that folder holds the state of the project",
 }
-"""Neither read nor written."""
+"""Files and folders that steps may neither read nor write, with reasons."""
 
 _READ_ONLY = {
     LOGS: "that folder holds the records of runs, and steps may only read them",
@@ -66,7 +67,7 @@ SUFFIXES: Mapping[str, tuple[str, ...]] = {
 }
 _COMPRESSED = (".gz", ".zst", ".bz2", ".xz", ".zip")
 _TEXTS = ("csv", "json")
-"""Formats that may be packed; which of these a writer can, it says itself."""
+"""Formats that may be compressed; each writer checks which compressions it supports."""
 
 _STEMS = """
 package package-lock npm-shrinkwrap packages.lock composer auth bower lerna rush nx turbo workspace project angular
@@ -82,21 +83,21 @@ compilerconfig libman nswag dotnet-tools dub infection phpbench pint haxelib elm
 jupyter kernel page_config dataform dbt_project prefect wrangler vcpkg vcpkg-configuration cmakepresets cmakeuserpresets
 compile_commands config configuration credentials secrets
 """
-"""Names before `.json`, also with more between: `tsconfig.json`, `tsconfig.build.json`."""
+"""Stems of `.json` files, also with further parts: `tsconfig.json`, `tsconfig.build.json`."""
 
 _NAMES = """
 cmakelists.txt cmakecache.txt ctestcustom.txt conanfile.txt meson_options.txt meson.options.txt runtime.txt
 entry_points.txt top_level.txt dependency_links.txt installed-files.txt sources.txt modules.txt packages.txt apt.txt
 spec-file.txt cmdline.txt config.txt ir.model.access.csv ir.rule.csv
 """
-"""Whole names, in small letters."""
+"""Full names, in lower case."""
 
 _PATTERNS = """
 *.config.json *.conf.json *_config.json *.tf.json *.tfvars.json *.hcl.json *.pkr.json *.pkrvars.json
 *.nomad.json *.template.json *.deps.json *.runtimeconfig.json *.code-workspace.json */group_vars/*.json
 */host_vars/*.json *requirements*.txt *constraints*.txt */requirements/*.txt */constraints/*.txt crontab*.txt
 """
-"""Names with `*`; those with `/` say the folder too."""
+"""Names with wildcards; those with `/` include folders."""
 
 
 @cache
@@ -106,7 +107,7 @@ def _pattern() -> re.Pattern[str]:
 
 
 def _is_tool_file(real: Path) -> bool:
-    """Tell whether other programs look for what to do under a name: package managers, builders, servers."""
+    """Return whether other programs read instructions from a file of this name: package managers, builders, servers."""
     name = real.name.casefold()
     words = name.removesuffix(".json").split(".") if name.endswith(".json") else []
     begun = {".".join(words[:count]) for count in range(1, len(words) + 1)}
@@ -117,7 +118,7 @@ _SYSTEM = tuple(map(Path, ("/proc", "/sys", "/dev")))
 
 
 def real_path(path: Path) -> Path:
-    """Return a path with its links followed; of one on whose way is a link that may not be read, the way to that."""
+    """Return a path with links followed, up to a link that cannot be read."""
     try:
         return Path(os.path.realpath(path))
     except OSError as error:  # below /proc such links are common
@@ -126,9 +127,9 @@ def real_path(path: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class PathPolicy:
-    """What a project lets its steps use outside of it, as osiris.yaml lists it, and files in which keys lie.
+    """The folders outside of the project that steps may read and write, as in osiris.yaml, and files with keys.
 
-    `asked_read` and `asked_write` are folders that other steps need in these lists, so that one line has them all.
+    `asked_read` and `asked_write` are further folders needed by other steps, so that a hint lists all of them at once.
     """
 
     read: tuple[str, ...] = ()
@@ -139,11 +140,11 @@ class PathPolicy:
 
     @classmethod
     def of(cls, lists: Mapping[str, JsonValue], keys: tuple[Path, ...] = ()) -> PathPolicy:
-        """Return the policy with the lists `read` and `write`, as far as they are given."""
+        """Return the policy with the lists `read` and `write`, if given."""
         return cls(tuple(lists.get("read") or ()), tuple(lists.get("write") or ()), keys)
 
     def asked(self, root: Path, paths: Iterable[tuple[Path, bool]]) -> PathPolicy:
-        """Return the same policy that knows which folders all paths need in the lists, each with whether it is written.
+        """Return the policy with the folders that these paths need in the lists; each path with whether it is written.
 
         Nothing needs to exist.
         """
@@ -155,7 +156,7 @@ class PathPolicy:
         return replace(self, asked_read=tuple(needed[False]), asked_write=tuple(needed[True]))
 
     def readable(self, root: Path, path: Path) -> Path:
-        """Return the real path of what a step of the project at `root` reads; nothing needs to exist.
+        """Return the real path of a file or folder to read; nothing needs to exist.
 
         Fails with DRV049, DRV059 or DRV062.
         """
@@ -164,9 +165,9 @@ class PathPolicy:
         return real
 
     def writable(self, root: Path, path: Path, kind: Format | None) -> Path:
-        """Return the real path of what a step writes in a format; a file that is a link is replaced, not followed.
+        """Return the real path of a file or folder to write; a file that is a link is replaced, not followed.
 
-        Fails with DRV049 or DRV059 to DRV062. Without a format any suffix will do.
+        Fails with DRV049 or DRV059 to DRV062. Without a format (`kind`), any suffix is valid.
         """
         query, real = _PathQuery(self, root, path, writing=True), real_path(path)
         query.check(real)
@@ -180,7 +181,7 @@ class PathPolicy:
 
 @dataclass(frozen=True, slots=True)
 class _PathQuery:
-    """One question: may a step of the project at `root` use this path, as it was given."""
+    """One access check: of a path as given, for a step of the project at `root`."""
 
     policy: PathPolicy
     root: Path
@@ -188,7 +189,7 @@ class _PathQuery:
     writing: bool
 
     def check(self, real: Path) -> None:
-        """Fail unless the real path may be used, whatever its name ends with."""
+        """Fail unless the real path is accessible, regardless of its suffix."""
         home = real_path(self.root)
         if _is_system(self.path) or _is_system(real):
             fail("DRV062", path=self._shown())
@@ -203,7 +204,7 @@ class _PathQuery:
             fail("DRV049", path=self._shown(), why=why)
 
     def check_name(self, real: Path, kind: Format | None) -> None:
-        """Fail with DRV060 or DRV061 for a name that a file of the format should not have."""
+        """Fail with DRV060 or DRV061 for a name that is not allowed for a file of the format."""
         home = real_path(self.root)
         if kind == "folder":
             if real == home:
@@ -218,7 +219,7 @@ class _PathQuery:
             fail("DRV061", path=self._shown(), why="other programs read JSON files in the project's root folder")
 
     def _why_protected(self, real: Path, home: Path) -> str | None:
-        """Return why a file that belongs to the project is kept from steps; None if it is not."""
+        """Return why a file of the project is protected from steps; None if it is not."""
         if any(real == real_path(key) for key in self.policy.keys):
             return _KEY
         protected = {**_PROTECTED, **(_READ_ONLY if self.writing else {})}
@@ -229,12 +230,12 @@ class _PathQuery:
         return None
 
     def _allowed_folder(self, real: Path) -> Path | None:
-        """Return the listed folder (or file) that a path lies in."""
+        """Return the folder (or file) in the lists that contains a path; None if there is none."""
         lists = self.policy.write if self.writing else self.policy.read
         return next((each for text in lists if real.is_relative_to(each := real_path(self.root / text))), None)
 
     def is_outside(self, real: Path) -> bool:
-        """Tell whether the real path is neither in the project nor listed."""
+        """Return whether the real path is neither in the project nor in the lists."""
         return not real.is_relative_to(real_path(self.root)) and self._allowed_folder(real) is None
 
     def _fail_outside(self, real: Path) -> NoReturn:
@@ -247,7 +248,7 @@ class _PathQuery:
         fail("DRV059", path=self._shown(), key=f"paths.{key}", verb=verb, line=f"paths: {{{line}}}")
 
     def _why_linked(self, real: Path, home: Path, base: Path) -> str | None:
-        """Return why a file may not be used that has another name too: one that is kept from steps."""
+        """Return why a file is protected that has a hard link among protected files; None if it is not."""
         try:
             status = real.stat()
         except OSError:
@@ -264,15 +265,15 @@ class _PathQuery:
 
 
 def _uncompressed_name(name: str, kind: Format) -> str:
-    """Return the name of a file without the ending that says how it is packed, where it may be packed."""
+    """Return the name of a file without the suffix of its compression, if its format allows one."""
     suffix = next((end for end in _COMPRESSED if name.endswith(end)), "") if kind in _TEXTS else ""
     return name.removesuffix(suffix)
 
 
 def _has_name(status: os.stat_result, top: Path, *, any_name: bool) -> bool:
-    """Tell whether a file has a name below a folder, or is it: any, or else a hidden one or one in a hidden folder.
+    """Return whether a file is `top` or has a name below it; unless `any_name`, only hidden names or in hidden folders.
 
-    A name of the same file is on the same file system.
+    Hard links are always on the same file system.
     """
     try:
         place = top.stat()
@@ -293,7 +294,7 @@ def _is_name(status: os.stat_result, entry: os.DirEntry[str], *, any_name: bool)
 
 
 def _is_system(path: Path) -> bool:
-    """Tell whether a path leads to what the system shows of itself, under whatever name that is mounted."""
+    """Return whether a path is on a virtual file system such as /proc, wherever that is mounted."""
     if any(Path(os.path.normpath(path)).is_relative_to(folder) for folder in _SYSTEM):
         return True
     try:
@@ -304,12 +305,12 @@ def _is_system(path: Path) -> bool:
 
 
 def _is_folder(path: Path) -> bool:
-    """Tell whether there is a folder, as far as anybody may see that: Path.is_dir raises where he may not."""
+    """Return whether a path is a folder; unlike Path.is_dir, does not raise without permission."""
     return os.path.isdir(path)  # noqa: PTH112
 
 
 def _folder_of(real: Path) -> str:
-    """Return the folder that has to be listed for a file or a pattern."""
+    """Return the folder to be listed for a file or a pattern."""
     return str(real if _is_folder(real) else next(each for each in real.parents if not re.search(r"[*?[]", str(each))))
 
 
@@ -320,7 +321,7 @@ def _suffix_text(kind: str) -> str:
 
 
 def format_of(component: str, path: str) -> Format | None:
-    """Return the format in which a component of ours writes to a path; None for one that is not known here."""
+    """Return the format in which a built-in component writes to a path; None if unknown."""
     family, _, name = component.partition(".")
     from osiris.family_spec import find_family
 
@@ -335,7 +336,7 @@ def format_of(component: str, path: str) -> Format | None:
 
 
 def key_files(root: Path, fields: Mapping[str, JsonValue], schema: Mapping[str, JsonValue]) -> Iterator[Path]:
-    """Yield the files that hold secrets of a connection; `schema` is its family's, where `x-content` marks them."""
+    """Yield the files with secrets of a connection; `schema` is its family's, where `x-content` marks their fields."""
     for name, field in schema.get("properties", {}).items():
         text = fields.get(name)
         if "x-content" in field and isinstance(text, str) and text:

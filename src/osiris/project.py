@@ -1,4 +1,4 @@
-"""Where everything of a project lies: the only place with names of folders."""
+"""The layout of a project: the only module with names of its files and folders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PIPELINE_ENDINGS = (".yaml", ".yml", ".oml")
-"""How the names of files in pipelines/ end."""
+"""Suffixes of files in pipelines/."""
 
 
 class _Below:
@@ -34,7 +34,7 @@ class Project:
     root: Path
 
     config_file = _Below(MARKER)
-    """Configuration, and the mark of the root."""
+    """Configuration; marks the root of a project."""
     connections_file = _Below(CONNECTIONS_FILE)
     """Declared connections, without secrets."""
     lock_file = _Below(LOCK_FILE)
@@ -42,40 +42,39 @@ class Project:
     env_file = _Below(ENV_FILE)
     """Environment variables of this machine; not to be committed."""
     pipelines = _Below(PIPELINES)
-    """OML that people keep."""
+    """OML files."""
     output = _Below("output")
-    """Drafts, and what steps write by default."""
+    """Drafts, and the default folder for outputs."""
     build = _Below(BUILD)
     """Compiled plans, one folder per pipeline and fingerprint; to be committed."""
     logs = _Below(LOGS)
     """One folder per session."""
     state = _Below(STATE)
-    """What is under way, and the last compile; can be rebuilt."""
+    """Locks, caches and the last compile; can be rebuilt."""
     run_lock = _Below(STATE, "run.lock")
-    """Held by whoever runs something in this project."""
+    """Locked while a command runs something in this project."""
     worker_lock = _Below(STATE, "worker.lock")
-    """Held by the worker of a run, which may outlive its starter for a moment."""
+    """Locked by the worker of a run, which may outlive its host for a moment."""
     open_sessions = _Below(STATE, "open")
     """One empty file per session that has not ended."""
     scratch = _Below(STATE, "scratch")
     """Spools and other temporary files, one folder per session."""
     spools = _Below(STATE, "spools")
-    """Outputs of finished steps, kept while their run may be continued, one folder per session."""
+    """Outputs of completed steps, kept while their run may be continued, one folder per session."""
     catalogue = _Below(STATE, "runs.jsonl")
-    """Records of the packages of all runs, one a line; can be rebuilt from the sessions."""
+    """Records of the packages of all runs, one per line; can be rebuilt from the sessions."""
     cache = _Below(STATE, "cache", "compile.sqlite")
-    """What compiling found before; may be removed at any time."""
+    """Cache of compiles; may be removed at any time."""
     wheels = _Below(STATE, "cache", "wheels")
-    """Packages that were fetched for bare sandboxes, one folder per kind of these; may be removed at any time."""
+    """Packages downloaded for bare sandboxes, one folder per platform; may be removed at any time."""
     last_compile = _Below(STATE, "last_compile.json")
-    """Which manifest was compiled last."""
+    """The last compiled manifest."""
 
 
 def find_project(start: Path | None = None, environ: Mapping[str, str] = os.environ) -> Project:
-    """Return the project of `start`: the nearest folder at or above it that holds osiris.yaml.
+    """Return the project of `start`: the nearest folder at or above it with osiris.yaml.
 
-    Without `start` it is the folder of `OSIRIS_HOME`, else the working directory, from which the search begins.
-    Fails with PRJ001 if there is none.
+    `start` defaults to `OSIRIS_HOME`, else to the working directory. Fails with PRJ001 if there is none.
     """
     begin = Path(start or environ.get("OSIRIS_HOME") or os.curdir)
     folder = Path(os.path.realpath(begin))

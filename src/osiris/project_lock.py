@@ -1,6 +1,6 @@
-"""One run at a time per project: a lock that the kernel frees when its holder is gone, and that names its holder.
+"""The lock for one run at a time per project, which the kernel releases when its holder exits.
 
-`flock` belongs to an open file, so a killed process leaves no stale lock; the text in the file only says who it is.
+`flock` belongs to an open file, so a killed process leaves no stale lock; the text in the file only names the holder.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 
 _POLL = 0.1
 _GONE_GRACE = 15.0
-"""Seconds in which the worker of a killed host must be gone; it ends itself long before."""
+"""Seconds to wait for the worker of a killed host; it normally exits long before."""
 
 
 @contextmanager
 def hold_project(
     project: Project, what: str, wait: float = 0.0, on_wait: Callable[[str], None] = lambda _holder: None
 ) -> Iterator[Callable[[str], None]]:
-    """Hold the project's lock as `what` (`run of 'orders'`), and give a function that says it more exactly.
+    """Hold the project's lock as `what` (`run of 'orders'`), and provide a function to update that text.
 
-    While another process holds it, wait for at most so many seconds, after telling once who that is; then fail with
-    RUN004, which names it.
+    While another process holds it, call `on_wait` once with its holder and wait for at most `wait` seconds, then fail
+    with RUN004.
     """
     fd, since = _open(project.run_lock), time.time()
 
     def say(text: str) -> None:
         content = json.dumps({"what": text, "pid": os.getpid(), "since": since}).encode()
-        with suppress(OSError):  # a full disk keeps nobody from running
+        with suppress(OSError):  # a full disk must not prevent a run
             fault("lock.say")
             os.ftruncate(fd, 0)
             os.pwrite(fd, content, 0)
@@ -67,7 +67,7 @@ def _wait(fd: int, wait: float, on_wait: Callable[[str], None]) -> None:
 
 
 def is_held(path: Path) -> bool:
-    """Tell whether another process holds the lock of this file; a file that does not exist is not held."""
+    """Return whether another process holds the lock of a file; False for a missing file."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -79,7 +79,7 @@ def is_held(path: Path) -> bool:
 
 
 def wait_for_worker(project: Project, limit: float = _GONE_GRACE) -> None:
-    """Wait until the worker of an earlier, killed host is gone; fails with RUN004 after `limit` seconds."""
+    """Wait until the worker of an earlier, killed host has exited; fails with RUN004 after `limit` seconds."""
     deadline = time.monotonic() + limit
     while is_held(project.worker_lock):
         if time.monotonic() > deadline:
@@ -96,7 +96,7 @@ def _open(path: Path) -> int:
 
 
 def _holder(fd: int) -> str:
-    """Say who holds the lock; its text may be half written, as its holder has only just taken it."""
+    """Return the holder of the lock as text; the file may be half written by a holder that has just taken it."""
     try:
         holder = json.loads(os.pread(fd, 4096, 0))
         age = max(0, round(time.time() - holder["since"]))

@@ -1,9 +1,9 @@
-"""The set of types that data may have, how each is spelled, and its Arrow form.
+"""The data types, their names, and their Arrow types.
 
-Spellings: `bool`, `int8`…`int64`, `uint8`…`uint64`, `float32`, `float64`, `decimal(p,s)`, `utf8`, `binary`, `date`,
+Names: `bool`, `int8`…`int64`, `uint8`…`uint64`, `float32`, `float64`, `decimal(p,s)`, `utf8`, `binary`, `date`,
 `time[unit]`, `timestamp[unit]` (naive), `timestamp[unit,zone]` (aware), `uuid`, `json`, `list<T>` and
 `struct<"name":T,…>`, where unit is s, ms, us or ns. Arrow's other encodings of the same values (large or view strings,
-dictionaries) have no spelling of their own.
+dictionaries) have no names of their own.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _OTHER_NAMES = {
     "decimal": "decimal(18,2)",
     "bytes": "binary",
 }
-"""What other languages call a type."""
+"""Names of types in other languages."""
 _SPELLINGS = (*SIMPLE, "decimal(18,2)", "time[us]", "timestamp[us]", "timestamp[us,UTC]", "list<utf8>")
 
 _KNOWN = (
@@ -55,7 +55,7 @@ _NAME = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 class Type(NamedTuple):
-    """A parsed spelling: its kind, its parameters, and, for lists and structs, what is inside by name."""
+    """A parsed type: its kind, its parameters, and, for lists and structs, the child types by name."""
 
     kind: str
     parameters: tuple[str | int, ...] = ()
@@ -63,7 +63,7 @@ class Type(NamedTuple):
 
 
 def parse_type(name: str) -> Type:
-    """Return the parts of a type's spelling; fails with DAT012 if it is none."""
+    """Return a parsed type; fails with DAT012 if the name is invalid."""
     parsed = _parse(name, 0, 0)
     if parsed is None or parsed[1] != len(name):
         fail("DAT012", type=name)
@@ -71,15 +71,15 @@ def parse_type(name: str) -> Type:
 
 
 def is_type_name(name: str) -> bool:
-    """Tell whether a text spells a type."""
+    """Return whether a text is the name of a type."""
     parsed = _parse(name, 0, 0)
     return parsed is not None and parsed[1] == len(name)
 
 
 def unknown_type(name: str, at: Location) -> Diagnostic:
-    """Return the diagnostic (DAT012) of a text that spells no type, with the nearest spelling, and what others are.
+    """Return DAT012 for an unknown type, with the most similar name and all others.
 
-    The last part of the place's pointer is the column.
+    The last part of the location's pointer is the column.
     """
     near, column = near_type(name), (at.pointer or "").rpartition("/")[2]
     written = f'write {column}: "{near or "utf8"}"{"" if near else ", for instance"}'
@@ -87,13 +87,13 @@ def unknown_type(name: str, at: Location) -> Diagnostic:
 
 
 def near_type(name: str) -> str | None:
-    """Return the spelling of a type that is nearest to a text that is none."""
+    """Return the type name most similar to an unknown one; None if none is."""
     near = nearest(name[:_SHOWN], (*_SPELLINGS, *_OTHER_NAMES))
     return _OTHER_NAMES.get(near, near) if near else None
 
 
 def _parse(text: str, at: int, depth: int) -> tuple[Type, int] | None:
-    """Parse one type at a position; returns it and the position behind it."""
+    """Parse one type at a position; returns it and the position after it."""
     if depth > _DEPTH:
         return None
     if match := _DECIMAL.match(text, at):
@@ -145,7 +145,7 @@ def _quoted(name: str) -> str:
 
 
 def _unquoted(text: str) -> str | None:
-    """Return the name that is quoted so; None if it is no JSON string, or has a shorter spelling."""
+    """Return the name in a JSON string; None if it is invalid or not in its canonical form."""
     try:
         name = str(json.loads(text))
     except ValueError:
@@ -154,7 +154,7 @@ def _unquoted(text: str) -> str | None:
 
 
 def arrow_type(name: str) -> pa.DataType:
-    """Return the Arrow type of a spelling; fails with DAT012 if it is none."""
+    """Return the Arrow type of a type name; fails with DAT012 if it is invalid."""
     return _to_arrow(parse_type(name))
 
 
@@ -179,7 +179,7 @@ def _to_arrow(parsed: Type) -> pa.DataType:
 
 
 def type_name(kind: pa.DataType) -> str:
-    """Return the spelling of an Arrow type; fails with DAT012 for a type outside the set."""
+    """Return the name of an Arrow type; fails with DAT012 for an unsupported type."""
     import pyarrow.types as is_
 
     if is_.is_dictionary(kind):
@@ -230,7 +230,7 @@ def arrow_schema(schema: Schema) -> pa.Schema:
 
 
 def schema_of(arrow: pa.Schema) -> Schema:
-    """Return the schema of an Arrow schema; fails with DAT012 for a type outside the set."""
+    """Return the schema of an Arrow schema; fails with DAT012 for an unsupported type."""
     return tuple(Field(field.name, type_name(field.type), field.nullable) for field in arrow)
 
 
@@ -248,7 +248,7 @@ _WORDS: dict[Kind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference; `column` is None where it is not about a single one, `old` and `new` are None for nothing."""
+    """One schema change; `column` is None if it is not about a single column, `old` and `new` if there is no value."""
 
     kind: Kind
     column: str | None
@@ -260,7 +260,7 @@ class Change:
         return {"kind": self.kind, "column": self.column, "old": self.old, "new": self.new}
 
     def __str__(self) -> str:
-        """Return it for people."""
+        """Return the change as text."""
         return _WORDS[self.kind].format(column=self.column, old=self.old, new=self.new)
 
 
@@ -269,7 +269,7 @@ def _absent(names: Iterable[str], others: Container[str]) -> list[str]:
 
 
 def schema_changes(old: Schema, new: Schema) -> list[Change]:
-    """Return what changed from one schema to another: gone columns, new ones, other types, other places."""
+    """Return the changes from one schema to another: removed and added columns, types, column order."""
     before, after = ({column.name: spelled(column) for column in schema} for schema in (old, new))
     changes = [Change("removed", name, before[name], None) for name in _absent(before, after)]
     changes += [Change("added", name, None, after[name]) for name in _absent(after, before)]
@@ -281,5 +281,5 @@ def schema_changes(old: Schema, new: Schema) -> list[Change]:
 
 
 def spelled(column: Field) -> str:
-    """Return the type of a column as people read it, `int64` or `int64 not null`."""
+    """Return the type of a column as text, `int64` or `int64 not null`."""
     return column.type if column.nullable else f"{column.type} not null"

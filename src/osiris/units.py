@@ -1,4 +1,4 @@
-"""Sizes and durations as people write them: `2GB`, `512MiB`, `90s`, `6h`."""
+"""Sizes and durations in readable form: `2GB`, `512MiB`, `90s`, `6h`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def parse_duration(value: object) -> float | None:
 
 
 def duration_text(seconds: float) -> str:
-    """Return a duration for people, in the two largest units that it has: `250 ms`, `10 s`, `1 min 30 s`, `6 h`."""
+    """Return a readable duration in its two largest units: `250 ms`, `10 s`, `1 min 30 s`, `6 h`."""
     if seconds < 1:
         return f"{round(seconds * 1000)} ms"
     if seconds < 60:

@@ -1,4 +1,4 @@
-"""URLs of files: which text is one, and which object of which store it means. Nothing here connects to anything."""
+"""Parses URLs of files and of objects in stores, without any connection."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _FILE = "file"
 _LOCAL = ("", "localhost")
 _MAX_KEY = 1000
-"""Bytes of a key; stores take 1024."""
+"""Maximum bytes of a key; stores allow 1024."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,12 @@ class StoreUrl:
 
     @property
     def family(self) -> str:
-        """Return the family of its connection."""
+        """The family of its connection."""
         return store_families()[self.scheme]
 
     @property
     def name(self) -> str:
-        """Return what stands behind the last slash."""
+        """The part after the last slash."""
         return self.key.rpartition("/")[2]
 
     def __str__(self) -> str:
@@ -48,13 +48,13 @@ class StoreUrl:
 
 
 def family_of(text: JsonValue) -> str | None:
-    """Return the family of the store that a text is a URL of; None if it is none."""
+    """Return the family of a store URL; None for any other text."""
     match = _URL.match(text) if isinstance(text, str) else None
     return store_families().get(match[1].lower()) if match else None
 
 
 def local_path(text: str) -> str:
-    """Return the path of a `file://` URL; any other text as it is. Fails with DRV007 for another machine's file."""
+    """Return the path of a `file://` URL; any other text unchanged. Fails with DRV007 for another machine's file."""
     match = _URL.match(text)
     if not match or match[1].lower() != _FILE:
         return text
@@ -65,10 +65,10 @@ def local_path(text: str) -> str:
 
 
 def store_url(text: str, family: str = "", fields: Mapping[str, JsonValue] | None = None) -> StoreUrl | None:
-    """Return the object that `text` means to a step with a connection of `family`; None for a local file.
+    """Return the object that `text` names for a step with a connection of `family`; None for a local file.
 
-    Text that is no URL is a key below the connection's `bucket` and `prefix`, if these are of a store. Fails with
-    DRV007 for what cannot be the name of an object, and for a URL of another family.
+    Text that is not a URL is a key below the connection's `bucket` and `prefix`, if it is a store's. Fails with DRV007
+    for an invalid object name, and for a URL of another family.
     """
     match, own_scheme = _URL.match(text), find_family(family).scheme
     if match is None:
@@ -94,14 +94,14 @@ def store_url(text: str, family: str = "", fields: Mapping[str, JsonValue] | Non
 
 
 def _below(key: str, scheme: str, fields: Mapping[str, JsonValue]) -> StoreUrl | None:
-    """Return the object of a key below a connection's `bucket` and `prefix`; None if it is not one of a store."""
+    """Return the object of a key below a connection's `bucket` and `prefix`; None if it is not a store's connection."""
     prefix = str(fields.get("prefix") or "").strip("/")
     url = StoreUrl(scheme, str(fields.get("bucket") or ""), f"{prefix}/{key}" if prefix else key)
     return url if scheme else None
 
 
 def stored_as(path: str, connection: str | None, fields: Mapping[str, JsonValue]) -> StoreUrl | None:
-    """Return the object that a path in a plan means, `connection` being `@family.alias`; None for anything else."""
+    """Return the object named by a path in a plan, with a connection `@family.alias`; None if it is not one."""
     family = family_of_connection(connection)
     try:
         return store_url(path, family.name if family.scheme else "", fields)
@@ -124,5 +124,5 @@ def _problem(url: StoreUrl) -> str | None:
 
 
 def printable(text: str) -> str:
-    """Return a text that names a file as messages show it: without control characters, and not too long."""
+    """Return a file name for messages: without control characters, and cut to 300 characters."""
     return _CONTROL.sub("?", text).encode("ascii" if not text.isprintable() else "utf-8", "replace").decode()[:300]
