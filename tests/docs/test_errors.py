@@ -15,7 +15,7 @@ from osiris.codes.page import load_pages
 PREFIXES = list(dict.fromkeys(code[:3] for code in CODES))
 UNFINISHED = {*PREFIXES} - {"CON", "DAT", "RUN", "SBX", "DRV", "DSC", "CHT", "LLM", "MCP"}
 """Prefixes of which some codes have no page yet. None is added."""
-WITHOUT_EXAMPLE = 126
+WITHOUT_EXAMPLE = 123
 """So many codes have no example: what triggers them cannot be had from files and commands alone."""
 PAGES = {code: page for prefix in PREFIXES for code, page in load_pages(prefix).items()}
 EXECUTED = [code for code, page in PAGES.items() if page.blocks]
