@@ -74,6 +74,63 @@ def postgres_decimals(page: Any, cells: Any, width: int, scale: int) -> Any:
     return None if done < 0 else out
 
 
+def postgres_numeric(unscaled: Any, scale: int) -> Any:
+    """Return decimals as the type numeric is sent."""
+    digits, groups = int(np.abs(unscaled).max(initial=0)), min(scale % 4, 1)
+    if digits < 0 or not 0 <= scale <= 76:
+        return None
+    digits //= 10 ** (scale % 4)
+    while digits:
+        digits, groups = digits // 10_000, groups + 1
+    out = np.empty((len(unscaled), 4 + groups), ">i2")
+    done = _call("postgres_numeric", unscaled, len(unscaled), scale, groups, out)
+    return None if done < 0 else out
+
+
+def postgres_join(parts: Any, count: int) -> Any:
+    """Return parts of rows in the order of the rows: their bytes, and where each row begins and the last ends."""
+    if not (described := [_part_of(part, count) for part in parts]) or None in described:
+        return None
+    room = sum(size for _, size, _ in described)
+    if not 0 <= room <= _MOST_ROOM:
+        return None
+    out, starts = np.empty(room, np.uint8), np.empty(count + 1, np.int64)
+    places = np.array([place for place, _, _ in described], np.int64)
+    done = _call("postgres_join", places, len(places), count, out, len(out), starts)
+    return None if done < 0 else (pa.py_buffer(out), starts)
+
+
+def _part_of(part: Any, count: int) -> Any:
+    """Return what postgres.c calls a Part, how many bytes its rows have, and the array that must live meanwhile."""
+    if hasattr(part, "step"):
+        _, offsets, data = part.array.buffers()
+        places = np.frombuffer(offsets or bytes(8), np.int64)[part.array.offset :]
+        if len(places) < count * part.step + (part.step == 1) or part.array.type != pa.large_binary():
+            return None
+        ends, begins = places[1 :: part.step][:count], places[:: part.step][:count]
+        size = int((ends - begins).sum())
+        return (2, 0, part.step, *_place(data), places.ctypes.data, places.nbytes), size, places
+    form = np.dtype(part.form)
+    if np.ndim(part.values) == 0:
+        packed = np.full(1, part.values, form)
+        return (0, form.itemsize, 0, packed.ctypes.data, packed.nbytes, 0, 0), count * form.itemsize, packed
+    values = np.ascontiguousarray(part.values)
+    if len(values) != count:
+        return None
+    if values.dtype.kind == "b":
+        values = values.astype(form)
+    native, same = values.dtype, values.dtype == form
+    wider = native.isnative and native.kind in "iu" and form.kind in "iu" and native.itemsize >= form.itemsize > 1
+    if not (same or wider or native == form.newbyteorder("=")):
+        return None
+    kind = 0 if same or form.itemsize == 1 else 1
+    return (
+        (kind, form.itemsize, native.itemsize, *(values.ctypes.data, values.nbytes), 0, 0),
+        count * form.itemsize,
+        values,
+    )
+
+
 def mysql_split(octets: Any, begin: int, used: int) -> Any:
     """Return where the rows of a result begin and end."""
     if not 4 <= begin <= used <= len(octets):

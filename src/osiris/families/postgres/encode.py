@@ -20,6 +20,8 @@ import pyarrow.compute as pc
 
 from osiris.families.json_text import BadJson, parse
 from osiris.families.sql.columnar import DAY, FIRST_DAY, LAST_DAY, InvalidCell
+from osiris.families.text_format import characters
+from osiris.kernels import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,10 +75,11 @@ Part = Fixed | Varying
 
 def encode_rows(columns: Sequence[Sequence[Part]], count: int) -> memoryview:
     """Return rows as COPY takes them, from the parts of each column."""
-    data, offsets = _join([Fixed(">i2", len(columns)), *(part for parts in columns for part in parts)], count)
-    return memoryview(data)[: int(offsets[-1])]
+    parts = [Fixed(">i2", len(columns)), *(part for parts in columns for part in parts)]
+    return memoryview(_join(parts, count)[0])
 
 
+@compiled("postgres_join")
 def _join(parts: Sequence[Part], count: int) -> tuple[pa.Buffer, NDArray[np.int64]]:
     """Return parts in the order of the rows: their bytes, and where each row begins and the last ends."""
     pieces = _pieces(parts, count)
@@ -84,11 +87,10 @@ def _join(parts: Sequence[Part], count: int) -> tuple[pa.Buffer, NDArray[np.int6
     places = np.empty((count, len(pieces)), np.int64)
     for index, piece in enumerate(pieces):
         places[:, index] = firsts[index] + np.arange(count) * piece.step
-    whole = pa.concat_arrays([piece.array for piece in pieces])
-    taken = pc.take(whole, pa.array(places.ravel()), boundscheck=False)
-    _, offsets, data = taken.buffers()
-    found = np.frombuffer(offsets, np.int64)[: places.size + 1]
-    return data if data is not None else pa.py_buffer(b""), found[:: len(pieces)]
+    all_pieces = pa.concat_arrays([piece.array for piece in pieces])
+    _, buffer, data = pc.take(all_pieces, pa.array(places.ravel()), boundscheck=False).buffers()
+    offsets = np.frombuffer(buffer, np.int64)[: places.size + 1 : len(pieces)]
+    return (data or pa.py_buffer(b"")).slice(0, int(offsets[-1])), offsets
 
 
 def _pieces(parts: Sequence[Part], count: int) -> list[Varying]:
@@ -258,11 +260,21 @@ def decimals(array: pa.Array) -> Sequence[Part]:
     small = (words[:, 1:] == (low >> 63)[:, None]).all(1) & (low != np.iinfo(np.int64).min)
     if _first(~small, array) is not None:
         return _long_decimals(array, scale)
-    groups = _groups(np.abs(low), scale)
-    weight = len(groups) - 1 - -(-scale // 4)
-    sign = np.where(low < 0, _NEGATIVE, 0)
-    head = [Fixed(">i2", len(groups)), Fixed(">i2", weight), Fixed(">u2", sign), Fixed(">i2", scale)]
-    return _cell([*head, *(Fixed(">i2", group) for group in reversed(groups))], array)
+    numbers = _numeric(low, scale)
+    form = f"V{numbers.shape[1] * 2}"
+    return _cell([Fixed(form, numbers.view(form)[:, 0])], array)
+
+
+@compiled("postgres_numeric")
+def _numeric(unscaled: NDArray[np.int64], scale: int) -> NDArray[np.int16]:
+    """Return decimals as PostgreSQL sends them: number of groups, weight, sign, scale, and the groups of each row."""
+    groups = _groups(np.abs(unscaled), scale)
+    sign = np.where(unscaled < 0, _NEGATIVE, 0)
+    fields = (len(groups), len(groups) - 1 - -(-scale // 4), sign, scale, *reversed(groups))
+    numbers = np.empty((len(unscaled), len(fields)), ">i2")
+    for index, field in enumerate(fields):
+        numbers[:, index] = field
+    return numbers
 
 
 def _groups(digits: NDArray[np.int64], scale: int) -> list[NDArray[np.int64]]:
@@ -353,7 +365,12 @@ def limited(limit: int, *, exact: bool) -> Encode:
     """Return the encoder for a column of so many characters: the server would cut off blanks, or add some."""
     compare = pc.equal if exact else pc.less_equal
     why = f"the column has values of {'exactly' if exact else 'at most'} {limit} characters"
-    return checked(texts, lambda array: compare(pc.utf8_length(array), limit), why)
+
+    def right(array: pa.Array) -> pa.Array:
+        is_ascii = not np.frombuffer(characters(array), np.int8).min(initial=0) < 0
+        return compare((pc.binary_length if is_ascii else pc.utf8_length)(array), limit)
+
+    return checked(texts, right, why)
 
 
 def rounded_moments(encode: Encode, digits: int) -> Encode:
