@@ -336,7 +336,8 @@ _SPELLED = {
     **{f"timestamp{name[6:-1]}]": (7, 8, digits, 0) for name, digits in _UNITS.items()},
     **{f"timestamp{name[6:-1]}, tz=UTC]": (7, 8, digits, 1) for name, digits in _UNITS.items()},
 }
-"""What csv.c has of Arrow's types: the kind, the bytes of a value, the digits behind its point, whether a Z follows."""
+"""What csv.c has of Arrow's types: the kind, the bytes of a value, the digits behind its point, the style of times."""
+_SQL = 2
 _QUOTED = {"none": 0, "needy": 1, "all": 2}
 
 
@@ -345,15 +346,38 @@ def csv_rows(columns: Any, delimiter: str, end: str) -> Any:
     if len(delimiter.encode()) != 1 or not columns:
         return None
     arrays = [column.values if _spelling(column.values) else column.texts() for column in columns]
-    rows, ends = len(arrays[0]), np.frombuffer(end.encode(), np.uint8)
-    described = np.array(
-        [_column_of(array, column.quoted) for array, column in zip(arrays, columns, strict=True)], np.int64
-    )
-    room = _call("csv_room", described, len(described), rows, len(ends))
+    described = [_column_of(array, column.quoted) for array, column in zip(arrays, columns, strict=True)]
+    return _csv_rows(arrays, described, delimiter, end, "")
+
+
+def mysql_rows(arrays: Any) -> Any:
+    """Return rows as LOAD DATA reads them; floating-point numbers are spelled by Arrow first."""
+    if not arrays or sum(array.nbytes for array in arrays) > _MOST_ROOM:
+        return None
+    texts = [array.cast(pa.string()) if str(array.type) in _BY_ARROW else array for array in arrays]
+    if not all(map(_spelling, texts)):
+        return None
+    quoted = [_quoted_in_sql(array.type) for array in arrays]
+    described = [_column_of(array, how, _SQL) for array, how in zip(texts, quoted, strict=True)]
+    return _csv_rows(texts, described, ",", "\n", "NULL")
+
+
+_BY_ARROW = ("float", "double", "large_string")
+
+
+def _quoted_in_sql(kind: Any) -> str:
+    return "all" if pa.types.is_decimal(kind) or str(kind) in ("string", "large_string") else "none"
+
+
+def _csv_rows(arrays: Any, described: Any, delimiter: str, end: str, null: str) -> Any:
+    rows, ends, word = len(arrays[0]), *(np.frombuffer(text.encode(), np.uint8) for text in (end, null))
+    columns = np.array(described, np.int64)
+    room = _call("csv_room", columns, len(columns), rows, len(ends))
     if not 0 <= room <= _MOST_ROOM or {len(array) for array in arrays} != {rows}:
         return None
     out = np.empty(room, np.uint8)
-    size = _call("csv_rows", described, len(described), rows, ord(delimiter), ends, len(ends), out, room)
+    texts = ends, len(ends), word, len(word)
+    size = _call("csv_rows", columns, len(columns), rows, ord(delimiter), *texts, out, room)
     return None if size < 0 else memoryview(out)[:size]
 
 
@@ -371,8 +395,9 @@ def _spelling(array: Any) -> Any:
     return _SPELLED["string"] if name == "extension<arrow.json>" else _SPELLED.get(name)
 
 
-def _column_of(array: Any, quoted: str) -> Any:
+def _column_of(array: Any, quoted: str, style: int | None = None) -> Any:
     """Return what csv.c calls a Column: of its three buffers the address and the size, 0 where it has none."""
+    *form, iso = _spelling(array)
     found = [(buffer.address, buffer.size) if buffer else (0, 0) for buffer in array.buffers()]
     valid, values, data = (*found, (found[1][0], 0))[:3]
-    return (*_spelling(array), _QUOTED[quoted], array.offset, *valid, *values, *data)
+    return (*form, iso if style is None else style, _QUOTED[quoted], array.offset, *valid, *values, *data)

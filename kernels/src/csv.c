@@ -5,10 +5,13 @@
 enum { TEXT, TRUTH, SIGNED, UNSIGNED, DECIMAL, DATE, TIME, MOMENT };
 enum { QUOTE_NONE, QUOTE_NEEDY, QUOTE_ALL };
 
-/* A column: its kind, the bytes of a value, the digits behind a point, whether a Z follows, which values are quoted;
+enum { ISO, ISO_UTC, SQL };
+/* Times as 01:02:03.5, moments as 2026-01-31T01:02:03.5, with a Z in UTC; in SQL as 2026-01-31 01:02:03.500000. */
+
+/* A column: its kind, the bytes of a value, the digits behind a point, the style of times, which values are quoted;
    `first` is where its first value stands in its buffers, of which each has its size in bytes. */
 typedef struct {
-    int64_t kind, width, digits, zoned, quoted, first;
+    int64_t kind, width, digits, style, quoted, first;
     const uint8_t *valid;
     int64_t valid_size;
     const uint8_t *values;
@@ -81,59 +84,80 @@ static inline uint8_t *put_day(uint8_t *out, int64_t day) {
     return put_three(out, year, month, (months & 0xFFFF) / 2141 + 1, '-', 0);
 }
 
-/* Write a time of a day in parts of a second that have so many digits, without zeros at the end. */
-static inline uint8_t *put_time(uint8_t *out, uint64_t time, int64_t digits) {
+/* Write a time of a day in parts of a second that have so many digits; ISO 8601 without zeros at the end. */
+static inline uint8_t *put_time(uint8_t *out, uint64_t time, int64_t digits, int64_t style) {
     uint64_t one = (uint64_t)POWERS[digits], part = time % one;
     uint32_t seconds = (uint32_t)(time / one);
     out = put_three(out, seconds / 3600, seconds / 60 % 60, seconds % 60, ':', 2);
+    if (style == SQL) return put_part(out, part, digits);
     if (!part) return out;
     for (; part % 10 == 0; part /= 10) digits--;
     return put_part(out, part, digits);
 }
 
-static uint8_t *put_quoted(uint8_t *out, const uint8_t *text, int64_t length) {
+typedef int8_t Bytes __attribute__((vector_size(16)));
+
+static const Bytes PLACES = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
+/* Read 16 bytes, of which those that are not there are 0. */
+static inline Bytes load_bytes(const uint8_t *text, int64_t length, int64_t readable) {
+    Bytes bytes = {0};
+    if (readable >= 16) memcpy(&bytes, text, 16);
+    else memcpy(&bytes, text, (size_t)(length < 16 ? length : 16));
+    return bytes;
+}
+
+/* Tells whether one of the first bytes is marked. */
+static inline int any(Bytes marked, int64_t length) {
+    uint64_t halves[2];
+    if (length < 16) marked &= PLACES < (int8_t)length;
+    memcpy(halves, &marked, 16);
+    return (halves[0] | halves[1]) != 0;
+}
+
+/* Write a text in quotes, and each quote within it twice; up to `readable` bytes of it can be read. */
+static uint8_t *put_quoted(uint8_t *out, const uint8_t *text, int64_t length, int64_t readable) {
     *out++ = '"';
-    for (int64_t index = 0; index < length; index++) {
-        *out++ = text[index];
-        if (text[index] == '"') *out++ = '"';
+    for (; length > 0; text += 16, length -= 16, readable -= 16) {
+        Bytes bytes = load_bytes(text, length, readable);
+        int64_t count = length < 16 ? length : 16;
+        memcpy(out, &bytes, 16);
+        if (!any(bytes == '"', length)) {
+            out += count;
+            continue;
+        }
+        for (int64_t index = 0; index < count; index++) {
+            *out++ = text[index];
+            if (text[index] == '"') *out++ = '"';
+        }
     }
     *out++ = '"';
     return out;
 }
 
-typedef int8_t Bytes __attribute__((vector_size(16)));
-
 /* Write a text of which up to `readable` bytes can be read. It must be quoted if it is empty, begins like a byte order
    mark, or has a delimiter, a quote or a line's end. */
 static inline uint8_t *put_text(uint8_t *out, const uint8_t *text, int64_t length, int64_t readable, int64_t quoted,
                                 uint8_t delimiter) {
-    static const Bytes places = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    Bytes special = {0};
-    uint64_t halves[2];
-    if (quoted == QUOTE_ALL || !length) return quoted ? put_quoted(out, text, length) : out;
+    int special = length >= 3 && text[0] == 0xEF && text[1] == 0xBB && text[2] == 0xBF;
+    if (quoted == QUOTE_ALL || !length) return quoted ? put_quoted(out, text, length, readable) : out;
     for (int64_t index = 0; index < length; index += 16) {
-        int64_t left = length - index;
-        Bytes bytes = {0};
-        if (index + 16 <= readable) memcpy(&bytes, text + index, 16);
-        else memcpy(&bytes, text + index, (size_t)(left < 16 ? left : 16));
+        Bytes bytes = load_bytes(text + index, length - index, readable - index);
         memcpy(out + index, &bytes, 16);
-        Bytes found = (bytes == (int8_t)delimiter) | (bytes == '"') | (bytes == '\r') | (bytes == '\n');
-        special |= left < 16 ? found & (places < (int8_t)left) : found;
+        special |= any((bytes == (int8_t)delimiter) | (bytes == '"') | (bytes == '\r') | (bytes == '\n'), length - index);
     }
-    memcpy(halves, &special, 16);
-    int marked = length >= 3 && text[0] == 0xEF && text[1] == 0xBB && text[2] == 0xBF;
-    return quoted && (halves[0] | halves[1] || marked) ? put_quoted(out, text, length) : out + length;
+    return quoted && special ? put_quoted(out, text, length, readable) : out + length;
 }
 
 /* Write dates with a time of a day, in parts of a second that have so many digits; NULL outside of the years 1 to 9999. */
-static inline uint8_t *put_moment(uint8_t *out, int64_t moment, int64_t digits, int64_t zoned) {
+static inline uint8_t *put_moment(uint8_t *out, int64_t moment, int64_t digits, int64_t style) {
     int64_t a_day = 86400 * POWERS[digits], day = moment / a_day, time = moment % a_day;
     if (time < 0) day--, time += a_day;
     if (day < FIRST_DAY || day > LAST_DAY) return NULL;
     out = put_day(out, day);
-    *out++ = 'T';
-    out = put_time(out, (uint64_t)time, digits);
-    if (zoned) *out++ = 'Z';
+    *out++ = style == SQL ? ' ' : 'T';
+    out = put_time(out, (uint64_t)time, digits, style);
+    if (style == ISO_UTC) *out++ = 'Z';
     return out;
 }
 
@@ -169,15 +193,28 @@ static inline uint8_t *put_value(uint8_t *out, const Column *column, int64_t at)
     case DECIMAL: return load(place + 8, 8, 1) == value >> 63 ? put_decimal(out, value, column->digits) : NULL;
     case DATE: return value < FIRST_DAY || value > LAST_DAY ? NULL : put_day(out, value);
     case TIME: return value < 0 || value >= 86400 * POWERS[column->digits] ? NULL
-                                                                           : put_time(out, (uint64_t)value, column->digits);
-    default: return put_moment(out, value, column->digits, column->zoned);
+                                                                           : put_time(out, (uint64_t)value, column->digits,
+                                                                                    column->style);
+    default: return put_moment(out, value, column->digits, column->style);
     }
 }
 
-/* Write what is in a place of a column, NULL as nothing; NULL where that is not plain, or does not fit before `end`. */
-static inline uint8_t *put_cell(uint8_t *out, const uint8_t *end, const Column *column, int64_t at, uint8_t delimiter) {
+/* A short text, and its bytes. */
+typedef struct {
+    const uint8_t *text;
+    int64_t size;
+} Word;
+
+static inline uint8_t *put_word(uint8_t *out, const Word *word) {
+    for (int64_t index = 0; index < word->size; index++) *out++ = word->text[index];
+    return out;
+}
+
+/* Write what is in a place of a column; NULL where that is not plain, or does not fit before `end`. */
+static inline uint8_t *put_cell(uint8_t *out, const uint8_t *end, const Column *column, int64_t at, uint8_t delimiter,
+                                const Word *null) {
     int64_t room = end - out;
-    if (column->valid && !bit(column->valid, at)) return out;
+    if (column->valid && !bit(column->valid, at)) return room < null->size ? NULL : put_word(out, null);
     if (column->kind == TEXT) {
         int64_t from = text_place(column, at), to = text_place(column, at + 1);
         if (from < 0 || to < from || to > column->data_size || room < 2 * (to - from) + MARGIN) return NULL;
@@ -220,21 +257,22 @@ EXPORT int64_t csv_room(const Column *columns, int64_t width, int64_t rows, int6
     return room;
 }
 
-/* Rows with their ends. Returns how many bytes they are. */
+/* Rows with their ends, and a word for NULL. Returns how many bytes they are. */
 EXPORT int64_t csv_rows(const Column *columns, int64_t width, int64_t rows, int64_t delimiter, const uint8_t *end,
-                        int64_t end_size, uint8_t *out, int64_t room) {
+                        int64_t end_size, const uint8_t *null, int64_t null_size, uint8_t *out, int64_t room) {
     uint8_t *place = out, *limit = out + room;
+    Word the_end = {end, end_size}, the_null = {null, null_size};
     for (int64_t column = 0; column < width; column++)
         if (!is_plain(columns + column, rows)) return ELSEWHERE;
     for (int64_t row = 0; row < rows; row++) {
         for (int64_t column = 0; column < width; column++) {
             if (limit - place < 1) return ELSEWHERE;
             if (column) *place++ = (uint8_t)delimiter;
-            place = put_cell(place, limit, columns + column, columns[column].first + row, (uint8_t)delimiter);
+            place = put_cell(place, limit, columns + column, columns[column].first + row, (uint8_t)delimiter, &the_null);
             if (!place) return ELSEWHERE;
         }
         if (limit - place < end_size) return ELSEWHERE;
-        for (int64_t index = 0; index < end_size; index++) *place++ = end[index];
+        place = put_word(place, &the_end);
     }
     return place - out;
 }

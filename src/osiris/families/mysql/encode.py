@@ -22,6 +22,7 @@ from osiris.families.mysql.target_table import LISTED
 from osiris.families.sql.columnar import FIRST_DAY, LAST_DAY, InvalidCell
 from osiris.families.text_format import spell
 from osiris.families.type_compat import LEAVE_OUT
+from osiris.kernels import compiled
 from osiris.types import parse_type
 
 if TYPE_CHECKING:
@@ -49,12 +50,19 @@ _FAMILIES = {"inet4": socket.AF_INET, "inet6": socket.AF_INET6}
 _CUT = "the column is {0}, and blanks at the end are cut off"
 
 
-def encode_rows(names: Sequence[str], arrays: Sequence[pa.Array]) -> memoryview:
+@compiled("mysql_rows")
+def encode_rows(arrays: Sequence[pa.Array]) -> memoryview:
     """Return rows as text; the arrays are what `sendable` gives."""
     sink = pa.BufferOutputStream()
     options = csv.WriteOptions(include_header=False, quoting_style="needed", null_string="NULL")
-    csv.write_csv(pa.RecordBatch.from_arrays(arrays, names=list(names)), sink, options)
+    names = [str(number) for number in range(len(arrays))]
+    csv.write_csv(pa.RecordBatch.from_arrays(spelled(arrays), names=names), sink, options)
     return memoryview(sink.getvalue())
+
+
+def spelled(arrays: Sequence[pa.Array]) -> list[pa.Array]:
+    """Return what `sendable` gives, with decimals as texts: never with an exponent, which stands for a DOUBLE."""
+    return [spell(array) if pa.types.is_decimal(array.type) else array for array in arrays]
 
 
 def expression(column: Column, value: str) -> str | None:
@@ -79,10 +87,7 @@ def sendable(array: pa.Array, source: str, column: Column) -> pa.Array:
         return pc.utf8_lpad(array.cast(pa.string()), _YEAR, "0")
     if source in _FORMS:
         return _FORMS[source](array)
-    kind = parse_type(source).kind
-    if kind == "timestamp":
-        return array.cast(pa.timestamp(array.type.unit))
-    return spell(array) if kind == "decimal" else array
+    return array.cast(pa.timestamp(array.type.unit)) if parse_type(source).kind == "timestamp" else array
 
 
 def _hexadecimal(array: pa.Array) -> pa.Array:

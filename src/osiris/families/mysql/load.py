@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from osiris.errors import fail
-from osiris.families.mysql.encode import FORM, encode_rows, expression, sendable
+from osiris.families.mysql.encode import FORM, encode_rows, expression, sendable, spelled
 from osiris.families.mysql.errors import warned
 from osiris.families.mysql.target_table import Column, uniques, with_members
 from osiris.families.mysql.types import quote_name
@@ -89,14 +89,14 @@ def _load(session: Session, table: str, used: Used, parts: Iterable[Sequence[pa.
     """
     from pymysql.protocol import OKPacketWrapper
 
-    connection, names, sent = session.connection, [column.name for column, _ in used], 0
+    connection, sent = session.connection, 0
     with session.watch.waiting():
         connection._execute_command(_QUERY, _load_statement(f"{into} TABLE {table}", used))
         packet = connection._read_packet()
     if not packet.is_load_local_packet():
         fail("DRV013", path=session.target.where, problem="it does not accept LOAD DATA")
     for arrays in parts:
-        data = encode_rows(names, arrays)
+        data = encode_rows(arrays)
         for start in range(0, len(data), PIECE):
             with session.watch.waiting():
                 connection.write_packet(bytes(data[start : start + PIECE]))
@@ -127,7 +127,7 @@ def _insert(session: Session, table: str, used: Used, parts: Iterable[Sequence[p
     places = ", ".join(expression(column, "%s") or "%s" for column, _ in used)
     statement, sent = f"INSERT INTO {table} ({names}) VALUES ({places})", 0
     for arrays in parts:
-        rows = list(zip(*(array.to_pylist() for array in arrays), strict=True))
+        rows = list(zip(*(array.to_pylist() for array in spelled(arrays)), strict=True))
         with session.watch.waiting(), session.connection.cursor() as cursor:
             cursor.executemany(statement, rows)
         sent += len(rows)
