@@ -59,7 +59,8 @@ def _misfits(rng: random.Random, case: Case) -> Fault | None:
         "dtype": dtype,
         "columns": [one.name for one in cells.columns],
     }  # a column that nobody uses is not checked
-    declared = Table([_typed(one, column.name) for one in case.source.table.columns])
+    typed = Column(column.name, "int64", [None if cell is None else _integer_or(cell) for cell in column.values])
+    declared = Table([typed if one.name == column.name else one for one in case.source.table.columns])
     if rng.random() < 0.5:
         return Fault("misfits fail", declared, looked_at, "must: cells do not fit" if bad else None, codes=("DAT001",))
     # What the sample shows decides the types of the other columns: those are left as they are.
@@ -71,13 +72,6 @@ def _is_integer(cell: str) -> bool:
     digits = cell.removeprefix("-")
     plain = digits.isascii() and digits.isdigit() and (digits == "0" or not digits.startswith("0")) and cell != "-0"
     return plain and -(2**63) <= int(cell) < 2**63
-
-
-def _typed(column: Column, name: str) -> Column:
-    if column.name != name:
-        return column
-    values = [None if item is None else _integer_or(spell(item)) for item in column.values]
-    return Column(name, "int64", values)
 
 
 def _integer_or(cell: str) -> Any:
