@@ -76,8 +76,10 @@ def postgres_decimals(page: Any, cells: Any, width: int, scale: int) -> Any:
 
 def postgres_numeric(unscaled: Any, scale: int) -> Any:
     """Return decimals as the type numeric is sent."""
+    if unscaled.dtype != np.int64 or not 0 <= scale <= 76:
+        return None
     digits, groups = int(np.abs(unscaled).max(initial=0)), min(scale % 4, 1)
-    if digits < 0 or not 0 <= scale <= 76:
+    if digits < 0:
         return None
     digits //= 10 ** (scale % 4)
     while digits:
@@ -89,7 +91,11 @@ def postgres_numeric(unscaled: Any, scale: int) -> Any:
 
 def postgres_join(parts: Any, count: int) -> Any:
     """Return parts of rows in the order of the rows: their bytes, and where each row begins and the last ends."""
-    if not (described := [_part_of(part, count) for part in parts]) or None in described:
+    try:
+        described = [_varying(part, count) if hasattr(part, "step") else _fixed(part, count) for part in parts]
+    except (OverflowError, TypeError, ValueError):  # which the Python function raises, or has a way around
+        return None
+    if count < 0 or not described or None in described:
         return None
     room = sum(size for _, size, _ in described)
     if not 0 <= room <= _MOST_ROOM:
@@ -100,35 +106,41 @@ def postgres_join(parts: Any, count: int) -> Any:
     return None if done < 0 else (pa.py_buffer(out), starts)
 
 
-def _part_of(part: Any, count: int) -> Any:
+def _varying(part: Any, count: int) -> Any:
     """Return what postgres.c calls a Part, how many bytes its rows have, and the array that must live meanwhile."""
-    if hasattr(part, "step"):
-        _, offsets, data = part.array.buffers()
-        places = np.frombuffer(offsets or bytes(8), np.int64)[part.array.offset :]
-        if len(places) < count * part.step + (part.step == 1) or part.array.type != pa.large_binary():
-            return None
-        ends, begins = places[1 :: part.step][:count], places[:: part.step][:count]
-        size = int((ends - begins).sum())
-        return (2, 0, part.step, *_place(data), places.ctypes.data, places.nbytes), size, places
-    form = np.dtype(part.form)
-    if np.ndim(part.values) == 0:
-        packed = np.full(1, part.values, form)
-        return (0, form.itemsize, 0, packed.ctypes.data, packed.nbytes, 0, 0), count * form.itemsize, packed
-    values = np.ascontiguousarray(part.values)
-    if len(values) != count:
+    array, step = part.array, part.step
+    if array.type != pa.large_binary() or array.null_count or step < 1 or len(array) <= (count - 1) * step:
         return None
+    _, offsets, data = array.buffers()
+    places = np.frombuffer(offsets or bytes(8), np.int64)[array.offset :]
+    ends, begins = places[1::step][:count], places[::step][:count]
+    size = int((ends - begins).sum())
+    return (2, 0, step, *_place(data), places.ctypes.data, places.nbytes), size, places
+
+
+def _fixed(part: Any, count: int) -> Any:
+    """Return the same for numbers or bytes of one width."""
+    form = np.dtype(part.form)
+    if form.kind not in "iufV":
+        return None
+    if np.ndim(part.values) == 0:
+        packed = np.empty(1, form)
+        packed[:] = part.values
+        return (0, form.itemsize, 0, packed.ctypes.data, packed.nbytes, 0, 0), count * form.itemsize, packed
+    if getattr(part.values, "shape", None) != (count,):
+        return None
+    values = np.ascontiguousarray(part.values)
     if values.dtype.kind == "b":
         values = values.astype(form)
     native, same = values.dtype, values.dtype == form
-    wider = native.isnative and native.kind in "iu" and form.kind in "iu" and native.itemsize >= form.itemsize > 1
-    if not (same or wider or native == form.newbyteorder("=")):
-        return None
-    kind = 0 if same or form.itemsize == 1 else 1
-    return (
-        (kind, form.itemsize, native.itemsize, *(values.ctypes.data, values.nbytes), 0, 0),
-        count * form.itemsize,
-        values,
+    counts = native.kind in "iu" and form.kind in "iu" and native.itemsize >= form.itemsize
+    turned = (
+        native.isnative and not form.isnative and (counts or (native.kind == "f" and native == form.newbyteorder("=")))
     )
+    if not (same or turned):
+        return None
+    place = values.ctypes.data, values.nbytes
+    return (int(not same), form.itemsize, native.itemsize, *place, 0, 0), count * form.itemsize, values
 
 
 def mysql_split(octets: Any, begin: int, used: int) -> Any:
@@ -355,7 +367,7 @@ def mysql_rows(arrays: Any) -> Any:
     if not arrays or sum(array.nbytes for array in arrays) > _MOST_ROOM:
         return None
     texts = [array.cast(pa.string()) if str(array.type) in _BY_ARROW else array for array in arrays]
-    if not all(map(_spelling, texts)):
+    if not all(map(_spelling, texts)) or any(str(array.type).endswith(_NEVER_SENT) for array in arrays):
         return None
     quoted = [_quoted_in_sql(array.type) for array in arrays]
     described = [_column_of(array, how, _SQL) for array, how in zip(texts, quoted, strict=True)]
@@ -363,6 +375,7 @@ def mysql_rows(arrays: Any) -> Any:
 
 
 _BY_ARROW = ("float", "double", "large_string")
+_NEVER_SENT = ("tz=UTC]", "extension<arrow.json>")
 
 
 def _quoted_in_sql(kind: Any) -> str:

@@ -84,7 +84,8 @@ EXPORT int64_t postgres_numeric(const int64_t *unscaled, int64_t rows, int64_t s
     uint64_t below = (uint64_t)POWERS[last], above = (uint64_t)POWERS[4 - last];
     for (int64_t row = 0; row < rows; row++, out += width) {
         int64_t number = unscaled[row], group = groups;
-        uint64_t left = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+        if (number == INT64_MIN) return ELSEWHERE;
+        uint64_t left = (uint64_t)(number < 0 ? -number : number);
         out[0] = __builtin_bswap16((uint16_t)groups);
         out[1] = __builtin_bswap16((uint16_t)(groups - 1 - fraction));
         out[2] = __builtin_bswap16(number < 0 ? NEGATIVE : 0);
@@ -156,12 +157,11 @@ static inline void put_numbers(const uint8_t *from, int64_t rows, int64_t stride
 
 /* Write a part of each row to its place, and move the place behind it. */
 static void put_part(const Part *part, int64_t first, int64_t rows, Row *out) {
-    const uint8_t *from = part->values + first * part->stride;
     int64_t stride = part->stride, width = part->width;
+    const uint8_t *from = part->kind == VARYING ? part->offsets + 8 * first * stride : part->values + first * stride;
     if (part->kind == VARYING) {
-        const uint8_t *offset = part->offsets + 8 * first * stride;
-        for (int64_t row = 0; row < rows; row++, offset += 8 * stride) {
-            int64_t begin = (int64_t)little8(offset), bytes = (int64_t)little8(offset + 8) - begin;
+        for (int64_t row = 0; row < rows; row++, from += 8 * stride) {
+            int64_t begin = (int64_t)little8(from), bytes = (int64_t)little8(from + 8) - begin;
             put_bytes(out[row].place, part->values + begin, bytes, part->values_size - begin, out[row].end - out[row].place);
             out[row].place += bytes;
         }
@@ -188,6 +188,7 @@ enum { BLOCK = 512 };
 EXPORT int64_t postgres_join(const Part *parts, int64_t width, int64_t rows, uint8_t *out, int64_t room, int64_t *starts) {
     int64_t lengths[BLOCK], fixed = 0, total = 0;
     Row block[BLOCK];
+    if (rows < 0) return ELSEWHERE;
     for (int64_t index = 0; rows && index < width; index++) {
         if (!holds(parts + index, rows)) return ELSEWHERE;
         if (parts[index].kind != VARYING) fixed += parts[index].width;

@@ -1,8 +1,11 @@
-"""Whole runs with compiled twins and without leave the same plan, digests and bytes."""
+"""Whole runs with compiled twins and without leave the same plan, digests, bytes and tables."""
 
 import json
 import random
+from dataclasses import replace
+from uuid import UUID
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -12,7 +15,7 @@ from tests.comparator.test_same import differences
 from tests.components.server_types import mysql as mysql_types
 from tests.components.server_types import postgres as postgres_types
 from tests.components.server_types.trip import Columns
-from tests.kernels.arrow_inputs import SPELLED, array_of
+from tests.kernels.arrow_inputs import NUMBERS, SPELLED, array_of
 
 from osiris.families.text_format import kind_of
 
@@ -59,8 +62,11 @@ def step(name, component, config, needs=()):
     return {"id": name, "component": component, "mode": mode, "config": config, "needs": list(needs)}
 
 
-def both(console_script, folder, steps, lay_out=lambda root: None, env=None):
-    """Run a pipeline with twins and without; return what is left of the first, which is as that of the second."""
+def both(console_script, folder, steps, lay_out=lambda root: None, env=None, look=lambda: None):
+    """Run a pipeline with twins and without; return what is left of the first, which is as that of the second.
+
+    `look` tells what is left elsewhere.
+    """
     found = {}
     for way, variables in {"with": {}, "without": {"OSIRIS_KERNELS": "off"}}.items():
         root = folder / way
@@ -77,6 +83,7 @@ def both(console_script, folder, steps, lay_out=lambda root: None, env=None):
             "output": {
                 str(each.relative_to(root)): each.read_bytes() for each in root.glob("output/**/*") if each.is_file()
             },
+            "elsewhere": look(),
         }
     assert list(differences(found["without"], found["with"])) == []
     return found["with"]
@@ -89,10 +96,11 @@ def settled(name, content):
     return [{**each, "seq": 0} for each in content if each["event"] != "step_progress"]
 
 
-def of_server(family, server, database):
+def of_server(family, server, database, target=None):
     def lay_out(root):
-        fields = {**server.fields(database), "password": "${SECRET}"}
-        (root / "osiris_connections.yaml").write_text(json.dumps({"connections": {family: {"source": fields}}}))
+        known = {"source": database, **({"target": target} if target else {})}
+        fields = {name: {**server.fields(each), "password": "${SECRET}"} for name, each in known.items()}
+        (root / "osiris_connections.yaml").write_text(json.dumps({"connections": {family: fields}}))
 
     return lay_out
 
@@ -181,3 +189,130 @@ def test_rows_of_files(console_script, tmp_path):
     ]
     left = both(console_script, tmp_path, steps, lay_out)
     assert len(left["output"]) == 4
+
+
+# --- rows that are written to servers --------------------------------------------------------------------------------
+
+EMPTY = {
+    "postgres": lambda database: ("DROP SCHEMA public CASCADE", "CREATE SCHEMA public"),
+    "mysql": lambda database: (f"DROP DATABASE `{database}`", f"CREATE DATABASE `{database}`", f"USE `{database}`"),
+}
+TABLES = "SELECT table_name FROM information_schema.tables WHERE table_schema IN ('public', %s) ORDER BY table_name"
+ALL_ROWS, SOME_ROWS = 1500, 7
+UNITS = ("s", "ms", "us")
+KINDS = [
+    *(pa.bool_(), *NUMBERS, pa.float32(), pa.float64(), pa.date32(), pa.time32("s"), pa.time32("ms"), pa.time64("us")),
+    *(pa.timestamp(unit) for unit in UNITS),
+    *(pa.decimal128(5, 5), pa.decimal128(12, 2), pa.decimal128(18, 0), pa.decimal128(38, 10), pa.decimal256(60, 20)),
+    *(pa.string(), pa.binary(), pa.uuid(), pa.json_(pa.string()), pa.timestamp("us", "UTC")),
+]
+LISTS = [pa.list_(kind) for kind in (pa.bool_(), pa.int64(), pa.float64(), pa.decimal128(12, 2), pa.string())]
+
+
+def held(chance, family, kind, rows):
+    """Return values of a type that a server holds all of: MySQL no infinity, PostgreSQL no U+0000."""
+    if pa.types.is_list(kind):
+        drawn = [held(chance, family, kind.value_type, chance.choice((0, 1, 3))).to_pylist() for _ in range(rows)]
+        return pa.array([None if chance.random() < 0.2 else each for each in drawn], kind)
+    if kind == pa.uuid():
+        made = (
+            UUID(bytes=chance.randbytes(16), version=4).bytes for _ in range(rows)
+        )  # MariaDB takes no unknown version
+        return pa.array([chance.choice((None, each)) for each in made], kind)
+    if kind == pa.json_(pa.string()):
+        return pa.array(chance.choices((None, "[]", '{"a":  1, "b": ["ž"]}', '"\\n\\""', "1e2"), k=rows), kind)
+    if getattr(kind, "tz", None):
+        return pa.array([chance.choice((None, chance.randint(10**6, 2 * 10**15))) for _ in range(rows)], kind)
+    array = array_of(chance, kind, rows)
+    if family == "mysql" and pa.types.is_floating(kind):
+        values = array.to_numpy(zero_copy_only=False)
+        return pa.array(np.where(np.isfinite(values), values, 0.1), kind, mask=np.asarray(array.is_null()))
+    if family == "postgres" and pa.types.is_string(kind):
+        return pa.array([each and each.replace("\0", "0") for each in array.to_pylist()], kind)
+    return array
+
+
+def every_type(family):
+    chance = random.Random(draw_seed())
+    kinds = [*KINDS, *(LISTS if family == "postgres" else ())]
+    columns = [
+        pa.chunked_array([held(chance, family, kind, count) for count in (ALL_ROWS, SOME_ROWS)], kind) for kind in kinds
+    ]
+    names = ["n", *(f"c{number}" for number in range(len(kinds)))]
+    return pa.table([pa.array(range(ALL_ROWS + SOME_ROWS), pa.int32()), *columns], names)
+
+
+def copied(cursor, name):
+    """Return the rows of a table as text: as bytes, lists of types of one's own would have the numbers of those."""
+    with cursor.copy(f"COPY (SELECT * FROM {name} ORDER BY n) TO STDOUT") as content:
+        return b"".join(map(bytes, content))
+
+
+def tables_of(family, server, database):
+    """Return what stands in the tables of a database, as the server sends it."""
+    with server.connect(database) as client, client.cursor() as cursor:
+        cursor.execute(TABLES, [database])
+        names = [name for (name,) in cursor.fetchall() if not name.startswith("_")]
+        if family == "postgres":
+            return {name: copied(cursor, name) for name in names}
+        client.decoders, found = {}, {}
+        for name in names:
+            cursor.execute(f"CHECKSUM TABLE {name} EXTENDED")
+            checksum = cursor.fetchall()
+            cursor.execute(f"SELECT * FROM {name} ORDER BY n")
+            found[name] = [*checksum, *cursor.fetchall()]
+        return found
+
+
+@pytest.mark.parametrize("family", ["postgres", "mysql"])
+def test_rows_into_a_server(family, request, console_script, tmp_path):
+    """Rows of all types go into new tables, into one that has the very types of the source, and by key into another."""
+    server = request.getfixturevalue("mariadb" if family == "mysql" else family)
+    source, target, known = server.new_database(), server.new_database(), TYPES[family]
+    ordinary = Columns(family, "ordinary", known.SAMPLES, CONFIG[family])
+    rare = Columns(family, "rare", known.RARE, CONFIG[family])
+    made = [*known.OBJECTS, *ordinary.statements(), *rare.statements(), MANY_ROWS[family]]
+    server.run(*LOOSE[family], *made, database=source)
+    there = [
+        *EMPTY[family](target),
+        *known.OBJECTS,
+        next(replace(ordinary, table="same").statements()),
+        MANY_ROWS[family].replace("TABLE many", "TABLE merged"),
+        *(
+            "DELETE FROM merged WHERE n % 2 = 0",
+            "UPDATE merged SET t = 'old'",
+            "ALTER TABLE merged ADD PRIMARY KEY (n)",
+        ),
+    ]
+    rows, connect = every_type(family), of_server(family, server, source, target)
+
+    def lay_out(root):
+        connect(root)
+        (root / "data").mkdir()
+        parquet.write_table(rows, root / "data/rows.parquet")
+        server.run(*LOOSE[family], *there, database=target)
+
+    def into(name, source, **more):
+        config = {"connection": f"@{family}.target", "table": name, **more}
+        return step(f"{name}_written", f"{family}.writer", config, [source])
+
+    kept = [name for name in ordinary.names if "GENERATED ALWAYS" not in ordinary.sample(name).type]
+    reads = {"ordinary": {}, "rare": {}, "many": {}, "kept": {"table": "ordinary", "columns": ["n", *kept]}}
+    steps = [
+        *(
+            step(
+                name,
+                f"{family}.extractor",
+                {"connection": f"@{family}.source", "table": name, **CONFIG[family], **more},
+            )
+            for name, more in reads.items()
+        ),
+        step("kinds", "filesystem.parquet_extractor", {"path": "data/rows.parquet"}),
+        *(into(f"new_{name}", name) for name in ("ordinary", "rare", "many", "kinds")),
+        into("same", "kept", write_mode="replace", create_if_missing=False),
+        into("merged", "many", write_mode="upsert", primary_key=["n"]),
+    ]
+    env = {"SECRET": server.password}
+    left = both(console_script, tmp_path, steps, lay_out, env, lambda: tables_of(family, server, target))
+    expected = ["merged", "new_kinds", "new_many", "new_ordinary", "new_rare", "same"]
+    assert [name for name, rows in left["elsewhere"].items() if len(rows) > rare.rows] == expected
