@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from dataclasses import replace
 from uuid import UUID
 
@@ -264,6 +265,16 @@ def tables_of(family, server, database):
         return found
 
 
+WIDE = re.compile(r"(?:decimal|numeric)\d*\((?:3[1-9]|[4-7]\d)\b", re.IGNORECASE)
+"""Decimals of several words: a twin leaves all rows for MySQL with such a column to Python."""
+
+
+def parted(types):
+    """Return the names of columns without the wide ones, and those, each with the number of the row."""
+    wide = [name for name, kind in types.items() if WIDE.match(kind)]
+    return ["n", *(name for name in types if name not in wide)], ["n", *wide]
+
+
 @pytest.mark.parametrize("family", ["postgres", "mysql"])
 def test_rows_into_a_server(family, request, console_script, tmp_path):
     """Rows of all types go into new tables, into one that has the very types of the source, and by key into another."""
@@ -271,18 +282,16 @@ def test_rows_into_a_server(family, request, console_script, tmp_path):
     source, target, known = server.new_database(), server.new_database(), TYPES[family]
     ordinary = Columns(family, "ordinary", known.SAMPLES, CONFIG[family])
     rare = Columns(family, "rare", known.RARE, CONFIG[family])
-    made = [*known.OBJECTS, *ordinary.statements(), *rare.statements(), MANY_ROWS[family]]
-    server.run(*LOOSE[family], *made, database=source)
+    many = MANY_ROWS[family].replace("DECIMAL(38, 20)", "DECIMAL(18, 6)")
+    server.run(*LOOSE[family], *known.OBJECTS, *ordinary.statements(), *rare.statements(), many, database=source)
     there = [
         *EMPTY[family](target),
         *known.OBJECTS,
         next(replace(ordinary, table="same").statements()),
-        MANY_ROWS[family].replace("TABLE many", "TABLE merged"),
-        *(
-            "DELETE FROM merged WHERE n % 2 = 0",
-            "UPDATE merged SET t = 'old'",
-            "ALTER TABLE merged ADD PRIMARY KEY (n)",
-        ),
+        many.replace("TABLE many", "TABLE merged"),
+        "DELETE FROM merged WHERE n % 2 = 0",
+        "UPDATE merged SET t = 'old'",
+        "ALTER TABLE merged ADD PRIMARY KEY (n)",
     ]
     rows, connect = every_type(family), of_server(family, server, source, target)
 
@@ -292,27 +301,33 @@ def test_rows_into_a_server(family, request, console_script, tmp_path):
         parquet.write_table(rows, root / "data/rows.parquet")
         server.run(*LOOSE[family], *there, database=target)
 
+    def read(name, table, columns):
+        config = {"connection": f"@{family}.source", "table": table, **CONFIG[family]}
+        return step(name, f"{family}.extractor", {**config, **({"columns": columns} if columns else {})})
+
+    def kinds(name, columns):
+        return step(name, "filesystem.parquet_extractor", {"path": "data/rows.parquet", "columns": columns})
+
     def into(name, source, **more):
         config = {"connection": f"@{family}.target", "table": name, **more}
         return step(f"{name}_written", f"{family}.writer", config, [source])
 
-    kept = [name for name in ordinary.names if "GENERATED ALWAYS" not in ordinary.sample(name).type]
-    reads = {"ordinary": {}, "rare": {}, "many": {}, "kept": {"table": "ordinary", "columns": ["n", *kept]}}
+    narrow, wide = parted({name: ordinary.sample(name).type for name in ordinary.names})
+    kept = [name for name in narrow if name == "n" or "GENERATED ALWAYS" not in ordinary.sample(name).type]
+    narrow_kinds, wide_kinds = parted({name: str(rows[name].type) for name in rows.column_names[1:]})
     steps = [
-        *(
-            step(
-                name,
-                f"{family}.extractor",
-                {"connection": f"@{family}.source", "table": name, **CONFIG[family], **more},
-            )
-            for name, more in reads.items()
-        ),
-        step("kinds", "filesystem.parquet_extractor", {"path": "data/rows.parquet"}),
-        *(into(f"new_{name}", name) for name in ("ordinary", "rare", "many", "kinds")),
+        *(read("rare", "rare", []), read("many", "many", []), read("narrow", "ordinary", narrow)),
+        *(read("wide", "ordinary", wide), read("kept", "ordinary", kept)),
+        *(kinds("kinds", narrow_kinds), kinds("wide_kinds", wide_kinds)),
+        *(into(f"new_{name}", name) for name in ("rare", "many", "narrow", "wide", "kinds", "wide_kinds")),
         into("same", "kept", write_mode="replace", create_if_missing=False),
         into("merged", "many", write_mode="upsert", primary_key=["n"]),
     ]
     env = {"SECRET": server.password}
     left = both(console_script, tmp_path, steps, lay_out, env, lambda: tables_of(family, server, target))
-    expected = ["merged", "new_kinds", "new_many", "new_ordinary", "new_rare", "same"]
+    expected = [
+        "merged",
+        *(f"new_{name}" for name in ("kinds", "many", "narrow", "rare", "wide", "wide_kinds")),
+        "same",
+    ]
     assert [name for name, rows in left["elsewhere"].items() if len(rows) > rare.rows] == expected

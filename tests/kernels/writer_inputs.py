@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from tests.kernels.arrow_inputs import NUMBERS, TEXTS, TIMES, array_of, decimal_kind, lying, nulls
+from tests.kernels.arrow_inputs import NUMBERS, TEXTS, TIMES, array_of, bits, decimal_kind, fixed, lying, nulls
 from tests.kernels.cases import Beyond, exact, inputs_of, numbers, odd, some_bytes
 
 from osiris.families.postgres.encode import Fixed, Varying
@@ -328,6 +328,8 @@ def _sent(chance, count, *, plain):
         kind = decimal_kind(chance)
         if plain:  # a twin leaves decimals of more than a word
             kind = pa.decimal128(min(kind.precision, 18), min(kind.scale, 18, kind.precision))
+        if not plain and chance.random() < 0.3:  # numbers of more digits than the type has
+            return fixed(kind, bits(chance, count, kind.bit_width // 8), nulls(chance, count))
         return array_of(chance, kind, count)
     return array_of(chance, chance.choice(SENT), count, wild=not plain and chance.random() < 0.7)
 
