@@ -2,7 +2,7 @@
 
 import pytest
 
-from osiris.registry import LIST, load_registry, matching, meant_component
+from osiris.registry import LIST, load_registry, matching, resolve_component
 
 NAMES = load_registry().names()
 MEANT = {
@@ -33,28 +33,28 @@ STORES = {
 
 @pytest.mark.parametrize(("name", "meant"), MEANT.items())
 def test_words_are_compared_and_not_letters(name, meant):
-    assert meant_component(name, NAMES)[1] == f"did you mean '{meant}'?"
+    assert resolve_component(name, NAMES)[1] == f"did you mean '{meant}'?"
 
 
 @pytest.mark.parametrize("name", NOTHING)
 def test_what_there_is_no_component_for_gets_no_name_of_another(name):
-    assert meant_component(name, NAMES) == (None, LIST)
+    assert resolve_component(name, NAMES) == (None, LIST)
 
 
 @pytest.mark.parametrize(("name", "told"), STORES.items())
 def test_stores_are_reached_by_a_component_for_files_and_a_connection(name, told):
-    sure, hint = meant_component(name, NAMES)
+    sure, hint = resolve_component(name, NAMES)
     assert sure is None
     assert all(each in hint for each in told)
 
 
 def test_where_several_are_meant_all_are_named():
-    assert meant_component("csv.loader", NAMES)[1] == "one of: filesystem.csv_extractor, filesystem.csv_writer"
+    assert resolve_component("csv.loader", NAMES)[1] == "one of: filesystem.csv_extractor, filesystem.csv_writer"
 
 
 @pytest.mark.parametrize("name", ["excel.reader", "x.extractor", "csv.reader", "s3.source", "mysql.extracter"])
 def test_what_reads_is_never_hinted_to_write(name):
-    assert "writer" not in meant_component(name, NAMES)[1]
+    assert "writer" not in resolve_component(name, NAMES)[1]
 
 
 def test_components_are_found_by_other_words():

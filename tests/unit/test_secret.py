@@ -11,10 +11,10 @@ import pytest
 from osiris.secret import (
     Scrubber,
     Secret,
-    conceal,
     find_literal_secrets,
     is_secret_name,
     literal_secret_kind,
+    redact,
     sounds_secret,
 )
 
@@ -354,6 +354,6 @@ def test_a_line_of_json_is_scrubbed_however_it_is_spelled():
 
 
 def test_a_message_repeats_no_secret_that_it_quotes():
-    assert conceal("step 'a' needs 'postgres://u:Zq7naryXw9@h/db'") == "step 'a' needs ***"
-    assert conceal("key 'token=Zq7naryXw9Lm' appears twice") == "key *** appears twice"
-    assert conceal("step 'a' needs 'b', which does not exist") == "step 'a' needs 'b', which does not exist"
+    assert redact("step 'a' needs 'postgres://u:Zq7naryXw9@h/db'") == "step 'a' needs ***"
+    assert redact("key 'token=Zq7naryXw9Lm' appears twice") == "key *** appears twice"
+    assert redact("step 'a' needs 'b', which does not exist") == "step 'a' needs 'b', which does not exist"

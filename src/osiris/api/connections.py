@@ -103,16 +103,16 @@ def discover(
     source is unchanged; `refresh` ignores them. Later compiles use the answers too. `worker` queries the source; None
     starts one. Fails with CON…, DRV…, DSC001, DSC003, DSC008, RUN001.
     """
-    from osiris.discovery.discover import Asking, Wanted
+    from osiris.discovery.discover import SourceWorker, DiscoveryRequest
     from osiris.discovery.discover import discover as run_discovery
     from osiris.discovery.store import now, open_store
     from osiris.runner.host.adapters import query_worker
 
     source, reference = _source(workspace, target)
-    scope = Wanted(tuple(tables), tuple(columns), profile, samples, refresh)
+    scope = DiscoveryRequest(tuple(tables), tuple(columns), profile, samples, refresh)
     opened = nullcontext(worker) if worker else query_worker(workspace.project, workspace.config)
     with open_store(workspace.project) as store, opened as link:
-        discovered = run_discovery(Asking(workspace.project, workspace.config, link, source), store, scope)
+        discovered = run_discovery(SourceWorker(workspace.project, workspace.config, link, source), store, scope)
         discovery = Discovery(target, reference or _declared(workspace, discovered), discovered, now())
         _feed(workspace, store, discovery)
     return discovery
@@ -186,7 +186,7 @@ def _files_of(workspace: Workspace, fields: Mapping[str, JsonValue], family: Fam
 
 def _feed(workspace: Workspace, store: Store, discovery: Discovery) -> None:
     """Cache the schemas of these tables for later compiles."""
-    from osiris.discovery.feed import feed
+    from osiris.discovery.schema_cache import store_schema
 
     reference = discovery.reference
     fields = as_written(workspace.connections(), parse_ref(reference)) if reference else None
@@ -194,7 +194,7 @@ def _feed(workspace: Workspace, store: Store, discovery: Discovery) -> None:
         spec = workspace.registry.find(table["component"]) if discovery.step(table) else None
         if spec:
             step = {"config": table["config"], "connection": reference}
-            feed(store, discovery.found, table, step, spec, fields)
+            store_schema(store, discovery.found, table, step, spec, fields)
 
 
 @dataclass(slots=True)

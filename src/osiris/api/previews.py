@@ -283,7 +283,7 @@ def outputs_of(workspace: Workspace, compiled: Compiled, keys: Keys | None = Non
 
 def seen_keys(workspace: Workspace, compiled: Compiled) -> dict[str, list[tuple[str, ...]]]:
     """Return the primary keys of a plan's sources seen by discovery, by read step."""
-    from osiris.discovery.feed import recall
+    from osiris.discovery.schema_cache import recall
 
     pins = compiled.sources.pins
     seen = recall(workspace.project, {pin.source.key for pin in pins.values()})

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from osiris.api.workspace import Workspace
     from osiris.cache import Cache
     from osiris.compiler.context import Prepared
-    from osiris.discovery.feed import Seen
+    from osiris.discovery.schema_cache import KnownSchema
     from osiris.lock import Pin, Source
     from osiris.model import ComponentSpec, JsonValue
     from osiris.runner.adapter import Worker
@@ -158,7 +158,7 @@ def _notes(
     prepared: Prepared,
     sources: Mapping[str, Source],
     changes: Mapping[str, tuple[Change, ...]],
-    discovered: Mapping[str, Seen],
+    discovered: Mapping[str, KnownSchema],
 ) -> Iterator[Diagnostic]:
     """Yield LCK006 for each change of a source, and DSC007 for each step whose source is known only from discovery."""
     places = {step.id: prepared.pipeline.where(step.pointer) for step in prepared.pipeline.steps}
@@ -175,12 +175,12 @@ def _locked(workspace: Workspace, sources: Mapping[str, Source]) -> dict[str, Pi
     return {step: lock[source.key] for step, source in sources.items() if source.key in lock}
 
 
-def _discovered(workspace: Workspace, sources: Mapping[str, Source], pinned: Mapping[str, Pin]) -> dict[str, Seen]:
+def _discovered(workspace: Workspace, sources: Mapping[str, Source], pinned: Mapping[str, Pin]) -> dict[str, KnownSchema]:
     """Return what discovery has cached of sources without a pin, by step."""
     unknown = {step: source.key for step, source in sources.items() if step not in pinned}
     if not unknown:
         return {}
-    from osiris.discovery.feed import recall
+    from osiris.discovery.schema_cache import recall
 
     seen = recall(workspace.project, set(unknown.values()))
     return {step: seen[key] for step, key in unknown.items() if key in seen}

@@ -17,7 +17,7 @@ from osiris.chat.provider_api import Answer, Usage
 from osiris.chat.store import Entry
 from osiris.durable import make_folder, write_file
 from osiris.errors import OsirisError, diagnostic, fail
-from osiris.secret import conceal
+from osiris.secret import redact
 from osiris.session.stored import CONVERSATION, now_text, read_lines
 
 if TYPE_CHECKING:
@@ -116,8 +116,8 @@ class Journal(Generic[W]):
             fail("CHT032", count=len(words), most=MOST_CHARACTERS)
         # Redact known secrets first, so that the words around them stay.
         cleaned: str = log.clean(words)
-        concealed = conceal(cleaned)
-        if concealed != cleaned and not self._has_warned:
+        redacted = redact(cleaned)
+        if redacted != cleaned and not self._has_warned:
             self._has_warned = True
             live.emit("warning", diagnostics=[diagnostic("CHT033").to_json()])
         return concealed

@@ -139,14 +139,14 @@ class Console:
     def _concealed(self, diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
         if not diagnostics:
             return []
-        from osiris.secret import concealed
+        from osiris.secret import redacted
         from osiris.secret.redact_diagnostic import QUOTING
 
         def cleaned(item: Diagnostic) -> Diagnostic:
             message, hint = self.clean([item.message, item.hint])
             return replace(item, message=message, hint=hint)
 
-        return [concealed(cleaned(item) if item.code in QUOTING else item) for item in diagnostics]
+        return [redacted(cleaned(item) if item.code in QUOTING else item) for item in diagnostics]
 
     @contextmanager
     def _printing(self) -> Iterator[None]:

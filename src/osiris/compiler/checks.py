@@ -21,7 +21,7 @@ from osiris.family_spec import find_family
 from osiris.model import ConnectionRef, delimiter_in
 from osiris.oml.validate import wrong_mode
 from osiris.path_policy import real_path
-from osiris.registry import meant_component
+from osiris.registry import resolve_component
 from osiris.secret import find_literal_secrets
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def check_component(ctx: Context) -> Iterator[Diagnostic]:
             yield diagnostic("CMP002", at=at, name=name, reason=reason, instead=instead)
         else:
             family = step.connection.family if step.connection else None
-            match, hint = meant_component(name, ctx.registry.names(), family)
+            match, hint = resolve_component(name, ctx.registry.names(), family)
             fix = put(f"{step.pointer}/component", match) if match else ()
             yield diagnostic("CMP001", at=at, name=name, hint=hint, fix=fix)
 

@@ -1,1 +1,1 @@
-"""Discovery: what sources have, asked of a worker and remembered for as long as it is true."""
+"""Discovery: the tables and columns of sources, queried by a worker and cached until the source changes."""

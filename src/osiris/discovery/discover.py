@@ -1,4 +1,4 @@
-"""Looks at a source, or recalls what was found when nothing has changed since: its state is always asked."""
+"""Discover a source, or return cached answers if it has not changed since; its state is always queried."""
 
 from __future__ import annotations
 
@@ -24,19 +24,18 @@ if TYPE_CHECKING:
     from osiris.runner.protocol import Secrets
 
 PROFILED = 20
-"""The most tables whose rows are looked at by one command."""
-
+"""The maximum number of tables whose rows one command reads."""
 
 LONGEST = 120.0
-"""Seconds that a source has to tell what it is and what tables it has."""
+"""Timeout in seconds of queries for a source's state and tables."""
 
 ROWS = 20.0
-"""Seconds that the rows of one table may take."""
+"""Timeout in seconds of reading the rows of one table."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is asked of a source: tables by name or pattern, columns, a profile, samples (none, masked, raw)."""
+class DiscoveryRequest:
+    """What to discover of a source: tables by name or pattern, columns, a profile, samples (none, masked, raw)."""
 
     tables: Sequence[str] = ()
     columns: Sequence[str] = ()
@@ -46,8 +45,8 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """An answer, when it was given, and whether it was given before this command."""
+class Answer:
+    """An answer, when it was given (UTC, ISO 8601), and whether it comes from the cache."""
 
     answer: JsonValue
     made_at: str
@@ -56,104 +55,104 @@ class Found:
 
 @dataclass(slots=True)
 class Discovered:
-    """A source, the SHA-256 of what tells it from others, its state, its tables, and what their rows are like."""
+    """A source; `key` is the SHA-256 of its identity, `fingerprint` its state, `rows` are profiles by table."""
 
     label: str
     product: str
     key: str
     fingerprint: str
-    catalogue: Found
-    rows: dict[str, Found] = field(default_factory=dict)
+    catalogue: Answer
+    rows: dict[str, Answer] = field(default_factory=dict)
     diagnostics: list[Diagnostic] = field(default_factory=list)
 
     @property
     def tables(self) -> list[dict[str, JsonValue]]:
-        """The tables, by their JSON."""
+        """The tables as JSON objects."""
         tables: list[dict[str, JsonValue]] = self.catalogue.answer["tables"]
         return tables
 
 
-def discover(asking: Asking, store: Store, wanted: Wanted) -> Discovered:
-    """Return what is wanted of a source; fails as its extractor does, and with DSC001, DSC003, DSC008 or DRV012.
+def discover(worker: SourceWorker, store: Store, request: DiscoveryRequest) -> Discovered:
+    """Discover a source; fails as its extractor does, and with DSC001, DSC003, DSC008 or DRV012.
 
-    What is recalled was true of the state that the source has now; of rows only their tables' state is known.
+    Cached answers are those of the source's current state; changes of rows alone may not change that state.
     """
-    (state,) = (event for event in asking.look("state") if event["event"] == "source")
-    key = sha256_hex(canonical_bytes([asking.source.name.partition(".")[0], state["identity"]]))
-    looking = _Looking(asking, store, wanted, key, state["fingerprint"])
+    (state,) = (event for event in worker.query("state") if event["event"] == "source")
+    key = sha256_hex(canonical_bytes([worker.source.name.partition(".")[0], state["identity"]]))
+    discovery = _Discovery(worker, store, request, key, state["fingerprint"])
     store.put(["state", key], state["fingerprint"], None)
-    found = Discovered(state["label"], state["product"], key, state["fingerprint"], looking.catalogue())
-    if wanted.profile or wanted.samples != "none":
-        names = [table["name"] for table in found.tables]
+    discovered = Discovered(state["label"], state["product"], key, state["fingerprint"], discovery.catalogue())
+    if request.profile or request.samples != "none":
+        names = [table["name"] for table in discovered.tables]
         if len(names) > PROFILED:
             fail("DSC003", count=len(names), most=PROFILED)
-        columns = [column["name"] for table in found.tables for column in table["columns"] or ()]
-        _check_columns(wanted.columns, columns, found.label)
-        found.rows = looking.rows(names)
-    found.diagnostics = [*store.notes, *looking.notes]
-    return found
+        columns = [column["name"] for table in discovered.tables for column in table["columns"] or ()]
+        _check_columns(request.columns, columns, discovered.label)
+        discovered.rows = discovery.rows(names)
+    discovered.diagnostics = [*store.notes, *discovery.notes]
+    return discovered
 
 
-def _check_columns(wanted: Sequence[str], known: Sequence[str], where: str) -> None:
+def _check_columns(requested: Sequence[str], existing: Sequence[str], label: str) -> None:
     """Fail with DAT005 for a column that no table has."""
-    for name in wanted:
-        if name not in known:
-            fail("DAT005", column=name, where=where, hint=did_you_mean(name, set(known)))
+    for name in requested:
+        if name not in existing:
+            fail("DAT005", column=name, where=label, hint=did_you_mean(name, set(existing)))
 
 
 @dataclass(slots=True)
-class _Looking:
-    """One look at a source in one state."""
+class _Discovery:
+    """The discovery of a source in one state."""
 
-    asking: Asking
+    worker: SourceWorker
     store: Store
-    wanted: Wanted
+    request: DiscoveryRequest
     key: str
     fingerprint: str
     notes: list[Diagnostic] = field(default_factory=list)
 
-    def catalogue(self) -> Found:
-        """Return the tables that are wanted."""
-        name = ["tables", self.key, sorted(self.wanted.tables)]
-        if known := self._recalled(name):
-            return known
-        told = self.asking.look("tables", tables=list(self.wanted.tables))
-        (schemas,) = (event for event in told if event["event"] == "schemas")
-        (closed,) = (event for event in told if event["event"] == "closed")
-        tables = [{key: event[key] for key in event if key != "event"} for event in told if event["event"] == "table"]
+    def catalogue(self) -> Answer:
+        """Return the requested tables."""
+        name = ["tables", self.key, sorted(self.request.tables)]
+        if cached := self._recalled(name):
+            return cached
+        events = self.worker.query("tables", tables=list(self.request.tables))
+        (schemas,) = (event for event in events if event["event"] == "schemas")
+        (closed,) = (event for event in events if event["event"] == "closed")
+        tables = [{key: event[key] for key in event if key != "event"} for event in events if event["event"] == "table"]
         answer = {"schemas": schemas["schemas"], "own": schemas["own"], "closed": closed["tables"], "tables": tables}
-        return Found(answer, self.store.put(name, self.fingerprint, answer), recalled=False)
+        return Answer(answer, self.store.put(name, self.fingerprint, answer), recalled=False)
 
-    def rows(self, tables: Sequence[str]) -> dict[str, Found]:
-        """Return what the rows of tables are like; rows as they are are never kept."""
-        found = {table: known for table in tables if (known := self._recalled(self._rows_name(table)))}
-        missing = [table for table in tables if table not in found]
-        found |= self._asked(missing) if missing else {}
-        return {table: found[table] for table in tables if table in found}
+    def rows(self, tables: Sequence[str]) -> dict[str, Answer]:
+        """Return profiles and samples of the rows of tables; raw samples are never cached."""
+        answers = {table: cached for table in tables if (cached := self._recalled(self._rows_name(table)))}
+        missing = [table for table in tables if table not in answers]
+        answers |= self._query_rows(missing) if missing else {}
+        return {table: answers[table] for table in tables if table in answers}
 
-    def _asked(self, tables: Sequence[str]) -> dict[str, Found]:
-        """Ask what the rows of tables are like, and keep what is told."""
-        wanted = self.wanted
-        more = {"columns": list(wanted.columns), "profile": wanted.profile, "samples": wanted.samples}
-        told = self.asking.look("rows", (ROWS + 10) * len(tables) + 30, tables=tables, **more)
-        self.notes += [Diagnostic.from_json(item) for event in told for item in event.get("diagnostics", ())]
-        rows = [event for event in told if event["event"] == "rows" and event["told"]]
-        return {event["table"]: self._kept(event["table"], event["told"]) for event in rows}
+    def _query_rows(self, tables: Sequence[str]) -> dict[str, Answer]:
+        """Query profiles and samples of the rows of tables, and cache them."""
+        request = self.request
+        options = {"columns": list(request.columns), "profile": request.profile, "samples": request.samples}
+        events = self.worker.query("rows", (ROWS + 10) * len(tables) + 30, tables=tables, **options)
+        self.notes += [Diagnostic.from_json(item) for event in events for item in event.get("diagnostics", ())]
+        rows = [event for event in events if event["event"] == "rows" and event["told"]]
+        return {event["table"]: self._cache(event["table"], event["told"]) for event in rows}
 
     def _rows_name(self, table: str) -> JsonValue:
-        wanted = self.wanted
-        return ["rows", self.key, table, list(wanted.columns), wanted.profile, wanted.samples]
+        request = self.request
+        return ["rows", self.key, table, list(request.columns), request.profile, request.samples]
 
-    def _kept(self, table: str, told: JsonValue) -> Found:
-        if self.wanted.samples == "raw":
-            return Found(told, now(), recalled=False)
-        return Found(told, self.store.put(self._rows_name(table), self.fingerprint, told), recalled=False)
+    def _cache(self, table: str, profile: JsonValue) -> Answer:
+        if self.request.samples == "raw":
+            return Answer(profile, now(), recalled=False)
+        return Answer(profile, self.store.put(self._rows_name(table), self.fingerprint, profile), recalled=False)
 
-    def _recalled(self, name: JsonValue) -> Found | None:
-        entry: Entry | None = None if self.wanted.refresh else self.store.get(name)
+    def _recalled(self, name: JsonValue) -> Answer | None:
+        entry: Entry | None = None if self.request.refresh else self.store.get(name)
         if entry is None or entry.fingerprint != self.fingerprint:
             return None
-        return Found(entry.answer, entry.made_at, recalled=True)
+        return Answer(entry.answer, entry.made_at, recalled=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,21 +165,27 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
-    """A worker that is asked about a source."""
+class SourceWorker:
+    """A worker that answers queries about a source."""
 
     project: Project
     config: Config
     link: Worker
     source: Source
 
-    def look(self, look: str, limit: float = LONGEST, **more: JsonValue) -> list[dict[str, JsonValue]]:
-        """Return what the worker tells within `limit` seconds; `more` is as `runner.discover.Asked` has it.
+    def query(self, subject: str, limit: float = LONGEST, **options: JsonValue) -> list[dict[str, JsonValue]]:
+        """Return the worker's events about a source's `state`, `tables` or `rows`, within `limit` seconds.
 
-        Raises what is wrong, or RUN001 or DSC008.
+        `options` are those of `runner.worker.discover`. Fails with the worker's errors, RUN001 or DSC008.
         """
-        told: list[dict[str, JsonValue]] = []
-        asked = {"look": look, "source": self.source.name, "path": self.source.path, "seconds": ROWS, **more}
+        events: list[dict[str, JsonValue]] = []
+        job_options = {
+            "look": subject,
+            "source": self.source.name,
+            "path": self.source.path,
+            "seconds": ROWS,
+            **options,
+        }
         late = threading.Event()
 
         def give_up() -> None:
@@ -191,18 +196,18 @@ class Asking:
         timer.daemon = True
         timer.start()
         try:
-            with passing_job(self.project, self.config, "discover", discover=asked) as job:
-                end = self.link.ask(job, self.source.secrets, told.append)
+            with passing_job(self.project, self.config, "discover", discover=job_options) as job:
+                end = self.link.ask(job, self.source.secrets, events.append)
         except WorkerDied as died:
             self._fail_late(late, limit)
             fail("RUN001", status=died.status, during="discover", hint="run the same command again")
         finally:
             timer.cancel()
         self._fail_late(late, limit)
-        found = [Diagnostic.from_json(item) for event in [*told, end] for item in event.get("diagnostics", ())]
-        if has_errors(found):
-            raise_all(found)
-        return told
+        diagnostics = [Diagnostic.from_json(item) for event in [*events, end] for item in event.get("diagnostics", ())]
+        if has_errors(diagnostics):
+            raise_all(diagnostics)
+        return events
 
     def _fail_late(self, late: threading.Event, seconds: float) -> None:
         if late.is_set():

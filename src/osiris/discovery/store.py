@@ -1,7 +1,7 @@
-"""What was found in sources before, in one SQLite file: each answer with the state of the source that it is true of.
+"""The cache of discovery, in one SQLite file: answers with the state of the source at that time.
 
-The file has no secrets, and no rows as they are. One that is damaged is set aside, and it is said; one that is busy or
-out of reach is as good as an empty one.
+The file has no secrets and no raw rows. A damaged file is moved aside with a warning; a locked or unreadable one is
+treated as empty.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from osiris.project import Project
 
 MAX_ENTRIES = 10_000
-"""Beyond it the oldest entries go."""
+"""Beyond this number the oldest entries are deleted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An answer, when it was given (UTC, ISO 8601), and the state of the source that it is true of."""
+    """An answer, when it was given (UTC, ISO 8601), and the state of the source at that time."""
 
     fingerprint: str
     made_at: str
@@ -41,7 +41,7 @@ class Entry:
 
 
 class Store(AnswerFile):
-    """Entries by key, a JSON value; made by `open_store`. `notes` says what happened to the file."""
+    """Entries by key, a JSON value; made by `open_store`. `notes` are warnings about the file."""
 
     columns = MappingProxyType({"fingerprint": "TEXT", "made_at": "TEXT", "sum": "BLOB", "answer": "TEXT"})
     most = MAX_ENTRIES
@@ -52,23 +52,23 @@ class Store(AnswerFile):
         self.notes: list[Diagnostic] = []
 
     def get(self, key: JsonValue) -> Entry | None:
-        """Return an entry, None if there is none."""
+        """Return an entry; None if there is none."""
         row = self.row([code_state(), key])
         return Entry(str(row[0]), str(row[1]), json.loads(row[2])) if row else None
 
     def put(self, key: JsonValue, fingerprint: str, answer: JsonValue) -> str:
-        """Keep an answer; returns the moment, which is now."""
+        """Store an answer; returns the current time."""
         moment = now()
         self.keep([([code_state(), key], [fingerprint, moment, json.dumps(answer, separators=(",", ":"))])])
         return moment
 
     def make_durable(self, file: sqlite3.Connection) -> None:
-        """Make what was written last."""
+        """Commit."""
         fault("discovery.commit")
         file.commit()
 
     def put_away(self, path: Path) -> None:
-        """Set a damaged file aside, and note it; raises OSError."""
+        """Move a damaged file aside, and add a warning to `notes`; raises OSError."""
         aside = path.with_name(f"{path.name}.damaged")
         move(path, aside)
         self.notes.append(diagnostic("DSC002", path=f"{aside.parent.parent.name}/{aside.parent.name}/{aside.name}"))
@@ -81,7 +81,7 @@ def now() -> str:
 
 @contextmanager
 def open_store(project: Project) -> Iterator[Store]:
-    """Give what the project knows of sources."""
+    """Open the project's cache of discovery."""
     store = Store(store_path(project))
     try:
         yield store
@@ -90,5 +90,5 @@ def open_store(project: Project) -> Iterator[Store]:
 
 
 def store_path(project: Project) -> Path:
-    """Return the file; it may be removed at any time."""
+    """Return the file's path; it may be deleted at any time."""
     return project.cache.with_name("discovery.sqlite")

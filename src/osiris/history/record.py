@@ -13,7 +13,7 @@ from osiris.errors import Diagnostic, fail
 from osiris.secret import masked_problems
 from osiris.session.finding import find_session, iter_sessions, open_session, order_of, runs_before, session_folders
 from osiris.session.stored import CONVERSATION, iter_lines, read_lines, read_summary
-from osiris.session.writing import STEP_ENDS, catch_up, totals
+from osiris.session.writing import STEP_ENDS, totals, update_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -187,7 +187,7 @@ def caught_up(summary: Fields, events: Iterable[Fields]) -> dict[str, JsonValue]
     steps = {name: dict(step) for name, step in renewed["steps"].items()}
     for event in events:
         if event.get("step") in steps and event["event"] in ("step_start", *STEP_ENDINGS):
-            catch_up(steps[event["step"]], event)
+            update_step(steps[event["step"]], event)
     return {**renewed, "steps": steps, **totals(steps)}
 
 

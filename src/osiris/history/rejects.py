@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from osiris.secret import conceal
+from osiris.secret import redact
 from osiris.secret.redact_diagnostic import masked_text
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _grouped(step: str, path: Path, clean: Callable[[str], str]) -> list[Group]:
 
 def _masked_reason(reason: str, clean: Callable[[str], str]) -> str:
     """Return a reason without row values quoted by a server."""
-    return masked_text(conceal(clean(reason[:_READ_LENGTH])))
+    return masked_text(redact(clean(reason[:_READ_LENGTH])))
 
 
 def _file(run: RecordedRun, step: str) -> Path:

@@ -25,7 +25,7 @@ from osiris.mcp import tools
 from osiris.mcp.definitions import RUN, TOOLS, translated
 from osiris.mcp.pages import Reply, laid_out, shortened, written
 from osiris.mcp.tools import TEXT
-from osiris.secret import concealed, masked_problems, unvalued
+from osiris.secret import mask_values, masked_problems, redacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -222,7 +222,7 @@ def _tool(call: Call, out: BinaryIO) -> dict[str, JsonValue]:
         document = laid_out(_clean(reply, workspace, allow_run=bool(call["allow_run"])), arguments)
     except OsirisError as error:
         here = f"{Path.cwd()}/"
-        diagnostics = [_located(concealed(unvalued(item)), here) for item in error.diagnostics]
+        diagnostics = [_located(redacted(mask_values(item)), here) for item in error.diagnostics]
         reply = Reply({}, diagnostics=diagnostics, next=next_tools(diagnostics), ok=False)
         document = laid_out(reply, {key: value for key, value in arguments.items() if key == "detail"})
     scrubbed = scrubber.json(document) if scrubber else document
@@ -242,7 +242,7 @@ def _reply_to(workspace: Workspace, name: str, arguments: dict[str, JsonValue], 
 
 def _clean(reply: Reply, workspace: Workspace, *, allow_run: bool) -> Reply:
     """Return a reply with secrets and data values redacted in diagnostics, and the tools to call next."""
-    diagnostics = [_located(concealed(unvalued(item)), f"{workspace.root}/") for item in reply.diagnostics]
+    diagnostics = [_located(redacted(mask_values(item)), f"{workspace.root}/") for item in reply.diagnostics]
     follow_up = reply.next if reply.ok else next_tools(diagnostics) or reply.next
     data = masked_problems(dict(reply.data))
     return replace(
@@ -271,7 +271,7 @@ def _resource(call: Call) -> dict[str, JsonValue]:
             return {"ok": True, "listed": scrubber.json(tools.resources(workspace))}
         mime, content = tools.resource(workspace, str(call["uri"]))
     except OsirisError as error:
-        diagnostics = [concealed(unvalued(item)).to_json() for item in error.diagnostics]
+        diagnostics = [redacted(mask_values(item)).to_json() for item in error.diagnostics]
         return {"ok": False, "diagnostics": scrubber.json(diagnostics) if scrubber else diagnostics}
     clean = scrubber.json(content)
     text = _framed(str(clean)) if mime == TEXT else written(clean)

@@ -19,7 +19,7 @@ from osiris.oml.params import Params, resolve_params
 from osiris.oml.placeholders import Substitution
 from osiris.oml.remedies import OTHER_NAMES, SpareIds, file_name, ids_of, mappings
 from osiris.oml.schema import KeyNames, schema_problems
-from osiris.registry import meant_component
+from osiris.registry import resolve_component
 from osiris.secret import find_literal_secrets
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ class _Refiner:
             return self._mode(problem, pointer)
         if (key, problem.code) == ("component", "OML014"):
             name, config = str(self._document.value(pointer)), self._document.value(f"{pointer[:-10]}/config")
-            match, hint = meant_component(name, self._registry.names(), _family(config))
+            match, hint = resolve_component(name, self._registry.names(), _family(config))
             return replace(problem, hint=hint, fix=put(pointer, match) if match else ())
         if problem.fix:
             return problem
@@ -262,7 +262,7 @@ class _Refiner:
         component = step.get("component") if isinstance(step, dict) else None
         if not isinstance(component, str):
             return None
-        match, _ = meant_component(component, self._registry.names(), _family(step.get("config")))
+        match, _ = resolve_component(component, self._registry.names(), _family(step.get("config")))
         return self._registry.find(component) or (self._registry.find(match) if match else None)
 
     def _version(self) -> str:

@@ -1,8 +1,8 @@
-"""Which components exist: found by entry point, described by their spec.yaml, loaded only when they run.
+"""The registry of components: discovered by entry point, described by their spec.yaml, imported only when they run.
 
-A component is registered in the group `osiris.components`: its name, and the dotted name of the folder that holds
-`spec.yaml` and `driver.py`. Looking for them imports no code of theirs, and a spec is read when it is first asked for.
-What is wrong with one component is kept as diagnostics and never stands in another's way.
+A component is registered in the group `osiris.components`: its name, and the dotted name of the folder with `spec.yaml`
+and `driver.py`. Listing components imports none of their code, and a spec is read on first use. Problems of one
+component are kept as diagnostics, and do not affect others.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _KINDS = {
     "transformer": "processor",
     "transformation": "processor",
 }
-"""What other tools call kinds of components; what may be read in two ways, as a loader, is not here."""
+"""Other tools' names for kinds of components, without ambiguous ones like "loader"."""
 
 _FORMATS = {
     **dict.fromkeys(("jsonl", "ndjson"), "json"),
@@ -63,70 +63,70 @@ _FORMATS = {
     "pq": "parquet",
     "mssql": "mssql",  # one letter from mysql, and another server
 }
-"""What else formats are called, and a word that is no slip of another."""
+"""Other names of formats, and a word that is not a typo of another."""
 
 _WORD = 4
 _SLIP = 0.75
-"""What is at least so long and so much like a word may be it, in hints."""
+"""The minimum length and similarity of a word that hints treat as a typo."""
 
 
-def meant_component(name: str, names: Iterable[str], family: str | None = None) -> tuple[str | None, str | None]:
-    """Return the component that a name surely is, and a hint at what it may mean, each None if there is none.
+def resolve_component(name: str, names: Iterable[str], family: str | None = None) -> tuple[str | None, str | None]:
+    """Return the component that a name certainly means, and a hint at what it may mean; each can be None.
 
-    Neither reads where the name says to write, nor the other way round. `family` is that of the step's connection.
+    Neither turns a reader into a writer, nor the reverse. `family` is that of the step's connection.
     """
-    known = list(names)
-    named = re.sub(r"[a-z]+$", lambda word: _KINDS.get(word[0], word[0]), name.lower())
-    if f"{family}.{named}" in known:
-        named = f"{family}.{named}"
-    kind = [each for each in known if each.partition(".")[2] == named]
-    sure = kind[0] if len(kind) == 1 else certain(named, known)
-    return sure, f"did you mean '{sure}'?" if sure else hint_at(name, known)
+    components = list(names)
+    canonical = re.sub(r"[a-z]+$", lambda match: _KINDS.get(match[0], match[0]), name.lower())
+    if f"{family}.{canonical}" in components:
+        canonical = f"{family}.{canonical}"
+    same_kind = [component for component in components if component.partition(".")[2] == canonical]
+    match = same_kind[0] if len(same_kind) == 1 else certain(canonical, components)
+    return match, f"did you mean '{match}'?" if match else hint_at(name, components)
 
 
 def hint_at(name: str, names: Iterable[str]) -> str:
     """Return a hint at the components that a name may mean, or at the list of all."""
-    known = _stores()
-    stores = [known[word] for word in _words(name) if word in known]
-    found = matching(name, names, loosely=True)
-    if stores and found:
+    families = _stores()
+    stores = [families[text] for text in _words(name) if text in families]
+    matches = matching(name, names, loosely=True)
+    if stores and matches:
         reached = f'connection: "@{stores[0]}.ALIAS"'
-        return f"files of a store are reached by a component for files and a connection: '{found[0]}' with {reached}"
-    if len(found) == 1:
-        return f"did you mean '{found[0]}'?"
-    return f"one of: {', '.join(found)}" if found else LIST
+        return f"files of a store are reached by a component for files and a connection: '{matches[0]}' with {reached}"
+    if len(matches) == 1:
+        return f"did you mean '{matches[0]}'?"
+    return f"one of: {', '.join(matches)}" if matches else LIST
 
 
 def matching(text: str, names: Iterable[str], *, loosely: bool = False) -> list[str]:
-    """Return the components in whose names all words of a text are, by whatever name they go; none for no words.
+    """Return the components whose names contain all words of a text, aliases and typos included.
 
-    Loosely, words that are in no name do not count; one that says what is read or written must be there.
+    With `loosely`, words that are in no name are ignored. The text must name more than a kind of component.
     """
     words = {name: {*_words(name)} for name in names}
-    named = set().union(*words.values())
-    aliases = {**_KINDS, **_FORMATS, **_subjects(), **{word: word for word in named}}
-    wanted = {aliases.get(word, word) for word in (_likely(word, aliases) for word in _words(text))}
-    wanted = wanted & named if loosely else wanted
-    return [name for name, own in words.items() if wanted <= own] if wanted - {*KINDS} else []
+    vocabulary = set().union(*words.values())
+    aliases = {**_KINDS, **_FORMATS, **_subjects(), **{item: item for item in vocabulary}}
+    required = {aliases.get(item, item) for item in (_likely(item, aliases) for item in _words(text))}
+    required = required & vocabulary if loosely else required
+    return [name for name, parts in words.items() if required <= parts] if required - {*KINDS} else []
 
 
 def _likely(word: str, vocabulary: Iterable[str]) -> str:
-    """Return the known word that one may be a slip of, or itself."""
+    """Return the word of the vocabulary that a word may be a typo of, or the word itself."""
     if len(word) < _WORD:
         return word
-    return nearest(word, (each for each in vocabulary if len(each) >= _WORD), _SLIP) or word
+    return nearest(word, (entry for entry in vocabulary if len(entry) >= _WORD), _SLIP) or word
 
 
 def _stores() -> dict[str, str]:
-    """Return the family of connections that leads to the files of a store, by what the store is called."""
+    """Return the families of object stores, by their schemes, names and aliases."""
     stores = [family for family in all_families() if family.scheme]
-    return {word: family.name for family in stores for word in (family.scheme, family.name, *family.aliases)}
+    return {name: family.name for family in stores for name in (family.scheme, family.name, *family.aliases)}
 
 
 def _subjects() -> dict[str, str]:
-    """Return the families by what else they are called; a store is read and written as files are."""
+    """Return the families by their aliases; object stores map to the family of files."""
     families = [family for family in all_families() if not family.scheme]
-    aliases = {word: family.name for family in families for word in family.aliases}
+    aliases = {alias: family.name for family in families for alias in family.aliases}
     files = [family.name for family in families if family.local_files]
     return {**aliases, **dict.fromkeys(_stores() if files else (), *files[:1])}
 
@@ -138,10 +138,10 @@ def _words(text: str) -> list[str]:
 RESERVED: dict[str, dict[str, JsonValue]] = json.loads(
     Path(__file__).with_name("shared-config.schema.json").read_text(encoding="utf-8")
 )
-"""The config keys that every component shares, unless it declares one of that name itself."""
+"""The config keys that all components share, unless a component declares one of that name."""
 
 UNSUPPORTED_RESERVED = ("max_cell_bytes", "deterministic")
-"""Shared config keys that this version knows and does not act on; whoever uses one is told so."""
+"""Shared config keys that this version accepts without effect, with a warning."""
 
 _SHARED = {key: schema for key, schema in RESERVED.items() if key not in UNSUPPORTED_RESERVED}
 _LISTS = ("modes", "capabilities", "families", "secrets", "requirements", "examples")
@@ -156,7 +156,7 @@ _SHAPE: dict[str, type] = {
     "delivery": str,
     "hints": dict,
 }
-"""What it takes to make a spec of a document; the rest is left to the JSON Schema beside this module."""
+"""The types needed to build a ComponentSpec; all else is validated by component-spec.schema.json."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +167,12 @@ class _Component:
 
 
 class Registry:
-    """The components and families that are installed; made by `load_registry`."""
+    """The installed components and families; made by `load_registry`."""
 
     def __init__(self, components: Iterable[Entry], families: Families) -> None:
         self._entries = by_name(components)
         self._families = families
-        # Each is read and checked when it is first asked for.
+        # Each is read and checked on first use.
         self._component = cache(lambda name: _read_component(self._entries[name]))
         self._check = cache(self._checked)
 
@@ -182,7 +182,7 @@ class Registry:
         return component.problems or checked
 
     def names(self) -> list[str]:
-        """Return the names of all registered components, sorted; some may have a broken spec."""
+        """Return the names of all registered components, sorted; some may have an invalid spec."""
         return sorted(self._entries)
 
     def families(self) -> list[str]:
@@ -198,7 +198,7 @@ class Registry:
         return self._component(name).spec if name in self._entries else None
 
     def get(self, name: str) -> ComponentSpec:
-        """Return the spec of a component; fails with CMP001 if there is none, REG001 or REG003 if it is broken."""
+        """Return the spec of a component; fails with CMP001 if it is not registered, REG001 or REG003 if invalid."""
         if name not in self._entries:
             fail("CMP001", name=name, hint=hint_at(name, self.names()))
         component = self._component(name)
@@ -207,9 +207,9 @@ class Registry:
         return component.spec
 
     def problems(self, name: str | None = None) -> list[Diagnostic]:
-        """Return what is wrong with the spec of one component, or of all; reads and checks them in full."""
+        """Return the problems in the spec of one component, or of all; reads and checks them in full."""
         names = self.names() if name is None else [name] if name in self._entries else []
-        return sort_diagnostics(problem for each in names for problem in self._check(each))
+        return sort_diagnostics(problem for component in names for problem in self._check(component))
 
     def owner(self, name: str) -> str:
         """Return the distribution that registers a component; raises KeyError if it is not registered."""
@@ -218,20 +218,20 @@ class Registry:
     def config_schema(self, spec: ComponentSpec) -> dict[str, JsonValue]:
         """Return the JSON Schema of a step's config: the component's own keys and the shared ones of this version.
 
-        Fails with REG001 if the spec does not keep to the form of specs.
+        Fails with REG001 if the spec is invalid.
         """
         if problems := self._check(spec.name):
             raise_all(problems)
         return {**spec.config, "properties": {**_SHARED, **spec.config["properties"]}}
 
     def shared_config(self, name: str) -> dict[str, dict[str, JsonValue]]:
-        """Return the shared config keys that a component does something with; fails as `get` does."""
+        """Return the shared config keys that have an effect on a component; fails as `get` does."""
         spec = self.get(name)
         left_out = {*spec.config["properties"], *(() if "rejects" in spec.capabilities else ("on_reject",))}
         return {key: schema for key, schema in _SHARED.items() if key not in left_out}
 
     def load_driver(self, name: str) -> tuple[type[Any], type[Any]]:
-        """Import a component's driver and return its Config and its Driver; fails with REG002 if it does not load."""
+        """Import a component's driver and return its Config and Driver classes; fails with REG002 if that fails."""
         spec = self.get(name)
         try:
             module = load_foreign(partial(importlib.import_module, f"{spec.module}.driver"))
@@ -245,26 +245,23 @@ class Registry:
         return config, driver
 
     def family(self, name: str) -> FamilySpec | None:
-        """Return what a family's connections look like; None if there is no such family.
-
-        Fails with REG001 if the family's file cannot be read.
-        """
+        """Return the spec of a family; None if it is not registered. Fails with REG001 if its file cannot be read."""
         return self._families.get(name)
 
 
 def load_registry() -> Registry:
-    """Return the registry of everything installed; reads the lists of entry points and nothing else."""
+    """Return the registry of everything installed; reads only the lists of entry points."""
     components, families = entries_of(COMPONENTS, FAMILIES)
     return Registry(components, installed_families(families))
 
 
 def build_config(config: type[Any], values: Mapping[str, JsonValue]) -> object:
-    """Return a driver's Config from a step's explicit config, without the keys that the component does not declare."""
+    """Build a driver's Config from a step's config, without keys that the component does not declare."""
     return config(**{field.name: values[field.name] for field in fields(config) if field.name in values})
 
 
 def filled(value: JsonValue, schema: JsonValue) -> JsonValue:
-    """Return a value with the defaults that its JSON Schema gives for missing properties, at any depth."""
+    """Return a value with the defaults of its JSON Schema for missing properties, at any depth."""
     if not isinstance(schema, Mapping):
         return value
     if isinstance(value, Mapping):
@@ -284,11 +281,13 @@ def _read_component(entry: Entry) -> _Component:
     problem = problem or _shape_problem(entry.name, document)
     if problem:
         return _Component(document, problems=(_problem(entry, problem),))
-    own = {key: value for key, value in document.items() if key not in ("inputs", *_LISTS)}
+    fields_of_spec = {key: value for key, value in document.items() if key not in ("inputs", *_LISTS)}
     lists = {key: tuple(document.get(key) or ()) for key in _LISTS}
     inputs = (document["inputs"].get("min", 0), document["inputs"].get("max"))
     digest = digest_of_spec(document)
-    return _Component(document, ComponentSpec(**{**own, **lists}, inputs=inputs, digest=digest, module=entry.target))
+    return _Component(
+        document, ComponentSpec(**{**fields_of_spec, **lists}, inputs=inputs, digest=digest, module=entry.target)
+    )
 
 
 def _shape_problem(name: str, document: JsonValue) -> str | None:
@@ -316,7 +315,7 @@ _SCHEMAS = (
 
 
 def digest_of_spec(document: Mapping[str, JsonValue]) -> str:
-    """Return the SHA-256, in hex, of what a spec says to programs: another wording must not make another plan."""
+    """Return the SHA-256, in hex, of a spec without its texts, so that rewording does not change fingerprints."""
     from osiris.canonical import fingerprint
 
     meaning = {key: value for key, value in document.items() if key not in (*_WORDS, "hints")}
@@ -324,9 +323,9 @@ def digest_of_spec(document: Mapping[str, JsonValue]) -> str:
 
 
 def _without_texts(schema: JsonValue) -> JsonValue:
-    """Return a JSON Schema without what it says to people."""
+    """Return a JSON Schema without titles, descriptions and examples."""
     if isinstance(schema, (list, tuple)):
-        return [_without_texts(each) for each in schema]
+        return [_without_texts(item) for item in schema]
     if not isinstance(schema, Mapping):
         return schema
     return {key: _value_without_texts(key, value) for key, value in schema.items() if key not in _WORDS}
@@ -339,17 +338,17 @@ def _value_without_texts(key: str, value: JsonValue) -> JsonValue:
 
 
 def _schema_problems(entry: Entry, document: JsonValue) -> tuple[Diagnostic, ...]:
-    """Return all places where a spec departs from the form of specs or its config schema from JSON Schema."""
-    found = []
+    """Return all violations of the schema of specs, and of JSON Schema in the spec's config."""
+    problems = []
     if not fits(document, _meta_schema()):
         errors = sorted(validator_of(_meta_schema()).iter_errors(document), key=lambda e: list(map(str, e.path)))
-        found += [_problem(entry, f"spec.yaml: {e.message[:200]}", e.absolute_path) for e in errors]
+        problems += [_problem(entry, f"spec.yaml: {e.message[:200]}", e.absolute_path) for e in errors]
     if not is_schema(document["config"]):
-        found += _config_problems(entry, document["config"])
-    if not found:
+        problems += _config_problems(entry, document["config"])
+    if not problems:
         further = (*_default_problems(document["config"], ("config",)), *_filled_problems(document))
-        found += (_problem(entry, problem, at) for at, problem in further)
-    return tuple(found)
+        problems += (_problem(entry, problem, at) for at, problem in further)
+    return tuple(problems)
 
 
 def _config_problems(entry: Entry, config: Mapping[str, JsonValue]) -> Iterator[Diagnostic]:
@@ -363,18 +362,18 @@ def _config_problems(entry: Entry, config: Mapping[str, JsonValue]) -> Iterator[
 
 
 def _default_problems(schema: JsonValue, at: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Yield each default that its own schema refuses, or that asks for a key that may be absent."""
+    """Yield each default that its own schema rejects, or that requires a key that may be absent."""
     if not isinstance(schema, Mapping):
         return
     if "default" in schema and not is_valid(schema["default"], schema):
         yield (*at, "default"), "the default does not fit its own schema"
-    yield from _needy_defaults(schema, at)
+    yield from _dependent_defaults(schema, at)
     for name, inner in schema.get("properties", {}).items():
         yield from _default_problems(inner, (*at, "properties", name))
     yield from _default_problems(schema.get("items"), (*at, "items"))
 
 
-def _needy_defaults(schema: Mapping[str, JsonValue], at: tuple[str | int, ...]) -> Iterator[tuple[Any, str]]:
+def _dependent_defaults(schema: Mapping[str, JsonValue], at: tuple[str | int, ...]) -> Iterator[tuple[Any, str]]:
     properties, required = schema.get("properties", {}), schema.get("required", ())
     for name, needed in schema.get("dependentRequired", {}).items():
         absent = [key for key in needed if key not in required]
@@ -383,7 +382,7 @@ def _needy_defaults(schema: Mapping[str, JsonValue], at: tuple[str | int, ...]) 
 
 
 def _filled_problems(document: Mapping[str, JsonValue]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Yield each example that is good as it stands, and no longer with the defaults written out, as in a plan."""
+    """Yield each valid example that becomes invalid when defaults are written out, as in a plan."""
     config = document["config"]
     schema = {**config, "properties": {**_SHARED, **config["properties"]}}
     for number, example in enumerate(document.get("examples") or ()):

@@ -1,24 +1,24 @@
-"""Secrets: a type that does not show its value, a scrubber for every way out, and a sense for literals in a text."""
+"""Secrets: a type that hides its value, a scrubber for all output, and detection of literal secrets in texts."""
 
 from __future__ import annotations
 
 from typing import NoReturn
 
-from osiris.secret.literals import conceal, find_literal_secrets, is_secret_name, literal_secret_kind, sounds_secret
-from osiris.secret.redact_diagnostic import concealed, masked_problems, unvalued
+from osiris.secret.literals import find_literal_secrets, is_secret_name, literal_secret_kind, redact, sounds_secret
+from osiris.secret.redact_diagnostic import mask_values, masked_problems, redacted
 from osiris.secret.scrubber import Scrubber
 
 __all__ = [
     "Scrubber",
     "Secret",
-    "conceal",
-    "concealed",
     "find_literal_secrets",
     "is_secret_name",
     "literal_secret_kind",
+    "mask_values",
     "masked_problems",
+    "redact",
+    "redacted",
     "sounds_secret",
-    "unvalued",
 ]
 
 
@@ -26,10 +26,10 @@ _SHOWN = "Secret(***)"
 
 
 class Secret:
-    """A value that must not be shown: it has no text, cannot be compared, hashed, pickled or written as JSON.
+    """A value that must not be shown: it cannot be converted to text, compared, hashed, pickled or written as JSON.
 
-    `repr` gives `Secret(***)`, so that what holds one can be shown. Everything else that would need the value raises
-    TypeError; `reveal()` gives it to the driver that uses it, and to the pipe that leads there.
+    Its repr is `Secret(***)`, so objects that hold one can be shown; all other uses of the value raise TypeError. Only
+    drivers, and the pipe to their process, call `reveal()`.
     """
 
     __slots__ = ("__value",)
@@ -38,7 +38,7 @@ class Secret:
         self.__value = value
 
     def reveal(self) -> str:
-        """Return the value; to be passed on as a keyword, never put into a text."""
+        """Return the value; pass it on as a keyword argument, never put it into a text."""
         return self.__value
 
     def __repr__(self) -> str:

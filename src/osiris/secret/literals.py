@@ -1,6 +1,6 @@
-"""Finds secrets that stand in a text as literals: by the name of their field, by their surroundings, by their form.
+"""Detect literal secrets in texts: by the name of their field, their context, or their format.
 
-A random look alone proves nothing (a git commit and a checksum have it too), so entropy is not asked.
+Entropy is not used: commit ids and checksums look just as random.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _COLUMN_MAPS = frozenset(("cast", "dtype", "dtypes", "types", "columns", "rename
 _INHERITS = frozenset(("default", "value", "literal"))
 
 _REFERENCE = re.compile(r"\$\{([^{}]*)\}")
-_UNSEEN = "\0"
-_STANDS_FOR_NOTHING = re.compile(
+_REFERENCED = "\0"
+_PLACEHOLDER = re.compile(
     r"<[^<>]*>|[*•]+|x{3,}|\.{3,}|…|-+|\{\{.*\}\}|\$[A-Za-z_]\w*|%\w+%|\[?redacted\]?|none|null|true|false"
     r"|((enter|insert|put)[-_ ])?your[-_ ].*|@[\w-]+\.[\w-]+",
     re.IGNORECASE | re.DOTALL,
@@ -72,36 +72,36 @@ _HEADER = re.compile(r"\b(?:bearer|basic)\s+([A-Za-z0-9+/=._~-]{12,})", re.IGNOR
 _IDENTIFIED = re.compile(r"\bidentified\s+(?:with\s+\S+\s+)?(?:by|as)\s+(?:password\s+)?'[^']+'", re.IGNORECASE)
 _OPTION = re.compile(r"(?<!\S)--?([A-Za-z][\w-]*+)[ =]++([^\s'\"-][^\s'\"]{3,})")
 _SQL = re.compile(r"\b(select|insert|update|delete|create|alter|from|where|join|attach|grant)\b", re.IGNORECASE)
-_NAMES_SOMETHING = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+|[$:?%@]\w*|null|true|false", re.IGNORECASE)
+_IDENTIFIER = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+|[$:?%@]\w*|null|true|false", re.IGNORECASE)
 
 
 def find_literal_secrets(value: JsonValue, pointer: str = "") -> list[tuple[str, str]]:
-    """Return (JSON Pointer, kind) of every literal secret in a JSON value that stands at `pointer`; never a value."""
+    """Return (JSON Pointer, kind) of every literal secret in a JSON value at `pointer`; never its value."""
     return list(_find(value, pointer, pointer.rpartition("/")[2], by_name=True))
 
 
 def literal_secret_kind(key: str, text: str) -> str | None:
-    """Return what kind of secret a text under that key is, in words; None if it is none, or only refers to one."""
-    bare = _REFERENCE.sub(lambda match: match[1].partition(":-")[2] or _UNSEEN, text)
-    if is_secret_name(key) and _says_something(bare):
+    """Return a description of the secret in a text under a key; None if it has none, or only references like ${A}."""
+    bare = _REFERENCE.sub(lambda match: match[1].partition(":-")[2] or _REFERENCED, text)
+    if is_secret_name(key) and _is_meaningful(bare):
         return IN_FIELD
     if _simple(key) == "key" and len(bare) >= 20 and re.fullmatch(r"(?=\S*[0-9])(?=\S*[A-Za-z])\S+", bare):
         return IN_FIELD
     return _kind_of_text(bare)
 
 
-def conceal(text: str) -> str:
-    """Return a message without the words in it that look like a secret, which it may quote from what somebody wrote."""
+def redact(text: str) -> str:
+    """Return a message with `***` in place of words that look like a secret."""
     if _kind_of_text(text) is None:
         return text
     words = re.split(r"(\s+)", text)
-    shown = "".join("***" if _kind_of_text(word.strip("'\"")) else word for word in words)
+    shown = "".join("***" if _kind_of_text(item.strip("'\"")) else item for item in words)
     return shown if _kind_of_text(shown) is None else "*** (a text that looks like a secret is not repeated)"
 
 
 @lru_cache(maxsize=10_000)
 def is_secret_name(key: str) -> bool:
-    """Tell whether a field of that name holds a secret; a column `primary_key` or a name `password_env` does not."""
+    """Whether a field of that name holds a secret; `primary_key` and `password_env` do not."""
     name = _simple(key)
     plural = name.endswith(_PLURALS)
     return f"_{name.removesuffix('s') if plural else name}".endswith(_ENDINGS) and not _NOT_SECRET.fullmatch(name)
@@ -109,7 +109,7 @@ def is_secret_name(key: str) -> bool:
 
 @lru_cache(maxsize=10_000)
 def sounds_secret(key: str) -> bool:
-    """Tell whether a name is that of a secret field, or is so like one that it may be a misspelling."""
+    """Whether a name is that of a secret field, or similar enough to be a misspelling of one."""
     if is_secret_name(key):
         return True
     name = _simple(key)
@@ -117,7 +117,7 @@ def sounds_secret(key: str) -> bool:
 
 
 def _simple(key: str) -> str:
-    """Return a name in one spelling: apiKey, Api-Key and API_KEY are the same."""
+    """Normalize a name: apiKey, Api-Key and API_KEY become api_key."""
     return re.sub(r"[-. ]+", "_", re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", key)).lower()
 
 
@@ -144,11 +144,11 @@ def _find_inside(value: dict[str, JsonValue], pointer: str, key: str, *, by_name
         yield from _find(item, below, inherited, by_name=by_name)
 
 
-def _says_something(bare: str) -> bool:
-    """Tell whether a text is more than references, the name of a scheme, or a mask."""
-    rest = _SCHEMES.sub("", bare.replace(_UNSEEN, "")) if _UNSEEN in bare else bare
+def _is_meaningful(bare: str) -> bool:
+    """Whether a text is more than references, the name of a scheme, a placeholder or a mask."""
+    rest = _SCHEMES.sub("", bare.replace(_REFERENCED, "")) if _REFERENCED in bare else bare
     rest = rest.strip()
-    return bool(re.search(r"\w|[^\s:/@.,;'\"-]", rest)) and not _STANDS_FOR_NOTHING.fullmatch(rest)
+    return bool(re.search(r"\w|[^\s:/@.,;'\"-]", rest)) and not _PLACEHOLDER.fullmatch(rest)
 
 
 def _kind_of_text(bare: str) -> str | None:
@@ -158,22 +158,22 @@ def _kind_of_text(bare: str) -> str | None:
     lower = bare.lower()
     if not any(hint in lower for hint in _HINTS):
         return None
-    return next((kind for kind, found in _RULES if found(bare)), None)
+    return next((kind for kind, matches in _RULES if matches(bare)), None)
 
 
 def _in_url(bare: str) -> bool:
     for user, password in _USERINFO.findall(bare):
-        if password and _says_something(password.replace(_UNSEEN, "")):
+        if password and _is_meaningful(password.replace(_REFERENCED, "")):
             return True
-        if not password and len(user) >= 16 and re.search(r"[0-9]", user) and _UNSEEN not in user:
+        if not password and len(user) >= 16 and re.search(r"[0-9]", user) and _REFERENCED not in user:
             return True
     return False
 
 
 def _in_query(bare: str) -> bool:
     return "://" in bare and any(
-        _UNSEEN not in value
-        and _says_something(value)
+        _REFERENCED not in value
+        and _is_meaningful(value)
         and (is_secret_name(name) or (name == "key" and len(value) > 15))
         for name, value in _QUERY.findall(bare)
     )
@@ -195,14 +195,14 @@ def _in_pair(bare: str) -> bool:
 
 
 def _is_literal(name: str, value: str, *, sql: bool) -> bool:
-    """Tell whether the right side of `name = value` is a literal; in SQL it may be a column, or data to compare"""
+    """Whether the right side of `name = value` is a literal; in SQL it may be a column, or data to compare."""
     if value[0] in "'\"":
         return not (sql and value[0] == '"') and _is_text(value[1:-1], 12 if sql and not _is_password(name) else 4)
-    return not sql and _is_text(value, 3) and not _NAMES_SOMETHING.fullmatch(value) and value.lower() != name.lower()
+    return not sql and _is_text(value, 3) and not _IDENTIFIER.fullmatch(value) and value.lower() != name.lower()
 
 
 def _is_text(text: str, least: int) -> bool:
-    return len(text) >= least and _UNSEEN not in text and _says_something(text)
+    return len(text) >= least and _REFERENCED not in text and _is_meaningful(text)
 
 
 def _in_entry(bare: str) -> bool:
@@ -214,7 +214,7 @@ def _in_entry(bare: str) -> bool:
 _RULES: tuple[tuple[str, Callable[[str], bool]], ...] = (
     (IN_URL, _in_url),
     (IN_QUERY, _in_query),
-    (IN_HEADER, lambda bare: any(re.search(r"[0-9]", found) for found in _HEADER.findall(bare))),
+    (IN_HEADER, lambda bare: any(re.search(r"[0-9]", token) for token in _HEADER.findall(bare))),
     (IN_PAIR, _in_pair),
     (IN_PAIR, _in_entry),
     # `password: …` in a sentence; a word without a digit may be part of the sentence.

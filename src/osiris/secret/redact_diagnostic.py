@@ -1,7 +1,7 @@
-"""Diagnostics as they may be told: without secrets, and, for agents, packages and pages, without values of data.
+"""Redact diagnostics: secrets always, and values of data for agents, packages and pages.
 
-Whoever runs a pipeline needs the value to repair it, and sees it on the console. What is told of a run later, and to
-agents, has columns and counts: of a value only its kind and length. Names and numbers of rows stay.
+Values are shown on the console, where a user needs them to fix the cause. Agents and all later reports of a run get
+only their kind and length; names, counts and row numbers are kept.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from string import Formatter
 from typing import TYPE_CHECKING, Any
 
 from osiris.codes import CODES
-from osiris.secret.literals import conceal, find_literal_secrets, sounds_secret
+from osiris.secret.literals import find_literal_secrets, redact, sounds_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
 
 
-def concealed(item: Diagnostic) -> Diagnostic:
-    """Return a diagnostic that repeats no secret, whatever it quotes."""
+def redacted(item: Diagnostic) -> Diagnostic:
+    """Return a diagnostic without secrets."""
     pointer = _plain(item.location.pointer or "")
-    at = item.location if conceal(pointer) == pointer else replace(item.location, pointer=None)
-    fix = item.fix if all(map(_is_open, item.fix)) else ()
-    return replace(item, message=conceal(item.message), hint=item.hint and conceal(item.hint), location=at, fix=fix)
+    at = item.location if redact(pointer) == pointer else replace(item.location, pointer=None)
+    fix = item.fix if all(map(_is_free_of_secrets, item.fix)) else ()
+    return replace(item, message=redact(item.message), hint=item.hint and redact(item.hint), location=at, fix=fix)
 
 
-def _is_open(operation: Mapping[str, Any]) -> bool:
-    """Tell whether a part of a fix repeats no secret."""
+def _is_free_of_secrets(operation: Mapping[str, Any]) -> bool:
+    """Whether an operation of a fix contains no secret."""
     key, value = str(operation.get("path", "")).rpartition("/")[2], operation.get("value")
     texts = [_plain(str(operation.get(name, ""))) for name in ("path", "from", "old")]
-    if any(conceal(text) != text for text in texts):
+    if any(redact(text) != text for text in texts):
         return False
     return value is None or not (find_literal_secrets(value, f"/{key}") or (key and sounds_secret(key)))
 
 
 def _plain(pointer: str) -> str:
-    """Return a JSON Pointer as the words that it is made of were written."""
+    """Return a JSON Pointer without its escapes."""
     return pointer.replace("~1", "/").replace("~0", "~")
 
 
@@ -53,7 +53,7 @@ _TEXTS = {
 QUOTING = {code: names.split() for code, names in _VALUES.items()} | {
     code: [name] for name, codes in _TEXTS.items() for code in codes.split()
 }
-"""By code: the parameters of its message that are, or quote, values of data. Other programs wrote some of them."""
+"""By code: the parameters of its message that are, or quote, values of data; some are messages of other programs."""
 
 _ENGINE_WORDS = """
 a according addition an and any are argument array as at be because been bigint binary bit blob boolean by bytes
@@ -68,10 +68,10 @@ than that the time timestamp tinyint to too truncated type uint16 uint32 uint64 
 used using uuid value values varchar warning was when which with without would xml year zero
 """
 _OF_ENGINES = frozenset(_ENGINE_WORDS.split())
-"""Words of which the messages of engines are made; a query can put any others into one (`error(name)`)."""
+"""Words in the messages of engines; other words can come from data, by a query like `error(name)`."""
 
 _SHAPES = {("DAT028", "problem"): "has NULL in it|stands in [0-9]+ rows[^=]*"}
-"""What else tells where a value ends, of which nothing but a blank parts it."""
+"""Patterns of parameters that are separated from a value only by a space."""
 
 _PIECES = re.compile(
     r"""
@@ -92,10 +92,11 @@ _PIECES = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-"""What may be a value in a text, after what is surely none: names with what they are the name of, places, counts."""
+"""Possible values in a text; the group `kept` matches what certainly is none: names after their kind, places, counts.
+"""
 
 
-def unvalued(item: Diagnostic) -> Diagnostic:
+def mask_values(item: Diagnostic) -> Diagnostic:
     """Return a diagnostic without values of data."""
     return replace(item, message=masked_message(item.code, item.message))
 
@@ -105,30 +106,32 @@ def masked_message(code: str, message: str) -> str:
     if code not in QUOTING or code not in CODES:
         return message
     template = CODES[code].message
-    found = message_pattern(code, greedy=True).fullmatch(message)
-    if found is None:
+    match = message_pattern(code, greedy=True).fullmatch(message)
+    if match is None:
         return masked_text(message)
-    masked = _masked_words if code == "SQL011" else masked_text
-    known = {name: masked(text) for name, text in found.groupdict().items() if name in QUOTING[code]}
+    mask = _masked_words if code == "SQL011" else masked_text
+    masked = {name: mask(text) for name, text in match.groupdict().items() if name in QUOTING[code]}
     for name in _VALUES.get(code, "").split()[:1]:
-        known[name] = _key(found[name]) if code == "DAT028" else _value(found[name])
-    return template.format(**(found.groupdict() | known))
+        masked[name] = _key(match[name]) if code == "DAT028" else _value(match[name])
+    return template.format(**(match.groupdict() | masked))
 
 
 def masked_text(text: str) -> str:
-    """Return a text with kind and length instead of what is quoted in it, and of its numbers."""
+    """Return a text with kind and length in place of quoted values and numbers."""
     return _PIECES.sub(_masked, text)
 
 
 def _masked_words(text: str) -> str:
-    """Return a text of an engine with its own words alone: a query chooses the others, and may make them of values."""
-    return _WORDS.sub(
-        lambda word: word[0] if word["engine"] is None or word[0].lower() in _OF_ENGINES else "…", masked_text(text)
-    )
+    """Return an engine's message with only its own words: the others come from the query, and can contain values."""
+
+    def mask(match: re.Match[str]) -> str:
+        return match[0] if match["engine"] is None or match[0].lower() in _OF_ENGINES else "…"
+
+    return _WORDS.sub(mask, masked_text(text))
 
 
 def masked_problems(value: JsonValue) -> JsonValue:
-    """Return a JSON value with all diagnostics in it without values of data."""
+    """Return a JSON value in which all diagnostics are without values of data."""
     if isinstance(value, list):
         return [masked_problems(item) for item in value]
     if not isinstance(value, dict):
@@ -142,28 +145,28 @@ _WORDS = re.compile(r"<[^<>]*>|(?P<engine>[^\W\d_][\w'-]*)")
 
 
 def _masked(piece: re.Match[str]) -> str:
-    kind, text = next((name, found) for name, found in piece.groupdict().items() if found is not None)
+    kind, text = next((name, group) for name, group in piece.groupdict().items() if group is not None)
     if kind == "kept":
         return text
     if kind == "number":
         return "<number>"
-    told = f"<text of {len(text)} characters>" if kind in ("single", "double") else "<value>"
-    return f"=({told})" if kind == "tuple" else told
+    mask = f"<text of {len(text)} characters>" if kind in ("single", "double") else "<value>"
+    return f"=({mask})" if kind == "tuple" else mask
 
 
 def _value(text: str) -> str:
-    """Return what is told of a value, which may be followed by its row."""
-    found = re.fullmatch(r"(?P<value>.*?)(?P<row> in row \d+| \(row[^()]*\))?", text, re.DOTALL)
-    value, row = (found["value"], found["row"] or "") if found else (text, "")
+    """Mask a value, which may be followed by its row."""
+    match = re.fullmatch(r"(?P<value>.*?)(?P<row> in row \d+| \(row[^()]*\))?", text, re.DOTALL)
+    value, row = (match["value"], match["row"] or "") if match else (text, "")
     if re.fullmatch(r"(a|one of its) values?", value):
         return text
     masked = masked_text(value)
-    told = masked if re.fullmatch(r"<[^<>]*>", masked) else f"<value of {len(value)} characters>"
-    return told + masked_text(row)
+    mask = masked if re.fullmatch(r"<[^<>]*>", masked) else f"<value of {len(value)} characters>"
+    return mask + masked_text(row)
 
 
 def _key(text: str) -> str:
-    """Return the columns of a key with kind and length of their values."""
+    """Mask the values of a key, and keep its columns."""
     parts = re.split(r"(?:^|, )([^=,'\"]+)=", text)
     return (
         ", ".join(f"{name}={_value(value)}" for name, value in zip(parts[1::2], parts[2::2], strict=True)) or "<value>"
@@ -172,18 +175,18 @@ def _key(text: str) -> str:
 
 @cache
 def message_pattern(code: str, *, greedy: bool = False) -> re.Pattern[str]:
-    """Return what matches the messages of a code, with its parameters as groups.
+    """Return the pattern of a code's messages, with its parameters as named groups.
 
-    Each takes as little as it can; what quotes values (`QUOTING`) as much, if `greedy`.
+    Groups are lazy; with `greedy`, those that quote values (`QUOTING`) are greedy.
     """
-    parts, seen = [], set[str]()
+    parts, names = [], set[str]()
     for literal, name, _, _ in Formatter().parse(CODES[code].message):
         parts.append(re.escape(literal))
-        if name in seen:
+        if name in names:
             parts.append(f"(?P={name})")
         elif name:
             quoting = greedy and name in QUOTING[code]
             shape = (greedy and _SHAPES.get((code, name))) or (".*" if quoting else ".*?")
             parts.append(f"(?P<{name}>{shape})")
-            seen.add(name)
+            names.add(name)
     return re.compile("".join(parts), re.DOTALL)

@@ -1,7 +1,7 @@
-"""The last line of defence: takes secrets out of whatever leaves, in all the ways in which texts get rewritten.
+"""The last line of defence: masks secrets in all output, also if they were re-encoded.
 
-A secret is looked for as it is and in the usual encodings; of longer ones, pieces are found too. It cannot find what
-was compressed, hashed or encrypted; so it is a net below the rules, and not the rule.
+A secret is searched as it is and in common encodings; of longer ones, pieces are found too. Compressed, hashed or
+encrypted secrets are not found; so this is a safety net, not a substitute for keeping secrets out of texts.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 MASK = "***"
 SHORTEST = 8
-"""A secret with fewer characters is masked only where it is a value as a whole: it may be a common word."""
+"""A secret with fewer characters is masked only where it is a complete value: it may be a common word."""
 PIECE = 12
-"""So many characters of a secret in a row are masked even where the rest is missing."""
+"""At least this many consecutive characters of a secret are masked even without the rest."""
 
 _BLOCK = PIECE // 2
 _UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~"
@@ -31,9 +31,9 @@ _ESCAPES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _URL_PASSWORD = re.compile(r"://[^\s/?#:@]*:([^\s/@]+)@")
 _WORD = re.compile(r"[a-z][a-z0-9_.]*")
 _PUBLIC = re.compile(r"type|project_id|client_email|client_id|universe_domain|\w+_ur[il]")
-"""Members of a service account's key that say which one it is, and stand in much that may be told."""
+"""Members of a service account key that only identify it, and are common in output."""
 _IN_KEYS = re.compile(r'"(?:service_account|client_email|private_key_id|private_key)"')
-"""What stands in every such key, also in one that is damaged, and so is not secret."""
+"""Texts that occur in every such key, also in a damaged one, and so are not secret."""
 
 
 class Scrubber:
@@ -41,15 +41,15 @@ class Scrubber:
 
     def __init__(self, secrets: Iterable[Secret]) -> None:
         values = {part for secret in secrets for part in filter(None, _parts(secret.reveal()))}
-        long = sorted(value for value in values if len(value) >= SHORTEST)
-        self._whole = {form for value in values.difference(long) for form in (value, *_lines(value))}
-        forms = {form for value in long for form in _forms(value) if len(form) >= SHORTEST}
+        long_values = sorted(value for value in values if len(value) >= SHORTEST)
+        self._short = {form for value in values.difference(long_values) for form in (value, *_lines(value))}
+        forms = {form for value in long_values for form in _forms(value) if len(form) >= SHORTEST}
         self._forms = sorted(sorted(forms), key=len, reverse=True)
-        self._pieces = _pieces(long)
+        self._pieces = _pieces(long_values)
 
     def text(self, text: str) -> str:
         """Return the text with every secret masked."""
-        if text in self._whole or text.strip() in self._whole:
+        if text in self._short or text.strip() in self._short:
             return MASK
         for form in self._forms:
             if form in text:
@@ -60,7 +60,7 @@ class Scrubber:
         return text
 
     def json(self, value: JsonValue) -> JsonValue:
-        """Return a JSON value with every secret masked; what is valid and well formed stays so."""
+        """Return a JSON value with every secret masked; it stays valid JSON."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
@@ -73,10 +73,10 @@ class Scrubber:
         return value
 
     def line(self, line: bytes) -> bytes:
-        """Return a line with every secret masked; a line of JSON stays one."""
+        """Return a line with every secret masked; a line of JSON stays valid JSON."""
         text = line.decode("utf-8", "backslashreplace")
-        # In JSON a secret may be spelled with escapes.
-        may_hide = any(word in text for word in self._whole) or ("\\u" in text and bool(self._forms))
+        # In JSON a secret may be written with escapes.
+        may_hide = any(form in text for form in self._short) or ("\\u" in text and bool(self._forms))
         if not may_hide and self.text(text) == text:
             return line
         end = "\n" if text.endswith("\n") else ""
@@ -87,14 +87,14 @@ class Scrubber:
         return (json.dumps(self.json(data), separators=(",", ":")) + end).encode()
 
     def _key(self, key: str) -> str:
-        """Return a key without secrets; a plain word is structure and stays."""
+        """Return an object's key with every secret masked; plain words are structure, and kept."""
         return key if _WORD.fullmatch(key) else self.text(key)
 
 
 def _pieces(values: Iterable[str]) -> dict[str, str]:
-    """Return blocks of secrets, each with the spelling that it is a part of.
+    """Return blocks of secrets, each with the encoded secret that it is a part of.
 
-    Of a service account's key that is damaged they are blocks of what is secret in it, of a whole one there are none.
+    Of a damaged service account key, only its secret parts have blocks; an intact one has none.
     """
     stretches = []
     for value in values:
@@ -107,9 +107,9 @@ def _pieces(values: Iterable[str]) -> dict[str, str]:
 
 
 def _parts(value: str) -> Iterator[str]:
-    """Yield a secret, the password in it if it is a URL, and what is secret in it if it is an object in JSON.
+    """Yield a secret, the password in it if it is a URL, and its secret members if it is a JSON object.
 
-    Of a service account's key that is all but the public, else it is told by its name.
+    In a service account key, all members but the public ones are secret; else those with secret names.
     """
     yield value
     members = _object(value)
@@ -125,7 +125,7 @@ def _parts(value: str) -> Iterator[str]:
 
 
 def _object(value: str) -> dict[str, JsonValue]:
-    """Return a text that is an object in JSON as that, else an empty one."""
+    """Parse a text as a JSON object; returns an empty one if it is none."""
     if not value.lstrip().startswith("{"):
         return {}
     try:
@@ -148,11 +148,11 @@ def _leaves(value: JsonValue) -> Iterator[str]:
 
 
 def _forms(value: str) -> Iterator[str]:
-    """Yield all spellings under which a secret is looked for."""
+    """Yield all encodings of a secret that are searched."""
     yield from (value, value.strip(), value[::-1], value.upper(), value.lower())
     for safe in ("", "/", "!*'()~/:@+,;=$&?"):
-        once = _percent(value, safe)
-        for form in (once, _ESCAPES.sub(lambda run: run[0].lower(), once)):
+        encoded = _percent(value, safe)
+        for form in (encoded, _ESCAPES.sub(lambda run: run[0].lower(), encoded)):
             yield from (form, form.replace("%20", "+"), _percent(form, ""))
     yield from _quoted_forms(value)
     data = value.encode("utf-8", "surrogatepass")
@@ -164,9 +164,9 @@ def _forms(value: str) -> Iterator[str]:
 
 
 def _percent(text: str, safe: str) -> str:
-    """Return a text with everything but letters, digits, `_.-~` and `safe` as percent escapes of its UTF-8."""
-    kept = frozenset(f"{_UNRESERVED}{safe}".encode())
-    return "".join(chr(b) if b in kept else f"%{b:02X}" for b in text.encode("utf-8", "surrogatepass"))
+    """Percent-encode the UTF-8 of a text, except letters, digits, `_.-~` and `safe`."""
+    plain = frozenset(f"{_UNRESERVED}{safe}".encode())
+    return "".join(chr(b) if b in plain else f"%{b:02X}" for b in text.encode("utf-8", "surrogatepass"))
 
 
 def _quoted_forms(value: str) -> Iterator[str]:
@@ -195,13 +195,13 @@ def _quoted_forms(value: str) -> Iterator[str]:
 
 
 def _lines(value: str) -> Iterator[str]:
-    """Yield a secret of several lines with its line breaks spelled otherwise."""
+    """Yield a secret of several lines with other line breaks."""
     if "\n" in value:
         yield from (value.replace("\n", other) for other in ("\r\n", "\\n", " ", ""))
 
 
 def _base64_forms(data: bytes) -> Iterator[str]:
-    """Yield what a secret makes of any base64 that contains it, at each of the three alignments."""
+    """Yield the base64 of a secret inside any encoded text, at each of the three alignments."""
     for offset in range(3):
         coded = base64.b64encode(b"\0" * offset + data).decode()
         first = -(-offset * 8 // 6)
@@ -211,20 +211,20 @@ def _base64_forms(data: bytes) -> Iterator[str]:
 
 
 def _without_pieces(text: str, piece: str, form: str) -> str:
-    """Mask what surrounds a piece of a secret and belongs to it, if it is long enough to be no accident."""
-    done, at = [], 0
-    while (found := text.find(piece, at)) >= 0:
-        start, end = _grown(text, form, found, form.find(piece), at)
+    """Mask each occurrence of a piece, extended to all adjacent characters of the secret, if that is long enough."""
+    parts, at = [], 0
+    while (place := text.find(piece, at)) >= 0:
+        start, end = _extended(text, form, place, form.find(piece), at)
         if end - start >= PIECE:
-            done += [text[at:start], MASK]
+            parts += [text[at:start], MASK]
             at = end
         else:
-            done.append(text[at : found + 1])
-            at = found + 1
-    return "".join([*done, text[at:]])
+            parts.append(text[at : place + 1])
+            at = place + 1
+    return "".join([*parts, text[at:]])
 
 
-def _grown(text: str, form: str, at: int, inside: int, least: int) -> tuple[int, int]:
+def _extended(text: str, form: str, at: int, inside: int, least: int) -> tuple[int, int]:
     """Return the longest stretch of `text` around `at` that is a stretch of `form` around `inside`."""
     start, left = at, inside
     while start > least and left > 0 and text[start - 1] == form[left - 1]:

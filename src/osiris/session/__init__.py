@@ -1,5 +1,5 @@
-"""One attempt to run a pipeline, as a folder: what happened (events), how much (metrics), and the summary (run.json).
+"""A session is the folder of one attempt to run a pipeline: its events, metrics, and summary (run.json).
 
-A session is alive while its `events.jsonl` is locked by the process that writes it, so that a killed one is known to be
-lost whatever its files claim. Lines are appended in single writes; the summary is replaced as a whole and made durable.
+Its process keeps `events.jsonl` locked, so a killed session is detected as lost, whatever its files say. Lines are
+appended in single writes; the summary is replaced atomically and made durable.
 """

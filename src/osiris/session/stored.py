@@ -1,4 +1,4 @@
-"""What sessions keep on disk, read through one schema: a file that is not as we write it is damaged, never trusted."""
+"""The files of sessions, validated when read: a file that does not match the schema is damaged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 CONVERSATION = "chat"
-"""The `kind` of a conversation's run.json, and what its id says in place of a pipeline; `last` never means one."""
+"""The `kind` of a conversation's run.json, in its id in place of a pipeline; `last` never refers to one."""
 
 STATUSES = ("running", "complete", "failed", "cancelled", "lost")
 _MODES = ("read", "write", "transform")
@@ -45,7 +45,7 @@ def _number(value: object) -> bool:
 
 
 def is_time(value: object) -> bool:
-    """Tell whether a value is a time as we write it: ISO 8601, with its zone."""
+    """Whether a value is a time in ISO 8601 with a zone."""
     try:
         return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
     except ValueError:
@@ -69,13 +69,13 @@ def _by_name(check: Check) -> Check:
 
 
 def _with(**keys: Check) -> Check:
-    """Check for an object that has these keys, and maybe others."""
+    """Check for an object with at least these keys."""
     return lambda value: isinstance(value, dict) and all(k in value and check(value[k]) for k, check in keys.items())
 
 
 def _maybe(value: Check, **keys: Check) -> Check:
-    """Check for an object that passes `value`, and in which these keys, where it has them, are as they must be."""
-    return lambda given: value(given) and all(check(given[key]) for key, check in keys.items() if key in given)
+    """Check for an object that passes `value`, and whose optional keys pass their checks."""
+    return lambda item: value(item) and all(check(item[key]) for key, check in keys.items() if key in item)
 
 
 _FILE = _with(path=_text, size=_count, sha256=_text)
@@ -110,7 +110,7 @@ _NEEDED: dict[str, Check] = {
     "steps": _by_name(_STEP),
 }
 
-_KNOWN: dict[str, tuple[Check, JsonValue]] = {
+_DEFAULTED: dict[str, tuple[Check, JsonValue]] = {
     "kind": (_one_of("run", "replay", "refused"), "run"),
     "fingerprint": (_text, ""),
     "run_key": (_text, ""),
@@ -131,7 +131,7 @@ _KNOWN: dict[str, tuple[Check, JsonValue]] = {
     "spools": (_by_name(_with(file=_FILE, rows=_count, session=_text)), {}),
     "diagnostics": (_list_of(_DIAGNOSTIC), []),
 }
-"""Keys of a run's run.json that may be missing, each with what it is then."""
+"""Keys of a run's run.json that may be missing, with their check and default."""
 
 _OPTIONAL: dict[str, Check] = {
     "environment": _maybe(
@@ -142,58 +142,55 @@ _OPTIONAL: dict[str, Check] = {
     "oml": _or_none(_text),
     "replays": _maybe(_with(), session=_text, run_id=_text),
 }
-"""Keys that readers do without where they are missing."""
+"""Optional keys without a default."""
 
 
 def read_summary(folder: Path) -> dict[str, JsonValue] | None:
-    """Return run.json of a session's folder; None if it is missing or damaged (`problem_of` says in which way)."""
-    found = _loaded(folder)
-    return None if isinstance(found, str) else found
+    """Return run.json of a session's folder; None if it is missing or damaged (see `problem_of`)."""
+    summary = _load(folder)
+    return None if isinstance(summary, str) else summary
 
 
 def problem_of(folder: Path) -> str | None:
-    """Say what is wrong with a session's run.json; None if nothing is, or if nothing had begun in it."""
-    found = _loaded(folder)
-    return found if isinstance(found, str) and _has_begun(folder) else None
+    """Return what is wrong with a session's run.json; None if it is valid, or if the session never started."""
+    problem = _load(folder)
+    return problem if isinstance(problem, str) and _has_started(folder) else None
 
 
-def _has_begun(folder: Path) -> bool:
-    """Tell whether there ever was a run.json: it is written before the first event."""
+def _has_started(folder: Path) -> bool:
+    """Whether there ever was a run.json: it is written before the first event."""
     events = folder / "events.jsonl"
     return (folder / "run.json").exists() or (events.is_file() and events.stat().st_size > 0)
 
 
-def _loaded(folder: Path) -> dict[str, JsonValue] | str:
-    """Return run.json with all its keys, or what is wrong with it."""
+def _load(folder: Path) -> dict[str, JsonValue] | str:
+    """Return run.json with all its keys, or the problem with it."""
     try:
-        found = json.loads((folder / "run.json").read_bytes())
+        summary = json.loads((folder / "run.json").read_bytes())
     except FileNotFoundError:
         return "it is not there"
     except OSError as error:
         return error.strerror or type(error).__name__
     except (ValueError, RecursionError):
         return "it is not JSON"
-    if not isinstance(found, dict) or found.get("session") != folder.name:
+    if not isinstance(summary, dict) or summary.get("session") != folder.name:
         return "it is not of this session"
-    if found.get("kind") == CONVERSATION:
-        return found
-    wrong = next(_wrong(found), None)
-    return wrong or {**{key: default for key, (_, default) in _KNOWN.items()}, "run_key": folder.name, **_whole(found)}
+    if summary.get("kind") == CONVERSATION:
+        return summary
+    defaults = {key: default for key, (_, default) in _DEFAULTED.items()}
+    defaults |= {"run_key": folder.name, "run_started_at": summary.get("started_at")}
+    return next(_problems(summary), None) or {**defaults, **summary}
 
 
-def _whole(found: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    return {"run_started_at": found["started_at"], **found}
-
-
-def _wrong(found: Mapping[str, JsonValue]) -> Any:  # noqa: ANN401 - a generator of texts
-    yield from (f"'{key}' is missing" for key in _NEEDED if key not in found)
-    checks = {**_NEEDED, **_OPTIONAL, **{key: check for key, (check, _) in _KNOWN.items()}}
-    bad = (key for key, check in checks.items() if key in found and not check(found[key]))
+def _problems(summary: Mapping[str, JsonValue]) -> Any:  # noqa: ANN401 - a generator of texts
+    yield from (f"'{key}' is missing" for key in _NEEDED if key not in summary)
+    checks = {**_NEEDED, **_OPTIONAL, **{key: check for key, (check, _) in _DEFAULTED.items()}}
+    bad = (key for key, check in checks.items() if key in summary and not check(summary[key]))
     yield from (f"'{key}' is not what it must be" for key in bad)
 
 
 def is_event(line: object) -> bool:
-    """Tell whether a line of events.jsonl or metrics.jsonl is one that we write."""
+    """Whether a parsed line of events.jsonl or metrics.jsonl is a valid event or metric."""
     if not isinstance(line, dict):
         return False
     if "event" not in line:
@@ -205,25 +202,25 @@ def is_event(line: object) -> bool:
 
 
 def read_lines(path: Path) -> list[dict[str, JsonValue]]:
-    """Return the whole lines of events.jsonl or metrics.jsonl, as far as it is there; torn ones are left out."""
+    """Return the complete lines of events.jsonl or metrics.jsonl; empty if the file is missing."""
     return list(iter_lines(path))
 
 
 def iter_lines(path: Path) -> Iterator[dict[str, JsonValue]]:
-    """Give the lines that `read_lines` returns, with few of them in memory at a time."""
+    """Yield the lines that `read_lines` returns, with few of them in memory at a time."""
     if not path.is_file():
         return
     with path.open("rb") as file:
         rest = b""
         while chunk := file.read(_CHUNK):
-            *whole, rest = (rest + chunk).rsplit(b"\n", 1)
-            yield from whole_lines(whole[0] + b"\n" if whole else b"")
+            *complete, rest = (rest + chunk).rsplit(b"\n", 1)
+            yield from complete_lines(complete[0] + b"\n" if complete else b"")
 
 
-def whole_lines(content: bytes) -> list[dict[str, Any]]:
-    """Return the lines that are events or metrics; a kill or a full disk may have torn one.
+def complete_lines(content: bytes) -> list[dict[str, Any]]:
+    """Return the lines that are valid events or metrics; a kill or a full disk may leave an incomplete one.
 
-    All together are read three times as fast; one by one only if that fails.
+    Parsing all lines at once is three times as fast; they are parsed one by one only if that fails.
     """
     lines = content.split(b"\n")[:-1]
     with suppress(ValueError, RecursionError):
@@ -236,14 +233,14 @@ def whole_lines(content: bytes) -> list[dict[str, Any]]:
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(line)
+        event = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return found if is_event(found) else None
+    return event if is_event(event) else None
 
 
 def cut_torn_line(path: Path) -> None:
-    """Cut what a kill or a full disk left behind the last whole line."""
+    """Truncate an incomplete last line, which a kill or a full disk may leave."""
     with suppress(FileNotFoundError):
         fault("journal.truncate")
         os.truncate(path, path.read_bytes().rfind(b"\n") + 1)

@@ -1,4 +1,4 @@
-"""A session that is being written: events and metrics in single writes, a summary that is replaced as a whole."""
+"""Write a session: events and metrics in single writes, and a summary that is replaced atomically."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from osiris.project import Project
 
 ENDS = {"run_complete": "complete", "run_failed": "failed", "run_cancelled": "cancelled", "run_lost": "lost"}
-"""The event that ends a session, and the status that it leaves in run.json; until then it is `running`."""
+"""The events that end a session, with the resulting status in run.json; until then it is `running`."""
 
 STEP_ENDS = ("step_complete", "step_failed", "step_cancelled")
 
 STEP_FIGURES = ("rows_in", "rows_out", "rows_rejected", "duration_ms", "attempts", "checks", "digest")
-"""What run.json has of a step that is complete, as its last event tells it."""
+"""The fields of a step's last event that run.json keeps."""
 
 _WORDS = """
 ts seq session event step component mode status code severity pipeline run_key run_started_at
@@ -47,7 +47,7 @@ engines environment replays base settings oml
 """
 _PLAIN = frozenset(_WORDS.split())
 _BY_NAME = ("steps", "outputs", "deliveries", "spools", "connections")
-"""Keys of which the value is a table by step or connection; its keys stay as they are."""
+"""Keys whose value is an object by step or connection; its keys are not scrubbed."""
 
 _ID_LENGTH = 200
 _STAMP = "%Y%m%d-%H%M%S-%f"
@@ -56,7 +56,7 @@ _STAMP_LENGTH = len("20250131-235959-999")
 
 @dataclass(slots=True)
 class Session:
-    """A session that is being written; made by `create_session`, to be closed by `end` or by leaving its `with`."""
+    """A session being written, made by `create_session`; closed by `end_session` or at the end of its `with` block."""
 
     id: str
     folder: Path
@@ -65,33 +65,33 @@ class Session:
     _events: int = -1
     _metrics: int = -1
     _seq: int = 0
-    _is_told: bool = True
+    _closes_on_exit: bool = True
 
     def __enter__(self) -> Session:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._is_told:
+        if self._closes_on_exit:
             self.close()
 
     @property
     def artifacts(self) -> Path:
-        """Folder of what the run leaves behind, one folder per step."""
+        """The folder of the run's artifacts, with one folder per step."""
         return self.folder / "artifacts"
 
     def event(self, name: str, **fields: JsonValue) -> dict[str, JsonValue]:
         """Append an event and return it; adds `ts`, `seq` and `session`."""
         self._seq += 1
-        told = {"ts": now_text(), "seq": self._seq, "session": self.id, "event": name, **fields}
-        return self._append(self._events, told)
+        event = {"ts": now_text(), "seq": self._seq, "session": self.id, "event": name, **fields}
+        return self._append(self._events, event)
 
     def metric(self, name: str, value: float, unit: str, **tags: str) -> None:
         """Append a metric; `tags` usually has the step."""
-        told = {"ts": now_text(), "session": self.id, "metric": name, "value": value, "unit": unit, "tags": tags}
-        self._append(self._metrics, told)
+        fields = {"ts": now_text(), "session": self.id, "metric": name, "value": value, "unit": unit, "tags": tags}
+        self._append(self._metrics, fields)
 
     def summary(self, data: Mapping[str, JsonValue]) -> None:
-        """Replace run.json, durably and as a whole; fails with PRJ006 if it cannot be written."""
+        """Replace run.json, durably and atomically; fails with PRJ006 if it cannot be written."""
         write_file(self.folder / "run.json", line(self._clean(dict(data))), private=True)
 
     def keep_plan(self, content: bytes) -> None:
@@ -99,24 +99,24 @@ class Session:
         write_file(self.folder / "manifest.json", content, private=True)
 
     def acknowledge(self) -> None:
-        """Note that whoever asked for the run knows how it ended, and release it.
+        """Record that the run's caller was informed of its end, and close the session.
 
-        Until then the same command tells of it instead of running again. What cannot be removed changes nothing of how
-        the run ended, so nothing is said of it.
+        Until then the same command reports this run instead of starting another. A marker that cannot be removed is
+        ignored, as it does not change the run's outcome.
         """
         with suppress(OSError):
             remove(self.marker)
         self.close()
 
     def close(self) -> None:
-        """Release the session; from now on it counts as lost unless run.json says how it ended."""
+        """Release the lock; a session whose run.json has no end counts as lost afterwards."""
         for fd in (self._events, self._metrics):
             if fd >= 0:
                 os.close(fd)
         self._events = self._metrics = -1
 
     def _clean(self, value: JsonValue) -> JsonValue:
-        """Scrub a value but for the words of the plan and our own: a password may be the same word as a step."""
+        """Scrub a value, except fixed fields and names from the plan: a password may be the same word as a step."""
         if isinstance(value, list):
             return [self._clean(item) for item in value]
         if not isinstance(value, dict):
@@ -128,8 +128,8 @@ class Session:
             return {name: self._clean(inner) for name, inner in item.items()}
         return self.scrubber.json(item) if key == "fields" else self._clean(item)
 
-    def _append(self, fd: int, told: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        clean: dict[str, JsonValue] = self._clean(told)
+    def _append(self, fd: int, fields: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        clean: dict[str, JsonValue] = self._clean(fields)
         with guarded(self.folder):
             append(fd, line(clean))
         return clean
@@ -138,11 +138,11 @@ class Session:
 def create_session(
     project: Project, pipeline: str, scrubber: Scrubber | None = None, started: float | None = None
 ) -> Session:
-    """Make the folder of a new session, locked by this process; its id tells time, pipeline, and which one it is.
+    """Create the folder of a new session, locked by this process.
 
-    `started` is when the run began, in seconds since 1970: now, if it is not given. The last part of an id is a number
-    that no session of the project had before: it orders them, whatever the clock says. Fails with PRJ006 if the folder
-    cannot be made.
+    Its id has the time, the pipeline, and a number that orders the project's sessions independently of the clock.
+    `started` is when the run began, in seconds since 1970; now by default. Fails with PRJ006 if the folder cannot be
+    created.
     """
     session = _new_session(project, pipeline, scrubber, started)
     make_marker(session.marker)
@@ -150,17 +150,17 @@ def create_session(
 
 
 def begin_conversation(project: Project, scrubber: Scrubber) -> Session:
-    """Make the folder of a new conversation, locked by this process; fails with PRJ006 if it cannot be made.
+    """Create the folder of a new conversation, locked by this process; fails with PRJ006 if it cannot be created.
 
-    It is never lost: whoever takes it up again goes on with it, so nothing marks it as open.
+    A conversation is never lost, as it can be resumed; so nothing marks it as open.
     """
     return _new_session(project, CONVERSATION, scrubber)
 
 
 def continue_conversation(project: Project, session_id: str, scrubber: Scrubber) -> Session:
-    """Return the session of a conversation to go on with it: a line that was cut off goes, and numbers go on.
+    """Open the session of a conversation to resume it; incomplete lines are truncated, and numbering continues.
 
-    Fails with CHT023 while another process has it, and with PRJ006 if its folder cannot be written.
+    Fails with CHT023 if another process has it open, and with PRJ006 if its folder cannot be written.
     """
     folder = project.logs / session_id
     session = Session(session_id, folder, project.open_sessions / session_id, scrubber)
@@ -173,7 +173,7 @@ def continue_conversation(project: Project, session_id: str, scrubber: Scrubber)
         for name in ("events.jsonl", "metrics.jsonl"):
             cut_torn_line(folder / name)
         session._metrics = open_file(folder / "metrics.jsonl", APPEND)
-        session._seq = max((each["seq"] for each in read_lines(folder / "events.jsonl")), default=0)
+        session._seq = max((event["seq"] for event in read_lines(folder / "events.jsonl")), default=0)
     return session
 
 
@@ -195,18 +195,18 @@ def end_session(
 ) -> dict[str, JsonValue]:
     """Write the session's last event and its summary, whose status must be that of the event; return the event.
 
-    One that is complete stays open until `Session.acknowledge`.
+    A complete session stays open until `Session.acknowledge`.
     """
     last = session.event(event, **fields)
     session.summary(summary)
-    session._is_told = ENDS[event] != "complete"
-    if session._is_told:
+    session._closes_on_exit = ENDS[event] != "complete"
+    if session._closes_on_exit:
         session.acknowledge()
     return last
 
 
-def catch_up(step: dict[str, Any], event: Mapping[str, Any]) -> None:
-    """Let a step's entry in run.json say what the event of its start or end tells."""
+def update_step(step: dict[str, Any], event: Mapping[str, Any]) -> None:
+    """Update a step's entry in run.json from the event of its start or end."""
     name = event["event"]
     step["status"] = "running" if name == "step_start" else name.removeprefix("step_")
     if name == "step_complete":
@@ -214,7 +214,7 @@ def catch_up(step: dict[str, Any], event: Mapping[str, Any]) -> None:
 
 
 def totals(steps: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-    """Return the rows of a run: in is what its read steps read, and out what its write steps wrote."""
+    """Return a run's `rows_in`, read by its read steps, and `rows_out`, written by its write steps."""
     return {
         "rows_in": sum(step.get("rows_in", 0) for step in steps.values() if step["mode"] == "read"),
         "rows_out": sum(step.get("rows_out", 0) for step in steps.values() if step["mode"] == "write"),

@@ -8,7 +8,7 @@ import pytest
 from tests.patience import SOON
 
 from osiris.config import load_config
-from osiris.discovery.discover import Asking, Source
+from osiris.discovery.discover import Source, SourceWorker
 from osiris.errors import OsirisError
 from osiris.project import Project
 from osiris.runner.adapter import start_worker
@@ -24,7 +24,7 @@ def project(tmp_path):
 def asking(project, link, source, **fields):
     secret = {name: str(fields.pop(name)) for name in ("password",) if name in fields}
     secrets = Secrets({source: fields}, {source: secret})
-    return Asking(project, load_config(project, os.environ), link, Source(source, None, secrets))
+    return SourceWorker(project, load_config(project, os.environ), link, Source(source, None, secrets))
 
 
 def test_a_source_that_does_not_answer_is_given_up(project):
@@ -32,7 +32,7 @@ def test_a_source_that_does_not_answer_is_given_up(project):
         fields = {"host": "127.0.0.1", "port": asleep.getsockname()[1], "database": "d", "user": "u"}
         began = time.monotonic()
         with pytest.raises(OsirisError) as caught:
-            asking(project, link, "@postgres.asleep", **fields).look("state", 1.0)
+            asking(project, link, "@postgres.asleep", **fields).query("state", 1.0)
     assert [item.code for item in caught.value.diagnostics] == ["DSC008"]
     assert time.monotonic() - began < SOON
 
@@ -47,7 +47,7 @@ def test_rows_that_take_too_long_are_left_out(project, postgres):
     with start_worker(project.root) as link:
         shop = asking(project, link, "@postgres.shop", **postgres.fields(database))
         began = time.monotonic()
-        told = shop.look("rows", 60.0, tables=["slow", "fast"], profile=True, seconds=2.0)
+        told = shop.query("rows", 60.0, tables=["slow", "fast"], profile=True, seconds=2.0)
     assert time.monotonic() - began < SOON
     assert [item["code"] for event in told for item in event.get("diagnostics", ())] == ["DSC004"]
     assert [event["table"] for event in told if event.get("table")] == ["fast"]

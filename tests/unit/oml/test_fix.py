@@ -9,7 +9,7 @@ from osiris.document import read_document
 from osiris.document.edits import add, drop, put, rename, retype
 from osiris.errors import Diagnostic, InvalidInput
 from osiris.oml.fix import apply_fix
-from osiris.secret import concealed
+from osiris.secret import redacted
 
 TEXT = """\
 # The nightly run.
@@ -187,5 +187,5 @@ def test_json_has_the_fix_and_keeps_it():
     ],
 )
 def test_a_fix_that_repeats_a_secret_is_not_told(fix):
-    assert concealed(Diagnostic("OML002", "x", fix=fix)).fix == ()
-    assert concealed(Diagnostic("OML002", "x", fix=drop("/a"))).fix
+    assert redacted(Diagnostic("OML002", "x", fix=fix)).fix == ()
+    assert redacted(Diagnostic("OML002", "x", fix=drop("/a"))).fix

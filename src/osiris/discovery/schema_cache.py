@@ -1,7 +1,6 @@
-"""What discovery gives to compiling: the schemas of sources that it has seen, by the identity that osiris.lock has.
+"""Cache the schemas of discovered sources, so that pipelines are compiled and pinned without querying the source.
 
-So a pipeline over a table or file that was discovered is compiled without asking for it, and pinned. An answer is given
-only while no later look has found the source in another state, and while a file is what it was.
+A schema is used only if no later discovery has found the source in another state, and if its files are unchanged.
 """
 
 from __future__ import annotations
@@ -24,27 +23,27 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What a source said of itself, and when; `primary_key` are the columns that name its rows, if it declares them."""
+class KnownSchema:
+    """A source's cached schema, and when it was read (UTC, ISO 8601); `primary_key` is empty if it declares none."""
 
     described: Described
     seen_at: str
     primary_key: tuple[str, ...] = ()
 
 
-def feed(
+def store_schema(
     store: Store,
-    found: Discovered,
+    source: Discovered,
     table: Mapping[str, JsonValue],
     step: Mapping[str, JsonValue],
     spec: ComponentSpec,
     fields: Mapping[str, JsonValue] | None,
 ) -> None:
-    """Keep what a step that reads a table would say; `fields` are those of its connection as written."""
+    """Cache the schema that a step reading a table would have; `fields` are its connection's, placeholders included."""
     columns = table["columns"]
     if columns is None or table["closed"] or not columns or any(column["type"] is None for column in columns):
         return
-    source = source_of(step, spec, fields)
+    pinned = source_of(step, spec, fields)
     schema = [{name: column[name] for name in ("name", "type", "nullable")} for column in columns]
     answer = {
         "schema": schema,
@@ -53,40 +52,40 @@ def feed(
         "state": None,
         "native": table["native"],
     }
-    told = {
+    entry = {
         "described": answer,
-        "source": found.key,
+        "source": source.key,
         "files": _state(table["files"]),
         "primary_key": table["primary_key"],
     }
-    store.put(["feed", source.key], found.fingerprint, told)
+    store.put(["feed", pinned.key], source.fingerprint, entry)
 
 
-def recall(project: Project, keys: Collection[str]) -> dict[str, Seen]:
-    """Return what is known of sources, by the key that osiris.lock has for them."""
+def recall(project: Project, keys: Collection[str]) -> dict[str, KnownSchema]:
+    """Return the cached schemas of sources, by their key in osiris.lock."""
     if not keys or not store_path(project).exists():
         return {}
     with open_store(project) as store:
-        return {key: seen for key in keys if (seen := _recalled(store, key))}
+        return {key: schema for key in keys if (schema := _recalled(store, key))}
 
 
-def _recalled(store: Store, key: str) -> Seen | None:
+def _recalled(store: Store, key: str) -> KnownSchema | None:
     entry = store.get(["feed", key])
     latest = entry and store.get(["state", entry.answer["source"]])
     if not entry or not latest or latest.fingerprint != entry.fingerprint:
         return None
-    told = entry.answer
-    if told["files"] != _state([path for path, *_ in told["files"]]):
+    answer = entry.answer
+    if answer["files"] != _state([path for path, *_ in answer["files"]]):
         return None
-    return Seen(Described.from_json(told["described"]), entry.made_at, tuple(told.get("primary_key") or ()))
+    return KnownSchema(Described.from_json(answer["described"]), entry.made_at, tuple(answer.get("primary_key") or ()))
 
 
 def _state(paths: Sequence[str]) -> list[list[JsonValue]]:
-    found: list[list[JsonValue]] = []
+    states: list[list[JsonValue]] = []
     for path in paths:
         try:
-            seen = Path(path).stat()
-            found.append([path, seen.st_size, seen.st_mtime_ns])
+            status = Path(path).stat()
+            states.append([path, status.st_size, status.st_mtime_ns])
         except OSError:
-            found.append([path, None, None])
-    return found
+            states.append([path, None, None])
+    return states
