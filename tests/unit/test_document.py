@@ -183,7 +183,7 @@ def test_an_alias_bomb_stays_small():
 
 def test_what_may_be_a_secret_is_not_shown():
     text = "password: 0123456\nother: 0123456\ndeep: {password: [@s3cret.x, {a: 1_000}]}\n"
-    shown = messages(text, redact=lambda key: key == "password")
+    shown = messages(text, conceal=lambda key: key == "password")
     assert shown.count("0123456") == 2
     assert "s3cret" not in shown
     assert "1_000" not in shown

@@ -76,7 +76,7 @@ class Document:
 def read_document(
     text: str,
     file: str,
-    redact: Callable[[str], bool] = lambda _key: False,
+    conceal: Callable[[str], bool] = lambda _key: False,
     weigh: Callable[[JsonValue], int] = lambda _data: 0,
 ) -> Document:
     """Return the document of a text; raises InvalidInput with all problems, at most 100.
@@ -91,7 +91,7 @@ def read_document(
         fail("OML026", at=Location(file), path=file, reason="it is not UTF-8")
     if len(data) > MAX_BYTES:
         fail("OML009", at=Location(file), what="the file", limit=f"{MAX_BYTES >> 20} MiB")
-    reader = Reader(file, redact, stand_in_for(text), weigh)
+    reader = Reader(file, conceal, stand_in_for(text), weigh)
     match = _LINE_BREAKS.search(text)
     if match:
         before = text[: match.start()]

@@ -76,14 +76,14 @@ class Reader:
     """
 
     def __init__(
-        self, file: str, redact: Callable[[str], bool], stand_in: str | None, weigh: Weigh | None = None
+        self, file: str, conceal: Callable[[str], bool], stand_in: str | None, weigh: Weigh | None = None
     ) -> None:
         self.problems: list[Diagnostic] = []
         self.positions, self.keys = Places(file), Places(file)
         self.root: JsonValue = None
         self.stopped = False
         self._file = file
-        self._conceal = redact
+        self._conceal = conceal
         self._stand_in = stand_in
         self._weigh = weigh
         self._stack: list[_Frame] = []
