@@ -103,7 +103,7 @@ def discover(
     source is unchanged; `refresh` ignores them. Later compiles use the answers too. `worker` queries the source; None
     starts one. Fails with CON…, DRV…, DSC001, DSC003, DSC008, RUN001.
     """
-    from osiris.discovery.discover import SourceWorker, DiscoveryRequest
+    from osiris.discovery.discover import DiscoveryRequest, SourceWorker
     from osiris.discovery.discover import discover as run_discovery
     from osiris.discovery.store import now, open_store
     from osiris.runner.host.adapters import query_worker

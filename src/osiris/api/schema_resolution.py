@@ -175,7 +175,9 @@ def _locked(workspace: Workspace, sources: Mapping[str, Source]) -> dict[str, Pi
     return {step: lock[source.key] for step, source in sources.items() if source.key in lock}
 
 
-def _discovered(workspace: Workspace, sources: Mapping[str, Source], pinned: Mapping[str, Pin]) -> dict[str, KnownSchema]:
+def _discovered(
+    workspace: Workspace, sources: Mapping[str, Source], pinned: Mapping[str, Pin]
+) -> dict[str, KnownSchema]:
     """Return what discovery has cached of sources without a pin, by step."""
     unknown = {step: source.key for step, source in sources.items() if step not in pinned}
     if not unknown:

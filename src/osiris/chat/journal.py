@@ -120,7 +120,7 @@ class Journal(Generic[W]):
         if redacted != cleaned and not self._has_warned:
             self._has_warned = True
             live.emit("warning", diagnostics=[diagnostic("CHT033").to_json()])
-        return concealed
+        return redacted
 
     def result(self, kind: str, arguments: JsonValue, act: Callable[[W, AuditLog], JsonValue]) -> JsonValue:
         """Return the recorded result, or else call the environment and record its result."""
