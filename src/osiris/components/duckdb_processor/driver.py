@@ -1,6 +1,6 @@
 """Runs one checked SELECT over the outputs of other steps, as a stream.
 
-Inputs are files that the engine reads by itself, streams that the query reads once, or else loaded first.
+An input is read by DuckDB from its files, streamed if the query reads it once, or else loaded first.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 
 _BATCH = 100_000
 _SHARE = 0.75
-"""The part of a step's memory that the engine may use; the rest is for the batches on their way in and out."""
+"""The part of a step's memory that DuckDB may use; the rest is for input and output batches."""
 _SHOWN = 5
-_OTHERWISE = ("LIMIT", "TOP_N", "JOIN", "PRODUCT", "CTE")
-"""Parts of the names of operators that may have enough before their inputs end, or begin them again."""
+_PARTIAL_READERS = ("LIMIT", "TOP_N", "JOIN", "PRODUCT", "CTE")
+"""Parts of the names of operators that may stop reading an input early, or read it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,8 @@ class Config:
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
-    """One query about to run: its text, what it reads and by which names, and the schema it must give."""
+class _Query:
+    """One query to run: its text, its inputs and their names in it, and its planned output schema."""
 
     text: str
     verdict: Verdict
@@ -71,7 +71,7 @@ class Driver:
         """Return the schema of the query's result; fails with CMP010, DAT006, SQL001 to SQL009."""
         names = _names(inputs, ctx)
         verdict = _checked(config.query, names)
-        schemas = {name: inputs[names[name]] for name in verdict.relations}  # an input that nothing reads costs time
+        schemas = {name: inputs[names[name]] for name in verdict.relations}  # binding unused inputs costs time
         schema = bind(verdict, schemas, parameter_types(verdict.parameters))
         return Described(schema, _order(verdict))
 
@@ -84,22 +84,22 @@ class Driver:
         text = str(verdict.canonical)
         if verdict.ordered:
             text = with_total_order(text, [field.name for field in schema])
-        work = _Work(text, verdict, names, inputs, schema, ctx)
+        run = _Query(text, verdict, names, inputs, schema, ctx)
         order = lambda: resolve_order(_order(verdict), (rows.order for rows in inputs.values()))  # noqa: E731
-        return stream(schema, _rows(work), order)
+        return stream(schema, _rows(run), order)
 
 
 def _names(inputs: Collection[str], ctx: StepContext) -> dict[str, str]:
-    """Return the input behind every name of the query; fails with CMP010 if one name has two."""
+    """Return the input of every name in the query; fails with CMP010 if a name is ambiguous."""
     names = relation_names({name: ctx.sources.get(name, name) for name in inputs})
-    for name, meant in names.items():
-        if len(meant) > 1:
-            fail("CMP010", step=ctx.step, name=name, inputs=", ".join(sorted(meant)))
-    return {name: meant[0] for name, meant in names.items()}
+    for name, candidates in names.items():
+        if len(candidates) > 1:
+            fail("CMP010", step=ctx.step, name=name, inputs=", ".join(sorted(candidates)))
+    return {name: candidates[0] for name, candidates in names.items()}
 
 
 def _checked(query: str, names: Mapping[str, str]) -> Verdict:
-    """Check the query here too: a plan is only text, and this is where it would run."""
+    """Check the query again, as a manifest may have been edited."""
     verdict = check(query, "duckdb", relations=names.keys(), parameters=mentioned_parameters(query))
     if not verdict.ok:
         raise_all(verdict.diagnostics)
@@ -112,53 +112,53 @@ def _order(verdict: Verdict) -> Order | Literal["kept"]:
     return "kept" if verdict.keeps_order else "free"
 
 
-def _rows(work: _Work) -> Iterator[pa.RecordBatch]:
-    """Open an engine when the first row is asked for; close it after the last, or when nobody asks any more."""
-    ctx = work.ctx
-    engine = _engine(work)
+def _rows(run: _Query) -> Iterator[pa.RecordBatch]:
+    """Open an engine when the first row is read; close it after the last, or when the generator is closed."""
+    ctx = run.ctx
+    engine = _engine(run)
     try:
-        with own_errors(*work.inputs.values()), _translated(work), interruptible(engine, ctx.cancelled):
-            yield from _run(engine, work)
+        with own_errors(*run.inputs.values()), _translated(run), interruptible(engine, ctx.cancelled):
+            yield from _run(engine, run)
     finally:
         engine.close()
 
 
-def _engine(work: _Work) -> DuckDBPyConnection:
-    """Return a connection; files are read by an engine of their own, which can reach these and no others."""
-    ctx = work.ctx
+def _engine(run: _Query) -> DuckDBPyConnection:
+    """Return a connection; files are read by a separate engine that can access only them."""
+    ctx = run.ctx
     memory = int(ctx.memory * _SHARE)
-    files = [path for rows in work.inputs.values() if rows.relation for path in rows.relation.files]
+    files = [path for rows in run.inputs.values() if rows.relation for path in rows.relation.files]
     if files:
         return open_engine(ctx.scratch, memory=memory, threads=ctx.threads, files=files)
     return borrow(ctx.scratch, memory=memory, threads=ctx.threads)
 
 
-def _run(engine: DuckDBPyConnection, work: _Work) -> Iterator[pa.RecordBatch]:
-    values = bound_values(work.verdict, work.ctx.bindings)
-    assert_native(engine, work.text, work.names)
-    load_inputs(engine, work.text, work.verdict, work.names, work.inputs, values)
-    relation = engine.sql(work.text, params=values or None)
-    _expect(work, schema_of_relation(relation))
-    target = arrow_schema(work.schema)
-    for batch in engine.sql(carried(work.text, relation), params=values or None).to_arrow_reader(_BATCH):
+def _run(engine: DuckDBPyConnection, run: _Query) -> Iterator[pa.RecordBatch]:
+    values = bound_values(run.verdict, run.ctx.bindings)
+    assert_native(engine, run.text, run.names)
+    load_inputs(engine, run.text, run.verdict, run.names, run.inputs, values)
+    relation = engine.sql(run.text, params=values or None)
+    _expect(run, schema_of_relation(relation))
+    target = arrow_schema(run.schema)
+    for batch in engine.sql(carried(run.text, relation), params=values or None).to_arrow_reader(_BATCH):
         yield batch if batch.schema.equals(target) else batch.cast(target)
-    tell_reads(engine, work.inputs)
+    report_reads(engine, run.inputs)
 
 
-def _expect(work: _Work, found: Schema) -> None:
-    """Fail with DAT011 if the query now gives another schema than the planned one."""
-    if found == work.schema:
+def _expect(run: _Query, actual: Schema) -> None:
+    """Fail with DAT011 if the query's schema differs from the planned one."""
+    if actual == run.schema:
         return
-    planned, now = ({f"'{field.name}' {field.type}" for field in each} for each in (work.schema, found))
-    told = [f"{', '.join(sorted(part)) or 'nothing'}" for part in (planned - now, now - planned)]
-    problem = f"the plan has {told[0]} where the query gives {told[1]}" if planned != now else "its columns moved"
-    fail("DAT011", step=work.ctx.step, problem=problem)
+    planned, now = ({f"'{field.name}' {field.type}" for field in schema} for schema in (run.schema, actual))
+    changes = [f"{', '.join(sorted(part)) or 'nothing'}" for part in (planned - now, now - planned)]
+    problem = f"the plan has {changes[0]} where the query gives {changes[1]}" if planned != now else "its columns moved"
+    fail("DAT011", step=run.ctx.step, problem=problem)
 
 
 @contextmanager
-def _translated(work: _Work) -> Iterator[None]:
-    """Say in our words what the engine raises."""
-    ctx = work.ctx
+def _translated(run: _Query) -> Iterator[None]:
+    """Turn the engine's exceptions into diagnostics."""
+    ctx = run.ctx
     try:
         yield
     except MemoryError:
@@ -169,7 +169,7 @@ def _translated(work: _Work) -> Iterator[None]:
             fail("RUN003", signal="request")
         if kind == "memory":
             fail("RUN013", step=ctx.step, limit=_megabytes(ctx.memory))
-        raise_all([runtime_problem(error, work.text)])
+        raise_all([runtime_problem(error, run.text)])
 
 
 def _megabytes(size: int) -> str:
@@ -177,10 +177,10 @@ def _megabytes(size: int) -> str:
 
 
 class InputStream:
-    """Rows that show their schema as often as they are asked, and are given once.
+    """Rows that can be read once; their schema can be read repeatedly.
 
-    Only Arrow's C interface is offered: the engine can choose columns, but it has no scanner to push its filters into,
-    whose comparisons would be another library's.
+    Only Arrow's C interface is offered: the engine can select columns, but not push filters down, which would compare
+    with another library's semantics.
     """
 
     def __init__(self, rows: RowStream) -> None:
@@ -202,11 +202,11 @@ def load_inputs(
     inputs: Mapping[str, RowStream],
     values: Mapping[str, JsonValue],
 ) -> None:
-    """Make the inputs readable under the names by which a query reads them.
+    """Register the inputs under their names in a query.
 
-    `names` maps those names to keys of `inputs`. An input with a relation becomes a view of it. One without becomes a
-    stream if the text names it once and the engine's own plan does too; the others are loaded into temporary tables,
-    which spill to disk.
+    `names` maps those names to keys of `inputs`. An input with a relation becomes a view of it. One without is streamed
+    if both the text and the engine's plan read it once; the others are loaded into temporary tables, which spill to
+    disk.
     """
     used: dict[str, list[str]] = defaultdict(list)
     reads: Counter[str] = Counter()
@@ -214,63 +214,63 @@ def load_inputs(
         used[names[name]].append(name)
         reads[names[name]] += times
     streamed = set[str]()
-    for key, called in used.items():
+    for key, aliases in used.items():
         if inputs[key].relation:
-            _make_view(engine, inputs[key], called)
+            _make_view(engine, inputs[key], aliases)
         elif reads[key] == 1:
             streamed.add(key)
-            engine.register(called[0], InputStream(inputs[key]))
+            engine.register(aliases[0], InputStream(inputs[key]))
         else:
-            _load_input(engine, inputs[key], called)
+            _load_input(engine, inputs[key], aliases)
     schemas = {name: inputs[key].schema for name, key in names.items()}
     if _scans(explain(engine, text, values, schemas)) > len(streamed):
         _load_streams(engine, inputs, {key: used[key] for key in streamed})
 
 
 def _make_view(engine: DuckDBPyConnection, source: RowStream, names: Collection[str]) -> None:
-    """Make views of what the engine reads by itself; fails with DAT011 if it sees other types than planned."""
+    """Create views of files that the engine reads; fails with DAT011 if it reads other types than planned."""
     for name in map(quote_name, names):
         engine.execute(f"CREATE TEMP VIEW {name} AS {source.relation.text if source.relation else ''}")
-        found = schema_of_relation(engine.sql(f"FROM {name}"))
-        if [column.type for column in found] != [column.type for column in source.schema]:
+        actual = schema_of_relation(engine.sql(f"FROM {name}"))
+        if [column.type for column in actual] != [column.type for column in source.schema]:
             fail("DAT011", step=name, problem="DuckDB reads its files with other types")
 
 
-def tell_reads(engine: DuckDBPyConnection, inputs: Mapping[str, RowStream]) -> None:
-    """Tell the inputs that the engine read by itself how many rows and bytes it counted, after the statement.
+def report_reads(engine: DuckDBPyConnection, inputs: Mapping[str, RowStream]) -> None:
+    """Report to inputs that the engine read how many rows and bytes it counted, after the statement.
 
-    Fails with DAT055 if those are other rows than the files have.
+    Fails with DAT055 if the files have another number of rows.
     """
     relations = [source.relation for source in inputs.values() if source.relation]
     if not relations:
         return
-    # The profile of a statement that metadata alone answered has no operators.
+    # The profile of a statement answered from metadata alone has no operators.
     scans = list(_operators(json.loads(engine.get_profiling_information()).get("operator", ())))
     for relation in relations:
-        _tell_read(engine, relation, scans)
+        _report_read(engine, relation, scans)
 
 
-def _tell_read(engine: DuckDBPyConnection, relation: Relation, scans: Collection[JsonValue]) -> None:
+def _report_read(engine: DuckDBPyConnection, relation: Relation, scans: Collection[JsonValue]) -> None:
     names = _names_shown(relation.files)
     read = [node for node in scans if node.get("extra_info", {}).get("Filename(s)") == names]
     counted = {node["rows_scanned"] for node in read if _reads_all(node, scans)}
     counted = counted or set(engine.execute(f"SELECT count(*) FROM ({relation.text})").fetchone() or ())
-    # The most, not the sum: the engine may read files twice, or another input may have the same ones.
+    # The maximum, not the sum: the engine may read files twice, or two inputs may have the same files.
     relation.on_read(counted, max((node["bytes_scanned"] for node in read), default=0))
 
 
 def _reads_all(scan: JsonValue, operators: Collection[JsonValue]) -> bool:
-    """Tell whether a scan gives every row of its files: nothing is filtered there, and it is read once, to its end.
+    """Whether a scan returns every row of its files: it is not filtered, and read once, to its end.
 
-    The rows of one that does not are counted by asking, which reads what the files say of themselves.
+    Otherwise rows are counted by a query, which reads only the files' metadata.
     """
     if {"Filters", "Dynamic Filters"} & scan["extra_info"].keys():
         return False
-    return not any(word in node["name"] for node in operators for word in _OTHERWISE)
+    return not any(word in node["name"] for node in operators for word in _PARTIAL_READERS)
 
 
 def _names_shown(files: Sequence[Path]) -> str:
-    """Return what the engine's profile calls files: no more than five of them."""
+    """Return files as the engine's profile lists them: at most five."""
     shown = ", ".join(str(path) for path in files[:_SHOWN])
     return shown if len(files) <= _SHOWN else f"{shown}, ..."
 
@@ -278,7 +278,7 @@ def _names_shown(files: Sequence[Path]) -> str:
 def _load_streams(
     engine: DuckDBPyConnection, inputs: Mapping[str, RowStream], used: Mapping[str, Collection[str]]
 ) -> None:
-    """Load what was to be streamed: the engine would read one of them twice."""
+    """Load inputs instead of streaming them, as the engine would read one of them twice."""
     for key, names in used.items():
         for name in names:
             engine.unregister(name)

@@ -1,4 +1,4 @@
-"""Reads CSV files: every cell as text, checked against the spelling of its column's type, then cast."""
+"""Reads CSV files: every cell as text, validated against the text format of its column's type, then cast."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Config(Dialect):
 
     @property
     def dates(self) -> Sequence[str]:
-        """Return the columns of which only dates and timestamps will do."""
+        """Return the columns that must be dates or timestamps."""
         return () if isinstance(self.parse_dates, bool) else self.parse_dates
 
 
@@ -70,37 +70,37 @@ class Driver(TextExtractor[Config]):
         return {name: Checked(kind, name in config.declared) for name, kind in types.items()}
 
 
-def _given(config: Config, columns: Sequence[str]) -> dict[str, str]:
-    """Return the types of the columns for which nobody looks at cells."""
-    given = declared_types(config.dtype)
-    if config.as_text:  # what nobody declared has no type that it could break
-        return {**{name: "utf8" for name in columns if name not in config.dates}, **given}
-    return given
+def _declared(config: Config, columns: Sequence[str]) -> dict[str, str]:
+    """Return the types of the columns that are not inferred from cells."""
+    declared = declared_types(config.dtype)
+    if config.as_text:  # undeclared columns are text
+        return {**{name: "utf8" for name in columns if name not in config.dates}, **declared}
+    return declared
 
 
 def _types(config: Config, files: Sequence[CsvFile], columns: Sequence[str]) -> tuple[dict[str, str], int | None]:
-    """Return the type of each column, as declared, else text, or what the first rows of every file allow.
+    """Return the type of each column, declared or inferred from the first rows of every file.
 
-    With it goes how many rows there are, more or less, if any were looked at.
+    Also return the approximate number of rows; None if none was read.
     """
-    given = _given(config, columns)
-    guesses = {name: Guess(moment=name in config.dates) for name in columns if name not in given}
+    declared = _declared(config, columns)
+    guesses = {name: Guess(moment=name in config.dates) for name in columns if name not in declared}
     header, rows = files[0].names(), 0
     for file in files:
         if file.names() != header:
             fail("DAT004", file=file.label, problem=f"its columns differ from those of {files[0].label}")
         if guesses:
             rows += _look_at(file, guesses, config.sampled)
-    return {name: given.get(name) or guesses[name].type() for name in columns}, rows if guesses else None
+    return {name: declared.get(name) or guesses[name].type() for name in columns}, rows if guesses else None
 
 
 def _look_at(file: CsvFile, guesses: Mapping[str, Guess], most: int | None) -> int:
-    """Take the first rows of a file into account, and return how many it has, more or less."""
-    seen = 0
+    """Infer types from the first rows of a file, and return its approximate number of rows."""
+    read = 0
     for rows in limited(file.rows(dict.fromkeys(guesses, Spelling("utf8"))), most):
         for name, guess in guesses.items():
             misfit = guess.look(rows.values(name))
             if misfit is not None:
                 rows.refuse(misfit, name, A_MOMENT, declared=True)
-        seen += rows.num_rows
-    return file.estimated_rows() if seen == most else seen
+        read += rows.num_rows
+    return file.estimated_rows() if read == most else read

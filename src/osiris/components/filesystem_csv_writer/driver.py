@@ -1,4 +1,4 @@
-"""Writes a CSV file: RFC 4180, the same bytes for the same rows, all of it or nothing."""
+"""Writes a CSV file (RFC 4180): deterministic bytes, published atomically."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from osiris.table import RowStream
 
 _DEPTH = 2
-"""How many pieces are written or wait for it: one takes longer or shorter than its source takes for the next."""
+"""The number of pieces being written or queued, to even out the pace of reading and writing."""
 
 _ENDS = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}
 
@@ -45,12 +45,12 @@ class Driver:
     """A writer of CSV files."""
 
     def check(self, config: Config, schema: Schema, ctx: StepContext) -> None:
-        """Fail with CMP012 for columns without a spelling, with DRV007 for a path that cannot be written."""
+        """Fail with CMP012 for columns without a text format, with DRV007 for a path that cannot be written."""
         check_text(ctx, config, "csv")
         check_columns(ctx, schema, _reason)
 
     def write(self, config: Config, rows: RowStream, ctx: StepContext) -> Written:
-        """Write all rows, and have them appear at once; fails with DAT015 for a value without spelling."""
+        """Write all rows, and publish the file atomically; fails with DAT015 for a value without a text format."""
         names = [column.name for column in rows.schema]
         ordered = sorted(names) if config.column_order == "sorted" else names
         with writing_text(ctx, config, "csv") as (file, sink):
@@ -74,7 +74,7 @@ def _reason(type_name: str) -> str | None:
 
 
 class _Writing:
-    """One file being written: the rows so far, and the cells that look like formulas."""
+    """One file being written: `written` rows so far, and counts of cells that look like formulas."""
 
     def __init__(self, config: Config, ctx: StepContext, sink: Sink) -> None:
         self.form = Form(config.delimiter, _ENDS[config.newline], config.quoting)
@@ -101,14 +101,14 @@ class _Writing:
         self.written += batch.num_rows
 
     def text(self, text: str, names: list[str], columns: list[pa.Array] | None = None) -> None:
-        """Write text in the file's encoding; fails with DAT015 for a character that it does not have."""
+        """Write text in the file's encoding; fails with DAT015 for a character that the encoding lacks."""
         try:
             self._sink.write(self._encoder.encode(text)[0] if self._encoder else text.encode())
         except UnicodeEncodeError as error:
             char = text[error.start]
             arrays = columns or [pa.array([name]) for name in names]
-            where = next(n for n, a in zip(names, arrays, strict=True) if _holds(a, char))
-            self._refuse(where, f"the character {char!r}", f"{self._config.encoding} does not have it")
+            column = next(n for n, a in zip(names, arrays, strict=True) if _holds(a, char))
+            self._refuse(column, f"the character {char!r}", f"{self._config.encoding} does not have it")
 
     def _guarded(self, name: str, column: pa.Array) -> pa.Array:
         if not pa.types.is_string(column.type):
@@ -125,7 +125,7 @@ class _Writing:
         return column
 
     def report(self) -> None:
-        """Tell of cells that a spreadsheet would take for formulas."""
+        """Emit an event about cells that a spreadsheet would evaluate as formulas."""
         if self._formulas:
             prefixed = self._config.formula_guard == "prefix"
             done = "an apostrophe was put before them" if prefixed else "written as they are"
@@ -140,7 +140,7 @@ def _holds(texts: pa.Array, char: str) -> bool:
     return pa.types.is_string(texts.type) and bool(pc.any(pc.match_substring(texts, char)).as_py())
 
 
-# These begin with a byte order mark; its order is fixed, so that every machine writes the same bytes.
+# Encodings with a byte order mark; the byte order is fixed, so that every machine writes the same bytes.
 _MARKED = {"utf-16": codecs.BOM_UTF16_LE, "utf-8-sig": codecs.BOM_UTF8}
 _UNMARKED = {"utf-16": "utf-16-le", "utf-8-sig": "utf-8", "utf8": "utf-8"}
 

@@ -1,4 +1,4 @@
-"""Reads JSON files: each value as it is spelled, checked against its column's type, then cast."""
+"""Reads JSON files: each value as text, validated against its column's type, then cast."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from osiris.model import Schema
 
 MAX_KEYS = 4096
-"""More keys than these are data and not columns, unless the columns are listed."""
+"""The maximum number of keys unless columns are listed: more keys are probably data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Config(JsonConfig):
 
     @property
     def dates(self) -> Sequence[str]:
-        """Return the columns of which only dates and timestamps will do."""
+        """Return the columns that must be dates or timestamps."""
         return self.parse_dates
 
 
@@ -42,16 +42,16 @@ class Driver(TextExtractor[Config]):
         return [JsonFile(path, label(ctx, path), config) for path in sources(ctx, config.path)]
 
     def _look(self, config: Config, files: Sequence[JsonFile], ctx: StepContext) -> tuple[Mapping[str, str], int]:
-        given = declared_types(config.dtype, beside={"json"})
+        declared = declared_types(config.dtype, beside={"json"})
         guesses: dict[str, JsonGuess] = {}
         probes = [Probe(file.path) for file in files]
         tolerant = config.on_bad_lines != "error" or ctx.on_reject == "quarantine"
         for file, probe in zip(files, probes, strict=True):
             for rows in limited(_probed(file, probe, tolerant=tolerant), config.sampled):
                 _add_names(config, guesses, rows)
-                _guess(config, guesses, given, rows)
-        names = _names(config, list(guesses), given, files[0].label)
-        types = {name: given.get(name) or guesses[name].named() for name in names}
+                _guess(config, guesses, declared, rows)
+        names = _names(config, list(guesses), declared, files[0].label)
+        types = {name: declared.get(name) or guesses[name].named() for name in names}
         return types, sum(probe.estimate() for probe in probes)
 
     def _columns(self, config: Config, _files: Sequence[JsonFile], schema: Schema) -> Mapping[str, JsonColumn]:
@@ -59,11 +59,11 @@ class Driver(TextExtractor[Config]):
 
 
 def _ignore(_row: BadRow) -> None:
-    """Leave it to the run."""
+    """Ignore a bad row, which the run will report."""
 
 
 def _probed(file: JsonFile, probe: Probe, *, tolerant: bool) -> Iterator[JsonRows]:
-    """Give the rows of a file, and have a probe know how many they are for how many bytes."""
+    """Yield the rows of a file, and count rows and bytes in a probe."""
     for rows in file.rows((), probe.on_bytes, _ignore if tolerant else None):
         probe.rows += rows.num_rows
         yield rows
@@ -71,7 +71,7 @@ def _probed(file: JsonFile, probe: Probe, *, tolerant: bool) -> Iterator[JsonRow
 
 
 def _add_names(config: Config, guesses: dict[str, JsonGuess], rows: JsonRows) -> None:
-    """Add the keys of rows in the order of their appearance; fails with DAT004 if they are too many."""
+    """Add the keys of rows in order of appearance; fails with DAT004 if there are too many."""
     for row in rows.rows:
         if not row.keys() <= guesses.keys():
             for name in row:
@@ -81,33 +81,33 @@ def _add_names(config: Config, guesses: dict[str, JsonGuess], rows: JsonRows) ->
         fail("DAT004", file=rows.label, problem=f"its rows have more than {MAX_KEYS} keys", hint=hint)
 
 
-def _guess(config: Config, guesses: Mapping[str, JsonGuess], given: Mapping[str, str], rows: JsonRows) -> None:
-    """Take rows into account for the columns that are wanted, and whose types nobody declared."""
+def _guess(config: Config, guesses: Mapping[str, JsonGuess], declared: Mapping[str, str], rows: JsonRows) -> None:
+    """Infer the types of the requested columns without a declared type."""
     for name, guess in guesses.items():
-        if name in given or (config.columns is not None and name not in config.columns):
+        if name in declared or (config.columns is not None and name not in config.columns):
             continue
         misfit = guess.look(rows.values(name))
         if misfit is not None:
             rows.refuse(misfit, name, A_MOMENT, declared=True)
 
 
-def _names(config: Config, found: list[str], given: Mapping[str, str], where: str) -> list[str]:
+def _names(config: Config, keys: list[str], declared: Mapping[str, str], label: str) -> list[str]:
     """Return the columns; fails with DAT004 if there are none or one has a bad name, DAT005 if one is unknown."""
-    names = found if config.columns is None else list(config.columns)
-    # A key that is declared may be missing from the sample.
-    known = list(dict.fromkeys([*found, *(name for name in names if name in given)]))
+    names = keys if config.columns is None else list(config.columns)
+    # A declared key may be missing from the sample.
+    existing = list(dict.fromkeys([*keys, *(name for name in names if name in declared)]))
     listed = config.columns or ()
-    check_known({"columns": listed, "dtype": config.dtype, "parse_dates": config.dates}, known, where)
+    check_known({"columns": listed, "dtype": config.dtype, "parse_dates": config.dates}, existing, label)
     if not names:
         fail(
-            "DAT004", file=where, problem="it has no rows, so its columns are unknown", hint="declare columns and dtype"
+            "DAT004", file=label, problem="it has no rows, so its columns are unknown", hint="declare columns and dtype"
         )
     bad = next((name for name in names if not _is_name(name)), None)
     if bad is not None:
-        fail("DAT004", file=where, problem=f"the key {bad!r} cannot be the name of a column")
+        fail("DAT004", file=label, problem=f"the key {bad!r} cannot be the name of a column")
     return names
 
 
 def _is_name(key: str) -> bool:
-    """Tell whether a key is the name of a column: half of a surrogate pair is no character."""
+    """Whether a key can be the name of a column: not empty, and without unpaired surrogates."""
     return key != "" and not any("\ud800" <= char <= "\udfff" for char in key)

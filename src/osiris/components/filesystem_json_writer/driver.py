@@ -1,4 +1,4 @@
-"""Writes a JSON file: an object on each line, the same bytes for the same rows, all of it or nothing."""
+"""Writes a JSON Lines file: deterministic bytes, published atomically."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Driver:
     """A writer of JSON files."""
 
     def check(self, config: Config, schema: Schema, ctx: StepContext) -> None:
-        """Fail with CMP012 for columns without a spelling, with DRV007 for a path that cannot be written."""
+        """Fail with CMP012 for columns without a text format, with DRV007 for a path that cannot be written."""
         check_text(ctx, config, "json")
         check_columns(ctx, schema, refusal)
 
     def write(self, config: Config, rows: RowStream, ctx: StepContext) -> Written:
-        """Write all rows, and have them appear at once; fails with DAT015 for a value without spelling."""
+        """Write all rows, and publish the file atomically; fails with DAT015 for a value without a text format."""
         written = 0
         with writing_text(ctx, config, "json") as (file, sink):
             for batch in rows.batches():
@@ -43,7 +43,7 @@ class Driver:
 
 
 def _objects(batch: pa.RecordBatch, ctx: StepContext, before: int) -> pa.Array:
-    """Return rows as lines of JSON, `before` being how many came before; fails with DAT015."""
+    """Return rows as lines of JSON; `before` is the number of earlier rows. Fails with DAT015."""
     try:
         return objects(batch.schema.names, batch.columns, "\n")
     except Unwritable as error:

@@ -1,4 +1,4 @@
-"""Reads Parquet files, group by group, with the types of their footers or, in a published folder, of its manifest."""
+"""Reads Parquet files by row group, with the types of their footers or of a published folder's manifest."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 BATCHES_AHEAD = 2
 
 _OPTIONS = {"hive_partitioning": False, "union_by_name": False}
-"""For DuckDB's reader: a column is what the file has, and all files are alike."""
+"""Options of DuckDB's reader: columns come from the files alone, which all have the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,9 @@ class Driver:
     """An extractor of Parquet files."""
 
     def describe(self, config: Config, ctx: StepContext) -> Described:
-        """Return the columns that the footers declare; fails with DAT004 if the files of a pattern differ.
+        """Return the columns in the footers; fails with DAT004 if the files of a pattern differ.
 
-        Of a published folder its manifest tells them; fails with DAT045 or DAT046 if it is damaged.
+        Those of a published folder are in its manifest; fails with DAT045 or DAT046 if it is damaged.
         """
         source = open_parquet(ctx, config.path)
         (name, first, rows), *others = source.declared()
@@ -60,12 +60,12 @@ class Driver:
         return Described(schema, "fixed", min(rows, config.limit or rows), state, _native(config, schema, source.paths))
 
     def confirm(self, config: Config, schema: Schema, ctx: StepContext) -> str | None:
-        """Read the footers, or the manifest; fails with DAT011 if their columns are not as planned."""
+        """Read the footers or the manifest, and return the source's state; fails with DAT011 if columns changed."""
         source, _rows = _planned(config, schema, ctx)
         return source.state()
 
     def read(self, config: Config, schema: Schema, ctx: StepContext) -> RowStream:
-        """Return the rows of all files, one after the other; reading fails with DAT011 for columns not as planned."""
+        """Return the rows of all files in order; reading fails with DAT011 if columns differ from the plan."""
         source = open_parquet(ctx, config.path)
         rows = _counted(
             limited(source.batches(schema, partial(_check_planned, config, ctx, schema)), config.limit), ctx
@@ -82,21 +82,21 @@ class Driver:
 
 
 def _chosen(config: Config, schema: Schema, name: str) -> Schema:
-    """Return the columns to read, in their order; fails with DAT005 for one that is not there."""
+    """Return the columns to read, in order; fails with DAT005 for an unknown one."""
     check_known({"columns": config.columns or ()}, [column.name for column in schema], name)
     by_name = {column.name: column for column in schema}
     return tuple(by_name[name] for name in (by_name if config.columns is None else config.columns))
 
 
 def _native(config: Config, schema: Schema, paths: Sequence[Path] | None) -> tuple[str, ...] | None:
-    """Return the columns that DuckDB reads by itself as we do, None if it cannot read the files."""
+    """Return the columns that DuckDB reads with the same result; None if it cannot read the files."""
     if config.limit is not None or not paths or not all(map(is_nameable, paths)):
         return None
     return tuple(column.name for column in schema if is_native(column.type))
 
 
 def _planned(config: Config, schema: Schema, ctx: StepContext) -> tuple[ParquetFiles | ParquetFolder, int]:
-    """Return the source, whose columns are as planned, and how many rows it has; fails with DAT011 if they are not."""
+    """Return the source and its number of rows; fails with DAT011 if its columns differ from the plan."""
     source = open_parquet(ctx, config.path)
     rows = 0
     for name, columns, count in source.declared():
@@ -105,17 +105,17 @@ def _planned(config: Config, schema: Schema, ctx: StepContext) -> tuple[ParquetF
     return source, rows
 
 
-def _check_planned(config: Config, ctx: StepContext, planned: Schema, name: str, found: Schema) -> None:
-    """Fail with DAT011 unless a file, or a folder, has the planned columns; `name` is what messages call it."""
-    by_name = {column.name: column for column in found}
+def _check_planned(config: Config, ctx: StepContext, planned: Schema, name: str, actual: Schema) -> None:
+    """Fail with DAT011 unless a file or folder has the planned columns; `name` is its label in messages."""
+    by_name = {column.name: column for column in actual}
     for column in planned:
-        there = by_name.get(column.name)
-        if there is None:
+        existing = by_name.get(column.name)
+        if existing is None:
             fail("DAT011", step=ctx.step, problem=f"{name} has no column '{column.name}'")
-        if there != column:
-            problem = f"column '{column.name}' of {name} is now {there.type}, or may now be NULL"
+        if existing != column:
+            problem = f"column '{column.name}' of {name} is now {existing.type}, or may now be NULL"
             fail("DAT011", step=ctx.step, problem=problem)
-    if config.columns is None and found != planned:
+    if config.columns is None and actual != planned:
         fail("DAT011", step=ctx.step, problem=f"the columns of {name} are {', '.join(by_name)}")
 
 

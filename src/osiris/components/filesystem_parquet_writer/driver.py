@@ -1,7 +1,7 @@
-"""Writes Parquet: the same bytes for the same rows however they arrive, all of it or nothing.
+"""Writes Parquet: deterministic bytes, independent of batch sizes, published atomically.
 
-A path that ends with `/` is a folder, which is published: see `osiris.families.files.folders`. Its files are
-told apart by the values of columns, in Hive's layout, or come one after the other.
+A path that ends with `/` is a published folder: see `osiris.families.files.folders`. Its files are partitioned by
+columns in Hive's layout, or numbered.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ class Driver:
     """A writer of Parquet files."""
 
     def check(self, config: Config, schema: Schema, ctx: StepContext) -> None:
-        """Fail with CMP012 for columns that Parquet cannot give back as they are, with DRV007 for a bad path.
+        """Fail with CMP012 for columns that Parquet does not round-trip, with DRV007 for a bad path.
 
-        Fails with DAT005, DRV047 and CMP012 where rows are to be put into several files, and cannot be.
+        Fails with DAT005, DRV047 or CMP012 for invalid options of several files.
         """
         if is_folder(config.path):
             _check_folder(config, schema, ctx)
@@ -74,7 +74,7 @@ class Driver:
         check_columns(ctx, schema, _reason)
 
     def write(self, config: Config, rows: RowStream, ctx: StepContext) -> Written:
-        """Write all rows, and have them appear at once."""
+        """Write all rows, and publish them atomically."""
         if is_folder(config.path):
             return _write_folder(config, rows, ctx)
         place = target(ctx, config.path, "parquet")
@@ -103,7 +103,7 @@ def _check_folder(config: Config, schema: Schema, ctx: StepContext) -> None:
 
 
 def _reason_against_folder(column: Field, *, folded: Mapping[str, int], all_chosen: bool) -> str | None:
-    """Return why the values of a column cannot name folders; `folded` counts the names of all but for their case."""
+    """Return why a column's values cannot name folders; `folded` counts all column names, ignoring case."""
     if column.type not in KINDS:
         return f"only {', '.join(KINDS)} have one spelling that can name a folder"
     if not PLAIN_NAME.fullmatch(column.name):
@@ -114,29 +114,30 @@ def _reason_against_folder(column: Field, *, folded: Mapping[str, int], all_chos
 
 
 def _write_folder(config: Config, rows: RowStream, ctx: StepContext) -> Written:
-    """Write all rows into files, and have these take the place of what the folder held."""
+    """Write all rows into files, and publish these in place of the folder's earlier ones."""
     published = folder(ctx, config.path)
     if isinstance(published, LocalFolder) and not config.create_dirs and not published.path.is_dir():
         fail("DRV001", path=published.label(""))
     before = look(published)
     total = Counter[str]()
-    taken = counted(rows, lambda count: total.update(rows=count))
+    counted_rows = counted(rows, lambda count: total.update(rows=count))
     with tempfile.TemporaryDirectory(dir=ctx.scratch) as scratch:
         staging = Staging(Path(scratch) / "staged")
         partition_by = tuple(config.partition_by or ())
-        parts = by_folder(taken, partition_by, Path(scratch)) if partition_by else [("", taken.batches())]
+        whole = [("", counted_rows.batches())]
+        parts = by_folder(counted_rows, partition_by, Path(scratch)) if partition_by else whole
         schema = arrow_schema(schema_of_files(rows.schema, partition_by))
         for name, batches in parts:
             _stage(config, staging, name, batches, schema)
         manifest = FolderManifest(total["rows"], rows.schema, partition_by, tuple(staging.files))
-        told = publish_folder(published, before, staging.root, manifest)
+        stored = publish_folder(published, before, staging.root, manifest)
     if isinstance(published, LocalFolder):
-        return Written(manifest.rows, told["size"], (published.label(""),))
-    return Written(manifest.rows, told["size"], stored=(told,))
+        return Written(manifest.rows, stored["size"], (published.label(""),))
+    return Written(manifest.rows, stored["size"], stored=(stored,))
 
 
 def _stage(config: Config, staging: Staging, name: str, batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> None:
-    """Write rows into the files of a folder; into one without rows if there are none."""
+    """Write rows into the files of a folder; one file without rows if there are none."""
     groups = row_groups(batches, schema, config.row_group_rows)
     most = parse_size(config.max_file_bytes)
     write = partial(write_file, schema=schema, compression=config.compression, most=most)

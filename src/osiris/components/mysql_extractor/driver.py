@@ -1,4 +1,4 @@
-"""Reads a table, a view or a checked query of a MySQL or MariaDB database, in one state of it."""
+"""Reads a table, a view or a checked query of a MySQL or MariaDB database, in one snapshot."""
 
 from __future__ import annotations
 

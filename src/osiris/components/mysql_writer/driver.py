@@ -17,7 +17,7 @@ class Config(ServerWriterConfig):
 
     @property
     def mode(self) -> Literal["append", "replace", "upsert"]:
-        """Return what happens to the rows that are there."""
+        """Return the write mode; `truncate_before` turns append into replace."""
         return "replace" if self.truncate_before and self.write_mode == "append" else self.write_mode
 
 
