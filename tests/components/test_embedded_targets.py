@@ -79,9 +79,9 @@ def refused(call, *args, **named):
 @pytest.mark.parametrize("table", ["_osiris_ledger", "_OSIRIS_LEDGER", "_Osiris_other", "", "t\x00", "t\n"])
 def test_tables_of_ours_and_names_that_cannot_be_told_are_no_targets(place, table):
     place.write(ROWS)
-    assert refused(place.check, table).codes == ["OML028"]
-    assert refused(place.confirm, table=table).codes == ["OML028"]
-    assert refused(place.write, ROWS, table, write_mode="replace").codes == ["OML028"]
+    assert refused(place.check, table).codes == ["OML045"]
+    assert refused(place.confirm, table=table).codes == ["OML045"]
+    assert refused(place.write, ROWS, table, write_mode="replace").codes == ["OML045"]
     assert place.sql("SELECT count(*) FROM _osiris_ledger") == [(1,)]
 
 

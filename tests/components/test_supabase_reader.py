@@ -219,8 +219,8 @@ def test_limits_offsets_and_orders(small, reader, wired):
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        ({"filter": {"state": "paid"}}, "OML028"), ({"filter": {"state": "fts.x"}}, "OML028"),
-        ({"filter": {"id": "in.()"}}, "OML028"), ({"order": "id.up"}, "OML028"),
+        ({"filter": {"state": "paid"}}, "OML046"), ({"filter": {"state": "fts.x"}}, "OML046"),
+        ({"filter": {"id": "in.()"}}, "OML046"), ({"order": "id.up"}, "OML047"),
         ({"filter": {"stat": "eq.1"}}, "DAT005"), ({"columns": ["idd"]}, "DAT005"),
         ({"primary_key": "no"}, "DAT005"), ({"dtype": {"amount": "decimal"}}, "DAT012"),
         ({"dtype": {"amount": "list<json>"}}, "DAT006"),

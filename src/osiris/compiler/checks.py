@@ -219,8 +219,7 @@ def check_connection(ctx: Context) -> Iterator[Diagnostic]:
         if ref is None:
             continue
         if spec.connection == "none":
-            problem = f"is not taken by {spec.name}; remove it"
-            yield diagnostic("OML028", at=at, key="connection", problem=problem)
+            yield diagnostic("OML043", at=at, component=spec.name)
         elif ref.family not in (spec.family, *spec.families):
             fix = _a_connection(ctx, step, spec, ref)
             yield diagnostic("CMP008", at=at, fix=fix, step=step.id, family=spec.family, found=str(ref))
@@ -281,7 +280,7 @@ def check_spelling(ctx: Context) -> Iterator[Diagnostic]:
     for value, pointer in _free_values(ctx.pipeline):
         for at, problem in unencodable(value, pointer):
             key = at.rpartition("/")[2]
-            yield diagnostic("OML028", at=ctx.at(at), key=key, problem=problem)
+            yield diagnostic("OML044", at=ctx.at(at), key=key, problem=problem)
 
 
 def check_names(ctx: Context) -> Iterator[Diagnostic]:

@@ -131,7 +131,7 @@ class Configs:
             at = join(pointer, old)
             if key != old and key in config:
                 fix = drop(at) if config[key] == value else ()
-                self._add("OML028", at, fix=fix, key=old, problem=f"is the earlier name of '{key}', and both are given")
+                self._add("OML036", at, fix=fix, old=old, key=key)
                 continue
             if key != old:
                 self._add("OML031", at, old=old, new=key)
@@ -214,7 +214,7 @@ class Configs:
                 bounds = check.get(kind) if isinstance(check, dict) else None
                 least, most = (bounds.get("min"), bounds.get("max")) if isinstance(bounds, dict) else (None, None)
                 if isinstance(least, (int, float)) and isinstance(most, (int, float)) and least > most:
-                    self._add("OML028", f"{join(pointer, number)}/{kind}/max", key="max", problem="is less than 'min'")
+                    self._add("OML037", f"{join(pointer, number)}/{kind}/max", check=kind, least=least, most=most)
 
     def _add(self, code: str, pointer: str, *, hint: str | None = None, fix: Fix = (), **params: object) -> None:
         at = self._document.where_key(pointer)

@@ -88,7 +88,7 @@ class Links:
         for index, name in enumerate(needs):
             pointer = f"{step.pointer}/needs/{index}"
             if name in existing:
-                self._add("OML028", pointer, fix=drop(pointer), key="needs", problem=f"names '{name}' twice")
+                self._add("OML038", pointer, fix=drop(pointer), key="needs", entry=f"'{name}'")
             elif self._exists(step, name, pointer, name):
                 existing[name] = None
         return list(existing)

@@ -91,11 +91,7 @@ class Substitution:
         try:
             return substitute(text, values, dialect, bound=self._bound())
         except ValueError as error:
-            problem, hint = (
-                f"has {error} inside quotes, where it cannot be put",
-                "put it outside, and join texts with ||",
-            )
-            self._add("OML028", pointer, key=pointer.rpartition("/")[2], problem=problem, hint=hint)
+            self._add("OML041", pointer, key=pointer.rpartition("/")[2], placeholder=error)
             return text
 
     def _check_names(self, names: Mapping[str, int], pointer: str) -> bool:
@@ -113,8 +109,7 @@ class Substitution:
             return match[0]
         value = self.params.values[match[1].removeprefix(SCOPE)]
         if isinstance(value, list):
-            problem, hint = f"has {match[0]} within a text, and a list has no text", "let it be the whole value"
-            self._add("OML028", pointer, key=pointer.rpartition("/")[2], problem=problem, hint=hint)
+            self._add("OML042", pointer, key=pointer.rpartition("/")[2], placeholder=match[0])
         if isinstance(value, bool):
             self._note("true and false are written so in a text; earlier they were True and False", pointer)
         return str(value).lower() if isinstance(value, bool) else str(value)

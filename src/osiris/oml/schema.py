@@ -37,6 +37,8 @@ _TYPES = {
     "boolean": "true or false",
     "null": "nothing",
 }
+_NOT_OURS = "^(?!_[oO][sS][iI][rR][iI][sS]_)"
+"""What names of tables match that a writer may have."""
 _PHRASES = {
     "const": "must be {limit}",
     "minimum": "must be at least {limit}",
@@ -49,7 +51,6 @@ _PHRASES = {
     "pattern": "must match {limit}",
     "minItems": "must not have fewer than {limit} entries",
     "maxItems": "must not have more than {limit} entries",
-    "uniqueItems": "must not name anything twice",
     "minProperties": "must not have fewer than {limit} entries",
     "maxProperties": "must not have more than {limit} entries",
 }
@@ -210,8 +211,8 @@ def _lonely_keys(error: Broken, document: Document, pointer: str) -> Iterator[Di
         missing = [f"'{other}'" for other in others if other not in error.instance]
         if key in error.instance and missing:
             hint = _QUERY_CLAUSES.get(key) if "query" in error.instance else None
-            at, problem = document.where_key(join(pointer, key)), f"goes with {' and '.join(missing)}"
-            yield diagnostic("OML028", at=at, hint=hint, key=key, problem=problem)
+            at = document.where_key(join(pointer, key))
+            yield diagnostic("OML039", at=at, hint=hint, key=key, others=" and ".join(missing))
 
 
 def _wrong_type(error: Broken, document: Document, pointer: str) -> Diagnostic:
@@ -241,6 +242,9 @@ def _bad_text(error: Broken, document: Document, pointer: str) -> Diagnostic:
         hint = None if has_no_hint else f"write '{spelled}'"
         fix = put(pointer, spelled) if hint else ()
         return diagnostic("OML014", at=at, hint=hint, fix=fix, what=key, value=display, pattern=error.validator_value)
+    if error.validator_value == _NOT_OURS:
+        problem = "names that begin with _osiris_ are reserved, in any case"
+        return diagnostic("OML045", at=at, table=f"'{error.instance}'", problem=problem)
     return _other(error, document, pointer)
 
 
@@ -249,8 +253,8 @@ def _alternatives(error: Broken, document: Document, pointer: str) -> Diagnostic
     branches = [branch for branch in error.validator_value if isinstance(branch, dict)]
     if all(set(branch) == {"required"} for branch in branches):
         count = {"oneOf": "exactly one", "anyOf": "at least one"}[error.validator]
-        problem = f"needs {count} of {', '.join(map(_key_set, branches))}"
-        return diagnostic("OML028", at=document.where(pointer), key=key_of(pointer), problem=problem)
+        keys = ", ".join(map(_key_set, branches))
+        return diagnostic("OML040", at=document.where(pointer), key=key_of(pointer), count=count, keys=keys)
     types, kind = [branch.get("type") for branch in branches], kind_of(error.instance)
     names = [_TYPES[each] for each in types if isinstance(each, str)]
     if kind in names or len(names) < len(types):
@@ -262,6 +266,12 @@ def _alternatives(error: Broken, document: Document, pointer: str) -> Diagnostic
 
 def _key_set(branch: Mapping[str, JsonValue]) -> str:
     return " with ".join(f"'{key}'" for key in branch["required"])
+
+
+def _repeated(error: Broken, document: Document, pointer: str) -> Diagnostic:
+    entries = error.instance
+    entry = next(json.dumps(each) for n, each in enumerate(entries) if each in entries[:n])
+    return diagnostic("OML038", at=document.where(pointer), key=key_of(pointer), entry=entry[:60])
 
 
 def _other(error: Broken, document: Document, pointer: str) -> Diagnostic:
@@ -278,6 +288,7 @@ _RULES: dict[str, Callable[[Broken, Document, str], Diagnostic]] = {
     "type": _wrong_type,
     "enum": _not_one_of,
     "pattern": _bad_text,
+    "uniqueItems": _repeated,
     "anyOf": _alternatives,
     "oneOf": _alternatives,
 }

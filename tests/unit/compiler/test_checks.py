@@ -103,7 +103,7 @@ def test_a_connection_that_is_not_declared_is_missing(bench, steps):
 
 def test_a_component_without_connections_takes_none(bench, steps):
     step = steps.query("SELECT 1 AS x", connection=ConnectionRef("lake", "main"))
-    assert codes(refused(bench, step)) == ["OML028"]
+    assert codes(refused(bench, step)) == ["OML043"]
 
 
 SECRET = "ghp_" + "a1B2c3D4e5F6" * 3
@@ -140,7 +140,7 @@ def test_a_reference_is_no_secret(bench):
 @pytest.mark.parametrize("value", [2**53, -(2**60), float("nan"), float("inf"), 1e300, "\ud800"])
 def test_a_value_that_a_plan_cannot_hold_is_refused(bench, steps, value):
     problem = only(refused(bench, steps.read(config={"page": {"size": value}})))
-    assert (problem.code, problem.location.pointer) == ("OML028", "/steps/0/config/page/size")
+    assert (problem.code, problem.location.pointer) == ("OML044", "/steps/0/config/page/size")
 
 
 def test_a_pipeline_has_its_name_for_itself(bench, steps):

@@ -44,7 +44,7 @@ def test_earlier_keys_and_values_are_read_as_todays_with_a_note(installed):
     ]
     assert check(registry, "write_mode: append")[1] == []
     (found,) = said(registry, "mode: replace\nwrite_mode: append")
-    assert found[:2] == ("OML028", 8)
+    assert found[:2] == ("OML036", 8)
 
 
 RULES = {
@@ -59,7 +59,7 @@ RULES = {
     "pattern": ({"pattern": "^a+$"}, "b", "'k' must match ^a+$"),
     "few": ({"minItems": 1}, "[]", "'k' must not have fewer than 1 entries"),
     "many": ({"maxItems": 1}, "[1, 2]", "'k' must not have more than 1 entries"),
-    "unique": ({"uniqueItems": True}, "[1, 1]", "'k' must not name anything twice"),
+    "unique": ({"uniqueItems": True}, "[1, 1]", "'k' lists 1 twice"),
     "no properties": ({"minProperties": 1}, "{}", "'k' must not have fewer than 1 entries"),
     "properties": ({"maxProperties": 1}, "{a: 1, b: 2}", "'k' must not have more than 1 entries"),
     "type": ({"type": "integer"}, "x", "'k' must be an integer, found text"),
@@ -79,10 +79,10 @@ RULES = {
     "one of": (
         {"oneOf": [{"required": ["a"]}, {"required": ["b", "c"]}]},
         "{}",
-        "'k' needs exactly one of 'a', 'b' with 'c'",
+        "'k' must have exactly one of: 'a', 'b' with 'c'",
     ),
-    "any of": ({"anyOf": [{"required": ["a"]}, {"required": ["b"]}]}, "{}", "'k' needs at least one of 'a', 'b'"),
-    "together": ({"dependentRequired": {"a": ["b"], "c": ["d"]}}, "{a: 1}", "'a' goes with 'b'"),
+    "any of": ({"anyOf": [{"required": ["a"]}, {"required": ["b"]}]}, "{}", "'k' must have at least one of: 'a', 'b'"),
+    "together": ({"dependentRequired": {"a": ["b"], "c": ["d"]}}, "{a: 1}", "'a' can only be used together with 'b'"),
     "key": ({"propertyNames": {"pattern": "^a"}}, "{b: 1}", "key 'b' must match ^a"),
     "not": ({"not": {"type": "string"}}, "x", "'k' does not have an allowed form"),
     "deep": (

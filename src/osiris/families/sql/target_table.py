@@ -52,14 +52,14 @@ def _is_name(name: str) -> bool:
 
 
 def check_table_name(table: str) -> None:
-    """Fail with OML028 for a table name that is reserved, empty, or not printable."""
+    """Fail with OML045 for a table name that is reserved, empty, or not printable."""
     problem = None
     if table.lower().startswith(_RESERVED):
-        problem = f"may not be '{table}': names that begin with {_RESERVED} are reserved, in whatever case"
+        problem = f"names that begin with {_RESERVED} are reserved, in any case"
     elif not _is_name(table):
-        problem = f"may not be {table!r}: it is empty or has a control character"
+        problem = "it is empty or contains a control character"
     if problem:
-        fail("OML028", at=Location(pointer="/config/table"), key="table", problem=problem)
+        fail("OML045", at=Location(pointer="/config/table"), table=repr(table), problem=problem)
 
 
 def expect_all_written(ctx: StepContext, target: Target, expected: int, written: int) -> None:

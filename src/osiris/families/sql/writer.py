@@ -68,7 +68,7 @@ class Writer(Generic[ConfigT]):
     def check(self, config: ConfigT, schema: Schema, ctx: StepContext) -> None:
         """Fail with CMP012 for columns that the database does not support, with DAT005 for a key that does not exist.
 
-        Fails with OML028 for a table name that is not allowed.
+        Fails with OML045 for a table name that is not allowed.
         """
         if self.database.reserves_names:
             check_table_name(config.table)
@@ -114,7 +114,7 @@ class Writer(Generic[ConfigT]):
                 raise
 
     def delivery(self, config: ConfigT, schema: Schema, ctx: StepContext) -> Delivery:
-        """Return the delivery of a step; fails with OML028, or if the connection is invalid."""
+        """Return the delivery of a step; fails with OML045, or if the connection is invalid."""
         if self.database.reserves_names:
             check_table_name(config.table)
         return self.database.delivery(config, schema, ctx)

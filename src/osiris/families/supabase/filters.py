@@ -54,7 +54,7 @@ def quoted(name: str) -> str:
 
 
 def conditions(filters: Mapping[str, str] | None) -> list[Condition]:
-    """Return the conditions of the config key `filter`; fails with OML028 for an invalid one."""
+    """Return the conditions of the config key `filter`; fails with OML046 for an invalid one."""
     return [_condition(column, str(text)) for column, text in (filters or {}).items()]
 
 
@@ -63,8 +63,8 @@ def _condition(column: str, text: str) -> Condition:
     sql = _sql(quote_name(column), match[2], match[3]) if match else None
     if match is None or sql is None:
         operators = ", ".join((*_COMPARISONS, "is", "in"))
-        problem = f"is not understood: write operator.value, such as eq.5, with one of {operators}, maybe after not."
-        fail("OML028", at=Location(pointer=join("/config/filter", column)), key=column, problem=problem)
+        at = Location(pointer=join("/config/filter", column))
+        fail("OML046", at=at, column=column, condition=text[:60], operators=operators)
     return Condition(column, text, f"NOT ({sql})" if match[1] else sql)
 
 
@@ -100,13 +100,12 @@ def _literal(value: str) -> str:
 
 
 def terms(order: str | None) -> list[Term]:
-    """Return the terms of the config key `order`; fails with OML028 if it is invalid."""
+    """Return the terms of the config key `order`; fails with OML047 if it is invalid."""
     parsed, at, text = [], 0, order or ""
     while at < len(text):
         match = _ORDER.match(text, at)
         if match is None or text[match.end() : match.end() + 1] not in ("", ","):
-            problem = "is not understood: write column.asc or column.desc, several with commas between"
-            fail("OML028", at=Location(pointer="/config/order"), key="order", problem=problem)
+            fail("OML047", at=Location(pointer="/config/order"), order=text[at : at + 60])
         parsed.append(_term(match[1].strip(), match[2].split(".")[1:]))
         at = match.end() + 1
     return parsed
