@@ -248,7 +248,7 @@ def test_values_that_do_not_fit_their_column_are_found_before_any_row(shop, chec
         ("{row_count: {min: 2, max: 1}}", ["OML037"]),
         ("{range: {column: id, min: 0.5, max: 0}}", ["OML037"]),
         ("{not_null: id}", ["OML006"]),
-        ("{range: {column: id}}", ["OML040"]),
+        ("{range: {column: id}}", ["OML028"]),
         ("{accepted_values: {column: id}}", ["OML003"]),
         ("not_null", ["OML006", "OML040"]),
         ('{sql: "SELECT ${params.none} FROM output"}', ["OML019"]),
