@@ -176,7 +176,7 @@ def code_pages(prefix: str) -> Iterator[str]:
     for name in (name for name in CODES if name.startswith(prefix)):
         row, page = explain_code(name), load_page(name)
         yield from (f"## {name}", "", f"**{row['title']}** ({row['severity']}, exit code {row['exit_code']})", "")
-        yield from (*([page.meaning, ""] if page.meaning else []), f"Message: {code(str(row['message']))}", "")
+        yield from (page.meaning, "", f"Message: {code(str(row['message']))}", "")
         yield from (f"Hint: {row['hint']}", "") if row["hint"] else ()
         for title, blocks in page.parts():
             yield from (f"{title}:", "")

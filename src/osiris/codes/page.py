@@ -65,7 +65,7 @@ def load_pages(prefix: str) -> dict[str, Page]:
 
 def load_page(code: str) -> Page:
     """Return the page of a code."""
-    return load_pages(code[:3]).get(code, Page(""))
+    return load_pages(code[:3])[code]
 
 
 def _page(section: str) -> Page:
