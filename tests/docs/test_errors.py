@@ -17,7 +17,7 @@ WITHOUT_EXAMPLE = 140
 """So many codes have no example: what triggers them cannot be had from files and commands alone."""
 PAGES = {code: page for prefix in PREFIXES for code, page in load_pages(prefix).items()}
 EXECUTED = [code for code, page in PAGES.items() if page.blocks]
-ASSIGNMENT = re.compile(r"(\w+)=(.*)")
+OSIRIS = re.compile(r"(\w+=\S+ )*osiris ")
 DOCS = ROOT / "docs" / "errors"
 
 
@@ -74,16 +74,13 @@ def executed(example, osiris, fresh, root):
 
 def run(command, osiris, root):
     """Run a command line: `osiris …`, with variables before it if need be, or another command of a shell."""
+    if not OSIRIS.match(command):
+        return subprocess.run(command, shell=True, cwd=root, check=True, capture_output=True, text=True)
     words = shlex.split(command)
     if "*" in command or "$(" in command:
         words = subprocess.check_output(["sh", "-c", f"printf '%s\\n' {command}"], cwd=root, text=True).splitlines()
-    variables = {}
-    while match := ASSIGNMENT.fullmatch(words[0]):
-        variables[match[1]] = match[2]
-        words = words[1:]
-    if words[0] == "osiris":
-        return osiris(*words[1:], cwd=root, env=variables)
-    return subprocess.run(command, shell=True, cwd=root, check=True, capture_output=True, text=True)
+    variables = dict(word.split("=", 1) for word in words[: words.index("osiris")])
+    return osiris(*words[words.index("osiris") + 1 :], cwd=root, env=variables)
 
 
 def test_explain_prints_the_page_for_a_terminal_and_as_data(osiris, tmp_path):
