@@ -487,7 +487,7 @@ def test_what_is_typed_goes_with_what_is_marked(demo):
     terminal.until("carrier▏").process.send("\t")
     terminal.until("marked: carrier").process.send("nowhere")
     terminal.until("nowhere▏").process.send("\r")
-    terminal.until("is none of the choices").process.send("\x7f" * len("nowhere"))
+    terminal.until("is not one of the choices").process.send("\x7f" * len("nowhere"))
     terminal.until("Group by which columns? ▏").choose("month of time_hour", then="Measure what")
     assert "Groupbywhichcolumns?carrier,monthoftime_hour" in terminal.shown()
 
