@@ -32,7 +32,7 @@ HEAD = (
 
 
 def main() -> int:
-    """Measure everything, print it, and say whether every bar holds."""
+    """Measure everything, print it, and return whether every bar is met."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--only", choices=GROUPS, action="append", help="measure this group only; may be repeated")
     parser.add_argument("--runs", type=int, default=5, help="counted runs of each command (default 5)")

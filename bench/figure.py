@@ -1,4 +1,4 @@
-"""What a measurement is asked for, and what it gives."""
+"""The inputs and results of a measurement."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Figure:
 
     @property
     def missed(self) -> bool:
-        """Tell whether there is a bar, and the value is not on its right side."""
+        """Whether there is a bar, and the value misses it."""
         if self.bar is None:
             return False
         return self.value is None or (self.value < self.bar if self.at_least else self.value > self.bar)

@@ -1,4 +1,4 @@
-"""Whole processes, measured from outside: seconds, and the peak of what a process and its children hold together."""
+"""Measure processes from outside: seconds, and the peak memory of a process tree."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SAMPLE_SECONDS = 0.02
 UNMEASURED = {"PYTHONDONTWRITEBYTECODE", "COVERAGE_PROCESS_START"}
-"""Variables that are kept from what is measured: with the first, every start would compile every module anew."""
+"""Variables not passed to measured processes: the first would make every start compile every module again."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Ended(SystemExit):
 
 
 class Peak:
-    """Looks at a process tree from a thread, while the process is waited for."""
+    """Samples the memory of a process tree in a thread, while the process runs."""
 
     def __init__(self, pid: int) -> None:
         self.bytes = 0
@@ -58,13 +58,13 @@ class Peak:
 
 
 class Others:
-    """Tells how much of the machine was busy with other things than this bench since it was made."""
+    """Measures how busy the machine was with other processes since this object was created."""
 
     def __init__(self) -> None:
         self._start = self._now()
 
     def cores(self) -> float:
-        """Return how many cores were busy otherwise, on average; below 0.1 a figure is worth its digits."""
+        """Return the average number of cores busy with other processes; figures are reliable below 0.1."""
         wall, busy, own = (now - before for now, before in zip(self._now(), self._start, strict=True))
         return max(0.0, busy - own) / wall
 
@@ -78,13 +78,13 @@ class Others:
 
 
 def used(who: int) -> float:
-    """Return the seconds of processor time of this process, or of its children that have ended, to the microsecond."""
+    """Return the CPU seconds of this process, or of its ended children, in microsecond precision."""
     usage = resource.getrusage(who)
     return usage.ru_utime + usage.ru_stime
 
 
 def run(command: list[str], cwd: Path, patience: float | None = None) -> Sample:
-    """Run a command to its end; raises Ended, with what it said, if it fails or takes more than so many seconds."""
+    """Run a command to its end; raises Ended, with its output, if it fails or times out."""
     env = {name: value for name, value in os.environ.items() if name not in UNMEASURED}
     with (cwd / "bench-output.txt").open("w+b") as output:
         before, start = used(resource.RUSAGE_CHILDREN), time.perf_counter()
@@ -99,7 +99,7 @@ def run(command: list[str], cwd: Path, patience: float | None = None) -> Sample:
 
 
 def ended(process: subprocess.Popen, patience: float | None) -> int:
-    """Wait for a process, and kill it with all that it started after so many seconds; returns its exit code."""
+    """Wait for a process, and kill its process tree on timeout; returns its exit code."""
     try:
         return process.wait(patience)
     except subprocess.TimeoutExpired:
@@ -119,7 +119,7 @@ def family(pid: int) -> list[int]:
 
 
 def spent(pid: int) -> float:
-    """Return the seconds of processor time of a process that lives, and of its children that have ended."""
+    """Return the CPU seconds of a running process and of its ended children."""
     try:
         after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
     except (FileNotFoundError, ProcessLookupError):
@@ -137,7 +137,7 @@ def resident_bytes(pid: int) -> int:
 
 
 def alternate(commands: list[list[str]], cwd: Path, runs: int) -> list[list[Sample]]:
-    """Run commands in turn, after one warm-up of each, so that a drifting machine drifts for all of them."""
+    """Run commands in turn, after one warm-up of each, so that a drift of the machine affects all of them."""
     for command in commands:
         run(command, cwd)
     rounds = [[run(command, cwd) for command in commands] for _ in range(runs)]
@@ -145,7 +145,7 @@ def alternate(commands: list[list[str]], cwd: Path, runs: int) -> list[list[Samp
 
 
 def repeated(command: list[str], cwd: Path, runs: int, before: Callable[[], None] = lambda: None) -> list[Sample]:
-    """Run a command some times after one warm-up, each after what must be done before it."""
+    """Run a command several times after one warm-up, each after its preparation."""
     samples = []
     for _ in range(runs + 1):
         before()
@@ -159,7 +159,7 @@ def median_seconds(samples: list[Sample]) -> float:
 
 
 def median_cpu(samples: list[Sample]) -> float:
-    """Return the median of the seconds of processor time."""
+    """Return the median of the CPU seconds."""
     return median(s.cpu_seconds for s in samples)
 
 

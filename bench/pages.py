@@ -1,4 +1,4 @@
-"""How long the page of a large run takes: to be made, and to be seen in a real Chromium."""
+"""Measure the page of a large run: the time to generate it, and to render it in Chromium."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def large_session(root: Path) -> Path:
 
 
 def seconds_until_seen(page: Path, times: int) -> list[float]:
-    """Return how long it takes from asking for a page until it has been drawn, each time in a fresh window."""
+    """Return the seconds from requesting a page until it is drawn, each time in a new window."""
     from playwright.sync_api import sync_playwright
 
     program = next(filter(None, map(shutil.which, PROGRAMS)))

@@ -1,4 +1,4 @@
-"""The projects that are measured: their pipelines, as a person would write them, and their data."""
+"""The measured projects: their pipelines, as a user would write them, and their data."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TRIPLES = "SELECT count(*) AS n FROM {0} AS x, {0} AS y, {0} AS z WHERE x.id * y
 
 
 def generate(data: Path) -> None:
-    """Make TPC-H lineitem of scale factor 1 as CSV (6,001,215 rows, 766 MB), and its first 1.5 million rows."""
+    """Create TPC-H lineitem of scale factor 1 as CSV (6,001,215 rows, 766 MB), and its first 1.5 million rows."""
     whole, small = data / "lineitem.csv", data / "lineitem-small.csv"
     if not whole.exists():
         data.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def save(root: Path, name: str, steps: list[dict]) -> None:
 
 
 def osiris_run(job: str, *more: str) -> list[str]:
-    """Return the command that compiles and runs one job from its start."""
+    """Return the command that compiles a pipeline and starts a new run."""
     return [OSIRIS, "run", f"pipelines/{job}.yaml", "--new-run", *more]
 
 
@@ -104,7 +104,7 @@ def to_parquet(name: str, file: str, query: str | None, **more: str) -> list[dic
 
 
 def chain(length: int) -> list[dict]:
-    """Return one CSV file, so many SQL steps one after the other, and one CSV file."""
+    """Return a chain of `length` SQL steps from one CSV file to another."""
     names = ["source", *(f"s{number}" for number in range(length))]
     links = [
         step(name, "duckdb.processor", before, query=f"SELECT id + {number} AS id, name FROM {before}")

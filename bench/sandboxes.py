@@ -48,7 +48,7 @@ TIMED, PAUSE = 500, 0.01
 
 @dataclass(frozen=True)
 class Stage:
-    """A Python with the talkative component, whose runs reach the local E2B when they are told to run there."""
+    """A Python with the talkative component, whose runs with --e2b use the local E2B."""
 
     python: Path
     variables: tuple[str, ...]
@@ -60,7 +60,7 @@ class Stage:
 
 
 def sandboxes(bench: Bench) -> Iterator[Figure]:
-    """State the cost of the way to a sandbox: once, per row, per event, and in memory."""
+    """Measure the overhead of a sandbox: once, per row, per event, and in memory."""
     with staged(bench.folder) as stage:
         for measured in (overheads, rows, latency, losses):
             yield from measured(bench, stage)
@@ -68,7 +68,7 @@ def sandboxes(bench: Bench) -> Iterator[Figure]:
 
 @contextmanager
 def staged(folder: Path) -> Iterator[Stage]:
-    """Install the component in an environment of its own, and start a local E2B whose sandboxes have it too."""
+    """Install the component in a separate environment, and start a local E2B whose sandboxes have it too."""
     place = folder / "python"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
     packages = next(place.glob("lib/python*/site-packages"))
@@ -127,7 +127,7 @@ def rows(bench: Bench, stage: Stage) -> Iterator[Figure]:
 
 
 def longest(summary: dict) -> float:
-    """Return the milliseconds of the step that took longest by its worker's clock: that which drains all others."""
+    """Return the milliseconds of the longest step by its worker's clock, which consumes all others."""
     return max(each["duration_ms"] for each in summary["steps"].values())
 
 
@@ -142,7 +142,7 @@ def newest(project: Path) -> Path:
 
 
 def latency(bench: Bench, stage: Stage) -> Iterator[Figure]:
-    """Note for each event when its component tells it and when a terminal has it, both by the clock of this machine."""
+    """Record when a component emits each event and when a terminal shows it, both by this machine's clock."""
     project = bench.folder / "latency"
     lay_out(project, {"talk": talk(events=TIMED, pause=PAUSE)}, {})
     late = []
@@ -153,7 +153,7 @@ def latency(bench: Bench, stage: Stage) -> Iterator[Figure]:
 
 
 def moments(command: list[str], project: Path) -> Iterator[tuple[float, float]]:
-    """Run a command at a terminal, and give for each event when it was told and when it was seen."""
+    """Run a command at a terminal, and yield when each event was emitted and when it was shown."""
     terminal, theirs = pty.openpty()
     process = subprocess.Popen(command, cwd=project, stdout=subprocess.DEVNULL, stderr=theirs)
     os.close(theirs)
@@ -170,7 +170,7 @@ def moments(command: list[str], project: Path) -> Iterator[tuple[float, float]]:
 
 
 def read(terminal: int) -> bytes:
-    """Return what a terminal was given, nothing once everybody has left it."""
+    """Return what was written to a terminal; empty once no process has it open."""
     try:
         return os.read(terminal, 1 << 16)
     except OSError:
@@ -178,7 +178,7 @@ def read(terminal: int) -> bytes:
 
 
 def losses(bench: Bench, stage: Stage) -> Iterator[Figure]:
-    """Tell many events and leave much behind, here and on E2B, and compare what is there after it."""
+    """Emit many events and write many artifacts, here and on E2B, and compare the results."""
     project = bench.folder / "losses"
     lay_out(project, {"talk": talk(events=EVENTS, files=FILES, file_bytes=FILE_BYTES)}, {})
     run(stage.command("talk"), project)
@@ -194,12 +194,12 @@ def losses(bench: Bench, stage: Stage) -> Iterator[Figure]:
 
 
 def talk(**config: float) -> list[dict]:
-    """Return a step that talks, and one that writes its row."""
+    """Return a step that emits events, and one that writes its row."""
     return [step("talk", "bench.extractor", **config), step("out", "filesystem.csv_writer", "talk", path="out.csv")]
 
 
 def spoken(session: Path) -> list[int]:
-    """Return the numbers of the events that a component told, in the order in which they were recorded."""
+    """Return the numbers of a component's events, in the order in which they were recorded."""
     with (session / "events.jsonl").open("rb") as lines:
         return [int(match[1]) for match in filter(None, map(SPOKEN.search, lines))]
 

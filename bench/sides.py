@@ -1,4 +1,4 @@
-"""The two servers that are measured, with the programs that come with them as the references."""
+"""The two measured database servers, with their own client programs as references."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Side:
-    """One server: what runs statements in it, and its own programs as commands."""
+    """One server: a function that runs statements, and its own programs as commands."""
 
     family: str
     port: int
@@ -51,11 +51,11 @@ class Side:
         return {NAME: self.connection, OWNER: {**self.connection, "user": OWNER, "default": False}}
 
     def url(self, scheme: str) -> str:
-        """Return the address for other tools, whose names of the same protocol differ."""
+        """Return the URL for other tools, which use other scheme names for the same protocol."""
         return f"{scheme}://{NAME}:{NAME}@127.0.0.1:{self.port}/{NAME}"
 
     def statement(self, sql: str) -> list[str]:
-        """Return the command by which the server's own program runs one statement."""
+        """Return the command of the server's own client that runs one statement."""
         if self.family == "postgres":
             client = (
                 f"env PGPASSWORD={NAME} psql -X -q -v ON_ERROR_STOP=1 -h 127.0.0.1 -p {self.port} -U {NAME} -d {NAME}"
@@ -67,7 +67,7 @@ class Side:
         return [*client.split(), "--quick", "--raw", "-B", "-e", sql]
 
     def read(self, query: str) -> list[str]:
-        """Return the command that reads a query, or a PostgreSQL table by its name, to nowhere."""
+        """Return the command that reads a query, or a PostgreSQL table by name, and discards the rows."""
         sql = f"COPY {query} TO STDOUT (FORMAT csv)" if self.family == "postgres" else query
         return ["sh", "-c", f"{shlex.join(self.statement(sql))} > /dev/null"]
 
@@ -79,7 +79,7 @@ class Side:
         return self.statement(f"LOAD DATA LOCAL INFILE '{csv}' INTO TABLE {table} {how}")
 
     def make(self, table: str, *, key: bool = False) -> None:
-        """Make an empty table in the place of the one of that name."""
+        """Drop a table if it exists, and create it empty."""
         columns = ", ".join(f"{name} {TEXTS.get(kind, kind)} NOT NULL" for name, kind in LINEITEM.items())
         primary = f", PRIMARY KEY ({', '.join(KEY)})" if key else ""
         flushed = ["CHECKPOINT"] if self.family == "postgres" else []
@@ -93,13 +93,13 @@ class Side:
             return cursor.fetchone()[0]
 
     def settle(self, table: str) -> None:
-        """Do what a server does in the background after much was loaded, so that no reading has to do it."""
+        """Run the maintenance that a server does in the background after a large load, so that no read triggers it."""
         self.run(f"VACUUM ANALYZE {table}" if self.family == "postgres" else f"ANALYZE TABLE {table}", database=NAME)
 
 
 @contextmanager
 def started(family: str) -> Iterator[Side]:
-    """Run a server of one's own with an empty database, as the tests do."""
+    """Run a separate server with an empty database, as the tests do."""
     start = {"postgres": start_postgres, "mysql": start_mariadb}[family]
     with start(*SETTINGS[family]) as server:
         if family == "postgres":

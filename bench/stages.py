@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Stages:
-    """What is measured of one server, and of files; `ground` has the rows as files and tables."""
+    """The measured stages of one server, and of files; `ground` has the rows as files and tables."""
 
     ground: Ground
 
@@ -48,13 +48,13 @@ class Stages:
         return self._median(lambda: _exhaust(trial.read(planned)))
 
     def write(self, component: str, before: Callable[[], None] = lambda: None, **config: object) -> float:
-        """Return the seconds of writing all rows, which come from a file that is read for nothing else."""
+        """Return the seconds of writing all rows, without the time of reading them from a file."""
         trial = self._trial(component, config)
         return self._beside_reading(lambda: trial.write(self.rows()), before)
 
     @cached_property
     def rows(self) -> Callable[[], RowStream]:
-        """Return what gives all rows from memory that the machine has of a file, as often as it is called."""
+        """Return a function that reads all rows of a file from the page cache each time it is called."""
         trial = self._trial("filesystem.parquet_extractor", {"path": str(self.ground.parquet("quarter"))})
         return spool(trial.read(trial.describe().schema), self.ground.bench.folder / "lineitem.arrow")
 
@@ -71,7 +71,7 @@ class Stages:
         return self._beside_reading(work)
 
     def figure(self, what: str, taken: float) -> Figure:
-        """Return the figure of a stage that took so many seconds for all rows."""
+        """Return the figure of a stage from its seconds for all rows."""
         size = f" --rows {self.ground.bench.size}" if self.ground.bench.size else ""
         return Figure(f"stage: {what}", taken * 1e6 / self.ground.rows("quarter"), None, "s/M", again=size)
 
@@ -95,7 +95,7 @@ class Stages:
 
 
 def stages(bench: Bench) -> Iterator[Figure]:
-    """State what each stage spends."""
+    """Measure each stage."""
     root = bench.folder / "tiny"
     lay_out(root, {"tiny": to_parquet("tiny", "tiny.csv", "SELECT id FROM input_df")}, {"tiny.csv": TINY})
     tiny = repeated(osiris_run("tiny"), root, 5)

@@ -1,4 +1,4 @@
-"""Files in an object store against the same file made here and then uploaded, at the same data in the same run."""
+"""Compare writing files to an object store with writing them locally and uploading them, with the same data."""
 
 from __future__ import annotations
 

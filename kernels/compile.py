@@ -1,4 +1,4 @@
-"""Compiles the C files into the wheel. The library knows nothing of Python, so one wheel serves all versions of it."""
+"""Compile the C files into the wheel; the library does not use Python's API, so one wheel fits all Python versions."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class Compile(BuildHookInterface):
-    """A hook of the build."""
+    """The build hook."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002  as hatchling calls it
-        """Compile the library, and say for which machines the wheel is."""
+        """Compile the library, and set the wheel's platform tag."""
         sources = sorted(map(str, (Path(self.root) / "src").glob("*.c")))
         self._folder = tempfile.TemporaryDirectory()
         library = Path(self._folder.name) / "kernels.so"
@@ -27,5 +27,5 @@ class Compile(BuildHookInterface):
         build_data["pure_python"] = False
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
-        """Remove the library, which is in the wheel by now."""
+        """Delete the compiled library, which the wheel contains now."""
         self._folder.cleanup()

@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.evaluation.rows import difference, read_table
 
 SET = Path(__file__).parent / "requests"
-"""The set that is published: written by somebody who had not seen the code."""
+"""The published set, written by an author who had not seen the code."""
 
 KINDS = ("clear", "follow-up", "ambiguous", "answered", "dangerous", "guide")
 VERDICTS = ("right", "wrong", "unchecked", "question", "refused", "nothing", "missing")
@@ -47,7 +47,7 @@ class Came:
         return self.says("wrote") or self.path is not None
 
     def says(self, what):
-        """Tell what its line says."""
+        """Whether a flag is set in its line of the transcript."""
         return bool((self.line or {}).get(what))
 
 
@@ -57,7 +57,7 @@ def load(name):
 
 
 def changed(data):
-    """Return which sources are not as they were, by their paths below `data/`."""
+    """Return the changed sources, by their paths below `data/`."""
     lines = (line.split() for line in (SET / "data.sha256").read_text().splitlines())
     return {path for digest, path in lines if _digest(data / path.removeprefix("data/")) != digest}
 

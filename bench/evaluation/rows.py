@@ -9,7 +9,7 @@ from collections import defaultdict
 from bench.evaluation.values import EMPTY, Unfit, normal, plain
 
 MOST_ARRANGEMENTS = 60
-"""Places of columns that are tried, where names do not tell which is which."""
+"""The maximum number of column arrangements that are tried if names do not match."""
 
 TOLERANCE = 0.0101
 _RELATIVE = 1e-6
@@ -148,7 +148,7 @@ def _arrangements(columns, head):
 
 
 def _settled(spec, columns, rows):
-    """Return rows as they count: empty figures as 0, and without rows that may be absent."""
+    """Normalize rows: empty figures become 0, and optional rows are removed."""
     names = [each["name"] for each in columns]
     figures = [i for i, each in enumerate(columns) if each["type"] in ("num", "int")]
     if spec.get("null_is_zero"):

@@ -20,7 +20,7 @@ CONTEXT = 16_000
 
 
 def synthesis_tokens(answered: Answered, words: str, answer: JsonValue) -> int:
-    """Return the tokens of what is said to a model before it gives an answer."""
+    """Return the number of tokens sent to a model before its answer."""
     read = {source["relation"] for source in answer["sources"]}
     relations = [each if each.id in read else _unseen(each) for each in answered.choices.relations]
     choices = replace(answered.choices, relations=tuple(relations))
@@ -29,6 +29,6 @@ def synthesis_tokens(answered: Answered, words: str, answer: JsonValue) -> int:
 
 
 def _unseen(relation):
-    """Return a relation as it is known before anybody looked at its rows."""
+    """Return a relation as it is known before its rows are profiled."""
     columns = None if relation.columns is None else tuple(replace(each, profile={}) for each in relation.columns)
     return replace(relation, columns=columns)

@@ -44,7 +44,7 @@ TITLES = {False: "Small N: `make trust`", True: "The N of the promises: `make tr
 
 @dataclass
 class Outcome:
-    """What one kind of trial came to: N by what was tried, and what repeats each failure."""
+    """The outcome of one kind of trial: counts by what was tried, and a command to reproduce each failure."""
 
     kind: Kind
     seed: int
@@ -54,7 +54,7 @@ class Outcome:
 
 
 def main() -> int:
-    """Try everything, write the page, and say whether anything failed."""
+    """Run all trials, write the page, and return whether anything failed."""
     parser = argparse.ArgumentParser(prog="python -m bench.trust", description=__doc__)
     parser.add_argument("--long", action="store_true", help="the N of the promises; hours")
     parser.add_argument("--only", choices=KINDS, action="append", help="this kind only; repeatable")
@@ -74,7 +74,7 @@ def main() -> int:
 
 
 def try_file(path: str, outcome: Outcome, *, long: bool) -> None:
-    """Run tests in a process of their own, and count them; each test may say by a property how often it tried what."""
+    """Run tests in a separate process, and count them; a test can report counts of its trials as properties."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="osiris-trust-") as folder:
         report = Path(folder) / "report.xml"
@@ -99,7 +99,7 @@ def try_file(path: str, outcome: Outcome, *, long: bool) -> None:
 
 
 def count(outcome: Outcome, report: ET.Element) -> None:
-    """Add up what the tests say they tried; a test that says nothing counts as one."""
+    """Add up the counts that tests report; a test without counts is one trial."""
     for case in report.iter("testcase"):
         found = {each.get("name", ""): int(each.get("value", "0")) for each in case.iter("property")}
         for name, number in (found or {outcome.kind.title: 1}).items():
@@ -109,7 +109,7 @@ def count(outcome: Outcome, report: ET.Element) -> None:
 
 
 def rows(outcome: Outcome, *, long: bool) -> Iterator[str]:
-    """Give the rows of the page for one kind; failures have rows of their own, each with what repeats it."""
+    """Yield the page's rows of one kind; each failure has its own row with a command to reproduce it."""
     name, seed, today = outcome.kind.name, outcome.seed, str(datetime.now(UTC).date())
     again = f"python -m bench.trust{' --long' if long else ''} --only {name} --seed {seed}"
     failed, seconds, code = str(len(outcome.failures)), f"{outcome.seconds:.0f}", revision()
@@ -127,7 +127,7 @@ def revision() -> str:
 
 
 def page(text: str, kind: str, written: Sequence[str], *, long: bool) -> str:
-    """Return the page with the rows of one kind, of one size, in the place of those it had."""
+    """Return the page with the rows of one kind and size replaced."""
     made = HEAD
     for size, title in TITLES.items():
         _, _, section = text.partition(f"## {title}\n")

@@ -1,4 +1,4 @@
-"""The kinds of trial: each has the tests that try it; which of their parts run is a matter of `--long`."""
+"""The kinds of trials, with their tests; `--long` decides which parts of them run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of trial; `title` stands on the page for tests that do not say themselves what they tried."""
+    """One kind of trial; `title` is shown on the page for tests that do not name what they tried."""
 
     name: str
     title: str

@@ -1,8 +1,7 @@
-"""Compiled twins of functions of Osiris: the same name, arguments and result, or None where the Python one must decide.
+"""Compiled twins of Osiris functions: same name, arguments and result, or None to fall back to the Python function.
 
-A function here takes numpy arrays, and objects of Osiris that have them (a page's `u1`, a column's `at`, `length` and
-`null`), and returns arrays of its own. It reads nothing outside of them: the library checks every place. While it works
-other threads go on.
+Functions take numpy arrays, and Osiris objects that hold them (a page's `u1`, a column's `at`, `length` and `null`),
+and return new arrays. The library checks all bounds, and the GIL is released while it runs.
 """
 
 from __future__ import annotations
@@ -15,15 +14,15 @@ import numpy as np
 import pyarrow as pa
 
 VERSION = 1
-"""What Osiris asks for: it is raised where a function gets other arguments or another result."""
+"""The version that Osiris expects; increased when the arguments or the result of a function change."""
 
 _LIBRARY = ctypes.CDLL(str(Path(__file__).parent / "kernels.so"))
 
 
 def _call(name: str, *values: Any) -> int:
-    """Call a function of the library with arrays, as the address of their first item, and whole numbers.
+    """Call a library function with arrays (as the address of their first item) and integers.
 
-    It is left alone, as one that returns -1, where the items of an array do not stand one after the other.
+    Returns -1, as functions do that cannot handle a case, if an array is not contiguous and aligned.
     """
     if not all(value.flags.c_contiguous and value.flags.aligned for value in values if isinstance(value, np.ndarray)):
         return -1
@@ -39,7 +38,7 @@ def _argument(value: Any) -> Any:
 
 
 def postgres_split(octets: Any, begin: int, used: int, width: int) -> Any:
-    """Return where the rows of a COPY begin and end, which have `width` values each."""
+    """Return the starts and ends of the rows of a COPY, which have `width` values each."""
     if not 0 <= begin <= used <= len(octets) or width < 0:
         return None
     room = (used - begin) // (7 + 4 * width) + 1
@@ -49,7 +48,7 @@ def postgres_split(octets: Any, begin: int, used: int, width: int) -> Any:
 
 
 def postgres_cells(rows: Any, widths: Any) -> Any:
-    """Return for each column where its values begin, how long they are, and which are NULL, None if none is."""
+    """Return the starts, lengths and NULLs of each column's values; None in place of the NULLs if there are none."""
     fixed = np.array([-1 if width is None else width for width in widths], np.int64)
     return _cells("postgres_cells", rows, len(widths), fixed)
 
@@ -62,11 +61,11 @@ def _cells(name: str, rows: Any, columns: int, *more: Any) -> Any:
     done = _call(name, octets, len(octets), *places, count, columns, *more, at, length, null)
     if done < 0:
         return None
-    return [(*places, found if found.any() else None) for *places, found in zip(at, length, null, strict=True)]
+    return [(*cells, nulls if nulls.any() else None) for *cells, nulls in zip(at, length, null, strict=True)]
 
 
 def postgres_decimals(page: Any, cells: Any, width: int, scale: int) -> Any:
-    """Return decimals of a scale as whole numbers of `width` bytes."""
+    """Return decimals of a scale as unscaled integers of `width` bytes."""
     out = np.empty((len(cells.at), width // 8), np.int64)
     done = _call(
         "postgres_decimals", page.u1, len(page.u1), cells.at, cells.null, len(cells.at), scale, width // 8, out
@@ -75,7 +74,7 @@ def postgres_decimals(page: Any, cells: Any, width: int, scale: int) -> Any:
 
 
 def postgres_numeric(unscaled: Any, scale: int) -> Any:
-    """Return decimals as the type numeric is sent."""
+    """Return decimals in the binary format of numeric."""
     if unscaled.dtype != np.int64 or not 0 <= scale <= 76:
         return None
     digits, groups = int(np.abs(unscaled).max(initial=0)), min(scale % 4, 1)
@@ -90,10 +89,10 @@ def postgres_numeric(unscaled: Any, scale: int) -> Any:
 
 
 def postgres_join(parts: Any, count: int) -> Any:
-    """Return parts of rows in the order of the rows: their bytes, and where each row begins and the last ends."""
+    """Join the parts of rows: returns their bytes in row order, and the start of each row with the end of the last."""
     try:
         described = [_varying(part, count) if hasattr(part, "step") else _fixed(part, count) for part in parts]
-    except (OverflowError, TypeError, ValueError):  # which the Python function raises, or has a way around
+    except (OverflowError, TypeError, ValueError):  # the Python function raises these, or handles the case
         return None
     if count < 0 or not described or None in described:
         return None
@@ -107,7 +106,7 @@ def postgres_join(parts: Any, count: int) -> Any:
 
 
 def _varying(part: Any, count: int) -> Any:
-    """Return what postgres.c calls a Part, how many bytes its rows have, and the array that must live meanwhile."""
+    """Return a struct Part of postgres.c, its total size in bytes, and the array that must outlive the call."""
     array, step = part.array, part.step
     if array.type != pa.large_binary() or array.null_count or step < 1 or len(array) <= (count - 1) * step:
         return None
@@ -119,7 +118,7 @@ def _varying(part: Any, count: int) -> Any:
 
 
 def _fixed(part: Any, count: int) -> Any:
-    """Return the same for numbers or bytes of one width."""
+    """Return the same for numbers or bytes of fixed width."""
     form = np.dtype(part.form)
     if form.kind not in "iufV":
         return None
@@ -144,7 +143,7 @@ def _fixed(part: Any, count: int) -> Any:
 
 
 def mysql_split(octets: Any, begin: int, used: int) -> Any:
-    """Return where the rows of a result begin and end."""
+    """Return the starts and ends of the rows of a result set."""
     if not 4 <= begin <= used <= len(octets):
         return None
     room = (used - begin) // 4 + 1
@@ -154,17 +153,17 @@ def mysql_split(octets: Any, begin: int, used: int) -> Any:
 
 
 def mysql_cells(rows: Any, columns: int) -> Any:
-    """Return for each column where its values begin, how long they are, and which are NULL, None if none is."""
+    """Return the starts, lengths and NULLs of each column's values; None in place of the NULLs if there are none."""
     return _cells("mysql_cells", rows, columns)
 
 
 def mysql_integers(page: Any, cells: Any, native: Any) -> Any:
-    """Return whole numbers of a type of numpy's."""
+    """Return integers of a numpy dtype."""
     return _texts("mysql_integers", page, cells, np.empty(len(cells.at), native), native.itemsize)
 
 
 def mysql_decimals(page: Any, cells: Any, scale: int) -> Any:
-    """Return decimals of a scale as whole numbers of two words."""
+    """Return decimals of a scale as unscaled integers of two words."""
     return _texts("mysql_decimals", page, cells, np.empty((len(cells.at), 2), np.int64), scale)
 
 
@@ -174,12 +173,12 @@ def mysql_dates(page: Any, cells: Any) -> Any:
 
 
 def mysql_moments(page: Any, cells: Any) -> Any:
-    """Return dates with a time as microseconds since 1970."""
+    """Return DATETIME and TIMESTAMP values as microseconds since 1970."""
     return _texts("mysql_moments", page, cells, np.empty(len(cells.at), np.int64))
 
 
 def mysql_times(page: Any, cells: Any) -> Any:
-    """Return times of a day as microseconds."""
+    """Return times of day as microseconds."""
     return _texts("mysql_times", page, cells, np.empty(len(cells.at), np.int64))
 
 
@@ -189,14 +188,14 @@ def _texts(name: str, page: Any, cells: Any, out: Any, *more: int) -> Any:
 
 
 def columns_load(page: Any, kind: str, at: Any) -> Any:
-    """Return the numbers of a kind (i8, f4, ...) that begin at each place, in network order."""
+    """Load the numbers of a kind (i8, f4, ...) at each position, in network byte order."""
     out = np.empty(len(at), kind)
     done = _call("columns_load", page.u1, len(page.u1), np.ascontiguousarray(at), len(at), out.itemsize, out)
     return None if done < 0 else out
 
 
 def columns_bytes(page: Any, cells: Any, skip: int) -> Any:
-    """Return texts or bytes of varying length as offsets and data, and whether all are ASCII."""
+    """Return texts or bytes of variable length as offsets and data, and whether all are ASCII."""
     room = int(cells.length.sum())
     if not 0 <= room < 1 << 31:
         return None
@@ -210,7 +209,7 @@ def columns_bytes(page: Any, cells: Any, skip: int) -> Any:
 
 
 class _Column(ctypes.Structure):
-    """The Column of csv_blocks.c."""
+    """The struct Column of csv_blocks.c."""
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("kind", "whole", "scale", "nulls", "room")),
@@ -222,11 +221,11 @@ _CSV_KINDS = {"": 0, "text": 1, "integer": 2, "decimal": 3, "date": 4}
 
 
 _MOST_ROOM = 1 << 28
-"""Bytes of addresses for what may be written, of which little is used: a process has not much more of them."""
+"""The maximum size of output buffers in bytes of address space; only the part that is written uses memory."""
 
 
 def csv_columns(text: bytes, grammar: Any) -> Any:
-    """Return the wanted columns of a text that ends with the end row, read where they are of a kind, else as text."""
+    """Parse the requested columns of a text that ends with `grammar.end_row`; unsupported types stay text."""
     if grammar.nulls or grammar.delimiter in '"\r\n' or not (grammar.delimiter.isascii() and _is_utf8(text)):
         return None
     body = np.frombuffer(text, np.uint8)[3 * text.startswith(b"\xef\xbb\xbf") : len(text) - len(grammar.end_row)]
@@ -250,7 +249,7 @@ def _is_utf8(text: bytes) -> bool:
 
 
 def _csv_buffers(column: _Column, kind: str, rows: int, room: int) -> list[Any]:
-    """Return where the values of a column go, and have it know."""
+    """Allocate a column's output buffers, and set their addresses in it."""
     if not kind:
         return []
     valid = np.zeros(rows // 8 + 1, np.uint8)
@@ -267,11 +266,11 @@ def _csv_buffers(column: _Column, kind: str, rows: int, room: int) -> list[Any]:
 def _csv_array(column: _Column, kind: str, buffers: list[Any], rows: int) -> Any:
     valid, *values = buffers
     if kind == "text":
-        values[1] = values[1][: values[0][rows]].copy()  # which had room for all of the text
+        values[1] = values[1][: values[0][rows]].copy()  # the buffer has the size of the whole text
     decimal = kind == "decimal" and pa.decimal128(column.whole + column.scale, column.scale)
-    known = pa.py_buffer(valid) if column.nulls else None
+    validity = pa.py_buffer(valid) if column.nulls else None
     types = {"text": pa.string(), "integer": pa.int64(), "date": pa.date32(), "decimal": decimal}
-    return pa.Array.from_buffers(types[kind], rows, [known, *map(pa.py_buffer, values)], column.nulls)
+    return pa.Array.from_buffers(types[kind], rows, [validity, *map(pa.py_buffer, values)], column.nulls)
 
 
 _NAMES = (
@@ -279,10 +278,10 @@ _NAMES = (
     *("FLOAT", "DOUBLE", "", "DECIMAL128 FIXED_SIZE_BINARY", "DECIMAL256", "STRING BINARY", "LIST", "STRUCT"),
 )
 _KINDS = {getattr(pa.lib, f"Type_{name}"): kind for kind, names in enumerate(_NAMES) for name in names.split()}
-"""What digest.c calls the types of Arrow in which values are digested."""
+"""The type numbers of digest.c, by Arrow type id."""
 _NARROW, _WIDE16, _TEXT, _LIST, _STRUCT = 11, 12, 14, 15, 16
 _RECAST = (0, 9, 10, _NARROW)
-"""Booleans, floats and narrow decimals: their canonical bytes are not those that Arrow has."""
+"""Booleans, floats and narrow decimals: their canonical bytes differ from Arrow's."""
 
 
 def _kind(array: Any) -> int | None:
@@ -299,7 +298,7 @@ def _place(buffer: Any) -> tuple[int, int]:
 
 
 def _nodes(array: Any) -> list[tuple[int, ...]]:
-    """Return an array, and behind it what is inside of it, for digest.c; fails with TypeError for other types."""
+    """Describe an array, followed by its children, for digest.c; raises TypeError for unsupported types."""
     kind, buffers, inner = _kind(array), array.buffers(), []
     if kind is None:
         raise TypeError(str(array.type))
@@ -314,7 +313,7 @@ def _nodes(array: Any) -> list[tuple[int, ...]]:
 
 
 def digest_rows(arrays: Any) -> Any:
-    """Return the sums of each column's hashes and of their squares, and then those over the rows."""
+    """Return the sums of each column's hashes and of their squares, and last those of the row hashes."""
     try:
         nodes = np.array([node for array in arrays for node in _nodes(array)], np.int64)
     except TypeError:
@@ -325,10 +324,10 @@ def digest_rows(arrays: Any) -> Any:
 
 
 def digest_parts(array: Any, first: int) -> Any:
-    """Return the numbers of the rows that are NULL, how long texts are, and the bytes of the values."""
+    """Return the numbers of NULL rows, the lengths of texts, and the canonical bytes of the values."""
     kind, rows = _kind(array), len(array)
     if kind is None or kind > _TEXT or not (array.null_count or kind in _RECAST):
-        return None  # not for here, or they stand there already
+        return None  # unsupported, or Arrow's buffer has the canonical bytes already
     nodes = _nodes(array)
     texts, room = (rows, nodes[0][-1]) if kind == _TEXT else (0, 32 * rows)
     nulls, lengths, out = np.empty(rows, np.uint64), np.empty(texts, np.int32), np.empty(room, np.uint8)
@@ -348,13 +347,13 @@ _SPELLED = {
     **{f"timestamp{name[6:-1]}]": (7, 8, digits, 0) for name, digits in _UNITS.items()},
     **{f"timestamp{name[6:-1]}, tz=UTC]": (7, 8, digits, 1) for name, digits in _UNITS.items()},
 }
-"""What csv.c has of Arrow's types: the kind, the bytes of a value, the digits behind its point, the style of times."""
+"""Arrow types for csv.c: kind, bytes per value, fractional digits, and the style of times."""
 _SQL = 2
 _QUOTED = {"none": 0, "needy": 1, "all": 2}
 
 
 def csv_rows(columns: Any, delimiter: str, end: str) -> Any:
-    """Return rows as text in UTF-8; columns of other types than those above are spelled by Osiris first."""
+    """Format rows as UTF-8 text; columns of types not in `_SPELLED` are formatted by Osiris first."""
     if len(delimiter.encode()) != 1 or not columns:
         return None
     arrays = [column.values if _spelling(column.values) else column.texts() for column in columns]
@@ -395,10 +394,10 @@ def _csv_rows(arrays: Any, described: Any, delimiter: str, end: str, null: str) 
 
 
 def csv_formulas(texts: Any) -> Any:
-    """Return the rows of texts that a spreadsheet takes for formulas."""
+    """Return the rows of texts that a spreadsheet evaluates as formulas."""
     out = np.empty(len(texts), np.int64)
-    found = _call("csv_formulas", np.array(_column_of(texts, "none"), np.int64), len(texts), out)
-    return None if found < 0 else out[:found]
+    count = _call("csv_formulas", np.array(_column_of(texts, "none"), np.int64), len(texts), out)
+    return None if count < 0 else out[:count]
 
 
 def _spelling(array: Any) -> Any:
@@ -409,8 +408,8 @@ def _spelling(array: Any) -> Any:
 
 
 def _column_of(array: Any, quoted: str, style: int | None = None) -> Any:
-    """Return what csv.c calls a Column: of its three buffers the address and the size, 0 where it has none."""
+    """Return the fields of csv.c's struct Column, with the address and size of each buffer; 0 for a missing one."""
     *form, iso = _spelling(array)
-    found = [(buffer.address, buffer.size) if buffer else (0, 0) for buffer in array.buffers()]
-    valid, values, data = (*found, (found[1][0], 0))[:3]
+    buffers = [(buffer.address, buffer.size) if buffer else (0, 0) for buffer in array.buffers()]
+    valid, values, data = (*buffers, (buffers[1][0], 0))[:3]
     return (*form, iso if style is None else style, _QUOTED[quoted], array.offset, *valid, *values, *data)
