@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from osiris.families.postgres.encode import Part
     from osiris.families.postgres.session import Session
-    from osiris.families.postgres.target_table import Found
+    from osiris.families.postgres.target_table import Ways
     from osiris.families.postgres.types import Kind
     from osiris.families.sql.database import Delivery, Staged
     from osiris.table import RowStream
@@ -66,16 +66,16 @@ _NOT_POSSIBLE = ("42501", "55000", "55P03")
 """The user may not delete, replication of the table prevents it, or somebody else is writing the table."""
 
 
-def send(session: Session, delivery: Delivery, table: str, found: Found, batches: Iterable[pa.RecordBatch]) -> None:
-    """Send all rows of some batches, whose columns are `found`; fails as `send_rows`, or with DRV015.
+def send(session: Session, delivery: Delivery, table: str, ways: Ways, batches: Iterable[pa.RecordBatch]) -> None:
+    """Send all rows of batches with these columns; fails as `send_rows`, and with DRV015.
 
-    The latter where the server took more or fewer rows than it was given.
+    DRV015 means that the server wrote more or fewer rows than it was sent.
     """
 
     def encode(piece: pa.RecordBatch) -> tuple[int, memoryview]:
-        return piece.num_rows, encode_rows(encoded_columns(delivery, found, piece, _parts), piece.num_rows)
+        return piece.num_rows, encode_rows(encoded_columns(delivery, ways, piece, _parts), piece.num_rows)
 
-    send_rows(session, delivery, batches, encode, partial(_copy, session, delivery, table, found))
+    send_rows(session, delivery, batches, encode, partial(_copy, session, delivery, table, ways))
 
 
 def _parts(array: pa.Array, column: Column, how: Way) -> Sequence[Part]:
@@ -86,15 +86,15 @@ def _parts(array: pa.Array, column: Column, how: Way) -> Sequence[Part]:
 
 
 def expect_taken(delivery: Delivery, given: int, taken: int) -> None:
-    """Fail with DRV015 if the server took more or fewer rows than it was given, as a trigger may have it."""
+    """Fail with DRV015 if the server wrote more or fewer rows than it was sent, for instance because of a trigger."""
     expect_all_written(delivery.ctx, Target(delivery.table, delivery.config.schema), given, taken)
 
 
 def _copy(
-    session: Session, delivery: Delivery, table: str, found: Found, parts: Iterable[tuple[int, memoryview]]
+    session: Session, delivery: Delivery, table: str, ways: Ways, parts: Iterable[tuple[int, memoryview]]
 ) -> None:
-    """Send pieces by one COPY, each a number of rows and their bytes, and count what was taken."""
-    listed, sent = ", ".join(quote_name(column.name) for column, _ in found), Counter[str]()
+    """Send pieces, each a number of rows and their bytes, by one COPY, and count the rows written."""
+    listed, sent = ", ".join(quote_name(column.name) for column, _ in ways), Counter[str]()
     command = f"COPY {table} ({listed}) FROM STDIN (FORMAT binary)".encode()
     with session.connection.cursor() as cursor, ExitStack() as stack:
         with session.watch.waiting():
@@ -111,7 +111,7 @@ def _copy(
     delivery.sent.update(sent)
 
 
-def stage(session: Session, delivery: Delivery, ways: Found, rows: RowStream) -> None:
+def stage(session: Session, delivery: Delivery, ways: Ways, rows: RowStream) -> None:
     """Load the rows into a temporary table, and move them to the target, which casts texts to other types.
 
     Fails with DAT028 if rows of an upsert have the same key, or NULL in it, unless such rows are rejected.
@@ -135,7 +135,7 @@ def stage(session: Session, delivery: Delivery, ways: Found, rows: RowStream) ->
         fail_rejected(session, delivery, _with_column(session, delivery, ways, "TRUE", refused))
 
 
-def _make(session: Session, delivery: Delivery, columns: Found) -> None:
+def _make(session: Session, delivery: Delivery, columns: Ways) -> None:
     """Create the temporary table; if rows of an upsert can be rejected, its key columns are NOT NULL."""
     needed = delivery.merged if delivery.rejected else ()
     parts = [
@@ -145,14 +145,14 @@ def _make(session: Session, delivery: Delivery, columns: Found) -> None:
     session.run(f"CREATE TEMPORARY TABLE {_TABLE} ({', '.join(parts)}) ON COMMIT DROP")
 
 
-def _free_name(ways: Found) -> str:
+def _free_name(ways: Ways) -> str:
     name, taken = _NUMBER, {column.name for column, _ in ways}
     while name in taken:
         name += "_"
     return name
 
 
-def _moving(delivery: Delivery, ways: Found, where: str = "") -> str:
+def _moving(delivery: Delivery, ways: Ways, where: str = "") -> str:
     """Return the statement that moves staged rows, all or some, to the target."""
     columns = [column.name for column, _ in ways]
     source = f"OVERRIDING SYSTEM VALUE SELECT {', '.join(_cast(*way) for way in ways)} FROM {_STAGING}{where}"
@@ -169,7 +169,7 @@ def _cast(column: Column, how: Way) -> str:
     return f"CAST({name} AS {column.declared})" if how.text else name
 
 
-def _refuse_changed(session: Session, ways: Found, where: str = "TRUE") -> None:
+def _refuse_changed(session: Session, ways: Ways, where: str = "TRUE") -> None:
     """Raise InvalidValue for a text that its column's type does not round-trip."""
     for column, how in ways:
         kind = column.kind.item or column.kind
@@ -213,7 +213,7 @@ def _shown(stored: str) -> str:
     return f"pg_catalog.format('%s', {stored})"
 
 
-def _with_column(session: Session, delivery: Delivery, ways: Found, where: str, refused: RowRejected) -> RowRejected:
+def _with_column(session: Session, delivery: Delivery, ways: Ways, where: str, refused: RowRejected) -> RowRejected:
     """Add to a refusal the column whose text its type cannot parse, if that is the cause: a failed cast names none."""
     for column, how in ways:
         if how.text and not (refused.column or refused.rule or refused.reason == SUPERSEDED):
@@ -252,7 +252,7 @@ def _move(session: Session, delivery: Delivery, statement: str) -> None:
         raise
 
 
-def _sift(session: Session, delivery: Delivery, ways: Found, number: str) -> None:
+def _sift(session: Session, delivery: Delivery, ways: Ways, number: str) -> None:
     """Move all rows that fit to the target, and reject the others."""
     quoted, sent = quote_name(number), Counter(taken=0, given=delivery.sent["rows"])
 
@@ -293,7 +293,7 @@ def _refuse_repeated_keys(session: Session, delivery: Delivery) -> None:
         fail_key(values, delivery.key, f"stands in {count} rows", delivery.ctx)
 
 
-def may_exchange(session: Session, delivery: Delivery, ways: Found) -> bool:
+def may_exchange(session: Session, delivery: Delivery, ways: Ways) -> bool:
     """Whether an upsert into the table can be done by delete and insert."""
     if delivery.rejected or any(how.text for _, how in ways):
         return False
@@ -302,7 +302,7 @@ def may_exchange(session: Session, delivery: Delivery, ways: Found) -> bool:
     return bool(plain) and all(column.name in names or column.computed for column in columns_of(session, table))
 
 
-def exchange(session: Session, delivery: Delivery, ways: Found, waiting: Staged) -> bool:
+def exchange(session: Session, delivery: Delivery, ways: Ways, waiting: Staged) -> bool:
     """Upsert by delete and insert; returns False, with nothing changed, if that failed.
 
     The caller then stages the rows, and reports the cause if there is one.
@@ -327,7 +327,7 @@ def exchange(session: Session, delivery: Delivery, ways: Found, waiting: Staged)
     return True
 
 
-def _delete(session: Session, delivery: Delivery, ways: Found, waiting: Staged) -> None:
+def _delete(session: Session, delivery: Delivery, ways: Ways, waiting: Staged) -> None:
     """Delete the rows that have the keys of new rows."""
     keys = [(column, how) for column, how in ways if column.name in delivery.key]
     names = [column.name for column, _ in keys]

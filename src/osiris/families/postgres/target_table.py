@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from osiris.families.sql.database import Delivery
     from osiris.model import Schema
 
-    Found = Sequence[tuple["Column", "Way"]]
+    Ways = Sequence[tuple["Column", "Way"]]
     """Columns of a table, with how values are written into each."""
 
 
@@ -209,7 +209,7 @@ def whole_key(columns: Sequence[Column], key: Sequence[str]) -> bool:
     return any(column.loose for column in columns if column.name in key)
 
 
-def ways_into(columns: Sequence[Column], schema: Schema) -> Found:
+def ways_into(columns: Sequence[Column], schema: Schema) -> Ways:
     """Return the column of each field of a schema that fits, with how its values are written."""
     by_name = {column.name: column for column in columns}
     targets = [by_name[field.name] for field in schema]
@@ -217,7 +217,7 @@ def ways_into(columns: Sequence[Column], schema: Schema) -> Found:
     return [(column, how) for column, how in zip(targets, ways, strict=True) if how]
 
 
-def is_staged(session: Session, delivery: Delivery, ways: Found) -> bool:
+def is_staged(session: Session, delivery: Delivery, ways: Ways) -> bool:
     """Whether even appended rows need a temporary table: COPY supports neither casts nor row security."""
     return any(how.text for _, how in ways) or under_row_security(session, expect_table(session, delivery.table))
 
