@@ -282,7 +282,7 @@ def test_a_mysql_user_that_may_do_nothing(user):
     assert health.grade == "writer"
     health = user("REVOKE SELECT ON {database}.* FROM {user}", "GRANT SHOW VIEW ON {database}.* TO {user}")
     assert (health.grade, [item.code for item in health.diagnostics]) == ("reader", ["CON030"])
-    assert "has no privileges: it may read nothing of database 'db" in health.diagnostics[0].message
+    assert "lacks privileges: it may read nothing of database 'db" in health.diagnostics[0].message
     health = user("REVOKE SELECT ON {database}.* FROM {user}", "GRANT SELECT (id) ON {database}.orders TO {user}")
     assert (health.grade, list(health.diagnostics)) == ("reader", [])
 

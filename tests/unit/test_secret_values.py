@@ -19,12 +19,15 @@ DAT015 step 'w', column 'c': 'it\\'s me' in row 3 cannot be written: a spreadshe
 it for a formula
 DAT031 column 'c', row 3: '0000-00-00'; it is no date
     -> column 'c', row 3: <text of 10 characters>; it is no date
-DAT032 step 'w': table 'p' rejected a row: duplicate key value violates unique constraint "p_pkey" (Key \
+DAT032 step 'w': table 'p' rejected a row, so nothing was written: duplicate key \
+value violates unique constraint "p_pkey" (Key \
 (email, x)=(john, 1) already exists.)
-    -> step 'w': table 'p' rejected a row: duplicate key value violates unique constraint "p_pkey" (Key \
+    -> step 'w': table 'p' rejected a row, so nothing was written: duplicate key \
+value violates unique constraint "p_pkey" (Key \
 (email, x)=(<value>) already exists.)
-DAT032 step 'w': table 'p' rejected a row: Duplicate entry 'john' for key 'p.email' (error 1062)
-    -> step 'w': table 'p' rejected a row: Duplicate entry <text of 4 characters> for key 'p.email' \
+DAT032 step 'w': table 'p' rejected a row, so nothing was written: Duplicate entry 'john' for key 'p.email' (error 1062)
+    -> step 'w': table 'p' rejected a row, so nothing was written: Duplicate entry \
+<text of 4 characters> for key 'p.email' \
 (error 1062)
 DAT033 s changed values: Truncated incorrect INTEGER value: 'john' (warning 1292)
     -> s changed values: Truncated incorrect INTEGER value: <text of 4 characters> (warning 1292)

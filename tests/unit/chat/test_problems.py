@@ -18,7 +18,11 @@ SECRET = "O'Secret-Smith: is not int64"
             "step 'out', column 'name': … cannot be written: …",
         ),
         ("DAT028", {"step": "out", "key": SECRET, "problem": SECRET}, "step 'out': the key … …"),
-        ("DAT032", {"step": "out", "table": "t", "problem": SECRET}, "step 'out': table 't' rejected a row: …"),
+        (
+            "DAT032",
+            {"step": "out", "table": "t", "problem": SECRET},
+            "step 'out': table 't' rejected a row, so nothing was written: …",
+        ),
         ("SQL011", {"problem": f'Could not convert string "{SECRET}" to INT32'}, "…"),
         ("DRV000", {"component": "x.y", "reason": SECRET, "step": "a"}, "component 'x.y' failed unexpectedly: …"),
     ],

@@ -107,7 +107,7 @@ def _misfit(database: Database[Any], field: Field, columns: Mapping[str, Any]) -
 
 def fail_row(ctx: StepContext, target: Target, problem: str) -> NoReturn:
     """Fail with DAT032 for a row that violates a constraint of the table."""
-    hint = "mend or leave out such rows before; nothing was written"
+    hint = "fix or remove such rows first"
     fail("DAT032", step=ctx.step, table=target.table, problem=problem, hint=hint)
 
 

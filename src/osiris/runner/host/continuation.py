@@ -260,7 +260,9 @@ def _continue_by_default(
 
 
 def _started_new(last: Summary, changed: str) -> Diagnostic:
-    return _not_continued(last, f"the {changed} changed since", "nothing to do: the new run reads it as it is now")
+    return _not_continued(
+        last, f"the {changed} has changed since then", "nothing to do: the new run reads it as it is now"
+    )
 
 
 def _why_not_continued(last: Summary, request: RunRequest, connections: States, now: float) -> Diagnostic | None:
@@ -268,7 +270,10 @@ def _why_not_continued(last: Summary, request: RunRequest, connections: States, 
     age = _age(last, now)
     hint = None
     if moved := _changed_connections(last, connections):
-        reason, hint = f"{moved} had other fields then", "set them as they were and pass --resume to continue it"
+        reason, hint = (
+            f"the fields of {moved} have changed since then",
+            "to resume that run, restore them and pass --resume",
+        )
     elif age < -_BACKWARDS:
         reason = "it started later than it is now by this clock"
     elif age >= request.continue_within:

@@ -265,7 +265,10 @@ def test_connection_that_moved_is_named(project, connections):
     session = past_session(project)
     name = next(iter(connections.items() ^ BEFORE.items()))[0]
     (note,) = choose(project, RunRequest(), connections).notes
-    assert note.message == f"run {session} ended as failed and is not resumed: connection {name} had other fields then"
+    assert note.message == (
+        f"this is a new run: run {session}, which ended as failed, is not resumed, because the fields of connection {name} "
+        "have changed since then"
+    )
     for asked in (RunRequest(resume=session), RunRequest(run_id=session)):
         found = refusal(project, asked, connections=connections)
         assert (found.code, found.message) == ("RUN006", f"connection {name} had other fields in run {session}")
@@ -283,7 +286,10 @@ def test_source_that_changed_after_something_was_made_of_it_is_named(project):
     (note,) = choose(project, RunRequest(), sources=CHANGED).notes
     assert (note.code, note.message) == (
         "RUN012",
-        f"run {session} ended as failed and is not resumed: the source of step 'a' changed since",
+        (
+            f"this is a new run: run {session}, which ended as failed, is not resumed, "
+            "because the source of step 'a' has changed since then"
+        ),
     )
     found = refusal(project, RunRequest(resume=session), sources=CHANGED)
     problem = f"the source of step 'a' changed since run {session}, which already delivered part of it"
