@@ -260,9 +260,7 @@ def _continue_by_default(
 
 
 def _started_new(last: Summary, changed: str) -> Diagnostic:
-    return _not_continued(
-        last, f"the {changed} has changed since then", "nothing to do: the new run reads it as it is now"
-    )
+    return _not_continued(last, f"the {changed} has changed since", "nothing to do: the new run reads it as it is now")
 
 
 def _why_not_continued(last: Summary, request: RunRequest, connections: States, now: float) -> Diagnostic | None:
@@ -271,7 +269,7 @@ def _why_not_continued(last: Summary, request: RunRequest, connections: States, 
     hint = None
     if moved := _changed_connections(last, connections):
         reason, hint = (
-            f"the fields of {moved} have changed since then",
+            f"the fields of {moved} have changed",
             "to resume that run, restore them and pass --resume",
         )
     elif age < -_BACKWARDS:

@@ -266,8 +266,8 @@ def test_connection_that_moved_is_named(project, connections):
     name = next(iter(connections.items() ^ BEFORE.items()))[0]
     (note,) = choose(project, RunRequest(), connections).notes
     assert note.message == (
-        f"this is a new run: run {session}, which ended as failed, is not resumed, because the fields of connection {name} "
-        "have changed since then"
+        f"this is a new run: run {session}, which ended as failed, is not resumed, "
+        f"because the fields of connection {name} have changed"
     )
     for asked in (RunRequest(resume=session), RunRequest(run_id=session)):
         found = refusal(project, asked, connections=connections)
@@ -288,7 +288,7 @@ def test_source_that_changed_after_something_was_made_of_it_is_named(project):
         "RUN012",
         (
             f"this is a new run: run {session}, which ended as failed, is not resumed, "
-            "because the source of step 'a' has changed since then"
+            "because the source of step 'a' has changed since"
         ),
     )
     found = refusal(project, RunRequest(resume=session), sources=CHANGED)
