@@ -89,8 +89,8 @@ class AnswerFile(ABC):
     def keep(self, answers: Iterable[tuple[JsonValue, Sequence[str | bytes]]]) -> None:
         """Write answers by their keys, if possible."""
         insert = f"INSERT OR REPLACE INTO found (key, {', '.join(self.columns)}) VALUES (?{', ?' * len(self.columns)})"
-        named = [(_name(key), row) for key, row in answers]
-        rows = [(name, *row[:-1], _sum(name, row), row[-1]) for name, row in named]
+        entries = [(_name(key), row) for key, row in answers]
+        rows = [(name, *row[:-1], _sum(name, row), row[-1]) for name, row in entries]
 
         def write(file: sqlite3.Connection) -> None:
             with file:  # roll back on failure: the locks would block all other processes until the file is closed

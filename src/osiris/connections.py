@@ -134,8 +134,8 @@ def unknown_fields(connections: Connections, ref: ConnectionRef, family: FamilyS
             pointer = f"/connections/{full.family}/{full.alias}/{escape(name)}"
             at, near = connections.positions.get(pointer, Location(pointer=pointer)), certain(name, schemas)
             fix = rename(pointer, near) if near and near not in fields else ()
-            named = {"field": name, "family": full.family, "alias": str(full.alias)}
-            yield diagnostic("CON008", at=at, hint=_field_hint(name, schemas), fix=fix, **named)
+            params = {"field": name, "family": full.family, "alias": str(full.alias)}
+            yield diagnostic("CON008", at=at, hint=_field_hint(name, schemas), fix=fix, **params)
 
 
 def _field_hint(name: str, fields: Iterable[str]) -> str | None:

@@ -48,14 +48,14 @@ def fault(name: str, torn: Callable[[], object] | None = None) -> None:
         _reach_fault(name, torn)
 
 
-def _counter(role: str, wanted: str, number: int, kind: str, log: str | None) -> _Reach:
+def _counter(role: str, point: str, number: int, kind: str, log: str | None) -> _Reach:
     counts: dict[str, int] = {}
     alone = threading.Lock()
 
     def reach(name: str, torn: Callable[[], object] | None) -> None:
         with alone:
             counts[name] = count = counts.get(name, 0) + 1
-        fires = count == number and wanted in (name, f"{role}/{name}")
+        fires = count == number and point in (name, f"{role}/{name}")
         if log:
             line = f"{role}/{name} {count} {kind if fires else ''}".rstrip()
             descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)

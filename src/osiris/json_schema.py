@@ -109,8 +109,8 @@ def _are_unique(value: JsonValue, required: JsonValue, _schema: Schema) -> bool:
 def _extra_fit(value: JsonValue, inner: JsonValue, schema: Schema) -> bool:
     if type(value) is not dict:
         return True
-    named, others = schema.get("properties", {}), "|".join(schema.get("patternProperties", {}))
-    extra = [name for name in value if name not in named and not (others and re.search(others, name))]
+    declared, others = schema.get("properties", {}), "|".join(schema.get("patternProperties", {}))
+    extra = [name for name in value if name not in declared and not (others and re.search(others, name))]
     return all(_fits(value[name], inner) for name in extra)
 
 
@@ -121,8 +121,8 @@ def _named_fit(value: JsonValue, inner: JsonValue, _schema: Schema) -> bool:
 def _patterns_fit(value: JsonValue, inner: JsonValue, _schema: Schema) -> bool:
     if type(value) is not dict:
         return True
-    named = ((name, each) for pattern, each in inner.items() for name in value if re.search(pattern, name))
-    return all(_fits(value[name], each) for name, each in named)
+    matches = ((name, each) for pattern, each in inner.items() for name in value if re.search(pattern, name))
+    return all(_fits(value[name], each) for name, each in matches)
 
 
 def _needs(value: JsonValue, needed: JsonValue, _schema: Schema) -> bool:

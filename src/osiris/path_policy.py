@@ -110,8 +110,8 @@ def _is_tool_file(real: Path) -> bool:
     """Return whether other programs read instructions from a file of this name: package managers, builders, servers."""
     name = real.name.casefold()
     words = name.removesuffix(".json").split(".") if name.endswith(".json") else []
-    begun = {".".join(words[:count]) for count in range(1, len(words) + 1)}
-    return bool(name in _NAMES.split() or begun & {*_STEMS.split()} or _pattern().fullmatch(real.as_posix().casefold()))
+    stems = {".".join(words[:count]) for count in range(1, len(words) + 1)}
+    return bool(name in _NAMES.split() or stems & {*_STEMS.split()} or _pattern().fullmatch(real.as_posix().casefold()))
 
 
 _SYSTEM = tuple(map(Path, ("/proc", "/sys", "/dev")))

@@ -39,11 +39,11 @@ def duration_text(seconds: float) -> str:
         return f"{round(seconds * 1000)} ms"
     if seconds < 60:
         return f"{round(seconds, 1 if seconds < 9.95 else None):g} s"
-    whole, names = round(seconds), ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
-    first = next(index for index, (size, _) in enumerate(names) if whole >= size)
+    rest, names = round(seconds), ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+    first = next(index for index, (size, _) in enumerate(names) if rest >= size)
     parts = []
     for size, name in names[first : first + 2]:
-        count, whole = divmod(whole, size)
+        count, rest = divmod(rest, size)
         parts += [f"{count} {name}"] if count else []
     return " ".join(parts)
 

@@ -68,13 +68,13 @@ def _first(workspace: Workspace, left: str, right: str, reader: str) -> int | No
     try:
         make_folder(file.parent, private=True)
         write_file(file, json.dumps(_pipeline(left, right, reader)).encode(), private=True)
-        seen = preview(workspace, file, "first", params={}, limit=1, sample=0)
+        previewed = preview(workspace, file, "first", params={}, limit=1, sample=0)
     except (OsirisError, OSError):
         return None
     finally:
         with suppress(OSError):
             remove(file)
-    ((row,),) = seen.tables[0].rows
+    ((row,),) = previewed.tables[0].rows
     return int(row) if row is not None else None
 
 

@@ -180,8 +180,8 @@ def _declared(workspace: Workspace, source: Discovered) -> str | None:
 
 def _files_of(workspace: Workspace, fields: Mapping[str, JsonValue], family: FamilySpec) -> list[str]:
     """Return the real paths of the database files named by a connection's fields."""
-    named = (fields.get(name) for name in family.may_name_file)
-    return [os.path.realpath(workspace.root / path) for path in named if isinstance(path, str)]
+    paths = (fields.get(name) for name in family.may_name_file)
+    return [os.path.realpath(workspace.root / path) for path in paths if isinstance(path, str)]
 
 
 def _feed(workspace: Workspace, store: Store, discovery: Discovery) -> None:

@@ -141,8 +141,8 @@ class _Emitter:
         if self._write_error:
             reason = self._write_error
             warnings.append(diagnostic("AIO011", path=self._file, reason=reason, session=self._session))
-        if self._sender and self._server and (lost := self._sender.close()):
-            warnings.append(self._undelivered(lost[0], self._server.label, lost[1]))
+        if self._sender and self._server and (unsent := self._sender.close()):
+            warnings.append(self._undelivered(unsent[0], self._server.label, unsent[1]))
         return warnings
 
     def _undelivered(self, count: int | str, where: str, reason: str) -> Diagnostic:

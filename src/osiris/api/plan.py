@@ -112,8 +112,8 @@ def inspect_tables(workspace: Workspace, compiled: Compiled) -> Tables:
 
     targets = confirmable_targets(manifest, workspace.registry)
     files = {step["id"]: _database(workspace.root, manifest, step) for step in targets}
-    asked = [step for step in manifest.steps if _is_worth_asking(step, files.get(step["id"]))]
-    answers = query_targets(workspace.project, manifest, workspace.config, asked, workspace.environ)
+    inspected = [step for step in manifest.steps if _is_worth_asking(step, files.get(step["id"]))]
+    answers = query_targets(workspace.project, manifest, workspace.config, inspected, workspace.environ)
     problems = [item for answer in answers.values() for item in problems_of(workspace.root, compiled.pipeline, answer)]
     if lasting := list(filter(_is_lasting, problems)):
         raise_all(sort_diagnostics(lasting))

@@ -84,11 +84,11 @@ def preview(
         compiled = compile_file(workspace, file, params=params, plain=True, worker=link, text=text)
         plan = compiled.manifest
         chosen = matching(plan, selection) if selection else [_last(plan)]
-        look = PreviewRequest(_shown(plan, chosen), limit, sample)
-        words = (plan, compiled.pipeline, look, workspace.config, workspace.environ)
-        seen = run_preview(workspace.project, *words, link)
-    unchecked = _with_checks(plan, [*chosen, *look.shown])
-    return Preview(compiled.file, plan, seen.tables, seen.cut, sample, unchecked, compiled.diagnostics)
+        request = PreviewRequest(_shown(plan, chosen), limit, sample)
+        words = (plan, compiled.pipeline, request, workspace.config, workspace.environ)
+        first_rows = run_preview(workspace.project, *words, link)
+    unchecked = _with_checks(plan, [*chosen, *request.shown])
+    return Preview(compiled.file, plan, first_rows.tables, first_rows.cut, sample, unchecked, compiled.diagnostics)
 
 
 def _shown(plan: Manifest, chosen: Sequence[str]) -> list[str]:
@@ -128,12 +128,12 @@ def masked_preview(
     """
     from osiris.families.pii import kinds_by_name
 
-    seen = preview(workspace, path, selection, params=params, text=text)
-    lineage = _without_counts(seen.plan)
-    source_names = {step["id"]: _source_names(step, lineage.columns[step["id"]]) for step in seen.plan.steps}
+    previewed = preview(workspace, path, selection, params=params, text=text)
+    lineage = _without_counts(previewed.plan)
+    source_names = {step["id"]: _source_names(step, lineage.columns[step["id"]]) for step in previewed.plan.steps}
     kinds = {step: kinds_by_name([name for name in names.values() if name]) for step, names in source_names.items()}
-    tables = [_masked(table, lineage, source_names, kinds) for table in seen.tables]
-    return replace(seen, tables=tables)
+    tables = [_masked(table, lineage, source_names, kinds) for table in previewed.tables]
+    return replace(previewed, tables=tables)
 
 
 def _masked(
@@ -180,7 +180,7 @@ def _without_counts(plan: Manifest) -> Lineage:
     counts = {
         StepColumn(step["id"], name) for step in plan.steps if step["mode"] == "transform" for name in _counts(step)
     }
-    return replace(lineage, arrows={column: made for column, made in lineage.arrows.items() if column not in counts})
+    return replace(lineage, arrows={column: edges for column, edges in lineage.arrows.items() if column not in counts})
 
 
 def _counts(step: Mapping[str, JsonValue]) -> Iterator[str]:
@@ -286,8 +286,8 @@ def seen_keys(workspace: Workspace, compiled: Compiled) -> dict[str, list[tuple[
     from osiris.discovery.schema_cache import recall
 
     pins = compiled.sources.pins
-    seen = recall(workspace.project, {pin.source.key for pin in pins.values()})
-    keys = {step: seen[pin.source.key].primary_key for step, pin in pins.items() if pin.source.key in seen}
+    discovered = recall(workspace.project, {pin.source.key for pin in pins.values()})
+    keys = {step: discovered[pin.source.key].primary_key for step, pin in pins.items() if pin.source.key in discovered}
     return {step: [key] for step, key in keys.items() if key}
 
 
@@ -362,8 +362,8 @@ def _measured(
 ) -> Figures:
     from osiris.runner.host.preview import PreviewRequest, measure
 
-    look = PreviewRequest([*dict.fromkeys(probed.shown.values()), *probed.probes], _SHOWN, sample)
-    words = (probed.plan, compiled.pipeline, look, workspace.config, workspace.environ, worker, seconds)
+    request = PreviewRequest([*dict.fromkeys(probed.shown.values()), *probed.probes], _SHOWN, sample)
+    words = (probed.plan, compiled.pipeline, request, workspace.config, workspace.environ, worker, seconds)
     return measure(workspace.project, *words)
 
 

@@ -64,11 +64,11 @@ def lay_out(template: str, folder: Path, words: Mapping[str, str] | None = None)
     """
     words = words or {}
     files = [(source, folder / name) for source, name in _files(TEMPLATES / template, words)]
-    taken = [target for _, target in files if os.path.lexists(target)]
+    existing = [target for _, target in files if os.path.lexists(target)]
     if (folder / MARKER).exists():
         fail("PRJ005", path=folder / MARKER)
-    if taken:
-        fail("PRJ014", path=taken[0])
+    if existing:
+        fail("PRJ014", path=existing[0])
     for source, target in files:
         _copy(source, target, words)
     return [target.relative_to(folder).as_posix() for _, target in files]

@@ -61,15 +61,15 @@ def package(
     name = str(open_session(workspace.project, session)["session"])
     options = options_of(workspace.config, overrides)
     facts = _read(workspace, name, options)
-    made = build_package(facts, options, workspace.registry.find)
-    if strict and made.diagnostics:
-        fail("AIO003", problem="; ".join(item.message for item in made.diagnostics))
+    built = build_package(facts, options, workspace.registry.find)
+    if strict and built.diagnostics:
+        fail("AIO003", problem="; ".join(item.message for item in built.diagnostics))
     running = facts.run.status == "running"
     if not (running or package_path(facts.run.folder).exists()):
         package_sessions(workspace, [name])
-    write_annex(facts.run.folder, made)
+    write_annex(facts.run.folder, built)
     notes = [diagnostic("AIO005", session=name)] if running else []
-    return Packaged(name, made.document, made.content, made.card, (*made.diagnostics, *notes))
+    return Packaged(name, built.document, built.content, built.card, (*built.diagnostics, *notes))
 
 
 def package_missing(workspace: Workspace) -> list[Diagnostic]:
@@ -90,13 +90,13 @@ def _package_quietly(workspace: Workspace, session: str) -> Iterator[Diagnostic]
 
     try:
         options = options_of(workspace.config, {})
-        made = build_package(_read(workspace, session, options), options, workspace.registry.find)
+        built = build_package(_read(workspace, session, options), options, workspace.registry.find)
         card, index = (workspace.config.get(f"aiop.{key}") for key in ("run_card", "index.enabled"))
-        write_package(workspace.project, made, card=card, catalogue=index)
+        write_package(workspace.project, built, card=card, catalogue=index)
     except (OSError, OsirisError, LookupError, TypeError, ValueError) as error:
         yield diagnostic("AIO001", session=session, reason=str(error) or type(error).__name__)
     else:
-        yield from made.diagnostics
+        yield from built.diagnostics
 
 
 def _sessions_without(project: Project) -> Iterator[str]:
@@ -126,9 +126,9 @@ def write_report(workspace: Workspace, session: str, file: Path) -> Reports:
     from osiris.report.template import is_page
 
     refuse_foreign(file, is_page)
-    if talk := _find_talk(workspace, session):
-        _write(workspace.project, file, _talk(workspace, talk, {}, None))
-        return Reports(str(talk["session"]), file)
+    if conversation := _find_talk(workspace, session):
+        _write(workspace.project, file, _talk(workspace, conversation, {}, None))
+        return Reports(str(conversation["session"]), file)
     name = _find(workspace, session)
     _write(workspace.project, file, _page(workspace, name, None))
     return Reports(name, file)
@@ -144,9 +144,9 @@ def write_reports(workspace: Workspace, session: str, folder: Path | None = None
         fail("PRJ008", problem=f"--output {folder} is neither a folder nor a .html file", hint="end FILE in .html")
     project, base = workspace.project, workspace.project.logs if folder is None else folder
     summaries = _runs(project)
-    if talk := _find_talk(workspace, session):
-        name, names = str(talk["session"]), list[str]()
-        page = _talk(workspace, talk, _reports(base, summaries, "../"), f"../{INDEX}")
+    if conversation := _find_talk(workspace, session):
+        name, names = str(conversation["session"]), list[str]()
+        page = _talk(workspace, conversation, _reports(base, summaries, "../"), f"../{INDEX}")
         _write(project, base / name / REPORT, page)
     else:
         name = _find(workspace, session)
@@ -157,10 +157,10 @@ def write_reports(workspace: Workspace, session: str, folder: Path | None = None
     return Reports(name, base / name / REPORT, tuple(base / each / REPORT for each in names), base / INDEX)
 
 
-def _unrendered(summaries: list[dict[str, JsonValue]], base: Path, newest: int, asked: str) -> list[str]:
+def _unrendered(summaries: list[dict[str, JsonValue]], base: Path, newest: int, requested: str) -> list[str]:
     """Return the newest ended runs without a page, except the requested one."""
     ended = [str(each["session"]) for each in summaries if each["status"] != "running"]
-    return [name for name in ended[:newest] if name != asked and not (base / name / REPORT).is_file()]
+    return [name for name in ended[:newest] if name != requested and not (base / name / REPORT).is_file()]
 
 
 def write_index(project: Project) -> None:

@@ -80,12 +80,12 @@ def run_target(
 
     here = workspace.config.get("run.target") == "local"
     what = f"run of '{target}'" if isinstance(target, str) else "run of a plan"
-    held = replace(options, attended=True, registry=workspace.registry)
+    locked = replace(options, attended=True, registry=workspace.registry)
     with (
-        hold_project(workspace.project, what, workspace.config.get("run.wait"), busy) as say,
+        hold_project(workspace.project, what, workspace.config.get("run.wait"), busy) as set_label,
         start_worker(workspace.root) if here else nullcontext() as worker,
     ):
-        return _run_locked(workspace, target, held, progress, worker, say, params=params, strict=strict)
+        return _run_locked(workspace, target, locked, progress, worker, set_label, params=params, strict=strict)
 
 
 def _run_locked(
@@ -94,7 +94,7 @@ def _run_locked(
     options: RunOptions,
     progress: Progress,
     worker: Link | None,
-    say: Callable[[str], None],
+    set_label: Callable[[str], None],
     *,
     params: Mapping[str, str],
     strict: bool,
@@ -106,15 +106,16 @@ def _run_locked(
 
     with emitting(workspace, progress) as (emit, undelivered):
         plan: Plan | None = None
-        begun: list[Event] = []
+        events: list[Event] = []
         try:
             plan = plan_of(workspace, target, options, params=params, strict=strict, worker=worker)
-            say(f"run of '{plan.manifest.name}'")
-            words = (workspace.project, plan.manifest, workspace.config, options, _tracking_start(begun, emit), worker)
+            set_label(f"run of '{plan.manifest.name}'")
+            tracked = _tracking_start(events, emit)
+            words = (workspace.project, plan.manifest, workspace.config, options, tracked, worker)
             result = run(*words, plan.asked, plan.pipeline)
         except OsirisError as error:
             manifest = plan.manifest if plan else None
-            refused = None if begun else record_refusal(workspace, target, manifest, error.diagnostics, progress)
+            refused = None if events else record_refusal(workspace, target, manifest, error.diagnostics, progress)
             if refused is None:
                 raise
             result = refused
@@ -123,12 +124,12 @@ def _run_locked(
     return result, [*(plan.notes if plan else ()), *undelivered, *unpackaged]
 
 
-def _tracking_start(begun: list[Event], progress: Progress) -> Progress:
+def _tracking_start(first_events: list[Event], progress: Progress) -> Progress:
     """Return a progress that also records the first event, after which the run has a session."""
 
     def tracking(event: Event) -> None:
-        if not begun:
-            begun.append(event)
+        if not first_events:
+            first_events.append(event)
         progress(event)
 
     return tracking
@@ -401,9 +402,9 @@ def _step_of(item: Diagnostic, subject: _Subject) -> str | None:
     steps = list(subject.steps)
     pointer = item.location.pointer or ""
     place = _STEP.match(pointer)
-    named = steps[int(place[1])] if place and int(place[1]) < len(steps) else step_of(item)
-    if named in subject.steps:
-        return named
+    step_id = steps[int(place[1])] if place and int(place[1]) < len(steps) else step_of(item)
+    if step_id in subject.steps:
+        return step_id
     mentioned = f"{item.message} @{pointer.removeprefix('/connections/').replace('/', '.')}"
     return next((step for step, connection in subject.uses.items() if connection in mentioned), None)
 

@@ -57,8 +57,8 @@ class KnownVerdicts(dict[Question, Verdict]):
 
     def _key(self, question: Question) -> JsonValue:
         text, dialect, relations, parameters, functions = question
-        named = None if relations is None else sorted(relations)
-        return [*self._code, text, dialect, named, sorted(parameters), sorted(functions)]
+        names = None if relations is None else sorted(relations)
+        return [*self._code, text, dialect, names, sorted(parameters), sorted(functions)]
 
 
 def recall_answers(cache: Cache, prepared: Prepared, sources: Mapping[str, Described]) -> dict[str, Described]:
@@ -145,13 +145,13 @@ def describe(
     if _is_worker_needed(prepared, recalled, trusted):
         from osiris.runner.host.describe import describe as ask
 
-        described, notes = ask(workspace.project, prepared, workspace.config, worker, known=recalled)
+        described, notes = ask(workspace.project, prepared, workspace.config, worker, recalled=recalled)
         keep_answers(cache, prepared, described, recalled)
-    asked = {step: described[step] for step in sources if step not in recalled}
-    pins = {**pinned, **{step: pin_of(sources[step], answer) for step, answer in asked.items()}}
+    queried = {step: described[step] for step in sources if step not in recalled}
+    pins = {**pinned, **{step: pin_of(sources[step], answer) for step, answer in queried.items()}}
     changes = _changes(pinned, pins)
     notes = [*notes, *_notes(prepared, sources, changes, discovered)]
-    return described, notes, Sources(pins, asked, changes, refresh)
+    return described, notes, Sources(pins, queried, changes, refresh)
 
 
 def _notes(
@@ -165,8 +165,8 @@ def _notes(
     for step, schema_changes in changes.items():
         for change in schema_changes:
             yield diagnostic("LCK006", at=places[step], step=step, source=sources[step], change=change)
-    for step, seen in discovered.items():
-        yield diagnostic("DSC007", at=places[step], step=step, source=sources[step], when=seen.seen_at)
+    for step, entry in discovered.items():
+        yield diagnostic("DSC007", at=places[step], step=step, source=sources[step], when=entry.seen_at)
 
 
 def _locked(workspace: Workspace, sources: Mapping[str, Source]) -> dict[str, Pin]:
@@ -184,8 +184,8 @@ def _discovered(
         return {}
     from osiris.discovery.schema_cache import recall
 
-    seen = recall(workspace.project, set(unknown.values()))
-    return {step: seen[key] for step, key in unknown.items() if key in seen}
+    entries = recall(workspace.project, set(unknown.values()))
+    return {step: entries[key] for step, key in unknown.items() if key in entries}
 
 
 def _is_worker_needed(prepared: Prepared, recalled: Mapping[str, Described], trusted: Mapping[str, Described]) -> bool:

@@ -396,8 +396,8 @@ def _record_hits(impact: PipelineImpact, hits: dict[str, _Hit]) -> None:
         if step.target is not None:
             hit = hits.setdefault(_folded(step.target), _Hit())
             hit.rows = hit.rows or step.rows
-            named = {_folded_column(step.target, name): kind for name, kind in step.columns.items()}
-            hit.columns |= {name: _weaker(kind, hit.columns.get(name)) for name, kind in named.items()}
+            kinds = {_folded_column(step.target, name): kind for name, kind in step.columns.items()}
+            hit.columns |= {name: _weaker(kind, hit.columns.get(name)) for name, kind in kinds.items()}
 
 
 def _weaker(kind: str, other: str | None) -> str:

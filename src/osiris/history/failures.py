@@ -74,11 +74,11 @@ def step_of(item: Diagnostic) -> str | None:
 def subject_of(item: Diagnostic) -> dict[str, str]:
     """Return the names in a message by kind: parameters of its code that are names, and quoted texts."""
     params = _params(item)
-    named = {key: _unquoted(value) for key, value in params.items() if key not in _FREE and 0 < len(value) <= _LONGEST}
+    names = {key: _unquoted(value) for key, value in params.items() if key not in _FREE and 0 < len(value) <= _LONGEST}
     for text in (value for key, value in params.items() if key in _FREE and key != "step"):
         for kind, name in _names_in(text):
-            named.setdefault(kind, name)
-    return _split_key(named) if item.code in _KEYED else named
+            names.setdefault(kind, name)
+    return _split_key(names) if item.code in _KEYED else names
 
 
 def _names_in(text: str) -> Iterator[tuple[str, str]]:
@@ -91,13 +91,13 @@ def _names_in(text: str) -> Iterator[tuple[str, str]]:
         yield _SAME.get(kind, kind), single or double
 
 
-def _split_key(named: dict[str, str]) -> dict[str, str]:
+def _split_key(names: dict[str, str]) -> dict[str, str]:
     """Return a subject with key columns and key value in separate fields."""
-    parts = [part.partition("=") for part in named.get("key", "").split(", ")]
+    parts = [part.partition("=") for part in names.get("key", "").split(", ")]
     if not all(equals for _, equals, _ in parts):
-        return named
+        return names
     key, value = (", ".join(part[place] for part in parts) for place in (0, 2))
-    return named | {"key": key, "value": value}
+    return names | {"key": key, "value": value}
 
 
 def _unquoted(value: str) -> str:

@@ -107,10 +107,10 @@ class Reading:
         recorded = (each.get("step") for each in self.run.summary.get("diagnostics") or ())
         problems = []
         for number, (item, step) in enumerate(zip(self.run.diagnostics, recorded, strict=True), 1):
-            named = step or step_of(item)
-            if named not in self.run.summary["steps"]:
-                named = next(self._ended_by(item), None)
-            problems.append(Problem(number, item, named))
+            step_id = step or step_of(item)
+            if step_id not in self.run.summary["steps"]:
+                step_id = next(self._ended_by(item), None)
+            problems.append(Problem(number, item, step_id))
         return problems
 
     @property
@@ -212,8 +212,8 @@ def read_run(
     # A missing or damaged base must not prevent the reading of this run.
     with suppress(OSError, LookupError, TypeError, ValueError):
         earlier = load_run(project.logs / base, outline=True) if base else None
-    talk = None if outline else conversation_of(project, run)
-    return Reading(run, earlier, base, previous, clean, talk, lambda: newest_manifests(project))
+    conversation = None if outline else conversation_of(project, run)
+    return Reading(run, earlier, base, previous, clean, conversation, lambda: newest_manifests(project))
 
 
 def why_of_steps(reading: Reading) -> dict[str, str]:
@@ -325,9 +325,9 @@ def _made_from(label: str, plans: list[FlowingPlan], own: str) -> Iterator[Stale
 
 def stale_text(stale: list[Stale]) -> str:
     """Return the sentence that names stale targets."""
-    named = ", ".join(f"{each.target} ({each.pipeline})" for each in stale[:_MAX_STALE])
+    names = ", ".join(f"{each.target} ({each.pipeline})" for each in stale[:_MAX_STALE])
     more = f" and {len(stale) - _MAX_STALE:,} more" if len(stale) > _MAX_STALE else ""
-    return f"Stale, because other pipelines make them from targets that this run did not update: {named}{more}."
+    return f"Stale, because other pipelines make them from targets that this run did not update: {names}{more}."
 
 
 def intent_of(reading: Reading) -> dict[str, JsonValue]:

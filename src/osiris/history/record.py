@@ -232,11 +232,11 @@ def conversation_of(project: Project, run: RecordedRun) -> Fields | None:
     """Return the run.json of the newest earlier conversation that created the run's pipeline; None if there is none."""
     for folder in session_folders(project):
         is_earlier = f"-{CONVERSATION}-" in folder.name and order_of(folder.name) < order_of(run.id)
-        talk = read_summary(folder) if is_earlier else None
-        if talk and talk.get("kind") == CONVERSATION:
-            same_plan = run.plan is not None and talk.get("fingerprint") == run.summary["fingerprint"]
-            if same_plan or (talk.get("file") and talk["file"] == run.summary.get("oml")):
-                return talk
+        summary = read_summary(folder) if is_earlier else None
+        if summary and summary.get("kind") == CONVERSATION:
+            same_plan = run.plan is not None and summary.get("fingerprint") == run.summary["fingerprint"]
+            if same_plan or (summary.get("file") and summary["file"] == run.summary.get("oml")):
+                return summary
     return None
 
 
@@ -297,15 +297,15 @@ def target_of(plan: Fields) -> str | None:
     A table has its schema and connection, such as `public.orders in @postgres.main`.
     """
     config: Fields = plan.get("config") or {}
-    named = {key: config[key] for key in _PLACES if isinstance(config.get(key), str | list) and config[key]}
-    if "table" in named:
-        words = _table_words(named)
+    target_fields = {key: config[key] for key in _PLACES if isinstance(config.get(key), str | list) and config[key]}
+    if "table" in target_fields:
+        words = _table_words(target_fields)
     else:
-        words = [", ".join(value) if isinstance(value, list) else str(value) for value in named.values()]
+        words = [", ".join(value) if isinstance(value, list) else str(value) for value in target_fields.values()]
     words += [f"in {plan['connection']}"] if plan.get("connection") else []
     return " ".join(words)[:_LONGEST_TARGET] or None
 
 
-def _table_words(named: Fields) -> list[str]:
-    table = ".".join(str(named[key]) for key in ("schema", "table") if key in named)
-    return [table, *([f"in {named['path']}"] if "path" in named else [])]
+def _table_words(target_fields: Fields) -> list[str]:
+    table = ".".join(str(target_fields[key]) for key in ("schema", "table") if key in target_fields)
+    return [table, *([f"in {target_fields['path']}"] if "path" in target_fields else [])]

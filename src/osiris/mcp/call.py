@@ -153,17 +153,17 @@ _COMMAND = re.compile(rf"'osiris ({'|'.join(_TOOLS_BY_COMMAND)})(?: [^']*)?'")
 
 def for_agents(hint: str | None) -> str | None:
     """Return a hint with commands replaced by tools."""
-    return hint and _COMMAND.sub(lambda found: _TOOLS_BY_COMMAND[found[1]], hint)
+    return hint and _COMMAND.sub(lambda match: _TOOLS_BY_COMMAND[match[1]], hint)
 
 
 def next_tools(diagnostics: Iterable[Diagnostic]) -> list[tuple[str, dict[str, JsonValue]]]:
     """Return the tools that help with these problems, that of the first problem first."""
     codes = [item.code for item in diagnostics if item.severity == "error"]
-    named: dict[str, str] = {}
+    code_by_tool: dict[str, str] = {}
     for code in codes:
         if name := _BY_CODE.get(code) or _BY_PREFIX.get(code[:3]):
-            named.setdefault(name, code)
-    pairs = ((name, {"of": "request"} if code.startswith("CHT") else {}) for name, code in named.items())
+            code_by_tool.setdefault(name, code)
+    pairs = ((name, {"of": "request"} if code.startswith("CHT") else {}) for name, code in code_by_tool.items())
     return list(pairs)[:_MOST]
 
 

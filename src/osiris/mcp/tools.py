@@ -115,7 +115,7 @@ def preview(workspace: Workspace, arguments: Arguments) -> Reply:
     """Answer as `osiris preview`, with few rows and personal data masked."""
     given = _text_of(workspace, arguments)
     text, path, params = _checked(workspace, arguments, given)
-    seen = api.masked_preview(workspace, text, path, arguments.get("step"), params=params)
+    previewed = api.masked_preview(workspace, text, path, arguments.get("step"), params=params)
     tables = [
         {
             "step": table.step,
@@ -123,15 +123,15 @@ def preview(workspace: Workspace, arguments: Arguments) -> Reply:
             "rows": table.rows,
             "row_count": table.total,
         }
-        for table in seen.tables
+        for table in previewed.tables
     ]
-    data = {"tables": tables, "unchecked": list(seen.unchecked)}
-    if any(hidden(api.NOT_FOLLOWED) in row for table in seen.tables for row in table.rows):
+    data = {"tables": tables, "unchecked": list(previewed.unchecked)}
+    if any(hidden(api.NOT_FOLLOWED) in row for table in previewed.tables for row in table.rows):
         data["hidden"] = _HIDDEN
-    if seen.cut:
-        data["only_the_first_rows_of"] = dict.fromkeys(seen.cut, seen.sample)
-    follow_up = ("compile", {"file": seen.file} if given is None else {})
-    return Reply(data, diagnostics=seen.diagnostics, next=[follow_up])
+    if previewed.cut:
+        data["only_the_first_rows_of"] = dict.fromkeys(previewed.cut, previewed.sample)
+    follow_up = ("compile", {"file": previewed.file} if given is None else {})
+    return Reply(data, diagnostics=previewed.diagnostics, next=[follow_up])
 
 
 def _brief_plan(data: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
@@ -327,8 +327,8 @@ def component_get(_workspace: Workspace, arguments: Arguments) -> Reply:
 def _components(arguments: Arguments) -> Reply:
     """Return the components that match all words of a query."""
     components, problems = api.list_components(arguments.get("mode"))
-    named = _matching_names(components, str(arguments.get("query") or "").casefold())
-    matches = [each for each in components if each["name"] in named]
+    names = _matching_names(components, str(arguments.get("query") or "").casefold())
+    matches = [each for each in components if each["name"] in names]
     keys = ("name", "title", "modes", "connection", "delivery")
     return Reply(
         {"components": matches},

@@ -208,9 +208,9 @@ def _releases(trial: Trial, rows: Callable[[], RowStream]) -> Iterator[str]:
 
 
 def _stops(attempt: Attempt, run: Callable[[Trial], object]) -> Iterator[str]:
-    asked = attempt.trial.changed(cancelled=lambda: True)
-    yield from ending(lambda: run(asked))
-    yield from _left_in_scratch(asked)
+    stopping = attempt.trial.changed(cancelled=lambda: True)
+    yield from ending(lambda: run(stopping))
+    yield from _left_in_scratch(stopping)
 
 
 # --- Reading steps ----------------------------------------------------------------------------------------------------
@@ -271,7 +271,7 @@ def _releases_its_source(attempt: Attempt) -> Iterator[str]:
 def _reading_stops(attempt: Attempt) -> Iterator[str]:
     attempt.fill()
     schema = attempt.trial.describe().schema
-    yield from _stops(attempt, lambda asked: table_of(asked.read(schema)))
+    yield from _stops(attempt, lambda stopping: table_of(stopping.read(schema)))
 
 
 def _refuses_a_missing_source(attempt: Attempt) -> Iterator[str]:
@@ -353,7 +353,7 @@ def _passes_on_what_interrupts_it(attempt: Attempt) -> Iterator[str]:
 
 
 def _transforming_stops(attempt: Attempt) -> Iterator[str]:
-    yield from _stops(attempt, lambda asked: table_of(asked.transform(_inputs(attempt, size=1))))
+    yield from _stops(attempt, lambda stopping: table_of(stopping.transform(_inputs(attempt, size=1))))
 
 
 def _releases_its_inputs(attempt: Attempt) -> Iterator[str]:
@@ -389,9 +389,9 @@ def _writes_every_value(attempt: Attempt) -> Iterator[str]:
 
 
 def _target_problems(attempt: Attempt, rows: pa.Table) -> Iterator[str]:
-    seen = attempt.look()
-    if seen is not None:
-        yield from differences(rows, seen)
+    received = attempt.look()
+    if received is not None:
+        yield from differences(rows, received)
 
 
 def _writes_any_batches(attempt: Attempt) -> Iterator[str]:
@@ -443,7 +443,7 @@ def _shows_the_old_or_the_new(attempt: Attempt) -> Iterator[str]:
 
 def _writing_stops(attempt: Attempt) -> Iterator[str]:
     rows = attempt.case.table()
-    yield from _stops(attempt, lambda asked: asked.write(rows_of(rows, 1)))
+    yield from _stops(attempt, lambda stopping: stopping.write(rows_of(rows, 1)))
 
 
 def _delivers_once(attempt: Attempt) -> Iterator[str]:

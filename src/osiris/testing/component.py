@@ -141,8 +141,8 @@ def _secret_problems(spec: ComponentSpec) -> Iterator[str]:
 
 def _hint_problems(spec: ComponentSpec) -> Iterator[str]:
     properties = spec.config["properties"]
-    named = {*spec.hints.get("aliases", {}), *spec.hints.get("synonyms", {}).values(), *spec.hints.get("values", {})}
-    for key in sorted(named - set(properties)):
+    hinted = {*spec.hints.get("aliases", {}), *spec.hints.get("synonyms", {}).values(), *spec.hints.get("values", {})}
+    for key in sorted(hinted - set(properties)):
         yield f"hints name '{key}', which is not a key of its config"
     for old in sorted(set(spec.hints.get("synonyms", {})) & set(properties)):
         yield f"hints read '{old}' as another key, and it is a key of its config"
@@ -235,8 +235,8 @@ def _values(schema: Mapping[str, JsonValue]) -> list[JsonValue]:
 def _default_problems(
     name: str, schema: Mapping[str, JsonValue], field: dataclasses.Field[Any], *, required: bool
 ) -> Iterator[str]:
-    made = field.default_factory
-    default = field.default if made is dataclasses.MISSING else made()
+    factory = field.default_factory
+    default = field.default if factory is dataclasses.MISSING else factory()
     optional = default is not dataclasses.MISSING
     if required and optional:
         yield f"'{name}' is required in the spec and has a default in Config"
@@ -261,8 +261,8 @@ def _type_problems(name: str, schema: Mapping[str, JsonValue], annotation: objec
 
 def _has_choices(schema: Mapping[str, JsonValue], choices: set[Any]) -> bool:
     """Return whether a schema allows exactly these values; an empty set means any."""
-    named = {value for value in _values(schema) if value is not None}
-    return not choices or (choices == named if named else all(_is_valid(value, schema) for value in choices))
+    allowed = {value for value in _values(schema) if value is not None}
+    return not choices or (choices == allowed if allowed else all(_is_valid(value, schema) for value in choices))
 
 
 def _choices(annotation: Any) -> set[Any]:  # noqa: ANN401  any annotation

@@ -112,8 +112,8 @@ def _numbers() -> list[Sample]:
     odds = [Sample(f"float{n}", (value,), what) for n in (32, 64) for what, value in odd.items()]
     decimals = []
     for precision, scale in ((1, 0), (5, 2), (9, 9), (18, 0), (38, 0), (38, 38), (39, 0), (76, 0), (76, 38), (76, 76)):
-        wanted = (0, 1, -1, 10**precision - 1, 1 - 10**precision)
-        decimals.append(Sample(f"decimal({precision},{scale})", [Decimal(f"{number}E-{scale}") for number in wanted]))
+        unscaled = (0, 1, -1, 10**precision - 1, 1 - 10**precision)
+        decimals.append(Sample(f"decimal({precision},{scale})", [Decimal(f"{number}E-{scale}") for number in unscaled]))
     return [*signed, *unsigned, *floats, *odds, *decimals]
 
 

@@ -405,18 +405,18 @@ def _adding(manifest: Manifest) -> set[str]:
 
 def _resumable(project: Project, manifest: Manifest, runs: list[Summary], session: str) -> Summary:
     """Return the run to resume: the newest, or the newest attempt with the named session's run key."""
-    named = _newest(runs) if session == "last" else _of_session(project, runs, session)
-    if named is None:
+    requested = _newest(runs) if session == "last" else _of_session(project, runs, session)
+    if requested is None:
         fail("RUN006", problem=f"pipeline '{manifest.name}' has never run here")
-    if named["status"] == "complete":
-        fail("RUN006", problem=f"run {named['session']} is complete")
-    if named["fingerprint"] not in ("", manifest.fingerprint):
-        fail("RUN006", problem=f"run {named['session']} ran another plan")
-    if named not in runs:
-        fail("RUN006", problem=f"run {named['session']} selected other steps", hint="use the same --select")
-    if done := _finisher(runs, named["run_key"]):
-        fail("RUN006", problem=f"run {named['session']} was completed by run {done}")
-    return _newest(runs, manifest.fingerprint, named["run_key"]) or named
+    if requested["status"] == "complete":
+        fail("RUN006", problem=f"run {requested['session']} is complete")
+    if requested["fingerprint"] not in ("", manifest.fingerprint):
+        fail("RUN006", problem=f"run {requested['session']} ran another plan")
+    if requested not in runs:
+        fail("RUN006", problem=f"run {requested['session']} selected other steps", hint="use the same --select")
+    if done := _finisher(runs, requested["run_key"]):
+        fail("RUN006", problem=f"run {requested['session']} was completed by run {done}")
+    return _newest(runs, manifest.fingerprint, requested["run_key"]) or requested
 
 
 def _newest(runs: list[Summary], fingerprint: str | None = None, run_key: str | None = None) -> Summary | None:
@@ -448,9 +448,9 @@ def _continue(root: Path, manifest: Manifest, last: Summary, *, keep: bool, with
     selected = [step for step in manifest.steps if step["id"] not in left_out]
     needless = not_needed(selected, delivered)
     unusable = {*delivered, *needless, *_failed_checks(manifest, last), *_uses_sensitive(manifest), *without}
-    kept, damaged = find_kept_spools(Project(root), last, unusable) if keep else ({}, [])
+    spools, damaged = find_kept_spools(Project(root), last, unusable) if keep else ({}, [])
     skip = {step: f"delivered by {spool['session']}" for step, spool in delivered.items()}
-    skip |= {step: f"its output was kept by {spool['session']}" for step, spool in kept.items()}
+    skip |= {step: f"its output was kept by {spool['session']}" for step, spool in spools.items()}
     skip |= dict.fromkeys(sorted(needless), "all that read it are delivered")
     above = not_needed(selected, skip)
     skip |= dict.fromkeys(sorted(above), "all that read it are delivered, or their output was kept")
@@ -460,7 +460,7 @@ def _continue(root: Path, manifest: Manifest, last: Summary, *, keep: bool, with
         run_started_at=last["run_started_at"],
         continues=last["session"],
         deliveries=delivered,
-        kept=kept,
+        kept=spools,
         skip={**left_out, **skip},
         sources=last.get("sources") or {},
         notes=(*_damage(last), note, *damaged),
@@ -519,16 +519,16 @@ def find_kept_spools(
     return intact, [diagnostic("RUN019", step=step, session=last["session"]) for step in present if step not in intact]
 
 
-def adopt_spools(project: Project, kept: Mapping[str, JsonValue], last: str | None, session: str) -> None:
+def adopt_spools(project: Project, spools: Mapping[str, JsonValue], last: str | None, session: str) -> None:
     """Move the spools kept by run `last` to a session, and remove the rest of its folder."""
     if last is None:
         return
-    names = {spool["file"]["path"] for spool in kept.values()}
+    names = {spool["file"]["path"] for spool in spools.values()}
     with guarded(project.spools / last):
         for path in (project.spools / last).glob("*"):
             if path.name not in names:
                 remove(path)
-        if kept:
+        if spools:
             move(project.spools / last, project.spools / session)
             return
     remove_folder(project.spools / last)

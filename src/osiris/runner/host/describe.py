@@ -59,14 +59,14 @@ def describe(
     config: Config,
     link: Worker | None = None,
     *,
-    known: Mapping[str, Described] | None = None,
+    recalled: Mapping[str, Described] | None = None,
 ) -> tuple[dict[str, Described], list[Diagnostic]]:
     """Return schema and order of every step by id, and notes; raises the located problems of all steps.
 
-    Steps in `known` are not described again, and their connections need not be complete. `link` is a worker that was
+    Steps in `recalled` are not described again, and their connections need not be complete. `link` is a worker that was
     started in advance; it stays open, for instance for a run.
     """
-    pipeline, answered = prepared.pipeline, dict(known or {})
+    pipeline, answered = prepared.pipeline, dict(recalled or {})
     secrets = _secrets_of_sources(project, prepared, answered)
     fields = _fields(
         plan_steps(prepared), pipeline.sensitive, {name: each.to_json() for name, each in answered.items()}
@@ -96,8 +96,8 @@ def _secrets_of_sources(project: Project, prepared: Prepared, answered: Collecti
     sources = {
         str(step.connection) for step in prepared.pipeline.steps if step.mode == "read" and step.id not in answered
     }
-    asked = {ref: fields for ref, fields in prepared.connections.items() if ref in sources}
-    return resolve_secrets(project.root, asked, (), load_registry(), load_env(project.env_file, os.environ))
+    connections = {ref: fields for ref, fields in prepared.connections.items() if ref in sources}
+    return resolve_secrets(project.root, connections, (), load_registry(), load_env(project.env_file, os.environ))
 
 
 def confirm(
@@ -134,8 +134,8 @@ def query_targets(
     A target to be created has a `near` table if one with a similar name exists. Raises problems of the worker or of
     the connections.
     """
-    asked = {step["connection"]: manifest.data["connections"][step["connection"]] for step in steps}
-    secrets = resolve_secrets(project.root, asked, (), load_registry(), environ)
+    connections = {step["connection"]: manifest.data["connections"][step["connection"]] for step in steps}
+    secrets = resolve_secrets(project.root, connections, (), load_registry(), environ)
     return _confirmed(project, manifest, config, secrets, None, steps)
 
 
@@ -158,8 +158,8 @@ def confirmable_targets(manifest: Manifest, registry: Registry) -> list[dict[str
     """
     writers = {step["id"]: step for step in manifest.steps if step["mode"] == "write"}
     needs = {step["id"]: step["needs"] for step in manifest.steps}
-    asked = (step for step in writers.values() if _confirms(registry, step))
-    return [step for step in asked if not _awaits_run(step) and not _follows(step, writers, needs)]
+    confirming = (step for step in writers.values() if _confirms(registry, step))
+    return [step for step in confirming if not _awaits_run(step) and not _follows(step, writers, needs)]
 
 
 def _confirms(registry: Registry, step: Mapping[str, JsonValue]) -> bool:

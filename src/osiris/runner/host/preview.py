@@ -83,7 +83,7 @@ def preview(
     project: Project,
     plan: Manifest,
     pipeline: Pipeline,
-    look: PreviewRequest,
+    request: PreviewRequest,
     config: Config,
     environ: Mapping[str, str],
     link: Worker,
@@ -93,9 +93,9 @@ def preview(
     `pipeline` is the source of the plan, used to locate problems. Raises the problems of a failed step, and RUN001 if
     the worker dies.
     """
-    listener = _Listener(project.root, pipeline, look.shown)
+    listener = _Listener(project.root, pipeline, request.shown)
     try:
-        end = _ask(project, plan, look, config, environ, link, listener)
+        end = _ask(project, plan, request, config, environ, link, listener)
     except WorkerDied as died:
         raise_all([diagnostic("RUN001", status=died.status, during="preview", hint="run the same command again")])
     diagnostics = [*listener.found, *problems_of(project.root, pipeline, end)]
@@ -108,7 +108,7 @@ def measure(
     project: Project,
     plan: Manifest,
     pipeline: Pipeline,
-    look: PreviewRequest,
+    request: PreviewRequest,
     config: Config,
     environ: Mapping[str, str],
     link: Worker,
@@ -118,7 +118,7 @@ def measure(
 
     Raises the problems of a failed step.
     """
-    listener = _Listener(project.root, pipeline, look.shown)
+    listener = _Listener(project.root, pipeline, request.shown)
     is_over, answered = threading.Event(), True
 
     def stop() -> None:
@@ -130,7 +130,7 @@ def measure(
         timer.start()
     diagnostics: list[Diagnostic] = []
     try:
-        end = _ask(project, plan, look, config, environ, link, listener)
+        end = _ask(project, plan, request, config, environ, link, listener)
         diagnostics = [*listener.found, *problems_of(project.root, pipeline, end)]
     except WorkerDied as died:
         if not is_over.is_set():
@@ -148,13 +148,13 @@ def measure(
 def _ask(
     project: Project,
     plan: Manifest,
-    look: PreviewRequest,
+    request: PreviewRequest,
     config: Config,
     environ: Mapping[str, str],
     link: Worker,
     listener: _Listener,
 ) -> Event:
-    steps = with_upstream(plan, look.shown)
+    steps = with_upstream(plan, request.shown)
     used = {reference: plan.data["connections"][reference] for step in steps if (reference := step["connection"])}
     secrets = resolve_secrets(project.root, used, plan.data["sensitive"], load_registry(), environ)
     with passing_job(
@@ -166,9 +166,9 @@ def _ask(
         timeout=config.get("run.step_timeout"),
         parallel=int(config.get("run.parallel")) or len(os.sched_getaffinity(0)),
         spool_limit=config.get("run.spool_limit"),
-        show=list(look.shown),
-        show_rows=look.limit,
-        sample=look.sample,
+        show=list(request.shown),
+        show_rows=request.limit,
+        sample=request.sample,
     ) as job:
         return link.ask(replace(job, spools=str(Path(job.scratch, "spools"))), secrets, listener.take)
 

@@ -262,7 +262,7 @@ class Program:
             self._sandbox.commands.kill(self._pid, request_timeout=_REQUEST)
 
 
-def build_template(config: Config, environ: Mapping[str, str], tell: Callable[[str], None]) -> str:
+def build_template(config: Config, environ: Mapping[str, str], report: Callable[[str], None]) -> str:
     """Build the template of this version and lock, unless it exists, and return its name.
 
     Fails with SBX020, SBX021 or SBX022.
@@ -281,7 +281,7 @@ def build_template(config: Config, environ: Mapping[str, str], tell: Callable[[s
             name,
             cpu_count=cpu,
             memory_mb=memory // 2**20,
-            on_build_logs=lambda entry: tell(entry.message),
+            on_build_logs=lambda entry: report(entry.message),
             **options,
         )
     return str(name)

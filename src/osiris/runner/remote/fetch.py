@@ -60,24 +60,24 @@ class Fetcher:
         files that failed, by path, and fetches the others: SBX012 if the limit is exceeded, SBX013 if size or SHA-256
         differ, SBX015 if the connection breaks, or why the target cannot be written.
         """
-        pending, lost = self._within_limit(files)
+        pending, failures = self._within_limit(files)
         for attempt in range(1, _ATTEMPTS + 1):
             if not pending:
                 break
             try:
-                self._fetch(folder, pending, targets, lost, mode)
+                self._fetch(folder, pending, targets, failures, mode)
             except (Cut, Gone, tarfile.TarError, EOFError) as error:
                 if attempt == _ATTEMPTS or isinstance(error, Gone):
-                    return lost | {p: [diagnostic("SBX015", what=p, done="fetched", reason=error)] for p in pending}
+                    return failures | {p: [diagnostic("SBX015", what=p, done="fetched", reason=error)] for p in pending}
                 time.sleep(_PAUSE)
             else:
-                return lost | {path: [_changed(path)] for path in pending}
-        return lost
+                return failures | {path: [_changed(path)] for path in pending}
+        return failures
 
     def _within_limit(self, files: Sequence[FileInfo]) -> tuple[dict[str, FileInfo], dict[str, list[Diagnostic]]]:
         """Return the files within the limit, and the problems of the others, both by path."""
         pending: dict[str, FileInfo] = {}
-        lost: dict[str, list[Diagnostic]] = {}
+        failures: dict[str, list[Diagnostic]] = {}
         size = self.bytes
         for file in files:
             if self._limit is None or size + file["size"] <= self._limit:
@@ -85,15 +85,15 @@ class Fetcher:
                 pending[file["path"]] = file
             else:
                 problem = diagnostic("SBX012", what=file["path"], size=f"{file['size']:,}", limit=f"{self._limit:,}")
-                lost[file["path"]] = [problem]
-        return pending, lost
+                failures[file["path"]] = [problem]
+        return pending, failures
 
     def _fetch(
         self,
         folder: str,
         pending: dict[str, FileInfo],
         targets: Mapping[str, Path],
-        lost: dict[str, list[Diagnostic]],
+        failures: dict[str, list[Diagnostic]],
         mode: int | None,
     ) -> None:
         """Fetch all in one archive; removes from `pending` files that are in place or were added to `lost`."""
@@ -108,7 +108,7 @@ class Fetcher:
                     try:
                         self._place_file(tar, entry, pending[path], targets[path], mode)
                     except OsirisError as error:
-                        lost[path] = list(error.diagnostics)
+                        failures[path] = list(error.diagnostics)
                     del pending[path]
 
     def _place_file(
@@ -129,17 +129,17 @@ class Fetcher:
 
     def read_file(self, folder: str, path: str, most: int) -> bytes:
         """Return at most the first `most` bytes of a file; fails with SBX015 if the connection breaks."""
-        lost: Cut | Gone | None = None
+        cause: Cut | Gone | None = None
         for _ in range(_ATTEMPTS):
             try:
                 return patiently(lambda: self._head(f"{folder}/{path}", most), _LONGEST)
             except Gone as error:
-                lost = error
+                cause = error
                 break
             except Cut as error:
-                lost = error
+                cause = error
                 time.sleep(_PAUSE)
-        return fail("SBX015", what=path, done="fetched", reason=lost)
+        return fail("SBX015", what=path, done="fetched", reason=cause)
 
     def text(self, path: str, most: int) -> bytes:
         """Return at most the first `most` bytes of a file; empty if it cannot be fetched."""
@@ -199,9 +199,9 @@ def _fetch(fetcher: Fetcher, there: str, manifest_file: Mapping[str, JsonValue],
             staged = Path(name)
             for some in _archives(manifest.files):
                 targets = {file.path: staged / file.path for file in some}
-                lost = fetcher.fetch(f"{there}/{path}", [file.to_json() for file in some], targets)
-                if lost:
-                    raise_all(next(iter(lost.values())))
+                failures = fetcher.fetch(f"{there}/{path}", [file.to_json() for file in some], targets)
+                if failures:
+                    raise_all(next(iter(failures.values())))
             publish_folder(folder, before, staged, manifest)
     except OSError as error:
         fail_os(error, scratch)

@@ -237,29 +237,29 @@ class StepOutputs:
     def after_fetch(self, listener: Listener) -> Listener:
         """Return a listener that passes on the end of a step only after its outputs are fetched."""
 
-        def tell(event: Event) -> None:
+        def forward(event: Event) -> None:
             event = self._with_local_paths(event)
             if event["event"] != "step_complete":
                 listener(event)
                 return
             event.pop("spool", None)
             began = time.monotonic()
-            lost = self._fetch_outputs(event)
+            failures = self._fetch_outputs(event)
             self.ms += _ms(began)
-            listener(_failed(event, lost) if lost else event)
-            if lost:
+            listener(_failed(event, failures) if failures else event)
+            if failures:
                 self.failed = True
                 self.on_loss()
 
-        return tell
+        return forward
 
     def artifacts(self, left: list[Event], folder: Path) -> None:
         """Fetch the artifacts of steps; failures are added to `found`, as the run itself has ended."""
         files = [file for file in left if _is_below(file["path"])]
         began = time.monotonic()
         targets = {file["path"]: folder / file["path"] for file in files}
-        lost = self.fetcher.fetch(f"{self._place}/session/artifacts", files, targets, PRIVATE_FILE)
-        self.found += [item for problems in lost.values() for item in problems]
+        failures = self.fetcher.fetch(f"{self._place}/session/artifacts", files, targets, PRIVATE_FILE)
+        self.found += [item for problems in failures.values() for item in problems]
         self.ms += _ms(began)
 
     def _fetch_outputs(self, event: Event) -> dict[str, list[Diagnostic]]:
@@ -268,15 +268,15 @@ class StepOutputs:
             file for file in event.get("files") or [] if not family_of(file["path"])
         ]  # store objects need no fetching
         there = f"{self._place}/{bundle.PROJECT}"
-        lost = {file["path"]: [_unplanned(file["path"])] for file in files if not self._is_planned(file)}
+        failures = {file["path"]: [_unplanned(file["path"])] for file in files if not self._is_planned(file)}
         planned = list(filter(self._is_planned, files))
         folders = list(filter(_is_folder, planned))
-        lost |= self._fetch_files(there, [file for file in planned if file not in folders])
+        failures |= self._fetch_files(there, [file for file in planned if file not in folders])
         for folder in folders:
-            lost |= self._fetch_folder(there, folder)
+            failures |= self._fetch_folder(there, folder)
         if "handed" in event:
-            lost |= self._fetch_database(event, event.pop("handed"))
-        return lost
+            failures |= self._fetch_database(event, event.pop("handed"))
+        return failures
 
     def _is_planned(self, file: Event) -> bool:
         return file["path"].removesuffix("/") in self._targets
@@ -303,8 +303,8 @@ class StepOutputs:
         here = inspect_file(self._root, name).sha256 if target.exists() else None
         if here != self._sent_digests.get(name):
             return {name: [diagnostic("SBX014", path=name)]}
-        if lost := self.fetcher.fetch(f"{self._place}/handover", [handed], {handed["path"]: target}):
-            return {name: lost[handed["path"]]}
+        if failures := self.fetcher.fetch(f"{self._place}/handover", [handed], {handed["path"]: target}):
+            return {name: failures[handed["path"]]}
         self._sent_digests[name] = handed["sha256"]
         event["ledger"] = inspect_ledger(self._root, name)
         return {}
@@ -343,12 +343,13 @@ def _remote_job(job: Job, place: str, scope: SandboxScope, carried: Any, engines
     )
 
 
-def _failed(event: Event, lost: dict[str, list[Diagnostic]]) -> Event:
+def _failed(event: Event, missed: dict[str, list[Diagnostic]]) -> Event:
     """Return a failed end for a step with outputs that could not be fetched, instead of its remote end."""
-    fetched = [file["path"] for file in event.get("files") or [] if file["path"] not in lost]
-    diagnostics = [item for items in lost.values() for item in items]
+    fetched = [file["path"] for file in event.get("files") or [] if file["path"] not in missed]
+    diagnostics = [item for items in missed.values() for item in items]
     if fetched:
-        diagnostics.append(diagnostic("SBX028", step=event["step"], fetched=", ".join(fetched), lost=", ".join(lost)))
+        names, rest = ", ".join(fetched), ", ".join(missed)
+        diagnostics.append(diagnostic("SBX028", step=event["step"], fetched=names, lost=rest))
     return {
         "event": "step_failed",
         "step": event["step"],
@@ -356,7 +357,7 @@ def _failed(event: Event, lost: dict[str, list[Diagnostic]]) -> Event:
         "rows": event["rows_out"],
         "attempts": event["attempts"],
         "fetched": fetched,
-        "lost": list(lost),
+        "lost": list(missed),
         "diagnostics": [item.to_json() for item in diagnostics],
     }
 

@@ -80,19 +80,19 @@ def scope_of(job: Job, secrets: Secrets) -> SandboxScope:
 
     The steps themselves report missing files and rejected paths.
     """
-    named, database = partial(_named, job, secrets), partial(_database, job, secrets)
+    paths, database = partial(_named, job, secrets), partial(_database, job, secrets)
     files, embedded, remote = _by_target([step for step in job.steps if step["id"] not in job.skip])
     readers, writers = _of_mode(files, "read"), _of_mode(files, "write")
-    formats = {path: format_of(step["component"], step["config"]["path"]) for step in writers for path in named(step)}
+    formats = {path: format_of(step["component"], step["config"]["path"]) for step in writers for path in paths(step)}
     makers = filter(_makes_folders, writers)
     database_files, database_targets = _paths(embedded, database), _paths(_of_mode(embedded, "write"), database)
     return SandboxScope(
-        reads=_sorted(filter(Path.is_file, (*_paths(readers, named), *database_files, *_sidecars(database_files)))),
+        reads=_sorted(filter(Path.is_file, (*_paths(readers, paths), *database_files, *_sidecars(database_files)))),
         published=_sorted(_paths(filter(_in_folder, readers), partial(_folder, job, secrets))),
         writes=_sorted(formats),
         databases=_sorted(database_targets),
         formats=formats | dict.fromkeys(database_targets, "database"),
-        folders=_sorted(path.parent for path in (*_paths(makers, named), *database_targets)),
+        folders=_sorted(path.parent for path in (*_paths(makers, paths), *database_targets)),
         hosts=tuple(sorted({host for step in remote for host in _hosts(secrets, step)})),
         network=bool(remote) or any(map(_is_remote, (*job.uses, str(job.discover.get("source", ""))))),
         absolute=_absolute(secrets, (*files, *embedded)),
@@ -210,9 +210,9 @@ def _text(job: Job, secrets: Secrets, step: Fields) -> tuple[str, str | None]:
 
 
 def _database(job: Job, secrets: Secrets, step: Fields) -> list[Path]:
-    fields, named = secrets.plain.get(step["connection"], {}), _family(step).file_fields
+    fields, names = secrets.plain.get(step["connection"], {}), _family(step).file_fields
     try:
-        return [resolve_path(Path(job.root), str(fields[name])) for name in named if fields.get(name)]
+        return [resolve_path(Path(job.root), str(fields[name])) for name in names if fields.get(name)]
     except OsirisError:
         return []
 

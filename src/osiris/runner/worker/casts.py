@@ -123,9 +123,9 @@ def cast_stream(source: RowStream, casts: Mapping[str, str], step: str) -> RowSt
 
 def _cast(column: pa.Array, field: pa.Field, step: str, row: int) -> pa.Array:
     """Return a column cast to the type of a field; fails with DAT014. `row` is the number of the column's first row."""
-    result, lost = _try_cast(column, field.type)
-    if lost is not None:
-        index, problem = lost
+    result, change = _try_cast(column, field.type)
+    if change is not None:
+        index, problem = change
         target_type, hint = type_name(field.type), _alternative(field.name, type_name(column.type))
         reason = f"row {row + index:,}: {problem}"
         fail("DAT014", step=step, column=field.name, type=target_type, reason=reason, hint=hint)
@@ -189,8 +189,8 @@ def _first_lost(before: pa.Array, result: pa.Array, back: pa.Array) -> tuple[int
     if pa.types.is_struct(before.type):
         fields = zip(*(each.flatten() for each in (before, result, back)), strict=True)
         return min(filter(None, (_first_lost(*each) for each in fields)), default=None)
-    lost = _first_lost(before.flatten(), result.flatten(), back.flatten())
-    return lost and (pc.list_parent_indices(before)[lost[0]].as_py(), lost[1])
+    change = _first_lost(before.flatten(), result.flatten(), back.flatten())
+    return change and (pc.list_parent_indices(before)[change[0]].as_py(), change[1])
 
 
 def _first_misread(texts: pa.Array, values: pa.Array) -> tuple[int, str] | None:
@@ -251,8 +251,8 @@ def _first_loss(before: pa.Array, after: pa.Array) -> tuple[int, str] | None:
         return None
     if isinstance(before.type, pa.BaseExtensionType):
         before, after = before.storage, after.storage
-    lost = pc.not_equal(before, after)
+    is_changed = pc.not_equal(before, after)
     if pa.types.is_floating(before.type):
-        lost = pc.and_not(lost, pc.and_(pc.is_nan(before), pc.is_nan(after)))
-    index = pc.index(lost, pa.scalar(value=True)).as_py()
+        is_changed = pc.and_not(is_changed, pc.and_(pc.is_nan(before), pc.is_nan(after)))
+    index = pc.index(is_changed, pa.scalar(value=True)).as_py()
     return None if index < 0 else (index, _would_change(before[index]))

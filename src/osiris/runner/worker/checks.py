@@ -75,8 +75,8 @@ def bind_checks(job_ctx: JobContext, ready: Ready, schema: Schema) -> None:
     """Fail with the located problems of the checks: DAT005 for columns, else as a SQL step."""
     problems: list[Diagnostic] = []
     for check in _checks(ready.checks):
-        named = _unknown_columns(check, schema) or _non_texts(check, schema)
-        problems += named or _problems_of(job_ctx, ready, check, schema)
+        by_schema = _unknown_columns(check, schema) or _non_texts(check, schema)
+        problems += by_schema or _problems_of(job_ctx, ready, check, schema)
     if problems:
         raise_all(problems)
 
@@ -160,8 +160,8 @@ class _Query:
 
         Secrets are masked before texts are cut, as part of a secret could not be detected.
         """
-        named = {name: row[name] for name in self._named if name in row}
-        shown = {name: MASK if find_literal_secrets({name: value}) else value for name, value in (named | row).items()}
+        first = {name: row[name] for name in self._named if name in row}
+        shown = {name: MASK if find_literal_secrets({name: value}) else value for name, value in (first | row).items()}
         clean = self._clean(shown)
         return {name: _cut(v, _KEPT_CHARACTERS) if isinstance(v, str) else v for name, v in clean.items()}
 

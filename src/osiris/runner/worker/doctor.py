@@ -53,8 +53,8 @@ def examine_connections(job_ctx: JobContext) -> bool:
     """Check the connections in `Job.uses` and send a report of each; returns False if one has errors."""
     names = list(job_ctx.job.uses)
     groups = [names[start : start + AT_ONCE] for start in range(0, len(names), AT_ONCE)]
-    well = [_examine(job_ctx, group) for group in groups]
-    return all(well)
+    ok = [_examine(job_ctx, group) for group in groups]
+    return all(ok)
 
 
 def _examine(job_ctx: JobContext, names: Sequence[str]) -> bool:
@@ -64,7 +64,7 @@ def _examine(job_ctx: JobContext, names: Sequence[str]) -> bool:
     for name in names:
         ctx = _context(job_ctx, name, len(names), overdue)
         threading.Thread(target=_try, args=(job_ctx, ctx, seconds, answers), name=name, daemon=True).start()
-    until, well = time.monotonic() + seconds + _LAST_WORDS, True
+    until, ok = time.monotonic() + seconds + _LAST_WORDS, True
     while waiting:
         try:
             with job_ctx.stopper.armed():
@@ -72,12 +72,12 @@ def _examine(job_ctx: JobContext, names: Sequence[str]) -> bool:
         except queue.Empty:
             break
         waiting.discard(name)
-        well = _send(job_ctx, name, health, problems) and well
+        ok = _send(job_ctx, name, health, problems) and ok
     overdue.set()
     for name in sorted(waiting):
         late = diagnostic("CON015", where=name, seconds=duration_text(seconds))
-        well = _send(job_ctx, name, None, [late]) and well
-    return well
+        ok = _send(job_ctx, name, None, [late]) and ok
+    return ok
 
 
 def _context(job_ctx: JobContext, name: str, share: int, overdue: threading.Event) -> StepContext:

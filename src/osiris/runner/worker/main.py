@@ -198,8 +198,10 @@ class Worker:
             self._outbox.send("step_progress", step=name, rows=step.rows, rate=round(new / seconds))
 
     def _terminated(self) -> None:
-        gone = os.getppid() == 1
-        self._stopper.stop(Request("gone" if gone else "cancelled"), protocol.GONE_GRACE if gone else protocol.GRACE)
+        orphan = os.getppid() == 1
+        self._stopper.stop(
+            Request("gone" if orphan else "cancelled"), protocol.GONE_GRACE if orphan else protocol.GRACE
+        )
 
     def _give_up(self) -> None:
         """Clean up in place of a blocked main thread: remove temporary files, and report the step that timed out."""

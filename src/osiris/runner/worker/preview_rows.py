@@ -65,7 +65,7 @@ def json_values(values: pa.Array) -> list[JsonValue]:
         (is_.is_struct, _structs),
         (is_.is_list, _lists),
         (is_.is_floating, _floats),
-        (is_.is_binary, lambda found: [value if value is None else value.hex() for value in found.to_pylist()]),
+        (is_.is_binary, lambda column: [value if value is None else value.hex() for value in column.to_pylist()]),
         (is_.is_decimal, _spelled),
         (is_.is_temporal, _spelled),
     )

@@ -127,8 +127,8 @@ def balance(active: Active, stored: Sequence[int | None]) -> tuple[int, int, int
     step, counts = active.data["id"], active.ready.counts if active.ready else {}
     _check_stored(step, active.inputs, stored)
     if active.data["mode"] == "transform":
-        taken = sum(meter.rows for meter in active.inputs)
-        return taken, active.meter.rows, counts.get("rows_rejected", 0)
+        rows_in = sum(meter.rows for meter in active.inputs)
+        return rows_in, active.meter.rows, counts.get("rows_rejected", 0)
     if active.written:
         return _of_writer(step, active.inputs[0], active.written)
     rejected = counts.get("rows_rejected", 0)

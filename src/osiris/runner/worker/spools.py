@@ -42,11 +42,11 @@ class Spools:
         self._limit = job.spool_limit
         self._readers = count_readers([step for step in job.steps if step["id"] not in job.skip])
         self._lock = threading.Lock()
-        self._sizes: dict[str, int] = {step: kept["file"]["size"] for step, kept in job.kept.items()}
+        self._sizes: dict[str, int] = {step: spool_entry["file"]["size"] for step, spool_entry in job.kept.items()}
         self._spools = {
-            step["id"]: _Spool(schema_from_json(step["schema"]), kept["order"], kept["rows"])
+            step["id"]: _Spool(schema_from_json(step["schema"]), spool_entry["order"], spool_entry["rows"])
             for step in job.steps
-            if (kept := job.kept.get(step["id"]))
+            if (spool_entry := job.kept.get(step["id"]))
         }
 
     def store(self, step: str, output: RowStream, meter: Meter) -> None:

@@ -420,7 +420,7 @@ class Agenda:
         for number, needed in enumerate(waits):
             for other in needed:
                 self._followers[other].append(number)
-        self._ready = [number for number, lost in enumerate(self._missing) if not lost]
+        self._ready = [number for number, count in enumerate(self._missing) if not count]
 
     def __len__(self) -> int:
         return len(self._ready)
@@ -440,9 +440,9 @@ class Agenda:
 
 def _run_one(agenda: Agenda, act: Callable[[int, int], bool]) -> bool:
     number = agenda.take()
-    well = act(number, 1)
+    ok = act(number, 1)
     agenda.done(number)
-    return well
+    return ok
 
 
 def run_all(agenda: Agenda, width: int, act: Callable[[int, int], bool]) -> bool:
@@ -467,8 +467,8 @@ def run_all(agenda: Agenda, width: int, act: Callable[[int, int], bool]) -> bool
 
 def _await_some(agenda: Agenda, under_way: dict[Future[bool], int]) -> bool:
     """Wait until some running calls are done; returns False if one of them did."""
-    well = True
+    ok = True
     for future in wait(under_way, return_when=FIRST_COMPLETED).done:
         agenda.done(under_way.pop(future))
-        well = future.result() and well
-    return well
+        ok = future.result() and ok
+    return ok
