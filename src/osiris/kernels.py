@@ -1,7 +1,7 @@
-"""Compiled twins of functions that touch every byte, from the package osiris-kernels where that is installed.
+"""Compiled twins of functions that process every byte, from the package osiris-kernels if that is installed.
 
-A twin has the arguments of the Python function, and gives exactly its result, or None where it leaves a case to it. So
-results never depend on what is installed; tests compare both.
+A twin has the arguments of the Python function and returns exactly its result, or None for a case that it does not
+handle. So results do not depend on what is installed; tests compare both.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 VERSION = 1
-"""The arguments and results that the twins have here; a package of another version is left alone."""
+"""The version of the twins' arguments and results; a package of another version is not used."""
 
 SWITCH = "OSIRIS_KERNELS"
-"""The variable that is "off" where twins are to be left alone."""
+"""The environment variable that disables the twins if it is "off"."""
 
 TWINS: dict[str, Callable[..., Any]] = {}
-"""The Python function of each name that may have a compiled twin."""
+"""The Python functions that may have a compiled twin, by name."""
 
 
 @cache
 def installed() -> ModuleType | None:
-    """Return the package, if there is one of this version and OSIRIS_KERNELS is not "off"."""
+    """Return the package if it is installed in this version and OSIRIS_KERNELS is not "off"; else None."""
     if os.environ.get(SWITCH) == "off":
         return None
     try:
         package = import_module("osiris_kernels")
-    except (ImportError, OSError):  # the latter where its library is one for another machine
+    except (ImportError, OSError):  # OSError: its library is for another machine
         return None
     return package if getattr(package, "VERSION", None) == VERSION else None
 
 
 def compiled(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Return what gives a function its compiled twin of that name, if one is installed."""
+    """Return a decorator that replaces a function by its compiled twin of that name, if one is installed."""
 
     def choose(python: Callable[P, T]) -> Callable[P, T]:
         TWINS[name] = python
@@ -51,8 +51,8 @@ def compiled(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
         @wraps(python)
         def either(*args: P.args, **kwargs: P.kwargs) -> T:
-            made = twin(*args, **kwargs)
-            return python(*args, **kwargs) if made is None else made
+            result = twin(*args, **kwargs)
+            return python(*args, **kwargs) if result is None else result
 
         return either
 

@@ -1,6 +1,6 @@
-"""Rows as the text of CSV: each column spelled, quoted where it must be, then joined.
+"""Rows as CSV text: each column is formatted, quoted if needed, then joined.
 
-Texts that must be quoted are empty ones, and those with what a reader would take for something else.
+Texts that must be quoted are empty ones, and those that a reader would otherwise misread.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     Quoted: TypeAlias = Literal["none", "needy", "all"]
 
 _MARK = "\ufeff"
-"""At the start of a file this would be taken for a byte order mark, so a cell that begins with it is quoted."""
+"""A byte order mark at the start of a file, so a cell that begins with this character is quoted."""
 
 _FORMULA = r"\A(?:[\t\r]|[\s\x{feff}]*[=+\-@\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}])"
 _NUMBER = r"\A[+-]?\d+(?:\.\d+)?\z"
 _LEADS = np.isin(np.arange(256), list(b"=+-@ \t\r\n\f\xef"))
-"""Of each byte, whether a cell that begins with it can match."""
+"""For each byte, whether a cell that begins with it may be a formula."""
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How rows are written: the character between cells, the end of a row, and which cells are quoted."""
+    """The format of rows: delimiter, line terminator, and which cells are quoted."""
 
     delimiter: str
     end: str
@@ -52,7 +52,7 @@ class Form:
         return '"' + name.replace('"', '""') + '"' if needed else name
 
     def rows(self, columns: Sequence[pa.Array]) -> memoryview:
-        """Return rows in UTF-8, their ends included."""
+        """Return rows in UTF-8, with their line terminators."""
         return _rows([TextColumn(column, self._quoted(column.type)) for column in columns], self.delimiter, self.end)
 
     def _quoted(self, kind: pa.DataType) -> Quoted:
@@ -68,7 +68,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TextColumn:
-    """The values of a column, and which of their texts are quoted; NULL, which is no text, never is."""
+    """The values of a column, and which of their texts are quoted; NULL is never quoted."""
 
     values: pa.Array
     quoted: Quoted
@@ -99,15 +99,15 @@ def _cells(column: TextColumn, delimiter: str) -> pa.Array:
 
 def _needy(texts: pa.Array, delimiter: str) -> Numbers:
     """Return which texts must be quoted."""
-    places, data = bounds(texts), bytes(characters(texts))
-    found = [np.flatnonzero(places[1:] == places[:-1])]
+    starts, data = bounds(texts), bytes(characters(texts))
+    parts = [np.flatnonzero(starts[1:] == starts[:-1])]
     for char in f'{delimiter}"\r\n'.encode():
         if char in data:
             here = np.flatnonzero(np.frombuffer(data, np.uint8) == char)
-            found.append(np.searchsorted(places, here, "right") - 1)
+            parts.append(np.searchsorted(starts, here, "right") - 1)
     if _MARK.encode() in data:
-        found.append(np.flatnonzero(pc.starts_with(texts, _MARK).fill_null(False)))
-    rows: Numbers = np.unique(np.concatenate(found))
+        parts.append(np.flatnonzero(pc.starts_with(texts, _MARK).fill_null(False)))
+    rows: Numbers = np.unique(np.concatenate(parts))
     return rows[pc.is_valid(texts).to_numpy(zero_copy_only=False)[rows]] if texts.null_count else rows
 
 
@@ -116,17 +116,17 @@ def _in_quotes(texts: pa.Array) -> pa.Array:
     return pc.binary_join_element_wise('"', escaped, '"', "")
 
 
-def _replaced(texts: pa.Array, rows: Numbers, others: pa.Array) -> pa.Array:
-    """Return texts with others in the place of some rows."""
+def _replaced(texts: pa.Array, rows: Numbers, replacements: pa.Array) -> pa.Array:
+    """Return texts with some rows replaced."""
     index = np.arange(len(texts))
     index[rows] = np.arange(len(texts), len(texts) + len(rows))
-    return pa.concat_arrays([texts, others]).take(pa.array(index))
+    return pa.concat_arrays([texts, replacements]).take(pa.array(index))
 
 
 def formulas(texts: pa.Array) -> pa.Array | None:
-    """Tell of each string whether a spreadsheet would take it for a formula; None if that is so of none.
+    """Return for each string whether a spreadsheet would read it as a formula; None if none is.
 
-    A plain number is none.
+    A plain number is not a formula.
     """
     rows = _formulas(texts)
     if not len(rows):
@@ -138,11 +138,11 @@ def formulas(texts: pa.Array) -> pa.Array | None:
 
 @compiled("csv_formulas")
 def _formulas(texts: pa.Array) -> Numbers:
-    """Return the rows of formulas."""
-    places, data = bounds(texts), np.frombuffer(characters(texts), np.uint8)
-    leading = _LEADS.take(data.take(places[:-1], mode="clip")) if len(data) else _LEADS[:0]
-    rows: Numbers = np.flatnonzero(leading & (places[1:] > places[:-1])) if leading.any() else np.empty(0, np.int64)
+    """Return the row indexes of formulas."""
+    starts, data = bounds(texts), np.frombuffer(characters(texts), np.uint8)
+    leading = _LEADS.take(data.take(starts[:-1], mode="clip")) if len(data) else _LEADS[:0]
+    rows: Numbers = np.flatnonzero(leading & (starts[1:] > starts[:-1])) if leading.any() else np.empty(0, np.int64)
     likely = texts.take(pa.array(rows))
-    found = pc.and_not(pc.match_substring_regex(likely, _FORMULA), pc.match_substring_regex(likely, _NUMBER))
-    marked: Numbers = rows[found.fill_null(False).to_numpy(zero_copy_only=False)]
+    matches = pc.and_not(pc.match_substring_regex(likely, _FORMULA), pc.match_substring_regex(likely, _NUMBER))
+    marked: Numbers = rows[matches.fill_null(False).to_numpy(zero_copy_only=False)]
     return marked

@@ -1,4 +1,4 @@
-"""What discovering databases has in common: columns of which some are not carried, and rows that are enough."""
+"""Discovery helpers that databases share: unsupported columns, and samples of rows."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
     from osiris.model import Field, Schema
 
 ENOUGH = 64 << 20
-"""The most bytes of a sample; wide rows are fewer."""
+"""The maximum bytes of a sample; it has fewer rows if they are wide."""
 
 _EDGE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class FieldCheck:
-    """What a step makes of a column, or the problem that it has with it."""
+    """The field that a step gets for a column, or the problem that it has with it."""
 
     field: Field | None
     problem: str | None = None
 
     def typed(self, nullable: bool) -> tuple[str | None, bool]:
-        """Return type and nullability here; `nullable` is what the source says of a column without a type."""
+        """Return type and nullability; `nullable` is used for a column without a type."""
         return (self.field.type, self.field.nullable) if self.field else (None, nullable)
 
 
 def fields_or_problems(names: Sequence[str], describe: Callable[[Sequence[str]], Schema]) -> dict[str, FieldCheck]:
-    """Return by name what a step's own `describe(names)` makes of the columns: of all at once, else one by one."""
+    """Return by name the fields that a step's `describe(names)` returns, or the problem of each that it rejects."""
     if not names:
         return {}
     try:
@@ -51,41 +51,43 @@ def fields_or_problems(names: Sequence[str], describe: Callable[[Sequence[str]],
         return {names[0]: FieldCheck(None, f"{first.message}; {first.hint}" if first.hint else first.message)}
 
 
-def taken(batches: Generator[pa.RecordBatch, None, None], most: int) -> tuple[list[pa.RecordBatch], bool]:
-    """Return the first rows, at most so many and so many bytes (`ENOUGH`), and whether they are all."""
-    found: list[pa.RecordBatch] = []
+def taken(batches: Generator[pa.RecordBatch, None, None], max_rows: int) -> tuple[list[pa.RecordBatch], bool]:
+    """Return the first rows, at most `max_rows` and `ENOUGH` bytes, and whether these are all rows."""
+    kept: list[pa.RecordBatch] = []
     rows = size = 0
     for batch in batches:
-        found.append(batch.slice(0, most - rows))
+        kept.append(batch.slice(0, max_rows - rows))
         rows, size = rows + batch.num_rows, size + batch.nbytes
-        if rows > most or size > ENOUGH:
+        if rows > max_rows or size > ENOUGH:
             batches.close()
-            return found, False
-    return found, True
+            return kept, False
+    return kept, True
 
 
-def sampled(schema: Schema, batches: Generator[pa.RecordBatch, None, None], most: int, method: str) -> Sampled:
-    """Return a sample of rows that come; where they all fit, it is the whole."""
-    found, whole = taken(batches, most)
-    return Sampled(stream(schema, found, "free"), method, whole)
+def sampled(schema: Schema, batches: Generator[pa.RecordBatch, None, None], max_rows: int, method: str) -> Sampled:
+    """Return a sample of the first rows; `whole` if these are all rows."""
+    rows, complete = taken(batches, max_rows)
+    return Sampled(stream(schema, rows, "free"), method, complete)
 
 
 def content_of(files: Iterable[Path], shown: str) -> str:
-    """Return a digest of what files are: size, time, node, and the first and last bytes; those not there are nothing.
+    """Return a digest of size, modification time, inode, first and last bytes of files; missing ones are ignored.
 
-    To be asked before a database in them is opened: closing a file lets go of all locks that this process has on it.
-    Fails with DRV003 or DRV006 for one that cannot be read.
+    Call it before a database in them is opened: closing a file drops all locks of this process on it. Fails with DRV003
+    or DRV006 for a file that cannot be read.
     """
     digest = hashlib.sha256()
     for path in files:
         try:
             with path.open("rb") as file:
-                seen = os.fstat(file.fileno())
+                status = os.fstat(file.fileno())
                 digest.update(
-                    f"{path.name}\0{seen.st_size}\0{seen.st_mtime_ns}\0{seen.st_ino}\0".encode(errors="surrogateescape")
+                    f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ino}\0".encode(
+                        errors="surrogateescape"
+                    )
                 )
                 digest.update(file.read(_EDGE))
-                file.seek(max(0, seen.st_size - _EDGE))
+                file.seek(max(0, status.st_size - _EDGE))
                 digest.update(file.read(_EDGE))
         except FileNotFoundError:
             continue

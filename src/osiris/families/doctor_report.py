@@ -1,11 +1,11 @@
-"""What a doctor says of a connection that works: what it may do, whether that is too much, and how to mend it.
+"""A doctor's report on a connection that works: what it may do, whether that is too much, and how to fix it.
 
-The doctor of a family is a module beside it, `<family>_doctor`, with one function
+The doctor of a family is its module `doctor`, with one function
 
     examine(ctx: StepContext, uses: Collection[str], seconds: float) -> Health
 
-It raises what keeps the connection from working, within `seconds`, and changes nothing. `ctx.step` is the connection's
-name, and `uses` are the modes (`read`, `write`) in which the pipelines of the project use it, as far as they are known.
+It fails with what prevents the connection from working, within `seconds`, and changes nothing. `ctx.step` is the
+connection's name; `uses` are the modes (`read`, `write`) in which the project's pipelines use it, as far as known.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 Grade = Literal["reader", "writer", "too powerful", "may list"]
 
 NOT_GRANTED = "DRV020"
-"""The code of a user who lacks a right: to the whole database, if that is what keeps it from being let in."""
+"""The code for a missing privilege; a login that fails with it lacks access to the database."""
 
 CLOCKS_DIFFER = 5.0
-"""Seconds from which a difference of clocks is worth a word."""
+"""The clock difference in seconds from which it is reported."""
 
 _SHOWN = 3
 _TIMEOUTS = ("connect_timeout", "read_timeout", "write_timeout")
@@ -41,12 +41,11 @@ _TIMEOUTS = ("connect_timeout", "read_timeout", "write_timeout")
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """A connection that works: what its user may do and why it is graded so, what else is known, what to look at.
+    """A connection that works: the grade of its user and the reasons for it, further facts, and findings.
 
-    Of a store no more is known than that its key may list.
-    `facts` are what the server or file says of itself. `scripts` has the statements that make a proper reader and a
-    writer, where there are such. `user` is who logs in. Of one who is not let in only `found` tells why, and there is
-    no grade.
+    For an object store, only the permission to list is known. `facts` are what the server or file reports. `scripts`
+    has the statements that create a least-privilege reader and writer, if there are any. `user` is the login; if it is
+    denied, `grade` is None and `diagnostics` say why.
     """
 
     grade: Grade | None
@@ -57,33 +56,33 @@ class Health:
     diagnostics: Sequence[Diagnostic] = ()
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return it as plain data, without what is to be looked at."""
+        """Return it as plain data, without the diagnostics."""
         fields = asdict(self)
         del fields["diagnostics"]
         return {**fields, "facts": dict(self.facts)}
 
 
 def grade_of(powers: Sequence[str], writes: Sequence[str]) -> tuple[Grade, Sequence[str]]:
-    """Return the grade of who has these powers over the server, and may write these things, with the reasons."""
+    """Return the grade of a user with these server-wide powers and writable objects, with the reasons."""
     if powers:
         return "too powerful", powers
     return ("writer", writes) if writes else ("reader", ())
 
 
 def no_access(connection: str, user: str, lacks: Sequence[str]) -> Iterator[Diagnostic]:
-    """Yield that a user who is let in may do nothing, if that is so: `lacks` tells which rights are missing."""
+    """Yield CON030 if a user can log in but may do nothing: `lacks` are the missing privileges."""
     if lacks:
         yield diagnostic("CON030", connection=connection, user=user, lacks=", and ".join(lacks))
 
 
 def naming(what: str, names: Sequence[str], count: int) -> list[str]:
-    """Return one reason that names some of `count` things, or none if there are none."""
+    """Return one reason that names the first of `count` things, or an empty list if there are none."""
     more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
     return [f"{what} {', '.join(names[:_SHOWN])}{more}"] if count else []
 
 
 def is_local(host: str) -> bool:
-    """Tell whether a host is this machine by its name, so that no network lies in between."""
+    """Return whether a host is this machine, so that no network is involved."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -91,7 +90,7 @@ def is_local(host: str) -> bool:
 
 
 def with_timeout(ctx: StepContext, seconds: float) -> StepContext:
-    """Return a context whose connection to a server waits no longer than so."""
+    """Return a context with the timeouts of its connection limited to `seconds`."""
     fields = ctx.connection
     limits = {name: min(float(fields.get(name) or seconds), seconds) for name in _TIMEOUTS}
     return replace(ctx, connection={**fields, **limits})
@@ -99,7 +98,7 @@ def with_timeout(ctx: StepContext, seconds: float) -> StepContext:
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """The way to a server: where it leads, whether it is encrypted, and whether the server's certificate is checked."""
+    """The transport to a server: address, host, whether it is encrypted, and whether the certificate is verified."""
 
     where: str
     host: str
@@ -107,7 +106,7 @@ class Transport:
     verified: bool
 
     def problems(self) -> Iterator[Diagnostic]:
-        """Yield what others on the network could do."""
+        """Yield CON021 if others on the network could read or forge the traffic."""
         if is_local(self.host) or self.verified:
             return
         problem = "its certificate is not checked" if self.encrypted else "it is not encrypted"
@@ -116,29 +115,29 @@ class Transport:
 
 @dataclass(slots=True)
 class Clock:
-    """Compares the server's clock with ours: `started`, then a question to the server, then `skew` of its answer."""
+    """Compares the server's clock with ours: create it, query the server, then call `skew` with the answer."""
 
     before: float = field(default_factory=time.time)
 
-    def skew(self, told: float) -> float:
-        """Return by how many seconds the server is ahead of us; `told` is its time, in seconds since 1970."""
-        return round(told - (self.before + time.time()) / 2, 3)
+    def skew(self, server_time: float) -> float:
+        """Return how many seconds the server is ahead of us; `server_time` is in seconds since 1970."""
+        return round(server_time - (self.before + time.time()) / 2, 3)
 
 
 def check_clock(where: str, skew: float) -> Iterator[Diagnostic]:
-    """Yield that the clocks differ, if they do."""
+    """Yield CON022 if the clocks differ by `CLOCKS_DIFFER` seconds or more."""
     if abs(skew) >= CLOCKS_DIFFER:
         direction = "ahead of" if skew > 0 else "behind"
         yield diagnostic("CON022", where=where, seconds=duration_text(round(abs(skew))), direction=direction)
 
 
 def milliseconds(since: float) -> float:
-    """Return how long ago a moment of `time.monotonic` was."""
+    """Return the milliseconds since a moment of `time.monotonic`."""
     return round((time.monotonic() - since) * 1000, 1)
 
 
 def missing_file_health(path: Path, facts: dict[str, str]) -> Health:
-    """Return the health of what a writer is yet to make; fails with DRV003 where it could not."""
+    """Return the health of a file or folder that the first write will create; fails with DRV003 if it could not."""
     parent = next(folder for folder in path.parents if folder.exists())
     if not parent.is_dir() or not has_access(parent, os.W_OK | os.X_OK):
         hint = "let the user who runs Osiris write there, or name another place in the connection"
@@ -147,5 +146,5 @@ def missing_file_health(path: Path, facts: dict[str, str]) -> Health:
 
 
 def has_access(path: Path, how: int) -> bool:
-    """Tell whether this process may use a path so (`os.R_OK` and the like)."""
+    """Return whether this process has that access to a path (`os.R_OK` and the like)."""
     return os.access(path, how, effective_ids=os.access in os.supports_effective_ids)

@@ -1,6 +1,6 @@
-"""JSON text, exactly: a number keeps its characters, and a key stands once in its object.
+"""Exact JSON text: numbers keep their characters, and a repeated key in an object is an error.
 
-Texts are parsed one by one; Arrow values become texts whole arrays at a time, and are read back as the same ones.
+Texts are parsed one by one. Arrow arrays are written as a whole, and read back as the same values.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 MAX_DEPTH = 64
 SPACE = " \t\r\n"
 
-# What must be escaped in a string, the backslash before those that bring one.
+# Characters to escape in a string; the backslash first, as the other escapes contain it.
 _ESCAPES = [(char, quoted(char)[1:-1]) for char in ("\\", '"', *map(chr, range(32)))]
 
 
 class Number(str):
-    """A number, by the characters that spell it."""
+    """A number, as its source text."""
 
     __slots__ = ()
 
 
 class BadJson(ValueError):
-    """Why a text is not JSON; `position` is where, None if the text is well formed and still refused."""
+    """Why a text is not accepted as JSON; `position` is where, None if the text is well-formed JSON."""
 
     def __init__(self, problem: str, position: int | None = None) -> None:
         super().__init__(problem)
@@ -41,11 +41,11 @@ class BadJson(ValueError):
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    items = dict(pairs)
+    if len(items) < len(pairs):
         names = [name for name, _value in pairs]
         raise BadJson(f"the key {next(n for n in names if names.count(n) > 1)!r} appears twice in one object")
-    return found
+    return items
 
 
 def _no_number(name: str) -> NoReturn:
@@ -58,9 +58,9 @@ _decode = json.JSONDecoder(
 
 
 def parse_at(text: str, start: int) -> tuple[Any, int]:
-    """Return the value that begins at a position and the position behind it; raises BadJson.
+    """Return the value that begins at a position, and the position after it; raises BadJson.
 
-    Numbers are `Number`, all else is as the json module has it.
+    Numbers are `Number`; all else is as in the json module.
     """
     try:
         return _decode(text, start)
@@ -71,7 +71,7 @@ def parse_at(text: str, start: int) -> tuple[Any, int]:
 
 
 def parse(text: str) -> Any:  # noqa: ANN401  any JSON value
-    """Return the one value that a text is; raises BadJson if it is none, or something follows."""
+    """Return the value of a text; raises BadJson if it is not a single JSON value."""
     start = len(text) - len(text.lstrip(SPACE))
     value, end = parse_at(text, start)
     if text[end:].strip(SPACE):
@@ -80,7 +80,7 @@ def parse(text: str) -> Any:  # noqa: ANN401  any JSON value
 
 
 def parse_object(text: str) -> dict[str, Any]:
-    """Return the one object that a text is; raises BadJson if it is not."""
+    """Return the object of a text; raises BadJson if it is not a single JSON object."""
     value = parse(text)
     if type(value) is not dict:
         raise BadJson("an object is expected")
@@ -88,9 +88,9 @@ def parse_object(text: str) -> dict[str, Any]:
 
 
 def compact(value: Any, depth: int = 0) -> str:  # noqa: ANN401  any JSON value
-    """Return a parsed value as text: no spaces, keys in their order, numbers as they were, no needless escapes.
+    """Return a parsed value as text: no spaces, keys in order, numbers unchanged, no needless escapes.
 
-    Raises BadJson for one that is nested more than MAX_DEPTH deep.
+    Raises BadJson if it is nested more than MAX_DEPTH deep.
     """
     if isinstance(value, str):
         return str(value) if isinstance(value, Number) else quoted(value)
@@ -106,7 +106,7 @@ def compact(value: Any, depth: int = 0) -> str:  # noqa: ANN401  any JSON value
 
 
 class Unwritable(ValueError):
-    """A value that JSON has no spelling for, the column in which it is, and why."""
+    """A value that cannot be represented in JSON, its column, and the reason."""
 
     def __init__(self, value: str, reason: str) -> None:
         super().__init__(value)
@@ -116,16 +116,16 @@ class Unwritable(ValueError):
 
 
 def refusal(type_name: str) -> str | None:
-    """Return why a type has no spelling in JSON; None if it has one."""
+    """Return why a type cannot be represented in JSON; None if it can."""
     return _refusal(parse_type(type_name))
 
 
-def _refusal(found: Type) -> str | None:
-    if found.kind in ("binary", "uuid"):
+def _refusal(parsed: Type) -> str | None:
+    if parsed.kind in ("binary", "uuid"):
         return "JSON has no spelling for it"
-    if found.kind == "timestamp" and found.parameters[1:] not in ((), ("UTC",)):
+    if parsed.kind == "timestamp" and parsed.parameters[1:] not in ((), ("UTC",)):
         return "JSON has only UTC"
-    return next((reason for _name, child in found.children if (reason := _refusal(child))), None)
+    return next((reason for _name, child in parsed.children if (reason := _refusal(child))), None)
 
 
 def objects(names: Sequence[str], columns: Sequence[pa.Array], end: str = "") -> pa.Array:
@@ -141,7 +141,7 @@ def objects(names: Sequence[str], columns: Sequence[pa.Array], end: str = "") ->
 
 
 def first_unwritable(column: pa.Array) -> tuple[int, Unwritable]:
-    """Return the row, and its error, of the first value without a spelling in a column that has one."""
+    """Return row and error of the first value that cannot be represented, in a column that has one."""
     row, end = 0, len(column)
     while end - row > 1:
         middle = (row + end) // 2
@@ -174,8 +174,8 @@ def _spelled(values: pa.Array) -> pa.Array:
     if pa.types.is_list(kind):
         return _lists(values)
     if pa.types.is_struct(kind):
-        whole = objects([field.name for field in kind.fields], values.flatten())
-        return pc.if_else(values.is_valid(), whole, None)
+        rows = objects([field.name for field in kind.fields], values.flatten())
+        return pc.if_else(values.is_valid(), rows, None)
     if pa.types.is_temporal(kind):
         _check_years(values)
         return _in_quotes(spell(values))
@@ -198,8 +198,8 @@ def _lists(values: pa.Array) -> pa.Array:
     ends = pc.cumulative_sum(pc.fill_null(pc.list_value_length(values), 0))
     offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends])
     inner = pa.ListArray.from_arrays(offsets, texts(values.flatten()))
-    whole = pc.binary_join_element_wise("[", pc.binary_join(inner, ","), "]", "")
-    return pc.if_else(values.is_valid(), whole, None)
+    lists = pc.binary_join_element_wise("[", pc.binary_join(inner, ","), "]", "")
+    return pc.if_else(values.is_valid(), lists, None)
 
 
 def _escaped(values: pa.Array) -> pa.Array:
@@ -223,5 +223,5 @@ def _check_years(values: pa.Array) -> None:
 def _check_finite(values: pa.Array) -> None:
     finite = pc.is_finite(values)
     if pc.all(finite).as_py() is False:
-        found = values[pc.index(finite, pa.scalar(value=False)).as_py()].as_py()
-        raise Unwritable(f"the number {found}", "JSON has no such number; make it NULL or text in SQL")
+        number = values[pc.index(finite, pa.scalar(value=False)).as_py()].as_py()
+        raise Unwritable(f"the number {number}", "JSON has no such number; make it NULL or text in SQL")

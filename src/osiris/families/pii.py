@@ -1,7 +1,7 @@
-"""Personal data by rules: checksums and shapes of values, and what columns are called.
+"""Detection of personal data by rules: checksums and patterns of values, and names of columns.
 
-A rule is sure of what it says, or it is not here: a name or a street cannot be told by its letters, so such columns are
-known by what they are called, and text that is free is not shown at all unless it is asked for as it is.
+Only reliable rules are here: a name or a street cannot be recognized by its letters, so such columns are detected by
+their names, and free text is not shown at all unless it is requested unmasked.
 Rows that agents may see have personal data and secrets masked, and long texts are cut.
 """
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue, Schema
 
 SECRET = "secret"  # noqa: S105  the word for one, not one
-"""The kind of what never comes out, however it is asked for."""
+"""The kind of values that are never shown, whatever the request."""
 
 FREE_TEXT = "free text"
-"""The kind of what people write to each other: its values may tell of a graver one."""
+"""The kind of text that people write: its values may contain a more sensitive kind."""
 
 _EMAIL = re.compile(r"[A-Za-z0-9._%+'-]+@(?:[\w-]+\.)+[A-Za-z]{2,}")
 _PHONES = re.compile(
@@ -110,7 +110,7 @@ _OF_SECRETS = re.compile(
     "|value|hint|[0-9]+)|(?:hash|hashed|md5|sha_?[0-9]*|bcrypt|encrypted|crypted)_?"
     f"(?:{_PASSWORD}|secret|token|api_?key)|security_answer|recovery_codes?|backup_codes?|(?:otp|totp)_?(?:seed)?)"
 )
-"""What columns are called that hold passwords and tokens, or what was made of them."""
+"""Names of columns that hold passwords and tokens, or values derived from them."""
 _OF_HASHES = re.compile("(?:\\w*_)?(?:hash|hashed|md5|sha_?(?:1|224|256|384|512)|bcrypt|digest|salt|pin|pin_?code)")
 
 _OF_SOMEBODY = re.compile(
@@ -123,7 +123,7 @@ _OF_SOMEBODY = re.compile(
     "|kunde|kundin|mitarbeiter(in)?|ansprechpartner|zakaznik|klient(ka)?|zamestnanec|cliente|empleado|usuario"
     "|dipendente|utente|employe|utilisateur|medewerker|klant)s?"
 )
-"""Columns named after people: they may hold names, numbers or classes of them, which only their values tell."""
+"""Columns named after people: they may hold names, numbers or classes of people, which only their values show."""
 
 _GIVEN = """
 adam alan albert alejandro alessandro alex alexander alexandra alice ali amanda amy ana andrea andreas andrew andrej
@@ -151,12 +151,12 @@ _ABOUT = re.compile(
     r"\w*_(id|ids|count|cnt|flag|verified|confirmed|valid|type|kind|status|state|enabled|opt_?in|at|index|size|len"
     r"|length|version|format|sent|opened|bounced)|(is|has|was|can|num|count|no_of|total)_\w*"
 )
-"""Columns about such data, which have none: `email_verified`, `address_id`, `has_phone`."""
+"""Columns about such data that contain none: `email_verified`, `address_id`, `has_phone`."""
 
 
 @lru_cache(maxsize=10_000)
 def kind_by_name(column: str) -> str | None:
-    """Return which personal data, or secret, a column of that name holds; None if its name does not tell."""
+    """Return the kind of personal data or secret that a column of that name holds; None if the name does not say."""
     if is_secret_name(column):
         return SECRET
     name = _snake_case(column)
@@ -164,29 +164,29 @@ def kind_by_name(column: str) -> str | None:
         return SECRET
     if _OF_HASHES.fullmatch(name):
         return "hash"
-    found = next((kind for kind, words in _BY_NAME if words.fullmatch(name)), None)
-    return None if found != "identity number" and _ABOUT.fullmatch(name) else found
+    match = next((kind for kind, words in _BY_NAME if words.fullmatch(name)), None)
+    return None if match != "identity number" and _ABOUT.fullmatch(name) else match
 
 
 def _snake_case(column: str) -> str:
-    apart = re.sub(r"([a-z0-9])([A-Z])|([A-Z])(?=[A-Z][a-z])", r"\1\3_\2", column)
-    return re.sub(r"[^a-z0-9]+", "_", apart.lower()).strip("_")
+    split = re.sub(r"([a-z0-9])([A-Z])|([A-Z])(?=[A-Z][a-z])", r"\1\3_\2", column)
+    return re.sub(r"[^a-z0-9]+", "_", split.lower()).strip("_")
 
 
 def holds_names(column: str, values: Sequence[str]) -> bool:
-    """Tell whether a column that is called after people has mostly values that may be what they are called."""
-    named = _OF_SOMEBODY.fullmatch(_snake_case(column))
-    return bool(named) and sum(map(_may_be_name, values)) * 2 > len(values)
+    """Return whether a column is named after people, and most of its values may be names."""
+    match = _OF_SOMEBODY.fullmatch(_snake_case(column))
+    return bool(match) and sum(map(_may_be_name, values)) * 2 > len(values)
 
 
 def are_names(values: Sequence[str]) -> bool:
-    """Tell whether values are mostly names of people, whatever their column is called: given names tell it."""
-    known = sum(bool(_GIVEN_NAMES.intersection(re.findall(r"[^\W\d_]+", text.lower()))) for text in values)
-    return known * 2 > len(values) and sum(map(_may_be_name, values)) * 2 > len(values)
+    """Return whether values are mostly names of people, by given names in them, whatever the name of the column."""
+    named = sum(bool(_GIVEN_NAMES.intersection(re.findall(r"[^\W\d_]+", text.lower()))) for text in values)
+    return named * 2 > len(values) and sum(map(_may_be_name, values)) * 2 > len(values)
 
 
 def _may_be_name(text: str) -> bool:
-    """Tell whether a text is a few words, of which one begins with a capital, or is in a script that has none."""
+    """Return whether a text is a few words of letters with a capital among them, or in a script without capitals."""
     words = text.replace(",", " ").split()
     if not 0 < len(words) <= _MOST_WORDS or not all(word[0].isalpha() for word in words):
         return False
@@ -195,15 +195,15 @@ def _may_be_name(text: str) -> bool:
 
 
 def kinds_by_name(columns: Sequence[str]) -> dict[str, str | None]:
-    """Return the same of all columns of a table, where one of them may tell of another: whose `name` it is."""
-    found = {column: kind_by_name(column) for column in columns}
-    if any(kind in _OF_PEOPLE for kind in found.values()):
-        found |= dict.fromkeys((column for column in columns if column.lower() in ("name", "names")), "name")
-    return found
+    """Return the kinds of all columns of a table; a column `name` is personal if another column is about people."""
+    kinds = {column: kind_by_name(column) for column in columns}
+    if any(kind in _OF_PEOPLE for kind in kinds.values()):
+        kinds |= dict.fromkeys((column for column in columns if column.lower() in ("name", "names")), "name")
+    return kinds
 
 
 def kind_of(text: str, column: str = "") -> str | None:
-    """Return what kind of personal data or secret a value is, or has in it; None if it is none."""
+    """Return the kind of personal data or secret that a value is or contains; None if there is none."""
     if literal_secret_kind(column, text):
         return SECRET
     bare = text.strip()
@@ -215,17 +215,17 @@ def _inside(text: str) -> str | None:
 
 
 def hidden(kind: str) -> str:
-    """Return what stands for a value that is not shown."""
+    """Return the mask for a value that is not shown."""
     return f"<{kind}>"
 
 
 def without_personal(text: str) -> str:
-    """Return a text of somebody's, such as a comment, with personal data and secrets in it masked."""
+    """Return a free text, such as a comment, with personal data and secrets masked."""
     if literal_secret_kind("", text):
         return hidden(SECRET)
     for kind, form, is_one in _PARTS:
-        for found in {match[0] for match in form.finditer(text)}:
-            text = text.replace(found, hidden(kind)) if is_one(found) else text
+        for piece in {match[0] for match in form.finditer(text)}:
+            text = text.replace(piece, hidden(kind)) if is_one(piece) else text
     return text
 
 
@@ -235,16 +235,16 @@ def masked_rows(
     made_of: Mapping[str, str | None],
     called: Mapping[str, Sequence[str]],
 ) -> list[list[JsonValue]]:
-    """Return rows with personal data masked: by the names of columns, by what they are made of, and by values.
+    """Return rows with personal data masked, by names of columns, by their source columns, and by values.
 
-    `made_of` has the kind of the personal data that the values of a column may tell, if any, and `called` what those
-    are called that it is made of.
+    `made_of` has the kind of personal data that each column may contain through its source columns, or None; `called`
+    has the names of these source columns.
     """
-    named = kinds_by_name([column.name for column in schema])
+    kinds = kinds_by_name([column.name for column in schema])
     columns = []
-    for place, column in enumerate(schema):
-        values = [row[place] for row in rows]
-        kind = None if column.type == "bool" else named[column.name] or made_of[column.name]
+    for index, column in enumerate(schema):
+        values = [row[index] for row in rows]
+        kind = None if column.type == "bool" else kinds[column.name] or made_of[column.name]
         columns.append(_masked((column.name, *called[column.name]), values, kind))
     return [list(row) for row in zip(*columns, strict=True)]
 
@@ -255,7 +255,7 @@ def _masked(names: Sequence[str], values: Sequence[JsonValue], kind: str | None)
 
 
 def _are_called(columns: Sequence[str], texts: Sequence[str]) -> bool:
-    """Tell whether texts are names of people, by themselves or by what their columns are called."""
+    """Return whether texts are names of people, by their values or by the names of their columns."""
     return bool(texts) and (are_names(texts) or any(holds_names(column, texts) for column in columns))
 
 
@@ -314,7 +314,7 @@ def _is_identity(text: str) -> bool:
 
 
 def _is_czech(match: re.Match[str]) -> bool:
-    month = int(match["month"]) % 50  # women have 50 more; 20 more are there for days with many births
+    month = int(match["month"]) % 50  # plus 50 for women, plus 20 when the numbers of a day are used up
     if not _is_day(match, month - 20 if month > 20 else month):
         return False
     if len(match["rest"]) == 3:
@@ -363,7 +363,7 @@ def _is_brazilian(match: re.Match[str]) -> bool:
 
 
 def _is_day(match: re.Match[str], month: int | None = None) -> bool:
-    """Tell whether year, month and day of a match are a day in either century; `month` stands for one that is coded."""
+    """Return whether year, month and day of a match are a date in either century; `month` is the decoded month."""
     for century in (1900, 2000):
         try:
             date(century + int(match["year"]), int(match["month"]) if month is None else month, int(match["day"]))
@@ -407,4 +407,4 @@ _PARTS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
     ("IP address", re.compile(_WORD.format(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")), _is_ip),
     ("phone", re.compile(r"(?<![\w.])\+[0-9][0-9 .()/-]{7,18}[0-9](?!\w)"), _is_phone),
 )
-"""What is looked for inside of longer texts: fewer forms, as chance has more room there."""
+"""Patterns to search for in longer texts: fewer than for whole values, as chance matches are more likely."""

@@ -1,4 +1,4 @@
-"""Rows that are set aside instead of failing a step (`on_reject: quarantine`): one line of `rejected.csv` for each."""
+"""Rows that are rejected instead of failing a step (`on_reject: quarantine`): one row of `rejected.csv` for each."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 FILE = "rejected.csv"
 MAX_VALUE = 1000
-"""How many characters of a value are kept."""
+"""The characters of a value that are written."""
 
 MAX_ROW = 100_000
-"""How many characters of a whole row are kept."""
+"""The characters of a whole row that are written."""
 
 
 class Reject(NamedTuple):
-    """Why a row was set aside: its file and line, the column and its value, empty where the whole row is meant.
+    """Why a row was rejected: its file and line, the column and its value, both empty if the whole row is wrong.
 
-    A row that is of no file has its number instead, from 1: among those that a step reads, or that it is given to
-    write. Of one on its way to a table `value` is all of it as JSON.
+    A row that is not from a file has its number instead, from 1, among the rows that the step reads or writes. For a
+    row that was to be written to a table, `value` is the whole row as JSON.
     """
 
     file: str
@@ -43,14 +43,14 @@ class Reject(NamedTuple):
 
 
 def row_reject(row: int, column: str, value: str, reason: str) -> Reject:
-    """Return why a row that is of no file was set aside; `row` counts from 1."""
+    """Return the reject of a row that is not from a file; `row` counts from 1."""
     return Reject("", None, column, value, reason, row)
 
 
 class RowRejected(Exception):
-    """At least one of the rows that were tried does not fit: in which columns, as far as is known, and why.
+    """At least one of the rows that were tried is rejected: the columns, if known, and the reason.
 
-    `rule` is the constraint or key of the table that it breaks, by its name; `row` which of the rows, if that is known.
+    `rule` is the name of the violated constraint or key; `row` is the index of the row, if known.
     """
 
     def __init__(self, column: str, reason: str, rule: str = "", row: int | None = None) -> None:
@@ -59,18 +59,18 @@ class RowRejected(Exception):
 
     @property
     def description(self) -> str:
-        """The whole reason: the rule and the columns first, as far as they are known."""
+        """The full reason, preceded by rule and columns as far as they are known."""
         parts = [f"constraint '{self.rule}'"] * bool(self.rule) + [f"column '{self.column}'"] * bool(self.column)
         return f"{' of '.join(parts)}: {self.reason}" if parts else self.reason
 
     @property
     def problem(self) -> str:
-        """The whole reason, with the row."""
+        """The full reason, preceded by the row if it is known."""
         return self.description if self.row is None else f"row {self.row + 1}: {self.description}"
 
 
 class InvalidValue(RowRejected):
-    """A value that a table would change: which, and why."""
+    """A value that cannot be read or written unchanged, and the reason."""
 
     def __init__(self, column: str, value: str, why: str, row: int | None = None) -> None:
         super().__init__(column, f"{value}: {why}", row=row)
@@ -97,24 +97,26 @@ def bisect_rows(count: int, attempt: Callable[[int, int], None], refuse: Callabl
 
 _PLAIN = partial(csv.writer, lineterminator="\n")
 _QUOTED = partial(csv.writer, lineterminator="\n", quoting=csv.QUOTE_ALL)
-"""Before Python 3.13 a carriage return alone is not put in quotes by itself, and reads as the end of a row."""
+"""Before Python 3.13 a lone carriage return is not quoted automatically, and would end a row."""
 
 
 class RejectFile:
-    """The file of rejects among a step's artifacts; it is made with the first of them, and holds `rows`."""
+    """The file of rejects among a step's artifacts, created with the first reject; `rows` counts them."""
 
     def __init__(self, ctx: StepContext) -> None:
         self.rows = 0
         self._ctx, self._path = ctx, ctx.artifacts / FILE
         self._file: TextIO | None = None
 
-    def take(self, reject: Reject, most: int = MAX_VALUE) -> None:
-        """Write a reject, with at most so many characters of its value."""
-        # Masked first, then cut: a part of a secret could not be told from other text.
-        masked = reject._replace(value=self._ctx.masked(reject.value)[:most], reason=self._ctx.masked(reject.reason))
+    def take(self, reject: Reject, max_chars: int = MAX_VALUE) -> None:
+        """Write a reject, with at most `max_chars` characters of its value."""
+        # Masked first, then cut: a part of a secret would not be recognized.
+        masked = reject._replace(
+            value=self._ctx.masked(reject.value)[:max_chars], reason=self._ctx.masked(reject.reason)
+        )
         try:
             if self._file is None:
-                # By lines, so that an error appears here and not when the file is closed.
+                # Line-buffered, so that an error appears here and not when the file is closed.
                 descriptor = private(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
                 self._file = os.fdopen(descriptor, "w", 1, encoding="utf-8", errors="backslashreplace", newline="")
                 _PLAIN(self._file).writerow(Reject._fields)
@@ -125,9 +127,9 @@ class RejectFile:
         self.rows += 1
 
     def keep(self) -> None:
-        """Put on disk what was taken, and tell how much that is: from now on nothing is lost by accident.
+        """Sync the file to disk and emit `rows_quarantined`; without rejects, delete the file of an earlier attempt.
 
-        Only now what an attempt before has left is none of ours: had that delivered, its rejects would be nowhere else.
+        That is not deleted earlier: if the earlier attempt has delivered, the file is the only record of its rejects.
         """
         try:
             if self._file is None:
@@ -148,7 +150,7 @@ class RejectFile:
 
 @contextmanager
 def writer_quarantine(ctx: StepContext) -> Iterator[RejectFile | None]:
-    """Give what takes rejects of a step that writes, which counts them itself; None if they fail the step."""
+    """Open the reject file of a step that writes, which counts them itself; None if a reject fails the step."""
     if ctx.on_reject == "fail":
         yield None
         return
@@ -158,9 +160,9 @@ def writer_quarantine(ctx: StepContext) -> Iterator[RejectFile | None]:
 
 @contextmanager
 def quarantine(ctx: StepContext) -> Iterator[Callable[[Reject], None] | None]:
-    """Give what takes rejects of a step that reads; None if they fail the step.
+    """Return a function that takes the rejects of a step that reads; None if a reject fails the step.
 
-    It writes them down, and counts them as read and rejected; how many they are is told when the block ends well.
+    It writes them to the reject file, and counts them as read and rejected; the file is synced if the block succeeds.
     """
     with writer_quarantine(ctx) as rejected:
         if rejected is None:
@@ -177,7 +179,7 @@ def quarantine(ctx: StepContext) -> Iterator[Callable[[Reject], None] | None]:
 
 
 def flush_rejects(waiting: list[Reject], reject: Callable[[Reject], None] | None) -> None:
-    """Pass the rejects of a batch on in the order of their lines, and forget them: they are not found in that order."""
+    """Pass on the rejects of a batch, sorted by line, and clear the list."""
     if reject:
         for each in sorted(waiting, key=lambda each: each.line or 0):
             reject(each)
@@ -185,7 +187,7 @@ def flush_rejects(waiting: list[Reject], reject: Callable[[Reject], None] | None
 
 
 def with_row_numbers(batches: Iterable[pa.RecordBatch], name: str) -> Iterator[pa.RecordBatch]:
-    """Yield batches with one column more, behind the others: the number of the row, from 0."""
+    """Yield batches with an additional last column: the number of the row, from 0."""
     import pyarrow as pa
 
     first = 0
@@ -195,12 +197,12 @@ def with_row_numbers(batches: Iterable[pa.RecordBatch], name: str) -> Iterator[p
 
 
 def row_json(values: Mapping[str, object]) -> str:
-    """Return a row as JSON; what JSON has no form for is spelled in some way that people can read."""
+    """Return a row as JSON; values without a JSON type become readable text."""
     return json.dumps(values, default=_spelled, ensure_ascii=False)
 
 
 def row_values(batch: pa.RecordBatch, row: int, names: Collection[str]) -> dict[str, object]:
-    """Return a row of a batch, as far as `names` go; a value that Python has none for as it is counted."""
+    """Return the columns `names` of a row; a value that Python cannot represent becomes its underlying integer."""
     return {name: _plain(batch.column(name)[row]) for name in names}
 
 

@@ -1,8 +1,8 @@
-"""How the values of each type are spelled in a text file.
+"""The text format of the values of each type in a file.
 
-`Spelling` reads cells of a known type and refuses what that type would not have written; `spell` writes values. Both
-work on whole Arrow arrays. The engine's own casts accept more (`007`, `0x1F`, ` 1`, `1e5` for an integer), so every
-cell is matched against a pattern before it is cast.
+`Spelling` reads cells of a known type and rejects other formats of its values; `spell` writes values. Both work on
+whole Arrow arrays. Arrow's casts accept more (`007`, `0x1F`, ` 1`, `1e5` for an integer), so every cell is matched
+against a pattern before it is cast.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ PATTERNS = {
     "timestamp": _MOMENT,
     "instant": rf"{_MOMENT}(?:Z|\+00:00)",
 }
-"""Kind of value to the RE2 pattern of its spellings, as they are recognised in a column that nobody declared."""
+"""Kind of value to the RE2 pattern of its texts, as recognized in a column without a declared type."""
 
 DECLARED_PATTERNS = {
     "bool": r"(?i:true|false)",
     "timestamp": rf"{_DAY}(?:[T ]{_CLOCK})?",
     "instant": rf"{_MOMENT}(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
 }
-"""The same where the type was declared: its author answers for an offset, a bare date or a capital letter."""
+"""The same for a declared type, which also admits an offset, a date without time, or capital letters."""
 
 _KINDS = (
     (r"bool", "bool"),
@@ -67,12 +67,12 @@ MAX_ROWS = 1 << 16
 _ONE_WORD_DIGITS = 18
 MAX_BYTES = 128 << 20
 
-# With no more digits than these, every decimal text of a normal float survives the way there and back.
+# With no more digits than these, every decimal text of a normal float survives a round trip.
 _SAFE_DIGITS = {pa.float64(): 15, pa.float32(): 6}
 
 
 def kind_of(type_name: str) -> str | None:
-    """Return the kind of spelling of a type, "text" for utf8; None for a type that a text file cannot hold."""
+    """Return the kind of a type's text format, "text" for utf8; None for a type that a text file cannot represent."""
     if type_name == "utf8":
         return "text"
     return next((kind for pattern, kind in _KINDS if re.fullmatch(pattern, type_name)), None)
@@ -80,13 +80,13 @@ def kind_of(type_name: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
-    """The spellings of one type; `declared` admits those that need someone's leave."""
+    """The text format of one type; `declared` admits `DECLARED_PATTERNS`."""
 
     type: str
     declared: bool = False
 
     def read(self, cells: pa.Array) -> pa.Array | None:
-        """Return the values of an array of strings, NULL kept; None if any cell is not a spelling of the type."""
+        """Return the values of an array of strings, NULL kept; None if any cell does not match the type."""
         kind = kind_of(self.type)
         if kind == "text":
             return cells
@@ -96,38 +96,38 @@ class Spelling:
             values = _cast(cells, str(kind), self.type)
         except pa.ArrowInvalid:
             return None
-        if kind in ("integer", "unsigned", "decimal"):  # which the pattern has shown to be plain digits
+        if kind in ("integer", "unsigned", "decimal"):  # the pattern has ensured plain digits
             return values
         return values if first_changed(cells, values) is None else None
 
     def misfits(self, cells: pa.Array) -> Iterator[int]:
-        """Give the index of each cell that `read` refuses."""
+        """Yield the index of each cell that `read` rejects."""
         return refused(self.read, cells)
 
     def _fits(self, cells: pa.Array, kind: str) -> bool:
         if kind == "date" or (kind in ("integer", "unsigned", "decimal") and _is_plain(cells)):
-            return True  # the cast refuses the rest
+            return True  # the cast rejects the rest
         pattern = (DECLARED_PATTERNS.get(kind) if self.declared else None) or PATTERNS[kind]
         return pc.all(pc.match_substring_regex(cells, whole(pattern))).as_py() is not False
 
 
 class Checked(Spelling):
-    """The spellings of one type, where cells that keep to it stay the texts that they are."""
+    """The text format of one type, whose valid cells stay text."""
 
     __slots__ = ()
 
     def read(self, cells: pa.Array) -> pa.Array | None:
-        """Return the cells; None if any of them is not a spelling of the type."""
+        """Return the cells; None if any of them does not match the type."""
         return None if super().read(cells) is None else cells
 
 
 def refused(read: Callable[[Any], object | None], values: Any) -> Iterator[int]:  # noqa: ANN401  an array or a list
-    """Give the index of each value that `read` refuses, which returns None if it does any of those that it is given."""
+    """Yield the index of each value that `read` rejects; it returns None for values with at least one such."""
     return misfits(lambda low, high: read(values[low:high]) is not None, 0, len(values))
 
 
 def misfits(fits: Callable[[int, int], bool], low: int, high: int) -> Iterator[int]:
-    """Give the indexes from `low` up to `high` of all cells that do not fit; `fits` tells whether all of a range do."""
+    """Yield the indexes from `low` to before `high` of cells that do not fit; `fits(low, high)` tests a range."""
     if fits(low, high):
         return
     if high - low == 1:
@@ -139,25 +139,25 @@ def misfits(fits: Callable[[int, int], bool], low: int, high: int) -> Iterator[i
 
 
 def characters(texts: pa.Array) -> memoryview:
-    """Return the UTF-8 of all strings of an array, one after the other."""
+    """Return the UTF-8 bytes of all strings of an array, concatenated."""
     _validity, offsets, data = texts.buffers()
     if not len(texts) or data is None:
         return memoryview(b"")
-    places = memoryview(offsets).cast("i")
-    return memoryview(data)[places[texts.offset] : places[texts.offset + len(texts)]]
+    ends = memoryview(offsets).cast("i")
+    return memoryview(data)[ends[texts.offset] : ends[texts.offset + len(texts)]]
 
 
 def bounds(texts: pa.Array) -> NDArray[np.int32]:
-    """Return where each string of an array begins among its `characters`, and where the last one ends."""
+    """Return the offsets of the strings of an array in its `characters`, and the end of the last one."""
     if not len(texts):
         return np.zeros(1, np.int32)
-    places = np.frombuffer(texts.buffers()[1], "<i4", len(texts) + 1, 4 * texts.offset)
-    found: NDArray[np.int32] = places - places[0]
-    return found
+    offsets = np.frombuffer(texts.buffers()[1], "<i4", len(texts) + 1, 4 * texts.offset)
+    relative: NDArray[np.int32] = offsets - offsets[0]
+    return relative
 
 
 def pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Cut a batch so small that the text of each piece fits into memory and into one array."""
+    """Split a batch so that the text of each piece fits into memory and into one array."""
     if batch.num_rows > MAX_ROWS or (batch.num_rows > 1 and batch.nbytes > MAX_BYTES):
         half = min(batch.num_rows // 2, MAX_ROWS)
         yield from pieces(batch.slice(0, half))
@@ -167,7 +167,7 @@ def pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def _is_plain(numbers: pa.Array) -> bool:
-    """Tell whether the texts that the engine takes for numbers are all spelled right; False means: look closer."""
+    """Return whether all texts that Arrow parses as numbers surely have the right format; False if they need a test."""
     data = bytes(characters(numbers))
     if any(mark in data for mark in (b"-", b"+", b"e", b"E")):
         return False
@@ -179,7 +179,7 @@ def _is_plain(numbers: pa.Array) -> bool:
 
 @cache
 def whole(pattern: str) -> str:
-    """Return the pattern for all of a cell, instead of a part."""
+    """Return a pattern that matches the whole cell."""
     return rf"\A(?:{pattern})\z"
 
 
@@ -192,10 +192,10 @@ def _cast(cells: pa.Array, kind: str, type_name: str) -> pa.Array:
 
 
 def first_changed(texts: pa.Array, values: pa.Array) -> int | None:
-    """Return the index of the first text whose value, as Arrow casts it, does not mean exactly what the text says.
+    """Return the index of the first text whose value, as Arrow casts it, differs from the text; None if none does.
 
-    A text is a float if the shortest digits that give the float back are its own. An integer is decimal; the year of a
-    date or timestamp is one of 1 to 9999.
+    A float must have the shortest digits that identify it. An integer must be decimal; the year of a date or timestamp
+    must be 1 to 9999.
     """
     if pa.types.is_floating(values.type):
         return _first_other_float(texts, values)
@@ -207,7 +207,7 @@ def first_changed(texts: pa.Array, values: pa.Array) -> int | None:
 
 
 def _first_other_decimal(texts: pa.Array, values: pa.Array) -> int | None:
-    """Arrow takes some texts with a large exponent for 0."""
+    """Return the index of the first decimal that Arrow parses wrongly: some with a large exponent become 0."""
     for index in pc.indices_nonzero(pc.match_substring(texts, "e", ignore_case=True)).to_pylist():
         if decimal.Decimal(texts[index].as_py()) != values[index].as_py():
             return int(index)
@@ -219,22 +219,22 @@ def _first_other_float(texts: pa.Array, values: pa.Array) -> int | None:
         pc.greater(pc.binary_length(texts), _SAFE_DIGITS[values.type]),
         pc.or_(pc.is_inf(values), pc.less(pc.abs(values), np.finfo(values.type.to_pandas_dtype()).smallest_normal)),
     )
-    places = pc.indices_nonzero(unsafe)
-    if not len(places):
+    indexes = pc.indices_nonzero(unsafe)
+    if not len(indexes):
         return None
-    found = _first(pc.not_equal(_digits(texts.take(places)), _digits(values.take(places).cast(pa.string()))))
-    return None if found is None else int(places[found].as_py())
+    changed = _first(pc.not_equal(_digits(texts.take(indexes)), _digits(values.take(indexes).cast(pa.string()))))
+    return None if changed is None else int(indexes[changed].as_py())
 
 
 def _digits(numbers: pa.Array) -> pa.Array:
-    """Return the digits of numbers from the first to the last that counts, and one word each for infinity and NaN."""
+    """Return the significant digits of numbers, and one word each for infinity and NaN."""
     bare = pc.replace_substring_regex(pc.ascii_lower(numbers), r"\A[-+]?[0.]*|e.*\z|\.|inity\z", "")
     return pc.utf8_rtrim(bare, "0")
 
 
 def _first(where: pa.Array) -> int | None:
-    found = pc.index(where, pa.scalar(value=True)).as_py()
-    return None if found < 0 else int(found)
+    index = pc.index(where, pa.scalar(value=True)).as_py()
+    return None if index < 0 else int(index)
 
 
 _DAYS = (-719_162, 2_932_896)  # 0001-01-01 and 9999-12-31, counted from 1970-01-01
@@ -242,7 +242,7 @@ _PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000}
 
 
 def first_without_spelling(values: pa.Array) -> int | None:
-    """Return the index of the first date or timestamp outside of the years 1 to 9999, which ISO 8601 cannot spell."""
+    """Return the index of the first date or timestamp outside the years 1 to 9999, which has no ISO 8601 text."""
     if pa.types.is_date32(values.type):
         numbers, factor = values.view(pa.int32()), 1
     elif pa.types.is_timestamp(values.type) and values.type.unit != "ns":
@@ -250,18 +250,18 @@ def first_without_spelling(values: pa.Array) -> int | None:
     else:
         return None
     low, high = _DAYS[0] * factor, (_DAYS[1] + 1) * factor - 1
-    found = pc.min_max(numbers).as_py()
-    if found["min"] is None or (low <= found["min"] and found["max"] <= high):
+    limits = pc.min_max(numbers).as_py()
+    if limits["min"] is None or (low <= limits["min"] and limits["max"] <= high):
         return None
     return _first(pc.or_(pc.less(numbers, low), pc.greater(numbers, high)))
 
 
 _NEAR = 1 << 12
-"""Where so many values or more are all less than this apart, each number is spelled once, and looked up."""
+"""If at least this many values lie in a range of this size, each number is formatted once, and looked up."""
 
 
 def spell(values: pa.Array) -> pa.Array:
-    """Return values as the strings that `Spelling` reads back, NULL kept."""
+    """Return values as strings that `Spelling` reads back, NULL kept."""
     kind = values.type
     if isinstance(kind, pa.BaseExtensionType):
         return values.storage
@@ -278,7 +278,7 @@ def spell(values: pa.Array) -> pa.Array:
 
 
 def _numbers(values: pa.Array) -> pa.Array | None:
-    """Return the whole numbers that stand for integers, dates, or decimals of one word; None for other values."""
+    """Return the underlying integers of integers, dates, or decimals of one word; None for other values."""
     kind = values.type
     if pa.types.is_integer(kind) and kind != pa.uint64():
         return values.cast(pa.int64())
@@ -292,8 +292,8 @@ def _numbers(values: pa.Array) -> pa.Array | None:
 
 @lru_cache(maxsize=64)
 def _neighbours(kind: pa.DataType, first: int) -> pa.Array:
-    """Return the spellings of the values of one type whose numbers are `first` and those behind it."""
-    numbers = np.arange(2 * _NEAR) + first  # those beyond the last number begin again, and nobody looks them up
+    """Return the texts of the values of one type whose numbers are `first` and those after it."""
+    numbers = np.arange(2 * _NEAR) + first  # numbers that overflow wrap around, and are never looked up
     if pa.types.is_decimal(kind):
         wide = pa.py_buffer(np.stack((numbers, numbers >> 63), axis=1).copy())
         return _spell_each(pa.Array.from_buffers(kind, len(numbers), [None, wide]))
@@ -317,7 +317,7 @@ def _spell_each(values: pa.Array) -> pa.Array:
 
 
 def _short_fraction(texts: pa.Array, *, zoned: bool) -> pa.Array:
-    """Drop the zeros at the end of a fraction of a second, and the point where nothing is left."""
+    """Drop trailing zeros of a fraction of a second, and the point if no digits are left."""
     bare = pc.utf8_rtrim(texts, "Z") if zoned else texts
     fractional = pc.greater_equal(pc.find_substring(bare, "."), 0)
     short = pc.if_else(fractional, pc.utf8_rtrim(pc.utf8_rtrim(bare, "0"), "."), bare)
@@ -329,12 +329,12 @@ def _spell_decimals(values: pa.Array) -> pa.Array:
     scientific = pc.greater_equal(pc.find_substring(texts, "E"), 0)
     if not pc.any(scientific).as_py():
         return texts
-    # The engine writes small numbers as 1E-10: those are spelled from their digits.
+    # Arrow writes small numbers as 1E-10: those are formatted from their digits.
     small = values.filter(scientific)
     scale, size = small.type.scale, small.type.byte_width
     make = pa.decimal128 if size == 16 else pa.decimal256
-    whole = pa.Array.from_buffers(make(small.type.precision, 0), len(small), small.buffers(), offset=small.offset)
-    digits = whole.cast(pa.string())
+    unscaled = pa.Array.from_buffers(make(small.type.precision, 0), len(small), small.buffers(), offset=small.offset)
+    digits = unscaled.cast(pa.string())
     negative = pc.starts_with(digits, "-")
     padded = pc.utf8_lpad(pc.utf8_ltrim(digits, "-"), scale + 1, "0")
     plain = pc.binary_join_element_wise(

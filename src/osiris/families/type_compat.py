@@ -1,4 +1,4 @@
-"""Which type holds every value of another, as it is."""
+"""Compatibility of types: which type can represent every value of another."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
     from osiris.errors import Diagnostic
 
 LEAVE_OUT = "leave the column out of the rows if that is meant"
-"""What to do where a table would make a value of NULL."""
+"""The hint for a table that would replace NULL by a value."""
 
 REFRESH = "(if a source has changed: osiris compile FILE --refresh)"
-"""What to do where rows do not fit a table since the source of the rows has other columns than those in the lock."""
+"""The hint for rows that do not fit a table, possibly as their source has other columns than osiris.lock says."""
 
 _INTEGER = re.compile(r"(u?)int(8|16|32|64)")
 _NUMBER_OR_TEXT = re.compile(r"u?int\d+|float\d+|decimal|utf8")
 _SPELLED = {"utf8", "bool", "date", "time", "timestamp"}
 _CASTS = (("uint64", "decimal(38,0)"), ("decimal(", "utf8"), ("time[", "time[us]"), ("timestamp[", "timestamp[us]"))
-"""How types begin that few targets have, and to what they are cast."""
+"""Prefixes of types that few targets have, and the types to cast them to."""
 _IN_SQL = (
     ("list<", "CAST(to_json({}) AS VARCHAR)"),
     ("struct<", "CAST(to_json({}) AS VARCHAR)"),
     ("uuid", "CAST({} AS VARCHAR)"),
     ("binary", "hex({})"),
 )
-"""How types begin that are cast to none of them, and what makes a text of them."""
+"""Prefixes of types without such a cast, and the SQL that converts them to text."""
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _UNITS = ("s", "ms", "us", "ns")
 
@@ -57,11 +57,11 @@ EARLIER_TYPES = {
     "Float32": "float32",
     "Float64": "float64",
 }
-"""What a dtype may be called by those who think in data frames."""
+"""Data frame names of types that a dtype may have, and ours."""
 
 
 def holds(wide: str, narrow: str) -> bool:
-    """Tell whether each value of the type spelled `narrow` is a value of the type spelled `wide`."""
+    """Return whether the type `wide` can represent every value of the type `narrow`; both are spelled in full."""
     if wide == narrow:
         return True
     target, source = parse_type(wide), parse_type(narrow)
@@ -73,9 +73,9 @@ def holds(wide: str, narrow: str) -> bool:
 
 
 def cast_hint(column: str, wide: str | None, narrow: str) -> str | None:
-    """Return the hint at the cast that gives a column values it holds; None where there is none.
+    """Return the hint for the cast that makes values fit a column; None if there is none.
 
-    `wide` is the type whose values it holds, if any, and `narrow` the one that it is given.
+    `wide` is the type of the column, if it has one, and `narrow` that of the values.
     """
     if wide is None or holds(wide, narrow) or not _castable(parse_type(narrow).kind, parse_type(wide).kind):
         return None
@@ -84,14 +84,14 @@ def cast_hint(column: str, wide: str | None, narrow: str) -> str | None:
     return f"change the table, or give the config of the step that reads 'cast: {{{column}: {written}}}' {REFRESH}"
 
 
-def column_hint(name: str, known: Iterable[str]) -> str | None:
-    """Return the hint at a column that a table does not have; None where there is nothing to name."""
-    hint = did_you_mean(name, known)
+def column_hint(name: str, names: Iterable[str]) -> str | None:
+    """Return the hint for a column that a table does not have; None if no name is similar."""
+    hint = did_you_mean(name, names)
     return hint and f"{hint} {REFRESH}"
 
 
 def uncarried(step: str, column: str, kind: str, reason: str) -> Diagnostic:
-    """Return that a column of a type cannot be written (CMP012), and what makes another type of it."""
+    """Return the diagnostic CMP012 for a column that cannot be written, with a hint how to convert it."""
     about_name = "name" in reason
     return diagnostic(
         "CMP012", step=step, column=column, type=kind, reason=reason, hint=None if about_name else _other(column, kind)
@@ -99,14 +99,14 @@ def uncarried(step: str, column: str, kind: str, reason: str) -> Diagnostic:
 
 
 def _other(column: str, kind: str) -> str | None:
-    """Return how a column becomes one of a type that more targets have; None if nobody knows."""
+    """Return the hint how to convert a column to a type that more targets have; None if there is none."""
     cast = "timestamp[us,UTC]" if kind.startswith("timestamp[") and "," in kind else _by_start(_CASTS, kind)
     if cast and cast != kind:
-        named = column if _PLAIN_NAME.fullmatch(column) else json.dumps(column, ensure_ascii=False)
-        return f'write cast: {{{named}: "{cast}"}} into the config of this step'
-    made = _by_start(_IN_SQL, kind)
+        key = column if _PLAIN_NAME.fullmatch(column) else json.dumps(column, ensure_ascii=False)
+        return f'write cast: {{{key}: "{cast}"}} into the config of this step'
+    text = _by_start(_IN_SQL, kind)
     quoted = '"' + column.replace('"', '""') + '"'
-    return made and f"make a text of it in a SQL step before: {made.format(quoted)} AS {quoted}"
+    return text and f"make a text of it in a SQL step before: {text.format(quoted)} AS {quoted}"
 
 
 def _by_start(table: Iterable[tuple[str, str]], kind: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The data that flows: a schema and a stream of Arrow record batches, read once, and digests of what flowed."""
+"""Data between steps: a schema and a stream of Arrow record batches that is read once, and digests of it."""
 
 from osiris.table.digest import Digester
 from osiris.table.stream import (

@@ -1,4 +1,4 @@
-"""Digests of data: equal rows have an equal digest, on any machine, in any batches, with any version of an engine.
+"""Digests of data: equal rows have equal digests on any machine, with any batch sizes and versions of an engine.
 
 docs/decisions/0002-digests.md defines them.
 """
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 _NOTHING = pa.py_buffer(b"")
 
 _ROWS = 8_192
-"""So many rows are hashed at a time: their arrays stay in the processor's cache."""
+"""The rows that are hashed at a time: their arrays fit into the processor's cache."""
 
 
 class Digester:
-    """The digest of a stream of batches: ordered where the order of its rows is fixed, else of the rows as a bag."""
+    """The digest of a stream of batches: it depends on the order of rows if that is `fixed`, else not."""
 
     def __init__(self, schema: Schema, order: Order) -> None:
         self._schema = schema
@@ -42,24 +42,24 @@ class Digester:
         self._state = _Ordered(self._arrow) if order == "fixed" else _Unordered(self._arrow)
 
     def update(self, batch: pa.RecordBatch) -> None:
-        """Add the rows of a batch; fails with DAT016 if it is of another schema."""
+        """Add the rows of a batch; fails with DAT016 if it has another schema."""
         self.add(conform(batch, self._schema, self._arrow))
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Add the rows of a batch that a stream of the schema gave, which has looked at it."""
+        """Add the rows of a batch whose schema has been checked, as those of a `RowStream` are."""
         self._state.update([plain(column) for column in batch.columns])
         self._rows += batch.num_rows
 
     def result(self) -> dict[str, JsonValue]:
-        """Return kind, algorithm, rows, the hash of the schema, one hash by column, and the hash of the whole."""
-        columns, whole = self._state.result()
+        """Return kind, algorithm, row count, hash of the schema, hash of each column, and overall `value`."""
+        columns, total = self._state.result()
         head = {"kind": self._state.kind, "algorithm": self._state.algorithm, "rows": self._rows}
         head["schema"] = fingerprint([[column.name, column.type] for column in self._schema])
         names = [column.name for column in self._schema]
         return {
             **head,
             "columns": dict(zip(names, columns, strict=True)),
-            "value": fingerprint({**head, "data": whole}),
+            "value": fingerprint({**head, "data": total}),
         }
 
 
@@ -74,7 +74,7 @@ class _Ordered:
             column.update(array)
 
     def result(self) -> tuple[list[str], JsonValue]:
-        """Return one hash per column, and what the hash of the whole covers: all of them."""
+        """Return one hash per column, and the input of the overall hash: all of them."""
         columns = [column.digest().hex() for column in self._columns]
         return columns, columns
 
@@ -89,15 +89,15 @@ class _Unordered:
         self._rows.update(arrays)
 
     def result(self) -> tuple[list[str], JsonValue]:
-        """Return one sum per column, and what the hash of the whole covers: the sum over the rows."""
+        """Return one sum per column, and the input of the overall hash: the sum over the rows."""
         return self._rows.columns(), self._rows.rows()
 
 
 class OrderedColumn:
-    """The running state of one column, and of what is inside it if it holds lists or structs.
+    """The running digest of one column, and of its inner columns if it holds lists or structs.
 
-    Three hashes run side by side, so that batches leave no trace: row numbers of NULLs, lengths, and values that are
-    not NULL. The digest is the hash of these three and of the digests of the inner columns.
+    To be independent of batches it has three hashes: of the row numbers of NULLs, of lengths, and of non-NULL values.
+    The digest is the hash of these three and of the digests of the inner columns.
     """
 
     def __init__(self, kind: pa.DataType) -> None:
@@ -115,14 +115,14 @@ class OrderedColumn:
             column.update(child)
 
     def digest(self) -> bytes:
-        """Return the 32 bytes of everything so far."""
+        """Return the digest so far, 32 bytes."""
         parts = [hash_.digest() for hash_ in self._hashes]
         return hashlib.sha256(b"".join(parts + [column.digest() for column in self._inner])).digest()
 
 
 @compiled("digest_parts")
 def ordered_parts(array: pa.Array, first: int) -> Parts:
-    """Return the numbers of the rows that are NULL, from `first` on, the lengths of texts, and the bytes of values."""
+    """Return the row numbers of NULLs, counted from `first`, the lengths of texts, and the bytes of values."""
     values = array.drop_null() if array.null_count else array
     if not is_text(values.type):
         return _nulls(array, first), _NOTHING, _bytes_of(fixed(values))
@@ -132,13 +132,13 @@ def ordered_parts(array: pa.Array, first: int) -> Parts:
 
 
 def _nested_parts(array: pa.Array, first: int) -> Parts:
-    """Return the same of lists or structs, whose values are columns of their own."""
+    """Return the same for lists or structs, whose values are inner columns."""
     lengths = _bytes_of(pc.list_value_length(array).drop_null()) if is_.is_list(array.type) else _NOTHING
     return _nulls(array, first), lengths, _NOTHING
 
 
 def _children(array: pa.Array) -> list[pa.Array]:
-    """Return the items of lists, or the fields of structs, of the rows that are not NULL; of others there are none."""
+    """Return the items of lists or the fields of structs, of rows that are not NULL; other types have no children."""
     if not array.type.num_fields:
         return []
     values = array.drop_null() if array.null_count else array
@@ -152,13 +152,13 @@ def _nulls(array: pa.Array, first: int) -> pa.Buffer:
 
 
 def _bytes_of(array: pa.Array) -> pa.Buffer:
-    """Return the bytes of an array of fixed width that has no NULL."""
+    """Return the bytes of a fixed-width array without NULL."""
     width = array.type.bit_width // 8
     return array.buffers()[1].slice(array.offset * width, len(array) * width)
 
 
 class UnorderedRows:
-    """Running sums over rows: for each column of the hashes of its cells, and of the hashes of whole rows."""
+    """Running sums over rows: of the hashes of cells for each column, and of the hashes of rows."""
 
     def __init__(self, columns: int) -> None:
         self._sums = np.zeros((columns + 1, 2), np.uint64)
@@ -179,9 +179,9 @@ class UnorderedRows:
 
 @compiled("digest_rows")
 def sums_of(arrays: list[pa.Array]) -> Words:
-    """Return for each column, and then for the whole rows, two sums modulo 2**64.
+    """Return two sums modulo 2**64 for each column, and then for the rows.
 
-    They are of the hashes, and of the squares of the hashes and the number of NULLs.
+    The first is that of the hashes, the second that of their squares plus the number of NULLs.
     """
     sums = np.zeros((len(arrays) + 1, 2), np.uint64)
     for start in range(0, len(arrays[0]) if arrays else 0, _ROWS):

@@ -1,7 +1,7 @@
-"""A 64-bit hash of every cell of an Arrow array, which the order-free digest adds up, and the canonical bytes of cells.
+"""64-bit hashes of the cells of Arrow arrays, which the unordered digest adds up, and the canonical bytes of cells.
 
-All arithmetic is on unsigned 64-bit words and wraps around. Every operation and constant here is part of what a digest
-means: docs/decisions/0002-digests.md states them, and golden vectors hold them.
+All arithmetic is on unsigned 64-bit words and wraps around. Every operation and constant here defines the digest: see
+docs/decisions/0002-digests.md; golden vectors test them.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ MIX = ((0xBF58476D1CE4E5B9, 32), (0x94D049BB133111EB, 29))
 NULL = 0x6A09E667F3BCC908
 
 _SHORT = 16
-"""Texts of up to so many words are hashed word by word, for all rows at once; longer ones by running sums."""
+"""Texts of up to this many words are hashed word by word, for all rows at once; longer ones by running sums."""
 
 _ITEMS = 1 << 14
-"""So many words of text, or items of lists, are hashed at a time: their arrays stay in the processor's cache."""
+"""The words of text, or items of lists, that are hashed at a time: their arrays fit into the processor's cache."""
 
 
 def hash_cells(array: pa.Array) -> Words:
-    """Return the hash of each cell of an array; a NULL has the same in every type."""
+    """Return the hash of each cell of an array; NULL has the same hash in every type."""
     kind = array.type
     if is_text(kind) or is_.is_list(kind):
         return _hash_varying(array)
     if is_.is_struct(kind):
-        found = side_by_side([hash_cells(child) for child in array.flatten()])
+        hashes = side_by_side([hash_cells(child) for child in array.flatten()])
     else:
-        found = _hash_fixed(fixed(array))
+        hashes = _hash_fixed(fixed(array))
     if array.null_count:
-        found[_nulls(array)] = NULL
-    return found
+        hashes[_nulls(array)] = NULL
+    return hashes
 
 
 def side_by_side(parts: list[Words]) -> Words:
-    """Return the hash of each row or struct from the hashes of its cells, each of which has its own place."""
+    """Return the hash of each row or struct from the hashes of its cells, which depends on their positions."""
     total = parts[0].copy()
     for part in parts[1:]:
         total *= np.uint64(FIELD)
@@ -63,7 +63,7 @@ def _nulls(array: pa.Array) -> NDArray[np.bool_]:
 
 
 def _hash_fixed(values: pa.Array) -> Words:
-    """Hash values of up to one word, integers widened with their sign; wider ones as the texts that their bytes are."""
+    """Hash values of up to one word, with signed integers sign-extended; wider values are hashed as texts of bytes."""
     kind = values.type
     if is_.is_fixed_size_binary(kind):
         return _hash_wide(values, kind.byte_width // 8)
@@ -73,28 +73,28 @@ def _hash_fixed(values: pa.Array) -> Words:
 
 
 def _hash_wide(values: pa.Array, width: int) -> Words:
-    """Hash values of `width` words as `_hash_texts` would, which need not look for where each begins."""
+    """Hash values of `width` words with the same result as `_hash_texts`, but without computing where each begins."""
     if not len(values):
         return np.zeros(0, dtype=np.uint64)
     words = np.frombuffer(values.buffers()[1], "<u8", len(values) * width, values.offset * width * 8)
-    found = np.full(len(values), _mix(_places(np.array([width])))[0], dtype=np.uint64)
-    for place, each in enumerate(words.reshape(-1, width).T, 1):
-        found += _mix(each + np.uint64(place * STEP & WORD))
-    return _mix(found)
+    sums = np.full(len(values), _mix(_places(np.array([width])))[0], dtype=np.uint64)
+    for position, column in enumerate(words.reshape(-1, width).T, 1):
+        sums += _mix(column + np.uint64(position * STEP & WORD))
+    return _mix(sums)
 
 
 def _hash_varying(array: pa.Array) -> Words:
     if array.null_count:
-        found = np.full(len(array), NULL, dtype=np.uint64)
-        found[~_nulls(array)] = _hash_varying(array.drop_null())
-        return found
+        cells = np.full(len(array), NULL, dtype=np.uint64)
+        cells[~_nulls(array)] = _hash_varying(array.drop_null())
+        return cells
     hashes = _hash_texts if is_text(array.type) else _hash_lists
     parts = [hashes(piece) for piece in _pieces(array)]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _pieces(array: pa.Array) -> Iterator[pa.Array]:
-    """Cut texts or lists, without NULL, into runs of rows of limited size; a row that is larger is a run of its own."""
+    """Split texts or lists without NULL into pieces of limited size; a larger row is a piece of its own."""
     first, last = ends(array)
     limit = _ITEMS * 8 if is_text(array.type) else _ITEMS
     if last - first <= limit or len(array) <= 1:
@@ -106,7 +106,7 @@ def _pieces(array: pa.Array) -> Iterator[pa.Array]:
 
 
 def _bounds(array: pa.Array) -> Places:
-    """Return where each row of texts or lists begins, from 0, and where the last one ends."""
+    """Return the offsets, from 0, at which rows of texts or lists begin, and the end of the last row."""
     if not len(array):
         return np.zeros(1, dtype=np.int64)
     offsets = np.frombuffer(array.buffers()[1], dtype="<i4", count=len(array) + 1, offset=4 * array.offset)
@@ -116,50 +116,50 @@ def _bounds(array: pa.Array) -> Places:
 
 
 def _hash_lists(array: pa.Array) -> Words:
-    """Hash lists by the hashes of their items, each in its place, and by their length."""
+    """Hash lists by the hashes of their items, with their positions, and by their length."""
     bounds, items = _bounds(array), array.flatten()
     if len(array) == 1:
-        found = _total(len(items), lambda start, count: hash_cells(items.slice(start, count)))
+        sums = _total(len(items), lambda start, count: hash_cells(items.slice(start, count)))
     else:
-        found = _totals(bounds, hash_cells(items))
-    found += _places(np.diff(bounds))
-    return _mix(found)
+        sums = _totals(bounds, hash_cells(items))
+    sums += _places(np.diff(bounds))
+    return _mix(sums)
 
 
 def _hash_texts(array: pa.Array) -> Words:
-    """Hash texts by their words of eight bytes, each in its place.
+    """Hash texts by their words of eight bytes, with their positions.
 
-    The last word has the remaining bytes, none to seven, and how many they are in its highest byte.
+    The last word has the remaining zero to seven bytes, and their number in its highest byte.
     """
     bounds = _bounds(array)
     sizes = np.diff(bounds)
     counts = sizes >> 3
     text = _Bytes(array)
-    most = int(counts.max(initial=0))
-    if most <= _SHORT:
-        found = _short_totals(text, bounds[:-1], counts, most)
+    max_words = int(counts.max(initial=0))
+    if max_words <= _SHORT:
+        sums = _short_totals(text, bounds[:-1], counts, max_words)
     elif len(array) == 1:
-        found = _total(most, lambda start, count: text.words(_multiples(8, count).view(np.int64) + 8 * start))
+        sums = _total(max_words, lambda start, count: text.words(_multiples(8, count).view(np.int64) + 8 * start))
     else:
         until = np.zeros(len(bounds), dtype=np.int64)
         np.cumsum(counts, out=until[1:])
         at = np.repeat(bounds[:-1] - 8 * until[:-1], counts)
         at += _multiples(8, len(at)).view(np.int64)
-        found = _totals(until, text.words(at))
+        sums = _totals(until, text.words(at))
     rest = sizes & 7
     last = text.words(bounds[1:] - rest)
     last &= _KEPT.take(rest, mode="clip")
     last |= rest.view(np.uint64) << np.uint64(56)
     last += _places(counts)
-    found += _mix(last)
-    return _mix(found)
+    sums += _mix(last)
+    return _mix(sums)
 
 
 _KEPT = np.array([(1 << (8 * size)) - 1 for size in range(8)], dtype=np.uint64)
 
 
 class _Bytes:
-    """The bytes of texts, from which words can be read at any place."""
+    """The bytes of texts, from which words can be read at any offset."""
 
     def __init__(self, array: pa.Array) -> None:
         first, last = ends(array)
@@ -171,21 +171,21 @@ class _Bytes:
         self._behind = self._aligned[1:] << np.uint64(1)
 
     def words(self, at: Places) -> Words:
-        """Return the eight bytes at each place, put together from the two aligned words that they lie across."""
+        """Return the eight bytes at each offset, combined from the two aligned words that contain them."""
         index = at >> 3
         shift = (at & 7).view(np.uint64)
         shift <<= np.uint64(3)
         words = self._aligned.take(index, mode="clip")
         words >>= shift
         np.subtract(np.uint64(63), shift, out=shift)
-        behind = self._behind.take(index, mode="clip")
-        behind <<= shift
-        words |= behind
+        following = self._behind.take(index, mode="clip")
+        following <<= shift
+        words |= following
         return words
 
 
 def _totals(bounds: Places, items: Words) -> Words:
-    """Return the sum of each row's items, each mixed with its place in its row; `items` is used up."""
+    """Return the sum of each row's items, each mixed with its position in the row; overwrites `items`."""
     if not len(items):
         return np.zeros(len(bounds) - 1, dtype=np.uint64)
     before = 1 - bounds[:-1]
@@ -196,19 +196,19 @@ def _totals(bounds: Places, items: Words) -> Words:
     return np.diff(sums.take(bounds, mode="clip"))
 
 
-def _short_totals(text: _Bytes, starts: Places, counts: Places, most: int) -> Words:
-    """Return the same sums for texts of a few words: all first words at once, then all second ones, and so on."""
+def _short_totals(text: _Bytes, starts: Places, counts: Places, max_words: int) -> Words:
+    """Return the same sums for texts of a few words: of all first words, then all second ones, and so on."""
     totals = np.zeros(len(counts), dtype=np.uint64)
-    for place in range(most):
-        rows = np.flatnonzero(counts > place)
-        words = text.words(starts.take(rows, mode="clip") + 8 * place)
-        words += np.uint64((place + 1) * STEP & WORD)
+    for position in range(max_words):
+        rows = np.flatnonzero(counts > position)
+        words = text.words(starts.take(rows, mode="clip") + 8 * position)
+        words += np.uint64((position + 1) * STEP & WORD)
         totals[rows] += _mix(words)
     return totals
 
 
 def _total(count: int, items: Callable[[int, int], Words]) -> Words:
-    """Return the same sum for a single row of any size, whose items are taken a part at a time."""
+    """Return the same sum for a single row of any size; `items(start, count)` returns a part of its items."""
     total = np.zeros(1, dtype=np.uint64)
     for start in range(0, count, _ITEMS):
         part = items(start, min(_ITEMS, count - start))
@@ -219,14 +219,14 @@ def _total(count: int, items: Callable[[int, int], Words]) -> Words:
 
 
 def _places(counts: Places) -> Words:
-    """Return STEP times the place behind so many items."""
-    places = (counts + 1).view(np.uint64)
-    places *= np.uint64(STEP)
-    return places
+    """Return STEP times the position after `counts` items."""
+    positions = (counts + 1).view(np.uint64)
+    positions *= np.uint64(STEP)
+    return positions
 
 
 def _mix(words: Words) -> Words:
-    """Mix each word, in place: a bijection in which every bit comes to matter for many."""
+    """Mix the bits of each word in place, by a bijection."""
     for factor, shift in MIX:
         words *= np.uint64(factor)
         words ^= words >> np.uint64(shift)
@@ -261,7 +261,7 @@ def plain(array: pa.Array) -> pa.Array:
 
 
 def relisted(lists: pa.Array, items: pa.Array) -> pa.Array:
-    """Return the same lists of other items, which stand where theirs stood."""
+    """Return lists with the same offsets and other items."""
     validity, offsets = lists.buffers()[:2]
     kind = pa.list_(items.type)
     return pa.Array.from_buffers(kind, len(lists), [validity, offsets], offset=lists.offset, children=[items])
@@ -273,7 +273,7 @@ def _has_extension(kind: pa.DataType) -> bool:
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Tell whether values are bytes of varying length."""
+    """Return whether values are bytes of varying length."""
     return bool(pa.types.is_string(kind) or pa.types.is_binary(kind))
 
 

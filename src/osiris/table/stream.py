@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """The same rows for DuckDB to read by itself, inside of the statement that needs them.
+    """The same rows as files that DuckDB can read itself, inside the statement that needs them.
 
-    `text` is a SELECT that reads nothing but `files`, and gives the rows of the stream or fails; `rows` is how many the
-    files have. After the statement `on_read` gets the numbers of rows that the engine counted in them, once or more
-    often, and how many bytes it read; it fails with DAT055 if a number is another.
+    `text` is a SELECT that reads only `files`, and returns the rows of the stream or fails; `rows` is their number.
+    After the statement, `on_read(counts, size)` gets the row count of each scan by the engine and the bytes read; it
+    fails with DAT055 if a count differs from `rows`.
     """
 
     text: str
@@ -50,7 +50,7 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class _Conformed:
-    """Batches that have come from another stream of the same schema, which has looked at each already."""
+    """Batches from another stream of the same schema, which has already checked each of them."""
 
     batches: Iterable[pa.RecordBatch]
 
@@ -58,18 +58,18 @@ class _Conformed:
         return iter(self.batches)
 
     def close(self) -> None:
-        """Let go of the source, if it can be closed."""
+        """Close the source, if it can be closed."""
         if close := getattr(self.batches, "close", None):
             close()
 
 
 @dataclass(frozen=True, slots=True)
 class RowStream:
-    """Rows of one schema, to be read once: through `batches`, or by anything that reads Arrow's C stream interface.
+    """Rows of one schema that can be read once: through `batches`, or through Arrow's C stream interface.
 
-    `order` tells whether their order is fixed. What the source raises would cross the C interface as another type,
-    without code, place or hint; `raised` keeps the original, and `own_errors` brings it back. Who has an engine may
-    read `relation`, where there is one, instead of the stream.
+    `order` says whether their order is fixed. An error of the source would cross the C interface as another type,
+    without code, location or hint; `raised` keeps the original, and `own_errors` raises it again. A DuckDB engine may
+    read `relation`, if there is one, instead of the stream.
     """
 
     schema: Schema
@@ -80,9 +80,9 @@ class RowStream:
     _taken: threading.Lock = field(default_factory=threading.Lock)
 
     def batches(self) -> Generator[pa.RecordBatch, None, None]:
-        """Yield the batches, each in exactly the schema's Arrow form; whoever stops early lets go of the source.
+        """Yield the batches, each with exactly the schema's Arrow types; the source is closed at the end or on close.
 
-        Fails with DAT017 when read a second time, and with DAT016 where a batch is of another schema.
+        Fails with DAT017 if read a second time, and with DAT016 if a batch has another schema.
         """
         with _Remembering(self.raised):
             if not self._taken.acquire(blocking=False):
@@ -93,32 +93,32 @@ class RowStream:
                     yield batch if arrow is None else conform(batch, self.schema, arrow)
 
     def reader(self) -> pa.RecordBatchReader:
-        """Return the stream as pyarrow's reader."""
+        """Return the stream as a pyarrow reader."""
         import pyarrow as pa
 
         return pa.RecordBatchReader.from_batches(arrow_schema(self.schema), self.batches())
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """Hand the stream to whatever reads Arrow, through the PyCapsule interface."""
+        """Export the stream through Arrow's PyCapsule interface."""
         return self.reader().__arrow_c_stream__(requested_schema)
 
 
 @dataclass(frozen=True, init=False)
 class _Asked(RowStream):
-    """Rows whose order is asked for when somebody needs it: then their source may be open, and knows it.
+    """Rows whose order is computed on demand, as their source must be open to know it.
 
-    Here it is no field but what `asked` says, so neither `repr` nor `replace` opens a source.
+    `order` is a property here, not a field, so neither `repr` nor `replace` opens a source.
     """
 
     order: ClassVar[Order]  # type: ignore[misc]
     asked: Order | Callable[[], Order] = field(kw_only=True)
 
-    def __init__(self, asked: Order | Callable[[], Order], **fields: Any) -> None:  # noqa: ANN401  as of a stream
-        super().__init__(**{"order": asked, **fields})
+    def __init__(self, order: Order | Callable[[], Order], **fields: Any) -> None:  # noqa: ANN401  as of a stream
+        super().__init__(**{"order": order, **fields})
 
     @property  # type: ignore[no-redef]
     def order(self) -> Order:
-        """Ask for it."""
+        """Whether the order of rows is fixed; may open the source."""
         return self.asked() if callable(self.asked) else self.asked
 
     @order.setter
@@ -127,15 +127,15 @@ class _Asked(RowStream):
 
 
 def stream(schema: Schema, batches: Iterable[pa.RecordBatch], order: Order | Callable[[], Order]) -> RowStream:
-    """Return a stream over batches of that schema; reading it fails with DAT016 where a batch is of another.
+    """Return a stream over batches of that schema; reading it fails with DAT016 if a batch has another.
 
-    A source that would be opened for its order alone gives a function, which is asked when somebody needs the order.
+    `order` may be a function that is called on demand, for a source that must be opened to know its order.
     """
     return _Asked(order, schema=schema, source=batches) if callable(order) else RowStream(schema, order, batches)
 
 
 class _Late:
-    """A source that is opened once, when its first row is asked for, or before that by `opened_early`."""
+    """A source that is opened once, when its first row is read, or before that by `opened_early`."""
 
     def __init__(self, opening: Opening) -> None:
         self._opening = opening
@@ -144,12 +144,12 @@ class _Late:
         self._opened: tuple[Order, Iterable[pa.RecordBatch]] | None = None
 
     def open(self) -> Iterable[pa.RecordBatch]:
-        """Open it, unless it is open; returns its rows."""
+        """Open it if needed, and return its rows."""
         self._opened = self._opened or self._stack.enter_context(self._opening())
         return self._opened[1]
 
     def order(self) -> Order:
-        """Return the order of its rows; one that was not opened yet is opened for it alone."""
+        """Return the order of its rows; if it is not open, it is opened and closed for that."""
         if self._opened:
             return self._opened[0]
         with self._opening() as (order, _rows):
@@ -162,20 +162,20 @@ class _Late:
             yield from rows
 
     def close(self) -> None:
-        """Let go of it: whoever reads on has had enough."""
+        """Close it, even if rows are left."""
         self._stack.__exit__(GeneratorExit, GeneratorExit(), None)
 
     def close_unread(self) -> None:
-        """Let go of it, unless somebody has begun to read it, who closes it then, perhaps in another thread."""
+        """Close it unless reading has begun, perhaps in another thread: the reader closes it then."""
         if not self._begun:
             self.close()
 
 
 def opened_late(schema: Schema, opening: Opening) -> RowStream:
-    """Return a stream whose source is opened once, when its first row is asked for.
+    """Return a stream whose source is opened once, when its first row is read.
 
-    `opening()` gives the order of the rows and the rows, for as long as they are read. Where somebody needs the order
-    before, the source is opened for that alone.
+    `opening()` is a context manager that returns the order of the rows and the rows. If the order is needed earlier,
+    the source is opened for that alone.
     """
     source = _Late(opening)
     return stream(schema, source, source.order)
@@ -183,9 +183,9 @@ def opened_late(schema: Schema, opening: Opening) -> RowStream:
 
 @contextmanager
 def opened_early(rows: RowStream) -> Iterator[None]:
-    """Open a source that is opened late now; after the block it is closed, unless somebody has begun to read it.
+    """Open a stream of `opened_late` now; after the block its source is closed unless reading has begun.
 
-    Closing rows that were never begun would not do it: a generator that has not started has nothing to clean up.
+    Closing an unread `batches` generator would not do it: one that has not started runs no clean-up.
     """
     late = rows.source if isinstance(rows.source, _Late) else None
     if late is None:
@@ -199,13 +199,13 @@ def opened_early(rows: RowStream) -> Iterator[None]:
 
 
 def passed_on(source: RowStream, batches: Iterable[pa.RecordBatch], relation: Relation | None = None) -> RowStream:
-    """Return a stream over batches that were read from `source`, in the same schema and order."""
+    """Return a stream over batches that were read from `source`, with the same schema and order."""
     return _Asked(lambda: source.order, schema=source.schema, source=_Conformed(batches), relation=relation)
 
 
 @contextmanager
 def _closed(source: object) -> Iterator[None]:
-    """Close a source that can be closed, as a generator can, when the block ends: it may hold a file or a lock."""
+    """Close a source at the end of the block if it can be closed: it may hold a file or a lock."""
     try:
         yield
     finally:
@@ -214,7 +214,7 @@ def _closed(source: object) -> Iterator[None]:
 
 
 class _Remembering:
-    """Notes what a block raises, and lets it pass."""
+    """Records the exception that a block raises, and re-raises it."""
 
     def __init__(self, raised: list[BaseException]) -> None:
         self._raised = raised
@@ -228,7 +228,7 @@ class _Remembering:
 
 
 class own_errors:  # noqa: N801 - used like a function
-    """While a library pulls these streams, let what they raised come out as it was raised: `with own_errors(rows):`."""
+    """Raise the original errors of streams that a library reads in the block: `with own_errors(rows):`."""
 
     def __init__(self, *sources: RowStream) -> None:
         self._sources = sources
@@ -244,27 +244,27 @@ class own_errors:  # noqa: N801 - used like a function
 
 
 def counted(source: RowStream, on_rows: Callable[[int], None]) -> RowStream:
-    """Return the same stream, telling the number of rows of each batch that passes."""
+    """Return the same stream, calling `on_rows` with the number of rows of each batch."""
     return _passing(source, lambda batch: on_rows(batch.num_rows))
 
 
 def digested(source: RowStream, digest: Digest) -> RowStream:
-    """Return the same stream, feeding each batch that passes to a digest."""
+    """Return the same stream, adding each batch to a digest."""
     return _passing(source, digest.add)
 
 
-def _passing(source: RowStream, look: Callable[[pa.RecordBatch], None]) -> RowStream:
+def _passing(source: RowStream, on_batch: Callable[[pa.RecordBatch], None]) -> RowStream:
     def batches() -> Iterator[pa.RecordBatch]:
         with closing(source.batches()) as rows:
             for batch in rows:
-                look(batch)
+                on_batch(batch)
                 yield batch
 
     return passed_on(source, batches())
 
 
 def ahead(source: RowStream, depth: int = 1) -> RowStream:
-    """Return the same stream, read by a thread that is `depth` batches ahead, so that two steps overlap."""
+    """Return the same stream, read `depth` batches ahead by a thread, so that two steps overlap."""
 
     def batches() -> Iterator[pa.RecordBatch]:
         with closing(source.batches()) as rows, ThreadPoolExecutor(1, thread_name_prefix="ahead") as reader:
@@ -277,7 +277,7 @@ def ahead(source: RowStream, depth: int = 1) -> RowStream:
 
 
 def spool(source: RowStream, path: Path) -> Callable[[], RowStream]:
-    """Write a stream to an Arrow file; returns a function that opens it as a new stream, as often as it is called."""
+    """Write a stream to an Arrow file; returns a function that opens the file as a new stream on each call."""
     import pyarrow as pa
 
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))  # for its owner only
@@ -288,7 +288,7 @@ def spool(source: RowStream, path: Path) -> Callable[[], RowStream]:
 
 
 def reopen(path: Path, schema: Schema, order: Order) -> RowStream:
-    """Return what `spool` wrote as a new stream."""
+    """Return a new stream over a file that `spool` wrote."""
 
     def batches() -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
@@ -300,17 +300,17 @@ def reopen(path: Path, schema: Schema, order: Order) -> RowStream:
 
 
 def conform(batch: pa.RecordBatch, schema: Schema, arrow: pa.Schema) -> pa.RecordBatch:
-    """Return a batch in the form of `arrow`, which is the Arrow form of `schema`; no value changes.
+    """Return a batch with the schema `arrow`, which is the Arrow form of `schema`; values are unchanged.
 
-    Fails with DAT016 if its columns have other names or types, or NULL where there must be none.
+    Fails with DAT016 if its columns have other names or types, or NULL in a column without NULL.
     """
     import pyarrow as pa
 
     if batch.schema.equals(arrow):
         return batch
-    found = schema_of(batch.schema)
-    if [(column.name, column.type) for column in found] != [(column.name, column.type) for column in schema]:
-        fail("DAT016", problem=_difference(found, schema))
+    actual = schema_of(batch.schema)
+    if [(column.name, column.type) for column in actual] != [(column.name, column.type) for column in schema]:
+        fail("DAT016", problem=_difference(actual, schema))
     columns = [_encoded(batch.column(i), kind) for i, kind in enumerate(arrow.types)]
     for column, planned in zip(columns, arrow, strict=True):
         if column.null_count and not planned.nullable:
@@ -319,7 +319,7 @@ def conform(batch: pa.RecordBatch, schema: Schema, arrow: pa.Schema) -> pa.Recor
 
 
 def _encoded(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Return an array of the same type in its own encoding; Arrow's cast alone does not reach into every nesting."""
+    """Return an array decoded to exactly the type `kind`; Arrow's cast does not handle all nested types."""
     import pyarrow as pa
     import pyarrow.types as is_
 
@@ -338,11 +338,11 @@ def _encoded(array: pa.Array, kind: pa.DataType) -> pa.Array:
     return array.cast(kind)
 
 
-def _difference(found: Schema, expected: Schema) -> str:
-    """Say the first thing that is not as declared."""
-    for got, column in zip(found, expected, strict=False):
-        if got.name != column.name:
-            return f"column '{got.name}' stands where '{column.name}' is declared"
-        if got.type != column.type:
-            return f"column '{column.name}' is {got.type} and is declared {column.type}"
-    return f"there are {len(found)} columns, and {len(expected)} are declared"
+def _difference(actual: Schema, expected: Schema) -> str:
+    """Return a text on the first difference between two schemas."""
+    for other, column in zip(actual, expected, strict=False):
+        if other.name != column.name:
+            return f"column '{other.name}' stands where '{column.name}' is declared"
+        if other.type != column.type:
+            return f"column '{column.name}' is {other.type} and is declared {column.type}"
+    return f"there are {len(actual)} columns, and {len(expected)} are declared"

@@ -9,7 +9,7 @@ from osiris.errors import fail
 from osiris.families.files.csv_files import CsvFile, Dialect
 from osiris.families.files.extractor import A_MOMENT, TextExtractor, declared_types, limited
 from osiris.families.files.source_files import label, sources
-from osiris.families.files.type_inference import Guess
+from osiris.families.files.type_inference import TypeInference
 from osiris.families.source_columns import check_known
 from osiris.families.text_format import Checked, Spelling
 
@@ -84,7 +84,7 @@ def _types(config: Config, files: Sequence[CsvFile], columns: Sequence[str]) -> 
     Also return the approximate number of rows; None if none was read.
     """
     declared = _declared(config, columns)
-    guesses = {name: Guess(moment=name in config.dates) for name in columns if name not in declared}
+    guesses = {name: TypeInference(moment=name in config.dates) for name in columns if name not in declared}
     header, rows = files[0].names(), 0
     for file in files:
         if file.names() != header:
@@ -94,13 +94,13 @@ def _types(config: Config, files: Sequence[CsvFile], columns: Sequence[str]) -> 
     return {name: declared.get(name) or guesses[name].type() for name in columns}, rows if guesses else None
 
 
-def _look_at(file: CsvFile, guesses: Mapping[str, Guess], most: int | None) -> int:
+def _look_at(file: CsvFile, guesses: Mapping[str, TypeInference], most: int | None) -> int:
     """Infer types from the first rows of a file, and return its approximate number of rows."""
     read = 0
     for rows in limited(file.rows(dict.fromkeys(guesses, Spelling("utf8"))), most):
         for name, guess in guesses.items():
-            misfit = guess.look(rows.values(name))
+            misfit = guess.update(rows.values(name))
             if misfit is not None:
-                rows.refuse(misfit, name, A_MOMENT, declared=True)
+                rows.fail_cell(misfit, name, A_MOMENT, declared=True)
         read += rows.num_rows
     return file.estimated_rows() if read == most else read

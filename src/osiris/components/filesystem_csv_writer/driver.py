@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from osiris.errors import fail
 from osiris.families.csv_text import Form, formulas
-from osiris.families.files.target_files import Background, TextConfig, check_columns, check_text, writing_text
+from osiris.families.files.target_files import Background, TextConfig, check_file_columns, check_text, writing_text
 from osiris.families.text_format import first_without_spelling, kind_of, pieces
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Driver:
     def check(self, config: Config, schema: Schema, ctx: StepContext) -> None:
         """Fail with CMP012 for columns without a text format, with DRV007 for a path that cannot be written."""
         check_text(ctx, config, "csv")
-        check_columns(ctx, schema, _reason)
+        check_file_columns(ctx, schema, _reason)
 
     def write(self, config: Config, rows: RowStream, ctx: StepContext) -> Written:
         """Write all rows, and publish the file atomically; fails with DAT015 for a value without a text format."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from osiris.errors import fail
 from osiris.families.files.extractor import A_MOMENT, TextExtractor, declared_types, limited
-from osiris.families.files.json_files import JsonColumn, JsonConfig, JsonFile, JsonGuess
+from osiris.families.files.json_files import JsonColumn, JsonConfig, JsonFile, JsonTypeInference
 from osiris.families.files.source_files import Probe, label, sources
 from osiris.families.source_columns import check_known
 
@@ -42,8 +42,8 @@ class Driver(TextExtractor[Config]):
         return [JsonFile(path, label(ctx, path), config) for path in sources(ctx, config.path)]
 
     def _look(self, config: Config, files: Sequence[JsonFile], ctx: StepContext) -> tuple[Mapping[str, str], int]:
-        declared = declared_types(config.dtype, beside={"json"})
-        guesses: dict[str, JsonGuess] = {}
+        declared = declared_types(config.dtype, extra={"json"})
+        guesses: dict[str, JsonTypeInference] = {}
         probes = [Probe(file.path) for file in files]
         tolerant = config.on_bad_lines != "error" or ctx.on_reject == "quarantine"
         for file, probe in zip(files, probes, strict=True):
@@ -51,7 +51,7 @@ class Driver(TextExtractor[Config]):
                 _add_names(config, guesses, rows)
                 _guess(config, guesses, declared, rows)
         names = _names(config, list(guesses), declared, files[0].label)
-        types = {name: declared.get(name) or guesses[name].named() for name in names}
+        types = {name: declared.get(name) or guesses[name].type() for name in names}
         return types, sum(probe.estimate() for probe in probes)
 
     def _columns(self, config: Config, _files: Sequence[JsonFile], schema: Schema) -> Mapping[str, JsonColumn]:
@@ -70,25 +70,25 @@ def _probed(file: JsonFile, probe: Probe, *, tolerant: bool) -> Iterator[JsonRow
     probe.whole = True
 
 
-def _add_names(config: Config, guesses: dict[str, JsonGuess], rows: JsonRows) -> None:
+def _add_names(config: Config, guesses: dict[str, JsonTypeInference], rows: JsonRows) -> None:
     """Add the keys of rows in order of appearance; fails with DAT004 if there are too many."""
     for row in rows.rows:
         if not row.keys() <= guesses.keys():
             for name in row:
-                guesses.setdefault(name, JsonGuess(moment=name in config.dates))
+                guesses.setdefault(name, JsonTypeInference(moment=name in config.dates))
     if len(guesses) > MAX_KEYS and config.columns is None:
         hint = "list the columns to read"
         fail("DAT004", file=rows.label, problem=f"its rows have more than {MAX_KEYS} keys", hint=hint)
 
 
-def _guess(config: Config, guesses: Mapping[str, JsonGuess], declared: Mapping[str, str], rows: JsonRows) -> None:
+def _guess(config: Config, guesses: Mapping[str, JsonTypeInference], declared: Mapping[str, str], rows: JsonRows) -> None:
     """Infer the types of the requested columns without a declared type."""
     for name, guess in guesses.items():
         if name in declared or (config.columns is not None and name not in config.columns):
             continue
-        misfit = guess.look(rows.values(name))
+        misfit = guess.update(rows.values(name))
         if misfit is not None:
-            rows.refuse(misfit, name, A_MOMENT, declared=True)
+            rows.fail_cell(misfit, name, A_MOMENT, declared=True)
 
 
 def _names(config: Config, keys: list[str], declared: Mapping[str, str], label: str) -> list[str]:

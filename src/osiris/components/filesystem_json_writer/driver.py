@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from osiris.errors import fail
-from osiris.families.files.target_files import TextConfig, check_columns, check_text, writing_text
+from osiris.families.files.target_files import TextConfig, check_file_columns, check_text, writing_text
 from osiris.families.json_text import Unwritable, first_unwritable, objects, refusal
 from osiris.families.text_format import characters, pieces
 
@@ -29,7 +29,7 @@ class Driver:
     def check(self, config: Config, schema: Schema, ctx: StepContext) -> None:
         """Fail with CMP012 for columns without a text format, with DRV007 for a path that cannot be written."""
         check_text(ctx, config, "json")
-        check_columns(ctx, schema, refusal)
+        check_file_columns(ctx, schema, refusal)
 
     def write(self, config: Config, rows: RowStream, ctx: StepContext) -> Written:
         """Write all rows, and publish the file atomically; fails with DAT015 for a value without a text format."""

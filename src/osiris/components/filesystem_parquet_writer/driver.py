@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Literal
 from osiris.delivery import FolderManifest
 from osiris.driver import Written
 from osiris.errors import Location, fail
-from osiris.families.files.folders import LocalFolder, Staging, look, publish_folder, schema_of_files
+from osiris.families.files.folders import LocalFolder, Staging, manifest_version, publish_folder, schema_of_files
 from osiris.families.files.parquet_files import row_groups, write_file
 from osiris.families.files.partitions import KINDS, PLAIN_NAME, by_folder
 from osiris.families.files.target_files import (
-    check_columns,
+    check_file_columns,
+    fail_unsupported,
     folder,
     folder_place,
     is_folder,
     publishing,
-    refuse,
     target,
 )
 from osiris.families.source_columns import check_known
@@ -71,7 +71,7 @@ class Driver:
             if several:
                 fail("DRV047", at=Location(pointer=f"/config/{several}"), key=several, path=config.path)
             target(ctx, config.path, "parquet")
-        check_columns(ctx, schema, _reason)
+        check_file_columns(ctx, schema, _reason)
 
     def write(self, config: Config, rows: RowStream, ctx: StepContext) -> Written:
         """Write all rows, and publish them atomically."""
@@ -99,7 +99,7 @@ def _check_folder(config: Config, schema: Schema, ctx: StepContext) -> None:
     folded = Counter(column.name.lower() for column in schema)
     chosen = [column for column in schema if column.name in partition_by]
     against = partial(_reason_against_folder, folded=folded, all_chosen=len(chosen) == len(schema))
-    refuse(ctx, {column.name: reason for column in chosen if (reason := against(column))}, schema)
+    fail_unsupported(ctx, {column.name: reason for column in chosen if (reason := against(column))}, schema)
 
 
 def _reason_against_folder(column: Field, *, folded: Mapping[str, int], all_chosen: bool) -> str | None:
@@ -118,7 +118,7 @@ def _write_folder(config: Config, rows: RowStream, ctx: StepContext) -> Written:
     published = folder(ctx, config.path)
     if isinstance(published, LocalFolder) and not config.create_dirs and not published.path.is_dir():
         fail("DRV001", path=published.label(""))
-    before = look(published)
+    before = manifest_version(published)
     total = Counter[str]()
     counted_rows = counted(rows, lambda count: total.update(rows=count))
     with tempfile.TemporaryDirectory(dir=ctx.scratch) as scratch:
@@ -140,7 +140,7 @@ def _stage(config: Config, staging: Staging, name: str, batches: Iterator[pa.Rec
     """Write rows into the files of a folder; one file without rows if there are none."""
     groups = row_groups(batches, schema, config.row_group_rows)
     most = parse_size(config.max_file_bytes)
-    write = partial(write_file, schema=schema, compression=config.compression, most=most)
+    write = partial(write_file, schema=schema, compression=config.compression, max_bytes=most)
     staging.add(name, 0, partial(write, groups=groups))
     for number, group in enumerate(groups, 1):
         staging.add(name, number, partial(write, groups=chain([group], groups)))

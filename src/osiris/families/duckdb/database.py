@@ -1,7 +1,7 @@
-"""DuckDB: opening a file, its tables, types and errors, how rows are read, and how they are written.
+"""DuckDB databases: opening a file, its tables, types and errors, reading and writing rows.
 
-A database is attached to an engine that is locked afterwards: what runs there can reach that one file, and nothing
-else of the outside. The engine opens no file twice in one process, so steps that read the same one share an engine.
+A database is attached to an engine that is then locked down: statements can access only that one file. The engine
+cannot open a file twice in one process, so steps that read the same file share an engine.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ if TYPE_CHECKING:
     Session = FileSession[DuckDBPyConnection]
 
 DATABASE = "osiris_database"
-"""The name under which the file is attached."""
+"""The catalogue name of the attached file."""
 
 _IN_SCHEMA = "database_name = ? AND lower(schema_name) = lower(?)"
-"""What tells the tables of a schema; its name means the same in any case."""
+"""The condition for the tables of a schema; its name is case-insensitive."""
 
 _SHARE = 0.5
 """The part of a step's memory that the engine may use."""
@@ -73,7 +73,7 @@ _MADE = {
     **dict.fromkeys(("timestamp[s,UTC]", "timestamp[ms,UTC]"), "TIMESTAMPTZ"),
     "json": "JSON",
 }
-"""The type of a column that is made for one of ours, if that has nothing inside."""
+"""The DuckDB type of each Osiris type without children."""
 _BATCH = 100_000
 _ROWS = "osiris_rows"
 _DECLARED = f"""
@@ -83,9 +83,9 @@ _UNIQUE = f"""
 SELECT constraint_column_names FROM duckdb_constraints()
 WHERE {_IN_SCHEMA} AND table_name = ? AND constraint_type IN ('PRIMARY KEY', 'UNIQUE')"""
 _UNIQUE_INDEX = f"SELECT 1 FROM duckdb_indexes() WHERE {_IN_SCHEMA} AND table_name = ? AND is_unique"
-"""The engine tells no columns of an index."""
+"""DuckDB does not report the columns of an index."""
 _COLLATED = f"SELECT contains(lower(sql), 'collate') FROM duckdb_tables() WHERE {_IN_SCHEMA} AND table_name = ?"
-"""Whether a table may compare text otherwise than by its characters: only the text that made it tells."""
+"""Whether a table may have a collation: only its CREATE statement says so."""
 
 
 class DuckDB(FileDatabase[DuckDBPyConnection]):
@@ -97,18 +97,18 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
     unsupported_reason = "DuckDB has decimals of at most 38 digits, and times with a zone only in UTC"
 
     def open(self, ctx: StepContext, path: Path, *, writing: bool) -> DuckDBPyConnection | None:
-        """Return a connection of an engine that is new, or that reads the file already; None if others use the file."""
+        """Return a connection to a new engine, or to one that already reads the file; None if it is locked."""
         return _attach(path, ctx, "READ_WRITE") if writing else _borrow(path, ctx)
 
     def close(self, session: Session, writing: bool) -> None:
-        """End a session, and the engine with the last one."""
+        """Close a session, and the engine with the last one."""
         session.connection.close()
         if not writing:
             _give_back(session.path)
 
     @contextmanager
     def in_use(self, session: Session, writing: bool) -> Iterator[None]:
-        """Interrupt what runs once the step is cancelled; names of a reader's are looked up in its schema."""
+        """Interrupt statements once the step is cancelled; a reader resolves names in its schema."""
         with interruptible(session.connection, session.ctx.cancelled):
             session.run(f"USE {DATABASE}")
             if not writing:
@@ -118,25 +118,25 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
             yield
 
     def make_empty(self, ctx: StepContext, path: Path) -> None:
-        """Make an empty database."""
+        """Create an empty database."""
         engine = _attach(path, ctx, "READ_WRITE")
         if engine is not None:
             engine.close()
 
     def client_errors(self) -> tuple[type[Exception], ...]:
-        """Return what the engine raises."""
+        """Return the exception types of the engine."""
         return ENGINE_ERRORS
 
     def fail_engine(self, error: Exception, ctx: StepContext, path: Path, query: str | None) -> NoReturn:
-        """Fail with what an error of the engine means."""
-        told, shown, kind = details(error), label(ctx, path), kind_of(error)
+        """Fail with the diagnostic for an error of the engine."""
+        info, shown, kind = details(error), label(ctx, path), kind_of(error)
         if kind == "interrupted":
             fail("RUN003", signal="request")
         if kind == "memory":
             fail("RUN013", step=ctx.step, limit=f"{ctx.memory / 1e6:.0f} MB")
-        if _number(told):
-            fail_os(OSError(_number(told), os.strerror(_number(told))), shown)
-        if told.get("exception_type") in _DAMAGED:
+        if _number(info):
+            fail_os(OSError(_number(info), os.strerror(_number(info))), shown)
+        if info.get("exception_type") in _DAMAGED:
             fail("DRV010", path=shown, kind="DuckDB", reason="it is damaged")
         problem = runtime_problem(error, query or "")
         if query:
@@ -146,19 +146,19 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
     # The catalogue
 
     def relations(self, session: Session) -> dict[str, Relation]:
-        """Return the tables and views of the session's schema, and of a table how many rows it has, about."""
+        """Return the tables, with estimated row counts, and views of the session's schema."""
         where = (DATABASE, session.schema)
         tables = session.rows(f"SELECT table_name, estimated_size FROM duckdb_tables() WHERE {_IN_SCHEMA}", *where)
         views = session.rows(f"SELECT view_name FROM duckdb_views() WHERE {_IN_SCHEMA} AND NOT internal", *where)
-        found = [Relation(name, rows=rows) for name, rows in tables] + [Relation(name, "view") for (name,) in views]
-        return {relation.name: relation for relation in found}
+        relations = [Relation(name, rows=rows) for name, rows in tables] + [Relation(name, "view") for (name,) in views]
+        return {relation.name: relation for relation in relations}
 
     def has_ledger(self, session: Session) -> bool:
-        """Tell whether the ledger is there, which is in the schema of names that have none."""
+        """Return whether the ledger exists; it is in the default schema."""
         return super().has_ledger(replace(session, schema=self.own_schema))
 
     def columns(self, session: Session, relation: Relation) -> list[Column]:
-        """Return the columns of a table as a writer sees them."""
+        """Return the columns of a table, in order."""
         declared = {
             name: (not nullable and default is None, computed, nullable, default, comment)
             for name, nullable, default, computed, comment in _declared(session, relation.name)
@@ -167,9 +167,9 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
         return [Column(name, _carried(kind), str(kind), *declared.get(name, ())) for name, kind in kinds.items()]
 
     def is_unique(self, session: Session, relation: Relation, key: Sequence[str]) -> bool:
-        """Tell whether a constraint keeps the key unique, or an index, of which the engine tells no columns, may."""
-        where, wanted = (DATABASE, session.schema, relation.name), {name.lower() for name in key}
-        if any({name.lower() for name in names} == wanted for (names,) in session.rows(_UNIQUE, *where)):
+        """Return whether a constraint enforces a unique key, or a unique index may: its columns are unknown."""
+        where, key_names = (DATABASE, session.schema, relation.name), {name.lower() for name in key}
+        if any({name.lower() for name in names} == key_names for (names,) in session.rows(_UNIQUE, *where)):
             return True
         return bool(session.rows(_UNIQUE_INDEX, *where))
 
@@ -183,18 +183,18 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
         return f"DuckDB {version.removeprefix('v')}"
 
     def file_facts(self, session: Session) -> Mapping[str, JsonValue]:
-        """Return the version of the file's form."""
-        told = session.rows("SELECT tags FROM duckdb_databases() WHERE database_name = ?", DATABASE)
-        return {"storage_version": told[0][0].get("storage_version") if told else None}
+        """Return the version of the file's storage format."""
+        rows = session.rows("SELECT tags FROM duckdb_databases() WHERE database_name = ?", DATABASE)
+        return {"storage_version": rows[0][0].get("storage_version") if rows else None}
 
     # Types
 
     def column_type(self, kind: str) -> str | None:
-        """Return the DuckDB type that holds every value of a type; None if there is none."""
+        """Return the DuckDB type that stores every value of an Osiris type; None if there is none."""
         return column_type(parse_type(kind))
 
     def can_store(self, column: Column, kind: str) -> bool:
-        """Tell whether a column keeps each value of a type; one of lists does so if its items do."""
+        """Return whether a column stores each value of a type unchanged; for lists, this depends on their items."""
         wide = column.type or ""
         while wide.startswith("list<") and kind.startswith("list<"):
             wide, kind = wide[5:-1], kind[5:-1]
@@ -223,17 +223,17 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
     # Writing
 
     def make_table(self, session: Session, delivery: Delivery) -> None:
-        """Make the table, and its schema."""
+        """Create the table, and its schema."""
         session.run(f"CREATE SCHEMA IF NOT EXISTS {quote_name(session.schema)}")
         super().make_table(session, delivery)
 
     def load(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
-        """Add all rows; fails with DAT032 for one that the table refuses, DRV015 if not each has become one."""
-        taken = _insert(session, delivery, waiting)
-        expect_all_written(delivery.ctx, delivery.target, waiting.rows, taken)
+        """Insert all rows; fails with DAT032 for one that the table rejects, DRV015 if not all were inserted."""
+        written = _insert(session, delivery, waiting)
+        expect_all_written(delivery.ctx, delivery.target, waiting.rows, written)
 
     def merge(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
-        """Write all rows by their key; fails with DAT028 for keys that the table takes for one, else as `load`."""
+        """Upsert all rows by their key; fails with DAT028 for keys that the table considers equal, else as `load`."""
         names = [column.name for column in delivery.schema]
         table = self.relation(session, delivery.table).name
         collated = any(found for (found,) in session.rows(_COLLATED, DATABASE, session.schema, table))
@@ -242,12 +242,12 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
             session.connection.register(_ROWS, waiting.open().reader())
             session.run(f"INSERT INTO temp.{KEYS} SELECT {listed(delivery.key)} FROM temp.{_ROWS}")
             check_staged_keys(session, delivery)
-        taken = _insert(session, delivery, waiting, on_conflict(names, delivery.key, update_key=collated))
-        if collated or set(names) != set(delivery.key):  # else rows that are there count for nothing
-            expect_all_written(delivery.ctx, delivery.target, waiting.rows, taken)
+        written = _insert(session, delivery, waiting, on_conflict(names, delivery.key, update_key=collated))
+        if collated or set(names) != set(delivery.key):  # else existing rows are not counted
+            expect_all_written(delivery.ctx, delivery.target, waiting.rows, written)
 
     def make_durable(self, session: Session, _delivery: Delivery) -> None:
-        """Make the transaction durable."""
+        """Commit the transaction durably."""
         fault("duckdb.commit")
         session.run("COMMIT")
         fault("duckdb.committed")
@@ -277,7 +277,7 @@ def _give_back(path: Path) -> None:
 
 
 def _attach(path: Path, ctx: StepContext, how: str) -> DuckDBPyConnection | None:
-    """Return an engine with the database; None if others use it."""
+    """Return an engine with the attached database; None if it is locked."""
     quoted = str(path).replace("'", "''")
     attach = f"ATTACH '{quoted}' AS {DATABASE} (TYPE duckdb, {how})"
     memory = int(ctx.memory * _SHARE)
@@ -285,11 +285,11 @@ def _attach(path: Path, ctx: StepContext, how: str) -> DuckDBPyConnection | None
         first = ("SET GLOBAL errors_as_json = true", attach)
         return open_engine(ctx.scratch, memory=memory, threads=ctx.threads, first=first)
     except ENGINE_ERRORS as error:
-        told = details(error)
-        if told.get("exception_type") == _BUSY or _number(told) == errno.EAGAIN:
+        info = details(error)
+        if info.get("exception_type") == _BUSY or _number(info) == errno.EAGAIN:
             return None
-        if _number(told):
-            fail_os(OSError(_number(told), os.strerror(_number(told))), label(ctx, path))
+        if _number(info):
+            fail_os(OSError(_number(info), os.strerror(_number(info))), label(ctx, path))
         check_file(path, label(ctx, path))
         fail(
             "DRV010",
@@ -299,23 +299,23 @@ def _attach(path: Path, ctx: StepContext, how: str) -> DuckDBPyConnection | None
         )
 
 
-def _number(told: dict[str, JsonValue]) -> int:
-    text = str(told.get("errno", ""))
+def _number(info: dict[str, JsonValue]) -> int:
+    text = str(info.get("errno", ""))
     return int(text) if text.isdigit() else 0
 
 
 def _expect_schema(session: Session) -> None:
     rows = session.rows("SELECT schema_name FROM duckdb_schemas() WHERE database_name = ?", DATABASE)
-    known = [name for (name,) in rows]
-    if DUCKDB.same_name(session.schema, known) is None:
+    schemas = [name for (name,) in rows]
+    if DUCKDB.same_name(session.schema, schemas) is None:
         shown = f"{session.schema}.…"
-        fail("DRV012", table=shown, path=session.label, hint=did_you_mean(shown, known))
+        fail("DRV012", table=shown, path=session.label, hint=did_you_mean(shown, schemas))
 
 
 def described_columns(session: Session, table: str, columns: Sequence[str] | None) -> Schema:
-    """Return the columns of a table or a view, all or those asked for, in that order.
+    """Return the columns of a table or view: all, or `columns` in that order.
 
-    Fails with DAT005 for a column that is not there, with DAT006 for one that is not carried.
+    Fails with DAT005 for a column that does not exist, with DAT006 for an unsupported one.
     """
     kinds = _kinds(session, table)
     check_known({"columns": columns or ()}, list(kinds), f"table '{table}' of {session.label}")
@@ -333,7 +333,7 @@ def described_columns(session: Session, table: str, columns: Sequence[str] | Non
 
 
 def order_of(relation: Relation) -> Order:
-    """Tell of a relation whether a plain scan gives its rows in a fixed order: what a view does is not known."""
+    """Return whether a plain scan of a relation has a fixed order of rows: that of a view is unknown."""
     return "free" if relation.kind == "view" else "fixed"
 
 
@@ -354,7 +354,7 @@ def _carried(kind: DuckDBPyType) -> str | None:
 
 
 def column_type(kind: Type) -> str | None:
-    """Return the DuckDB type that holds every value of a type; None if there is none."""
+    """Return the DuckDB type that stores every value of an Osiris type; None if there is none."""
     if kind.kind == "decimal":
         digits, scale = map(int, kind.parameters)
         return f"DECIMAL({digits}, {scale})" if digits <= 38 else None
@@ -373,17 +373,17 @@ def _nested_type(kind: Type) -> str | None:
 
 
 def _query(session: Session, query: str, ctx: StepContext) -> Source:
-    """Check the query here too, against the tables that are there: a plan is only text, and this is where it runs."""
-    engine, known = session.connection, DUCKDB.relations(session)
-    verdict = check(query, "duckdb", relations=known.keys(), parameters=mentioned_parameters(query))
+    """Check the query against the existing tables, once more before it runs: a plan is only text."""
+    engine, tables = session.connection, DUCKDB.relations(session)
+    verdict = check(query, "duckdb", relations=tables.keys(), parameters=mentioned_parameters(query))
     if not verdict.ok:
         raise_all(verdict.diagnostics)
     text = str(verdict.canonical)
-    assert_native(engine, text, known.keys())
+    assert_native(engine, text, tables.keys())
     values = bound_values(verdict, ctx.bindings) or None
-    schema = _bound(session, verdict, values, {name: known[name] for name in verdict.relations})
+    schema = _bound(session, verdict, values, {name: tables[name] for name in verdict.relations})
     total = with_total_order(text, [column.name for column in schema]) if verdict.ordered else text
-    scanned = verdict.keeps_order and all(order_of(known[name]) == "fixed" for name in verdict.relations)
+    scanned = verdict.keeps_order and all(order_of(tables[name]) == "fixed" for name in verdict.relations)
     return Source(schema, total, "fixed" if verdict.ordered or scanned else "free", detail=values)
 
 
@@ -392,7 +392,7 @@ def _bound(
 ) -> Schema:
     """Return the columns of a query that was just checked; fails with SQL009 or SQL031."""
     engine, text = session.connection, str(query.canonical)
-    # For hints, also the columns that could not be carried.
+    # Unsupported columns are included for hints.
     columns = {name: DUCKDB.columns(session, each) for name, each in relations.items()}
     schemas = {name: tuple(Field(c.name, c.type or c.declared) for c in each) for name, each in columns.items()}
     explain(engine, text, values or {}, schemas)
@@ -405,7 +405,7 @@ def _bound(
 def read_batches(
     session: Session, text: str, schema: Schema, size: int, values: Mapping[str, JsonValue] | None = None
 ) -> Generator[pa.RecordBatch, None, None]:
-    """Yield the rows of a SELECT, `size` at once; `values` are those of its parameters."""
+    """Yield the rows of a SELECT, `size` at a time; `values` are those of its parameters."""
     engine, arrow = session.connection, arrow_schema(tuple(replace(column, nullable=True) for column in schema))
     shown = carried(text, engine.sql(text, params=values))
     for batch in engine.sql(shown, params=values).to_arrow_reader(size):
@@ -413,15 +413,15 @@ def read_batches(
 
 
 def _insert(session: Session, delivery: Delivery, waiting: Staged, conflict: str = "") -> int:
-    """Insert all rows, and return how many the engine says were written; fails with DAT032."""
+    """Insert all rows, and return the engine's count of written rows; fails with DAT032."""
     names = [column.name for column in delivery.schema]
     session.connection.register(_ROWS, waiting.open().reader())
     statement = insert_rows(delivery.quoted, names, f"SELECT {listed(names)} FROM temp.{_ROWS}") + conflict
     try:
-        ((taken,),) = session.rows(statement)
+        ((written,),) = session.rows(statement)
     except ENGINE_ERRORS as error:
-        told = details(error)
-        if told.get("exception_type") not in _ABOUT_ROWS:
+        info = details(error)
+        if info.get("exception_type") not in _ABOUT_ROWS:
             raise
-        fail_row(delivery.ctx, delivery.target, " ".join(str(told.get("exception_message", "")).split()))
-    return int(taken)
+        fail_row(delivery.ctx, delivery.target, " ".join(str(info.get("exception_message", "")).split()))
+    return int(written)

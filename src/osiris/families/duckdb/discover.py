@@ -1,4 +1,4 @@
-"""How a DuckDB file is discovered: what its catalogue tells, and the columns as a step that reads them has them."""
+"""Discovery of a DuckDB file: its catalogue, and the columns as a step that reads them gets them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _BATCH = 10_000
 _MANY, _SPREAD = 2, 20
-"""Of a table with so many samples in it random blocks are looked at, so many times more than are needed: a block has
-2048 rows, and a few of them say little of the others."""
+"""A table of more than _MANY times the sample is sampled by random blocks, _SPREAD times more rows than needed: a block
+has 2048 rows, and a few blocks represent the table badly."""
 
 _SCHEMAS = """
 SELECT s.schema_name, count(t.name) FROM duckdb_schemas() s LEFT JOIN (
@@ -49,8 +49,8 @@ def discovering(ctx: StepContext) -> AbstractContextManager[Discoverer]:
 class _DuckDB(FileDiscoverer[DuckDBPyConnection]):
     def schemas(self) -> Mapping[str, int | None]:
         """Return the schemas of the file."""
-        found = {name: int(count) for name, count in self.session.rows(_SCHEMAS, DATABASE, DATABASE)}
-        return {DUCKDB.own_schema: found.get(DUCKDB.own_schema, 0), **found}
+        counts = {name: int(count) for name, count in self.session.rows(_SCHEMAS, DATABASE, DATABASE)}
+        return {DUCKDB.own_schema: counts.get(DUCKDB.own_schema, 0), **counts}
 
     def tables(self, schema: str) -> Sequence[SeenTable]:
         """Return the tables and views of a schema."""

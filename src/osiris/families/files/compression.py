@@ -1,7 +1,7 @@
-"""How a file is packed, told by its name or said in a config, and what is between its bytes and its text.
+"""Compression and decoding of files; the compression is inferred from the name or configured.
 
-A reader gets the content of a file in pieces: unpacked, decoded, without comments, as a stream. A writer has a sink
-that packs.
+A reader gets the content of a file in pieces: decompressed, decoded, without comments, as a stream. A writer gets a
+sink that compresses.
 """
 
 from __future__ import annotations
@@ -31,52 +31,52 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer
 
-    from osiris.families.files.source_files import Place
+    from osiris.families.files.source_files import SourceFile
 
 PIECE = 1 << 20
 _BROKEN = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError)
-"""What the libraries raise for bytes that are not packed as they should be; the rest is an OSError without a number."""
+"""What the libraries raise for invalid compressed bytes; other such errors are an OSError without errno."""
 
 PACKED = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz", ".zip": "zip"}
-"""Ending of a name to what packs a file so."""
+"""Suffix of a file name to its compression."""
 
 _WRITTEN = ("none", "gzip", "zstd")
 _TAKES_MARK = ("utf-16", "utf-32")
-"""Encodings whose decoders take the byte order mark away themselves: what follows it is data."""
+"""Encodings whose decoders remove the byte order mark themselves: a second one is data."""
 _QUOTED = re.compile(r'[^"]*(?:""[^"]*)*"(?!")')
 """The rest of a quoted text, up to its last quote."""
 
 
 class Sink(Protocol):
-    """What takes the bytes of a file."""
+    """A writable destination of the bytes of a file."""
 
     def write(self, data: ReadableBuffer, /) -> object:
-        """Take all of `data`."""
+        """Write all of `data`."""
         ...
 
 
-def _packing_of(name: str) -> str:
-    """Return how a file of this name is packed: gzip, zstd, bz2, xz, zip or none."""
+def _compression_of(name: str) -> str:
+    """Return the compression that a file name implies: gzip, zstd, bz2, xz, zip or none."""
     return PACKED.get(PurePosixPath(name).suffix.lower(), "none")
 
 
-def written_packing(name: str, compression: str) -> str:
-    """Return how a writer packs a file; fails with DRV007 where its name would say something else, or it cannot."""
-    named = _packing_of(name)
-    packing = named if compression == "infer" else compression
+def output_compression(name: str, compression: str) -> str:
+    """Return the compression of a file to write; fails with DRV007 if unsupported, or if the name implies another."""
+    by_suffix = _compression_of(name)
+    packing = by_suffix if compression == "infer" else compression
     problem = None
     if packing not in _WRITTEN:
         suffix = PurePosixPath(name).suffix
         problem = f"the name says that it is packed ({suffix}); this component packs as .gz and .zst"
-    elif named not in ("none", packing):
-        problem = f"the name says {named}, and compression says {compression}"
+    elif by_suffix not in ("none", packing):
+        problem = f"the name says {by_suffix}, and compression says {compression}"
     return fail("DRV007", path=name, problem=problem) if problem else packing
 
 
-def unpacked(path: Place, label: str, compression: str, on_bytes: Callable[[int], None]) -> Generator[bytes]:
-    """Give the content of a file in pieces; `on_bytes` gets the number of bytes as they are taken from the disk."""
+def unpacked(path: SourceFile, label: str, compression: str, on_bytes: Callable[[int], None]) -> Generator[bytes]:
+    """Yield the decompressed content of a file in pieces; `on_bytes` gets the number of bytes read from the disk."""
     with _translated(label), opened(path) as raw:
-        stream = _unpacking(raw, _packing_of(path.name) if compression == "infer" else compression, label)
+        stream = _unpacking(raw, _compression_of(path.name) if compression == "infer" else compression, label)
         before = 0
         while piece := stream.read(PIECE):
             now = raw.tell()
@@ -96,7 +96,7 @@ def _translated(label: str) -> Iterator[None]:
 
 
 def _unpacking(raw: io.RawIOBase, packing: str, label: str) -> IO[bytes] | io.BufferedIOBase | io.RawIOBase:
-    """Return a stream of what is packed in `raw`; fails with DAT013 for an archive of more than one file."""
+    """Return a stream of the decompressed content of `raw`; fails with DAT013 for an archive of more than one file."""
     if packing == "gzip":
         return gzip.GzipFile(fileobj=raw)
     if packing == "bz2":
@@ -119,9 +119,9 @@ def _only_member(raw: io.RawIOBase, label: str) -> IO[bytes]:
 
 
 def decoded(pieces: Iterable[bytes], encoding: str, label: str) -> Iterator[str]:
-    """Give the text of `pieces`, without the byte order mark before it.
+    """Yield the text of `pieces`, without a byte order mark at the start.
 
-    Fails with DAT003, naming the first byte that is not of the encoding, and its line.
+    Fails with DAT003, naming the offset of the first byte that is invalid in the encoding, and its line.
     """
     codec = codecs.lookup(encoding).name.removesuffix("-sig")
     decoder = codecs.getincrementaldecoder(codec)()
@@ -130,7 +130,7 @@ def decoded(pieces: Iterable[bytes], encoding: str, label: str) -> Iterator[str]
         try:
             text = decoder.decode(piece, not piece)
         except UnicodeDecodeError as error:
-            # The decoder had kept the beginning of a character from the piece before.
+            # The decoder may have kept the beginning of a character from the previous piece.
             offset = fed + len(piece) - len(error.object) + error.start
             line += error.object[: error.start].decode(codec, "ignore").count("\n")
             fail("DAT003", at=Location(label, line), file=label, offset=offset, encoding=codec)
@@ -143,7 +143,7 @@ def decoded(pieces: Iterable[bytes], encoding: str, label: str) -> Iterator[str]
 
 
 def without_mark(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Give the bytes of UTF-8 text without the byte order mark that they may begin with, and with any that follows."""
+    """Yield the bytes of UTF-8 text without a byte order mark at the start; a second one is kept."""
     source, begin = iter(pieces), b""
     while codecs.BOM_UTF8.startswith(begin) and begin != codecs.BOM_UTF8 and (piece := next(source, b"")):
         begin += piece
@@ -152,8 +152,8 @@ def without_mark(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def line_lists(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Give the lines of a text with their ends (CR, LF or both), in lists about as long as its pieces."""
-    rest: list[str] = []  # what has no end yet, in parts, so that a line of any length is put together once
+    """Yield the lines of a text with their ends (CR, LF or CRLF), in lists of about the size of its pieces."""
+    rest: list[str] = []  # the parts of an incomplete line, so that a long line is joined only once
     for text in texts:
         rest.append(text)
         if "\n" in text or "\r" in text:
@@ -164,31 +164,31 @@ def line_lists(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 def without_comments(texts: Iterable[str], mark: str, delimiter: str, skip: int) -> Iterator[str]:
-    """Give the text without what follows `mark` outside of quotes; every line stays, if only as an empty one.
+    """Yield the text without comments, from `mark` outside quotes to the end of the line; lines may become empty.
 
-    As for the parser, a quote opens only where a cell begins. The first `skip` lines are none of the table, and stay.
+    As for the parser, a quote opens only at the start of a cell. The first `skip` lines are unchanged.
     """
     quoted, outside = False, re.compile(f"[^{re.escape(mark + delimiter)}]*")
     for lines in line_lists(texts):
-        kept, skip = lines[:skip], skip - min(skip, len(lines))
-        for line in lines[len(kept) :]:
+        stripped, skip = lines[:skip], skip - min(skip, len(lines))
+        for line in lines[len(stripped) :]:
             text, quoted = _uncommented(line, mark, outside, quoted=quoted)
-            kept.append(text)
-        yield "".join(kept)
+            stripped.append(text)
+        yield "".join(stripped)
 
 
 def _uncommented(line: str, mark: str, outside: re.Pattern[str], *, quoted: bool) -> tuple[str, bool]:
-    """Return a line without its comment, and whether it ends within quotes; `quoted` tells whether it begins so."""
+    """Return a line without its comment, and whether it ends within quotes; `quoted`: it begins within quotes."""
     if not quoted and mark not in line and '"' not in line:
         return line, False
     at, end = 0, len(line)
     while True:
         if quoted or line.startswith('"', at):
-            closed = _QUOTED.match(line, at + (not quoted))  # behind the quote that opens it
+            closed = _QUOTED.match(line, at + (not quoted))  # after the opening quote
             if closed is None:
                 return line, True
             at, quoted = closed.end(), False
-        at = outside.match(line, at).end()  # type: ignore[union-attr]  # it matches nothing, too
+        at = outside.match(line, at).end()  # type: ignore[union-attr]  # it also matches the empty string
         if at == end:
             return line, False
         if line.startswith(mark, at):
@@ -197,11 +197,11 @@ def _uncommented(line: str, mark: str, outside: re.Pattern[str], *, quoted: bool
 
 
 class PieceStream(io.RawIOBase):
-    """An iterator of bytes as a file to read, which hands pieces on without copying them where it can.
+    """A readable file over an iterator of bytes, which passes pieces on without copying if possible.
 
-    A read gives about half of what it was asked for, or more, until the end. A parser may read ahead in a thread of its
-    own, even after it failed: once closed, a stream is at its end. What is read never ends between CR and LF: Arrow's
-    CSV parser drops an LF at the beginning of a block, also inside of quotes.
+    A read returns at least about half of the requested bytes, until the end. A parser may read ahead in a thread, even
+    after it failed: once closed, the stream is at its end. A read never ends between CR and LF, as Arrow's CSV parser
+    drops an LF at the start of a block, even within quotes.
     """
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
@@ -214,20 +214,20 @@ class PieceStream(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next bytes, at most `size`; nothing at the end."""
+        """Return the next bytes, at most `size`; empty at the end."""
         with self._lock:
             parts: list[bytes] = []
-            found = 0
-            while (size < 0 or found * 2 < size) and self._fill():
-                part = self._rest if size < 0 else self._rest[: size - found]
+            count = 0
+            while (size < 0 or count * 2 < size) and self._fill():
+                part = self._rest if size < 0 else self._rest[: size - count]
                 self._rest = self._rest[len(part) :]
                 parts.append(part)
-                found += len(part)
-            whole = parts[0] if len(parts) == 1 else b"".join(parts)
-            if size > 1 and len(whole) > 1 and whole.endswith(b"\r"):
+                count += len(part)
+            joined = parts[0] if len(parts) == 1 else b"".join(parts)
+            if size > 1 and len(joined) > 1 and joined.endswith(b"\r"):
                 self._rest = b"\r" + self._rest
-                whole = whole[:-1]
-            return whole
+                joined = joined[:-1]
+            return joined
 
     def _fill(self) -> bool:
         while not self._rest:
@@ -238,7 +238,7 @@ class PieceStream(io.RawIOBase):
         return True
 
     def close(self) -> None:
-        """Wait for a read that is under way; later ones get nothing."""
+        """Wait for a read in progress; later ones return nothing."""
         with self._lock:
             self._pieces = iter(())
             self._rest = b""
@@ -246,7 +246,7 @@ class PieceStream(io.RawIOBase):
 
 @contextmanager
 def packed(output: Sink, packing: str) -> Iterator[Sink]:
-    """Give a sink that packs into `output`: the same bytes for the same content, in whatever pieces it comes."""
+    """Open a sink that compresses into `output`; its bytes do not depend on how the content is split into writes."""
     if packing == "none":
         yield output
         return
@@ -256,21 +256,21 @@ def packed(output: Sink, packing: str) -> Iterator[Sink]:
 
 
 def _gzip() -> tuple[Callable[[bytes], bytes], Callable[[], bytes]]:
-    """Return what packs a piece, and what ends the file: one member without name and time."""
+    """Return functions that compress a piece and end the file: one gzip member without name and time."""
     member = zlib.compressobj(6, zlib.DEFLATED, zlib.MAX_WBITS | 16)
     return member.compress, member.flush
 
 
 def _zstd() -> tuple[Callable[[bytes], bytes], Callable[[], bytes]]:
-    """Return what packs a piece as a frame of its own, and what ends the file, which is nothing."""
+    """Return functions that compress a piece as a frame of its own and end the file, which adds nothing."""
     codec = pa.Codec("zstd")
     return lambda piece: codec.compress(piece, asbytes=True), lambda: b""
 
 
 class _Pieces:
-    """Packs in pieces of one size, so that the bytes do not depend on how the content comes.
+    """Compresses in pieces of a fixed size, so that the bytes do not depend on how the content is written.
 
-    Nothing here writes when it is collected: by then the descriptor may be that of another file.
+    Nothing is written on garbage collection: by then the descriptor may be that of another file.
     """
 
     def __init__(self, output: Sink, pack: Callable[[bytes], bytes], end: Callable[[], bytes]) -> None:
@@ -281,12 +281,12 @@ class _Pieces:
 
     def write(self, data: ReadableBuffer) -> None:
         self._waiting += data
-        whole = len(self._waiting) // PIECE * PIECE
-        for start in range(0, whole, PIECE):
+        full = len(self._waiting) // PIECE * PIECE
+        for start in range(0, full, PIECE):
             self._output.write(self._pack(bytes(self._waiting[start : start + PIECE])))
-        del self._waiting[:whole]
+        del self._waiting[:full]
 
     def finish(self) -> None:
-        """Pack what is left, and end the file."""
+        """Compress the rest, and end the file."""
         self._output.write(self._pack(bytes(self._waiting)))
         self._output.write(self._end())

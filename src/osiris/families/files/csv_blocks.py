@@ -1,10 +1,9 @@
-"""Parses CSV text in blocks, several at once, and gives their cells in order.
+"""Parses CSV text in blocks, several in parallel, and yields their cells in order.
 
-A row may go on behind the end of a block, and within quotes behind the end of a line. So where the last row of a block
-ends is a guess, by the number of quotes before it, which the parse confirms: it gets one more row behind that place,
-and finds it there only if no quote was open. An open quote swallows that row in the last column, or else the row has
-too few cells: so the last column of a file is always read. A block that does not end as guessed is parsed by Arrow's
-streaming parser with all that follows, which decides.
+A row may extend beyond a block, and within quotes beyond a line. So the end of the last row of a block is a guess by
+the number of quotes before it. To confirm it, an end row is appended there: the parser finds it only if no quote was
+open. Otherwise the end row is part of a cell in the last column, or the row has too few cells; so the last column of a
+file is always read. A block that does not end as guessed is parsed by Arrow's streaming parser, with all that follows.
 """
 
 from __future__ import annotations
@@ -36,13 +35,13 @@ if TYPE_CHECKING:
     Kind = tuple[str, int, int]
 
 _END = "\x00\x04\x00"
-"""Stands behind the last row in every column, so that a quote left open is noticed: it would swallow this row."""
+"""The cell of every column in the end row after the last row, which detects an open quote: that would swallow it."""
 
 _QUOTE, _LF, _CR = b'"\n\r'
 
 
 _MOST_THREADS = 8
-"""More hardly help, and each needs room for a block."""
+"""More threads hardly help, and each needs memory for a block."""
 
 
 class OpenQuote(Exception):
@@ -51,21 +50,21 @@ class OpenQuote(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """Rows whose cells are text, or have been `read`: then they are values in the types of their columns."""
+    """Rows whose cells are text; or if `read`, values in the types of their columns."""
 
     rows: pa.RecordBatch
     read: bool = False
 
     def slice(self, offset: int, length: int | None = None) -> Cells:
-        """Return the rows from a place on, at most so many."""
+        """Return at most `length` rows from `offset` on."""
         return Cells(self.rows.slice(offset, length), self.read)
 
 
 @dataclass(frozen=True)
 class Grammar:
-    """How text becomes cells: the columns of the file, the wanted ones, and what else the dialect says.
+    """How text is parsed into cells: the columns of the file, the requested ones, and the dialect.
 
-    `on_invalid_row` takes rows with another number of cells, which fail without it.
+    `on_invalid_row` takes rows with a wrong number of cells; without it they are errors.
     """
 
     names: Sequence[str]
@@ -77,11 +76,11 @@ class Grammar:
 
     @property
     def end_row(self) -> bytes:
-        """Return the row that stands behind the last one."""
+        """The end row, which is appended after the last one."""
         return self.delimiter.join([_END] * len(self.names)).encode() + b"\n"
 
     def stream(self, source: PieceStream, block: int) -> Iterator[pa.RecordBatch]:
-        """Give the rows of a text, one block after the other; raises ArrowInvalid, and OpenQuote at the end."""
+        """Yield the rows of a text block by block; raises ArrowInvalid, and OpenQuote at the end."""
         reader = arrow_csv.open_csv(source, self._reading(block), self._parsing(), self._converting(utf8=False))
         last = None
         for batch in reader:
@@ -95,13 +94,13 @@ class Grammar:
 
     @cached_property
     def kinds(self) -> list[Kind]:
-        """Return the kind of each column of the file; "" for one that is not wanted."""
+        """The kind of each column of the file; "" for one that is not requested."""
         return [_kind(self.columns[name]) if name in self.columns else ("", 0, 0) for name in self.names]
 
     def read(self, text: bytes) -> pa.RecordBatch | None:
-        """Return the values of a text that ends with the end row; None if it has no such end, or a cell misfits.
+        """Return the values of a text that ends with the end row; None without it, or if a cell has another type.
 
-        None also stands for text that cannot be read, or may have another meaning as a part of more.
+        None is also returned for text that cannot be parsed, or whose meaning may depend on other text.
         """
         columns = split(text, self)
         if columns is None:
@@ -115,7 +114,7 @@ class Grammar:
         return None if misfits else pa.RecordBatch.from_arrays(arrays, names=list(self.columns))
 
     def texts(self, text: bytes) -> pa.RecordBatch | None:
-        """Return the cells of such a text; None as for `read`."""
+        """Return the cells of such a text as strings; None as for `read`."""
         reading, converting = self._reading(len(text)), self._converting(utf8=text.isascii())
         try:
             table = arrow_csv.read_csv(pa.BufferReader(text), reading, self._parsing(), converting)
@@ -125,7 +124,7 @@ class Grammar:
         return self._wanted(rows.slice(0, rows.num_rows - 1)) if rows and _ends_well(rows) else None
 
     def _wanted(self, rows: pa.RecordBatch) -> pa.RecordBatch:
-        """Return rows without the last column of the file, which is read in any case, if it is not wanted."""
+        """Return the requested columns: the last column of the file is always read."""
         return rows.select(list(self.columns))
 
     def _reading(self, block: int) -> arrow_csv.ReadOptions:
@@ -140,7 +139,7 @@ class Grammar:
         )
 
     def _converting(self, *, utf8: bool) -> arrow_csv.ConvertOptions:
-        """Return how cells are converted: each is text, which is known to be UTF-8 or checked."""
+        """Return the options that read each cell as text; `utf8`: it is known to be UTF-8, else it is checked."""
         read = list(dict.fromkeys([*self.columns, self.names[-1]]))
         return arrow_csv.ConvertOptions(
             column_types=dict.fromkeys(read, pa.string()),
@@ -154,9 +153,9 @@ class Grammar:
 
 @compiled("csv_columns")
 def split(text: bytes, grammar: Grammar) -> pa.Table | None:
-    """Return the wanted columns of a text that ends with the end row, read where they are of a kind, else as text.
+    """Return the requested columns of a text that ends with the end row: values if they have a kind, else text.
 
-    None where there is no such end, or a cell that would be read misfits.
+    None if the end row is missing, or if a cell does not match its kind.
     """
     kinds, rows = dict(zip(grammar.names, grammar.kinds, strict=True)), grammar.texts(text)
     if rows is None:
@@ -168,8 +167,8 @@ def split(text: bytes, grammar: Grammar) -> pa.Table | None:
 
 
 def _kind(column: Spelling) -> Kind:
-    """Return what the cells of a column are, and the digits of decimals before and behind the point."""
-    if type(column) is not Spelling:  # one that keeps its texts
+    """Return the kind of a column's cells, and the digits of decimals before and after the point."""
+    if type(column) is not Spelling:  # `Checked`, whose cells stay text
         return "text", 0, 0
     if kind_of(column.type) == "decimal":
         precision, scale = map(int, parse_type(column.type).parameters)
@@ -182,11 +181,11 @@ def _ends_well(rows: pa.RecordBatch) -> bool:
 
 
 def parse(grammar: Grammar, text: Iterator[bytes], size: int, threads: int) -> Iterator[Cells]:
-    """Give the cells of UTF-8 text, of blocks of so many bytes; raises ArrowInvalid or OpenQuote where it is no CSV."""
+    """Yield the cells of UTF-8 text, in blocks of `size` bytes; raises ArrowInvalid or OpenQuote if it is not CSV."""
     with closing(PieceStream(_with_end_row(text, grammar.end_row))) as source:
         blocks = iter(partial(source.read, size), b"")
         if threads > 1 and grammar.on_invalid_row is None:
-            several = _AtOnce(grammar, blocks, min(threads, _MOST_THREADS))
+            several = _ParallelBlocks(grammar, blocks, min(threads, _MOST_THREADS))
             yield from several.cells()
             blocks = several.left()
         first = next(blocks, b"")
@@ -196,7 +195,7 @@ def parse(grammar: Grammar, text: Iterator[bytes], size: int, threads: int) -> I
 
 
 def _with_end_row(text: Iterator[bytes], row: bytes) -> Iterator[bytes]:
-    # The parser takes one byte order mark away, be it data: so it gets one, after which a line begins as well.
+    # The parser removes one byte order mark, even if it is data: so one is added.
     yield codecs.BOM_UTF8
     last = b"\n"
     for piece in text:
@@ -208,14 +207,14 @@ def _with_end_row(text: Iterator[bytes], row: bytes) -> Iterator[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """A block, what was left of those before it, and its rows, which are being parsed; None if no row ends in it."""
+    """A block, the rest of the one before it, and its rows, which are being parsed; None if no row ends in it."""
 
     rest: bytes
     text: bytes
     rows: Future[pa.RecordBatch | None] | None
 
 
-class _AtOnce:
+class _ParallelBlocks:
     """Blocks that are parsed by several threads: `cells` until one does not end as guessed, then `left`."""
 
     def __init__(self, grammar: Grammar, blocks: Iterator[bytes], threads: int) -> None:
@@ -225,42 +224,42 @@ class _AtOnce:
         self._rest = b""
 
     def cells(self) -> Iterator[Cells]:
-        """Give the cells of the blocks in order."""
+        """Yield the cells of the blocks in order."""
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="block")
         try:
             for _ in range(self._threads + 1):
                 self._begin(pool)
-            while self._waiting and (rows := self._waiting[0].rows) and (found := rows.result()) is not None:
+            while self._waiting and (rows := self._waiting[0].rows) and (batch := rows.result()) is not None:
                 self._waiting.popleft()
                 self._begin(pool)
-                if found.num_rows:
-                    yield Cells(found, read=True)
+                if batch.num_rows:
+                    yield Cells(batch, read=True)
         finally:
             pool.shutdown(cancel_futures=True)
 
     def left(self) -> Iterator[bytes]:
-        """Return the blocks that were not parsed, the first from where a row begins."""
+        """Return the blocks that were not parsed; the first begins with a row."""
         if not self._waiting:
             return iter(())
-        first, *others = self._waiting
-        return chain([first.rest + first.text], (block.text for block in others), [self._next], self._blocks)
+        first, *following = self._waiting
+        return chain([first.rest + first.text], (block.text for block in following), [self._next], self._blocks)
 
     def _begin(self, pool: ThreadPoolExecutor) -> None:
-        """Have one more block parsed, if there is one; nothing behind a block in which no row ends."""
+        """Start to parse one more block, if there is one; none after a block in which no row ends."""
         if not self._next or (self._waiting and self._waiting[-1].rows is None):
             return
         rest, text, self._next = self._rest, self._next, next(self._blocks, b"")
-        whole, rows = rest + text, None
-        end = _end_of_rows(whole) if self._next else len(whole)
+        block, rows = rest + text, None
+        end = _end_of_rows(block) if self._next else len(block)
         if end:
             more = self._grammar.end_row if self._next else b""
-            rows = pool.submit(self._grammar.read, b"".join((memoryview(whole)[:end], more)))
+            rows = pool.submit(self._grammar.read, b"".join((memoryview(block)[:end], more)))
         self._waiting.append(_Block(rest, text, rows))
-        self._rest = codecs.BOM_UTF8 + whole[end:]
+        self._rest = codecs.BOM_UTF8 + block[end:]
 
 
 def _end_of_rows(text: bytes) -> int:
-    """Return where the last whole row of a text seems to end: quotes come in pairs before it; 0 if none does."""
+    """Return the likely end of the last complete row of a text, with an even number of quotes before it; else 0."""
     octets, end = np.frombuffer(text, np.uint8), max(text.rfind(b"\n"), text.rfind(b"\r")) + 1
     if np.count_nonzero(octets[:end] == _QUOTE) % 2 == 0:
         return end

@@ -1,7 +1,7 @@
-"""CSV files as Arrow batches of strings, with rows found again by their line.
+"""CSV files as Arrow batches of strings, and the line numbers of their rows.
 
-Arrow's streaming parser gets the text in UTF-8 and the column names, and gives every column as text. What it cannot
-parse is explained by reading the file once more, row by row, up to the row that is wrong.
+Arrow's streaming parser gets UTF-8 text and the column names, and returns every column as text. For a parse error,
+the file is read again, row by row, up to the wrong row.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from osiris.families.files.type_inference import PINNED, REFRESH, cut, wider_typ
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 
-    from osiris.families.files.source_files import Place
+    from osiris.families.files.source_files import SourceFile
     from osiris.families.text_format import Spelling
 
 BLOCKS = (2 << 20, 32 << 20, 256 << 20)
-"""Sizes of a parser's block in bytes: a row must fit into one, and the next size is tried only where one does not."""
+"""Block sizes of the parser in bytes: a row must fit into a block, and the next size is tried only if one does not."""
 MAX_CELL_BYTES = 64 << 20
 
 _DELIMITERS = (";", "\t", "|", ",")
-"""What separates cells in most files."""
+"""Common delimiters."""
 _LOCAL_DATE = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}")
 _NUMBERS = ("int", "uint", "decimal", "float")
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect(TextConfig):
-    """How the rows of a file are written, as the component's config says it."""
+    """The format of the rows of a file, as configured."""
 
     delimiter: str = ","
     header: bool | int = True
@@ -56,27 +56,27 @@ class Dialect(TextConfig):
 
     @property
     def rows_before_data(self) -> int:
-        """Return the number of rows up to the header and with it."""
+        """The number of rows up to and including the header."""
         if isinstance(self.header, bool):
             return int(self.header)
         return self.header + 1
 
     def skips_blank_lines(self, width: int) -> bool:
-        """Tell whether a blank line is nothing, or else a row of NULLs, in a file of that many columns."""
+        """Return whether blank lines are skipped in a file of `width` columns; else they are rows of NULL."""
         if self.comment:
             return True
         return width > 1 if self.skip_blank_lines is None else self.skip_blank_lines
 
 
 class RowLines:
-    """Finds the lines of rows that are asked for in their order, in one pass over the file."""
+    """Finds the lines of rows in one pass over the file; rows must be requested in increasing order."""
 
     def __init__(self, rows: Iterator[tuple[int, list[str]]]) -> None:
         self._rows = rows
         self._passed = 0
 
     def line_of(self, row: int) -> int:
-        """Return the line, from 1, on which a row begins: they count from 0, and none before the last one asked for."""
+        """Return the line, from 1, on which a row begins; rows count from 0, and must not go backwards."""
         line = next(islice(self._rows, row - self._passed, None), (0, [""]))[0]
         self._passed = row + 1
         return line
@@ -84,7 +84,7 @@ class RowLines:
 
 @dataclass(frozen=True, slots=True)
 class CsvRows:
-    """Some rows of a file as cells; the first is row number `first` of it, from 0."""
+    """Consecutive rows of a file as cells; `first` is the number of the first row in the file, from 0."""
 
     label: str
     cells: Cells
@@ -93,11 +93,11 @@ class CsvRows:
 
     @property
     def num_rows(self) -> int:
-        """Return how many there are."""
+        """The number of rows."""
         return int(self.cells.rows.num_rows)
 
     def slice(self, offset: int, length: int) -> CsvRows:
-        """Return the rows from a place on, at most so many."""
+        """Return at most `length` rows from `offset` on."""
         return replace(self, cells=self.cells.slice(offset, length), first=self.first + offset)
 
     def values(self, column: str) -> pa.Array:
@@ -105,59 +105,59 @@ class CsvRows:
         return self.cells.rows.column(column)
 
     def read(self, name: str, column: Spelling) -> pa.Array | None:
-        """Return the values of a column; None if any cell does not fit."""
+        """Return the values of a column; None if any cell does not match its type."""
         return self.values(name) if self.cells.read else column.read(self.values(name))
 
     def text(self, row: int, column: str) -> str:
         """Return one cell."""
         return str(self.values(column)[row].as_py())
 
-    def refuse(self, row: int, column: str, wanted: str, *, declared: bool) -> NoReturn:
-        """Fail with DAT001 for a cell that is not of the type of its column, which was declared, or else found."""
+    def fail_cell(self, row: int, column: str, kind: str, *, declared: bool) -> NoReturn:
+        """Fail with DAT001 for a cell that does not match the type of its column, `declared` or inferred."""
         text = self.text(row, column)
-        hint = _hint(column, text, wanted, declared=declared)
+        hint = _hint(column, text, kind, declared=declared)
         at = Location(self.label, self.line_of(row))
-        fail("DAT001", at=at, hint=hint, column=column, value=repr(cut(text)), type=wanted)
+        fail("DAT001", at=at, hint=hint, column=column, value=repr(cut(text)), type=kind)
 
     def line_of(self, row: int) -> int:
-        """Return the line, from 1, on which a row begins: none before the last one asked for."""
+        """Return the line, from 1, on which a row begins; rows must be requested in increasing order."""
         return self.lines.line_of(self.first + row)
 
     def without(self, rows: Collection[int]) -> CsvRows:
-        """Return the others; their lines are not told any more."""
-        kept = pa.array([n not in rows for n in range(self.num_rows)])
-        return replace(self, cells=Cells(self.cells.rows.filter(kept)))
+        """Return the other rows; `line_of` is no longer valid for them."""
+        remaining = pa.array([n not in rows for n in range(self.num_rows)])
+        return replace(self, cells=Cells(self.cells.rows.filter(remaining)))
 
     def unplanned(self, _planned: Collection[str]) -> Mapping[int, tuple[str, str]]:
-        """Return nothing: that a file has other columns its header tells."""
+        """Return nothing: further columns of a file are detected by its header."""
         return {}
 
 
-def _hint(column: str, value: str, wanted: str, *, declared: bool) -> str:
-    """Return what to do about a cell that is not of the type of its column."""
-    wider = wider_type(value, wanted)
+def _hint(column: str, value: str, kind: str, *, declared: bool) -> str:
+    """Return the hint for a cell that does not match the type of its column."""
+    wider = wider_type(value, kind)
     shown = f"dtype: {{{json.dumps(column, ensure_ascii=False)}: {json.dumps(wider or 'utf8')}}}"
     if wider:
         return f"set {shown}" if declared else f"{PINNED}: {REFRESH}, or set {shown}"
-    if declared and wanted == "date" and _LOCAL_DATE.fullmatch(value):
+    if declared and kind == "date" and _LOCAL_DATE.fullmatch(value):
         text = f'dtype: {{{json.dumps(column, ensure_ascii=False)}: "utf8"}}'
         return (
             f"dates must be like 2025-01-31: set {text}, and convert the column in SQL with strptime({column}, FORMAT)"
         )
-    is_number = wanted.startswith(_NUMBERS) and any(each.isdigit() for each in value)
+    is_number = kind.startswith(_NUMBERS) and any(each.isdigit() for each in value)
     null = "" if is_number else "if it stands for NULL, list it in na_values; "
     return f"{null}if the column is text, set {shown}" + ("" if declared else f", or {REFRESH}")
 
 
-def _ignore(*_told: object) -> None:
-    """Do nothing about it."""
+def _ignore(*_args: object) -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class CsvFile:
-    """One file and how it is written; `label` names it in messages, and so many `threads` may parse it."""
+    """One file and its format; `label` names it in messages, and `threads` is how many may parse it."""
 
-    path: Place
+    path: SourceFile
     label: str
     dialect: Dialect
     threads: int = 1
@@ -168,7 +168,7 @@ class CsvFile:
             return self._head(pieces)[0]
 
     def check(self, check: Callable[[str, Sequence[str]], None]) -> None:
-        """Tell the file's name for messages and its columns; fails as `names`."""
+        """Call `check` with the file's name for messages and its columns; fails as `names`."""
         check(self.label, self.names())
 
     def rows(
@@ -178,16 +178,16 @@ class CsvFile:
         on_bad_row: Callable[[BadRow], None] | None = None,
         check: Callable[[str, Sequence[str]], None] = _ignore,
     ) -> Iterator[CsvRows]:
-        """Give the rows as cells, NULL where there is nothing, with just these columns in this order.
+        """Yield the rows as cells with exactly these columns in this order; an empty cell is NULL.
 
-        `on_bytes` gets the number of bytes taken from the disk, `on_bad_row` each row that is skipped. `check` is told
-        the file's name for messages and its columns before the first row.
+        `on_bytes` gets the number of bytes read from the disk, `on_bad_row` each row that is skipped. `check` is called
+        with the file's name for messages and its columns before the first row.
         """
-        done = told = 0
+        done = reported = 0
         lines, bad_lines = RowLines(self._rows()), RowLines(self._rows(of_bad_rows=True))
         for block in BLOCKS:
             again = block != BLOCKS[0]
-            bad = _Unheard(told, bad_lines, on_bad_row or _ignore)
+            bad = _NewBadRows(reported, bad_lines, on_bad_row or _ignore)
             threads = 1 if again else self.threads
             parsed = self._parse(block, threads, columns, _ignore if again else on_bytes, bad.hear, check)
             try:
@@ -195,21 +195,21 @@ class CsvFile:
                     yield CsvRows(self.label, cells, done, lines)
                     done += cells.rows.num_rows
             except pa.ArrowInvalid:
-                told = bad.told
+                reported = bad.reported
                 self._explain(done, block)
             else:
                 return
         self._too_large(self._line_of(done))
 
     def estimated_rows(self) -> int:
-        """Return about how many rows the file has, going by the lines of its first piece."""
+        """Return the estimated number of rows, by the lines of the first piece."""
         probe = Probe(self.path)
         with closing(unpacked(self.path, self.label, self.dialect.compression, probe.on_bytes)) as pieces:
             probe.rows = next(pieces, b"").count(b"\n")
         return probe.estimate()
 
     def _line_of(self, row: int) -> int:
-        """Return the line, from 1, on which data row number `row`, from 0, begins."""
+        """Return the line, from 1, on which a data row begins; rows count from 0."""
         return RowLines(self._rows()).line_of(row)
 
     def _parse(
@@ -253,7 +253,7 @@ class CsvFile:
         yield from texts
 
     def _pieces(self, on_bytes: Callable[[int], None] = _ignore) -> Generator[bytes]:
-        """Give the whole text in UTF-8, without byte order mark and comments; lines stay where they were."""
+        """Yield the text in UTF-8, without byte order mark and comments; line numbers are unchanged."""
         plain = codecs.lookup(self.dialect.encoding).name in ("utf-8", "utf-8-sig") and not self.dialect.comment
         if not plain:
             yield from (text.encode() for text in self._texts(on_bytes))
@@ -261,19 +261,19 @@ class CsvFile:
         yield from without_mark(unpacked(self.path, self.label, self.dialect.compression, on_bytes))
 
     def _head(self, pieces: Iterator[bytes]) -> tuple[tuple[str, ...], bytes]:
-        """Read up to the first row of data; return the column names and the bytes that were read beyond them."""
+        """Read up to the first row of data; return the column names and the bytes that were read after the header."""
         buffer = b""
         while True:
-            piece = next(pieces, None)  # a piece may be empty: what holds nothing but a comment, or a mark
+            piece = next(pieces, None)  # a piece may be empty, if it was only a comment or a byte order mark
             buffer += piece or b""
-            found = self._split_head(buffer, complete=piece is None)
-            if found:
-                names, position = found
+            head = self._split_head(buffer, complete=piece is None)
+            if head:
+                names, position = head
                 self._check_names(names)
                 return tuple(names), buffer[position:]
 
     def _split_head(self, buffer: bytes, *, complete: bool) -> tuple[list[str], int] | None:
-        # A cut or wrong character is kept as it is: it is the parser's to refuse, unless it stands in the header.
+        # A truncated or invalid character is kept: the parser rejects it, unless it is in the header.
         text = buffer.decode(errors="surrogateescape")
         lines = io.StringIO(text, newline="")
         skipped = sum(1 for _line in islice(lines, self.dialect.skip_rows))
@@ -301,7 +301,7 @@ class CsvFile:
                     pass
 
     def _rows(self, *, of_bad_rows: bool = False) -> Generator[tuple[int, list[str]]]:
-        """Give each row of data, as the parser counts them, or each that it skips, with the line where it begins."""
+        """Yield each row of data that the parser counts, or each that it skips, with the line on which it begins."""
         counts = self._is_skipped if of_bad_rows else self._counts
         width = len(self.names())
         with closing(self._texts()) as texts, _field_limit():
@@ -342,43 +342,45 @@ class CsvFile:
         )
 
     def _explain(self, done: int, block: int) -> None:
-        """Fail with what is wrong in the block after `done` rows; return if a row is just larger than the block."""
+        """Fail with the error in the block after `done` rows; return if a row is only larger than the block."""
         width = len(self.names())
-        seen = 0
+        total = 0
         for line, row in islice(self._rows(), done, None):
             if row and len(row) != width:
                 at, hint = Location(self.label, line), self._other_delimiter()
                 fail("DAT002", at=at, hint=hint, file=self.label, line=line, found=len(row), expected=width)
             size = sum(map(len, row))
-            if size * 8 > block:  # characters have up to four bytes, and a block may be filled by half
+            if size * 8 > block:  # characters have up to four bytes, and a block may be only half full
                 return
-            seen += size
-            if seen > block * 2:
+            total += size
+            if total > block * 2:
                 break
         fail("DAT013", file=self.label, problem=f"it is not valid CSV near line {self._line_of(done)}")
 
     def _other_delimiter(self) -> str | None:
-        """Return what to do if the header seems to be cut by another delimiter; None if it has several names."""
-        (name, *others) = self.names()
+        """Return the hint if the header seems to have another delimiter; None if it has several names."""
+        (name, *more) = self.names()
         likely = next((each for each in _DELIMITERS if each in name), None)
-        return f"the header contains {likely!r}: set delimiter: {json.dumps(likely)}" if likely and not others else None
+        return f"the header contains {likely!r}: set delimiter: {json.dumps(likely)}" if likely and not more else None
 
 
-class _Unheard:
-    """Tells of the bad rows of a file that is parsed again: the first `before` were told already."""
+class _NewBadRows:
+    """Reports the bad rows of a file that is parsed again, except the first `before`, which were reported already."""
 
-    def __init__(self, before: int, lines: RowLines, tell: Callable[[BadRow], None]) -> None:
+    def __init__(self, before: int, lines: RowLines, report: Callable[[BadRow], None]) -> None:
         self._seen = 0
-        self._lines, self._tell = lines, tell
-        self.told = before
+        self._lines, self._report = lines, report
+        self.reported = before
 
     def hear(self, row: arrow_csv.InvalidRow) -> None:
-        """Tell of a row, if it is new."""
+        """Report a row, if it is new."""
         number, self._seen = self._seen, self._seen + 1
-        if self._seen > self.told:
-            self.told = self._seen
+        if self._seen > self.reported:
+            self.reported = self._seen
             problem = f"{row.actual_columns} fields where the header has {row.expected_columns}"
-            self._tell(BadRow(row.text, problem, {"fields": row.actual_columns}, partial(self._lines.line_of, number)))
+            self._report(
+                BadRow(row.text, problem, {"fields": row.actual_columns}, partial(self._lines.line_of, number))
+            )
 
 
 def _after(count: int, parts: Iterator[Cells]) -> Iterator[Cells]:

@@ -1,6 +1,6 @@
-"""How files are discovered: which component reads a file, and with which config; its driver tells the rest.
+"""Discovery of files: which component reads a file, and with which config; its driver describes the rest.
 
-What a file is, its first bytes tell, and its name where they do not.
+A file is identified by its first bytes, else by its name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from osiris.errors import OsirisError, fail
 from osiris.families.discovery_base import content_of
 from osiris.families.files.compression import PACKED
 from osiris.families.files.folders import folder_of, open_published
-from osiris.families.files.source_files import Place, base_dir, base_folder, local, mark_of, matching
+from osiris.families.files.source_files import SourceFile, base_dir, base_folder, local, mark_of, matching
 from osiris.families.stores.objects import StoredFile, find, folders_in
 from osiris.files import check_source, fail_os, is_text, open_source, relative, resolve_path
 from osiris.urls import StoreUrl, local_path, store_url
@@ -37,20 +37,20 @@ _BY_NAME = {
 }
 _HEAD = 1 << 16
 _NAMED = 10
-"""So many folders are named where there are no files."""
+"""The number of folders that are listed if there are no files."""
 
 _DELIMITERS = ",;\t|"
 
 
 @dataclass(frozen=True, slots=True)
 class SeenFile:
-    """A file: what messages call it, the component that reads it, and what that is told of it.
+    """A file: its name for messages, the component that reads it, and the config for that.
 
-    Of a published folder `path` is its manifest, and `bytes` what all of its files have.
-    Without a component `problem` says why.
+    For a published folder `path` is its manifest, and `bytes` the total size of its files. Without a component,
+    `problem` says why.
     """
 
-    path: Place
+    path: SourceFile
     shown: str
     component: str | None
     config: Mapping[str, JsonValue] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class SeenFile:
 
 
 def files_of(ctx: StepContext, pattern: str) -> list[SeenFile]:
-    """Return the files that a path, a folder or a pattern names, sorted by name.
+    """Return the files that match a path, a folder or a pattern, sorted by name.
 
     Fails with DRV001, DRV003, DRV005, DRV006, DRV007, DRV049, DRV059 or DRV062.
     """
@@ -77,7 +77,7 @@ def files_of(ctx: StepContext, pattern: str) -> list[SeenFile]:
 
 
 def _local(ctx: StepContext, pattern: str) -> list[SeenFile]:
-    """Return the files of this machine that a path, a folder or a pattern names."""
+    """Return the files of this machine that match a path, a folder or a pattern."""
     folder = resolve_path(ctx.root, pattern, base=base_dir(ctx))
     paths = matching(ctx, f"{pattern.rstrip('/')}/*" if os.path.isdir(folder) else pattern)  # noqa: PTH112  Path.is_dir raises where one may not look
     start = base_folder(ctx)
@@ -87,28 +87,30 @@ def _local(ctx: StepContext, pattern: str) -> list[SeenFile]:
 
 
 def _published(ctx: StepContext, pattern: str, url: StoreUrl | None) -> SeenFile | None:
-    """Return the published folder that a path or URL names, None if it names none; fails with DAT045 or DAT046."""
-    place = url or resolve_path(ctx.root, local_path(pattern), base=base_dir(ctx))
-    if url.name if url else not os.path.isdir(str(place)):  # noqa: PTH112  as above
+    """Return the published folder at a path or URL, None if there is none; fails with DAT045 or DAT046."""
+    folder_path = url or resolve_path(ctx.root, local_path(pattern), base=base_dir(ctx))
+    if url.name if url else not os.path.isdir(str(folder_path)):  # noqa: PTH112  as above
         return None
-    folder = folder_of(ctx, place if isinstance(place, StoreUrl) else ctx.paths.readable(ctx.root, place))
+    folder = folder_of(
+        ctx, folder_path if isinstance(folder_path, StoreUrl) else ctx.paths.readable(ctx.root, folder_path)
+    )
     if not folder.manifest():
         return None
-    found = open_published(folder)
-    shown = f"{relative(base_folder(ctx), place)}/" if isinstance(place, Path) else str(place)
-    size = found.manifest.size
-    return SeenFile(found.places[MANIFEST], shown, "filesystem.parquet_extractor", {"path": shown}, bytes=size)
+    published = open_published(folder)
+    shown = f"{relative(base_folder(ctx), folder_path)}/" if isinstance(folder_path, Path) else str(folder_path)
+    size = published.manifest.size
+    return SeenFile(published.files[MANIFEST], shown, "filesystem.parquet_extractor", {"path": shown}, bytes=size)
 
 
 def _unnamed(path: Path, name: str) -> SeenFile:
-    """Return a file that no step can name."""
+    """Return a file whose name is not UTF-8, so that no step can read it."""
     return SeenFile(path, os.fsencode(name).decode(errors="backslashreplace"), None, problem="its name is not UTF-8")
 
 
 def _objects_of(ctx: StepContext, url: StoreUrl) -> list[StoredFile]:
-    """Return the objects that a URL or a pattern names, or of a folder those that lie in it.
+    """Return the objects that match a URL or a pattern, or that are in a folder.
 
-    Where none does, the folders that lie there are named.
+    Fails with DRV001 if there are none, listing the folders that exist.
     """
     if url.name not in ("", "*"):
         return find(ctx, url)
@@ -122,21 +124,21 @@ def _objects_of(ctx: StepContext, url: StoreUrl) -> list[StoredFile]:
 
 
 def _fail_empty(ctx: StepContext, url: StoreUrl) -> NoReturn:
-    """Fail with DRV001, and name the folders that are there instead of files."""
+    """Fail with DRV001, listing the folders that exist instead of files."""
     folders = folders_in(ctx, url)
     more = f" and {len(folders) - _NAMED} more" if len(folders) > _NAMED else ""
-    there = f"discover one of its folders: {', '.join(folders[:_NAMED])}{more}"
-    fail("DRV001", path=f"a file in {url}", hint=there if folders else "the folder has no files")
+    hint = f"discover one of its folders: {', '.join(folders[:_NAMED])}{more}"
+    fail("DRV001", path=f"a file in {url}", hint=hint if folders else "the folder has no files")
 
 
 def _stored(file: StoredFile) -> SeenFile:
-    """Return an object as its name tells it: to look into each would take a request for each."""
+    """Return an object identified by its name: reading its first bytes would take a request for each."""
     component = _by_name(file.name)
     return SeenFile(file, str(file), component, {"path": str(file)} if component else {}, "its name does not say")
 
 
 def _seen_or_not(ctx: StepContext, path: Path, shown: str) -> SeenFile:
-    """Return one file of many: what is wrong with it is no reason not to look at the others."""
+    """Return one file of many; if it cannot be read, it has the problem instead of a component."""
     try:
         return _seen(ctx, path, shown)
     except OsirisError as error:
@@ -174,7 +176,7 @@ def _by_name(name: str) -> str | None:
 
 
 def _delimiter(path: Path, head: bytes) -> str:
-    """Return what stands most often between the words of the first line; a comma if nothing does."""
+    """Return the most frequent delimiter in the first line; a comma if there is none."""
     if path.suffix.lower() in PACKED:
         return ","
     first = head.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n").partition(b"\n")[0].decode("utf-8", "replace")
@@ -183,9 +185,9 @@ def _delimiter(path: Path, head: bytes) -> str:
 
 
 def state_of(files: Iterable[SeenFile]) -> str:
-    """Return a digest of what files are; fails with DRV003 or DRV006."""
-    found: Sequence[SeenFile] = list(files)
-    paths = local(file.path for file in found)
+    """Return a digest of the state of files; fails with DRV003 or DRV006."""
+    listed: Sequence[SeenFile] = list(files)
+    paths = local(file.path for file in listed)
     if paths is None:
-        return sha256_hex("".join(mark_of(file.path) for file in found).encode())
-    return content_of(paths, found[0].shown if found else "")
+        return sha256_hex("".join(mark_of(file.path) for file in listed).encode())
+    return content_of(paths, listed[0].shown if listed else "")

@@ -1,4 +1,4 @@
-"""The doctor of the filesystem family: whether the folder is there, and what may be done in it."""
+"""The doctor of the filesystem family: checks that the folder exists, and access to it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from osiris.driver import StepContext
 
 _LOOKED_AT = 1000
-"""So many names of a folder are counted."""
+"""The maximum number of entries of a folder that are counted."""
 
 
 def examine(ctx: StepContext, uses: Collection[str], _seconds: float) -> Health:
-    """Look at a folder; fails with DRV001, DRV003, DRV005 or DRV006 where it cannot be used, as `PathPolicy` does.
+    """Check a folder; fails with DRV001, DRV003, DRV005 or DRV006 if it cannot be used, or as `PathPolicy` does.
 
-    One that is not there yet is well where it can be made, unless it is only read from: writers make it.
+    A missing folder is accepted if it can be created, unless it is only read from: writers create it.
     """
     path = base_folder(ctx)
     ctx.paths.readable(ctx.root, path)
@@ -56,7 +56,7 @@ def examine(ctx: StepContext, uses: Collection[str], _seconds: float) -> Health:
 
 
 def _look(path: Path, shown: str) -> tuple[int, int]:
-    """Return how many names a folder has, at most so many, and how many bytes are free there."""
+    """Return the number of entries of a folder, at most _LOOKED_AT, and the free bytes of its disk."""
     try:
         return sum(1 for _ in islice(path.iterdir(), _LOOKED_AT)), shutil.disk_usage(path).free
     except FileNotFoundError:

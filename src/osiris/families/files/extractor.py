@@ -1,7 +1,7 @@
-"""The one extractor of text files: its sample, its pass over the files, and what becomes of rows that do not fit.
+"""The extractor that text formats share: type inference from a sample, reading the files, and invalid rows.
 
-What is particular to a format is how a file gives rows, how the values of a column are read, and what tells the columns
-of the files. Rows tell their `values` by column, the `text` and the line of one, and which have more than was planned.
+A format defines how a file yields rows, how the values of a column are read, and how the columns are determined. Its
+rows provide `values` by column, `text` and line of a single row, and `unplanned` for rows with further keys.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     Rows: TypeAlias = CsvRows | JsonRows
     Column: TypeAlias = Spelling | JsonColumn
     CheckNames: TypeAlias = Callable[[str, Sequence[str]], None]
-    """Is told what messages call a file, and the names in its header, if it has one."""
+    """Called with a file's name for messages and the names in its header, if it has one."""
 
 BATCHES_AHEAD = 2
 REPORTED_BAD_ROWS = 20
@@ -51,7 +51,7 @@ S = TypeVar("S", "pa.RecordBatch", "CsvRows", "JsonRows")
 
 
 class TextExtractor(ABC, Generic[C]):
-    """An extractor of text files, but for what is particular to their format."""
+    """An extractor of text files; subclasses define the format."""
 
     @abstractmethod
     def _files(self, config: C, ctx: StepContext) -> Sequence[Any]:
@@ -59,17 +59,17 @@ class TextExtractor(ABC, Generic[C]):
 
     @abstractmethod
     def _look(self, config: C, files: Sequence[Any], ctx: StepContext) -> tuple[Mapping[str, str], int | None]:
-        """Return the types that the first rows of each file allow, and about how many rows there are, if looked at."""
+        """Return the types inferred from the first rows of each file, and the estimated number of rows, if known."""
 
     @abstractmethod
     def _columns(self, config: C, files: Sequence[Any], schema: Schema) -> Mapping[str, Column]:
         """Return how each planned column is read."""
 
     def _check_planned(self, config: C, schema: Schema, ctx: StepContext, label: str, names: Sequence[str]) -> None:
-        """Fail with DAT011 if the header of a file tells, before any row is read, other columns than the planned."""
+        """Fail with DAT011 if the header of a file differs from the planned columns, before any row is read."""
 
     def describe(self, config: C, ctx: StepContext) -> Described:
-        """Return the columns with the types that the first rows of each file allow; fails as `read` does."""
+        """Return the columns with the types inferred from the first rows of each file; fails as `read` does."""
         files = self._files(config, ctx)
         types, rows = self._look(config, files, ctx)
         schema = tuple(Field(name, kind) for name, kind in types.items())
@@ -77,7 +77,7 @@ class TextExtractor(ABC, Generic[C]):
         return Described(schema, "fixed", rows, state_of(file.path for file in files))
 
     def confirm(self, config: C, schema: Schema, ctx: StepContext) -> str | None:
-        """Read the sample in the planned types, unless misfits are set aside; fails as `read` does."""
+        """Read the sample with the planned types, unless invalid rows are quarantined; fails as `read` does."""
         files = self._files(config, ctx)
         check = partial(self._check_planned, config, schema, ctx)
         if ctx.on_reject != "fail":
@@ -92,7 +92,7 @@ class TextExtractor(ABC, Generic[C]):
         return state_of(file.path for file in files)
 
     def read(self, config: C, schema: Schema, ctx: StepContext) -> RowStream:
-        """Return the rows of all files, one after the other; fails with DAT001 and DAT011 for those not as planned."""
+        """Return the rows of all files in order; fails with DAT001 or DAT011 for those that do not match the plan."""
         files = self._files(config, ctx)
         check = partial(self._check_planned, config, schema, ctx)
         reading = _Pass(config, self._columns(config, files, schema), ctx, check)
@@ -100,7 +100,7 @@ class TextExtractor(ABC, Generic[C]):
 
 
 class _Pass:
-    """One pass over files: the columns that are wanted, and what becomes of rows that do not fit."""
+    """One pass over files, which reads columns and handles invalid rows."""
 
     def __init__(self, config: TextConfig, columns: Mapping[str, Any], ctx: StepContext, check: CheckNames) -> None:
         self._config = config
@@ -110,32 +110,32 @@ class _Pass:
         self._skipped: Counter[str] = Counter()
 
     def batches(self, files: Sequence[File], limit: int | None) -> Iterator[pa.RecordBatch]:
-        """Give the rows of files, one after the other, at most `limit`."""
+        """Yield the rows of files in order, at most `limit`."""
         with quarantine(self._ctx) as reject:
             waiting: list[Reject] = []
-            aside = waiting.append if reject else None
+            collect = waiting.append if reject else None
 
             def rows() -> Iterator[Rows]:
                 for file in files:
-                    bad = self._on_bad_row(file, aside)
+                    bad = self._on_bad_row(file, collect)
                     yield from file.rows(self._columns, self._count_bytes, bad, self._check)
                     flush_rejects(waiting, reject)
 
-            for some in limited(rows(), limit):
-                batch = self._typed(some, aside)
+            for part in limited(rows(), limit):
+                batch = self._typed(part, collect)
                 flush_rejects(waiting, reject)
                 self._ctx.count("rows_read", batch.num_rows)
                 yield batch
 
     def _typed(self, rows: Rows, reject: Callable[[Reject], None] | None) -> pa.RecordBatch:
-        """Return rows in the types of their columns; those that do not fit are set aside, or fail."""
+        """Return rows with the types of their columns; invalid rows are rejected, or fail."""
         wrong = self._unplanned(rows, strict=reject is None)
         arrays = []
         for name, column in self._columns.items():
             array = rows.read(name, column)
             for row in refused(column.read, rows.values(name)) if array is None else ():
                 if reject is None:
-                    rows.refuse(row, name, column.type, declared=name in self._config.declared)
+                    rows.fail_cell(row, name, column.type, declared=name in self._config.declared)
                 wrong.setdefault(row, (name, rows.text(row, name), f"not {column.type}"))
             arrays.append(array)
         if not wrong or reject is None:
@@ -145,14 +145,14 @@ class _Pass:
         return self._typed(rows.without(wrong), None)
 
     def _unplanned(self, rows: Rows, *, strict: bool) -> dict[int, tuple[str, str, str]]:
-        """Return the rows with a key that the plan does not have, though it was to have all; `strict` fails there."""
-        found = {} if self._config.columns is not None else rows.unplanned(self._columns)
-        if found and strict:
-            row, (key, _value) = next(iter(found.items()))
+        """Return the rows with a key that is not in the plan, unless columns are configured; fails if `strict`."""
+        unplanned = {} if self._config.columns is not None else rows.unplanned(self._columns)
+        if unplanned and strict:
+            row, (key, _value) = next(iter(unplanned.items()))
             problem = f"{rows.label} has the key {key!r}, which is no column of the plan"
             hint = "run 'osiris compile FILE --refresh' (sample: all if it is rare), or list the columns"
             fail("DAT011", at=Location(rows.label, rows.line_of(row)), step=self._ctx.step, problem=problem, hint=hint)
-        return {row: (*extra, "no column of the plan") for row, extra in found.items()}
+        return {row: (*extra, "no column of the plan") for row, extra in unplanned.items()}
 
     def _count_bytes(self, size: int) -> None:
         self._ctx.count("bytes_read", size)
@@ -172,28 +172,28 @@ class _Pass:
             self._ctx.emit("row_skipped", {"file": file.label, **row.facts, "skipped": self._skipped[file.label]})
 
 
-def limited(parts: Iterable[S], most: int | None) -> Iterator[S]:
-    """Yield rows, some at a time, until there are `most`; all for None."""
-    left = most
+def limited(parts: Iterable[S], limit: int | None) -> Iterator[S]:
+    """Yield parts of rows up to `limit` rows in total; all for None."""
+    remaining = limit
     for part in parts:
-        rows = part if left is None else part.slice(0, left)
+        rows = part if remaining is None else part.slice(0, remaining)
         yield rows
-        left = None if left is None else left - rows.num_rows
-        if left == 0:
+        remaining = None if remaining is None else remaining - rows.num_rows
+        if remaining == 0:
             return
 
 
-def declared_types(dtype: Mapping[str, str], beside: Container[str] = ()) -> dict[str, str]:
-    """Return the declared type of each column, by today's name; `beside` are types that need no spelling.
+def declared_types(dtype: Mapping[str, str], extra: Container[str] = ()) -> dict[str, str]:
+    """Return the declared type of each column, under its current name; `extra` are further types that are allowed.
 
-    Fails with DAT012 for what is no type and DAT006 for one that a text file cannot hold.
+    Fails with DAT012 for an unknown type, and DAT006 for one that a text file cannot represent.
     """
     types = {name: EARLIER_TYPES.get(text, text) for name, text in dtype.items()}
     problems = [unknown_type(text, _place(name)) for name, text in types.items() if not is_type_name(text)]
     problems += [
         diagnostic("DAT006", at=_place(name), column=name, type=text, reason="a text file cannot represent it")
         for name, text in types.items()
-        if is_type_name(text) and kind_of(text) is None and text not in beside
+        if is_type_name(text) and kind_of(text) is None and text not in extra
     ]
     if problems:
         raise_all(problems)

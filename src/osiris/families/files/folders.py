@@ -1,10 +1,10 @@
-"""A published folder: files and one manifest, which is put in its place last, and tells what the folder holds.
+"""A published folder: files and a manifest that lists them, which is written last.
 
-Who reads by the manifest sees what was there, or what is there now, and nothing in between. It is replaced on the
-condition that it is still the one that the writer found: of two writers one wins. What the manifest does not name any
-more is removed; what is not ours, or belongs to a folder that is published below this one, never.
+A reader that uses the manifest sees the old or the new state, and nothing in between. The manifest is replaced only if
+it is still the one that the writer found: of two writers one wins. Files that the new manifest does not list are
+deleted; other files, and those of a folder that is published below this one, never are.
 
-On this machine one writer at a time replaces a folder. In a store a folder is all keys that begin alike.
+On this machine one writer at a time replaces a folder. In a store a folder is all keys with a common prefix.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from osiris.driver import StepContext
-    from osiris.families.files.source_files import Place
+    from osiris.families.files.source_files import SourceFile
     from osiris.model import JsonValue, Schema
 
 AT_ONCE = 4
-"""Files that are put in their place at a time, if they are small."""
+"""Small files that are copied or uploaded at a time."""
 
 SMALL = 8 << 20
 _PIECE = 1 << 20
@@ -61,7 +61,7 @@ _ATTEMPTS = 3
 
 
 class FoundManifest(NamedTuple):
-    """A manifest as it lies there: its bytes, at most one more than a manifest may have, and which one it is."""
+    """A manifest that was found: its bytes, at most one more than allowed, and its version."""
 
     content: bytes
     version: JsonValue
@@ -69,17 +69,17 @@ class FoundManifest(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LocalFolder:
-    """A folder at `path`, on which is no link, whether it is there or not; `root` is the project's."""
+    """A folder at `path`, which has no links in it and may not exist; `root` is the project's."""
 
     root: Path
     path: Path
 
     def label(self, name: str) -> str:
-        """Return what messages call a file in it; the folder itself for no name."""
+        """Return the name of a file in it for messages; that of the folder if `name` is empty."""
         return f"{relative(self.root, self.path)}/{name}"
 
     def manifest(self) -> FoundManifest | None:
-        """Return the manifest, None if there is none; fails with DRV003, DRV005 or DRV006."""
+        """Return the manifest; None without one; fails with DRV003, DRV005 or DRV006."""
         path = self.path / MANIFEST
         if not os.path.lexists(path):
             return None
@@ -88,7 +88,7 @@ class LocalFolder:
         return FoundManifest(content, sha256_hex(content))
 
     def sizes(self) -> dict[str, int]:
-        """Return the size of each file below it, but for the manifest and temporaries; links are not followed.
+        """Return the size of each file below it, except the manifest and temporary files; links are not followed.
 
         Fails with DRV003, DRV005 or DRV006.
         """
@@ -99,8 +99,8 @@ class LocalFolder:
         except OSError as error:
             fail_os(error, self.label(""))
 
-    def places(self, names: Iterable[str]) -> Mapping[str, Path]:
-        """Return those of the files that are there; one that a link leads to is not. Fails with DRV003 or DRV006."""
+    def existing(self, names: Iterable[str]) -> Mapping[str, Path]:
+        """Return those of the files that exist, except behind links. Fails with DRV003 or DRV006."""
         base = Path(os.path.realpath(self.path))
         paths = {name: base / name for name in names}
         try:
@@ -111,7 +111,7 @@ class LocalFolder:
             fail_os(error, self.label(""))
 
     def put(self, source: Path, name: str) -> None:
-        """Copy a file into it, whole and durable; fails with DRV003 to DRV006, DRV007 where a link leads out of it."""
+        """Copy a file into it atomically and durably; fails with DRV003 to DRV006, DRV007 if a link leads out."""
         target = self.path / name
         if is_outside(self.path, target):
             fail("DRV007", path=self.label(name), problem="a link in the folder leads outside of it")
@@ -124,7 +124,7 @@ class LocalFolder:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Wait until no other writer is in a block of this folder, and keep others out; fails with DRV003 to DRV006."""
+        """Lock the folder against other writers, and wait for them; fails with DRV003 to DRV006."""
         try:
             _make(self.path)
             descriptor = open_real(self.path, os.O_RDONLY | os.O_DIRECTORY)
@@ -132,22 +132,22 @@ class LocalFolder:
             fail_os(error, self.label(""))
         try:
             while not take_lock(descriptor):
-                time.sleep(_LOCK_POLL)  # a wait of the system would not notice a request to stop
+                time.sleep(_LOCK_POLL)  # a blocking lock would not notice a request to stop
             yield
         finally:
             os.close(descriptor)
 
     def replace_manifest(self, content: bytes, version: JsonValue) -> str:
-        """Put a manifest in the place of that version, None for none; fails with DRV046 if that is another by now."""
-        found = self.manifest()
-        if (found.version if found else None) != version:
+        """Replace the manifest of that version (None: there is none); fails with DRV046 if it has changed."""
+        current = self.manifest()
+        if (current.version if current else None) != version:
             fail("DRV046", path=self.label(""))
         with publish(self.path / MANIFEST, real=True) as output:
             output.write(content)
         return ""
 
     def remove(self, names: Collection[str]) -> None:
-        """Remove files, what dead writers left, and folders that have become empty."""
+        """Delete files, leftovers of killed writers, and folders that have become empty."""
         paths = [self.path / name for name in names if not is_outside(self.path, self.path / name)]
         folders = {path.parent for path in paths}
         try:
@@ -173,7 +173,7 @@ def _below(folder: Path, prefix: str) -> Iterator[tuple[str, int]]:
 
 
 def _partitions(folder: Path) -> Iterator[Path]:
-    """Yield the folders of values below a folder, but for those that a link leads to, or that are published."""
+    """Yield the partition folders below a folder, except links and published folders."""
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
             path = folder / entry.name
@@ -183,7 +183,7 @@ def _partitions(folder: Path) -> Iterator[Path]:
 
 
 def _make(folder: Path) -> None:
-    """Make a folder, and make its name durable; raises OSError."""
+    """Create a folder durably; raises OSError."""
     if folder.is_dir():
         return
     _make(folder.parent)
@@ -192,7 +192,7 @@ def _make(folder: Path) -> None:
 
 
 def _remove_empty(folder: Path, top: Path) -> None:
-    """Remove a folder, and those above it, as long as they are empty and below `top`."""
+    """Delete a folder, and those above it, as long as they are empty and below `top`."""
     with suppress(OSError):
         while folder != top:
             folder.rmdir()
@@ -201,36 +201,36 @@ def _remove_empty(folder: Path, top: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class StoredFolder:
-    """The objects whose keys begin as `url` does, which ends with a slash."""
+    """The objects whose keys begin with that of `url`, which ends with a slash."""
 
     bucket: Bucket
     url: StoreUrl
 
     def label(self, name: str) -> str:
-        """Return the URL of an object in it; that of the folder itself for no name."""
+        """Return the URL of an object in it; that of the folder if `name` is empty."""
         return str(self._at(name))
 
     def _at(self, name: str) -> StoreUrl:
         return replace(self.url, key=f"{self.url.key}{name}")
 
     def manifest(self) -> FoundManifest | None:
-        """Return the manifest, None if there is none; fails with DRV037, CON039 to CON042."""
+        """Return the manifest; None without one; fails with DRV037, CON039 to CON042."""
         import obstore
 
         url = self._at(MANIFEST)
         try:
-            with self.bucket.asked(str(url), url.key):
-                found = obstore.get(self.bucket.store, url.key)
-                if found.meta["size"] > MOST_MANIFEST:
+            with self.bucket.translate_errors(str(url), url.key):
+                response = obstore.get(self.bucket.store, url.key)
+                if response.meta["size"] > MOST_MANIFEST:
                     return FoundManifest(bytes(MOST_MANIFEST + 1), None)
-                return FoundManifest(bytes(found.bytes()), _version(found.meta))
+                return FoundManifest(bytes(response.bytes()), _version(response.meta))
         except OsirisError as error:
             if error.diagnostics[0].code == "DRV001":
                 return None
             raise
 
     def sizes(self) -> dict[str, int]:
-        """Return the size of each object in it, but for the manifest."""
+        """Return the size of each object in it, except the manifest."""
         return {name: file.size for name, file in self._listed().items() if name != MANIFEST}
 
     def _listed(self) -> dict[str, StoredFile]:
@@ -239,13 +239,13 @@ class StoredFolder:
             file.url.key[start:]: file for file in below(self.bucket, self.url) if file.url.key[:start] == self.url.key
         }
 
-    def places(self, names: Iterable[str]) -> Mapping[str, StoredFile]:
-        """Return those of the objects that are there."""
-        there = self._listed()
-        return {name: there[name] for name in names if name in there}
+    def existing(self, names: Iterable[str]) -> Mapping[str, StoredFile]:
+        """Return those of the objects that exist."""
+        objects = self._listed()
+        return {name: objects[name] for name in names if name in objects}
 
     def put(self, source: Path, name: str) -> None:
-        """Make an object of a file; fails with what the store has against it."""
+        """Upload a file as an object; fails with the store's error."""
         upload = Upload(self.bucket, self._at(name))
         try:
             with source.open("rb") as file:
@@ -255,47 +255,47 @@ class StoredFolder:
             upload.end()
 
     def alone(self) -> AbstractContextManager[None]:
-        """Return a block that keeps nobody out: here the condition on the manifest must do."""
+        """Return a block without a lock: here the condition on the manifest is enough."""
         return nullcontext()
 
     def replace_manifest(self, content: bytes, version: JsonValue) -> str:
-        """Put a manifest in the place of that version, None for none; fails with DRV046 if that is another by now.
+        """Replace the manifest of that version (None: there is none); fails with DRV046 if it has changed.
 
         Returns the new ETag.
         """
-        found = self.manifest()
-        if (found.version if found else None) != version:
+        current = self.manifest()
+        if (current.version if current else None) != version:
             fail("DRV046", path=self.label(""))
         etag = self._put_manifest(content, version or "create")
         fault("folder.manifest_put")
         if etag is None:
-            # The client asks again where an answer is lost, and the condition then fails on what it has put itself.
-            found = self.manifest()
-            if found is None or found.content != content:
+            # The client retries if a response is lost, and the condition then fails on its own manifest.
+            current = self.manifest()
+            if current is None or current.content != content:
                 fail("DRV046", path=self.label(""))
-            etag = found.version.get("e_tag")
+            etag = current.version.get("e_tag")
         return str(etag)
 
     def _put_manifest(self, content: bytes, mode: Any) -> str | None:  # noqa: ANN401  the client's, or a version
-        """Put a manifest on a condition, and return its ETag; None where the condition fails."""
+        """Put a manifest on a condition, and return its ETag; None if the condition fails."""
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
         url = self._at(MANIFEST)
         fault("folder.put_manifest")
-        with self.bucket.asked(str(url), url.key):
+        with self.bucket.translate_errors(str(url), url.key):
             try:
                 return obstore.put(self.bucket.store, url.key, content, mode=mode, use_multipart=False)["e_tag"]
             except (AlreadyExistsError, PreconditionError):
                 return None
 
     def remove(self, names: Collection[str]) -> None:
-        """Remove objects; one that is not there is none of our concern."""
+        """Delete objects; missing ones are ignored."""
         keys = [self._at(name).key for name in sorted(names)]
-        with self.bucket.asked(str(self.url), self.url.key):
+        with self.bucket.translate_errors(str(self.url), self.url.key):
             try:
                 self._delete(keys)
-            except FileNotFoundError:  # where a store minds, one of them keeps others from being removed
+            except FileNotFoundError:  # in some stores, one missing object prevents others from being deleted
                 for key in keys:
                     with suppress(FileNotFoundError):
                         self._delete([key])
@@ -309,29 +309,29 @@ class StoredFolder:
 
 
 def _version(meta: Mapping[str, Any]) -> JsonValue:
-    """Return which state of an object this is: by its ETag, and by its generation where a store asks for that."""
+    """Return the version of an object: its ETag, and its generation if the store needs that."""
     return {name: meta[name] for name in ("e_tag", "version") if meta.get(name)}
 
 
 Folder = LocalFolder | StoredFolder
 
 
-def folder_of(ctx: StepContext, place: Path | StoreUrl) -> Folder:
-    """Return the folder of a step; nothing is asked of it yet. Fails as `open_bucket`."""
-    if isinstance(place, StoreUrl):
-        return StoredFolder(open_bucket(place.family, ctx.connection, place.bucket), place)
-    return LocalFolder(ctx.root, place)
+def folder_of(ctx: StepContext, location: Path | StoreUrl) -> Folder:
+    """Return the folder of a step without accessing it. Fails as `open_bucket`."""
+    if isinstance(location, StoreUrl):
+        return StoredFolder(open_bucket(location.family, ctx.connection, location.bucket), location)
+    return LocalFolder(ctx.root, location)
 
 
 class Staging:
-    """The files of a folder on their way: each is written whole below `root`, and gets its name from its bytes."""
+    """The new files of a folder: each is written below `root`, and named by the hash of its bytes."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.files: list[DeliveredFile] = []
 
     def add(self, folder: str, number: int, write: Callable[[Output], object]) -> None:
-        """Have a file written into a folder; fails with DRV004 or DRV006, and DRV048 for one file too many."""
+        """Write a file into a partition folder; fails with DRV004 or DRV006, and DRV048 for too many files."""
         if len(self.files) == MOST_FILES:
             fail("DRV048", limit=f"{MOST_FILES:,}")
         path = self.root / folder
@@ -348,27 +348,26 @@ class Staging:
         self.files.append(DeliveredFile(f"{folder}/{name}" if folder else name, staged.written, sha256))
 
 
-def look(folder: Folder) -> JsonValue:
-    """Return which manifest a folder has that is to be written, None for none.
+def manifest_version(folder: Folder) -> JsonValue:
+    """Return the version of the manifest in a folder that is to be written; None without one.
 
-    Fails with DRV045 if it has no manifest of ours, and files that are not ours, and with DAT045 if the manifest is
-    none.
+    Fails with DRV045 if there is no manifest but there are other files, with DAT045 if the manifest is invalid.
     """
-    found = folder.manifest()
-    if found:
-        parse_manifest(found.content, folder.label(MANIFEST))
-        return found.version
-    there = folder.sizes()
-    foreign = min(there.keys() - _parts(there), default=None)
+    manifest = folder.manifest()
+    if manifest:
+        parse_manifest(manifest.content, folder.label(MANIFEST))
+        return manifest.version
+    sizes = folder.sizes()
+    foreign = min(sizes.keys() - _parts(sizes), default=None)
     if foreign:
         fail("DRV045", path=folder.label(""), example=ascii(foreign)[1:-1][:200])
     return None
 
 
-def _parts(there: Iterable[str]) -> set[str]:
-    """Return which files can only be of this folder: they lie in folders of values, and none of these is published."""
-    others = tuple(path.removesuffix(MANIFEST) for path in there if path.endswith(f"/{MANIFEST}"))
-    return {path for path in there if _is_part(path) and not path.startswith(others)}
+def _parts(paths: Iterable[str]) -> set[str]:
+    """Return the parts of this folder: files in partition folders, none of which is published itself."""
+    published = tuple(path.removesuffix(MANIFEST) for path in paths if path.endswith(f"/{MANIFEST}"))
+    return {path for path in paths if _is_part(path) and not path.startswith(published)}
 
 
 def _is_part(path: str) -> bool:
@@ -379,11 +378,11 @@ def _is_part(path: str) -> bool:
 def publish_folder(
     folder: Folder, before: JsonValue, staged: Path, manifest: FolderManifest
 ) -> Mapping[str, JsonValue]:
-    """Put the files of a manifest, which lie below `staged`, into a folder, then the manifest; remove what is left.
+    """Put the files of a manifest from below `staged` into a folder, then the manifest; delete other parts.
 
-    `before` is what `look` said. Returns path, size, SHA-256 (of the manifest) and, in a store, ETag. Fails with DRV046
-    if another has published there, DRV048 if nobody would read so large a manifest, and with what stands in the way;
-    then what was there stays.
+    `before` is the result of `manifest_version`. Returns path, size, SHA-256 (of the manifest) and, in a store, ETag.
+    Fails with DRV046 if another run has published there, DRV048 if the manifest is too large, or with a storage error;
+    readers then still see the old state.
     """
     content = manifest.to_bytes()
     if len(content) > MOST_MANIFEST:
@@ -393,18 +392,18 @@ def publish_folder(
         undoing.callback(_take_back, folder, names)
         _put_all(folder, staged, manifest.files)
         with folder.alone():
-            there = folder.sizes()
-            if any(there.get(file.path) != file.size for file in manifest.files):
+            sizes = folder.sizes()
+            if any(sizes.get(file.path) != file.size for file in manifest.files):
                 fail("DRV046", path=folder.label(""))
             etag = folder.replace_manifest(content, before)
             undoing.pop_all()
-            folder.remove(_parts(there) - names)
-    told = {"path": folder.label(""), "size": manifest.size + len(content), "sha256": sha256_hex(content)}
-    return told | ({"etag": etag} if etag else {})
+            folder.remove(_parts(sizes) - names)
+    facts = {"path": folder.label(""), "size": manifest.size + len(content), "sha256": sha256_hex(content)}
+    return facts | ({"etag": etag} if etag else {})
 
 
 def _put_all(folder: Folder, staged: Path, files: Sequence[DeliveredFile]) -> None:
-    """Put files in their places: large ones one by one, as each of them goes up in parts, and small ones several."""
+    """Put files into a folder: large ones one by one, as each is uploaded in parallel parts, small ones in parallel."""
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="publish") as pool:
         small = [pool.submit(folder.put, staged / file.path, file.path) for file in files if file.size <= SMALL]
         try:
@@ -420,51 +419,50 @@ def _put_all(folder: Folder, staged: Path, files: Sequence[DeliveredFile]) -> No
 
 
 def _take_back(folder: Folder, names: set[str]) -> None:
-    """Remove what was put into a folder in vain, but for what its manifest names; what cannot be removed, is left."""
+    """Delete files that were put into a folder in vain, except those that its manifest lists; ignore errors."""
     with suppress(OsirisError), folder.alone():
-        found = folder.manifest()
-        named = parse_manifest(found.content, MANIFEST).files if found else ()
-        folder.remove(names - {file.path for file in named})
+        current = folder.manifest()
+        files = parse_manifest(current.content, MANIFEST).files if current else ()
+        folder.remove(names - {file.path for file in files})
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What a published folder holds, as it is now.
+    """The current content of a published folder.
 
-    `values` has, for each file, the values of the columns that the folders of its path tell; `places` has where each
-    file lies, and the manifest.
+    `values` has for each file the values of the partition columns in its path; `files` has the files and the manifest.
     """
 
     manifest: FolderManifest
     values: Mapping[str, Mapping[str, pa.Scalar]]
-    places: Mapping[str, Place]
+    files: Mapping[str, SourceFile]
 
 
 def open_published(folder: Folder) -> Published:
-    """Return what a folder holds; all files are there, with the size that the manifest says.
+    """Return the content of a folder; all files exist with the size in the manifest.
 
-    Fails with DRV001 without a manifest, DAT045 for one that is none, DAT046 if a file is missing or another one, and
-    DRV038 if others publish there again and again.
+    Fails with DRV001 without a manifest, DAT045 for an invalid one, DAT046 if a file is missing or changed, and
+    DRV038 if the folder is published again during each attempt.
     """
     for _ in range(_ATTEMPTS):
-        found = folder.manifest()
-        if not found:
+        current = folder.manifest()
+        if not current:
             hint = "name the files of a folder that Osiris did not write; what only names of folders tell is not read"
             fail("DRV001", path=folder.label(MANIFEST), hint=hint)
-        manifest = parse_manifest(found.content, folder.label(MANIFEST))
+        manifest = parse_manifest(current.content, folder.label(MANIFEST))
         values = _values(manifest, folder.label(MANIFEST))
-        wanted = {file.path: file.size for file in manifest.files}
-        places = folder.places((MANIFEST, *wanted))
-        wrong = next(_wrong(wanted, places), None)
-        if not wrong:
-            return Published(manifest, values, places)
-    if folder.manifest() != found:
+        sizes = {file.path: file.size for file in manifest.files}
+        files = folder.existing((MANIFEST, *sizes))
+        problem = next(_wrong(sizes, files), None)
+        if not problem:
+            return Published(manifest, values, files)
+    if folder.manifest() != current:
         fail("DRV038", path=folder.label(MANIFEST))
-    return fail("DAT046", file=folder.label(MANIFEST), problem=wrong)
+    return fail("DAT046", file=folder.label(MANIFEST), problem=problem)
 
 
 def _values(manifest: FolderManifest, name: str) -> dict[str, dict[str, pa.Scalar]]:
-    """Return what the paths of files tell; fails with DAT045 for a folder that no value has."""
+    """Return the partition values in the paths of files; fails with DAT045 for a folder name without a value."""
     kinds = {column.name: column.type for column in manifest.schema}
     types = {column: kinds[column] for column in manifest.partition_by}
     try:
@@ -473,22 +471,22 @@ def _values(manifest: FolderManifest, name: str) -> dict[str, dict[str, pa.Scala
         fail("DAT045", file=name, problem=f"a folder in it has no value: {ascii(str(error))[1:200]}")
 
 
-def _wrong(wanted: Mapping[str, int], places: Mapping[str, Place]) -> Iterator[str]:
-    for path, size in wanted.items():
-        there = _size(places[path]) if path in places else None
-        if there is None:
+def _wrong(sizes: Mapping[str, int], files: Mapping[str, SourceFile]) -> Iterator[str]:
+    for path, size in sizes.items():
+        actual = _size(files[path]) if path in files else None
+        if actual is None:
             yield f"{path}, which is not there"
-        elif there != size:
+        elif actual != size:
             yield f"{path} with {size:,} bytes, and it has another size"
 
 
-def _size(place: Place) -> int | None:
-    """Return the bytes of a file; None if it is gone since it was found."""
+def _size(file: SourceFile) -> int | None:
+    """Return the size of a file in bytes; None if it no longer exists."""
     with suppress(FileNotFoundError):
-        return size_of(place)
+        return size_of(file)
     return None
 
 
 def schema_of_files(schema: Schema, partition_by: Sequence[str]) -> Schema:
-    """Return the columns that the files themselves have."""
+    """Return the columns in the files, without the partition columns."""
     return tuple(column for column in schema if column.name not in partition_by)

@@ -1,6 +1,6 @@
-"""Parquet files: what their footers declare, their rows and those of published folders, and how one is written.
+"""Parquet files: their footers, reading files and published folders, and writing a file.
 
-A file has the same bytes for the same rows however they arrive: row groups depend on the rows alone.
+A file has the same bytes for the same rows in any batches: row groups depend only on the rows.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from osiris.driver import StepContext
-    from osiris.families.files.source_files import Place
+    from osiris.families.files.source_files import SourceFile
     from osiris.families.stores.objects import Upload
     from osiris.files import Output
     from osiris.model import Schema
 
     Check = Callable[[str, Schema], None]
-    """Fails unless what a name in messages stands for has the columns that are wanted."""
+    """Called with a file's name for messages and its columns; fails unless it has the requested columns."""
 
 BATCH_ROWS = 1 << 15
 
 GROUP_BYTES = 64 << 20
-"""A row group ends with the row that fills this many bytes of text, so that memory stays flat however long it is."""
+"""A row group ends with the row that fills this many bytes of text, so that memory is bounded for long texts."""
 
 SAMPLE_ROWS = 1 << 14
 
 
 class ParquetFiles:
-    """The files that a path or pattern names; `paths` are those, if all of them lie on this machine."""
+    """The files that match a path or pattern; `paths` are their paths if all are on this machine, else None."""
 
     def __init__(self, ctx: StepContext, path: str) -> None:
         self._ctx, self._places = ctx, sources(ctx, path)
@@ -55,44 +55,43 @@ class ParquetFiles:
 
     def declared(self) -> Iterator[tuple[str, Schema, int]]:
         """Yield the name for messages, the columns and the number of rows of each file; fails with DAT004 or DAT013."""
-        for place in self._places:
-            yield label(self._ctx, place), *_footer(self._ctx, place)
+        for file in self._places:
+            yield label(self._ctx, file), *_footer(self._ctx, file)
 
     def state(self) -> str | None:
-        """Return a text that stays equal while the files are what they are; None if that cannot be told."""
+        """Return a text that changes when the files do; None if they cannot be read."""
         return state_of(self._places)
 
     def batches(self, schema: Schema, check: Check) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of all files, one after the other, with the columns of a schema; `check` is told of each."""
+        """Yield the rows of all files in order, with the columns of a schema; `check` is called for each file."""
         names = [column.name for column in schema]
         return chain.from_iterable(_batches(self._ctx, place, names, check) for place in self._places)
 
 
 class ParquetFolder:
-    """A published folder as it is now: what its manifest names; fails as `open_published`."""
+    """The current files of a published folder, as its manifest lists them; fails as `open_published`."""
 
     paths = None
 
     def __init__(self, ctx: StepContext, path: str) -> None:
         target = folder(ctx, path, writing=False)
-        self._ctx, self._found, self._name = ctx, open_published(target), target.label(MANIFEST)
+        self._ctx, self._published, self._name = ctx, open_published(target), target.label(MANIFEST)
 
     def declared(self) -> Iterator[tuple[str, Schema, int]]:
-        """Yield the name of the manifest for messages, and the columns and the number of rows that it tells."""
-        yield self._name, self._found.manifest.schema, self._found.manifest.rows
+        """Yield the name of the manifest for messages, and the columns and the number of rows that it declares."""
+        yield self._name, self._published.manifest.schema, self._published.manifest.rows
 
     def state(self) -> str | None:
-        """Return a text that stays equal while manifest and files are what they are; None if that cannot be told."""
-        return state_of(self._found.places.values())
+        """Return a text that changes when manifest or files do; None if they cannot be read."""
+        return state_of(self._published.files.values())
 
     def batches(self, schema: Schema, check: Check) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of all files, with the columns of a schema, those that names of folders tell among them.
+        """Yield the rows of all files with the columns of a schema, including partition columns.
 
-        `check` is told of the manifest. Fails with DAT046 for a file that has other columns, or if there are more or
-        fewer rows than the manifest says, and DRV038 for a file that is gone since: another run has published the
-        folder.
+        `check` is called for the manifest. Fails with DAT046 if a file has other columns, or the number of rows differs
+        from the manifest, and with DRV038 if a file no longer exists: another run has published the folder.
         """
-        manifest, arrow = self._found.manifest, arrow_schema(schema)
+        manifest, arrow = self._published.manifest, arrow_schema(schema)
         inner = schema_of_files(manifest.schema, manifest.partition_by)
         inside = {column.name for column in inner}
         names = [column.name for column in schema if column.name in inside] or [inner[0].name]
@@ -103,9 +102,9 @@ class ParquetFolder:
             if columns != inner:
                 fail("DAT046", file=self._name, problem=f"{name}, whose columns are not as declared")
 
-        for path, values in self._found.values.items():
+        for path, values in self._published.values.items():
             with self._published_since():
-                for batch in _batches(self._ctx, self._found.places[path], names, expect):
+                for batch in _batches(self._ctx, self._published.files[path], names, expect):
                     rows += batch.num_rows
                     yield _with(batch, values, arrow)
         if rows != manifest.rows:
@@ -113,7 +112,7 @@ class ParquetFolder:
 
     @contextmanager
     def _published_since(self) -> Iterator[None]:
-        """Fail with DRV038 for a file that is gone."""
+        """Fail with DRV038 for a file that no longer exists."""
         try:
             yield
         except OsirisError as error:
@@ -123,19 +122,19 @@ class ParquetFolder:
 
 
 def open_parquet(ctx: StepContext, path: str) -> ParquetFiles | ParquetFolder:
-    """Return what a step's path names; fails as `sources`, or as `open_published` for a folder."""
+    """Return the files or folder of a step's path; fails as `sources`, or as `open_published` for a folder."""
     return ParquetFolder(ctx, path) if is_folder(path) else ParquetFiles(ctx, path)
 
 
 def _with(batch: pa.RecordBatch, values: Mapping[str, pa.Scalar], schema: pa.Schema) -> pa.RecordBatch:
-    """Return a batch with the columns of a schema, those that all rows have in common among them."""
+    """Return a batch with the columns of a schema; those in `values` are constant."""
     columns = [
         pa.repeat(values[name], batch.num_rows) if name in values else batch.column(name) for name in schema.names
     ]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _footer(ctx: StepContext, path: Place) -> tuple[Schema, int]:
+def _footer(ctx: StepContext, path: SourceFile) -> tuple[Schema, int]:
     """Return the columns and the number of rows that a file declares."""
     name = label(ctx, path)
     with _translated(name), opened(path) as raw, parquet.ParquetFile(raw) as file:
@@ -151,10 +150,10 @@ def _declared(file: parquet.ParquetFile, name: str) -> tuple[Schema, int]:
     return schema_of(arrow), rows
 
 
-def _batches(ctx: StepContext, path: Place, names: Sequence[str], check: Check) -> Iterator[pa.RecordBatch]:
+def _batches(ctx: StepContext, path: SourceFile, names: Sequence[str], check: Check) -> Iterator[pa.RecordBatch]:
     with _translated(label(ctx, path)), opened(path) as raw:
         source = pa.PythonFile(_CountedFile(raw, ctx), mode="r")
-        # Buffering ahead keeps every column chunk that was read; memory would grow with the file.
+        # Pre-buffering keeps every column chunk that was read: memory would grow with the file.
         with parquet.ParquetFile(source, pre_buffer=False) as file:
             columns, _rows = _declared(file, label(ctx, path))
             check(label(ctx, path), columns)
@@ -203,9 +202,9 @@ def write_file(
     groups: Iterator[pa.Table],
     schema: pa.Schema,
     compression: str,
-    most: int | None = None,
+    max_bytes: int | None = None,
 ) -> int:
-    """Write row groups as one file, until there are none or it has `most` bytes; returns the number of rows."""
+    """Write row groups to one file until it has `max_bytes`, or none are left; returns the number of rows."""
     repetitive, groups = _repetitive(groups)
     form = {
         "compression": compression,
@@ -216,32 +215,32 @@ def write_file(
     with parquet.ParquetWriter(output, schema, **form) as writer, Background() as background:
         for rows in map(partial(_hand_over, background, writer), groups):
             written += rows
-            if most and _is_full(output, background, most):
+            if max_bytes and _is_full(output, background, max_bytes):
                 break
     return written
 
 
-def _is_full(output: Output | Upload, background: Background, most: int) -> bool:
+def _is_full(output: Output | Upload, background: Background, max_bytes: int) -> bool:
     background.wait()
-    return output.written >= most
+    return output.written >= max_bytes
 
 
 def _hand_over(background: Background, writer: parquet.ParquetWriter, group: pa.Table) -> int:
-    """Have a row group written while the next is gathered; nobody here keeps it, so that it goes once it is written."""
+    """Write a row group in the background; no reference is kept, so that it is freed once it is written."""
     background.run(_write, writer, [group])
     return int(group.num_rows)
 
 
-def _write(writer: parquet.ParquetWriter, held: list[pa.Table]) -> None:
-    # In one piece, because pages would also end where pieces end; the pieces go before it is written.
-    group = held.pop().combine_chunks()
+def _write(writer: parquet.ParquetWriter, groups: list[pa.Table]) -> None:
+    # Combined, because pages would also end where chunks end; the chunks are freed before it is written.
+    group = groups.pop().combine_chunks()
     writer.write_table(group, group.num_rows)
 
 
 def _repetitive(groups: Iterator[pa.Table]) -> tuple[list[str], Iterator[pa.Table]]:
-    """Return the columns whose values repeat in the first group, and all groups again.
+    """Return the columns whose values repeat in the first group, and an iterator over all groups.
 
-    A dictionary makes these columns small, and for others it is built in vain.
+    A dictionary makes these columns small, and is useless for others.
     """
     first = next(groups, None)
     if first is None:
@@ -259,7 +258,7 @@ def _repetitive(groups: Iterator[pa.Table]) -> tuple[list[str], Iterator[pa.Tabl
 def row_groups(
     batches: Iterator[pa.RecordBatch], schema: pa.Schema, rows: int, size: int = GROUP_BYTES
 ) -> Iterator[pa.Table]:
-    """Cut a stream into groups that depend on its rows alone: at most `rows`, and `size` bytes of text or lists."""
+    """Split a stream into groups that depend only on its rows: at most `rows`, and `size` bytes of text or lists."""
     parts: list[pa.RecordBatch] = []
     room_rows, room_bytes = rows, size
     for batch in batches:
@@ -277,11 +276,11 @@ def row_groups(
 
 
 def _fitting(batch: pa.RecordBatch, rows: int, size: int) -> tuple[int, int]:
-    """Return how many rows of a batch belong to the group, and how many bytes they take: the last may exceed `size`."""
+    """Return the numbers of rows and bytes of a batch that belong to the group; the last row may exceed `size`."""
     part = batch.slice(0, rows)
-    whole = sum(map(_bytes_of, part.columns))
-    if whole < size:
-        return part.num_rows, whole
+    size_of_all = sum(map(_bytes_of, part.columns))
+    if size_of_all < size:
+        return part.num_rows, size_of_all
     totals = pc.cumulative_sum(_sum([s for column in part.columns if (s := _row_bytes(column)) is not None]))
     count = pc.index(pc.greater_equal(totals, size), pa.scalar(value=True)).as_py() + 1
     return count, totals[count - 1].as_py()
@@ -295,7 +294,7 @@ def _sum(sizes: list[pa.Array]) -> pa.Array:
 
 
 def _bytes_of(column: pa.Array) -> int:
-    """Return the bytes of all values whose width varies."""
+    """Return the bytes of all values of variable width."""
     if is_text(column.type) and not column.null_count:
         first, last = ends(column)
         return last - first
@@ -304,7 +303,7 @@ def _bytes_of(column: pa.Array) -> int:
 
 
 def _row_bytes(column: pa.Array) -> pa.Array | None:
-    """Return the bytes of each value where they vary; None for values of a fixed width."""
+    """Return the bytes of each value of variable width; None for values of a fixed width."""
     kind = column.type
     if isinstance(kind, pa.BaseExtensionType):
         return _row_bytes(column.storage)

@@ -1,13 +1,11 @@
-"""Rows by the folders they belong to: how values name these, as Hive has it, and how rows are put in their order.
+"""Hive partitioning: names of partition folders, and sorting of rows by folder.
 
-A folder is `column=value`, read back exactly. What would mean something in a path, or could not be shown, is written as
-`%XX` for each byte of its UTF-8. NULL has a name of its own. A text whose name is taken, or differs from another one
-only by case or in how its letters are made up, is written in `%XX` from end to end: systems that take such names for
-one keep them apart.
+A folder is named `column=value`, and read back exactly. Special and invisible characters are written as `%XX` for each
+byte of their UTF-8. NULL has a reserved name. A text whose name is already used, or differs from another only by case
+or Unicode normalization, is written as `%XX` throughout, for file systems that treat such names as equal.
 
-Rows are sorted in bounded memory, however many folders and however mixed: they gather until they fill a run; a run is
-sorted and written to one Arrow file, piece by piece, and each folder knows its pieces. Rows of one folder keep their
-order.
+Rows are sorted in bounded memory, whatever the number of folders: they are collected into runs; each run is sorted and
+written to one Arrow file in pieces, which are listed for each folder. Rows of one folder keep their order.
 """
 
 from __future__ import annotations
@@ -38,10 +36,10 @@ RUN_BYTES = 32 << 20
 NULL = "__HIVE_DEFAULT_PARTITION__"
 
 KINDS = ("bool", "date", "utf8", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
-"""The types whose values have one spelling that everybody reads back."""
+"""The types whose values have a unique text that all readers parse."""
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_ -]*(?<! )")
-"""The names of columns that can stand in the name of a folder as they are; others begin in a way that hides it."""
+"""Names of columns that can be part of a folder name unchanged; others could make the folder hidden."""
 
 _SPECIAL = re.compile(
     "[\"#%'*/:<=>?\\\\\\[\\]^{|}\x00-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\uffff]"
@@ -54,7 +52,7 @@ Key = tuple[str | None, ...]
 
 
 def spelled(values: pa.Array, column: str) -> pa.Array:
-    """Return values of a type of `KINDS` as texts; fails with DAT047 for one that could not be read back."""
+    """Return values of a type of `KINDS` as texts; fails with DAT047 for a value that could not be read back."""
     try:
         texts = values.cast(pa.string())
         back = texts.cast(values.type)
@@ -66,16 +64,16 @@ def spelled(values: pa.Array, column: str) -> pa.Array:
 
 
 def folder_names(column: str, texts: Iterable[str | None]) -> Mapping[str | None, str]:
-    """Return the name of the folder of each value; fails with DAT047 for one that is too long.
+    """Return the folder name of each value; fails with DAT047 for one that is too long.
 
-    Names depend on the set of values alone.
+    Names depend only on the set of values.
     """
     names: dict[str | None, str] = {None: f"{column}={NULL}"}
-    taken = {_folded(NULL)}
+    used = {_folded(NULL)}
     for text in sorted(text for text in set(texts) if text is not None):
         name = _SPECIAL.sub(lambda match: _hex(match[0]), text)
-        name = _hex(text) if _folded(name) in taken else name
-        taken.add(_folded(name))
+        name = _hex(text) if _folded(name) in used else name
+        used.add(_folded(name))
         names[text] = f"{column}={name}"
         if len(names[text].encode()) > MAX_NAME_BYTES:
             problem = f"{text[:_SHOWN]!a}… gives a folder a name of more than {MAX_NAME_BYTES} bytes"
@@ -84,7 +82,7 @@ def folder_names(column: str, texts: Iterable[str | None]) -> Mapping[str | None
 
 
 def is_value(folder: str) -> bool:
-    """Tell whether a folder has a name as `folder_names` gives them."""
+    """Return whether a folder has a name like those of `folder_names`."""
     column, equals, _ = folder.partition("=")
     return bool(equals) and PLAIN_NAME.fullmatch(column) is not None
 
@@ -98,25 +96,25 @@ def _hex(text: str) -> str:
 
 
 def values_of(folders: Sequence[str], types: Mapping[str, str]) -> dict[str, pa.Scalar]:
-    """Return the value of each column that the folders of a file tell; `types` are by column, in that order.
+    """Return the value of each partition column from the folders of a file; `types` are by column, in that order.
 
-    Raises ValueError for a name that `folder_names` gives to no value of the type.
+    Raises ValueError for a name that `folder_names` returns for no value of the type.
     """
-    found = {}
+    values = {}
     for folder, (column, kind) in zip(folders, types.items(), strict=True):
         name = folder.removeprefix(f"{column}=")
         text = None if name == NULL else unquote(name, errors="strict")
         value = pa.scalar(text, pa.string()).cast(arrow_type(kind))
         if value.cast(pa.string()).as_py() != text:
             raise ValueError(f"{ascii(folder)[:_SHOWN]} is no value of type {kind}")
-        found[column] = value
-    return found
+        values[column] = value
+    return values
 
 
 def by_folder(rows: RowStream, columns: Sequence[str], scratch: Path) -> Iterator[tuple[str, Iterator[pa.RecordBatch]]]:
-    """Yield each folder below which rows belong, sorted by name, with its rows, which have the other columns.
+    """Yield each partition folder, sorted by name, with its rows without the partition columns.
 
-    Each is to be read before the next. Fails with DAT047 for a value that no folder can have, DRV048 for too many.
+    Read each before the next. Fails with DAT047 for a value that no folder name can represent, DRV048 for too many.
     """
     path = scratch / "sorted.arrow"
     try:
@@ -129,7 +127,7 @@ def by_folder(rows: RowStream, columns: Sequence[str], scratch: Path) -> Iterato
 
 
 def _sort(rows: RowStream, columns: Sequence[str], path: Path) -> Mapping[Key, list[int]]:
-    """Write rows to an Arrow file; returns the numbers of its batches that have the rows of each key."""
+    """Write rows to an Arrow file; returns for each key the indexes of its batches in the file."""
     schema = arrow_schema(tuple(column for column in rows.schema if column.name not in columns))
     pieces: dict[Key, list[int]] = defaultdict(list)
     written = 0
@@ -160,14 +158,14 @@ def _runs(rows: RowStream) -> Iterator[pa.Table]:
 
 
 def _parts(run: pa.Table, columns: Sequence[str]) -> Iterator[tuple[Key, pa.Table]]:
-    """Yield the rows of each key in a run, in their order, without the columns of the key."""
+    """Yield the rows of each key in a run, in order, without the columns of the key."""
     numbers = np.zeros(run.num_rows, np.int64)
     texts = []
     for name in columns:
         encoded = run[name].combine_chunks().dictionary_encode(null_encoding="encode")
         values = encoded.dictionary
         texts.append(spelled(values, name).take(encoded.indices))
-        # Numbered anew for each column, so that they stay below the number of rows, and their products fit.
+        # Renumbered for each column, so that they stay below the number of rows, and their products do not overflow.
         _, numbers = np.unique(numbers * len(values) + encoded.indices.to_numpy(), return_inverse=True)
     order = np.argsort(numbers, kind="stable")
     starts = np.flatnonzero(np.diff(numbers[order], prepend=-1))
@@ -180,4 +178,4 @@ def _parts(run: pa.Table, columns: Sequence[str]) -> Iterator[tuple[Key, pa.Tabl
 def _folders(columns: Sequence[str], keys: Mapping[Key, object]) -> dict[str, Key]:
     """Return the key of each folder, by the folder's path."""
     names = [folder_names(column, {key[n] for key in keys}) for n, column in enumerate(columns)]
-    return {"/".join(known[text] for known, text in zip(names, key, strict=True)): key for key in keys}
+    return {"/".join(by_text[text] for by_text, text in zip(names, key, strict=True)): key for key in keys}

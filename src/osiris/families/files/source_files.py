@@ -1,6 +1,6 @@
-"""The files that a step reads: which its path names, where their bytes lie, and what tells that they have changed.
+"""The files that a step reads: resolving its path, opening them, and detecting changes.
 
-A file lies on this machine, or in an object store. What reads files asks here for either.
+A file is on this machine or in an object store; readers use this module for both.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ if TYPE_CHECKING:
     from osiris.driver import StepContext
     from osiris.model import JsonValue
 
-Place = Path | StoredFile
+SourceFile = Path | StoredFile
 
 _PATH = Location(pointer="/config/path")
 
 
 def base_dir(ctx: StepContext) -> str | None:
-    """Return the folder of the connection, as it is written there; None if it has none."""
+    """Return the `base_dir` of the connection, as configured; None without one."""
     base = ctx.connection.get("base_dir")
     return str(base) if base else None
 
 
 def base_folder(ctx: StepContext) -> Path:
-    """Return the folder at which the paths of a connection start; fails with DRV007."""
+    """Return the folder to which the paths of a connection are relative; fails with DRV007."""
     base = base_dir(ctx)
     return resolve_path(ctx.root, base) if base else ctx.root
 
 
 @contextmanager
 def at_path() -> Iterator[None]:
-    """Have what fails in a block fail at the config's `path`."""
+    """Locate errors in the block at the config's `path`."""
     try:
         yield
     except OsirisError as error:
         raise_all(replace(problem, location=_PATH) for problem in error.diagnostics)
 
 
-def sources(ctx: StepContext, path: str) -> list[Place]:
+def sources(ctx: StepContext, path: str) -> list[SourceFile]:
     """Return the files that a step reads, sorted by name: `path` is a path, URL or pattern below the connection's base.
 
     Fails with DRV001, DRV003, DRV005, DRV006, DRV007, DRV037, DRV049, DRV059 or DRV062, at the config's `path`, or
@@ -72,7 +72,7 @@ def sources(ctx: StepContext, path: str) -> list[Place]:
 
 
 def matching(ctx: StepContext, pattern: str) -> list[Path]:
-    """Return the files that a path or pattern names, as `expand`; what may not be read is not said to be missing."""
+    """Return the files that match a path or pattern, as `expand`; one that is not allowed is not reported missing."""
     base = base_dir(ctx)
     try:
         return expand(ctx.root, pattern, base=base)
@@ -81,60 +81,60 @@ def matching(ctx: StepContext, pattern: str) -> list[Path]:
         raise
 
 
-def label(ctx: StepContext, place: Place | StoreUrl) -> str:
-    """Return a file's name for messages: relative to the project where it is below it, else whole."""
-    return relative(ctx.root, place) if isinstance(place, Path) else str(place)
+def label(ctx: StepContext, file: SourceFile | StoreUrl) -> str:
+    """Return a file's name for messages: relative to the project if it is below it, else absolute."""
+    return relative(ctx.root, file) if isinstance(file, Path) else str(file)
 
 
-def opened(place: Place) -> io.RawIOBase:
+def opened(file: SourceFile) -> io.RawIOBase:
     """Open a file for reading, without buffering; fails with DRV001, DRV003, DRV005 or DRV006."""
-    return place.open() if isinstance(place, StoredFile) else open_source(place)
+    return file.open() if isinstance(file, StoredFile) else open_source(file)
 
 
-def size_of(place: Place) -> int:
-    """Return the bytes of a file; raises OSError if it cannot be looked at."""
-    return place.size if isinstance(place, StoredFile) else place.stat().st_size
+def size_of(file: SourceFile) -> int:
+    """Return the size of a file in bytes; raises OSError if that fails."""
+    return file.size if isinstance(file, StoredFile) else file.stat().st_size
 
 
-def mark_of(place: Place) -> str:
-    """Return a text that stays equal while name, size and time (or ETag) of a file do; raises OSError."""
-    if isinstance(place, StoredFile):
-        return f"{place}\0{place.size}\0{place.etag or place.modified}\0"
-    seen = place.stat()
-    return f"{place}\0{seen.st_size}\0{seen.st_mtime_ns}\0"
+def mark_of(file: SourceFile) -> str:
+    """Return a text of name, size and modification time (or ETag) of a file; raises OSError."""
+    if isinstance(file, StoredFile):
+        return f"{file}\0{file.size}\0{file.etag or file.modified}\0"
+    status = file.stat()
+    return f"{file}\0{status.st_size}\0{status.st_mtime_ns}\0"
 
 
-def state_of(files: Iterable[Place]) -> str | None:
-    """Return a text that stays equal while names and contents of files do; None if one cannot be looked at.
+def state_of(files: Iterable[SourceFile]) -> str | None:
+    """Return a text that changes when names or contents of files do; None if a file cannot be read.
 
-    Files that are too large together are told by sizes and times, those of a store by sizes and ETags.
+    Files that are too large in total are compared by size and time, those of a store by size and ETag.
     """
     digest = hashlib.sha256()
     try:
-        places = list(files)
-        small = all(isinstance(place, Path) for place in places) and sum(map(size_of, places)) <= READ_WHOLE
-        for place in places:
+        listed = list(files)
+        small = all(isinstance(place, Path) for place in listed) and sum(map(size_of, listed)) <= READ_WHOLE
+        for place in listed:
             digest.update((_content_of(place) if small else mark_of(place)).encode())
     except (OSError, OsirisError):
         return None
     return digest.hexdigest()
 
 
-def _content_of(place: Place) -> str:
+def _content_of(place: SourceFile) -> str:
     with opened(place) as file:
         return f"{place}\0{content_of(file)}\0"
 
 
-def local(places: Iterable[Place]) -> list[Path] | None:
-    """Return files as paths, if all of them lie on this machine."""
-    found = list(places)
-    paths = [place for place in found if isinstance(place, Path)]
-    return paths if len(paths) == len(found) else None
+def local(files: Iterable[SourceFile]) -> list[Path] | None:
+    """Return files as paths, if all of them are on this machine; else None."""
+    listed = list(files)
+    paths = [place for place in listed if isinstance(place, Path)]
+    return paths if len(paths) == len(listed) else None
 
 
 @dataclass(frozen=True, slots=True)
 class TextConfig:
-    """What the configs of all readers of text files have; keys and defaults are described in each spec.yaml."""
+    """The config keys that all readers of text files share; each spec.yaml documents keys and defaults."""
 
     path: str
     columns: Sequence[str] | None = None
@@ -147,23 +147,23 @@ class TextConfig:
 
     @property
     def sampled(self) -> int | None:
-        """Return how many rows of each file are looked at; None for all."""
+        """The number of rows of each file to infer types from; None for all."""
         return None if self.sample == "all" else int(self.sample)
 
     @property
     def dates(self) -> Sequence[str]:
-        """Return the columns of which only dates and timestamps will do."""
+        """The columns that must be dates or timestamps."""
         return ()
 
     @property
     def declared(self) -> Collection[str]:
-        """Return the columns whose types the config says, more or less."""
+        """The columns whose types the config declares or restricts."""
         return {*self.dtype, *self.dates}
 
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that is none: its text, why, what an event tells of it, and what finds its line."""
+    """A malformed row: its text, the problem, the fields of its event, and a function that finds its line."""
 
     text: str
     problem: str
@@ -173,19 +173,19 @@ class BadRow:
 
 @dataclass(slots=True)
 class Probe:
-    """What the first rows of a file took: `bytes` of the disk for `rows`, or the `whole` file."""
+    """The size of the first rows of a file: `bytes` on disk for `rows`; `whole`: these are all rows."""
 
-    path: Place
+    path: SourceFile
     bytes: int = 0
     rows: int = 0
     whole: bool = False
 
     def on_bytes(self, count: int) -> None:
-        """Count bytes as they are taken from the disk."""
+        """Count bytes as they are read from the disk."""
         self.bytes += count
 
     def estimate(self) -> int:
-        """Return how many rows the file has, if its others are as long as those seen."""
+        """Return the estimated number of rows, if the others are as long as the first."""
         if self.whole or not self.bytes:
             return self.rows
         try:
@@ -195,7 +195,7 @@ class Probe:
 
 
 def relation(text: str, files: Sequence[Path], rows: int, ctx: StepContext) -> Relation:
-    """Return a SELECT from files, which have so many rows, as a relation that counts rows and bytes as read."""
+    """Return a SELECT from files with `rows` rows as a relation that counts `rows_read` and `bytes_read`."""
 
     def on_read(counted: Iterable[int], size: int) -> None:
         more = f" and {len(files) - 1} more" if len(files) > 1 else ""
@@ -208,6 +208,6 @@ def relation(text: str, files: Sequence[Path], rows: int, ctx: StepContext) -> R
 
 
 def check_count(where: str, declared: int, counted: int) -> None:
-    """Fail with DAT055 if other rows were counted than a file declares."""
+    """Fail with DAT055 if the counted rows differ from those that a file declares."""
     if declared != counted:
         fail("DAT055", file=where, declared=f"{declared:,}", counted=f"{counted:,}")

@@ -1,4 +1,4 @@
-"""Which type a column of text allows, narrowed down as its cells are seen."""
+"""Inference of the type of a text column, narrowed down as cells are added."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from osiris.families.text_format import PATTERNS, Spelling, whole
 
 MAX_DIGITS = 38
 
-# What a column may still be, in the order in which a type is chosen, each with the type that its cells are tried with.
+# Candidate kinds in order of preference, each with the type that its cells are tested with; None: by a pattern.
 _GUESSED = {
     "bool": "bool",
     "integer": None,
@@ -28,14 +28,14 @@ _NUMBER = re.compile(r"-?[0-9]+(?:\.([0-9]{1,37}))?")
 _WIDER = {"date": ("timestamp[us]", "timestamp[us,UTC]"), "timestamp": ("timestamp[us]",), "time": ("time[ns]",)}
 PINNED = "its type is the one that the file allowed when it was looked at"
 REFRESH = "run 'osiris compile FILE --refresh' (sample: all if the value is rare)"
-"""What looks at a text file's types again."""
+"""How to infer a text file's types again."""
 FEW = 256
 _SHOWN = 60
 
 
 @dataclass(slots=True)
-class Guess:
-    """What the cells of one column have shown so far; `moment` says that only dates and timestamps will do."""
+class TypeInference:
+    """The type of a column, inferred from its cells so far; `moment`: it must be a date or timestamp."""
 
     moment: bool = False
     kinds: tuple[str, ...] = ()
@@ -50,8 +50,8 @@ class Guess:
     def __post_init__(self) -> None:
         self.kinds = _MOMENTS if self.moment else tuple(_GUESSED)
 
-    def look(self, cells: pa.Array) -> int | None:
-        """Take more cells into account; return the index of the one that no date or timestamp is left for, if any."""
+    def update(self, cells: pa.Array) -> int | None:
+        """Add cells; with `moment`, return the index of the cell that rules out the last candidate, if any."""
         if cells.null_count == len(cells):
             return None
         if not self.seen and not self.moment:
@@ -66,7 +66,7 @@ class Guess:
         return None
 
     def _look_at_a_few(self, cells: pa.Array) -> None:
-        """Rule most kinds out by the first cells: trying all kinds on all cells would take long."""
+        """Rule out most kinds by the first cells: testing all kinds on all cells would be slow."""
         few = cells[:FEW]
         self.kinds = tuple(kind for kind in self.kinds if self._may_be(kind, few))
 
@@ -96,9 +96,9 @@ class Guess:
         digits = pc.utf8_ltrim(cells, "-")
         point = pc.find_substring(digits, ".")
         length = pc.binary_length(digits)
-        whole = pc.if_else(pc.less(point, 0), length, point)
-        fraction = pc.subtract(pc.subtract(length, whole), pa.scalar(1, pa.int32()))
-        self.whole = max(self.whole, pc.max(pc.if_else(pc.starts_with(digits, "0"), 0, whole)).as_py())
+        integer = pc.if_else(pc.less(point, 0), length, point)
+        fraction = pc.subtract(pc.subtract(length, integer), pa.scalar(1, pa.int32()))
+        self.whole = max(self.whole, pc.max(pc.if_else(pc.starts_with(digits, "0"), 0, integer)).as_py())
         self.scale = max(self.scale, pc.max(fraction).as_py())
 
     def type(self) -> str:
@@ -123,7 +123,7 @@ class Guess:
 
 
 def _microseconds(cells: pa.Array) -> pa.Array:
-    """Return the texts without the digits beyond a microsecond, so that any year can be tried."""
+    """Return the texts without digits beyond a microsecond, so that any year can be tested."""
     return pc.replace_substring_regex(cells, r"(\.\d{6})\d{1,3}", r"\1")
 
 
@@ -132,12 +132,12 @@ def _longest_fraction(cells: pa.Array) -> int:
     return pc.max(pc.binary_length(fractions)).as_py() or 0
 
 
-def wider_type(value: str, wanted: str) -> str | None:
-    """Return the type that holds the values of a type and a further cell; None if only text does."""
-    name = wanted.partition("(")[0].partition("[")[0]
+def wider_type(value: str, kind: str) -> str | None:
+    """Return the type that represents all values of a type and a further cell; None if only text does."""
+    name = kind.partition("(")[0].partition("[")[0]
     number, candidates = _NUMBER.fullmatch(value), _WIDER.get(name, ())
     if name.startswith(("int", "uint", "decimal")):
-        before = wanted.rpartition(",")[2].rstrip(")") if name == "decimal" else "0"
+        before = kind.rpartition(",")[2].rstrip(")") if name == "decimal" else "0"
         scale = max(int(before), len((number and number[1]) or ""))
         candidates = (f"decimal({MAX_DIGITS},{scale})",) if number else ("float64",)
     readable = (each for each in candidates if Spelling(each, declared=name in _WIDER).read(pa.array([value])))
@@ -145,5 +145,5 @@ def wider_type(value: str, wanted: str) -> str | None:
 
 
 def cut(text: str) -> str:
-    """Return a text that is short enough for a message."""
+    """Return a text shortened for a message."""
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

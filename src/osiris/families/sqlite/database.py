@@ -1,4 +1,4 @@
-"""SQLite: opening a file, its tables and its errors, how rows are read, and how they are written."""
+"""SQLite databases: opening a file, its tables and errors, reading and writing rows."""
 
 from __future__ import annotations
 
@@ -59,16 +59,16 @@ _PLAIN_ERRORS = {
 }
 _BATCH = 10_000
 _COUNTED = 1_000_000
-"""More rows than these are not counted; SQLite has no estimate of its own."""
+"""Larger tables are not counted; SQLite has no row estimates."""
 
 _SHOWN = 60
 _INSERT = "INSERT OR ABORT"
-"""A table may say that conflicts are to be ignored, or replace rows: what the statement says goes before that."""
+"""A table may declare that conflicts are ignored or replace rows: the clause of the statement overrides that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table(Relation):
-    """A table or a view; one without rowid lies in the order of its primary key, and of a view no order is known."""
+    """A table or view; a table without rowid is ordered by its primary key, and a view has no known order."""
 
     rowid: bool = True
 
@@ -77,7 +77,7 @@ class Table(Relation):
 class Column(TargetColumn):
     """A column of a table or view; `key` is its position in the primary key, from 1, else 0.
 
-    `rowid`: it is the number of a row, needs no value and has one.
+    `rowid`: the column is an alias of the rowid, which SQLite assigns if no value is given.
     """
 
     key: int = 0
@@ -85,7 +85,7 @@ class Column(TargetColumn):
 
 
 class Index(NamedTuple):
-    """An index that keeps a key unique: its columns, None for an expression, with their collations."""
+    """A unique index: its columns, None for an expression, with their collations."""
 
     origin: str
     columns: tuple[tuple[str | None, str], ...]
@@ -111,9 +111,9 @@ class SQLite(FileDatabase[sqlite3.Connection]):
     can_store = staticmethod(holds_exactly)
 
     def open(self, _ctx: StepContext, path: Path, *, writing: bool) -> sqlite3.Connection | None:
-        """Return a connection in a transaction; None if the database is in use.
+        """Return a connection in a transaction; None if the database is locked.
 
-        What a killed writer left half done can be undone only by who may write; the statements after that may not.
+        Recovery after a killed writer needs write access, so the file is then opened for that, but with query_only.
         """
         if writing:
             return _opened(path, "rwc", _WRITING)
@@ -125,11 +125,11 @@ class SQLite(FileDatabase[sqlite3.Connection]):
         return _opened(path, "rw", _READING)
 
     def client_errors(self) -> tuple[type[Exception], ...]:
-        """Return what the client library raises."""
+        """Return the exception types of the client library."""
         return (sqlite3.Error,)
 
     def fail_engine(self, error: Exception, ctx: StepContext, path: Path, _query: str | None) -> NoReturn:
-        """Fail with what an error of SQLite means."""
+        """Fail with the diagnostic for an error of SQLite."""
         number, reason, shown = _number(error), str(error)[:300], label(ctx, path)
         if number in _DAMAGED:
             fail("DRV010", path=shown, kind="SQLite", reason="it is damaged, encrypted, or not a database")
@@ -149,7 +149,7 @@ class SQLite(FileDatabase[sqlite3.Connection]):
         return {n: Table(n, kind, rowid=not without) for n, kind, without in rows if not n.startswith("sqlite_")}
 
     def columns(self, session: Session, relation: Relation) -> list[Column]:
-        """Return the columns of a table or a view in their order."""
+        """Return the columns of a table or view, in order."""
         rows = session.rows(
             """SELECT name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?) WHERE hidden <> 1""",
             relation.name,
@@ -158,23 +158,23 @@ class SQLite(FileDatabase[sqlite3.Connection]):
         return [_column(*row, one_key=one_key) for row in rows]
 
     def is_unique(self, session: Session, relation: Relation, key: Sequence[str]) -> bool:
-        """Tell whether a table keeps a key unique."""
-        wanted = {name.lower() for name in key}
-        if {column.name.lower() for column in self.columns(session, relation) if column.key} == wanted:
+        """Return whether a table enforces that a key is unique."""
+        names = {name.lower() for name in key}
+        if {column.name.lower() for column in self.columns(session, relation) if column.key} == names:
             return True
-        return any(index.key == wanted for index in unique_indexes(session, relation.name))
+        return any(index.key == names for index in unique_indexes(session, relation.name))
 
     def product(self, _session: Session) -> str:
         """Return the name and the version of the engine."""
         return f"SQLite {sqlite3.sqlite_version}"
 
     def encoding(self, session: Session) -> JsonValue:
-        """Return how texts are kept."""
+        """Return the text encoding of the file."""
         ((encoding,),) = session.rows("PRAGMA encoding")
         return str(encoding)
 
     def lock_facts(self, path: Path, writable: bool) -> Mapping[str, JsonValue]:
-        """Return whether somebody writes just now; nothing is written here."""
+        """Return whether another writer has the file locked; nothing is written here."""
         if not writable:
             return {"locked": None}
         with suppress(sqlite3.OperationalError):
@@ -200,33 +200,33 @@ class SQLite(FileDatabase[sqlite3.Connection]):
         return Source(schema, text, "fixed" if order else "free", detail=(table, order))
 
     def estimate(self, session: Session, source: Source, config: StepConfig) -> int | None:
-        """Return how many rows are read; of a view, or of more than can be counted at once, that is not known."""
+        """Return the number of rows that are read; None for a view or a large table."""
         return count_rows(session, source.detail[0], config.limit)
 
     def batches(
         self, session: Session, source: Source, _config: StepConfig, _ctx: StepContext
     ) -> Generator[pa.RecordBatch, None, None]:
-        """Yield the rows; fails with DAT001, naming the row, for a value that is not of its column's type."""
+        """Yield the rows; fails with DAT001, naming the row, for a value that does not match its column's type."""
         return read_batches(session, source.text, source.schema, source.detail)
 
     # Writing
 
     def begin(self, session: Session) -> None:
-        """Do nothing: a session that may write is in its transaction from the beginning."""
+        """Do nothing: a session that may write starts in its transaction."""
 
     def load(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
-        """Add all rows; fails with DRV015 if not all are there then."""
+        """Insert all rows; fails with DRV015 if not all exist afterwards."""
         replacing = delivery.mode == "replace"
-        counted = replacing or _has_triggers(session, delivery)  # else what SQLite says of the rows is enough
+        counted = replacing or _has_triggers(session, delivery)  # else SQLite's own count is enough
         before = 0 if replacing or not counted else _count(session, delivery)
         _insert(session, delivery, waiting)
         if counted:
             expect_all_written(delivery.ctx, delivery.target, waiting.rows, _count(session, delivery) - before)
 
     def merge(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
-        """Write all rows by their key.
+        """Upsert all rows by their key.
 
-        Fails with DAT028 for two keys that the table takes for one, DRV015 as `load`.
+        Fails with DAT028 for two keys that the table considers equal, DRV015 as `load`.
         """
         collations = _key_collations(session, delivery)
         counted = _has_triggers(session, delivery)
@@ -237,13 +237,13 @@ class SQLite(FileDatabase[sqlite3.Connection]):
             check_staged_keys(session, delivery, orders)
         staying = _count(session, delivery) - _count_given(session, delivery, collations) if counted else 0
         names = [column.name for column in delivery.schema]
-        whole = bool(collations) or set(names) == set(delivery.key)
-        _insert(session, delivery, waiting, on_conflict(names, delivery.key, update_key=whole))
+        update_key = bool(collations) or set(names) == set(delivery.key)
+        _insert(session, delivery, waiting, on_conflict(names, delivery.key, update_key=update_key))
         if counted:
             expect_all_written(delivery.ctx, delivery.target, waiting.rows, _count(session, delivery) - staying)
 
     def make_durable(self, session: Session, _delivery: Delivery) -> None:
-        """Make the transaction durable, once those who still read the old state let it; fails with DRV011."""
+        """Commit the transaction durably, after readers of the old state have finished; fails with DRV011."""
         fault("sqlite.commit")
         wait_until_free(lambda: _tried(session.connection, ("COMMIT",)), session.ctx, session.path)
         fault("sqlite.committed")
@@ -253,9 +253,9 @@ SQLITE = SQLite()
 
 
 def _opened(path: Path, mode: str, statements: Sequence[str]) -> sqlite3.Connection | None:
-    """Return a connection on which the statements were executed; None if the database is in use.
+    """Return a connection on which the statements were executed; None if the database is locked.
 
-    Rows may be asked for by another thread than the one that opens it, though never by two at once.
+    Another thread than the one that opens it may fetch rows, but never two at the same time.
     """
     uri = f"file:{quote(str(path))}?mode={mode}"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=0, check_same_thread=False)
@@ -269,7 +269,7 @@ def _opened(path: Path, mode: str, statements: Sequence[str]) -> sqlite3.Connect
 
 
 def _tried(connection: sqlite3.Connection, statements: Sequence[str]) -> bool | None:
-    """Execute statements; returns None if the database is in use."""
+    """Execute statements; returns None if the database is locked."""
     try:
         for statement in statements:
             connection.execute(statement).fetchall()
@@ -304,32 +304,32 @@ def _column(
 
 
 def unique_indexes(session: Session, table: str) -> list[Index]:
-    """Return the indexes that keep all rows of a table apart, that of its primary key too where it has one."""
-    found = session.rows("""SELECT name, origin FROM pragma_index_list(?) WHERE "unique" AND NOT partial""", table)
+    """Return the unique indexes over all rows of a table, including that of its primary key if it has one."""
+    indexes = session.rows("""SELECT name, origin FROM pragma_index_list(?) WHERE "unique" AND NOT partial""", table)
     of_index = "SELECT name, coll FROM pragma_index_xinfo(?) WHERE key ORDER BY seqno"
-    return [Index(origin, tuple(session.rows(of_index, name))) for name, origin in found]
+    return [Index(origin, tuple(session.rows(of_index, name))) for name, origin in indexes]
 
 
 def order_of(table: Table, columns: Sequence[Column]) -> list[str]:
-    """Return the quoted columns in whose order a table lies; none if there is no such order."""
+    """Return the quoted columns by which a table is ordered; empty if it has no order."""
     if table.kind == "view":
         return []
     if not table.rowid:
         return [quote_name(column.name) for column in sorted(columns, key=lambda c: c.key) if column.key]
-    taken = {column.name.lower() for column in columns}
-    return [name for name in _ROWIDS if name not in taken][:1]
+    names = {column.name.lower() for column in columns}
+    return [name for name in _ROWIDS if name not in names][:1]
 
 
 def type_problem(kind: str | None) -> str | None:
-    """Return why a column cannot be read as a type, or as none that is declared; None if it can."""
+    """Return why a column cannot be read as a type (None: it has no declared type); None if it can."""
     if kind is None:
         return "SQLite does not say what it holds"
     return None if is_readable(kind) else "SQLite has no such values"
 
 
 def _fields(columns: Sequence[Column], chosen: Mapping[str, str]) -> Schema:
-    """Return columns with their types: the chosen one, else the declared; fails with all that have none."""
-    found: list[Field] = []
+    """Return columns with their chosen or declared types; fails for all columns without a type."""
+    fields: list[Field] = []
     problems: list[Diagnostic] = []
     for column in columns:
         kind = chosen.get(column.name) or column.type
@@ -341,17 +341,17 @@ def _fields(columns: Sequence[Column], chosen: Mapping[str, str]) -> Schema:
                 if kind is None
                 else None
             )
-            told = kind or (f"'{column.declared}'" if column.declared else "none")
-            problems.append(diagnostic("DAT006", column=column.name, type=told, reason=why, hint=hint))
+            type_name = kind or (f"'{column.declared}'" if column.declared else "none")
+            problems.append(diagnostic("DAT006", column=column.name, type=type_name, reason=why, hint=hint))
         else:
-            found.append(Field(column.name, str(kind), column.nullable))
+            fields.append(Field(column.name, str(kind), column.nullable))
     if problems:
         raise_all(problems)
-    return tuple(found)
+    return tuple(fields)
 
 
 def count_rows(session: Session, table: Table, limit: int | None = None) -> int | None:
-    """Return how many rows a table has, at most `limit`; None for a view, or where they are too many to count."""
+    """Return the number of rows of a table, at most `limit`; None for a view, or if there are too many to count."""
     if table.kind == "view":
         return None
     text = f"SELECT count(*) FROM (SELECT 1 FROM {SQLITE.qualified(session.schema, table.name)} LIMIT ?)"
@@ -362,9 +362,9 @@ def count_rows(session: Session, table: Table, limit: int | None = None) -> int 
 def read_batches(
     session: Session, text: str, schema: Schema, place: tuple[Table, Sequence[str]] | None = None
 ) -> Generator[pa.RecordBatch, None, None]:
-    """Yield the rows of a SELECT; fails with DAT001 for a value that is not of its column's type.
+    """Yield the rows of a SELECT; fails with DAT001 for a value that does not match its column's type.
 
-    `place`, the table that is read whole and the columns in whose order it lies, is where the value's row is looked up.
+    `place` is the table, if it is read as a whole, and its order columns: then the message names the row.
     """
     arrow, done = arrow_schema(schema), 0
     cursor = session.connection.execute(text)
@@ -382,7 +382,7 @@ def read_batches(
 def _fail_value(
     session: Session, column: Field, values: Sequence[object], done: int, place: tuple[Table, Sequence[str]] | None
 ) -> NoReturn:
-    """Fail with DAT001 for the first value that is not of its column's type."""
+    """Fail with DAT001 for the first value that does not match its column's type."""
     if place is None:
         value, hint = "one of its values", f"give '{column.name}' another dtype"
     else:
@@ -403,23 +403,23 @@ def _row(session: Session, table: Table, order: Sequence[str], position: int) ->
 
 
 def _has_triggers(session: Session, delivery: Delivery) -> bool:
-    """Tell whether rows that are written to the table may set off more."""
+    """Return whether the table has triggers, which may change further rows."""
     query = "SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE"
     return bool(session.rows(query, delivery.table))
 
 
 def _key_collations(session: Session, delivery: Delivery) -> list[dict[str, str]]:
-    """Return the collations by column under which a table keeps a key unique, of each index whose are not plain."""
-    wanted = {name.lower(): name for name in delivery.key}
+    """Return the collations by column of each unique index over the key that has others than BINARY."""
+    names = {name.lower(): name for name in delivery.key}
     return [
-        {wanted[str(name).lower()]: order for name, order in index.columns}
+        {names[str(name).lower()]: order for name, order in index.columns}
         for index in unique_indexes(session, delivery.table)
-        if index.key == wanted.keys() and any(order.upper() != "BINARY" for _, order in index.columns)
+        if index.key == names.keys() and any(order.upper() != "BINARY" for _, order in index.columns)
     ]
 
 
 def _numbered_column(session: Session, delivery: Delivery) -> str | None:
-    """Return the column that is the number of a row, in lower case, and that has the next one where it is NULL."""
+    """Return the rowid alias column in lower case, in which NULL becomes the next number; None if there is none."""
     if any(index.origin == "pk" for index in unique_indexes(session, delivery.table)):
         return None
     columns = SQLITE.columns(session, Relation(delivery.table))
@@ -432,7 +432,7 @@ def _count(session: Session, delivery: Delivery) -> int:
 
 
 def _count_given(session: Session, delivery: Delivery, collations: list[dict[str, str]]) -> int:
-    """Return how many of the keys that are given are in the target."""
+    """Return how many of the staged keys exist in the target."""
     orders = {name: f" COLLATE {quote_name(order)}" for each in collations[:1] for name, order in each.items()}
     names = {quote_name(name): orders.get(name, "") for name in delivery.key}
     equal = " AND ".join(f"there.{name} = given.{name}{order}" for name, order in names.items())
@@ -450,10 +450,10 @@ def _insert_keys(session: Session, delivery: Delivery, waiting: Staged) -> None:
 
 
 def _insert(session: Session, delivery: Delivery, waiting: Staged, conflict: str = "") -> None:
-    """Insert all rows, one by one; fails with DRV015 unless SQLite says of each that it was written."""
+    """Insert all rows, one by one; fails with DRV015 unless SQLite counts each as written."""
     names = [column.name for column in delivery.schema]
     statement = insert_rows(delivery.quoted, names, _places(names), _INSERT) + conflict
-    connection, taken = session.connection, 0
+    connection, written = session.connection, 0
     numbered = _numbered_column(session, delivery)
 
     def refused(column: Field, array: pa.Array) -> tuple[int, str, str] | None:
@@ -462,12 +462,12 @@ def _insert(session: Session, delivery: Delivery, waiting: Staged, conflict: str
     for before, rows in stored_rows(delivery, waiting, refused, stored_values):
         earlier = connection.total_changes
         try:
-            taken += connection.executemany(statement, rows).rowcount
+            written += connection.executemany(statement, rows).rowcount
         except sqlite3.IntegrityError as error:
             done = connection.total_changes - earlier
-            place = "" if _has_triggers(session, delivery) else f"row {before + done + 1}: "
-            fail_row(delivery.ctx, delivery.target, f"{place}{error}")
-    expect_all_written(delivery.ctx, delivery.target, waiting.rows, taken)
+            position = "" if _has_triggers(session, delivery) else f"row {before + done + 1}: "
+            fail_row(delivery.ctx, delivery.target, f"{position}{error}")
+    expect_all_written(delivery.ctx, delivery.target, waiting.rows, written)
 
 
 def _places(columns: Sequence[str]) -> str:

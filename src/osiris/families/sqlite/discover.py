@@ -1,4 +1,4 @@
-"""How a SQLite file is discovered: what it declares, and the columns as a step that reads them has them."""
+"""Discovery of a SQLite file: its declarations, and the columns as a step that reads them gets them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _FOREIGN = 'SELECT id, "from", "table", "to" FROM pragma_foreign_key_list(?) ORDER BY id, seq'
 _MANY = 4
-"""A table with so many samples in it is looked at from both ends."""
+"""A table of more than this many times the sample is sampled from both ends."""
 
 
 def discovering(ctx: StepContext) -> AbstractContextManager[Discoverer]:
@@ -48,7 +48,7 @@ def discovering(ctx: StepContext) -> AbstractContextManager[Discoverer]:
 
 class _SQLite(FileDiscoverer[sqlite3.Connection]):
     def fields(self, session: Session, relation: Table, _names: Sequence[str]) -> Mapping[str, FieldCheck]:
-        """Return what a step makes of columns, by name."""
+        """Return by name the field that a step gets for each column, or the problem."""
         return {column.name: _known(column) for column in SQLITE.columns(session, relation)}
 
     def keys(self, session: Session, relation: Table) -> Mapping[str, Any]:
@@ -60,17 +60,17 @@ class _SQLite(FileDiscoverer[sqlite3.Connection]):
         return keys_of([*((kind, columns, None, None) for kind, columns in keys), *_foreign(session, relation.name)])
 
     def completed(self, table: SeenTable, session: Session, relation: Table) -> SeenTable:
-        """Return a table with how many rows it has, if these are few, and whether they have an order."""
+        """Return a table with its row count, unless that is large, and whether its rows have an order."""
         order: Order = "fixed" if order_of(relation, SQLITE.columns(session, relation)) else "free"
         return replace(table, rows=count_rows(session, relation), order=order)
 
     def sample(self, table: SeenTable, columns: Sequence[str], most: int) -> Sampled:
-        """Return the first rows, in their order if there is one; of large tables also the last."""
-        session, found = self.place(table)
-        every = SQLITE.columns(session, found)
-        known = {column.name: column for column in every}
-        schema = tuple(Field(name, str(known[name].type), known[name].nullable) for name in columns)
-        order = order_of(found, every)
+        """Return the first rows, in their order if there is one; for large tables also the last."""
+        session, relation = self.place(table)
+        all_columns = SQLITE.columns(session, relation)
+        by_name = {column.name: column for column in all_columns}
+        schema = tuple(Field(name, str(by_name[name].type), by_name[name].nullable) for name in columns)
+        order = order_of(relation, all_columns)
         text = f"SELECT {listed(columns)} FROM {SQLITE.qualified(session.schema, table.name)}"
         texts, method = [f"{text} LIMIT {most + 1}"], "the first rows"
         if order and (table.rows is None or table.rows > _MANY * most):

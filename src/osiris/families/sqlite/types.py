@@ -1,8 +1,8 @@
-"""SQLite's declared types in ours, and values both ways.
+"""SQLite's declared types as Osiris types, and conversion of values in both directions.
 
-SQLite stores any value in any column, so a declared type is a promise that nobody keeps: each value that is read is
-checked against it. Where SQLite has no such type, values are stored as text under a name of our own that ends in
-`_TEXT`, which SQLite leaves alone and which tells the type when the table is read again.
+SQLite stores any value in any column and does not enforce declared types, so each value that is read is checked. For
+types that SQLite lacks, values are stored as text under our own type names, which end in `_TEXT`: SQLite does not
+convert such values, and the name identifies the type when the table is read.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Read = Callable[[Sequence[object], pa.DataType], pa.Array]
 
 EXACT_DIGITS = 15
-"""The most digits of a decimal that survive as a double, which is what SQLite makes of one in a NUMERIC column."""
+"""The digits of a decimal that are exact as a double, which SQLite stores in a NUMERIC column."""
 
 _DECLARED = re.compile(r"\s*(\w+(?:\s+\w+)*)\s*(?:\(\s*([0-9]+)\s*(?:,\s*([0-9]+)\s*)?\))?\s*")
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
@@ -51,7 +51,7 @@ _AFFINITIES = {
     "BLOB": "binary",
     **dict.fromkeys(("REAL", "FLOA", "DOUB"), "float64"),
 }
-"""Words within a declared type, in the order in which SQLite looks for them."""
+"""Words within a declared type, in the order in which SQLite checks them (https://sqlite.org/datatype3.html)."""
 
 _STORED = {
     **dict.fromkeys(("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"), "INTEGER"),
@@ -66,7 +66,7 @@ _STORED = {
 
 
 def type_of(declared: str) -> str | None:
-    """Return the type that a column is declared with; None if its declaration tells none."""
+    """Return the Osiris type of a declared type; None if it has none."""
     match = _DECLARED.fullmatch(declared.upper())
     if not match:
         return None
@@ -83,7 +83,7 @@ def _decimal_type(digits: int, scale: int) -> str | None:
 
 
 def column_type(kind: str) -> str | None:
-    """Return the declared type under which every value of a type is stored as it is; None if there is none."""
+    """Return the declared type that stores every value of an Osiris type unchanged; None if there is none."""
     parsed = parse_type(kind)
     if parsed.kind == "decimal":
         return f"DECIMAL_TEXT({', '.join(map(str, parsed.parameters))})"
@@ -95,12 +95,12 @@ def column_type(kind: str) -> str | None:
 
 
 def is_readable(kind: str) -> bool:
-    """Tell whether a column can be read as that type."""
+    """Return whether a column can be read as that type."""
     return parse_type(kind).kind in _READ
 
 
 def holds_exactly(column: Column, kind: str) -> bool:
-    """Tell whether a column keeps each value of a type: SQLite makes numbers of text that looks like one."""
+    """Return whether a column stores each value of a type unchanged: SQLite may convert text to a number."""
     if column.type is None or not holds(column.type, kind):
         return False
     parsed = parse_type(kind)
@@ -110,7 +110,7 @@ def holds_exactly(column: Column, kind: str) -> bool:
 
 
 def read_values(values: Sequence[object], kind: str) -> pa.Array | None:
-    """Return values of SQLite as an array; None if one of them is no value of that type."""
+    """Return values of SQLite as an array; None if one of them is not of that type."""
     right, read = _READ[parse_type(kind).kind]
     if set(map(type, values)) - {type(None)} - right:
         return None
@@ -121,25 +121,25 @@ def read_values(values: Sequence[object], kind: str) -> pa.Array | None:
 
 
 def _each(convert: Callable[[Any], object]) -> Read:
-    """Return what makes an array of values one by one; `convert` raises ValueError for one that is none of the type."""
+    """Return a reader that converts values one by one; `convert` raises ValueError for an invalid value."""
 
     def read(values: Sequence[object], kind: pa.DataType) -> pa.Array:
-        found = [None if value is None else convert(value) for value in values]
+        items = [None if value is None else convert(value) for value in values]
         if isinstance(kind, pa.BaseExtensionType):
-            return pa.ExtensionArray.from_storage(kind, pa.array(found, kind.storage_type))
-        return pa.array(found, kind)
+            return pa.ExtensionArray.from_storage(kind, pa.array(items, kind.storage_type))
+        return pa.array(items, kind)
 
     return read
 
 
 def _decimal(value: object) -> Decimal:
-    """Return a number as it is written: the shortest spelling of a double is the decimal that it was made from."""
+    """Return a number as a decimal: the shortest text of a double is the decimal that was stored."""
     if isinstance(value, str) and not _DECIMAL.fullmatch(value):
         raise ValueError
-    found = Decimal(repr(value) if isinstance(value, float) else str(value))
-    if not found.is_finite():
+    number = Decimal(repr(value) if isinstance(value, float) else str(value))
+    if not number.is_finite():
         raise ValueError
-    return found
+    return number
 
 
 def _read_text(values: Sequence[object], kind: pa.DataType) -> pa.Array:
@@ -169,13 +169,13 @@ _READ: dict[str, tuple[set[type], Read]] = {
     "json": ({str}, _each(_json)),
     **dict.fromkeys((f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)), ({int}, pa.array)),
 }
-"""Which values of SQLite may stand for a type, and what makes an array of them."""
+"""For each kind of type, the Python types of its values in SQLite, and the function that makes an array of them."""
 
 
 def first_refused(array: pa.Array, kind: str, *, numbered: bool = False) -> tuple[int, str, str] | None:
-    """Return the first value that SQLite would change, or that could not be read again: its row, it, and why.
+    """Return row, text and reason of the first value that SQLite would change, or that could not be read again.
 
-    `numbered`: the column is the number of the row.
+    `numbered`: the column is the rowid.
     """
     if numbered and array.null_count:
         return _first(array, array.is_null(), f"the column would hold the next number instead; {LEAVE_OUT}")

@@ -1,7 +1,7 @@
-"""A bucket of an object store: how each service opens it, and what it means when something is refused there.
+"""A bucket of an object store: how each service opens it, and how its errors are translated.
 
-The client library has few kinds of errors, and says the rest in words. So what a server has against us is asked of the
-server itself: a request whose answer has a status and a code.
+The client library has few types of errors, with the cause only in their text. So after an error, one more request is
+sent to the server, whose response has a status and a code.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     """The fields of a connection."""
 
 CONNECT, SILENCE = 10.0, 120.0
-"""Seconds until a server must have let us in, and until one request must have been answered, by default."""
+"""Default timeouts in seconds: for connecting, and for one request."""
 
 Answer = tuple[int, str]
-"""Status and code; the status is 0 where nobody could be asked."""
+"""Status and error code of a response; the status is 0 if no request could be sent."""
 
 _FORBIDDEN = (401, 403)
 
@@ -51,12 +51,12 @@ def text_of(fields: Fields, name: str) -> str | None:
 
 
 def read_timeout(fields: Fields) -> float:
-    """Return the seconds until a request must have been answered."""
+    """Return the timeout of a request in seconds."""
     return float(fields.get("read_timeout") or SILENCE)
 
 
 def _plain(fields: Fields, name: str) -> str | None:
-    """Return a field that goes into a header or an address; fails with CON070 or CON071 if it cannot."""
+    """Return a field for a header or address; fails with CON070 or CON071 if it has invalid characters."""
     text = text_of(fields, name)
     if text and not _PLAIN.fullmatch(text):
         code = "CON071" if name in _KEY_FIELDS else "CON070"
@@ -65,7 +65,7 @@ def _plain(fields: Fields, name: str) -> str | None:
 
 
 def _endpoint(fields: Fields) -> str | None:
-    """Return the server's URL, if one is given; fails with CON070 if it is none."""
+    """Return the server's URL, None if none is given; fails with CON070 if it is not a URL."""
     endpoint = text_of(fields, "endpoint")
     if endpoint and not _ENDPOINT.fullmatch(endpoint):
         fail("CON070", field="'endpoint'", problem="must be a URL like https://host:port")
@@ -73,9 +73,9 @@ def _endpoint(fields: Fields) -> str | None:
 
 
 def _client(fields: Fields, **options: Any) -> dict[str, Any]:  # noqa: ANN401  whatever a service takes
-    """Return how a client is made: with these options, as far as they are given, and how long it waits and retries.
+    """Return the arguments of a client: those options that are not None, timeouts and retries.
 
-    To an endpoint that is http:// it connects without encryption, else with it.
+    Connections are encrypted unless the endpoint begins with http://.
     """
     silence = timedelta(seconds=read_timeout(fields))
     return {
@@ -90,21 +90,21 @@ def _client(fields: Fields, **options: Any) -> dict[str, Any]:  # noqa: ANN401  
 
 
 def answer_to(link: str, seconds: float) -> Answer | None:
-    """Ask for the first byte behind a link; None where no answer comes."""
+    """Request the first byte of a URL; None if there is no response."""
     import httpx
 
     plain = {"Range": "bytes=0-0", "Accept-Encoding": "identity"}
     try:
         with httpx.stream("GET", link, headers=plain, timeout=seconds, trust_env=False) as answer:
-            said = next(answer.iter_raw(_ENOUGH), b"")  # of one that heeds no range, the rest may be large
+            body = next(answer.iter_raw(_ENOUGH), b"")  # of one that heeds no range, the rest may be large
     except httpx.TransportError:
         return None
-    found = _CODE.search(said)
-    return answer.status_code, answer.headers.get("x-ms-error-code", found[1].decode() if found else "")
+    match = _CODE.search(body)
+    return answer.status_code, answer.headers.get("x-ms-error-code", match[1].decode() if match else "")
 
 
 def _ask_by_link(store: ObjectStore, address: str, fields: Fields, key: str) -> Answer | None:
-    """Ask for the first byte of an object by a link that the client signs; without a key by one below `address`."""
+    """Request the first byte of an object by a signed URL, or without a key by a plain URL below `address`."""
     import obstore
     from obstore.exceptions import BaseError
 
@@ -112,20 +112,19 @@ def _ask_by_link(store: ObjectStore, address: str, fields: Fields, key: str) -> 
     try:
         link = obstore.sign(store, "GET", key or "-", _LINK_LASTS)  # type: ignore[call-overload]
     except BaseError:  # there is no key that could sign
-        told = answer_to(f"{address}/{quote(key or '-')}", seconds)
-        return (told[0], "AccessDenied") if told and told[0] in _FORBIDDEN else told
+        answer = answer_to(f"{address}/{quote(key or '-')}", seconds)
+        return (answer[0], "AccessDenied") if answer and answer[0] in _FORBIDDEN else answer
     return answer_to(str(link), seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service, or the servers that speak like it.
+    """A storage service, or servers with the same API.
 
-    `connect(fields, bucket)` returns a client of a bucket, which nothing has been asked of yet; it fails with CON016 or
-    CON067 to CON071 for fields that cannot be right. `where(fields)` is what messages call the server,
-    `address(fields, bucket)` what the addresses of all objects begin with. `ask(store, address, fields, key)` returns
-    status and code of the answer to a request for an object, None where none comes. `refused` are the codes for a bad
-    key, `missing` those for a bucket that is not there.
+    `connect(fields, bucket)` returns a client without sending a request; it fails with CON016 or CON067 to CON071 for
+    invalid fields. `where(fields)` is the server's name for messages, `address(fields, bucket)` the URL prefix of all
+    objects. `ask(store, address, fields, key)` returns status and code of the response to a request for an object,
+    None without one. `refused` are the codes for an invalid key, `missing` those for a missing bucket.
     """
 
     connect: Callable[[Fields, str], ObjectStore]
@@ -145,10 +144,10 @@ _S3_KEYS = ("access_key_id", "secret_access_key")
 def _connect_s3(fields: Fields, bucket: str) -> ObjectStore:
     from obstore.store import S3Store
 
-    given = [name for name in _S3_KEYS if text_of(fields, name)]
-    if len(given) == 1:
-        [missing] = {*_S3_KEYS} - {*given}
-        fail("CON067", missing=f"'{missing}', which '{given[0]}' needs")
+    keys = [name for name in _S3_KEYS if text_of(fields, name)]
+    if len(keys) == 1:
+        [missing] = {*_S3_KEYS} - {*keys}
+        fail("CON067", missing=f"'{missing}', which '{keys[0]}' needs")
     options = _client(
         fields,
         endpoint=_endpoint(fields),
@@ -157,7 +156,7 @@ def _connect_s3(fields: Fields, bucket: str) -> ObjectStore:
         secret_access_key=text_of(fields, "secret_access_key"),
         region=_plain(fields, "region") or _REGION,
         virtual_hosted_style_request=_is_in_host(fields),
-        skip_signature=not given,
+        skip_signature=not keys,
     )
     return S3Store(bucket, **options)
 
@@ -170,7 +169,7 @@ def _s3_address(fields: Fields, bucket: str) -> str:
 
 
 def _is_in_host(fields: Fields) -> bool:
-    """Tell whether buckets are in the name of the host: a server of one's own has them in the path."""
+    """Return whether the bucket is in the host name; by default it is in the path if there is an endpoint."""
     return bool(fields.get("addressing", "path" if _endpoint(fields) else "host") == "host")
 
 
@@ -226,13 +225,13 @@ _AZURE = Service(
 
 # --- Google Cloud Storage ---------------------------------------------------------------------------------------------
 
-# A service account's key signs the tokens here, so that all requests go to the store. Where no key is given the client
-# would look for one in variables, in the home folder and at the machine's metadata service: so it always is given one.
+# A service account's key signs tokens locally, so all requests go to the store. Without a key the client would search
+# environment variables, the home folder and the metadata service: so it is always given one.
 _GOOGLE = "https://storage.googleapis.com"
 _GCS_KEY = "service_account_key"
 _GCS_KEY_PARTS = ("client_email", "private_key_id", "private_key")
 _NOBODY: dict[str, JsonValue] = {**dict.fromkeys(_GCS_KEY_PARTS, ""), "disable_oauth": True}
-"""The key of nobody: the client puts no token on what it reads, and asks nobody for one."""
+"""An empty key: the client sends no token with its requests, and requests none."""
 
 _NO_GCS_KEY = "AuthenticationRequired"
 _NO_GCS_BUCKET = "NoSuchBucket"
@@ -254,37 +253,37 @@ def _gcs_server(fields: Fields) -> str:
 
 
 def _service_account(fields: Fields) -> dict[str, str] | None:
-    """Return of a key what signs: the rest of it could lead elsewhere. None without one; fails with CON071."""
+    """Return the signing parts of a key, as others could name other servers; None without one; fails with CON071."""
     text = text_of(fields, _GCS_KEY)
     if not text:
         return None
     try:
-        given = json.loads(text)
+        parsed = json.loads(text)
     except (ValueError, RecursionError):
-        given = None
-    if not isinstance(given, dict):
+        parsed = None
+    if not isinstance(parsed, dict):
         fail("CON071", field=f"'{_GCS_KEY}'", problem="is not a JSON object")
-    missing = [name for name in _GCS_KEY_PARTS if not (isinstance(given.get(name), str) and given[name])]
+    missing = [name for name in _GCS_KEY_PARTS if not (isinstance(parsed.get(name), str) and parsed[name])]
     if missing:
         fail(
             "CON071",
             field=f"'{_GCS_KEY}'",
             problem=f"is not the key of a service account: it lacks {', '.join(missing)}",
         )
-    return {name: given[name] for name in _GCS_KEY_PARTS}
+    return {name: parsed[name] for name in _GCS_KEY_PARTS}
 
 
 def _ask_google(store: ObjectStore, address: str, fields: Fields, key: str) -> Answer | None:
-    """Return what the server has against a request for an object.
+    """Return status and code of the response to a request for an object.
 
-    Whether it answers and has the bucket, it tells anybody. What it has against the key is asked by the client, whose
-    errors say that: links that it signs are for Google's own host, and for plain names of objects.
+    An unsigned request shows whether the server responds and has the bucket. Errors of the key come from the client's
+    own requests: URLs that it signs work only for Google's host and simple object names.
     """
-    told = answer_to(f"{address}/{quote(key or '-', safe='')}", read_timeout(fields))
-    if told is None or told[1] == _NO_GCS_BUCKET or told[0] not in _SAYS_WHO:
-        return told
+    answer = answer_to(f"{address}/{quote(key or '-', safe='')}", read_timeout(fields))
+    if answer is None or answer[1] == _NO_GCS_BUCKET or answer[0] not in _SAYS_WHO:
+        return answer
     if not text_of(fields, _GCS_KEY):
-        return told[0], "AccessDenied"
+        return answer[0], "AccessDenied"
     return _ask_by_key(store, key or "-")
 
 
@@ -292,7 +291,7 @@ def _ask_by_key(store: ObjectStore, key: str) -> Answer:
     import obstore
     from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
-    found: Answer = 200, ""
+    answer: Answer = 200, ""
     try:
         obstore.head(store, key)
     except UnauthenticatedError:
@@ -300,14 +299,14 @@ def _ask_by_key(store: ObjectStore, key: str) -> Answer:
     except PermissionDeniedError:
         return 403, "AccessDenied"
     except FileNotFoundError:
-        found = 404, "NoSuchKey"
+        answer = 404, "NoSuchKey"
     except BaseError:
         return 0, ""
     try:
         next(iter(obstore.list(store, chunk_size=1)), None)
-    except BaseError:  # of a list they do not say why; it is what is left
+    except BaseError:  # the error of a list has no cause; access denied is the only one left
         return 403, "AccessDenied"
-    return found
+    return answer
 
 
 _GCS = Service(
@@ -327,7 +326,7 @@ _SERVICES = {"s3": _S3, "azure": _AZURE, "gcs": _GCS}
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """An open bucket: its client, its name, what messages call its server, its service and the connection's fields."""
+    """An open bucket: its client and name, the server's name for messages, its service and the connection's fields."""
 
     store: ObjectStore
     name: str
@@ -336,8 +335,8 @@ class Bucket:
     fields: Fields = field(repr=False)
 
     @contextmanager
-    def asked(self, url: str, key: str) -> Iterator[None]:
-        """Translate what the client raises in a block that asks for an object; see `_fail`."""
+    def translate_errors(self, url: str, key: str) -> Iterator[None]:
+        """Translate errors of the client in a block that requests an object; see `_fail`."""
         from obstore.exceptions import BaseError
 
         try:
@@ -352,10 +351,10 @@ class Bucket:
         if isinstance(error, PreconditionError):
             fail("DRV038", path=url)
         address = self.service.address(self.fields, self.name)
-        told = self.service.ask(self.store, address, self.fields, key)
-        if told is None:
+        answer = self.service.ask(self.store, address, self.fields, key)
+        if answer is None:
             fail("CON039", where=self.where, reason="it does not answer")
-        status, code = told
+        status, code = answer
         if code in self.service.missing:
             fail("CON041", where=self.where, bucket=self.name)
         if code in self.service.refused:
@@ -373,17 +372,17 @@ def _reason(status: int, code: str) -> str:
 
 
 def open_bucket(family: str, fields: Fields, name: str) -> Bucket:
-    """Return a bucket of a connection; nothing is asked of the server yet. Fails as `connect` does, or with CON016."""
+    """Return a bucket of a connection without sending a request. Fails as `connect` does, or with CON016."""
     from obstore.exceptions import BaseError
 
     service = _SERVICES[family]
     try:
         store = service.connect(fields, name)
-    except BaseError:  # its words may have a part of the key in them
+    except BaseError:  # its text may contain a part of the key
         fail("CON016", problem="the client library rejects its endpoint or key")
     return Bucket(store, name, service.where(fields), service, fields)
 
 
 def host_of(url: StoreUrl, fields: Fields) -> str:
-    """Return the host that requests for an object go to; fails with CON070 for an endpoint that is none."""
+    """Return the host that requests for an object go to; fails with CON070 for an invalid endpoint."""
     return urlsplit(_SERVICES[url.family].address(fields, url.bucket)).hostname or ""

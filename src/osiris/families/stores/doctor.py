@@ -1,4 +1,4 @@
-"""The doctor of object stores: whether the bucket is there, and whether the key may list it."""
+"""The doctor of object stores: checks that the bucket exists and that the key may list it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from osiris.driver import StepContext
 
 _LOOKED_AT = 1000
-"""So many objects are counted."""
+"""The maximum number of objects that are counted."""
 
 _ENCRYPTED = "let endpoint of the connection begin with https://"
 _SIGNED = "give the connection a key"
@@ -25,9 +25,9 @@ _KEYS = ("access_key_id", "account_key", "sas_token", "service_account_key")
 
 
 def examine(ctx: StepContext, uses: Collection[str], seconds: float) -> Health:
-    """Look at a bucket; fails with CON016, CON067 to CON071, CON039 to CON042 or DRV037 where it cannot be used.
+    """Check a bucket; fails with CON016, CON039 to CON042, CON067 to CON071 or DRV037 if it cannot be used.
 
-    What the key may do beside listing is not told by stores, and trying it would change something.
+    Stores do not report other permissions of a key, and trying them would change something.
     """
     import obstore
 
@@ -37,8 +37,8 @@ def examine(ctx: StepContext, uses: Collection[str], seconds: float) -> Health:
     began = time.monotonic()
     hasty = with_timeout(ctx, seconds / 2)
     bucket = open_bucket(ctx.family, hasty.connection, name)
-    with bucket.asked(name, prefix or ""):
-        seen = len(next(iter(obstore.list(bucket.store, prefix, chunk_size=_LOOKED_AT)), ()))
+    with bucket.translate_errors(name, prefix or ""):
+        count = len(next(iter(obstore.list(bucket.store, prefix, chunk_size=_LOOKED_AT)), ()))
     parts = urlsplit(text_of(ctx.connection, "endpoint") or "https://store")
     encrypted = parts.scheme == "https"
     line = Transport(bucket.where, parts.hostname or "", encrypted, encrypted)
@@ -49,7 +49,7 @@ def examine(ctx: StepContext, uses: Collection[str], seconds: float) -> Health:
         facts={
             "bucket": name,
             "where": bucket.where,
-            "objects": seen if seen < _LOOKED_AT else f"{_LOOKED_AT} or more",
+            "objects": count if count < _LOOKED_AT else f"{_LOOKED_AT} or more",
             "signed": signed,
             "encrypted": encrypted,
             "query_ms": milliseconds(began),

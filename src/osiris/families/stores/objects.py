@@ -1,7 +1,7 @@
-"""Files in object stores: which objects a URL or a pattern names, how they are read, and how one is written.
+"""Files in object stores: finding objects by URL or pattern, reading and writing them.
 
-An object is read in ranges of one state of it. One that is written goes up in parts as they fill, and appears at once,
-whole, or not at all.
+An object is read in ranges of one version of it. A written object is uploaded in parts, and appears atomically or not
+at all.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
 
 LEAST, MOST = 1 << 16, 8 << 20
-"""Bytes that are asked for at once: where a reader has jumped to, and where it goes on and on."""
+"""Bytes per request: after a seek, and the maximum in sequential reading."""
 
 PART = 16 << 20
-"""Bytes of a part. Stores take 10,000 of them, so that an object may have 160 GB."""
+"""Bytes of a part. Stores accept 10,000 parts, so an object may have 160 GB."""
 AT_ONCE = 2
-"""Parts on their way at a time; about as many wait, and one is being filled."""
+"""Parts that are uploaded at a time; about as many wait, and one is being filled."""
 
 _POLL = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """An object of a store, in the state in which it was found; `modified` is when that was made, in ISO 8601."""
+    """An object of a store in the version that was found; `modified` is its modification time in ISO 8601."""
 
     url: StoreUrl
     size: int
@@ -54,7 +54,7 @@ class StoredFile:
 
     @property
     def name(self) -> str:
-        """Return what stands behind the last slash."""
+        """The part of the key after the last slash."""
         return self.url.name
 
     def __str__(self) -> str:
@@ -62,20 +62,20 @@ class StoredFile:
         return str(self.url)
 
     def open(self) -> StoredReader:
-        """Return its bytes as a file; reading fails with DRV038 if it is another one by then, CON039 to CON042."""
+        """Return its bytes as a file; reading fails with DRV038 if the object has changed, CON039 to CON042."""
         return StoredReader(self)
 
     def piece(self, start: int, end: int) -> bytes:
-        """Return the bytes from `start` to before `end`, which lie in it."""
+        """Return the bytes from `start` to before `end`, both within the object."""
         import obstore
 
         options: dict[str, Any] = {"range": (start, end)} | ({"if_match": f'"{self.etag}"'} if self.etag else {})
-        with self.bucket.asked(str(self.url), self.url.key):
+        with self.bucket.translate_errors(str(self.url), self.url.key):
             return bytes(obstore.get(self.bucket.store, self.url.key, options=options).bytes())  # type: ignore[arg-type]
 
 
 class StoredReader(io.RawIOBase):
-    """An object as a file to read: it asks for more at once the longer it is read without jumps."""
+    """An object as a readable file: requests grow while it is read sequentially."""
 
     def __init__(self, file: StoredFile) -> None:
         self._file = file
@@ -92,11 +92,11 @@ class StoredReader(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """Return the place of the next byte."""
+        """Return the offset of the next byte."""
         return self._at
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place."""
+        """Set the offset of the next byte, and return it."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._file.size}[whence]
         self._at = max(0, base + offset)
         return self._at
@@ -106,15 +106,15 @@ class StoredReader(io.RawIOBase):
         return self.read(self._file.size)
 
     def readinto(self, target: Any) -> int:  # noqa: ANN401  any buffer that can be written
-        """Fill a buffer, less only at the end."""
+        """Fill a buffer, with fewer bytes only at the end; returns their number."""
         content = self.read(len(target))
         target[: len(content)] = content
         return len(content)
 
     def read(self, size: int = -1) -> bytes:
-        """Return so many bytes, less only at the end."""
-        wanted = self._file.size if size < 0 else size
-        end = min(self._at + wanted, self._file.size)
+        """Return `size` bytes, fewer only at the end; all if `size` is negative."""
+        count = self._file.size if size < 0 else size
+        end = min(self._at + count, self._file.size)
         parts: list[bytes] = []
         while self._at < end:
             parts.append(self._next(end))
@@ -135,26 +135,26 @@ def _bucket_of(ctx: StepContext, url: StoreUrl) -> Bucket:
 
 
 def find(ctx: StepContext, url: StoreUrl) -> list[StoredFile]:
-    """Return the objects that a URL or a pattern (`*`, `?`, `[a-z]`, `**`) names, sorted by name; at least one.
+    """Return the objects that match a URL or a pattern (`*`, `?`, `[a-z]`, `**`), sorted by name; at least one.
 
-    Hidden ones are named only by a pattern that begins with a dot. Fails with DRV001, DRV037, CON039 to CON042.
+    Hidden objects match only a pattern that begins with a dot. Fails with DRV001, DRV037, CON039 to CON042.
     """
     import obstore
 
     bucket = _bucket_of(ctx, url)
     if not has_magic(url.key):
-        with bucket.asked(str(url), url.key):
+        with bucket.translate_errors(str(url), url.key):
             return [_stored(url, obstore.head(bucket.store, url.key), bucket)]
-    found = [each for each in below(bucket, url) if each.url.key == url.key] or [
+    files = [each for each in below(bucket, url) if each.url.key == url.key] or [
         each for each in below(bucket, url) if matches(url.key, each.url.key)
     ]
-    if not found:
+    if not files:
         fail("DRV001", path=f"{url} (no object matches)")
-    return found
+    return files
 
 
 def below(bucket: Bucket, url: StoreUrl) -> list[StoredFile]:
-    """Return all objects that begin with what stands before the first mark of a pattern, sorted by name."""
+    """Return all objects below the folders before the first wildcard of a pattern, sorted by name."""
     import obstore
 
     fixed: list[str] = []
@@ -162,30 +162,30 @@ def below(bucket: Bucket, url: StoreUrl) -> list[StoredFile]:
         if has_magic(part):
             break
         fixed.append(part)
-    with bucket.asked(str(url), url.key):
+    with bucket.translate_errors(str(url), url.key):
         listed = [meta for chunk in obstore.list(bucket.store, "/".join(fixed) or None) for meta in chunk]
-    found = (_stored(url, meta, bucket) for meta in listed)
-    return sorted((each for each in found if each.name), key=lambda each: each.url.key.split("/"))
+    files = (_stored(url, meta, bucket) for meta in listed)
+    return sorted((each for each in files if each.name), key=lambda each: each.url.key.split("/"))
 
 
 def folders_in(ctx: StepContext, url: StoreUrl) -> list[str]:
-    """Return the URLs of the folders that lie in one, sorted; fails with DRV037, CON039 to CON042."""
+    """Return the URLs of the subfolders of a folder, sorted; fails with DRV037, CON039 to CON042."""
     import obstore
 
     bucket = _bucket_of(ctx, url)
-    with bucket.asked(str(url), url.key):
+    with bucket.translate_errors(str(url), url.key):
         prefixes = obstore.list_with_delimiter(bucket.store, url.key.rstrip("/") or None)["common_prefixes"]
     return sorted(f"{StoreUrl(url.scheme, url.bucket, prefix.rstrip('/'))}/" for prefix in prefixes)
 
 
 def _stored(url: StoreUrl, meta: Mapping[str, Any], bucket: Bucket) -> StoredFile:
     at = StoreUrl(url.scheme, url.bucket, meta["path"])
-    etag = (meta["e_tag"] or "").strip('"')  # some listings leave the quotes out
+    etag = (meta["e_tag"] or "").strip('"')  # some listings omit the quotes
     return StoredFile(at, meta["size"], etag, meta["last_modified"].isoformat(), bucket)
 
 
 def matches(pattern: str, key: str) -> bool:
-    """Tell whether a pattern names a key, as it would name a file."""
+    """Return whether a pattern matches a key, by the rules for file names."""
     return _match(pattern.split("/"), key.split("/"))
 
 
@@ -200,21 +200,21 @@ def _match(pattern: Sequence[str], parts: Sequence[str]) -> bool:
 
 
 def _match_deep(rest: Sequence[str], parts: Sequence[str]) -> bool:
-    """Tell whether what follows `**` matches behind any number of folders that are not hidden."""
+    """Return whether the rest of a pattern after `**` matches below any number of folders that are not hidden."""
     shown = next((n for n, part in enumerate(parts) if part.startswith(".")), len(parts))
     return (not rest and shown == len(parts)) or any(_match(rest, parts[n:]) for n in range(shown + 1))
 
 
 class _AbandonedError(Exception):
-    """Nobody wants the object any more."""
+    """The upload was abandoned."""
 
 
 class Upload(io.RawIOBase):
-    """What takes the bytes of an object and counts them in `written`; `told` describes it once it is there."""
+    """A writable file that uploads an object; `written` counts bytes, `stored` describes the finished object."""
 
     def __init__(self, bucket: Bucket, url: StoreUrl) -> None:
         self.written = 0
-        self.told: dict[str, JsonValue] = {}
+        self.stored: dict[str, JsonValue] = {}
         self._bucket, self._url = bucket, url
         self._part = bytearray()
         self._parts: queue.Queue[bytes | None] = queue.Queue(1)
@@ -232,7 +232,7 @@ class Upload(io.RawIOBase):
         return self.written
 
     def write(self, data: ReadableBuffer) -> int:
-        """Take all of `data`; fails with what the store has against a part before."""
+        """Accept all of `data`; fails with the store's error for an earlier part."""
         rest = memoryview(data).cast("B")
         size = len(rest)
         while rest:
@@ -246,7 +246,7 @@ class Upload(io.RawIOBase):
         return size
 
     def _send(self, part: bytes | None) -> None:
-        """Wait until a part is taken, or None for the end; fails with what the store has against one before."""
+        """Wait until a part, or None for the end, is accepted; fails with the store's error for an earlier part."""
         if self._sending is None:
             self._sending = self._sender.submit(self._put, self._taken(), use_multipart=True)
         while not self._sending.done():
@@ -266,7 +266,7 @@ class Upload(io.RawIOBase):
         return obstore.put(where, key, content, use_multipart=use_multipart, chunk_size=PART, max_concurrency=AT_ONCE)
 
     def _answer(self) -> Any:  # noqa: ANN401  a typed mapping
-        with self._bucket.asked(str(self._url), self._url.key):
+        with self._bucket.translate_errors(str(self._url), self._url.key):
             return self._sending.result() if self._sending else None
 
     def _taken(self) -> Iterator[bytes]:
@@ -280,10 +280,10 @@ class Upload(io.RawIOBase):
                 return self._parts.get(timeout=_POLL)
             except queue.Empty:
                 continue
-        raise _AbandonedError  # the client takes this for a failure, and removes the parts that are there
+        raise _AbandonedError  # the client treats this as a failure, and deletes the uploaded parts
 
     def finish(self) -> None:
-        """Have the object appear; fails with what the store has against it, and then it does not."""
+        """Complete the object; fails with the store's error, and then there is no object."""
         last = bytes(self._part)
         fault("upload.finish")
         if self._sending is None:
@@ -296,17 +296,17 @@ class Upload(io.RawIOBase):
             pass
         digest, etag = self._digest.hexdigest(), self._answer()["e_tag"]
         fault("upload.finished")
-        self.told = {"path": str(self._url), "size": self.written, "sha256": digest, "etag": etag}
+        self.stored = {"path": str(self._url), "size": self.written, "sha256": digest, "etag": etag}
 
     def end(self) -> None:
-        """Let go; if the object is not there yet it never will be, and its parts are removed."""
+        """Stop; an object that is not complete is abandoned, and its parts are deleted."""
         self._wanted = False
         self._sender.shutdown()
 
 
 @contextmanager
 def uploading(ctx: StepContext, url: StoreUrl) -> Iterator[Upload]:
-    """Give an object to write, and have it appear when the block ends well: all of it, or nothing."""
+    """Open an object for writing, and complete it if the block succeeds; else there is no object."""
     upload = Upload(_bucket_of(ctx, url), url)
     try:
         yield upload

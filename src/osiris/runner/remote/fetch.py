@@ -15,7 +15,7 @@ from osiris.canonical import sha256_hex
 from osiris.delivery import MANIFEST, MOST_MANIFEST, parse_manifest
 from osiris.errors import OsirisError, diagnostic, fail, raise_all
 from osiris.families.files.compression import PieceStream
-from osiris.families.files.folders import LocalFolder, look, publish_folder
+from osiris.families.files.folders import LocalFolder, manifest_version, publish_folder
 from osiris.files import fail_os, make_private, publish, sweep
 from osiris.path_policy import PathPolicy
 from osiris.runner.transport import Cut, Gone, output_of, patiently
@@ -193,7 +193,7 @@ def _fetch(fetcher: Fetcher, there: str, manifest_file: Mapping[str, JsonValue],
         fail("SBX013", path=f"{path}{MANIFEST}", where="on the way back")
     manifest = parse_manifest(content, f"{path}{MANIFEST}")
     folder = LocalFolder(root, PathPolicy().writable(root, root / path, "folder"))
-    before = look(folder)
+    before = manifest_version(folder)
     try:
         with tempfile.TemporaryDirectory(dir=scratch) as name:
             staged = Path(name)

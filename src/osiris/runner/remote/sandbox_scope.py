@@ -198,7 +198,7 @@ def _folder_files(job: Job, folder: Path) -> list[Path]:
     from osiris.families.files.folders import LocalFolder, open_published
 
     published = open_published(LocalFolder(Path(job.root), folder))
-    return [folder / name for name in published.places]
+    return [folder / name for name in published.files]
 
 
 def _text(job: Job, secrets: Secrets, step: Fields) -> tuple[str, str | None]:
