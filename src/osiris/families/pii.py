@@ -211,7 +211,7 @@ def kind_of(text: str, column: str = "") -> str | None:
 
 
 def _inside(text: str) -> str | None:
-    return next((kind for kind, form, is_one in _PARTS for found in form.finditer(text) if is_one(found[0])), None)
+    return next((kind for kind, form, is_one in _PARTS for match in form.finditer(text) if is_one(match[0])), None)
 
 
 def hidden(kind: str) -> str:

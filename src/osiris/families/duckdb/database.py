@@ -236,7 +236,7 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
         """Upsert all rows by their key; fails with DAT028 for keys that the table considers equal, else as `load`."""
         names = [column.name for column in delivery.schema]
         table = self.relation(session, delivery.table).name
-        collated = any(found for (found,) in session.rows(_COLLATED, DATABASE, session.schema, table))
+        collated = any(flag for (flag,) in session.rows(_COLLATED, DATABASE, session.schema, table))
         if collated:
             stage_keys(session, delivery)
             session.connection.register(_ROWS, waiting.open().reader())
