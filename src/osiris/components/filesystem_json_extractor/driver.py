@@ -81,7 +81,9 @@ def _add_names(config: Config, guesses: dict[str, JsonTypeInference], rows: Json
         fail("DAT004", file=rows.label, problem=f"its rows have more than {MAX_KEYS} keys", hint=hint)
 
 
-def _guess(config: Config, guesses: Mapping[str, JsonTypeInference], declared: Mapping[str, str], rows: JsonRows) -> None:
+def _guess(
+    config: Config, guesses: Mapping[str, JsonTypeInference], declared: Mapping[str, str], rows: JsonRows
+) -> None:
     """Infer the types of the requested columns without a declared type."""
     for name, guess in guesses.items():
         if name in declared or (config.columns is not None and name not in config.columns):
