@@ -337,7 +337,7 @@ def test_databases_that_everybody_may_change_make_no_writer(user, mariadb, tmp_p
         [],
         ["CON029"],
     )
-    assert "can write to `test`.* and `test\\_%`.*; this is the default" in health.diagnostics[0].message
+    assert "can write to `test`.* and `test\\_%`.*, as the server is" in health.diagnostics[0].message
     assert (inside.grade, "on `test`.*" in inside.reasons[0]) == ("writer", True)
     assert (other.grade, "on `osiris`.*" in other.reasons[0]) == ("writer", True)
 
