@@ -111,19 +111,19 @@ class _Asked(RowStream):
     """
 
     order: ClassVar[Order]  # type: ignore[misc]
-    asked: Order | Callable[[], Order] = field(kw_only=True)
+    lazy_order: Order | Callable[[], Order] = field(kw_only=True)
 
-    def __init__(self, order: Order | Callable[[], Order], **fields: Any) -> None:  # noqa: ANN401  as of a stream
-        super().__init__(**{"order": order, **fields})
+    def __init__(self, lazy_order: Order | Callable[[], Order], **fields: Any) -> None:  # noqa: ANN401  as of a stream
+        super().__init__(**{"order": lazy_order, **fields})
 
     @property  # type: ignore[no-redef]
     def order(self) -> Order:
         """Whether the order of rows is fixed; may open the source."""
-        return self.asked() if callable(self.asked) else self.asked
+        return self.lazy_order() if callable(self.lazy_order) else self.lazy_order
 
     @order.setter
-    def order(self, asked: Order | Callable[[], Order]) -> None:
-        object.__setattr__(self, "asked", asked)
+    def order(self, lazy_order: Order | Callable[[], Order]) -> None:
+        object.__setattr__(self, "lazy_order", lazy_order)
 
 
 def stream(schema: Schema, batches: Iterable[pa.RecordBatch], order: Order | Callable[[], Order]) -> RowStream:
