@@ -185,7 +185,7 @@ def test_rows_of_another_schema_fail(given, problem):
 
 def test_null_where_there_must_be_none_fails():
     schema = (Field("id", "int64", nullable=False),)
-    with pytest.raises(StepFailed, match=r"DAT016.*column 'id' has NULL"):
+    with pytest.raises(StepFailed, match=r"DAT016.*column 'id' contains NULL"):
         list(stream(schema, [pa.record_batch({"id": [1, None]})], "fixed").batches())
     (found,) = stream(schema, [pa.record_batch({"id": [1, 2]})], "fixed").batches()
     assert not found.schema.field("id").nullable
