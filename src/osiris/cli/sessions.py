@@ -278,7 +278,7 @@ def _wrapped(text: str) -> list[Line]:
     for part in re.split(r"\n(?=\n|- |\d+\. )", text):
         indent = " " * len("".join(_MARK.findall(part)))
         lines += [""] if part.startswith("\n") else []
-        lines += textwrap.wrap(part, 80, subsequent_indent=indent, break_on_hyphens=False) or [""]
+        lines += textwrap.wrap(part.strip(), 80, subsequent_indent=indent, break_on_hyphens=False) or [""]
     return lines
 
 
