@@ -29,13 +29,14 @@ demo: venv ## a real data set, compiled, run twice, verified, tampered with and 
 	$(BIN)/osiris demo demo-project
 	@echo "osiris is not on the PATH yet: run 'source .venv/bin/activate' first"
 
-check: venv ## format, lint, types, imports, generated pages
+check: venv ## format, lint, types, imports, generated pages, words
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/docs.py --check
 	$(BIN)/python tools/rooms.py
+	$(BIN)/python tools/words.py texts
 
 format: venv
 	$(BIN)/ruff format .
@@ -62,7 +63,7 @@ bench: venv kernels servers browser sandbox ## every figure; times are asserted 
 	$(TEST) -m bench
 	$(BIN)/python -m bench
 
-lock: ## resolve the lock anew (needs uv)
+lock: ## resolve the lock again (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 		--extra dev --upgrade --quiet pyproject.toml --output-file requirements.lock
 	$(BIN)/python tools/lock.py

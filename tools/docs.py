@@ -111,11 +111,11 @@ project for VS Code.
 TYPES = """\
 # Types
 
-What becomes of each type of column that a writer of Osiris keeps and the extractor of the same kind reads again, or
+What happens to each type of column that a writer of Osiris keeps and the extractor of the same kind reads again, or
 that a SQL step takes and gives as it is. All of it was found by sending values, among them the ends of each range and
 NULL, and by comparing what came back.
 
-- `=`: the same type, with every value as it was.
+- `=`: the same type, with every value unchanged.
 - *as T*: as the type T, in which every value says the same. A `cast` in the step that reads makes exactly the first
   type and values of it again; with ¹ it does not, and a cast in SQL is needed.
 - *a code*: refused, by `CMP012` and `DAT006` when the pipeline is compiled, by others when the rows are there. With

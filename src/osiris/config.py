@@ -258,7 +258,7 @@ EARLIER_KEYS = {
 }
 """Blocks of the earlier implementation's osiris.yaml, with a hint where one is useful."""
 
-_BESIDE = "a package lies beside its session, in logs/SESSION/aiop/; remove it"
+_BESIDE = "a package is always in its session, in logs/SESSION/aiop/; remove it"
 _SWEPT = "'osiris logs gc' removes old sessions with their packages; remove it"
 EARLIER_BELOW = {
     "aiop.use_session_dir": _BESIDE,
@@ -267,7 +267,7 @@ EARLIER_BELOW = {
     "aiop.annex.dir": _BESIDE,
     "aiop.index.runs_jsonl": "the catalogue is .osiris/runs.jsonl; remove it",
     "aiop.index.by_pipeline_dir": "the catalogue is .osiris/runs.jsonl; remove it",
-    "aiop.index.latest_symlink": "latest.json lies beside each package; remove it",
+    "aiop.index.latest_symlink": "latest.json is next to each package; remove it",
     "aiop.retention": _SWEPT,
     "aiop.narrative": "the narrative takes the description of the pipeline; remove it",
 }

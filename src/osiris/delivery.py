@@ -109,7 +109,7 @@ def _manifest_problem(manifest: JsonValue) -> str | None:
     if not _are_consistent(manifest["schema"], manifest["partition_by"]):
         return "its columns do not fit each other"
     if not _is_count(manifest["rows"], manifest["files"]):
-        return "it does not tell how many rows there are"
+        return "it does not say how many rows there are"
     wrong = next((file for file in manifest["files"] if not _is_inside(file, manifest["partition_by"])), None)
     if wrong:
         return f"it names {ascii(wrong['path'])[:200]}, which cannot be a file of this folder"

@@ -33,10 +33,10 @@ _REMEDIES = {
     errno.EROFS: "the file system is read-only: mount it for writing, or work on a copy of the project",
     errno.EACCES: "check who owns it, and its permissions",
     errno.EPERM: "check who owns it, and its permissions",
-    errno.ENOTDIR: "a file stands where a folder is needed: move it away",
+    errno.ENOTDIR: "there is a file where a folder is needed: move it away",
     errno.EEXIST: "it is there already: move it away",
-    errno.EISDIR: "a folder stands where a file is needed: move it away",
-    errno.ENOENT: "a folder above it is gone: check whether the project was moved or removed",
+    errno.EISDIR: "there is a folder where a file is needed: move it away",
+    errno.ENOENT: "a parent folder is missing: check whether the project was moved or removed",
 }
 """Hints by errno."""
 

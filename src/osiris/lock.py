@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 LOCK_VERSION = 1
 
 _HEAD = f"""\
-# The schemas of this project's sources, as they were when somebody looked last. Written by `osiris compile`; commit it.
-# `osiris compile FILE --refresh` looks at the sources of FILE again.
+# The schemas of this project's sources when they were last read. Written by `osiris compile`; commit this file.
+# `osiris compile FILE --refresh` reads the sources of FILE again.
 lock_version: {LOCK_VERSION}
 """
 _CONFLICT = re.compile(r"(<{7}|={7}|>{7}|\|{7})( .*)?")

@@ -56,7 +56,7 @@ _READ_ONLY = {
     PIPELINES: "that folder holds pipelines, and steps may only read them",
     BUILD: "that folder holds compiled plans, and steps may only read them",
 }
-_HIDDEN = "it is hidden, or lies in a hidden folder"
+_HIDDEN = "it is hidden or in a hidden folder"
 _KEY = "a connection has its key there"
 
 SUFFIXES: Mapping[str, tuple[str, ...]] = {

@@ -112,7 +112,7 @@ def test_keys_that_the_target_takes_for_one_are_refused(place, size):
     place.sql("CREATE TABLE t (k VARCHAR COLLATE NOCASE PRIMARY KEY, v INT8)", "INSERT INTO t VALUES ('z', 0)")
     found = refused(place.write, TWINS, size=size, write_mode="upsert", primary_key=["k"])
     assert found.codes == ["DAT028"]
-    assert "stands in 2 rows" in found.text
+    assert "appears in 2 rows" in found.text
     assert place.sql("SELECT k, v FROM t") == [("z", 0)]
 
 

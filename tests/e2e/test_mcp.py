@@ -285,7 +285,7 @@ def test_resources_and_prompts(shop):
         assert json.loads(package.text) == shop.json("logs", "aiop")["data"]["package"]
         assert package.meta == {"osiris/untrusted": True}
         card = (await client.read_resource(listed[1])).contents[0].text
-        assert card.startswith("What stands between these marks")
+        assert card.startswith("Everything between these marks")
         assert len((await client.list_resource_templates()).resource_templates) == 4
         code = (await client.read_resource("osiris://codes/OML002")).contents[0].text
         assert json.loads(code)["title"] == "Unknown key"

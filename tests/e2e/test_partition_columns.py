@@ -74,7 +74,7 @@ def test_foreign_folders_are_warned_of_unless_the_files_have_the_column(shop, os
     done = command(shop, osiris, "compile", "whole", "parquet", {"path": "lake/"})
     said = done.stdout + done.stderr
     assert "DRV001" in said
-    assert "what only names of folders tell is not read" in said
+    assert "values in folder names alone are not read" in said
 
 
 def test_text_files_are_warned_of_too(shop, osiris):

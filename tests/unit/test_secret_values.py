@@ -6,8 +6,8 @@ from osiris.codes import CODES
 from osiris.secret.redact_diagnostic import QUOTING, masked_message, masked_problems
 
 MESSAGES = """
-DAT028 step 'w': the key email='j@x.com', id=3 stands in 2 rows
-    -> step 'w': the key email=<text of 7 characters>, id=<number> stands in 2 rows
+DAT028 step 'w': the key email='j@x.com', id=3 appears in 2 rows
+    -> step 'w': the key email=<text of 7 characters>, id=<number> appears in 2 rows
 DAT028 step 'w': the key day=datetime.date(2020, 1, 2) has NULL in it
     -> step 'w': the key day=<value of 25 characters> has NULL in it
 DAT001 column 'n': 'a is not int64' is not int64

@@ -528,7 +528,7 @@ def _value(text: str) -> str:
     if not text:
         raise Misfit("", "has no value", "for no value there is 'is empty', for an empty text \"\"")
     if text.startswith("col:"):
-        raise Misfit("", f"'{text}' is a column among values", "a column stands alone")
+        raise Misfit("", f"'{text}' is a column among values", "give a column alone")
     if text.lower() == "null":
         raise Misfit("", "NULL is no value", "write 'is empty' or 'is not empty'")
     if text.startswith(_NO_VALUE):

@@ -342,7 +342,7 @@ def _file_config(output: Output, request: Request, choices: Choices) -> Mapped:
         if getattr(output, name) is not None:
             raise Misfit(name, "must be null: this component writes a file")
     if output.mode in ("append", "upsert") or output.key:
-        raise Misfit("mode", "must be null: a file is always written anew", "or write to a table")
+        raise Misfit("mode", "must be null: a file is always replaced", "or write to a table")
     path = path_of(output, request, choices) or ""
     if not _is_writable(path) or len(path) > INTENT:
         raise Misfit("path", "is no path")

@@ -104,7 +104,7 @@ def errors_of(problems: Diagnostics) -> tuple[Mapping[str, JsonValue], ...]:
 def run_failed(result: Mapping[str, JsonValue]) -> str:
     """Return how a run failed, and what can be done."""
     text = _listed(f"The run {result['status']}:", errors_of(result["diagnostics"]))
-    return f"{text}\nSay how to mend it, 'again', or 'edit'."
+    return f"{text}\nSay how to fix it, 'again', or 'edit'."
 
 
 def _listed(head: str, problems: Diagnostics) -> str:

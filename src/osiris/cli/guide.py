@@ -42,7 +42,7 @@ SHOWN = 20
 """So many options are listed at once."""
 
 _COMMANDS: dict[str, Command] = {":back": "back", ":look": "look", ":quit": "quit"}
-_HELP = ":back, :look at rows, :quit"
+_HELP = ":back, :look (show rows), :quit"
 _SENTENCE = 3
 """So many words where a name was asked for are a sentence."""
 

@@ -199,5 +199,5 @@ def _without_fences(text: str, weigh: Callable[[str], int | None]) -> Repair | N
     if weigh(text[start:end]) is None:
         return None
     behind = retype(text.count("\n", 0, end) + 1, 1, text[end:], "") if text[end:] else ()
-    hint = "give the pipeline alone, without what stands around it"
+    hint = "give only the pipeline, without surrounding text"
     return Repair(1, 1, hint, (*behind, *retype(1, 1, text[:start], "")))

@@ -180,8 +180,10 @@ def _continuation_text(deliveries: list[Delivery], partial: list[str]) -> str:
 def _prospect(reading: Reading, deliveries: list[Delivery], *, useful: bool) -> str:
     if not useful:
         twice = _appended(deliveries)
-        anew = f" A changed pipeline starts a new run and appends the rows of {_list_of(twice)} again." if twice else ""
-        return f"Retrying will fail until the cause is fixed.{anew}"
+        restart = (
+            f" A changed pipeline starts a new run and appends the rows of {_list_of(twice)} again." if twice else ""
+        )
+        return f"Retrying will fail until the cause is fixed.{restart}"
     kind = kind_of(reading.root.item.code) if reading.root else ""
     if kind in ("disk_full", "out_of_memory"):
         return "A retry may succeed after freeing space or memory."

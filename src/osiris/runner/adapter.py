@@ -228,7 +228,7 @@ class Link:
         if self._killed_for:
             return self._killed_for
         if code == LOST:
-            return "the sandbox or its worker is gone"
+            return "the sandbox or its worker no longer exists"
         return f"exit status {code}" if code >= 0 else signal.Signals(-code).name
 
 

@@ -70,7 +70,7 @@ used using uuid value values varchar warning was when which with without would x
 _OF_ENGINES = frozenset(_ENGINE_WORDS.split())
 """Words in the messages of engines; other words can come from data, by a query like `error(name)`."""
 
-_SHAPES = {("DAT028", "problem"): "has NULL in it|stands in [0-9]+ rows[^=]*"}
+_SHAPES = {("DAT028", "problem"): "has NULL in it|(?:appears|stands) in [0-9]+ rows[^=]*"}
 """Patterns of parameters that are separated from a value only by a space."""
 
 _PIECES = re.compile(

@@ -342,7 +342,7 @@ def _difference(actual: Schema, expected: Schema) -> str:
     """Return a text on the first difference between two schemas."""
     for other, column in zip(actual, expected, strict=False):
         if other.name != column.name:
-            return f"column '{other.name}' stands where '{column.name}' is declared"
+            return f"column '{other.name}' is where '{column.name}' is declared"
         if other.type != column.type:
-            return f"column '{column.name}' is {other.type} and is declared {column.type}"
-    return f"there are {len(actual)} columns, and {len(expected)} are declared"
+            return f"column '{column.name}' is {other.type} but declared {column.type}"
+    return f"there are {len(actual)} columns, but {len(expected)} are declared"

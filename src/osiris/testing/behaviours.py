@@ -562,4 +562,4 @@ def _leaked_secrets(attempt: Attempt, problems: list[str]) -> list[str]:
     written = [path.read_text(encoding="utf-8", errors="replace") for path in artifacts.rglob("*") if path.is_file()]
     output = "\n".join([json.dumps(attempt.trial.emitted, default=repr, ensure_ascii=False), *problems, *written])
     secrets = {field: value for field, value in attempt.trial.fields().items() if isinstance(value, Secret)}
-    return [f"it tells the secret '{field}'" for field, value in secrets.items() if value.reveal() in output]
+    return [f"it reveals the secret '{field}'" for field, value in secrets.items() if value.reveal() in output]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 HEAD = """\
 # Types of database servers
 
-What becomes of each type of column of PostgreSQL 15 and MariaDB 11.8 that an extractor reads: the type that it has in
+What happens to each type of column of PostgreSQL 15 and MariaDB 11.8 that an extractor reads: the type that it has in
 Osiris, and the one that holds its values where each writer has made a file or a table for them. All of it was found by
 running pipelines with the ends of each range, hard texts and NULL, and by reading what was written with a client that
 is none of Osiris' own: every value was the same.
@@ -43,7 +43,7 @@ WRONG = "*Wrong*: a known mistake: the run fails with a message that names no co
 
 REST_HEAD = """\
 A Supabase connection that has only URL and key. *Read*: the type in Osiris of a column that is read so; its values went
-on to a Parquet file, each of them as it was. *Written*: rows of PostgreSQL go into a table that is there, and whose
+on to a Parquet file, each of them unchanged. *Written*: rows of PostgreSQL go into a table that is there, and whose
 columns have the very types. `=`: it takes the values, each of them exactly.
 
 - `dtype`: REST does not say how many digits a number has, so the step declares it; without it, `DAT006`.

@@ -205,14 +205,14 @@ BROKEN = {
         ),
         ("confirms what is unchanged", 'return "ripe"', 'return "raw"', "'raw' when confirmed"),
         ("confirms what is unchanged", DIFFERENT, "pass", "it is not refused"),
-        ("gives the same again", COUNT, f'ctx.emit("opened", {{"by": {TOKEN}}})', "it tells the secret 'token'"),
+        ("gives the same again", COUNT, f'ctx.emit("opened", {{"by": {TOKEN}}})', "it reveals the secret 'token'"),
         (
             "gives the same again",
             COUNT,
             f'(ctx.artifacts / "a.txt").write_text({TOKEN})',
-            "it tells the secret 'token'",
+            "it reveals the secret 'token'",
         ),
-        ("gives the same again", PASS, f'fail("DAT020", problem={TOKEN})', "it tells the secret 'token'"),
+        ("gives the same again", PASS, f'fail("DAT020", problem={TOKEN})', "it reveals the secret 'token'"),
         ("gives the same again", PASS, 'fail("DAT020", problem="no")', "it is refused"),
     ],
     "write": [

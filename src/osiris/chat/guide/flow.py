@@ -212,7 +212,7 @@ def _table(draft: Draft, writer: Writer, reference: str) -> Flow[Output]:
     answer = yield Ask("table", f"Which table of {reference}?", typed="table", source=f"tables:{reference}")
     table = answer.text or answer.keys[0]
     options = tuple(Option(mode, *_MODES[mode]) for mode in writer.modes)
-    mode = (yield Ask("mode", f"What becomes of rows that {table} has?", options)).keys[0]
+    mode = (yield Ask("mode", f"What should happen to the existing rows of {table}?", options)).keys[0]
     key: tuple[str, ...] = ()
     if mode == "upsert":
         columns = columns_of(draft, draft.result())

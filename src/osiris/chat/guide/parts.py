@@ -215,7 +215,7 @@ def _chosen_values(answer: Answer, values: tuple[Option, ...]) -> Flow[tuple[str
     suggestions = [] if text.isdecimal() else [*matches.options, *matches.candidates]
     if not suggestions:
         return (text,)
-    options = (*suggestions, Option(f"v:{text}", text, "as it was typed; not among the frequent values"))
+    options = (*suggestions, Option(f"v:{text}", text, "as typed; not among the frequent values"))
     chosen = yield Ask("near", f"Which value is meant by {text}?", options)
     return (chosen.keys[0][2:],)
 
@@ -398,7 +398,7 @@ def _with_operand(draft: Draft, new: Computed, fields: Fields) -> Flow[Computed]
     answer = yield Ask("operand", text, operands, typed=typed)
     new = replace(new, other=answer.keys[0] if answer.keys else None, value=answer.text)
     if function == "join text":
-        between = yield Ask("between", "What stands between them?", _BETWEEN, typed="text")
+        between = yield Ask("between", "What goes between them?", _BETWEEN, typed="text")
         new = replace(new, value=between.keys[0] if between.keys else between.text)
     return new
 

@@ -90,7 +90,7 @@ def _wire(ctx: StepContext) -> StepContext | None:
 def _as_postgres(config: Config, ctx: StepContext) -> PostgresReading:
     """Return the equivalent config of a step that reads PostgreSQL; filters and orders become a query."""
     if config.dtype:
-        why = "the connection has a database address, and a database tells the types of its columns"
+        why = "the connection has a database address, and a database declares the types of its columns"
         fail("DRV024", step=ctx.step, what="dtype", why=why, hint="remove it, or cast columns")
     columns, filters, order = _columns(config), conditions(config.filter), terms(config.order)
     plain = PostgresReading(

@@ -145,7 +145,7 @@ def _hint(column: str, value: str, kind: str, *, declared: bool) -> str:
             f"dates must be like 2025-01-31: set {text}, and convert the column in SQL with strptime({column}, FORMAT)"
         )
     is_number = kind.startswith(_NUMBERS) and any(each.isdigit() for each in value)
-    null = "" if is_number else "if it stands for NULL, list it in na_values; "
+    null = "" if is_number else "if it means NULL, list it in na_values; "
     return f"{null}if the column is text, set {shown}" + ("" if declared else f", or {REFRESH}")
 
 

@@ -447,7 +447,7 @@ def open_published(folder: Folder) -> Published:
     for _ in range(_ATTEMPTS):
         current = folder.manifest()
         if not current:
-            hint = "name the files of a folder that Osiris did not write; what only names of folders tell is not read"
+            hint = "name the files of a folder that Osiris did not write; values in folder names alone are not read"
             fail("DRV001", path=folder.label(MANIFEST), hint=hint)
         manifest = parse_manifest(current.content, folder.label(MANIFEST))
         values = _values(manifest, folder.label(MANIFEST))

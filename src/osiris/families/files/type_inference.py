@@ -26,7 +26,7 @@ _GUESSED = {
 _MOMENTS = ("date", "timestamp", "instant")
 _NUMBER = re.compile(r"-?[0-9]+(?:\.([0-9]{1,37}))?")
 _WIDER = {"date": ("timestamp[us]", "timestamp[us,UTC]"), "timestamp": ("timestamp[us]",), "time": ("time[ns]",)}
-PINNED = "its type is the one that the file allowed when it was looked at"
+PINNED = "its type was inferred from the file when the pipeline was compiled"
 REFRESH = "run 'osiris compile FILE --refresh' (sample: all if the value is rare)"
 """How to infer a text file's types again."""
 FEW = 256

@@ -373,7 +373,7 @@ def _send(session: Session, text: str, columns: Sequence[ResultColumn]) -> None:
     kinds |= {c.field.name: c.field.type for c in columns if c.field.type in ("json", "uuid")}
     actual = columns_of(result.fields, kinds, {c.field.name: not c.field.nullable for c in columns})
     if [column.field for column in actual] != [column.field for column in columns]:
-        raise ConnectionBroken("its rows have other columns than it told before")
+        raise ConnectionBroken("its rows have other columns than announced")
 
 
 def query_result(session: Session, query: str, bindings: Mapping[str, JsonValue | Secret]) -> Source:

@@ -290,7 +290,7 @@ def _refuse_repeated_keys(session: Session, delivery: Delivery) -> None:
     names = listed(delivery.key)
     twice = f"SELECT {names}, count(*) FROM {_STAGING} GROUP BY {names} HAVING count(*) > 1 LIMIT 1"
     for *values, count in session.rows(twice):
-        fail_key(values, delivery.key, f"stands in {count} rows", delivery.ctx)
+        fail_key(values, delivery.key, f"appears in {count} rows", delivery.ctx)
 
 
 def may_exchange(session: Session, delivery: Delivery, ways: Ways) -> bool:

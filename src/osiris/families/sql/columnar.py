@@ -58,7 +58,7 @@ def reject_null(array: pa.Array) -> None:
     """Raise InvalidCell for NULL in a key column."""
     if array.null_count:
         row = pc.index(array.is_null(), True).as_py()
-        raise InvalidCell(row, "NULL", "it stands in primary_key, and NULL names no row")
+        raise InvalidCell(row, "NULL", "it is in primary_key, and NULL does not identify a row")
 
 
 class Page:

@@ -39,7 +39,7 @@ def check_columns(ctx: StepContext, schema: Schema, reasons: Mapping[str, str], 
     `case_tells`: names are case-sensitive, and `reasons` covers all problems with names.
     """
     folded = Counter(column.name.lower() for column in schema)
-    twins = {c.name: "SQL does not tell its name from another column's" for c in schema if folded[c.name.lower()] > 1}
+    twins = {c.name: "in SQL its name equals another column's" for c in schema if folded[c.name.lower()] > 1}
     unnamed = {c.name: "its name is empty or has a control character" for c in schema if not _is_name(c.name)}
     problems = {**reasons} if case_tells else {**reasons, **twins, **unnamed}
     if problems:
@@ -135,7 +135,7 @@ def _unfit(kind: str) -> str | None:
     parsed = parse_type(kind)
     wide = parsed.kind == "decimal" and int(parsed.parameters[0]) > 38
     if parsed.children or wide or parsed.kind in ("float32", "float64", "json"):
-        return "it stands in primary_key, and whether two such values are the same is not plain"
+        return "it is in primary_key, but such values have no defined equality"
     return None
 
 
@@ -160,7 +160,7 @@ def check_repeated_keys(waiting: Staged, key: Sequence[str], ctx: StepContext) -
     finally:
         engine.close()
     if repeated:
-        fail_key(repeated[1:], key, "has NULL in it" if None in repeated[1:] else f"stands in {repeated[0]} rows", ctx)
+        fail_key(repeated[1:], key, "has NULL in it" if None in repeated[1:] else f"appears in {repeated[0]} rows", ctx)
 
 
 def stage_keys(session: Session, delivery: Delivery) -> None:
@@ -172,7 +172,7 @@ def stage_keys(session: Session, delivery: Delivery) -> None:
 def check_staged_keys(session: Session, delivery: Delivery, collations: Mapping[str, str] | None = None) -> None:
     """Fail with DAT028 for staged keys that the target considers equal; `collations` (by column) override its own."""
     for repeated in session.rows(repeated_key(f"temp.{KEYS}", delivery.key, collations)):
-        problem = f"stands in {repeated[0]} rows, by the rules by which the table compares text"
+        problem = f"appears in {repeated[0]} rows, by the rules by which the table compares text"
         fail_key(repeated[1:], delivery.key, problem, delivery.ctx)
 
 

@@ -45,7 +45,7 @@ def examine(ctx: StepContext, uses: Collection[str], seconds: float) -> Health:
     signed = any(text_of(ctx.connection, key) for key in _KEYS)
     return Health(
         grade="may list",
-        reasons=["whether it may also read and write objects is told by the first run that does"],
+        reasons=["whether it may also read and write objects is only known after a run that does"],
         facts={
             "bucket": name,
             "where": bucket.where,

@@ -69,7 +69,7 @@ def _privileges(session: Session, accessible: Catalogue | None, name: str, probl
         lacks = [f"it has no privileges on any table of schema '{session.rest.schema}', or the schema has no tables"]
         scripts = {"reader": list(_grants(session))}
         return Health("reader", scripts=scripts, diagnostics=[*problems, *no_access(name, session.role, lacks)])
-    reason = f"as '{session.role}' it may do what grants and row level security leave to it, which REST does not tell"
+    reason = f"as '{session.role}' it may do what grants and row level security allow, which REST does not report"
     return Health("writer", [reason], diagnostics=problems)
 
 

@@ -150,7 +150,7 @@ def _declared(name: str, kind: str) -> ReadColumn:
 
 def _typed_by_catalogue(selection: Selection, column: Column | None) -> ReadColumn:
     if column is None:
-        raise UnsupportedType("its type is not told to this key", "name it in dtype")
+        raise UnsupportedType("this key cannot see its type", "declare it in dtype")
     try:
         carried = carry(column.kind, column.modifier, unscaled_text=selection.unscaled_text)
     except UnsupportedType as refused:
@@ -177,7 +177,7 @@ def read_pages(session: Session, source: Source, sieve: RejectPolicy) -> Generat
     after = count_of(session, source)
     if before is not None and before == after and read != source.expected(before):
         problem = (
-            f"of {source.expected(before)} rows {read} were read; do the columns of primary_key tell all rows apart?"
+            f"of {source.expected(before)} rows {read} were read; do the columns of primary_key identify each row?"
         )
         fail("DRV026", step=session.ctx.step, table=source.selection.table, where=session.rest.where, problem=problem)
     if before != after or before is None:

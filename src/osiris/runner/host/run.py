@@ -306,7 +306,7 @@ def _for_this_command(item: Diagnostic, options: RunOptions) -> Diagnostic:
     if item.hint is None:
         return item
     if options.replay:
-        return replace(item, hint=item.hint.replace(f"{_AGAIN}: it continues", f"{_AGAIN}: it begins anew"))
+        return replace(item, hint=item.hint.replace(f"{_AGAIN}; it resumes", f"{_AGAIN}; it starts from the beginning"))
     return replace(item, hint=item.hint.replace(_AGAIN, f"{_AGAIN} without --new-run")) if options.new_run else item
 
 

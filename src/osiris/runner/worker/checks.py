@@ -172,7 +172,7 @@ def _cut(text: str, most: int) -> str:
 
 def _unknown_columns(check: Check, schema: Schema) -> list[Diagnostic]:
     columns = [column.name for column in schema]
-    where = f"what check '{check.name}' looks at"
+    where = f"the data of check '{check.name}'"
     return [
         diagnostic("DAT005", at=Location(pointer=at), column=name, where=where, hint=did_you_mean(name, columns))
         for name, at in check.columns.items()

@@ -82,7 +82,7 @@ def bind(query: Verdict, inputs: Mapping[str, Schema], parameters: Mapping[str, 
 def check_input(name: str, schema: Schema) -> None:
     """Fail with SQL009 if columns differ only in case, with DAT006 if DuckDB has no such type."""
     for first, second in _same_name(column.name for column in schema):
-        problem = f"input '{name}' has the columns '{first}' and '{second}', which SQL does not tell apart"
+        problem = f"input '{name}' has the columns '{first}' and '{second}', which SQL does not distinguish"
         fail("SQL009", problem=problem, hint="rename one of them in the step before")
     for column in schema:
         if _has_wide_decimal(arrow_schema((column,)).types[0]):
@@ -116,7 +116,7 @@ def schema_of_relation(
     for first, second in _same_name(relation.columns):
         problem = f"two columns of the result are called '{first}'"
         if first != second:
-            problem = f"the result has the columns '{first}' and '{second}', which SQL does not tell apart"
+            problem = f"the result has the columns '{first}' and '{second}', which SQL does not distinguish"
         last = max(i for i, name in enumerate(relation.columns) if name == second)
         fail("SQL009", at=at(last), problem=problem, hint="name one of them with AS")
     fields, problems = [], []

@@ -235,7 +235,7 @@ _FIRSTS: tuple[tuple[str, Callable[[Token, Token, Token | None], bool], int, str
         lambda first, second, _: first.token_type == second.token_type == TokenType.COMMA,
         1,
         "SQL001",
-        {"problem": "nothing stands between two commas", "hint": "remove one of them"},
+        {"problem": "there is nothing between two commas", "hint": "remove one of them"},
     ),
 )
 """Tests on three tokens, the index of the rejected one, and the diagnostic; only the first match is reported.

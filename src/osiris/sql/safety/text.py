@@ -12,7 +12,7 @@ from osiris.errors import Location
 
 _WORD = re.compile(
     r"""
-    (?: -- [^\n]* | /\* .*? \*/ | \s )+       # stands between words
+    (?: -- [^\n]* | /\* .*? \*/ | \s )+       # is between words
     | ( \$\{ [^{}]* \}                        # a parameter
       | ' (?: [^'] | '' )* '
       | " (?: [^"] | "" )* "

@@ -339,7 +339,7 @@ _ODDITIES: tuple[tuple[type[exp.Expr], _Test, str, dict[str, str]], ...] = (
         "SQL004",
         {"what": "ROWS FROM (…)", "hint": "write unnest(a, b), or join the functions WITH ORDINALITY"},
     ),
-    (exp.Identifier, _is_no_plain_name, "SQL001", {"problem": "a name must be a word, or stand in double quotes"}),
+    (exp.Identifier, _is_no_plain_name, "SQL001", {"problem": "a name must be a word or in double quotes"}),
     (exp.DataType, _is_type_of_its_own, "SQL004", {"what": "a cast to this type", "hint": "cast to text instead"}),
     (
         exp.Introducer,
@@ -351,7 +351,7 @@ _ODDITIES: tuple[tuple[type[exp.Expr], _Test, str, dict[str, str]], ...] = (
         exp.Is,
         lambda node, *_: not isinstance(node.expression, (exp.Boolean, exp.Null)),
         "SQL001",
-        {"problem": "behind IS stands neither NULL nor TRUE or FALSE"},
+        {"problem": "IS must be followed by NULL, TRUE or FALSE"},
     ),
     (
         exp.Lambda,
