@@ -39,16 +39,17 @@ def refused(words: list[dict[str, Any]], kind: str, places: Iterable[Place], has
     rows = [(row, re.compile(rf"\b(?:{row['words']})\b", re.IGNORECASE)) for row in words if kind in row["in"]]
     for place, text in places:
         for row, pattern in rows:
-            if match := has(pattern, text, row.get("allow", {})):
+            if match := has(row, pattern, text):
                 yield f"{place}: '{match}'; write: {row['write']}"
 
 
-def _in_name(pattern: re.Pattern[str], name: str, allowed: dict[str, str]) -> str | None:
-    return name if name not in allowed and any(pattern.fullmatch(part) for part in name.split("_")) else None
+def _in_name(row: dict[str, Any], pattern: re.Pattern[str], name: str) -> str | None:
+    parts = [name.strip("_")] if row.get("alone") else name.split("_")
+    return name if name not in row.get("allow", ()) and any(map(pattern.fullmatch, parts)) else None
 
 
-def _in_text(pattern: re.Pattern[str], text: str, allowed: dict[str, str]) -> str | None:
-    right = [span.span() for phrase in allowed for span in re.finditer(phrase, text, re.IGNORECASE)]
+def _in_text(row: dict[str, Any], pattern: re.Pattern[str], text: str) -> str | None:
+    right = [span.span() for phrase in row.get("allow", ()) for span in re.finditer(phrase, text, re.IGNORECASE)]
     wrong = (m for m in pattern.finditer(text) if not any(a <= m.start() and m.end() <= b for a, b in right))
     return next((m[0] for m in wrong), None)
 

@@ -71,13 +71,13 @@ def answer_of(reading: Reading) -> dict[str, JsonValue]:
 
 
 def _answer(reading: Reading, bounds: Bounds) -> dict[str, JsonValue]:
-    found, deliveries = findings_of(reading), deliveries_of(reading)
+    findings, deliveries = findings_of(reading), deliveries_of(reading)
     failure = failure_of(reading, bounds.text)
     retry = retry_of(reading, deliveries)
     links = reading.chain
     return {
         "run": _run(reading),
-        "verdict": _verdict(reading, found, failure, bounds),
+        "verdict": _verdict(reading, findings, failure, bounds),
         "failure": failure,
         "chain": {
             "links": [link._asdict() for link in links[: bounds.links]],
@@ -93,7 +93,7 @@ def _answer(reading: Reading, bounds: Bounds) -> dict[str, JsonValue]:
         },
         "rows": _rows(reading, bounds),
         "row_errors": _row_errors(reading, bounds),
-        "findings": [_short(each.to_json(), bounds) for each in found[: bounds.findings]],
+        "findings": [_short(each.to_json(), bounds) for each in findings[: bounds.findings]],
         "changes": _changes(reading, bounds),
         "retry": {**retry, "why": clip(str(retry["why"]), max(bounds.text, 100))},
         "next": [command._asdict() for command in next_commands(reading)],
@@ -120,23 +120,23 @@ def _run(reading: Reading) -> dict[str, JsonValue]:
 
 
 def _verdict(
-    reading: Reading, found: list[Finding], failure: dict[str, JsonValue] | None, bounds: Bounds
+    reading: Reading, findings: list[Finding], failure: dict[str, JsonValue] | None, bounds: Bounds
 ) -> dict[str, JsonValue]:
     status = reading.run.status
-    grave = next((each.kind for each in found if each.is_grave), "ok")
+    grave = next((each.kind for each in findings if each.is_grave), "ok")
     failed = kind_of(reading.root.item.code) if reading.root else "code"
     kind = {"complete": grave, "running": "running"}.get(status, failed)
-    text = clip(_sentence(reading, grave, found, failure), max(bounds.text, 100))
+    text = clip(_sentence(reading, grave, findings, failure), max(bounds.text, 100))
     return {"status": status, "kind": kind, "text": text, "evidence": event_ids(reading.end) or ["run"]}
 
 
-def _sentence(reading: Reading, grave: str, found: list[Finding], failure: dict[str, JsonValue] | None) -> str:
+def _sentence(reading: Reading, grave: str, findings: list[Finding], failure: dict[str, JsonValue] | None) -> str:
     run, row_counts = reading.run, reading.row_counts
     moved = moved_text(row_counts)
     if run.status == "running":
         return f"The run has not ended yet; {moved} so far."
     if run.status == "complete":
-        odd = f" But: {found[0].text}" if grave != "ok" else ""
+        odd = f" But: {findings[0].text}" if grave != "ok" else ""
         return f"The run is complete: {moved}.{odd}"
     if failure is None:
         return f"The run ended as {run.status}."
@@ -251,11 +251,11 @@ def _end_of_failure(reading: Reading, step: RecordedStep | None) -> Mapping[str,
 
 def _subject(item: Diagnostic, step: RecordedStep | None) -> dict[str, str]:
     """Return what a message is about; of one about a connection also by which name the pipeline refers to it."""
-    found = subject_of(item)
+    subject = subject_of(item)
     connection = step.plan.get("connection") if step else None
     if connection and (class_of(item.code) in ("connection", "auth") or item.code.startswith("CON")):
-        found.setdefault("connection", connection)
-    return found
+        subject.setdefault("connection", connection)
+    return subject
 
 
 class Command(NamedTuple):

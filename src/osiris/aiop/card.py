@@ -131,12 +131,12 @@ def _row_errors(reading: Reading) -> Iterator[str]:
 
 def _alike(groups: Iterable[Group]) -> list[tuple[Group, int]]:
     """Return groups that differ only in what their values look like as one, with its rows; the largest first."""
-    found: dict[tuple[str, str, str], tuple[Group, int]] = {}
+    alike: dict[tuple[str, str, str], tuple[Group, int]] = {}
     for group in groups:
         key = (group.step, group.column, group.reason)
-        first, rows = found.get(key, (group, 0))
-        found[key] = (first, rows + group.count)
-    return sorted(found.values(), key=lambda each: -each[1])
+        first, rows = alike.get(key, (group, 0))
+        alike[key] = (first, rows + group.count)
+    return sorted(alike.values(), key=lambda each: -each[1])
 
 
 def _reason(group: Group) -> str:
@@ -220,8 +220,8 @@ def _sentences_on_rows(answer: Answer) -> Iterator[dict[str, JsonValue]]:
         yield _sentence(f"Rows that were not passed on: {named}.", *(f"step.{loss['step']}" for loss in lost))
     for group in (answer["row_errors"] or {"top": []})["top"]:
         where = f"column {group['column']}: " if group["column"] else ""
-        told = f"Step {group['step']} rejected {group['count']:,} rows: {where}{group['reason']}."
-        yield _sentence(told, group["id"])
+        text = f"Step {group['step']} rejected {group['count']:,} rows: {where}{group['reason']}."
+        yield _sentence(text, group["id"])
     for finding in answer["findings"]:
         if finding["kind"] != "rows_rejected":
             yield _sentence(finding["text"], *finding["evidence"])

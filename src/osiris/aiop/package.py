@@ -245,11 +245,13 @@ def _lines_in(name: str, content: bytes) -> int:
 
 
 def _diagnostics(reading: Reading, options: Options, cuts: list[JsonValue], size: int) -> list[Diagnostic]:
-    found = []
+    diagnostics = []
     if cuts:
         count = sum(cut["left_out"] for cut in cuts)
         names = ", ".join(cut["section"] for cut in cuts)
-        found.append(diagnostic("AIO002", session=reading.run.id, count=count, limit=options.max_bytes, names=names))
+        diagnostics.append(
+            diagnostic("AIO002", session=reading.run.id, count=count, limit=options.max_bytes, names=names)
+        )
     if size > options.max_bytes:
-        found.append(diagnostic("AIO004", session=reading.run.id, size=size, limit=options.max_bytes))
-    return found
+        diagnostics.append(diagnostic("AIO004", session=reading.run.id, size=size, limit=options.max_bytes))
+    return diagnostics

@@ -39,7 +39,7 @@ _FILES = {
 _SPARSE = frozenset(("run_start", "run_complete", "run_failed", "run_cancelled", "run_lost", "step_start"))
 _ENDS = frozenset(("step_complete", "step_failed", "step_cancelled", "step_skipped", "step_retry"))
 _FREQUENT = frozenset(("step_progress", "sampled"))
-_TOLD = frozenset(
+_OMITTED_FIELDS = frozenset(
     (
         *("ts", "seq", "session", "event", "step", "component", "mode", "rows_in", "rows_out", "rows_rejected"),
         *("digest", "files", "ledger", "bytes_written", "read_to_end", "checks", "duration_ms", "attempts", "pipeline"),
@@ -98,14 +98,14 @@ _SEMANTIC = ("nodes", "edges", "components", "lineage")
 
 def files_of(reading: Reading) -> list[Item]:
     """Return the files of the session that are there."""
-    found = [
+    files = [
         {"id": name, "path": f"{reading.path}/{file}", "what": what}
         for name, (file, what) in _FILES.items()
         if (reading.run.folder / file).is_file()
     ]
     if reading.base is not None:
-        found.append({"id": "base", "path": f"logs/{reading.base.id}/run.json", "what": "summary of the last success"})
-    return found
+        files.append({"id": "base", "path": f"logs/{reading.base.id}/run.json", "what": "summary of the last success"})
+    return files
 
 
 def errors_of(reading: Reading) -> list[Item]:
@@ -116,17 +116,17 @@ def errors_of(reading: Reading) -> list[Item]:
     errors = []
     for group in groups.values():
         number, item, step = reading.root if reading.root and reading.root in group else group[0]
-        told = {"id": f"err.{number}", "severity": item.severity, "count": len(group), "step": step, "code": item.code}
-        told |= {"message": clip(reading.clean(item.message), _MESSAGE), "place": str(item.location) or None}
-        errors.append(told | {"hint": clip(reading.clean(item.hint), _MESSAGE) if item.hint else None})
+        entry = {"id": f"err.{number}", "severity": item.severity, "count": len(group), "step": step, "code": item.code}
+        entry |= {"message": clip(reading.clean(item.message), _MESSAGE), "place": str(item.location) or None}
+        errors.append(entry | {"hint": clip(reading.clean(item.hint), _MESSAGE) if item.hint else None})
     return errors
 
 
 def outputs_of(reading: Reading) -> list[Item]:
     """Return the deliveries on record."""
-    told = reading.run.summary.get("deliveries") or {}
+    deliveries = reading.run.summary.get("deliveries") or {}
     return [
-        _output(step.id, step.output, str(told.get(step.id, {}).get("session", reading.run.id)))
+        _output(step.id, step.output, str(deliveries.get(step.id, {}).get("session", reading.run.id)))
         for step in reading.run.steps
         if step.output is not None
     ]
@@ -188,15 +188,15 @@ def timeline_of(reading: Reading, density: str) -> Iterator[Item]:
     """Give the events, by seq: of `low` density the starts and ends, of `medium` all but signs of progress."""
     for event in reading.run.events:
         name = event["event"]
-        if not (name in _SPARSE or name in _ENDS or "code" in event or _is_told(name, density)):
+        if not (name in _SPARSE or name in _ENDS or "code" in event or _is_included(name, density)):
             continue
         item: Item = {"id": f"ev.{event['seq']}", "ts": event["ts"], "event": name}
         item |= {"step": event["step"]} if "step" in event else {}
-        data = {key: _field(value, reading.clean) for key, value in event.items() if key not in _TOLD}
+        data = {key: _field(value, reading.clean) for key, value in event.items() if key not in _OMITTED_FIELDS}
         yield item | ({"data": data} if data else {})
 
 
-def _is_told(name: str, density: str) -> bool:
+def _is_included(name: str, density: str) -> bool:
     return density == "high" or (density == "medium" and name not in _FREQUENT)
 
 
@@ -238,14 +238,14 @@ def metrics_of(reading: Reading, most: int) -> list[Item]:
 def delta_of(reading: Reading) -> dict[str, JsonValue]:
     """Return the delta without its lists."""
     run, base, previous = reading.run, reading.base, reading.previous
-    told = None
+    compared = None
     if reading.base_id:
         summary = base.summary if base else {}
         plan = str(summary.get("fingerprint", ""))[:12]
         started = summary.get("started_at", "")
-        told = {"session": reading.base_id, "started_at": started, "plan": plan, "available": base is not None}
+        compared = {"session": reading.base_id, "started_at": started, "plan": plan, "available": base is not None}
     return {
-        "base": told,
+        "base": compared,
         "previous": {"session": previous["session"], "status": previous["status"]} if previous else None,
         "same_plan": run.summary["fingerprint"] == base.summary["fingerprint"] if base else None,
         "changes": [],
@@ -319,11 +319,11 @@ def nodes_of(reading: Reading, *, detailed: bool) -> list[Item]:
 
 def edges_of(reading: Reading) -> list[list[str]]:
     """Return `[from, to, kind]` of each edge."""
-    found = []
+    edges = []
     for step in reading.run.steps:
-        found += [[source, step.id, "data"] for source in step.inputs]
-        found += [[name, step.id, "order"] for name in step.needs if name not in step.inputs]
-    return found
+        edges += [[source, step.id, "data"] for source in step.inputs]
+        edges += [[name, step.id, "order"] for name in step.needs if name not in step.inputs]
+    return edges
 
 
 def components_of(reading: Reading, find_spec: FindSpec) -> list[Item]:
@@ -340,12 +340,12 @@ def components_of(reading: Reading, find_spec: FindSpec) -> list[Item]:
 
 def lineage_of(reading: Reading) -> list[list[str]]:
     """Return `[step, column, origin step, origin column]` of the columns of each transform."""
-    found = []
+    arrows = []
     for step in reading.run.steps:
         flow = step.plan.get("lineage") or {}
         for column, origins in (flow.get("columns") or {}).items():
-            found += [[step.id, column, str(origin[0]), str(origin[1])] for origin in origins]
-    return found
+            arrows += [[step.id, column, str(origin[0]), str(origin[1])] for origin in origins]
+    return arrows
 
 
 def sizes(answer: JsonValue, limit: int, cuts: Sequence[JsonValue], total: int) -> dict[str, JsonValue]:
@@ -375,7 +375,7 @@ class Options:
     told: Mapping[str, JsonValue] = field(default_factory=dict)
 
     @property
-    def most_told(self) -> int | None:
+    def max_events(self) -> int | None:
         """How many events of components of one name may be in a package; None if all are beside it."""
         return None if self.annex else self.max_bytes // _SHORTEST_EVENT
 
@@ -383,13 +383,13 @@ class Options:
 def options_of(config: Config, overrides: Mapping[str, JsonValue]) -> Options:
     """Return the options that the settings make; `overrides` are those of the command line, without `aiop.`."""
     values: dict[str, Any] = {}
-    told = {}
+    options = {}
     for key in SHAPING:
         setting = config.explain(f"aiop.{key}")[0]
         given = overrides.get(key)
         values[key] = setting.value if given is None else given
         origin = setting.origin if given is None else "command line"
-        told[f"aiop.{key}"] = {"value": values[key], "origin": origin}
+        options[f"aiop.{key}"] = {"value": values[key], "origin": origin}
     return Options(
         max_bytes=values["max_core_bytes"],
         density=values["timeline_density"],
@@ -398,7 +398,7 @@ def options_of(config: Config, overrides: Mapping[str, JsonValue]) -> Options:
         compare=values["delta"] != "none",
         annex=values["policy"] == "annex" or values["annex.enabled"],
         compress=values["annex.compress"] == "gzip",
-        told=told,
+        told=options,
     )
 
 
@@ -438,7 +438,7 @@ def sections_of(reading: Reading, options: Options, find_spec: FindSpec, answer:
         "metadata.primer.glossary": _GLOSSARY,
         "semantic.metadata": about.get("metadata") or {},
     }
-    left_out = (count for name, count in reading.run.left_out.items() if _is_told(name, options.density))
+    left_out = (count for name, count in reading.run.left_out.items() if _is_included(name, options.density))
     timeline = list(timeline_of(reading, options.density))
     return [
         Section("narrative.sentences", list(sentences_of(reading, answer))),

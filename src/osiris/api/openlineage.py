@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from osiris.family_spec import FamilySpec
     from osiris.history.reading import Reading
     from osiris.model import JsonValue, Manifest
-    from osiris.report.openlineage import Parent, Told
+    from osiris.report.openlineage import Parent, RunFacts
 
     Event = dict[str, JsonValue]
     Progress = Callable[[Event], None]
@@ -241,8 +241,8 @@ def _server(workspace: Workspace) -> Server | None:
     return Server(url, environ.get("OPENLINEAGE_API_KEY"), timeout) if url else None
 
 
-def _facts_of(workspace: Workspace, reading: Reading) -> Told:
-    from osiris.report.openlineage import Told
+def _facts_of(workspace: Workspace, reading: Reading) -> RunFacts:
+    from osiris.report.openlineage import RunFacts
 
     plan = require_plan(reading.run)
     namespace = workspace.config.get("openlineage.namespace")
@@ -250,7 +250,7 @@ def _facts_of(workspace: Workspace, reading: Reading) -> Told:
     if workspace.config.get("openlineage.enabled"):
         namespace = workspace.environ.get("OPENLINEAGE_NAMESPACE") or namespace
         parent = _parent(workspace.environ.get("OPENLINEAGE_PARENT_ID", ""))
-    return Told(reading, plan, workspace.root, namespace, _known_fields(workspace, plan), parent)
+    return RunFacts(reading, plan, workspace.root, namespace, _connection_fields(workspace, plan), parent)
 
 
 def _parent(text: str) -> Parent | None:
@@ -262,7 +262,7 @@ def _parent(text: str) -> Parent | None:
     return Parent(namespace, job, run_id) if namespace and job and run_id else None
 
 
-def _known_fields(workspace: Workspace, plan: Manifest) -> dict[str, Mapping[str, JsonValue]]:
+def _connection_fields(workspace: Workspace, plan: Manifest) -> dict[str, Mapping[str, JsonValue]]:
     """Return the current fields of each connection without secrets; connections with unset variables are left out."""
     fields: dict[str, Mapping[str, JsonValue]] = {}
     for reference, written in plan.data["connections"].items():

@@ -108,7 +108,7 @@ def _sessions_without(project: Project) -> Iterator[str]:
 
 
 def _read(workspace: Workspace, session: str, options: Options) -> Reading:
-    return reading_of(workspace, session, most_told=options.most_told, compare=options.compare)
+    return reading_of(workspace, session, max_events=options.max_events, compare=options.compare)
 
 
 @dataclass(frozen=True, slots=True)

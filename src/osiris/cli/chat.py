@@ -53,15 +53,15 @@ def context() -> Answer:
     """
     from osiris.chat.prompts.compose import context_document
 
-    found = context_document(load_registry())
-    components = found["document"]["components"]
-    size = f"{found['size_bytes']:,} bytes, about {found['token_estimate']:,} tokens (a quarter of the bytes)"
+    document = context_document(load_registry())
+    components = document["document"]["components"]
+    size = f"{document['size_bytes']:,} bytes, about {document['token_estimate']:,} tokens (a quarter of the bytes)"
     text = [
         f"{len(components)} components, {size}",
-        f"fingerprint {found['fingerprint']}",
+        f"fingerprint {document['fingerprint']}",
         "--json prints the document",
     ]
-    return Answer(found, text)
+    return Answer(document, text)
 
 
 MESSAGE = click.argument("message", required=False)
@@ -135,8 +135,8 @@ def _guided(workspace: Workspace, out: str | None) -> Answer:
     from osiris.cli.guide import Arrows, GuideTerminal
     from osiris.cli.new import answer_of
 
-    told = diagnostic("CHT065")
-    console().talk([("warning", f"{told.message}; "), ("", "starting the guide instead, as 'osiris new' does")])
+    warning = diagnostic("CHT065")
+    console().talk([("warning", f"{warning.message}; "), ("", "starting the guide instead, as 'osiris new' does")])
     mouth = GuideTerminal(console(), [], accepts=False, reads=False)
     place = out or workspace.project.pipelines.name
     return answer_of(conversation.begin_guided(workspace, mouth, Arrows(console()), place))
@@ -152,23 +152,23 @@ def _replayed(name: str) -> Answer:
 
 def _answer(outcome: Outcome, *, accepts: bool) -> Answer:
     summary, question = outcome.summary, outcome.question
-    found = [*outcome.notes, *_open(summary, question["about"] if question else None, accepts=accepts)]
+    diagnostics = [*outcome.notes, *_open(summary, question["about"] if question else None, accepts=accepts)]
     if summary["last_run"] == "failed":
-        found.append(diagnostic("CHT028", session=summary["runs"][-1]))
+        diagnostics.append(diagnostic("CHT028", session=summary["runs"][-1]))
     keys = ("session", "status", "state", "question", "said", "pipeline", "fingerprint", "file", "runs", "usage", "oml")
-    return Answer({key: summary.get(key) for key in keys}, (), found, _next(summary, question))
+    return Answer({key: summary.get(key) for key in keys}, (), diagnostics, _next(summary, question))
 
 
 def _open(summary: dict[str, JsonValue], about: str | None, *, accepts: bool) -> Iterator[Diagnostic]:
     """Yield what a conversation waits for; `about` is what it asks."""
-    name, said = str(summary["session"]), summary["said"]
+    name, question = str(summary["session"]), summary["said"]
     has_not_run = summary["status"] == "waiting" and summary["last_run"] is None
     if _is_refused(summary):
-        yield diagnostic("CHT034", reason=said, hint=f"rephrase it: {_resume(name, 'WORDS')}")
+        yield diagnostic("CHT034", reason=question, hint=f"rephrase it: {_resume(name, 'WORDS')}")
     elif accepts and about in (GROUNDING, REPLACE, MODE):
-        yield diagnostic("CHT067", question=said, hint=_naming(about, name))
+        yield diagnostic("CHT067", question=question, hint=_naming(about, name))
     elif about not in (None, "accept") or (accepts and has_not_run):
-        yield diagnostic("CHT027", question=said, hint=_resume(name, "ANSWER"))
+        yield diagnostic("CHT027", question=question, hint=_resume(name, "ANSWER"))
 
 
 def _naming(about: str | None, name: str) -> str:

@@ -136,17 +136,17 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Answer:
         """Refuse or name variables that this command used to read, and run it."""
-        found = legacy.environment_answers(ctx.command_path.split()[1], lambda: _environment(ctx))
-        if has_errors(found):
-            raise_all(found)
+        warnings = legacy.environment_answers(ctx.command_path.split()[1], lambda: _environment(ctx))
+        if has_errors(warnings):
+            raise_all(warnings)
         try:
             answer: Answer = super().invoke(ctx)
         except OsirisError as error:
-            if not found:
+            if not warnings:
                 raise
-            raise_all([*found, *error.diagnostics])
+            raise_all([*warnings, *error.diagnostics])
         follow_up = _from_outside(answer.next, ctx.meta.get(PROJECT))
-        return replace(answer, diagnostics=[*found, *answer.diagnostics], next=follow_up)
+        return replace(answer, diagnostics=[*warnings, *answer.diagnostics], next=follow_up)
 
 
 def _environment(ctx: click.Context) -> Mapping[str, str]:
@@ -214,8 +214,8 @@ def overview(ctx: click.Context) -> Answer | None:
     if ctx.invoked_subcommand is not None:
         return None
     if ctx.parent is not None:
-        known = ", ".join(describe(ctx)["commands"])
-        fail("PRJ008", problem=f"'{ctx.command_path}' needs a command", hint=f"one of: {known}")
+        names = ", ".join(describe(ctx)["commands"])
+        fail("PRJ008", problem=f"'{ctx.command_path}' needs a command", hint=f"one of: {names}")
     return Answer(describe(ctx), ctx.get_help().splitlines())
 
 
@@ -233,8 +233,8 @@ def answers(name: str, *options: Callable[[Any], Any]) -> Callable[[Callable[...
 
 def console() -> Console:
     """Return the console of this command line."""
-    found: Console = click.get_current_context().obj
-    return found
+    current: Console = click.get_current_context().obj
+    return current
 
 
 def opened(profile: str | None = None, settings: Mapping[str, JsonValue] | None = None) -> Workspace:
@@ -362,7 +362,7 @@ def _states(paths: list[Path]) -> State:
 def _state(path: Path) -> tuple[int, int] | None:
     """Return what changes when a file is saved; None where there is none, as for a moment while an editor saves it."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_ino
+    return status.st_mtime_ns, status.st_ino

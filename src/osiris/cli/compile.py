@@ -84,22 +84,22 @@ def command(
         if html:
             api.write_page(view, html)
         if watch:
-            found = _shown(workspace, compiled, view)
+            result = _shown(workspace, compiled, view)
         elif check:
-            found = _check(workspace, compiled, view, detailed=detailed_exitcode)
+            result = _check(workspace, compiled, view, detailed=detailed_exitcode)
         else:
-            found = _saved(workspace, compiled, view, out)
-        found = _measured(workspace, compiled, found) if measured else found
-        return replace(found, text=plan_mermaid(view)) if form == "mermaid" else found
+            result = _saved(workspace, compiled, view, out)
+        result = _measured(workspace, compiled, result) if measured else result
+        return replace(result, text=plan_mermaid(view)) if form == "mermaid" else result
 
     return keep_showing(file, answer) if watch else answer()
 
 
 def _measured(workspace: Workspace, compiled: Compiled, answer: Answer) -> Answer:
     """Add what was measured to an answer: figures, and the first rows of each output."""
-    found = api.read_back(workspace, compiled)
-    text = [*answer.text, "", *measured_lines(found)]
-    return replace(answer, text=text, data={**answer.data, "measured": found.to_json()})
+    figures = api.read_back(workspace, compiled)
+    text = [*answer.text, "", *measured_lines(figures)]
+    return replace(answer, text=text, data={**answer.data, "measured": figures.to_json()})
 
 
 def _shown(workspace: Workspace, compiled: Compiled, view: PlanView, path: str | None = None) -> Answer:
@@ -123,10 +123,10 @@ def _saved(workspace: Workspace, compiled: Compiled, view: PlanView, out: Path |
 def _check(workspace: Workspace, compiled: Compiled, view: PlanView, *, detailed: bool) -> Answer:
     changes = api.changes_on_disk(workspace, compiled)
     state = "would change" if changes else "is unchanged"
-    told, more = brief([*compiled.diagnostics, *api.known_drift(workspace, compiled)])
+    notes, more = brief([*compiled.diagnostics, *api.known_drift(workspace, compiled)])
     head: Line = f"plan {compiled.manifest.name} {compiled.manifest.short} {state}"
     text = [head, *_source_lines(compiled), *more]
-    diagnostics = [*told, *changes]
+    diagnostics = [*notes, *changes]
     data = {**api.compiled_data(compiled, view), "changed": bool(changes)}
     return Answer(data, text, diagnostics, exit_code=None if detailed else 0)
 
@@ -136,7 +136,7 @@ def _source_lines(compiled: Compiled) -> list[Line]:
 
     With --verbose the notes tell what is different.
     """
-    found, sources = compiled.sources.changes, compiled.sources
+    changes, sources = compiled.sources.changes, compiled.sources
     if not sources.refreshed:
         unseen = sorted(sources.pins.keys() - sources.asked.keys())
         named = f"{', '.join(unseen[:MOST_SOURCES])}{', …' if len(unseen) > MOST_SOURCES else ''}"
@@ -145,7 +145,9 @@ def _source_lines(compiled: Compiled) -> list[Line]:
     if console().verbose:
         return []
     lines: list[Line] = [
-        f"  {step} ({sources.pins[step].source}): {change}" for step, told in found.items() for change in told
+        f"  {step} ({sources.pins[step].source}): {change}"
+        for step, changes_of_step in changes.items()
+        for change in changes_of_step
     ]
     return lines or ["  sources match osiris.lock"]
 
@@ -185,14 +187,14 @@ def preview(file: str, step: str | None, **options: Any) -> Answer:  # noqa: ANN
     return keep_showing(file, answer) if options["watch"] else answer()
 
 
-def _answer(seen: Preview) -> Answer:
-    seen = replace(seen, tables=[replace(each, rows=console().clean(each.rows)) for each in seen.tables])
-    diagnostics, more = brief(seen.diagnostics)
-    text = [line for each in seen.tables for line in (*table_lines(each), "")]
-    return Answer(_data(seen), [*text, *left_out_lines(seen), *more], diagnostics)
+def _answer(shown: Preview) -> Answer:
+    shown = replace(shown, tables=[replace(each, rows=console().clean(each.rows)) for each in shown.tables])
+    diagnostics, more = brief(shown.diagnostics)
+    text = [line for each in shown.tables for line in (*table_lines(each), "")]
+    return Answer(_data(shown), [*text, *left_out_lines(shown), *more], diagnostics)
 
 
-def _data(seen: Preview) -> dict[str, JsonValue]:
+def _data(shown: Preview) -> dict[str, JsonValue]:
     """Return the exact values, one table a step."""
     tables = [
         {
@@ -201,14 +203,14 @@ def _data(seen: Preview) -> dict[str, JsonValue]:
             "rows": table.rows,
             "rows_in_all": table.total,
         }
-        for table in seen.tables
+        for table in shown.tables
     ]
-    return {"tables": tables, "sample": seen.sample, "cut": list(seen.cut), "unchecked": list(seen.unchecked)}
+    return {"tables": tables, "sample": shown.sample, "cut": list(shown.cut), "unchecked": list(shown.unchecked)}
 
 
-def left_out_lines(seen: Preview) -> Iterator[str]:
+def left_out_lines(shown: Preview) -> Iterator[str]:
     """Yield what was not read, and what was not checked."""
-    if seen.cut:
-        yield f"computed from the first {count(seen.sample, 'row')} of {', '.join(seen.cut)} (--sample 0 reads all)"
-    if seen.unchecked:
-        yield f"checks of {', '.join(seen.unchecked)} only run in a full run"
+    if shown.cut:
+        yield f"computed from the first {count(shown.sample, 'row')} of {', '.join(shown.cut)} (--sample 0 reads all)"
+    if shown.unchecked:
+        yield f"checks of {', '.join(shown.unchecked)} only run in a full run"

@@ -45,9 +45,9 @@ MODES = click.Choice(["read", "transform", "write"])
 @answers("list", click.option("--mode", type=MODES, help="List only components with this mode."))
 def list_components(mode: str | None) -> Answer:
     """List the installed components."""
-    found, problems = api.list_components(mode)
-    rows = [(c["name"], c["version"], ", ".join(c["modes"]), c["title"]) for c in found]
-    return Answer({"components": found}, table(rows, ("component", "version", "modes", "title")), problems)
+    specs, problems = api.list_components(mode)
+    rows = [(c["name"], c["version"], ", ".join(c["modes"]), c["title"]) for c in specs]
+    return Answer({"components": specs}, table(rows, ("component", "version", "modes", "title")), problems)
 
 
 @answers("show", click.argument("name"))
@@ -77,8 +77,8 @@ def kind(schema: dict[str, JsonValue]) -> str:
     """Return in a few words what values a JSON Schema allows."""
     if branches := schema.get("anyOf") or schema.get("oneOf"):
         return " or ".join(dict.fromkeys(_branch(branch) for branch in branches))
-    found = schema.get("type") or _implied(schema)
-    names = found if isinstance(found, list) else [found]
+    types = schema.get("type") or _implied(schema)
+    names = types if isinstance(types, list) else [types]
     items = schema.get("items")
     return " or ".join(f"list of {kind(items)}" if name == "array" and items else str(name) for name in names)
 
@@ -101,8 +101,8 @@ def _choices(schema: dict[str, JsonValue]) -> list[str]:
 
 def _meaning(schema: dict[str, JsonValue]) -> str:
     choices = _choices(schema)
-    told = [str(schema.get("description", "")), f"One of: {', '.join(choices)}." if choices else ""]
-    return " ".join(part for part in told if part)
+    parts = [str(schema.get("description", "")), f"One of: {', '.join(choices)}." if choices else ""]
+    return " ".join(part for part in parts if part)
 
 
 def _default(schema: dict[str, JsonValue]) -> str:

@@ -33,13 +33,13 @@ def list_connections() -> Answer:
 
     Values of environment variables are never shown.
     """
-    found = api.list_connections(opened())
+    declared = api.list_connections(opened())
     text: list[Line] = []
-    for item in found:
+    for item in declared:
         text.append([("bold", item["reference"]), ("", "  default" if item["default"] else "")])
         text += [f"  {name}: {value}" for name, value in item["fields"].items()]
         text += [f"  {name} is {'set' if is_set else 'not set'}" for name, is_set in item["variables"].items()]
-    return Answer({"connections": found}, text or ["no connections are declared in osiris_connections.yaml"])
+    return Answer({"connections": declared}, text or ["no connections are declared in osiris_connections.yaml"])
 
 
 @answers(
@@ -54,13 +54,13 @@ def doctor(names: tuple[str, ...], grants: bool) -> Answer:
     only listing is tested. Nothing is changed. Exits 3 if a connection does not work.
 
     """
-    found = api.examine_connections(opened(), names)
-    text = [line for each in found for line in _examined_lines(each, grants=grants)]
-    broken = any(each.works is False for each in found)
+    examined = api.examine_connections(opened(), names)
+    text = [line for each in examined for line in _examined_lines(each, grants=grants)]
+    broken = any(each.works is False for each in examined)
     return Answer(
-        {"connections": [each.to_json() for each in found]},
+        {"connections": [each.to_json() for each in examined]},
         text or ["no connections are declared in osiris_connections.yaml"],
-        [item for each in found for item in each.diagnostics],
+        [item for each in examined for item in each.diagnostics],
         exit_code=DOES_NOT_WORK if broken else None,
     )
 
@@ -132,19 +132,24 @@ def discover(
     """
     if columns and not (profile or samples != "none"):
         fail("PRJ008", problem="--column selects columns to profile", hint="add --profile or --samples")
-    found = api.discover(opened(), target, tables, columns=columns, profile=profile, samples=samples, refresh=refresh)
-    data = _scrubbed(found.to_json(), console().clean)
-    return Answer(data, list(_lines(data)), found.diagnostics, list(_next(found, data, tables, profile=profile)))
+    discovery = api.discover(
+        opened(), target, tables, columns=columns, profile=profile, samples=samples, refresh=refresh
+    )
+    data = _scrubbed(discovery.to_json(), console().clean)
+    return Answer(
+        data, list(_lines(data)), discovery.diagnostics, list(_next(discovery, data, tables, profile=profile))
+    )
 
 
 def _scrubbed(data: dict[str, JsonValue], clean: Callable[[JsonValue], JsonValue]) -> dict[str, JsonValue]:
     """Return what was found with `clean` done to what is data: rows, figures of them, and what people wrote."""
 
-    def told(item: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    def cleaned(item: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         return {**item, **{key: clean(item[key]) for key in ("profile", "comment", "default") if item.get(key)}}
 
     tables = [
-        {**told(table), "columns": table["columns"] and [*map(told, table["columns"])]} for table in data["tables"]
+        {**cleaned(table), "columns": table["columns"] and [*map(cleaned, table["columns"])]}
+        for table in data["tables"]
     ]
     return {**data, "tables": tables}
 
@@ -184,9 +189,9 @@ def _closed(closed: Sequence[Mapping[str, JsonValue]]) -> Iterator[Line]:
 
 
 def _table(table: Mapping[str, JsonValue], *, detailed: bool) -> Iterator[Line]:
-    told = ", ".join(filter(None, _table_facts(table)))
+    facts = ", ".join(filter(None, _table_facts(table)))
     comment = f'  "{table["comment"]}"' if table["comment"] else ""
-    yield [("bold", table["name"]), ("", f" ({told})" if told else ""), ("dim", comment)]
+    yield [("bold", table["name"]), ("", f" ({facts})" if facts else ""), ("dim", comment)]
     if not detailed:
         return
     for column in table["columns"] or ():
@@ -255,33 +260,33 @@ def _column_type(column: Mapping[str, JsonValue]) -> Iterator[str]:
 
 def _profile(profile: Mapping[str, JsonValue], name: str) -> Iterator[str]:
     """Yield what the profile of a table has of the values of a column."""
-    told = profile.get("columns", {}).get(name)
-    if not told:
+    values = profile.get("columns", {}).get(name)
+    if not values:
         return
-    if told["null_share"]:
-        yield f"{_share(told['null_share'])} null"
-    if "personal" in told:
-        yield f"<{told['personal']}>"
-    yield from _values(told, "" if profile["whole"] else "≥")
-    if "patterns" in told:
-        yield f"like {_shares(told['patterns'], 'pattern')}"
-    elif "length" in told and not {"min", "values"} & told.keys():
-        yield f"length {told['length']['min']}..{told['length']['max']}"
+    if values["null_share"]:
+        yield f"{_share(values['null_share'])} null"
+    if "personal" in values:
+        yield f"<{values['personal']}>"
+    yield from _values(values, "" if profile["whole"] else "≥")
+    if "patterns" in values:
+        yield f"like {_shares(values['patterns'], 'pattern')}"
+    elif "length" in values and not {"min", "values"} & values.keys():
+        yield f"length {values['length']['min']}..{values['length']['max']}"
 
 
-def _values(told: Mapping[str, JsonValue], least: str) -> Iterator[str]:
+def _values(values: Mapping[str, JsonValue], least: str) -> Iterator[str]:
     """Yield the values of a column, or its range and how many there are; `least` stands before an incomplete count."""
-    if "values" in told:
-        yield f"{{{_shares(told['values'], 'value')}}}"
+    if "values" in values:
+        yield f"{{{_shares(values['values'], 'value')}}}"
         return
-    if "min" in told:
-        yield f"{told['min']}..{told['max']}"
-    if "distinct" in told:
-        yield f"{least}{told['distinct']:,} distinct"
+    if "min" in values:
+        yield f"{values['min']}..{values['max']}"
+    if "distinct" in values:
+        yield f"{least}{values['distinct']:,} distinct"
 
 
-def _shares(found: Sequence[Mapping[str, JsonValue]], key: str) -> str:
-    return ", ".join(f"{each[key]} {_share(each['share'])}" for each in found)
+def _shares(entries: Sequence[Mapping[str, JsonValue]], key: str) -> str:
+    return ", ".join(f"{each[key]} {_share(each['share'])}" for each in entries)
 
 
 def _share(share: float) -> str:
@@ -296,10 +301,12 @@ def _samples(table: Mapping[str, JsonValue]) -> Iterator[Line]:
             yield "    " + " | ".join("NULL" if value is None else str(value) for value in row)
 
 
-def _next(found: Discovery, data: Mapping[str, JsonValue], tables: Sequence[str], *, profile: bool) -> Iterator[str]:
+def _next(
+    discovery: Discovery, data: Mapping[str, JsonValue], tables: Sequence[str], *, profile: bool
+) -> Iterator[str]:
     """Yield what one may do with what was found."""
     names = [table["name"] for table in data["tables"]]
-    target = found.target
+    target = discovery.target
     if not tables and len(names) > WITH_COLUMNS:
         yield shlex.join(["osiris", "discover", target, "--table", names[0]])
     elif names and not profile:

@@ -38,8 +38,8 @@ def command(old: str, new: str) -> Answer:
     cannot be compared.
 
     """
-    found = api.diff_subjects(opened(), old, new)
-    return _plans(found) if isinstance(found, list) else _runs(found)
+    result = api.diff_subjects(opened(), old, new)
+    return _plans(result) if isinstance(result, list) else _runs(result)
 
 
 def _plans(differences: list[Difference]) -> Answer:
@@ -48,18 +48,18 @@ def _plans(differences: list[Difference]) -> Answer:
     return Answer(data, text, exit_code=1 if differences else 0)
 
 
-def _runs(found: RunDiff) -> Answer:
-    differences = found.differences
+def _runs(difference: RunDiff) -> Answer:
+    differences = difference.differences
     data = {
         "same": not differences,
         "differences": [d.to_json() for d in differences],
-        "sections": {name: [d.to_json() for d in items] for name, items in found.sections.items()},
-        "times": [timing.to_json() for timing in found.times],
+        "sections": {name: [d.to_json() for d in items] for name, items in difference.sections.items()},
+        "times": [timing.to_json() for timing in difference.times],
     }
     text: list[Line] = [] if differences else ["the runs are the same"]
-    for name, items in found.sections.items():
+    for name, items in difference.sections.items():
         text += [[("bold", _TITLES[name])], *(f"  {item}" for item in items)] if items else []
-    return Answer(data, [*text, *_times(found.times)], exit_code=_exit_code(differences))
+    return Answer(data, [*text, *_times(difference.times)], exit_code=_exit_code(differences))
 
 
 def _exit_code(differences: list[Difference]) -> int:
@@ -104,21 +104,21 @@ def replay(run: str, to_targets: bool) -> Answer:
     """
     workspace = opened()
     with watch(console()) as progress:
-        found = api.replay(workspace, run, progress, to_targets=to_targets)
-    follow_up = [f"osiris diff {found.run} {found.session}"] if found.same is False else []
-    return Answer(found.to_json(), _lines(found), found.diagnostics, follow_up, found.exit_code)
+        replayed = api.replay(workspace, run, progress, to_targets=to_targets)
+    follow_up = [f"osiris diff {replayed.run} {replayed.session}"] if replayed.same is False else []
+    return Answer(replayed.to_json(), _lines(replayed), replayed.diagnostics, follow_up, replayed.exit_code)
 
 
-def _lines(found: Replayed) -> list[Line]:
+def _lines(replayed: Replayed) -> list[Line]:
     head: Line
-    if found.same is None and found.differences:
-        head = [("warning", "not comparable"), ("", f" with run {found.run}")]
-        return [head, *(f"  {item}" for item in found.differences)]
-    if found.same is None:
-        return [f"not compared: the replay {found.session} did not finish"]
-    if found.same:
-        told = f" as run {found.run}: {count(len(found.compared), 'output')} compared by digest"
-        return [[("ok", "same"), ("", told)]]
-    head = [("error", "differs"), ("", f" from run {found.run}")]
-    because = [f"  because {reason.text} ({reason.kind})" for reason in found.reasons]
-    return [head, *(f"  {item}" for item in found.differences), *because]
+    if replayed.same is None and replayed.differences:
+        head = [("warning", "not comparable"), ("", f" with run {replayed.run}")]
+        return [head, *(f"  {item}" for item in replayed.differences)]
+    if replayed.same is None:
+        return [f"not compared: the replay {replayed.session} did not finish"]
+    if replayed.same:
+        compared = f" as run {replayed.run}: {count(len(replayed.compared), 'output')} compared by digest"
+        return [[("ok", "same"), ("", compared)]]
+    head = [("error", "differs"), ("", f" from run {replayed.run}")]
+    because = [f"  because {reason.text} ({reason.kind})" for reason in replayed.reasons]
+    return [head, *(f"  {item}" for item in replayed.differences), *because]

@@ -119,8 +119,8 @@ def _plan(check: Mapping[str, JsonValue], command: str | None) -> Iterator[Line]
     for output in check["plan"]["read_back"] or ():
         yield from (f"  {line}" for line in output["lines"])
     yield from (f"  {line}" for line in check["measured"])
-    found = [Diagnostic.from_json(item) for item in check["diagnostics"] if item["severity"] == "warning"]
-    yield from diagnostic_lines(found)
+    warnings = [Diagnostic.from_json(item) for item in check["diagnostics"] if item["severity"] == "warning"]
+    yield from diagnostic_lines(warnings)
     if command:
         yield [("dim", "  as a command: "), ("", command)]
 
@@ -153,27 +153,27 @@ class Plain:
         """Return what the next lines of input say; raises `Waiting` if there are none."""
         options.start()
         self._wait_for_sources(options)
-        known = list(options.available())
+        choices = list(options.available())
         for name, why in options.silent().items():
             self.say(f"{safe(name)} cannot be read: {why}")
-        if not known and not ask.typed:
+        if not choices and not ask.typed:
             self.say(NOTHING)
             raise Waiting
-        self._show(ask, known, 0)
+        self._show(ask, choices, 0)
         shown = SHOWN
         while True:
             words = self._line()
-            if words in (":more", "more") and shown < len(known):
-                self._list(known, shown, ask)
+            if words in (":more", "more") and shown < len(choices):
+                self._list(choices, shown, ask)
                 shown += SHOWN
                 continue
             try:
-                answer = read(ask, known, words)
+                answer = read(ask, choices, words)
             except NoAnswer as why:
                 self.refuse(str(why))
                 continue
             if isinstance(answer, Answer):
-                self.say(f"{ask.text} {echo(known, answer)}")
+                self.say(f"{ask.text} {echo(choices, answer)}")
             return answer
 
     def refuse(self, why: str) -> None:
@@ -187,23 +187,23 @@ class Plain:
         while options.waiting() and time.monotonic() < deadline:
             time.sleep(_TICK)
 
-    def _show(self, ask: Ask, known: Sequence[Option], first: int) -> None:
+    def _show(self, ask: Ask, choices: Sequence[Option], first: int) -> None:
         self.say("\n".join(["", *(f"  {safe(line)}" for line in ask.head), ask.text]))
-        self._list(known, first, ask)
+        self._list(choices, first, ask)
         several = "several: numbers, or names with commas; " if ask.several else ""
         skip = "" if ask.default is None else "empty to skip; "
         typed = f"{typed_as(ask)}; " if ask.typed else ""
         self.say(f"  ({several}{typed}{skip}{_HELP})")
 
-    def _list(self, known: Sequence[Option], first: int, ask: Ask) -> None:
+    def _list(self, choices: Sequence[Option], first: int, ask: Ask) -> None:
         sign = "#" if _needs_sign(ask) else ""
         width = shutil.get_terminal_size().columns - 8
-        for number, each in enumerate(known[first : first + SHOWN], first + 1):
+        for number, each in enumerate(choices[first : first + SHOWN], first + 1):
             label = safe(each.label)
             note = f"  {safe(each.note)}" if each.note else ""
             self.say(f"{sign}{number:>3}  {shortened(label + note, width)}")
-        if len(known) > first + SHOWN:
-            self.say(f"     … and {len(known) - first - SHOWN:,} more (:more, or type a part of a name)")
+        if len(choices) > first + SHOWN:
+            self.say(f"     … and {len(choices) - first - SHOWN:,} more (:more, or type a part of a name)")
 
     def _line(self) -> str:
         if sys.stdin.isatty():
@@ -225,42 +225,42 @@ class NoAnswer(Exception):
     """Typed words are no answer: why."""
 
 
-def read(ask: Ask, known: Sequence[Option], words: str) -> Answer | Command:
+def read(ask: Ask, choices: Sequence[Option], words: str) -> Answer | Command:
     """Return the answer that typed words are; raises `NoAnswer` if they are none."""
-    if words in _COMMANDS and all(each.label != words for each in known):
+    if words in _COMMANDS and all(each.label != words for each in choices):
         return _COMMANDS[words]
     if words.strip():
-        return _typed(ask, known, words) if _needs_sign(ask) else _named(ask, known, words)
+        return _typed(ask, choices, words) if _needs_sign(ask) else _named(ask, choices, words)
     if ask.default is None:
         raise NoAnswer("This question cannot be skipped.")
     return Answer(ask.default)
 
 
-def _named(ask: Ask, known: Sequence[Option], words: str) -> Answer | Command:
-    found = match_options(words.strip(), known, several=ask.several, display=safe)
+def _named(ask: Ask, choices: Sequence[Option], words: str) -> Answer | Command:
+    match = match_options(words.strip(), choices, several=ask.several, display=safe)
     command = f":{words.strip().casefold()}"
-    if found.options:
-        return Answer(tuple(each.key for each in found.options))
+    if match.options:
+        return Answer(tuple(each.key for each in match.options))
     if ask.typed and (ask.typed != "flags" or words.lstrip().startswith("--")):
         return _free(ask, words.strip() if ask.typed == "flags" else words)
     if command in _COMMANDS:
         return _COMMANDS[command]
-    raise NoAnswer(_unknown(ask, known, words, found.candidates))
+    raise NoAnswer(_unknown(ask, choices, words, match.candidates))
 
 
-def _typed(ask: Ask, known: Sequence[Option], words: str) -> Answer:
+def _typed(ask: Ask, choices: Sequence[Option], words: str) -> Answer:
     """Return an option that words name exactly or by `#` and its number, else the words themselves."""
-    exact = [each for each in known if words in (each.label, safe(each.label))]
+    exact = [each for each in choices if words in (each.label, safe(each.label))]
     if len(exact) == 1:
         return Answer((exact[0].key,))
     if _NUMBERED.fullmatch(words):
-        return _numbered(ask, known, words)
-    return _several(ask, known, words) if ask.several and "," in words else _free(ask, words)
+        return _numbered(ask, choices, words)
+    return _several(ask, choices, words) if ask.several and "," in words else _free(ask, words)
 
 
-def _several(ask: Ask, known: Sequence[Option], words: str) -> Answer:
+def _several(ask: Ask, choices: Sequence[Option], words: str) -> Answer:
     """Return the options that words between commas name, else the words themselves; but not some of each."""
-    keys = {each.label: each.key for each in reversed(known)}
+    keys = {each.label: each.key for each in reversed(choices)}
     parts = [part.strip() for part in words.split(",")]
     chosen = [keys[part] for part in parts if part in keys]
     if not chosen:
@@ -270,9 +270,9 @@ def _several(ask: Ask, known: Sequence[Option], words: str) -> Answer:
     return Answer(tuple(dict.fromkeys(chosen)))
 
 
-def _numbered(ask: Ask, known: Sequence[Option], words: str) -> Answer:
+def _numbered(ask: Ask, choices: Sequence[Option], words: str) -> Answer:
     """Return the options of numbers behind signs."""
-    chosen = [known[int(number) - 1 : int(number)] for number in re.findall(r"#(\d+)", words)]
+    chosen = [choices[int(number) - 1 : int(number)] for number in re.findall(r"#(\d+)", words)]
     if not all(chosen) or (len(chosen) > 1 and not ask.several):
         raise NoAnswer(f"There is no choice {safe(words)}.")
     return Answer(tuple(dict.fromkeys(option.key for (option,) in chosen)))
@@ -289,10 +289,10 @@ def _free(ask: Ask, words: str) -> Answer:
     return Answer(text=words)
 
 
-def _unknown(ask: Ask, known: Sequence[Option], words: str, may: Sequence[Option]) -> str:
+def _unknown(ask: Ask, choices: Sequence[Option], words: str, may: Sequence[Option]) -> str:
     """Return what is said of words that name none of the options, or more than one of them."""
     if may:
-        listed = [f"{known.index(each) + 1:>5}  {safe(each.label)}" for each in may[:SHOWN]]
+        listed = [f"{choices.index(each) + 1:>5}  {safe(each.label)}" for each in may[:SHOWN]]
         more = [f"     … and {len(may) - SHOWN:,} more; type more of the name"] if len(may) > SHOWN else []
         return "\n".join([f"{safe(words)} may mean one of these; type its number:", *listed, *more])
     is_sentence = ask.about == READ and len(words.split()) >= _SENTENCE
@@ -305,9 +305,9 @@ SENTENCE = (
 )
 
 
-def echo(known: Sequence[Option], answer: Answer) -> str:
+def echo(choices: Sequence[Option], answer: Answer) -> str:
     """Return an answer as it is echoed."""
-    labels = {each.key: each.label for each in known}
+    labels = {each.key: each.label for each in choices}
     return safe(answer.text) if answer.text is not None else ", ".join(safe(labels.get(k, k)) for k in answer.keys)
 
 
@@ -365,29 +365,29 @@ class _Picker:
 
         The key of the text is empty.
         """
-        known, text = self.options.available(), self.typed.strip()
+        choices, text = self.options.available(), self.typed.strip()
         if not text:
-            return known
+            return choices
         low = text.casefold()
-        found = sorted(
-            narrowed(text, known), key=lambda each: (each.label != text, not each.label.casefold().startswith(low))
+        matches = sorted(
+            narrowed(text, choices), key=lambda each: (each.label != text, not each.label.casefold().startswith(low))
         )
-        free = self.ask.typed and not problem_of(self.ask, text) and all(each.label != text for each in found)
+        free = self.ask.typed and not problem_of(self.ask, text) and all(each.label != text for each in matches)
         typed = [Option("", text, "as typed")] if free else []
-        return [*typed, *found] if self.ask.typed == "name" else [*found, *typed]
+        return [*typed, *matches] if self.ask.typed == "name" else [*matches, *typed]
 
     def _fragments(self) -> StyleAndTextTuples:
         size = shutil.get_terminal_size()
         width, height = size.columns - 1, max(min(HEIGHT, size.lines - 5), 3)
-        found = self.shown()
-        self.at = max(min(self.at, len(found) - 1), 0)
-        first = max(min(self.at - height // 2, len(found) - height), 0)
+        choices = self.shown()
+        self.at = max(min(self.at, len(choices) - 1), 0)
+        first = max(min(self.at - height // 2, len(choices) - height), 0)
         lines: StyleAndTextTuples = [("bold", f"? {self.ask.text} "), ("", f"{safe(self.typed)}▏\n")]
-        for number, each in enumerate(found[first : first + height], first):
+        for number, each in enumerate(choices[first : first + height], first):
             lines += [*self._line(number, each, width), ("", "\n")]
-        if len(found) > height:
-            lines.append(("fg:ansibrightblack", f"  {self.at + 1:,} of {len(found):,}, type to narrow\n"))
-        lines += [("fg:ansibrightblack", f"  {line}\n") for line in self._remarks(width, len(found))]
+        if len(choices) > height:
+            lines.append(("fg:ansibrightblack", f"  {self.at + 1:,} of {len(choices):,}, type to narrow\n"))
+        lines += [("fg:ansibrightblack", f"  {line}\n") for line in self._remarks(width, len(choices))]
         return lines
 
     def _line(self, number: int, option: Option, width: int) -> list[tuple[str, str]]:
@@ -419,15 +419,15 @@ class _Picker:
         return f"{keys}{typed}, Esc back, Ctrl-L look, Ctrl-C quit"
 
     def _enter(self, event: KeyPressEvent) -> None:
-        found, typed = self.shown(), self.typed.strip()
+        choices, typed = self.shown(), self.typed.strip()
         if self.marked and typed:
-            self._enter_with_marks(event, found)
+            self._enter_with_marks(event, choices)
         elif self.marked:
             event.app.exit(result=Answer(tuple(self.marked)))
         elif self.ask.default is not None and not self.typed:
             event.app.exit(result=Answer(self.ask.default))
-        elif found:
-            key = found[self.at].key
+        elif choices:
+            key = choices[self.at].key
             event.app.exit(result=Answer((key,)) if key else Answer(text=typed))
         else:
             self.note = self._unanswered(typed)
@@ -438,9 +438,9 @@ class _Picker:
             return SENTENCE
         return (problem_of(self.ask, typed) or "") if self.ask.typed else self.note
 
-    def _enter_with_marks(self, event: KeyPressEvent, found: Sequence[Option]) -> None:
+    def _enter_with_marks(self, event: KeyPressEvent, choices: Sequence[Option]) -> None:
         """Answer with what is marked and the choice that was typed; typed text that is none cannot go with them."""
-        key = found[self.at].key if found else ""
+        key = choices[self.at].key if choices else ""
         if key:
             event.app.exit(result=Answer(tuple(dict.fromkeys([*self.marked, key]))))
         else:
@@ -450,8 +450,8 @@ class _Picker:
         self.typed, self.at = "", 0
 
     def _mark(self) -> None:
-        found = self.shown()
-        key = found[self.at].key if found else ""  # typed text cannot be marked
+        choices = self.shown()
+        key = choices[self.at].key if choices else ""  # typed text cannot be marked
         if key in self.marked:
             self.marked.remove(key)
         elif key:

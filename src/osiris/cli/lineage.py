@@ -98,18 +98,18 @@ def impact(what: str) -> Answer:
     SOURCE is a file or table, COLUMN is PATH#column or @family.alias.table.column. Uses the newest plan of every
     pipeline and lists the steps and targets that depend on it.
     """
-    found = api.find_impact(opened(), what)
-    return Answer(found.to_json(), list(_lines(found)), found.diagnostics)
+    result = api.find_impact(opened(), what)
+    return Answer(result.to_json(), list(_lines(result)), result.diagnostics)
 
 
-def _lines(found: Impact) -> Iterator[Line]:
-    for pipeline in found.pipelines:
+def _lines(result: Impact) -> Iterator[Line]:
+    for pipeline in result.pipelines:
         yield [("bold", f"{pipeline.name} {pipeline.fingerprint[:12]}")]
         for step in pipeline.steps:
             columns = [f"{name} ({kind})" for name, kind in step.columns.items()]
-            told = ", ".join([*columns, *(["row selection"] if step.rows else [])])
-            yield f"  {step.step}{f' -> {step.target}' if step.target else ''}: {told}"
-    if not found.pipelines:
-        yield f"no plan reads {found.name}"
-    targets = sum(step.target is not None for pipeline in found.pipelines for step in pipeline.steps)
-    yield f"{count(len(found.pipelines), 'pipeline')}, {count(targets, 'target')}"
+            reached = ", ".join([*columns, *(["row selection"] if step.rows else [])])
+            yield f"  {step.step}{f' -> {step.target}' if step.target else ''}: {reached}"
+    if not result.pipelines:
+        yield f"no plan reads {result.name}"
+    targets = sum(step.target is not None for pipeline in result.pipelines for step in pipeline.steps)
+    yield f"{count(len(result.pipelines), 'pipeline')}, {count(targets, 'target')}"

@@ -54,10 +54,10 @@ def _parser(read: Callable[[str], float | None], expected: str) -> Callable[[Any
     """Return a callback of an option that reads its value, and refuses one that is not what is `expected`."""
 
     def parsed(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
-        found = None if value is None else read(value)
-        if value is not None and found is None:
+        number = None if value is None else read(value)
+        if value is not None and number is None:
             raise click.BadParameter(f"'{value}' is not {expected}")
-        return found
+        return number
 
     return parsed
 
@@ -97,10 +97,10 @@ def sweep(older_than: float | None, max_size: int | None, keep: int | None, dry_
 def _swept_lines(swept: Swept, *, dry_run: bool) -> list[Line]:
     rows = list(swept.removed)
     table = figures(rows, ("session", "bytes")) if rows else []
-    said = "would be removed" if dry_run else "removed"
+    verb = "would be removed" if dry_run else "removed"
     left = swept.sessions_before - len(rows)
     total = (
-        f"{count(len(rows), 'session')} {said}, {swept.bytes_removed:,} of {swept.bytes_before:,} bytes; {left} left"
+        f"{count(len(rows), 'session')} {verb}, {swept.bytes_removed:,} of {swept.bytes_before:,} bytes; {left} left"
     )
     return [*table, *(f"kept {each.session}: {each.reason}" for each in swept.kept), total]
 
@@ -143,8 +143,8 @@ def aiop(session: str | None, last: bool, wants_list: bool, **options: Any) -> A
     if output is not None:
         return _written(made, form, output)
     console().write(made.card if form == "md" else made.content.decode())
-    told = {"run_card": made.card} if form == "md" else {"package": json.loads(made.content)}
-    return Answer({"session": made.session, **told}, [], made.diagnostics)
+    content = {"run_card": made.card} if form == "md" else {"package": json.loads(made.content)}
+    return Answer({"session": made.session, **content}, [], made.diagnostics)
 
 
 def _refuse_words(session: str | None, *, last: bool) -> None:
@@ -214,8 +214,8 @@ def show(session: str, events: bool, metrics: bool, rows: bool) -> Answer:
     SESSION is a session id or its beginning, a run id, 'last' (the default) or 'previous'.
     """
     workspace = opened()
-    told = _unmasked if rows else masked_problems
-    run = told(api.show_record(workspace, session))
+    masked = _unmasked if rows else masked_problems
+    run = masked(api.show_record(workspace, session))
     name, data = str(run["session"]), {"session": run}
     if run["kind"] == CONVERSATION:
         text = talk_lines(run)
@@ -224,7 +224,7 @@ def show(session: str, events: bool, metrics: bool, rows: bool) -> Answer:
         data |= {"findings": remarks.findings, "targets": remarks.targets}
         text = session_lines(run, remarks)
     if events:
-        data["events"] = told(api.session_lines(workspace, name, "events"))
+        data["events"] = masked(api.session_lines(workspace, name, "events"))
         text += map(event_line, data["events"])
     if metrics:
         data["metrics"] = api.session_lines(workspace, name, "metrics")

@@ -99,8 +99,8 @@ def show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> No
     if value and not ctx.resilient_parsing:
         from osiris.distribution import own_version
 
-        found = own_version()
-        raise Done(Answer({"version": found}, [f"osiris {found}"]))
+        version = own_version()
+        raise Done(Answer({"version": version}, [f"osiris {version}"]))
 
 
 root = Osiris(
@@ -181,7 +181,7 @@ def _terminate(number: int, _frame: object) -> None:
 def _answer(arguments: list[str], console: Console) -> Answer:
     try:
         _take_faults()
-        found = root.main(arguments, prog_name="osiris", standalone_mode=False, obj=console)
+        result = root.main(arguments, prog_name="osiris", standalone_mode=False, obj=console)
     except Done as done:
         return done.answer
     except OsirisError as error:
@@ -189,13 +189,13 @@ def _answer(arguments: list[str], console: Console) -> Answer:
     except click.Abort as abort:
         cause = abort.__cause__
         number = cause.number if isinstance(cause, Terminated) else signal.SIGINT
-        found = diagnostic("PRJ012", signal=signal.Signals(number).name)
-        return Answer(diagnostics=[found], exit_code=128 + number)
+        result = diagnostic("PRJ012", signal=signal.Signals(number).name)
+        return Answer(diagnostics=[result], exit_code=128 + number)
     except click.ClickException as error:
         return _usage(error)
     except Exception as error:  # noqa: BLE001  the last resort of the whole program
         return _internal(error)
-    return found if isinstance(found, Answer) else Answer(exit_code=int(found or 0))
+    return result if isinstance(result, Answer) else Answer(exit_code=int(result or 0))
 
 
 def _take_faults() -> None:

@@ -65,7 +65,7 @@ _ONCE = {
     "name": ("NAME", "Name of the pipeline (default: the name of its target)."),
 }
 FLAGS = (*_REPEATED, "count", *_ONCE)
-_ASKED = "Save and run it? (yes, save, no)"
+_SAVE_QUESTION = "Save and run it? (yes, save, no)"
 
 
 def _name(flag: str) -> str:
@@ -83,8 +83,8 @@ FLAG_OPTIONS: tuple[Callable[[Any], Any], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is wanted beside the request: targets outside, joins that multiply rows, no question, and a folder."""
+class BuildOptions:
+    """Options beside the request: allow targets outside or multiplying joins, accept the plan, and a folder."""
 
     outside: bool
     multiplies: bool
@@ -94,15 +94,15 @@ class Wanted:
 
 def flags_of(words: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """Return the flags that were given, as `osiris.chat.flags` takes them."""
-    found: dict[str, tuple[str, ...]] = {}
+    given: dict[str, tuple[str, ...]] = {}
     for name in FLAGS:
         value = words[_name(name)]
         if value:
-            found[name] = value if isinstance(value, tuple) else ("",) if value is True else (value,)
-    return found
+            given[name] = value if isinstance(value, tuple) else ("",) if value is True else (value,)
+    return given
 
 
-def build(workspace: Workspace, flags: Mapping[str, tuple[str, ...]], wanted: Wanted) -> Answer:
+def build(workspace: Workspace, flags: Mapping[str, tuple[str, ...]], options: BuildOptions) -> Answer:
     """Show the plan of what flags say, and do what is answered; nothing is written before that."""
     from osiris.chat.environment import choices_for
     from osiris.chat.flags import request_of
@@ -110,36 +110,36 @@ def build(workspace: Workspace, flags: Mapping[str, tuple[str, ...]], wanted: Wa
 
     joined = [text.partition(" on ")[0] for flag in ("join", "left-join") for text in flags.get(flag, ())]
     choices = choices_for(workspace, [*flags.get("from", ()), *joined])
-    asked = request_of(flags, choices)
-    for each in asked.notes:
+    parsed = request_of(flags, choices)
+    for each in parsed.notes:
         console().talk(f"assumed: {safe(each)}")
-    return _offer(workspace, asked.request, render_request(asked.request, choices), flags, wanted)
+    return _offer(workspace, parsed.request, render_request(parsed.request, choices), flags, options)
 
 
 def _offer(
-    workspace: Workspace, request: Request, text: str, flags: Mapping[str, tuple[str, ...]], wanted: Wanted
+    workspace: Workspace, request: Request, text: str, flags: Mapping[str, tuple[str, ...]], options: BuildOptions
 ) -> Answer:
     """Show the plan of a pipeline that is not there yet, and do what is answered."""
-    file = f"{wanted.out}/{request.name}.yaml"
+    file = f"{options.out}/{request.name}.yaml"
     compiled = api.compile_file(workspace, workspace.root / file, params={}, text=text)
     _refuse_other(workspace, file, text)
     shown = _shown(workspace, compiled, text)
-    measured = _measured(workspace, compiled) if _is_asked(wanted) else None
+    measured = _measured(workspace, compiled) if _is_interactive(options) else None
     shown += ["", *measured_lines(measured)] if measured else []
-    grown = () if wanted.multiplies else measured.multiplied if measured else api.multiplied(workspace, compiled)
+    grown = () if options.multiplies else measured.multiplied if measured else api.multiplied(workspace, compiled)
     risks = [(f"it would {safe(each.words())}", "--multiplies") for each in grown]
-    risks += _risks(workspace, request, compiled, flags, wanted)
+    risks += _risks(workspace, request, compiled, flags, options)
     data: dict[str, JsonValue] = {"name": request.name, "oml": text, "fingerprint": compiled.manifest.fingerprint}
-    answer = _accepted(shown, risks, wanted)
-    notes = _told(compiled.diagnostics)
+    answer = _accepted(shown, risks, options)
+    notes = _visible(compiled.diagnostics)
     if answer in (None, "no"):
         hint = "change the options" if answer else "add --yes, or answer at a terminal"
         return Answer({**data, "file": None}, () if answer else shown, [*notes, diagnostic("CHT043", hint=hint)])
     return _done(workspace, text, file, data, notes, runs=answer == "yes")
 
 
-def _told(found: Sequence[Diagnostic]) -> list[Diagnostic]:
-    return [each for each in found if each.severity != "note" or console().verbose]
+def _visible(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
+    return [each for each in diagnostics if each.severity != "note" or console().verbose]
 
 
 def _shown(workspace: Workspace, compiled: Compiled, text: str) -> list[Line]:
@@ -165,46 +165,50 @@ def _refuse_other(workspace: Workspace, file: str, text: str) -> None:
 
 
 def _risks(
-    workspace: Workspace, request: Request, compiled: Compiled, flags: Mapping[str, tuple[str, ...]], wanted: Wanted
+    workspace: Workspace,
+    request: Request,
+    compiled: Compiled,
+    flags: Mapping[str, tuple[str, ...]],
+    options: BuildOptions,
 ) -> list[tuple[str, str]]:
     """Return what has to be named by itself and is not, each with the flag that names it."""
     (output,) = request.outputs
     path = output.path
     if path is None:
         return []
-    found = []
+    risks = []
     if (workspace.root / path).exists() and flags.get("mode") != ("replace",):
-        found.append((f"{path} exists and would be overwritten", "--mode replace"))
+        risks.append((f"{path} exists and would be overwritten", "--mode replace"))
     from osiris.chat.environment import OUTSIDE
 
     is_outside = any(each.code == OUTSIDE and path in each.message for each in compiled.diagnostics)
-    if is_outside and not wanted.outside:
-        found.append((f"{path} is outside the project", "--outside"))
-    return found
+    if is_outside and not options.outside:
+        risks.append((f"{path} is outside the project", "--outside"))
+    return risks
 
 
-def _is_asked(wanted: Wanted) -> bool:
+def _is_interactive(options: BuildOptions) -> bool:
     """Tell whether somebody is there to be asked."""
-    return not wanted.yes and not console().wants_json and _has_terminal()
+    return not options.yes and not console().wants_json and _has_terminal()
 
 
 def _has_terminal() -> bool:
     return sys.stdin.isatty() and console().is_terminal()
 
 
-def _accepted(shown: Sequence[Line], risks: Sequence[tuple[str, str]], wanted: Wanted) -> str | None:
+def _accepted(shown: Sequence[Line], risks: Sequence[tuple[str, str]], options: BuildOptions) -> str | None:
     """Return `yes`, `save` or `no`; None if there is nobody to ask. Fails with CHT044 for what must be named."""
-    typed = _is_asked(wanted)
+    typed = _is_interactive(options)
     if risks and not typed:
         fail("CHT044", problem=risks[0][0], hint=f"pass {risks[0][1]}")
-    if wanted.yes or not typed:
-        return "yes" if wanted.yes else None
+    if options.yes or not typed:
+        return "yes" if options.yes else None
     for line in shown:
         console().talk(line)
     for problem, _ in risks:
         if _heard(f"{problem}. Continue? (yes, no)", ("yes", "no")) != "yes":
             return "no"
-    return _heard(_ASKED, ("yes", "save", "no"))
+    return _heard(_SAVE_QUESTION, ("yes", "save", "no"))
 
 
 def _heard(question: str, answers: Sequence[str]) -> str:
@@ -240,10 +244,10 @@ def _done(
         return Answer(data, [f"{saved.state} {saved.file}"], notes, [f"osiris run {saved.file}"])
     console().talk(f"{saved.state} {saved.file}")
     with watch(console()) as progress:
-        result, found = api.run_target(workspace, compiled.manifest.fingerprint, RunOptions(), progress, params={})
+        result, warnings = api.run_target(workspace, compiled.manifest.fingerprint, RunOptions(), progress, params={})
     console().at_end, console().end_code = result.acknowledge, result.exit_code
-    told = [*notes, *(each for each in found if each.severity != "note"), *result.diagnostics]
-    answer = result_answer(workspace, result, told)
+    diagnostics = [*notes, *(each for each in warnings if each.severity != "note"), *result.diagnostics]
+    answer = result_answer(workspace, result, diagnostics)
     return Answer({**data, **answer.data}, answer.text, answer.diagnostics, answer.next, answer.exit_code)
 
 
@@ -277,7 +281,7 @@ def new(
             raise click.UsageError(
                 "--plain, --resume and --edit cannot be combined with options that define the pipeline"
             )
-        return build(opened(), flags, Wanted(outside=outside, multiplies=multiplies, yes=yes, out=out))
+        return build(opened(), flags, BuildOptions(outside=outside, multiplies=multiplies, yes=yes, out=out))
     if yes or outside or multiplies:
         raise click.UsageError("--yes, --outside and --multiplies require options that define the pipeline")
     return guided(resume, edit, out, plain=plain)
@@ -311,14 +315,14 @@ def guided(resume: str | None, edit: str | None, out: str, *, plain: bool = Fals
 def answer_of(outcome: Outcome) -> Answer:
     """Return how a conversation with the guide ended."""
     summary = outcome.summary
-    found = [*outcome.notes]
+    diagnostics = [*outcome.notes]
     if summary["status"] == "waiting":
         resume = shlex.join(["osiris", "new", "--resume", str(summary["session"])])
-        found.append(diagnostic("CHT051", question=summary["said"] or "the first question", hint=resume))
+        diagnostics.append(diagnostic("CHT051", question=summary["said"] or "the first question", hint=resume))
     if summary["last_run"] not in (None, "complete", "succeeded"):
-        found.append(diagnostic("CHT028", session=summary["runs"][-1]))
+        diagnostics.append(diagnostic("CHT028", session=summary["runs"][-1]))
     keys = ("session", "status", "state", "question", "pipeline", "fingerprint", "file", "runs")
     following = [f"osiris logs show {summary['runs'][-1]}"] if summary["runs"] else []
     if summary.get("file") and not summary["runs"]:
         following = [shlex.join(["osiris", "run", str(summary["file"])])]
-    return Answer({key: summary.get(key) for key in keys}, (), found, following)
+    return Answer({key: summary.get(key) for key in keys}, (), diagnostics, following)

@@ -138,10 +138,10 @@ def check(file: str, dialect: str | None, catalog: str | None, jsonl: bool) -> A
 def _relations(file: str) -> dict[str, list[str] | None]:
     """Return the relations of a catalogue in JSON with their columns."""
     try:
-        found = json.loads(_read(file))
+        catalog = json.loads(_read(file))
     except ValueError as error:
         raise click.UsageError(f"--catalog: {file} is no JSON: {error}") from error
-    relations = dict.fromkeys(found) if _is_list_of_names(found) else found
+    relations = dict.fromkeys(catalog) if _is_list_of_names(catalog) else catalog
     lists = isinstance(relations, dict) and all(each is None or _is_list_of_names(each) for each in relations.values())
     if not lists:
         raise click.UsageError(f"--catalog: {file} has neither a list of names nor lists of columns by name")

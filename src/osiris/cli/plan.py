@@ -40,10 +40,10 @@ def plan_lines(view: PlanView, *, verbose: bool = False) -> list[Line]:
     return [*steps, *fused, *targets, *_flow_lines(view, most), *_read_back_lines(view)]
 
 
-def measured_lines(found: Measured) -> list[Line]:
+def measured_lines(figures_of: Measured) -> list[Line]:
     """Return what was measured of a plan: figures, and the first rows of each output."""
-    shown = [replace(each, rows=console().clean(each.rows)) for each in found.outputs.values()]
-    return [*map(safe, found.lines()), *(line for each in shown for line in ("", *table_lines(each)))]
+    shown = [replace(each, rows=console().clean(each.rows)) for each in figures_of.outputs.values()]
+    return [*map(safe, figures_of.lines()), *(line for each in shown for line in ("", *table_lines(each)))]
 
 
 def _read_back_lines(view: PlanView) -> list[Line]:
@@ -77,19 +77,19 @@ GAP = 2
 _NUMBERS = ("int", "uint", "float", "decimal")
 
 
-def table_lines(found: Table) -> Iterator[Line]:
+def table_lines(rows_of: Table) -> Iterator[Line]:
     """Yield a step's name, how much of it is shown, and its rows below the names and types of its columns."""
-    total = found.total or 0
-    size = count(total, "row") if len(found.rows) == total else f"{len(found.rows):,} of {count(total, 'row')}"
-    yield [("bold", found.step), ("", f"  {size}")]
+    total = rows_of.total or 0
+    size = count(total, "row") if len(rows_of.rows) == total else f"{len(rows_of.rows):,} of {count(total, 'row')}"
+    yield [("bold", rows_of.step), ("", f"  {size}")]
     columns = [
-        _column(column.name, column.type, [row[n] for row in found.rows]) for n, column in enumerate(found.schema)
+        _column(column.name, column.type, [row[n] for row in rows_of.rows]) for n, column in enumerate(rows_of.schema)
     ]
     fitting = _fitting(columns)
     header, *rows = zip(*columns[:fitting], strict=True)
     names, kinds, *lines = table(rows, header)
     yield from (names, [("dim", str(kinds))], *lines)
-    if more := [column.name for column in found.schema[fitting:]]:
+    if more := [column.name for column in rows_of.schema[fitting:]]:
         yield f"… and {count(len(more), 'column')} more: {', '.join(more)}"
 
 

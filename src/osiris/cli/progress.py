@@ -57,14 +57,14 @@ def _waits_for(event: Event) -> str | None:
 
 def _now_and_then(console: Console, every: float) -> Callable[[Event], None]:
     """Return a listener that shows a line every few seconds: a log shows that a run is alive, and how far it is."""
-    told_at = time.monotonic()
+    shown_at = time.monotonic()
 
     def listen(event: Event) -> None:
-        nonlocal told_at
+        nonlocal shown_at
         if waits := _waits_for(event):
             console.talk(waits)
-        if event["event"] == "step_progress" and time.monotonic() - told_at >= every:
-            told_at = time.monotonic()
+        if event["event"] == "step_progress" and time.monotonic() - shown_at >= every:
+            shown_at = time.monotonic()
             console.talk(f"{event['step']}: {event['rows']:,} rows, {event['rate']:,} rows/s")
 
     return listen

@@ -98,8 +98,8 @@ def _break_pipeline(workspace: Workspace) -> list[str]:
     Path(MISSPELT).parent.mkdir()
     text = Path(PIPELINE).read_text(encoding="utf-8")
     Path(MISSPELT).write_text(text.replace(GOOD_COLUMN, BAD_COLUMN, 1), encoding="utf-8")
-    found = _refusal(lambda: api.compile_file(workspace, MISSPELT, params={}))
-    return [item.code for item in found]
+    problems = _refusal(lambda: api.compile_file(workspace, MISSPELT, params={}))
+    return [item.code for item in problems]
 
 
 def _run(workspace: Workspace, *, again: bool = False) -> str:
@@ -143,15 +143,15 @@ def _tamper(workspace: Workspace, manifest: str) -> int:
 
 def _refusal(act: Callable[[], object]) -> Sequence[Diagnostic]:
     """Do what must be refused, and return why it was."""
-    found: Sequence[Diagnostic] = ()
+    problems: Sequence[Diagnostic] = ()
     try:
         act()
     except OsirisError as error:
-        found = error.diagnostics
-    if not found:
+        problems = error.diagnostics
+    if not problems:
         fail("INT000", kind="acceptance", reason="what should have been rejected was accepted")
-    _show(found)
-    return found
+    _show(problems)
+    return problems
 
 
 def _places(manifest: str, session: str) -> list[tuple[str, str]]:
@@ -171,11 +171,11 @@ def explain(key: str | None, profile: str | None) -> Answer:
     KEY limits the list to one setting. Of several lines for a key, the first one applies.
     """
     workspace = opened(profile)
-    found = api.explain_config(workspace, key)
-    rows = [(name, s["written"], s["origin"]) for name, settings in found.items() for s in settings]
+    settings_by_key = api.explain_config(workspace, key)
+    rows = [(name, s["written"], s["origin"]) for name, settings in settings_by_key.items() for s in settings]
     config = workspace.config
-    said = [*config.earlier, *(item for item in config.diagnostics if item.code != "PRJ018")]
-    return Answer({"settings": found}, table(rows, ("key", "value", "from")), said)
+    diagnostics = [*config.earlier, *(item for item in config.diagnostics if item.code != "PRJ018")]
+    return Answer({"settings": settings_by_key}, table(rows, ("key", "value", "from")), diagnostics)
 
 
 config = noun("config", "Show settings and where each value comes from.", explain)

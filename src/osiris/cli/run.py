@@ -65,14 +65,14 @@ def target_settings(options: dict[str, Any]) -> dict[str, JsonValue]:
     if options["e2b"] and options["where"] not in (None, "e2b"):
         raise click.UsageError(f"--e2b and --target {options['where']} cannot be combined")
     os.environ.update(_variables(options))
-    found = {
+    settings = {
         "run.target": where,
         "run.wait": _in_unit(options["wait"], "s"),
         "run.e2b.timeout": _in_unit(options["e2b_timeout"], "s"),
         "run.e2b.install_deps": options["e2b_install_deps"] or None,
     }
     template = template_settings(options["e2b_cpu"], options["e2b_mem"], options["e2b_template"])
-    return {**template, **{key: value for key, value in found.items() if value is not None}}
+    return {**template, **{key: value for key, value in settings.items() if value is not None}}
 
 
 def refuse_idle(target: str) -> None:
@@ -126,9 +126,12 @@ def list_sandboxes() -> Answer:
     """List the running sandboxes that runs started."""
     from osiris.runner.remote import e2b
 
-    found = e2b.list_sandboxes(opened().environ)
-    rows = [[item[name] or "-" for name in _COLUMNS.values()] for item in found]
-    return Answer({"sandboxes": found}, table(rows, list(_COLUMNS)) if found else ["no sandboxes are running"])
+    sandboxes_listed = e2b.list_sandboxes(opened().environ)
+    rows = [[item[name] or "-" for name in _COLUMNS.values()] for item in sandboxes_listed]
+    return Answer(
+        {"sandboxes": sandboxes_listed},
+        table(rows, list(_COLUMNS)) if sandboxes_listed else ["no sandboxes are running"],
+    )
 
 
 @answers("gc", flag("--dry-run", "List the sandboxes; stop none."))
@@ -137,9 +140,9 @@ def collect(dry_run: bool) -> Answer:
 
     Otherwise they stop by themselves two minutes after the run is lost.
     """
-    found = api.end_sandboxes(opened(), dry_run=dry_run)
-    text = [f"{len(found)} {'would be ' if dry_run else ''}stopped"]
-    return Answer({"ended": found, "dry_run": dry_run}, [*text, *(f"  {number}" for number in found)])
+    stopped = api.end_sandboxes(opened(), dry_run=dry_run)
+    text = [f"{len(stopped)} {'would be ' if dry_run else ''}stopped"]
+    return Answer({"ended": stopped, "dry_run": dry_run}, [*text, *(f"  {number}" for number in stopped)])
 
 
 @answers(
@@ -208,7 +211,7 @@ def run(target: str | None, last_compile: bool, **options: Any) -> Answer:  # no
     with watch(console()) as progress:
         result, notes = api.run_target(workspace, target, chosen, progress, **words)
     console().at_end, console().end_code = result.acknowledge, result.exit_code
-    answer = result_answer(workspace, result, [*_told(notes), *result.diagnostics])
+    answer = result_answer(workspace, result, [*_visible_notes(notes), *result.diagnostics])
     if not options["rows"]:
         return answer
     from osiris.cli.sessions import row_lines
@@ -226,7 +229,7 @@ def _one_target(target: str | None, *, last_compile: bool, resume: str | None) -
     return target
 
 
-def _told(notes: Sequence[Diagnostic]) -> list[Diagnostic]:
+def _visible_notes(notes: Sequence[Diagnostic]) -> list[Diagnostic]:
     """Leave notes out: whoever compiles or validates reads them, who runs a plan every night does not."""
     loud = console().verbose or console().wants_json
     return [note for note in notes if loud or note.severity != "note" or note.code == _COMPLETED]
@@ -243,22 +246,22 @@ def _run_options(options: dict[str, Any]) -> RunOptions:
     return RunOptions(**{key: options[key] for key in keys})
 
 
-def _rehearsed(workspace: Workspace, found: Rehearsal, select: str | None) -> Answer:
+def _rehearsed(workspace: Workspace, rehearsal: Rehearsal, select: str | None) -> Answer:
     from osiris.cli.plan import plan_lines
     from osiris.cli.sessions import plan_head
     from osiris.runner.selection import chosen
 
-    manifest = found.manifest
+    manifest = rehearsal.manifest
     selected = chosen(manifest, select)
-    view = api.plan_view(workspace.root, manifest, {}, api.previous_plan(workspace, manifest), *found.tables)
+    view = api.plan_view(workspace.root, manifest, {}, api.previous_plan(workspace, manifest), *rehearsal.tables)
     shown = plan_lines(view, verbose=console().verbose)
     follow_up = again(["osiris", "run"], click.get_current_context().params.keys() - {"dry_run"})
     only = [f"  only steps {', '.join(selected)} (--select)"] if selected else []
-    unasked = [] if found.asked else ["  sources and targets were not checked: the run would be remote"]
+    unasked = [] if rehearsal.asked else ["  sources and targets were not checked: the run would be remote"]
     text = [plan_head(manifest), *shown, *only, *unasked, "nothing was run (--dry-run)"]
     data = {**api.plan_data(manifest), "plan": view.to_json(), "dry_run": True, "selected": selected}
-    told = sort_diagnostics(_told(found.diagnostics))
-    return Answer({**data, "asked": found.asked}, text, told, [] if has_errors(told) else [follow_up])
+    diagnostics = sort_diagnostics(_visible_notes(rehearsal.diagnostics))
+    return Answer({**data, "asked": rehearsal.asked}, text, diagnostics, [] if has_errors(diagnostics) else [follow_up])
 
 
 def result_answer(workspace: Workspace, result: RunResult, notes: list[Diagnostic]) -> Answer:

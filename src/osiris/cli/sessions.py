@@ -81,8 +81,8 @@ def finding_lines(findings: Iterable[Mapping[str, JsonValue]]) -> list[Line]:
 
 def _still_true(run: Run, after: Run | None) -> list[Diagnostic]:
     """Return the diagnostics of a run; of one that was continued without what there was to do."""
-    found = [Diagnostic.from_json(each) for each in run.get("diagnostics") or ()]
-    return [replace(each, hint=None) for each in found] if after else found
+    diagnostics = [Diagnostic.from_json(each) for each in run.get("diagnostics") or ()]
+    return [replace(each, hint=None) for each in diagnostics] if after else diagnostics
 
 
 def _continued(after: Run | None) -> list[str]:
@@ -116,15 +116,15 @@ def written_lines(run: Run, targets: Mapping[str, str]) -> list[Line]:
 def _new_tables(steps: Run) -> Iterator[str]:
     """Yield the tables that steps have made; one that failed may have made none."""
     for name, step in steps.items():
-        if (told := step.get("new_table")) and step["status"] == "complete":
-            near = f" (similar name: '{told['near']}')" if told["near"] else ""
-            yield f"created table '{told['table']}'{near} (step {name})"
+        if (created := step.get("new_table")) and step["status"] == "complete":
+            near = f" (similar name: '{created['near']}')" if created["near"] else ""
+            yield f"created table '{created['table']}'{near} (step {name})"
 
 
 def _set_aside(session: str, steps: Run) -> Iterator[str]:
     for name, step in steps.items():
-        if told := step.get("quarantined"):
-            yield f"{name}: {count(told['rows'], 'row')} rejected, logs/{session}/artifacts/{name}/{told['file']}"
+        if rejects := step.get("quarantined"):
+            yield f"{name}: {count(rejects['rows'], 'row')} rejected, logs/{session}/artifacts/{name}/{rejects['file']}"
 
 
 def _written(step: str, output: Run, target: str) -> Iterator[tuple[object, ...]]:
@@ -181,8 +181,8 @@ def _left_out(story: Story) -> list[str]:
     by_reason: dict[str, list[str]] = {}
     for step, reason in story.skipped.items():
         by_reason.setdefault(reason, []).append(step)
-    told = "; ".join(f"{', '.join(steps)} ({reason})" for reason, steps in by_reason.items())
-    return [f"Skipped: {told}."] if told else []
+    reasons = "; ".join(f"{', '.join(steps)} ({reason})" for reason, steps in by_reason.items())
+    return [f"Skipped: {reasons}."] if reasons else []
 
 
 def _end(run: Run, story: Story) -> str:
@@ -205,15 +205,15 @@ def _blocked(story: Story) -> list[str]:
     """Name the steps that the cause held up, and the last success."""
     if story.cause is None:
         return []
-    held = story.reading.blocked
-    more = f" and {len(held) - _NAMED:,} more" if len(held) > _NAMED else ""
-    said = (
-        [f"{count(len(held), 'step')} did not finish as a consequence: {', '.join(held[:_NAMED])}{more}."]
-        if held
+    blocked = story.reading.blocked
+    more = f" and {len(blocked) - _NAMED:,} more" if len(blocked) > _NAMED else ""
+    lines = (
+        [f"{count(len(blocked), 'step')} did not finish as a consequence: {', '.join(blocked[:_NAMED])}{more}."]
+        if blocked
         else []
     )
     last = story.reading.base_id
-    return [*said, f"The last success was {last}." if last else "No earlier success of this pipeline is on record."]
+    return [*lines, f"The last success was {last}." if last else "No earlier success of this pipeline is on record."]
 
 
 def _prospect(run: Run, story: Story) -> list[str]:
@@ -225,8 +225,8 @@ def _prospect(run: Run, story: Story) -> list[str]:
         return _continued(story.after)
     if run["kind"] == REFUSED:
         return ["Nothing was started; fix the cause and run the same command again."]
-    kept = f" and skips what {', '.join(run['deliveries'])} delivered" if run.get("deliveries") else ""
-    return [f"--resume continues the same plan{kept}; a changed pipeline starts a new run."]
+    delivered = f" and skips what {', '.join(run['deliveries'])} delivered" if run.get("deliveries") else ""
+    return [f"--resume continues the same plan{delivered}; a changed pipeline starts a new run."]
 
 
 def next_commands(run: Run, story: Story) -> list[str]:
@@ -254,10 +254,10 @@ def explain(what: str) -> Answer:
     if api.is_code(what):
         return _code(what.upper())
     workspace = opened()
-    found = api.find_subject(workspace, what)
-    if isinstance(found, dict):
-        return _session(workspace, found)
-    return Answer({"plan": dict(found.data)}, plan_details(found))
+    subject = api.find_subject(workspace, what)
+    if isinstance(subject, dict):
+        return _session(workspace, subject)
+    return Answer({"plan": dict(subject.data)}, plan_details(subject))
 
 
 def _code(code: str) -> Answer:

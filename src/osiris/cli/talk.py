@@ -127,7 +127,7 @@ def _response(data: Data) -> list[Line]:
     return [[("bold", "osiris "), ("", first)], *(f"       {line}" for line in rest), *choices]
 
 
-def _found(data: Data) -> list[Line]:
+def _discovered(data: Data) -> list[Line]:
     tables = int(data["tables"])
     recalled = f", {data['recalled']} of them from the cache" if data["recalled"] else ""
     return [[("dim", f"inspected {count(tables, 'table')}{recalled}")]]
@@ -139,27 +139,27 @@ def _plan(data: Data) -> list[Line]:
     assumed: list[Line] = [[("warning", "assumed "), ("", text)] for text in data["assumptions"]]
     changed: list[Line] = [[("dim", "changed "), ("", safe(line))] for line in data.get("changes") or ()]
     reads = [f"reads {', '.join(data['tables'])}"] if data["tables"] else []
-    found = [Diagnostic.from_json(item) for item in check["diagnostics"] if item["severity"] == "warning"]
-    return [head, *reads, *assumed, *plan_lines(view_of(check["plan"])), *changed, *diagnostic_lines(found)]
+    warnings = [Diagnostic.from_json(item) for item in check["diagnostics"] if item["severity"] == "warning"]
+    return [head, *reads, *assumed, *plan_lines(view_of(check["plan"])), *changed, *diagnostic_lines(warnings)]
 
 
 def _run(data: Data) -> list[Line]:
     from osiris.cli.sessions import finding_lines, step_lines, written_lines
 
     style = "ok" if data["ok"] else "error"
-    told = data["diagnostics"] if data["ok"] else ()
-    found = [Diagnostic.from_json(item) for item in told if item["severity"] != "note"]
+    diagnostics = data["diagnostics"] if data["ok"] else ()
+    loud = [Diagnostic.from_json(item) for item in diagnostics if item["severity"] != "note"]
     head: Line = [(style, str(data["status"])), ("", f"  session {data['session']}")]
     written = written_lines(dict(data), data.get("targets") or {})
     odd = finding_lines(data.get("findings") or ())
-    return [*step_lines(dict(data["steps"])), *written, *odd, head, *diagnostic_lines(found)]
+    return [*step_lines(dict(data["steps"])), *written, *odd, head, *diagnostic_lines(loud)]
 
 
 _SHOWN: dict[str, Callable[[Data], list[Line]]] = {
     "chat_resumed": lambda data: [[("dim", f"resuming {data['conversation']}")]],
     "warning": lambda data: diagnostic_lines([Diagnostic.from_json(item) for item in data["diagnostics"]]),
     "assistant_response": _response,
-    "discovery_done": _found,
+    "discovery_done": _discovered,
     "plan": _plan,
     "saved": lambda data: [[("ok", f"{data['state']} "), ("", f"{data['file']}, plan {data['manifest']}")]],
     "run_result": _run,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from osiris.history.failures import clip
 from osiris.history.reading import not_renewed, stale_text
 from osiris.history.rejects import first_group
-from osiris.history.row_counts import Finding, gone_since, sql_of, total
+from osiris.history.row_counts import Finding, losses_since, sql_of, total
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +56,7 @@ def grave_findings(reading: Reading) -> list[Finding]:
         *_nothing_written(reading),
         *_fan_outs(reading),
         *_rejected(reading),
-        *gone_since(reading.base_row_counts, reading.row_counts),
+        *losses_since(reading.base_row_counts, reading.row_counts),
     ]
 
 

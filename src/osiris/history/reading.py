@@ -195,16 +195,16 @@ def read_run(
     session: str,
     clean: Callable[[str], str] = str,
     *,
-    most_told: int | None = None,
+    max_events: int | None = None,
     compare: bool = True,
     outline: bool = False,
 ) -> Reading:
     """Return the reading of a session; raises FileNotFoundError if it has no readable run.json.
 
-    It is compared with the base recorded when it started, unless `compare` is off. `most_told` is `most` of `load_run`,
-    `outline` as there; an outline has neither the previous run nor a conversation.
+    It is compared with the base recorded at its start, unless `compare` is off. `max_events` and `outline` are
+    those of `load_run`; an outline has neither the previous run nor a conversation.
     """
-    run = load_run(project.logs / session, most_told, outline=outline)
+    run = load_run(project.logs / session, max_events, outline=outline)
     pinned = run.summary.get("base") or base_of(project, run.pipeline, run.id)
     base = str(pinned["success"]) if pinned["success"] and compare else None
     previous = None if outline or not pinned["previous"] else read_summary(project.logs / str(pinned["previous"]))

@@ -159,7 +159,7 @@ class Finding:
         return {"kind": self.kind, "step": self.step, "text": self.text, "evidence": list(evidence)}
 
 
-def gone_since(base: RowCounts, now: RowCounts) -> list[Finding]:
+def losses_since(base: RowCounts, now: RowCounts) -> list[Finding]:
     """Return the findings of rows lost since the last success.
 
     First writers that wrote no row where it wrote some, then readers with far fewer rows and transforms with a far
@@ -194,7 +194,7 @@ def _has_shrunk(row: Row, before: Row) -> bool:
 def base_of(project: Project, pipeline: str, session: str) -> dict[str, JsonValue]:
     """Return the ids of the last success and of the previous run of a pipeline before a session; None if there is none.
 
-    The last success is the newest complete run without lost rows (`gone_since`); otherwise an empty result would become
+    The last success is the newest complete run without lost rows (`losses_since`); otherwise an empty result would become
     the norm with the next run. If the newest `_NORMAL` complete runs all lost rows, or there is no other, it is the
     newest of them. A run records both in its run.json (`base`) when it starts.
     """
@@ -206,7 +206,7 @@ def base_of(project: Project, pipeline: str, session: str) -> dict[str, JsonValu
             continue
         own_base = (each.get("base") or {}).get("success")
         before = read_summary(project.logs / str(own_base)) if own_base else None
-        if before is None or not gone_since(counts_of(before), counts_of(each)):
+        if before is None or not losses_since(counts_of(before), counts_of(each)):
             return {"success": each["session"], "previous": previous}
         complete.append(each["session"])
         if len(complete) == _NORMAL:

@@ -132,8 +132,8 @@ def _sort(layer: list[_Place], neighbours: Mapping[_Place, list[_Place]], positi
     own = {place: index for index, place in enumerate(layer)}
 
     def barycentre(place: _Place) -> float:
-        found = [position[other] for other in neighbours.get(place, ())]
-        return sum(found) / len(found) if found else own[place]
+        positions = [position[other] for other in neighbours.get(place, ())]
+        return sum(positions) / len(positions) if positions else own[place]
 
     layer.sort(key=barycentre)
 

@@ -59,10 +59,10 @@ class Parent:
 
 
 @dataclass(frozen=True)
-class Told:
-    """A run to be told: the reading of its session, where its project is, and how its jobs are named.
+class RunFacts:
+    """A run to be reported: the reading of its session, where its project is, and how its jobs are named.
 
-    `connections` has the fields of each as far as they are known; nothing of them but names of datasets is told.
+    `connections` has the fields of each if known; only names of datasets are taken from them.
     """
 
     reading: Reading
@@ -101,43 +101,43 @@ class Told:
         return str(uuid.uuid5(uuid.NAMESPACE_OID, f"osiris/{self.namespace}/{self.run.id}/{step}"))
 
 
-def start_event(told: Told) -> Event:
+def start_event(context: RunFacts) -> Event:
     """Return the START of a run, with what its plan reads and writes."""
-    selected = set(told.run.summary["selected"] or told.run.summary["steps"])
-    steps = [step for step in told.run.steps if step.id in selected]
-    return _event(told, "START", told.run.summary["started_at"], steps, {})
+    selected = set(context.run.summary["selected"] or context.run.summary["steps"])
+    steps = [step for step in context.run.steps if step.id in selected]
+    return _event(context, "START", context.run.summary["started_at"], steps, {})
 
 
-def end_event(told: Told) -> Event | None:
+def end_event(context: RunFacts) -> Event | None:
     """Return the COMPLETE, FAIL or ABORT of a run, with what it read and wrote; None if it has not ended."""
-    run = told.run
+    run = context.run
     if run.status not in _ENDS:
         return None
-    root = told.reading.root
-    facets = _error(told, root.item if root else None) if run.status != "complete" else {}
-    facets |= {"osiris_history": _history(told)}
+    root = context.reading.root
+    facets = _error(context, root.item if root else None) if run.status != "complete" else {}
+    facets |= {"osiris_history": _history(context)}
     steps = [step for step in run.steps if _counts(step)]
-    return _event(told, _ENDS[run.status], run.summary["ended_at"], steps, facets, ended=True)
+    return _event(context, _ENDS[run.status], run.summary["ended_at"], steps, facets, ended=True)
 
 
-def step_events(told: Told) -> Iterator[Event]:
+def step_events(context: RunFacts) -> Iterator[Event]:
     """Yield START and end of each step that began and ended, as child runs."""
-    start = datetime.fromisoformat(told.run.summary["started_at"])
-    for step in told.run.steps:
+    start = datetime.fromisoformat(context.run.summary["started_at"])
+    for step in context.run.steps:
         if step.began is None or step.ended is None:
             continue
         kind = _ENDS.get(step.status, "ABORT")
         times = (start + timedelta(seconds=seconds) for seconds in (step.began, step.ended))
         began, ended = (time.isoformat(timespec="microseconds") for time in times)
-        yield _event(told, "START", began, [step], {}, child=step)
-        facets = _error(told, step.error) if kind == "FAIL" else {}
-        yield _event(told, kind, ended, [step] if _counts(step) else [], facets, child=step, ended=True)
+        yield _event(context, "START", began, [step], {}, child=step)
+        facets = _error(context, step.error) if kind == "FAIL" else {}
+        yield _event(context, kind, ended, [step] if _counts(step) else [], facets, child=step, ended=True)
 
 
-def events_of(told: Told) -> list[Event]:
+def events_of(context: RunFacts) -> list[Event]:
     """Return all events of a run, as far as it has come, in the order of time as far as one waits for another."""
-    end = end_event(told)
-    return [start_event(told), *step_events(told), *([end] if end else [])]
+    end = end_event(context)
+    return [start_event(context), *step_events(context), *([end] if end else [])]
 
 
 def _counts(step: RecordedStep) -> bool:
@@ -146,7 +146,7 @@ def _counts(step: RecordedStep) -> bool:
 
 
 def _event(
-    told: Told,
+    context: RunFacts,
     kind: str,
     time: str,
     steps: list[RecordedStep],
@@ -155,108 +155,110 @@ def _event(
     child: RecordedStep | None = None,
     ended: bool = False,
 ) -> Event:
-    name = told.run.pipeline + (f".{child.id}" if child else "")
-    engine = {"version": told.version, "name": "Osiris", "openlineageAdapterVersion": told.version}
+    name = context.run.pipeline + (f".{child.id}" if child else "")
+    engine = {"version": context.version, "name": "Osiris", "openlineageAdapterVersion": context.version}
     run_facets = {
-        "processing_engine": _facet(told, "ProcessingEngineRunFacet", engine),
-        **_parent(told, child),
+        "processing_engine": _facet(context, "ProcessingEngineRunFacet", engine),
+        **_parent(context, child),
         **facets,
     }
     return {
         "eventType": kind,
         "eventTime": time,
-        "run": {"runId": told.run_id(child.id if child else ""), "facets": run_facets},
-        "job": {"namespace": told.namespace, "name": name, "facets": _job_facets(told, child)},
-        "inputs": [item for step in steps if step.mode == "read" for item in _inputs(told, step, ended=ended)],
-        "outputs": [item for step in steps if step.mode == "write" for item in _outputs(told, step, ended=ended)],
-        "producer": _producer(told),
+        "run": {"runId": context.run_id(child.id if child else ""), "facets": run_facets},
+        "job": {"namespace": context.namespace, "name": name, "facets": _job_facets(context, child)},
+        "inputs": [item for step in steps if step.mode == "read" for item in _inputs(context, step, ended=ended)],
+        "outputs": [item for step in steps if step.mode == "write" for item in _outputs(context, step, ended=ended)],
+        "producer": _producer(context),
         "schemaURL": _EVENT,
     }
 
 
-def _parent(told: Told, child: RecordedStep | None) -> dict[str, JsonValue]:
+def _parent(context: RunFacts, child: RecordedStep | None) -> dict[str, JsonValue]:
     """Return the facet that names the run above: of a step the pipeline's, of that the one that started it."""
-    parent = Parent(told.namespace, told.run.pipeline, told.run_id()) if child else told.parent
+    parent = Parent(context.namespace, context.run.pipeline, context.run_id()) if child else context.parent
     if parent is None:
         return {}
     body = {"run": {"runId": parent.run_id}, "job": {"namespace": parent.namespace, "name": parent.job}}
-    return {"parent": _facet(told, "ParentRunFacet", body)}
+    return {"parent": _facet(context, "ParentRunFacet", body)}
 
 
-def _job_facets(told: Told, child: RecordedStep | None) -> dict[str, JsonValue]:
+def _job_facets(context: RunFacts, child: RecordedStep | None) -> dict[str, JsonValue]:
     kind = {"processingType": "BATCH", "integration": "OSIRIS", "jobType": "STEP" if child else "PIPELINE"}
-    found = {"jobType": _facet(told, "JobTypeJobFacet", kind)}
+    facets = {"jobType": _facet(context, "JobTypeJobFacet", kind)}
     for key, dialect in (child.plan.get("sql", {}) if child else {}).items():
         query = {"query": child.plan["config"][key], "dialect": dialect} if child else {}
-        found["sql"] = _facet(told, "SQLJobFacet", query)
-    return found
+        facets["sql"] = _facet(context, "SQLJobFacet", query)
+    return facets
 
 
-def _inputs(told: Told, step: RecordedStep, *, ended: bool) -> Iterator[Event]:
-    datasets = told.datasets.get(step.id, [])
+def _inputs(context: RunFacts, step: RecordedStep, *, ended: bool) -> Iterator[Event]:
+    datasets = context.datasets.get(step.id, [])
     for dataset in datasets:
-        facets = {} if dataset.queried else {"schema": _schema(told, step.plan["schema"])}
+        facets = {} if dataset.queried else {"schema": _schema(context, step.plan["schema"])}
         item: Event = {"namespace": dataset.namespace, "name": dataset.name, "facets": facets}
         if ended and len(datasets) == 1 and "rows_in" in step.summary:
             rows = {"rowCount": step.summary["rows_in"]}
-            item["inputFacets"] = {"inputStatistics": _facet(told, "InputStatisticsInputDatasetFacet", rows)}
+            item["inputFacets"] = {"inputStatistics": _facet(context, "InputStatisticsInputDatasetFacet", rows)}
         yield item
 
 
-def _outputs(told: Told, step: RecordedStep, *, ended: bool) -> Iterator[Event]:
+def _outputs(context: RunFacts, step: RecordedStep, *, ended: bool) -> Iterator[Event]:
     (source,) = step.inputs
-    schema = next(each["schema"] for each in told.plan.steps if each["id"] == source)
-    for dataset in told.datasets.get(step.id, []):
-        facets = {"schema": _schema(told, schema), **_column_lineage(told, step.id)}
+    schema = next(each["schema"] for each in context.plan.steps if each["id"] == source)
+    for dataset in context.datasets.get(step.id, []):
+        facets = {"schema": _schema(context, schema), **_column_lineage(context, step.id)}
         item: Event = {"namespace": dataset.namespace, "name": dataset.name, "facets": facets}
         if ended and step.output:
             files = step.output["files"]
             figures = {"rowCount": step.output["rows"]}
             figures |= {"size": sum(file["size"] for file in files), "fileCount": len(files)} if files else {}
-            item["outputFacets"] = {"outputStatistics": _facet(told, "OutputStatisticsOutputDatasetFacet", figures)}
+            item["outputFacets"] = {"outputStatistics": _facet(context, "OutputStatisticsOutputDatasetFacet", figures)}
         yield item
 
 
-def _schema(told: Told, columns: list[Mapping[str, JsonValue]]) -> JsonValue:
+def _schema(context: RunFacts, columns: list[Mapping[str, JsonValue]]) -> JsonValue:
     fields = [
         {"name": column["name"], "type": column["type"], "ordinal_position": number}
         for number, column in enumerate(columns, 1)
     ]
-    return _facet(told, "SchemaDatasetFacet", {"fields": fields})
+    return _facet(context, "SchemaDatasetFacet", {"fields": fields})
 
 
-def _column_lineage(told: Told, writer: str) -> dict[str, JsonValue]:
+def _column_lineage(context: RunFacts, writer: str) -> dict[str, JsonValue]:
     """Return from which columns of the sources each column of a target is made, and which decide its rows."""
-    lineage = told.lineage
+    lineage = context.lineage
     fields = {
         column.name: {
-            "inputFields": [found for origin in lineage.origins(column).items() for found in _field(told, *origin)]
+            "inputFields": [field for origin in lineage.origins(column).items() for field in _field(context, *origin)]
         }
         for column in lineage.of(writer)
     }
-    rows = [found for origin in lineage.row_origins(writer) for found in _field(told, origin, None)]
+    rows = [field for origin in lineage.row_origins(writer) for field in _field(context, origin, None)]
     body = {"fields": fields, **({"dataset": rows} if rows else {})}
-    return {"columnLineage": _facet(told, "ColumnLineageDatasetFacet", body)}
+    return {"columnLineage": _facet(context, "ColumnLineageDatasetFacet", body)}
 
 
-def _field(told: Told, origin: StepColumn, kind: str | None) -> Iterator[JsonValue]:
+def _field(context: RunFacts, origin: StepColumn, kind: str | None) -> Iterator[JsonValue]:
     """Yield a column of a source; nothing where a query reads it, whose columns may have other names in the table."""
     how: dict[str, JsonValue] = {"type": "DIRECT" if kind else "INDIRECT"}
     how |= {"subtype": _KINDS[kind]} if kind in _KINDS else {}
-    for dataset in told.datasets[origin.step]:
+    for dataset in context.datasets[origin.step]:
         if not dataset.queried:
             place = {"namespace": dataset.namespace, "name": dataset.name, "field": origin.name}
             yield {**place, "transformations": [how]}
 
 
-def _error(told: Told, error: Diagnostic | None) -> dict[str, JsonValue]:
+def _error(context: RunFacts, error: Diagnostic | None) -> dict[str, JsonValue]:
     message = f"{error.code} {error.message}" if error else "the run failed"
-    return {"errorMessage": _facet(told, "ErrorMessageRunFacet", {"message": message, "programmingLanguage": "Python"})}
+    return {
+        "errorMessage": _facet(context, "ErrorMessageRunFacet", {"message": message, "programmingLanguage": "Python"})
+    }
 
 
-def _history(told: Told) -> JsonValue:
+def _history(context: RunFacts) -> JsonValue:
     """Return the facet of our own that says what failed first, what that blocked, and what changed since when."""
-    reading = told.reading
+    reading = context.reading
     body: dict[str, JsonValue] = {
         "failed": [step.id for step in reading.broken],
         "blocked": reading.blocked,
@@ -264,16 +266,16 @@ def _history(told: Told) -> JsonValue:
     }
     body |= {"code": reading.root.item.code} if reading.root else {}
     body |= {"lastSuccess": reading.base_id} if reading.base_id else {}
-    return {"_producer": _producer(told), "_schemaURL": _HISTORY, **body}
+    return {"_producer": _producer(context), "_schemaURL": _HISTORY, **body}
 
 
-def _facet(told: Told, name: str, body: Mapping[str, JsonValue]) -> Event:
+def _facet(context: RunFacts, name: str, body: Mapping[str, JsonValue]) -> Event:
     url = f"{_SPEC}/facets/{_FACETS[name]}/{name}.json#/$defs/{name}"
-    return {"_producer": _producer(told), "_schemaURL": url, **body}
+    return {"_producer": _producer(context), "_schemaURL": url, **body}
 
 
-def _producer(told: Told) -> str:
-    return f"urn:osiris:{told.version}"
+def _producer(context: RunFacts) -> str:
+    return f"urn:osiris:{context.version}"
 
 
 Fields = Mapping[str, "JsonValue"]
@@ -341,14 +343,14 @@ def _queried(step: Fields) -> Iterator[str]:
 def _place(family: FamilySpec, fields: Fields, root: Path, schema: JsonValue) -> tuple[str, str] | None:
     """Return the namespace of a database, and what stands before the names of its tables; None if it is not known."""
     named = family.file_fields or (("host", "database") if family.port else ())
-    found = next((fields[key] for key in named if fields.get(key)), None)
-    if not found or not family.openlineage:
+    address = next((fields[key] for key in named if fields.get(key)), None)
+    if not address or not family.openlineage:
         return None
-    file = os.path.normpath(root / str(found)) if family.file_fields else ""
-    known = {"host": "localhost", "port": family.port, "database": "", **fields, "file": file}
-    own = family.openlineage["schema"].format_map(known)
-    inside = {**known, "schema": schema or fields.get("schema") or own}
-    return family.openlineage["namespace"].format_map(known), family.openlineage["name"].format_map(inside)
+    file = os.path.normpath(root / str(address)) if family.file_fields else ""
+    defaults = {"host": "localhost", "port": family.port, "database": "", **fields, "file": file}
+    own = family.openlineage["schema"].format_map(defaults)
+    inside = {**defaults, "schema": schema or fields.get("schema") or own}
+    return family.openlineage["namespace"].format_map(defaults), family.openlineage["name"].format_map(inside)
 
 
 def _bound(text: str, bindings: Mapping[str, str]) -> str:

@@ -112,7 +112,7 @@ def run_page(
 
 def _glance(run: RunReport) -> dict[str, object]:
     """Return what the top of the page tells, and what is wrong."""
-    told = [step.error for step in run.failed[:_PROBLEMS]]
+    shown = [step.error for step in run.failed[:_PROBLEMS]]
     return {
         "run": run,
         "verdict": _verdict(run),
@@ -122,7 +122,7 @@ def _glance(run: RunReport) -> dict[str, object]:
         "rejected": sum(step.rows_rejected or 0 for step in run.steps),
         "most_problems": _PROBLEMS,
         "problems_title": "Worth knowing" if run.status in ("complete", "running") else "What went wrong",
-        "others": [item for item in run.reading.run.diagnostics if item not in told],
+        "others": [item for item in run.reading.run.diagnostics if item not in shown],
     }
 
 
@@ -137,9 +137,9 @@ def _charted(series: Series | None) -> dict[str, object]:
         return {"rates": "", "memory": "", "table": []}
     read, written = (number_text(max(rates)) for rates in (series.read, series.written))
     rates = f"at most {read} read and {written} written per second; a point is {duration_text(series.span)}"
-    seen = [(most, index) for index, most in enumerate(series.memory) if most is not None]
-    most, index = max(seen, default=(0, 0))
-    memory = f"at most {size_text(most)}, after {duration_text(index * series.span)}" if seen else ""
+    measured = [(most, index) for index, most in enumerate(series.memory) if most is not None]
+    most, index = max(measured, default=(0, 0))
+    memory = f"at most {size_text(most)}, after {duration_text(index * series.span)}" if measured else ""
     return {"rates": rates, "memory": memory, "table": thinned(series)}
 
 
@@ -420,7 +420,7 @@ def _entry(event: Event, drafts: Mapping[int, str], reports: Mapping[str, str]) 
     return entry._replace(href=reports.get(entry.run)) if entry.run else entry
 
 
-def _said(event: Event) -> Entry:
+def _message(event: Event) -> Entry:
     choices = [f"{number}. {text}" for number, text in enumerate(event.get("choices") or (), 1)]
     who, label = ("person", "you") if event["event"] == "user_message" else ("agent", "osiris")
     return Entry(who, label, lines=(*str(event["text"]).splitlines(), *choices))
@@ -438,8 +438,8 @@ def _checked(event: Event) -> Entry:
 
 
 _SHOWN: dict[str, Callable[[Event], Entry]] = {
-    "user_message": _said,
-    "assistant_response": _said,
+    "user_message": _message,
+    "assistant_response": _message,
     "state_transition": lambda event: Entry("state", f"{event['from_state']} → {event['to_state']}"),
     "llm_exchange": _exchange,
     "oml_synthesis_complete": lambda event: Entry("draft", f"draft {event['number']}"),

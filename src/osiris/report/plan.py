@@ -154,15 +154,15 @@ def plan_mermaid(view: PlanView) -> list[str]:
 
 def lineage_mermaid(arrows: Iterable[Arrow]) -> list[str]:
     """Return the lines of a flowchart of columns, grouped by step; each arrow says how a column is made."""
-    found = list(dict.fromkeys(arrows))
-    columns = sorted({column for arrow in found for column in (arrow.source, arrow.target)})
+    unique = list(dict.fromkeys(arrows))
+    columns = sorted({column for arrow in unique for column in (arrow.source, arrow.target)})
     number = {column: f"c{index}" for index, column in enumerate(columns)}
     lines = ["flowchart LR"]
     for index, (step, members) in enumerate(groupby(columns, key=lambda column: column.step)):
         lines += [f'  subgraph g{index}["{escaped(step)}"]']
         lines += [f"  {_node(number[column], SHAPES['transform'], [column.name])}" for column in members]
         lines += ["  end"]
-    return [*lines, *(f"  {number[a.source]} -->|{a.kind}| {number[a.target]}" for a in found)]
+    return [*lines, *(f"  {number[a.source]} -->|{a.kind}| {number[a.target]}" for a in unique)]
 
 
 def escaped(text: str) -> str:

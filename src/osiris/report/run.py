@@ -162,15 +162,15 @@ def read_report(
 ) -> RunReport:
     """Return what there is to see of a run; `earlier` is the one that it is compared with, `answer` as for the page."""
     run = reading.run
-    seconds, whole, intent = _seconds_of(run), _whole(run), intent_of(reading)
+    seconds, total, intent = _seconds_of(run), _whole(run), intent_of(reading)
     steps = {step.id: step for step in _step_reports(run)}
-    span = max([seconds or 0.0, whole or 0.0, *(step.ended or step.began or 0.0 for step in steps.values())])
+    span = max([seconds or 0.0, total or 0.0, *(step.ended or step.began or 0.0 for step in steps.values())])
     return RunReport(
         reading=reading,
         badge=badge_of(run.summary),
         description=intent["text"] if intent["known"] else None,
         seconds=seconds,
-        whole=whole,
+        whole=total,
         span=span,
         steps=tuple(steps.values()),
         broken=tuple(steps[each.id] for each in reading.broken),
@@ -181,8 +181,8 @@ def read_report(
 
 
 def _seconds_of(run: RecordedRun) -> float | None:
-    told = _in_seconds(run.summary["duration_ms"])
-    return _whole(run) if told is None else told
+    recorded = _in_seconds(run.summary["duration_ms"])
+    return _whole(run) if recorded is None else recorded
 
 
 def badge_of(summary: Mapping[str, JsonValue]) -> str:
@@ -210,8 +210,10 @@ def _step_reports(run: RecordedRun) -> Iterator[StepReport]:
         schemas[step.id] = _columns(step, reads)
         label = label_of(step.plan, connections) if step.plan and step.mode != "transform" else None
         tries = tuple(retries.get(step.id, ()))
-        found = _step(step, label=label, bytes=sizes.get(step.id), retries=tries, reads=reads, columns=schemas[step.id])
-        yield found if last is None else _until(found, last)
+        report = _step(
+            step, label=label, bytes=sizes.get(step.id), retries=tries, reads=reads, columns=schemas[step.id]
+        )
+        yield report if last is None else _until(report, last)
 
 
 def _columns(step: RecordedStep, reads: tuple[tuple[str, Schema], ...]) -> Schema:
@@ -231,12 +233,12 @@ def _until(step: StepReport, last: float) -> StepReport:
 
 def _retries(run: RecordedRun) -> dict[str, list[Retry]]:
     """Return the tries of each step that came after a failure."""
-    found: dict[str, list[Retry]] = {}
+    retries: dict[str, list[Retry]] = {}
     for event in run.events:
         if event["event"] == "step_retry" and "step" in event:
             words = str(event.get("code", "")), str(event.get("message", ""))
-            found.setdefault(str(event["step"]), []).append(Retry(event["attempt"], *words, event["wait_ms"] / 1000))
-    return found
+            retries.setdefault(str(event["step"]), []).append(Retry(event["attempt"], *words, event["wait_ms"] / 1000))
+    return retries
 
 
 def _step(step: RecordedStep, **more: Any) -> StepReport:  # noqa: ANN401 - further fields of the report
@@ -314,14 +316,14 @@ class Comparison:
     def summary(self) -> str:
         """Say in one line what is new."""
         outputs = [output.same for output in self.outputs]
-        told = {
+        parts = {
             "plan": self.plan_changes,
             "sources": self.sources or self.found,
             "connections": self.connections,
             "output": False in outputs,
         }
         same = bool(outputs) and all(outputs)
-        if new := [what for what, is_new in told.items() if is_new]:
+        if new := [what for what, is_new in parts.items() if is_new]:
             return f"{_differing(new)}{', the output is the same' if same else ''}".capitalize()
         return "Same plan, sources and output" if same else "Same plan and sources"
 
@@ -340,7 +342,7 @@ def compare_runs(run: RecordedRun, earlier: RecordedRun) -> Comparison:
     changes = changes_of(run, earlier)
     plan = [change.text for change in changes if change.in_plan]
     around = [change for change in changes if not change.in_plan]
-    found, changed = _of_sources(around)
+    met, changed = _of_sources(around)
     return Comparison(
         run=earlier.id,
         status=earlier.status,
@@ -352,15 +354,15 @@ def compare_runs(run: RecordedRun, earlier: RecordedRun) -> Comparison:
         connections=tuple(name for each in around if (name := each.path.removeprefix("connections/")) != each.path),
         outputs=tuple(_output_changes(run, earlier)),
         steps=tuple(_step_facts(run, earlier)),
-        found=tuple(change.text for change in found),
+        found=tuple(change.text for change in met),
     )
 
 
 def _of_sources(changes: list[Change]) -> tuple[list[Change], list[Change]]:
     """Return the changes of sources that the run met by failing, and those that the state of a source tells."""
     of_sources = [change for change in changes if change.area in _SOURCES]
-    met, told = ([each for each in of_sources if (each.old is ABSENT) is is_met] for is_met in (True, False))
-    return met, told
+    met, recorded = ([each for each in of_sources if (each.old is ABSENT) is is_met] for is_met in (True, False))
+    return met, recorded
 
 
 def _differing(words: list[str]) -> str:

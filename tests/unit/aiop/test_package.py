@@ -264,14 +264,14 @@ def test_of_many_events_only_those_are_read_that_a_package_has_room_for(made, de
     made.event("delivery", step="a", fields={"class": "exactly_once"})
     made.event("run_complete", duration_ms=1.0)
     whole, options = made.facts(), Options(max_bytes=12_000, density=density)
-    few = Reading(load_run(made.folder, options.most_told), None, None, None, str)
+    few = Reading(load_run(made.folder, options.max_events), None, None, None, str)
     assert len(few.run.events) + sum(few.run.left_out.values()) == len(whole.run.events) == 3003
     assert (len(few.run.events) < 500, few.run.events[-1]["event"]) == (True, "run_complete")
     assert build_package(few, options, _none).content == build_package(whole, options, _none).content
 
 
 def test_an_annex_has_every_event():
-    assert Options(annex=True).most_told is None
+    assert Options(annex=True).max_events is None
 
 
 def _none(_name):
