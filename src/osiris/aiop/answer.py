@@ -33,12 +33,12 @@ MOST_STEPS = 20
 
 _MOST = 5
 _AT_ONCE = ("killed", "cancelled", "resource")
-"""Failures after which the same command goes on: nothing in the project is to be mended."""
+"""Failures after which the same command resumes: nothing in the project needs fixing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much an answer holds: characters of a text, and items of each list."""
+    """The size of an answer: characters of a text, and items of each list."""
 
     text: int
     links: int
@@ -172,7 +172,7 @@ def _rows(reading: Reading, bounds: Bounds) -> dict[str, JsonValue]:
 
 
 def _weight(row: Row) -> tuple[bool, bool, int]:
-    """Return what sorts rows by how much a reader wants to see them."""
+    """Return the sort key of rows by relevance to a reader."""
     return (
         row.status not in ("failed", "cancelled"),
         not (row.lost or row.added),
@@ -245,12 +245,12 @@ def failure_of(reading: Reading, longest: int) -> dict[str, JsonValue] | None:
 
 
 def _end_of_failure(reading: Reading, step: RecordedStep | None) -> Mapping[str, JsonValue]:
-    """Return the event by which a step ended, else that of the run; empty if there is none."""
+    """Return the event that ended a step, else the run; empty if there is none."""
     return (reading.ends.get(step.id) if step else None) or reading.end or {}
 
 
 def _subject(item: Diagnostic, step: RecordedStep | None) -> dict[str, str]:
-    """Return what a message is about; of one about a connection also by which name the pipeline refers to it."""
+    """Return the subject of a message; for connections also the reference in the pipeline."""
     subject = subject_of(item)
     connection = step.plan.get("connection") if step else None
     if connection and (class_of(item.code) in ("connection", "auth") or item.code.startswith("CON")):
@@ -259,7 +259,7 @@ def _subject(item: Diagnostic, step: RecordedStep | None) -> dict[str, str]:
 
 
 class Command(NamedTuple):
-    """One command, what it is for, and whether it may change targets or files of the project."""
+    """A command, its purpose, and whether it may change targets or files of the project."""
 
     command: str
     why: str
@@ -267,7 +267,7 @@ class Command(NamedTuple):
 
 
 def next_commands(reading: Reading) -> list[Command]:
-    """Return what makes sense to do now, in this order."""
+    """Return the commands that make sense now, in this order."""
     show, status = f"osiris logs show {reading.run.id}", reading.run.status
     if status == "running":
         return [Command(show, "show its progress")]
@@ -300,7 +300,7 @@ def _after_failure(reading: Reading) -> Iterator[Command]:
 
 
 def _looking(reading: Reading, kind: str) -> Iterator[Command]:
-    """Give what shows, or mends, the cause."""
+    """Yield the commands that show or fix the cause."""
     step = reading.broken[0] if reading.broken else None
     connection = step.plan.get("connection") if step else None
     file = reading.run.summary.get("oml")

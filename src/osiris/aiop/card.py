@@ -1,4 +1,4 @@
-"""The answer for people: the run card, one page in Markdown, and the same in sentences."""
+"""The answer for people: the run card, one page in Markdown, and the narrative."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _SPECIAL = re.compile(r"([\\`*{}\[\]<>()#+!|~&]|(?<![^\W_])_|_(?![^\W_]))")
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]")
 _CELL = 120
 _GROUPS = 3
-"""Groups of rows set aside that have a line of their own."""
+"""Maximum groups of rejected rows with a line of their own."""
 
 _TIMES = 12
-"""Steps whose time is shown, the longest first."""
+"""Maximum steps whose time is shown, the longest first."""
 
 _STATES = {
     "written": "wrote {rows:,} rows to {target}",
@@ -40,7 +40,7 @@ _STATES = {
 
 
 def card_of(reading: Reading, answer: Answer, intent: Answer) -> str:
-    """Return the run card; nothing that stands in the data can act in it."""
+    """Return the run card; data in it is escaped, so that it cannot act as Markdown."""
     rejected = sum(group.count for group in reading.groups)
     records = [f"[{name}](../{name})" for name in FILES if (reading.run.folder / name).is_file()]
     todo = (f"- {code(command['command'])}: {command['why']}" for command in answer["next"])
@@ -130,7 +130,7 @@ def _row_errors(reading: Reading) -> Iterator[str]:
 
 
 def _alike(groups: Iterable[Group]) -> list[tuple[Group, int]]:
-    """Return groups that differ only in what their values look like as one, with its rows; the largest first."""
+    """Return groups merged by step, column and reason, with their rows; the largest first."""
     alike: dict[tuple[str, str, str], tuple[Group, int]] = {}
     for group in groups:
         key = (group.step, group.column, group.reason)
@@ -140,7 +140,7 @@ def _alike(groups: Iterable[Group]) -> list[tuple[Group, int]]:
 
 
 def _reason(group: Group) -> str:
-    """Return why rows were set aside; of whole rows as it was said of the first, so that no number is left out."""
+    """Return why rows were rejected; for whole rows the message of the first, with its numbers."""
     return group.reason if group.column or not group.said else group.said
 
 
@@ -166,7 +166,7 @@ def _changes(answer: Answer) -> Iterator[str]:
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[JsonValue]]) -> Iterator[str]:
-    """Give the lines of a table."""
+    """Yield the lines of a Markdown table."""
     names = list(header)
     yield f"| {' | '.join(names)} |"
     yield f"|{'---|' * len(names)}"
@@ -182,12 +182,12 @@ def _cell(value: JsonValue) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a text that Markdown and terminals show as it is."""
+    """Return a text that Markdown and terminals show unchanged."""
     return _SPECIAL.sub(r"\\\1", _UNSEEN.sub("�", " ".join(str(text).split()))).replace("://", ":\\//")
 
 
 def code(text: str) -> str:
-    """Return a text as code, in which nothing acts."""
+    """Return a text as inline code, which is shown unchanged."""
     shown = _UNSEEN.sub("�", " ".join(str(text).split()))
     fence = "`" * (max((len(run) for run in re.findall(r"`+", shown)), default=0) + 1)
     pad = " " if "`" in shown else ""
@@ -195,7 +195,7 @@ def code(text: str) -> str:
 
 
 def sentences_of(reading: Reading, answer: Answer) -> Iterator[dict[str, JsonValue]]:
-    """Give the sentences: how it began, how it went, what was written, what is odd, what changed, what to do."""
+    """Yield the narrative: start, result, outputs, findings, changes and what to do next."""
     run, chain = answer["run"], answer["chain"]
     how = f"resumed run {run['continues']}" if run["continues"] else "started"
     began = f"Run {run['session']} of pipeline {run['pipeline']} (plan {run['plan']}, {run['adapter']}) {how}."

@@ -1,4 +1,4 @@
-"""A run's package: put together from its session, fitted into its limit, written beside it, and found again."""
+"""A run's package: built from its session within its size limit, written into it, and listed in an index."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ FOLDER = "aiop"
 RECORD = "index/run.json"
 CATALOGUE = "index/runs.jsonl"
 LATEST, NEWEST = "latest.json", "latest_aiop.json"
-"""The link in each package's folder, and the one in .osiris/ that it leads to: so all of them lead to the newest."""
+"""The link in each package's folder, and the one in .osiris/ that it points to: all of them point to the newest."""
 
 _NUMBERS = 12
-"""Bytes kept for the digits of each number that is not known before the document is filled."""
+"""Bytes reserved for the digits of each number that is only known once the document is filled."""
 
 
 def record_of(reading: Reading, answer: Record, size: int) -> Record:
-    """Return the record of a run in the index: what it was, how it ended, and the runs before it."""
+    """Return the index record of a run: what it was, how it ended, and the runs before it."""
     run, failure = answer["run"], answer["failure"]
     keys = ("session", "pipeline", "plan", "adapter", "started_at", "ended_at", "duration_ms", "run_key", "continues")
     return {
@@ -65,7 +65,7 @@ def package_name(session: str) -> str:
 
 
 def package_path(folder: Path) -> Path:
-    """Return where the package of a session's folder is; it is written last, so that it stands for all the files."""
+    """Return the path of a session's package; it is written last, so that it implies all other files."""
     return folder / FOLDER / package_name(folder.name)
 
 
@@ -75,13 +75,13 @@ def card_name(session: str) -> str:
 
 
 def add_record(project: Project, record: Record) -> None:
-    """Add a record to the catalogue, in one write: readers never see a part of it."""
+    """Append a record to the catalog in one write: readers never see part of it."""
     make_folder(project.catalogue.parent, private=True)
     append_line(project.catalogue, _line(record))
 
 
 def load_catalogue(project: Project) -> list[Record]:
-    """Return the records of all packages that are there, the newest first; a catalogue that lacks some is made anew."""
+    """Return the records of all existing packages, newest first; an incomplete catalog is rebuilt."""
     records = _records(project.catalogue.read_bytes().splitlines() if project.catalogue.is_file() else [])
     there = {path.parent.parent.parent.name: path for path in project.logs.glob(f"*/{FOLDER}/{RECORD}")}
     if records.keys() != there.keys():
@@ -93,9 +93,9 @@ def load_catalogue(project: Project) -> list[Record]:
 
 
 def compared_records(project: Project, record: Record) -> bytes:
-    """Return the catalogue of the runs that a delta was made from: this one, its base and its predecessor.
+    """Return the catalog records behind a delta: this run, its base and its predecessor.
 
-    A line each, as far as they have a record.
+    One line each, if they have a record.
     """
     others = dict.fromkeys(str(record[key]) for key in ("base", "previous") if record[key])
     paths = (project.logs / name / FOLDER / RECORD for name in others)
@@ -104,7 +104,7 @@ def compared_records(project: Project, record: Record) -> bytes:
 
 
 def lead_to_newest(project: Project) -> None:
-    """Let the link in .osiris/ lead to the newest package that is there; without any there is no link."""
+    """Point the link in .osiris/ at the newest existing package; without one, remove the link."""
     names = (str(each["session"]) for each in iter_sessions(project))
     newest = next((name for name in names if package_path(project.logs / name).is_file()), None)
     if newest is None:
@@ -119,7 +119,7 @@ def _line(record: Record) -> bytes:
 
 
 def _records(texts: Iterable[bytes]) -> dict[str, Record]:
-    """Return the records that can be read, by session."""
+    """Return the readable records, by session."""
     records = {}
     for text in texts:
         with suppress(ValueError):
@@ -131,9 +131,9 @@ def _records(texts: Iterable[bytes]) -> dict[str, Record]:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """One package: the document and its bytes, the run card, the record for the index, and the files of the annex.
+    """One package: the document and its bytes, the run card, the index record, and the files of the annex.
 
-    `diagnostics` say what was left out (AIO002), and that a limit is too small for what is never cut (AIO004).
+    `diagnostics` report omitted items (AIO002) and a limit too small for the answer (AIO004).
     """
 
     session: str
@@ -172,7 +172,7 @@ def build_package(reading: Reading, options: Options, find_spec: FindSpec) -> Pa
 
 
 def write_package(project: Project, package: Package, *, card: bool = True, catalogue: bool = True) -> None:
-    """Write a package beside its session, each file as a whole; fails with PRJ006 if that cannot be done."""
+    """Write a package into its session, each file atomically; fails with PRJ006."""
     folder = project.logs / package.session / FOLDER
     record = json.dumps(package.record, ensure_ascii=False, indent=2) + "\n"
     files = {f"annex/{name}": content for name, content in package.annex.items()}
@@ -189,7 +189,7 @@ def write_package(project: Project, package: Package, *, card: bool = True, cata
 
 
 def write_annex(folder: Path, package: Package) -> None:
-    """Write the files of the annex alone; fails with PRJ006 if that cannot be done."""
+    """Write only the files of the annex; fails with PRJ006."""
     _write_all(folder / FOLDER / "annex", package.annex)
 
 
@@ -201,7 +201,7 @@ def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _fit(document: Document, sections: list[Section], limit: int) -> list[JsonValue]:
-    """Fill the document, and return what was left out of it."""
+    """Fill the document, and return what was omitted."""
     # Whatever is cut, there is room for the largest `metadata.size` that there may be.
     worst = [{"section": section.name, "kept": _NUMBERS, "left_out": section.total} for section in sections]
     cuts: list[JsonValue] = []
@@ -221,13 +221,13 @@ def _fit(document: Document, sections: list[Section], limit: int) -> list[JsonVa
 
 
 def _render(document: Document) -> bytes:
-    """Return the document's bytes: a member a line, in the order of reading."""
+    """Return the document's bytes: one member per line, in reading order."""
     members = (f"{json.dumps(key)}:{compact(value)}" for key, value in document.items())
     return ("{\n" + ",\n".join(members) + "\n}\n").encode("utf-8", "backslashreplace")
 
 
 def _annex(reading: Reading, options: Options) -> dict[str, bytes]:
-    """Return every event, metric and diagnostic, one a line, as the session has them."""
+    """Return every event, metric and diagnostic of the session, one per line."""
     lists: dict[str, list[Mapping[str, JsonValue]]] = {
         "timeline.ndjson": list(reading.run.events),
         "metrics.ndjson": list(reading.run.metrics),

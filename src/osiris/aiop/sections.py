@@ -1,4 +1,4 @@
-"""What stands beside the answer: what statements rest on, what changed, what the pipeline is, what the package is."""
+"""The sections beside the answer: evidence, changes, the pipeline, and metadata of the package."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _OMITTED_FIELDS = frozenset(
         *("run_key", "run_started_at", "fingerprint", "adapter", "file", "line", "column", "pointer", "hint"),
     )
 )
-"""Fields of events that are told elsewhere."""
+"""Fields of events that other sections have."""
 
 _MESSAGE, _FIELD = 300, 200
 
@@ -55,7 +55,7 @@ DELTA_COLUMNS = ["step", "rows_before", "rows_now", "ms_before", "ms_now"]
 _SQL = 400
 
 BYTES_PER_TOKEN = 2.5
-"""Fewer than any tokenizer has been seen to need for such text, so that an estimate is never too low."""
+"""Bytes per token: below every measured tokenizer, so that an estimate is never too low."""
 
 _ABOUT = (
     "One run of an Osiris pipeline. Read answer first: it is complete in itself. The other members give details and "
@@ -90,14 +90,14 @@ SHAPING = (
 )
 """The settings that a package depends on, without their `aiop.`."""
 _SHORTEST_EVENT = 64
-"""Bytes that no event of a component is told in less of: its time alone takes half of that."""
+"""Minimum bytes of a component's event: its time alone takes half of that."""
 
 _EVIDENCE = ("errors", "row_errors", "outputs", "steps", "artifacts", "timeline", "metrics")
 _SEMANTIC = ("nodes", "edges", "components", "lineage")
 
 
 def files_of(reading: Reading) -> list[Item]:
-    """Return the files of the session that are there."""
+    """Return the existing files of the session."""
     files = [
         {"id": name, "path": f"{reading.path}/{file}", "what": what}
         for name, (file, what) in _FILES.items()
@@ -109,7 +109,7 @@ def files_of(reading: Reading) -> list[Item]:
 
 
 def errors_of(reading: Reading) -> list[Item]:
-    """Return the diagnostics of the run; of those that say the same code of the same step the first, with a count."""
+    """Return the diagnostics of the run; for each code and step only the first, with a count."""
     groups: dict[tuple[str, str | None], list[Problem]] = {}
     for problem in reading.problems:
         groups.setdefault((problem.item.code, problem.step), []).append(problem)
@@ -185,7 +185,7 @@ def artifacts_of(reading: Reading) -> list[Item]:
 
 
 def timeline_of(reading: Reading, density: str) -> Iterator[Item]:
-    """Give the events, by seq: of `low` density the starts and ends, of `medium` all but signs of progress."""
+    """Yield the events, by seq: starts and ends (`low`), all but progress (`medium`), or all (`high`)."""
     for event in reading.run.events:
         name = event["event"]
         if not (name in _SPARSE or name in _ENDS or "code" in event or _is_included(name, density)):
@@ -209,7 +209,7 @@ def _field(value: JsonValue, clean: Callable[[str], str]) -> JsonValue:
 
 
 def event_weight(item: Item) -> int:
-    """Return what sorts events by how much they tell; the ends of the run and what went wrong come first."""
+    """Return the sort key of events by relevance: the end of the run and failures first."""
     name = item["event"]
     if name.startswith("run_") or name in ("step_failed", "step_cancelled", "step_retry"):
         return 0
@@ -217,7 +217,7 @@ def event_weight(item: Item) -> int:
 
 
 def metrics_of(reading: Reading, most: int) -> list[Item]:
-    """Return the metrics, the `most` heaviest: durations first, each metric of a step by its largest value."""
+    """Return the `most` relevant metrics: durations first, each metric of a step by its largest value."""
 
     def weight(item: Item) -> tuple[bool, bool, float, str]:
         is_time = item["metric"] == "step_duration_ms"
@@ -255,7 +255,7 @@ def delta_of(reading: Reading) -> dict[str, JsonValue]:
 
 
 def step_rows(reading: Reading) -> list[JsonValue]:
-    """Return rows and times of each step before and now, those that differ most first; none without a base."""
+    """Return rows and times of each step before and now, largest difference first; none without a base."""
     if reading.base is None:
         return []
     times = [{step.id: step.summary.get("duration_ms") for step in run.steps} for run in (reading.base, reading.run)]
@@ -267,7 +267,7 @@ def step_rows(reading: Reading) -> list[JsonValue]:
 
 
 def _difference(cells: list[JsonValue]) -> tuple[bool, float]:
-    """Return what sorts rows: one side missing first, then by how much the numbers of rows differ."""
+    """Return the sort key of rows: one side missing first, then by difference of row counts."""
     _, before, now, *_ = cells
     if before is None or now is None:
         return (False, 0.0)
@@ -275,7 +275,7 @@ def _difference(cells: list[JsonValue]) -> tuple[bool, float]:
 
 
 def same_outputs(reading: Reading) -> list[JsonValue]:
-    """Return for each output whether it has the content that it had in the base."""
+    """Return for each output whether its content equals that of the base."""
     before, now = (
         {step.id: step.output for step in (run.steps if run else ()) if step.output is not None}
         for run in (reading.base, reading.run)
@@ -284,7 +284,7 @@ def same_outputs(reading: Reading) -> list[JsonValue]:
 
 
 def pipeline_of(reading: Reading) -> Item:
-    """Return what the plan says of the pipeline as a whole."""
+    """Return the pipeline's part of the plan."""
     data: Mapping[str, JsonValue] = reading.run.plan.data if reading.run.plan else {}
     about = data.get("pipeline") or {}
     return {
@@ -327,7 +327,7 @@ def edges_of(reading: Reading) -> list[list[str]]:
 
 
 def components_of(reading: Reading, find_spec: FindSpec) -> list[Item]:
-    """Return the components that are used; what the specification adds only if it is the one of the plan."""
+    """Return the components in use; details of a spec only if it is the one of the plan."""
     used: dict[str, Mapping[str, JsonValue]] = {step.component: step.plan for step in reading.run.steps if step.plan}
     components = []
     for name, plan in sorted(used.items()):
@@ -363,7 +363,7 @@ def sizes(answer: JsonValue, limit: int, cuts: Sequence[JsonValue], total: int) 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a package is to be; `told` is what its metadata says of each setting."""
+    """Options of a package; `told` has each setting as its metadata shows it."""
 
     max_bytes: int = 300_000
     density: str = "medium"
@@ -376,12 +376,12 @@ class Options:
 
     @property
     def max_events(self) -> int | None:
-        """How many events of components of one name may be in a package; None if all are beside it."""
+        """Maximum component events of one name in a package; None if the annex has all."""
         return None if self.annex else self.max_bytes // _SHORTEST_EVENT
 
 
 def options_of(config: Config, overrides: Mapping[str, JsonValue]) -> Options:
-    """Return the options that the settings make; `overrides` are those of the command line, without `aiop.`."""
+    """Return the options from settings; `overrides` come from the command line, without `aiop.`."""
     values: dict[str, Any] = {}
     options = {}
     for key in SHAPING:
@@ -403,9 +403,9 @@ def options_of(config: Config, overrides: Mapping[str, JsonValue]) -> Options:
 
 
 def frame_of(reading: Reading, annex: Sequence[JsonValue]) -> Document:
-    """Return the document with every list empty that may be cut; `annex` are the files beside it.
+    """Return the document with all cuttable lists empty; `annex` are the files beside it.
 
-    The sizes in its metadata are filled in when they are known.
+    The sizes in its metadata are filled in later.
     """
     version = reading.run.plan.data.get("osiris", "") if reading.run.plan else ""
     return {
@@ -430,7 +430,7 @@ def frame_of(reading: Reading, annex: Sequence[JsonValue]) -> Document:
 
 
 def sections_of(reading: Reading, options: Options, find_spec: FindSpec, answer: Document) -> list[Section]:
-    """Return the lists that may be cut, each with its place in the document."""
+    """Return the cuttable lists, each with its place in the document."""
     about: Mapping[str, JsonValue] = reading.run.plan.data["pipeline"] if reading.run.plan else {}
     tables: dict[str, Mapping[str, JsonValue]] = {
         "metadata.config": options.told,

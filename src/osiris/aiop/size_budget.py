@@ -1,4 +1,4 @@
-"""Fits a document into its limit: what is cited stays, the rest comes by priority, and what is left out is told."""
+"""Fits a document into its size limit: cited items stay, the rest is taken by priority, omissions are reported."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ _SHOWN = {"delta.steps.rows": "delta.steps"}
 
 @dataclass(slots=True)
 class Section:
-    """One list of the document; `weight` sorts its items by how much they tell, and they are taken in that order.
+    """One list of the document; its items are taken in the order of `weight`.
 
-    With `pairs` it is an object, and its items are keys with their values. `beyond` is how many items there are
-    besides, none of which would have found room.
+    With `pairs` it is an object whose items are key-value pairs. `beyond` counts further items, none of which would
+    fit.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Section:
     taken: set[int] = field(default_factory=set)
 
     def order(self) -> list[int]:
-        """Return the positions of the items, the weightiest first."""
+        """Return the positions of the items, most relevant first."""
         numbers = range(len(self.items))
         weigh = self.weight
         return list(numbers) if weigh is None else sorted(numbers, key=lambda number: weigh(self.items[number]))
@@ -66,14 +66,14 @@ class Section:
         return len(self.items) + self.beyond
 
     def cut(self) -> Document | None:
-        """Return what is told of a list that was cut; None if it is whole."""
+        """Return the report on a cut list; None if it is complete."""
         left_out = self.total - len(self.taken)
         name = _SHOWN.get(self.name, self.name)
         return {"section": name, "kept": len(self.taken), "left_out": left_out} if left_out else None
 
 
 class Filler:
-    """Takes items into sections as long as there is room, each with what it cites."""
+    """Takes items into sections while they fit, each with the items it cites."""
 
     def __init__(self, sections: Sequence[Section], room: int) -> None:
         self._sections = {section.name: section for section in sections}
@@ -86,12 +86,12 @@ class Filler:
         }
 
     def pin(self, value: JsonValue) -> None:
-        """Take everything that a part of the document cites, whatever it costs."""
+        """Take everything that a part of the document cites, regardless of size."""
         for place in self._cited(value):
             self._take([place])
 
     def fill(self) -> None:
-        """Take items by priority, as far as there is room."""
+        """Take items by priority while they fit."""
         for name in PRIORITY:
             section = self._sections[name]
             for number in section.order():
@@ -116,7 +116,7 @@ class Filler:
 
 
 def cited_ids(value: JsonValue) -> Iterator[str]:
-    """Give the evidence ids that a part of the document cites, and the ids of the changes and groups that it tells."""
+    """Yield the evidence ids cited by a part of the document, and the ids of its changes and groups."""
     if isinstance(value, dict):
         for key, item in value.items():
             if key == "evidence" and isinstance(item, list):
@@ -141,7 +141,7 @@ def compact(value: JsonValue) -> str:
 
 
 def place(document: Document, section: Section) -> None:
-    """Put the items that were taken where they belong."""
+    """Put the taken items into the document."""
     *path, last = section.name.split(".")
     holder: Document = document
     for name in path:

@@ -1,4 +1,4 @@
-"""`osiris chat`: say what you want, and get a pipeline for it; `osiris prompts`: what is said to models."""
+"""`osiris chat`: describe a pipeline in words; `osiris prompts`: view and customize model prompts."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ PRO = flag("--pro-mode", "Use the prompts in .osiris_prompts/ (see 'osiris promp
 SAMPLES = choice("--samples", "none masked raw", "Sample rows that the model may see (chat.samples; default: none).")
 OUT = valued("--out", "DIR", "Save pipelines to DIR (default: output/).")
 _ID = re.compile(r"\d{8}")
-"""How the id of a session begins, with its day: whatever else stands behind --resume is an answer."""
+"""How a session id begins (its date): any other value of --resume is an answer."""
 
 _MODES = {REPLACE: "--mode replace", MODE: "--mode append, --mode replace or --mode upsert"}
-"""Options that answer a question, by its key."""
+"""Options that answer a question, by the question's key."""
 
 YES = flag("--yes", "Accept the plan and run it; other questions stay open.")
 WRITE = choice(
@@ -113,7 +113,7 @@ def chat(
 def _talk(
     options: Options, words: list[str], resume: str | None, mode: str | None, *, accepts: bool, may_guide: bool
 ) -> Answer:
-    """Hold a conversation, or continue one; where none is configured that could, and `may_guide`, start the guide."""
+    """Start or resume a conversation; without a configured model, and if `may_guide`, start the guide."""
     from osiris.chat import conversation
     from osiris.chat.providers.settings import provider_name
     from osiris.cli.talk import Terminal
@@ -130,7 +130,7 @@ def _talk(
 
 
 def _guided(workspace: Workspace, out: str | None) -> Answer:
-    """Start the guide: nobody could read free text."""
+    """Start the guide, as no model is configured."""
     from osiris.chat import conversation
     from osiris.cli.guide import Arrows, GuideTerminal
     from osiris.cli.new import answer_of
@@ -160,7 +160,7 @@ def _answer(outcome: Outcome, *, accepts: bool) -> Answer:
 
 
 def _open(summary: dict[str, JsonValue], about: str | None, *, accepts: bool) -> Iterator[Diagnostic]:
-    """Yield what a conversation waits for; `about` is what it asks."""
+    """Yield what a conversation is waiting for; `about` is the key of its question."""
     name, question = str(summary["session"]), summary["said"]
     has_not_run = summary["status"] == "waiting" and summary["last_run"] is None
     if _is_refused(summary):
@@ -178,7 +178,7 @@ def _naming(about: str | None, name: str) -> str:
 
 
 def _is_refused(summary: dict[str, JsonValue]) -> bool:
-    """Tell whether a conversation stands at a refusal: nothing is asked, so nothing can be answered."""
+    """Return whether the last request was rejected: there is no question to answer."""
     return bool(summary.get("refused")) and summary["status"] == "waiting"
 
 

@@ -1,4 +1,4 @@
-"""What all commands share: the options that stand everywhere, help as an answer, and words that are near."""
+"""What all commands share: common options, help as an answer, and hints for misspelled commands."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def shared_options() -> list[click.Parameter]:
 
 
 def _go_to_project(ctx: click.Context, _param: click.Parameter, value: Path | None) -> None:
-    """Make DIR the working directory, as `make -C` does: paths that were typed are relative to it."""
+    """Make DIR the working directory, as `make -C` does: paths on the command line are relative to it."""
     if value is None or ctx.resilient_parsing:
         return
     try:
@@ -131,11 +131,11 @@ class Command(click.Command):
         return inspect.cleandoc(self.help or "").partition("\n")[0]
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """Return its own parameters and those that stand everywhere."""
+        """Return its own parameters and the shared ones."""
         return [*super().get_params(ctx), *shared_options()]
 
     def invoke(self, ctx: click.Context) -> Answer:
-        """Refuse or name variables that this command used to read, and run it."""
+        """Run the command; variables that it used to read are rejected or reported first."""
         warnings = legacy.environment_answers(ctx.command_path.split()[1], lambda: _environment(ctx))
         if has_errors(warnings):
             raise_all(warnings)
@@ -150,7 +150,7 @@ class Command(click.Command):
 
 
 def _environment(ctx: click.Context) -> Mapping[str, str]:
-    """Return the environment with the project's `.env` in it, if there is a project."""
+    """Return the environment including the project's `.env`, if there is a project."""
     from osiris.connections import load_env
 
     with suppress(OsirisError):
@@ -159,7 +159,7 @@ def _environment(ctx: click.Context) -> Mapping[str, str]:
 
 
 def _from_outside(commands: Sequence[str], folder: Path | None) -> Sequence[str]:
-    """Return commands as they are typed where -C was needed."""
+    """Return commands as they must be typed outside the project, with -C."""
     if folder is None or not commands:
         return commands
     quoted = shlex.quote(str(folder))
@@ -178,7 +178,7 @@ class Group(click.Group):
         return list(self.commands)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """Return its own parameters and those that stand everywhere."""
+        """Return its own parameters and the shared ones."""
         return [*super().get_params(ctx), *shared_options()]
 
     def resolve_command(
@@ -210,7 +210,7 @@ def noun(name: str, text: str, *commands: click.Command) -> Group:
 
 @click.pass_context
 def overview(ctx: click.Context) -> Answer | None:
-    """Answer for a noun without a word: the root shows its help, the others say what they know."""
+    """Answer a group without a command: the root shows its help, others fail with the list of commands."""
     if ctx.invoked_subcommand is not None:
         return None
     if ctx.parent is not None:
@@ -238,7 +238,7 @@ def console() -> Console:
 
 
 def opened(profile: str | None = None, settings: Mapping[str, JsonValue] | None = None) -> Workspace:
-    """Open the project that -C, OSIRIS_HOME or the working directory names; `settings` are those that were typed."""
+    """Open the project of -C, OSIRIS_HOME or the working directory; `settings` come from the command line."""
     from osiris.api import open_project, project_scrubber
 
     start = Path() if click.get_current_context().meta.get(PROJECT) else None
@@ -249,7 +249,7 @@ def opened(profile: str | None = None, settings: Mapping[str, JsonValue] | None 
 
 
 def parameters(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """Turn `--param name=value` options into a mapping; the last one of a name counts."""
+    """Turn `--param name=value` options into a mapping; the last value of a name wins."""
     pairs = [value.partition("=") for value in values]
     for name, equals, _ in pairs:
         if not (name and equals):
@@ -258,7 +258,7 @@ def parameters(_ctx: click.Context, _param: click.Parameter, values: tuple[str, 
 
 
 def again(words: Sequence[str], keep: Container[str]) -> str:
-    """Return a command line: words, and behind them those parameters of this one that were typed and are in `keep`."""
+    """Return a command line: `words`, followed by the given parameters of this command that are in `keep`."""
     ctx = click.get_current_context()
     typed = [
         word
@@ -279,7 +279,7 @@ def _spelled(param: click.Parameter, value: Any) -> list[str]:  # noqa: ANN401 -
 
 
 def brief(diagnostics: Sequence[Diagnostic]) -> tuple[list[Diagnostic], list[str]]:
-    """Return the diagnostics to show, and a line in place of notes unless --verbose or --json asks for all of them."""
+    """Return the diagnostics to show, and a line that counts the notes left out unless --verbose or --json is given."""
     shown = [item for item in diagnostics if item.severity != "note"]
     if console().verbose or console().wants_json or len(shown) == len(diagnostics):
         return list(diagnostics), []
@@ -288,17 +288,17 @@ def brief(diagnostics: Sequence[Diagnostic]) -> tuple[list[Diagnostic], list[str
 
 
 def flag(names: str, text: str) -> Callable[[Any], Any]:
-    """Return an option without a value, spelled as in `names`; the last may be what its function calls it."""
+    """Return an option without a value; the last of `names` may be the parameter's name."""
     return click.option(*names.split(), is_flag=True, help=text)
 
 
 def valued(names: str, metavar: str, text: str, **more: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - those of click
-    """Return an option with a value, which the help calls `metavar`; names are as in `flag`."""
+    """Return an option with a value, shown as `metavar` in the help; `names` as in `flag`."""
     return click.option(*names.split(), metavar=metavar, help=text, **more)
 
 
 def choice(names: str, values: str, text: str, **more: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - those of click
-    """Return an option whose value is one of some words; names are as in `flag`."""
+    """Return an option with a choice of `values`; `names` as in `flag`."""
     return click.option(*names.split(), type=click.Choice(values.split()), help=text, **more)
 
 
@@ -313,15 +313,15 @@ SELECT = valued("--select", "STEP+", SET_SELECT)
 
 
 EVERY = 0.3
-"""Seconds between two looks at the files; looking works on every file system, and asks for no library."""
+"""Seconds between two checks of the files; polling works on every file system without a library."""
 
 WATCH = flag("--watch", "Repeat whenever FILE is saved, until Ctrl-C.")
 
 
 def keep_showing(file: str, make: Callable[[], Answer]) -> Answer:
-    """Show an answer now and after each change of the pipeline's files; returns when somebody presses Ctrl-C.
+    """Show an answer now and after each change of the pipeline's files, until Ctrl-C.
 
-    What is wrong is shown like anything else, and it goes on. Fails with PRJ001 outside of a project.
+    Problems are shown too and do not end it. Fails with PRJ001 outside a project.
     """
     start = Path() if click.get_current_context().meta.get(PROJECT) else None
     root = find_project(start, os.environ).root
@@ -340,7 +340,7 @@ def keep_showing(file: str, make: Callable[[], Answer]) -> Answer:
 
 
 def _await_change(watched: list[Path], before: State) -> None:
-    """Return when a file has changed, and no more does: a file that is being written is half of one."""
+    """Return once a file has changed and no longer changes: a file being written is incomplete."""
     while _states(watched) == before:
         time.sleep(EVERY)
     now: State | None = None
@@ -360,7 +360,7 @@ def _states(paths: list[Path]) -> State:
 
 
 def _state(path: Path) -> tuple[int, int] | None:
-    """Return what changes when a file is saved; None where there is none, as for a moment while an editor saves it."""
+    """Return what changes when a file is saved; None if it does not exist, as briefly while an editor saves it."""
     try:
         status = path.stat()
     except OSError:

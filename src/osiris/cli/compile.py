@@ -96,14 +96,14 @@ def command(
 
 
 def _measured(workspace: Workspace, compiled: Compiled, answer: Answer) -> Answer:
-    """Add what was measured to an answer: figures, and the first rows of each output."""
+    """Add measured figures and the first rows of each output to an answer."""
     figures = api.read_back(workspace, compiled)
     text = [*answer.text, "", *measured_lines(figures)]
     return replace(answer, text=text, data={**answer.data, "measured": figures.to_json()})
 
 
 def _shown(workspace: Workspace, compiled: Compiled, view: PlanView, path: str | None = None) -> Answer:
-    """Answer with a plan, and where it is if it was saved."""
+    """Return the answer that shows a plan, with its path if it was saved."""
     diagnostics, more = brief([*compiled.diagnostics, *api.known_drift(workspace, compiled)])
     head: Line = [("ok", "compiled "), ("bold", f"{compiled.manifest.name} {compiled.manifest.short}")]
     shown = plan_lines(view, verbose=console().verbose)
@@ -132,9 +132,9 @@ def _check(workspace: Workspace, compiled: Compiled, view: PlanView, *, detailed
 
 
 def _source_lines(compiled: Compiled) -> list[Line]:
-    """Return what is different in sources that were looked at again, or which were not looked at at all.
+    """Return the changes of sources that were read again, or which sources were not read.
 
-    With --verbose the notes tell what is different.
+    With --verbose the notes show the changes.
     """
     changes, sources = compiled.sources.changes, compiled.sources
     if not sources.refreshed:
@@ -195,7 +195,7 @@ def _answer(shown: Preview) -> Answer:
 
 
 def _data(shown: Preview) -> dict[str, JsonValue]:
-    """Return the exact values, one table a step."""
+    """Return the exact values, one table per step."""
     tables = [
         {
             "step": table.step,
@@ -209,7 +209,7 @@ def _data(shown: Preview) -> dict[str, JsonValue]:
 
 
 def left_out_lines(shown: Preview) -> Iterator[str]:
-    """Yield what was not read, and what was not checked."""
+    """Yield what was not read and what was not checked."""
     if shown.cut:
         yield f"computed from the first {count(shown.sample, 'row')} of {', '.join(shown.cut)} (--sample 0 reads all)"
     if shown.unchecked:

@@ -1,4 +1,4 @@
-"""`osiris completion`: the script that teaches a shell the words of this command line."""
+"""`osiris completion`: print a shell completion script."""
 
 from __future__ import annotations
 

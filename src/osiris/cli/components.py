@@ -1,4 +1,4 @@
-"""`osiris components`: what can stand in a step, and how to make one more."""
+"""`osiris components`: list, show, check and create components."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ IMPLIED = {
     "minimum": "number",
     "maximum": "number",
 }
-"""Words of a JSON Schema that say of what type a value is where `type` does not."""
+"""Keywords of JSON Schema that imply a type where `type` is missing."""
 MODES = click.Choice(["read", "transform", "write"])
 
 
@@ -74,7 +74,7 @@ def _keys(title: str, properties: Mapping[str, dict[str, JsonValue]], required: 
 
 
 def kind(schema: dict[str, JsonValue]) -> str:
-    """Return in a few words what values a JSON Schema allows."""
+    """Return a short text of the values that a JSON Schema allows."""
     if branches := schema.get("anyOf") or schema.get("oneOf"):
         return " or ".join(dict.fromkeys(_branch(branch) for branch in branches))
     types = schema.get("type") or _implied(schema)

@@ -1,4 +1,4 @@
-"""`osiris connections` and `discover`: what is declared, whether it works, and what is behind it."""
+"""`osiris connections` and `discover`: list and test connections, show their tables."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 DOES_NOT_WORK = 3
-"""Exit code where a connection does not work, whatever the reason."""
+"""Exit code if a connection does not work, for any reason."""
 
 _SHORT = ("CON030", "DRV020")
-"""Codes of a role that lacks rights."""
+"""Codes of a role that lacks privileges."""
 
 
 @answers("list")
@@ -78,7 +78,7 @@ def _examined_lines(each: Examined, *, grants: bool) -> Iterator[Line]:
 
 
 def _scripts(each: Examined, scripts: Mapping[str, Sequence[str]], *, grants: bool) -> Iterator[Line]:
-    """Yield the statements that make proper roles: those that are asked for, or that the connection needs."""
+    """Yield the SQL that creates roles: the requested ones, or the one that the connection needs."""
     for role, script in scripts.items():
         if grants or role == _needed(each):
             yield [("dim", f"  SQL for a {role} role:")]
@@ -86,7 +86,7 @@ def _scripts(each: Examined, scripts: Mapping[str, Sequence[str]], *, grants: bo
 
 
 def _needed(each: Examined) -> str | None:
-    """Return which role a connection should have instead of its own; None if that is as it should be."""
+    """Return the role that a connection should use instead of its own; None if its own is fine."""
     codes = {item.code for item in each.diagnostics}
     if "CON020" in codes or ("write" in each.uses and codes & {"CON018", *_SHORT}):
         return "writer"
@@ -100,7 +100,7 @@ def _shown(value: JsonValue) -> str:
 
 
 WITH_COLUMNS, LISTED, CLOSED = 30, 100, 5
-"""Of so many tables the columns are printed, of so many the names; and so many of those that may not be read."""
+"""Maximum number of tables printed with columns, by name, and of those without privilege."""
 
 _UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
@@ -142,7 +142,7 @@ def discover(
 
 
 def _scrubbed(data: dict[str, JsonValue], clean: Callable[[JsonValue], JsonValue]) -> dict[str, JsonValue]:
-    """Return what was found with `clean` done to what is data: rows, figures of them, and what people wrote."""
+    """Return a discovery with `clean` applied to its data: rows, profiles, comments and defaults."""
 
     def cleaned(item: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         return {**item, **{key: clean(item[key]) for key in ("profile", "comment", "default") if item.get(key)}}
@@ -202,7 +202,7 @@ def _table(table: Mapping[str, JsonValue], *, detailed: bool) -> Iterator[Line]:
 
 
 def _table_facts(table: Mapping[str, JsonValue]) -> list[str | None]:
-    """Return what is known of a table beside its columns."""
+    """Return the facts of a table other than its columns."""
     return [
         table["kind"] if table["kind"] != "table" else None,
         _rows(table),
@@ -249,7 +249,7 @@ def _column(table: Mapping[str, JsonValue], column: Mapping[str, JsonValue]) -> 
 
 
 def _column_type(column: Mapping[str, JsonValue]) -> Iterator[str]:
-    """Yield the type of a column, that of its source if it is called otherwise, and whether it may hold NULL."""
+    """Yield the type of a column, its source type if the name differs, and `not null`."""
     own, source = column["type"], column["source_type"]
     yield own or source
     if own and source and source.lower() != own:
@@ -259,7 +259,7 @@ def _column_type(column: Mapping[str, JsonValue]) -> Iterator[str]:
 
 
 def _profile(profile: Mapping[str, JsonValue], name: str) -> Iterator[str]:
-    """Yield what the profile of a table has of the values of a column."""
+    """Yield the profile of a column."""
     values = profile.get("columns", {}).get(name)
     if not values:
         return
@@ -275,7 +275,7 @@ def _profile(profile: Mapping[str, JsonValue], name: str) -> Iterator[str]:
 
 
 def _values(values: Mapping[str, JsonValue], least: str) -> Iterator[str]:
-    """Yield the values of a column, or its range and how many there are; `least` stands before an incomplete count."""
+    """Yield the values of a column, or its range and distinct count; `least` precedes an incomplete count."""
     if "values" in values:
         yield f"{{{_shares(values['values'], 'value')}}}"
         return
@@ -304,7 +304,7 @@ def _samples(table: Mapping[str, JsonValue]) -> Iterator[Line]:
 def _next(
     discovery: Discovery, data: Mapping[str, JsonValue], tables: Sequence[str], *, profile: bool
 ) -> Iterator[str]:
-    """Yield what one may do with what was found."""
+    """Yield the commands that make sense next."""
     names = [table["name"] for table in data["tables"]]
     target = discovery.target
     if not tables and len(names) > WITH_COLUMNS:

@@ -1,5 +1,5 @@
-"""`osiris diff`: name what differs between two plans, or two runs; `verify`: prove that two runs wrote the same data;
-`replay`: run again what a session ran, and say whether the same comes out.
+"""`osiris diff`: compare two plans or runs; `verify`: check that two runs wrote the same data; `replay`: repeat a past
+run.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _runs(difference: RunDiff) -> Answer:
 
 
 def _exit_code(differences: list[Difference]) -> int:
-    """Return 1 if anything is known to differ, else 2 if something cannot be compared."""
+    """Return 1 if anything differs, else 2 if something cannot be compared, else 0."""
     codes = {item.code for item in differences}
     return 0 if not codes else 2 if codes == {INCOMPARABLE} else 1
 

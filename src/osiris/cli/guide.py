@@ -39,22 +39,22 @@ if TYPE_CHECKING:
 
 
 SHOWN = 20
-"""So many options are listed at once."""
+"""Maximum number of options listed at once."""
 
 _COMMANDS: dict[str, Command] = {":back": "back", ":look": "look", ":quit": "quit"}
 _HELP = ":back, :look (show rows), :quit"
 _SENTENCE = 3
-"""So many words where a name was asked for are a sentence."""
+"""Number of words from which an answer counts as a sentence."""
 
 _TICK = 0.1
 _PATIENCE = 20.0
-"""Seconds that sources which have not answered yet are waited for, where nobody sees them come."""
+"""Seconds to wait for slow sources without a terminal."""
 
 _SQL = re.compile(r"'.*'|[=<>!].*", re.DOTALL)
-"""Values as SQL would have them: nobody means the quotes."""
+"""Values quoted as in SQL; the quotes are not part of the value."""
 
 _NUMBERED = re.compile(r"[\s,]*#\d+([\s,]+#\d+)*[\s,]*")
-"""Numbers of choices behind signs."""
+"""Numbers of choices, each after a `#`."""
 
 _MOMENT = "a date or timestamp, as 2025-01-31 or 2025-01-31 09:30:00"
 _TYPES: dict[str, tuple[str, str]] = {
@@ -67,11 +67,11 @@ _TYPES: dict[str, tuple[str, str]] = {
     "truth": ("bool", "true or false"),
     "uuid": ("uuid", "a UUID"),
 }
-"""Types that typed values must fit, and how they are called."""
+"""Types of typed values, and their names for people."""
 
 
 def typed_as(ask: Ask) -> str:
-    """Return what may be typed as the answer to a question, in words."""
+    """Return a description of the text that a question accepts."""
     if ask.typed == "flags":
         return "or type flags, as shown"
     what = _TYPES[ask.typed][1] if ask.typed in _TYPES else f"a {ask.typed}"
@@ -79,7 +79,7 @@ def typed_as(ask: Ask) -> str:
 
 
 def problem_of(ask: Ask, text: str) -> str | None:
-    """Return what is wrong with typed text; None if it may be an answer."""
+    """Return the problem of typed text; None if it is a valid answer."""
     if not text:
         return "Nothing was typed."
     if ask.endings and not text.endswith(ask.endings):
@@ -103,10 +103,10 @@ def _type_problem(ask: Ask, text: str) -> str | None:
 
 
 class GuideTerminal(Terminal):
-    """What a conversation shows beside its questions: plans, what was saved, how a run ended."""
+    """What a conversation shows besides its questions: plans, saved files, the status of runs."""
 
     def show(self, kind: str, data: Mapping[str, JsonValue]) -> None:
-        """Show what is told, but for what the questions show themselves; of a plan what it does, not how."""
+        """Show an event unless a question shows it; of a plan its effect, not its steps."""
         if kind == "plan":
             for line in _plan(data["check"], data["command"]):
                 self._console.talk(line)
@@ -150,7 +150,7 @@ class Plain:
         return future.result()
 
     def choose(self, ask: Ask, options: Offered) -> Answer | Command:
-        """Return what the next lines of input say; raises `Waiting` if there are none."""
+        """Return the answer in the next lines of input; raises `Waiting` at the end of input."""
         options.start()
         self._wait_for_sources(options)
         choices = list(options.available())
@@ -177,7 +177,7 @@ class Plain:
             return answer
 
     def refuse(self, why: str) -> None:
-        """Say why an answer is none; without a terminal the lines after it answer other questions, so it is the end."""
+        """Show why an answer is invalid; without a terminal fail with CHT055, as later lines answer other questions."""
         if not sys.stdin.isatty():
             fail("CHT055", problem=" ".join(why.split()))
         self.say(why)
@@ -222,11 +222,11 @@ NOTHING = (
 
 
 class NoAnswer(Exception):
-    """Typed words are no answer: why."""
+    """Typed text is not an answer; the message says why."""
 
 
 def read(ask: Ask, choices: Sequence[Option], words: str) -> Answer | Command:
-    """Return the answer that typed words are; raises `NoAnswer` if they are none."""
+    """Return the typed answer; raises `NoAnswer` if the text is not one."""
     if words in _COMMANDS and all(each.label != words for each in choices):
         return _COMMANDS[words]
     if words.strip():
@@ -249,7 +249,7 @@ def _named(ask: Ask, choices: Sequence[Option], words: str) -> Answer | Command:
 
 
 def _typed(ask: Ask, choices: Sequence[Option], words: str) -> Answer:
-    """Return an option that words name exactly or by `#` and its number, else the words themselves."""
+    """Return the option named exactly or by `#` and number, else the text itself."""
     exact = [each for each in choices if words in (each.label, safe(each.label))]
     if len(exact) == 1:
         return Answer((exact[0].key,))
@@ -259,7 +259,7 @@ def _typed(ask: Ask, choices: Sequence[Option], words: str) -> Answer:
 
 
 def _several(ask: Ask, choices: Sequence[Option], words: str) -> Answer:
-    """Return the options that words between commas name, else the words themselves; but not some of each."""
+    """Return the options named between commas, or the text itself if none is one; raises `NoAnswer` for a mixture."""
     keys = {each.label: each.key for each in reversed(choices)}
     parts = [part.strip() for part in words.split(",")]
     chosen = [keys[part] for part in parts if part in keys]
@@ -271,7 +271,7 @@ def _several(ask: Ask, choices: Sequence[Option], words: str) -> Answer:
 
 
 def _numbered(ask: Ask, choices: Sequence[Option], words: str) -> Answer:
-    """Return the options of numbers behind signs."""
+    """Return the options of numbers after `#`."""
     chosen = [choices[int(number) - 1 : int(number)] for number in re.findall(r"#(\d+)", words)]
     if not all(chosen) or (len(chosen) > 1 and not ask.several):
         raise NoAnswer(f"There is no choice {safe(words)}.")
@@ -279,7 +279,7 @@ def _numbered(ask: Ask, choices: Sequence[Option], words: str) -> Answer:
 
 
 def _needs_sign(ask: Ask) -> bool:
-    """Tell whether a number that is typed may be meant as such: then a choice is its number behind a `#`."""
+    """Return whether a typed number may be a value: then choices are selected as `#` and number."""
     return ask.typed not in (None, "path", "flags")
 
 
@@ -290,7 +290,7 @@ def _free(ask: Ask, words: str) -> Answer:
 
 
 def _unknown(ask: Ask, choices: Sequence[Option], words: str, may: Sequence[Option]) -> str:
-    """Return what is said of words that name none of the options, or more than one of them."""
+    """Return the message for text that matches no option, or several."""
     if may:
         listed = [f"{choices.index(each) + 1:>5}  {safe(each.label)}" for each in may[:SHOWN]]
         more = [f"     … and {len(may) - SHOWN:,} more; type more of the name"] if len(may) > SHOWN else []
@@ -306,7 +306,7 @@ SENTENCE = (
 
 
 def echo(choices: Sequence[Option], answer: Answer) -> str:
-    """Return an answer as it is echoed."""
+    """Return the text that echoes an answer."""
     labels = {each.key: each.label for each in choices}
     return safe(answer.text) if answer.text is not None else ", ".join(safe(labels.get(k, k)) for k in answer.keys)
 
@@ -317,10 +317,10 @@ _CURSOR = ">"
 
 
 class Arrows(Plain):
-    """Questions with arrow keys; what was chosen stays on the screen as one line."""
+    """Questions answered with arrow keys; the answer stays on the screen as one line."""
 
     def choose(self, ask: Ask, options: Offered) -> Answer | Command:
-        """Return what the person chooses."""
+        """Return the person's choice."""
         for line in ask.head:
             self._console.talk([("dim", f"  {line}")])
         picker = _Picker(ask, options)
@@ -361,7 +361,7 @@ class _Picker:
         return app.run()
 
     def shown(self) -> Sequence[Option]:
-        """Return the options that fit what is typed, what begins so first; and the text itself where it may be typed.
+        """Return the options that match the typed text, prefixes first, and the text itself where free text is allowed.
 
         The key of the text is empty.
         """
@@ -433,13 +433,13 @@ class _Picker:
             self.note = self._unanswered(typed)
 
     def _unanswered(self, typed: str) -> str:
-        """Return what is said of typed text that is no choice and no answer."""
+        """Return the message for typed text that is neither a choice nor an answer."""
         if self.ask.about == READ and " " in typed:
             return SENTENCE
         return (problem_of(self.ask, typed) or "") if self.ask.typed else self.note
 
     def _enter_with_marks(self, event: KeyPressEvent, choices: Sequence[Option]) -> None:
-        """Answer with what is marked and the choice that was typed; typed text that is none cannot go with them."""
+        """Answer with the marked choices and the typed one; other typed text cannot be combined with them."""
         key = choices[self.at].key if choices else ""
         if key:
             event.app.exit(result=Answer(tuple(dict.fromkeys([*self.marked, key]))))

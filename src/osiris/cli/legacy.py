@@ -101,7 +101,7 @@ COMMANDS: dict[str, Earlier] = {
     "mcp aiop": moved("osiris logs aiop --json"),
     "eval": absent("the evaluation is in bench/ of the source: python -m bench.evaluation"),
 }
-"""By the words that were typed after `osiris`."""
+"""By the words after `osiris`."""
 
 _E2B_OPTIONS = (
     "--target, --e2b, --e2b-env, --e2b-env-from, --e2b-pass-env, "
@@ -263,11 +263,11 @@ ENVIRONMENT: dict[str, tuple[tuple[str, ...], Earlier]] = {
     "SUPABASE_HTTP_TIMEOUT_S": (("run",), Earlier(unused="set 'read_timeout' of the connection")),
     "OSIRIS_TEST_*": (("run",), absent("it enabled a test path inside drivers: unset it")),
 }
-"""By variable (`*` ends a prefix): the commands that read it, and what became of it."""
+"""By variable (`*` ends a prefix): the commands that read it, and its replacement."""
 
 
 def command_refusal(words: Sequence[str]) -> Diagnostic | None:
-    """Return why the command of these words is refused: the longest spelling in the table that they begin with."""
+    """Return the diagnostic that rejects a command, from the longest matching row of the table."""
     for end in range(len(words), 0, -1):
         spelling = " ".join(words[:end])
         if spelling in COMMANDS:

@@ -1,4 +1,4 @@
-"""`osiris lineage` and `impact`: where columns come from, and what they reach."""
+"""`osiris lineage` and `impact`: origins of columns, and what depends on them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _row_lines(step: TracedStep) -> Iterator[Line]:
 
 
 def _column_tree(traced: Traced) -> Iterator[Line]:
-    """Yield the tree above one column; what stands above a column that was shown before is not shown again."""
+    """Yield the tree of origins of one column; origins of a column that was shown before are not repeated."""
     (step,) = traced.steps
     (column,) = step.columns
     sources = {(origin.step, origin.column): origin.source for origin in column.origins}

@@ -1,4 +1,4 @@
-"""`osiris logs`: look at sessions, package them, hand them over, and let them go."""
+"""`osiris logs`: list, show, package, pack and delete sessions."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def bundle(session: str, output: Path | None, artifacts: bool) -> Answer:
 
 
 def _parser(read: Callable[[str], float | None], expected: str) -> Callable[[Any, Any, str | None], float | None]:
-    """Return a callback of an option that reads its value, and refuses one that is not what is `expected`."""
+    """Return a callback that parses an option's value and rejects one that is not `expected`."""
 
     def parsed(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
         number = None if value is None else read(value)
@@ -148,7 +148,7 @@ def aiop(session: str | None, last: bool, wants_list: bool, **options: Any) -> A
 
 
 def _refuse_words(session: str | None, *, last: bool) -> None:
-    """Fail with the new spelling of what the earlier implementation had below this command."""
+    """Fail with the new spelling of a subcommand of the earlier implementation."""
     if session and (refusal := legacy.command_refusal(["logs", "aiop", session])):
         raise_all([refusal])
     if session and last:
@@ -281,7 +281,7 @@ def _shown(path: Path) -> str:
 
 
 def _browse(path: Path) -> list[Diagnostic]:
-    """Show a page in a browser; say so if there is none."""
+    """Open a page in a browser; returns AIO020 if there is no browser."""
     import webbrowser
 
     return [] if webbrowser.open(path.absolute().as_uri()) else [diagnostic("AIO020", path=_shown(path))]

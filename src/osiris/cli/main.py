@@ -1,4 +1,4 @@
-"""`osiris`: finds the command, runs it, and turns whatever comes out of it into one answer and one exit code."""
+"""`osiris`: runs a command and turns its result into one answer and one exit code."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Osiris(Group):
         return list(COMMANDS)
 
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a command; None if there is none of that name."""
+        """Import and return a command; None if the name is unknown."""
         if cmd_name not in COMMANDS:
             return None
         from importlib import import_module
@@ -145,7 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _finished(answer: Answer, console: Console) -> int:
-    """Print an answer, and return the exit code; a signal ends the printing, and changes nothing of what is done."""
+    """Print an answer and return the exit code; a signal only ends the printing."""
     try:
         return console.finish(answer)
     except Terminated as ended:
@@ -155,7 +155,7 @@ def _finished(answer: Answer, console: Console) -> int:
 
 
 def _open_streams() -> None:
-    """Give a process that was started without standard streams some that lead nowhere: no file takes their place."""
+    """Open missing standard streams on the null device, so that no other file gets their descriptors."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -237,7 +237,7 @@ def _internal(error: BaseException) -> Answer:
 
 
 def _state_folder() -> Path | None:
-    """Return the state folder of the project around us; None (the temporary folder) if there is none."""
+    """Return the state folder of the current project; None (the temporary folder) without a project."""
     from osiris.project import find_project
 
     try:

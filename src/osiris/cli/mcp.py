@@ -43,7 +43,7 @@ def mcp(words: tuple[str, ...], allow_run: bool) -> Answer:
 
 
 def _refuse(words: tuple[str, ...]) -> NoReturn:
-    """Fail with the new spelling of what the earlier implementation had below this command, or as for any word."""
+    """Fail with the new spelling of a subcommand of the earlier implementation, or with a usage error."""
     if refusal := legacy.command_refusal(["mcp", *words]):
         raise_all([refusal])
     raise click.UsageError(f"unexpected word '{words[0]}'")

@@ -103,7 +103,7 @@ def flags_of(words: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
 
 
 def build(workspace: Workspace, flags: Mapping[str, tuple[str, ...]], options: BuildOptions) -> Answer:
-    """Show the plan of what flags say, and do what is answered; nothing is written before that."""
+    """Show the plan that the flags define, ask, and act on the answer; nothing is written before."""
     from osiris.chat.environment import choices_for
     from osiris.chat.flags import request_of
     from osiris.chat.render import render_request
@@ -119,7 +119,7 @@ def build(workspace: Workspace, flags: Mapping[str, tuple[str, ...]], options: B
 def _offer(
     workspace: Workspace, request: Request, text: str, flags: Mapping[str, tuple[str, ...]], options: BuildOptions
 ) -> Answer:
-    """Show the plan of a pipeline that is not there yet, and do what is answered."""
+    """Show the plan of an unsaved pipeline, ask, and act on the answer."""
     file = f"{options.out}/{request.name}.yaml"
     compiled = api.compile_file(workspace, workspace.root / file, params={}, text=text)
     _refuse_other(workspace, file, text)
@@ -149,7 +149,7 @@ def _shown(workspace: Workspace, compiled: Compiled, text: str) -> list[Line]:
 
 
 def _measured(workspace: Workspace, compiled: Compiled) -> Measured | None:
-    """Return what the plan does with the rows that are there now; None, and why is told, if that cannot be had."""
+    """Return figures of the plan on the current rows; None, with a message, if it cannot be measured."""
     try:
         return api.read_back(workspace, compiled)
     except OsirisError as error:
@@ -171,7 +171,7 @@ def _risks(
     flags: Mapping[str, tuple[str, ...]],
     options: BuildOptions,
 ) -> list[tuple[str, str]]:
-    """Return what has to be named by itself and is not, each with the flag that names it."""
+    """Return the risks that need an option of their own, each with that option."""
     (output,) = request.outputs
     path = output.path
     if path is None:
@@ -188,7 +188,7 @@ def _risks(
 
 
 def _is_interactive(options: BuildOptions) -> bool:
-    """Tell whether somebody is there to be asked."""
+    """Return whether a person can be asked."""
     return not options.yes and not console().wants_json and _has_terminal()
 
 
@@ -197,7 +197,7 @@ def _has_terminal() -> bool:
 
 
 def _accepted(shown: Sequence[Line], risks: Sequence[tuple[str, str]], options: BuildOptions) -> str | None:
-    """Return `yes`, `save` or `no`; None if there is nobody to ask. Fails with CHT044 for what must be named."""
+    """Return `yes`, `save` or `no`; None without a terminal. Fails with CHT044 for a risk that needs its own option."""
     typed = _is_interactive(options)
     if risks and not typed:
         fail("CHT044", problem=risks[0][0], hint=f"pass {risks[0][1]}")
@@ -230,7 +230,7 @@ def _heard(question: str, answers: Sequence[str]) -> str:
 def _done(
     workspace: Workspace, text: str, file: str, data: dict[str, JsonValue], notes: Sequence[Diagnostic], *, runs: bool
 ) -> Answer:
-    """Save a pipeline and its plan, and run it if that is wanted."""
+    """Save a pipeline and its plan, and run it if `runs`."""
     from osiris.cli.run import result_answer
     from osiris.runner.host.run import RunOptions
 

@@ -107,7 +107,7 @@ def schema(out: Path | None) -> Answer:
 
 
 NOT_A_VERDICT = {"SQL010": 2}
-"""Codes that say that nothing could be judged, and the exit code of each."""
+"""Codes of statements that could not be judged, with their exit codes."""
 DIALECT = valued(
     "--dialect", "NAME", "SQL dialect: duckdb, mysql or postgres. With --jsonl, the default for lines that name none."
 )

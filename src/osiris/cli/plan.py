@@ -1,4 +1,4 @@
-"""The lines that show a plan: its steps, what it will write, and what flows that did not flow before."""
+"""The lines that show a plan: steps, targets and new data flows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def plan_lines(view: PlanView, *, verbose: bool = False) -> list[Line]:
 
 
 def measured_lines(figures_of: Measured) -> list[Line]:
-    """Return what was measured of a plan: figures, and the first rows of each output."""
+    """Return the lines of measured figures and the first rows of each output."""
     shown = [replace(each, rows=console().clean(each.rows)) for each in figures_of.outputs.values()]
     return [*map(safe, figures_of.lines()), *(line for each in shown for line in ("", *table_lines(each)))]
 
@@ -55,7 +55,7 @@ def _gives(step: StepView, most: int | None) -> str:
 
 
 def _reads(step: StepView) -> str:
-    """Return what a step reads, and behind it what it only waits for."""
+    """Return what a step reads, then the steps that it only waits for."""
     source = [step.label] if step.mode == "read" and step.label else []
     waits = [f"after {', '.join(step.after)}"] if step.after else []
     return "; ".join([*source, *([", ".join(step.inputs)] if step.inputs else []), *waits])
@@ -72,7 +72,7 @@ def _flow_lines(view: PlanView, most: int | None) -> list[Line]:
 
 
 WIDEST = 40
-"""So many characters of a value are shown on a terminal."""
+"""Maximum characters of a value on a terminal."""
 GAP = 2
 _NUMBERS = ("int", "uint", "float", "decimal")
 
@@ -94,7 +94,7 @@ def table_lines(rows_of: Table) -> Iterator[Line]:
 
 
 def _fitting(columns: Sequence[Sequence[str]]) -> int:
-    """Return how many columns stand beside each other on the terminal, at least one; all where there is none."""
+    """Return how many columns fit on the terminal, at least one; all without a terminal."""
     if not sys.stdout.isatty():
         return len(columns)
     room = shutil.get_terminal_size().columns + GAP
@@ -113,12 +113,12 @@ def _column(name: str, kind: str, values: Sequence[JsonValue]) -> list[str]:
 
 
 def shortened(text: str, width: int) -> str:
-    """Return a text that takes no more than so many columns."""
+    """Return a text shortened to at most `width` columns."""
     return text if len(text) <= width else f"{text[: max(width - 1, 1)]}…"
 
 
 def shown(value: JsonValue, kind: str) -> str:
-    """Return a value on one line; text that could be taken for something else (NULL, nothing, '') stands in quotes."""
+    """Return a value on one line; ambiguous text (NULL, '', blanks around) is quoted."""
     if value is None:
         return "NULL"
     if not isinstance(value, str):

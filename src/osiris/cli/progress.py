@@ -1,4 +1,4 @@
-"""What a run shows while it goes on: a moving table on a terminal, one stable line per event with --verbose."""
+"""Progress of a run: a live table on a terminal, one stable line per event with --verbose."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def watch(console: Console, every: float = PLAIN_SECONDS) -> AbstractContextMana
 
 
 def _waits_for(event: Event) -> str | None:
-    """Return what a run waits for from here on, for some time without a step."""
+    """Return what a run is waiting for before any step starts; None if nothing."""
     if event["event"] == "run_start" and event["adapter"] == "e2b":
         return "creating the sandbox"
     if event["event"] == "project_busy":
@@ -88,7 +88,7 @@ def _moving(console: Console) -> Iterator[Callable[[Event], None]]:
 
 
 class _Screen(io.TextIOBase):
-    """A terminal that may go away: what cannot be shown is no reason for a run to fail."""
+    """A terminal that may be closed: output errors must not fail a run."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -105,11 +105,11 @@ class _Screen(io.TextIOBase):
             self._stream.flush()
 
     def isatty(self) -> bool:
-        """Tell whether it is a terminal."""
+        """Return whether it is a terminal."""
         return self._stream.isatty()
 
     def fileno(self) -> int:
-        """Return the descriptor, of which the size is asked."""
+        """Return the file descriptor, used to get the terminal's size."""
         return self._stream.fileno()
 
 
@@ -121,7 +121,7 @@ class Steps:
         self._shown_at = 0.0
 
     def take(self, event: Event) -> bool:
-        """Keep what an event says; returns whether it is time to show it."""
+        """Record an event; returns whether to refresh the screen now."""
         step = event.get("step")
         if step is None:
             return False

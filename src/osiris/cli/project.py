@@ -142,7 +142,7 @@ def _tamper(workspace: Workspace, manifest: str) -> int:
 
 
 def _refusal(act: Callable[[], object]) -> Sequence[Diagnostic]:
-    """Do what must be refused, and return why it was."""
+    """Run an action that must be rejected, and return its diagnostics."""
     problems: Sequence[Diagnostic] = ()
     try:
         act()

@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 STYLES = {"error": "31;1", "warning": "33", "note": "36", "dim": "2", "bold": "1", "ok": "32", "": ""}
 UNSAFE_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn")
 _ONE_LINE = ("PRJ018",)
-"""Warnings that come with every command."""
+"""Warnings shown on one line, as they come with every command."""
 SHOWN = 50
-"""So many diagnostics are printed for people; the JSON envelope has them all."""
+"""Maximum diagnostics printed for people; the JSON envelope has all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a command has to say: `data` for programs, `text` for people, and what to do next.
+    """The result of a command: `data` for programs, `text` for people, and the next commands.
 
     Without `exit_code` the gravest diagnostic decides.
     """
@@ -84,7 +84,7 @@ class Console:
     _unsaid: str | None = None
 
     def talk(self, line: Line) -> None:
-        """Print a line for people to stderr; what cannot be printed is no reason to do anything else otherwise."""
+        """Print a line for people to stderr; output errors are ignored."""
         try:
             _print(self.err, line)
             self.err.flush()
@@ -92,13 +92,13 @@ class Console:
             _abandon(self.err)
 
     def result(self, line: Line) -> None:
-        """Print a line of the result to stdout; under --json the envelope has the result, and nothing is printed."""
+        """Print a line of the result to stdout; nothing under --json, where the envelope has the result."""
         if not self.wants_json:
             with self._printing():
                 _print(self.out, line)
 
     def write(self, text: str) -> None:
-        """Print the text of a file to stdout: to a program as it is, to people safe; nothing under --json."""
+        """Print the text of a file to stdout: unchanged to a program, escaped to a terminal; nothing under --json."""
         if self.wants_json:
             return
         with self._printing():
@@ -109,18 +109,18 @@ class Console:
                 _print(self.out, line)
 
     def is_terminal(self) -> bool:
-        """Tell whether people watch stderr, so that progress may move."""
+        """Return whether stderr is a terminal for live progress."""
         return self.err.isatty() and os.environ.get("TERM") != "dumb"
 
     def is_coloured(self) -> bool:
-        """Tell whether stderr shows colours."""
+        """Return whether stderr shows colours."""
         return _is_coloured(self.err)
 
     def finish(self, answer: Answer) -> int:
-        """Print an answer and return its exit code; a reader who has gone away is no mistake of anybody.
+        """Print an answer and return its exit code; a closed pipe is not an error.
 
-        An answer that cannot be printed is an error, unless a run is done: what was delivered stays delivered, and to
-        run it again would be wrong.
+        An answer that cannot be printed is an error, except after a run: its deliveries stay, and running it again
+        would be wrong.
         """
         answer = replace(answer, diagnostics=self._concealed(answer.diagnostics))
         with self._printing():
@@ -150,7 +150,7 @@ class Console:
 
     @contextmanager
     def _printing(self) -> Iterator[None]:
-        """Keep why stdout cannot be written: from then on nothing is printed there."""
+        """Record why stdout cannot be written; nothing more is printed there."""
         try:
             yield
         except BrokenPipeError:
@@ -219,7 +219,7 @@ def _excerpt(item: Diagnostic, root: Path | None) -> list[Line]:
 
 
 def _may_hold_secret(item: Diagnostic, line: str) -> bool:
-    """Tell whether a line has a field whose name or value looks like a secret, wherever in the line it stands."""
+    """Return whether a line has a field whose name or value looks like a secret."""
     from osiris.secret import literal_secret_kind, sounds_secret
 
     if item.code in {"CMP006", "CON007"} or "connections" in (item.location.file or ""):
@@ -233,7 +233,7 @@ def _may_hold_secret(item: Diagnostic, line: str) -> bool:
 
 
 def table(rows: Iterable[Sequence[object]], header: Sequence[str]) -> list[Line]:
-    """Return lines with columns that stand below each other; cells are made safe before they are measured."""
+    """Return the lines of a table with aligned columns; cells are escaped before they are measured."""
     cells = [[safe(str("" if cell is None else cell)) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in [list(header), *cells]) for i in range(len(header))]
 

@@ -1,4 +1,4 @@
-"""`osiris run`: run a pipeline or a plan, here or in a sandbox; `osiris sandboxes`: look at those of E2B."""
+"""`osiris run`: run a pipeline or a plan, here or in a sandbox; `osiris sandboxes`: list and stop E2B sandboxes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 _VARIABLES = ("e2b_env", "e2b_env_from", "e2b_pass_env")
-"""Options for variables that connections use, wherever a run goes."""
+"""Options for variables of connections, valid for every target."""
 
 E2B_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     flag("--e2b", "Run in an E2B sandbox (same as --target e2b)."),
@@ -76,7 +76,7 @@ def target_settings(options: dict[str, Any]) -> dict[str, JsonValue]:
 
 
 def refuse_idle(target: str) -> None:
-    """Refuse options of E2B that were typed for a run that does not go there, in which they would do nothing."""
+    """Reject E2B options of a run with another target, where they would have no effect."""
     ctx = click.get_current_context()
     of_e2b = [p for p in ctx.command.params if p.opts[-1].startswith("--e2b-") and p.name not in _VARIABLES]
     typed = [p.opts[-1] for p in of_e2b if ctx.get_parameter_source(str(p.name)) is ParameterSource.COMMANDLINE]
@@ -85,7 +85,7 @@ def refuse_idle(target: str) -> None:
 
 
 def template_settings(cpu: int | None, memory: str | None, name: str | None) -> dict[str, JsonValue]:
-    """Return what was typed of a template, by key."""
+    """Return the given settings of a template, by key."""
     given = {"run.e2b.cpu": cpu, "run.e2b.memory": _in_unit(memory, "GiB"), "run.e2b.template": name}
     return {key: value for key, value in given.items() if value is not None}
 
@@ -165,7 +165,7 @@ def build(e2b_cpu: int | None, e2b_mem: str | None, e2b_template: str | None) ->
 
 
 _COMPLETED = "CMP048"
-"""The note that says which plan a part of a fingerprint was taken for: it answers what was typed."""
+"""The note that names the plan of an abbreviated fingerprint."""
 
 OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.argument("target", metavar="[FILE|PLAN|FINGERPRINT]", required=False),

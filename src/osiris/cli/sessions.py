@@ -42,7 +42,7 @@ _MARK = re.compile(r"^(?:- |\d+\. |Message: |Hint: )")
 
 
 def talk_lines(talk: Run) -> list[Line]:
-    """Return the lines that show a conversation: where it stands, what it waits for, and what came of it."""
+    """Return the lines that show a conversation: its state, its open question and its runs."""
     usage, question = talk["usage"], talk["question"]
     used = f"{count(usage['requests'], 'request')}, {count(usage['input_tokens'] + usage['output_tokens'], 'token')}"
     return [
@@ -56,7 +56,7 @@ def talk_lines(talk: Run) -> list[Line]:
 
 
 def session_lines(run: Run, remarks: Remarks) -> list[Line]:
-    """Return the lines that show one run: how it ended, each step, what was written, and what was wrong."""
+    """Return the lines that show one run: status, steps, outputs and problems."""
     key = f"run id {given_id(run)}" if given_id(run) else f"run key {run.get('run_key')}"
     why = f", resumes {run['continues']}" if run.get("continues") else ""
     if run.get("replays"):
@@ -75,12 +75,12 @@ def session_lines(run: Run, remarks: Remarks) -> list[Line]:
 
 
 def finding_lines(findings: Iterable[Mapping[str, JsonValue]]) -> list[Line]:
-    """Return the lines of what looks wrong in a run though nothing failed; what makes no verdict is for the report."""
+    """Return the lines of findings; mild ones are only in the report."""
     return [[("warning", ODD), ("", f": {each['text']}")] for each in findings if each["kind"] not in MILD]
 
 
 def _still_true(run: Run, after: Run | None) -> list[Diagnostic]:
-    """Return the diagnostics of a run; of one that was continued without what there was to do."""
+    """Return the diagnostics of a run; without hints if it was resumed."""
     diagnostics = [Diagnostic.from_json(each) for each in run.get("diagnostics") or ()]
     return [replace(each, hint=None) for each in diagnostics] if after else diagnostics
 
@@ -90,7 +90,7 @@ def _continued(after: Run | None) -> list[str]:
 
 
 def step_lines(steps: Run) -> list[Line]:
-    """Return the table of what each step did; nothing if there are no steps."""
+    """Return the table of steps; nothing if there are none."""
     keys = {"status": "status", "rows in": "rows_in", "rows out": "rows_out", "ms": "duration_ms"}
     keys |= {"rejected": "rows_rejected"} if any(step.get("rows_rejected") for step in steps.values()) else {}
     keys |= {"checks passed": "checks"} if any("checks" in step for step in steps.values()) else {}
@@ -154,7 +154,7 @@ def kind_of(run: Run) -> str:
 
 
 def story_lines(run: Run, story: Story) -> list[str]:
-    """Return, in sentences, why a session is as it is: how it began, what was left out, how it ended, what is next."""
+    """Return sentences that explain a session: how it started, what was skipped, how it ended, what to do next."""
     return [
         _beginning(run, story),
         *_left_out(story),
@@ -202,7 +202,7 @@ def _end(run: Run, story: Story) -> str:
 
 
 def _blocked(story: Story) -> list[str]:
-    """Name the steps that the cause held up, and the last success."""
+    """Return the lines on the steps that did not finish because of the cause, and the last success."""
     if story.cause is None:
         return []
     blocked = story.reading.blocked
@@ -298,7 +298,7 @@ def _session(workspace: Workspace, run: dict[str, JsonValue]) -> Answer:
 
 
 def _why_lines(run: dict[str, JsonValue], why: Mapping[str, str]) -> list[Line]:
-    """Return the table of why steps ran or did not; those of which the same is to be said share a row."""
+    """Return the table of reasons; steps with the same status and reason share a row."""
     alike: dict[tuple[str, str], list[str]] = {}
     for step, reason in why.items():
         alike.setdefault((str(run["steps"][step]["status"]), reason), []).append(step)
@@ -312,7 +312,7 @@ def _named(steps: list[str]) -> str:
 
 
 def plan_details(manifest: Manifest) -> list[Line]:
-    """Return the lines that tell what a plan does, step by step."""
+    """Return the lines that show a plan step by step."""
     params = [f"  param {name}: {api.one_line(value)}" for name, value in manifest.data["params"].items()]
     return [plan_head(manifest), *params, *(line for step in manifest.steps for line in _step(step))]
 

@@ -1,4 +1,4 @@
-"""The person's side of a conversation: what is shown on the terminal, and where words come from."""
+"""The person's side of a conversation: output on the terminal, and the source of messages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PROMPT = "> "
 
 
 def clean(words: str) -> str:
-    """Return words as they can be written down: what was typed is not always UTF-8."""
+    """Return text that can be encoded as UTF-8, which typed text is not always."""
     return words.encode("utf-8", "replace").decode()
 
 
@@ -52,7 +52,7 @@ class Terminal:
         self._progress: Callable[[dict[str, JsonValue]], None] | None = None
 
     def ask_user(self, question: Question | None) -> str:
-        """Return the person's next words; raises `Waiting` if there are none."""
+        """Return the person's next message; raises `Waiting` at the end of input."""
         if self._words:
             return self._words.pop(0)
         if question and (answer := self._answers.get(question.about)):
@@ -62,7 +62,7 @@ class Terminal:
         return self._line()
 
     def edit(self, text: str) -> str:
-        """Open a text in an editor and return it as it was saved; without one it stays as it is, and that is said."""
+        """Return a text as saved in an editor; unchanged, with a message, if no editor can be opened."""
         named = os.environ.get("VISUAL") or os.environ.get("EDITOR")
         if not named and not sys.stdin.isatty():
             return self._unedited(text, "no terminal is available")
@@ -74,7 +74,7 @@ class Terminal:
             return self._unedited(text, "the saved text is not UTF-8")
 
     def show(self, kind: str, data: Data) -> None:
-        """Show what the agent tells."""
+        """Show an event of the agent."""
         if kind == "run_result":
             self._running.close()
             self._progress = None
@@ -109,7 +109,7 @@ class Terminal:
         return clean(words)
 
     def _show_pipeline(self, text: str) -> None:
-        """Show OML with highlighting on a terminal, else as it is; nothing in it can move a cursor."""
+        """Show OML, highlighted on a terminal; control characters are escaped."""
         lines = [safe(line) for line in text.splitlines()]
         if not self._console.is_coloured():
             for line in lines:
@@ -164,4 +164,4 @@ _SHOWN: dict[str, Callable[[Data], list[Line]]] = {
     "saved": lambda data: [[("ok", f"{data['state']} "), ("", f"{data['file']}, plan {data['manifest']}")]],
     "run_result": _run,
 }
-"""What is shown of each kind that the agent tells; of the others nothing."""
+"""What is shown of each kind of event; other kinds are not shown."""

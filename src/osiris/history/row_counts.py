@@ -194,9 +194,9 @@ def _has_shrunk(row: Row, before: Row) -> bool:
 def base_of(project: Project, pipeline: str, session: str) -> dict[str, JsonValue]:
     """Return the ids of the last success and of the previous run of a pipeline before a session; None if there is none.
 
-    The last success is the newest complete run without lost rows (`losses_since`); otherwise an empty result would become
-    the norm with the next run. If the newest `_NORMAL` complete runs all lost rows, or there is no other, it is the
-    newest of them. A run records both in its run.json (`base`) when it starts.
+    The last success is the newest complete run without lost rows (`losses_since`); otherwise an empty result would
+    become the norm with the next run. If the newest `_NORMAL` complete runs all lost rows, or there is no other, it is
+    the newest of them. A run records both in its run.json (`base`) when it starts.
     """
     previous: JsonValue = None
     complete: list[JsonValue] = []

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
 
 BOX_WIDTH, BOX_HEIGHT = 200, 52
-"""Size of a box in units of the drawing, which are pixels where it is shown as it is."""
+"""Size of a box in drawing units (pixels at 100 %)."""
 _BEND_WIDTH, _GAP, _BETWEEN, _MARGIN = 16, 24, 56, 12
 _SWEEPS = 4
 
 MOST_SPANS = 240
-"""So many spans are drawn at most: a longer run has longer ones, which the page says."""
+"""Maximum spans drawn: longer runs have longer spans, as the page states."""
 
 FEWEST_SPANS = 3
-"""With fewer there is nothing to see over time."""
+"""Minimum number of spans for a chart."""
 
 _SHORTEST = 1.0
 """Seconds between two signs of life of a worker: shorter spans would be guesses."""
@@ -39,7 +39,7 @@ class _Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Where a node stands: its upper left corner."""
+    """Position of a node: its upper left corner."""
 
     name: str
     x: float
@@ -66,7 +66,7 @@ class Drawing:
 
 
 def draw(nodes: Sequence[str], edges: Sequence[tuple[str, str]]) -> Drawing:
-    """Return the drawing of a graph whose nodes stand in topological order; the same graph gives the same drawing."""
+    """Return the drawing of a graph with nodes in topological order; deterministic."""
     ranks = _ranks(nodes, edges)
     routes = []
     for number, (source, target) in enumerate(edges):  # an edge passes one place in each rank between its ends
@@ -93,7 +93,7 @@ def draw(nodes: Sequence[str], edges: Sequence[tuple[str, str]]) -> Drawing:
 
 
 def _layers(nodes: Sequence[str], ranks: Mapping[str, int], routes: Sequence[Sequence[_Place]]) -> list[list[_Place]]:
-    """Return what stands in each rank: the nodes in their order, then the edges that pass it."""
+    """Return the content of each rank: its nodes in order, then the edges that pass it."""
     layers: list[list[_Place]] = [[] for _ in range(max(ranks.values(), default=-1) + 1)]
     for node in nodes:
         layers[ranks[node]].append(_Place(node))
@@ -151,7 +151,7 @@ def _top(rank: int) -> float:
 
 
 def _path(centres: Sequence[float], rank: int) -> str:
-    """Return the path of an edge: a curve between ranks, a straight line beside the boxes of each that it passes."""
+    """Return the path of an edge: a curve between ranks, a straight line next to boxes that it passes."""
     parts = [f"M{centres[0]:g} {_top(rank) + BOX_HEIGHT:g}"]
     for step, (before, after) in enumerate(pairwise(centres), 1):
         top = _top(rank + step)
@@ -182,7 +182,7 @@ class Series:
 
 
 def read_series(run: RecordedRun, seconds: float) -> Series | None:
-    """Return a run of that many seconds over time; None if it was too short to tell."""
+    """Return a run of that many seconds over time; None if it was too short."""
     span = max(_SHORTEST, seconds / MOST_SPANS)
     number = min(ceil(seconds / span), MOST_SPANS)
     if number < FEWEST_SPANS:
@@ -229,7 +229,7 @@ def _spread(amounts: Iterable[tuple[float, float, int]], span: float, rates: lis
 
 
 def thinned(series: Series, rows: int = 24) -> list[tuple[float, float, float, float, int | None]]:
-    """Return a series as at most so many rows of a table: since when, until when, mean rates, most memory."""
+    """Return a series as at most `most` table rows: from, until, mean rates, peak memory."""
     number = len(series.read)
     step = -(-number // rows)
     return [

@@ -51,7 +51,7 @@ _KINDS = {"copy": "IDENTITY", "value": "TRANSFORMATION", "aggregate": "AGGREGATI
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """The run of somebody else that started this one, as a scheduler names it."""
+    """The parent run, for example of a scheduler, that started this one."""
 
     namespace: str
     job: str
@@ -74,7 +74,7 @@ class RunFacts:
 
     @property
     def run(self) -> RecordedRun:
-        """What the session records."""
+        """The session's record."""
         return self.reading.run
 
     @property
@@ -84,7 +84,7 @@ class RunFacts:
 
     @cached_property
     def datasets(self) -> Mapping[str, list[Dataset]]:
-        """What each step that reads or writes has to do with, by step."""
+        """The dataset of each step that reads or writes."""
         summary = self.run.summary
         key = (summary.get("replays") or {}).get("run_id", summary["run_key"])
         bindings = {"run.id": str(key), "run.started_at": str(summary["run_started_at"])}
@@ -141,7 +141,7 @@ def events_of(context: RunFacts) -> list[Event]:
 
 
 def _counts(step: RecordedStep) -> bool:
-    """Tell whether a step has read or written something, in this run or in one that it continued."""
+    """Return whether a step read or wrote something, in this run or in one that it resumed."""
     return step.output is not None or (step.mode == "read" and step.status == "complete")
 
 
@@ -240,7 +240,7 @@ def _column_lineage(context: RunFacts, writer: str) -> dict[str, JsonValue]:
 
 
 def _field(context: RunFacts, origin: StepColumn, kind: str | None) -> Iterator[JsonValue]:
-    """Yield a column of a source; nothing where a query reads it, whose columns may have other names in the table."""
+    """Yield a column of a source; nothing for a query, whose columns may have other names in the table."""
     how: dict[str, JsonValue] = {"type": "DIRECT" if kind else "INDIRECT"}
     how |= {"subtype": _KINDS[kind]} if kind in _KINDS else {}
     for dataset in context.datasets[origin.step]:
@@ -257,7 +257,7 @@ def _error(context: RunFacts, error: Diagnostic | None) -> dict[str, JsonValue]:
 
 
 def _history(context: RunFacts) -> JsonValue:
-    """Return the facet of our own that says what failed first, what that blocked, and what changed since when."""
+    """Return Osiris's own facet: the first failure, the steps it blocked, and changes since the last success."""
     reading = context.reading
     body: dict[str, JsonValue] = {
         "failed": [step.id for step in reading.broken],
@@ -282,7 +282,7 @@ Fields = Mapping[str, "JsonValue"]
 
 
 class Dataset(NamedTuple):
-    """A dataset by namespace and name; `queried`: a query reads it, so that its own columns are not known."""
+    """A dataset by namespace and name; `queried` if a query reads it, so that its columns are unknown."""
 
     namespace: str
     name: str
@@ -312,7 +312,7 @@ def datasets_of(
 
 
 def _qualified(prefix: str, table: str) -> str:
-    """Put before a table's name what it does not say itself."""
+    """Add the missing qualifiers to a table's name."""
     missing = prefix.split(".")[: -table.count(".") or None] if prefix else []
     return ".".join([*missing, table])
 
@@ -341,7 +341,7 @@ def _queried(step: Fields) -> Iterator[str]:
 
 
 def _place(family: FamilySpec, fields: Fields, root: Path, schema: JsonValue) -> tuple[str, str] | None:
-    """Return the namespace of a database, and what stands before the names of its tables; None if it is not known."""
+    """Return the namespace of a database and the prefix of its table names; None if unknown."""
     named = family.file_fields or (("host", "database") if family.port else ())
     address = next((fields[key] for key in named if fields.get(key)), None)
     if not address or not family.openlineage:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 EVENTS_SHOWN = 100
-"""So many of the first, and of the last, events are shown; the download has all of them."""
+"""Maximum of the first and of the last events that are shown; the download has all."""
 
 MOST_PACKED = 64_000_000
 """The largest file, in bytes, that a page carries in itself; compressed, 100,000 events take about a tenth."""
@@ -56,7 +56,7 @@ VERDICTS = {
 }
 
 MOST_COLUMNS = 200
-"""So many columns of a step are shown, and can be asked where they come from; the rest is counted."""
+"""Maximum columns of a step that are shown with lineage; the rest is counted."""
 
 
 class Repeat(NamedTuple):
@@ -111,7 +111,7 @@ def run_page(
 
 
 def _glance(run: RunReport) -> dict[str, object]:
-    """Return what the top of the page tells, and what is wrong."""
+    """Return the data for the top of the page, with the problems."""
     shown = [step.error for step in run.failed[:_PROBLEMS]]
     return {
         "run": run,
@@ -132,7 +132,7 @@ def _longer(run: RunReport) -> float | None:
 
 
 def _charted(series: Series | None) -> dict[str, object]:
-    """Return how fast rows went and how much memory that took, in words and as a table."""
+    """Return rates and memory over time, as text and as a table."""
     if series is None:
         return {"rates": "", "memory": "", "table": []}
     read, written = (number_text(max(rates)) for rates in (series.read, series.written))
@@ -144,7 +144,7 @@ def _charted(series: Series | None) -> dict[str, object]:
 
 
 def _done(run: RunReport) -> str:
-    """Say how many steps did what."""
+    """Return the numbers of steps by status, as text."""
     skipped = run.count("skipped")
     words = [f"{run.count('complete'):,} of {count_text(len(run.steps), 'step')} complete"]
     words += [f"{skipped:,} skipped"] if skipped else []
@@ -174,7 +174,7 @@ def _drawn(run: RunReport) -> dict[str, object]:
 
 
 def _sides(run: RunReport, drawing: Drawing) -> dict[str, int]:
-    """Return where the number of each step that is read stands: to the right (1), or left if all leads right (-1)."""
+    """Return the side of each read step's row count: right (1), or left (-1) if all edges go right."""
     place = {box.name: box.x for box in drawing.boxes}
     sides: dict[str, int] = {}
     for source, target in run.reading.run.edges:
@@ -326,7 +326,7 @@ def _arrows(
 # --- Pages beside that of a run ---------------------------------------------------------------------------------------
 
 MOST_RUNS = 2000
-"""So many runs are listed, the newest; all are counted."""
+"""Maximum runs listed, the newest; all are counted."""
 _STATUSES = ("complete", "failed", "cancelled", "lost", "running")
 
 
@@ -372,14 +372,14 @@ def index_page(
 
 
 def _run_row(run: Event, number: int, reports: Mapping[str, str]) -> Event:
-    """Return a run with what the list tells besides its run.json: the code of its first error, its page's address."""
+    """Return a run as the list shows it: run.json, the code of its first error, and its page's address."""
     took = run["duration_ms"]
     more = {"badge": badge_of(run), "code": cause_code(run), "href": reports.get(run["session"])}
     return {**run, "pipeline_number": number, "seconds": None if took is None else took / 1000, **more}
 
 
 class Entry(NamedTuple):
-    """One thing that was said or done: by whom, when, in lines; a text as it is; more of it behind a summary."""
+    """One entry of a conversation: who, when, lines, a preformatted text, and details behind a summary."""
 
     who: str
     label: str
@@ -447,4 +447,4 @@ _SHOWN: dict[str, Callable[[Event], Entry]] = {
     "saved": lambda event: Entry("check", f"{event['state']} {event['file']}"),
     "run_result": lambda event: Entry("check", f"run {event['status']}", run=event["run"]),
 }
-"""The events that the page of a conversation shows, each with what it shows of them."""
+"""The events that the page of a conversation shows, each with its entry."""

@@ -1,4 +1,4 @@
-"""What there is to see of a plan, as plain frozen values and as Mermaid text."""
+"""The view of a plan, as frozen values and as Mermaid text."""
 
 from __future__ import annotations
 
@@ -114,24 +114,24 @@ def size_text(number: int) -> str:
 
 
 def target_text(target: TargetView) -> str:
-    """Return what a writer will do in words: `replaces output/x.parquet (12 MB)`."""
+    """Return the action of a writer as text: `replaces output/x.parquet (12 MB)`."""
     size = "" if target.bytes is None else f" ({size_text(target.bytes)})"
     return f"{target.action} {target.target}{size}{f' ({target.note})' if target.note else ''}"
 
 
 def flow_text(flow: FlowView, most: int | None = None) -> str:
-    """Return a flow in words; at most so many columns are named, if `most` is given."""
+    """Return a flow as text, with at most `most` columns."""
     columns = [name if kind == "copy" else f"{name} ({kind})" for name, kind in flow.columns.items()]
     return f"{flow.source} -> {flow.target}: {listed(columns, most)}"
 
 
 def columns_text(columns: Schema, most: int | None = None) -> str:
-    """Return columns with their types; at most so many, if `most` is given."""
+    """Return columns with their types, at most `most`."""
     return listed([f"{column.name} {column.type}" for column in columns], most)
 
 
 def listed(words: list[str], most: int | None) -> str:
-    """Return words on one line, and how many there are where not all are shown."""
+    """Return words on one line, with their number if not all are shown."""
     if most is None or len(words) <= most:
         return ", ".join(words) or "no column"
     return f"{', '.join(words[:most])}, … ({len(words)} columns)"
@@ -166,7 +166,7 @@ def lineage_mermaid(arrows: Iterable[Arrow]) -> list[str]:
 
 
 def escaped(text: str) -> str:
-    """Return a text that is nothing but text in a label: all but letters, digits and a few marks become entities."""
+    """Return a text escaped for a label: all but letters, digits and a few marks become entities."""
     return "".join(c if c.isalnum() or c in _PLAIN else f"#{ord(c)};" for c in text)
 
 

@@ -1,4 +1,4 @@
-"""What there is to see of a run, also against an earlier one: plain frozen values. Nothing here knows HTML."""
+"""The view of a run, also compared with an earlier one, as frozen values without HTML."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 _FIGURES = ("rows_in", "rows_out", "rows_rejected", "checks", "quarantined")
 
 BADGES = {"local": "Local", "bwrap": "Sandbox", "e2b": "E2B"}
-"""How the places where runs happen are called."""
+"""Names of run targets for people."""
 
 MOST_CHANGES = 20
-"""So many changes of a plan are shown; the rest is counted."""
+"""Maximum changes of a plan that are shown; the rest is counted."""
 
 _SOURCES = ("source_schema", "source_data")
 
 _SLOWER, _NOTICED = 0.25, 0.1
-"""A step took another time if it differs by that part, and by so many seconds: the rest is chance."""
+"""A duration changed if it differs by this ratio and by these seconds; less is noise."""
 
 
 class Statement(NamedTuple):
@@ -46,7 +46,7 @@ class Statement(NamedTuple):
 
 
 class Retry(NamedTuple):
-    """A try that came after a failure: its number, what had failed, and the pause before it in seconds."""
+    """A retry: its number, the failure before it, and the pause in seconds."""
 
     attempt: int
     code: str
@@ -88,7 +88,7 @@ class StepReport(RecordedStep):
 
     @property
     def refused(self) -> bool:
-        """Tell whether its target refused rows, so that the digest is of others than those that it took."""
+        """Return whether its target rejected rows, so that the digest covers rows that it does not contain."""
         return self.output is not None and was_refused(self.output)
 
     @property
@@ -124,7 +124,7 @@ class RunReport:
 
     @property
     def waits(self) -> list[tuple[str, str]]:
-        """The steps that only wait for others, behind those."""
+        """The steps that only wait for others."""
         return [(need, step.id) for step in self.steps for need in step.after]
 
     @property
@@ -140,7 +140,7 @@ class RunReport:
 
     @property
     def rows_in(self) -> int:
-        """The rows that its sources gave, those of readers that did not come to their end among them."""
+        """The rows read from its sources, including readers that did not finish."""
         return sum((step.rows if step.rows_in is None else step.rows_in) or 0 for step in self.of("read"))
 
     @property
@@ -160,7 +160,7 @@ class RunReport:
 def read_report(
     reading: Reading, earlier: RecordedRun | None = None, answer: Mapping[str, JsonValue] | None = None
 ) -> RunReport:
-    """Return what there is to see of a run; `earlier` is the one that it is compared with, `answer` as for the page."""
+    """Return the view of a run; `earlier` is the run to compare with, `answer` as for the page."""
     run = reading.run
     seconds, total, intent = _seconds_of(run), _whole(run), intent_of(reading)
     steps = {step.id: step for step in _step_reports(run)}
@@ -186,7 +186,7 @@ def _seconds_of(run: RecordedRun) -> float | None:
 
 
 def badge_of(summary: Mapping[str, JsonValue]) -> str:
-    """Return how the place where a run happened is called."""
+    """Return the name of a run's target for people."""
     return BADGES.get(str(summary["adapter"]), str(summary["adapter"]).capitalize())
 
 
@@ -224,7 +224,7 @@ def _columns(step: RecordedStep, reads: tuple[tuple[str, Schema], ...]) -> Schem
 
 
 def _until(step: StepReport, last: float) -> StepReport:
-    """Let a step of a lost run end at the last sign of life: that it ended was seen only when somebody looked."""
+    """End a step of a lost run at the last sign of life; its recorded end is when the loss was noticed."""
     if step.began is None or (step.ended is not None and step.ended <= last):
         return step
     ended = max(step.began, last)
@@ -232,7 +232,7 @@ def _until(step: StepReport, last: float) -> StepReport:
 
 
 def _retries(run: RecordedRun) -> dict[str, list[Retry]]:
-    """Return the tries of each step that came after a failure."""
+    """Return the retries of each step."""
     retries: dict[str, list[Retry]] = {}
     for event in run.events:
         if event["event"] == "step_retry" and "step" in event:
@@ -256,7 +256,7 @@ def _step(step: RecordedStep, **more: Any) -> StepReport:  # noqa: ANN401 - furt
 
 
 def _recorded(step: RecordedStep) -> dict[str, Any]:
-    """Return the fields of a step's report that run.json and its plan tell as they are."""
+    """Return the fields of a step's report that are copied from run.json and the plan."""
     plan = step.plan
     config, sql = plan.get("config", {}), plan.get("sql") or {}
     return {key: step.summary.get(key) for key in _FIGURES} | {
@@ -284,7 +284,7 @@ class Fact(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What a step wrote, against what it wrote before: `same` is None where that cannot be told."""
+    """The output of a step compared with the earlier one; `same` is None if they cannot be compared."""
 
     step: str
     same: bool | None
@@ -314,7 +314,7 @@ class Comparison:
 
     @property
     def summary(self) -> str:
-        """Say in one line what is new."""
+        """Return the changes in one line."""
         outputs = [output.same for output in self.outputs]
         parts = {
             "plan": self.plan_changes,
@@ -329,7 +329,7 @@ class Comparison:
 
     @property
     def figures(self) -> list[str]:
-        """Say how the rows that were written and the time changed, as far as they did."""
+        """Return the changes of rows written and duration, as text."""
         return [
             f"{fact.what} {fact.change}"
             for fact in self.facts
@@ -359,7 +359,7 @@ def compare_runs(run: RecordedRun, earlier: RecordedRun) -> Comparison:
 
 
 def _of_sources(changes: list[Change]) -> tuple[list[Change], list[Change]]:
-    """Return the changes of sources that the run met by failing, and those that the state of a source tells."""
+    """Return source changes detected by a failure, and those detected from the source's state."""
     of_sources = [change for change in changes if change.area in _SOURCES]
     met, recorded = ([each for each in of_sources if (each.old is ABSENT) is is_met] for is_met in (True, False))
     return met, recorded

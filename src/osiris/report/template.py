@@ -24,24 +24,24 @@ _SHOWN = 26
 
 
 def render(template: str, **words: object) -> str:
-    """Return a page made of a template of this folder."""
+    """Return a page rendered from a template of this folder."""
     return _environment().get_template(template).render(words)
 
 
 def is_page(begins: bytes) -> bool:
-    """Tell whether a file that begins so is a page, as all that is rendered here."""
+    """Return whether a file with this beginning is a page rendered here."""
     return begins.lstrip().startswith(b"<!doctype html>")
 
 
 def own(*files: str) -> Markup:
-    """Return style sheets or scripts of this folder, one behind the other, as they stand in a page."""
+    """Return style sheets or scripts of this folder, concatenated for a page."""
     from markupsafe import Markup
 
     return Markup("\n".join((_FOLDER / file).read_text(encoding="utf-8").strip() for file in files))  # noqa: S704 - ours
 
 
 def licensed(licence: str, file: str) -> Markup:
-    """Return a script of somebody else, as it stands in a page: behind its licence, which must go with it."""
+    """Return a third-party script for a page, after its licence."""
     from markupsafe import Markup
 
     return Markup("/*\n{}\n*/\n{}").format(own(licence), own(file))
