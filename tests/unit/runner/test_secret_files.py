@@ -30,8 +30,8 @@ def test_the_text_of_the_file_is_the_secret(tmp_path):
     ("path", "problem"),
     [
         ("none.json", "none.json"),
-        ("../outside.json", "leads out of the project"),
-        ("link.json", "leads out of the project"),
+        ("../outside.json", "leads outside the project"),
+        ("link.json", "leads outside the project"),
         ("folder", "directory"),
         ("large.json", "64 KiB"),
         ("latin.json", "UTF-8"),
@@ -55,6 +55,6 @@ def test_what_is_no_file_of_the_project_is_refused(tmp_path, path, problem):
 
 def test_a_key_is_given_once(tmp_path):
     (tmp_path / "key.json").write_text(KEY)
-    with pytest.raises(OsirisError, match="both service_account_file and service_account_key") as caught:
+    with pytest.raises(OsirisError, match="are both set") as caught:
         resolved(tmp_path, {"KEY": KEY}, service_account_file="key.json", service_account_key="${KEY}")
     assert [item.code for item in caught.value.diagnostics] == ["CON044"]
