@@ -170,11 +170,11 @@ def test_other_encodings_become_the_schemas_own():
     [
         (
             pa.record_batch({"id": pa.array([1], pa.int32()), "name": ["a"]}),
-            "column 'id' is int32 and is declared int64",
+            "column 'id' is int32 but declared int64",
         ),
         (pa.record_batch({"id": [1], "title": ["a"]}), "column 'title' is where 'name' is declared"),
-        (pa.record_batch({"id": [1]}), "there are 1 columns, and 2 are declared"),
-        (pa.record_batch({"id": [1], "name": ["a"], "more": [1]}), "there are 3 columns, and 2 are declared"),
+        (pa.record_batch({"id": [1]}), "there are 1 columns, but 2 are declared"),
+        (pa.record_batch({"id": [1], "name": ["a"], "more": [1]}), "there are 3 columns, but 2 are declared"),
     ],
 )
 def test_rows_of_another_schema_fail(given, problem):
