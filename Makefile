@@ -36,7 +36,7 @@ check: venv ## format, lint, types, imports, generated pages, words
 	$(BIN)/lint-imports
 	$(BIN)/python tools/docs.py --check
 	$(BIN)/python tools/rooms.py
-	$(BIN)/python tools/words.py texts
+	$(BIN)/python tools/words.py names texts
 
 format: venv
 	$(BIN)/ruff format .

@@ -86,9 +86,9 @@ _NAMES: Mapping[type, tuple[str, ...]] = {
 
 
 def _is_of_type(value: JsonValue, kinds: JsonValue, _schema: Schema) -> bool:
-    wanted = [kinds] if isinstance(kinds, str) else kinds
-    is_whole = type(value) is float and value.is_integer() and "integer" in wanted
-    return is_whole or any(name in wanted for name in _NAMES[type(value)])
+    types = [kinds] if isinstance(kinds, str) else kinds
+    is_whole = type(value) is float and value.is_integer() and "integer" in types
+    return is_whole or any(name in types for name in _NAMES[type(value)])
 
 
 def _equal(one: JsonValue, two: JsonValue) -> bool:
@@ -144,7 +144,7 @@ _NUMBERS, _LIST, _DICT = (int, float), (list,), (dict,)
 _RULES: Mapping[str, Rule] = {
     "type": _is_of_type,
     "enum": lambda value, allowed, _: any(_equal(each, value) for each in allowed),
-    "const": lambda value, wanted, _: _equal(wanted, value),
+    "const": lambda value, const, _: _equal(const, value),
     "minimum": _of(_NUMBERS, lambda value, least: not value < least),
     "maximum": _of(_NUMBERS, lambda value, most: not value > most),
     "exclusiveMinimum": _of(_NUMBERS, lambda value, least: not value <= least),

@@ -143,7 +143,7 @@ class PathPolicy:
         """Return the policy with the lists `read` and `write`, if given."""
         return cls(tuple(lists.get("read") or ()), tuple(lists.get("write") or ()), keys)
 
-    def asked(self, root: Path, paths: Iterable[tuple[Path, bool]]) -> PathPolicy:
+    def requiring(self, root: Path, paths: Iterable[tuple[Path, bool]]) -> PathPolicy:
         """Return the policy with the folders that these paths need in the lists; each path with whether it is written.
 
         Nothing needs to exist.

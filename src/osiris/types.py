@@ -43,7 +43,7 @@ _OTHER_NAMES = {
 """Names of types in other languages."""
 _SPELLINGS = (*SIMPLE, "decimal(18,2)", "time[us]", "timestamp[us]", "timestamp[us,UTC]", "list<utf8>")
 
-_KNOWN = (
+_TYPE_NAMES = (
     "bool, int8 to int64, uint8 to uint64, float32, float64, decimal(DIGITS,SCALE), utf8, binary, date, time[us], "
     "timestamp[us], timestamp[us,UTC], uuid, json, list<TYPE>"
 )
@@ -83,7 +83,7 @@ def unknown_type(name: str, at: Location) -> Diagnostic:
     """
     near, column = near_type(name), (at.pointer or "").rpartition("/")[2]
     written = f'write {column}: "{near or "utf8"}"{"" if near else ", for instance"}'
-    return diagnostic("DAT012", at=at, type=name[:_SHOWN], hint=f"{written}; types are {_KNOWN}")
+    return diagnostic("DAT012", at=at, type=name[:_SHOWN], hint=f"{written}; types are {_TYPE_NAMES}")
 
 
 def near_type(name: str) -> str | None:

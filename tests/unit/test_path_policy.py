@@ -155,7 +155,7 @@ def test_one_line_has_what_all_paths_need(tmp_path, listed):
     for folder in (root, one, two):
         folder.mkdir()
     paths = [(one / "a.csv", False), (two / "*.csv", False), (two / "b.csv", True), (root / "x.csv", True)]
-    policy = PathPolicy.of(listed).asked(root, paths)
+    policy = PathPolicy.of(listed).requiring(root, paths)
     lines = set()
     for path, writing_it in paths[:3]:
         with pytest.raises(OsirisError) as caught:

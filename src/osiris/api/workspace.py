@@ -200,7 +200,7 @@ def load_plan(
         workspace.registry,
         path=str(plan.path),
         root=workspace.root,
-        asked=plan.asked,
+        requested=plan.asked,
         allow_drift=allow_drift,
         allow_changes=allow_changes,
     )

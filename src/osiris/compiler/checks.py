@@ -93,7 +93,7 @@ def _uses(ctx: Context) -> dict[tuple[tuple[str, str], str], list[_Use]]:
     Inputs of a transform are not tables.
     """
     uses: dict[tuple[tuple[str, str], str], list[_Use]] = defaultdict(list)
-    for step, spec in ctx.known():
+    for step, spec in ctx.with_specs():
         if step.mode == "transform" or spec.connection != "required":
             continue
         try:
@@ -165,16 +165,16 @@ def check_component(ctx: Context) -> Iterator[Diagnostic]:
 
 def check_mode(ctx: Context) -> Iterator[Diagnostic]:
     """Every step uses a mode that its component supports."""
-    for step, spec in ctx.known():
+    for step, spec in ctx.with_specs():
         if step.mode not in spec.modes:
             yield wrong_mode(step, spec, ctx.at(f"{step.pointer}/mode"))
 
 
 def check_inputs(ctx: Context) -> Iterator[Diagnostic]:
     """Every step has as many inputs as its component takes, each from a step with an output."""
-    specs = {step.id: spec for step, spec in ctx.known()}
+    specs = {step.id: spec for step, spec in ctx.with_specs()}
     silent = {name for name, spec in specs.items() if not spec.output}
-    for step, spec in ctx.known():
+    for step, spec in ctx.with_specs():
         at = ctx.at(f"{step.pointer}/inputs" if step.inputs else step.pointer)
         yield from _wrong_count(ctx, step, spec, at)
         for source in silent.intersection(step.inputs.values()):
@@ -195,7 +195,7 @@ def _wrong_count(ctx: Context, step: Step, spec: ComponentSpec, at: Location) ->
 
 def _an_input(ctx: Context, step: Step) -> Fix:
     """Return the fix that adds the only possible input."""
-    sources = [each.id for each, spec in ctx.known() if spec.output and each.id != step.id]
+    sources = [each.id for each, spec in ctx.with_specs() if spec.output and each.id != step.id]
     pointer = f"{step.pointer}/needs"
     if len(sources) != 1 or f"{step.pointer}/inputs" in ctx.pipeline.positions:
         return ()
@@ -213,7 +213,7 @@ def _amount(least: int, most: int | None) -> str:
 
 def check_connection(ctx: Context) -> Iterator[Diagnostic]:
     """Every step names a declared connection of its component's family, if it takes one."""
-    for step, spec in ctx.known():
+    for step, spec in ctx.with_specs():
         ref = required_connection(step, spec)
         at = ctx.at(f"{step.pointer}/config/connection")
         if ref is None:
@@ -251,7 +251,7 @@ def check_secrets(ctx: Context) -> Iterator[Diagnostic]:
     places = [*_free_values(pipeline), (dict(pipeline.params), "/params")]
     places += [(step.id, f"{step.pointer}/id") for step in pipeline.steps]
     hits = [hit for value, pointer in places for hit in find_literal_secrets(value, pointer)]
-    hits += [hit for step, spec in ctx.known() for hit in _declared_secrets(step, spec)]
+    hits += [hit for step, spec in ctx.with_specs() for hit in _declared_secrets(step, spec)]
     for pointer, kind in dict(reversed(hits)).items():
         yield diagnostic("CMP006", at=ctx.at(pointer), where=pointer, kind=kind)
 
@@ -292,7 +292,7 @@ def check_names(ctx: Context) -> Iterator[Diagnostic]:
 def check_readers(ctx: Context) -> Iterator[Diagnostic]:
     """Every output is read by some step."""
     readers = Counter(source for step in ctx.pipeline.steps for source in step.inputs.values())
-    for step, spec in ctx.known():
+    for step, spec in ctx.with_specs():
         if spec.output and not readers[step.id]:
             yield diagnostic("CMP015", at=ctx.at(step.pointer), step=step.id)
 

@@ -75,7 +75,7 @@ def _without_secret_texts(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
 
 
 def _prepared(ctx: Context, unsteady: Mapping[str, tuple[Finding, ...]]) -> Prepared:
-    specs = {spec.name: spec for _, spec in ctx.known()}
+    specs = {spec.name: spec for _, spec in ctx.with_specs()}
     engines = {name: installed_version(name) or "" for name in sorted(pinned_engines(specs.values()))}
     used = {str(step.connection): step.connection for step in ctx.pipeline.steps if step.connection}
     fields = {text: as_written(ctx.connections, ref) for text, ref in sorted(used.items())}

@@ -49,7 +49,7 @@ class Context:
     verdicts: Verdicts = field(default_factory=dict)
     allowed: Mapping[str, JsonValue] | None = None
 
-    def known(self) -> list[tuple[Step, ComponentSpec]]:
+    def with_specs(self) -> list[tuple[Step, ComponentSpec]]:
         """Return the steps whose component is installed, with its spec."""
         pairs = ((step, self.registry.find(step.component)) for step in self.pipeline.steps)
         return [(step, spec) for step, spec in pairs if spec is not None]
@@ -60,7 +60,7 @@ class Context:
 
     def statements(self) -> Iterator[tuple[Step, ComponentSpec, str]]:
         """Yield each SQL field of a step, with the step and its component."""
-        for step, spec in self.known():
+        for step, spec in self.with_specs():
             yield from ((step, spec, name) for name in sql_fields(spec) if name in step.config)
 
     def fields_of(self, ref: ConnectionRef | None) -> Mapping[str, JsonValue] | None:

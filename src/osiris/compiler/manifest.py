@@ -111,14 +111,14 @@ def verify_manifest(
     *,
     path: str,
     root: Path | None = None,
-    asked: str = "",
+    requested: str = "",
     engines: Mapping[str, str] | None = None,
     allow_drift: bool = False,
     allow_changes: bool = False,
 ) -> tuple[Manifest, list[Diagnostic]]:
     """Return the manifest in `data`, and warnings; raises IntegrityError (CMP020 to CMP025) if it is invalid.
 
-    `asked` is the expected fingerprint, or its first digits: another plan is rejected (CMP047), whatever its file name.
+    `requested` is the expected fingerprint, or its first digits: another plan is rejected (CMP047), whatever its file name.
     `root` is the project's folder. `engines` are the versions available by distribution; by default the installed ones.
     With `allow_drift` another engine version is a warning (RUN015), with `allow_changes` another component version is
     (RUN023).
@@ -129,8 +129,8 @@ def verify_manifest(
     _reject(path, [f"{place} {problem}" for place, problem in shape_problems(parsed)])
     _reject(path, list(_order_problems(parsed)) or list(_leaf_problems(parsed)))
     _require_same(data, canonical, path)
-    if not parsed["fingerprint"].startswith(asked):
-        fail("CMP047", path=path, found=parsed["fingerprint"], asked=asked)
+    if not parsed["fingerprint"].startswith(requested):
+        fail("CMP047", path=path, found=parsed["fingerprint"], asked=requested)
     changes = dict(_component_changes(parsed, registry, "RUN023" if allow_changes else "CMP023"))
     _raise_errors(changes.values())
     _reject(path, [] if changes else _unpinned(parsed, registry))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def name_connections(ctx: Context) -> Context:
     """Every connection is named with its alias, including the default one."""
-    refs = [(step, required_connection(step, spec)) for step, spec in ctx.known()]
+    refs = [(step, required_connection(step, spec)) for step, spec in ctx.with_specs()]
     return ctx.with_steps(
         [replace(step, connection=resolve_ref(ctx.connections, ref)) if ref else step for step, ref in refs]
     )
@@ -32,7 +32,7 @@ def name_connections(ctx: Context) -> Context:
 
 def canonical_sql(ctx: Context) -> Context:
     """Every statement is its canonical text."""
-    steps = {step.id: step for step, _ in ctx.known()}
+    steps = {step.id: step for step, _ in ctx.with_specs()}
     for step, spec, name in ctx.statements():
         steps[step.id] = with_config(steps[step.id], {name: canonical_of(ctx, step, spec, name)})
     return ctx.with_steps([*steps.values()])
@@ -40,7 +40,7 @@ def canonical_sql(ctx: Context) -> Context:
 
 def carry_text(ctx: Context) -> Context:
     """A text source that is read only by text sinks passes its text on, so that its characters stay unchanged."""
-    specs = {step.id: spec for step, spec in ctx.known()}
+    specs = {step.id: spec for step, spec in ctx.with_specs()}
     readers: dict[str, list[str]] = defaultdict(list)
     for step in ctx.pipeline.steps:
         for source in step.inputs.values():
@@ -67,7 +67,7 @@ def _uses_types(step: Step, spec: ComponentSpec) -> bool:
 
 def fill_defaults(ctx: Context) -> Context:
     """Every default of a component is written out, at any depth."""
-    return ctx.with_steps([replace(step, config=filled(step.config, spec.config)) for step, spec in ctx.known()])
+    return ctx.with_steps([replace(step, config=filled(step.config, spec.config)) for step, spec in ctx.with_specs()])
 
 
 def sort_steps(ctx: Context) -> Context:
@@ -142,12 +142,12 @@ def prune_columns(typed: TypedPipeline) -> TypedPipeline:
     needed = _needed(typed)
     described, steps = dict(typed.described), []
     for step in typed.steps:
-        schema, wanted = typed.described[step.id].schema, needed[step.id]
-        if schema is None or None in wanted or not _can_prune(typed, step):
+        schema, used = typed.described[step.id].schema, needed[step.id]
+        if schema is None or None in used or not _can_prune(typed, step):
             steps.append(step)
             continue
-        wanted |= step.config.get("cast", {}).keys()
-        columns = tuple(column for column in schema if column.name in wanted) or schema[:1]
+        used |= step.config.get("cast", {}).keys()
+        columns = tuple(column for column in schema if column.name in used) or schema[:1]
         described[step.id] = replace(typed.described[step.id], schema=columns)
         names = [column.name for column in columns]
         steps.append(step if columns == schema else with_config(step, {"columns": names}))

@@ -142,7 +142,7 @@ def all_needs(step: str, needs: Mapping[str, Sequence[str]]) -> set[str]:
 
 def named_paths(ctx: Context) -> Iterator[tuple[Step, Path | StoreUrl | OsirisError]]:
     """Yield each step that names files, with the path or URL (or pattern), or with the error."""
-    for step, spec in ctx.known():
+    for step, spec in ctx.with_specs():
         text = step.config.get(KEY)
         if not find_family(spec.family).local_files or not isinstance(text, str):
             continue
@@ -177,7 +177,7 @@ def check_path_rules(ctx: Context) -> Iterator[Diagnostic]:
         elif _REFERENCE not in str(file):
             allowed.append((step, file, pointer))
     policy = PathPolicy.of(ctx.allowed, tuple(_key_files(ctx)))
-    policy = policy.asked(ctx.root, [(path, step.mode == "write") for step, path, _ in allowed])
+    policy = policy.requiring(ctx.root, [(path, step.mode == "write") for step, path, _ in allowed])
     for step, path, pointer in allowed:
         try:
             _require_allowed(ctx, policy, step, path)
@@ -225,7 +225,7 @@ def _named_files(ctx: Context) -> Iterator[tuple[Step, Path, str]]:
 
 
 def _databases(ctx: Context) -> Iterator[tuple[Step, Path | OsirisError, str]]:
-    for step, spec in ctx.known():
+    for step, spec in ctx.with_specs():
         fields = ctx.fields_of(step.connection) or {}
         texts = [text for name in find_family(spec.family).file_fields if isinstance(text := fields.get(name), str)]
         for text in filter(None, texts):

@@ -79,7 +79,7 @@ def _original(root: Path, file: str | None, pointer: str, source: str) -> tuple[
 
 def check_input_names(ctx: Context) -> Iterator[Diagnostic]:
     """No two inputs of a SQL step share a name."""
-    for step, spec in ctx.known():
+    for step, spec in ctx.with_specs():
         if not sql_fields(spec) or step.mode != "transform":
             continue
         at = ctx.at(f"{step.pointer}/inputs" if step.inputs else step.pointer)

@@ -208,8 +208,8 @@ class Reader:
             self.report("OML010", event.start_mark, at=at, fix=fix, value=shown, quoted=quoted, hint=hint)
         except NotANumber:
             name = (self._stack[-1].key if self._stack else None) or "the value"
-            wanted, hint = "a finite number", "write it in quotes"
-            self.report("OML006", event.start_mark, at=at, fix=fix, key=name, expected=wanted, found=shown, hint=hint)
+            expected, hint = "a finite number", "write it in quotes"
+            self.report("OML006", event.start_mark, at=at, fix=fix, key=name, expected=expected, found=shown, hint=hint)
         return text
 
     def _key(self, top: _Frame, text: str, event: Event) -> None:

@@ -114,8 +114,8 @@ def _window(reply: Reply, start: int, limit: int, room: int, *, full: bool) -> t
     data = shortened(dict(rest if full else reply.brief(rest)), room // 3)
     page = _page(items[start : start + limit], reply, room, room - size_of(data) - len(key) - 40, full=full)
     end = start + len(page)
-    told_total = {} if "total" in data else {f"{key}_total": len(items)}
-    return {**data, key: page, **told_total}, end if end < len(items) and page else None
+    total_entry = {} if "total" in data else {f"{key}_total": len(items)}
+    return {**data, key: page, **total_entry}, end if end < len(items) and page else None
 
 
 def _page(items: Sequence[JsonValue], reply: Reply, room: int, left: int, *, full: bool) -> list[JsonValue]:

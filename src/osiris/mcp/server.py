@@ -143,13 +143,13 @@ class _Answers:
     async def _ask(self, ctx: Context, call: dict[str, JsonValue]) -> dict[str, JsonValue]:
         done = 0
 
-        async def told(text: str) -> None:
+        async def report(text: str) -> None:
             nonlocal done
             done += 1
             await ctx.session.report_progress(done, message=text)
 
         try:
-            return await self._callers.ask(call, told)
+            return await self._callers.ask(call, report)
         except Gone as gone:
             crash = diagnostic("INT000", kind="end of the worker process", reason=f"exit status {gone.status}")
             return {"ok": False, "text": written({"ok": False, "data": None, "diagnostics": [crash.to_json()]})}

@@ -18,7 +18,7 @@ def look(columns, *, mode="none", whole=True, names=None):
     table = pa.table(columns)
     sample = Sampled(stream(schema_of(table.schema), table.to_batches(), "free"), "the first rows", whole)
     with duckdb.connect() as engine:
-        return profile_of(engine, sample, names or list(columns), mode=mode, wanted=True)
+        return profile_of(engine, sample, names or list(columns), mode=mode, requested=True)
 
 
 def of(name, values, **more):

@@ -85,12 +85,12 @@ class Grammar:
         last = None
         for batch in reader:
             if last:
-                yield self._wanted(last)
+                yield self._selected(last)
             last = batch if batch.num_rows else last
         if not last or not _ends_well(last):
             raise OpenQuote
         if last.num_rows > 1:
-            yield self._wanted(last.slice(0, last.num_rows - 1))
+            yield self._selected(last.slice(0, last.num_rows - 1))
 
     @cached_property
     def kinds(self) -> list[Kind]:
@@ -121,9 +121,9 @@ class Grammar:
         except pa.ArrowInvalid:
             return None
         rows = next(iter(table.to_batches()), None)
-        return self._wanted(rows.slice(0, rows.num_rows - 1)) if rows and _ends_well(rows) else None
+        return self._selected(rows.slice(0, rows.num_rows - 1)) if rows and _ends_well(rows) else None
 
-    def _wanted(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+    def _selected(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """Return the requested columns: the last column of the file is always read."""
         return rows.select(list(self.columns))
 

@@ -116,21 +116,21 @@ _FORMS: Mapping[str, Callable[[pa.Array], pa.Array]] = {
 
 def _checks(source: str, column: Column) -> list[tuple[Right, str]]:
     """Return what is to be true of values, and why."""
-    found: list[tuple[Right, str]] = []
+    checks: list[tuple[Right, str]] = []
     if source in ("float32", "float64"):
-        found.append((lambda array, _: pc.is_finite(array), "MySQL has no such number"))
+        checks.append((lambda array, _: pc.is_finite(array), "MySQL has no such number"))
         if "(" in column.declared:
-            found.append((_is_rounded, f"the column is {column.declared}"))
+            checks.append((_is_rounded, f"the column is {column.declared}"))
     if source == "date" or source.startswith("timestamp"):
-        found.append((_is_day, "MySQL has the years 1 to 9999"))
+        checks.append((_is_day, "MySQL has the years 1 to 9999"))
     if source.startswith(("time[", "timestamp[")):
-        found.append((_is_short, f"the column has {column.digits} digits behind the second"))
+        checks.append((_is_short, f"the column has {column.digits} digits behind the second"))
     if column.unsigned and column.kind == "decimal":
-        found.append((lambda array, _: pc.greater_equal(array, pa.scalar(0, array.type)), "the column is unsigned"))
+        checks.append((lambda array, _: pc.greater_equal(array, pa.scalar(0, array.type)), "the column is unsigned"))
     if column.kind in _KINDS and source != "bool":
         right, reason = _KINDS[column.kind]
-        found.append((right, reason.format(column.declared[:_LISTED], column.length)))
-    return found
+        checks.append((right, reason.format(column.declared[:_LISTED], column.length)))
+    return checks
 
 
 def _expect(array: pa.Array, right: pa.Array, reason: str) -> None:
@@ -168,9 +168,9 @@ def _is_in_range(array: pa.Array, column: Column) -> pa.Array:
     bits = column.digits if column.kind == "bit" else _MEDIUM
     signed = column.kind != "bit" and not column.unsigned
     least, most = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    known = np.iinfo(array.type.to_pandas_dtype())
-    after = pc.greater_equal(array, pa.scalar(max(least, int(known.min)), array.type))
-    return pc.and_(after, pc.less_equal(array, pa.scalar(min(most, int(known.max)), array.type)))
+    limits = np.iinfo(array.type.to_pandas_dtype())
+    after = pc.greater_equal(array, pa.scalar(max(least, int(limits.min)), array.type))
+    return pc.and_(after, pc.less_equal(array, pa.scalar(min(most, int(limits.max)), array.type)))
 
 
 def _is_year(array: pa.Array, _: Column) -> pa.Array:
@@ -232,8 +232,8 @@ def numbered(array: pa.Array, column: Column) -> pa.Array:
     By its text the server finds a value in another case too, or by what looks like a number.
     """
     each = array.dictionary_encode()
-    known = partial(_place if column.kind == "enum" else _mask, column.members)
-    return pa.array(map(known, each.dictionary.to_pylist()), pa.uint64()).take(each.indices)
+    convert = partial(_place if column.kind == "enum" else _mask, column.members)
+    return pa.array(map(convert, each.dictionary.to_pylist()), pa.uint64()).take(each.indices)
 
 
 def _place(members: Sequence[str | None], text: str) -> int | None:

@@ -55,8 +55,10 @@ SELECT 1 FROM information_schema.INNODB_SYS_FOREIGN WHERE LOWER(%s) IN (LOWER(FO
 
 def used_columns(session: Session, delivery: Delivery) -> Used:
     """Return the columns that rows have values for, in the order of the rows, with what it takes to send them."""
-    known = {column.name: column for column in delivery.columns}
-    return [(with_members(session, delivery.quoted, known[field.name]), field.type) for field in delivery.schema]
+    columns_by_name = {column.name: column for column in delivery.columns}
+    return [
+        (with_members(session, delivery.quoted, columns_by_name[field.name]), field.type) for field in delivery.schema
+    ]
 
 
 def send(session: Session, delivery: Delivery, table: str, used: Used, batches: Iterable[pa.RecordBatch]) -> None:
@@ -103,12 +105,12 @@ def _load(session: Session, table: str, used: Used, parts: Iterable[Sequence[pa.
         sent += len(arrays[0])
     with session.watch.waiting():
         connection.write_packet(b"")
-        told = OKPacketWrapper(connection._read_packet())
-    if told.warning_count and (refused := warned(session.rows("SHOW WARNINGS"))):
+        reply = OKPacketWrapper(connection._read_packet())
+    if reply.warning_count and (refused := warned(session.rows("SHOW WARNINGS"))):
         raise refused
     most = sent if into == "INTO" else 2 * sent
-    if not sent <= told.affected_rows <= most:
-        raise RowRejected("", f"it took {told.affected_rows} of {sent}")
+    if not sent <= reply.affected_rows <= most:
+        raise RowRejected("", f"it took {reply.affected_rows} of {sent}")
     return sent
 
 

@@ -211,7 +211,7 @@ class Postgres(Database[Session]):
 
     def write(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
         """Write all rows in the mode of the delivery."""
-        target_table.tell_unlogged(session, delivery)
+        target_table.report_unlogged(session, delivery)
         super().write(session, delivery, waiting)
         target_table.refuse_changed(session, delivery)
 

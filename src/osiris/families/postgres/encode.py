@@ -95,7 +95,7 @@ def _join(parts: Sequence[Part], count: int) -> tuple[pa.Buffer, NDArray[np.int6
 
 def _pieces(parts: Sequence[Part], count: int) -> list[Varying]:
     """Return parts as pieces of bytes: fields that follow each other are one."""
-    found: list[Varying] = []
+    pieces: list[Varying] = []
     run: list[Fixed] = []
     for part in (*parts, None):
         if isinstance(part, Fixed):
@@ -103,11 +103,11 @@ def _pieces(parts: Sequence[Part], count: int) -> list[Varying]:
             continue
         if run:
             record = _record(run, count)
-            found.append(Varying(_binary(np.arange(count + 1) * record.itemsize, record)))
+            pieces.append(Varying(_binary(np.arange(count + 1) * record.itemsize, record)))
             run = []
         if part is not None:
-            found.append(part)
-    return found
+            pieces.append(part)
+    return pieces
 
 
 def _record(fields: Sequence[Fixed], count: int) -> NDArray[Any]:
@@ -158,8 +158,8 @@ def _values(array: pa.Array, kind: Any) -> NDArray[Any]:  # noqa: ANN401  a nump
 def _first(wrong: NDArray[np.bool_], array: pa.Array) -> int | None:
     """Return the first row that is wrong and not NULL."""
     null = _nulls(array)
-    found = np.flatnonzero(wrong if null is None else wrong & ~null)
-    return int(found[0]) if len(found) else None
+    positions = np.flatnonzero(wrong if null is None else wrong & ~null)
+    return int(positions[0]) if len(positions) else None
 
 
 def number(form: str) -> Encode:

@@ -217,7 +217,7 @@ def query_result(session: Session, query: str, bindings: Mapping[str, JsonValue 
     def literal(value: JsonValue) -> str:
         return Literal(value).as_string(session.connection)
 
-    def tells_apart(source: Source, total: bool) -> bool:
+    def is_distinct(source: Source, total: bool) -> bool:
         """Whether the server can order the values of every column; for columns read as text it may not."""
         return total or not any(item.carried.cast or item.carried.oid in _UNORDERED for item in source.detail)
 
@@ -226,7 +226,7 @@ def query_result(session: Session, query: str, bindings: Mapping[str, JsonValue 
         with _at_place_in_query(session, text, query):
             return described(session, text)
 
-    return query_source(verdict, _DIALECT, homes, describe, tells_apart)
+    return query_source(verdict, _DIALECT, homes, describe, is_distinct)
 
 
 @contextmanager

@@ -254,7 +254,7 @@ def _indexes(session: Session, table: Table, key: Sequence[str]) -> list[bool]:
     return [immediate for names, immediate in session.rows(_KEYS, table.oid) if set(names) == set(key)]
 
 
-def tell_unlogged(session: Session, delivery: Delivery) -> None:
+def report_unlogged(session: Session, delivery: Delivery) -> None:
     """Emit an event if the table is UNLOGGED: a crash of the server empties it."""
     ((unlogged, _),) = session.rows(_UNLOGGED_AND_CHILDREN, expect_table(session, delivery.table).oid)
     if unlogged:

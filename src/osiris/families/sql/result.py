@@ -107,11 +107,11 @@ def query_source(
     dialect: str,
     homes: Mapping[str, Name],
     describe: Callable[[str], Source],
-    tells_apart: Callable[[Source, bool], bool],
+    is_distinct: Callable[[Source, bool], bool],
 ) -> Source:
     """Return the source of a checked query; an ORDER BY is extended to a total order.
 
-    That is done if `tells_apart(source, total)` is true: the server can order all of its rows; `total` says that the
+    That is done if `is_distinct(source, total)` is true: the server can order all of its rows; `total` says that the
     query already does. `describe` returns the source of a canonical text.
     """
     text = str(verdict.canonical)
@@ -120,7 +120,7 @@ def query_source(
     if not verdict.ordered:
         return source
     total = with_total_order(text, [column.name for column in source.schema], dialect)
-    if not tells_apart(source, total == text):
+    if not is_distinct(source, total == text):
         return source
     return replace(source if total == text else describe(total), order="fixed", relations=relations)
 

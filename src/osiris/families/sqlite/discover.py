@@ -49,7 +49,7 @@ def discovering(ctx: StepContext) -> AbstractContextManager[Discoverer]:
 class _SQLite(FileDiscoverer[sqlite3.Connection]):
     def fields(self, session: Session, relation: Table, _names: Sequence[str]) -> Mapping[str, FieldCheck]:
         """Return by name the field that a step gets for each column, or the problem."""
-        return {column.name: _known(column) for column in SQLITE.columns(session, relation)}
+        return {column.name: _field_check(column) for column in SQLITE.columns(session, relation)}
 
     def keys(self, session: Session, relation: Table) -> Mapping[str, Any]:
         """Return the keys of a table."""
@@ -84,7 +84,7 @@ def _foreign(session: Session, table: str) -> Iterator[tuple[str, Sequence[str],
         yield "f", columns, tables[0], [name for name in to if name]
 
 
-def _known(column: Column) -> FieldCheck:
+def _field_check(column: Column) -> FieldCheck:
     problem = type_problem(column.type)
     if column.type is None:
         problem = f"{problem}; give the step dtype: {{{column.name}: utf8}}"

@@ -307,7 +307,7 @@ def _profile_columns(
         names = [column.name for column in table.columns or ()]
         with interruptible(engine, ctx.cancelled):
             try:
-                return profile_of(engine, sample, names, mode=request.samples, wanted=request.profile)
+                return profile_of(engine, sample, names, mode=request.samples, requested=request.profile)
             except ENGINE_ERRORS as error:
                 fail("DRV013", path=table.name, problem=runtime_problem(error, "").message)
 

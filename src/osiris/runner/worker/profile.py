@@ -80,9 +80,9 @@ class Column:
 
 
 def profile_of(
-    engine: DuckDBPyConnection, sample: Sampled, names: Sequence[str], *, mode: str, wanted: bool
+    engine: DuckDBPyConnection, sample: Sampled, names: Sequence[str], *, mode: str, requested: bool
 ) -> dict[str, JsonValue]:
-    """Return the profile of a sample: its columns if `wanted`, and its rows unless `mode` is none.
+    """Return the profile of a sample: its columns if `requested`, and its rows unless `mode` is none.
 
     `names` are all columns of the table, as a `name` beside an e-mail address is a person's.
     """
@@ -92,7 +92,7 @@ def profile_of(
     columns = [_inspect_column(engine, field, f"c{index}", kinds[field.name]) for index, field in enumerate(schema)]
     method = "all rows" if sample.whole else f"{rows:,} rows: {sample.method}"
     profile: dict[str, JsonValue] = {"rows": rows, "whole": sample.whole, "method": method}
-    if wanted:
+    if requested:
         profile["columns"] = {column.field.name: _column_profile(engine, column, rows) for column in columns}
     if mode != "none":
         profile["samples"] = {"mode": mode, "rows": _rows(engine, columns, raw=mode == "raw")}
@@ -137,8 +137,8 @@ def _inspect_column(engine: DuckDBPyConnection, field: Field, name: str, by_name
 
 def _personal(engine: DuckDBPyConnection, column: Column, by_name: str | None) -> str | None:
     """Return the kind of personal data or secret in a column, by its name or by a share of its values; None if none."""
-    is_told = by_name not in (None, FREE_TEXT)
-    if is_told or not (column.kind == "decimal" or column.kind.startswith(("utf8", "int", "uint"))):
+    is_reported = by_name not in (None, FREE_TEXT)
+    if is_reported or not (column.kind == "decimal" or column.kind.startswith(("utf8", "int", "uint"))):
         return by_name
     texts = [text for (text,) in _ask(engine, column, "DISTINCT c::VARCHAR", f"LIMIT {_LOOKED_AT}")]
     if column.kind == "utf8" and _are_names(column, texts):

@@ -220,8 +220,8 @@ class Flow:
             "counts": dict(active.ready.counts) if active.ready else {},
         }
         end |= {"checks": active.checks} if active.checks else {}
-        is_told = active.written or self.job_ctx.job.digest == "all"  # else the writer of the output has the digest
-        if is_told and active.meter.digest:
+        is_reported = active.written or self.job_ctx.job.digest == "all"  # else the writer of the output has the digest
+        if is_reported and active.meter.digest:
             end["digest"] = active.meter.digest
         if active.written:
             end |= self._delivered(name, active.written)
