@@ -118,7 +118,7 @@ def verify_manifest(
 ) -> tuple[Manifest, list[Diagnostic]]:
     """Return the manifest in `data`, and warnings; raises IntegrityError (CMP020 to CMP025) if it is invalid.
 
-    `requested` is the expected fingerprint, or its first digits: another plan is rejected (CMP047), whatever its file name.
+    `requested` is the expected fingerprint, or its first digits: another plan is rejected (CMP047), whatever its file.
     `root` is the project's folder. `engines` are the versions available by distribution; by default the installed ones.
     With `allow_drift` another engine version is a warning (RUN015), with `allow_changes` another component version is
     (RUN023).

@@ -86,7 +86,7 @@ def _rest_delivery(config: Config, schema: Schema, ctx: StepContext) -> RestDeli
     if ctx.on_reject == "quarantine":
         _needs_address(ctx, "on_reject: quarantine", "over REST a batch is refused as a whole")
     reasons = list_refusals({column.name: column.type for column in schema})
-    check_columns(ctx, schema, reasons, case_sensitive=True)
+    check_columns(ctx, schema, reasons, by_case=True)
     prefix, dot, name = config.table.partition(".")
     table, schema_name = (name, prefix) if dot and config.schema is None else (config.table, config.schema)
     mode: Literal["append", "upsert"] = "upsert" if config.write_mode == "upsert" else "append"

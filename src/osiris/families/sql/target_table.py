@@ -33,17 +33,15 @@ _SHARE = 0.5
 _SHOWN = 100
 
 
-def check_columns(
-    ctx: StepContext, schema: Schema, reasons: Mapping[str, str], *, case_sensitive: bool = False
-) -> None:
+def check_columns(ctx: StepContext, schema: Schema, reasons: Mapping[str, str], *, by_case: bool = False) -> None:
     """Fail with CMP012 for each column that the target does not support; `reasons` are by column name.
 
-    `case_sensitive`: names are case-sensitive, and `reasons` covers all problems with names.
+    `by_case`: names are case-sensitive, and `reasons` covers all problems with names.
     """
     folded = Counter(column.name.lower() for column in schema)
     twins = {c.name: "in SQL its name equals another column's" for c in schema if folded[c.name.lower()] > 1}
     unnamed = {c.name: "its name is empty or has a control character" for c in schema if not _is_name(c.name)}
-    problems = {**reasons} if case_sensitive else {**reasons, **twins, **unnamed}
+    problems = {**reasons} if by_case else {**reasons, **twins, **unnamed}
     if problems:
         types = {column.name: column.type for column in schema}
         raise_all(uncarried(ctx.step, name, types[name], reason) for name, reason in problems.items())

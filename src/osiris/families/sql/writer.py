@@ -73,7 +73,7 @@ class Writer(Generic[ConfigT]):
         if self.database.reserves_names:
             check_table_name(config.table)
         refused = self.database.unsupported_columns({column.name: column.type for column in schema})
-        check_columns(ctx, schema, refused, case_sensitive=self.database.case_sensitive_columns)
+        check_columns(ctx, schema, refused, by_case=self.database.case_sensitive_columns)
         check_key_columns(ctx, schema, config.key)
 
     def confirm(self, config: ConfigT, schema: Schema, ctx: StepContext) -> str:
