@@ -194,7 +194,7 @@ def _answer(arguments: list[str], console: Console) -> Answer:
     except click.ClickException as error:
         return _usage(error)
     except Exception as error:  # noqa: BLE001  the last resort of the whole program
-        return _internal(error)
+        return _internal(error, console)
     return result if isinstance(result, Answer) else Answer(exit_code=int(result or 0))
 
 
@@ -218,13 +218,16 @@ def _usage(error: click.ClickException) -> Answer:
     return Answer(diagnostics=[diagnostic("PRJ008", problem=problem, hint=hint)])
 
 
-def _internal(error: BaseException) -> Answer:
-    """Keep the traceback in a file and name it: a terminal is no place for one."""
+def _internal(error: BaseException, console: Console) -> Answer:
+    """Write the traceback, without the project's secrets, to a file and name it: a terminal is no place for one."""
     import tempfile
     import traceback
 
-    text = "".join(traceback.format_exception(error))
-    reason = str(error) or "no message"
+    try:
+        text, reason = map(str, console.clean(["".join(traceback.format_exception(error)), str(error) or "no message"]))
+    except Exception:  # noqa: BLE001  the secrets are unknown, so the exception's message is left out
+        text, reason = "".join(traceback.format_tb(error.__traceback__)), "its message may contain a secret"
+        console.scrubber = None
     try:
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", prefix="osiris-error-", suffix=".txt", dir=_state_folder(), delete=False

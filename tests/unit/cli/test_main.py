@@ -8,7 +8,9 @@ from pathlib import Path
 import click
 import pytest
 
-from osiris.cli.main import COMMANDS, main, root
+from osiris.cli.main import COMMANDS, _internal, main, root
+from osiris.cli.render import Console
+from osiris.secret import Scrubber, Secret
 
 
 def every_command():
@@ -125,6 +127,26 @@ def test_a_mistake_of_ours_names_a_file_and_shows_no_traceback(capsys, tmp_path,
     report = Path(found["hint"].rpartition(" ")[2])
     assert "Traceback" in report.read_text(encoding="utf-8")
     report.unlink()
+
+
+PASSWORD = "-".join(["hunter2"] * 3)
+
+
+def secrets_of_a_broken_project():
+    raise OSError(PASSWORD)
+
+
+@pytest.mark.parametrize("scrubber", [lambda: Scrubber([Secret(PASSWORD)]), secrets_of_a_broken_project])
+def test_the_report_of_a_mistake_of_ours_has_no_secret(scrubber, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=PASSWORD) as caught:
+        int(PASSWORD)
+    answer = _internal(caught.value, Console(scrubber=scrubber))
+    report = Path(answer.diagnostics[0].hint.rpartition(" ")[2])
+    text = report.read_text(encoding="utf-8")
+    report.unlink()
+    assert "test_the_report_of_a_mistake_of_ours_has_no_secret" in text
+    assert PASSWORD not in text + answer.diagnostics[0].message
 
 
 def test_start_up_imports_nothing_heavy():

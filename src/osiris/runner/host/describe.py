@@ -43,6 +43,16 @@ _OF_CONNECTIONS = tuple(
 )
 """Codes of problems with a connection, whichever step uses it."""
 
+_OPTIONS = {
+    "primary_key": ("DAT028",),
+    "path": (
+        *("DAT004", "DAT013", "DAT029", "DAT045", "DAT046", "DAT047", "DRV001", "DRV003", "DRV005", "DRV006", "DRV007"),
+        *("DRV045", "DRV046", "DRV047", "DRV048", "DRV049", "DRV059", "DRV060", "DRV061", "DRV062", "DRV063", "DRV070"),
+    ),
+    "table": ("DAT029", "DAT032", "DAT035", "DRV012"),
+}
+"""Options, each with the codes of problems with what it names, where the problem has no location of its own."""
+
 _STAND_INS = {"run.id": "run", "run.started_at": "1970-01-01T00:00:00Z"}
 """Values of `${run.…}` outside of a run: only their types matter."""
 
@@ -284,9 +294,14 @@ def _placed(root: Path, pipeline: Pipeline, step: Step, item: Diagnostic) -> Dia
         field = declared_at(declared, step.connection, code=item.code)
         return replace(item, location=field or pipeline.where(step.pointer))
     in_query = at.line is not None or item.code.startswith("SQL")
-    pointer = step.pointer + (at.pointer or ("/config/query" if in_query else ""))
+    pointer = step.pointer + (at.pointer or ("/config/query" if in_query else _option_of(step, item.code)))
     if in_query:
         query = str(step.config.get("query", ""))
         return located(root, pipeline.where(pointer), pointer, item, query, pipeline.text)
     where = pipeline.where_key if item.code in _OF_NAMES else pipeline.where
     return replace(item, location=where(pointer))
+
+
+def _option_of(step: Step, code: str) -> str:
+    """Return the pointer, within its step, to the option that a problem is about; empty if it is about the step."""
+    return next((f"/config/{key}" for key, codes in _OPTIONS.items() if code in codes and key in step.config), "")

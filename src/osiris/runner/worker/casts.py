@@ -126,9 +126,8 @@ def _cast(column: pa.Array, field: pa.Field, step: str, row: int) -> pa.Array:
     result, change = _try_cast(column, field.type)
     if change is not None:
         index, problem = change
-        target_type, hint = type_name(field.type), _alternative(field.name, type_name(column.type))
-        reason = f"row {row + index:,}: {problem}"
-        fail("DAT014", step=step, column=field.name, type=target_type, reason=reason, hint=hint)
+        about = {"column": field.name, "type": type_name(field.type), "reason": f"row {row + index:,}: {problem}"}
+        fail("DAT014", at=_at(field.name), hint=_alternative(field.name, type_name(column.type)), step=step, **about)
     return result
 
 
@@ -138,14 +137,20 @@ def _try_cast(column: pa.Array, target: pa.DataType) -> tuple[pa.Array | None, t
 
     try:
         result, back = _round_trip(column, target)
-    except pa.ArrowException as error:
-        return None, (_first_refused(column, target), str(error).partition("\n")[0][:200])
+    except pa.ArrowException:
+        index = _first_refused(column, target)
+        return None, (index, f"{_shown(column[index])} is not {type_name(target)}")
     return result, _first_lost(column, result, back)
 
 
 def _alternative(column: str, source: str) -> str:
     """Return the hint for a cast that changes values."""
-    return f"leave '{column}' out of cast, where it stays {source}; or round or convert it in a SQL step before"
+    way = (
+        "convert it in a SQL step: TRY_CAST gives NULL where CAST fails"
+        if source == "utf8"
+        else "round it in a SQL step"
+    )
+    return f"leave '{column}' out of cast, then it stays {source}; or {way}"
 
 
 def _round_trip(column: pa.Array, target: pa.DataType) -> tuple[pa.Array, pa.Array]:
@@ -218,8 +223,12 @@ def _first_invalid_json(texts: pa.Array) -> tuple[int, str] | None:
 
 
 def _would_change(value: pa.Scalar) -> str:
+    return f"{_shown(value)} would change"
+
+
+def _shown(value: pa.Scalar) -> str:
     shown = repr(value.as_py())
-    return f"{shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + '…'} would change"
+    return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"
 
 
 def _widened(column: pa.Array, target: pa.DataType) -> pa.Array:
