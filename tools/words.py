@@ -39,16 +39,17 @@ def refused(words: list[dict[str, Any]], kind: str, places: Iterable[Place], has
     rows = [(row, re.compile(rf"\b(?:{row['words']})\b", re.IGNORECASE)) for row in words if kind in row["in"]]
     for place, text in places:
         for row, pattern in rows:
-            if match := has(row, pattern, text):
+            if match := has(row, pattern, text, place):
                 yield f"{place}: '{match}'; write: {row['write']}"
 
 
-def _in_name(row: dict[str, Any], pattern: re.Pattern[str], name: str) -> str | None:
+def _in_name(row: dict[str, Any], pattern: re.Pattern[str], name: str, place: str) -> str | None:
     parts = [name.strip("_")] if row.get("alone") else name.split("_")
-    return name if name not in row.get("allow", ()) and any(map(pattern.fullmatch, parts)) else None
+    is_allowed = not {name, f"{place.partition(':')[0]}: {name}"}.isdisjoint(row.get("allow", ()))
+    return name if not is_allowed and any(map(pattern.fullmatch, parts)) else None
 
 
-def _in_text(row: dict[str, Any], pattern: re.Pattern[str], text: str) -> str | None:
+def _in_text(row: dict[str, Any], pattern: re.Pattern[str], text: str, _place: str) -> str | None:
     right = [span.span() for phrase in row.get("allow", ()) for span in re.finditer(phrase, text, re.IGNORECASE)]
     wrong = (m for m in pattern.finditer(text) if not any(a <= m.start() and m.end() <= b for a, b in right))
     return next((m[0] for m in wrong), None)

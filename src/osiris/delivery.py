@@ -167,16 +167,16 @@ def inspect_folder(root: Path, path: str) -> DeliveredFile:
     return DeliveredFile(path, manifest.size + len(content), sha256_hex(content))
 
 
-def inspect_file(root: Path, path: str, sha256: str | None = None) -> DeliveredFile:
+def inspect_file(root: Path, path: str, known: str | None = None) -> DeliveredFile:
     """Return current size and SHA-256 of a file below `root`; raises OSError if it cannot be read.
 
-    A path that ends with `/` is a published folder, see `inspect_folder`. `sha256` is passed if it was computed during
-    writing; the file is then not read again.
+    A path that ends with `/` is a published folder, see `inspect_folder`. `known` is the SHA-256 if it was computed
+    while writing; the file is then not read again.
     """
     if path.endswith("/"):
         return inspect_folder(root, path)
-    if sha256:
-        return DeliveredFile(path, (root / path).stat().st_size, sha256)
+    if known:
+        return DeliveredFile(path, (root / path).stat().st_size, known)
     with (root / path).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
         return DeliveredFile(path, file.tell(), digest.hexdigest())

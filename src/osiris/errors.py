@@ -184,25 +184,25 @@ def sort_diagnostics(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
     return sorted(dict.fromkeys(diagnostics), key=place)
 
 
-def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the candidate most similar to `name`, for hints; None if no similarity reaches `cutoff` (0 to 1)."""
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the name of `known` most similar to `name`, for hints; None if no similarity reaches `cutoff` (0 to 1)."""
 
     def likeness(other: str) -> tuple[float, bool]:
         return difflib.SequenceMatcher(None, other, name).ratio(), other[:1] == name[:1]
 
-    names = list(candidates)
+    names = list(known)
     same = [other for other in names if _normalized(other) == _normalized(name)]
     if len(same) == 1:
         return same[0]
     return max(difflib.get_close_matches(name, names, n=_NEAR, cutoff=cutoff), key=likeness, default=None)
 
 
-def certain(name: str, candidates: Iterable[str]) -> str | None:
-    """Return the candidate that `name` certainly means, for fixes; None if ambiguous or uncertain.
+def certain(name: str, known: Iterable[str]) -> str | None:
+    """Return the name of `known` that `name` certainly means, for fixes; None if ambiguous or uncertain.
 
     It differs only in style (case, hyphens, underscores), or by one typo in one word of at least four letters.
     """
-    names = dict.fromkeys(candidates)
+    names = dict.fromkeys(known)
     same = [other for other in names if _normalized(other) == _normalized(name)]
     slips = same or [other for other in names if _is_slip(name, other)]
     return slips[0] if len(slips) == 1 else None
@@ -233,9 +233,9 @@ def _normalized(name: str) -> str:
     return name.replace("-", "").replace("_", "").casefold()
 
 
-def did_you_mean(name: str, candidates: Iterable[str]) -> str | None:
-    """Return a hint with the most similar candidate, or with all of them if none is similar and they are few."""
-    names = sorted(candidates)
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """Return a hint with the most similar name of `known`, or with all of them if none is similar and they are few."""
+    names = sorted(known)
     near = nearest(name, names)
     if near:
         return f"did you mean '{near}'?"
