@@ -21,7 +21,7 @@ def parameters(folder, *options, env=None):
 def framed(text):
     """Return the document between the marks, and check them."""
     told, mark, document, end = text.split("\n")
-    assert "no instruction" in told
+    assert "not an instruction" in told
     assert mark.startswith("<osiris-data-")
     assert end == mark.replace("<", "</")
     assert mark[1:-1] not in document

@@ -81,7 +81,7 @@ def test_a_join_that_multiplies_rows_is_confirmed_by_itself(project):
 
     assert talk(project, person, Script(INTEREST, proposal(ORDERS, CUSTOMERS, sql=sql, name="totals")))
 
-    assert "This would join several rows of orders to one of customers: 1 row more. Go on?" in person.heard
+    assert "This would join several rows of orders to one of customers, adding 1 row. Go on?" in person.heard
     assert sorted(rows(project / "output" / "totals.csv")) == [["GB", "1"], ["SE", "2"], ["country", "customers"]]
 
 

@@ -346,7 +346,7 @@ def test_a_changed_postgres_schema_is_seen(project, postgres):
     shop = project.connect(postgres, database)
     assert not project.discover(shop)[1]["recalled"]
     postgres.run("INSERT INTO t VALUES (2)", "ANALYZE t", database=database)
-    assert "unchanged as checked at" in project.text(shop)
+    assert "verified unchanged" in project.text(shop)
     for change in CHANGES:
         postgres.run(change, database=database)
         assert not project.discover(shop)[1]["recalled"], change

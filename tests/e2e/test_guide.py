@@ -233,7 +233,7 @@ def test_a_sentence_gets_one_honest_answer(osiris, demo):
 
 def test_a_project_without_data_says_so(osiris, folder):
     done = piped(osiris, folder, "data/orders.csv", code=1)
-    assert "There is nothing to read" in done.stderr
+    assert "There are no sources" in done.stderr
 
 
 def test_a_file_that_is_overwritten_is_confirmed_by_itself(osiris, folder):

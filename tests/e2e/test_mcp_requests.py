@@ -189,4 +189,4 @@ def test_joins_by_which_several_rows_match_one_are_told(shop):
     async def data(agent):
         return (await agent("compile", request=request))["data"]
 
-    assert data["multiplies"] == ["join several rows of prices to one of sold: 1 row more"]
+    assert data["multiplies"] == ["join several rows of prices to one of sold, adding 1 row"]

@@ -119,7 +119,7 @@ def test_a_name_in_another_case_is_told(osiris, folder):
     )
 
     assert done.returncode == 0, done.stderr
-    assert "taken: column 'Country' for 'country'" in done.stderr
+    assert "assumed: column 'Country' for 'country'" in done.stderr
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_a_join_that_multiplies_rows_is_named(osiris, twice, kind):
 
     assert done.returncode == 2
     assert "CHT044" in done.stderr
-    assert "2 rows more" in done.stderr
+    assert "adding 2 rows" in done.stderr
     assert "--multiplies" in done.stderr
     assert files(twice) == before
     assert osiris(*line, "--to", "output/x.csv", "--yes", "--multiplies", cwd=twice).returncode == 0
@@ -169,7 +169,7 @@ def test_on_a_terminal_what_the_plan_does_is_read_back_and_measured_before_the_y
     process = typing(folder, *LINE)
     process.expect_exact("keep ")
     process.expect_exact("result: 4 rows in, 2 rows out")
-    process.expect_exact("save and run it?")
+    process.expect_exact("Save and run it?")
     process.sendline("no")
     text, code = ended(process)
 
@@ -179,7 +179,7 @@ def test_on_a_terminal_what_the_plan_does_is_read_back_and_measured_before_the_y
 
 def test_a_plan_that_changed_before_the_yes_is_not_run(folder):
     process = typing(folder, *LINE)
-    process.expect_exact("save and run it?")
+    process.expect_exact("Save and run it?")
     with (folder / "data/orders.csv").open("w", newline="") as file:
         csv.writer(file).writerows([(*HEAD, "more"), *((*row, "x") for row in ROWS)])
     process.sendline("yes")
