@@ -223,19 +223,20 @@ def check_source(path: Path, name: str) -> None:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        fail("DRV001", path=name, hint=_nearest_file(path))
+        fail("DRV001", path=name, hint=_nearest_file(path, name))
     except OSError as error:
         fail_os(error, name)
     if not stat.S_ISREG(mode):
         fail("DRV005", path=name, kind=_kind(mode))
 
 
-def _nearest_file(path: Path) -> str | None:
+def _nearest_file(path: Path, name: str) -> str | None:
+    """Return a hint with the most similar file beside a missing one, written as that is in `name`."""
     try:
         near = nearest(path.name, [entry.name for entry in islice(path.parent.iterdir(), _MAX_COMPARED)])
     except OSError:
         return None
-    return f"did you mean '{_printable(near)}'?" if near else None
+    return f"did you mean '{_printable(str(Path(name).with_name(near)))}'?" if near else None
 
 
 def _kind(mode: int) -> str:

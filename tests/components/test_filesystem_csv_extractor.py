@@ -608,7 +608,7 @@ def test_everyday_mistakes_get_a_hint_that_helps(project):
     assert (found.code, found.location.line, "cp1252" in found.hint) == ("DAT003", 3, True)
     project.put("dates.csv", "day\n31.01.2025\n")
     found = project.refused("dates.csv", dtype={"day": "date"})
-    assert (found.code, "strptime(day, FORMAT)" in found.hint) == ("DAT001", True)
+    assert (found.code, "strptime(day, '%d.%m.%Y')::DATE" in found.hint) == ("DAT001", True)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -613,7 +613,7 @@ def test_what_is_wrong_is_said(project, postgres, mariadb):
         ("@postgres.unset",): ("CON005", 3, ""),
         ("@postgres.nope",): ("CON003", 3, ""),
         ("@graphql.shop",): ("DSC001", 2, "step's config"),
-        ("data/ordres.csv",): ("DRV001", 1, "did you mean 'orders.csv'?"),
+        ("data/ordres.csv",): ("DRV001", 1, "did you mean 'data/orders.csv'?"),
         ("data/*.xlsx",): ("DRV001", 1, ""),
         ("data/broken.parquet",): ("DAT013", 1, ""),
         ("data/broken.db",): ("DRV010", 1, ""),

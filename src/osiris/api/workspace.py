@@ -85,7 +85,8 @@ def find_file(workspace: Workspace, file: str | Path) -> Path:
     match = next((p for p in (Path(file), workspace.root / file) if _kind(p)), None)
     if match is None:
         existing = [shown(workspace, path) for path in pipelines(workspace, strict=False)]
-        near = nearest(str(file), existing)
+        same_name = (path for path in existing if Path(path).name == Path(file).name)
+        near = next(same_name, None) or nearest(str(file), existing)
         fail("PRJ009", path=file, hint=f"did you mean {near}?" if near else None)
     if _kind(match) != "file":
         fail("OML026", path=file, reason="it is not a regular file")

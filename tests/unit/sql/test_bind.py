@@ -138,6 +138,23 @@ def test_unknown_column_with_place_and_near_name():
     assert (found.message, found.hint) == ("there is no column 'amuont'", "did you mean 'amount' (decimal(12,2))?")
 
 
+@pytest.mark.parametrize(
+    ("query", "hint"),
+    [
+        ("SELECT id, sum(amount) AS n FROM a GROUP BY day", "add id to GROUP BY, or aggregate it, for example min(id)"),
+        ("SELECT a.id, max(day) AS n FROM a", "add a.id to GROUP BY, or aggregate it, for example min(a.id)"),
+        ("SELECT id FROM a, b", "write a.id or b.id"),
+        ("SELECT x.id FROM a AS x JOIN b AS y ON x.id = y.id WHERE id > 1", "write x.id or y.id"),
+        ("SELECT sum(name) AS n FROM b", "correct the statement; CAST(column AS type) converts a column"),
+        ("SELECT (SELECT id FROM b WHERE n = 1) FROM a", "columns: amount int64, day date, id int64, name utf8"),
+    ],
+)
+def test_hint_of_a_column_that_is_there_and_cannot_be_used(query, hint):
+    a = (Field("id", "int64"), Field("amount", "int64"), Field("day", "date"))
+    b = (Field("id", "int64"), Field("name", "utf8"))
+    assert problems(query, a=a, b=b)[0].hint == hint
+
+
 def test_places_count_characters_and_not_bytes():
     (found,) = problems("SELECT 'ščř' || x AS naïf FROM orders")
     assert (found.location.line, found.location.column) == (2, 12)

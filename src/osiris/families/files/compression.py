@@ -92,7 +92,8 @@ def _translated(label: str) -> Iterator[None]:
     except (*_BROKEN, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             fail_os(error, label)
-        fail("DAT013", file=label, problem=f"it cannot be decompressed: {error}")
+        hint = "check that the file is complete; if it is not compressed, rename it or set compression: none"
+        fail("DAT013", file=label, problem=f"it cannot be decompressed: {error}", hint=hint)
 
 
 def _unpacking(raw: io.RawIOBase, packing: str, label: str) -> IO[bytes] | io.BufferedIOBase | io.RawIOBase:

@@ -39,7 +39,9 @@ MAX_CELL_BYTES = 64 << 20
 
 _DELIMITERS = (";", "\t", "|", ",")
 """Common delimiters."""
-_LOCAL_DATE = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}")
+_LOCAL_DATE = re.compile(r"(\d{1,2})([./-])(\d{1,2})[./-](\d{2}|\d{4})")
+_MONTHS = 12
+_DECIMAL_COMMA = re.compile(r"-?(\d+|\d{1,3}(\.\d{3})+),\d+")
 _NUMBERS = ("int", "uint", "decimal", "float")
 
 
@@ -139,14 +141,22 @@ def _hint(column: str, value: str, kind: str, *, declared: bool) -> str:
     shown = f"dtype: {{{json.dumps(column, ensure_ascii=False)}: {json.dumps(wider or 'utf8')}}}"
     if wider:
         return f"set {shown}" if declared else f"{PINNED}: {REFRESH}, or set {shown}"
-    if declared and kind == "date" and _LOCAL_DATE.fullmatch(value):
-        text = f'dtype: {{{json.dumps(column, ensure_ascii=False)}: "utf8"}}'
-        return (
-            f"dates must be like 2025-01-31: set {text}, and convert the column in SQL with strptime({column}, FORMAT)"
-        )
+    if declared and kind == "date" and (local := _LOCAL_DATE.fullmatch(value)):
+        convert = f"strptime({column}, {_date_format(local)})::DATE"
+        return f"dates must be like 2025-01-31: set {shown}, and convert the column in SQL: {convert}"
+    if kind.startswith(_NUMBERS) and _DECIMAL_COMMA.fullmatch(value):
+        convert = f"CAST(replace(replace({column}, '.', ''), ',', '.') AS DECIMAL(18,2))"
+        return f"for a decimal comma set {shown}, and convert the column in SQL: {convert}"
     is_number = kind.startswith(_NUMBERS) and any(each.isdigit() for each in value)
     null = "" if is_number else "if it means NULL, list it in na_values; "
     return f"{null}if the column is text, set {shown}" + ("" if declared else f", or {REFRESH}")
+
+
+def _date_format(match: re.Match[str]) -> str:
+    """Return the SQL text of the format of a date like 31.01.2025, the day first unless it must be the month."""
+    _, mark, second, year = match.groups()
+    order = ("%m", "%d") if int(second) > _MONTHS else ("%d", "%m")
+    return f"'{mark.join((*order, '%Y' if len(year) > 2 else '%y'))}'"
 
 
 def _ignore(*_args: object) -> None:
@@ -284,7 +294,8 @@ class CsvFile:
         if not complete and (row is None or end == len(text)):
             return None
         if row is None:
-            fail("DAT004", file=self.label, problem="it has no header" if text else "it is empty")
+            hint = "write a header line, or check the program that exports the file"
+            fail("DAT004", file=self.label, problem="it has no header" if text else "it is empty", hint=hint)
         if self.dialect.header is False:
             row, end = [str(number) for number in range(len(row))], start
         return row, len(text[:end].encode(errors="surrogateescape"))

@@ -194,7 +194,10 @@ def _translated(name: str) -> Iterator[None]:
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             fail_os(error, name)
-        fail("DAT013", file=name, problem=f"it is not valid Parquet: {str(error).splitlines()[0][:200]}")
+        hint = (
+            "check that the file is complete; filesystem.csv_extractor and filesystem.json_extractor read CSV and JSON"
+        )
+        fail("DAT013", file=name, problem=f"it is not valid Parquet: {str(error).splitlines()[0][:200]}", hint=hint)
 
 
 def write_file(

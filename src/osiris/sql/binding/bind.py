@@ -11,7 +11,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
@@ -24,7 +24,7 @@ from osiris.sql.binding.engine import open_binder
 from osiris.sql.binding.precision_loss import precision_losses, tree_of
 from osiris.sql.binding.problems import ENGINE_ERRORS, details, error_offset, kind_of, runtime_problem
 from osiris.sql.safety import tree as trees
-from osiris.sql.safety.dialects import DIALECTS
+from osiris.sql.safety.dialects import DIALECTS, load_allowed
 from osiris.sql.safety.duckdb_crosscheck import assert_native
 from osiris.sql.safety.text import place
 from osiris.sql.scope import TableNames, ancestors, from_items
@@ -340,9 +340,36 @@ def _fault(fields: Mapping[str, JsonValue], tree: exp.Expr, offset: int | None, 
         return None
     if fields.get("error_subtype") == "COLUMN_NOT_FOUND":
         return _bare(column, lookup)
+    if hint := _in_several(column, lookup) or _not_grouped(column):
+        return _Fault(column.this, hint=hint)
     length = column.this.meta["end"] + 1 - offset  # of the name alone, not of an expression that begins with it
     is_name = column.table and str(fields.get("location", "")).endswith(f",{length}]")
     return _qualified(column, lookup) if is_name else None
+
+
+def _in_several(column: exp.Column, lookup: _Lookup) -> str | None:
+    """Return a hint for a column without a table that several sources of its query have."""
+    select = next(_selects_around(column), None)
+    sources = [each for each in from_items(select) if _has(lookup.columns(each), column.this)] if select else []
+    names = [f"{each.alias_or_name}.{column.name}" for each in sources]
+    return f"write {' or '.join(names)}" if len(names) > 1 and not column.table else None
+
+
+def _not_grouped(column: exp.Column) -> str | None:
+    """Return a hint for a column beside aggregates that is neither grouped nor aggregated."""
+    select = column.find_ancestor(exp.Select)
+    if select is None or any(map(_is_aggregate, takewhile(lambda node: node is not select, ancestors(column)))):
+        return None
+    if not select.args.get("group") and not any(
+        map(_is_aggregate, chain(*(each.walk() for each in select.expressions)))
+    ):
+        return None
+    name = column.sql("duckdb")
+    return f"add {name} to GROUP BY, or aggregate it, for example min({name})"
+
+
+def _is_aggregate(node: exp.Expr) -> bool:
+    return trees.called(node) in load_allowed(DIALECTS["duckdb"]).aggregates
 
 
 def _qualified(column: exp.Column, lookup: _Lookup) -> _Fault | None:
