@@ -77,7 +77,12 @@ def load_connections(path: Path) -> Connections:
     return Connections(declared, document.positions)
 
 
-_FIELDS = {"CON011": ("port", "host", "url", "dsn"), "CON012": ("user",), "CON013": ("database",)}
+_FIELDS = {
+    "CON011": ("port", "host", "url", "dsn"),
+    "CON012": ("user",),
+    "CON013": ("database",),
+    "CON073": ("host", "url", "dsn"),
+}
 """Fields that a code is about, the most likely first."""
 
 

@@ -441,7 +441,7 @@ def test_a_wrong_password_is_told_and_not_shown(read, place, tmp_path):
 
 
 def test_a_server_that_is_not_there_is_told(read, place):
-    assert code_of(read, place(host="no-such-host.invalid"), table="t") == ["CON011"]
+    assert code_of(read, place(host="no-such-host.invalid"), table="t") == ["CON073"]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         assert code_of(read, place(port=free.getsockname()[1]), table="t") == ["CON011"]

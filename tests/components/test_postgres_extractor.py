@@ -351,7 +351,7 @@ def test_what_cannot_be_read_is_said_in_our_words(run_sql, read, config, code):
         ({"user": "nobody here"}, "CON012"),
         ({"database": "no such"}, "CON013"),
         ({"port": 1}, "CON011"),
-        ({"host": "no-such-host.invalid"}, "CON011"),
+        ({"host": "no-such-host.invalid"}, "CON073"),
         ({"host": "/no/such/folder"}, "CON011"),
         ({"sslmode": "require"}, "CON017"),
         ({"database": None}, "CON067"),

@@ -302,7 +302,7 @@ def test_servers_that_are_not_there_or_silent(small, reader):
     assert code_of(reader(small, fields={"read_timeout": 0.5}).describe) == "CON015"
     small.faults.clear()
     assert code_of(reader(small, fields={"url": "http://127.0.0.1:1"}, retries=0).describe) == "CON011"
-    assert code_of(reader(small, fields={"url": "http://no-such-host.invalid"}, retries=0).describe) == "CON011"
+    assert code_of(reader(small, fields={"url": "http://no-such-host.invalid"}, retries=0).describe) == "CON073"
     assert code_of(reader(small, fields={"url": small.url.replace("http:", "https:")}, retries=0).describe) == "CON017"
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         address = full.getsockname()

@@ -61,7 +61,7 @@ def test_everything_that_can_be_wrong_with_connections(doctor, postgres, mariadb
         "postgres": {
             "password": ({**there, "port": postgres.port}, "CON012"),
             "refused": ({**there, "port": 1}, "CON011"),
-            "nowhere": ({**there, "host": "no-such-host.invalid"}, "CON011"),
+            "nowhere": ({**there, "host": "no-such-host.invalid"}, "CON073"),
             "asleep": ({**there, "port": asleep.getsockname()[1], "connect_timeout": 60}, "CON015"),
             "unset": ({**there, "password": "${NOT_SET}"}, "CON005"),
             "incomplete": ({"host": "127.0.0.1", "user": "reader"}, "CON067"),

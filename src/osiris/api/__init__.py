@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         list_connections,
         one_line,
         show_component,
+        suggest_code,
         validate_components,
     )
     from osiris.api.lineage import Impact, Traced, TracedStep, find_impact, trace

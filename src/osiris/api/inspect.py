@@ -35,15 +35,19 @@ _REFERENCE = re.compile(r"\$\{\w+\}")
 
 def is_code(text: str) -> bool:
     """Return whether a text is a code of the table, or looks like one."""
-    is_alike = _LIKE_CODE.fullmatch(text) is not None
-    return is_alike and (len(text) == 6 or any(code.startswith(text[:3].upper()) for code in CODES))
+    return text.upper() in CODES or (len(text) == 6 and text[:3].isalpha() and text[3:].isdigit())
+
+
+def suggest_code(text: str) -> str | None:
+    """Return a hint with the codes that a text like `oml03` may mean; None for any other text."""
+    near = get_close_matches(text.upper(), CODES) if _LIKE_CODE.fullmatch(text) else ()
+    return f"did you mean {' or '.join(near)}?" if near else None
 
 
 def explain_code(code: str) -> dict[str, JsonValue]:
     """Return the row and the page of a code; fails with PRJ008 if there is none."""
     if code not in CODES:
-        near = get_close_matches(code, CODES)
-        fail("PRJ008", problem=f"unknown code {code}", hint=f"did you mean {' or '.join(near)}?" if near else None)
+        fail("PRJ008", problem=f"unknown code {code}", hint=suggest_code(code))
     row, page = CODES[code], load_page(code)
     versions: tuple[Version, ...] = ("wrong", "right") if page.blocks else ()
     return {

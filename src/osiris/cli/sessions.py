@@ -17,7 +17,7 @@ from osiris.cli.command import answers, opened
 from osiris.cli.render import Answer, count, diagnostic_lines, figures
 from osiris.codes.page import load_page
 from osiris.compare.differences import was_refused
-from osiris.errors import Diagnostic
+from osiris.errors import Diagnostic, OsirisError
 from osiris.history.reading import stale_text
 from osiris.history.record import REFUSED, resume_command
 from osiris.history.row_counts import MILD, moved_text
@@ -253,8 +253,13 @@ def explain(what: str) -> Answer:
     """
     if api.is_code(what):
         return _code(what.upper())
-    workspace = opened()
-    subject = api.find_subject(workspace, what)
+    try:
+        workspace = opened()
+        subject = api.find_subject(workspace, what)
+    except OsirisError:
+        if api.suggest_code(what):
+            return _code(what.upper())
+        raise
     if isinstance(subject, dict):
         return _session(workspace, subject)
     return Answer({"plan": dict(subject.data)}, plan_details(subject))

@@ -64,7 +64,9 @@ def _nothing_read(reading: Reading) -> Iterator[Finding]:
     readers = [row for row in reading.row_counts.values() if row.mode == "read" and row.given is not None]
     if readers and not any(row.given for row in readers) and not any(row.taken for row in readers):
         names = ", ".join(row.step for row in readers[:3])
-        yield Finding("nothing_read", f"No rows were read: the source of {clip(names, 80)} is empty.", readers[0].step)
+        yield Finding(
+            "nothing_read", f"No rows were read: the source of {clip(names, 80)} returned none.", readers[0].step
+        )
 
 
 def _nothing_written(reading: Reading) -> Iterator[Finding]:

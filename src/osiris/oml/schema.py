@@ -37,8 +37,8 @@ _TYPES = {
     "boolean": "true or false",
     "null": "nothing",
 }
-_NOT_OURS = "^(?!_[oO][sS][iI][rR][iI][sS]_)"
-"""What names of tables match that a writer may have."""
+_NOT_OURS = ("^(?!_[oO][sS][iI][rR][iI][sS]_)", "^(?!_osiris_)", r"^(?!(.*\.)?_osiris_)")
+"""The patterns of names of tables that a writer may have."""
 _PHRASES = {
     "const": "must be {limit}",
     "minimum": "must be at least {limit}",
@@ -242,8 +242,8 @@ def _bad_text(error: Broken, document: Document, pointer: str) -> Diagnostic:
         hint = None if has_no_hint else f"write '{spelled}'"
         fix = put(pointer, spelled) if hint else ()
         return diagnostic("OML014", at=at, hint=hint, fix=fix, what=key, value=display, pattern=error.validator_value)
-    if error.validator_value == _NOT_OURS:
-        problem = "names that begin with _osiris_ are reserved, in any case"
+    if error.validator_value in _NOT_OURS:
+        problem = "names that begin with _osiris_ are reserved"
         return diagnostic("OML045", at=at, table=f"'{error.instance}'", problem=problem)
     return _other(error, document, pointer)
 

@@ -181,8 +181,8 @@ def numbered(error: BaseException) -> tuple[int, str]:
 
 
 def _open_socket(target: Address, deadline: float, cancelled: Callable[[], bool]) -> socket.socket:
-    """Return a connected socket; fails with CON011 or CON015."""
-    reason = "there is no host of that name"
+    """Return a connected socket; fails with CON011, CON015 or CON073."""
+    reason = None
     for family, peer in _addresses(target):
         sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -195,7 +195,7 @@ def _open_socket(target: Address, deadline: float, cancelled: Callable[[], bool]
         if number is None:
             fail("CON015", where=target.where, seconds=duration_text(target.timeout))
         reason = os.strerror(number)
-    return fail("CON011", where=target.where, reason=reason)
+    return fail("CON011", where=target.where, reason=reason) if reason else fail("CON073", where=target.where)
 
 
 def _addresses(target: Address) -> list[tuple[int, SocketAddress]]:

@@ -205,14 +205,14 @@ def _fail_connect(target: Address, attempt: PGconn, refusal: Mapping[str, str] |
 
 
 def _unreachable(target: Address) -> str | None:
-    """Return why the server's port cannot be reached; None if it can."""
+    """Return why the server's port cannot be reached, None if it can; fails with CON073 for an unknown host."""
     host, port = str(target.keywords["host"]), int(str(target.keywords["port"]))
     if host.startswith("/"):
         return None if os.path.exists(f"{host}/.s.PGSQL.{port}") else "there is no such socket"  # noqa: PTH110
     try:
         socket.create_connection((host, port), _PROBE).close()
     except socket.gaierror:
-        return "there is no host of that name"
+        fail("CON073", where=target.where)
     except TimeoutError:
         return "it does not answer"
     except OSError as error:

@@ -187,7 +187,7 @@ class Session:
         if not isinstance(error, httpx.ConnectError):
             fail("CON014", where=where, reason="it was cut before the response arrived")
         if isinstance(cause, socket.gaierror):
-            fail("CON011", where=where, reason="the host name does not exist")
+            fail("CON073", where=where)
         fail("CON011", where=where, reason=os.strerror(cause.errno) if cause and cause.errno else "it does not answer")
 
 

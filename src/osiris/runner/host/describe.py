@@ -38,9 +38,7 @@ if TYPE_CHECKING:
 _OF_NAMES = ("DAT005",)
 """Codes located at a key rather than at its value."""
 
-_OF_CONNECTIONS = tuple(
-    f"CON{number:03}" for number in (11, 12, 13, 15, 16, 17, 24, 39, 40, 41, 67, 68, 69, 70, 71, 72)
-)
+_OF_CONNECTIONS = tuple(f"CON{number:03}" for number in (11, 12, 13, 15, 16, 17, 24, 39, 40, 41, *range(67, 74)))
 """Codes of problems with a connection, whichever step uses it."""
 
 _OPTIONS = {
