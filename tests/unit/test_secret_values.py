@@ -29,6 +29,8 @@ DAT032 step 'w': table 'p' rejected a row, so nothing was written: Duplicate ent
     -> step 'w': table 'p' rejected a row, so nothing was written: Duplicate entry \
 <text of 4 characters> for key 'p.email' \
 (error 1062)
+DAT032 step 'w': table 'p' rejected a row: Duplicate entry 'john' for key 'p.email' (error 1062)
+    -> step 'w': table 'p' rejected a row: Duplicate entry <text of 4 characters> for key 'p.email' (error 1062)
 DAT033 s changed values: Truncated incorrect INTEGER value: 'john' (warning 1292)
     -> s changed values: Truncated incorrect INTEGER value: <text of 4 characters> (warning 1292)
 DAT035 step 'w': table 't' rejects rows: value "john" is out of range for type integer; 4 rows before \

@@ -14,24 +14,30 @@ Severity: TypeAlias = Literal["error", "warning", "note"]
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """One row: a short title for the reference, the message and hint templates, the exit code, and the severity."""
+    """One row: a short title for the reference, the message and hint templates, the exit code, and the severity.
+
+    `former` are earlier templates of the message, by which records of earlier runs are read.
+    """
 
     title: str
     message: str
     hint: str | None
     exit_code: int
     severity: Severity
+    former: tuple[str, ...] = ()
 
 
-def _row(head: str, message: str, last: str) -> tuple[str, Code]:
-    """Return a code and its row, from the lines `CODE severity exit-code: title`, message and `hint: …`.
+def _row(head: str, message: str, *rest: str) -> tuple[str, Code]:
+    """Return a code and its row, from the lines `CODE severity exit-code: title`, message, `was: …` and `hint: …`.
 
     A row whose last line begins with `no hint:` has none: there is nothing to do.
     """
+    *was, last = rest
+    former = tuple(each.removeprefix("was: ") for each in was)
     about, _, title = head.partition(": ")
     code, severity, *exit_code = about.split()
     hint = last.removeprefix("hint: ") if last.startswith("hint: ") else None
-    return code, Code(title, message, hint, int(exit_code[0]) if exit_code else 0, cast("Severity", severity))
+    return code, Code(title, message, hint, int(exit_code[0]) if exit_code else 0, cast("Severity", severity), former)
 
 
 def _rows(text: str) -> dict[str, Code]:

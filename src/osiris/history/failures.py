@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from osiris.codes import CODES
 from osiris.errors import Diagnostic
-from osiris.secret.redact_diagnostic import message_pattern
+from osiris.secret.redact_diagnostic import match_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -106,7 +106,7 @@ def _unquoted(value: str) -> str:
 
 
 def _params(item: Diagnostic) -> dict[str, str]:
-    match = message_pattern(item.code).fullmatch(item.message) if item.code in CODES else None
+    match = match_message(item.code, item.message)[1] if item.code in CODES else None
     return match.groupdict() if match else {"problem": item.message}
 
 

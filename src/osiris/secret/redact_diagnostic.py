@@ -105,8 +105,7 @@ def masked_message(code: str, message: str) -> str:
     """Return the message of a code with kind and length instead of each value that it quotes."""
     if code not in QUOTING or code not in CODES:
         return message
-    template = CODES[code].message
-    match = message_pattern(code, greedy=True).fullmatch(message)
+    template, match = match_message(code, message, greedy=True)
     if match is None:
         return masked_text(message)
     mask = _masked_words if code == "SQL011" else masked_text
@@ -173,14 +172,21 @@ def _key(text: str) -> str:
     )
 
 
-@cache
-def message_pattern(code: str, *, greedy: bool = False) -> re.Pattern[str]:
-    """Return the pattern of a code's messages, with its parameters as named groups.
+def match_message(code: str, message: str, *, greedy: bool = False) -> tuple[str, re.Match[str] | None]:
+    """Return the template, today's or a former one, that made a code's message, and the match with its parameters.
 
     Groups are lazy; with `greedy`, those that quote values (`QUOTING`) are greedy.
     """
+    row = CODES[code]
+    matches = ((each, _pattern(code, each, greedy=greedy).fullmatch(message)) for each in (row.message, *row.former))
+    return next(((template, match) for template, match in matches if match), (row.message, None))
+
+
+@cache
+def _pattern(code: str, template: str, *, greedy: bool) -> re.Pattern[str]:
+    """Return the pattern of messages made by a template, with its parameters as named groups."""
     parts, names = [], set[str]()
-    for literal, name, _, _ in Formatter().parse(CODES[code].message):
+    for literal, name, _, _ in Formatter().parse(template):
         parts.append(re.escape(literal))
         if name in names:
             parts.append(f"(?P={name})")

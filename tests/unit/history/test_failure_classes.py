@@ -2,12 +2,14 @@
 
 import re
 from pathlib import Path
+from string import Formatter
 
 import pytest
 
 from osiris.codes import CODES
 from osiris.errors import Diagnostic, diagnostic
 from osiris.history.failures import class_of, kind_of, step_of, subject_of
+from osiris.secret.redact_diagnostic import match_message
 
 PAGE = Path(__file__).parents[3] / "docs" / "decisions" / "0011-packages.md"
 CODE = re.compile(r"[A-Z]{3}\d{3}")
@@ -31,6 +33,13 @@ def test_the_page_says_which_code_is_of_which_class(name, cell):
     assert codes <= mine
     if name not in ("data", "config"):
         assert {code for code in mine if code in CODES} == codes
+
+
+@pytest.mark.parametrize(("code", "template"), [(code, each) for code, row in CODES.items() for each in row.former])
+def test_messages_of_earlier_records_are_read(code, template):
+    params = {name: f"{name} of then" for _, name, _, _ in Formatter().parse(template) if name}
+    assert match_message(code, template.format(**params))[1].groupdict() == params
+    assert diagnostic(code, **params).message != template.format(**params)
 
 
 def test_what_is_more_exact_than_a_class():
