@@ -168,7 +168,7 @@ def test_options_that_are_given_later_count_from_then_on(talk):
         assert (event["options"]["out"], event["options"]["samples"]) == ("pipelines/drafts", "masked")
     assert "CHT031" in talk("--resume", home.name, "--out", "logs", code=2).stderr
     for option in ("--fast", "--pro-mode"):
-        assert "belong to the beginning" in talk("--resume", home.name, option, code=2).stderr
+        assert "can only be given when a conversation starts" in talk("--resume", home.name, option, code=2).stderr
 
 
 @pytest.mark.long

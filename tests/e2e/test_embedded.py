@@ -154,7 +154,7 @@ def test_mistakes_are_told_before_anything_runs(project):
         code=2,
     )
     found = [(item["code"], item["line"]) for item in told["diagnostics"] if item["severity"] == "error"]
-    assert {code for code, _ in found} == {"OML002", "OML003", "OML028"}
+    assert {code for code, _ in found} == {"OML002", "OML003", "OML040", "OML045"}
     assert all(line for _, line in found)
 
 

@@ -227,7 +227,7 @@ def test_an_answer_that_is_none_is_refused_and_no_line_answers_another_question(
 
 def test_a_sentence_gets_one_honest_answer(osiris, demo):
     done = piped(osiris, demo, "flights per carrier and month with the average delay", code=2)
-    assert "Sentences need a model" in done.stderr
+    assert "Free text needs a model" in done.stderr
     assert "osiris.yaml" in done.stderr
 
 
@@ -377,7 +377,7 @@ def test_numbers_and_dates_that_are_spelled_in_two_ways_and_minutes(osiris, fold
 @pytest.mark.parametrize("value", ["'x'", "= x", "!= x"])
 def test_a_value_as_sql_has_it_is_refused(osiris, folder, value):
     (folder / "a.csv").write_text("kind\nx\n")
-    assert "type the value alone" in piped(osiris, folder, "a.csv", "Keep some rows", "kind", value, code=2).stderr
+    assert "type only the value" in piped(osiris, folder, "a.csv", "Keep some rows", "kind", value, code=2).stderr
 
 
 NAMES = ['say "hi"', "a b", "€uro", "ünï", "select", "x" * 150, "with,comma", "2", ":back"]

@@ -191,8 +191,8 @@ def test_impact_goes_through_all_pipelines(shop):
     shop("compile", "pipelines/follow.yaml")
     assert shop("impact", "data/orders.csv#amount").stdout.splitlines()[1:] == [
         "  load: total (aggregate)",
-        "  rich: which rows there are",
-        "  save -> output/rich.csv: which rows there are",
+        "  rich: row selection",
+        "  save -> output/rich.csv: row selection",
         f"sales {shop.short}",
         "  orders: amount (copy)",
         "  joined: total (aggregate)",
@@ -228,7 +228,7 @@ def test_plans_that_are_missing_or_out_of_date_are_named(shop):
     assert {item["code"] for item in found.values()} == {"CMP040"}
     assert "has errors" in found["pipelines/broken.yaml"]["message"]
     assert "has no plan" in found["pipelines/follow.yaml"]["message"]
-    assert "was changed after its plan" in found["pipelines/sales.yaml"]["message"]
+    assert "was edited after its plan" in found["pipelines/sales.yaml"]["message"]
     assert "MIN(o.id)" in found["pipelines/sales.yaml"]["message"]
     assert found["pipelines/sales.yaml"]["hint"] == "run 'osiris compile pipelines/sales.yaml'"
 
