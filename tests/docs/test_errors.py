@@ -15,6 +15,11 @@ from osiris.codes.page import load_pages
 PREFIXES = list(dict.fromkeys(code[:3] for code in CODES))
 WITHOUT_EXAMPLE = 141
 """So many codes have no example: what triggers them cannot be had from files and commands alone."""
+ENDS_OTHERWISE = {
+    *("CON008", "CON009", "CON016", "CON044", *(f"CON{number:03}" for number in range(67, 73)), "DRV024"),
+    *("OML046", "OML047", "LLM001", "LLM003", "LLM004", "LLM005", "LLM009", "CHT052", "CHT056"),
+}
+"""Codes whose corrected example goes on to what is not there in a test: a server, a model, somebody's consent."""
 PAGES = {code: page for prefix in PREFIXES for code, page in load_pages(prefix).items()}
 EXECUTED = [code for code, page in PAGES.items() if page.blocks]
 OSIRIS = re.compile(r"(\w+=\S+ )*osiris ")
@@ -59,7 +64,7 @@ def test_the_example_reports_the_code_and_the_corrected_one_does_not(code, osiri
     if CODES[code].severity == "error":
         assert wrong.returncode == CODES[code].exit_code
     assert code not in right.stdout + right.stderr, right.stdout + right.stderr
-    assert right.returncode == 0 or right.returncode != wrong.returncode, right.stdout + right.stderr
+    assert right.returncode == 0 or code in ENDS_OTHERWISE, right.stdout + right.stderr
 
 
 def executed(example, osiris, fresh, root):

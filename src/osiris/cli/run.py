@@ -257,7 +257,8 @@ def _rehearsed(workspace: Workspace, rehearsal: Rehearsal, select: str | None) -
     shown = plan_lines(view, verbose=console().verbose)
     follow_up = again(["osiris", "run"], click.get_current_context().params.keys() - {"dry_run"})
     only = [f"  only steps {', '.join(selected)} (--select)"] if selected else []
-    unasked = [] if rehearsal.asked else ["  sources and targets were not checked: the run would be remote"]
+    where = f"the run would be in a sandbox (run.target: {workspace.config.get('run.target')})"
+    unasked = [] if rehearsal.asked else [f"  sources and targets were not checked: {where}"]
     text = [plan_head(manifest), *shown, *only, *unasked, "nothing was run (--dry-run)"]
     data = {**api.plan_data(manifest), "plan": view.to_json(), "dry_run": True, "selected": selected}
     diagnostics = sort_diagnostics(_visible_notes(rehearsal.diagnostics))

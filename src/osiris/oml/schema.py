@@ -269,8 +269,8 @@ def _key_set(branch: Mapping[str, JsonValue]) -> str:
 
 
 def _repeated(error: Broken, document: Document, pointer: str) -> Diagnostic:
-    entries = error.instance
-    entry = next(json.dumps(each) for n, each in enumerate(entries) if each in entries[:n])
+    texts = [json.dumps(each) for each in error.instance]
+    entry = next((each for n, each in enumerate(texts) if each in texts[:n]), texts[0])
     return diagnostic("OML038", at=document.where(pointer), key=key_of(pointer), entry=entry[:60])
 
 
