@@ -163,7 +163,9 @@ def test_the_standard_variables_count_when_the_project_says_so(shop):
         assert there.got == []
 
 
-@pytest.mark.parametrize(("how", "reason"), [({"status": 500}, "it answered 500"), ({"hang": True}, "within 1 s")])
+@pytest.mark.parametrize(
+    ("how", "reason"), [({"status": 500}, "it answered with status 500"), ({"hang": True}, "within 1 s")]
+)
 def test_a_server_that_does_not_take_events_costs_a_run_nothing_but_a_warning(shop, how, reason):
     with server(**how) as there:
         shop.config(f'openlineage: {{url: "{there.url}", timeout: 1s}}\n')

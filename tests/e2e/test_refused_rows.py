@@ -62,7 +62,7 @@ def test_other_rows_in_the_target_are_not_the_same(load, tmp_path):
     assert [each["code"] for each in verified["diagnostics"]] == ["DAT009"]
     different = call("diff", *runs, code=2)
     assert "the runs are the same" not in different
-    assert "step 'copy': the target refused rows" in different
+    assert "step 'copy': the target rejected rows" in different
     assert json.loads(call("diff", *runs, "--json", code=2))["data"]["same"] is False
     assert call("diff", runs[0], runs[0], code=2)
     answer = json.loads(call("logs", "aiop", "last", "--json"))["data"]["package"]

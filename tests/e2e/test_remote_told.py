@@ -80,7 +80,7 @@ def test_options_of_e2b_are_not_taken_in_silence_for_other_targets(desk):
     for words in (("--e2b-mem", "8"), ("--e2b-cpu", "4", "--target", "bwrap"), ("--e2b-install-deps",)):
         done = desk("run", "case.yaml", *words)
         assert done.returncode == 2
-        assert f"{words[0]} does nothing without --e2b" in done.stderr
+        assert f"{words[0]} has no effect without --e2b" in done.stderr
     assert not (desk.folder / "logs").exists()
     assert desk("run", "case.yaml", "--e2b-env", "SOME=1").returncode == 0
     (desk.folder / "osiris.yaml").write_text("run: {target: e2b}\n")

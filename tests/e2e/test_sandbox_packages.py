@@ -14,7 +14,7 @@ from tests.parity.cases import READ, WRITE
 from tests.patience import SOON
 from tests.servers.e2b import Base, e2b_service
 
-from osiris.runner.remote.bootstrap import Found
+from osiris.runner.remote.bootstrap import RemotePython
 from osiris.runner.remote.install import locked_wheels
 
 NOWHERE = "http://127.0.0.1:9/simple"
@@ -117,7 +117,7 @@ def test_what_others_left_is_no_wheel_and_other_wheels_go_when_nobody_uses_them(
     cache = shutil.copytree(fetched, tmp_path / "wheels")
     (folder,) = cache.iterdir()
     _, minor, machine, *libc = folder.name.split("-")
-    found = Found("x", f"{minor}.0", "cpython", "Linux", machine, " ".join(libc), pip=True)
+    found = RemotePython("x", f"{minor}.0", "cpython", "Linux", machine, " ".join(libc), pip=True)
     sent, stale = sorted(folder.iterdir()), cache / "0a1b2c3d-3.11-x86_64-glibc-2.41"
     stale.mkdir()
     for left in (cache / "notes.txt", folder / "notes.txt"):
@@ -137,7 +137,7 @@ def test_a_registry_that_says_nothing_is_not_waited_for_when_somebody_asks_to_st
     def check():
         raise Stopped
 
-    found = Found("x", "3.12.0", "cpython", "Linux", "x86_64", "glibc 2.41", pip=True)
+    found = RemotePython("x", "3.12.0", "cpython", "Linux", "x86_64", "glibc 2.41", pip=True)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/simple")
         began = time.monotonic()
