@@ -180,7 +180,7 @@ def test_the_doctor_tells_no_more_than_it_tried(shop, osiris):
         assert ", may list" in headline
         assert "reader" not in done.stdout
         assert "writer" not in done.stdout
-        assert "told by the first run that does" in done.stdout
+        assert "is only known after a run that does" in done.stdout
 
 
 def test_what_is_new_of_a_connection_is_true_of_a_store(shop, osiris):
