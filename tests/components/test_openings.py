@@ -23,7 +23,7 @@ from osiris.registry import load_registry
 from osiris.runner.cancellation import Stopper
 from osiris.runner.limits import limits_of
 from osiris.runner.protocol import Job
-from osiris.runner.worker.job_context import Place
+from osiris.runner.worker.job_context import JobContext
 from osiris.runner.worker.running_step import Meter, metered
 from osiris.runner.worker.steps import Execution
 from osiris.secret import Scrubber, Secret
@@ -194,7 +194,7 @@ def run_steps(folder, steps, connections):
     fields = {"bindings": {"run.id": "r1"}, "pipeline": "p", "plan": "abc", "spools": places.pop("spools")}
     job = Job("run", str(folder), **places, limits=limits_of(10**9, 2), steps=steps, **fields)
     told = Told()
-    well = Execution(Place(job, REGISTRY, told, Stopper(lambda: None), connections, {})).run()
+    well = Execution(JobContext(job, REGISTRY, told, Stopper(lambda: None), connections, {})).run()
     return well, {fields["step"]: fields for event, fields in told.events if event in {"step_complete", "step_failed"}}
 
 

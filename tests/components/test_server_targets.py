@@ -180,7 +180,7 @@ def test_a_right_to_some_of_the_columns_is_not_enough(postgres, tmp_path):
     place.grant("SELECT, INSERT, UPDATE", "_osiris_ledger")
     place.grant("INSERT (id)")
     ((code, message),) = refused(place.confirm, reader=True)
-    assert (code, "no right to INSERT (name) on table 'public.t'" in message) == ("DRV020", True)
+    assert (code, "no privilege to INSERT (name) on table 'public.t'" in message) == ("DRV020", True)
     place.grant("INSERT (name), UPDATE (name), SELECT")
     assert place.confirm(reader=True, write_mode="upsert", primary_key=["id"]) == "there"
 
@@ -237,7 +237,7 @@ def test_a_run_whose_target_has_changed_does_not_begin(place, run):
     assert run() == (0, [])
     (place.root / "out.csv").unlink()
     place.sql("ALTER TABLE t DROP COLUMN name")
-    assert run() == (6, [("DAT029", 7)])
+    assert run() == (6, [("DAT029", 11)])
     assert not (place.root / "out.csv").exists()
 
 
@@ -260,19 +260,19 @@ def test_a_table_that_is_new_is_told_with_the_one_that_may_be_meant(place, run, 
     path.write_text(path.read_text().replace("table: t", "table: oders"))
     assert "oders (created if missing)" in say("compile")[1]
     code, text = say("run", "--dry-run")
-    assert (code, "oders (there is 'orders')" in text, "creates" in text) == (0, True, True)
+    assert (code, "oders (similar name: 'orders')" in text, "creates" in text) == (0, True, True)
     assert "nothing was run" in text
     code, text = say("run")
-    assert (code, "new table 'oders' (there is 'orders'), made by load" in text) == (0, True)
+    assert (code, "created table 'oders' (similar name: 'orders') (step load)" in text) == (0, True)
     assert place.sql("SELECT COUNT(*) FROM oders") == [(1,)]
-    assert "new table" not in say("run", "--new-run")[1]
+    assert "created table" not in say("run", "--new-run")[1]
 
 
 def test_a_rehearsal_asks_the_target_as_a_run_does_first(place, run, say):
     assert run("--dry-run") == (0, [])
     assert not (place.root / "logs").exists()
     place.sql("CREATE TABLE t (id BIGINT)")
-    assert run("--dry-run") == run("--new-run") == (6, [("DAT029", 7)])
+    assert run("--dry-run") == run("--new-run") == (6, [("DAT029", 11)])
     assert run("--dry-run", "--select", "file") == (0, [])
     place.sql("DROP TABLE t", "CREATE TABLE t (id BIGINT PRIMARY KEY, name VARCHAR(9))")
     connections = place.root / "osiris_connections.yaml"
@@ -285,7 +285,7 @@ def test_a_rehearsal_asks_the_target_as_a_run_does_first(place, run, say):
 def test_a_run_that_sets_rows_aside_adds_up(place, run):
     place.sql("CREATE TABLE t (id BIGINT PRIMARY KEY, name VARCHAR(9))", "INSERT INTO t VALUES (2, 'old')")
     (place.root / "rows.csv").write_text("id,name\n1,a\n2,b\n3,c\n")
-    assert run() == (1, [("DAT032", 7)])
+    assert run() == (1, [("DAT032", 11)])
     assert place.sql("SELECT COUNT(*) FROM t") == [(1,)]
     text = (place.root / "load.yaml").read_text()
     (place.root / "load.yaml").write_text(text.replace("table: t", "table: t, on_reject: quarantine"))

@@ -9,7 +9,7 @@ from tests.components.server_types.matrix import SOURCES, matrix_of, rest_of
 from tests.components.server_types.page import page
 from tests.components.server_types.targets import PARQUET, SAME
 from tests.components.server_types.trip import Columns, Lane, Trip
-from tools.docs import REFERENCE, rendered
+from tools.docs import DOCS, rendered
 
 from osiris.registry import load_registry
 from osiris.testing.trial import Trial
@@ -17,7 +17,8 @@ from osiris.testing.trial import Trial
 pytestmark = pytest.mark.long
 
 REGISTRY = load_registry()
-PAGE = REFERENCE / "server-types.md"
+NAME = "reference/server-types.md"
+PAGE = DOCS / NAME
 FAMILIES = [source.family for source in SOURCES]
 
 
@@ -191,7 +192,7 @@ def test_every_type_of_mariadb_is_tried(mariadb):
 
 
 def test_the_page_is_what_became_of_them(matrices, over_rest, update_golden):
-    text = rendered("server-types.md", page(matrices.values(), over_rest))
+    text = rendered(NAME, page(matrices.values(), over_rest))
     if update_golden:
         PAGE.write_text(text, "utf-8")
     assert PAGE.read_text("utf-8") == text

@@ -78,7 +78,7 @@ def test_over_the_wire_it_writes_exactly_once(postgres, database, step):
         run = trial.changed(run_key=f"run/{mode}", plan="0" * 64, digest=lambda: {"rows": 2})
         assert run.write(rows_of(rows)).rows == 2
         assert run.write(rows_of(rows)).earlier == {"rows": 2}
-        assert ("delivery", {"channel": "wire", "class": "exactly_once"}) in trial.told
+        assert ("delivery", {"channel": "wire", "class": "exactly_once"}) in trial.emitted
         with postgres.connect(database) as connection:
             assert connection.execute(f"SELECT * FROM made_{mode} ORDER BY 1").fetchall() == [(1, "x"), (2, "y")]
 
@@ -204,7 +204,7 @@ def test_a_service_key_is_too_powerful(doctor, project):
         assert health.facts["tables"] >= 1
         assert abs(health.facts["clock_skew_seconds"]) < 3
         assert 0 < health.facts["query_ms"] < 5000
-        assert list(health.found) == []
+        assert list(health.diagnostics) == []
         assert any("osiris_reader" in line for line in health.scripts["reader"])
     assert doctor(project.service_key).facts["key_expires_in_days"] > 1000
 
@@ -216,7 +216,7 @@ def test_keys_that_row_level_security_binds(doctor, project):
     for key, role in ((project.anon_key, "anon"), (project.publishable_key, "anon")):
         health = doctor(key)
         assert (health.grade, health.user) == ("writer", role)
-        (found,) = health.found
+        (found,) = health.diagnostics
         assert (found.code, "hidden" in found.message, "orders" in found.message) == ("CON028", True, False)
     project.run("DROP TABLE hidden")
 
@@ -224,7 +224,7 @@ def test_keys_that_row_level_security_binds(doctor, project):
 def test_a_key_that_is_not_told_what_tables_there_are(postgres, database, doctor):
     with start_postgrest(postgres.fields(database)) as closed:
         health = doctor(url=closed.url, key=Secret(closed.anon_key))
-        assert (health.facts["tables"], list(health.found)) == (None, [])
+        assert (health.facts["tables"], list(health.diagnostics)) == (None, [])
 
 
 def test_a_doctor_says_what_does_not_work(doctor, project):

@@ -112,7 +112,7 @@ def test_pages_follow_each_other_by_the_key(small, reader, wired):
     assert trial.counts["rows_read"] == 95
     pages = [r for r in small.requests[before:] if r.path.endswith("/orders") and "limit=10000" in r.query]
     assert len(pages) == 11
-    assert trial.told == []
+    assert trial.emitted == []
 
 
 def test_a_key_of_several_columns_with_anything_in_them(small, reader):
@@ -338,7 +338,7 @@ def test_rows_that_come_and_go_while_it_reads(small, reader):
     small.run("DELETE FROM moving WHERE id IN (3, 50)", "INSERT INTO moving VALUES (200)")
     rest = [value for page in pages for value in page["id"].to_pylist()]
     assert rest == [*(n for n in range(11, 96) if n != 50), 200]
-    assert trial.told == [("source_moved", {"rows_before": 95, "rows_after": 94, "rows_read": 95})]
+    assert trial.emitted == [("source_moved", {"rows_before": 95, "rows_after": 94, "rows_read": 95})]
 
 
 def test_large_rows_come_in_smaller_pages(postgres, database, reader):

@@ -61,7 +61,7 @@ def test_over_the_wire_rows_that_a_table_refuses_are_set_aside(step, project, mo
     assert sorted((row["row"], json.loads(row["value"])["id"]) for row in found) == [("2", 2), ("3", 3), ("4", 4)]
     assert all(row["reason"] for row in found)
     assert project.rows("SELECT id, name FROM t ORDER BY 1") == [(1, "a"), (5, "e")]
-    assert ("rows_quarantined", {"file": "rejected.csv", "rows": 3}) in trial.told
+    assert ("rows_quarantined", {"file": "rejected.csv", "rows": 3}) in trial.emitted
 
 
 def test_over_rest_a_writer_sets_nothing_aside_and_says_so_first(step, project):
@@ -97,7 +97,7 @@ def test_what_cannot_be_read_is_set_aside_whichever_way_it_comes(step, project, 
     aside = [("1", "at"), ("2", "name")] if order else [("2", "at"), ("3", "name"), ("4", "at")]
     assert lines == {(*each, "", "") for each in aside}
     assert (trial.counts["rows_read"], trial.counts["rows_rejected"]) == (len(given) + len(aside), len(aside))
-    assert not any(event == "source_moved" for event, _ in trial.told)
+    assert not any(event == "source_moved" for event, _ in trial.emitted)
 
 
 @pytest.mark.parametrize("way", ["rest", "wire"])

@@ -141,7 +141,7 @@ def test_append_adds_and_says_that_it_may_add_twice(writer, table, project):
     trial = writer(name)
     assert (trial.write(some(1, 2)).rows, trial.write(some(2)).rows) == (2, 1)
     assert project.rows(f"SELECT id, name FROM {name} ORDER BY 1") == [(1, "x1"), (2, "x2"), (2, "x2")]
-    assert trial.told[0] == ("delivery", {"channel": "rest", "class": "at_least_once"})
+    assert trial.emitted[0] == ("delivery", {"channel": "rest", "class": "at_least_once"})
     assert trial.write(some()).rows == 0
     assert trial.changed(config={"returning": "representation"}).write(some(3)).rows == 1
     preferred = [request.headers["prefer"].partition(",")[0] for request in posts(project, name)]
@@ -160,7 +160,7 @@ def test_upsert_makes_rows_what_they_are_however_often(writer, table, project):
         (3, "kept", "y3"),
         (4, "kept", "y4"),
     ]
-    assert trial.told[0] == ("delivery", {"channel": "rest", "class": "idempotent_by_key"})
+    assert trial.emitted[0] == ("delivery", {"channel": "rest", "class": "idempotent_by_key"})
     assert [request.rows for request in posts(project, name)] == [2, 1, 2, 1, 2]
 
 
