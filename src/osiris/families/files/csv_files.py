@@ -141,11 +141,12 @@ def _hint(column: str, value: str, kind: str, *, declared: bool) -> str:
     shown = f"dtype: {{{json.dumps(column, ensure_ascii=False)}: {json.dumps(wider or 'utf8')}}}"
     if wider:
         return f"set {shown}" if declared else f"{PINNED}: {REFRESH}, or set {shown}"
+    name = '"{}"'.format(column.replace('"', '""'))
     if declared and kind == "date" and (local := _LOCAL_DATE.fullmatch(value)):
-        convert = f"strptime({column}, {_date_format(local)})::DATE"
+        convert = f"strptime({name}, {_date_format(local)})::DATE"
         return f"dates must be like 2025-01-31: set {shown}, and convert the column in SQL: {convert}"
     if kind.startswith(_NUMBERS) and _DECIMAL_COMMA.fullmatch(value):
-        convert = f"CAST(replace(replace({column}, '.', ''), ',', '.') AS DECIMAL(18,2))"
+        convert = f"CAST(replace(replace({name}, '.', ''), ',', '.') AS DECIMAL(18,2))"
         return f"for a decimal comma set {shown}, and convert the column in SQL: {convert}"
     is_number = kind.startswith(_NUMBERS) and any(each.isdigit() for each in value)
     null = "" if is_number else "if it means NULL, list it in na_values; "
