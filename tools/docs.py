@@ -56,12 +56,12 @@ PREFIXES = {
 }
 EXIT_CODES = {
     0: "all is well",
-    1: "a run or a check failed, or a comparison differs",
+    1: "a run failed, or a comparison differs",
     2: "usage or input that is not valid",
     3: "a connection or a secret is missing or out of reach",
     4: "something is not what it claims to be; nothing was run",
     5: "the plan has changes (`compile --check --detailed-exitcode`)",
-    6: "a source no longer keeps to what was planned",
+    6: "a source no longer matches the plan, or a data check failed",
     70: "a mistake of Osiris itself",
     75: "the project is busy; the same command may work later (`--wait`, `run.wait`)",
     129: "the terminal hung up",

@@ -69,7 +69,7 @@ def _examined_lines(each: Examined, *, grants: bool) -> Iterator[Line]:
     verdict, style = {True: ("works", "ok"), False: ("does not work", "error"), None: ("not tried", "dim")}[each.works]
     health = each.health or {}
     grade = f", {health['grade']}" if health.get("grade") else ""
-    used = f"  used to {' and '.join(each.uses)}" if each.uses else ""
+    used = f"  pipelines {' and '.join(each.uses)}" if each.uses else ""
     yield [("bold", each.connection), ("", "  "), (style, verdict), ("", grade), ("dim", used)]
     facts = {name: value for name, value in health.get("facts", {}).items() if value is not None}
     yield from ([("dim", f"  {name.replace('_', ' ')}: "), ("", _shown(value))] for name, value in facts.items())

@@ -144,6 +144,8 @@ def test_unknown_column_with_place_and_near_name():
         ("SELECT id, sum(amount) AS n FROM a GROUP BY day", "add id to GROUP BY, or aggregate it, for example min(id)"),
         ("SELECT a.id, max(day) AS n FROM a", "add a.id to GROUP BY, or aggregate it, for example min(a.id)"),
         ("SELECT id FROM a, b", "write a.id or b.id"),
+        ("SELECT a.day, a.idd FROM a GROUP BY a.day", "did you mean 'id' (int64)?"),
+        ("SELECT day, idd FROM a GROUP BY day", "did you mean 'id' (int64)?"),
         ("SELECT x.id FROM a AS x JOIN b AS y ON x.id = y.id WHERE id > 1", "write x.id or y.id"),
         ("SELECT sum(name) AS n FROM b", "correct the statement; CAST(column AS type) converts a column"),
         ("SELECT (SELECT id FROM b WHERE n = 1) FROM a", "columns: amount int64, day date, id int64, name utf8"),

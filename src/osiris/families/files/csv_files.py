@@ -142,7 +142,7 @@ def _hint(column: str, value: str, kind: str, *, declared: bool) -> str:
     if wider:
         return f"set {shown}" if declared else f"{PINNED}: {REFRESH}, or set {shown}"
     name = '"{}"'.format(column.replace('"', '""'))
-    if declared and kind == "date" and (local := _LOCAL_DATE.fullmatch(value)):
+    if declared and kind.startswith(("date", "timestamp")) and (local := _LOCAL_DATE.fullmatch(value)):
         convert = f"strptime({name}, {_date_format(local)})::DATE"
         return f"dates must be like 2025-01-31: set {shown}, and convert the column in SQL: {convert}"
     if kind.startswith(_NUMBERS) and _DECIMAL_COMMA.fullmatch(value):

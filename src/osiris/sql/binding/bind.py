@@ -340,7 +340,7 @@ def _fault(fields: Mapping[str, JsonValue], tree: exp.Expr, offset: int | None, 
         return None
     if fields.get("error_subtype") == "COLUMN_NOT_FOUND":
         return _bare(column, lookup)
-    if hint := _in_several(column, lookup) or _not_grouped(column):
+    if hint := _in_several(column, lookup) or _not_grouped(column, lookup):
         return _Fault(column.this, hint=hint)
     length = column.this.meta["end"] + 1 - offset  # of the name alone, not of an expression that begins with it
     is_name = column.table and str(fields.get("location", "")).endswith(f",{length}]")
@@ -355,10 +355,13 @@ def _in_several(column: exp.Column, lookup: _Lookup) -> str | None:
     return f"write {' or '.join(names)}" if len(names) > 1 and not column.table else None
 
 
-def _not_grouped(column: exp.Column) -> str | None:
+def _not_grouped(column: exp.Column, lookup: _Lookup) -> str | None:
     """Return a hint for a column beside aggregates that is neither grouped nor aggregated."""
-    select = column.find_ancestor(exp.Select)
-    if select is None or any(map(_is_aggregate, takewhile(lambda node: node is not select, ancestors(column)))):
+    select, sources = column.find_ancestor(exp.Select), lookup.sources(column)
+    named = [sources.get(column.table.lower(), ())] if column.table else sources.values()
+    if select is None or not any(_has(each, column.this) for each in named):
+        return None
+    if any(map(_is_aggregate, takewhile(lambda node: node is not select, ancestors(column)))):
         return None
     if not select.args.get("group") and not any(
         map(_is_aggregate, chain(*(each.walk() for each in select.expressions)))
