@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from osiris.api.opening import open_project
-from osiris.api.openlineage import Server, _known_fields
+from osiris.api.openlineage import Server, _connection_fields
 from osiris.model import Manifest
 
 PASSWORD = "zQ7canary-9x4-secret"
@@ -17,7 +17,9 @@ def known(tmp_path):
 
     def call(fields, environ):
         workspace = open_project(Path(tmp_path), environ)
-        return _known_fields(workspace, Manifest({"connections": {"@postgres.main": fields}})).get("@postgres.main")
+        return _connection_fields(workspace, Manifest({"connections": {"@postgres.main": fields}})).get(
+            "@postgres.main"
+        )
 
     return call
 
