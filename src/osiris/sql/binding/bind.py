@@ -341,7 +341,7 @@ def _fault(fields: Mapping[str, JsonValue], tree: exp.Expr, offset: int | None, 
     if fields.get("error_subtype") == "COLUMN_NOT_FOUND":
         return _bare(column, lookup)
     if hint := _in_several(column, lookup) or _not_grouped(column, lookup):
-        return _Fault(column.this, hint=hint)
+        return _Fault(None, hint=hint)
     length = column.this.meta["end"] + 1 - offset  # of the name alone, not of an expression that begins with it
     is_name = column.table and str(fields.get("location", "")).endswith(f",{length}]")
     return _qualified(column, lookup) if is_name else None
@@ -356,16 +356,16 @@ def _in_several(column: exp.Column, lookup: _Lookup) -> str | None:
 
 
 def _not_grouped(column: exp.Column, lookup: _Lookup) -> str | None:
-    """Return a hint for a column beside aggregates that is neither grouped nor aggregated."""
+    """Return a hint for an output column of an aggregating query that is neither grouped nor aggregated."""
     select, sources = column.find_ancestor(exp.Select), lookup.sources(column)
     named = [sources.get(column.table.lower(), ())] if column.table else sources.values()
     if select is None or not any(_has(each, column.this) for each in named):
         return None
-    if any(map(_is_aggregate, takewhile(lambda node: node is not select, ancestors(column)))):
-        return None
-    if not select.args.get("group") and not any(
-        map(_is_aggregate, chain(*(each.walk() for each in select.expressions)))
-    ):
+    path = [*takewhile(lambda node: node is not select, ancestors(column))]
+    group = select.args.get("group")
+    aggregates = group or any(map(_is_aggregate, chain(*(each.walk() for each in select.expressions))))
+    is_output = path[-1].arg_key in ("expressions", "having") and not any(map(_is_aggregate, path))
+    if not (aggregates and is_output) or (group and column in group.expressions):
         return None
     name = column.sql("duckdb")
     return f"add {name} to GROUP BY, or aggregate it, for example min({name})"
