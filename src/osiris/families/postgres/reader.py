@@ -101,7 +101,7 @@ def read_ranges(
     if connections < 2 or len(ranges) < 2:
         yield from read_query(session, source.text, source.detail, sieve)
         return
-    team = _Team(session, source.detail, ranges, ctx, sieve)
+    team = _Team(session, source, ranges, ctx, sieve)
     with closing(team.run(min(connections, len(ranges)))) as batches:
         yield from number_rejects(batches, sieve)
 
@@ -110,14 +110,10 @@ class _Team:
     """Threads that each read the next range and queue its batches, which `run` yields in order."""
 
     def __init__(
-        self,
-        session: Session,
-        columns: Sequence[ResultColumn],
-        ranges: Sequence[str],
-        ctx: StepContext,
-        sieve: RejectPolicy,
+        self, session: Session, source: Source, ranges: Sequence[str], ctx: StepContext, sieve: RejectPolicy
     ) -> None:
-        self._session, self._columns, self._sieve = session, columns, sieve
+        self._session, self._columns, self._sieve = session, source.detail, sieve
+        self._table = ".".join(map(quote_name, source.relations[0]))
         self._todo = iter(enumerate(ranges))
         self._lock, self._stop, self._free = threading.Lock(), threading.Event(), threading.Semaphore(0)
         self._queues: list[queue.Queue[Batch | InvalidValue | None]] = [queue.Queue(_WAITING) for _ in ranges]
@@ -155,12 +151,18 @@ class _Team:
             yield item
 
     def _read_elsewhere(self, snapshot: str) -> None:
-        """Read ranges over another connection; if the server refuses it, the first connection reads them all."""
+        """Read ranges over another connection; if the server refuses it, the first connection reads them all.
+
+        That is so too while somebody waits for the first one to alter the table: other readers would wait behind them.
+        """
+        import psycopg
+
         with ExitStack() as stack:
             try:
                 config = ServerReaderConfig(schema=self._session.schema)
                 session = stack.enter_context(reading(self._ctx, config, snapshot=snapshot))
-            except Unavailable:
+                session.run(f"LOCK TABLE {self._table} IN ACCESS SHARE MODE NOWAIT")
+            except (Unavailable, psycopg.errors.LockNotAvailable):
                 return
             self._read(session)
 
