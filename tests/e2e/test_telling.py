@@ -43,7 +43,7 @@ def test_run_and_logs_show_what_was_written(shop):
 def test_a_run_without_an_id_shows_its_key(shop):
     shop("run", "pipelines/example.yaml")
     (name,) = shop.ids()
-    assert f"run key {name}" in shop("logs", "show").stdout
+    assert f"run id {name}" in shop("logs", "show").stdout
     assert shop("logs", "list").stdout.splitlines()[1].split()[:2] == [name, "complete"]
 
 

@@ -178,7 +178,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "Run all pre-flight checks and print the plan; execute nothing.",
     ),
     flag("--new-run", "Start a new run instead of resuming a failed one."),
-    valued("--run-id", "ID", "Use ID as the run key; a run key that has finished is skipped."),
+    valued("--run-id", "ID", "Name the run ID; a run id that has finished is skipped."),
     valued("--resume", "[SESSION]", "Resume SESSION (default: the last run).", is_flag=False, flag_value="last"),
     choice(
         "--digest",

@@ -57,7 +57,7 @@ def talk_lines(talk: Run) -> list[Line]:
 
 def session_lines(run: Run, remarks: Remarks) -> list[Line]:
     """Return the lines that show one run: status, steps, outputs and problems."""
-    key = f"run id {given_id(run)}" if given_id(run) else f"run key {run.get('run_key')}"
+    key = f"run id {given_id(run) or run.get('run_key')}"
     why = f", resumes {run['continues']}" if run.get("continues") else ""
     if run.get("replays"):
         key, why = f"replays {run['replays']['session']}", ""

@@ -55,7 +55,7 @@ def test_a_step_that_was_delivered_before_says_so(session):
     report = read_report(run)
     assert report.steps[-1].reason == "delivered by an earlier session"
     html = run_page(run)
-    assert "17 rows delivered by an earlier run of the same run key" in html
+    assert "17 rows delivered by an earlier run of the same run id" in html
     assert "5 of 6 steps complete, 1 skipped" in html
 
 
