@@ -197,7 +197,7 @@ def test_pressing_a_column_lights_its_way_in_the_drawing(tmp_path, page_of, look
 def test_by_keyboard_from_the_drawing_to_a_step(tmp_path, page_of, look):
     page = look(page_of(write_session(tmp_path, shop())), width=390)
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.textContent") == "To the content"
+    assert page.evaluate("document.activeElement.textContent") == "Skip to content"
     page.locator('[data-box="3"]').focus()
     page.keyboard.press("Enter")
     page.wait_for_function("document.getElementById('s3').open")
@@ -244,7 +244,7 @@ def test_a_run_without_its_plan_still_has_a_page(tmp_path, page_of, look):
     (folder / "manifest.json").unlink()
     page = look(page_of(folder))
     assert page.locator(".step-card").count() == 6
-    assert "the plan is gone" in page.locator("#s0").text_content()
+    assert "the plan no longer exists" in page.locator("#s0").text_content()
 
 
 def test_the_same_record_gives_the_same_page(tmp_path, page_of):
