@@ -239,6 +239,8 @@ def _damage() -> Iterator[None]:
     """Translate SQLite errors of a damaged file into Damaged; text that is not UTF-8 has no code."""
     try:
         yield
+    except UnicodeDecodeError as error:
+        raise Damaged from error
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in _DAMAGE:
             raise Damaged from error
