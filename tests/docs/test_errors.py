@@ -64,7 +64,7 @@ def test_the_example_reports_the_code_and_the_corrected_one_does_not(code, osiri
     if CODES[code].severity == "error":
         assert wrong.returncode == CODES[code].exit_code
     assert code not in right.stdout + right.stderr, right.stdout + right.stderr
-    assert right.returncode == 0 or code in ENDS_OTHERWISE, right.stdout + right.stderr
+    assert (right.returncode != 0) == (code in ENDS_OTHERWISE), right.stdout + right.stderr
 
 
 def executed(example, osiris, fresh, root):

@@ -55,7 +55,7 @@ State = Literal[
 ]
 
 QUESTIONS = 3
-"""Questions that the model may ask in one turn; after these the person is told what is still missing."""
+"""Maximum number of questions that the model asks in one turn; then the chat lists what is still missing."""
 
 MAX_DISCOVERED = 20
 """Relations profiled in one turn."""

@@ -247,7 +247,7 @@ def _used(
 
 
 def settings(request: Request, choices: Choices) -> list[str]:
-    """Return what a request sets beyond the person's words: reader options, and paths that nobody named."""
+    """Return what a request sets although the user did not mention it: reader options and paths."""
     texts = []
     for source in request.sources:
         types = {f"the type of {plain_name(each.column)}": each.type for each in source.dtype}

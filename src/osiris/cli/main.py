@@ -225,7 +225,7 @@ def _internal(error: BaseException, console: Console) -> Answer:
 
     try:
         text, reason = map(str, console.clean(["".join(traceback.format_exception(error)), str(error) or "no message"]))
-    except Exception:  # noqa: BLE001  the secrets are unknown, so the exception's message is left out
+    except (OsirisError, OSError):  # the secrets are unknown, so the exception's message is left out
         text, reason = "".join(traceback.format_tb(error.__traceback__)), "its message may contain a secret"
         console.scrubber = None
     try:

@@ -230,7 +230,7 @@ def _one_target(target: str | None, *, last_compile: bool, resume: str | None) -
 
 
 def _visible_notes(notes: Sequence[Diagnostic]) -> list[Diagnostic]:
-    """Leave notes out: whoever compiles or validates reads them, who runs a plan every night does not."""
+    """Leave notes out unless asked for: `compile` and `validate` show them, and a nightly run need not repeat them."""
     loud = console().verbose or console().wants_json
     return [note for note in notes if loud or note.severity != "note" or note.code == _COMPLETED]
 

@@ -179,7 +179,7 @@ def _can_prune(typed: TypedPipeline, step: Step) -> bool:
 
 
 def fuse(typed: TypedPipeline) -> TypedPipeline:
-    """A statement reads its source files directly, where the engine can, and nobody else reads them."""
+    """Let a statement read its source files directly, if the engine can and no other step reads them."""
     readers = Counter(source for step in typed.steps for source in step.needs)
     sources = {step.id: step for step in typed.steps if step.mode == "read"}
     alone = {name for name, step in sources.items() if readers[name] == 1 and _is_native(typed, step)}

@@ -93,7 +93,7 @@ class Reader:
         """Read the text as far as possible."""
         import yaml
 
-        # A plain scalar cannot start with '@', and libyaml would stop there, so a private character stands in for it.
+        # A plain scalar cannot start with '@': libyaml would stop there. So '@' is replaced by a private character.
         if self._stand_in:
             data = data.replace(REFERENCE.encode(), self._stand_in.encode())
         handlers = {

@@ -1,8 +1,7 @@
-"""Arrow arrays as the text that LOAD DATA reads: values behind commas, texts in quotes, NULL as a word without them.
+"""Encode Arrow arrays as text for LOAD DATA: values separated by commas, texts quoted, NULL as an unquoted word.
 
-Columns that hold not every value of a type are given such values all the same, and each value is looked at before it is
-sent: what the server rounds, cuts off, refuses or takes for something else must not get there. Of an ENUM and of a SET
-the number is sent that it has for a text.
+A column may not be able to store every value of its type. So each value is checked before it is sent: the server would
+round, truncate, reject or reinterpret it. For ENUM and SET, the number of a text is sent instead of the text.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 FORM = (
     "CHARACTER SET utf8mb4 FIELDS TERMINATED BY ',' OPTIONALLY ENCLOSED BY '\"' ESCAPED BY '' LINES TERMINATED BY '\\n'"
 )
-"""How LOAD DATA is told to read what `encode_rows` gives."""
+"""The clauses of LOAD DATA for the text of `encode_rows`."""
 
 _YEAR = 4
 _HEX = np.frombuffer("".join(f"{value:02X}" for value in range(256)).encode(), np.uint16)
@@ -45,14 +44,14 @@ _YEARS = (1901, 2155)
 _MEDIUM = 24
 _SHOWN = 60
 _LISTED = 200
-"""Characters of a declaration that are shown."""
+"""Maximum number of characters of a declaration in a message."""
 _FAMILIES = {"inet4": socket.AF_INET, "inet6": socket.AF_INET6}
 _CUT = "the column is {0}, and blanks at the end are cut off"
 
 
 @compiled("mysql_rows")
 def encode_rows(arrays: Sequence[pa.Array]) -> memoryview:
-    """Return rows as text; the arrays are what `sendable` gives."""
+    """Return rows as text; the arrays are those of `sendable`."""
     sink = pa.BufferOutputStream()
     options = csv.WriteOptions(include_header=False, quoting_style="needed", null_string="NULL")
     names = [str(number) for number in range(len(arrays))]
@@ -61,21 +60,21 @@ def encode_rows(arrays: Sequence[pa.Array]) -> memoryview:
 
 
 def spelled(arrays: Sequence[pa.Array]) -> list[pa.Array]:
-    """Return what `sendable` gives, with decimals as texts: never with an exponent, which stands for a DOUBLE."""
+    """Return arrays with decimals as text, never with an exponent, which the server would read as a DOUBLE."""
     return [spell(array) if pa.types.is_decimal(array.type) else array for array in arrays]
 
 
 def expression(column: Column, value: str) -> str | None:
-    """Return what a column is set to for a text that was sent; None if that is the text itself."""
+    """Return the SQL expression that converts a sent text for a column; None if the text is stored as it is."""
     if column.kind in ("binary", "varbinary", "vector") or column.kind.endswith("blob"):
         return f"UNHEX({value})"
     return f"CAST({value} AS UNSIGNED)" if column.kind in ("bit", *LISTED) else None
 
 
 def sendable(array: pa.Array, source: str, column: Column) -> pa.Array:
-    """Return values in a form that has the right text; raises InvalidCell for one that the column would change.
+    """Return values in a type whose text is right for the column; raises InvalidCell for one that it would change.
 
-    `source` is the values' type.
+    `source` is the type of the values.
     """
     if column.fills and array.null_count:
         _expect(array, array.is_valid(), f"the column would hold {column.fills} instead; {LEAVE_OUT}")
@@ -83,7 +82,7 @@ def sendable(array: pa.Array, source: str, column: Column) -> pa.Array:
         _expect(array, right(array, column), reason)
     if column.kind in LISTED:
         return numbered(array, column)
-    if column.kind == "year":  # which takes 0 for 2000
+    if column.kind == "year":  # a YEAR column reads 0 as 2000
         return pc.utf8_lpad(array.cast(pa.string()), _YEAR, "0")
     if source in _FORMS:
         return _FORMS[source](array)
@@ -92,7 +91,7 @@ def sendable(array: pa.Array, source: str, column: Column) -> pa.Array:
 
 def _hexadecimal(array: pa.Array) -> pa.Array:
     """Return bytes as pairs of hexadecimal digits."""
-    array = pa.concat_arrays([array])  # a slice begins somewhere in its buffers
+    array = pa.concat_arrays([array])  # a slice would have an offset into its buffers
     offsets = np.frombuffer(array.buffers()[1], np.int32)[array.offset : array.offset + len(array) + 1]
     content = array.buffers()[2]
     raw = np.frombuffer(content, np.uint8)[offsets[0] : offsets[-1]] if content else np.empty(0, np.uint8)
@@ -107,7 +106,9 @@ def _uuids(array: pa.Array) -> pa.Array:
 
 _FORMS: Mapping[str, Callable[[pa.Array], pa.Array]] = {
     "bool": lambda array: array.cast(pa.int8()),
-    "float32": lambda array: array.cast(pa.float64()),  # the shortest spelling of the largest FLOAT is larger than it
+    "float32": lambda array: array.cast(
+        pa.float64()
+    ),  # the shortest text of the largest FLOAT is larger than the FLOAT
     "binary": _hexadecimal,
     "uuid": _uuids,
     "json": lambda array: array.storage,
@@ -115,7 +116,7 @@ _FORMS: Mapping[str, Callable[[pa.Array], pa.Array]] = {
 
 
 def _checks(source: str, column: Column) -> list[tuple[Right, str]]:
-    """Return what is to be true of values, and why."""
+    """Return the conditions on values, each with its reason."""
     checks: list[tuple[Right, str]] = []
     if source in ("float32", "float64"):
         checks.append((lambda array, _: pc.is_finite(array), "MySQL has no such number"))
@@ -142,7 +143,7 @@ def _expect(array: pa.Array, right: pa.Array, reason: str) -> None:
 def _shown(value: pa.Scalar) -> str:
     try:
         return str(value.as_py())[:_SHOWN] if value.is_valid else "NULL"
-    except (ValueError, OverflowError):  # a day that Python does not have
+    except (ValueError, OverflowError):  # a date that Python does not have
         return "a value"
 
 
@@ -154,7 +155,7 @@ def _is_day(array: pa.Array, _: Column) -> pa.Array:
 
 
 def _is_short(array: pa.Array, column: Column) -> pa.Array:
-    """Tell of moments whether their last digits, as far as the column does not have them, are zero."""
+    """Return for each time whether the digits that the column does not store are zero."""
     step = 10 ** max(_UNITS[array.type.unit] - column.digits, 0)
     count = array.view(pa.int32() if array.type.id == pa.lib.Type_TIME32 else pa.int64())
     return pc.equal(pc.multiply(pc.divide(count, step), step), count)
@@ -180,15 +181,15 @@ def _is_year(array: pa.Array, _: Column) -> pa.Array:
 
 
 def _is_not_cut(length: Callable[[pa.Array], pa.Array], array: pa.Array, column: Column) -> pa.Array:
-    """Tell of texts whether they are kept whole: the server refuses those that are too long, and cuts off blanks."""
-    whole = pc.invert(pc.ends_with(array, " "))
-    if pc.all(whole).as_py() is not False:  # as nearly always
-        return whole
-    return pc.or_(whole, pc.less_equal(length(array), column.length))
+    """Return for each text whether it is stored unchanged: the server truncates trailing blanks of a long one."""
+    unpadded = pc.invert(pc.ends_with(array, " "))
+    if pc.all(unpadded).as_py() is not False:  # nearly always
+        return unpadded
+    return pc.or_(unpadded, pc.less_equal(length(array), column.length))
 
 
 def _is_address(array: pa.Array, column: Column) -> pa.Array:
-    """Tell of addresses whether they are spelled as the server gives them back."""
+    """Return for each address whether it is spelled as the server returns it."""
 
     family = _FAMILIES[column.kind]
     own = [None if text is None else _spelled(family, text) == text for text in array.to_pylist()]
@@ -196,7 +197,7 @@ def _is_address(array: pa.Array, column: Column) -> pa.Array:
 
 
 def _spelled(family: socket.AddressFamily, text: str) -> str | None:
-    """Return an address as MariaDB spells it, None if it is none; unlike others it leaves out a single zero too."""
+    """Return an address as MariaDB spells it, which also shortens a single zero; None if it is not an address."""
     try:
         spelled = socket.inet_ntop(family, socket.inet_pton(family, text))
     except (OSError, ValueError):  # the latter for a text with NUL in it
@@ -227,9 +228,9 @@ _KINDS: Mapping[str, tuple[Right, str]] = {
 
 
 def numbered(array: pa.Array, column: Column) -> pa.Array:
-    """Return the numbers that an ENUM or a SET has for texts, and NULL for those that are none of its values.
+    """Return the numbers of texts in an ENUM or a SET, and NULL for texts that are not among its values.
 
-    By its text the server finds a value in another case too, or by what looks like a number.
+    Given a text, the server would also match another case, or take a text of digits for a number.
     """
     each = array.dictionary_encode()
     convert = partial(_place if column.kind == "enum" else _mask, column.members)

@@ -1,9 +1,9 @@
-"""Rows sent to MySQL: straight into their table, or those of an upsert by way of a temporary one.
+"""Load rows into MySQL: directly into their table, or for an upsert through a temporary one.
 
-LOAD DATA takes them from memory where the server allows that, else they go in INSERTs of many rows. An upsert goes
-straight into the table where nobody can see a difference.
-REPLACE gives rows their new values in place if no trigger and no foreign key looks at the table; else it deletes them,
-and with them what refers to them. So whoever may not see all triggers and foreign keys goes by way of a staging table.
+Rows are sent by LOAD DATA from memory if the server allows it, else by INSERTs of many rows. An upsert writes directly
+into the table where the result is the same. REPLACE updates rows in place if the table has no triggers and no foreign
+keys refer to it; else it deletes rows, and those that refer to them. So a user who cannot see all triggers and foreign
+keys uses a staging table.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _EXACT = {
     *("tinyint", "smallint", "mediumint", "int", "bigint", "decimal"),
     *("date", "time", "datetime", "timestamp", "year", "uuid"),
 }
-"""Kinds of columns of which equal values are the same value: the key of a row that is there would stay as it is."""
+"""Kinds of columns whose equal values are identical, so that an update leaves the key of a row unchanged."""
 _SIMPLE = re.compile(r"\w+", re.ASCII)
-"""Names that InnoDB's own catalogue has as they are."""
+"""Names that InnoDB's own catalogue stores unchanged."""
 _RIGHTS = ("DELETE", "PROCESS", "TRIGGER")
-"""What it takes on all databases to replace rows, and to see what looks at a table."""
+"""Global privileges needed to replace rows, and to see the triggers and foreign keys of a table."""
 _GRANTED = """
 SELECT COUNT(DISTINCT PRIVILEGE_TYPE) FROM information_schema.USER_PRIVILEGES
 WHERE GRANTEE = CONCAT('''', REPLACE(CURRENT_USER(), '@', '''@'''), '''') AND PRIVILEGE_TYPE IN %s"""
@@ -54,7 +54,7 @@ SELECT 1 FROM information_schema.INNODB_SYS_FOREIGN WHERE LOWER(%s) IN (LOWER(FO
 
 
 def used_columns(session: Session, delivery: Delivery) -> Used:
-    """Return the columns that rows have values for, in the order of the rows, with what it takes to send them."""
+    """Return the columns that rows have values for, in the order of the rows, each with the type of the values."""
     columns_by_name = {column.name: column for column in delivery.columns}
     return [
         (with_members(session, delivery.quoted, columns_by_name[field.name]), field.type) for field in delivery.schema
@@ -73,7 +73,7 @@ def send(session: Session, delivery: Delivery, table: str, used: Used, batches: 
 
 
 def _encoded(delivery: Delivery, used: Used, piece: pa.RecordBatch) -> list[pa.Array]:
-    """Return the columns of rows, ready to be sent; raises InvalidValue for a value that would be changed."""
+    """Return the columns of rows in the form to send; raises InvalidValue for a value that the table would change."""
 
     def encode(array: pa.Array, column: Column, source: str) -> pa.Array:
         if delivery.rejected and column.name in delivery.merged:
@@ -84,10 +84,10 @@ def _encoded(delivery: Delivery, used: Used, piece: pa.RecordBatch) -> list[pa.A
 
 
 def _load(session: Session, table: str, used: Used, parts: Iterable[Sequence[pa.Array]], into: str = "INTO") -> int:
-    """Let the server ask for a file, and send it the rows: the client opens no file, whatever the server asks for.
+    """Send rows by LOAD DATA LOCAL, and return their number; no file is opened, whatever name the server requests.
 
-    For rows from a client the server only warns where it would otherwise stop: that raises RowRejected. A row that
-    replaces one may count twice.
+    With LOCAL, the server only warns of errors that would otherwise stop the statement: a warning raises RowRejected. A
+    row that replaces another may count twice.
     """
     from pymysql.protocol import OKPacketWrapper
 
@@ -137,9 +137,9 @@ def _insert(session: Session, table: str, used: Used, parts: Iterable[Sequence[p
 
 
 def stage(session: Session, delivery: Delivery, used: Used, waiting: Staged) -> None:
-    """Take columns of the rows into a temporary table, which nobody else sees and which ends with the connection.
+    """Load columns of the rows into a temporary table, which only this connection sees and which ends with it.
 
-    Their keys are unique there, or where rows are set aside their numbers are.
+    Its primary key is the key of the rows, or their number if rejected rows are quarantined.
     """
     number = f", CAST(0 AS SIGNED) AS {_NUMBER}" if delivery.rejected else ""
     names = ", ".join(quote_name(column.name) for column, _ in used) + number
@@ -158,7 +158,7 @@ def stage(session: Session, delivery: Delivery, used: Used, waiting: Staged) -> 
 
 
 def replace_directly(session: Session, delivery: Delivery, waiting: Staged) -> None:
-    """Put rows in the places of those with their keys; a temporary table of the keys alone tells that none repeats."""
+    """Replace the rows with the same keys; a temporary table of the keys detects duplicates first."""
     used = used_columns(session, delivery)
     stage(session, delivery, [each for each in used if each[0].name in delivery.key], waiting)
     take = partial(_load, session, delivery.quoted, used, into="REPLACE INTO")
@@ -166,7 +166,7 @@ def replace_directly(session: Session, delivery: Delivery, waiting: Staged) -> N
 
 
 def merge_staged(session: Session, delivery: Delivery, count: int) -> None:
-    """Merge all staged rows: at once, or if some are to be set aside, by parts of them."""
+    """Merge all staged rows: at once, or in parts if rejected rows are quarantined."""
     if delivery.rejected is None:
         _merge_part(session, delivery, "TRUE")
         return
@@ -186,9 +186,9 @@ def merge_staged(session: Session, delivery: Delivery, count: int) -> None:
 
 
 def _merge_part(session: Session, delivery: Delivery, where: str) -> None:
-    """Update the rows that are there and insert the others; the key is set too: an equal one may be spelled otherwise.
+    """Update existing rows and insert the others; the key is set too, as equal keys may be spelled differently.
 
-    One statement does both where the key is all that is unique: it would take a row that is equal in anything unique.
+    If the key is the only unique index, one statement does both: it would match a row by any unique index.
     """
     table, names = delivery.quoted, [quote_name(field.name) for field in delivery.schema]
     keys = list(map(quote_name, delivery.key))
@@ -205,7 +205,7 @@ def _merge_part(session: Session, delivery: Delivery, where: str) -> None:
 
 
 def may_replace(session: Session, delivery: Delivery) -> bool:
-    """Tell whether to replace rows by their key does exactly what an upsert is to do."""
+    """Return whether replacing rows by their key has the same result as an upsert."""
     return (
         session.mariadb
         and delivery.rejected is None
@@ -217,14 +217,14 @@ def may_replace(session: Session, delivery: Delivery) -> bool:
 
 
 def _is_whole(delivery: Delivery) -> bool:
-    """Tell whether rows have values for all columns, and keys of which equal ones are the same."""
+    """Return whether rows have values for all columns, and keys whose equal values are identical."""
     given, columns = {field.name for field in delivery.schema}, delivery.columns
     exact = all(column.kind in _EXACT for column in columns if column.name in delivery.key)
     return exact and all(column.computed or column.name in given for column in columns)
 
 
 def _alone(session: Session, table: str) -> bool:
-    """Tell whether neither a trigger nor a foreign key looks at a table, and the user would see them."""
+    """Return whether a table has no triggers and no foreign keys to it, and the user would see them."""
     database = session.target.database
     if not (_SIMPLE.fullmatch(database) and _SIMPLE.fullmatch(table)):
         return False

@@ -165,7 +165,7 @@ def _lock(session: Session, name: Name) -> None:
     try:
         session.run(f"SELECT 1 FROM {'.'.join(map(quote_name, name))} LIMIT 0")
     except pymysql.MySQLError as error:
-        if numbered(error)[0] not in (NO_TABLE, *NOT_GRANTED):  # reported by whoever looks the table up
+        if numbered(error)[0] not in (NO_TABLE, *NOT_GRANTED):  # the lookup of the table reports these
             raise
 
 

@@ -1,11 +1,10 @@
-"""Arrow arrays as values of PostgreSQL's binary format, a whole column at a time.
+"""Encode Arrow arrays in PostgreSQL's binary COPY format, a column at a time.
 
-A row is the number of its values, and each value behind its length. A column gives its cells as parts: fields that are
-as wide in every row, which numpy writes in one go, and bytes that vary. Parts of all columns are then put in the order
-of the rows by one `take`, which copies in C++.
+A row is the number of its values, then each value after its length. A column is encoded as parts: fields of the same
+width in every row, and bytes of varying length. The parts of all columns are then joined row by row.
 
-Of a column that holds not every value of a type each value is looked at, so that none becomes another: the server would
-round, cut off or fill up most of what is refused here, without a word.
+A column may not be able to store every value of its type. So each value is checked: the server would round, truncate or
+pad most of those that are rejected here, without an error.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ TRAILER = b"\xff\xff"
 
 _DAYS = 10_957
 _OUT_OF_TIME = "only the years 1 to 9999 can be carried"
-"""PostgreSQL has more of them, and no step that reads would take them."""
+"""PostgreSQL has more years, but no step that reads supports them."""
 _BASE = 10_000
 _NEGATIVE = 0x4000
 _NULL = -1
@@ -44,9 +43,9 @@ _NO_DIMENSION = 12
 _SHOWN = 60
 _LONGEST_NAME = 63
 _NUMBER = r"^(?:0(?:\.\d+)?|-?(?:[1-9]\d*(?:\.\d+)?|0\.\d*[1-9]\d*)|NaN|-?Infinity)$"
-"""A number as the server spells it, so that it reads back as the same text."""
+"""A number in the spelling of the server, so that it is read back as the same text."""
 _NAMED = r'"\s*:'
-"""What follows each name of an object in JSON, and may stand in texts too."""
+"""The end of a name in a JSON object, which may occur in texts too."""
 _FINE = r"[.,]\d{6}\d*[1-9]"
 """A fraction of more than six digits."""
 _ZERO = r"(?:^|[^\\])(?:\\\\)*\\u0000"
@@ -56,7 +55,7 @@ _LETTER = r"^(?:[\x01-\x7f]?|\\[2-3][0-7]{2})$"
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """A number in every row: its form as numpy names it, and its values, or the one that all rows have."""
+    """A field of fixed width: its numpy type, and its values, or one value for all rows."""
 
     form: str
     values: Any
@@ -64,7 +63,7 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Varying:
-    """Bytes of another length in every row: those at each `step`th place of a large binary array."""
+    """A field of varying length: every `step`th value of a large binary array."""
 
     array: pa.Array
     step: int = 1
@@ -81,7 +80,7 @@ def encode_rows(columns: Sequence[Sequence[Part]], count: int) -> memoryview:
 
 @compiled("postgres_join")
 def _join(parts: Sequence[Part], count: int) -> tuple[pa.Buffer, NDArray[np.int64]]:
-    """Return parts in the order of the rows: their bytes, and where each row begins and the last ends."""
+    """Return the parts joined row by row: their bytes, and the offsets of the rows, with the end of the last."""
     pieces = _pieces(parts, count)
     firsts = np.cumsum([0, *(len(piece.array) for piece in pieces)])
     places = np.empty((count, len(pieces)), np.int64)
@@ -94,7 +93,7 @@ def _join(parts: Sequence[Part], count: int) -> tuple[pa.Buffer, NDArray[np.int6
 
 
 def _pieces(parts: Sequence[Part], count: int) -> list[Varying]:
-    """Return parts as pieces of bytes: fields that follow each other are one."""
+    """Return parts as fields of varying length; adjacent fields of fixed width become one."""
     pieces: list[Varying] = []
     run: list[Fixed] = []
     for part in (*parts, None):
@@ -123,7 +122,7 @@ def _binary(offsets: NDArray[np.int64], data: Any) -> pa.Array:  # noqa: ANN401 
 
 
 def _shortened(record: NDArray[Any], lengths: NDArray[np.int64]) -> Varying:
-    """Return the first bytes of each record: every second place; what is left of it is the place between."""
+    """Return the first bytes of each record, as every second value of an array; the others are the remaining bytes."""
     begins = np.arange(len(record) + 1) * record.itemsize
     offsets = np.empty(2 * len(record) + 1, np.int64)
     offsets[0::2], offsets[1::2] = begins, begins[:-1] + lengths
@@ -131,7 +130,7 @@ def _shortened(record: NDArray[Any], lengths: NDArray[np.int64]) -> Varying:
 
 
 def _cell(fields: Sequence[Fixed], array: pa.Array) -> Sequence[Part]:
-    """Return a value of fixed width behind its length."""
+    """Return the length and the fields of a value of fixed width; only the length for NULL."""
     width = sum(np.dtype(field.form).itemsize for field in fields)
     null = _nulls(array)
     if null is None:
@@ -148,7 +147,7 @@ def _nulls(array: pa.Array) -> NDArray[np.bool_] | None:
 
 
 def _values(array: pa.Array, kind: Any) -> NDArray[Any]:  # noqa: ANN401  a numpy type
-    """Return the values of an array of fixed width, whatever stands under its NULLs."""
+    """Return the values of an array of fixed width; those of NULLs are arbitrary."""
     if not len(array):
         return np.empty(0, kind)
     width = np.dtype(kind).itemsize
@@ -156,14 +155,14 @@ def _values(array: pa.Array, kind: Any) -> NDArray[Any]:  # noqa: ANN401  a nump
 
 
 def _first(wrong: NDArray[np.bool_], array: pa.Array) -> int | None:
-    """Return the first row that is wrong and not NULL."""
+    """Return the number of the first row that is wrong and not NULL; None if there is none."""
     null = _nulls(array)
     positions = np.flatnonzero(wrong if null is None else wrong & ~null)
     return int(positions[0]) if len(positions) else None
 
 
 def number(form: str) -> Encode:
-    """Return the encoder of numbers in the form of PostgreSQL, like `>i4`."""
+    """Return the encoder of numbers of a numpy type in network byte order, such as `>i4`."""
     native = np.dtype(form).newbyteorder("=")
 
     def encode(array: pa.Array) -> Sequence[Part]:
@@ -204,7 +203,7 @@ def moments(array: pa.Array) -> Sequence[Part]:
 
 
 def texts(array: pa.Array) -> Sequence[Part]:
-    """Encode texts, or JSON as it is spelled."""
+    """Encode texts, or JSON as written."""
     plain = _plain(array)
     _refuse_zero(plain)
     return _behind_length(plain)
@@ -225,7 +224,7 @@ def _span(array: pa.Array) -> tuple[NDArray[np.int64], pa.Buffer | None]:
 
 
 def _refuse_zero(array: pa.Array) -> None:
-    """Raise InvalidCell for a text with the one character that PostgreSQL's texts cannot have."""
+    """Raise InvalidCell for a text with U+0000, which PostgreSQL cannot store."""
     if not len(array):
         return
     offsets, data = _span(array)
@@ -237,7 +236,7 @@ def _refuse_zero(array: pa.Array) -> None:
 
 
 def _behind_length(array: pa.Array, version: int | None = None) -> Sequence[Part]:
-    """Return bytes behind their length, and behind the version of their format, where it has one."""
+    """Return the length and the bytes of values, with the version of their format between, if it has one."""
     extra = [] if version is None else [Fixed("u1", version)]
     null = _nulls(array)
     full = array if null is None else pc.fill_null(array, b"")
@@ -251,7 +250,7 @@ def _behind_length(array: pa.Array, version: int | None = None) -> Sequence[Part
 
 
 def decimals(array: pa.Array) -> Sequence[Part]:
-    """Encode decimals: groups of four digits, aligned at the point; the server strips those that are zero."""
+    """Encode decimals: groups of four digits, aligned at the decimal point; the server strips zero groups."""
     width, scale = array.type.bit_width // 64, array.type.scale
     words = _values(array, f"({width},)<i8").reshape(len(array), width)
     low = words[:, 0].copy()
@@ -267,7 +266,7 @@ def decimals(array: pa.Array) -> Sequence[Part]:
 
 @compiled("postgres_numeric")
 def _numeric(unscaled: NDArray[np.int64], scale: int) -> NDArray[np.int16]:
-    """Return decimals as PostgreSQL sends them: number of groups, weight, sign, scale, and the groups of each row."""
+    """Return decimals in the format of numeric: per row, the number of groups, weight, sign, scale, and the groups."""
     groups = _groups(np.abs(unscaled), scale)
     sign = np.where(unscaled < 0, _NEGATIVE, 0)
     fields = (len(groups), len(groups) - 1 - -(-scale // 4), sign, scale, *reversed(groups))
@@ -278,7 +277,7 @@ def _numeric(unscaled: NDArray[np.int64], scale: int) -> NDArray[np.int16]:
 
 
 def _groups(digits: NDArray[np.int64], scale: int) -> list[NDArray[np.int64]]:
-    """Return digits in groups of four, the lowest first; one of them ends at the point."""
+    """Return digits in groups of four, the lowest first; one group ends at the decimal point."""
     groups: list[NDArray[np.int64]] = []
     if last := scale % 4:
         groups.append(digits % 10**last * 10 ** (4 - last))
@@ -313,7 +312,7 @@ def _long_decimal(raw: bytes, scale: int) -> bytes:
 
 
 def lists(inner: Encode, oid: int) -> Encode:
-    """Return the encoder of lists as arrays of one dimension; `oid` is the type of their items."""
+    """Return the encoder of lists as one-dimensional arrays; `oid` is the type of their items."""
 
     def encode(array: pa.Array) -> Sequence[Part]:
         null, items = _nulls(array), array.flatten()
@@ -335,7 +334,7 @@ def lists(inner: Encode, oid: int) -> Encode:
 
 
 def checked(encode: Encode, right: Callable[[pa.Array], pa.Array], reason: str) -> Encode:
-    """Return an encoder that raises InvalidCell for the first wrong value, as far as `encode` takes it at all."""
+    """Return an encoder that also raises InvalidCell for the first value for which `right` is false."""
 
     def encode_right(array: pa.Array) -> Sequence[Part]:
         parts = encode(array)
@@ -352,7 +351,7 @@ def _shown(value: object) -> str:
 
 
 def without_zero(encode: Encode) -> Encode:
-    """Return the encoder for JSON whose texts the server reads: those hold no U+0000."""
+    """Return the encoder for JSON that the server parses, which must not contain U+0000."""
     why = "a text within it has the character U+0000, which the database cannot hold"
     return checked(encode, lambda array: pc.invert(pc.match_substring_regex(_texts(array), _ZERO)), why)
 
@@ -362,7 +361,7 @@ def _texts(array: pa.Array) -> pa.Array:
 
 
 def limited(limit: int, *, exact: bool) -> Encode:
-    """Return the encoder for a column of so many characters: the server would cut off blanks, or add some."""
+    """Return the encoder for a column with a length limit: the server would strip or add blanks."""
     compare = pc.equal if exact else pc.less_equal
     why = f"the column has values of {'exactly' if exact else 'at most'} {limit} characters"
 
@@ -374,7 +373,7 @@ def limited(limit: int, *, exact: bool) -> Encode:
 
 
 def rounded_moments(encode: Encode, digits: int) -> Encode:
-    """Return the encoder for times or timestamps of a column with fewer digits of seconds than six."""
+    """Return the encoder for a column of times or timestamps with fewer than six fractional digits."""
     step = 10 ** (6 - digits)
 
     def right(array: pa.Array) -> pa.Array:
@@ -387,7 +386,7 @@ def rounded_moments(encode: Encode, digits: int) -> Encode:
 def odd_decimals(digits: int, scale: int) -> Encode:
     """Return the encoder for a column whose scale is negative, or larger than its number of digits.
 
-    Values of the type that it is read as end in zeros then, or begin with some behind the point.
+    Its values end in zeros, or begin with zeros after the decimal point.
     """
 
     def right(array: pa.Array) -> pa.Array:
@@ -398,7 +397,7 @@ def odd_decimals(digits: int, scale: int) -> Encode:
 
 
 def checked_json(array: pa.Array) -> Sequence[Part]:
-    """Encode JSON for a column that keeps its values and not its spelling: of a name that comes twice it keeps one."""
+    """Encode JSON for a column of type jsonb, which stores values and not their text; repeated names are rejected."""
     plain, texts = _plain(array), _texts(array)
     _refuse_zero(plain)
     several = pc.greater(pc.count_substring_regex(texts, _NAMED), 1)
@@ -429,12 +428,12 @@ numbers = checked(
 
 
 def _letters(array: pa.Array) -> Sequence[Part]:
-    """Encode values of the type "char", each of them one byte."""
+    """Encode values of the one-byte type "char"."""
     return blobs(pa.array([None if text is None else _byte(text) for text in array.to_pylist()], pa.binary()))
 
 
 def _byte(text: str) -> bytes:
-    """Return the byte behind a text: none is zero, and one beyond ASCII is spelled with a backslash in octal digits."""
+    """Return the byte of a text: zero for an empty one; beyond ASCII it is a backslash and octal digits."""
     return bytes([int(text[1:], 8)]) if len(text) > 1 and text[1:].isdigit() else text.encode()[:1] or b"\0"
 
 

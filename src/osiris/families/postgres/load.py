@@ -3,10 +3,9 @@
 Rows that are merged or cast are first loaded into a temporary table.
 
 An upsert can delete the rows with the same keys and append the new ones. That takes about half the time of `ON
-CONFLICT`, which inserts row by row: only the keys go into a temporary table. It is used only where the difference to an
-update cannot be seen: all columns are given, no trigger, rule or foreign key acts on the delete, and nobody else writes
-the table meanwhile. A concurrent update of such a row would find it deleted, and not see the new one; so the table is
-locked against writers.
+CONFLICT`, which inserts row by row: only the keys go into a temporary table. It is used only where the result
+is the same as that of an update: all columns are given, and no trigger, rule or foreign key acts on the delete. The
+table is locked against other writers: a concurrent update would find its row deleted, and miss the new one.
 """
 
 from __future__ import annotations

@@ -64,9 +64,9 @@ _SEARCH_PATH = """pg_catalog.set_config('search_path', coalesce((
         AND NOT EXISTS (
             SELECT FROM pg_catalog.aclexplode(n.nspacl) a LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
             WHERE a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner AND r.rolsuper IS NOT TRUE)), ''), true)"""
-"""Puts only schemas on the search path in which nobody but the owner and superusers may create functions and operators.
+"""Limits the search path to schemas in which only the owner and superusers may create functions and operators.
 
-Others could create one that fits a call better than the server's own, and it would run with the reader's privileges.
+Another user could create a function that fits a call better than the server's own and that runs as the reader.
 """
 
 _RELATIONS = """
@@ -244,7 +244,7 @@ def _lock(session: Session, names: Sequence[Name]) -> Session:
             session.run("ROLLBACK")
         else:
             return replace(session, one_state=texts[0] == _BEGIN)
-    session.run(_BEGIN)  # a missing or unreadable relation is reported by whoever looks it up
+    session.run(_BEGIN)  # the lookup of a relation reports a missing or unreadable one
     return session
 
 
