@@ -328,7 +328,7 @@ def test_the_hint_at_a_decimal_comma_has_the_sql_that_converts_it(project, value
     found = re.fullmatch(r"for a decimal comma set dtype: (\{.*?\}), and convert the column in SQL: (.*)", hint)
     assert json.loads(found[1]) == {"a b": "utf8"}
     assert list(project.read(sample=1, dtype={"a b": "utf8"})) == ["a b"]
-    (converted,) = duckdb.execute(f'SELECT {found[2]} FROM (SELECT ? AS "a b")', [value]).fetchone()
+    (converted,) = duckdb.connect().execute(f'SELECT {found[2]} FROM (SELECT ? AS "a b")', [value]).fetchone()
     assert str(converted) == number
 
 

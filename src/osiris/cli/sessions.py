@@ -57,13 +57,13 @@ def talk_lines(talk: Run) -> list[Line]:
 
 def session_lines(run: Run, remarks: Remarks) -> list[Line]:
     """Return the lines that show one run: status, steps, outputs and problems."""
-    key = f"run id {given_id(run) or run.get('run_key')}"
-    why = f", resumes {run['continues']}" if run.get("continues") else ""
+    named = f", run id {given_id(run)}" if given_id(run) else ""
+    origin = f", resumes {run['continues']}" if run.get("continues") else ""
     if run.get("replays"):
-        key, why = f"replays {run['replays']['session']}", ""
+        named, origin = "", f", replays {run['replays']['session']}"
     return [
         [("bold", str(run["session"])), ("", f"  {run['status']}")],
-        f"  pipeline {run.get('pipeline')}, plan {str(run.get('fingerprint'))[:SHOWN_DIGITS]}, {key}{why}",
+        f"  pipeline {run.get('pipeline')}, plan {str(run.get('fingerprint'))[:SHOWN_DIGITS]}{named}{origin}",
         *([f"  only steps {', '.join(run['selected'])} (--select)"] if run.get("selected") else []),
         f"  started {run.get('started_at')}, ended {run.get('ended_at') or 'not yet'}",
         *step_lines(run.get("steps") or {}),

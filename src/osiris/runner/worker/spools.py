@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,8 +89,9 @@ class Spools:
                 is_last = self._readers[step] == 0 and step in self._spools
             if is_last:
                 del self._spools[step], self._sizes[step]
-                fault("spool.remove")
-                self._path(step).unlink(missing_ok=True)
+                with suppress(OSError):  # the folder of all spools is removed at the end of the run
+                    fault("spool.remove")
+                    self._path(step).unlink(missing_ok=True)
 
     def _path(self, step: str) -> Path:
         return self._folder / f"{step}.arrow"
