@@ -139,8 +139,8 @@ def lay_out(project, last, started, plan):
     run_key = next((each.removeprefix("id ") for each in more if each.startswith("id ")), None)
     deliveries = {"x": delivered(project, "x.txt")} if "x delivered" in more else {}
     deliveries |= {"w": {"rows": 3, "files": [], "session": "earlier"}} if "w added rows" in more else {}
-    assert set(more) <= {*CLOSED, f"id {run_key}", "x delivered", "w added rows", "not told"}
-    known = {"told": "not told" not in more, "deliveries": deliveries}
+    assert set(more) <= {*CLOSED, f"id {run_key}", "x delivered", "w added rows", "unreported"}
+    known = {"told": "unreported" not in more, "deliveries": deliveries}
     made = plan.partition(",")[0]
     session = past_session(project, status, hours_ago(started), made, run_key, **known)
     if made == "other version":
