@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "osiris"
 TABLE = ROOT / "tools" / "words.toml"
 PAGES = (
-    *("README.md", "CONTRIBUTING.md", "docs/*.md", "docs/guide/*.md", "docs/reference/*.md", "docs/errors/*.md"),
+    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md"),
+    *(f"docs/{folder}*.md" for folder in ("", "decisions/", "errors/", "guide/", "reference/")),
     *("src/osiris/codes/codes.txt", "src/osiris/codes/pages/*.md"),
 )
 TEMPLATES = ("src/osiris/**/*.jinja", "src/osiris/components/**/*.yaml", "src/osiris/families/**/*.yaml")
