@@ -145,7 +145,7 @@ def test_lineage_of_every_target(shop):
         "  name <- data/people.csv#name (copy)",
         "  total <- data/orders.csv#amount (aggregate)",
         "  following <- data/orders.csv#id (aggregate)",
-        "  rows <- data/orders.csv#person, data/people.csv#id, data/people.csv#name",
+        "  row selection and order <- data/orders.csv#person, data/people.csv#id, data/people.csv#name",
     ]
 
 
@@ -162,7 +162,7 @@ def test_lineage_of_a_step_and_of_a_column(shop):
         "report.total -> output/report.csv",
         "  <- copy joined.total",
         "    <- aggregate orders.amount  data/orders.csv#amount",
-        "  rows <- data/orders.csv#person, data/people.csv#id, data/people.csv#name",
+        "  row selection and order <- data/orders.csv#person, data/people.csv#id, data/people.csv#name",
     ]
     assert shop("lineage", "report.total").stdout.splitlines() == lines
     assert shop("lineage", "report.total", shop.short).stdout.splitlines() == lines
@@ -191,8 +191,8 @@ def test_impact_goes_through_all_pipelines(shop):
     shop("compile", "pipelines/follow.yaml")
     assert shop("impact", "data/orders.csv#amount").stdout.splitlines()[1:] == [
         "  load: total (aggregate)",
-        "  rich: row selection",
-        "  save -> output/rich.csv: row selection",
+        "  rich: row selection and order",
+        "  save -> output/rich.csv: row selection and order",
         f"sales {shop.short}",
         "  orders: amount (copy)",
         "  joined: total (aggregate)",

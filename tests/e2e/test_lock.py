@@ -166,14 +166,14 @@ def test_a_compile_tells_that_it_did_not_look_and_what_a_run_has_seen(project, o
     project("run", "pipelines/p.yaml")
     text, warnings = compiled()
     assert (
-        "schemas from osiris.lock or discovery: orders, people "
+        "sources not read, as their schemas are known: orders, people "
         "(to read them again: osiris compile pipelines/p.yaml --refresh)" in text
     )
     assert warnings == []
     (project.folder / "people.csv").write_text("id,fullname\n1,Ada\n")
     assert project("run", "pipelines/p.yaml", "--new-run")[0] == 6
     text, warnings = compiled()
-    assert (warnings, "schemas from osiris.lock" in text) == ([("DAT036", 5)], True)
+    assert (warnings, "as their schemas are known" in text) == ([("DAT036", 5)], True)
     (project.folder / "people.csv").write_text("id,name,more\n1,Ada,2\n")
     text, warnings = compiled("--refresh")
     assert (warnings, "schemas from" in text, "people" in text) == ([], False, True)

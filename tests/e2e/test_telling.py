@@ -40,10 +40,10 @@ def test_run_and_logs_show_what_was_written(shop):
     assert again["data"]["outputs"]["report"]["digest"]["value"] == digest
 
 
-def test_a_run_without_an_id_shows_its_key(shop):
+def test_a_run_without_an_id_shows_none(shop):
     shop("run", "pipelines/example.yaml")
     (name,) = shop.ids()
-    assert f"run id {name}" in shop("logs", "show").stdout
+    assert "run id" not in shop("logs", "show").stdout
     assert shop("logs", "list").stdout.splitlines()[1].split()[:2] == [name, "complete"]
 
 
@@ -78,9 +78,13 @@ def test_explain_says_why_a_run_is_as_it_is(shop):
     assert lines[3] == "2 steps did not finish as a consequence: late, copy."
     assert lines[4] == "No earlier success of this pipeline is on record."
     assert lines[5] == (
-        "--resume continues the same plan and skips what report delivered; a changed pipeline starts a new run."
+        "'osiris run --resume' continues with this plan and does not run report again; "
+        "a changed pipeline starts a new run."
     )
     assert failed.stderr.splitlines()[0] == f"next: osiris run --resume {first}"
+    again = shop("run", "--resume", first, code=1)
+    assert "query of step 'numbers':" in again.stderr
+    shutil.rmtree(shop.folder / "logs" / shop.ids()[-1])
     late.write_text(GOOD, encoding="utf-8")
     shop("run", "--resume", first)
     _, second = shop.ids()
@@ -276,7 +280,7 @@ def test_explain_says_why_each_step_ran(shop):
         return json.loads(shop("explain", "last", "--json").stdout)["data"]["why"]
 
     steps = ("orders", "revenue", "report")
-    assert why() == dict.fromkeys(steps, "no earlier success of this pipeline to compare with")
+    assert why() == dict.fromkeys(steps, "no earlier successful run to compare with")
     assert why() == dict.fromkeys(steps, "nothing changed; sources are read again")
     assert (
         "orders, revenue, report  complete  nothing changed; sources are read again" in shop("explain", "last").stdout

@@ -141,7 +141,7 @@ def _source_lines(compiled: Compiled) -> list[Line]:
         unseen = sorted(sources.pins.keys() - sources.asked.keys())
         named = f"{', '.join(unseen[:MOST_SOURCES])}{', …' if len(unseen) > MOST_SOURCES else ''}"
         look = f"osiris compile {compiled.file} --refresh"
-        return [f"  schemas from osiris.lock or discovery: {named} (to read them again: {look})"] if unseen else []
+        return [f"  sources not read, as their schemas are known: {named} (to read them: {look})"] if unseen else []
     if console().verbose:
         return []
     lines: list[Line] = [

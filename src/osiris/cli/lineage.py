@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from osiris.compare.lineage import Arrow
 
 
+_ROWS = "row selection and order"
+"""What a column is said to affect that decides which rows there are, or their order."""
+
 PLAN_ENDINGS = (*PIPELINE_ENDINGS, ".json")
 WHAT = click.argument("what", metavar="[STEP|STEP.COLUMN|RUN]", required=False)
 PLAN = click.argument("target", metavar="[FILE|PLAN]", required=False)
@@ -67,7 +70,7 @@ def _tables(traced: Traced) -> Iterator[Line]:
 
 def _row_lines(step: TracedStep) -> Iterator[Line]:
     if step.rows:
-        yield [("dim", "  rows <- "), ("", ", ".join(origin.source for origin in step.rows))]
+        yield [("dim", f"  {_ROWS} <- "), ("", ", ".join(origin.source for origin in step.rows))]
 
 
 def _column_tree(traced: Traced) -> Iterator[Line]:
@@ -107,7 +110,7 @@ def _lines(result: Impact) -> Iterator[Line]:
         yield [("bold", f"{pipeline.name} {pipeline.fingerprint[:12]}")]
         for step in pipeline.steps:
             columns = [f"{name} ({kind})" for name, kind in step.columns.items()]
-            reached = ", ".join([*columns, *(["row selection"] if step.rows else [])])
+            reached = ", ".join([*columns, *([_ROWS] if step.rows else [])])
             yield f"  {step.step}{f' -> {step.target}' if step.target else ''}: {reached}"
     if not result.pipelines:
         yield f"no plan reads {result.name}"

@@ -225,8 +225,8 @@ def _prospect(run: Run, story: Story) -> list[str]:
         return _continued(story.after)
     if run["kind"] == REFUSED:
         return ["Nothing was started; fix the cause and run the same command again."]
-    delivered = f" and skips what {', '.join(run['deliveries'])} delivered" if run.get("deliveries") else ""
-    return [f"--resume continues the same plan{delivered}; a changed pipeline starts a new run."]
+    delivered = f" and does not run {', '.join(run['deliveries'])} again" if run.get("deliveries") else ""
+    return [f"'osiris run --resume' continues with this plan{delivered}; a changed pipeline starts a new run."]
 
 
 def next_commands(run: Run, story: Story) -> list[str]:

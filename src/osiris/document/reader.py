@@ -115,7 +115,9 @@ class Reader:
         except yaml.reader.ReaderError as error:
             before = data[: error.position].decode(errors="replace")
             at = Location(self._file, before.count("\n") + 1, len(before) - before.rfind("\n"))
-            self.problems.append(diagnostic("OML001", at=at, problem=f"not YAML: {error.reason}"))
+            self.problems.append(
+                diagnostic("OML001", at=at, problem=f"not YAML: {_CAUSES.get(error.reason, error.reason)}")
+            )
         except yaml.MarkedYAMLError as error:
             self._not_yaml(data, error)
 
@@ -297,7 +299,7 @@ class Reader:
             self.problems.append(diagnostic("OML009", at=at, what="the nesting", limit=f"{MAX_DEPTH} levels"))
             return
         start = error.context_mark.line + 1 if error.context_mark else None
-        problem = f"not YAML: {error.problem}{_context(error, start, at.line or 0)}"
+        problem = f"not YAML: {_CAUSES.get(error.problem, error.problem)}{_context(error, start, at.line or 0)}"
         repair = self._repair(text, mark.line + 1, start) if self._weigh and not self.problems else None
         if repair:
             at = Location(self._file, repair.line, repair.column)
@@ -338,10 +340,49 @@ _NUMBER = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+][0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
+_CAUSES = {
+    "mapping values are not allowed in this context": "a ':' is not allowed here",
+    "found unexpected ':'": "a ':' is not allowed here",
+    "mapping keys are not allowed in this context": "a '? ' is not allowed here",
+    "could not find expected directive name": "a line cannot begin with '%'",
+    "found unexpected non-alphabetical character": "a line cannot begin with '%'",
+    "found unknown directive name": "a line cannot begin with '%'",
+    "did not find expected alphabetic or numeric character": "a name is missing after '*' or '&'",
+    "did not find expected whitespace or line break": "a '!' is not allowed here",
+    "block sequence entries are not allowed in this context": "an entry of a list ('- ') is not allowed here",
+    "did not find expected '-' indicator": "this line does not fit the indentation of the lines above it",
+    "did not find expected key": "a key was expected here",
+    "did not find expected node content": "a value was expected here",
+    "did not find expected ',' or ']'": "',' or ']' is missing",
+    "did not find expected ',' or '}'": "',' or '}' is missing",
+    "could not find expected ':'": "':' is missing after a key",
+    "did not find expected <document start>": "more text follows after the end of the document",
+    "did not find expected comment or line break": "nothing may follow on this line",
+    "found a tab character that violates indentation": "a line is indented with a tab",
+    "found a tab character where an indentation space is expected": "a line is indented with a tab",
+    "found character that cannot start any token": "a value cannot begin with this character",
+    "found unexpected end of stream": "the closing quote is missing",
+    "found unexpected document indicator": "the closing quote is missing",
+    "found unknown escape character": "this escape (\\) does not exist",
+    "control characters are not allowed": "a control character is not allowed",
+}
+"""Plain words for what libyaml says."""
+
+_PARTS = {
+    "while parsing a block collection": "list",
+    "while parsing a block mapping": "mapping",
+    "while parsing a flow sequence": "list in [ ]",
+    "while parsing a flow mapping": "mapping in { }",
+    "while scanning a quoted scalar": "quoted text",
+    "while scanning a block scalar": "text block",
+}
+"""Plain words for the parts of a text in which libyaml found a problem."""
+
+
 def _context(error: Event, start: int | None, line: int) -> str:
-    """Return the context of an error, and where it started if on an earlier line."""
-    begin = f" that begins on line {start}" if start and start < line else ""
-    return f", {error.context}{begin}" if error.context else ""
+    """Return the part of the text in which the problem is, if that began on an earlier line."""
+    part = _PARTS.get(error.context)
+    return f" (in the {part} that begins on line {start})" if part and start and start < line else ""
 
 
 def resolve_plain(text: str) -> JsonValue:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Event = Mapping[str, JsonValue]
 
-_NO_BASE = "no earlier success of this pipeline to compare with"
+_NO_BASE = "no earlier successful run to compare with"
 _NOTHING_NEW = "nothing changed; sources are read again"
 
 _MAX_STALE = 5

@@ -111,7 +111,7 @@ class Substitution:
         if isinstance(value, list):
             self._add("OML042", pointer, key=pointer.rpartition("/")[2], placeholder=match[0])
         if isinstance(value, bool):
-            self._note("true and false are written so in a text; earlier they were True and False", pointer)
+            self._note("booleans become true and false in a text; earlier they became True and False", pointer)
         return str(value).lower() if isinstance(value, bool) else str(value)
 
     def _note(self, note: str, pointer: str) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.canonical import canonical_bytes, sha256_hex
-from osiris.connections import Connections, as_written, parse_ref, resolve
+from osiris.connections import Connections, as_written, declared_at, load_connections, parse_ref, resolve
 from osiris.document import load_text
 from osiris.errors import Diagnostic, Location, OsirisError, diagnostic, fail, raise_all
 from osiris.files import is_outside, resolve_path
+from osiris.project import Project
 from osiris.runner.protocol import Secrets
 from osiris.secret import Scrubber, Secret
 
@@ -68,7 +70,7 @@ def resolve_secrets(
             resolved = resolve(declared, ref, environ, family)
             resolved |= dict(_in_files(root, ref, resolved, family))
         except OsirisError as error:
-            problems += error.diagnostics
+            problems += _in_declaration(root, ref, error.diagnostics)
             continue
         hidden = {name: value.reveal() for name, value in resolved.items() if isinstance(value, Secret)}
         secrets.plain[text] = {name: value for name, value in resolved.items() if name not in hidden}
@@ -77,6 +79,16 @@ def resolve_secrets(
     if problems:
         raise_all(problems)
     return secrets
+
+
+def _in_declaration(root: Path, ref: ConnectionRef, problems: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Return the problems of a connection, located where the project declares it if it does."""
+    try:
+        declared = load_connections(Project(root).connections_file)
+    except OsirisError:
+        return list(problems)
+    places = [declared_at(declared, ref, each.location.pointer, each.code) for each in problems]
+    return [replace(each, location=at or each.location) for each, at in zip(problems, places, strict=True)]
 
 
 def _read_params(secrets: Secrets, sensitive: Iterable[str], environ: Mapping[str, str]) -> Iterator[Diagnostic]:

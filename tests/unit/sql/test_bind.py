@@ -142,7 +142,7 @@ def test_unknown_column_with_place_and_near_name():
     ("query", "hint"),
     [
         ("SELECT id, sum(amount) AS n FROM a GROUP BY day", "add id to GROUP BY, or aggregate it, for example min(id)"),
-        ("SELECT a.id, max(day) AS n FROM a", "add a.id to GROUP BY, or aggregate it, for example min(a.id)"),
+        ("SELECT a.id, max(day) AS n FROM a", "add GROUP BY a.id, or aggregate it, for example min(a.id)"),
         ("SELECT id FROM a, b", "write a.id or b.id"),
         ("SELECT a.day, a.idd FROM a GROUP BY a.day", "did you mean 'id' (int64)?"),
         ("SELECT day, idd FROM a GROUP BY day", "did you mean 'id' (int64)?"),

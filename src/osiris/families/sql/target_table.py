@@ -179,4 +179,5 @@ def check_staged_keys(session: Session, delivery: Delivery, collations: Mapping[
 def fail_key(values: Sequence[JsonValue], key: Sequence[str], problem: str, ctx: StepContext) -> NoReturn:
     """Fail with DAT028 for a key that identifies no row, or several."""
     shown = ", ".join(f"{name}={value!r}"[:_SHOWN] for name, value in zip(key, values, strict=True))
-    fail("DAT028", step=ctx.step, key=shown, problem=problem)
+    hint = "leave out rows without a key in a SQL step before it: WHERE KEY IS NOT NULL" if None in values else None
+    fail("DAT028", step=ctx.step, key=shown, problem=problem, hint=hint)

@@ -294,11 +294,20 @@ def _cancelled(by: Signals) -> tuple[str, list[Diagnostic]]:
 
 
 def _located(attempt: _Attempt, event: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return an event whose step diagnostics are located in the pipeline file, if it is known."""
-    if event["event"] != "step_failed" or attempt.pipeline is None:
+    """Return an event whose step diagnostics are located in the pipeline file, or in the query if that is not known."""
+    if event["event"] != "step_failed":
         return event
-    diagnostics = problems_of(attempt.project.root, attempt.pipeline, event)
+    if attempt.pipeline is None:
+        diagnostics = [_in_query(Diagnostic.from_json(item), event["step"]) for item in event["diagnostics"]]
+    else:
+        diagnostics = problems_of(attempt.project.root, attempt.pipeline, event)
     return {**event, "diagnostics": [item.to_json() for item in diagnostics]}
+
+
+def _in_query(item: Diagnostic, step: str) -> Diagnostic:
+    at = item.location
+    in_query = at.file is None and at.line is not None
+    return replace(item, location=replace(at, file=f"query of step '{step}'")) if in_query else item
 
 
 def _for_this_command(item: Diagnostic, options: RunOptions) -> Diagnostic:

@@ -368,7 +368,8 @@ def _not_grouped(column: exp.Column, lookup: _Lookup) -> str | None:
     if not (aggregates and is_output) or (group and column in group.expressions):
         return None
     name = column.sql("duckdb")
-    return f"add {name} to GROUP BY, or aggregate it, for example min({name})"
+    add = f"add {name} to GROUP BY" if group else f"add GROUP BY {name}"
+    return f"{add}, or aggregate it, for example min({name})"
 
 
 def _is_aggregate(node: exp.Expr) -> bool:

@@ -143,7 +143,8 @@ class Dialect:
 class Allowed:
     """What a statement of one dialect may contain: node kinds, and functions by where they may be used.
 
-    `types` are those of the server that the parser does not know, where other names may be user-defined.
+    `types` are those of the server that the parser does not know, where other names may be user-defined. `instead` has
+    an expression for each function of other databases that this one does not have.
     """
 
     nodes: frozenset[str]
@@ -153,6 +154,7 @@ class Allowed:
     volatile: frozenset[str]
     internal: frozenset[str]
     types: frozenset[str]
+    instead: Mapping[str, str]
 
 
 _BUILTIN: dict[str, Dialect] = {
@@ -289,7 +291,7 @@ def load_allowed(dialect: Dialect) -> Allowed:
     import tomllib
 
     data = tomllib.loads((Path(__file__).parent / dialect.allowed).read_text(encoding="utf-8"))
-    sets = {key: frozenset(names) for key, names in data.items()}
+    sets = {key: frozenset(names) for key, names in data.items() if isinstance(names, list)}
     return Allowed(
         nodes=sets["nodes"] - _CHANGING,
         functions=sets["scalar"] | sets["aggregate"] | sets["window"] | sets["volatile"],
@@ -298,4 +300,5 @@ def load_allowed(dialect: Dialect) -> Allowed:
         volatile=sets["volatile"],
         internal=sets["internal"],
         types=sets.get("types", frozenset()),
+        instead=data.get("instead", {}),
     )

@@ -199,15 +199,23 @@ def disallowed(
             allowed_names = allowed.tables if in_from else callable_here
             name = dialect.call_of(node)
             if name not in allowed_names:
-                matches = difflib.get_close_matches(name, allowed_names, n=1, cutoff=_NEAR)
-                hint = f"did you mean '{matches[0]}'?" if matches else None
-                yield diagnostic("SQL005", at=place(sql, offset_of(node)), name=name, hint=hint)
+                yield diagnostic(
+                    "SQL005", at=place(sql, offset_of(node)), name=name, hint=_instead(name, allowed, allowed_names)
+                )
         elif type(node).__name__ not in allowed.nodes or _is_other_source(node):
             yield _refused_node(node, sql)
         else:
             yield from _refused_content(node, sql, dialect)
     if dialect.longest_chain is not None:
         yield from _too_long(nodes, sql, dialect.longest_chain)
+
+
+def _instead(name: str, allowed: Allowed, names: Collection[str]) -> str | None:
+    """Return a hint for a function that is not allowed: what the dialect has instead, or the nearest allowed name."""
+    if name in allowed.instead:
+        return f"write, for example, {allowed.instead[name]}"
+    matches = difflib.get_close_matches(name, names, n=1, cutoff=_NEAR)
+    return f"did you mean '{matches[0]}'?" if matches else None
 
 
 def _refused_content(node: exp.Expr, sql: str, dialect: Dialect) -> Iterator[Diagnostic]:
