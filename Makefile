@@ -4,7 +4,7 @@ TEST := $(BIN)/pytest -q
 # What Python has compiled is kept: the processes that tests start would each compile it anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: venv kernels servers browser sandbox demo check format docs test test-long trust trust-long bench lock clean
+.PHONY: venv kernels servers browser sandbox demo check format docs test test-long trust trust-long bench dist lock clean
 
 venv: .venv/.complete
 
@@ -62,6 +62,9 @@ trust-long: venv kernels servers browser sandbox ## the same with the N of the p
 bench: venv kernels servers browser sandbox ## every figure; times are asserted only here, as ratios of medians in one run
 	$(TEST) -m bench
 	$(BIN)/python -m bench
+
+dist: venv ## wheel, source distribution, locked requirements and SBOM in dist/: the same bytes everywhere
+	$(BIN)/python tools/dist.py
 
 lock: ## resolve the lock again (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \

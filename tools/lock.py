@@ -29,18 +29,27 @@ def locked() -> dict[str, str]:
     return found
 
 
-def needed() -> set[str]:
-    """Return the names of all that the worker needs, as the installed packages tell."""
-    found, todo = set(), [*WORKER]
+def name_of(requirement: str) -> str:
+    """Return the name in a requirement, as the lock spells it."""
+    match = _REQUIREMENT.match(requirement)
+    return re.sub(r"[-_.]+", "-", match[1]).lower() if match else ""
+
+
+def needed(*roots: str) -> dict[str, set[str]]:
+    """Return the names of all that these requirements need, each with what it needs, as the installed packages tell."""
+    found: dict[str, set[str]] = {}
+    todo, seen = [*roots], set()
     while todo:
         match = _REQUIREMENT.match(todo.pop())
         name, extras = (match[1], set(re.split(r"\s*,\s*", match[2] or ""))) if match else ("", set())
-        key = re.sub(r"[-_.]+", "-", name).lower()
-        if (key, *sorted(extras)) in found:
+        key = name_of(name)
+        if (key, *sorted(extras)) in seen:
             continue
-        found.add((key, *sorted(extras)))
-        todo += [line for line in _requires(name) if not (of := _EXTRA.search(line)) or of[1] in extras]
-    return {name for name, *_ in found}
+        seen.add((key, *sorted(extras)))
+        lines = [line for line in _requires(name) if not (of := _EXTRA.search(line)) or of[1] in extras]
+        found.setdefault(key, set()).update(map(name_of, lines))
+        todo += lines
+    return found
 
 
 def _requires(name: str) -> list[str]:
@@ -53,7 +62,7 @@ def _requires(name: str) -> list[str]:
 def main() -> None:
     """Write the lock, or with --check say whether it is up to date."""
     lines = locked()
-    text = "".join(lines[name] for name in sorted(needed()) if name in lines)
+    text = "".join(lines[name] for name in sorted(needed(*WORKER)) if name in lines)
     if "--check" in sys.argv:
         sys.exit(0 if LOCK.read_text() == text else f"{LOCK.name} is not up to date: run tools/lock.py")
     LOCK.write_text(text)
