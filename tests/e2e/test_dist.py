@@ -10,8 +10,7 @@ import sys
 import tarfile
 import tomllib
 import zipfile
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -23,13 +22,20 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 FAKE = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
-NEVER = shutil.ignore_patterns(".*", "node_modules", "__pycache__", "bench", "tests", "dist", "demo-project")
+LEFT = ("bench", "dist", "demo-project", "tests")
+"""Folders of the checkout, as are those that begin with a dot, which what is released does not come from."""
 BLOCK = re.compile(r"(?m)^([a-z0-9-]+)==(\S+)(?: ; (.+?))? \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\\n|\n))+)")
 
 
 def built(folder, *, umask=0o022, **environ):
     """Build in a copy of the checkout, and return the folder with the result."""
-    shutil.copytree(ROOT, folder, ignore=NEVER, copy_function=shutil.copyfile)  # new times, modes by the umask
+    folder.mkdir(parents=True)
+    for path in ROOT.iterdir():
+        if path.is_file():
+            shutil.copyfile(path, folder / path.name)  # new times, modes by the umask
+        elif path.name not in LEFT and not path.name.startswith("."):
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(path, folder / path.name, ignore=ignored, copy_function=shutil.copyfile)
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "TZ": "UTC", **environ}
     command = [sys.executable, "tools/dist.py"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, umask=umask)
@@ -71,7 +77,6 @@ def bom(dist):
 def test_the_same_bytes_from_another_folder_at_another_time(dist, tmp_path):
     assert FAKE, "sh tools/servers.sh installs faketime"
     other = tmp_path / "a folder with spaces é" / "deeper"
-    other.parent.mkdir()
     clock = {"LD_PRELOAD": str(FAKE), "FAKETIME": "@2031-05-06 07:08:09", "TZ": "Asia/Tokyo"}
     again = built(other, umask=0o077, LC_ALL="C.UTF-8", PYTHONHASHSEED="7", **clock)
     assert digests(again) == digests(dist)
@@ -107,7 +112,7 @@ def test_the_archives_have_nothing_of_the_machine(dist):
     places = [str(dist.parent).encode(), str(Path.home()).encode() + b"/", str(ROOT).encode()]
     assert [name for name, data in contents.items() if any(place in data for place in places)] == []
     template = "osiris/templates/component/tests/"
-    odd = [name for name in contents if re.search(r"\.pyc$|\.so$|/\.git|/tests/|\.venv", name)]
+    odd = [name for name in contents if re.search(r"\.pyc$|\.so$|/\.git/|/tests/|\.venv", name)]
     assert [name for name in odd if template not in name] == []
 
 
@@ -134,8 +139,10 @@ OTHERS = (
 )
 
 
-def needed(requirements, extras, machine=None):
-    """Return the names of what requirements need, found with `packaging` in the metadata of what is installed."""
+def needed(requirements, extras, machine=None, packages=None):
+    """Return the names of what requirements need, found with `packaging` in the metadata of `packages`, a folder."""
+    found = distributions(**({"path": [str(packages)]} if packages else {}))
+    metadata = {canonicalize_name(each.metadata["Name"]): each for each in found}
     names, todo = {}, [(Requirement(line), extras) for line in requirements]
     while todo:
         requirement, of = todo.pop()
@@ -146,8 +153,8 @@ def needed(requirements, extras, machine=None):
         if requirement.extras <= names.get(name, set()) and name in names:
             continue
         names.setdefault(name, set()).update(requirement.extras)
-        with suppress(PackageNotFoundError):  # of another machine
-            todo += [(Requirement(line), requirement.extras) for line in distribution(name).requires or ()]
+        if name in metadata:  # else of another machine
+            todo += [(Requirement(line), requirement.extras) for line in metadata[name].requires or ()]
     return {*names}
 
 

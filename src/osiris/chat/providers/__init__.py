@@ -21,8 +21,8 @@ def open_model(workspace: Workspace, options: Options, spent: Usage = _NOTHING) 
     `spent` is what the conversation has used so far, deducted from its budget. Fails with CHT065, LLM001 to LLM009,
     PRJ007 and PRJ010 if the model cannot be used, and with LLM030 to LLM032 if the project's prompts are invalid.
     """
-    from osiris.chat.providers.hosted import Hosted
-
     settings = read_settings(workspace, options.provider, options.model)
+    from osiris.chat.providers.hosted import Hosted  # the settings are refused if its libraries are not installed
+
     prompts = read_prompts(workspace.root / FOLDER, FOLDER) if options.pro_mode else own_prompts()
     return Hosted(settings, prompts, spent)
