@@ -1,7 +1,7 @@
-"""Every figure, measured in one run: `make bench`, or `.venv/bin/python -m bench [--only GROUP] [--runs N]`;
-the rows of the servers also one at a time, and smaller: `--only servers --row pg-table --rows 600000`.
+"""Measure all figures in one run: `make bench`, or `.venv/bin/python -m bench [--only GROUP] [--runs N]`.
 
-Prints one row of a table per figure, with the command that repeats it, and ends with 1 if any bar is missed.
+Single rows of the servers can be measured with less data: `--only servers --row pg-table --rows 600000`. Prints one
+table row per figure, with the command that repeats it. Exits with 1 if a figure misses its bar.
 """
 
 from __future__ import annotations
@@ -26,23 +26,21 @@ if TYPE_CHECKING:
 GROUPS |= {"stages": stages, "runqa": runqa}
 
 HEAD = (
-    f"| {'job':78} | {'bar':9} | {'measured':9} | {'':6} | {'others':10} | {'of what':40} | repeat with |\n"
+    f"| {'job':78} | {'bar':9} | {'measured':9} | {'':6} | {'others':10} | {'details':40} | repeat with |\n"
     "|-|-|-|-|-|-|-|"
 )
 
 
 def main() -> int:
-    """Measure everything, print it, and return whether every bar is met."""
+    """Measure everything, print it, and return 1 if a figure misses its bar, else 0."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--only", choices=GROUPS, action="append", help="measure this group only; may be repeated")
+    parser.add_argument("--only", choices=GROUPS, action="append", help="measure only this group; repeatable")
     parser.add_argument("--runs", type=int, default=5, help="counted runs of each command (default 5)")
-    parser.add_argument(
-        "--row", action="append", default=[], help="of the servers, measure this row only; may be repeated"
-    )
-    parser.add_argument("--rows", type=int, help="how many rows the servers get (default all, 6,001,215): to try")
-    parser.add_argument("--data", type=Path, default=Path("bench/data"), help="where the generated data is kept")
+    parser.add_argument("--row", action="append", default=[], help="measure only this row of the servers; repeatable")
+    parser.add_argument("--rows", type=int, help="number of rows for the servers (default: all 6,001,215)")
+    parser.add_argument("--data", type=Path, default=Path("bench/data"), help="folder of the generated data")
     options = parser.parse_args()
-    print(f"{os.cpu_count()} cores; others: how many of them were busy with something else", HEAD, sep="\n", flush=True)
+    print(f"{os.cpu_count()} cores; others: cores busy with other processes", HEAD, sep="\n", flush=True)
     figures = [figure for group in options.only or GROUPS for figure in _rows(group, options)]
     return int(any(figure.missed for figure in figures))
 

@@ -1,4 +1,4 @@
-"""What digests cost: processor seconds of each kind, and of copies of all columns that they are measured by."""
+"""Measure digests: processor seconds of each kind, and of the copies that they are compared with."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ARROW = {"BIGINT": pa.int64(), "DECIMAL(15,2)": pa.decimal128(38, 2), "DATE": pa.date32(), "VARCHAR": pa.utf8()}
-"""The types in which the columns flow: a decimal as wide as those that are found by their spelling."""
+"""The types of the columns between steps: decimals are as wide as inferred ones."""
 
 SCHEMA = pa.schema([(name, ARROW[kind]) for name, kind in LINEITEM.items()])
 
@@ -64,16 +64,16 @@ def to_spool(rows: Iterator[pa.RecordBatch], target: Path) -> None:
 
 def seconds(work: Callable[[], None], runs: int) -> float:
     """Return the median of the processor seconds of all threads."""
-    taken = []
+    samples = []
     for _ in range(runs):
         start = time.process_time()
         work()
-        taken.append(time.process_time() - start)
-    return median(taken)
+        samples.append(time.process_time() - start)
+    return median(samples)
 
 
 def costs(data: Path, folder: Path, runs: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the seconds of each order's digest, and of each copy, for TPC-H lineitem; no copy makes a digest."""
+    """Return the seconds of each order's digest, and of each copy, for TPC-H lineitem; copies make no digests."""
     csv, spool = data / "lineitem.csv", folder / "lineitem.arrow"
     first, second = folder / "first.parquet", folder / "second.parquet"
     copies = {

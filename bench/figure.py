@@ -11,9 +11,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Figure:
-    """One row of the result; `value` must not exceed `bar`, or must reach it if `at_least`; no bar: it only tells.
+    """One row of the result. `value` must not exceed `bar`, or must reach it if `at_least`; without a bar it is only
+    reported.
 
-    Without a value nothing could be measured, and `detail` says why. `again` is what repeats it, besides the group.
+    Without a value, nothing could be measured and `detail` says why. `again` are the options that repeat the
+    measurement, in addition to the group.
     """
 
     what: str
@@ -26,13 +28,13 @@ class Figure:
 
     @property
     def missed(self) -> bool:
-        """Whether there is a bar, and the value misses it."""
+        """Whether there is a bar and the value misses it."""
         if self.bar is None:
             return False
         return self.value is None or (self.value < self.bar if self.at_least else self.value > self.bar)
 
     def __str__(self) -> str:
-        verdict = "MISSED" if self.missed else "none" if self.value is None else "told" if self.bar is None else "ok"
+        verdict = "MISSED" if self.missed else "none" if self.value is None else "-" if self.bar is None else "ok"
         bar = "" if self.bar is None else f"{'>=' if self.at_least else '<='} {self.bar:g} {self.unit}"
         return f"{self.what:78} | {bar:9} | {self._value():9} | {verdict:6}"
 
@@ -44,9 +46,9 @@ class Figure:
 
 @dataclass(frozen=True)
 class Bench:
-    """Where one group is measured: its own empty folder, the large data, the number of counted runs.
+    """The environment of one group: its own empty folder, the large data, the number of counted runs.
 
-    `rows` are the only ones to measure of a group that can do with some of them, `size` the rows of data that it uses.
+    `rows` selects rows of a group that can be measured row by row, and `size` limits the number of data rows.
     """
 
     folder: Path

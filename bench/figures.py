@@ -1,4 +1,4 @@
-"""What is measured: GROUPS, a table of functions that each lay out a project and return figures."""
+"""The measurements: GROUPS is a table of functions that each create a project and return figures."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 
 TINY = "id,name\n1,a\n2,b\n3,c\n"
 FIXED_SECONDS = 1.0
-"""What a job may take besides its work: a start of host and worker, the checks, the record."""
+"""Seconds allowed besides the work of a job: starting host and worker, checks, recording."""
 
 
 def startup(bench: Bench) -> list[Figure]:
-    """Compare the start-up of the command, and a whole small run, with a Python that does nothing."""
+    """Compare the start-up of the command, and a whole small run, with a Python process that does nothing."""
     query = "SELECT id, upper(name) AS name FROM input_df"
     lay_out(bench.folder, {"tiny": to_parquet("tiny", "tiny.csv", query)}, {"tiny.csv": TINY})
     ways = {
@@ -59,7 +59,7 @@ def startup(bench: Bench) -> list[Figure]:
 
 
 def aggregate(bench: Bench) -> list[Figure]:
-    """Compare an aggregate of a CSV file with one DuckDB process: as it is, and with all edges digested."""
+    """Compare an aggregate over a CSV file with one DuckDB process: without and with digests of all edges."""
     lineitem(bench.folder, bench.data, {"aggregate": (AGGREGATE.format(source="source"), {})})
     ways = {"plain": (1.2, "aggregate"), "--digest all": (None, "aggregate", "--digest", "all")}
     commands = [osiris_run(*words) for _bar, *words in ways.values()]
@@ -82,7 +82,7 @@ def copy(bench: Bench) -> list[Figure]:
 
 
 def digests(bench: Bench) -> list[Figure]:
-    """State what digests cost, of the processor time of copies of all columns by Arrow alone."""
+    """Return the cost of digests as a share of the processor time of copying all columns by Arrow alone."""
     bars = {"fixed": ("ordered", 10), "free": ("order-free", 20)}
     orders, copies = costs(bench.data, bench.folder, bench.runs)
     return [
@@ -94,7 +94,7 @@ def digests(bench: Bench) -> list[Figure]:
 
 
 def steps(bench: Bench) -> list[Figure]:
-    """Run chains of tiny SQL steps whose plan is made already: the time of each step, and the memory of many."""
+    """Run chains of tiny SQL steps from a compiled plan: the time of each step, and the memory of many."""
     lay_out(bench.folder, {f"chain{size}": chain(size) for size in (100, 1000)}, {"tiny.csv": TINY})
     commands = [[OSIRIS, "run", planned(bench.folder, f"chain{size}"), "--new-run"] for size in (1000, 100)]
     many, few = alternate(commands, bench.folder, min(bench.runs, 3))
@@ -108,7 +108,7 @@ def steps(bench: Bench) -> list[Figure]:
 
 
 def parallel(bench: Bench) -> list[Figure]:
-    """Compare four steps, two at once, with one after the other."""
+    """Compare four independent steps, two at once, with the same steps one after the other."""
     ids = "id\n" + "\n".join(map(str, range(1400)))
     lay_out(bench.folder, {"four": independent(4)}, {"ids.csv": ids})
     commands = [["env", f"OSIRIS_RUN__PARALLEL={at_once}", *osiris_run("four")] for at_once in (1, 2)]
@@ -118,7 +118,7 @@ def parallel(bench: Bench) -> list[Figure]:
 
 
 def compiling(bench: Bench) -> list[Figure]:
-    """Compile 1,000 SQL steps without anything known from before, and again; then tell the lineage of that plan."""
+    """Compile 1,000 SQL steps without caches, and again with them; then show the lineage of that plan."""
     lay_out(bench.folder, {"chain": chain(1000)}, {"tiny.csv": TINY})
     command, folder = osiris_compile("chain"), bench.folder
     cold = repeated(command, folder, 5, before=partial(forget, folder))
@@ -130,7 +130,7 @@ def compiling(bench: Bench) -> list[Figure]:
 
 
 def large(bench: Bench) -> list[Figure]:
-    """Compile 10,000 steps: once 2,000 CSV files, 6,000 SQL steps, 2,000 targets; once one chain."""
+    """Compile 10,000 steps: first 2,000 CSV files, 6,000 SQL steps and 2,000 targets; then one chain."""
     files = {f"tiny_{number}.csv": TINY for number in range(2000)}
     lay_out(bench.folder, {"mixed": mixed(2000), "chain": chain(9998)}, {"tiny.csv": TINY, **files})
     figures = []
@@ -145,10 +145,10 @@ def pages(bench: Bench) -> list[Figure]:
     """Make the page of a run with 300 steps and 100,000 events, and open it in Chromium."""
     page = large_session(bench.folder) / "report.html"
     what = "a run of 300 steps and 100,000 events"
-    made = best(f"page of {what}, made", 2, repeated([OSIRIS, "logs", "html"], bench.folder, 9))
-    seen = seconds_until_seen(page, 9)
+    rendered = best(f"page of {what}, rendered", 2, repeated([OSIRIS, "logs", "html"], bench.folder, 9))
+    shown = seconds_until_seen(page, 9)
     size = f"{page.stat().st_size / 1e6:.1f} MB"
-    return [made, Figure(f"page of {what}, opened and drawn", min(seen), 2, "s", f"best of {len(seen)}, {size}")]
+    return [rendered, Figure(f"page of {what}, opened and drawn", min(shown), 2, "s", f"best of {len(shown)}, {size}")]
 
 
 GROUPS: dict[str, Callable[[Bench], Iterable[Figure]]] = {
@@ -179,15 +179,15 @@ def planned(folder: Path, job: str) -> str:
 
 
 def forget(folder: Path) -> None:
-    """Remove what a compile left for the next one."""
+    """Delete what a compile caches for the next one."""
     shutil.rmtree(folder / ".osiris" / "cache", ignore_errors=True)
     (folder / "osiris.lock").unlink(missing_ok=True)
 
 
 def duckdb_run(select: str, file: str) -> list[str]:
-    """Return the command that does the same in one DuckDB process, which is the reference: all types are given to it.
+    """Return the command that does the same in one DuckDB process, as the reference; it is given all types.
 
-    It writes as our writer does by default: the same compression, groups of 122,880 rows, in the order of the file.
+    It writes as our writer does by default: the same compression, groups of 122,880 rows, in file order.
     """
     source = f"read_csv('{file}', auto_detect=false, header=true, delim=',', quote='\"', columns={LINEITEM})"
     sql = f"COPY ({select.format(source=source)}) TO 'output/reference.parquet' (FORMAT parquet, COMPRESSION snappy)"
@@ -195,21 +195,21 @@ def duckdb_run(select: str, file: str) -> list[str]:
 
 
 def best(what: str, bar: float | None, samples: list[Sample]) -> Figure:
-    """Return the seconds of the fastest run, and tell the median."""
+    """Return the seconds of the fastest run, with the median as a detail."""
     seconds = min(sample.seconds for sample in samples)
     several = f"best of {len(samples)}, median {median_seconds(samples):.3g} s" if len(samples) > 1 else "once"
     return Figure(what, seconds, bar, "s", f"{several}, processor {median_cpu(samples):.3g} s")
 
 
 def starting(what: str, ours: list[Sample], nothing: list[Sample], bar: float) -> Figure:
-    """Return how many times as long as a Python that does nothing a command takes: the ratio of the medians."""
+    """Return how many times longer a command takes than a Python process that does nothing (ratio of medians)."""
     a, b = median_seconds(ours), median_seconds(nothing)
     cpu = f"processor {median_cpu(ours):.3g} s / {median_cpu(nothing):.3g} s"
     return Figure(f"{what}, against python -c pass", a / b, bar, "x", f"{a:.3g} s / {b:.3g} s, {cpu}")
 
 
 def ratio(job: str, ours: list[Sample], reference: list[Sample], bar: float | None, fixed: float = 0.0) -> Figure:
-    """Return the ratio of the medians, ours without a fixed number of seconds."""
+    """Return the ratio of the medians, after subtracting a fixed number of seconds from ours."""
     a, b = median_seconds(ours), median_seconds(reference)
     cpu = f"processor {median_cpu(ours):.1f} s / {median_cpu(reference):.1f} s"
     detail = f"({a:.2f} - {fixed:g}) s / {b:.2f} s" if fixed else f"{a:.2f} s / {b:.2f} s"
@@ -217,7 +217,7 @@ def ratio(job: str, ours: list[Sample], reference: list[Sample], bar: float | No
 
 
 def memory(job: str, large: list[Sample], small: list[Sample]) -> list[Figure]:
-    """Return the peak at 6.0 M rows, and how much of it more rows cost."""
+    """Return the peak at 6.0 M rows, and its ratio to the peak at 1.5 M rows."""
     peak, before = peak_megabytes(large), peak_megabytes(small)
     detail = f"{peak:.0f} MB / {before:.0f} MB"
     return [
@@ -227,9 +227,9 @@ def memory(job: str, large: list[Sample], small: list[Sample]) -> list[Figure]:
 
 
 def measure(group: str, bench: Bench) -> Iterator[tuple[Figure, float]]:
-    """Give each figure of a group, and how many cores were busy with something else until then.
+    """Yield each figure of a group, and how many cores were busy with other processes meanwhile.
 
-    Makes the large data first if the group reads it and it is not there.
+    Generates the large data first if the group reads it and it does not exist.
     """
     if group in ("aggregate", "copy", "digests", "servers", "stores", "sandboxes"):
         generate(bench.data)

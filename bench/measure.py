@@ -32,7 +32,7 @@ class Sample:
 
 
 class Ended(SystemExit):
-    """A command failed, or took longer than it may; ends the bench, with what it said, where nobody expects that."""
+    """A command failed or timed out; ends the bench with the command's output unless it is caught."""
 
 
 class Peak:

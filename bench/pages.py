@@ -27,7 +27,7 @@ def seconds_until_seen(page: Path, times: int) -> list[float]:
     from playwright.sync_api import sync_playwright
 
     program = next(filter(None, map(shutil.which, PROGRAMS)))
-    found = []
+    seconds = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         for _ in range(times):
@@ -35,7 +35,7 @@ def seconds_until_seen(page: Path, times: int) -> list[float]:
             start = time.perf_counter()
             window.goto(page.absolute().as_uri())
             window.evaluate(_SEEN)
-            found.append(time.perf_counter() - start)
+            seconds.append(time.perf_counter() - start)
             window.close()
         browser.close()
-    return found
+    return seconds

@@ -23,7 +23,7 @@ LINEITEM = {
     **dict.fromkeys(("l_shipdate", "l_commitdate", "l_receiptdate"), "DATE"),
     **dict.fromkeys(("l_shipinstruct", "l_shipmode", "l_comment"), "VARCHAR"),
 }
-"""The columns of the file and their types, as somebody would write them who knows the data: a quantity is whole."""
+"""The columns of the file and their types, as written by somebody who knows the data: a quantity is an integer."""
 
 AGGREGATE = """
 SELECT l_returnflag, l_linestatus, sum(l_quantity) AS quantity, sum(l_extendedprice) AS price,
@@ -48,7 +48,7 @@ def generate(data: Path) -> None:
 
 
 def lay_out(root: Path, pipelines: dict[str, list[dict]], files: dict[str, Path | str]) -> None:
-    """Make a project with these pipelines and files; a file is its text, or another one that it stands for."""
+    """Create a project with these pipelines and files; a file is given by its text, or by the path of another file."""
     subprocess.run([OSIRIS, "init", str(root)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     outside = {root.resolve().parent, *(each.resolve().parent for each in files.values() if isinstance(each, Path))}
     with (root / "osiris.yaml").open("a", encoding="utf-8") as config:
@@ -74,15 +74,15 @@ def osiris_run(job: str, *more: str) -> list[str]:
 
 
 def step(name: str, component: str, *needs: str, **config: object) -> dict:
-    """Return a step as it is written."""
+    """Return a step in its written form."""
     mode = MODES[component.rpartition("_")[2].rpartition(".")[2]]
     return {"id": name, "component": component, "mode": mode, "needs": list(needs), "config": config}
 
 
 def lineitem(project: Path, data: Path, jobs: dict[str, tuple[str | None, dict[str, str]]]) -> None:
-    """Lay out pipelines from CSV to Parquet at both sizes, `name` and `name-small`.
+    """Create pipelines from CSV to Parquet for both sizes, `name` and `name-small`.
 
-    A job is its query, if it has one, and what its source is given besides the path.
+    A job is its query, if it has one, and the options of its source besides the path.
     """
     sizes = ("", "-small")
     pipelines = {
@@ -94,7 +94,7 @@ def lineitem(project: Path, data: Path, jobs: dict[str, tuple[str | None, dict[s
 
 
 def to_parquet(name: str, file: str, query: str | None, **more: str) -> list[dict]:
-    """Return the steps from one CSV file to one Parquet file, through a query if one is given."""
+    """Return the steps from one CSV file to one Parquet file, through a query if there is one."""
     middle = [step("middle", "duckdb.processor", "source", query=query)] if query else []
     return [
         step("source", "filesystem.csv_extractor", path=file, **more),
@@ -115,8 +115,8 @@ def chain(length: int) -> list[dict]:
 
 
 def mixed(groups: int) -> list[dict]:
-    """Return five steps for each group: a CSV file, three SQL steps with a filter, a sum and an order, a CSV file."""
-    return [made for number in range(groups) for made in _group(f"_{number}")]
+    """Return five steps per group: a CSV file, three SQL steps with a filter, a sum and an order, and a CSV file."""
+    return [each for number in range(groups) for each in _group(f"_{number}")]
 
 
 def _group(end: str) -> list[dict]:
@@ -131,8 +131,8 @@ def _group(end: str) -> list[dict]:
 
 
 def independent(count: int) -> list[dict]:
-    """Return so many branches, each with one long SQL step over so few rows that one thread computes it."""
-    return [made for number in range(count) for made in _branch(number)]
+    """Return `count` independent branches, each with one long SQL step over so few rows that one thread runs it."""
+    return [each for number in range(count) for each in _branch(number)]
 
 
 def _branch(number: int) -> list[dict]:

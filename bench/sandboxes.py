@@ -1,6 +1,6 @@
-"""Runs on a local E2B and in bubblewrap against the same runs here: what the way costs, and that nothing is lost on it.
+"""Compare runs on a local E2B and in bubblewrap with local runs: the overhead, and that nothing is lost.
 
-The service runs in this process, so that what it does is no part of what is measured of the host.
+The service runs in this process, so its work does not count as work of the host.
 """
 
 from __future__ import annotations
@@ -103,18 +103,20 @@ def over(target: str, there: list[Sample], here: list[Sample], bar: float | None
 
 
 def rows(bench: Bench, stage: Stage) -> Iterator[Figure]:
-    """Run a pipeline of 6 M rows here and on E2B, where the file is sent first; once started, it takes as long."""
+    """Run a pipeline of 6 M rows locally and on E2B, where the file is uploaded first; once started, both take equally
+    long.
+    """
     project = bench.folder / "rows"
     source = (bench.data / "lineitem.csv").absolute()
     lay_out(project, {"prices": to_parquet("prices", "lineitem.csv", PRICES)}, {"lineitem.csv": source})
-    told: dict[str, list[dict]] = {"here": [], "there": []}
+    metrics: dict[str, list[dict]] = {"here": [], "there": []}
     for number in range(min(bench.runs, 3) + 1):
         for name, way in (("here", ()), ("there", ("--e2b",))):
             run(stage.command("prices", *way), project)
-            told[name] += [last_run(project)] if number else []
-    here, there = (median(map(longest, runs)) for runs in told.values())
-    way = median(each["remote"]["adapter_overhead_ms"] for each in told["there"])
-    sent = told["there"][0]["remote"]
+            metrics[name] += [last_run(project)] if number else []
+    here, there = (median(map(longest, runs)) for runs in metrics.values())
+    way = median(each["remote"]["adapter_overhead_ms"] for each in metrics["there"])
+    sent = metrics["there"][0]["remote"]
     yield Figure(
         "CSV to SQL to Parquet, 6.0 M rows, added on E2B once started",
         100 * (there / here - 1),
@@ -123,7 +125,7 @@ def rows(bench: Bench, stage: Stage) -> Iterator[Figure]:
         f"{there / 1000:.2f} s / {here / 1000:.2f} s",
     )
     moved = f"{sent['upload_bytes'] / 1e6:.0f} MB sent, {sent['fetch_bytes'] / 1e6:.0f} MB fetched"
-    yield Figure("CSV to SQL to Parquet, 6.0 M rows, the way there and back", way / 1000, None, "s", moved)
+    yield Figure("CSV to SQL to Parquet, 6.0 M rows, upload and download", way / 1000, None, "s", moved)
 
 
 def longest(summary: dict) -> float:
@@ -147,9 +149,9 @@ def latency(bench: Bench, stage: Stage) -> Iterator[Figure]:
     lay_out(project, {"talk": talk(events=TIMED, pause=PAUSE)}, {})
     late = []
     for _ in range(min(bench.runs, 3)):
-        late += [seen - told for told, seen in moments(stage.command("talk", "--e2b", "--verbose"), project)]
+        late += [shown - emitted for emitted, shown in moments(stage.command("talk", "--e2b", "--verbose"), project)]
     detail = f"{len(late):,} events, 95 % within {1000 * quantiles(late, n=20)[-1]:.0f} ms"
-    yield Figure("an event on E2B, until it is on the terminal", 1000 * median(late), 100, "ms", detail)
+    yield Figure("an event on E2B, until the terminal shows it", 1000 * median(late), 100, "ms", detail)
 
 
 def moments(command: list[str], project: Path) -> Iterator[tuple[float, float]]:
@@ -178,7 +180,7 @@ def read(terminal: int) -> bytes:
 
 
 def losses(bench: Bench, stage: Stage) -> Iterator[Figure]:
-    """Emit many events and write many artifacts, here and on E2B, and compare the results."""
+    """Emit many events and write many artifacts, locally and on E2B, and compare the results."""
     project = bench.folder / "losses"
     lay_out(project, {"talk": talk(events=EVENTS, files=FILES, file_bytes=FILE_BYTES)}, {})
     run(stage.command("talk"), project)
@@ -189,7 +191,7 @@ def losses(bench: Bench, stage: Stage) -> Iterator[Figure]:
     changed = len(digests(here).items() ^ digests(there).items())
     what = f"{EVENTS:,} events and {FILES * FILE_BYTES / 1e6:.0f} MB of artifacts on E2B"
     detail = f"{sample.seconds:.0f} s, {len(digests(there))} digests equal" if not changed else f"{changed} differ"
-    yield Figure(f"{what}, lost, twice or changed", missing + changed, 0, "lost", detail)
+    yield Figure(f"{what}, lost, duplicated or changed", missing + changed, 0, "lost", detail)
     yield Figure(f"{what}, peak of host and worker here", sample.peak_bytes / 1e6, 200, "MB")
 
 
@@ -207,8 +209,8 @@ def spoken(session: Path) -> list[int]:
 def digests(session: Path) -> dict[str, str]:
     """Return the digest of the output, and the SHA-256 of each artifact."""
     summary = json.loads((session / "run.json").read_text(encoding="utf-8"))
-    found = {"out": json.dumps(summary["outputs"]["out"]["digest"])}
+    digests_by_name = {"out": json.dumps(summary["outputs"]["out"]["digest"])}
     for path in sorted((session / "artifacts").rglob("*.bin")):
         with path.open("rb") as file:
-            found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+            digests_by_name[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests_by_name

@@ -1,7 +1,7 @@
-"""Database servers against their own programs, at the same data in the same run; other tools beside them, once.
+"""Compare database servers with their own programs, on the same data in the same run; and once with other tools.
 
-The ratio that has a bar is that of our steps, from the start of the first to the end of the last, to the whole command
-of the reference, which starts in no time. What our command takes besides is stated as start-up.
+The ratio with a bar compares our steps, from the start of the first to the end of the last, with the reference's whole
+command, which has no noticeable start-up time. The rest of our command's time is reported as start-up.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MEGABYTES, GROWTH = 350, 1.15
 
 @dataclass
 class Ground:
-    """Where the rows of one server are measured: a project with a connection to it, files and tables of each size."""
+    """The environment of one server's rows: a project with a connection to it, files and tables of each size."""
 
     bench: Bench
     side: Side
@@ -52,11 +52,11 @@ class Ground:
         return root
 
     def rows(self, size: str) -> int:
-        """Return how many rows a size has."""
+        """Return the number of rows of a size."""
         return min(self.bench.size or LINEITEM_ROWS, LINEITEM_ROWS) // SHARES[size]
 
     def csv(self, size: str) -> Path:
-        """Return the file with so many rows, and make it if it is not there."""
+        """Return the CSV file of a size; creates it if it does not exist."""
         path = self.bench.folder.absolute() / f"{size}.csv"
         if not path.exists():
             with path.open("wb") as target:
@@ -80,7 +80,7 @@ class Ground:
         return path
 
     def table(self, size: str) -> str:
-        """Return the table with so many rows, and load it if that was not done."""
+        """Return the table of a size; creates and loads it the first time."""
         name = f"lineitem_{size}"
         if name not in self._tables:
             self.side.make(name)
@@ -93,7 +93,7 @@ class Ground:
 
 @dataclass(frozen=True)
 class Contender:
-    """A command that is run in turn with others, after what must be done before; ours tells of its steps."""
+    """A command that runs alternately with others, after its preparation; of `ours` the steps are timed."""
 
     command: list[str]
     rows: int
@@ -103,32 +103,32 @@ class Contender:
 
 @dataclass(frozen=True)
 class Result:
-    """The samples of one contender; `steps` are the seconds between the start of the first step and the last's end."""
+    """The samples of one contender; `steps` are the seconds from the start of the first step to the end of the last."""
 
     samples: list[Sample]
     steps: list[float]
 
     @property
     def seconds(self) -> float:
-        """Return the median of what counts."""
+        """Return the median of the compared seconds."""
         return median(self.steps)
 
     @property
     def startup(self) -> float:
-        """Return the median of what the command takes besides its steps."""
+        """Return the median of the seconds that the command takes besides its steps."""
         return median(s.seconds - steps for s, steps in zip(self.samples, self.steps, strict=True))
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table of figures: what is measured of which server."""
+    """One row of the table of figures: a measurement of one server."""
 
     family: str
     measure: Callable[[Ground, str], Iterator[Figure]]
 
 
 def servers(bench: Bench) -> Iterator[Figure]:
-    """Measure the rows that are asked for, or all, one server after the other."""
+    """Measure the requested rows, or all, one server after the other."""
     unknown = set(bench.rows) - set(ROWS)
     if unknown:
         raise SystemExit(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
@@ -141,22 +141,22 @@ def servers(bench: Bench) -> Iterator[Figure]:
 
 
 def reading(what: str, bar: float, *, query: bool, form: str = "parquet") -> Callable[[Ground, str], Iterator[Figure]]:
-    """Return the measurement of a table, or of a query over all of its rows, into one file."""
+    """Return the measurement of reading a table, or a query over all of its rows, into one file."""
 
     def measure(ground: Ground, name: str) -> Iterator[Figure]:
         def selected(size: str) -> str:
             return f"SELECT * FROM {ground.table(size)}{' WHERE l_orderkey > 0' if query else ''}"
 
         def ours(size: str) -> Contender:
-            asked = {"query": selected(size)} if query else {"table": ground.table(size)}
-            source = step("source", f"{ground.side.family}.extractor", **asked)
+            config = {"query": selected(size)} if query else {"table": ground.table(size)}
+            source = step("source", f"{ground.side.family}.extractor", **config)
             target = step("target", f"filesystem.{form}_writer", "source", path=f"output/{name}.{form}")
             return _ours(ground, name, size, (source, target))
 
         def reference(size: str) -> Contender:
             relation = f"({selected(size)})" if query else ground.table(size)
-            asked = relation if ground.side.family == "postgres" else selected(size)
-            return Contender(ground.side.read(asked), ground.rows(size), ours=False)
+            text = relation if ground.side.family == "postgres" else selected(size)
+            return Contender(ground.side.read(text), ground.rows(size), ours=False)
 
         limit = yield from _against(ground, name, f"{name}: {what}", bar, ours, reference)
         tools = readers(ground, name, selected, form)
@@ -167,7 +167,7 @@ def reading(what: str, bar: float, *, query: bool, form: str = "parquet") -> Cal
 
 
 def appending(what: str, bar: float) -> Callable[[Ground, str], Iterator[Figure]]:
-    """Return the measurement of a Parquet file into a table without a key, against the same rows as CSV."""
+    """Return the measurement of loading a Parquet file into a table without a key, compared with the rows as CSV."""
 
     def measure(ground: Ground, name: str) -> Iterator[Figure]:
         def empty() -> None:
@@ -186,7 +186,7 @@ def appending(what: str, bar: float) -> Callable[[Ground, str], Iterator[Figure]
 
 
 def upserting(what: str, bar: float, *, user: str = NAME) -> Callable[[Ground, str], Iterator[Figure]]:
-    """Return the measurement of an upsert of rows of which the half is there, against our append to the same table."""
+    """Return the measurement of an upsert with half of the rows existing, compared with our append to that table."""
 
     def measure(ground: Ground, name: str) -> Iterator[Figure]:
         def empty() -> None:
@@ -222,9 +222,9 @@ def _against(
     ours: Callable[[str], Contender],
     reference: Callable[[str], Contender],
 ) -> Generator[Figure, None, Result]:
-    """Give the figures of ours against a reference, and return the result of that.
+    """Yield the figures of ours and a reference, and return the result of the reference.
 
-    The smaller rows come first: they warm everything up, and tell whether the memory grows with the rows.
+    The smaller size comes first: it warms everything up, and shows whether memory grows with the rows.
     """
     small, _ = _rounds(ground, [ours("quarter"), reference("quarter")], 1)
     made, limit = _rounds(ground, [ours("whole"), reference("whole")], min(ground.bench.runs, 3))
@@ -237,22 +237,24 @@ def _against(
     return limit
 
 
-def expect(found: int, rows: int, what: str) -> None:
-    """End the bench where the rows are not all there: what was measured would be something else."""
-    if found != rows:
-        raise SystemExit(f"{found} {what}, not {rows}")
+def expect(count: int, rows: int, what: str) -> None:
+    """Exit unless all rows exist: otherwise something else would be measured."""
+    if count != rows:
+        raise SystemExit(f"{count} {what}, not {rows}")
 
 
-def _ratio(ground: Ground, name: str, what: str, bar: float, made: Result, limit: Result) -> Figure:
-    whole = median_seconds(made.samples)
-    took = f"steps {made.seconds:.2f} s / {limit.seconds:.2f} s"
-    apart = f"start-up {made.startup:.2f} s, command {whole:.2f} s = {whole / median_seconds(limit.samples):.2f} x"
-    cpu = f"processor {median_cpu(made.samples):.1f} s / {median_cpu(limit.samples):.1f} s"
-    return Figure(what, made.seconds / limit.seconds, bar, "x", f"{took}, {apart}, {cpu}", again=_again(ground, name))
+def _ratio(ground: Ground, name: str, what: str, bar: float, result: Result, limit: Result) -> Figure:
+    whole = median_seconds(result.samples)
+    seconds = f"steps {result.seconds:.2f} s / {limit.seconds:.2f} s"
+    apart = f"start-up {result.startup:.2f} s, command {whole:.2f} s = {whole / median_seconds(limit.samples):.2f} x"
+    cpu = f"processor {median_cpu(result.samples):.1f} s / {median_cpu(limit.samples):.1f} s"
+    return Figure(
+        what, result.seconds / limit.seconds, bar, "x", f"{seconds}, {apart}, {cpu}", again=_again(ground, name)
+    )
 
 
 def _rounds(ground: Ground, contenders: list[Contender], runs: int) -> list[Result]:
-    """Run contenders in turn, so that a drifting machine drifts for all of them."""
+    """Run contenders alternately, so that a change of the machine's speed affects all of them."""
     results = [Result([], []) for _ in contenders]
     for _ in range(runs):
         for contender, result in zip(contenders, results, strict=True):
@@ -265,7 +267,9 @@ def _rounds(ground: Ground, contenders: list[Contender], runs: int) -> list[Resu
 
 
 def _step_seconds(project: Path, rows: int) -> float:
-    """Return the seconds from the start of the first step to the end of the last, of the latest run with its rows."""
+    """Return the seconds from the start of the first step to the end of the last of the newest run, after checking its
+    rows.
+    """
     session = max((project / "logs").iterdir(), key=lambda folder: folder.name)
     lines = (session / "events.jsonl").read_text(encoding="utf-8").splitlines()
     events = [event for event in map(json.loads, lines) if event["event"].startswith("step_")]
@@ -287,7 +291,7 @@ def _write(ground: Ground, size: str, **config: object) -> tuple[dict, dict]:
 
 
 def _peers(ground: Ground, row: str, jobs: Iterable[Job | Absent], limit: float) -> Iterator[Figure]:
-    """Give what the other tools take for a row, each once, as a ratio to the reference's seconds for one row."""
+    """Yield the seconds per row of the other tools, each run once, as a ratio to the reference's."""
     for job in jobs:
         what, again = f"{row}, {job.tool}", _again(ground, row)
         try:
@@ -318,10 +322,10 @@ ROWS = {
     "pg-table": Row("postgres", reading("table to Parquet, against psql COPY", 1.05, query=False)),
     "pg-query": Row("postgres", reading("query to Parquet, against psql COPY", 1.15, query=True)),
     "pg-append": Row("postgres", appending("Parquet to table, against psql \\copy", 0.7)),
-    "pg-upsert": Row("postgres", upserting("upsert, half there, against our append", 2.2)),
+    "pg-upsert": Row("postgres", upserting("upsert, half of the rows existing, against our append", 2.2)),
     "my-query": Row("mysql", reading("query to Parquet, against mariadb --quick", 1.3, query=True)),
     "my-csv": Row("mysql", reading("query to CSV, against mariadb --quick", 1.5, query=True, form="csv")),
     "my-append": Row("mysql", appending("Parquet to table, against LOAD DATA", 1.1)),
-    "my-upsert": Row("mysql", upserting("upsert, half there, against our append", 1.7)),
+    "my-upsert": Row("mysql", upserting("upsert, half of the rows existing, against our append", 1.7)),
     "my-upsert-owner": Row("mysql", upserting("the same by a user of one database", 1.9, user=OWNER)),
 }

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAME = "bench"
-"""The database, its user and its password: one plain word, since the other tools take them inside of URLs."""
+"""The database, its user and its password: one plain word, because the other tools take them in URLs."""
 
 OWNER = "owner"
-"""A user with all rights in the database and none elsewhere, as pipelines have in earnest; the other has all."""
+"""A user with all privileges in the database only, as in production; the other user has all privileges."""
 
 KEY = ("l_orderkey", "l_linenumber")
 TEXTS = {"VARCHAR": "VARCHAR(44)"}
@@ -27,7 +27,7 @@ SETTINGS = {
     "postgres": ("shared_buffers=1GB", "max_wal_size=8GB", "checkpoint_timeout=1h"),
     "mysql": ("innodb-buffer-pool-size=1G", "innodb-log-file-size=1G"),
 }
-"""Besides the settings of the tests: room for the rows, as a server has that somebody set up for them."""
+"""Settings in addition to those of the tests: enough memory for the rows, as in a server that was set up for them."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Side:
 
     @property
     def connections(self) -> dict[str, dict[str, object]]:
-        """Return our connections by name: that of the user with all rights, and of the one with those of an owner."""
+        """Return our connections by name: that of the user with all privileges, and that of the owner."""
         return {NAME: self.connection, OWNER: {**self.connection, "user": OWNER, "default": False}}
 
     def url(self, scheme: str) -> str:
@@ -83,8 +83,8 @@ class Side:
         columns = ", ".join(f"{name} {TEXTS.get(kind, kind)} NOT NULL" for name, kind in LINEITEM.items())
         primary = f", PRIMARY KEY ({', '.join(KEY)})" if key else ""
         flushed = ["CHECKPOINT"] if self.family == "postgres" else []
-        made = [f"DROP TABLE IF EXISTS {table}", f"CREATE TABLE {table} ({columns}{primary})"]
-        self.run(*made, *flushed, database=NAME)
+        statements = [f"DROP TABLE IF EXISTS {table}", f"CREATE TABLE {table} ({columns}{primary})"]
+        self.run(*statements, *flushed, database=NAME)
 
     def count(self, table: str) -> int:
         """Return how many rows a table has."""
@@ -104,8 +104,8 @@ def started(family: str) -> Iterator[Side]:
     with start(*SETTINGS[family]) as server:
         if family == "postgres":
             roles = {NAME: "SUPERUSER", OWNER: "NOSUPERUSER"}
-            made = [f"CREATE ROLE {role} {right} LOGIN PASSWORD '{NAME}'" for role, right in roles.items()]
-            server.run(*made, f"CREATE DATABASE {NAME} OWNER {OWNER}")
+            statements = [f"CREATE ROLE {role} {right} LOGIN PASSWORD '{NAME}'" for role, right in roles.items()]
+            server.run(*statements, f"CREATE DATABASE {NAME} OWNER {OWNER}")
         else:
             rights = {NAME: "*.*", OWNER: f"{NAME}.*"}
             users = [f"CREATE USER {user}@'%' IDENTIFIED BY '{NAME}'" for user in rights]

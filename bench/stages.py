@@ -1,7 +1,8 @@
-"""Processor seconds for a million rows of TPC-H lineitem, of each stage by itself: all threads of one process.
+"""Measure the processor seconds of each stage by itself, for a million rows of TPC-H lineitem: all threads of one
+process.
 
-A stage is a driver, as a step calls it, between rows in memory and a file or a server of the same machine. What the
-server spends is not in it.
+A stage is a driver, as a step calls it, between rows in memory and a file or a local server. The server's own work does
+not count.
 """
 
 from __future__ import annotations
@@ -70,10 +71,10 @@ class Stages:
 
         return self._beside_reading(work)
 
-    def figure(self, what: str, taken: float) -> Figure:
+    def figure(self, what: str, spent: float) -> Figure:
         """Return the figure of a stage from its seconds for all rows."""
         size = f" --rows {self.ground.bench.size}" if self.ground.bench.size else ""
-        return Figure(f"stage: {what}", taken * 1e6 / self.ground.rows("quarter"), None, "s/M", again=size)
+        return Figure(f"stage: {what}", spent * 1e6 / self.ground.rows("quarter"), None, "s/M", again=size)
 
     def _beside_reading(self, work: Callable[[], object], before: Callable[[], None] = lambda: None) -> float:
         return self._median(work, before) - self._median(lambda: _exhaust(self.rows()))
@@ -85,13 +86,13 @@ class Stages:
         return Trial(load_registry(), component, root, config, own, changes={"family": self.ground.side.family})
 
     def _median(self, work: Callable[[], object], before: Callable[[], None] = lambda: None) -> float:
-        taken = []
+        samples = []
         for _ in range(self.ground.bench.runs + 1):
             before()
             start = time.process_time()
             work()
-            taken.append(time.process_time() - start)
-        return median(taken[1:])
+            samples.append(time.process_time() - start)
+        return median(samples[1:])
 
 
 def stages(bench: Bench) -> Iterator[Figure]:
@@ -104,8 +105,8 @@ def stages(bench: Bench) -> Iterator[Figure]:
         with started(family) as side:
             own = Stages(Ground(bench, side))
             if family == "postgres":
-                yield from (own.figure(what, taken) for what, taken in _of_files(own))
-            yield from (own.figure(what, taken) for what, taken in _of_server(own))
+                yield from (own.figure(what, spent) for what, spent in _of_files(own))
+            yield from (own.figure(what, spent) for what, spent in _of_server(own))
 
 
 def _of_files(own: Stages) -> Iterator[tuple[str, float]]:

@@ -23,11 +23,11 @@ from pathlib import Path
 store = S3Store("{bucket}", config={config!r}, client_options={{"allow_http": True}})
 obstore.put(store, "reference.parquet", Path("output/local.parquet"), chunk_size=16 << 20, max_concurrency=2)
 """
-"""The client library alone, with the same parts, and as many at a time."""
+"""The client library alone, with parts of the same size and the same number in parallel."""
 
 
 def stores(bench: Bench) -> Iterator[Figure]:
-    """Compare CSV to Parquet on a server of S3 with the same to a local file, and the upload of that file."""
+    """Compare CSV to Parquet on an S3 server with the same job to a local file plus the upload of that file."""
     with start_s3() as server:
         bucket = server.new_bucket()
         fields = server.fields(bucket)

@@ -1,6 +1,7 @@
-"""Writes the reference pages from what they describe; with --check only says which of them are not up to date.
+"""Writes the reference pages from the code that they describe; with --check, only names those that are not up to date.
 
-Pages may be named; without a name it is all but those whose facts take long to find, by really running components.
+Pages can be selected by name. By default, all are written except those that take long, because their facts come from
+running components.
 """
 
 from __future__ import annotations
@@ -55,54 +56,56 @@ PREFIXES = {
     "INT": "Osiris itself",
 }
 EXIT_CODES = {
-    0: "all is well",
+    0: "success",
     1: "a run failed, or a comparison differs",
-    2: "usage or input that is not valid",
-    3: "a connection or a secret is missing or out of reach",
-    4: "something is not what it claims to be; nothing was run",
-    5: "the plan has changes (`compile --check --detailed-exitcode`)",
+    2: "invalid usage or input",
+    3: "a connection or secret is missing or unreachable",
+    4: "integrity: a plan, lock file or component is not the expected one; nothing was run",
+    5: "the plan would change (`compile --check --detailed-exitcode`)",
     6: "a source no longer matches the plan, or a data check failed",
-    70: "a mistake of Osiris itself",
-    75: "the project is busy; the same command may work later (`--wait`, `run.wait`)",
-    129: "the terminal hung up",
-    130: "interrupted",
+    70: "an internal error of Osiris",
+    75: "the project is busy; try again later (`--wait`, `run.wait`)",
+    129: "the terminal was closed",
+    130: "interrupted (Ctrl-C)",
     143: "terminated",
 }
 
 ORDER = """\
 ## Order and data
 
-- `needs` says which steps this one waits for. The output of each is read as well, if it has one and this step takes
-  input; a step that only waits does so until the other has ended, and data streams.
-- `inputs` names what is read, as `NAME: "@step"` or `NAME: "${step.df}"`. The step then waits for exactly these, and
-  for those in `needs` besides, if that is given.
-- Without both, a step follows the one before it, as if it were in `needs`. If nothing is read that way, a note says
+- `needs` lists the steps that this one waits for. It also reads their outputs, if they have one and this step takes
+  input. Data streams from step to step; a step that only waits does so until the other has ended.
+- `inputs` lists what is read, as `NAME: "@step"` or `NAME: "${step.df}"`. The step then waits for these steps, and for
+  those in `needs`, if that is given.
+- With neither, a step needs the one before it, as if that were in `needs`. If it reads nothing from it, a note says
   so; `needs: []` lets the step start at once.
-- In the SQL of a step an input is read by the name of its step, or of the input, also with `df_` before it; a single
-  one also as `df` or `input_df`. Characters that no plain name has become `_`, and case does not count.
-- Rows have an order only where a step gives them one, such as a file that is read or an `ORDER BY`.
+- In the SQL of a step, an input has the name of its step or of the input, also with `df_` before it; a single input is
+  also called `df` or `input_df`. Characters that are not allowed in a plain name become `_`, and case does not matter.
+- Rows have an order only if a step gives them one: a file that is read, or an `ORDER BY`.
 """
 PLACEHOLDERS = """\
 ## Placeholders
 
-`${params.NAME}` is the value of a parameter, `${run.id}` and `${run.started_at}` are known when the run starts. They
-can be used in every value of a `config`, parameters also in descriptions and in `metadata`.
+`${params.NAME}` is the value of a parameter; `${run.id}` and `${run.started_at}` get their values when the run starts.
+All can be used in every value of a `config`, parameters also in descriptions and in `metadata`.
 
-- A placeholder that is the whole text has the type of its parameter: `limit: ${params.top}` is a number. Within a text
-  it is the value's spelling.
-- In SQL it is a literal of its type, and inside quotes a part of that text. A value never becomes syntax.
+- A placeholder that is the whole text has the type of its parameter: `limit: ${params.top}` is a number. Within a text,
+  it is replaced by the value as text.
+- In SQL, it becomes a literal of its type, and inside quotes a part of that text. A value never becomes syntax.
 - A value comes from `--param NAME=VALUE`, else from the variable `OSIRIS_PARAM_NAME`, else from the chosen profile,
   else from the default.
-- A sensitive parameter can be used in SQL only, where it is bound when the run starts.
+- A sensitive parameter can be used only in SQL, where it is bound when the run starts.
 """
 YAML = """\
 ## The text
 
-YAML of one document, in UTF-8, read strictly: what two readers of YAML would take for two things is refused with what
-to write instead (`yes`, `010`, `1_000`, `12:30:45`, an unquoted `@step`), and so are duplicate keys, anchors, aliases
-and tags. `osiris fmt` brings a file into the one canonical form: keys in the order of the tables here, those of a
-`config` in the order of the component's, two spaces a level, quotes only where they are needed, SQL as a block, a blank
-line between steps. Comments stay with the line they belong to; the meaning never changes.
+One YAML document in UTF-8, read strictly. Values that YAML readers interpret differently (`yes`, `010`, `1_000`,
+`12:30:45`, an unquoted `@step`) are rejected with what to write instead. Duplicate keys, anchors, aliases and tags are
+rejected too.
+
+`osiris fmt` rewrites a file in the canonical format: keys in the order of the tables on this page, keys of a `config`
+in the order of the component's table, two spaces per level, quotes only if needed, SQL as a block, a blank line between
+steps. Comments stay with their lines; the meaning never changes.
 
 `osiris schema` prints a JSON Schema with the options of all installed components; `osiris init` puts it into a new
 project for VS Code.
@@ -111,21 +114,21 @@ project for VS Code.
 TYPES = """\
 # Types
 
-What happens to each type of column that a writer of Osiris keeps and the extractor of the same kind reads again, or
-that a SQL step takes and gives as it is. All of it was found by sending values, among them the ends of each range and
-NULL, and by comparing what came back.
+What happens to each type of column when a writer of Osiris stores it and the matching extractor reads it back, or when
+a SQL step passes it on unchanged. The tables come from tests that send values, including NULL and the limits of each
+range, and compare what comes back.
 
 - `=`: the same type, with every value unchanged.
-- *as T*: as the type T, in which every value says the same. A `cast` in the step that reads makes exactly the first
-  type and values of it again; with ¹ it does not, and a cast in SQL is needed.
-- *a code*: refused, by `CMP012` and `DAT006` when the pipeline is compiled, by others when the rows are there. With
-  *cast to T* after it: such a `cast`, of the step that writes or of the one before, changes no value and is carried.
-- *in parentheses*: which equal value comes back in the place of another.
+- *as T*: read back as type T, with equal values. A `cast` in the step that reads restores the original type and values
+  exactly; with ¹ it does not, and a cast in SQL is needed.
+- *a code*: rejected, with `CMP012` and `DAT006` at compile time, with other codes when the rows are written. If
+  *cast to T* follows, that `cast`, in the step that writes or the one before, changes no value and is accepted.
+- *in parentheses*: the equal value that comes back instead of the original one.
 
-This page is about what Osiris itself has written; how other files and tables are read is described with
+This page is about data that Osiris itself has written; how other files and tables are read is described with
 [the component](components.md).
 """
-WRONG = "*Wrong*: a known mistake of that writer: it takes such values, and what is stored cannot be read again."
+WRONG = "*Wrong*: a known defect of that writer: it accepts such values, but they cannot be read back."
 
 TEXT_FILES = {"CSV": ("csv", "t.csv"), "JSON lines": ("json", "t.jsonl"), "Parquet": ("parquet", "t.parquet")}
 DATABASES = {"DuckDB": "duckdb", "SQLite": "sqlite"}
@@ -149,10 +152,10 @@ AS_JSON = """\
 ## As JSON
 
 With `--json`, and for agents over MCP, each problem is one object: `code`, `severity`, `message`, `file`, `line`,
-`column`, `pointer` (a JSON Pointer into the file) and `hint`. Where there is exactly one correction, `fix` has
-it: a list of operations of JSON Patch (RFC 6902: `replace`, `add`, `remove`, `move`) on what the file says. Where the
-text cannot be read as YAML, an operation is `{"op": "text", "line", "column", "old", "value"}` instead: at that place,
-from 1, write `value` in the place of `old`. A fix never contains a secret, and is never applied without a request."""
+`column`, `pointer` (a JSON Pointer into the file) and `hint`. If exactly one correction is possible,
+`fix` has it: a list of JSON Patch operations (RFC 6902: `replace`, `add`, `remove`, `move`) on the content of the file.
+If the text is not valid YAML, an operation is `{"op": "text", "line", "column", "old", "value"}` instead: at that
+position, counted from 1, replace `old` by `value`. A fix never contains a secret, and is applied only on request."""
 
 
 def codes_page() -> Iterator[str]:
@@ -171,7 +174,7 @@ def codes_page() -> Iterator[str]:
 
 
 def code_pages(prefix: str) -> Iterator[str]:
-    """Yield the pages of the codes of a prefix, one below the other."""
+    """Yield the pages of the codes with a prefix, one below the other."""
     yield from (f"# {prefix}: {PREFIXES[prefix]}", "", "[All codes](README.md)", "")
     for name in (name for name in CODES if name.startswith(prefix)):
         row, page = explain_code(name), load_page(name)
@@ -193,7 +196,7 @@ def ending(severity: str, exit_code: int) -> str:
 def components_page() -> Iterator[str]:
     """Yield the page of our own components and families."""
     registry = load_registry()
-    yield from ("# Components", "", "The components of steps; `osiris components show NAME` shows one.", "")
+    yield from ("# Components", "", "The components that steps can use; `osiris components show NAME` shows one.", "")
     yield from ("## Keys of every component", "")
     yield from config_table({key: RESERVED[key] for key in RESERVED if key not in UNSUPPORTED_RESERVED}, ())
     for spec in (spec for spec in registry.all() if spec.module.startswith("osiris.")):
@@ -275,7 +278,7 @@ def oml_page() -> Iterator[str]:
     step = properties["steps"]["items"]
     component = {"description": step["properties"]["component"]["description"], "type": "string"}
     config = {**step["properties"], "component": component}
-    yield from ("# OML", "", "The language of pipelines. One that works, from `osiris init`:", "")
+    yield from ("# OML", "", "The language of pipelines. A complete example, from `osiris init`:", "")
     yield from ("```yaml", *EXAMPLE.read_text(encoding="utf-8").splitlines(), "```", "")
     yield from ("## Keys of a file", "", "Other keys begin with `x-` and are ignored.", "")
     yield from config_table({key: properties[key] for key in FILE_KEYS}, ("oml_version", "name", "steps"))
@@ -285,7 +288,7 @@ def oml_page() -> Iterator[str]:
         ORDER,
         "## Keys of a parameter",
         "",
-        "Or its default value alone, whose type is then the parameter's.",
+        "Instead of these keys, a parameter can be just its default value, which also sets its type.",
         "",
     )
     yield from config_table(DECLARATION["properties"], ())
@@ -301,7 +304,7 @@ def cli_page() -> Iterator[str]:
     own = [param for param in root.params if isinstance(param, click.Option)]
     shared = [p for p in root.get_params(top) if isinstance(p, click.Option) and p not in own]
     yield from ("## osiris", "", *options(own, top), "## Options of every command", "", *options(shared, top))
-    known = {param.name for param in shared}
+    names = {param.name for param in shared}
     for path, command, context in commands(root, top):
         usage = " ".join(piece for piece in command.collect_usage_pieces(context) if piece != "[OPTIONS]")
         yield from (
@@ -314,7 +317,7 @@ def cli_page() -> Iterator[str]:
             *inspect.cleandoc(command.help or "").split("\n"),
             "",
         )
-        own = [p for p in command.params if isinstance(p, click.Option) and p.name not in known and not p.hidden]
+        own = [p for p in command.params if isinstance(p, click.Option) and p.name not in names and not p.hidden]
         yield from options(own, context)
     yield from settings()
 
@@ -332,10 +335,10 @@ def commands(group: click.Group, context: click.Context) -> Iterator[tuple[str, 
             yield inner.command_path, command, inner
 
 
-def options(found: list[click.Option], context: click.Context) -> Iterator[str]:
+def options(params: list[click.Option], context: click.Context) -> Iterator[str]:
     """Yield the table of some options."""
     rows = []
-    for option in found:
+    for option in params:
         names, text = option.get_help_record(context) or ("", "")
         rows.append((code(names), text))
     yield from table(("option", "meaning"), rows)
@@ -343,7 +346,7 @@ def options(found: list[click.Option], context: click.Context) -> Iterator[str]:
 
 def settings() -> Iterator[str]:
     """Yield the section about osiris.yaml."""
-    yield from ("## Settings", "", "In `osiris.yaml`, or as an environment variable, which counts first.", "")
+    yield from ("## Settings", "", "In `osiris.yaml`, or as an environment variable, which takes precedence.", "")
     rows = [
         (code(name), code(variable_name(name)), key.expected, code(key.default or 0), key.purpose)
         if key.default is not None
@@ -354,12 +357,12 @@ def settings() -> Iterator[str]:
 
 
 def types_page() -> Iterator[str]:
-    """Yield the page of what becomes of every type, found by running our own components."""
+    """Yield the page about what happens to every type, determined by running our own components."""
     ways = dict(matrices())
     rows = [*zip(*ways.values(), strict=True)]
     yield from (TYPES, "## Ordinary values", "")
     yield from table(("type", *ways), [(code(row[0].sample.type), *map(fate, row)) for row in rows if not what(row)])
-    yield from ("## Values that little can hold", "")
+    yield from ("## Values that few targets can hold", "")
     rare = [(code(row[0].sample.type), what(row), *map(fate, row)) for row in rows if what(row)]
     yield from table(("type", "values", *ways), rare)
     if any(each.outcome.changed for row in rows for each in row):
@@ -367,7 +370,7 @@ def types_page() -> Iterator[str]:
 
 
 def matrices() -> Iterator[tuple[str, list[Carried]]]:
-    """Yield what becomes of every type, by the heading of each way."""
+    """Yield what happens to every type, by the heading of each path."""
     for title, (kind, path) in TEXT_FILES.items():
         yield title, kept(f"filesystem.{kind}_writer", f"filesystem.{kind}_extractor", {"path": path}, {})
     for title, family in DATABASES.items():
@@ -378,7 +381,7 @@ def matrices() -> Iterator[tuple[str, list[Carried]]]:
 def kept(
     writer: str, reader: str, config: Mapping[str, JsonValue], connection: Mapping[str, JsonValue]
 ) -> list[Carried]:
-    """Return what becomes of every type that a writer keeps and an extractor reads."""
+    """Return what happens to every type that a writer stores and an extractor reads."""
     return type_matrix(writer, Case(config, connection, look=seen_by(reader, config, connection)))
 
 
@@ -388,7 +391,7 @@ def what(row: tuple[Carried, ...]) -> str:
 
 
 def fate(carried: Carried) -> str:
-    """Return what becomes of a sample, in a few words."""
+    """Return what happens to a sample, in a few words."""
     outcome = carried.outcome
     if outcome.changed:
         return "*Wrong*"
@@ -400,7 +403,7 @@ def fate(carried: Carried) -> str:
 
 
 def server_types_page() -> Iterator[str]:
-    """Yield the page of the types of database servers, found by running pipelines between servers of its own."""
+    """Yield the page of the types of database servers, determined by running pipelines between our own servers."""
     sys.path.insert(0, str(DOCS.parent))
     from tests.components.server_types.bench import Bench
     from tests.components.server_types.matrix import SOURCES, matrix_of, rest_of

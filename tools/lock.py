@@ -1,4 +1,4 @@
-"""Writes the lock of sandboxes: of `requirements.lock` what the worker needs, with all that this needs."""
+"""Writes the lock of sandboxes: the packages of `requirements.lock` that the worker needs, with their dependencies."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ WORKER = (
     *("duckdb", "httpx", "jsonschema", "numpy", "postgrest", "psycopg[binary]", "pyarrow", "pymysql", "pyyaml"),
     *("obstore", "rfc8785", "sqlglot"),
 )
-"""What the modules that travel import."""
+"""The imports of the modules that are sent to a sandbox."""
 
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)\s*(?:\[([^\]]*)\])?")
 _EXTRA = re.compile(r"extra == ['\"]([^'\"]+)")
 
 
 def locked() -> dict[str, str]:
-    """Return the lines of each package in the lock, by its name; some have several versions."""
-    found: dict[str, str] = defaultdict(str)
+    """Return the lines of each package in the lock, by name; some packages have several versions."""
+    packages: dict[str, str] = defaultdict(str)
     for block in re.split(r"(?m)^(?=[a-z0-9])", (ROOT / "requirements.lock").read_text()):
         if named := re.match(r"[a-z0-9-]+(?==|\[)", block):
-            found[named[0]] += block
-    return found
+            packages[named[0]] += block
+    return packages
 
 
 def name_of(requirement: str) -> str:
@@ -36,8 +36,8 @@ def name_of(requirement: str) -> str:
 
 
 def needed(*roots: str) -> dict[str, set[str]]:
-    """Return the names of all that these requirements need, each with what it needs, as the installed packages tell."""
-    found: dict[str, set[str]] = {}
+    """Return the dependencies of each package that these requirements need, by name, from the installed metadata."""
+    dependencies: dict[str, set[str]] = {}
     todo, seen = [*roots], set()
     while todo:
         match = _REQUIREMENT.match(todo.pop())
@@ -47,9 +47,9 @@ def needed(*roots: str) -> dict[str, set[str]]:
             continue
         seen.add((key, *sorted(extras)))
         lines = [line for line in _requires(name) if not (of := _EXTRA.search(line)) or of[1] in extras]
-        found.setdefault(key, set()).update(map(name_of, lines))
+        dependencies.setdefault(key, set()).update(map(name_of, lines))
         todo += lines
-    return found
+    return dependencies
 
 
 def _requires(name: str) -> list[str]:
@@ -60,7 +60,7 @@ def _requires(name: str) -> list[str]:
 
 
 def main() -> None:
-    """Write the lock, or with --check say whether it is up to date."""
+    """Write the lock, or with --check exit with a message if it is not up to date."""
     lines = locked()
     text = "".join(lines[name] for name in sorted(needed(*WORKER)) if name in lines)
     if "--check" in sys.argv:

@@ -1,6 +1,7 @@
-"""Holds each room of `src/osiris` to the lines that `tools/rooms.toml` plans for it.
+"""Checks the number of lines of each room of `src/osiris` against its budget in `tools/rooms.toml`.
 
-A room is a folder; those of `families`, `runner` and `sql` are rooms of their own, and `.` are the modules beside all.
+A room is a folder. Folders of `families`, `runner` and `sql` are rooms of their own; `.` has the modules outside of
+folders.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ MOST_MODULES = 40
 
 
 def main() -> int:
-    """Print what is over its budget; returns 1 if anything is."""
+    """Print what exceeds its budget; returns 1 if anything does."""
     lines, modules = counted()
     budgets = tomllib.loads(BUDGETS.read_text(encoding="utf-8"))
     problems = []
     for room, count in sorted(lines.items()):
         if count > budgets.get(room, 0):
-            problems.append(f"{room} has {count} lines, and {budgets.get(room, 0)} are planned")
+            problems.append(f"{room} has {count} lines; its budget is {budgets.get(room, 0)}")
     for folder, count in sorted(modules.items()):
         if count > MOST_MODULES:
-            problems.append(f"{folder} has {count} modules, and {MOST_MODULES} are the most")
+            problems.append(f"{folder} has {count} modules; at most {MOST_MODULES} are allowed")
     print("\n".join(problems), end="\n" if problems else "")
     return bool(problems)
 

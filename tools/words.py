@@ -1,4 +1,4 @@
-"""Refuses the words of `tools/words.toml` in names of `src/osiris` and in what users read."""
+"""Rejects the words of `tools/words.toml` in names of `src/osiris` and in texts that users read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CODE = re.compile(r"^ *(```.*?```)|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 
 
 def main() -> int:
-    """Print refused words of the kinds that are named, each with its place; returns 1 if there are any."""
+    """Print rejected words of the given kinds, each with its place; returns 1 if there are any."""
     words = tomllib.loads(TABLE.read_text(encoding="utf-8"))["word"]
     kinds = {"names": (names, _in_name), "texts": (texts, _in_text)}
     problems = [line for kind in sys.argv[1:] for line in refused(words, kind, kinds[kind][0](), kinds[kind][1])]
@@ -36,7 +36,7 @@ def main() -> int:
 
 
 def refused(words: list[dict[str, Any]], kind: str, places: Iterable[Place], has: Any) -> Iterator[str]:  # noqa: ANN401
-    """Yield a line for each text of `places` that has a word refused in texts of that kind."""
+    """Yield a line for each of `places` whose text has a word that is rejected in that kind."""
     rows = [(row, re.compile(rf"\b(?:{row['words']})\b", re.IGNORECASE)) for row in words if kind in row["in"]]
     for place, text in places:
         for row, pattern in rows:
@@ -57,9 +57,9 @@ def _in_text(row: dict[str, Any], pattern: re.Pattern[str], text: str, _place: s
 
 
 def names() -> Iterator[Place]:
-    """Yield the names of modules, functions, parameters and locals, once a file; fields are named as their data."""
+    """Yield the names of modules, functions, parameters and locals, once per file; fields are named as their data."""
     for path in sorted(SOURCE.rglob("*.py")):
-        tree, seen = ast.parse(path.read_text(encoding="utf-8")), {path.stem: 1}
+        tree, lines = ast.parse(path.read_text(encoding="utf-8")), {path.stem: 1}
         fields = {id(name) for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for name in _fields(node)}
         for node in ast.walk(tree):
             name = getattr(node, "name", None) or getattr(node, "arg", None) or getattr(node, "id", None)
@@ -67,8 +67,8 @@ def names() -> Iterator[Place]:
                 isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and id(node) not in fields
             )
             if is_bound and name:
-                seen.setdefault(name, node.lineno)
-        yield from ((f"{path.relative_to(ROOT)}:{line}", name) for name, line in seen.items())
+                lines.setdefault(name, node.lineno)
+        yield from ((f"{path.relative_to(ROOT)}:{line}", name) for name, line in lines.items())
 
 
 def _fields(node: ast.ClassDef) -> Iterator[ast.expr]:
@@ -78,7 +78,7 @@ def _fields(node: ast.ClassDef) -> Iterator[ast.expr]:
 
 
 def texts() -> Iterator[Place]:
-    """Yield the lines of pages, messages and templates without code, and strings of the command line."""
+    """Yield the lines of pages, messages and templates without code, and the strings of the source."""
     for pattern in (*PAGES, *TEMPLATES):
         for path in sorted(ROOT.glob(pattern)):
             text = CODE.sub(lambda match: "\n" * match[0].count("\n"), path.read_text(encoding="utf-8"))
@@ -90,7 +90,7 @@ def texts() -> Iterator[Place]:
 
 
 def _strings(path: Path) -> Iterator[Place]:
-    """Yield the strings of a module but its docstrings; those of one word are names."""
+    """Yield the strings of a module except its docstrings; those of one word are names."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):

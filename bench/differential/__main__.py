@@ -1,4 +1,4 @@
-"""`python -m bench.differential --cases N --seed S`, and `--only NUMBER` for a case that was told."""
+"""`python -m bench.differential --cases N --seed S`, and `--only NUMBER` for a reported case."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FAILURES = ("different", "unexpected")
 
 
 def main() -> int:
-    """Run the cases, say what was found, and end with 1 if anything differs."""
+    """Run the cases, print the findings, and return 1 if anything differs."""
     options = _options()
     began = time.monotonic()
     numbers = options.only or list(range(options.first, options.first + options.cases))
@@ -53,7 +53,7 @@ def _options() -> argparse.Namespace:
 
 
 def run(seed: int, numbers: list[int], servers: Servers, keep: str | None = None) -> Iterator[Verdict]:
-    """Run cases by their numbers, and print what is not as it should be."""
+    """Run cases by their numbers, and print the unexpected results."""
     with tempfile.TemporaryDirectory(prefix="differential-") as folder:
         for start in range(0, len(numbers), BATCH):
             bench = Bench(Path(folder) / str(start), servers)
@@ -91,8 +91,8 @@ def summarize(verdicts: Iterator[Verdict], seed: int) -> dict[str, Any]:
         if verdict.code:
             codes[f"{verdict.kind} {verdict.code}"] += 1
         if verdict.kind in FAILURES:
-            told = {"number": verdict.case.number, "kind": verdict.kind, "code": verdict.code, "words": verdict.words}
-            failures.append(told | {"case": verdict.case.words})
+            row = {"number": verdict.case.number, "kind": verdict.kind, "code": verdict.code, "words": verdict.words}
+            failures.append(row | {"case": verdict.case.words})
     return {"seed": seed, "cases": kinds.total(), "verdicts": dict(kinds), "codes": dict(codes), "failures": failures}
 
 

@@ -1,4 +1,4 @@
-"""A case: what is read, what is done to it, where it goes, and what must stand there."""
+"""A case: what is read, how it is transformed, where it is written, and what the target must contain."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class Case:
     ordered: bool
     words: str
     alone: bool = False
-    """Whether a refusal is likely, so that it does not run together with others."""
+    """Whether a rejection is likely, so that the case runs alone."""
     refusal: str | None = None
-    """Why it may be refused, or must be ("must: …"); None: a refusal is a finding."""
+    """Why it may be rejected, or must be ("must: …"); None: a rejection is a finding."""
     codes: tuple[str, ...] = ()
-    """The codes with which it is refused; any other is a finding."""
+    """The expected codes of the rejection; any other is a finding."""
     rejected: int = 0
-    """How many rows are set aside."""
+    """The number of rejected rows."""
     connections: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
@@ -50,7 +50,7 @@ class Case:
 
 
 def make(seed: int, number: int, project: Path, servers: Servers) -> Case:
-    """Make a case and its source, the same for the same seed and number."""
+    """Make a case and its source; the same seed and number give the same case."""
     rng = random.Random(f"{seed}/{number}")
     kinds = [kind for kind in MONGREL if kind in LOCAL or kind in servers.running]
     source_kind, target_kind = rng.choice(kinds), rng.choice(kinds)
@@ -83,7 +83,7 @@ def _table(rng: random.Random, source_kind: str, target_kind: str) -> Table:
 
 
 def _assemble(rng: random.Random, case: Case, target_kind: str) -> Case:
-    """Add the steps of a case, with what they make of its rows."""
+    """Add the steps of a case, with the rows that they produce."""
     source, name, words = case.source, case.name, case.words
     read: dict[str, Any] = dict(source.config)
     _place(source, read, case)
@@ -98,7 +98,7 @@ def _assemble(rng: random.Random, case: Case, target_kind: str) -> Case:
         read |= fault.config
         words += f", {fault.words}"
     elif rng.random() < 0.3:
-        read["timeout"] = "1h"  # such a step is not computed inside a statement
+        read["timeout"] = "1h"  # such a step is not fused
         words += ", by itself"
     elif rng.random() < 0.15 and table.size:
         read["checks"] = [
@@ -109,7 +109,7 @@ def _assemble(rng: random.Random, case: Case, target_kind: str) -> Case:
         words += ", checked"
     ordered = case.ordered
     last = reader["id"]
-    typed = not case.alone or "checks" in read  # no statement fits rows that cannot be had
+    typed = not case.alone or "checks" in read  # no statement accepts rows that cannot be read
     for position in range(rng.choice([0, 0, 1, 1, 1, 2]) if typed else 0):
         done = operations.random_operation(rng, table)
         table, ordered = done.table, done.ordered
@@ -149,7 +149,7 @@ def _finish(rng: random.Random, case: Case, table: Table, target_kind: str, last
 
 
 def _place(source: Source, read: dict[str, Any], case: Case) -> None:
-    """Say where the source is: a path below the project, or a connection."""
+    """Return where the source is: a path below the project, or a connection."""
     if "path" in read:
         read["path"] = f"{case.name}/{read['path']}"
         return
@@ -158,7 +158,7 @@ def _place(source: Source, read: dict[str, Any], case: Case) -> None:
 
 
 def _connect(case: Case, family: str, fields: dict[str, Any], side: str) -> str:
-    """Add a connection of the case's own, or take that of the server."""
+    """Add a connection for this case, or use that of the server."""
     if family in SERVERS:
         return "server"
     alias = f"{case.name}_{side}"

@@ -32,7 +32,7 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
 
 @dataclass(frozen=True)
 class Form:
-    """How a file is written."""
+    """The format in which a file is written."""
 
     delimiter: str
     newline: str
@@ -47,20 +47,20 @@ class Form:
 
     def config(self) -> dict[str, Any]:
         """Return the options of the step that reads it."""
-        told: dict[str, Any] = {}
+        config: dict[str, Any] = {}
         if self.delimiter != ",":
-            told["delimiter"] = self.delimiter
+            config["delimiter"] = self.delimiter
         if self.encoding != "utf-8":
-            told["encoding"] = self.encoding
+            config["encoding"] = self.encoding
         if self.comment:
-            told["comment"] = self.comment
+            config["comment"] = self.comment
         if self.na:
-            told["na_values"] = [NA]
-        return told
+            config["na_values"] = [NA]
+        return config
 
 
 def random_form(rng: random.Random, table: Table) -> Form:
-    """Return a form in which every text of the table can be written."""
+    """Return a format in which every text of the table can be written."""
     encoding = rng.choice(["utf-8"] * 6 + ["utf-8-sig", "utf-16", "latin-1", "cp1252"])
     plain = rng.random() < 0.5
     return Form(
@@ -91,7 +91,7 @@ def _can(table: Table, encoding: str) -> bool:
 
 
 def as_cells(rng: random.Random, table: Table) -> Table:
-    """Return the table as a text file has it: cells, some of them spelled oddly; NULL stays None."""
+    """Return the table as a text file contains it: cells, some in unusual spellings; NULL stays None."""
     columns = []
     for column in table.columns:
         cells = [None if item is None else spell(item) for item in column.values]
@@ -104,7 +104,7 @@ def as_cells(rng: random.Random, table: Table) -> Table:
 
 
 def as_read(cells: Table, dtype: dict[str, str]) -> Table:
-    """Return what the cells are under the types that are guessed, or declared."""
+    """Return the values of the cells with inferred or declared types."""
     columns = []
     for column in cells.columns:
         kind = dtype.get(column.name) or guess(column.values)
@@ -113,7 +113,7 @@ def as_read(cells: Table, dtype: dict[str, str]) -> Table:
 
 
 def write(rng: random.Random, form: Form, cells: Table, folder: Path, parts: int) -> str:
-    """Write the cells as one or several files; gives the path or pattern that names them."""
+    """Write the cells as one or several files; returns the path or pattern that matches them."""
     rows = cells.rows()
     size = -(-len(rows) // parts) if rows else 0
     for part in range(parts):

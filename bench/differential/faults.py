@@ -1,4 +1,4 @@
-"""What is wrong with the rows of a case, or is done to their types, and what must become of it."""
+"""Faults of a case: bad rows or casts, and their expected effects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fault:
-    """Options of the step that reads, what it then gives, and whether it may or must be refused."""
+    """Options of the step that reads, what it then returns, and whether it may or must be rejected."""
 
     words: str
     table: Table
@@ -26,12 +26,12 @@ class Fault:
     refusal: str | None = None
     rejected: int = 0
     codes: tuple[str, ...] = ()
-    """With which of these codes it is refused."""
+    """The expected codes of the rejection."""
     extra: dict[str, Any] = field(default_factory=dict)
 
 
 def choose(rng: random.Random, case: Case) -> Fault | None:
-    """Return a fault, mostly none."""
+    """Return a fault, usually none."""
     if rng.random() > 0.12:
         return None
     makers: list[Callable[[random.Random, Case], Fault | None]] = [_failing_check, _cast]
@@ -48,7 +48,7 @@ def _failing_check(rng: random.Random, case: Case) -> Fault:
 
 
 def _misfits(rng: random.Random, case: Case) -> Fault | None:
-    """Declare a number where some cells are none: the rows are set aside, or the step fails."""
+    """Declare a number where some cells are not numbers: the rows are rejected, or the step fails."""
     cells = case.source.cells
     assert cells is not None
     columns = [column for column in cells.columns if column.name != "id"]
@@ -58,14 +58,14 @@ def _misfits(rng: random.Random, case: Case) -> Fault | None:
     looked_at = {
         "dtype": dtype,
         "columns": [one.name for one in cells.columns],
-    }  # a column that nobody uses is not checked
+    }  # unused columns are not checked
     typed = Column(column.name, "int64", [None if cell is None else _integer_or(cell) for cell in column.values])
     declared = Table([typed if one.name == column.name else one for one in case.source.table.columns])
     if rng.random() < 0.5:
         return Fault("misfits fail", declared, looked_at, "must: cells do not fit" if bad else None, codes=("DAT001",))
-    # What the sample shows decides the types of the other columns: those are left as they are.
+    # The sample determines the types of the other columns: those are left unchanged.
     kept = Table([replace(one, values=_without(one.values, bad)) for one in declared.columns])
-    return Fault("misfits set aside", kept, looked_at | {"on_reject": "quarantine"}, None, len(bad))
+    return Fault("misfits rejected", kept, looked_at | {"on_reject": "quarantine"}, None, len(bad))
 
 
 def _is_integer(cell: str) -> bool:

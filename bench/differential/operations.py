@@ -1,4 +1,4 @@
-"""SQL steps, each with its meaning in Python."""
+"""SQL steps, each with its implementation in Python."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Operation:
-    """A statement over `input_df`, what it gives, and whether it fixes the order of its rows."""
+    """A statement over `input_df`, its result, and whether it fixes the row order."""
 
     sql: str
     table: Table
@@ -24,7 +24,7 @@ class Operation:
 
 
 def random_operation(rng: random.Random, table: Table) -> Operation:
-    """Return an operation that the columns of the table allow."""
+    """Return an operation that is possible with the columns of the table."""
     named = {column.name for column in table.columns}
     makers: list[Callable[[random.Random, Table], Operation]] = [everything, count, distinct, twice, present]
     if "id" in named:
@@ -40,7 +40,7 @@ def name(column: Column) -> str:
 
 
 def rebuilt(table: Table, rows: list[tuple[Any, ...]]) -> Table:
-    """Return a table of the same columns with other rows."""
+    """Return a table with the same columns and other rows."""
     values = zip(*rows, strict=True) if rows else ([] for _ in table.columns)
     return Table(
         [Column(column.name, column.type, list(one)) for column, one in zip(table.columns, values, strict=True)]
@@ -52,7 +52,7 @@ def _key(table: Table) -> int:
 
 
 def _plain(rng: random.Random, table: Table) -> Column:
-    """Return a column whose values can be compared by everybody in the same way."""
+    """Return a column whose values all engines compare in the same way."""
     unlike = ("float64", "json", "binary")
     return rng.choice([column for column in table.columns if column.type not in unlike] or table.columns[:1])
 
@@ -85,17 +85,17 @@ def present(rng: random.Random, table: Table) -> Operation:
 
 
 def some(rng: random.Random, table: Table) -> Operation:
-    by, left = rng.choice([(2, 0), (3, 1), (7, 6)])
-    rows = [row for row in table.rows() if row[_key(table)] % by == left]
-    return Operation(f"SELECT * FROM input_df WHERE id % {by} = {left}", rebuilt(table, rows))
+    by, remainder = rng.choice([(2, 0), (3, 1), (7, 6)])
+    rows = [row for row in table.rows() if row[_key(table)] % by == remainder]
+    return Operation(f"SELECT * FROM input_df WHERE id % {by} = {remainder}", rebuilt(table, rows))
 
 
 def project(rng: random.Random, table: Table) -> Operation:
     key = _key(table)
     others = [column for column in table.columns if column.name != "id"]
-    taken = rng.sample(others, rng.randint(0, len(others)))
-    columns = [table.columns[key], *(Column(f"r{number}", one.type, one.values) for number, one in enumerate(taken))]
-    listed = ", ".join(["id", *(f"{name(one)} AS r{number}" for number, one in enumerate(taken))])
+    chosen = rng.sample(others, rng.randint(0, len(others)))
+    columns = [table.columns[key], *(Column(f"r{number}", one.type, one.values) for number, one in enumerate(chosen))]
+    listed = ", ".join(["id", *(f"{name(one)} AS r{number}" for number, one in enumerate(chosen))])
     return Operation(f"SELECT {listed} FROM input_df", Table(columns))
 
 
@@ -121,13 +121,13 @@ def grouped(rng: random.Random, table: Table) -> Operation:
     groups: dict[int, list[Any]] = defaultdict(list)
     for row, item in zip(table.rows(), column.values, strict=True):
         groups[row[key] % 7].append(item)
-    known = {group: [item for item in items if item is not None] for group, items in groups.items()}
+    not_null = {group: [item for item in items if item is not None] for group, items in groups.items()}
     columns = [
         Column("g", "int64", list(groups)),
         Column("n", "int64", [len(items) for items in groups.values()]),
-        Column("m", "int64", [len(items) for items in known.values()]),
-        Column("lo", column.type, [min(items, default=None) for items in known.values()]),
-        Column("hi", column.type, [max(items, default=None) for items in known.values()]),
+        Column("m", "int64", [len(items) for items in not_null.values()]),
+        Column("lo", column.type, [min(items, default=None) for items in not_null.values()]),
+        Column("hi", column.type, [max(items, default=None) for items in not_null.values()]),
     ]
     ends = f"min({name(column)}) AS lo, max({name(column)}) AS hi"
     listed = f"id % 7 AS g, count(*) AS n, count({name(column)}) AS m, {ends}"

@@ -1,4 +1,4 @@
-"""The two database servers, as their own clients see them."""
+"""The two database servers, used through their own clients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SLICE = 5000
 
 @dataclass
 class Servers:
-    """Servers that run, with a database each; none of them, where cases do without."""
+    """Running servers, with one database each; empty if the cases need none."""
 
     running: dict[str, Any] = field(default_factory=dict)
     databases: dict[str, str] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class Servers:
         return {f"{dialect.upper()}_PASSWORD": server.password for dialect, server in self.running.items()}
 
     def query(self, dialect: str, statement: str, rows: list[Any] | None = None) -> list[tuple[Any, ...]]:
-        """Run one statement by the server's own client, for each of the rows if there are some."""
+        """Run one statement with the server's own client, once or for each of the given rows."""
         with self.running[dialect].connect(self.databases[dialect]) as connection, connection.cursor() as cursor:
             if dialect == "mysql":
                 cursor.execute("SET time_zone = '+00:00'")
@@ -43,10 +43,10 @@ class Servers:
             cursor.execute(statement)
             return list(cursor.fetchall()) if cursor.description else []
 
-    def fill(self, dialect: str, made: str, name: str, table: Table) -> None:
-        """Make a table with these rows."""
+    def fill(self, dialect: str, statement: str, name: str, table: Table) -> None:
+        """Create a table with these rows."""
         quote = "`" if dialect == "mysql" else '"'
-        self.query(dialect, made)
+        self.query(dialect, statement)
         rows = table.rows()
         places = ", ".join(["%s"] * len(table.columns))
         for start in range(0, len(rows), _SLICE):

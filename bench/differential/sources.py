@@ -1,4 +1,4 @@
-"""Sources of a case: files and tables, written by writers that are none of Osiris' own."""
+"""Sources of a case: files and tables, written by libraries other than Osiris."""
 
 from __future__ import annotations
 
@@ -75,14 +75,14 @@ QUOTES = {"sqlite": '"', "duckdb": '"', "postgres": '"', "mysql": "`"}
 
 @dataclass(frozen=True)
 class Source:
-    """A step that reads, and what it must give."""
+    """A step that reads, and the expected rows."""
 
     component: str
     config: dict[str, Any]
     table: Table
     connection: dict[str, Any] = field(default_factory=dict)
     cells: Table | None = None
-    """Of a text file: its cells as they are spelled, the file being read without types."""
+    """Of a text file: its cells unchanged, for a file that is read without types."""
 
 
 def carries(kind: str, column_type: str) -> bool:
@@ -212,32 +212,32 @@ def quoted(dialect: str, name: str) -> str:
 
 
 def create(dialect: str, name: str, table: Table) -> str:
-    """Return the statement that makes a table, its first column being the key."""
+    """Return the statement that creates a table; its first column is the key."""
     first, *rest = (f"{quoted(dialect, column.name)} {column_type(dialect, column.type)}" for column in table.columns)
     return f"CREATE TABLE {quoted(dialect, name)} ({', '.join([first + ' NOT NULL PRIMARY KEY', *rest])})"
 
 
 def _database(dialect: str, table: Table, folder: Path, name: str, servers: Servers) -> Source:
-    made = create(dialect, name, table)
+    statement = create(dialect, name, table)
     connection: dict[str, Any] = {}
     if dialect == "sqlite":
         connection = {"path": f"{folder.name}/in.sqlite"}
-        _fill_sqlite(folder / "in.sqlite", made, name, table)
+        _fill_sqlite(folder / "in.sqlite", statement, name, table)
     elif dialect == "duckdb":
         connection = {"path": f"{folder.name}/in.duckdb"}
         with duckdb.connect(str(folder / "in.duckdb")) as database:
-            database.execute(made)
+            database.execute(statement)
             given = arrow(table)
             database.register("given", given)
             database.execute(f"INSERT INTO {quoted(dialect, name)} SELECT * FROM given")
     else:
-        servers.fill(dialect, made, name, table)
+        servers.fill(dialect, statement, name, table)
     return Source(f"{dialect}.extractor", {"table": name}, table, connection)
 
 
-def _fill_sqlite(path: Path, made: str, name: str, table: Table) -> None:
+def _fill_sqlite(path: Path, statement: str, name: str, table: Table) -> None:
     with sqlite3.connect(path) as database:
-        database.execute(made)
+        database.execute(statement)
         rows = ([_sqlite_cell(item) for item in row] for row in table.rows())
         places = ", ".join("?" * len(table.columns))
         database.executemany(f"INSERT INTO {quoted('sqlite', name)} VALUES ({places})", rows)

@@ -1,4 +1,4 @@
-"""What the cells of a text file mean, by their spelling, as docs/decisions/0003-text-files.md tells it."""
+"""The meaning of the cells of a text file by their spelling, according to docs/decisions/0003-text-files.md."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ _WORDS = {"NaN", "inf", "-inf"}
 
 
 def guess(cells: Iterable[str | None]) -> str:
-    """Return the type of a column; None is NULL."""
-    known = {cell for cell in cells if cell is not None}
-    if not known:
+    """Return the inferred type of a column; None is NULL."""
+    not_null = {cell for cell in cells if cell is not None}
+    if not not_null:
         return "utf8"
     for kind, fits in (("bool", _is_bool), ("date", _is_date), ("time[us]", _is_time)):
-        if all(map(fits, known)):
+        if all(map(fits, not_null)):
             return kind
-    return _guess_stamp(known) or _guess_number(known) or "utf8"
+    return _guess_stamp(not_null) or _guess_number(not_null) or "utf8"
 
 
-def _guess_stamp(known: set[str]) -> str | None:
-    if not all(_STAMP.fullmatch(cell) and _reads(datetime.fromisoformat, cell) for cell in known):
+def _guess_stamp(texts: set[str]) -> str | None:
+    if not all(_STAMP.fullmatch(cell) and _reads(datetime.fromisoformat, cell) for cell in texts):
         return None
-    aware = {cell.endswith(("Z", "+00:00")) for cell in known}
+    aware = {cell.endswith(("Z", "+00:00")) for cell in texts}
     if len(aware) > 1:
         return None
     return "timestamp[us,UTC]" if True in aware else "timestamp[us]"
 
 
-def _guess_number(known: set[str]) -> str | None:
-    if all(map(_is_plain_number, known)):
-        return _guess_exact(known)
-    if not any(map(_EXPONENT.fullmatch, known)):
+def _guess_number(texts: set[str]) -> str | None:
+    if all(map(_is_plain_number, texts)):
+        return _guess_exact(texts)
+    if not any(map(_EXPONENT.fullmatch, texts)):
         return None
-    return "float64" if all(map(_is_double, known)) else None
+    return "float64" if all(map(_is_double, texts)) else None
 
 
-def _guess_exact(known: set[str]) -> str | None:
-    scale = max(len(cell.partition(".")[2]) for cell in known)
-    whole = max(len(cell.partition(".")[0].lstrip("-").lstrip("0")) for cell in known)
-    if scale == 0 and all(-(2**63) <= int(cell) < 2**63 for cell in known):
+def _guess_exact(texts: set[str]) -> str | None:
+    scale = max(len(cell.partition(".")[2]) for cell in texts)
+    whole = max(len(cell.partition(".")[0].lstrip("-").lstrip("0")) for cell in texts)
+    if scale == 0 and all(-(2**63) <= int(cell) < 2**63 for cell in texts):
         return "int64"
     return f"decimal(38,{scale})" if whole + scale <= 38 else None
 
@@ -97,7 +97,7 @@ def _reads(parse: Any, cell: str) -> bool:
 
 
 def value(cell: str | None, kind: str) -> Any:
-    """Return what a cell says under a type that it is known to fit."""
+    """Return the value of a cell that fits the type."""
     if cell is None:
         return None
     if kind.startswith("decimal"):

@@ -1,4 +1,4 @@
-"""Random tables: columns of every type, with the odd values that go wrong first."""
+"""Random tables: columns of every type, with the values that most often cause errors first."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _decimal(scale: int) -> Callable[[random.Random], Decimal]:
 
 
 def text(rng: random.Random) -> str:
-    """Return an odd text, or a plain one."""
+    """Return an unusual text, or a plain one."""
     if rng.random() < 0.6:
         return rng.choice(ODD)
     return "".join(
@@ -137,7 +137,7 @@ TYPES = list(MAKERS)
 
 
 def random_size(rng: random.Random) -> int:
-    """Return a number of rows: mostly few, now and then around a boundary of somebody's batches."""
+    """Return a number of rows: usually small, sometimes near a batch size of one of the engines."""
     dice = rng.random()
     if dice < 0.9:
         return rng.choice([0, 1, 2, 3, 5, 8, 13, 40])
@@ -176,6 +176,6 @@ def with_large_cell(rng: random.Random, table: Table) -> Table:
 
 
 def spelled_cells(rng: random.Random, size: int) -> list[str]:
-    """Return cells of a column of numbers and the like in a few spellings."""
+    """Return the cells of a column of numbers, dates and the like in a few spellings."""
     few = rng.sample(SPELLINGS, rng.randint(1, 3))
     return [rng.choice(few) for _ in range(size)]

@@ -1,4 +1,4 @@
-"""Targets of a case, and what stands in them afterwards as other people's readers see it."""
+"""Targets of a case, and their content afterwards as other libraries read it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def make(rng: random.Random, kind: str, folder: str, name: str, keyed: bool) -> 
 
 
 def read(target: Target, table: Table, project: Path, servers: Servers) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Return the names of the columns that were written, and the rows as plain values of the types to come."""
+    """Return the names of the written columns, and the rows as plain values of the expected types."""
     if target.kind == "csv":
         names, rows = _read_csv(project / target.config["path"], target.config.get("delimiter", ","))
     elif target.kind == "json":
@@ -94,31 +94,31 @@ def _read_csv(path: Path, delimiter: str) -> tuple[list[str], list[tuple[Any, ..
 
 
 def cells(text: str, delimiter: str) -> list[list[str | None]]:
-    """Take a CSV file apart: None is nothing, and a text in quotes may be empty."""
+    """Parse a CSV file: None is an empty cell without quotes, and a text in quotes may be empty."""
     mark = re.escape(delimiter)
     token = re.compile(rf'(?:"([^"]*(?:""[^"]*)*)"|([^"{mark}\r\n]*))({mark}|\r\n|\r|\n|\Z)')
     rows: list[list[str | None]] = []
     row: list[str | None] = []
     position = 0
     while position < len(text):
-        found = token.match(text, position)
-        if found is None:
+        match = token.match(text, position)
+        if match is None:
             raise ValueError(f"no cell at {position}: {text[position : position + 40]!r}")
-        inside, free, end = found.groups()
+        inside, free, end = match.groups()
         row.append((free or None) if inside is None else inside.replace('""', '"'))
-        position = found.end()
+        position = match.end()
         if end != delimiter:
             rows.append(row)
             row = []
     return rows
 
 
-def _read_json(path: Path, wanted: list[str]) -> tuple[list[str], list[tuple[Any, ...]]]:
+def _read_json(path: Path, types: list[str]) -> tuple[list[str], list[tuple[Any, ...]]]:
     lines = unpacked(path).split("\n")
     if lines.pop() != "":
         raise ValueError("the last line has no end")
     rows = [json.loads(line, parse_float=Number, parse_int=Number) for line in lines]
-    names = list(rows[0]) if rows else wanted
+    names = list(rows[0]) if rows else types
     return names, [tuple(row[name] for name in names) for row in rows]
 
 
@@ -150,15 +150,15 @@ def _read_server(target: Target, table: Table, servers: Servers) -> tuple[list[s
     dialect, name = target.kind, target.config["table"]
     schema = "table_schema = DATABASE()" if dialect == "mysql" else "table_schema = 'public'"
     where = f"{schema} AND table_name = '{name}' ORDER BY ordinal_position"
-    found = servers.query(dialect, f"SELECT column_name FROM information_schema.columns WHERE {where}")
-    names = [one for (one,) in found]
+    rows = servers.query(dialect, f"SELECT column_name FROM information_schema.columns WHERE {where}")
+    names = [one for (one,) in rows]
     as_text = {column.name for column in table.columns if column.type == "json"} if dialect == "postgres" else set()
     listed = ", ".join(quoted(dialect, one) + ("::text" if one in as_text else "") for one in names)
     return names, servers.query(dialect, f"SELECT {listed} FROM {quoted(dialect, name)}")
 
 
 def plain(item: Any, kind: str) -> Any:
-    """Return a value of a type in the one form in which values are compared, whatever a reader gave."""
+    """Return a value of a type in the single form in which values are compared, whatever a reader returned."""
     if item is None or (isinstance(item, float) and item != item):
         return None if item is None else "NaN"
     if kind.startswith("decimal"):
@@ -169,7 +169,7 @@ def plain(item: Any, kind: str) -> Any:
 
 
 def _document(item: Any) -> str:
-    """Return a document without spaces, its numbers as they are spelled."""
+    """Return a document without spaces, with its numbers unchanged."""
     if isinstance(item, str) and not isinstance(item, Number):
         item = json.loads(item, parse_float=Number, parse_int=Number)
     return json.dumps(_numbers(item), ensure_ascii=True, sort_keys=True)
@@ -184,7 +184,7 @@ def _numbers(item: Any) -> Any:
 
 
 def _int(item: Any) -> Any:
-    """Return a whole number; what is none stays as it is, with its type, so that it differs from each number."""
+    """Return an integer; any other value is returned with its type, so that it differs from every number."""
     is_whole = re.fullmatch("-?[0-9]+", item) if isinstance(item, str) else not isinstance(item, float)
     return int(item) if is_whole else (type(item).__name__, item)
 

@@ -1,1 +1,1 @@
-"""How well words become pipelines: requests held as conversations, run, and graded by their rows."""
+"""Evaluates how well words become pipelines: requests are held as conversations, run, and graded by their rows."""

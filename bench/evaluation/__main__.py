@@ -1,9 +1,9 @@
-"""Requests that somebody wrote who had not seen the program, carried out and graded by rows.
+"""Carry out requests by somebody who had not seen the program, and grade the results by rows.
 
-`python -m bench.evaluation` carries out the written answers of an ideal model; with `--provider NAME [--model NAME]` a
-model answers in conversations; with `--results DIR` what is there is graded: the files of the results, and
-`transcript.jsonl`. `--tokens` tells instead how large a synthesis request is, by data set. `--case ID` takes those
-requests alone, `--out DIR` keeps the results. Something wrong ends with 1.
+`python -m bench.evaluation` carries out the written answers of an ideal model. With `--provider NAME [--model NAME]` a
+model answers in conversations. With `--results DIR` existing results are graded: their files and `transcript.jsonl`.
+`--tokens` prints the size of a synthesis request by data set instead. `--case ID` selects requests, and `--out DIR`
+keeps the results. Exits with 1 if a result is wrong.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Line = dict[str, JsonValue]
 
 ANSWERS = Path(__file__).parent / "answers.jsonl"
-"""What an ideal model answers to each turn; written before the gold was seen."""
+"""The answers of an ideal model to each turn; written before the gold rows were seen."""
 
 TRANSCRIPT = "transcript.jsonl"
 
@@ -46,36 +46,36 @@ def main() -> int:
     parser.add_argument("--tokens", action="store_true")
     parser.add_argument("--case", dest="only", action="append", default=[])
     parser.add_argument("--out", type=Path)
-    given = parser.parse_args()
+    options = parser.parse_args()
     with TemporaryDirectory(prefix="osiris-evaluation-") as scratch:
-        if given.tokens:
-            return _tell_tokens(Path(scratch))
-        results = given.results or given.out or Path(scratch) / "results"
-        if given.results is None:
+        if options.tokens:
+            return _print_token_counts(Path(scratch))
+        results = options.results or options.out or Path(scratch) / "results"
+        if options.results is None:
             results.mkdir(parents=True)
-            _carry_out(given, Path(scratch), results)
+            _carry_out(options, Path(scratch), results)
         transcript = [json.loads(line) for line in (results / TRANSCRIPT).read_text(encoding="utf-8").splitlines()]
         graded = grade(results, transcript, SET / "data")
-    seen = [each for each in graded if each.verdict != "missing"]
-    print("\n".join(table(seen if given.only else graded)))
+    present = [each for each in graded if each.verdict != "missing"]
+    print("\n".join(table(present if options.only else graded)))
     problems = {line["id"]: line.get("problem", "") for line in transcript}
-    for each in seen:
+    for each in present:
         if each.verdict != "right":
             print(f"{each.verdict:<10}{each.id:<8} {each.why or problems.get(each.id, '')}")
-    return 1 if any(each.verdict == "wrong" for each in seen) else 0
+    return 1 if any(each.verdict == "wrong" for each in present) else 0
 
 
-def _carry_out(given: argparse.Namespace, scratch: Path, results: Path) -> None:
-    requests = [each for each in load("requests.jsonl") if not given.only or each["id"] in given.only]
-    held = given.provider is not None
-    lines = _held(requests, scratch, results, given) if held else _answered(requests, scratch, results)
+def _carry_out(options: argparse.Namespace, scratch: Path, results: Path) -> None:
+    requests = [each for each in load("requests.jsonl") if not options.only or each["id"] in options.only]
+    with_model = options.provider is not None
+    lines = _held(requests, scratch, results, options) if with_model else _answered(requests, scratch, results)
     with (results / TRANSCRIPT).open("w", encoding="utf-8") as file:
         for line in lines:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
             print(json.dumps(line, ensure_ascii=False), file=sys.stderr)
 
 
-def _tell_tokens(scratch: Path) -> int:
+def _print_token_counts(scratch: Path) -> int:
     answers, sizes = _answers(), defaultdict(list)
     projects = Projects(scratch)
     for request in load("requests.jsonl"):
@@ -83,19 +83,19 @@ def _tell_tokens(scratch: Path) -> int:
         if answer.get("sources"):
             size = synthesis_tokens(projects[request["data_set"]], request["text"], answer)
             sizes[request["data_set"]].append(size)
-    for name, found in sizes.items():
-        print(f"{name:<10} median {median(found):,.0f}, most {max(found):,}")
+    for name, tokens in sizes.items():
+        print(f"{name:<10} median {median(tokens):,.0f}, most {max(tokens):,}")
     return 0
 
 
 class Projects(dict):
-    """A project for each data set, made when it is asked for."""
+    """Projects by data set, each created when it is first requested."""
 
     def __init__(self, scratch: Path) -> None:
         self._scratch = scratch
 
     def __missing__(self, name: str) -> Answered:
-        """Make the project of a data set."""
+        """Create the project of a data set."""
         self[name] = Answered(project_of(name, self._scratch / name), os.environ)
         return self[name]
 
@@ -112,8 +112,8 @@ def _answered(requests: Sequence[JsonValue], scratch: Path, results: Path) -> It
                 yield projects[request["data_set"]].carry_out(turn, answers[turn], results)
 
 
-def _held(requests: Sequence[JsonValue], scratch: Path, results: Path, given: argparse.Namespace) -> Iterator[Line]:
-    options = Options(provider=given.provider, model=given.model)
+def _held(requests: Sequence[JsonValue], scratch: Path, results: Path, arguments: argparse.Namespace) -> Iterator[Line]:
+    options = Options(provider=arguments.provider, model=arguments.model)
     for request in requests:
         project = project_of(request["data_set"], scratch / request["id"])
         yield from hold(request, project, options, os.environ, results)

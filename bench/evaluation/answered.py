@@ -1,4 +1,4 @@
-"""Written answers, carried out as those of a model are: read, rendered, checked, saved and run."""
+"""Written answers, processed like those of a model: parsed, rendered, checked, saved and run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def project_of(data_set: str, folder: Path) -> Path:
-    """Make a project of a data set in a folder that is not there yet, and return it; a database is a connection."""
+    """Create a project of a data set in a new folder, and return it; a database is a connection."""
     shutil.copytree(SET / "data" / data_set, folder / "data")
     databases = sorted((folder / "data").glob("*.sqlite"))
     declared = {"sqlite": {path.stem: {"path": f"data/{path.name}"} for path in databases}} if databases else {}
@@ -34,7 +34,7 @@ def project_of(data_set: str, folder: Path) -> Path:
 
 
 class _Nobody:
-    """No person: nothing is asked, and nothing shown."""
+    """A user interface without a person: nothing is asked, and nothing shown."""
 
     def progress(self, event: Mapping[str, JsonValue]) -> None:
         """Show nothing of a run."""
@@ -52,7 +52,7 @@ class Answered:
         self._runs = 0
 
     def carry_out(self, name: str, answer: JsonValue, results: Path) -> dict[str, JsonValue]:
-        """Return what came of an answer, as a line of the transcript; rows go to `results`."""
+        """Return the outcome of an answer, as a line of the transcript; rows go to `results`."""
         line = {"id": name, "wrote": False, "asked": False, "refused": False}
         try:
             request = read_request(answer, self.choices)
@@ -68,7 +68,7 @@ class Answered:
         return {**line, "wrote": True}
 
     def _run(self, name: str, text: str) -> list[JsonValue]:
-        """Save and run a pipeline; returns what is wrong, nothing if it ran to its end."""
+        """Save and run a pipeline; returns the problem, or an empty text if it completed."""
         checked, compiled = self.world.compiled(text)
         if compiled is None:
             return list(checked["diagnostics"])

@@ -1,4 +1,4 @@
-"""One request, held as a conversation with a model in a project of its own: what came of each turn."""
+"""One request, held as a conversation with a model in its own project, and the outcome of each turn."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 class Person:
-    """Says the turns of a request, replies once where the request has a reply, and accepts whatever plan comes.
+    """Says the turns of a request, replies once if the request has a reply, and accepts any plan.
 
-    What the agent wants confirmed is confirmed, and noted: that is no question of the model.
+    Confirmations that the agent asks for are given and recorded: they are not questions of the model.
     """
 
     def __init__(self, request: Mapping[str, JsonValue], project: Path, results: Path) -> None:
@@ -57,11 +57,11 @@ class Person:
         return words
 
     def edit(self, text: str) -> str:
-        """Leave a text as it is."""
+        """Return a text unchanged."""
         return text
 
     def show(self, kind: str, data: Mapping[str, JsonValue]) -> None:
-        """Note what the agent tells."""
+        """Record what the agent shows."""
         if kind == "assistant_response" and data.get("refused"):
             self.lines[-1]["refused"] = True
         elif kind == "plan":
@@ -75,13 +75,13 @@ class Person:
             shutil.copy(path, self._results / f"{self.lines[-1]['id']}{path.suffix}")
 
     def progress(self, event: Mapping[str, JsonValue]) -> None:
-        """Look at nothing while a run is going on."""
+        """Ignore the progress of a run."""
 
 
 def hold(
     request: Mapping[str, JsonValue], project: Path, options: Options, environ: Mapping[str, str], results: Path
 ) -> list[dict[str, JsonValue]]:
-    """Return the lines of a request that was held; fails with LLM… if whoever proposes cannot be had at all."""
+    """Return the transcript lines of a request; fails with LLM… if the model cannot be used at all."""
     person = Person(request, project, results)
     try:
         conversation.begin(api.open_project(project, environ), options, person)

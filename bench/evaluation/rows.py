@@ -1,4 +1,4 @@
-"""Whether a result has the gold rows: names and places of columns are free within limits, values are not."""
+"""Whether a result has the gold rows: names and positions of columns are free within limits, values are not."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read_table(path):
 def difference(spec, gold, path):
     """Return how the rows of a file differ from the gold; empty if they do not. `spec` says what is free."""
     if spec.get("format") and path.suffix != f".{spec['format']}":
-        return f"format {path.suffix}, asked for {spec['format']}"
+        return f"format {path.suffix}, expected {spec['format']}"
     try:
         head, rows = read_table(path)
     except (OSError, ValueError, csv.Error) as error:
@@ -46,33 +46,33 @@ def difference(spec, gold, path):
     if any(column["type"].startswith("month") for column in spec["columns"]):
         tables += _with_month(head, rows)
     why = ""
-    for columns, wanted in _variants(spec, head, read_table(gold)[1]):
-        for names, found in tables:
-            told = _compared(spec, columns, wanted, names, found)
-            if not told:
+    for columns, expected in _variants(spec, head, read_table(gold)[1]):
+        for names, actual in tables:
+            problem = _compared(spec, columns, expected, names, actual)
+            if not problem:
                 return ""
-            why = why or told
+            why = why or problem
     return why
 
 
 def _variants(spec, head, gold):
-    """Return the gold without columns that may be absent, and with two that may be one."""
-    made = [(spec["columns"], gold)]
+    """Return the gold without columns that may be absent, and with two columns that may be joined into one."""
+    variants = [(spec["columns"], gold)]
     names = {plain(name) for name in head}
     for name in spec.get("optional", ()):
         column = next(each for each in spec["columns"] if each["name"] == name)
         if names.isdisjoint(map(plain, (name, *column.get("accept", ())))):
-            made += [_without(columns, rows, name) for columns, rows in made]
+            variants += [_without(columns, rows, name) for columns, rows in variants]
     for first, last in spec.get("may_join", ()):
-        for columns, rows in list(made):
+        for columns, rows in list(variants):
             if {first, last} <= {each["name"] for each in columns}:
-                made += [_joined(columns, rows, first, last, form) for form in ("{0} {1}", "{1} {0}", "{1}, {0}")]
-    return made
+                variants += [_joined(columns, rows, first, last, form) for form in ("{0} {1}", "{1} {0}", "{1}, {0}")]
+    return variants
 
 
 def _without(columns, rows, name):
-    kept = [number for number, each in enumerate(columns) if each["name"] != name]
-    return [columns[i] for i in kept], [[row[i] for i in kept] for row in rows]
+    numbers = [number for number, each in enumerate(columns) if each["name"] != name]
+    return [columns[i] for i in numbers], [[row[i] for i in numbers] for row in rows]
 
 
 def _joined(columns, rows, first, last, form):
@@ -95,24 +95,24 @@ def _with_month(head, rows):
         whole = [f"{int(float(row[year])):04d}-{int(float(row[month])):02d}" for row in rows]
     except (ValueError, TypeError):
         return []
-    made = [[*row[:month], text, *row[month + 1 :]] for row, text in zip(rows, whole, strict=True)]
-    return [(head[:year] + head[year + 1 :], [row[:year] + row[year + 1 :] for row in made])]
+    changed = [[*row[:month], text, *row[month + 1 :]] for row, text in zip(rows, whole, strict=True)]
+    return [(head[:year] + head[year + 1 :], [row[:year] + row[year + 1 :] for row in changed])]
 
 
 def _compared(spec, columns, gold, head, rows):
     if len(head) < len(columns):
         return f"{len(head)} columns, expected {len(columns)}"
     types, year, why = [each["type"] for each in columns], _year(columns, gold), ""
-    wanted = [[normal(v, t, year) for v, t in zip(row, types, strict=True)] for row in gold]
+    expected = [[normal(v, t, year) for v, t in zip(row, types, strict=True)] for row in gold]
     for places in _arrangements(columns, head):
-        found = [[normal(row[place], t, year) for place, t in zip(places, types, strict=True)] for row in rows]
-        one, other = (_settled(spec, columns, table) for table in (wanted, found))
-        told = _unequal(columns, one, other)
-        if not told and not _in_order(columns, spec.get("order", ()), one, other):
-            told = "order"
-        if not told:
+        actual = [[normal(row[place], t, year) for place, t in zip(places, types, strict=True)] for row in rows]
+        one, other = (_settled(spec, columns, table) for table in (expected, actual))
+        problem = _unequal(columns, one, other)
+        if not problem and not _in_order(columns, spec.get("order", ()), one, other):
+            problem = "order"
+        if not problem:
             return ""
-        why = why or told
+        why = why or problem
     return why or "columns not found"
 
 
@@ -127,24 +127,24 @@ def _year(columns, gold):
 
 
 def _arrangements(columns, head):
-    """Yield where the columns may be: by name, by place, and those that are named by name with the rest in order."""
+    """Yield possible positions of the columns: by name, by position, and by name with the rest in order."""
     names, by_name = [plain(name) for name in head], {}
     for number, column in enumerate(columns):
-        wanted = [plain(name) for name in (column["name"], *column.get("accept", ()))]
-        free = ((w, i) for w in wanted for i, name in enumerate(names) if name == w and i not in by_name.values())
-        if found := next(free, None):
-            by_name[number] = found[1]
+        accepted = [plain(name) for name in (column["name"], *column.get("accept", ()))]
+        free = ((w, i) for w in accepted for i, name in enumerate(names) if name == w and i not in by_name.values())
+        if match := next(free, None):
+            by_name[number] = match[1]
     open_ = [number for number in range(len(columns)) if number not in by_name]
-    left = [place for place in range(len(head)) if place not in by_name.values()]
-    made = [] if open_ else [tuple(by_name[number] for number in range(len(columns)))]
+    unnamed = [place for place in range(len(head)) if place not in by_name.values()]
+    arrangements = [] if open_ else [tuple(by_name[number] for number in range(len(columns)))]
     if len(head) == len(columns):
-        made.append(tuple(range(len(columns))))
+        arrangements.append(tuple(range(len(columns))))
     if open_:
-        for chosen in itertools.islice(itertools.combinations(left, len(open_)), MOST_ARRANGEMENTS):
+        for chosen in itertools.islice(itertools.combinations(unnamed, len(open_)), MOST_ARRANGEMENTS):
             places = by_name | dict(zip(open_, chosen, strict=True))
-            made.append(tuple(places[number] for number in range(len(columns))))
-        made += itertools.islice(itertools.combinations(range(len(head)), len(columns)), MOST_ARRANGEMENTS)
-    return dict.fromkeys(made)
+            arrangements.append(tuple(places[number] for number in range(len(columns))))
+        arrangements += itertools.islice(itertools.combinations(range(len(head)), len(columns)), MOST_ARRANGEMENTS)
+    return dict.fromkeys(arrangements)
 
 
 def _settled(spec, columns, rows):
@@ -166,11 +166,11 @@ def _same(columns, one, other):
     return all(_alike(*each) for each in zip(columns, one, other, strict=True))
 
 
-def _alike(column, wanted, found):
-    fits = column["type"] == "num" and not any(v == EMPTY or isinstance(v, Unfit) for v in (wanted, found))
+def _alike(column, expected, actual):
+    fits = column["type"] == "num" and not any(v == EMPTY or isinstance(v, Unfit) for v in (expected, actual))
     if not fits:
-        return wanted == found
-    return abs(wanted - found) <= max(column.get("tol", TOLERANCE), _RELATIVE * abs(wanted))
+        return expected == actual
+    return abs(expected - actual) <= max(column.get("tol", TOLERANCE), _RELATIVE * abs(expected))
 
 
 def _unequal(columns, gold, rows):
@@ -178,26 +178,26 @@ def _unequal(columns, gold, rows):
     if len(gold) != len(rows):
         return f"{len(rows)} rows, expected {len(gold)}"
     keys = [i for i, each in enumerate(columns) if each["type"] != "num"]
-    wanted, found = _by_keys(keys, gold), _by_keys(keys, rows)
-    if wanted.keys() != found.keys():
-        return f"rows differ, e.g. {sorted(wanted.keys() ^ found.keys())[:2]}"
-    for key, some in wanted.items():
-        left = found[key]
-        if len(some) != len(left):
+    expected, actual = _by_keys(keys, gold), _by_keys(keys, rows)
+    if expected.keys() != actual.keys():
+        return f"rows differ, e.g. {sorted(expected.keys() ^ actual.keys())[:2]}"
+    for key, some in expected.items():
+        candidates = actual[key]
+        if len(some) != len(candidates):
             return f"multiplicity of {key}"
         for row in some:
-            match = next((i for i, other in enumerate(left) if _same(columns, row, other)), None)
+            match = next((i for i, other in enumerate(candidates) if _same(columns, row, other)), None)
             if match is None:
-                return f"value differs: expected {row}, got {left[0]}"
-            left.pop(match)
+                return f"value differs: expected {row}, got {candidates[0]}"
+            candidates.pop(match)
     return ""
 
 
 def _by_keys(keys, rows):
-    made = defaultdict(list)
+    groups = defaultdict(list)
     for row in sorted(rows, key=lambda row: [(isinstance(v, str), v if isinstance(v, str) else 0, v) for v in row]):
-        made[tuple(str(row[i]) for i in keys)].append(row)
-    return made
+        groups[tuple(str(row[i]) for i in keys)].append(row)
+    return groups
 
 
 def _in_order(columns, order, gold, rows):

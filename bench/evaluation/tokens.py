@@ -1,4 +1,4 @@
-"""How large a synthesis request is, with the tables that an answer reads looked at; the schema counts as well."""
+"""The size of a synthesis request, with the tables of an answer inspected; includes the schema."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
 
 CONTEXT = 16_000
-"""Tokens that discovery may take: more than it needs here."""
+"""Token limit of discovery: more than it needs here."""
 
 
 def synthesis_tokens(answered: Answered, words: str, answer: JsonValue) -> int:
@@ -29,6 +29,6 @@ def synthesis_tokens(answered: Answered, words: str, answer: JsonValue) -> int:
 
 
 def _unseen(relation):
-    """Return a relation as it is known before its rows are profiled."""
+    """Return a relation without a profile of its rows."""
     columns = None if relation.columns is None else tuple(replace(each, profile={}) for each in relation.columns)
     return replace(relation, columns=columns)

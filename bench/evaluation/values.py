@@ -1,4 +1,4 @@
-"""Values of a result as the grader compares them: one form for each type, whatever a file spells."""
+"""Values of a result in the form in which the grader compares them: one per type, whatever a file spells."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _NEAR = 1e-6
 
 
 class Unfit(str):
-    """A value that is none of its type, as it was spelled."""
+    """A value that does not have its type, as it was spelled."""
 
     __slots__ = ()
 
 
 def normal(value, type_, year=None):
-    """Return a value in the form of its type; `year` is that of a bare month or week."""
+    """Return a value in the form of its type; `year` is the year of a bare month or week."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return EMPTY
     if isinstance(value, str) and value.strip() in _EMPTY:
@@ -69,22 +69,22 @@ def _parsed(value):
 
 
 def _moment(value, _):
-    found = _parsed(value)
-    return found if isinstance(found, Unfit) else found.isoformat()
+    moment = _parsed(value)
+    return moment if isinstance(moment, Unfit) else moment.isoformat()
 
 
 def _month(value, year):
     text = str(int(value)) if isinstance(value, int | float) else value
     if isinstance(text, str):
         text = text.strip()
-        if found := re.fullmatch(r"(\d{4})[-/._ ]?M?(\d{1,2})", text):
-            return f"{found[1]}-{int(found[2]):02d}"
-        if found := re.fullmatch(r"(\d{1,2})[-/. ]+(\d{4})", text):
-            return f"{found[2]}-{int(found[1]):02d}"
+        if match := re.fullmatch(r"(\d{4})[-/._ ]?M?(\d{1,2})", text):
+            return f"{match[1]}-{int(match[2]):02d}"
+        if match := re.fullmatch(r"(\d{1,2})[-/. ]+(\d{4})", text):
+            return f"{match[2]}-{int(match[1]):02d}"
         if year and re.fullmatch(r"\d{1,2}(\.0)?", text):
             return f"{year}-{int(float(text)):02d}"
-    found = _parsed(text)
-    return found if isinstance(found, Unfit) else found.strftime("%Y-%m")
+    moment = _parsed(text)
+    return moment if isinstance(moment, Unfit) else moment.strftime("%Y-%m")
 
 
 def _week(value, year):
@@ -92,15 +92,15 @@ def _week(value, year):
     if isinstance(text, str):
         text = text.strip()
         named = re.fullmatch(r"(\d{4})[- /]?(?:W|KW|T)[- ]?(\d{1,2})", text, re.IGNORECASE)
-        if found := named or re.fullmatch(r"(\d{4})[-/](\d{1,2})", text):
-            return f"{found[1]}-W{int(found[2]):02d}"
-        found = re.fullmatch(r"(?:W|KW)?\s*(\d{1,2})(\.0)?", text, re.IGNORECASE)
-        if found and year:
-            return f"{year}-W{int(found[1]):02d}"
-    found = _parsed(text)
-    if isinstance(found, Unfit):
-        return found
-    iso = found.isocalendar()
+        if match := named or re.fullmatch(r"(\d{4})[-/](\d{1,2})", text):
+            return f"{match[1]}-W{int(match[2]):02d}"
+        match = re.fullmatch(r"(?:W|KW)?\s*(\d{1,2})(\.0)?", text, re.IGNORECASE)
+        if match and year:
+            return f"{year}-W{int(match[1]):02d}"
+    moment = _parsed(text)
+    if isinstance(moment, Unfit):
+        return moment
+    iso = moment.isocalendar()
     return f"{iso[0]}-W{iso[1]:02d}"
 
 

@@ -1,7 +1,7 @@
-"""The other tools, each in a virtual environment of its own, which is made when it is first needed.
+"""The other tools, each in its own virtual environment, which is created when it is first needed.
 
-`tools.py` installs and runs them, `jobs.py` says what each does. The other scripts here run in those environments, and
-import nothing of ours.
+`tools.py` installs and runs them, `jobs.py` defines what each does. The other scripts here run in those environments
+and import nothing of ours.
 """
 
 from .jobs import readers, upserters, writers

@@ -1,4 +1,4 @@
-"""Reads a query with connectorx in batches, which is its way with bounded memory: `URL QUERY FILE.parquet`."""
+"""Read a query with connectorx in batches, which is how it bounds memory: `URL QUERY FILE.parquet`."""
 
 import sys
 

@@ -1,6 +1,6 @@
-"""Reads a query with dlt by its fastest backend into files: `URL QUERY TABLE FOLDER parquet|csv`.
+"""Read a query into files with dlt's fastest backend: `URL QUERY TABLE FOLDER parquet|csv`.
 
-dlt asks the server for the columns of a table and reads the query in its place.
+dlt gets the columns from the table, and then reads the query instead.
 """
 
 import sys

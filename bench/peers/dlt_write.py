@@ -1,6 +1,6 @@
-"""Writes a Parquet file with dlt into a table: `URL FILE.parquet append|merge FOLDER`.
+"""Write a Parquet file into a table with dlt: `URL FILE.parquet append|merge FOLDER`.
 
-The files on the way are those that dlt loads fastest: CSV for PostgreSQL's COPY, Parquet for the others.
+The intermediate files are those that dlt loads fastest: CSV for PostgreSQL's COPY, Parquet for others.
 """
 
 import sys

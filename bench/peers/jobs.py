@@ -1,4 +1,4 @@
-"""What the other tools do for each row of the figures, each on as many rows as it can do in some seconds."""
+"""The jobs of the other tools for each row of the figures, each with as many rows as it can process in some seconds."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ steps:
 
 
 def readers(ground: Ground, row: str, selected: Callable[[str], str], form: str) -> list[Job | Absent]:
-    """Return how each tool reads what a query selects into a file, in the given form."""
+    """Return how each tool reads a query into a file of the given format."""
     return [
         _connectorx(ground, row, selected("whole"), form),
         _dlt_reader(ground, row, selected, form),
@@ -54,7 +54,7 @@ def writers(ground: Ground, row: str) -> list[Job | Absent]:
 
 
 def upserters(ground: Ground, row: str) -> list[Job | Absent]:
-    """Return how each tool merges rows into a table in which the half of them is."""
+    """Return how each tool merges rows into a table in which half of them exist."""
     size = "fortieth"
     whole, half = _dlt_writer(ground, row, size, "merge"), ground.half(size)
     words = [str(half) if word == str(ground.parquet(size)) else word for word in whole.words]
@@ -79,7 +79,7 @@ def _rows_in(form: str, files: str) -> int:
 
 def _connectorx(ground: Ground, row: str, query: str, form: str) -> Job | Absent:
     if form != "parquet":
-        return Absent("connectorx", "it writes no files itself, and Arrow's CSV would be measured: see my-query")
+        return Absent("connectorx", "it writes no files itself, so Arrow's CSV writer would be measured: see my-query")
     side, target = ground.side, str(_folder(ground, row, "connectorx") / "rows.parquet")
     url = side.url("postgresql" if side.family == "postgres" else "mysql")
     words = [script("connectorx_read"), url, query, target]
@@ -107,7 +107,7 @@ def _sling_url(side: Side) -> str:
 
 
 def _sling_reader(ground: Ground, row: str, query: str) -> Job:
-    """Return sling's way to CSV: for Parquet it fetches another program."""
+    """Return sling's job to CSV; for Parquet it would download another program."""
     target = str(_folder(ground, row, "sling") / "rows.csv")
     source = ["--src-conn", _sling_url(ground.side), "--src-stream", query]
     words = ["run", *source, "--tgt-object", f"file://{target}"]
@@ -115,7 +115,7 @@ def _sling_reader(ground: Ground, row: str, query: str) -> Job:
 
 
 def _earlier(ground: Ground, row: str, query: str, form: str) -> Job | Absent:
-    """Return the earlier implementation's way, which holds all rows in memory."""
+    """Return the job of the earlier implementation, which holds all rows in memory."""
     name = "osiris-pipeline"
     if ground.side.family != "mysql":
         return Absent(name, "it has no component that reads PostgreSQL")

@@ -1,4 +1,4 @@
-"""Which tools there are, how each is installed, and how one is run once."""
+"""The other tools: how each is installed, and how it is run once."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 PATIENCE = 180.0
-"""The seconds after which a tool is ended that has not come to its end."""
+"""Timeout of a tool in seconds."""
 
 QUIET = ("RUNTIME__DLTHUB_TELEMETRY=false", "SLING_DISABLE_TELEMETRY=TRUE")
 
 
 @dataclass(frozen=True)
 class Tool:
-    """One tool: what is installed for it, the program's path in its environment, and the words that only start it."""
+    """One tool: what is installed for it, the path of its program in its environment, and the arguments that only start
+    it.
+    """
 
     packages: tuple[str, ...]
     program: str
@@ -39,7 +41,7 @@ TOOLS = {
         "bin/python",
         ("-c", "import dlt, sqlalchemy, connectorx, pyarrow; from dlt.sources import sql_database"),
     ),
-    # The package `sling` brings no program and fetches one from elsewhere; this one has it, though not the newest.
+    # The package `sling` has no program and downloads one from elsewhere; this one contains it, in an older version.
     "sling": Tool(
         ("sling-linux-amd64",), "lib/python3*/site-packages/sling_linux_amd64/bin/sling-linux-amd64", ("--version",)
     ),
@@ -48,14 +50,14 @@ TOOLS = {
 
 
 class Unusable(Exception):
-    """A tool cannot be installed or does not come to its end, with the reason."""
+    """A tool cannot be installed, fails or times out; its text is the reason."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What one tool does once: the words after its program, on how many rows, after what must be done before.
+    """One job of a tool: the arguments of its program, its number of rows, and its preparation.
 
-    `count` tells how many rows are there afterwards.
+    `count` returns the number of rows that exist afterwards.
     """
 
     tool: str
@@ -68,7 +70,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Absent:
-    """A tool that has no way to do a job, and why."""
+    """A tool that cannot do a job, and why."""
 
     tool: str
     reason: str
@@ -76,7 +78,7 @@ class Absent:
 
 @dataclass(frozen=True)
 class Done:
-    """One finished job: the tool with its version, what it took, and the seconds that its start alone takes."""
+    """One finished job: the tool with its version, the measurement, and the seconds of start-up alone."""
 
     name: str
     sample: Sample
@@ -89,35 +91,34 @@ def script(name: str) -> str:
 
 
 def perform(job: Job | Absent, data: Path, folder: Path) -> Done:
-    """Run a job in a folder of its own, in an environment that is made if it is not there.
+    """Run a job in its own folder, in an environment that is created if it does not exist.
 
-    Raises Unusable if the tool has no way to do it, cannot be installed, fails, takes too long, or
-    loses rows.
+    Raises Unusable if the tool cannot do the job, cannot be installed, fails, takes too long, or loses rows.
     """
     if isinstance(job, Absent):
         raise Unusable(job.reason)
     folder.mkdir(parents=True, exist_ok=True)
     tool = TOOLS[job.tool]
     home, version = installed(job.tool, data)
-    found = next(home.glob(tool.program), None)
-    if found is None:
+    path = next(home.glob(tool.program), None)
+    if path is None:
         raise Unusable(f"{job.tool} {version} brings no program")
-    program = ["env", f"HOME={folder}", *QUIET, str(found)]
+    program = ["env", f"HOME={folder}", *QUIET, str(path)]
     try:
         run([*program, *tool.start], folder)
         start = run([*program, *tool.start], folder)
         job.before()
         sample = run([*program, *job.words], folder, PATIENCE)
     except Ended as ended:
-        how, _, told = str(ended).partition(" ended with ")[2].partition("\n")
-        raise Unusable(f"it ended with {how} {' '.join(told.split())[-200:]}") from ended
+        how, _, output = str(ended).partition(" ended with ")[2].partition("\n")
+        raise Unusable(f"it ended with {how} {' '.join(output.split())[-200:]}") from ended
     if job.count() != job.rows:
-        raise Unusable(f"{job.count()} of {job.rows} rows are there, after {sample.seconds:.1f} s")
+        raise Unusable(f"{job.count()} of {job.rows} rows exist after {sample.seconds:.1f} s")
     return Done(f"{job.tool} {version}", sample, start.seconds)
 
 
 def installed(name: str, data: Path) -> tuple[Path, str]:
-    """Return a tool's environment and version; makes the environment in `data` if it is not there whole."""
+    """Return a tool's environment and version; creates the environment in `data` if it is missing or incomplete."""
     home = (data / "peers" / name).absolute()
     complete = home / ".complete"
     if not complete.exists():
@@ -133,5 +134,5 @@ def installed(name: str, data: Path) -> tuple[Path, str]:
 def _install(name: str, command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        last = (done.stderr.strip() or "nothing was said").splitlines()[-1]
+        last = (done.stderr.strip() or "no output").splitlines()[-1]
         raise Unusable(f"{name} cannot be installed: {last}")

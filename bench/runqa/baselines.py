@@ -1,7 +1,8 @@
-"""What others leave of a run, read as well as one can: the raw events, and a summary as dbt's `run_results.json`.
+"""The baselines: what other tools record of a run, interpreted as well as possible.
 
-Both are read into the same facts, and the same twelve rules answer from those. Where nothing is told (what changed,
-whether a retry is safe) the likeliest answer is given, but there is no evidence to cite for it.
+There are two: the raw events, and a summary like dbt's `run_results.json`. Both are read into the same facts, and the
+same twelve rules answer from these. Where nothing is recorded (what changed, whether a retry is safe), the most likely
+answer is given, without evidence to cite.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ WORDS = (
     ("resource", r"space|memory"),
     ("schema", r"no table|does not fit: |does not exist|column '\w+' is (gone|not)"),
 )
-"""Which words of a message tell the class, the first that is found; other failures are of data."""
+"""Words of a message by class, the first match counts; other failures are of class data."""
 OBJECTS = (
     ("column", r"column '([^']+)'"),
     ("table", r"table '([^']+)'"),
@@ -45,7 +46,7 @@ NEXT = {"auth": "connection", "connection": "connection", "schema": "recompile"}
 
 @dataclass
 class StepFacts:
-    """What is told of one step; `cite` is the id of the line that tells it."""
+    """The recorded facts about one step; `cite` is the id of the line that has them."""
 
     state: str = "running"
     mode: str = ""
@@ -57,7 +58,7 @@ class StepFacts:
 
 @dataclass
 class Facts:
-    """What is told of a run, as far as there was room to read it."""
+    """The recorded facts about a run, as far as the budget allowed reading it."""
 
     status: str = "running"
     code: str | None = None
@@ -67,12 +68,12 @@ class Facts:
     cite: str = ""
 
     def in_state(self, *states: str) -> dict[str, StepFacts]:
-        """Return the steps that are in one of these states."""
+        """Return the steps in one of these states."""
         return {name: facts for name, facts in self.steps.items() if facts.state in states}
 
 
 def read_events(session: Path, room: int) -> tuple[Facts, set[str]]:
-    """Read as many lines as there is room for, half of them from the end; returns facts, and the ids of all lines."""
+    """Read as many lines as fit the budget, half of them from the end; returns facts, and the ids of all lines."""
     lines = (session / "events.jsonl").read_text(encoding="utf-8").splitlines()
     shown = [json.loads(line) for line in _both_ends(lines, room)]
     facts = Facts()
@@ -92,12 +93,12 @@ def _take(step: StepFacts, event: Mapping[str, Any], cite: str) -> None:
     step.mode = event.get("mode", step.mode)
     step.state, step.cite = STEP_ENDS.get(event["event"], step.state), cite
     step.code, step.message = event.get("code"), event.get("message", "")
-    told = {"in": "rows_in", "out": "rows_out", "rejected": "rows_rejected"}
-    step.rows = {ours: event[name] for ours, name in told.items() if name in event}
+    fields = {"in": "rows_in", "out": "rows_out", "rejected": "rows_rejected"}
+    step.rows = {ours: event[name] for ours, name in fields.items() if name in event}
 
 
 def read_results(session: Path, room: int) -> tuple[Facts, set[str]]:
-    """Read a summary in the form of dbt, the failures first; returns facts, and the ids of all nodes."""
+    """Read a summary in dbt's format, failures first; returns facts, and the ids of all nodes."""
     results = run_results(session)
     shown = [json.loads(line) for line in _fitting([json.dumps(result) for result in results], room)]
     facts = Facts("complete", total=len(results))
@@ -117,9 +118,9 @@ def read_results(session: Path, room: int) -> tuple[Facts, set[str]]:
 
 
 def run_results(session: Path) -> list[dict[str, Any]]:
-    """Return what dbt would write of each node: status, message, seconds, rows; the failed ones first.
+    """Return what dbt would write for each node: status, message, seconds, rows; failed ones first.
 
-    dbt writes it when a run ends; that of a killed process is there only here.
+    dbt writes it at the end of a run, so a killed process would have none; here it has one.
     """
     summary = json.loads((session / "run.json").read_text(encoding="utf-8"))
     lines = (session / "events.jsonl").read_text(encoding="utf-8").splitlines()
@@ -145,23 +146,23 @@ def _both_ends(lines: list[str], room: int) -> list[str]:
 
 
 def _fitting(lines: Iterable[str], room: int) -> list[str]:
-    kept = []
+    fitting = []
     for line in lines:
         room -= len(line.encode()) + 1
         if room < 0:
             break
-        kept.append(line)
-    return kept
+        fitting.append(line)
+    return fitting
 
 
 def verdict(facts: Facts) -> Answer:
-    """The status; of a complete run also what the numbers of rows say."""
+    """The status; for a complete run also what the row counts suggest."""
     odd, _step, cite = _odd(facts)
     return Answer(f"complete:{odd}" if facts.status == "complete" else facts.status, (cite,))
 
 
 def _odd(facts: Facts) -> tuple[str, str | None, str]:
-    """Return what is odd about the rows of a complete run, at which step, and where that is told."""
+    """Return what is suspicious about the rows of a complete run, in which step, and the line that shows it."""
     reads = {name: step for name, step in facts.steps.items() if step.mode == "read"}
     if reads and not any(step.rows.get("out") for step in reads.values()):
         name, step = next(iter(reads.items()))
@@ -188,7 +189,7 @@ def _first(facts: Facts) -> tuple[str | None, StepFacts]:
 
 
 def failed_step(facts: Facts) -> Answer:
-    """The first that failed; of a run that was stopped, the first that was at work."""
+    """The first step that failed; for a run that was stopped, the first that was running."""
     name, step = _first(facts)
     stopped = next(iter(facts.in_state("cancelled", "running").items()), (None, step))
     name, step = (name, step) if name or facts.status == "complete" else stopped
@@ -196,13 +197,13 @@ def failed_step(facts: Facts) -> Answer:
 
 
 def code(facts: Facts) -> Answer:
-    """The code that ended it."""
+    """The code of the failure."""
     _name, step = _first(facts)
     return Answer(None if facts.status == "complete" else step.code, (step.cite,))
 
 
 def kind(facts: Facts) -> Answer:
-    """By words of the message."""
+    """The class, by words of the message."""
     _name, step = _first(facts)
     return Answer(None if facts.status == "complete" else _class(step.message), (step.cite,))
 
@@ -212,17 +213,17 @@ def _class(message: str) -> str:
 
 
 def root(facts: Facts) -> Answer:
-    """What the message names, and the step."""
+    """The objects that the message names, and the step."""
     if facts.status == "complete":
         _kind, odd, cite = _odd(facts)
         return Answer({"step": odd}, (cite,))
     name, step = _first(facts)
-    found = {kind: match[1] for kind, pattern in OBJECTS if (match := re.search(pattern, step.message))}
-    return Answer({"step": name} | found, (step.cite,))
+    objects = {kind: match[1] for kind, pattern in OBJECTS if (match := re.search(pattern, step.message))}
+    return Answer({"step": name} | objects, (step.cite,))
 
 
 def held_up(facts: Facts) -> Answer:
-    """Those that failed or were stopped; so many as did not end well."""
+    """The steps that failed or were stopped, and their number."""
     stopped = facts.in_state("failed", "cancelled", "running", "skipped")
     total = facts.total - len(facts.in_state("complete"))
     return Answer(
@@ -231,14 +232,14 @@ def held_up(facts: Facts) -> Answer:
 
 
 def written(facts: Facts) -> Answer:
-    """Writers that ended well have written; a writer that did not, nothing."""
+    """Writers that completed have written; all others nothing."""
     writers = {name: step for name, step in facts.steps.items() if step.mode == "write"}
     states = {name: ("written" if step.state == "complete" else "nothing", False) for name, step in writers.items()}
     return Answer(states, tuple(step.cite for step in writers.values()))
 
 
 def rows(facts: Facts) -> Answer:
-    """As told of each step; the totals are sums."""
+    """The recorded counts of each step; the totals are sums."""
     counted = {f"{name}.{key}": count for name, step in facts.steps.items() for key, count in step.rows.items()}
     for total, mode, key in (("in", "read", "out"), ("out", "write", "out"), ("rejected", "", "rejected")):
         counted[total] = sum(step.rows.get(key, 0) for step in facts.steps.values() if not mode or step.mode == mode)
@@ -246,12 +247,12 @@ def rows(facts: Facts) -> Answer:
 
 
 def changed(_facts: Facts) -> Answer:
-    """Nothing is told of it."""
+    """Nothing is recorded about changes."""
     return Answer(set())
 
 
 def retry(_facts: Facts) -> Answer:
-    """Nothing is told of it; it mostly is safe."""
+    """Nothing is recorded about this; a retry is usually safe."""
     return Answer(True)
 
 
@@ -262,7 +263,7 @@ def next_command(facts: Facts) -> Answer:
 
 
 def cause(facts: Facts) -> Answer:
-    """The line that tells of it."""
+    """The line that reports it."""
     _kind, _odd_step, cite = _odd(facts)
     return Answer(None, (cite if facts.status == "complete" else _first(facts)[1].cite,))
 

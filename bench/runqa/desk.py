@@ -1,4 +1,6 @@
-"""A fresh project with real database servers, in which the `osiris` command runs, well at first and then not."""
+"""A fresh project with real database servers, in which the `osiris` command runs: first successfully, then with a
+fault.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ SECRET, PORT = "SHOP_PASSWORD", "SHOP_PORT"
 
 @dataclass
 class Desk:
-    """One project, `postgres` and `mysql` by the name of their family, and the environment that commands get."""
+    """One project, `postgres` and `mysql` by the name of their family, and the environment variables of commands."""
 
     folder: Path
     servers: Mapping[str, Postgres | MariaDB]
@@ -42,7 +44,7 @@ class Desk:
         self.osiris("init", str(self.folder), cwd=self.folder.parent)
 
     def osiris(self, *words: str, code: int = 0, cwd: Path | None = None) -> str:
-        """Run a command that must end with this exit code; returns what it printed."""
+        """Run a command that must exit with this code; returns what it printed."""
         done = subprocess.run(
             [OSIRIS, *words],
             cwd=cwd or self.folder,
@@ -64,7 +66,7 @@ class Desk:
         return session
 
     def begin(self, step: str) -> tuple[subprocess.Popen[bytes], str]:
-        """Start the pipeline, and wait until this step is at work; returns the process and its session."""
+        """Start the pipeline, and wait until this step is running; returns the process and its session."""
         before = self.sessions()
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         process = subprocess.Popen([OSIRIS, "run", "pipelines/case.yaml"], cwd=self.folder, env=self.env, **quiet)
@@ -93,7 +95,7 @@ class Desk:
         self.write("pipelines/case.yaml", yaml.safe_dump(document, sort_keys=False))
 
     def connect(self, family: str, *statements: str) -> None:
-        """Make a database on the server of a family, run statements in it, and let `@family.shop` stand for it."""
+        """Create a database on the server of a family, run statements in it, and make it `@family.shop`."""
         server = self.servers[family]
         self._database = family, server.new_database()
         self.sql(*statements)
@@ -108,7 +110,7 @@ class Desk:
         self.servers[family].run(*statements, database=database)
 
     def count(self, table: str) -> int:
-        """Return how many rows a table of the database of the project has, counted behind Osiris' back."""
+        """Return the number of rows of a table in the database of the project, counted without Osiris."""
         assert self._database
         family, database = self._database
         with self.servers[family].connect(database) as connection, connection.cursor() as cursor:
@@ -117,7 +119,7 @@ class Desk:
 
     @contextmanager
     def small(self, folder: str) -> Iterator[None]:
-        """Leave no room in a folder: a small disk where one may be mounted, else a limit on the size of all files."""
+        """Leave no space in a folder: a small disk if one may be mounted, else a limit on the size of all files."""
         target = self.folder / folder
         target.mkdir(exist_ok=True)
         mount = ["mount", "-t", "tmpfs", "-o", f"size={SMALL}", "none", str(target)]
@@ -143,12 +145,12 @@ class Desk:
 
 
 def children(pid: int) -> list[int]:
-    """Return the processes that a process has started and that still run."""
+    """Return the running child processes of a process."""
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
 
 
 def closed_port() -> int:
-    """Return a port of this machine at which nobody answers."""
+    """Return a local port at which no process listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])

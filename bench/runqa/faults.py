@@ -1,4 +1,4 @@
-"""All faults, each brought about in a project of its own."""
+"""All faults, each caused in its own project."""
 
 from __future__ import annotations
 

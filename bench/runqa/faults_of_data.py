@@ -1,4 +1,4 @@
-"""Faults of rows: values that do not fit, rows that are lost, and rows that are too many."""
+"""Faults of rows: values that do not fit, missing rows, and too many rows."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ connections:
 """
 READ = {"path": "items.csv", "dtype": {"id": "int32", "name": "utf8", "quantity": "int16"}}
 LOOK = names("look run")
-"""Where data must be mended first, it is right to look at it, or to run again once that is done."""
+"""If data must be fixed first, the right commands inspect it, or run again once that is done."""
 
 
 def load(desk: Desk, family: str, write_mode: str, **read: object) -> None:
-    """Lay out a file that goes into a table of a server; and run it well."""
+    """Create a pipeline from a file into a table of a server, and run it successfully."""
     desk.connect(family, TABLE)
     desk.write("items.csv", ITEMS)
     key = {"primary_key": ["id"]} if write_mode == "upsert" else {}
@@ -45,7 +45,7 @@ def load(desk: Desk, family: str, write_mode: str, **read: object) -> None:
 
 
 def after(desk: Desk, text: str | None, code: int) -> str:
-    """Run with another file if one is given, which the table must survive as it is."""
+    """Run with another file if one is given; the table must stay unchanged."""
     if text:
         desk.write("items.csv", text)
     before = desk.count("items")
@@ -55,7 +55,7 @@ def after(desk: Desk, text: str | None, code: int) -> str:
 
 
 def overflow(desk: Desk) -> str:
-    """A quantity is larger than the smallint that it is cast to."""
+    """A quantity is too large for the smallint that it is cast to."""
     load(
         desk,
         "postgres",
@@ -91,14 +91,14 @@ def check_failed(desk: Desk) -> str:
 
 
 def target_changed(desk: Desk) -> str:
-    """The table that is written has lost a column."""
+    """The target table has lost a column."""
     load(desk, "postgres", "upsert")
     desk.sql("ALTER TABLE items DROP COLUMN quantity")
     return after(desk, None, 6)
 
 
 def half_written(desk: Desk) -> str:
-    """Over REST, where each two rows are a transaction, the table refuses the fourth row: two are there already."""
+    """Over REST, where every two rows are a transaction, the table rejects the fourth row: two are already written."""
     from tests.servers import start_postgrest
 
     server = desk.servers["postgres"]
@@ -120,7 +120,7 @@ def half_written(desk: Desk) -> str:
 
 
 def filtered(desk: Desk) -> None:
-    """Lay out a filter over the orders of the example; and run it well."""
+    """Create a filter over the orders of the example, and run it successfully."""
     desk.pipeline(
         step("orders", "filesystem.csv_extractor", path="data/orders.csv"),
         step(
@@ -142,7 +142,7 @@ def filter_drops_all(desk: Desk) -> str:
 
 
 def filter_edited(desk: Desk) -> str:
-    """Somebody turned the comparison round."""
+    """Somebody inverted the comparison."""
     filtered(desk)
     path = desk.folder / "pipelines/case.yaml"
     path.write_text(path.read_text(encoding="utf-8").replace("ordered_on >=", "ordered_on <"), encoding="utf-8")
@@ -150,7 +150,7 @@ def filter_edited(desk: Desk) -> str:
 
 
 def fan_out(desk: Desk) -> str:
-    """The names that orders are joined with stand there three times each."""
+    """The names that orders are joined with exist three times each."""
     desk.write("items.csv", ITEMS)
     desk.write("names.csv", "name,label\na,A\nb,B\nc,C\n")
     query = "SELECT i.id, n.label FROM items AS i JOIN names AS n ON i.name = n.name ORDER BY i.id, n.label"
@@ -168,7 +168,7 @@ def fan_out(desk: Desk) -> str:
 
 
 def bad_rows(desk: Desk) -> str:
-    """Of 10,000 rows 4,000 have no number where one should be; they are set aside."""
+    """Of 10,000 rows, 4,000 have no number where one is needed; they are rejected."""
     desk.connect("postgres", "CREATE TABLE arrivals (id int, amount numeric(12, 2))")
     good = "id,amount\n" + "".join(f"{n},{n}.50\n" for n in range(10_000))
     words = {0: "n/a", 1: "twelve", 2: "1,5", 3: "x9"}
@@ -187,7 +187,7 @@ def bad_rows(desk: Desk) -> str:
 
 
 REFUSED = {"held_up": steps("items load"), "written": {"load": "nothing"}, "rows": {"out": 0}, "next": LOOK}
-"""Nothing of the file came into the table."""
+"""No row of the file was written to the table."""
 
 DATA = (
     Fault(

@@ -1,4 +1,4 @@
-"""Faults of the run itself: time, space, signals, and a plan that is large."""
+"""Faults of the run itself: time, space, signals, and a large plan."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FEW, MANY = 3, 3000
 CROSSED = "SELECT count(*) AS n FROM more a, more b, more c, more d WHERE a.id * b.id + c.id > d.id * 7"
-"""Over many rows this takes for ever, over few no time."""
+"""Takes practically forever over many rows, and no time over few."""
 
 
 def ids(count: int) -> str:
@@ -24,7 +24,9 @@ def ids(count: int) -> str:
 
 
 def slow(desk: Desk, **config: object) -> None:
-    """Lay out one file that is copied, and then a query that will take for ever; it has run well over few rows."""
+    """Create a pipeline that copies a file and then runs a query that never ends over many rows; run it over few rows
+    first.
+    """
     desk.write("more.csv", ids(FEW))
     desk.pipeline(
         step("orders", "filesystem.csv_extractor", path="data/orders.csv"),
@@ -38,7 +40,7 @@ def slow(desk: Desk, **config: object) -> None:
 
 
 def timed_out(desk: Desk) -> str:
-    """The query takes longer than the step's timeout, as there are more rows than ever."""
+    """The query takes longer than the step's timeout, because there are more rows than ever."""
     slow(desk, timeout="3s")
     return desk.run(code=1)
 
@@ -66,7 +68,7 @@ def kill_worker(desk: Desk) -> str:
 
 
 def killed_host(desk: Desk) -> str:
-    """The process of the run is killed during the query; the next command finds out."""
+    """The process of the run is killed during the query; the next command notices it."""
     slow(desk)
     process, session = desk.begin("crossed")
     process.kill()
@@ -76,7 +78,7 @@ def killed_host(desk: Desk) -> str:
 
 
 def cancelled(desk: Desk) -> str:
-    """Somebody ends the run during the query."""
+    """Somebody cancels the run during the query."""
     slow(desk)
     process, session = desk.begin("crossed")
     process.terminate()
@@ -85,7 +87,7 @@ def cancelled(desk: Desk) -> str:
 
 
 def disk_full(desk: Desk) -> str:
-    """The folder that is written to is on a disk without room."""
+    """The folder that is written to is on a full disk."""
     desk.write("big.csv", "id,text\n" + "".join(f"{n},some text {n}\n" for n in range(60_000)))
     desk.pipeline(
         step("big", "filesystem.csv_extractor", path="big.csv"),
@@ -97,7 +99,7 @@ def disk_full(desk: Desk) -> str:
 
 
 def many_steps(desk: Desk) -> str:
-    """Of 300 steps in a line the 151st meets a word where it needs a number."""
+    """Of 300 steps in a chain, the 151st gets a word where it needs a number."""
     desk.write("tiny.csv", "id,name\n1,1\n2,2\n3,3\n")
     line = chain(298)
     line[0]["config"]["dtype"] = {"id": "int64", "name": "utf8"}
@@ -119,7 +121,7 @@ STOPPED = {
     "changed": changes("source_data more"),
     "next": names("run"),
 }
-"""The copy was made before the query began; the query gave nothing."""
+"""The copy was written before the query began; the query returned nothing."""
 
 AT_WORK = names("more crossed save")
 UNSURE = {"written": {"keep": "written", "save": "nothing|unknown"}}

@@ -1,4 +1,4 @@
-"""Faults of what is read, and of the way to it: logins, servers, tables, columns, files."""
+"""Faults of sources and of access to them: logins, servers, tables, columns, files."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ CUSTOMERS = (
     "INSERT INTO customers VALUES (1, 'Ada', 10.5), (2, 'Bob', 20), (3, 'Cyd', 7.25)",
 )
 NOT_READ = {"held_up": steps("customers totals save"), "written": {"save": "nothing"}, "rows": {"in": 0, "out": 0}}
-"""Of three steps in a line the first could not read: nothing moved."""
+"""The first of three steps in a chain could not read, so no row moved."""
 
 
 def customers(desk: Desk, family: str) -> None:
-    """Lay out a table, a query over what is read of it, and a file; and run it well."""
+    """Create a pipeline from a table through a query to a file, and run it successfully."""
     desk.connect(family, *CUSTOMERS)
     query = "SELECT name, sum(amount) AS amount FROM customers GROUP BY name ORDER BY name"
     desk.pipeline(
@@ -39,7 +39,7 @@ def bad_credentials(desk: Desk) -> str:
 
 
 def server_down(desk: Desk) -> str:
-    """The connection leads to a port at which nobody listens."""
+    """The connection has a port at which no server listens."""
     customers(desk, "postgres")
     desk.env[PORT] = str(closed_port())
     return desk.run(code=3)

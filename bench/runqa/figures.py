@@ -1,4 +1,4 @@
-"""RunQA as figures of the bench: how many of a hundred answers are right, by reader and by room."""
+"""RunQA as figures of the bench: the percentage of right answers, by reader and token budget."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def runqa(bench: Bench) -> list[Figure]:
-    """Grade what the package of a run answers, and what its raw events and a summary do; tells what was missed."""
+    """Grade the answers from a run's package, and those from its raw events and a summary; prints the wrong ones."""
     from tests.servers import start_mariadb, start_postgres
 
     with start_postgres() as postgres, start_mariadb() as mariadb:

@@ -1,7 +1,7 @@
-"""Twelve questions about a run, each with one rule that answers it from a package alone, the same for every fault.
+"""Twelve questions about a run, each with one rule that answers it from the package alone, the same for all faults.
 
-The rules use the fields that `aiop.schema.json` describes, and nothing else. `package` holds the members that the
-reader had room for; `answer` is always among them.
+The rules use only fields that `aiop.schema.json` describes. `package` has the members that fit the reader's budget;
+`answer` is always one of them.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ KINDS = {
     "connections": "connection",
     "discover": "connection",
 }
-"""First word of a command to its kind; all others look at something."""
+"""Kinds of commands by their first word; all other commands inspect something."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a rule says, and the ids of the evidence that it rests on."""
+    """The answer of a rule, and the ids of its evidence."""
 
     value: Any
     evidence: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Question:
-    """A question; `cited` tells whether its answer must cite evidence."""
+    """A question; `cited` says whether its answer must cite evidence."""
 
     name: str
     asks: str
@@ -44,9 +44,9 @@ class Question:
 
 def verdict(package: Package) -> Answer:
     """The status; for a complete run also the kind."""
-    said = package["answer"]["verdict"]
-    status = said["status"]
-    return Answer(f"complete:{said['kind']}" if status == "complete" else status, tuple(said["evidence"]))
+    decision = package["answer"]["verdict"]
+    status = decision["status"]
+    return Answer(f"complete:{decision['kind']}" if status == "complete" else status, tuple(decision["evidence"]))
 
 
 def failed_step(package: Package) -> Answer:
@@ -65,20 +65,20 @@ def kind(package: Package) -> Answer:
 
 
 def root(package: Package) -> Answer:
-    """The subject of the failure, its step and the connection of that; else those of what looks odd."""
+    """The subject of the failure, its step and that step's connection; else those of the first finding."""
     answer = package["answer"]
     failure = answer["failure"]
     if failure is None:
         return _odd(answer)
-    found = {"step": failure["step"]} | failure["subject"]
+    objects = {"step": failure["step"]} | failure["subject"]
     nodes = {node["step"]: node for node in package.get("semantic", {}).get("nodes", ())}
     place = nodes.get(failure["step"], {}).get("connection")
-    found |= {"connection": found.get("connection", place)} if place else {}
-    return Answer(found, tuple(failure["evidence"]))
+    objects |= {"connection": objects.get("connection", place)} if place else {}
+    return Answer(objects, tuple(failure["evidence"]))
 
 
 def held_up(package: Package) -> Answer:
-    """The links of the chain, and the steps that the ledger says did not end well; how many there are."""
+    """The links of the chain, and the steps that did not complete; and their number."""
     chain = package["answer"]["chain"]
     ledger = package.get("evidence", {}).get("steps", ())
     named = {link["step"] for link in chain["links"]}
@@ -87,15 +87,17 @@ def held_up(package: Package) -> Answer:
 
 
 def written(package: Package) -> Answer:
-    """Each writer with its state, and whether its target may hold a part."""
-    said = package["answer"]["written"]
-    return Answer({row["step"]: (row["state"], row["partial"]) for row in said["writers"]}, tuple(said["evidence"]))
+    """Each writer with its state, and whether its target may have been written partly."""
+    outcome = package["answer"]["written"]
+    return Answer(
+        {row["step"]: (row["state"], row["partial"]) for row in outcome["writers"]}, tuple(outcome["evidence"])
+    )
 
 
 def rows(package: Package) -> Answer:
-    """The totals, the table of the answer, and the ledger as far as there is room for it."""
-    said = package["answer"]["rows"]
-    table = [dict(zip(said["steps"]["columns"], cells, strict=True)) for cells in said["steps"]["rows"]]
+    """The totals, the table of the answer, and as many rows of `evidence.steps` as the budget allows."""
+    counts = package["answer"]["rows"]
+    table = [dict(zip(counts["steps"]["columns"], cells, strict=True)) for cells in counts["steps"]["rows"]]
     ledger = package.get("evidence", {}).get("steps", ())
     counted = {
         f"{row['step']}.{column}": row[column]
@@ -103,25 +105,25 @@ def rows(package: Package) -> Answer:
         for column in ("in", "out", "rejected", "filtered", "added")
         if row.get(column) is not None
     }
-    return Answer(counted | {total: said[total] for total in ("in", "out", "rejected")}, tuple(said["evidence"]))
+    return Answer(counted | {total: counts[total] for total in ("in", "out", "rejected")}, tuple(counts["evidence"]))
 
 
 def changed(package: Package) -> Answer:
-    """The changes, each as its area and what is said of it; and totals of rows that differ."""
-    said = package["answer"]["changes"]
-    listed = package.get("delta", {}).get("changes") or said["top"]
-    found = {(change["area"], f"{change['path']} {change['text']}") for change in listed}
+    """The changes, each as its area and its text; and the row totals that differ."""
+    listed_changes = package["answer"]["changes"]
+    listed = package.get("delta", {}).get("changes") or listed_changes["top"]
+    changes = {(change["area"], f"{change['path']} {change['text']}") for change in listed}
     for total in ("rows_in", "rows_out"):
-        pair = said[total]
+        pair = listed_changes[total]
         if pair and pair["before"] != pair["now"]:
-            found.add((total, f"{pair['before']} to {pair['now']}"))
-    return Answer(found, tuple(said["evidence"]))
+            changes.add((total, f"{pair['before']} to {pair['now']}"))
+    return Answer(changes, tuple(listed_changes["evidence"]))
 
 
 def retry(package: Package) -> Answer:
     """Whether it is safe."""
-    said = package["answer"]["retry"]
-    return Answer(said["safe"], tuple(said["evidence"]))
+    advice = package["answer"]["retry"]
+    return Answer(advice["safe"], tuple(advice["evidence"]))
 
 
 def next_command(package: Package) -> Answer:
@@ -131,7 +133,7 @@ def next_command(package: Package) -> Answer:
 
 
 def cause(package: Package) -> Answer:
-    """The ids that the failure cites; else those of the rows set aside, of the first finding, and of the verdict."""
+    """The evidence of the failure; else that of the rejected rows, of the first finding, and of the verdict."""
     answer = package["answer"]
     if answer["failure"]:
         cited = answer["failure"]["evidence"]
@@ -142,7 +144,7 @@ def cause(package: Package) -> Answer:
 
 
 def command_kind(command: str) -> str:
-    """Return which kind of command it is."""
+    """Return the kind of a command."""
     words = command.split()
     return KINDS.get(words[1] if len(words) > 1 else "", "look")
 
@@ -150,27 +152,27 @@ def command_kind(command: str) -> str:
 def _of_failure(package: Package, field: str) -> Answer:
     answer = package["answer"]
     failure = answer["failure"]
-    said = failure or answer["verdict"]
-    return Answer(failure[field] if failure else None, tuple(said["evidence"]))
+    statement = failure or answer["verdict"]
+    return Answer(failure[field] if failure else None, tuple(statement["evidence"]))
 
 
 def _odd(answer: Mapping[str, Any]) -> Answer:
-    """Return what the first finding and the largest group of rows set aside are about."""
+    """Return the objects of the first finding and of the largest group of rejected rows."""
     groups = answer["row_errors"]["top"] if answer["row_errors"] else []
     statements = [*answer["findings"][:1], *groups[:1]]
-    found = {key: said[key] for said in statements for key in ("step", "column") if said.get(key)}
+    objects = {key: statement[key] for statement in statements for key in ("step", "column") if statement.get(key)}
     cited = [one for finding in answer["findings"][:1] for one in finding["evidence"]]
-    return Answer(found, tuple(cited or answer["verdict"]["evidence"]))
+    return Answer(objects, tuple(cited or answer["verdict"]["evidence"]))
 
 
 QUESTIONS = (
-    Question("verdict", "Did it work, and if so, is anything odd?", verdict),
+    Question("verdict", "Did it succeed, and if so, is anything suspicious?", verdict),
     Question("step", "Which step failed?", failed_step),
     Question("code", "With which code?", code),
     Question("class", "What class of failure is it?", kind),
     Question("root", "Which table, column, file, connection … is the cause?", root),
-    Question("held up", "Which steps did not end well because of it?", held_up),
-    Question("written", "What did each writer leave, and may it be a part?", written),
+    Question("held up", "Which steps did not complete because of it?", held_up),
+    Question("written", "What did each writer write, and may it be incomplete?", written),
     Question("rows", "How many rows went where?", rows),
     Question("changed", "What changed since the last success?", changed),
     Question("retry", "Is it safe to run it again?", retry),

@@ -1,8 +1,8 @@
-"""Injects all faults, asks all questions of all readers with little and much room, and grades the answers.
+"""Injects all faults, asks all questions of all readers with a small and a large token budget, and grades the answers.
 
-A token is reckoned as 2.5 bytes, as decision 0011 does: 2,000 tokens are room for the member `answer` alone. Who has
-room for fewer bytes than a document has reads its members in their order, as long as they fit as a whole.
-An answer counts if it is right and each id that it cites is that of exactly one object of the document.
+A token counts as 2.5 bytes, as in decision 0011: 2,000 tokens are enough for the member `answer` alone. A reader whose
+budget is smaller than the document reads its members in order, as long as they fit completely. An answer counts if it
+is right and each id that it cites belongs to exactly one object of the document.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 BYTES_A_TOKEN = 2.5
 BUDGETS = {75_000: 100.0, 8_000: 95.0, 2_000: 90.0}
-"""Tokens to the percentage of right answers that the package must reach."""
+"""Percentage of right answers that the package must reach, by token budget."""
 AS_WRITTEN = 75_000
 ENOUGH = 10
-"""Of many steps that were held up, so many must be named, and their number told."""
+"""If many steps were blocked, at least this many must be named, and their total number given."""
 READERS = ("package", "events.jsonl", "run_results")
 ALIKE = {
     "table": ("table", "name"),
@@ -40,12 +40,12 @@ ALIKE = {
     "file": ("file", "path"),
     "signal": ("signal", "status"),
 }
-"""Under which names an object of a kind may be told: the subject's are those of each code's text."""
+"""Accepted names for each kind of object: those of a subject depend on the code's text."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A fault that was brought about: the session that has it, and its packages by budget."""
+    """A fault that was caused: its session, and its packages by budget."""
 
     fault: Fault
     session: Path
@@ -66,27 +66,27 @@ class Grade:
 
 
 def bring_about(fault: Fault, folder: Path, servers: Mapping[str, Postgres | MariaDB]) -> Case:
-    """Inject a fault into a fresh project in this folder, and package its session for all budgets."""
+    """Cause a fault in a fresh project in this folder, and package its session for all budgets."""
     desk = Desk(folder, servers)
     session = desk.folder / "logs" / fault.inject(desk)
     packages = {}
     for budget in BUDGETS:
-        made = session / "aiop" / f"{session.name}_aiop.json"
+        package = session / "aiop" / f"{session.name}_aiop.json"
         if budget != AS_WRITTEN:
-            made = desk.folder / f"{budget}.json"
+            package = desk.folder / f"{budget}.json"
             room = str(round(budget * BYTES_A_TOKEN))
-            desk.osiris("logs", "aiop", session.name, "--max-core-bytes", room, "--output", made.name)
-        packages[budget] = json.loads(made.read_text(encoding="utf-8"))
+            desk.osiris("logs", "aiop", session.name, "--max-core-bytes", room, "--output", package.name)
+        packages[budget] = json.loads(package.read_text(encoding="utf-8"))
     return Case(fault, session, packages)
 
 
 def grade_case(case: Case) -> Iterator[Grade]:
-    """Ask all questions about a case, of all readers, at all budgets."""
+    """Ask all questions about a case, for all readers and budgets."""
     for budget, package in case.packages.items():
         room = round(budget * BYTES_A_TOKEN)
-        shown, known = members(package, room), Counter(ids(package))
+        shown, counts = members(package, room), Counter(ids(package))
         for question in QUESTIONS:
-            yield _graded(case, "package", budget, question, question.rule(shown), known)
+            yield _graded(case, "package", budget, question, question.rule(shown), counts)
         for reader, read in (("events.jsonl", read_events), ("run_results", read_results)):
             facts, lines = read(case.session, room)
             for question in QUESTIONS:
@@ -94,7 +94,7 @@ def grade_case(case: Case) -> Iterator[Grade]:
 
 
 def members(package: Mapping[str, Any], room: int) -> dict[str, Any]:
-    """Return the members of a package that fit into so many bytes, in their order."""
+    """Return the members of a package that fit into a number of bytes, in order."""
     shown = {}
     for name, member in package.items():
         if not isinstance(member, dict):
@@ -107,22 +107,22 @@ def members(package: Mapping[str, Any], room: int) -> dict[str, Any]:
 
 
 def ids(package: Mapping[str, Any]) -> Iterator[str]:
-    """Return the ids of all that can be cited."""
+    """Return the ids of everything that can be cited."""
     for items in (*package["evidence"].values(), package["delta"]["changes"], package["semantic"]["nodes"]):
         yield from (item["id"] for item in items)
 
 
-def _graded(case: Case, reader: str, budget: int, question: Question, answer: Answer, known: Counter[str]) -> Grade:
+def _graded(case: Case, reader: str, budget: int, question: Question, answer: Answer, counts: Counter[str]) -> Grade:
     truth = case.fault.truth
     expected, right = GRADERS[question.name](truth, answer, case)
-    resolved = [one for one in answer.evidence if known[one] == 1]
+    resolved = [one for one in answer.evidence if counts[one] == 1]
     shown = len(resolved) == len(answer.evidence) and (bool(resolved) or not question.cited or empty(answer.value))
-    told = f"{answer.value!r}, cites {list(answer.evidence)[:4]}" + ("" if shown else ", which does not resolve")
-    return Grade(reader, budget, case.fault.name, question.name, right and shown, str(expected), told)
+    answered = f"{answer.value!r}, cites {list(answer.evidence)[:4]}" + ("" if shown else ", which does not resolve")
+    return Grade(reader, budget, case.fault.name, question.name, right and shown, str(expected), answered)
 
 
 def empty(value: Any) -> bool:
-    """Tell whether an answer states nothing that could be shown: that no step was held up."""
+    """Return whether an answer states nothing that needs evidence: that no step was blocked."""
     return isinstance(value, dict) and value.get("total") == 0
 
 
@@ -135,14 +135,14 @@ def _one_of(truth: Truth, answer: Answer, _case: Case) -> tuple[Any, bool]:
 
 
 def _root(truth: Truth, answer: Answer, case: Case) -> tuple[Any, bool]:
-    wanted = {kind: name.replace(SESSION, case.session.name) for kind, name in truth.root.items()}
-    return wanted, all(_named(kind, name, answer.value) for kind, name in wanted.items())
+    expected = {kind: name.replace(SESSION, case.session.name) for kind, name in truth.root.items()}
+    return expected, all(_named(kind, name, answer.value) for kind, name in expected.items())
 
 
-def _named(kind: str, names: str, told: Mapping[str, str | None]) -> bool:
-    """Tell whether an object is named: as it is, a table also with its schema, a file also with its folders."""
+def _named(kind: str, names: str, answered: Mapping[str, str | None]) -> bool:
+    """Return whether an object is named: by its name, a table also with its schema, a file also with its folders."""
     before = {"table": ".", "file": "/"}.get(kind)
-    values = [value for like in ALIKE.get(kind, (kind,)) if (value := told.get(like))]
+    values = [value for like in ALIKE.get(kind, (kind,)) if (value := answered.get(like))]
     return any(
         value == name or (before is not None and value.endswith(before + name))
         for value in values
@@ -159,10 +159,10 @@ def _held_up(truth: Truth, answer: Answer, _case: Case) -> tuple[Any, bool]:
 
 
 def _written(truth: Truth, answer: Answer, _case: Case) -> tuple[Any, bool]:
-    told = answer.value
-    states = all(told[step][0] in right.split("|") for step, right in truth.written.items() if step in told)
-    whole = all(part is False for _state, part in told.values())
-    return (truth.written, truth.part), states and told.keys() == truth.written.keys() and whole is not truth.part
+    actual = answer.value
+    states = all(actual[step][0] in right.split("|") for step, right in truth.written.items() if step in actual)
+    whole = all(part is False for _state, part in actual.values())
+    return (truth.written, truth.part), states and actual.keys() == truth.written.keys() and whole is not truth.part
 
 
 def _rows(truth: Truth, answer: Answer, _case: Case) -> tuple[Any, bool]:
@@ -170,9 +170,9 @@ def _rows(truth: Truth, answer: Answer, _case: Case) -> tuple[Any, bool]:
 
 
 def _changed(truth: Truth, answer: Answer, _case: Case) -> tuple[Any, bool]:
-    wanted = [(areas.split("|"), word) for areas, word in truth.changed]
-    named = all(any(area in areas and word in text for area, text in answer.value) for areas, word in wanted)
-    allowed = {area for areas, _word in wanted for area in areas} | truth.may_change | {"rows_in", "rows_out"}
+    expected = [(areas.split("|"), word) for areas, word in truth.changed]
+    named = all(any(area in areas and word in text for area, text in answer.value) for areas, word in expected)
+    allowed = {area for areas, _word in expected for area in areas} | truth.may_change | {"rows_in", "rows_out"}
     return set(truth.changed), named and {area for area, _text in answer.value} <= allowed
 
 
@@ -187,7 +187,7 @@ def _evidence(truth: Truth, answer: Answer, case: Case) -> tuple[Any, bool]:
 
 
 def _shows(cited: str, truth: Truth, about: Iterable[str], session: Path) -> bool:
-    """Tell whether the place in the session that an id names is about the cause."""
+    """Return whether the record that an id names is about the cause."""
     place, _dot, name = cited.partition(".")
     if place == "err":
         diagnostics = json.loads((session / "run.json").read_text(encoding="utf-8"))["diagnostics"]
@@ -218,17 +218,17 @@ GRADERS: Mapping[str, Callable[[Truth, Answer, Case], tuple[Any, bool]]] = {
 
 
 def bring_all_about(folder: Path, servers: Mapping[str, Postgres | MariaDB]) -> list[Case]:
-    """Bring all faults about, each in a project of its own below a folder."""
+    """Cause all faults, each in its own project below a folder."""
     return [bring_about(fault, folder / fault.name, servers) for fault in FAULTS]
 
 
 def grade_all(cases: Iterable[Case]) -> list[Grade]:
-    """Grade all answers about some cases."""
+    """Grade all answers about a list of cases."""
     return [grade for case in cases for grade in grade_case(case)]
 
 
 def percentage(grades: Iterable[Grade], reader: str, budget: int) -> float:
-    """Return how many of a hundred answers of a reader are right."""
+    """Return the percentage of right answers of a reader."""
     right = [grade.right for grade in grades if (grade.reader, grade.budget) == (reader, budget)]
     return 100 * sum(right) / len(right)
 
@@ -243,7 +243,7 @@ def misses(grades: Iterable[Grade], reader: str) -> list[str]:
 
 
 def table(grades: list[Grade]) -> str:
-    """Return right answers of each reader, by question and budget."""
+    """Return the number of right answers of each reader, by question and budget."""
     columns = [(reader, budget) for reader in READERS for budget in BUDGETS]
     lines = [f"{'':10}" + "".join(f"{reader} {budget // 1000}k".rjust(18) for reader, budget in columns)]
     for question in QUESTIONS:
@@ -254,5 +254,5 @@ def table(grades: list[Grade]) -> str:
 
 
 def _count(grades: Iterable[Grade], question: str, reader: str, budget: int) -> str:
-    told = [g.right for g in grades if (g.question, g.reader, g.budget) == (question, reader, budget)]
-    return f"{sum(told)} of {len(told)}"
+    answers = [g.right for g in grades if (g.question, g.reader, g.budget) == (question, reader, budget)]
+    return f"{sum(answers)} of {len(answers)}"

@@ -1,4 +1,4 @@
-"""What is known of a fault because somebody put it there; nothing of it is taken from what Osiris tells."""
+"""The truth about a fault, known because the test caused it; nothing of it comes from Osiris."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from bench.runqa.desk import Desk
 
 SESSION = "$SESSION"
-"""Stands for the id of the session, where that is the object that a fault is about."""
+"""Placeholder for the id of the session, if the session is the object of a fault."""
 
 
 @dataclass(frozen=True)
 class Steps:
-    """Steps that must be named, and others that may be, as it depends on the moment how far they came."""
+    """Steps that must be named, and others that may be named, because their progress depends on timing."""
 
     must: frozenset[str] = frozenset()
     may: frozenset[str] = frozenset()
@@ -26,18 +26,18 @@ class Steps:
 class Truth:
     """The right answers to all questions about one fault.
 
-    verdict   the status; of a complete run also what is odd, as `complete:fan_out`
+    verdict   the status; for a complete run also the finding, as `complete:fan_out`
     steps     the failed step: any of these is right; none for a run in which nothing failed
     code      the code of the cause, and `kind` its class; None if nothing failed
-    root      the objects that are the cause, kind to name; `a|b` are two spellings of one name
-    held_up   the steps that did not end well by this cause, the failed ones with them
-    written   writer to the states that are right, `a|b`
-    part      whether the target holds a part: then it must not be denied, else it must be
-    rows      `STEP.COLUMN`, or `in`, `out`, `rejected` of the run, to the number
-    changed   pairs of area and a word of the path or text; `a|b` are two areas that are both right
-    may_change  areas that may be named besides; any other is wrong
-    retry     whether the command may be given again; None if something half done may stay
-    next      the kinds of command that are a right first thing to do
+    root      the objects that are the cause, names by kind; `a|b` are two spellings of one name
+    held_up   the steps that did not complete because of it, including the failed ones
+    written   the right states by writer, `a|b`
+    part      whether the target was written partly: this must be reported exactly then
+    rows      numbers by `STEP.COLUMN`, or by `in`, `out`, `rejected` of the run
+    changed   pairs of area and a word of the path or text; of two areas `a|b` both are right
+    may_change  other areas that may be named; any further one is wrong
+    retry     whether the command can be repeated safely; None if partial output may remain
+    next      the kinds of commands that are right as the first step
     """
 
     verdict: str
@@ -57,7 +57,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault: how it is brought about in a fresh project (gives the session that has it), and the truth about it."""
+    """One fault: how it is caused in a fresh project (returns its session), and the truth about it."""
 
     name: str
     inject: Callable[[Desk], str]

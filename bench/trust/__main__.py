@@ -1,7 +1,7 @@
-"""The trust programme: everything that is tried against Osiris, counted and written to RELIABILITY.md.
+"""The reliability tests: everything that is tried against Osiris, counted and written to RELIABILITY.md.
 
-`make trust` (small N), `make trust-long` (the N of the promises), or one kind of trial, whose rows alone are written:
-`.venv/bin/python -m bench.trust [--long] [--only KIND] [--seed N]`. Ends with 1 if anything failed.
+`make trust` (small N), `make trust-long` (large N), or one kind of trial, which replaces only its own rows:
+`.venv/bin/python -m bench.trust [--long] [--only KIND] [--seed N]`. Exits with 1 if anything failed.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ HEAD = """\
 # Reliability
 
 What was tried, how often, and what failed. Each row is written by the run that measured it, with its date and the
-revision of the code. A kind without failures met its bar; a kind without a row was not tried at that size. Random
-trials begin with the seed of their row, and the command in the last column repeats them.
+revision of the code. A kind without failures met its target; a kind without a row was not tried at that size. Random
+trials use the seed of their row, and the command in the last column repeats them.
 """
 TABLE = """
 ## {title}
@@ -39,7 +39,7 @@ TABLE = """
 | kind | what was tried | N | failed | seconds | date | revision | seed | repeat with |
 |-|-|-:|-:|-:|-|-|-:|-|
 """
-TITLES = {False: "Small N: `make trust`", True: "The N of the promises: `make trust-long`"}
+TITLES = {False: "Small N: `make trust`", True: "Large N: `make trust-long`"}
 
 
 @dataclass
@@ -56,9 +56,9 @@ class Outcome:
 def main() -> int:
     """Run all trials, write the page, and return whether anything failed."""
     parser = argparse.ArgumentParser(prog="python -m bench.trust", description=__doc__)
-    parser.add_argument("--long", action="store_true", help="the N of the promises; hours")
+    parser.add_argument("--long", action="store_true", help="large N; takes hours")
     parser.add_argument("--only", choices=KINDS, action="append", help="this kind only; repeatable")
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32), help="where random trials begin")
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32), help="seed of the random trials")
     options = parser.parse_args()
     failed = False
     for name in options.only or KINDS:
@@ -101,8 +101,8 @@ def try_file(path: str, outcome: Outcome, *, long: bool) -> None:
 def count(outcome: Outcome, report: ET.Element) -> None:
     """Add up the counts that tests report; a test without counts is one trial."""
     for case in report.iter("testcase"):
-        found = {each.get("name", ""): int(each.get("value", "0")) for each in case.iter("property")}
-        for name, number in (found or {outcome.kind.title: 1}).items():
+        counts = {each.get("name", ""): int(each.get("value", "0")) for each in case.iter("property")}
+        for name, number in (counts or {outcome.kind.title: 1}).items():
             outcome.counts[name] = outcome.counts.get(name, 0) + number
         if case.find("failure") is not None or case.find("error") is not None:
             outcome.failures.append(f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}")
@@ -128,7 +128,7 @@ def revision() -> str:
 
 def page(text: str, kind: str, written: Sequence[str], *, long: bool) -> str:
     """Return the page with the rows of one kind and size replaced."""
-    made = HEAD
+    result = HEAD
     for size, title in TITLES.items():
         _, _, section = text.partition(f"## {title}\n")
         before = [line for line in section.partition("\n## ")[0].splitlines(keepends=True) if line.startswith("| ")]
@@ -136,8 +136,8 @@ def page(text: str, kind: str, written: Sequence[str], *, long: bool) -> str:
         if size is long:
             by_kind[kind] = list(written)
         lines = [line for each in by_kind.values() for line in each]
-        made += TABLE.format(title=title) + "".join(lines) if lines else ""
-    return made
+        result += TABLE.format(title=title) + "".join(lines) if lines else ""
+    return result
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Compiled twins of Osiris functions: same name, arguments and result, or None to fall back to the Python function.
+"""Compiled versions of Osiris functions: same name, arguments and result, or None to fall back to the Python function.
 
 Functions take numpy arrays, and Osiris objects that hold them (a page's `u1`, a column's `at`, `length` and `null`),
 and return new arrays. The library checks all bounds, and the GIL is released while it runs.

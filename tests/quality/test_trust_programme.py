@@ -24,7 +24,7 @@ def test_a_run_of_one_kind_replaces_the_rows_of_that_kind_and_size_alone():
         "## Small N: `mak",
         "| bugs | small |",
         "| kills | newer ",
-        "## The N of the ",
+        "## Large N: `mak",
         "| kills | large ",
         "| kills | **fail",
     ]

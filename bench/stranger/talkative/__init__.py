@@ -1,1 +1,1 @@
-"""A component that says much and leaves much behind, as somebody else would write it."""
+"""A component of another author that emits many events and writes many artifacts."""

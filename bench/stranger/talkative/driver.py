@@ -1,4 +1,4 @@
-"""Talks."""
+"""A driver that emits events."""
 
 import random
 import time
@@ -38,7 +38,7 @@ class Driver:
 
 
 def leave(path, size, seed):
-    """Write the same bytes each time, which cannot be packed."""
+    """Write reproducible bytes that cannot be compressed."""
     chance = random.Random(seed)
     with path.open("wb") as file:
         for start in range(0, size, PIECE):

@@ -18,39 +18,38 @@ if TYPE_CHECKING:
 HEAD = """\
 # Types of database servers
 
-What happens to each type of column of PostgreSQL 15 and MariaDB 11.8 that an extractor reads: the type that it has in
-Osiris, and the one that holds its values where each writer has made a file or a table for them. All of it was found by
-running pipelines with the ends of each range, hard texts and NULL, and by reading what was written with a client that
-is none of Osiris' own: every value was the same.
+What happens to each type of column of PostgreSQL 15 and MariaDB 11.8 when an extractor reads it: its type in Osiris,
+and the type that each writer gives it in a new file or table. The tables come from tests that run pipelines with NULL,
+the limits of each range and unusual texts, and read the result with clients that are not part of Osiris: every value
+was the same.
 
-- A type: what the target holds the values in, each of them exactly. In JSON lines it is the kind of value, in CSV
+- A type: the type in the target, which stores each value exactly. In JSON lines it is the kind of value; in CSV it is
   always text, in the form that [the component](components.md) describes.
-- *In parentheses*: which equal value is there instead of another.
-- The last column is about a table that is there already, on the same server, whose columns have the very types of the
-  source. `=`: it takes the values, each of them exactly; where a column holds fewer values than the type in Osiris has,
-  the first that it would change fails the step with `DAT015`, or is rejected (`on_reject`). `DAT029`: refused before
-  the first row.
-- `CMP012`: refused when the pipeline is compiled, with the column and the reason: the target has no such type. A `cast`
-  or SQL makes another type of the column.
-- `DAT006`: refused when the pipeline is compiled, whatever the target is: Osiris has no type with just these values.
-- Another code: the type is carried, and the single value is not. The run fails, with no row written by that step, and
-  the message names the column and the value.
+- *In parentheses*: the equal value that the target has instead of the original one.
+- The last column is about an existing table on the same server, whose columns have the same types as the source.
+  `=`: it stores each value exactly. If a column has a smaller range than the type in Osiris, the first value that it
+  would change fails the step with `DAT015`, or is rejected (`on_reject`). `DAT029`: rejected before the first row.
+- `CMP012`: rejected at compile time, with the column and the reason: the target has no such type. Convert the column
+  with a `cast` or SQL.
+- `DAT006`: rejected at compile time, whatever the target is: Osiris has no type with exactly these values.
+- Another code: the type is supported, but not this value. The run fails, that step writes no row, and the message names
+  the column and the value.
 
 How each type of Osiris is written, whatever its source, is in [Types](types.md).
 """
-WRONG = "*Wrong*: a known mistake: the run fails with a message that names no column."
+WRONG = "*Wrong*: a known defect: the run fails with a message that names no column."
 
 
 REST_HEAD = """\
-A Supabase connection that has only URL and key. *Read*: the type in Osiris of a column that is read so; its values went
-on to a Parquet file, each of them unchanged. *Written*: rows of PostgreSQL go into a table that is there, and whose
-columns have the very types. `=`: it takes the values, each of them exactly.
+A Supabase connection with only a URL and a key. *Read*: the type in Osiris of a column that is read over REST; its
+values were then written to a Parquet file, each of them unchanged. *Written*: rows of PostgreSQL are written to an
+existing table whose columns have the same types. `=`: it stores each value exactly.
 
-- `dtype`: REST does not say how many digits a number has, so the step declares it; without it, `DAT006`.
-- `DAT006`, `CMP012` and `DAT029` are refusals before the first row, with the column and the reason. The kinds of ranges
-  and the lists of enums that somebody made are among them: REST does not say what they consist of.
-- `DAT015`: one of the values that were tried is refused before anything is sent, with the column and the row; of the
-  ordinary ones that is a document in which U+0000 is escaped.
+- `dtype`: REST does not give the precision of a number, so the step must declare the type; without that, `DAT006`.
+- `DAT006`, `CMP012` and `DAT029`: rejected before the first row, with the column and the reason. This includes custom
+  range types and lists of enums, because REST does not describe them.
+- `DAT015`: one of the tested values is rejected before anything is sent, with the column and the row. Of the ordinary
+  values, this is a document that contains an escaped U+0000.
 """
 
 
@@ -68,18 +67,18 @@ def page(matrices: Collection[tuple[Source, Matrix]], rest: OverRest) -> Iterato
 def _server(source: Source, matrix: Matrix) -> Iterator[str]:
     known, titles = source.types, tuple(target.title for target in TARGETS)
     if known.OBJECTS:
-        yield from ("Types of one's own are made by", "", *(f"- {code(each)}" for each in known.OBJECTS), "")
+        yield from ("The custom types are created by", "", *(f"- {code(each)}" for each in known.OBJECTS), "")
     types = [(code(sample.type), code(here)) for sample, here in zip(known.SAMPLES, matrix.here, strict=True)]
     yield from table(("type", "Osiris", *titles, SAME), _rows(types, matrix.ordinary))
-    yield from ("### Values that not every target holds", "")
+    yield from ("### Values that some targets cannot hold", "")
     yield from table(("type", "value", *titles), _rows([*map(_value, known.RARE)], matrix.rare))
-    yield from ("### Values that are not read", "")
+    yield from ("### Values that cannot be read", "")
     unread = zip(known.UNREAD, matrix.unread, strict=True)
     yield from table(
         ("type", "value", "code", "reason"),
         [(*_value(sample), code(found.code), found.told.partition("; ")[2]) for sample, found in unread],
     )
-    yield from ("### Types that are not read", "")
+    yield from ("### Types that cannot be read", "")
     refused = [(each, found) for each, found in zip(known.REFUSED, matrix.refused, strict=True) if found]
     yield from table(
         ("type", "code", "reason", "instead"),
@@ -92,13 +91,13 @@ def _over_rest(found: OverRest) -> Iterator[str]:
     written = [_fate(each, SAME) for each in found.written]
     heads = [code(sample.type) for sample in postgres.SAMPLES]
     yield from table(("type", "read", "written"), zip(heads, types, written, strict=True))
-    yield from ("### Values that REST does not carry", "")
+    yield from ("### Values that cannot be sent over REST", "")
     rare = zip(postgres.RARE, found.rare_read, found.rare_written, strict=True)
     refused = [
         (*_value(sample), *(_fate(each, SAME) for each in ways)) for sample, *ways in rare if any(e.code for e in ways)
     ]
     yield from table(("type", "value", "read", "written"), refused)
-    yield from ("### Values that are not read over REST", "")
+    yield from ("### Values that cannot be read over REST", "")
     unread = zip(postgres.UNREAD, found.unread, strict=True)
     yield from table(
         ("type", "value", "code", "reason"),
@@ -109,7 +108,7 @@ def _over_rest(found: OverRest) -> Iterator[str]:
 def _unread(outcome: Outcome) -> tuple[str, str]:
     if outcome.code:
         return code(outcome.code), outcome.told.partition("; ")[2]
-    return "`=`", "it is read as a list: REST does not say where an array begins"
+    return "`=`", "read as a list: REST does not give the lower bound of an array"
 
 
 def _read_as(here: str, outcome: Outcome) -> str:
