@@ -1,7 +1,7 @@
-# The one door. `make demo` and `make test` each work as the only command on a fresh clone.
+# The entry point. `make demo` and `make test` each work as the only command on a fresh clone.
 BIN := .venv/bin
 TEST := $(BIN)/pytest -q
-# What Python has compiled is kept: the processes that tests start would each compile it anew.
+# Keep Python's compiled files: otherwise each process that tests start would compile the modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: venv kernels servers browser sandbox demo check format docs test test-long trust trust-long bench dist lock clean
@@ -11,25 +11,25 @@ venv: .venv/.complete
 .venv/.complete: requirements.lock pyproject.toml tools/venv.sh
 	sh tools/venv.sh
 
-kernels: venv ## the compiled twins of what touches every byte, from C; optional, results are the same without them
+kernels: venv ## compile and install the C versions of functions that process every byte; optional, results are the same without
 	@sh tools/kernels.sh
 
-servers: ## the servers that tests start, from Debian's packages and npm where they are missing
+servers: ## install the servers that tests start, if missing (Debian packages and npm)
 	@sh tools/servers.sh
 	@sh tools/stores.sh
 
-browser: ## the Chromium in which tests look at pages, from Debian's package where it is missing
+browser: ## install Chromium, in which tests check pages, if missing (Debian package)
 	@sh tools/browser.sh
 
-sandbox: ## the namespaces in which tests run sandboxes, from Debian's package where it is missing
+sandbox: ## install bubblewrap, in which tests run sandboxes, if missing (Debian package)
 	@sh tools/sandbox.sh
 
-demo: venv ## a real data set, compiled, run twice, verified, tampered with and refused
+demo: venv ## a real data set: compile, run twice, verify; edit the plan and see it rejected
 	rm -rf demo-project
 	$(BIN)/osiris demo demo-project
 	@echo "osiris is not on the PATH yet: run 'source .venv/bin/activate' first"
 
-check: venv ## format, lint, types, imports, generated pages, words
+check: venv ## check format, lint, types, imports, generated pages, line budgets, words
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -42,31 +42,31 @@ format: venv
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: venv ## write the generated reference pages
+docs: venv ## write the generated pages of docs/reference and docs/errors
 	$(BIN)/python tools/docs.py
 	$(BIN)/python tools/docs.py reference/types.md
 	$(BIN)/python tools/docs.py reference/server-types.md
 
-test: venv kernels servers browser sandbox ## the quicker tests, small N, some cases of tests with many, seeds printed
+test: venv kernels servers browser sandbox ## the faster tests, with small N and a sample of the cases; prints seeds
 	$(TEST) -n 2 --dist loadfile --no-loadscope-reorder --sample -m "not long and not bench and not trust"
 
-test-long: venv kernels servers browser sandbox ## every test and case, the large N, every command by the console script
+test-long: venv kernels servers browser sandbox ## all tests and cases, with large N; commands run through the console script
 	$(TEST) --installed -m "not bench"
 
-trust: venv kernels servers browser sandbox ## everything that is tried against Osiris, small N; writes RELIABILITY.md
+trust: venv kernels servers browser sandbox ## reliability tests with small N; writes RELIABILITY.md
 	$(BIN)/python -m bench.trust
 
-trust-long: venv kernels servers browser sandbox ## the same with the N of the promises; hours
+trust-long: venv kernels servers browser sandbox ## reliability tests with large N; takes hours
 	$(BIN)/python -m bench.trust --long
 
-bench: venv kernels servers browser sandbox ## every figure; times are asserted only here, as ratios of medians in one run
+bench: venv kernels servers browser sandbox ## all figures; only here times are asserted, as ratios of medians in one run
 	$(TEST) -m bench
 	$(BIN)/python -m bench
 
 dist: venv ## wheel, source distribution, locked requirements and SBOM in dist/: the same bytes everywhere
 	$(BIN)/python tools/dist.py
 
-lock: ## resolve the lock again (needs uv)
+lock: ## update requirements.lock and the sandbox lock (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 		--extra dev --upgrade --quiet pyproject.toml --output-file requirements.lock
 	$(BIN)/python tools/lock.py

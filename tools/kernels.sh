@@ -1,5 +1,5 @@
 #!/bin/sh
-# Compiles the kernels into a wheel in dist/, and installs it in the environments. As root it installs the compiler too.
+# Compiles the kernels into a wheel in dist/ and installs it in the environments. As root, also installs the C compiler.
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Sees to it that PostgreSQL's and MariaDB's servers are there for the tests, which start them themselves, what sets a
-# process's clock, what sees its system calls, and the library that Firebird's engine needs.
+# Installs what tests need, if missing: the servers of PostgreSQL and MariaDB (tests start them), faketime (sets a
+# process's clock), strace (shows its system calls), and the library that Firebird's engine needs.
 set -eu
 
-has() { # has PROGRAM FOLDER…: is it on the path, or where Debian puts it?
+has() { # has PROGRAM FOLDER…: whether it is on the PATH or in a folder of Debian's package
     command -v "$1" >/dev/null && return
     program=$1
     shift
@@ -27,7 +27,7 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     exit 1
 fi
 
-# The packages' own servers stay off: installing must start nothing, and leave no cluster behind.
+# Installing the packages must not start their servers or create a database cluster.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
     printf '#!/bin/sh\nexit 101\n' >"$policy"
@@ -38,7 +38,7 @@ log=$(mktemp)
 # shellcheck disable=SC2086
 if ! { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $missing; } >"$log" 2>&1; then
     tail -20 "$log" >&2
-    echo "Installing the packages$missing failed; what apt-get said is in $log" >&2
+    echo "Installing the packages$missing failed; the output of apt-get is in $log" >&2
     exit 1
 fi
 rm -f "$log"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Sees to it that the server of Azure Blob Storage is there for the tests, which start it themselves, from its lock file.
+# Installs the server of Azure Blob Storage that tests start, from its lock file, if it is missing.
 set -eu
 cd "$(dirname "$0")/../tests/servers/azurite"
 

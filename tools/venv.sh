@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds .venv from the lock with hashes. As root it also installs what Debian's Python leaves out; else it says what is missing.
+# Builds .venv from the lock with hashes. As root, also installs missing Debian packages of Python; else names them.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -44,7 +44,7 @@ build .venv "$python"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 touch .venv/.complete
 
-# The same tests hold on the oldest and the newest Python that this machine has.
+# Tests also run on the oldest and the newest supported Python, where this machine has them.
 for version in 3.11 3.13; do
     if ! .venv/bin/python -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$version')" &&
         "python$version" -c 'import ensurepip, venv' 2>/dev/null; then
