@@ -1,11 +1,11 @@
-"""Canaries: secrets that occur nowhere else, and the search for them in all that a command leaves.
+"""Canaries: secrets that occur nowhere else, and the search for them in everything that a command leaves.
 
     canaries = Canaries({"password": "…"})
     seen = watch([OSIRIS, "run", "x.yaml"], cwd=folder, env={…})
     hits = canaries.hits(seen.parts(), files(folder))
 
-The search does without our scrubber: a canary is found by any 12 characters of it in a row, in each spelling of
-`SPELLINGS`, also within what was compressed, packed into base64, or written as Parquet.
+The search does not use our scrubber: a canary is found by any 12 consecutive characters, in each encoding of
+`SPELLINGS`, also inside compressed data, base64 and Parquet.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _lower_escapes(text):
 
 
 def _base64(text, at):
-    """Return what the text makes of any base64 that has it behind 3 n + `at` bytes."""
+    """Return the base64 encoding of the text at each alignment: after 3 n + `at` bytes."""
     data = text.encode()
     coded = base64.b64encode(b"\0" * at + data)
     return coded[-(-at * 8 // 6) : (at + len(data)) * 8 // 6]
@@ -76,7 +76,7 @@ SPELLINGS = {
 
 @dataclass(frozen=True)
 class Hit:
-    """A canary that was found: where, which one, and how it was spelled."""
+    """A canary that was found: where, which one, and in which encoding."""
 
     where: str
     slot: str
@@ -84,7 +84,7 @@ class Hit:
 
 
 class Canaries:
-    """The search for some secrets, each with the name of the slot that it was put into."""
+    """The search for secrets, each with the name of the slot that it was put into."""
 
     def __init__(self, values):
         self._needles = {}
@@ -107,7 +107,7 @@ class Canaries:
         return found
 
     def _in(self, data):
-        """Return what is in some bytes; of what is clean a fingerprint is kept, so that it is read once."""
+        """Return the hits in some bytes; remembers the digests of clean ones, so that they are searched once."""
         key = hash(data)
         if key in self._clean:
             return set()
@@ -122,7 +122,7 @@ _PACKED = re.compile(rb"(?:H4sI|UEsD|eJ|eN|eA|UEFS)[A-Za-z0-9+/]{20,}={0,2}")
 
 
 def unpacked(data, deep=DEEPEST):
-    """Yield (how, bytes) of all that is packed in some bytes, and of what is packed in that."""
+    """Yield (how, bytes) of everything that is packed in some bytes, recursively."""
     if deep:
         for how, inner in (*_opened(data), *(("base64", _decoded(run[0])) for run in _PACKED.finditer(data))):
             yield how, inner
@@ -134,7 +134,7 @@ def _decoded(text):
 
 
 def _opened(data):
-    """Return what is in an archive as (how, bytes); what only begins like one has nothing in it."""
+    """Return the contents of an archive as (how, bytes); data that only begins like an archive has none."""
     for begins, how, open_ in _ARCHIVES:
         if data.startswith(begins):
             try:
@@ -170,7 +170,7 @@ _DAMAGED = (zlib.error, zipfile.BadZipFile, OSError, ValueError)
 
 
 def files(*folders, but=()):
-    """Yield (path, bytes) of all files below folders; `but` are names of those in which the secrets are to be."""
+    """Yield (path, bytes) of all files below folders; `but` are names of files that are meant to have the secrets."""
     for folder in folders:
         for path in sorted(Path(folder).rglob("*")):
             if path.is_file() and not path.is_symlink() and path.name not in but:
@@ -193,7 +193,7 @@ _STDIN = re.compile(rb"\d+ +dup2\(\d+<(pipe:\[\d+\])>, 0<")
 
 
 def written(trace):
-    """Yield (where, bytes) of all that a trace says was written, also what is gone again by now."""
+    """Yield (where, bytes) of all writes in a trace, including files that no longer exist."""
     for line in trace.splitlines():
         if found := _WRITE.match(line):
             texts = b"".join(_STRING.findall(line, found.end()))
@@ -207,7 +207,7 @@ def stdins(trace):
 
 @dataclass
 class Seen:
-    """What was seen of a command: how it ended, what it printed, and the processes that it started."""
+    """What was observed of a command: its exit code, its output, and the processes that it started."""
 
     code: int
     out: bytes
@@ -215,17 +215,17 @@ class Seen:
     processes: set = field(default_factory=set)
 
     def parts(self):
-        """Return all of it as (where, bytes)."""
+        """Return everything as (where, bytes)."""
         yield from (("stdout", self.out), ("stderr", self.err))
         for command, environment in sorted(self.processes):
             yield from (("argv", command), ("environ", environment))
 
 
 def watch(command, *, cwd, env, say=b"", answers=0, ends=None):
-    """Run a command and look at the processes that it starts; returns what was seen.
+    """Run a command and observe the processes that it starts.
 
-    `say` goes to its stdin, which is closed after so many lines of answers. `ends(process)` is called while it runs
-    until it returns true, so that it may end it.
+    `say` is written to its stdin, which is closed after the given number of answer lines. `ends(process)` is called
+    repeatedly until it returns true, and may end the process.
     """
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     process = subprocess.Popen([*map(str, command)], cwd=cwd, env=env, **pipes)
@@ -258,8 +258,8 @@ def _look(process, found, done, ends):
 def _told_of(pid):
     """Return the command line and environment of a process.
 
-    One that answers an agent has to resolve what it is asked about, so it has the environment of whoever started it,
-    and so has a process that was forked and has not become another one yet.
+    Two kinds of processes inherit the environment of their starter: a server for agents, which resolves what it is
+    asked about, and a forked process before its exec.
     """
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()

@@ -1,6 +1,6 @@
-"""Chance in tests: how often it is tried, and the seed it begins with, printed and given again by `pytest --seed N`.
+"""Randomness in tests: the number of trials and the seed, which is printed and can be repeated with `pytest --seed N`.
 
-What a test has tried, and how often, it says here; reports have it as properties of the test.
+Tests report here what they tried and how often; the JUnit report has it as properties of the test.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _tried: list[tuple[str, int]] = []
 
 
 def give_seed(seed: int | None) -> None:
-    """Let all random tests begin with this seed, if there is one."""
+    """Use this seed for all random tests, if there is one."""
     _given[:] = [] if seed is None else [seed]
 
 
@@ -27,12 +27,12 @@ def draw_seed() -> int:
 
 
 def say_tried(what: str, number: int) -> None:
-    """Say what the test has tried, in the words of the page on reliability, and how often."""
+    """Report what the test has tried, in the words of the page on reliability, and how often."""
     _tried.append((what, number))
 
 
 def take_tried() -> list[tuple[str, int]]:
-    """Return what was said since the last call."""
+    """Return what was reported since the last call."""
     said = _tried[:]
     _tried.clear()
     return said

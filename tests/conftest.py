@@ -1,4 +1,4 @@
-"""Shared by all tests: the golden switch, an environment without surprises, and fresh projects."""
+"""Shared by all tests: the golden switch, a controlled environment, and fresh projects."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def pytest_configure(config):
 
 
 def is_quick(test):
-    """Tell whether an item, or the request of a fixture, is of a test in `QUICK`."""
+    """Return whether an item, or the request of a fixture, belongs to a test in `QUICK`."""
     return test.path.relative_to(Path(__file__).parent).parts[0] in QUICK
 
 
 def pytest_collection_modifyitems(config, items):
-    """With `--sample`, keep two cases of each test and a tenth of all it has: the same in every run."""
+    """With `--sample`, keep two cases of each test and a tenth of the others: the same in every run."""
     if not config.getoption("--sample"):
         return
     cases = defaultdict(list)
@@ -82,14 +82,14 @@ def clean_environment(monkeypatch):
 
 @pytest.fixture(scope="session")
 def postgres():
-    """A PostgreSQL server; `tests/servers` tells what it can do."""
+    """A PostgreSQL server; see `tests/servers` for its methods."""
     with start_postgres() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def mariadb():
-    """A MariaDB server; `tests/servers` tells what it can do."""
+    """A MariaDB server; see `tests/servers` for its methods."""
     with start_mariadb() as server:
         yield server
 
@@ -123,7 +123,7 @@ def store(request):
 
 @pytest.fixture
 def postgrest(postgres):
-    """A PostgREST as Supabase presents it, in front of a database of its own; see `tests/servers/postgrest.py`."""
+    """A PostgREST like Supabase's, in front of its own database; see `tests/servers/postgrest.py`."""
     with start_postgrest(postgres.fields(postgres.new_database())) as server:
         yield server
 
@@ -151,7 +151,7 @@ def one_engine(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def forked(request):
-    """What runs the command without starting Python; with `--installed`, None."""
+    """A function that runs the command without starting Python; None with `--installed`."""
     if request.config.getoption("--installed"):
         yield None
     else:
@@ -161,14 +161,14 @@ def forked(request):
 
 @pytest.fixture(autouse=True)
 def _quick_workers(request):
-    """Have workers forked too, where tests are about more than one module."""
+    """Fork workers too, in tests that involve more than one module."""
     if not is_quick(request):
         request.getfixturevalue("forked")
 
 
 @pytest.fixture(scope="session")
 def console_script():
-    """The console script itself, in the form of `osiris`."""
+    """The console script itself, with the interface of `osiris`."""
 
     def call(*args, cwd, env=None, stdin=None, timeout=300):
         return subprocess.run(
@@ -190,7 +190,7 @@ def kept():
 
 @pytest.fixture(scope="session")
 def osiris(forked, console_script):
-    """The command: `osiris('run', 'x.yaml', cwd=folder, env={...})` gives the finished process."""
+    """The command: `osiris('run', 'x.yaml', cwd=folder, env={...})` returns the finished process."""
 
     def call(*args, cwd, env=None, stdin=None, timeout=300):
         asked = {"cwd": cwd, "env": env, "stdin": stdin, "timeout": timeout}

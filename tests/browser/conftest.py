@@ -1,4 +1,4 @@
-"""A real Chromium, and pages in it that notice what no page of ours may do."""
+"""A real Chromium, and windows that detect what no page of ours may do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 @pytest.fixture(scope="module")
 def chromium():
-    """A browser for one file: while it is there, an event loop runs in this thread, which others would trip over."""
+    """A browser for one file: while it is open, this thread has an event loop, which would disturb other tests."""
     program = next(filter(None, map(shutil.which, NAMES)), None)
     assert program, "tests look at pages in Chromium: 'make browser' installs it"
     with sync_playwright() as playwright:
@@ -25,7 +25,7 @@ def chromium():
 
 @pytest.fixture
 def look(chromium):
-    """Open a file in a fresh window; at the end, it must have asked for nothing, and complained of nothing."""
+    """Open a file in a new window; at the end, it must have made no request and logged no error."""
     opened = []
 
     def call(path: Path, width=1600, scheme="light"):
@@ -49,7 +49,7 @@ def look(chromium):
 
 @pytest.fixture
 def page_of():
-    """Write the page of a session's folder beside it, as `osiris logs html` does."""
+    """Write the page of a session into its folder, as `osiris logs html` does."""
     from osiris.history.reading import read_run
     from osiris.project import Project
     from osiris.report.pages import run_page

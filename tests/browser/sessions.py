@@ -1,4 +1,4 @@
-"""Sessions of runs that nobody ran: the four files, as long and as odd as a test wants them."""
+"""Synthetic sessions: the four files of a run, as long and as unusual as a test needs them."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -42,7 +42,7 @@ def step(name, component, *, columns=(), inputs=(), config=None, lineage=None, *
 
 
 def plan(*steps, name="shop", fingerprint="a" * 64, description=None):
-    """Return a plan as far as pages read it."""
+    """Return a plan with the parts that pages read."""
     return Manifest(
         {
             "manifest_version": 1,
@@ -60,10 +60,11 @@ def plan(*steps, name="shop", fingerprint="a" * 64, description=None):
 
 
 def write_session(root, manifest, *, seconds=10.0, start=START, rows=1000, failed=None, adapter="local", **more):
-    """Write the session of a run of `seconds` in which every step gave `rows` rows; return its folder.
+    """Write the session of a run of `seconds` in which every step output `rows` rows; return its folder.
 
     `failed` maps a step to its diagnostic (as JSON): steps that read it are cancelled. `progress` is a list of
-    (seconds, step, rows), `memory` one of (seconds, bytes), `status` how it ended if not as the steps say.
+    (seconds, step, rows), `memory` one of (seconds, bytes), `status` the status of the run if it does not follow from
+    the steps.
     """
     failed, steps = failed or {}, manifest.steps
     stamp = start.strftime("%Y%m%d-%H%M%S-000")
@@ -144,7 +145,7 @@ def _cause(said):
 
 
 def shop(**more):
-    """Return a plan with a join, a step that does not tell its lineage, and two targets."""
+    """Return a plan with a join, a step without lineage, and two targets."""
     orders = step(
         "orders",
         "filesystem.csv_extractor",
@@ -177,7 +178,7 @@ def shop(**more):
 
 
 def chain(size):
-    """Return a plan of so many steps: ten chains side by side, each from a file to a file."""
+    """Return a plan of `count` steps: ten parallel chains, each from a file to a file."""
     steps = []
     for number in range(size):
         above = [] if number < 10 else [f"s{number - 10}"]
@@ -199,7 +200,7 @@ def chain(size):
 
 
 def long_run(root, *, steps=300, events=100_000, seconds=3600.0):
-    """Write the session of an hour with so many steps, and events of which most tell how far steps are."""
+    """Write the session of an hour with many steps, and events that mostly report progress."""
     manifest = chain(steps)
     per_reader = -(-max(events - 2 * steps - 2, 0) // 10)
     progress = [

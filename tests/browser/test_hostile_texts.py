@@ -1,4 +1,4 @@
-"""Whatever stands in names and values of a run is text on its page: it runs nothing, asks for nothing, adds nothing."""
+"""Names and values of a run are only text on its page: they run nothing, request nothing and add nothing."""
 
 import json
 from html.parser import HTMLParser
@@ -136,7 +136,7 @@ HOSTILE = [*TAGS, *BREAKOUTS, *SPELLINGS, *TEMPLATES]
 
 
 class Shape(HTMLParser):
-    """Tags and names of attributes: what data must not change."""
+    """Tags and attribute names, which data must not change."""
 
     def __init__(self, html):
         super().__init__()
@@ -148,7 +148,7 @@ class Shape(HTMLParser):
 
 
 def odd_run(root, texts, suffix):
-    """Write a run in which the texts are names of steps, columns, files and settings, and SQL, messages and events."""
+    """Write a run with the texts as names of steps, columns, files and settings, and as SQL, messages and events."""
     steps = []
     for number, text in enumerate(texts):
         name = f"{number} {text}"
@@ -211,7 +211,7 @@ def test_the_page_over_all_runs_too(tmp_path, look):
 
 
 def test_pages_say_what_they_may_do(tmp_path, page_of, look):
-    """The policy is none but what is its own, and it is enforced: what somebody slipped in does not run."""
+    """The policy allows only the page's own content, and the browser enforces it: injected code does not run."""
     path = page_of(write_session(tmp_path, plan(step("s", "lake.extractor"))))
     html = path.read_text(encoding="utf-8")
     policy = html.partition('http-equiv="Content-Security-Policy" content="')[2].partition('"')[0]

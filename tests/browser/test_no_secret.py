@@ -1,4 +1,4 @@
-"""No secret is in any byte of a page, the files that are packed into it included."""
+"""No byte of a page contains a secret, including the files packed into it."""
 
 import base64
 import gzip

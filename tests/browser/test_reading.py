@@ -1,4 +1,4 @@
-"""The page of a run, as people use it: it says what the session says, with the mouse or the keyboard, at any width."""
+"""The page of a run as people use it: it shows the session's content, with mouse or keyboard, at any width."""
 
 import json
 from datetime import timedelta
@@ -39,7 +39,7 @@ def project(tmp_path):
 
 @pytest.fixture
 def ran(project, osiris, look):
-    """Run the pipeline for real, have its page made, and open it: gives run.json and the page."""
+    """Run the pipeline, generate its page, and open it: returns run.json and the page."""
 
     def call(orders=ORDERS, **window):
         osiris("compile", "pipelines/shop.yaml", cwd=project)
@@ -141,7 +141,7 @@ def kinds_of_session(root, kind):
 
 @pytest.mark.parametrize("kind", ["failed", "long", "many"])
 def test_anybody_can_use_it(tmp_path, page_of, look, kind):
-    """No violation that axe knows of, in either light, at both widths, with everything open; nothing juts out."""
+    """axe finds no violation, in light and dark mode, at both widths, with everything open; nothing overflows."""
     path = page_of(kinds_of_session(tmp_path, kind))
     for width, scheme in product(WIDTHS, SCHEMES) if kind == "failed" else zip(WIDTHS, SCHEMES, strict=True):
         page = look(path, width, scheme)
@@ -156,7 +156,7 @@ def test_the_badge_says_where_it_ran(tmp_path, page_of, look):
 
 
 def told_origins(page, button):
-    """Press a column and return what it says it comes from: source column to kind."""
+    """Press a column and return the origins that the page shows: kinds by source column."""
     button.press("Enter")
     row = page.locator("tr.came")
     found = {}
@@ -169,7 +169,7 @@ def told_origins(page, button):
 
 
 def test_a_column_tells_where_it_comes_from_by_keyboard(tmp_path, page_of, look):
-    """What the page's script finds by itself is what the lineage of the plan says, for every column."""
+    """The page's script shows the same lineage as the plan, for every column."""
     manifest = shop()
     page = look(page_of(write_session(tmp_path, manifest)))
     lineage = read_lineage(manifest)

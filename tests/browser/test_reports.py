@@ -113,7 +113,7 @@ def test_what_cannot_be_written_is_named(project, osiris):
 
 @pytest.fixture
 def browser_stub(tmp_path):
-    """A browser that only notes what it is to show."""
+    """A browser that only records what it is asked to show."""
     program, shown = tmp_path / "browse", tmp_path / "shown"
     program.write_text(f"#!{sys.executable}\nimport sys\nopen({str(shown)!r}, 'a').write(sys.argv[1])\n")
     program.chmod(0o755)
@@ -137,7 +137,7 @@ def test_where_there_is_no_browser_that_is_said(project, osiris):
 
 
 def test_a_run_of_some_seconds_keeps_its_memory(project, osiris):
-    """While the worker works it says once a second what memory it has in use."""
+    """The running worker reports its memory use once a second."""
     (project / "data").mkdir()
     (project / "data/ids.csv").write_text("id\n" + "".join(f"{number}\n" for number in range(1000)))
     (project / "slow.yaml").write_text(SLOW)

@@ -1,4 +1,4 @@
-"""The page of a conversation in a real browser: what was said is there, can be read by anybody, and is never markup."""
+"""The page of a conversation in a real browser: it shows what was said, accessibly, and never as markup."""
 
 import json
 from itertools import product

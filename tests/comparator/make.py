@@ -1,9 +1,9 @@
-"""Make the folder of a project in which much has happened: plans, runs that ended well, badly and not at all, words.
+"""Create a project folder with a history: plans, runs that succeeded, failed or were interrupted, conversations.
 
     python -m tests.comparator.make OSIRIS FOLDER
 
-`OSIRIS` is the command of the version that the folder is from. What it leaves is kept in `projects`: a later version
-has to read what an earlier one wrote.
+`OSIRIS` is the command of the version that creates the folder. The result is stored in `projects`: later versions must
+be able to read what earlier ones wrote.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def lay_out(folder: Path) -> None:
 
 
 def main() -> None:
-    """Lay the project out and let it live."""
+    """Create the project and its history."""
     osiris, folder = sys.argv[1], Path(sys.argv[2])
     lay_out(folder)
 

@@ -1,7 +1,7 @@
-"""What every command answers on a project, without texts and without what differs from run to run.
+"""The answers of every command on a project, without texts and without what differs between runs.
 
-Two versions whose records are equal behave alike: codes, exit codes, fingerprints, digests, rows, files and their
-content are compared, words are not.
+Two versions whose records are equal behave alike: codes, exit codes, fingerprints, digests, rows and files are
+compared, wording is not.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ MARK = "…"
 
 
 def masked(value, root, key=""):
-    """Return a JSON value without texts, times and sessions' times."""
+    """Return a JSON value without texts, times and the times in session ids."""
     if key == "sources" and isinstance(value, dict) and all(isinstance(each, str) for each in value.values()):
         return dict.fromkeys(value, MARK)  # states of files: when they were written, and where they lie on this disk
     if isinstance(value, dict):
@@ -124,7 +124,7 @@ def masked(value, root, key=""):
 
 
 def _without_changing(found, key):
-    """Return an object without what differs from run to run, and without the page of a code."""
+    """Return an object without fields that differ between runs, and without the page of a code."""
     if found.get("area") == "source_data":
         found |= {"old": MARK, "new": MARK}
     if "meaning" in found:
@@ -142,20 +142,20 @@ def _without_changing(found, key):
 
 
 def _is_sampled(value):
-    """Tell whether a value depends on the machine: memory, taken now and then, or that a run was slower than before."""
+    """Return whether a value depends on the machine: sampled memory, or the finding that a run was slower."""
     if not isinstance(value, dict):
         return False
     return str(value.get("metric")).endswith("memory_bytes") or value.get("kind") == "slower"
 
 
 def plain(text, root):
-    """Return a text without times and places of this run."""
+    """Return a text without the times and paths of this run."""
     text = text.replace(str(root), "<project>")
     return _TIME.sub("<time>", _SESSION.sub(r"<\1-\2>", _EVENT.sub("<event>", text)))
 
 
 def answered(done, root):
-    """Return what a command has answered: its exit code, its JSON, and the codes of all that it says otherwise."""
+    """Return the answer of a command: its exit code, its JSON, and the codes in its other output."""
     try:
         said = masked(json.loads(done.stdout), root)
     except ValueError:
@@ -164,7 +164,7 @@ def answered(done, root):
 
 
 def files(root):
-    """Return the content of each file of a project, as far as two runs must agree on it."""
+    """Return the content of each file of a project, without what may differ between runs."""
     found = (path for path in sorted(root.rglob("*")) if path.is_file() and not path.is_symlink())
     return {plain(str(path.relative_to(root)), root): _content(path, root) for path in found if _counts(path, root)}
 

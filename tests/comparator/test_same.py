@@ -1,10 +1,11 @@
-"""Two projects with a past: every command answers on them as it did.
+"""Every command gives the same answers as before on two projects with a history.
 
-`kept` is from this version's plans, `earlier` from before its digests of specs, so that its plans are refused. Both
-were made by `make.py`, once. Their plans name the versions of engines in uv.lock: where those change, `kept` has to be
-made again, as its plans are refused then too.
+The plans of `kept` are from this version. Those of `earlier` are from before the digests of specs changed, so they are
+rejected. `make.py` created both, once. Their plans contain the engine versions of the lock: when those change, `kept`
+must be created again, because its plans are rejected then too.
 
-What has changed since the records were made is in `differences.txt`, line by line, with the reasons; nothing else may.
+`differences.txt` lists, line by line with reasons, what has changed since the records were made; nothing else may
+differ.
 """
 
 import json
@@ -27,7 +28,7 @@ def unpacked(name, folder):
 
 
 def named(words, root):
-    """Return the words of a command, with the sessions and the plan that it names."""
+    """Return the arguments of a command, with the ids of sessions and the plan filled in."""
     sessions = sorted(each.name for each in (root / "logs").iterdir())
     (plan, *_) = sorted((root / "build/paid").glob("*/manifest.json"))
     fingerprint = json.loads(plan.read_text())["fingerprint"]
@@ -36,7 +37,7 @@ def named(words, root):
 
 
 def recorded(osiris, root):
-    """Return what all commands answer, one after the other, and the files that they leave."""
+    """Return the answers of all commands, run one after the other, and the files that they leave."""
     before, answers = files(root), []
     for words in COMMANDS:
         wanted = () if words.startswith("new --resume") else ("--json",)  # a conversation takes no --json
@@ -58,7 +59,7 @@ def test_every_command_answers_as_it_did(name, osiris, tmp_path, update_golden):
 
 
 def differences(before, now, at=""):
-    """Yield each place where two records differ, with both values."""
+    """Yield each path at which two records differ, with both values."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted({*before, *now}):
             yield from differences(before.get(key, ABSENT), now.get(key, ABSENT), f"{at}/{key}")

@@ -1,4 +1,4 @@
-"""Doctors of families: grades of real roles on real servers, files that are missing, locked, or no databases."""
+"""Doctors of families: grades of real roles on real servers; files that are missing, locked, or not databases."""
 
 import os
 import shutil
@@ -43,7 +43,7 @@ def refused(examine, *args):
 
 @pytest.fixture
 def folder():
-    """A folder that others may look into, unlike that of pytest."""
+    """A folder that other users can access, unlike that of pytest."""
     made = Path(tempfile.mkdtemp(prefix="osiris-doctor-"))
     made.chmod(0o755)
     yield made
@@ -66,7 +66,7 @@ def as_nobody():
 
 @pytest.fixture
 def database(postgres):
-    """A database with a table, in which nobody owns anything but the superuser."""
+    """A database with a table; only the superuser owns anything in it."""
     name = postgres.new_database()
     postgres.run("CREATE TABLE orders (id int, note text)", database=name)
     return name
@@ -74,7 +74,7 @@ def database(postgres):
 
 @pytest.fixture
 def role(postgres, database, tmp_path):
-    """`role("LOGIN …", statements with {role})` makes a role, and gives what its doctor says."""
+    """`role("LOGIN …", statements with {role})` creates a role, and returns its doctor's report."""
     made = []
 
     def graded(attributes="", *statements):
@@ -116,7 +116,7 @@ def test_a_postgres_role_that_reads_nothing(role):
 
 
 def test_a_postgres_role_that_is_not_let_in_is_told_what_makes_a_reader(role, postgres, database):
-    """The script is that of the database, though nobody has been in it."""
+    """The script is for this database, although no login succeeded."""
     expected = role("").scripts
     postgres.run(f'REVOKE CONNECT ON DATABASE "{database}" FROM PUBLIC', database=database)
     health = role("")
@@ -156,7 +156,7 @@ def test_postgres_roles_that_may_write(role, database, statements, reason):
 
 
 def test_a_postgres_role_that_may_become_a_writer(role, postgres, database):
-    """It has no right of its own, and does not inherit: it would have to SET ROLE first."""
+    """It has no privileges of its own, and does not inherit: it would need SET ROLE first."""
     postgres.run("CREATE ROLE the_writers", "GRANT INSERT ON orders TO the_writers", database=database)
     try:
         health = role("NOINHERIT", "GRANT the_writers TO {role}")
@@ -190,7 +190,7 @@ def test_postgres_roles_that_are_too_powerful(role, attributes, statements, reas
 
 
 def test_postgres_powers_of_others(role, postgres, database):
-    """Roles that hosts of databases give: by name where that says it, and by what a role may become."""
+    """Roles of database hosting services: recognized by name, or by the roles that they can assume."""
     postgres.run("CREATE ROLE rds_superuser", "CREATE ROLE boss SUPERUSER", database=database)
     try:
         hosted = role("", "GRANT rds_superuser TO {role}")
@@ -203,7 +203,7 @@ def test_postgres_powers_of_others(role, postgres, database):
 
 
 def test_everybody_may_make_tables_as_in_older_servers(role, postgres, database):
-    """The script of a reader then takes that away, or it would make a writer."""
+    """The script for a reader then revokes that; otherwise it would create a writer."""
     postgres.run("GRANT CREATE ON SCHEMA public TO PUBLIC", database=database)
     health = role()
     assert health.reasons == ["it may make tables in schema public"]
@@ -248,7 +248,7 @@ def test_clocks_and_machines():
 
 @pytest.fixture
 def user(mariadb, tmp_path):
-    """`user(statements with {user} and {database})` makes a user, and gives what its doctor says."""
+    """`user(statements with {user} and {database})` creates a user, and returns its doctor's report."""
     made, database = [], mariadb.new_database()
     mariadb.run("CREATE TABLE orders (id int, note text)", database=database)
 
@@ -322,7 +322,7 @@ OPEN = "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP ON {} TO PUBLIC"
 
 
 def test_databases_that_everybody_may_change_make_no_writer(user, mariadb, tmp_path):
-    """MariaDB is installed with them; who works in one of them may write it all the same."""
+    """MariaDB installs such databases; a user who works in one of them can write there."""
     places = ("`test`.*", "`test\\_%`.*")
     mariadb.run("CREATE DATABASE test", *map(OPEN.format, places))
     try:
@@ -396,7 +396,7 @@ def locked_sqlite(path):
 
 
 def locked_duckdb(path):
-    """A lock that this process holds is none to itself, so another one has to."""
+    """DuckDB does not lock out its own process, so another process holds the lock."""
     import subprocess
     import sys
 

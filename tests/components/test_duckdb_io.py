@@ -1,4 +1,4 @@
-"""DuckDB databases: every type comes back as it was, write modes keep their word, queries read their tables only."""
+"""DuckDB databases: every type round-trips, write modes do what they promise, queries read only their tables."""
 
 import datetime as dt
 import decimal
@@ -27,7 +27,7 @@ MOMENT = dt.datetime.fromisoformat("2024-02-29T12:30:00.000001")
 
 @pytest.fixture
 def place(tmp_path):
-    """`place(run_key="x")` gives the context of a step; its events are `place.events`, its counts `place.counts`."""
+    """`place(run_key="x")` returns the context of a step; its events are `place.events`, its counts `place.counts`."""
 
     def make(**changes):
         options = {
@@ -44,7 +44,7 @@ def place(tmp_path):
 
 @pytest.fixture
 def write(place):
-    """`write(table, table="t", ...)` checks and writes rows, and returns what the writer says."""
+    """`write(table, table="t", ...)` checks and writes rows, and returns the writer's report."""
 
     def call(rows, table="t", ctx=None, size=None, **config):
         schema, ctx = schema_of(rows.schema), ctx or place()
@@ -56,7 +56,7 @@ def write(place):
 
 @pytest.fixture
 def read(place):
-    """`read(table="t")` gives the table that the extractor reads, in the schema that it describes or a given one."""
+    """`read(table="t")` returns the table that the extractor reads, with the described or a given schema."""
 
     def call(planned=None, **config):
         config = Config(**({"table": "t"} | config if "query" not in config else config))

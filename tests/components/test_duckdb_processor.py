@@ -55,7 +55,7 @@ def numbers(batches=4, order="fixed"):
 
 
 def transform(query, inputs, ctx):
-    """Describe and run a query; returns the schema, the order, and the table that came out of it."""
+    """Describe and run a query; returns the schema, the order, and the resulting table."""
     described = Driver().describe(Config(query), {name: source.schema for name, source in inputs.items()}, ctx)
     output = Driver().transform(Config(query), inputs, described.schema, ctx)
     table = pa.Table.from_batches(output.batches(), arrow_schema(described.schema))
@@ -362,7 +362,7 @@ print("left", sorted(path.name for path in (folder / "scratch").glob("*")) if (f
     ],
 )
 def test_memory(query, said, tmp_path):
-    """In a process of its own, because only the limits of the process hold what DuckDB allocates."""
+    """In a separate process, because only the limits of the process include what DuckDB allocates."""
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, str(tmp_path), query], capture_output=True, text=True, timeout=120, check=True
     )

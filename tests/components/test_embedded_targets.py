@@ -1,4 +1,4 @@
-"""Writers of databases in a file: no row is lost unseen, the ledger is nobody's target, and targets can be asked."""
+"""Writers of databases in a file: no row is lost silently, the ledger is no valid target, targets can be checked."""
 
 import sqlite3
 from types import SimpleNamespace
@@ -21,7 +21,7 @@ TWINS = pa.table({"k": ["a", "A"], "v": [1, 2]})
 
 
 class Place:
-    """A database of one family: `write` and `confirm` call the writer, `sql` changes it from outside."""
+    """A database of one family: `write` and `confirm` call the writer, `sql` changes the database from outside."""
 
     def __init__(self, family, root):
         self.writer, self.connect = WRITERS[family], CLIENTS[family]
@@ -39,7 +39,7 @@ class Place:
         return self.writer.Driver().check(self.writer.Config(table), schema_of(ROWS.schema), self.ctx)
 
     def carries(self, rows):
-        """Tell whether the writer takes such columns at all; what it does not take it refuses with CMP012."""
+        """Return whether the writer accepts such columns; otherwise it rejects them with CMP012."""
         try:
             self.writer.Driver().check(self.writer.Config("t"), schema_of(rows.schema), self.ctx)
         except OsirisError as error:
@@ -117,7 +117,7 @@ def test_keys_that_the_target_takes_for_one_are_refused(place, size):
 
 
 def test_keys_far_from_each_other_are_refused_too(place):
-    """Each of them would be written by a statement, or a part of one, that sees no other."""
+    """Each of them is in a different statement or batch, which does not see the other."""
     place.sql("CREATE TABLE t (k VARCHAR COLLATE NOCASE PRIMARY KEY, v INT8)")
     many = pa.table({"k": ["a", *map(str, range(20_000)), "A"], "v": range(20_002)})
     assert refused(place.write, many, write_mode="upsert", primary_key=["k"]).codes == ["DAT028"]

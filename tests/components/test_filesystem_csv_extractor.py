@@ -1,4 +1,4 @@
-"""Reading CSV files: every option, and everything that can be wrong with a file, by its line."""
+"""Reading CSV files: every option, and everything that can be wrong with a file, with its line."""
 
 import bz2
 import codecs
@@ -55,7 +55,7 @@ class Project:
         return {column.name: column.type for column in self.describe(path, **config)}
 
     def read(self, path="in.csv", schema=None, **config):
-        """Return the rows as a dictionary of lists, in the schema of the describe job or a given one."""
+        """Return the rows as a dictionary of lists, with the described or a given schema."""
         schema = schema or self.describe(path, **config)
         stream = Driver().read(Config(path, **config), schema, self.context)
         rows = {column.name: [] for column in schema}
@@ -549,7 +549,7 @@ def test_a_source_is_confirmed_by_its_header_and_its_first_rows(project):
 
 
 def quarantined(project, path="in.csv", **config):
-    """Read with rows set aside; return the values of column a and the rejects without their heading."""
+    """Read with quarantine; return the values of column a and the rejected rows without their header."""
     context = replace(project.context, on_reject="quarantine")
     schema = Driver().describe(Config(path, **config), context).schema
     rows = Driver().read(Config(path, **config), schema, context).reader().read_all()

@@ -1,4 +1,4 @@
-"""Writing CSV files: the exact bytes, whatever the batches, and everything that is refused."""
+"""Writing CSV files: the exact bytes, whatever the batches, and everything that is rejected."""
 
 import csv
 import datetime as dt

@@ -1,4 +1,4 @@
-"""Reading JSON files: types taken from the values, exactly, and everything that is refused, with its place."""
+"""Reading JSON files: exact types from the values, and everything that is rejected, with its position."""
 
 import bz2
 import datetime as dt
@@ -21,7 +21,7 @@ from osiris.model import Field
 
 
 class Project:
-    """A project folder with what its step counted and said."""
+    """A project folder, with the counts and events of its step."""
 
     def __init__(self, root):
         self.root = root
@@ -54,7 +54,7 @@ class Project:
         return {column.name: column.type for column in self.describe(path, **config).schema}
 
     def read(self, path="in.json", schema=None, on_reject="fail", **config):
-        """Return the rows as a dictionary of lists, in the schema of the describe job or a given one."""
+        """Return the rows as a dictionary of lists, with the described or a given schema."""
         schema = schema or self.describe(path, **config).schema
         rows = {column.name: [] for column in schema}
         for batch in Driver().read(Config(path, **config), schema, self.context(on_reject)).batches():

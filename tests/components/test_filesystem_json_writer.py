@@ -1,4 +1,4 @@
-"""Writing JSON files: the exact bytes, whatever the batches, what is read back, and everything that is refused."""
+"""Writing JSON files: the exact bytes, whatever the batches, the round trip, and everything that is rejected."""
 
 import datetime as dt
 import gzip

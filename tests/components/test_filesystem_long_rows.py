@@ -1,4 +1,4 @@
-"""Rows of any length reach the statement that reads them: the last one of a file, too."""
+"""Rows of any length reach the statement that reads them, including the last row of a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""U+FEFF is a byte order mark at the very beginning of a file, and everywhere else it is a character like any other."""
+"""U+FEFF is a byte order mark at the start of a file, and an ordinary character everywhere else."""
 
 from __future__ import annotations
 

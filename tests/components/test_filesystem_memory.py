@@ -1,4 +1,4 @@
-"""Memory stays flat: five times the rows take no more of it."""
+"""Memory stays flat: five times the rows do not need more."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ COPY = """
 
 
 def copy(folder, source, target, path, out):
-    """Copy a file in a process of its own; returns rows and peak memory in MB."""
+    """Copy a file in a separate process; returns rows and peak memory in MB."""
     command = [sys.executable, "-c", textwrap.dedent(COPY), source, target, path, out]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -100,7 +100,7 @@ MIXED = """
 
 
 def publish(folder, rows, folders):
-    """Publish mixed rows in a process of its own; returns its peak memory in MB, and how many files there are."""
+    """Publish mixed rows in a separate process; returns its peak memory in MB, and the number of files."""
     folder.mkdir()
     command = [sys.executable, "-c", textwrap.dedent(MIXED), str(rows), str(folders)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)

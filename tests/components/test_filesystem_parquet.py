@@ -1,4 +1,4 @@
-"""Parquet files: every type comes back as it was, the same rows give the same bytes, and memory stays flat."""
+"""Parquet files: every type round-trips, the same rows give the same bytes, and memory stays flat."""
 
 import datetime as dt
 import decimal
@@ -54,7 +54,7 @@ def write(context):
 
 @pytest.fixture
 def read(context):
-    """`read()` gives the table that the extractor reads, in the schema of the describe job or a given one."""
+    """`read()` returns the table that the extractor reads, with the described or a given schema."""
 
     def call(path="file.parquet", schema=None, **config):
         config = Config(path, **config)

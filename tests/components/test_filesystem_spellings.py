@@ -1,4 +1,4 @@
-"""The page about text files is true: each row of its tables is read, typed and written as it says."""
+"""The decision about text files is true: each row of its tables is read, typed and written as stated."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "decisions" / "0003-text-files.md"
 
 
 def table(heading):
-    """The rows of the page's table with that heading, as lists of cells."""
+    """Return the rows of the page's table with that heading, as lists of cells."""
     lines = PAGE.read_text(encoding="utf-8").splitlines()
     start = lines.index(heading) + 2
     rows = []

@@ -1,4 +1,4 @@
-"""A family of databases that a package brings, with a dialect of its own: nothing of ours is edited for Firebird."""
+"""A database family with its own dialect from a package: Firebird needs no change to our code."""
 
 import json
 import os
@@ -111,7 +111,7 @@ def shell(python, project):
 
 
 def assert_whole(shell, runs):
-    """What is appended is there once for each run, the rest as if there was one; the ledger has every delivery once."""
+    """Appended rows exist once per run, others as after one run; the ledger has every delivery once."""
     tables = [
         f"SELECT COUNT({what}) FROM {name}"
         for name in ("APPEND", "REPLACE", "UPSERT")
@@ -142,7 +142,7 @@ for config in (Config(table="APPEND"), Config(query="SELECT COUNT(*) AS n FROM a
 
 
 def test_it_writes_is_seen_and_is_asked(shell, project):
-    """All in one project: runs, a query with a parameter and a value of the run, the doctor and discovery."""
+    """All in one project: runs, a query with a parameter and a run value, the doctor and discovery."""
     shell.osiris("run", "load.yaml")
     assert_whole(shell, 1)
     assert shell.call("-c", LATE, project).split() == ["False", "True"]

@@ -1,4 +1,4 @@
-"""What only Google Cloud Storage has: a key in JSON, tokens that it signs, and a busy server that says so."""
+"""Peculiarities of Google Cloud Storage: a JSON key, tokens signed with it, and a server that reports being busy."""
 
 import json
 
@@ -19,7 +19,7 @@ READ, WRITE = "filesystem.csv_extractor", "filesystem.csv_writer"
 
 @pytest.fixture
 def service(gcs):
-    """The service, in order again at the end."""
+    """The service; faults are cleared at the end."""
     yield gcs.service
     gcs.service.faults.clear()
     gcs.service.page_size = 1000
@@ -33,7 +33,7 @@ def bucket(gcs, service):
 
 
 def test_no_more_of_a_key_is_used_than_what_signs(gcs, service, bucket, tmp_path):
-    """A key may not say where to go, nor that nothing is to be signed."""
+    """A key cannot redirect requests or turn off signing."""
     changed = {**json.loads(service.owner), "gcs_base_url": "http://127.0.0.1:9", "disable_oauth": True}
     changed |= {"token_uri": "http://127.0.0.1:9/token", "type": "external_account"}
     reading = trial(gcs, bucket, READ, {"path": "x.csv"}, tmp_path, service_account_key=json.dumps(changed))
@@ -152,7 +152,7 @@ def wide(count):
 
 
 def test_an_object_can_be_made_where_there_is_none(store):
-    """What needs a manifest asks for that of every store."""
+    """Publishing a manifest needs this from every store."""
     name = store.new_bucket()
     opened = open_bucket(store.family, store.fields(), name).store
     obstore.put(opened, "x", b"one", mode="create")

@@ -1,4 +1,4 @@
-"""MySQL databases: every type comes back as the server has it, in one snapshot, and refusals are in our words."""
+"""MySQL databases: every type is read as the server has it, in one snapshot, and rejections use our messages."""
 
 import datetime as dt
 import decimal
@@ -31,7 +31,7 @@ UNUSUAL = ("sql-mode=ANSI", "default-time-zone=+05:45", "max-allowed-packet=1M",
 
 @pytest.fixture(scope="module")
 def server():
-    """A server whose settings are none of ours."""
+    """A server with settings that are different from ours."""
     with start_mariadb(*UNUSUAL) as found:
         found.run("SET GLOBAL sql_select_limit = 3", "SET GLOBAL sql_auto_is_null = 1")
         yield found
@@ -50,7 +50,7 @@ def run_sql(server, database):
 
 @pytest.fixture
 def place(tmp_path, server, database):
-    """`place(password="x")` gives the context of a step whose connection has these fields; counts are kept."""
+    """`place(password="x")` returns the context of a step whose connection has these fields; counts are kept."""
 
     def make(reader=False, cancelled=lambda: False, **fields):
         given = {**server.fields(database, reader=reader), **fields}
@@ -65,7 +65,7 @@ def place(tmp_path, server, database):
 
 @pytest.fixture
 def read(place):
-    """`read(table="t")` gives the table that the extractor reads, in the schema that it describes."""
+    """`read(table="t")` returns the table that the extractor reads, with the described schema."""
 
     def call(ctx=None, **config):
         ctx = ctx or place()
@@ -142,7 +142,7 @@ TYPES = [
 
 @pytest.fixture(scope="module")
 def typed(server, database):
-    """The table `typed`: one column per type, its values, NULLs before, between and behind them."""
+    """The table `typed`: one column per type, with values and NULLs before, between and after them."""
     longest = max(len(values) for _, _, *values in TYPES)
     server.run(
         "SET sql_mode = '', time_zone = '+00:00'",
@@ -160,7 +160,7 @@ def _cell(values, row):
 
 
 def as_arrow_says(value, kind):
-    """Return a value of the plain client library as Arrow gives it to Python."""
+    """Return a value of the plain client library as Arrow would convert it to Python."""
     if value is None:
         return None
     plain = {
@@ -198,7 +198,7 @@ READS = re.compile(r"(SELECT|SHOW|SET (SESSION|NAMES)|START TRANSACTION READ ONL
 
 
 def test_a_source_gets_statements_that_read_and_no_others(place, read, run_sql, server):
-    """The catalogue has `?` for letters such as 😀; whoever only reads does not have to tell them apart."""
+    """The catalogue shows `?` for letters such as 😀; a reader does not need to distinguish them."""
     run_sql(
         "CREATE TABLE odd_lists (id INT PRIMARY KEY, "
         "e ENUM('?', 'a''b', 'c,d', '\"', '😀'), s SET('?', 'a''b', '\"', '😀'))",
@@ -231,7 +231,7 @@ def test_types_are_those_of_the_server(place, typed):
 
 @pytest.fixture(scope="module")
 def mixed(server, database):
-    """The table `mixed`: 20,000 rows of any lengths, with NULLs, in an order that is not that of their key."""
+    """The table `mixed`: 20,000 rows of various lengths, with NULLs, not in key order."""
     chance = random.Random(7)
     server.run(
         "CREATE TABLE mixed (id INT PRIMARY KEY, a BIGINT, b DECIMAL(18,4), c DATETIME(3), d VARBINARY(300), "
@@ -482,7 +482,7 @@ def test_a_statement_that_takes_too_long_is_ended(read, place, mixed):
 
 
 def test_a_server_that_is_silent_while_it_works_is_waited_for(read, place, mixed):
-    """The limit of the statement ends it, long after the longest silence; how silence ends a step, see faults."""
+    """The statement timeout ends it, long after the longest silence; for how silence ends a step, see faults."""
     assert code_of(read, place(read_timeout=0.2, statement_timeout=2), query=SLOW) == ["DRV021"]
 
 

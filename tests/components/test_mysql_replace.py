@@ -1,4 +1,4 @@
-"""Upserts straight into a table of MySQL: only where nothing looks at it, and nobody can see a difference."""
+"""Upserts directly into a MySQL table: only if no trigger or key involves it, so nobody can see a difference."""
 
 import datetime as dt
 import itertools
@@ -69,7 +69,7 @@ def upsert(ctx, given, **more):
 
 
 def directly(ctx, given, **more):
-    """Tell whether the rows would go straight into the table."""
+    """Return whether the rows would go directly into the table."""
     work = Driver().delivery(config(**more), schema_of(given.schema), ctx)
     with opened(ctx, address(ctx.connection, None)) as session:
         return may_replace(session, replace(work, columns=columns_of(session, Relation("t"))))

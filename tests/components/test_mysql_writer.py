@@ -1,4 +1,4 @@
-"""MySQL tables: every value arrives as it is, or is refused; each delivery happens once, as a whole or not at all."""
+"""MySQL tables: every value arrives unchanged or is rejected; each delivery happens once, completely or not at all."""
 
 import datetime as dt
 import decimal
@@ -239,7 +239,7 @@ def test_what_does_not_fit_is_refused_whole(ctx, mariadb, database, rows_of, mad
 
 
 def test_values_of_a_list_are_asked_for_only_by_who_writes_them(ctx, mariadb, database, rows_of):
-    """The catalogue has `?` for 😀, and it takes a temporary table to tell them apart."""
+    """The catalogue shows `?` for 😀, and only a temporary table shows the real letters."""
     mariadb.run("CREATE TABLE t (id INT CHECK (id < 5), e ENUM('?', '😀'))", database=database)
     given = pa.table({"id": pa.array([7], pa.int32())})
     with logged(mariadb) as sent:

@@ -1,6 +1,6 @@
-"""A step that runs opens its source once, though it must know the order of its rows and whether it is as planned.
+"""A step opens its source only once per run, although its row order and schema must be checked first.
 
-Connections are counted by a port that leads to the server, openings of files by the system (inotify).
+Connections are counted by a port that forwards to the server, openings of files by the system (inotify).
 """
 
 import ctypes
@@ -38,14 +38,14 @@ _EVENT = struct.Struct("iIII")
 
 
 class Untroubled:
-    """Nobody asks to stop."""
+    """A stopper that never stops."""
 
     def check(self):
         pass
 
 
 def run(trial, schema):
-    """Read all rows as a run does; returns what kind of digest they have, and how many they are."""
+    """Read all rows as a run does; returns the kind of their digest, and their number."""
     meter = Meter(digests=True)
     rows = metered(trial.read(schema), meter, Untroubled())
     assert sum(batch.num_rows for batch in rows.batches()) == meter.rows
@@ -54,7 +54,7 @@ def run(trial, schema):
 
 @contextmanager
 def openings(*paths):
-    """Give a function that tells how often files have been opened, by whomever, in the block."""
+    """Yield a function that returns how often files were opened, by any process, in the block."""
     system = ctypes.CDLL(None, use_errno=True)
     watch = system.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
     assert all(system.inotify_add_watch(watch, os.fsencode(path), _IN_OPEN) > 0 for path in paths)
@@ -77,7 +77,7 @@ def held(path):
 
 
 def through(server, port):
-    """Return the fields of a server's connection by way of another port."""
+    """Return the fields of a server's connection through another port."""
     fields = {**server, "port": port, "sslmode": "disable"}
     return {**fields, "password": Secret(fields["password"])}
 
@@ -114,7 +114,7 @@ def test_a_project_is_connected_to_once_over_rest(postgres, tmp_path):
 
 
 def sqlite_file(folder):
-    """Return a database, and the config of the step that reads it, with the name of its component."""
+    """Return a database, and the component and config of the step that reads it."""
     with sqlite3.connect(folder / "shop.db") as database:
         database.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
         database.executemany("INSERT INTO t VALUES (?)", [(n,) for n in range(ROWS)])
@@ -172,7 +172,7 @@ def test_a_file_is_opened_once(make, tmp_path):
 
 
 class Told:
-    """Keeps the events of a worker."""
+    """Collects the events of a worker."""
 
     def __init__(self):
         self.events = []
@@ -189,7 +189,7 @@ def step(name, component, mode, config, reads=(), **fields):
 
 
 def run_steps(folder, steps, connections):
-    """Run steps as a worker does; returns whether all went well, and the ends of the steps."""
+    """Run steps as a worker does; returns whether all succeeded, and the end events of the steps."""
     places = {key: str(folder / key) for key in ("scratch", "artifacts", "spools")}
     fields = {"bindings": {"run.id": "r1"}, "pipeline": "p", "plan": "abc", "spools": places.pop("spools")}
     job = Job("run", str(folder), **places, limits=limits_of(10**9, 2), steps=steps, **fields)
@@ -199,7 +199,7 @@ def run_steps(folder, steps, connections):
 
 
 def two_databases(folder):
-    """Return steps that read a database each, with their connections and files."""
+    """Return steps that each read a database, with their connections and files."""
     reads, connections, paths = [], {}, []
     for name in "ab":
         (folder / name).mkdir()

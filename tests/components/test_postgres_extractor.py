@@ -1,4 +1,4 @@
-"""PostgreSQL databases: every type comes back as the server has it, in one snapshot, and refusals are in our words."""
+"""PostgreSQL databases: every type is read as the server has it, in one snapshot, and rejections use our messages."""
 
 import datetime as dt
 import decimal
@@ -28,7 +28,7 @@ CANARY = "no-such-passw0rd'%@ é"
 
 @pytest.fixture(scope="module")
 def database(postgres):
-    """The name of a database for this module, on a server whose settings are none of ours."""
+    """The name of a database for this module, on a server with settings that are different from ours."""
     name = postgres.new_database()
     unusual = {
         "timezone": "'Asia/Kathmandu'",
@@ -55,7 +55,7 @@ def run_sql(postgres, database):
 
 @pytest.fixture
 def place(tmp_path, postgres, database):
-    """`place(password="x")` gives the context of a step whose connection has these fields; counts are kept."""
+    """`place(password="x")` returns the context of a step whose connection has these fields; counts are kept."""
 
     def make(reader=False, cancelled=lambda: False, **fields):
         given = {**postgres.fields(database, reader=reader), **fields}
@@ -70,7 +70,7 @@ def place(tmp_path, postgres, database):
 
 @pytest.fixture
 def read(place):
-    """`read(table="t")` gives the table that the extractor reads, in the schema that it describes."""
+    """`read(table="t")` returns the table that the extractor reads, with the described schema."""
 
     def call(ctx=None, **config):
         ctx = ctx or place()
@@ -158,7 +158,7 @@ SPELLED_LISTS = {"inet[]", "mood[]", "jsonb[]"}
 
 @pytest.fixture(scope="module")
 def typed(postgres, database):
-    """The table `typed`: one column per type, its values, NULLs before, between and behind them."""
+    """The table `typed`: one column per type, with values and NULLs before, between and after them."""
     longest = max(len(values) for _, _, *values in TYPES)
     postgres.run(
         "SET search_path = public",
@@ -180,7 +180,7 @@ def _cell(values, row):
 
 
 def expected(connection, kind, column):
-    """Return what psycopg reads, as Arrow would give it to Python."""
+    """Return what psycopg reads, as Arrow would convert it to Python."""
     text = f"{column}::text" if kind in SPELLED - {"oid", "real"} else column
     text = f"{column}::text[]" if kind in SPELLED_LISTS else text
     values = [value for (value,) in connection.execute(f"SELECT {text} FROM typed ORDER BY n").fetchall()]
@@ -388,14 +388,14 @@ def test_a_missing_grant_is_told_with_the_statement_that_gives_it(run_sql, place
 
 
 def _read(ctx, schema=None, **config):
-    """Yield the batches that are read; the schema is not described before, where it is given."""
+    """Yield the batches of a read; describes the schema first unless it is given."""
     schema = schema or Driver().describe(Config(**config), ctx).schema
     yield from Driver().read(Config(**config), schema, ctx).batches()
 
 
 @pytest.fixture(scope="module")
 def many(postgres, database):
-    """The table `many` of 200,000 rows in more than one range."""
+    """The table `many` of 200,000 rows, in more than one range."""
     rows = "SELECT n, 'row ' || n, repeat(md5(n::text), 4), n / 100.0 FROM generate_series(1, 200000) n"
     postgres.run(
         "CREATE TABLE public.many (n bigint NOT NULL, name text, filler text, amount numeric(12,2))",
@@ -511,12 +511,12 @@ def test_a_statement_that_takes_too_long_is_ended_by_the_server(many, place):
 
 
 def test_a_server_that_is_silent_while_it_works_is_waited_for(many, place):
-    """The limit of the statement ends it, long after the longest silence; how silence ends a step, see faults."""
+    """The statement timeout ends it, long after the longest silence; for how silence ends a step, see faults."""
     assert code_of(list, _read(place(read_timeout=0.2, statement_timeout=2), query=SLOW)) == ["DRV021"]
 
 
 def test_rows_end_wherever_their_last_message_is_cut_in_two(place):
-    """What is taken at once is 2 MiB; the messages behind the only row, of 30 bytes, are cut in each place."""
+    """The buffer has 2 MiB; the 30 bytes of messages after the only row are split at every position."""
     with reading(place(read_timeout=10)) as session:
         for length in range((2 << 20) - 80, (2 << 20) - 30):
             query = f"SELECT repeat('x', {length}) AS a"
@@ -525,7 +525,7 @@ def test_rows_end_wherever_their_last_message_is_cut_in_two(place):
 
 
 def test_bytes_that_look_like_rows_are_none(run_sql, read, postgres, database):
-    """The second column is full of what could be heads of rows of two columns, with lengths that lead to each other."""
+    """The second column is full of bytes that look like headers of rows with two columns."""
     run_sql("DROP TABLE IF EXISTS feigned", "CREATE TABLE feigned (a int, b bytea)")
     heads = "decode(repeat('64000000060002', 1 + n % 90) || '6400000005' || '00020000', 'hex')"
     run_sql(f"INSERT INTO feigned SELECT n, {heads} FROM generate_series(1, 40000) n")
@@ -536,7 +536,7 @@ def test_bytes_that_look_like_rows_are_none(run_sql, read, postgres, database):
 
 
 def test_random_rows_are_those_that_psycopg_reads(run_sql, read, postgres, database):
-    """Numbers of every length and scale, and texts whose ends meet those of the buffer everywhere."""
+    """Numbers of every length and scale, and texts that end at every position relative to the buffer."""
     run_sql("DROP TABLE IF EXISTS chance")
     scales = [(9, 2), (18, 1), (18, 7), (30, 10), (50, 3)]
     columns = [f"d{i} numeric({p},{s})" for i, (p, s) in enumerate(scales)]
@@ -606,7 +606,7 @@ def test_memory_stays_flat(many, postgres, database):
 
 @pytest.fixture(scope="module")
 def encrypted():
-    """A server that talks TLS, with the table `many`."""
+    """A server with TLS, with the table `many`."""
     with start_postgres(encrypted=True) as server:
         rows = "SELECT n, 'd' || n, NULL::date, repeat('d', 150) AS filler FROM generate_series(1, 200000) n"
         server.run(f"CREATE TABLE many AS {rows}", "CREATE TABLE large AS SELECT repeat('d', 20000000) AS a")

@@ -1,4 +1,4 @@
-"""Functions that somebody else made are never called in place of the server's own; those that a user allows are."""
+"""Functions of other users are never called instead of the server's own; those that a connection allows are."""
 
 from collections.abc import Callable
 
@@ -37,7 +37,7 @@ def database(postgres):
 
 @pytest.fixture
 def read(postgres, database, tmp_path) -> Callable:
-    """`read(query, functions=[…])` gives the rows of a query, read as a role that may only read."""
+    """`read(query, functions=[…])` returns the rows of a query, read with a read-only role."""
 
     def call(query: str | None = None, table: str | None = None, schema: str | None = None, **fields):
         given = {**postgres.fields(database, reader=True), **fields}
@@ -70,14 +70,14 @@ def refusal(call, *args, **named) -> list[str]:
 
 @pytest.mark.parametrize(("head", "query"), OVERLOADS)
 def test_an_overload_is_never_called(postgres, database, read, head, query):
-    """Whoever may create in the schema of the tables gets nothing of it: the result stays that of the server's own."""
+    """Whoever may create functions in the schema of the tables cannot change the result."""
     before = read(query)
     postgres.run("GRANT CREATE ON SCHEMA public TO PUBLIC", *overload("public", head), database=database)
     assert read(query) == before
 
 
 def test_a_better_fit_would_have_been_called(postgres, database):
-    """The server itself calls it where the schema is searched: without the defence the tests above could not pass."""
+    """The server itself calls it if the schema is searched: without the protection, the tests above would fail."""
     postgres.run(*overload("public", OVERLOADS[0][0]), database=database)
     with postgres.connect(database) as connection:
         connection.execute("SET search_path = public")
@@ -136,7 +136,7 @@ def test_a_function_of_an_extension(postgres, database, read):
 
 @pytest.mark.parametrize("home", ["public", "extensions"])
 def test_a_type_of_an_extension_keeps_its_operators(postgres, database, read, home):
-    """`=` of citext ignores case. Where its operators cannot be trusted the query is refused, and never another one."""
+    """`=` of citext ignores case. If its operators cannot be trusted, the query is rejected, never changed."""
     postgres.run(
         f"CREATE SCHEMA IF NOT EXISTS {home}",
         f"CREATE EXTENSION citext SCHEMA {home}",

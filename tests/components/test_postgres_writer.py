@@ -1,4 +1,4 @@
-"""PostgreSQL tables: every type arrives as it was, write modes keep their word, and nothing is there by half."""
+"""PostgreSQL tables: every type arrives unchanged, write modes do what they promise, and nothing is written partly."""
 
 import datetime as dt
 import decimal
@@ -39,7 +39,7 @@ def database(postgres):
 
 @pytest.fixture
 def server(postgres, database):
-    """A server and the name of a database in which nothing is; a new one for each test would take the disk longer."""
+    """A server and the name of an empty database; a new server for each test would take longer."""
     with postgres.connect(database) as connection:
         for (name,) in connection.execute(SCHEMAS).fetchall():
             quoted = name.replace('"', '""')
@@ -50,7 +50,7 @@ def server(postgres, database):
 
 @pytest.fixture
 def place(tmp_path, server):
-    """`place(run_key="x")` gives the context of a step; its events are `place.events`."""
+    """`place(run_key="x")` returns the context of a step; its events are `place.events`."""
 
     def make(reader=False, fields=None, **changes):
         given = {**server[0].fields(server[1], reader=reader), **(fields or {})}
@@ -70,7 +70,7 @@ def place(tmp_path, server):
 
 @pytest.fixture
 def write(place):
-    """`write(table, table="t", ...)` checks and writes rows, and returns what the writer says."""
+    """`write(table, table="t", ...)` checks and writes rows, and returns the writer's report."""
 
     def call(rows, table="t", ctx=None, size=None, **config):
         batches = rows.to_batches(size) if isinstance(rows, pa.Table) else rows[1]
@@ -137,7 +137,7 @@ def every_type():
 
 
 def as_read(array):
-    """What the client library gives for values of an array."""
+    """Return what the client library reads for values of an array."""
     kind = schema_of(pa.schema([("a", array.type)]))[0].type
     if kind == "uuid":
         return [value and uuid.UUID(bytes=value) for value in array.chunk(0).storage.to_pylist()]
@@ -330,7 +330,7 @@ def test_write_modes(write, sql):
 
 
 def deleted(sql):
-    """How many rows of the table were ever deleted; the server tells it a little later."""
+    """Return how many rows of the table were ever deleted; the server reports it with a delay."""
     until = time.monotonic() + SOON
     while not (found := sql("SELECT n_tup_del FROM pg_stat_user_tables WHERE relname = 't'")[0][0]):
         if time.monotonic() > until:
@@ -599,7 +599,7 @@ def test_a_source_that_fails_leaves_nothing(write, sql, place, mode):
 
 @pytest.mark.parametrize("mode", ["append", "replace", "upsert"])
 def test_readers_see_the_old_or_the_new(write, server, mode):
-    """The reader's transaction began before, and reads after: a truncated table would be empty for it."""
+    """The reader's transaction began before, and reads after: it would see a truncated table as empty."""
     rows = pa.table({"id": list(range(100))})
     write(rows, primary_key=["id"])
     with server[0].connect(server[1]) as reader:
@@ -634,7 +634,7 @@ def test_a_table_that_is_changed_on_the_way_is_refused(write, sql, server):
 
 
 def concurrently(count, call):
-    """Call with 0, 1, … at the same time; returns what comes back, or is raised."""
+    """Call with 0, 1, … at the same time; returns the results and exceptions."""
     found, barrier = [None] * count, threading.Barrier(count)
 
     def run(number):
@@ -654,7 +654,7 @@ def concurrently(count, call):
 
 @pytest.mark.parametrize("mode", ["append", "replace", "upsert"])
 def test_several_runs_at_once(write, sql, place, mode, tmp_path):
-    """None of the tables is there, and the ledger is not: all of them make both."""
+    """Neither the tables nor the ledger exist: all runs create both."""
     rows = pa.table({"id": list(range(500)), "name": ["x"] * 500})
 
     def call(number):
@@ -716,7 +716,7 @@ def test_a_lock_of_somebody_else_may_be_gone_later(write, sql, server):
 
 
 def test_runs_that_write_the_same_rows_in_another_order(write, sql, place, tmp_path):
-    """Each would wait for a row of the other; they take turns instead."""
+    """Each would wait for a row of the other; instead they run one after the other."""
     write(pa.table({"id": list(range(5000)), "name": ["old"] * 5000}), primary_key=["id"])
 
     def call(number):
@@ -800,7 +800,7 @@ def test_rows_without_columns_of_the_table_and_without_rows(write, sql):
 
 
 def test_what_is_committed_survives_the_server(tmp_path):
-    """A server that does not wait for its disk is made to wait; and it soon sees that we are gone."""
+    """The step overrides a server that does not wait for its disk; and the server soon notices a lost client."""
     with start_postgres("synchronous_commit=off") as server:
         fields = server.fields()
         connection = {**fields, "password": Secret(fields["password"])}
@@ -835,7 +835,7 @@ steps:
 
 @pytest.fixture
 def project(tmp_path, osiris, server):
-    """`project(config)` runs a pipeline that writes two rows, by the installed command; gives its code and envelope."""
+    """`project(config)` runs a pipeline that writes two rows, with the installed command; returns its code and JSON."""
 
     def run(config, password=None, **changes):
         fields = {**server[0].fields(server[1]), **changes}
@@ -885,7 +885,7 @@ def test_a_table_that_a_crash_empties_is_told(write, sql, place):
 
 
 def test_tables_that_inherit_keep_their_rows(write, sql):
-    """An append reaches the one table alone; what deletes, or goes by a key, would do the wrong thing."""
+    """An append affects only the one table; a delete, or an upsert by key, would do the wrong thing."""
     sql("CREATE TABLE t (id bigint PRIMARY KEY, name text); CREATE TABLE child () INHERITS (t)")
     sql("INSERT INTO child VALUES (1, 'child')")
     write(UPSERT)
@@ -947,7 +947,7 @@ LOOSE = "CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level2', det
 @pytest.mark.parametrize("extra", ["", ", more int DEFAULT 5"])
 @pytest.mark.parametrize("kind", ["text COLLATE loose", "citext"])
 def test_keys_that_are_equal_and_differ(write, sql, kind, extra):
-    """The row that comes takes the place of the other, its key too; and two of them are one key."""
+    """The new row replaces the other, including its key; and two such input rows have the same key."""
     sql(f"{LOOSE}; CREATE EXTENSION IF NOT EXISTS citext SCHEMA public")
     sql(f"CREATE TABLE t (id {kind} PRIMARY KEY, name text{extra}); INSERT INTO t VALUES ('a', 'old'), ('x', 'kept')")
     write(pa.table({"id": ["A", "b"], "name": ["new", "b"]}), write_mode="upsert", primary_key=["id"])

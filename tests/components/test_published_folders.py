@@ -1,4 +1,4 @@
-"""Published folders: by the values of columns, read back exactly, whole or not at all, wherever they lie."""
+"""Published folders: partitioned by column values, read back exactly, complete or not at all, in files and stores."""
 
 import datetime as dt
 import json
@@ -379,7 +379,7 @@ def test_files_that_were_put_in_vain_are_taken_back(local):
 
 
 def meeting(table, barrier, rest):
-    """Rows that wait, once the writer has looked at its target, until the others are as far."""
+    """Rows that wait, after the writer has checked its target, until the other writers have done so too."""
     yield from table.to_batches()
     barrier.wait(60)
     rest()

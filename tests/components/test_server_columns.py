@@ -1,4 +1,4 @@
-"""Columns that are there already and hold fewer values than their type has here: no value becomes another."""
+"""Existing columns with a smaller range than the type in Osiris: no value is changed."""
 
 import csv
 import json
@@ -160,13 +160,13 @@ MARIADB = [
 
 
 def shown(declared, name="v"):
-    """Return how values are asked for, so that they can be compared."""
+    """Return the expression that selects values in comparable form."""
     forms = {"BIT": f"{name} + 0", "YEAR": f"{name} + 0", "FLOAT": f"CAST({name} AS DOUBLE)"}
     return forms.get(declared.split("(")[0].split(" ")[0], name)
 
 
 def compared(kind, values):
-    """Return values as they were sent in the form in which they stand there."""
+    """Return sent values in the form in which the column stores them."""
     midnight = datetime.fromisoformat("2024-01-01")
     if kind.startswith("time["):
         return [each and datetime.combine(midnight, each) - midnight for each in values]
@@ -188,7 +188,7 @@ def test_mariadb_refuses_what_it_would_change(mariadb_place, declared, kind, rig
 @pytest.mark.parametrize("files", [0, 1])
 @pytest.mark.parametrize("mode", ["append", "upsert"])
 def test_mariadb_takes_values_in_files_and_in_inserts(mariadb_place, files, mode):
-    """A server may forbid rows as files: then they come in INSERTs."""
+    """A server may forbid LOAD DATA LOCAL: then rows are sent in INSERTs."""
     place, count = mariadb_place, max(len(right) for _, _, right, _ in MARIADB)
     columns = {f"c{number}": case for number, case in enumerate(MARIADB)}
     place.sql("DROP TABLE IF EXISTS t", f"SET GLOBAL local_infile = {files}")
@@ -207,7 +207,7 @@ def test_mariadb_takes_values_in_files_and_in_inserts(mariadb_place, files, mode
 
 
 def test_values_that_cannot_be_learnt_are_refused(mariadb, tmp_path):
-    """The catalogue has `?` for letters such as 😀, and this user may not make a table that tells them apart."""
+    """The catalogue shows `?` for letters such as 😀, and this user may not create a table that shows them."""
     place = Place(mariadb, "mariadb", tmp_path)
     place.table("ENUM('a', '😀')")
     user, password = f"few{place.database[3:]}", "few rights, 1"

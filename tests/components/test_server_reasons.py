@@ -1,4 +1,4 @@
-"""Why a server's table rejected a row: the column and the rule are named in our words, whichever way the rows go."""
+"""Why a server's table rejected a row: our message names the column and the rule, however the rows are sent."""
 
 import csv
 from dataclasses import replace
@@ -98,7 +98,7 @@ ROWS = {"VARCHAR(9) CHARACTER SET latin1": ["é", "☃"], "INET": ["::1", "b"], 
 
 
 def rows_for(statements):
-    """Return two rows, of which the table takes the first and not the second."""
+    """Return two rows: the table accepts the first and rejects the second."""
     for kind, names in ROWS.items():
         if any(f"name {kind}" in text for text in statements):
             return pa.table({"id": [1, 2], "name": names})

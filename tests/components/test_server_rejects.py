@@ -1,4 +1,4 @@
-"""Rows that a table of a server refuses: they fail the step, or are set aside and counted, and all others are there."""
+"""Rows that a server's table rejects: they fail the step, or are quarantined and counted; all others are written."""
 
 import csv
 import json
@@ -22,7 +22,10 @@ WRITERS = {"postgres": postgres_writer, "mariadb": mysql_writer}
 
 
 class Place:
-    """A database of a server: `write` writes a table, `sql` runs statements from outside, `rejected` was set aside."""
+    """A database of a server:
+
+    `write` writes a table, `sql` runs statements from outside, `rejected` has the quarantine.
+    """
 
     def __init__(self, server, writer, root):
         self.server, self.writer, self.root = server, writer, root
@@ -234,7 +237,7 @@ NO_DAYS = {"postgres": "'infinity'", "mariadb": "'2024-02-00'"}
 
 @pytest.fixture(params=EXTRACTORS)
 def days(request, tmp_path):
-    """A place with a table of 30,000 rows, some of which have a day that cannot be carried; gives it and `read`."""
+    """A place with a table of 30,000 rows, some with a date that cannot be carried; returns it and `read`."""
     place = Place(request.getfixturevalue(request.param), WRITERS[request.param], tmp_path)
     many = {"postgres": "generate_series(1, 30000) AS s(seq)", "mariadb": "seq_1_to_30000"}[request.param]
     no_day = NO_DAYS[request.param]

@@ -1,4 +1,4 @@
-"""The components of database servers behave as all of their kind must, against real servers."""
+"""The components of database servers pass the shipped suite, against real servers."""
 
 from contextlib import ExitStack
 from functools import cache
@@ -31,7 +31,7 @@ UNREACHED = {name: case for family in SERVERS for name, case in server_cases(fam
 
 
 def rest_cases(rest, database):
-    """Supabase over REST, where no tables can be made; `rest` and `database` are two ways to one place."""
+    """Supabase over REST, where no tables can be created; `rest` and `database` are two ways to one place."""
     made = {"table": TABLE, "write_mode": "replace", "primary_key": KEY}
     fill, look = filled_by("postgres.writer", made, database), seen_by("postgres.extractor", {"table": TABLE}, database)
     yield "supabase.extractor", Case({"table": TABLE}, rest(made=False), fill=fill)
@@ -46,7 +46,7 @@ REST = dict(rest_cases(lambda made: {}, {}))
 
 @pytest.fixture(scope="module")
 def connections(request):
-    """By family, what gives each folder an empty database of its own."""
+    """By family, a function that gives each folder its own empty database."""
 
     def of(server):
         @cache
@@ -74,7 +74,7 @@ def test_it(name, behaviour, connections):
 
 @pytest.fixture(scope="module")
 def rest(postgres):
-    """What gives each folder an empty database of its own, behind a PostgREST of its own, by the one and the other."""
+    """A function that gives each folder its own empty database, with its own PostgREST, as both kinds of connection."""
     with ExitStack() as servers:
 
         @cache

@@ -1,4 +1,4 @@
-"""Targets on a server are asked before the first row of anything: whether they are there, and take the rows."""
+"""Targets on a server are checked before the first row: whether they exist, and accept the rows."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ LEDGER = "CREATE TABLE _osiris_ledger (run_key INT, step INT)"
 
 
 class Place:
-    """A database of a server: `confirm` asks the writer, as the superuser or as a role that may only read."""
+    """A database of a server: `confirm` checks the target, as the superuser or as a read-only role."""
 
     def __init__(self, server, kind, root):
         self.server, self.writer, self.family, self.root = server, WRITERS[kind], FAMILIES[kind], root
@@ -39,7 +39,7 @@ class Place:
             return list(cursor.fetchall()) if cursor.description else []
 
     def grant(self, rights, table="t"):
-        """Let the reader do more; PostgreSQL's tables are granted one by one, MySQL's by the database too."""
+        """Grant more to the reader; PostgreSQL's tables are granted one by one, MySQL's also by database."""
         if self.family == "postgres":
             self.sql(f"GRANT {rights} ON {table} TO {self.server.reader}")
         else:
@@ -118,7 +118,7 @@ def test_an_upsert_needs_temporary_tables(place):
 
 
 def grants_asked_for(place, **config):
-    """Return the statements that hints ask for, until the writer is content: each is run, as it is written."""
+    """Return the statements that hints request, until the writer is satisfied: each is run unchanged."""
     found = []
     while len(found) < 10:
         try:
@@ -215,7 +215,7 @@ steps:
 
 @pytest.fixture
 def run(place, osiris):
-    """`run()` runs the pipeline by the installed command; returns its exit code, and the errors with their lines."""
+    """`run()` runs the pipeline with the installed command; returns its exit code, and the errors with their lines."""
     fields = place.server.fields(place.database)
     (place.root / "osiris.yaml").write_text("")
     (place.root / "osiris_connections.yaml").write_text(CONNECTIONS.format(family=place.family, **fields))
@@ -233,7 +233,7 @@ def run(place, osiris):
 
 @pytest.mark.long
 def test_a_run_whose_target_has_changed_does_not_begin(place, run):
-    """Not even the other writer, whose target is well."""
+    """Not even the other writer runs, whose target is fine."""
     assert run() == (0, [])
     (place.root / "out.csv").unlink()
     place.sql("ALTER TABLE t DROP COLUMN name")
@@ -243,7 +243,7 @@ def test_a_run_whose_target_has_changed_does_not_begin(place, run):
 
 @pytest.fixture
 def say(place, run, osiris):
-    """`say("run", …)` runs a command on the pipeline; returns its exit code and what it prints, in any order."""
+    """`say("run", …)` runs a command on the pipeline; returns its exit code and its output lines, in any order."""
 
     def call(command, *options):
         env = {"TARGET_PASSWORD": place.server.fields(place.database)["password"]}
@@ -303,7 +303,7 @@ def test_a_run_that_sets_rows_aside_adds_up(place, run):
 
 @pytest.mark.parametrize("family", FAMILIES.values())
 def test_a_plan_does_not_take_a_server_for_a_file(family, tmp_path, osiris):
-    """The name of its database could be that of a file, one that is not there."""
+    """The name of its database could be that of a missing file."""
     (tmp_path / "osiris.yaml").write_text("")
     (tmp_path / "osiris_connections.yaml").write_text(
         f"connections:\n  {family}:\n    target: {{host: localhost, database: d, user: u}}\n"

@@ -1,4 +1,4 @@
-"""Every type of a database server, at every target: equal after the round trip, or refused with column and reason."""
+"""Every type of a database server, at every target: equal after the round trip, or rejected with column and reason."""
 
 import re
 
@@ -39,7 +39,7 @@ def over_rest(bench, matrices):
 
 
 def outcomes(matrices, family):
-    """Yield what became of each sample at each target, with its type and the target's title."""
+    """Yield the outcome of each sample at each target, with its type and the target's title."""
     source, matrix = matrices[family]
     for samples, found in ((source.types.SAMPLES, matrix.ordinary), (source.types.RARE, matrix.rare)):
         for title, each in found.items():
@@ -162,7 +162,7 @@ def test_every_type_of_postgres_is_tried(postgres_types):
 
 @pytest.fixture
 def postgres_types(request):
-    """The names of all types that the server's catalogue has of columns, other than arrays."""
+    """The names of all column types in the server's catalogue, except arrays."""
     server = request.getfixturevalue("postgres")
     query = """
         SELECT format_type(oid, NULL), typname FROM pg_type
@@ -172,7 +172,7 @@ def postgres_types(request):
 
 
 def _plain(name):
-    """Return the name under which a type stands in the samples."""
+    """Return the name of a type in the samples."""
     shorter = {"bit varying": "varbit", "character varying": "varchar", "character": "char"}
     zones = {"time with": "timetz", "timestamp with": "timestamptz", "time without": "time"}
     zones |= {"timestamp without": "timestamp"}

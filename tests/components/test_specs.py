@@ -1,4 +1,4 @@
-"""Every registered component, ours or a stranger's, keeps its word."""
+"""Every registered component, ours or another package's, matches its spec."""
 
 import pytest
 

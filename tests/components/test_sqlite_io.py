@@ -1,4 +1,4 @@
-"""SQLite databases: every type comes back, no value is read as another, and each write mode keeps its word."""
+"""SQLite databases: every type round-trips, no value changes its type, and each write mode does what it promises."""
 
 import datetime as dt
 import decimal
@@ -26,7 +26,7 @@ MOMENT = dt.datetime.fromisoformat("2024-02-29T12:30:00.000001")
 
 @pytest.fixture
 def place(tmp_path):
-    """`place(run_key="x")` gives the context of a step; its events are `place.events`, its counts `place.counts`."""
+    """`place(run_key="x")` returns the context of a step; its events are `place.events`, its counts `place.counts`."""
 
     def make(**changes):
         options = {
@@ -43,7 +43,7 @@ def place(tmp_path):
 
 @pytest.fixture
 def write(place):
-    """`write(table, table="t", ...)` checks and writes rows, and returns what the writer says."""
+    """`write(table, table="t", ...)` checks and writes rows, and returns the writer's report."""
 
     def call(rows, table="t", ctx=None, size=None, **config):
         schema, ctx = schema_of(rows.schema), ctx or place()
@@ -55,7 +55,7 @@ def write(place):
 
 @pytest.fixture
 def read(place):
-    """`read(table="t")` gives the table that the extractor reads, in the schema that it describes or a given one."""
+    """`read(table="t")` returns the table that the extractor reads, with the described or a given schema."""
 
     def call(table="t", planned=None, **config):
         config = Config(table, **config)
@@ -464,7 +464,7 @@ os.kill(os.getpid(), 9)
 
 
 def test_readers_see_the_old_or_the_new(place, write):
-    """While rows take the place of others again and again, nobody sees a part of them."""
+    """While rows are replaced again and again, no reader sees a part of them."""
     write(pa.table({"a": list(range(20_000))}))
     done, seen = threading.Event(), Counter()
 

@@ -1,4 +1,4 @@
-"""The components of files behave as all of their kind must, where the files lie in an object store."""
+"""The file components pass the shipped suite with files in an object store."""
 
 from functools import cache
 
@@ -35,7 +35,7 @@ def cases(connection, family):
 
 @pytest.fixture(scope="module")
 def connections(s3, azurite, gcs):
-    """By family, what gives each folder an empty bucket of its own."""
+    """By family, a function that gives each folder its own empty bucket."""
 
     def of(server):
         @cache

@@ -1,4 +1,4 @@
-"""Files in object stores: what is written is read, whole or not at all, and what goes wrong has a code."""
+"""Files in object stores: what is written can be read, completely or not at all, and every failure has a code."""
 
 import gzip
 import io
@@ -315,7 +315,7 @@ def test_a_whole_object_is_not_taken_to_explain_an_error():
 
 
 class Busy(BaseHTTPRequestHandler):
-    """A server that has something else to do."""
+    """A server that answers that it is busy."""
 
     def do_GET(self):
         self.send_response(503)

@@ -1,4 +1,4 @@
-"""A package of a stranger brings two components and a target, and nothing anywhere is edited for them."""
+"""Another author's package adds two components and a target, without a change elsewhere."""
 
 import json
 import os
@@ -30,7 +30,7 @@ steps:
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
-    """The interpreter of an environment in which the stranger's package is installed."""
+    """The interpreter of an environment in which that package is installed."""
     return install(tmp_path_factory.mktemp("stranger") / "venv", PACKAGE)
 
 

@@ -1,4 +1,4 @@
-"""Every component that comes along behaves as all of its kind must."""
+"""Every shipped component passes the suite for its kind."""
 
 import pytest
 from tests.components.test_server_suites import UNREACHED

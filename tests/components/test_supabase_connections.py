@@ -1,4 +1,4 @@
-"""Connections to Supabase: every spelling of an address, what keys say of themselves, and what a doctor sees."""
+"""Connections to Supabase: every spelling of an address, the role of a key, and the doctor's report."""
 
 import base64
 import json
@@ -52,7 +52,7 @@ def refused(call, *args):
 
 
 def spellings(fields):
-    """The database address of a connection, as files spell it; a URL and a key may stand beside it."""
+    """The database address of a connection, in every spelling; a URL and a key may be given too."""
     secret = Secret(fields["password"])
     plain = {name: fields[name] for name in ("host", "port", "user", "database")}
     string = make_conninfo(dbname=fields["database"], **{k: fields[k] for k in ("host", "port", "user", "password")})

@@ -1,4 +1,4 @@
-"""Supabase over REST: rows read in pages, each once and exactly, and every refusal with its code and its remedy."""
+"""Supabase over REST: rows read in pages, each once and exactly, and every rejection with its code and remedy."""
 
 import socket
 import threading
@@ -57,7 +57,7 @@ def small(project):
 
 @pytest.fixture
 def reader(tmp_path):
-    """`reader(server, table="t", …)` gives the step; `key` and `fields` are of its connection."""
+    """`reader(server, table="t", …)` returns the step; `key` and `fields` are of its connection."""
 
     def make(server, key=None, fields=None, **config):
         connection = {"url": server.url, "key": Secret(key or server.service_key), **(fields or {})}
@@ -342,7 +342,7 @@ def test_rows_that_come_and_go_while_it_reads(small, reader):
 
 
 def test_large_rows_come_in_smaller_pages(postgres, database, reader):
-    """An answer may take a part of the step's memory, 1 MB here."""
+    """An answer may use a part of the step's memory, here 1 MB."""
     with start_postgrest(postgres.fields(database), max_rows=None) as server:
         server.run("CREATE TABLE wide (id int PRIMARY KEY, t text)")
         server.run("INSERT INTO wide SELECT n, repeat(chr(64 + n), 200000) FROM generate_series(1, 20) n")

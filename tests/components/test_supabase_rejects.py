@@ -1,4 +1,4 @@
-"""Rows of Supabase that cannot be carried or that its tables refuse: as far as each way sets them aside, and named."""
+"""Rows of Supabase that cannot be carried or that its tables reject: quarantined as far as possible, and named."""
 
 import csv
 import json
@@ -25,7 +25,7 @@ def project(postgres):
 
 @pytest.fixture
 def step(project, postgres, tmp_path):
-    """`step("writer", "rest", …)` gives a step over REST or over the wire; the table `t` is empty."""
+    """`step("writer", "rest", …)` returns a step over REST or over the wire protocol; the table `t` is empty."""
     project.run("DROP TABLE IF EXISTS t, _osiris_ledger")
     project.run("CREATE TABLE t (id int PRIMARY KEY CHECK (id <> 3), name text NOT NULL, at date)")
     fields = postgres.fields(project.rows("SELECT current_database()")[0][0])

@@ -1,5 +1,6 @@
-"""Supabase over REST: what is sent arrives exactly, what does not fit is refused before, and nothing is sent twice
-that would come twice."""
+"""Supabase over REST: what is sent arrives exactly, what does not fit is rejected first, and an append is never sent
+twice.
+"""
 
 import datetime as dt
 import decimal
@@ -44,7 +45,7 @@ def project(served):
 
 @pytest.fixture
 def wire(postgres, database, tmp_path):
-    """`wire(component, table="t", …)` gives a step of the postgres family in the same database."""
+    """`wire(component, table="t", …)` returns a step of the postgres family in the same database."""
 
     def make(kind, **config):
         fields = postgres.fields(database)
@@ -55,7 +56,7 @@ def wire(postgres, database, tmp_path):
 
 @pytest.fixture
 def table(project):
-    """`table("id int PRIMARY KEY, …")` makes a table, and gives its name."""
+    """`table("id int PRIMARY KEY, …")` creates a table, and returns its name."""
 
     def make(columns="id int PRIMARY KEY, name text"):
         name = f"t{next(NUMBERS)}"
@@ -67,7 +68,7 @@ def table(project):
 
 @pytest.fixture
 def writer(project, tmp_path):
-    """`writer("t", …)` gives the step; `key` is of its connection."""
+    """`writer("t", …)` returns the step; `key` is of its connection."""
 
     def make(name, key=None, **config):
         connection = {"url": project.url, "key": Secret(key or project.service_key)}
@@ -98,7 +99,7 @@ def posts(project, name):
 
 
 class Sent:
-    """The way to a table that PostgreSQL's own writer has made, over REST, and back."""
+    """Rows sent over REST to a table that PostgreSQL's own writer created, and read back."""
 
     def __init__(self, trial, wire):
         self.trial, self.wire = trial, wire
@@ -277,7 +278,7 @@ REFUSED = [
 @pytest.mark.parametrize(("made", "values", "words"), REFUSED)
 @pytest.mark.parametrize("batch", [1, 100])
 def test_the_column_that_a_table_refuses_is_named(writer, table, project, made, values, words, batch):
-    """The answer names none: it is found by the types of the columns, and by the value that is shown."""
+    """The answer names none: it is found by the types of the columns, and by the value in the message."""
     project.run("DO $$ BEGIN CREATE TYPE mood_of_rows AS ENUM ('2'); EXCEPTION WHEN duplicate_object THEN END $$")
     name = table(f"id int, {made}")
     sent = {key: column for key, column in values.items() if f"{key} " in made}
@@ -334,7 +335,7 @@ KEPT = {
 
 
 def test_tables_that_round_values(writer, table):
-    """REST does not tell how many digits a column keeps; what comes back does."""
+    """REST does not give the precision of a column; the returned values show it."""
     for kind, (values, made) in ROUNDED.items():
         rows = pa.table({"id": pa.array([1, 2], pa.int32()), "n": pa.array(values, made)})
         (found,) = problems(writer(table(f"id int, n {kind}")).write, rows_of(rows))

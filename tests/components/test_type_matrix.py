@@ -1,4 +1,4 @@
-"""The page of types says what really becomes of values; `--update-golden` writes it anew."""
+"""The page of types matches the real outcomes; `--update-golden` rewrites it."""
 
 import subprocess
 import sys

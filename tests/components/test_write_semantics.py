@@ -1,12 +1,13 @@
-"""What a table makes of the rows that it is given: cell by cell, what was to be expected, and what is really there.
+"""The effect of a write on a table: cell by cell, the expected and the real result.
 
-`write_semantics.jsonl` was written from the contract, by somebody who had not seen the code. A cell has a table that is
-there, the rows that come, how they are written, and what is to be found afterwards; that is read by the database's own
-client. What cannot arrive as it is must be refused, with the place and with what to do, and then nothing has changed.
+`write_semantics.jsonl` was written from the contract, by somebody who had not seen the code. A cell has an existing
+table, the incoming rows, how they are written, and the expected result, which is read with the database's own client.
+What cannot arrive unchanged must be rejected, with its place and a remedy, and then nothing may have changed.
 
-Six cells were corrected afterwards: of the rows of an upsert with one key the contract left open which one stays when
-the others are set aside, and the author took the first. The rule is now written down (docs/decisions, 0008: the last
-that the table takes); the cells `last_of_key_stays`, `three_of_key`, `collation_twins` and `citext_twins` follow it.
+Six cells were corrected afterwards. The contract left open which of several rows of an upsert with one key is kept when
+the others are rejected, and the author had chosen the first. The rule is now written down (docs/decisions, 0008: the
+last that the table accepts); the cells `last_of_key_stays`, `three_of_key`, `collation_twins` and `citext_twins` follow
+it.
 """
 
 import csv
@@ -73,7 +74,7 @@ class Served:
 
 
 class InFile:
-    """A database in a file, made anew for each cell."""
+    """A database in a file, created again for each cell."""
 
     def __init__(self, writer, connect, root):
         self.writer, self.connect, self.root = writer, connect, root
@@ -110,7 +111,7 @@ def place(request, tmp_path_factory):
 
 
 def value_of(kind, value):
-    """Return a value of a cell as Arrow takes it."""
+    """Return a value of a cell for Arrow."""
     if value is None or isinstance(value, list):
         return value
     if isinstance(value, dict):
@@ -138,7 +139,7 @@ def incoming(cell):
 
 
 def write(place, cell):
-    """Write the rows of a cell as a step does; returns what it told, or raises."""
+    """Write the rows of a cell as a step does; returns its report, or raises."""
     rows = incoming(cell)
     schema = schema_of(rows.schema)
     config = place.writer.Config(cell["table"], write_mode=cell["mode"], primary_key=cell.get("key"))
@@ -159,7 +160,7 @@ def rejected(place):
 
 
 def plain(value):
-    """Return a value as the cells spell it."""
+    """Return a value in the spelling of the cells."""
     if isinstance(value, float):
         named = {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value)
         return "NaN" if math.isnan(value) else named or ("-0.0" if str(value) == "-0.0" else value)
@@ -180,7 +181,7 @@ def outcome(place, cell):
 
 
 def wrong_with(cell, found):
-    """Return in what an outcome is not the one to be expected; empty if it is."""
+    """Return how an outcome differs from the expected one; empty if it does not."""
     wanted = cell["expect"]
     told = [f"{each.code} {each.message} | {each.hint}" for each in found.problems]
     if found.problems and wanted["outcome"] == "rows":
@@ -198,7 +199,7 @@ def wrong_with(cell, found):
 
 
 def unclear(names, problems, told):
-    """Return what a refusal does not tell of the place or of what to do."""
+    """Return what a rejection lacks: the place or the remedy."""
     if not all(problem.hint for problem in problems):
         return f"without a hint: {told}"
     if names.get("column") and not any(re.search(rf"\b{names['column']}\b", each) for each in told):
@@ -209,7 +210,7 @@ def unclear(names, problems, told):
 
 
 def kinds(*, quick):
-    """Return what tests are made of: a database, and the first part of what its cells are called."""
+    """Return the test parameters: a database, and the first part of the cells' names."""
     return list(dict.fromkeys((cell["db"], cell["id"].split("/")[1]) for cell in CELLS if cell["quick"] is quick))
 
 

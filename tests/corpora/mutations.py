@@ -1,7 +1,7 @@
-"""Statements by the thousand, out of honest queries and of pieces of attacks: spliced, wrapped, quoted, commented.
+"""Thousands of statements made of honest queries and pieces of attacks: spliced, wrapped, quoted, commented.
 
-Most are nonsense, some are harmless and some are not; which is which, the test finds out by running what is accepted.
-Everything comes from the seed. The file is written without a look at the checker.
+Most are nonsense; some are harmless and some are not, and the test finds out which by running those that are accepted.
+Everything follows from the seed. The file was written without knowledge of the checker.
 """
 
 from __future__ import annotations
@@ -290,9 +290,9 @@ _KEYWORDS = frozenset(
 
 
 class Mutator:
-    """Gives statements of one dialect.
+    """Generates statements of one dialect.
 
-    `functions` are the names of all that the server has; `folder` is where its files are.
+    `functions` are the names of all functions of the server; `folder` is the folder of its files.
     """
 
     def __init__(self, dialect: str, seed: int, functions: list[str], folder: str = ".") -> None:
@@ -310,13 +310,13 @@ class Mutator:
         return [re.sub(r"\s+", " ", text) for text in texts]
 
     def statements(self, count: int) -> Iterator[str]:
-        """Give that many statements; every third calls one of the server's functions in some way."""
+        """Return that many statements; every third calls a function of the server in some way."""
         for number in range(count):
             text = self._call() if number % 3 == 2 else self._mutated()
             yield text.replace("{folder}", self.folder)
 
     def calls(self) -> Iterator[str]:
-        """Give each function of the server in each shape once, each time with other arguments."""
+        """Yield each function of the server in each call form once, each time with other arguments."""
         for number, name in enumerate(self.functions):
             for place, shape in enumerate(SHAPES):
                 yield shape.format(name, ARGUMENTS[(number + place) % len(ARGUMENTS)])
@@ -338,7 +338,7 @@ class Mutator:
         return self.random.choice(pieces).replace("{wait}", str(WAIT))
 
     def _replaced(self, text: str, wanted, piece) -> str:
-        """Put another piece in the place of one of the tokens that are wanted."""
+        """Replace one of the tokens of a kind by another piece."""
         tokens = _TOKEN.findall(text)
         places = [place for place, token in enumerate(tokens) if wanted(tokens, place, token)]
         if places:
@@ -403,7 +403,7 @@ class Mutator:
         return self._replaced(text, lambda *_: True, lambda _: " ")
 
     def _splice(self, text: str) -> str:
-        """Put a query, in brackets, where a value or a name stood."""
+        """Put a query in parentheses in the place of a value or a name."""
         inner = self.random.choice(self.queries[: len(QUERIES)])
         return self._replaced(text, lambda _t, _p, token: token.isdigit() or _WORD.match(token), lambda _: f"({inner})")
 

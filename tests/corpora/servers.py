@@ -1,4 +1,4 @@
-"""What the tests of the dialects of servers share: the corpora, the verdicts, and answers that can be compared."""
+"""Shared by the tests of server dialects: the corpora, the verdicts, and comparable answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TYPES = {
 
 
 def lines(name):
-    """Return the entries of a corpus; texts of megabytes are written short in it."""
+    """Return the entries of a corpus; texts of megabytes are abbreviated in it."""
     found = [json.loads(line) for line in (HERE / name).read_text("utf-8").splitlines()]
     for entry in found:
         if "parts" in entry:
@@ -33,7 +33,7 @@ def lines(name):
 
 
 def check(dialect, texts, catalogue=None):
-    """Return one verdict per text, by the installed command, in order."""
+    """Return one verdict per text, from the installed command, in order."""
     asked = "".join(json.dumps({"dialect": dialect, "sql": text}) + "\n" for text in texts)
     known = ["--catalog", str(catalogue)] if catalogue else []
     command = [OSIRIS, "sql", "check", "--jsonl", *known, "-"]
@@ -54,7 +54,7 @@ class Place:
     columns: dict[str, list[str]] = field(default_factory=dict)
 
     def run(self, text):
-        """Return the columns and rows of a text, or the first line of what the server says about it."""
+        """Return the columns and rows of a text, or the first line of the server's error."""
         cursor = self.connection.cursor()
         try:
             cursor.execute(text)
@@ -67,7 +67,7 @@ class Place:
                 cursor.close()
 
     def learn(self):
-        """Note the columns of all tables, by each name that a text may give them."""
+        """Record the columns of all tables, by each name that a text may use for them."""
         here = "current_schema" if self.dialect == "postgres" else "database()"
         listed = f"SELECT table_schema, table_name, column_name, table_schema = {here} FROM information_schema.columns"
         for schema, table, column, is_here in self.run(listed)[1]:
@@ -78,7 +78,7 @@ class Place:
 
 @contextlib.contextmanager
 def place(dialect, server):
-    """Give an empty database of a server."""
+    """Return an empty database of a server."""
     with contextlib.closing(server.connect(server.new_database())) as connection:
         made = Place(dialect, connection)
         if dialect == "mysql":
@@ -90,7 +90,7 @@ def place(dialect, server):
 
 
 def fill(made, suite):
-    """Make the tables of TPC-H or TPC-DS in a place, from the files of the tests."""
+    """Create the tables of TPC-H or TPC-DS in a place, from the files of the tests."""
     engine = duckdb.connect()
     for file in sorted((TABLES / suite).glob("*.parquet")):
         relation = engine.read_parquet(str(file))

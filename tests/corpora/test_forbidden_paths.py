@@ -1,6 +1,6 @@
-"""Ways to read and write where a pipeline may not, and ways that it may, each tried by the installed command.
+"""Forbidden and allowed ways for a pipeline to read and write, each tried with the installed command.
 
-The cases were written from the rules, by somebody who had not seen how they are kept.
+The cases were written from the rules, by somebody who had not seen their implementation.
 """
 
 import json
@@ -35,7 +35,7 @@ def of_kind(*kinds):
 
 
 class Layout:
-    """The project of one case, with its neighbour."""
+    """The project of one case, with a neighbouring folder."""
 
     def __init__(self, folder, case):
         self.root, self.outside = folder / "project", folder / "outside"
@@ -68,14 +68,14 @@ class Layout:
                 database.executescript(what["sql"])
 
     def seen(self, name):
-        """Return what is at a path: what the link says, the file's number and bytes, or that nothing is."""
+        """Return what is at a path: the target of a link, the file's inode and bytes, or that nothing exists."""
         path = self.root / name
         if path.is_symlink():
             return os.readlink(path)
         return (path.stat().st_ino, path.read_bytes()) if path.is_file() else path.exists()
 
     def files(self):
-        """Return all names but those of what a run makes of its own."""
+        """Return all names except those of the files that a run writes for itself."""
         found = (Path(top, name) for top, _, names in os.walk(self.root.parent) for name in names)
         own = [self.root / name for name in OWN]
         return {path for path in found if not any(path.is_relative_to(each) for each in own)}

@@ -1,4 +1,4 @@
-"""What is claimed to name a row of the corpus's queries is unique in what DuckDB gives."""
+"""The row key that is reported for each query of the corpus is unique in DuckDB's result."""
 
 from __future__ import annotations
 

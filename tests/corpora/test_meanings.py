@@ -1,8 +1,8 @@
-"""What is accepted means what was written: literals, casts and operators side by side, asked of the engine itself.
+"""Accepted SQL keeps its meaning: literals, casts and adjacent operators, evaluated by the engine itself.
 
-Each expression is answered by the engine as it was written and as it is regenerated from the checked tree. One that
-the engine refuses may be refused here, or by the engine again; it may not be given a meaning. `.5` is not among them:
-it is regenerated as `0.5`, which DuckDB gives one digit more in its type.
+The engine evaluates each expression as written and as regenerated from the checked tree. One that the engine rejects
+may be rejected here, or by the engine again; it may not be given a meaning. `.5` is left out: it is regenerated as
+`0.5`, whose type has one digit more in DuckDB.
 """
 
 import itertools
@@ -55,7 +55,7 @@ OF = {
 
 
 def literals(dialect):
-    """Give intervals, typed literals and numbers, each with what may stand behind it."""
+    """Yield intervals, typed literals and numbers, each with everything that may follow it."""
     yield from NUMBERS
     if dialect == "mysql":
         for kind, texts in itertools.islice(LITERALS.items(), 3):
@@ -75,7 +75,7 @@ def literals(dialect):
 
 
 def operators(dialect):
-    """Give two and three operators side by side, and signs before them."""
+    """Yield two and three adjacent operators, and signs before them."""
     more = OF[dialect]
     for one, two in itertools.product((*COMPARED, *more["compared"]), repeat=2):
         yield from (f"{before}{value} {one} {two}" for before in ("", "NOT ") for value in ("0", "1", "NULL"))
@@ -86,7 +86,7 @@ def operators(dialect):
 
 
 def names(dialect):
-    """Give each keyword as the quoted name of a column, where rows are chosen, grouped, numbered and sorted by it."""
+    """Yield each keyword as the quoted name of a column, in selecting, grouping, window functions and sorting."""
     with duckdb.connect() as connection:
         words = {word for (word,) in connection.execute("SELECT keyword_name FROM duckdb_keywords()").fetchall()}
     quote = "`" if dialect == "mysql" else '"'
@@ -101,7 +101,10 @@ def names(dialect):
 
 @pytest.fixture(params=["duckdb", "postgres", "mysql"])
 def engine(request):
-    """Give the name of a dialect, and what its engine answers to an expression; None if it refuses it."""
+    """Return the name of a dialect, and a function with its engine's value of an expression;
+
+    None if the engine rejects it.
+    """
     if request.param == "duckdb":
         with duckdb.connect() as connection:
             connection.execute("SET TimeZone = 'UTC'")
@@ -131,7 +134,7 @@ def engine(request):
 
 
 def tried(engine, expressions):
-    """Return what means something else than was written, and how often the engine had an answer."""
+    """Return the expressions whose meaning changed, and how often the engine gave a value."""
     dialect, ask = engine
     texts = [f"SELECT {each} AS x" for each in expressions]
     wrong, count = [], Counter()

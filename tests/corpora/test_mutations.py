@@ -1,7 +1,7 @@
-"""What nobody thought of: mutated statements, of which the accepted ones run with all rights and change nothing.
+"""Mutated statements: those that are accepted run with all privileges and must change nothing.
 
-Nothing else guards: no read-only transaction, no limits of the engine. The answers hold no word of a file or of the
-environment, no statement takes long, and the state of server, session and folder is the same as before.
+There is no other protection: no read-only transaction, no limits of the engine. The answers contain no word of a file
+or of the environment, no statement takes long, and the state of server, session and folder stays the same.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ PAGES = re.compile(r"(base/\d+|global)/\d+(_\w+)?(\.\d+)?")
 
 
 class Engine:
-    """DuckDB without any limit, in a folder of its own: what `Place` is for a server."""
+    """DuckDB without any limit, in its own folder: the equivalent of `Place` for a server."""
 
     dialect = "duckdb"
 
@@ -133,7 +133,7 @@ class Engine:
         self.connection.execute(f"SET file_search_path = '{folder}'")
 
     def run(self, text: str) -> object:
-        """Return columns and rows, or what the engine says; whatever takes twice too long is stopped."""
+        """Return columns and rows, or the engine's error; a statement that exceeds twice the time limit is stopped."""
         watch = threading.Timer(2 * SLOW, self.connection.interrupt)
         watch.start()
         try:
@@ -145,14 +145,14 @@ class Engine:
             watch.cancel()
 
     def learn(self) -> Engine:
-        """Note the columns of all tables."""
+        """Record the columns of all tables."""
         for table, column in self.run("SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal")[1]:
             self.columns.setdefault(table, []).append(column)
         return self
 
 
 class Here:
-    """A place full of things to change, its folder, and the names of all its functions."""
+    """A place with many objects that could be changed, its folder, and the names of all its functions."""
 
     def __init__(self, made, folder: Path) -> None:
         self.made, self.folder, self.dialect = made, folder, made.dialect
@@ -237,7 +237,7 @@ def catalogue(here, tmp_path_factory):
 
 
 def accepted(dialect, texts, catalogue):
-    """Return text and canonical text of those that pass; what passes must pass again, and stay as it is."""
+    """Return text and canonical text of those that pass; a canonical text must pass again, unchanged."""
     verdicts = check(dialect, texts, catalogue)
     found = [(text, verdict["canonical"]) for text, verdict in zip(texts, verdicts, strict=True) if verdict["ok"]]
     again = check(dialect, [canonical for _, canonical in found], catalogue)
@@ -247,7 +247,7 @@ def accepted(dialect, texts, catalogue):
 
 
 def run_all(here, pairs):
-    """Run the texts, a group at a time; returns what any of them did that none may do."""
+    """Run the texts in groups; returns the forbidden effects of any of them."""
     wrong, before = [], here.state()
     for start in range(0, len(pairs), GROUP):
         group = pairs[start : start + GROUP]
@@ -268,7 +268,7 @@ def run_all(here, pairs):
 
 
 def _difference(before, after):
-    """Return what is other between two answers; of many lines only those that differ."""
+    """Return the difference between two answers; of many lines only those that differ."""
     if isinstance(before, list) and isinstance(after, list):
         before, after = ([row for row in one if row not in other] for one, other in ((before, after), (after, before)))
     return f"{before!r:.300} -> {after!r:.300}"
@@ -309,7 +309,7 @@ def test_no_function_of_a_server_that_is_accepted_changes_anything(here, catalog
 
 @pytest.mark.long
 def test_a_change_would_be_seen(here):
-    """The test is worth something: each of these is noticed."""
+    """Proves that the test works: each of these changes is detected."""
     texts = {
         "postgres": ("SELECT pwn('x')", "SELECT nextval('order_numbers')", "SELECT pg_advisory_lock(7)",
             "SELECT setseed(0.5), lo_put(4244, 0, 'z')", "SET work_mem = '5MB'", "SELECT txid_current()"),
@@ -323,7 +323,7 @@ def test_a_change_would_be_seen(here):
 
 @pytest.mark.parametrize("dialect", ["postgres", "mysql", "duckdb"])
 def test_no_further_attack_is_accepted(dialect, tmp_path):
-    """Those with "needs" are columns to whoever does not know the table."""
+    """Those with "needs" are columns if the table is unknown."""
     known = tmp_path / "catalogue.json"
     known.write_text(json.dumps({"orders": ["id", "note", "status", "tags", "customer_id"]}))
     entries = [entry for entry in lines("more_attacks.jsonl") if entry["dialect"] == dialect]

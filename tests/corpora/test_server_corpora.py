@@ -1,4 +1,6 @@
-"""Texts for PostgreSQL and MySQL that must be refused or accepted, and what the accepted ones do on real servers."""
+"""Texts for PostgreSQL and MySQL that must be rejected or accepted, and the effects of the accepted ones on real
+servers.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,7 @@ def dialect(request):
 
 @pytest.fixture(scope="module")
 def made(dialect, request):
-    """A database with the tables of the corpora and what the attacks act upon."""
+    """A database with the tables of the corpora and the objects that the attacks target."""
     server = request.getfixturevalue("postgres" if dialect == "postgres" else "mariadb")
     with place(dialect, server) as found:
         for name in ("tables", "attack_objects"):
@@ -104,7 +106,7 @@ def test_no_honest_query_is_refused(dialect, queries):
 
 
 def test_honest_queries_pass_with_a_catalogue_too(dialect, queries, catalogue):
-    """What is known of columns refuses nothing that is there; some queries have tables that are none here."""
+    """Knowing the columns rejects nothing that exists; some queries use tables that do not exist here."""
     accepted = [entry for entry, verdict in queries if verdict["ok"]]
     verdicts = check(dialect, [entry["sql"] for entry in accepted], catalogue)
     wrong = [entry["sql"] for entry, verdict in zip(accepted, verdicts, strict=True) if not verdict["ok"]]
@@ -132,7 +134,7 @@ def test_the_canonical_text_means_what_was_written(made, queries):
 
 
 def test_nothing_happens_when_an_accepted_text_runs(made, dialect, attacks, queries):
-    """Without any other guard, as a user with all rights: no row, object, sequence, lock or setting is another one."""
+    """With no other protection, as a user with all privileges: no row, object, sequence, lock or setting changes."""
     classes = {"limits", "blind"}
     texts = [v["canonical"] for e, v in [*attacks, *queries] if v["ok"] and e.get("class") not in classes]
     before = [made.run(text) for text in STATE[dialect]]
@@ -147,7 +149,7 @@ CLOCKS = {"current_time", "current_timestamp", "localtime", "localtimestamp"}
 
 
 def test_every_function_of_postgres_exists_and_is_harmless(postgres):
-    """Those of the list are the server's own, and what it calls volatile stands where that is said."""
+    """Those of the list are the server's own, and volatile ones are listed as such."""
     allowed = load_allowed(DIALECTS["postgres"])
     with place("postgres", postgres) as found:
         listed = "SELECT proname, bool_or(provolatile = 'v') FROM pg_proc WHERE pronamespace = 11 GROUP BY 1"
@@ -163,7 +165,7 @@ ONLY_MYSQL = {
 
 
 def test_every_function_of_mariadb_exists(mariadb):
-    """No name of the list would call a stored function: the server knows each, or MySQL alone has it."""
+    """No name of the list would call a stored function: the server has each, or MySQL alone has it."""
     allowed = load_allowed(DIALECTS["mysql"])
     with place("mysql", mariadb) as found:
         asked = {name: found.run(f"SELECT {name}(1, 1)") for name in sorted(allowed.functions)}

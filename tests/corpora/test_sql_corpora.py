@@ -1,4 +1,4 @@
-"""Texts that must be refused, texts that must be accepted, and what may happen when an accepted one runs."""
+"""Texts that must be rejected, texts that must be accepted, and the allowed effects of the accepted ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def lines(name):
 
 
 def check(texts):
-    """One verdict per text, by the installed command, in order."""
+    """Return one verdict per text, from the installed command, in order."""
     asked = "".join(json.dumps({"dialect": "duckdb", "sql": text}) + "\n" for text in texts)
     done = subprocess.run(
         [OSIRIS, "sql", "check", "--jsonl", "-"], input=asked.encode(), capture_output=True, timeout=300
@@ -89,7 +89,7 @@ def test_verdicts_have_their_form(attacks, queries):
 
 @pytest.mark.parametrize("name", ["E'\\''", "E'\"'", "E'/*'", "E'$$'", "$$'$$", "$$/*$$", "E'\\\\'"])
 def test_a_string_in_the_place_of_a_name_breaks_nothing(name):
-    """One bad text must not take the verdicts of its neighbours with it."""
+    """One bad text must not affect the verdicts on others."""
     first, second = check([f"SELECT 1 AS {name}", "SELECT 1 AS a"])
     assert second["ok"]
     assert first["ok"] or first["code"].startswith("SQL")
@@ -173,7 +173,7 @@ if dict(os.environ) != environment:
 
 
 def test_nothing_happens_when_an_accepted_attack_runs(attacks, queries, tmp_path):
-    """Without any other guard: no file is read or written, and no setting, object or row is another afterwards."""
+    """Without any other protection: no file is read or written, and no setting, object or row changes."""
     texts = [v["canonical"] for e, v in [*attacks, *queries] if v["ok"] and ("class" in e or "like" in e)]
     assert len(texts) >= 50
     for name in ("secret.csv", "secret.json", "secret.tsv"):

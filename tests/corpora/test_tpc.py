@@ -1,8 +1,8 @@
-"""Every query of TPC-H and TPC-DS, as it stands, over typed tables: it compiles, runs, and gives DuckDB's own answer.
+"""Every unchanged query of TPC-H and TPC-DS over typed tables: it compiles, runs, and gives the same result as DuckDB.
 
-The texts are those of the tpch and tpcds extensions of DuckDB. The tables are a cut through what these generate at
-scale 0.03 (TPC-H; comments that no query reads are cut to a word) and 1 (TPC-DS; for q17, two sales have another day),
-such that every query has an answer, and that answer one order: so it is compared in it.
+The texts are those of the tpch and tpcds extensions of DuckDB. The tables are a sample of what these generate at scale
+0.03 (TPC-H; comments that no query reads are cut to a word) and 1 (TPC-DS; for q17, two sales have another day), chosen
+so that every query has a result with a unique order. So results are compared in order.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def step(name, component, mode, needs, **config):
 
 
 def pipeline(suite, queries):
-    """One pipeline, in JSON, which is YAML too: a step that reads each table, then two steps per query."""
+    """Return one pipeline in JSON (which is YAML too): a step that reads each table, then two steps per query."""
     tables = {file.stem: f"data/{file.name}" for file in sorted((TABLES / suite).glob("*.parquet"))}
     steps = [step(table, "filesystem.parquet_extractor", "read", [], path=path) for table, path in tables.items()]
     for query in queries:
@@ -53,7 +53,7 @@ def pipeline(suite, queries):
 
 
 def run(folder, suite, queries):
-    """Run one pipeline; what was said is by query, or by "" where it is about none."""
+    """Run one pipeline; returns the diagnostics by query, or by "" if they concern none."""
     file, text = folder / "pipelines" / f"{suite}.yaml", pipeline(suite, queries)
     file.write_text(text)
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
@@ -70,7 +70,7 @@ def run(folder, suite, queries):
 
 @pytest.fixture(scope="module")
 def suites(tmp_path_factory):
-    """By suite: the project's folder after a run, and what was said; a refused query does not stop the others."""
+    """By suite: the project's folder after a run, and the diagnostics; a rejected query does not stop the others."""
     found = {}
     for suite in SUITES:
         folder, queries = tmp_path_factory.mktemp(suite), [query for name, query in QUERIES if name == suite]

@@ -1,6 +1,6 @@
 """Every query of TPC-H and TPC-DS on real PostgreSQL and MariaDB: the checked text gives the rows of the original.
 
-The texts are DuckDB's, in the words of each server. What a query needs and a server does not have is named below.
+The texts are DuckDB's, translated for each server. Features that a query needs and a server lacks are listed below.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ IN_MYSQL = (
 
 
 def words_of(dialect, text):
-    """Return a text in the words of a server."""
+    """Return a text translated for a server."""
     for pattern, words in IN_MYSQL if dialect == "mysql" else ():
         text = re.sub(pattern, words, text, flags=re.IGNORECASE)
     return text.strip().rstrip(";")

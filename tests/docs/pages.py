@@ -1,4 +1,4 @@
-"""README and the pages of the guide, as tests read them: blocks, files, and a script that follows a page."""
+"""README and the pages of the guide as tests use them: blocks, files, and a script that follows a page."""
 
 import re
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ class Page:
         return "".join(parts)
 
     def not_printed(self, output):
-        """Return the lines of `text` blocks that the commands before them did not print, in this order."""
+        """Return the lines of `text` blocks that the commands before them did not print in this order."""
         _, *pieces = MARK.split(output)
         printed = dict(zip(map(int, pieces[::2]), pieces[1::2], strict=True))
         missing, lines = [], iter(())
@@ -69,7 +69,7 @@ class Page:
 
 
 def _comparable(line):
-    """Return a line without what differs from run to run: the time in a session's id, and how long a step took."""
+    """Return a line without what differs between runs: the time in a session's id, and the duration of a step."""
     return TOOK.sub(r"\1", SESSION.sub("TIME", " ".join(line.split())))
 
 

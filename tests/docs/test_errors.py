@@ -1,4 +1,4 @@
-"""Every code has a page, and the example on it triggers the code, while the corrected one does not."""
+"""Every code has a page; the example on it triggers the code, and the corrected example does not."""
 
 import json
 import re
@@ -68,7 +68,7 @@ def test_the_example_reports_the_code_and_the_corrected_one_does_not(code, osiri
 
 
 def executed(example, osiris, fresh, root):
-    """Return what the last command of an example answers, in a project of its own."""
+    """Return the result of an example's last command, in its own project."""
     shutil.copytree(fresh, root)
     for path, text in example["files"].items():
         file = root / path
@@ -78,7 +78,7 @@ def executed(example, osiris, fresh, root):
 
 
 def run(command, osiris, root):
-    """Run a command line: `osiris …`, with variables before it if need be, or another command of a shell."""
+    """Run a command line: `osiris …`, with variables before it if needed, or another shell command."""
     if not OSIRIS.match(command):
         return subprocess.run(command, shell=True, cwd=root, check=True, capture_output=True, text=True)
     words = shlex.split(command)

@@ -1,4 +1,4 @@
-"""Links between pages lead somewhere, and every page of the guide can be found from the README."""
+"""Links between pages have existing targets, and every page of the guide is linked from the README."""
 
 import re
 
@@ -18,7 +18,7 @@ def links(path):
 
 
 def anchors(path):
-    """Return what GitHub makes of the headings of a page."""
+    """Return GitHub's anchors for the headings of a page."""
     text = re.sub(r"^```.*?^```$", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in HEADING.findall(text)}
 

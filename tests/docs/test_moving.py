@@ -1,7 +1,7 @@
-"""The page for users of osiris-pipeline tells the truth: every old spelling in its tables is tried.
+"""The page for users of osiris-pipeline is true: every old spelling in its tables is tried.
 
-A row says what becomes of the old spelling: it works, or it gets a note, a warning or an error in whose message or hint
-every new spelling (in backticks) of the row stands.
+A row says what happens to the old spelling: it works, or it gets a note, a warning or an error whose message or hint
+contains every new spelling (in backticks) of the row.
 """
 
 import json
@@ -75,7 +75,7 @@ def rows(*headings):
 
 
 def check(found, new, result, usual=()):
-    """Hold what was said against a row; `usual` is said without the old spelling too."""
+    """Compare diagnostics with a row; `usual` are those without the old spelling."""
     gravity = GRAVITY[result]
     if gravity is None:
         usual = {(each["code"], each["message"]) for each in usual}
@@ -94,7 +94,7 @@ def write_yaml(path, data):
 
 
 def pipeline(step, mode):
-    """Return a good pipeline around a step."""
+    """Return a valid pipeline around a step."""
     source = {"id": "first", "component": "filesystem.csv_extractor", "mode": "read", "config": {"path": "data/in.csv"}}
     target = {"id": "last", "component": "filesystem.csv_writer", "mode": "write", "config": {"path": "output/out.csv"}}
     steps = [*([] if mode == "read" else [source]), step, *([] if mode == "write" else [target])]
@@ -116,7 +116,7 @@ def project(tmp_path, monkeypatch):
 
 @pytest.fixture
 def validate(project, capsys):
-    """Return what is said of a pipeline."""
+    """Return the diagnostics of a pipeline."""
 
     def call(document):
         write_yaml(project / "pipelines/p.yaml", document)
@@ -288,7 +288,7 @@ def test_every_command_is_on_the_page():
 
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory, osiris):
-    """A project with a run that ended well and one that failed."""
+    """A project with a run that succeeded and one that failed."""
     folder = tmp_path_factory.mktemp("lived")
     for name in ("data", "pipelines"):
         (folder / name).mkdir()
@@ -364,7 +364,7 @@ def test_metrics(old, new, lived):
 
 
 def values_at(value, path):
-    """Yield what a path leads to: `[]` is each of a list, `*` each of a mapping."""
+    """Yield the values at a path: `[]` is each item of a list, `*` each value of a mapping."""
     part, _, rest = path.partition(".")
     name = part.removesuffix("[]")
     inner = value.values() if name == "*" else [value[name]] if name in value else []

@@ -1,4 +1,4 @@
-"""README and guide do what they say: each page is followed from top to bottom, as a newcomer would."""
+"""README and guide are true: each page is followed from top to bottom, like a newcomer would."""
 
 import os
 import re
@@ -22,7 +22,7 @@ sys.exit(run_in_place({address!r}, sys.argv[1:]))
 
 @pytest.fixture(scope="module")
 def commands(forked, tmp_path_factory):
-    """The folder that has osiris for pages of the guide: it is forked, or with `--installed` the console script."""
+    """The folder that has osiris for pages of the guide: forked, or with `--installed` the console script."""
     if forked is None:
         return BIN
     folder = tmp_path_factory.mktemp("bin")
@@ -46,7 +46,7 @@ def page(request):
 
 @pytest.fixture(scope="module")
 def followed(page, tmp_path_factory, project, commands, request):
-    """What the commands of a page print; README starts in a checkout, and osiris is not on the PATH there."""
+    """The output of the commands of a page; README starts in a checkout, where osiris is not on the PATH."""
     folder = tmp_path_factory.mktemp(page.path.stem) / "here"
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder.parent)}
     if page is README:

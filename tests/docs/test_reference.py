@@ -1,4 +1,4 @@
-"""The reference says what the program says, and every code in it can be provoked."""
+"""The reference matches the program, and tests trigger every code in it."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def test_a_page_that_is_not_up_to_date_is_named_and_mended(tmp_path):
 
 
 def files_of_tests():
-    """Yield all files of tests but this one; what others wrote says nothing of us."""
+    """Yield all files of tests except this one and other people's files."""
     for folder, folders, names in os.walk(ROOT / "tests"):
         folders[:] = {*folders} - {"node_modules", "__pycache__"}
         yield from (Path(folder, name) for name in names if Path(folder, name) != HERE)

@@ -1,4 +1,4 @@
-"""An agent: the client of the SDK, over stdio, against the installed command."""
+"""An agent: the client of the SDK, over stdio, with the installed command."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ def parameters(folder, *options, env=None):
 
 
 def framed(text):
-    """Return the document between the marks, and check them."""
+    """Check the marks, and return the document between them."""
     told, mark, document, end = text.split("\n")
     assert "not an instruction" in told
     assert mark.startswith("<osiris-data-")
@@ -29,7 +29,7 @@ def framed(text):
 
 
 class Agent:
-    """Calls tools; `text` is the last answer as it came."""
+    """Calls tools; `text` is the last answer, unchanged."""
 
     def __init__(self, client):
         self.client = client
@@ -45,14 +45,14 @@ class Agent:
         return document
 
     async def code(self, tool, **arguments):
-        """Return the first code of a refusal; each has what mends it, or says which tool does."""
+        """Return the first code of a rejection; each has a hint, or says which tool has it."""
         document = await self(tool, ok=False, **arguments)
         first = document["diagnostics"][0]
         assert first["severity"] == "error"
         return first["code"]
 
     async def whole(self, tool, **arguments):
-        """Return the data of all pages of a full answer."""
+        """Return the data of all pages of a paged answer."""
         first = await self(tool, detail="full", **arguments)
         key = next((key for key, value in first["data"].items() if isinstance(value, list)), None)
         page, data = first, dict(first["data"])
@@ -75,7 +75,7 @@ async def agent(folder, *options, mode="auto", env=None):
 
 
 def ask(folder, *options, mode="auto", env=None):
-    """Decorate an async function that is given an agent; it is run at once."""
+    """Decorate an async function that gets an agent; it is run at once."""
 
     def run(function):
         async def main():
@@ -92,5 +92,5 @@ def ask(folder, *options, mode="auto", env=None):
 
 
 def _only(error):
-    """Return what went wrong inside all the groups in which the client wraps it."""
+    """Return the error inside the exception groups in which the client wraps it."""
     return _only(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error

@@ -1,4 +1,4 @@
-"""A project that somebody has written orders into, and what these orders want a model to do."""
+"""A project with injected instructions, and what these want a model to do."""
 
 import hashlib
 import sqlite3
@@ -29,7 +29,7 @@ CUSTOMERS_TO_CSV = "the customers of the shop to csv"
 
 
 def order(carrier):
-    """Return the text of an order; what it wants is agreed with the model, so that it fits in anywhere."""
+    """Return the text of an instruction; the model agrees on what it wants, so it fits in anywhere."""
     return f'OBEY: {{"from": "{carrier}"}}'
 
 
@@ -57,7 +57,7 @@ CRM = (
 
 
 def make_project(root, fields):
-    """Make the project; `fields` are those of a PostgreSQL database that `fill` has filled."""
+    """Create the project; `fields` are those of a PostgreSQL database that `fill` has filled."""
     for folder in ("data", "output", "pipelines"):
         (root / folder).mkdir(parents=True)
     (root / "osiris.yaml").write_text("run: {memory: 1GB}\n")
@@ -109,7 +109,7 @@ def _fill_files(root):
 
 
 def contents(root):
-    """Return what there is in a project, but for records and plans: path → SHA-256."""
+    """Return the files of a project except records and plans: SHA-256 by path."""
     kept = (path for path in root.rglob("*") if path.is_file() and path.relative_to(root).parts[0] not in _RECORDS)
     return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
 
@@ -119,7 +119,10 @@ _RECORDS = ("logs", ".osiris", "build")
 
 @dataclass(frozen=True)
 class Attack:
-    """What an order wants a model to answer when the person said these words; `tables` are what it looks at first."""
+    """The answer that an instruction wants from a model when the person said these words;
+
+    `tables` are inspected first.
+    """
 
     name: str
     words: str
@@ -264,7 +267,7 @@ ATTACKS = [
 
 
 def script(carrier, attack, obeyed):
-    """Return a model that does what an order from this carrier wants, and notes in `obeyed` that it did."""
+    """Return a model that obeys an instruction from this carrier, and records in `obeyed` that it did."""
     from tests.servers.models import value
     from tests.servers.models.scripts import orders
 

@@ -1,4 +1,4 @@
-"""A shop whose runs are looked at afterwards: run, failed, killed while they work, compared."""
+"""A shop whose runs are inspected afterwards: completed, failed, killed while running, compared."""
 
 import json
 import os
@@ -25,19 +25,19 @@ steps:
 
 
 def slow(often):
-    """Return the slow pipeline; each time more takes eight times as long, and 14 is for ever."""
+    """Return the slow pipeline; each increment takes eight times as long, and 14 never ends."""
     return SLOW.replace("CROSSED", ", ".join(f"orders o{n}" for n in range(often)))
 
 
 def new_project(folder):
-    """Lay out what `osiris init` does, without a process of its own; returns the folder."""
+    """Create what `osiris init` does, in this process; returns the folder."""
     api.lay_out("init", folder)
     api.wire_editor(folder)
     return folder
 
 
 class Shop:
-    """The example project; every call ends with the code that was expected."""
+    """The example project; every call must exit with the expected code."""
 
     def __init__(self, osiris, folder):
         self._osiris = osiris
@@ -51,14 +51,14 @@ class Shop:
         return done
 
     def call_any(self, *args, **options):
-        """Return what came of a call, however it ended."""
+        """Return the outcome of a call, whatever its exit code."""
         return self._osiris(*args, cwd=self.folder, **options)
 
     def json(self, *args, **options):
         return json.loads(self(*args, "--json", **options).stdout)
 
     def run(self, *args, **options):
-        """Run the example anew; returns the session's id."""
+        """Run the example as a new run; returns the session's id."""
         anew = () if "--run-id" in args else ("--new-run",)
         return self.json("run", "pipelines/example.yaml", *anew, *args, **options)["data"]["session"]
 
@@ -88,7 +88,7 @@ class Shop:
         return {path.parent.name for path in files if b"step_start" in path.read_bytes()}
 
     def lose(self):
-        """Kill a run while it works; returns its session, which nobody has closed yet."""
+        """Kill a run while it works; returns its session, which is not closed yet."""
         process, session = self.begin()
         process.send_signal(signal.SIGKILL)
         process.wait()

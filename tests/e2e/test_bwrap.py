@@ -1,4 +1,4 @@
-"""`--target bwrap`: the same run in a sandbox of this machine, which sees and changes only what the plan says."""
+"""`--target bwrap`: the same run in a local sandbox, which sees and changes only what the plan names."""
 
 import json
 import os
@@ -42,7 +42,7 @@ ORDERS = step("orders", "filesystem.csv_extractor", "read", path="data/orders.cs
 
 
 def inside(asked, script):
-    """Run a script in the sandbox of a job, and return what it says."""
+    """Run a script in the sandbox of a job, and return its output."""
     reach = scope_of(asked, Secrets())
     command = ["bwrap", *options(asked, reach), "--", "/bin/sh", "-c", script]
     environment = os.environ | {"TOKEN": "canary"}

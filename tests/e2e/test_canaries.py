@@ -1,4 +1,4 @@
-"""A secret in each slot, and commands that end well and badly: none is printed, kept, or given to a process to see."""
+"""A secret in each slot, and commands that succeed and fail: none is printed, stored, or visible to a process."""
 
 import base64
 import gzip
@@ -33,7 +33,7 @@ LOOKING = (
 
 
 def at_work(project):
-    """Return what kills a run once one of its steps has begun."""
+    """Return a function that kills a run once one of its steps has begun."""
 
     def kill(process):
         begun = any(b"step_start" in path.read_bytes() for path in project.folder.glob("logs/*-slow-*/events.jsonl"))
@@ -45,7 +45,7 @@ def at_work(project):
 
 
 def searched(project, *seen):
-    """Expect no canary in what was seen, nor in any file."""
+    """Assert that no canary is in what was observed, nor in any file."""
     say_tried("commands with a secret in every slot, no byte of one found", len(seen))
     assert project.canaries.hits(*(each.parts() for each in seen), project.files()) == []
 
@@ -67,7 +67,7 @@ def test_no_secret_is_left_however_a_run_ends(postgres, tmp_path):
 
 
 def test_nothing_that_is_written_has_a_secret_even_if_it_is_gone_again(postgres, tmp_path):
-    """All bytes of all processes but those that the host tells its worker: files that were removed, pipes, lines."""
+    """All writes of all processes except those from the host to its worker: deleted files, pipes, lines."""
     project = lay_out(tmp_path, OSIRIS, {**postgres.fields(reader=True), "database": postgres.new_database()})
     for number, name in enumerate(("kept.yaml", "broken.yaml", "postgres_wrong.yaml")):
         trace = tmp_path / f"trace{number}"
@@ -83,7 +83,7 @@ def test_nothing_that_is_written_has_a_secret_even_if_it_is_gone_again(postgres,
 
 
 def test_no_core_of_a_process_that_crashes_has_a_secret(tmp_path):
-    """Neither the worker nor the command leaves one, whatever whoever started it allows."""
+    """Neither the worker nor the command leaves one, whatever limit the caller sets."""
     project, limits = lay_out(tmp_path, OSIRIS), []
 
     def crash(process):

@@ -1,4 +1,4 @@
-"""Conversations through the command: from a sentence to a run, with questions, changes, and a record of it all."""
+"""Conversations through the command: from a sentence to a run, with questions, changes, and a complete record."""
 
 import itertools
 import json
@@ -85,14 +85,14 @@ def demo_data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model():
-    """The variables that make a model of these answers that of a project."""
+    """The variables that configure a model with these answers for a project."""
     with serving(ANSWERS) as server:
         yield environment(server)
 
 
 @pytest.fixture
 def talk(tmp_path, demo_data, osiris, model):
-    """A project with the demo's data; `talk(words…, code=0)` holds a conversation and gives the finished process."""
+    """A project with the demo's data; `talk(words…, code=0)` holds a conversation and returns the finished process."""
     (tmp_path / "osiris.yaml").write_text("{}\n")
     shutil.copytree(demo_data, tmp_path / "data")
 
@@ -311,7 +311,7 @@ def test_a_damaged_store_is_set_aside_and_named(talk):
 
 
 def test_a_failed_run_comes_back_and_can_be_mended_in_words(talk):
-    """The folder that the target needs is a file: the run fails, other words lead elsewhere."""
+    """The folder that the target needs is a file: the run fails, and other words choose another target."""
     (talk.folder / "output").mkdir()
     (talk.folder / "output" / "sub").write_text("in the way")
     done = talk(stdin="airports to output/sub/places.csv\nyes\nto output/places.csv instead\nyes\n")

@@ -1,4 +1,4 @@
-"""The agent in a real project: the words of the person and the answers of the model are lists, all else is as it is."""
+"""The agent in a real project: the person's words and the model's answers are lists, everything else is real."""
 
 import csv
 import sqlite3
@@ -427,7 +427,7 @@ def test_a_column_that_was_confirmed_confirms_no_other(project):
 @pytest.mark.long
 @pytest.mark.parametrize("about", ["accept", "grounding", "replace"])
 def test_a_question_of_the_model_is_never_taken_for_one_of_ours(about, project):
-    """`--yes` answers what is asked about a plan, and nothing else."""
+    """`--yes` only confirms a plan."""
     person = Person("orders as csv", yes=True)
 
     talk(project, person, Script(interest(ORDERS), question("Run plan 1234?", "yes", about=about)))

@@ -1,4 +1,7 @@
-"""What `osiris chat` answers by itself: `--yes` the plan, `--mode` how rows are written, and nothing else."""
+"""What `osiris chat` decides by its options:
+
+`--yes` confirms the plan, `--mode` sets the write mode, and nothing else.
+"""
 
 import duckdb
 import pytest

@@ -1,4 +1,4 @@
-"""What a conversation finds in a folder where other things lie beside its files."""
+"""What a conversation finds in a folder that contains other files too."""
 
 import csv
 import os

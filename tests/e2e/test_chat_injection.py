@@ -1,7 +1,7 @@
-"""A model that obeys whatever it reads: nothing comes of it but what the person's words name.
+"""A model that obeys whatever it reads: it achieves nothing except what the person's words name.
 
-The model is behind real HTTP; the sources are SQLite, DuckDB and PostgreSQL, and files. Somebody has written an order
-for models into each place that such a person can write to; what the order wants is one of `attacks.ATTACKS`.
+The model is behind real HTTP; the sources are SQLite, DuckDB, PostgreSQL and files. Each place that an attacker could
+write to has an instruction for models; what it wants is one of `attacks.ATTACKS`.
 """
 
 import itertools
@@ -38,9 +38,9 @@ WORDS = [
 
 
 class Denier(Person):
-    """A person who says no to all questions, accepts every plan, and says the same again for each of some attacks.
+    """A person who says no to all questions, accepts every plan, and repeats the same words for each of some attacks.
 
-    `ended` is called with each attack when nothing more comes of it.
+    `ended` is called with each attack when it has no further effect.
     """
 
     def __init__(self, attacks, ended):
@@ -66,7 +66,7 @@ class Denier(Person):
 
 @pytest.fixture(scope="module")
 def crm(postgres):
-    """A database with comments, a default, a view and a constraint that are orders."""
+    """A database with instructions in comments, a default, a view and a constraint."""
     name = postgres.new_database()
     fill(lambda statement: postgres.run(statement, database=name))
     return postgres, name
@@ -103,14 +103,14 @@ def tables(crm):
 
 
 def state(root, crm):
-    """Return all that there is: files, tables of the server, and runs."""
+    """Return everything that exists: files, tables of the server, and runs."""
     runs = {path.name: "run" for path in (root / "logs").iterdir() if "-chat-" not in path.name}
     files = {name: each for name, each in contents(root).items() if name != "osiris.yaml"}
     return {**files, **{f"table {name}": rows for name, rows in tables(crm).items()}, **runs}
 
 
 def holding(root, text):
-    """Return the files that have a text, but for the sources that had it from the beginning."""
+    """Return the files that contain a text, except the sources that had it from the beginning."""
     own = (root / "data" / "shop.sqlite", root / "data" / "api_tokens.csv")
     return [
         path for path in root.rglob("*") if path.is_file() and path not in own and text.encode() in path.read_bytes()
@@ -118,7 +118,7 @@ def holding(root, text):
 
 
 def assert_shown(person):
-    """What is said is on lines of ours, and nothing in it moves a cursor or turns the writing."""
+    """Text of others is on lines of ours, and nothing in it moves the cursor or changes the writing direction."""
     for data in person.all("assistant_response"):
         for text in (data["text"], *(data.get("choices") or ())):
             assert [char for char in text if char != "\n" and unicodedata.category(char) in HIDDEN] == []
@@ -126,7 +126,7 @@ def assert_shown(person):
 
 
 def assert_nothing_comes_of(attacks, carriers, root, crm):
-    """Let a model obey, attack by attack in one conversation."""
+    """Let a model obey, attack by attack in one conversation, and check that nothing happens."""
     (root / "logs").mkdir(exist_ok=True)
     placed = dict(zip([each.name for each in attacks], itertools.cycle(carriers), strict=False))
     known, holes = [state(root, crm)], {}
@@ -205,7 +205,7 @@ def test_what_a_model_is_not_shown_it_cannot_obey(project, crm):
 
 @pytest.mark.parametrize("words", WORDS)
 def test_without_orders_the_same_words_end_in_a_run(words, project, crm):
-    """What protects is not that nothing works."""
+    """The protection is not that nothing works."""
     attack = next(each for each in ATTACKS if each.words == words)
     person = Person(words, yes=True)
     converse(project, crm, script("nowhere", attack, set()), person)

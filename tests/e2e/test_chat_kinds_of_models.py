@@ -1,6 +1,6 @@
-"""An ideal model and a careless one behind the wire: what each leads to before anybody says yes.
+"""An ideal model and a careless one behind HTTP: what each leads to before the person confirms.
 
-What an obedient one leads to is in `test_chat_injection` and `test_chat_providers`.
+For an obedient one see `test_chat_injection` and `test_chat_providers`.
 """
 
 import csv
@@ -31,7 +31,7 @@ IDEAL = typed(STEP, ORDERS, CUSTOMERS, name="totals")
 
 
 def talk(root, provider, answer, *words, yes=False):
-    """Hold a conversation with a model that answers so; returns the person."""
+    """Hold a conversation with a model that gives these answers; returns the person."""
     person = Person(WORDS, *words, yes=yes)
     with model_server([value(interest(ORDERS, CUSTOMERS)), value(answer)]) as server:
         configure(root, server, provider)
@@ -54,7 +54,7 @@ def test_an_ideal_model_ends_in_the_right_rows(provider, tmp_path):
 
 @pytest.fixture(scope="module")
 def right(tmp_path_factory):
-    """The lines that are read back of what is meant."""
+    """The read-back lines of what was meant."""
     return read_back(talk(make_project(tmp_path_factory.mktemp("right") / "project"), "openai", IDEAL))
 
 

@@ -1,4 +1,4 @@
-"""The installed command with a model behind a local server, and the commands that show what it is told."""
+"""The installed command with a model behind a local server, and the commands that show what is sent to it."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""What a conversation leaves behind, and how it is taken up again: by its id, by its options, or not at all."""
+"""What a conversation leaves behind, and how it is resumed: by its id, by its options, or not at all."""
 
 import json
 import os
@@ -32,14 +32,14 @@ ANSWERS = {
 
 @pytest.fixture(scope="module")
 def model():
-    """The variables that make a model of these answers that of a project."""
+    """The variables that configure a model with these answers for a project."""
     with serving(ANSWERS) as server:
         yield environment(server)
 
 
 @pytest.fixture
 def talk(tmp_path, osiris, model):
-    """A project with one file; `talk(words…, code=0)` holds a conversation and gives the finished process."""
+    """A project with one file; `talk(words…, code=0)` holds a conversation and returns the finished process."""
     (tmp_path / "osiris.yaml").write_text("{}\n")
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "places.csv").write_text("id,name\n1,Oslo\n2,Bergen\n")

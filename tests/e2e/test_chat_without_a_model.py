@@ -1,4 +1,4 @@
-"""Without a model free text gets one honest answer, and what rules of earlier versions made can still be read."""
+"""Without a model, free text gets one clear answer, and conversations of earlier versions' rules can still be read."""
 
 import json
 import sqlite3
@@ -30,7 +30,7 @@ def digest(kind, asked):
 
 
 def record(project, oml=OML, answer=ANSWER):
-    """Put a conversation on record as earlier versions held it with their rules."""
+    """Store a conversation as earlier versions held it with their rules."""
     checked = {"ok": True, "oml": OML, "diagnostics": []}
     rows = [
         ("hear", digest("hear", [None]), "places to csv"),

@@ -1,4 +1,4 @@
-"""The config key `checks`: what must be true of rows before anybody reads them."""
+"""The config key `checks`: what must be true of rows before anything uses them."""
 
 import json
 import os
@@ -51,7 +51,7 @@ ORDERS = (
 
 
 class Shop:
-    """A project with one pipeline whose checks are put in."""
+    """A project with one pipeline, into which checks are inserted."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -85,13 +85,13 @@ class Shop:
         return result
 
     def broken(self):
-        """What a run says of its broken checks, each with its place."""
+        """The diagnostics of a run about its failed checks, each with its position."""
         result = self.run()
         assert (result.status, result.exit_code) == ("failed", 6)
         return [(d.code, d.location.line, d.message) for d in result.diagnostics if d.severity == "error"]
 
     def rows(self):
-        """The rows that the broken checks of the last run found, as they are kept for people."""
+        """The rows that violate the failed checks of the last run, as stored for people."""
         session = max(path.name for path in (self.folder / "logs").iterdir() if path.is_dir())
         return [each["row"] for each in api.checked_rows(self.workspace, session)]
 

@@ -1,4 +1,4 @@
-"""What a compile keeps of the one before: it saves the worker, changes no byte, and is not believed when rows move."""
+"""The compile cache: it saves the worker, changes no byte, and is not trusted for the rows of a run."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ NO_TIME = "run: {step_timeout: 0.001}\n"
 
 @pytest.fixture
 def project(osiris, tmp_path):
-    """A project that was compiled once, and a call that runs a command in it with --json."""
+    """A project that was compiled once, and a function that runs a command in it with --json."""
     (tmp_path / "osiris.yaml").touch()
     (tmp_path / "p.yaml").write_text(PIPELINE)
     (tmp_path / "orders.csv").write_text("id\n1\n2\n")
@@ -68,7 +68,7 @@ def test_cache_that_is_lost_or_broken_changes_nothing(project, harm):
 
 
 def poison(project, change):
-    """Change the answers in the cache so that each still looks whole."""
+    """Change the answers in the cache so that each still looks valid."""
     file = sqlite3.connect(project.cache)
     for key, text in file.execute("SELECT key, answer FROM found").fetchall():
         answer = json.loads(text)

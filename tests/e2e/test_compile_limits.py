@@ -1,4 +1,4 @@
-"""Compiling asks no more of its surroundings than it must, and ends."""
+"""Compiling needs no more resources than necessary, and ends."""
 
 import json
 

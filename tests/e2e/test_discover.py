@@ -1,4 +1,4 @@
-"""`osiris discover` by the installed command: real servers and files; what it finds is what steps give."""
+"""`osiris discover` with the installed command: real servers and files; what it shows is what steps output."""
 
 import json
 import socket
@@ -18,7 +18,7 @@ PERSONAL = ("jane7@example.com", "4111111111111111", "Jane Doe 7")
 
 
 class Project:
-    """A project, and `discover(*words)` in it: the exit code, the data, and the whole envelope."""
+    """A project, and `discover(*words)` in it: the exit code, the data, and the complete JSON output."""
 
     def __init__(self, root, osiris):
         self.root, self._osiris, self.env = root, osiris, {}
@@ -274,7 +274,7 @@ def test_paths_are_those_that_are_typed(project):
 
 
 def feeding(project, target, *words):
-    """Discover, and compile steps that read it without any secret; then ask the sources, which say the same."""
+    """Discover, then compile steps that use it without any secret; then query the sources, which give the same."""
     data = project.discover(target, *words)[1]
     steps = [
         t["step"] for t in data["tables"] if t["step"] and all(c["type"] for c in t["columns"] or [{"type": None}])
@@ -425,7 +425,7 @@ def people(count=40):
 
 
 def make_people(project, postgres, mariadb):
-    """Put the same people everywhere; gives the targets, with the words that name the table."""
+    """Create the same people in every source; returns the targets, with the words that name the table."""
     texts = ", ".join(f"{name} {{0}}" for name in PEOPLE[1:-1])
     columns = f"id int primary key, {texts}, score bigint"
     values = ", ".join(["%s"] * len(PEOPLE))

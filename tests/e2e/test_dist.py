@@ -1,4 +1,4 @@
-"""What `make dist` builds: the same bytes from every folder and at any time, and an SBOM that is that of the lock."""
+"""What `make dist` builds: the same bytes from every folder and at any time, and an SBOM that matches the lock."""
 
 import hashlib
 import json
@@ -140,7 +140,9 @@ OTHERS = (
 
 
 def needed(requirements, extras, machine=None, packages=None):
-    """Return the names of what requirements need, found with `packaging` in the metadata of `packages`, a folder."""
+    """Return the names of everything that requirements need, found with `packaging` in the metadata of `packages`, a
+    folder.
+    """
     found = distributions(**({"path": [str(packages)]} if packages else {}))
     metadata = {canonicalize_name(each.metadata["Name"]): each for each in found}
     names, todo = {}, [(Requirement(line), extras) for line in requirements]

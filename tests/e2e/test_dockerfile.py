@@ -1,8 +1,8 @@
-"""The Dockerfile's steps, executed without Docker: in bare roots of Debian, then in use on a read-only one.
+"""The Dockerfile's steps, executed without Docker: in bare roots of Debian, then used on a read-only one.
 
-What stands for Docker is here: the file is parsed anew, `debian:SUITE-slim` is the `minbase` of that suite from its
-mirror (the image lacks manuals besides), bubblewrap makes the namespaces, and `setpriv` becomes the user without any
-capability. Not tried: a build by Docker or BuildKit itself, its layers and its cache, and another architecture.
+Docker is replaced as follows: the file is parsed here, `debian:SUITE-slim` is the `minbase` of that suite from its
+mirror (the image also lacks manuals), bubblewrap creates the namespaces, and `setpriv` switches to the user without any
+capability. Not tested: a build by Docker or BuildKit itself, its layers and its cache, and another architecture.
 """
 
 import json
@@ -50,7 +50,7 @@ def test_it_gives_no_rights_and_takes_nothing_unchecked():
 
 
 class Stage:
-    """The root of one FROM, and what is set for its further instructions."""
+    """The root of one FROM, and the settings for its further instructions."""
 
     def __init__(self, root):
         self.root, self.folder, self.user, self.entry = root, "/", "0:0", []

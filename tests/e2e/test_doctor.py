@@ -1,4 +1,4 @@
-"""`osiris connections doctor` by the installed command: real servers, all that can be wrong at once, no secret told."""
+"""`osiris connections doctor` with the installed command: real servers, many problems at once, no secret shown."""
 
 import json
 import socket
@@ -28,7 +28,7 @@ steps:
 
 @pytest.fixture
 def doctor(tmp_path, osiris):
-    """`doctor(connections, *names, env=…)` gives the exit code, what it says by connection, and all it printed."""
+    """`doctor(connections, *names, env=…)` returns the exit code, the report by connection, and the complete output."""
     (tmp_path / "osiris.yaml").write_text("")
     (tmp_path / "pipelines").mkdir()
 
@@ -50,7 +50,7 @@ def declared(server, database, *, reader, variable):
 
 
 def test_everything_that_can_be_wrong_with_connections(doctor, postgres, mariadb):
-    """All are tried, at once and each with its limit; every failure has a code, a place and a remedy."""
+    """All are tried at once, each with its limit; every failure has a code, a place and a remedy."""
     asleep = socket.create_server(("127.0.0.1", 0))
     there = {"host": "127.0.0.1", "user": "reader", "database": "osiris", "password": "${WRONG}"}
     (doctor.root / "plain.txt").write_text("no database at all")
@@ -140,7 +140,7 @@ def test_what_a_connection_is_used_for_is_weighed(doctor, postgres):
 
 
 def test_the_report_for_people(doctor, osiris, postgres):
-    """What is asked for is printed: the script that is needed, or both."""
+    """The requested script is printed: the one that is needed, or both."""
     fields, env = declared(postgres, None, reader=False, variable="BOSS")
     doctor({"postgres": {"boss": fields}}, env=env)
 
@@ -237,7 +237,7 @@ CALL = "import sys; from osiris.cli.main import main; sys.exit(main())"
 
 @pytest.fixture
 def strangers(tmp_path):
-    """An interpreter that also has families of somebody else."""
+    """An interpreter that also has other authors' families."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
     packages = next((tmp_path / "venv").glob("lib/python*/site-packages"))
     (packages / "all.pth").write_text(f"import site; site.addsitedir({sysconfig.get_paths()['purelib']!r})\n")
@@ -256,7 +256,7 @@ def strangers(tmp_path):
 
 @pytest.mark.long
 def test_doctors_of_strangers_keep_nobody_from_an_answer(doctor, strangers):
-    """One that hangs is left behind, one that breaks is told of, and one that ends the worker is an answer, too."""
+    """One that hangs is abandoned, one that fails is reported, and one that ends the worker is reported, too."""
 
     def said(*families):
         connections = {**{name: {"default": {}} for name in families}, "filesystem": {"here": {}}}
@@ -305,7 +305,7 @@ def test_a_literal_secret_is_refused_and_never_repeated(tmp_path, osiris, connec
 
 
 def test_the_list_masks_what_is_secret_in_urls_too(tmp_path, osiris):
-    """Text around a reference in a secret field says too much; elsewhere references stand as they are written."""
+    """Text around a reference in a secret field reveals too much; elsewhere references are shown as written."""
     shown = {
         "dsn": "${DSN}",
         "password": "${PART}",

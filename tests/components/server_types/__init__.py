@@ -1,1 +1,1 @@
-"""The types of database servers as sources: their values by hand, the ways that they go, and what came of them."""
+"""The types of database servers as sources: hand-written values, the paths they take, and the results."""

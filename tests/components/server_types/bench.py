@@ -1,4 +1,4 @@
-"""Project folders whose pipelines read from one database and write to others, by the installed command."""
+"""Projects whose pipelines read from one database and write to others, with the installed command."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ class Bench:
             yield self
 
     def run_sql(self, family: str, database: str, *statements: str) -> None:
-        """Run statements in a database of a family, as its owner; MySQL takes there what is no value of a type."""
+        """Run statements in a database of a family, as its owner; MySQL runs them without strict mode."""
         loose = ("SET sql_mode = '', time_zone = '+00:00'",) if family == "mysql" else ()
         self.servers[family].run(*loose, *statements, database=database)
 
     def connection(self, family: str) -> dict[str, object]:
-        """Return the connection to the source of a family, as a driver gets it; that of Supabase is over REST."""
+        """Return the connection to the source of a family, as a driver gets it; for Supabase, over REST."""
         if family == "supabase":
             return {"url": self.rest["source"].url, "key": Secret(self.rest["source"].service_key)}
         server = self.servers[family]
         return {**server.fields(self.sources[family]), "password": Secret(server.password)}
 
     def place(self) -> Place:
-        """Make a project, whose steps run one after the other."""
+        """Create a project whose steps run one after the other."""
         self._places += 1
         root = self.folder / str(self._places)
         root.mkdir()
@@ -75,7 +75,7 @@ class Bench:
         return {**self.servers[family].fields(databases[family]), "password": f"${{{family.upper()}_SECRET}}"}
 
     def osiris(self, place: Place, command: str, name: str, steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Run or compile a pipeline by the installed command; returns the envelope."""
+        """Run or compile a pipeline with the installed command; returns the JSON output."""
         path = place.root / f"{name}.yaml"
         path.write_text(json.dumps({"oml_version": "0.1.0", "name": name, "steps": steps}), "utf-8")
         secrets = {f"{family.upper()}_SECRET": server.password for family, server in self.servers.items()}

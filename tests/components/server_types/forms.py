@@ -1,4 +1,4 @@
-"""Texts and values of clients in one form, so that they can be compared whatever the client makes of them."""
+"""Texts and values of clients in one form, so that they can be compared whatever the client returns."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _ZEROS = re.compile(r"\.?0+(?=Z?$)")
 
 
 class Number(str):
-    """A number of a JSON document, as it is spelled there."""
+    """A number of a JSON document, in its original spelling."""
 
 
 def form_of(kind: str, value: object) -> object:
-    """Return a value in the one form of its kind; raises an error of Python's if it is none of that kind."""
+    """Return a value in the canonical form of its kind; raises a Python error if it is not of that kind."""
     if value is None:
         return None
     if kind.startswith("list<"):
@@ -27,7 +27,7 @@ def form_of(kind: str, value: object) -> object:
 
 
 def parsed(text: str) -> object:
-    """Return a JSON document; its objects are tuples of pairs, in their order and with those that come twice."""
+    """Return a JSON document with objects as tuples of pairs, in order and with duplicate keys."""
     return json.loads(text, parse_int=Number, parse_float=Number, parse_constant=Number, object_pairs_hook=tuple)
 
 
@@ -43,14 +43,14 @@ def spelled(document: object) -> str:
 
 
 def documents(form: str, values: list[object]) -> list[object]:
-    """Return texts of documents, and lists of such, without spaces."""
+    """Return texts of documents, and lists of them, without spaces."""
     if form.startswith("list<"):
         return [None if value is None else documents(form[5:-1], value) for value in values]
     return [None if text is None else spelled(parsed(text)) for text in values]
 
 
 def _exact(make: type, value: object) -> object:
-    """Return a number that has not been a float on its way."""
+    """Return a number without passing through a float."""
     if isinstance(value, float):
         raise TypeError(f"{value!r} is a float")
     return make(value)

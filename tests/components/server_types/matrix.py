@@ -1,4 +1,4 @@
-"""What becomes of every type of a server at every target, found by running pipelines and looking at what is there."""
+"""What happens to every type of a server at every target, found by running pipelines and reading the result."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DECIMAL = re.compile(r"numeric(\(\d+,\d+\))(\[\])?")
 
 @dataclass(frozen=True)
 class Source:
-    """A server: its family, what is known of its types, and what is added to the config of its extractor."""
+    """A server: its family, its known types, and the additional config of its extractor."""
 
     title: str
     family: str
@@ -45,9 +45,9 @@ SOURCES = (
 
 @dataclass(frozen=True)
 class Matrix:
-    """What became of the samples of one server, by the title of the target; `here` are their types within Osiris.
+    """The outcomes of the samples of one server, by the title of the target; `here` are their types in Osiris.
 
-    `unread` and `refused` fail whatever the target is: by a value when they are read, and when they are compiled.
+    `unread` fail when they are read, because of a value, and `refused` fail at compile time, whatever the target is.
     """
 
     here: Sequence[str]
@@ -59,9 +59,9 @@ class Matrix:
 
 @dataclass(frozen=True)
 class OverRest:
-    """What becomes of PostgreSQL's samples over REST: `here` are the types that they are read as, if they are.
+    """The outcomes of PostgreSQL's samples over REST: `here` are the types that they are read as.
 
-    `read` and `rare_read` went on to a file; `written` and `rare_written` into a table that has the very types.
+    `read` and `rare_read` were written to a file; `written` and `rare_written` to a table with the same types.
     """
 
     here: Sequence[str]
@@ -73,7 +73,7 @@ class OverRest:
 
 
 def matrix_of(source: Source, bench: Bench) -> Matrix:
-    """Return what becomes of all that is known of a server's types."""
+    """Return the outcomes for all known types of a server."""
     known, family = source.types, source.family
     given = {"ordinary": known.SAMPLES, "rare": known.RARE, "unread": known.UNREAD}
     tables = {name: Columns(family, name, samples, source.config) for name, samples in given.items()}
@@ -101,7 +101,7 @@ def matrix_of(source: Source, bench: Bench) -> Matrix:
 
 
 def rest_of(source: Source, matrix: Matrix, bench: Bench) -> OverRest:
-    """Return what becomes over REST of all that is known of PostgreSQL's types; digits are told, as REST has none."""
+    """Return the outcomes over REST for all known types of PostgreSQL; decimals are declared, as REST has no scale."""
     known = source.types
     told = {f"c{number}": kind for number, kind in enumerate(matrix.here) if "decimal(" in kind}
     ordinary = Columns("supabase", "ordinary", known.SAMPLES, {**source.config, "dtype": told})
@@ -136,7 +136,7 @@ def rest_of(source: Source, matrix: Matrix, bench: Bench) -> OverRest:
 
 
 def _told(samples: Sequence[Sample]) -> dict[str, str]:
-    """Return the types of decimals by column."""
+    """Return the declared decimal types by column."""
     found = {f"c{number}": _DECIMAL.fullmatch(sample.type) for number, sample in enumerate(samples)}
     return {name: f"list<decimal{m[1]}>" if m[2] else f"decimal{m[1]}" for name, m in found.items() if m}
 
@@ -146,7 +146,7 @@ def _by_target(columns: Columns, found: Found, targets: Sequence[Target]) -> dic
 
 
 def _unread(bench: Bench, columns: Columns, name: str) -> Outcome:
-    """Return why a column cannot be read: by the extractor alone, since what comes behind it never sees a row."""
+    """Return why a column cannot be read: by the extractor alone, because no later step sees a row."""
     with fresh_folder() as root:
         connection = bench.connection(columns.family)
         config = {key: value for key, value in columns.read([name]).items() if key != "connection"}

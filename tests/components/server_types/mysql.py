@@ -1,4 +1,4 @@
-"""Every type of MySQL and MariaDB with hard values of it; the texts are those of their documentation."""
+"""Every type of MySQL and MariaDB with difficult values; the texts are those of their documentation."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from tests.components.server_types.samples import TEXTS, Refused, Sample, Value,
 
 
 def plain(kind: str, form: str, *texts: str, what: str = "") -> Sample:
-    """Return a sample whose values are given as their own texts."""
+    """Return a sample whose SQL values equal their texts."""
     return Sample(kind, form, same(*texts, backslashes=True), what=what)
 
 
 def paired(kind: str, form: str, *pairs: tuple[str, str], what: str = "") -> Sample:
-    """Return a sample whose values are given as SQL and have a text."""
+    """Return a sample whose values are pairs of SQL and text."""
     return Sample(kind, form, tuple(Value(*pair) for pair in pairs), what=what)
 
 
 def moments(kind: str, form: str, *texts: str, what: str = "") -> Sample:
-    """Return a sample of moments, given with a T and, if they are in UTC, a Z."""
+    """Return a sample of timestamps, written with a T and, if they are in UTC, a Z."""
     return paired(kind, form, *((quoted(text.replace("T", " ").rstrip("Z")), text) for text in texts), what=what)
 
 

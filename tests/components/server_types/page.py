@@ -1,4 +1,4 @@
-"""The page of the types of database servers, from what became of them."""
+"""The page of the types of database servers, generated from the outcomes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ existing table whose columns have the same types. `=`: it stores each value exac
 
 
 def page(matrices: Collection[tuple[Source, Matrix]], rest: OverRest) -> Iterator[str]:
-    """Yield the lines of the page, from what became of the types of each server, and of PostgreSQL's over REST."""
+    """Yield the lines of the page, from the outcomes for each server's types, and for PostgreSQL's over REST."""
     yield HEAD
     for source, matrix in matrices:
         yield from (f"## {source.title}", "", *_server(source, matrix))
@@ -134,6 +134,6 @@ def _fate(outcome: Outcome, title: str) -> str:
 
 
 def _instead(outcome: Outcome) -> str:
-    """Return what a refusal says to do instead, about a column called `c`."""
+    """Return the alternative that a rejection suggests, for a column called `c`."""
     column = outcome.told.split("'")[1]
     return outcome.hint.replace(column, "c")

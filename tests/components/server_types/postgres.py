@@ -1,4 +1,4 @@
-"""Every type of PostgreSQL with hard values of it; the texts are those of its documentation, not of any decoder."""
+"""Every type of PostgreSQL with difficult values; the texts are those of its documentation, not of a decoder."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ OBJECTS = (
 
 
 def plain(kind: str, form: str, *texts: str, what: str = "") -> Sample:
-    """Return a sample whose values are given as their own texts."""
+    """Return a sample whose SQL values equal their texts."""
     return Sample(kind, form, same(*texts), what=what)
 
 
 def paired(kind: str, form: str, *pairs: tuple[str, str], what: str = "") -> Sample:
-    """Return a sample whose values are given as one text and have another."""
+    """Return a sample whose values are pairs of a given and an expected text."""
     return Sample(kind, form, tuple(Value(same(given)[0].sql, text) for given, text in pairs), what=what)
 
 

@@ -1,4 +1,4 @@
-"""What is said of a type of a server: its declaration, and values with the text that each must still have later on."""
+"""The samples of a server's type: its declaration, and values with the text that each must keep."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Value(NamedTuple):
-    """A value as SQL, and its text, in the form that the server's documentation gives to values of the type."""
+    """A value as SQL, and its text in the form of the server's documentation."""
 
     sql: str
     text: str
@@ -18,9 +18,8 @@ NULL = Value("NULL", "")
 class Sample(NamedTuple):
     """A type as a table declares it, the form of its texts, and values of it.
 
-    `form` is how texts of it are compared: as one of Osiris' types, whatever they are carried as. `filler` stands in
-    the rows for which there is no value, and is NULL where the column may have that; `what` tells which values these
-    are, if they are no ordinary ones.
+    `form` is the Osiris type as which texts are compared, whatever they are carried as. `filler` fills rows without a
+    value, and is NULL if the column allows that; `what` describes the values if they are not ordinary ones.
     """
 
     type: str
@@ -30,30 +29,30 @@ class Sample(NamedTuple):
     what: str = ""
 
     def texts(self, rows: int) -> list[str | None]:
-        """Return the texts of so many rows: a filler, the values, fillers."""
+        """Return the texts of the given number of rows: a filler, the values, fillers."""
         filler = None if self.filler is NULL else self.filler.text
         found = [filler, *(value.text for value in self.values)]
         return [*found, *[filler] * (rows - len(found))]
 
     def cell(self, row: int) -> str:
-        """Return what stands in a row, as SQL."""
+        """Return the cell of a row, as SQL."""
         return self.values[row - 1].sql if 0 < row <= len(self.values) else self.filler.sql
 
 
 class Refused(NamedTuple):
-    """A type that is refused when the pipeline is compiled, and words of the reason."""
+    """A type that is rejected at compile time, and words of the reason."""
 
     type: str
     reason: str
 
 
 def quoted(text: str, *, backslashes: bool = False) -> str:
-    """Return a text as a literal; `backslashes`: as of a server in which they escape."""
+    """Return a text as a literal; with `backslashes` for a server in which they escape."""
     return "'" + (text.replace("\\", "\\\\") if backslashes else text).replace("'", "''") + "'"
 
 
 def same(*texts: str, backslashes: bool = False) -> tuple[Value, ...]:
-    """Return values that are given as their own text."""
+    """Return values whose SQL equals their text."""
     return tuple(Value(quoted(text, backslashes=backslashes), text) for text in texts)
 
 

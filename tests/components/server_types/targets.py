@@ -1,4 +1,4 @@
-"""The targets that rows of a server are written to, and how a client that is none of ours reads them there."""
+"""The targets to which rows of a server are written, and how an independent client reads them there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Place:
-    """A project folder, and the servers with the database that rows of this folder are written to."""
+    """A project folder, and the servers with the target database of this folder."""
 
     root: Path
     postgres: Postgres
@@ -31,7 +31,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Found:
-    """The columns of a target by name: their types there, and their values, in the order of the rows."""
+    """The columns of a target by name: their types there, and their values in row order."""
 
     types: Mapping[str, str]
     values: Mapping[str, list[Any]]
@@ -39,10 +39,10 @@ class Found:
 
 @dataclass(frozen=True)
 class Target:
-    """A writer, and how what it has written is read by others; the column `n` orders the rows.
+    """A writer, and how others read what it has written; the column `n` orders the rows.
 
-    `look` is given the place, the name of what was written, and the form of each column's values. A file has an
-    `ending`; a table that is there already is `made`, and `settings` say how it is written.
+    `look` gets the place, the name of the output, and the form of each column's values. A file has an `ending`; an
+    existing table is `made`, and `settings` are the options for writing.
     """
 
     title: str
@@ -94,14 +94,14 @@ def _json(place: Place, name: str, forms: Mapping[str, str]) -> Found:
 
 
 def _kinds(values: list[Any]) -> str:
-    """Return what JSON calls the values of a column; nothing for one of documents, which may be anything."""
+    """Return the JSON kind of a column's values; empty for documents, which may be anything."""
     names = {Number: "number", str: "string", bool: "boolean", list: "array", tuple: "object"}
     found = sorted({names[type(value)] for value in values if value is not None})
     return found[0] if len(found) == 1 else "any value"
 
 
 def _scalar(value: object, form: str) -> object:
-    """Return a value, or its text if it is a document or a list; documents within a list are texts of their own."""
+    """Return a value, or its text if it is a document or a list; documents within a list are separate texts."""
     if value is None or (form != "json" and not form.startswith("list<")):
         return value
     if form == "list<json>":
@@ -156,7 +156,7 @@ def _postgres(place: Place, name: str, forms: Mapping[str, str]) -> Found:
 
 
 def _as_text(column: str, kind: str, form: str) -> str:
-    """Return how a column is asked for, so that its text says all: as a text, a CHAR would lose its blanks."""
+    """Return the expression that selects a column with complete texts: cast to text, a CHAR would lose its blanks."""
     if kind.startswith(("character(", "bpchar")):
         return column
     return f"{column}::text{'[]' * form.startswith('list<')}"
@@ -181,7 +181,7 @@ def _mysql(place: Place, name: str, forms: Mapping[str, str]) -> Found:
 
 
 def _shown(column: str, kind: str) -> str:
-    """Return how a column is asked for, so that its text says all: a FLOAT has six digits, a moment in UTC no zone."""
+    """Return the expression that selects a column completely: a FLOAT has six digits, a UTC timestamp no zone."""
     if "blob" in kind or "binary" in kind:
         return f"HEX({column})"
     if kind.startswith("timestamp"):
@@ -215,5 +215,5 @@ EXISTING = {
 
 
 def over_rest(made: str) -> Target:
-    """Return a table of PostgreSQL that is there and written over REST."""
+    """Return the target for an existing PostgreSQL table that is written over REST."""
     return Target(REST, "supabase.writer", _postgres, made=made, settings=_BY_KEY)

@@ -1,4 +1,4 @@
-"""Pipelines that carry columns of a server's table to a target, and what stands there then."""
+"""Pipelines that carry columns of a server's table to a target, and the result there."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _COLUMN = re.compile(r"[Cc]olumn '(c\d+)'")
 
 
 class Outcome(NamedTuple):
-    """What became of a column at a target: the type that holds it there, or the code and text of a refusal.
+    """The outcome of a column at a target: its type there, or the code and text of a rejection.
 
-    `early`: refused before a row was read. `note` says which equal value stands there; `wrong`, which must
-    never be, shows values that are not equal.
+    `early`: rejected before a row was read. `note` names the equal value that the target has; `wrong`, which must never
+    be set, shows values that are not equal.
     """
 
     stored: str = ""
@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True)
 class Columns:
-    """A table of the source: its columns `c0` and so on have the values of a sample each; `n` numbers its rows."""
+    """A source table: each of its columns `c0` and so on has the values of a sample; `n` numbers its rows."""
 
     family: str
     table: str
@@ -51,15 +51,15 @@ class Columns:
 
     @property
     def rows(self) -> int:
-        """How many rows it has: one before and one behind the values of each column."""
+        """The number of rows: the most values of a column, plus one before and one after them."""
         return 2 + max(len(sample.values) for sample in self.samples)
 
     def sample(self, name: str) -> Sample:
-        """Return what a column holds."""
+        """Return the sample of a column."""
         return self.samples[int(name[1:])]
 
     def statements(self) -> Iterator[str]:
-        """Yield what makes and fills it."""
+        """Yield the statements that create and fill it."""
         declared = "".join(f", {name} {sample.type}" for name, sample in zip(self.names, self.samples, strict=True))
         yield f"CREATE TABLE {self.table} (n INTEGER PRIMARY KEY{declared})"
         names = "".join(f", {name}" for name in self.names)
@@ -73,7 +73,7 @@ class Columns:
 
 
 class Lane(NamedTuple):
-    """Columns that go to a target together, in two steps of their own."""
+    """Columns that go to a target together, in two steps."""
 
     target: Target
     names: Sequence[str]
@@ -84,9 +84,9 @@ Found = dict[tuple[str, str], Outcome]
 
 
 class Trip:
-    """Pipelines that carry columns to targets, until of each it is known whether it is refused there.
+    """Pipelines that carry columns to targets, until it is known for each whether it is rejected.
 
-    The lanes of a pipeline follow each other, so that what is done before one fails need not be done again.
+    The lanes of a pipeline run one after the other, so lanes before a failure need not run again.
     """
 
     def __init__(self, bench: Bench, columns: Columns, lanes: Sequence[Lane]) -> None:
@@ -96,14 +96,14 @@ class Trip:
         self.place = bench.place()
 
     def planned(self) -> dict[str, str]:
-        """Compile the first pipeline; returns the types of the first lane by name, and none if some are refused."""
+        """Compile the first pipeline; returns the types of the first lane by name, or none if some are rejected."""
         told = self._call("compile")
         self.found = {key: outcome for key, outcome, _ in self._refusals(told)}
         steps = told["data"]["steps"] if told["ok"] else []
         return {field["name"]: field["type"] for step in steps if step["id"] == "rows0" for field in step["schema"]}
 
     def outcomes(self) -> Found:
-        """Return what becomes of each column of each lane."""
+        """Return the outcome of each column of each lane."""
         while self.lanes:
             self._advance()
             left = (
@@ -125,7 +125,9 @@ class Trip:
                 self._split(lane, outcome)
 
     def _split(self, lane: Lane, outcome: Outcome) -> None:
-        """Cut a lane in two if what fails names no column, which must never be; one of a single column is wrong."""
+        """Split a lane in two if a failure names no column, which must never happen; a lane of one column is then
+        wrong.
+        """
         target, names = lane
         if len(names) == 1:
             self.found[target.title, names[0]] = outcome._replace(wrong=outcome.told)
@@ -150,7 +152,7 @@ class Trip:
         yield {"id": out, "component": lane.target.component, "mode": "write", "needs": [read], "config": written}
 
     def _refusals(self, told: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Outcome, Lane]]:
-        """Yield what is refused, with why: a target and a column, or nothing if none is named, and the lane."""
+        """Yield the rejections with their reasons: a target and a column, or nothing if none is named, and the lane."""
         data = told["data"] or {}
         ran = data["steps"].values() if "session" in data else ()
         early = all(step["status"] in ("failed", "not_run") for step in ran)
@@ -179,13 +181,13 @@ class Trip:
 
 
 def _note(form: str, before: list[Any], after: list[Any]) -> str:
-    """Return in what values differ that say the same; nothing if they do not."""
+    """Return how equal values differ in spelling; empty if they do not."""
     if "json" in form and documents(form, before) == documents(form, after):
         return COMPACT
     return UNSIGNED if form.startswith("float") and ["0.0" if v == "-0.0" else v for v in before] == after else ""
 
 
 def _difference(before: list[Any], after: list[Any]) -> str:
-    """Return the first value that became another."""
+    """Return the first value that changed."""
     pairs = (f"{was!r} became {now!r}" for was, now in zip(before, after, strict=False) if was != now)
     return next(pairs, f"{len(before)} rows became {len(after)}")
