@@ -1,16 +1,16 @@
-"""Commands and workers in processes of their own that need not start Python: each is forked from one that has started.
+"""Commands and workers in separate processes without starting Python: each is forked from a process that has started.
 
     with forking() as fork:
-        done = fork(("run", "x.yaml"), cwd=folder, env={…}, stdin=None, timeout=60)   # as subprocess.run gives it
+        done = fork(("run", "x.yaml"), cwd=folder, env={…}, stdin=None, timeout=60)  # like subprocess.run
 
-What the console script would find is there: its arguments, its environment, its folder, no terminal at 0, 1 and 2, and
-nothing of the calls before. Only what Python reads as it starts cannot be given anew, so whoever sets that
-(`is_read_at_start`) needs the script itself.
+A forked command has what the console script would have: its arguments, environment and folder, no terminal at 0, 1 and
+2, and no traces of earlier calls. Only settings that Python reads at its start cannot be changed, so tests that set
+those (`is_read_at_start`) need the script itself.
 
-Inside of `forking`, and in the commands that it forks, `subprocess.Popen` has workers forked too; every other program
-is started. Such a worker is no child: it ends, as any worker does, when nobody holds the other end of its input.
+Within `forking`, and in the commands that it forks, `subprocess.Popen` forks workers too; every other program is
+started. Such a worker is not a child: it ends, as any worker does, when no process holds the other end of its input.
 
-As a program, with a listening socket as its argument: it forks for each connection, and ends with its input.
+As a program, with a listening socket as its argument, it forks for each connection, and ends with its input.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ LONGEST = 60_000
 
 
 def is_read_at_start(name):
-    """Tell whether Python, or what is imported first, reads a variable as it starts, and then no more."""
+    """Return whether Python, or a module that is imported first, reads a variable only at its start."""
     return name in ("LANG", "OSIRIS_KERNELS") or name.startswith(("PYTHON", "LC_", "TZ"))
 
 
 @contextmanager
 def forking():
-    """Give a function that runs the command; see above."""
+    """Yield a function that runs the command; see above."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
         listening.bind("")  # the system chooses a name
         listening.listen()
@@ -65,7 +65,7 @@ def forking():
 
 
 class _Popen(subprocess.Popen):
-    """Has workers forked by the server at `address`."""
+    """Forks workers through the server at `address`."""
 
     address = None
     _told = None
@@ -102,7 +102,7 @@ class _Popen(subprocess.Popen):
 
 
 def _fork(address, asked, handles):
-    """Have a process forked; return a file that first has its number, then its wait status, in 12 bytes each."""
+    """Request a fork; return a file that first has the pid, then its wait status, in 12 bytes each."""
     status, told = os.pipe()
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
@@ -114,7 +114,7 @@ def _fork(address, asked, handles):
 
 
 def run_in_place(address, args):
-    """Run the command with the folder, the environment and the input of this process; print and return what it does."""
+    """Run the command with the folder, environment and input of this process; forward its output and exit code."""
     place = {"cwd": os.getcwd(), "env": dict(os.environ)}
     done = _run(address, args, place, sys.stdin.read(), timeout=300)
     sys.stderr.write(done.stderr)
@@ -174,7 +174,7 @@ def _reaped():
 
 
 def _watch(handles, become):
-    """Fork the process, and tell its number, and how it ended."""
+    """Fork the process, and report its pid, and how it ended."""
     told = handles[3]
     pid = os.fork()
     if pid == 0:
@@ -188,7 +188,7 @@ def _watch(handles, become):
 
 
 def _become(asked, handles, address):
-    """Be a worker, or the command that has these arguments: leaves by SystemExit, as the script does."""
+    """Become the worker, or the command with these arguments: ends with SystemExit, as the script does."""
     from osiris.cli.main import main
     from osiris.runner.worker import main as worker
 

@@ -1,4 +1,4 @@
-"""What a MariaDB is sent, as its general log has it."""
+"""The statements that a MariaDB receives, from its general log."""
 
 from contextlib import contextmanager
 
@@ -7,7 +7,7 @@ NO_STATEMENTS = ("Connect", "Quit", "Init DB", "Close stmt", "Ping")
 
 @contextmanager
 def logged(server):
-    """Give a list that has the statements of all other connections once the block has ended, in their order."""
+    """Yield a list that, after the block, has the statements of all other connections in order."""
     found = []
     with server.connect("mysql") as client, client.cursor() as cursor:
         cursor.execute("SET SESSION sql_select_limit = 1000000")

@@ -1,4 +1,4 @@
-"""Whether events are what OpenLineage says they are, by the classes that the project generates from its JSON Schema."""
+"""Validates events against OpenLineage, by the classes that the project generates from its JSON Schema."""
 
 import importlib
 import pkgutil
@@ -13,7 +13,7 @@ from openlineage.client.generated.base import BaseFacet, RunEvent, RunFacet
 
 @attr.define
 class HistoryFacet(RunFacet):
-    """The facet of our own, which the specification allows beside its own."""
+    """Our own facet, which the specification allows beside its own."""
 
     failed: list[str]
     blocked: list[str]
@@ -46,13 +46,13 @@ NAMES = {
 
 
 def check_event(event):
-    """Fail with the place of the first thing that the standard does not have, or does not have so."""
+    """Fail at the first part of an event that the standard does not have, or has in another form."""
     assert event["schemaURL"] == RunEvent._get_schema()
     built(RunEvent, event, "event")
 
 
 def built(kind, value, path):
-    """Return a value as the class has it, whose validators look at forms of times, ids and addresses."""
+    """Return a value as an instance of the class, whose validators check times, ids and addresses."""
     origin = typing.get_origin(kind)
     if origin in (typing.Union, types.UnionType):
         (inner,) = [each for each in typing.get_args(kind) if each is not type(None)]

@@ -1,4 +1,4 @@
-"""How long tests wait: nothing here is a figure, those are measured by `make bench` only."""
+"""How long tests wait: nothing here is a measurement; only `make bench` measures times."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SOON = 60.0
 
 
 def wait_until(true, seconds=SOON, pause=0.01):
-    """Wait until something is true, looking again after each pause; fails when it has not come true in time."""
+    """Wait until a condition is true, checking after each pause; fails on timeout."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not come true"
@@ -20,7 +20,7 @@ def wait_until(true, seconds=SOON, pause=0.01):
 
 @contextmanager
 def started(command, **options):
-    """Start a process, as subprocess.Popen does; what the block leaves running is killed: no test waits forever."""
+    """Start a process, as subprocess.Popen does; kill it at the end of the block: no test waits forever."""
     with subprocess.Popen(command, **options) as process:
         try:
             yield process

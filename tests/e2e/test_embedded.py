@@ -1,4 +1,6 @@
-"""Databases in pipelines, by the installed command: read and written by one run, continued, and refused with places."""
+"""Databases in pipelines, with the installed command: read and written by one run, resumed, and rejected with
+positions.
+"""
 
 import json
 import sqlite3
@@ -24,7 +26,7 @@ STEP = "  - {id: %s, component: %s, mode: %s, needs: [%s], config: {%s}}"
 
 @pytest.fixture
 def project(tmp_path, osiris):
-    """`project(name, *steps)` writes a pipeline and runs it: its envelope, and the run's events."""
+    """`project(name, *steps)` writes a pipeline and runs it: its JSON output, and the run's events."""
     (tmp_path / "osiris.yaml").write_text("")
     (tmp_path / "osiris_connections.yaml").write_text(CONNECTIONS)
     (tmp_path / "data").mkdir()
@@ -54,7 +56,7 @@ READ = ("rows", "duckdb.extractor", "read", "", "table: numbers")
 
 
 def test_one_run_reads_and_writes_the_same_database(project):
-    """The reader is left before its end, by a LIMIT; the writer must not wait for it."""
+    """A LIMIT stops the reader before its end; the writer must not wait for it."""
     few = ("few", "duckdb.processor", "transform", "rows", "query: 'SELECT id, name FROM df LIMIT 3'")
     told = project("same", READ, few, ("back", "duckdb.writer", "write", "few", "table: few, mode: overwrite"))
     assert told["data"]["status"] == "complete"

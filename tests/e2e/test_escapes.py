@@ -1,4 +1,4 @@
-"""A component of somebody else that tries to leave the sandbox: as root, and as nobody."""
+"""Another author's component that tries to escape from the sandbox: as root, and as nobody."""
 
 import csv
 import json
@@ -31,7 +31,7 @@ LEAST = 25
 
 
 def interpreter_for(folder, user):
-    """Return a Python that a user may start: this one, or a copy, where only another user gets to it."""
+    """Return a Python that a user may start: this one, or a copy if only another user has access."""
     base = Path(sys.base_prefix)
     who = {"user": user, "group": user, "extra_groups": []} if os.getuid() == 0 else {}
     try:
@@ -48,7 +48,7 @@ def interpreter_for(folder, user):
 
 
 class Desk:
-    """A project with the hostile package, and what it must not reach, all of one user's."""
+    """A project with the hostile package, and the files it must not reach, all owned by one user."""
 
     def __init__(self, folder, user):
         self.folder, self.user = folder, user
@@ -89,7 +89,7 @@ class Desk:
         )
 
     def state(self):
-        """Return what the component must leave as it is."""
+        """Return what the component must not change."""
         kept = [*self.victim.rglob("*"), *(self.root / ".git").rglob("*"), *(self.root / "data").rglob("*")]
         return {str(path): path.read_bytes() for path in kept if path.is_file()}
 
@@ -107,7 +107,7 @@ def desk(request):
 
 @pytest.fixture(scope="module")
 def answers(desk):
-    """What the component was answered, by what it tried, while a process of the host was there to be found."""
+    """The answers that the component got, by attempt, while a process of the host existed."""
     waiting = "import sys, time; print(flush=True); time.sleep(600)"
     with socket.socket() as port, socket.socket(socket.AF_UNIX) as abstract:
         port.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""What somebody meets in the first hour: mistakes are shown where they are, and what is shown can be read as it is."""
+"""A newcomer's first hour: mistakes are located, and messages can be understood without further reading."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""`osiris fmt`, `osiris schema`, and the editor's files of a new project, as they are typed."""
+"""`osiris fmt`, `osiris schema`, and the editor's files of a new project, as users type the commands."""
 
 import json
 

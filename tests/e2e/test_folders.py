@@ -1,4 +1,4 @@
-"""Published folders through the command: planned, run twice, verified, discovered, continued, replayed."""
+"""Published folders through the command: planned, run twice, verified, discovered, resumed, replayed."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""What of a forged plan is accepted, because only its sources can tell, harms nothing when it runs."""
+"""A forged plan that is accepted, because only its sources could show the forgery, does no harm when it runs."""
 
 import json
 
@@ -93,13 +93,13 @@ def test_a_forged_path_is_refused_before_a_row_is_read(honest, tmp_path, path, w
 
 
 def events_of(folder):
-    """Return how many steps that read have begun in all runs of a project."""
+    """Return how many read steps have started in all runs of a project."""
     events = (json.loads(line) for path in folder.glob("logs/*/events.jsonl") for line in path.read_text().splitlines())
     return sum(event["event"] == "step_start" and event["mode"] == "read" for event in events)
 
 
 def files_around(folder):
-    """Return all that lies in a project and beside it, but for what a run keeps of its own."""
+    """Return all files in a project and beside it, except those that a run writes for itself."""
     own = [folder / name for name in ("logs", ".osiris", "osiris.lock")]
     around = (path for path in folder.parent.parent.rglob("*") if not any(path.is_relative_to(each) for each in own))
     return {path for path in around if path.is_relative_to(folder.parent) or path.parent == folder.parent.parent}

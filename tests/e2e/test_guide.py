@@ -1,4 +1,4 @@
-"""The guide through the command: a person at a terminal, and lines from a pipe; numbers compared with plain Python."""
+"""The guide through the command: a person at a terminal, and lines from a pipe; results compared with plain Python."""
 
 import contextlib
 import os
@@ -51,7 +51,7 @@ def demo(folder, demo_data):
 
 
 class Terminal:
-    """The command in a terminal, and a person who sees the screen and types."""
+    """The command in a terminal, with a person who sees the screen and types."""
 
     def __init__(self, folder, *args, command="new", columns=100, lines=40):
         self.screen = pyte.HistoryScreen(columns, lines, history=2000)
@@ -71,11 +71,11 @@ class Terminal:
         raise AssertionError(f"no {text!r} on\n" + "\n".join(self.screen.display))
 
     def shown(self):
-        """Return what is on the screen without blanks, which also stand where lines are broken."""
+        """Return the text of the screen without blanks, which also occur at line breaks."""
         return "".join(self.screen.display).replace(" ", "")
 
     def choose(self, *labels, then):
-        """Type the label, and mark it if it is one of several; then wait for what comes next."""
+        """Type the label, mark it if several can be chosen, and wait for what comes next."""
         for number, label in enumerate(labels, 1):
             self.process.send(label)
             self.until(f"{label}▏")
@@ -86,7 +86,7 @@ class Terminal:
         return self.until(then)
 
     def end(self):
-        """Return the exit code of the command, which has nothing more to ask."""
+        """Return the exit code of the command, which asks nothing more."""
         end = time.monotonic() + SOON
         with contextlib.suppress(pexpect.EOF):
             while time.monotonic() < end:
@@ -100,7 +100,7 @@ class Terminal:
 
 
 def truth(folder):
-    """Return flights and mean delay by carrier and month, from the rows themselves."""
+    """Return flights and mean delay by carrier and month, computed from the rows."""
     delays = defaultdict(list)
     for row in pyarrow.parquet.read_table(folder / "data/flights.parquet").to_pylist():
         delays[row["carrier"], row["time_hour"].date().replace(day=1)].append(row["dep_delay"])
@@ -119,7 +119,7 @@ def has_right_numbers(folder):
 
 
 def files(folder):
-    """Return the files of a project, but for the record of conversations and what was found in sources."""
+    """Return the files of a project, except the record of conversations and the discovery cache."""
     found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return {str(path) for path in found if path.parts[0] not in ("logs", ".osiris", "data")}
 
@@ -313,7 +313,7 @@ def test_what_is_interrupted_is_resumed_where_it_was(demo, how):
 
 @pytest.mark.long
 def test_killed_at_every_step_it_is_resumed_where_it_was(osiris, demo):
-    """Each answer is given to a process that is killed while it waits for the next one."""
+    """Each answer goes to a process that is killed while it waits for the next one."""
     for number, answer in enumerate(ANSWERS[:-1]):
         terminal = Terminal(demo, "--plain", *(["--resume"] if number else []))
         terminal.until(":quit)")

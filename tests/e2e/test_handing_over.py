@@ -1,4 +1,4 @@
-"""Sessions packed into one archive, and removed when they are no longer needed; lost and stopped ones told."""
+"""Sessions packed into one archive, and deleted when they are no longer needed; also lost and stopped ones."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What a hint or a fix says is what helps: somebody who does it gets further."""
+"""Following a hint or applying a fix helps: the user gets further."""
 
 import json
 
@@ -16,7 +16,7 @@ WRITE = "- {id: b, component: filesystem.csv_writer, mode: write, needs: [a], co
 
 @pytest.fixture
 def shop(osiris, tmp_path):
-    """A new project, and a call that runs a command in it and returns its JSON."""
+    """A new project, and a function that runs a command in it and returns its JSON."""
     new_project(tmp_path / "shop")
 
     def call(*args, code=2):

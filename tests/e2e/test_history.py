@@ -1,4 +1,4 @@
-"""One reading of a run: page, package, console, agents and lineage events say the same of every kind of session."""
+"""Page, package, console, agents and lineage events agree about every kind of session."""
 
 import html
 import json
@@ -31,7 +31,7 @@ BAD, GOOD = "n\n1\nmany\n", "n\n1\n2\n"
 
 
 class Told:
-    """What each reader of one session says: first cause, blocked steps, changes, last success."""
+    """What each reader shows of one session: first cause, blocked steps, changes, last success."""
 
     def __init__(self, project, session):
         self.workspace = api.open_project(project, {})
@@ -72,7 +72,7 @@ class Told:
         return found.get("code"), found["failed"], found["blocked"], found["changes"], found.get("lastSuccess")
 
     def page(self, file):
-        """Return what the page shows of it: the code, the blocked steps, and the session that it names as success."""
+        """Return what the page shows: the code, the blocked steps, and the session of the last success."""
         api.write_report(self.workspace, self.session, file)
         text = file.read_text()
         code = re.search(r'class="answer toned".*?</div>', text, re.DOTALL)
@@ -195,7 +195,7 @@ def test_who_is_killed_stopped_or_still_at_work(shop, tmp_path):
 
 
 def test_every_error_names_its_step(shop):
-    """Whatever the code, the step that failed is named where the error is told."""
+    """Whatever the code, the error names the step that failed."""
     (shop.folder / "data" / "left.csv").write_text("n\n1\n")
     shop("run", "pipelines/two.yaml")
     (shop.folder / "data" / "left.csv").write_text("m,k\n1,2\n")
@@ -254,7 +254,7 @@ def test_a_run_that_could_not_start_is_a_session(shop, tmp_path, unused_port, co
 
 
 def test_a_refused_start_does_not_stand_between_a_run_and_its_continuation(shop, unused_port):
-    """Who starts again after it continues what was cut off before."""
+    """After a start that was refused, the next one resumes the run that was interrupted before."""
     shop("run", "pipelines/two.yaml")
     (shop.folder / "data" / "left.csv").write_text(BAD)
     shop("run", "--last-compile", code=1)
@@ -285,7 +285,7 @@ def test_the_newest_package_is_where_every_link_leads(shop):
 
 
 def test_a_touch_is_no_change_of_a_source(shop):
-    """A source has changed when its content has, whatever its time says; and then whatever its size says."""
+    """A source has changed if its content has, whatever its time or size."""
     left = shop.folder / "data" / "left.csv"
     shop("run", "pipelines/two.yaml")
     os.utime(left, (1_000_000_000, 1_000_000_000))

@@ -1,4 +1,4 @@
-"""Names and values that mean to act on the terminal, under a real one."""
+"""Names and values that try to control the terminal, in a real one."""
 
 import json
 import os

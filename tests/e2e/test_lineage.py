@@ -1,4 +1,4 @@
-"""What a plan will do, where its columns come from and what they reach: told by the real command."""
+"""What a plan will do, where its columns come from and what they affect, with the real command."""
 
 import json
 import shutil
@@ -49,7 +49,7 @@ def follow():
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
-    """A project with a pipeline over two files, compiled once for all tests of this page."""
+    """A project with a pipeline over two files, compiled once for all tests of this file."""
     folder = tmp_path_factory.mktemp("shop")
     for name, text in {
         "osiris.yaml": "",
@@ -66,7 +66,7 @@ def compiled(tmp_path_factory):
 
 @pytest.fixture
 def shop(osiris, compiled, tmp_path):
-    """A copy of the project, and a call that runs a command in it."""
+    """A copy of the project, and a function that runs a command in it."""
     folder = tmp_path / "shop"
     shutil.copytree(compiled, folder)
 

@@ -1,4 +1,4 @@
-"""The installed command with osiris.lock: compiling without sources, looking at them again, and refusing drift."""
+"""The installed command with osiris.lock: compiling without sources, refreshing, and rejecting drift."""
 
 import json
 
@@ -26,7 +26,7 @@ steps:
 
 @pytest.fixture
 def project(osiris, tmp_path):
-    """A project with a pipeline over two files, and a call that runs a command in it with --json."""
+    """A project with a pipeline over two files, and a function that runs a command in it with --json."""
     (tmp_path / "osiris.yaml").touch()
     (tmp_path / "pipelines").mkdir()
     (tmp_path / "pipelines/p.yaml").write_text(PIPELINE)
@@ -156,7 +156,7 @@ def test_unchanged_sources_are_continued(project):
 
 
 def test_a_compile_tells_that_it_did_not_look_and_what_a_run_has_seen(project, osiris):
-    """It works from the lock, and so it cannot know; but a run that was refused has looked."""
+    """It uses the lock, and so does not query the source; but a run that was rejected has seen it."""
 
     def compiled(*options):
         _, envelope = project("compile", "pipelines/p.yaml", *options)

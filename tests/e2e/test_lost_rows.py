@@ -1,4 +1,4 @@
-"""Rows that a run no longer has: said wherever a run is told of, and never what the next one is compared with."""
+"""A run that lost rows: every report says so, and the next run is not compared with it."""
 
 import json
 
@@ -17,7 +17,7 @@ EMPTY = "Step out wrote no rows; the last success wrote 1,000."
 
 @pytest.fixture
 def nightly(osiris, tmp_path):
-    """Return a call that runs a command as `osiris`, and one that runs the pipeline with so many orders."""
+    """Return a function that runs a command like `osiris`, and one that runs the pipeline with that many orders."""
     (tmp_path / "osiris.yaml").write_text("")
     (tmp_path / "nightly.yaml").write_text(PIPELINE)
 

@@ -1,4 +1,4 @@
-"""`osiris mcp` as agents meet it: the client of the SDK over stdio, against the installed command."""
+"""`osiris mcp` as agents use it: the client of the SDK over stdio, with the installed command."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def shop(osiris, tmp_path):
 
 
 def tree(folder):
-    """Return every file of a project with its bytes, but for what is only remembered."""
+    """Return every file of a project with its bytes, except caches."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {str(path): path.read_bytes() for path in files if ".osiris" not in path.parts}
 
@@ -223,7 +223,7 @@ OUTWARDS = [
 
 @pytest.fixture(scope="module")
 def compiled(osiris, tmp_path_factory):
-    """The code and the whole text with which one server refuses each plan of OUTWARDS; and its project."""
+    """The code and the complete text with which one server rejects each plan of OUTWARDS; and its project."""
     shop = Shop(osiris, tmp_path_factory.mktemp("outwards") / "shop")
     (shop.folder / ".env").write_text("API_CODE=canary\n")
     (shop.folder / "data" / "leak.csv").symlink_to("/etc/passwd")
@@ -302,7 +302,7 @@ def test_resources_and_prompts(shop):
 
 
 def big(folder, tables=400):
-    """Make a database whose names and texts are long, and say what nobody should do."""
+    """Create a database with long names and texts that contain instructions."""
     (folder / "osiris_connections.yaml").write_text(
         json.dumps({"connections": {"sqlite": {"big": {"path": "data/big.sqlite"}}}})
     )
@@ -454,7 +454,7 @@ NO_PIPELINES = ["", "\ufeff", "a: &a [*a]", "[" * 3000, "x: !!python/object:os.s
 
 @pytest.fixture(scope="module")
 def refused(osiris, tmp_path_factory):
-    """The code and the whole text with which one server refuses each call of UNFIT, and each text of NO_PIPELINES."""
+    """The code and full text with which one server rejects each call of UNFIT, and each text of NO_PIPELINES."""
     shop = Shop(osiris, tmp_path_factory.mktemp("unfit") / "shop")
 
     @ask(shop.folder)

@@ -1,4 +1,4 @@
-"""Whatever ends a call of an agent, a run ends in order, no secret is told, and the server goes on."""
+"""However an agent's call ends, a run ends properly, no secret is shown, and the server keeps running."""
 
 import asyncio
 import json
@@ -29,19 +29,19 @@ def shop(osiris, tmp_path):
 
 @pytest.fixture
 def endless(shop):
-    """The fingerprint of a pipeline that does not end by itself."""
+    """The fingerprint of a pipeline that never ends."""
     (shop.folder / "pipelines" / "slow.yaml").write_text(slow(14))
     return shop.json("compile", "pipelines/slow.yaml")["data"]["fingerprint"]
 
 
 def at_work(shop):
-    """Tell whether a step of the slow pipeline has begun."""
+    """Return whether a step of the slow pipeline has begun."""
     files = shop.folder.glob("logs/*-slow-*/events.jsonl")
     return any(b"step_start" in path.read_bytes() for path in files)
 
 
 def ended(shop, seconds=30):
-    """Return the summary of the one run when it has ended; nothing else closes it meanwhile."""
+    """Return the summary of the only run once it has ended; nothing else closes it meanwhile."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         files = [*shop.folder.glob("logs/*-slow-*/run.json")]
@@ -86,7 +86,7 @@ def test_a_call_that_is_given_up_cancels_its_run(shop, endless):
 
 
 class Raw:
-    """A server that is spoken to line by line."""
+    """A server that is used line by line."""
 
     def __init__(self, shop, *options, python=None, env=None):
         command = [python, "-I", "-m", "osiris.cli.main"] if python else [OSIRIS]
@@ -221,7 +221,7 @@ steps:
 
 
 def held(pid):
-    """Return what is in the writable memory of a process."""
+    """Return the content of a process's writable memory."""
     found = []
     with Path(f"/proc/{pid}/mem").open("rb", 0) as memory:
         for line in Path(f"/proc/{pid}/maps").read_text().splitlines():

@@ -1,4 +1,4 @@
-"""Rows that agents see of what a source computes itself: nothing personal, whatever its columns are called."""
+"""Columns that a source computes, as agents see them: nothing personal, whatever the columns are called."""
 
 import json
 
@@ -46,7 +46,7 @@ QUERIES = [
 
 @pytest.fixture(scope="module")
 def shown(osiris, tmp_path_factory):
-    """What one server answers to a preview of each query of QUERIES, and to one of a file without names."""
+    """The answers of one server to a preview of each query of QUERIES, and of a file without column names."""
     folder = Shop(osiris, tmp_path_factory.mktemp("masking") / "shop").folder
     (folder / "osiris_connections.yaml").write_text("connections: {duckdb: {staff: {path: data/staff.duckdb}}}\n")
     columns = "id INTEGER, salary DOUBLE, phone BIGINT, birth_number TEXT, customer TEXT, country TEXT"

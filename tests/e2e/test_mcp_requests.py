@@ -1,4 +1,4 @@
-"""Requests of agents over `osiris mcp`: from a request to rows, and what is told of a wrong one."""
+"""Requests of agents over `osiris mcp`: from a request to rows, and the errors of a wrong one."""
 
 import csv
 import random
@@ -37,7 +37,7 @@ def shop(osiris, tmp_path):
 
 
 def written_flights(folder):
-    """Write flights, and return how many there are per carrier and month, with their average delay."""
+    """Write flights, and return the number per carrier and month, with the average delay."""
     chance = random.Random(SEED)
     delays = defaultdict(list)
     with (folder / "data" / "flights.csv").open("w", newline="") as file:

@@ -1,4 +1,4 @@
-"""What Osiris itself writes below logs/ and .osiris/ is for its owner only, whatever the umask."""
+"""Only the owner can access what Osiris writes below logs/ and .osiris/, whatever the umask."""
 
 import os
 import stat

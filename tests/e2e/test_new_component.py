@@ -1,4 +1,4 @@
-"""A stranger's component: laid out, installed, tested and run, with no edit anywhere else."""
+"""Another author's component: created, installed, tested and run, without a change elsewhere."""
 
 import json
 import os
@@ -13,7 +13,7 @@ BIN = Path(sys.executable).parent
 
 @pytest.fixture
 def stranger(osiris, tmp_path):
-    """A fresh environment that sees this one's packages, with the new component installed beside them."""
+    """A new environment that sees this one's packages, and has the new component installed."""
     made = osiris("components", "new", "acme.numbers", "--json", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     package = tmp_path / json.loads(made.stdout)["data"]["dir"]

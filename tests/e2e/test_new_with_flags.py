@@ -1,4 +1,4 @@
-"""`osiris new` with flags: right rows from one line, and nothing written that was not named."""
+"""`osiris new` with flags: the right rows from one line, and nothing written that was not named."""
 
 import csv
 import sqlite3
@@ -124,7 +124,7 @@ def test_a_name_in_another_case_is_told(osiris, folder):
 
 @pytest.fixture
 def twice(folder):
-    """Customers of which one is there twice, so that the orders of a country are counted twice."""
+    """Customers with a duplicate, so that the orders of a country are counted twice."""
     (folder / "data/countries.csv").write_text("code,label\nUS,States\nUS,America\nAT,Austria\n")
     return folder
 

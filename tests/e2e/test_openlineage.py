@@ -1,4 +1,4 @@
-"""Runs told in OpenLineage events: on demand, to a file, and to a real server that takes them, fails, or hangs."""
+"""Runs as OpenLineage events: on demand, to a file, and to a real server that accepts them, fails, or hangs."""
 
 import http.server
 import json

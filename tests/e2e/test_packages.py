@@ -1,4 +1,4 @@
-"""Packages of real runs through the installed command: good and failed, cancelled, killed, and with bad rows."""
+"""Packages of real runs through the installed command: completed, failed, cancelled, killed, and with bad rows."""
 
 import html
 import json
@@ -157,7 +157,7 @@ def test_every_command_runs(shop):
 
 
 def test_commands_have_the_values_and_the_selection_that_the_run_had(shop):
-    """Else they are refused, or run something else."""
+    """Without them, they would be rejected, or run something else."""
     other = "  - {id: other, component: filesystem.csv_writer, mode: write, needs: [prices], config: {path: o.csv}}\n"
     least = "SELECT * FROM sold WHERE item <> ${params.least} AND CAST(n AS INTEGER) > 0"
     shop.pipeline(READ % "", SQL % ("sold", least), WRITE % "priced", PRICES, other)
@@ -235,7 +235,7 @@ ENDLESS = "SELECT count(*) AS n FROM sold a, sold b, sold c, sold d, sold e WHER
 
 @pytest.fixture
 def endless(shop):
-    """A run that is at its SQL, and would be for a long time; ended when the test is."""
+    """A run during its SQL, which never ends; stopped with the test."""
     shop.data("sold.csv", "item,n\n" + "".join(f"{n},{n}\n" for n in range(3_000)))
     shop.pipeline(READ % "", SQL % ("sold", ENDLESS), WRITE % "priced")
     host = shop.start("run", "pipelines/shop.yaml")

@@ -1,4 +1,4 @@
-"""The page of a run, and what leads back from a failure, with the installed command."""
+"""The page of a run, and the next commands after a failure, with the installed command."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Columns that names of folders tell are not lost in silence, and are named where a plan or an impact is shown."""
+"""Columns in folder names are not lost silently, and plans and impacts show them."""
 
 import json
 
@@ -29,7 +29,7 @@ def shop(tmp_path, osiris):
 
 
 def command(folder, osiris, verb, name, kind, config, to="csv", target=None, *more):
-    """Compile a pipeline, with the options in `more`, and run it if that is the verb."""
+    """Compile a pipeline with the options in `more`; run it if the verb is `run`."""
     path = folder / "pipelines" / f"{name}.yaml"
     told = {"config": json.dumps(config), "target": json.dumps(target or {"path": "output/back.csv"})}
     path.write_text(PIPELINE.format(name=name, kind=kind, to=to, **told))

@@ -1,4 +1,4 @@
-"""The files of the project itself are not data: no step reads or writes them, wherever it runs."""
+"""The project's own files are not data: no step reads or writes them, wherever it runs."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def shop(osiris, tmp_path):
 
 
 def refused(shop, text, *command, **options):
-    """Run a command over a pipeline; returns what it said, which is that a file is kept back, without a value of it."""
+    """Run a command over a pipeline; returns its error, that a file is protected, without any value of the file."""
     (shop.folder / "pipelines" / "grasping.yaml").write_text(text)
     before = (shop.folder / ".env").read_text()
     done = shop(*command, "pipelines/grasping.yaml", code=2, **options)
@@ -188,7 +188,9 @@ def test_a_pattern_matches_what_is_written_only_part_by_part(shop, pattern, read
 
 @pytest.mark.parametrize("place", [".vscode", "/nowhere"])
 def test_a_sandbox_that_may_write_into_the_project_keeps_the_rules(shop, place):
-    """For a file in the project's own folder that is bound whole: the rules are those of each step that opens one."""
+    """For a file directly in the project's folder, which is mounted as a whole, each step that opens a file checks the
+    rules.
+    """
     (shop.folder / "osiris_connections.yaml").write_text(ELSEWHERE)
     before = {path.name for path in shop.folder.iterdir()}
     config = "{connection: '@filesystem.there', path: x.csv}"

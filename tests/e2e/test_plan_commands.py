@@ -1,4 +1,4 @@
-"""Every command that takes a plan accepts one that nobody touched, and none sends a secret where a forged one says."""
+"""Every command that takes a plan accepts an unchanged one, and none sends a secret to a forged address."""
 
 import json
 import socket
@@ -107,7 +107,7 @@ FOREIGN = {
 
 
 def test_a_secret_is_sent_only_where_the_project_says(shop):
-    """Nobody is even connected to: a plan whose connections are not the project's is refused before."""
+    """A plan whose connections are not the project's is rejected before any connection is opened."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         for kind, change in FOREIGN.items():
             forged = json.loads((shop.folder / shop.plan["manifest"]).read_bytes())

@@ -1,4 +1,4 @@
-"""A fingerprint names one plan: whatever file lies where it is looked for, no other plan is taken for it."""
+"""A fingerprint names one plan: whichever file is in its place, another plan is never used instead."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ def shop(osiris, tmp_path):
 
 @pytest.fixture
 def swapped(shop):
-    """Two plans of which the second lies where the first one was; each is as it was compiled."""
+    """Two unchanged plans, the second in the place of the first."""
     first = shop.json("compile", "pipelines/example.yaml", "--param", "since=2025-02-01")["data"]
     last = (shop.folder / ".osiris" / "last_compile.json").read_bytes()
     second = shop.json("compile", "pipelines/example.yaml")["data"]

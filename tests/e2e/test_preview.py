@@ -1,4 +1,4 @@
-"""`osiris preview`: what steps give, shown before anything is saved or written."""
+"""`osiris preview`: the output of steps, shown before anything is saved or written."""
 
 import json
 import signal
@@ -79,7 +79,7 @@ def shop(osiris, tmp_path):
 
 @pytest.fixture
 def started():
-    """Start the installed command, and end it with the test."""
+    """Start the installed command, and stop it with the test."""
     processes = []
 
     def call(*args, cwd):

@@ -1,4 +1,4 @@
-"""The installed command in a fresh folder, as a user types it: init, validate, compile, run, compare, explain."""
+"""The installed command in a new folder, as a user types it: init, validate, compile, run, compare, explain."""
 
 import csv
 import json
@@ -9,7 +9,7 @@ from tests.e2e.sessions import new_project
 
 @pytest.fixture
 def shop(osiris, tmp_path):
-    """A new project, and a call that runs a command in it with --json and returns exit code and envelope."""
+    """A new project, and a function that runs a command in it with --json and returns exit code and output."""
     new_project(tmp_path / "shop")
 
     def call(*args, **options):
@@ -23,7 +23,7 @@ def shop(osiris, tmp_path):
 
 
 def codes(envelope):
-    """What is said of the file itself; that columns keep their order is said of every writer of text."""
+    """The codes that concern the file itself; without the note on column order, which every writer of text gets."""
     return [d["code"] for d in envelope["diagnostics"] if d["code"] != "OML032"]
 
 

@@ -1,4 +1,4 @@
-"""What the outputs of a plan are, read back before anybody says yes to it."""
+"""The description of a plan's outputs, shown before the person confirms it."""
 
 from __future__ import annotations
 

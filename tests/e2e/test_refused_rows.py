@@ -1,4 +1,4 @@
-"""Rows that a target refuses: what is compared and shown of such a run never takes what was given for what it took."""
+"""Rows that a target rejects: comparisons and reports of such a run never count them as written."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ steps:
 
 @pytest.fixture(params=[("postgres", "postgres"), ("mysql", "mariadb")], ids=lambda each: each[0])
 def load(osiris, tmp_path, request):
-    """Return a call that runs a command, one that sends SQL, and the family of the target."""
+    """Return a function that runs a command, one that sends SQL, and the family of the target."""
     family, named = request.param
     server = request.getfixturevalue(named)
     database = server.new_database()

@@ -1,4 +1,4 @@
-"""Rows that do not fit are set aside by a whole run, which adds up; and JSON goes through it, packed and exact."""
+"""Rejected rows in a complete run, whose counts add up; and JSON in it, compressed and exact."""
 
 import csv
 import gzip

@@ -1,4 +1,4 @@
-"""`--e2b`: the same run in a sandbox of E2B, here a local one that the client talks to unmodified."""
+"""`--e2b`: the same run in a sandbox of E2B, here a local service with the unmodified client."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What a run on E2B says when the service, its life or its options are in the way: a cause, and what helps."""
+"""The errors of a run on E2B if the service, its lifetime or its options are the problem: a cause and a remedy."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Two runs compared, and a run repeated: the same, or what differs and why; targets stay as they are."""
+"""Two runs compared, and a run replayed: the same, or the difference and its reason; targets are not touched."""
 
 import json
 import signal
@@ -237,7 +237,7 @@ def test_a_failed_run_fails_again_for_the_same_reason(shop):
 
 
 def test_what_a_failure_stops_is_at_another_place_each_time(shop):
-    """Of a run that failed only what both wrote is compared."""
+    """Of a failed run, only what both wrote is compared."""
     shop.run()
     shop.orders.write_text("code\n1\n")
     shop("run", "--last-compile", "--new-run", code=6)

@@ -1,4 +1,4 @@
-"""A replay with a component that is not the one that ran: the code is the reason."""
+"""A replay with another version of a component: the code is the reason."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A run into a real server repeated: its tables stay as they are, and nothing of the target is needed for that."""
+"""A replay of a run into a real server: its tables are not touched, and nothing of the target is needed."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A row that is refused or set aside is named by the line of the file on which it begins, whatever stands before it."""
+"""A rejected row is located by the line of the file on which it begins, whatever precedes it."""
 
 import csv
 import json
@@ -32,7 +32,7 @@ KINDS = [
 
 @pytest.fixture
 def run(osiris, tmp_path):
-    """Run a pipeline that copies the file; gives the answer, and the rows that were set aside."""
+    """Run a pipeline that copies the file; returns the answer, and the rejected rows."""
     (tmp_path / "osiris.yaml").touch()
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.csv").write_text("n,t\n1,a\n1,a\n1,a\n1,a\n")

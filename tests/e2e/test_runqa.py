@@ -1,4 +1,4 @@
-"""What went wrong, and what to do, can be read from the package of a run alone: RunQA, see `bench/runqa/score.py`."""
+"""The package of a run alone shows what went wrong and what to do: RunQA, see `bench/runqa/score.py`."""
 
 from collections import Counter
 from dataclasses import replace

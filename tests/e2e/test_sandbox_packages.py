@@ -1,4 +1,4 @@
-"""`--e2b-install-deps`: what a bare sandbox lacks comes from its registry, else from wheels that are sent."""
+"""`--e2b-install-deps`: a bare sandbox installs what it lacks from its registry, else from wheels that are sent."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def pip_settings(**settings):
 
 
 def other_machine(name):
-    """The commands that make a Python which says that it runs on another machine."""
+    """The commands that create a Python which claims to run on another machine."""
     patch = f'import platform; platform.machine = lambda: "{name}"'
     packages = "$(echo /opt/osiris/lib/python3.*/site-packages)"
     return "python3 -m venv --without-pip /opt/osiris", f"echo '{patch}' > {packages}/sitecustomize.py"
@@ -47,7 +47,7 @@ BASES = {
 
 @pytest.fixture(scope="module")
 def bare():
-    """A local E2B whose templates have a Python of the system and nothing else; some reach a registry."""
+    """A local E2B whose templates have only the system's Python; some reach a registry."""
     with e2b_service(bases=BASES) as service:
         yield service
 

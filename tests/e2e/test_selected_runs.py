@@ -1,4 +1,4 @@
-"""`osiris run --select`: a part of a pipeline, with what it needs."""
+"""`osiris run --select`: a part of a pipeline, with the steps it needs."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A sensitive parameter in the SQL of an extractor: not needed to compile, bound when it runs, and in no record."""
+"""A sensitive parameter in the SQL of an extractor: not needed to compile, bound at run time, and in no record."""
 
 import json
 

@@ -43,7 +43,7 @@ def test_unreadable_file_and_unknown_dialect(osiris, tmp_path):
 
 
 def test_a_catalogue(osiris, tmp_path):
-    """What is in it may be read, and behind a dot stands one of its columns."""
+    """Only its tables may be read, and a name after a dot must be one of its columns."""
     (tmp_path / "c.json").write_text('{"orders": ["id"], "sales.targets": null}')
     for sql, code in (
         ("SELECT o.id FROM orders o", None),

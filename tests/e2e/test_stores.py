@@ -1,4 +1,6 @@
-"""Object stores through the command: compiled without a secret, run, found by discovery and the doctor, never told."""
+"""Object stores through the command: compiled without a secret, run, discovered, checked by the doctor, secrets never
+shown.
+"""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Files that were written for the earlier implementation, with a Supabase project, by the installed command."""
+"""Files written for the earlier implementation, with a Supabase project and the installed command."""
 
 import json
 import os
@@ -57,7 +57,9 @@ def project(postgres):
 
 @pytest.fixture
 def call(osiris, tmp_path, project, postgres):
-    """`call("run", …)` runs a command with a connection that has URL and key, or with `wire=True` an address beside."""
+    """`call("run", …)` runs a command with a connection by URL and key; with `wire=True`, it also has a database
+    address.
+    """
     (tmp_path / "osiris.yaml").write_text("")
     (tmp_path / "pipelines").mkdir()
     (tmp_path / "pipelines" / "active.yaml").write_text(PIPELINE)

@@ -1,4 +1,6 @@
-"""`osiris discover @supabase.x` by the installed command: what it finds, either way, is what steps give."""
+"""`osiris discover @supabase.x` with the installed command: over REST and the wire protocol, it shows what steps
+output.
+"""
 
 import json
 import socket
@@ -46,7 +48,7 @@ def project(tmp_path, osiris, rest):
 
 @pytest.fixture
 def wire(project, rest, postgres):
-    """The same project by its database's address."""
+    """The same project through its database's address."""
     fields = postgres.fields(rest.rows("SELECT current_database()")[0][0])
     project.env["PASSWORD"] = fields["password"]
     project.declare("supabase", "wire", **{**fields, "password": "${PASSWORD}"})

@@ -1,4 +1,4 @@
-"""What commands tell: what was written and why, sessions by every name, and commands that can be typed as shown."""
+"""The output of commands: what was written and why, sessions by every name, and commands that can be typed as shown."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ GOOD, BAD = "code\nA1\n", "code\nAx\n"
 
 @pytest.fixture
 def shop(osiris, tmp_path):
-    """A new project, and a call that runs a command in it and returns exit code, stdout and stderr."""
+    """A new project, and a function that runs a command in it and returns exit code, stdout and stderr."""
     new_project(tmp_path / "shop")
 
     def call(*args, code=0, **options):
@@ -48,7 +48,7 @@ def test_a_run_without_an_id_shows_none(shop):
 
 
 def two_writers(shop):
-    """Add a writer behind the one that there is, and behind a step that fails on BAD."""
+    """Add a writer after the existing one, and after a step that fails on BAD."""
     file = shop.folder / "pipelines" / "example.yaml"
     late = shop.folder / "data" / "late.csv"
     late.write_text(BAD, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Values of data are shown to whoever runs a pipeline, and are in nothing that agents, packages and pages tell later.
+"""The person who runs a pipeline sees values of data; agents, packages and pages do not.
 
 Known secrets are in neither.
 """
@@ -47,7 +47,7 @@ def shop(osiris, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def told(shop):
-    """What the console said of each case when it ran, and its session."""
+    """The console output of each case when it ran, and its session."""
     (shop.folder / "data" / "people.csv").write_text(f'id,email\n1,"{VALUE}"\n2,"{VALUE}"\n')
     rows = "".join(json.dumps({"id": n, "email": VALUE}) + "\n" for n in (1, 2))
     (shop.folder / "data" / "people.jsonl").write_text(rows)
@@ -104,7 +104,7 @@ SECRET = "hunter2-hunter2"
 
 
 def test_secrets_of_the_project_are_in_no_data_on_a_terminal(shop):
-    """The password of a connection that no step names stands in a file and in a table."""
+    """A file and a table contain the password of a connection that no step uses."""
     folder = shop.folder
     (folder / ".env").write_text(f"SHOP_PW={SECRET}\n")
     lines = "connections:\n  sqlite: {shop: {path: data/shop.sqlite}}\n"

@@ -1,4 +1,4 @@
-"""`--watch`: the answer again after each save, until Ctrl-C."""
+"""`--watch`: a new answer after each save, until Ctrl-C."""
 
 import json
 import queue
@@ -25,7 +25,7 @@ steps:
 
 
 class Watched:
-    """A command that goes on, and its answers as they come."""
+    """A command that keeps running, and its answers as they arrive."""
 
     def __init__(self, folder, *args):
         command = [str(Path(sys.executable).parent / "osiris"), *args, "--watch", "--json"]

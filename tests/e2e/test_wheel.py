@@ -1,7 +1,7 @@
-"""The wheel alone, in environments without the checkout: what works from the checkout works from it.
+"""The wheel alone, in environments without the checkout: it works as the checkout does.
 
-Each environment is new, and has links to those packages of a locked one (`make venv` builds one for each supported
-Python of this machine) that the wheel's metadata requires: what it leaves out is not there.
+Each environment is new, and links only those packages of a locked one (`make venv` builds one for each supported Python
+of this machine) that the wheel's metadata requires; others are missing.
 """
 
 import io
@@ -61,7 +61,7 @@ class Environment:
         self.pip("install", "--quiet", "--no-index", "--no-deps", package)
 
     def install_source(self, package):
-        """Build a package of somebody else's with the locked environment, and install it."""
+        """Build another author's package with the locked environment, and install it."""
         wheels = self.folder / package.name
         command = [self.locked, "-m", "hatchling", "build", "-t", "wheel", "-d", wheels]
         subprocess.run(command, cwd=package, check=True, capture_output=True)
@@ -99,7 +99,7 @@ def test_the_wheel_has_every_file_of_the_checkout(wheel):
 
 
 def test_every_module_is_imported_with_what_the_metadata_requires(installed, tmp_path):
-    """Only the two modules that are nothing but an extra's need more."""
+    """Only the two modules that belong to an extra need more."""
     script = """
 import importlib, json, pkgutil, osiris
 missing = {}
@@ -164,7 +164,7 @@ def test_a_new_component_is_built_and_runs(installed, tmp_path):
 
 
 def test_somebody_elses_package_gets_the_wheels_code_elsewhere(installed, tmp_path):
-    """A package that requires osiris-data brings a target, where the bundle's code runs the worker."""
+    """A package that requires osiris-data adds a target, where the bundle's code runs the worker."""
     installed.install_source(HELLO)
     installed.pip("check")
     lay_out(tmp_path / "project")

@@ -1,4 +1,4 @@
-"""A project, a stranger's package that is really installed, and runs of plans made by hand."""
+"""A project, another author's package that is really installed, and runs of plans made by hand."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ strange.shifting = strange.shifting
 
 @pytest.fixture(scope="session")
 def model_of_places():
-    """The variables of a project whose model loads rows into a table, as the lab of conversations asks for it."""
+    """The variables of a project whose model answers the conversation lab with a load into a table."""
     mart = {"component": "duckdb.writer", "connection": "@duckdb.mart", "table": "places", "mode": "append"}
     with serving({"append data/a.csv to table places in @duckdb.mart": proposal("data/a.csv", **mart)}) as server:
         yield environment(server)
@@ -44,7 +44,7 @@ def model_of_places():
 
 @pytest.fixture(scope="session")
 def python(tmp_path_factory):
-    """An interpreter that has Osiris and the stranger's package installed."""
+    """An interpreter in which Osiris and that package are installed."""
     folder = tmp_path_factory.mktemp("stranger")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
     packages = next((folder / "venv").glob("lib/python*/site-packages"))
@@ -77,7 +77,7 @@ def step(name, component, mode="read", reads=(), needs=None, **config):
 
 @dataclass(frozen=True)
 class Desk:
-    """A project of its own, with what is needed to run something in it."""
+    """A project, with everything that is needed to run something in it."""
 
     project: Project
     python: str
@@ -95,7 +95,7 @@ class Desk:
         return Job(kind, str(self.project.root), str(scratch), str(scratch / "artifacts"), limits, steps, **fields)
 
     def plan(self, steps, name="trial"):
-        """A plan with the schemas that the components tell."""
+        """A plan with the schemas that the components describe."""
         events = []
         with self.worker() as link:
             end = link.ask(self.job("describe", steps), Secrets(), events.append)
@@ -118,7 +118,7 @@ class Desk:
     def write_plan(self, steps, connections, name="plan"):
         """Write a plan with the connections that its steps use, which the project declares too; returns its path.
 
-        Secrets are in the project's .env, as they are in any.
+        Secrets are in the project's .env, as usual.
         """
         declared, secrets, written = {}, {}, {}
         for reference, fields in connections.items():

@@ -1,4 +1,4 @@
-"""A host as a process of its own: `host.py ROOT PLAN [RUN_ID]` runs a plan and exits as the command would."""
+"""A host as a separate process: `host.py ROOT PLAN [RUN_ID]` runs a plan and exits as the command would."""
 
 import json
 import sys

@@ -1,6 +1,6 @@
-"""Small projects, one for each family and way to write, in which commands are made to fail at fault points.
+"""Small projects, one per family and write mode, in which commands are made to fail at fault points.
 
-Each says what must be found in its targets afterwards; that is counted there by the target's own client.
+Each defines the expected content of its targets, which is counted with the target's own client.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def to(name: str, component: str, **config: Any) -> dict[str, Any]:
 
 @dataclass
 class Lab:
-    """A project, the commands that are run in it one after the other, and what must be found then."""
+    """A project, the commands that are run in it one after the other, and the expected result."""
 
     folder: Path
     pipelines: dict[str, list[dict[str, Any]]]
@@ -75,7 +75,7 @@ class Lab:
             assert (code == 0) is not bool(fault), told
 
     def go(self, fault: str = "", log: Path | None = None) -> tuple[int, str]:
-        """Run the commands that have not ended well yet, each with the fault, until one fails."""
+        """Run the commands that have not succeeded yet, each with the fault, until one fails."""
         while self.commands:
             code, told = self.call(self.commands[0], fault, log)
             if code:
@@ -85,7 +85,7 @@ class Lab:
         return 0, ""
 
     def call(self, command: list[str], fault: str = "", log: Path | None = None) -> tuple[int, str]:
-        """Run a command; one that is to hang is killed when it does. Returns its exit code, and what it has said."""
+        """Run a command; if it is to hang, kill it when it does. Returns its exit code and its output."""
         env = (
             kept()
             | self.env
@@ -117,7 +117,7 @@ def integers(row: Any) -> tuple[int, ...]:
 
 
 def of_lines(text: str) -> tuple[int, ...]:
-    """Return rows, keys and sum of a CSV file, or of a JSON file with one object a line."""
+    """Return rows, keys and sum of a CSV file, or of a JSON lines file."""
     rows = [json.loads(line) for line in text.splitlines()] if text[:1] == "{" else [*csv.DictReader(io.StringIO(text))]
     ids = [int(row["id"]) for row in rows]
     return len(ids), len(set(ids)), sum(ids)
@@ -130,7 +130,7 @@ def of_parquet(*files: Any) -> tuple[int, ...]:
 
 
 def of_published(there: dict[str, bytes]) -> tuple[int, ...] | str:
-    """Return rows, keys and sum of a published folder, given as the bytes of all its files; nothing else is in it."""
+    """Return rows, keys and sum of a published folder, from the bytes of all its files; it contains nothing else."""
     listed = {file["path"] for file in json.loads(there[MANIFEST])["files"]}
     if there.keys() - {MANIFEST} != listed:
         return f"there is {sorted(there)} instead of {sorted(listed)}"
@@ -142,7 +142,7 @@ def in_folder(folder: Path) -> dict[str, bytes]:
 
 
 def rejected(folder: Path, step: str) -> int:
-    """Return the most rows that an attempt of a step has set aside: one that delivers has all of them."""
+    """Return the most rows that one attempt of a step rejected: one that delivers has rejected all of them."""
     files = folder.glob(f"logs/*/artifacts/{step}/rejected.csv")
     return max((len(list(csv.DictReader(io.StringIO(file.read_text())))) for file in files), default=0)
 
@@ -164,7 +164,7 @@ def files(folder: Path, _servers: Any) -> Lab:
 
 
 def partitions(folder: Path, _servers: Any) -> Lab:
-    """A folder that is published in the place of other rows."""
+    """A folder that replaces other published rows."""
     out = to("out", "filesystem.parquet_writer", path="lake/", partition_by=["part"])
     pipelines = {"old": [OLD, out], "load": [READ, out]}
     return Lab(
@@ -173,7 +173,7 @@ def partitions(folder: Path, _servers: Any) -> Lab:
 
 
 def store(folder: Path, servers: Any) -> Lab:
-    """An object, and a folder of objects in the place of others."""
+    """An object, and a folder of objects that replaces others."""
     s3 = servers("s3")
     bucket = s3.new_bucket()
     fields = {**s3.fields(bucket), "secret_access_key": "${STORE_SECRET}"}
@@ -242,7 +242,7 @@ def embedded(folder: Path, family: str) -> Lab:
 
 
 def made(folder: Path, _servers: Any) -> Lab:
-    """Databases in files whose tables are made."""
+    """Databases in files whose tables are created by the run."""
     steps = [
         to(family, f"{family}.writer", connection=f"@{family}.shop", table="orders") for family in ("sqlite", "duckdb")
     ]
@@ -259,7 +259,7 @@ def made(folder: Path, _servers: Any) -> Lab:
 
 
 def server(folder: Path, servers: Any, family: str, fixture: str) -> Lab:
-    """A database of a server: all three modes, and rows that are set aside or could have been."""
+    """A database of a server: all three modes, and rows that are rejected or could have been."""
     running = servers(fixture)
     database = running.new_database()
     with running.connect(database) as connection, connection.cursor() as cursor:
@@ -287,7 +287,7 @@ def server(folder: Path, servers: Any, family: str, fixture: str) -> Lab:
 
 
 def rest(folder: Path, servers: Any) -> Lab:
-    """Supabase over REST: an upsert, which may be sent again."""
+    """Supabase over REST: an upsert, which may be repeated."""
     project = servers("postgrest")
     project.run("DROP TABLE IF EXISTS upserted", *(text for text in SCHEMA if "upserted" in text))
     out = to(
@@ -308,7 +308,7 @@ def rest(folder: Path, servers: Any) -> Lab:
 
 
 def torn(folder: Path, _servers: Any) -> Lab:
-    """A run whose session another one has left behind, with half a line at its end."""
+    """A run whose session was left by a crash, with half a line at its end."""
     out = to("out", "filesystem.csv_writer", path="output/b.csv")
     before = [(["run", "load.yaml"], "host/journal.append:6:torn")]
     return Lab(
@@ -317,7 +317,7 @@ def torn(folder: Path, _servers: Any) -> Lab:
 
 
 def discover(folder: Path, _servers: Any) -> Lab:
-    """What is found in a source, where what is on record of it is damaged."""
+    """Discovery of a source whose cache is damaged."""
     state = folder / ".osiris"
     state.mkdir(parents=True)
     (state / "discovery.sqlite").write_bytes(b"SQLite format 3\0" + b"\x07" * 4096)
@@ -333,7 +333,7 @@ def discover(folder: Path, _servers: Any) -> Lab:
 
 
 def chat(folder: Path, servers: Any) -> Lab:
-    """A conversation that appends rows, and then the removal of what is on record of it."""
+    """A conversation that appends rows, and then the deletion of its record."""
     (folder / "data").mkdir(parents=True)
     path, record = folder / "data" / "mart.duckdb", folder / ".osiris" / "conversations.sqlite"
     duckdb.connect(path).close()
@@ -362,7 +362,7 @@ def chat(folder: Path, servers: Any) -> Lab:
 
 
 def init(folder: Path, _servers: Any) -> Lab:
-    """A new project: what was left half made is in the way, and said to be; in an empty folder it is whole."""
+    """A new project: partly created files are reported; in an empty folder it is created completely."""
 
     def again(command: list[str], _: str) -> list[str]:
         there = any((folder / command[1]).glob("*"))

@@ -1,4 +1,4 @@
-"""A port that leads to a server until something happens; from then on nothing passes, or both ends are cut off."""
+"""A port that forwards to a server until an event; then nothing passes, or both ends are cut off."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Fault = Literal["silent", "dead"]
 
 @dataclass
 class When:
-    """What a fault waits for: so many bytes to the server or from it, or texts that are sent there, in this order.
+    """The event that triggers a fault: a number of bytes to the server or from it, or texts sent to it, in order.
 
-    With `passed` the bytes that bring it about still reach the server, and only the answer is lost. Until then what
-    comes is passed on in pieces of so many bytes, if there is a `piece`, with so many seconds of `pause` behind each.
+    With `passed`, the triggering bytes still reach the server, and only the answer is lost. Until then, data is
+    forwarded in pieces of `piece` bytes if that is set, with `pause` seconds after each.
     """
 
     sent: int | None = None
@@ -34,7 +34,7 @@ class When:
 
 @dataclass
 class Proxy:
-    """A fault under way: `port` is where clients connect; `happened` tells that it has come about."""
+    """A fault in progress: `port` is where clients connect; `happened` is set once it was triggered."""
 
     fault: Fault
     when: When
@@ -47,7 +47,7 @@ class Proxy:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def serve(self, listener: socket.socket, server: int) -> None:
-        """Take clients until the listener is closed."""
+        """Accept clients until the listener is closed."""
         with suppress(OSError):
             while True:
                 client, _ = listener.accept()
@@ -85,7 +85,7 @@ class Proxy:
             return way == "sent" and bool(self.when.texts) and self._reads(content)
 
     def _reads(self, content: bytes) -> bool:
-        """Look for the next of the texts; one may stand in two pieces."""
+        """Search for the next of the texts, which may be split over two pieces."""
         text = self._tail + content
         while self.when.texts and (at := text.find(self.when.texts[0])) >= 0:
             text = text[at + len(self.when.texts[0]) :]
@@ -108,7 +108,7 @@ class Proxy:
 
 @contextmanager
 def faulty(server: int, fault: Fault, when: When) -> Iterator[Proxy]:
-    """Give a port on loopback that leads to a server's until the fault comes about; it ends with the block."""
+    """Yield a port on loopback that forwards to a server's until the fault is triggered; it closes with the block."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         proxy = Proxy(fault, when, listener.getsockname()[1])
         thread = threading.Thread(target=proxy.serve, args=(listener, server), daemon=True)

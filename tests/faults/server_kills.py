@@ -1,4 +1,4 @@
-"""Kills while rows go into a server: the loop that its families share. A target says what is there afterwards."""
+"""Kills while rows are written to a server: the loop that its families share. A target returns what it contains."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write_source(path):
 
 
 class Target:
-    """A database of a server that is written by a role without other rights; a family says how it is asked."""
+    """A database of a server that is written by a role without other privileges; a family defines the queries."""
 
     family: str
     quote: str
@@ -41,7 +41,7 @@ class Target:
         self.admit()
 
     def admit(self):
-        """Let the role `loader` in."""
+        """Allow the role `loader` to log in."""
         raise NotImplementedError
 
     def ask(self, query):
@@ -66,7 +66,7 @@ class Target:
         return not found
 
     def answer(self, error):
-        """Wait until the server is there again; `error` is what its client library raises until then."""
+        """Wait until the server answers again; `error` is what its client library raises until then."""
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
             try:
@@ -78,7 +78,7 @@ class Target:
 
 
 def write_plan(desk, make_step, source, target):
-    """Write a plan with one table per write mode, none of which is there yet; returns its path."""
+    """Write a plan with one table per write mode, none of which exists yet; returns its path."""
     (desk.project.root / "rows.csv").hardlink_to(source)
     steps = [make_step("rows", "filesystem.csv_extractor", path="rows.csv")]
     for mode, config in MODES.items():
@@ -97,7 +97,7 @@ def start(desk, plan, run_id, root=None):
 
 
 def finish(desk, plan, run_id):
-    """Run to the end; returns how long it took, and the events."""
+    """Run to the end; returns the duration and the events."""
     began = time.monotonic()
     events = ended_well(start(desk, plan, run_id))
     return time.monotonic() - began, events
@@ -111,7 +111,7 @@ def ended_well(host):
 
 
 def kill_after(host, seconds, chance):
-    """Kill everything that belongs to a run, or its worker only, after a while."""
+    """Kill all processes of a run, or its worker only, after a while."""
     time.sleep(seconds)
     children = Path(f"/proc/{host.pid}/task/{host.pid}/children")
     workers = [int(pid) for pid in children.read_text().split()] if host.poll() is None else []
@@ -123,7 +123,7 @@ def kill_after(host, seconds, chance):
 
 
 def assert_whole(desk, target, runs):
-    """Each of the runs has delivered once: what is appended is there as often, the rest as if there was one run."""
+    """Each run has delivered once: appended rows exist once per run, others as after one run."""
     assert target.gone()
     evenly = (
         "SELECT COUNT(*), MIN(times), MAX(times) FROM (SELECT COUNT(*) AS times FROM append GROUP BY id) AS counted"
@@ -159,7 +159,7 @@ def kill_and_converge(desk, plan, target, number):
 
 
 def deliver_what_is_not_noted(desk, plan, target):
-    """Lose the host's notes after a run, as by a kill between the end of a transaction and the note of it."""
+    """Lose the host's record after a run, as by a kill between the end of a transaction and its record."""
     _, first = finish(desk, plan, "nightly")
     shutil.rmtree(desk.project.logs)
     _, second = finish(desk, plan, "nightly")
@@ -172,7 +172,7 @@ def deliver_what_is_not_noted(desk, plan, target):
 
 
 def run_twice_at_once(desk, plan, target):
-    """Run from two projects that know nothing of each other: only the database keeps them apart."""
+    """Run from two independent projects: only the database keeps them apart."""
     other = desk.project.root.with_name(desk.project.root.name + "-other")
     shutil.copytree(desk.project.root, other, symlinks=True)
     for host in [start(desk, plan, "nightly", root) for root in (desk.project.root, other)]:

@@ -1,4 +1,4 @@
-"""A table that others alter while it is read: all rows are those of one of its states, or the step fails."""
+"""A table that others alter while it is read: all rows are from one of its states, or the step fails."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -22,7 +22,7 @@ def values(rows):
 
 @pytest.fixture
 def desk(request, tmp_path):
-    """A database with the table `t`, with one that has its form, and with others through which it can be read."""
+    """A database with the table `t`, a table of the same form, and others through which `t` can be read."""
     kind = request.param
     desk = Desk(request.getfixturevalue(kind), kind, tmp_path)
     desk.sql("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(20), rest INT)")
@@ -36,7 +36,7 @@ def desk(request, tmp_path):
 
 
 def begin(desk, columns=("id", "name"), user=None, **config):
-    """Look at a source as a run does, and return what then reads its rows."""
+    """Describe a source as a run does, and return a function that then reads its rows."""
     reader = READERS[desk.kind]
     given = {"columns": columns} if "table" in config else {}
     config, driver, ctx = reader.Config(**given, **config), reader.Driver(), desk.ctx(**PATIENT, **(user or {}))
@@ -58,7 +58,7 @@ WAITING = {
 
 
 def waiting(desk):
-    """Return how many sessions wait for somebody else's lock."""
+    """Return how many sessions wait for another session's lock."""
     ((count,),) = desk.sql(f"SELECT COUNT(*) FROM {WAITING[desk.kind]}")
     return count
 
@@ -74,7 +74,7 @@ def altering(desk, texts):
 
 
 def read_behind(finish, desk, waiters=1):
-    """Read in a thread, and return once that waits for a lock."""
+    """Read in a thread, and return once it waits for a lock."""
     pool = ThreadPoolExecutor(1)
     reading = pool.submit(finish)
     wait_until(lambda: reading.done() or waiting(desk) >= waiters)
@@ -108,7 +108,7 @@ QUERY = "SELECT id, name FROM t"
 @pytest.mark.parametrize(("texts", "truth"), ALTERED.values(), ids=ALTERED)
 @pytest.mark.parametrize("desk", ["postgres"], indirect=True)
 def test_altered_in_postgres_while_a_step_is_about_to_read(desk, config, texts, truth):
-    """What the others did is in no state that a reader has seen before, and it has to wait for them."""
+    """The reader has to wait for the change, which no earlier snapshot contains."""
     finish = begin(desk, **config)
     with altering(desk, texts):
         reading = read_behind(finish, desk)
@@ -116,7 +116,7 @@ def test_altered_in_postgres_while_a_step_is_about_to_read(desk, config, texts, 
 
 
 def assert_told(found, truth):
-    """The rows are those of the table, or the step says that it has changed; nothing else."""
+    """The rows are those of the table, or the step reports that it has changed; nothing else."""
     assert found in truth if isinstance(truth, tuple) else found == truth, found
 
 
@@ -162,7 +162,7 @@ COUNT = 200_000
 
 @pytest.mark.parametrize("desk", ["postgres", "mariadb"], indirect=True)
 def test_who_alters_a_table_waits_for_who_reads_it(desk):
-    """In the middle of the rows the table is as it was: the rest of them has the same columns."""
+    """In the middle of the rows the table is unchanged: the remaining rows have the same columns."""
     series = {"postgres": "generate_series(1, {}) AS s(seq)", "mariadb": "seq_1_to_{}"}[desk.kind].format(COUNT)
     desk.sql("CREATE TABLE long_one (id INT PRIMARY KEY, name VARCHAR(400))")
     desk.sql(f"INSERT INTO long_one SELECT seq, REPEAT('x', 400) FROM {series}")
@@ -202,7 +202,7 @@ IN_MARIADB = {
 @pytest.mark.parametrize(("text", "truth"), IN_MARIADB.values(), ids=IN_MARIADB)
 @pytest.mark.parametrize("desk", ["mariadb"], indirect=True)
 def test_altered_in_mariadb_while_a_step_is_about_to_read(desk, config, text, truth):
-    """Somebody reads the table, somebody else waits with an ALTER, and the step waits behind both."""
+    """One session reads the table, another waits with an ALTER, and the step waits behind both."""
     if config == {"table": "v"} and text == IN_MARIADB["other column dropped"][0]:
         truth = CHANGED  # it has that column
     finish = begin(desk, **config)

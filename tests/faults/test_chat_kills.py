@@ -1,4 +1,4 @@
-"""A conversation that is killed anywhere goes on where it was: nothing is asked twice, written twice or lost."""
+"""A conversation that is killed anywhere resumes where it was: nothing is asked twice, written twice or lost."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def start(project, *words):
 
 
 def begun(project):
-    """Return the id of the newest conversation on record; None if there is none yet."""
+    """Return the id of the newest recorded conversation; None if there is none yet."""
     path = project / ".osiris" / "conversations.sqlite"
     if not path.exists():
         return None
@@ -67,7 +67,7 @@ def kill_at_random(process, chance, longest):
 
 
 def converse(project, chance):
-    """Begin, kill, take up and kill again until one of them ends by itself; returns how many were killed."""
+    """Start, kill, resume and kill again until a process ends by itself; returns the number of kills."""
     process, killed = start(project, WORDS), 0
     while killed < 12:
         if chance.random() < 0.3:
@@ -84,7 +84,7 @@ def converse(project, chance):
 
 
 def check_record(project):
-    """Each thing that was told and done is on record once, in order, and the run it came to is the only one."""
+    """Every event and result is recorded once, in order, and there is only one run."""
     talks = [path for path in (project / "logs").iterdir() if "-chat-" in path.name]
     begun = [path for path in talks if (path / "run.json").exists()]  # the others were killed before they began
     finished = [path for path in begun if json.loads((path / "run.json").read_text())["status"] == "complete"]

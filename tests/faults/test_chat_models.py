@@ -1,4 +1,4 @@
-"""What a model's service does wrong in a conversation: nothing half is saved, and taken up again it ends the same."""
+"""Failures of a model's service in a conversation: nothing incomplete is saved, and after resuming it ends the same."""
 
 import json
 
@@ -76,7 +76,7 @@ def smaller(root):
 
 
 def talk(project, provider, replies, person, *, taken_up=False):
-    """Talk to a model that replies so; returns how it ended: the status, or the code and its exit code."""
+    """Talk to a model with these replies; returns the status, or the code and its exit code."""
     with model_server(replies) as server:
         chat = {"provider": provider, "model": MODELS[provider], "base_url": server.url(SERVED[provider])}
         chat |= {"api_key": "${MODEL_KEY}", "timeout": "1s" if replies == [SILENT] else "3s"}
@@ -93,7 +93,7 @@ def talk(project, provider, replies, person, *, taken_up=False):
 
 
 def assert_key_is_nowhere(project, person):
-    """Search as the scrubber does: whatever form a key has somewhere, it would have been replaced."""
+    """Search as the scrubber does: it would have replaced a key in any form."""
     scrubber = Scrubber([Secret(KEY)])
     told = json.dumps(person.told)
     assert scrubber.text(told) == told
@@ -115,7 +115,7 @@ def purposes(person):
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
-    """What the conversation makes if nothing goes wrong."""
+    """The result of the conversation if nothing goes wrong."""
     root = smaller(tmp_path_factory.mktemp("healthy") / "project")
     assert talk(root, "openai", [INTEREST, GOOD], Person(WORDS, yes=True)) == "complete"
     assert set(made(root)) == {"customers.csv", "customers.yaml"}
@@ -132,7 +132,7 @@ PLACES = [
 
 @pytest.mark.parametrize(("at", "provider"), PLACES)
 def test_a_conversation_goes_on_after_its_service_failed(at, provider, project, expected):
-    """Whatever fails, one after another, is told by its code, and the conversation is taken up where it was."""
+    """Failures, one after another, are reported by their codes, and the conversation is resumed each time."""
     before = {"intent": [], "synthesis": [INTEREST], "regenerate": [INTEREST, MISSPELT]}[at]
     after = [INTEREST, GOOD] if at == "intent" else [GOOD]
     person = Person(WORDS, yes=True)
@@ -167,7 +167,7 @@ def test_what_is_wrong_once_is_made_again_once(provider, project, expected):
 @pytest.mark.long
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_what_stays_wrong_goes_to_the_person(provider, project, expected):
-    """Nothing is saved of it, and it can be said again."""
+    """Nothing of it is saved, and the person can say it again."""
     for number, (name, replies) in enumerate(LEFT.items()):
         person = Person(WORDS, yes=True)
         assert talk(project, provider, [INTEREST, *replies], person, taken_up=number > 0) == "waiting", name

@@ -1,4 +1,4 @@
-"""A clock that is set while a run is under way: no deadline looks at it, and sessions stay in order."""
+"""A clock that is set during a run: no deadline depends on it, and sessions stay in order."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ JUMPS = {"a day ahead": DAY, "a day back": -DAY, "a second back": -1}
 
 @pytest.fixture
 def clock(tmp_path):
-    """A clock that is right until the test writes by how much it is not; the monotonic one is left alone."""
+    """A clock that is right until the test writes an offset; the monotonic clock is not changed."""
     assert FAKE, "sh tools/servers.sh installs faketime"
     path = tmp_path / "clock"
     put(path, 0)
@@ -28,14 +28,14 @@ def clock(tmp_path):
 
 
 def put(clock, seconds):
-    """Set a clock; it is always a whole file, since whoever goes by it reads it all the time."""
+    """Set a clock; the file is always complete, because processes read it all the time."""
     new = clock.with_name("new")
     new.write_text(f"{seconds:+}\n")
     new.replace(clock)
 
 
 def environment(clock):
-    """Return the variables that have a process go by a clock."""
+    """Return the variables that make a process use a clock."""
     return {
         "LD_PRELOAD": str(FAKE),
         "FAKETIME_TIMESTAMP_FILE": str(clock),
@@ -56,7 +56,7 @@ def plan(desk, make_step):
 
 
 def run_host(desk, path, clock, seconds):
-    """Run as the command would, and set the clock once a step has begun; returns the codes of what it tells."""
+    """Run as the command would, and set the clock once a step has begun; returns the codes that it reports."""
     command = [desk.python, HOST, desk.project.root, path]
     with started(command, stdout=subprocess.PIPE, text=True, env=environment(clock)) as host:
         while "step_start" not in (line := host.stdout.readline()):
@@ -67,7 +67,7 @@ def run_host(desk, path, clock, seconds):
 
 
 def whole(desk, session_id):
-    """Tell what is wrong with the record of a session: numbers with gaps, a time that was none, an end that is none."""
+    """Return what is wrong with the record of a session: gaps in numbers, a bad time, a wrong end."""
     folder = desk.project.logs / session_id
     events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     assert [event["seq"] for event in events] == list(range(events[0]["seq"], events[0]["seq"] + len(events)))
@@ -81,7 +81,7 @@ def whole(desk, session_id):
 @pytest.mark.long
 @pytest.mark.parametrize("seconds", JUMPS.values(), ids=JUMPS)
 def test_a_clock_that_is_set_under_a_run(desk, plan, clock, tmp_path, seconds):
-    """The host's clock jumps, and the worker's does not: they need not agree. The next run comes behind."""
+    """The host's clock jumps, the worker's does not: they need not agree. The next run comes after it."""
     (desk.project.root / "osiris.yaml").write_text(f"run: {{wait: 0, step_timeout: {SOON:.0f}s}}\n")
     path = tmp_path / "plan.json"
     path.write_text(json.dumps(plan.data))
@@ -97,7 +97,7 @@ def test_a_clock_that_is_set_under_a_run(desk, plan, clock, tmp_path, seconds):
 
 @pytest.mark.parametrize("seconds", JUMPS.values(), ids=JUMPS)
 def test_a_clock_that_is_set_under_a_worker(desk, plan, clock, tmp_path, seconds):
-    """Nothing there is late because of it, and what is late is told as that."""
+    """Nothing there is late because of it, and what is late is reported as such."""
     given = " ".join(f"{name}={value}" for name, value in environment(clock).items())
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nexec env {given} {desk.python} "$@"\n')
@@ -117,7 +117,7 @@ def test_a_clock_that_is_set_under_a_worker(desk, plan, clock, tmp_path, seconds
 
 
 def late(desk, plan, progress):
-    """Run a plan that takes longer than a step may, and return the codes of errors: of its step, or before it began."""
+    """Run a plan that exceeds the timeout of a step, and return the codes of errors: of its step, or before it began."""
     config = load_config(desk.project, {"OSIRIS_RUN__STEP_TIMEOUT": "1s"})
     try:
         found = desk.run(plan, progress, config=config).diagnostics

@@ -1,4 +1,6 @@
-"""A source that was corrected after a run failed is read: what that run kept of it is not used, and it is said."""
+"""A source that was corrected after a run failed is read: the stored output of that run is not used, and this is
+reported.
+"""
 
 import json
 import sqlite3
@@ -85,7 +87,7 @@ steps:
 
 @pytest.mark.parametrize("family", ["postgres", "mysql"])
 def test_a_table_that_cannot_tell_whether_it_changed_is_read_again(osiris, folder, family, request):
-    """Only who resumes the run by name gets what was kept of it, and is told so."""
+    """Only `--resume` uses the stored output of that run, and says so."""
     server = request.getfixturevalue({"mysql": "mariadb"}.get(family, family))
     database = server.new_database()
     server.run("CREATE TABLE a (n BIGINT)", "INSERT INTO a VALUES (1), (2)", database=database)

@@ -1,4 +1,4 @@
-"""Transactions that a server ends for the sake of others: a step is told so or tries again, and delivers once."""
+"""Transactions that a server aborts for others: the step reports it or retries, and delivers once."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -59,16 +59,16 @@ def desk(request, tmp_path):
 
 @contextmanager
 def session(desk):
-    """Give what runs a statement in a transaction that is open until it is ended."""
+    """Return a function that runs a statement in a transaction which stays open until it is ended."""
     with closing(desk.server.connect(desk.database)) as client, client.cursor() as cursor:
         cursor.execute("BEGIN")
         yield cursor.execute
 
 
 def holds(desk):
-    """Look at a table of the server until something is there.
+    """Poll a table of the server until it has a row.
 
-    InnoDB keeps what INNODB_TRX shows for as long as somebody reads it more often than every 0.1 s.
+    InnoDB does not update INNODB_TRX while it is read more often than every 0.1 s.
     """
     return lambda text: wait_until(lambda: desk.sql(text)[0][0], pause=0.2)
 
@@ -115,7 +115,7 @@ LOCKED = {
 
 @pytest.mark.parametrize("mode", ["replace", "upsert"])
 def test_rows_that_others_change_while_the_step_waits_for_them(desk, mode):
-    """What the step sees of the table is older than these changes; under some settings the server refuses that."""
+    """The step's snapshot of the table is older than these changes; under some settings the server rejects that."""
     desk.sql("INSERT INTO t VALUES (1, 'old'), (9, 'other')")
     with ThreadPoolExecutor(1) as pool, session(desk) as other:
         other("UPDATE t SET name = 'changed' WHERE id = 1")
@@ -132,7 +132,7 @@ def test_rows_that_others_change_while_the_step_waits_for_them(desk, mode):
 @pytest.mark.parametrize("mode", ["append", "replace", "upsert"])
 @pytest.mark.parametrize("desk", ["postgres"], indirect=True)
 def test_a_serialization_failure_of_postgres(desk, mode):
-    """Under the isolation that steps ask for it comes from a function of the table, or a server of its kind."""
+    """At the isolation level of steps, only a function of the table, or a server with its own settings, causes it."""
     desk.sql(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
         "$$ BEGIN RAISE EXCEPTION 'could not serialize access' USING ERRCODE = '40001'; END $$",
@@ -148,7 +148,7 @@ def test_a_serialization_failure_of_postgres(desk, mode):
 @pytest.mark.parametrize("mode", ["append", "replace", "upsert"])
 @pytest.mark.parametrize("desk", ["mariadb"], indirect=True)
 def test_a_serialization_failure_of_mariadb(desk, mode):
-    """It refuses to change a row that others have changed since the transaction first looked."""
+    """It refuses to change a row that others have changed since the transaction's snapshot."""
     desk.sql(
         "INSERT INTO others VALUES (0)",
         "CREATE TABLE looked_at (id INT)",

@@ -1,4 +1,7 @@
-"""No space left: for an output, a spool, or the session itself. What was there stays, and the same command mends it."""
+"""No space left: for an output, a spool, or the session itself.
+
+Existing data stays, and the same command completes the run.
+"""
 
 import json
 import os
@@ -31,7 +34,9 @@ FULL = {"limit": "DRV006", "disk": "DRV004"}
 
 @pytest.fixture
 def small(desk):
-    """Make a folder of the project small until `.enlarge()`; gives the limit for the host's files, if that is how."""
+    """Make a folder of the project small until `.enlarge()`; returns the limit for the host's files, if that is the
+    way.
+    """
     mounted = []
 
     class Small:

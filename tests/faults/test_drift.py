@@ -1,4 +1,4 @@
-"""Sources that are no longer as planned: found out before anything begins."""
+"""Sources that no longer match the plan: detected before anything begins."""
 
 import json
 
@@ -13,7 +13,7 @@ ID, TEXT = ["id", "int64"], ["text", "utf8"]
 
 @pytest.fixture
 def tell(desk):
-    """Say what a source is."""
+    """Define what a source contains."""
 
     def call(name, *columns, **more):
         (desk.project.root / name).write_text(json.dumps({"columns": columns, **more}))
@@ -73,7 +73,7 @@ def test_columns_that_changed_places_are_drift(desk, plan, tell):
     ("code", "as_code", "begun"), [("DAT005", "DAT011", 0), ("DRV001", "DRV001", 0), ("CON003", "CON003", 1)]
 )
 def test_what_a_source_raises(desk, plan, tell, code, as_code, begun):
-    """What a step names and its source lacks is drift; what is out of reach is left to the step."""
+    """A column that a step names and its source lacks is drift; an unreachable source is left to the step."""
     tell("b.json", code=code)
     result = desk.run(plan)
     assert [d.code for d in result.diagnostics] == [as_code]
@@ -83,7 +83,7 @@ def test_what_a_source_raises(desk, plan, tell, code, as_code, begun):
 
 @pytest.mark.long
 def test_each_source_has_its_own_time_to_answer(desk, make_step, tell):
-    """Together they take longer than one may, and each of them much less, also on a slow machine."""
+    """Together they exceed one source's limit, but each alone is far below it, even on a slow machine."""
     names = [f"s{number}" for number in range(10)]
     for name in names:
         tell(f"{name}.json", ID)

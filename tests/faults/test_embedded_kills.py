@@ -1,4 +1,4 @@
-"""Kills while rows go into a database: the same command afterwards converges, nothing is lost, nothing comes twice."""
+"""Kills while rows are written to a database: the same command then converges, nothing is lost or duplicated."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def source(tmp_path_factory):
 
 @pytest.fixture
 def plan(desk, make_step, source):
-    """One table per write mode in a database of each family; none of them is there yet."""
+    """One table per write mode in a database of each family; none of them exists yet."""
     (desk.project.root / "rows.csv").hardlink_to(source)
     steps = [make_step("rows", "filesystem.csv_extractor", path="rows.csv")]
     for family in FAMILIES:
@@ -57,7 +57,7 @@ def start(desk, plan, run_id):
 
 
 def finish(desk, plan, run_id):
-    """Run to the end; returns how long it took, and the events."""
+    """Run to the end; returns the duration and the events."""
     began = time.monotonic()
     host = start(desk, plan, run_id)
     output, error = host.communicate(timeout=300)
@@ -66,7 +66,7 @@ def finish(desk, plan, run_id):
 
 
 def kill_after(host, seconds):
-    """Kill everything that belongs to a run, after a while."""
+    """Kill all processes of a run after a while."""
     time.sleep(seconds)
     children = Path(f"/proc/{host.pid}/task/{host.pid}/children")
     workers = children.read_text().split() if host.poll() is None else []
@@ -87,7 +87,7 @@ def ask(desk, family, query):
 
 
 def assert_whole(desk, runs):
-    """Each of the runs has delivered once: what is appended is there as often, the rest as if there was one run."""
+    """Each run has delivered once: appended rows exist once per run, others as after one run."""
     for family in FAMILIES:
         assert ask(desk, family, EVENLY) == (ROWS, runs, runs)
         for mode in ("replace", "upsert"):
@@ -127,7 +127,7 @@ def test_many_kills(desk, plan):
 
 
 def test_what_was_delivered_and_not_noted_is_not_delivered_again(desk, plan):
-    """As after a kill between the end of the transaction and the host's note of it."""
+    """As after a kill between the end of the transaction and the host's record of it."""
     _, first = finish(desk, plan, "nightly")
     shutil.rmtree(desk.project.logs)
     _, second = finish(desk, plan, "nightly")

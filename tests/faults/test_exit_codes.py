@@ -1,4 +1,4 @@
-"""What a command ends with where a server refuses or fails: by the class of the problem, whichever server it is."""
+"""The exit code of a command when a server rejects or fails: by the class of the problem, whichever server it is."""
 
 import json
 import socket
@@ -57,7 +57,7 @@ def ends(tmp_path, osiris):
 
 @contextmanager
 def place(request, family):
-    """Give a database with a table, and who may not read it: fields and secret of the one and of the other."""
+    """Return a database with a table, with the fields and secret of a user who may read it and of one who may not."""
     server = request.getfixturevalue("mariadb" if family == "mysql" else "postgres")
     database = server.new_database()
     server.run("CREATE TABLE orders (id INT PRIMARY KEY)", database=database)

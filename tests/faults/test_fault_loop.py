@@ -1,7 +1,7 @@
-"""At each fault point that a lab reaches, each time that it does, in each kind: the same command again loses nothing.
+"""At each fault point that a lab reaches, each time, with each kind of fault: the same command then loses nothing.
 
-The truth is counted in the targets. A run that says that it is complete has delivered once; one that does not
-is repeated, without the fault, and has then delivered once.
+The truth is counted in the targets. A run that reports completion has delivered once; any other is repeated without the
+fault, and has then delivered once.
 """
 
 import random
@@ -22,7 +22,7 @@ TRIED = "faults at fault points (kill, error, hang, no space, torn write), then 
 
 
 def reached(lab, folder):
-    """Each point that the commands of a lab reach if nothing fails, with how often one of them does."""
+    """Each point that the commands of a lab reach if nothing fails, and the most times one of them reaches it."""
     log = folder / "reached.log"
     code, told = lab.go(log=log)
     assert code == 0, told
@@ -49,7 +49,7 @@ def try_one(make_lab, folder, name, number, kind):
 
 @pytest.fixture(scope="module")
 def whole():
-    """The points that the whole run of each lab has reached."""
+    """The points that a complete run of each lab reaches."""
     return {}
 
 
@@ -59,7 +59,7 @@ def make_lab(request):
 
 
 def loop(make_lab, tmp_path, number=None):
-    """Try all points of a lab in all kinds, or so many by chance; returns the points."""
+    """Try all points of a lab with all kinds of fault, or a random number of them; returns the points."""
     seed = draw_seed()
     found = reached(make_lab(tmp_path / "whole"), tmp_path)
     every = [(name, n, kind) for name, count in sorted(found.items()) for n in range(1, count + 1) for kind in KINDS]
@@ -91,7 +91,7 @@ def test_all_faults(make_lab, tmp_path):
 
 @pytest.mark.parametrize("point", ["host/file.rename", "host/journal.append", "worker/sqlite.committed"])
 def test_a_kill_at_its_last_time(tmp_path, point):
-    """The last of each: run.json says complete, or is about to; the rows are in, and nobody knows."""
+    """The last time for each: run.json says complete, or is about to; the rows are written, but nobody knows."""
 
     def make(folder):
         return LABS["new databases"](folder, None)

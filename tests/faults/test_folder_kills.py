@@ -1,4 +1,4 @@
-"""Kills while a folder is published: it holds the old rows or the new ones, and the same command converges."""
+"""Kills while a folder is published: it has the old rows or the new ones, and the same command converges."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def place(request, desk):
 
 
 def write_plan(desk, make_step, place, name, first):
-    """A plan that publishes rows of its own; returns its path."""
+    """A plan that publishes its own rows; returns its path."""
     source = "".join(f"{n},{n % FOLDERS},row {n}\n" for n in range(first, first + ROWS))
     (desk.project.root / f"{name}.csv").write_text(f"id,folder,text\n{source}")
     step = make_step("rows", "filesystem.csv_extractor", path=f"{name}.csv")
@@ -51,7 +51,7 @@ def finish(desk, plan, run_id, root=None):
 
 
 def rows(place):
-    """What the folder holds: which plan wrote it."""
+    """Return the content of the folder: which plan wrote it."""
     ids = by_id(read(place))["id"].to_pylist()
     first = ids[0]
     assert ids == list(range(first, first + ROWS))
@@ -77,7 +77,7 @@ def manifest(place):
 
 
 def seen(reached):
-    """Look while files come and go."""
+    """List a folder while files come and go."""
     try:
         return reached()
     except FileNotFoundError:
@@ -85,7 +85,7 @@ def seen(reached):
 
 
 def kill_once(host, reached):
-    """Kill host and worker once a stage is reached; tells whether it was, before they had ended."""
+    """Kill host and worker once a stage is reached; returns whether it was, before they had ended."""
     until = time.monotonic() + PATIENCE
     while not seen(reached) and host.poll() is None and time.monotonic() < until:
         time.sleep(0.001)

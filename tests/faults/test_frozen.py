@@ -1,4 +1,4 @@
-"""A run that is frozen while another one delivers the same: when it goes on it overwrites nothing, and adds nothing."""
+"""A run that is frozen while another one delivers the same: when it continues, it overwrites and adds nothing."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ def family_of(host):
 @pytest.mark.long
 @pytest.mark.parametrize(("family", "mode"), DELIVERED)
 def test_a_frozen_run_that_goes_on_after_another_one_delivered(request, desk, make_step, family, mode):
-    """Both are the run of one night, in projects that know nothing of each other."""
+    """Both have the same run id, in projects that know nothing of each other."""
     server = request.getfixturevalue("mariadb" if family == "mysql" else "postgres")
     target = (MySQL if family == "mysql" else PostgreSQL)(server)
     key = {"primary_key": ["id"]} if mode == "upsert" else {}

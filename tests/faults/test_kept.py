@@ -1,4 +1,4 @@
-"""Outputs of finished steps are kept while their run may be continued, read if they are intact, and swept."""
+"""Outputs of finished steps are stored while their run may be continued, read if they are intact, and removed later."""
 
 import json
 import time

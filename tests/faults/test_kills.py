@@ -1,4 +1,4 @@
-"""Kills at random times: the same command afterwards converges, and nothing is left behind."""
+"""Kills at random times: the same command then converges, and nothing is left behind."""
 
 import json
 import os
@@ -58,7 +58,7 @@ def children(pid):
 
 
 def kill_after(host, seconds, victims):
-    """Kill after a while; whoever is not there any more cannot be killed."""
+    """Kill after a while; processes that have ended are ignored."""
     time.sleep(seconds)
     found = {"host": [host.pid], "worker": children(host.pid)}
     for victim in [pid for name in victims for pid in found[name]]:
@@ -69,7 +69,7 @@ def kill_after(host, seconds, victims):
 
 
 def finish(desk, plan, run_id):
-    """Run to the end; returns how long it took."""
+    """Run to the end; returns the duration."""
     began = time.monotonic()
     host = start(desk, plan, run_id)
     error = host.communicate(timeout=300)[1]

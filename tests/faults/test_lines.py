@@ -1,4 +1,4 @@
-"""Lines that are slow, or end while encryption is agreed: a step gets its rows, or ends in time."""
+"""Connections that are slow, or end during the TLS handshake: a step gets its rows, or ends in time."""
 
 import base64
 import socket
@@ -34,7 +34,7 @@ BEFORE = {"encrypted": 1, "mariadb": 150}
 @pytest.mark.parametrize("kind", BEFORE)
 @pytest.mark.parametrize("mode", ["require", "prefer"])
 def test_a_database_that_falls_silent_while_encryption_is_agreed(request, tmp_path, kind, mode):
-    """Its half of the handshake never comes; the client library waits for it as long as the line lasts."""
+    """Its half of the handshake never arrives; the client library alone would wait as long as the connection lasts."""
     server = request.getfixturevalue(kind)
     desk = Desk(server, "postgres" if kind == "encrypted" else kind, tmp_path)
     desk.sql("CREATE TABLE t (id INT)")
@@ -53,7 +53,7 @@ STORES = {
 
 @contextmanager
 def half_a_handshake(said):
-    """Give a port where whoever begins a handshake gets these bytes, and no more."""
+    """Yield a port that answers a handshake with these bytes, and no more."""
     taken = []
 
     def serve():
@@ -118,7 +118,7 @@ PAUSES = {
 @pytest.mark.long
 @pytest.mark.parametrize("way", ["read", "write"])
 def test_a_line_that_is_slow_and_never_silent(postgres, mariadb, tmp_path, way):
-    """`read_timeout` is for a silence, however long the whole takes."""
+    """`read_timeout` limits silence, not the total time."""
     limits = {"connect_timeout": SLACK, "read_timeout": SILENCE}
 
     def try_it(kind, server):

@@ -1,4 +1,4 @@
-"""Memory: what is larger than it is sorted, joined and grouped all the same; what needs more is told which limit."""
+"""Memory: data larger than it is still sorted, joined and grouped; if a step needs more, the error names the limit."""
 
 import json
 import subprocess
@@ -40,8 +40,8 @@ sys.exit(done.returncode)
 def compute(tmp_path, osiris):
     """`compute("sort", rows, "1GB")` runs a query.
 
-    It gives the file that was written, the most bytes that a process of the run had resident as the system counts them,
-    and the same as the run itself tells it.
+    It returns the written file, the highest resident memory of a process of the run as the system counts it, and the
+    same as the run reports it.
     """
 
     def call(what, rows, memory):
@@ -98,12 +98,12 @@ def compute(tmp_path, osiris):
 
 
 def summed(relation):
-    """Return the number of rows of a relation, and a sum over the hashes of whole rows: equal rows have equal ones."""
+    """Return the number of rows of a relation, and a sum over the hashes of whole rows: equal rows have equal sums."""
     return duckdb.sql(f"SELECT count(*), sum(hash(r)::HUGEINT) FROM {relation} AS r").fetchall()[0]
 
 
 def expected(what, rows):
-    """Return what the rows must add up to, computed by an engine of our own without limits."""
+    """Return the expected sums, computed by a separate engine without limits."""
     duckdb.sql("SET preserve_insertion_order = false")
     for name, query in SOURCES.items():
         duckdb.sql(f"CREATE OR REPLACE TEMP VIEW {name} AS {query.format(rows=rows)}")
@@ -111,7 +111,7 @@ def expected(what, rows):
 
 
 def is_sorted(path):
-    """Whether the rows of a file stand in the order of k and id."""
+    """Return whether the rows of a file are in the order of k and id."""
     last = ()
     for batch in pq.ParquetFile(path).iter_batches(columns=["k", "id"]):
         keys = list(zip(batch["k"].to_pylist(), batch["id"].to_pylist(), strict=True))
@@ -144,7 +144,7 @@ def test_twenty_million_rows_in_one_gigabyte(compute, what, turn):
 
 
 def test_memory_that_grows_is_bounded(desk, make_step):
-    """Piece by piece no single piece is refused by the system: what is in use is looked at, and the step is named."""
+    """The system rejects no single small allocation: the memory in use is checked, and the step is named."""
     steps = [
         make_step("bad", "misbehaving", deed="grow", text=""),
         make_step("out", "file_writer", "write", ["bad"], path="output/x.txt"),
@@ -157,7 +157,7 @@ def test_memory_that_grows_is_bounded(desk, make_step):
 
 
 def test_many_threads_and_mappings_are_no_want_of_memory(desk, make_step):
-    """Addresses are plenty: a hundred threads at work and 4 GiB of mappings fit beside a small limit for data."""
+    """Address space is not limited: a hundred threads and 4 GiB of mappings fit beside a small limit for data."""
     steps = [
         make_step("wide", "misbehaving", deed="spread", text=""),
         make_step("out", "file_writer", "write", ["wide"], path="output/x.txt"),
@@ -169,7 +169,7 @@ def test_many_threads_and_mappings_are_no_want_of_memory(desk, make_step):
 
 
 def test_a_description_that_needs_too_much_says_so(desk, make_step):
-    """No step is at work then, so the job is named."""
+    """No step is running then, so the job is named."""
     steps = [make_step("bad", "misbehaving", deed="grow_when_described", text="")]
     job = desk.job("describe", steps)
     with desk.worker() as link:

@@ -1,4 +1,4 @@
-"""What a stranger's driver may do to a run: end it, and nothing more."""
+"""The worst that another author's driver can do to a run is to end it."""
 
 import time
 
@@ -11,7 +11,7 @@ from osiris.session.writing import STEP_ENDS
 
 @pytest.fixture
 def misbehave(desk, make_step):
-    """Run one deed beside a step that has to give way."""
+    """Run one kind of misbehaviour beside a step that has to stop."""
 
     def call(deed, text="", sensitive=(), **options):
         steps = [

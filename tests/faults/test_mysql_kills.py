@@ -1,4 +1,4 @@
-"""Kills while rows go into MySQL: the same command afterwards converges, nothing is lost, nothing comes twice."""
+"""Kills while rows are written to MySQL: the same command then converges, nothing is lost or duplicated."""
 
 import json
 import os
@@ -31,7 +31,7 @@ class Target(kills.Target):
 
 
 class Direct(Target):
-    """One whose role sees so much of the server that an upsert goes straight into the table."""
+    """A database whose role sees enough of the server that an upsert goes directly into the table."""
 
     ours = "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'replacer'"
 
@@ -61,7 +61,7 @@ def source(tmp_path_factory):
 
 @pytest.fixture
 def make_plan(desk, make_step, source):
-    """`make_plan(target)`: one table per write mode; none of them is there yet."""
+    """`make_plan(target)`: one table per write mode; none of them exists yet."""
     return lambda target: kills.write_plan(desk, make_step, source, target)
 
 
@@ -89,7 +89,7 @@ def test_two_runs_at_once(desk, make_plan, target):
 
 
 def crash(target, pid, seen):
-    """Kill the server while rows go into it."""
+    """Kill the server while rows are written to it."""
     until = time.monotonic() + kills.PATIENCE
     with target.server.connect(target.name) as connection, connection.cursor() as cursor:
         while time.monotonic() < until and not seen:

@@ -1,4 +1,4 @@
-"""Steps that do not wait for each other run at once; what ends one of them stops the others."""
+"""Independent steps run in parallel; what ends one of them stops the others."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from osiris.session.writing import STEP_ENDS
 
 @pytest.fixture
 def several(desk):
-    """The settings of a project whose steps may run at once."""
+    """The settings of a project whose steps may run in parallel."""
 
     def call(parallel=4, **more):
         return load_config(desk.project, {"OSIRIS_RUN__PARALLEL": str(parallel), **more})

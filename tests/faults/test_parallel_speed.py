@@ -1,4 +1,4 @@
-"""How much faster steps that do not wait for each other are when they run at once, on two cores at least."""
+"""The speedup of independent steps that run in parallel, on at least two cores."""
 
 from datetime import datetime
 from statistics import median

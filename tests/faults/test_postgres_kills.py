@@ -1,4 +1,4 @@
-"""Kills while rows go into PostgreSQL: the same command afterwards converges, nothing is lost, nothing comes twice."""
+"""Kills while rows are written to PostgreSQL: the same command then converges, nothing is lost or duplicated."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def source(tmp_path_factory):
 
 @pytest.fixture
 def make_plan(desk, make_step, source):
-    """`make_plan(target)`: one table per write mode; none of them is there yet."""
+    """`make_plan(target)`: one table per write mode; none of them exists yet."""
     return lambda target: kills.write_plan(desk, make_step, source, target)
 
 
@@ -63,7 +63,7 @@ def test_two_runs_at_once(desk, make_plan, target):
 
 
 def crash(target, seen):
-    """Kill a session's process while it writes: the server ends all others, and begins again from its log."""
+    """Kill a session's process while it writes: the server ends all others, and recovers from its log."""
     until = time.monotonic() + _UNTIL_COPY
     while time.monotonic() < until and not seen:
         seen += target.ask(f"{target.ours} AND state = 'active' AND query ~ '^COPY'")

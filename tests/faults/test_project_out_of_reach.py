@@ -52,7 +52,7 @@ def ran(osiris, tmp_path_factory):
 
 @pytest.fixture
 def folder(ran):
-    """A copy that another user can come to, which is not so of the folders of tests."""
+    """A copy that another user can access, unlike the folders of tests."""
     with tempfile.TemporaryDirectory() as place:
         Path(place).chmod(0o755)
         yield shutil.copytree(ran, Path(place) / "project")
@@ -65,7 +65,7 @@ def in_place_of(folder, name):
 
 
 def full(folder):
-    """`.osiris` on a file system that is full."""
+    """`.osiris` on a full file system."""
     script = 'mount -t tmpfs -o size=16k tmpfs "$0" && { cat /dev/zero >"$0/full" 2>/dev/null; exec "$@"; }'
     return ["unshare", "-m", "sh", "-c", script, str(folder / ".osiris")]
 

@@ -1,4 +1,4 @@
-"""Kills while a run works on E2B: what is told is true, nothing half-written counts, and a rerun converges."""
+"""Kills while a run works on E2B: its report is true, partial output does not count, and a rerun converges."""
 
 import json
 import os
@@ -65,7 +65,7 @@ def cmdline(pid):
 
 
 def check_truth(folder):
-    """What counts as delivered is there, whole, and what is there whole is all there is."""
+    """Every recorded delivery exists completely, and nothing else does."""
     for session in sorted((folder / "logs").glob("*")):
         if not (session / "run.json").exists():
             continue
@@ -78,7 +78,7 @@ def check_truth(folder):
 
 
 def sweep(sandboxes):
-    """Remove what dead sandboxes have, so that the service is not left with all of it at its end."""
+    """Remove the files of dead sandboxes, so that they do not pile up until the end of the service."""
     for sandbox in sandboxes:
         if not sandbox.alive:
             shutil.rmtree(sandbox.tree, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""A step that asks for it is run again after a failure, with the steps that it streams from and to."""
+"""A step with `retry` runs again after a failure, together with the steps that stream from and to it."""
 
 import json
 import time
@@ -9,7 +9,7 @@ from tests.patience import SOON
 
 @pytest.fixture
 def flaky(desk, make_step):
-    """Run a reader that fails some times in the middle, and its writer."""
+    """Run a reader that fails a few times in the middle, and its writer."""
 
     def call(failures, retry, code="CON003", **options):
         steps = [

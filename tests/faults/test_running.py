@@ -1,4 +1,4 @@
-"""What a run does when nothing goes wrong: spools, skips, casts, digests, values of the run, and who imports what."""
+"""A run without faults: spools, skips, casts, digests, run values, and which process imports what."""
 
 import json
 import os
@@ -268,7 +268,7 @@ def test_events_are_shown_as_they_are_written(desk, make_step):
 
 
 def test_a_source_that_is_gone_is_told_before_its_target_is_touched(desk, make_step):
-    """It was there when it was asked before the run; the one that writes has not begun."""
+    """It existed when it was checked before the run; the writer has not begun."""
     path = desk.project.root / "shop.db"
     with closing(sqlite3.connect(path)) as shop, shop:
         shop.execute("CREATE TABLE t (id INTEGER)")

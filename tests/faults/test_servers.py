@@ -1,4 +1,6 @@
-"""Servers that fall silent, die, are full or let nobody in: a step ends in time, in our words, and can be repeated."""
+"""Servers that fall silent, die, are full or reject logins: a step ends in time, with our messages, and can be
+repeated.
+"""
 
 import os
 import subprocess
@@ -34,7 +36,7 @@ SLACK = 60.0
 
 
 class Desk:
-    """A database of a server; `write` and `read` go through a port, and say how it ended and after how long."""
+    """A database of a server; `write` and `read` go through a port, and return the outcome and the duration."""
 
     def __init__(self, server, kind, root):
         self.server, self.kind, self.root = server, kind, root
@@ -183,7 +185,7 @@ def test_who_is_refused_is_told_why(desk):
 
 @contextmanager
 def small_disk(folder, size, like):
-    """Make a folder a disk of so many MB, which belongs to the owner of another folder."""
+    """Mount a disk of that many MB at a folder; it belongs to the owner of another folder."""
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}m,mode=777", "none", folder], check=True)
     try:
@@ -195,7 +197,7 @@ def small_disk(folder, size, like):
 
 @contextmanager
 def with_small_disk(started, size):
-    """Give a server, and a small disk in its folder."""
+    """Return a server, and a small disk in its folder."""
     with started as server, small_disk(server.folder / "small", size, server.folder / "data") as small:
         yield server, small
 
@@ -235,7 +237,7 @@ def test_a_mariadb_whose_disk_is_full(tmp_path, mode):
 
 @MOUNTS
 def test_a_mariadb_that_a_full_disk_ends(tmp_path):
-    """It does not say why, and nobody listens any more: who writes is sent to its log."""
+    """It does not say why before it exits: the writer's error refers to its log."""
     with with_small_disk(start_mariadb(), 2) as (server, small):
         desk = Desk(server, "mariadb", tmp_path)
         desk.sql(f"CREATE TABLE t (id BIGINT PRIMARY KEY, name TEXT) DATA DIRECTORY = '{small}'")
@@ -246,7 +248,7 @@ def test_a_mariadb_that_a_full_disk_ends(tmp_path):
 
 @MOUNTS
 def test_a_mariadb_without_space_to_sort(tmp_path):
-    """Files of a sort are written elsewhere, and the error has another number."""
+    """Sort files are written elsewhere, and the error has another number."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         small = Path(folder) / "small"
@@ -260,7 +262,7 @@ def test_a_mariadb_without_space_to_sort(tmp_path):
 
 
 def test_a_server_that_may_not_take_more_space(tmp_path):
-    """A limit of its own is reached."""
+    """The server's own limit is reached."""
     with start_mariadb("innodb-temp-data-file-path=ibtmp1:12M") as server:
         desk = Desk(server, "mariadb", tmp_path)
         large = ROWS.set_column(1, "name", pa.array(["x" * 400] * COUNT))

@@ -1,4 +1,4 @@
-"""Signals to host and worker, silence, and two runs at once; each with processes of their own."""
+"""Signals to host and worker, silence, and two runs at once; each with its own processes."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def slow_plan(desk, make_step):
 
 @pytest.fixture
 def stubborn_plan(desk, make_step):
-    """A run that does not stop when told to."""
+    """A run that does not stop when requested."""
     return desk.plan(
         [
             make_step("a", "misbehaving", deed="ignore_everything"),
@@ -73,7 +73,7 @@ def is_running(pid):
 
 
 def finish(host):
-    """Wait for a host; returns its last line, its exit code and how long it took."""
+    """Wait for a host; returns its last line, its exit code and the duration."""
     began = time.monotonic()
     out, err = host.communicate(timeout=300)
     assert "Traceback" not in err, err

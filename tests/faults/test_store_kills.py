@@ -1,4 +1,4 @@
-"""Kills and cuts while an object goes up: it is the old one or the new one, whole, and the same command converges."""
+"""Kills and cuts during an upload: the object is the old or the new one, complete, and the same command converges."""
 
 import json
 import random
@@ -17,7 +17,7 @@ BEFORE = b"id,text\n-1,what was there before\n"
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """Rows of which three parts are made."""
+    """Rows for three parts of an upload."""
     path = tmp_path_factory.mktemp("source") / "rows.csv"
     with path.open("w") as file:
         file.write("id,text\n")
@@ -27,7 +27,7 @@ def source(tmp_path_factory):
 
 
 def write_plan(desk, make_step, source, server, bucket, **fields):
-    """A plan that copies the rows into a bucket; its connection may lead there by another way."""
+    """A plan that copies the rows into a bucket; its connection may go through a proxy."""
     (desk.project.root / "rows.csv").hardlink_to(source)
     read = make_step("rows", "filesystem.csv_extractor", path="rows.csv", dtype={"text": "utf8"})
     write = make_step("out", "filesystem.csv_writer", "write", ["rows"], path=f"{server.scheme}://{bucket}/out.csv")
@@ -37,7 +37,7 @@ def write_plan(desk, make_step, source, server, bucket, **fields):
 
 
 def finish(desk, plan, run_id):
-    """Run to the end; returns how long it took, and the exit code and the codes of what went wrong."""
+    """Run to the end; returns the duration, the exit code and the codes of errors."""
     began = time.monotonic()
     host = kills.start(desk, plan, run_id)
     output, error = host.communicate(timeout=300)

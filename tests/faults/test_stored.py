@@ -1,4 +1,4 @@
-"""What is on disk may be anything: each key of each file is taken away or of another type, and nothing breaks."""
+"""Files on disk may contain anything: each key of each file is removed or gets another type, and nothing breaks."""
 
 import json
 import random
@@ -31,7 +31,7 @@ COMMANDS = (
 
 @pytest.fixture(scope="module")
 def ran(osiris, tmp_path_factory):
-    """A project with a run that is complete, one that failed, and what these leave."""
+    """A project with a complete run, a failed one, and what these leave."""
     folder = tmp_path_factory.mktemp("ran")
     (folder / "data").mkdir()
     (folder / "osiris.yaml").write_text("{}\n")
@@ -62,7 +62,7 @@ def leaves(value, path=()):
 
 
 def mutations(value):
-    """Each place of a JSON value, without it or with another value in it."""
+    """Yield a JSON value with each part removed or replaced by another value."""
     for path in leaves(value):
         for other in (*OTHERS, "gone"):
             changed = json.loads(json.dumps(value))
@@ -90,7 +90,7 @@ def run_all(osiris, folder, what):
 
 
 def try_some(osiris, ran, tmp_path, number, name):
-    """Change `number` places of a file of the last session, one at a time."""
+    """Change `number` parts of a file of the last session, one at a time."""
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     before = json.loads((last(ran) / name).read_text())
@@ -111,7 +111,7 @@ def test_many_changes_of_run_json(osiris, ran, tmp_path):
 
 
 def test_each_key_of_run_json_is_looked_at(ran, tmp_path):
-    """What the schema lets through has each key with a value of its type."""
+    """The schema accepts only values of each key's type."""
     whole = read_summary(last(ran))
     none = type(None)
     types = {key: {type(value)} for key, value in whole.items()}

@@ -1,4 +1,4 @@
-"""A stranger's package is tried by the suite that it inherits: three lines, run as its author would."""
+"""Another author's package is tested by the suite that it inherits: three lines, run as its author would."""
 
 import subprocess
 

@@ -1,4 +1,4 @@
-"""Supabase over REST, gone wrong: a step ends in stated time, waits as long as it is told, and loses nothing."""
+"""Supabase over REST with faults: a step ends in time, waits as long as the server asks, and loses nothing."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -42,7 +42,7 @@ def project(served):
 
 @pytest.fixture
 def step(project, tmp_path):
-    """`step("writer", …)` gives a step that waits for SECONDS; `port` is another way to the service."""
+    """`step("writer", …)` returns a step that waits for SECONDS; `port` is another way to the service."""
 
     def make(kind, port=None, **config):
         url = project.url if port is None else f"http://127.0.0.1:{port}"
@@ -58,7 +58,7 @@ def port_of(project):
 
 
 def code_in_time(call, *args):
-    """Return how a call fails, which it does in time."""
+    """Return the code of a call's failure, which must come in time."""
     began = time.monotonic()
     with pytest.raises(OsirisError) as caught:
         call(*args)
@@ -98,7 +98,7 @@ def test_while_reading(project, step, fault):
 @pytest.mark.parametrize("passed", [False, True], ids=["request lost", "answer lost"])
 @pytest.mark.parametrize("fault", CODES)
 def test_while_writing(project, step, fault, passed, config):
-    """What was sent before is there in whole batches, and an upsert that is done again ends well."""
+    """What was sent before is written in complete batches, and repeating an upsert succeeds."""
     with faulty(port_of(project), fault, When(sent=100_000, passed=passed)) as proxy:
         trial = step("writer", proxy.port, batch_size=500, **config)
         assert code_in_time(trial.write, rows_of(ROWS)) == CODES[fault]
@@ -112,7 +112,7 @@ def test_while_writing(project, step, fault, passed, config):
 
 @pytest.mark.parametrize("kind", ["extractor", "writer"])
 def test_a_request_that_is_taken_and_never_answered(project, step, kind):
-    """In the middle of the work, and never tried again: it may still be at it."""
+    """In the middle of the work, and never retried: the server may still be working on it."""
     if kind == "extractor":
         fill(project)
         project.faults.hang(skip=4, path="t", method="GET", times=None)
@@ -124,7 +124,7 @@ def test_a_request_that_is_taken_and_never_answered(project, step, kind):
 
 
 def soon():
-    """Between two and three seconds from now: a date has no parts of a second."""
+    """Return a time two to three seconds from now: an HTTP date has no fractions of a second."""
     return format_datetime(datetime.now(UTC) + timedelta(seconds=3), usegmt=True)
 
 
@@ -139,7 +139,7 @@ PAUSES = {
 @pytest.mark.parametrize("pause", PAUSES)
 @pytest.mark.parametrize("kind", ["extractor", "writer"])
 def test_it_waits_as_long_as_it_is_told(project, step, kind, pause):
-    """Nothing was done when so much is asked for, so an append is sent again, too."""
+    """Such an answer means that nothing was done, so an append is sent again, too."""
     arm, seconds = PAUSES[pause]
     trial = step(kind, retries=2)
     planned = trial.describe().schema if kind == "extractor" else None
@@ -157,7 +157,7 @@ def test_it_waits_as_long_as_it_is_told(project, step, kind, pause):
 @pytest.mark.parametrize("body", [b"<html>Welcome to the hotel</html>", b"", b"[]"])
 @pytest.mark.parametrize("status", [200, 201])
 def test_an_answer_to_rows_that_is_not_that_of_the_service(project, step, status, body):
-    """Something before it says that all is well: rows that nobody counted are not taken for written."""
+    """A proxy reports success: rows without a count are not taken for written."""
     project.faults.answer(status, body, {"Content-Type": "text/html"}, method="POST", path="t", times=None)
     for config in ({}, UPSERT):
         assert code_in_time(step("writer", **config).write, rows_of(ROWS)) == "CON027"
@@ -175,7 +175,7 @@ def test_a_page_of_html_instead_of_rows(project, step):
 
 @pytest.mark.parametrize("after", [0, 10])
 def test_an_answer_that_is_cut_off(project, step, after):
-    """Rows that come back with decimals are more than a status: an append is then in doubt, an upsert is done again."""
+    """The answer must return rows with decimals: an append is then in doubt, an upsert is repeated."""
     project.run("DROP TABLE IF EXISTS d", "CREATE TABLE d (id int PRIMARY KEY, n numeric(9, 2))")
     rows = pa.table(
         {"id": pa.array(range(40), pa.int32()), "n": pa.array([*map(Decimal, range(40))], pa.decimal128(9, 2))}

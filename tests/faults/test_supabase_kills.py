@@ -1,4 +1,4 @@
-"""Kills while rows go into Supabase: once each over the wire, an upsert over REST converges."""
+"""Kills while rows are written to Supabase: once each over the wire protocol; an upsert over REST converges."""
 
 import json
 import random
@@ -36,7 +36,7 @@ def test_kills_over_the_wire(desk, make_step, source, postgres, number):
 
 @pytest.fixture
 def project(postgres):
-    """Tables that have every third row, as it was before, and one that is in no source."""
+    """Tables that have every third row with old values, and one row that is in no source."""
     with start_postgrest(postgres.fields(postgres.new_database()), max_rows=None) as server:
         server.run("CREATE TABLE upsert (id int PRIMARY KEY, name text NOT NULL, amount numeric(12, 2))")
         server.run("CREATE TABLE append (id int, name text NOT NULL, amount numeric(12, 2))")
@@ -69,7 +69,7 @@ def reset(project):
 
 
 def settled(project):
-    """Wait until nothing runs any more that a killed worker has asked for."""
+    """Wait until nothing runs any more that a killed worker has requested."""
     busy = """
         SELECT 1 FROM pg_stat_activity
         WHERE datname = current_database() AND state <> 'idle' AND pid <> pg_backend_pid()"""
@@ -83,7 +83,7 @@ def posted(project):
 
 
 def kill_between(desk, plan, run_id, project, chance):
-    """Begin a run, and kill it around some request of those that write."""
+    """Start a run, and kill it around one of its write requests."""
     host, last = kills.start(desk, plan, run_id), posted(project) + chance.randrange(kills.ROWS // SIZE)
     until = time.monotonic() + kills.PATIENCE
     while posted(project) <= last and host.poll() is None and time.monotonic() < until:
@@ -93,7 +93,7 @@ def kill_between(desk, plan, run_id, project, chance):
 
 
 def assert_upserted(project):
-    """All rows of the source are there as they are, and what is none of them as it was."""
+    """All rows of the source exist unchanged, and other rows are as before."""
     wrong = """
         SELECT count(*) FROM upsert WHERE id >= 0 AND (name, amount) IS DISTINCT FROM
         ('name ' || id::bigint * id % 9973, round(id % 10000 / 100.0, 2))"""
@@ -146,7 +146,7 @@ def test_kills_of_an_upsert_over_rest(desk, make_plan, project, number, lossy):
 
 @pytest.mark.parametrize("number", [FEW, pytest.param(MANY, marks=pytest.mark.long)])
 def test_kills_of_an_append_over_rest(desk, make_plan, project, number):
-    """At least once: none is lost, and none comes more often than it was begun."""
+    """At least once: none is lost, and none exists more often than there were attempts."""
     chance, plan, twice = seeded(), make_plan("append"), 0
     say_tried("kills of an append over REST, at least once", number)
     for turn in range(number):

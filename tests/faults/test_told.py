@@ -1,4 +1,4 @@
-"""What happens after delivery: a kill before the host has ended, streams that cannot be written, signals."""
+"""After a delivery: a kill before the host has ended, streams that cannot be written, signals."""
 
 import json
 import signal
@@ -55,7 +55,7 @@ def run_killed(folder, point):
 
 
 def reached(osiris, folder, name):
-    """How often a whole run reaches a point."""
+    """Return how often a complete run reaches a point."""
     log = folder / "reached.log"
     done = osiris("run", "orders.yaml", cwd=folder, env={"OSIRIS_FAULT_LOG": str(log)})
     assert done.returncode == 0, done.stderr
@@ -144,7 +144,7 @@ def test_no_command_ends_in_a_traceback(folder, words):
 
 @contextmanager
 def hangups(handler):
-    """Let the processes that are started meanwhile begin with this for SIGHUP, whatever the tests were started with."""
+    """Set the SIGHUP handling with which processes start meanwhile, whatever that of the tests is."""
     before = signal.signal(signal.SIGHUP, handler)
     try:
         yield
@@ -154,7 +154,7 @@ def hangups(handler):
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
 def test_a_signal_cancels_and_the_same_command_goes_on(osiris, folder, number):
-    """A run that hangs where it delivers is cancelled; the worker, which hangs, is ended with it."""
+    """A run that hangs during delivery is cancelled; its worker, which hangs, is killed."""
     env = kept() | {"OSIRIS_FAULT": "worker/sqlite.commit:1:hang", "OSIRIS_FAULT_LOG": str(folder / "log")}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with hangups(signal.SIG_DFL), started([OSIRIS, "run", "orders.yaml"], cwd=folder, env=env, **pipes) as host:
@@ -180,7 +180,7 @@ def test_who_has_hangups_ignored_is_not_ended_by_one(folder):
 
 
 def test_temporaries_of_killed_processes_are_swept(osiris, folder):
-    """Whatever is killed while it writes leaves a temporary; the next run removes it."""
+    """A process that is killed while it writes leaves a temporary file; the next run removes it."""
     for point in ("host/file.rename:1:kill", "host/file.rename:2:kill", "host/file.write:1:torn"):
         run_killed(folder, point)
     left = [path for path in folder.rglob("*.tmp") if "osiris-" in path.name]
@@ -191,7 +191,7 @@ def test_temporaries_of_killed_processes_are_swept(osiris, folder):
 
 
 def test_a_limit_of_the_size_of_files_is_no_full_disk(folder):
-    """A file of the run grows beyond what this shell allows: the error says so, and names the limit."""
+    """A file of the run exceeds this shell's limit: the error says so, and names the limit."""
     (folder / "data" / "a.csv").write_text("id,name\n" + "".join(f"{n},{'x' * 90}\n" for n in range(3000)))
     plain = PIPELINE.replace("sqlite.writer", "filesystem.csv_writer").partition("    config: {connection")[0]
     (folder / "orders.yaml").write_text(plain + "    config: {path: output/b.csv}\n")

@@ -1,4 +1,4 @@
-"""As many columns as a table of PostgreSQL may have: written and read whole; one more is refused in words."""
+"""The maximum number of columns of a PostgreSQL table: written and read completely; one more gets a clear error."""
 
 import pyarrow as pa
 import pytest
@@ -11,7 +11,7 @@ PATIENT = {"connect_timeout": 60.0, "read_timeout": 60.0}
 
 
 def rows(count):
-    """Return rows of so many columns, each name as long as the server takes it, and each value another one."""
+    """Return rows with that many columns, with names of the maximum length and different values."""
     names = [f"{number:04}{'c' * 59}" for number in range(1, count)]
     values = {name: pa.array([number % 2 == 0, None, True]) for number, name in enumerate(names)}
     return pa.table({"id": [1, 2, 3], **values})

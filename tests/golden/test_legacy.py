@@ -38,7 +38,7 @@ CASES = sorted(path.stem for path in (HERE / "legacy").glob("*.yaml"))
 
 
 def header(path):
-    """The lines that say what is expected, and the blocks that belong to some of them."""
+    """Return the expectations in the first lines, and the blocks that belong to some of them."""
     found, block = {key: [] for key in KEYS}, None
     for line in path.read_text("utf-8").split("\n"):
         if block is not None and line.startswith("#   "):
@@ -82,7 +82,7 @@ def fits(expected, found):
 
 
 def problems(name, folder, found, osiris):
-    """What is wrong with one file, given what validating it said."""
+    """Return what is wrong with one file, given its diagnostics."""
     asked = header(HERE / "legacy" / f"{name}.yaml")
     kind, printed = kind_of(asked), ""
     if kind != "validate":
@@ -126,7 +126,7 @@ def group(root, names, osiris):
 
 @pytest.fixture(scope="module", params=[4, pytest.param(1, marks=pytest.mark.long)])
 def wrong(request, tmp_path_factory, osiris):
-    """What is wrong with every file, or with one of so many."""
+    """Return what is wrong with every file, or with one of the given number."""
     root, groups = tmp_path_factory.mktemp("legacy"), defaultdict(list)
     for number, name in enumerate(CASES[:: request.param]):
         asked = header(HERE / "legacy" / f"{name}.yaml")
@@ -206,7 +206,7 @@ def test_the_earlier_manifest_is_known_in_other_clothes(manifest, tmp_path, osir
 
 
 def test_the_earlier_manifest_is_refused_as_json(tmp_path, osiris):
-    """Its other files are no plans either."""
+    """Its other files are not plans either."""
     folder = project(tmp_path / "p")
     (folder / "plan.json").write_text('{"steps": [{"id": "a", "driver": "filesystem.csv_writer"}]}')
     done = osiris("run", "plan.json", "--json", cwd=folder)
@@ -215,7 +215,7 @@ def test_the_earlier_manifest_is_refused_as_json(tmp_path, osiris):
 
 
 def test_the_earlier_pointer_is_not_followed(tmp_path, osiris):
-    """--last-compile knows only plans of its own."""
+    """--last-compile only accepts its own plans."""
     folder = project(tmp_path / "p")
     (folder / "manifest.yaml").write_text(MANIFEST)
     (folder / ".osiris" / "index").mkdir(parents=True)

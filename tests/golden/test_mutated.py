@@ -1,8 +1,8 @@
-"""Plans with one mistake each: every refusal stands at the wrong word, and names the right one where there is one.
+"""Plans with one mistake each: every error is at the wrong word, and names the right one if there is one.
 
-`mutated/good/` has the plans as they should be; `NAME.yaml` is one of them with one mistake, and `NAME.expect.json` has
-the line and column of it (`or`: other places that are as good), what the message or hint there must say, and the exit
-code if it is not 2.
+`mutated/good/` has the correct plans; `NAME.yaml` is one of them with one mistake, and `NAME.expect.json` has its line
+and column (`or`: other acceptable positions), the text that the message or hint must contain, and the exit code if it
+is not 2.
 """
 
 from __future__ import annotations

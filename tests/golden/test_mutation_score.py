@@ -1,4 +1,4 @@
-"""Mistakes in all shipped pipelines are caught, where they are, and mended by the fix that is suggested.
+"""Mistakes in all shipped pipelines are caught, located, and fixed by the suggested fix.
 
 `python -m tests.golden.mutation.score` prints the figures by operator.
 """
@@ -21,7 +21,9 @@ MENDED = {"all": 0.72, "some of each": 0.60}
 
 @pytest.fixture(scope="module", params=["some of each", pytest.param("all", marks=pytest.mark.long)])
 def whole(request):
-    """Tell whether all examples of components are there, and all mistakes of a kind in each; or one, and two."""
+    """Whether all examples of components and all mistakes of each kind are tried; otherwise one example and two
+    mistakes.
+    """
     return request.param == "all"
 
 

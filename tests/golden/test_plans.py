@@ -1,4 +1,4 @@
-"""Pipelines as plain files, with the exact plan or the exact refusal; `--update-golden` writes them anew."""
+"""Pipelines as plain files, with the exact plan or the exact error; `--update-golden` rewrites them."""
 
 import json
 from dataclasses import replace

@@ -1,6 +1,6 @@
-"""The exact bytes that each provider is sent for each purpose; `--update-golden` writes them anew.
+"""The exact bytes that each provider is sent for each purpose; `--update-golden` rewrites them.
 
-A file has the body as it is read, and the SHA-256 of the bytes, which the libraries that write them decide as well.
+A file has the parsed body, and the SHA-256 of the bytes, which also depend on the libraries that write them.
 """
 
 import hashlib

@@ -62,7 +62,7 @@ class Case:
         return ("compile" if self.compile else "validate", *options)
 
     def problems(self, found):
-        """What is wrong with these diagnostics, in words."""
+        """Return what is wrong with these diagnostics, in words."""
         left = [(d["code"], d["line"]) for d in found if d["severity"] != "note"]
         notes = [(d["code"], d["line"]) for d in found if d["severity"] == "note"]
         for codes, line in self.errors:
@@ -94,7 +94,7 @@ def groups():
 
 
 def ask(folder, cases, osiris):
-    """The diagnostics of each of these cases, and everything that was printed."""
+    """Return the diagnostics of each of these cases, and all output."""
     project(folder, CONNECTIONS if cases[0].connections is None else cases[0].connections)
     place = "pipelines" if cases[0].compile else "cases"
     files = [f"{place}/{case.name}" for case in cases]
@@ -227,7 +227,7 @@ def folder(tmp_path_factory):
 
 
 def seconds_to_refuse(name, folder, osiris):
-    """Validate a hostile file as a user does, check the answer, and return how long the whole process took."""
+    """Validate a hostile file as a user does, check the answer, and return the duration of the process."""
     make, codes = HOSTILE[name]
     file = folder / "cases" / "hostile.yaml"
     file.write_bytes(make(None))

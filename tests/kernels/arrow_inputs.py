@@ -1,4 +1,4 @@
-"""Arrays of Arrow: every type, values at the ends of it, NULL everywhere and nowhere, parts of others, exact memory."""
+"""Arrow arrays for tests: every type, extreme values, with and without NULLs, slices of others, exact memory."""
 
 from __future__ import annotations
 
@@ -80,13 +80,13 @@ def rows_of(chance):
 
 
 def nulls(chance, rows):
-    """Return of each row whether it is NULL: none, all, or some."""
+    """Return for each row whether it is NULL: none, all, or some."""
     share = chance.choice((0, 0, 0.1, 0.5, 1))
     return np.array([chance.random() < share for _ in range(rows)], np.bool_)
 
 
 def bits(chance, rows, width):
-    """Return bytes of `width` for each row: any, or ends."""
+    """Return bytes of `width` for each row: random ones, or extremes."""
     ends = (b"\0", b"\xff", b"\x80", b"\x7f")
     each = (bytes(width), b"\xff" * width, bytes(width - 1) + chance.choice(ends), b"\xff" * (width - 1) + b"\x7f")
     return b"".join(chance.choice((*each, chance.randbytes(width), chance.randbytes(width))) for _ in range(rows))
@@ -147,7 +147,7 @@ def booleans(chance, kind, null):
 
 
 def texts(chance, kind, null):
-    """Return texts of valid UTF-8, or bytes; what stands under NULL may be something too."""
+    """Return texts of valid UTF-8, or bytes; NULLs may have bytes too."""
     is_text = pa.types.is_string(kind)
     made = []
     for each in null:
@@ -180,7 +180,7 @@ def decimal_kind(chance):
 
 
 def array_of(chance, kind, rows, *, wild=False):
-    """Return an array of a type; `wild`: dates of any year. It may be a part of a larger one."""
+    """Return an array of a type; `wild`: dates of any year. It may be a slice of a larger one."""
     before = chance.choice((0, 0, 1, 7, 8, 9)) if chance.random() < 0.5 else 0
     null = nulls(chance, before + rows + chance.choice((0, 0, 3)))
     return exact(_whole(chance, kind, null, wild=wild).slice(before, rows))
@@ -215,7 +215,7 @@ def _lists(chance, kind, null, *, wild):
 
 
 def lying(chance, array):
-    """Return texts of which one does not lie within their bytes, none NULL; or nothing if there are too few."""
+    """Return texts of which one is outside their bytes, none NULL; or None if there are too few."""
     if len(array) < 2 or array.null_count:
         return None
     _, ends, data = array.buffers()

@@ -1,8 +1,8 @@
-"""Inputs of compiled twins, and what must come of them: the same as of the Python function, or nothing.
+"""Inputs of compiled functions, and the required result: the same as the Python function's, or None.
 
-`GENERATORS` has a function for each name: from a source of chance and how hard the input is to be it makes arguments.
-The same chance gives the same arguments again, each time in memory of its own, so a case has a name: `number` and
-`seed`. Arrays have exactly the bytes that they need, so that a sanitizer sees a read of one more.
+`GENERATORS` has a function by name: from a source of randomness and the difficulty of the input it makes arguments. The
+same randomness gives the same arguments again, each time in new memory, so a case is identified by `number` and `seed`.
+Arrays have exactly the bytes that they need, so that a sanitizer detects a read beyond them.
 """
 
 from __future__ import annotations
@@ -27,14 +27,16 @@ if TYPE_CHECKING:
 
 
 class Beyond(tuple):
-    """Arguments that the Python function itself would read out of bounds with: a twin must leave them alone."""
+    """Arguments with which the Python function itself would read out of bounds: a compiled one must not handle them."""
 
 
 GENERATORS: dict[str, Callable[[random.Random, bool], Sequence[Any]]] = {}
 
 
 def inputs_of(name: str) -> Callable[[Any], Any]:
-    """Return what makes a function the generator of a twin: it gets chance, and whether the input is plain."""
+    """Return a decorator that registers the generator of a function: it gets randomness, and whether the input is
+    plain.
+    """
 
     def keep(generator: Any) -> Any:
         GENERATORS[name] = generator
@@ -45,7 +47,7 @@ def inputs_of(name: str) -> Callable[[Any], Any]:
 
 @cache
 def twins() -> dict[str, Callable[..., Any]]:
-    """Return the Python function of each name that may have a twin, from all modules of Osiris."""
+    """Return the Python function of each name that may have a compiled version, from all modules of Osiris."""
     root = Path(osiris.__file__).parent
     for file in sorted(root.rglob("*.py")):
         if "@compiled(" in file.read_text("utf-8"):
@@ -55,7 +57,7 @@ def twins() -> dict[str, Callable[..., Any]]:
 
 @dataclass(frozen=True)
 class Case:
-    """One input of a twin; it is plain if its number is even."""
+    """One input of a compiled function; it is plain if its number is even."""
 
     name: str
     seed: int
@@ -63,17 +65,17 @@ class Case:
 
     @property
     def plain(self) -> bool:
-        """Whether the twin must answer."""
+        """Whether the compiled function must give a result."""
         return self.number % 2 == 0
 
     def arguments(self) -> Sequence[Any]:
-        """Return the arguments, in memory of their own each time."""
+        """Return the arguments, each time in new memory."""
         chance = random.Random(f"{self.name} {self.seed} {self.number}")
         return GENERATORS[self.name](chance, self.plain)
 
 
 def judge(case: Case, twin: Callable[..., Any], python: Callable[..., Any]) -> bool:
-    """Try one case; tells whether the twin answered. Raises AssertionError where it may not answer so."""
+    """Try one case; returns whether the compiled function gave a result. Raises AssertionError for a wrong one."""
     ours, theirs = with_spare(case.arguments()), case.arguments()
     before = spelled(theirs)
     made = twin(*theirs)
@@ -94,7 +96,10 @@ def judge(case: Case, twin: Callable[..., Any], python: Callable[..., Any]) -> b
 def tried(
     name: str, seed: int, numbers: range, twin: Callable[..., Any], tell: Callable[[str], object] = len
 ) -> list[int]:
-    """Try cases of a twin; returns those that are plain and had no answer. `tell` is told of each case before."""
+    """Try cases of a compiled function; returns the plain ones without a result.
+
+    `tell` is called with each case first.
+    """
     python, left = twins()[name], []
     with np.errstate(all="ignore"):  # of hostile input, which the Python function computes with too
         for number in numbers:
@@ -109,7 +114,7 @@ _OCTETS = (pa.Buffer, memoryview, bytes)
 
 
 def differences(one: Any, other: Any, at: str = "result") -> Iterator[str]:
-    """Yield where results differ: in kind, type, shape or bytes. A buffer is equal to an array of its bytes."""
+    """Yield the differences between results: in kind, type, shape or bytes. A buffer equals an array of its bytes."""
     if isinstance(one, _OCTETS) or isinstance(other, _OCTETS):
         if _bytes(one) != _bytes(other):
             yield f"{at}: {_bytes(one)!r} is now {_bytes(other)!r}"
@@ -125,7 +130,7 @@ def _bytes(value: Any) -> bytes:
 
 
 def spelled(value: Any) -> Any:
-    """Return a value as what can be compared: arrays as their type, shape and bytes."""
+    """Return a value in comparable form: arrays as their type, shape and bytes."""
     if isinstance(value, np.ndarray):
         return ("array", value.dtype.str, value.shape, value.tobytes())
     if isinstance(value, (pa.Array, pa.ChunkedArray, pa.RecordBatch)):
@@ -159,14 +164,14 @@ def _spelled_arrow(value: Any) -> tuple[Any, ...]:
 
 
 def page_of(data: bytes) -> Page:
-    """Return a page that has exactly these bytes: a bytearray has one more behind them."""
+    """Return a page with exactly these bytes: a bytearray has one more after them."""
     page = Page.__new__(Page)
     Page.__init__(page, np.frombuffer(data, np.uint8).copy())  # type: ignore[arg-type]
     return page
 
 
 def with_spare(value: Any) -> Any:
-    """Return arguments whose pages have the bytes behind them that the Python functions need, all of them 0."""
+    """Return arguments whose pages are followed by the zero bytes that the Python functions need."""
     if isinstance(value, Page):
         return page_of(bytes(value.buffer) + bytes(SPARE))
     if isinstance(value, Rows):
@@ -175,12 +180,12 @@ def with_spare(value: Any) -> Any:
 
 
 def numbers(values: Any, kind: Any = np.int64) -> Any:
-    """Return an array of its own for some numbers."""
+    """Return a new array of some numbers."""
     return np.array(list(values), kind)
 
 
 def odd(chance: random.Random, array: Any) -> Any:
-    """Return an array with the same items, and perhaps others' memory between them, or memory that is read only."""
+    """Return an array with the same items, perhaps with gaps between them, or read-only."""
     way = chance.randrange(6)
     if way == 0:
         wide = np.zeros((len(array), 3), array.dtype)
@@ -200,7 +205,7 @@ def odd(chance: random.Random, array: Any) -> Any:
 
 
 def places(chance: random.Random, array: Any, size: int, low: int = 0) -> Any:
-    """Return places of which some are wrong: a little or far out of a buffer of so many bytes, or the ends of int64.
+    """Return positions of which some are wrong: near or far outside of a buffer of that size, or the limits of int64.
 
     None is between 0 and `low`.
     """
@@ -211,7 +216,7 @@ def places(chance: random.Random, array: Any, size: int, low: int = 0) -> Any:
 
 
 def wrong_place(chance: random.Random, size: int, low: int = 0) -> int:
-    """Return a place at the end of a buffer, beyond it, before it, or anywhere."""
+    """Return a position at the end of a buffer, beyond it, before it, or anywhere."""
     return chance.choice(
         (
             max(low, size - chance.randint(0, 40)),
@@ -223,7 +228,7 @@ def wrong_place(chance: random.Random, size: int, low: int = 0) -> int:
 
 
 def touched(chance: random.Random, data: bytes, low: int = 0) -> bytes:
-    """Return bytes of which a few behind `low` are others."""
+    """Return bytes of which a few after `low` are changed."""
     changed = bytearray(data)
     for _ in range(chance.choice((1, 1, 2, 5)) if len(changed) > low else 0):
         at = chance.randrange(low, len(changed))
@@ -243,7 +248,7 @@ def some_bytes(chance: random.Random, most: int = 40) -> bytes:
 
 
 def exact(array: Any) -> Any:
-    """Return an Arrow array with the same items whose buffers have no byte behind the last one that it needs."""
+    """Return an Arrow array with the same items whose buffers end with the last byte that it needs."""
     kind, last = array.type, array.offset + len(array)
     if isinstance(kind, pa.BaseExtensionType):
         return pa.ExtensionArray.from_storage(kind, exact(array.storage))
@@ -258,7 +263,7 @@ def exact(array: Any) -> Any:
 
 
 def _sizes(array: Any, kind: pa.DataType, last: int) -> list[int]:
-    """Return how many bytes of its buffers an array needs, without that of the NULLs."""
+    """Return the number of bytes that an array needs of each buffer, without that of the NULLs."""
     if pa.types.is_null(kind):
         return []
     if not _is_of_offsets(kind):
@@ -281,5 +286,5 @@ def _is_of_offsets(kind: pa.DataType) -> bool:
 
 
 def _beginning(buffer: Any, size: int) -> Any:
-    """Return a copy of the first bytes of a buffer, in memory of its own."""
+    """Return a copy of the first bytes of a buffer, in new memory."""
     return None if buffer is None else pa.py_buffer(np.frombuffer(buffer, np.uint8, min(size, buffer.size)).copy())

@@ -1,4 +1,4 @@
-"""Libraries of twins for tests: as they are installed, and with sanitizers."""
+"""Libraries of compiled functions for tests: as installed, and with sanitizers."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ def compiler():
 
 
 def compiled(folder, sources, flags):
-    """Make a package of twins in a folder, with a library of other sources or flags; return the folder."""
+    """Build a package of compiled functions in a folder, with other sources or flags; return the folder."""
     package = folder / "osiris_kernels"
     shutil.copytree(KERNELS / "osiris_kernels", package, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     subprocess.run([compiler(), *flags, "-o", str(package / "kernels.so"), *map(str, sources)], check=True)
@@ -32,7 +32,7 @@ def preloaded(name):
 
 @pytest.fixture(scope="session")
 def sanitized(tmp_path_factory):
-    """The folder of a package whose library has sanitizers, and one function of a test that reads too much."""
+    """The folder of a package whose library has sanitizers, and a test function that reads too much."""
     folder = tmp_path_factory.mktemp("sanitized")
     wrong = folder / "wrong.c"
     wrong.write_text(
@@ -46,7 +46,7 @@ def sanitized(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def with_sanitizers(sanitized):
-    """What runs Python with that package: `with_sanitizers("-m", "tests.kernels.tries", …)`."""
+    """A function that runs Python with that package: `with_sanitizers("-m", "tests.kernels.tries", …)`."""
 
     def run(*args, timeout=600):
         variables = {

@@ -50,7 +50,7 @@ def _cell(chance, kind, odd):
 
 @inputs_of("csv_columns")
 def text(chance, plain):
-    """Return rows that end as lines do and with the end row, and their grammar."""
+    """Return rows with line ends and the final end row, and their grammar."""
     types = [chance.choice(TYPES) for _ in range(chance.randint(2, 6))]
     names = [f"c{number}" for number in range(len(types))]
     wanted = chance.sample(names, chance.randint(1, len(names)))

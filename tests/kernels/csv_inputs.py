@@ -1,4 +1,4 @@
-"""Columns that are written as CSV, as its writer hands them on, and texts that a spreadsheet may take for formulas."""
+"""Columns that are written as CSV, as its writer passes them, and texts that a spreadsheet may take for formulas."""
 
 from __future__ import annotations
 
@@ -53,6 +53,6 @@ def formulas(chance, plain):
 
 
 def _of_half_width(texts):
-    """Return texts without those that have a byte order mark, or a sign of full width: a twin leaves such ones."""
+    """Return texts without byte order marks and full-width characters, which the compiled function does not handle."""
     kept = [None if each and b"\xef" in each.encode() else each for each in texts.to_pylist()]
     return exact(pa.array(["", *kept], pa.string()).slice(1))

@@ -1,4 +1,4 @@
-"""Columns that are digested, without extension types, as batches have them."""
+"""Columns that are digested, without extension types, as in batches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def flat_kind(chance):
 
 
 def kind_of(chance, depth=0):
-    """Return a type of values that are digested, lists and structs among them."""
+    """Return a type of values that are digested, including lists and structs."""
     if depth > 2 or chance.random() < 0.7:
         return flat_kind(chance)
     if chance.random() < 0.5:
@@ -54,6 +54,6 @@ def parts(chance, plain):
 
 
 def _has_other_bytes(kind):
-    """Tell whether values are not digested by the bytes that Arrow has of them."""
+    """Return whether values are digested by other bytes than Arrow's."""
     is_narrow = pa.types.is_decimal128(kind) and kind.precision <= 18
     return is_narrow or pa.types.is_boolean(kind) or pa.types.is_floating(kind)

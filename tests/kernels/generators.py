@@ -1,4 +1,4 @@
-"""The generators of all twins."""
+"""The generators of all compiled functions."""
 
 from tests.kernels import (  # noqa: F401  they enter themselves
     csv_block_inputs,

@@ -1,7 +1,7 @@
-"""What MySQL sends for a query in its text protocol, by its documentation, and what it never sends.
+"""MySQL's answer to a query in its text protocol, by its documentation, and invalid answers.
 
-A packet is three bytes of length, one that counts packets, and the content. A row is the texts of its values, each
-behind its length: one byte below 251, or 252, 253 or 254 and two, three or eight more; 251 alone is NULL.
+A packet is three bytes of length, a packet number, and the content. A row is the texts of its values, each after its
+length: one byte below 251, or 252, 253 or 254 and two, three or eight more; 251 alone is NULL.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ END, ERROR = b"\xfe\0\0\2\0", b"\xff\x28\4#42000no"
 
 
 def lengthened(content, mark=None):
-    """Return a value behind its length, in the shortest form, or in that of a mark."""
+    """Return a value after its length, in the shortest form, or in that of a mark."""
     size = len(content)
     if mark is None:
         mark = 0 if size < 251 else 252 if size < 1 << 16 else 253
@@ -62,7 +62,7 @@ def split(chance, plain):
 
 
 def _lying(chance, data, made):
-    """Return bytes where heads of packets have other lengths or numbers, and first values other marks."""
+    """Return bytes where packet headers have other lengths or numbers, and first values other marks."""
     changed = bytearray(data)
     heads = list(FRONT + np.cumsum([0, *map(len, made)])[:-1]) if made else []
     for head in chance.sample(heads, min(len(heads), chance.randint(0, 2))):
@@ -103,7 +103,7 @@ def cells(chance, plain):
 
 
 def _long_form(chance, each):
-    """Return a value whose length stands in another form, or lies; or the one mark that means nothing."""
+    """Return a value whose length is in another form, or wrong; or the one mark without a meaning."""
     if chance.random() < 0.8 or each == NULL or each[0] > 250:
         return each
     content = each[1:]
@@ -117,7 +117,7 @@ def _long_form(chance, each):
 
 
 def column(chance, plain, texts, *, wrong=()):
-    """Return a page and the cells of texts, None is NULL, as a column between others; hostile ones are touched."""
+    """Return a page and the cells of texts, None is NULL, as a column between others; hostile ones are changed."""
     if not plain:
         texts = [_no_text(chance, each, wrong) for each in texts]
     made = [NULL if each is None else lengthened(each) for each in texts]

@@ -1,8 +1,8 @@
-"""What PostgreSQL sends for COPY … TO STDOUT (FORMAT binary), by its documentation, and what it never sends.
+"""PostgreSQL's answer to COPY … TO STDOUT (FORMAT binary), by its documentation, and invalid answers.
 
-A message is a letter, four bytes of length that count themselves, and the content; a row is a `d` whose content is the
-number of values in two bytes, then each value behind its length in four, -1 for NULL. A number is four words of two
-bytes (how many digits of base 10000, the weight of the first, the sign, the digits to show) and the digits.
+A message is a letter, four bytes of length that include themselves, and the content. A row is a `d` whose content is
+the number of values in two bytes, then each value after its length in four, -1 for NULL. A number is four words of two
+bytes (the number of base-10000 digits, the weight of the first, the sign, the digits to show) and the digits.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def row(values):
 
 
 def message(chance):
-    """Return a message that is no row of the query."""
+    """Return a message that is not a row of the query."""
     return chance.choice(
         (
             b"c\0\0\0\4",
@@ -92,7 +92,7 @@ def split(chance, plain):
 
 
 def _lying(chance, data, made):
-    """Return bytes where heads of rows have other lengths, or other counts."""
+    """Return bytes where row headers have other lengths, or other counts."""
     changed = bytearray(data)
     heads = list(FRONT + np.cumsum([0, *map(len, made)])[:-1]) if made else []
     for head in chance.sample(heads, min(len(heads), chance.randint(0, 2))):
@@ -172,7 +172,7 @@ def texts(chance, plain):
 
 
 def _beyond(chance, page, at, length, null, skip):
-    """Return texts of which one does not lie within the page."""
+    """Return texts of which one is outside of the page."""
     which, size = chance.randrange(len(at)), len(page.u1)
     at, length = at.copy(), length.copy()
     if chance.random() < 0.5:
@@ -205,7 +205,7 @@ def number(unscaled, scale):
 
 
 def amount(chance, precision):
-    """Return an unscaled number of a decimal's digits: often one at the end of what it, or a word, can hold."""
+    """Return an unscaled number within a decimal's digits: often at the limit of the decimal, or of a word."""
     digits = chance.choice(
         (precision, chance.randint(1, precision), min(precision, chance.choice((4, 5, 8, 16, 18, 19))))
     )
@@ -240,13 +240,13 @@ def decimals(chance, plain):
 
 
 def _is_short(value, scale):
-    """Tell whether a number has up to four digits of base 10000, and fits into a word: a twin leaves longer ones."""
+    """Return whether a number has up to four base-10000 digits and fits into a word: longer ones are left to Python."""
     count, weight = unpack(">hh", value[:4])
     return count <= 4 and 4 * (weight + 1) + scale <= 18
 
 
 def _no_number(chance, value):
-    """Return a number that is wrong: its digits, how many they are, its weight or its sign; or touched anywhere."""
+    """Return a number that is wrong: in its digits, their count, its weight or its sign; or changed anywhere."""
     count, weight, sign, scale = (int.from_bytes(value[at : at + 2], "big", signed=True) for at in (0, 2, 4, 6))
     ends = (-32768, -1, 0, 1, 4, 5, 9, 10, 32767)
     way = chance.randrange(6)

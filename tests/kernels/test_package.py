@@ -1,4 +1,4 @@
-"""The package of compiled twins is optional: whatever is wrong with it, or says so, the Python functions are there."""
+"""The package of compiled functions is optional: if it is defective or disabled, the Python functions are used."""
 
 import json
 import os
@@ -26,7 +26,7 @@ print(json.dumps([kernels.installed() is not None, here]))
 
 
 def looked(folder=None, **variables):
-    """Return whether a process uses a package that stands in a folder, and of each function whether it is Python's."""
+    """Return whether a process uses a package in a folder, and for each function whether it is Python's."""
     places = [str(each) for each in (folder, REPOSITORY) if each]
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(places), **variables}
     done = subprocess.run([sys.executable, "-c", LOOK], env=environment, capture_output=True, text=True, check=True)
@@ -99,13 +99,13 @@ sys.exit("the worker was not told of it")
 
 
 def test_a_worker_leaves_the_twins_alone_where_its_host_does(tmp_path):
-    """What a host is told by the variable its worker is told too, and nothing that it need not know."""
+    """The worker gets the variable of its host, and no others that it does not need."""
     env = {**os.environ, "OSIRIS_KERNELS": "off", "MARK": "of the host"}
     subprocess.run([sys.executable, "-c", ENVIRONMENT, str(tmp_path)], env=env, check=True)
 
 
 def test_what_would_need_too_many_addresses_is_left_to_python():
-    """Each column of text gets room for the whole block: of many columns that is more than a process has."""
+    """Each text column gets space for the whole block: with many columns that exceeds the address space."""
     width, rows = 400, 2000
     names = tuple(f"c{number}" for number in range(width))
     grammar = Grammar(names, dict.fromkeys(names, Spelling("utf8")), ",", (), skips_blank_lines=True)

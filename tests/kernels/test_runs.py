@@ -1,4 +1,4 @@
-"""Whole runs with compiled twins and without leave the same plan, digests, bytes and tables."""
+"""Whole runs with and without compiled functions leave the same plan, digests, bytes and tables."""
 
 import json
 import random
@@ -64,9 +64,9 @@ def step(name, component, config, needs=()):
 
 
 def both(console_script, folder, steps, lay_out=lambda root: None, env=None, look=lambda: None):
-    """Run a pipeline with twins and without; return what is left of the first, which is as that of the second.
+    """Run a pipeline with and without compiled functions; return the result of the first, which must equal the second.
 
-    `look` tells what is left elsewhere.
+    `look` returns results that are elsewhere.
     """
     found = {}
     for way, variables in {"with": {}, "without": {"OSIRIS_KERNELS": "off"}}.items():
@@ -91,7 +91,7 @@ def both(console_script, folder, steps, lay_out=lambda root: None, env=None, loo
 
 
 def settled(name, content):
-    """Return what a file has, without what is only told of a run that takes its time."""
+    """Return a file's content without what is only recorded for long runs."""
     if not name.endswith("events.jsonl"):
         return content
     return [{**each, "seq": 0} for each in content if each["event"] != "step_progress"]
@@ -118,7 +118,7 @@ def whole(family, name):
 
 
 def spelled(family, name, types):
-    """Return steps that write the columns of a table that CSV can hold as that."""
+    """Return steps that write those columns of a table as CSV that CSV can hold."""
     columns = [column for column, kind in types.items() if kind_of(kind)]
     config = {"connection": f"@{family}.source", "table": name, "columns": columns, **CONFIG[family]}
     yield step(f"{name}_few", f"{family}.extractor", config)
@@ -211,7 +211,7 @@ LISTS = [pa.list_(kind) for kind in (pa.bool_(), pa.int64(), pa.float64(), pa.de
 
 
 def held(chance, family, kind, rows):
-    """Return values of a type that a server holds all of: MySQL no infinity, PostgreSQL no U+0000."""
+    """Return values of a type that a server supports: MySQL has no infinity, PostgreSQL no U+0000."""
     if pa.types.is_list(kind):
         drawn = [held(chance, family, kind.value_type, chance.choice((0, 1, 3))).to_pylist() for _ in range(rows)]
         return pa.array([None if chance.random() < 0.2 else each for each in drawn], kind)
@@ -244,13 +244,13 @@ def every_type(family):
 
 
 def copied(cursor, name):
-    """Return the rows of a table as text: as bytes, lists of types of one's own would have the numbers of those."""
+    """Return the rows of a table as text: in binary, lists of custom types would contain type numbers."""
     with cursor.copy(f"COPY (SELECT * FROM {name} ORDER BY n) TO STDOUT") as content:
         return b"".join(map(bytes, content))
 
 
 def tables_of(family, server, database):
-    """Return what stands in the tables of a database, as the server sends it."""
+    """Return the content of the tables of a database, as the server sends it."""
     with server.connect(database) as client, client.cursor() as cursor:
         cursor.execute(TABLES, [database])
         names = [name for (name,) in cursor.fetchall() if not name.startswith("_")]
@@ -270,14 +270,14 @@ WIDE = re.compile(r"(?:decimal|numeric)\d*\((?:3[1-9]|[4-7]\d)\b", re.IGNORECASE
 
 
 def parted(types):
-    """Return the names of columns without the wide ones, and those, each with the number of the row."""
+    """Return the names of columns without the wide ones, and the wide ones, each with the row number."""
     wide = [name for name, kind in types.items() if WIDE.match(kind)]
     return ["n", *(name for name in types if name not in wide)], ["n", *wide]
 
 
 @pytest.mark.parametrize("family", ["postgres", "mysql"])
 def test_rows_into_a_server(family, request, console_script, tmp_path):
-    """Rows of all types go into new tables, into one that has the very types of the source, and by key into another."""
+    """Rows of all types are written to new tables, to one with the same types as the source, and by key to another."""
     server = request.getfixturevalue("mariadb" if family == "mysql" else family)
     source, target, known = server.new_database(), server.new_database(), TYPES[family]
     ordinary = Columns(family, "ordinary", known.SAMPLES, CONFIG[family])

@@ -1,4 +1,4 @@
-"""Compiled twins under AddressSanitizer and UndefinedBehaviorSanitizer: they stay within arrays and numbers."""
+"""Compiled functions under AddressSanitizer and UndefinedBehaviorSanitizer: no access out of bounds, no overflow."""
 
 import json
 
@@ -10,7 +10,7 @@ FEW, MANY = 60, 5000
 
 
 def tries(with_sanitizers, folder, cases, *, timeout=600):
-    """Try all twins with sanitizers; return what became of it."""
+    """Try all compiled functions with sanitizers; return the outcome."""
     told = folder / "told"
     done = with_sanitizers("-m", "tests.kernels.tries", told, draw_seed(), cases, timeout, timeout=2 * timeout)
     assert done.returncode == 0, f"{told.read_text()}\n{done.stderr[-4000:]}"

@@ -1,4 +1,4 @@
-"""Compiled twins give exactly what the Python functions give, or leave it to them, whatever they get."""
+"""Compiled functions give exactly the results of the Python functions, or None, for any input."""
 
 import time
 
@@ -27,7 +27,7 @@ def test_a_twin_gives_the_same_result_or_none(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_twin_leaves_some_hostile_inputs_to_python(name):
-    """Hostile inputs are such that some are left to Python."""
+    """Hostile inputs include some that are left to Python."""
     twin, python = getattr(osiris_kernels, name), twins()[name]
     with np.errstate(all="ignore"):
         assert not all(judge(Case(name, 1, number), twin, python) for number in range(1, 400, 2))

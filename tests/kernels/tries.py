@@ -1,7 +1,7 @@
-"""Tries twins in a process of its own: `python -m tests.kernels.tries FILE SEED CASES SECONDS [NAME …]`.
+"""Tries compiled functions in a separate process: `python -m tests.kernels.tries FILE SEED CASES SECONDS [NAME …]`.
 
-Of each twin so many cases are tried, as far as there is time. While one is tried its name stands in FILE, so that it is
-known which one ended the process; at the end there stands what was tried, and which plain cases had no answer.
+Each function is tried with up to CASES cases, as time permits. FILE names the current case, so that it is known which
+one ended the process; at the end it has the number of cases tried, and the plain cases without a result.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ STEP = 20
 
 
 def main() -> None:
-    """Try them."""
+    """Try the functions."""
     import osiris_kernels
 
     file, seed, most, seconds = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])

@@ -1,8 +1,8 @@
-"""What the writers of PostgreSQL and MySQL hand on to be put together as rows, and what they never do.
+"""The inputs with which the writers of PostgreSQL and MySQL join rows, and invalid ones.
 
-PostgreSQL takes a row of COPY BINARY as the number of its values in two bytes, and each value behind its length in
-four, -1 for NULL; what is as wide in every row is a field of a form of numpy's, what is not are items of a large binary
-array, of which every `step`th counts. MySQL takes text: values behind commas, texts in quotes, the word NULL.
+A row of COPY BINARY for PostgreSQL is the number of its values in two bytes, and each value after its length in four,
+-1 for NULL. Columns of fixed width are fields of a numpy dtype; others are items of a large binary array, of which
+every `step`th counts. MySQL takes text: values separated by commas, texts in quotes, the word NULL.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _bare(chance, parts, count):
 
 
 def _same(chance, count):
-    """Return fields of a column whose values are as long in every row, and sometimes the same."""
+    """Return fields of a column with the same width in every row, and sometimes the same value."""
     form = chance.choice(FORMS)
     width = np.dtype(form).itemsize
     return [Fixed(">i4", width), Fixed(form, chance.choice((_scalar(chance, form), _values_of(chance, form, count))))]
@@ -97,7 +97,7 @@ def _scalar(chance, form):
 
 
 def _values_of(chance, form, count):
-    """Return values as they come from Arrow: native, and where they are counted, wider whole numbers or booleans."""
+    """Return values as Arrow has them: native, and where they are integers, also wider integers or booleans."""
     kind = np.dtype(form)
     native = kind.newbyteorder("=")
     if kind.itemsize > 1 and kind.kind in "iu" and chance.random() < 0.4:
@@ -151,7 +151,7 @@ def _offsets(array):
 
 
 def _large(chance, items, kind=None, valid=None):
-    """Return an array of bytes that may be a part of a longer one, and may not begin at the beginning of its bytes."""
+    """Return an array of bytes that may be a slice of a longer one, and may not start at the first byte."""
     before = [b"before" if any(items) else b""] * chance.choice((0, 0, 1, 8, 9))
     behind = [b"behind" if any(items) else b""] * chance.choice((0, 0, 1))
     first = chance.choice((b"", b"", b"first")) if any(items) else b""
@@ -167,14 +167,14 @@ def _large(chance, items, kind=None, valid=None):
 
 
 def _with_nulls(chance, count):
-    """Return bytes of which some are NULL, with or without something under it, or none but for all one could know."""
+    """Return bytes of which some are NULL, with or without bytes under them, or none, without that being declared."""
     null = nulls(chance, count)
     items = [b"" if each and chance.random() < 0.5 else _bytes_of(chance) for each in null]
     return _large(chance, items, valid=~null)
 
 
 def _other_array(chance, count):
-    """Return bytes of another type or step, or in memory with something behind it."""
+    """Return bytes of another type or step, or in memory that continues after them."""
     way = chance.randrange(5)
     items = [_bytes_of(chance) for _ in range(count)]
     if way == 0:
@@ -205,7 +205,7 @@ def _short(chance, count):
 
 
 def _lying_part(chance, count):
-    """Return items of which one does not lie within the bytes; or nothing if there are too few."""
+    """Return items of which one is outside of the bytes; or None if there are too few."""
     if count < 2:
         return None
     array = _large(chance, [_bytes_of(chance) for _ in range(count)])
@@ -219,7 +219,7 @@ def _lying_part(chance, count):
 
 
 def _other_field(chance, count):
-    """Return a field whose form or values are no usual ones: numpy casts them, or refuses them."""
+    """Return a field whose type or values are unusual: numpy casts or rejects them."""
     form = chance.choice((*FORMS, *OTHER_FORMS))
     way = chance.randrange(9)
     if way == 0:
@@ -373,13 +373,13 @@ def _of_another_type(chance, count):
 
 
 def _no_utf8(chance, count):
-    """Return texts that are any bytes."""
+    """Return texts that are arbitrary bytes."""
     array = pa.array([some_bytes(chance) for _ in range(count)], pa.binary())
     return exact(pa.Array.from_buffers(pa.string(), count, array.buffers()))
 
 
 def _all_known(chance, array):
-    """Return the same values with bits that say of each whether it is known, and those that are not counted."""
+    """Return the same values with a validity bitmap, and those without a null count."""
     buffers = array.buffers()
     if buffers[0] is None and not isinstance(array.type, pa.BaseExtensionType) and array.type != pa.null():
         buffers[0] = pa.py_buffer(b"\xff" * (-(-(array.offset + len(array)) // 8)))

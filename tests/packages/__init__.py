@@ -1,4 +1,4 @@
-"""What must be true of every package, whatever run it tells of."""
+"""What must be true of every package, whatever its run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def cited_in(value):
 
 
 def paths_in(value):
-    """Return what stands under `path` in evidence."""
+    """Return the values at `path` in evidence."""
     if isinstance(value, dict):
         own = [value["path"]] if "path" in value else []
         return [*own, *(path for item in value.values() for path in paths_in(item))]
@@ -38,7 +38,7 @@ def paths_in(value):
 
 
 def check_package(project, content, *, exist=True):
-    """Return a package as data, after everything that must hold of it was asserted; `exist`: its files are there."""
+    """Return a package as data, after all assertions on it; `exist`: its files exist."""
     document = json.loads(content)
     problems = [f"{'/'.join(map(str, e.absolute_path))}: {e.message[:300]}" for e in CHECKER.iter_errors(document)]
     assert problems == []

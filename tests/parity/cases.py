@@ -1,4 +1,4 @@
-"""Pipelines that must do the same wherever they run, with what their projects hold and what breaks before a run."""
+"""Pipelines that must do the same on every target, with their projects' files and faults before the run."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ def nothing(_folder):
 
 
 def leave_an_output(folder):
-    """Let an earlier run have written."""
+    """Write output as an earlier run would have."""
     (folder / "output").mkdir()
     shutil.copy(folder / "data" / "orders.csv", folder / "output" / "out.csv")
 
 
 def leave_a_stranger(folder):
-    """Let somebody else have files where the case publishes its own."""
+    """Put another user's files where the case publishes its own."""
     (folder / "output" / "by_customer").mkdir(parents=True)
     shutil.copy(folder / "data" / "orders.csv", folder / "output" / "by_customer" / "mine.csv")
 
 
 def publish_lake(folder, path="data/lake/"):
-    """Let an earlier run have published a folder."""
+    """Publish a folder as an earlier run would have."""
     rows = pa.table({"id": [1, 2, 3, 4], "amount": [1.5, None, 2.5, 0.0], "city": ["Brno", "a/b", None, "brno"]})
     config = {"path": path, "partition_by": ["city"]}
     Trial(load_registry(), "filesystem.parquet_writer", folder, config).write(rows_of(rows))
@@ -71,12 +71,12 @@ def publish_lake(folder, path="data/lake/"):
 
 
 def publish_output(folder):
-    """Let an earlier run have published other rows where the case publishes its own."""
+    """Publish other rows where the case publishes its own, as an earlier run would have."""
     publish_lake(folder, "output/by_customer/")
 
 
 def publish_half(folder):
-    """Let an earlier run have published some of the rows where the case publishes all."""
+    """Publish some of the rows where the case publishes all, as an earlier run would have."""
     registry, config = load_registry(), {"path": "output/by_customer/", "partition_by": ["customer"]}
     rows = table_of(Trial(registry, "filesystem.csv_extractor", folder, {"path": "data/orders.csv"}).read())
     Trial(registry, "filesystem.parquet_writer", folder, config).write(rows_of(rows.slice(0, 20)))
@@ -85,7 +85,7 @@ def publish_half(folder):
 
 @dataclass(frozen=True)
 class Case:
-    """Steps, one a line. `prepare` is done before compiling, and `breaks` between that and running."""
+    """Steps, one per line. `prepare` runs before compiling, and `breaks` between that and the run."""
 
     steps: tuple[str, ...]
     breaks: Callable[[Path], None] = nothing
@@ -100,7 +100,7 @@ class Case:
 
 
 def lay_out(folder):
-    """Write what the steps of all cases read."""
+    """Write the files that the steps of all cases read."""
     data = folder / "data"
     data.mkdir(parents=True)
     (folder / "osiris.yaml").write_text("")
@@ -125,7 +125,7 @@ def lay_out(folder):
 
 
 def lose(folder):
-    """Lose the source with its folder: a sandbox sees no neighbours, so none can be offered in its place."""
+    """Remove the source with its folder: a sandbox sees no neighbouring files, so none can be suggested."""
     shutil.rmtree(folder / "data")
 
 

@@ -1,4 +1,4 @@
-"""A transport whose other end is a folder of this machine, with the faults of a connection switched on by tests."""
+"""A transport whose remote side is a local folder, with connection faults that tests can switch on."""
 
 import os
 import shutil
@@ -44,7 +44,7 @@ class Program:
 
 
 class Faults:
-    """`cuts`: by verb, how often it breaks. `lose`: how many pieces of output nobody hears. `piece`: their size."""
+    """`cuts`: how often each method breaks. `lose`: how many pieces of output get lost. `piece`: their size."""
 
     def __init__(self):
         self.cuts, self.lose, self.piece = {}, 0, PIECE

@@ -1,4 +1,4 @@
-"""The same pipeline tells, leaves and writes the same here, in a sandbox of this machine, and on E2B."""
+"""The same pipeline reports, leaves and writes the same locally, in a local sandbox, and on E2B."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ def test_a_run_is_the_same_everywhere(run_everywhere, name):
 
 
 def test_a_folder_of_others_is_refused_everywhere(run_everywhere):
-    """From elsewhere it is only refused when files come back: what lies here, the sandbox does not see."""
+    """A remote run is only rejected when its files come back: the sandbox does not see the local folder."""
     done = run_everywhere("amid_others", Case((READ, BY_CUSTOMER), prepare=leave_a_stranger))
     for folder, process in done.values():
         assert (process.returncode, "DRV045" in process.stderr) == (1, True), process.stderr
@@ -42,12 +42,12 @@ def test_a_folder_of_others_is_refused_everywhere(run_everywhere):
 
 
 def signs_of_life(folder):
-    """Return how often the worker of the only run has said how much memory it uses, which it does once a second."""
+    """Return how often the worker of the only run has reported its memory, which it does once a second."""
     return sum(path.read_text().count('"memory_bytes"') for path in folder.glob("logs/*/metrics.jsonl"))
 
 
 def interrupted(*words, cwd, env):
-    """Run a command, and press Ctrl-C when its last step has been at work for some seconds.
+    """Run a command, and press Ctrl-C when its last step has been running for some seconds.
 
     By then it has read all its rows, so all targets have counted the same.
     """

@@ -1,4 +1,4 @@
-"""With databases as source and target too a run is the same everywhere; secrets are set in the environment alone."""
+"""With databases as source and target too, a run is the same everywhere; secrets are only in environment variables."""
 
 import pytest
 from tests.parity.cases import AFTER_ORDERS, READ, Case, lay_out, write
@@ -42,7 +42,7 @@ def test_servers(run_everywhere, osiris, family, request):
         (folder / "osiris_connections.yaml").write_text(connections(family))
 
     def start(*words, **options):
-        """Run as if nobody had: the ledger knows the run id, wherever it ran."""
+        """Run as if for the first time: the ledger has the run id, wherever it ran."""
         for table in ("copies", "_osiris_ledger"):
             server.run(f"DROP TABLE IF EXISTS {table}", database=database)
         return osiris(*words, **options)

@@ -1,4 +1,4 @@
-"""What a run left behind, without what may differ between targets."""
+"""The results of a run, without what may differ between targets."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def artifacts(folder):
 
 
 def outputs(folder):
-    """Return all files of the project that steps may write; of databases the tables, as ledgers have times."""
+    """Return all files that steps may write; for databases their tables, because ledgers contain times."""
     found = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
@@ -83,7 +83,7 @@ READERS = {".sqlite": _sqlite, ".duckdb": _duckdb}
 
 
 def package(folder):
-    """Return the AIOP, without times, figures of the way to a target, and its name; progress is in no order."""
+    """Return the AIOP without times, transfer metrics and the target's name; progress is unordered."""
     session = session_of(folder)
     (file,) = (session / "aiop").glob("*_aiop.json")
     found = json.loads(file.read_text())
@@ -100,7 +100,7 @@ def package(folder):
 
 
 def spoken(text, session):
-    """Return the event lines of --verbose without times, of the run that a session's folder holds."""
+    """Return the event lines of --verbose without times, for the run of a session's folder."""
     root = str(session.parents[1])
     kept = [line for line in text.splitlines() if re.match(r"\d{4}-\d\d-\d\dT", line) and " step_progress " not in line]
     words = (re.sub(r"^\S+ | (duration_ms|run_started_at|adapter|wait_ms)=\S+", "", line) for line in kept)

@@ -1,4 +1,4 @@
-"""What a request means, in plain Python over rows that are dictionaries: nothing of this is taken from the renderer."""
+"""The meaning of a request in plain Python, over rows that are dictionaries: independent of the renderer."""
 
 import datetime as dt
 import statistics
@@ -82,7 +82,7 @@ def join_rows(rows, right, names, join):
 
 
 def typed(value, like):
-    """Return a text as a value of the type of another one."""
+    """Return a text as a value of another value's type."""
     if isinstance(like, bool):
         return value == "true"
     if isinstance(like, (int, float, Decimal)):
@@ -269,6 +269,6 @@ def picked(pick, rows):
 
 
 def sorted_by(rows, value, descending=False):
-    """Sort, and keep the order of what ties; what has no value comes last."""
+    """Sort stably; NULLs come last."""
     there = sorted((row for row in rows if value(row) is not None), key=value, reverse=descending)
     return there + [row for row in rows if value(row) is None]

@@ -1,4 +1,4 @@
-"""The fast spelling of canonical JSON is that of RFC 8785, byte for byte, or the same refusal."""
+"""The fast canonical JSON equals RFC 8785, byte for byte, or is rejected in the same way."""
 
 import pytest
 import rfc8785

@@ -1,4 +1,6 @@
-"""What is a comment: by a reading character by character, whose only rule is that a quote opens where a cell begins."""
+"""Comments in CSV, compared with a character-by-character reader whose only rule is that a quote opens at the start of
+a cell.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ STATES = {
 def rows_of(text):
     """Return the rows of a text as lists of cells, None for an empty one; None for a text that ends within quotes.
 
-    A cell is unquoted, quoted, or quoted with more behind it, where a quote is a character like any other.
+    A cell is unquoted, quoted, or quoted with more text after it, in which a quote is an ordinary character.
     """
     rows, row, cell, quoted, state = [], [], "", False, "start"
     for char in [*text, "\n"]:

@@ -167,7 +167,7 @@ KINDS = {
 
 
 def in_range(kind, cell):
-    """Whether a well-spelled cell is also a value of its type."""
+    """Return whether a well-spelled cell is also a value of its type."""
     try:
         if kind == "int64" or kind == "uint64":
             return (-(2**63) <= int(cell) < 2**63) if kind == "int64" else int(cell) < 2**64

@@ -1,4 +1,4 @@
-"""Digests are what docs/decisions/0002-digests.md says: its vectors, and a slow reading of its rules, word for word."""
+"""Digests match docs/decisions/0002-digests.md: its vectors, and a slow, literal implementation of its rules."""
 
 import hashlib
 import json
@@ -299,7 +299,7 @@ def both(schema, columns):
 
 
 def from_json(kind, value):
-    """Return a value as the page's table writes it: bytes in hex, floats that JSON has not as text."""
+    """Return a value as written in the page's table: bytes in hex, floats that JSON lacks as text."""
     if value is None:
         return None
     if kind.kind == "list":

@@ -1,7 +1,7 @@
-"""A suggested fix never changes what a pipeline reads or writes, whatever is put in and however often.
+"""A suggested fix never changes what a pipeline reads or writes, for any input and any number of fixes.
 
-What a text reads and writes is told here from its raw YAML: the direction that words say, and the names, connections
-and queries as they are written.
+What a text reads and writes is determined here from its raw YAML: the direction that words suggest, and the names,
+connections and queries as written.
 """
 
 import re
@@ -50,7 +50,7 @@ assert KINDS  # the modules that register the operators
 
 
 def slips(word):
-    """Every word that a slip makes of one: a letter swapped with the next, left out, or typed twice."""
+    """Return all words that one typo makes of a word: a letter swapped with the next, left out, or doubled."""
     for at in range(len(word)):
         yield word[:at] + word[at + 1 :]
         yield word[: at + 1] + word[at:]
@@ -63,7 +63,7 @@ def alike(one, two):
 
 
 def directions(text):
-    """The directions that the words of a component's name or of a mode say."""
+    """Return the directions that the words of a component's name or of a mode suggest."""
     words = re.findall("[a-z]+", text.lower())
     return {name for name, known in DIRECTIONS.items() for word in words[-1:] for each in known if alike(word, each)}
 
@@ -77,7 +77,7 @@ def scalars(node):
 
 
 def options(step):
-    """What a step's options say that name something, wherever in the step they stand."""
+    """Return the options of a step that name something, wherever in the step they are."""
     config = step.get("config") or step.get("with") or {}
     found = {}
     for key, value in [*step.items(), *(config.items() if isinstance(config, dict) else ())]:
@@ -93,12 +93,12 @@ def reference(text):
 
 
 def words(query):
-    """The words and signs of a query, a placeholder being the last part of its name."""
+    """Return the words and signs of a query; a placeholder counts as the last part of its name."""
     return [part for each in scalars(query) for part in WORD.findall(PLACEHOLDER.sub(r" @ \1 ", each))]
 
 
 def is_same(name, before, after):
-    """Whether an option says the same in two texts."""
+    """Return whether an option means the same in two texts."""
     if name == "query":
         return words(before) == words(after)
     if name == "connection":
@@ -113,7 +113,7 @@ def is_same(name, before, after):
 
 
 def changes(before, after):
-    """Yield what a valid text does otherwise than the text it was made of said."""
+    """Yield the differences in reading and writing between a valid text and the text it was made of."""
     old, new = before.get("steps", before.get("tasks")), after["steps"]
     old = [{"id": key, **value} for key, value in old.items()] if isinstance(old, dict) else old
     if len(old) != len(new):
@@ -161,7 +161,7 @@ class Bench:
         return [each for each in self.check(text) if each.fix and each.location.file == "pipeline.yaml"]
 
     def mended(self, text):
-        """Yield every valid text that fixes make of one: each alone, and all of them until nothing changes."""
+        """Yield every valid text that fixes make of a text: each alone, and all of them until nothing changes."""
         found = self._mendable(text)
         for each in found[:ALONE]:
             yield from self._valid(put_in(text, [each]))
@@ -177,7 +177,7 @@ class Bench:
             yield text
 
     def harm(self, text, truth=None):
-        """What of all that fixes make of a text reads or writes otherwise than the text says, or than `truth`."""
+        """Return where any fixed text reads or writes something else than the original, or than `truth`."""
         said = raw(text) or truth
         if said is None or not isinstance(said.get("steps", said.get("tasks")), (list, dict)):
             said = truth
@@ -285,7 +285,7 @@ PLACES = st.sampled_from(["config", "step", "x"])
 
 @st.composite
 def texts(draw):
-    """A pipeline as people write them who know another tool: keys here and there, by other names."""
+    """Generate a pipeline as written by people who know another tool: keys in other places, with other names."""
     lines = ['oml_version: "0.1.0"', "name: x", "steps:"]
     for number in range(draw(st.integers(1, 3))):
         chosen = draw(st.lists(st.sampled_from(sorted(VALUES)), min_size=1, max_size=4, unique=True))

@@ -1,6 +1,7 @@
-"""Whoever can write a plan can sign it: every leaf of plans that are signed anew is refused, or is shown to do no harm.
+"""Whoever can write a plan can sign it: every leaf of re-signed plans is rejected, or shown to do no harm.
 
-The plans are signed by code of this file: RFC 8785 and the tree of docs/decisions/0001-identity.md, done again.
+The code of this file signs the plans: an independent implementation of RFC 8785 and the tree of
+docs/decisions/0001-identity.md.
 """
 
 import copy
@@ -139,7 +140,7 @@ HARMLESS = {
 
 
 def canonical(value):
-    """Return the RFC 8785 form of a value in which all numbers are spelled as Python spells them."""
+    """Return the RFC 8785 form of a value whose numbers have Python's spelling."""
     if isinstance(value, dict):
         pairs = sorted(value.items(), key=lambda pair: pair[0].encode("utf-16-be"))
         return "{" + ",".join(f"{canonical(key)}:{canonical(item)}" for key, item in pairs) + "}"
@@ -155,7 +156,7 @@ def digest(value):
 
 
 def signed(data):
-    """Return the bytes of a plan in which every hash is what its content makes it."""
+    """Return the bytes of a plan in which every hash matches its content."""
     done = {}
     for step in data["steps"]:
         sql = {name: text for name, text in step["config"].items() if name in step["sql"]}
@@ -200,7 +201,7 @@ def plans():
 
 
 def accepted(data):
-    """Return what a run says of a signed plan before it starts: nothing, or the problems."""
+    """Return the problems that a run reports about a signed plan before it starts; empty if none."""
     try:
         manifest, notes = verify_manifest(data, REGISTRY, path="m.json", root=ROOT)
         require_own(CONNECTIONS, manifest.data["connections"])
@@ -218,7 +219,7 @@ def leaves(value, at=()):
 
 
 def shown(data, path):
-    """Return a path as messages have it: steps by id, and lists as one."""
+    """Return a path as in messages: steps by id, and lists as one."""
     parts = [str(part) for part in path]
     if len(parts) > 1 and parts[0] == "steps":
         parts[1] = data["steps"][path[1]]["id"]
@@ -240,7 +241,7 @@ OTHERS = {
 
 
 def forgeries(data, path):
-    """Yield the plan with another value at a path, with none, and with the one twice where that can be."""
+    """Yield the plan with another value at a path, without one, and with a duplicate where that is possible."""
     for other in [*OTHERS[type(at_path(data, path))], None]:
         forged = copy.deepcopy(data)
         parent = at_path(forged, path[:-1])
@@ -280,7 +281,7 @@ def test_the_plans_have_every_leaf_of_the_schema(plans):
 
 
 def text_at(data, path):
-    """Return the value at a path as text, nothing if there is none."""
+    """Return the value at a path as text; empty if there is none."""
     try:
         return canonical(at_path(data, path))
     except LookupError:
@@ -288,7 +289,7 @@ def text_at(data, path):
 
 
 def named(problems, words):
-    """Tell whether a message names what was forged: a key on the way to it, or what stands or stood there."""
+    """Return whether a message names what was forged: a key on its path, or the old or new value."""
     return any(word in problem for word in re.findall(r"\w{3,}", words) for problem in problems)
 
 
@@ -322,7 +323,7 @@ def test_every_forged_leaf_is_refused_by_name_or_reviewed(plans, each):
 
 @pytest.mark.parametrize("each", [False, pytest.param(True, marks=pytest.mark.long)], ids=["one", "each"])
 def test_no_object_takes_an_odd_key(plans, each):
-    """Each object of a plan with one key more: it is refused by name, or reviewed; none is a mistake of ours."""
+    """Each object of a plan with an extra key: it is rejected by name, or reviewed; none causes an internal error."""
     tried, unreviewed = 0, []
     for plan in plans:
         for path in [(), *leaves(plan)]:

@@ -1,7 +1,7 @@
-"""Files that are read inside of the statement that needs them give what they give when they are read by themselves.
+"""Files that are read inside a statement give the same rows as when they are read by their own step.
 
-A fused statement may fail where the reader would not, as everything is then run again unfused. It may never give rows
-that the reader does not give. Text files are never fused: their cells mean what their reader says.
+A fused statement may fail where the reader would not, because everything then runs again unfused. It may never give
+rows that the reader does not give. Text files are never fused.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FUSED, READ, REFUSED = "fused", "read", "refused"
 
 @dataclass(frozen=True)
 class Source:
-    """A planned source: the reader, its config, and what it said of the files when they were planned."""
+    """A planned source: the reader, its config, and its description of the files at that time."""
 
     reader: object
     config: object
@@ -52,7 +52,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a statement gave: rows and their digest, or the code of its failure; and the rows read of each source."""
+    """The result of a statement: rows and their digest, or the code of its failure; and the rows read of each source."""
 
     rows: list[str] | None
     digest: str | None
@@ -94,7 +94,7 @@ def plan(folder, paths, **config):
 
 
 def shown(batches, order):
-    """Return rows as texts, of times just their numbers: Python does not have all of them."""
+    """Return rows as texts, with times as plain numbers: Python cannot represent all of them."""
 
     def plain(column):
         kind = column.type
@@ -336,7 +336,7 @@ TWELVE = b"\x16\x18\x19"
 
 
 def claiming(folder, rows):
-    """Return a file of twelve rows whose footer says that there are others."""
+    """Return a file of twelve rows whose footer gives another number."""
     put(folder, {"true.parquet": TABLE})
     content = (folder / "true.parquet").read_bytes()
     assert content.count(TWELVE) == 1
@@ -353,7 +353,7 @@ def test_a_file_that_declares_other_rows_than_it_has(tmp_path, rows, query):
 
 
 def fewer_when_read(folder, query):
-    """Run a fused statement over a file that another one replaces between the look at its footer and the reading."""
+    """Run a fused statement over a file that is replaced between reading its footer and its rows."""
     put(folder, {"p.parquet": TABLE})
     source = plan(folder, {"src": "p.parquet"})["src"]
     counts = {}

@@ -1,4 +1,4 @@
-"""Values name folders: whatever they are, no name leads anywhere else, no two are one, and each is read back."""
+"""Values as folder names: no value leads outside, no two are equal, and each is read back."""
 
 import re
 import unicodedata
@@ -79,7 +79,7 @@ def test_a_manifest_names_nothing_outside_of_its_folder(folder, name):
 
 
 def accepted(manifest):
-    """Tell whether a manifest is taken for one."""
+    """Return whether a manifest is accepted."""
     try:
         parse_manifest(manifest.to_bytes(), "m")
     except OsirisError as error:

@@ -218,7 +218,7 @@ def test_file_times_and_neighbours_make_no_difference(tmp_path):
 
 @st.composite
 def graphs(draw):
-    """Steps that each read any earlier ones, by id."""
+    """Generate steps that each read any earlier ones, by id."""
     names = draw(st.lists(st.from_regex(r"[a-z][a-z0-9_]{0,5}", fullmatch=True), min_size=1, max_size=12, unique=True))
     return {name: draw(st.sets(st.sampled_from(names[:i]), max_size=3)) if i else set() for i, name in enumerate(names)}
 
@@ -247,7 +247,7 @@ def test_the_order_of_steps_in_the_text_makes_no_difference(graph, chance):
 
 
 def alternatives(schema):
-    """Return two different values of a property, whatever else its schema asks for."""
+    """Return two different values of a property, whatever else its schema requires."""
     if "x-sql" in schema:
         return ["SELECT 1 AS a", "SELECT 2 AS a"]
     if "enum" in schema:

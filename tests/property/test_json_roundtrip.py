@@ -1,4 +1,4 @@
-"""What is written as JSON is read back, and JSON text survives being made compact."""
+"""What is written as JSON is read back, and JSON text is unchanged by compacting except for white space."""
 
 import datetime as dt
 import decimal

@@ -1,4 +1,4 @@
-"""The canonical form of a file means the same, has every comment, and is its own canonical form."""
+"""The canonical format of a file means the same, keeps every comment, and is its own canonical format."""
 
 import json
 import re
@@ -67,7 +67,7 @@ def check(text):
 
 
 class Written:
-    """Writes data as YAML, now so and now so, with comments wherever YAML has room for one."""
+    """Writes data as YAML in varying styles, with comments wherever YAML allows one."""
 
     def __init__(self, draw):
         self.draw = draw
@@ -94,7 +94,7 @@ class Written:
         return None
 
     def literal(self, text, pad):
-        """The lines of a text as a block, if it is a plain case of one."""
+        """Return the lines of a text as a block, if it is a plain case of one."""
         if isinstance(text, str) and re.fullmatch(r"([a-z#][ -~]*\n)+", text):
             return [f"{pad}{line}" for line in text.split("\n")[:-1]]
         return None

@@ -1,4 +1,4 @@
-"""Column flow over random plans: up and down are the same ways, walked from either end."""
+"""Column flow over random plans: upstream and downstream give the same paths."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +28,7 @@ def step(name, mode, inputs, lineage):
 
 @st.composite
 def manifests(draw):
-    """Plans of sources, transforms that tell their lineage or do not, and a writer at the end."""
+    """Generate plans of sources, transforms with or without lineage, and a writer at the end."""
     steps = [step(f"r{number}", "read", [], None) for number in range(draw(st.integers(1, 2)))]
     for number in range(draw(st.integers(1, 5))):
         known = [each["id"] for each in steps]

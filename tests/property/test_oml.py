@@ -1,4 +1,4 @@
-"""Any text at all is a document or a list of diagnostics; and what JSON can say, a document says too."""
+"""Any text is a document or a list of diagnostics; and everything that JSON can express, a document can too."""
 
 import json
 import math
@@ -109,7 +109,7 @@ values = st.recursive(
 
 
 def outcome(text):
-    """Read and validate; anything but a pipeline or InvalidInput goes through and fails the test."""
+    """Read and validate; any exception but InvalidInput fails the test."""
     try:
         pipeline, notes = validate(parse(text, "f.yaml"), REGISTRY, params={}, env={}, profile="prod", defaults={})
     except InvalidInput as error:
@@ -120,7 +120,7 @@ def outcome(text):
 
 
 def refusal(text):
-    """Return the codes for which a text is refused; none if it is read."""
+    """Return the codes for which a text is rejected; none if it is read."""
     try:
         read_document(text, "f")
     except InvalidInput as error:

@@ -1,4 +1,4 @@
-"""A plan that nobody touched is accepted: of every component, every example of its specification, and every default."""
+"""An unchanged plan is accepted: for every component, every example of its spec, and every default."""
 
 import json
 from pathlib import Path
@@ -41,7 +41,7 @@ def examples():
 
 
 def pipeline(spec, example, shared):
-    """Return a pipeline in which an example is a step, between a reader of files and a writer of them."""
+    """Return a pipeline with an example as a step, between a reader and a writer of files."""
     needs = example.get("inputs", ["source"] if spec.inputs[1] != 0 else [])
     connection = {"connection": f"@{spec.family}.example"} if spec.connection == "required" else {}
     config = {**example["config"], **connection, **shared}

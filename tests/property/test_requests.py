@@ -1,4 +1,4 @@
-"""What a request renders to gives the rows that the request means, over tables with every kind of odd value."""
+"""The OML rendered from a request gives the rows that the request means, over tables with unusual values."""
 
 import datetime as dt
 import sqlite3
@@ -78,7 +78,7 @@ TABLES = {
 
 
 def told(name, types, config):
-    """Return a table as discovery tells it; a name can have blanks."""
+    """Return a table in the form of discovery; a name can have blanks."""
     columns = [{"name": k, "type": v, "nullable": True, "comment": None} for k, v in types.items()]
     return {**table(name, config=config), "columns": columns}
 
@@ -110,7 +110,7 @@ VALUES = {
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory):
-    """An engine with the tables as they come from a Parquet file and from a SQLite database."""
+    """An engine with the tables of a Parquet file and of a SQLite database."""
     folder = tmp_path_factory.mktemp("data")
     columns = {name: [row[name] for row in TABLES["orders"]] for name in ORDER_TYPES}
     arrays = [pa.array(columns[name], arrow_type(kind)) for name, kind in ORDER_TYPES.items()]
@@ -132,7 +132,7 @@ def pick_column(draw, scope, *kinds):
 
 @st.composite
 def joins(draw, name, scope):
-    """Draw a join, and add the columns that it brings."""
+    """Draw a join, and add its columns."""
     if name != "orders" or not draw(st.booleans()):
         return ()
     made = []
@@ -306,7 +306,7 @@ def measures(draw, scope, result):
 
 @st.composite
 def endings(draw, result, named, step):
-    """Draw which columns come out, how rows are sorted, and how many there are; then no two rows are left equal."""
+    """Draw the output columns, sorting and limit, such that no two rows compare equal."""
     columns = ()
     if draw(st.booleans()):
         chosen = draw(st.lists(st.sampled_from(sorted(result)), min_size=1, max_size=4, unique=True))

@@ -1,4 +1,4 @@
-"""Whatever a secret is and however it is written down, the scrubber finds it."""
+"""The scrubber finds every secret, however it is written."""
 
 import base64
 import csv

@@ -1,6 +1,6 @@
-"""A text that is cast means exactly what its value is, or is refused with its row and column: any text, any type.
+"""A cast text means exactly its value, or is rejected with its row and column: for any text and type.
 
-What a text means is computed with Python's decimals, dates and JSON, for `cast` and for the `dtype` of text files.
+The meaning of a text is computed with Python's decimals, dates and JSON, for `cast` and for the `dtype` of text files.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ UNITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 
 
 def number(text):
-    """Return the number that a text spells in decimal; None if it spells none."""
+    """Return the number that a text represents in decimal; None if it represents none."""
     if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text, re.ASCII) is None:
         return None
     try:

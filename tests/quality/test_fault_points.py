@@ -1,4 +1,4 @@
-"""Beside each durable action stands a fault point, so that a failure there can be asked for and tried."""
+"""Each durable action has a fault point beside it, so that tests can make it fail."""
 
 import ast
 from collections import Counter
@@ -56,7 +56,7 @@ def points():
 
 
 def is_durable(call):
-    """Tell whether a call is a durable action: by its method, by what SQL it is given, or by whom it asks."""
+    """Return whether a call is a durable action: by its method, its SQL, or its caller."""
     if not isinstance(call.func, ast.Attribute):
         return False
     name, words = call.func.attr, [arg.value for arg in ast.walk(call) if isinstance(arg, ast.Constant)]

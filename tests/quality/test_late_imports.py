@@ -1,4 +1,4 @@
-"""What takes long to import is imported late: a command that needs no SQL and no rows does not wait for it."""
+"""Modules that are slow to import are imported late: a command without SQL and rows does not need them."""
 
 import subprocess
 import sys

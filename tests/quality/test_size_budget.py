@@ -1,4 +1,4 @@
-"""The code stays readable: files one can hold in mind, functions read in one look."""
+"""The code stays readable: files of limited size, functions that fit in one look."""
 
 import ast
 from collections import Counter
@@ -57,7 +57,7 @@ def test_nesting_is_shallow():
 
 
 def test_broad_excepts_are_few_and_known():
-    """The program's end, the worker's boundary, and code of other packages: anything may come there."""
+    """The program's end, the worker's boundary, and code of other packages: anything may be raised there."""
     broad = Counter(
         str(path)
         for path, _, tree in trees()

@@ -1,4 +1,4 @@
-"""The trust programme tries what it says, and its page keeps what other runs of it measured."""
+"""The reliability tests run what they claim, and their page keeps the results of other runs."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The pipelines that are shipped, each with the project that it stands in."""
+"""The shipped pipelines, each with its project."""
 
 import shutil
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ ROWS = {
 
 @dataclass(frozen=True)
 class Case:
-    """A pipeline that is right; `origin` is the template or the case whose files lie around it."""
+    """A correct pipeline; `origin` is the template or the case whose files surround it."""
 
     name: str
     text: str
@@ -55,7 +55,7 @@ class Case:
 
 
 def cases(*, whole=True):
-    """Return all shipped pipelines; without `whole`, one example of each component."""
+    """Return all shipped pipelines; without `whole`, only one example of each component."""
     examples = [case for case in _examples() if whole or case.name.endswith("/1")]
     return [*_templates(), *_plans(), *_guide(), *examples]
 
@@ -95,7 +95,7 @@ def _examples():
 
 
 def _around(spec, example):
-    """Yield the steps of a pipeline around an example: what it reads, and what writes its output."""
+    """Yield the steps of a pipeline around an example: its input, and a writer for its output."""
     family, mode = spec["name"].partition(".")[0], spec["modes"][0]
     sources = example.get("inputs", ["rows"] if spec["inputs"]["min"] or mode == "transform" else [])
     for source in sources:
@@ -111,7 +111,7 @@ def _step(name, component, mode, needs, config):
 
 
 def lay_out(case, folder):
-    """Put the files around a case into a folder, and return it."""
+    """Write the files around a case into a folder, and return it."""
     if case.origin:
         shutil.copytree(case.origin, folder, dirs_exist_ok=True)
         shutil.rmtree(folder / "pipelines", ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Mistakes in how steps, connections and parameters hang together."""
+"""Mistakes in how steps, connections and parameters refer to each other."""
 
 import json
 import re
@@ -23,7 +23,7 @@ def ids(case):
 
 
 def reads_by_name(step, need):
-    """Tell whether a step's SQL says the name of another."""
+    """Return whether a step's SQL contains the name of another."""
     return bool(re.search(rf"\b(df_)?{need}\b", step["config"].get("query", "")))
 
 
@@ -44,7 +44,7 @@ def misspelt_need(case):
 
 @operator()
 def misspelt_id(case):
-    """The id of a step that others need: the mistake shows where they do."""
+    """The id of a step that others need: the mistake shows at the others."""
     for i, step in steps(case):
         users = [(k, s["needs"].index(step["id"])) for k, s in steps(case) if step["id"] in s.get("needs", [])]
         if len(users) == 1:
@@ -101,7 +101,7 @@ def cycle(case):
 
 @operator()
 def missing_needs(case):
-    """Without `needs` a step follows the one before it, which here has no output, or not what the SQL asks for."""
+    """Without `needs` a step follows the previous one, which here has no output, or not the one in the SQL."""
     for i, step in steps(case):
         needs, before = step.get("needs"), case.steps[i - 1] if i else None
         if not needs or before is None or needs == [before["id"]]:
@@ -141,7 +141,7 @@ def writer_of_a_writer(case):
 
 
 def with_inputs(case, i, value):
-    """Put `inputs` in the place of `needs`."""
+    """Replace `needs` by `inputs`."""
     entry, line = case.page.entry("steps", i, "needs"), f"inputs: {value}"
     if entry is None:
         return case.page.insert(case.page.node("steps", i), line, before=1)
@@ -228,7 +228,7 @@ def alias_alone(case):
 
 @operator()
 def missing_connection(case):
-    """Where the family has no default: of one alias only it is said what is meant."""
+    """In a family without a default: the hint names the alias only if there is just one."""
     declared = yaml.safe_load(case.connections)["connections"]
     for i, step, entry, family, _ in connected(case):
         default = any(alias == "default" or fields.get("default") for alias, fields in declared[family].items())
@@ -288,7 +288,7 @@ def password_among_the_options(case):
 
 
 def uses(case):
-    """Yield each use of a parameter: where the value stands, and the match in its text."""
+    """Yield each use of a parameter: the entry of the value, and the match in its text."""
     for i, step, entry, _ in configs(case):
         if isinstance(step["config"][entry.name], str):
             start, end = case.page.inside(entry.value)
@@ -311,7 +311,7 @@ def undeclared_parameter(case):
 
 @operator()
 def malformed_placeholder(case):
-    """Other tools' placeholders, and ours half written."""
+    """Other tools' placeholders, and incomplete ones of ours."""
     for at, match in uses(case):
         name = match[1]
         for wrong in (f"${{{name}}}", f"${{param.{name}}}", f"${{params.{name}", f"{{{{ params.{name} }}}}"):

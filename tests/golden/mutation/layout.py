@@ -1,4 +1,4 @@
-"""Mistakes in the YAML itself: white space, quotes, brackets, and what two readers would take for two things."""
+"""Mistakes in the YAML itself: white space, quotes, brackets, and ambiguous values."""
 
 import re
 
@@ -11,7 +11,7 @@ AMBIGUOUS = ("yes", "on", "010", "1_000", "12:30:45", "Off", "0o17")
 
 
 def keys_of_lines(case):
-    """Yield the entries of block mappings whose key begins a line (or stands after a dash only)."""
+    """Yield the entries of block mappings whose key begins a line (or follows only a dash)."""
     for _, entry in case.page.every_entry():
         if not entry.mapping.flow_style:
             yield entry
@@ -180,7 +180,7 @@ def backslashes_in_double_quotes(case):
 
 @operator()
 def fenced(case):
-    """What a chat gives: the file between fences, with or without a word before."""
+    """The output of a chat: the file between fences, with or without a word before."""
     yield Mutant(f"```yaml\n{case.text}```\n", (), 1)
     yield Mutant(f"Here is the pipeline:\n\n```yaml\n{case.text}```\n", (), 1)
 

@@ -1,4 +1,4 @@
-"""What an operator makes of a pipeline: a mistake, and where it should be found."""
+"""The result of an operator on a pipeline: a mistake, and where it should be found."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,8 @@ from dataclasses import dataclass
 class Mutant:
     """A text with one mistake.
 
-    The mistake is located by an error at any of the pointers in `at`, and on `line` if that is given; where `at` is
-    empty the text is no tree any more, and the line alone counts. `connections` is given if the mistake is in that
-    file.
+    The mistake is located by an error at any of the pointers in `at`, and on `line` if that is given; if `at` is empty,
+    the text cannot be parsed, and only the line counts. `connections` is given if the mistake is in that file.
     """
 
     text: str
@@ -22,8 +21,8 @@ class Mutant:
 class Operator:
     """A kind of mistake.
 
-    `stage` is the first command that can know: `compile` where it takes the columns of the sources. A mistake of
-    severity `note` is allowed, but must be told.
+    `stage` is the first command that can detect it: `compile` if that needs the columns of the sources. A mistake of
+    severity `note` is allowed, but must be reported.
     """
 
     name: str

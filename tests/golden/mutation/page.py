@@ -1,4 +1,4 @@
-"""A YAML text with the places of its nodes, so that one place can be changed and all else stays as it is."""
+"""A YAML text with the positions of its nodes, so that one part can be changed without touching the rest."""
 
 import zlib
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ def pointer(*parts):
 
 
 def typo(word, seed=""):
-    """Return the word as a hurried hand types it: two letters swapped, one left out, or one twice."""
+    """Return the word with a typo: two letters swapped, one left out, or one doubled."""
     middle = max(1, len(word) // 2)
     swaps = [i for i in range(1, len(word) - 1) if word[i] != word[i + 1]]
     kinds = ["double"] if len(word) < 4 or not swaps else ["swap", "drop", "double"]
@@ -57,7 +57,7 @@ class Page:
         return yaml.safe_load(self.text)
 
     def node(self, *parts):
-        """Return the node there, None if there is none."""
+        """Return the node at a pointer; None if there is none."""
         node = self.root
         for part in parts:
             if isinstance(node, yaml.MappingNode):
@@ -69,7 +69,7 @@ class Page:
         return node
 
     def entries(self, *parts):
-        """Return the entries of the mapping there; none if there is no mapping."""
+        """Return the entries of the mapping at a pointer; none if there is no mapping."""
         node = self.node(*parts)
         if not isinstance(node, yaml.MappingNode):
             return []
@@ -79,7 +79,7 @@ class Page:
         return next((e for e in self.entries(*parts[:-1]) if e.name == parts[-1]), None)
 
     def every_entry(self, *parts):
-        """Yield the entries of all mappings below, with the mapping's place."""
+        """Yield the entries of all mappings below, with the mapping's pointer."""
         node = self.node(*parts)
         if isinstance(node, yaml.MappingNode):
             for entry in self.entries(*parts):
@@ -109,7 +109,7 @@ class Page:
         return self.text[node.start_mark.index : node.end_mark.index]
 
     def replace(self, node, new):
-        """Put a value on one line in the place of a node; that of a key stands behind the key."""
+        """Replace a node by a value on one line; a key's value stays after the key."""
         start = node.start_mark.index
         before = self.text[:start].rstrip()
         behind = isinstance(node, yaml.CollectionNode) and not node.flow_style and before.endswith(":")
@@ -144,7 +144,7 @@ class Page:
         return self.splice(at, at, (", " if sequence.value else "") + item)
 
     def inside(self, node):
-        """Return where the characters of a scalar begin and end: behind the quote, or below the `|`."""
+        """Return the start and end of the characters of a scalar: after the quote, or below the `|`."""
         start, raw = node.start_mark.index, self.raw(node).rstrip()
         if node.style in ("|", ">"):
             head = raw.index("\n") + 1

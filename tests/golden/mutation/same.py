@@ -1,4 +1,4 @@
-"""Changes of a text that are no mistakes: nothing may be found in them that was not in the text before."""
+"""Changes of a text that are not mistakes: they must not cause any new diagnostic."""
 
 import json
 import re
@@ -61,7 +61,7 @@ def everything_quoted(case):
 
 
 def quoted_texts(case, style):
-    """Put every plain text that is a value into quotes."""
+    """Quote every plain text that is a value."""
     text = case.text
     nodes = [entry.value for _, entry in case.page.every_entry() if isinstance(entry.value, yaml.ScalarNode)]
     for node in sorted(nodes, key=lambda n: -n.start_mark.index):
@@ -102,7 +102,7 @@ def extensions(case):
 
 @same
 def implied_needs(case):
-    """What is implied is written out."""
+    """Write out the implied order."""
     for i, step in enumerate(case.steps):
         if "needs" not in step and "inputs" not in step:
             before = [case.steps[i - 1]["id"]] if i else []
@@ -111,7 +111,7 @@ def implied_needs(case):
 
 @same
 def inputs_for_needs(case):
-    """The same edges as data, where a step reads by the name of the other."""
+    """The same edges as data, if a step reads by the name of the other."""
     for i, step in enumerate(case.steps):
         if step["mode"] == "write" and step.get("needs"):
             steps = [dict(each) for each in case.steps]
@@ -122,14 +122,14 @@ def inputs_for_needs(case):
 
 @same
 def other_order_of_steps(case):
-    """Steps that say what they need may stand anywhere."""
+    """Steps with explicit needs may be in any order."""
     if all("needs" in step for step in case.steps):
         yield dumped(case.page.data | {"steps": case.steps[::-1]})
 
 
 @same
 def other_layout_of_sql(case):
-    """Case, white space and comments of SQL mean nothing."""
+    """Case, white space and comments of SQL do not matter."""
     for entry, start, end in statements(case):
         words = re.sub(
             r"\b(SELECT|FROM|JOIN|ON|WHERE|GROUP BY|ORDER BY|AS)\b", lambda m: m[0].swapcase(), case.text[start:end]
@@ -143,7 +143,7 @@ def other_layout_of_sql(case):
 
 @same
 def longer_newer_version(case):
-    """0.2.0 has all that 0.1.0 has."""
+    """0.2.0 has everything that 0.1.0 has."""
     yield case.page.replace(case.page.node("oml_version"), "'0.2.0'")
 
 

@@ -1,9 +1,9 @@
-"""How many mistakes are caught, located and mended; `python -m tests.golden.mutation.score` prints it by operator.
+"""How many mistakes are caught, located and fixed; `python -m tests.golden.mutation.score` prints it by operator.
 
-Caught: an error is reported (for a mistake that is allowed: a note). Located: one of them is exactly where the mistake
-is, by its pointer, and its line where that is known. Mended: after the first fix that is suggested, put in by
-`apply_fix`, the file has no errors; that counts for mistakes in the pipeline that are errors, whether or not anybody
-could know what was meant.
+Caught: an error is reported (for a mistake that is allowed: a note). Located: one of the diagnostics is exactly at the
+mistake, by its pointer, and its line where that is known. Fixed: after `apply_fix` with the first suggested fix, the
+file has no errors; that counts for mistakes in the pipeline that are errors, whether or not the intended text could be
+known.
 """
 
 import os
@@ -39,7 +39,7 @@ class Bench:
     stage: str
 
     def check(self, text, connections):
-        """Return what is said of a text."""
+        """Return the diagnostics of a text."""
         (self.folder / CONNECTIONS).write_text(connections, "utf-8")
         file = self.folder / "pipeline.yaml"
         if self.stage == "validate":
@@ -56,7 +56,7 @@ def open_bench(case, folder, stage):
 
 
 def judge(bench, case, operator, mutant):
-    """Return what of `COUNTED` a mutant adds one to."""
+    """Return the names in `COUNTED` that a mutant increments."""
     connections = mutant.connections or case.connections
     found = [d for d in bench.check(mutant.text, connections) if d.severity == operator.severity]
     places = [d.location for d in found if not mutant.at or d.location.pointer in mutant.at]
@@ -71,7 +71,7 @@ def judge(bench, case, operator, mutant):
 
 
 def score_case(name, stage, most=None):
-    """Return the scores of one case by operator, of so many mutants of each at most."""
+    """Return the scores of one case by operator, with a maximum number of mutants of each."""
     case = case_of(name)
     operators = [each for each in OPERATORS.values() if each.stage == stage]
     with tempfile.TemporaryDirectory() as folder:
@@ -85,7 +85,7 @@ def score_case(name, stage, most=None):
 
 
 def some(mutants, most):
-    """Return so many mutants at most, from all over the text."""
+    """Return a limited number of mutants, from all over the text."""
     made = list(mutants)
     return made[:: -(-len(made) // most)] if most and made else made
 
@@ -95,7 +95,7 @@ def case_of(name):
 
 
 def false_alarms(name):
-    """Return what was found in each text that a change makes which is no mistake."""
+    """Return the new diagnostics of each change that is not a mistake."""
     case = case_of(name)
     with tempfile.TemporaryDirectory() as folder:
         bench = open_bench(case, Path(folder) / "p", "validate")
@@ -107,7 +107,7 @@ def false_alarms(name):
 
 
 def score(names, most=None):
-    """Return the scores of cases by operator, made by two processes; of so many mutants of each in a case at most."""
+    """Return the scores of cases by operator, computed by two processes; with a maximum number of mutants per case."""
     total = {name: Counter() for name in OPERATORS}
     with ProcessPoolExecutor(2) as pool:
         jobs = [pool.submit(score_case, name, stage, most) for stage in ("validate", "compile") for name in names]
@@ -122,7 +122,7 @@ def share(counted, what, of="mutants"):
 
 
 def table(total):
-    """Yield the lines of the score: by operator, and of all together."""
+    """Yield the lines of the score: by operator, and the total."""
     yield f"{'operator':34}{'stage':10}" + "".join(f"{name:>10}" for name in COUNTED)
     for name, counted in [*sorted(total.items()), ("all", sum(total.values(), Counter()))]:
         stage = OPERATORS[name].stage if name in OPERATORS else ""

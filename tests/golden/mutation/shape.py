@@ -1,4 +1,4 @@
-"""Mistakes in keys and in what stands behind them."""
+"""Mistakes in keys and their values."""
 
 import json
 import re
@@ -30,7 +30,7 @@ def options_of(step):
 
 
 def configs(case):
-    """Yield the number and step, and each entry of its config with what the component says of it."""
+    """Yield the number and step, and each entry of its config with the component's schema of it."""
     for i, step in steps(case):
         for entry in case.page.entries("steps", i, "config"):
             yield i, step, entry, options_of(step).get(entry.name, {})
@@ -138,7 +138,10 @@ def unknown_option(case):
 
 @operator()
 def name_of_earlier_days(case):
-    """`version` for `oml_version`, `tasks` for `steps`; of a step: `type`, `uses`, `with`, `depends_on`."""
+    """Names of earlier versions:
+
+    `version` for `oml_version`, `tasks` for `steps`; of a step: `type`, `uses`, `with`, `depends_on`.
+    """
     root, renames = case.page.entries(), {"oml_version": ["version"], "steps": ["tasks"], "params": ["parameters"]}
     for entry in root:
         for other in renames.get(entry.name, []):
@@ -152,7 +155,7 @@ def name_of_earlier_days(case):
 
 @operator()
 def alias_of_an_option(case):
-    """The name that another tool has for an option, which the component's spec lists."""
+    """Another tool's name for an option, which the component's spec lists."""
     for i, step, entry, _ in configs(case):
         for other in spec_of(step).get("hints", {}).get("aliases", {}).get(entry.name, []):
             if other not in options_of(step):
@@ -201,7 +204,7 @@ def number_for_text(case):
 
 @operator()
 def text_for_number(case):
-    """A number or a boolean in quotes: the first option of a step that takes one is set so."""
+    """A number or a boolean in quotes, in the first option of a step that takes one."""
     for i, step in steps(case):
         for kind, value in (("integer", '"500"'), ("boolean", '"true"')):
             fitting = (n for n, o in options_of(step).items() if o.get("type") == kind)
@@ -213,7 +216,7 @@ def text_for_number(case):
 
 @operator()
 def text_for_a_list(case):
-    """One entry without its brackets, where only a list will do."""
+    """One entry without its brackets, in an option that only takes a list."""
     for _, _, entry, option in configs(case):
         if option.get("type") == "array" and isinstance(entry.value.value[0].value, str):
             yield Mutant(case.page.replace(entry.value, json.dumps(entry.value.value[0].value)), (entry.at,))
@@ -238,7 +241,7 @@ def nothing_behind_a_key(case):
 
 @operator()
 def bad_enum_value(case):
-    """A misspelt value of an option that has few, present or set for this."""
+    """A misspelt value of an option with few values, which is present or added for this."""
     for i, step in steps(case):
         for name, option in options_of(step).items():
             at = pointer("steps", i, "config", name)
@@ -272,7 +275,7 @@ def wrong_mode(case):
 
 @operator()
 def unknown_mode(case):
-    """Misspelt, or the word of a component's spec in other tools."""
+    """Misspelt, or another tool's word that a component's spec lists."""
     others = {"read": ["extract"], "write": ["load"], "transform": []}
     for i, step in steps(case):
         for mode in [typo(step["mode"], case.name), step["mode"].title(), *others[step["mode"]]]:
@@ -298,7 +301,7 @@ def unknown_component(case):
 
 @operator()
 def component_of_another_mode(case):
-    """The reader of a family where its writer is meant, and the other way round."""
+    """The reader of a family instead of its writer, and the other way round."""
     for i, step in steps(case):
         other = re.sub("extractor|writer", lambda m: COUNTERPARTS[m[0]], step["component"])
         if other != step["component"]:
@@ -328,7 +331,7 @@ def nothing_to_do(case):
 
 @operator()
 def steps_by_name(case):
-    """The steps as a mapping from their ids, as other tools have them."""
+    """The steps as a mapping by id, as in other tools."""
     found = {step["id"]: {k: v for k, v in step.items() if k != "id"} for step in case.steps}
     yield Mutant(case.page.replace(case.page.node("steps"), json.dumps(found)), (pointer("steps"),))
 
@@ -341,7 +344,7 @@ def step_that_is_a_word(case):
 
 @operator()
 def key_without_its_rows(case):
-    """An upsert without the columns that name a row."""
+    """An upsert without the columns that identify a row."""
     for i, step, entry, _ in configs(case):
         if entry.name == "primary_key" and step["config"].get("write_mode") == "upsert":
             yield Mutant(case.page.remove(entry), (pointer("steps", i, "config"),))
@@ -370,7 +373,7 @@ def reserved_table(case):
 
 @operator()
 def bad_common_option(case):
-    """`timeout`, `retry`, `cast`, `on_reject` with what they cannot mean."""
+    """`timeout`, `retry`, `cast`, `on_reject` with invalid values."""
     wrong = {
         "timeout: 5 minutes": ("timeout",),
         "retry: {max: three}": ("retry", "max"),

@@ -19,14 +19,14 @@ KEYWORDS = {
 
 
 def statements(case, component=None):
-    """Yield the entry of each statement, and where its first and its last character stand."""
+    """Yield the entry of each statement, and the positions of its first and last character."""
     for _, step, entry, option in configs(case):
         if "x-sql" in option and component in (None, step["component"]):
             yield entry, *case.page.inside(entry.value)
 
 
 def words(case, start, end):
-    """Yield the words of a statement that are outside of text, comments and placeholders."""
+    """Yield the words of a statement outside of texts, comments and placeholders."""
     hidden = SKIPPED.sub(lambda m: " " * len(m[0]), case.text[start:end])
     for match in WORD.finditer(hidden):
         before, after = hidden[: match.start()].rstrip(), hidden[match.end() :].lstrip()
@@ -34,7 +34,7 @@ def words(case, start, end):
 
 
 def tables(case, start, end):
-    """Return the spans of relation names by `FROM` and `JOIN`, and all names that stand for a relation."""
+    """Return the spans of relation names after `FROM` and `JOIN`, and all names of relations."""
     found = list(TABLE.finditer(SKIPPED.sub(lambda m: " " * len(m[0]), case.text[start:end])))
     return [(start + m.start(1), m[1]) for m in found], {m[1] for m in found} | {m[2] for m in found}
 
@@ -53,7 +53,7 @@ def misspelt_relation(case):
 
 @operator(stage="compile")
 def misspelt_qualifier(case):
-    """The letter of a table, before the dot of a column: without the columns known it may be a struct."""
+    """The letter of a table before the dot of a column: if columns are unknown, it may be a struct."""
     for entry, start, end in statements(case, "duckdb.processor"):
         for match, at, _, after in words(case, start, end):
             if after.startswith("."):
@@ -145,7 +145,7 @@ def no_statement(case):
 
 @operator(stage="compile")
 def aggregate_without_its_group(case):
-    """The GROUP BY is lost."""
+    """The GROUP BY is missing."""
     for entry, start, end in statements(case, "duckdb.processor"):
         found = re.search(r"\s+GROUP BY .*?(?=\s+ORDER BY|$)", case.text[start:end], re.DOTALL)
         if found:

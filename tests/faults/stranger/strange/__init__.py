@@ -1,1 +1,1 @@
-"""A stranger's package: components as somebody else would write them, well behaved and not."""
+"""Another author's package with components, well behaved and not."""

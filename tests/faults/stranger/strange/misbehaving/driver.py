@@ -41,7 +41,7 @@ def grow(_text):
 
 
 def spread(_text):
-    """Have a hundred threads at once, each with the stack that the system gives one, and 4 GiB of mappings."""
+    """Run a hundred threads at once, each with the system's default stack, and 4 GiB of mappings."""
     threading.stack_size(8 << 20)
     everybody, mappings = threading.Barrier(101), []
     for _ in range(100):

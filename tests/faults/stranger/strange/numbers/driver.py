@@ -25,7 +25,7 @@ class Config:
 
 
 def fail_at_first(config, ctx):
-    """Fail as often as the config says, counted in a file."""
+    """Fail as often as the config says; the attempts are counted in a file."""
     with (ctx.root / f"failures-{ctx.step}").open("a+") as file:
         if file.tell() < config.failures:
             file.write("x")
@@ -33,7 +33,7 @@ def fail_at_first(config, ctx):
 
 
 def wait_for(ctx, other):
-    """Say that this step is there, and wait until another is."""
+    """Report that this step is running, and wait until another one is."""
     (ctx.root / f"here-{ctx.step}").touch()
     deadline = time.monotonic() + 10
     while not (ctx.root / f"here-{other}").exists():

@@ -1,4 +1,4 @@
-"""A source whose columns and state stand in a file, and which may be out of reach."""
+"""A source whose columns and state are defined by a file, and which may be unreachable."""
 
 import json
 import time
