@@ -1,7 +1,7 @@
-"""Packages of strangers in an environment of their own, in which nothing of ours is edited for them.
+"""Other authors' packages in a separate environment, in which our code is unchanged.
 
 It sees the packages of the environment that runs the tests through a line in a `.pth` file. A path variable would not
-do: the worker is started with `python -I`, which does not read it, and `--system-site-packages` leads to the base
+work: the worker is started with `python -I`, which ignores it, and `--system-site-packages` leads to the base
 interpreter and not to our environment.
 """
 

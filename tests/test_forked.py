@@ -1,4 +1,4 @@
-"""A command that is forked is told, and tells, what the console script is told and tells."""
+"""A forked command has the same inputs and outputs as the console script."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ def fork():
 
 @pytest.fixture
 def place(tmp_path):
-    """What two calls are given that must be one like the other: each the same project, in a folder of its own."""
+    """The inputs of two calls that must behave alike: the same project, each in its own folder."""
 
     def made(name):
         home = tmp_path / name

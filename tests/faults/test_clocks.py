@@ -117,7 +117,7 @@ def test_a_clock_that_is_set_under_a_worker(desk, plan, clock, tmp_path, seconds
 
 
 def late(desk, plan, progress):
-    """Run a plan that exceeds the timeout of a step, and return the codes of errors: of its step, or before it began."""
+    """Run a plan that exceeds a step's timeout, and return the codes of errors: of its step, or before it began."""
     config = load_config(desk.project, {"OSIRIS_RUN__STEP_TIMEOUT": "1s"})
     try:
         found = desk.run(plan, progress, config=config).diagnostics

@@ -52,7 +52,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a statement: rows and their digest, or the code of its failure; and the rows read of each source."""
+    """The result of a statement: rows and digest, or the code of its failure; and the rows read of each source."""
 
     rows: list[str] | None
     digest: str | None

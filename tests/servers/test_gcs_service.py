@@ -1,4 +1,4 @@
-"""A local Google Cloud Storage as a program: what it does not know, how much memory it takes, what it leaves."""
+"""A local Google Cloud Storage as a program: unknown requests, memory, and what it leaves behind."""
 
 import contextlib
 import os
@@ -52,7 +52,7 @@ with start_gcs(buckets=["lake"]) as gcs:
 
 @pytest.fixture
 def elsewhere():
-    """A service in a process of its own, its folder and its owner's key."""
+    """A service in a separate process, its folder and its owner's key."""
     command = [sys.executable, "-c", ELSEWHERE]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield process, process.stdout.readline().strip(), process.stdout.readline()

@@ -1,4 +1,4 @@
-"""The local models when all is well: what is asked, what is answered, and what it costs."""
+"""The local models without faults: requests, answers and their cost."""
 
 import json
 

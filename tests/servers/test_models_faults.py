@@ -1,4 +1,4 @@
-"""The local models when they fail, or are asked what the services would not take."""
+"""The local models when they fail, or get requests that the services would reject."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""The local PostgREST, over real HTTP: what it answers, by the documentation of PostgREST and Supabase."""
+"""The local PostgREST, over real HTTP: its answers, by the documentation of PostgREST and Supabase."""
 
 import time
 from urllib.parse import quote
@@ -39,7 +39,7 @@ def api(postgrest):
 
 @pytest.fixture(scope="module")
 def kept(postgres):
-    """One for all tests that change nothing."""
+    """One server for all tests that change nothing."""
     with start_postgrest(postgres.fields(postgres.new_database())) as server:
         server.run(TABLES)
         yield server

@@ -1,4 +1,4 @@
-"""The local PostgREST, when it is told to fail: what a client sees, and what the database has done."""
+"""The local PostgREST with faults: what a client sees, and what the database has done."""
 
 import http.client
 import time

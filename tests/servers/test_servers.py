@@ -1,4 +1,4 @@
-"""The servers that tests start: who they are, and that they end with whoever started them."""
+"""The servers that tests start: their users, and that they end with the process that started them."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""How a test looks at what runs in a local E2B's sandboxes."""
+"""How a test observes what runs in the sandboxes of a local E2B."""
 
 import contextlib
 from pathlib import Path
@@ -7,7 +7,7 @@ TEN_LINES = "for i in $(seq 10); do echo line $i; sleep 0.05; done"
 
 
 def inside(service, sandbox):
-    """The service's side of a sandbox that the SDK gave."""
+    """Return the service's object for a sandbox of the SDK."""
     return service.sandbox(sandbox.sandbox_id)
 
 

@@ -1,6 +1,6 @@
 """A project with a canary in each slot for a secret: every secret field of every family, a parameter, a model's key.
 
-Nothing in it leads off this machine: what is not served here leads to a port at which nobody listens.
+No connection leaves this machine: servers that are not started here have a port at which no process listens.
 """
 
 from __future__ import annotations
@@ -54,21 +54,21 @@ steps:
 
 
 def canary(number):
-    """Return a secret of at least 24 characters, whose every part of 12 tells which one it is."""
+    """Return a secret of at least 24 characters in which every 12 consecutive characters identify it."""
     own = f"k{number:02}"
     parts = (NASTY[at : at + 3] for at in range(0, len(NASTY), 3))
     return f"{own}Zq" + f"{own}Wv".join(parts) + f"{own}Jx"
 
 
 def secret_fields():
-    """Return (family, field) of all secret fields, as the specifications of families have them."""
+    """Return (family, field) of all secret fields, from the specs of the families."""
     specs = [yaml.safe_load(path.read_text()) for path in FAMILIES.glob("*/*.yaml")]
     fields = {spec["name"]: spec["fields"]["properties"] for spec in sorted(specs, key=itemgetter("name"))}
     return [(family, name) for family in fields for name, schema in fields[family].items() if schema.get("x-secret")]
 
 
 def _written(family, field, value):
-    """Return a canary as the value of a field: in a URL as its password, in the key of a service account inside."""
+    """Return a canary as the value of a field: in a URL as its password, or inside the key of a service account."""
     if field in ADDRESSES:
         scheme = "mysql" if family == "mysql" else "postgresql"
         return f"{scheme}://u:{quote(value, safe='')}@127.0.0.1:9/d"
@@ -79,7 +79,7 @@ def _written(family, field, value):
 
 @dataclass
 class Project:
-    """The project: its folder, what a command gets as its environment, and the canaries."""
+    """The project: its folder, the environment of its commands, and the canaries."""
 
     folder: Path
     environment: dict
@@ -88,16 +88,16 @@ class Project:
     temporary: Path
 
     def watch(self, *words, **options):
-        """Run a command in it; returns what was seen."""
+        """Run a command in it; returns what was observed."""
         return watch([self.osiris, *words], cwd=self.folder, env=self.environment, **options)
 
     def files(self):
-        """Return all files that are there, but for those in which secrets may be."""
+        """Return all existing files, except those in which secrets are allowed."""
         yield from files(self.folder, self.temporary, but=HOLDERS)
 
 
 def lay_out(folder, osiris, server=None):
-    """Lay out the project; with the fields of a server, `postgres.wrong` leads there, with a wrong password."""
+    """Create the project; with the fields of a server, `postgres.wrong` connects there with a wrong password."""
     root, temporary = folder / "project", folder / "temporary"
     for each in (root, temporary, folder / "home"):
         each.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""A copy of the code that a test may spoil."""
+"""A copy of the code that a test may break."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""The catalogue of faults and canaries is complete, and each test that it names is there."""
+"""The catalogue of faults and canaries is complete, and each test that it names exists."""
 
 import re
 import tomllib

@@ -1,6 +1,6 @@
-"""The search for canaries finds something: each of these leaks, put into a copy of the code, is found where it is.
+"""The search for canaries works: each of these leaks, put into a copy of the code, is found at its place.
 
-Each writes a secret past the scrubber. Without one of them the same commands leave no canary anywhere.
+Each writes a secret without the scrubber. Without a leak, the same commands leave no canary anywhere.
 """
 
 import json
@@ -40,7 +40,7 @@ def leak(request):
 
 
 def found_with(folder, script):
-    """Return how all commands ended, and where a canary is found after them."""
+    """Return the exit codes of all commands, and where canaries are found after them."""
     project = lay_out(folder, script)
     (project.folder / "osiris.yaml").write_text(PACKAGES)
     seen = [project.watch(*words) for words in COMMANDS]

@@ -1,4 +1,4 @@
-"""Sizes: memory stays flat over rows, and many steps, columns, runs and large cells are carried or refused in words."""
+"""Sizes: memory stays flat over rows; many steps, columns, runs and large cells work or get a clear error."""
 
 import json
 import subprocess
@@ -55,7 +55,7 @@ def through_sql(path, query, target):
 
 
 def peak_of(shop, rows):
-    """Return the most memory that a run over so many rows has in use, after checking what it wrote."""
+    """Return the peak memory of a run over that many rows, after checking its output."""
     source, target = f"data/{rows}.parquet", f"output/{rows}.parquet"
     made = f"SELECT range AS id, (hash(range) % 1000)::INTEGER AS n FROM range({rows})"
     duckdb.sql(f"COPY ({made}) TO '{shop.folder / source}' (FORMAT parquet)")

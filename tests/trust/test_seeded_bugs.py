@@ -1,6 +1,6 @@
-"""The tests test something: each of these bugs, put into a copy of the code, turns the test that it names red.
+"""The tests detect bugs: each of these bugs, put into a copy of the code, makes the test that it names fail.
 
-A copy has an environment of its own, so that the worker processes run it too: they take nothing from variables.
+A copy has its own environment, so that the worker processes run it too: they ignore environment variables.
 """
 
 import subprocess

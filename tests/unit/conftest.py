@@ -1,4 +1,4 @@
-"""Plans written by hand, for what only reads them."""
+"""Plans written by hand, for code that only reads them."""
 
 import pytest
 
@@ -35,7 +35,7 @@ def plan(*steps, name="p", fingerprint="a" * 64, connections=None):
 
 
 def shop(**more):
-    """Return a plan of three sources, a join, a step that does not tell its lineage, and two targets."""
+    """Return a plan of three sources, a join, a step without lineage, and two targets."""
     orders = step(
         "orders", "reader", columns=["id int64", "customer int64", "amount float64"], config={"path": "data/orders.csv"}
     )
@@ -62,7 +62,7 @@ def shop(**more):
 
 
 class Plans:
-    """The makers of plans."""
+    """Functions that make plans."""
 
     step, plan, shop = staticmethod(step), staticmethod(plan), staticmethod(shop)
 

@@ -1,4 +1,4 @@
-"""A name that is none is taken word by word: what it reads or writes, and in which direction."""
+"""An unknown component name is compared word by word: what it reads or writes, and in which direction."""
 
 import pytest
 

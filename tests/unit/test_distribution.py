@@ -1,4 +1,4 @@
-"""What is to be installed is named by the libraries' own names, as the project's file has them."""
+"""Libraries to install are named as in the project's own metadata."""
 
 import json
 import shlex

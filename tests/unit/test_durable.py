@@ -1,4 +1,4 @@
-"""The host's way to the disk: old or new, private whatever the umask, and each error with its cause and remedy."""
+"""How the host writes files: old or new, private whatever the umask, and each error with its cause and remedy."""
 
 import os
 import stat

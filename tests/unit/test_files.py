@@ -1,4 +1,4 @@
-"""Which path a text means, and that a file appears whole or not at all."""
+"""Which path a text means, and that a file appears completely or not at all."""
 
 import ctypes
 import errno
@@ -270,7 +270,7 @@ CACHESTAT = 451
 
 
 def dirty_pages(descriptor):
-    """Pages of a file that have not begun their way to the disk, as Linux 6.5 tells them."""
+    """Return the pages of a file that are not yet being written to disk, as Linux 6.5 reports them."""
     whole, found = (ctypes.c_uint64 * 2)(), (ctypes.c_uint64 * 5)()
     if ctypes.CDLL(None).syscall(CACHESTAT, descriptor, whole, found, 0):
         pytest.skip("this system does not tell")
@@ -286,7 +286,7 @@ def test_much_is_on_its_way_to_the_disk_before_the_end(tmp_path):
 
 
 def test_a_failing_sync_is_final(tmp_path, monkeypatch):
-    """The disk says that it lost what was written: the old file stays, and nobody tries again."""
+    """The disk reports that it lost the data: the old file stays, and there is no retry."""
     target = tmp_path / "out.bin"
     target.write_bytes(b"old")
     asked = []

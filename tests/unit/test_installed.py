@@ -1,4 +1,4 @@
-"""What is installed is read as `importlib.metadata` reads it, whatever lies in the folders of `sys.path`."""
+"""Installed distributions are read as `importlib.metadata` reads them, whatever the folders of `sys.path` contain."""
 
 import sys
 import zipfile

@@ -1,4 +1,4 @@
-"""What is told of values and schemas at once is what the library tells of them, or nothing."""
+"""Our fast check of values and schemas gives the library's result, or none."""
 
 import json
 from pathlib import Path

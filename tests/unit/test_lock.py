@@ -126,7 +126,7 @@ def test_changes_are_told_by_column():
 
 @pytest.fixture
 def text(project):
-    """A good lock of two sources."""
+    """Return a valid lock of two sources."""
     pins = [pin_of(source(name, name[0] * 64), Described(SCHEMA)) for name in ("a.csv", "b.csv")]
     save_lock(project, "p", pins, refreshed=False)
     return project.lock_file.read_text()

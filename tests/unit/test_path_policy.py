@@ -14,7 +14,7 @@ from osiris.runner.remote.sandbox_scope import SandboxScope
 
 
 def refused(ask, *arguments):
-    """Return the code with which a question is answered; None if the answer is a path."""
+    """Return the code of a rejection; None if the path is allowed."""
     try:
         assert isinstance(ask(*arguments), Path)
     except OsirisError as error:

@@ -29,7 +29,7 @@ with hold_project(Project(Path(sys.argv[1])), "run of 'orders'"):
 
 @pytest.fixture
 def holder(project):
-    """Another process that holds the project."""
+    """Another process that holds the project's lock."""
     command = [sys.executable, "-c", HOLDS, project.root]
     with started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"held\n"

@@ -1,4 +1,4 @@
-"""What packages of others import stays where it is, with the same parameters and fields; more may come."""
+"""Names that other packages import stay in place, with the same parameters and fields; new ones may be added."""
 
 import dataclasses
 import importlib

@@ -1,4 +1,4 @@
-"""Every package here is a stranger's: real files on the path, with the metadata that an installer leaves behind."""
+"""Every package here is another author's: real files on the path, with the metadata that an installer leaves behind."""
 
 import importlib
 import sys
@@ -155,7 +155,7 @@ def inner(document, path):
 
 
 def leaves(value, path=()):
-    """Yield the path of every value that has nothing below it, and of every map and list."""
+    """Yield the path of every value without children, and of every map and list."""
     if path:
         yield path
     for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
@@ -409,7 +409,7 @@ def test_a_family_that_cannot_be_read_is_reported_when_it_is_used(text, words, s
 
 
 def with_defaults(schema, *examples):
-    """A spec whose config has this schema, `path` beside; each example is a config."""
+    """Return a spec with this config schema and a `path`; each example is a config."""
     properties = {"path": {"description": "Where the ham is.", "type": "string"}, **schema.pop("properties", {})}
     config = {"type": "object", "additionalProperties": False, "properties": properties, **schema}
     shown = [{"title": f"Example {number}", "config": example} for number, example in enumerate(examples)]

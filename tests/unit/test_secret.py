@@ -67,7 +67,7 @@ def test_a_secret_shows_nothing_and_reveals_its_value():
 
 
 def join(*parts):
-    """Put a token together here, so that no scanner takes this file for a leak."""
+    """Assemble a token here, so that no scanner takes this file for a leak."""
     return "".join(parts)
 
 

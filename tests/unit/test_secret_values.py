@@ -1,4 +1,4 @@
-"""Messages as agents get them: kind and length instead of each value of data, names and counts as they are."""
+"""Messages for agents: kind and length instead of each value of data; names and counts unchanged."""
 
 import pytest
 

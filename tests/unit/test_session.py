@@ -81,7 +81,7 @@ def test_lines_are_whole_and_numbered(project):
 
 
 def test_torn_lines_are_left_out(project):
-    """All lines are read together where they are whole; the others are told apart one by one."""
+    """Intact lines are parsed together; incomplete ones are found one by one."""
     whole = [{"event": "a", "seq": 1}, {"event": "b", "seq": 2}, {"metric": "c", "value": 1}]
     one, two, three = (json.dumps(line).encode() for line in whole)
     path = project.root / "events.jsonl"

@@ -1,4 +1,4 @@
-"""Streams: read once, one batch in flight, whatever library reads them, and errors come out as they went in."""
+"""Streams: read once, one batch in flight, whatever library reads them, and errors stay unchanged."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Types: every spelling has one Arrow form and every Arrow form one spelling; everything else is refused by code."""
+"""Types: every spelling has one Arrow type and every Arrow type one spelling; everything else is rejected by code."""
 
 import subprocess
 import sys

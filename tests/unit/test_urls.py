@@ -1,4 +1,4 @@
-"""URLs of files: what they mean to a step, and what is refused."""
+"""URLs of files: their meaning for a step, and which are rejected."""
 
 import pytest
 

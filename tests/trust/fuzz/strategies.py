@@ -1,4 +1,4 @@
-"""Texts and bytes that are nearly right: what Osiris reads, with something in it changed."""
+"""Texts and bytes that are nearly right: files that Osiris reads, with random changes."""
 
 import json
 
@@ -78,7 +78,7 @@ def without(tree, path):
 
 @st.composite
 def trees(draw, tree):
-    """Give a tree with one to three places changed."""
+    """Generate a tree with one to three changes."""
     for _ in range(draw(st.integers(1, 3))):
         path = draw(st.sampled_from(list(paths(tree))))
         tree = without(tree, path) if path and draw(st.booleans()) else changed(tree, path, draw(TREES))
@@ -89,7 +89,7 @@ def trees(draw, tree):
 
 @st.composite
 def texts(draw, text):
-    """Give a text in which some pieces are cut out, doubled or put in."""
+    """Generate a text in which some pieces are removed, doubled or inserted."""
     for _ in range(draw(st.integers(1, 3))):
         start = draw(st.integers(0, len(text)))
         end = min(len(text), start + draw(st.sampled_from([0, 1, 5, 200])))
@@ -119,7 +119,7 @@ def texts(draw, text):
 
 @st.composite
 def binaries(draw, data):
-    """Give bytes of which some are others, missing or too many."""
+    """Generate bytes of which some are changed, missing or added."""
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, len(data)))
         end = min(len(data), start + draw(st.sampled_from([0, 1, 8, 100])))
@@ -128,7 +128,7 @@ def binaries(draw, data):
 
 
 def files(tree):
-    """Give the text of a JSON file: the tree changed, or its text."""
+    """Generate the text of a JSON file, with a changed tree or a changed text."""
     text = json.dumps(tree, indent=1)
     return st.one_of(trees(tree).map(json.dumps), texts(text))
 

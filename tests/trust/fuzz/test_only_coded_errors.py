@@ -1,4 +1,4 @@
-"""Whatever is in a file that Osiris reads: the answer is JSON, with known codes, in bounded time."""
+"""Whatever a file contains that Osiris reads: the answer is JSON, with known codes, in bounded time."""
 
 import json
 import re
@@ -68,7 +68,7 @@ def ran(osiris, tmp_path_factory):
 
 
 def coded(done):
-    """Assert that a command has answered as it should, whatever it was given."""
+    """Assert that a command answered properly, whatever its input."""
     assert done.returncode in EXITS, (done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in done.stdout + done.stderr
     told = json.loads(done.stdout)["diagnostics"]
@@ -76,7 +76,7 @@ def coded(done):
 
 
 def in_copy(ran, tmp_path_factory, name, content):
-    """Copy the project, with other content of one file."""
+    """Copy the project, and replace the content of one file."""
     root = tmp_path_factory.mktemp("copy") / "project"
     shutil.copytree(ran, root)
     data = content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass")

@@ -1,4 +1,4 @@
-"""Sessions that are made up, line by line."""
+"""Synthetic sessions, line by line."""
 
 import json
 from hashlib import sha256

@@ -1,4 +1,4 @@
-"""What is different from the last success, by what kind of thing it is."""
+"""Changes since the last success, by kind of object."""
 
 import pytest
 
@@ -12,7 +12,7 @@ STEP = {"sql": {}, "connection": None, "order": "fixed", "lineage": None, "fused
 
 @pytest.fixture
 def pair(made, tmp_path):
-    """A run and its base, both alike, and a call that packages the run."""
+    """A run and its base, both alike, and a function that packages the run."""
     base = type(made)(tmp_path / "base")
     for each in (base, made):
         columns = [{"name": "n", "type": "int64", "nullable": True}]

@@ -1,4 +1,4 @@
-"""The context that is shipped fits the schema that is shipped."""
+"""The shipped JSON-LD context fits the shipped schema."""
 
 import json
 from importlib.resources import files

@@ -1,4 +1,4 @@
-"""Packages of sessions that are made up, where real runs would be hard to bring about."""
+"""Packages of synthetic sessions, for cases that are hard to cause in real runs."""
 
 import json
 

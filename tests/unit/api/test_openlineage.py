@@ -1,4 +1,4 @@
-"""What is known of connections when runs are told: hosts and databases, and never a secret."""
+"""The connections in lineage events: hosts and databases, and never a secret."""
 
 from pathlib import Path
 

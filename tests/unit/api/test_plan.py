@@ -1,4 +1,4 @@
-"""What a plan will do: rows, targets, and data that newly flows."""
+"""What a plan will do: rows, targets, and new flows of data."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""A model behind the wire of a service whose answers follow from the newest words of the person."""
+"""A model behind a provider's wire format whose answers follow from the person's latest words."""
 
 import json
 
@@ -10,7 +10,7 @@ UNCLEAR = question("What is meant by that?", about="words")
 
 
 def newest_words(asked):
-    """Return what the person said last, as a request to a model has it."""
+    """Return the person's latest words, as in a request to a model."""
     lines = [line for message in asked.messages for line in message.text.splitlines()]
     said = [json.loads(line)["text"] for line in lines if line.startswith('{"role":"person"')]
     return said[-1]
@@ -19,7 +19,7 @@ def newest_words(asked):
 def scripted(answers):
     """Return a model that answers words from a table (`words: value`), and others with a question.
 
-    What it wants to look at are the sources of its answer.
+    It inspects the sources of its answer.
     """
 
     def answer(asked):
@@ -42,5 +42,5 @@ def environment(server):
 
 
 def serving(answers):
-    """Return a server whose model answers from a table; to be entered."""
+    """Return a server whose model answers from a table, as a context manager."""
     return model_server(scripted(answers))

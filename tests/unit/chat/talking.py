@@ -1,4 +1,4 @@
-"""A project to talk about, a person whose words are a list, and a model whose answers are one."""
+"""A project to talk about, a person with a list of words, and a model with a list of answers."""
 
 import sqlite3
 
@@ -27,7 +27,7 @@ CSV = "filesystem.csv_writer"
 
 
 def make_project(root, shop=SHOP):
-    """Make a project with a shop in SQLite, a CSV file, and a DuckDB file to write to that is not there yet."""
+    """Create a project with a shop in SQLite, a CSV file, and a DuckDB target that does not exist yet."""
     (root / "data").mkdir(parents=True)
     (root / "osiris.yaml").write_text("run: {memory: 1GB}\n")
     (root / "osiris_connections.yaml").write_text(CONNECTIONS)
@@ -55,13 +55,13 @@ def proposal(*relations, sql=None, name="out", assumptions=(), reads=None, **tar
 
 
 def typed(step, *relations, name="out", assumptions=(), **target):
-    """Return a request with one step that is no SQL."""
+    """Return a request with one step that is not SQL."""
     made = proposal(*relations, name=name, assumptions=assumptions, **target)
     return {**made, "steps": [step], "outputs": [{**made["outputs"][0], "input": step["name"]}]}
 
 
 def sql_name(relation):
-    """Return the name in SQL of a relation whose name is a plain one."""
+    """Return the SQL name of a relation with a plain name."""
     return relation.rpartition("/")[2].partition(".")[0]
 
 
@@ -78,7 +78,7 @@ def refusal(reason):
 
 
 class Script:
-    """A model that answers from a list, and keeps what it was asked."""
+    """A model that answers from a list, and keeps the requests."""
 
     name = "script"
 
@@ -92,7 +92,7 @@ class Script:
 
 
 class Person:
-    """A mouth that says what is on its list, and then nothing; with `yes` it accepts plans as `--yes` does."""
+    """A user interface that says the words of its list, then nothing; with `yes` it accepts plans as `--yes` does."""
 
     def __init__(self, *words, yes=False, edited=None):
         self.words = list(words)
@@ -125,7 +125,7 @@ class Person:
 
     @property
     def heard(self):
-        """What the agent said, as one text."""
+        """Return everything that the agent said, as one text."""
         return "\n".join(data["text"] for data in self.all("assistant_response"))
 
 

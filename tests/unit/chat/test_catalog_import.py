@@ -1,4 +1,4 @@
-"""What discovery told becomes choices: safe names, and nothing that cannot be shown."""
+"""Discovery results become choices: safe names, and nothing that cannot be shown."""
 
 import pytest
 from tests.unit.chat.worlds import CHOICES, FILES, SHOP, in_shop, names, source, table

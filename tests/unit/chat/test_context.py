@@ -1,4 +1,4 @@
-"""What a model is told of sources: a line each, within a budget, and whatever they say stays data."""
+"""The description of sources for a model: one line each, within a budget, and their texts stay data."""
 
 import re
 from dataclasses import replace
@@ -32,7 +32,7 @@ ORDERS = in_shop(
 
 
 def looked(found=ORDERS, columns=PROFILE):
-    """Return choices of which one table was looked at."""
+    """Return choices of which one table was inspected."""
     choices = read_names(
         names(source("@sqlite.shop", found, in_shop("people", "id int64")), source("*", table("a.csv")))
     )

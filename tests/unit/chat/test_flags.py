@@ -1,4 +1,4 @@
-"""Flags say a request, a request says its flags, and a word that is not quite a name is never taken for another one."""
+"""Flags become a request and back, and a word that is not exactly a name is never taken for another one."""
 
 import shlex
 
@@ -56,7 +56,7 @@ def made(*sources, output=PARQUET, name="x", **parts):
 
 
 def flags_of(line):
-    """Return the flags of a command line, as a shell and the command read them."""
+    """Return the flags of a command line, as a shell and the command parse them."""
     words = shlex.split(line)[2:]
     found = {}
     while words:

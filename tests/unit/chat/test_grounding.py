@@ -1,4 +1,4 @@
-"""A model that does what texts of sources say gets no relation, target or mode past the person."""
+"""A model that obeys texts of sources cannot use a relation, target or mode that the person did not name."""
 
 import pytest
 from tests.unit.chat.talking import proposal
@@ -21,7 +21,7 @@ CHOICES = read_names(names(SHOP, FILES, targets=TWO))
 
 
 def missing(words, *relations, choices=CHOICES, messages=(), **target):
-    """Return the keys of what these words do not name."""
+    """Return the keys of the request that these words do not name."""
     sql = "SELECT 1 AS n" if len(relations) > 1 else None
     reads = [choices.relation(each).name for each in relations]
     value = read_request(proposal(*relations, sql=sql, reads=reads, **target), choices)
@@ -266,7 +266,7 @@ CARRIERS = {
     ],
 )
 def test_a_model_that_obeys_what_it_read_gets_nothing_through(carrier, relations, target, keys):
-    """What sources say of themselves is no word of the person, whatever it is."""
+    """No text of a source counts as words of the person."""
     shop = source("@sqlite.shop", in_shop("orders"), in_shop("secrets"))
     choices = read_names(names(CARRIERS[carrier], shop, FILES, targets=TWO))
 

@@ -1,4 +1,4 @@
-"""A pipeline within reach is the request that it was; anything else is SQL of a step, or no request at all."""
+"""A pipeline that a request can express is parsed into it; anything else becomes SQL of a step, or no request."""
 
 import pytest
 from tests.unit.chat.test_render import CHOICES, CUSTOMERS, request, sql

@@ -1,4 +1,4 @@
-"""What is wrong is told to a model that sees no rows without any value of them."""
+"""A model that may not see rows gets diagnostics without any value of them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The texts that models are told, what is put into them, and a person's own."""
+"""The prompts of models, what is inserted into them, and a person's own prompts."""
 
 import json
 import re
@@ -174,7 +174,7 @@ def test_the_context_document_has_every_component_and_no_secret():
 
 @pytest.mark.parametrize("provider", ["openai", "compatible"])
 def test_a_synthesis_request_stays_within_its_tokens(provider):
-    """With a table that was looked at, all writers and two earlier pipelines; the schema counts as well."""
+    """With an inspected table, all writers and two earlier pipelines; including the schema."""
     components = tuple(map(component_document, load_registry().all()))
     earlier = tuple({"name": n, "reads": ["data/a.csv"], "writes": ["output/a.csv"]} for n in "ab")
     choices = replace(looked(), today="2026-11-29", conventions="Cents.", components=components, earlier=earlier)

@@ -1,4 +1,4 @@
-"""A request becomes the text that a person would write: every part of it, and every name that needs quotation marks."""
+"""A request is rendered to the text that a person would write: every part, and every name that needs quotes."""
 
 import duckdb
 import pytest

@@ -1,4 +1,4 @@
-"""The short words that the agent understands by itself, and what it says of texts of others."""
+"""The short words that the agent understands without a model, and how it quotes texts of others."""
 
 import pytest
 

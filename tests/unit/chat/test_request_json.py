@@ -1,4 +1,4 @@
-"""The schema of a request fits what services take, and an answer is believed only where it fits the request."""
+"""The schema of a request is valid for all providers, and an answer is accepted only if it fits the request."""
 
 import json
 
@@ -49,7 +49,7 @@ EXAMPLES = [
 
 
 def objects(schema):
-    """Yield every schema inside of one."""
+    """Yield every schema inside of a schema."""
     yield schema
     for part in (
         *schema.get("properties", {}).values(),

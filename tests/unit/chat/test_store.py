@@ -1,4 +1,4 @@
-"""Conversations on disk: what was said is there, and damage is found, told, and mended as far as that goes."""
+"""Conversations on disk: what was said is stored, and damage is detected, reported and repaired as far as possible."""
 
 import random
 import resource
@@ -135,7 +135,7 @@ def test_a_store_that_cannot_be_made_is_an_error(project):
 
 
 def read_or_refused(project):
-    """Return what is there, or nothing and why it is left alone: a bit may be flipped in the number of the version."""
+    """Return the content, or nothing and the reason for a rejection: a flipped bit may be in the version number."""
     try:
         return read(project)
     except OsirisError as refused:
@@ -151,7 +151,7 @@ def damaged(content: bytes, way: str, chance: random.Random) -> bytes:
 
 @pytest.mark.parametrize(("way", "seed"), [("flip", None), ("cut", None), ("flip", 4286369997)])
 def test_no_damage_goes_unnoticed_and_none_is_fatal(way, seed, tmp_path, request):
-    """Whatever happens to the file, what comes out is a beginning of what was said, and a loss is told."""
+    """Whatever happens to the file, the result is a prefix of the conversation, and a loss is reported."""
     seed = random.randrange(2**32) if seed is None else seed
     print(f"seed {seed}")
     chance = random.Random(seed)
@@ -258,7 +258,7 @@ with open_store(Project(Path(sys.argv[1]))):
 
 
 def left_behind(project):
-    """Make a damaged file of which a part is in its log, as a kill leaves it: row 20 of 30 is another one."""
+    """Create a damaged file with a part of it in the write-ahead log, as a kill leaves it: row 20 of 30 is changed."""
     whole = Project(project.root / "whole")
     fill(whole, ["20260101-a"])
     with sqlite3.connect(store_path(whole)) as file:

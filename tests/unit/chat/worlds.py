@@ -1,4 +1,4 @@
-"""Choices as discovery makes them, without asking anything."""
+"""Choices as discovery makes them, without a source."""
 
 from osiris.chat.choices import read_names
 
@@ -14,7 +14,7 @@ COMPONENTS = {"csv": "filesystem.csv_extractor", "parquet": "filesystem.parquet_
 
 
 def table(name, *columns, config=None, component=None, comment=None, primary_key=(), foreign_keys=(), rows=None):
-    """Return a table as `discover` tells it; columns are `name type`."""
+    """Return a table in the form of `discover`; columns are `name type`."""
     told = [
         {**dict(zip(("name", "type"), each.split(), strict=True)), "nullable": True, "comment": None}
         for each in columns
@@ -44,7 +44,7 @@ def source(target, *tables):
 
 
 def names(*sources, targets=("@duckdb.warehouse",)):
-    """Return what `names` tells: sources, and the connections that can be written to."""
+    """Return the result of `names`: sources, and the connections that can be written to."""
     own = [
         {
             **each,

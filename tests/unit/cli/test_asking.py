@@ -1,4 +1,4 @@
-"""What may be typed: what a column of that type can be compared with, and nothing else."""
+"""Accepted input: values that can be compared with a column of that type, and nothing else."""
 
 import pytest
 

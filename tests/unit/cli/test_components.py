@@ -1,4 +1,4 @@
-"""What a property of a config may be, in a few words."""
+"""The allowed values of a config property, in a few words."""
 
 import json
 

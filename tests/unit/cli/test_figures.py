@@ -1,4 +1,4 @@
-"""Numbers stand below each other, and nouns agree with them."""
+"""Numbers are aligned, and nouns agree with them."""
 
 import pytest
 

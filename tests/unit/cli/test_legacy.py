@@ -1,4 +1,4 @@
-"""Every spelling of the earlier implementation works, or is refused with what to write instead."""
+"""Every spelling of the earlier implementation works, or is rejected with the alternative."""
 
 import click
 import pytest

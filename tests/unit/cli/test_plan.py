@@ -1,4 +1,4 @@
-"""The lines of a plan: all of it on one screen, and all of all with --verbose."""
+"""The lines of a plan: a summary on one screen, and everything with --verbose."""
 
 from dataclasses import replace
 

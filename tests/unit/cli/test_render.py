@@ -1,4 +1,4 @@
-"""Whatever is printed cannot act on a terminal, and the envelope is one line of ASCII JSON."""
+"""Output never controls the terminal, and JSON output is one line of ASCII."""
 
 import errno
 import io

@@ -1,4 +1,4 @@
-"""What is shown of a run: what there was to do is not said of one that was continued since."""
+"""The display of a run: outdated next steps are not shown for one that was continued since."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from osiris.errors import diagnostic
 
 
 def shown(after):
-    """Return what is shown of a run that is lost, and that `after` continued."""
+    """Return the display of a lost run that `after` continued."""
     told = {"session": "s-00001", "kind": "run", "status": "lost", "run_key": "s-00001", "pipeline": "p", "steps": {}}
     told |= {"outputs": {}, "diagnostics": [diagnostic("RUN008", session="s-00001").to_json()]}
     lines = session_lines(told, Remarks([], {}, after))

@@ -1,4 +1,4 @@
-"""Plans and runs that differ in one thing, and the name it is given."""
+"""Plans and runs that differ in one thing, and the name of that difference."""
 
 import copy
 from dataclasses import replace
@@ -237,7 +237,7 @@ def test_a_run_that_is_not_complete_is_named_before_anything_that_differs(status
 
 
 def wrote(root, name, *contents, kind="ordered", suffix="csv"):
-    """Return a run that wrote files of these contents; its digest is that of no other."""
+    """Return a run that wrote files of these contents, with a unique digest."""
     paths = [f"{name}-{number}.{suffix}" for number in range(len(contents))]
     for path, content in zip(paths, contents, strict=True):
         (root / path).write_bytes(content)

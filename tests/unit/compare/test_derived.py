@@ -1,4 +1,4 @@
-"""What follows from SQL and schemas is named as a difference only where nothing else is."""
+"""Differences that follow from SQL and schemas are named only if there is no other."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""What a source reaches, through one plan and the next."""
+"""What a source affects, through one plan and the next."""
 
 from osiris.compare.lineage import find_source, known_sources, read_plan, trace_impact
 

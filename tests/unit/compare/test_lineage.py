@@ -1,4 +1,4 @@
-"""Columns followed up to their sources, and down to whatever they reach."""
+"""Columns followed upstream to their sources, and downstream to everything they affect."""
 
 import pytest
 

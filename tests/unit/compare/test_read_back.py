@@ -1,4 +1,4 @@
-"""An output in lines: what is done on the way to it is told as well."""
+"""The description of an output, including the steps before it."""
 
 from osiris.compare.read_back import GrainColumn, OutputText, StepText, lines_of
 

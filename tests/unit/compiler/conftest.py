@@ -1,4 +1,4 @@
-"""A small set of strangers' components, installed as an installer would, and pipelines over them."""
+"""A small set of other authors' components, installed as an installer would, and pipelines over them."""
 
 import importlib
 import sys

@@ -1,4 +1,4 @@
-"""Each check finds what it is there for, at its place, and lets good pipelines pass."""
+"""Each check detects its problem, at its position, and accepts good pipelines."""
 
 from dataclasses import replace
 

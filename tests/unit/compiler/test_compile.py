@@ -1,4 +1,4 @@
-"""From text to plan: what a plan never holds."""
+"""From text to plan: what a plan never contains."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the compiler's checks suggest, put into the file, mends it; and places of a text that is not saved."""
+"""The fixes that the compiler's checks suggest correct the file; and positions in a text that is not saved."""
 
 from pathlib import Path
 

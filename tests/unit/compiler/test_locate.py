@@ -1,4 +1,4 @@
-"""A place inside a text is a place in the file, whatever way the text is written."""
+"""A position inside a text is a position in the file, whatever the style of the text."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What stands in a manifest, and where it is kept."""
+"""The content of a manifest, and where it is stored."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What a prepared pipeline says that its text did not."""
+"""What a prepared pipeline makes explicit."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Tables that one run both reads and writes, or writes twice: the order of the steps is told, or the plan refused."""
+"""Tables that one run both reads and writes, or writes twice: the steps must be ordered, or the plan is rejected."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ CONNECTIONS = {
 
 @pytest.fixture
 def problems(tmp_path):
-    """`problems(*steps)` gives codes with places; steps are `use(...)`, numbered as they stand."""
+    """`problems(*steps)` returns codes with positions; steps are `use(...)`, numbered in order."""
     (tmp_path / "data" / "x").mkdir(parents=True)
     (tmp_path / "link").symlink_to("data")
 

@@ -1,4 +1,4 @@
-"""A manifest is believed only when it is whole, and when its plan would be accepted again."""
+"""A manifest is trusted only if it is intact, and if compiling its plan again would accept it."""
 
 import copy
 import json
@@ -246,7 +246,7 @@ def test_the_shape_knows_every_key_of_a_real_plan(plan):
 
 @pytest.mark.parametrize("junk", [None, 1, 1.5, "x", "a" * 64 + "\n", [], {}, True, [1], {"a": 1}])
 def test_the_shape_is_what_its_json_schema_says(plan, junk):
-    """A validator of the standard says of each changed plan whether it has the shape, and we say the same."""
+    """A standard JSON Schema validator and our check agree about each changed plan."""
     schema = json.loads(Path(manifest.__file__).with_name("manifest.schema.json").read_bytes())
     Draft202012Validator.check_schema(schema)
     standard = Draft202012Validator(schema)

@@ -1,4 +1,4 @@
-"""A source that takes too long is given up, in the time that is told."""
+"""A source that takes too long is abandoned after the time limit."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""What is personal, by rules: values with their checksums and shapes, and names of columns."""
+"""Rules that detect personal data: values with checksums and formats, and column names."""
 
 import json
 from pathlib import Path

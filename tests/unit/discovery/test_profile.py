@@ -1,4 +1,4 @@
-"""What is said of rows, and what of them is shown: nothing that is personal, secret or written freely."""
+"""The profile of rows, and the values it shows: nothing personal, secret or freely written."""
 
 from decimal import Decimal
 

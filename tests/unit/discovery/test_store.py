@@ -1,4 +1,4 @@
-"""What is remembered of sources: true of one state, of one code, and nothing once the file is damaged."""
+"""The discovery cache: valid for one state of a source and one version of the code, and empty once damaged."""
 
 import resource
 import signal
@@ -91,7 +91,7 @@ def test_a_file_that_is_busy_is_as_good_as_none(project):
 
 @contextmanager
 def another(path, *statements):
-    """Hold what a second connection began; it waits for nobody."""
+    """Hold a transaction that a second connection began; it waits for nobody."""
     with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
         for statement in statements:
             other.execute(statement).fetchone()

@@ -1,4 +1,4 @@
-"""Answers go through all that those of a model go through, and end in rows that are graded."""
+"""Written answers are processed like those of a model, and end in rows that are graded."""
 
 import json
 
@@ -33,7 +33,7 @@ def test_every_turn_has_an_answer():
 
 
 def test_answers_are_carried_out_and_graded(results, tmp_path):
-    """A request, a question, a refusal, and a request that names what is not there."""
+    """A request, a question, a refusal, and a request that names something that does not exist."""
     answered = Answered(project_of("school", tmp_path / "school"), {})
     asked = {name: WRITTEN[name] for name in ("r026", "r019", "r012")} | {"r038": WRITTEN["r038"]}
     lines = [answered.carry_out(name, answer, results) for name, answer in asked.items()]

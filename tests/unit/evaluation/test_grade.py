@@ -1,4 +1,4 @@
-"""What was written is judged by its rows, and what was not by whether somebody was asked."""
+"""Output is judged by its rows; without output, a turn is judged by whether it asked."""
 
 import shutil
 

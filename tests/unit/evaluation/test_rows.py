@@ -1,4 +1,4 @@
-"""Rows are compared as a reader would: names, places and spelling are free, values are not."""
+"""Rows are compared as a reader would: names, positions and spelling are free, values are not."""
 
 import pytest
 from bench.evaluation.rows import difference

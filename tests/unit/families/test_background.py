@@ -1,4 +1,4 @@
-"""Work done behind: in order, one at a time, and no failure is lost."""
+"""Work in the background: in order, one at a time, and no failure is lost."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Blocks of CSV text that are parsed at once give the rows that one after the other gives."""
+"""Blocks of CSV text that are parsed in parallel give the same rows as one after the other."""
 
 import csv
 import io
@@ -36,7 +36,7 @@ def content(chance):
 
 
 def rows_of(path, threads):
-    """Return the rows, or what was wrong, which may be found some rows later."""
+    """Return the rows, or the error, which may be detected some rows later."""
     file = CsvFile(path, "file", Dialect(path="file"), threads)
     columns = dict.fromkeys(file.names(), Spelling("utf8"))
     found = []
@@ -59,7 +59,7 @@ def test_threads_give_the_rows_of_one(tmp_path, small_blocks):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_file_that_has_the_mark_of_an_end_gives_no_row_of_its_own_making(threads):
-    """A quote that is open where a block ends hides in the last column, wanted or not."""
+    """A quote that is open at the end of a block is in the last column, used or not."""
     text = b'x,5" pipe\n' + b"f,1\n" * 20 + b'\x00\x04\x00,"foo\nbar,baz"\n' + b"z,2\n" * 30
     expected = [row[0] for row in csv.reader(io.StringIO(text.decode()))]
     grammar = Grammar(("a", "b"), {"a": Spelling("utf8")}, ",", (), skips_blank_lines=True)

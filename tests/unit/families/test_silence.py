@@ -1,4 +1,4 @@
-"""How long a server may be silent where its connection does not say."""
+"""The default limit on a server's silence."""
 
 from osiris.families.mysql import connect as mysql_connect
 from osiris.families.postgres import connect as postgres_connect

@@ -1,4 +1,4 @@
-"""What tells whether a source is as it was: its content, also where its time says something else."""
+"""Whether a source has changed: by its content, whatever its time."""
 
 import os
 import sqlite3

@@ -1,4 +1,4 @@
-"""Values of a column that lie close together are spelled once each: the texts are those of each value by itself."""
+"""Equal values near each other are formatted only once: the texts are those of each value by itself."""
 
 import decimal
 from itertools import pairwise

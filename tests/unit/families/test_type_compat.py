@@ -1,4 +1,4 @@
-"""A type holds another if each value of the other is a value of it."""
+"""A type holds another if each value of the other is one of its values."""
 
 import re
 
@@ -82,7 +82,7 @@ WRITERS = {
 
 @pytest.mark.parametrize("writer", WRITERS)
 def test_a_type_that_a_target_lacks_is_refused_with_what_it_has(writer, tmp_path):
-    """What the refusal says to write is then taken: a cast to a type, or what SQL makes of it."""
+    """What the rejection suggests is then accepted: a cast to a type, or SQL."""
     trial = Trial(load_registry(), writer, tmp_path, WRITERS[writer], {"path": "data.db"})
     for kind in sorted({sample.type for sample in samples()}):
         try:

@@ -1,4 +1,4 @@
-"""What a code and its message say of a failure."""
+"""The class and subject of a failure, by its code and message."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ CODE = re.compile(r"[A-Z]{3}\d{3}")
 
 
 def rows():
-    """Give class and codes of each row of the table on the page."""
+    """Yield class and codes of each row of the table on the page."""
     text = PAGE.read_text(encoding="utf-8")
     table = text[text.index("| class | codes |") :].split("\n\n")[0].splitlines()[2:]
     for row in table:

@@ -1,4 +1,4 @@
-"""What looks wrong in a complete run, against the last success: thresholds, and which word is said of lost rows."""
+"""Findings of a complete run, compared with the last success: thresholds, and the wording for lost rows."""
 
 import pytest
 from tests.unit.aiop.conftest import Made
@@ -118,7 +118,7 @@ def test_rows_read_are_those_of_the_source(made, rejects, moved):
 
 @pytest.mark.parametrize(("to_end", "expected"), [(True, {"nothing_read", "shrunk", "empty_output"}), (False, set())])
 def test_a_source_that_nobody_read_is_not_an_empty_one(tmp_path, to_end, expected):
-    """The target had the rows of an attempt before: its writer asks for none, and tells how many it has."""
+    """The target had the rows of an earlier attempt: its writer reads none, and reports their number."""
     runs = []
     for number, rows in enumerate((100, 0)):
         made = Made(tmp_path / str(number))

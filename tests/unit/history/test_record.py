@@ -1,4 +1,4 @@
-"""What stands around a run: sessions are in the order in which they began, whatever the clock said."""
+"""The runs before and after a run: sessions are in the order in which they began, whatever the clock said."""
 
 import json
 
@@ -14,7 +14,7 @@ AHEAD, BEHIND = "20300101-000000-000", "20260101-000000-000"
 
 @pytest.fixture
 def sessions(tmp_path):
-    """Write a session in which nothing was done; gives its id."""
+    """Write a session without any work; returns its id."""
 
     def call(stamp, name, number, **more):
         session = f"{stamp}-{name}-{number:05}"
@@ -46,7 +46,7 @@ def test_a_run_is_compared_with_the_one_before_it_though_the_clock_was_set_back(
 
 
 def counted(rows):
-    """Return the steps of a run that reads and writes so many rows."""
+    """Return the steps of a run with these row counts."""
     told = {"status": "complete", "rows_in": rows, "rows_out": rows, "rows_rejected": 0}
     return {"a": {"mode": "read", **told}, "b": {"mode": "write", **told}}
 

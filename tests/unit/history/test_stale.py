@@ -1,4 +1,4 @@
-"""Which targets of other pipelines are named when a run has not renewed what they are made from."""
+"""Targets of other pipelines that are reported when a run has not renewed their sources."""
 
 import pytest
 from tests.unit.aiop.conftest import MANIFEST, STEP, Made

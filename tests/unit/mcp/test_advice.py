@@ -1,4 +1,4 @@
-"""What agents are told names what they have: tools, and no commands."""
+"""Hints for agents name tools, not commands."""
 
 from osiris import api
 from osiris.errors import diagnostic

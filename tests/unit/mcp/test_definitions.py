@@ -1,4 +1,4 @@
-"""What the tools say of themselves holds together."""
+"""The tools' descriptions are consistent."""
 
 from jsonschema import Draft202012Validator
 

@@ -1,4 +1,4 @@
-"""One table: every tool of the earlier implementation is one of ours, or says what to do instead; none is listed."""
+"""One table: every tool of the earlier implementation is one of ours, or has an alternative; none is listed."""
 
 import pytest
 

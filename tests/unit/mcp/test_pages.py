@@ -1,4 +1,4 @@
-"""Answers stay within their bound whatever is in them, say what is left out, and are JSON without odd characters."""
+"""Answers stay within their limit whatever they contain, say what is left out, and are JSON in plain characters."""
 
 import json
 import unicodedata

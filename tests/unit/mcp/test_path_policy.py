@@ -1,4 +1,4 @@
-"""What agents may reach: local files of the project, and what a declared connection of a store leads to."""
+"""What agents may access: local files of the project, and the stores of declared connections."""
 
 import pytest
 

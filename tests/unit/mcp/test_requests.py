@@ -1,4 +1,4 @@
-"""What agents are told of requests is true."""
+"""The examples and texts about requests that agents get are correct."""
 
 from jsonschema import Draft202012Validator
 

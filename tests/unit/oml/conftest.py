@@ -1,4 +1,4 @@
-"""A stranger's components: real packages on the path, with the metadata that an installer leaves behind."""
+"""Another author's components: real packages on the path, with the metadata that an installer leaves behind."""
 
 import importlib
 import json
@@ -10,7 +10,7 @@ from osiris.registry import load_registry
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-    """`installed(spec, …)` gives a registry that also has components with these specs (parts of them)."""
+    """`installed(spec, …)` returns a registry that also has components with these (partial) specs."""
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def install(**components):

@@ -1,4 +1,4 @@
-"""What a cast that cannot be is told: what to write, in the words of the file."""
+"""The error of an impossible cast says what to write, in the words of the file."""
 
 import json
 
@@ -26,7 +26,7 @@ TOLD = [
 
 @pytest.fixture
 def told(tmp_path, capsys):
-    """`told(text)` validates a file; returns the one error that it has."""
+    """`told(text)` validates a file; returns its only error."""
     (tmp_path / "osiris.yaml").write_text("")
 
     def call(text):

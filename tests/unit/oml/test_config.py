@@ -1,4 +1,4 @@
-"""A step's config against the schema of a stranger's component."""
+"""A step's config against the schema of another author's component."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The schema for editors: good pipelines fit, wrong keys and modes do not, and a placeholder may stand anywhere."""
+"""The schema for editors: good pipelines fit, wrong keys and modes do not, and placeholders are allowed everywhere."""
 
 import json
 import subprocess
@@ -33,7 +33,7 @@ def places(data):
 
 
 def documents():
-    """Every golden file that is a document of known components, and whether it is a valid pipeline."""
+    """Return every golden file that is a document of known components, and whether it is a valid pipeline."""
     for path in sorted([*GOLDEN.rglob("*.yaml"), *TEMPLATES.glob("*/pipelines/*.yaml")]):
         try:
             document = parse(path.read_text(encoding="utf-8"), path.name)

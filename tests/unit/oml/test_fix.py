@@ -1,4 +1,4 @@
-"""A suggested fix changes one place of a text, and all else stays: comments, quotes, layout."""
+"""A suggested fix changes one part of a text, and everything else stays: comments, quotes, layout."""
 
 import json
 
@@ -37,7 +37,7 @@ def fixed(text, fix):
 
 
 def changed(fix):
-    """Return the lines that a fix takes from TEXT and the ones that it puts there."""
+    """Return the lines of TEXT that a fix removes and those that it adds."""
     before, after = TEXT.splitlines(), fixed(TEXT, fix).splitlines()
     return [line for line in before if line not in after], [line for line in after if line not in before]
 

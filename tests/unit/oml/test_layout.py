@@ -1,4 +1,4 @@
-"""The canonical form, by example."""
+"""The canonical format, by example."""
 
 import pytest
 
@@ -125,7 +125,7 @@ def formatted(text):
 
 
 def value(text):
-    """The lines that the canonical form has for a value of `metadata`."""
+    """Return the canonical lines for a value of `metadata`."""
     result = formatted(f"metadata:\n  a: {text}\n")
     return result.partition("  a:")[2].removeprefix(" ").removesuffix("\n")
 

@@ -1,4 +1,4 @@
-"""What waits for what, and what reads what."""
+"""Which steps wait for which, and which read which."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Declared, typed, and given a value by whoever counts most."""
+"""Parameters are declared and typed, and get their value by precedence."""
 
 import datetime as dt
 

@@ -42,7 +42,7 @@ OF_THE_PARSER = re.compile(r"token|scalar|block [cms]|flow|while |expected|node|
 
 
 def test_what_is_no_yaml_is_said_in_plain_words():
-    """Texts are damaged by chance: a character is removed, inserted or doubled, and lines are moved."""
+    """Texts are damaged at random: a character is removed, inserted or doubled, and lines are moved."""
     chance = random.Random(draw_seed())
     said = set()
     for _ in range(1_000):

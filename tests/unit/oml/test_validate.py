@@ -1,4 +1,4 @@
-"""From a document to a pipeline: every code with its place, and what a good file means."""
+"""From a document to a pipeline: every code with its position, and the meaning of a good file."""
 
 import pytest
 

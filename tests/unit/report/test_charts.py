@@ -1,4 +1,4 @@
-"""A run over time: nothing is lost by drawing it with few points."""
+"""A run over time: drawing it with few points loses nothing."""
 
 from datetime import timedelta
 
@@ -12,7 +12,7 @@ from osiris.report.drawing import MOST_SPANS, read_series, thinned
 
 
 def a_step(points, *, mode="read", began=0.0, ended=None, rows=None):
-    """Return a step that was so far at those times, and gave `rows` in the end."""
+    """Return a step with progress at these times, which gave `rows` in the end."""
     told = {} if rows is None else {"rows_out": rows}
     return RecordedStep("s", mode, "complete", {}, told, began, ended, None, None, None, tuple(points))
 

@@ -1,4 +1,4 @@
-"""The drawing of a graph: what must hold of every one."""
+"""The drawing of a graph: properties of every one."""
 
 import re
 from itertools import pairwise
@@ -12,7 +12,7 @@ from osiris.report.drawing import BOX_HEIGHT, BOX_WIDTH, draw
 
 @st.composite
 def graphs(draw_value):
-    """Graphs without circles, nodes in topological order."""
+    """Generate acyclic graphs with nodes in topological order."""
     size = draw_value(st.integers(1, 12))
     pairs = [(f"n{a}", f"n{b}") for b in range(size) for a in range(b)]
     edges = draw_value(st.lists(st.sampled_from(pairs), unique=True, max_size=24)) if pairs else []
@@ -41,7 +41,7 @@ def test_boxes_stand_apart_inside_the_drawing_and_edges_lead_down(graph):
 
 @given(graphs())
 def test_no_edge_runs_under_a_box(graph):
-    """Where an edge passes a rank it goes straight down, beside the boxes that stand there."""
+    """Where an edge passes a rank it goes straight down, beside the boxes of the rank."""
     drawing = draw(*graph)
     for curve in drawing.curves:
         for x, bottom in re.findall(r"([\d.]+) [\d.]+ V([\d.]+)", curve.path):

@@ -1,4 +1,4 @@
-"""The page of a plan: whole, silent, and never anything but what the plan says."""
+"""The page of a plan: complete, without requests, and only with the plan's content."""
 
 import re
 from dataclasses import replace
@@ -56,12 +56,12 @@ class Page(HTMLParser):
 
     @property
     def shape(self):
-        """Tags and names of attributes: what data must not change."""
+        """Return tags and attribute names: what data must not change."""
         return [(tag, sorted(attributes)) for tag, attributes in self.elements]
 
 
 def named(text):
-    """Return the view with a text in every place where a name can stand."""
+    """Return the view with a text in every place where a name can be."""
     columns = (Field(text, "int64"),)
     steps = (
         replace(LOAD, id=text, label=text, component=text, columns=columns),

@@ -1,4 +1,4 @@
-"""What there is to see of a run, read from its session."""
+"""The view of a run, read from its session."""
 
 import json
 
@@ -13,7 +13,7 @@ from osiris.report.run import read_report
 
 @pytest.fixture
 def session(tmp_path):
-    """Write a session, add events and change its run.json; gives the run."""
+    """Write a session, add events and change its run.json; returns the run."""
 
     def call(manifest, events=(), change=lambda _: None, **more):
         folder = write_session(tmp_path, manifest, **more)

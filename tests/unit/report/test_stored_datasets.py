@@ -1,4 +1,4 @@
-"""Objects of stores have the names that OpenLineage's rules give them."""
+"""Objects of stores have the names that OpenLineage's rules require."""
 
 from pathlib import Path
 

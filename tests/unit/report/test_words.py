@@ -1,4 +1,4 @@
-"""How pages spell figures and texts."""
+"""How pages format numbers and texts."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The host's end, with other programs in the worker's place."""
+"""The host's side, with other programs instead of the worker."""
 
 import subprocess
 import sys
@@ -44,7 +44,7 @@ sys.stdin.read()"""
 
 
 def test_a_job_is_cancelled_from_another_thread_while_it_is_sent():
-    """A writer that hands out its buffer cannot be added to at that moment; some of so many meet it."""
+    """While a writer's buffer is passed on, nothing can be appended; some of the many attempts hit this moment."""
     count = 20_000
     code = f"""import sys
 cancelled = sum("cancel" in sys.stdin.readline() for _ in range({count} + 2))

@@ -1,4 +1,4 @@
-"""What cannot be brought back from another place keeps nothing else from coming, and its step has failed."""
+"""An output that cannot be fetched does not keep others from arriving, and its step fails."""
 
 import hashlib
 import json
@@ -60,7 +60,9 @@ class Desk:
             )
 
     def check(self, result, code):
-        """The step that failed says what stayed where; all that went well before is here, and nothing went on."""
+        """Assert that the failed step says what stayed there, that earlier outputs are here, and that nothing
+        continued.
+        """
         (failed,) = [event for event in self.events if event["event"] == "step_failed"]
         assert (failed["step"], failed["code"]) == ("second", code)
         assert (failed["fetched"], failed["lost"]) == ([], [str(SECOND)])
@@ -103,7 +105,7 @@ def test_an_output_whose_way_is_broken_fails_its_step_alone(desk):
 
 
 class Place:
-    """A folder elsewhere with three files, and targets for them here."""
+    """A remote folder with three files, and local targets for them."""
 
     def __init__(self, folder, transport):
         (folder / "here").mkdir()
@@ -211,7 +213,7 @@ COLUMNS = tuple(f"c{number}" for number in range(16))
 
 @pytest.fixture
 def lake(place):
-    """A folder elsewhere, with as many files as one archive had and names as long as they may be."""
+    """A remote folder, with as many files as one archive had and names of the maximum length."""
     files = []
     for number in range(200):
         content = f"file {number}".encode()

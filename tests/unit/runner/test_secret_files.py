@@ -1,4 +1,6 @@
-"""Secrets in files of the project: they are read here, become secrets like all others, and lie nowhere else."""
+"""Secrets in files of the project: the host reads them, they are treated like all secrets, and they are stored nowhere
+else.
+"""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which steps a selection names, and that runs of other steps are other runs."""
+"""Which steps a selection names; runs with other selections are different runs."""
 
 import time
 

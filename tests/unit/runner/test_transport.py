@@ -1,4 +1,4 @@
-"""The way to another place: it is renewed while nobody else does."""
+"""A remote environment is renewed while the host waits."""
 
 import threading
 
@@ -9,7 +9,7 @@ from osiris.runner.transport import Cut, renewing
 
 
 class Place:
-    """What counts how often it is renewed, and then always breaks."""
+    """An environment that counts its renewals, and then always breaks."""
 
     def __init__(self):
         self.renewals = threading.Semaphore(0)

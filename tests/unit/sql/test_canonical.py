@@ -1,4 +1,4 @@
-"""The canonical text: stable, free of comments, and giving what the original gives."""
+"""The canonical text: stable, free of comments, and with the same result as the original."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_strings_keep_what_looks_like_comments():
 
 
 def test_nothing_is_translated():
-    """A parser that knows these functions rewrites them; here they must pass as they are."""
+    """A parser that knows these functions would rewrite them; here they must stay unchanged."""
     for call in (
         "JARO_WINKLER_SIMILARITY('a', 'A')",
         "TIME_BUCKET(INTERVAL '1' MONTH, x, 'Europe/Prague')",

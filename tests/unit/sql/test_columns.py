@@ -1,4 +1,4 @@
-"""Names that are no column, where the columns of what is read are known."""
+"""Unknown column names, if the columns of the inputs are known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The determinism lint, held against what the engine does with shuffled rows and several threads."""
+"""The nondeterminism lint, compared with the engine's results for shuffled rows and several threads."""
 
 from __future__ import annotations
 
@@ -271,7 +271,7 @@ def made_up(seed):
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory):
-    """Every answer to every query, over the same rows in twenty orders, with one thread and with eight."""
+    """Return every result of every query, over the same rows in twenty orders, with one thread and with eight."""
     table, chance = made_up(7), random.Random(1)
     seen = {sql: set() for sql in (*STEADY, *UNPROVED, *dict(DIFFERS))}
     texts = {sql: check(sql, "duckdb", relations=["t"]).canonical for sql in seen}

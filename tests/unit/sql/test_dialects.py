@@ -1,4 +1,4 @@
-"""Dialects that packages bring: loaded when they are asked for, and without a say about ours."""
+"""Dialects from packages: loaded when they are needed, and without effect on ours."""
 
 import importlib
 import shutil
@@ -32,7 +32,7 @@ OTHER = "no dialect"
 
 @pytest.fixture
 def bring(tmp_path, monkeypatch):
-    """Gives a function that installs a package with entry points; its module has a row for `cobol`."""
+    """Return a function that installs a package with entry points; its module defines `cobol`."""
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def install(entries, code=ROW, package="ham_dialect"):
@@ -130,7 +130,7 @@ def test_no_file_allows_what_changes_anything(bring):
 
 
 def test_names_and_values_are_read_and_written_as_its_row_says(bring, monkeypatch):
-    """The table of this process knows it from now on: it is put back afterwards."""
+    """The table of this process has it from now on: it is restored afterwards."""
     import datetime as dt
 
     bring({"cobol": "ham_dialect:COBOL"})

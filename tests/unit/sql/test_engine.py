@@ -1,4 +1,4 @@
-"""The locked engine: what it refuses even if the check let it pass."""
+"""The locked engine: what it rejects even if the check accepted it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nodes whose parts are others than expected: a refusal with a code, whatever the parser makes of a text."""
+"""Nodes with unexpected parts: a rejection with a code, whatever the parser produces."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -43,7 +43,7 @@ def test_any_words_get_a_verdict(words, dialect):
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 @given(data=st.data(), dialect=st.sampled_from(DIALECTS))
 def test_any_node_that_is_written_out_gets_a_verdict(data, dialect):
-    """Each kind of node with flags, texts and other nodes in the places of its parts."""
+    """Each kind of node, with flags, texts and other nodes as its parts."""
     kind = data.draw(st.sampled_from(NODES))
     part = st.sampled_from([True, "a", exp.column("a"), exp.Literal.string("x"), exp.select("1"), exp.to_table("t")])
     parts = {key: data.draw(part) for key in kind.arg_types}

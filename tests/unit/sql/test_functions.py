@@ -1,4 +1,4 @@
-"""The list of functions against the engine that it was made from."""
+"""The list of functions, compared with the engine that it was made from."""
 
 from __future__ import annotations
 

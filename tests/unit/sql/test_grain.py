@@ -1,4 +1,4 @@
-"""The columns that name a row: as written by hand, and really unique in what DuckDB gives over random tables."""
+"""The columns that identify a row: as determined by hand, and really unique in DuckDB's result over random tables."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_grain_as_written(schema, case):
 
 
 def value(chance, kind):
-    """A value of a few, or NULL: so that rows often agree."""
+    """Return one of a few values, or NULL: so that rows often agree."""
     made = {
         "int64": lambda: chance.randint(1, 4),
         "utf8": lambda: chance.choice(["a", "b", "1", "01", "paid", "DE"]),
@@ -56,7 +56,7 @@ def literal(found):
 
 
 def fill(engine, schema, chance):
-    """Small tables of random rows in which the primary keys hold."""
+    """Create small tables of random rows with valid primary keys."""
     for name, told in SCHEMAS[schema].items():
         columns, key = told["columns"], told.get("key", [])
         engine.execute(f"CREATE OR REPLACE TABLE {name} ({', '.join(f'{c} {DUCK[k]}' for c, k in columns.items())})")

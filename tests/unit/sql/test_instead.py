@@ -1,4 +1,4 @@
-"""What is advised in the place of a function of another database can be written."""
+"""The suggested replacement for a function of another database is valid."""
 
 import json
 import re
@@ -22,6 +22,6 @@ def test_what_is_advised_is_understood_and_allowed(name, advised):
 
 
 def test_only_what_is_missing_is_replaced():
-    """A function that DuckDB has is not said to be missing."""
+    """A function that DuckDB has is not reported as missing."""
     own = {name for (name,) in duckdb.connect().execute("SELECT function_name FROM duckdb_functions()").fetchall()}
     assert ALLOWED.instead.keys() & (own | ALLOWED.functions) == set()

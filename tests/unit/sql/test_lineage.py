@@ -1,4 +1,4 @@
-"""From which columns each output comes: told for small cases, and proved on the engine for them and for the corpus."""
+"""The source columns of each output: stated for small cases, and verified by the engine for them and for the corpus."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def small_engine():
 
 @functools.cache
 def flow_of_text(text):
-    """The flow of a text, as it comes back from where it is kept."""
+    """Return the flow of a text, as read back from its stored form."""
     verdict = check(text, "duckdb", relations=None)
     assert verdict.ok, (text, verdict.diagnostics)
     flow = Flow.from_json(json.loads(json.dumps(verdict.flow.to_json())))
@@ -89,7 +89,7 @@ def flow_of_text(text):
 
 
 def shown(lineage):
-    """One line: each output with its columns (`:kind` unless copied), then those of the rows, then the rest."""
+    """Return one line: each output with its columns (`:kind` unless copied), then those of the rows, then the rest."""
     outputs = [
         f"{name}={','.join(f'{o.relation}.{o.column}' + (f':{o.kind}' if o.kind != 'copy' else '') for o in origins)}"
         for name, origins in lineage.columns.items()
@@ -111,7 +111,7 @@ def test_the_lineage_of_a_case(small_engine, text, expected):
 
 
 def wrong_with_less(engine, text):
-    """What is another when only the used columns are there, or when all others have other values; and how many."""
+    """Return what changes if only the used columns exist, or if all others have other values; and how many."""
     verdict, flow = flow_of_text(text)
     columns, types, rows = engine.ask(verdict.canonical)
     needed = used(trace(flow, engine.columns, columns))
@@ -148,7 +148,7 @@ def test_no_query_of_the_corpus_depends_on_an_unused_column():
 
 
 class Writer:
-    """Writes queries that bind, since it knows the columns of everything it names."""
+    """Writes valid queries, because it tracks the columns of everything it names."""
 
     def __init__(self, seed, columns):
         self.random = random.Random(seed)
@@ -219,7 +219,7 @@ def test_no_query_at_all_depends_on_an_unused_column(small_engine):
 
 
 def test_an_output_is_called_as_the_engine_calls_it(small_engine):
-    """But for its case, where it is a name; where only the engine can tell the names, they are handed in."""
+    """Except for case, if it is a plain name; names that only the engine knows are passed in."""
     told_by_text = 0
     for text, _ in cases():
         if any(part in text for part in ("COLUMNS('", "unnest(", "s.*")):
@@ -250,7 +250,7 @@ def test_outputs_that_share_a_name_lose_nothing():
 
 
 def test_a_name_that_is_found_nowhere_may_be_any_column():
-    """It does not happen to a text that the engine has bound, and would lose no column if it did."""
+    """This does not happen for a text that the engine has bound; if it did, no column would be lost."""
     lineage = lineage_of("SELECT a FROM t WHERE nowhere > 1", {"t": ["a", "b"], "u": ["k"]})
     assert used(lineage) == {"t": {"a", "b"}}
 
@@ -310,7 +310,7 @@ def test_a_large_text_is_traced_within_half_a_second(name):
 
 
 def test_a_walk_reads_no_schema_and_a_trace_no_grammar():
-    """The flow is kept: what follows from it must not need the parser, which takes long to load."""
+    """The flow is stored: using it must not need the parser, which is slow to load."""
     program = "import sys, osiris.sql.lineage.lineage; print('sqlglot' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

@@ -110,7 +110,7 @@ def test_what_each_placeholder_stands_in():
 @pytest.mark.parametrize("value", ["_id OR 1=1", "$ OR 1=1", "x$", "'", "5"])
 @pytest.mark.parametrize("around", ["$run{}", "${}$", "$${}$$", "$run${}$run$", "e{}", "$abc{} "])
 def test_what_only_looks_like_a_quote_is_none(around, value):
-    """MySQL knows no `$…$`: a value there is a literal, whatever stands around it."""
+    """MySQL has no `$…$` quotes: a value there is a literal, whatever surrounds it."""
     text = "SELECT id FROM t WHERE id > " + around
     placed = substitute(text.replace("{}", "${params.x}"), {"params.x": value}, "mysql")
     assert placed == text.replace("{}", literal(value, "mysql"))

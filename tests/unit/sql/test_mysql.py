@@ -1,4 +1,4 @@
-"""The dialect of MySQL and MariaDB: what may run there, in which form, and what the answer says about the rest."""
+"""The dialect of MySQL and MariaDB: what is allowed, its canonical form, and the errors for the rest."""
 
 from __future__ import annotations
 

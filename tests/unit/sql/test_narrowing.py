@@ -1,4 +1,4 @@
-"""Digits that DuckDB would round away by itself: said before a row is read, at the value, with what helps."""
+"""Digits that DuckDB would round silently: reported before a row is read, at the expression, with a remedy."""
 
 from __future__ import annotations
 

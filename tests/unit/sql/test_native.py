@@ -1,4 +1,4 @@
-"""The engine's own parser as second opinion."""
+"""The engine's own parser as a second opinion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ORDER BY that leaves nothing to chance."""
+"""ORDER BY that determines the order completely."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which columns of tables a query gives: by its text alone, and None wherever that does not tell."""
+"""Which table columns a query returns: by its text alone, and None if that is not enough."""
 
 import pytest
 

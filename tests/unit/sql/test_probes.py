@@ -1,4 +1,4 @@
-"""Queries that count what joins lose and multiply, and how many things share a name, against counts in plain Python."""
+"""Queries that count rows lost and multiplied by joins, and objects that share a name, compared with plain Python."""
 
 from __future__ import annotations
 

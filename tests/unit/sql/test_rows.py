@@ -1,4 +1,4 @@
-"""Which queries certainly give one row for each row that they read."""
+"""Which queries certainly return exactly one row per input row."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What may run, and what the answer says about what may not."""
+"""What is allowed, and the errors for what is not."""
 
 from __future__ import annotations
 

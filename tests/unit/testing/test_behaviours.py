@@ -1,4 +1,4 @@
-"""A component that breaks a promise is found out, whichever it is: each is tried with a driver that breaks only it."""
+"""A component that breaks a rule is detected: each rule is tested with a driver that breaks only it."""
 
 import importlib
 import os
@@ -129,7 +129,7 @@ CASES = {
 
 @pytest.fixture
 def install(tmp_path, monkeypatch):
-    """Install a driver as a package of its own, and give the component's name."""
+    """Install a driver as a package, and return the component's name."""
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def put(mode, old="", new=""):

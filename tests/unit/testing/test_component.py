@@ -1,4 +1,4 @@
-"""A component that says one thing and does another is found out, whatever it is."""
+"""A component whose behaviour differs from its spec is detected."""
 
 import importlib
 import sys

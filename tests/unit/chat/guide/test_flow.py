@@ -1,4 +1,4 @@
-"""The guide as a pure machine: answers in, a request out; no source, terminal or file is near."""
+"""The guide as a pure state machine: answers in, a request out, without sources, terminal or files."""
 
 import json
 
@@ -53,7 +53,7 @@ TABLES = {"orders.csv": ORDERS, "customers.csv": CUSTOMERS}
 
 
 class Person:
-    """Gives a machine what it asks for: answers by what is shown, tables and figures from what is here."""
+    """Answers the machine: by the shown question, or with tables and figures prepared here."""
 
     def __init__(self, figures=(80, 80, 1)):
         self.machine = Machine(lambda: Draft(EMPTY, lambda: WRITERS, {}))

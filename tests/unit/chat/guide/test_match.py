@@ -1,4 +1,4 @@
-"""Which option typed text means: exact first, then case, then one slip; never one of several."""
+"""Which option typed text means: exact first, then ignoring case, then with one typo; never one of several."""
 
 import pytest
 

@@ -20,7 +20,7 @@ ORDERS = {"tables": ["@sqlite.shop/orders"], "question": None, "cannot": None}
 
 
 def project(root, server=None, provider="openai", **settings):
-    """Make and open a project whose model is that of a local server."""
+    """Create and open a project whose model is that of a local server."""
     chat = {"provider": provider, "model": MODELS.get(provider), "api_key": "${MODEL_KEY}", "timeout": "5s"}
     if server:
         chat["base_url"] = server.url(SERVED[provider])

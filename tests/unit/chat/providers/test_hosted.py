@@ -1,4 +1,4 @@
-"""Models over real HTTP when all is well: what is sent, what comes back, what it took, and where the key is."""
+"""Models over real HTTP without faults: requests, answers, cost, and the places of the key."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Models over real HTTP when something goes wrong: whatever a service sends ends in an answer or in one code."""
+"""Models over real HTTP with faults: whatever a service sends, the result is an answer or one code."""
 
 import json
 import time

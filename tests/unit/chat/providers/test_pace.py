@@ -1,4 +1,4 @@
-"""Limits of a minute, and of a conversation; the clock is the test's, for minutes are long."""
+"""Limits per minute and per conversation; the clock is the test's, because minutes are long."""
 
 import pytest
 
@@ -19,7 +19,7 @@ class Clock:
 
 
 def times(requests, tokens, *sizes):
-    """Return when each of some requests is sent."""
+    """Return the times at which requests are sent."""
     clock = Clock()
     pace = Pace(requests, tokens, clock.time, clock.sleep)
     found = []

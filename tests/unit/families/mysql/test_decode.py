@@ -1,4 +1,4 @@
-"""Columns of MySQL's rows: short values, long ones and signs, alone and together, are the numbers that were sent."""
+"""Columns of MySQL's rows: short values, long ones and signs, alone and together, are the sent numbers."""
 
 import datetime as dt
 import decimal
@@ -15,7 +15,7 @@ from osiris.types import arrow_type
 
 
 def decoded(decode, values):
-    """Return the column of the texts `values`, None is NULL, that stands between two others."""
+    """Return the column of the texts `values`, None is NULL, between two other columns."""
     rows = [
         b"\3abc" + (b"\xfb" if text is None else bytes([len(text.encode())]) + text.encode()) + b"\1z"
         for text in values
@@ -115,7 +115,7 @@ def test_a_text_may_be_as_long_as_a_mark_of_lengths(size):
 
 
 def lengthened(content):
-    """Return bytes behind their length, as the protocol has it."""
+    """Return bytes after their length, as in the protocol."""
     size = len(content)
     if size < 251:
         return bytes([size]) + content

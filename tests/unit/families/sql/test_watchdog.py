@@ -1,4 +1,4 @@
-"""Receiving in large pieces: nothing is lost or late, small as it may be, and others use the socket as before."""
+"""Receiving in large pieces: nothing is lost or late, however small, and other code can use the socket as before."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""What a server's headers say is taken as a number only if it is one."""
+"""A response header is taken as a number only if it is one."""
 
 import pytest
 

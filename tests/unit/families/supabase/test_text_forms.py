@@ -1,4 +1,4 @@
-"""Texts as PostgreSQL writes them by itself, and as it writes the same where it is told how."""
+"""Texts in PostgreSQL's default styles, compared with the same in the styles that we set."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def test_postgres_has_two_ways_to_say_it(postgres):
 
 @pytest.mark.parametrize("style", ["sql_standard", "postgres_verbose"])
 def test_other_styles_are_refused(postgres, style):
-    """They do not say all by themselves: a sign may be meant for what comes after it."""
+    """They are ambiguous: a sign may apply to what follows it."""
     with postgres.connect() as client:
         client.execute(f"SET intervalstyle = '{style}'")
         for text in ("1 year 2 mons", "-1 days +02:03:04", "1 year 1 day 2 sec", "-3 days"):

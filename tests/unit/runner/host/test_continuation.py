@@ -1,4 +1,4 @@
-"""The table of docs/decisions/0004 is executed: each row is a session on disk, a command, and what becomes of it."""
+"""The table of docs/decisions/0004 is executed: each row is a session on disk, a command, and the expected result."""
 
 import json
 import time
@@ -66,7 +66,7 @@ def manifest(fingerprint="same"):
 
 @pytest.fixture(autouse=True)
 def _now():
-    """The time at which a test begins: a file is read long before its tests run."""
+    """Set the time at which a test begins: the module is imported long before its tests run."""
     global NOW
     NOW = time.time()
 
@@ -113,7 +113,7 @@ def past_session(project, status="failed", hours=1.0, fingerprint="same", run_ke
 
 
 def under_an_earlier_clock(project, session):
-    """Rename a session as if it had been made before all others: its clock had been set back."""
+    """Rename a session as if its clock had been earlier than that of all others."""
     name = f"2000{session[4:]}"
     path = (project.logs / session).rename(project.logs / name) / "run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"session": name}))
@@ -134,7 +134,7 @@ def hours_ago(started):
 
 
 def lay_out(project, last, started, plan):
-    """Put the sessions of a row on disk; returns the name of the last one and its run key."""
+    """Write the sessions of a row; returns the name of the last one and its run key."""
     status, *more = last.split(", ")
     run_key = next((each.removeprefix("id ") for each in more if each.startswith("id ")), None)
     deliveries = {"x": delivered(project, "x.txt")} if "x delivered" in more else {}
@@ -416,7 +416,7 @@ HARM = {
 
 
 def begun(project, status, **more):
-    """A session as a run leaves it: its events tell which run it was."""
+    """Return a session as a run leaves it: its events tell which run it was."""
     session = create_session(project, "p")
     told = {"pipeline": "p", "run_key": "the-key", "run_started_at": whole_second(NOW), "fingerprint": "same"}
     session.event("run_start", **told, **more)
@@ -428,7 +428,7 @@ def begun(project, status, **more):
 
 @pytest.mark.parametrize("harm", HARM)
 def test_a_damaged_session_is_told_and_its_run_goes_on_under_its_key(project, harm):
-    """So each target is asked what was delivered: nothing is delivered twice."""
+    """Each target is asked what was delivered, so nothing is delivered twice."""
     session = begun(project, "failed")
     HARM[harm](session.folder / "run.json")
     start = choose(project, RunRequest())

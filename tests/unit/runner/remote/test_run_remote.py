@@ -1,4 +1,4 @@
-"""What all remote targets share, over a transport whose other end is a folder of this machine."""
+"""The code that all remote targets share, over a transport whose remote side is a local folder."""
 
 import hashlib
 import io
@@ -254,7 +254,7 @@ def test_a_place_without_a_python_is_told(desk):
 
 
 class Silent(Exec):
-    """Says no more from a command on that has a word in it, as a connection that freezes."""
+    """Falls silent from a command on that contains a word, like a frozen connection."""
 
     def __init__(self, word):
         super().__init__()
