@@ -11,11 +11,11 @@ xdist worker its own:
         fields = postgres.fields(database, reader=True)        # host, port, database, user, password
 
 Names and passwords have quotes, %, @, spaces and letters outside of ASCII; a password goes into a file of connections
-as `${NAME}` and into the environment as it is. A test that stops, floods or configures its server starts one of its
-own: `with start_postgres("wal_level=logical") as server: …`, `with start_mariadb("sql-mode=ANSI") as server: …`.
+as `${NAME}` and into the environment unchanged. A test that stops, floods or configures its server starts its own:
+`with start_postgres("wal_level=logical") as server: …`, `with start_mariadb("sql-mode=ANSI") as server: …`.
 
-The fixture `postgrest` is a PostgREST as Supabase presents it, one for each test, in front of a database of its own in
-that PostgreSQL; `tests/servers/postgrest.py` tells how to use it and how to make it fail.
+The fixture `postgrest` is a PostgREST like Supabase's, one per test, in front of its own database in that PostgreSQL;
+`tests/servers/postgrest.py` describes how to use it and how to make it fail.
 
 The fixtures `s3`, `azurite` and `gcs` are object stores, `store` is one after the other: `new_bucket()`,
 `fields(bucket)`, `put`, `get` and `keys`.

@@ -33,7 +33,7 @@ _VERSION = "2021-08-06"
 
 @dataclass(frozen=True)
 class Azurite(Objects):
-    """A server that runs, with one account."""
+    """A running server with one account."""
 
     port: int
     family: str = "azure"
@@ -41,17 +41,17 @@ class Azurite(Objects):
     _numbers: Iterator[int] = field(default_factory=itertools.count, compare=False, repr=False)
 
     def fields(self, bucket: str | None = None, *, port: int | None = None) -> dict[str, object]:
-        """Return the fields of a connection, the secret in clear; `port` is that of something in between."""
+        """Return the fields of a connection, the secret in plain text; `port` is that of a proxy."""
         named = {"bucket": bucket} if bucket else {}
         endpoint = f"http://127.0.0.1:{port or self.port}/{ACCOUNT}"
         return {"endpoint": endpoint, "account": ACCOUNT, "account_key": KEY, **named}
 
     def wrong(self) -> dict[str, str]:
-        """Return fields with a key that is not accepted."""
+        """Return fields with a key that is rejected."""
         return {"account_key": "V3JvbmcgYW5kIHdyb25nIGFnYWlu"}
 
     def new_bucket(self) -> str:
-        """Make a container: the client library cannot."""
+        """Create a container: the client library cannot."""
         name, date = f"container-{next(self._numbers)}", formatdate(usegmt=True)
         path = f"{ACCOUNT}/{name}"
         signed = "PUT" + "\n" * 12 + f"x-ms-date:{date}\nx-ms-version:{_VERSION}\n/{ACCOUNT}/{path}\nrestype:container"
@@ -75,7 +75,7 @@ class Azurite(Objects):
 
 @contextmanager
 def start_azurite() -> Iterator[Azurite]:
-    """Give a server that runs until the block ends."""
+    """Yield a server that runs until the block ends."""
     if not PROGRAM.exists():
         raise RuntimeError("Azurite is not installed: run `sh tools/stores.sh`")
     place = make_place("azurite")

@@ -1,4 +1,4 @@
-"""A local E2B for the tests of itself, in both kinds: in namespaces, and as plain processes."""
+"""Local E2B services for their own tests, of both kinds: with namespaces, and with plain processes."""
 
 import contextlib
 import functools

@@ -1,7 +1,7 @@
-"""Runs one server for as long as standard input stays open, then ends it and removes its folder.
+"""Runs one server for as long as standard input stays open, then stops it and removes its folder.
 
-`guard.py FOLDER UID GID SIGNAL COMMAND…`: it outlives the tests by nothing, however they end, since the system closes
-their side of the pipe. Should the guard itself be killed, the system sends the signal to the server in its place.
+`guard.py FOLDER UID GID SIGNAL COMMAND…`: it ends with the tests, however they end, because the system closes their
+side of the pipe. If the guard itself is killed, the system sends the signal to the server instead.
 """
 
 import contextlib

@@ -30,7 +30,7 @@ _PLAIN = ("bind-address=127.0.0.1", "skip-name-resolve", "character-set-server=u
 
 @dataclass(frozen=True)
 class MariaDB:
-    """A server that runs: its port, a user with all rights and one that may only read, each with its password."""
+    """A running server: its port, a user with all privileges and a read-only one, each with its password."""
 
     port: int
     folder: Path
@@ -43,7 +43,7 @@ class MariaDB:
     _numbers: Iterator[int] = field(default_factory=itertools.count, compare=False, repr=False)
 
     def fields(self, database: str | None = None, *, reader: bool = False) -> dict[str, object]:
-        """Return the fields of a connection, of the full user or of the reader, the password in clear."""
+        """Return the fields of a connection, of the full user or of the reader, the password in plain text."""
         return {
             "host": self.host,
             "port": self.port,
@@ -61,13 +61,13 @@ class MariaDB:
         return pymysql.connect(**given, password=password, autocommit=True, charset="utf8mb4", local_infile=True)
 
     def run(self, *statements: str, database: str | None = None) -> None:
-        """Run statements as the user with all rights."""
+        """Run statements as the user with all privileges."""
         with self.connect(database) as connection, connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
 
     def new_database(self) -> str:
-        """Make an empty database that the reader may read; gives its name."""
+        """Create an empty database that the reader may read; returns its name."""
         name = f"db {next(self._numbers)}"
         self.run(f"CREATE DATABASE `{name}`", f"GRANT SELECT, SHOW VIEW ON `{name}`.* TO {READER}@'%'")
         return name
@@ -75,7 +75,7 @@ class MariaDB:
 
 @contextmanager
 def start_mariadb(*settings: str) -> Iterator[MariaDB]:
-    """Run a server of one's own until the block ends; `settings` are more of its options, like `sql-mode=ANSI`."""
+    """Run a separate server until the block ends; `settings` are additional options, like `sql-mode=ANSI`."""
     place, server = make_place("mariadb"), program("mariadbd", *_FOLDERS)
     data = place.folder / "data"
     sizes = [f"--{setting}" for setting in (*_FAST, *_SMALL)]
@@ -99,13 +99,13 @@ def _install(place: Place, data: Path, sizes: list[str]) -> None:
 
 
 def _key(server: Path) -> str:
-    """Name what an installed folder depends on: the program, and the choices in this file."""
+    """Return what an installed folder depends on: the program, and the choices in this file."""
     parts = (server, server.stat().st_mtime_ns, Path(__file__).read_bytes())
     return f"mariadb-{sha256(repr(parts).encode()).hexdigest()[:16]}"
 
 
 def _first() -> str:
-    """Return the statements of the first start, one a line; the server reads them before anybody may connect."""
+    """Return the statements of the first start, one per line; the server runs them before it accepts connections."""
     people = [(f"'{USER}'@'%'", PASSWORD), (f"'{READER}'@'%'", READER_PASSWORD)]
     made = [f"CREATE USER {who} IDENTIFIED BY '{_escaped(password)}';" for who, password in people]
     rights = [

@@ -1,4 +1,4 @@
-"""How tests ask the local models: by the providers' own clients, by pydantic-ai and by plain HTTP."""
+"""How tests call the local models: with the providers' own clients, pydantic-ai and plain HTTP."""
 
 import asyncio
 import http.client
@@ -40,7 +40,7 @@ class Plan(BaseModel):
 
 
 def ask_openai(name, how):
-    """What the `openai` client is called with."""
+    """Return the arguments for the `openai` client."""
     tool = {"type": "function", "function": {"name": "plan", "parameters": SCHEMA, "strict": True}}
     schema = {"type": "json_schema", "json_schema": {"name": "plan", "schema": SCHEMA, "strict": True}}
     more = {"tool": {"tools": [tool], "tool_choice": "required"}, "native": {"response_format": schema}}.get(how, {})
@@ -49,7 +49,7 @@ def ask_openai(name, how):
 
 
 def ask_anthropic(name, how):
-    """What the `anthropic` client is called with."""
+    """Return the arguments for the `anthropic` client."""
     tool = {"name": "plan", "description": "", "input_schema": SCHEMA}
     schema = {"format": {"type": "json_schema", "schema": SCHEMA}}
     more = {"tool": {"tools": [tool], "tool_choice": {"type": "any"}}, "native": {"output_config": schema}}.get(how, {})
@@ -58,7 +58,7 @@ def ask_anthropic(name, how):
 
 
 def ask_google(name, how):
-    """What the `google-genai` client is called with."""
+    """Return the arguments for the `google-genai` client."""
     function = types.FunctionDeclaration(name="plan", parameters_json_schema=SCHEMA)
     calling = types.ToolConfig(function_calling_config=types.FunctionCallingConfig(mode="ANY"))
     more = {
@@ -83,7 +83,7 @@ def google_client(server, provider):
 
 
 def by_client(server, provider, how="text"):
-    """Ask by the provider's own client; gives words, why it ended, arguments of a call, tokens (in, out)."""
+    """Call with the provider's own client; returns text, finish reason, arguments of a call, tokens (in, out)."""
     name = NAMES[provider]
     if provider == "anthropic":
         with anthropic_client(server, provider) as client:
@@ -98,7 +98,7 @@ def by_client(server, provider, how="text"):
 
 
 def by_stream(server, provider, how="text"):
-    """The same, where the answer comes bit by bit."""
+    """The same, with a streamed answer."""
     name = NAMES[provider]
     if provider == "anthropic":
         with anthropic_client(server, provider) as client, client.messages.stream(**ask_anthropic(name, how)) as stream:
@@ -137,7 +137,7 @@ def read_google(answers):
 
 
 def run(server, provider, output=str, prompt="Which table?", *, retries=1, timeout=5, tools=(), **more):
-    """Ask by pydantic-ai, whose provider closes its connections when the block ends."""
+    """Call with pydantic-ai, whose provider closes its connections when the block ends."""
     url, name = server.url(provider), NAMES[provider]
     kinds = {"openai": (OpenAIChatModel, OpenAIProvider), "compatible": (OpenAIChatModel, OllamaProvider)}
     kinds |= {"anthropic": (AnthropicModel, AnthropicProvider), "google": (GoogleModel, GoogleProvider)}
@@ -159,7 +159,7 @@ def run(server, provider, output=str, prompt="Which table?", *, retries=1, timeo
 
 
 def post(server, provider, body, *, path=None, verb="POST", **headers):
-    """Plain HTTP; gives status, headers and the body as it is."""
+    """Send a plain HTTP request; returns status, headers and the unchanged body."""
     host = server.url(provider).split("/")[2]
     paths = dict.fromkeys(PROVIDERS, "/v1/chat/completions") | {"anthropic": "/v1/messages"}
     paths["google"] = "/v1beta/models/gemini-2.5-pro:generateContent"

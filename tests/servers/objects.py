@@ -1,4 +1,4 @@
-"""What a test does with the objects of a store, whichever it is."""
+"""What tests do with the objects of a store, whichever it is."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from datetime import timedelta
 
 
 class Objects:
-    """A server of objects; who inherits has `family`, `fields(bucket)`, `wrong()` and `scheme`."""
+    """A server of objects; subclasses have `family`, `fields(bucket)`, `wrong()` and `scheme`."""
 
     def store(self, bucket):
-        """Return a client with the owner's key, which gives up soon."""
+        """Return a client with the owner's key and short timeouts."""
         from obstore.store import AzureStore, GCSStore, S3Store
 
         fields = {**self.fields(), "client_options": {"allow_http": True, "timeout": "20s"}}
@@ -33,6 +33,6 @@ class Objects:
         return sorted(meta["path"] for chunk in self.store(bucket).list() for meta in chunk)
 
     def secrets(self) -> list[str]:
-        """Return what must never be seen."""
+        """Return the secrets that must never be shown."""
         names = ("access_key_id", "secret_access_key", "account_key")
         return [str(value) for name, value in self.fields().items() if name in names]

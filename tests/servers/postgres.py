@@ -27,7 +27,7 @@ _PLAIN = ("listen_addresses=127.0.0.1", "unix_socket_directories=", "log_min_mes
 
 @dataclass(frozen=True)
 class Postgres:
-    """A server that runs: its port, its superuser and a role that may only read, each with its password."""
+    """A running server: its port, its superuser and a read-only role, each with its password."""
 
     port: int
     folder: Path
@@ -40,7 +40,7 @@ class Postgres:
     _numbers: Iterator[int] = field(default_factory=itertools.count, compare=False, repr=False)
 
     def fields(self, database: str | None = None, *, reader: bool = False) -> dict[str, object]:
-        """Return the fields of a connection, of the superuser or of the reader, the password in clear."""
+        """Return the fields of a connection, of the superuser or of the reader, the password in plain text."""
         return {
             "host": self.host,
             "port": self.port,
@@ -63,7 +63,7 @@ class Postgres:
                 connection.execute(statement)
 
     def new_database(self) -> str:
-        """Make an empty database, in which the reader may read what the superuser makes in `public`; gives its name."""
+        """Create an empty database; the reader may read the superuser's tables in `public`. Returns its name."""
         name = f"db {next(self._numbers)}"
         self.run(f'CREATE DATABASE "{name}"')
         self.run(_grants(), database=name)
@@ -72,9 +72,9 @@ class Postgres:
 
 @contextmanager
 def start_postgres(*settings: str, encrypted: bool = False) -> Iterator[Postgres]:
-    """Run a server of one's own until the block ends; `settings` are more of its settings, like `wal_level=logical`.
+    """Run a separate server until the block ends; `settings` are additional ones, like `wal_level=logical`.
 
-    An encrypted one also talks TLS, as `127.0.0.1`; its certificate is `certificate` in its folder.
+    An encrypted one also offers TLS, as `127.0.0.1`; its certificate is `certificate` in its folder.
     """
     place = make_place("postgres")
     initdb, server = (program(name, "usr/lib/postgresql/*/bin") for name in ("initdb", "postgres"))
@@ -98,7 +98,7 @@ def start_postgres(*settings: str, encrypted: bool = False) -> Iterator[Postgres
 
 
 def _certified(place: Place) -> tuple[str, ...]:
-    """Make a certificate that vouches for itself; returns the settings that use it."""
+    """Create a self-signed certificate; returns the settings that use it."""
     key, certificate = place.folder / "key", place.folder / "certificate"
     subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
     made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate]

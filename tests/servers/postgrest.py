@@ -39,7 +39,7 @@ _ROLES = {"anon": "NOLOGIN", "authenticated": "NOLOGIN", "service_role": "NOLOGI
 
 @dataclass(frozen=True)
 class Postgrest:
-    """A server that runs. `url` is a project's (clients of PostgREST alone take `rest_url`)."""
+    """A running server. `url` is a project's (clients of PostgREST alone take `rest_url`)."""
 
     url: str
     rest_url: str
@@ -68,7 +68,7 @@ class Postgrest:
 
     @property
     def requests(self) -> list[Request]:
-        """All requests so far, those that faults hit as well."""
+        """Return all requests so far, including those hit by faults."""
         return self._server.requests
 
     def token(self, role: str = "authenticated", **claims: object) -> str:
@@ -87,7 +87,7 @@ class Postgrest:
             return connection.execute(query).fetchall()
 
     def stop(self) -> None:
-        """End the server, and fail if it met a request that it was not written for."""
+        """Stop the server, and fail if it got a request that it does not support."""
         self._server.stop()
         if self._server.bugs:
             raise AssertionError("the local PostgREST has a bug:\n" + "\n".join(self._server.bugs))
@@ -136,7 +136,7 @@ def _conninfo(fields: Mapping[str, Any]) -> str:
 
 
 def _prepare(conninfo: str, schemas: Sequence[str], *, expose: bool) -> None:
-    """Make the roles, which belong to the whole server, and the grants that a new project has."""
+    """Create the roles, which belong to the whole server, and the grants of a new project."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
         known = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles").fetchall()}
         for role in _ROLES.keys() - known:

@@ -1,4 +1,4 @@
-"""What both kinds of servers need: a folder of an unprivileged user, a free port, a guard, and a wait for an answer."""
+"""Shared by both kinds of servers: a folder of an unprivileged user, a free port, a guard, waiting for an answer."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Place:
-    """Where a server lives and who it is."""
+    """The folder and user of a server."""
 
     folder: Path
     user: pwd.struct_passwd
 
     def command(self, *arguments: str | Path) -> None:
-        """Run a program of the server as its user; what it says is shown only if it fails."""
+        """Run a program of the server as its user; its output is shown only if it fails."""
         other = self.user.pw_uid != os.getuid()
         identity = {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": ()} if other else {}
         done = subprocess.run(
@@ -55,7 +55,7 @@ class Place:
 
 
 def program(name: str, *folders: str) -> Path:
-    """Return a server's program: the one on the path, else the newest in the folders that Debian uses."""
+    """Return a server's program: the one on the path, else the newest in Debian's folders."""
     found = shutil.which(name)
     if found:
         return Path(found).resolve()
@@ -66,7 +66,7 @@ def program(name: str, *folders: str) -> Path:
 
 
 def make_place(kind: str) -> Place:
-    """Make a server's folder; root gives it to the account that has no rights, since servers refuse to be root."""
+    """Create a server's folder; root gives it to the unprivileged account, because servers refuse to run as root."""
     user = pwd.getpwnam("nobody") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
     folder = Path(tempfile.mkdtemp(prefix=f"osiris-{kind}-"))
     os.chown(folder, user.pw_uid, user.pw_gid)
@@ -74,7 +74,7 @@ def make_place(kind: str) -> Place:
 
 
 def kept_copy(place: Place, target: Path, key: str, make: Callable[[], None]) -> None:
-    """Let `make` fill the target, or copy what it once made for this key: installing takes longer than copying."""
+    """Let `make` fill the target, or copy its earlier result for this key: installing takes longer than copying."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "osiris-test-servers"
     if (cache / key).is_dir():
         shutil.copytree(cache / key, target)
@@ -95,9 +95,9 @@ def kept_copy(place: Place, target: Path, key: str, make: Callable[[], None]) ->
 def running(
     place: Place, command: Callable[[int], Sequence[str | Path]], number: int, answers: Callable[[int], bool]
 ) -> Iterator[int]:
-    """Run what `command` gives for a port until the block ends, under a guard; gives the port that answers.
+    """Run the command that `command` returns for a port until the block ends, under a guard; yields the port.
 
-    `number` is the signal that ends the server.
+    `number` is the signal that stops the server.
     """
     guard, port = _started(place, command, number, answers)
     try:
@@ -111,7 +111,7 @@ def running(
 def _started(
     place: Place, command: Callable[[int], Sequence[str | Path]], number: int, answers: Callable[[int], bool]
 ) -> tuple[subprocess.Popen, int]:
-    """Start on a free port: another one where somebody was faster to take it."""
+    """Start on a free port; on another one if a different process took it first."""
     log = place.folder / "log"
     told = ""
     for _ in range(ATTEMPTS):
@@ -138,7 +138,7 @@ def _started(
 
 
 def free_port() -> int:
-    """Return a port on loopback that nobody has right now."""
+    """Return a port on loopback that is free right now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""A server of S3 in a temporary folder: SeaweedFS, which checks signatures and rights."""
+"""A server of S3 in a temporary folder: SeaweedFS, which checks signatures and permissions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ READER = ("READERKEY", "reader's secret/+&=% 2")
 
 @dataclass(frozen=True)
 class S3(Objects):
-    """A server that runs, its owner and one who may only read, each with a key."""
+    """A running server, with an owner and a read-only user, each with a key."""
 
     port: int
     filer: int
@@ -34,14 +34,14 @@ class S3(Objects):
     _numbers: Iterator[int] = field(default_factory=itertools.count, compare=False, repr=False)
 
     def fields(self, bucket: str | None = None, *, reader: bool = False, port: int | None = None) -> dict[str, object]:
-        """Return the fields of a connection, the secret in clear; `port` is that of something in between."""
+        """Return the fields of a connection, the secret in plain text; `port` is that of a proxy."""
         key, secret = READER if reader else OWNER
         named = {"bucket": bucket} if bucket else {}
         endpoint = f"http://127.0.0.1:{port or self.port}"
         return {"endpoint": endpoint, "access_key_id": key, "secret_access_key": secret, **named}
 
     def wrong(self) -> dict[str, str]:
-        """Return fields with a key that is not accepted."""
+        """Return fields with a key that is rejected."""
         return {"secret_access_key": "wrong"}
 
     def new_bucket(self) -> str:
@@ -51,7 +51,7 @@ class S3(Objects):
         return name
 
     def unfinished(self, bucket: str) -> list[str]:
-        """Return the uploads that were begun and neither finished nor given up."""
+        """Return the uploads that were begun and neither completed nor aborted."""
         there = f"http://127.0.0.1:{self.filer}/buckets/{bucket}/.uploads/"
         answer = httpx.get(there, headers={"Accept": "application/json"})
         return [] if answer.status_code == 404 else [each["FullPath"] for each in answer.json()["Entries"] or ()]
@@ -59,7 +59,7 @@ class S3(Objects):
 
 @contextmanager
 def start_s3() -> Iterator[S3]:
-    """Give a server that runs until the block ends."""
+    """Yield a server that runs until the block ends."""
     place = make_place("s3")
     people = [("owner", OWNER, ["Admin", "Read", "Write", "List"]), ("reader", READER, ["Read", "List"])]
     told = [

@@ -1,4 +1,4 @@
-"""In a local E2B's sandboxes, commands run and files go in and out as the SDK, unmodified, asks."""
+"""In a local E2B's sandboxes, the unmodified SDK runs commands and transfers files."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""A local E2B fails as it is told to, and leaves nothing behind."""
+"""A local E2B fails as configured, and leaves nothing behind."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""A local E2B's sandboxes are apart from the host, live for their time, and come from templates."""
+"""A local E2B's sandboxes are isolated from the host, end after their lifetime, and are created from templates."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""A local Google Cloud Storage does with objects what obstore, unmodified, expects of the real one."""
+"""A local Google Cloud Storage handles objects as the unmodified obstore expects of the real one."""
 
 import base64
 import hashlib

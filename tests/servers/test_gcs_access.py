@@ -1,4 +1,4 @@
-"""A local Google Cloud Storage knows who asks and what they may."""
+"""A local Google Cloud Storage enforces accounts and their rights."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""A local Google Cloud Storage fails as it is told to; obstore, unmodified, sees what it would see of the real one."""
+"""A local Google Cloud Storage fails as configured; the unmodified obstore sees what it would see of the real one."""
 
 import time
 

@@ -62,7 +62,7 @@ class Agent:
         self.sock, self.home, self.root = sock, home, root
 
     def place(self, path):
-        """Where a path of the sandbox is for this process."""
+        """Return the host's path for a path of the sandbox."""
         whole = os.path.normpath(os.path.join(self.home, path))
         return whole if whole.startswith(self.root + "/") else self.root + whole
 
@@ -100,7 +100,7 @@ class Agent:
                 os.kill(pid, number)
 
     def everybody(self):
-        """All processes below: in a namespace of its own, -1 means all of them at one time."""
+        """Return all processes below; in a separate namespace, -1 means all of them at once."""
         if os.getpid() == 1:
             return [-1]
         found, parents = [], [os.getpid()]
@@ -182,7 +182,7 @@ class Agent:
 
 
 def _become(argv, env, place, fds):
-    """Be the command, in the child after the fork; whatever happens, this never returns."""
+    """Become the command, in the child after the fork; never returns."""
     try:
         os.chdir(place)
         kept = [os.dup(fd) for fd in fds]
@@ -206,7 +206,7 @@ def _children(pid):
 
 
 def _reap(sock):
-    """Tell of each process that ended; orphans are told of as well, and the service does not know those."""
+    """Report each process that ended; orphans are reported too, but the service does not know them."""
     with contextlib.suppress(ChildProcessError):
         while True:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -232,7 +232,7 @@ def _serve(agent, sock):
 
 
 def _end_all(agent):
-    """Leave nobody behind; where this is the first process of a namespace, the kernel does that at its exit."""
+    """Kill all processes; in a namespace's first process, the kernel does that at its exit."""
     while os.getpid() != 1 and agent.everybody():
         agent.do_signal_all((), [], signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):

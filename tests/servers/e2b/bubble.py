@@ -1,4 +1,4 @@
-"""What a sandbox's first process is started with: in namespaces of its own where the machine can, else plainly."""
+"""The command that starts a sandbox's first process: in its own namespaces if the machine supports them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _GROUP = "root:x:0:\nuser:x:1000:\n"
 
 @functools.cache
 def namespaces() -> tuple[str, ...] | None:
-    """The options with which bubblewrap works on this machine; None where it does not, or is not there."""
+    """Return the options with which bubblewrap works on this machine; None if it does not work or is not installed."""
     if not shutil.which("bwrap"):
         return None
     for identity in (_AS_USER, ()):
@@ -40,7 +40,7 @@ def namespaces() -> tuple[str, ...] | None:
 
 
 def make_tree(tree: Path) -> None:
-    """Lay out an empty root with a home, and with the system's folders where a mount will follow."""
+    """Create an empty root with a home, and with the system's folders as mount points."""
     for name in ("home/user", "root", "tmp", "var/tmp", "opt", "run", "etc", "usr", "proc", "dev"):
         (tree / name).mkdir(parents=True, exist_ok=True)
     for name in ("tmp", "var/tmp"):
@@ -50,7 +50,7 @@ def make_tree(tree: Path) -> None:
 
 
 def command(tree: Path, descriptor: int, binds: Iterable[Path], *, isolated: bool, network: bool) -> list[str]:
-    """The program that starts the agent for a tree. `binds`: folders of the host that are visible, read-only."""
+    """Return the command that starts the agent for a tree. `binds`: folders of the host that are visible, read-only."""
     python = Path(sys.executable).resolve()
     if not isolated:
         return [str(python), "-I", "-S", str(AGENT), str(descriptor), HOME, str(tree)]

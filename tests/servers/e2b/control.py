@@ -113,7 +113,7 @@ async def pause(_service: Service, _request: Request, sandbox: Sandbox) -> Respo
 
 
 async def connect(_service: Service, request: Request, sandbox: Sandbox) -> Response:
-    """Wake it up where it is paused; where it runs, its end can only move away."""
+    """Resume a paused sandbox; for a running one, only extend its lifetime."""
     seconds = (await request.json()).get("timeout", DEFAULT_TIMEOUT)
     if sandbox.state == "paused":
         await sandbox.resume()
@@ -128,7 +128,7 @@ async def request_template(service: Service, request: Request) -> Response:
 
 
 async def files(service: Service, request: Request, _template: str, digest: str) -> Response:
-    """Tell where to put the archive of a COPY step; one that is there already need not come again."""
+    """Return where to put the archive of a COPY step; an existing one need not be sent again."""
     present = service.templates.file(digest).exists()
     return JSONResponse(
         {"present": present, "url": f"{request.url.scheme}://{request.url.netloc}/uploads/{digest}"}, 201
@@ -212,7 +212,7 @@ SANDBOX_CALLS: tuple[tuple[str, re.Pattern[str], Call], ...] = tuple(
 
 
 async def answer(service: Service, request: Request) -> Response | None:
-    """Answer a control call; None where there is no such call."""
+    """Answer a control call; None if the call does not exist."""
     path = request.url.path
     if not path.startswith("/uploads/") and request.headers.get("X-API-KEY") != service.api_key:
         return failure(401, "Invalid API key")

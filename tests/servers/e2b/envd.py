@@ -63,7 +63,7 @@ async def _blocks(file: FileIO, start: int, stop: int) -> AsyncIterator[tuple[by
 
 
 async def upload(sandbox: Sandbox, request: Request) -> Response:
-    """Write into the file itself, as it comes in: what breaks off leaves a part."""
+    """Write directly to the file while data arrives: an interrupted upload leaves a part."""
     if request.headers.get("Content-Type", "").startswith("multipart/form-data"):
         return await _upload_form(sandbox, request)
     body = _slowly(request.stream(), sandbox)
@@ -94,7 +94,7 @@ async def _answer_of(parts: list[tuple[str, AsyncIterator[bytes]]], sandbox: San
 
 
 async def _written(fd: int, body: AsyncIterator[bytes], room: int | None) -> bool:
-    """Write what fits; the rest is read all the same, so that the client gets to hear of it."""
+    """Write what fits, and read the rest all the same, so that the client gets the error."""
     size = 0
     with os.fdopen(fd, "wb", 0) as file:
         async for chunk in body:
@@ -133,7 +133,7 @@ async def start(sandbox: Sandbox, request: Request) -> Response:
 
 
 def _kill_late(process: Process) -> None:
-    """The time of the call is the command's time, whoever still listens."""
+    """The timeout of the call is the command's timeout, whoever still listens."""
     if not process.exited.done():
         process.killing = asyncio.create_task(process.signal(signal.SIGKILL))
 
@@ -196,7 +196,7 @@ async def send_signal(sandbox: Sandbox, asked: dict[str, Any]) -> dict[str, Any]
 
 
 async def processes(sandbox: Sandbox, _asked: dict[str, Any]) -> dict[str, Any]:
-    """What runs, with its environment, for all to see."""
+    """Return the running processes with their environments, visible to all."""
     alive = [process for process in sandbox.processes.values() if not process.exited.done()]
     tags = [{"tag": process.tag} if process.tag else {} for process in alive]
     return {"processes": [{"config": one.config, "pid": one.pid} | tag for one, tag in zip(alive, tags, strict=True)]}

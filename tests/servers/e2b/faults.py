@@ -1,6 +1,6 @@
-"""What can go wrong on the way to a sandbox, switched on while a test runs, from any thread.
+"""Connection and service faults, switched on while a test runs, from any thread.
 
-`service.faults` is the whole service's, `sandbox.faults` one sandbox's (only what happens on the way to it).
+`service.faults` applies to the whole service, `sandbox.faults` to the connection with one sandbox.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Faults:
         self.__init__()
 
     def refusal(self, method: str, path: str) -> Response | None:
-        """The answer that a control call gets in place of its own."""
+        """Return the answer that replaces that of a control call."""
         for one in self._answers:
             if one.times and one.method in ("", method) and one.path.search(path):
                 one.times -= 1
@@ -91,12 +91,12 @@ class Faults:
 
 @dataclass(frozen=True)
 class Way:
-    """The way to one sandbox: its own faults come first, then the service's."""
+    """The connection to one sandbox: its own faults come first, then the service's."""
 
     faults: tuple[Faults, ...]
 
     def value(self, name: str) -> Any:
-        """A fault's setting where it is switched on, else None."""
+        """Return a fault's setting if it is switched on, else None."""
         values = [getattr(faults, name) for faults in self.faults]
         return next((value for value in values if value not in (None, False, ())), None)
 

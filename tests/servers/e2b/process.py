@@ -1,4 +1,4 @@
-"""One command of a sandbox: its output goes to whoever listens at the time, and is lost where nobody does."""
+"""One command of a sandbox: its output goes to the current listeners, and is lost if there are none."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Event = dict[str, Any] | Refused
 
 
 class Listener:
-    """One stream of a process's events. A full queue holds back the process, as a slow reader would."""
+    """One stream of a process's events. A full queue blocks the process, as a slow reader would."""
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[Event] = asyncio.Queue(QUEUE)
@@ -73,7 +73,7 @@ class Process:
         self._following = asyncio.create_task(self._follow(stdout, stderr))
 
     async def _follow(self, stdout: int, stderr: int) -> None:
-        """Pass output on until all who hold the pipes are gone; after a signal, the command alone is waited for."""
+        """Forward output until all holders of the pipes have ended; after a signal, only the command is waited for."""
         output = asyncio.create_task(self._pump_both(stdout, stderr))
         signalled = asyncio.create_task(self._signalled.wait())
         try:
@@ -111,7 +111,7 @@ class Process:
             await listener.put(event)
 
     def listen(self) -> Listener:
-        """Take part from now on; one who comes after the end is told of that."""
+        """Subscribe from now on; a late subscriber gets the end event."""
         listener = Listener()
         if self.end:
             listener.put_nowait(self.end)
@@ -189,7 +189,7 @@ def _size(event: dict[str, Any]) -> int:
 
 
 def _ending(code: int) -> dict[str, Any]:
-    """What Go says of a process that ended: a signal is the exit code -1."""
+    """Return Go's words for a process that ended: a signal is the exit code -1."""
     if code >= 0:
         status = f"exit status {code}"
         return {"end": {"exitCode": code, "exited": True, "status": status} | ({"error": status} if code else {})}

@@ -1,4 +1,4 @@
-"""One sandbox: a tree, an agent in it, processes, and a time to live."""
+"""One sandbox: a tree, an agent in it, processes, and a lifetime."""
 
 from __future__ import annotations
 
@@ -67,22 +67,22 @@ class Sandbox:
         return self.asked.get("metadata") or {}
 
     def path(self, path: str) -> Path:
-        """Where the host has a file of the sandbox (one that no mount hides)."""
+        """Return the host's path of a file in the sandbox (one that no mount hides)."""
         return self.tree / path.lstrip("/")
 
     def pids(self) -> list[int]:
-        """The host's numbers of all processes that commands started, for `/proc/<pid>/environ` and the like."""
+        """Return the host's pids of all processes that commands started, for `/proc/<pid>/environ` and the like."""
         if self._agent is None or self._agent.poll() is not None:
             return []
         found = _below(self._agent.pid)
         return found[1:] if self.isolated else found  # the first below bwrap is the agent
 
     def kill(self) -> None:
-        """End it now, as a failing host would: what is open to it breaks."""
+        """End it now, as a failing host would: open connections break."""
         self.call(self.end())
 
     def expire(self) -> None:
-        """Let its time be over."""
+        """End its lifetime."""
         self.call(self._time_over())
 
     # What the service does, in its own thread.
@@ -110,7 +110,7 @@ class Sandbox:
         self.live_for(timeout)
 
     def live_for(self, seconds: float) -> None:
-        """Set the end to so many seconds from now."""
+        """Set the end of its lifetime to that many seconds from now."""
         if self._timer:
             self._timer.cancel()
         loop = asyncio.get_running_loop()
@@ -118,7 +118,7 @@ class Sandbox:
         self._timer = loop.call_later(seconds, lambda: loop.create_task(self._time_over()))
 
     def live_longer(self, seconds: float) -> None:
-        """Let the end be no sooner than so many seconds from now."""
+        """Extend its lifetime to at least that many seconds from now."""
         if self.ends < datetime.now(UTC) + timedelta(seconds=seconds):
             self.live_for(seconds)
 
@@ -133,7 +133,7 @@ class Sandbox:
             raise Refused("internal", f"preparing the sandbox failed with {code}: {command}")
 
     async def spawn(self, request: dict[str, Any], user: str = "user") -> Process:
-        """Start a command, which nobody listens to yet."""
+        """Start a command without listeners."""
         config = request["process"]
         home = self._home(user)
         environment = {"PATH": PATH, "HOME": home, "USER": user, "LOGNAME": user}
@@ -209,7 +209,7 @@ class Sandbox:
         self._ending = asyncio.get_running_loop().create_task(self._tell_of_end())
 
     async def _tell_of_end(self) -> None:
-        """Tell those who listen, once nothing runs any more."""
+        """Notify listeners once nothing runs any more."""
         await asyncio.to_thread(self._agent.wait, PATIENCE)
         gone = Refused("unavailable", f"the connection to sandbox {self.id} ended before the stream completed")
         for process in self.processes.values():

@@ -1,4 +1,4 @@
-"""The service as a whole: two ports, a thread of its own, and what a test can see of it."""
+"""The service as a whole: two ports, a thread, and what a test can observe."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Seen:
 
 
 class Service:
-    """What `e2b_service` gives: `environment` for the SDK, `faults`, `sandboxes`, `requests`, `templates`."""
+    """The result of `e2b_service`: `environment` for the SDK, `faults`, `sandboxes`, `requests`, `templates`."""
 
     def __init__(
         self, folder: Path, bases: Mapping[str, Base], binds: Sequence[Path], exit_kept: float, *, isolated: bool
@@ -67,7 +67,7 @@ class Service:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the SDK has to find in its environment."""
+        """Return the variables that the SDK needs."""
         return {
             "E2B_API_KEY": self.api_key,
             "E2B_API_URL": self._control.url,
@@ -75,7 +75,7 @@ class Service:
         }
 
     def find(self, number: str) -> Sandbox | None:
-        """The sandbox with an id, if it lives."""
+        """Return the sandbox with an id, if it is alive."""
         return next((one for one in self.sandboxes if one.id == number and one.alive), None)
 
     def sandbox(self, number: str) -> Sandbox:
@@ -83,7 +83,7 @@ class Service:
         return next(one for one in self.sandboxes if one.id == number)
 
     def call(self, doing: Coroutine[Any, Any, Any]) -> Any:
-        """Do something in the service's thread and wait for it."""
+        """Run a function in the service's thread and wait for it."""
         return asyncio.run_coroutine_threadsafe(doing, self._loop).result(PATIENCE)
 
     @contextmanager
@@ -129,7 +129,7 @@ class Service:
         await self._loop.shutdown_default_executor()
 
     async def new_sandbox(self, template: Template, asked: dict[str, Any]) -> Sandbox:
-        """Lay out a tree, start an agent in it and let the template's commands run."""
+        """Create a tree, start an agent in it, and run the template's commands."""
         folder = Path(tempfile.mkdtemp(prefix="sandbox-", dir=self.folder))
         tree = folder / "tree"
         bubble.make_tree(tree)
@@ -215,7 +215,7 @@ def e2b_service(
 
 @contextmanager
 def _swept_folder() -> Iterator[Path]:
-    """A folder that goes with the block, or with this process if that is killed."""
+    """A folder that is removed with the block, or with this process if that is killed."""
     folder = Path(tempfile.mkdtemp(prefix="osiris-e2b-"))
     command = [sys.executable, "-I", str(SWEEPER), str(folder)]
     sweeper = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)

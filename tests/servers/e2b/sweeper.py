@@ -1,6 +1,6 @@
-"""Removes a folder once standard input ends, which the system sees to however the tests end.
+"""Removes a folder once standard input ends, which the system ensures however the tests end.
 
-Sandboxes end by the same rule, each at the end of its own socket, so that soon nobody writes there any more.
+Sandboxes end by the same rule, each at the end of its own socket, so that soon no process writes to the folder.
 """
 
 import os

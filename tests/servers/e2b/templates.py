@@ -1,7 +1,7 @@
-"""Templates: what a sandbox's tree is laid out from.
+"""Templates: the source of a sandbox's tree.
 
-Builds record their steps. COPY and a `Base` take effect in the trees of sandboxes; RUN, ENV, WORKDIR and USER are
-recorded only, since no registry of packages is in reach.
+Builds record their steps. COPY and a `Base` affect the trees of sandboxes; RUN, ENV, WORKDIR and USER are only
+recorded, because no package registry is available.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TEAM = "a-team"
 
 @dataclass(frozen=True)
 class Base:
-    """How the tree of an image (`python:3.12`) or template (`base`) is prepared, each time anew."""
+    """How the tree of an image (`python:3.12`) or template (`base`) is prepared, each time from the start."""
 
     folder: Path | None = None
     """What is copied to `/`."""
@@ -36,7 +36,7 @@ class Base:
 
 @dataclass
 class Template:
-    """One template that was asked for; it can be used once it is built."""
+    """One requested template; it can be used once it is built."""
 
     names: tuple[str, ...]
     asked: dict[str, Any]
@@ -75,7 +75,7 @@ class Templates:
         self.all = [Template((name,), {}, base, build={}) for name, base in self._bases.items()]
 
     def find(self, name: str) -> Template | None:
-        """The newest that is ready under an id or a name, with or without a tag."""
+        """Return the newest ready build under an id or a name, with or without a tag."""
         wanted = (name, f"{name}:default")
         for template in reversed(self.all):
             if template.status == "ready" and (template.id == name or set(wanted) & set(template.names)):
@@ -86,7 +86,7 @@ class Templates:
         return next((one for one in self.all if (one.id, one.build_id) == (template_id, build_id)), None)
 
     def request(self, asked: dict[str, Any]) -> Template:
-        """Take in the first half of a build: a name."""
+        """Accept the first half of a build: a name."""
         name, _, tag = asked["name"].partition(":")
         tags = list(dict.fromkeys([*([tag] if tag else []), *(asked.get("tags") or [])])) or ["default"]
         template = Template((name, *(f"{name}:{one}" for one in tags)), asked)
@@ -97,7 +97,7 @@ class Templates:
         return template
 
     def build(self, template: Template, asked: dict[str, Any], error: str | None) -> None:
-        """Take in the second half, the steps; `error` ends the build in it."""
+        """Accept the second half, the steps; `error` makes the build fail with it."""
         template.build = asked
         template.parent = self.find(asked.get("fromTemplate") or "")
         template.base = self._bases.get(asked.get("fromImage") or "", Base())
@@ -139,7 +139,7 @@ class Templates:
         return self.folder / digest
 
     def lay_out(self, template: Template, tree: Path) -> list[str]:
-        """Fill a tree; gives the commands that are still to run in the sandbox."""
+        """Fill a tree; returns the commands that must still run in the sandbox."""
         commands = self.lay_out(template.parent, tree) if template.parent else []
         if template.base.folder:
             shutil.copytree(template.base.folder, tree, symlinks=True, dirs_exist_ok=True)

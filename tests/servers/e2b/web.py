@@ -1,4 +1,4 @@
-"""Answers that stream, and listeners that can be away for a while."""
+"""Streaming answers, and ports that can be closed for a while."""
 
 from __future__ import annotations
 

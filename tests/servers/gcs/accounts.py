@@ -1,4 +1,4 @@
-"""Service accounts, their keys, and the tokens that stand for them: given by the token endpoint, or signed by a key."""
+"""Service accounts, their keys, and the tokens for them: issued by the token endpoint, or signed with a key."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _TIMES = (
 
 @dataclass
 class Refused(Exception):
-    """A token or an assertion is not good, in the words of the token endpoint."""
+    """A token or an assertion is invalid, in the words of the token endpoint."""
 
     error: str
     description: str
@@ -47,7 +47,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks, and what they may."""
+    """The account of a request, and its rights."""
 
     email: str
     rights: frozenset[str]
@@ -55,7 +55,7 @@ class Caller:
 
 @functools.cache
 def secret(name: str) -> rsa.RSAPrivateKey:
-    """Return the secret that goes by a name; made once, since that takes a tenth of a second."""
+    """Return the secret with a name; created once, because that takes a tenth of a second."""
     return rsa.generate_private_key(65537, 2048)
 
 
@@ -70,7 +70,7 @@ class Account:
         self.public = self._private.public_key()
 
     def key(self, endpoint: str, *, base_url: bool, private: rsa.RSAPrivateKey | None = None) -> str:
-        """Return the key as the file that Google gives out; `private` puts another secret in its place."""
+        """Return the key file as Google issues it; `private` replaces the secret."""
         form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         pem = (private or self._private).private_bytes(serialization.Encoding.PEM, form, plain).decode()
         fields = {
@@ -98,7 +98,7 @@ class Accounts:
         self._uses: dict[str, int] = {}
 
     def account(self, rights: tuple[str, ...]) -> Account:
-        """Return the account with these rights, which is made where there is none."""
+        """Return the account with these rights; creates it if it does not exist."""
         if unknown := set(rights) - set(RIGHTS):
             raise ValueError(f"no such rights: {sorted(unknown)}")
         sorted_rights = tuple(right for right in RIGHTS if right in rights)
@@ -107,7 +107,7 @@ class Accounts:
         return self._by_rights[sorted_rights]
 
     def caller(self, bearer: str) -> Caller:
-        """Return whom a token stands for. Raises `Refused`."""
+        """Return the account of a token. Raises `Refused`."""
         self._uses[bearer] = self._uses.get(bearer, 0) + 1
         if self._faults.token_uses is not None and self._uses[bearer] > self._faults.token_uses:
             raise Refused("invalid_token", "the token was used too often")
@@ -122,7 +122,7 @@ class Accounts:
         return _caller(claims, account)
 
     def grant(self, form: bytes) -> Answer:
-        """Answer a request of the token endpoint."""
+        """Answer a request to the token endpoint."""
         try:
             token, lifetime = self._granted(form), self._faults.token_lifetime
         except Refused as refused:
@@ -143,7 +143,7 @@ class Accounts:
         return token
 
     def _verified(self, token: str) -> tuple[dict[str, Any], Account]:
-        """Return what a signed token claims and whose it is; the signature and the times are right."""
+        """Return the claims and the account of a signed token, after verifying signature and times."""
         try:
             head, body, signature = token.encode("ascii").split(b".")
             header, claims = json.loads(_unpacked(head)), json.loads(_unpacked(body))
@@ -167,7 +167,7 @@ class Accounts:
 
 
 def _caller(claims: dict[str, Any], account: Account) -> Caller:
-    """What an account may within the scope of a token; one for this service as its audience has all of it."""
+    """Return an account's rights within the scope of a token; a token with this service as its audience has all."""
     scopes = str(claims.get("scope", "")).split()
     if not scopes and claims.get("aud") == AUDIENCE:
         return Caller(account.email, account.rights)

@@ -1,4 +1,4 @@
-"""The XML API: what each request does, and what it may be asked with."""
+"""The XML API: what each request does, and its allowed parameters."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SMALLEST_PART, MOST_PARTS, LONGEST_NAME = 5 << 20, 10_000, 1024
 
 @dataclass(frozen=True)
 class Call:
-    """A request, read; the names of headers are in small letters."""
+    """A parsed request; names of headers are in lower case."""
 
     method: str
     bucket: str
@@ -46,12 +46,12 @@ class Call:
         raise Failure("AccessDenied", f"{told}Permission '{permission}' denied on resource (or it may not exist).")
 
     def missing(self) -> Failure:
-        """Return what is said of an object that is not there: who may not list must not learn that."""
+        """Return the error for a missing object: whoever may not list must not learn that it is missing."""
         self.need("list")
         return Failure("NoSuchKey", f"No such object: {self.bucket}/{self.name}")
 
     def check_writing(self, before: Stored | None) -> None:
-        """Raise `Failure` unless the conditions hold and the caller may replace what is there."""
+        """Raise `Failure` unless the conditions hold and the caller may replace an existing object."""
         conditions.check_generation(self.headers, before)
         if before:
             self.need("delete")
@@ -59,7 +59,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Operation:
-    """What a kind of request does, and which parameters and headers of this service it knows."""
+    """What a kind of request does, and the parameters and headers that it supports."""
 
     do: Callable[[Store, Call], Answer]
     query: frozenset[str] = frozenset()
@@ -226,7 +226,7 @@ def _upload(store: Store, call: Call) -> Upload:
 
 
 def _chosen(upload: Upload, listing: bytes) -> list[Blob]:
-    """Return the parts that a completion lists. Raises `Failure` if they are not there, in order and large enough."""
+    """Return the parts that a completion lists. Raises `Failure` if they are missing, out of order or too small."""
     try:
         parts = [{each.tag: each.text or "" for each in part} for part in ET.fromstring(listing)]
         asked = [(int(part["PartNumber"]), part["ETag"].strip('"')) for part in parts]
@@ -244,7 +244,7 @@ def _chosen(upload: Upload, listing: bytes) -> list[Blob]:
 
 
 def _received(store: Store, call: Call) -> Blob:
-    """Take the body. Raises `Failure` if it is not what its checksums say."""
+    """Receive the body. Raises `Failure` if it does not match its checksums."""
     if call.headers.get("transfer-encoding") != "chunked" and "content-length" not in call.headers:
         raise Failure("MissingContentLength")
     said = dict(each.strip().split("=", 1) for each in call.headers.get("x-goog-hash", "").split(",") if "=" in each)

@@ -1,4 +1,4 @@
-"""How a test asks a local Google Cloud Storage without obstore's help, and what it says of itself."""
+"""How a test sends requests to a local Google Cloud Storage without obstore."""
 
 import functools
 import json
@@ -16,7 +16,7 @@ ALL = "https://www.googleapis.com/auth/cloud-platform"
 
 
 def signed(key, secret=None, headers=None, **claims):
-    """A token as a client makes it: `key` says who, and `secret` signs, by default the same."""
+    """Return a token as a client makes it: `key` says who, and `secret` signs, by default the same."""
     key, now = json.loads(key), int(time.time())
     email = key["client_email"]
     whole = {"iss": email, "sub": email, "scope": ALL, "iat": now, "exp": now + 3600, **claims}
@@ -31,7 +31,7 @@ def loaded(pem):
 
 
 def asked(gcs, method, path, token=None, **more):
-    """Ask without a client's help, with the owner's token unless another is given."""
+    """Send a plain request, with the owner's token unless another is given."""
     headers = {"Authorization": f"Bearer {token or signed(gcs.owner)}", **more.pop("headers", {})}
     return httpx.request(method, f"{gcs.endpoint}/{path}", headers=headers, **more)
 

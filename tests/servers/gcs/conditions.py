@@ -1,4 +1,4 @@
-"""The conditions under which a request is done, and the part of an object that it is about."""
+"""The conditions of a request, and the requested part of an object."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ READING = WRITING | {"if-match", "if-none-match", "if-modified-since", "if-unmod
 
 
 def check_generation(headers: Mapping[str, str], stored: Stored | None) -> None:
-    """Raise `Failure` unless the object is of the generation that is asked for; 0 is that of one that is not there."""
+    """Raise `Failure` unless the object has the requested generation; 0 is that of a missing one."""
     here = {"generation": stored.generation if stored else 0, "metageneration": 1 if stored else 0}
     for kind, number in here.items():
         name = f"x-goog-if-{kind}-match"
@@ -48,7 +48,7 @@ def check_reading(headers: Mapping[str, str], stored: Stored) -> None:
 
 
 def part_asked(headers: Mapping[str, str], size: int) -> tuple[int, int] | None:
-    """Return where the part that is asked for starts and ends, None for the whole. Raises `Failure`."""
+    """Return the start and end of the requested part, None for the whole. Raises `Failure`."""
     text = headers.get("range", "")
     if "," in text:
         raise Failure("NotImplemented", "several ranges")

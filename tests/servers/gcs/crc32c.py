@@ -12,7 +12,7 @@ _BLOCK = _LANES * _WORDS * 4
 
 
 def crc32c(data: bytes | memoryview, before: int = 0) -> int:
-    """Return the checksum of what came before and the data; `before` is the checksum of the former."""
+    """Return the checksum of earlier data and `data`; `before` is the checksum of the former."""
     view = memoryview(data)
     for start in range(0, len(view), _BLOCK):
         piece = view[start : start + _BLOCK]
@@ -21,12 +21,12 @@ def crc32c(data: bytes | memoryview, before: int = 0) -> int:
 
 
 def combined(first: int, second: int, length: int) -> int:
-    """Return the checksum of two things in a row; `length` is that of the second."""
+    """Return the checksum of two consecutive pieces; `length` is that of the second."""
     return _shifted(first, length) ^ second
 
 
 def _shifted(value: int, length: int) -> int:
-    """What becomes of a remainder behind which so many bytes of zero are put."""
+    """Return a remainder after appending that many zero bytes."""
     power = 0
     while length >> power:
         if length >> power & 1:

@@ -1,4 +1,4 @@
-"""What goes wrong, in the codes and the form that the documentation of the XML API gives."""
+"""Errors, with the codes and in the form of the XML API's documentation."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CODES = {
 
 @dataclass(frozen=True)
 class Span:
-    """Bytes of an open file: a body that is never in memory as a whole."""
+    """Bytes of an open file: a body that is never completely in memory."""
 
     file: BinaryIO
     start: int
@@ -59,7 +59,7 @@ class Answer:
         return len(self.body) if isinstance(self.body, bytes) else self.body.end - self.body.start
 
     def pieces(self, size: Callable[[], int]) -> Iterator[bytes]:
-        """Give the body in pieces; `size` tells how large the next one may be. A file is closed at the end."""
+        """Yield the body in pieces; `size` returns the maximum of the next one. The file is closed at the end."""
         if isinstance(self.body, bytes):
             if self.body:
                 yield self.body

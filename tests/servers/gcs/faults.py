@@ -1,7 +1,7 @@
-"""What goes wrong on purpose, switched on and off from any thread while the service runs.
+"""Faults that tests switch on and off from any thread while the service runs.
 
-Each method arms one fault. It takes `times` (how many requests it hits, 1), `skip` (how many it lets pass before, 0),
-`method` and `path`, a pattern that is searched in the path and query as they are meant (`/lake/a b.csv?uploads=`).
+Each method arms one fault. It takes `times` (the number of requests it hits, 1), `skip` (the number it lets pass first,
+0), `method` and `path`, a pattern that is searched in the decoded path and query (`/lake/a b.csv?uploads=`).
 """
 
 from __future__ import annotations
@@ -75,17 +75,17 @@ class Faults:
         self._arm(Armed("cut_download", after=after, **when))
 
     def drop_answer(self, **when: int | str) -> None:
-        """Do what was asked and break the connection: the client cannot know that it was done."""
+        """Do what was requested and break the connection: the client cannot know that it was done."""
         self._arm(Armed("drop_answer", **when))
 
     def clear(self) -> None:
-        """Let all go right again."""
+        """Switch all faults off."""
         with self._lock:
             self._armed.clear()
         self.delay, self.rate, self.frozen, self.token_uses, self.token_lifetime = 0.0, None, False, None, 3600
 
     def end(self) -> None:
-        """Let go whoever waits, for good."""
+        """Release all waiting requests, for good."""
         self.clear()
         self._over.set()
 
@@ -106,7 +106,7 @@ class Faults:
         return None
 
     def wait(self) -> None:
-        """What each request goes through before it is looked at."""
+        """Apply the delays to a request before it is processed."""
         self._over.wait(self.delay)
         self.hold()
 
@@ -116,11 +116,11 @@ class Faults:
             time.sleep(_POLL)
 
     def piece(self, most: int) -> int:
-        """Return how much of a body goes at once: a tenth of a second's worth where it is slow."""
+        """Return how much of a body is sent at once: a tenth of a second's worth if it is slow."""
         return most if self.rate is None else max(1, min(most, int(self.rate / 10)))
 
     def pace(self, size: int) -> None:
-        """Take the time that so many bytes take."""
+        """Wait as long as that many bytes take."""
         self.hold()
         if self.rate is not None:
             self._over.wait(size / self.rate)

@@ -22,7 +22,7 @@ MOST = 1000
 
 @dataclass(frozen=True)
 class Entry:
-    """An object's name, or what names have in common up to the delimiter."""
+    """An object's name, or the common prefix of names up to the delimiter."""
 
     name: str
     common: bool
@@ -56,7 +56,7 @@ def instant(moment: datetime) -> str:
 
 
 def _entries(objects: Mapping[str, Stored], query: Mapping[str, str]) -> Iterator[Entry]:
-    """Go through what follows the page before, in the order of UTF-8."""
+    """Yield what follows the previous page, in the order of UTF-8."""
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
     after, common = query.get("start-after", ""), False
     if "continuation-token" in query:

@@ -1,4 +1,4 @@
-"""The service as a whole: its folder, its accounts, and what a test can do with it directly."""
+"""The service as a whole: its folder, its accounts, and methods for tests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SWEEPER = Path(__file__).parents[1] / "e2b/sweeper.py"
 
 
 class Service:
-    """What `start_gcs` gives; `faults` and `requests` may be used from any thread while it runs."""
+    """The result of `start_gcs`; `faults` and `requests` may be used from any thread while it runs."""
 
     def __init__(self, folder: Path, buckets: Sequence[str]) -> None:
         self.folder, self.faults = folder, Faults()
@@ -51,7 +51,7 @@ class Service:
 
     @property
     def bugs(self) -> list[str]:
-        """What was asked for that this service does not know, and where it broke."""
+        """Requests that this service does not support, and its own failures."""
         return self._server.bugs
 
     @property
@@ -75,7 +75,7 @@ class Service:
 
     @property
     def creator(self) -> str:
-        """The key of an account that may make objects, and neither replace nor read them."""
+        """The key of an account that may create objects, but neither replace nor read them."""
         return self.key("create")
 
     @property
@@ -107,7 +107,7 @@ class Service:
         return name
 
     def put(self, bucket: str, name: str, content: bytes) -> int:
-        """Write an object, past all rights and faults; return its generation."""
+        """Write an object, ignoring rights and faults; return its generation."""
         blob = self._store.receive([content])
         return self._store.commit(bucket, name, blob, {}, lambda _before: None).generation
 
@@ -124,7 +124,7 @@ class Service:
         return sorted(self._store.buckets[bucket])
 
     def unfinished(self, bucket: str) -> list[str]:
-        """Return the names of uploads in parts that were begun and neither finished nor given up."""
+        """Return the names of multipart uploads that were begun and neither completed nor aborted."""
         return [upload.name for upload in list(self._store.uploads.values()) if upload.bucket == bucket]
 
     def stop(self) -> None:
@@ -149,7 +149,7 @@ def start_gcs(buckets: Sequence[str] = ()) -> Iterator[Service]:
 
 @contextmanager
 def _swept_folder() -> Iterator[Path]:
-    """A folder that goes with the block, or with this process if that is killed."""
+    """A folder that is removed with the block, or with this process if that is killed."""
     folder = Path(tempfile.mkdtemp(prefix="osiris-gcs-"))
     command = [sys.executable, "-I", str(SWEEPER), str(folder)]
     sweeper = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)

@@ -1,6 +1,6 @@
-"""Buckets, objects and uploads: the contents are files, what is said of them is in memory.
+"""Buckets, objects and uploads: the contents are files, metadata is in memory.
 
-A file never changes once an object has it, and is removed when the object is; whoever reads it meanwhile has it open.
+An object's file never changes, and is removed with the object; readers keep it open meanwhile.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PIECE = 1 << 18
 
 @dataclass(frozen=True)
 class Blob:
-    """What was received: a file and its checksums. One that was put together has no MD5."""
+    """Received data: a file and its checksums. A combined one has no MD5."""
 
     path: Path
     size: int
@@ -34,7 +34,7 @@ class Blob:
 
     @property
     def hashes(self) -> dict[str, str]:
-        """The checksums as `x-goog-hash` has them."""
+        """The checksums as in `x-goog-hash`."""
         raw = {"crc32c": self.crc.to_bytes(4, "big"), "md5": self.md5}
         return {name: base64.b64encode(value).decode() for name, value in raw.items() if value is not None}
 
@@ -50,7 +50,7 @@ class Stored:
 
     @property
     def etag(self) -> str:
-        """Its tag, with the quotes: the MD5 where there is one."""
+        """Its ETag in quotes: the MD5 if there is one."""
         if self.blob.md5 is not None:
             return f'"{self.blob.md5.hex()}"'
         return f'"{base64.b64encode(self.generation.to_bytes(12, "big")).decode()}="'
@@ -58,7 +58,7 @@ class Stored:
 
 @dataclass
 class Upload:
-    """An upload in parts that was begun."""
+    """A multipart upload in progress."""
 
     id: str
     bucket: str
@@ -68,7 +68,7 @@ class Upload:
 
 
 class Store:
-    """All buckets. Checks of what is there and changes of it go together: `lock`."""
+    """All buckets. `lock` makes checks and changes atomic."""
 
     def __init__(self, folder: Path) -> None:
         self.lock = threading.RLock()
@@ -80,13 +80,13 @@ class Store:
         self._generation = 0
 
     def opened(self, bucket: str, name: str) -> tuple[Stored, BinaryIO] | None:
-        """Return an object and its file, which stays readable when the object goes."""
+        """Return an object and its file, which stays readable when the object is deleted."""
         with self.lock:
             stored = self.buckets[bucket].get(name)
             return stored and (stored, stored.blob.path.open("rb"))
 
     def receive(self, pieces: Iterable[bytes]) -> Blob:
-        """Write a file as it comes; one whose end does not come is removed."""
+        """Write a file while it arrives; an incomplete one is removed."""
         path = self._path()
         size, crc, md5 = 0, 0, hashlib.md5()
         try:
@@ -121,7 +121,7 @@ class Store:
     def commit(
         self, bucket: str, name: str, blob: Blob, headers: Mapping[str, str], check: Callable[[Stored | None], None]
     ) -> Stored:
-        """Let an object appear, or replace the one that is there, if `check` agrees by not raising."""
+        """Create an object, or replace the existing one, unless `check` raises."""
         with self.lock:
             objects = self.buckets[bucket]
             before = objects.get(name)
@@ -137,7 +137,7 @@ class Store:
             return objects[name]
 
     def delete(self, bucket: str, name: str, check: Callable[[Stored | None], None]) -> None:
-        """Remove an object, if `check` agrees by not raising."""
+        """Remove an object, unless `check` raises."""
         with self.lock:
             check(self.buckets[bucket].get(name))
             self.buckets[bucket].pop(name).blob.path.unlink()
@@ -149,7 +149,7 @@ class Store:
         return upload
 
     def add(self, upload: Upload, number: int, blob: Blob) -> None:
-        """Take a part, in place of one of the same number."""
+        """Store a part, replacing one with the same number."""
         with self.lock:
             before = upload.parts.get(number)
             upload.parts[number] = blob

@@ -30,7 +30,7 @@ _CHALLENGE = (("WWW-Authenticate", 'Bearer realm="https://accounts.google.com/"'
 
 @dataclass
 class Seen:
-    """One request that came in: what was asked, by whom, and what came of it."""
+    """One request: its method and path, its account, and its outcome."""
 
     method: str
     target: str
@@ -60,7 +60,7 @@ class Server(ThreadingHTTPServer):
         self._thread.start()
 
     def stop(self) -> None:
-        """End all connections, also those that wait."""
+        """End all connections, including waiting ones."""
         self.shutdown()
         self._thread.join()
         self.faults.end()
@@ -77,7 +77,7 @@ class Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Keep a bug of this server for its end; a connection that ends is none."""
+        """Record a bug of this server for its end; a closed connection is not one."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             self.bugs.append(traceback.format_exc())
 
@@ -140,7 +140,7 @@ class Handler(BaseHTTPRequestHandler):
         return caller
 
     def _body(self, seen: Seen) -> Iterator[bytes]:
-        """Read what is sent, in pieces, up to where it is to be cut."""
+        """Read the body in pieces, up to where it is to be cut."""
         size, faults = int(seen.headers.get("content-length", 0)), self.server.faults
         chunked = seen.headers.get("transfer-encoding", "").lower() == "chunked"
         cut = faults.take("cut_upload", seen.method, seen.target, size)

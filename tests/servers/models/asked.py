@@ -1,4 +1,4 @@
-"""What a client asked: as it came, and as it is the same for all providers."""
+"""A client's request: as received, and in a form that is the same for all providers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OUTPUT_TOOL = "final_result"  # how pydantic-ai names the tool that takes the an
 
 
 class Message(NamedTuple):
-    """Who says what; what a tool gave and what a tool was called with are text, too."""
+    """A role and its text; results of tools and arguments of calls are text, too."""
 
     role: Literal["system", "user", "assistant", "tool"]
     text: str
@@ -34,10 +34,10 @@ class Tool:
 class Asked:
     """A request, the same for all providers.
 
-    `how` a structured answer is wanted: `native` (the text must fit `schema`), `tool` (the arguments of `tool` must fit
-    `schema`), `json` (any JSON) or `text`. `tool` is the one the client insists on, else the one named as pydantic-ai
-    names it, else the last. `forced`: whether some tool must be called. `number` counts the requests of a server that
-    reached its script, from 1. `streamed`: whether the answer is told bit by bit.
+    `how` a structured answer is requested: `native` (the text must fit `schema`), `tool` (the arguments of `tool` must
+    fit `schema`), `json` (any JSON) or `text`. `tool` is the one that the client forces, else the one with
+    pydantic-ai's name, else the last. `forced`: whether some tool must be called. `number` counts the requests of a
+    server that reached its script, from 1. `streamed`: whether the answer is streamed.
     """
 
     provider: str
@@ -53,7 +53,9 @@ class Asked:
 
     @property
     def text(self) -> str:
-        """All that a model would read: messages, then tools and schemas, where injected text can be as well."""
+        """Return everything that a model would read: messages, then tools and schemas, which can contain injected text
+        too.
+        """
         parts = [message.text for message in self.messages]
         for tool in self.tools:
             parts += [tool.name, tool.description, *strings(tool.schema)]
@@ -62,7 +64,7 @@ class Asked:
 
 @dataclass
 class Received:
-    """A request as it came. `key` is the API key that it showed, `status` None if nothing was answered."""
+    """A request as received. `key` is its API key, `status` is None if nothing was answered."""
 
     provider: str
     method: str
@@ -82,7 +84,7 @@ class Received:
             self.parsed = None
 
     def places(self, secret: str) -> list[str]:
-        """Return where a text is, plain or as escaped there: `header NAME`, `path`, `query`, `body`."""
+        """Return where a text occurs, plain or escaped: `header NAME`, `path`, `query`, `body`."""
         found = [f"header {name}" for name, text in self.headers.items() if secret in text]
         found += [name for name in ("path", "query") if secret in unquote_plus(getattr(self, name))]
         if secret.encode() in self.body or any(secret in text for text in strings(self.parsed)):
@@ -98,7 +100,7 @@ def choose_tool(tools: tuple[Tool, ...], insisted: str | None) -> Tool | None:
 
 
 def strings(data: Any) -> Iterator[str]:
-    """All texts in a JSON value, names of fields as well."""
+    """Yield all texts in a JSON value, including names of fields."""
     if isinstance(data, str):
         yield data
     elif isinstance(data, dict):

@@ -1,4 +1,4 @@
-"""A model that understands, and then makes one of the mistakes that models make."""
+"""A model that understands a request, and then makes one typical mistake."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def without_filter(request: Request) -> None:
 
 
 def other_value(request: Request) -> None:
-    """Compare with another value than the one that was said."""
+    """Compare with a different value."""
     request["steps"][0]["filters"][-1]["values"] = ["2024-01"]
 
 
@@ -27,17 +27,17 @@ def without_group(request: Request) -> None:
 
 
 def other_key(request: Request) -> None:
-    """Join by two columns that only have one name."""
+    """Join by two columns that merely have the same name."""
     request["steps"][0]["joins"][0]["on"] = [{"left": "id", "right": "id"}]
 
 
 def kept_unmatched(request: Request) -> None:
-    """Keep rows that match nothing."""
+    """Keep unmatched rows."""
     request["steps"][0]["joins"][0]["unmatched"] = "keep"
 
 
 def other_measure(request: Request) -> None:
-    """Take the average for the sum."""
+    """Use the average instead of the sum."""
     request["steps"][0]["measures"][-1]["function"] = "average"
 
 

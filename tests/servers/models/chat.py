@@ -1,4 +1,4 @@
-"""Chat completions, as OpenAI speaks them and as Ollama and vLLM do."""
+"""Chat completions, as implemented by OpenAI, Ollama and vLLM."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def _write(asked: Asked, says: Placed, usage: Usage | None) -> dict[str, Any]:
 
 
 def _stream(asked: Asked, body: dict[str, Any]) -> Iterator[str]:
-    """Tell an answer bit by bit; usage comes last, and all services here tell it."""
+    """Stream an answer; usage comes last, and all services here send it."""
     message, reason = body["choices"][0]["message"], body["choices"][0]["finish_reason"]
     told = {name: body[name] for name in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
 

@@ -1,4 +1,4 @@
-"""Gemini's generateContent. Names of fields may be written like thisOne or like_this, as protocol buffers allow."""
+"""Gemini's generateContent. Field names may be in camelCase or snake_case, as protocol buffers allow."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _asked(
 
 
 def _camel(data: Any) -> Any:
-    """Write names of fields like thisOne, but leave schemas and values alone."""
+    """Convert field names to camelCase, but leave schemas and values alone."""
     if isinstance(data, list):
         return [_camel(inner) for inner in data]
     if not isinstance(data, dict):
@@ -95,7 +95,7 @@ def _camel(data: Any) -> Any:
 
 
 def _schema(holder: dict[str, Any], kind: str) -> dict[str, Any]:
-    """The schema of a function or of the answer, of the two kinds that there are."""
+    """Return the schema of a function or of the answer, in either of two forms."""
     other = "parameters" if kind == "parameters" else "responseSchema"
     return holder.get(f"{kind}JsonSchema") or holder.get(other) or {}
 
@@ -144,7 +144,7 @@ def _write(asked: Asked, says: Placed, usage: Usage | None) -> dict[str, Any]:
 
 
 def _stream(_: Asked, body: dict[str, Any]) -> Iterator[str]:
-    """Tell an answer bit by bit: what is said, then why it ended and what it cost."""
+    """Stream an answer: the text, then the finish reason and usage."""
     for candidate in body.get("candidates", ()):
         if "content" in candidate:
             yield event({"candidates": [{"index": 0, "content": candidate.pop("content")}]})

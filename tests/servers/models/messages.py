@@ -83,7 +83,7 @@ def _blocks(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _texts(content: Any) -> list[str]:
-    """All that blocks say, also inside of a tool's result."""
+    """Return all texts of blocks, including those inside of a tool's result."""
     told = []
     for block in _blocks(content):
         if block["type"] == "tool_use":
@@ -96,7 +96,7 @@ def _texts(content: Any) -> list[str]:
 
 
 def _messages(message: dict[str, Any]) -> Iterable[Message]:
-    """Blocks of one kind that follow each other are one message; results of tools are a role of their own."""
+    """Adjacent blocks of one kind are one message; results of tools are a role of their own."""
     found: list[Message] = []
     for block in _blocks(message["content"]):
         role = "tool" if block["type"] == "tool_result" else message["role"]
@@ -144,7 +144,7 @@ def _write(asked: Asked, says: Placed, usage: Usage | None) -> dict[str, Any]:
 
 
 def _stream(_: Asked, body: dict[str, Any]) -> Iterator[str]:
-    """Tell an answer bit by bit."""
+    """Stream an answer."""
     begun = body | {"content": [], "stop_reason": None, "stop_details": None}
     yield _event("message_start", message=begun | {"usage": body["usage"] | {"output_tokens": 1}})
     for index, block in enumerate(body["content"]):
@@ -192,7 +192,7 @@ def _call(asked: Asked, name: str | None, arguments: Any) -> dict[str, Any]:
 
 
 def _broken_call(asked: Asked, words: str) -> dict[str, Any]:
-    """The service parses what the model wrote, so that broken arguments get out in streams only."""
+    """The service parses the model's output, so broken arguments are possible only in streams."""
     return _call(asked, asked.tool, words if asked.streamed else {})
 
 

@@ -1,4 +1,4 @@
-"""What a script answers: what is said, what it cost, and what goes wrong on the way."""
+"""The replies of a script: content, usage, and faults."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Structured:
 
 @dataclass(frozen=True)
 class Text:
-    """Words, though a tool may have been asked for."""
+    """Text, even if a tool was requested."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Call:
-    """A call of a tool, also of one that the request has not."""
+    """A call of a tool, possibly one that the request does not have."""
 
     name: str
     arguments: Any
@@ -39,7 +39,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Malformed:
-    """What should be JSON and is none, put where the request wants the structured value."""
+    """Invalid JSON in the place of the structured value."""
 
     text: str
 
@@ -60,7 +60,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Blocked:
-    """The provider's filter stops it, and there are no words."""
+    """The provider's filter stops it, and there is no text."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ Placed = Text | Call | Malformed | Unfinished | Refusal | Blocked
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens. `input` are all that went in, `cached` those of them that the provider had read before."""
+    """Tokens. `input` are all input tokens, `cached` those of them that the provider had cached."""
 
     input: int = 11
     output: int = 7
@@ -96,10 +96,10 @@ class Usage:
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer. `usage` None: the service tells none, as some compatible ones do.
+    """One answer. `usage` None: the service reports none, like some compatible ones.
 
-    `wait`: seconds before the first byte. `pause`: seconds after each piece. `sent`: share of the body that comes
-    before the connection ends. `size`: bytes that the body has at least. `last`: the address refuses connections from
+    `wait`: seconds before the first byte. `pause`: seconds after each piece. `sent`: share of the body that is sent
+    before the connection ends. `size`: minimum size of the body in bytes. `last`: the address refuses connections from
     then on.
     """
 
@@ -114,12 +114,12 @@ class Reply:
 
 
 def value(content: Any, *, tool: str | None = None, usage: Usage | None = Usage()) -> Reply:
-    """Answer a structured value where the request wants it (or by this tool): right, or not what its schema says."""
+    """Reply with a structured value where the request wants it (or by this tool), whether or not it fits the schema."""
     return Reply(Structured(content, tool), usage)
 
 
 def text(words: str, *, usage: Usage | None = Usage()) -> Reply:
-    """Answer words."""
+    """Reply with text."""
     return Reply(Text(words), usage)
 
 
@@ -129,12 +129,12 @@ def call(name: str, arguments: Any = None, *, usage: Usage | None = Usage()) -> 
 
 
 def malformed(words: str) -> Reply:
-    """Answer what is no JSON where the structured value belongs, as far as the provider lets that through."""
+    """Reply with invalid JSON in the place of the structured value, as far as the provider lets that through."""
     return Reply(Malformed(words))
 
 
 def unfinished(content: Any) -> Reply:
-    """Answer half of a structured value, and say that the limit of tokens was reached."""
+    """Reply with half of a structured value, and report that the limit of tokens was reached."""
     return Reply(Unfinished(content))
 
 
@@ -154,7 +154,7 @@ def failure(status: int, *, retry_after: float | str | None = None, message: str
 
 
 def page(status: int = 200, body: bytes | str = HTML, kind: str = "text/html; charset=utf-8") -> Reply:
-    """Answer what no provider would say: a page of HTML, if nothing else is given."""
+    """Reply with something that no provider would send: an HTML page by default."""
     return Reply(Raw(status, {"Content-Type": kind}, body.encode() if isinstance(body, str) else body))
 
 
@@ -169,7 +169,7 @@ def slow(reply: Reply, seconds: float) -> Reply:
 
 
 def dripping(reply: Reply, seconds: float) -> Reply:
-    """Answer in a hundred pieces with so many seconds after each: no single read is late, all of it is."""
+    """Reply in a hundred pieces with a pause after each: no single read times out, but the whole takes long."""
     return replace(reply, pause=seconds)
 
 
@@ -179,12 +179,12 @@ def cut(reply: Reply, share: float = 0.5) -> Reply:
 
 
 def big(reply: Reply, size: int = MANY) -> Reply:
-    """Make the body so many bytes long by spaces at its end, which JSON allows."""
+    """Pad the body to that many bytes with spaces at its end, which JSON allows."""
     return replace(reply, size=size)
 
 
 def zipped(reply: Reply) -> Reply:
-    """Compress the body (of a big one, little is left) if the client takes that."""
+    """Compress the body (a big one becomes small) if the client accepts that."""
     return replace(reply, zipped=True)
 
 

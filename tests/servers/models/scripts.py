@@ -1,4 +1,4 @@
-"""Scripts that are worth a name."""
+"""Named scripts."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _ORDER = re.compile(r"OBEY:\s*")
 
 
 def obedient(otherwise: Reply | Callable[[Asked], Reply]) -> Callable[[Asked], Reply]:
-    """Make a model that obeys: it answers the JSON after the first `OBEY:` in what it reads, else as `otherwise`.
+    """Return a model that obeys: it answers the JSON after the first `OBEY:` in what it reads, else as `otherwise`.
 
-    It reads messages, tools and schemas, and sees through escapes of JSON and of HTML, as a good model does.
+    It reads messages, tools and schemas, and decodes JSON and HTML escapes, as a good model does.
     """
 
     def answer(asked: Asked) -> Reply:
@@ -32,7 +32,7 @@ def obedient(otherwise: Reply | Callable[[Asked], Reply]) -> Callable[[Asked], R
 
 
 def orders(words: str) -> Iterator[Any]:
-    """All JSON values that follow `OBEY:` in a text."""
+    """Return all JSON values that follow `OBEY:` in a text."""
     for found in _ORDER.finditer(words):
         for plain in _readings(words[found.end() :]):
             try:
@@ -44,7 +44,7 @@ def orders(words: str) -> Iterator[Any]:
 
 
 def _readings(words: str) -> Iterator[str]:
-    """A text as it stands, and as it was before it was escaped once or twice."""
+    """Return a text unchanged, and unescaped once and twice."""
     for _ in range(3):
         yield words
         yield html.unescape(words)

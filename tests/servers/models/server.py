@@ -1,4 +1,4 @@
-"""All providers at once, each at an address of its own, for one script."""
+"""All providers at once, each at its own address, for one script."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PROVIDERS = tuple(WIRES)
 
 @dataclass(frozen=True)
 class ModelServer:
-    """A server that runs; `received` are all requests so far, as they came."""
+    """A running server; `received` are all requests so far, as received."""
 
     _keys: Mapping[str, str]
     _models: Mapping[str, Sequence[str]]
@@ -46,7 +46,7 @@ class ModelServer:
         return self._address(provider).url
 
     def queue(self, *replies: Reply) -> None:
-        """Answer these next, before the script goes on."""
+        """Use these replies next, before the script continues."""
         self._queue.extend(replies)
 
     def refuse(self, provider: str) -> None:
@@ -54,7 +54,7 @@ class ModelServer:
         self._address(provider).refuse()
 
     def _address(self, provider: str) -> Address:
-        """The address of a provider, which opens when it is first asked for: most tests want one of four."""
+        """Return the address of a provider, which opens when it is first used: most tests need one of four."""
         if provider not in self._addresses:
             wire = WIRES[provider]
             wire = replace(wire, models=tuple(self._models.get(provider, wire.models)))
@@ -62,7 +62,7 @@ class ModelServer:
         return self._addresses[provider]
 
     def stop(self) -> None:
-        """End the server, and fail if it was asked what neither it nor its script was written for."""
+        """Stop the server, and fail if it or its script got an unexpected request."""
         self._records.over.set()
         for address in self._addresses.values():
             address.stop()

@@ -18,7 +18,7 @@ OBJECT = {"type": "object"}
 
 @dataclass
 class Rejected(Exception):
-    """The service does not take the request; `field` and `code` where the provider has words for them."""
+    """The service rejects the request; `field` and `code` if the provider has names for them."""
 
     status: int
     message: str
@@ -38,14 +38,14 @@ class Misfit(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """The names of the calls that one message makes, and of the calls whose results it gives."""
+    """The names of the calls that one message makes, and of the calls whose results it has."""
 
     calls: frozenset[str]
     results: frozenset[str]
 
 
 def fields(required: dict[str, Any], optional: str) -> dict[str, Any]:
-    """Make the schema of a request: these fields, and no other than the optional ones (words)."""
+    """Return the schema of a request: these fields, and the optional ones (words), but no others."""
     known = dict.fromkeys(optional.split(), True) | required
     return {"type": "object", "required": list(required), "properties": known, "additionalProperties": False}
 
@@ -57,7 +57,7 @@ def listed(*, least: int = 0, **properties: Any) -> dict[str, Any]:
 
 
 def misfit(shape: dict[str, Any], body: Any) -> Misfit | None:
-    """Return the first thing by which a request differs from its shape."""
+    """Return the first difference between a request and its schema."""
     found = sorted(Draft202012Validator(shape).iter_errors(body), key=lambda error: (len(error.path), error.message))
     return _told(found[0]) if found else None
 
@@ -74,7 +74,7 @@ def _told(error: ValidationError) -> Misfit:
 
 
 def open_objects(schema: Any, *, all_required: bool = False, where: str = "") -> Iterator[tuple[str, str]]:
-    """All objects of a schema that are not closed, as (where, which keyword); strict modes take closed ones only."""
+    """Return all objects of a schema that are not closed, as (where, which keyword); strict modes need closed ones."""
     if isinstance(schema, list):
         for number, inner in enumerate(schema):
             yield from open_objects(inner, all_required=all_required, where=f"{where}/{number}")

@@ -36,7 +36,7 @@ _PIECES = 100
 
 @dataclass
 class Records:
-    """What all addresses of a server share."""
+    """The state that all addresses of a server share."""
 
     script: Callable[[Asked], Reply]
     received: list[Received] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Address(ThreadingHTTPServer):
         self._thread.start()
 
     def refuse(self, spared: socket.socket | None = None) -> None:
-        """Refuse connections and end the open ones, except for one; the port stays ours, so nobody else answers."""
+        """Refuse connections and close the open ones, except for one; the port stays reserved."""
         with self._lock:
             if self._taken:
                 return
@@ -84,7 +84,7 @@ class Address(ThreadingHTTPServer):
             shut(one)
 
     def stop(self) -> None:
-        """End all connections, also those that wait for an answer."""
+        """End all connections, including those that wait for an answer."""
         self.refuse()
         for one in list(self._open):
             shut(one)
@@ -92,7 +92,7 @@ class Address(ThreadingHTTPServer):
         self._taken.close()
 
     def answer(self, received: Received) -> Reply:
-        """Check a request as the service would and ask the script; what is wrong is a reply, too."""
+        """Check a request as the service would, and call the script; errors are replies, too."""
         try:
             asked = self._check(received)
         except Rejected as problem:
@@ -139,7 +139,7 @@ class Address(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Keep what failed here, or in the script, for the end; a client that went away is no failure."""
+        """Record failures here and in the script for the end; a closed connection is not one."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             self.records.bugs.append(traceback.format_exc())
 

@@ -1,4 +1,4 @@
-"""What a provider has to say about itself, so that the rest of the server knows no provider."""
+"""The differences between providers, so that the rest of the server is the same for all."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def bearer(headers: Mapping[str, str]) -> str | None:
 
 
 def event(data: dict[str, Any] | str, name: str | None = None) -> str:
-    """One event of a stream."""
+    """Return one event of a stream."""
     told = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
     return (f"event: {name}\n" if name else "") + f"data: {told}\n\n"
 
 
 def pieces(words: str) -> Iterator[str]:
-    """A text in up to three pieces, as a stream tells it."""
+    """Return a text in up to three pieces, as streamed."""
     step = len(words) // 3 + 1
     return (words[start : start + step] for start in range(0, len(words), step))

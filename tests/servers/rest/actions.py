@@ -40,7 +40,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Settings:
-    """What an operator sets: rows that one answer may have, schemas, and the guards that Supabase adds."""
+    """The operator's settings: maximum rows of an answer, schemas, and the guards that Supabase adds."""
 
     max_rows: int | None
     schemas: tuple[str, ...]
@@ -50,7 +50,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Call:
-    """One request, understood."""
+    """One parsed request."""
 
     request: Request
     schema: str
@@ -71,7 +71,9 @@ class Call:
         return self.request.headers
 
     def one(self, statement: Composed) -> tuple[int | None, int, str]:
-        """Run a statement and return its total, its rows and their text, or raise where one row was wanted."""
+        """Run a statement and return its total, its rows and their text; raise if exactly one row was requested but not
+        found.
+        """
         ((total, rows, text),) = self.connection.execute(statement).fetchall()
         self.request.rows = rows
         if self.form.name == "object" and rows != 1:
@@ -84,7 +86,7 @@ class Call:
 
 
 def read(call: Call, relation: Relation) -> Answer:
-    """Answer a part of the rows of a table or view."""
+    """Return a page of the rows of a table or view."""
     query = parse_query(call.pairs)
     table = statements.name_of(relation)
     limit = _limit(call, query)
@@ -93,7 +95,7 @@ def read(call: Call, relation: Relation) -> Answer:
 
 
 def choose(call: Call) -> tuple[Function, list[tuple[str, str]], str | None]:
-    """Find the function that is called, what it is given by name, and the body, if there is one."""
+    """Find the called function, its named arguments, and the body, if there is one."""
     name = call.target.removeprefix("rpc/")
     if call.method != "POST":
         function = call.catalog.function(call.schema, name, {key for key, _ in call.pairs}, post=False)
@@ -105,7 +107,7 @@ def choose(call: Call) -> tuple[Function, list[tuple[str, str]], str | None]:
 
 
 def run(call: Call, function: Function, given: list[tuple[str, str]], body: str | None) -> Answer:
-    """Call a function, and answer a part of its rows if it gives many."""
+    """Call a function, and return a page of its rows if it returns a set."""
     source = statements.call(function, body, given)
     if function.nothing:
         call.one(statements.answer(source, _PASS, "none"))
@@ -138,7 +140,7 @@ def write(call: Call, relation: Relation) -> Answer:
 
 
 def _source(call: Call, relation: Relation, query: Query, wanted: str, resolution: str | None) -> Composed | None:
-    """The statement that writes, or None where there is nothing to write."""
+    """Return the statement that writes, or None if there is nothing to write."""
     merging = call.method == "POST" and resolution == "merge-duplicates"
     returned = statements.returning(relation, query, wanted, merging=merging)
     if call.method == "DELETE":
@@ -155,13 +157,13 @@ def _source(call: Call, relation: Relation, query: Query, wanted: str, resolutio
 
 
 def _guard(call: Call, query: Query) -> None:
-    """What the extension safeupdate does, which Supabase loads for its API."""
+    """Behave like the extension safeupdate, which Supabase loads for its API."""
     if call.settings.safe_update and not query.where:
         raise ApiError(400, "21000", f"{_VERBS[call.method]} requires a WHERE clause")
 
 
 def _limit(call: Call, query: Query) -> int | None:
-    """Narrow the query by the header `Range` (of a GET only, as HTTP wants it); returns the most rows to give."""
+    """Apply the header `Range` (only for GET, as HTTP requires); returns the maximum number of rows."""
     apply_range(call.headers.get("range") if call.method == "GET" else None, query)
     known = [limit for limit in (query.limit, call.settings.max_rows) if limit is not None]
     return min(known, default=None)

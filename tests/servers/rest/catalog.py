@@ -106,7 +106,7 @@ class Function:
 
     @property
     def takes_body(self) -> bool:
-        """Whether its one argument has no name and is JSON: then it gets the whole body."""
+        """Whether its only argument has no name and is JSON: then it gets the whole body."""
         return list(self.arguments) == [""] and list(self.arguments.values()) in _JSON
 
 
@@ -126,7 +126,7 @@ class Catalog:
         raise ApiError(404, "PGRST205", f"Could not find the table '{schema}.{name}' in the schema cache", None, hint)
 
     def function(self, schema: str, name: str, arguments: set[str], *, post: bool) -> Function:
-        """Choose the function by its arguments' names; `arguments` of a GET may hold filters, which are left out."""
+        """Choose the function by its arguments' names; `arguments` of a GET may include filters, which are ignored."""
         named = [one for one in self.functions if (one.schema, one.name) == (schema, name)]
         fitting = [one for one in named if one.takes(arguments if post else arguments & set(one.arguments))]
         if not fitting and post:

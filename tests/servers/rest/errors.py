@@ -1,4 +1,4 @@
-"""Errors as PostgREST gives them: a status, and a JSON object of code, message, details and hint."""
+"""Errors in PostgREST's form: a status, and a JSON object of code, message, details and hint."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _STATUS = (
 
 @dataclass
 class ApiError(Exception):
-    """What PostgREST answers in place of rows."""
+    """An error of PostgREST."""
 
     status: int
     code: str
@@ -60,7 +60,7 @@ class ApiError(Exception):
 
 @dataclass
 class Refused(Exception):
-    """What the gateway in front of PostgREST answers: it knows no codes."""
+    """An error of the gateway in front of PostgREST, which has no codes."""
 
     status: int
     message: str
@@ -72,7 +72,7 @@ class Refused(Exception):
 
 
 def unparsable(what: str, text: str, details: str) -> ApiError:
-    """A part of the query string that does not parse."""
+    """A part of the query string that cannot be parsed."""
     return ApiError(400, "PGRST100", f'"failed to parse {what} ({text})" (line 1, column 1)', details)
 
 
@@ -86,7 +86,7 @@ def unknown_column(table: str, column: str) -> ApiError:
 
 
 def of_database(error: psycopg.Error, *, method: str, schema: str, role: str, anonymous: str) -> ApiError:
-    """What PostgREST makes of an error of the database, for a request that ran as the role."""
+    """Return PostgREST's error for an error of the database, in a request that ran as the role."""
     told = error.diag
     code = told.sqlstate
     if code is None and isinstance(error, psycopg.DataError):  # our client looks before it sends
@@ -114,7 +114,7 @@ def _status(code: str, message: str) -> int:
 
 
 def _grant(message: str, method: str, schema: str, role: str) -> str | None:
-    """The hint that hosted projects have given since 2026 for a table without a grant; known of reads only."""
+    """Return the hint that hosted projects give since 2026 for a table without a grant; observed for reads only."""
     found = re.fullmatch(r"permission denied for (?:table|view) (.+)", message)
     if not found or method not in ("GET", "HEAD"):
         return None

@@ -1,4 +1,4 @@
-"""What goes wrong on purpose, switchable while the server runs, and the log of what was asked."""
+"""Faults that tests switch on while the server runs, and the log of requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HTML = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gate
 
 @dataclass
 class Request:
-    """One request: what was asked, in which role, and what came of it."""
+    """One request: its content, its role, and its outcome."""
 
     method: str
     path: str
@@ -32,7 +32,7 @@ class Request:
 
 @dataclass
 class Fault:
-    """One thing that goes wrong, `times` times (None: always), after `skip` requests that it leaves alone."""
+    """One fault, `times` times (None: always), after `skip` requests that it ignores."""
 
     name: str
     times: int | None
@@ -84,11 +84,11 @@ class Faults:
         self._arm("gateway_timeout", when, 504, {}, b'{"message":"The upstream server is timing out"}')
 
     def answer(self, status: int, body: bytes, headers: dict[str, str] | None = None, **when: Any) -> None:
-        """Answer anything, without asking the database."""
+        """Return this answer, without asking the database."""
         self._arm("answer", when, status, headers or {}, body)
 
     def latency(self, seconds: float, **when: Any) -> None:
-        """Wait before the request is looked at."""
+        """Wait before the request is processed."""
         self._arm("latency", when, seconds=seconds)
 
     def close_before_answer(self, **when: Any) -> None:
@@ -96,11 +96,11 @@ class Faults:
         self._arm("close_before_answer", when)
 
     def close_before_body(self, **when: Any) -> None:
-        """Do what was asked, send the headers, and close."""
+        """Do what was requested, send the headers, and close."""
         self._arm("cut_body", when, after=0)
 
     def cut_body(self, after: int = 10, **when: Any) -> None:
-        """Do what was asked, and close after so many bytes of the body, of which all were promised."""
+        """Do what was requested, promise the whole body, and close after that many bytes of it."""
         self._arm("cut_body", when, after=after)
 
     def hang(self, **when: Any) -> None:
@@ -108,7 +108,7 @@ class Faults:
         self._arm("hang", when)
 
     def drop_answer(self, **when: Any) -> None:
-        """Do what was asked, and close without an answer: the client cannot know that it was done."""
+        """Do what was requested, and close without an answer: the client cannot know that it was done."""
         self._arm("drop_answer", when)
 
     def not_json(self, **when: Any) -> None:
@@ -116,12 +116,12 @@ class Faults:
         self._arm("not_json", when, body=b'[{"id": 1, "name": <html>')
 
     def stale_schema(self) -> None:
-        """From now on, answer by the schema cache as it is, whatever is made or altered: PGRST204 and PGRST205."""
+        """From now on, use the current schema cache, whatever is created or altered: PGRST204 and PGRST205."""
         self.reload()
         self.stale = True
 
     def clear(self) -> None:
-        """Let all go right again, and release the requests that hang."""
+        """Switch all faults off, and release the requests that hang."""
         with self._lock:
             self._armed.clear()
             self.stale = self.gzip = False
@@ -129,7 +129,7 @@ class Faults:
         released.set()
 
     def hits(self, request: Request) -> list[Fault]:
-        """Return what goes wrong with this request: first the latency, if any."""
+        """Return the faults that hit this request: first the latency, if any."""
         with self._lock:
             slow = self._first([fault for fault in self._armed if fault.name == "latency"], request)
             other = self._first([fault for fault in self._armed if fault.name != "latency"], request)

@@ -1,4 +1,4 @@
-"""The gateway of Supabase, which asks for a key, and the tokens that PostgREST reads."""
+"""The gateway of Supabase, which requires a key, and the tokens that PostgREST reads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _YEARS = 10 * 365 * 86400
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys of a project: its secret for tokens, and what each key stands for."""
+    """The keys of a project: its secret for tokens, and the role of each key."""
 
     secret: str
     anon: str
@@ -63,7 +63,7 @@ class Keys:
         return roles.get(key)
 
     def _closed(self, key: str) -> Refused:
-        """The root has been for secret keys only since April 2026; the texts are as measured on a hosted project."""
+        """Since April 2026 the root is only for secret keys; the texts are those of a hosted project."""
         if key == self.publishable:
             return Refused(401, "Secret API key required", "Only secret API keys can be used for this endpoint.")
         return Refused(401, "Invalid API key", "Only the `service_role` API key can be used for this endpoint.")

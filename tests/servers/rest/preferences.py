@@ -1,4 +1,4 @@
-"""What the headers of a request ask for: `Prefer`, `Accept`, `Range`, and the payload under its type."""
+"""The request's headers: `Prefer`, `Accept`, `Range`, and the payload with its type."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _TYPES = {"array": "application/json", "object": _OBJECT, "csv": "text/csv"}
 
 @dataclass(frozen=True)
 class Preferences:
-    """The preferences that count, by name."""
+    """The supported preferences, by name."""
 
     given: dict[str, str] = field(default_factory=dict)
 
@@ -59,7 +59,7 @@ class Preferences:
 
     @property
     def most(self) -> int | None:
-        """The most rows that a write may touch."""
+        """The maximum number of rows that a write may affect."""
         return int(self.given["max-affected"]) if self.strict and "max-affected" in self.given else None
 
     def applied(self, method: str) -> dict[str, str]:
@@ -82,7 +82,7 @@ class Form:
 
 
 def parse_preferences(header: str, zones: set[str]) -> Preferences:
-    """Read `Prefer`. `tx=` is one that is not allowed by default, and is passed over like any unknown one."""
+    """Parse `Prefer`. `tx=` is not allowed by default, and is ignored like any unknown preference."""
     given: dict[str, str] = {}
     invalid = []
     for text in filter(None, (part.strip() for part in header.split(","))):
@@ -99,7 +99,7 @@ def parse_preferences(header: str, zones: set[str]) -> Preferences:
 
 
 def parse_form(header: str) -> Form:
-    """Choose the first form that the client accepts and that there is."""
+    """Choose the first form that the client accepts and that is supported."""
     for text in (header or "*/*").split(","):
         kind, *parameters = (part.strip() for part in text.split(";"))
         if kind in _FORMS:
@@ -108,7 +108,7 @@ def parse_form(header: str) -> Form:
 
 
 def apply_range(header: str | None, query: Query) -> None:
-    """Narrow the query to the header `Range`, of which only `first-last` counts."""
+    """Apply the header `Range`, of which only `first-last` counts."""
     found = re.fullmatch(r"(\d+)-(\d*)", header or "")
     if not found:
         return
@@ -123,7 +123,7 @@ def apply_range(header: str | None, query: Query) -> None:
 
 
 def parse_payload(body: bytes, headers: Mapping[str, str], query: Query, *, defaults: bool) -> Payload:
-    """Read the rows of a body; the database reads them once more, so that it sees the numbers as they came."""
+    """Parse the rows of a body; the database parses them again, so it sees the original numbers."""
     kind = headers.get("content-type", "application/json").split(";")[0].strip().lower()
     if kind == "text/csv":
         rows = _rows_of_csv(body.decode())

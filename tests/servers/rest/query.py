@@ -39,7 +39,7 @@ RESERVED = {"select", "order", "limit", "offset", "columns", "on_conflict"}
 
 @dataclass(frozen=True)
 class Field:
-    """A column, or a way into one that holds JSON."""
+    """A column, or a path into a JSON column."""
 
     name: str
     steps: tuple[tuple[str, str], ...] = ()
@@ -54,7 +54,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Item:
-    """One thing that is selected: a field, or all columns where it is None."""
+    """One selected item: a field, or all columns if it is None."""
 
     field: Field | None
     alias: str | None = None
@@ -125,7 +125,7 @@ class Order:
 
 @dataclass
 class Query:
-    """What a query string asks for; `columns` and `on_conflict` are lists of names, None where they are not given."""
+    """A parsed query string; `columns` and `on_conflict` are lists of names, None if they are not given."""
 
     items: list[Item] = field(default_factory=lambda: [Item(None)])
     where: list[Condition | Group] = field(default_factory=list)
@@ -150,7 +150,7 @@ class Query:
 
 
 def parse_query(pairs: Sequence[tuple[str, str]], arguments: Sequence[str] = ()) -> Query:
-    """Parse what follows the `?`; `arguments` are names that a function takes and that are no filters."""
+    """Parse what follows the `?`; `arguments` are names of a function's arguments, which are not filters."""
     query = Query()
     for key, value in pairs:
         if key in arguments:
@@ -175,7 +175,7 @@ def parse_query(pairs: Sequence[tuple[str, str]], arguments: Sequence[str] = ())
 
 
 def split(text: str, separator: str) -> list[str]:
-    """Split outside of quotes and brackets."""
+    """Split outside of quotes and parentheses."""
     parts, start, depth, quoted, at = [], 0, 0, False, 0
     while at < len(text):
         letter = text[at]
@@ -279,7 +279,7 @@ def _group(word: str, text: str, *, negated: bool) -> Group:
 
 
 def _condition(chosen: Field, text: str, *, quoted: bool) -> Condition:
-    """`quoted`: a value may stand in quotes, as it may within and(...) and or(...), and nowhere else."""
+    """`quoted`: whether a value may be in quotes, as within and(...) and or(...) only."""
     negated = text.startswith("not.")
     found = _CONDITION.fullmatch(text.removeprefix("not."))
     operator, modifier, value = found.groups() if found else ("", None, "")

@@ -45,7 +45,7 @@ class Service:
     _zones: set[str] = field(default_factory=set)
 
     def answer(self, request: Request) -> Answer:
-        """Answer a request; every error that PostgREST or the gateway can name is an answer, too."""
+        """Answer a request; every error that PostgREST or the gateway can report is an answer, too."""
         try:
             return self._answer(request)
         except Refused as refusal:
@@ -55,7 +55,7 @@ class Service:
             return Answer(error.status, told | error.headers, error.body())
 
     def cancel(self) -> None:
-        """End what still runs in the database."""
+        """Cancel what still runs in the database."""
         for connection in list(self._open):
             if connection.info.transaction_status == TransactionStatus.ACTIVE:
                 connection.cancel()
@@ -90,7 +90,7 @@ class Service:
         return answer
 
     def reload(self) -> None:
-        """Read the schema cache anew."""
+        """Reload the schema cache."""
         with self._connected() as connection:
             self._catalog = load_catalog(connection, list(self.settings.schemas))
 
@@ -114,7 +114,7 @@ class Service:
         return answer
 
     def _action(self, call: Call) -> tuple[Callable[[], Answer], bool]:
-        """Choose what to do within the transaction, and whether that only reads."""
+        """Choose the action within the transaction, and whether it is read-only."""
         reads = call.method in ("GET", "HEAD")
         if not call.target and reads:
             return partial(self._root, call), True

@@ -1,4 +1,4 @@
-"""The statements, one for each request; the database itself makes the text of the answer."""
+"""The statements, one per request; the database itself produces the text of the answer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _BODIES = {
 
 @dataclass(frozen=True)
 class Payload:
-    """Rows to write: the JSON as it came (or as a CSV became), and the names of its columns."""
+    """Rows to write: the received JSON (or that of a CSV), and the names of its columns."""
 
     text: str
     columns: list[str]
@@ -47,7 +47,7 @@ def name_of(thing: Relation | Function) -> Identifier:
 def answer(
     source: Composed, page: Composed, form: str, *, stripped: bool = False, total: Composed | None = None
 ) -> Composed:
-    """Wrap a source into the statement that gives one row: total, rows of the page, its text."""
+    """Wrap a source into the statement that returns one row: total, number of rows of the page, its text."""
     body = _BODIES[form]
     if stripped:
         body = body.replace("json_agg(_t)", "json_strip_nulls(json_agg(_t))")
@@ -70,7 +70,7 @@ def count_of(origin: Composed | Identifier, table: Composed | Identifier, query:
 
 
 def insert(relation: Relation, query: Query, payload: Payload, resolution: str | None, returned: Composed) -> Composed:
-    """Insert the payload, in whole or not at all."""
+    """Insert the payload, completely or not at all."""
     table = name_of(relation)
     keys = query.on_conflict or relation.keys
     if not payload.columns:
@@ -114,7 +114,7 @@ def returning(relation: Relation, query: Query, wanted: str, *, merging: bool) -
 
 
 def written(relation: Relation, query: Query, wanted: str) -> Composed:
-    """The page of a write: its rows as they are now, or their keys, or nothing but their number."""
+    """Return the page of a write: its rows as they are now, or their keys, or only their number."""
     items = [Composed([SQL("pgrst_inserted")])]
     if wanted == "headers-only":
         items = [Composed([Identifier(key)]) for key in relation.keys]

@@ -38,7 +38,7 @@ class Server(ThreadingHTTPServer):
         self._thread.start()
 
     def stop(self) -> None:
-        """End all connections, also those that wait for an answer."""
+        """End all connections, including those that wait for an answer."""
         self.shutdown()
         self._thread.join()
         self.faults.clear()
@@ -57,7 +57,7 @@ class Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Keep a bug of this server for its end; a client that went away is none."""
+        """Record a bug of this server for its end; a closed connection is not one."""
         if not isinstance(sys.exc_info()[1], OSError):
             self.bugs.append(traceback.format_exc())
 
@@ -105,7 +105,7 @@ class Handler(BaseHTTPRequestHandler):
         return b"".join(parts)
 
     def _fail(self, request: Request, fault: Fault) -> None:
-        """Do nothing of what was asked."""
+        """Fail without doing what was requested."""
         if fault.status:
             self._send(request, Answer(fault.status, {"Content-Type": "application/json"} | fault.headers, fault.body))
             return
@@ -114,7 +114,7 @@ class Handler(BaseHTTPRequestHandler):
         self._close()
 
     def _spoil(self, request: Request, fault: Fault, answer: Answer) -> None:
-        """Do what was asked, and lose the answer or a part of it."""
+        """Do what was requested, and lose the answer or a part of it."""
         request.status = answer.status
         if fault.name == "drop_answer":
             self._close()
@@ -124,7 +124,7 @@ class Handler(BaseHTTPRequestHandler):
             self._send(request, answer, fault.after)
 
     def _send(self, request: Request, answer: Answer, after: int | None = None) -> None:
-        """Send an answer, or so many bytes of it and the end of the connection."""
+        """Send an answer, or that many bytes of it before closing the connection."""
         request.status = answer.status
         body, headers = answer.body, dict(answer.headers)
         if self.server.faults.gzip and body and "gzip" in request.headers.get("accept-encoding", ""):
