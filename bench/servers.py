@@ -65,7 +65,7 @@ class Ground:
         return path
 
     def parquet(self, size: str) -> Path:
-        """Return the file with the same rows and their types, and make it if it is not there."""
+        """Return the Parquet file with the same rows and their types; creates it if it does not exist."""
         return self._parquet(size, size, "true")
 
     def half(self, size: str) -> Path:

@@ -38,7 +38,7 @@ class Target:
 
 
 def carries(kind: str, column_type: str) -> bool:
-    """Whether a target of this kind takes columns of that type, as docs/reference/types.md tells it."""
+    """Return whether a target of this kind accepts columns of that type, according to docs/reference/types.md."""
     return not (column_type == "binary" and kind in ("csv", "json"))
 
 

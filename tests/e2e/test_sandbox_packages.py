@@ -25,7 +25,7 @@ REGISTRY = {"index-url": os.environ["PIP_INDEX_URL"]} if "PIP_INDEX_URL" in os.e
 
 
 def pip_settings(**settings):
-    """The command that tells the sandbox's pip where its registry is."""
+    """The command that sets the registry of the sandbox's pip."""
     lines = "".join(f"{name}={value}\\n" for name, value in settings.items())
     return f"mkdir -p .config/pip; printf '[global]\\n{lines}' > .config/pip/pip.conf"
 

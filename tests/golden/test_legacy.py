@@ -1,8 +1,8 @@
-"""Files as users of the earlier implementation wrote them: each means the same, is refused, or is told what differs.
+"""Files of users of the earlier implementation: each means the same, is rejected, or gets a note about the difference.
 
-# expect: CODE   an error, or a note that must be there; CODE may be alternatives, `ok` asks for nothing
-# says: TEXT     stands in a message or hint
-# writes: PATH   (the content follows as comments): what is there after a run; without it the file is only validated
+# expect: CODE   an error, or a required note; CODE may be alternatives, `ok` requires nothing
+# says: TEXT     a message or hint must contain it
+# writes: PATH   (the content follows as comments): the file's content after a run; without it the file is only validated
 # params: a=1 / # profile: prod / # connections: |
 """
 

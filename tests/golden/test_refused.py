@@ -1,8 +1,8 @@
-"""Files that must be refused, and look-alikes that must not: each says in its first lines what is expected.
+"""Files that must be rejected, and similar ones that must not: the first lines of each state the expected result.
 
 # expect: CODE [LINE]   an error, on any line if none is named; CODE may be alternatives (OML001|OML006)
 # expect: ok            no error at all (in alternatives: that error may also be missing)
-# says: TEXT            stands in a message or hint
+# says: TEXT            a message or hint must contain it
 # params: a=1 / # profile: prod / # compile: yes / # connections: | (followed by the file as comments)
 """
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Link:
-    """Asks the agent, and tells of processes that ended (`on_exit`) and of the agent's own end (`on_end`)."""
+    """Sends requests to the agent, and reports processes that ended (`on_exit`) and the agent's own end (`on_end`)."""
 
     def __init__(self, sock: socket.socket, on_exit: Callable[[int, int], None], on_end: Callable[[], None]) -> None:
         self._sock, self._on_exit, self._on_end = sock, on_exit, on_end

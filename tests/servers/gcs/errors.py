@@ -86,7 +86,7 @@ class Failure(Exception):
     headers: tuple[tuple[str, str], ...] = field(default=())
 
     def answer(self) -> Answer:
-        """Return what the client is told: a document, except where there was no change."""
+        """Return the client's answer: a document, except for 'not modified'."""
         status, message = CODES[self.code]
         if status == 304:
             return Answer(status, self.headers)
