@@ -2,7 +2,7 @@
 
 # expect: CODE   an error, or a required note; CODE may be alternatives, `ok` requires nothing
 # says: TEXT     a message or hint must contain it
-# writes: PATH   (the content follows as comments): the file's content after a run; without it the file is only validated
+# writes: PATH   (the content follows as comments): the file after a run; without it the file is only validated
 # params: a=1 / # profile: prod / # connections: |
 """
 
