@@ -6,16 +6,22 @@ running components.
 
 from __future__ import annotations
 
+import ast
+import dataclasses
 import inspect
+import itertools
 import json
+import re
 import sys
 import tempfile
-from functools import partial
+import textwrap
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+import osiris
 from osiris.api import explain_code
 from osiris.cli.main import root
 from osiris.codes import CODES
@@ -28,11 +34,12 @@ from osiris.registry import RESERVED, UNSUPPORTED_RESERVED, Registry, load_regis
 from osiris.testing import Case, seen_by, type_matrix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from osiris.model import ComponentSpec, JsonValue
     from osiris.testing.values import Carried
 
+WIDTH = 100
 DOCS = Path(__file__).parents[1] / "docs"
 EXAMPLE = Path(inspect.getfile(editor_schema)).parents[1] / "templates" / "init" / "pipelines" / "example.yaml"
 NOTICE = "<!-- Written by tools/docs.py; change what it describes, then run `{command}`. -->"
@@ -356,6 +363,80 @@ def settings() -> Iterator[str]:
     yield from table(("setting", "variable", "is", "default", "meaning"), rows)
 
 
+PYTHON = """\
+# Python
+
+`import osiris` offers these names. Results show themselves as tables in a notebook. Every problem is an `OsirisError`,
+whose `diagnostics` have code, message, place and hint. The examples are of a project that `osiris init` made;
+[the guide](../guide/python.md) explains more.
+
+`PathLike` is a text or a path. `Params` are the values of parameters by name: texts, numbers, booleans, dates, times,
+`Decimal`, or lists of them; each is read as if it were written on the command line. `Progress` is a function that takes
+an event, a dictionary as in `events.jsonl`.
+"""
+
+
+def python_page() -> Iterator[str]:
+    """Yield the page of what `import osiris` offers, from docstrings."""
+    public = {name: getattr(osiris, name) for name in osiris.__all__ if not name.startswith("__")}
+    yield PYTHON
+    yield from ("## Functions", "")
+    for name, value in public.items():
+        if inspect.isfunction(value):
+            yield from (f"### {name}", "", "```python", *signature(f"osiris.{name}", value), "```", "", *prose(value))
+    yield from ("## Objects", "")
+    for name, value in public.items():
+        if inspect.isclass(value):
+            yield from (f"### {name}", "", *prose(value))
+            described = dict(attributes(value))
+            fields = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
+            rows = [(code(each.name), code(str(each.type))) for each in fields if code(each.name) not in described]
+            yield from table(("attribute", "type"), rows)
+            yield from table(("attribute", "meaning"), [*described.items()])
+            yield from methods(value) if value is not osiris.Project else ()
+
+
+def signature(name: str, function: Callable[..., object]) -> Iterator[str]:
+    """Yield the lines of a call: in one line if they fit, else one parameter a line."""
+    text = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(function)))
+    text = text.replace("(self, ", "(").replace("(self)", "()")
+    if len(name + text) <= WIDTH:
+        yield name + text
+        return
+    head, end = text[1:].rsplit(") -> ", 1)
+    yield f"{name}("
+    yield from (f"    {each}," for each in re.split(r", (?=[*\w]+(?::|,|$))", head))
+    yield f") -> {end}"
+
+
+def prose(value: object) -> Iterator[str]:
+    """Yield a docstring, with its examples as blocks of code."""
+    for part in (inspect.getdoc(value) or "").split("\n\n"):
+        lines = part.split("\n")
+        yield from ("```python", *lines, "```", "") if part.startswith(">>>") else (*lines, "")
+
+
+def attributes(kind: type) -> Iterator[tuple[str, str]]:
+    """Yield the public attributes and properties of a class with their meaning."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None) or []
+        for one, two in itertools.pairwise(body if isinstance(body, list) else []):
+            target = getattr(one, "target", None) or next(iter(getattr(one, "targets", ())), None)
+            if isinstance(two, ast.Expr) and isinstance(two.value, ast.Constant) and isinstance(target, ast.AST):
+                yield code(getattr(target, "id", None) or getattr(target, "attr", "")), str(two.value.value)
+    for name, value in vars(kind).items():
+        if isinstance(value, property | cached_property) and not name.startswith("_"):
+            yield code(name), inspect.getdoc(value) or ""
+
+
+def methods(kind: type) -> Iterator[str]:
+    """Yield the public methods of a class."""
+    for name, value in vars(kind).items():
+        if inspect.isfunction(value) and not name.startswith("_") and name != "to_json":
+            yield from ("```python", *signature(f".{name}", value), "```", "", *prose(value))
+
+
 def types_page() -> Iterator[str]:
     """Yield the page about what happens to every type, determined by running our own components."""
     ways = dict(matrices())
@@ -424,6 +505,7 @@ PAGES = {
     "reference/oml.md": oml_page,
     "reference/components.md": components_page,
     "reference/cli.md": cli_page,
+    "reference/python.md": python_page,
     "errors/README.md": codes_page,
     **{f"errors/{prefix.lower()}.md": partial(code_pages, prefix) for prefix in PREFIXES},
 }

@@ -93,7 +93,7 @@ class Diagnostic:
 
 
 class OsirisError(Exception):
-    """Base of exceptions that carry diagnostics; the subclass tells what the caller can do."""
+    """Base of exceptions that carry diagnostics; the subclass says what the caller can do."""
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
         self.diagnostics: tuple[Diagnostic, ...] = tuple(diagnostics)

@@ -34,7 +34,7 @@ class ConnectionRef:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One column: its name, its type as in `types.py`, and whether it may contain NULL."""
+    """One column: its name, its type (such as `utf8` or `decimal(38,2)`), and whether it may contain NULL."""
 
     name: str
     type: str

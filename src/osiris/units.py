@@ -51,3 +51,8 @@ def duration_text(seconds: float) -> str:
 def _split(text: str) -> tuple[int, str]:
     unit = text.lstrip("0123456789")
     return int(text[: len(text) - len(unit)]), unit.strip()
+
+
+def count_text(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 step`, `1,024 steps`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

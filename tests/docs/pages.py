@@ -41,9 +41,13 @@ class Page:
     def script(self):
         """Return what a reader types: a file for each YAML block, and the commands of each sh block after a mark.
 
-        A command whose comment ends with `exit code N` must exit with N, every other one with 0.
+        A command whose comment ends with `exit code N` must exit with N, every other one with 0. All python blocks are
+        one program, which runs at the end.
         """
         parts = []
+        program = "".join(
+            f"print('\\n@block {n}')\n{text}" for n, (kind, text) in enumerate(self.blocks) if kind == "python"
+        )
         for number, (language, text) in enumerate(self.blocks):
             if language == "yaml":
                 path = FILE.match(text)[1]
@@ -51,6 +55,7 @@ class Page:
             if language == "sh":
                 parts.append(f"echo; echo @block {number}\n")
                 parts.append(FAILS.sub(r'code=0; \1 || code=$?; test "$code" = \2', text))
+        parts += [f"python - <<'END_OF_BLOCK'\n{program}END_OF_BLOCK\n"] if program else []
         return "".join(parts)
 
     def not_printed(self, output):
@@ -59,7 +64,7 @@ class Page:
         printed = dict(zip(map(int, pieces[::2]), pieces[1::2], strict=True))
         missing, lines = [], iter(())
         for number, (language, text) in enumerate(self.blocks):
-            if language == "sh":
+            if language in ("sh", "python"):
                 lines = map(_comparable, printed.get(number, "").splitlines())
             if language == "text":
                 lines = list(lines)

@@ -77,7 +77,7 @@ def test_what_is_shown_is_printed(page, followed):
 
 
 def test_every_block_says_what_it_is(page):
-    assert {language for language, _ in page.blocks} <= {"sh", "make", "yaml", "text"}
+    assert {language for language, _ in page.blocks} <= {"sh", "make", "yaml", "python", "text"}
     assert all(FILE.match(text) for language, text in page.blocks if language == "yaml")
 
 

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         multiplied,
         outputs_of,
         preview,
+        preview_into,
         read_back,
         seen_keys,
     )
@@ -76,15 +77,18 @@ if TYPE_CHECKING:
         Remarks,
         Story,
         checked_rows,
+        given_id,
         list_records,
         list_sessions,
         marks_of,
         remarks_on,
+        resumed_by,
         run_data,
         session_lines,
         show_record,
         show_session,
         story,
+        story_lines,
     )
     from osiris.api.workspace import Workspace, confirmed_plan, project_scrubber
     from osiris.compare.differences import Difference

@@ -18,18 +18,18 @@ from osiris.compare.differences import verify as find_differences
 from osiris.durable import guarded, make_folder, remove, remove_folder, write_file
 from osiris.errors import OsirisError, diagnostic, exit_code, fail
 from osiris.history.record import RecordedRun, find_run, load_run, open_own_run, require_plan
-from osiris.session.finding import (
-    find_session,
-)
+from osiris.report.result import Shown, problems_table
+from osiris.session.finding import find_session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from osiris.api.workspace import Workspace
     from osiris.compare.differences import Difference
     from osiris.errors import Diagnostic
     from osiris.history.changes import Reason, RunDiff
     from osiris.model import JsonValue, Manifest
+    from osiris.report.result import ShownTable
     from osiris.runner.host.run import RunResult
 
     Event = dict[str, JsonValue]
@@ -106,13 +106,24 @@ def diff_subjects(workspace: Workspace, old: str, new: str) -> list[Difference] 
     return diff_runs(runs[0], runs[1])
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+@dataclass(frozen=True, slots=True, repr=False)
+class Verdict(Shown):
     """The comparison of two runs' outputs: the sessions, the outputs compared, and one diagnostic per difference."""
 
     runs: tuple[str, str]
     outputs: tuple[str, ...]
     diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def same(self) -> bool:
+        """Whether both runs wrote the same data."""
+        return not self.diagnostics
+
+    def _title(self) -> str:
+        return f"{'same data' if self.same else 'different data'} in {self.runs[0]} and {self.runs[1]}"
+
+    def _tables(self) -> Sequence[ShownTable]:
+        return problems_table(self.diagnostics)
 
 
 def verify(workspace: Workspace, first: str, second: str) -> Verdict:

@@ -25,9 +25,10 @@ from osiris.errors import OsirisError, diagnostic, did_you_mean, fail
 from osiris.lock import load_lock
 from osiris.model import Described, schema_from_json
 from osiris.oml.params import param_text
+from osiris.report.result import Shown, table_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from osiris.api.workspace import Workspace
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from osiris.compiler.context import Prepared
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue, Manifest
+    from osiris.report.result import ShownTable
 
 _BROKEN = "it has errors, so no plan can be compared with it"
 _VERSION_LEAVES = ("compiler", "engines")
@@ -142,8 +144,8 @@ class TracedStep:
     rows: tuple[Origin, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Traced:
+@dataclass(frozen=True, slots=True, repr=False)
+class Traced(Shown):
     """The lineage of every writer, of one step, or of one column."""
 
     name: str
@@ -154,6 +156,19 @@ class Traced:
     def to_json(self) -> dict[str, JsonValue]:
         """Return the fields as JSON; an arrow is `[[step, column], [step, column], kind]`."""
         return asdict(self)
+
+    def _title(self) -> str:
+        return f"lineage of {self.name} {self.fingerprint[:12]}"
+
+    def _tables(self) -> Sequence[ShownTable]:
+        return [
+            table_of(("column", "made of"), [(column.name, _made_of(column)) for column in step.columns], step.step)
+            for step in self.steps
+        ]
+
+
+def _made_of(column: TracedColumn) -> str:
+    return ", ".join(f"{origin.source} ({origin.kind})" for origin in column.origins) or "no column"
 
 
 def trace(workspace: Workspace, what: str | None, target: str | None) -> Traced:

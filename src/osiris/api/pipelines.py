@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from osiris.runner.adapter import Worker
 
 
+_NO_PARAMS: Mapping[str, str] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Validated:
     """The result of validating one file; `prepared` is None if it has errors."""
@@ -138,7 +141,7 @@ def compile_file(
     workspace: Workspace,
     file: str | Path,
     *,
-    params: Mapping[str, str],
+    params: Mapping[str, str] = _NO_PARAMS,
     strict: bool = False,
     refresh: bool = False,
     plain: bool = False,

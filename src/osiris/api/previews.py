@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue, Manifest
     from osiris.runner.adapter import Worker
     from osiris.runner.host.preview import Measured as Figures
-    from osiris.runner.host.preview import Table
+    from osiris.runner.host.preview import PreviewRequest, Table
     from osiris.sql.explanation.probes import Probe
 
     Keys = Mapping[str, Sequence[Sequence[str]]]
@@ -75,8 +75,36 @@ def preview(
     a writer, its input is shown. Nothing is saved or written. A `text` is used as if it were the file. `worker` reads;
     None starts one. Fails as compiling does, and with the problems of a failed step.
     """
-    from osiris.runner.host.adapters import query_worker
     from osiris.runner.host.preview import PreviewRequest
+
+    request = PreviewRequest([], limit, sample)
+    return _preview(workspace, file, selection, request, params=params, text=text, worker=worker)
+
+
+def preview_into(
+    workspace: Workspace, file: str | Path, step: str | None, folder: Path, *, params: Mapping[str, str], sample: int
+) -> Preview:
+    """Preview one step as `preview` does, and leave its rows in a folder, as `STEP.arrow`: an Arrow stream.
+
+    The file is named after the step of the only table. Fails with CMP042 if `step` selects several.
+    """
+    from osiris.runner.host.preview import PreviewRequest
+
+    return _preview(workspace, file, step, PreviewRequest([], 0, sample, folder), params=params)
+
+
+def _preview(
+    workspace: Workspace,
+    file: str | Path,
+    selection: str | None,
+    request: PreviewRequest,
+    *,
+    params: Mapping[str, str],
+    text: str | None = None,
+    worker: Worker | None = None,
+) -> Preview:
+    """Return the preview of a request whose steps are not known yet."""
+    from osiris.runner.host.adapters import query_worker
     from osiris.runner.host.preview import preview as run_preview
     from osiris.runner.selection import matching
 
@@ -84,11 +112,12 @@ def preview(
         compiled = compile_file(workspace, file, params=params, plain=True, worker=link, text=text)
         plan = compiled.manifest
         chosen = matching(plan, selection) if selection else [_last(plan)]
-        request = PreviewRequest(_shown(plan, chosen), limit, sample)
+        request = replace(request, shown=_shown(plan, chosen))
         words = (plan, compiled.pipeline, request, workspace.config, workspace.environ)
         first_rows = run_preview(workspace.project, *words, link)
     unchecked = _with_checks(plan, [*chosen, *request.shown])
-    return Preview(compiled.file, plan, first_rows.tables, first_rows.cut, sample, unchecked, compiled.diagnostics)
+    tables, cut = first_rows.tables, first_rows.cut
+    return Preview(compiled.file, plan, tables, cut, request.sample, unchecked, compiled.diagnostics)
 
 
 def _shown(plan: Manifest, chosen: Sequence[str]) -> list[str]:

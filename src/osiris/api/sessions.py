@@ -11,16 +11,19 @@ from osiris.api.workspace import Workspace
 from osiris.errors import OsirisError
 from osiris.history.deliveries import written_to
 from osiris.history.findings import findings_of, grave_findings
-from osiris.history.reading import Reading, read_run, why_of_steps
-from osiris.history.record import caught_up, plan_of
+from osiris.history.reading import Reading, read_run, stale_text, why_of_steps
+from osiris.history.record import REFUSED, caught_up, plan_of
+from osiris.history.row_counts import moved_text
 from osiris.secret import Scrubber, Secret
 from osiris.session.finding import (
+    is_session_id,
     iter_records,
     iter_sessions,
     open_record,
     open_session,
 )
 from osiris.session.stored import CONVERSATION, read_lines
+from osiris.units import count_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
     from osiris.runner.host.run import RunResult
 
     Run = dict[str, JsonValue]
+
+_NAMED = 12
+"""Blocked steps that a sentence names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,3 +199,90 @@ def run_data(workspace: Workspace, result: RunResult) -> dict[str, JsonValue]:
         "targets": remarks.targets,
         "findings": remarks.findings,
     }
+
+
+def story_lines(run: Run, story: Story) -> list[str]:
+    """Return sentences that explain a session: how it started, what was skipped, how it ended, what to do next."""
+    return [
+        _beginning(run, story),
+        *_left_out(story),
+        _end(run, story),
+        *_blocked(story),
+        *([stale_text(story.reading.stale)] if story.reading.stale else []),
+        *_prospect(run, story),
+    ]
+
+
+def _beginning(run: Run, story: Story) -> str:
+    if run.get("replays"):
+        return f"This is a replay of {run['replays']['session']}."
+    if run["kind"] == REFUSED:
+        return "The run could not start."
+    under = f" under run id '{given_id(run)}'" if given_id(run) else ""
+    if not run.get("continues"):
+        return f"It was a new run{under}."
+    before = f", which ended as {story.before['status']}" if story.before else ""
+    return f"The run resumed {run['continues']}{before}{under}."
+
+
+def _left_out(story: Story) -> list[str]:
+    by_reason: dict[str, list[str]] = {}
+    for step, reason in story.skipped.items():
+        by_reason.setdefault(reason, []).append(step)
+    reasons = "; ".join(f"{', '.join(steps)} ({reason})" for reason, steps in by_reason.items())
+    return [f"Skipped: {reasons}."] if reasons else []
+
+
+def _end(run: Run, story: Story) -> str:
+    done = sum(step["status"] == "complete" for step in run["steps"].values())
+    if run["status"] == "complete":
+        rows = moved_text(story.reading.row_counts)
+        return f"It completed {count_text(done, 'step')} in {run['duration_ms']:,.0f} ms: {rows}."
+    if run["status"] == "running":
+        return f"It is still running: {done} of {count_text(len(run['steps']), 'step')} complete."
+    who = f"Step {', '.join(story.failed)} failed" if story.failed else f"It ended as {run['status']}"
+    cause = story.cause
+    if cause is None:
+        return f"{who}."
+    place = f"{cause.location}: " if str(cause.location) else ""
+    hint = f" Hint: {cause.hint}." if cause.hint and not story.after else ""
+    return f"{who} with {cause.code}: {place}{cause.message}.{hint}"
+
+
+def _blocked(story: Story) -> list[str]:
+    """Return the lines on the steps that did not finish because of the cause, and the last success."""
+    if story.cause is None:
+        return []
+    blocked = story.reading.blocked
+    more = f" and {len(blocked) - _NAMED:,} more" if len(blocked) > _NAMED else ""
+    lines = (
+        [f"{count_text(len(blocked), 'step')} did not finish as a consequence: {', '.join(blocked[:_NAMED])}{more}."]
+        if blocked
+        else []
+    )
+    last = story.reading.base_id
+    return [*lines, f"The last success was {last}." if last else "No earlier success of this pipeline is on record."]
+
+
+def _prospect(run: Run, story: Story) -> list[str]:
+    if run["status"] == "running" or run.get("replays"):
+        return []
+    if run["status"] == "complete":
+        return [f"Run id '{given_id(run)}' is finished; running it again does nothing."] if given_id(run) else []
+    if story.after:
+        return resumed_by(story.after)
+    if run["kind"] == REFUSED:
+        return ["Nothing was started; fix the cause and run the same command again."]
+    delivered = f" and does not run {', '.join(run['deliveries'])} again" if run.get("deliveries") else ""
+    return [f"'osiris run --resume' continues with this plan{delivered}; a changed pipeline starts a new run."]
+
+
+def given_id(run: Run) -> str | None:
+    """Return the run id that was given with --run-id; None if the key is the id of the session that began the run."""
+    key = run.get("run_key")
+    return key if key and not is_session_id(key) else None
+
+
+def resumed_by(after: Run | None) -> list[str]:
+    """Return the sentence on the run that resumed a run, if there is one."""
+    return [f"Run {after['session']} resumed it and is {after['status']}."] if after else []

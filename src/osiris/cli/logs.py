@@ -14,7 +14,7 @@ from osiris.cli import legacy
 from osiris.cli.command import PATH, ROWS, answers, choice, console, flag, noun, opened, valued
 from osiris.cli.progress import event_line
 from osiris.cli.render import Answer, count, figures
-from osiris.cli.sessions import ODD, given_id, kind_of, row_lines, session_lines, talk_lines
+from osiris.cli.sessions import ODD, kind_of, row_lines, session_lines, talk_lines
 from osiris.durable import write_file
 from osiris.errors import diagnostic, raise_all
 from osiris.files import refuse_foreign
@@ -189,7 +189,7 @@ def list_sessions(limit: int) -> Answer:
     marks = api.marks_of(workspace, shown)
     columns: dict[str, list[JsonValue]] = {
         "session": [each["session"] for each in shown],
-        "run id": [given_id(each) for each in shown],
+        "run id": [api.given_id(each) for each in shown],
         "status": [kind_of(each) for each in shown],
         "ms": [each.get("duration_ms") for each in shown],
         "rows out": [each.get("rows_out") for each in shown],

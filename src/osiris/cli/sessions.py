@@ -18,10 +18,8 @@ from osiris.cli.render import Answer, count, diagnostic_lines, figures
 from osiris.codes.page import load_page
 from osiris.compare.differences import was_refused
 from osiris.errors import Diagnostic, OsirisError
-from osiris.history.reading import stale_text
 from osiris.history.record import REFUSED, resume_command
-from osiris.history.row_counts import MILD, moved_text
-from osiris.session.finding import is_session_id
+from osiris.history.row_counts import MILD
 from osiris.session.stored import CONVERSATION
 
 if TYPE_CHECKING:
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
 SHOWN_DIGITS = 12
 ODD = "finding"
 OVERLAP = "steps that stream into each other run at the same time: their times overlap"
-_NAMED = 12
 _MARK = re.compile(r"^(?:- |\d+\. |Message: |Hint: )")
 
 
@@ -57,7 +54,7 @@ def talk_lines(talk: Run) -> list[Line]:
 
 def session_lines(run: Run, remarks: Remarks) -> list[Line]:
     """Return the lines that show one run: status, steps, outputs and problems."""
-    named = f", run id {given_id(run)}" if given_id(run) else ""
+    named = f", run id {api.given_id(run)}" if api.given_id(run) else ""
     origin = f", resumes {run['continues']}" if run.get("continues") else ""
     if run.get("replays"):
         named, origin = "", f", replays {run['replays']['session']}"
@@ -70,7 +67,7 @@ def session_lines(run: Run, remarks: Remarks) -> list[Line]:
         *written_lines(run, remarks.targets),
         *finding_lines(remarks.findings),
         *diagnostic_lines(_still_true(run, remarks.after)),
-        *_continued(remarks.after),
+        *api.resumed_by(remarks.after),
     ]
 
 
@@ -83,10 +80,6 @@ def _still_true(run: Run, after: Run | None) -> list[Diagnostic]:
     """Return the diagnostics of a run; without hints if it was resumed."""
     diagnostics = [Diagnostic.from_json(each) for each in run.get("diagnostics") or ()]
     return [replace(each, hint=None) for each in diagnostics] if after else diagnostics
-
-
-def _continued(after: Run | None) -> list[str]:
-    return [f"Run {after['session']} resumed it and is {after['status']}."] if after else []
 
 
 def step_lines(steps: Run) -> list[Line]:
@@ -141,92 +134,10 @@ def row_lines(rows: list[Run]) -> list[str]:
     ] or ["no rows failed a check"]
 
 
-def given_id(run: Run) -> str | None:
-    """Return the run id that was given with --run-id; None if the key is the id of the session that began the run."""
-    key = run.get("run_key")
-    return key if key and not is_session_id(key) else None
-
-
 def kind_of(run: Run) -> str:
     """Return how a session ended, and that it was a replay or a conversation if it was one."""
     kind = "replay " if run.get("replays") else "chat " if run["kind"] == CONVERSATION else ""
     return "could not start" if run["kind"] == REFUSED else f"{kind}{run['status']}"
-
-
-def story_lines(run: Run, story: Story) -> list[str]:
-    """Return sentences that explain a session: how it started, what was skipped, how it ended, what to do next."""
-    return [
-        _beginning(run, story),
-        *_left_out(story),
-        _end(run, story),
-        *_blocked(story),
-        *([stale_text(story.reading.stale)] if story.reading.stale else []),
-        *_prospect(run, story),
-    ]
-
-
-def _beginning(run: Run, story: Story) -> str:
-    if run.get("replays"):
-        return f"This is a replay of {run['replays']['session']}."
-    if run["kind"] == REFUSED:
-        return "The run could not start."
-    under = f" under run id '{given_id(run)}'" if given_id(run) else ""
-    if not run.get("continues"):
-        return f"It was a new run{under}."
-    before = f", which ended as {story.before['status']}" if story.before else ""
-    return f"The run resumed {run['continues']}{before}{under}."
-
-
-def _left_out(story: Story) -> list[str]:
-    by_reason: dict[str, list[str]] = {}
-    for step, reason in story.skipped.items():
-        by_reason.setdefault(reason, []).append(step)
-    reasons = "; ".join(f"{', '.join(steps)} ({reason})" for reason, steps in by_reason.items())
-    return [f"Skipped: {reasons}."] if reasons else []
-
-
-def _end(run: Run, story: Story) -> str:
-    done = sum(step["status"] == "complete" for step in run["steps"].values())
-    if run["status"] == "complete":
-        rows = moved_text(story.reading.row_counts)
-        return f"It completed {count(done, 'step')} in {run['duration_ms']:,.0f} ms: {rows}."
-    if run["status"] == "running":
-        return f"It is still running: {done} of {count(len(run['steps']), 'step')} complete."
-    who = f"Step {', '.join(story.failed)} failed" if story.failed else f"It ended as {run['status']}"
-    cause = story.cause
-    if cause is None:
-        return f"{who}."
-    place = f"{cause.location}: " if str(cause.location) else ""
-    hint = f" Hint: {cause.hint}." if cause.hint and not story.after else ""
-    return f"{who} with {cause.code}: {place}{cause.message}.{hint}"
-
-
-def _blocked(story: Story) -> list[str]:
-    """Return the lines on the steps that did not finish because of the cause, and the last success."""
-    if story.cause is None:
-        return []
-    blocked = story.reading.blocked
-    more = f" and {len(blocked) - _NAMED:,} more" if len(blocked) > _NAMED else ""
-    lines = (
-        [f"{count(len(blocked), 'step')} did not finish as a consequence: {', '.join(blocked[:_NAMED])}{more}."]
-        if blocked
-        else []
-    )
-    last = story.reading.base_id
-    return [*lines, f"The last success was {last}." if last else "No earlier success of this pipeline is on record."]
-
-
-def _prospect(run: Run, story: Story) -> list[str]:
-    if run["status"] == "running" or run.get("replays"):
-        return []
-    if run["status"] == "complete":
-        return [f"Run id '{given_id(run)}' is finished; running it again does nothing."] if given_id(run) else []
-    if story.after:
-        return _continued(story.after)
-    if run["kind"] == REFUSED:
-        return ["Nothing was started; fix the cause and run the same command again."]
-    delivered = f" and does not run {', '.join(run['deliveries'])} again" if run.get("deliveries") else ""
-    return [f"'osiris run --resume' continues with this plan{delivered}; a changed pipeline starts a new run."]
 
 
 def next_commands(run: Run, story: Story) -> list[str]:
@@ -294,7 +205,7 @@ def _indented(text: str) -> list[Line]:
 def _session(workspace: Workspace, run: dict[str, JsonValue]) -> Answer:
     story = api.story(workspace, str(run["session"]))
     run = dict(story.reading.run.summary)
-    sentences = story_lines(run, story)
+    sentences = api.story_lines(run, story)
     head: Line = [("bold", str(run["session"])), ("", f"  {run['status']}")]
     odd = finding_lines(story.findings)
     text = [head, *sentences, *odd, *_why_lines(run, story.why), *written_lines(run, story.targets)]

@@ -16,7 +16,8 @@ from osiris.history.row_counts import MILD
 from osiris.report.drawing import BOX_HEIGHT, BOX_WIDTH, draw, thinned
 from osiris.report.plan import size_text
 from osiris.report.run import RunReport, StepReport, badge_of, read_report
-from osiris.report.template import count_text, duration_text, licensed, number_text, own, policy, render, short, visible
+from osiris.report.template import duration_text, licensed, number_text, own, policy, render, short, visible
+from osiris.units import count_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.report.plan import flow_text, size_text
+from osiris.units import count_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,11 +99,6 @@ def short(text: str, most: int = _SHOWN) -> str:
 def number_text(number: float | None) -> str:
     """Return a number in groups of three, without decimals; a dash where there is none."""
     return "-" if number is None else f"{number:,.0f}"
-
-
-def count_text(number: int, noun: str) -> str:
-    """Return a number with its noun: `1 step`, `1,024 steps`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def duration_text(seconds: float | None) -> str:

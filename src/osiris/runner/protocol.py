@@ -35,6 +35,10 @@ LEASE = 60.0
 RENEW: dict[str, JsonValue] = {"control": "lease", "seconds": LEASE}
 
 
+KEPT = ".rows"
+KEPT_PART = ".part"
+"""Suffixes of the files of `Job.keep`: of a complete one, and of one being written."""
+
 CHECKED_ROWS = "checks.jsonl"
 """Artifact of a step with the first rows found by each failed check, for debugging by a person.
 
@@ -65,7 +69,8 @@ class Job:
     and reads at most `sample` rows of each source (0: all). A doctor job checks the connections in `uses`, each with
     the modes in which steps use it, for at most `timeout` seconds each. Rows of the writers in `discard` are digested
     and discarded. `delivered_as` is the run's name in ledgers, if not `run.id`. `discover` has the fields of
-    `worker.discover.DiscoverRequest`. `paths` lists what steps may `read` and `write` outside of the project.
+    `worker.discover.DiscoverRequest`. `paths` lists what steps may `read` and `write` outside of the project. The rows
+    of the steps in `keep` (of a writer: those given to it) are left in `spools` as Arrow streams, if complete.
 
     In a remote job, `carried` has the SHA-256 of each file that must have arrived, by its path relative to `root`,
     `engines` the required versions, and `handover` is the folder for copies of database files, which later steps may
@@ -101,6 +106,7 @@ class Job:
     engines: dict[str, str] = field(default_factory=dict)
     handover: str = ""
     paths: dict[str, list[str]] = field(default_factory=dict)
+    keep: list[str] = field(default_factory=list)
     protocol: int = VERSION
 
     def to_json(self) -> dict[str, JsonValue]:

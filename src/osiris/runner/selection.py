@@ -43,6 +43,14 @@ def chosen(plan: Manifest, text: str | None) -> list[str] | None:
     return None if len(names) == len(plan.steps) else names
 
 
+def kept_steps(plan: Manifest, names: Sequence[str] | None) -> list[str]:
+    """Return these steps of a plan, or, for None, those whose output no step reads; fails as `matching`."""
+    if names is not None:
+        return [step for name in names for step in matching(plan, name)]
+    read = {source for step in plan.steps for source in step["inputs"].values()}
+    return [step["id"] for step in plan.steps if step["id"] not in read]
+
+
 def with_upstream(plan: Manifest, names: Collection[str]) -> list[dict[str, JsonValue]]:
     """Return the steps of a plan with these names, and all whose output they read, directly or not."""
     upstream = set(names)

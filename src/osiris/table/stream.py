@@ -278,13 +278,20 @@ def ahead(source: RowStream, depth: int = 1) -> RowStream:
 
 def spool(source: RowStream, path: Path) -> Callable[[], RowStream]:
     """Write a stream to an Arrow file; returns a function that opens the file as a new stream on each call."""
-    import pyarrow as pa
-
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))  # for its owner only
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, arrow_schema(source.schema)) as writer:
+    with open_spool(path, source.schema) as writer:
         for batch in source.batches():
             writer.write_batch(batch)
     return lambda: reopen(path, source.schema, source.order)
+
+
+@contextmanager
+def open_spool(path: Path, schema: Schema) -> Iterator[pa.RecordBatchStreamWriter]:
+    """Open an Arrow file for batches of a schema, for its owner only; one that exists is overwritten."""
+    import pyarrow as pa
+
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, arrow_schema(schema)) as writer:
+        yield writer
 
 
 def reopen(path: Path, schema: Schema, order: Order) -> RowStream:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from osiris.report.template import change_text, count_text, duration_text, moment_text, number_text, short, visible
+from osiris.report.template import change_text, duration_text, moment_text, number_text, short, visible
+from osiris.units import count_text
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from osiris.delivery import has_ledger, is_still_there
 from osiris.durable import guarded, move, remove, remove_folder
 from osiris.errors import Diagnostic, diagnostic, fail
 from osiris.project import Project
+from osiris.runner.protocol import KEPT, KEPT_PART
 from osiris.runner.selection import with_upstream
 from osiris.runner.stages import not_needed
 from osiris.session.finding import open_session, session_folders
@@ -532,6 +534,18 @@ def adopt_spools(project: Project, spools: Mapping[str, JsonValue], last: str | 
             move(project.spools / last, project.spools / session)
             return
     remove_folder(project.spools / last)
+
+
+def take_rows(spools: Path, steps: Collection[str], folder: Path | None) -> None:
+    """Move the complete rows of `Job.keep` to a folder on the same file system, as `STEP.arrow`, and remove others."""
+    if folder is None:
+        return
+    for step in steps:
+        with suppress(OSError):  # then the caller has no rows of that step
+            (spools / f"{step}{KEPT}").rename(folder / f"{step}.arrow")
+        for suffix in (KEPT, KEPT_PART):
+            with suppress(OSError):
+                remove(spools / f"{step}{suffix}")
 
 
 def remove_unused_spools(project: Project, session: str, *, ended_well: bool) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
@@ -22,7 +23,8 @@ class RunOptions:
     `resume` (a session, or `last`). `select` names steps (`selection.matching`), which run with all their dependencies;
     None runs all steps. `replay` is the session to repeat; a replay does not continue a run and is never continued.
     The caller verifies the plan, drift included. With `attended` the caller holds the project lock (`hold_project`) and
-    calls `RunResult.acknowledge` afterwards. `registry` None means the installed components.
+    calls `RunResult.acknowledge` afterwards. `registry` None means the installed components. With `keep_in`, the rows
+    of the steps in `keep` (None: the last steps) are left in that folder; for a writer, the rows given to it.
     """
 
     new_run: bool = False
@@ -35,6 +37,8 @@ class RunOptions:
     replay: Replay | None = None
     attended: bool = False
     registry: Registry | None = None
+    keep: Sequence[str] | None = None
+    keep_in: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

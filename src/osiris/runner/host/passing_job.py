@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @contextmanager
 def passing_job(project: Project, config: Config, kind: str, **fields: Any) -> Iterator[Job]:  # noqa: ANN401
     """Create a job of a kind, with further fields of `Job`; its folder is removed when the block ends."""
-    folder = _make_scratch(project.scratch)
+    folder = make_scratch(project.scratch)
     try:
         yield Job(
             kind=kind,
@@ -37,8 +37,8 @@ def passing_job(project: Project, config: Config, kind: str, **fields: Any) -> I
         remove_folder(folder)
 
 
-def _make_scratch(parent: Path) -> Path:
-    """Create a folder named after our process id, and remove those of dead processes."""
+def make_scratch(parent: Path) -> Path:
+    """Create a private folder named after our process id, and remove those of dead processes; fails with PRJ006."""
     make_folder(parent, private=True)
     for other in parent.glob("describe-*-*"):
         try:

@@ -14,7 +14,7 @@ from osiris.model import Schema, schema_from_json
 from osiris.registry import load_registry
 from osiris.runner.adapter import WorkerDied
 from osiris.runner.credentials import resolve_secrets
-from osiris.runner.host.continuation import whole_second
+from osiris.runner.host.continuation import take_rows, whole_second
 from osiris.runner.host.describe import problems_of
 from osiris.runner.host.passing_job import passing_job
 from osiris.runner.selection import with_upstream
@@ -38,12 +38,14 @@ _LAST = 1.0
 class PreviewRequest:
     """What to preview: at most `limit` rows of each step in `shown`, computed from at most `sample` rows per source.
 
-    With a `sample` of 0, sources are read to the end.
+    With a `sample` of 0, sources are read to the end. All rows of `shown` are also left in the folder `keep_in`, if
+    given, as `STEP.arrow`: an Arrow stream.
     """
 
     shown: Sequence[str]
     limit: int
     sample: int
+    keep_in: Path | None = None
 
 
 @dataclass(slots=True)
@@ -169,8 +171,12 @@ def _ask(
         show=list(request.shown),
         show_rows=request.limit,
         sample=request.sample,
+        keep=list(request.shown) if request.keep_in else [],
     ) as job:
-        return link.ask(replace(job, spools=str(Path(job.scratch, "spools"))), secrets, listener.take)
+        spools = request.keep_in or Path(job.scratch, "spools")
+        end = link.ask(replace(job, spools=str(spools)), secrets, listener.take)
+        take_rows(spools, job.keep, request.keep_in)
+        return end
 
 
 class _Listener:

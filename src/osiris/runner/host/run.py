@@ -33,6 +33,7 @@ from osiris.runner.host.continuation import (
     decide,
     remove_unused_spools,
     sweep_spools,
+    take_rows,
     whole_second,
 )
 from osiris.runner.host.describe import Confirmed, confirm, describe, problems_of
@@ -41,7 +42,7 @@ from osiris.runner.host.recorder import Recorder, find_oml
 from osiris.runner.limits import limits_of
 from osiris.runner.protocol import Job, Limits, Secrets
 from osiris.runner.retry import pause_before
-from osiris.runner.selection import chosen
+from osiris.runner.selection import chosen, kept_steps
 from osiris.session.lost import acknowledge, close_lost
 from osiris.session.stored import now_text
 from osiris.session.writing import Session, create_session
@@ -85,6 +86,7 @@ class _Attempt:
     now: float
     sources: Confirmed
     pipeline: Pipeline | None
+    keep: list[str]
 
     @property
     def drifted(self) -> dict[str, list[Diagnostic]]:
@@ -155,9 +157,15 @@ def run(
             return _attended(
                 RunResult(start.finished, "complete", 0, str(start.run_key), {}, start.notes, confirm_seen), options
             )
-        attempt = _Attempt(project, manifest, config, options, start, resolved(), now, sources(), pipeline)
+        attempt = _Attempt(
+            project, manifest, config, options, start, resolved(), now, sources(), pipeline, _kept(manifest, options)
+        )
         with create_session(project, manifest.name, scrubber_of(resolved()), now) as session:
             return _attended(_run_session(attempt, session, worker, interrupts, progress), options)
+
+
+def _kept(manifest: Manifest, options: RunOptions) -> list[str]:
+    return kept_steps(manifest, options.keep) if options.keep_in else []
 
 
 def _attended(result: RunResult, options: RunOptions) -> RunResult:
@@ -219,6 +227,7 @@ def _run_session(
             event, diagnostics = _ask(_job(attempt, session), attempt, worker, recorder, interrupts)
         recorder.record_figures(worker.figures)
         _clean_up(attempt.project, session, worker)
+        take_rows(attempt.project.spools / session.id, attempt.keep, attempt.options.keep_in)
         remove_unused_spools(
             attempt.project, session.id, ended_well=event == "run_complete" or attempt.options.replay is not None
         )
@@ -407,6 +416,7 @@ def _job(attempt: _Attempt, session: Session) -> Job:
         pipeline=attempt.manifest.name,
         plan=attempt.manifest.fingerprint,
         paths=config.paths(),
+        keep=attempt.keep,
     )
     return replay.job(job, session.id, session.artifacts.relative_to(project.root).as_posix()) if replay else job
 

@@ -340,6 +340,7 @@ def _remote_job(job: Job, place: str, scope: SandboxScope, carried: Any, engines
         parallel=1 if scope.databases else job.parallel,
         carried=dict(carried),
         engines=engines,
+        keep=[],
     )
 
 

@@ -1,9 +1,9 @@
-"""Spooled outputs: Arrow files read by several steps, or by a run that continues this one."""
+"""Spooled outputs: Arrow files read by several steps, by a run that continues this one, or by whoever started it."""
 
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,11 +13,16 @@ from osiris.errors import fail
 from osiris.fault import fault
 from osiris.files import fail_os, make_private
 from osiris.model import schema_from_json
+from osiris.runner.protocol import KEPT, KEPT_PART
 from osiris.runner.stages import count_readers
-from osiris.table import counted, reopen, spool
+from osiris.runner.worker.failure import caught
+from osiris.table import counted, passed_on, reopen, spool
+from osiris.table.stream import open_spool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+
+    import pyarrow as pa
 
     from osiris.model import JsonValue, Order, Schema
     from osiris.runner.protocol import Job
@@ -101,3 +106,78 @@ class Spools:
         self._sizes[step] = self._path(step).stat().st_size
         if self._limit is not None and sum(list(self._sizes.values())) > self._limit:
             fail("RUN018", step=step, limit=f"{self._limit / 1e6:,.0f} MB")
+
+
+@contextmanager
+def kept(source: RowStream, job: Job, step: str, *, rest: bool) -> Iterator[RowStream]:
+    """Return the same stream, whose rows are also written to a file for whoever started the job.
+
+    With `rest`, rows that were not read are added when the block ends. Without room for the file, after an exception,
+    and if its rows are incomplete, there is no file; the step does not fail.
+    """
+    path = Path(job.spools) / f"{step}{KEPT}"
+    rows, file = source.batches(), _KeptFile(path, source.schema, job.spool_limit)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in rows:
+            file.add(batch)
+            yield batch
+        file.is_complete = True
+
+    def read_rest() -> None:
+        for _ in batches():
+            pass
+
+    with closing(rows), closing(file):
+        yield passed_on(source, batches())
+        if rest and not file.is_complete:
+            caught(read_rest)
+        file.publish()
+
+
+class _KeptFile:
+    """An Arrow file that is given up at the first error; it gets its name when it is published."""
+
+    def __init__(self, path: Path, schema: Schema, limit: int | None) -> None:
+        self.is_complete = False
+        self._path, self._part = path, path.with_suffix(KEPT_PART)
+        self._limit = limit
+        self._open = ExitStack()
+        self._writer: pa.RecordBatchStreamWriter | None = None
+        with self._or_nothing():
+            make_private(path.parent)
+            self._writer = self._open.enter_context(open_spool(self._part, schema))
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Write a batch."""
+        if self._writer is None:
+            return
+        with self._or_nothing():
+            self._writer.write_batch(batch)
+            if self._limit is not None and self._part.stat().st_size > self._limit:
+                self._give_up()
+
+    def publish(self) -> None:
+        """Give the file its name if it is complete."""
+        if self.is_complete and self._writer:
+            with self._or_nothing():
+                self._open.close()
+                self._part.rename(self._path)
+
+    def close(self) -> None:
+        """Remove an unpublished file."""
+        self._give_up()
+
+    @contextmanager
+    def _or_nothing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self._writer = None
+        with suppress(OSError):
+            self._open.close()
+        with suppress(OSError):
+            self._part.unlink(missing_ok=True)

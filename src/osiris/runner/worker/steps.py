@@ -25,7 +25,7 @@ from osiris.runner.worker.failure import caught, explain, out_of_memory
 from osiris.runner.worker.job_context import JobContext, Ready, make_ready, share_of
 from osiris.runner.worker.preview_rows import sampled, send_rows
 from osiris.runner.worker.running_step import Active, Meter, balance, metered
-from osiris.runner.worker.spools import Spools
+from osiris.runner.worker.spools import Spools, kept
 from osiris.table import Relation, RowStream
 from osiris.table.stream import opened_early
 from osiris.units import duration_text
@@ -57,6 +57,7 @@ class Flow:
         self._pause = 0.0
         self._reads = sum(steps[name]["mode"] == "read" for name in group.steps)
         self._fused = fused_in(group.steps, steps) if job_ctx.job.digest == "written" else set()
+        self._fused.difference_update(job_ctx.job.keep)  # a fused step has no rows of its own
 
     def run(self) -> dict[str, dict[str, JsonValue]]:
         """Run the group; returns the fields of each step's end."""
@@ -159,6 +160,9 @@ class Flow:
             output = cast_stream(output, ready.casts, active.data["id"])
         if self.job_ctx.job.sample and active.data["mode"] == "read":
             output = sampled(output, self.job_ctx.job.sample, lambda: self._cut(active, ready))
+        if active.data["id"] in self.job_ctx.job.keep:
+            # The rest of rejected rows would be on record without being counted.
+            output = self._keep(active, output, rest="on_reject" not in active.data["config"])
         active.meter.digests = self.job_ctx.job.digest == "all"
         return metered(output, active.meter, self.job_ctx.stopper)
 
@@ -166,6 +170,8 @@ class Flow:
         (parent,) = active.data["inputs"].values()
         self._check(active, parent)
         rows = self._input(active, parent)
+        if active.data["id"] in self.job_ctx.job.keep:
+            rows = self._keep(active, rows, rest=False)
         if ready.casts:
             rows = metered(cast_stream(rows, ready.casts, active.data["id"]), active.meter, self.job_ctx.stopper)
         else:
@@ -176,6 +182,9 @@ class Flow:
             return
         context = replace(ready.context, digest=lambda: active.meter.digest)
         active.written = ready.driver.write(ready.config, rows, context)
+
+    def _keep(self, active: Active, rows: RowStream, *, rest: bool) -> RowStream:
+        return self._early.enter_context(kept(rows, self.job_ctx.job, active.data["id"], rest=rest))
 
     def _inspect_output(self, active: Active) -> None:
         """Check, and show if requested, an output before any step reads it."""

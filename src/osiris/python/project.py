@@ -1,0 +1,388 @@
+"""A project, and functions for the project of the working directory or of a file."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass, field, replace
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from osiris import api
+from osiris.errors import OsirisError, fail
+from osiris.project import find_project
+from osiris.python.errors import scrubbed, with_short_errors
+from osiris.python.output import KeptFolder, Output
+from osiris.python.results import Discovery, Kept, Plan, Run, RunFailed, Validation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from osiris.api import Traced as Lineage
+    from osiris.api import Verdict, Workspace
+    from osiris.model import JsonValue
+    from osiris.runner.host.options import RunOptions
+
+PathLike: TypeAlias = "str | os.PathLike[str]"
+Params: TypeAlias = "Mapping[str, str | float | bool | date | Decimal | Sequence[str | float | bool | date | Decimal]]"
+Progress: TypeAlias = "Callable[[dict[str, JsonValue]], None]"
+
+PREVIEW_ROWS = 20
+SAMPLE = 10_000
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project; get one with `open_project`. It is read again by each call, so that changed files count.
+
+    Its methods are the functions of the same names, for this project.
+    """
+
+    root: Path
+    """The folder with osiris.yaml."""
+    profile: str | None = None
+    """The profile of all calls."""
+    settings: Mapping[str, JsonValue] = field(default_factory=dict, hash=False)
+    """Settings that count before those of osiris.yaml, by key: `{"run.memory": "4GB"}`."""
+    environ: Mapping[str, str] | None = field(default=None, repr=False, hash=False)
+    """The variables of connections and settings; None for those of the process. `.env` is read as well."""
+
+    @with_short_errors
+    def run(  # noqa: PLR0913  the options of the command
+        self,
+        pipeline: PathLike | None = None,
+        *,
+        params: Params | None = None,
+        target: str | None = None,
+        select: str | Sequence[str] | None = None,
+        run_id: str | None = None,
+        new_run: bool = False,
+        resume: str | bool | None = None,
+        strict: bool = False,
+        keep: bool | str | Sequence[str] = True,
+        check: bool = True,
+        progress: Progress | None = None,
+    ) -> Run:
+        """Run a pipeline or a plan, as `osiris.run`."""
+        from osiris.runner.host.options import RunOptions
+
+        _check_choice(pipeline, run_id, resume, new_run=new_run)
+        workspace = self._open({"run.target": target} if target else {})
+        options = RunOptions(
+            run_id=run_id,
+            new_run=new_run,
+            resume="last" if resume is True else resume or None,
+            select=select if isinstance(select, str | None) else ",".join(select),
+            environ=workspace.environ,
+        )
+        run, code = _run(workspace, pipeline, options, keep, progress, params=_texts(params), strict=strict)
+        if run.status == "cancelled":
+            _pass_on(code)
+        if check and not run.ok:
+            raise RunFailed(run, code)
+        return run
+
+    @with_short_errors
+    def compile(
+        self, pipeline: PathLike, *, params: Params | None = None, strict: bool = False, refresh: bool = False
+    ) -> Plan:
+        """Compile a pipeline into a plan, as `osiris.compile`."""
+        workspace = self._open()
+        compiled = api.compile_file(workspace, _path(pipeline), params=_texts(params), strict=strict, refresh=refresh)
+        compiled = replace(compiled, diagnostics=scrubbed(workspace, compiled.diagnostics))
+        view = api.view_plan(workspace, compiled, explained=False)
+        return Plan(workspace, compiled, view, self.root / api.save(workspace, compiled))
+
+    @with_short_errors
+    def validate(self, *pipelines: PathLike, params: Params | None = None, strict: bool = False) -> Validation:
+        """Check pipelines, by default all of the project, as `osiris.validate`."""
+        workspace = self._open()
+        results = api.validate_files(workspace, [_path(each) for each in pipelines], params=_texts(params))
+        cleaned = [replace(each, diagnostics=scrubbed(workspace, each.diagnostics)) for each in results]
+        return Validation(cleaned, strict=strict)
+
+    @with_short_errors
+    def preview(
+        self,
+        pipeline: PathLike,
+        step: str | None = None,
+        *,
+        rows: int = PREVIEW_ROWS,
+        sample: int = SAMPLE,
+        params: Params | None = None,
+    ) -> Output:
+        """Return the first rows of a step, as `osiris.preview`."""
+        workspace = self._open()
+        folder = KeptFolder(workspace)
+        shown = api.preview_into(workspace, _path(pipeline), step, folder.path, params=_texts(params), sample=sample)
+        name = shown.tables[-1].step
+        notes = scrubbed(workspace, shown.diagnostics)
+        return Output(name, workspace, folder, folder.path / f"{name}.arrow", rows, notes)
+
+    @with_short_errors
+    def discover(
+        self, source: PathLike, tables: str | Sequence[str] = (), *, profile: bool = False, refresh: bool = False
+    ) -> Discovery:
+        """Return the tables and columns of a source, as `osiris.discover`."""
+        workspace = self._open()
+        names = [tables] if isinstance(tables, str) else tables
+        discovery = api.discover(workspace, _path(source), names, profile=profile, refresh=refresh)
+        return Discovery(
+            api.project_scrubber(workspace).json(discovery.to_json()), scrubbed(workspace, discovery.diagnostics)
+        )
+
+    @with_short_errors
+    def lineage(self, pipeline: PathLike, column: str | None = None) -> Lineage:
+        """Return the source columns of columns, as `osiris.lineage`."""
+        return api.trace(self._open(), column, _path(pipeline))
+
+    @with_short_errors
+    def verify(self, first: Run | str, second: Run | str) -> Verdict:
+        """Compare what two runs wrote, as `osiris.verify`."""
+        names = [run.session if isinstance(run, Run) else run for run in (first, second)]
+        return api.verify(self._open(), names[0], names[1])
+
+    @property
+    def _workspace(self) -> Workspace:
+        return self._open()
+
+    def _open(self, settings: Mapping[str, JsonValue] | None = None) -> Workspace:
+        environ = os.environ if self.environ is None else self.environ
+        return api.open_project(self.root, environ, self.profile, {**self.settings, **(settings or {})})
+
+
+def _run(
+    workspace: Workspace,
+    pipeline: PathLike | None,
+    options: RunOptions,
+    keep: bool | str | Sequence[str],
+    progress: Progress | None,
+    *,
+    params: Mapping[str, str],
+    strict: bool,
+) -> tuple[Run, int]:
+    """Run, and return the run and the exit code of the command."""
+    folder = KeptFolder(workspace) if keep is not False else None
+    names = (keep,) if isinstance(keep, str) else None if isinstance(keep, bool) else tuple(keep)
+    options = replace(options, keep=names, keep_in=folder.path if folder else None)
+    target = None if pipeline is None else _path(pipeline)
+    result, notes = api.run_target(workspace, target, options, progress or _ignore, params=params, strict=strict)
+    result.acknowledge()
+    summary = api.show_session(workspace, result.session_id)
+    diagnostics = scrubbed(workspace, [*notes, *result.diagnostics])
+    kept = Kept(folder, names, is_new=bool(result.steps))
+    return Run(workspace, summary, diagnostics, kept), result.exit_code
+
+
+def _check_choice(pipeline: PathLike | None, run_id: str | None, resume: str | bool | None, *, new_run: bool) -> None:
+    if sum(map(bool, (run_id, new_run, resume))) > 1:
+        fail("PRJ008", problem="run_id, new_run and resume cannot be combined", hint="give one of them")
+    if pipeline is None and not resume:
+        fail("PRJ008", problem="no pipeline is given", hint="give a file, a plan, a fingerprint, or resume=True")
+
+
+def _ignore(_event: dict[str, JsonValue]) -> None:
+    """Ignore an event."""
+
+
+def _pass_on(code: int) -> None:
+    """Give the signal that ended a run to the process, which had no part in it so far; code is 128 + its number."""
+    number = signal.Signals(code - 128)
+    signal.raise_signal(number)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+
+
+def _path(path: PathLike) -> str:
+    return os.fspath(path)
+
+
+def _texts(params: Params | None) -> dict[str, str]:
+    """Return parameters as they are written for `osiris run --param`; fails with PRJ008 for other values."""
+    return {name: _text(name, value) for name, value in (params or {}).items()}
+
+
+def _text(name: str, value: Any) -> str:  # noqa: ANN401  whatever the caller gives
+    if isinstance(value, list | tuple):
+        return ",".join(_text(name, each) for each in value)
+    if not isinstance(value, str | int | float | date | Decimal):
+        kinds = "str, int, float, bool, date, datetime, Decimal or a list of them"
+        fail("PRJ008", problem=f"parameter '{name}' is a {type(value).__name__}", hint=f"give {kinds}")
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+@with_short_errors
+def open_project(
+    path: PathLike | None = None,
+    *,
+    profile: str | None = None,
+    settings: Mapping[str, JsonValue] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Project:
+    """Return the project at or above a folder: by default `OSIRIS_HOME`, else the working directory.
+
+    `settings` count before those of osiris.yaml, by key. `environ` replaces the variables of the process for all that
+    the project needs. Raises `OsirisError` with PRJ001 if there is no project.
+
+    >>> project = osiris.open_project(settings={"run.memory": "1GB"})
+    >>> project.validate().ok
+    True
+    """
+    start = None if path is None else Path(path)
+    root = find_project(start, os.environ if environ is None else environ).root
+    return Project(root, profile, dict(settings or {}), None if environ is None else dict(environ))
+
+
+def _project_of(path: PathLike | None) -> Project:
+    """Return the project of the working directory, or of a file that exists and is in another project."""
+    if path is not None and os.path.exists(path):  # noqa: PTH110  may be a fingerprint or a connection
+        try:
+            return Project(find_project(Path(path).absolute().parent).root)
+        except OsirisError:
+            pass
+    return Project(find_project(None, os.environ).root)
+
+
+@with_short_errors
+def run(  # noqa: PLR0913  the options of the command
+    pipeline: PathLike | None = None,
+    *,
+    params: Params | None = None,
+    target: str | None = None,
+    select: str | Sequence[str] | None = None,
+    run_id: str | None = None,
+    new_run: bool = False,
+    resume: str | bool | None = None,
+    strict: bool = False,
+    keep: bool | str | Sequence[str] = True,
+    check: bool = True,
+    progress: Progress | None = None,
+) -> Run:
+    """Run a pipeline or a plan, as the command `osiris run` does, and return how it went.
+
+    `pipeline` is a file, which is compiled first, a file of a plan, or a fingerprint. `params`, `target`, `select`,
+    `run_id`, `new_run` and `strict` are the options of those names. `resume` is a session to resume, or True
+    for the last one; then `pipeline` may be left out. A run that did not end well is resumed by the next call.
+
+    `keep` names the steps whose rows `Run.output` returns: True for the last ones (a writer's are those that were given
+    to it), a list of names, or False for none. They are in a private file until the `Run` is no longer used.
+
+    `progress` is called with each event as it is recorded. Raises `RunFailed` if the run does not complete, unless
+    `check` is False, and `OsirisError` if there is nothing to run. Ctrl-C stops the run, which can then be resumed, and
+    raises KeyboardInterrupt.
+
+    >>> run = osiris.run("pipelines/example.yaml", params={"since": datetime.date(2025, 2, 1)})
+    >>> run.status, run.steps["report"].rows_out
+    ('complete', 4)
+    >>> run.output("report").columns
+    ('customer', 'orders', 'revenue')
+    """
+    return _project_of(pipeline).run(
+        pipeline,
+        params=params,
+        target=target,
+        select=select,
+        run_id=run_id,
+        new_run=new_run,
+        resume=resume,
+        strict=strict,
+        keep=keep,
+        check=check,
+        progress=progress,
+    )
+
+
+@with_short_errors
+def compile(  # noqa: A001  the name of the command
+    pipeline: PathLike, *, params: Params | None = None, strict: bool = False, refresh: bool = False
+) -> Plan:
+    """Compile a pipeline into a plan, and write it to build/, as the command `osiris compile` does.
+
+    With `strict`, warnings are errors; with `refresh`, schemas that are in osiris.lock are read again. Raises
+    `OsirisError` with all problems.
+
+    >>> plan = osiris.compile("pipelines/example.yaml")
+    >>> list(plan.steps)
+    ['orders', 'revenue', 'report']
+    >>> osiris.run(plan.fingerprint).status
+    'complete'
+    """
+    return _project_of(pipeline).compile(pipeline, params=params, strict=strict, refresh=refresh)
+
+
+@with_short_errors
+def validate(*pipelines: PathLike, params: Params | None = None, strict: bool = False) -> Validation:
+    """Check pipelines without connecting to anything; by default all of `pipelines/`.
+
+    Findings are returned, not raised. Raises `OsirisError` if there is no such file.
+
+    >>> osiris.validate("pipelines/example.yaml").ok
+    True
+    """
+    return _project_of(pipelines[0] if pipelines else None).validate(*pipelines, params=params, strict=strict)
+
+
+@with_short_errors
+def preview(
+    pipeline: PathLike,
+    step: str | None = None,
+    *,
+    rows: int = PREVIEW_ROWS,
+    sample: int = SAMPLE,
+    params: Params | None = None,
+) -> Output:
+    """Return the first rows of a step, computed from the first `sample` rows of each source (0: all of them).
+
+    By default the step is the last writer's input, else the last step. Nothing is written. Raises `OsirisError` as
+    compiling does, and with the problems of a step that fails.
+
+    >>> osiris.preview("pipelines/example.yaml", "revenue", rows=2).arrow().to_pylist()[0]
+    {'customer': 'Chloé Martin', 'orders': 2, 'revenue': Decimal('291.65')}
+    """
+    return _project_of(pipeline).preview(pipeline, step, rows=rows, sample=sample, params=params)
+
+
+@with_short_errors
+def discover(
+    source: PathLike, tables: str | Sequence[str] = (), *, profile: bool = False, refresh: bool = False
+) -> Discovery:
+    """Return the tables and columns of a source: a connection (`@family.alias`), a file, a URL, or a pattern of files.
+
+    `tables` are names or patterns, `schema.table` for another schema. With `profile`, figures of the values are
+    computed from a sample. Answers are kept until the source changes; `refresh` ignores them. Raises `OsirisError` if
+    the source cannot be reached or read.
+
+    >>> osiris.discover("data/orders.csv").tables["data/orders.csv"].columns[0]
+    Field(name='order_id', type='int64', nullable=True)
+    """
+    return _project_of(source).discover(source, tables, profile=profile, refresh=refresh)
+
+
+@with_short_errors
+def lineage(pipeline: PathLike, column: str | None = None) -> Lineage:
+    """Return the source columns that each column of a pipeline or plan is made of.
+
+    `column` is STEP or STEP.COLUMN; by default all writers. Raises `OsirisError` with CMP042 or DAT005 if there is no
+    such step or column.
+
+    >>> osiris.lineage("pipelines/example.yaml", "report.revenue").steps[0].columns[0].origins[0].source
+    'data/orders.csv#amount'
+    """
+    return _project_of(pipeline).lineage(pipeline, column)
+
+
+@with_short_errors
+def verify(first: Run | str, second: Run | str) -> Verdict:
+    """Compare what two runs wrote, by digest; each is a `Run`, a session, a run id, `last` or `previous`.
+
+    Differences are returned, not raised. Raises `OsirisError` with RUN010 if there is no such run.
+
+    >>> osiris.verify("previous", "last").same
+    False
+    """
+    project = first._workspace.root if isinstance(first, Run) else None
+    return (Project(project) if project else _project_of(None)).verify(first, second)
