@@ -233,7 +233,7 @@ def _converted(values: Any, is_text: Callable[[pa.DataType], bool], *, seconds: 
     """Return a chunked array with values of some types as text, timestamps maybe not in seconds."""
     import pyarrow as pa
 
-    parts = [_as_text(chunk, is_text) for chunk in (*values.chunks, pa.array([], values.type))]
+    parts = [_as_text(chunk, is_text) for chunk in (*values.chunks, pa.nulls(0, values.type))]
     texts = pa.chunked_array(parts)
     if seconds or not pa.types.is_timestamp(texts.type) or texts.type.unit != "s":
         return texts
