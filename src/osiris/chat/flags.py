@@ -504,7 +504,7 @@ def name_of(output: Output) -> str:
 
 def _row_count(text: str) -> int:
     if not text.isdecimal() or len(text) > DIGITS or int(text) < 1:
-        raise Misfit("", "is no number of rows")
+        raise Misfit("", "is not a number of rows")
     return int(text)
 
 

@@ -310,7 +310,7 @@ def _row_counts(bounds: dict[str, str]) -> dict[str, int]:
     for value in filter(None, bounds.values()):
         literal(value, "int64", "checks")
     if not all(value.isdecimal() and len(value) <= DIGITS for value in bounds.values()):
-        raise Misfit("minimum", "is no number of rows")
+        raise Misfit("minimum", "is not a number of rows")
     return {key: int(value) for key, value in bounds.items()}
 
 

@@ -318,7 +318,9 @@ def answer_of(outcome: Outcome) -> Answer:
     diagnostics = [*outcome.notes]
     if summary["status"] == "waiting":
         resume = shlex.join(["osiris", "new", "--resume", str(summary["session"])])
-        diagnostics.append(diagnostic("CHT051", question=summary["said"] or "the first question", hint=resume))
+        diagnostics.append(
+            diagnostic("CHT051", question=summary["said"] or "the first question", hint=f"answer it: {resume}")
+        )
     if summary["last_run"] not in (None, "complete", "succeeded"):
         diagnostics.append(diagnostic("CHT028", session=summary["runs"][-1]))
     keys = ("session", "status", "state", "question", "pipeline", "fingerprint", "file", "runs")

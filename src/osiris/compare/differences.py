@@ -113,7 +113,7 @@ def is_derived(item: Difference) -> bool:
 def first_change(saved: Manifest | None, fresh: Manifest) -> Difference | None:
     """Return the first difference between a saved plan and a fresh one; None if they are the same plan."""
     if saved is None:
-        return Difference("", "plan", ABSENT, fresh.short)
+        return Difference("", "plan", ABSENT, fresh.short, "build/ has no plan of this pipeline")
     return next(iter(diff(saved, fresh)), None)
 
 

@@ -8,6 +8,7 @@ against a pattern before it is cast.
 from __future__ import annotations
 
 import decimal
+import json
 import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
+
+
+def value_text(value: object) -> str:
+    """Return a value as messages show it: text and bytes in quotes, others as JSON has them."""
+    if isinstance(value, (str, bytes)):
+        return repr(value)
+    return json.dumps(value, ensure_ascii=False, default=str).strip('"')
+
 
 _DAY = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
 _CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?"

@@ -76,7 +76,7 @@ def folder_names(column: str, texts: Iterable[str | None]) -> Mapping[str | None
         used.add(_folded(name))
         names[text] = f"{column}={name}"
         if len(names[text].encode()) > MAX_NAME_BYTES:
-            problem = f"{text[:_SHOWN]!a}… gives a folder a name of more than {MAX_NAME_BYTES} bytes"
+            problem = f"{text[:_SHOWN]!r}… gives a folder a name of more than {MAX_NAME_BYTES} bytes"
             fail("DAT047", column=column, problem=problem)
     return names
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from osiris.errors import Location, diagnostic, did_you_mean, fail, nearest, raise_all
 from osiris.families.sql.database import repeated_key
+from osiris.families.text_format import value_text
 from osiris.families.type_compat import cast_hint, column_hint, uncarried
 from osiris.sql.binding.duck_types import quote_name
 from osiris.sql.binding.engine import borrow
@@ -178,6 +179,6 @@ def check_staged_keys(session: Session, delivery: Delivery, collations: Mapping[
 
 def fail_key(values: Sequence[JsonValue], key: Sequence[str], problem: str, ctx: StepContext) -> NoReturn:
     """Fail with DAT028 for a key that identifies no row, or several."""
-    shown = ", ".join(f"{name}={value!r}"[:_SHOWN] for name, value in zip(key, values, strict=True))
+    shown = ", ".join(f"{name}={value_text(value)}"[:_SHOWN] for name, value in zip(key, values, strict=True))
     hint = "leave out rows without a key in a SQL step before it: WHERE KEY IS NOT NULL" if None in values else None
     fail("DAT028", step=ctx.step, key=shown, problem=problem, hint=hint)

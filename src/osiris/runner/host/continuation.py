@@ -238,7 +238,7 @@ def _leftover_rows(manifest: Manifest, last: Summary | None) -> tuple[Diagnostic
         return ()
     added = {step: delivery["rows"] for step, delivery in last["deliveries"].items() if not delivery["files"]}
     adding = _adding(manifest)
-    steps = ", ".join(f"step '{step}' {rows} rows" for step, rows in added.items() if rows and step in adding)
+    steps = ", ".join(f"{rows:,} rows in step '{step}'" for step, rows in added.items() if rows and step in adding)
     return (diagnostic("RUN056", session=last["session"], status=last["status"], steps=steps),) if steps else ()
 
 
@@ -388,7 +388,8 @@ def _with_id(root: Path, manifest: Manifest, runs: list[Summary], run_id: str, c
         return Start(run_id)
     start, changed = _continue_on_request(root, manifest, last, current)
     if changed:
-        mixed = diagnostic("RUN020", what=changed, session=last["session"], delivered=", ".join(start.deliveries))
+        delivered = " and ".join(f"step '{step}'" for step in start.deliveries)
+        mixed = diagnostic("RUN020", what=changed, session=last["session"], delivered=delivered)
         return replace(start, notes=(*start.notes, mixed))
     return start
 

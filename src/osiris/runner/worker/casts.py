@@ -227,8 +227,10 @@ def _would_change(value: pa.Scalar) -> str:
 
 
 def _shown(value: pa.Scalar) -> str:
+    from osiris.families.text_format import value_text
+
     try:
-        shown = repr(value.as_py())
+        shown = value_text(value.as_py())
     except (OverflowError, ValueError):  # a date or time that Python does not have
         return "a value"
     return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"

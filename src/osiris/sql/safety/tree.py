@@ -148,7 +148,7 @@ def problem_of(error: ParseError | UnsupportedError, sql: str) -> Diagnostic:
     if half and half[1].upper() in _HALVES:
         offset, highlight = (offset or 0) + half.start(2), half[2]
     fragment = " ".join(highlight.split())[:40]
-    problem = f"it is not understood near '{fragment}'" if fragment else "it is not understood"
+    problem = f"the SQL is not understood near '{fragment}'" if fragment else "the SQL is not understood"
     return diagnostic("SQL001", at=place(sql, offset), problem=problem)
 
 

@@ -562,7 +562,7 @@ def test_flags_go_on_where_a_line_before_them_ended():
         ("--join customers.csv on customer_id = id", "is no flag that is taken here"),
         ("--wher status = paid", "is no flag that is taken here"),
         ("--where status", "is no condition"),
-        ("--limit many", "is no number of rows"),
+        ("--limit many", "is not a number of rows"),
         ("--group status --sum name", "there is no column 'name'"),
         ("--where amount = cheap", "--where: 'cheap' is no value"),
         ("--mode append", "has no effect without --to"),

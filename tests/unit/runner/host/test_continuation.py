@@ -295,7 +295,8 @@ def test_source_that_changed_after_something_was_made_of_it_is_named(project):
     problem = f"the source of step 'a' changed since run {session}, which already delivered part of it"
     assert (found.code, found.message) == ("RUN006", problem)
     _, warned = choose(project, RunRequest(run_id="night-1"), sources=CHANGED).notes
-    said = f"the source of step 'a' changed after run {session} started; what x wrote was read before the change"
+    said = f"the source of step 'a' changed after run {session} started; "
+    said += "step 'x' wrote rows that were read before the change"
     assert (warned.code, warned.severity, warned.message) == ("RUN020", "warning", said)
 
 
