@@ -183,7 +183,7 @@ def test_no_rows(write, read):
     assert read(table="u").num_rows == 0
 
 
-@pytest.mark.parametrize(("ids", "told"), [([1, 2, 1], "id=1 appears in 2 rows"), ([1, None, 2], "id=None has NULL")])
+@pytest.mark.parametrize(("ids", "told"), [([1, 2, 1], "id=1 appears in 2 rows"), ([1, None, 2], "id=NULL has NULL")])
 def test_keys_that_name_no_row(write, run_sql, place, ids, told):
     rows = pa.table({"id": ids, "v": [1, 2, 3]})
     (found,) = problems(write, rows, write_mode="upsert", primary_key=["id"])

@@ -296,7 +296,7 @@ def test_no_rows_and_many(write, read):
     assert read("many", limit=3, columns=["b"]).to_pydict() == {"b": ["text 0", "text 1", "text 2"]}
 
 
-@pytest.mark.parametrize(("ids", "told"), [([1, 2, 1], "id=1 appears in 2 rows"), ([1, None, 2], "id=None has NULL")])
+@pytest.mark.parametrize(("ids", "told"), [([1, 2, 1], "id=1 appears in 2 rows"), ([1, None, 2], "id=NULL has NULL")])
 def test_keys_that_name_no_row(write, place, ids, told):
     (found,) = problems(write, pa.table({"id": ids}), write_mode="upsert", primary_key=["id"])
     assert found.code == "DAT028"

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 
 def value_text(value: object) -> str:
-    """Return a value as messages show it: text and bytes in quotes, others as JSON has them."""
+    """Return a value as messages show it: text and bytes in quotes, NULL, others as JSON has them."""
+    if value is None:
+        return "NULL"
     if isinstance(value, (str, bytes)):
         return repr(value)
     return json.dumps(value, ensure_ascii=False, default=str).strip('"')

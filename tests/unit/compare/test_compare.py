@@ -109,7 +109,7 @@ def test_a_plan_does_not_differ_from_itself():
 
 
 def test_without_a_saved_plan_all_of_it_is_new():
-    assert str(first_change(None, PLAN)) == f'plan: nothing -> "{PLAN.short}"'
+    assert str(first_change(None, PLAN)) == "build/ has no plan of this pipeline"
 
 
 def test_steps_that_only_follow_a_change_are_not_listed():
