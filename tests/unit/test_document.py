@@ -83,7 +83,7 @@ def test_numbers_that_json_cannot_carry_have_no_value(text):
 
 
 def test_the_quoted_form_is_offered():
-    assert 'write "yes"' in messages("a: yes")
+    assert 'write true, or "yes" for the text' in messages("a: yes")
     assert "write null, or" in messages("a: ~")
     assert 'write "@mysql.main"' in messages("a: @mysql.main")
 

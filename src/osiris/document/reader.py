@@ -206,7 +206,8 @@ class Reader:
         try:
             return resolve_plain(text)
         except TwoWays:
-            hint = f"write {quoted}" if text != "~" else 'write null, or "~" for the character'
+            value = _MEANT.get(text.lower())
+            hint = f"write {value}, or {quoted} for the text" if value else f"write {quoted}"
             self.report("OML010", event.start_mark, at=at, fix=fix, value=shown, quoted=quoted, hint=hint)
         except NotANumber:
             name = (self._stack[-1].key if self._stack else None) or "the value"
@@ -339,6 +340,13 @@ _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+")
 _NUMBER = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+][0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
+
+_MEANT = {
+    **dict.fromkeys(("y", "yes", "on"), "true"),
+    **dict.fromkeys(("n", "no", "off"), "false"),
+    "~": "null",
+}
+"""Values that words of YAML 1.1 have there."""
 
 _CAUSES = {
     "mapping values are not allowed in this context": "a ':' is not allowed here",
