@@ -137,6 +137,15 @@ RESERVED = frozenset(_WORDS.split())
 """Words reserved by SQL or by rendered pipelines."""
 
 
+_TABLE = re.compile(r"(@[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)\.(.+)", re.DOTALL)
+
+
+def with_slash(text: str) -> str:
+    """Return `@FAMILY.ALIAS.TABLE` as `@FAMILY.ALIAS/TABLE`; any other text as it is."""
+    match = _TABLE.fullmatch(text)
+    return f"{match[1]}/{match[2]}" if match else text
+
+
 def read_names(answer: JsonObject) -> Choices:
     """Return the choices; columns are set where discovery returned them unasked."""
     relations: dict[str, Relation] = {}

@@ -52,7 +52,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
 from osiris import api
-from osiris.chat.choices import one_line, read_names
+from osiris.chat.choices import one_line, read_names, with_slash
 from osiris.chat.request import MODES
 from osiris.codes import CODES
 from osiris.document import load_text, read_document
@@ -342,12 +342,12 @@ def _masked(template: str, message: str) -> str:
 
 
 def choices_for(workspace: Workspace, tables: Iterable[str]) -> Choices:
-    """Return the choices for paths and `@FAMILY.ALIAS/TABLE`, with near names beside them; fails as discovery does.
+    """Return the choices for paths and `@FAMILY.ALIAS.TABLE`, with near names beside them; fails as discovery does.
 
     Any other text is ignored here: it may name one of these relations.
     """
     names_by_source: dict[str, list[str]] = {}
-    for text in tables:
+    for text in map(with_slash, tables):
         if source := target_of(workspace.root, text):
             names_by_source.setdefault(source, []).append(text.partition("/")[2] if text.startswith("@") else text)
     sources = [source_of(_discovered(workspace, source, names)) for source, names in names_by_source.items()]
@@ -355,7 +355,7 @@ def choices_for(workspace: Workspace, tables: Iterable[str]) -> Choices:
 
 
 def target_of(root: Path, text: str) -> str | None:
-    """Return the discovery target of a path or `@FAMILY.ALIAS/TABLE`; for a missing path, its folder."""
+    """Return the discovery target of a path or `@FAMILY.ALIAS.TABLE`; for a missing path, its folder."""
     if text.startswith("@"):
         return text.partition("/")[0]
     if any(char in text for char in "*?[") or (root / text).exists():

@@ -1,6 +1,6 @@
 """A request from flags of `osiris new`; `command_line` is the reverse.
 
-    --from TABLE                      source: a path, or @FAMILY.ALIAS/TABLE
+    --from TABLE                      source: a path, or @FAMILY.ALIAS.TABLE
     --join 'TABLE on A = B and …'     inner join; --left-join keeps rows without a match
     --compute 'NAME = A * B'          or NAME = FUNCTION(A, VALUE): year, round, join-text, if-empty, …
     --where 'A = VALUE'               also != < <= > >= in, not in, between X and Y, contains, starts with, ends with,
@@ -26,6 +26,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, cast, get_args
 
+from osiris.chat.choices import with_slash
 from osiris.chat.expressions import DIGITS, EMPTINESS, Misfit, Misfits, measure_name
 from osiris.chat.render import problems_of
 from osiris.chat.request import (
@@ -226,6 +227,7 @@ class _Reader:
         """Return the relation with that id, or the only one of that name."""
 
         def find(text: str) -> Relation:
+            text = with_slash(text)
             ids = {each.id: each for each in self.choices.relations}
             matches = [each for each in self.choices.relations if each.name == text]
             return matches[0] if len(matches) == 1 and text not in ids else ids[self.name(text, ids, "table")]
@@ -445,8 +447,16 @@ class _Reader:
         """Return the target file or table, without its key."""
         if not text.startswith("@"):
             writer = _file_writer(text, self.choices.writers)
+            if mode in ("append", "upsert"):
+                hint = "leave it out, or write to a table"
+                fail(
+                    "CHT042",
+                    flag=f"--mode {mode}",
+                    problem="does not apply to a file, which is always replaced",
+                    hint=hint,
+                )
             return Output(reads, writer.component, path=text, mode=None if mode == "replace" else mode)
-        connection, _, table = text.partition("/")
+        connection, _, table = with_slash(text).partition("/")
         writers = [each for each in self.choices.writers if connection in each.connections]
         if not writers:
             connections = [name for each in self.choices.writers for name in each.connections]
@@ -491,7 +501,7 @@ def _file_writer(path: str, writers: Sequence[Writer]) -> Writer:
     writer = next((each for each in writers if each.ending == ending), None)
     if writer is None:
         endings = _listed(each.ending for each in writers if each.ending)
-        raise Misfit("", "does not end like a file that can be written", f"{endings}; a table is @FAMILY.ALIAS/TABLE")
+        raise Misfit("", "does not end like a file that can be written", f"{endings}; a table is @FAMILY.ALIAS.TABLE")
     return writer
 
 

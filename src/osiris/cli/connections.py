@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 DOES_NOT_WORK = 3
 """Exit code if a connection does not work, for any reason."""
 
+_NEARLY_ALL = 99.5
 _SHORT = ("CON030", "DRV020")
 """Codes of a role that lacks privileges."""
 
@@ -69,7 +71,7 @@ def _examined_lines(each: Examined, *, grants: bool) -> Iterator[Line]:
     verdict, style = {True: ("works", "ok"), False: ("does not work", "error"), None: ("not tried", "dim")}[each.works]
     health = each.health or {}
     grade = f", {health['grade']}" if health.get("grade") else ""
-    used = f"  pipelines {' and '.join(each.uses)}" if each.uses else ""
+    used = f"  used by pipelines to {' and '.join(each.uses)}" if each.uses else ""
     yield [("bold", each.connection), ("", "  "), (style, verdict), ("", grade), ("dim", used)]
     facts = {name: value for name, value in health.get("facts", {}).items() if value is not None}
     yield from ([("dim", f"  {name.replace('_', ' ')}: "), ("", _shown(value))] for name, value in facts.items())
@@ -290,7 +292,9 @@ def _shares(entries: Sequence[Mapping[str, JsonValue]], key: str) -> str:
 
 
 def _share(share: float) -> str:
-    return f"{100 * share:.2g}%" if share < 1 else "100%"
+    """Return a share in percent with two digits; one just below 1 with more, so that it is not shown as 100%."""
+    percent = 100 * share
+    return f"{percent:.2g}%" if percent < _NEARLY_ALL else f"{math.floor(100 * percent) / 100:g}%"
 
 
 def _samples(table: Mapping[str, JsonValue]) -> Iterator[Line]:
@@ -305,7 +309,8 @@ def _next(
     discovery: Discovery, data: Mapping[str, JsonValue], tables: Sequence[str], *, profile: bool
 ) -> Iterator[str]:
     """Yield the commands that make sense next."""
-    names = [table["name"] for table in data["tables"]]
+    named = [table["name"] for table in data["tables"]]
+    names = [name for name in named if not name.startswith("_osiris_")] or named
     target = discovery.target
     if not tables and len(names) > WITH_COLUMNS:
         yield shlex.join(["osiris", "discover", target, "--table", names[0]])

@@ -24,6 +24,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Start": {
         "init": ("osiris.cli.project:init", "Create a new project."),
         "demo": ("osiris.cli.project:demo", "Create a project on real data and show what Osiris proves."),
+        "copy": ("osiris.cli.new:copy", "Copy a file or table to another, in one line."),
         "new": ("osiris.cli.new:new", "Build a pipeline from choices; no model is needed."),
         "chat": ("osiris.cli.chat:chat", "Describe a pipeline in words and let a model write it."),
     },

@@ -1,11 +1,11 @@
-"""`osiris new`: a pipeline from choices, by questions or by flags, without a model."""
+"""`osiris new`: a pipeline from choices, by questions or by flags, without a model; `osiris copy`: one in a line."""
 
 from __future__ import annotations
 
 import hashlib
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 _REPEATED = {
-    "from": ("TABLE", "Source: a path or @FAMILY.ALIAS/TABLE."),
+    "from": ("TABLE", "Source: a path or @FAMILY.ALIAS.TABLE."),
     "join": ("'TABLE on A = B'", "Join a table; rows without a match are dropped."),
     "left-join": ("'TABLE on A = B'", "Join a table; rows without a match are kept."),
     "compute": ("'NAME = A * B'", "Add a column: two columns, a column and a value, or FUNCTION(A, VALUE)."),
@@ -60,23 +60,33 @@ _ONCE = {
     "limit": ("N", "Keep the first N rows."),
     "encoding": ("NAME", "Encoding of text sources."),
     "on-reject": ("fail|quarantine", "Whether rows that do not fit their type stop the run or go to quarantine."),
-    "to": ("TARGET", "Target: a path or @FAMILY.ALIAS/TABLE."),
+    "to": ("TARGET", "Target: a path or @FAMILY.ALIAS.TABLE."),
     "mode": ("append|replace|upsert", "Write mode; an existing file needs replace."),
     "name": ("NAME", "Name of the pipeline (default: the name of its target)."),
 }
 FLAGS = (*_REPEATED, "count", *_ONCE)
+_MAX_NAME = 64
+"""Maximum characters of the name of a pipeline."""
+
 _SAVE_QUESTION = "Save and run it? (yes, save, no)"
+_RUN_QUESTION = "Run it? (yes, no)"
 
 
 def _name(flag: str) -> str:
     return f"say_{flag.replace('-', '_')}"
 
 
+def _option(flag: str) -> Callable[[Any], Any]:
+    if flag == "count":
+        return click.option("--count", _name(flag), is_flag=True, help="Count rows.")
+    metavar, text = (_REPEATED | _ONCE)[flag]
+    return click.option(f"--{flag}", _name(flag), metavar=metavar, multiple=flag in _REPEATED, help=text)
+
+
+OUTSIDE = flag("--outside", "Allow a target outside the project.")
 FLAG_OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    *(click.option(f"--{k}", _name(k), metavar=m, multiple=True, help=h) for k, (m, h) in _REPEATED.items()),
-    click.option("--count", _name("count"), is_flag=True, help="Count rows."),
-    *(click.option(f"--{k}", _name(k), metavar=m, help=h) for k, (m, h) in _ONCE.items()),
-    flag("--outside", "Allow a target outside the project."),
+    *map(_option, FLAGS),
+    OUTSIDE,
     flag("--multiplies", "Allow joins that multiply rows."),
     flag("--yes", "Accept the plan, save the pipeline and run it."),
 )
@@ -84,19 +94,27 @@ FLAG_OPTIONS: tuple[Callable[[Any], Any], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """Options beside the request: allow targets outside or multiplying joins, accept the plan, and a folder."""
+    """Options beside the request: allow targets outside or multiplying joins, accept the plan, where to save it.
+
+    The pipeline is saved to `file`, else into `folder` under its name, else nowhere.
+    """
 
     outside: bool
     multiplies: bool
     yes: bool
-    out: str
+    folder: str | None = None
+    file: str | None = None
+
+    def saved_as(self, name: str) -> str | None:
+        """Return the file of a pipeline of that name; None if it is not saved."""
+        return self.file or (f"{self.folder}/{name}.yaml" if self.folder else None)
 
 
 def flags_of(words: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """Return the flags that were given, as `osiris.chat.flags` takes them."""
     given: dict[str, tuple[str, ...]] = {}
     for name in FLAGS:
-        value = words[_name(name)]
+        value = words.get(_name(name))
         if value:
             given[name] = value if isinstance(value, tuple) else ("",) if value is True else (value,)
     return given
@@ -110,19 +128,22 @@ def build(workspace: Workspace, flags: Mapping[str, tuple[str, ...]], options: B
 
     joined = [text.partition(" on ")[0] for flag in ("join", "left-join") for text in flags.get(flag, ())]
     choices = choices_for(workspace, [*flags.get("from", ()), *joined])
-    parsed = request_of(flags, choices)
-    for each in parsed.notes:
+    request, notes = request_of(flags, choices)
+    for each in notes:
         console().talk(f"assumed: {safe(each)}")
-    return _offer(workspace, parsed.request, render_request(parsed.request, choices), flags, options)
+    if options.saved_as(request.name) is None and "name" not in flags:
+        request = replace(request, name=f"copy_{request.name}"[:_MAX_NAME])
+    return _offer(workspace, request, render_request(request, choices), flags, options)
 
 
 def _offer(
     workspace: Workspace, request: Request, text: str, flags: Mapping[str, tuple[str, ...]], options: BuildOptions
 ) -> Answer:
     """Show the plan of an unsaved pipeline, ask, and act on the answer."""
-    file = f"{options.out}/{request.name}.yaml"
-    compiled = api.compile_file(workspace, workspace.root / file, params={}, text=text)
-    _refuse_other(workspace, file, text)
+    file = options.saved_as(request.name)
+    compiled = api.compile_file(workspace, workspace.root / (file or f"{request.name}.yaml"), params={}, text=text)
+    if file:
+        _refuse_other(workspace, file, text)
     shown = _shown(workspace, compiled, text)
     measured = _measured(workspace, compiled) if _is_interactive(options) else None
     shown += ["", *measured_lines(measured)] if measured else []
@@ -130,11 +151,14 @@ def _offer(
     risks = [(f"it would {safe(each.words())}", "--multiplies") for each in grown]
     risks += _risks(workspace, request, compiled, flags, options)
     data: dict[str, JsonValue] = {"name": request.name, "oml": text, "fingerprint": compiled.manifest.fingerprint}
-    answer = _accepted(shown, risks, options)
+    answer = _accepted(shown, risks, options, _SAVE_QUESTION if file else _RUN_QUESTION)
     notes = _visible(compiled.diagnostics)
     if answer in (None, "no"):
         hint = "change the options" if answer else "add --yes, or answer at a terminal"
         return Answer({**data, "file": None}, () if answer else shown, [*notes, diagnostic("CHT043", hint=hint)])
+    if file is None:
+        api.save(workspace, compiled)
+        return _run(workspace, data, notes)
     return _done(workspace, text, file, data, notes, runs=answer == "yes")
 
 
@@ -196,7 +220,9 @@ def _has_terminal() -> bool:
     return sys.stdin.isatty() and console().is_terminal()
 
 
-def _accepted(shown: Sequence[Line], risks: Sequence[tuple[str, str]], options: BuildOptions) -> str | None:
+def _accepted(
+    shown: Sequence[Line], risks: Sequence[tuple[str, str]], options: BuildOptions, question: str
+) -> str | None:
     """Return `yes`, `save` or `no`; None without a terminal. Fails with CHT044 for a risk that needs its own option."""
     typed = _is_interactive(options)
     if risks and not typed:
@@ -208,7 +234,7 @@ def _accepted(shown: Sequence[Line], risks: Sequence[tuple[str, str]], options: 
     for problem, _ in risks:
         if _heard(f"{problem}. Continue? (yes, no)", ("yes", "no")) != "yes":
             return "no"
-    return _heard(_SAVE_QUESTION, ("yes", "save", "no"))
+    return _heard(question, question.partition("(")[2].rstrip(")").split(", "))
 
 
 def _heard(question: str, answers: Sequence[str]) -> str:
@@ -231,9 +257,6 @@ def _done(
     workspace: Workspace, text: str, file: str, data: dict[str, JsonValue], notes: Sequence[Diagnostic], *, runs: bool
 ) -> Answer:
     """Save a pipeline and its plan, and run it if `runs`."""
-    from osiris.cli.run import result_answer
-    from osiris.runner.host.run import RunOptions
-
     saved = api.save_draft(workspace, text, file)
     compiled = api.compile_file(workspace, workspace.root / saved.file, params={})
     if compiled.manifest.fingerprint != data["fingerprint"]:
@@ -243,8 +266,16 @@ def _done(
     if not runs:
         return Answer(data, [f"{saved.state} {saved.file}"], notes, [f"osiris run {saved.file}"])
     console().talk(f"{saved.state} {saved.file}")
+    return _run(workspace, data, notes)
+
+
+def _run(workspace: Workspace, data: dict[str, JsonValue], notes: Sequence[Diagnostic]) -> Answer:
+    """Run the saved plan whose fingerprint is in `data`."""
+    from osiris.cli.run import result_answer
+    from osiris.runner.host.run import RunOptions
+
     with watch(console()) as progress:
-        result, warnings = api.run_target(workspace, compiled.manifest.fingerprint, RunOptions(), progress, params={})
+        result, warnings = api.run_target(workspace, data["fingerprint"], RunOptions(), progress, params={})
     console().at_end, console().end_code = result.acknowledge, result.exit_code
     diagnostics = [*notes, *(each for each in warnings if each.severity != "note"), *result.diagnostics]
     answer = result_answer(workspace, result, diagnostics)
@@ -281,7 +312,7 @@ def new(
             raise click.UsageError(
                 "--plain, --resume and --edit cannot be combined with options that define the pipeline"
             )
-        return build(opened(), flags, BuildOptions(outside=outside, multiplies=multiplies, yes=yes, out=out))
+        return build(opened(), flags, BuildOptions(outside=outside, multiplies=multiplies, yes=yes, folder=out))
     if yes or outside or multiplies:
         raise click.UsageError("--yes, --outside and --multiplies require options that define the pipeline")
     return guided(resume, edit, out, plain=plain)
@@ -328,3 +359,34 @@ def answer_of(outcome: Outcome) -> Answer:
     if summary.get("file") and not summary["runs"]:
         following = [shlex.join(["osiris", "run", str(summary["file"])])]
     return Answer({key: summary.get(key) for key in keys}, (), diagnostics, following)
+
+
+SHAPES = ("where", "columns", "sort", "limit", "dtype", "encoding", "on-reject", "mode", "key", "partition-by", "name")
+"""Flags of `osiris new` that a copy takes too."""
+
+COPY_OPTIONS = (
+    click.argument("source", metavar="SOURCE"),
+    click.argument("target", metavar="TARGET"),
+    *map(_option, SHAPES),
+    OUTSIDE,
+    valued("--save", "FILE", "Save the pipeline to FILE too."),
+    flag("--yes", "Accept the plan and run it."),
+)
+
+
+@answers("copy", *COPY_OPTIONS)
+def copy(
+    source: str,
+    target: str,
+    outside: bool,
+    save: str | None,
+    yes: bool,
+    **words: Any,  # noqa: ANN401 - one per option
+) -> Answer:
+    """Copy a file or table to another: shows the plan, and runs it when you accept it.
+
+    SOURCE and TARGET are a path or @FAMILY.ALIAS.TABLE. No pipeline file is needed or written, except with --save. The
+    options are those of 'osiris new'. Without a terminal, --yes accepts the plan.
+    """
+    flags = {"from": (source,), **flags_of(words), "to": (target,)}
+    return build(opened(), flags, BuildOptions(outside=outside, multiplies=False, yes=yes, file=save))

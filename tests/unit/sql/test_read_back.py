@@ -28,6 +28,13 @@ def test_an_order_is_shown_as_it_was_written():
     assert read_query(text, relations("shop")).sort == ["status descending"]
 
 
+def test_an_order_by_the_name_of_an_output_column_names_that():
+    """A source has a column of the same name, which the query does not sort by."""
+    text = "SELECT coalesce(o.status, 'none') AS status, c.id FROM orders o JOIN customers c ON c.id = o.customer_id"
+    by_output, by_source = (read_query(f"{text} ORDER BY {name}", relations("shop")) for name in ("status", "o.status"))
+    assert (by_output.sort, by_source.sort) == (["status"], ["orders.status"])
+
+
 def test_what_comes_out_once():
     computed = "WITH c AS (SELECT *, lower(status) AS state FROM orders)"
     found = read_query(f"{computed} SELECT state, count(*) AS n FROM c GROUP BY state", relations("shop"))

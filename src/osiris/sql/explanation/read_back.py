@@ -308,6 +308,8 @@ def _sorted_by(key: exp.Expr, query: exp.Select, phrases: Phrases) -> str:
         place = int(value.name) - 1
         output = query.expressions[place] if place < len(query.expressions) else value
         return f"{output.alias_or_name or phrases.say(output)}{down}"
+    if isinstance(value, exp.Column) and not value.table and value.name in query.named_selects:
+        return f"{value.name}{down}"  # a name is that of an output column first
     return f"{phrases.say(value)}{down}" if not isinstance(value, exp.Var) else f"all columns{down}"
 
 
