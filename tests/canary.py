@@ -28,7 +28,7 @@ from tests.patience import SOON
 
 WINDOW = 12
 DEEPEST = 4
-"""So many times something is unpacked from what was unpacked."""
+"""Maximum nesting depth of unpacking."""
 
 
 def _lower_escapes(text):
@@ -186,7 +186,7 @@ TRACED = (
     "-e",
     "trace=write,writev,pwrite64,pwritev,pwritev2,sendto,sendmsg,dup2",
 )
-"""With which strace tells all that processes write, whole, with the name of what they write to."""
+"""Options with which strace shows everything that processes write, uncut, with the name of the file."""
 _WRITE = re.compile(rb"\d+ +(?:p?write|send)\w*\(\d+<(.*?)>, ")
 _STRING = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 _STDIN = re.compile(rb"\d+ +dup2\(\d+<(pipe:\[\d+\])>, 0<")

@@ -200,7 +200,7 @@ def _instant(item: Any) -> datetime:
 
 def _time(item: Any) -> time:
     if isinstance(item, timedelta):
-        return (datetime(2000, 1, 1) + item).time()  # noqa: DTZ001 - only its time is looked at
+        return (datetime(2000, 1, 1) + item).time()  # noqa: DTZ001 - only its time is used
     return time.fromisoformat(item) if isinstance(item, str) else item
 
 

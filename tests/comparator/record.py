@@ -100,7 +100,7 @@ TEXTS |= {
 }
 CHANGING = re.compile(r"(^|_)(ms|seconds|duration|inode|pid|rss|cpu|at|ts|time|age|mtime|bytes|tokens)$|^bytes_")
 _SESSION = re.compile(r"\b\d{8}-\d{6}-\d{3}-([a-z0-9_]+?)-(\d{5})(?!\d)")
-_EVENT = re.compile(r"\bev\.\d+\b")  # a slow machine tells more often how far it is
+_EVENT = re.compile(r"\bev\.\d+\b")  # a slow machine reports progress more often
 _TIME = re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?")
 _CODE = re.compile(r"\b[A-Z]{3}\d{3}\b")
 MARK = "…"

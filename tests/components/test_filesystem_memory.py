@@ -112,7 +112,7 @@ def publish(folder, rows, folders):
 
 @pytest.mark.long
 def test_many_folders_in_no_order(tmp_path):
-    few, one = publish(tmp_path / "few", 1_250_000, 50)  # so many that runs are full, as with more
+    few, one = publish(tmp_path / "few", 1_250_000, 50)  # enough to fill the sorted runs, as more rows would
     many, all_of_them = publish(tmp_path / "many", 2_500_000, 5000)
     assert (one, all_of_them) == (50, 5000)
     assert many < few + 120

@@ -86,7 +86,7 @@ def code_of(call, *args, **named):
 
 
 TYPES = [
-    # what the server is told, the type here, values as SQL
+    # declared type, our type, values as SQL
     ("TINYINT", "int8", "-128", "127", "0"),
     ("TINYINT UNSIGNED", "uint8", "255", "0"),
     ("TINYINT(1)", "int8", "1", "0", "7"),

@@ -92,7 +92,7 @@ def code_of(call, *args, **named):
 
 BIG = decimal.Decimal("9" * 30 + "." + "9" * 8)
 TYPES = [
-    # what the server is told, the type here, values as SQL; what psycopg reads is what is expected
+    # declared type, our type, values as SQL; psycopg's result is the expected one
     ("boolean", "bool", "true", "false"),
     ("smallint", "int16", "-32768", "32767", "0"),
     ("integer", "int32", "-2147483648", "2147483647"),

@@ -397,7 +397,7 @@ def test_who_waits_for_a_row_that_is_upserted_updates_the_new_one(write, sql, pl
         with server[0].connect(server[1]) as other:
             told.extend(other.execute("UPDATE t SET name = name || '!' WHERE id = 2 RETURNING name").fetchall())
 
-    def digest():  # asked for when all rows are there, and the transaction is yet open
+    def digest():  # requested when all rows are written and the transaction is still open
         thread.start()
         until = time.monotonic() + SOON
         while not sql(waiting)[0][0] and time.monotonic() < until:

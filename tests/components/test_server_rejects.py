@@ -86,7 +86,7 @@ def ids(*numbers):
 
 TABLE = "CREATE TABLE t (id BIGINT PRIMARY KEY, name VARCHAR(9) NOT NULL CHECK (name <> 'n 5'))"
 BAD = [(1, 3), (5, 5), (17, 1), (18, None)]
-"""Rows by their number that the table refuses: a key that is there, a check, a key that comes twice, and NULL."""
+"""Rows by number that the table rejects: an existing key, a check, a duplicate key, and NULL."""
 
 
 def some_rows():

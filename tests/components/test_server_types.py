@@ -147,7 +147,7 @@ def test_over_rest_what_a_table_does_not_take_is_named(over_rest):
 
 def test_over_rest_a_value_that_cannot_be_read_is_named_with_its_row(over_rest):
     for number, (sample, found) in enumerate(zip(postgres.UNREAD, over_rest.unread, strict=True)):
-        if sample.what == postgres.BEGINS_ELSEWHERE:  # JSON has no such arrays, and so it is not told
+        if sample.what == postgres.BEGINS_ELSEWHERE:  # JSON has no such arrays, so the lower bound is lost
             assert (found.code, bool(found.wrong)) == ("", True)
             continue
         assert found.code == "DAT031", (sample, found)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CANARY = "canary7b1f"
-"""Stands in the files and in the environment that no statement may read."""
+"""A marker in the files and environment variables that no statement may read."""
 WAIT = 9
 """Seconds for which whatever sleeps is asked to sleep: more than a statement may take."""
 SUITES = {"postgres": ("tpch", "tpcds"), "mysql": ("tpch",), "duckdb": ("tpch", "tpcds")}

@@ -25,7 +25,7 @@ GROUP = 40
 LIMITS = {"postgres": "SET statement_timeout = '6s'", "mysql": "SET SESSION max_statement_time = 6"}
 COUNT = {"postgres": 1500, "mysql": 2000, "duckdb": 2000}
 LONG = 40_000
-# A limit ends it, the new text is harmless, or what it calls stands in the server and not in the text.
+# A limit ends it, the new text is harmless, or what it calls is in the server and not in the text.
 NOT_BY_TEXT = {"limits", "rewritten", "blind"}
 MOVING = (
     "'timestamp', 'rand_seed1', 'rand_seed2', 'error_count', 'warning_count', 'pseudo_thread_id', 'last_gtid',"
@@ -119,7 +119,7 @@ OWN_FILES = (
 OWN_FILES += ("ib_", "ibdata", "ibtmp", "undo", "aria_log", "ddl_", "multi-master", "pg_control", "#sql",
 "pid")  # fmt: skip
 
-# PostgreSQL's pages change at each checkpoint and autovacuum, every few minutes; what is in them, the questions tell.
+# PostgreSQL's pages change at each checkpoint and autovacuum, every few minutes; queries check their content.
 PAGES = re.compile(r"(base/\d+|global)/\d+(_\w+)?(\.\d+)?")
 
 

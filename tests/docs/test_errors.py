@@ -14,12 +14,12 @@ from osiris.codes.page import load_pages
 
 PREFIXES = list(dict.fromkeys(code[:3] for code in CODES))
 WITHOUT_EXAMPLE = 143
-"""So many codes have no example: what triggers them cannot be had from files and commands alone."""
+"""The number of codes without an example, because files and commands alone cannot trigger them."""
 ENDS_OTHERWISE = {
     *("CON008", "CON009", "CON016", "CON044", *(f"CON{number:03}" for number in range(67, 73)), "DRV024"),
     *("OML046", "OML047", "LLM001", "LLM003", "LLM004", "LLM005", "LLM009", "CHT052", "CHT056"),
 }
-"""Codes whose corrected example goes on to what is not there in a test: a server, a model, somebody's consent."""
+"""Codes whose corrected example then needs something that a test lacks: a server, a model, a person's consent."""
 PAGES = {code: page for prefix in PREFIXES for code, page in load_pages(prefix).items()}
 EXECUTED = [code for code, page in PAGES.items() if page.blocks]
 OSIRIS = re.compile(r"(\w+=\S+ )*osiris ")

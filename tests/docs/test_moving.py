@@ -45,7 +45,7 @@ STEPS = {
     "filesystem.csv_extractor": ("read", {"path": "data/orders.csv"}),
     "filesystem.csv_writer": ("write", {"path": "output/orders.csv"}),
 }
-"""By component: a step that is good as it stands."""
+"""By component: a valid step."""
 
 
 def read_tables():

@@ -12,13 +12,13 @@ from tests.unit.chat.talking import interest, proposal, question, refusal
 CANARY = "tok-CANARY-7d1f"
 ORDERS, CUSTOMERS, TOKENS = (f"@sqlite.shop/{name}" for name in ("orders", "customers", "api_tokens"))
 MIXED = "\u043erders"
-"""A name that looks like `orders`, with a Cyrillic letter; beside it stands `order\u017f`, with a long s."""
+"""A name that looks like `orders`, with a Cyrillic letter; there is also `order\u017f`, with a long s."""
 
 CARRIERS = ("table", "column", "value", "raw", "comment", "column comment", "file", "view")
-"""Where an order stands, so that a model reads it."""
+"""Places of instructions that a model reads."""
 
 UNSEEN = ("masked", "default", "constraint")
-"""Where it stands and no model reads it."""
+"""Places of instructions that no model reads."""
 
 TO_CSV = "the orders of the shop to csv"
 BY_ID = f"{ORDERS} to csv"

@@ -75,7 +75,7 @@ READ_BACK = {
     "kept_unmatched": ({JOINED}, {JOINED.replace("rows dropped", "rows of orders kept")}),
     "other_measure": ({"column total: sum of orders.total"}, {"column total: average of orders.total"}),
 }
-"""For each mistake the lines that are gone, and those that stand there instead."""
+"""For each mistake, the missing lines, and those in their place."""
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)

@@ -119,7 +119,7 @@ KINDS = {
         [{"id": 1}, {"id": 1}, {"id": 1}, {"id": 2}, {"id": 2}],
     ),
 }
-"""What each check finds: as it is told, which has no value of a row, and the rows, which stay in the session."""
+"""The result of each check: the message, without any value of a row, and the rows, which stay in the session."""
 
 
 def test_broken_checks_are_all_told_and_nothing_is_written(shop):

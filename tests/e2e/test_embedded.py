@@ -141,7 +141,7 @@ def test_a_plan_tells_what_is_made_and_what_is_replaced(project, osiris):
     path = project.root / "pipelines" / "shown.yaml"
     path.parent.mkdir()
     path.write_text(PIPELINE % ("shown", "\n".join(STEP % step for step in steps)))
-    # Where the SQLite database is depends on a variable, which compiling does not look at.
+    # The path of the SQLite database depends on a variable, which compiling does not read.
     assert targets() == ["creates", "creates or replaces"]
     project.run(path)
     assert targets() == ["replaces", "creates or replaces"]

@@ -74,7 +74,7 @@ PATHS = (
 @pytest.mark.parametrize("path", PATHS)
 def test_a_forged_path_is_refused_before_a_row_is_read(honest, tmp_path, path, words):
     shop, plan, output, _ = honest
-    for name, target in (("way", tmp_path), ("x.csv", tmp_path / "x.csv")):  # the last leads to what is not there
+    for name, target in (("way", tmp_path), ("x.csv", tmp_path / "x.csv")):  # the target of the last one does not exist
         (shop.folder / name).unlink(missing_ok=True)
         (shop.folder / name).symlink_to(target)
     forged = json.loads(json.dumps(plan))

@@ -154,7 +154,7 @@ def test_same_manifest_on_every_python(installed, osiris, tmp_path):
 def test_a_new_component_is_built_and_runs(installed, tmp_path):
     made = installed.data("components", "new", "acme.numbers", cwd=tmp_path)
     installed.install_source(tmp_path / made["dir"])
-    installed.pip("check")  # it requires osiris-data, which is there
+    installed.pip("check")  # it requires osiris-data, which is installed
     installed("components", "validate", "acme.numbers", cwd=tmp_path)
     installed("init", "p", cwd=tmp_path)
     numbers = "{id: numbers, component: acme.numbers, mode: read, config: {rows: 3, first: 7}}"

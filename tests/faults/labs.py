@@ -56,7 +56,7 @@ class Lab:
     env: dict[str, str] = field(default_factory=dict)
     commands: list[list[str]] = field(default_factory=lambda: [["run", "load.yaml"]])
     before: list[tuple[list[str], str]] = field(default_factory=list)
-    """Commands that make what is there before, each with the fault that ends it."""
+    """Commands that create the initial state, each with the fault that ends it."""
     again: Callable[[list[str], str], list[str]] = lambda command, _: command
     """What is run in the place of a command that failed, and has said so."""
 

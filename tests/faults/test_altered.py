@@ -13,7 +13,7 @@ OLD = [(1, "one"), (2, "two"), (3, None)]
 NEW = [(7, "seven"), (8, "eight"), (9, "nine")]
 PATIENT = {"connect_timeout": SOON, "read_timeout": SOON}
 CHANGED = ("DAT005", "DAT011", "DRV012", "DRV013", "SQL006", "SQL009")
-"""What a source says that is no longer as it was."""
+"""Errors of a source that has changed."""
 
 
 def values(rows):

@@ -43,13 +43,13 @@ FAILS = {
     "a wrong key": (failure(401), "LLM014"),
     "a bad request": (failure(400), "LLM015"),
 }
-"""What no answer comes of, and the code."""
+"""Replies that give no answer, and the code."""
 
 PASSES = [failure(429, retry_after=1), failure(429), failure(503)], [cut(GOOD), cut(GOOD, 0.1), cut(GOOD, 0.9)]
 """What passes by itself."""
 
 MENDED = [WRONG, malformed('{"name": "customers", "sou'), MISSPELT]
-"""What one regeneration mends."""
+"""Replies that one regeneration corrects."""
 
 LEFT = {
     "a wrong shape twice": [WRONG, WRONG],

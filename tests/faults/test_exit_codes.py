@@ -76,7 +76,7 @@ def place(request, family):
 @pytest.mark.parametrize("case", EXPECTED)
 def test_what_a_source_ends_with(request, ends, case, family):
     code, table = EXPECTED[case][family], "ordres" if case == "unknown table" else "orders"
-    if case == "missing grant" and family == "supabase":  # this key is not told the columns
+    if case == "missing grant" and family == "supabase":  # this key does not see the columns
         table = "orders, primary_key: id, dtype: {id: int32}"
     with place(request, family) as (fields, secret, other, others), ExitStack() as stack:
         if case == "missing grant":

@@ -15,7 +15,7 @@ from tests.quality.test_fault_points import points
 from osiris.fault import KINDS
 
 FEW = 1
-"""So many faults in each lab are tried every day."""
+"""The number of faults that are tried in each lab every day."""
 NOT_HERE = {"outbox.sync": "only in a sandbox, which takes no variable; test_remote_kills.py kills its worker anywhere"}
 """Points that no command on this machine reaches, each with what is tried instead."""
 TRIED = "faults at fault points (kill, error, hang, no space, torn write), then the same command"

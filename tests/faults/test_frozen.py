@@ -17,7 +17,7 @@ DELIVERED = [
     ("mysql", "append"),
     pytest.param("mysql", "replace", marks=pytest.mark.long),
 ]
-"""Modes in which rows wait in a file until all are there, and only then a transaction begins."""
+"""Modes in which all rows are staged in a file before the transaction begins."""
 
 
 def family_of(host):

@@ -73,7 +73,7 @@ def test_a_run_that_nobody_was_told_of_is_told_and_not_run_again(osiris, folder)
     assert "RUN032" in [item["code"] for item in answer["diagnostics"]]
     assert answer["data"]["session"] == sessions(folder)[1]["session"]
     assert answer["data"]["status"] == "complete"
-    assert osiris("run", "orders.yaml", cwd=folder).returncode == 0  # told once, it is over: a new run begins
+    assert osiris("run", "orders.yaml", cwd=folder).returncode == 0  # once it is reported, a new run begins
     assert rows(folder) == 3 * ROWS
 
 

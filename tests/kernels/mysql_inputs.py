@@ -131,7 +131,7 @@ def column(chance, plain, texts, *, wrong=()):
     if not plain:
         data = data[: len(data) - chance.choice((0, 0, SPARE, SPARE, SPARE + 1))]
         if chance.random() < 0.3:
-            at = np.where(null, at, places(chance, at, len(data), FRONT))  # where a NULL stands nobody reads
+            at = np.where(null, at, places(chance, at, len(data), FRONT))  # the bytes of a NULL are never read
         if chance.random() < 0.2:
             length = np.where(null, length, _lengths(chance, length))
         at, length, null = odd(chance, at), odd(chance, length), odd(chance, null)

@@ -59,7 +59,7 @@ def _with_odd(chance, parts, count):
 
 def _with_short(chance, parts, count):
     at, short = chance.randint(0, len(parts)), _short(chance, count)
-    is_last = all(isinstance(part, Fixed) for part in parts[at:])  # else the next one's bytes stand there, for Python
+    is_last = all(isinstance(part, Fixed) for part in parts[at:])  # otherwise the next one's bytes follow, for Python
     is_beyond = short.array.type == pa.large_binary() and is_last
     return (Beyond if is_beyond else tuple)(([*parts[:at], short, *parts[at:]], count))
 
@@ -183,7 +183,7 @@ def _other_array(chance, count):
     if way == 1:
         step = chance.choice((0, 3, 5))
         return Varying(_large(chance, [_bytes_of(chance) for _ in range(max(count * step, 1))]), step)
-    if way == 2:  # every second one, of items that are not laid out as records
+    if way == 2:  # every second one, of items that are not records
         return Varying(_large(chance, [_bytes_of(chance) for _ in range(2 * count - (chance.random() < 0.5))]), 2)
     array = _large(chance, items)
     valid, ends, data = array.buffers()
@@ -277,7 +277,7 @@ HARD = (
     *('"' * size for size in (1, 7, 8, 9, 15, 16, 17, 33)),
     *("ž" * 8, "日" * 5 + "x", "😀" * 4, "x" * 15 + "ž", "x" * 14 + "😀"),
 )
-"""Texts that are hard to put into quotes: by what is in them, or by where the quotes stand."""
+"""Texts that are hard to quote: because of their content, or of the position of quotes in them."""
 OTHER_TYPES = (
     *(pa.null(), pa.binary(), pa.large_binary(), pa.binary(3), pa.date64(), pa.duration("s"), pa.float16()),
     *(pa.bool_(), pa.float32(), pa.json_(pa.string()), pa.uuid(), pa.list_(pa.int32()), pa.string_view()),

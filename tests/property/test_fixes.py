@@ -24,7 +24,7 @@ from osiris.oml.fix import apply_fix
 
 ROUNDS = 8
 ALONE = 4
-"""So many fixes of one text are put in alone."""
+"""The number of fixes of one text that are applied alone."""
 LEGACY = Path(__file__).parents[1] / "golden" / "legacy"
 MUTATED = Path(__file__).parents[1] / "golden" / "mutated"
 DIRECTIONS = {
@@ -201,7 +201,7 @@ KEPT = {"duplicate_key", "lost_dash", "two_documents", "anchor", "alias", "step_
 
 
 UNSAID = {"unquoted_pattern", "backslashes_in_double_quotes"}
-"""Mistakes that change a name and leave no YAML: nothing raw tells what it is."""
+"""Mistakes that change a name and leave invalid YAML: its raw meaning is unknown."""
 
 
 def mutants(most):

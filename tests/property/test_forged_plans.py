@@ -120,7 +120,7 @@ steps/*/leaves/inputs steps/*/leaves/schema steps/*/leaves/sql steps/*/hash step
 """Every leaf that docs/reference has of a manifest; `*` is any key or index."""
 
 HASHES = re.compile(r"(steps/[^/]+/)?(leaves(/.*)?|hash)|fingerprint|osiris|manifest_version")
-"""What signing makes anew, or what is looked at before it."""
+"""What signing recomputes, or what is checked before it."""
 
 OTHER_PLAN = "the compiler makes this very plan of a pipeline that says so; it has a fingerprint of its own"
 HARMLESS = {

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("one_engine")
 
 ALL = "SELECT * FROM src"
 FUSED, READ, REFUSED = "fused", "read", "refused"
-"""What becomes of a case: both ways give its rows; the reader does, after the statement failed; neither does."""
+"""Outcomes of a case: both ways give its rows; only the reader does, after the statement failed; neither does."""
 
 
 @dataclass(frozen=True)

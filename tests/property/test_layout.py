@@ -22,7 +22,7 @@ FILES += sorted((TESTS.parent / "src" / "osiris" / "templates").rglob("pipelines
 COMMENT = re.compile(r"#(c[0-9]+)\b")
 
 LINES = st.text(st.sampled_from("ab: #-\"'\\{[|>é\t"), max_size=12)
-# JSON spells what lies beyond U+FFFF as two escapes, which YAML does not know.
+# JSON writes characters beyond U+FFFF as two escapes, which YAML does not support.
 TEXTS = st.one_of(
     st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"]), max_size=20),
     st.lists(LINES, min_size=1, max_size=5).map("\n".join),

@@ -96,7 +96,7 @@ WORDS = st.sampled_from(
     ]
 )
 finite = st.floats(allow_nan=False, allow_infinity=False)
-# JSON spells what lies beyond U+FFFF as two escapes, which YAML does not know; there it is written as it is.
+# JSON writes characters beyond U+FFFF as two escapes, which YAML does not support; there they are unescaped.
 CHARACTERS = st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"])
 texts = st.text(CHARACTERS)
 # A key of more than 1024 characters, escapes counted, is none.

@@ -15,7 +15,7 @@ ACTIONS = {
     *("rename", "renames", "hardlink_to", "fsync", "fdatasync", "unlink", "truncate"),
     *("rmtree", "commit", "executescript", "mkstemp", "write_text", "write_bytes"),
 }
-"""Methods and functions that change what is there for good, or make it so."""
+"""Methods and functions that change files durably, or make changes durable."""
 
 STATEMENTS = {"COMMIT"}
 OF_OBSTORE = {"put", "delete", "copy", "rename"}

@@ -200,7 +200,7 @@ def test_a_template_is_built_and_used(start_service, tmp_path):
     assert found == "of the imagelockprint('copied')prepared\n"
     assert (sandbox.get_info().cpu_count, sandbox.get_info().memory_mb) == (4, 2048)
     Template.build(steps, "osiris-2")
-    assert sum(one.method == "PUT" for one in service.requests) == 2  # what is there is not sent again
+    assert sum(one.method == "PUT" for one in service.requests) == 2  # existing files are not sent again
     child = Template().from_template("osiris-1").run_cmd("true")
     Template.build(child, "child")
     assert Sandbox.create("child").files.read("/opt/tool") == "of the image"

@@ -138,4 +138,4 @@ NO_TYPES = frozenset(
         *("CHAR BYTE", "ROW"),
     )
 )
-"""Pages on types in the server's own manual that tell of no type of columns; CHAR BYTE is another word for BINARY."""
+"""Pages on types in the server's own manual that are not about column types; CHAR BYTE is a synonym of BINARY."""

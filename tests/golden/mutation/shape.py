@@ -8,7 +8,7 @@ from tests.golden.mutation.mutant import Mutant, operator
 from tests.golden.mutation.page import pointer, typo
 
 FREE = {"dtype", "cast", "filter", "metadata", "profiles"}
-"""Keys below which any name may stand."""
+"""Keys below which any name is allowed."""
 
 ROOT_REQUIRED = ("oml_version", "name", "steps")
 STEP_REQUIRED = ("id", "component", "mode")

@@ -56,7 +56,7 @@ class Sandbox:
         self._timer: asyncio.TimerHandle | None = None
         self._agent: subprocess.Popen[bytes] | None = None
 
-    # What tests look at and do, from any thread.
+    # For tests, from any thread.
 
     @property
     def alive(self) -> bool:

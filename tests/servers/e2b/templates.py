@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TEAM = "a-team"
-"""The team that the key belongs to; names of snapshots tell it."""
+"""The team that the key belongs to; it is part of the names of snapshots."""
 
 
 @dataclass(frozen=True)

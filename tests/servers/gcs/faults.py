@@ -50,7 +50,7 @@ class Faults:
     frozen: bool = False
     """Nothing is read or sent any more, and connections stay open; ends with False."""
     token_uses: int | None = None
-    """So many requests a token is good for, then it is refused as if it had expired."""
+    """The number of requests for which a token is valid; then it is rejected as if it had expired."""
     token_lifetime: int = 3600
     """Seconds that tokens from the token endpoint are good for."""
     _armed: list[Armed] = field(default_factory=list)

@@ -57,7 +57,7 @@ class Faults:
     gzip: bool = False
     """Compress bodies for clients that accept it, as the network in front of Supabase does."""
     stale: bool = False
-    """Keep the schema cache as it is, as PostgREST does until it is told to reload; see `stale_schema`."""
+    """Keep the schema cache unchanged, as PostgREST does until it is asked to reload; see `stale_schema`."""
     reload: Callable[[], None] = lambda: None
     _armed: list[Fault] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)

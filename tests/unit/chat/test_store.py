@@ -193,7 +193,7 @@ print("ready", flush=True)
 for number in itertools.count():
     store.append("20260100-c", number, Entry("hear", "0", "2026-01-01T00:00:00Z", number))
 """
-"""Appends without a lock, as whoever opened the file before there was one."""
+"""Appends without a lock, like a process that opened the file before the lock existed."""
 
 
 @pytest.mark.long
