@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from functools import partial
+from statistics import median
 from typing import TYPE_CHECKING
 
 from bench.digest import costs
@@ -36,6 +37,20 @@ if TYPE_CHECKING:
 
     from bench.measure import Sample
 
+CALLS = """
+import json, osiris, subprocess, sys, time
+def seconds(action):
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
+def call():
+    osiris.run("pipelines/tiny.yaml", new_run=True)
+def command():
+    subprocess.run(sys.argv[2:], check=True, capture_output=True)
+call()
+print(json.dumps([(seconds(call), seconds(command)) for _ in range(int(sys.argv[1]))]))
+"""
+"""Runs the tiny pipeline in turn by a call and by the command, after one call; prints the seconds of each."""
 TINY = "id,name\n1,a\n2,b\n3,c\n"
 FIXED_SECONDS = 1.0
 """Seconds allowed besides the work of a job: starting host and worker, checks, recording."""
@@ -55,6 +70,27 @@ def startup(bench: Bench) -> list[Figure]:
     return [
         starting(what, samples, nothing, bar)
         for (what, (bar, _command)), samples in zip(ways.items(), ours, strict=True)
+    ]
+
+
+def python(bench: Bench) -> list[Figure]:
+    """Compare `import osiris` with an empty Python, and calls of `osiris.run` in one process with the command."""
+    query = "SELECT id, upper(name) AS name FROM input_df"
+    lay_out(bench.folder, {"tiny": to_parquet("tiny", "tiny.csv", query)}, {"tiny.csv": TINY})
+    commands = [[sys.executable, "-c", program] for program in ("pass", "import osiris")]
+    nothing, imported = map(median_seconds, alternate(commands, bench.folder, max(bench.runs, 9)))
+    program = [sys.executable, "-c", CALLS, str(max(bench.runs, 9)), *osiris_run("tiny")]
+    done = subprocess.run(program, cwd=bench.folder, check=True, capture_output=True, text=True)
+    called, command = map(median, zip(*json.loads(done.stdout), strict=True))
+    return [
+        Figure("import osiris, over an empty Python", 1000 * (imported - nothing), 60, "ms"),
+        Figure(
+            "3 rows, 3 steps by osiris.run, over the command",
+            called / command,
+            0.9,
+            "x",
+            f"{called:.2f} s / {command:.2f} s",
+        ),
     ]
 
 
@@ -153,6 +189,7 @@ def pages(bench: Bench) -> list[Figure]:
 
 GROUPS: dict[str, Callable[[Bench], Iterable[Figure]]] = {
     "startup": startup,
+    "python": python,
     "aggregate": aggregate,
     "copy": copy,
     "digests": digests,

@@ -459,6 +459,44 @@ def test_the_project_is_that_of_the_file(shop, tmp_path_factory, monkeypatch):
     assert osiris.open_project() == osiris.open_project(shop)
 
 
+def test_a_project_is_read_again_by_each_call(shop):
+    project = osiris.open_project()
+    (shop / "osiris.yaml").write_text("run: {threads: 1}\n")
+    run = project.run("pipelines/totals.yaml")
+    assert json.loads((run.folder / "run.json").read_text())["settings"]["run.threads"]["value"] == 1
+
+
+def test_rows_without_room_fail_no_run(shop):
+    run = osiris.open_project(settings={"run.spool_limit": "1kB"}).run("pipelines/totals.yaml")
+    assert run.output("report").rows == 3
+    small = osiris.open_project(settings={"run.spool_limit": 10}).run("pipelines/totals.yaml")
+    assert small.ok
+    with pytest.raises(osiris.OsirisError, match=r"there was no room for them \(run.spool_limit\)\n +hint:"):
+        small.output("report")
+    assert osiris.verify(run, small).same
+    assert not list((shop / ".osiris" / "spools").glob("*"))
+
+
+def test_rows_of_a_sandbox(shop):
+    run = osiris.run("pipelines/totals.yaml", target="bwrap")
+    assert json.loads((run.folder / "run.json").read_text())["adapter"] == "bwrap"
+    assert run.output("report").arrow().to_pylist() == TOTALS
+    assert osiris.verify(run, osiris.run("pipelines/totals.yaml", target="local", keep=False)).same
+
+
+def test_rows_of_a_remote_run_stay_there(shop, e2b, monkeypatch):
+    for name, value in e2b.environment.items():
+        monkeypatch.setenv(name, value)
+    run = osiris.run("pipelines/totals.yaml", target="e2b")
+    assert run.ok
+    with pytest.raises(
+        osiris.OsirisError, match=r"was on target 'e2b', and rows stay there\n +hint: run it with target="
+    ):
+        run.output("report")
+    with pytest.raises(osiris.OsirisError, match="PRJ004"):
+        osiris.run("pipelines/totals.yaml", target="moon")
+
+
 HOSTILE = "<script>alert(1)</script>&\"'\u202e"
 
 

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -204,6 +205,23 @@ def test_a_resumed_run_says_which_rows_it_has(project):
     with pytest.raises(osiris.OsirisError, match=r"step 'first' are not available: the step is skipped: .*\n +hint:"):
         again.output("first")
     assert again.explain().startswith(f"The run resumed {failed.value.run.session}")
+
+
+@pytest.mark.parametrize("pause", [random.uniform(0, 1.5) for _ in range(6)])
+def test_ctrl_c_at_any_time(project, pause):
+    script = "print(flush=True); import osiris; run = osiris.run('quick.yaml'); print(run.output('second').rows)"
+    command = [sys.executable, "-c", script]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    time.sleep(pause)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=300)
+    assert (process.returncode, out) in [(0, "1\n"), (-signal.SIGINT, ""), (-signal.SIGINT, "1\n")], err
+    assert err.strip().rpartition("\n")[2] in ("", "KeyboardInterrupt")
+    assert osiris.run("quick.yaml").ok
+    statuses = [json.loads(file.read_text())["status"] for file in (project / "logs").glob("*/run.json")]
+    assert {*statuses} <= {"complete", "cancelled", "lost"}
+    assert not list((project / ".osiris" / "spools").glob("*"))
 
 
 def test_signal_handlers_are_put_back(project):

@@ -135,7 +135,7 @@ class Output(Shown):
         """
         library = _imported("duckdb")
         if not self.columns:
-            fail("RUN058", step=self.step, why="it has no columns, and DuckDB needs one", hint="use .arrow()")
+            fail("RUN058", step=self.step, why="it has no columns, and DuckDB needs one", remedy="use .arrow()")
         relation: DuckDBPyRelation = library.connect().from_arrow(self._fitting(_is_wide))
         return relation
 
@@ -146,7 +146,7 @@ class Output(Shown):
         try:
             columns = [_converted(column, is_text, seconds=seconds) for column in self._table.columns]
         except pa.ArrowInvalid as error:
-            fail("RUN058", step=self.step, why=f"a timestamp is out of range: {error}", hint="use .arrow()")
+            fail("RUN058", step=self.step, why=f"a timestamp is out of range: {error}", remedy="use .arrow()")
         return pa.table(columns, names=self._table.column_names) if columns else self._table
 
     def _title(self) -> str:

@@ -142,8 +142,8 @@ class Run(Shown):
         folder = self._kept.folder
         file = folder.path / f"{step}.arrow" if folder else None
         if folder is None or file is None or not file.exists():
-            why, hint = self._why_missing(step)
-            fail("RUN058", step=step, why=why, hint=hint)
+            why, remedy = self._why_missing(step)
+            fail("RUN058", step=step, why=why, remedy=remedy)
         return Output(step, self._workspace, folder, file)
 
     def _why_missing(self, step: str) -> tuple[str, str]:
