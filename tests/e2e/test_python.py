@@ -399,6 +399,8 @@ def test_rows_given_to_a_database(shop, request, family, mode):
     second = osiris.run(file)
     assert second.output("load").polars()["id"].to_list() == [4, 5]
     assert second.steps["load"].rows_out == 2
+    table = osiris.discover(f"@{family}.wh").tables["sales"]
+    assert [column.name for column in table.columns] == ["id", "region", "amount"]
     if family == "sqlite":
         with sqlite3.connect("wh.sqlite") as database:
             ids = sorted(row[0] for row in database.execute("SELECT id FROM sales"))
@@ -471,6 +473,8 @@ def test_rows_without_room_fail_no_run(shop):
     assert run.output("report").rows == 3
     small = osiris.open_project(settings={"run.spool_limit": 10}).run("pipelines/totals.yaml")
     assert small.ok
+    with pytest.raises(osiris.OsirisError, match="they were not kept"):
+        small.output("regions")
     with pytest.raises(osiris.OsirisError, match=r"there was no room for them \(run.spool_limit\)\n +hint:"):
         small.output("report")
     assert osiris.verify(run, small).same

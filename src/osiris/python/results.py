@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from osiris import api
 from osiris.errors import OsirisError, diagnostic, did_you_mean, fail, has_errors
+from osiris.history.record import plan_of
 from osiris.model import Field
 from osiris.python.errors import with_short_errors
 from osiris.python.output import Output, Rejected
 from osiris.report.result import Shown, ShownTable, problems_table, table_of
+from osiris.runner.selection import kept_steps
 from osiris.units import count_text
 
 if TYPE_CHECKING:
@@ -157,8 +159,8 @@ class Run(Shown):
             return f"the step is {status.replace('_', ' ')}: {why}", preview
         if target not in _LOCAL:
             return f"the run was on target '{target}', and rows stay there", "run it with target='local'"
-        names = self._kept.names
-        if self._kept.folder is None or (names is not None and step not in names) or self.steps[step].mode != "write":
+        plan = plan_of(self.folder)
+        if self._kept.folder is None or (plan and step not in kept_steps(plan, self._kept.names)):
             return "they were not kept", f"run it with keep=('{step}',)"
         return "not all of them were read, or there was no room for them (run.spool_limit)", preview
 
