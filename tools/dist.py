@@ -11,13 +11,12 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
 from collections import defaultdict
 from typing import Any
 
-from lock import ROOT, locked, name_of, needed
+from lock import ROOT, name_of, needed, project, requirements
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PROJECT = project()["project"]
 NAME = f"{PROJECT['name'].replace('-', '_')}-{PROJECT['version']}"
 EXTRAS = [line for extra, lines in PROJECT["optional-dependencies"].items() if extra != "dev" for line in lines]
 DATE = "1580601600"
@@ -29,12 +28,6 @@ def call(*words: str, text: str | None = None, **environ: str) -> str:
     environment = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"} | environ
     command = [sys.executable, "-W", "ignore", "-m", *words]
     return subprocess.run(command, cwd=ROOT, env=environment, input=text, stdout=-1, text=True, check=True).stdout
-
-
-def requirements(*roots: str) -> str:
-    """Return the lines of the lock for these requirements and all that they need."""
-    lines = locked()
-    return "".join(lines[name] for name in sorted(needed(*roots)) if name in lines)
 
 
 def sbom(*roots: str) -> dict[str, Any]:

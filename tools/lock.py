@@ -1,15 +1,18 @@
-"""Writes the lock of sandboxes: the packages of `requirements.lock` that the worker needs, with their dependencies."""
+"""Writes the parts of `requirements.lock` that the worker in a sandbox needs, and that installing Osiris needs."""
 
 from __future__ import annotations
 
 import re
 import sys
+import tomllib
 from collections import defaultdict
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
-LOCK = ROOT / "src" / "osiris" / "runner" / "remote" / "sandbox.lock"
+SANDBOX = ROOT / "src" / "osiris" / "runner" / "remote" / "sandbox.lock"
+INSTALL = ROOT / "install.lock"
 WORKER = (
     *("duckdb", "httpx", "jsonschema", "numpy", "postgrest", "psycopg[binary]", "pyarrow", "pymysql", "pyyaml"),
     *("obstore", "rfc8785", "sqlglot"),
@@ -59,13 +62,26 @@ def _requires(name: str) -> list[str]:
         return []
 
 
-def main() -> None:
-    """Write the lock, or with --check exit with a message if it is not up to date."""
+def project() -> dict[str, Any]:
+    """Return what pyproject.toml says."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def requirements(*roots: str) -> str:
+    """Return the lines of the lock for these requirements and all that they need."""
     lines = locked()
-    text = "".join(lines[name] for name in sorted(needed(*WORKER)) if name in lines)
-    if "--check" in sys.argv:
-        sys.exit(0 if LOCK.read_text() == text else f"{LOCK.name} is not up to date: run tools/lock.py")
-    LOCK.write_text(text)
+    return "".join(lines[name] for name in sorted(needed(*roots)) if name in lines)
+
+
+def main() -> None:
+    """Write the locks, or with --check exit with a message if one is not up to date."""
+    settings = project()
+    installing = (*settings["project"]["dependencies"], *settings["build-system"]["requires"])
+    for path, text in {SANDBOX: requirements(*WORKER), INSTALL: requirements(*installing)}.items():
+        if "--check" not in sys.argv:
+            path.write_text(text)
+        elif not path.exists() or path.read_text() != text:
+            sys.exit(f"{path.name} is not up to date: run tools/lock.py")
 
 
 if __name__ == "__main__":
