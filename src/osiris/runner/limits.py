@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import sys
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from osiris.runner.protocol import Limits
@@ -25,7 +26,12 @@ It only bounds single huge allocations; memory in use is bounded by `run.memory`
 
 def limits_of(memory: int, threads: int) -> Limits:
     """Return the limits for `memory` bytes of data and `threads` threads (0: one per usable core)."""
-    return Limits(memory, memory + _LIBRARIES, memory + _ADDRESSES, threads=threads or len(os.sched_getaffinity(0)))
+    return Limits(memory, memory + _LIBRARIES, memory + _ADDRESSES, threads=threads or usable_cores())
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may use; where the system cannot tell (macOS), all cores."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def dump_nothing() -> None:
@@ -52,15 +58,16 @@ def peak_memory() -> int:
 
 
 def memory_in_use() -> int:
-    """Return the memory in use by this process, in bytes; 0 if unknown."""
+    """Return the memory in use by this process, in bytes; without /proc (macOS), the peak so far."""
     try:
         with Path("/proc/self/statm").open("rb") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
-        return 0
+        return peak_memory()
 
 
 def _lower(kind: int, value: int) -> None:
     _, hard = resource.getrlimit(kind)
     soft = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(kind, (soft, hard))
+    with nullcontext() if sys.platform == "linux" else suppress(ValueError, OSError):  # macOS has no limit of addresses
+        resource.setrlimit(kind, (soft, hard))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from osiris.runner.credentials import resolve_secrets
 from osiris.runner.host.continuation import take_rows, whole_second
 from osiris.runner.host.describe import problems_of
 from osiris.runner.host.passing_job import passing_job
+from osiris.runner.limits import usable_cores
 from osiris.runner.selection import with_upstream
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def _ask(
         steps=steps,
         bindings={"run.id": "preview", "run.started_at": whole_second(time.time())},
         timeout=config.get("run.step_timeout"),
-        parallel=int(config.get("run.parallel")) or len(os.sched_getaffinity(0)),
+        parallel=int(config.get("run.parallel")) or usable_cores(),
         spool_limit=config.get("run.spool_limit"),
         show=list(request.shown),
         show_rows=request.limit,

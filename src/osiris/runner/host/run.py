@@ -39,7 +39,7 @@ from osiris.runner.host.continuation import (
 from osiris.runner.host.describe import Confirmed, confirm, describe, problems_of
 from osiris.runner.host.options import RunOptions, RunResult
 from osiris.runner.host.recorder import Recorder, find_oml
-from osiris.runner.limits import limits_of
+from osiris.runner.limits import limits_of, usable_cores
 from osiris.runner.protocol import Job, Limits, Secrets
 from osiris.runner.retry import pause_before
 from osiris.runner.selection import chosen, kept_steps
@@ -105,7 +105,7 @@ class _Attempt:
     @property
     def parallel(self) -> int:
         """Maximum number of step groups to run at once."""
-        return int(self.config.get("run.parallel")) or len(os.sched_getaffinity(0))
+        return int(self.config.get("run.parallel")) or usable_cores()
 
     @property
     def limits(self) -> Limits:
