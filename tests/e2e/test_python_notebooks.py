@@ -28,7 +28,8 @@ steps:
     mode: transform
     needs: [first]
     inputs: {small: "@small"}
-    config: {query: "SELECT count(*) AS rows FROM small, range(200000) a, range(LENGTH) b WHERE a.range % 7 = b.range"}
+    config:
+      query: SELECT count(*) AS rows FROM small, range(200000) a, range(LENGTH) b WHERE (a.range * b.range) % 7 = 3
   - {id: second, component: filesystem.csv_writer, mode: write, needs: [large], config: {path: out/second.csv}}
 """
 LONG, SHORT = "1000000", "1"
@@ -178,6 +179,32 @@ def test_sigterm_ends_the_process_as_ever(project):
     assert json.loads(record.read_text())["status"] == "cancelled"
 
 
+LOOP = """
+async def main():
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    calls = []
+    loop.add_signal_handler(signal.SIGTERM, lambda: (calls.append(1), stopped.set()))
+    try:
+        osiris.run("slow.yaml", progress=told)
+    except osiris.RunFailed as error:
+        print(error.run.status, error.exit_code, flush=True)
+    await stopped.wait()
+    await asyncio.sleep(0.2)
+    print("stopped", len(calls), flush=True)
+import signal
+asyncio.run(main())
+"""
+
+
+def test_an_event_loop_gets_a_signal_once(project):
+    process, children = started(LOOP)
+    os.kill(process.pid, signal.SIGTERM)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "cancelled 143\nstopped 1\n" in out
+    assert are_gone(children)
+
+
 def test_a_kernel_that_is_killed(project):
     process, children = started("call()")
     process.kill()
@@ -192,10 +219,8 @@ def test_a_kernel_that_is_killed(project):
 
 
 def test_a_resumed_run_says_which_rows_it_has(project):
-    (project / "n.csv").write_text("n\n1\nx\n")
-    text = SLOW.replace("path: n.csv", "path: n.csv, dtype: {n: int64}").replace("LENGTH", SHORT)
-    failing = text.replace('"SELECT count', "\"SELECT error('not yet') AS e, count").replace("slow", "failing")
-    (project / "n.csv").write_text("n\n1\n2\n")
+    failing = SLOW.replace("LENGTH", SHORT).replace("name: slow", "name: failing")
+    failing = failing.replace("SELECT count(*)", "SELECT error('not yet') AS e, count(*)")
     (project / "failing.yaml").write_text(failing)
     with pytest.raises(osiris.RunFailed) as failed:
         osiris.run("failing.yaml")

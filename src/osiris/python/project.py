@@ -29,6 +29,9 @@ PathLike: TypeAlias = "str | os.PathLike[str]"
 Params: TypeAlias = "Mapping[str, str | float | bool | date | Decimal | Sequence[str | float | bool | date | Decimal]]"
 Progress: TypeAlias = "Callable[[dict[str, JsonValue]], None]"
 
+_SIGNALS = 128
+"""What is added to the number of a signal for the exit code."""
+
 PREVIEW_ROWS = 20
 SAMPLE = 10_000
 
@@ -78,7 +81,7 @@ class Project:
             environ=workspace.environ,
         )
         run, code = _run(workspace, pipeline, options, keep, progress, params=_texts(params), strict=strict)
-        if run.status == "cancelled":
+        if run.status == "cancelled" and code > _SIGNALS:
             _pass_on(code)
         if check and not run.ok:
             raise RunFailed(run, code)
@@ -189,8 +192,12 @@ def _ignore(_event: dict[str, JsonValue]) -> None:
 
 def _pass_on(code: int) -> None:
     """Give the signal that ended a run to the process, which had no part in it so far; code is 128 + its number."""
-    number = signal.Signals(code - 128)
-    signal.raise_signal(number)
+    number = signal.Signals(code - _SIGNALS)
+    handler = signal.getsignal(number)
+    if callable(handler):  # called, not raised again: an event loop was woken by the signal itself
+        handler(number, None)
+    else:
+        signal.raise_signal(number)
     if number == signal.SIGINT:
         raise KeyboardInterrupt
 

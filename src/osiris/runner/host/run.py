@@ -458,7 +458,8 @@ class Interrupts:
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
-            handled = (each for each in _CAUGHT if signal.getsignal(each) is not signal.SIG_IGN)  # nohup
+            # Ignored by nohup, or handled by a program in another language that started Python.
+            handled = (each for each in _CAUGHT if signal.getsignal(each) not in (signal.SIG_IGN, None))
             self._before = {caught: signal.signal(caught, self._caught) for caught in handled}
         return self
 
