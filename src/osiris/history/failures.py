@@ -19,7 +19,7 @@ _CLASSES: dict[str, str] = {
     "auth": "CON012 DRV003 DRV020",
     "schema": "DAT004 DAT005 DAT006 DAT011 DAT012 DAT029 CON013 DRV001 DRV005 DRV012 CMP012 SQL009",
     "data": "SQL011 DRV010 DRV013 DRV015",
-    "resource": "RUN013 RUN018 DRV004 DRV006 DRV022 PRJ006",
+    "resource": "RUN013 RUN018 RUN045 DRV004 DRV006 DRV022 PRJ006",
     "timeout": "RUN002 DRV021",
     "cancelled": "RUN003 PRJ012",
     "killed": "RUN001 RUN008",
@@ -27,7 +27,11 @@ _CLASSES: dict[str, str] = {
     "code": "DRV000 DAT016 DAT017 REG002 REG004 REG005 RUN007 INT000",
 }
 _BY_CODE = {code: name for name, codes in _CLASSES.items() for code in codes.split()}
-_KINDS = {"RUN013": "out_of_memory", **dict.fromkeys(("RUN018", "DRV004", "DRV022", "PRJ006"), "disk_full")}
+_KINDS = {
+    "RUN013": "out_of_memory",
+    "RUN045": "out_of_memory",
+    **dict.fromkeys(("RUN018", "DRV004", "DRV022", "PRJ006"), "disk_full"),
+}
 
 _MAY_PASS = ("connection", "timeout", "cancelled", "killed", "resource")
 
