@@ -57,8 +57,10 @@ if TYPE_CHECKING:
         seen_keys,
     )
     from osiris.api.project_files import (
+        Corrected,
         Formatted,
         Saved,
+        correct_files,
         format_files,
         format_text,
         lay_out,

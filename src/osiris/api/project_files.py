@@ -7,11 +7,12 @@ import hashlib
 import json
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from osiris.api.pipelines import validate_file
+from osiris.api.pipelines import Validated, validate_file
 from osiris.api.workspace import find_file, pipelines, shown
 from osiris.durable import create_file, make_folder, write_file
 from osiris.errors import Diagnostic, Location, OsirisError, diagnostic, fail, raise_all
@@ -22,7 +23,6 @@ from osiris.project import PIPELINE_ENDINGS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from osiris.api.pipelines import Validated
     from osiris.api.workspace import Workspace
     from osiris.model import JsonValue
 
@@ -154,7 +154,11 @@ class Formatted:
 
         if not self.changed:
             return []
-        if find_literal_secrets(parse(self.after, self.file).data):
+        try:
+            has_secret = any(find_literal_secrets(parse(self.after, self.file).data))
+        except OsirisError:
+            return [f"{self.file}: the changes are not shown, as the rest of the file cannot be read yet"]
+        if has_secret:
             return [f"{self.file} contains what looks like a secret and is not shown"]
         before, after = self.before.splitlines(), self.after.splitlines()
         return list(difflib.unified_diff(before, after, self.file, self.file, lineterm=""))
@@ -185,18 +189,93 @@ def _formatted(workspace: Workspace, path: Path, *, write: bool) -> Formatted:
     try:
         before = load_text(path, name)
         after = format_oml(before, name, workspace.registry)
-        if write and before != after:
-            _check_writable(path, name)
-            write_file(path.resolve(), after.encode(), private=False)
+        if write:
+            _replace_text(workspace, path, before, after)
     except OsirisError as error:
         return Formatted(name, diagnostics=error.diagnostics)
     return Formatted(name, before, after)
 
 
-def _check_writable(path: Path, name: str) -> None:
-    """Fail with DRV003 for a read-only file, as replacing it needs only its folder's permission."""
+def _replace_text(workspace: Workspace, path: Path, before: str, after: str) -> None:
+    """Replace the text of a file atomically if it changes.
+
+    Fails with DRV003 for a read-only file, as replacing it needs only its folder's permission, with PRJ021 for a link
+    that leaves the project, and with PRJ020 if the file does not have the text `before` any more.
+    """
+    from osiris.document import load_text
+
+    if before == after:
+        return
+    name, real = shown(workspace, path), path.resolve()
+    if path.absolute().is_relative_to(workspace.root) and is_outside(workspace.root, path):
+        fail("PRJ021", path=name)
     if not (path.stat().st_mode & WRITABLE and os.access(path, os.W_OK)):
         fail("DRV003", path=name, reason="it is read-only")
+    if load_text(path, name) != before:
+        fail("PRJ020", path=name)
+    write_file(real, after.encode(), private=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """A file with its certain corrections: the texts, and its validation before and after them."""
+
+    text: Formatted
+    before: Validated
+    after: Validated
+
+
+def correct_files(
+    workspace: Workspace, files: Sequence[str], *, params: Mapping[str, str], write: bool
+) -> list[Corrected]:
+    """Correct what is certain in files, by default all of `pipelines/`, each separately.
+
+    A correction is the fix of a diagnostic; they are applied one by one until none is left. With `write`, changed files
+    are replaced atomically; a file that cannot be replaced has the reason in `after`.
+    """
+    paths = [find_file(workspace, file) for file in files] or pipelines(workspace)
+    return [_corrected(workspace, path, params, write=write) for path in dict.fromkeys(paths)]
+
+
+def _corrected(workspace: Workspace, path: Path, params: Mapping[str, str], *, write: bool) -> Corrected:
+    from osiris.document import load_text
+
+    name = shown(workspace, path)
+    try:
+        original = load_text(path, name)
+    except OsirisError as error:
+        unread = Validated(name, error.diagnostics)
+        return Corrected(Formatted(name), unread, unread)
+    before = validate_file(workspace, path, params=params, text=original)
+    fixed, after = _with_fixes(workspace, path, params, original, before)
+    try:
+        if write:
+            _replace_text(workspace, path, original, fixed)
+    except OsirisError as error:
+        return Corrected(Formatted(name), before, Validated(name, (*before.diagnostics, *error.diagnostics)))
+    return Corrected(Formatted(name, original, fixed), before, after)
+
+
+def _with_fixes(
+    workspace: Workspace, path: Path, params: Mapping[str, str], text: str, checked: Validated
+) -> tuple[str, Validated]:
+    """Return a text after all fixes that apply to it, and its validation."""
+    seen = {text}
+    while (fixed := _with_first_fix(text, checked)) is not None and fixed not in seen:
+        seen.add(fixed)
+        text, checked = fixed, validate_file(workspace, path, params=params, text=fixed)
+    return text, checked
+
+
+def _with_first_fix(text: str, checked: Validated) -> str | None:
+    """Return a text with the first fix that applies to it; None if there is none."""
+    from osiris.oml.fix import apply_fix
+
+    for each in checked.diagnostics:
+        if each.fix and each.location.file == checked.file:
+            with suppress(LookupError):
+                return apply_fix(text, each)
+    return None
 
 
 def unformatted(results: Sequence[Formatted]) -> list[Diagnostic]:

@@ -22,25 +22,40 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
 
 
-@answers("validate", click.argument("files", metavar="[FILE...]", nargs=-1), PARAM, PROFILE)
-def validate(files: tuple[str, ...], params: dict[str, str], profile: str | None) -> Answer:
+FIX = flag("--fix", "Apply the corrections that are certain, and report what is left.")
+DIFF = flag("--diff show_diff", "Write nothing; show the changes as a diff.")
+
+
+@answers("validate", click.argument("files", metavar="[FILE...]", nargs=-1), FIX, DIFF, PARAM, PROFILE)
+def validate(files: tuple[str, ...], fix: bool, show_diff: bool, params: dict[str, str], profile: str | None) -> Answer:
     """Check pipelines without reading any source.
 
-    The default is all files in pipelines/. No secrets are needed.
+    The default is all files in pipelines/. No secrets are needed. --diff shows what --fix would change: a misspelt key,
+    for example, but never what is read or written. Comments and line ends stay.
     """
     workspace = opened(profile)
-    results = api.validate_files(workspace, files, params=params)
+    if fix and show_diff:
+        raise click.UsageError("--fix and --diff cannot be combined")
+    corrected = api.correct_files(workspace, files, params=params, write=fix) if fix or show_diff else []
+    if show_diff:
+        _show_difference(*(each.text for each in corrected))
+    changed = [each.text.file for each in corrected if each.text.changed]
+    if corrected:
+        results = [each.after if fix else each.before for each in corrected]
+    else:
+        results = api.validate_files(workspace, files, params=params)
     good = [r for r in results if r.ok]
-    text = [f"{r.file}: ok, {count(len(r.steps), 'step')}" for r in good]
+    text = [f"{file}: corrected" for file in changed if fix]
+    text += [f"{r.file}: ok, {count(len(r.steps), 'step')}" for r in good] if not show_diff else []
     diagnostics = [*workspace.config.diagnostics, *(d for r in results for d in r.diagnostics)]
     one = len(results) == len(good) == 1
     follow_up = [again(["osiris", "compile", good[0].file], ("params", "profile"))] if one else []
-    return Answer(api.validated_data(results), text, diagnostics, follow_up)
+    data = api.validated_data(results) | ({"corrected": changed} if corrected else {})
+    return Answer(data, text, diagnostics, follow_up)
 
 
 STDIN = "-"
 CHECK = flag("--check", "Write nothing; exit 1 if a file is not formatted.")
-DIFF = flag("--diff show_diff", "Write nothing; show the changes as a diff.")
 
 
 @answers("fmt", click.argument("files", metavar="[FILE...|-]", nargs=-1), CHECK, DIFF)

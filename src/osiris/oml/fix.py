@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _STEP = re.compile(r"/steps/[0-9]+")
 _HEAD = re.compile(r"^[|>][1-9]?([-+]?)[1-9]?")
+_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 _INDENT = 2
 _EMPTY = {"mapping": "{}", "list": "[]"}
 
@@ -26,8 +27,10 @@ _EMPTY = {"mapping": "{}", "list": "[]"}
 def apply_fix(text: str, diagnostic: Diagnostic) -> str:
     """Return OML text with the fix of one of its diagnostics applied; raises LookupError if it does not match the text.
 
-    CR LF line endings are kept.
+    CR LF line endings and a byte order mark are kept.
     """
+    if text.startswith(_MARK):
+        return _MARK + apply_fix(text.removeprefix(_MARK), diagnostic)
     if text.count("\n") == text.count("\r\n") > 0:
         return apply_fix(text.replace("\r\n", "\n"), diagnostic).replace("\n", "\r\n")
     for operation in diagnostic.fix:
