@@ -65,6 +65,7 @@ SUFFIXES: Mapping[str, tuple[str, ...]] = {
     "parquet": (".parquet",),
     "database": (".duckdb", ".db", ".sqlite", ".sqlite3"),
 }
+_FORMATS: Mapping[str, str] = {"csv": "CSV", "json": "JSON", "parquet": "Parquet", "database": "a database"}
 _COMPRESSED = (".gz", ".zst", ".bz2", ".xz", ".zip")
 _TEXTS = ("csv", "json")
 """Formats that may be compressed; each writer checks which compressions it supports."""
@@ -212,7 +213,10 @@ class _PathQuery:
             return
         name = real.name.lower()
         if kind and not _uncompressed_name(name, kind).endswith(SUFFIXES[kind]):
-            fail("DRV060", path=self._shown(), suffixes=_suffix_text(kind))
+            plain = _uncompressed_name(name, "csv")
+            other = next((_FORMATS[each] for each, suffixes in SUFFIXES.items() if plain.endswith(suffixes)), None)
+            hint = f"rename the output file, or use a component that writes {other}" if other else None
+            fail("DRV060", path=self._shown(), suffixes=_suffix_text(kind), hint=hint)
         if _is_tool_file(real):
             fail("DRV061", path=self._shown(), why="other programs read files with that name")
         if name.endswith(".json") and real.parent == home:

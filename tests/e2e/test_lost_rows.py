@@ -11,8 +11,8 @@ steps:
   - {id: orders, component: filesystem.csv_extractor, mode: read, config: {path: orders.csv, dtype: {n: int64}}}
   - {id: out, component: filesystem.csv_writer, mode: write, config: {path: out.csv}}
 """
-SHRUNK = "Step orders produced 400 rows; the last run without lost rows produced 1,000 rows."
-EMPTY = "Step out wrote no rows; the last run without lost rows wrote 1,000."
+SHRUNK = "Step orders produced 400 rows; an earlier run produced 1,000 rows."
+EMPTY = "Step out wrote no rows; an earlier run wrote 1,000."
 
 
 @pytest.fixture

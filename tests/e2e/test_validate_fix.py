@@ -8,6 +8,10 @@ import subprocess
 import pytest
 from tests.e2e.sessions import new_project
 
+from osiris import api
+from osiris.api.project_files import _replace_text
+from osiris.errors import OsirisError
+
 WRONG = """\
 # nightly
 oml_version: "0.1.0"
@@ -141,3 +145,11 @@ def test_a_file_that_changed_meanwhile_is_left(shop):
     assert set(codes) <= {0, 1, 2}
     assert shop.file.read_text() in {*texts, *(text.replace(WRONG[10:], RIGHT[10:]) for text in texts)}
     assert not [name for name in os.listdir(shop.folder / "pipelines") if name.endswith(".tmp")]
+
+
+def test_a_text_that_is_not_the_one_that_was_corrected_is_not_replaced(shop):
+    shop.file.write_text("written by an editor\n")
+    with pytest.raises(OsirisError) as caught:
+        _replace_text(api.open_project(shop.folder, {}), shop.file, WRONG, RIGHT)
+    assert caught.value.diagnostics[0].code == "PRJ020"
+    assert shop.file.read_text() == "written by an editor\n"

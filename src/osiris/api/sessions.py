@@ -12,7 +12,7 @@ from osiris.errors import OsirisError
 from osiris.history.deliveries import written_to
 from osiris.history.findings import findings_of, grave_findings
 from osiris.history.reading import Reading, read_run, stale_text, why_of_steps
-from osiris.history.record import REFUSED, caught_up, plan_of
+from osiris.history.record import REFUSED, caught_up, plan_of, target_of
 from osiris.history.row_counts import moved_text
 from osiris.secret import Scrubber, Secret
 from osiris.session.finding import (
@@ -43,11 +43,12 @@ _NAMED = 12
 class Remarks:
     """Additional information on a run beyond its run.json.
 
-    `findings` are suspicious results (as in `answer.findings`), `targets` where each step wrote, and `after` the newest
-    run that continued it.
+    `findings` are suspicious results (as in `answer.findings`), `sources` what each step read and `targets` where each
+    wrote, and `after` the newest run that continued it.
     """
 
     findings: list[dict[str, JsonValue]]
+    sources: dict[str, str]
     targets: dict[str, str]
     after: Run | None
 
@@ -101,12 +102,14 @@ def remarks_on(workspace: Workspace, session: str) -> Remarks:
 
 def _remarks(
     reading: Reading, sessions: Iterable[Run]
-) -> tuple[list[dict[str, JsonValue]], dict[str, str], Run | None]:
-    """Return the findings of a run, its targets, and the newest of these sessions that continued it."""
+) -> tuple[list[dict[str, JsonValue]], dict[str, str], dict[str, str], Run | None]:
+    """Return the findings of a run, its sources and targets, and the newest of these sessions that continued it."""
+    readers = (step for step in reading.run.steps if step.mode == "read")
+    sources = {step.id: source for step in readers if (source := target_of(step.plan))}
     writers = (step for step in reading.run.steps if step.mode == "write")
     targets = {step.id: target for step in writers if (target := written_to(reading, step))}
     after = next((each for each in sessions if each.get("continues") == reading.run.id), None)
-    return [each.to_json() for each in findings_of(reading)], targets, after
+    return [each.to_json() for each in findings_of(reading)], sources, targets, after
 
 
 def marks_of(workspace: Workspace, sessions: Iterable[Mapping[str, JsonValue]]) -> dict[str, str]:

@@ -383,10 +383,10 @@ def copy(
     yes: bool,
     **words: Any,  # noqa: ANN401 - one per option
 ) -> Answer:
-    """Copy a file or table to another: shows the plan, and runs it when you accept it.
+    """Copy a file or table to another, in one line.
 
-    SOURCE and TARGET are a path or @FAMILY.ALIAS.TABLE. No pipeline file is needed or written, except with --save. The
-    options are those of 'osiris new'. Without a terminal, --yes accepts the plan.
+    SOURCE and TARGET are a path or @FAMILY.ALIAS.TABLE. The plan is shown, and runs when you accept it; --yes accepts
+    it beforehand. No pipeline file is needed or written, except with --save. The options are those of 'osiris new'.
     """
     flags = {"from": (source,), **flags_of(words), "to": (target,)}
     return build(opened(), flags, BuildOptions(outside=outside, multiplies=False, yes=yes, file=save))

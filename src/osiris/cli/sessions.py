@@ -64,6 +64,7 @@ def session_lines(run: Run, remarks: Remarks) -> list[Line]:
         *([f"  only steps {', '.join(run['selected'])} (--select)"] if run.get("selected") else []),
         f"  started {run.get('started_at')}, ended {run.get('ended_at') or 'not yet'}",
         *step_lines(run.get("steps") or {}),
+        *read_lines(run, remarks.sources),
         *written_lines(run, remarks.targets),
         *finding_lines(remarks.findings),
         *diagnostic_lines(_still_true(run, remarks.after)),
@@ -91,6 +92,13 @@ def step_lines(steps: Run) -> list[Line]:
     timed = sum(bool(step.get("duration_ms")) for step in steps.values())
     note: list[Line] = [[("dim", OVERLAP)]] if timed > 1 else []
     return [*figures(rows, ("step", *keys)), *note] if rows else []
+
+
+def read_lines(run: Run, sources: Mapping[str, str]) -> list[Line]:
+    """Return the table of what was read, with rows."""
+    steps: Run = run.get("steps") or {}
+    rows = [(name, source, steps[name].get("rows_out")) for name, source in sources.items() if name in steps]
+    return figures(rows, ("read by", "source", "rows")) if rows else []
 
 
 def written_lines(run: Run, targets: Mapping[str, str]) -> list[Line]:
@@ -208,7 +216,8 @@ def _session(workspace: Workspace, run: dict[str, JsonValue]) -> Answer:
     sentences = api.story_lines(run, story)
     head: Line = [("bold", str(run["session"])), ("", f"  {run['status']}")]
     odd = finding_lines(story.findings)
-    text = [head, *sentences, *odd, *_why_lines(run, story.why), *written_lines(run, story.targets)]
+    tables = [*read_lines(run, story.sources), *written_lines(run, story.targets)]
+    text = [head, *sentences, *odd, *_why_lines(run, story.why), *tables]
     data = {"session": run, "story": sentences, "why": story.why, "reading": story.to_json()}
     return Answer(data, text, next=next_commands(run, story))
 

@@ -203,7 +203,7 @@ def verify(run_a: RunSummary, run_b: RunSummary, root: Path, rows: RowFinder | N
     the rows differ but no column does, values are paired differently. Files below `root` that are unchanged since the
     runs are read to find the first differing line; `rows` finds the first differing row of two non-text files.
     """
-    differences = [*_incomplete(run_a), *_incomplete(run_b)]
+    differences = [*_other_pipeline(run_a, run_b), *_incomplete(run_a), *_incomplete(run_b)]
     old, new = (run.get("outputs") or {} for run in (run_a, run_b))
     if not old and not new:
         text = "neither run has digests of its output"
@@ -215,6 +215,12 @@ def verify(run_a: RunSummary, run_b: RunSummary, root: Path, rows: RowFinder | N
             which, left, right = ("first", "written", ABSENT) if step in old else ("second", ABSENT, "written")
             differences.append(Difference(step, step, left, right, f"step '{step}' wrote only in the {which} run"))
     return differences
+
+
+def _other_pipeline(run_a: RunSummary, run_b: RunSummary) -> Iterator[Difference]:
+    one, other = run_a.get("pipeline"), run_b.get("pipeline")
+    if one != other:
+        yield _incomparable("pipeline", one, other, f"the runs are of different pipelines: {one} and {other}")
 
 
 def _incomplete(run: RunSummary) -> Iterator[Difference]:

@@ -168,10 +168,10 @@ def losses_since(base: RowCounts, now: RowCounts) -> list[Finding]:
     empty, shrunk = [], []
     for row, before in ((row, base[row.step]) for row in now.values() if row.step in base):
         if row.mode == "write" and row.given == 0 and before.given:
-            text = f"Step {row.step} wrote no rows; the last run without lost rows wrote {before.given:,}."
+            text = f"Step {row.step} wrote no rows; an earlier run wrote {before.given:,}."
             empty.append(Finding("empty_output", text, row.step, (f"step.{row.step}", "base")))
         elif row.mode != "write" and _has_shrunk(row, before):
-            text = f"Step {row.step} produced {_given(row)}; the last run without lost rows produced {_given(before)}."
+            text = f"Step {row.step} produced {_given(row)}; an earlier run produced {_given(before)}."
             shrunk.append(Finding("shrunk", text, row.step))
     return empty + shrunk
 

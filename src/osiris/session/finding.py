@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from osiris.errors import Diagnostic, diagnostic, fail, nearest
@@ -16,8 +15,8 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
     from osiris.project import Project
 
-RECENT = {"last": 0, "previous": 1}
-"""Names of recent runs, with their number of newer runs."""
+RECENT = ("last", "previous")
+"""Names of recent runs: the newest one, and the one of the same pipeline before it."""
 
 _NUMBER = re.compile(r"-(\d{5,})\Z", re.ASCII)
 """The end of a session's id; in those of earlier versions it is four hexadecimal digits, and they are older."""
@@ -65,7 +64,10 @@ def find_session(project: Project, name: str) -> dict[str, JsonValue] | None:
     A name is `last`, `previous`, a session's id, a run key (of its newest session), or a unique prefix of an id.
     """
     if name in RECENT:
-        return next(islice(iter_sessions(project), RECENT[name], None), None)
+        runs = iter_sessions(project)
+        last = next(runs, None)
+        same = (run for run in runs if last and run.get("pipeline") == last.get("pipeline"))
+        return last if name == "last" else next(same, None)
     record = find_record(project, name)
     return None if record is None or record.get("kind") == CONVERSATION else record
 

@@ -173,6 +173,6 @@ def test_completion_offers_commands_and_options(monkeypatch, tmp_path):
         assert done.stderr == ""
         return {line.partition(",")[2] for line in done.stdout.split()}
 
-    assert complete("osiris co", 1) == {"compile", "components", "connections", "config", "completion"}
+    assert complete("osiris co", 1) == {"compile", "components", "connections", "config", "completion", "copy"}
     assert complete("osiris logs ", 2) == {"aiop", "bundle", "gc", "html", "list", "show"}
     assert "--strict" in complete("osiris compile --s", 2)

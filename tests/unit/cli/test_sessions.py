@@ -11,7 +11,7 @@ def shown(after):
     """Return the display of a lost run that `after` continued."""
     told = {"session": "s-00001", "kind": "run", "status": "lost", "run_key": "s-00001", "pipeline": "p", "steps": {}}
     told |= {"outputs": {}, "diagnostics": [diagnostic("RUN008", session="s-00001").to_json()]}
-    lines = session_lines(told, Remarks([], {}, after))
+    lines = session_lines(told, Remarks([], {}, {}, after))
     return "\n".join(line if isinstance(line, str) else "".join(text for _, text in line) for line in lines)
 
 
