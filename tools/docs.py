@@ -366,9 +366,9 @@ def settings() -> Iterator[str]:
 PYTHON = """\
 # Python
 
-`import osiris` offers these names. Results show themselves as tables in a notebook. Every problem is an `OsirisError`,
-whose `diagnostics` have code, message, place and hint. The examples are of a project that `osiris init` made;
-[the guide](../guide/python.md) explains more.
+`import osiris` offers these names. Results show themselves as tables in a notebook. Every problem is an `OsirisError`;
+each of its `diagnostics` has `code`, `severity`, `message`, `location` (`file`, `line`, `column`) and `hint`. The
+examples are of a project that `osiris init` made; [the guide](../guide/python.md) explains more.
 
 `PathLike` is a text or a path. `Params` are the values of parameters by name: texts, numbers, booleans, dates, times,
 `Decimal`, or lists of them; each is read as if it were written on the command line. `Progress` is a function that takes

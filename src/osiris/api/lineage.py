@@ -146,7 +146,10 @@ class TracedStep:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Traced(Shown):
-    """The lineage of every writer, of one step, or of one column."""
+    """The lineage of every writer, of one step, or of one column.
+
+    Each of the `steps` has `columns`, each of these `origins`, and an origin has `source`, `step`, `column` and `kind`.
+    """
 
     name: str
     fingerprint: str

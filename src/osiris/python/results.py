@@ -178,7 +178,7 @@ class Run(Shown):
 
 
 class RunFailed(OsirisError):
-    """A run failed or was cancelled; `run` is the `Run`, with all that is on record."""
+    """A run failed or was cancelled; its attribute `run` is the `Run`, with all that is on record."""
 
     def __init__(self, run: Run, code: int) -> None:
         super().__init__(run.diagnostics)
@@ -210,7 +210,10 @@ class Plan(Shown):
 
     @property
     def steps(self) -> Mapping[str, StepView]:
-        """The steps by name, in the order in which they run: component, mode, inputs, columns, source or target."""
+        """The steps by name, in the order in which they run.
+
+        Each has `component`, `mode`, `inputs` (steps), `columns`, and as `label` the source or target.
+        """
         return {step.id: step for step in self._view.steps}
 
     def explain(self) -> str:
