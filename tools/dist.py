@@ -55,6 +55,8 @@ def sbom(*roots: str) -> dict[str, Any]:
 def main() -> None:
     """Build all into `dist/`, or into the folder that is named."""
     folder = (ROOT / (sys.argv[1] if sys.argv[1:] else "dist")).resolve()
+    for earlier in folder.glob("osiris_data-*"):
+        earlier.unlink()
     call("hatchling", "build", "-d", str(folder), SOURCE_DATE_EPOCH=os.environ.get("SOURCE_DATE_EPOCH", DATE))
     (folder / "requirements.txt").write_text(requirements(*PROJECT["dependencies"]), encoding="utf-8")
     listed = json.dumps(sbom(*PROJECT["dependencies"], *EXTRAS), indent=2, sort_keys=True, ensure_ascii=False)

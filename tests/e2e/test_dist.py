@@ -89,6 +89,8 @@ def test_the_source_distribution_builds_the_same(dist, tmp_path):
         archive.extractall(tmp_path, filter="data")
     (folder,) = tmp_path.iterdir()
     (folder / "notes.txt").write_text("of no release")
+    (folder / "dist").mkdir()
+    (folder / "dist" / "osiris_data-0.0.1-py3-none-any.whl").write_text("of an earlier release")
     command = [sys.executable, folder / "tools" / "dist.py"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, env={"PATH": os.environ["PATH"]})
     assert digests(folder / "dist") == digests(dist)
