@@ -27,6 +27,8 @@ HOSTILE = (
     "`touch pwned`",
     "'; touch pwned; '",
     '" && touch pwned #',
+    "::error::pwned",
+    "##[error]pwned",
     "a\nb ::error::pwned",
     "\n::add-mask::pwned",
     "--help",
@@ -246,7 +248,8 @@ def test_problems_fail_the_job_and_are_commented(job, github):
 
 def test_names_are_data(job, github):
     for name in HOSTILE:
-        job.pipeline(f"{name}.yaml", "oml_version: '0.1.0'\n")
+        job.pipeline(f"../{name}.yml", "oml_version: '0.1.0'\n")  # lines begin with these names
+    job.inputs["files"] = "*.yml\npipelines/*.yaml"
     steps = "\n".join(f"  - {{id: {json.dumps(name)}, component: {json.dumps(name)}, mode: read}}" for name in HOSTILE)
     job.pipeline("steps.yaml", f"oml_version: '0.1.0'\nname: steps\nsteps:\n{steps}\n")
     columns = ", ".join(f'amount AS "{name.replace(chr(34), "")}"' for name in HOSTILE[:-1])
@@ -261,12 +264,20 @@ def test_names_are_data(job, github):
     (made,) = github.comments
     shown = code_of(made["body"])
     assert all(character.isprintable() or character == "\n" for character in made["body"])
-    assert sum(line.startswith("pipelines/") and line.endswith(": rejected") for line in shown.splitlines()) == 13
+    assert sum(line.endswith(": rejected") for line in shown.splitlines()) == len(HOSTILE) + 1
     assert "pipelines/columns.yaml: plan" in shown
     for name in HOSTILE:
         flat = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in name)
         assert name == HOSTILE[-1] or f"{flat.replace(chr(34), '')} decimal(38,2)" in shown
-        assert f"pipelines/{flat}.yaml: rejected" in shown
+        assert f"{flat}.yml: rejected" in shown
+
+
+@pytest.mark.parametrize("line", ["```", "~~~", "`````text", "    ```", "-->", "<!--", "# title", "@everybody"])
+def test_no_line_ends_the_code_block(line):
+    script = "import sys; sys.path.insert(0, 'tools'); from action import block; print(block(sys.argv[1:]), end='')"
+    command = [sys.executable, "-c", script, "first", line, "last"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert code_of(f"<!-- osiris:{0:012} -->\n### Osiris\n\n{printed}") == f"first\n{line}\nlast\n"
 
 
 @pytest.mark.parametrize("files", ["$(touch pwned)\n`touch pwned`", "pipelines/*.yml", ""])
