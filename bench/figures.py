@@ -52,6 +52,7 @@ print(json.dumps([(seconds(call), seconds(command)) for _ in range(int(sys.argv[
 """
 """Runs the tiny pipeline in turn by a call and by the command, after one call; prints the seconds of each."""
 TINY = "id,name\n1,a\n2,b\n3,c\n"
+COMPLETION = ("_OSIRIS_COMPLETE=bash", "COMP_LINE=osiris preview pipelines/tiny.yaml ", "COMP_WORD=")
 FIXED_SECONDS = 1.0
 """Seconds allowed besides the work of a job: starting host and worker, checks, recording."""
 
@@ -63,6 +64,7 @@ def startup(bench: Bench) -> list[Figure]:
     ways = {
         "osiris --version": (9, [OSIRIS, "--version"]),
         "osiris --help": (9, [OSIRIS, "--help"]),
+        "completion of a step": (15, ["env", *COMPLETION, OSIRIS]),
         "3 rows, 3 steps: compile and run": (60, osiris_run("tiny")),
     }
     commands = [[sys.executable, "-c", "pass"], *(command for _bar, command in ways.values())]

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what tests need, if missing: the servers of PostgreSQL and MariaDB (tests start them), faketime (sets a
-# process's clock), strace (shows its system calls), and the library that Firebird's engine needs.
+# process's clock), strace (shows its system calls), the library that Firebird's engine needs, and the shells zsh and
+# fish, in which completion is tested.
 set -eu
 
 has() { # has PROGRAM FOLDER…: whether it is on the PATH or in a folder of Debian's package
@@ -18,6 +19,8 @@ has initdb /usr/lib/postgresql/*/bin || missing="$missing postgresql"
 has mariadbd /usr/sbin || missing="$missing mariadb-server"
 has faketime /usr/bin || missing="$missing faketime"
 has strace /usr/bin || missing="$missing strace"
+has zsh /usr/bin || missing="$missing zsh"
+has fish /usr/bin || missing="$missing fish"
 "$(dirname "$0")/../.venv/bin/python" -c 'import ctypes; ctypes.CDLL("libtommath.so.1")' 2>/dev/null ||
     missing="$missing libtommath1"
 [ -n "$missing" ] || exit 0

@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 from abc import ABC, abstractmethod
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -191,6 +191,16 @@ def open_cache(path: Path) -> Iterator[Cache]:
         cache.write()
     finally:
         cache.close()
+
+
+def read_answer(path: Path, key: JsonValue) -> JsonValue | None:
+    """Return the last value of an answer that this code has stored; None if there is none.
+
+    The file is neither created, repaired nor changed. Raises sqlite3.Error if it cannot be read at once.
+    """
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0)) as file:
+        row = file.execute("SELECT answer FROM found WHERE key = ?", (_name([code_state(), key]),)).fetchone()
+    return json.loads(row[0]) if row else None
 
 
 @cache

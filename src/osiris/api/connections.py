@@ -105,7 +105,7 @@ def discover(
     """
     from osiris.discovery.discover import DiscoveryRequest, SourceWorker
     from osiris.discovery.discover import discover as run_discovery
-    from osiris.discovery.store import now, open_store
+    from osiris.discovery.store import now, open_store, store_tables
     from osiris.runner.host.adapters import query_worker
 
     source, reference = _source(workspace, target)
@@ -115,6 +115,9 @@ def discover(
         discovered = run_discovery(SourceWorker(workspace.project, workspace.config, link, source), store, scope)
         discovery = Discovery(target, reference or _declared(workspace, discovered), discovered, now())
         _feed(workspace, store, discovery)
+        if discovery.reference and not tables:
+            names = [table["name"] for table in discovered.tables]
+            store_tables(store, discovery.reference, discovered.fingerprint, names)
     return discovery
 
 

@@ -10,7 +10,6 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from osiris.api.pipelines import compile_file
 from osiris.errors import OsirisError
 
 if TYPE_CHECKING:
@@ -104,6 +103,7 @@ def _preview(
     worker: Worker | None = None,
 ) -> Preview:
     """Return the preview of a request whose steps are not known yet."""
+    from osiris.api.pipelines import compile_file
     from osiris.runner.host.adapters import query_worker
     from osiris.runner.host.preview import preview as run_preview
     from osiris.runner.selection import matching

@@ -65,7 +65,7 @@ def shared_options() -> list[click.Parameter]:
 
 def _go_to_project(ctx: click.Context, _param: click.Parameter, value: Path | None) -> None:
     """Make DIR the working directory, as `make -C` does: paths on the command line are relative to it."""
-    if value is None or ctx.resilient_parsing:
+    if value is None:
         return
     try:
         os.chdir(value)

@@ -12,7 +12,6 @@ from osiris import api
 from osiris.cli.command import answers, console, flag, opened
 from osiris.cli.progress import watch
 from osiris.cli.render import Answer, count, figures
-from osiris.compare.differences import INCOMPARABLE
 
 if TYPE_CHECKING:
     from osiris.api import Difference, Replayed, RunDiff, Timing
@@ -64,6 +63,8 @@ def _runs(difference: RunDiff) -> Answer:
 
 def _exit_code(differences: list[Difference]) -> int:
     """Return 1 if anything differs, else 2 if something cannot be compared, else 0."""
+    from osiris.compare.differences import INCOMPARABLE
+
     codes = {item.code for item in differences}
     return 0 if not codes else 2 if codes == {INCOMPARABLE} else 1
 

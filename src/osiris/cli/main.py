@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from click.shell_completion import CompletionItem
+
 GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Start": {
         "init": ("osiris.cli.project:init", "Create a new project."),
@@ -87,6 +89,14 @@ class Osiris(Group):
         command: click.Command = getattr(import_module(module), name)
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands and options that begin so, without importing any command."""
+        from click.shell_completion import CompletionItem
+
+        names = [name for name in COMMANDS if name.startswith(incomplete)]
+        commands = [CompletionItem(name, help=COMMANDS[name][1]) for name in names]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the overview without importing anything."""
         width = max(map(len, COMMANDS))
@@ -126,6 +136,10 @@ root = Osiris(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code and never raises."""
+    if argv is None and (shell := os.environ.get("_OSIRIS_COMPLETE")):
+        from osiris.cli.completion import complete
+
+        return complete(root, shell, os.environ)
     arguments = list(sys.argv[1:] if argv is None else argv)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # memory has secrets
     _open_streams()

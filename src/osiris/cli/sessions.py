@@ -16,7 +16,6 @@ from osiris import api
 from osiris.cli.command import answers, opened
 from osiris.cli.render import Answer, count, diagnostic_lines, figures
 from osiris.codes.page import load_page
-from osiris.compare.differences import was_refused
 from osiris.errors import Diagnostic, OsirisError
 from osiris.history.record import REFUSED, resume_command
 from osiris.history.row_counts import MILD
@@ -129,6 +128,8 @@ def _set_aside(session: str, steps: Run) -> Iterator[str]:
 
 
 def _written(step: str, output: Run, target: str) -> Iterator[tuple[object, ...]]:
+    from osiris.compare.differences import was_refused
+
     first, *others = [file["path"] for file in output["files"]] or [target]
     digest = "" if was_refused(output) else output["digest"]["value"][:SHOWN_DIGITS]
     yield step, first, output["rows"], digest

@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from osiris.cache import AnswerFile, code_state
+from osiris.cache import AnswerFile, code_state, read_answer
 from osiris.durable import move
 from osiris.errors import diagnostic
 from osiris.fault import fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from osiris.errors import Diagnostic
@@ -92,3 +92,16 @@ def open_store(project: Project) -> Iterator[Store]:
 def store_path(project: Project) -> Path:
     """Return the file's path; it may be deleted at any time."""
     return project.cache.with_name("discovery.sqlite")
+
+
+def store_tables(store: Store, connection: str, fingerprint: str, tables: Sequence[str]) -> None:
+    """Store the names of all tables of a connection, in this state of it."""
+    store.put(["names", connection], fingerprint, list(tables))
+
+
+def cached_tables(project: Project, connection: str) -> list[str]:
+    """Return the tables of a connection when it was last discovered; only reads the file.
+
+    Raises sqlite3.Error if it does not exist or cannot be read at once.
+    """
+    return list(read_answer(store_path(project), ["names", connection]) or ())

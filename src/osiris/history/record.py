@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from osiris.compiler.manifest import read_shaped
 from osiris.errors import Diagnostic, fail
 from osiris.secret import masked_problems
 from osiris.session.finding import find_session, iter_sessions, open_session, order_of, runs_before, session_folders
@@ -259,6 +258,8 @@ def seconds_between(earlier: str, later: str) -> float:
 
 def plan_of(folder: Path) -> Manifest | None:
     """Return the plan of a session; None if it is missing or damaged."""
+    from osiris.compiler.manifest import read_shaped
+
     return read_shaped(folder / "manifest.json")
 
 
