@@ -80,17 +80,20 @@ def problems(document: Document) -> list[str]:
     return lines
 
 
+def row_of(step: Document) -> list[str]:
+    """Return the cells of a step: its id, its component, what it reads, and what it gives."""
+    columns = ", ".join(f"{column['name']} {column['type']}" for column in step["columns"])
+    writes, label = step["mode"] == "write", step["label"] or ""
+    reads = ", ".join(step["inputs"]) or ("" if writes else label)
+    return [visible(cell) for cell in (step["id"], step["component"], reads, f"-> {label}" if writes else columns)]
+
+
 def plan_of(document: Document) -> list[str]:
-    """Return the lines of a plan: each step with what it reads and gives, then what happens to each target."""
+    """Return the lines of a plan: its steps as a table, then what happens to each target."""
     plan = (document.get("data") or {}).get("plan") or {}
-    rows = []
-    for step in plan.get("steps", ()):
-        reads = ", ".join(step["inputs"]) or ("" if step["mode"] == "write" else step["label"] or "")
-        columns = ", ".join(f"{column['name']} {column['type']}" for column in step["columns"])
-        gives = f"-> {step['label']}" if step["mode"] == "write" else columns
-        rows.append([visible(cell) for cell in (step["id"], step["component"], reads, gives)])
+    rows = [row_of(step) for step in plan.get("steps", ())]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     return lines + [visible(f"{each['step']} {each['action']} {each['target']}") for each in plan.get("targets", ())]
 
 
