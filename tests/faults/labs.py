@@ -344,10 +344,15 @@ def chat(folder: Path, servers: Any) -> Lab:
         with closing(sqlite3.connect(record)) as file:
             return [name for (name,) in file.execute("SELECT id FROM conversations")]
 
+    def heard() -> bool:
+        with closing(sqlite3.connect(record)) as file:
+            return file.execute("SELECT 1 FROM entries WHERE kind = 'hear'").fetchone() is not None
+
     def again(command: list[str], told: str) -> list[str]:
         if command[0] != "chat" or not conversations():
             return command
         words = ["again"] if f"next: osiris chat --resume {conversations()[0]} again" in told else []
+        words = words if heard() else talk[1:2]
         return ["chat", "--resume", conversations()[0], *words, "--yes"]
 
     def found() -> Any:

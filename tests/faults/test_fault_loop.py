@@ -98,3 +98,10 @@ def test_a_kill_at_its_last_time(tmp_path, point):
 
     found = reached(make(tmp_path / "whole"), tmp_path)
     assert try_one(make, tmp_path / "one", point, found[point], "kill") in (-9, 0, 1)
+
+
+def test_a_run_that_failed_after_its_commit_is_not_delivered_again_by_a_conversation(tmp_path, request):
+    def make(folder):
+        return LABS["chat"](folder, request.getfixturevalue)
+
+    assert try_one(make, tmp_path / "one", "worker/duckdb.committed", 1, "raise") == 1

@@ -26,7 +26,7 @@ from osiris.session.finding import iter_records, open_session
 from osiris.session.stored import CONVERSATION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from osiris.api.workspace import Workspace
     from osiris.errors import Diagnostic
@@ -221,11 +221,19 @@ class Swept:
         }
 
 
-def sweep(workspace: Workspace, limits: Limits, *, dry_run: bool = False, now: float | None = None) -> Swept:
+def sweep(
+    workspace: Workspace,
+    limits: Limits,
+    *,
+    dry_run: bool = False,
+    before: Callable[[Sequence[str]], None] = lambda _: None,
+    now: float | None = None,
+) -> Swept:
     """Remove sessions beyond the limits, or with `dry_run` only list them; fails with PRJ008 without a limit.
 
     Keeps running sessions, the newest success of each pipeline, runs that may still be continued, and those with kept
-    outputs. `now` is in seconds since the epoch.
+    outputs. `before` gets the ids of the sessions before any is removed: if it fails, the next sweep finds them again.
+    `now` is in seconds since the epoch.
     """
     if limits == Limits():
         fail("PRJ008", problem="no limit was given", hint="give --older-than, --max-size or --keep")
@@ -235,6 +243,8 @@ def sweep(workspace: Workspace, limits: Limits, *, dry_run: bool = False, now: f
     sizes = {run["session"]: _size(project.logs / run["session"]) for run in runs}
     beyond = _beyond(runs, sizes, needed, limits, moment)
     removable = [name for name in reversed(beyond) if name not in needed]
+    if removable and not dry_run:
+        before(removable)
     failed = [] if dry_run else _remove_all(project, removable)
     return Swept(
         tuple((name, sizes[name]) for name in removable),

@@ -99,6 +99,7 @@ class Agent:
         self._fast = fast
         self._drafts = 0
         self._runs = 0
+        self._unfinished: str | None = None  # the plan whose run has failed: run again, it is the same run, resumed
         self._digests: list[str] = []
         self._reset()
 
@@ -210,10 +211,13 @@ class Agent:
         return self._revise(words)
 
     def _run(self) -> State:
-        self._runs += 1
-        result = self._environment.run(self._draft.checked["fingerprint"], self._runs)
+        fingerprint = self._draft.checked["fingerprint"]
+        if fingerprint != self._unfinished:
+            self._runs, self._unfinished = self._runs + 1, fingerprint
+        result = self._environment.run(fingerprint, self._runs)
         self._environment.emit("run_result", **result)
         if result["ok"]:
+            self._unfinished = None
             return "COMPLETE"
         self._draft.problems = replies.errors_of(result["diagnostics"])
         words = self._say_and_ask(replies.run_failed(result))

@@ -248,7 +248,7 @@ class Environment:
     def run(self, fingerprint: str, number: int) -> JsonValue:
         """Run a saved plan under a run id of this conversation: finished steps are not run again.
 
-        The `number`th run of the conversation happens once, however often it is requested.
+        The `number`th run of the conversation happens once, however often it is requested; after a failure it resumes.
         """
         from osiris.runner.host.run import RunOptions
 

@@ -167,6 +167,8 @@ def _open(summary: dict[str, JsonValue], about: str | None, *, accepts: bool) ->
         yield diagnostic("CHT034", reason=question, hint=f"rephrase it: {_resume(name, 'WORDS')}")
     elif accepts and about in (GROUNDING, REPLACE, MODE):
         yield diagnostic("CHT067", question=question, hint=_naming(about, name))
+    elif question is None:
+        yield diagnostic("CHT027", question="nothing was said yet", hint=_resume(name, "WORDS"))
     elif about not in (None, "accept") or (accepts and has_not_run):
         yield diagnostic("CHT027", question=question, hint=_resume(name, "ANSWER"))
 

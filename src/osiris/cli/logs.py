@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,9 +89,7 @@ def sweep(older_than: float | None, max_size: int | None, keep: int | None, dry_
     from osiris.chat.store import forget_conversations
 
     limits, workspace = api.Limits(older_than, max_size, keep), opened()
-    swept = api.sweep(workspace, limits, dry_run=dry_run)
-    if swept.removed and not dry_run:
-        forget_conversations(workspace.project, [name for name, _ in swept.removed])
+    swept = api.sweep(workspace, limits, dry_run=dry_run, before=partial(forget_conversations, workspace.project))
     return Answer({**swept.to_json(), "dry_run": dry_run}, _swept_lines(swept, dry_run=dry_run), swept.diagnostics)
 
 
