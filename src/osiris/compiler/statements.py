@@ -97,22 +97,24 @@ def check_sql(ctx: Context) -> Iterator[Diagnostic]:
             item = located(ctx.root, ctx.at(pointer), pointer, problem, text, ctx.pipeline.text)
             if step.mode != "transform":  # the query of a source is changed only by its author
                 item = replace(item, fix=())
-            elif not item.fix and problem.code == "SQL006":
-                item = replace(item, fix=_missing_need(ctx, step, problem, name))
+            elif not item.fix and problem.code == "SQL006" and (need := _missing_need(ctx, step, problem, name)):
+                item = replace(item, fix=_with_need(ctx, step, need), hint=f"add '{need}' to needs")
             yield item
 
 
-def _missing_need(ctx: Context, step: Step, problem: Diagnostic, name: str) -> Fix:
-    """Return the fix that adds the step whose name is at a problem in the SQL to `needs`, if there is one."""
+def _missing_need(ctx: Context, step: Step, problem: Diagnostic, name: str) -> str | None:
+    """Return the step whose name is at a problem in the SQL, if there is one that the step does not need yet."""
     word = re.match(r"\w+", str(step.config[name])[offset_at(str(step.config[name]), problem.location) :])
     candidates = {each.id for each in ctx.pipeline.steps if each.id != step.id and step.id not in each.needs}
     matches = [each for each in candidates if word and word[0].lower() in (each.lower(), f"df_{each.lower()}")]
-    if len(matches) != 1:
-        return ()
+    return matches[0] if len(matches) == 1 else None
+
+
+def _with_need(ctx: Context, step: Step, need: str) -> Fix:
     pointer = f"{step.pointer}/needs"
     if pointer in ctx.pipeline.positions:
-        return add(f"{pointer}/-", matches[0])
-    return add(pointer, [*step.inputs.values(), *matches])
+        return add(f"{pointer}/-", need)
+    return add(pointer, [*step.inputs.values(), need])
 
 
 def find_nondeterminism(ctx: Context) -> dict[str, tuple[Finding, ...]]:
