@@ -59,6 +59,7 @@ class Worker:
     """Runs one job after another until the host closes stdin."""
 
     def __init__(self, inbox: int, outbox: int, keep: Path | None = None) -> None:
+        self._host = os.getppid()
         self._inbox = inbox
         self._lines: queue.SimpleQueue[dict[str, JsonValue] | None] = queue.SimpleQueue()
         self._stopper = Stopper(self._give_up)
@@ -198,7 +199,7 @@ class Worker:
             self._outbox.send("step_progress", step=name, rows=step.rows, rate=round(new / seconds))
 
     def _terminated(self) -> None:
-        orphan = os.getppid() == 1
+        orphan = os.getppid() != self._host  # which has the number 1 in a container
         self._stopper.stop(
             Request("gone" if orphan else "cancelled"), protocol.GONE_GRACE if orphan else protocol.GRACE
         )
