@@ -213,10 +213,7 @@ class _PathQuery:
             return
         name = real.name.lower()
         if kind and not _uncompressed_name(name, kind).endswith(SUFFIXES[kind]):
-            plain = _uncompressed_name(name, "csv")
-            other = next((_FORMATS[each] for each, suffixes in SUFFIXES.items() if plain.endswith(suffixes)), None)
-            hint = f"rename the output file, or use a component that writes {other}" if other else None
-            fail("DRV060", path=self._shown(), suffixes=_suffix_text(kind), hint=hint)
+            fail("DRV060", path=self._shown(), suffixes=_suffix_text(kind), hint=_other_format(name))
         if _is_tool_file(real):
             fail("DRV061", path=self._shown(), why="other programs read files with that name")
         if name.endswith(".json") and real.parent == home:
@@ -272,6 +269,13 @@ def _uncompressed_name(name: str, kind: Format) -> str:
     """Return the name of a file without the suffix of its compression, if its format allows one."""
     suffix = next((end for end in _COMPRESSED if name.endswith(end)), "") if kind in _TEXTS else ""
     return name.removesuffix(suffix)
+
+
+def _other_format(name: str) -> str | None:
+    """Return the hint for a file whose name ends as those of another format."""
+    plain = _uncompressed_name(name, "csv")
+    other = next((_FORMATS[each] for each, suffixes in SUFFIXES.items() if plain.endswith(suffixes)), None)
+    return f"rename the output file, or use a component that writes {other}" if other else None
 
 
 def _has_name(status: os.stat_result, top: Path, *, any_name: bool) -> bool:

@@ -243,9 +243,7 @@ def sweep(
     sizes = {run["session"]: _size(project.logs / run["session"]) for run in runs}
     beyond = _beyond(runs, sizes, needed, limits, moment)
     removable = [name for name in reversed(beyond) if name not in needed]
-    if removable and not dry_run:
-        before(removable)
-    failed = [] if dry_run else _remove_all(project, removable)
+    failed = [] if dry_run else _remove_all(project, removable, before)
     return Swept(
         tuple((name, sizes[name]) for name in removable),
         tuple(Kept(name, needed[name]) for name in beyond if name in needed),
@@ -255,11 +253,13 @@ def sweep(
     )
 
 
-def _remove_all(project: Project, names: Sequence[str]) -> list[Diagnostic]:
-    """Remove sessions; returns the problems."""
+def _remove_all(project: Project, names: Sequence[str], before: Callable[[Sequence[str]], None]) -> list[Diagnostic]:
+    """Remove sessions, after `before` has them; returns the problems."""
+    if not names:
+        return []
+    before(names)
     failed = [item for name in names if (item := _remove(project, name))]
-    if names:
-        _renew_indexes(project)
+    _renew_indexes(project)
     return failed
 
 

@@ -104,12 +104,18 @@ def _remarks(
     reading: Reading, sessions: Iterable[Run]
 ) -> tuple[list[dict[str, JsonValue]], dict[str, str], dict[str, str], Run | None]:
     """Return the findings of a run, its sources and targets, and the newest of these sessions that continued it."""
-    readers = (step for step in reading.run.steps if step.mode == "read")
-    sources = {step.id: source for step in readers if (source := target_of(step.plan))}
-    writers = (step for step in reading.run.steps if step.mode == "write")
-    targets = {step.id: target for step in writers if (target := written_to(reading, step))}
     after = next((each for each in sessions if each.get("continues") == reading.run.id), None)
-    return [each.to_json() for each in findings_of(reading)], sources, targets, after
+    return [each.to_json() for each in findings_of(reading)], *_places(reading), after
+
+
+def _places(reading: Reading) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what each step of a run read, and where each wrote."""
+    by_mode: dict[str, dict[str, str]] = {"read": {}, "write": {}}
+    for step in reading.run.steps:
+        place = target_of(step.plan) if step.mode == "read" else written_to(reading, step)
+        if step.mode in by_mode and place:
+            by_mode[step.mode][step.id] = place
+    return by_mode["read"], by_mode["write"]
 
 
 def marks_of(workspace: Workspace, sessions: Iterable[Mapping[str, JsonValue]]) -> dict[str, str]:

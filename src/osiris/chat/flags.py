@@ -441,20 +441,17 @@ class _Reader:
         if mode and mode not in get_args(Mode):
             fail("CHT042", flag=f"--mode {mode}", problem="is not a mode", hint=_listed(get_args(Mode)))
         target = self.read("to", to, partial(self.target, reads=reads, mode=mode))
+        if target.path and mode in ("append", "upsert"):
+            hint = "leave it out, or write to a table"
+            fail(
+                "CHT042", flag=f"--mode {mode}", problem="does not apply to a file, which is always replaced", hint=hint
+            )
         return replace(target, key=key, partition_by=partitions)
 
     def target(self, text: str, reads: str, mode: Mode | None) -> Output:
         """Return the target file or table, without its key."""
         if not text.startswith("@"):
             writer = _file_writer(text, self.choices.writers)
-            if mode in ("append", "upsert"):
-                hint = "leave it out, or write to a table"
-                fail(
-                    "CHT042",
-                    flag=f"--mode {mode}",
-                    problem="does not apply to a file, which is always replaced",
-                    hint=hint,
-                )
             return Output(reads, writer.component, path=text, mode=None if mode == "replace" else mode)
         connection, _, table = with_slash(text).partition("/")
         writers = [each for each in self.choices.writers if connection in each.connections]

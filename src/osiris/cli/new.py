@@ -68,8 +68,9 @@ FLAGS = (*_REPEATED, "count", *_ONCE)
 _MAX_NAME = 64
 """Maximum characters of the name of a pipeline."""
 
-_SAVE_QUESTION = "Save and run it? (yes, save, no)"
-_RUN_QUESTION = "Run it? (yes, no)"
+_SAVE = ("Save and run it?", ("yes", "save", "no"))
+_RUN = ("Run it?", ("yes", "no"))
+"""Questions before a plan runs, with their answers."""
 
 
 def _name(flag: str) -> str:
@@ -142,8 +143,7 @@ def _offer(
     """Show the plan of an unsaved pipeline, ask, and act on the answer."""
     file = options.saved_as(request.name)
     compiled = api.compile_file(workspace, workspace.root / (file or f"{request.name}.yaml"), params={}, text=text)
-    if file:
-        _refuse_other(workspace, file, text)
+    _refuse_other(workspace, file, text)
     shown = _shown(workspace, compiled, text)
     measured = _measured(workspace, compiled) if _is_interactive(options) else None
     shown += ["", *measured_lines(measured)] if measured else []
@@ -151,7 +151,7 @@ def _offer(
     risks = [(f"it would {safe(each.words())}", "--multiplies") for each in grown]
     risks += _risks(workspace, request, compiled, flags, options)
     data: dict[str, JsonValue] = {"name": request.name, "oml": text, "fingerprint": compiled.manifest.fingerprint}
-    answer = _accepted(shown, risks, options, _SAVE_QUESTION if file else _RUN_QUESTION)
+    answer = _accepted(shown, risks, options, _SAVE if file else _RUN)
     notes = _visible(compiled.diagnostics)
     if answer in (None, "no"):
         hint = "change the options" if answer else "add --yes, or answer at a terminal"
@@ -181,9 +181,9 @@ def _measured(workspace: Workspace, compiled: Compiled) -> Measured | None:
         return None
 
 
-def _refuse_other(workspace: Workspace, file: str, text: str) -> None:
+def _refuse_other(workspace: Workspace, file: str | None, text: str) -> None:
     """Fail with CHT045 if another pipeline has the file that this one would get."""
-    before = api.read_draft(workspace.root / file)
+    before = api.read_draft(workspace.root / file) if file else None
     if before not in (None, hashlib.sha256(text.encode()).hexdigest()):
         fail("CHT045", file=file)
 
@@ -221,7 +221,10 @@ def _has_terminal() -> bool:
 
 
 def _accepted(
-    shown: Sequence[Line], risks: Sequence[tuple[str, str]], options: BuildOptions, question: str
+    shown: Sequence[Line],
+    risks: Sequence[tuple[str, str]],
+    options: BuildOptions,
+    question: tuple[str, tuple[str, ...]],
 ) -> str | None:
     """Return `yes`, `save` or `no`; None without a terminal. Fails with CHT044 for a risk that needs its own option."""
     typed = _is_interactive(options)
@@ -232,19 +235,19 @@ def _accepted(
     for line in shown:
         console().talk(line)
     for problem, _ in risks:
-        if _heard(f"{problem}. Continue? (yes, no)", ("yes", "no")) != "yes":
+        if _heard(f"{problem}. Continue?", ("yes", "no")) != "yes":
             return "no"
-    return _heard(question, question.partition("(")[2].rstrip(")").split(", "))
+    return _heard(*question)
 
 
 def _heard(question: str, answers: Sequence[str]) -> str:
-    """Return one of some answers, spelled out; without any it is no."""
+    """Ask until one of the answers is given, and return it; without any it is no."""
     from osiris.chat.environment import Waiting
     from osiris.cli.talk import Terminal
 
     terminal = Terminal(console(), [], accepts=False, reads=True)
     while True:
-        console().talk(question)
+        console().talk(f"{question} ({', '.join(answers)})")
         try:
             words = terminal.ask_user(None).strip().lower()
         except Waiting:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from osiris.errors import Diagnostic, fail
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from osiris.api import Corrected, Validated, Workspace
     from osiris.model import JsonValue
 
 
@@ -33,25 +35,31 @@ def validate(files: tuple[str, ...], fix: bool, show_diff: bool, params: dict[st
     The default is all files in pipelines/. No secrets are needed. --diff shows what --fix would change: a misspelt key,
     for example, but never what is read or written. Comments and line ends stay.
     """
-    workspace = opened(profile)
     if fix and show_diff:
         raise click.UsageError("--fix and --diff cannot be combined")
-    corrected = api.correct_files(workspace, files, params=params, write=fix) if fix or show_diff else []
-    if show_diff:
-        _show_difference(*(each.text for each in corrected))
-    changed = [each.text.file for each in corrected if each.text.changed]
-    if corrected:
-        results = [each.after if fix else each.before for each in corrected]
-    else:
-        results = api.validate_files(workspace, files, params=params)
+    workspace = opened(profile)
+    if not (fix or show_diff):
+        return _validated(workspace, api.validate_files(workspace, files, params=params))
+    return _corrected(workspace, api.correct_files(workspace, files, params=params, write=fix), written=fix)
+
+
+def _corrected(workspace: Workspace, results: Sequence[Corrected], *, written: bool) -> Answer:
+    """Return what is left in corrected files, or show what would be corrected."""
+    changed = [each.text.file for each in results if each.text.changed]
+    answer = _validated(workspace, [each.after if written else each.before for each in results])
+    if not written:
+        _show_difference(*(each.text for each in results))
+    text = [*(f"{file}: corrected" for file in changed), *answer.text] if written else []
+    return replace(answer, data={**answer.data, "corrected": changed}, text=text)
+
+
+def _validated(workspace: Workspace, results: Sequence[Validated]) -> Answer:
     good = [r for r in results if r.ok]
-    text = [f"{file}: corrected" for file in changed if fix]
-    text += [f"{r.file}: ok, {count(len(r.steps), 'step')}" for r in good] if not show_diff else []
+    text = [f"{r.file}: ok, {count(len(r.steps), 'step')}" for r in good]
     diagnostics = [*workspace.config.diagnostics, *(d for r in results for d in r.diagnostics)]
     one = len(results) == len(good) == 1
     follow_up = [again(["osiris", "compile", good[0].file], ("params", "profile"))] if one else []
-    data = api.validated_data(results) | ({"corrected": changed} if corrected else {})
-    return Answer(data, text, diagnostics, follow_up)
+    return Answer(api.validated_data(results), text, diagnostics, follow_up)
 
 
 STDIN = "-"
