@@ -1,13 +1,15 @@
-"""Progress of a run: a live table on a terminal, one stable line per event with --verbose."""
+"""Progress of a run: a live table on a terminal, one line per step elsewhere, one per event with --verbose."""
 
 from __future__ import annotations
 
 import io
 import time
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from osiris.cli.render import safe
+from osiris.cli.render import count, safe
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,9 +22,10 @@ if TYPE_CHECKING:
 
 FIRST = ("ts", "event", "step")
 LEFT_OUT = ("seq", "session", "wseq")
-SHOWN_EVENTS = ("step_start", "step_complete", "step_failed", "step_skipped", "run_failed")
-REFRESH = 0.1
+ENDS = ("step_complete", "step_failed", "step_cancelled", "step_skipped")
 PLAIN_SECONDS = 5.0
+PER_SECOND = 4
+"""How often the table is drawn, so that elapsed times are right without any event."""
 
 
 def event_line(event: Event) -> str:
@@ -56,16 +59,18 @@ def _waits_for(event: Event) -> str | None:
 
 
 def _now_and_then(console: Console, every: float) -> Callable[[Event], None]:
-    """Return a listener that shows a line every few seconds: a log shows that a run is alive, and how far it is."""
-    shown_at = time.monotonic()
+    """Return a listener that shows a line for each ended step, and every few seconds one for a running step."""
+    shown_at, steps = time.monotonic(), Steps()
 
     def listen(event: Event) -> None:
         nonlocal shown_at
         if waits := _waits_for(event):
             console.talk(waits)
-        if event["event"] == "step_progress" and time.monotonic() - shown_at >= every:
-            shown_at = time.monotonic()
-            console.talk(f"{event['step']}: {event['rows']:,} rows, {event['rate']:,} rows/s")
+        step = steps.take(event)
+        now = time.monotonic()
+        if step and (step.ended or (event["event"] == "step_progress" and now - shown_at >= every)):
+            shown_at = now
+            console.talk(f"{event['step']}: {', '.join(filter(None, step.cells()))}")
 
     return listen
 
@@ -75,15 +80,20 @@ def _moving(console: Console) -> Iterator[Callable[[Event], None]]:
     from rich.console import Console as Terminal
     from rich.live import Live
 
-    table, screen = Steps(), Terminal(file=cast("TextIO", _Screen(console.err)), highlight=False)
-    with Live(console=screen, transient=True, auto_refresh=False) as live:
+    steps, screen, waits = Steps(), Terminal(file=cast("TextIO", _Screen(console.err)), highlight=False), ""
 
-        def listen(event: Event) -> None:
-            if waits := _waits_for(event):
-                live.update(waits, refresh=True)
-            if table.take(event):
-                live.update(table.lines(), refresh=True)
+    def drawn() -> Any:  # noqa: ANN401 - a rich renderable; rich is imported late
+        from rich.text import Text
 
+        lines = [waits] if waits else steps.lines(screen.width, screen.height - 1)
+        return Text("\n".join(lines), no_wrap=True, overflow="crop")
+
+    def listen(event: Event) -> None:
+        nonlocal waits
+        waits = _waits_for(event) or ("" if event.get("step") else waits)
+        steps.take(event)
+
+    with Live(console=screen, transient=True, refresh_per_second=PER_SECOND, get_renderable=drawn):
         yield listen
 
 
@@ -113,34 +123,108 @@ class _Screen(io.TextIOBase):
         return self._stream.fileno()
 
 
+@dataclass
+class Step:
+    """One step: its state, the rows it has returned or written and of how many, those it has read, and its times."""
+
+    name: str
+    began: float
+    state: str = "running"
+    rows: int = 0
+    read: int = 0
+    expected: int | None = None
+    rate: int = 0
+    seconds: float | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the step has ended."""
+        return self.seconds is not None
+
+    def take(self, event: Event) -> None:
+        """Record an event of the step."""
+        self.rows = event.get("rows", event.get("rows_out", self.rows)) or 0
+        self.read, self.rate = event.get("rows_in") or self.read, event.get("rate", self.rate)
+        self.expected = event.get("rows_expected", self.expected)
+        if event["event"] in ENDS:
+            self.state, self.rate = str(event["event"]).removeprefix("step_"), 0
+            self.seconds = (event.get("duration_ms") or 0) / 1000
+
+    def cells(self) -> tuple[str, str, str, str]:
+        """Return state, rows, rate and time: while it runs the rate and whole seconds, nothing if it was skipped."""
+        if self.state == "skipped":
+            return self.state, "", "", ""
+        if self.seconds is not None:
+            return self.state, self._counted(), "", duration_text(self.seconds)
+        rate = f"{self.rate:,} rows/s" if self.rate else ""
+        return self.state, self._counted(), rate, _whole(time.monotonic() - self.began)
+
+    def _counted(self) -> str:
+        """Return the rows so far: of a step that has read rows and returned none yet, those that it has read."""
+        if self.ended:
+            return count(self.rows, "row")
+        if self.expected and not (self.rows or self.read):
+            return f"{self.expected:,} rows to read"
+        rows, verb = (self.read, " read") if self.read and not self.rows else (self.rows, "")
+        if self.expected is None or rows > self.expected:
+            return f"{count(rows, 'row')}{verb}"
+        return f"{rows:,} of {self.expected:,} rows{verb}"
+
+
 class Steps:
-    """The steps that were seen, each with its state, rows and rate."""
+    """The steps that were seen, in the order of their start."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, dict[str, Any]] = {}
-        self._shown_at = 0.0
+        self._steps: dict[str, Step] = {}
+        self._widths = [0, 0, 0, 0]
 
-    def take(self, event: Event) -> bool:
-        """Record an event; returns whether to refresh the screen now."""
-        step = event.get("step")
-        if step is None:
-            return False
-        row = self._rows.setdefault(str(step), {"state": "", "rows": 0, "rate": 0})
-        row["state"] = str(event["event"]).removeprefix("step_")
-        row |= {"rows": event.get("rows", event.get("rows_out", row["rows"])), "rate": event.get("rate", row["rate"])}
-        now = time.monotonic()
-        due = event["event"] in SHOWN_EVENTS or now - self._shown_at > REFRESH
-        self._shown_at = now if due else self._shown_at
-        return due
+    def take(self, event: Event) -> Step | None:
+        """Record an event; returns its step, if it is of one."""
+        name = event.get("step")
+        if name is None:
+            return None
+        step = self._steps.setdefault(str(name), Step(safe(str(name)), time.monotonic()))
+        step.take(event)
+        return step
 
-    def lines(self) -> Any:  # noqa: ANN401 - a rich renderable; rich is imported late
-        """Return one line per step, as text that is not read as markup."""
-        from rich.text import Text
+    def lines(self, width: int, height: int) -> list[str]:
+        """Return one line per step for a terminal of this size; where steps are many, those that run come first.
 
-        width = max(len(safe(step)) for step in self._rows)
-        return Text("\n").join(
-            Text(
-                f"{safe(step):<{width}}  {row['state']:<10}  {row['rows'] or 0:>12,} rows  {row['rate']:>12,.0f} rows/s"
+        Columns never become narrower, so that the table stays in place; what does not fit is left out, the rate first.
+        """
+        steps = list(self._steps.values())
+        running = [step for step in steps if not step.ended]
+        done = [step for step in steps if step.ended]
+        if len(steps) <= height:
+            return self._table(steps, width)
+        shown = [*done[len(done) - max(0, height - 1 - len(running)) :], *running][: height - 1]
+        return [f"{len(done):,} steps have ended, {len(running):,} run", *self._table(shown, width)]
+
+    def _table(self, steps: list[Step], width: int) -> list[str]:
+        rows = [step.cells() for step in steps]
+        columns = zip(self._widths, *([len(cell) for cell in row] for row in rows), strict=True)
+        self._widths = [max(column) for column in columns]
+        state, counted, rate, elapsed = self._widths
+        longest = max((len(step.name) for step in steps), default=0)
+        shows_rate = longest + state + counted + rate + elapsed + 8 <= width
+        name = max(1, min(longest, width - state - counted - elapsed - 6 - (rate + 2 if shows_rate else 0)))
+        return [
+            "  ".join(
+                [
+                    _clipped(step.name, name).ljust(name),
+                    row[0].ljust(state),
+                    row[1].rjust(counted),
+                    *([row[2].rjust(rate)] if shows_rate else []),
+                    row[3].rjust(elapsed),
+                ]
             )
-            for step, row in self._rows.items()
-        )
+            for step, row in zip(steps, rows, strict=True)
+        ]
+
+
+def _whole(seconds: float) -> str:
+    return duration_text(int(seconds)) if seconds >= 1 else "0 s"
+
+
+def _clipped(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"

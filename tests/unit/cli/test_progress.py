@@ -22,11 +22,14 @@ def test_verbose_prints_each_event_on_one_safe_line():
     assert console.out.getvalue() == ""
 
 
-def test_nothing_moves_where_nobody_watches():
+def test_a_step_that_ends_has_one_line_where_nobody_watches():
     console = Console(out=io.StringIO(), err=io.StringIO())
     with watch(console) as listen:
-        listen(EVENT)
-    assert console.err.getvalue() == ""
+        listen({"event": "step_start", "step": "a", "mode": "read"})
+        listen({**EVENT, "duration_ms": 2300})
+        listen({"event": "step_failed", "step": "b\n", "duration_ms": 20, "rows": 1})
+        listen({"event": "step_skipped", "step": "c"})
+    assert console.err.getvalue() == "a: complete, 7 rows, 2.3 s\nb\\x0a: failed, 1 row, 20 ms\nc: skipped\n"
 
 
 def test_a_log_gets_a_plain_line_now_and_then():
@@ -36,18 +39,58 @@ def test_a_log_gets_a_plain_line_now_and_then():
         listen(progress)
     with watch(console, every=3600) as listen:
         listen(progress)
-    assert console.err.getvalue() == "a: 1,200 rows, 600 rows/s\n"
+    assert console.err.getvalue() == "a: running, 1,200 rows, 600 rows/s, 0 s\n"
+
+
+def table(*events, width=80, height=20):
+    steps = Steps()
+    for event in events:
+        steps.take(event)
+    return steps.lines(width, height)
+
+
+START = {"event": "step_start", "step": "a", "mode": "read"}
+MOVING = {"event": "step_progress", "step": "a", "rows": 1200, "rate": 600}
 
 
 def test_steps_show_rows_and_rate():
+    assert table(START, MOVING, {"event": "run_complete"}) == ["a  running  1,200 rows  600 rows/s  0 s"]
+    (of,) = table(START, {**MOVING, "rows_expected": 6000})
+    assert "1,200 of 6,000 rows" in of
+
+
+def test_a_step_that_aggregates_shows_the_rows_it_reads():
+    reading = {**MOVING, "rows": 0, "rows_in": 900, "rows_expected": 1000}
+    assert "900 of 1,000 rows read" in table(START, reading)[0]
+    assert "1,000 rows to read" in table(START, {**reading, "rows_in": 0, "rate": 0})[0]
+    assert "7 rows " in table(START, reading, {**EVENT, "rows_in": 1000, "duration_ms": 5})[0]
+
+
+def test_columns_never_become_narrower():
     steps = Steps()
-    assert steps.take({"event": "step_start", "step": "a", "mode": "read"})
-    steps.take({"event": "step_progress", "step": "a", "rows": 1200, "rate": 600})
-    assert steps.take({"event": "run_complete"}) is False
-    assert steps.lines().plain.split() == ["a", "progress", "1,200", "rows", "600", "rows/s"]
+    for event in (START, {**MOVING, "rows": 1_000_000, "rate": 1_000_000}):
+        steps.take(event)
+    (before,) = steps.lines(80, 20)
+    steps.take({**MOVING, "rows": 1_000_001, "rate": 7})
+    assert len(steps.lines(80, 20)[0]) == len(before)
+
+
+def test_lines_fit_narrow_terminals():
+    long = {**MOVING, "step": "a_step_with_a_long_name", "rows": 1_000_000, "rate": 1_000_000}
+    (narrow,), (wide,) = table(long, width=40), table(long, width=120)
+    assert len(narrow) <= 40
+    assert narrow.startswith("a_step_w")
+    assert "1,000,000 rows" in narrow
+    assert "1,000,000 rows/s" in wide
+
+
+def test_running_steps_are_shown_first_where_steps_are_many():
+    ended = [{**EVENT, "step": f"s{number}"} for number in range(30)]
+    lines = table({**START, "step": "slow"}, *ended, height=5)
+    assert lines[0] == "30 steps have ended, 1 run"
+    assert len(lines) == 5
+    assert lines[-1].startswith("slow")
 
 
 def test_names_of_steps_are_safe():
-    steps = Steps()
-    steps.take({"event": "step_start", "step": "\x1b[2J[red]", "mode": "read"})
-    assert steps.lines().plain.startswith("\\x1b[2J[red]")
+    assert table({**START, "step": "\x1b[2J[red]"})[0].startswith("\\x1b[2J[red]")

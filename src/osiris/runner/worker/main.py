@@ -31,6 +31,8 @@ from osiris.runner.worker.failure import caught
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from osiris.model import JsonValue
     from osiris.runner.worker.job_context import JobContext
     from osiris.runner.worker.running_step import Active
@@ -171,14 +173,14 @@ class Worker:
         while True:
             began = time.monotonic()
             active = list(self._execution.active.items()) if self._execution else []
-            before = {name: step.rows for name, step in active}
+            before = {name: step.progress() for name, step in active}
             time.sleep(protocol.HEARTBEAT)
             self._outbox.send("heartbeat", memory_bytes=memory_in_use())
             if self._leased_until and time.monotonic() > self._leased_until:
                 self._leased_until = None
                 self._host_is_gone()
             for name, step in active:
-                self._send_progress(name, step, step.rows - before[name], time.monotonic() - began)
+                self._send_progress(name, step, before[name], time.monotonic() - began)
                 if step.overdue and self._execution:
                     self._execution.time_out(name)
 
@@ -194,9 +196,18 @@ class Worker:
             else:
                 self._stopper.stop(Request("memory"), protocol.GRACE)
 
-    def _send_progress(self, name: str, step: Active, new: int, seconds: float) -> None:
-        if new and self._execution and self._execution.active.get(name) is step:
-            self._outbox.send("step_progress", step=name, rows=step.rows, rate=round(new / seconds))
+    def _send_progress(self, name: str, step: Active, before: Mapping[str, JsonValue], seconds: float) -> None:
+        """Send the rows of a step that has moved any, and once how many they will be.
+
+        The rate is that of the rows it reads until it returns some.
+        """
+        now = step.progress()
+        counted = "rows" if now["rows"] else "rows_in"
+        new = now.get(counted, 0) - before.get(counted, 0)
+        tells = new or ("rows_expected" in now and not step.told)
+        if tells and self._execution and self._execution.active.get(name) is step:
+            step.told = True
+            self._outbox.send("step_progress", step=name, **now, rate=round(new / seconds))
 
     def _terminated(self) -> None:
         orphan = os.getppid() != self._host  # which has the number 1 in a container

@@ -28,10 +28,12 @@ if TYPE_CHECKING:
 class Meter:
     """Counts the rows of an edge and, if `digests` is set, digests them. `failure` is the exception of its producer.
 
-    An exception that crosses the Arrow C interface loses its type and code, so it is kept where it was raised.
+    `expected` is the number of rows, where it is known before they are read. An exception that crosses the Arrow C
+    interface loses its type and code, so it is kept where it was raised.
     """
 
     rows: int = 0
+    expected: int | None = None
     ended: bool = False
     failure: Exception | None = None
     digests: bool = False
@@ -70,7 +72,7 @@ class Meter:
 class Active:
     """A step that has started and not ended; `meter` counts its output, `inputs` the rows it has read.
 
-    For a writer, `meter` counts its input. `checks` is the number of checks passed.
+    For a writer, `meter` counts its input. `checks` is the number of checks passed, `told` whether progress was sent.
     """
 
     data: Mapping[str, JsonValue]
@@ -80,11 +82,20 @@ class Active:
     inputs: list[Meter] = field(default_factory=list)
     written: Written | None = None
     checks: int = 0
+    told: bool = False
 
     @property
     def rows(self) -> int:
         """Rows so far: of the output, or, for a writer, of the input."""
         return sum(meter.rows for meter in self.inputs) if self.data["mode"] == "write" else self.meter.rows
+
+    def progress(self) -> dict[str, JsonValue]:
+        """Return the rows so far: `rows`, `rows_in` of a transform, and `rows_expected` where that is known."""
+        meters = [self.meter] if self.data["mode"] == "read" else self.inputs
+        known = [meter.expected for meter in meters if meter.expected is not None]
+        fields: dict[str, JsonValue] = {"rows": self.rows}
+        fields |= {"rows_in": sum(meter.rows for meter in meters)} if self.data["mode"] == "transform" else {}
+        return fields | ({"rows_expected": sum(known)} if known and len(known) == len(meters) else {})
 
     @property
     def overdue(self) -> bool:
@@ -111,6 +122,7 @@ def _counted_relation(relation: Relation | None, meter: Meter) -> Relation | Non
     """Return the relation with its rows also counted by `meter`."""
     if relation is None:
         return None
+    meter.expected = relation.rows
 
     def on_read(counted: Iterable[int], size: int) -> None:
         relation.on_read(counted, size)

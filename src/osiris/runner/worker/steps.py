@@ -208,7 +208,7 @@ class Flow:
         if parent in self._streams:
             rows, meter = self._streams[parent]
         else:
-            meter = Meter()
+            meter = Meter(expected=self._spools.rows(parent))
             rows = metered(self._spools.open(parent), meter, self.job_ctx.stopper)
         active.inputs.append(meter)
         return rows
