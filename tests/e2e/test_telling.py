@@ -1,9 +1,13 @@
 """The output of commands: what was written and why, sessions by every name, and commands that can be typed as shown."""
 
 import json
+import re
+import shlex
 import shutil
 
+import pexpect
 import pytest
+from tests.conftest import OSIRIS
 from tests.e2e.sessions import new_project
 
 GOOD, BAD = "code\nA1\n", "code\nAx\n"
@@ -127,6 +131,45 @@ def test_logs_list_has_run_id_figures_and_error(shop):
     assert header.split("  ")[0] == "session"
     assert (failed.split()[1], failed.split()[-2:]) == ("failed", ["0", "DAT011"])
     assert (complete.split()[1:3], complete.split()[-1]) == (["day-1", "complete"], "4")
+
+
+def test_logs_list_says_when_what_and_where_and_that_it_is_cut(shop):
+    for _ in range(3):
+        shop("run", "pipelines/example.yaml", "--new-run")
+    listed = shop("logs", "list", "--limit", "2").stdout.splitlines()
+    (newest, *_) = shop.json("logs", "list")["data"]["sessions"]
+    assert listed[1].split()[1:6] == [
+        "complete",
+        newest["started_at"][:10],
+        newest["started_at"][11:16],
+        "example",
+        "local",
+    ]
+    assert listed[3:] == ["the newest 2 of 3 sessions; --limit N lists more"]
+    assert "newest" not in shop("logs", "list", "--limit", "3").stdout
+
+
+def on_terminal(shop, width, *command, **more):
+    """Return the output of a command on a terminal."""
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(shop.folder), "TERM": "xterm", "LC_ALL": "C.UTF-8", **more}
+    return pexpect.run(
+        shlex.join([OSIRIS, *command]), env=env, cwd=shop.folder, timeout=60, encoding="utf-8", dimensions=(24, width)
+    )
+
+
+def test_tables_fit_a_terminal_without_breaking_words_and_a_status_has_a_colour(shop):
+    shop("run", "pipelines/example.yaml", "--run-id", "a-night-with-a-long-name")
+    wide = shop("logs", "list").stdout
+    shown = on_terminal(shop, 80, "logs", "list")
+    plain = re.sub(r"\x1b\[[\d;]*m", "", shown)
+    assert len(wide.splitlines()[0]) > 80
+    assert all(len(line) <= 80 for line in plain.splitlines())
+    assert plain.split() == wide.split()
+    assert re.search(r"\x1b\[32m *complete", shown)
+    assert "\x1b" not in on_terminal(shop, 80, "logs", "list", NO_COLOR="1")
+    for command in (["components", "show", "filesystem.csv_extractor"], ["config", "explain"], ["logs", "show"]):
+        tables = [line for line in on_terminal(shop, 80, *command, NO_COLOR="1").splitlines() if "  " in line.strip()]
+        assert max(map(len, tables)) <= 80
 
 
 def test_sessions_by_run_id_and_beginning(shop):

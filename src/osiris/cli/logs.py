@@ -179,6 +179,20 @@ def _listed_packages(workspace: Workspace) -> Answer:
     return Answer({"packages": records}, figures(rows, header) if rows else ["no packages yet"])
 
 
+_LISTED: dict[str, Callable[[dict[str, JsonValue]], JsonValue]] = {
+    "session": lambda each: each["session"],
+    "run id": api.given_id,
+    "status": kind_of,
+    "started (UTC)": lambda each: str(each.get("started_at") or "").replace("T", " ")[:16] or None,
+    "pipeline": lambda each: each.get("pipeline"),
+    "where": lambda each: each.get("adapter"),
+    "ms": lambda each: each.get("duration_ms"),
+    "rows out": lambda each: each.get("rows_out"),
+    "error": cause_code,
+}
+"""The columns of the list of sessions; a column without any value is left out."""
+
+
 @answers("list", valued("--limit", "N", "How many to list (default: 20).", type=click.IntRange(min=1), default=20))
 def list_sessions(limit: int) -> Answer:
     """List runs and conversations, newest first."""
@@ -186,17 +200,12 @@ def list_sessions(limit: int) -> Answer:
     sessions, damaged = api.list_records(workspace), damaged_sessions(workspace.project)
     shown = masked_problems(sessions[:limit])
     marks = api.marks_of(workspace, shown)
-    columns: dict[str, list[JsonValue]] = {
-        "session": [each["session"] for each in shown],
-        "run id": [api.given_id(each) for each in shown],
-        "status": [kind_of(each) for each in shown],
-        "ms": [each.get("duration_ms") for each in shown],
-        "rows out": [each.get("rows_out") for each in shown],
-        "error": [cause_code(each) for each in shown],
-        ODD: [marks.get(str(each["session"])) for each in shown],
-    }
+    columns = {title: [value(each) for each in shown] for title, value in _LISTED.items()}
+    columns[ODD] = [marks.get(str(each["session"])) for each in shown]
     filled = {title: cells for title, cells in columns.items() if any(cell is not None for cell in cells)}
     text: list[Line] = figures(zip(*filled.values(), strict=True), tuple(filled)) if shown else ["no sessions yet"]
+    if len(sessions) > limit:
+        text.append(f"the newest {limit:,} of {count(len(sessions), 'session')}; --limit N lists more")
     return Answer({"sessions": shown, "total": len(sessions), "findings": marks}, text, damaged)
 
 

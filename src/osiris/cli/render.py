@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import textwrap
 import unicodedata
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -232,21 +233,85 @@ def _may_hold_secret(item: Diagnostic, line: str) -> bool:
     )
 
 
+class Row(str):
+    """A line of a table; `cells` are its cells with their styles, each as wide as its column.
+
+    On a terminal that is too narrow, cells go on further lines, and only a cell that is wider than the terminal is
+    broken, between words.
+    """
+
+    __slots__ = ("cells",)
+    cells: Sequence[tuple[str, str]]
+
+    @classmethod
+    def of(cls, cells: Sequence[tuple[str, str]]) -> Row:
+        """Return the line of these cells."""
+        row = cls("  ".join(text for _, text in cells).rstrip())
+        row.cells = cells
+        return row
+
+    def lines(self, width: int, style: str) -> list[list[tuple[str, str]]]:
+        """Return the parts of each line on a terminal of `width` columns; `style` is for cells that have none."""
+        lines: list[list[tuple[str, str]]] = [[]]
+        used = 0
+        for own, text in self.cells:
+            for piece in [text] if len(text) + 2 <= width else _words(text, width - 2):
+                if used and used + 2 + len(piece) > width:
+                    lines.append([])
+                    used = 0
+                gap = "  " if used or len(lines) > 1 else ""
+                lines[-1].append((own or style, gap + piece))
+                used += len(gap + piece)
+        return lines
+
+
+def _words(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, max(width, 1), break_long_words=False, break_on_hyphens=False)
+
+
+ENDED_WELL, ENDED_BADLY = ("complete", "skipped"), ("failed", "lost", "start")
+
+
+def status_style(status: str) -> str:
+    """Return the style of a status: how a step or a session ended, by its last word."""
+    word = status.rpartition(" ")[2]
+    return "ok" if word in ENDED_WELL else "error" if word in ENDED_BADLY else "warning"
+
+
 def table(rows: Iterable[Sequence[object]], header: Sequence[str]) -> list[Line]:
     """Return the lines of a table with aligned columns; cells are escaped before they are measured."""
     cells = [[safe(str("" if cell is None else cell)) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in [list(header), *cells]) for i in range(len(header))]
 
-    def laid_out(row: Sequence[str]) -> str:
-        return "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    def laid_out(row: Sequence[str], styles: Sequence[str]) -> Row:
+        return Row.of([(style, cell.ljust(width)) for style, cell, width in zip(styles, row, widths, strict=True)])
 
-    return [[("bold", laid_out(header))], *(laid_out(row) for row in cells)]
+    def styles_of(row: Sequence[str]) -> list[str]:
+        return [status_style(cell) if title == "status" else "" for title, cell in zip(header, row, strict=True)]
+
+    return [[("bold", laid_out(header, [""] * len(header)))], *(laid_out(row, styles_of(row)) for row in cells)]
 
 
 def _print(stream: TextIO, line: Line) -> None:
     parts = [("", line)] if isinstance(line, str) else line
     colour = _is_coloured(stream)
-    stream.write("".join(_paint(style, safe(text), colour=colour) for style, text in parts) + "\n")
+    for each in _fitted(parts, _width(stream)):
+        stream.write("".join(_paint(style, safe(text), colour=colour) for style, text in each) + "\n")
+
+
+def _fitted(parts: Sequence[tuple[str, str]], width: int | None) -> Sequence[Sequence[tuple[str, str]]]:
+    """Return the parts of each line: a row of a table may need several on a terminal of `width` columns."""
+    style, row = parts[0] if len(parts) == 1 else ("", "")
+    return row.lines(width, style) if width is not None and isinstance(row, Row) else [parts]
+
+
+def _width(stream: TextIO) -> int | None:
+    """Return the columns of a terminal; None for everything else."""
+    if not stream.isatty():
+        return None
+    with suppress(OSError, ValueError):
+        return os.get_terminal_size(stream.fileno()).columns or None
+    return None
 
 
 def _is_coloured(stream: TextIO) -> bool:

@@ -14,7 +14,7 @@ import click
 
 from osiris import api
 from osiris.cli.command import answers, opened
-from osiris.cli.render import Answer, count, diagnostic_lines, figures
+from osiris.cli.render import Answer, count, diagnostic_lines, figures, status_style
 from osiris.codes.page import load_page
 from osiris.errors import Diagnostic, OsirisError
 from osiris.history.record import REFUSED, resume_command
@@ -58,7 +58,7 @@ def session_lines(run: Run, remarks: Remarks) -> list[Line]:
     if run.get("replays"):
         named, origin = "", f", replays {run['replays']['session']}"
     return [
-        [("bold", str(run["session"])), ("", f"  {run['status']}")],
+        [("bold", str(run["session"])), (status_style(str(run["status"])), f"  {run['status']}")],
         f"  pipeline {run.get('pipeline')}, plan {str(run.get('fingerprint'))[:SHOWN_DIGITS]}{named}{origin}",
         *([f"  only steps {', '.join(run['selected'])} (--select)"] if run.get("selected") else []),
         f"  started {run.get('started_at')}, ended {run.get('ended_at') or 'not yet'}",
@@ -215,7 +215,7 @@ def _session(workspace: Workspace, run: dict[str, JsonValue]) -> Answer:
     story = api.story(workspace, str(run["session"]))
     run = dict(story.reading.run.summary)
     sentences = api.story_lines(run, story)
-    head: Line = [("bold", str(run["session"])), ("", f"  {run['status']}")]
+    head: Line = [("bold", str(run["session"])), (status_style(str(run["status"])), f"  {run['status']}")]
     odd = finding_lines(story.findings)
     tables = [*read_lines(run, story.sources), *written_lines(run, story.targets)]
     text = [head, *sentences, *odd, *_why_lines(run, story.why), *tables]

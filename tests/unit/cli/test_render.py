@@ -161,3 +161,46 @@ def test_a_reader_who_left_is_no_mistake():
     os.close(reading)
     with os.fdopen(writing, "w", encoding="utf-8") as broken:
         assert Console(out=broken, err=io.StringIO()).finish(Answer(text=["row"])) == 0
+
+
+def drawn(rows, header, width):
+    """Return the lines of a table on a terminal of `width` columns, without styles."""
+    return [
+        "".join(text for _, text in each)
+        for (line,) in map(parts_of, table(rows, header))
+        for each in line.lines(width, "")
+    ]
+
+
+def parts_of(line):
+    return [line] if isinstance(line, str) else [text for _, text in line]
+
+
+def test_a_row_that_is_too_wide_goes_on_in_further_lines():
+    rows = [("20261130-122551-609-long-00002", "complete", "output/long.csv", "a title of some words")]
+    header = ("session", "status", "target", "title")
+    lines = drawn(rows, header, 40)
+    assert [line.rstrip() for line in lines] == [
+        "session                         status",
+        "  target           title",
+        "20261130-122551-609-long-00002  complete",
+        "  output/long.csv  a title of some words",
+    ]
+    assert all(len(line) <= 40 for line in lines)
+    assert len(drawn(rows, header, 200)) == 2
+
+
+def test_only_a_cell_wider_than_the_terminal_is_broken_and_between_words():
+    lines = drawn([("key", "one two three four five six seven-eight")], ("k", "meaning"), 20)
+    assert lines[1:] == ["key", "  one two three four", "  five six", "  seven-eight"]
+    assert "averylongword" * 3 in drawn([("averylongword" * 3,)], ("k",), 20)[-1]
+
+
+@pytest.mark.parametrize(
+    ("status", "style"),
+    [("complete", "ok"), ("replay complete", "ok"), ("failed", "error"), ("could not start", "error")],
+)
+def test_a_status_has_a_colour(status, style):
+    (_, row) = table([("a", status)], ("step", "status"))
+    assert row.cells == [("", "a   "), (style, status.ljust(6))]
+    assert str(row) == f"a     {status}"
