@@ -179,9 +179,13 @@ def _listed_packages(workspace: Workspace) -> Answer:
     return Answer({"packages": records}, figures(rows, header) if rows else ["no packages yet"])
 
 
+def _given_id(each: dict[str, JsonValue]) -> str | None:
+    return api.given_id(each)  # imported when it is called: completion of a command must not wait for it
+
+
 _LISTED: dict[str, Callable[[dict[str, JsonValue]], JsonValue]] = {
     "session": lambda each: each["session"],
-    "run id": api.given_id,
+    "run id": _given_id,
     "status": kind_of,
     "started (UTC)": lambda each: str(each.get("started_at") or "").replace("T", " ")[:16] or None,
     "pipeline": lambda each: each.get("pipeline"),
