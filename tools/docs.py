@@ -373,6 +373,51 @@ examples are of a project that `osiris init` made; [the guide](../guide/python.m
 `PathLike` is a text or a path. `Params` are the values of parameters by name: texts, numbers, booleans, dates, times,
 `Decimal`, or lists of them; each is read as if it were written on the command line. `Progress` is a function that takes
 an event, a dictionary as in `events.jsonl`.
+
+## A pipeline file
+
+`osiris init NAME` makes a project with an example. A pipeline is a YAML file in its folder `pipelines/`: steps that
+read, transform with SQL, or write. This one reads a CSV file with dates and numbers in a local spelling, sets rows that
+do not fit aside, and writes Parquet:
+
+```yaml
+# pipelines/tickets.yaml
+oml_version: "0.1.0"
+name: tickets
+
+steps:
+  - id: tickets
+    component: filesystem.csv_extractor
+    mode: read
+    config:
+      path: data/tickets.csv
+      delimiter: ";"
+      encoding: cp1250
+      dtype: {ticket: int64, minutes: utf8}
+      on_reject: quarantine
+
+  - id: typed
+    component: duckdb.processor
+    mode: transform
+    needs: [tickets]
+    config:
+      query: |
+        SELECT
+          ticket,
+          CAST(strptime(opened, '%d.%m.%Y') AS date) AS opened,
+          CAST(replace(minutes, ',', '.') AS decimal(9, 1)) AS minutes
+        FROM tickets
+
+  - id: save
+    component: filesystem.parquet_writer
+    mode: write
+    needs: [typed]
+    config:
+      path: output/tickets.parquet
+```
+
+All options of a step go into its `config`. [Components and their options](components.md), [all keys of a
+file](oml.md). `osiris components show filesystem.csv_extractor` prints the same.
 """
 
 

@@ -176,6 +176,20 @@ def test_by_age_but_never_what_may_be_continued(shop):
     assert shop.json("logs", "gc", "--older-than", "1s")["data"]["removed"][0]["session"] == failed
 
 
+def test_a_run_that_another_has_completed_goes_before_that(shop):
+    """If it stayed alone, it could be resumed again, and would write its targets once more."""
+    first, good = shop.run(), shop.orders.read_text()
+    shop.orders.write_text("code\n1\n")
+    shop("run", "--last-compile", "--run-id", "night", code=6)
+    shop.orders.write_text(good)
+    shop("run", "--last-compile", "--run-id", "night")
+    _, failed, completed = names(shop)
+    newest = shop.run()
+    told = shop.json("logs", "gc", "--keep", "1")["data"]
+    assert [item["session"] for item in told["removed"]] == [first, failed, completed]
+    assert names(shop) == [newest]
+
+
 def test_a_run_in_progress_and_kept_outputs_stay(shop):
     (shop.folder / "osiris.yaml").write_text("run: {continue_within: 1s}\n")
     process, session = shop.begin()

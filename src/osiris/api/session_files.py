@@ -306,8 +306,10 @@ def _needed(project: Project, runs: Sequence[Run], within: float, now: float) ->
     """Return the sessions that must be kept, each with the reason."""
     reasons: dict[str, str] = {}
     succeeded: set[str] = set()
+    finished = {(run.get("run_key"), run.get("fingerprint")) for run in runs if run["status"] == "complete"}
     for run in runs:
-        reason = _why_running(project, run) or _why_newest(run, succeeded) or _why_kept(project, run, within, now)
+        is_open = _is_open(run, within, now) and (run.get("run_key"), run.get("fingerprint")) not in finished
+        reason = _why_running(project, run) or _why_newest(run, succeeded) or _why_kept(project, run, is_open=is_open)
         if reason:
             reasons[run["session"]] = reason
     return reasons
@@ -329,10 +331,14 @@ def _why_newest(run: Run, succeeded: set[str]) -> str | None:
     return f"it is the newest success of '{pipeline}'"
 
 
-def _why_kept(project: Project, run: Run, within: float, now: float) -> str | None:
+def _is_open(run: Run, within: float, now: float) -> bool:
+    """Return whether a run has not succeeded, and is recent enough to be resumed."""
+    return run.get("kind") == "run" and run["status"] != "complete" and _age(run, now) <= within
+
+
+def _why_kept(project: Project, run: Run, *, is_open: bool) -> str | None:
     if (project.spools / run["session"]).exists():
         return "it has spooled outputs for the run that resumes it"
-    is_open = run.get("kind") == "run" and run["status"] != "complete" and _age(run, now) <= within
     return "it can still be resumed" if is_open else None
 
 

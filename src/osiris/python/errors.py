@@ -20,7 +20,7 @@ _R = TypeVar("_R")
 
 
 def with_short_errors(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Raise errors with their hints and without the frames of Osiris; those of its own bugs as they are.
+    """Raise errors with their hints, and Ctrl-C, without the frames of Osiris; those of its own bugs as they are.
 
     Secrets are removed; they are those of the first argument's `_workspace`, if it has one.
     """
@@ -31,6 +31,8 @@ def with_short_errors(function: Callable[_P, _R]) -> Callable[_P, _R]:
             return function(*args, **kwargs)
         except Bug:
             raise
+        except KeyboardInterrupt as stop:
+            raise stop.with_traceback(None) from None
         except OsirisError as error:
             problem = error.with_traceback(None)
         problem.diagnostics = scrubbed(_workspace_of(args[0]) if args else None, problem.diagnostics)

@@ -181,7 +181,11 @@ class Rejected(Shown):
         return self.count
 
     def arrow(self) -> pa.Table:
-        """Return the rejected rows as a table of pyarrow, with the columns of `rejected.csv`, all of them texts."""
+        """Return the rejected rows as a table of pyarrow, all columns texts.
+
+        They are `file` and `line` of the row, the first `column` that does not fit, its `value`, the `reason`, and
+        `row`, the number of the row where there is no file.
+        """
         import csv
 
         import pyarrow as pa
@@ -190,6 +194,18 @@ class Rejected(Shown):
             header, *rows = csv.reader(file)
         columns = zip(*rows, strict=True) if rows else [() for _ in header]
         return pa.table({name: pa.array(cells, pa.string()) for name, cells in zip(header, columns, strict=True)})
+
+    @with_short_errors
+    def polars(self) -> pl.DataFrame:
+        """Return the rejected rows as a data frame of Polars, all columns texts."""
+        frame: pl.DataFrame = _imported("polars").from_arrow(self.arrow())
+        return frame
+
+    @with_short_errors
+    def pandas(self) -> pd.DataFrame:
+        """Return the rejected rows as a data frame of pandas, all columns texts."""
+        frame: pd.DataFrame = self.arrow().to_pandas(types_mapper=_imported("pandas").ArrowDtype)
+        return frame
 
     def _title(self) -> str:
         return f"{self.step}: {count_text(self.count, 'row')} rejected"

@@ -91,6 +91,8 @@ class Run(Shown):
         """How it ended: complete, failed or cancelled."""
         self.diagnostics = tuple(diagnostics)
         """Errors, warnings and notes."""
+        self.seconds: float = round((summary.get("duration_ms") or 0) / 1000, 6)
+        """How long it took; the times of steps overlap, as they run at the same time."""
         self._workspace, self._summary, self._kept = workspace, summary, kept
 
     @property
@@ -155,8 +157,9 @@ class Run(Shown):
         if not self._kept.is_new:
             return f"run {self.session} had already finished, so nothing was run", preview
         if status != "complete":
-            why = api.story(self._workspace, self.session).why.get(step) or status
-            return f"the step is {status.replace('_', ' ')}: {why}", preview
+            why = api.story(self._workspace, self.session).why.get(step) or ""
+            reason = why.removeprefix(f"{status}: ")
+            return f"the step is {status.replace('_', ' ')}{f': {reason}' if reason else ''}", preview
         if target not in _LOCAL:
             return f"the run was on target '{target}', and rows stay there", "run it with target='local'"
         plan = plan_of(self.folder)
@@ -210,7 +213,7 @@ class Plan(Shown):
 
     @property
     def steps(self) -> Mapping[str, StepView]:
-        """The steps by name, in the order in which they run.
+        """The steps by name, in the order of the plan.
 
         Each has `component`, `mode`, `inputs` (steps), `columns`, and as `label` the source or target.
         """
