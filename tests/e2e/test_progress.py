@@ -57,7 +57,7 @@ def test_a_terminal_shows_each_step_in_place(project, width):
     reading = [
         int(row[1].replace(",", ""))
         for lines in live
-        for row in [re.search(r"totals .*? ([\d,]+) rows read", "\n".join(lines))]
+        for row in [re.search(r"(?m)^t\S* .*? ([\d,]+) rows read", "\n".join(lines))]
         if row
     ]
     assert reading == sorted(reading)
