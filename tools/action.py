@@ -49,7 +49,7 @@ def osiris(*words: str) -> tuple[int, Document]:
 
 
 def pipelines() -> list[str]:
-    """Return the files that match, as paths in the project; exits with 2 if nothing does."""
+    """Return the files that match, as paths in the project; exits with 1 if nothing does."""
     project = Path(env("PROJECT", "."))
     patterns = [line.strip() for line in env("FILES").splitlines() if line.strip()]
     paths = {path.relative_to(project).as_posix() for each in patterns for path in project.glob(each) if path.is_file()}
@@ -172,7 +172,7 @@ def comment() -> int:
 
 
 def run() -> int:
-    """Run all pipelines; exits with 2 where anybody's change could be what runs."""
+    """Run all pipelines; exits with 1 where anybody's change could be what runs."""
     if env("GITHUB_REF_PROTECTED") != "true" or env("GITHUB_EVENT_NAME") not in STARTED_BY:
         sys.exit(f"pipelines run only on a protected branch, started by {', '.join(STARTED_BY)}")
     for file in pipelines():

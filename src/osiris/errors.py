@@ -99,6 +99,10 @@ class OsirisError(Exception):
         self.diagnostics: tuple[Diagnostic, ...] = tuple(diagnostics)
         super().__init__("\n".join(str(d) for d in self.diagnostics))
 
+    def __reduce__(self) -> tuple[type[OsirisError], tuple[tuple[Diagnostic, ...]]]:
+        """Return how the error is made again in another process."""
+        return type(self), (self.diagnostics,)
+
     @property
     def exit_code(self) -> int:
         """Exit code of the most severe diagnostic."""

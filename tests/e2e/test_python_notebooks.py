@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.chance import draw_seed
 from tests.patience import SOON
 
 import osiris
@@ -232,8 +233,9 @@ def test_a_resumed_run_says_which_rows_it_has(project):
     assert again.explain().startswith(f"The run resumed {failed.value.run.session}")
 
 
-@pytest.mark.parametrize("pause", [random.uniform(0, 1.5) for _ in range(6)])
-def test_ctrl_c_at_any_time(project, pause):
+@pytest.mark.parametrize("turn", range(6))
+def test_ctrl_c_at_any_time(project, turn):
+    pause = random.Random(draw_seed()).uniform(0, 1.5)
     script = "print(flush=True); import osiris; run = osiris.run('quick.yaml'); print(run.output('second').rows)"
     command = [sys.executable, "-c", script]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -119,6 +119,9 @@ class Verdict(Shown):
         """Whether both runs wrote the same data."""
         return not self.diagnostics
 
+    def __bool__(self) -> bool:
+        return self.same
+
     def _title(self) -> str:
         return f"{'same data' if self.same else 'different data'} in {self.runs[0]} and {self.runs[1]}"
 

@@ -207,7 +207,7 @@ def _replace_text(workspace: Workspace, path: Path, before: str, after: str) -> 
     if before == after:
         return
     name, real = shown(workspace, path), path.resolve()
-    if path.absolute().is_relative_to(workspace.root) and is_outside(workspace.root, path):
+    if not is_outside(workspace.root, path.parent) and is_outside(workspace.root, path):
         fail("PRJ021", path=name)
     if not (path.stat().st_mode & WRITABLE and os.access(path, os.W_OK)):
         fail("DRV003", path=name, reason="it is read-only")

@@ -389,7 +389,8 @@ def copy(
     """Copy a file or table to another, in one line.
 
     SOURCE and TARGET are a path or @FAMILY.ALIAS.TABLE. The plan is shown, and runs when you accept it; --yes accepts
-    it beforehand. No pipeline file is needed or written, except with --save. The options are those of 'osiris new'.
+    it beforehand. No pipeline file is needed or written, except with --save, which names a file in pipelines/ or
+    output/. The options mean the same as in 'osiris new', which can also join, group and compute.
     """
     flags = {"from": (source,), **flags_of(words), "to": (target,)}
     return build(opened(), flags, BuildOptions(outside=outside, multiplies=False, yes=yes, file=save))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import wraps
+from functools import cached_property, wraps
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from osiris import api
 from osiris.errors import Bug, OsirisError
+from osiris.report.result import Shown
+from osiris.secret import Scrubber, redacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -52,8 +54,6 @@ def _workspace_of(value: object) -> Workspace | None:
 
 def scrubbed(workspace: Workspace | None, diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
     """Return diagnostics without literal secrets, and without those of a project."""
-    from osiris.secret import Scrubber, redacted
-
     if not diagnostics:
         return ()
     clean = (api.project_scrubber(workspace) if workspace else Scrubber(())).text
@@ -66,3 +66,16 @@ def problems_text(diagnostics: Iterable[Diagnostic]) -> str:
     items = list(diagnostics)
     errors = [item for item in items if item.severity == "error"] or items
     return "\n".join(f"{item}\n  hint: {item.hint}" if item.hint else str(item) for item in errors)
+
+
+class OfProject(Shown):
+    """A result of a project, which is shown without the project's secrets."""
+
+    _workspace: Workspace
+
+    @cached_property
+    def _scrubber(self) -> Scrubber:
+        return api.project_scrubber(self._workspace)
+
+    def _clean(self, text: str) -> str:
+        return self._scrubber.text(text)

@@ -8,11 +8,10 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from osiris.api import project_scrubber
 from osiris.durable import remove_folder
 from osiris.errors import fail
-from osiris.python.errors import with_short_errors
-from osiris.report.result import Shown, ShownTable, problems_table, table_of
+from osiris.python.errors import OfProject, with_short_errors
+from osiris.report.result import ShownTable, problems_table, table_of
 from osiris.units import count_text
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def _remove_own(folder: Path, process: int) -> None:
         remove_folder(folder)
 
 
-class Output(Shown):
+class Output(OfProject):
     """The rows of one step, with the types of the plan; of a writer, the rows that were given to it.
 
     Each library is imported when its method is called; a missing one fails with PRJ019. The rows are in a private file,
@@ -153,9 +152,8 @@ class Output(Shown):
         return f"{self.step}: {count_text(self.rows, 'row')}, {count_text(len(self.columns), 'column')}"
 
     def _tables(self) -> Sequence[ShownTable]:
-        scrubber = project_scrubber(self._workspace)
         header = [f"{column.name} ({column.type})" for column in self.schema]
-        rows = [[scrubber.text(_shown(cell)) for cell in row] for row in islice(self._cells(), SHOWN_ROWS)]
+        rows = [[_shown(cell) for cell in row] for row in islice(self._cells(), SHOWN_ROWS)]
         caption = f"the first {SHOWN_ROWS} rows" if self.rows > SHOWN_ROWS else ""
         return [table_of(header, rows, caption), *problems_table(self.diagnostics)]
 
@@ -166,16 +164,17 @@ class Output(Shown):
         return zip(*(json_values(each) for column in first.columns for each in column.chunks[:1]), strict=True)
 
 
-class Rejected(Shown):
+class Rejected(OfProject):
     """The rows that one step rejected (`on_reject: quarantine`): each with its place, value and reason."""
 
-    def __init__(self, step: str, count: int, file: Path) -> None:
+    def __init__(self, step: str, workspace: Workspace, count: int, file: Path) -> None:
         self.step = step
         """The name of the step."""
         self.count = count
         """The number of rejected rows."""
         self.path = file
         """The file with them, which stays with the session."""
+        self._workspace = workspace
 
     def __len__(self) -> int:
         return self.count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from osiris import api
-from osiris.errors import OsirisError, fail
+from osiris.config import KEYS
+from osiris.errors import OsirisError, did_you_mean, fail
 from osiris.project import find_project
 from osiris.python.errors import scrubbed, with_short_errors
 from osiris.python.output import KeptFolder, Output
@@ -30,6 +32,7 @@ Params: TypeAlias = "Mapping[str, str | float | bool | date | Decimal | Sequence
 Progress: TypeAlias = "Callable[[dict[str, JsonValue]], None]"
 
 _SIGNALS = 128
+_PATTERN = re.compile(r"[*?\[]")
 """What is added to the number of a signal for the exit code."""
 
 PREVIEW_ROWS = 20
@@ -93,7 +96,9 @@ class Project:
     ) -> Plan:
         """Compile a pipeline into a plan, as `osiris.compile`."""
         workspace = self._open()
-        compiled = api.compile_file(workspace, _path(pipeline), params=_texts(params), strict=strict, refresh=refresh)
+        compiled = api.compile_file(
+            workspace, _in_project(self.root, pipeline), params=_texts(params), strict=strict, refresh=refresh
+        )
         compiled = replace(compiled, diagnostics=scrubbed(workspace, compiled.diagnostics))
         view = api.view_plan(workspace, compiled, explained=False)
         return Plan(workspace, compiled, view, self.root / api.save(workspace, compiled))
@@ -102,7 +107,9 @@ class Project:
     def validate(self, *pipelines: PathLike, params: Params | None = None, strict: bool = False) -> Validation:
         """Check pipelines, by default all of the project, as `osiris.validate`."""
         workspace = self._open()
-        results = api.validate_files(workspace, [_path(each) for each in pipelines], params=_texts(params))
+        results = api.validate_files(
+            workspace, [_in_project(self.root, each) for each in pipelines], params=_texts(params)
+        )
         cleaned = [replace(each, diagnostics=scrubbed(workspace, each.diagnostics)) for each in results]
         return Validation(cleaned, strict=strict)
 
@@ -119,7 +126,9 @@ class Project:
         """Return the first rows of a step, as `osiris.preview`."""
         workspace = self._open()
         folder = KeptFolder(workspace)
-        shown = api.preview_into(workspace, _path(pipeline), step, folder.path, params=_texts(params), sample=sample)
+        shown = api.preview_into(
+            workspace, _in_project(self.root, pipeline), step, folder.path, params=_texts(params), sample=sample
+        )
         name = shown.tables[-1].step
         notes = scrubbed(workspace, shown.diagnostics)
         return Output(name, workspace, folder, folder.path / f"{name}.arrow", rows, notes)
@@ -131,7 +140,7 @@ class Project:
         """Return the tables and columns of a source, as `osiris.discover`."""
         workspace = self._open()
         names = [tables] if isinstance(tables, str) else tables
-        discovery = api.discover(workspace, _path(source), names, profile=profile, refresh=refresh)
+        discovery = api.discover(workspace, _in_project(self.root, source), names, profile=profile, refresh=refresh)
         return Discovery(
             api.project_scrubber(workspace).json(discovery.to_json()), scrubbed(workspace, discovery.diagnostics)
         )
@@ -139,7 +148,7 @@ class Project:
     @with_short_errors
     def lineage(self, pipeline: PathLike, column: str | None = None) -> Lineage:
         """Return the source columns of columns, as `osiris.lineage`."""
-        return api.trace(self._open(), column, _path(pipeline))
+        return api.trace(self._open(), column, _in_project(self.root, pipeline))
 
     @with_short_errors
     def verify(self, first: Run | str, second: Run | str) -> Verdict:
@@ -170,12 +179,16 @@ def _run(
     folder = KeptFolder(workspace) if keep is not False else None
     names = (keep,) if isinstance(keep, str) else None if isinstance(keep, bool) else tuple(keep)
     options = replace(options, keep=names, keep_in=folder.path if folder else None)
-    target = None if pipeline is None else _path(pipeline)
-    result, notes = api.run_target(workspace, target, options, progress or _ignore, params=params, strict=strict)
+    target = None if pipeline is None else _in_project(workspace.root, pipeline)
+    raised: list[BaseException] = []
+    call = _guarded(progress, raised) if progress else _ignore
+    result, notes = api.run_target(workspace, target, options, call, params=params, strict=strict)
     result.acknowledge()
     summary = api.show_session(workspace, result.session_id)
     diagnostics = scrubbed(workspace, [*notes, *result.diagnostics])
     kept = Kept(folder, names, is_new=bool(result.steps))
+    if raised and not isinstance(raised[0], KeyboardInterrupt):
+        raise raised[0]
     return Run(workspace, summary, diagnostics, kept), result.exit_code
 
 
@@ -184,6 +197,25 @@ def _check_choice(pipeline: PathLike | None, run_id: str | None, resume: str | b
         fail("PRJ008", problem="run_id, new_run and resume cannot be combined", hint="give one of them")
     if pipeline is None and not resume:
         fail("PRJ008", problem="no pipeline is given", hint="give a file, a plan, a fingerprint, or resume=True")
+
+
+def _guarded(progress: Progress, raised: list[BaseException]) -> Progress:
+    """Return a progress that is not called again after it has raised: a run that has begun gets its end.
+
+    What it raised is put into `raised`; Ctrl-C in it stops the run.
+    """
+
+    def call(event: dict[str, JsonValue]) -> None:
+        if raised:
+            return
+        try:
+            progress(event)
+        except BaseException as error:  # noqa: BLE001  it is raised when the run has ended
+            raised.append(error)
+            if isinstance(error, KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+
+    return call
 
 
 def _ignore(_event: dict[str, JsonValue]) -> None:
@@ -202,8 +234,30 @@ def _pass_on(code: int) -> None:
         raise KeyboardInterrupt
 
 
-def _path(path: PathLike) -> str:
-    return os.fspath(path)
+def _text_of(name: PathLike | Plan) -> str:
+    """Return the name of a pipeline, plan or source as text; fails with PRJ008 for a value of another type."""
+    if isinstance(name, Plan):
+        return str(name.path)
+    if not isinstance(name, str | os.PathLike):
+        fail("PRJ008", problem=f"a {type(name).__name__} is no name", hint="give a file, a plan or a fingerprint")
+    return os.fspath(name)
+
+
+def _from_here(name: PathLike | Plan) -> str:
+    """Return a name as the working directory has it: the full path of files that exist, else the name as it is."""
+    text = _text_of(name)
+    is_there = _is_path(text) and (_PATTERN.search(text) or os.path.exists(text))  # noqa: PTH110  "" is no path
+    return os.path.abspath(text) if is_there else text  # noqa: PTH100  links stay
+
+
+def _in_project(root: Path, name: PathLike | Plan) -> str:
+    """Return a name as a project has it: a relative path is in its folder."""
+    text = _text_of(name)
+    return str(root / text) if _is_path(text) else text
+
+
+def _is_path(text: str) -> bool:
+    return not text.startswith("@") and "://" not in text and ("/" in text or "." in text)
 
 
 def _texts(params: Params | None) -> dict[str, str]:
@@ -213,13 +267,22 @@ def _texts(params: Params | None) -> dict[str, str]:
 
 def _text(name: str, value: Any) -> str:  # noqa: ANN401  whatever the caller gives
     if isinstance(value, list | tuple):
-        return ",".join(_text(name, each) for each in value)
+        return ",".join(_entry(name, each) for each in value)
     if not isinstance(value, str | int | float | date | Decimal):
         kinds = "str, int, float, bool, date, datetime, Decimal or a list of them"
         fail("PRJ008", problem=f"parameter '{name}' is a {type(value).__name__}", hint=f"give {kinds}")
     if isinstance(value, bool):
         return str(value).lower()
     return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def _entry(name: str, value: Any) -> str:  # noqa: ANN401  whatever the caller gives
+    """Return an entry of a list; fails with PRJ008 for one that would be read as another, or as several."""
+    text = "" if isinstance(value, list | tuple) else _text(name, value)
+    if not text or "," in text or text != text.strip():
+        problem = f"an entry of parameter '{name}' cannot be {value!r}"
+        fail("PRJ008", problem=problem, hint="entries have no commas, no blanks at their ends, and are not empty")
+    return text
 
 
 @with_short_errors
@@ -239,12 +302,14 @@ def open_project(
     >>> project.validate().ok
     True
     """
+    if unknown := [key for key in settings or () if key not in KEYS]:
+        fail("PRJ002", key=unknown[0], hint=did_you_mean(unknown[0], KEYS))
     start = None if path is None else Path(path)
     root = find_project(start, os.environ if environ is None else environ).root
     return Project(root, profile, dict(settings or {}), None if environ is None else dict(environ))
 
 
-def _project_of(path: PathLike | None) -> Project:
+def _project_of(path: str | None) -> Project:
     """Return the project of the working directory, or of a file that exists and is in another project."""
     if path is not None and os.path.exists(path):  # noqa: PTH110  may be a fingerprint or a connection
         try:
@@ -288,8 +353,9 @@ def run(  # noqa: PLR0913  the options of the command
     >>> run.output("report").columns
     ('customer', 'orders', 'revenue')
     """
-    return _project_of(pipeline).run(
-        pipeline,
+    name = None if pipeline is None else _from_here(pipeline)
+    return _project_of(name).run(
+        name,
         params=params,
         target=target,
         select=select,
@@ -318,7 +384,8 @@ def compile(  # noqa: A001  the name of the command
     >>> osiris.run(plan.fingerprint).status
     'complete'
     """
-    return _project_of(pipeline).compile(pipeline, params=params, strict=strict, refresh=refresh)
+    name = _from_here(pipeline)
+    return _project_of(name).compile(name, params=params, strict=strict, refresh=refresh)
 
 
 @with_short_errors
@@ -330,7 +397,8 @@ def validate(*pipelines: PathLike, params: Params | None = None, strict: bool = 
     >>> osiris.validate("pipelines/example.yaml").ok
     True
     """
-    return _project_of(pipelines[0] if pipelines else None).validate(*pipelines, params=params, strict=strict)
+    names = [*map(_from_here, pipelines)]
+    return _project_of(names[0] if names else None).validate(*names, params=params, strict=strict)
 
 
 @with_short_errors
@@ -350,7 +418,8 @@ def preview(
     >>> osiris.preview("pipelines/example.yaml", "revenue", rows=2).arrow().to_pylist()[0]
     {'customer': 'Chloé Martin', 'orders': 2, 'revenue': Decimal('291.65')}
     """
-    return _project_of(pipeline).preview(pipeline, step, rows=rows, sample=sample, params=params)
+    name = _from_here(pipeline)
+    return _project_of(name).preview(name, step, rows=rows, sample=sample, params=params)
 
 
 @with_short_errors
@@ -366,7 +435,8 @@ def discover(
     >>> osiris.discover("data/orders.csv").tables["data/orders.csv"].columns[0]
     Field(name='order_id', type='int64', nullable=True)
     """
-    return _project_of(source).discover(source, tables, profile=profile, refresh=refresh)
+    name = _from_here(source)
+    return _project_of(name).discover(name, tables, profile=profile, refresh=refresh)
 
 
 @with_short_errors
@@ -379,7 +449,8 @@ def lineage(pipeline: PathLike, column: str | None = None) -> Lineage:
     >>> osiris.lineage("pipelines/example.yaml", "report.revenue").steps[0].columns[0].origins[0].source
     'data/orders.csv#amount'
     """
-    return _project_of(pipeline).lineage(pipeline, column)
+    name = _from_here(pipeline)
+    return _project_of(name).lineage(name, column)
 
 
 @with_short_errors
@@ -391,5 +462,5 @@ def verify(first: Run | str, second: Run | str) -> Verdict:
     >>> osiris.verify("previous", "last").same
     False
     """
-    project = first._workspace.root if isinstance(first, Run) else None
+    project = next((run._workspace.root for run in (first, second) if isinstance(run, Run)), None)
     return (Project(project) if project else _project_of(None)).verify(first, second)

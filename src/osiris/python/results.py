@@ -10,7 +10,7 @@ from osiris import api
 from osiris.errors import OsirisError, diagnostic, did_you_mean, fail, has_errors
 from osiris.history.record import plan_of
 from osiris.model import Field
-from osiris.python.errors import with_short_errors
+from osiris.python.errors import OfProject, with_short_errors
 from osiris.python.output import Output, Rejected
 from osiris.report.result import Shown, ShownTable, problems_table, table_of
 from osiris.runner.selection import kept_steps
@@ -73,7 +73,7 @@ class Kept:
     is_new: bool
 
 
-class Run(Shown):
+class Run(OfProject):
     """A run that has ended, also one that failed."""
 
     def __init__(
@@ -108,6 +108,7 @@ class Run(Shown):
     @cached_property
     def steps(self) -> Mapping[str, Step]:
         """The steps by name, in the order of the plan."""
+        self._require_session()
         targets = api.remarks_on(self._workspace, self.session).targets
         return {name: self._step(name, data, targets.get(name)) for name, data in self._summary["steps"].items()}
 
@@ -131,7 +132,10 @@ class Run(Shown):
         """The rejected rows, by step; empty if no step rejected any."""
         artifacts, steps = self.folder / "artifacts", self._summary["steps"].items()
         files = {name: data["quarantined"] for name, data in steps if data.get("quarantined")}
-        return {name: Rejected(name, entry["rows"], artifacts / name / entry["file"]) for name, entry in files.items()}
+        return {
+            name: Rejected(name, self._workspace, entry["rows"], artifacts / name / entry["file"])
+            for name, entry in files.items()
+        }
 
     @with_short_errors
     def output(self, step: str) -> Output:
@@ -169,8 +173,14 @@ class Run(Shown):
 
     def explain(self) -> str:
         """Return how the run went, in sentences: as `osiris explain` does, one a line."""
+        self._require_session()
         story = api.story(self._workspace, self.session)
         return "\n".join(api.story_lines(dict(story.reading.run.summary), story))
+
+    def _require_session(self) -> None:
+        """Fail with RUN010 if the session was deleted."""
+        if not self.folder.exists():
+            fail("RUN010", session=self.session, hint="it was deleted, for example by 'osiris logs gc'")
 
     def _title(self) -> str:
         return f"{self._summary['pipeline']} {self.status}, session {self.session}"
@@ -191,13 +201,17 @@ class RunFailed(OsirisError):
     def __str__(self) -> str:
         return f"run {self.run.session} {self.run.status}\n{super().__str__()}".rstrip()
 
+    def __reduce__(self) -> tuple[type[OsirisError], tuple[tuple[Diagnostic, ...]]]:
+        """Return the error without the run, which belongs to its process."""
+        return OsirisError, (self.diagnostics,)
+
     @property
     def exit_code(self) -> int:
         """The exit code of `osiris run`."""
         return self._code
 
 
-class Plan(Shown):
+class Plan(OfProject):
     """A compiled plan: what will be read, computed and written, and its fingerprint."""
 
     def __init__(self, workspace: Workspace, compiled: Compiled, view: PlanView, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -49,10 +49,17 @@ class Shown:
     def _tables(self) -> Sequence[ShownTable]:
         raise NotImplementedError
 
+    def _clean(self, text: str) -> str:
+        """Return a text as it may be shown."""
+        return text
+
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._title()}>"
+        return f"<{type(self).__name__} {self._clean(self._title())}>"
 
     def _repr_html_(self) -> str:
         from osiris.report.template import render
 
-        return render("result.html.jinja", title=self._title(), tables=self._tables())
+        tables = [
+            replace(each, rows=[[self._clean(cell) for cell in row] for row in each.rows]) for each in self._tables()
+        ]
+        return render("result.html.jinja", title=self._clean(self._title()), tables=tables)
