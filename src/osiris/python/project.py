@@ -251,9 +251,10 @@ def _from_here(name: PathLike | Plan) -> str:
 
 
 def _in_project(root: Path, name: PathLike | Plan) -> str:
-    """Return a name as a project has it: a relative path is in its folder."""
+    """Return a name as a project has it: a file in its folder, never one of the same name in the working directory."""
     text = _text_of(name)
-    return str(root / text) if _is_path(text) else text
+    is_there = _PATTERN.search(text) or (root / text).exists() or os.path.exists(text)  # noqa: PTH110  "" is no path
+    return str(root / text) if _is_path(text) and is_there else text
 
 
 def _is_path(text: str) -> bool:
