@@ -204,9 +204,9 @@ class Worker:
         now = step.progress()
         counted = "rows" if now["rows"] else "rows_in"
         new = now.get(counted, 0) - before.get(counted, 0)
-        tells = new or ("rows_expected" in now and not step.told)
-        if tells and self._execution and self._execution.active.get(name) is step:
-            step.told = True
+        has_news = new or ("rows_expected" in now and not step.expectation_sent)
+        if has_news and self._execution and self._execution.active.get(name) is step:
+            step.expectation_sent = True
             self._outbox.send("step_progress", step=name, **now, rate=round(new / seconds))
 
     def _terminated(self) -> None:

@@ -82,7 +82,7 @@ class Active:
     inputs: list[Meter] = field(default_factory=list)
     written: Written | None = None
     checks: int = 0
-    told: bool = False
+    expectation_sent: bool = False
 
     @property
     def rows(self) -> int:
@@ -92,10 +92,10 @@ class Active:
     def progress(self) -> dict[str, JsonValue]:
         """Return the rows so far: `rows`, `rows_in` of a transform, and `rows_expected` where that is known."""
         meters = [self.meter] if self.data["mode"] == "read" else self.inputs
-        known = [meter.expected for meter in meters if meter.expected is not None]
+        expected = [meter.expected for meter in meters if meter.expected is not None]
         fields: dict[str, JsonValue] = {"rows": self.rows}
         fields |= {"rows_in": sum(meter.rows for meter in meters)} if self.data["mode"] == "transform" else {}
-        return fields | ({"rows_expected": sum(known)} if known and len(known) == len(meters) else {})
+        return fields | ({"rows_expected": sum(expected)} if expected and len(expected) == len(meters) else {})
 
     @property
     def overdue(self) -> bool:
