@@ -131,3 +131,7 @@ def test_a_session_that_was_deleted_is_said_to_be(shop):
 def test_a_name_of_another_type_is_refused(shop, name):
     with pytest.raises(osiris.OsirisError, match="PRJ008"):
         osiris.compile(name)
+
+
+def test_of_a_selection_the_last_steps_are_kept(shop):
+    assert osiris.run("pipelines/totals.yaml", select="regions").output("regions").arrow().to_pylist() == TOTALS

@@ -123,7 +123,9 @@ class Verdict(Shown):
         return self.same
 
     def _title(self) -> str:
-        return f"{'same data' if self.same else 'different data'} in {self.runs[0]} and {self.runs[1]}"
+        only_incomparable = {each.code for each in self.diagnostics} == {"DAT009"}
+        verdict = "same data" if self.same else "nothing to compare" if only_incomparable else "different data"
+        return f"{verdict} in {self.runs[0]} and {self.runs[1]}"
 
     def _tables(self) -> Sequence[ShownTable]:
         return problems_table(self.diagnostics)

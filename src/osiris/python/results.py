@@ -167,7 +167,9 @@ class Run(OfProject):
         if target not in _LOCAL:
             return f"the run was on target '{target}', and rows stay there", "run it with target='local'"
         plan = plan_of(self.folder)
-        if self._kept.folder is None or (plan and step not in kept_steps(plan, self._kept.names)):
+        if self._kept.folder is None or (
+            plan and step not in kept_steps(plan, self._kept.names, self._summary.get("selected"))
+        ):
             return "they were not kept", f"run it with keep=('{step}',)"
         return "not all of them were read, or there was no room for them (run.spool_limit)", preview
 

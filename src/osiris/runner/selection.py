@@ -43,12 +43,16 @@ def chosen(plan: Manifest, text: str | None) -> list[str] | None:
     return None if len(names) == len(plan.steps) else names
 
 
-def kept_steps(plan: Manifest, names: Sequence[str] | None) -> list[str]:
-    """Return these steps of a plan, or, for None, those whose output no step reads; fails as `matching`."""
+def kept_steps(plan: Manifest, names: Sequence[str] | None, selected: Collection[str] | None = None) -> list[str]:
+    """Return these steps of a plan, or, for None, the selected ones whose output no selected step reads.
+
+    Without a selection, all steps are selected. Fails as `matching`.
+    """
     if names is not None:
         return [step for name in names for step in matching(plan, name)]
-    read = {source for step in plan.steps for source in step["inputs"].values()}
-    return [step["id"] for step in plan.steps if step["id"] not in read]
+    steps = [step for step in plan.steps if selected is None or step["id"] in selected]
+    read = {source for step in steps for source in step["inputs"].values()}
+    return [step["id"] for step in steps if step["id"] not in read]
 
 
 def with_upstream(plan: Manifest, names: Collection[str]) -> list[dict[str, JsonValue]]:

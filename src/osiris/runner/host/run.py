@@ -165,7 +165,7 @@ def run(
 
 
 def _kept(manifest: Manifest, options: RunOptions) -> list[str]:
-    return kept_steps(manifest, options.keep) if options.keep_in else []
+    return kept_steps(manifest, options.keep, chosen(manifest, options.select)) if options.keep_in else []
 
 
 def _attended(result: RunResult, options: RunOptions) -> RunResult:
