@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _NO_BASE = "no earlier successful run to compare with"
 _NOTHING_NEW = "nothing changed; sources are read again"
+_UNFINISHED = "it had not finished before"
 
 _MAX_STALE = 5
 """Maximum number of targets named in a sentence."""
@@ -218,7 +219,7 @@ def read_run(
 
 def why_of_steps(reading: Reading) -> dict[str, str]:
     """Return why each step ran or did not, in plan order."""
-    not_run = _not_run(reading)
+    not_run, unchanged = _not_run(reading), _unchanged(reading)
     changed: dict[str, str] = {}
     for change in reading.changes:
         for name in _steps_of(change, reading):
@@ -228,10 +229,17 @@ def why_of_steps(reading: Reading) -> dict[str, str]:
         above = next((name for name in step.needs if name in changed), None)
         if above:
             changed.setdefault(step.id, f"an input changed: step '{above}'")
-        reason = changed.get(step.id, _NOTHING_NEW) if reading.base else _NO_BASE
+        reason = changed.get(step.id, unchanged) if reading.base else unchanged
         ended = not_run.get(step.id)
         why[step.id] = f"{ended}; {reason}" if step.error and step.id in changed else ended or reason
     return why
+
+
+def _unchanged(reading: Reading) -> str:
+    """Return why a step ran of which nothing is known to have changed."""
+    if reading.run.summary.get("continues"):
+        return _UNFINISHED
+    return _NOTHING_NEW if reading.base else _NO_BASE
 
 
 def _not_run(reading: Reading) -> dict[str, str]:
