@@ -99,7 +99,7 @@ def test_output_names_a_folder_or_a_file(project, osiris):
     assert not (folders[2] / "report.html").exists()
     said = osiris("logs", "html", "previous", "--output", "one.html", cwd=project)
     assert said.stdout == "report one.html\n"
-    assert folders[1].name in (project / "one.html").read_text(encoding="utf-8")
+    assert folders[0].name in (project / "one.html").read_text(encoding="utf-8")
 
 
 def test_what_cannot_be_written_is_named(project, osiris):

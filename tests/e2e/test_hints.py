@@ -55,7 +55,7 @@ def test_what_explain_takes_and_that_there_is_no_run_yet(shop):
         assert (found["code"], found["hint"]) == ("RUN010", "there is no run here yet")
     shop("run", "pipelines/example.yaml", code=0)
     (found,) = shop("logs", "show", "previous")["diagnostics"]
-    assert found["hint"] == "there is only one run here yet"
+    assert found["hint"] == "there is only one run of 'example' yet"
 
 
 @pytest.mark.parametrize("path", ["~/x.csv", "~anna/x.csv"])

@@ -167,7 +167,7 @@ def test_a_compile_tells_that_it_did_not_look_and_what_a_run_has_seen(project, o
     text, warnings = compiled()
     assert (
         "sources not read, as their schemas are known: orders, people "
-        "(to read them again: osiris compile pipelines/p.yaml --refresh)" in text
+        "(to read them: osiris compile pipelines/p.yaml --refresh)" in text
     )
     assert warnings == []
     (project.folder / "people.csv").write_text("id,fullname\n1,Ada\n")

@@ -132,8 +132,8 @@ def _expect_run(record: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 def _near_sessions(project: Project, name: str) -> str:
     if name in RECENT:
-        only = "only one run" if next(iter_sessions(project), None) else "no run"
-        return f"there is {only} here yet"
+        last = next(iter_sessions(project), None)
+        return f"there is only one run of '{last.get('pipeline')}' yet" if last else "there is no run here yet"
     names = [session["session"] for session in iter_records(project)]
     if not names:
         return "there is no run here yet"
