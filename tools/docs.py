@@ -370,9 +370,9 @@ PYTHON = """\
 each of its `diagnostics` has `code`, `severity`, `message`, `location` (`file`, `line`, `column`) and `hint`. The
 examples are of a project that `osiris init` made; [the guide](../guide/python.md) explains more.
 
-`PathLike` is a text or a path. `Params` are the values of parameters by name: texts, numbers, booleans, dates, times,
-`Decimal`, or lists of them; each is read as if it were written on the command line. `Progress` is a function that takes
-an event, a dictionary as in `events.jsonl`.
+`PathLike` is a text or a path, and `Pipeline` one of these or a `Plan`. `Params` are the values of parameters by name:
+texts, numbers, booleans, dates, `Decimal`, or lists of them; each is read as if it were written on the command line.
+`Progress` is a function that takes an event, a dictionary as in `events.jsonl`.
 
 ## A pipeline file
 

@@ -53,6 +53,6 @@ def _split(text: str) -> tuple[int, str]:
     return int(text[: len(text) - len(unit)]), unit.strip()
 
 
-def count_text(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
     """Return a number with its noun: `1 step`, `1,024 steps`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -23,7 +23,7 @@ from osiris.session.finding import (
     open_session,
 )
 from osiris.session.stored import CONVERSATION, read_lines
-from osiris.units import count_text
+from osiris.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -246,9 +246,9 @@ def _end(run: Run, story: Story) -> str:
     done = sum(step["status"] == "complete" for step in run["steps"].values())
     if run["status"] == "complete":
         rows = moved_text(story.reading.row_counts)
-        return f"It completed {count_text(done, 'step')} in {run['duration_ms']:,.0f} ms: {rows}."
+        return f"It completed {count(done, 'step')} in {run['duration_ms']:,.0f} ms: {rows}."
     if run["status"] == "running":
-        return f"It is still running: {done} of {count_text(len(run['steps']), 'step')} complete."
+        return f"It is still running: {done} of {count(len(run['steps']), 'step')} complete."
     who = f"Step {', '.join(story.failed)} failed" if story.failed else f"It ended as {run['status']}"
     cause = story.cause
     if cause is None:
@@ -265,7 +265,7 @@ def _blocked(story: Story) -> list[str]:
     blocked = story.reading.blocked
     more = f" and {len(blocked) - _NAMED:,} more" if len(blocked) > _NAMED else ""
     lines = (
-        [f"{count_text(len(blocked), 'step')} did not finish as a consequence: {', '.join(blocked[:_NAMED])}{more}."]
+        [f"{count(len(blocked), 'step')} did not finish as a consequence: {', '.join(blocked[:_NAMED])}{more}."]
         if blocked
         else []
     )

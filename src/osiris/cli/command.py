@@ -15,9 +15,10 @@ import click
 from click.core import ParameterSource
 
 from osiris.cli import legacy
-from osiris.cli.render import Answer, Console, count
+from osiris.cli.render import Answer, Console
 from osiris.errors import OsirisError, did_you_mean, fail, has_errors, raise_all
 from osiris.project import find_project
+from osiris.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping, Sequence

@@ -28,8 +28,9 @@ from osiris.cli.command import (
     valued,
 )
 from osiris.cli.plan import measured_lines, plan_lines, table_lines
-from osiris.cli.render import Answer, count
+from osiris.cli.render import Answer
 from osiris.report.plan import plan_mermaid
+from osiris.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,9 @@ import click
 
 from osiris import api
 from osiris.cli.command import answers, choice, console, flag, noun, opened, valued
-from osiris.cli.render import Answer, count
+from osiris.cli.render import Answer
 from osiris.errors import fail
+from osiris.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -11,7 +11,8 @@ import click
 from osiris import api
 from osiris.cli.command import answers, console, flag, opened
 from osiris.cli.progress import watch
-from osiris.cli.render import Answer, count, figures
+from osiris.cli.render import Answer, figures
+from osiris.units import count
 
 if TYPE_CHECKING:
     from osiris.api import Difference, Replayed, RunDiff, Timing

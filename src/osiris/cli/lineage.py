@@ -8,9 +8,10 @@ import click
 
 from osiris import api
 from osiris.cli.command import answers, choice, console, opened
-from osiris.cli.render import Answer, count
+from osiris.cli.render import Answer
 from osiris.project import PIPELINE_ENDINGS
 from osiris.report.plan import lineage_mermaid
+from osiris.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

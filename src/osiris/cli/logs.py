@@ -14,7 +14,7 @@ from osiris import api
 from osiris.cli import legacy
 from osiris.cli.command import PATH, ROWS, answers, choice, console, flag, noun, opened, valued
 from osiris.cli.progress import event_line
-from osiris.cli.render import Answer, count, figures
+from osiris.cli.render import Answer, figures
 from osiris.cli.sessions import ODD, kind_of, row_lines, session_lines, talk_lines
 from osiris.durable import write_file
 from osiris.errors import diagnostic, raise_all
@@ -23,7 +23,7 @@ from osiris.history.failures import cause_code
 from osiris.secret import masked_problems
 from osiris.session.finding import damaged_sessions
 from osiris.session.stored import CONVERSATION
-from osiris.units import parse_duration, parse_size
+from osiris.units import count, parse_duration, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,9 +13,10 @@ import click
 
 from osiris import api
 from osiris.cli.command import PARAM, PATH, PROFILE, again, answers, console, flag, noun, opened, valued
-from osiris.cli.render import Answer, count
+from osiris.cli.render import Answer
 from osiris.durable import write_file
 from osiris.errors import Diagnostic, fail
+from osiris.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

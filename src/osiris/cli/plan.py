@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.cli.command import console
-from osiris.cli.render import count, figures, safe, table
+from osiris.cli.render import figures, safe, table
 from osiris.report.plan import columns_text, flow_text, target_text
+from osiris.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

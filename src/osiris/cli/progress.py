@@ -8,8 +8,8 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from osiris.cli.render import count, safe
-from osiris.units import duration_text
+from osiris.cli.render import safe
+from osiris.units import count, duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,8 +11,9 @@ import click
 from osiris import api
 from osiris.cli.command import PROFILE, answers, console, noun, opened
 from osiris.cli.progress import watch
-from osiris.cli.render import Answer, count, diagnostic_lines, table
+from osiris.cli.render import Answer, diagnostic_lines, table
 from osiris.errors import OsirisError, exit_code, fail, raise_all
+from osiris.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

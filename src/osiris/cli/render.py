@@ -355,8 +355,3 @@ def _text(cell: object) -> str:
 
 def _is_number(cell: object) -> bool:
     return isinstance(cell, int | float) and not isinstance(cell, bool)
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number with its noun: `1 output`, `1,024 outputs`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -14,12 +14,13 @@ import click
 
 from osiris import api
 from osiris.cli.command import answers, opened
-from osiris.cli.render import Answer, count, diagnostic_lines, figures, status_style
+from osiris.cli.render import Answer, diagnostic_lines, figures, status_style
 from osiris.codes.page import load_page
 from osiris.errors import Diagnostic, OsirisError
 from osiris.history.record import REFUSED, resume_command
 from osiris.history.row_counts import MILD
 from osiris.session.stored import CONVERSATION
+from osiris.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -13,9 +13,10 @@ from osiris.chat.environment import Waiting
 from osiris.chat.provider_api import ACCEPT, MODE, REPLACE
 from osiris.cli.plan import plan_lines
 from osiris.cli.progress import watch
-from osiris.cli.render import count, diagnostic_lines, safe
+from osiris.cli.render import diagnostic_lines, safe
 from osiris.errors import Diagnostic, diagnostic
 from osiris.report.plan import view_of
+from osiris.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -12,7 +12,7 @@ from osiris.durable import remove_folder
 from osiris.errors import fail
 from osiris.python.errors import OfProject, with_short_errors
 from osiris.report.result import ShownTable, problems_table, table_of
-from osiris.units import count_text
+from osiris.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -149,7 +149,7 @@ class Output(OfProject):
         return pa.table(columns, names=self._table.column_names) if columns else self._table
 
     def _title(self) -> str:
-        return f"{self.step}: {count_text(self.rows, 'row')}, {count_text(len(self.columns), 'column')}"
+        return f"{self.step}: {count(self.rows, 'row')}, {count(len(self.columns), 'column')}"
 
     def _tables(self) -> Sequence[ShownTable]:
         header = [f"{column.name} ({column.type})" for column in self.schema]
@@ -207,7 +207,7 @@ class Rejected(OfProject):
         return frame
 
     def _title(self) -> str:
-        return f"{self.step}: {count_text(self.count, 'row')} rejected"
+        return f"{self.step}: {count(self.count, 'row')} rejected"
 
     def _tables(self) -> Sequence[ShownTable]:
         table = self.arrow().slice(0, SHOWN_ROWS)

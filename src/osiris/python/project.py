@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -28,12 +29,14 @@ if TYPE_CHECKING:
     from osiris.runner.host.options import RunOptions
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
+Pipeline: TypeAlias = "PathLike | Plan"
 Params: TypeAlias = "Mapping[str, str | float | bool | date | Decimal | Sequence[str | float | bool | date | Decimal]]"
 Progress: TypeAlias = "Callable[[dict[str, JsonValue]], None]"
 
 _SIGNALS = 128
-_PATTERN = re.compile(r"[*?\[]")
 """What is added to the number of a signal for the exit code."""
+
+_PATTERN = re.compile(r"[*?\[]")
 
 PREVIEW_ROWS = 20
 SAMPLE = 10_000
@@ -58,7 +61,7 @@ class Project:
     @with_short_errors
     def run(  # noqa: PLR0913  the options of the command
         self,
-        pipeline: PathLike | None = None,
+        pipeline: Pipeline | None = None,
         *,
         params: Params | None = None,
         target: str | None = None,
@@ -92,7 +95,7 @@ class Project:
 
     @with_short_errors
     def compile(
-        self, pipeline: PathLike, *, params: Params | None = None, strict: bool = False, refresh: bool = False
+        self, pipeline: Pipeline, *, params: Params | None = None, strict: bool = False, refresh: bool = False
     ) -> Plan:
         """Compile a pipeline into a plan, as `osiris.compile`."""
         workspace = self._open()
@@ -104,7 +107,7 @@ class Project:
         return Plan(workspace, compiled, view, self.root / api.save(workspace, compiled))
 
     @with_short_errors
-    def validate(self, *pipelines: PathLike, params: Params | None = None, strict: bool = False) -> Validation:
+    def validate(self, *pipelines: Pipeline, params: Params | None = None, strict: bool = False) -> Validation:
         """Check pipelines, by default all of the project, as `osiris.validate`."""
         workspace = self._open()
         results = api.validate_files(
@@ -116,7 +119,7 @@ class Project:
     @with_short_errors
     def preview(
         self,
-        pipeline: PathLike,
+        pipeline: Pipeline,
         step: str | None = None,
         *,
         rows: int = PREVIEW_ROWS,
@@ -146,7 +149,7 @@ class Project:
         )
 
     @with_short_errors
-    def lineage(self, pipeline: PathLike, column: str | None = None) -> Lineage:
+    def lineage(self, pipeline: Pipeline, column: str | None = None) -> Lineage:
         """Return the source columns of columns, as `osiris.lineage`."""
         return api.trace(self._open(), column, _in_project(self.root, pipeline))
 
@@ -167,7 +170,7 @@ class Project:
 
 def _run(
     workspace: Workspace,
-    pipeline: PathLike | None,
+    pipeline: Pipeline | None,
     options: RunOptions,
     keep: bool | str | Sequence[str],
     progress: Progress | None,
@@ -180,46 +183,28 @@ def _run(
     names = (keep,) if isinstance(keep, str) else None if isinstance(keep, bool) else tuple(keep)
     options = replace(options, keep=names, keep_in=folder.path if folder else None)
     target = None if pipeline is None else _in_project(workspace.root, pipeline)
-    raised: list[BaseException] = []
-    call = _guarded(progress, raised) if progress else _ignore
-    result, notes = api.run_target(workspace, target, options, call, params=params, strict=strict)
-    result.acknowledge()
+    calls: list[Future[None]] = []
+    with ThreadPoolExecutor(1) as caller:  # a run that has begun gets its end, whatever the caller's function raises
+
+        def report(event: dict[str, JsonValue]) -> None:
+            if progress:
+                calls.append(caller.submit(progress, event))
+
+        result, notes = api.run_target(workspace, target, options, report, params=params, strict=strict)
+        result.acknowledge()
     summary = api.show_session(workspace, result.session_id)
     diagnostics = scrubbed(workspace, [*notes, *result.diagnostics])
     kept = Kept(folder, names, is_new=bool(result.steps))
-    if raised and not isinstance(raised[0], KeyboardInterrupt):
-        raise raised[0]
+    for call in calls:
+        call.result()
     return Run(workspace, summary, diagnostics, kept), result.exit_code
 
 
-def _check_choice(pipeline: PathLike | None, run_id: str | None, resume: str | bool | None, *, new_run: bool) -> None:
+def _check_choice(pipeline: Pipeline | None, run_id: str | None, resume: str | bool | None, *, new_run: bool) -> None:
     if sum(map(bool, (run_id, new_run, resume))) > 1:
         fail("PRJ008", problem="run_id, new_run and resume cannot be combined", hint="give one of them")
     if pipeline is None and not resume:
         fail("PRJ008", problem="no pipeline is given", hint="give a file, a plan, a fingerprint, or resume=True")
-
-
-def _guarded(progress: Progress, raised: list[BaseException]) -> Progress:
-    """Return a progress that is not called again after it has raised: a run that has begun gets its end.
-
-    What it raised is put into `raised`; Ctrl-C in it stops the run.
-    """
-
-    def call(event: dict[str, JsonValue]) -> None:
-        if raised:
-            return
-        try:
-            progress(event)
-        except BaseException as error:  # noqa: BLE001  it is raised when the run has ended
-            raised.append(error)
-            if isinstance(error, KeyboardInterrupt):
-                signal.raise_signal(signal.SIGINT)
-
-    return call
-
-
-def _ignore(_event: dict[str, JsonValue]) -> None:
-    """Ignore an event."""
 
 
 def _pass_on(code: int) -> None:
@@ -234,7 +219,7 @@ def _pass_on(code: int) -> None:
         raise KeyboardInterrupt
 
 
-def _text_of(name: PathLike | Plan) -> str:
+def _text_of(name: Pipeline) -> str:
     """Return the name of a pipeline, plan or source as text; fails with PRJ008 for a value of another type."""
     if isinstance(name, Plan):
         return str(name.path)
@@ -243,14 +228,14 @@ def _text_of(name: PathLike | Plan) -> str:
     return os.fspath(name)
 
 
-def _from_here(name: PathLike | Plan) -> str:
+def _from_here(name: Pipeline) -> str:
     """Return a name as the working directory has it: the full path of files that exist, else the name as it is."""
     text = _text_of(name)
     is_there = _is_path(text) and (_PATTERN.search(text) or os.path.exists(text))  # noqa: PTH110  "" is no path
     return os.path.abspath(text) if is_there else text  # noqa: PTH100  links stay
 
 
-def _in_project(root: Path, name: PathLike | Plan) -> str:
+def _in_project(root: Path, name: Pipeline) -> str:
     """Return a name as a project has it: a file in its folder, never one of the same name in the working directory."""
     text = _text_of(name)
     is_there = _PATTERN.search(text) or (root / text).exists() or os.path.exists(text)  # noqa: PTH110  "" is no path
@@ -322,7 +307,7 @@ def _project_of(path: str | None) -> Project:
 
 @with_short_errors
 def run(  # noqa: PLR0913  the options of the command
-    pipeline: PathLike | None = None,
+    pipeline: Pipeline | None = None,
     *,
     params: Params | None = None,
     target: str | None = None,
@@ -337,16 +322,16 @@ def run(  # noqa: PLR0913  the options of the command
 ) -> Run:
     """Run a pipeline or a plan, as the command `osiris run` does, and return how it went.
 
-    `pipeline` is a file, which is compiled first, a file of a plan, or a fingerprint. `params`, `target`, `select`,
-    `run_id`, `new_run` and `strict` are the options of those names. `resume` is a session to resume, or True
+    `pipeline` is a file, which is compiled first, a `Plan`, a file of one, or a fingerprint. `params`, `target`,
+    `select`, `run_id`, `new_run` and `strict` are the options of those names. `resume` is a session to resume, or True
     for the last one; then `pipeline` may be left out. A run that did not end well is resumed by the next call.
 
     `keep` names the steps whose rows `Run.output` returns: True for the last ones (a writer's are those that were given
     to it), a list of names, or False for none. They are in a private file until the `Run` is no longer used.
 
-    `progress` is called with each event as it is recorded. Raises `RunFailed` if the run does not complete, unless
-    `check` is False, and `OsirisError` if there is nothing to run. Ctrl-C stops the run, which can then be resumed, and
-    raises KeyboardInterrupt.
+    `progress` is called with each event as it is recorded, in a thread of its own; what it raises is raised when the
+    run has ended. Raises `RunFailed` if the run does not complete, unless `check` is False, and `OsirisError` if there
+    is nothing to run. Ctrl-C stops the run, which can then be resumed, and raises KeyboardInterrupt.
 
     >>> run = osiris.run("pipelines/example.yaml", params={"since": datetime.date(2025, 2, 1)})
     >>> run.status, run.steps["report"].rows_out
@@ -372,7 +357,7 @@ def run(  # noqa: PLR0913  the options of the command
 
 @with_short_errors
 def compile(  # noqa: A001  the name of the command
-    pipeline: PathLike, *, params: Params | None = None, strict: bool = False, refresh: bool = False
+    pipeline: Pipeline, *, params: Params | None = None, strict: bool = False, refresh: bool = False
 ) -> Plan:
     """Compile a pipeline into a plan, and write it to build/, as the command `osiris compile` does.
 
@@ -390,7 +375,7 @@ def compile(  # noqa: A001  the name of the command
 
 
 @with_short_errors
-def validate(*pipelines: PathLike, params: Params | None = None, strict: bool = False) -> Validation:
+def validate(*pipelines: Pipeline, params: Params | None = None, strict: bool = False) -> Validation:
     """Check pipelines without connecting to anything; by default all of `pipelines/`.
 
     Findings are returned, not raised. Raises `OsirisError` if there is no such file.
@@ -404,7 +389,7 @@ def validate(*pipelines: PathLike, params: Params | None = None, strict: bool = 
 
 @with_short_errors
 def preview(
-    pipeline: PathLike,
+    pipeline: Pipeline,
     step: str | None = None,
     *,
     rows: int = PREVIEW_ROWS,
@@ -441,7 +426,7 @@ def discover(
 
 
 @with_short_errors
-def lineage(pipeline: PathLike, column: str | None = None) -> Lineage:
+def lineage(pipeline: Pipeline, column: str | None = None) -> Lineage:
     """Return the source columns that each column of a pipeline or plan is made of.
 
     `column` is STEP or STEP.COLUMN; by default all writers. Raises `OsirisError` with CMP042 or DAT005 if there is no

@@ -14,7 +14,7 @@ from osiris.python.errors import OfProject, with_short_errors
 from osiris.python.output import Output, Rejected
 from osiris.report.result import Shown, ShownTable, problems_table, table_of
 from osiris.runner.selection import kept_steps
-from osiris.units import count_text
+from osiris.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -274,7 +274,7 @@ class Validation(Shown):
 
     def _title(self) -> str:
         errors = sum(item.severity == "error" for item in self.diagnostics)
-        return f"{', '.join(self.files)}: {'valid' if self.ok else count_text(errors, 'error')}"
+        return f"{', '.join(self.files)}: {'valid' if self.ok else count(errors, 'error')}"
 
     def _tables(self) -> Sequence[ShownTable]:
         return problems_table(self.diagnostics)
@@ -297,7 +297,7 @@ class Table(Shown):
     profile: Mapping[str, JsonValue] | None = field(default=None, compare=False)
 
     def _title(self) -> str:
-        return f"{self.name}: {self.kind}, {count_text(len(self.columns), 'column')}"
+        return f"{self.name}: {self.kind}, {count(len(self.columns), 'column')}"
 
     def _tables(self) -> Sequence[ShownTable]:
         rows = [(c.name, c.type, "" if c.nullable else "not null") for c in self.columns]
@@ -318,7 +318,7 @@ class Discovery(Shown):
         """Warnings and notes."""
 
     def _title(self) -> str:
-        return f"{self.source}: {count_text(len(self.tables), 'table')}"
+        return f"{self.source}: {count(len(self.tables), 'table')}"
 
     def _tables(self) -> Sequence[ShownTable]:
         rows = [(t.name, t.kind, t.rows, _columns_text(t.columns)) for t in self.tables.values()]

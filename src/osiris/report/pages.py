@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import gzip
+import itertools
 import json
 from collections import Counter
-from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.compare.lineage import KINDS, label_of
@@ -17,7 +17,7 @@ from osiris.report.drawing import BOX_HEIGHT, BOX_WIDTH, draw, thinned
 from osiris.report.plan import size_text
 from osiris.report.run import RunReport, StepReport, badge_of, read_report
 from osiris.report.template import duration_text, licensed, number_text, own, policy, render, short, visible
-from osiris.units import count_text
+from osiris.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -147,10 +147,10 @@ def _charted(series: Series | None) -> dict[str, object]:
 def _done(run: RunReport) -> str:
     """Return the numbers of steps by status, as text."""
     skipped = run.count("skipped")
-    words = [f"{run.count('complete'):,} of {count_text(len(run.steps), 'step')} complete"]
+    words = [f"{run.count('complete'):,} of {count(len(run.steps), 'step')} complete"]
     words += [f"{skipped:,} skipped"] if skipped else []
     warnings = sum(item.severity == "warning" for item in run.reading.run.diagnostics)
-    return ", ".join([*words, *([count_text(warnings, "warning")] if warnings else [])])
+    return ", ".join([*words, *([count(warnings, "warning")] if warnings else [])])
 
 
 def _verdict(run: RunReport) -> str:
@@ -185,7 +185,7 @@ def _sides(run: RunReport, drawing: Drawing) -> dict[str, int]:
 
 
 def _figures(step: StepReport) -> str:
-    rows = [] if step.rows is None else [count_text(step.rows, "row")]
+    rows = [] if step.rows is None else [count(step.rows, "row")]
     rows += [] if step.seconds is None else [duration_text(step.seconds)]
     return ", ".join([*rows, *([f"{step.rows_rejected:,} rejected"] if step.rows_rejected else [])])
 
@@ -355,7 +355,7 @@ def index_page(
     """
     runs = [summary for summary in summaries if summary["kind"] in ("run", REFUSED)]
     pipelines = sorted({str(run["pipeline"]) for run in runs})
-    number = dict(zip(pipelines, count(1), strict=False))
+    number = dict(zip(pipelines, itertools.count(1), strict=False))
     counts = Counter(str(run["status"]) for run in runs)
     style, script = own("page.css", "index.css"), own("index.js")
     return render(

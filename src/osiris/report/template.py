@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.report.plan import flow_text, size_text
-from osiris.units import count_text
+from osiris.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +79,7 @@ def _environment() -> Environment:
         "number": number_text,
         "duration": duration_text,
         "moment": moment_text,
-        "count": count_text,
+        "count": count,
     }
     return environment
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from osiris.cli.render import count, figures
+from osiris.cli.render import figures
+from osiris.units import count
 
 
 def test_numbers_are_right_aligned_and_words_are_not():

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from osiris.report.template import change_text, duration_text, moment_text, number_text, short, visible
-from osiris.units import count_text
+from osiris.units import count
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_a_duration_says_about_as_much_as_it_is(seconds):
 
 def test_numbers_and_times():
     assert (number_text(1234567), number_text(None)) == ("1,234,567", "-")
-    assert (count_text(1, "row"), count_text(2000, "row")) == ("1 row", "2,000 rows")
+    assert (count(1, "row"), count(2000, "row")) == ("1 row", "2,000 rows")
     assert moment_text("2026-03-01T13:00:00.5+01:00") == "2026-03-01 12:00:00 UTC"
     assert moment_text(None) == "-"
     assert (change_text(4, 4), change_text(4, 3), change_text(0, 12)) == ("same", "-1 (-25 %)", "+12")
