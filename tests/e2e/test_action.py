@@ -3,10 +3,13 @@
 import json
 import os
 import re
+import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -359,6 +362,32 @@ def test_a_repeated_job_runs_nothing_again(job):
     log = job.step(RUN, code=2, **there | {"GITHUB_RUN_ID": "4712"})
     assert "pipelines/wrong.yaml: rejected" in log
     assert commands_in(log) == []
+
+
+APPEND = """
+oml_version: "0.1.0"
+name: loaded
+steps:
+  - {id: orders, component: filesystem.csv_extractor, mode: read, config: {path: data/orders.csv}}
+  - {id: load, component: sqlite.writer, mode: write,
+     config: {connection: "@sqlite.shop", table: orders, write_mode: append}}
+"""
+
+
+def test_a_job_that_is_repeated_on_another_runner_delivers_once(job, tmp_path):
+    """The new runner has the checkout alone; the record of the delivery is in the target."""
+    job.inputs["files"] = "pipelines/loaded.yaml"
+    job.pipeline("loaded.yaml", APPEND)
+    database = tmp_path / "shop.db"
+    sqlite3.connect(database).close()
+    (job.folder / "osiris_connections.yaml").write_text(f"connections: {{sqlite: {{shop: {{path: {database}}}}}}}\n")
+    (job.folder / "osiris.yaml").write_text(f"paths: {{read: [{tmp_path}], write: [{tmp_path}]}}\n")
+    for _ in range(2):
+        job.step(RUN, GITHUB_EVENT_NAME="push", GITHUB_REF_PROTECTED="true")
+        for folder in ("logs", "build", ".osiris"):
+            shutil.rmtree(job.folder / folder)
+    with closing(sqlite3.connect(database)) as target:
+        assert target.execute("SELECT count(*), count(DISTINCT order_id) FROM orders").fetchone() == (8, 8)
 
 
 @pytest.mark.long

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import shutil
+import sqlite3
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
@@ -135,3 +136,21 @@ def test_a_name_of_another_type_is_refused(shop, name):
 
 def test_of_a_selection_the_last_steps_are_kept(shop):
     assert osiris.run("pipelines/totals.yaml", select="regions").output("regions").arrow().to_pylist() == TOTALS
+
+
+def test_rows_that_an_earlier_attempt_has_delivered_are_said_to_be(shop):
+    """The records of the first attempt are gone, as on a new machine; the target knows of the delivery."""
+    sqlite3.connect(shop / "shop.db").close()
+    (shop / "osiris_connections.yaml").write_text("connections: {sqlite: {shop: {path: shop.db}}}\n")
+    writer = "component: filesystem.csv_writer, mode: write, config: {path: out/totals.csv}"
+    text = 'component: sqlite.writer, mode: write, config: {connection: "@sqlite.shop", table: t, write_mode: append}'
+    (shop / "pipelines" / "totals.yaml").write_text(PIPELINE.replace(writer, text))
+    assert osiris.run("pipelines/totals.yaml", run_id="night").output("report").rows == 3
+    for folder in ("logs", "build", ".osiris"):
+        shutil.rmtree(shop / folder)
+    again = osiris.run("pipelines/totals.yaml", run_id="night")
+    with pytest.raises(osiris.OsirisError, match="an earlier attempt had delivered them"):
+        again.output("report")
+    assert "No rows were read" not in again.explain()
+    findings = json.loads((again.folder / "aiop" / f"{again.session}_aiop.json").read_text())["answer"]["findings"]
+    assert [each["kind"] for each in findings] == []

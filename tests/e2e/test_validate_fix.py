@@ -1,7 +1,6 @@
 """`osiris validate --diff` and `--fix`: what is certain is corrected, and nothing else of the file changes."""
 
 import json
-import os
 import stat
 import subprocess
 
@@ -107,6 +106,22 @@ def test_a_link_in_the_project_is_followed_and_one_that_leaves_it_is_not(shop, t
     assert (own.read_text(), shop.file.is_symlink()) == (RIGHT, True)
 
 
+def test_a_link_that_leaves_the_project_is_left_however_it_is_named(shop, osiris, tmp_path):
+    shared = tmp_path / "elsewhere.yaml"
+    shared.write_text(WRONG)
+    shop.file.symlink_to(shared)
+    (tmp_path / "way").symlink_to(tmp_path)
+    new_project(tmp_path / "other")
+    ways = [
+        (tmp_path / "way" / "shop", tmp_path / "way" / "shop" / "pipelines" / "shop.yaml", {}),
+        (tmp_path / "other", "../shop/pipelines/shop.yaml", {"OSIRIS_HOME": str(tmp_path / "shop")}),
+    ]
+    for folder, name, env in ways:
+        for words in (("validate", "--fix", name), ("fmt", name)):
+            done = osiris(*words, cwd=folder, env=env)
+            assert (done.returncode, "PRJ021" in done.stderr, shared.read_text()) == (2, True, WRONG)
+
+
 def test_a_read_only_file_is_left(shop):
     shop.file.write_text(WRONG)
     shop.file.chmod(0o440)
@@ -124,27 +139,6 @@ def test_a_file_with_a_secret_is_corrected_and_not_shown(shop):
 
 def test_both_at_once_are_refused(shop):
     assert "cannot be combined" in shop("--fix", "--diff").stderr
-
-
-def test_a_file_that_changed_meanwhile_is_left(shop):
-    """Another program writes the file again and again: what it wrote last is there, or its correction, never a mix."""
-    shop.file.write_text(WRONG)
-    texts = [WRONG.replace("# nightly", f"# nightly {number}") for number in range(40)]
-    script = """if True:
-        import os, sys, time
-        for text in sys.stdin.read().split("\\0"):
-            open("x.tmp", "w").write(text)
-            os.replace("x.tmp", sys.argv[1])
-            time.sleep(0.02)
-    """
-    with subprocess.Popen(["python3", "-c", script, shop.file], stdin=subprocess.PIPE, cwd=shop.folder) as writer:
-        writer.stdin.write("\0".join(texts).encode())
-        writer.stdin.close()
-        codes = [shop("--fix", "pipelines/shop.yaml").returncode for _ in range(3)]
-        writer.wait()
-    assert set(codes) <= {0, 1, 2}
-    assert shop.file.read_text() in {*texts, *(text.replace(WRONG[10:], RIGHT[10:]) for text in texts)}
-    assert not [name for name in os.listdir(shop.folder / "pipelines") if name.endswith(".tmp")]
 
 
 def test_a_text_that_is_not_the_one_that_was_corrected_is_not_replaced(shop):

@@ -21,7 +21,7 @@ NOTHING_TO_READ = (
 )
 NOTHING_DONE = "Nothing was saved or run. Say what to change, or quit."
 PLAN_CHANGED = "A source has changed meanwhile, so the plan is another one; it was not run. Say 'again' to see it."
-EDITS_END = "What you edited is not kept: whoever proposes begins with the draft before it."
+EDITS_END = "What you edited is not kept: the next proposal starts from the draft before it."
 INSTEAD = "Say what to use instead."
 ACCEPTING = ("yes", "save", "edit", "no")
 

@@ -61,8 +61,11 @@ def grave_findings(reading: Reading) -> list[Finding]:
 
 
 def _nothing_read(reading: Reading) -> Iterator[Finding]:
-    readers = [row for row in reading.row_counts.values() if row.mode == "read" and row.given is not None]
-    if readers and not any(row.given for row in readers) and not any(row.taken for row in readers):
+    rows = reading.row_counts.values()
+    readers = [row for row in rows if row.mode == "read" and row.given is not None]
+    # A writer whose rows were delivered by an earlier attempt has rows that no source was asked for.
+    moved = any(row.taken for row in rows if row.mode in ("read", "write"))
+    if readers and not any(row.given for row in readers) and not moved:
         names = ", ".join(row.step for row in readers[:3])
         yield Finding(
             "nothing_read", f"No rows were read: the source of {clip(names, 80)} returned none.", readers[0].step

@@ -171,7 +171,15 @@ class Run(OfProject):
             plan and step not in kept_steps(plan, self._kept.names, self._summary.get("selected"))
         ):
             return "they were not kept", f"run it with keep=('{step}',)"
+        if self._was_delivered_before(step):
+            return "an earlier attempt had delivered them, so they were not read again", preview
         return "not all of them were read, or there was no room for them (run.spool_limit)", preview
+
+    def _was_delivered_before(self, step: str) -> bool:
+        """Return whether a writer found its rows in the target, so that nothing was read for it."""
+        steps = self._summary["steps"]
+        has_read = any(each.get("rows_out") for each in steps.values() if each["mode"] != "write")
+        return steps[step]["mode"] == "write" and bool(steps[step].get("rows_in")) and not has_read
 
     def explain(self) -> str:
         """Return how the run went, in sentences: as `osiris explain` does, one a line."""

@@ -99,7 +99,7 @@ class StepReport(RecordedStep):
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """A run as people see it. `seconds` is how long it took, None if nobody knows; `span` how long its steps are drawn.
+    """A run as people see it. `seconds` is how long it took, None if unknown; `span` how long its steps are drawn.
 
     `whole` is `seconds` with the checks before the first step. `broken` are the steps that ended by the first cause.
     `answer` is that of the run's package, None if there is none.

@@ -153,7 +153,7 @@ class _Team:
     def _read_elsewhere(self, snapshot: str) -> None:
         """Read ranges over another connection; if the server refuses it, the first connection reads them all.
 
-        That is so too while somebody waits for the first one to alter the table: other readers would wait behind them.
+        The same holds while another session waits to alter the table: other readers would wait behind it.
         """
         import psycopg
 

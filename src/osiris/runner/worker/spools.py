@@ -1,4 +1,4 @@
-"""Spooled outputs: Arrow files read by several steps, by a run that continues this one, or by whoever started it."""
+"""Spooled outputs: Arrow files that several steps, a run that continues this one, or the caller of a run read."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Spools:
 
 @contextmanager
 def kept(source: RowStream, job: Job, step: str, *, rest: bool) -> Iterator[RowStream]:
-    """Return the same stream, whose rows are also written to a file for whoever started the job.
+    """Return the same stream, whose rows are also written to a file for the caller that started the job.
 
     With `rest`, rows that were not read are added when the block ends. Without room for the file, after an exception,
     and if its rows are incomplete, there is no file; the step does not fail.
