@@ -1,5 +1,6 @@
 """`import osiris` with odd values: nothing is read from elsewhere, changed silently, left without an end, or shown."""
 
+import inspect
 import json
 import os
 import pickle
@@ -154,3 +155,10 @@ def test_rows_that_an_earlier_attempt_has_delivered_are_said_to_be(shop):
     assert "No rows were read" not in again.explain()
     findings = json.loads((again.folder / "aiop" / f"{again.session}_aiop.json").read_text())["answer"]["findings"]
     assert [each["kind"] for each in findings] == []
+
+
+def test_functions_take_names_by_keyword_and_show_what_they_take(shop):
+    assert osiris.run(pipeline="pipelines/totals.yaml").ok
+    assert osiris.discover(source="sales.csv").tables["sales.csv"].columns[0].name == "id"
+    assert str(inspect.signature(osiris.compile)).startswith("(pipeline: ")
+    assert [*inspect.signature(osiris.Project.compile).parameters][:2] == ["self", "pipeline"]

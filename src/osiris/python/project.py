@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import signal
@@ -9,8 +10,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias, TypeVar, cast
 
 from osiris import api
 from osiris.config import KEYS
@@ -32,6 +34,9 @@ PathLike: TypeAlias = "str | os.PathLike[str]"
 Pipeline: TypeAlias = "PathLike | Plan"
 Params: TypeAlias = "Mapping[str, str | float | bool | date | Decimal | Sequence[str | float | bool | date | Decimal]]"
 Progress: TypeAlias = "Callable[[dict[str, JsonValue]], None]"
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 _SIGNALS = 128
 """What is added to the number of a signal for the exit code."""
@@ -74,7 +79,25 @@ class Project:
         check: bool = True,
         progress: Progress | None = None,
     ) -> Run:
-        """Run a pipeline or a plan, as `osiris.run`."""
+        """Run a pipeline or a plan, as the command `osiris run` does, and return how it went.
+
+        `pipeline` is a file, which is compiled first, a `Plan`, a file of one, or a fingerprint. `params`, `target`,
+        `select`, `run_id`, `new_run` and `strict` are the options of those names. `resume` is a session to resume, or
+        True for the last one; then `pipeline` may be left out. A run that did not end well is resumed by the next call.
+
+        `keep` names the steps whose rows `Run.output` returns: True for the last ones (a writer's are those that were
+        given to it), a list of names, or False for none. They are in a private file until the `Run` is no longer used.
+
+        `progress` is called with each event as it is recorded, in a thread of its own; what it raises is raised when
+        the run has ended. Raises `RunFailed` if the run does not complete, unless `check` is False, and `OsirisError`
+        if there is nothing to run. Ctrl-C stops the run, which can then be resumed, and raises KeyboardInterrupt.
+
+        >>> run = osiris.run("pipelines/example.yaml", params={"since": datetime.date(2025, 2, 1)})
+        >>> run.status, run.steps["report"].rows_out
+        ('complete', 4)
+        >>> run.output("report").columns
+        ('customer', 'orders', 'revenue')
+        """
         from osiris.runner.host.options import RunOptions
 
         _check_choice(pipeline, run_id, resume, new_run=new_run)
@@ -97,7 +120,17 @@ class Project:
     def compile(
         self, pipeline: Pipeline, *, params: Params | None = None, strict: bool = False, refresh: bool = False
     ) -> Plan:
-        """Compile a pipeline into a plan, as `osiris.compile`."""
+        """Compile a pipeline into a plan, and write it to build/, as the command `osiris compile` does.
+
+        With `strict`, warnings are errors; with `refresh`, schemas that are in osiris.lock are read again. Raises
+        `OsirisError` with all problems.
+
+        >>> plan = osiris.compile("pipelines/example.yaml")
+        >>> list(plan.steps)
+        ['orders', 'revenue', 'report']
+        >>> osiris.run(plan.fingerprint).status
+        'complete'
+        """
         workspace = self._open()
         compiled = api.compile_file(
             workspace, _in_project(self.root, pipeline), params=_texts(params), strict=strict, refresh=refresh
@@ -108,7 +141,13 @@ class Project:
 
     @with_short_errors
     def validate(self, *pipelines: Pipeline, params: Params | None = None, strict: bool = False) -> Validation:
-        """Check pipelines, by default all of the project, as `osiris.validate`."""
+        """Check pipelines without connecting to anything; by default all of `pipelines/`.
+
+        Findings are returned, not raised. Raises `OsirisError` if there is no such file.
+
+        >>> osiris.validate("pipelines/example.yaml").ok
+        True
+        """
         workspace = self._open()
         results = api.validate_files(
             workspace, [_in_project(self.root, each) for each in pipelines], params=_texts(params)
@@ -126,7 +165,14 @@ class Project:
         sample: int = SAMPLE,
         params: Params | None = None,
     ) -> Output:
-        """Return the first rows of a step, as `osiris.preview`."""
+        """Return the first rows of a step, computed from the first `sample` rows of each source (0: all of them).
+
+        By default the step is the last writer's input, else the last step. Nothing is written. Raises `OsirisError` as
+        compiling does, and with the problems of a step that fails.
+
+        >>> osiris.preview("pipelines/example.yaml", "revenue", rows=2).arrow().to_pylist()[0]
+        {'customer': 'Chloé Martin', 'orders': 2, 'revenue': Decimal('291.65')}
+        """
         workspace = self._open()
         folder = KeptFolder(workspace)
         shown = api.preview_into(
@@ -140,7 +186,15 @@ class Project:
     def discover(
         self, source: PathLike, tables: str | Sequence[str] = (), *, profile: bool = False, refresh: bool = False
     ) -> Discovery:
-        """Return the tables and columns of a source, as `osiris.discover`."""
+        """Return the tables and columns of a source: a connection (`@family.alias`), a file, URL or pattern of files.
+
+        `tables` are names or patterns, `schema.table` for another schema. With `profile`, figures of the values are
+        computed from a sample. Answers are kept until the source changes; `refresh` ignores them. Raises `OsirisError`
+        if the source cannot be reached or read.
+
+        >>> osiris.discover("data/orders.csv").tables["data/orders.csv"].columns[0]
+        Field(name='order_id', type='int64', nullable=True)
+        """
         workspace = self._open()
         names = [tables] if isinstance(tables, str) else tables
         discovery = api.discover(workspace, _in_project(self.root, source), names, profile=profile, refresh=refresh)
@@ -150,7 +204,14 @@ class Project:
 
     @with_short_errors
     def lineage(self, pipeline: Pipeline, column: str | None = None) -> Lineage:
-        """Return the source columns of columns, as `osiris.lineage`."""
+        """Return the source columns that each column of a pipeline or plan is made of.
+
+        `column` is STEP or STEP.COLUMN; by default all writers. Raises `OsirisError` with CMP042 or DAT005 if there is
+        no such step or column.
+
+        >>> osiris.lineage("pipelines/example.yaml", "report.revenue").steps[0].columns[0].origins[0].source
+        'data/orders.csv#amount'
+        """
         return api.trace(self._open(), column, _in_project(self.root, pipeline))
 
     @with_short_errors
@@ -228,8 +289,10 @@ def _text_of(name: Pipeline) -> str:
     return os.fspath(name)
 
 
-def _from_here(name: Pipeline) -> str:
+def _from_here(name: Any) -> str | None:  # noqa: ANN401  whatever the caller gives
     """Return a name as the working directory has it: the full path of files that exist, else the name as it is."""
+    if name is None:
+        return None
     text = _text_of(name)
     is_there = _is_path(text) and (_PATTERN.search(text) or os.path.exists(text))  # noqa: PTH110  "" is no path
     return os.path.abspath(text) if is_there else text  # noqa: PTH100  links stay
@@ -305,138 +368,34 @@ def _project_of(path: str | None) -> Project:
     return Project(find_project(None, os.environ).root)
 
 
-@with_short_errors
-def run(  # noqa: PLR0913  the options of the command
-    pipeline: Pipeline | None = None,
-    *,
-    params: Params | None = None,
-    target: str | None = None,
-    select: str | Sequence[str] | None = None,
-    run_id: str | None = None,
-    new_run: bool = False,
-    resume: str | bool | None = None,
-    strict: bool = False,
-    keep: bool | str | Sequence[str] = True,
-    check: bool = True,
-    progress: Progress | None = None,
-) -> Run:
-    """Run a pipeline or a plan, as the command `osiris run` does, and return how it went.
+def _here(method: Callable[Concatenate[Project, _P], _R]) -> Callable[_P, _R]:
+    """Return a method of `Project` as a function of the project that it is about.
 
-    `pipeline` is a file, which is compiled first, a `Plan`, a file of one, or a fingerprint. `params`, `target`,
-    `select`, `run_id`, `new_run` and `strict` are the options of those names. `resume` is a session to resume, or True
-    for the last one; then `pipeline` may be left out. A run that did not end well is resumed by the next call.
-
-    `keep` names the steps whose rows `Run.output` returns: True for the last ones (a writer's are those that were given
-    to it), a list of names, or False for none. They are in a private file until the `Run` is no longer used.
-
-    `progress` is called with each event as it is recorded, in a thread of its own; what it raises is raised when the
-    run has ended. Raises `RunFailed` if the run does not complete, unless `check` is False, and `OsirisError` if there
-    is nothing to run. Ctrl-C stops the run, which can then be resumed, and raises KeyboardInterrupt.
-
-    >>> run = osiris.run("pipelines/example.yaml", params={"since": datetime.date(2025, 2, 1)})
-    >>> run.status, run.steps["report"].rows_out
-    ('complete', 4)
-    >>> run.output("report").columns
-    ('customer', 'orders', 'revenue')
+    That is the project of the first file that is named, if it exists and is in one, else that of the working directory.
     """
-    name = None if pipeline is None else _from_here(pipeline)
-    return _project_of(name).run(
-        name,
-        params=params,
-        target=target,
-        select=select,
-        run_id=run_id,
-        new_run=new_run,
-        resume=resume,
-        strict=strict,
-        keep=keep,
-        check=check,
-        progress=progress,
-    )
+
+    function: Callable[..., _R] = method
+
+    @with_short_errors
+    @wraps(method)
+    def call(*args: Any, **kwargs: Any) -> _R:  # noqa: ANN401  those of the method
+        most = len(args) if method is Project.validate else 1
+        names = [_from_here(each) for each in args[:most]]
+        given = {key: _from_here(value) if key in ("pipeline", "source") else value for key, value in kwargs.items()}
+        name = names[0] if names else given.get("pipeline") or given.get("source")
+        return function(_project_of(name), *names, *args[most:], **given)
+
+    signature = inspect.signature(method)
+    vars(call)["__signature__"] = signature.replace(parameters=[*signature.parameters.values()][1:])
+    return cast("Callable[_P, _R]", call)
 
 
-@with_short_errors
-def compile(  # noqa: A001  the name of the command
-    pipeline: Pipeline, *, params: Params | None = None, strict: bool = False, refresh: bool = False
-) -> Plan:
-    """Compile a pipeline into a plan, and write it to build/, as the command `osiris compile` does.
-
-    With `strict`, warnings are errors; with `refresh`, schemas that are in osiris.lock are read again. Raises
-    `OsirisError` with all problems.
-
-    >>> plan = osiris.compile("pipelines/example.yaml")
-    >>> list(plan.steps)
-    ['orders', 'revenue', 'report']
-    >>> osiris.run(plan.fingerprint).status
-    'complete'
-    """
-    name = _from_here(pipeline)
-    return _project_of(name).compile(name, params=params, strict=strict, refresh=refresh)
-
-
-@with_short_errors
-def validate(*pipelines: Pipeline, params: Params | None = None, strict: bool = False) -> Validation:
-    """Check pipelines without connecting to anything; by default all of `pipelines/`.
-
-    Findings are returned, not raised. Raises `OsirisError` if there is no such file.
-
-    >>> osiris.validate("pipelines/example.yaml").ok
-    True
-    """
-    names = [*map(_from_here, pipelines)]
-    return _project_of(names[0] if names else None).validate(*names, params=params, strict=strict)
-
-
-@with_short_errors
-def preview(
-    pipeline: Pipeline,
-    step: str | None = None,
-    *,
-    rows: int = PREVIEW_ROWS,
-    sample: int = SAMPLE,
-    params: Params | None = None,
-) -> Output:
-    """Return the first rows of a step, computed from the first `sample` rows of each source (0: all of them).
-
-    By default the step is the last writer's input, else the last step. Nothing is written. Raises `OsirisError` as
-    compiling does, and with the problems of a step that fails.
-
-    >>> osiris.preview("pipelines/example.yaml", "revenue", rows=2).arrow().to_pylist()[0]
-    {'customer': 'Chloé Martin', 'orders': 2, 'revenue': Decimal('291.65')}
-    """
-    name = _from_here(pipeline)
-    return _project_of(name).preview(name, step, rows=rows, sample=sample, params=params)
-
-
-@with_short_errors
-def discover(
-    source: PathLike, tables: str | Sequence[str] = (), *, profile: bool = False, refresh: bool = False
-) -> Discovery:
-    """Return the tables and columns of a source: a connection (`@family.alias`), a file, a URL, or a pattern of files.
-
-    `tables` are names or patterns, `schema.table` for another schema. With `profile`, figures of the values are
-    computed from a sample. Answers are kept until the source changes; `refresh` ignores them. Raises `OsirisError` if
-    the source cannot be reached or read.
-
-    >>> osiris.discover("data/orders.csv").tables["data/orders.csv"].columns[0]
-    Field(name='order_id', type='int64', nullable=True)
-    """
-    name = _from_here(source)
-    return _project_of(name).discover(name, tables, profile=profile, refresh=refresh)
-
-
-@with_short_errors
-def lineage(pipeline: Pipeline, column: str | None = None) -> Lineage:
-    """Return the source columns that each column of a pipeline or plan is made of.
-
-    `column` is STEP or STEP.COLUMN; by default all writers. Raises `OsirisError` with CMP042 or DAT005 if there is no
-    such step or column.
-
-    >>> osiris.lineage("pipelines/example.yaml", "report.revenue").steps[0].columns[0].origins[0].source
-    'data/orders.csv#amount'
-    """
-    name = _from_here(pipeline)
-    return _project_of(name).lineage(name, column)
+run = _here(Project.run)
+compile = _here(Project.compile)  # noqa: A001  the name of the command
+validate = _here(Project.validate)
+preview = _here(Project.preview)
+discover = _here(Project.discover)
+lineage = _here(Project.lineage)
 
 
 @with_short_errors
