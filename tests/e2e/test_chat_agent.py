@@ -649,7 +649,7 @@ def test_pipelines_are_saved_where_the_person_wants_but_nowhere_else(project):
         return Environment(open_project(project, {}), Script(), Person(), "c", out=out).save(text, "c", ())
 
     assert saving("pipelines/mine")["file"] == "pipelines/mine/c.yaml"
-    with pytest.raises(InvalidInput, match="MCP002"):
+    with pytest.raises(InvalidInput, match="PRJ022"):
         saving("../elsewhere")
 
 

@@ -81,6 +81,15 @@ def test_a_copy_can_be_kept_as_a_pipeline(osiris, folder):
     assert read(folder) == [(1, "US"), (2, "AT"), (3, "US"), (5, "US")]
 
 
+@pytest.mark.parametrize("file", ["../kept.yaml", "kept.yaml", "pipelines/kept.txt", "output/../osiris.yaml"])
+def test_a_pipeline_is_kept_only_where_pipelines_are_and_nothing_runs_else(osiris, folder, file):
+    done = upsert(osiris, folder, "@sqlite.shop.orders", "--yes", "--save", file)
+    assert (done.returncode, "PRJ022" in done.stderr, pipelines(folder)) == (2, True, [])
+    assert (folder / "osiris.yaml").read_text() == ""
+    with closing(sqlite3.connect(folder / "shop.sqlite")) as database:
+        assert database.execute("SELECT name FROM sqlite_master").fetchall() == [("old.orders",)]
+
+
 def test_rows_and_columns_can_be_chosen_as_in_new(osiris, folder):
     words = ("--where", "country = US", "--columns", "id, amount as price", "--dtype", "id = utf8")
     done = osiris("copy", "data/orders.csv", "output/us.csv", *words, "--yes", cwd=folder)

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         Formatted,
         Saved,
         correct_files,
+        draft_path,
         format_files,
         format_text,
         lay_out,

@@ -300,10 +300,10 @@ class Saved:
 def save_draft(workspace: Workspace, text: str, file: str, *, replaces: str | None = None) -> Saved:
     """Save valid OML text below pipelines/ or output/, atomically.
 
-    An existing different file is replaced only if `replaces` is its SHA-256 (MCP003). Fails with MCP002 for a path not
-    below these folders after following links, and with all problems of the text.
+    An existing different file is replaced only if `replaces` is its SHA-256 (MCP003). Fails as `draft_path`, and with
+    all problems of the text.
     """
-    path = _place(workspace, file)
+    path = draft_path(workspace, file)
     checked = validate_file(workspace, path, params={}, text=text)
     if not checked.ok:
         raise_all(checked.diagnostics)
@@ -329,13 +329,12 @@ def read_draft(path: Path) -> str | None:
         fail("PRJ006", path=path.name, reason=error.strerror or type(error).__name__)
 
 
-def _place(workspace: Workspace, file: str) -> Path:
+def draft_path(workspace: Workspace, file: str) -> Path:
+    """Return the path of a pipeline to be saved; fails with PRJ022 if it is no YAML file in pipelines/ or output/."""
     path = resolve_path(workspace.root, file, writing=True)
     folders = (workspace.project.pipelines, workspace.project.output)
     here = next((folder for folder in folders if path.is_relative_to(folder) and path != folder), None)
     # A folder that is itself a link leads out of the project, too.
-    if here is None or here.is_symlink() or is_outside(here, path):
-        fail("MCP002", path=file, hint="pipelines are saved in pipelines/ or output/")
-    if path.suffix not in _ENDINGS or path.is_symlink():
-        fail("MCP005", problem=f"'{file}' is not a path for a pipeline", hint="name a file that ends in .yaml")
+    if here is None or here.is_symlink() or is_outside(here, path) or path.suffix not in _ENDINGS or path.is_symlink():
+        fail("PRJ022", path=file)
     return path

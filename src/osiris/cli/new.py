@@ -142,6 +142,8 @@ def _offer(
 ) -> Answer:
     """Show the plan of an unsaved pipeline, ask, and act on the answer."""
     file = options.saved_as(request.name)
+    if file is not None:
+        api.draft_path(workspace, file)
     compiled = api.compile_file(workspace, workspace.root / (file or f"{request.name}.yaml"), params={}, text=text)
     _refuse_other(workspace, file, text)
     shown = _shown(workspace, compiled, text)
