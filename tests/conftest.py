@@ -128,6 +128,24 @@ def postgrest(postgres):
         yield server
 
 
+@pytest.fixture
+def vault():
+    """A HashiCorp Vault; see `tests/servers/vault.py`."""
+    from tests.servers.vault import start_vault
+
+    with start_vault() as service:
+        yield service
+
+
+@pytest.fixture
+def vault_tls():
+    """A HashiCorp Vault with HTTPS, whose authority is the file `vault_tls.ca`."""
+    from tests.servers.vault import start_vault
+
+    with start_vault(tls=True) as service:
+        yield service
+
+
 @pytest.fixture(scope="session")
 def e2b():
     """A local E2B whose sandboxes have the packages of this environment, and none of our code."""

@@ -20,6 +20,9 @@ The fixture `postgrest` is a PostgREST like Supabase's, one per test, in front o
 The fixtures `s3`, `azurite` and `gcs` are object stores, `store` is one after the other: `new_bucket()`,
 `fields(bucket)`, `put`, `get` and `keys`.
 
+Doubles of services, each written from its protocol's documentation, serve on a socket of the test process, one per
+test: `vault` (HashiCorp Vault). Their files say how to use them; `http_double.py` has the faults that all have.
+
 The servers end with the tests, even if those are killed. They come from Debian's packages (`sh tools/servers.sh`); that
 of S3 comes with the lock of Python packages, and that of Azure from npm (`sh tools/stores.sh`). That of Google Cloud
 Storage is part of the tests, written from its documentation.
