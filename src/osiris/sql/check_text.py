@@ -96,13 +96,15 @@ def check(
     columns (None where unknown). On a server a name is the one in its catalogue, `orders` or `sales.orders`: both,
     where both may be written. `parameters` are the names it may use as `$name`. `functions` are the user's scalar and
     aggregate functions that it may call besides those of the dialect. Never raises for a bad text: the diagnostics say
-    what is wrong with it (SQL001 to SQL008, SQL009 for an unknown column, SQL010 for an unknown dialect).
+    what is wrong with it (SQL001 to SQL008, SQL009 for an unknown column, SQL010 for an unknown dialect). Fails with
+    SQL033 if sqlglot is compiled.
     """
     row = DIALECTS.get(dialect)
     if row is None:
         return _no([diagnostic("SQL010", dialect=dialect, known=", ".join(sorted(DIALECTS)))])
     from osiris.sql.safety import tree as trees
 
+    trees.refuse_compiled()
     try:
         with trees.deep_recursion():
             return _check(sql, row, _Usable(relations, parameters, functions))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, ParseError, TokenError, UnsupportedError
 
-from osiris.errors import diagnostic, did_you_mean
+from osiris.errors import diagnostic, did_you_mean, fail
 from osiris.sql.safety.dialects import any_case, load_allowed
 from osiris.sql.safety.preflight import MAX_BYTES
 from osiris.sql.safety.text import place
@@ -63,6 +63,14 @@ def deep_recursion() -> Iterator[None]:
         yield
     finally:
         sys.setrecursionlimit(before)
+
+
+def refuse_compiled() -> None:
+    """Fail with SQL033 if sqlglot is compiled (by the package sqlglotc): no class can inherit from its classes."""
+    from sqlglot import parser
+
+    if not str(parser.__file__).endswith((".py", ".pyc")):
+        fail("SQL033")
 
 
 def parse(sql: str, grammar: type[Grammar], tokens: list[Token] | None = None) -> list[exp.Expr]:
