@@ -30,6 +30,7 @@ from osiris.config import KEYS, variable_name
 from osiris.oml.editor import editor_schema
 from osiris.oml.params import DECLARATION
 from osiris.oml.parse import FILE_KEYS, STEP_KEYS
+from osiris.oml.schedule import SCHEDULE
 from osiris.registry import RESERVED, UNSUPPORTED_RESERVED, Registry, load_registry
 from osiris.testing import Case, seen_by, type_matrix
 
@@ -77,6 +78,10 @@ EXIT_CODES = {
     143: "terminated",
 }
 
+SCHEDULES = (
+    'With `oml_version: "0.2.0"`. The fields of `cron` are numbers, names (`MON`, `JAN`), `*`, lists (`1,15`), '
+    "ranges (`6-18`)\nand steps (`*/15`). [Schedules](../guide/schedules.md) has the rest."
+)
 ORDER = """\
 ## Order and data
 
@@ -289,6 +294,8 @@ def oml_page() -> Iterator[str]:
     yield from ("```yaml", *EXAMPLE.read_text(encoding="utf-8").splitlines(), "```", "")
     yield from ("## Keys of a file", "", "Other keys begin with `x-` and are ignored.", "")
     yield from config_table({key: properties[key] for key in FILE_KEYS}, ("oml_version", "name", "steps"))
+    yield from ("## Keys of a schedule", "", SCHEDULES, "")
+    yield from config_table(SCHEDULE["properties"], SCHEDULE["required"])
     yield from ("## Keys of a step", "")
     yield from config_table({key: config[key] for key in STEP_KEYS}, step["required"])
     yield from (

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from osiris.oml.config import CONNECTION
 from osiris.oml.params import DECLARATION
+from osiris.oml.schedule import NEEDED, SCHEDULE
 from osiris.oml.validate import oml_schema
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def editor_schema(registry: Registry) -> Schema:
     schema["properties"]["params"]["additionalProperties"] = {
         "anyOf": [_SCALAR, {"type": "array", "items": _SCALAR}, {"$ref": "#/$defs/parameter"}]
     }
+    is_newer = {"required": ["oml_version"], "properties": {"oml_version": {"const": NEEDED}}}
+    schema["allOf"] = [{"if": is_newer, "then": {"properties": {"schedule": SCHEDULE}}}]
     schema["$defs"] = {
         "placeholder": {
             "description": "A parameter, ${params.NAME}, or a value of the run, ${run.id} or ${run.started_at}.",

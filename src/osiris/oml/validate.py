@@ -18,6 +18,7 @@ from osiris.oml.order import Links
 from osiris.oml.params import Params, resolve_params
 from osiris.oml.placeholders import Substitution
 from osiris.oml.remedies import OTHER_NAMES, SpareIds, file_name, ids_of, mappings
+from osiris.oml.schedule import schedule_problems
 from osiris.oml.schema import KeyNames, schema_problems
 from osiris.registry import resolve_component
 from osiris.secret import find_literal_secrets
@@ -98,9 +99,7 @@ def _file_problems(document: Document, data: Mapping[str, JsonValue], registry: 
     refine = _Refiner(document, data, registry)
     problems = schema_problems(_schema(), data, document, "", KeyNames(OTHER_NAMES, advice=refine))
     yield from map(refine.refined, islice(problems, MAX_PROBLEMS))
-    if "schedule" in data:
-        note = "'schedule' starts nothing here; it is for a scheduler that reads this file and calls 'osiris run'"
-        yield diagnostic("OML032", at=document.where_key("/schedule"), what=note)
+    yield from schedule_problems(document)
     for pointer, kind in find_literal_secrets(data.get("profiles"), "/profiles"):
         yield diagnostic("CMP006", at=document.where(pointer), where=pointer, kind=kind)
 
@@ -266,10 +265,10 @@ class _Refiner:
         return self._registry.find(component) or (self._registry.find(match) if match else None)
 
     def _version(self) -> str:
-        """Return the oldest version that supports what the steps use."""
+        """Return the oldest version that supports what the file uses."""
         configs = [step.get("config") for step in mappings(self._data.get("steps"))]
         newer = any(isinstance(config, dict) and "checks" in config for config in configs)
-        return OML_VERSION if newer else OLDEST
+        return OML_VERSION if newer or isinstance(self._data.get("schedule"), dict) else OLDEST
 
 
 def _steps(data: Mapping[str, JsonValue]) -> dict[str, Mapping[str, JsonValue]]:

@@ -1,0 +1,186 @@
+"""When a pipeline runs: the `schedule` of a file as a value, and its validation.
+
+Under OML 0.1.0 the key was free text for other schedulers, which is kept and has no effect.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal, TypeAlias
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from osiris.document.edits import put
+from osiris.errors import Diagnostic, diagnostic, nearest
+from osiris.oml.schema import KeyNames, schema_problems
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from osiris.document import Document
+    from osiris.model import JsonValue
+
+CatchUp: TypeAlias = Literal["none", "last", "all"]
+"""Which of the runs that were missed are made up for."""
+
+NEEDED = "0.2.0"
+"""The version of the language in which `schedule` has a meaning."""
+
+SCHEDULE: dict[str, JsonValue] = {
+    "description": "When 'osiris schedule' runs the pipeline, and a scheduler that it is exported to.",
+    "type": "object",
+    "required": ["cron"],
+    "additionalProperties": False,
+    "properties": {
+        "cron": {
+            "description": "When: minute, hour, day of the month, month, day of the week.",
+            "type": "string",
+            "examples": ["0 2 * * *", "*/15 6-18 * * MON-FRI"],
+        },
+        "zone": {
+            "description": "The time zone of cron, by its IANA name.",
+            "type": "string",
+            "default": "UTC",
+            "examples": ["Europe/Prague"],
+        },
+        "catch_up": {
+            "description": "Which missed runs to make up for: none, only the last, or all.",
+            "enum": ["none", "last", "all"],
+            "default": "last",
+        },
+    },
+    "examples": [{"cron": "0 2 * * *", "zone": "Europe/Prague"}],
+}
+"""The schema of `schedule` under OML 0.2.0."""
+
+_NAMES = KeyNames(
+    {
+        "cron": ("expression", "cron_expression", "schedule"),
+        "zone": ("timezone", "time_zone", "timeZone", "tz"),
+        "catch_up": ("catchup", "backfill"),
+    }
+)
+_SHORT = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+"""Names that cron has for some expressions."""
+
+_FIELDS = ("minute", "hour", "day of the month", "month", "day of the week")
+_VALUE = "(?:[0-9]{1,2}|[A-Z]{3})"
+_PART = rf"(?:\*(?:/[0-9]{{1,2}})?|{_VALUE}(?:-{_VALUE}(?:/[0-9]{{1,2}})?)?)"
+_FIELD = re.compile(rf"{_PART}(?:,{_PART})*")
+"""A field of cron as all schedulers read it: names are of three letters, and a step follows `*` or a range."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When a pipeline runs: a valid cron expression of five fields, in the time zone with this IANA name."""
+
+    cron: str
+    zone: str = "UTC"
+    catch_up: CatchUp = "last"
+
+
+def schedule_of(data: Mapping[str, JsonValue]) -> Schedule | None:
+    """Return the schedule of a validated file; None if it has none, or one without effect (OML 0.1.0)."""
+    written = data.get("schedule")
+    if data.get("oml_version") != NEEDED or not isinstance(written, dict):
+        return None
+    return Schedule(" ".join(written["cron"].split()), written.get("zone", "UTC"), written.get("catch_up", "last"))
+
+
+def schedule_problems(document: Document) -> Iterator[Diagnostic]:
+    """Yield the problems of the `schedule` of a file; under OML 0.1.0, a note that it has no effect."""
+    data = document.data
+    if "schedule" not in data:
+        return
+    if data.get("oml_version") != NEEDED:
+        note = f"'schedule' has no effect in OML 0.1.0; with oml_version: \"{NEEDED}\", 'osiris schedule' runs the file"
+        yield diagnostic("OML032", at=document.where_key("/schedule"), what=note)
+        return
+    written = data["schedule"]
+    if isinstance(written, str):
+        yield _text_problem(written, document)
+        return
+    problems = [_plain(each) for each in schema_problems(SCHEDULE, written, document, "/schedule", _NAMES)]
+    yield from problems
+    if isinstance(written, dict):
+        broken = {problem.location.pointer for problem in problems}
+        yield from (each for each in _value_problems(written, document) if each.location.pointer not in broken)
+
+
+def _plain(problem: Diagnostic) -> Diagnostic:
+    """Return a problem without a fix that only changes the type: no number is a cron expression."""
+    is_inside = problem.location.pointer != "/schedule"
+    return replace(problem, fix=()) if problem.code == "OML006" and is_inside else problem
+
+
+def _text_problem(written: str, document: Document) -> Diagnostic:
+    """Return the error for a schedule that is only a text; its fix if that is a cron expression."""
+    cron = _SHORT.get(written, written)
+    fix = put("/schedule", {"cron": cron}) if cron_problem(cron) is None else ()
+    hint = f'write schedule: {{cron: "{cron if fix else "0 2 * * *"}"}}'
+    params = {"key": "schedule", "expected": "a mapping", "found": "text"}
+    return diagnostic("OML006", at=document.where("/schedule"), hint=hint, fix=fix, **params)
+
+
+def _value_problems(written: Mapping[str, JsonValue], document: Document) -> Iterator[Diagnostic]:
+    cron, zone = written.get("cron"), written.get("zone")
+    if isinstance(cron, str) and (problem := cron_problem(cron)) is not None:
+        at, pointer = document.where("/schedule/cron"), "/schedule/cron"
+        full = _SHORT.get(cron)
+        hint = f'write "{full}"' if full else f'write five fields ({", ".join(_FIELDS)}), as in "0 2 * * *"'
+        yield diagnostic(
+            "OML028", at=at, hint=hint, fix=put(pointer, full) if full else (), key="cron", problem=problem
+        )
+    if isinstance(zone, str) and not is_zone(zone):
+        near = _near_zone(zone)
+        hint = f"did you mean '{near}'?" if near else "write a name like Europe/Prague, America/New_York or UTC"
+        at, problem = document.where("/schedule/zone"), "is not the name of a time zone"
+        yield diagnostic("OML028", at=at, hint=hint, key="zone", problem=problem)
+
+
+def cron_problem(cron: str) -> str | None:
+    """Return why a text is not a cron expression that ever comes due; None if it is one.
+
+    Only what all schedulers read alike is accepted: five fields with numbers, names, `*`, lists, ranges and steps.
+    """
+    from cronsim import CronSim, CronSimError
+
+    fields = cron.upper().split()
+    if len(fields) != len(_FIELDS):
+        return f"must have {len(_FIELDS)} fields, found {len(fields)}"
+    odd = next((name for name, text in zip(_FIELDS, fields, strict=True) if not _FIELD.fullmatch(text)), None)
+    if odd:
+        return f"has a bad {odd}"
+    try:
+        next(CronSim(cron, datetime(2000, 1, 1, tzinfo=UTC)))
+    except CronSimError as error:
+        return f"has a {str(error).lower().replace('-', ' ')}"
+    except StopIteration:
+        return "never comes due"
+    return None
+
+
+def is_zone(name: str) -> bool:
+    """Return whether a text is the IANA name of a time zone, which does not depend on the machine."""
+    try:
+        return ZoneInfo(name).key not in ("localtime", "posixrules")
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+
+
+def _near_zone(name: str) -> str | None:
+    from zoneinfo import available_timezones
+
+    cities: dict[str, str] = {zone.rpartition("/")[2]: zone for zone in sorted(available_timezones())}
+    zones = {**{zone: zone for zone in cities.values()}, **cities}
+    near = nearest(name, zones)
+    return zones[near] if near else None
