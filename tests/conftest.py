@@ -146,6 +146,51 @@ def vault_tls():
         yield service
 
 
+@pytest.fixture
+def hooks():
+    """A receiver of webhooks; see `tests/servers/hooks.py`."""
+    from tests.servers.hooks import start_hooks
+
+    with start_hooks() as server:
+        yield server
+
+
+@pytest.fixture
+def slack():
+    """An incoming webhook of Slack; see `tests/servers/hooks.py`."""
+    from tests.servers.hooks import start_slack
+
+    with start_slack() as service:
+        yield service
+
+
+@pytest.fixture
+def smtp():
+    """A mail server without TLS and users; see `tests/servers/smtp.py`."""
+    from tests.servers.smtp import start_smtp
+
+    with start_smtp() as service:
+        yield service
+
+
+@pytest.fixture
+def smtp_starttls():
+    """A mail server that demands STARTTLS and a login."""
+    from tests.servers.smtp import start_smtp
+
+    with start_smtp("starttls", user="osiris@example.com", password="p'ss \"w%rd:@/=") as service:
+        yield service
+
+
+@pytest.fixture
+def smtp_tls():
+    """A mail server with TLS from the start, which demands a login."""
+    from tests.servers.smtp import start_smtp
+
+    with start_smtp("implicit", user="osiris@example.com", password="p'ss \"w%rd:@/=") as service:
+        yield service
+
+
 @pytest.fixture(scope="session")
 def e2b():
     """A local E2B whose sandboxes have the packages of this environment, and none of our code."""
