@@ -191,6 +191,15 @@ def smtp_tls():
         yield service
 
 
+@pytest.fixture
+def aws_secrets():
+    """An AWS Secrets Manager; see `tests/servers/aws_secrets.py`."""
+    from tests.servers.aws_secrets import start_aws_secrets
+
+    with start_aws_secrets() as service:
+        yield service
+
+
 @pytest.fixture(scope="session")
 def e2b():
     """A local E2B whose sandboxes have the packages of this environment, and none of our code."""
