@@ -200,6 +200,15 @@ def aws_secrets():
         yield service
 
 
+@pytest.fixture
+def gcp_secrets():
+    """A Google Secret Manager; see `tests/servers/gcp_secrets.py`."""
+    from tests.servers.gcp_secrets import start_gcp_secrets
+
+    with start_gcp_secrets() as service:
+        yield service
+
+
 @pytest.fixture(scope="session")
 def e2b():
     """A local E2B whose sandboxes have the packages of this environment, and none of our code."""

@@ -118,10 +118,7 @@ def test_requests_that_were_changed_or_repeated_later(aws_secrets):
 
     stamp = sent.headers["x-amz-date"]
     signed = sent.headers["authorization"]
-    assert (
-        send() == 200
-        or "SecretString" in httpx.post(aws_secrets.server.url, content=sent.body, headers=sent.headers).text
-    )
+    assert send() == 200
     assert send(sent.body.replace(b'"a"', b'"b"')) == "InvalidSignatureException"
     assert send(host="other") == "InvalidSignatureException"
     assert send(**{"x-amz-date": str(int(stamp[:4]) - 1) + stamp[4:]}) == "InvalidSignatureException"
