@@ -209,6 +209,15 @@ def gcp_secrets():
         yield service
 
 
+@pytest.fixture
+def otlp():
+    """A collector of OpenTelemetry; see `tests/servers/otlp.py`."""
+    from tests.servers.otlp import start_otlp
+
+    with start_otlp() as service:
+        yield service
+
+
 @pytest.fixture(scope="session")
 def e2b():
     """A local E2B whose sandboxes have the packages of this environment, and none of our code."""

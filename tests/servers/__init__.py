@@ -21,8 +21,9 @@ The fixtures `s3`, `azurite` and `gcs` are object stores, `store` is one after t
 `fields(bucket)`, `put`, `get` and `keys`.
 
 Doubles of services, each written from its protocol's documentation, serve on a socket of the test process, one per
-test: `vault` and `vault_tls` (HashiCorp Vault), `hooks` (webhooks), `slack` (its incoming webhooks), `smtp`,
-`smtp_starttls`, `smtp_tls`, `aws_secrets` and `gcp_secrets` (secret managers). Their files say how to use them; `http_double.py` has the faults that all have.
+test: `vault` and `vault_tls` (HashiCorp Vault), `aws_secrets`, `gcp_secrets`, `hooks` (webhooks), `slack` (its incoming
+webhooks), `smtp`, `smtp_starttls` and `smtp_tls` (mail), `otlp` (OpenTelemetry). Their files say how to use them;
+`http_double.py` has the faults that all have.
 
 The servers end with the tests, even if those are killed. They come from Debian's packages (`sh tools/servers.sh`); that
 of S3 comes with the lock of Python packages, and that of Azure from npm (`sh tools/stores.sh`). That of Google Cloud
