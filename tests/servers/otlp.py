@@ -9,7 +9,7 @@
         attributes(otlp.span("run").attributes)                 # a dictionary of Python's values
         otlp.refuse(429, retry_after="1")                       # all requests, with a Status; `None` ends it
         otlp.server.script.append(refusal(503))                 # the next request only
-        otlp.rejected = 2                                       # partial success: the answer says that two were not kept
+        otlp.rejected = 2                                       # partial success: two were not kept, says the answer
         otlp.wanted = {"authorization": "Bearer x"}             # headers without which it answers 401
         otlp.requests, otlp.server.faults.hang                  # `http_double.py` has these and more
 
