@@ -192,7 +192,7 @@ class _Connection(socketserver.BaseRequestHandler):
         """Return the reply to a command, unless there is none."""
         while command in self.service.hangs and not self.server.over.wait(0.01):
             pass
-        if command in self.service.drops:
+        if command in self.service.drops or self.server.over.is_set():
             raise _End
         return self.service.replies.get(command, usual)
 

@@ -112,6 +112,9 @@ def test_approle(vault):
     assert auth["lease_duration"] == 60
     assert ask(vault, "secret/data/a", auth["client_token"]).status_code == 200
     assert ask(vault, "secret/data/b", auth["client_token"]).status_code == 403
+    role, secret = vault.approle(mount="ci")
+    auth = ask(vault, "auth/ci/login", "", "PUT", json={"role_id": role, "secret_id": secret}).json()["auth"]
+    assert ask(vault, "secret/data/b", auth["client_token"]).status_code == 404
 
 
 def test_namespaces(vault):

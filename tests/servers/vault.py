@@ -208,7 +208,7 @@ class Vault:
         del self._tokens[token]
 
     def approle(self, *paths: str, mount: str = "approle", namespace: str = "", ttl: float = 3600) -> tuple[str, str]:
-        """Return role id and secret id; `ttl` is that of the tokens, in seconds."""
+        """Return role id and secret id; paths and `ttl`, in seconds, are those of the tokens."""
         role, secret = str(uuid.uuid4()), str(uuid.uuid4())
         self._roles[f"{namespace}/{mount}", role, secret] = paths, ttl
         return role, secret
@@ -281,7 +281,7 @@ class Vault:
         if found is None:
             return _fail(400, "invalid role or secret ID")
         paths, ttl = found
-        token = self.token(*paths or ("",), namespace=namespace, ttl=ttl)
+        token = self.token(*paths, namespace=namespace, ttl=ttl)
         auth = {"client_token": token, "accessor": secrets.token_hex(12), "policies": ["default"], "num_uses": 0}
         auth |= {"lease_duration": int(ttl), "renewable": True, "token_type": "service", "orphan": True}
         return _reply(None, auth=auth)
