@@ -58,6 +58,7 @@ PREFIXES = {
     "AIO": "Packages, reports and lineage of runs",
     "DRV": "Drivers",
     "DSC": "Discovery",
+    "NTF": "Notifications and telemetry",
     "CHT": "Conversations",
     "LLM": "Models",
     "MCP": "Requests of agents",

@@ -89,6 +89,30 @@ def _folders(value: object) -> tuple[str, ...] | None:
     return tuple(map(str, folders))
 
 
+def _words(*names: str) -> Callable[[object], object | None]:
+    """Return a parser for a list of some of these words, separated by commas in a variable."""
+
+    def parse(value: object) -> tuple[str, ...] | None:
+        given = _listed(value)
+        return given if given is not None and set(given) <= {*names} else None
+
+    return parse
+
+
+def _listed(value: object) -> tuple[str, ...] | None:
+    """Return a list of texts, separated by commas in a variable."""
+    value = [text.strip() for text in value.split(",")] if isinstance(value, str) else value
+    texts = _texts(value)
+    return None if texts is None else tuple(dict.fromkeys(map(str, texts)))
+
+
+def _variables(value: object) -> tuple[str, ...] | None:
+    """Return the names in a list of variables, or in one."""
+    given = _listed(value)
+    names = [_VARIABLE[0](text) for text in given or ()]
+    return tuple(map(str, names)) if given and None not in names else None
+
+
 def _flag(value: object) -> bool | None:
     words = {"true": True, "false": False}
     return value if isinstance(value, bool) else words.get(value) if isinstance(value, str) else None
@@ -127,6 +151,8 @@ _TIME = (parse_duration, "a duration like 90s, 5m or 6h")
 _WAIT = (lambda value: 0.0 if value in (0, "0", "0s") else parse_duration(value), "a duration like 90s or 10m, or 0")
 _FOLDERS = (_folders, "a list of folders, absolute or relative to the project, without ~")
 _VARIABLE = (_matching(r"\$\{(?P<value>[A-Za-z_][A-Za-z0-9_]*)\}"), 'a variable, as "${NAME}"')
+_VARIABLES = (_variables, 'a variable, as "${NAME}", or a list of them')
+_EVENTS = ("failure", "recovery", "late", "drift", "rejected")
 _ADDRESS = (
     _matching(r"(?P<value>https?://[^\s/?#@]+(/[^\s?#@]*)?)"),
     "an address like https://host:5000, without a password",
@@ -135,6 +161,9 @@ _SOME = (lambda value: _count(value) or None, "a number above 0")
 
 RULES = "rules"
 """A provider of earlier versions, still accepted here and rejected only by conversations."""
+
+NOTIFY_CHANNELS = ("webhook", "slack", "email", "apprise")
+"""The channels of notifications; each has a setting below `notify` that names the variables of its addresses."""
 
 _GEMINI = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 PROVIDERS: dict[str, tuple[str, ...]] = {
@@ -176,6 +205,17 @@ KEYS: dict[str, Key] = {
     "openlineage.enabled": Key(
         _flag, "true or false", "false", "read OPENLINEAGE_URL, _API_KEY and _NAMESPACE from the environment"
     ),
+    "notify.on": Key(
+        _words(*_EVENTS),
+        f"a list of some of {', '.join(_EVENTS)}",
+        "failure, recovery, late",
+        "events that are reported",
+    ),
+    "notify.webhook": Key(*_VARIABLES, None, "variables with addresses to which events are posted as JSON"),
+    "notify.slack": Key(*_VARIABLES, None, "variables with addresses of incoming webhooks of Slack"),
+    "notify.email": Key(*_VARIABLES, None, "variables like smtps://USER:PASSWORD@HOST/?from=ADDRESS&to=ADDRESS"),
+    "notify.apprise": Key(*_VARIABLES, None, "variables with addresses of services that apprise supports"),
+    "notify.timeout": Key(*_TIME, "10s", "how long a run waits at its end for all of them"),
     "aiop.enabled": Key(_flag, _YES_NO, "true", "write a package (AIOP) after every run"),
     "aiop.policy": Key(*_one_of("core", "annex", "custom"), "core", "annex also writes every event to an annex"),
     "aiop.max_core_bytes": Key(
@@ -224,6 +264,7 @@ SECTIONS = (
     "run.e2b",
     "paths",
     "openlineage",
+    "notify",
     "chat",
     "aiop",
     "aiop.annex",

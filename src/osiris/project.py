@@ -63,6 +63,8 @@ class Project:
     """Outputs of completed steps, kept while their run may be continued, one folder per session."""
     catalogue = _Below(STATE, "runs.jsonl")
     """Records of the packages of all runs, one per line; can be rebuilt from the sessions."""
+    notifications = _Below(STATE, "notifications.jsonl")
+    """What was reported, and to which channels, one per line: nothing is sent twice."""
     cache = _Below(STATE, "cache", "compile.sqlite")
     """Cache of compiles; may be removed at any time."""
     wheels = _Below(STATE, "cache", "wheels")

@@ -24,7 +24,7 @@ def open_project(
     profile: str | None = None,
     settings: Mapping[str, JsonValue] | None = None,
 ) -> Workspace:
-    """Open the project at or above `start`; lost sessions get their end, their package and their lineage events.
+    """Open the project at or above `start`; lost sessions get their end, package, lineage events and notification.
 
     `settings` are those of the command line, by key. Fails with PRJ001 if there is no project, and as `load_config`.
     """
@@ -33,9 +33,12 @@ def open_project(
     env = load_env(project.env_file, environ)
     workspace = Workspace(project, load_config(project, env, profile, settings), load_registry(), env, profile)
     if lost:
+        from osiris.api.notifications import notify_runs
         from osiris.api.openlineage import emit_lost
         from osiris.api.reports import package_sessions
 
+        sessions = [str(session["session"]) for session in lost]
         emit_lost(workspace, lost)
-        package_sessions(workspace, [str(session["session"]) for session in lost])
+        package_sessions(workspace, sessions)
+        notify_runs(workspace, sessions)
     return workspace

@@ -21,7 +21,7 @@ from osiris.session.finding import (
     session_folders,
 )
 from osiris.session.stored import now_text
-from osiris.session.writing import create_session
+from osiris.session.writing import ENDS, create_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -100,6 +100,7 @@ def _run_locked(
     strict: bool,
 ) -> tuple[RunResult, list[Diagnostic]]:
     """Run a target in a locked project; imports happen here, while the worker imports its own modules."""
+    from osiris.api.notifications import notify_runs
     from osiris.api.openlineage import emitting
     from osiris.api.reports import package_missing
     from osiris.runner.host.run import run
@@ -110,26 +111,28 @@ def _run_locked(
         try:
             plan = plan_of(workspace, target, options, params=params, strict=strict, worker=worker)
             set_label(f"run of '{plan.manifest.name}'")
-            tracked = _tracking_start(events, emit)
+            tracked = _tracking_ends(events, emit)
             words = (workspace.project, plan.manifest, workspace.config, options, tracked, worker)
             result = run(*words, plan.asked, plan.pipeline)
         except OsirisError as error:
             manifest = plan.manifest if plan else None
-            refused = None if events else record_refusal(workspace, target, manifest, error.diagnostics, progress)
+            tracked = _tracking_ends(events, progress)
+            refused = None if events else record_refusal(workspace, target, manifest, error.diagnostics, tracked)
             if refused is None:
                 raise
             result = refused
         finally:
             unpackaged = package_missing(workspace)
-    return result, [*(plan.notes if plan else ()), *undelivered, *unpackaged]
+            unsent = notify_runs(workspace, [event["session"] for event in events if event["event"] in ENDS])
+    return result, [*(plan.notes if plan else ()), *undelivered, *unpackaged, *unsent]
 
 
-def _tracking_start(first_events: list[Event], progress: Progress) -> Progress:
-    """Return a progress that also records the first event, after which the run has a session."""
+def _tracking_ends(events: list[Event], progress: Progress) -> Progress:
+    """Return a progress that also records the first event, after which the run has a session, and that of its end."""
 
     def tracking(event: Event) -> None:
-        if not first_events:
-            first_events.append(event)
+        if not events or event["event"] in ENDS:
+            events.append(event)
         progress(event)
 
     return tracking

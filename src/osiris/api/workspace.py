@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from osiris.config import PROVIDERS
+from osiris.config import NOTIFY_CHANNELS, PROVIDERS
 from osiris.connections import as_written, environment_names, load_connections
 from osiris.errors import OsirisError, fail, nearest
 from osiris.model import ConnectionRef
@@ -214,7 +214,7 @@ def shown(workspace: Workspace, path: Path) -> str:
 
 
 def project_scrubber(workspace: Workspace) -> Scrubber:
-    """Return a scrubber for the set secrets of all declared connections and the API keys of models.
+    """Return a scrubber for the set secrets of all declared connections, API keys of models, and `notify` addresses.
 
     It also covers variables of connections and parameters whose names suggest a secret.
     """
@@ -227,6 +227,7 @@ def project_scrubber(workspace: Workspace) -> Scrubber:
 def _keys_of_models(workspace: Workspace) -> Iterator[str]:
     names = {variable for variables in PROVIDERS.values() for variable in variables}
     names |= {variable} if (variable := workspace.config.get("chat.api_key")) else set()
+    names |= {name for key in NOTIFY_CHANNELS for name in workspace.config.get(f"notify.{key}") or ()}
     yield from (workspace.environ[name] for name in names if workspace.environ.get(name))
 
 

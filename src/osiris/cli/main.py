@@ -59,6 +59,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "mcp": ("osiris.cli.mcp:mcp", "Serve agents over the Model Context Protocol (MCP)."),
         "prompts": ("osiris.cli.chat:prompts", "View and customize model prompts."),
         "sandboxes": ("osiris.cli.run:sandboxes", "List, stop and build E2B sandboxes."),
+        "notify": ("osiris.cli.notify:notify", "Send a test message to where failures are reported."),
         "config": ("osiris.cli.project:config", "Show settings and where each value comes from."),
         "completion": ("osiris.cli.completion:completion", "Print a shell completion script."),
     },
