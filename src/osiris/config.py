@@ -90,7 +90,7 @@ def _folders(value: object) -> tuple[str, ...] | None:
 
 
 def _words(*names: str) -> Callable[[object], object | None]:
-    """Return a parser for a list of some of these words, separated by commas in a variable."""
+    """Return a parser for a list of some of these words."""
 
     def parse(value: object) -> tuple[str, ...] | None:
         given = _listed(value)
@@ -100,8 +100,8 @@ def _words(*names: str) -> Callable[[object], object | None]:
 
 
 def _listed(value: object) -> tuple[str, ...] | None:
-    """Return a list of texts, separated by commas in a variable."""
-    value = [text.strip() for text in value.split(",")] if isinstance(value, str) else value
+    """Return a list of words, separated by commas or spaces in a variable."""
+    value = re.split(r"[,\s]+", value.strip()) if isinstance(value, str) else value
     texts = _texts(value)
     return None if texts is None else tuple(dict.fromkeys(map(str, texts)))
 
@@ -208,7 +208,7 @@ KEYS: dict[str, Key] = {
     "notify.on": Key(
         _words(*_EVENTS),
         f"a list of some of {', '.join(_EVENTS)}",
-        "failure, recovery, late",
+        "failure recovery late",
         "events that are reported",
     ),
     "notify.webhook": Key(*_VARIABLES, None, "variables with addresses to which events are posted as JSON"),

@@ -88,6 +88,13 @@ def append(descriptor: int, content: bytes) -> None:
         content = content[os.write(descriptor, content) :]
 
 
+def append_durably(descriptor: int, content: bytes) -> None:
+    """Append all bytes as `append` does, and return when they are on disk. Raises OSError."""
+    append(descriptor, content)
+    fault("journal.sync")
+    os.fsync(descriptor)
+
+
 def append_line(path: Path, content: bytes) -> None:
     """Append to a private file in one write, so that readers never see part of a line; fails with PRJ006."""
     with guarded(path):

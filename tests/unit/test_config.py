@@ -177,7 +177,7 @@ def test_all_problems_are_told_at_once_with_their_lines(project):
         ("PRJ004", 3, "'run.threads' must be a number of threads, 0 for one per core, found -1", HOW),
         ("PRJ002", 4, "unknown key 'rnu'", "did you mean 'run'?"),
         ("PRJ004", 7, "'run.memory' must be a size like 2GB or 512MiB, found 'much'", HOW),
-        ("PRJ002", 8, "unknown key 'llm'", "available: aiop, chat, defaults, openlineage, paths, profiles, run"),
+        ("PRJ002", 8, "unknown key 'llm'", "available: aiop, chat, defaults, notify, openlineage, paths, profiles, run"),
         ("PRJ004", 9, "'profiles.b' must be a mapping, found 3", HOW),
         ("PRJ004", 10, "'defaults' must be a mapping, found 5", HOW),
         ("PRJ002", 11, "unknown key 'run.threads'", "did you mean 'run.threads'?"),

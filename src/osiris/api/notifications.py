@@ -14,7 +14,7 @@ from osiris.api.sessions import reading_of
 from osiris.api.workspace import project_scrubber
 from osiris.config import NOTIFY_CHANNELS
 from osiris.distribution import install_command, installed_version
-from osiris.durable import READ_AND_APPEND, append, guarded, make_folder, open_file
+from osiris.durable import READ_AND_APPEND, append_durably, guarded, make_folder, open_file
 from osiris.errors import OsirisError, diagnostic
 from osiris.files import take_lock
 from osiris.history.record import REFUSED
@@ -180,8 +180,8 @@ def _append(workspace: Workspace, event: str, entries: Callable[[Iterable[Entry]
             take_lock(descriptor, wait=True)
             cut_torn_line(path)
             added = entries(read_lines(path))
-            append(descriptor, b"".join(line({"ts": now_text(), "event": event, **entry}) for entry in added))
-            os.fsync(descriptor)
+            lines = (line({"ts": now_text(), "event": event, **entry}) for entry in added)
+            append_durably(descriptor, b"".join(lines))
         finally:
             os.close(descriptor)
 
