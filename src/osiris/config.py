@@ -205,7 +205,7 @@ KEYS: dict[str, Key] = {
     "openlineage.enabled": Key(
         _flag, "true or false", "false", "read OPENLINEAGE_URL, _API_KEY and _NAMESPACE from the environment"
     ),
-    "notify.on": Key(
+    "notify.events": Key(
         _words(*_EVENTS),
         f"a list of some of {', '.join(_EVENTS)}",
         "failure recovery late",

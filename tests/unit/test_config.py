@@ -51,7 +51,7 @@ def test_an_empty_file_leaves_the_defaults(text, project):
         "openlineage.namespace": "osiris",
         "openlineage.timeout": 5.0,
         "openlineage.enabled": False,
-        "notify.on": ("failure", "recovery", "late"),
+        "notify.events": ("failure", "recovery", "late"),
         "notify.webhook": None,
         "notify.slack": None,
         "notify.email": None,
@@ -134,6 +134,10 @@ WRITTEN = {
     "openlineage.file": "lineage.jsonl",
     "openlineage.url": "https://host:5000",
     "openlineage.api_key": "${KEY}",
+    "notify.webhook": "${HOOK}, ${OTHER_HOOK}",
+    "notify.slack": "${HOOK}",
+    "notify.email": "${MAIL}",
+    "notify.apprise": "${SERVICE}",
     "chat.provider": "openai",
     "chat.model": "qwen3",
     "chat.conventions": "Amounts are in cents.",
@@ -177,11 +181,30 @@ def test_all_problems_are_told_at_once_with_their_lines(project):
         ("PRJ004", 3, "'run.threads' must be a number of threads, 0 for one per core, found -1", HOW),
         ("PRJ002", 4, "unknown key 'rnu'", "did you mean 'run'?"),
         ("PRJ004", 7, "'run.memory' must be a size like 2GB or 512MiB, found 'much'", HOW),
-        ("PRJ002", 8, "unknown key 'llm'", "available: aiop, chat, defaults, notify, openlineage, paths, profiles, run"),
+        (
+            "PRJ002",
+            8,
+            "unknown key 'llm'",
+            "available: aiop, chat, defaults, notify, openlineage, paths, profiles, run",
+        ),
         ("PRJ004", 9, "'profiles.b' must be a mapping, found 3", HOW),
         ("PRJ004", 10, "'defaults' must be a mapping, found 5", HOW),
         ("PRJ002", 11, "unknown key 'run.threads'", "did you mean 'run.threads'?"),
     ]
+
+
+@pytest.mark.parametrize("written", ["https://hooks.example.com/x", "$HOOK", "${HOOK}/x", '["${A}", b]', "[]", "3"])
+def test_addresses_of_notifications_are_variables(written, project):
+    (problem,) = refused(project(f"notify:\n  webhook: {written}\n"))
+    assert (*problem[:2], problem[2].partition(",")[0]) == ("PRJ004", 2, "'notify.webhook' must be a variable")
+
+
+def test_variables_of_notifications_are_one_or_a_list(project):
+    written = ['"${A}"', '["${A}", "${B}"]', "none", '"${A} ${B}"']
+    found = [load_config(project(f"notify: {{webhook: {each}}}"), {}).get("notify.webhook") for each in written]
+    assert found == [("A",), ("A", "B"), None, ("A", "B")]
+    assert load_config(project("notify: {events: []}"), {}).get("notify.events") == ()
+    assert refused(project("notify: {events: [failure, succes]}"))[0][0] == "PRJ004"
 
 
 def test_profiles_must_be_a_mapping(project):

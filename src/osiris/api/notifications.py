@@ -47,12 +47,12 @@ def notify_runs(workspace: Workspace, sessions: Iterable[str]) -> list[Diagnosti
 def notify_late(workspace: Workspace, late: Mapping[str, datetime]) -> list[Diagnostic]:
     """Notify of late pipelines: by name, the time in UTC when each was due first and did not run; returns warnings.
 
-    Does nothing unless `late` is in `notify.on` and a channel is configured. Each pipeline and due time is reported at
-    most once, whoever calls this how often. Waits at most `notify.timeout` for all of them together.
+    Does nothing unless `late` is in `notify.events` and a channel is configured. Each pipeline and due time is reported
+    at most once, whoever calls this how often. Waits at most `notify.timeout` for all of them together.
     """
     from osiris.notify.message import late_body
 
-    if not late or "late" not in workspace.config.get("notify.on") or not _targets(workspace):
+    if not late or "late" not in workspace.config.get("notify.events") or not _targets(workspace):
         return []
     return _send(workspace, [late_body(name, due, workspace.root.name) for name, due in late.items()])
 
@@ -85,7 +85,7 @@ def _notify_run(workspace: Workspace, session: str) -> list[Diagnostic]:
         answer = answer_of(reading)
         before = next(_runs_before(workspace, reading.run.pipeline, session), None)
         events = events_of(reading, before, answer["rows"]["rejected"])
-        chosen = [name for name in events if name in workspace.config.get("notify.on")]
+        chosen = [name for name in events if name in workspace.config.get("notify.events")]
         return _send(workspace, [run_body(answer, chosen, workspace.root.name)]) if chosen else []
     except (OSError, OsirisError, LookupError, TypeError, ValueError) as error:
         return [diagnostic("NTF002", reason=str(error) or type(error).__name__)]

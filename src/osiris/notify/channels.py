@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from osiris.distribution import NotLoadedError, load_foreign
+from osiris.notify.apprise_service import REASONS as APPRISE_REASONS
 from osiris.notify.message import text_of, title_of
 from osiris.units import duration_text
 
@@ -186,37 +187,23 @@ def _mail(body: Body, server: _MailServer) -> EmailMessage:
 
 
 def _apprise(address: str, body: Body, timeout: float) -> str:
-    """Send by a service of apprise, which loads no plugin, configuration or file, logs nothing and keeps nothing."""
-    import logging
+    """Send by a service of apprise in a process of its own (`apprise_service`), which ends with the time."""
+    import subprocess
+    import sys
 
-    logger = logging.getLogger("apprise")
-    logger.addHandler(logging.NullHandler())
-    logger.propagate = False
-    from apprise import Apprise, AppriseAsset, NotifyFormat, NotifyType, OverflowMode
-    from apprise.common import PersistentStoreMode
-    from apprise.manager_attachment import AttachmentManager
-    from apprise.manager_config import ConfigurationManager
-
-    managers: tuple[Any, ...] = (AttachmentManager, ConfigurationManager)
-    for manager in (each() for each in managers):
-        manager.disable(*manager.schemas())
-    asset = AppriseAsset(
-        storage_mode=PersistentStoreMode.MEMORY, secure_logging=True, async_mode=False, service_timeout=timeout
-    )
-    service = Apprise.instantiate(address, asset=asset)
-    if service is None:
-        return "apprise does not support such an address"
-    service.overflow_mode = OverflowMode.TRUNCATE
-    services = Apprise(asset=asset)
-    services.add(service)
-    good = {"recovery", "test"} & set(body["events"])
-    sent = services.notify(
-        title=title_of(body),
-        body=text_of(body, _OTHER_TEXT),
-        body_format=NotifyFormat.TEXT,
-        notify_type=NotifyType.SUCCESS if good else NotifyType.FAILURE,
-    )
-    return "" if sent else "apprise could not send it"
+    message = {
+        "address": address,
+        "title": title_of(body),
+        "text": text_of(body, _OTHER_TEXT),
+        "is_good": bool({"recovery", "test"} & set(body["events"])),
+        "timeout": timeout,
+    }
+    command = [sys.executable, "-P", "-m", "osiris.notify.apprise_service"]
+    try:
+        done = subprocess.run(command, input=json.dumps(message).encode(), capture_output=True, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        return _no_answer(timeout)
+    return APPRISE_REASONS.get(done.returncode, "apprise ended unexpectedly")
 
 
 CHANNELS: dict[str, Send] = {"webhook": _webhook, "slack": _slack, "email": _email, "apprise": _apprise}

@@ -1,0 +1,279 @@
+"""Notifications of runs: to real receivers, each at most once, without values, and without an effect on the run."""
+
+import datetime as dt
+import email
+import email.policy
+import json
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import quote
+
+import apprise
+import pytest
+from tests.e2e.sessions import new_project
+from tests.servers.hooks import redirect
+from tests.servers.http_double import Answer
+
+import osiris
+from osiris.api import notify_late, open_project
+
+ALL = "[failure, recovery, late, drift, rejected]"
+CANARY = "zQ7canary-9x4-secret"
+KEYS = [
+    *("version", "id", "events", "project", "pipeline", "text", "status", "session", "run_id", "started_at"),
+    *("ended_at", "cause", "rows_rejected", "written", "safe_to_retry", "retry", "next"),
+]
+HOSTILE = "shop <!channel> & `x` *b* \u202ebcc: a@example.com"
+
+
+@pytest.fixture
+def shop(osiris, tmp_path):
+    """A project whose channels are given as keywords; its `data/orders.csv` can be taken away."""
+    return Shop(osiris, tmp_path / "shop")
+
+
+class Shop:
+    def __init__(self, command, folder):
+        self.osiris, self.folder, self.orders = command, new_project(folder), folder / "data" / "orders.csv"
+        self.content = self.orders.read_text()
+
+    def channels(self, *, events=ALL, timeout="5s", **addresses):
+        """Configure channels, each with the variable of its name."""
+        lines = [f'  {name}: "${{{name.upper()}_URL}}"' for name in addresses]
+        self.write("osiris.yaml", "\n".join([f"notify:\n  events: {events}\n  timeout: {timeout}", *lines, ""]))
+        self.write(".env", "".join(f"{name.upper()}_URL='{address}'\n" for name, address in addresses.items()))
+
+    def write(self, path, text):
+        (self.folder / path).write_text(text, encoding="utf-8")
+
+    def run(self, *args, code=0, **options):
+        done = self("run", "pipelines/example.yaml", "--json", "--new-run", *args, code=code, **options)
+        return json.loads(done.stdout)
+
+    def fail(self, **options):
+        self.orders.unlink(missing_ok=True)
+        return self.run(code=1, **options)
+
+    def work(self):
+        self.orders.write_text(self.content)
+        return self.run()
+
+    def __call__(self, *args, code=0, **options):
+        done = self.osiris(*args, cwd=self.folder, **options)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    @property
+    def record(self):
+        return [json.loads(line) for line in (self.folder / ".osiris/notifications.jsonl").read_text().splitlines()]
+
+
+def codes(envelope):
+    return sorted(item["code"] for item in envelope["diagnostics"] if item["severity"] != "note")
+
+
+def problem(envelope):
+    return next(item["message"] for item in envelope["diagnostics"] if item["code"] == "NTF001")
+
+
+def bodies(hooks):
+    return [request.json() for request in hooks.requests]
+
+
+def test_a_failure_and_the_recovery_arrive_once_each(shop, hooks):
+    shop.channels(webhook=f"{hooks.url}/alerts?token={CANARY}", events="[failure, recovery]")
+    shop.work()
+    assert hooks.requests == []
+    failed = shop.fail()
+    assert codes(failed) == ["DRV001"]
+    recovered = shop.work()
+    shop.work()
+    shop("logs", "list")
+
+    failure, recovery = bodies(hooks)
+    assert list(failure) == list(recovery) == KEYS
+    assert (failure["version"], failure["id"], failure["events"]) == (1, failed["data"]["session"], ["failure"])
+    assert (failure["project"], failure["pipeline"], failure["status"]) == ("shop", "example", "failed")
+    assert failure["cause"]["code"] == "DRV001"
+    assert failure["cause"]["step"] == "orders"
+    assert failure["cause"]["place"] == "pipelines/example.yaml:13:13"
+    assert failure["written"] == [{"step": "report", "target": "output/revenue.csv", "rows": 0, "state": "nothing"}]
+    assert failure["safe_to_retry"] is True
+    assert "osiris explain DRV001" in failure["next"]
+    assert (recovery["id"], recovery["events"]) == (recovered["data"]["session"], ["recovery"])
+    assert recovery["cause"] is None
+    assert {(one.method, one.path, one.query["token"]) for one in hooks.requests} == {("POST", "/alerts", CANARY)}
+    assert [entry["id"] for entry in shop.record] == [failure["id"], recovery["id"]]
+    assert CANARY not in str(shop.record)
+
+
+def test_a_run_that_could_not_start_and_one_that_was_killed_are_failures(shop, hooks):
+    shop.channels(webhook=hooks.url)
+    shop.write(
+        "pipelines/other.yaml",
+        'oml_version: "0.1.0"\nname: other\nsteps:\n'
+        "  - {id: a, component: sqlite.extractor, mode: read, config: {connection: '@sqlite.x', table: t}}\n"
+        "  - {id: b, component: filesystem.csv_writer, mode: write, config: {path: output/x.csv}}\n",
+    )
+    shop.write("osiris_connections.yaml", 'version: 1\nconnections:\n  sqlite:\n    x: {path: "${UNSET_PATH}"}\n')
+    shop("run", "pipelines/other.yaml", code=3)
+    assert [(body["events"], body["cause"]["code"]) for body in bodies(hooks)] == [(["failure"], "CON005")]
+
+    shop("run", "pipelines/example.yaml", code=-9, env={"OSIRIS_FAULT": "host/journal.append:8:kill"})
+    assert len(hooks.requests) == 1
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda _: shop("logs", "list"), range(4)))
+    (lost,) = bodies(hooks)[1:]
+    assert (lost["events"], lost["status"], lost["cause"]["code"]) == (["failure"], "lost", "RUN008")
+
+
+def test_drift_and_rejected_rows_without_their_values(shop, hooks):
+    shop.channels(webhook=hooks.url)
+    text = (shop.folder / "pipelines/example.yaml").read_text()
+    shop.write("pipelines/example.yaml", text.replace("orders.csv\n", "orders.csv\n      on_reject: quarantine\n", 1))
+    shop("compile", "pipelines/example.yaml")
+    shop.content += f"{CANARY},{CANARY},{CANARY},{CANARY}\n"
+    shop.work()
+    shop.orders.write_text("other\n1\n")
+    shop("run", "--last-compile", "--new-run", code=6)
+    rejected, drifted = bodies(hooks)
+    assert (rejected["events"], rejected["rows_rejected"]) == (["rejected"], 1)
+    assert drifted["events"] == ["failure", "drift"]
+    assert drifted["cause"]["code"] == "DAT011"
+    assert CANARY not in json.dumps(bodies(hooks))
+
+
+@pytest.mark.parametrize("fault", ["host/journal.sync:1:kill", "host/journal.sync:1:raise"])
+def test_what_is_recorded_and_not_sent_is_never_sent(fault, shop, hooks):
+    shop.channels(webhook=hooks.url)
+    shop.orders.unlink()
+    done = shop.osiris("run", "pipelines/example.yaml", cwd=shop.folder, env={"OSIRIS_FAULT": fault})
+    assert done.returncode == (-9 if "kill" in fault else 1)
+    assert ("NTF002" in done.stderr) == ("raise" in fault)
+    shop("logs", "list")
+    assert hooks.requests == []
+    shop.fail()
+    assert len(hooks.requests) == 1
+
+
+@pytest.mark.parametrize("answer", [Answer(500, CANARY), redirect("http://127.0.0.1:9/"), None], ids=str)
+def test_a_receiver_that_fails_or_hangs_is_a_warning(answer, shop, hooks):
+    shop.channels(webhook=f"{hooks.url}/{CANARY}", timeout="1s")
+    hooks.always, hooks.faults.hang = answer, answer is None
+    start = time.monotonic()
+    envelope = shop.fail()
+    assert time.monotonic() - start < 10
+    assert codes(envelope) == ["DRV001", "NTF001"]
+    reason = f"status {answer.status}" if answer else "no answer within 1 s"
+    assert reason in problem(envelope)
+    assert [entry["event"] for entry in shop.record] == ["notified", "not_delivered"]
+    assert CANARY not in json.dumps(envelope) + str(shop.record)
+    hooks.always, hooks.faults.hang = None, False
+    shop("logs", "list")
+    assert len(hooks.requests) == 1
+
+
+def test_slack_shows_text_as_it_is(osiris, tmp_path, slack):
+    shop = Shop(osiris, tmp_path / HOSTILE)
+    shop.channels(slack=slack.url)
+    shop.fail()
+    (message,) = slack.messages
+    assert "&lt;!channel&gt; &amp; `x` *b*" in message["text"]
+    assert "<" not in message["text"]
+    assert "\u202e" not in message["text"]
+    assert message["mrkdwn"] is False
+    assert "osiris explain DRV001" in message["text"]
+    slack.refuse("no_service")
+    assert codes(shop.fail()) == ["DRV001", "NTF001"]
+
+
+def test_email_is_plain_text_with_its_own_headers_only(osiris, tmp_path, smtp_starttls, smtp_tls, smtp):
+    shop = Shop(osiris, tmp_path / (HOSTILE.replace(": ", ":\n") + "ž"))
+    sides = f"/?from=osiris@example.com&to={quote('ada@example.com, bob@example.com')}"
+    for service, scheme in ((smtp_starttls, "smtp"), (smtp_tls, "smtps"), (smtp, "smtp")):
+        login = f"{quote(service.user, '')}:{quote(service.password, '')}@" if service.user else ""
+        shop.channels(email=f"{scheme}://{login}{service.host}:{service.port}{sides}")
+        env = {"SSL_CERT_FILE": str(service.ca)} if service.ca else {}
+        assert codes(shop.fail(env=env)) == ["DRV001"]
+        (message,) = service.messages
+        assert (message.sender, message.recipients) == ("osiris@example.com", ("ada@example.com", "bob@example.com"))
+        assert (message.secure, message.user) == (bool(service.user), service.user)
+        parsed = email.message_from_bytes(message.data, policy=email.policy.default)
+        assert parsed["Bcc"] is None
+        assert parsed["Subject"].startswith("example failed (shop <!channel> & `x` *b*")
+        assert parsed.get_content_type() == "text/plain"
+        assert "DRV001 data/orders.csv does not exist" in parsed.get_content()
+
+    smtp.unknown.add("ada@example.com")
+    assert "1 of the recipients" in problem(shop.fail())
+    shop.channels(email=f"smtp://u:{CANARY}@{smtp.host}:{smtp.port}{sides}")
+    envelope = shop.fail()
+    assert "no encryption" in problem(envelope)
+    assert CANARY not in json.dumps(envelope) + str(smtp.commands)
+    shop.channels(email=f"smtps://{smtp_tls.host}:{smtp_tls.port}{sides}")
+    assert codes(shop.fail()) == ["DRV001", "NTF001"]  # a certificate of an unknown authority
+
+
+def test_apprise_sends_and_loads_no_file(shop, hooks, tmp_path):
+    shop.channels(apprise=hooks.url.replace("http", "json") + "/x")
+    shop.fail()
+    assert hooks.requests[0].json()["title"] == "example failed (shop)"
+    assert "DRV001 data/orders.csv does not exist" in hooks.requests[0].json()["message"]
+    (tmp_path / "template.json").write_text(json.dumps({"text": CANARY}))
+    shop.channels(apprise=f"workflows://{hooks.url[7:]}/a/b/?template={tmp_path}/template.json&verify=no", timeout="2s")
+    done = shop("run", "pipelines/example.yaml", code=1)
+    assert "NTF001" in done.stderr
+    assert "without files" in done.stderr
+    assert CANARY not in str([one.body for one in hooks.requests])
+
+
+def test_late_pipelines_are_reported_once_for_each_due_time(shop, hooks):
+    shop.channels(webhook=hooks.url)
+    due = dt.datetime(2026, 11, 30, 2, tzinfo=dt.UTC)
+    workspace = open_project(shop.folder, {})
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda _: notify_late(workspace, {"orders": due, "sales": due}), range(4)))
+    assert notify_late(workspace, {"orders": due}) == []
+    assert sorted(body["pipeline"] for body in bodies(hooks)) == ["orders", "sales"]
+    notify_late(workspace, {"orders": due + dt.timedelta(days=1)})
+    last = bodies(hooks)[-1]
+    assert (last["id"], last["due"]) == ("orders@20261201T020000Z", "2026-12-01T02:00:00Z")
+    shop.channels(webhook=hooks.url, events="[failure]")
+    assert notify_late(open_project(shop.folder, {}), {"sales": due + dt.timedelta(days=2)}) == []
+    assert len(hooks.requests) == 3
+
+
+def test_a_test_message_reaches_every_channel(shop, hooks, slack, smtp):
+    shop.channels(webhook=hooks.url, slack=slack.url, email=f"smtp://{smtp.host}:{smtp.port}/?from=a@b.c&to=d@e.f")
+    assert shop("notify", "test").stdout.count("accepted") == 3
+    assert bodies(hooks)[0]["events"] == ["test"]
+    assert slack.messages[0]["text"].startswith("osiris test message (shop)")
+    assert len(smtp.messages) == 1
+    shop.write(".env", "")
+    done = shop("notify", "test", code=1)
+    assert done.stderr.count("NTF003") == 3
+    shop.channels()
+    assert "no channel is configured" in shop("notify", "test").stdout
+
+
+def test_without_apprise_the_other_channels_send(shop, hooks, tmp_path):
+    shop.channels(webhook=hooks.url, apprise="json://localhost/")
+    here, found = tmp_path / "packages", Path(apprise.__file__).parents[1]
+    here.mkdir()
+    for each in found.iterdir():
+        if not each.name.startswith("apprise"):
+            (here / each.name).symlink_to(each)
+    paths = [str(Path(osiris.__file__).parents[1]), str(here)]
+    code = f"""import sys
+sys.path[:] = [path for path in sys.path if path != {str(found)!r}] + {paths}
+from osiris.cli.main import main
+sys.exit(main(["notify", "test"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=shop.folder)
+    assert done.returncode == 1
+    assert done.stdout == "webhook ${WEBHOOK_URL}  accepted\n"
+    assert done.stderr.startswith("NTF004")
+    assert "install it: pip install 'apprise<3" in done.stderr
