@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from osiris.history.changes import DRIFT
 from osiris.history.failures import clip, first_cause, subject_of
+from osiris.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -128,16 +129,18 @@ def _shown(text: str) -> str:
 
 
 def _lines(body: Body) -> Iterator[str]:
+    cause = body.get("cause")
     yield body["text"]
-    if (cause := body.get("cause")) and cause["remedy"]:
+    if cause and cause["remedy"]:
         yield f"Remedy: {cause['remedy']}"
-    for each in body.get("written") or ():
-        rows = "rows" if each["rows"] is None else f"{each['rows']:,} row{'' if each['rows'] == 1 else 's'}"
-        yield clip(f"{each['target'] or each['step']}: {_STATES[each['state']].format(rows=rows)}", _LONGEST)
-    if body.get("cause"):
-        yield {True: "Safe to retry.", None: "A retry may write rows twice."}[
-            body["safe_to_retry"]
-        ] + f" {body['retry']}"
-    if body["next"]:
-        yield "Next:"
-        yield from (f"  {command}" for command in body["next"])
+    yield from map(_written_line, body.get("written") or ())
+    if cause:
+        yield f"{'Safe to retry.' if body['safe_to_retry'] else 'A retry may write rows twice.'} {body['retry']}"
+    yield from ["Next:", *(f"  {command}" for command in body["next"])] if body["next"] else []
+
+
+def _written_line(written: Mapping[str, JsonValue]) -> str:
+    """Return what was written to one target."""
+    number = written["rows"]
+    rows = "rows" if number is None else count(number, "row")
+    return clip(f"{written['target'] or written['step']}: {_STATES[written['state']].format(rows=rows)}", _LONGEST)
