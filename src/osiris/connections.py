@@ -25,6 +25,7 @@ from osiris.errors import (
 )
 from osiris.model import ConnectionRef
 from osiris.secret import Secret, find_literal_secrets, is_secret_name
+from osiris.secret.references import StoreError, parse_reference, store_names, unknown_store_hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from osiris.family_spec import FamilySpec
     from osiris.model import JsonValue
+    from osiris.secret.references import FetchSecret, Reference
 
     Declared = dict[str, dict[str, dict[str, JsonValue]]]
 
@@ -130,8 +132,9 @@ def as_written(connections: Connections, ref: ConnectionRef) -> dict[str, JsonVa
 
 
 def unknown_fields(connections: Connections, ref: ConnectionRef, family: FamilySpec | None) -> Iterator[Diagnostic]:
-    """Yield CON008 for each field of a connection that its family does not have."""
+    """Yield CON008 for each field of a connection that its family does not have, CON077 for each unknown store."""
     full = resolve_ref(connections, ref)
+    yield from _unknown_stores(connections, full)
     schemas: Mapping[str, JsonValue] = family.fields.get("properties", {}) if family else {}
     fields = as_written(connections, full)
     for name in fields if schemas else ():
@@ -143,22 +146,39 @@ def unknown_fields(connections: Connections, ref: ConnectionRef, family: FamilyS
             yield diagnostic("CON008", at=at, hint=_field_hint(name, schemas), fix=fix, **params)
 
 
+def _unknown_stores(connections: Connections, ref: ConnectionRef) -> Iterator[Diagnostic]:
+    for name, written in as_written(connections, ref).items():
+        for reference in store_references(written):
+            if reference.scheme not in store_names():
+                pointer = f"/connections/{ref.family}/{ref.alias}/{escape(name)}"
+                at = connections.positions.get(pointer, Location(pointer=pointer))
+                hint = unknown_store_hint(reference.scheme)
+                reason = f"there is no secret store '{reference.scheme}'"
+                params = {"field": name, "family": ref.family, "alias": str(ref.alias), "reference": reference.text}
+                yield diagnostic("CON077", at=at, hint=hint, fix=(), reason=reason, **params)
+
+
 def _field_hint(name: str, fields: Iterable[str]) -> str | None:
     return _EARLIER_FIELDS.get(name) or did_you_mean(name, fields)
 
 
 def resolve(
-    connections: Connections, ref: ConnectionRef, env: Mapping[str, str], family: FamilySpec | None
+    connections: Connections,
+    ref: ConnectionRef,
+    env: Mapping[str, str],
+    family: FamilySpec | None,
+    fetch: FetchSecret,
 ) -> dict[str, JsonValue | Secret]:
-    """Return the fields of a connection with variables resolved; secret ones are `Secret`.
+    """Return the fields of a connection with variables and secrets of stores resolved; secret ones are `Secret`.
 
-    An unset or empty variable counts as missing. Text from the environment is converted to the type required by the
-    family. Raises CON005, CON008 and CON009, all at once; messages never contain values.
+    An unset or empty variable counts as missing. Text is converted to the type required by the family. `fetch` returns
+    the value of a store. Raises CON005, CON008, CON009 and CON074 to CON078, all at once; messages never contain
+    values.
     """
     full = resolve_ref(connections, ref)
     fields = as_written(connections, full)
     schemas: Mapping[str, JsonValue] = family.fields.get("properties", {}) if family else {}
-    resolver = _Resolver(full, env, [])
+    resolver = _Resolver(full, env, fetch, [])
     resolved: dict[str, JsonValue | Secret] = {}
     for name, written in fields.items():
         if family and name not in schemas:
@@ -175,8 +195,17 @@ def resolve(
 
 def environment_names(fields: JsonValue) -> list[str]:
     """Return the environment variables that the fields of a connection refer to, sorted."""
-    placeholders = (each for text in _texts(fields) for each in _PLACEHOLDER.findall(text))
-    return sorted({match[1] for each in placeholders if (match := _VARIABLE.fullmatch(each))})
+    return sorted({match[1] for each in _placeholders(fields) if (match := _VARIABLE.fullmatch(each))})
+
+
+def store_references(fields: JsonValue) -> list[Reference]:
+    """Return the references to secret stores in the fields of a connection, sorted."""
+    inside = {each for each in _placeholders(fields) if not _VARIABLE.fullmatch(each)}
+    return [reference for each in sorted(inside) if (reference := parse_reference(each))]
+
+
+def _placeholders(value: JsonValue) -> list[str]:
+    return [each for text in _texts(value) for each in _PLACEHOLDER.findall(text)]
 
 
 def load_env(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
@@ -206,10 +235,11 @@ def load_env(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class _Resolver:
-    """Resolves variables in the fields of one connection, and collects problems."""
+    """Resolves variables and secrets of stores in the fields of one connection, and collects problems."""
 
     ref: ConnectionRef
     env: Mapping[str, str]
+    fetch: FetchSecret
     problems: list[Diagnostic]
 
     def report(self, code: str, name: str, *, hint: str | None = None, **params: object) -> None:
@@ -256,13 +286,30 @@ class _Resolver:
 
     def _text(self, name: str, inside: str) -> str:
         match = _VARIABLE.fullmatch(inside)
+        if match is None and (reference := parse_reference(inside)):
+            return self._stored(name, reference)
         variable, default = (match[1], match[2]) if match else (inside, None)
         text = self.env.get(variable) or default
         if text is None:
             self.report("CON005", name, variable=variable)
         return text or ""
 
+    def _stored(self, name: str, reference: Reference) -> str:
+        try:
+            return self.fetch(reference, self.env)
+        except StoreError as error:
+            code = _STORE_CODES[error.kind]
+            self.report(code, name, hint=error.remedy, reference=reference.text, reason=error.reason)
+        return ""
 
+
+_STORE_CODES = {
+    "missing": "CON074",
+    "denied": "CON075",
+    "unreachable": "CON076",
+    "unusable": "CON077",
+    "absent": "CON078",
+}
 _FROM_TEXT: dict[str, Callable[[str], JsonValue]] = {
     "integer": lambda text: int(text) if re.fullmatch(r"[-+]?[0-9]{1,18}", text) else None,
     "number": lambda text: float(text) if re.fullmatch(r"[-+]?[0-9]{1,18}(\.[0-9]{1,18})?", text) else None,
@@ -348,10 +395,10 @@ def _field_problems(
         at = document.positions.get(where)
         yield diagnostic("CON007", at=at, field=name, family=family, alias=alias, variable=variable)
     for name, value in fields.items():
-        inside = [each for text in _texts(value) for each in _PLACEHOLDER.findall(text)]
-        if not all(map(_VARIABLE.fullmatch, inside)):
-            problem = f"'{name}' of @{family}.{alias} refers to something that is no environment variable"
-            yield _wrong(document, f"{pointer}/{escape(name)}", problem, "write ${NAME} or ${NAME:-default}")
+        if not all(_VARIABLE.fullmatch(each) or parse_reference(each) for each in _placeholders(value)):
+            problem = f"'{name}' of @{family}.{alias} refers to something that is no environment variable or secret"
+            hint = "write ${NAME} or ${NAME:-default}, or for a secret store ${STORE:PATH#FIELD}"
+            yield _wrong(document, f"{pointer}/{escape(name)}", problem, hint)
 
 
 def _wrong(document: Document, pointer: str, problem: str, hint: str | None = None) -> Diagnostic:

@@ -14,6 +14,7 @@ from osiris.errors import InvalidInput, OsirisError
 from osiris.family_spec import FamilySpec
 from osiris.model import ConnectionRef
 from osiris.secret import Secret
+from osiris.secret.references import without_value
 
 FILE = """\
 version: 1
@@ -122,16 +123,20 @@ def test_a_reference_that_finds_nothing(connections, ref, code, hint):
 
 def test_resolving_takes_values_from_the_environment(connections):
     env = {"MYSQL_PASSWORD": "hunter2", "PORT": "3307"}
-    fields = resolve(connections, ConnectionRef("mysql", "copy"), env, MYSQL)
+    fields = resolve(connections, ConnectionRef("mysql", "copy"), env, MYSQL, without_value)
     assert (fields["host"], fields["port"]) == ("localhost", 3307)
     assert isinstance(fields["password"], Secret)
     assert fields["password"].reveal() == "hunter2"
-    assert resolve(connections, ConnectionRef("mysql", "copy"), env | {"HOST": "h"}, MYSQL)["host"] == "h"
-    assert "default" not in resolve(connections, ConnectionRef("mysql"), env, MYSQL)
+    assert (
+        resolve(connections, ConnectionRef("mysql", "copy"), env | {"HOST": "h"}, MYSQL, without_value)["host"] == "h"
+    )
+    assert "default" not in resolve(connections, ConnectionRef("mysql"), env, MYSQL, without_value)
 
 
 def test_without_a_family_the_name_of_a_field_tells_a_secret(connections):
-    fields = resolve(connections, ConnectionRef("mysql", "copy"), {"MYSQL_PASSWORD": "x", "PORT": "1"}, None)
+    fields = resolve(
+        connections, ConnectionRef("mysql", "copy"), {"MYSQL_PASSWORD": "x", "PORT": "1"}, None, without_value
+    )
     assert fields["port"] == "1"
     assert isinstance(fields["password"], Secret)
 
@@ -166,14 +171,22 @@ def test_everything_that_is_missing_is_said_at_once_and_no_value_is_shown():
     [("port", "3306", 3306), ("ssl", "true", True), ("ssl", "false", False), ("wait", "1.5", 1.5), ("mode", "a", "a")],
 )
 def test_text_of_the_environment_takes_the_type_of_its_field(field, text, value):
-    fields = resolve(made({"host": "h", field: "${X}"}), ConnectionRef("mysql", "main"), {"X": text}, MYSQL)
+    fields = resolve(
+        made({"host": "h", field: "${X}"}), ConnectionRef("mysql", "main"), {"X": text}, MYSQL, without_value
+    )
     assert fields[field] == value
 
 
 def test_variables_at_any_depth():
     fields = {"a": "${A}/${B:-no}", "b": ["${C}", {"d": "${D:-x}"}], "e": 5, "f": "$E and ${F"}
     assert environment_names(fields) == ["A", "B", "C", "D"]
-    found = resolve(made({"host": "h", "options": {"x": ["${C}"]}}), ConnectionRef("mysql", "main"), {"C": "1"}, MYSQL)
+    found = resolve(
+        made({"host": "h", "options": {"x": ["${C}"]}}),
+        ConnectionRef("mysql", "main"),
+        {"C": "1"},
+        MYSQL,
+        without_value,
+    )
     assert found["options"] == {"x": ["1"]}
 
 

@@ -255,6 +255,7 @@ def _resolved(workspace: Workspace, declared: Connections, reports: Mapping[str,
         else:
             resolved.plain.update(own.plain)
             resolved.secret.update(own.secret)
+            resolved.stored.extend(own.stored)
     return resolved
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from osiris.codes import CODES
 from osiris.codes.page import Version, load_page
-from osiris.connections import environment_names
+from osiris.connections import environment_names, store_references
 from osiris.distribution import DISTRIBUTION, FOREIGN, requires_foreign
 from osiris.errors import Diagnostic, OsirisError, diagnostic, fail
 from osiris.registry import load_registry
@@ -30,7 +30,7 @@ _OF_SPEC = (
 """Fields of a component's spec to show."""
 
 _LIKE_CODE = re.compile(r"[A-Za-z]{3}[0-9]{1,4}")
-_REFERENCE = re.compile(r"\$\{\w+\}")
+_REFERENCE = re.compile(r"\$\{(?:\w+|[a-z][a-z0-9-]*:[^-{}](?:(?!:-)[^{}])*)\}")
 
 
 def is_code(text: str) -> bool:
@@ -69,7 +69,10 @@ def _plain(template: str) -> str:
 
 
 def list_connections(workspace: Workspace) -> list[dict[str, JsonValue]]:
-    """Return each connection: its fields as written, and which of its variables are set; never their values."""
+    """Return each connection: its fields as written, which of its variables are set, and its references to stores.
+
+    It has no values; no store is asked.
+    """
     declared = workspace.connections().declared
     return [
         {
@@ -79,6 +82,7 @@ def list_connections(workspace: Workspace) -> list[dict[str, JsonValue]]:
             },
             "default": fields.get("default") is True,
             "variables": {name: bool(workspace.environ.get(name)) for name in environment_names(fields)},
+            "stores": [reference.text for reference in store_references(fields)],
         }
         for family, aliases in sorted(declared.items())
         for alias, fields in sorted(aliases.items())
@@ -86,7 +90,7 @@ def list_connections(workspace: Workspace) -> list[dict[str, JsonValue]]:
 
 
 def _shown(workspace: Workspace, family: str, name: str, value: JsonValue) -> JsonValue:
-    """Return a field as written; a secret or unknown field is masked unless it is a reference to a variable."""
+    """Return a field as written; a secret or unknown field is masked unless it is a reference."""
     spec = workspace.registry.family(family)
     is_plain = spec is None or not spec.fields["properties"].get(name, {"x-secret": True}).get("x-secret")
     is_reference = isinstance(value, str) and _REFERENCE.fullmatch(value)

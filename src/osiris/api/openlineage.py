@@ -20,6 +20,7 @@ from osiris.errors import OsirisError, diagnostic, fail
 from osiris.family_spec import family_module, family_of_connection
 from osiris.history.record import REFUSED, open_own_run, require_plan
 from osiris.secret import Scrubber, Secret
+from osiris.secret_stores import recall_secret
 from osiris.session.writing import ENDS
 from osiris.units import duration_text
 
@@ -267,11 +268,11 @@ def _connection_fields(workspace: Workspace, plan: Manifest) -> dict[str, Mappin
     fields: dict[str, Mapping[str, JsonValue]] = {}
     for reference, written in plan.data["connections"].items():
         with suppress(OsirisError):
-            resolved = workspace.resolve({reference: written})
+            resolved = workspace.resolve({reference: written}, fetch=recall_secret)
             family = family_of_connection(reference)
             plain, secret = _of_database(family, resolved.plain[reference], resolved.secret[reference])
             inside, password = _of_url(secret.get("dsn") or secret.get("url") or "")
-            hidden = [text for name, text in secret.items() if name not in ("dsn", "url")]
+            hidden = [text for name, text in secret.items() if name not in ("dsn", "url")] + resolved.stored
             scrubber = Scrubber([Secret(text) for text in (*hidden, password) if text])
             fields[reference] = scrubber.json({**inside, **plain})
     return fields

@@ -15,6 +15,8 @@ from osiris.errors import OsirisError, fail, nearest
 from osiris.model import ConnectionRef
 from osiris.project import PIPELINE_ENDINGS
 from osiris.secret import Scrubber, Secret, sounds_secret
+from osiris.secret.references import without_value
+from osiris.secret_stores import CREDENTIALS, fetch_secret, fetched_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from osiris.project import Project
     from osiris.registry import Registry
     from osiris.runner.protocol import Secrets
+    from osiris.secret.references import FetchSecret
 
 
 _HEX = frozenset("0123456789abcdef")
@@ -66,17 +69,23 @@ class Workspace:
         connections = self.connections()
         return {str(ref): as_written(connections, ref) for ref in self.references()}
 
-    def resolve(self, connections: Mapping[str, Mapping[str, JsonValue]], sensitive: Sequence[str] = ()) -> Secrets:
-        """Return the fields of connections with variables resolved; fails with CON005 and the like."""
+    def resolve(
+        self,
+        connections: Mapping[str, Mapping[str, JsonValue]],
+        sensitive: Sequence[str] = (),
+        fetch: FetchSecret = fetch_secret,
+    ) -> Secrets:
+        """Return the fields of connections with variables and secrets resolved; fails with CON005 and the like."""
         from osiris.runner.credentials import resolve_secrets
 
-        return resolve_secrets(self.root, connections, sensitive, self.registry, self.environ)
+        return resolve_secrets(self.root, connections, sensitive, self.registry, self.environ, fetch)
 
     def secret_texts(self, connections: Mapping[str, Mapping[str, JsonValue]]) -> Iterator[str]:
-        """Yield the secrets of connections that can be resolved."""
+        """Yield the secrets of connections that can be resolved, and all that were fetched from stores so far."""
+        yield from fetched_texts()
         for reference, fields in connections.items():
             with suppress(OsirisError):
-                secrets = self.resolve({reference: fields}).secret
+                secrets = self.resolve({reference: fields}, fetch=without_value).secret
                 yield from (text for group in secrets.values() for text in group.values())
 
 
@@ -214,11 +223,11 @@ def shown(workspace: Workspace, path: Path) -> str:
 
 
 def project_scrubber(workspace: Workspace) -> Scrubber:
-    """Return a scrubber for the set secrets of all declared connections, API keys of models, and `notify` addresses.
+    """Return a scrubber for secrets of connections that are set, keys of models and stores, and `notify` addresses.
 
-    It also covers variables of connections and parameters whose names suggest a secret.
+    It also covers variables of connections and parameters whose names suggest a secret. No store is asked.
     """
-    texts = {*_keys_of_models(workspace)}
+    texts = {*_keys_of_models(workspace), *(workspace.environ[name] for name in CREDENTIALS & workspace.environ.keys())}
     with suppress(OsirisError):
         texts |= {*workspace.secret_texts(workspace.declared()), *_by_name(workspace)}
     return Scrubber(map(Secret, texts))

@@ -42,6 +42,7 @@ def list_connections() -> Answer:
         text.append([("bold", item["reference"]), ("", "  default" if item["default"] else "")])
         text += [f"  {name}: {value}" for name, value in item["fields"].items()]
         text += [f"  {name} is {'set' if is_set else 'not set'}" for name, is_set in item["variables"].items()]
+        text += [f"  {reference} is read from its store when it is needed" for reference in item["stores"]]
     return Answer({"connections": declared}, text or ["no connections are declared in osiris_connections.yaml"])
 
 

@@ -13,6 +13,7 @@ from osiris.files import is_outside, resolve_path
 from osiris.project import Project
 from osiris.runner.protocol import Secrets
 from osiris.secret import Scrubber, Secret
+from osiris.secret_stores import fetch_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from osiris.family_spec import FamilySpec
     from osiris.model import ConnectionRef, JsonValue
     from osiris.registry import Registry
+    from osiris.secret.references import FetchSecret, Reference
 
 _LARGEST = 1 << 16
 """Maximum characters of a secret read from a file; a longer file is assumed to be the wrong one."""
@@ -55,19 +57,27 @@ def resolve_secrets(
     sensitive: Iterable[str],
     registry: Registry,
     environ: Mapping[str, str],
+    fetch: FetchSecret = fetch_secret,
 ) -> Secrets:
     """Resolve each connection (fields as written, by `@family.alias`) and each sensitive parameter from `environ`.
 
-    Secrets in files below the project folder `root` are read here and sent like all others. Raises all problems at
-    once: CON005 for a variable that is not set, CON044 for a secret file, OML022 for a parameter without a value.
+    Secrets in files below the project folder `root` are read here and sent like all others; `fetch` returns those of
+    stores. Raises all problems at once: CON005 for a variable that is not set, CON074 to CON078 for a secret of a
+    store, CON044 for a secret file, OML022 for a parameter without a value.
     """
     secrets, problems = Secrets(), list[Diagnostic]()
+
+    def stored(reference: Reference, env: Mapping[str, str]) -> str:
+        text = fetch(reference, env)
+        secrets.stored.append(text)
+        return text
+
     for text, fields in written.items():
         ref = parse_ref(text)
         declared = Connections({ref.family: {ref.alias or "default": dict(fields)}})
         try:
             family = registry.family(ref.family)
-            resolved = resolve(declared, ref, environ, family)
+            resolved = resolve(declared, ref, environ, family, stored)
             resolved |= dict(_in_files(root, ref, resolved, family))
         except OsirisError as error:
             problems += _in_declaration(root, ref, error.diagnostics)
@@ -131,8 +141,7 @@ def _read_below(root: Path, text: str) -> str:
 
 def scrubber_of(secrets: Secrets) -> Scrubber:
     """Return a scrubber for all of these secrets."""
-    fields = [text for group in secrets.secret.values() for text in group.values()]
-    return Scrubber([Secret(text) for text in [*fields, *secrets.params.values()]])
+    return Scrubber(map(Secret, secrets.texts()))
 
 
 def digests_of(secrets: Secrets) -> dict[str, str]:

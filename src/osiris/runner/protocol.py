@@ -123,20 +123,32 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """The second line: per connection (`@family.alias`) its fields, plain and secret, and the sensitive parameters."""
+    """The second line: per connection (`@family.alias`) its fields, plain and secret, and the sensitive parameters.
+
+    `stored` has the values from secret stores, which are masked also where they are in plain fields.
+    """
 
     plain: dict[str, dict[str, JsonValue]] = field(default_factory=dict)
     secret: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
     params: dict[str, str] = field(default_factory=dict, repr=False)
+    stored: list[str] = field(default_factory=list, repr=False)
+
+    def texts(self) -> list[str]:
+        """Return all values to be masked."""
+        return [
+            *(text for fields in self.secret.values() for text in fields.values()),
+            *self.params.values(),
+            *self.stored,
+        ]
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the secrets line; the only place where a secret leaves the host."""
-        return {"plain": self.plain, "secret": self.secret, "params": self.params}
+        return {"plain": self.plain, "secret": self.secret, "params": self.params, "stored": self.stored}
 
     @classmethod
     def from_json(cls, data: dict[str, JsonValue]) -> Secrets:
         """Return the secrets that `to_json` wrote."""
-        return cls(data["plain"], data["secret"], data["params"])
+        return cls(data["plain"], data["secret"], data["params"], data["stored"])
 
 
 class LineCutter:

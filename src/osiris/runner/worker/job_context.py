@@ -58,7 +58,7 @@ def make_job_context(job: Job, secrets: Secrets, registry: Registry, outbox: Out
 
     hidden = {ref: {name: Secret(text) for name, text in fields.items()} for ref, fields in secrets.secret.items()}
     params = {name: Secret(text) for name, text in secrets.params.items()}
-    outbox.scrubber = Scrubber([*params.values(), *(s for fields in hidden.values() for s in fields.values())])
+    outbox.scrubber = Scrubber(map(Secret, secrets.texts()))
     connections = {ref: {**fields, **hidden.get(ref, {})} for ref, fields in secrets.plain.items()}
     return JobContext(job, registry, outbox, stopper, connections, _bindings(job.bindings, params))
 

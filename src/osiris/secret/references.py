@@ -1,0 +1,80 @@
+"""References to secrets in stores, such as `${vault:secret/shop#password}`; they are fetched by `secret_stores`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from osiris.distribution import installed_entries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Kind: TypeAlias = Literal["missing", "denied", "unreachable", "unusable", "absent"]
+    FetchSecret: TypeAlias = Callable[["Reference", Mapping[str, str]], str]
+
+GROUP = "osiris.secret_stores"
+"""The group of entry points: the name is the scheme, the value `module:function`."""
+
+OWN = {
+    "vault": "osiris.secret_stores.vault",
+}
+"""Our stores and their modules, which other packages cannot replace."""
+
+_REFERENCE = re.compile(r"(?P<scheme>[a-z][a-z0-9-]*):(?P<path>[^#\s-](?:[^#]*[^#\s])?)(?:#(?P<field>.+))?")
+
+
+class StoreError(Exception):
+    """A secret cannot be fetched. The reason is shown: it has neither the value nor a token.
+
+    `kind` is one of: `missing` (no such path or field), `denied` (the store rejected the request), `unreachable` (it
+    may work if it is tried again, which Osiris does), `unusable` (not configured, or a bad path), `absent` (a library
+    is not installed: then `remedy` is the command that installs it). `remedy` replaces the hint of the message.
+    """
+
+    def __init__(self, kind: Kind, reason: str, remedy: str | None = None) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.reason = reason
+        self.remedy = remedy
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A reference to a field of a secret in a store; `text` is as written, without `${` and `}`."""
+
+    text: str
+    scheme: str
+    path: str
+    field: str | None = None
+
+
+def parse_reference(text: str) -> Reference | None:
+    """Return the reference to a store in the text between `${` and `}`; None if it has another form.
+
+    A reference has no default: `${vault:-x}` is the environment variable `vault` with a default.
+    """
+    match = _REFERENCE.fullmatch(text)
+    if match is None or ":-" in text or not text.isprintable():
+        return None
+    return Reference(text, match["scheme"], match["path"], match["field"])
+
+
+def store_names() -> list[str]:
+    """Return the schemes of all installed stores, sorted; nothing is loaded."""
+    return sorted({*OWN, *(name for _group, name, _target, _owner in installed_entries([GROUP]))})
+
+
+def unknown_store_hint(scheme: str) -> str:
+    """Return a hint for a scheme without a store."""
+    from osiris.errors import nearest
+
+    names = store_names()
+    near = nearest(scheme, names)
+    return f"did you mean '{near}'?" if near else f"use one of {', '.join(names)}, or ${{NAME}} for a variable"
+
+
+def without_value(reference: Reference, environ: Mapping[str, str]) -> str:  # noqa: ARG001  a FetchSecret
+    """Return an empty text, in place of a value that must not be fetched."""
+    return ""
