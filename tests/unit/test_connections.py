@@ -14,7 +14,7 @@ from osiris.errors import InvalidInput, OsirisError
 from osiris.family_spec import FamilySpec
 from osiris.model import ConnectionRef
 from osiris.secret import Secret
-from osiris.secret.references import without_value
+from osiris.secret.references import StoreError, without_value
 
 FILE = """\
 version: 1
@@ -152,7 +152,7 @@ def test_everything_that_is_missing_is_said_at_once_and_no_value_is_shown():
         "dsn": 5,
     }
     env = {"PORT": "s3cret", "EMPTY": "", "SSL": "s3cret", "WAIT": "s3cret"}
-    found = problems(resolve, made(fields), ConnectionRef("mysql", "main"), env, MYSQL)
+    found = problems(resolve, made(fields), ConnectionRef("mysql", "main"), env, MYSQL, without_value)
     assert sorted((d.code, d.message.split("'")[1]) for d in found if d.code != "CON005") == [
         ("CON008", "hots"),
         ("CON009", "dsn"),
@@ -264,3 +264,25 @@ def test_a_bad_line_in_env_is_named_and_not_shown(tmp_path):
     path.write_bytes(b"A=\xff\n")
     with pytest.raises(InvalidInput, match="UTF-8"):
         load_env(path, {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("missing", "CON074"),
+        ("denied", "CON075"),
+        ("unreachable", "CON076"),
+        ("unusable", "CON077"),
+        ("absent", "CON078"),
+    ],
+)
+def test_a_secret_that_its_store_does_not_give(kind, code):
+    def fetch(reference, _environ):
+        assert (reference.scheme, reference.path, reference.field) == ("vault", "a/b", "c")
+        raise StoreError(kind, "it is so", "do that")
+
+    fields = {"host": "h", "password": "${vault:a/b#c}"}
+    (found,) = problems(resolve, made(fields), ConnectionRef("mysql", "main"), {}, MYSQL, fetch)
+    assert (found.code, found.location.pointer) == (code, "/connections/mysql/main/password")
+    assert "it is so" in found.message
+    assert found.hint == "do that"

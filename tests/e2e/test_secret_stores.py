@@ -1,0 +1,229 @@
+"""Connections whose secrets are in stores: fetched late and once, never shown, every failure with place and remedy."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.servers.http_double import Answer, Faults
+
+from osiris.secret.references import StoreError, parse_reference
+from osiris.secret_stores import fetch_secret
+from osiris.secret_stores.vault import fetch as fetch_from_vault
+
+CANARY = "cänary-from-the-store-%-7Kq"
+CONNECTIONS = "osiris_connections.yaml"
+READS = """
+oml_version: "0.1.0"
+name: reads
+steps:
+  - {id: rows, component: postgres.extractor, mode: read, config: {connection: "@postgres.wh", table: orders}}
+  - {id: keep, component: filesystem.csv_writer, mode: write, config: {path: output/orders.csv}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("vault:secret/a#b", ("vault", "secret/a", "b")),
+        ("aws-sm:arn:aws:s:eu-west-1:1:secret:a-Xy", ("aws-sm", "arn:aws:s:eu-west-1:1:secret:a-Xy", None)),
+        ("gcp-sm:projects/p/secrets/s/versions/3#a.b", ("gcp-sm", "projects/p/secrets/s/versions/3", "a.b")),
+        ("keyring:my service#me@host", ("keyring", "my service", "me@host")),
+        ("vault:-x", None),
+        ("vault:-x#y", None),
+        ("vault:a:-b", None),
+        ("vault:a#b:-c", None),
+        ("vault:", None),
+        ("vault:a#", None),
+        ("vault: a", None),
+        ("vault:a\n", None),
+        ("Vault:a", None),
+        ("NAME", None),
+    ],
+)  # fmt: skip
+def test_the_form_of_a_reference(text, expected):
+    found = parse_reference(text)
+    assert (found and (found.scheme, found.path, found.field)) == expected
+
+
+def fetched(text, environ):
+    """Return the value of a reference, or the kind of failure and its reason."""
+    try:
+        return fetch_secret(parse_reference(text), environ)
+    except StoreError as error:
+        told = error.kind, error.reason
+    assert not {CANARY, environ.get("VAULT_TOKEN")} & {*told[1].split()}
+    return told
+
+
+def test_what_vault_has(vault):
+    vault.put("secret/app/db", {"password": "old"})
+    vault.put("secret/app/db", {"password": CANARY, "port": 5432, "on": True, "empty": "", "list": [1], "x.y": "z"})
+    vault.put("kv/app", {"password": "one"})
+    vault.mount("team/kv", 2, namespace="eng")
+    vault.put("team/kv/a b", {"é": "in eng"}, namespace="eng")
+    env = vault.environment
+    assert fetched("vault:secret/app/db#password", env) == CANARY
+    asked = len(vault.requests)
+    assert [fetched(f"vault:secret/app/db#{name}", env) for name in ("port", "on", "x.y")] == ["5432", "true", "z"]
+    assert len(vault.requests) == asked, "the fields of a secret are asked for once"
+    assert fetched("vault:kv/app#password", env) == "one"
+    assert fetched("vault:team/kv/a b#é", env | {"VAULT_NAMESPACE": "eng"}) == "in eng"
+    missing = {
+        "vault:secret/app/db": "it has several fields: append one as '#field', one of 'empty', 'list',",
+        "vault:secret/app/db#pasword": "it has no field 'pasword'; its fields: 'empty',",
+        "vault:secret/app/db#empty": "its value is empty",
+        "vault:secret/app/db#list": "its value is not a text",
+        "vault:secret/app#a": "Vault has nothing at this path",
+        "vault:secret/data/app/db#password": "the path is written without 'data/'",
+        "vault:kv/other#a": "Vault has nothing at this path",
+    }
+    for text, reason in missing.items():
+        kind, said = fetched(text, env)
+        assert (kind, said[: len(reason)]) == ("missing", reason)
+    for way, said in (("delete", "deleted"), ("destroy", "destroyed")):
+        vault.put(f"secret/{way}", {"a": "b"})
+        getattr(vault, way)(f"secret/{way}")
+        assert fetched(f"vault:secret/{way}#a", env) == ("missing", f"its newest version is {said}")
+    for path in ("secret", "secret/../sys/x", "secret//a", "/"):
+        assert fetched(f"vault:{path}#a", env)[0] == "unusable"
+
+
+def test_logins_to_vault(vault, vault_tls, tmp_path):
+    vault.put("secret/app", {"a": "b"})
+    vault.put("secret/other", {"a": "b"})
+    env = vault.environment
+    limited = env | {"VAULT_TOKEN": vault.token("secret/data/app")}
+    assert fetched("vault:secret/app#a", limited) == "b"
+    role, secret = vault.approle("secret/data/app")
+    by_role = {"VAULT_ADDR": vault.address, "VAULT_ROLE_ID": role, "VAULT_SECRET_ID": secret}
+    assert fetched("vault:secret/app#a", by_role) == "b"
+    (tmp_path / ".vault-token").write_text(f"{vault.root}\n")
+    at_home = {"VAULT_ADDR": vault.address, "HOME": str(tmp_path)}
+    assert fetched("vault:secret/app#a", at_home) == "b"
+    refused = {
+        "no permission": ("vault:secret/other#a", limited, "denied"),
+        "no mount": ("vault:nothing/a#a", env, "denied"),
+        "expired": ("vault:secret/app#a", env | {"VAULT_TOKEN": vault.token(ttl=0)}, "denied"),
+        "unknown": ("vault:secret/app#a", env | {"VAULT_TOKEN": CANARY.replace("ä", "a")}, "denied"),
+        "no token": ("vault:secret/app#a", {"VAULT_ADDR": vault.address}, "unusable"),
+        "not a token": ("vault:secret/app#a", env | {"VAULT_TOKEN": "a\nb"}, "unusable"),
+        "wrong role": ("vault:secret/app#a", by_role | {"VAULT_ROLE_ID": "x"}, "denied"),
+        "no address": ("vault:secret/app#a", env | {"VAULT_ADDR": ""}, "unusable"),
+        "not an address": ("vault:secret/app#a", env | {"VAULT_ADDR": "vault:8200"}, "unusable"),
+        "no file": ("vault:secret/app#a", env | {"VAULT_CACERT": "/nothing.pem"}, "unusable"),
+    }
+    assert {name: fetched(*asked)[0] for name, (*asked, _) in refused.items()} == {
+        name: kind for name, (*_, kind) in refused.items()
+    }
+    vault_tls.put("secret/app", {"a": "b"})
+    assert fetched("vault:secret/app#a", vault_tls.environment) == "b"
+    untrusted = {name: text for name, text in vault_tls.environment.items() if name != "VAULT_CACERT"}
+    assert "certificate is not trusted" in fetched("vault:secret/app#a", untrusted)[1]
+    assert [each for each in vault_tls.requests if "x-vault-token" in each.headers][-1].headers["x-vault-token"]
+
+
+def test_a_vault_that_is_not_well(vault):
+    """A disturbance is tried again a few times; nothing takes longer than its limit."""
+    vault.put("secret/app", {"a": "b"})
+    env = vault.environment
+    vault.server.script += [Answer(503, {"errors": ["busy"]}), Answer(429, {"errors": []})]
+    assert fetched("vault:secret/app#a", env) == "b"
+    vault.put("secret/two", {"a": "b"})
+    for fault in ({"cut": 5}, {"drop": True}):
+        vault.server.faults = Faults(**fault)
+        assert fetched("vault:secret/two#a", env)[0] == "unreachable"
+    vault.server.faults = Faults()
+    for state, kind in {"sealed": "unreachable", "standby": "unreachable", "uninitialized": "unreachable"}.items():
+        vault.state = state
+        before = len(vault.requests)
+        assert fetched("vault:secret/three#a", env)[0] == kind
+        assert len(vault.requests) - before == 3
+    vault.active = "http://127.0.0.1:1"
+    vault.state = "standby"
+    assert fetched("vault:secret/three#a", env)[0] == "unusable", "a token is not sent to where a server points"
+    vault.state = "active"
+    vault.server.always = Answer(200, b"<html>", {"Content-Type": "text/html"})
+    assert fetched("vault:secret/three#a", env)[0] == "unreachable"
+    vault.server.always = None
+    vault.server.faults.hang = True
+    with pytest.raises(StoreError, match="Vault did not answer within 1 s"):
+        fetch_from_vault("secret/three", "a", env, 1.0)
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """A project that reads the table `orders` of @postgres.wh."""
+    (tmp_path / "osiris.yaml").write_text("")
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines" / "reads.yaml").write_text(READS)
+    return tmp_path
+
+
+def everything(root: Path, *done):
+    """Return all bytes below a folder, and all that commands printed."""
+    files = (path for path in root.rglob("*") if path.is_file() and path.name != "secret.env")
+    return b"".join(
+        [*(path.read_bytes() for path in files), *(f"{each.stdout}{each.stderr}".encode() for each in done)]
+    )
+
+
+def test_a_run_with_a_password_and_a_host_from_vault(shop, osiris, postgres, vault):
+    """Fetched once for compiling and running; nothing has a value; without the store nothing is read but by workers."""
+    database = postgres.new_database()
+    postgres.run(
+        "CREATE TABLE orders (id int)",
+        "INSERT INTO orders SELECT generate_series(1, 3)",
+        f"DROP ROLE IF EXISTS stored; CREATE ROLE stored LOGIN PASSWORD '{CANARY}'",
+        "GRANT SELECT ON orders TO stored",
+        database=database,
+    )
+    fields = {**postgres.fields(database), "user": "stored", "sslmode": "disable"}
+    stored = {"password": CANARY, "host": fields["host"], "port": fields["port"]}
+    vault.put("secret/shop/wh", stored)
+    written = fields | {name: f"${{vault:secret/shop/wh#{name}}}" for name in stored}
+    (shop / CONNECTIONS).write_text(json.dumps({"connections": {"postgres": {"wh": written}}}))
+    listed = osiris("connections", "list", "--json", cwd=shop, env=vault.environment)
+    (item,) = json.loads(listed.stdout)["data"]["connections"]
+    assert item["fields"]["password"] == "${vault:secret/shop/wh#password}"
+    assert item["stores"] == [f"vault:secret/shop/wh#{name}" for name in sorted(stored)]
+    valid = osiris("validate", "pipelines/reads.yaml", cwd=shop, env=vault.environment)
+    assert (valid.returncode, vault.requests) == (0, [])
+    ran = osiris("run", "pipelines/reads.yaml", "--verbose", cwd=shop, env=vault.environment)
+    assert ran.returncode == 0, ran.stderr
+    assert (shop / "output" / "orders.csv").read_text().splitlines() == ["id", "1", "2", "3"]
+    assert len(vault.requests) == 2, "the mount and the secret, once"
+    compiled = osiris("compile", "pipelines/reads.yaml", cwd=shop, env=vault.environment)
+    assert (compiled.returncode, len(vault.requests)) == (0, 2), "its answer is kept"
+    doctor = osiris("connections", "doctor", cwd=shop, env=vault.environment)
+    assert doctor.returncode == 0, doctor.stdout + doctor.stderr
+    found = osiris("discover", "@postgres.wh", cwd=shop, env=vault.environment)
+    assert found.returncode == 0
+    shown = everything(shop, listed, valid, ran, compiled, doctor, found)
+    assert CANARY.encode() not in shown
+    assert json.dumps(CANARY)[1:-1].encode() not in shown
+    assert vault.root.encode() not in shown
+    assert b"vault:secret/shop/wh#password" in (shop / CONNECTIONS).read_bytes()
+    (plan,) = (shop / "build").rglob("manifest.json")
+    assert b"${vault:secret/shop/wh#password}" in plan.read_bytes()
+
+
+def test_failures_have_a_place_and_a_remedy(shop, osiris, vault):
+    written = {
+        "a": {"user": "u", "database": "d", "host": "h", "password": "${vault:secret/shop#password}"},
+        "b": {"user": "u", "database": "d", "host": "h", "password": "${valt:secret/shop#password}"},
+        "c": {"user": "u", "database": "d", "host": "${vault:-h}", "password": "${vault:kv/shop#password}"},
+    }
+    (shop / CONNECTIONS).write_text(json.dumps({"connections": {"postgres": written}}, indent=1))
+    env = vault.environment | {"VAULT_TOKEN": vault.token("secret/*")}
+    done = osiris("connections", "doctor", "--json", cwd=shop, env=env)
+    reports = json.loads(done.stdout)["diagnostics"]
+    assert done.returncode == 3
+    assert [(each["code"], each["line"] is not None) for each in reports] == [
+        ("CON074", True),
+        ("CON077", True),
+        ("CON075", True),
+    ]
+    assert reports[1]["hint"] == "did you mean 'vault'?"
+    (shop / "pipelines" / "reads.yaml").write_text(READS.replace("@postgres.wh", "@postgres.b"))
+    checked = osiris("validate", "pipelines/reads.yaml", cwd=shop, env=env)
+    assert (checked.returncode, "CON077" in checked.stderr) == (3, True)
