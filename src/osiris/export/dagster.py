@@ -1,0 +1,74 @@
+"""Assets, a job and a schedule of Dagster."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from osiris.export.python_text import RUN, literal
+
+if TYPE_CHECKING:
+    from osiris.export.exported import Exported
+
+_BODY = '''\
+import subprocess
+
+import dagster as dg
+
+COMMAND = {command}
+READS = {reads}
+WRITES = {writes}
+
+
+{run}
+
+@dg.multi_asset(
+    name={name!r},
+    ins={{
+        f"read_{{number}}": dg.AssetIn(key=dg.AssetKey(key), dagster_type=dg.Nothing) for number, key in enumerate(READS)
+    }},
+    outs={{
+        f"write_{{number}}": dg.AssetOut(key=dg.AssetKey(key), dagster_type=dg.Nothing) for number, key in enumerate(WRITES)
+    }},
+)
+def run_pipeline(context: dg.AssetExecutionContext):
+    """Run the pipeline; a run that is executed again has the run id of the first one."""
+    run_osiris(context.run.tags.get("dagster/root_run_id", context.run.run_id), context.log.info)
+    for number in range(len(WRITES)):
+        yield dg.Output(None, f"write_{{number}}")
+
+
+job = dg.define_asset_job({job!r}, selection=[run_pipeline], executor_def=dg.in_process_executor)
+{schedule}defs = dg.Definitions(assets=[run_pipeline], jobs=[job], schedules={schedules})
+'''
+
+
+def dagster(exported: Exported) -> dict[str, str]:
+    """Return a file of definitions."""
+    due = exported.schedule
+    name = exported.name.replace("-", "_")
+    schedule = (
+        f"schedule = dg.ScheduleDefinition(\n    job=job, cron_schedule={due.cron!r}, execution_timezone={due.zone!r}\n)\n"
+        if due
+        else ""
+    )
+    text = _BODY.format(
+        command=literal(exported.words),
+        reads=literal([_key(uri) for uri in exported.reads]),
+        writes=literal([_key(uri) for uri in exported.writes] or [[exported.name]]),
+        run=RUN,
+        name=name,
+        job=f"run_{name}",
+        schedule=schedule,
+        schedules="[schedule]" if due else "[]",
+    )
+    about = exported.comments(
+        f"Save it as {name}.py, and load it: dagster dev -f {name}.py",
+        secrets="They come from the environment of Dagster, or from the .env of the project.",
+    )
+    return {f"{name}.py": "\n".join([*about, text])}
+
+
+def _key(uri: str) -> list[str]:
+    """Return a URI as the parts of a key."""
+    return [part for part in re.split("[:/]+", uri) if part]

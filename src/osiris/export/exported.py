@@ -1,0 +1,213 @@
+"""What a scheduler must know of a pipeline, whatever its format."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from osiris import api
+from osiris.api.workspace import find_file
+from osiris.compiler.build import plan_steps
+from osiris.connections import environment_names, load_env
+from osiris.distribution import own_version
+from osiris.errors import fail, raise_all
+from osiris.family_spec import family_of_connection
+from osiris.oml.parse import load_document
+from osiris.oml.schedule import Schedule, cron_problem, is_zone, schedule_of
+from osiris.report.openlineage import datasets_of
+from osiris.secret import is_secret_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from osiris.api import Workspace
+    from osiris.compiler.context import Prepared
+    from osiris.model import JsonValue
+    from osiris.report.openlineage import Dataset
+
+
+MARK = "# Runs the pipeline "
+"""How every exported file begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the caller decides. None stands for the default of the format, or of the project.
+
+    `folder` is the project's folder and `command` Osiris where the scheduler runs them, `image` the container image.
+    `cron` and `zone` replace the file's schedule.
+    """
+
+    params: Mapping[str, str]
+    profile: str | None = None
+    cron: str | None = None
+    zone: str | None = None
+    folder: str | None = None
+    command: str | None = None
+    image: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A pipeline for a scheduler.
+
+    `file` is relative to `folder`. `options` are those of `osiris run`. `variables` are the environment variables that
+    connections and sensitive parameters need. `reads` and `writes` are datasets as URIs, from their OpenLineage names.
+    """
+
+    format: str
+    name: str
+    file: str
+    folder: str
+    command: str
+    options: tuple[str, ...]
+    schedule: Schedule | None
+    variables: tuple[str, ...]
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    image: str = ""
+
+    @property
+    def words(self) -> list[str]:
+        """The command line that runs the pipeline; the run id follows."""
+        return [self.command, "-C", self.folder, "run", self.file, *self.options, "--run-id"]
+
+    def due(self) -> Schedule:
+        """Return the schedule for a format that cannot do without; fails with EXP001."""
+        if self.schedule is None:
+            fail("EXP001", file=self.file, format=self.format)
+        return self.schedule
+
+    def comments(self, *lines: str, secrets: str) -> list[str]:
+        """Return comment lines: what the file does, these, and `secrets`, where its variables come from, if it has any.
+
+        The file's name is quoted in ASCII, so that it cannot end a comment.
+        """
+        variables = [f"Variables: {', '.join(self.variables)}. {secrets}"] if self.variables else []
+        made = f"Made by 'osiris export {self.format}' of Osiris {own_version()}: to change it, export again."
+        about = f"{MARK}{self.name} of the file {json.dumps(self.file)}."
+        return [about, *(f"# {line}" for line in (made, *lines, *variables))]
+
+
+def export_of(workspace: Workspace, scheduler: str, file: str, choices: Choices) -> Exported:
+    """Return a pipeline for a scheduler, by the name of its format; fails as `validate_file`, and with EXP003 and EXP004.
+
+    Only `.env` sets variables: those of the caller are not those of the scheduler.
+    """
+    own = replace(workspace, environ=load_env(workspace.project.env_file, {}))
+    path = find_file(own, file)
+    own_path = Path(os.path.realpath(path.absolute().parent)) / path.name
+    if not own_path.is_relative_to(workspace.root):
+        fail("EXP004", file=file, root=workspace.root)
+    checked = api.validate_file(own, own_path, params=choices.params)
+    if checked.prepared is None:
+        raise_all(checked.diagnostics)
+    relative = own_path.relative_to(workspace.root).as_posix()
+    find_folder, command = _ELSEWHERE.get(scheduler, (str, None))
+    folder = choices.folder or find_folder(workspace.root)
+    profile = workspace.config.profile
+    words = [f"--profile={profile}"] if profile else []
+    words += [word for name, text in choices.params.items() for word in ("--param", f"{name}={text}")]
+    reads, writes = (tuple(_uris(checked.prepared, Path(folder), mode)) for mode in ("read", "write"))
+    made = Exported(
+        format=scheduler,
+        name=checked.prepared.pipeline.name,
+        file=f"./{relative}" if relative.startswith("-") else relative,
+        folder=folder,
+        command=choices.command or (_own_command() if command is None else command),
+        options=tuple(words),
+        schedule=_schedule(load_document(own_path, workspace.root).data, choices),
+        variables=tuple(_variables(checked.prepared)),
+        reads=reads,
+        writes=writes,
+        image=choices.image,
+    )
+    for text in (*made.words, made.image):
+        _require_text(text)
+    return made
+
+
+def _require_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        fail("EXP003", text=ascii(text), problem="it is not UTF-8")
+
+
+def _in_repository(root: Path) -> str:
+    """Return the folder of a project in its repository."""
+    top = next((each for each in (root, *root.parents) if (each / ".git").exists()), root)
+    return f"./{root.relative_to(top).as_posix()}" if root != top else "."
+
+
+_ELSEWHERE: dict[str, tuple[Callable[[Path], str], str]] = {
+    "github": (_in_repository, ""),
+    "kubernetes": (lambda _root: "/project", "osiris"),
+}
+"""Where the project and the command are by default if not where they are now, by format; "": it is installed."""
+
+
+def _own_command() -> str:
+    beside = Path(sys.executable).with_name("osiris")
+    return str(beside) if beside.exists() else shutil.which("osiris") or "osiris"
+
+
+def _schedule(data: Mapping[str, JsonValue], choices: Choices) -> Schedule | None:
+    """Return the schedule of the command line, else of the file; fails with PRJ008 for an invalid one."""
+    own = schedule_of(data)
+    zone = choices.zone or (own.zone if own and not choices.cron else "UTC")
+    cron = choices.cron or (own.cron if own else None)
+    if cron is None:
+        if choices.zone:
+            fail("PRJ008", problem="--zone is the time zone of a schedule, and there is none", hint="add --cron")
+        return None
+    if problem := cron_problem(cron):
+        fail("PRJ008", problem=f"--cron {problem}", hint='write five fields, as in "0 2 * * *"')
+    if not is_zone(zone):
+        fail("PRJ008", problem=f"--zone: '{zone}' is not the name of a time zone", hint="as in Europe/Prague, or UTC")
+    return Schedule(" ".join(cron.split()), zone, own.catch_up if own else "last")
+
+
+def _variables(prepared: Prepared) -> Iterator[str]:
+    yield from environment_names(dict(prepared.connections))
+    yield from (f"OSIRIS_PARAM_{name.upper()}" for name in prepared.pipeline.sensitive)
+
+
+def _uris(prepared: Prepared, folder: Path, mode: str) -> Iterator[str]:
+    """Yield the datasets that are read or written, without those whose names change with each run."""
+    known = {reference: _known(reference, fields) for reference, fields in prepared.connections.items()}
+    steps = [step for step in plan_steps(prepared) if step["mode"] == mode]
+    datasets = (each for step in steps for each in datasets_of(step, known, folder, {}))
+    yield from dict.fromkeys(uri_of(each) for each in datasets if "${" not in each.name + each.namespace)
+
+
+_UNNAMED = ("user", "username")
+"""Fields that are no part of a dataset's name."""
+
+
+def _known(reference: str, fields: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    """Return the fields of a connection as written; none if a variable decides where it leads."""
+    schemas: Mapping[str, JsonValue] = family_of_connection(reference).fields.get("properties", {})
+    plain = {
+        name: value
+        for name, value in fields.items()
+        if not (is_secret_name(name) or schemas.get(name, {}).get("x-secret") or name in _UNNAMED)
+    }
+    return {} if any("${" in str(value) for value in plain.values()) else plain
+
+
+def uri_of(dataset: Dataset) -> str:
+    """Return a dataset as a URI in ASCII, in the form that Airflow standardizes (AIP-60) where that names one."""
+    namespace, name = dataset.namespace, dataset.name
+    if namespace == "file":
+        return f"file://{quote(name)}"
+    if "://" not in namespace:
+        return f"osiris://{quote(namespace.lstrip('@'))}/{quote(name)}"
+    parts: Iterable[str] = name.split(".") if namespace.startswith(("postgres:", "mysql:")) else [name]
+    return f"{quote(namespace, safe=':/@[]')}/{'/'.join(quote(part) for part in parts)}"
