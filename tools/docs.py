@@ -62,6 +62,7 @@ PREFIXES = {
     "CHT": "Conversations",
     "LLM": "Models",
     "MCP": "Requests of agents",
+    "EXP": "Exports to schedulers",
     "INT": "Osiris itself",
 }
 EXIT_CODES = {

@@ -27,7 +27,9 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     valued("-o --output", "PATH", "Write to this file or folder instead of standard output.", type=PATH),
 )
 _OWN: dict[str, tuple[Callable[[Any], Any], ...]] = {
-    "kubernetes": (valued("--image", "IMAGE", "The container image with Osiris, as in REGISTRY/osiris:TAG.", required=True),)
+    "kubernetes": (
+        valued("--image", "IMAGE", "The container image with Osiris, as in REGISTRY/osiris:TAG.", required=True),
+    )
 }
 """Options of one format."""
 

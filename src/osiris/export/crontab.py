@@ -31,10 +31,13 @@ def crontab(exported: Exported) -> dict[str, str]:
     here = machine_zone(os.environ)
     if _named(due.zone) != _named(here):
         fail("EXP002", zone=due.zone, machine=here)
-    words = " ".join(_word(word) for word in exported.words)
+    for word in exported.words:
+        if "\n" in word:
+            exported.refuse(word, "a crontab has one line per command")
+    words = " ".join(map(_word, exported.words))
     command = rf'{words} "{exported.name}-$(date -u +\%Y\%m\%dT\%H\%MZ)"'
     if len(command.encode()) > LONGEST:
-        fail("EXP003", text=f"{command[:60]}…", problem=f"a command in a crontab has at most {LONGEST} bytes")
+        exported.refuse(command, f"a command of a crontab has at most {LONGEST} bytes")
     about = exported.comments(
         f"Add this line to your crontab (crontab -e) on a machine in the time zone {due.zone}.",
         secrets="They come from the .env of the project.",
@@ -58,6 +61,4 @@ def _word(text: str) -> str:
 
     Whether cron takes `\\` for one backslash depends on its version, so no backslash is followed by another, or by `%`.
     """
-    if "\n" in text:
-        fail("EXP003", text=ascii(text), problem="a line of a crontab cannot hold a line break")
     return shlex.quote(text).replace("\\", "\\''").replace("%", "\\%")

@@ -16,30 +16,27 @@ import subprocess
 import dagster as dg
 
 COMMAND = {command}
-READS = {reads}
-WRITES = {writes}
+READS = {{f"read_{{number}}": key for number, key in enumerate({reads})}}
+WRITES = {{f"write_{{number}}": key for number, key in enumerate({writes})}}
 
 
 {run}
 
 @dg.multi_asset(
     name={name!r},
-    ins={{
-        f"read_{{number}}": dg.AssetIn(key=dg.AssetKey(key), dagster_type=dg.Nothing) for number, key in enumerate(READS)
-    }},
-    outs={{
-        f"write_{{number}}": dg.AssetOut(key=dg.AssetKey(key), dagster_type=dg.Nothing) for number, key in enumerate(WRITES)
-    }},
+    ins={{name: dg.AssetIn(key=dg.AssetKey(key), dagster_type=dg.Nothing) for name, key in READS.items()}},
+    outs={{name: dg.AssetOut(key=dg.AssetKey(key), dagster_type=dg.Nothing) for name, key in WRITES.items()}},
 )
 def run_pipeline(context: dg.AssetExecutionContext):
     """Run the pipeline; a run that is executed again has the run id of the first one."""
     run_osiris(context.run.tags.get("dagster/root_run_id", context.run.run_id), context.log.info)
-    for number in range(len(WRITES)):
-        yield dg.Output(None, f"write_{{number}}")
+    for name in WRITES:
+        yield dg.Output(None, name)
 
 
 job = dg.define_asset_job({job!r}, selection=[run_pipeline], executor_def=dg.in_process_executor)
-{schedule}defs = dg.Definitions(assets=[run_pipeline], jobs=[job], schedules={schedules})
+schedules = {schedules}
+defs = dg.Definitions(assets=[run_pipeline], jobs=[job], schedules=schedules)
 '''
 
 
@@ -48,9 +45,7 @@ def dagster(exported: Exported) -> dict[str, str]:
     due = exported.schedule
     name = exported.name.replace("-", "_")
     schedule = (
-        f"schedule = dg.ScheduleDefinition(\n    job=job, cron_schedule={due.cron!r}, execution_timezone={due.zone!r}\n)\n"
-        if due
-        else ""
+        f"dg.ScheduleDefinition(job=job, cron_schedule={due.cron!r}, execution_timezone={due.zone!r})" if due else ""
     )
     text = _BODY.format(
         command=literal(exported.words),
@@ -59,8 +54,7 @@ def dagster(exported: Exported) -> dict[str, str]:
         run=RUN,
         name=name,
         job=f"run_{name}",
-        schedule=schedule,
-        schedules="[schedule]" if due else "[]",
+        schedules=f"[{schedule}]",
     )
     about = exported.comments(
         f"Save it as {name}.py, and load it: dagster dev -f {name}.py",

@@ -7,8 +7,9 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import quote
 
 from osiris import api
@@ -26,6 +27,8 @@ from osiris.secret import is_secret_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from cronsim import CronSim
+
     from osiris.api import Workspace
     from osiris.compiler.context import Prepared
     from osiris.model import JsonValue
@@ -34,6 +37,9 @@ if TYPE_CHECKING:
 
 MARK = "# Runs the pipeline "
 """How every exported file begins."""
+_SHOWN = 60
+_EITHER_DAY = ("airflow", "dagster", "prefect", "github")
+"""Formats whose schedulers take days of the month and of the week as alternatives, whatever they begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,15 @@ class Exported:
             fail("EXP001", file=self.file, format=self.format)
         return self.schedule
 
+    def refuse(self, text: str, problem: str) -> NoReturn:
+        """Fail with EXP003 for a text that the format cannot hold."""
+        fail(
+            "EXP003",
+            format=self.format,
+            text=ascii(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"),
+            problem=problem,
+        )
+
     def comments(self, *lines: str, secrets: str) -> list[str]:
         """Return comment lines: what the file does, these, and `secrets`, where its variables come from, if it has any.
 
@@ -96,8 +111,9 @@ class Exported:
 
 
 def export_of(workspace: Workspace, scheduler: str, file: str, choices: Choices) -> Exported:
-    """Return a pipeline for a scheduler, by the name of its format; fails as `validate_file`, and with EXP003 and EXP004.
+    """Return a pipeline for the scheduler of a format.
 
+    Fails as `validate_file`, with PRJ008, and with EXP003 to EXP005.
     Only `.env` sets variables: those of the caller are not those of the scheduler.
     """
     own = replace(workspace, environ=load_env(workspace.project.env_file, {}))
@@ -111,6 +127,8 @@ def export_of(workspace: Workspace, scheduler: str, file: str, choices: Choices)
     relative = own_path.relative_to(workspace.root).as_posix()
     find_folder, command = _ELSEWHERE.get(scheduler, (str, None))
     folder = choices.folder or find_folder(workspace.root)
+    if not (folder.startswith("/") or scheduler == "github"):
+        fail("PRJ008", problem=f"--folder {folder}: the path is relative", hint="give the whole path, as in /srv/shop")
     profile = workspace.config.profile
     words = [f"--profile={profile}"] if profile else []
     words += [word for name, text in choices.params.items() for word in ("--param", f"{name}={text}")]
@@ -122,22 +140,16 @@ def export_of(workspace: Workspace, scheduler: str, file: str, choices: Choices)
         folder=folder,
         command=choices.command or (_own_command() if command is None else command),
         options=tuple(words),
-        schedule=_schedule(load_document(own_path, workspace.root).data, choices),
+        schedule=_schedule(load_document(own_path, workspace.root).data, scheduler, choices),
         variables=tuple(_variables(checked.prepared)),
         reads=reads,
         writes=writes,
         image=choices.image,
     )
     for text in (*made.words, made.image):
-        _require_text(text)
+        if any("\ud800" <= each <= "\udfff" for each in text):
+            made.refuse(text, "it is not UTF-8")
     return made
-
-
-def _require_text(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        fail("EXP003", text=ascii(text), problem="it is not UTF-8")
 
 
 def _in_repository(root: Path) -> str:
@@ -158,8 +170,8 @@ def _own_command() -> str:
     return str(beside) if beside.exists() else shutil.which("osiris") or "osiris"
 
 
-def _schedule(data: Mapping[str, JsonValue], choices: Choices) -> Schedule | None:
-    """Return the schedule of the command line, else of the file; fails with PRJ008 for an invalid one."""
+def _schedule(data: Mapping[str, JsonValue], scheduler: str, choices: Choices) -> Schedule | None:
+    """Return the schedule of the command line, else of the file; fails with PRJ008 for an invalid one, and EXP005."""
     own = schedule_of(data)
     zone = choices.zone or (own.zone if own and not choices.cron else "UTC")
     cron = choices.cron or (own.cron if own else None)
@@ -171,7 +183,17 @@ def _schedule(data: Mapping[str, JsonValue], choices: Choices) -> Schedule | Non
         fail("PRJ008", problem=f"--cron {problem}", hint='write five fields, as in "0 2 * * *"')
     if not is_zone(zone):
         fail("PRJ008", problem=f"--zone: '{zone}' is not the name of a time zone", hint="as in Europe/Prague, or UTC")
-    return Schedule(" ".join(cron.split()), zone, own.catch_up if own else "last")
+    _, _, day, _, weekday = fields = cron.split()
+    if scheduler in _EITHER_DAY and "*" not in (day, weekday) and "*" in day[0] + weekday[0]:
+        fail("EXP005", format=scheduler, cron=cron, day=day)
+    return Schedule(" ".join(fields), zone, own.catch_up if own else "last")
+
+
+def parsed(cron: str) -> CronSim:
+    """Return a valid cron expression, with the values of its fields."""
+    from cronsim import CronSim
+
+    return CronSim(cron, datetime(2000, 1, 1, tzinfo=UTC))
 
 
 def _variables(prepared: Prepared) -> Iterator[str]:

@@ -28,7 +28,11 @@ def github(exported: Exported) -> dict[str, str]:
         {
             "name": "Run the pipeline",
             "run": Text(f'{_without_expressions(command)} {words} "github-$GITHUB_RUN_ID"\n'),
-            **({"env": {name: f"${{{{ secrets.{name} }}}}" for name in exported.variables}} if exported.variables else {}),
+            **(
+                {"env": {name: f"${{{{ secrets.{name} }}}}" for name in exported.variables}}
+                if exported.variables
+                else {}
+            ),
         },
     ]
     job: JsonValue = {"runs-on": "ubuntu-latest", "environment": "production", "steps": steps}

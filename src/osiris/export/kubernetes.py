@@ -6,6 +6,7 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
+from osiris.export.exported import parsed
 from osiris.export.yaml_text import Text, yaml_text
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ _JOB = "metadata.labels['batch.kubernetes.io/job-name']"
 def kubernetes(exported: Exported) -> dict[str, str]:
     """Return a CronJob; all pods of a job have the same run id. Fails with EXP001 without a schedule."""
     due, name = exported.due(), object_name(exported.name)
+    if ":" in exported.folder:
+        exported.refuse(exported.folder, "the path of a mounted volume has no colon")
     volume = f"{name}-project"
     container = {
         "name": "osiris",
@@ -93,9 +96,5 @@ def _sunday_first(cron: str) -> str:
     *others, days = cron.split()
     if "7" not in days:
         return cron
-    from datetime import datetime
-
-    from cronsim import CronSim
-
-    numbers = CronSim(cron, datetime(2000, 1, 1)).weekdays
-    return " ".join([*others, ",".join(map(str, sorted({day % 7 for day in numbers if isinstance(day, int)})))])
+    numbers = {day % 7 for day in parsed(cron).weekdays if isinstance(day, int)}
+    return " ".join([*others, ",".join(map(str, sorted(numbers)))])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from datetime import datetime
 from typing import TYPE_CHECKING
 
+from osiris.export.exported import parsed
+
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from osiris.export.exported import Exported
     from osiris.oml.schedule import Schedule
 
@@ -39,7 +41,8 @@ def systemd(exported: Exported) -> dict[str, str]:
     due, unit = exported.due(), f"osiris-{exported.name}"
     command = " ".join([_word(exported.words[0], is_program=True), *map(_word, exported.words[1:])])
     about = exported.comments(
-        f"Save {unit}.service and {unit}.timer in ~/.config/systemd/user/, then: systemctl --user enable --now {unit}.timer",
+        f"Save {unit}.service and {unit}.timer in ~/.config/systemd/user/.",
+        f"Start it with: systemctl --user daemon-reload && systemctl --user enable --now {unit}.timer",
         secrets="They come from the .env of the project.",
     )
     timer = _TIMER.format(
@@ -56,9 +59,7 @@ def calendar(due: Schedule) -> list[str]:
 
     In cron, days of the month and of the week are alternatives unless one of the two begins with `*`.
     """
-    from cronsim import CronSim
-
-    cron = CronSim(due.cron, datetime(2000, 1, 1))
+    cron = parsed(due.cron)
     time = f"{_numbers(cron.hours, 24)}:{_numbers(cron.minutes, 60)}:00 {due.zone}"
     months, days = _numbers(cron.months, 12), _numbers(cron.days, 31)
     weekdays = sorted({day % 7 for day in cron.weekdays if isinstance(day, int)})

@@ -34,7 +34,8 @@ _CHECK_FAILED = "DAT030"
 _BACKWARDS = 15 * 60.0
 """Tolerance in seconds for a clock that was set back: a run starting that far in the future counts as recent."""
 
-_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:+_-]{0,127}")
+"""Includes the ids of schedulers, such as Airflow's `scheduled__2026-11-30T00:00:00+00:00`."""
 
 
 States = Mapping[str, str]
