@@ -39,7 +39,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Run": {
         "run": ("osiris.cli.run:run", "Run a pipeline or a plan."),
-        "export": ("osiris.cli.export:export", "Export a pipeline to Airflow, cron, Kubernetes and other schedulers."),
+        "export": ("osiris.cli.export:export", "Export a pipeline to a scheduler."),
         "replay": ("osiris.cli.diff:replay", "Repeat a past run and compare what it produces."),
         "verify": ("osiris.cli.diff:verify", "Check that two runs wrote the same data."),
     },

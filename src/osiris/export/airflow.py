@@ -32,6 +32,7 @@ with DAG(
         task_id="run",
         bash_command="exec {{{{ command }}}} {{{{ quote(run_id) }}}}",
         retries=0,
+        do_xcom_push=False,
         inlets=[Asset(uri) for uri in READS],
         outlets=[Asset(uri) for uri in WRITES],
     )

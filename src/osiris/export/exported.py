@@ -75,9 +75,9 @@ class Exported:
     options: tuple[str, ...]
     schedule: Schedule | None
     variables: tuple[str, ...]
-    reads: tuple[str, ...]
-    writes: tuple[str, ...]
     image: str = ""
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
 
     @property
     def words(self) -> list[str]:
@@ -117,39 +117,53 @@ def export_of(workspace: Workspace, scheduler: str, file: str, choices: Choices)
     Only `.env` sets variables: those of the caller are not those of the scheduler.
     """
     own = replace(workspace, environ=load_env(workspace.project.env_file, {}))
-    path = find_file(own, file)
-    own_path = Path(os.path.realpath(path.absolute().parent)) / path.name
-    if not own_path.is_relative_to(workspace.root):
-        fail("EXP004", file=file, root=workspace.root)
-    checked = api.validate_file(own, own_path, params=choices.params)
+    path = _in_project(own, file)
+    checked = api.validate_file(own, path, params=choices.params)
     if checked.prepared is None:
         raise_all(checked.diagnostics)
-    relative = own_path.relative_to(workspace.root).as_posix()
-    find_folder, command = _ELSEWHERE.get(scheduler, (str, None))
-    folder = choices.folder or find_folder(workspace.root)
-    if not (folder.startswith("/") or scheduler == "github"):
-        fail("PRJ008", problem=f"--folder {folder}: the path is relative", hint="give the whole path, as in /srv/shop")
-    profile = workspace.config.profile
-    words = [f"--profile={profile}"] if profile else []
-    words += [word for name, text in choices.params.items() for word in ("--param", f"{name}={text}")]
-    reads, writes = (tuple(_uris(checked.prepared, Path(folder), mode)) for mode in ("read", "write"))
+    folder, command = _places(workspace.root, scheduler, choices)
+    relative = path.relative_to(workspace.root).as_posix()
     made = Exported(
         format=scheduler,
         name=checked.prepared.pipeline.name,
         file=f"./{relative}" if relative.startswith("-") else relative,
         folder=folder,
-        command=choices.command or (_own_command() if command is None else command),
-        options=tuple(words),
-        schedule=_schedule(load_document(own_path, workspace.root).data, scheduler, choices),
+        command=command,
+        options=tuple(_options(workspace.config.profile, choices.params)),
+        schedule=_schedule(load_document(path, workspace.root).data, scheduler, choices),
         variables=tuple(_variables(checked.prepared)),
-        reads=reads,
-        writes=writes,
         image=choices.image,
     )
     for text in (*made.words, made.image):
         if any("\ud800" <= each <= "\udfff" for each in text):
             made.refuse(text, "it is not UTF-8")
-    return made
+    reads, writes = (tuple(_uris(checked.prepared, Path(folder), mode)) for mode in ("read", "write"))
+    return replace(made, reads=reads, writes=writes)
+
+
+def _in_project(workspace: Workspace, file: str) -> Path:
+    """Return the path of a file of the project; fails with PRJ009, and EXP004 for one elsewhere."""
+    found = find_file(workspace, file)
+    path = Path(os.path.realpath(found.absolute().parent)) / found.name
+    if not path.is_relative_to(workspace.root):
+        fail("EXP004", file=file, root=workspace.root)
+    return path
+
+
+def _places(root: Path, scheduler: str, choices: Choices) -> tuple[str, str]:
+    """Return the project's folder and the command where the scheduler runs it; fails with PRJ008."""
+    find_folder, command = _ELSEWHERE.get(scheduler, (str, None))
+    folder = choices.folder or find_folder(root)
+    if not (folder.startswith("/") or scheduler == "github"):
+        fail("PRJ008", problem=f"--folder {folder}: the path is relative", hint="give the whole path, as in /srv/shop")
+    return folder, choices.command or (_own_command() if command is None else command)
+
+
+def _options(profile: str | None, params: Mapping[str, str]) -> Iterator[str]:
+    if profile:
+        yield f"--profile={profile}"
+    for name, text in params.items():
+        yield from ("--param", f"{name}={text}")
 
 
 def _in_repository(root: Path) -> str:
@@ -173,7 +187,7 @@ def _own_command() -> str:
 def _schedule(data: Mapping[str, JsonValue], scheduler: str, choices: Choices) -> Schedule | None:
     """Return the schedule of the command line, else of the file; fails with PRJ008 for an invalid one, and EXP005."""
     own = schedule_of(data)
-    zone = choices.zone or (own.zone if own and not choices.cron else "UTC")
+    zone = choices.zone or (own.zone if own else "UTC")
     cron = choices.cron or (own.cron if own else None)
     if cron is None:
         if choices.zone:

@@ -33,13 +33,20 @@ Persistent={persistent}
 [Install]
 WantedBy=timers.target
 """
+_NOT_IN_PROGRAMS = "\"'\\\x7f"
 _DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 
 
 def systemd(exported: Exported) -> dict[str, str]:
-    """Return a service and its timer, for a user; fails with EXP001 without a schedule."""
+    """Return a service and its timer, for a user.
+
+    Fails with EXP001 without a schedule, and EXP003 for a program whose path systemd refuses.
+    """
     due, unit = exported.due(), f"osiris-{exported.name}"
-    command = " ".join([_word(exported.words[0], is_program=True), *map(_word, exported.words[1:])])
+    program = exported.command
+    if any(each < " " or each in _NOT_IN_PROGRAMS for each in program):
+        exported.refuse(program, "the path of a program has no quotes, backslashes and control characters")
+    command = " ".join([_word(program, is_program=True), *map(_word, exported.words[1:])])
     about = exported.comments(
         f"Save {unit}.service and {unit}.timer in ~/.config/systemd/user/.",
         f"Start it with: systemctl --user daemon-reload && systemctl --user enable --now {unit}.timer",

@@ -1,0 +1,209 @@
+"""`osiris export`: a file with which a scheduler runs a pipeline, made without running, connecting or resolving."""
+
+import csv
+import json
+import re
+import subprocess
+
+import pytest
+from tests.conftest import OSIRIS
+from tests.corpora.hostile_names import FILE_NAMES
+
+SECRET = "hunter2-very-secret"
+PIPELINE = """\
+oml_version: "0.2.0"
+name: orders
+schedule: {cron: "30 2 * * MON-FRI", zone: Europe/Prague}
+params:
+  since: {type: date}
+  token: {type: string, sensitive: true}
+steps:
+  - id: orders
+    component: postgres.extractor
+    mode: read
+    config: {connection: "@postgres.shop", query: "SELECT id FROM orders WHERE day >= ${params.since}"}
+  - id: written
+    component: filesystem.csv_writer
+    mode: write
+    needs: [orders]
+    config: {path: output/orders.csv}
+  - id: by_run
+    component: filesystem.csv_writer
+    mode: write
+    needs: [orders]
+    config: {path: "output/${run.id}.csv"}
+  - id: loaded
+    component: mysql.writer
+    mode: write
+    needs: [orders]
+    config: {connection: "@mysql.away", table: orders, write_mode: replace}
+"""
+CONNECTIONS = """\
+connections:
+  postgres:
+    shop: {host: db.test, database: shop, user: "${SHOP_USER:-reader}", password: "${SHOP_PASSWORD}"}
+    unused: {host: db.test, database: x, user: x, password: "${UNUSED}"}
+  mysql:
+    away: {host: "${MYSQL_HOST}", database: shop, user: x, password: "${MYSQL_PASSWORD}"}
+"""
+VARIABLES = ["MYSQL_HOST", "MYSQL_PASSWORD", "SHOP_PASSWORD", "SHOP_USER", "OSIRIS_PARAM_TOKEN"]
+COPY = """\
+oml_version: "0.1.0"
+name: copy
+steps:
+  - {id: rows, component: filesystem.csv_extractor, mode: read, config: {path: data/rows.csv}}
+  - {id: out, component: filesystem.csv_writer, mode: write, needs: [rows], config: {path: "output/${run.id}.csv"}}
+"""
+SCHEDULERS = ("airflow", "cron", "dagster", "github", "kubernetes", "prefect", "systemd")
+OWN = {"kubernetes": ["--image", "registry.test/osiris:1"], "cron": ["--zone", "UTC"]}
+
+
+@pytest.fixture
+def shop(tmp_path):
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "osiris.yaml").write_text("")
+    (tmp_path / "osiris_connections.yaml").write_text(CONNECTIONS)
+    (tmp_path / ".env").write_text(f"SHOP_PASSWORD={SECRET}\n")
+    (tmp_path / "pipelines/orders.yaml").write_text(PIPELINE)
+    return tmp_path
+
+
+def export(osiris, folder, scheduler, *words, file="pipelines/orders.yaml", **more):
+    """Return the answer of an export as JSON."""
+    done = osiris("--json", "export", scheduler, file, *words, cwd=folder, **more)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_an_export_reads_the_project_only(scheduler, osiris, shop):
+    before = {path: path.read_bytes() for path in shop.rglob("*") if path.is_file()}
+    secrets = {"OSIRIS_PARAM_TOKEN": SECRET, "MYSQL_PASSWORD": SECRET, "OSIRIS_PARAM_SINCE": "1999-12-31"}
+    made = export(osiris, shop, scheduler, "--param", "since=2026-01-01", *OWN.get(scheduler, ()), env=secrets)
+    assert made["ok"], made
+    assert {path: path.read_bytes() for path in shop.rglob("*") if path.is_file()} == before
+    text = "\n".join(made["data"]["files"].values())
+    assert made["data"]["variables"] == VARIABLES
+    assert all(name in text for name in VARIABLES)
+    assert SECRET not in text
+    assert "UNUSED" not in text
+    assert "1999-12-31" not in text
+    assert "since=2026-01-01" in text
+
+
+def test_parameters_without_a_value_are_not_taken_from_the_caller(osiris, shop):
+    made = export(osiris, shop, "airflow", env={"OSIRIS_PARAM_SINCE": "2026-01-01"})
+    assert [each["code"] for each in made["diagnostics"]] == ["OML022"]
+
+
+def test_datasets_have_the_names_of_lineage_unless_a_variable_decides(osiris, shop):
+    (text,) = export(osiris, shop, "airflow", "--param", "since=2026-01-01")["data"]["files"].values()
+    assert "'postgres://db.test:5432/shop/public/orders'" in text
+    assert f"'file://{shop}/output/orders.csv'" in text
+    assert "'osiris://mysql.away/orders'" in text
+    assert "run.id" not in text
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "expected"),
+    [
+        ("airflow", "schedule=CronTriggerTimetable('30 2 * * MON-FRI', timezone='Europe/Prague')"),
+        ("dagster", "cron_schedule='30 2 * * MON-FRI', execution_timezone='Europe/Prague'"),
+        ("prefect", "schedule=Cron('30 2 * * MON-FRI', timezone='Europe/Prague')"),
+        ("github", '- cron: "30 2 * * MON-FRI"\n    timezone: "Europe/Prague"'),
+        ("kubernetes", 'schedule: "30 2 * * MON-FRI"\n  timeZone: "Europe/Prague"'),
+        ("systemd", "OnCalendar=Mon,Tue,Wed,Thu,Fri *-*-* 02:30:00 Europe/Prague\n"),
+    ],
+)
+def test_the_schedule_of_the_file_is_used(scheduler, expected, osiris, shop):
+    made = export(osiris, shop, scheduler, "--param", "since=2026-01-01", *OWN.get(scheduler, ()))
+    assert expected in "\n".join(made["data"]["files"].values())
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "words", "code"),
+    [
+        ("cron", ["--zone", "Asia/Tokyo"], "EXP002"),
+        ("airflow", ["--cron", "0 0 */2 * MON"], "EXP005"),
+        ("airflow", ["--cron", "0 0 */2 *"], "PRJ008"),
+        ("airflow", ["--zone", "Europe/Pragu"], "PRJ008"),
+        ("airflow", ["--folder", "shop"], "PRJ008"),
+        ("airflow", ["--folder", "/srv/\udcff"], "EXP003"),
+        ("kubernetes", ["--folder", "/a:b", "--image", "x"], "EXP003"),
+        ("kubernetes", [], "PRJ008"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused(scheduler, words, code, osiris, shop):
+    made = export(osiris, shop, scheduler, "--param", "since=2026-01-01", *words)
+    assert [each["code"] for each in made["diagnostics"]] == [code]
+    assert made["diagnostics"][0]["hint"]
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "words", "expected"),
+    [
+        ("kubernetes", ["--cron", "0 2 1 * FRI-7", "--image", "x"], 'schedule: "0 2 1 * 0,5,6"'),
+        ("systemd", ["--cron", "*/20 6-7 1 1,7 *"], "OnCalendar=*-01,07-01 06,07:00,20,40:00 Europe/Prague"),
+        (
+            "systemd",
+            ["--cron", "0 0 13 * FRI", "--zone", "UTC"],
+            "OnCalendar=*-*-13 00:00:00 UTC\nOnCalendar=Fri *-*-* 00:00:00 UTC\n",
+        ),
+        ("systemd", ["--cron", "0 0 */9 * 7"], "OnCalendar=Sun *-*-01,10,19,28 00:00:00 Europe/Prague"),
+    ],
+)
+def test_an_expression_is_converted_where_the_scheduler_has_another_form(scheduler, words, expected, osiris, shop):
+    made = export(osiris, shop, scheduler, "--param", "since=2026-01-01", *words)
+    assert expected in "\n".join(made["data"]["files"].values())
+
+
+def test_a_schedule_or_a_place_in_the_project_may_be_missing(osiris, shop):
+    (shop / "pipelines/copy.yaml").write_text(COPY)
+    codes = [export(osiris, shop, name, file="pipelines/copy.yaml")["diagnostics"] for name in ("cron", "systemd")]
+    assert [[each["code"] for each in one] for one in codes] == [["EXP001"], ["EXP001"]]
+    assert export(osiris, shop, "github", file="pipelines/copy.yaml")["ok"]
+    outside = shop.parent / "outside.yaml"
+    outside.write_text(COPY)
+    assert export(osiris, shop, "airflow", file=str(outside))["diagnostics"][0]["code"] == "EXP004"
+
+
+def test_files_are_written_and_only_exports_replaced(osiris, shop):
+    (shop / "pipelines/copy.yaml").write_text(COPY)
+    words = ("export", "systemd", "pipelines/copy.yaml", "--cron", "0 2 * * *", "--output", "units")
+    for _ in range(2):
+        done = osiris(*words, cwd=shop)
+        assert done.stdout == "units/osiris-copy.service\nunits/osiris-copy.timer\n", done.stderr
+    (shop / "units/osiris-copy.timer").write_text("mine")
+    assert "PRJ014" in osiris(*words, cwd=shop).stderr
+    printed = osiris("export", "cron", "pipelines/copy.yaml", "--cron", "0 2 * * *", cwd=shop).stdout
+    assert osiris(*words[:1], "cron", *words[2:5], "--output", "a.cron", cwd=shop).returncode == 0
+    assert (shop / "a.cron").read_text() == printed
+
+
+def test_a_line_of_a_crontab_runs_the_pipeline_and_a_repeated_run_id_is_skipped(osiris, tmp_path):
+    names = [one.name for one in FILE_NAMES if one.reader in ("shell", "crontab", "systemd") and len(one.name) < 20]
+    shop = tmp_path.joinpath(*names[:12])
+    file = "/".join(names[12:30]) + ".yaml"
+    (shop / "pipelines" / file).parent.mkdir(parents=True)
+    (shop / "osiris.yaml").write_text("")
+    (shop / "data").mkdir()
+    (shop / "data/rows.csv").write_text("a,b\n1,2\n")
+    (shop / "pipelines" / file).write_text(COPY)
+    done = osiris("export", "cron", f"pipelines/{file}", "--cron", "0 2 * * *", "--osiris", OSIRIS, cwd=shop)
+    line = done.stdout.splitlines()[-1].split(" ", 5)[5]
+    command = re.sub(r"\\(%)", r"\1", line).replace("$(date -u +%Y%m%dT%H%MZ)", "20261130T0100Z")
+    runs = [subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True) for _ in range(2)]
+    assert "RUN009" in runs[1].stderr
+    (written,) = (shop / "output").iterdir()
+    assert written.name == "copy-20261130T0100Z.csv"
+
+
+def test_the_run_ids_of_airflow_are_run_ids(osiris, shop):
+    (shop / "data").mkdir()
+    (shop / "data/rows.csv").write_text("a,b\n1,2\n")
+    (shop / "pipelines/copy.yaml").write_text(COPY)
+    for run_id in ("scheduled__2026-11-30T00:00:00+00:00", "manual__2026-11-30T08:15:42.123456+00:00"):
+        first, second = (osiris("run", "pipelines/copy.yaml", "--run-id", run_id, cwd=shop) for _ in range(2))
+        assert first.returncode == 0, first.stderr
+        assert "RUN009" in second.stderr
+        with (shop / f"output/{run_id}.csv").open() as file:
+            assert [*csv.reader(file)] == [["a", "b"], ["1", "2"]]
