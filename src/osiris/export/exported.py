@@ -187,20 +187,27 @@ def _own_command() -> str:
 def _schedule(data: Mapping[str, JsonValue], scheduler: str, choices: Choices) -> Schedule | None:
     """Return the schedule of the command line, else of the file; fails with PRJ008 for an invalid one, and EXP005."""
     own = schedule_of(data)
-    zone = choices.zone or (own.zone if own else "UTC")
-    cron = choices.cron or (own.cron if own else None)
-    if cron is None:
+    if choices.cron:
+        own = replace(own or Schedule(""), cron=choices.cron)
+    if own is None:
         if choices.zone:
             fail("PRJ008", problem="--zone is the time zone of a schedule, and there is none", hint="add --cron")
         return None
-    if problem := cron_problem(cron):
+    return _valid(replace(own, zone=choices.zone or own.zone, cron=" ".join(own.cron.split())), scheduler)
+
+
+def _valid(due: Schedule, scheduler: str) -> Schedule:
+    """Return a schedule if it is valid, and the scheduler reads it as cron does; else fails with PRJ008 or EXP005."""
+    if problem := cron_problem(due.cron):
         fail("PRJ008", problem=f"--cron {problem}", hint='write five fields, as in "0 2 * * *"')
-    if not is_zone(zone):
-        fail("PRJ008", problem=f"--zone: '{zone}' is not the name of a time zone", hint="as in Europe/Prague, or UTC")
-    _, _, day, _, weekday = fields = cron.split()
+    if not is_zone(due.zone):
+        fail(
+            "PRJ008", problem=f"--zone: '{due.zone}' is not the name of a time zone", hint="as in Europe/Prague, or UTC"
+        )
+    _, _, day, _, weekday = due.cron.split()
     if scheduler in _EITHER_DAY and "*" not in (day, weekday) and "*" in day[0] + weekday[0]:
-        fail("EXP005", format=scheduler, cron=cron, day=day)
-    return Schedule(" ".join(fields), zone, own.catch_up if own else "last")
+        fail("EXP005", format=scheduler, cron=due.cron, day=day)
+    return due
 
 
 def parsed(cron: str) -> CronSim:
