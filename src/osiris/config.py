@@ -216,6 +216,8 @@ KEYS: dict[str, Key] = {
     "notify.email": Key(*_VARIABLES, None, "variables like smtps://USER:PASSWORD@HOST/?from=ADDRESS&to=ADDRESS"),
     "notify.apprise": Key(*_VARIABLES, None, "variables with addresses of services that apprise supports"),
     "notify.timeout": Key(*_TIME, "10s", "how long a run waits at its end for all of them"),
+    "otel.enabled": Key(_flag, _YES_NO, "false", "send spans and metrics of runs by OTLP, as the OTEL_* variables say"),
+    "otel.timeout": Key(*_TIME, "5s", "how long a run waits for the collector at its end"),
     "aiop.enabled": Key(_flag, _YES_NO, "true", "write a package (AIOP) after every run"),
     "aiop.policy": Key(*_one_of("core", "annex", "custom"), "core", "annex also writes every event to an annex"),
     "aiop.max_core_bytes": Key(
@@ -265,6 +267,7 @@ SECTIONS = (
     "paths",
     "openlineage",
     "notify",
+    "otel",
     "chat",
     "aiop",
     "aiop.annex",

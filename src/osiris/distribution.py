@@ -19,7 +19,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
 LoadedT = TypeVar("LoadedT")
 
@@ -40,6 +40,31 @@ def load_foreign(load: Callable[[], LoadedT]) -> LoadedT:
         return load()
     except Exception as error:  # noqa: BLE001  third-party code may raise anything
         raise NotLoadedError(f"{type(error).__name__}: {error}") from None
+
+
+def ask_process(module: str, message: object, timeout: float, environ: Mapping[str, str] | None = None) -> str | None:
+    """Return the last line that one of our modules prints for a message (JSON) on standard input; None if it takes longer.
+
+    It runs third-party code that is slow to import, or changes what other code of a process uses. The line is empty if
+    that code ended the process. Durations are in seconds; `environ` is added to the environment.
+    """
+    import json
+    import subprocess
+
+    command = [sys.executable, "-P", "-m", module]
+    try:
+        done = subprocess.run(
+            command,
+            input=json.dumps(message).encode(),
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+            env={**os.environ, **(environ or {})},
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    lines = done.stdout.decode("utf-8", "replace").splitlines() if done.returncode == 0 else []
+    return lines[-1] if lines else ""
 
 
 def own_version() -> str:

@@ -36,9 +36,11 @@ def open_project(
         from osiris.api.notifications import notify_runs
         from osiris.api.openlineage import emit_lost
         from osiris.api.reports import package_sessions
+        from osiris.api.telemetry import send_telemetry
 
         sessions = [str(session["session"]) for session in lost]
         emit_lost(workspace, lost)
         package_sessions(workspace, sessions)
         notify_runs(workspace, sessions)
+        send_telemetry(workspace, sessions)
     return workspace

@@ -103,6 +103,7 @@ def _run_locked(
     from osiris.api.notifications import notify_runs
     from osiris.api.openlineage import emitting
     from osiris.api.reports import package_missing
+    from osiris.api.telemetry import send_telemetry
     from osiris.runner.host.run import run
 
     with emitting(workspace, progress) as (emit, undelivered):
@@ -123,7 +124,8 @@ def _run_locked(
             result = refused
         finally:
             unpackaged = package_missing(workspace)
-            unsent = notify_runs(workspace, [event["session"] for event in events if event["event"] in ENDS])
+            ended = [event["session"] for event in events if event["event"] in ENDS]
+            unsent = [*notify_runs(workspace, ended), *send_telemetry(workspace, ended)]
     return result, [*(plan.notes if plan else ()), *undelivered, *unpackaged, *unsent]
 
 

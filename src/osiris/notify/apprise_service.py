@@ -1,6 +1,6 @@
 """A process that sends one message by a service of apprise: `python -m osiris.notify.apprise_service`.
 
-It reads the message as JSON from standard input and ends with a key of `REASONS`. It loads no plugin, configuration or
+It reads the message as JSON from standard input and prints a key of `REASONS`. It loads no plugin, configuration or
 file: what apprise could load files with is removed from it, which would affect other code in a process with more to do.
 """
 
@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from osiris.model import JsonValue
 
-SENT, UNKNOWN, REFUSED = 0, 10, 11
+SENT, UNKNOWN, REFUSED = "sent", "unknown", "refused"
 REASONS = {
     SENT: "",
     UNKNOWN: "its value is not an address that apprise supports without files",
     REFUSED: "apprise could not send it",
 }
-"""What exit codes mean: why a message was not sent, "" if it was."""
+"""What the printed words mean: why a message was not sent, "" if it was."""
 
 
-def send(message: dict[str, JsonValue]) -> int:
-    """Send a message and return the exit code."""
+def send(message: dict[str, JsonValue]) -> str:
+    """Send a message and return a key of `REASONS`."""
     from apprise import Apprise, AppriseAsset, NotifyFormat, NotifyType, OverflowMode
     from apprise.common import PersistentStoreMode
     from apprise.manager_attachment import AttachmentManager
@@ -49,4 +49,4 @@ def send(message: dict[str, JsonValue]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(send(json.load(sys.stdin)))
+    print(send(json.load(sys.stdin)))  # noqa: T201

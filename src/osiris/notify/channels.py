@@ -10,8 +10,8 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from osiris.distribution import NotLoadedError, load_foreign
-from osiris.notify.apprise_service import REASONS as APPRISE_REASONS
+from osiris.distribution import NotLoadedError, ask_process, load_foreign
+from osiris.notify import apprise_service
 from osiris.notify.message import text_of, title_of
 from osiris.units import duration_text
 
@@ -187,10 +187,7 @@ def _mail(body: Body, server: _MailServer) -> EmailMessage:
 
 
 def _apprise(address: str, body: Body, timeout: float) -> str:
-    """Send by a service of apprise in a process of its own (`apprise_service`), which ends with the time."""
-    import subprocess
-    import sys
-
+    """Send by a service of apprise, in a process of its own (`apprise_service`)."""
     message = {
         "address": address,
         "title": title_of(body),
@@ -198,12 +195,8 @@ def _apprise(address: str, body: Body, timeout: float) -> str:
         "is_good": bool({"recovery", "test"} & set(body["events"])),
         "timeout": timeout,
     }
-    command = [sys.executable, "-P", "-m", "osiris.notify.apprise_service"]
-    try:
-        done = subprocess.run(command, input=json.dumps(message).encode(), capture_output=True, timeout=timeout)
-    except subprocess.TimeoutExpired:
-        return _no_answer(timeout)
-    return APPRISE_REASONS.get(done.returncode, "apprise ended unexpectedly")
+    answer = ask_process(apprise_service.__name__, message, timeout)
+    return _no_answer(timeout) if answer is None else apprise_service.REASONS.get(answer, "apprise ended unexpectedly")
 
 
 CHANNELS: dict[str, Send] = {"webhook": _webhook, "slack": _slack, "email": _email, "apprise": _apprise}
