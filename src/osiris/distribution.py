@@ -43,10 +43,11 @@ def load_foreign(load: Callable[[], LoadedT]) -> LoadedT:
 
 
 def ask_process(module: str, message: object, timeout: float, environ: Mapping[str, str] | None = None) -> str | None:
-    """Return the last line that one of our modules prints for a message (JSON) on standard input; None if it takes longer.
+    """Return the last line that one of our modules prints for a message; None if it takes longer.
 
-    It runs third-party code that is slow to import, or changes what other code of a process uses. The line is empty if
-    that code ended the process. Durations are in seconds; `environ` is added to the environment.
+    The module gets the message as JSON from standard input, and runs third-party code that is slow to import, or that
+    changes what other code of its process uses. The line is empty if that code ended the process. `timeout` is in
+    seconds; `environ` is added to the environment.
     """
     import json
     import subprocess

@@ -4,20 +4,16 @@ import datetime as dt
 import email
 import email.policy
 import json
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from urllib.parse import quote
 
-import apprise
 import pytest
 from tests.e2e.sessions import new_project
+from tests.e2e.without import run_without
 from tests.servers.hooks import redirect
 from tests.servers.http_double import Answer
 
-import osiris
 from osiris.api import notify_late, open_project
 
 ALL = "[failure, recovery, late, drift, rejected]"
@@ -261,18 +257,7 @@ def test_a_test_message_reaches_every_channel(shop, hooks, slack, smtp):
 
 def test_without_apprise_the_other_channels_send(shop, hooks, tmp_path):
     shop.channels(webhook=hooks.url, apprise="json://localhost/")
-    here, found = tmp_path / "packages", Path(apprise.__file__).parents[1]
-    here.mkdir()
-    for each in found.iterdir():
-        if not each.name.startswith("apprise"):
-            (here / each.name).symlink_to(each)
-    paths = [str(Path(osiris.__file__).parents[1]), str(here)]
-    code = f"""import sys
-sys.path[:] = [path for path in sys.path if path != {str(found)!r}] + {paths}
-from osiris.cli.main import main
-sys.exit(main(["notify", "test"]))
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=shop.folder)
+    done = run_without("apprise", tmp_path, shop.folder, "notify", "test")
     assert done.returncode == 1
     assert done.stdout == "webhook ${WEBHOOK_URL}  accepted\n"
     assert done.stderr.startswith("NTF004")

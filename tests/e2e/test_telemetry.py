@@ -6,6 +6,7 @@ from datetime import datetime
 
 import pytest
 from tests.e2e.sessions import new_project
+from tests.e2e.without import run_without
 from tests.servers.http_double import Answer
 from tests.servers.otlp import attributes
 
@@ -138,3 +139,14 @@ def test_a_collector_that_fails_or_hangs_is_a_warning(answer, reason, shop, otlp
     assert warning["code"] == "NTF005"
     assert reason in warning["message"]
     assert CANARY not in warning["message"]
+
+
+def test_without_the_libraries_a_run_is_complete(shop, otlp, tmp_path):
+    shop()
+    done = run_without(
+        "opentelemetry_sdk", tmp_path, shop.folder, "run", "pipelines/example.yaml", "--new-run", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    (warning,) = warnings(json.loads(done.stdout))
+    assert warning["code"] == "NTF006"
+    assert warning["hint"].startswith("install them: pip install 'opentelemetry-")
