@@ -21,21 +21,23 @@ SENT = "sent"
 TEMPORALITY = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
 
 
-class _Reason(logging.Handler):
-    """Keeps why an export failed, from what an exporter logs; its texts may contain an address."""
+_LATE = "the collector did not answer in time"
 
-    text = "the collector did not answer in time"
+
+class _Reason(logging.Handler):
+    """Keeps why an export failed, from the arguments of what an exporter logs; its texts may contain an address."""
+
+    text = _LATE
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the reason of a refusal (kind, status, reason) or of a failure that is retried (reason, kind, time)."""
-        args = record.args if isinstance(record.args, tuple) and len(record.args) == 3 else ()
-        statuses = [each for each in args[1:2] if isinstance(each, int)]
-        if statuses:
-            self.text = f"the collector answered with status {statuses[0]}"
-        elif any(isinstance(each, BaseException) and "Timeout" not in type(each).__name__ for each in args):
-            self.text = "the collector was not reached"
-        elif args and record.levelno == logging.WARNING:
-            self.text = "the collector refused them for the moment"
+        match record.args:
+            case (_, int() as status, _):
+                self.text = f"the collector answered with status {status}"
+            case (_, None, BaseException() as error) | (BaseException() as error, _, _):
+                self.text = _LATE if "Timeout" in type(error).__name__ else "the collector was not reached"
+            case (str(), _, float()):
+                self.text = "the collector refused them for the moment"
 
 
 def send(message: dict[str, JsonValue]) -> str:
