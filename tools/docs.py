@@ -54,6 +54,7 @@ PREFIXES = {
     "SQL": "SQL",
     "DAT": "Types and data",
     "RUN": "Runs",
+    "SCH": "Schedules",
     "SBX": "Sandboxes and remote targets",
     "AIO": "Packages, reports and lineage of runs",
     "DRV": "Drivers",

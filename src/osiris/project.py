@@ -55,6 +55,10 @@ class Project:
     """Locked while a command runs something in this project."""
     worker_lock = _Below(STATE, "worker.lock")
     """Locked by the worker of a run, which may outlive its host for a moment."""
+    schedule_lock = _Below(STATE, "schedule.lock")
+    """Locked while `osiris schedule` runs the pipelines of this project."""
+    schedule_record = _Below(STATE, "schedule.json")
+    """What `osiris schedule` has run, by pipeline; without it, missed runs are not made up for."""
     open_sessions = _Below(STATE, "open")
     """One empty file per session that has not ended."""
     scratch = _Below(STATE, "scratch")

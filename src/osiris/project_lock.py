@@ -37,7 +37,20 @@ def hold_project(
     While another process holds it, call `on_wait` once with its holder and wait for at most `wait` seconds, then fail
     with RUN004.
     """
-    fd, since = _open(project.run_lock), time.time()
+    with hold_lock(project.run_lock, what, wait, on_wait) as say:
+        yield say
+
+
+@contextmanager
+def hold_lock(
+    path: Path,
+    what: str,
+    wait: float = 0.0,
+    on_wait: Callable[[str], None] = lambda _holder: None,
+    hint: str | None = None,
+) -> Iterator[Callable[[str], None]]:
+    """Hold the lock of a file, as `hold_project` does; `hint` is that of RUN004."""
+    fd, since = _open(path), time.time()
 
     def say(text: str) -> None:
         content = json.dumps({"what": text, "pid": os.getpid(), "since": since}).encode()
@@ -47,19 +60,20 @@ def hold_project(
             os.pwrite(fd, content, 0)
 
     try:
-        _wait(fd, wait, on_wait)
+        _wait(fd, wait, on_wait, hint)
         say(what)
         yield say
     finally:
         os.close(fd)
 
 
-def _wait(fd: int, wait: float, on_wait: Callable[[str], None]) -> None:
+def _wait(fd: int, wait: float, on_wait: Callable[[str], None], hint: str | None) -> None:
     deadline, first = time.monotonic() + wait, True
     while not take_lock(fd):
         left = deadline - time.monotonic()
         if left <= 0:
-            fail("RUN004", holder=_holder(fd), waited=f" (waited {duration_text(wait)})" if wait else "")
+            waited = f" (waited {duration_text(wait)})" if wait else ""
+            fail("RUN004", holder=_holder(fd), waited=waited, hint=hint)
         if first:
             on_wait(_holder(fd))
         first = False

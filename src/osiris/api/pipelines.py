@@ -92,20 +92,10 @@ def validate_file(
     nothing is written.
     """
     from osiris.compiler.compile import prepare
-    from osiris.oml.parse import load_document, parse
-    from osiris.oml.validate import validate
 
     name = shown(workspace, path)
     try:
-        document = load_document(path, workspace.root) if text is None else parse(text, name)
-        pipeline, notes = validate(
-            document,
-            workspace.registry,
-            params=params,
-            env=workspace.environ,
-            profile=_profile_of(workspace, document),
-            defaults=workspace.config.step_defaults(),
-        )
+        _, pipeline, notes = read_pipeline(workspace, path, params=params, text=text)
         namesakes = _namesakes(workspace, path, pipeline.name)
         prepared, more = prepare(
             pipeline,
@@ -120,6 +110,28 @@ def validate_file(
         return Validated(name, error.diagnostics)
     diagnostics = tuple(sort_diagnostics([*notes, *more]))
     return Validated(name, diagnostics, None if has_errors(more) else prepared)
+
+
+def read_pipeline(
+    workspace: Workspace, path: Path, *, params: Mapping[str, str] = _NO_PARAMS, text: str | None = None
+) -> tuple[Document, Pipeline, list[Diagnostic]]:
+    """Return a file, the pipeline in it, and notes; nothing that several files or sources must tell is checked.
+
+    Fails with all problems of the file. `text` is as in `validate_file`.
+    """
+    from osiris.oml.parse import load_document, parse
+    from osiris.oml.validate import validate
+
+    document = load_document(path, workspace.root) if text is None else parse(text, shown(workspace, path))
+    pipeline, notes = validate(
+        document,
+        workspace.registry,
+        params=params,
+        env=workspace.environ,
+        profile=_profile_of(workspace, document),
+        defaults=workspace.config.step_defaults(),
+    )
+    return document, pipeline, notes
 
 
 def _profile_of(workspace: Workspace, document: Document) -> str | None:

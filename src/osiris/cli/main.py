@@ -40,6 +40,8 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Run": {
         "run": ("osiris.cli.run:run", "Run a pipeline or a plan."),
         "export": ("osiris.cli.export:export", "Export a pipeline to a scheduler."),
+        "schedule": ("osiris.cli.schedule:schedule", "Run pipelines when their schedules say so."),
+        "status": ("osiris.cli.schedule:status", "Show what is due, late or failing."),
         "replay": ("osiris.cli.diff:replay", "Repeat a past run and compare what it produces."),
         "verify": ("osiris.cli.diff:verify", "Check that two runs wrote the same data."),
     },

@@ -98,6 +98,16 @@ class Console:
             with self._printing():
                 _print(self.out, line)
 
+    def event(self, data: JsonValue, lines: Sequence[Line]) -> None:
+        """Print an event of a process that runs on: lines for people to stderr, or one line of JSON to stdout."""
+        if self.wants_json:
+            with self._printing():
+                self.out.write(_json(self.clean(data)) + "\n")
+                self.out.flush()
+            return
+        for line in lines:
+            self.talk(line)
+
     def write(self, text: str) -> None:
         """Print the text of a file to stdout: unchanged to a program, escaped to a terminal; nothing under --json."""
         if self.wants_json:
@@ -174,15 +184,20 @@ class Console:
 
 def envelope(answer: Answer) -> str:
     """Return the one JSON document of `--json`, in ASCII."""
-    import json
-
     document = {
         "ok": answer.code == 0,
         "data": answer.data,
         "diagnostics": [d.to_json() for d in answer.diagnostics],
         "next": list(answer.next),
     }
-    return json.dumps(document, ensure_ascii=True, default=str).replace("\x7f", "\\u007f")
+    return _json(document)
+
+
+def _json(data: JsonValue) -> str:
+    """Return data as one line of ASCII."""
+    import json
+
+    return json.dumps(data, ensure_ascii=True, default=str).replace("\x7f", "\\u007f")
 
 
 def diagnostic_lines(diagnostics: Sequence[Diagnostic], root: Path | None = None) -> list[Line]:
@@ -269,11 +284,12 @@ def _words(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, max(width, 1), break_long_words=False, break_on_hyphens=False)
 
 
-ENDED_WELL, ENDED_BADLY = ("complete", "skipped"), ("failed", "lost", "start")
+ENDED_WELL = ("complete", "skipped", "ok")
+ENDED_BADLY = ("failed", "lost", "start", "late", "failing", "file")
 
 
 def status_style(status: str) -> str:
-    """Return the style of a status: how a step or a session ended, by its last word."""
+    """Return the style of a status of a step, a session or a pipeline, by its last word."""
     word = status.rpartition(" ")[2]
     return "ok" if word in ENDED_WELL else "error" if word in ENDED_BADLY else "warning"
 

@@ -1,0 +1,129 @@
+"""`osiris schedule`: run pipelines when they are due; `osiris status`: what is due, late or failing."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from osiris.cli.command import PROFILE, answers, console, flag, opened
+from osiris.cli.render import Answer, diagnostic_lines, table
+from osiris.errors import Diagnostic, Location, diagnostic
+
+if TYPE_CHECKING:
+    from osiris.cli.render import Line
+    from osiris.model import JsonValue
+    from osiris.schedule.status import PipelineStatus
+
+_STYLES = {"complete": "ok", "skipped": "ok", "failed": "error", "lost": "error", "busy": "warning"}
+
+
+@answers("schedule", flag("--once", "Run what is due now, then exit."), PROFILE)
+def schedule(once: bool, profile: str | None) -> Answer:
+    """Run pipelines when their schedules say so, until Ctrl-C.
+
+    A pipeline's file says when it runs, under 'schedule'. Files are read again each minute. Runs start one after the
+    other, each with a run id of its pipeline and due time, so nothing runs twice. With --json, each line is an event.
+    """
+    import subprocess
+
+    from osiris.schedule.service import Service
+
+    errors = None if console().verbose else subprocess.DEVNULL
+    service = Service(lambda: opened(profile), _report, _now, time.sleep, profile, errors)
+    failed = service.serve(once=once)
+    return Answer({"failed": failed}, exit_code=1 if failed else 0)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _report(event: dict[str, JsonValue]) -> None:
+    """Print an event of the service."""
+    console().event(event, _event_lines(event))
+
+
+def _event_lines(event: dict[str, JsonValue]) -> list[Line]:
+    kind = event["event"]
+    if kind == "problem":
+        return diagnostic_lines([Diagnostic.from_json(each) for each in event["diagnostics"]])
+    head = [("dim", f"{event['at']}  ")]
+    if kind == "begin":
+        return [[*head, ("", each)] for each in _plans(event["pipelines"])]
+    if kind == "start":
+        return [[*head, ("", f"started    {event['pipeline']}  run id {event['run_id']}")]]
+    if kind == "skipped":
+        words = f"{event['pipeline']}  missed since {event['missed_since']} (catch_up: {event['catch_up']})"
+        return [[*head, ("", f"skipped    {words}")]]
+    status, session = event["status"], f"  session {event['session']}" if event["session"] else ""
+    why = f"  {event['cause']}" if event["cause"] else ""
+    text = f"  {event['pipeline']}  {event['seconds']:g} s{session}{why}"
+    return [[*head, (_STYLES.get(status, ""), status.ljust(9)), ("", text)]]
+
+
+def _plans(pipelines: list[dict[str, str]]) -> list[str]:
+    """Return the lines that say what will run."""
+    lines = [f"scheduled  {each['pipeline']}  next due {each['next_due']}" for each in pipelines]
+    return lines or ["no pipeline has a schedule yet; files are read again each minute"]
+
+
+_COLUMNS = ("pipeline", "status", "schedule", "last run (UTC)", "next due (UTC)")
+
+
+@answers("status", flag("--check", "Exit 1 if a pipeline is late, failing or broken."))
+def status(check: bool) -> Answer:
+    """Show each pipeline's schedule, last run, next due time and state.
+
+    'late' means that it was due more than schedule.late_after ago and has not run since.
+    """
+    from osiris.api.notifications import notify_late
+    from osiris.schedule.status import BAD, late_of, status_of
+
+    workspace = opened()
+    every = status_of(workspace, _now())
+    problems = [problem for each in every if each.state in BAD for problem in _problems(each)] if check else []
+    text = table([_row(each) for each in every], _COLUMNS) if every else ["no pipelines yet"]
+    if check:
+        problems += notify_late(workspace, late_of(every))
+    data = {"pipelines": [_data(each) for each in every]}
+    return Answer(data, text, problems, exit_code=1 if any(each.state in BAD for each in every) and check else 0)
+
+
+def _problems(each: PipelineStatus) -> list[Diagnostic]:
+    """Return what `--check` reports of a pipeline."""
+    at = Location(each.file)
+    late = [diagnostic("SCH002", at=at, name=each.name, due=_minute(each.late))] if each.late else []
+    session = each.last["session"] if each.last else None
+    hint = f"see 'osiris explain {session}'" if session else None
+    failing = [diagnostic("SCH003", at=at, name=each.name, cause=each.cause, hint=hint)] if each.cause else []
+    return [*each.problems, *late, *failing]
+
+
+def _row(each: PipelineStatus) -> list[str]:
+    when = each.schedule
+    zone = f" {when.zone}" if when and when.zone != "UTC" else ""
+    last = datetime.fromisoformat(each.last["started_at"]) if each.last else None
+    name, cron = each.name or each.file, f"{when.cron}{zone}" if when else ""
+    return [name, each.state, cron, _minute(last), _minute(each.next_due)]
+
+
+def _minute(instant: datetime | None) -> str:
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M}" if instant else ""
+
+
+def _data(each: PipelineStatus) -> dict[str, JsonValue]:
+    when, last = each.schedule, each.last
+    return {
+        "file": each.file,
+        "name": each.name,
+        "state": each.state,
+        "schedule": {"cron": when.cron, "zone": when.zone, "catch_up": when.catch_up} if when else None,
+        "last": {key: last.get(key) for key in ("session", "status", "started_at", "ended_at", "run_key")}
+        if last
+        else None,
+        "next_due": each.next_due.isoformat() if each.next_due else None,
+        "late_since": each.late.isoformat() if each.late else None,
+        "cause": each.cause,
+        "problems": [problem.to_json() for problem in each.problems],
+    }

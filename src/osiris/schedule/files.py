@@ -1,0 +1,69 @@
+"""The pipelines of a project as `osiris schedule` and `osiris status` see them: name, schedule, or what is wrong."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from osiris.api.pipelines import read_pipeline
+from osiris.api.workspace import pipelines, shown
+from osiris.errors import Diagnostic, Location, OsirisError, diagnostic
+from osiris.oml.schedule import Schedule, schedule_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from osiris.api.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file of pipelines/, relative to the project; `name` is None if it is broken, and `problems` say why."""
+
+    file: str
+    name: str | None = None
+    schedule: Schedule | None = None
+    problems: tuple[Diagnostic, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A readable pipeline with a schedule."""
+
+    name: str
+    file: str
+    schedule: Schedule
+
+
+def planned(found: Iterable[Found]) -> list[Planned]:
+    """Return the readable pipelines that have a schedule."""
+    return [Planned(each.name, each.file, each.schedule) for each in found if each.name and each.schedule]
+
+
+def find_pipelines(workspace: Workspace) -> list[Found]:
+    """Return all files of pipelines/, sorted; those whose name another one has too are broken (CMP007)."""
+    every = [_read(workspace, path) for path in pipelines(workspace, strict=False)]
+    files = defaultdict(list)
+    for each in every:
+        files[each.name].append(each.file)
+    return [
+        each if each.name is None or len(files[each.name]) == 1 else _twin(each, files[each.name]) for each in every
+    ]
+
+
+def _read(workspace: Workspace, path: Path) -> Found:
+    file = shown(workspace, path)
+    try:
+        document, pipeline, _ = read_pipeline(workspace, path)
+    except OsirisError as error:
+        return Found(file, problems=error.diagnostics)
+    return Found(file, pipeline.name, schedule_of(document.data))
+
+
+def _twin(found: Found, files: list[str]) -> Found:
+    other = ", ".join(file for file in files if file != found.file)
+    return replace(
+        found, name=None, problems=(diagnostic("CMP007", at=Location(found.file), name=found.name, other=other),)
+    )

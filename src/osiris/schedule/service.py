@@ -1,0 +1,270 @@
+"""The loop of `osiris schedule`: starts `osiris run` for each due time, in order, one at a time."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from signal import SIGTERM, Signals
+from typing import TYPE_CHECKING
+
+from osiris.api.notifications import notify_late
+from osiris.errors import OsirisError, diagnostic
+from osiris.project_lock import hold_lock
+from osiris.schedule.due import choose, last_due, next_due
+from osiris.schedule.files import Found, Planned, find_pipelines, planned
+from osiris.schedule.record import Entry, load_entries, save_entries
+from osiris.schedule.status import entry_late, late_of, status_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from osiris.api.workspace import Workspace
+    from osiris.errors import Diagnostic
+    from osiris.model import JsonValue
+
+BUSY = 75
+MAX_KILLS = 3
+"""How often a run whose process is killed is started in all."""
+_TICK = timedelta(minutes=1)
+_SKEW = timedelta(days=1)
+"""How far the record may be ahead of the clock; beyond that, the clock was wrong before, and the record starts anew."""
+_STOP = 60.0
+"""Seconds that a run gets to end tidily when the service is stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A run to start for a due time; `missed` is the first earlier due time that is not made up for."""
+
+    pipeline: Planned
+    due: datetime
+    missed: datetime | None = None
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run, the same whenever and however often it is started."""
+        return f"{self.pipeline.name}-{self.due:%Y%m%dT%H%M%SZ}"
+
+
+@dataclass(slots=True)
+class Service:
+    """One process that serves the schedules of a project.
+
+    `open_project` opens it anew at each tick, so that changed settings apply. `report` gets each event as JSON, with
+    its `event`: begin, start, end, skipped or problem. `now` is the clock, in UTC, and `pause` waits for some seconds.
+    """
+
+    open_project: Callable[[], Workspace]
+    report: Callable[[dict[str, JsonValue]], None]
+    now: Callable[[], datetime]
+    pause: Callable[[float], None]
+    profile: str | None = None
+    errors: int | None = subprocess.DEVNULL
+    _known: dict[str, tuple[Diagnostic, ...]] = field(default_factory=dict)
+
+    def serve(self, *, once: bool = False) -> int:
+        """Run what is due, once or until a signal ends the process; returns how many runs failed.
+
+        Fails with RUN004 if another process serves this project, and as `open_project` at the start.
+        """
+        project, hint = self.open_project().project, "one process serves all pipelines of a project"
+        with hold_lock(project.schedule_lock, "osiris schedule", hint=hint):
+            self._begin(self.open_project())
+            failed = self.tick()
+            while not once:
+                self.pause(_until_next_minute(self.now()))
+                failed += self.tick()
+        return failed
+
+    def _begin(self, workspace: Workspace) -> None:
+        """Report what will run, and when."""
+        upcoming = {each.name: next_due(each.schedule, self.now()) for each in planned(find_pipelines(workspace))}
+        self._tell(
+            "begin", pipelines=[{"pipeline": name, "next_due": _text(due)} for name, due in upcoming.items() if due]
+        )
+
+    def tick(self) -> int:
+        """Run everything that is due now; returns how many runs failed."""
+        failed = 0
+        if workspace := self._opened():
+            self._late(workspace)
+        while (workspace := self._opened()) and (job := self._next(workspace)):
+            code = self._run(workspace, job)
+            if code == BUSY:
+                break
+            failed += code != 0
+        return failed
+
+    def _late(self, workspace: Workspace) -> None:
+        """Notify of what is late; sessions are read only if the record says that something may be."""
+        now, grace = self.now(), timedelta(seconds=workspace.config.get("schedule.late_after"))
+        entries = load_entries(workspace.project) or {}
+        if not any(entry_late(entry, now, grace) for entry in entries.values()):
+            return
+        warnings = notify_late(workspace, late_of(status_of(workspace, now)))
+        if warnings:
+            self._tell("problem", diagnostics=[each.to_json() for each in warnings])
+
+    def _opened(self) -> Workspace | None:
+        """Return the project; None if it cannot be opened now, which is reported once."""
+        try:
+            workspace = self.open_project()
+        except OsirisError as error:
+            self._problems("osiris.yaml", error.diagnostics)
+            return None
+        self._problems("osiris.yaml", ())
+        return workspace
+
+    def _problems(self, file: str, problems: Sequence[Diagnostic]) -> None:
+        """Report the errors of a file, unless they are those reported last."""
+        errors = tuple(each for each in problems if each.severity == "error")
+        if errors and self._known.get(file) != errors:
+            self._tell("problem", file=file, diagnostics=[each.to_json() for each in errors])
+        self._known[file] = errors
+
+    def _tell(self, event: str, **more: JsonValue) -> None:
+        self.report({"at": _text(self.now()), "event": event, **more})
+
+    def _next(self, workspace: Workspace) -> Job | None:
+        """Return the run to start now, the one that has been due longest; None if nothing is due.
+
+        New, changed and removed pipelines, and runs that are skipped, are recorded first.
+        """
+        now, grace = self.now(), timedelta(seconds=workspace.config.get("schedule.late_after"))
+        found = find_pipelines(workspace)
+        for file in found:
+            self._problems(file.file, file.problems)
+        before = self._entries(workspace)
+        entries = _current(found, before, now)
+        jobs: list[Job] = []
+        for each in planned(found):
+            entry = entries[each.name]
+            due, missed = (entry.started, None) if entry.started else choose(each.schedule, entry.handled, now, grace)
+            job = Job(each, due or now, missed)
+            if due:
+                jobs.append(job)
+            elif missed:
+                entries[each.name] = replace(entry, handled=last_due(each.schedule, entry.handled, now) or now)
+                self._skipped(job)
+        if entries != before:
+            save_entries(workspace.project, entries)
+        return min(jobs, key=lambda job: (job.due, job.pipeline.name), default=None)
+
+    def _skipped(self, job: Job) -> None:
+        """Report what is not made up for."""
+        if job.missed:
+            catch_up = job.pipeline.schedule.catch_up
+            self._tell("skipped", pipeline=job.pipeline.name, missed_since=_text(job.missed), catch_up=catch_up)
+
+    def _entries(self, workspace: Workspace) -> dict[str, Entry]:
+        entries = load_entries(workspace.project)
+        if entries is None:
+            problem = diagnostic("SCH001", path=workspace.project.schedule_record.relative_to(workspace.root))
+            self._tell("problem", diagnostics=[problem.to_json()])
+        return entries or {}
+
+    def _run(self, workspace: Workspace, job: Job) -> int:
+        """Start a run and wait for its end; returns its exit code. What happened is recorded before and after."""
+        project, name = workspace.project, job.pipeline.name
+        entries = self._entries(workspace)
+        entry = replace(entries[name], started=job.due)
+        save_entries(project, {**entries, name: entry})
+        self._skipped(job)
+        self._tell("start", pipeline=name, file=job.pipeline.file, due=_text(job.due), run_id=job.run_id)
+        began = self.now()
+        code, output = _wait(self._command(workspace, job), self.errors, lambda: self._late(workspace))
+        end = _end(code, output)
+        seconds = round((self.now() - began).total_seconds(), 1)
+        self._tell("end", pipeline=name, run_id=job.run_id, exit_code=code, seconds=seconds, **end)
+        if code != BUSY:
+            ended = replace(_after(entry, job.due, code), ended=self.now(), exit_code=code, cause=end["cause"])
+            save_entries(project, {**entries, name: ended})
+        return code
+
+    def _command(self, workspace: Workspace, job: Job) -> list[str]:
+        words = [sys.executable, "-P", "-m", "osiris.cli.main", "-C", str(workspace.root), "run", job.pipeline.file]
+        profile = ["--profile", self.profile] if self.profile else []
+        return [*words, "--run-id", job.run_id, "--json", *profile]
+
+
+def _current(found: Sequence[Found], before: Mapping[str, Entry], now: datetime) -> dict[str, Entry]:
+    """Return the record for the pipelines as they are now.
+
+    Pipelines that are gone or have no schedule any more are left out; those of broken files stay.
+    """
+    broken = {each.file for each in found if each.name is None}
+    kept = {name: entry for name, entry in before.items() if entry.file in broken}
+    return kept | {each.name: _entry(each, before.get(each.name), now) for each in planned(found)}
+
+
+def _entry(each: Planned, entry: Entry | None, now: datetime) -> Entry:
+    """Return the entry of a pipeline. A new or changed schedule starts now, as after a clock that was far ahead."""
+    cron, zone = each.schedule.cron, each.schedule.zone
+    if entry is None:
+        return Entry(each.file, cron, zone, now)
+    is_valid = (entry.cron, entry.zone) == (cron, zone) and entry.handled <= now + _SKEW
+    return replace(entry, file=each.file, cron=cron, zone=zone, handled=entry.handled if is_valid else now)
+
+
+def _after(entry: Entry, due: datetime, code: int) -> Entry:
+    """Return the entry after a run has ended; a run whose process was killed is started again."""
+    if code < 0 and entry.kills + 1 < MAX_KILLS:
+        return replace(entry, kills=entry.kills + 1)
+    return replace(entry, started=None, kills=0, handled=max(due, entry.handled))
+
+
+def _wait(command: Sequence[str], errors: int | None, meanwhile: Callable[[], None]) -> tuple[int, bytes]:
+    """Run a command to its end, and call `meanwhile` each minute; returns exit code and output.
+
+    If this process is told to stop, so is the command.
+    """
+    inputs = subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=inputs, stdout=subprocess.PIPE, stderr=errors, process_group=0) as process:
+        try:
+            output = _read(process, meanwhile)
+        except BaseException:
+            _stop(process)
+            raise
+    return process.returncode, output
+
+
+def _read(process: subprocess.Popen[bytes], meanwhile: Callable[[], None]) -> bytes:
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=_TICK.total_seconds())[0]
+        meanwhile()
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(SIGTERM)
+    try:
+        process.communicate(timeout=_STOP)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        process.kill()
+
+
+def _end(code: int, output: bytes) -> dict[str, JsonValue]:
+    """Return status, session and cause of a run from its answer, as far as it gave one."""
+    try:
+        answer = json.loads(output)
+        data, diagnostics = answer["data"] or {}, answer["diagnostics"]
+    except (ValueError, LookupError, TypeError):
+        data, diagnostics = {}, []
+    first = next((each for each in diagnostics if each["severity"] == "error"), None)
+    cause = f"{first['code']} {first['message']}" if first else None
+    if code < 0:
+        cause = f"its process was killed ({Signals(-code).name})"
+    status = data.get("status") or ("busy" if code == BUSY else "failed")
+    return {"status": status, "session": data.get("session"), "cause": cause if code else None}
+
+
+def _until_next_minute(now: datetime) -> float:
+    return _TICK.total_seconds() - now.second - now.microsecond / 1e6
+
+
+def _text(instant: datetime) -> str:
+    return f"{instant.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
