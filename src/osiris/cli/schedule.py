@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from osiris.cli.render import Answer, diagnostic_lines, table
 from osiris.errors import Diagnostic, Location, diagnostic
 
 if TYPE_CHECKING:
+    from osiris.api import Workspace
     from osiris.cli.render import Line
     from osiris.model import JsonValue
     from osiris.schedule.status import PipelineStatus
@@ -20,10 +22,11 @@ _STYLES = {"complete": "ok", "skipped": "ok", "failed": "error", "lost": "error"
 
 @answers("schedule", flag("--once", "Run what is due now, then exit."), PROFILE)
 def schedule(once: bool, profile: str | None) -> Answer:
-    """Run pipelines when their schedules say so, until Ctrl-C.
+    """Run pipelines when their schedules say so.
 
-    A pipeline's file says when it runs, under 'schedule'. Files are read again each minute. Runs start one after the
-    other, each with a run id of its pipeline and due time, so nothing runs twice. With --json, each line is an event.
+    A pipeline's file says when it runs, under 'schedule'. This command runs until Ctrl-C and reads the files again each
+    minute. Runs start one after the other, each with a run id of its pipeline and due time, so that nothing runs twice.
+    With --json, each line is an event.
     """
     import subprocess
 
@@ -73,29 +76,37 @@ _COLUMNS = ("pipeline", "status", "schedule", "last run (UTC)", "next due (UTC)"
 
 @answers("status", flag("--check", "Exit 1 if a pipeline is late, failing or broken."))
 def status(check: bool) -> Answer:
-    """Show each pipeline's schedule, last run, next due time and state.
+    """Show what is due, late or failing.
 
-    'late' means that it was due more than schedule.late_after ago and has not run since.
+    Each pipeline has a line with its schedule, its last run and when it is due next. It is late if it was due more than
+    schedule.late_after ago and has not run since.
     """
-    from osiris.api.notifications import notify_late
-    from osiris.schedule.status import BAD, late_of, status_of
+    from osiris.schedule.status import status_of
 
     workspace = opened()
     every = status_of(workspace, _now())
-    problems = [problem for each in every if each.state in BAD for problem in _problems(each)] if check else []
     text = table([_row(each) for each in every], _COLUMNS) if every else ["no pipelines yet"]
-    if check:
-        problems += notify_late(workspace, late_of(every))
-    data = {"pipelines": [_data(each) for each in every]}
-    return Answer(data, text, problems, exit_code=1 if any(each.state in BAD for each in every) and check else 0)
+    answer = Answer({"pipelines": [_data(each) for each in every]}, text)
+    return _checked(workspace, every, answer) if check else answer
+
+
+def _checked(workspace: Workspace, every: list[PipelineStatus], answer: Answer) -> Answer:
+    """Return the answer with what is late, failing or broken; notifies of what is late."""
+    from osiris.api.notifications import notify_late
+    from osiris.schedule.status import BAD, late_of
+
+    bad = [each for each in every if each.state in BAD]
+    problems = [problem for each in bad for problem in _problems(each)]
+    problems += notify_late(workspace, late_of(every))
+    return replace(answer, diagnostics=problems, exit_code=1 if bad else 0)
 
 
 def _problems(each: PipelineStatus) -> list[Diagnostic]:
     """Return what `--check` reports of a pipeline."""
     at = Location(each.file)
     late = [diagnostic("SCH002", at=at, name=each.name, due=_minute(each.late))] if each.late else []
-    session = each.last["session"] if each.last else None
-    hint = f"see 'osiris explain {session}'" if session else None
+    failed = each.last if each.last and each.last["status"] != "complete" else None
+    hint = f"see 'osiris explain {failed['session']}'" if failed else None
     failing = [diagnostic("SCH003", at=at, name=each.name, cause=each.cause, hint=hint)] if each.cause else []
     return [*each.problems, *late, *failing]
 

@@ -1,0 +1,245 @@
+"""`osiris schedule` and `osiris status`: each due time runs once, whatever is killed, and what is late is said.
+
+Due times are made by a clock that is behind when the schedule is seen for the first time (faketime); what ran is in a
+table to which each run appends its run id.
+"""
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from tests.patience import SOON, started, wait_until
+
+OSIRIS = str(Path(sys.executable).parent / "osiris")
+FAKE = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+CONNECTIONS = "connections:\n  sqlite:\n    log:\n      path: data/log.sqlite\n      default: true\n"
+PIPELINE = """
+oml_version: "0.2.0"
+name: {name}
+schedule: {{cron: "{cron}", catch_up: {catch_up}}}
+steps:
+  - {{id: one, component: duckdb.processor, mode: transform, config: {{query: "{query}"}}}}
+  - {{id: log, component: sqlite.writer, mode: write, config: {{table: {table}, write_mode: append}}}}
+"""
+ONE = "SELECT ${run.id} AS run"
+SLOW = "SELECT ${run.id} || left(CAST(sum(a.i * b.i) AS VARCHAR), 0) AS run FROM range(200000) a(i), range(200000) b(i)"
+
+
+class Shop:
+    """A project whose pipelines append their run ids to tables."""
+
+    def __init__(self, root):
+        self.root = root
+        root.mkdir()
+        (root / "osiris.yaml").write_text("run:\n  threads: 1\n", encoding="utf-8")
+        (root / "osiris_connections.yaml").write_text(CONNECTIONS, encoding="utf-8")
+        (root / "pipelines").mkdir()
+        (root / "data").mkdir()
+        sqlite3.connect(root / "data" / "log.sqlite").close()
+
+    def put(self, name, cron="* * * * *", catch_up="all", query=ONE, table="runs"):
+        text = PIPELINE.format(name=name, cron=cron, catch_up=catch_up, query=query, table=table)
+        (self.root / "pipelines" / f"{name}.yaml").write_text(text, encoding="utf-8")
+
+    def call(self, *words, ago=None, **variables):
+        """Run a command, if asked with a clock that is behind by so much; returns the finished process."""
+        environment = {**os.environ, **variables}
+        if ago is not None:
+            assert FAKE, "sh tools/servers.sh installs faketime"
+            environment |= {"LD_PRELOAD": str(FAKE), "FAKETIME": f"{-ago.total_seconds():+.0f}"}
+        command = [OSIRIS, *words]
+        return subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, timeout=900)
+
+    def events(self, *words, code=0, **options):
+        done = self.call("schedule", "--once", "--json", *words, **options)
+        assert done.returncode == code, done.stdout + done.stderr
+        *events, answer = map(json.loads, done.stdout.splitlines())
+        assert answer.keys() == {"ok", "data", "diagnostics", "next"}
+        return events
+
+    def states(self, *words, **options):
+        done = self.call("status", "--json", *words, **options)
+        answer = json.loads(done.stdout)
+        states = {each["name"] or each["file"]: each["state"] for each in answer["data"]["pipelines"]}
+        return done.returncode, states, [each["code"] for each in answer["diagnostics"]]
+
+    def ran(self, table="runs"):
+        with sqlite3.connect(self.root / "data" / "log.sqlite", timeout=SOON) as database:
+            exists = database.execute("SELECT count(*) FROM sqlite_master WHERE name = ?", [table]).fetchone()[0]
+            return [run for (run,) in database.execute(f'SELECT run FROM "{table}"')] if exists else []
+
+    def handled(self, name):
+        record = json.loads((self.root / ".osiris" / "schedule.json").read_bytes())["pipelines"][name]
+        return datetime.fromisoformat(record["handled"]).astimezone(UTC)
+
+
+@pytest.fixture
+def shop(tmp_path):
+    return Shop(tmp_path / "shop")
+
+
+def due(name, first, last, minutes):
+    """Return the run ids of every so many minutes after one instant, up to and including another one."""
+    start = first.replace(minute=0, second=0, microsecond=0)
+    times = (start + timedelta(minutes=minutes * n) for n in range(100_000))
+    times = (each for each in times if first < each)
+    ids = []
+    for each in times:
+        if each > last:
+            return ids
+        ids.append(f"{name}-{each:%Y%m%dT%H%M%S}Z")
+    raise AssertionError
+
+
+def killed_somewhere(shop, moments):
+    """Serve schedules, and kill the process that does so, or the run that it has started, at random moments."""
+    for moment in moments:
+        with started([OSIRIS, "schedule"], cwd=shop.root, stderr=subprocess.DEVNULL) as service:
+            time.sleep(moment)
+            children = Path(f"/proc/{service.pid}/task/{service.pid}/children").read_text().split()
+            for child in children if random.Random(moment).random() < 0.5 else ():
+                os.kill(int(child), signal.SIGKILL)
+            service.kill()
+
+
+def caught_up_after_kills(shop, minutes, step, moments):
+    shop.put("tick", f"*/{step} * * * *")
+    shop.events(ago=timedelta(minutes=minutes))
+    seen = shop.handled("tick")
+    killed_somewhere(shop, moments)
+    shop.events()
+    assert Counter(shop.ran()) == Counter(due("tick", seen, shop.handled("tick"), step))
+    return shop.ran()
+
+
+def test_missed_runs_are_made_up_for_once_each_after_kills(shop):
+    ran = caught_up_after_kills(shop, 45, 10, [1.3, 2.1])
+    assert len(ran) >= 4
+    assert ran == sorted(ran)
+
+
+@pytest.mark.long
+def test_200_missed_runs_are_made_up_for_once_each_after_kills(shop):
+    moments = [random.Random(number).uniform(0.5, 12) for number in range(12)]
+    assert len(caught_up_after_kills(shop, 200, 1, moments)) >= 200
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_kill_before_or_after_a_run_loses_and_repeats_nothing(shop, number):
+    """The record is written before a run starts and after it has ended."""
+    shop.put("tick", "*/5 * * * *", "last")
+    shop.events(ago=timedelta(minutes=10))
+    assert shop.call("schedule", "--once", OSIRIS_FAULT=f"schedule.record:{number}:kill").returncode == -signal.SIGKILL
+    assert len(shop.ran()) == number - 1
+    first, *_ = (event for event in shop.events() if event["event"] == "end")
+    assert (first["status"], first["exit_code"]) == ("complete", 0)
+    assert max(Counter(shop.ran()).values()) == 1
+    assert f"tick-{shop.handled('tick'):%Y%m%dT%H%M%SZ}" in shop.ran()
+
+
+def test_a_run_whose_process_is_always_killed_is_started_three_times(shop):
+    shop.put("tick", "*/5 * * * *", "last")
+    shop.events(ago=timedelta(minutes=10))
+    events = shop.events(code=1, OSIRIS_FAULT="lock.say:2:kill")
+    ends = [event for event in events if event["event"] == "end"]
+    assert [end["exit_code"] for end in ends] == [-signal.SIGKILL] * 3
+    assert len({end["run_id"] for end in ends}) == 1
+    code, states, codes = shop.states("--check")
+    assert (code, states, codes) == (1, {"tick": "failing"}, ["SCH003"])
+
+
+def test_catch_up_says_which_missed_runs_are_made_up_for(shop):
+    for catch_up in ("none", "last", "all"):
+        shop.put(catch_up, "0 * * * *", catch_up, table=catch_up)
+    past = timedelta(hours=3) + timedelta(minutes=datetime.now(UTC).minute - 40)  # seen at 40 past
+    shop.events(ago=past)
+    (shop.root / "osiris.yaml").write_text("schedule:\n  late_after: 1s\n", encoding="utf-8")
+    events = shop.events()
+    last = datetime.now(UTC).replace(minute=0)
+    assert shop.ran("none") == []
+    assert shop.ran("last") == [f"last-{last:%Y%m%dT%H}0000Z"]
+    assert len(shop.ran("all")) in (3, 4)
+    skipped = [event["pipeline"] for event in events if event["event"] == "skipped"]
+    assert skipped == ["none", "last"]
+    order = [event["due"] for event in events if event["event"] == "start"]
+    assert order == sorted(order)
+
+
+def test_a_clock_that_was_set_back_repeats_nothing(shop):
+    shop.put("tick", "*/5 * * * *", "all")
+    shop.events(ago=timedelta(minutes=10))
+    shop.events()
+    ran = shop.ran()
+    assert shop.events(ago=timedelta(minutes=20))[1:] == []
+    assert shop.events(ago=timedelta(days=3))[1:] == []  # far behind: the record starts anew
+    assert shop.ran() == ran
+
+
+def test_a_broken_file_is_reported_once_stops_no_other_and_is_made_up_for(shop):
+    shop.put("tick", "*/5 * * * *", "last")
+    shop.put("tock", "*/5 * * * *", "last")
+    shop.events(ago=timedelta(minutes=30))
+    tock = shop.root / "pipelines" / "tock.yaml"
+    text = tock.read_text()
+    tock.write_text("broken: [\n")
+    events = shop.events()
+    assert [event["file"] for event in events if event["event"] == "problem"] == ["pipelines/tock.yaml"]
+    assert [event["pipeline"] for event in events if event["event"] == "start"] == ["tick"]
+    assert shop.states("--check")[:2] == (1, {"tick": "ok", "tock": "broken file"})
+    tock.write_text(text)
+    assert shop.states()[:2] == (0, {"tick": "ok", "tock": "late"})
+    events = shop.events()
+    assert "tock" in [event["pipeline"] for event in events if event["event"] == "start"]
+    assert shop.states("--check") == (0, {"tick": "ok", "tock": "ok"}, [])
+
+
+def test_one_process_serves_a_project_and_a_signal_ends_it_and_its_run(shop):
+    shop.put("slow", "*/5 * * * *", "last", query=SLOW)
+    shop.events(ago=timedelta(minutes=10))
+    with started([OSIRIS, "schedule", "--json"], cwd=shop.root, stdout=subprocess.PIPE, text=True) as service:
+        seen = [json.loads(service.stdout.readline())["event"] for _ in range(3)]
+        assert seen == ["begin", "skipped", "start"]
+        wait_until(lambda: shop.states()[1] == {"slow": "running"}, pause=0.2)
+        second = shop.call("schedule", "--json")
+        assert second.returncode == 75
+        (problem,) = json.loads(second.stdout)["diagnostics"]
+        assert (problem["code"], "osiris schedule" in problem["message"]) == ("RUN004", True)
+        service.send_signal(signal.SIGTERM)
+        rest = service.communicate(timeout=SOON)[0].splitlines()
+        assert service.returncode == 143
+    assert [each["code"] for each in json.loads(rest[-1])["diagnostics"]] == ["PRJ012"]
+    assert shop.states("--check")[:2] == (1, {"slow": "failing"})
+    shop.put("slow", "*/5 * * * *", "last")
+    (end,) = (event for event in shop.events() if event["event"] == "end" and event["exit_code"] == 0)
+    assert end["run_id"] in shop.ran()
+
+
+def test_status_tells_what_is_late_whoever_runs_it(shop):
+    shop.put("fresh", "0 0 1 1 *")
+    shop.put("late", "0 * * * *", "last")
+    os.utime(shop.root / "pipelines" / "late.yaml", times=(time.time() - 86_400,) * 2)
+    assert shop.states()[:2] == (0, {"fresh": "never run", "late": "late"})
+    assert shop.states("--check") == (1, {"fresh": "never run", "late": "late"}, ["SCH002"])
+    assert shop.call("run", "pipelines/late.yaml").returncode == 0
+    assert shop.states("--check") == (0, {"fresh": "never run", "late": "ok"}, [])
+    lines = shop.call("status").stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [["pipeline", "status"], ["fresh", "never"], ["late", "ok"]]
+
+
+def test_a_damaged_record_is_written_anew_and_schedules_start_from_now(shop):
+    shop.put("tick", "*/5 * * * *", "all")
+    shop.events(ago=timedelta(minutes=30))
+    (shop.root / ".osiris" / "schedule.json").write_text("{", encoding="utf-8")
+    begin, problem = shop.events()
+    assert (begin["event"], [each["code"] for each in problem["diagnostics"]]) == ("begin", ["SCH001"])
+    assert shop.handled("tick") > datetime.now(UTC) - timedelta(minutes=5)
+    assert len(shop.events()) == 1
