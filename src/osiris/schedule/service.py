@@ -226,9 +226,9 @@ def _wait(command: Sequence[str], errors: int | None, meanwhile: Callable[[], No
     with subprocess.Popen(command, stdin=inputs, stdout=subprocess.PIPE, stderr=errors, process_group=0) as process:
         try:
             output = _read(process, meanwhile)
-        except BaseException:
-            _stop(process)
-            raise
+        finally:
+            if process.poll() is None:
+                _stop(process)
     return process.returncode, output
 
 
