@@ -1,15 +1,24 @@
 """Connections whose secrets are in stores: fetched late and once, never shown, every failure with place and remedy."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from tests.servers.gcp_secrets import QUOTA
 from tests.servers.http_double import Answer, Faults
+from tests.strangers import install
 
 from osiris.secret.references import StoreError, parse_reference
 from osiris.secret_stores import fetch_secret
+from osiris.secret_stores.aws import fetch as fetch_from_aws
+from osiris.secret_stores.gcp import _ENDPOINT
 from osiris.secret_stores.vault import fetch as fetch_from_vault
 
+PACKAGE = Path(__file__).parents[1] / "fixtures" / "hello_store"
 CANARY = "cänary-from-the-store-%-7Kq"
 CONNECTIONS = "osiris_connections.yaml"
 READS = """
@@ -150,6 +159,132 @@ def test_a_vault_that_is_not_well(vault):
         fetch_from_vault("secret/three", "a", env, 1.0)
 
 
+def test_aws(aws_secrets, tmp_path):
+    env = aws_secrets.environment | {"AWS_CONFIG_FILE": str(tmp_path / "no"), "HOME": str(tmp_path)}
+    aws_secrets.put("prod/db", json.dumps({"password": CANARY, "port": 5432}))
+    aws_secrets.put("text", CANARY)
+    aws_secrets.put("pem", b"bytes of a text")
+    aws_secrets.put("binary", b"\xff\x00")
+    aws_secrets.put("gone", "x")
+    aws_secrets.delete("gone")
+    assert fetched("aws-sm:prod/db#password", env) == CANARY
+    asked = len(aws_secrets.requests)
+    assert fetched("aws-sm:prod/db#port", env) == "5432"
+    assert len(aws_secrets.requests) == asked
+    assert fetched(f"aws-sm:{aws_secrets.arn('text')}", env | {"AWS_REGION": "eu-west-9"}) == CANARY
+    assert fetched("aws-sm:pem", env) == "bytes of a text"
+    by_token = {**env, **aws_secrets.user(token=True, allowed=["text"])}
+    assert fetched("aws-sm:text", by_token) == CANARY
+    refused = {
+        "no such secret": ("aws-sm:prod/dbb#password", env, "missing"),
+        "no such field": ("aws-sm:prod/db#pasword", env, "missing"),
+        "no fields": ("aws-sm:text#password", env, "missing"),
+        "binary": ("aws-sm:binary", env, "missing"),
+        "deleted": ("aws-sm:gone", env, "missing"),
+        "no permission": ("aws-sm:pem", by_token, "denied"),
+        "wrong key": ("aws-sm:text", env | {"AWS_SECRET_ACCESS_KEY": "no"}, "denied"),
+        "too long": (f"aws-sm:{'a' * 2049}", env, "unusable"),
+        "no region": ("aws-sm:text", env | {"AWS_REGION": "", "AWS_DEFAULT_REGION": ""}, "unusable"),
+        "no profile": ("aws-sm:text", env | {"AWS_PROFILE": "nobody"}, "unusable"),
+        "not there": ("aws-sm:text", env | {"AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://127.0.0.1:1"}, "unreachable"),
+    }
+    found = {name: fetched(*asked)[0] for name, (*asked, _) in refused.items()}
+    assert found == {name: kind for name, (*_, kind) in refused.items()}
+    kinds = {"DecryptionFailure": "denied", "InternalServiceError": "unreachable", "ThrottlingException": "unreachable"}
+    for error, kind in kinds.items():
+        aws_secrets.fails["*"] = error
+        assert fetched("aws-sm:prod/other", env)[0] == kind
+    aws_secrets.fails.clear()
+    aws_secrets.server.faults.hang = True
+    with pytest.raises(StoreError, match=r"AWS was not reached \(ReadTimeoutError\)"):
+        fetch_from_aws("prod/other", None, env, 1.0)
+
+
+def test_google(gcp_secrets, tmp_path):
+    def login(name, text):
+        (tmp_path / name).write_text(text)
+        return {_ENDPOINT: gcp_secrets.endpoint, "GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / name)}
+
+    env, base = login("key.json", gcp_secrets.key), f"gcp-sm:projects/{gcp_secrets.project}/secrets"
+    gcp_secrets.put("db", json.dumps({"password": "old"}))
+    gcp_secrets.put("db", json.dumps({"password": CANARY, "port": 5432}))
+    gcp_secrets.put("text", CANARY)
+    gcp_secrets.put("binary", b"\xff\x00")
+    gcp_secrets.put("off", "x")
+    gcp_secrets.disable("off")
+    assert fetched(f"{base}/db#password", env) == CANARY
+    asked = len(gcp_secrets.requests)
+    assert fetched(f"{base}/db#port", env) == "5432"
+    assert len(gcp_secrets.requests) == asked
+    assert fetched(f"{base}/db/versions/1#password", env) == "old"
+    assert fetched(f"{base}/text", env) == CANARY
+    refused = {
+        "no such secret": (f"{base}/other", env, "missing"),
+        "no such version": (f"{base}/db/versions/9#password", env, "missing"),
+        "no such field": (f"{base}/db#pasword", env, "missing"),
+        "no fields": (f"{base}/text#a", env, "missing"),
+        "binary": (f"{base}/binary", env, "missing"),
+        "disabled": (f"{base}/off", env, "missing"),
+        "not a path": ("gcp-sm:text", env, "unusable"),
+        "another path": (f"{base}/db/../x", env, "unusable"),
+        "no rights": (f"{base}/text", login("outsider.json", gcp_secrets.outsider), "denied"),
+        "forged": (f"{base}/text", login("forged.json", gcp_secrets.forged), "denied"),
+        "no login": (f"{base}/text", env | {"GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "no")}, "unusable"),
+        "not a login": (f"{base}/text", login("list.json", "[]"), "unusable"),
+        "another login": (f"{base}/text", login("external.json", '{"type": "external_account"}'), "unusable"),
+        "not there": (f"{base}/text", env | {_ENDPOINT: "http://127.0.0.1:1"}, "unreachable"),
+    }
+    found = {name: fetched(*asked)[0] for name, (*asked, _) in refused.items()}
+    assert found == {name: kind for name, (*_, kind) in refused.items()}
+    gcp_secrets.wrong_checksum = True
+    assert fetched(f"{base}/db/versions/2#password", env)[0] == "unreachable"
+    gcp_secrets.wrong_checksum = False
+    gcp_secrets.server.script += [QUOTA]
+    assert fetched(f"{base}/db/versions/2#password", env) == CANARY
+
+
+def test_a_keyring(tmp_path, monkeypatch):
+    """The password of `keyring set`, in a keyring that is a file; a machine without one says so."""
+    environment = {**os.environ, "PYTHON_KEYRING_BACKEND": "keyrings.alt.file.PlaintextKeyring"}
+    environment |= {"XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    stored = "import keyring, sys; keyring.set_password('my shop', 'me@host', sys.stdin.read())"
+    subprocess.run([sys.executable, "-c", stored], env=environment, input=CANARY, text=True, check=True)
+
+    def shown(reference, **more):
+        program = (
+            "import os, sys\n"
+            "from osiris.secret.references import StoreError, parse_reference\n"
+            "from osiris.secret_stores import fetch_secret\n"
+            "try: print(fetch_secret(parse_reference(sys.argv[1]), os.environ))\n"
+            "except StoreError as error: print(error.kind, error.reason)"
+        )
+        call = [sys.executable, "-c", program, reference]
+        return subprocess.run(call, env=environment | more, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert shown("keyring:my shop#me@host") == CANARY
+    assert shown("keyring:my shop#you") == "missing the keyring has no such service and user"
+    assert shown("keyring:my shop").startswith("unusable it names no user")
+    nothing = {"PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
+    assert shown("keyring:my shop#me@host", **nothing) == "unusable this machine has no keyring"
+
+
+def test_a_library_that_is_missing_is_named_with_its_command(shop, console_script, tmp_path):
+    """The stores are asked in an environment that has none of their libraries."""
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "sitecustomize.py").write_text(
+        "import sys\nsys.modules |= dict.fromkeys(['botocore', 'google.auth', 'keyring'])\n"
+    )
+    references = {"aws-sm:a": "botocore", "gcp-sm:projects/p/secrets/s": "google-auth", "keyring:a#b": "keyring"}
+    written = {f"c{n}": {"base_dir": f"${{{text}}}"} for n, text in enumerate(references)}
+    (shop / CONNECTIONS).write_text(json.dumps({"connections": {"filesystem": written}}))
+    done = console_script("connections", "doctor", "--json", cwd=shop, env={"PYTHONPATH": str(hidden)})
+    problems = json.loads(done.stdout)["diagnostics"]
+    assert [each["code"] for each in problems] == ["CON078"] * 3
+    for problem, library in zip(problems, references.values(), strict=True):
+        assert re.search(rf"pip install .*{library}.*>=", problem["hint"])
+
+
 @pytest.fixture
 def shop(tmp_path):
     """A project that reads the table `orders` of @postgres.wh."""
@@ -227,3 +362,24 @@ def test_failures_have_a_place_and_a_remedy(shop, osiris, vault):
     (shop / "pipelines" / "reads.yaml").write_text(READS.replace("@postgres.wh", "@postgres.b"))
     checked = osiris("validate", "pipelines/reads.yaml", cwd=shop, env=env)
     assert (checked.returncode, "CON077" in checked.stderr) == (3, True)
+
+
+def test_a_store_of_another_package(shop, tmp_path_factory):
+    """It is used like ours, replaces none of ours, and what it raises does not get into a message."""
+    python = install(tmp_path_factory.mktemp("stranger") / "venv", PACKAGE)
+    folder = tmp_path_factory.mktemp("hello")
+    (folder / "shop.json").write_text(json.dumps({"folder": "data"}))
+    references = {"a": "hello:shop#folder", "b": "hello:none#x", "c": "hello:raises#x", "d": "hello:other#x"}
+    references |= {"e": "broken:x", "f": "vault:secret/a#b", "g": "hullo:shop#folder"}
+    written = {name: {"base_dir": f"${{{text}}}"} for name, text in references.items()}
+    (shop / "data").mkdir()
+    (shop / CONNECTIONS).write_text(json.dumps({"connections": {"filesystem": written}}))
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "HELLO_STORE": str(folder)}
+    command = [python, "-I", "-m", "osiris.cli.main", "connections", "doctor", "--json"]
+    done = subprocess.run(command, cwd=shop, env=environment, capture_output=True, text=True, timeout=100)
+    found = [(each["code"], each["hint"]) for each in json.loads(done.stdout)["diagnostics"]]
+    assert [code for code, _ in found] == ["CON074", "CON076", "CON074", "CON077", "CON077", "CON077"]
+    assert (found[0][1], found[5][1]) == ("write that file", "did you mean 'hello'?")
+    assert "VAULT_ADDR is not set" in done.stdout
+    assert "its store failed with ValueError" in done.stdout
+    assert str(folder) not in done.stdout + done.stderr

@@ -18,6 +18,9 @@ GROUP = "osiris.secret_stores"
 """The group of entry points: the name is the scheme, the value `module:function`."""
 
 OWN = {
+    "aws-sm": "osiris.secret_stores.aws",
+    "gcp-sm": "osiris.secret_stores.gcp",
+    "keyring": "osiris.secret_stores.system_keyring",
     "vault": "osiris.secret_stores.vault",
 }
 """Our stores and their modules, which other packages cannot replace."""

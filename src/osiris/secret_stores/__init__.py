@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Fetch: TypeAlias = Callable[[str, str | None, Mapping[str, str], float], str | Mapping[str, object]]
     Value: TypeAlias = str | Mapping[str, object]
 
-__all__ = ["GROUP", "Reference", "StoreError", "fetch_secret", "fetched_texts", "recall_secret"]
+__all__ = ["GROUP", "Reference", "StoreError", "fetch_secret", "fetched_texts", "parse_fields", "recall_secret"]
 
 TIMEOUT = 10.0
 """Seconds that a store gets for one attempt."""
@@ -83,6 +83,19 @@ def recall_secret(reference: Reference, environ: Mapping[str, str]) -> str:  # n
 def fetched_texts() -> set[str]:
     """Return all values that this process has fetched, to mask them."""
     return {*_fetched}
+
+
+def parse_fields(text: str, field: str | None) -> Value:
+    """Return a secret's text, or the members of the JSON object in it if a field is wanted; for stores of texts."""
+    if field is None:
+        return text
+    try:
+        members = json.loads(text, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        members = None
+    if not isinstance(members, dict):
+        raise StoreError("missing", "it is a text without fields: leave out '#' and the field")
+    return members
 
 
 def _find(reference: Reference) -> _Kept | None:
