@@ -80,19 +80,10 @@ def _login(environ: Mapping[str, str]) -> Credentials:
 
 def _text(answer: requests.Response) -> str:
     """Return the text in an answer; raises StoreError for a refusal."""
-    status = answer.status_code
-    if status in (401, 403):
-        raise StoreError("denied", "Google denies this login access to the secret")
-    if status == 404:
-        raise StoreError("missing", "Google has no secret or version of this name")
-    if status == 429 or status >= 500:
-        raise StoreError("unreachable", f"Google Secret Manager could not answer (status {status})")
     try:
         body = answer.json()
-        if status == 400 and body["error"]["status"] == "FAILED_PRECONDITION":
-            raise StoreError("missing", "this version is disabled or destroyed")
-        if status != 200:
-            raise StoreError("unusable", f"Google Secret Manager rejected the request with status {status}")
+        if answer.status_code != 200:
+            raise _refused(answer.status_code, str(body["error"]["status"]))
         data = base64.b64decode(body["payload"]["data"], validate=True)
         if int(body["payload"].get("dataCrc32c", _crc32c(data))) != _crc32c(data):
             raise StoreError("unreachable", "the value was damaged on its way: its checksum differs")
@@ -100,7 +91,20 @@ def _text(answer: requests.Response) -> str:
     except UnicodeDecodeError:
         raise StoreError("missing", "its value is binary, not a text") from None
     except (ValueError, KeyError, TypeError):
-        raise StoreError("unreachable", "the answer is not that of Google Secret Manager") from None
+        reason = f"the answer is not that of Google Secret Manager (status {answer.status_code})"
+        raise StoreError("unreachable", reason) from None
+
+
+def _refused(status: int, name: str) -> StoreError:
+    if status in (401, 403):
+        return StoreError("denied", "Google denies this login access to the secret")
+    if status == 404:
+        return StoreError("missing", "Google has no secret or version of this name")
+    if status == 429 or status >= 500:
+        return StoreError("unreachable", f"Google Secret Manager could not answer (status {status})")
+    if name == "FAILED_PRECONDITION":
+        return StoreError("missing", "this version is disabled or destroyed")
+    return StoreError("unusable", f"Google Secret Manager rejected the request with status {status}")
 
 
 def _crc32c(data: bytes) -> int:
