@@ -192,7 +192,9 @@ def test_a_broken_file_is_reported_once_stops_no_other_and_is_made_up_for(shop):
     text = tock.read_text()
     tock.write_text("broken: [\n")
     events = shop.events()
-    assert [event["file"] for event in events if event["event"] == "problem"] == ["pipelines/tock.yaml"]
+    assert [event["diagnostics"][0]["file"] for event in events if event["event"] == "problem"] == [
+        "pipelines/tock.yaml"
+    ]
     assert [event["pipeline"] for event in events if event["event"] == "start"] == ["tick"]
     assert shop.states("--check")[:2] == (1, {"tick": "ok", "tock": "broken file"})
     tock.write_text(text)

@@ -88,15 +88,26 @@ class Service:
         )
 
     def tick(self) -> int:
-        """Run everything that is due now; returns how many runs failed."""
+        """Run everything that is due now; returns how many runs failed, counting a tick that cannot go on as one.
+
+        A project that cannot be read or written now is reported once, and what is due stays due.
+        """
+        try:
+            failed = self._run_due()
+        except OsirisError as error:
+            self._problems("", error.diagnostics)
+            return 1
+        self._problems("", ())
+        return failed
+
+    def _run_due(self) -> int:
         failed = 0
-        if workspace := self._opened():
-            self._late(workspace)
-        while (workspace := self._opened()) and (job := self._next(workspace)):
+        self._late(self.open_project())
+        while job := self._next(workspace := self.open_project()):
             code = self._run(workspace, job)
+            failed += code != 0
             if code == BUSY:
                 break
-            failed += code != 0
         return failed
 
     def _late(self, workspace: Workspace) -> None:
@@ -109,21 +120,11 @@ class Service:
         if warnings:
             self._tell("problem", diagnostics=[each.to_json() for each in warnings])
 
-    def _opened(self) -> Workspace | None:
-        """Return the project; None if it cannot be opened now, which is reported once."""
-        try:
-            workspace = self.open_project()
-        except OsirisError as error:
-            self._problems("osiris.yaml", error.diagnostics)
-            return None
-        self._problems("osiris.yaml", ())
-        return workspace
-
     def _problems(self, file: str, problems: Sequence[Diagnostic]) -> None:
-        """Report the errors of a file, unless they are those reported last."""
+        """Report the errors of a file, or of a tick (""), unless they are those reported last."""
         errors = tuple(each for each in problems if each.severity == "error")
         if errors and self._known.get(file) != errors:
-            self._tell("problem", file=file, diagnostics=[each.to_json() for each in errors])
+            self._tell("problem", diagnostics=[each.to_json() for each in errors])
         self._known[file] = errors
 
     def _tell(self, event: str, **more: JsonValue) -> None:
