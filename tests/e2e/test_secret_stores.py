@@ -3,11 +3,14 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from tests.e2e.agent import ask
 from tests.servers.gcp_secrets import QUOTA
 from tests.servers.http_double import Answer, Faults
 from tests.strangers import install
@@ -383,3 +386,172 @@ def test_a_store_of_another_package(shop, tmp_path_factory):
     assert "VAULT_ADDR is not set" in done.stdout
     assert "its store failed with ValueError" in done.stdout
     assert str(folder) not in done.stdout + done.stderr
+
+
+TOOL = """#!/bin/sh
+echo "$#:$*" >> {record}
+echo {canary} is wrong >&2
+case "$1" in
+  fails) exit 3 ;;
+  sleeps) sleep 300 ;;
+  much) head -c 100000 /dev/zero ;;
+  none) ;;
+  *) echo data ;;
+esac
+"""
+
+
+@pytest.fixture
+def at_home(tmp_path):
+    """A function that runs osiris in a project whose files are in a folder that a command prints."""
+    home, shop, record = tmp_path / "home", tmp_path / "shop", tmp_path / "record"
+    tool = home / "tool"
+    for folder in (home / ".config" / "osiris", shop / "pipelines", shop / "data"):
+        folder.mkdir(parents=True)
+    tool.write_text(TOOL.format(record=record, canary=CANARY))
+    tool.chmod(0o755)
+    (shop / "osiris.yaml").write_text("")
+    (shop / "data" / "rows.csv").write_text("a\n1\n")
+    (shop / "pipelines" / "reads.yaml").write_text(OF_FILES)
+
+    def call(osiris, *args, words="folder 'a b' \"$(touch x)\" ;", listed=None, env=None, file=None):
+        written = {"local": {"base_dir": f"${{cmd:{tool} {words}}}"}}
+        (shop / CONNECTIONS).write_text(json.dumps({"connections": {"filesystem": written}}))
+        allowed = [[str(tool), *shlex.split(words)]] if listed is None else listed
+        place = file or home / ".config" / "osiris" / "config.yaml"
+        place.write_text(json.dumps({"secrets": {"commands": allowed}}))
+        environment = {"HOME": str(home), **(env or {})}
+        done = osiris(*args, cwd=shop, env=environment)
+        times = record.read_text().splitlines() if record.exists() else []
+        record.unlink(missing_ok=True)
+        assert CANARY not in done.stdout + done.stderr
+        return done, times
+
+    call.home, call.shop = home, shop
+    return call
+
+
+OF_FILES = """
+oml_version: "0.1.0"
+name: reads
+steps:
+  - id: rows
+    component: filesystem.csv_extractor
+    mode: read
+    config: {connection: "@filesystem.local", path: rows.csv}
+  - {id: keep, component: filesystem.csv_writer, mode: write, config: {path: output/rows.csv}}
+"""
+FILE = "pipelines/reads.yaml"
+
+
+def test_who_may_run_a_command_for_a_secret(at_home, osiris):
+    """Its words are passed as they are; nothing but the listed ones runs, and only for some commands."""
+    forbidden = {"compile": (FILE,), "new": ("--from", "@filesystem.local.rows.csv", "--to", "output/x.csv", "--yes")}
+    for command, arguments in forbidden.items():
+        done, times = at_home(osiris, command, *arguments)
+        assert (times, done.returncode in (2, 3)) == ([], True), done.stdout + done.stderr
+    done, times = at_home(osiris, "compile", FILE)
+    assert "CON075" in done.stderr
+    assert "'osiris compile' runs no commands for secrets" in done.stderr
+    for arguments in (("validate", FILE), ("connections", "list"), ("completion", "bash")):
+        done, times = at_home(osiris, *arguments)
+        assert (done.returncode, times) == (0, [])
+    program = f"import osiris; osiris.preview({FILE!r})"
+    python = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=at_home.shop,
+        env={"HOME": str(at_home.home)},
+        capture_output=True,
+        text=True,
+    )
+    assert "a call of an agent or from Python runs no commands" in python.stderr
+    assert at_home(osiris, "connections", "list")[1] == [], "Python ran nothing"
+    for arguments in (("preview", FILE), ("run", FILE), ("connections", "doctor", "@filesystem.local")):
+        done, times = at_home(osiris, *arguments)
+        assert (done.returncode, times) == (0, ["4:folder a b $(touch x) ;"]), done.stdout + done.stderr
+    assert (at_home.shop / "output" / "rows.csv").exists()
+    done, times = at_home(osiris, "compile", FILE)
+    assert (done.returncode, times) == (0, []), "the schema is known"
+    assert not [*at_home.shop.rglob("x"), *at_home.home.rglob("x")]
+
+
+def test_an_agent_gets_a_secret_of_a_store_but_runs_no_command(at_home, osiris, vault):
+    vault.put("secret/shop", {"folder": CANARY})
+    (at_home.shop / CANARY).mkdir()
+    (at_home.shop / CANARY / "rows.csv").write_text("a\n1\n")
+    at_home(osiris, "connections", "list")
+    declared = json.loads((at_home.shop / CONNECTIONS).read_text())
+    declared["connections"]["filesystem"]["kept"] = {"base_dir": "${vault:secret/shop#folder}"}
+    (at_home.shop / CONNECTIONS).write_text(json.dumps(declared))
+
+    @ask(at_home.shop, env={"HOME": str(at_home.home), **vault.environment})
+    async def _(agent):
+        found = await agent("connections_doctor", ok=False)
+        assert [each["code"] for each in found["diagnostics"]] == ["CON075"]
+        assert "a call of an agent or from Python runs no commands" in agent.text
+        assert CANARY not in agent.text
+        assert json.dumps(CANARY)[1:-1] not in agent.text
+
+    assert any(request.path.endswith("secret/data/shop") for request in vault.requests)
+    assert at_home(osiris, "connections", "list")[1] == []
+
+
+def test_a_command_that_the_user_does_not_allow(at_home, osiris, tmp_path):
+    """The user's own configuration is outside of projects, and nobody else can change it."""
+    doctor = ("connections", "doctor", "--json")
+    inside = at_home.shop / "osiris"
+    inside.mkdir()
+    others = tmp_path / "others"
+    (others / "osiris").mkdir(parents=True)
+
+    def refused(*, mode=0o644, **given):
+        file = given.get("file") or at_home.home / ".config" / "osiris" / "config.yaml"
+        file.touch()
+        file.chmod(mode)
+        done, times = at_home(osiris, *doctor, **given)
+        assert times == []
+        (problem,) = json.loads(done.stdout)["diagnostics"]
+        return problem["code"], problem["message"].partition("cannot be read: ")[2] or problem["message"]
+
+    unlisted = ("CON075", "your own configuration does not list this command")
+    assert refused(listed=[]) == unlisted
+    assert refused(listed=[[str(at_home.home / "tool"), "folder"]]) == unlisted
+    assert refused(listed=["tool folder"])[0] == "CON077"
+    assert "others can change" in refused(mode=0o666)[1]
+    in_project = {"XDG_CONFIG_HOME": str(at_home.shop)}
+    assert "inside a project" in refused(env=in_project, file=inside / "config.yaml")[1]
+    (at_home.home / ".config" / "osiris" / "config.yaml").unlink()
+    (at_home.shop / ".env").write_text(f"XDG_CONFIG_HOME={others}\n")
+    assert refused(file=others / "osiris" / "config.yaml") == unlisted
+    (at_home.shop / ".env").unlink()
+    elsewhere = {"XDG_CONFIG_HOME": str(others)}
+    done, times = at_home(osiris, *doctor, env=elsewhere, file=others / "osiris" / "config.yaml")
+    assert (done.returncode, len(times)) == (0, 1)
+
+
+@pytest.mark.long
+def test_what_never_ends_is_given_up(at_home, osiris, vault):
+    vault.put("secret/app", {"a": "b" * 1000})
+    vault.server.faults.rate = 5
+    began = time.monotonic()
+    assert fetched("vault:secret/app#a", vault.environment) == ("unreachable", "no answer within 30 s")
+    done, times = at_home(osiris, "connections", "doctor", "--json", words="sleeps")
+    assert time.monotonic() - began < 100
+    assert "it did not end within 25 s" in done.stdout
+    assert times == ["1:sleeps"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "reason"),
+    [
+        ("fails", "CON074", "it exited with 3"),
+        ("none", "CON074", "its value is empty"),
+        ("much", "CON074", "it printed more than 64 KiB"),
+        ("'open", "CON077", "its quotes are not closed"),
+    ],
+)
+def test_a_command_that_fails(at_home, osiris, words, code, reason):
+    listed = [] if "'" in words else None
+    done, _times = at_home(osiris, "connections", "doctor", "--json", words=words, listed=listed)
+    (problem,) = json.loads(done.stdout)["diagnostics"]
+    assert (problem["code"], reason in problem["message"]) == (code, True), problem

@@ -137,6 +137,9 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Answer:
         """Run the command; variables that it used to read are rejected or reported first."""
+        from osiris.secret_stores import asking
+
+        asking.command = ctx.command_path.partition(" ")[2]
         warnings = legacy.environment_answers(ctx.command_path.split()[1], lambda: _environment(ctx))
         if has_errors(warnings):
             raise_all(warnings)

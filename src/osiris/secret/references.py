@@ -19,6 +19,7 @@ GROUP = "osiris.secret_stores"
 
 OWN = {
     "aws-sm": "osiris.secret_stores.aws",
+    "cmd": "osiris.secret_stores.commands",
     "gcp-sm": "osiris.secret_stores.gcp",
     "keyring": "osiris.secret_stores.system_keyring",
     "vault": "osiris.secret_stores.vault",

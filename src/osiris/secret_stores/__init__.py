@@ -29,7 +29,16 @@ if TYPE_CHECKING:
     Fetch: TypeAlias = Callable[[str, str | None, Mapping[str, str], float], str | Mapping[str, object]]
     Value: TypeAlias = str | Mapping[str, object]
 
-__all__ = ["GROUP", "Reference", "StoreError", "fetch_secret", "fetched_texts", "parse_fields", "recall_secret"]
+__all__ = [
+    "GROUP",
+    "Reference",
+    "StoreError",
+    "asking",
+    "fetch_secret",
+    "fetched_texts",
+    "parse_fields",
+    "recall_secret",
+]
 
 TIMEOUT = 10.0
 """Seconds that a store gets for one attempt."""
@@ -43,6 +52,16 @@ CREDENTIALS = frozenset(("VAULT_TOKEN", "VAULT_SECRET_ID", "AWS_SECRET_ACCESS_KE
 """Variables with which stores are opened: their values are masked."""
 FRESH = 60.0
 """Seconds for which a value is not asked for again: a command resolves the same connection several times."""
+
+
+@dataclass(slots=True)
+class _Asking:
+    """Who asks for secrets: a command of the command line, such as `run`; empty for all others."""
+
+    command: str = ""
+
+
+asking = _Asking()
 
 
 @dataclass(frozen=True, slots=True)
