@@ -29,7 +29,7 @@ from signal import SIGKILL
 from typing import TYPE_CHECKING
 
 from osiris.errors import OsirisError
-from osiris.project import MARKER
+from osiris.path_policy import MARKER
 from osiris.secret_stores import LIMIT, StoreError, asking
 
 if TYPE_CHECKING:
