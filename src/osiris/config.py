@@ -106,11 +106,14 @@ def _listed(value: object) -> tuple[str, ...] | None:
     return None if texts is None else tuple(dict.fromkeys(map(str, texts)))
 
 
-def _variables(value: object) -> tuple[str, ...] | None:
-    """Return the names in a list of variables, or in one."""
-    given = _listed(value)
-    names = [_VARIABLE[0](text) for text in given or ()]
-    return tuple(map(str, names)) if given and None not in names else None
+def _references(value: object) -> tuple[str, ...] | None:
+    """Return what is between `${` and `}` in a list of references to variables or secret stores, or in one.
+
+    Commands (`cmd:`) are no secret store.
+    """
+    value = re.split(r"(?<=\})[,\s]+(?=\$)", value.strip()) if isinstance(value, str) else value
+    texts = [re.fullmatch(_REFERENCE, str(text)) for text in _texts(value) or ()]
+    return tuple(dict.fromkeys(match["value"] for match in texts if match)) if texts and all(texts) else None
 
 
 def _flag(value: object) -> bool | None:
@@ -151,7 +154,8 @@ _TIME = (parse_duration, "a duration like 90s, 5m or 6h")
 _WAIT = (lambda value: 0.0 if value in (0, "0", "0s") else parse_duration(value), "a duration like 90s or 10m, or 0")
 _FOLDERS = (_folders, "a list of folders, absolute or relative to the project, without ~")
 _VARIABLE = (_matching(r"\$\{(?P<value>[A-Za-z_][A-Za-z0-9_]*)\}"), 'a variable, as "${NAME}"')
-_VARIABLES = (_variables, 'a variable, as "${NAME}", or a list of them')
+_REFERENCE = r"\$\{(?P<value>[A-Za-z_][A-Za-z0-9_]*|(?!cmd:)[a-z][a-z0-9-]*:[^-{}\s][^{}]*)\}"
+_REFERENCES = (_references, 'a variable, as "${NAME}", a secret of a store, or a list of them')
 _EVENTS = ("failure", "recovery", "late", "drift", "rejected")
 _ADDRESS = (
     _matching(r"(?P<value>https?://[^\s/?#@]+(/[^\s?#@]*)?)"),
@@ -212,10 +216,10 @@ KEYS: dict[str, Key] = {
         "failure recovery late",
         "events that are reported",
     ),
-    "notify.webhook": Key(*_VARIABLES, None, "variables with addresses to which events are posted as JSON"),
-    "notify.slack": Key(*_VARIABLES, None, "variables with addresses of incoming webhooks of Slack"),
-    "notify.email": Key(*_VARIABLES, None, "variables like smtps://USER:PASSWORD@HOST/?from=ADDRESS&to=ADDRESS"),
-    "notify.apprise": Key(*_VARIABLES, None, "variables with addresses of services that apprise supports"),
+    "notify.webhook": Key(*_REFERENCES, None, "variables with addresses to which events are posted as JSON"),
+    "notify.slack": Key(*_REFERENCES, None, "variables with addresses of incoming webhooks of Slack"),
+    "notify.email": Key(*_REFERENCES, None, "variables like smtps://USER:PASSWORD@HOST/?from=ADDRESS&to=ADDRESS"),
+    "notify.apprise": Key(*_REFERENCES, None, "variables with addresses of services that apprise supports"),
     "notify.timeout": Key(*_TIME, "10s", "how long a run waits at its end for all of them"),
     "otel.enabled": Key(_flag, _YES_NO, "false", "send spans and metrics of runs by OTLP, as the OTEL_* variables say"),
     "otel.timeout": Key(*_TIME, "5s", "how long a run waits for the collector at its end"),

@@ -226,6 +226,19 @@ def test_apprise_sends_and_loads_no_file(shop, hooks, tmp_path):
     assert CANARY not in str([one.body for one in hooks.requests])
 
 
+def test_an_address_may_come_from_a_secret_store(shop, hooks, vault):
+    vault.put("secret/alerts", {"url": hooks.url})
+    shop.channels(webhook=hooks.url)
+    text = (shop.folder / "osiris.yaml").read_text()
+    shop.write("osiris.yaml", text.replace("WEBHOOK_URL", "vault:secret/alerts#url"))
+    assert codes(shop.fail(env=vault.environment)) == ["DRV001"]
+    assert len(hooks.requests) == 1
+    shop.write("osiris.yaml", text.replace("WEBHOOK_URL", "vault:secret/alerts#other"))
+    assert "webhook (${vault:secret/alerts#other}): it has no field 'other'" in problem(
+        shop.fail(env=vault.environment)
+    )
+
+
 def test_late_pipelines_are_reported_once_for_each_due_time(shop, hooks):
     shop.channels(webhook=hooks.url)
     due = dt.datetime(2026, 11, 30, 2, tzinfo=dt.UTC)

@@ -195,16 +195,18 @@ def test_all_problems_are_told_at_once_with_their_lines(project):
     ]
 
 
-@pytest.mark.parametrize("written", ["https://hooks.example.com/x", "$HOOK", "${HOOK}/x", '["${A}", b]', "[]", "3"])
+@pytest.mark.parametrize(
+    "written", ["https://hooks.example.com/x", "$HOOK", "${HOOK}/x", '["${A}", b]', "[]", "3", '"${cmd:pass x}"']
+)
 def test_addresses_of_notifications_are_variables(written, project):
     (problem,) = refused(project(f"notify:\n  webhook: {written}\n"))
     assert (*problem[:2], problem[2].partition(",")[0]) == ("PRJ004", 2, "'notify.webhook' must be a variable")
 
 
 def test_variables_of_notifications_are_one_or_a_list(project):
-    written = ['"${A}"', '["${A}", "${B}"]', "none", '"${A} ${B}"']
+    written = ['"${A}"', '["${A}", "${B}"]', "none", '"${A} ${B}"', '"${vault:a b/c#d}, ${A}"']
     found = [load_config(project(f"notify: {{webhook: {each}}}"), {}).get("notify.webhook") for each in written]
-    assert found == [("A",), ("A", "B"), None, ("A", "B")]
+    assert found == [("A",), ("A", "B"), None, ("A", "B"), ("vault:a b/c#d", "A")]
     assert load_config(project("notify: {events: []}"), {}).get("notify.events") == ()
     assert refused(project("notify: {events: [failure, succes]}"))[0][0] == "PRJ004"
 

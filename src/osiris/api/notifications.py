@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from osiris.api.sessions import reading_of
@@ -18,6 +19,8 @@ from osiris.durable import READ_AND_APPEND, append_durably, guarded, make_folder
 from osiris.errors import OsirisError, diagnostic
 from osiris.files import take_lock
 from osiris.history.record import REFUSED
+from osiris.secret.references import parse_reference
+from osiris.secret_stores import fetch_secret
 from osiris.session.finding import iter_sessions, order_of
 from osiris.session.stored import cut_torn_line, line, now_text, read_lines
 
@@ -70,7 +73,7 @@ def send_test(workspace: Workspace) -> tuple[list[str], list[Diagnostic]]:
 
 
 def _targets(workspace: Workspace) -> list[tuple[str, str]]:
-    """Return each configured channel with the variable of its address."""
+    """Return each configured channel with the reference to its address: a variable, or a secret of a store."""
     return [(name, variable) for name in NOTIFY_CHANNELS for variable in workspace.config.get(f"notify.{name}") or ()]
 
 
@@ -121,9 +124,15 @@ def _deliver(workspace: Workspace, messages: list[Sending]) -> list[tuple[Sendin
     """Send messages; returns those that were not delivered, each with the reason."""
     from osiris.notify.channels import deliver
 
-    addressed = [(channel, workspace.environ[variable], body) for channel, variable, body in messages]
+    addressed = [(channel, partial(_address, workspace, text), body) for channel, text, body in messages]
     reasons = deliver(addressed, workspace.config.get("notify.timeout"))
     return [(message, reason) for message, reason in zip(messages, reasons, strict=True) if reason]
+
+
+def _address(workspace: Workspace, text: str) -> str:
+    """Return the address in a variable, or in a secret store; raises StoreError."""
+    reference = parse_reference(text)
+    return fetch_secret(reference, workspace.environ) if reference else workspace.environ[text]
 
 
 def _undelivered(message: Sending, reason: str) -> Diagnostic:
@@ -142,7 +151,7 @@ def _usable(workspace: Workspace) -> tuple[list[tuple[str, str]], list[Diagnosti
 
 def _problem_of(workspace: Workspace, channel: str, variable: str) -> Diagnostic | None:
     """Return why a channel cannot be used; None if it can."""
-    if not workspace.environ.get(variable):
+    if not (parse_reference(variable) or workspace.environ.get(variable)):
         return diagnostic("NTF003", channel=channel, variable=variable)
     if channel == "apprise" and installed_version("apprise") is None:
         return diagnostic("NTF004", command=install_command("notify"))

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from osiris.distribution import NotLoadedError, ask_process, load_foreign
 from osiris.notify import apprise_service
 from osiris.notify.message import text_of, title_of
+from osiris.secret.references import StoreError
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
@@ -28,17 +29,21 @@ _MAIL_PORTS = {"smtps": 465, "smtp": 587}
 _SLACK_TEXT, _MAIL_TEXT, _OTHER_TEXT = 3_000, 20_000, 1_500
 
 
-def deliver(messages: Sequence[tuple[str, str, Body]], timeout: float) -> list[str]:
+def deliver(messages: Sequence[tuple[str, Callable[[], str], Body]], timeout: float) -> list[str]:
     """Send each `(channel, address, body)` at the same time; returns the reasons of failures, "" for those sent.
 
-    Waits at most `timeout` seconds, whatever the other side does.
+    An address is a function, as it may come from a secret store; it may raise StoreError. Waits at most `timeout`
+    seconds, whatever the other side does.
     """
     reasons = [_no_answer(timeout)] * len(messages)
 
     def send(number: int) -> None:
-        channel, address, body = messages[number]
+        channel, find, body = messages[number]
         try:
+            address = find()
             reasons[number] = load_foreign(lambda: CHANNELS[channel](address, body, timeout))
+        except StoreError as error:
+            reasons[number] = error.reason
         except NotLoadedError as error:  # only the type of what a library raised: its text may contain the address
             reasons[number] = str(error).partition(":")[0]
 
