@@ -4,17 +4,21 @@ import datetime as dt
 import email
 import email.policy
 import json
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 import pytest
-from tests.e2e.sessions import new_project
+from tests.corpora.hostile_names import FILE_NAMES, NOT_FILE_NAMES
+from tests.e2e import sessions
 from tests.e2e.without import run_without
 from tests.servers.hooks import redirect
 from tests.servers.http_double import Answer
 
 from osiris.api import notify_late, open_project
+from osiris.notify.channels import deliver
+from osiris.notify.message import late_body
 
 ALL = "[failure, recovery, late, drift, rejected]"
 CANARY = "zQ7canary-9x4-secret"
@@ -31,9 +35,9 @@ def shop(osiris, tmp_path):
     return Shop(osiris, tmp_path / "shop")
 
 
-class Shop:
+class Shop(sessions.Shop):
     def __init__(self, command, folder):
-        self.osiris, self.folder, self.orders = command, new_project(folder), folder / "data" / "orders.csv"
+        super().__init__(command, folder)
         self.content = self.orders.read_text()
 
     def channels(self, *, events=ALL, timeout="5s", **addresses):
@@ -56,11 +60,6 @@ class Shop:
     def work(self):
         self.orders.write_text(self.content)
         return self.run()
-
-    def __call__(self, *args, code=0, **options):
-        done = self.osiris(*args, cwd=self.folder, **options)
-        assert done.returncode == code, done.stdout + done.stderr
-        return done
 
     @property
     def record(self):
@@ -146,7 +145,7 @@ def test_drift_and_rejected_rows_without_their_values(shop, hooks):
 def test_what_is_recorded_and_not_sent_is_never_sent(fault, shop, hooks):
     shop.channels(webhook=hooks.url)
     shop.orders.unlink()
-    done = shop.osiris("run", "pipelines/example.yaml", cwd=shop.folder, env={"OSIRIS_FAULT": fault})
+    done = shop.call_any("run", "pipelines/example.yaml", env={"OSIRIS_FAULT": fault})
     assert done.returncode == (-9 if "kill" in fault else 1)
     assert ("NTF002" in done.stderr) == ("raise" in fault)
     shop("logs", "list")
@@ -184,6 +183,36 @@ def test_slack_shows_text_as_it_is(osiris, tmp_path, slack):
     assert "osiris explain DRV001" in message["text"]
     slack.refuse("no_service")
     assert codes(shop.fail()) == ["DRV001", "NTF001"]
+
+
+def test_hostile_names_stay_text_in_every_channel(hooks, slack, smtp):
+    """One message for each name, sent in the form of every channel: as the name of a project and of a target."""
+    names = [one.name for one in (*FILE_NAMES, *NOT_FILE_NAMES)]
+    mail = f"smtp://{smtp.host}:{smtp.port}/?from=osiris@example.com&to=ada@example.com"
+    due = dt.datetime(2026, 11, 30, 2, tzinfo=dt.UTC)
+    for name in names:
+        written = [{"step": "s", "target": name, "rows": 1, "state": "written"}]
+        body = late_body("orders", due, name) | {"written": written, "next": [f"osiris run {name}"]}
+        assert deliver([("slack", lambda: slack.url, body), ("email", lambda: mail, body)], 10) == ["", ""], name
+    assert deliver([("webhook", lambda: hooks.url, body)], 10) == [""]
+    assert hooks.requests[0].json() == body
+    for message, name in zip(slack.messages, names, strict=True):
+        assert not set("<>") & {*message["text"]}, name
+        assert len(message["text"]) < 4_000
+    headers = [sorted(email.message_from_bytes(one.data, policy=email.policy.default).keys()) for one in smtp.messages]
+    assert len(headers) == len(names)
+    assert headers.count(headers[0]) == len(names)
+    assert {(one.sender, one.recipients) for one in smtp.messages} == {("osiris@example.com", ("ada@example.com",))}
+
+
+def test_a_run_that_was_terminated_is_a_failure_and_one_that_was_interrupted_is_not(shop, hooks):
+    shop.channels(webhook=hooks.url)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        process, _ = shop.begin("--new-run")
+        process.send_signal(number)
+        assert process.wait(60) == 128 + number
+    assert [(body["events"], body["status"]) for body in bodies(hooks)] == [(["failure"], "cancelled")]
+    assert bodies(hooks)[0]["cause"]["code"] == "RUN003"
 
 
 def test_email_is_plain_text_with_its_own_headers_only(osiris, tmp_path, smtp_starttls, smtp_tls, smtp):
