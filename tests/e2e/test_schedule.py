@@ -245,3 +245,17 @@ def test_a_damaged_record_is_written_anew_and_schedules_start_from_now(shop):
     assert (begin["event"], [each["code"] for each in problem["diagnostics"]]) == ("begin", ["SCH001"])
     assert shop.handled("tick") > datetime.now(UTC) - timedelta(minutes=5)
     assert len(shop.events()) == 1
+
+
+def test_what_is_late_is_notified_once_by_the_service_and_by_status(shop, hooks):
+    (shop.root / "osiris.yaml").write_text('notify:\n  webhook: "${HOOK}"\n', encoding="utf-8")
+    (shop.root / ".env").write_text(f"HOOK={hooks.url}/late\n", encoding="utf-8")
+    shop.put("tick", "*/5 * * * *", "last")
+    shop.events(ago=timedelta(minutes=30))
+    seen = shop.handled("tick")
+    assert shop.states("--check")[0] == 1
+    shop.states("--check")
+    shop.events()
+    (message,) = [each.json() for each in hooks.requests if "late" in each.json()["events"]]
+    assert (message["pipeline"], message["events"]) == ("tick", ["late"])
+    assert seen < datetime.fromisoformat(message["due"]) <= seen + timedelta(minutes=5)
