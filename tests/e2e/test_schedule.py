@@ -57,7 +57,7 @@ class Shop:
             assert FAKE, "sh tools/servers.sh installs faketime"
             environment |= {"LD_PRELOAD": str(FAKE), "FAKETIME": f"{-ago.total_seconds():+.0f}"}
         command = [OSIRIS, *words]
-        return subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, timeout=900)
+        return subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, timeout=3600)
 
     def events(self, *words, code=0, **options):
         done = self.call("schedule", "--once", "--json", *words, **options)
@@ -142,6 +142,17 @@ def test_a_kill_before_or_after_a_run_loses_and_repeats_nothing(shop, number):
     assert len(shop.ran()) == number - 1
     first, *_ = (event for event in shop.events() if event["event"] == "end")
     assert (first["status"], first["exit_code"]) == ("complete", 0)
+    assert max(Counter(shop.ran()).values()) == 1
+    assert f"tick-{shop.handled('tick'):%Y%m%dT%H%M%SZ}" in shop.ran()
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_full_disk_is_reported_and_what_is_due_stays_due(shop, number):
+    shop.put("tick", "*/5 * * * *", "last")
+    shop.events(ago=timedelta(minutes=10))
+    *_, problem = shop.events(code=1, OSIRIS_FAULT=f"schedule.record:{number}:no-space")
+    assert [each["code"] for each in problem["diagnostics"]] == ["PRJ006"]
+    assert {event["exit_code"] for event in shop.events() if event["event"] == "end"} == {0}
     assert max(Counter(shop.ran()).values()) == 1
     assert f"tick-{shop.handled('tick'):%Y%m%dT%H%M%SZ}" in shop.ran()
 

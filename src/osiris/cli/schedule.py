@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from osiris.cli.command import PROFILE, answers, console, flag, opened
 from osiris.cli.render import Answer, diagnostic_lines, table
 from osiris.errors import Diagnostic, Location, diagnostic
+from osiris.units import count
 
 if TYPE_CHECKING:
     from osiris.api import Workspace
@@ -53,7 +54,7 @@ def _event_lines(event: dict[str, JsonValue]) -> list[Line]:
         return diagnostic_lines([Diagnostic.from_json(each) for each in event["diagnostics"]])
     head = [("dim", f"{event['at']}  ")]
     if kind == "begin":
-        return [[*head, ("", each)] for each in _plans(event["pipelines"])]
+        return [[*head, ("", _plan(event["pipelines"]))]]
     if kind == "start":
         return [[*head, ("", f"started    {event['pipeline']}  run id {event['run_id']}")]]
     if kind == "skipped":
@@ -65,10 +66,13 @@ def _event_lines(event: dict[str, JsonValue]) -> list[Line]:
     return [[*head, (_STYLES.get(status, ""), status.ljust(9)), ("", text)]]
 
 
-def _plans(pipelines: list[dict[str, str]]) -> list[str]:
-    """Return the lines that say what will run."""
-    lines = [f"scheduled  {each['pipeline']}  next due {each['next_due']}" for each in pipelines]
-    return lines or ["no pipeline has a schedule yet; files are read again each minute"]
+def _plan(pipelines: list[dict[str, str]]) -> str:
+    """Return how many pipelines will run, and the first of them."""
+    if not pipelines:
+        return "no pipeline has a schedule"
+    first = min(pipelines, key=lambda each: each["next_due"])
+    scheduled = count(len(pipelines), "pipeline")
+    return f"scheduled  {scheduled}, the next is {first['pipeline']} at {first['next_due']}"
 
 
 _COLUMNS = ("pipeline", "status", "schedule", "last run (UTC)", "next due (UTC)")

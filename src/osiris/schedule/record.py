@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from osiris.durable import make_folder, write_file
+from osiris.durable import guarded, make_folder, write_file
 from osiris.fault import fault
 
 if TYPE_CHECKING:
@@ -69,5 +69,6 @@ def save_entries(project: Project, entries: Mapping[str, Entry]) -> None:
     """Replace the record durably; fails with PRJ006."""
     content = {"version": 1, "pipelines": {name: entries[name].to_json() for name in sorted(entries)}}
     make_folder(project.state, private=True)
-    fault("schedule.record")
+    with guarded(project.schedule_record):
+        fault("schedule.record")
     write_file(project.schedule_record, json.dumps(content, indent=1).encode(), private=True)
