@@ -4,6 +4,7 @@ import datetime as dt
 import email
 import email.policy
 import json
+import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -282,6 +283,21 @@ def test_late_pipelines_are_reported_once_for_each_due_time(shop, hooks):
     shop.channels(webhook=hooks.url, events="[failure]")
     assert notify_late(open_project(shop.folder, {}), {"sales": due + dt.timedelta(days=2)}) == []
     assert len(hooks.requests) == 3
+
+
+def test_status_reports_what_is_late(shop, hooks):
+    shop.channels(webhook=hooks.url)
+    text = shop.example.read_text().replace("0.1.0", "0.2.0")
+    shop.example.write_text(text.replace("params:", 'schedule: {cron: "0 2 * * *"}\nparams:'))
+    os.utime(shop.example, times=(time.time() - 3 * 86_400,) * 2)
+    for _ in range(2):
+        assert "SCH002" in shop("status", "--check", code=1).stderr
+    (late,) = bodies(hooks)
+    assert (late["events"], late["pipeline"]) == (["late"], "example")
+    assert "has not run since" in late["text"]
+    due = dt.datetime.fromisoformat(late["due"])
+    assert (due.hour, due.minute) == (2, 0)
+    assert dt.timedelta(days=1) < dt.datetime.now(dt.UTC) - due < dt.timedelta(days=3)
 
 
 def test_a_test_message_reaches_every_channel(shop, hooks, slack, smtp):

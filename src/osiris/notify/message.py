@@ -26,7 +26,7 @@ VERSION = 1
 _WRITTEN = ("step", "target", "rows", "state")
 _STATES = {
     "written": "{rows} written",
-    "kept": "{rows} written by an earlier attempt",
+    "kept": "{rows} written, on record as delivered",
     "nothing": "nothing written",
     "unknown": "it is not known whether rows were written",
 }
