@@ -13,6 +13,7 @@ from osiris.files import is_outside, resolve_path
 from osiris.project import Project
 from osiris.runner.protocol import Secrets
 from osiris.secret import Scrubber, Secret
+from osiris.secret.references import StoreError
 from osiris.secret_stores import fetch_secret
 
 if TYPE_CHECKING:
@@ -66,12 +67,7 @@ def resolve_secrets(
     store, CON044 for a secret file, OML022 for a parameter without a value.
     """
     secrets, problems = Secrets(), list[Diagnostic]()
-
-    def stored(reference: Reference, env: Mapping[str, str]) -> str:
-        text = fetch(reference, env)
-        secrets.stored.append(text)
-        return text
-
+    stored = _recording(fetch, secrets.stored)
     for text, fields in written.items():
         ref = parse_ref(text)
         declared = Connections({ref.family: {ref.alias or "default": dict(fields)}})
@@ -89,6 +85,24 @@ def resolve_secrets(
     if problems:
         raise_all(problems)
     return secrets
+
+
+def _recording(fetch: FetchSecret, texts: list[str]) -> FetchSecret:
+    """Return a function that adds what it fetches to `texts`, and asks a store that was not reached no more."""
+    lost: dict[str, StoreError] = {}
+
+    def stored(reference: Reference, environ: Mapping[str, str]) -> str:
+        if reference.scheme in lost:
+            raise lost[reference.scheme]
+        try:
+            texts.append(fetch(reference, environ))
+        except StoreError as error:
+            if error.kind == "unreachable":
+                lost[reference.scheme] = error
+            raise
+        return texts[-1]
+
+    return stored
 
 
 def _in_declaration(root: Path, ref: ConnectionRef, problems: Iterable[Diagnostic]) -> list[Diagnostic]:
