@@ -365,6 +365,12 @@ def test_failures_have_a_place_and_a_remedy(shop, osiris, vault):
     (shop / "pipelines" / "reads.yaml").write_text(READS.replace("@postgres.wh", "@postgres.b"))
     checked = osiris("validate", "pipelines/reads.yaml", cwd=shop, env=env)
     assert (checked.returncode, "CON077" in checked.stderr) == (3, True)
+    written["a"]["host"] = "${vault:secret/other#host}"
+    (shop / CONNECTIONS).write_text(json.dumps({"connections": {"postgres": written}}, indent=1))
+    vault.state, before = "sealed", len(vault.requests)
+    sealed = osiris("connections", "doctor", "@postgres.a", "--json", cwd=shop, env=env)
+    assert [each["code"] for each in json.loads(sealed.stdout)["diagnostics"]] == ["CON076", "CON076"]
+    assert len(vault.requests) - before == 3, "not asked again for the second field"
 
 
 def test_a_store_of_another_package(shop, tmp_path_factory):
