@@ -76,6 +76,17 @@ def test_up_and_down_again(shop, osiris):
     shop.nothing_told()
 
 
+def test_the_run_id_of_a_scheduler_is_the_name_of_an_object(shop, osiris):
+    up = shop.pipeline("up", read("orders.csv"), write(f"{shop.url}/out/${{run.id}}.csv"))
+    run_id = "scheduled__2026-11-30T00:00:00+00:00"
+    done = osiris("run", up, "--run-id", run_id, "--json", cwd=shop.root, env=shop.env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert shop.store.get(shop.bucket, f"out/{run_id}.csv") == b"id,amount\n1,1.50\n2,2.25\n"
+    down = shop.pipeline("down", read(f"{shop.url}/out/{run_id}.csv"), write("back.csv"))
+    assert osiris("run", down, cwd=shop.root, env=shop.env).returncode == 0
+    assert (shop.root / "back.csv").read_text() == "id,amount\n1,1.50\n2,2.25\n"
+
+
 def test_the_plan_says_that_statements_do_not_read_from_stores(shop, osiris):
     table = pa.BufferOutputStream()
     pq.write_table(pa.table({"amount": [1, 2]}), table)

@@ -16,6 +16,7 @@ import subprocess
 import dagster as dg
 
 COMMAND = {command}
+ON = dg.DefaultScheduleStatus.RUNNING
 READS = {{f"read_{{number}}": key for number, key in enumerate({reads})}}
 WRITES = {{f"write_{{number}}": key for number, key in enumerate({writes})}}
 
@@ -34,7 +35,9 @@ def run_pipeline(context: dg.AssetExecutionContext):
         yield dg.Output(None, name)
 
 
-job = dg.define_asset_job({job!r}, selection=[run_pipeline], executor_def=dg.in_process_executor)
+job = dg.define_asset_job(
+    {job!r}, selection=[run_pipeline], executor_def=dg.in_process_executor, tags={{"dagster/max_retries": "0"}}
+)
 schedules = {schedules}
 defs = dg.Definitions(assets=[run_pipeline], jobs=[job], schedules=schedules)
 '''
@@ -44,9 +47,8 @@ def dagster(exported: Exported) -> dict[str, str]:
     """Return a file of definitions."""
     due = exported.schedule
     name = exported.name.replace("-", "_")
-    schedule = (
-        f"dg.ScheduleDefinition(job=job, cron_schedule={due.cron!r}, execution_timezone={due.zone!r})" if due else ""
-    )
+    when = f"cron_schedule={due.cron!r}, execution_timezone={due.zone!r}" if due else ""
+    schedule = f"dg.ScheduleDefinition(job=job, {when}, default_status=ON)" if due else ""
     text = _BODY.format(
         command=literal(exported.words),
         reads=literal([_key(uri) for uri in exported.reads]),
