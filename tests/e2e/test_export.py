@@ -44,9 +44,12 @@ connections:
     shop: {host: db.test, database: shop, user: "${SHOP_USER:-reader}", password: "${SHOP_PASSWORD}"}
     unused: {host: db.test, database: x, user: x, password: "${UNUSED}"}
   mysql:
-    away: {host: "${MYSQL_HOST}", database: shop, user: x, password: "${MYSQL_PASSWORD}"}
+    away: {host: "${MYSQL_HOST}", database: shop, user: "${MYSQL_USER}", password: "${vault:secret/shop#password}"}
 """
-VARIABLES = ["MYSQL_HOST", "MYSQL_PASSWORD", "SHOP_PASSWORD", "SHOP_USER", "OSIRIS_PARAM_TOKEN"]
+VARIABLES = [
+    *("MYSQL_HOST", "MYSQL_USER", "SHOP_PASSWORD", "SHOP_USER"),
+    *("VAULT_ADDR", "VAULT_TOKEN", "OSIRIS_PARAM_TOKEN"),
+]
 COPY = """\
 oml_version: "0.1.0"
 name: copy
@@ -77,7 +80,7 @@ def export(osiris, folder, scheduler, *words, file="pipelines/orders.yaml", **mo
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_an_export_reads_the_project_only(scheduler, osiris, shop):
     before = {path: path.read_bytes() for path in shop.rglob("*") if path.is_file()}
-    secrets = {"OSIRIS_PARAM_TOKEN": SECRET, "MYSQL_PASSWORD": SECRET, "OSIRIS_PARAM_SINCE": "1999-12-31"}
+    secrets = {"OSIRIS_PARAM_TOKEN": SECRET, "VAULT_TOKEN": SECRET, "OSIRIS_PARAM_SINCE": "1999-12-31"}
     made = export(osiris, shop, scheduler, "--param", "since=2026-01-01", *OWN.get(scheduler, ()), env=secrets)
     assert made["ok"], made
     assert {path: path.read_bytes() for path in shop.rglob("*") if path.is_file()} == before

@@ -23,7 +23,7 @@ WRITES = {writes}
 with DAG(
     dag_id={dag_id!r},
     schedule={schedule},
-    catchup=False,
+    catchup={catchup},
     max_active_runs=1,
     # Macros are not rendered again, so that the command stays text.
     user_defined_macros={{"command": shlex.join(COMMAND), "quote": shlex.quote}},
@@ -47,6 +47,7 @@ def airflow(exported: Exported) -> dict[str, str]:
         reads=literal(exported.reads),
         writes=literal(exported.writes),
         dag_id=exported.name,
+        catchup=due is not None and due.catch_up == "all",
         schedule=f"CronTriggerTimetable({due.cron!r}, timezone={due.zone!r})" if due else None,
     )
     about = exported.comments(

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from osiris import api
 from osiris.api.workspace import find_file
 from osiris.compiler.build import plan_steps
-from osiris.connections import environment_names, load_env
+from osiris.connections import environment_names, load_env, store_references
 from osiris.distribution import own_version
 from osiris.errors import fail, raise_all
 from osiris.family_spec import family_of_connection
@@ -131,7 +131,7 @@ def export_of(workspace: Workspace, scheduler: str, file: str, choices: Choices)
         command=command,
         options=tuple(_options(workspace.config.profile, choices.params)),
         schedule=_schedule(load_document(path, workspace.root).data, scheduler, choices),
-        variables=tuple(_variables(checked.prepared)),
+        variables=tuple(dict.fromkeys(_variables(checked.prepared))),
         image=choices.image,
     )
     for text in (*made.words, made.image):
@@ -217,8 +217,17 @@ def parsed(cron: str) -> CronSim:
     return CronSim(cron, datetime(2000, 1, 1, tzinfo=UTC))
 
 
+_LOGINS = {
+    "vault": ("VAULT_ADDR", "VAULT_TOKEN"),
+    "aws-sm": ("AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+}
+"""Variables with which a secret store is opened as a rule, by scheme."""
+
+
 def _variables(prepared: Prepared) -> Iterator[str]:
     yield from environment_names(dict(prepared.connections))
+    schemes = {reference.scheme for reference in store_references(dict(prepared.connections))}
+    yield from (name for scheme in sorted(schemes) for name in _LOGINS.get(scheme, ()))
     yield from (f"OSIRIS_PARAM_{name.upper()}" for name in prepared.pipeline.sensitive)
 
 
