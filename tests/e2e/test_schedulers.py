@@ -140,6 +140,7 @@ def test_airflow(programs, night, tmp_path):
         "API__BASE_URL": f"http://localhost:{port}",
         "API__PORT": str(port),
         "API__WORKERS": "1",
+        "DAG_PROCESSOR__REFRESH_INTERVAL": "5",
         "LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
         "LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
     }
