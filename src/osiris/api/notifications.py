@@ -163,8 +163,8 @@ def _recorded(workspace: Workspace, bodies: list[Body], targets: list[tuple[str,
     to = [_named(*target) for target in targets]
     new: list[Body] = []
 
-    def unknown(known: Iterable[Mapping[str, JsonValue]]) -> Iterator[Mapping[str, JsonValue]]:
-        reported = {entry.get("id") for entry in known}
+    def unknown(recorded: Iterable[Mapping[str, JsonValue]]) -> Iterator[Mapping[str, JsonValue]]:
+        reported = {entry.get("id") for entry in recorded}
         for body in bodies:
             if body["id"] not in reported:
                 new.append(body)

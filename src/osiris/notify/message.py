@@ -28,7 +28,7 @@ _STATES = {
     "written": "{rows} written",
     "kept": "{rows} written, on record as delivered",
     "nothing": "nothing written",
-    "unknown": "it is not known whether rows were written",
+    "unknown": "it is not applying whether rows were written",
 }
 _INVISIBLE = dict.fromkeys([*range(32), *range(0x7F, 0xA0), *range(0x2028, 0x202F), *range(0x2066, 0x206A)], " ")
 _COMMANDS = 3
@@ -49,13 +49,13 @@ def events_of(reading: Reading, before: Mapping[str, JsonValue] | None, rejected
     `before` is the run.json of the run of the pipeline that ended before it, None if there is none.
     """
     is_failed = is_failure(reading.run.summary)
-    known = {
+    applying = {
         "failure": is_failed,
         "drift": is_failed and reading.root is not None and reading.root.item.code == DRIFT,
         "recovery": reading.run.status == "complete" and before is not None and is_failure(before),
         "rejected": rejected > 0,
     }
-    return [name for name, applies in known.items() if applies]
+    return [name for name, applies in applying.items() if applies]
 
 
 def run_body(answer: Mapping[str, JsonValue], events: list[str], project: str) -> Body:

@@ -82,7 +82,7 @@ def metrics_of(reading: Reading) -> list[dict[str, JsonValue]]:
     pipeline = {"osiris.pipeline": reading.run.pipeline}
     ended = pipeline | {"osiris.status": reading.run.status}
     duration = summary["duration_ms"]
-    known = [
+    metrics = [
         ("osiris.runs", "{run}", "counter", 1, ended),
         ("osiris.run.duration", "s", "histogram", None if duration is None else duration / 1000, ended),
         ("osiris.rows.read", "{row}", "counter", total(counts, "read", "taken"), pipeline),
@@ -90,4 +90,4 @@ def metrics_of(reading: Reading) -> list[dict[str, JsonValue]]:
         ("osiris.rows.rejected", "{row}", "counter", total(counts, None, "rejected"), pipeline),
     ]
     keys = ("name", "unit", "kind", "value", "attributes")
-    return [dict(zip(keys, each, strict=True)) for each in known if each[3] is not None]
+    return [dict(zip(keys, each, strict=True)) for each in metrics if each[3] is not None]
