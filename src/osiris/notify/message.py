@@ -28,7 +28,7 @@ _STATES = {
     "written": "{rows} written",
     "kept": "{rows} written, on record as delivered",
     "nothing": "nothing written",
-    "unknown": "it is not applying whether rows were written",
+    "unknown": "it is not certain whether rows were written",
 }
 _INVISIBLE = dict.fromkeys([*range(32), *range(0x7F, 0xA0), *range(0x2028, 0x202F), *range(0x2066, 0x206A)], " ")
 _COMMANDS = 3
