@@ -133,13 +133,13 @@ def test_200_missed_runs_are_made_up_for_once_each_after_kills(shop):
     assert len(caught_up_after_kills(shop, 200, 1, moments)) >= 200
 
 
-@pytest.mark.parametrize("number", [1, 2])
-def test_a_kill_before_or_after_a_run_loses_and_repeats_nothing(shop, number):
+@pytest.mark.parametrize(("point", "ran"), [("record:1", 0), ("recorded:1", 0), ("record:2", 1)])
+def test_a_kill_before_or_after_a_run_loses_and_repeats_nothing(shop, point, ran):
     """The record is written before a run starts and after it has ended."""
     shop.put("tick", "*/5 * * * *", "last")
     shop.events(ago=timedelta(minutes=10))
-    assert shop.call("schedule", "--once", OSIRIS_FAULT=f"schedule.record:{number}:kill").returncode == -signal.SIGKILL
-    assert len(shop.ran()) == number - 1
+    assert shop.call("schedule", "--once", OSIRIS_FAULT=f"schedule.{point}:kill").returncode == -signal.SIGKILL
+    assert len(shop.ran()) == ran
     first, *_ = (event for event in shop.events() if event["event"] == "end")
     assert (first["status"], first["exit_code"]) == ("complete", 0)
     assert max(Counter(shop.ran()).values()) == 1
@@ -270,3 +270,16 @@ def test_what_is_late_is_notified_once_by_the_service_and_by_status(shop, hooks)
     (message,) = [each.json() for each in hooks.requests if "late" in each.json()["events"]]
     assert (message["pipeline"], message["events"]) == ("tick", ["late"])
     assert seen < datetime.fromisoformat(message["due"]) <= seen + timedelta(minutes=5)
+
+
+@pytest.mark.long
+def test_two_processes_without_a_lock_run_nothing_twice(shop):
+    shop.put("tick", "*/5 * * * *")
+    shop.events(ago=timedelta(minutes=30))
+    seen, lock = shop.handled("tick"), shop.root / ".osiris" / "schedule.lock"
+    with started([OSIRIS, "schedule", "--once"], cwd=shop.root, stderr=subprocess.DEVNULL) as first:
+        wait_until(lambda: len(shop.ran()) > 0)
+        lock.unlink()
+        shop.events()
+        assert first.wait(timeout=SOON) == 0
+    assert Counter(shop.ran()) == Counter(due("tick", seen, shop.handled("tick"), 5))

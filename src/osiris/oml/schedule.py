@@ -79,6 +79,9 @@ _FIELD = re.compile(rf"{_PART}(?:,{_PART})*")
 """A field of cron as all schedulers read it: names are of three letters, and a step follows `*` or a range."""
 
 
+_SEVEN = re.compile(r"(?<![0-9/])7(?![0-9])")
+
+
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """When a pipeline runs: a valid cron expression of five fields, in the time zone with this IANA name."""
@@ -160,12 +163,23 @@ def cron_problem(cron: str) -> str | None:
     odd = next((name for name, text in zip(_FIELDS, fields, strict=True) if not _FIELD.fullmatch(text)), None)
     if odd:
         return f"has a bad {odd}"
+    if differs := _difference(*fields[2::2]):
+        return differs
     try:
         next(CronSim(cron, datetime(2000, 1, 1, tzinfo=UTC)))
     except CronSimError as error:
         return f"has a {str(error).lower().replace('-', ' ')}"
     except StopIteration:
         return "never comes due"
+    return None
+
+
+def _difference(day: str, weekday: str) -> str | None:
+    """Return what schedulers do not agree on in two fields; None if they agree."""
+    if _SEVEN.search(weekday):
+        return "has 7 as day of the week, which some schedulers reject; write 0 or SUN"
+    if "*" not in (day, weekday) and "*" in (day[0], weekday[0]):
+        return "has two days, one of them with */, which schedulers read differently; list the days"
     return None
 
 

@@ -72,3 +72,4 @@ def save_entries(project: Project, entries: Mapping[str, Entry]) -> None:
     with guarded(project.schedule_record):
         fault("schedule.record")
     write_file(project.schedule_record, json.dumps(content, indent=1).encode(), private=True)
+    fault("schedule.recorded")

@@ -38,9 +38,13 @@ _STOP = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A run to start for a due time; `missed` is the first earlier due time that is not made up for."""
+    """A run to start for a due time, with the record of its pipeline.
+
+    `missed` is the first earlier due time that is not made up for.
+    """
 
     pipeline: Planned
+    entry: Entry
     due: datetime
     missed: datetime | None = None
 
@@ -145,7 +149,7 @@ class Service:
         for each in planned(found):
             entry = entries[each.name]
             due, missed = (entry.started, None) if entry.started else choose(each.schedule, entry.handled, now, grace)
-            job = Job(each, due or now, missed)
+            job = Job(each, entry, due or now, missed)
             if due:
                 jobs.append(job)
             elif missed:
@@ -172,7 +176,7 @@ class Service:
         """Start a run and wait for its end; returns its exit code. What happened is recorded before and after."""
         project, name = workspace.project, job.pipeline.name
         entries = self._entries(workspace)
-        entry = replace(entries[name], started=job.due)
+        entry = replace(job.entry, started=job.due)
         save_entries(project, {**entries, name: entry})
         self._skipped(job)
         self._tell("start", pipeline=name, file=job.pipeline.file, due=_text(job.due), run_id=job.run_id)

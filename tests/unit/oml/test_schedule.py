@@ -1,9 +1,14 @@
 """The schedule of a file: what it may say, and what is certain to be meant."""
 
+import jsonschema
 import pytest
 
+from osiris.errors import InvalidInput
+from osiris.oml.editor import editor_schema
 from osiris.oml.parse import parse
 from osiris.oml.schedule import Schedule, cron_problem, schedule_of, schedule_problems
+from osiris.oml.validate import validate
+from osiris.registry import load_registry
 
 
 def read(written, version="0.2.0"):
@@ -22,7 +27,8 @@ def problems(written, version="0.2.0"):
             '{cron: " 0  2 * * mon-fri ", zone: Europe/Prague, catch_up: all}',
             Schedule("0 2 * * mon-fri", "Europe/Prague", "all"),
         ),
-        ('{cron: "*/15 6-18/2 1,15 JAN 7", catch_up: none}', Schedule("*/15 6-18/2 1,15 JAN 7", "UTC", "none")),
+        ('{cron: "*/15 6-18/2 1,17 JAN 0", catch_up: none}', Schedule("*/15 6-18/2 1,17 JAN 0", "UTC", "none")),
+        ('{cron: "0 0 */7 * *"}', Schedule("0 0 */7 * *")),
     ],
 )
 def test_a_schedule_is_a_value(written, schedule):
@@ -80,6 +86,10 @@ def test_a_key_of_other_tools_is_renamed(key):
         "* * * * 8",
         "*/0 * * * *",
         "0 0 L * *",
+        "0 0 * * 7",
+        "0 0 * * 5-7",
+        "0 0 */2 * MON",
+        "0 0 1 * */2",
         "0 0 * * 1#2",
         "5/15 * * * *",
         "0 0 31 2 *",
@@ -95,3 +105,25 @@ def test_a_key_of_other_tools_is_renamed(key):
 )
 def test_only_what_all_schedulers_read_alike_is_a_cron_expression(cron):
     assert cron_problem(cron) is not None
+
+
+def test_editors_know_the_form_of_a_schedule_where_it_has_one():
+    schema = editor_schema(load_registry())
+    is_valid = jsonschema.Draft202012Validator(schema).is_valid
+    steps = [{"id": "a", "component": "duckdb.processor", "mode": "transform", "config": {"query": "SELECT 1 AS n"}}]
+    for version, schedule, expected in [
+        ("0.1.0", "daily", True),
+        ("0.2.0", "daily", False),
+        ("0.2.0", {"cron": "0 2 * * *", "zone": "Europe/Prague", "catch_up": "all"}, True),
+        ("0.2.0", {"cron": "0 2 * * *", "timezone": "Europe/Prague"}, False),
+    ]:
+        file = {"oml_version": version, "name": "p", "schedule": schedule, "steps": steps}
+        assert is_valid(file) is expected, file
+
+
+def test_a_file_with_a_schedule_gets_the_version_that_has_schedules():
+    text = 'name: p\nschedule: {cron: "0 2 * * *"}\nsteps: []\n'
+    with pytest.raises(InvalidInput) as caught:
+        validate(parse(text, "p.yaml"), load_registry(), params={}, env={}, profile=None, defaults={})
+    (missing,) = (each for each in caught.value.diagnostics if each.code == "OML003")
+    assert missing.fix == ({"op": "add", "path": "/oml_version", "value": "0.2.0"},)
