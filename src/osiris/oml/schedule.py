@@ -76,10 +76,7 @@ _FIELDS = ("minute", "hour", "day of the month", "month", "day of the week")
 _VALUE = "(?:[0-9]{1,2}|[A-Z]{3})"
 _PART = rf"(?:\*(?:/[0-9]{{1,2}})?|{_VALUE}(?:-{_VALUE}(?:/[0-9]{{1,2}})?)?)"
 _FIELD = re.compile(rf"{_PART}(?:,{_PART})*")
-"""A field of cron as all schedulers read it: names are of three letters, and a step follows `*` or a range."""
-
-
-_SEVEN = re.compile(r"(?<![0-9/])7(?![0-9])")
+"""A field of cron: names are of three letters, and a step follows `*` or a range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +150,7 @@ def _value_problems(written: Mapping[str, JsonValue], document: Document) -> Ite
 def cron_problem(cron: str) -> str | None:
     """Return why a text is not a cron expression that ever comes due; None if it is one.
 
-    Only what all schedulers read alike is accepted: five fields with numbers, names, `*`, lists, ranges and steps.
+    Only what cron itself has is accepted: five fields with numbers, names, `*`, lists, ranges and steps.
     """
     from cronsim import CronSim, CronSimError
 
@@ -163,23 +160,12 @@ def cron_problem(cron: str) -> str | None:
     odd = next((name for name, text in zip(_FIELDS, fields, strict=True) if not _FIELD.fullmatch(text)), None)
     if odd:
         return f"has a bad {odd}"
-    if differs := _difference(*fields[2::2]):
-        return differs
     try:
         next(CronSim(cron, datetime(2000, 1, 1, tzinfo=UTC)))
     except CronSimError as error:
         return f"has a {str(error).lower().replace('-', ' ')}"
     except StopIteration:
         return "never comes due"
-    return None
-
-
-def _difference(day: str, weekday: str) -> str | None:
-    """Return what schedulers do not agree on in two fields; None if they agree."""
-    if _SEVEN.search(weekday):
-        return "has 7 as day of the week, which some schedulers reject; write 0 or SUN"
-    if "*" not in (day, weekday) and "*" in (day[0], weekday[0]):
-        return "has two days, one of them with */, which schedulers read differently; list the days"
     return None
 
 
