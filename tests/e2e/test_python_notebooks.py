@@ -135,6 +135,25 @@ def test_with_other_streams(project, monkeypatch):
     assert (sys.stdout.getvalue(), sys.stderr.getvalue()) == ("", "")
 
 
+@pytest.mark.parametrize("error", [ValueError("enough"), KeyboardInterrupt()], ids=["error", "Ctrl-C"])
+def test_what_progress_raises_stops_the_run(project, error):
+    told = []
+
+    def progress(event):
+        told.append(event["event"])
+        if event.get("step") == "large":
+            raise error
+
+    with pytest.raises(type(error)) as caught:
+        osiris.run("slow.yaml", progress=progress)
+    (ended,) = [json.loads(file.read_text()) for file in (project / "logs").glob("*/run.json")]
+    assert (caught.value, ended["status"]) == (error, "cancelled")
+    assert ended["session"] in caught.value.__notes__[-1]
+    assert told[-1] == "step_start"
+    (project / "slow.yaml").write_text(SLOW.replace("LENGTH", SHORT))
+    assert osiris.run("slow.yaml").ok
+
+
 def test_progress(project):
     events = []
     run = osiris.run("quick.yaml", progress=events.append)

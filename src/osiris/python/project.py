@@ -7,6 +7,7 @@ import os
 import re
 import signal
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -23,12 +24,13 @@ from osiris.python.output import KeptFolder, Output
 from osiris.python.results import Discovery, Kept, Plan, Run, RunFailed, Validation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from osiris.api import Traced as Lineage
     from osiris.api import Verdict, Workspace
     from osiris.model import JsonValue
     from osiris.runner.host.options import RunOptions
+    from osiris.runner.host.run import Interrupts
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 Pipeline: TypeAlias = "PathLike | Plan"
@@ -88,9 +90,10 @@ class Project:
         `keep` names the steps whose rows `Run.output` returns: True for the last ones (a writer's are those that were
         given to it), a list of names, or False for none. They are in a private file until the `Run` is no longer used.
 
-        `progress` is called with each event as it is recorded, in a thread of its own; what it raises is raised when
-        the run has ended. Raises `RunFailed` if the run does not complete, unless `check` is False, and `OsirisError`
-        if there is nothing to run. Ctrl-C stops the run, which can then be resumed, and raises KeyboardInterrupt.
+        `progress` is called with each event as it is recorded, in a thread of its own. If it raises, the run is
+        stopped, as by Ctrl-C, and this call raises the same once the run has ended; a run that is almost done may
+        complete. Raises `RunFailed` if the run does not complete, unless `check` is False, and `OsirisError` if there
+        is nothing to run. Ctrl-C stops the run and raises KeyboardInterrupt. The next call resumes a stopped run.
 
         >>> run = osiris.run("pipelines/example.yaml", params={"since": datetime.date(2025, 2, 1)})
         >>> run.status, run.steps["report"].rows_out
@@ -244,21 +247,41 @@ def _run(
     names = (keep,) if isinstance(keep, str) else None if isinstance(keep, bool) else tuple(keep)
     options = replace(options, keep=names, keep_in=folder.path if folder else None)
     target = None if pipeline is None else _in_project(workspace.root, pipeline)
-    calls: list[Future[None]] = []
-    with ThreadPoolExecutor(1) as caller:  # a run that has begun gets its end, whatever the caller's function raises
-
-        def report(event: dict[str, JsonValue]) -> None:
-            if progress:
-                calls.append(caller.submit(progress, event))
-
+    with _calling(progress) as (interrupts, report, raised):
+        options = replace(options, interrupts=interrupts)
         result, notes = api.run_target(workspace, target, options, report, params=params, strict=strict)
         result.acknowledge()
     summary = api.show_session(workspace, result.session_id)
     diagnostics = scrubbed(workspace, [*notes, *result.diagnostics])
     kept = Kept(folder, names, is_new=bool(result.steps))
-    for call in calls:
-        call.result()
+    if raised:
+        raised[0].add_note(f"raised by progress: run {result.session_id} was stopped, and is {summary['status']}")
+        raise raised[0]
     return Run(workspace, summary, diagnostics, kept), result.exit_code
+
+
+@contextmanager
+def _calling(progress: Progress | None) -> Iterator[tuple[Interrupts, Progress, list[BaseException]]]:
+    """Provide a function that calls `progress` in a thread, what that raised, and the interrupts that this stops."""
+    from osiris.runner.host.run import Interrupts
+
+    interrupts = Interrupts()
+    raised: list[BaseException] = []
+
+    def call(event: dict[str, JsonValue]) -> None:
+        if progress and not raised:
+            progress(event)
+
+    def stop_if_raised(done: Future[None]) -> None:
+        if error := done.exception():
+            raised.append(error)
+            interrupts.stop(signal.SIGINT)
+
+    def report(event: dict[str, JsonValue]) -> None:
+        caller.submit(call, event).add_done_callback(stop_if_raised)
+
+    with ThreadPoolExecutor(1) as caller:
+        yield interrupts, report, raised
 
 
 def _check_choice(pipeline: Pipeline | None, run_id: str | None, resume: str | bool | None, *, new_run: bool) -> None:

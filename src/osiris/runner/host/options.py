@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
     from osiris.registry import Registry
     from osiris.runner.host.replay import Replay
+    from osiris.runner.host.run import Interrupts
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,8 @@ class RunOptions:
     None runs all steps. `replay` is the session to repeat; a replay does not continue a run and is never continued.
     The caller verifies the plan, drift included. With `attended` the caller holds the project lock (`hold_project`) and
     calls `RunResult.acknowledge` afterwards. `registry` None means the installed components. With `keep_in`, the rows
-    of the steps in `keep` (None: the last steps) are left in that folder; for a writer, the rows given to it.
+    of the steps in `keep` (None: the last steps) are left in that folder; for a writer, the rows given to it. A caller
+    stops the run by its `interrupts`.
     """
 
     new_run: bool = False
@@ -39,6 +41,7 @@ class RunOptions:
     registry: Registry | None = None
     keep: Sequence[str] | None = None
     keep_in: Path | None = None
+    interrupts: Interrupts | None = None
 
 
 @dataclass(frozen=True, slots=True)

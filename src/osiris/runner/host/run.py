@@ -134,7 +134,7 @@ def run(
     what = f"{'replay' if options.replay else 'run'} of '{manifest.name}'"
     with (
         nullcontext() if options.attended else hold_project(project, what, config.get("run.wait")),
-        Interrupts() as interrupts,
+        options.interrupts or Interrupts() as interrupts,
         nullcontext(link) if link else _worker(project, manifest, config, options) as worker,
     ):
         wait_for_worker(project)
@@ -449,7 +449,7 @@ def environment_of(manifest: Manifest) -> dict[str, JsonValue]:
 
 
 class Interrupts:
-    """Catches SIGINT, SIGTERM and SIGHUP in a `with` block of the main thread; elsewhere does nothing."""
+    """Stops a run: by SIGINT, SIGTERM and SIGHUP in a `with` block of the main thread, by `stop` from any thread."""
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
@@ -460,7 +460,7 @@ class Interrupts:
         if threading.current_thread() is threading.main_thread():
             # Ignored by nohup, or handled by a program in another language that started Python.
             handled = (each for each in _CAUGHT if signal.getsignal(each) not in (signal.SIG_IGN, None))
-            self._before = {caught: signal.signal(caught, self._caught) for caught in handled}
+            self._before = {caught: signal.signal(caught, self.stop) for caught in handled}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -473,7 +473,8 @@ class Interrupts:
         if self.signal:
             worker.cancel()
 
-    def _caught(self, number: int, _frame: object) -> None:
+    def stop(self, number: int, _frame: object = None) -> None:
+        """End the run as this signal does: tidily at first, and at once the second time."""
         again = self.signal is not None
         self.signal = signal.Signals(number)
         if self._worker and again:
