@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from osiris.errors import diagnostic, fail, nearest
+from osiris.errors import certain, diagnostic, fail, nearest
 from osiris.model import Field, Schema
 
 if TYPE_CHECKING:
@@ -89,7 +89,20 @@ def unknown_type(name: str, at: Location) -> Diagnostic:
 def near_type(name: str) -> str | None:
     """Return the type name most similar to an unknown one; None if none is."""
     near = nearest(name[:_SHOWN], (*_SPELLINGS, *_OTHER_NAMES))
-    return _OTHER_NAMES.get(near, near) if near else None
+    return _plain(name) or (_OTHER_NAMES.get(near, near) if near else None)
+
+
+def meant_type(name: str) -> str | None:
+    """Return the type that an unknown name certainly means; None if it is a guess, as the digits of `decimal` are."""
+    known = certain(name[:_SHOWN], (*_SPELLINGS, *_OTHER_NAMES))
+    meant = _OTHER_NAMES.get(known, known) if known else None
+    return _plain(name) or (meant if meant and "(" not in meant else None)
+
+
+def _plain(name: str) -> str | None:
+    """Return the type whose name is only written otherwise, as in `Decimal(9, 2)`; None if there is none."""
+    plain = "".join(name[:_SHOWN].lower().split()).replace("numeric(", "decimal(")
+    return plain if is_type_name(plain) else None
 
 
 def _parse(text: str, at: int, depth: int) -> tuple[Type, int] | None:

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from osiris.errors import InvalidInput
 from osiris.model import Field
-from osiris.types import Type, arrow_schema, arrow_type, is_type_name, parse_type, schema_of, type_name
+from osiris.types import (
+    Type,
+    arrow_schema,
+    arrow_type,
+    is_type_name,
+    meant_type,
+    near_type,
+    parse_type,
+    schema_of,
+    type_name,
+)
 
 FORMS = [
     ("bool", pa.bool_()),
@@ -118,6 +128,23 @@ def test_what_is_no_type(name):
     assert not is_type_name(name)
     with pytest.raises(InvalidInput, match="DAT012"):
         arrow_type(name)
+
+
+@pytest.mark.parametrize(
+    ("written", "near", "meant"),
+    [
+        ("decimal(9, 2)", "decimal(9,2)", "decimal(9,2)"),
+        ("Numeric(12,4)", "decimal(12,4)", "decimal(12,4)"),
+        (" INT64", "int64", "int64"),
+        ("integer", "int64", "int64"),
+        ("stirng", "utf8", "utf8"),
+        ("numeric", "decimal(18,2)", None),
+        ("decimal(9)", "decimal(18,2)", None),
+        ("int62", "int64", None),
+    ],
+)
+def test_a_fix_of_a_type_keeps_its_digits(written, near, meant):
+    assert (near_type(written), meant_type(written)) == (near, meant)
 
 
 @pytest.mark.parametrize(

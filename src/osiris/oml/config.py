@@ -16,7 +16,7 @@ from osiris.families.type_compat import EARLIER_TYPES
 from osiris.oml.schema import KeyNames, schema_problems, shown_value
 from osiris.registry import UNSUPPORTED_RESERVED
 from osiris.secret import literal_secret_kind
-from osiris.types import is_type_name, near_type, unknown_type
+from osiris.types import is_type_name, meant_type, unknown_type
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
@@ -182,9 +182,9 @@ class Configs:
     def _check_names(self, types: JsonValue, pointer: str, also_allowed: Container[str] = ()) -> None:
         for column, name in types.items() if isinstance(types, dict) else ():
             if isinstance(name, str) and not (is_type_name(name) or name in also_allowed or "${" in name):
-                at, suggestion = join(pointer, column), near_type(name)
+                at, meant = join(pointer, column), meant_type(name)
                 problem = unknown_type(name, self._document.where(at))
-                self.substitution.problems.append(replace(problem, fix=put(at, suggestion) if suggestion else ()))
+                self.substitution.problems.append(replace(problem, fix=put(at, meant) if meant else ()))
 
     def _check_retry(self, config: Mapping[str, JsonValue], properties: Mapping[str, JsonValue], pointer: str) -> None:
         """Reject unknown kinds of failure."""
