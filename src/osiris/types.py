@@ -94,8 +94,8 @@ def near_type(name: str) -> str | None:
 
 def meant_type(name: str) -> str | None:
     """Return the type that an unknown name certainly means; None if it is a guess, as the digits of `decimal` are."""
-    known = certain(name[:_SHOWN], (*_SPELLINGS, *_OTHER_NAMES))
-    meant = _OTHER_NAMES.get(known, known) if known else None
+    similar = certain(name[:_SHOWN], (*_SPELLINGS, *_OTHER_NAMES))
+    meant = _OTHER_NAMES.get(similar, similar) if similar else None
     return _plain(name) or (meant if meant and "(" not in meant else None)
 
 
