@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from signal import SIGTERM, Signals
+from signal import SIGTERM
 from typing import TYPE_CHECKING
 
 from osiris.api.notifications import notify_late
@@ -75,9 +75,9 @@ class Service:
 
         Fails with RUN004 if another process serves this project, and as `open_project` at the start.
         """
-        project, hint = self.open_project().project, "one process serves all pipelines of a project"
-        with hold_lock(project.schedule_lock, "osiris schedule", hint=hint):
-            self._begin(self.open_project())
+        workspace, hint = self.open_project(), "one process serves all pipelines of a project"
+        with hold_lock(workspace.project.schedule_lock, "osiris schedule", hint=hint):
+            self._begin(workspace)
             failed = self.tick()
             while not once:
                 self.pause(_until_next_minute(self.now()))
@@ -115,14 +115,20 @@ class Service:
         return failed
 
     def _late(self, workspace: Workspace) -> None:
-        """Notify of what is late; sessions are read only if the record says that something may be."""
+        """Notify of what is late; sessions are read only if the record says that something may be.
+
+        A failure is reported: it must not end the run in progress.
+        """
         now, grace = self.now(), timedelta(seconds=workspace.config.get("schedule.late_after"))
         entries = load_entries(workspace.project) or {}
         if not any(entry_late(entry, now, grace) for entry in entries.values()):
             return
-        warnings = notify_late(workspace, late_of(status_of(workspace, now)))
-        if warnings:
-            self._tell("problem", diagnostics=[each.to_json() for each in warnings])
+        try:
+            problems: Sequence[Diagnostic] = notify_late(workspace, late_of(status_of(workspace, now)))
+        except OsirisError as error:
+            problems = error.diagnostics
+        if problems:
+            self._tell("problem", diagnostics=[each.to_json() for each in problems])
 
     def _problems(self, file: str, problems: Sequence[Diagnostic]) -> None:
         """Report the errors of a file, or of a tick (""), unless they are those reported last."""
@@ -143,10 +149,22 @@ class Service:
         found = find_pipelines(workspace)
         for file in found:
             self._problems(file.file, file.problems)
-        before = self._entries(workspace)
-        entries = _current(found, before, now)
+        before = load_entries(workspace.project)
+        if before is None:
+            damaged = diagnostic("SCH001", path=workspace.project.schedule_record.relative_to(workspace.root))
+            self._tell("problem", diagnostics=[damaged.to_json()])
+        entries = _current(found, before or {}, now)
+        jobs = self._jobs(planned(found), entries, now, grace)
+        if entries != before:
+            save_entries(workspace.project, entries)
+        return min(jobs, key=lambda job: (job.due, job.pipeline.name), default=None)
+
+    def _jobs(
+        self, pipelines: Sequence[Planned], entries: dict[str, Entry], now: datetime, grace: timedelta
+    ) -> list[Job]:
+        """Return what is due of each pipeline; `entries` get the due times that are skipped for good."""
         jobs: list[Job] = []
-        for each in planned(found):
+        for each in pipelines:
             entry = entries[each.name]
             due, missed = (entry.started, None) if entry.started else choose(each.schedule, entry.handled, now, grace)
             job = Job(each, entry, due or now, missed)
@@ -155,9 +173,7 @@ class Service:
             elif missed:
                 entries[each.name] = replace(entry, handled=last_due(each.schedule, entry.handled, now) or now)
                 self._skipped(job)
-        if entries != before:
-            save_entries(workspace.project, entries)
-        return min(jobs, key=lambda job: (job.due, job.pipeline.name), default=None)
+        return jobs
 
     def _skipped(self, job: Job) -> None:
         """Report what is not made up for."""
@@ -165,17 +181,10 @@ class Service:
             catch_up = job.pipeline.schedule.catch_up
             self._tell("skipped", pipeline=job.pipeline.name, missed_since=_text(job.missed), catch_up=catch_up)
 
-    def _entries(self, workspace: Workspace) -> dict[str, Entry]:
-        entries = load_entries(workspace.project)
-        if entries is None:
-            problem = diagnostic("SCH001", path=workspace.project.schedule_record.relative_to(workspace.root))
-            self._tell("problem", diagnostics=[problem.to_json()])
-        return entries or {}
-
     def _run(self, workspace: Workspace, job: Job) -> int:
         """Start a run and wait for its end; returns its exit code. What happened is recorded before and after."""
         project, name = workspace.project, job.pipeline.name
-        entries = self._entries(workspace)
+        entries = load_entries(project) or {}
         entry = replace(job.entry, started=job.due)
         save_entries(project, {**entries, name: entry})
         self._skipped(job)
@@ -183,7 +192,7 @@ class Service:
         began = self.now()
         code, output = _wait(self._command(workspace, job), self.errors, lambda: self._late(workspace))
         end = _end(code, output)
-        seconds = round((self.now() - began).total_seconds(), 1)
+        seconds = max(0.0, round((self.now() - began).total_seconds(), 1))
         self._tell("end", pipeline=name, run_id=job.run_id, exit_code=code, seconds=seconds, **end)
         if code != BUSY:
             ended = replace(_after(entry, job.due, code), ended=self.now(), exit_code=code, cause=end["cause"])
@@ -262,7 +271,7 @@ def _end(code: int, output: bytes) -> dict[str, JsonValue]:
     first = next((each for each in diagnostics if each["severity"] == "error"), None)
     cause = f"{first['code']} {first['message']}" if first else None
     if code < 0:
-        cause = f"its process was killed ({Signals(-code).name})"
+        cause = f"its process was killed by signal {-code}"
     status = data.get("status") or ("busy" if code == BUSY else "failed")
     return {"status": status, "session": data.get("session"), "cause": cause if code else None}
 
