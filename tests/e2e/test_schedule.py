@@ -283,3 +283,16 @@ def test_two_processes_without_a_lock_run_nothing_twice(shop):
         shop.events()
         assert first.wait(timeout=SOON) == 0
     assert Counter(shop.ran()) == Counter(due("tick", seen, shop.handled("tick"), 5))
+
+
+def test_a_profile_is_that_of_each_run_and_a_schedule_is_no_part_of_the_plan(shop):
+    path, more = shop.root / "pipelines" / "tick.yaml", "params: {s: -dev}\nprofiles: {prod: {params: {s: -prod}}}\n"
+    plans = set()
+    for cron in ("0 2 * * MON", "*/5 * * * *"):
+        shop.put("tick", cron, "last", query="SELECT ${run.id} || ${params.s} AS run")
+        path.write_text(path.read_text() + more, encoding="utf-8")
+        plans.add(json.loads(shop.call("compile", "pipelines/tick.yaml", "--json").stdout)["data"]["fingerprint"])
+    assert len(plans) == 1
+    shop.events("--profile", "prod", ago=timedelta(minutes=10))
+    shop.events("--profile", "prod")
+    assert shop.ran()[0].endswith("Z-prod")
