@@ -82,7 +82,7 @@ def fetch_secret(reference: Reference, environ: Mapping[str, str]) -> str:
     """Return the value of a reference, asking its store if it was not asked just now; raises StoreError."""
     kept = _find(reference)
     if kept is None or kept.until < time.monotonic() or kept.environ != dict(environ):
-        value = _asked(_load(reference.scheme), reference, environ)
+        value = _ask_repeatedly(_load(reference.scheme), reference, environ)
         field = None if isinstance(value, Mapping) else reference.field
         kept = _Kept(dict(environ), time.monotonic() + FRESH, value)
         _kept[reference.scheme, reference.path, field] = kept
@@ -147,12 +147,12 @@ def _load(scheme: str) -> Fetch:
         return own
     from importlib.metadata import entry_points
 
-    found = {entry.value: entry for entry in entry_points(group=GROUP, name=scheme)}
-    if not found:
+    entries = {entry.value: entry for entry in entry_points(group=GROUP, name=scheme)}
+    if not entries:
         raise StoreError("unusable", f"there is no secret store '{scheme}'", unknown_store_hint(scheme))
-    if len(found) > 1:
-        raise StoreError("unusable", f"several packages register the store '{scheme}': {', '.join(sorted(found))}")
-    ((_, entry),) = found.items()
+    if len(entries) > 1:
+        raise StoreError("unusable", f"several packages register the store '{scheme}': {', '.join(sorted(entries))}")
+    ((_, entry),) = entries.items()
     try:
         loaded: Fetch = load_foreign(entry.load)
     except NotLoadedError as error:
@@ -160,7 +160,7 @@ def _load(scheme: str) -> Fetch:
     return loaded
 
 
-def _asked(fetch: Fetch, reference: Reference, environ: Mapping[str, str]) -> Value:
+def _ask_repeatedly(fetch: Fetch, reference: Reference, environ: Mapping[str, str]) -> Value:
     """Return the answer of a store; one that could not be reached is asked again, unless that took long."""
     began = time.monotonic()
     for pause in PAUSES:

@@ -110,11 +110,11 @@ def _program(name: str) -> str:
     if os.path.isabs(name):  # noqa: PTH117
         return name
     folders = [each for each in os.environ.get("PATH", "").split(os.pathsep) if os.path.isabs(each)]  # noqa: PTH117
-    found = None if "/" in name else shutil.which(name, path=os.pathsep.join(folders))
-    if found is None or _in_project(Path(found)):
+    program = None if "/" in name else shutil.which(name, path=os.pathsep.join(folders))
+    if program is None or _in_project(Path(program)):
         remedy = "write its whole path, here and in your own configuration"
         raise StoreError("unusable", f"PATH has no program '{name}' outside of projects", remedy)
-    return found
+    return program
 
 
 def _printed(argv: list[str]) -> str:
