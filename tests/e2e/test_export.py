@@ -98,6 +98,16 @@ def test_parameters_without_a_value_are_not_taken_from_the_caller(osiris, shop):
     assert [each["code"] for each in made["diagnostics"]] == ["OML022"]
 
 
+@pytest.mark.parametrize("given", [["--profile", "prod"], []])
+def test_a_profile_is_a_part_of_the_command_wherever_it_comes_from(given, osiris, shop):
+    file = shop / "pipelines/orders.yaml"
+    file.write_text(PIPELINE + "profiles: {prod: {params: {since: 2026-01-01}}}\n")
+    environment = {} if given else {"OSIRIS_PROFILE": "prod"}
+    (text,) = export(osiris, shop, "github", *given, env=environment)["data"]["files"].values()
+    assert "run pipelines/orders.yaml --profile=prod --run-id" in text
+    assert "since" not in text
+
+
 def test_datasets_have_the_names_of_lineage_unless_a_variable_decides(osiris, shop):
     (text,) = export(osiris, shop, "airflow", "--param", "since=2026-01-01")["data"]["files"].values()
     assert "'postgres://db.test:5432/shop/public/orders'" in text

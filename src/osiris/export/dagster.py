@@ -30,7 +30,7 @@ WRITES = {{f"write_{{number}}": key for number, key in enumerate({writes})}}
 )
 def run_pipeline(context: dg.AssetExecutionContext):
     """Run the pipeline; a run that is executed again has the run id of the first one."""
-    run_osiris(context.run.tags.get("dagster/root_run_id", context.run.run_id), context.log.info)
+    run_osiris(context.run.root_run_id or context.run.run_id, context.log.info)
     for name in WRITES:
         yield dg.Output(None, name)
 
