@@ -155,6 +155,8 @@ def test_what_cannot_be_exported_is_refused(scheduler, words, code, osiris, shop
     ("scheduler", "words", "expected"),
     [
         ("kubernetes", ["--cron", "0 2 1 * FRI-7", "--image", "x"], 'schedule: "0 2 1 * 0,5,6"'),
+        ("github", ["--cron", "0 2 * * 7"], '- cron: "0 2 * * 0"'),
+        ("airflow", ["--cron", "0 2 * * mon-fri"], "'0 2 * * MON-FRI'"),
         ("systemd", ["--cron", "*/20 6-7 1 1,7 *"], "OnCalendar=*-01,07-01 06,07:00,20,40:00 Europe/Prague"),
         (
             "systemd",

@@ -193,7 +193,7 @@ def _schedule(data: Mapping[str, JsonValue], scheduler: str, choices: Choices) -
         if choices.zone:
             fail("PRJ008", problem="--zone is the time zone of a schedule, and there is none", hint="add --cron")
         return None
-    return _valid(replace(own, zone=choices.zone or own.zone, cron=" ".join(own.cron.split())), scheduler)
+    return _valid(replace(own, zone=choices.zone or own.zone, cron=" ".join(own.cron.upper().split())), scheduler)
 
 
 def _valid(due: Schedule, scheduler: str) -> Schedule:
@@ -215,6 +215,15 @@ def parsed(cron: str) -> CronSim:
     from cronsim import CronSim
 
     return CronSim(cron, datetime(2000, 1, 1, tzinfo=UTC))
+
+
+def sunday_first(cron: str) -> str:
+    """Return an expression without the day 7, which not all schedulers know."""
+    *others, days = cron.split()
+    if "7" not in days:
+        return cron
+    numbers = {day % 7 for day in parsed(cron).weekdays if isinstance(day, int)}
+    return " ".join([*others, ",".join(map(str, sorted(numbers)))])
 
 
 _LOGINS = {

@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from osiris.distribution import DISTRIBUTION, own_version
+from osiris.export.exported import sunday_first
 from osiris.export.yaml_text import Text, yaml_text
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _due(exported: Exported) -> dict[str, JsonValue]:
     if exported.schedule is None:
         return {}
     zone = {} if exported.schedule.zone == "UTC" else {"timezone": Text(exported.schedule.zone)}
-    return {"schedule": [{"cron": Text(exported.schedule.cron), **zone}]}
+    return {"schedule": [{"cron": Text(sunday_first(exported.schedule.cron)), **zone}]}
 
 
 def _without_expressions(text: str) -> str:

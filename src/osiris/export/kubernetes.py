@@ -6,7 +6,7 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from osiris.export.exported import parsed
+from osiris.export.exported import sunday_first
 from osiris.export.yaml_text import Text, yaml_text
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def kubernetes(exported: Exported) -> dict[str, str]:
         "kind": "CronJob",
         "metadata": {"name": Text(name)},
         "spec": {
-            "schedule": Text(_sunday_first(due.cron)),
+            "schedule": Text(sunday_first(due.cron)),
             "timeZone": Text(due.zone),
             "concurrencyPolicy": "Forbid",
             "jobTemplate": {"spec": {"backoffLimit": 0, "template": {"spec": pod}}},
@@ -89,12 +89,3 @@ def _secret(secret: str, variable: str) -> JsonValue:
 def _word(text: str) -> str:
     """Return a text as an argument, in which Kubernetes replaces `$(NAME)`, and takes `$$` for `$`."""
     return text.replace("$", "$$")
-
-
-def _sunday_first(cron: str) -> str:
-    """Return an expression without the day 7, which Kubernetes does not know."""
-    *others, days = cron.split()
-    if "7" not in days:
-        return cron
-    numbers = {day % 7 for day in parsed(cron).weekdays if isinstance(day, int)}
-    return " ".join([*others, ",".join(map(str, sorted(numbers)))])
