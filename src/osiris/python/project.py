@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from osiris.api import Traced as Lineage
     from osiris.api import Verdict, Workspace
     from osiris.model import JsonValue
+    from osiris.runner.host.interrupts import Interrupts
     from osiris.runner.host.options import RunOptions
-    from osiris.runner.host.run import Interrupts
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 Pipeline: TypeAlias = "PathLike | Plan"
@@ -263,7 +263,7 @@ def _run(
 @contextmanager
 def _calling(progress: Progress | None) -> Iterator[tuple[Interrupts, Progress, list[BaseException]]]:
     """Provide a function that calls `progress` in a thread, what that raised, and the interrupts that this stops."""
-    from osiris.runner.host.run import Interrupts
+    from osiris.runner.host.interrupts import Interrupts
 
     interrupts = Interrupts()
     raised: list[BaseException] = []

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
     from osiris.registry import Registry
+    from osiris.runner.host.interrupts import Interrupts
     from osiris.runner.host.replay import Replay
-    from osiris.runner.host.run import Interrupts
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import signal
-import threading
 import time
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -37,6 +35,7 @@ from osiris.runner.host.continuation import (
     whole_second,
 )
 from osiris.runner.host.describe import Confirmed, confirm, describe, problems_of
+from osiris.runner.host.interrupts import Interrupts
 from osiris.runner.host.options import RunOptions, RunResult
 from osiris.runner.host.recorder import Recorder, find_oml
 from osiris.runner.limits import limits_of, usable_cores
@@ -68,9 +67,6 @@ _OUT_OF_REACH = 3
 
 
 _AGAIN = "run the same command again"
-
-
-_CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -446,38 +442,3 @@ def environment_of(manifest: Manifest) -> dict[str, JsonValue]:
         "machine": platform.machine(),
         "engines": {name: installed_version(name) for name in sorted(manifest.data["engines"])},
     }
-
-
-class Interrupts:
-    """Stops a run: by SIGINT, SIGTERM and SIGHUP in a `with` block of the main thread, by `stop` from any thread."""
-
-    def __init__(self) -> None:
-        self.signal: signal.Signals | None = None
-        self._worker: Worker | None = None
-        self._before: dict[signal.Signals, object] = {}
-
-    def __enter__(self) -> Interrupts:
-        if threading.current_thread() is threading.main_thread():
-            # Ignored by nohup, or handled by a program in another language that started Python.
-            handled = (each for each in _CAUGHT if signal.getsignal(each) not in (signal.SIG_IGN, None))
-            self._before = {caught: signal.signal(caught, self.stop) for caught in handled}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for caught, handler in self._before.items():
-            signal.signal(caught, handler)  # type: ignore[arg-type]
-
-    def bind(self, worker: Worker) -> None:
-        """Set the worker to stop on a signal; an earlier signal counts."""
-        self._worker = worker
-        if self.signal:
-            worker.cancel()
-
-    def stop(self, number: int, _frame: object = None) -> None:
-        """End the run as this signal does: tidily at first, and at once the second time."""
-        again = self.signal is not None
-        self.signal = signal.Signals(number)
-        if self._worker and again:
-            self._worker.kill(f"a second {self.signal.name}")
-        elif self._worker:
-            self._worker.cancel()
