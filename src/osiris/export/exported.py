@@ -143,8 +143,8 @@ def export_of(workspace: Workspace, scheduler: str, file: str, choices: Choices)
 
 def _in_project(workspace: Workspace, file: str) -> Path:
     """Return the path of a file of the project; fails with PRJ009, and EXP004 for one elsewhere."""
-    found = find_file(workspace, file)
-    path = Path(os.path.realpath(found.absolute().parent)) / found.name
+    given = find_file(workspace, file)
+    path = Path(os.path.realpath(given.absolute().parent)) / given.name
     if not path.is_relative_to(workspace.root):
         fail("EXP004", file=file, root=workspace.root)
     return path
@@ -242,9 +242,9 @@ def _variables(prepared: Prepared) -> Iterator[str]:
 
 def _uris(prepared: Prepared, folder: Path, mode: str) -> Iterator[str]:
     """Yield the datasets that are read or written, without those whose names change with each run."""
-    known = {reference: _known(reference, fields) for reference, fields in prepared.connections.items()}
+    addresses = {reference: _address(reference, fields) for reference, fields in prepared.connections.items()}
     steps = [step for step in plan_steps(prepared) if step["mode"] == mode]
-    datasets = (each for step in steps for each in datasets_of(step, known, folder, {}))
+    datasets = (each for step in steps for each in datasets_of(step, addresses, folder, {}))
     yield from dict.fromkeys(uri_of(each) for each in datasets if "${" not in each.name + each.namespace)
 
 
@@ -252,7 +252,7 @@ _UNNAMED = ("user", "username")
 """Fields that are no part of a dataset's name."""
 
 
-def _known(reference: str, fields: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+def _address(reference: str, fields: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
     """Return the fields of a connection as written; none if a variable decides where it leads."""
     schemas: Mapping[str, JsonValue] = family_of_connection(reference).fields.get("properties", {})
     plain = {

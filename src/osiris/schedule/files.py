@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PipelineFile:
     """A file of pipelines/, relative to the project; `name` is None if it is broken, and `problems` say why."""
 
     file: str
@@ -37,12 +37,12 @@ class Planned:
     schedule: Schedule
 
 
-def planned(found: Iterable[Found]) -> list[Planned]:
+def planned(files: Iterable[PipelineFile]) -> list[Planned]:
     """Return the readable pipelines that have a schedule."""
-    return [Planned(each.name, each.file, each.schedule) for each in found if each.name and each.schedule]
+    return [Planned(each.name, each.file, each.schedule) for each in files if each.name and each.schedule]
 
 
-def find_pipelines(workspace: Workspace) -> list[Found]:
+def find_pipelines(workspace: Workspace) -> list[PipelineFile]:
     """Return all files of pipelines/, sorted; those whose name another one has too are broken (CMP007)."""
     every = [_read(workspace, path) for path in pipelines(workspace, strict=False)]
     files = defaultdict(list)
@@ -53,17 +53,17 @@ def find_pipelines(workspace: Workspace) -> list[Found]:
     ]
 
 
-def _read(workspace: Workspace, path: Path) -> Found:
+def _read(workspace: Workspace, path: Path) -> PipelineFile:
     file = shown(workspace, path)
     try:
         document, pipeline, _ = read_pipeline(workspace, path)
     except OsirisError as error:
-        return Found(file, problems=error.diagnostics)
-    return Found(file, pipeline.name, schedule_of(document.data))
+        return PipelineFile(file, problems=error.diagnostics)
+    return PipelineFile(file, pipeline.name, schedule_of(document.data))
 
 
-def _twin(found: Found, files: list[str]) -> Found:
-    other = ", ".join(file for file in files if file != found.file)
+def _twin(broken: PipelineFile, files: list[str]) -> PipelineFile:
+    other = ", ".join(file for file in files if file != broken.file)
     return replace(
-        found, name=None, problems=(diagnostic("CMP007", at=Location(found.file), name=found.name, other=other),)
+        broken, name=None, problems=(diagnostic("CMP007", at=Location(broken.file), name=broken.name, other=other),)
     )

@@ -59,8 +59,8 @@ def load_entries(project: Project) -> dict[str, Entry] | None:
 
 
 def _entry(data: Mapping[str, JsonValue]) -> Entry:
-    known = {each.name for each in fields(Entry)}
-    values = {key: value for key, value in data.items() if key in known}
+    names = {each.name for each in fields(Entry)}
+    values = {key: value for key, value in data.items() if key in names}
     times = {key: datetime.fromisoformat(values[key]).astimezone(UTC) for key in _TIMES if values.get(key)}
     return Entry(**{**values, **times})
 

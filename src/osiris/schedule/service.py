@@ -15,7 +15,7 @@ from osiris.api.notifications import notify_late
 from osiris.errors import OsirisError, diagnostic
 from osiris.project_lock import hold_lock
 from osiris.schedule.due import choose, last_due, next_due
-from osiris.schedule.files import Found, Planned, find_pipelines, planned
+from osiris.schedule.files import PipelineFile, Planned, find_pipelines, planned
 from osiris.schedule.record import Entry, load_entries, save_entries
 from osiris.schedule.status import entry_late, late_of, status_of
 
@@ -31,7 +31,7 @@ MAX_KILLS = 3
 """How often a run whose process is killed is started in all."""
 _TICK = timedelta(minutes=1)
 _SKEW = timedelta(days=1)
-"""How far the record may be ahead of the clock; beyond that, the clock was wrong before, and the record starts anew."""
+"""How far the record may be ahead of the clock; beyond that, the clock was wrong before, and schedules start now."""
 _STOP = 60.0
 """Seconds that a run gets to end tidily when the service is stopped."""
 
@@ -58,7 +58,7 @@ class Job:
 class Service:
     """One process that serves the schedules of a project.
 
-    `open_project` opens it anew at each tick, so that changed settings apply. `report` gets each event as JSON, with
+    `open_project` opens it again at each tick, so that changed settings apply. `report` gets each event as JSON, with
     its `event`: begin, start, end, skipped or problem. `now` is the clock, in UTC, and `pause` waits for some seconds.
     """
 
@@ -87,7 +87,7 @@ class Service:
     def _begin(self, workspace: Workspace) -> None:
         """Report what will run, and when."""
         upcoming = {each.name: next_due(each.schedule, self.now()) for each in planned(find_pipelines(workspace))}
-        self._tell(
+        self._report(
             "begin", pipelines=[{"pipeline": name, "next_due": _text(due)} for name, due in upcoming.items() if due]
         )
 
@@ -128,16 +128,16 @@ class Service:
         except OsirisError as error:
             problems = error.diagnostics
         if problems:
-            self._tell("problem", diagnostics=[each.to_json() for each in problems])
+            self._report("problem", diagnostics=[each.to_json() for each in problems])
 
     def _problems(self, file: str, problems: Sequence[Diagnostic]) -> None:
         """Report the errors of a file, or of a tick (""), unless they are those reported last."""
         errors = tuple(each for each in problems if each.severity == "error")
         if errors and self._known.get(file) != errors:
-            self._tell("problem", diagnostics=[each.to_json() for each in errors])
+            self._report("problem", diagnostics=[each.to_json() for each in errors])
         self._known[file] = errors
 
-    def _tell(self, event: str, **more: JsonValue) -> None:
+    def _report(self, event: str, **more: JsonValue) -> None:
         self.report({"at": _text(self.now()), "event": event, **more})
 
     def _next(self, workspace: Workspace) -> Job | None:
@@ -146,15 +146,15 @@ class Service:
         New, changed and removed pipelines, and runs that are skipped, are recorded first.
         """
         now, grace = self.now(), timedelta(seconds=workspace.config.get("schedule.late_after"))
-        found = find_pipelines(workspace)
-        for file in found:
+        files = find_pipelines(workspace)
+        for file in files:
             self._problems(file.file, file.problems)
         before = load_entries(workspace.project)
         if before is None:
             damaged = diagnostic("SCH001", path=workspace.project.schedule_record.relative_to(workspace.root))
-            self._tell("problem", diagnostics=[damaged.to_json()])
-        entries = _current(found, before or {}, now)
-        jobs = self._jobs(planned(found), entries, now, grace)
+            self._report("problem", diagnostics=[damaged.to_json()])
+        entries = _current(files, before or {}, now)
+        jobs = self._jobs(planned(files), entries, now, grace)
         if entries != before:
             save_entries(workspace.project, entries)
         return min(jobs, key=lambda job: (job.due, job.pipeline.name), default=None)
@@ -179,7 +179,7 @@ class Service:
         """Report what is not made up for."""
         if job.missed:
             catch_up = job.pipeline.schedule.catch_up
-            self._tell("skipped", pipeline=job.pipeline.name, missed_since=_text(job.missed), catch_up=catch_up)
+            self._report("skipped", pipeline=job.pipeline.name, missed_since=_text(job.missed), catch_up=catch_up)
 
     def _run(self, workspace: Workspace, job: Job) -> int:
         """Start a run and wait for its end; returns its exit code. What happened is recorded before and after."""
@@ -188,12 +188,12 @@ class Service:
         entry = replace(job.entry, started=job.due)
         save_entries(project, {**entries, name: entry})
         self._skipped(job)
-        self._tell("start", pipeline=name, file=job.pipeline.file, due=_text(job.due), run_id=job.run_id)
+        self._report("start", pipeline=name, file=job.pipeline.file, due=_text(job.due), run_id=job.run_id)
         began = self.now()
         code, output = _wait(self._command(workspace, job), self.errors, lambda: self._late(workspace))
         end = _end(code, output)
         seconds = max(0.0, round((self.now() - began).total_seconds(), 1))
-        self._tell("end", pipeline=name, run_id=job.run_id, exit_code=code, seconds=seconds, **end)
+        self._report("end", pipeline=name, run_id=job.run_id, exit_code=code, seconds=seconds, **end)
         if code != BUSY:
             ended = replace(_after(entry, job.due, code), ended=self.now(), exit_code=code, cause=end["cause"])
             save_entries(project, {**entries, name: ended})
@@ -205,14 +205,14 @@ class Service:
         return [*words, "--run-id", job.run_id, "--json", *profile]
 
 
-def _current(found: Sequence[Found], before: Mapping[str, Entry], now: datetime) -> dict[str, Entry]:
+def _current(files: Sequence[PipelineFile], before: Mapping[str, Entry], now: datetime) -> dict[str, Entry]:
     """Return the record for the pipelines as they are now.
 
     Pipelines that are gone or have no schedule any more are left out; those of broken files stay.
     """
-    broken = {each.file for each in found if each.name is None}
+    broken = {each.file for each in files if each.name is None}
     kept = {name: entry for name, entry in before.items() if entry.file in broken}
-    return kept | {each.name: _entry(each, before.get(each.name), now) for each in planned(found)}
+    return kept | {each.name: _entry(each, before.get(each.name), now) for each in planned(files)}
 
 
 def _entry(each: Planned, entry: Entry | None, now: datetime) -> Entry:

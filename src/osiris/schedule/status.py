@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from osiris.history.failures import cause_code
 from osiris.oml.schedule import Schedule
 from osiris.schedule.due import next_due
-from osiris.schedule.files import Found, find_pipelines
+from osiris.schedule.files import PipelineFile, find_pipelines
 from osiris.schedule.record import Entry, load_entries
 from osiris.session.finding import iter_sessions
 
@@ -53,10 +53,10 @@ def status_of(workspace: Workspace, now: datetime) -> list[PipelineStatus]:
 
     A run of any origin counts, so it also tells what other schedulers are late with. `now` is in UTC.
     """
-    found, entries = find_pipelines(workspace), load_entries(workspace.project) or {}
-    runs = _last_runs(workspace.project, {each.name for each in found if each.name})
+    files, entries = find_pipelines(workspace), load_entries(workspace.project) or {}
+    runs = _last_runs(workspace.project, {each.name for each in files if each.name})
     grace = timedelta(seconds=workspace.config.get("schedule.late_after"))
-    return [_status(workspace, each, entries, runs, now, grace) for each in found]
+    return [_status(workspace, each, entries, runs, now, grace) for each in files]
 
 
 def late_of(every: Iterable[PipelineStatus]) -> dict[str, datetime]:
@@ -76,17 +76,17 @@ def _last_runs(project: Project, names: Collection[str]) -> dict[str, Mapping[st
 
 def _status(
     workspace: Workspace,
-    found: Found,
+    file: PipelineFile,
     entries: Mapping[str, Entry],
     runs: Mapping[str, Mapping[str, JsonValue]],
     now: datetime,
     grace: timedelta,
 ) -> PipelineStatus:
-    if found.name is None:
-        return _broken(found, entries, now, grace)
-    entry, last = entries.get(found.name), runs.get(found.name)
-    base = _base(workspace, found, entry, last)
-    late = late_since(found.schedule, base, now, grace)
+    if file.name is None:
+        return _broken(file, entries, now, grace)
+    entry, last = entries.get(file.name), runs.get(file.name)
+    base = _base(workspace, file, entry, last)
+    late = late_since(file.schedule, base, now, grace)
     cause = _cause(entry, last)
     states: tuple[tuple[State, object], ...] = (
         ("late", late),
@@ -96,15 +96,15 @@ def _status(
         ("never run", True),
     )
     state = next(state for state, holds in states if holds)
-    upcoming = next_due(found.schedule, now) if found.schedule else None
-    return PipelineStatus(found.file, found.name, state, found.schedule, last, upcoming, late, cause)
+    upcoming = next_due(file.schedule, now) if file.schedule else None
+    return PipelineStatus(file.file, file.name, state, file.schedule, last, upcoming, late, cause)
 
 
-def _broken(found: Found, entries: Mapping[str, Entry], now: datetime, grace: timedelta) -> PipelineStatus:
+def _broken(file: PipelineFile, entries: Mapping[str, Entry], now: datetime, grace: timedelta) -> PipelineStatus:
     """Return the status of a broken file, with what its last readable version is late with."""
-    known = next(((name, entry) for name, entry in entries.items() if entry.file == found.file), None)
-    name, late = (known[0], entry_late(known[1], now, grace)) if known else (None, None)
-    return PipelineStatus(found.file, name, "broken file", late=late, problems=found.problems)
+    before = next(((name, entry) for name, entry in entries.items() if entry.file == file.file), None)
+    name, late = (before[0], entry_late(before[1], now, grace)) if before else (None, None)
+    return PipelineStatus(file.file, name, "broken file", late=late, problems=file.problems)
 
 
 def late_since(schedule: Schedule | None, handled: datetime, now: datetime, grace: timedelta) -> datetime | None:
@@ -118,17 +118,19 @@ def entry_late(entry: Entry, now: datetime, grace: timedelta) -> datetime | None
     return late_since(Schedule(entry.cron, entry.zone), entry.handled, now, grace)
 
 
-def _base(workspace: Workspace, found: Found, entry: Entry | None, last: Mapping[str, JsonValue] | None) -> datetime:
+def _base(
+    workspace: Workspace, file: PipelineFile, entry: Entry | None, last: Mapping[str, JsonValue] | None
+) -> datetime:
     """Return the time up to which everything due was handled: by this scheduler, or by a run that started later.
 
     For a schedule that no process has seen, that is when its file was changed.
     """
     times = [datetime.fromisoformat(last["started_at"])] if last else []
-    is_known = entry and found.schedule and (entry.cron, entry.zone) == (found.schedule.cron, found.schedule.zone)
+    is_known = entry and file.schedule and (entry.cron, entry.zone) == (file.schedule.cron, file.schedule.zone)
     if entry:
         times.append(entry.handled)
     if not is_known:
-        times.append(datetime.fromtimestamp((workspace.root / found.file).stat().st_mtime, UTC))
+        times.append(datetime.fromtimestamp((workspace.root / file.file).stat().st_mtime, UTC))
     return max(times)
 
 
