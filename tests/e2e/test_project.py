@@ -427,6 +427,7 @@ def test_connections_list_shows_names_and_never_values(shop):
             "default": True,
             "fields": {"base_dir": "${DATA_FOLDER:-data}/${SECRET_PART}"},
             "variables": {"DATA_FOLDER": False, "SECRET_PART": True},
+            "stores": [],
         }
     ]
     assert "canary" not in json.dumps(envelope)
