@@ -12,9 +12,12 @@ if TYPE_CHECKING:
 _BODY = """\
 import shlex
 
-from airflow.providers.standard.operators.bash import BashOperator
-from airflow.sdk import DAG, Asset
-from airflow.timetables.trigger import CronTriggerTimetable
+try:
+    from airflow.providers.standard.operators.bash import BashOperator
+    from airflow.sdk import DAG, Asset
+    from airflow.timetables.trigger import CronTriggerTimetable
+except ImportError as error:
+    raise ImportError("this file needs Airflow 3 (it was tested with 3.3.2)") from error
 
 COMMAND = {command}
 READS = {reads}

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 _BODY = '''\
 import subprocess
 
-import dagster as dg
+try:
+    import dagster as dg
+except ImportError as error:
+    raise ImportError("this file needs Dagster 1 (it was tested with 1.13.29)") from error
 
 COMMAND = {command}
 ON = dg.DefaultScheduleStatus.RUNNING

@@ -14,10 +14,13 @@ _LONGEST = 512
 _BODY = '''\
 import subprocess
 
-from prefect import flow
-from prefect.assets import materialize
-from prefect.runtime import flow_run
-from prefect.schedules import Cron
+try:
+    from prefect import flow
+    from prefect.assets import materialize
+    from prefect.runtime import flow_run
+    from prefect.schedules import Cron
+except ImportError as error:
+    raise ImportError("this file needs Prefect 3 (it was tested with 3.9.1)") from error
 
 COMMAND = {command}
 READS = {reads}

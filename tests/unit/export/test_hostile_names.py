@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -234,6 +235,17 @@ def test_a_file_name_in_a_comment_stays_there(scheduler):
             heads = [line for line in text.split("\n")[:6] if line.startswith("#")]
             assert json.dumps(f"pipelines/{name}.yaml") in heads[0]
             assert heads[0].isascii()
+
+
+@pytest.mark.parametrize("scheduler", ["airflow", "dagster", "prefect"])
+def test_a_scheduler_that_is_missing_or_of_another_version_is_named(scheduler, tmp_path):
+    """As their older versions, an empty package has not the names that the file imports."""
+    (text,) = written(exported(scheduler, "/opt/osiris")).values()
+    (tmp_path / "exported.py").write_text(text)
+    if scheduler != "dagster":
+        (tmp_path / f"{scheduler}.py").write_text("")
+    done = subprocess.run([sys.executable, "exported.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1].startswith(f"ImportError: this file needs {scheduler.capitalize()} ")
 
 
 def test_a_command_too_long_for_a_crontab_is_refused():
