@@ -21,6 +21,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
+EXTRAS = {*tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]} - {"dev"}
 FAKE = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 LEFT = ("bench", "dist", "demo-project", "tests")
 """Folders of the checkout, as are those that begin with a dot, which what is released does not come from."""
@@ -163,7 +164,7 @@ def needed(requirements, extras, machine=None, packages=None):
 
 
 def test_the_sbom_has_what_the_wheel_needs_with_its_extras(dist, bom):
-    lines, extras = requirements_of(dist), {"chat", "e2b", "mcp"}
+    lines, extras = requirements_of(dist), EXTRAS
     by_name = {part["name"] for part in bom["components"]}
     here = needed(lines, extras)
     assert here <= by_name

@@ -20,7 +20,7 @@ from tests.parity.cases import READ, WRITE, Case, lay_out
 
 FOUND = sorted(path.name for path in ROOT.glob(".venv*") if (path / ".complete").exists())
 ENVIRONMENTS = [pytest.param(name, marks=[pytest.mark.long] if name != ".venv" else []) for name in FOUND]
-EXTRAS = ("chat", "e2b", "mcp")
+EXTRAS = ("chat", "e2b", "mcp", "aws", "gcp", "keyring", "notify", "otel")
 HELLO = ROOT / "tests" / "fixtures" / "hello_component"
 
 
@@ -203,7 +203,7 @@ def test_a_sandbox_of_e2b_is_built_and_used(extended, e2b, tmp_path):
 
 
 def test_extras_are_used_from_the_wheel(extended, tmp_path):
-    """The server of agents answers, and all modules of chat, E2B and MCP are imported."""
+    """The server of agents answers, and what each extra brings is imported with our modules that use it."""
     extended("init", "shop", cwd=tmp_path)
     asked = [
         {"id": 1, "method": "initialize", "params": {"protocolVersion": "2025-06-18", "capabilities": {}}},
@@ -221,4 +221,6 @@ def test_extras_are_used_from_the_wheel(extended, tmp_path):
         assert server.wait(60) == 0
     assert len(answers[1]["result"]["tools"]) > 5
     modules = "osiris.chat.providers.hosted, osiris.runner.remote.e2b, osiris.mcp.server, pydantic_ai, e2b, mcp"
+    modules += ", botocore.session, google.auth.transport.requests, keyring, apprise, opentelemetry.sdk.trace"
+    modules += ", opentelemetry.exporter.otlp.proto.http.trace_exporter"
     extended("-c", f"import {modules}", program="python", cwd=tmp_path)
