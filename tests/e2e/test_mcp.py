@@ -194,7 +194,10 @@ def test_no_path_leads_out_of_the_project(shop, tmp_path):
             ):
                 if (tool, path) == ("oml_save", ".osiris/x.yaml") and arguments["file"].startswith("pipelines/"):
                     continue
-                assert await agent.code(tool, **arguments) in ("MCP002", "MCP005", "DRV007", "PRJ022"), (tool, arguments)
+                assert await agent.code(tool, **arguments) in ("MCP002", "MCP005", "DRV007", "PRJ022"), (
+                    tool,
+                    arguments,
+                )
                 told += agent.text
         for target in ("data/leak.csv", "data/env.csv", "data/*.csv", "data", "**/*.csv", "http://x/y.csv", "a\0b"):
             assert await agent.code("discover", target=target) in ("MCP002", "MCP005", "DRV007"), target

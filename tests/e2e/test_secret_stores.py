@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,13 @@ from tests.servers.gcp_secrets import QUOTA
 from tests.servers.http_double import Answer, Faults
 from tests.strangers import install
 
+from osiris.api import open_project, project_scrubber
 from osiris.secret.references import StoreError, parse_reference
 from osiris.secret_stores import fetch_secret
 from osiris.secret_stores.aws import fetch as fetch_from_aws
 from osiris.secret_stores.gcp import _ENDPOINT
 from osiris.secret_stores.vault import fetch as fetch_from_vault
+from osiris.session.writing import begin_conversation
 
 PACKAGE = Path(__file__).parents[1] / "fixtures" / "hello_store"
 CANARY = "cänary-from-the-store-%-7Kq"
@@ -343,6 +346,36 @@ def test_a_run_with_a_password_and_a_host_from_vault(shop, osiris, postgres, vau
     assert b"vault:secret/shop/wh#password" in (shop / CONNECTIONS).read_bytes()
     (plan,) = (shop / "build").rglob("manifest.json")
     assert b"${vault:secret/shop/wh#password}" in plan.read_bytes()
+
+
+def test_a_value_of_a_store_cannot_be_guessed_from_a_record(shop, osiris, vault):
+    """Records have digests of connections: of what is written, not of the short values that a store has."""
+    (shop / CONNECTIONS).write_text('connections: {filesystem: {local: {base_dir: "${vault:secret/shop#folder}"}}}\n')
+    (shop / "pipelines" / "reads.yaml").write_text(OF_FILES)
+    digests = set()
+    for folder in ("one", "two"):
+        (shop / folder).mkdir()
+        (shop / folder / "rows.csv").write_text("a\n1\n")
+        vault.put("secret/shop", {"folder": folder})
+        ran = osiris("run", FILE, "--json", cwd=shop, env=vault.environment)
+        assert ran.returncode == 0, ran.stderr
+        record = shop / "logs" / json.loads(ran.stdout)["data"]["session"] / "run.json"
+        digests.add(json.loads(record.read_text())["connections"]["@filesystem.local"])
+    assert len(digests) == 1
+
+
+def test_a_conversation_masks_what_it_fetches_while_it_goes_on(shop, vault):
+    vault.put("secret/shop", {"folder": CANARY})
+    written = {"@filesystem.local": {"base_dir": "${vault:secret/shop#folder}"}}
+    (shop / CONNECTIONS).write_text(
+        json.dumps({"connections": {"filesystem": {"local": written["@filesystem.local"]}}})
+    )
+    workspace = open_project(shop, vault.environment)
+    session = begin_conversation(workspace.project, partial(project_scrubber, workspace))
+    workspace.resolve(workspace.declared())
+    with session:
+        session.event("user_said", words=f"read {CANARY}/rows.csv")
+    assert "read ***/rows.csv" in (session.folder / "events.jsonl").read_text()
 
 
 def test_failures_have_a_place_and_a_remedy(shop, osiris, vault):

@@ -6,6 +6,7 @@ import re
 import time
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from osiris.api.pipelines import compile_file, refuse_warnings, save
@@ -331,7 +332,7 @@ def record_refusal(
     if subject is None or not _is_refusal(problems):
         return None
     now = time.time()
-    with create_session(workspace.project, subject.name, project_scrubber(workspace), now) as session:
+    with create_session(workspace.project, subject.name, partial(project_scrubber, workspace), now) as session:
         summary = _record(session, _summary(workspace, session, subject, now), subject, problems, progress)
     code = exit_code(problems) or 1
     return RunResult(session.id, "failed", code, session.id, summary["steps"], tuple(problems))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from os.path import relpath
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -129,7 +130,7 @@ class _Active:
 
 
 def _start(workspace: Workspace, store: Store, options: Options) -> _Active:
-    session = begin_conversation(workspace.project, project_scrubber(workspace))
+    session = begin_conversation(workspace.project, partial(project_scrubber, workspace))
     conversation = Conversation(session.id, now_text(), asdict(options))
     store.begin(conversation)
     record = AuditLog(session, conversation)
@@ -138,7 +139,7 @@ def _start(workspace: Workspace, store: Store, options: Options) -> _Active:
 
 
 def _continue(workspace: Workspace, store: Store, conversation: Conversation, ui: UserInterface) -> _Active:
-    session = continue_conversation(workspace.project, conversation.id, project_scrubber(workspace))
+    session = continue_conversation(workspace.project, conversation.id, partial(project_scrubber, workspace))
     ui.show("chat_resumed", {"conversation": conversation.id})
     return _Active(store, session, conversation, AuditLog(session, conversation), "chat_resumed")
 

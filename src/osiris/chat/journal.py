@@ -182,7 +182,7 @@ class AuditLog:
 
     def clean(self, value: JsonValue) -> JsonValue:
         """Return a value with secrets redacted."""
-        return self._session.scrubber.json(value)
+        return self._session.scrubber().json(value)
 
     def event(self, name: str, **fields: JsonValue) -> None:
         """Write an event of the command rather than the conversation."""
@@ -234,7 +234,7 @@ class AuditLog:
             self._session.metric("discovery_recalled", float(data["recalled"] or 0), "count")
 
     def _artifact(self, name: str, text: str) -> None:
-        write_file(self._session.artifacts / name, self._session.scrubber.text(text).encode(), private=True)
+        write_file(self._session.artifacts / name, self._session.scrubber().text(text).encode(), private=True)
 
     def _measure(self, result: Mapping[str, JsonValue]) -> None:
         tags = {"model": str(result["model"])}

@@ -6,7 +6,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.canonical import canonical_bytes, sha256_hex
-from osiris.connections import Connections, as_written, declared_at, load_connections, parse_ref, resolve
+from osiris.connections import (
+    Connections,
+    as_written,
+    declared_at,
+    load_connections,
+    parse_ref,
+    resolve,
+    store_references,
+)
 from osiris.document import load_text
 from osiris.errors import Diagnostic, Location, OsirisError, diagnostic, fail, raise_all
 from osiris.files import is_outside, resolve_path
@@ -158,6 +166,13 @@ def scrubber_of(secrets: Secrets) -> Scrubber:
     return Scrubber(map(Secret, secrets.texts()))
 
 
-def digests_of(secrets: Secrets) -> dict[str, str]:
-    """Return the SHA-256 of each connection's resolved non-secret fields, to detect changes."""
-    return {ref: sha256_hex(canonical_bytes(fields)) for ref, fields in secrets.plain.items()}
+def digests_of(secrets: Secrets, written: Mapping[str, Mapping[str, JsonValue]]) -> dict[str, str]:
+    """Return the SHA-256 of each connection's resolved non-secret fields, to detect changes.
+
+    A field with a secret of a store counts as `written`: a short value could be guessed from its digest.
+    """
+    return {ref: sha256_hex(canonical_bytes(_public(fields, written[ref]))) for ref, fields in secrets.plain.items()}
+
+
+def _public(resolved: Mapping[str, JsonValue], written: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    return {name: written[name] if store_references(written.get(name)) else value for name, value in resolved.items()}

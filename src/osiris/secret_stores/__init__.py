@@ -51,7 +51,9 @@ PATIENCE = 3.0
 CREDENTIALS = frozenset(("VAULT_TOKEN", "VAULT_SECRET_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"))
 """Variables with which stores are opened: their values are masked."""
 FRESH = 60.0
-"""Seconds for which a value is not asked for again: a command resolves the same connection several times."""
+"""Seconds for which a process that outlives a command, of Python or of agents, does not ask for a value again."""
+_LASTING = ("", "mcp")
+"""The commands of such processes; any other one asks once."""
 
 
 @dataclass(slots=True)
@@ -67,7 +69,7 @@ asking = _Asking()
 @dataclass(frozen=True, slots=True)
 class _Kept:
     environ: Mapping[str, str]
-    until: float
+    since: float
     value: Value
 
 
@@ -81,14 +83,18 @@ _fetched: set[str] = set()
 def fetch_secret(reference: Reference, environ: Mapping[str, str]) -> str:
     """Return the value of a reference, asking its store if it was not asked just now; raises StoreError."""
     kept = _find(reference)
-    if kept is None or kept.until < time.monotonic() or kept.environ != dict(environ):
+    if kept is None or _is_old(kept) or kept.environ != dict(environ):
         value = _ask_repeatedly(_load(reference.scheme), reference, environ)
         field = None if isinstance(value, Mapping) else reference.field
-        kept = _Kept(dict(environ), time.monotonic() + FRESH, value)
+        kept = _Kept(dict(environ), time.monotonic(), value)
         _kept[reference.scheme, reference.path, field] = kept
     text = _picked(kept.value, reference)
     _fetched.add(text)
     return text
+
+
+def _is_old(kept: _Kept) -> bool:
+    return asking.command in _LASTING and kept.since + FRESH < time.monotonic()
 
 
 def recall_secret(reference: Reference, environ: Mapping[str, str]) -> str:  # noqa: ARG001  as fetch_secret

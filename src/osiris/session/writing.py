@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from osiris.session.finding import next_number
 from osiris.session.stored import CONVERSATION, cut_torn_line, line, now_text, open_locked, read_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from osiris.model import JsonValue
@@ -54,14 +54,21 @@ _STAMP = "%Y%m%d-%H%M%S-%f"
 _STAMP_LENGTH = len("20250131-235959-999")
 
 
+def _no_secrets() -> Scrubber:
+    return Scrubber(())
+
+
 @dataclass(slots=True)
 class Session:
-    """A session being written, made by `create_session`; closed by `end_session` or at the end of its `with` block."""
+    """A session being written, made by `create_session`; closed by `end_session` or at the end of its `with` block.
+
+    `scrubber` is called for each line: a conversation may learn secrets while it goes on.
+    """
 
     id: str
     folder: Path
     marker: Path
-    scrubber: Scrubber = field(default_factory=lambda: Scrubber(()))
+    scrubber: Callable[[], Scrubber] = _no_secrets
     _events: int = -1
     _metrics: int = -1
     _seq: int = 0
@@ -92,7 +99,7 @@ class Session:
 
     def summary(self, data: Mapping[str, JsonValue]) -> None:
         """Replace run.json, durably and atomically; fails with PRJ006 if it cannot be written."""
-        write_file(self.folder / "run.json", line(self._clean(dict(data))), private=True)
+        write_file(self.folder / "run.json", line(_clean(dict(data), self.scrubber())), private=True)
 
     def keep_plan(self, content: bytes) -> None:
         """Write manifest.json, durably."""
@@ -115,28 +122,30 @@ class Session:
                 os.close(fd)
         self._events = self._metrics = -1
 
-    def _clean(self, value: JsonValue) -> JsonValue:
-        """Scrub a value, except fixed fields and names from the plan: a password may be the same word as a step."""
-        if isinstance(value, list):
-            return [self._clean(item) for item in value]
-        if not isinstance(value, dict):
-            return self.scrubber.json(value)
-        return {key: item if key in _PLAIN else self._clean_item(key, item) for key, item in value.items()}
-
-    def _clean_item(self, key: str, item: JsonValue) -> JsonValue:
-        if key in _BY_NAME and isinstance(item, dict):
-            return {name: self._clean(inner) for name, inner in item.items()}
-        return self.scrubber.json(item) if key == "fields" else self._clean(item)
-
     def _append(self, fd: int, fields: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        clean: dict[str, JsonValue] = self._clean(fields)
+        clean: dict[str, JsonValue] = _clean(fields, self.scrubber())
         with guarded(self.folder):
             append(fd, line(clean))
         return clean
 
 
+def _clean(value: JsonValue, scrubber: Scrubber) -> JsonValue:
+    """Scrub a value, except fixed fields and names from the plan: a password may be the same word as a step."""
+    if isinstance(value, list):
+        return [_clean(item, scrubber) for item in value]
+    if not isinstance(value, dict):
+        return scrubber.json(value)
+    return {key: item if key in _PLAIN else _clean_item(key, item, scrubber) for key, item in value.items()}
+
+
+def _clean_item(key: str, item: JsonValue, scrubber: Scrubber) -> JsonValue:
+    if key in _BY_NAME and isinstance(item, dict):
+        return {name: _clean(inner, scrubber) for name, inner in item.items()}
+    return scrubber.json(item) if key == "fields" else _clean(item, scrubber)
+
+
 def create_session(
-    project: Project, pipeline: str, scrubber: Scrubber | None = None, started: float | None = None
+    project: Project, pipeline: str, scrubber: Callable[[], Scrubber] = _no_secrets, started: float | None = None
 ) -> Session:
     """Create the folder of a new session, locked by this process.
 
@@ -149,7 +158,7 @@ def create_session(
     return session
 
 
-def begin_conversation(project: Project, scrubber: Scrubber) -> Session:
+def begin_conversation(project: Project, scrubber: Callable[[], Scrubber]) -> Session:
     """Create the folder of a new conversation, locked by this process; fails with PRJ006 if it cannot be created.
 
     A conversation is never lost, as it can be resumed; so nothing marks it as open.
@@ -157,7 +166,7 @@ def begin_conversation(project: Project, scrubber: Scrubber) -> Session:
     return _new_session(project, CONVERSATION, scrubber)
 
 
-def continue_conversation(project: Project, session_id: str, scrubber: Scrubber) -> Session:
+def continue_conversation(project: Project, session_id: str, scrubber: Callable[[], Scrubber]) -> Session:
     """Open the session of a conversation to resume it; incomplete lines are truncated, and numbering continues.
 
     Fails with CHT023 if another process has it open, and with PRJ006 if its folder cannot be written.
@@ -177,12 +186,14 @@ def continue_conversation(project: Project, session_id: str, scrubber: Scrubber)
     return session
 
 
-def _new_session(project: Project, name: str, scrubber: Scrubber | None, started: float | None = None) -> Session:
+def _new_session(
+    project: Project, name: str, scrubber: Callable[[], Scrubber], started: float | None = None
+) -> Session:
     stamp = datetime.fromisoformat(now_text(started)).strftime(_STAMP)[:_STAMP_LENGTH]
     plain = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:_ID_LENGTH]
     session_id = f"{stamp}-{plain}-{next_number(project):05}"
     folder = project.logs / session_id
-    session = Session(session_id, folder, project.open_sessions / session_id, scrubber or Scrubber(()))
+    session = Session(session_id, folder, project.open_sessions / session_id, scrubber)
     make_folder(folder, private=True)
     with guarded(folder):
         session._events = open_locked(folder / "events.jsonl")

@@ -144,7 +144,7 @@ def run(
         resolved = cache(partial(_secrets, project, needed, config, registry, _environ(project, options)))
         sources = cache(lambda: confirm(project, needed, config, registry, resolved(), worker, fresh or {}))
         interrupts.bind(worker)
-        current = CurrentStates(lambda: digests_of(resolved()), lambda: sources().states)
+        current = CurrentStates(lambda: digests_of(resolved(), needed.data["connections"]), lambda: sources().states)
         replayed = options.replay.start(manifest, selected) if options.replay else None
         start = replayed or decide(project, manifest, request, current, now)
         sweep_spools(project, start.continues, now, request.continue_within)
@@ -156,7 +156,8 @@ def run(
         attempt = _Attempt(
             project, manifest, config, options, start, resolved(), now, sources(), pipeline, _kept(manifest, options)
         )
-        with create_session(project, manifest.name, scrubber_of(resolved()), now) as session:
+        scrubber = scrubber_of(resolved())
+        with create_session(project, manifest.name, lambda: scrubber, now) as session:
             return _attended(_run_session(attempt, session, worker, interrupts, progress), options)
 
 
@@ -370,7 +371,7 @@ def _summary(attempt: _Attempt, session: Session) -> dict[str, JsonValue]:
         "oml": attempt.pipeline.file if attempt.pipeline else find_oml(attempt.project, manifest.name),
         "base": base_of(attempt.project, manifest.name, session.id),
         "limits": {"threads": limits.threads, "memory_bytes": limits.memory},
-        "connections": digests_of(attempt.secrets),
+        "connections": digests_of(attempt.secrets, attempt.manifest.data["connections"]),
         "sources": start.sources | _states_of_run(attempt),
         "rows_in": 0,
         "rows_out": 0,
@@ -420,7 +421,7 @@ def _job(attempt: _Attempt, session: Session) -> Job:
 def _clean_up(project: Project, session: Session, worker: Worker) -> None:
     """Save what drivers printed, and remove the scratch folder and empty artifact folders."""
     if worker.output:
-        text = session.scrubber.text(worker.output.decode("utf-8", "backslashreplace"))
+        text = session.scrubber().text(worker.output.decode("utf-8", "backslashreplace"))
         write_file(session.artifacts / _OUTPUT, text.encode("utf-8", "backslashreplace"), private=True)
         worker.output.clear()
     remove_folder(project.scratch / session.id)
