@@ -229,7 +229,7 @@ def test_one_process_serves_a_project_and_a_signal_ends_it_and_its_run(shop):
         service.send_signal(signal.SIGTERM)
         rest = service.communicate(timeout=SOON)[0].splitlines()
         assert service.returncode == 143
-    assert [each["code"] for each in json.loads(rest[-1])["diagnostics"]] == ["PRJ012"]
+    assert json.loads(rest[-1])["data"] == {"stopped": "SIGTERM"}
     assert shop.states("--check")[:2] == (1, {"slow": "failing"})
     shop.put("slow", "*/5 * * * *", "last")
     (end,) = (event for event in shop.events() if event["event"] == "end" and event["exit_code"] == 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from signal import SIGINT, Signals
 from typing import TYPE_CHECKING
 
 from osiris.cli.command import PROFILE, answers, console, flag, opened
@@ -35,7 +36,12 @@ def schedule(once: bool, profile: str | None) -> Answer:
 
     errors = None if console().verbose else subprocess.DEVNULL
     service = Service(lambda: opened(profile), _report, _now, time.sleep, profile, errors)
-    failed = service.serve(once=once)
+    try:
+        failed = service.serve(once=once)
+    except KeyboardInterrupt as stopped:
+        number = getattr(stopped, "number", SIGINT)
+        line = "stopped; if a run was in progress, the next start resumes it"
+        return Answer({"stopped": Signals(number).name}, [line], exit_code=128 + number)
     return Answer({"failed": failed}, exit_code=1 if failed else 0)
 
 

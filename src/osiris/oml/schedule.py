@@ -72,7 +72,14 @@ _SHORT = {
 }
 """Names that cron has for some expressions."""
 
-_FIELDS = ("minute", "hour", "day of the month", "month", "day of the week")
+_FIELDS = {
+    "minute": "0 to 59",
+    "hour": "0 to 23",
+    "day of the month": "1 to 31",
+    "month": "1 to 12, or JAN to DEC",
+    "day of the week": "0 to 7, or SUN to SAT",
+}
+"""The fields of an expression, each with its values."""
 _VALUE = "(?:[0-9]{1,2}|[A-Z]{3})"
 _PART = rf"(?:\*(?:/[0-9]{{1,2}})?|{_VALUE}(?:-{_VALUE}(?:/[0-9]{{1,2}})?)?)"
 _FIELD = re.compile(rf"{_PART}(?:,{_PART})*")
@@ -136,7 +143,7 @@ def _value_problems(written: Mapping[str, JsonValue], document: Document) -> Ite
     if isinstance(cron, str) and (problem := cron_problem(cron)) is not None:
         at, pointer = document.where("/schedule/cron"), "/schedule/cron"
         full = _SHORT.get(cron)
-        hint = f'write "{full}"' if full else f'write five fields ({", ".join(_FIELDS)}), as in "0 2 * * *"'
+        hint = f'write "{full}"' if full else _form_hint(cron)
         yield diagnostic(
             "OML028", at=at, hint=hint, fix=put(pointer, full) if full else (), key="cron", problem=problem
         )
@@ -147,6 +154,12 @@ def _value_problems(written: Mapping[str, JsonValue], document: Document) -> Ite
         yield diagnostic("OML028", at=at, hint=hint, key="zone", problem=problem)
 
 
+def _form_hint(cron: str) -> str:
+    if len(cron.split()) != len(_FIELDS):
+        return f'write five fields ({", ".join(_FIELDS)}), as in "0 2 * * *"'
+    return "a field has numbers, names (MON, JAN), *, lists (1,15), ranges (6-18) or steps (*/15)"
+
+
 def cron_problem(cron: str) -> str | None:
     """Return why a text is not a cron expression that ever comes due; None if it is one.
 
@@ -154,19 +167,29 @@ def cron_problem(cron: str) -> str | None:
     """
     from cronsim import CronSim, CronSimError
 
-    fields = cron.upper().split()
+    fields = cron.split()
     if len(fields) != len(_FIELDS):
         return f"must have {len(_FIELDS)} fields, found {len(fields)}"
-    odd = next((name for name, text in zip(_FIELDS, fields, strict=True) if not _FIELD.fullmatch(text)), None)
+    texts = dict(zip(_FIELDS, fields, strict=True))
+    odd = next((name for name, text in texts.items() if not _FIELD.fullmatch(text.upper())), None)
     if odd:
-        return f"has a bad {odd}"
+        return _bad_field(odd, texts)
     try:
         next(CronSim(cron, datetime(2000, 1, 1, tzinfo=UTC)))
     except CronSimError as error:
-        return f"has a {str(error).lower().replace('-', ' ')}"
+        said = str(error).lower().replace("-", " ").replace("day of month", "day of the month")
+        said = said.replace("day of week", "day of the week")
+        return next((_bad_field(name, texts) for name in _FIELDS if said == f"bad {name}"), f"is invalid: {said}")
     except StopIteration:
         return "never comes due"
     return None
+
+
+def _bad_field(name: str, texts: Mapping[str, str]) -> str:
+    """Return what is wrong with a field, if anything: cronsim also says "bad day of month" of February 30."""
+    if name == "day of the month" and all(0 < int(day) <= 31 for day in re.findall("[0-9]+", texts[name])):
+        return "never comes due"
+    return f"has a bad {name}, '{texts[name]}': allowed are {_FIELDS[name]}"
 
 
 def is_zone(name: str) -> bool:
