@@ -215,6 +215,90 @@ def test_a_broken_file_is_reported_once_stops_no_other_and_is_made_up_for(shop):
     assert shop.states("--check") == (0, {"tick": "ok", "tock": "ok"}, [])
 
 
+@pytest.mark.parametrize("catch_up", ["last", "all"])
+def test_a_file_that_is_away_for_a_while_is_made_up_for(shop, catch_up):
+    shop.put("tick", "*/5 * * * *", catch_up)
+    shop.events(ago=timedelta(minutes=15))
+    seen, path = shop.handled("tick"), shop.root / "pipelines" / "tick.yaml"
+    os.utime(path, times=(seen.timestamp(),) * 2)
+    path.rename(shop.root / "away.yaml")
+    assert [event["event"] for event in shop.events()] == ["begin"]
+    assert shop.states() == (0, {}, [])
+    (shop.root / "away.yaml").rename(path)
+    assert shop.states()[1] == {"tick": "late"}
+    shop.events()
+    missed = due("tick", seen, shop.handled("tick"), 5)
+    assert shop.ran() == (missed if catch_up == "all" else missed[-1:])
+    assert len(missed) >= 3
+
+
+def test_a_run_whose_file_is_away_is_resumed_when_it_is_back(shop):
+    shop.put("tick", "*/5 * * * *", "last")
+    shop.events(ago=timedelta(minutes=10))
+    assert shop.call("schedule", "--once", OSIRIS_FAULT="schedule.recorded:1:kill").returncode == -signal.SIGKILL
+    path = shop.root / "pipelines" / "tick.yaml"
+    path.rename(shop.root / "away.yaml")
+    shop.events()
+    (shop.root / "pipelines" / "sub").mkdir()
+    (shop.root / "away.yaml").rename(shop.root / "pipelines" / "sub" / "other.yaml")
+    shop.events()
+    assert f"tick-{shop.handled('tick'):%Y%m%dT%H%M%SZ}" in shop.ran()
+    assert max(Counter(shop.ran()).values()) == 1
+
+
+@pytest.mark.parametrize("how", ["missing for a day", "no schedule", "another name", "another schedule"])
+def test_missed_runs_that_are_given_up_are_reported_once(shop, how):
+    shop.put("tick", "*/5 * * * *", "all")
+    begun = timedelta(days=2)
+    shop.events(ago=begun)
+    path = shop.root / "pipelines" / "tick.yaml"
+    text = path.read_text()
+    if how == "missing for a day":
+        path.unlink()
+        assert shop.events(ago=begun - timedelta(minutes=20))[1:] == []
+    elif how == "no schedule":
+        path.write_text(text.replace('schedule: {cron: "*/5 * * * *", catch_up: all}\n', ""))
+    elif how == "another name":
+        path.write_text(text.replace("name: tick", "name: tock"))
+    else:
+        path.write_text(text.replace("*/5 * * * *", "0 0 1 1 *"))
+    (skipped,) = (event for event in shop.events() if event["event"] == "skipped")
+    assert (skipped["pipeline"], skipped["catch_up"]) == ("tick", None)
+    assert (
+        timedelta(0)
+        < begun - (datetime.now(UTC) - datetime.fromisoformat(skipped["missed_since"]))
+        < timedelta(minutes=7)
+    )
+    assert shop.events()[1:] == []
+    assert shop.ran() == []
+
+
+@pytest.mark.parametrize("obstacle", ["mode 000", "loop of links", "folder"])
+def test_a_record_that_cannot_be_read_is_not_replaced_and_what_is_due_stays_due(shop, obstacle):
+    if obstacle == "mode 000" and os.geteuid() == 0:
+        pytest.skip("root reads every file")
+    shop.put("tick", "*/5 * * * *", "all")
+    shop.events(ago=timedelta(minutes=15))
+    record, aside = shop.root / ".osiris" / "schedule.json", shop.root / ".osiris" / "aside"
+    seen = shop.handled("tick")
+    record.rename(aside)
+    if obstacle == "folder":
+        record.mkdir()
+    else:
+        record.symlink_to(record if obstacle == "loop of links" else aside)
+        aside.chmod(0)
+    begin, problem = shop.events(code=1)
+    assert (begin["event"], [each["code"] for each in problem["diagnostics"]]) == ("begin", ["SCH004"])
+    done = shop.call("status", "--json")
+    assert (done.returncode, [each["code"] for each in json.loads(done.stdout)["diagnostics"]]) == (2, ["SCH004"])
+    assert shop.ran() == []
+    record.rmdir() if obstacle == "folder" else record.unlink()
+    aside.chmod(0o600)
+    aside.rename(record)
+    shop.events()
+    assert Counter(shop.ran()) == Counter(due("tick", seen, shop.handled("tick"), 5))
+
+
 def test_one_process_serves_a_project_and_a_signal_ends_it_and_its_run(shop):
     shop.put("slow", "*/5 * * * *", "last", query=SLOW)
     shop.events(ago=timedelta(minutes=10))

@@ -64,7 +64,8 @@ def _event_lines(event: dict[str, JsonValue]) -> list[Line]:
     if kind == "start":
         return [[*head, ("", f"started    {event['pipeline']}  run id {event['run_id']}")]]
     if kind == "skipped":
-        words = f"{event['pipeline']}  missed since {event['missed_since']} (catch_up: {event['catch_up']})"
+        why = f"catch_up: {event['catch_up']}" if event["catch_up"] else "its schedule was changed or removed"
+        words = f"{event['pipeline']}  missed since {event['missed_since']} ({why})"
         return [[*head, ("", f"skipped    {words}")]]
     status, session = event["status"], f"  session {event['session']}" if event["session"] else ""
     why = f"  {event['cause']}" if event["cause"] else ""

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from osiris.durable import guarded, make_folder, write_file
+from osiris.errors import fail
 from osiris.fault import fault
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
     from osiris.project import Project
 
-_TIMES = ("handled", "started", "ended")
+_TIMES = ("handled", "started", "ended", "absent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Entry:
 
     `handled` is the last due time that was run or skipped, at first the time when the schedule was seen. `started` is
     the due time of a run that has begun and not ended, and `kills` how often its process was killed. `ended` is when
-    the last run ended, with `exit_code` and `cause`.
+    the last run ended, with `exit_code` and `cause`. `absent` is since when its file is missing.
     """
 
     file: str
@@ -41,6 +42,7 @@ class Entry:
     ended: datetime | None = None
     exit_code: int | None = None
     cause: str | None = None
+    absent: datetime | None = None
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return all fields, times as texts."""
@@ -48,13 +50,16 @@ class Entry:
 
 
 def load_entries(project: Project) -> dict[str, Entry] | None:
-    """Return the record of each pipeline by name; None if the file is damaged."""
+    """Return the record by pipeline; None if the file is damaged. Fails with SCH004 if it cannot be read."""
+    path = project.schedule_record
     try:
-        content = json.loads(project.schedule_record.read_bytes())
+        content = json.loads(path.read_bytes())
         return {str(name): _entry(each) for name, each in content["pipelines"].items()}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except OSError as error:
+        fail("SCH004", path=path.relative_to(project.root), reason=error.strerror or type(error).__name__)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from osiris.api.notifications import notify_late
 from osiris.errors import OsirisError, diagnostic
+from osiris.oml.schedule import Schedule
 from osiris.project_lock import hold_lock
 from osiris.schedule.due import choose, last_due, next_due
 from osiris.schedule.files import PipelineFile, Planned, find_pipelines, planned
@@ -32,6 +33,8 @@ MAX_KILLS = 3
 _TICK = timedelta(minutes=1)
 _SKEW = timedelta(days=1)
 """How far the record may be ahead of the clock; beyond that, the clock was wrong before, and schedules start now."""
+_RETURN = timedelta(days=1)
+"""How long the record of a missing file is kept: files are away for a moment when a repository is updated."""
 _STOP = 60.0
 """Seconds that a run gets to end tidily when the service is stopped."""
 
@@ -117,11 +120,11 @@ class Service:
     def _late(self, workspace: Workspace) -> None:
         """Notify of what is late; sessions are read only if the record says that something may be.
 
-        A failure is reported: it must not end the run in progress.
+        What cannot be sent is reported. Fails with SCH004 if the record cannot be read.
         """
         now, grace = self.now(), timedelta(seconds=workspace.config.get("schedule.late_after"))
         entries = load_entries(workspace.project) or {}
-        if not any(entry_late(entry, now, grace) for entry in entries.values()):
+        if not any(entry_late(entry, now, grace) for entry in entries.values() if not entry.absent):
             return
         try:
             problems: Sequence[Diagnostic] = notify_late(workspace, late_of(status_of(workspace, now)))
@@ -143,7 +146,7 @@ class Service:
     def _next(self, workspace: Workspace) -> Job | None:
         """Return the run to start now, the one that has been due longest; None if nothing is due.
 
-        New, changed and removed pipelines, and runs that are skipped, are recorded first.
+        New, changed and removed pipelines, and runs that are skipped, are recorded and reported first.
         """
         now, grace = self.now(), timedelta(seconds=workspace.config.get("schedule.late_after"))
         files = find_pipelines(workspace)
@@ -154,6 +157,8 @@ class Service:
             damaged = diagnostic("SCH001", path=workspace.project.schedule_record.relative_to(workspace.root))
             self._report("problem", diagnostics=[damaged.to_json()])
         entries = _current(files, before or {}, now)
+        for name, missed in _given_up(before or {}, entries, now).items():
+            self._report("skipped", pipeline=name, missed_since=_text(missed), catch_up=None)
         jobs = self._jobs(planned(files), entries, now, grace)
         if entries != before:
             save_entries(workspace.project, entries)
@@ -208,11 +213,20 @@ class Service:
 def _current(files: Sequence[PipelineFile], before: Mapping[str, Entry], now: datetime) -> dict[str, Entry]:
     """Return the record for the pipelines as they are now.
 
-    Pipelines that are gone or have no schedule any more are left out; those of broken files stay.
+    Those of broken files stay, and those of missing ones for `_RETURN`. Pipelines whose file has no schedule, or
+    another name, are left out.
     """
-    broken = {each.file for each in files if each.name is None}
+    broken, found = {each.file for each in files if each.name is None}, {each.file for each in files}
+    names = {each.name for each in files}
     kept = {name: entry for name, entry in before.items() if entry.file in broken}
+    away = {name: entry for name, entry in before.items() if entry.file not in found and name not in names}
+    kept |= {name: replace(each, absent=each.absent or now) for name, each in away.items() if not _is_gone(each, now)}
     return kept | {each.name: _entry(each, before.get(each.name), now) for each in planned(files)}
+
+
+def _is_gone(entry: Entry, now: datetime) -> bool:
+    """Whether a file has been missing for so long that it is not expected to return."""
+    return entry.absent is not None and now - entry.absent >= _RETURN
 
 
 def _entry(each: Planned, entry: Entry | None, now: datetime) -> Entry:
@@ -221,7 +235,16 @@ def _entry(each: Planned, entry: Entry | None, now: datetime) -> Entry:
     if entry is None:
         return Entry(each.file, cron, zone, now)
     is_valid = (entry.cron, entry.zone) == (cron, zone) and entry.handled <= now + _SKEW
-    return replace(entry, file=each.file, cron=cron, zone=zone, handled=entry.handled if is_valid else now)
+    handled = entry.handled if is_valid else now
+    return replace(entry, file=each.file, cron=cron, zone=zone, handled=handled, absent=None)
+
+
+def _given_up(before: Mapping[str, Entry], entries: Mapping[str, Entry], now: datetime) -> dict[str, datetime]:
+    """Return the pipelines whose schedule is gone or another one, each with its first due time that did not run."""
+    schedules = {name: (entry.cron, entry.zone) for name, entry in entries.items()}
+    ended = {name: entry for name, entry in before.items() if schedules.get(name) != (entry.cron, entry.zone)}
+    firsts = {name: next_due(Schedule(entry.cron, entry.zone), entry.handled) for name, entry in ended.items()}
+    return {name: first for name, first in firsts.items() if first and first <= now}
 
 
 def _after(entry: Entry, due: datetime, code: int) -> Entry:
@@ -250,7 +273,8 @@ def _read(process: subprocess.Popen[bytes], meanwhile: Callable[[], None]) -> by
     while True:
         with suppress(subprocess.TimeoutExpired):
             return process.communicate(timeout=_TICK.total_seconds())[0]
-        meanwhile()
+        with suppress(OsirisError):  # must not end the run; the next tick reports it
+            meanwhile()
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
