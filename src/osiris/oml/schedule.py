@@ -177,9 +177,9 @@ def cron_problem(cron: str) -> str | None:
     try:
         next(CronSim(cron, datetime(2000, 1, 1, tzinfo=UTC)))
     except CronSimError as error:
-        said = str(error).lower().replace("-", " ").replace("day of month", "day of the month")
-        said = said.replace("day of week", "day of the week")
-        return next((_bad_field(name, texts) for name in _FIELDS if said == f"bad {name}"), f"is invalid: {said}")
+        reason = str(error).lower().replace("-", " ").replace("day of month", "day of the month")
+        reason = reason.replace("day of week", "day of the week")
+        return next((_bad_field(name, texts) for name in _FIELDS if reason == f"bad {name}"), f"is invalid: {reason}")
     except StopIteration:
         return "never comes due"
     return None
