@@ -1,9 +1,13 @@
 """`osiris export`: a file with which a scheduler runs a pipeline, made without running, connecting or resolving."""
 
+import ast
 import csv
 import json
 import re
+import sqlite3
 import subprocess
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from tests.conftest import OSIRIS
@@ -137,6 +141,7 @@ def test_the_schedule_of_the_file_is_used(scheduler, expected, osiris, shop):
     [
         ("cron", ["--zone", "Asia/Tokyo"], "EXP002"),
         ("airflow", ["--cron", "0 0 */2 * MON"], "EXP005"),
+        ("kubernetes", ["--cron", "0 0 */2 * MON", "--image", "x"], "EXP005"),
         ("airflow", ["--cron", "0 0 */2 *"], "PRJ008"),
         ("airflow", ["--zone", "Europe/Pragu"], "PRJ008"),
         ("airflow", ["--folder", "shop"], "PRJ008"),
@@ -192,6 +197,90 @@ def test_files_are_written_and_only_exports_replaced(osiris, shop):
     printed = osiris("export", "cron", "pipelines/copy.yaml", "--cron", "0 2 * * *", cwd=shop).stdout
     assert osiris(*words[:1], "cron", *words[2:5], "--output", "a.cron", cwd=shop).returncode == 0
     assert (shop / "a.cron").read_text() == printed
+
+
+SAME = """\
+oml_version: "0.2.0"
+name: {name}
+steps:
+  - {{id: rows, component: sqlite.extractor, mode: read, config: {{connection: "@sqlite.app", table: t}}}}
+  - id: out
+    component: sqlite.writer
+    mode: write
+    needs: [rows]
+    config: {{connection: "@sqlite.app", table: t, write_mode: upsert, primary_key: [id]}}
+  - id: other
+    component: sqlite.writer
+    mode: write
+    needs: [rows]
+    config: {{connection: "@sqlite.app", table: t2, write_mode: replace}}
+"""
+
+
+@pytest.fixture
+def same(shop):
+    """A project with pipelines whose names some formats spell alike, which read a dataset that they write."""
+    with closing(sqlite3.connect(shop / "app.sqlite")) as database:
+        database.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+    (shop / "osiris_connections.yaml").write_text("connections: {sqlite: {app: {path: app.sqlite}}}\n")
+    for name in ("a-b", "a_b", "A-b", "a--b"):
+        (shop / f"pipelines/{name}.yaml").write_text(SAME.format(name=name))
+    return shop
+
+
+def datasets(text, name):
+    """Return the list in the value of a constant of a Python file."""
+    nodes = (node for node in ast.parse(text).body if isinstance(node, ast.Assign))
+    (value,) = (node.value for node in nodes if ast.unparse(node.targets[0]) == name)
+    return ast.literal_eval(next(each for each in ast.walk(value) if isinstance(each, ast.List)))
+
+
+def test_an_asset_of_dagster_does_not_depend_on_itself(osiris, same):
+    (text,) = export(osiris, same, "dagster", file="pipelines/a_b.yaml")["data"]["files"].values()
+    reads, writes = datasets(text, "READS"), datasets(text, "WRITES")
+    assert sorted(key[-1] for key in writes) == ["main.t", "main.t2"]
+    assert reads == []
+
+
+@pytest.mark.parametrize("scheduler", ["airflow", "prefect"])
+def test_other_schedulers_have_each_dataset_once_as_read_and_as_written(scheduler, osiris, same):
+    (text,) = export(osiris, same, scheduler, file="pipelines/a_b.yaml")["data"]["files"].values()
+    reads, writes = datasets(text, "READS"), datasets(text, "WRITES")
+    assert len(reads) == 1
+    assert len(writes) == 2
+    assert reads[0] in writes
+
+
+def test_pipelines_with_similar_names_share_no_name_in_dagster(osiris, same):
+    made = [export(osiris, same, "dagster", file=f"pipelines/{name}.yaml") for name in ("a-b", "a_b", "A-b", "a--b")]
+    texts = {name: text for each in made for name, text in each["data"]["files"].items()}
+    jobs = {job for text in texts.values() for job in re.findall(r"define_asset_job\(\s*'(\w+)'", text)}
+    operations = {name for text in texts.values() for name in re.findall(r"multi_asset\(\s*name='(\w+)'", text)}
+    assert [len(texts), len(jobs), len(operations)] == [4, 4, 4]
+    assert all(name.removesuffix(".py").isidentifier() for name in texts)
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_a_file_of_another_pipeline_project_or_scheduler_is_kept(is_folder, scheduler, osiris, same):
+    if scheduler == "systemd" and not is_folder:
+        return
+    words = [*("--output", "out" if is_folder else "file", "--cron", "0 2 * * *"), *OWN.get(scheduler, ())]
+    if is_folder:
+        (same / "out").mkdir()
+    for _ in range(2):
+        first = export(osiris, same, scheduler, *words, file="pipelines/a-b.yaml")
+        assert first["ok"], first
+    written = {Path(name): (same / name).read_bytes() for name in first["data"]["written"]}
+    others = [export(osiris, same, scheduler, *words, "--folder", "/srv/other", file="pipelines/a-b.yaml")]
+    if not is_folder:
+        others.append(export(osiris, same, scheduler, *words, file="pipelines/a_b.yaml"))
+        other = "airflow" if scheduler == "github" else "github"
+        others.append(export(osiris, same, other, *words[:4], file="pipelines/a-b.yaml"))
+    (same / "pipelines/a-b.yaml").rename(same / "pipelines/moved.yaml")
+    others.append(export(osiris, same, scheduler, *words, file="pipelines/moved.yaml"))
+    assert [each["diagnostics"][0]["code"] for each in others] == ["PRJ014"] * len(others)
+    assert {path: (same / path).read_bytes() for path in written} == written
 
 
 def test_a_line_of_a_crontab_runs_the_pipeline_and_a_repeated_run_id_is_skipped(osiris, tmp_path):

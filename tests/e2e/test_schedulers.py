@@ -40,6 +40,17 @@ steps:
     config: {path: data/second.csv, dtype: {id: int64}}
   - {id: file, component: filesystem.csv_writer, mode: write, needs: [second], config: {path: "output/${run.id}.csv"}}
 """
+UPSERT = """\
+oml_version: "0.2.0"
+name: {name}
+steps:
+  - {{id: rows, component: sqlite.extractor, mode: read, config: {{connection: "@sqlite.log", table: log}}}}
+  - id: log
+    component: sqlite.writer
+    mode: write
+    needs: [rows]
+    config: {{connection: "@sqlite.log", table: log, write_mode: upsert, primary_key: [id]}}
+"""
 
 
 class Night:
@@ -189,6 +200,17 @@ with dg.DagsterInstance.get() as instance:
     done = dg.execute_job(job, instance, reexecution_options=dg.ReexecutionOptions(parent_run_id=parent))
     print(done.success)
 """
+
+
+@pytest.mark.parametrize("programs", ["dagster"], indirect=True)
+def test_dagster_loads_a_pipeline_that_writes_what_it_reads_whatever_its_name(programs, night):
+    with closing(sqlite3.connect(night.folder / "log.sqlite")) as database:
+        database.execute("CREATE TABLE log (id INTEGER PRIMARY KEY)")
+    for name in ("night", "class", "config", "a-b", "1"):
+        (night.folder / "pipelines/night.yaml").write_text(UPSERT.format(name=json.dumps(name)))
+        file = night.export("dagster", "0 2 * * *")
+        answer([programs / "python", file])
+        file.unlink()
 
 
 @pytest.mark.parametrize("programs", ["dagster"], indirect=True)

@@ -59,29 +59,26 @@ def _export(scheduler: str, file: str, profile: str | None, output: Path | None,
     files = written(exported)
     data = {"format": scheduler, "files": files, "variables": list(exported.variables)}
     if output is not None:
-        targets = _write(files, output)
+        targets = _write(files, output, exported.head.encode())
         return Answer({**data, "written": targets}, targets)
     for name, text in files.items():
         console().write(f"# {name}\n{text}" if len(files) > 1 else text)
     return Answer(data)
 
 
-def _write(files: Mapping[str, str], output: Path) -> list[str]:
-    """Write the files to a folder, or a single one to a file; returns their paths. Fails with PRJ014 and PRJ006."""
+def _write(files: Mapping[str, str], output: Path, head: bytes) -> list[str]:
+    """Write the files to a folder, or a single one to a file; returns their paths.
+
+    Fails with PRJ014 for a file that does not begin with `head`, as that of another pipeline, and with PRJ006.
+    """
     is_folder = len(files) > 1 or output.is_dir()
     targets = {output / name if is_folder else output: text for name, text in files.items()}
     for target in targets:
-        refuse_foreign(target, _is_export)
+        refuse_foreign(target, lambda begins: begins == head[: len(begins)] or begins.startswith(head))
     for target, text in targets.items():
         make_folder(target.absolute().parent, private=False)
         write_file(target.absolute(), text.encode(), private=False)
     return [str(target) for target in targets]
-
-
-def _is_export(begins: bytes) -> bool:
-    from osiris.export.exported import MARK
-
-    return begins.startswith(MARK.encode())
 
 
 export = noun(

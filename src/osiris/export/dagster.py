@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from osiris.export.exported import digest
 from osiris.export.python_text import RUN, literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from osiris.export.exported import Exported
 
 _BODY = '''\
@@ -27,7 +30,7 @@ WRITES = {{f"write_{{number}}": key for number, key in enumerate({writes})}}
 {run}
 
 @dg.multi_asset(
-    name={name!r},
+    name={job!r},
     ins={{name: dg.AssetIn(key=dg.AssetKey(key), dagster_type=dg.Nothing) for name, key in READS.items()}},
     outs={{name: dg.AssetOut(key=dg.AssetKey(key), dagster_type=dg.Nothing) for name, key in WRITES.items()}},
 )
@@ -47,17 +50,16 @@ defs = dg.Definitions(assets=[run_pipeline], jobs=[job], schedules=schedules)
 
 
 def dagster(exported: Exported) -> dict[str, str]:
-    """Return a file of definitions."""
-    due = exported.schedule
-    name = exported.name.replace("-", "_")
+    """Return a file of definitions. A dataset that is read and written is only an output: no asset may need itself."""
+    due, name = exported.schedule, definition_name(exported.name)
+    writes = _keys(exported.writes) or [[exported.name]]
     when = f"cron_schedule={due.cron!r}, execution_timezone={due.zone!r}" if due else ""
     schedule = f"dg.ScheduleDefinition(job=job, {when}, default_status=ON)" if due else ""
     text = _BODY.format(
         command=literal(exported.words),
-        reads=literal([_key(uri) for uri in exported.reads]),
-        writes=literal([_key(uri) for uri in exported.writes] or [[exported.name]]),
+        reads=literal([key for key in _keys(exported.reads) if key not in writes]),
+        writes=literal(writes),
         run=RUN,
-        name=name,
         job=f"run_{name}",
         schedules=f"[{schedule}]",
     )
@@ -68,6 +70,12 @@ def dagster(exported: Exported) -> dict[str, str]:
     return {f"{name}.py": "\n".join([*about, text])}
 
 
-def _key(uri: str) -> list[str]:
-    """Return a URI as the parts of a key."""
-    return [part for part in re.split("[:/]+", uri) if part]
+def definition_name(name: str) -> str:
+    """Return a pipeline's name without hyphens, with a digest where another pipeline could have the same."""
+    return f"{name.replace('-', '_')}_{digest(name)}" if "-" in name else name
+
+
+def _keys(uris: Iterable[str]) -> list[list[str]]:
+    """Return URIs as the parts of keys, each once."""
+    keys = (tuple(part for part in re.split("[:/]+", uri) if part) for uri in uris)
+    return [list(key) for key in dict.fromkeys(keys)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -35,11 +36,9 @@ if TYPE_CHECKING:
     from osiris.report.openlineage import Dataset
 
 
-MARK = "# Runs the pipeline "
-"""How every exported file begins."""
 _SHOWN = 60
-_EITHER_DAY = ("airflow", "dagster", "prefect", "github")
-"""Formats whose schedulers take days of the month and of the week as alternatives, whatever they begin with."""
+_EITHER_DAY = ("airflow", "dagster", "prefect", "github", "kubernetes")
+"""Formats whose schedulers differ from cron where days of the month and of the week are given, one of them with `*`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +83,12 @@ class Exported:
         """The command line that runs the pipeline; the run id follows."""
         return [self.command, "-C", self.folder, "run", self.file, *self.options, "--run-id"]
 
+    @property
+    def head(self) -> str:
+        """How its files begin: names are quoted in ASCII, so that they cannot end a comment."""
+        about = f"# Runs the pipeline {self.name} of the file {json.dumps(self.file)} in {json.dumps(self.folder)}."
+        return f"{about}\n# Made by 'osiris export {self.format}' of "
+
     def due(self) -> Schedule:
         """Return the schedule for a format that cannot do without; fails with EXP001."""
         if self.schedule is None:
@@ -100,14 +105,10 @@ class Exported:
         )
 
     def comments(self, *lines: str, secrets: str) -> list[str]:
-        """Return comment lines: what the file does, these, and `secrets`, where its variables come from, if it has any.
-
-        The file's name is quoted in ASCII, so that it cannot end a comment.
-        """
+        """Return comment lines: the head, these, and `secrets`, where its variables come from, if it has any."""
         variables = [f"Variables: {', '.join(self.variables)}. {secrets}"] if self.variables else []
-        made = f"Made by 'osiris export {self.format}' of Osiris {own_version()}: to change it, export again."
-        about = f"{MARK}{self.name} of the file {json.dumps(self.file)}."
-        return [about, *(f"# {line}" for line in (made, *lines, *variables))]
+        made = f"{self.head}Osiris {own_version()}: to change it, export again."
+        return [*made.split("\n"), *(f"# {line}" for line in (*lines, *variables))]
 
 
 def export_of(workspace: Workspace, scheduler: str, file: str, choices: Choices) -> Exported:
@@ -205,9 +206,14 @@ def _valid(due: Schedule, scheduler: str) -> Schedule:
             "PRJ008", problem=f"--zone: '{due.zone}' is not the name of a time zone", hint="as in Europe/Prague, or UTC"
         )
     _, _, day, _, weekday = due.cron.split()
-    if scheduler in _EITHER_DAY and "*" not in (day, weekday) and "*" in day[0] + weekday[0]:
+    if scheduler in _EITHER_DAY and "*" not in (day, weekday) and "*" in day + weekday:
         fail("EXP005", format=scheduler, cron=due.cron, day=day)
     return due
+
+
+def digest(name: str) -> str:
+    """Return what tells names apart that a format spells alike."""
+    return hashlib.sha256(name.encode()).hexdigest()[:6]
 
 
 def parsed(cron: str) -> CronSim:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from osiris.export.exported import sunday_first
+from osiris.export.exported import digest, sunday_first
 from osiris.export.yaml_text import Text, yaml_text
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ def object_name(name: str) -> str:
     plain = re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")
     if plain == name and len(name) <= _LONGEST:
         return name
-    return f"{plain[: _LONGEST - 7].rstrip('-')}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+    return f"{plain[: _LONGEST - 7].rstrip('-')}-{digest(name)}"
 
 
 def _secret(secret: str, variable: str) -> JsonValue:

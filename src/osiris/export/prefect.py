@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from osiris.export.python_text import RUN, literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from osiris.export.exported import Exported
 
 _LONGEST = 512
@@ -51,8 +53,8 @@ def prefect(exported: Exported) -> dict[str, str]:
     due = exported.schedule
     text = _BODY.format(
         command=literal(exported.words),
-        reads=literal([_key(uri) for uri in exported.reads]),
-        writes=literal([_key(uri) for uri in exported.writes] or [f"osiris://{exported.name}"]),
+        reads=literal(_keys(exported.reads)),
+        writes=literal(_keys(exported.writes) or [f"osiris://{exported.name}"]),
         run=RUN,
         name=exported.name,
         schedule=f", schedule=Cron({due.cron!r}, timezone={due.zone!r})" if due else "",
@@ -64,6 +66,6 @@ def prefect(exported: Exported) -> dict[str, str]:
     return {f"{exported.name}.py": "\n".join([*about, text])}
 
 
-def _key(uri: str) -> str:
-    """Return a URI with the characters that Prefect takes."""
-    return re.sub(r"[^\w.:/@~-]", "_", uri, flags=re.ASCII)[:_LONGEST]
+def _keys(uris: Iterable[str]) -> list[str]:
+    """Return URIs with the characters that Prefect takes, each once."""
+    return list(dict.fromkeys(re.sub(r"[^\w.:/@~-]", "_", uri, flags=re.ASCII)[:_LONGEST] for uri in uris))

@@ -50,6 +50,7 @@ def systemd(exported: Exported) -> dict[str, str]:
     about = exported.comments(
         f"Save {unit}.service and {unit}.timer in ~/.config/systemd/user/.",
         f"Start it with: systemctl --user daemon-reload && systemctl --user enable --now {unit}.timer",
+        "It stops when you log out, unless you run once: loginctl enable-linger",
         secrets="They come from the .env of the project.",
     )
     timer = _TIMER.format(
