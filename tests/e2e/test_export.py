@@ -4,12 +4,16 @@ import ast
 import csv
 import json
 import re
+import shlex
 import sqlite3
 import subprocess
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import yaml
+from packaging.requirements import Requirement
 from tests.conftest import OSIRIS
 from tests.corpora.hostile_names import FILE_NAMES
 
@@ -52,7 +56,8 @@ connections:
 """
 VARIABLES = [
     *("MYSQL_HOST", "MYSQL_USER", "SHOP_PASSWORD", "SHOP_USER"),
-    *("VAULT_ADDR", "VAULT_TOKEN", "OSIRIS_PARAM_TOKEN"),
+    *("VAULT_ADDR", "VAULT_NAMESPACE", "VAULT_CACERT", "VAULT_ROLE_ID", "VAULT_TOKEN", "VAULT_SECRET_ID"),
+    "OSIRIS_PARAM_TOKEN",
 ]
 COPY = """\
 oml_version: "0.1.0"
@@ -95,6 +100,67 @@ def test_an_export_reads_the_project_only(scheduler, osiris, shop):
     assert "UNUSED" not in text
     assert "1999-12-31" not in text
     assert "since=2026-01-01" in text
+
+
+LOGINS = {
+    "vault:secret/shop#x": {
+        *("VAULT_ADDR", "VAULT_NAMESPACE", "VAULT_CACERT"),
+        *("VAULT_TOKEN", "VAULT_ROLE_ID", "VAULT_SECRET_ID"),
+    },
+    "aws-sm:shop#x": {"AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"},
+    "gcp-sm:projects/a/secrets/b#x": {"GOOGLE_APPLICATION_CREDENTIALS"},
+    "keyring:shop#x": set(),
+    "cmd:pass show x": set(),
+}
+EXTRAS = {"aws-sm": "aws", "gcp-sm": "gcp", "keyring": "keyring"}
+READ = """\
+oml_version: "0.1.0"
+name: read
+steps:
+  - {id: rows, component: postgres.extractor, mode: read, config: {connection: "@postgres.shop", table: t}}
+  - {id: out, component: filesystem.csv_writer, mode: write, needs: [rows], config: {path: output/a.csv}}
+"""
+
+
+def installed(workflow):
+    """Return the requirement that a workflow installs."""
+    scripts = [step.get("run", "") for step in yaml.safe_load(workflow)["jobs"]["run"]["steps"]]
+    (line,) = (line for script in scripts for line in script.splitlines() if " install " in line)
+    return Requirement(shlex.split(line)[-1])
+
+
+@pytest.mark.parametrize("reference", LOGINS)
+def test_a_workflow_has_the_logins_and_the_libraries_of_the_stores_of_its_pipeline(reference, osiris, shop):
+    connection = {"host": "db.test", "database": "d", "user": "u", "password": f"${{{reference}}}"}
+    (shop / "osiris_connections.yaml").write_text(json.dumps({"connections": {"postgres": {"shop": connection}}}))
+    (shop / "pipelines/read.yaml").write_text(READ)
+    made = export(osiris, shop, "github", file="pipelines/read.yaml")["data"]
+    assert set(made["variables"]) == LOGINS[reference]
+    (text,) = made["files"].values()
+    assert installed(text).extras == {EXTRAS[scheme] for scheme in EXTRAS if reference.startswith(f"{scheme}:")}
+    assert "extra" not in text
+
+
+@pytest.mark.parametrize(
+    ("settings", "extras"),
+    [
+        ("", set()),
+        ('notify: {slack: "${SLACK}"}', set()),
+        ('notify: {slack: "${aws-sm:alerts#slack}", webhook: "${gcp-sm:projects/a/secrets/b#x}"}', {"aws", "gcp"}),
+        ('notify: {apprise: "${APPRISE}"}', {"notify"}),
+        ("otel: {enabled: true}", {"otel"}),
+        ("otel: {enabled: false}", set()),
+        ("run: {target: e2b}", {"e2b"}),
+        ("run: {target: bwrap}", set()),
+    ],
+)
+def test_a_workflow_installs_the_libraries_that_settings_need(settings, extras, osiris, shop):
+    (shop / "osiris.yaml").write_text(settings)
+    (shop / "pipelines/copy.yaml").write_text(COPY)
+    (text,) = export(osiris, shop, "github", file="pipelines/copy.yaml")["data"]["files"].values()
+    requirement = installed(text)
+    assert requirement.extras == extras
+    assert (requirement.name, str(requirement.specifier)) == ("osiris-data", f"=={version('osiris-data')}")
 
 
 def test_parameters_without_a_value_are_not_taken_from_the_caller(osiris, shop):
@@ -192,6 +258,7 @@ def test_files_are_written_and_only_exports_replaced(osiris, shop):
     for _ in range(2):
         done = osiris(*words, cwd=shop)
         assert done.stdout == "units/osiris-copy.service\nunits/osiris-copy.timer\n", done.stderr
+    assert "loginctl enable-linger" in (shop / "units/osiris-copy.timer").read_text()
     (shop / "units/osiris-copy.timer").write_text("mine")
     assert "PRJ014" in osiris(*words, cwd=shop).stderr
     printed = osiris("export", "cron", "pipelines/copy.yaml", "--cron", "0 2 * * *", cwd=shop).stdout

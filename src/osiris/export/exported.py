@@ -16,6 +16,7 @@ from urllib.parse import quote
 from osiris import api
 from osiris.api.workspace import find_file
 from osiris.compiler.build import plan_steps
+from osiris.config import NOTIFY_CHANNELS
 from osiris.connections import environment_names, load_env, store_references
 from osiris.distribution import own_version
 from osiris.errors import fail, raise_all
@@ -24,6 +25,7 @@ from osiris.oml.parse import load_document
 from osiris.oml.schedule import Schedule, cron_problem, is_zone, schedule_of
 from osiris.report.openlineage import datasets_of
 from osiris.secret import is_secret_name
+from osiris.secret.references import OWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from osiris.api import Workspace
     from osiris.compiler.context import Prepared
+    from osiris.config import Config
     from osiris.model import JsonValue
     from osiris.report.openlineage import Dataset
 
@@ -63,7 +66,8 @@ class Exported:
     """A pipeline for a scheduler.
 
     `file` is relative to `folder`. `options` are those of `osiris run`. `variables` are the environment variables that
-    connections and sensitive parameters need. `reads` and `writes` are datasets as URIs, from their OpenLineage names.
+    connections and sensitive parameters need. `extras` are those of our package that a run needs. `reads` and `writes`
+    are datasets as URIs, from their OpenLineage names.
     """
 
     format: str
@@ -75,6 +79,7 @@ class Exported:
     schedule: Schedule | None
     variables: tuple[str, ...]
     image: str = ""
+    extras: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
 
@@ -134,12 +139,24 @@ def export_of(workspace: Workspace, scheduler: str, file: str, choices: Choices)
         schedule=_schedule(load_document(path, workspace.root).data, scheduler, choices),
         variables=tuple(dict.fromkeys(_variables(checked.prepared))),
         image=choices.image,
+        extras=tuple(sorted({*_extras(own.config, checked.prepared)})),
     )
     for text in (*made.words, made.image):
         if any("\ud800" <= each <= "\udfff" for each in text):
             made.refuse(text, "it is not UTF-8")
     reads, writes = (tuple(_uris(checked.prepared, Path(folder), mode)) for mode in ("read", "write"))
     return replace(made, reads=reads, writes=writes)
+
+
+def _extras(config: Config, prepared: Prepared) -> Iterator[str]:
+    """Yield the extras with libraries that a run needs."""
+    reported = [f"${{{text}}}" for name in NOTIFY_CHANNELS for text in config.get(f"notify.{name}") or ()]
+    for reference in store_references([dict(prepared.connections), reported]):
+        if (store := OWN.get(reference.scheme)) and store.extra:
+            yield store.extra
+    yield from (extra for setting, extra in _EXTRAS.items() if config.get(setting))
+    if config.get("run.target") == "e2b":
+        yield "e2b"
 
 
 def _in_project(workspace: Workspace, file: str) -> Path:
@@ -172,6 +189,9 @@ def _in_repository(root: Path) -> str:
     top = next((each for each in (root, *root.parents) if (each / ".git").exists()), root)
     return f"./{root.relative_to(top).as_posix()}" if root != top else "."
 
+
+_EXTRAS = {"notify.apprise": "notify", "otel.enabled": "otel"}
+"""Extras with libraries for what a setting turns on."""
 
 _ELSEWHERE: dict[str, tuple[Callable[[Path], str], str]] = {
     "github": (_in_repository, ""),
@@ -232,11 +252,8 @@ def sunday_first(cron: str) -> str:
     return " ".join([*others, ",".join(map(str, sorted(numbers)))])
 
 
-_LOGINS = {
-    "vault": ("VAULT_ADDR", "VAULT_TOKEN"),
-    "aws-sm": ("AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
-}
-"""Variables with which a secret store is opened as a rule, by scheme."""
+_LOGINS = {scheme: (*store.settings, *store.credentials) for scheme, store in OWN.items()}
+"""Variables with which a secret store is opened, by scheme: one way to log in needs a part of them."""
 
 
 def _variables(prepared: Prepared) -> Iterator[str]:

@@ -22,7 +22,8 @@ def github(exported: Exported) -> dict[str, str]:
     """Return a workflow, for `.github/workflows/`; a repeated job has the run id of the first attempt."""
     words = _without_expressions(shlex.join(exported.words[1:]))
     command = shlex.quote(exported.command) if exported.command else _COMMAND
-    package = f"{DISTRIBUTION}=={own_version()}"
+    extras = f"[{','.join(exported.extras)}]" if exported.extras else ""
+    package = shlex.quote(f"{DISTRIBUTION}{extras}=={own_version()}")
     steps: list[JsonValue] = [
         {"uses": _CHECKOUT, "with": {"persist-credentials": False}},
         *([] if exported.command else [{"name": "Install Osiris", "run": Text(_INSTALL.format(package=package))}]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from osiris.distribution import installed_entries
 
@@ -17,14 +17,36 @@ if TYPE_CHECKING:
 GROUP = "osiris.secret_stores"
 """The group of entry points: the name is the scheme, the value `module:function`."""
 
+
+class Store(NamedTuple):
+    """A store of ours: its module, the extra with its library, and the variables by which it is opened.
+
+    The values of `credentials` are masked.
+    """
+
+    module: str
+    extra: str | None = None
+    settings: tuple[str, ...] = ()
+    credentials: tuple[str, ...] = ()
+
+
 OWN = {
-    "aws-sm": "osiris.secret_stores.aws",
-    "cmd": "osiris.secret_stores.commands",
-    "gcp-sm": "osiris.secret_stores.gcp",
-    "keyring": "osiris.secret_stores.system_keyring",
-    "vault": "osiris.secret_stores.vault",
+    "aws-sm": Store(
+        "osiris.secret_stores.aws",
+        "aws",
+        settings=("AWS_REGION", "AWS_ACCESS_KEY_ID"),
+        credentials=("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    ),
+    "cmd": Store("osiris.secret_stores.commands"),
+    "gcp-sm": Store("osiris.secret_stores.gcp", "gcp", settings=("GOOGLE_APPLICATION_CREDENTIALS",)),
+    "keyring": Store("osiris.secret_stores.system_keyring", "keyring"),
+    "vault": Store(
+        "osiris.secret_stores.vault",
+        settings=("VAULT_ADDR", "VAULT_NAMESPACE", "VAULT_CACERT", "VAULT_ROLE_ID"),
+        credentials=("VAULT_TOKEN", "VAULT_SECRET_ID"),
+    ),
 }
-"""Our stores and their modules, which other packages cannot replace."""
+"""Our stores by scheme, which other packages cannot replace."""
 
 _REFERENCE = re.compile(r"(?P<scheme>[a-z][a-z0-9-]*):(?P<path>[^#\s-](?:[^#]*[^#\s])?)(?:#(?P<field>.+))?")
 

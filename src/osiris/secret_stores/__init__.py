@@ -48,7 +48,7 @@ PAUSES = (0.2, 0.8)
 """Seconds to wait before each further attempt."""
 PATIENCE = 3.0
 """Seconds after which a failed attempt is not repeated: the store is slow rather than disturbed."""
-CREDENTIALS = frozenset(("VAULT_TOKEN", "VAULT_SECRET_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"))
+CREDENTIALS = frozenset(name for store in OWN.values() for name in store.credentials)
 """Variables with which stores are opened: their values are masked."""
 FRESH = 60.0
 """Seconds for which a process that outlives a command, of Python or of agents, does not ask for a value again."""
@@ -149,7 +149,7 @@ def _listed(fields: Mapping[str, object]) -> str:
 
 def _load(scheme: str) -> Fetch:
     if scheme in OWN:
-        own: Fetch = import_module(OWN[scheme]).fetch
+        own: Fetch = import_module(OWN[scheme].module).fetch
         return own
     from importlib.metadata import entry_points
 
