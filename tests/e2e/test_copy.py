@@ -62,7 +62,7 @@ def test_without_a_yes_the_plan_is_shown_and_nothing_written(osiris, folder):
 
 
 def test_at_a_terminal_the_answer_decides(folder):
-    for answer, there in (("no", False), ("yes", True)):
+    for answer, there in (("no", False), ("n", False), ("yes", True), ("Y", True)):
         words = ["copy", "data/orders.csv", "output/x.csv"]
         process = pexpect.spawn(OSIRIS, words, cwd=str(folder), env=kept(), timeout=SOON, dimensions=(60, 160))
         process.expect(r"Run it\? \(yes, no\)")
@@ -70,6 +70,7 @@ def test_at_a_terminal_the_answer_decides(folder):
         process.expect(pexpect.EOF)
         process.close()
         assert (folder / "output/x.csv").exists() == there
+        (folder / "output/x.csv").unlink(missing_ok=True)
     assert pipelines(folder) == []
 
 

@@ -3,6 +3,7 @@
 import datetime as dt
 import email
 import email.policy
+import fcntl
 import json
 import os
 import signal
@@ -170,6 +171,37 @@ def test_a_receiver_that_fails_or_hangs_is_a_warning(answer, shop, hooks):
     hooks.always, hooks.faults.hang = None, False
     shop("logs", "list")
     assert len(hooks.requests) == 1
+
+
+def test_a_record_that_another_process_locks_is_a_warning(shop, hooks):
+    shop.channels(webhook=hooks.url, timeout="1s")
+    path = shop.folder / ".osiris" / "notifications.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a") as record:
+        fcntl.flock(record, fcntl.LOCK_SH)
+        start = time.monotonic()
+        envelope = shop.fail(timeout=60)
+        assert time.monotonic() - start < 20
+    assert codes(envelope) == ["DRV001", "NTF002"]
+    (reason,) = (item["message"] for item in envelope["diagnostics"] if item["code"] == "NTF002")
+    assert "another process has locked it for 1 s" in reason
+    assert hooks.requests == []
+    shop.fail()
+    assert len(hooks.requests) == 1
+
+
+@pytest.mark.parametrize("fault", ["421", "500", "hangs", "drops"])
+def test_a_mail_that_was_accepted_is_delivered_however_the_session_ends(fault, smtp):
+    if fault in ("hangs", "drops"):
+        getattr(smtp, fault).add("QUIT")
+    else:
+        smtp.replies["QUIT"] = f"{fault} 4.3.2 Shutting down"
+    mail = f"smtp://{smtp.host}:{smtp.port}/?from=osiris@example.com&to=ada@example.com"
+    body = late_body("orders", dt.datetime(2026, 11, 30, 2, tzinfo=dt.UTC), "shop")
+    start = time.monotonic()
+    assert deliver([("email", lambda: mail, body)], 3) == [""]
+    assert time.monotonic() - start < 3
+    assert len(smtp.messages) == 1
 
 
 def test_slack_shows_text_as_it_is(osiris, tmp_path, slack):

@@ -6,7 +6,9 @@ warning, and never changes the result of a run.
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -23,6 +25,7 @@ from osiris.secret.references import parse_reference
 from osiris.secret_stores import fetch_secret
 from osiris.session.finding import iter_sessions, order_of
 from osiris.session.stored import cut_torn_line, line, now_text, read_lines
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
 
 _RUNS = ("run", REFUSED)
 _RECORDED = ("id", "events", "pipeline")
+_POLL = 0.05
+"""Seconds between two attempts to lock the record."""
 
 
 def notify_runs(workspace: Workspace, sessions: Iterable[str]) -> list[Diagnostic]:
@@ -186,13 +191,22 @@ def _append(workspace: Workspace, event: str, entries: Callable[[Iterable[Entry]
     with guarded(path):
         descriptor = open_file(path, READ_AND_APPEND)
         try:
-            take_lock(descriptor, wait=True)
+            _lock(descriptor, workspace.config.get("notify.timeout"))
             cut_torn_line(path)
             added = entries(read_lines(path))
             lines = (line({"ts": now_text(), "event": event, **entry}) for entry in added)
             append_durably(descriptor, b"".join(lines))
         finally:
             os.close(descriptor)
+
+
+def _lock(descriptor: int, timeout: float) -> None:
+    """Lock the record; raises TimeoutError if another process holds it for `timeout` seconds."""
+    end = time.monotonic() + timeout
+    while not take_lock(descriptor):
+        if time.monotonic() > end:
+            raise TimeoutError(errno.ETIMEDOUT, f"another process has locked it for {duration_text(timeout)}")
+        time.sleep(_POLL)
 
 
 def _named(channel: str, variable: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -20,12 +20,12 @@ from osiris.errors import OsirisError, diagnostic, fail
 from osiris.family_spec import family_module, family_of_connection
 from osiris.history.record import REFUSED, open_own_run, require_plan
 from osiris.secret import Scrubber, Secret
-from osiris.secret_stores import recall_secret
+from osiris.secret_stores import recall_secret, wait_for
 from osiris.session.writing import ENDS
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from http.client import HTTPConnection
 
     from osiris.api.workspace import Workspace
@@ -82,23 +82,15 @@ def emit_lost(workspace: Workspace, sessions: Iterable[Mapping[str, JsonValue]])
     emitter.close()
 
 
-@contextmanager
-def emitting(workspace: Workspace, progress: Progress) -> Iterator[tuple[Progress, list[Diagnostic]]]:
-    """Provide a `progress` that also emits events, and a list of warnings, filled at exit."""
+def emitting(workspace: Workspace, progress: Progress) -> tuple[Progress, Callable[[], list[Diagnostic]]]:
+    """Return a `progress` that also emits events, and a function that waits for them and returns warnings."""
     emitter = _Emitter(workspace)
-    problems: list[Diagnostic] = []
-    if not emitter.is_enabled:
-        yield progress, problems
-        return
 
     def both(event: Event) -> None:
         progress(event)
         emitter.on_event(event)
 
-    try:
-        yield both, problems
-    finally:
-        problems += emitter.close()
+    return (both if emitter.is_enabled else progress), emitter.close
 
 
 class _Emitter:
@@ -187,7 +179,7 @@ class _Sender:
     def close(self) -> tuple[int, str] | None:
         """Wait until all are sent, up to the timeout; returns how many were not and why, None if all were."""
         self._waiting.put(None)
-        self._thread.join(self._server.timeout)
+        wait_for([self._thread], self._server.timeout)
         missing = self._handed - self._sent
         if not missing:
             return None

@@ -101,33 +101,52 @@ def _run_locked(
     strict: bool,
 ) -> tuple[RunResult, list[Diagnostic]]:
     """Run a target in a locked project; imports happen here, while the worker imports its own modules."""
-    from osiris.api.notifications import notify_runs
     from osiris.api.openlineage import emitting
-    from osiris.api.reports import package_missing
-    from osiris.api.telemetry import send_telemetry
     from osiris.runner.host.run import run
 
-    with emitting(workspace, progress) as (emit, undelivered):
-        plan: Plan | None = None
-        events: list[Event] = []
-        try:
-            plan = plan_of(workspace, target, options, params=params, strict=strict, worker=worker)
-            set_label(f"run of '{plan.manifest.name}'")
-            tracked = _tracking_ends(events, emit)
-            words = (workspace.project, plan.manifest, workspace.config, options, tracked, worker)
-            result = run(*words, plan.asked, plan.pipeline)
-        except OsirisError as error:
-            manifest = plan.manifest if plan else None
-            tracked = _tracking_ends(events, progress)
-            refused = None if events else record_refusal(workspace, target, manifest, error.diagnostics, tracked)
-            if refused is None:
-                raise
-            result = refused
-        finally:
-            unpackaged = package_missing(workspace)
-            ended = [event["session"] for event in events if event["event"] in ENDS]
-            unsent = [*notify_runs(workspace, ended), *send_telemetry(workspace, ended)]
-    return result, [*(plan.notes if plan else ()), *undelivered, *unpackaged, *unsent]
+    emit, finish_emitting = emitting(workspace, progress)
+    plan: Plan | None = None
+    events: list[Event] = []
+    try:
+        plan = plan_of(workspace, target, options, params=params, strict=strict, worker=worker)
+        set_label(f"run of '{plan.manifest.name}'")
+        tracked = _tracking_ends(events, emit)
+        words = (workspace.project, plan.manifest, workspace.config, options, tracked, worker)
+        result = run(*words, plan.asked, plan.pipeline)
+    except OsirisError as error:
+        manifest = plan.manifest if plan else None
+        tracked = _tracking_ends(events, progress)
+        refused = None if events else record_refusal(workspace, target, manifest, error.diagnostics, tracked)
+        if refused is None:
+            raise
+        result = refused
+    finally:
+        unreported = _report(
+            workspace, [event["session"] for event in events if event["event"] in ENDS], finish_emitting
+        )
+    return result, [*(plan.notes if plan else ()), *unreported]
+
+
+def _report(
+    workspace: Workspace, ended: Sequence[str], finish_emitting: Callable[[], list[Diagnostic]]
+) -> list[Diagnostic]:
+    """Package ended runs and send what reports them; returns warnings.
+
+    A signal only ends the waiting: the runs have ended, so their results stand.
+    """
+    from osiris.api.notifications import notify_runs
+    from osiris.api.reports import package_missing
+    from osiris.api.telemetry import send_telemetry
+
+    warnings: list[Diagnostic] = []
+    try:
+        warnings += package_missing(workspace)
+        warnings += notify_runs(workspace, ended)
+        warnings += send_telemetry(workspace, ended)
+        warnings += finish_emitting()
+    except KeyboardInterrupt:
+        warnings += [diagnostic("NTF007", session=session) for session in ended]
+    return warnings
 
 
 def _tracking_ends(events: list[Event], progress: Progress) -> Progress:

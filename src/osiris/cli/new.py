@@ -243,19 +243,20 @@ def _accepted(
 
 
 def _heard(question: str, answers: Sequence[str]) -> str:
-    """Ask until one of the answers is given, and return it; without any it is no."""
+    """Ask until one of the answers is given, also in short (`y`), and return it; without any it is no."""
     from osiris.chat.environment import Waiting
+    from osiris.chat.replies import meaning
     from osiris.cli.talk import Terminal
 
     terminal = Terminal(console(), [], accepts=False, reads=True)
     while True:
         console().talk(f"{question} ({', '.join(answers)})")
         try:
-            words = terminal.ask_user(None).strip().lower()
+            answer = meaning(terminal.ask_user(None))
         except Waiting:
             return "no"
-        if words in answers:
-            return words
+        if answer and answer in answers:
+            return answer
 
 
 def _done(

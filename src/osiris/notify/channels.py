@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -14,6 +15,7 @@ from osiris.distribution import NotLoadedError, ask_process, load_foreign
 from osiris.notify import apprise_service
 from osiris.notify.message import text_of, title_of
 from osiris.secret.references import StoreError
+from osiris.secret_stores import wait_for
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
@@ -50,16 +52,8 @@ def deliver(messages: Sequence[tuple[str, Callable[[], str], Body]], timeout: fl
     threads = [threading.Thread(target=send, args=(number,), daemon=True) for number in range(len(messages))]
     for thread in threads:
         thread.start()
-    _join_all(threads, timeout)
+    wait_for(threads, timeout)
     return list(reasons)
-
-
-def _join_all(threads: Sequence[threading.Thread], timeout: float) -> None:
-    import time
-
-    end = time.monotonic() + timeout
-    for thread in threads:
-        thread.join(max(0.0, end - time.monotonic()))
 
 
 def _webhook(address: str, body: Body, timeout: float) -> str:
@@ -164,7 +158,7 @@ def _hand_over(server: _MailServer, mail: EmailMessage, timeout: float) -> str:
         line: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, own, timeout=timeout, context=tls)
     else:
         line = smtplib.SMTP(server.host, server.port, own, timeout=timeout)
-    with line:
+    try:
         line.ehlo_or_helo_if_needed()
         if not server.is_encrypted and line.has_extn("starttls"):
             line.starttls(context=tls)
@@ -173,6 +167,10 @@ def _hand_over(server: _MailServer, mail: EmailMessage, timeout: float) -> str:
         if server.user:
             line.login(server.user, server.password)
         refused = line.send_message(mail)
+    finally:
+        with suppress(OSError):  # the reply to QUIT is not read: it changes nothing about an accepted message
+            line.putcmd("quit")
+        line.close()
     return f"the server refused {len(refused)} of the recipients" if refused else ""
 
 

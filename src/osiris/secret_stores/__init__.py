@@ -24,7 +24,7 @@ from osiris.distribution import NotLoadedError, load_foreign
 from osiris.secret.references import GROUP, OWN, Reference, StoreError, unknown_store_hint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     Fetch: TypeAlias = Callable[[str, str | None, Mapping[str, str], float], str | Mapping[str, object]]
     Value: TypeAlias = str | Mapping[str, object]
@@ -38,6 +38,7 @@ __all__ = [
     "fetched_texts",
     "parse_fields",
     "recall_secret",
+    "wait_for",
 ]
 
 TIMEOUT = 10.0
@@ -50,6 +51,8 @@ PATIENCE = 3.0
 """Seconds after which a failed attempt is not repeated: the store is slow rather than disturbed."""
 CREDENTIALS = frozenset(name for store in OWN.values() for name in store.credentials)
 """Variables with which stores are opened: their values are masked."""
+MOMENT = 0.2
+"""Seconds until a signal is handled at the latest while threads are waited for."""
 FRESH = 60.0
 """Seconds for which a process that outlives a command, of Python or of agents, does not ask for a value again."""
 _LASTING = ("", "mcp")
@@ -188,12 +191,23 @@ def _in_time(fetch: Fetch, reference: Reference, environ: Mapping[str, str]) -> 
 
     thread = threading.Thread(target=ask, name=f"secrets from {reference.scheme}", daemon=True)
     thread.start()
-    thread.join(LIMIT)
+    wait_for([thread], LIMIT)
     if not answers:
         raise StoreError("unreachable", f"no answer within {LIMIT:.0f} s")
     if isinstance(answers[0], StoreError):
         raise answers[0]
     return answers[0]
+
+
+def wait_for(threads: Iterable[threading.Thread], seconds: float) -> None:
+    """Wait until threads end, together for at most `seconds`; a signal is handled within a moment.
+
+    One long `join` may sleep through a signal that arrives just before it.
+    """
+    end = time.monotonic() + seconds
+    for thread in threads:
+        while thread.is_alive() and (left := end - time.monotonic()) > 0:
+            thread.join(min(MOMENT, left))
 
 
 def _guarded(fetch: Fetch, reference: Reference, environ: Mapping[str, str]) -> Value | StoreError:

@@ -22,7 +22,7 @@ import shutil
 import stat
 import subprocess
 import threading
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from signal import SIGKILL
@@ -33,7 +33,7 @@ from osiris.path_policy import MARKER
 from osiris.secret_stores import LIMIT, StoreError, asking
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 CALLERS = ("run", "copy", "preview", "replay", "discover", "connections doctor")
 """The commands that may run others for a secret."""
@@ -137,14 +137,33 @@ def _printed(argv: list[str]) -> str:
             os.killpg(process.pid, SIGKILL)
 
     timer = threading.Timer(_SECONDS, stop)
+    timer.daemon = True
     timer.start()
-    with process, closing(process.stdout or BytesIO()) as output:
+    with _killed_at_exit(process.pid), process, closing(process.stdout or BytesIO()) as output:
         printed = output.read(_LARGEST + 1)
         if len(printed) > _LARGEST:
             stop()
         process.wait()
     timer.cancel()
     return _checked(printed, process.returncode, late=late.is_set())
+
+
+@contextmanager
+def _killed_at_exit(group: int) -> Iterator[None]:
+    """Have a process group killed if this process ends within the block, however it ends.
+
+    A process waits for the end of a pipe, which the system closes also after SIGKILL. It is in a session of its own, as
+    Ctrl-C in a terminal must not end it first.
+    """
+    command = ["/bin/sh", "-c", 'read -r _; kill -KILL "-$1"', "osiris", str(group)]
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, start_new_session=True, env={}
+    ) as watcher:
+        try:
+            yield
+        finally:
+            watcher.kill()
 
 
 def _checked(printed: bytes, code: int, *, late: bool) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from osiris.runner.adapter import Worker
 
 _CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -30,6 +33,17 @@ class Interrupts:
     def __exit__(self, *_: object) -> None:
         for caught, handler in self._before.items():
             signal.signal(caught, handler)  # type: ignore[arg-type]
+
+    @contextmanager
+    def set_aside(self) -> Iterator[None]:
+        """Give signals to their earlier handlers in a block that waits for something else than the worker."""
+        for caught, handler in self._before.items():
+            signal.signal(caught, handler)  # type: ignore[arg-type]
+        try:
+            yield
+        finally:
+            for caught in self._before:
+                signal.signal(caught, self.stop)
 
     def bind(self, worker: Worker) -> None:
         """Set the worker to stop on a signal; an earlier signal counts."""

@@ -141,7 +141,7 @@ def run(
         request = RunRequest(options.new_run, options.run_id, options.resume, within, selected)
         needed = options.replay.needed(manifest) if options.replay else manifest
         registry = options.registry or load_registry()
-        resolved = cache(partial(_secrets, project, needed, config, registry, _environ(project, options)))
+        resolved = cache(partial(_secrets, project, needed, config, registry, _environ(project, options), interrupts))
         sources = cache(lambda: confirm(project, needed, config, registry, resolved(), worker, fresh or {}))
         interrupts.bind(worker)
         current = CurrentStates(lambda: digests_of(resolved(), needed.data["connections"]), lambda: sources().states)
@@ -192,11 +192,17 @@ def _environ(project: Project, options: RunOptions) -> Mapping[str, str]:
 
 
 def _secrets(
-    project: Project, manifest: Manifest, config: Config, registry: Registry, environ: Mapping[str, str]
+    project: Project,
+    manifest: Manifest,
+    config: Config,
+    registry: Registry,
+    environ: Mapping[str, str],
+    interrupts: Interrupts,
 ) -> Secrets:
     require_allowed(project, manifest, config, registry)
     data = manifest.data
-    return resolve_secrets(project.root, data["connections"], data["sensitive"], registry, environ)
+    with interrupts.set_aside():  # a store may take long, and nothing has begun that must end tidily
+        return resolve_secrets(project.root, data["connections"], data["sensitive"], registry, environ)
 
 
 def require_allowed(project: Project, manifest: Manifest, config: Config, registry: Registry) -> None:
