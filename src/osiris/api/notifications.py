@@ -6,7 +6,6 @@ warning, and never changes the result of a run.
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from contextlib import suppress
@@ -205,7 +204,7 @@ def _lock(descriptor: int, timeout: float) -> None:
     end = time.monotonic() + timeout
     while not take_lock(descriptor):
         if time.monotonic() > end:
-            raise TimeoutError(errno.ETIMEDOUT, f"another process has locked it for {duration_text(timeout)}")
+            raise TimeoutError(f"another process has locked it for {duration_text(timeout)}")
         time.sleep(_POLL)
 
 
