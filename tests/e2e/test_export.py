@@ -68,6 +68,7 @@ steps:
 """
 SCHEDULERS = ("airflow", "cron", "dagster", "github", "kubernetes", "prefect", "systemd")
 OWN = {"kubernetes": ["--image", "registry.test/osiris:1"], "cron": ["--zone", "UTC"]}
+PACKAGE = ("--package", "osiris-data==0.1.0")
 
 
 @pytest.fixture
@@ -82,7 +83,8 @@ def shop(tmp_path):
 
 def export(osiris, folder, scheduler, *words, file="pipelines/orders.yaml", **more):
     """Return the answer of an export as JSON."""
-    done = osiris("--json", "export", scheduler, file, *words, cwd=folder, **more)
+    package = PACKAGE if scheduler == "github" and "--package" not in words else ()
+    done = osiris("--json", "export", scheduler, file, *words, *package, cwd=folder, **more)
     return json.loads(done.stdout)
 
 
@@ -240,6 +242,14 @@ def test_what_cannot_be_exported_is_refused(scheduler, words, code, osiris, shop
 def test_an_expression_is_converted_where_the_scheduler_has_another_form(scheduler, words, expected, osiris, shop):
     made = export(osiris, shop, scheduler, "--param", "since=2026-01-01", *words)
     assert expected in "\n".join(made["data"]["files"].values())
+
+
+def test_a_workflow_installs_only_what_is_named(osiris, shop):
+    """No index is known to have our package: its name there may be somebody else's."""
+    done = osiris("--json", "export", "github", "pipelines/orders.yaml", "--param", "since=2026-01-01", cwd=shop)
+    assert [each["code"] for each in json.loads(done.stdout)["diagnostics"]] == ["PRJ008"]
+    wheel = export(osiris, shop, "github", "--param", "since=2026-01-01", "--package", "./our wheel.whl")
+    assert "install './our wheel.whl" in "".join(wheel["data"]["files"].values())
 
 
 def test_a_schedule_or_a_place_in_the_project_may_be_missing(osiris, shop):

@@ -27,9 +27,12 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     valued("-o --output", "PATH", "Write to this file or folder instead of standard output.", type=PATH),
 )
 _OWN: dict[str, tuple[Callable[[Any], Any], ...]] = {
+    "github": (
+        valued("--package", "PACKAGE", "What pip installs: a wheel in the repository, or NAME==VERSION of an index."),
+    ),
     "kubernetes": (
         valued("--image", "IMAGE", "The container image with Osiris, as in REGISTRY/osiris:TAG.", required=True),
-    )
+    ),
 }
 """Options of one format."""
 

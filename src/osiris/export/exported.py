@@ -48,8 +48,8 @@ _EITHER_DAY = ("airflow", "dagster", "prefect", "github", "kubernetes")
 class Choices:
     """What the caller decides. None stands for the default of the format, or of the project.
 
-    `folder` is the project's folder and `command` Osiris where the scheduler runs them, `image` the container image.
-    `cron` and `zone` replace the file's schedule.
+    `folder` is the project's folder and `command` Osiris where the scheduler runs them. `image` is the container image and
+    `package` what pip installs. `cron` and `zone` replace the schedule of the file.
     """
 
     params: Mapping[str, str]
@@ -59,6 +59,7 @@ class Choices:
     folder: str | None = None
     command: str | None = None
     image: str = ""
+    package: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ class Exported:
     schedule: Schedule | None
     variables: tuple[str, ...]
     image: str = ""
+    package: str | None = None
     extras: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
@@ -139,9 +141,10 @@ def export_of(workspace: Workspace, scheduler: str, file: str, choices: Choices)
         schedule=_schedule(load_document(path, workspace.root).data, scheduler, choices),
         variables=tuple(dict.fromkeys(_variables(checked.prepared))),
         image=choices.image,
+        package=choices.package,
         extras=tuple(sorted({*_extras(own.config, checked.prepared)})),
     )
-    for text in (*made.words, made.image):
+    for text in (*made.words, made.image, made.package or ""):
         if any("\ud800" <= each <= "\udfff" for each in text):
             made.refuse(text, "it is not UTF-8")
     reads, writes = (tuple(_uris(checked.prepared, Path(folder), mode)) for mode in ("read", "write"))

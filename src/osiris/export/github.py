@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from osiris.distribution import DISTRIBUTION, own_version
+from osiris.errors import fail
 from osiris.export.exported import sunday_first
 from osiris.export.yaml_text import Text, yaml_text
 
@@ -19,11 +19,13 @@ _COMMAND = '"$RUNNER_TEMP/osiris/bin/osiris"'
 
 
 def github(exported: Exported) -> dict[str, str]:
-    """Return a workflow, for `.github/workflows/`; a repeated job has the run id of the first attempt."""
+    """Return a workflow, for `.github/workflows/`; a repeated job has the run id of the first attempt.
+
+    Fails with PRJ008 if it is not said what to install.
+    """
     words = _without_expressions(shlex.join(exported.words[1:]))
     command = shlex.quote(exported.command) if exported.command else _COMMAND
-    extras = f"[{','.join(exported.extras)}]" if exported.extras else ""
-    package = shlex.quote(f"{DISTRIBUTION}{extras}=={own_version()}")
+    package = "" if exported.command else _without_expressions(shlex.quote(_package(exported)))
     steps: list[JsonValue] = [
         {"uses": _CHECKOUT, "with": {"persist-credentials": False}},
         *([] if exported.command else [{"name": "Install Osiris", "run": Text(_INSTALL.format(package=package))}]),
@@ -50,6 +52,15 @@ def github(exported: Exported) -> dict[str, str]:
         secrets="They are secrets of the environment 'production' of the repository.",
     )
     return {f"{exported.name}.yaml": "\n".join([*about, yaml_text(workflow)])}
+
+
+def _package(exported: Exported) -> str:
+    """Return what pip installs, with the extras that the project needs."""
+    if not exported.package:
+        hint = "name what pip installs: ./dist/WHEEL of the repository, or NAME==VERSION of your own index"
+        fail("PRJ008", problem="--package is missing", hint=f"{hint}; or give --osiris, where it is installed")
+    name, mark, version = exported.package.partition("==")
+    return f"{name}[{','.join(exported.extras)}]{mark}{version}" if exported.extras else exported.package
 
 
 def _due(exported: Exported) -> dict[str, JsonValue]:
