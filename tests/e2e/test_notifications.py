@@ -18,6 +18,7 @@ from tests.e2e.without import run_without
 from tests.servers.hooks import redirect
 from tests.servers.http_double import Answer
 
+import osiris as osiris_in_python
 from osiris.api import notify_late, open_project
 from osiris.notify.channels import deliver
 from osiris.notify.message import late_body
@@ -125,6 +126,111 @@ def test_a_run_that_could_not_start_and_one_that_was_killed_are_failures(shop, h
         list(pool.map(lambda _: shop("logs", "list"), range(4)))
     (lost,) = bodies(hooks)[1:]
     assert (lost["events"], lost["status"], lost["cause"]["code"]) == (["failure"], "lost", "RUN008")
+
+
+KILL = {"OSIRIS_FAULT": "host/journal.append:8:kill"}
+
+
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        ("notify: [", {}),
+        ("notify:\n  timeout: soon\n", {}),
+        (None, {"env": {"OSIRIS_NOTIFY__TIMEOUT": "soon"}}),
+        (None, {"args": ["--wait", "soon"]}),
+    ],
+)
+def test_a_killed_run_is_notified_after_a_command_that_could_not_begin(content, options, shop, hooks):
+    shop.channels(webhook=hooks.url)
+    settings = (shop.folder / "osiris.yaml").read_text()
+    shop("run", "pipelines/example.yaml", code=-9, env=KILL)
+    shop.write("osiris.yaml", settings if content is None else content)
+    shop("run", "pipelines/example.yaml", *options.get("args", ()), code=2, env=options.get("env"))
+    shop.write("osiris.yaml", settings)
+    assert hooks.requests == []
+    shop("logs", "list")
+    assert [body["status"] for body in bodies(hooks)] == ["lost"]
+
+
+def in_production(shop, url):
+    shop.channels()
+    shop.write("osiris.yaml", 'profiles:\n  production:\n    notify: {webhook: "${HOOK}", timeout: 2s}\n')
+    shop.write(".env", f"HOOK='{url}'\n")
+
+
+@pytest.mark.parametrize("chosen", [("--profile", "production"), {"OSIRIS_PROFILE": "production"}], ids=str)
+@pytest.mark.parametrize("command", [["status"], ["logs", "list"], ["schedule", "--once"]], ids=str)
+def test_a_killed_run_is_notified_by_the_settings_of_its_own_profile(chosen, command, shop, hooks):
+    in_production(shop, hooks.url)
+    by_option = isinstance(chosen, tuple)
+    environment = KILL if by_option else KILL | chosen
+    shop("run", "pipelines/example.yaml", *(chosen if by_option else ()), code=-9, env=environment)
+    shop(*command)
+    assert [body["status"] for body in bodies(hooks)] == ["lost"]
+
+
+def test_a_killed_run_without_a_profile_is_not_notified_by_that_of_the_next_command(shop, hooks):
+    in_production(shop, hooks.url)
+    for number, later in enumerate([{}, {"OSIRIS_PROFILE": "production"}]):
+        shop("run", "pipelines/example.yaml", "--new-run", code=-9, env=KILL)
+        shop("status", "--profile", "production", env=later)
+        assert hooks.requests == [], number
+
+
+@pytest.mark.parametrize(
+    "command", [["logs", "list"], ["status"], ["config", "explain"], ["explain", "nothing"]], ids=str
+)
+def test_what_is_not_delivered_of_a_killed_run_is_a_warning_of_the_command(command, shop, hooks):
+    shop.channels(webhook=hooks.url)
+    shop("run", "pipelines/example.yaml", code=-9, env=KILL)
+    hooks.always = Answer(500)
+    envelope = json.loads(shop.call_any(*command, "--json").stdout)
+    assert "NTF001" in codes(envelope)
+    assert codes(json.loads(shop.call_any(*command, "--json").stdout)).count("NTF001") == 0
+
+
+def test_what_is_not_delivered_of_a_killed_run_is_an_event_of_schedule_and_a_warning_in_python(shop, hooks, recwarn):
+    shop.channels(webhook=hooks.url)
+    hooks.always = Answer(500)
+    shop("run", "pipelines/example.yaml", code=-9, env=KILL)
+    first, *_, answer = map(json.loads, shop("schedule", "--once", "--json").stdout.splitlines())
+    assert (first["event"], [each["code"] for each in first["diagnostics"]]) == ("problem", ["NTF001"])
+    assert answer["diagnostics"] == []
+    shop("run", "pipelines/example.yaml", "--new-run", code=-9, env=KILL)
+    with pytest.warns(UserWarning, match="NTF001"):
+        osiris_in_python.open_project(shop.folder).run("pipelines/example.yaml")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["validate"],
+        ["fmt"],
+        ["connections", "list"],
+        ["export", "cron", "pipelines/example.yaml", "--cron", "0 2 * * *"],
+    ],
+    ids=str,
+)
+def test_a_command_that_asks_nobody_leaves_a_killed_run_to_the_next_one(command, shop, hooks):
+    shop.channels(webhook=hooks.url)
+    shop("run", "pipelines/example.yaml", code=-9, env=KILL)
+    shop(*command)
+    assert osiris_in_python.open_project(shop.folder).validate().ok
+    assert hooks.requests == []
+    shop("logs", "list")
+    assert len(hooks.requests) == 1
+
+
+def test_a_run_notifies_of_the_run_that_it_waited_for(shop, hooks):
+    shop.channels(webhook=hooks.url)
+    first, session = shop.begin()
+    with ThreadPoolExecutor() as pool:
+        second = pool.submit(shop, "run", "pipelines/example.yaml", "--json")
+        time.sleep(3)  # until it waits; where that takes longer, it finds the killed run at its beginning
+        first.kill()
+        first.wait()
+        assert second.result().returncode == 0
+    assert [(body["session"], body["status"]) for body in bodies(hooks)] == [(session, "lost")]
 
 
 def test_drift_and_rejected_rows_without_their_values(shop, hooks):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     )
     from osiris.api.lineage import Impact, Traced, TracedStep, find_impact, trace
     from osiris.api.notifications import notify_late, send_test
-    from osiris.api.opening import open_project
+    from osiris.api.opening import open_project, report_lost
     from osiris.api.openlineage import event_line, lineage_events
     from osiris.api.pipelines import (
         Compiled,

@@ -74,12 +74,12 @@ def lineage_events(workspace: Workspace, name: str = "last") -> list[Event]:
     return events_of(_facts_of(workspace, reading_of(workspace, run.id)))
 
 
-def emit_lost(workspace: Workspace, sessions: Iterable[Mapping[str, JsonValue]]) -> None:
-    """Emit the end events of lost runs, if configured."""
+def emit_lost(workspace: Workspace, sessions: Iterable[Mapping[str, JsonValue]]) -> list[Diagnostic]:
+    """Emit the end events of lost runs, if configured; returns warnings."""
     emitter = _Emitter(workspace)
     for session in (each for each in sessions if emitter.is_enabled and each["kind"] == "run"):
         emitter.on_event({"event": "run_lost", "session": session["session"]})
-    emitter.close()
+    return emitter.close()
 
 
 def emitting(workspace: Workspace, progress: Progress) -> tuple[Progress, Callable[[], list[Diagnostic]]]:

@@ -101,9 +101,11 @@ def _run_locked(
     strict: bool,
 ) -> tuple[RunResult, list[Diagnostic]]:
     """Run a target in a locked project; imports happen here, while the worker imports its own modules."""
+    from osiris.api.opening import report_lost
     from osiris.api.openlineage import emitting
     from osiris.runner.host.run import run
 
+    lost = report_lost(workspace)  # a run that this one waited for may have been killed meanwhile
     emit, finish_emitting = emitting(workspace, progress)
     plan: Plan | None = None
     events: list[Event] = []
@@ -124,7 +126,7 @@ def _run_locked(
         unreported = _report(
             workspace, [event["session"] for event in events if event["event"] in ENDS], finish_emitting
         )
-    return result, [*(plan.notes if plan else ()), *unreported]
+    return result, [*(plan.notes if plan else ()), *unreported, *lost]
 
 
 def _report(
@@ -445,6 +447,7 @@ def _summary(workspace: Workspace, session: Session, subject: _Subject, now: flo
         "pipeline": subject.name,
         "fingerprint": subject.fingerprint,
         "adapter": workspace.config.get("run.target"),
+        "profile": workspace.config.profile,
         "status": "running",
         "run_key": session.id,
         "run_started_at": started,

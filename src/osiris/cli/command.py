@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 
 PROJECT = "osiris.project"
+LOST = "osiris.lost"
+"""The key of the context's `meta` for warnings about lost runs that were reported."""
+ASK_NOBODY = frozenset(("validate", "fmt", "export", "connections list"))
+"""Commands that connect to nothing and ask no secret store; they leave lost runs to the next other command."""
 PATH = click.Path(path_type=Path)
 NO_BREAK = "\N{NON-BREAKING HYPHEN}"
 SHOW_HELP = "Show this message and exit."
@@ -146,11 +150,12 @@ class Command(click.Command):
         try:
             answer: Answer = super().invoke(ctx)
         except OsirisError as error:
-            if not warnings:
+            lost = ctx.meta.get(LOST, ())
+            if not (warnings or lost):
                 raise
-            raise_all([*warnings, *error.diagnostics])
+            raise_all([*warnings, *error.diagnostics, *lost])
         follow_up = _from_outside(answer.next, ctx.meta.get(PROJECT))
-        return replace(answer, diagnostics=[*warnings, *answer.diagnostics], next=follow_up)
+        return replace(answer, diagnostics=[*warnings, *answer.diagnostics, *ctx.meta.get(LOST, ())], next=follow_up)
 
 
 def _environment(ctx: click.Context) -> Mapping[str, str]:
@@ -242,14 +247,27 @@ def console() -> Console:
 
 
 def opened(profile: str | None = None, settings: Mapping[str, JsonValue] | None = None) -> Workspace:
-    """Open the project of -C, OSIRIS_HOME or the working directory; `settings` come from the command line."""
-    from osiris.api import open_project, project_scrubber
+    """Open the project of -C, OSIRIS_HOME or the working directory; `settings` come from the command line.
 
-    start = Path() if click.get_current_context().meta.get(PROJECT) else None
+    Lost runs are reported, unless the command asks nobody; warnings are shown with the answer.
+    """
+    from osiris.api import open_project, project_scrubber, report_lost
+
+    ctx = click.get_current_context()
+    start = Path() if ctx.meta.get(PROJECT) else None
     workspace = open_project(start, os.environ, profile, settings)
     console().root = workspace.project.root
     console().scrubber = lambda: project_scrubber(workspace)
+    _, first, *more = ctx.command_path.split()
+    if not ASK_NOBODY & {first, " ".join((first, *more))}:
+        ctx.meta[LOST] = [*ctx.meta.get(LOST, ()), *report_lost(workspace)]
     return workspace
+
+
+def take_warnings() -> list[Diagnostic]:
+    """Return the warnings about lost runs so far, which are then no longer shown with the answer."""
+    warnings: list[Diagnostic] = click.get_current_context().meta.pop(LOST, [])
+    return warnings
 
 
 def parameters(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from signal import SIGINT, Signals
 from typing import TYPE_CHECKING
 
-from osiris.cli.command import PROFILE, answers, console, flag, opened
+from osiris.cli.command import PROFILE, answers, console, flag, opened, take_warnings
 from osiris.cli.render import Answer, diagnostic_lines, table
 from osiris.errors import Diagnostic, Location, diagnostic
 from osiris.units import count
@@ -35,7 +35,7 @@ def schedule(once: bool, profile: str | None) -> Answer:
     from osiris.schedule.service import Service
 
     errors = None if console().verbose else subprocess.DEVNULL
-    service = Service(lambda: opened(profile), _report, _now, time.sleep, profile, errors)
+    service = Service(lambda: _opened(profile), _report, _now, time.sleep, profile, errors)
     try:
         failed = service.serve(once=once)
     except KeyboardInterrupt as stopped:
@@ -43,6 +43,15 @@ def schedule(once: bool, profile: str | None) -> Answer:
         line = "stopped; if a run was in progress, the next start resumes it"
         return Answer({"stopped": Signals(number).name}, [line], exit_code=128 + number)
     return Answer({"failed": failed}, exit_code=1 if failed else 0)
+
+
+def _opened(profile: str | None) -> Workspace:
+    """Open the project; what could not be reported of lost runs is an event."""
+    workspace = opened(profile)
+    if problems := take_warnings():
+        diagnostics: list[JsonValue] = [each.to_json() for each in problems]
+        _report({"at": f"{_now():%Y-%m-%dT%H:%M:%SZ}", "event": "problem", "diagnostics": diagnostics})
+    return workspace
 
 
 def _now() -> datetime:
@@ -85,8 +94,8 @@ def _plan(pipelines: list[dict[str, str]]) -> str:
 _COLUMNS = ("pipeline", "status", "schedule", "last run (UTC)", "next due (UTC)")
 
 
-@answers("status", flag("--check", "Exit 1 if a pipeline is late, failing or broken."))
-def status(check: bool) -> Answer:
+@answers("status", flag("--check", "Exit 1 if a pipeline is late, failing or broken."), PROFILE)
+def status(check: bool, profile: str | None) -> Answer:
     """Show what is due, late or failing.
 
     Each pipeline has a line with its schedule, its last run and when it is due next. It is late if it was due more than
@@ -94,7 +103,7 @@ def status(check: bool) -> Answer:
     """
     from osiris.schedule.status import status_of
 
-    workspace = opened()
+    workspace = opened(profile)
     every = status_of(workspace, _now())
     text = table([_row(each) for each in every], _COLUMNS) if every else ["no pipelines yet"]
     answer = Answer({"pipelines": [_data(each) for each in every]}, text)

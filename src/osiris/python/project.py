@@ -6,6 +6,7 @@ import inspect
 import os
 import re
 import signal
+import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -151,7 +152,7 @@ class Project:
         >>> osiris.validate("pipelines/example.yaml").ok
         True
         """
-        workspace = self._open()
+        workspace = self._open(asks_nobody=True)
         results = api.validate_files(
             workspace, [_in_project(self.root, each) for each in pipelines], params=_texts(params)
         )
@@ -227,9 +228,14 @@ class Project:
     def _workspace(self) -> Workspace:
         return self._open()
 
-    def _open(self, settings: Mapping[str, JsonValue] | None = None) -> Workspace:
+    def _open(self, settings: Mapping[str, JsonValue] | None = None, *, asks_nobody: bool = False) -> Workspace:
+        """Open the project; lost runs are reported, unless nobody may be asked, with Python warnings for failures."""
         environ = os.environ if self.environ is None else self.environ
-        return api.open_project(self.root, environ, self.profile, {**self.settings, **(settings or {})})
+        workspace = api.open_project(self.root, environ, self.profile, {**self.settings, **(settings or {})})
+        for each in scrubbed(workspace, [] if asks_nobody else api.report_lost(workspace)):
+            if each.severity == "warning":
+                warnings.warn(f"{each.code}: {each.message}", stacklevel=2)
+        return workspace
 
 
 def _run(

@@ -42,7 +42,7 @@ STEP_FIGURES = ("rows_in", "rows_out", "rows_rejected", "duration_ms", "attempts
 
 _WORDS = """
 ts seq session event step component mode status code severity pipeline run_key run_started_at
-started_at ended_at fingerprint adapter kind continues connection digest because metric unit tags
+started_at ended_at fingerprint adapter profile kind continues connection digest because metric unit tags
 engines environment replays base settings oml
 """
 _PLAIN = frozenset(_WORDS.split())
