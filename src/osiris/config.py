@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 OWN_TARGETS = ("local", "bwrap", "e2b")
 
-PROFILE = "OSIRIS_PROFILE"
-"""The environment variable with the profile that applies if none is given."""
-
 TARGETS = "osiris.targets"
 """The entry-point group for further targets from packages."""
 
@@ -426,7 +423,7 @@ def load_config(
         fail("PRJ011", at=Location(name, 1), problem="it must be a mapping of keys")
     data = document.data or {}
     declared = data.pop("profiles", None)
-    chosen = profile or env.get(PROFILE) or None
+    chosen = profile or env.get("OSIRIS_PROFILE") or None
     scan = _Scan(document)
     in_file = list(scan.mapping(data, "", name))
     in_profiles = {each: list(scan.profile(each, block)) for each, block in scan.profiles(declared)}

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.api.workspace import Workspace
-from osiris.config import PROFILE, load_config
+from osiris.config import load_config
 from osiris.connections import load_env
 from osiris.project import find_project
 from osiris.registry import load_registry
@@ -54,7 +54,7 @@ def _in_profile(workspace: Workspace, profile: str | None) -> Workspace:
     """Return a workspace with the settings of a profile, whatever profile the environment has."""
     if profile == workspace.config.profile:
         return workspace
-    environ = {name: value for name, value in workspace.environ.items() if name != PROFILE}
+    environ = {name: value for name, value in workspace.environ.items() if name != "OSIRIS_PROFILE"}
     config = load_config(workspace.project, environ, profile)
     return replace(workspace, config=config, environ=environ, profile=profile)
 

@@ -211,22 +211,23 @@ class Service:
 
 
 def _current(files: Sequence[PipelineFile], before: Mapping[str, Entry], now: datetime) -> dict[str, Entry]:
-    """Return the record for the pipelines as they are now.
+    """Return the record for the pipelines as they are now. Those without a schedule are left out."""
+    names = {each.file: each.name for each in files}
+    others = {name: entry for name, entry in before.items() if name not in names.values()}
+    kept = {name: _kept(entry, names, now) for name, entry in others.items()}
+    current = {name: entry for name, entry in kept.items() if entry}
+    return current | {each.name: _entry(each, before.get(each.name), now) for each in planned(files)}
 
-    Those of broken files stay, and those of missing ones for `_RETURN`. Pipelines whose file has no schedule, or
-    another name, are left out.
+
+def _kept(entry: Entry, names: Mapping[str, str | None], now: datetime) -> Entry | None:
+    """Return the entry of a pipeline that no file has now; None if it is not expected to return.
+
+    `names` are those of all files. It may return while its file is broken, and for `_RETURN` while that is missing.
     """
-    broken, found = {each.file for each in files if each.name is None}, {each.file for each in files}
-    names = {each.name for each in files}
-    kept = {name: entry for name, entry in before.items() if entry.file in broken}
-    away = {name: entry for name, entry in before.items() if entry.file not in found and name not in names}
-    kept |= {name: replace(each, absent=each.absent or now) for name, each in away.items() if not _is_gone(each, now)}
-    return kept | {each.name: _entry(each, before.get(each.name), now) for each in planned(files)}
-
-
-def _is_gone(entry: Entry, now: datetime) -> bool:
-    """Whether a file has been missing for so long that it is not expected to return."""
-    return entry.absent is not None and now - entry.absent >= _RETURN
+    if entry.file in names:
+        return None if names[entry.file] else entry
+    is_gone = entry.absent is not None and now - entry.absent >= _RETURN
+    return None if is_gone else replace(entry, absent=entry.absent or now)
 
 
 def _entry(each: Planned, entry: Entry | None, now: datetime) -> Entry:
