@@ -44,7 +44,7 @@ def report_lost(workspace: Workspace) -> list[Diagnostic]:
     """
     by_profile = defaultdict(list)
     for run in close_lost(workspace.project):
-        by_profile[run.get("profile", workspace.config.profile)].append(run)
+        by_profile[run.get("profile")].append(run)
     return [
         warning for profile, runs in by_profile.items() for warning in _report(_in_profile(workspace, profile), runs)
     ]

@@ -447,7 +447,7 @@ def _summary(workspace: Workspace, session: Session, subject: _Subject, now: flo
         "pipeline": subject.name,
         "fingerprint": subject.fingerprint,
         "adapter": workspace.config.get("run.target"),
-        "profile": workspace.config.profile,
+        **({"profile": workspace.config.profile} if workspace.config.profile else {}),
         "status": "running",
         "run_key": session.id,
         "run_started_at": started,

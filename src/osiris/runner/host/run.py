@@ -363,7 +363,7 @@ def _summary(attempt: _Attempt, session: Session) -> dict[str, JsonValue]:
         "pipeline": manifest.name,
         "fingerprint": manifest.fingerprint,
         "adapter": target_of(attempt.config, replay=replay is not None),
-        "profile": attempt.config.profile,
+        **({"profile": attempt.config.profile} if attempt.config.profile else {}),
         "status": "running",
         "run_key": session.id if replay else start.run_key or session.id,
         "run_started_at": start.run_started_at or whole_second(attempt.now),
