@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from osiris.errors import OsirisError, fail
@@ -18,6 +19,8 @@ _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,62}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
+_REFERENCE = re.compile(r"\$\{[^{}]*\}")
+_LONGEST_REFERENCE = 100
 _FILE = "file"
 _LOCAL = ("", "localhost")
 _MAX_KEY = 1000
@@ -51,6 +54,20 @@ def family_of(text: JsonValue) -> str | None:
     """Return the family of a store URL; None for any other text."""
     match = _URL.match(text) if isinstance(text, str) else None
     return store_families().get(match[1].lower()) if match else None
+
+
+def as_names(path: str) -> str:
+    """Return a path as written in which each reference `${…}` is a part of a name: without slashes, and not long.
+
+    A reference is no path: what it stands for is checked when it is resolved.
+    """
+    return _REFERENCE.sub(lambda match: _as_name(match[0]), path)
+
+
+def _as_name(reference: str) -> str:
+    if len(reference.encode()) > _LONGEST_REFERENCE:
+        return f"${{{sha256(reference.encode()).hexdigest()}}}"
+    return reference.replace("/", "\N{DIVISION SLASH}")
 
 
 def local_path(text: str) -> str:
@@ -116,9 +133,9 @@ def _problem(url: StoreUrl) -> str | None:
         return "that is no name of a bucket: 3 to 63 small letters, digits, dots, hyphens and underscores"
     if _CONTROL.search(url.key):
         return "it has a control character"
-    if any(part in ("", ".", "..") for part in url.key.split("/")[:-1]) or url.name in (".", ".."):
+    if any(part in ("", ".", "..") for part in as_names(url.key).split("/")[:-1]) or url.name in (".", ".."):
         return "a part of it is empty, or a dot or two"
-    if len(url.key.encode()) > _MAX_KEY:
+    if len(as_names(url.key).encode()) > _MAX_KEY:
         return f"a key is longer than {_MAX_KEY} bytes"
     return None
 

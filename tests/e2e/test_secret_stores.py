@@ -60,6 +60,13 @@ def test_the_form_of_a_reference(text, expected):
     assert (found and (found.scheme, found.path, found.field)) == expected
 
 
+def remedy_of(text, environ):
+    """Return the remedy of the failure to fetch a reference."""
+    with pytest.raises(StoreError) as failed:
+        fetch_secret(parse_reference(text), environ)
+    return failed.value.remedy
+
+
 def fetched(text, environ):
     """Return the value of a reference, or the kind of failure and its reason."""
     try:
@@ -88,9 +95,9 @@ def test_what_vault_has(vault):
         "vault:secret/app/db#pasword": "it has no field 'pasword'; its fields: 'empty',",
         "vault:secret/app/db#empty": "its value is empty",
         "vault:secret/app/db#list": "its value is not a text",
-        "vault:secret/app#a": "Vault has nothing at this path",
+        "vault:secret/app#a": "Vault has no 'app' in the mount 'secret/'",
         "vault:secret/data/app/db#password": "the path is written without 'data/'",
-        "vault:kv/other#a": "Vault has nothing at this path",
+        "vault:kv/app/db#password": "Vault has no 'app/db' in the mount 'kv/'",
     }
     for text, reason in missing.items():
         kind, said = fetched(text, env)
@@ -99,6 +106,9 @@ def test_what_vault_has(vault):
         vault.put(f"secret/{way}", {"a": "b"})
         getattr(vault, way)(f"secret/{way}")
         assert fetched(f"vault:secret/{way}#a", env) == ("missing", f"its newest version is {said}")
+    unrouted = Answer(404, {"errors": ['no handler for route "nothing/app". route entry not found.']})
+    vault.server.script += [unrouted, unrouted]
+    assert fetched("vault:nothing/app#a", env) == ("missing", "Vault has no mount 'nothing/'")
     for path in ("secret", "secret/../sys/x", "secret//a", "/"):
         assert fetched(f"vault:{path}#a", env)[0] == "unusable"
 
@@ -130,6 +140,9 @@ def test_logins_to_vault(vault, vault_tls, tmp_path):
     assert {name: fetched(*asked)[0] for name, (*asked, _) in refused.items()} == {
         name: kind for name, (*_, kind) in refused.items()
     }
+    for name in ("no token", "no address"):
+        assert ".env" in remedy_of(*refused[name][:2])
+    assert "mount" in remedy_of("vault:kv/none#a", env)
     vault_tls.put("secret/app", {"a": "b"})
     assert fetched("vault:secret/app#a", vault_tls.environment) == "b"
     untrusted = {name: text for name, text in vault_tls.environment.items() if name != "VAULT_CACERT"}

@@ -152,12 +152,14 @@ class Console:
             return []
         from osiris.secret import redacted
         from osiris.secret.redact_diagnostic import QUOTING
+        from osiris.secret_stores import fetched_texts
 
         def cleaned(item: Diagnostic) -> Diagnostic:
             message, hint = self.clean([item.message, item.hint])
             return replace(item, message=message, hint=hint)
 
-        return [redacted(cleaned(item) if item.code in QUOTING else item) for item in diagnostics]
+        has_stored = bool(fetched_texts())
+        return [redacted(cleaned(item) if has_stored or item.code in QUOTING else item) for item in diagnostics]
 
     @contextmanager
     def _printing(self) -> Iterator[None]:

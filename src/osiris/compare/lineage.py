@@ -10,7 +10,7 @@ from posixpath import join, normpath
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from osiris.family_spec import family_of_connection
-from osiris.urls import local_path, stored_as
+from osiris.urls import as_names, local_path, stored_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -135,7 +135,9 @@ def label_of(step: Mapping[str, JsonValue], connections: Mapping[str, JsonValue]
         url = stored_as(path, connection, fields)
         if url:
             return str(url)
-        return normpath(join(fields.get("base_dir") or "", local_path(path))) + "/" * path.endswith("/")
+        base = fields.get("base_dir") or ""
+        joined = join(base, local_path(path))
+        return (normpath(joined) + "/" * path.endswith("/")) if as_names(base) == base else joined
     if isinstance(table, str):
         schema = config.get("schema")
         parts = (connection or f"@{step['component']}", None if schema in UNNAMED_SCHEMAS else schema, table)

@@ -19,7 +19,7 @@ from osiris.family_spec import find_family
 from osiris.files import expand, is_outside, relative, resolve_path
 from osiris.model import Pipeline, Step
 from osiris.path_policy import PathPolicy, format_of, key_files, real_path
-from osiris.urls import StoreUrl, local_path, store_url, stored_as
+from osiris.urls import StoreUrl, as_names, local_path, store_url, stored_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -158,7 +158,9 @@ def named_paths(ctx: Context) -> Iterator[tuple[Step, Path | StoreUrl | OsirisEr
 def _local_path(root: Path, step: Step, spec: ComponentSpec, text: str, fields: Mapping[str, JsonValue]) -> Path:
     base = fields.get("base_dir")
     path = local_path(text).rstrip("/") if FOLDERS in spec.capabilities else local_path(text)
-    return resolve_path(root, path, base=base if isinstance(base, str) else None, writing=step.mode == "write")
+    return resolve_path(
+        root, path, base=as_names(base) if isinstance(base, str) else None, writing=step.mode == "write"
+    )
 
 
 _REFERENCE = "${"
@@ -230,7 +232,7 @@ def _databases(ctx: Context) -> Iterator[tuple[Step, Path | OsirisError, str]]:
         texts = [text for name in find_family(spec.family).file_fields if isinstance(text := fields.get(name), str)]
         for text in filter(None, texts):
             try:
-                path: Path | OsirisError = resolve_path(ctx.root, text)
+                path: Path | OsirisError = resolve_path(ctx.root, as_names(text))
             except OsirisError as error:
                 path = error
             yield step, path, f"{step.pointer}/config/connection"
@@ -285,7 +287,7 @@ def _read_files(prepared: Prepared, step: Step, root: Path) -> Iterator[PurePosi
         yield PurePosixPath(url.key)
         return
     try:
-        files = expand(root, local_path(text), base=str(fields.get("base_dir") or "") or None)
+        files = expand(root, local_path(text), base=as_names(str(fields.get("base_dir") or "")) or None)
     except OsirisError:
         return  # no file matches: the step says so where it is asked
     yield from (PurePosixPath(relative(root, file)) for file in files)

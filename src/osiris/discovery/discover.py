@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from osiris.canonical import canonical_bytes, sha256_hex
 from osiris.discovery.store import now
-from osiris.errors import Diagnostic, did_you_mean, fail, has_errors, raise_all
+from osiris.errors import Diagnostic, diagnostic, did_you_mean, fail, has_errors, raise_all
 from osiris.runner.adapter import WorkerDied
 from osiris.runner.host.passing_job import passing_job
+from osiris.secret import Scrubber, Secret
+from osiris.secret.scrubber import MASK
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
@@ -28,6 +31,11 @@ PROFILED = 20
 
 LONGEST = 120.0
 """Timeout in seconds of queries for a source's state and tables."""
+
+_OF_OSIRIS = ("event", "component", "kind", "order", "native", "fingerprint", "identity")
+"""Fields of events with words of Osiris, which a value may equal, and what is only hashed."""
+
+_SEPARATORS = re.compile(r"([\s/\\:@,]+)")
 
 ROWS = 20.0
 """Timeout in seconds of reading the rows of one table."""
@@ -78,14 +86,13 @@ def discover(worker: SourceWorker, store: Store, request: DiscoveryRequest) -> D
     Cached answers are those of the source's current state; changes of rows alone may not change that state.
     """
     (state,) = (event for event in worker.query("state") if event["event"] == "source")
-    key = sha256_hex(canonical_bytes([worker.source.name.partition(".")[0], state["identity"]]))
+    masking = ["masked"] if worker.source.secrets.stored else []
+    key = sha256_hex(canonical_bytes([worker.source.name.partition(".")[0], state["identity"], *masking]))
     discovery = _Discovery(worker, store, request, key, state["fingerprint"])
     store.put(["state", key], state["fingerprint"], None)
     discovered = Discovered(state["label"], state["product"], key, state["fingerprint"], discovery.catalogue())
     if request.profile or request.samples != "none":
-        names = [table["name"] for table in discovered.tables]
-        if len(names) > PROFILED:
-            fail("DSC003", count=len(names), most=PROFILED)
+        names = discovery.profiled([table["name"] for table in discovered.tables])
         columns = [column["name"] for table in discovered.tables for column in table["columns"] or ()]
         _check_columns(request.columns, columns, discovered.label)
         discovered.rows = discovery.rows(names)
@@ -122,6 +129,15 @@ class _Discovery:
         tables = [{key: event[key] for key in event if key != "event"} for event in events if event["event"] == "table"]
         answer = {"schemas": schemas["schemas"], "own": schemas["own"], "closed": closed["tables"], "tables": tables}
         return Answer(answer, self.store.put(name, self.fingerprint, answer), recalled=False)
+
+    def profiled(self, tables: Sequence[str]) -> list[str]:
+        """Return the tables that can be asked for by name: not masked ones; fails with DSC003 if they are too many."""
+        named = [name for name in tables if MASK not in name]
+        if len(named) > PROFILED:
+            fail("DSC003", count=len(named), most=PROFILED)
+        reason = "its name has a value from a secret store"
+        self.notes += [diagnostic("DSC005", table=name, reason=reason) for name in tables if name not in named]
+        return named
 
     def rows(self, tables: Sequence[str]) -> dict[str, Answer]:
         """Return profiles and samples of the rows of tables; raw samples are never cached."""
@@ -176,6 +192,7 @@ class SourceWorker:
     def query(self, subject: str, limit: float = LONGEST, **options: JsonValue) -> list[dict[str, JsonValue]]:
         """Return the worker's events about a source's `state`, `tables` or `rows`, within `limit` seconds.
 
+        Values from secret stores are masked, except in the `identity` of a state, which is only hashed.
         `options` are those of `runner.worker.discover`. Fails with the worker's errors, RUN001 or DSC008.
         """
         events: list[dict[str, JsonValue]] = []
@@ -207,8 +224,31 @@ class SourceWorker:
         diagnostics = [Diagnostic.from_json(item) for event in [*events, end] for item in event.get("diagnostics", ())]
         if has_errors(diagnostics):
             raise_all(diagnostics)
-        return events
+        return [_without_stored(event, self.source.secrets.stored) for event in events]
 
     def _fail_late(self, late: threading.Event, seconds: float) -> None:
         if late.is_set():
             fail("DSC008", source=self.source.name or self.source.path, seconds=duration_text(seconds))
+
+
+def _without_stored(event: dict[str, JsonValue], stored: Sequence[str]) -> dict[str, JsonValue]:
+    """Return an event without values from secret stores.
+
+    Files may be named by them, so they are left out, as is the config of a step that would not work masked.
+    """
+    if not stored:
+        return event
+    scrubber = Scrubber(map(Secret, stored))
+    clean = {key: value if key in _OF_OSIRIS else scrubber.json(value) for key, value in event.items()}
+    if "label" in event:
+        clean["label"] = "".join(map(scrubber.text, _SEPARATORS.split(clean["label"])))
+    if event.get("files"):
+        clean["files"] = None
+    if event["event"] == "table" and _read_by_step(clean) != _read_by_step(event):
+        clean["config"] = {}
+    return clean
+
+
+def _read_by_step(table: dict[str, JsonValue]) -> JsonValue:
+    columns = [(column["name"], column["type"]) for column in table["columns"] or ()]
+    return [table["config"], columns, table["primary_key"]]

@@ -41,7 +41,13 @@ def store_schema(
 ) -> None:
     """Cache the schema that a step reading a table would have; `fields` are its connection's, placeholders included."""
     columns = table["columns"]
-    if columns is None or table["closed"] or not columns or any(column["type"] is None for column in columns):
+    if (
+        columns is None
+        or table["files"] is None
+        or table["closed"]
+        or not columns
+        or any(column["type"] is None for column in columns)
+    ):
         return
     pinned = source_of(step, spec, fields)
     schema = [{name: column[name] for name in ("name", "type", "nullable")} for column in columns]

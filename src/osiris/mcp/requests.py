@@ -21,7 +21,7 @@ from osiris.chat.request_json import call_schema, chosen, shaped
 from osiris.errors import Location, OsirisError, fail, raise_all
 from osiris.family_spec import find_family
 from osiris.files import expand, is_outside, resolve_path
-from osiris.urls import family_of, local_path
+from osiris.urls import as_names, family_of, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -175,8 +175,8 @@ def _paths_of(root: Path, text: str, base: str | None) -> Iterator[Path]:
 
 
 def _base(workspace: Workspace, step: Step) -> str | None:
-    """Return the base folder of a step's connection as written."""
+    """Return the base folder of a step's connection as written, with a name for each reference."""
     ref = step.connection
     aliases = workspace.connections().declared.get(ref.family, {}) if ref else {}
     base = aliases.get(ref.alias or "", {}).get("base_dir") if ref else None
-    return base if isinstance(base, str) else None
+    return as_names(base) if isinstance(base, str) else None

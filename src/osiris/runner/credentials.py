@@ -91,7 +91,8 @@ def resolve_secrets(
         secrets.secret[text] = hidden
     problems += _read_params(secrets, sensitive, environ)
     if problems:
-        raise_all(problems)
+        clean = Scrubber(map(Secret, secrets.stored)).text
+        raise_all(replace(each, message=clean(each.message)) for each in problems)
     return secrets
 
 

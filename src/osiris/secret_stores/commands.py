@@ -5,6 +5,7 @@ A command of a project's file is code from that project, so it runs only if both
 | who asks | runs it |
 |---|---|
 | a person or a scheduler, by `osiris run`, `copy`, `preview`, `replay`, `discover` or `connections doctor` | yes |
+| `osiris schedule`, which starts `osiris run` | yes |
 | `osiris compile`, `validate` and every other command | no |
 | an agent: `osiris mcp`, `osiris chat`, `osiris new` | no |
 | completion, and calls from Python | no |
@@ -47,7 +48,7 @@ def fetch(path: str, field: str | None, environ: Mapping[str, str], timeout: flo
     text = path if field is None else f"{path}#{field}"
     if asking.command not in CALLERS:
         who = f"'osiris {asking.command}'" if asking.command else "a call of an agent or from Python"
-        remedy = f"use one of: {', '.join(f'osiris {name}' for name in CALLERS)}"
+        remedy = f"use one of: {', '.join(f'osiris {name}' for name in CALLERS)}, osiris schedule"
         raise StoreError("denied", f"{who} runs no commands for secrets", remedy)
     try:
         words = shlex.split(text)

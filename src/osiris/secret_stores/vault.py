@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     import httpx
 
-_LOGIN = "export VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID, or run 'vault login'"
+_MOUNT = "check the mount, with which the path begins, then name and field; 'vault secrets list' shows all mounts"
+_LOGIN = "export VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID, or put them into .env, or run 'vault login'"
 
 
 def fetch(path: str, field: str | None, environ: Mapping[str, str], timeout: float) -> dict[str, Any]:  # noqa: ARG001
@@ -106,21 +107,24 @@ def _read(client: httpx.Client, path: str) -> dict[str, Any]:
     answer = client.get(quote(f"{mount}data/{name}" if versioned else path))
     if answer.status_code == 404:
         api_style = versioned and name.startswith("data/")
-        reason = "the path is written without 'data/'" if api_style else _missing(answer)
-        raise StoreError("missing", reason)
+        reason = "the path is written without 'data/'" if api_style else _missing(answer, mount, name)
+        raise StoreError("missing", reason, None if api_style else _MOUNT)
     fields = _data(_body(answer, f"'{path}'"))
     return _data(fields) if versioned else fields
 
 
-def _missing(answer: httpx.Response) -> str:
-    """Return why there is nothing: a deleted version has metadata."""
+def _missing(answer: httpx.Response, mount: str, name: str) -> str:
+    """Return why there is nothing: a deleted version has metadata, and a path without a mount has errors."""
     try:
-        metadata = (answer.json().get("data") or {}).get("metadata") or {}
+        body = answer.json()
+        errors, metadata = body.get("errors"), (body.get("data") or {}).get("metadata") or {}
     except (ValueError, AttributeError):
-        metadata = {}
+        errors, metadata = None, {}
     if metadata.get("destroyed"):
         return "its newest version is destroyed"
-    return "its newest version is deleted" if metadata.get("deletion_time") else "Vault has nothing at this path"
+    if metadata.get("deletion_time"):
+        return "its newest version is deleted"
+    return f"Vault has no mount '{mount}'" if errors else f"Vault has no '{name}' in the mount '{mount}'"
 
 
 def _data(body: Mapping[str, Any]) -> dict[str, Any]:
