@@ -8,6 +8,8 @@ import pytest
 from tests.e2e.agent import ask
 from tests.e2e.test_secret_stores import CONNECTIONS, everything
 
+from osiris.secret.references import shown_forms
+
 FILE = "pipelines/reads.yaml"
 READS = """
 oml_version: "0.1.0"
@@ -149,6 +151,18 @@ def test_a_value_of_a_store_is_in_no_output_and_in_no_file(request, shop, osiris
     for text in map(str, stored.values()):
         spellings = {text, json.dumps(text)[1:-1]} if len(text) >= 8 else set()
         assert not [each for each in spellings if each.encode() in seen]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("data//./d.sqlite", "data/d.sqlite"),
+        ("./data/../d.sqlite", "d.sqlite"),
+        ("postgresql://u:p@db.local/shop", "db.local"),
+    ],
+)
+def test_what_messages_show_of_a_value(value, shown):
+    assert {*shown_forms(value)} == {value, shown}
 
 
 WORDS = (

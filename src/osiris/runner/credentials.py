@@ -21,7 +21,7 @@ from osiris.files import is_outside, resolve_path
 from osiris.project import Project
 from osiris.runner.protocol import Secrets
 from osiris.secret import Scrubber, Secret
-from osiris.secret.references import StoreError
+from osiris.secret.references import StoreError, shown_forms
 from osiris.secret_stores import fetch_secret
 
 if TYPE_CHECKING:
@@ -104,12 +104,13 @@ def _recording(fetch: FetchSecret, texts: list[str]) -> FetchSecret:
         if reference.scheme in lost:
             raise lost[reference.scheme]
         try:
-            texts.append(fetch(reference, environ))
+            text = fetch(reference, environ)
         except StoreError as error:
             if error.kind == "unreachable":
                 lost[reference.scheme] = error
             raise
-        return texts[-1]
+        texts.extend(shown_forms(text) if text else ())
+        return text
 
     return stored
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from osiris.distribution import installed_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     Kind: TypeAlias = Literal["missing", "denied", "unreachable", "unusable", "absent"]
     FetchSecret: TypeAlias = Callable[["Reference", Mapping[str, str]], str]
@@ -99,6 +101,16 @@ def unknown_store_hint(scheme: str) -> str:
     names = store_names()
     near = nearest(scheme, names)
     return f"did you mean '{near}'?" if near else f"use one of {', '.join(names)}, or ${{NAME}} for a variable"
+
+
+def shown_forms(text: str) -> Iterator[str]:
+    """Yield a value of a store, and what messages show of it: the host of a URL, or a path without detours."""
+    from urllib.parse import urlsplit
+
+    yield text
+    with suppress(ValueError):
+        host = urlsplit(text).hostname if "://" in text else None
+        yield host or os.path.normpath(text)
 
 
 def without_value(reference: Reference, environ: Mapping[str, str]) -> str:  # noqa: ARG001  a FetchSecret

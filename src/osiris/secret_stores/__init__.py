@@ -21,7 +21,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, TypeAlias
 
 from osiris.distribution import NotLoadedError, load_foreign
-from osiris.secret.references import GROUP, OWN, Reference, StoreError, unknown_store_hint
+from osiris.secret.references import GROUP, OWN, Reference, StoreError, shown_forms, unknown_store_hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -92,7 +92,7 @@ def fetch_secret(reference: Reference, environ: Mapping[str, str]) -> str:
         kept = _Kept(dict(environ), time.monotonic(), value)
         _kept[reference.scheme, reference.path, field] = kept
     text = _picked(kept.value, reference)
-    _fetched.add(text)
+    _fetched.update(shown_forms(text))
     return text
 
 
