@@ -48,8 +48,8 @@ _EITHER_DAY = ("airflow", "dagster", "prefect", "github", "kubernetes")
 class Choices:
     """What the caller decides. None stands for the default of the format, or of the project.
 
-    `folder` is the project's folder and `command` Osiris, where the scheduler runs them. `image` is the container's, and
-    `package` what pip installs. `cron` and `zone` replace the schedule of the file.
+    `folder` is the project's folder and `command` Osiris, where the scheduler runs them. `image` is the container's,
+    and `package` what pip installs. `cron` and `zone` replace the schedule of the file.
     """
 
     params: Mapping[str, str]
