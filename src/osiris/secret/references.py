@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
@@ -50,6 +49,7 @@ OWN = {
 }
 """Our stores by scheme, which other packages cannot replace."""
 
+_HOST = re.compile(r"://(?:[^/?#]*@)?\[?([^]/:?#]+)")
 _REFERENCE = re.compile(r"(?P<scheme>[a-z][a-z0-9-]*):(?P<path>[^#\s-](?:[^#]*[^#\s])?)(?:#(?P<field>.+))?")
 
 
@@ -105,12 +105,9 @@ def unknown_store_hint(scheme: str) -> str:
 
 def shown_forms(text: str) -> Iterator[str]:
     """Yield a value of a store, and what messages show of it: the host of a URL, or a path without detours."""
-    from urllib.parse import urlsplit
-
     yield text
-    with suppress(ValueError):
-        host = urlsplit(text).hostname if "://" in text else None
-        yield host or os.path.normpath(text)
+    host = _HOST.search(text)
+    yield host[1] if host else os.path.normpath(text)
 
 
 def without_value(reference: Reference, environ: Mapping[str, str]) -> str:  # noqa: ARG001  a FetchSecret
