@@ -156,11 +156,16 @@ _FOLDERS = (_folders, "a list of folders, absolute or relative to the project, w
 _VARIABLE = (_matching(r"\$\{(?P<value>[A-Za-z_][A-Za-z0-9_]*)\}"), 'a variable, as "${NAME}"')
 _REFERENCE = r"\$\{(?P<value>[A-Za-z_][A-Za-z0-9_]*|(?!cmd:)[a-z][a-z0-9-]*:[^-{}\s][^{}]*)\}"
 _REFERENCES = (_references, 'a variable, as "${NAME}", a secret of a store, or a list of them')
+_AS_A_VARIABLE = (
+    'write the value into .env as NAME=VALUE, and "${NAME}" here; '
+    "a default, as in ${NAME:-VALUE}, and a command are not allowed"
+)
 _EVENTS = ("failure", "recovery", "late", "drift", "rejected")
 _ADDRESS = (
     _matching(r"(?P<value>https?://[^\s/?#@]+(/[^\s?#@]*)?)"),
     "an address like https://host:5000, without a password",
 )
+_MAPPING, _PROFILES = "a mapping", "a mapping of profiles"
 _SOME = (lambda value: _count(value) or None, "a number above 0")
 
 RULES = "rules"
@@ -415,7 +420,23 @@ def load_config(
 
     `env` is the environment including `.env`, `options` are the settings of the command line, by key. `profile` falls
     back to `OSIRIS_PROFILE`; one that osiris.yaml does not declare is ignored here. Fails with PRJ002, PRJ004 and
-    PRJ010, all at once, or with the problems of the file as YAML.
+    PRJ010, all at once, or as `read_config`.
+    """
+    config = read_config(project, env, profile, options)
+    if has_errors(config.diagnostics):
+        raise_all(config.explained())
+    return config
+
+
+def read_config(
+    project: Project,
+    env: Mapping[str, str],
+    profile: str | None = None,
+    options: Mapping[str, JsonValue] | None = None,
+) -> Config:
+    """Return the settings as `load_config`, without those that are not valid; `diagnostics` are also their errors.
+
+    Fails with PRJ011, or with the problems of the file as YAML.
     """
     name = project.config_file.name
     document = read_document(load_text(project.config_file, name), name)
@@ -432,10 +453,8 @@ def load_config(
     settings = {key: tuple(scan.settings(key, layers)) for key in KEYS}
     for candidate in chain.from_iterable(in_profiles.values()):  # check unused profiles too
         scan.setting(candidate)
-    if has_errors(scan.problems):
-        raise_all(scan.problems)
-    warnings, earlier = _merge_earlier(sort_diagnostics(scan.problems))
-    return Config(settings, chosen, names, warnings, earlier)
+    problems, earlier = _merge_earlier(sort_diagnostics(scan.problems))
+    return Config(settings, chosen, names, problems, earlier)
 
 
 def _from_options(options: Mapping[str, JsonValue] | None) -> list[_Candidate]:
@@ -467,13 +486,13 @@ class _Scan:
         """Yield name and block of each profile."""
         declared = declared or {}
         if not isinstance(declared, dict):
-            self._wrong("profiles", "a mapping of profiles", declared, self._place("/profiles"))
+            self._wrong("profiles", _PROFILES, declared, self._place("/profiles"))
             return
         for name, block in declared.items():
             if isinstance(block, dict | None):
                 yield name, block or {}
             else:
-                self._wrong(f"profiles.{name}", "a mapping", block, self._place(f"/profiles/{escape(name)}"))
+                self._wrong(f"profiles.{name}", _MAPPING, block, self._place(f"/profiles/{escape(name)}"))
 
     def profile(self, name: str, block: Mapping[str, JsonValue]) -> Iterator[_Candidate]:
         """Yield the known keys of a profile."""
@@ -492,23 +511,25 @@ class _Scan:
 
     def settings(self, key: str, layers: Iterable[Iterable[_Candidate]]) -> Iterator[Setting]:
         """Yield the candidates of a key in order of precedence, the default last."""
-        yield from (self.setting(item) for layer in layers for item in layer if item.key == key)
+        given = (self.setting(item) for layer in layers for item in layer if item.key == key)
+        yield from (setting for setting in given if setting)
         default = KEYS[key].default
         yield Setting(None if default is None else KEYS[key].parse(default), "default", default)
 
-    def setting(self, candidate: _Candidate) -> Setting:
-        """Return the typed value; an invalid one is reported."""
+    def setting(self, candidate: _Candidate) -> Setting | None:
+        """Return the typed value; None for an invalid one, which is reported."""
         key = KEYS[candidate.key]
         if key.default is None and candidate.written in (None, "none"):
             return Setting(None, candidate.origin)
         value = key.parse(candidate.written)
         if value is None:
             self._wrong(candidate.spelling or candidate.key, key.expected, candidate.written, candidate.at)
+            return None
         return Setting(value, candidate.origin, candidate.written)
 
     def _report_unknown(self, key: str, value: JsonValue, at: Location, *, earlier: bool) -> None:
         if key in SECTIONS and key != "profiles":
-            self._wrong(key, "a mapping", value, at)
+            self._wrong(key, _MAPPING, value, at)
         elif earlier and key in EARLIER_KEYS:
             self.problems.append(diagnostic("PRJ003", at=at, key=key, hint=EARLIER_KEYS[key]))
         elif key in EARLIER_BELOW:
@@ -518,13 +539,24 @@ class _Scan:
         else:
             section = key.rpartition(".")[0]
             allowed = [k for k in KEYS if k.startswith(f"{section}.")] if section else _BLOCKS
-            self.problems.append(diagnostic("PRJ002", at=at, key=key, hint=did_you_mean(key, allowed)))
+            name = re.sub("://.*", "://…", key)  # an address may be a secret
+            self.problems.append(diagnostic("PRJ002", at=at, key=name, hint=did_you_mean(key, allowed)))
 
     def _place(self, pointer: str) -> Location:
         return self._document.keys.get(pointer, _NOWHERE)
 
     def _wrong(self, key: str, expected: str, written: JsonValue, at: Location) -> None:
-        self.problems.append(diagnostic("PRJ004", at=at, key=key, expected=expected, found=repr(written)))
+        hint = _AS_A_VARIABLE if expected in (_VARIABLE[1], _REFERENCES[1]) else None
+        found = _shown(written, expected)
+        self.problems.append(diagnostic("PRJ004", at=at, hint=hint, key=key, expected=expected, found=found))
+
+
+def _shown(written: JsonValue, expected: str) -> str:
+    """Return a value for a message, without one that may be a secret or have one in it."""
+    is_of_a_secret = expected in (_VARIABLE[1], _REFERENCES[1], _ADDRESS[1])
+    if is_of_a_secret or (expected in (_MAPPING, _PROFILES) and isinstance(written, str | list)):
+        return "a value that is not shown"
+    return repr(written)
 
 
 def variable_name(key: str) -> str:

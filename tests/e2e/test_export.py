@@ -165,6 +165,61 @@ def test_a_workflow_installs_the_libraries_that_settings_need(settings, extras, 
     assert (requirement.name, str(requirement.specifier)) == ("osiris-data", f"=={version('osiris-data')}")
 
 
+def test_the_form_of_the_command_is_shown(osiris, shop):
+    for words in ((), ("pipelines/orders.yaml", "--to", "airflow"), ("airflo", "pipelines/orders.yaml")):
+        done = osiris("export", *words, cwd=shop)
+        assert done.returncode == 2
+        assert "hint: write 'osiris export FORMAT FILE'; " in done.stderr
+    assert osiris("export", "--help", cwd=shop).stdout.startswith("Usage: osiris export [OPTIONS] FORMAT FILE\n")
+
+
+NIGHT = 'notify: {webhook: "${X_URL}", email: "${vault:secret/mail#url}"}\notel: {enabled: true}\n'
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_every_scheduler_gets_the_variables_with_which_a_run_is_reported(scheduler, osiris, shop):
+    (shop / "osiris.yaml").write_text(NIGHT)
+    made = export(osiris, shop, scheduler, "--param", "since=2026-01-01", *OWN.get(scheduler, ()))
+    assert set(VARIABLES) | {"X_URL", "OTEL_EXPORTER_OTLP_HEADERS"} < set(made["data"]["variables"])
+    for text in made["data"]["files"].values():
+        assert all(name in text for name in made["data"]["variables"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "variables"),
+    [
+        *((f'notify: {{{name}: "${{X_URL}}"}}', {"X_URL"}) for name in ("webhook", "slack", "email", "apprise")),
+        ('notify: {slack: ["${A_URL}", "${B_URL}"]}', {"A_URL", "B_URL"}),
+        ('notify: {slack: "${vault:secret/alerts#slack}"}', LOGINS["vault:secret/shop#x"]),
+        ('notify: {slack: "${aws-sm:alerts#slack}"}', LOGINS["aws-sm:shop#x"]),
+        (
+            "otel: {enabled: true}",
+            {*(f"OTEL_EXPORTER_OTLP_{name}" for name in ("ENDPOINT", "HEADERS", "CERTIFICATE")), "OTEL_SERVICE_NAME"},
+        ),
+        ('openlineage: {url: "http://h:5000", api_key: "${LINEAGE_KEY}"}', {"LINEAGE_KEY"}),
+        ("openlineage: {enabled: true}", {"OPENLINEAGE_URL", "OPENLINEAGE_API_KEY", "OPENLINEAGE_NAMESPACE"}),
+        ("otel: {enabled: false}", set()),
+        ('profiles: {night: {notify: {webhook: "${NIGHT_URL}"}}}', set()),
+    ],
+)
+def test_variables_with_which_a_run_is_reported_are_passed_on(settings, variables, osiris, shop):
+    (shop / "osiris.yaml").write_text(settings)
+    (shop / ".env").write_text(f"OTEL_SERVICE_NAME={SECRET}\n")
+    (shop / "pipelines/copy.yaml").write_text(COPY)
+    made = export(osiris, shop, "github", file="pipelines/copy.yaml", env={"OTEL_OF_THE_CALLER": "x"})
+    assert set(made["data"]["variables"]) == variables
+    for text in made["data"]["files"].values():
+        assert all(name in text for name in variables)
+        assert SECRET not in text
+
+
+def test_variables_of_a_profile_are_passed_on(osiris, shop):
+    (shop / "osiris.yaml").write_text('profiles: {night: {notify: {webhook: "${NIGHT_URL}"}}}')
+    (shop / "pipelines/copy.yaml").write_text(COPY)
+    made = export(osiris, shop, "github", "--profile", "night", file="pipelines/copy.yaml")
+    assert made["data"]["variables"] == ["NIGHT_URL"]
+
+
 def test_parameters_without_a_value_are_not_taken_from_the_caller(osiris, shop):
     made = export(osiris, shop, "airflow", env={"OSIRIS_PARAM_SINCE": "2026-01-01"})
     assert [each["code"] for each in made["diagnostics"]] == ["OML022"]

@@ -77,6 +77,10 @@ def problem(envelope):
     return next(item["message"] for item in envelope["diagnostics"] if item["code"] == "NTF001")
 
 
+def hint(envelope):
+    return next(item["hint"] for item in envelope["diagnostics"] if item["code"] == "NTF001")
+
+
 def bodies(hooks):
     return [request.json() for request in hooks.requests]
 
@@ -100,8 +104,10 @@ def test_a_failure_and_the_recovery_arrive_once_each(shop, hooks):
     assert failure["cause"]["place"] == "pipelines/example.yaml:13:13"
     assert failure["written"] == [{"step": "report", "target": "output/revenue.csv", "rows": 0, "state": "nothing"}]
     assert failure["safe_to_retry"] is True
+    assert failure["retry"] == "Nothing was delivered. A retry is safe, but fails until the cause is fixed."
     assert "osiris explain DRV001" in failure["next"]
     assert (recovery["id"], recovery["events"]) == (recovered["data"]["session"], ["recovery"])
+    assert recovery["text"] == "The pipeline works again. The run is complete: 8 rows read, 4 written."
     assert recovery["cause"] is None
     assert {(one.method, one.path, one.query["token"]) for one in hooks.requests} == {("POST", "/alerts", CANARY)}
     assert [entry["id"] for entry in shop.record] == [failure["id"], recovery["id"]]
@@ -244,6 +250,7 @@ def test_drift_and_rejected_rows_without_their_values(shop, hooks):
     shop("run", "--last-compile", "--new-run", code=6)
     rejected, drifted = bodies(hooks)
     assert (rejected["events"], rejected["rows_rejected"]) == (["rejected"], 1)
+    assert rejected["text"] == "The run is complete: 9 rows read, 1 rejected, 4 written. Rejected by: orders."
     assert drifted["events"] == ["failure", "drift"]
     assert drifted["cause"]["code"] == "DAT011"
     assert CANARY not in json.dumps(bodies(hooks))
@@ -262,20 +269,70 @@ def test_what_is_recorded_and_not_sent_is_never_sent(fault, shop, hooks):
     assert len(hooks.requests) == 1
 
 
-@pytest.mark.parametrize("answer", [Answer(500, CANARY), redirect("http://127.0.0.1:9/"), None], ids=str)
-def test_a_receiver_that_fails_or_hangs_is_a_warning(answer, shop, hooks):
-    shop.channels(webhook=f"{hooks.url}/{CANARY}", timeout="1s")
-    hooks.always, hooks.faults.hang = answer, answer is None
+ADDRESS, SERVICE = "correct the address in the variable WEBHOOK_URL", "the fault is with the service"
+NOT, PERHAPS = "was not delivered by", "may not have been delivered by"
+FAULTS = {
+    "404": (Answer(404, CANARY), NOT, "status 404", ADDRESS),
+    "500": (Answer(500, CANARY), NOT, "status 500", SERVICE),
+    "503": (Answer(503, CANARY), NOT, "status 503", SERVICE),
+    "429": (Answer(429, CANARY), NOT, "status 429", "accepts no more messages"),
+    "redirect": (redirect("http://127.0.0.1:9/"), NOT, "which is not followed", "leads into the variable WEBHOOK_URL"),
+    "hang": (
+        None,
+        PERHAPS,
+        "no answer within 1 s",
+        "it may have arrived; if the service is slow, increase notify.timeout",
+    ),
+    "drop": (None, PERHAPS, "", "it may have arrived"),
+    "gone": (None, NOT, "refused", "check that host and port in the variable WEBHOOK_URL can be reached"),
+    "no address": (None, NOT, "is not an address like", ADDRESS),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_receiver_that_fails_or_hangs_is_a_warning(fault, shop, hooks):
+    answer, verdict, reason, remedy = FAULTS[fault]
+    address = f"{hooks.url}/{CANARY}" if fault != "no address" else CANARY
+    shop.channels(webhook=address, timeout="1s")
+    hooks.always, hooks.faults.hang, hooks.faults.drop = answer, fault == "hang", fault == "drop"
+    if fault == "gone":
+        hooks.stop()
     start = time.monotonic()
     envelope = shop.fail()
     assert time.monotonic() - start < 10
-    assert codes(envelope) == ["DRV001", "NTF001"]
-    reason = f"status {answer.status}" if answer else "no answer within 1 s"
+    assert [item["code"] for item in envelope["diagnostics"] if item["severity"] != "note"] == ["DRV001", "NTF001"]
+    assert verdict in problem(envelope)
     assert reason in problem(envelope)
+    assert remedy in hint(envelope)
     assert [entry["event"] for entry in shop.record] == ["notified", "not_delivered"]
     assert CANARY not in json.dumps(envelope) + str(shop.record)
-    hooks.always, hooks.faults.hang = None, False
+    hooks.always, hooks.faults.hang, hooks.faults.drop = None, False, False
+    number = len(hooks.requests)
     shop("logs", "list")
+    assert len(hooks.requests) == number
+
+
+def test_what_people_see_first_is_the_cause_and_the_wait_is_announced(shop, hooks):
+    shop.channels(webhook=hooks.url)
+    hooks.always = Answer(500)
+    shop.orders.unlink()
+    lines = shop("run", "pipelines/example.yaml", code=1).stderr.splitlines()
+    (waits, cause, late) = [
+        next(number for number, line in enumerate(lines) if text in line)
+        for text in ("reporting to webhook", "DRV001", "NTF001")
+    ]
+    assert waits < cause < late
+    hooks.always = None
+    shop.orders.write_text(shop.content)
+    assert "reporting to webhook" in shop("run", "pipelines/example.yaml", "--new-run").stderr
+    assert "reporting" not in shop("run", "pipelines/example.yaml", "--new-run").stderr
+
+
+def test_a_channel_without_an_address_is_a_warning_of_every_run(shop, hooks):
+    shop.channels(webhook="", slack=hooks.url)
+    assert codes(shop.work()) == ["NTF003"]
+    assert codes(shop.work()) == ["NTF003"]
+    assert codes(shop.fail()) == ["DRV001", "NTF003"]
     assert len(hooks.requests) == 1
 
 
@@ -305,7 +362,7 @@ def test_a_mail_that_was_accepted_is_delivered_however_the_session_ends(fault, s
     mail = f"smtp://{smtp.host}:{smtp.port}/?from=osiris@example.com&to=ada@example.com"
     body = late_body("orders", dt.datetime(2026, 11, 30, 2, tzinfo=dt.UTC), "shop")
     start = time.monotonic()
-    assert deliver([("email", lambda: mail, body)], 3) == [""]
+    assert deliver([("email", lambda: mail, body)], 3) == [None]
     assert time.monotonic() - start < 3
     assert len(smtp.messages) == 1
 
@@ -332,8 +389,8 @@ def test_hostile_names_stay_text_in_every_channel(hooks, slack, smtp):
     for name in names:
         written = [{"step": "s", "target": name, "rows": 1, "state": "written"}]
         body = late_body("orders", due, name) | {"written": written, "next": [f"osiris run {name}"]}
-        assert deliver([("slack", lambda: slack.url, body), ("email", lambda: mail, body)], 10) == ["", ""], name
-    assert deliver([("webhook", lambda: hooks.url, body)], 10) == [""]
+        assert deliver([("slack", lambda: slack.url, body), ("email", lambda: mail, body)], 10) == [None, None], name
+    assert deliver([("webhook", lambda: hooks.url, body)], 10) == [None]
     assert hooks.requests[0].json() == body
     for message, name in zip(slack.messages, names, strict=True):
         assert not set("<>") & {*message["text"]}, name
@@ -372,7 +429,12 @@ def test_email_is_plain_text_with_its_own_headers_only(osiris, tmp_path, smtp_st
         assert "DRV001 data/orders.csv does not exist" in parsed.get_content()
 
     smtp.unknown.add("ada@example.com")
-    assert "1 of the recipients" in problem(shop.fail())
+    assert "was not delivered to all by email (${EMAIL_URL}): the server refused 1 of the recipients" in problem(
+        shop.fail()
+    )
+    smtp.drops.add("DATA")
+    assert "may not have been delivered" in problem(shop.fail())
+    smtp.drops.clear()
     shop.channels(email=f"smtp://u:{CANARY}@{smtp.host}:{smtp.port}{sides}")
     envelope = shop.fail()
     assert "no encryption" in problem(envelope)
@@ -402,9 +464,18 @@ def test_an_address_may_come_from_a_secret_store(shop, hooks, vault):
     assert codes(shop.fail(env=vault.environment)) == ["DRV001"]
     assert len(hooks.requests) == 1
     shop.write("osiris.yaml", text.replace("WEBHOOK_URL", "vault:secret/alerts#other"))
-    assert "webhook (${vault:secret/alerts#other}): it has no field 'other'" in problem(
-        shop.fail(env=vault.environment)
-    )
+    envelope = shop.fail(env=vault.environment)
+    assert "webhook (${vault:secret/alerts#other}): it has no field 'other'" in problem(envelope)
+    assert "variable" not in hint(envelope)
+    assert "${vault:secret/alerts#other}" in hint(envelope)
+    shop.write("osiris.yaml", text.replace("WEBHOOK_URL", "vault:secret/alerts#url"))
+    hooks.always = Answer(404)
+    assert "correct the address in the secret ${vault:secret/alerts#url}; " in hint(shop.fail(env=vault.environment))
+    vault.server.faults.hang = True
+    shop.write("osiris.yaml", (shop.folder / "osiris.yaml").read_text().replace("5s", "1s"))
+    envelope = shop.fail(env=vault.environment)
+    assert "was not delivered" in problem(envelope)
+    assert "its secret store did not answer within 1 s" in problem(envelope)
 
 
 def test_late_pipelines_are_reported_once_for_each_due_time(shop, hooks):

@@ -416,6 +416,22 @@ def test_config_explain(shop):
     assert codes(shop("config", "explain", "run.memroy")[1]) == ["PRJ002"]
 
 
+def test_config_explain_shows_what_is_wrong_and_the_other_settings(shop, osiris):
+    (shop.folder / "osiris.yaml").write_text(
+        "run: {memory: plenty, threads: 3}\nnotify:\n  webhook: https://x/9f8a7b\n"
+    )
+    for key in ((), ("run.memory",), ("notify.webhook",), ("run.threads",)):
+        code, envelope = shop("config", "explain", *key)
+        assert (code, codes(envelope)) == (2, ["PRJ004", "PRJ004"])
+        assert set(key) <= envelope["data"]["settings"].keys()
+        assert "9f8a7b" not in json.dumps(envelope)
+    done = osiris("config", "explain", "run.memory", cwd=shop.folder)
+    assert done.stdout.startswith("run.memory: memory limit of the worker (a size like 2GB or 512MiB)\n")
+    assert "9f8a7b" not in done.stderr
+    (shop.folder / "osiris.yaml").write_text("- no mapping\n")
+    assert codes(shop("config", "explain")[1]) == ["PRJ011"]
+
+
 def test_connections_list_shows_names_and_never_values(shop):
     (shop.folder / "osiris_connections.yaml").write_text(
         "connections: {filesystem: {local: {base_dir: '${DATA_FOLDER:-data}/${SECRET_PART}', default: true}}}\n"

@@ -138,7 +138,27 @@ def test_a_collector_that_fails_or_hangs_is_a_warning(answer, reason, shop, otlp
     assert time.monotonic() - start < 12
     assert warning["code"] == "NTF005"
     assert reason in warning["message"]
+    assert f"collector at {otlp.endpoint}: " in warning["message"]
     assert CANARY not in warning["message"]
+
+
+def test_the_collectors_that_were_tried_are_named_without_logins(shop, otlp):
+    otlp.server.always = Answer(401)
+    host = otlp.endpoint.partition("://")[2]
+    env = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"http://u:{CANARY}@{host}/{CANARY}?k={CANARY}"}
+    (warning,) = warnings(shop(env=env))
+    assert f"at http://{host}: " in warning["message"]
+    assert CANARY not in json.dumps(warning)
+    env = {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://127.0.0.1:9/v1/metrics"}
+    (warning,) = warnings(shop(env=env))
+    assert f"at http://{host} and http://127.0.0.1:9: " in warning["message"]
+
+
+def test_empty_variables_are_as_if_they_were_not_set(shop, otlp):
+    names = ("EXPORTER_OTLP_TRACES_ENDPOINT", "EXPORTER_OTLP_CERTIFICATE", "EXPORTER_OTLP_HEADERS", "SERVICE_NAME")
+    assert warnings(shop(env={f"OTEL_{name}": "" for name in names})) == []
+    assert len(otlp.spans) == 4
+    assert otlp.resources[0]["service.name"] == "osiris"
 
 
 def test_without_the_libraries_a_run_is_complete(shop, otlp, tmp_path):

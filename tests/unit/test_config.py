@@ -1,11 +1,20 @@
 import pytest
 
-from osiris.config import EARLIER_BELOW, EARLIER_KEYS, KEYS, NOT_YET, load_config, variable_name
+from osiris.config import (
+    EARLIER_BELOW,
+    EARLIER_KEYS,
+    KEYS,
+    NOT_YET,
+    NOTIFY_CHANNELS,
+    load_config,
+    read_config,
+    variable_name,
+)
 from osiris.errors import InvalidInput
 from osiris.project import Project
 from osiris.registry import RESERVED
 
-HOW = "correct the value; 'osiris config explain' describes each key"
+HOW = "correct the value; 'osiris config explain KEY' describes a setting"
 
 
 @pytest.fixture
@@ -202,6 +211,65 @@ def test_all_problems_are_told_at_once_with_their_lines(project):
 def test_addresses_of_notifications_are_variables(written, project):
     (problem,) = refused(project(f"notify:\n  webhook: {written}\n"))
     assert (*problem[:2], problem[2].partition(",")[0]) == ("PRJ004", 2, "'notify.webhook' must be a variable")
+
+
+SECRET = "9f8a7b6c-secret"
+NOT_VARIABLES = [
+    *(f"https://hooks.example.com/{SECRET}", f'"${{HOOK:-https://x/{SECRET}}}"', f'["${{A}}", "{SECRET}"]'),
+    *(f"{{url: {SECRET}}}", f'"${{cmd:pass {SECRET}}}"', f"[[{SECRET}]]", f"smtps://u:{SECRET}@host/"),
+]
+OF_SECRETS = [*(f"notify.{name}" for name in NOTIFY_CHANNELS), "chat.api_key", "openlineage.api_key"]
+
+
+@pytest.mark.parametrize("written", NOT_VARIABLES)
+@pytest.mark.parametrize("key", OF_SECRETS)
+def test_a_secret_in_place_of_a_variable_is_not_shown(key, written, project):
+    section, name = key.split(".")
+    in_file, in_profile = (
+        f"{section}:\n  {name}: {written}\n",
+        f"profiles: {{p: {{{section}: {{{name}: {written}}}}}}}\n",
+    )
+    for text in (in_file, in_profile):
+        (problem,) = refused(project(text))
+        assert (problem[0], SECRET in str(problem)) == ("PRJ004", False)
+        assert 'write the value into .env as NAME=VALUE, and "${NAME}" here' in problem[3]
+        assert "${NAME:-VALUE}" in problem[3]
+    (problem,) = refused(project(""), {variable_name(key): written})
+    assert SECRET not in str(problem)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            f"{section}: {written}\n"
+            for section in ("notify", "chat", "openlineage")
+            for written in (SECRET, f"[{SECRET}]")
+        ),
+        *(f"profiles: {written}\n" for written in (f"https://x/{SECRET}", f"[{SECRET}]", f"{{p: {SECRET}}}")),
+        f"profiles: {{p: {{notify: {SECRET}}}}}\n",
+        f"notify: {{webhok: {SECRET}}}\n",
+        f'notify: {{"https://x/{SECRET}": 1}}\n',
+        f"openlineage: {{url: 'https://u:{SECRET}@host'}}\n",
+        f"chat: {{base_url: 'https://host/?key={SECRET}'}}\n",
+    ],
+)
+def test_a_secret_in_a_wrong_place_is_not_shown(text, project):
+    problems = refused(project(text))
+    assert problems
+    assert SECRET not in str(problems)
+
+
+def test_settings_that_are_valid_are_read_beside_those_that_are_not(project):
+    broken = project("run: {memory: 1GB, threads: many}\nnotify: {webhook: x}\n")
+    config = read_config(broken, {"OSIRIS_RUN__WAIT": "soon"})
+    assert [item.message.split(" must")[0] for item in config.diagnostics] == [
+        "'OSIRIS_RUN__WAIT'",
+        "'run.threads'",
+        "'notify.webhook'",
+    ]
+    assert (config.get("run.memory"), config.get("run.threads"), config.get("notify.webhook")) == (10**9, 0, None)
+    assert [setting.origin for setting in config.explain("run.threads")] == ["default"]
 
 
 def test_variables_of_notifications_are_one_or_a_list(project):

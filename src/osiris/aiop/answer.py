@@ -136,8 +136,7 @@ def _sentence(reading: Reading, grave: str, findings: list[Finding], failure: di
     if run.status == "running":
         return f"The run has not ended yet; {moved} so far."
     if run.status == "complete":
-        odd = f" But: {findings[0].text}" if grave != "ok" else ""
-        return f"The run is complete: {moved}.{odd}"
+        return f"The run is complete: {moved}.{_oddity(reading, grave, findings)}"
     if failure is None:
         return f"The run ended as {run.status}."
     if run.summary.get("kind") == REFUSED:
@@ -145,6 +144,13 @@ def _sentence(reading: Reading, grave: str, findings: list[Finding], failure: di
     step = f"Step {failure['step']}" if failure["step"] else "The run"
     words = {"failed": "failed", "cancelled": "was stopped", "lost": "was lost while running"}
     return f"{step} {words[run.status]}: {failure['code']} {failure['cause']}"
+
+
+def _oddity(reading: Reading, grave: str, findings: list[Finding]) -> str:
+    """Return what is odd about a complete run as a sentence; of rejected rows only the steps, not their number."""
+    if grave == "rows_rejected":
+        return f" Rejected by: {', '.join(row.step for row in reading.row_counts.values() if row.rejected)}."
+    return f" But: {findings[0].text}" if grave != "ok" else ""
 
 
 def _rows(reading: Reading, bounds: Bounds) -> dict[str, JsonValue]:

@@ -33,8 +33,11 @@ if TYPE_CHECKING:
     from osiris.api.workspace import Workspace
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
+    from osiris.notify.channels import Failure
     from osiris.notify.message import Body
 
+    Target = tuple[str, str]
+    Progress = Callable[[dict[str, JsonValue]], None]
     Entry = Mapping[str, JsonValue]
     Sending = tuple[str, str, Body]
 
@@ -44,11 +47,15 @@ _POLL = 0.05
 """Seconds between two attempts to lock the record."""
 
 
-def notify_runs(workspace: Workspace, sessions: Iterable[str]) -> list[Diagnostic]:
-    """Notify of ended runs, if configured; returns warnings. Replays are not reported."""
-    if not _targets(workspace):
-        return []
-    return [warning for session in sessions for warning in _notify_run(workspace, session)]
+def notify_runs(workspace: Workspace, sessions: Iterable[str], progress: Progress) -> list[Diagnostic]:
+    """Notify of ended runs, if configured; returns warnings, also about channels that cannot be used.
+
+    Replays are not reported. `progress` gets an event before messages are sent, as that may take a while.
+    """
+    usable, warnings = _usable(workspace)
+    for session in sessions if usable else ():
+        warnings += _notify_run(workspace, session, usable, progress)
+    return warnings
 
 
 def notify_late(workspace: Workspace, late: Mapping[str, datetime]) -> list[Diagnostic]:
@@ -59,9 +66,11 @@ def notify_late(workspace: Workspace, late: Mapping[str, datetime]) -> list[Diag
     """
     from osiris.notify.message import late_body
 
-    if not late or "late" not in workspace.config.get("notify.events") or not _targets(workspace):
+    if not late or "late" not in workspace.config.get("notify.events"):
         return []
-    return _send(workspace, [late_body(name, due, workspace.root.name) for name, due in late.items()])
+    usable, warnings = _usable(workspace)
+    bodies = [late_body(name, due, workspace.root.name) for name, due in late.items()]
+    return [*warnings, *_send(workspace, bodies, usable, lambda _event: None)]
 
 
 def send_test(workspace: Workspace) -> tuple[list[str], list[Diagnostic]]:
@@ -76,12 +85,12 @@ def send_test(workspace: Workspace) -> tuple[list[str], list[Diagnostic]]:
     return accepted, [*warnings, *(_undelivered(*each) for each in failed)]
 
 
-def _targets(workspace: Workspace) -> list[tuple[str, str]]:
+def _targets(workspace: Workspace) -> list[Target]:
     """Return each configured channel with the reference to its address: a variable, or a secret of a store."""
     return [(name, variable) for name in NOTIFY_CHANNELS for variable in workspace.config.get(f"notify.{name}") or ()]
 
 
-def _notify_run(workspace: Workspace, session: str) -> list[Diagnostic]:
+def _notify_run(workspace: Workspace, session: str, usable: list[Target], progress: Progress) -> list[Diagnostic]:
     from osiris.aiop.answer import answer_of
     from osiris.notify.message import events_of, run_body
 
@@ -93,7 +102,8 @@ def _notify_run(workspace: Workspace, session: str) -> list[Diagnostic]:
         before = next(_runs_before(workspace, reading.run.pipeline, session), None)
         events = events_of(reading, before, answer["rows"]["rejected"])
         chosen = [name for name in events if name in workspace.config.get("notify.events")]
-        return _send(workspace, [run_body(answer, chosen, workspace.root.name)]) if chosen else []
+        bodies = [run_body(answer, chosen, workspace.root.name)] if chosen else []
+        return _send(workspace, bodies, usable, progress)
     except (OSError, OsirisError, LookupError, TypeError, ValueError) as error:
         return [diagnostic("NTF002", reason=str(error) or type(error).__name__)]
 
@@ -108,29 +118,34 @@ def _runs_before(workspace: Workspace, pipeline: str, session: str) -> Iterator[
             yield run
 
 
-def _send(workspace: Workspace, bodies: list[Body]) -> list[Diagnostic]:
-    """Record bodies, then send those that were not recorded yet; returns warnings."""
-    usable, warnings = _usable(workspace)
-    if not usable:
-        return warnings
+def _send(workspace: Workspace, bodies: list[Body], usable: list[Target], progress: Progress) -> list[Diagnostic]:
+    """Record bodies, then send those that were not recorded yet by the channels that can be used; returns warnings."""
+    if not (bodies and usable):
+        return []
     scrubber = project_scrubber(workspace)
     try:
         new = _recorded(workspace, [scrubber.json(body) for body in bodies], usable)
     except OsirisError as error:
-        return [*warnings, diagnostic("NTF002", reason=error.diagnostics[0].message)]
-    failed = _deliver(workspace, [(*target, body) for body in new for target in usable])
+        return [diagnostic("NTF002", reason=error.diagnostics[0].message)]
+    return _send_new(workspace, new, usable, progress) if new else []
+
+
+def _send_new(workspace: Workspace, bodies: list[Body], usable: list[Target], progress: Progress) -> list[Diagnostic]:
+    """Send bodies that are on record, and record those that failed; returns warnings."""
+    progress({"event": "reporting", "to": ", ".join(dict.fromkeys(channel for channel, _ in usable))})
+    failed = _deliver(workspace, [(*target, body) for body in bodies for target in usable])
     with suppress(OsirisError):
         _append(workspace, "not_delivered", lambda _: [_failed_entry(*each) for each in failed])
-    return [*warnings, *(_undelivered(*each) for each in failed)]
+    return [_undelivered(*each) for each in failed]
 
 
-def _deliver(workspace: Workspace, messages: list[Sending]) -> list[tuple[Sending, str]]:
-    """Send messages; returns those that were not delivered, each with the reason."""
+def _deliver(workspace: Workspace, messages: list[Sending]) -> list[tuple[Sending, Failure]]:
+    """Send messages; returns those that failed, each with the reason."""
     from osiris.notify.channels import deliver
 
     addressed = [(channel, partial(_address, workspace, text), body) for channel, text, body in messages]
-    reasons = deliver(addressed, workspace.config.get("notify.timeout"))
-    return [(message, reason) for message, reason in zip(messages, reasons, strict=True) if reason]
+    failures = deliver(addressed, workspace.config.get("notify.timeout"))
+    return [(message, failure) for message, failure in zip(messages, failures, strict=True) if failure]
 
 
 def _address(workspace: Workspace, text: str) -> str:
@@ -139,14 +154,23 @@ def _address(workspace: Workspace, text: str) -> str:
     return fetch_secret(reference, workspace.environ) if reference else workspace.environ[text]
 
 
-def _undelivered(message: Sending, reason: str) -> Diagnostic:
+def _undelivered(message: Sending, failure: Failure) -> Diagnostic:
     from osiris.notify.message import title_of
 
     channel, variable, body = message
-    return diagnostic("NTF001", title=title_of(body), channel=channel, variable=variable, reason=reason)
+    place = f"the secret ${{{variable}}}" if parse_reference(variable) else f"the variable {variable}"
+    return diagnostic(
+        "NTF001",
+        title=title_of(body),
+        verdict=failure.verdict,
+        channel=channel,
+        variable=variable,
+        reason=failure.reason,
+        remedy=failure.remedy.replace("{place}", place),
+    )
 
 
-def _usable(workspace: Workspace) -> tuple[list[tuple[str, str]], list[Diagnostic]]:
+def _usable(workspace: Workspace) -> tuple[list[Target], list[Diagnostic]]:
     """Return the channels that can be used, each with its variable, and why others cannot."""
     problems = {target: _problem_of(workspace, *target) for target in _targets(workspace)}
     usable = [target for target, problem in problems.items() if problem is None]
@@ -162,7 +186,7 @@ def _problem_of(workspace: Workspace, channel: str, variable: str) -> Diagnostic
     return None
 
 
-def _recorded(workspace: Workspace, bodies: list[Body], targets: list[tuple[str, str]]) -> list[Body]:
+def _recorded(workspace: Workspace, bodies: list[Body], targets: list[Target]) -> list[Body]:
     """Append bodies to the record durably, and return those that were not in it; fails with PRJ006."""
     to = [_named(*target) for target in targets]
     new: list[Body] = []
@@ -178,9 +202,9 @@ def _recorded(workspace: Workspace, bodies: list[Body], targets: list[tuple[str,
     return new
 
 
-def _failed_entry(message: Sending, reason: str) -> Entry:
+def _failed_entry(message: Sending, failure: Failure) -> Entry:
     *target, body = message
-    return {"id": body["id"], "to": [_named(*target)], "reason": reason}
+    return {"id": body["id"], "to": [_named(*target)], "reason": failure.reason}
 
 
 def _append(workspace: Workspace, event: str, entries: Callable[[Iterable[Entry]], Iterable[Entry]]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.api.workspace import Workspace
-from osiris.config import load_config
+from osiris.config import load_config, read_config
 from osiris.connections import load_env
 from osiris.project import find_project
 from osiris.registry import load_registry
@@ -69,6 +69,20 @@ def _report(workspace: Workspace, runs: Sequence[Mapping[str, JsonValue]]) -> li
     return [
         *emit_lost(workspace, runs),
         *package_sessions(workspace, sessions),
-        *notify_runs(workspace, sessions),
-        *send_telemetry(workspace, sessions),
+        *notify_runs(workspace, sessions, _quietly),
+        *send_telemetry(workspace, sessions, _quietly),
     ]
+
+
+def _quietly(_event: dict[str, JsonValue]) -> None:
+    """Take an event of progress, and show nothing."""
+
+
+def open_to_explain(start: Path | None, environ: Mapping[str, str], profile: str | None = None) -> Workspace:
+    """Open the project at or above `start` although settings are not valid, which `config.diagnostics` then says.
+
+    Fails with PRJ001 if there is no project, and as `read_config`.
+    """
+    project = find_project(start, environ)
+    env = load_env(project.env_file, environ)
+    return Workspace(project, read_config(project, env, profile), load_registry(), env, profile)

@@ -123,14 +123,13 @@ def _run_locked(
             raise
         result = refused
     finally:
-        unreported = _report(
-            workspace, [event["session"] for event in events if event["event"] in ENDS], finish_emitting
-        )
+        ended = [event["session"] for event in events if event["event"] in ENDS]
+        unreported = _report(workspace, ended, progress, finish_emitting)
     return result, [*(plan.notes if plan else ()), *unreported, *lost]
 
 
 def _report(
-    workspace: Workspace, ended: Sequence[str], finish_emitting: Callable[[], list[Diagnostic]]
+    workspace: Workspace, ended: Sequence[str], progress: Progress, finish_emitting: Callable[[], list[Diagnostic]]
 ) -> list[Diagnostic]:
     """Package ended runs and send what reports them; returns warnings.
 
@@ -143,8 +142,8 @@ def _report(
     warnings: list[Diagnostic] = []
     try:
         warnings += package_missing(workspace)
-        warnings += notify_runs(workspace, ended)
-        warnings += send_telemetry(workspace, ended)
+        warnings += notify_runs(workspace, ended, progress)
+        warnings += send_telemetry(workspace, ended, progress)
         warnings += finish_emitting()
     except KeyboardInterrupt:
         warnings += [diagnostic("NTF007", session=session) for session in ended]

@@ -178,9 +178,13 @@ def _from_outside(commands: Sequence[str], folder: Path | None) -> Sequence[str]
 
 
 class Group(click.Group):
-    """A group of commands; an unknown command fails with the nearest name, or with its new spelling."""
+    """A group of commands; an unknown command fails with the nearest name, or with its new spelling.
+
+    `form` is what follows the group's name, if it is the same for all commands.
+    """
 
     context_class = _Context
+    form: str | None = None
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         """Return the commands in the order in which they were added."""
@@ -206,12 +210,18 @@ class Group(click.Group):
             raise_all([refusal])
         shown = " ".join([*above, args[0]])
         hint = did_you_mean(args[0], self.list_commands(ctx)) or "see 'osiris --help'"
-        fail("PRJ008", problem=f"unknown command 'osiris {shown}'", hint=hint)
+        fail("PRJ008", problem=f"unknown command 'osiris {shown}'", hint=self.with_form(above, hint))
+
+    def with_form(self, above: Sequence[str], hint: str) -> str:
+        """Return a hint with the form of the commands of this group, whose own words are `above`, if it has one."""
+        return f"write 'osiris {' '.join(above)} {self.form}'; {hint}" if self.form else hint
 
 
-def noun(name: str, text: str, *commands: click.Command) -> Group:
-    """Return the group of a noun; its help lists the commands in the given order."""
-    group = Group(name, help=text, callback=overview, invoke_without_command=True, add_help_option=False)
+def noun(name: str, text: str, *commands: click.Command, form: str | None = None) -> Group:
+    """Return the group of a noun; its help lists the commands in the given order. `form` as in `Group`."""
+    own: dict[str, Any] = {"subcommand_metavar": form, "add_help_option": False}
+    group = Group(name, help=text, callback=overview, invoke_without_command=True, **own)
+    group.form = form
     for command in commands:
         group.add_command(command)
     return group
@@ -222,9 +232,10 @@ def overview(ctx: click.Context) -> Answer | None:
     """Answer a group without a command: the root shows its help, others fail with the list of commands."""
     if ctx.invoked_subcommand is not None:
         return None
-    if ctx.parent is not None:
+    if ctx.parent is not None and isinstance(ctx.command, Group):
         names = ", ".join(describe(ctx)["commands"])
-        fail("PRJ008", problem=f"'{ctx.command_path}' needs a command", hint=f"one of: {names}")
+        hint = ctx.command.with_form(ctx.command_path.split()[1:], f"one of: {names}")
+        fail("PRJ008", problem=f"'{ctx.command_path}' needs a command", hint=hint)
     return Answer(describe(ctx), ctx.get_help().splitlines())
 
 
@@ -246,6 +257,11 @@ def console() -> Console:
     return current
 
 
+def start_folder() -> Path | None:
+    """Return where the project is looked for: the folder of -C, None for OSIRIS_HOME or the working directory."""
+    return Path() if click.get_current_context().meta.get(PROJECT) else None
+
+
 def opened(profile: str | None = None, settings: Mapping[str, JsonValue] | None = None) -> Workspace:
     """Open the project of -C, OSIRIS_HOME or the working directory; `settings` come from the command line.
 
@@ -254,8 +270,7 @@ def opened(profile: str | None = None, settings: Mapping[str, JsonValue] | None 
     from osiris.api import open_project, project_scrubber, report_lost
 
     ctx = click.get_current_context()
-    start = Path() if ctx.meta.get(PROJECT) else None
-    workspace = open_project(start, os.environ, profile, settings)
+    workspace = open_project(start_folder(), os.environ, profile, settings)
     console().root = workspace.project.root
     console().scrubber = lambda: project_scrubber(workspace)
     _, first, *more = ctx.command_path.split()
@@ -345,8 +360,7 @@ def keep_showing(file: str, make: Callable[[], Answer]) -> Answer:
 
     Problems are shown too and do not end it. Fails with PRJ001 outside a project.
     """
-    start = Path() if click.get_current_context().meta.get(PROJECT) else None
-    root = find_project(start, os.environ).root
+    root = find_project(start_folder(), os.environ).root
     own = ("osiris.yaml", "osiris_connections.yaml", ".env")
     watched = [Path(file).absolute(), root / file, *(root / name for name in own)]
     try:

@@ -88,4 +88,5 @@ export = noun(
     "export",
     "Export a pipeline to a scheduler.",
     *(_exporting(name, each.summary) for name, each in FORMATS.items()),
+    form="FORMAT FILE",
 )

@@ -50,11 +50,13 @@ def watch(console: Console, every: float = PLAIN_SECONDS) -> AbstractContextMana
 
 
 def _waits_for(event: Event) -> str | None:
-    """Return what a run is waiting for before any step starts; None if nothing."""
+    """Return what a run is waiting for, before any step starts or after its end; None if nothing."""
     if event["event"] == "run_start" and event["adapter"] == "e2b":
         return "creating the sandbox"
     if event["event"] == "project_busy":
         return f"waiting for {event['holder']}"
+    if event["event"] == "reporting":
+        return f"reporting to {event['to']}"
     return "installing packages" if event["event"] == "packages_missing" else None
 
 

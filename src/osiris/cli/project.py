@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from osiris import api
-from osiris.cli.command import PROFILE, answers, console, noun, opened
+from osiris.cli.command import PROFILE, answers, console, noun, opened, start_folder
 from osiris.cli.progress import watch
 from osiris.cli.render import Answer, diagnostic_lines, table
-from osiris.errors import OsirisError, exit_code, fail, raise_all
+from osiris.config import KEYS
+from osiris.errors import InvalidInput, OsirisError, exit_code, fail, raise_all
 from osiris.units import count
 
 if TYPE_CHECKING:
@@ -169,14 +170,20 @@ def _places(manifest: str, session: str) -> list[tuple[str, str]]:
 def explain(key: str | None, profile: str | None) -> Answer:
     """Show settings and where each value comes from.
 
-    KEY limits the list to one setting. Of several lines for a key, the first one applies.
+    KEY limits the list to one setting, and describes it. Of several lines for a key, the first one applies. Settings
+    that are not valid are reported, and the others are shown.
     """
-    workspace = opened(profile)
+    try:
+        workspace = opened(profile)
+    except InvalidInput:
+        from osiris.api.opening import open_to_explain
+
+        workspace = open_to_explain(start_folder(), os.environ, profile)  # fails again unless settings are the problem
     settings_by_key = api.explain_config(workspace, key)
     rows = [(name, s["written"], s["origin"]) for name, settings in settings_by_key.items() for s in settings]
-    config = workspace.config
-    diagnostics = [*config.earlier, *(item for item in config.diagnostics if item.code != "PRJ018")]
-    return Answer({"settings": settings_by_key}, table(rows, ("key", "value", "from")), diagnostics)
+    about = [f"{key}: {KEYS[key].purpose} ({KEYS[key].expected})"] if key else []
+    text = [*about, *table(rows, ("key", "value", "from"))]
+    return Answer({"settings": settings_by_key}, text, workspace.config.explained())
 
 
 config = noun("config", "Show settings and where each value comes from.", explain)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TextIO
 
 from osiris.errors import Diagnostic, diagnostic, exit_code
+from osiris.path_policy import MARKER
 from osiris.project import PIPELINE_ENDINGS
 
 if TYPE_CHECKING:
@@ -240,7 +241,8 @@ def _may_hold_secret(item: Diagnostic, line: str) -> bool:
     """Return whether a line has a field whose name or value looks like a secret."""
     from osiris.secret import literal_secret_kind, sounds_secret
 
-    if item.code in {"CMP006", "CON007"} or "connections" in (item.location.file or ""):
+    file = item.location.file or ""
+    if item.code in {"CMP006", "CON007"} or "connections" in file or file == MARKER:
         return True
     pairs = (part.partition(":") for part in re.split(r"[,{\[]", line.strip().removeprefix("- ")))
     return any(

@@ -277,7 +277,8 @@ def result_answer(workspace: Workspace, result: RunResult, notes: list[Diagnosti
     follow_up = [f"osiris logs show {result.session_id}"]
     if result.exit_code:
         follow_up.append(f"osiris explain {result.session_id}")
-    return Answer(data, text, sort_diagnostics(notes), follow_up, result.exit_code)
+    reports_last = sorted(sort_diagnostics(notes), key=lambda item: item.code.startswith("NTF"))
+    return Answer(data, text, reports_last, follow_up, result.exit_code)
 
 
 sandboxes = noun("sandboxes", "List, stop and build E2B sandboxes.", list_sandboxes, collect, build)

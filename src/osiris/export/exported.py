@@ -67,8 +67,8 @@ class Exported:
     """A pipeline for a scheduler.
 
     `file` is relative to `folder`. `options` are those of `osiris run`. `variables` are the environment variables that
-    connections and sensitive parameters need. `extras` are those of our package that a run needs. `reads` and `writes`
-    are datasets as URIs, from their OpenLineage names.
+    connections, sensitive parameters, notifications, OpenLineage and OpenTelemetry need. `extras` are those of our
+    package that a run needs. `reads` and `writes` are datasets as URIs, from their OpenLineage names.
     """
 
     format: str
@@ -139,7 +139,7 @@ def export_of(workspace: Workspace, scheduler: str, file: str, choices: Choices)
         command=command,
         options=tuple(_options(workspace.config.profile, choices.params)),
         schedule=_schedule(load_document(path, workspace.root).data, scheduler, choices),
-        variables=tuple(dict.fromkeys(_variables(checked.prepared))),
+        variables=tuple(dict.fromkeys(_variables(own, checked.prepared))),
         image=choices.image,
         package=choices.package,
         extras=tuple(sorted({*_extras(own.config, checked.prepared)})),
@@ -153,8 +153,7 @@ def export_of(workspace: Workspace, scheduler: str, file: str, choices: Choices)
 
 def _extras(config: Config, prepared: Prepared) -> Iterator[str]:
     """Yield the extras with libraries that a run needs."""
-    reported = [f"${{{text}}}" for name in NOTIFY_CHANNELS for text in config.get(f"notify.{name}") or ()]
-    for reference in store_references([dict(prepared.connections), reported]):
+    for reference in store_references([dict(prepared.connections), _references(config)]):
         if (store := OWN.get(reference.scheme)) and store.extra:
             yield store.extra
     yield from (extra for setting, extra in _EXTRAS.items() if config.get(setting))
@@ -259,11 +258,32 @@ _LOGINS = {scheme: (*store.settings, *store.credentials) for scheme, store in OW
 """Variables with which a secret store is opened, by scheme: one way to log in needs a part of them."""
 
 
-def _variables(prepared: Prepared) -> Iterator[str]:
-    yield from environment_names(dict(prepared.connections))
-    schemes = {reference.scheme for reference in store_references(dict(prepared.connections))}
+_OTEL = tuple(f"OTEL_EXPORTER_OTLP_{name}" for name in ("ENDPOINT", "HEADERS", "CERTIFICATE"))
+_OPENLINEAGE = ("OPENLINEAGE_URL", "OPENLINEAGE_API_KEY", "OPENLINEAGE_NAMESPACE")
+
+
+def _variables(workspace: Workspace, prepared: Prepared) -> Iterator[str]:
+    fields = [dict(prepared.connections), _references(workspace.config)]
+    yield from environment_names(fields)
+    schemes = {reference.scheme for reference in store_references(fields)}
     yield from (name for scheme in sorted(schemes) for name in _LOGINS.get(scheme, ()))
+    yield from _standard(workspace)
     yield from (f"OSIRIS_PARAM_{name.upper()}" for name in prepared.pipeline.sensitive)
+
+
+def _references(config: Config) -> list[JsonValue]:
+    """Return the references to variables and stores in settings with which runs are reported, as written."""
+    named = [text for name in NOTIFY_CHANNELS for text in config.get(f"notify.{name}") or ()]
+    key = config.get("openlineage.api_key") if config.get("openlineage.url") else None
+    return [f"${{{text}}}" for text in (*named, key) if text]
+
+
+def _standard(workspace: Workspace) -> Iterator[str]:
+    """Yield the standard variables with which runs are reported, if that is enabled."""
+    if workspace.config.get("openlineage.enabled"):
+        yield from _OPENLINEAGE
+    if workspace.config.get("otel.enabled"):
+        yield from (*_OTEL, *sorted(name for name in workspace.environ if name.startswith("OTEL_")))
 
 
 def _uris(prepared: Prepared, folder: Path, mode: str) -> Iterator[str]:

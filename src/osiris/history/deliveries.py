@@ -115,7 +115,8 @@ def retry_of(reading: Reading, deliveries: list[Delivery]) -> dict[str, JsonValu
         safe, why = _new_run_safety(deliveries)
     else:
         useful = may_pass(reading.root.item.code) if reading.root else False
-        why = f"{_continuation_text(deliveries, partial)} {_prospect(reading, deliveries, useful=useful)}"
+        prospect = _prospect(reading, deliveries, useful=useful, safe=not partial)
+        why = f"{_continuation_text(deliveries, partial)} {prospect}"
         command = again(reading, deliveries, useful=useful)
     return {"safe": safe, "useful": useful, "why": why, "command": command, "evidence": ["run"]}
 
@@ -177,17 +178,18 @@ def _continuation_text(deliveries: list[Delivery], partial: list[str]) -> str:
     return f"{'; '.join(text for is_so, text in parts if is_so)}."
 
 
-def _prospect(reading: Reading, deliveries: list[Delivery], *, useful: bool) -> str:
+def _prospect(reading: Reading, deliveries: list[Delivery], *, useful: bool, safe: bool) -> str:
     if not useful:
         twice = _appended(deliveries)
         restart = (
             f" A changed pipeline starts a new run and appends the rows of {_list_of(twice)} again." if twice else ""
         )
-        return f"Retrying will fail until the cause is fixed.{restart}"
+        return f"A retry {'is safe, but ' if safe else ''}fails until the cause is fixed.{restart}"
+    retry = f"A retry {'is safe, and ' if safe else ''}may succeed"
     kind = kind_of(reading.root.item.code) if reading.root else ""
     if kind in ("disk_full", "out_of_memory"):
-        return "A retry may succeed after freeing space or memory."
-    return "A retry may succeed without any change."
+        return f"{retry} after freeing space or memory."
+    return f"{retry} without any change."
 
 
 def _list_of(steps: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Channels of notifications. Each function sends one body to one address, and returns why that failed, else "".
+"""Channels of notifications. Each function sends one body to one address, and returns why that failed, else None.
 
 Reasons never contain the address, which is a secret. Redirects are not followed.
 """
@@ -25,42 +25,59 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
     from osiris.notify.message import Body
 
-    Send = Callable[[str, Body, float], str]
+    Send = Callable[[str, Body, float], "Failure | None"]
 
 _MAIL_PORTS = {"smtps": 465, "smtp": 587}
 _SLACK_TEXT, _MAIL_TEXT, _OTHER_TEXT = 3_000, 20_000, 1_500
 
 
-def deliver(messages: Sequence[tuple[str, Callable[[], str], Body]], timeout: float) -> list[str]:
-    """Send each `(channel, address, body)` at the same time; returns the reasons of failures, "" for those sent.
+class Failure(NamedTuple):
+    """Why a message failed, what to do (`{place}` is what contains the address), and whether it may have arrived."""
+
+    reason: str
+    remedy: str = "correct the address in {place}"
+    verdict: str = "was not delivered"
+
+
+_LOST, _IN_PART = "may not have been delivered", "was not delivered to all"
+_UNREACHED = "check that host and port in {place} can be reached, and their certificate"
+_FAULT = "the fault is with the service: ask those who run it"
+_STORE = "check {place} and the login of its store"
+_ARRIVED = "it may have arrived"
+
+
+def deliver(messages: Sequence[tuple[str, Callable[[], str], Body]], timeout: float) -> list[Failure | None]:
+    """Send each `(channel, address, body)` at the same time; returns why each failed, None for those sent.
 
     An address is a function, as it may come from a secret store; it may raise StoreError. Waits at most `timeout`
     seconds, whatever the other side does.
     """
-    reasons = [_no_answer(timeout)] * len(messages)
+    within = f"within {duration_text(timeout)}"
+    failures: list[Failure | None] = [Failure(f"its secret store did not answer {within}", _STORE)] * len(messages)
 
     def send(number: int) -> None:
         channel, find, body = messages[number]
         try:
             address = find()
-            reasons[number] = load_foreign(lambda: CHANNELS[channel](address, body, timeout))
+            failures[number] = _no_answer(timeout)
+            failures[number] = load_foreign(lambda: CHANNELS[channel](address, body, timeout))
         except StoreError as error:
-            reasons[number] = error.reason
+            failures[number] = Failure(error.reason, error.remedy or _STORE)
         except NotLoadedError as error:  # only the type of what a library raised: its text may contain the address
-            reasons[number] = str(error).partition(":")[0]
+            failures[number] = Failure(str(error).partition(":")[0])
 
     threads = [threading.Thread(target=send, args=(number,), daemon=True) for number in range(len(messages))]
     for thread in threads:
         thread.start()
     wait_for(threads, timeout)
-    return list(reasons)
+    return list(failures)
 
 
-def _webhook(address: str, body: Body, timeout: float) -> str:
+def _webhook(address: str, body: Body, timeout: float) -> Failure | None:
     return _post(address, body, timeout)
 
 
-def _slack(address: str, body: Body, timeout: float) -> str:
+def _slack(address: str, body: Body, timeout: float) -> Failure | None:
     """Send to an incoming webhook of Slack, or one that is compatible; nothing in the text is interpreted."""
     text = f"{title_of(body)}\n{text_of(body, _SLACK_TEXT)}"
     for char, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
@@ -68,11 +85,11 @@ def _slack(address: str, body: Body, timeout: float) -> str:
     return _post(address, {"text": text, "mrkdwn": False, "unfurl_links": False, "unfurl_media": False}, timeout)
 
 
-def _post(address: str, body: JsonValue, timeout: float) -> str:
+def _post(address: str, body: JsonValue, timeout: float) -> Failure | None:
     import httpx
 
     if urlsplit(address).scheme not in ("http", "https"):
-        return "its value is not an address like https://HOST/PATH"
+        return Failure("its value is not an address like https://HOST/PATH")
     content = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
     headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "osiris"}
     try:
@@ -80,16 +97,32 @@ def _post(address: str, body: JsonValue, timeout: float) -> str:
             httpx.Client(timeout=timeout, follow_redirects=False) as client,
             client.stream("POST", address, content=content, headers=headers) as answer,
         ):
-            status = answer.status_code
+            return _of_status(answer.status_code)
     except httpx.TimeoutException:
         return _no_answer(timeout)
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-        return _reason(error)
-    return "" if status // 100 == 2 else f"it answered with status {status}"
+    except (httpx.ConnectError, OSError) as error:
+        return Failure(_reason(error), _UNREACHED)
+    except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
+        return Failure(_reason(error), _ARRIVED, _LOST)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        return Failure(_reason(error))
 
 
-def _no_answer(timeout: float) -> str:
-    return f"no answer within {duration_text(timeout)}"
+def _of_status(status: int) -> Failure | None:
+    """Return what a status of HTTP says; None if the message was accepted."""
+    reason = f"it answered with status {status}"
+    if status // 100 == 2:
+        return None
+    if status // 100 == 3:
+        return Failure(f"{reason}, a redirect, which is not followed", "put the address to which it leads into {place}")
+    if status == 429:
+        return Failure(reason, "the service accepts no more messages for the moment")
+    return Failure(reason, _FAULT) if status // 100 == 5 else Failure(reason)
+
+
+def _no_answer(timeout: float) -> Failure:
+    remedy = f"{_ARRIVED}; if the service is slow, increase notify.timeout"
+    return Failure(f"no answer within {duration_text(timeout)}", remedy, _LOST)
 
 
 def _reason(error: BaseException) -> str:
@@ -128,26 +161,46 @@ def _mail_server(address: str) -> _MailServer | None:
     )
 
 
-def _email(address: str, body: Body, timeout: float) -> str:
+def _email(address: str, body: Body, timeout: float) -> Failure | None:
     """Send an e-mail, with STARTTLS where `smtp://` offers it; a password is never sent without encryption."""
-    import smtplib
-
     server = _mail_server(address)
     if server is None:
-        return "its value is not like smtps://USER:PASSWORD@HOST/?from=ADDRESS&to=ADDRESS"
+        return Failure("its value is not like smtps://USER:PASSWORD@HOST/?from=ADDRESS&to=ADDRESS")
     try:
         return _hand_over(server, _mail(body, server), timeout)
-    except smtplib.SMTPResponseException as error:
-        return f"the server answered with status {error.smtp_code}"
-    except smtplib.SMTPRecipientsRefused as error:
-        return f"the server refused all recipients (status {next(iter(error.recipients.values()))[0]})"
-    except (OSError, smtplib.SMTPException) as error:
-        return _no_answer(timeout) if isinstance(error, TimeoutError) else _reason(error)
-    except ValueError:
-        return "an address in its value is not valid"
+    except (OSError, ValueError) as error:  # SMTPException is an OSError
+        return _failure_of_mail(error, timeout)
 
 
-def _hand_over(server: _MailServer, mail: EmailMessage, timeout: float) -> str:
+def _failure_of_mail(error: OSError | ValueError, timeout: float) -> Failure:
+    import smtplib
+
+    match error:
+        case smtplib.SMTPResponseException(smtp_code=status):
+            failure = _of_reply("the server answered with status {status}", status)
+        case smtplib.SMTPRecipientsRefused(recipients=replies):
+            status, _ = next(iter(replies.values()))
+            failure = _of_reply("the server refused all recipients (status {status})", status)
+        case TimeoutError():
+            failure = _no_answer(timeout)
+        case smtplib.SMTPServerDisconnected() | ConnectionResetError() | BrokenPipeError():
+            failure = Failure(_reason(error), _ARRIVED, _LOST)
+        case smtplib.SMTPException():
+            failure = Failure(_reason(error))
+        case OSError():
+            failure = Failure(_reason(error), _UNREACHED)
+        case _:
+            failure = Failure("an address in its value is not valid")
+    return failure
+
+
+def _of_reply(reason: str, status: int) -> Failure:
+    """Return what a reply of SMTP says: 4xx are faults that pass, others are of the user or the addresses."""
+    remedy = _FAULT if status // 100 == 4 else "correct user, password and addresses in {place}"
+    return Failure(reason.format(status=status), remedy)
+
+
+def _hand_over(server: _MailServer, mail: EmailMessage, timeout: float) -> Failure | None:
     """Hand a message over to a mail server; raises OSError or SMTPException."""
     import smtplib
     import socket
@@ -163,7 +216,7 @@ def _hand_over(server: _MailServer, mail: EmailMessage, timeout: float) -> str:
         if not server.is_encrypted and line.has_extn("starttls"):
             line.starttls(context=tls)
         elif not server.is_encrypted and server.user:
-            return "the server offers no encryption, so the password was not sent; use smtps://"
+            return Failure("the server offers no encryption, so the password was not sent", "use smtps:// in {place}")
         if server.user:
             line.login(server.user, server.password)
         refused = line.send_message(mail)
@@ -171,7 +224,7 @@ def _hand_over(server: _MailServer, mail: EmailMessage, timeout: float) -> str:
         with suppress(OSError):  # the reply to QUIT is not read: it changes nothing about an accepted message
             line.putcmd("quit")
         line.close()
-    return f"the server refused {len(refused)} of the recipients" if refused else ""
+    return Failure(f"the server refused {len(refused)} of the recipients", verdict=_IN_PART) if refused else None
 
 
 def _mail(body: Body, server: _MailServer) -> EmailMessage:
@@ -189,7 +242,7 @@ def _mail(body: Body, server: _MailServer) -> EmailMessage:
     return mail
 
 
-def _apprise(address: str, body: Body, timeout: float) -> str:
+def _apprise(address: str, body: Body, timeout: float) -> Failure | None:
     """Send by a service of apprise, in a process of its own (`apprise_service`)."""
     message = {
         "address": address,
@@ -199,7 +252,10 @@ def _apprise(address: str, body: Body, timeout: float) -> str:
         "timeout": timeout,
     }
     answer = ask_process(apprise_service.__name__, message, timeout)
-    return _no_answer(timeout) if answer is None else apprise_service.REASONS.get(answer, "apprise ended unexpectedly")
+    if answer is None:
+        return _no_answer(timeout)
+    reason = apprise_service.REASONS.get(answer, "apprise ended unexpectedly")
+    return Failure(reason, "check the address in {place}, and the service") if reason else None
 
 
 CHANNELS: dict[str, Send] = {"webhook": _webhook, "slack": _slack, "email": _email, "apprise": _apprise}

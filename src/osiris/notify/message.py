@@ -63,7 +63,7 @@ def run_body(answer: Mapping[str, JsonValue], events: list[str], project: str) -
     run, failure = answer["run"], answer["failure"]
     return {
         **_head(run["session"], events, project, run["pipeline"]),
-        "text": answer["verdict"]["text"],
+        "text": f"{'The pipeline works again. ' if 'recovery' in events else ''}{answer['verdict']['text']}",
         "status": answer["verdict"]["status"],
         "session": run["session"],
         "run_id": run["run_key"],
@@ -135,7 +135,7 @@ def _lines(body: Body) -> Iterator[str]:
         yield f"Remedy: {cause['remedy']}"
     yield from map(_written_line, body.get("written") or ())
     if cause:
-        yield f"{'Safe to retry.' if body['safe_to_retry'] else 'A retry may write rows twice.'} {body['retry']}"
+        yield body["retry"] if body["safe_to_retry"] else f"A retry may write rows twice. {body['retry']}"
     yield from ["Next:", *(f"  {command}" for command in body["next"])] if body["next"] else []
 
 

@@ -44,6 +44,8 @@ def send(message: dict[str, JsonValue]) -> str:
     """Send spans and metrics; returns `SENT`, or why they were not accepted."""
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
+    for name in [name for name, text in os.environ.items() if name.startswith("OTEL_") and not text.strip()]:
+        del os.environ[name]  # as the standard says; the libraries would take an empty certificate for no check
     os.environ.setdefault(TEMPORALITY, "delta")  # a process that ends is no place to accumulate
     reason = _Reason()
     logger = logging.getLogger("opentelemetry")

@@ -96,12 +96,19 @@ def test_excerpt_points_to_the_column(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "code"), [("p.yaml", "CMP006"), ("p.yaml", "OML002"), ("osiris_connections.yaml", "CON008")]
+    ("name", "code"),
+    [("p.yaml", "CMP006"), ("p.yaml", "OML002"), ("osiris_connections.yaml", "CON008")],
 )
 def test_excerpt_never_shows_a_secret(tmp_path, name, code):
     (tmp_path / name).write_text("password: hunter2-very-secret\n")
     lines = diagnostic_lines([Diagnostic(code, "wrong", Location(name, 1, 1))], tmp_path)
     assert "hunter2" not in str(lines)
+
+
+def test_no_excerpt_of_settings_whose_values_may_be_secret_addresses(tmp_path):
+    (tmp_path / "osiris.yaml").write_text("notify:\n  webhok: https://hooks.example.com/9f8a7b\n")
+    item = diagnostic("PRJ002", at=Location("osiris.yaml", 2, 3), key="notify.webhok")
+    assert "9f8a7b" not in str(diagnostic_lines([item], tmp_path))
 
 
 @pytest.mark.parametrize("key", ["password", "passwrd", "token"])
