@@ -547,8 +547,8 @@ class _Scan:
 
     def _wrong(self, key: str, expected: str, written: JsonValue, at: Location) -> None:
         hint = _AS_A_VARIABLE if expected in (_VARIABLE[1], _REFERENCES[1]) else None
-        found = _shown(written, expected)
-        self.problems.append(diagnostic("PRJ004", at=at, hint=hint, key=key, expected=expected, found=found))
+        value = _shown(written, expected)
+        self.problems.append(diagnostic("PRJ004", at=at, hint=hint, key=key, expected=expected, found=value))
 
 
 def _shown(written: JsonValue, expected: str) -> str:
