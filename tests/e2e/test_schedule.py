@@ -127,6 +127,26 @@ def test_missed_runs_are_made_up_for_once_each_after_kills(shop):
     assert ran == sorted(ran)
 
 
+def test_a_run_that_is_finished_already_is_not_said_to_have_run(shop):
+    shop.put("tick", "*/5 * * * *")
+    shop.events(ago=timedelta(minutes=6))
+    (first, *_) = due("tick", shop.handled("tick"), datetime.now(UTC), 5)
+    assert shop.call("run", "pipelines/tick.yaml", "--run-id", first).returncode == 0
+    ends = {each["run_id"]: each["status"] for each in shop.events() if each["event"] == "end"}
+    assert ends.pop(first) == "already complete"
+    assert {*ends.values()} <= {"complete"}
+    assert Counter(shop.ran())[first] == 1
+
+
+def test_a_schedule_without_effect_is_named(shop):
+    shop.put("tick")
+    path = shop.root / "pipelines" / "tick.yaml"
+    path.write_text(path.read_text().replace("0.2.0", "0.1.0"))
+    (problem,) = (each for each in shop.events() if each["event"] == "problem")
+    assert [(each["code"], each["file"]) for each in problem["diagnostics"]] == [("OML032", "pipelines/tick.yaml")]
+    assert shop.states("--check") == (0, {"tick": "never run"}, ["OML032"])
+
+
 @pytest.mark.long
 def test_200_missed_runs_are_made_up_for_once_each_after_kills(shop):
     moments = [random.Random(number).uniform(0.5, 12) for number in range(12)]

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
     from osiris.schedule.status import PipelineStatus
 
-_STYLES = {"complete": "ok", "skipped": "ok", "failed": "error", "lost": "error", "busy": "warning"}
+_STYLES = {
+    "complete": "ok",
+    "already complete": "ok",
+    "skipped": "ok",
+    "failed": "error",
+    "lost": "error",
+    "busy": "warning",
+}
 
 
 @answers("schedule", flag("--once", "Run what is due now, then exit."), PROFILE)
@@ -106,7 +113,8 @@ def status(check: bool, profile: str | None) -> Answer:
     workspace = opened(profile)
     every = status_of(workspace, _now())
     text = table([_row(each) for each in every], _COLUMNS) if every else ["no pipelines yet"]
-    answer = Answer({"pipelines": [_data(each) for each in every]}, text)
+    notes = [problem for each in every for problem in each.problems if problem.severity == "note"]
+    answer = Answer({"pipelines": [_data(each) for each in every]}, text, notes)
     return _checked(workspace, every, answer) if check else answer
 
 
@@ -118,7 +126,7 @@ def _checked(workspace: Workspace, every: list[PipelineStatus], answer: Answer) 
     bad = [each for each in every if each.state in BAD]
     problems = [problem for each in bad for problem in _problems(each)]
     problems += notify_late(workspace, late_of(every))
-    return replace(answer, diagnostics=problems, exit_code=1 if bad else 0)
+    return replace(answer, diagnostics=[*answer.diagnostics, *problems], exit_code=1 if bad else 0)
 
 
 def _problems(each: PipelineStatus) -> list[Diagnostic]:
@@ -128,7 +136,8 @@ def _problems(each: PipelineStatus) -> list[Diagnostic]:
     failed = each.last if each.last and each.last["status"] != "complete" else None
     hint = f"see 'osiris explain {failed['session']}'" if failed else None
     failing = [diagnostic("SCH003", at=at, name=each.name, cause=each.cause, hint=hint)] if each.cause else []
-    return [*each.problems, *late, *failing]
+    broken = [problem for problem in each.problems if problem.severity != "note"]
+    return [*broken, *late, *failing]
 
 
 def _row(each: PipelineStatus) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from osiris.api.pipelines import read_pipeline
 from osiris.api.workspace import pipelines, shown
 from osiris.errors import Diagnostic, Location, OsirisError, diagnostic
-from osiris.oml.schedule import Schedule, schedule_of
+from osiris.oml.schedule import Schedule, schedule_of, schedule_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PipelineFile:
-    """A file of pipelines/, relative to the project; `name` is None if it is broken, and `problems` say why."""
+    """A file of pipelines/, relative to the project; `name` is None if it is broken, and `problems` say why.
+
+    A readable file may have a note in `problems`: that its schedule has no effect.
+    """
 
     file: str
     name: str | None = None
@@ -59,7 +62,7 @@ def _read(workspace: Workspace, path: Path) -> PipelineFile:
         document, pipeline, _ = read_pipeline(workspace, path)
     except OsirisError as error:
         return PipelineFile(file, problems=error.diagnostics)
-    return PipelineFile(file, pipeline.name, schedule_of(document.data))
+    return PipelineFile(file, pipeline.name, schedule_of(document.data), tuple(schedule_problems(document)))
 
 
 def _twin(broken: PipelineFile, files: list[str]) -> PipelineFile:

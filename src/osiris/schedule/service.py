@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
 
 BUSY = 75
+_DONE_BEFORE = ("RUN009", "RUN032")
+"""Notes of a command that found its run finished, as after a kill of this service."""
 MAX_KILLS = 3
 """How often a run whose process is killed is started in all."""
 _TICK = timedelta(minutes=1)
@@ -134,11 +136,11 @@ class Service:
             self._report("problem", diagnostics=[each.to_json() for each in problems])
 
     def _problems(self, file: str, problems: Sequence[Diagnostic]) -> None:
-        """Report the errors of a file, or of a tick (""), unless they are those reported last."""
-        errors = tuple(each for each in problems if each.severity == "error")
-        if errors and self._known.get(file) != errors:
-            self._report("problem", diagnostics=[each.to_json() for each in errors])
-        self._known[file] = errors
+        """Report the problems of a file, or of a tick (""), unless they are those reported last; no warnings."""
+        reported = tuple(each for each in problems if each.severity != "warning")
+        if reported and self._known.get(file) != reported:
+            self._report("problem", diagnostics=[each.to_json() for each in reported])
+        self._known[file] = reported
 
     def _report(self, event: str, **more: JsonValue) -> None:
         self.report({"at": _text(self.now()), "event": event, **more})
@@ -298,6 +300,8 @@ def _end(code: int, output: bytes) -> dict[str, JsonValue]:
     if code < 0:
         cause = f"its process was killed by signal {-code}"
     status = data.get("status") or ("busy" if code == BUSY else "failed")
+    if code == 0 and any(each["code"] in _DONE_BEFORE for each in diagnostics):
+        status = "already complete"
     return {"status": status, "session": data.get("session"), "cause": cause if code else None}
 
 

@@ -34,7 +34,7 @@ class PipelineStatus:
 
     `name` is that of the last readable version of a broken file, if `osiris schedule` knows it. `last` is the run.json
     of its last run. `late` is the first due time that nothing has run for, longer ago than `schedule.late_after`;
-    `cause` says why the last run failed, and `problems` what is wrong with the file.
+    `cause` says why the last run failed, and `problems` what is wrong with the file, or its schedule.
     """
 
     file: str
@@ -97,7 +97,7 @@ def _status(
     )
     state = next(state for state, holds in states if holds)
     upcoming = next_due(file.schedule, now) if file.schedule else None
-    return PipelineStatus(file.file, file.name, state, file.schedule, last, upcoming, late, cause)
+    return PipelineStatus(file.file, file.name, state, file.schedule, last, upcoming, late, cause, file.problems)
 
 
 def _broken(file: PipelineFile, entries: Mapping[str, Entry], now: datetime, grace: timedelta) -> PipelineStatus:
