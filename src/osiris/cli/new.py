@@ -142,10 +142,8 @@ def _offer(
 ) -> Answer:
     """Show the plan of an unsaved pipeline, ask, and act on the answer."""
     file = options.saved_as(request.name)
-    if file is not None:
-        api.draft_path(workspace, file)
+    _refuse_place(workspace, file, text)
     compiled = api.compile_file(workspace, workspace.root / (file or f"{request.name}.yaml"), params={}, text=text)
-    _refuse_other(workspace, file, text)
     shown = _shown(workspace, compiled, text)
     measured = _measured(workspace, compiled) if _is_interactive(options) else None
     shown += ["", *measured_lines(measured)] if measured else []
@@ -183,9 +181,9 @@ def _measured(workspace: Workspace, compiled: Compiled) -> Measured | None:
         return None
 
 
-def _refuse_other(workspace: Workspace, file: str | None, text: str) -> None:
-    """Fail with CHT045 if another pipeline has the file that this one would get."""
-    before = api.read_draft(workspace.root / file) if file else None
+def _refuse_place(workspace: Workspace, file: str | None, text: str) -> None:
+    """Fail with PRJ022 for a file that no pipeline may have, and with CHT045 for one that another pipeline has."""
+    before = api.read_draft(api.draft_path(workspace, file)) if file else None
     if before not in (None, hashlib.sha256(text.encode()).hexdigest()):
         fail("CHT045", file=file)
 
