@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what tests need, if missing: the servers of PostgreSQL and MariaDB (tests start them), faketime (sets a
-# process's clock), strace (shows its system calls), the library that Firebird's engine needs, and the shells zsh and
-# fish, in which completion is tested.
+# process's clock), strace (shows its system calls), the library that Firebird's engine needs, the shells zsh and fish,
+# in which completion is tested, and systemd, whose own program checks exported units.
 set -eu
 
 has() { # has PROGRAM FOLDER…: whether it is on the PATH or in a folder of Debian's package
@@ -21,6 +21,7 @@ has faketime /usr/bin || missing="$missing faketime"
 has strace /usr/bin || missing="$missing strace"
 has zsh /usr/bin || missing="$missing zsh"
 has fish /usr/bin || missing="$missing fish"
+has systemd-analyze /usr/bin || missing="$missing systemd"
 "$(dirname "$0")/../.venv/bin/python" -c 'import ctypes; ctypes.CDLL("libtommath.so.1")' 2>/dev/null ||
     missing="$missing libtommath1"
 [ -n "$missing" ] || exit 0
