@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from osiris.document import escape, load_text, read_document
 from osiris.errors import Diagnostic, Location, diagnostic, did_you_mean, fail, has_errors, raise_all, sort_diagnostics
+from osiris.model import StoreReference, whole_reference
 from osiris.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
@@ -112,8 +113,16 @@ def _references(value: object) -> tuple[str, ...] | None:
     Commands (`cmd:`) are no secret store.
     """
     value = re.split(r"(?<=\})[,\s]+(?=\$)", value.strip()) if isinstance(value, str) else value
-    texts = [re.fullmatch(_REFERENCE, str(text)) for text in _texts(value) or ()]
-    return tuple(dict.fromkeys(match["value"] for match in texts if match)) if texts and all(texts) else None
+    names = [_variable_or_secret(str(text)) for text in _texts(value) or ()]
+    return tuple(dict.fromkeys(filter(None, names))) if names and all(names) else None
+
+
+def _variable_or_secret(text: str) -> str | None:
+    """Return what is between `${` and `}` if it names a variable, or a secret of a store."""
+    reference = whole_reference(text)
+    if isinstance(reference, StoreReference):
+        return None if reference.scheme == "cmd" else reference.text
+    return reference
 
 
 def _flag(value: object) -> bool | None:
@@ -154,7 +163,6 @@ _TIME = (parse_duration, "a duration like 90s, 5m or 6h")
 _WAIT = (lambda value: 0.0 if value in (0, "0", "0s") else parse_duration(value), "a duration like 90s or 10m, or 0")
 _FOLDERS = (_folders, "a list of folders, absolute or relative to the project, without ~")
 _VARIABLE = (_matching(r"\$\{(?P<value>[A-Za-z_][A-Za-z0-9_]*)\}"), 'a variable, as "${NAME}"')
-_REFERENCE = r"\$\{(?P<value>[A-Za-z_][A-Za-z0-9_]*|(?!cmd:)[a-z][a-z0-9-]*:[^-{}\s][^{}]*)\}"
 _REFERENCES = (_references, 'a variable, as "${NAME}", a secret of a store, or a list of them')
 _AS_A_VARIABLE = (
     'write the value into .env as NAME=VALUE, and "${NAME}" here; '

@@ -23,17 +23,17 @@ from osiris.errors import (
     nearest,
     raise_all,
 )
-from osiris.model import ConnectionRef
+from osiris.model import ConnectionRef, parse_store_reference
 from osiris.secret import Secret, find_literal_secrets, is_secret_name
-from osiris.secret.references import StoreError, parse_reference, store_names, unknown_store_hint
+from osiris.secret.references import StoreError, store_names, unknown_store_hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from osiris.family_spec import FamilySpec
-    from osiris.model import JsonValue
-    from osiris.secret.references import FetchSecret, Reference
+    from osiris.model import JsonValue, StoreReference
+    from osiris.secret.references import FetchSecret
 
     Declared = dict[str, dict[str, dict[str, JsonValue]]]
 
@@ -198,10 +198,10 @@ def environment_names(fields: JsonValue) -> list[str]:
     return sorted({match[1] for each in _placeholders(fields) if (match := _VARIABLE.fullmatch(each))})
 
 
-def store_references(fields: JsonValue) -> list[Reference]:
+def store_references(fields: JsonValue) -> list[StoreReference]:
     """Return the references to secret stores in the fields of a connection, sorted."""
     inside = {each for each in _placeholders(fields) if not _VARIABLE.fullmatch(each)}
-    return [reference for each in sorted(inside) if (reference := parse_reference(each))]
+    return [reference for each in sorted(inside) if (reference := parse_store_reference(each))]
 
 
 def _placeholders(value: JsonValue) -> list[str]:
@@ -286,7 +286,7 @@ class _Resolver:
 
     def _text(self, name: str, inside: str) -> str:
         match = _VARIABLE.fullmatch(inside)
-        if match is None and (reference := parse_reference(inside)):
+        if match is None and (reference := parse_store_reference(inside)):
             return self._stored(name, reference)
         variable, default = (match[1], match[2]) if match else (inside, None)
         text = self.env.get(variable) or default
@@ -294,7 +294,7 @@ class _Resolver:
             self.report("CON005", name, variable=variable)
         return text or ""
 
-    def _stored(self, name: str, reference: Reference) -> str:
+    def _stored(self, name: str, reference: StoreReference) -> str:
         try:
             return self.fetch(reference, self.env)
         except StoreError as error:
@@ -395,7 +395,7 @@ def _field_problems(
         at = document.positions.get(where)
         yield diagnostic("CON007", at=at, field=name, family=family, alias=alias, variable=variable)
     for name, value in fields.items():
-        if not all(_VARIABLE.fullmatch(each) or parse_reference(each) for each in _placeholders(value)):
+        if not all(_VARIABLE.fullmatch(each) or parse_store_reference(each) for each in _placeholders(value)):
             problem = f"'{name}' of @{family}.{alias} refers to something that is no environment variable or secret"
             hint = "write ${NAME} or ${NAME:-default}, or for a secret store ${STORE:PATH#FIELD}"
             yield _wrong(document, f"{pointer}/{escape(name)}", problem, hint)

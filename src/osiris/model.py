@@ -19,6 +19,8 @@ Mode = Literal["read", "transform", "write"]
 Order = Literal["fixed", "free"]
 Delivery = Literal["exactly_once", "atomic_replace", "idempotent_by_key", "at_least_once"]
 
+_STORE_REFERENCE = re.compile(r"(?P<scheme>[a-z][a-z0-9-]*):(?P<path>[^#\s-](?:[^#]*[^#\s])?)(?:#(?P<field>.+))?")
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRef:
@@ -221,3 +223,32 @@ class Manifest:
         """The steps in topological order."""
         steps: list[dict[str, JsonValue]] = self.data["steps"]
         return steps
+
+
+@dataclass(frozen=True, slots=True)
+class StoreReference:
+    """A reference to a field of a secret in a store; `text` is as written, without `${` and `}`."""
+
+    text: str
+    scheme: str
+    path: str
+    field: str | None = None
+
+
+def parse_store_reference(text: str) -> StoreReference | None:
+    """Return the reference to a store in the text between `${` and `}`; None if it has another form.
+
+    A reference has no default: `${vault:-x}` is the environment variable `vault` with a default.
+    """
+    match = _STORE_REFERENCE.fullmatch(text)
+    if match is None or ":-" in text or not text.isprintable():
+        return None
+    return StoreReference(text, match["scheme"], match["path"], match["field"])
+
+
+def whole_reference(text: str) -> str | StoreReference | None:
+    """Return the variable's name, or the reference to a store, of a text like `${NAME}`; None for any other text."""
+    match = re.fullmatch(r"\$\{([^{}]*)\}", text)
+    if match and re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", match[1]):
+        return match[1]
+    return parse_store_reference(match[1]) if match else None

@@ -58,7 +58,7 @@ class Project:
     schedule_lock = _Below(STATE, "schedule.lock")
     """Locked while `osiris schedule` runs the pipelines of this project."""
     schedule_record = _Below(STATE, "schedule.json")
-    """What `osiris schedule` has run, by pipeline; without it, missed runs are not made up for."""
+    """What `osiris schedule` has run, by pipeline; without it, missed runs are not caught up."""
     open_sessions = _Below(STATE, "open")
     """One empty file per session that has not ended."""
     scratch = _Below(STATE, "scratch")

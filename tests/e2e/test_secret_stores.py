@@ -17,7 +17,8 @@ from tests.servers.http_double import Answer, Faults
 from tests.strangers import install
 
 from osiris.api import open_project, project_scrubber
-from osiris.secret.references import StoreError, parse_reference
+from osiris.model import parse_store_reference
+from osiris.secret.references import StoreError
 from osiris.secret_stores import fetch_secret
 from osiris.secret_stores.aws import fetch as fetch_from_aws
 from osiris.secret_stores.gcp import _ENDPOINT
@@ -56,21 +57,21 @@ steps:
     ],
 )  # fmt: skip
 def test_the_form_of_a_reference(text, expected):
-    found = parse_reference(text)
+    found = parse_store_reference(text)
     assert (found and (found.scheme, found.path, found.field)) == expected
 
 
 def remedy_of(text, environ):
     """Return the remedy of the failure to fetch a reference."""
     with pytest.raises(StoreError) as failed:
-        fetch_secret(parse_reference(text), environ)
+        fetch_secret(parse_store_reference(text), environ)
     return failed.value.remedy
 
 
 def fetched(text, environ):
     """Return the value of a reference, or the kind of failure and its reason."""
     try:
-        return fetch_secret(parse_reference(text), environ)
+        return fetch_secret(parse_store_reference(text), environ)
     except StoreError as error:
         told = error.kind, error.reason
     assert not {CANARY, environ.get("VAULT_TOKEN")} & {*told[1].split()}
@@ -272,9 +273,10 @@ def test_a_keyring(tmp_path, monkeypatch):
     def shown(reference, **more):
         program = (
             "import os, sys\n"
-            "from osiris.secret.references import StoreError, parse_reference\n"
+            "from osiris.model import parse_store_reference\n"
+            "from osiris.secret.references import StoreError\n"
             "from osiris.secret_stores import fetch_secret\n"
-            "try: print(fetch_secret(parse_reference(sys.argv[1]), os.environ))\n"
+            "try: print(fetch_secret(parse_store_reference(sys.argv[1]), os.environ))\n"
             "except StoreError as error: print(error.kind, error.reason)"
         )
         call = [sys.executable, "-c", program, reference]

@@ -276,6 +276,8 @@ def test_variables_of_notifications_are_one_or_a_list(project):
     written = ['"${A}"', '["${A}", "${B}"]', "none", '"${A} ${B}"', '"${vault:a b/c#d}, ${A}"']
     found = [load_config(project(f"notify: {{webhook: {each}}}"), {}).get("notify.webhook") for each in written]
     assert found == [("A",), ("A", "B"), None, ("A", "B"), ("vault:a b/c#d", "A")]
+    for each in ("${vault:a:-x}", "${vault:a#}", "${cmd:pass show a}", "${A:-x}", "x ${A}"):
+        assert refused(project(f'notify: {{webhook: "{each}"}}'))[0][0] == "PRJ004"
     assert load_config(project("notify: {events: []}"), {}).get("notify.events") == ()
     assert refused(project("notify: {events: [failure, succes]}"))[0][0] == "PRJ004"
 

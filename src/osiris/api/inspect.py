@@ -13,6 +13,7 @@ from osiris.codes.page import Version, load_page
 from osiris.connections import environment_names, store_references
 from osiris.distribution import DISTRIBUTION, FOREIGN, requires_foreign
 from osiris.errors import Diagnostic, OsirisError, diagnostic, fail
+from osiris.model import whole_reference
 from osiris.registry import load_registry
 from osiris.secret import sounds_secret
 
@@ -30,7 +31,6 @@ _OF_SPEC = (
 """Fields of a component's spec to show."""
 
 _LIKE_CODE = re.compile(r"[A-Za-z]{3}[0-9]{1,4}")
-_REFERENCE = re.compile(r"\$\{(?:\w+|[a-z][a-z0-9-]*:[^-{}](?:(?!:-)[^{}])*)\}")
 
 
 def is_code(text: str) -> bool:
@@ -93,7 +93,7 @@ def _shown(workspace: Workspace, family: str, name: str, value: JsonValue) -> Js
     """Return a field as written; a secret or unknown field is masked unless it is a reference."""
     spec = workspace.registry.family(family)
     is_plain = spec is None or not spec.fields["properties"].get(name, {"x-secret": True}).get("x-secret")
-    is_reference = isinstance(value, str) and _REFERENCE.fullmatch(value)
+    is_reference = isinstance(value, str) and whole_reference(value) is not None
     return value if is_reference or (is_plain and not sounds_secret(name)) else "***"
 
 

@@ -20,7 +20,7 @@ from osiris.durable import READ_AND_APPEND, append_durably, guarded, make_folder
 from osiris.errors import OsirisError, diagnostic
 from osiris.files import take_lock
 from osiris.history.record import REFUSED
-from osiris.secret.references import parse_reference
+from osiris.model import parse_store_reference
 from osiris.secret_stores import fetch_secret
 from osiris.session.finding import iter_sessions, order_of
 from osiris.session.stored import cut_torn_line, line, now_text, read_lines
@@ -62,7 +62,7 @@ def notify_late(workspace: Workspace, late: Mapping[str, datetime]) -> list[Diag
     """Notify of late pipelines: by name, the time in UTC when each was due first and did not run; returns warnings.
 
     Does nothing unless `late` is in `notify.events` and a channel is configured. Each pipeline and due time is reported
-    at most once, whoever calls this how often. Waits at most `notify.timeout` for all of them together.
+    at most once, however often this is called. Waits at most `notify.timeout` for all of them together.
     """
     from osiris.notify.message import late_body
 
@@ -150,7 +150,7 @@ def _deliver(workspace: Workspace, messages: list[Sending]) -> list[tuple[Sendin
 
 def _address(workspace: Workspace, text: str) -> str:
     """Return the address in a variable, or in a secret store; raises StoreError."""
-    reference = parse_reference(text)
+    reference = parse_store_reference(text)
     return fetch_secret(reference, workspace.environ) if reference else workspace.environ[text]
 
 
@@ -158,7 +158,7 @@ def _undelivered(message: Sending, failure: Failure) -> Diagnostic:
     from osiris.notify.message import title_of
 
     channel, variable, body = message
-    place = f"the secret ${{{variable}}}" if parse_reference(variable) else f"the variable {variable}"
+    place = f"the secret ${{{variable}}}" if parse_store_reference(variable) else f"the variable {variable}"
     return diagnostic(
         "NTF001",
         title=title_of(body),
@@ -179,7 +179,7 @@ def _usable(workspace: Workspace) -> tuple[list[Target], list[Diagnostic]]:
 
 def _problem_of(workspace: Workspace, channel: str, variable: str) -> Diagnostic | None:
     """Return why a channel cannot be used; None if it can."""
-    if not (parse_reference(variable) or workspace.environ.get(variable)):
+    if not (parse_store_reference(variable) or workspace.environ.get(variable)):
         return diagnostic("NTF003", channel=channel, variable=variable)
     if channel == "apprise" and installed_version("apprise") is None:
         return diagnostic("NTF004", command=install_command("notify"))

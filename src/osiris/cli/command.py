@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 PROJECT = "osiris.project"
 LOST = "osiris.lost"
 """The key of the context's `meta` for warnings about lost runs that were reported."""
-ASK_NOBODY = frozenset(("validate", "fmt", "export", "connections list"))
+CONNECTS_TO_NOTHING = frozenset(("validate", "fmt", "export", "connections list"))
 """Commands that connect to nothing and ask no secret store; they leave lost runs to the next other command."""
 PATH = click.Path(path_type=Path)
 NO_BREAK = "\N{NON-BREAKING HYPHEN}"
@@ -265,7 +265,7 @@ def start_folder() -> Path | None:
 def opened(profile: str | None = None, settings: Mapping[str, JsonValue] | None = None) -> Workspace:
     """Open the project of -C, OSIRIS_HOME or the working directory; `settings` come from the command line.
 
-    Lost runs are reported, unless the command asks nobody; warnings are shown with the answer.
+    Lost runs are reported, except by commands that connect to nothing; warnings are shown with the answer.
     """
     from osiris.api import open_project, project_scrubber, report_lost
 
@@ -274,7 +274,7 @@ def opened(profile: str | None = None, settings: Mapping[str, JsonValue] | None 
     console().root = workspace.project.root
     console().scrubber = lambda: project_scrubber(workspace)
     _, first, *more = ctx.command_path.split()
-    if not ASK_NOBODY & {first, " ".join((first, *more))}:
+    if not CONNECTS_TO_NOTHING & {first, " ".join((first, *more))}:
         ctx.meta[LOST] = [*ctx.meta.get(LOST, ()), *report_lost(workspace)]
     return workspace
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from osiris.cli.command import FILE, PARAM, PATH, PROFILE, answers, console, noun, opened, valued
 from osiris.cli.render import Answer
 from osiris.durable import make_folder, write_file
-from osiris.export.formats import FORMATS
+from osiris.export import FORMATS, written
 from osiris.files import refuse_foreign
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ def _exporting(scheduler: str, summary: str) -> click.Command:
 
 def _export(scheduler: str, file: str, profile: str | None, output: Path | None, **options: Any) -> Answer:  # noqa: ANN401
     from osiris.export.exported import Choices, export_of
-    from osiris.export.formats import written
 
     workspace = opened(profile)
     exported = export_of(workspace, scheduler, file, Choices(**options))

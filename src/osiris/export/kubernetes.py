@@ -23,7 +23,27 @@ def kubernetes(exported: Exported) -> dict[str, str]:
     due, name = exported.due(), object_name(exported.name)
     if ":" in exported.folder:
         exported.refuse(exported.folder, "the path of a mounted volume has no colon")
-    volume = f"{name}-project"
+    volume, secret = f"{name}-project", f"{name}-secrets"
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {"name": Text(name)},
+        "spec": {
+            "schedule": Text(sunday_first(due.cron)),
+            "timeZone": Text(due.zone),
+            "concurrencyPolicy": "Forbid",
+            "jobTemplate": {"spec": {"backoffLimit": 0, "template": {"spec": _pod(exported, volume, secret)}}},
+        },
+    }
+    about = exported.comments(
+        f"Apply it: kubectl apply -f {exported.name}.yaml. The project is on the volume of the claim {volume}.",
+        secrets=f"They are keys of the secret {secret}.",
+    )
+    return {f"{exported.name}.yaml": "\n".join([*about, yaml_text(job)])}
+
+
+def _pod(exported: Exported, volume: str, secret: str) -> JsonValue:
+    """Return the specification of a pod that runs the pipeline once."""
     container = {
         "name": "osiris",
         "image": Text(exported.image),
@@ -31,7 +51,7 @@ def kubernetes(exported: Exported) -> dict[str, str]:
         "args": [*(Text(_word(word)) for word in exported.words[1:]), Text("$(OSIRIS_JOB)")],
         "env": [
             {"name": "OSIRIS_JOB", "valueFrom": {"fieldRef": {"fieldPath": Text(_JOB)}}},
-            *(_secret(f"{name}-secrets", variable) for variable in exported.variables),
+            *(_secret(secret, variable) for variable in exported.variables),
         ],
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -43,7 +63,7 @@ def kubernetes(exported: Exported) -> dict[str, str]:
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - of the container
         ],
     }
-    pod = {
+    return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "securityContext": {"runAsNonRoot": True, "runAsUser": 10001, "runAsGroup": 10001, "fsGroup": 10001},
@@ -53,22 +73,6 @@ def kubernetes(exported: Exported) -> dict[str, str]:
             {"name": "tmp", "emptyDir": {}},
         ],
     }
-    job = {
-        "apiVersion": "batch/v1",
-        "kind": "CronJob",
-        "metadata": {"name": Text(name)},
-        "spec": {
-            "schedule": Text(sunday_first(due.cron)),
-            "timeZone": Text(due.zone),
-            "concurrencyPolicy": "Forbid",
-            "jobTemplate": {"spec": {"backoffLimit": 0, "template": {"spec": pod}}},
-        },
-    }
-    about = exported.comments(
-        f"Apply it: kubectl apply -f {exported.name}.yaml. The project is on the volume of the claim {volume}.",
-        secrets=f"They are keys of the secret {name}-secrets.",
-    )
-    return {f"{exported.name}.yaml": "\n".join([*about, yaml_text(job)])}
 
 
 def object_name(name: str) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
 
 CatchUp: TypeAlias = Literal["none", "last", "all"]
-"""Which of the runs that were missed are made up for."""
+"""Which missed runs are caught up."""
 
 NEEDED = "0.2.0"
 """The version of the language in which `schedule` has a meaning."""
@@ -45,7 +45,7 @@ SCHEDULE: dict[str, JsonValue] = {
             "examples": ["Europe/Prague"],
         },
         "catch_up": {
-            "description": "Which missed runs to make up for: none, only the last, or all.",
+            "description": "Which missed runs to catch up: none, only the last, or all.",
             "enum": ["none", "last", "all"],
             "default": "last",
         },

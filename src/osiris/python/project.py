@@ -86,15 +86,14 @@ class Project:
 
         `pipeline` is a file, which is compiled first, a `Plan`, a file of one, or a fingerprint. `params`, `target`,
         `select`, `run_id`, `new_run` and `strict` are the options of those names. `resume` is a session to resume, or
-        True for the last one; then `pipeline` may be left out. A run that did not end well is resumed by the next call.
+        True for the last one; then `pipeline` may be left out. The next call resumes a run that failed or was stopped.
 
         `keep` names the steps whose rows `Run.output` returns: True for the last ones (a writer's are those that were
         given to it), a list of names, or False for none. They are in a private file until the `Run` is no longer used.
 
-        `progress` is called with each event as it is recorded, in a thread of its own. If it raises, the run is
-        stopped, as by Ctrl-C, and this call raises the same once the run has ended; a run that is almost done may
-        complete. Raises `RunFailed` if the run does not complete, unless `check` is False, and `OsirisError` if there
-        is nothing to run. Ctrl-C stops the run and raises KeyboardInterrupt. The next call resumes a stopped run.
+        `progress` gets each event, in a thread of its own. If it raises, the run is stopped, and this call raises the
+        same when the run has ended. Raises `RunFailed` if the run does not complete, unless `check` is False, and
+        `OsirisError` if there is nothing to run. Ctrl-C stops the run, and raises KeyboardInterrupt.
 
         >>> run = osiris.run("pipelines/example.yaml", params={"since": datetime.date(2025, 2, 1)})
         >>> run.status, run.steps["report"].rows_out

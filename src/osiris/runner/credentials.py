@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from osiris.family_spec import FamilySpec
-    from osiris.model import ConnectionRef, JsonValue
+    from osiris.model import ConnectionRef, JsonValue, StoreReference
     from osiris.registry import Registry
-    from osiris.secret.references import FetchSecret, Reference
+    from osiris.secret.references import FetchSecret
 
 _LARGEST = 1 << 16
 """Maximum characters of a secret read from a file; a longer file is assumed to be the wrong one."""
@@ -100,7 +100,7 @@ def _recording(fetch: FetchSecret, texts: list[str]) -> FetchSecret:
     """Return a function that adds what it fetches to `texts`, and asks a store that was not reached no more."""
     lost: dict[str, StoreError] = {}
 
-    def stored(reference: Reference, environ: Mapping[str, str]) -> str:
+    def stored(reference: StoreReference, environ: Mapping[str, str]) -> str:
         if reference.scheme in lost:
             raise lost[reference.scheme]
         try:

@@ -45,7 +45,7 @@ _STOP = 60.0
 class Job:
     """A run to start for a due time, with the record of its pipeline.
 
-    `missed` is the first earlier due time that is not made up for.
+    `missed` is the first earlier due time that is not caught up.
     """
 
     pipeline: Planned
@@ -183,7 +183,7 @@ class Service:
         return jobs
 
     def _skipped(self, job: Job) -> None:
-        """Report what is not made up for."""
+        """Report what is not caught up."""
         if job.missed:
             catch_up = job.pipeline.schedule.catch_up
             self._report("skipped", pipeline=job.pipeline.name, missed_since=_text(job.missed), catch_up=catch_up)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from osiris.distribution import installed_entries
@@ -12,8 +11,10 @@ from osiris.distribution import installed_entries
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from osiris.model import StoreReference
+
     Kind: TypeAlias = Literal["missing", "denied", "unreachable", "unusable", "absent"]
-    FetchSecret: TypeAlias = Callable[["Reference", Mapping[str, str]], str]
+    FetchSecret: TypeAlias = Callable[[StoreReference, Mapping[str, str]], str]
 
 GROUP = "osiris.secret_stores"
 """The group of entry points: the name is the scheme, the value `module:function`."""
@@ -50,7 +51,6 @@ OWN = {
 """Our stores by scheme, which other packages cannot replace."""
 
 _HOST = re.compile(r"://(?:[^/?#]*@)?\[?([^]/:?#]+)")
-_REFERENCE = re.compile(r"(?P<scheme>[a-z][a-z0-9-]*):(?P<path>[^#\s-](?:[^#]*[^#\s])?)(?:#(?P<field>.+))?")
 
 
 class StoreError(Exception):
@@ -66,27 +66,6 @@ class StoreError(Exception):
         self.kind = kind
         self.reason = reason
         self.remedy = remedy
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A reference to a field of a secret in a store; `text` is as written, without `${` and `}`."""
-
-    text: str
-    scheme: str
-    path: str
-    field: str | None = None
-
-
-def parse_reference(text: str) -> Reference | None:
-    """Return the reference to a store in the text between `${` and `}`; None if it has another form.
-
-    A reference has no default: `${vault:-x}` is the environment variable `vault` with a default.
-    """
-    match = _REFERENCE.fullmatch(text)
-    if match is None or ":-" in text or not text.isprintable():
-        return None
-    return Reference(text, match["scheme"], match["path"], match["field"])
 
 
 def store_names() -> list[str]:
@@ -110,6 +89,6 @@ def shown_forms(text: str) -> Iterator[str]:
     yield host[1] if host else os.path.normpath(text)
 
 
-def without_value(reference: Reference, environ: Mapping[str, str]) -> str:  # noqa: ARG001  a FetchSecret
+def without_value(reference: StoreReference, environ: Mapping[str, str]) -> str:  # noqa: ARG001  a FetchSecret
     """Return an empty text, in place of a value that must not be fetched."""
     return ""

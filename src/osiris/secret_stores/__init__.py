@@ -21,17 +21,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, TypeAlias
 
 from osiris.distribution import NotLoadedError, load_foreign
-from osiris.secret.references import GROUP, OWN, Reference, StoreError, shown_forms, unknown_store_hint
+from osiris.secret.references import GROUP, OWN, StoreError, shown_forms, unknown_store_hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from osiris.model import StoreReference
 
     Fetch: TypeAlias = Callable[[str, str | None, Mapping[str, str], float], str | Mapping[str, object]]
     Value: TypeAlias = str | Mapping[str, object]
 
 __all__ = [
     "GROUP",
-    "Reference",
     "StoreError",
     "asking",
     "fetch_secret",
@@ -83,7 +84,7 @@ _fetched: set[str] = set()
 """All values that were fetched, also former ones."""
 
 
-def fetch_secret(reference: Reference, environ: Mapping[str, str]) -> str:
+def fetch_secret(reference: StoreReference, environ: Mapping[str, str]) -> str:
     """Return the value of a reference, asking its store if it was not asked just now; raises StoreError."""
     kept = _find(reference)
     if kept is None or _is_old(kept) or kept.environ != dict(environ):
@@ -100,7 +101,7 @@ def _is_old(kept: _Kept) -> bool:
     return asking.command in _LASTING and kept.since + FRESH < time.monotonic()
 
 
-def recall_secret(reference: Reference, environ: Mapping[str, str]) -> str:  # noqa: ARG001  as fetch_secret
+def recall_secret(reference: StoreReference, environ: Mapping[str, str]) -> str:  # noqa: ARG001  as fetch_secret
     """Return the value that this process last fetched for a reference; raises StoreError if it fetched none."""
     kept = _find(reference)
     if kept is None:
@@ -126,12 +127,12 @@ def parse_fields(text: str, field: str | None) -> Value:
     return members
 
 
-def _find(reference: Reference) -> _Kept | None:
+def _find(reference: StoreReference) -> _Kept | None:
     own, path = (reference.scheme, reference.path, reference.field), (reference.scheme, reference.path, None)
     return _kept.get(own) or (kept if (kept := _kept.get(path)) and isinstance(kept.value, Mapping) else None)
 
 
-def _picked(value: Value, reference: Reference) -> str:
+def _picked(value: Value, reference: StoreReference) -> str:
     """Return the text of the field of a reference; raises StoreError if there is none."""
     if isinstance(value, Mapping):
         if reference.field is None:
@@ -169,7 +170,7 @@ def _load(scheme: str) -> Fetch:
     return loaded
 
 
-def _ask_repeatedly(fetch: Fetch, reference: Reference, environ: Mapping[str, str]) -> Value:
+def _ask_repeatedly(fetch: Fetch, reference: StoreReference, environ: Mapping[str, str]) -> Value:
     """Return the answer of a store; one that could not be reached is asked again, unless that took long."""
     began = time.monotonic()
     for pause in PAUSES:
@@ -182,7 +183,7 @@ def _ask_repeatedly(fetch: Fetch, reference: Reference, environ: Mapping[str, st
     return _in_time(fetch, reference, environ)
 
 
-def _in_time(fetch: Fetch, reference: Reference, environ: Mapping[str, str]) -> Value:
+def _in_time(fetch: Fetch, reference: StoreReference, environ: Mapping[str, str]) -> Value:
     """Return one answer. The call runs in a thread that is left behind after LIMIT, as libraries may wait for ever."""
     answers: list[Value | StoreError] = []
 
@@ -210,7 +211,7 @@ def wait_for(threads: Iterable[threading.Thread], seconds: float) -> None:
             thread.join(min(MOMENT, left))
 
 
-def _guarded(fetch: Fetch, reference: Reference, environ: Mapping[str, str]) -> Value | StoreError:
+def _guarded(fetch: Fetch, reference: StoreReference, environ: Mapping[str, str]) -> Value | StoreError:
     def ask() -> Value | StoreError:
         try:
             return fetch(reference.path, reference.field, environ, TIMEOUT)

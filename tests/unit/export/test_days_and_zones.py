@@ -11,9 +11,9 @@ import yaml
 
 from osiris.api import open_project
 from osiris.errors import OsirisError
+from osiris.export import written
 from osiris.export.crontab import crontab
 from osiris.export.exported import Choices, Exported, export_of
-from osiris.export.formats import written
 from osiris.oml.schedule import Schedule
 
 PIPELINE = """\

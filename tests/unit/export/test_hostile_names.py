@@ -23,9 +23,9 @@ from jinja2 import Environment
 from tests.corpora.hostile_names import FILE_NAMES, NOT_FILE_NAMES, each
 
 from osiris.errors import OsirisError
+from osiris.export import FORMATS, written
 from osiris.export.crontab import crontab
 from osiris.export.exported import Exported
-from osiris.export.formats import FORMATS, written
 from osiris.oml.schedule import Schedule
 
 VALUES = [one.name for one in NOT_FILE_NAMES if not {"\0", "\ud800"} & {*one.name} and len(one.name) < 100_000]
