@@ -12,6 +12,7 @@ CONNECTIONS = """
 connections:
   duckdb:
     default: {path: data/store.duckdb}
+    other: {path: data/other.duckdb}
   sqlite:
     default: {file: "${APP_DATABASE:-data/app.db}"}
 """
@@ -78,17 +79,19 @@ def test_two_tables_of_one_database_are_joined(project):
     client.close()
 
 
-def test_a_continued_run_delivers_only_what_is_missing(project):
-    with duckdb.connect(str(project.root / "data" / "store.duckdb")) as client:
+def test_a_resumed_run_delivers_only_what_is_missing(project):
+    """The rejected target is in a database of its own, because correcting it there does not change the source."""
+    with duckdb.connect(str(project.root / "data" / "other.duckdb")) as client:
         client.execute("CREATE TABLE copy (id BIGINT CHECK (id < 5), name VARCHAR)")
+    target = 'connection: "@duckdb.other", table: copy, create_if_missing: false'
     steps = (
         READ,
         ("first", "sqlite.writer", "write", "rows", "table: copy"),
-        ("second", "duckdb.writer", "write", "rows", "table: copy, create_if_missing: false"),
+        ("second", "duckdb.writer", "write", "rows, first", target),
     )
     told = project("twice", *steps, code=1)
     assert errors(told)[:1] == ["DAT032"]
-    with duckdb.connect(str(project.root / "data" / "store.duckdb")) as client:
+    with duckdb.connect(str(project.root / "data" / "other.duckdb")) as client:
         client.execute("DROP TABLE copy; CREATE TABLE copy (id BIGINT, name VARCHAR)")
     told = project("twice", *steps)
     assert "RUN011" in [found["code"] for found in told["diagnostics"]]
