@@ -36,7 +36,7 @@ CONNECTION = "connection"
 _BARE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)?")
 """A reference without its `@`."""
 
-_SINCE = {"checks": "0.2.0"}
+_SINCE = {"checks": "0.2.0", "cursor": "0.3.0", "deletes": "0.3.0"}
 """Shared config keys added after the first version, with the version that added each."""
 
 _BOUNDED = ("row_count", "range")

@@ -143,6 +143,9 @@ RESERVED: dict[str, dict[str, JsonValue]] = json.loads(
 UNSUPPORTED_RESERVED = ("max_cell_bytes", "deterministic")
 """Shared config keys that this version accepts without effect, with a warning."""
 
+INCREMENTAL = ("cursor", "state", "deletes")
+"""The capabilities behind the keys `cursor` and `deletes`, which are in OML since 0.3.0."""
+
 _SHARED = {key: schema for key, schema in RESERVED.items() if key not in UNSUPPORTED_RESERVED}
 _LISTS = ("modes", "capabilities", "families", "secrets", "requirements", "examples")
 _TEXTS = ("name", "version", "title", "description", "family", "connection")
@@ -227,7 +230,9 @@ class Registry:
     def shared_config(self, name: str) -> dict[str, dict[str, JsonValue]]:
         """Return the shared config keys that have an effect on a component; fails as `get` does."""
         spec = self.get(name)
-        left_out = {*spec.config["properties"], *(() if "rejects" in spec.capabilities else ("on_reject",))}
+        needed = {"on_reject": "rejects", "cursor": "cursor", "deletes": "deletes"}
+        lacking = (key for key, capability in needed.items() if capability not in spec.capabilities)
+        left_out = {*spec.config["properties"], *lacking}
         return {key: schema for key, schema in _SHARED.items() if key not in left_out}
 
     def load_driver(self, name: str) -> tuple[type[Any], type[Any]]:
@@ -315,10 +320,15 @@ _SCHEMAS = (
 
 
 def digest_of_spec(document: Mapping[str, JsonValue]) -> str:
-    """Return the SHA-256, in hex, of a spec without its texts, so that rewording does not change fingerprints."""
+    """Return the SHA-256, in hex, of a spec without its texts, so that rewording does not change fingerprints.
+
+    Capabilities of later versions of the language are left out too: plans of earlier files keep their fingerprints.
+    """
     from osiris.canonical import fingerprint
 
     meaning = {key: value for key, value in document.items() if key not in (*_WORDS, "hints")}
+    if "capabilities" in meaning:
+        meaning["capabilities"] = [name for name in meaning["capabilities"] if name not in INCREMENTAL]
     return fingerprint({**meaning, "config": _without_texts(document["config"])})
 
 

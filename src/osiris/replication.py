@@ -1,0 +1,242 @@
+"""Reading only what is new: the cursor of an extractor, the state of a pair, and what one run hands from the extractor
+to the writer. docs/decisions/0020-cursors-and-state.md.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Literal, TypeAlias
+from zoneinfo import ZoneInfo
+
+from osiris.types import parse_type
+from osiris.units import parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from osiris.model import JsonValue
+
+Late: TypeAlias = Literal["open_transactions", "lag", "row_xids", "none", "files"]
+"""What may arrive after rows with greater values were read; `files` is the cursor over files."""
+
+Value: TypeAlias = datetime | date | int
+"""A value of a cursor column. Times without a time zone are naive."""
+
+MOST_REPEATED = 1_000_000
+"""Maximum number of rows at or above the mark of an append."""
+
+_MOST_MARKS = 30
+_GUARD = 2.0
+_HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """The key `cursor` of a step. `lag` is in seconds for times, in values for integers; `guard` is in seconds."""
+
+    column: str
+    late: Late
+    lag: float = 0
+    guard: float = _GUARD
+    declared: bool = False
+    zone: str | None = None
+
+    @classmethod
+    def of(cls, config: Mapping[str, JsonValue]) -> Cursor | None:
+        """Return the cursor of a validated config; None if it has none."""
+        written = config.get("cursor")
+        if written is None:
+            return None
+        if written == "files":
+            return cls("", "files")
+        late = written.get("late", "open_transactions")
+        lag = late["lag"] if isinstance(late, dict) else 0
+        return cls(
+            written["column"],
+            "lag" if isinstance(late, dict) else late,
+            float(lag) if isinstance(lag, int) else parse_duration(lag) or 0.0,
+            parse_duration(written.get("guard")) or _GUARD,
+            written.get("stamped_by") == "server",
+            written.get("zone"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What is replicated: the `source` and `target` as text, which identify the state, and its `form`.
+
+    `form` has the digests of what a state depends on, by name: cursor, query, columns.
+    """
+
+    source: str
+    target: str
+    form: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How far a pair has been read.
+
+    `form` is that of `Pair`; None after a rewind, which accepts any. `source` is the digest of the source connection's
+    plain fields, `target` the identity of the target table. `position` depends on the cursor: `mark` and `greatest` as
+    text, `xmin` with the identity of the server, or `files`. `rows`: whether the target had rows. `marks` are the last
+    positions with their runs, the newest last. `compared_at` is the time of the last comparison of keys.
+    """
+
+    version: int
+    form: Mapping[str, str] | None
+    source: str | None
+    target: str | None
+    position: Mapping[str, JsonValue]
+    rows: bool = False
+    marks: tuple[Mapping[str, JsonValue], ...] = ()
+    compared_at: str | None = None
+
+    def to_text(self) -> str:
+        """Return the state as JSON, without its version, which is a column of its own."""
+        content = {
+            "form": dict(self.form) if self.form is not None else None,
+            "source": self.source,
+            "target": self.target,
+            "position": dict(self.position),
+            "rows": self.rows,
+            "marks": [dict(mark) for mark in self.marks[-_MOST_MARKS:]],
+            "compared_at": self.compared_at,
+        }
+        return json.dumps(content, sort_keys=True, ensure_ascii=True)
+
+    @classmethod
+    def from_text(cls, version: int, text: str) -> State:
+        """Return the state that `to_text` wrote; raises ValueError, KeyError or TypeError for any other text."""
+        content = json.loads(text)
+        return cls(
+            version,
+            content["form"],
+            content["source"],
+            content["target"],
+            {**content["position"]},
+            bool(content["rows"]),
+            tuple({**mark} for mark in content["marks"]),
+            content["compared_at"],
+        )
+
+
+@dataclass(slots=True)
+class Increment:
+    """One run of a pair: the extractor reads `before` and sets the rest, which the writer records.
+
+    `repeated` are the digests (16 bytes each) of the rows at or above the mark that were delivered; None for an upsert,
+    whose key absorbs them. `position` and `kept` are set when all rows were read: the new position, and the digests for
+    the next run.
+    """
+
+    pair: Pair
+    cursor: Cursor
+    before: State | None = None
+    repeated: Mapping[bytes, int] | None = None
+    source: str | None = None
+    position: Mapping[str, JsonValue] | None = None
+    kept: dict[bytes, int] = field(default_factory=dict)
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether the new position and digests are those before: then there is nothing to record."""
+        return (
+            self.before is not None
+            and self.position == self.before.position
+            and (self.repeated is None or self.kept == self.repeated)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a server says before a snapshot: its `clock`, and the start of the `oldest` open transaction.
+
+    Both are in UTC; `oldest` is None if there is none. `holder` describes that transaction. `unknown`: there are
+    transactions without a known start, which began after the last mark.
+    """
+
+    clock: datetime
+    oldest: datetime | None = None
+    holder: str | None = None
+    unknown: bool = False
+
+
+def least_pending(cursor: Cursor, moment: Moment | None) -> datetime | None:
+    """Return the least time (UTC) that a row which arrives later can have; None if the cursor needs no clock.
+
+    Raises ValueError if there is no such time, because a transaction has no known start.
+    """
+    if moment is None or cursor.late not in ("open_transactions", "lag"):
+        return None
+    if cursor.late == "lag":
+        return moment.clock
+    return moment.clock if moment.oldest is None else min(moment.clock, moment.oldest)
+
+
+def mark_of(cursor: Cursor, kind: str, greatest: Value, pending: datetime | None) -> Value:
+    """Return the mark: rows that arrive later have a value at or above it.
+
+    `kind` is the type of the column, `greatest` the greatest value read, `pending` from `least_pending`.
+    """
+    if isinstance(greatest, int):
+        return greatest - int(cursor.lag)
+    back = timedelta(seconds=cursor.lag if cursor.late == "lag" else cursor.guard if pending else 0)
+    if not isinstance(greatest, datetime):
+        limit = local_time(pending - back, cursor.zone).date() if pending else greatest
+        return min(greatest - timedelta(days=-(-back // timedelta(days=1)) if cursor.late == "lag" else 0), limit)
+    least = greatest - back
+    if pending is None:
+        return least
+    limit = pending - back
+    return min(least, limit if greatest.tzinfo else local_time(limit, cursor.zone))
+
+
+def local_time(instant: datetime, zone: str | None) -> datetime:
+    """Return the naive local time of an instant in a time zone (UTC by default)."""
+    return instant.astimezone(ZoneInfo(zone) if zone else UTC).replace(tzinfo=None)
+
+
+def least_local(mark: datetime, now: datetime, zone: str | None) -> datetime:
+    """Return the least local time that any instant from `mark` (local) on can have, until `now` (UTC).
+
+    When clocks go back, later instants have earlier local times.
+    """
+    home = ZoneInfo(zone) if zone else UTC
+    start = mark.replace(tzinfo=home, fold=0).astimezone(UTC)
+    least, instant = mark, start
+    before = instant.astimezone(home).utcoffset() or timedelta()
+    while instant < now:
+        instant = min(instant + _HOUR, now)
+        offset = instant.astimezone(home).utcoffset() or timedelta()
+        if offset < before:
+            least = min(least, (instant - _HOUR + offset).replace(tzinfo=None))
+        before = offset
+    return least
+
+
+def value_text(value: Value) -> str:
+    """Return a cursor value as canonical text: an integer, or ISO 8601."""
+    return str(value) if isinstance(value, int) else value.isoformat()
+
+
+def parse_value(text: str, kind: str) -> Value:
+    """Return the cursor value of a text, for a column of a type; raises ValueError if it has another form."""
+    parsed = parse_type(kind)
+    if parsed.kind == "timestamp":
+        value = datetime.fromisoformat(text)
+        is_aware = len(parsed.parameters) > 1
+        if is_aware != (value.tzinfo is not None):
+            raise ValueError(text)
+        return value.astimezone(UTC) if is_aware else value
+    return date.fromisoformat(text) if parsed.kind == "date" else int(text)
+
+
+def is_ordered(kind: str) -> bool:
+    """Return whether a column of a type can be a cursor: integers, decimals without a fraction, dates, timestamps."""
+    parsed = parse_type(kind)
+    if parsed.kind == "decimal":
+        return int(parsed.parameters[1]) == 0
+    return parsed.kind in ("date", "timestamp") or parsed.kind.startswith(("int", "uint"))
