@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from osiris.model import Described, JsonValue, Order, Schema
+    from osiris.replication import Cursor, Increment
     from osiris.table import RowStream
 
 ConfigT_contra = TypeVar("ConfigT_contra", contravariant=True)
@@ -56,6 +57,9 @@ class StepContext:
     a run. `digest()` returns the digest of the rows that a writer has read so far. `paths` is the policy to check
     before opening a file. `masked(text)` removes the secrets of the run from a text written to artifacts.
 
+    `cursor` is the step key of that name. `pair` is a writer's `state` in the plan. In a run, the extractor and the
+    writer of a pair share its `increment`.
+
     `emit(event, fields)` writes an event of this step; `count(metric, value)` adds to one of its metrics
     (`rows_read`, `rows_rejected`, `bytes_read`, …). `cancelled()` returns whether to stop soon.
     """
@@ -79,6 +83,9 @@ class StepContext:
     cancelled: Callable[[], bool] = lambda: False
     family: str = ""
     paths: PathPolicy = PathPolicy()  # noqa: RUF009  frozen
+    cursor: Cursor | None = None
+    pair: Mapping[str, JsonValue] | None = None
+    increment: Increment | None = None
 
 
 class Extractor(Protocol[ConfigT_contra]):
@@ -125,6 +132,9 @@ class Writer(Protocol[ConfigT_contra]):
     With the capability `confirm` it has `confirm(config, schema, ctx) -> str | None`, called before the first row of a
     run: it fails if the target cannot accept rows of that schema, and otherwise may return whether the target is
     `there` or `absent`. It changes nothing.
+
+    With the capability `state` it has `state(config, schema, ctx) -> tuple[State | None, Rows]`: how far the pair of
+    the step has been read, and the delivered rows that may be read again (`osiris.replication`).
     """
 
     def check(self, config: ConfigT_contra, schema: Schema, ctx: StepContext) -> None:

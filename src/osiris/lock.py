@@ -108,13 +108,13 @@ Lock = dict[str, Pin]
 def source_of(step: Mapping[str, JsonValue], spec: ComponentSpec, fields: Mapping[str, JsonValue] | None) -> Source:
     """Return the source of a read step of a manifest; `fields` are those of its connection as written, if any.
 
-    Of the reserved config keys, only `cast` affects a schema.
+    Of the reserved config keys, `cast` affects a schema, and `cursor` what is checked in the source.
     """
     properties = spec.config.get("properties", {})
     config = {
         key: value
         for key, value in step["config"].items()
-        if key == "cast" or (key in properties and value != properties[key].get("default"))
+        if key in ("cast", "cursor") or (key in properties and value != properties[key].get("default"))
     }
     identity = {"component": spec.name, "connection": step["connection"], "fields": fields, "config": config}
     shown = {key: value if isinstance(value, str) else canonical_bytes(value).decode() for key, value in config.items()}

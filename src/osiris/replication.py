@@ -5,6 +5,7 @@ to the writer. docs/decisions/0020-cursors-and-state.md.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -16,7 +17,7 @@ from osiris.units import parse_duration
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from osiris.model import JsonValue
+    from osiris.model import JsonValue, Schema
 
 Late: TypeAlias = Literal["open_transactions", "lag", "row_xids", "none", "files"]
 """What may arrive after rows with greater values were read; `files` is the cursor over files."""
@@ -24,12 +25,18 @@ Late: TypeAlias = Literal["open_transactions", "lag", "row_xids", "none", "files
 Value: TypeAlias = datetime | date | int
 """A value of a cursor column. Times without a time zone are naive."""
 
+Rows: TypeAlias = "Counter[tuple[bytes, int]]"
+"""Rows, each as a digest of 16 bytes and the place of its cursor's value (`place_of`), with how often they occur."""
+
 MOST_REPEATED = 1_000_000
 """Maximum number of rows at or above the mark of an append."""
 
 _MOST_MARKS = 30
+_DIGESTS = 1
+"""The version of how rows are digested; digests of another one cannot be compared."""
 _GUARD = 2.0
 _HOUR = timedelta(hours=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +72,12 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What is replicated: the `source` and `target` as text, which identify the state, and its `form`.
+    """What is replicated: its `source` as text, which with the target identifies the state, and its `form`.
 
-    `form` has the digests of what a state depends on, by name: cursor, query, columns.
+    `form` has the digests of what a state depends on, by name: cursor, query.
     """
 
     source: str
-    target: str
     form: Mapping[str, str]
 
 
@@ -79,14 +85,16 @@ class Pair:
 class State:
     """How far a pair has been read.
 
-    `form` is that of `Pair`; None after a rewind, which accepts any. `source` is the digest of the source connection's
-    plain fields, `target` the identity of the target table. `position` depends on the cursor: `mark` and `greatest` as
-    text, `xmin` with the identity of the server, or `files`. `rows`: whether the target had rows. `marks` are the last
-    positions with their runs, the newest last. `compared_at` is the time of the last comparison of keys.
+    `form` is that of `Pair`, and `columns` are the names and types that were read; None after a rewind, which accepts
+    any. `source` is the digest of the source connection's plain fields, `target` the identity of the target table.
+    `position` depends on the cursor: `mark` and `greatest` as text, `xmin`, or `files`, and what gives these their
+    meaning. `rows`: whether the target had rows. `marks` are the last positions with their runs, the newest last.
+    `compared_at` is the time of the last comparison of keys.
     """
 
     version: int
     form: Mapping[str, str] | None
+    columns: Mapping[str, str] | None
     source: str | None
     target: str | None
     position: Mapping[str, JsonValue]
@@ -97,7 +105,9 @@ class State:
     def to_text(self) -> str:
         """Return the state as JSON, without its version, which is a column of its own."""
         content = {
-            "form": dict(self.form) if self.form is not None else None,
+            "digests": _DIGESTS,
+            "form": self.form and dict(self.form),
+            "columns": self.columns and dict(self.columns),
             "source": self.source,
             "target": self.target,
             "position": dict(self.position),
@@ -111,9 +121,12 @@ class State:
     def from_text(cls, version: int, text: str) -> State:
         """Return the state that `to_text` wrote; raises ValueError, KeyError or TypeError for any other text."""
         content = json.loads(text)
+        if content["digests"] != _DIGESTS:
+            raise ValueError(content["digests"])
         return cls(
             version,
             content["form"],
+            content["columns"],
             content["source"],
             content["target"],
             {**content["position"]},
@@ -127,18 +140,19 @@ class State:
 class Increment:
     """One run of a pair: the extractor reads `before` and sets the rest, which the writer records.
 
-    `repeated` are the digests (16 bytes each) of the rows at or above the mark that were delivered; None for an upsert,
-    whose key absorbs them. `position` and `kept` are set when all rows were read: the new position, and the digests for
-    the next run.
+    `repeated` are the delivered rows that may be read again; None for an upsert, whose key absorbs them. When all rows
+    were read, the reader sets `position`, `kept` (the same for the next run) and `columns`.
     """
 
     pair: Pair
     cursor: Cursor
     before: State | None = None
-    repeated: Mapping[bytes, int] | None = None
+    repeated: Rows | None = None
     source: str | None = None
     position: Mapping[str, JsonValue] | None = None
-    kept: dict[bytes, int] = field(default_factory=dict)
+    kept: Rows = field(default_factory=Counter)
+    columns: Mapping[str, str] | None = None
+    compared_at: str | None = None
 
     @property
     def is_unchanged(self) -> bool:
@@ -146,6 +160,7 @@ class Increment:
         return (
             self.before is not None
             and self.position == self.before.position
+            and self.columns == self.before.columns
             and (self.repeated is None or self.kept == self.repeated)
         )
 
@@ -155,35 +170,30 @@ class Moment:
     """What a server says before a snapshot: its `clock`, and the start of the `oldest` open transaction.
 
     Both are in UTC; `oldest` is None if there is none. `holder` describes that transaction. `unknown`: there are
-    transactions without a known start, which began after the last mark.
+    transactions without a known start, which began after the last mark. `details` are kept in the position, for the
+    next run.
     """
 
     clock: datetime
     oldest: datetime | None = None
     holder: str | None = None
     unknown: bool = False
+    details: Mapping[str, JsonValue] = field(default_factory=dict)
+
+    @property
+    def pending(self) -> datetime:
+        """The least time that a row which arrives later can have."""
+        return self.clock if self.oldest is None else min(self.clock, self.oldest)
 
 
-def least_pending(cursor: Cursor, moment: Moment | None) -> datetime | None:
-    """Return the least time (UTC) that a row which arrives later can have; None if the cursor needs no clock.
-
-    Raises ValueError if there is no such time, because a transaction has no known start.
-    """
-    if moment is None or cursor.late not in ("open_transactions", "lag"):
-        return None
-    if cursor.late == "lag":
-        return moment.clock
-    return moment.clock if moment.oldest is None else min(moment.clock, moment.oldest)
-
-
-def mark_of(cursor: Cursor, kind: str, greatest: Value, pending: datetime | None) -> Value:
+def mark_of(cursor: Cursor, greatest: Value, pending: datetime | None) -> Value:
     """Return the mark: rows that arrive later have a value at or above it.
 
-    `kind` is the type of the column, `greatest` the greatest value read, `pending` from `least_pending`.
+    `greatest` is the greatest value read, `pending` that of the moment.
     """
     if isinstance(greatest, int):
         return greatest - int(cursor.lag)
-    back = timedelta(seconds=cursor.lag if cursor.late == "lag" else cursor.guard if pending else 0)
+    back = timedelta(seconds={"lag": cursor.lag, "open_transactions": cursor.guard}.get(cursor.late, 0))
     if not isinstance(greatest, datetime):
         limit = local_time(pending - back, cursor.zone).date() if pending else greatest
         return min(greatest - timedelta(days=-(-back // timedelta(days=1)) if cursor.late == "lag" else 0), limit)
@@ -240,3 +250,23 @@ def is_ordered(kind: str) -> bool:
     if parsed.kind == "decimal":
         return int(parsed.parameters[1]) == 0
     return parsed.kind in ("date", "timestamp") or parsed.kind.startswith(("int", "uint"))
+
+
+def place_of(value: Value) -> int:
+    """Return an integer in the order of cursor values: itself, days, or microseconds."""
+    if isinstance(value, int):
+        return value
+    if not isinstance(value, datetime):
+        return value.toordinal()
+    return (value.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+
+
+def may_fall_back(cursor: Cursor, value: Value) -> bool:
+    """Return whether later instants can have earlier values, because the clocks of the cursor's zone go back."""
+    is_local = isinstance(value, datetime) and value.tzinfo is None
+    return is_local and cursor.zone is not None and cursor.zone.upper() not in ("UTC", "GMT", "ETC/UTC", "ETC/GMT")
+
+
+def has_times(schema: Schema, cursor: Cursor) -> bool:
+    """Return whether the cursor column is a date or a timestamp."""
+    return any(f.name == cursor.column and f.type.startswith(("date", "timestamp")) for f in schema)

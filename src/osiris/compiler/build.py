@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from osiris.canonical import canonical_bytes, fingerprint
 from osiris.compiler.context import sql_fields
+from osiris.compiler.cursors import states
 from osiris.distribution import DISTRIBUTION, installed_version
 from osiris.document import join
 from osiris.model import Manifest
@@ -95,7 +96,11 @@ def step_parts(step: Mapping[str, JsonValue]) -> dict[str, dict[str, JsonValue]]
         "about": _pick(step, ("id", "description", "extensions")),
         "component": _pick(step, ("component", "version", "spec", "mode", "delivery")),
         "sql": statements,
-        "config": {"config": _pick(config, config.keys() - sql.keys()), "connection": step["connection"]},
+        "config": {
+            "config": _pick(config, config.keys() - sql.keys()),
+            "connection": step["connection"],
+            **_pick(step, ("state",)),
+        },
         "inputs": _pick(step, ("needs", "inputs")),
         "schema": _pick(step, ("schema", "order", "lineage", "fused")),
     }
@@ -164,11 +169,13 @@ def build(typed: TypedPipeline) -> Manifest:
         "steps": [],
     }
     built: dict[str, dict[str, JsonValue]] = {}
+    kept = states(typed)
     for step in plan_steps(prepared):
         answer, lineage = typed.described[step["id"]], typed.lineage.get(step["id"])
         step["schema"] = None if answer.schema is None else [field.to_json() for field in answer.schema]
         step["order"] = answer.order
         step["lineage"] = None if lineage is None else lineage_json(lineage, step["inputs"])
+        step |= {"state": as_json(kept[step["id"]])} if step["id"] in kept else {}
         step["fused"] = list(typed.fused.get(step["id"], ()))
         step["leaves"] = step_leaves(step, built)
         step["hash"] = fingerprint(step["leaves"])

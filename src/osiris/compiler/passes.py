@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from osiris.sql.lineage.lineage import Lineage, trace, used
 from osiris.sql.safety.names import relation_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from osiris.compiler.context import Context, Prepared
     from osiris.model import ComponentSpec, Described, JsonValue, Step
@@ -88,7 +89,7 @@ PASSES: tuple[Callable[[Context], Context], ...] = (
 )
 
 
-UNFUSED_KEYS = ("cast", "timeout", "retry", "checks", "on_reject")
+UNFUSED_KEYS = ("cast", "cursor", "timeout", "retry", "checks", "on_reject")
 """Shared keys of a read step that need its rows separately, or its own start and end."""
 
 
@@ -165,6 +166,8 @@ def _needed(typed: TypedPipeline) -> dict[str, set[str | None]]:
                 needed[source].add(None)
         for relation, columns in used(lineage).items() if lineage else ():
             needed[step.inputs[names[relation][0]]].update(columns)
+        if isinstance(step.config.get("cursor"), Mapping):
+            needed[step.id].add(step.config["cursor"]["column"])
     return needed
 
 

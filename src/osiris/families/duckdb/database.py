@@ -153,9 +153,9 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
         relations = [Relation(name, rows=rows) for name, rows in tables] + [Relation(name, "view") for (name,) in views]
         return {relation.name: relation for relation in relations}
 
-    def has_ledger(self, session: Session) -> bool:
-        """Return whether the ledger exists; it is in the default schema."""
-        return super().has_ledger(replace(session, schema=self.own_schema))
+    def has_own(self, session: Session, table: str) -> bool:
+        """Return whether one of our own tables exists; they are in the default schema."""
+        return super().has_own(replace(session, schema=self.own_schema), table)
 
     def columns(self, session: Session, relation: Relation) -> list[Column]:
         """Return the columns of a table, in order."""

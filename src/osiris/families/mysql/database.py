@@ -8,7 +8,7 @@ begins, or writes them directly into the table where the outcome is the same.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from osiris.families.mysql.connect import address, numbered
 from osiris.families.mysql.errors import ROW, refusal
@@ -39,7 +39,7 @@ from osiris.families.mysql.target_table import (
     uniques,
 )
 from osiris.families.mysql.types import quote_name
-from osiris.families.sql.database import LEDGER, Database, DatabaseBusy, Delivery, Target
+from osiris.families.sql.database import REPEATED, STATE, Database, DatabaseBusy, Delivery, Target
 from osiris.families.sql.extractor import sifted, windowed
 from osiris.families.sql.ledger import insert_delivery
 from osiris.families.sql.sending import fail_rejected
@@ -76,6 +76,17 @@ class MySQL(Database[Session]):
     run_key VARCHAR(380) NOT NULL, step VARCHAR(380) NOT NULL, fingerprint VARCHAR(128) NOT NULL, target TEXT NOT NULL,
     `rows` BIGINT NOT NULL, digest LONGTEXT NOT NULL, written_at VARCHAR(40) NOT NULL, PRIMARY KEY (run_key, step)
 ) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"""
+    state_columns: ClassVar = {
+        STATE: """(
+    pair VARCHAR(64) NOT NULL, source TEXT NOT NULL, target TEXT NOT NULL, version BIGINT NOT NULL,
+    content LONGTEXT NOT NULL, run_key TEXT NOT NULL, written_at VARCHAR(40) NOT NULL, PRIMARY KEY (pair)
+) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin""",
+        REPEATED: """(
+    pair VARCHAR(64) NOT NULL, part BIGINT NOT NULL, digests LONGBLOB NOT NULL, PRIMARY KEY (pair, part)
+) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin""",
+    }
+    insert_missing = ("INSERT IGNORE INTO", "")
+    locks_rows = " FOR UPDATE"
 
     quote = staticmethod(quote_name)
     read_session = staticmethod(reading)
@@ -171,9 +182,9 @@ class MySQL(Database[Session]):
             parts.append(f"PRIMARY KEY ({', '.join(map(quote_name, key))})")
         session.run(f"CREATE TABLE IF NOT EXISTS {delivery.quoted} ({', '.join(parts)}) ENGINE = InnoDB")
 
-    def ledger(self, session: Session) -> str:
-        """Return the ledger's name in SQL."""
-        return qualified(session, LEDGER)
+    def own(self, session: Session, table: str) -> str:
+        """Return the name of one of our own tables in SQL."""
+        return qualified(session, table)
 
     def claim(self, session: Session, delivery: Delivery, rows: int) -> bool:
         """Insert a delivery into the ledger before its rows; returns False if another attempt has done so.

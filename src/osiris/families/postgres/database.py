@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from osiris.errors import fail
-from osiris.families.postgres import target_table
+from osiris.families.postgres import late_rows, target_table
 from osiris.families.postgres.connect import address
 from osiris.families.postgres.errors import explained, refusal_of
 from osiris.families.postgres.load import exchange, may_exchange, send, stage
@@ -33,7 +33,7 @@ from osiris.families.postgres.session import (
 )
 from osiris.families.sql.database import LEDGER, Database, Delivery, Target
 from osiris.families.sql.extractor import sifted, windowed
-from osiris.families.sql.ledger import make_ledger
+from osiris.families.sql.ledger import make_own, own_tables
 from osiris.families.sql.sending import fail_rejected
 from osiris.fault import fault
 
@@ -52,6 +52,7 @@ _ROLLED_BACK = ("40001", "40P01")
 """The server rolled back the transaction: a serialization failure, or a deadlock."""
 _DUPLICATES = ("42P07", "42710", "23505")
 _CATALOGUE = "pg_catalog"
+_TABLE_IDENTITY = "SELECT oid, relfilenode FROM pg_catalog.pg_class WHERE oid = %s::regclass"
 _ATTEMPTS = 5
 _LOCK = 0x6F736972
 """The first key of our advisory locks."""
@@ -67,8 +68,11 @@ class Postgres(Database[Session]):
     names_repeated_keys = True
     streams_appends = True
     hints_at_casts = True
+    locks_rows = " FOR UPDATE"
     placeholder = "%s"
     computed_by = "the server"
+
+    state_columns: ClassVar = {name: text.replace("BLOB", "BYTEA") for name, text in Database.state_columns.items()}
 
     relations = staticmethod(relations)
     relation = staticmethod(target_table.expect_table)
@@ -88,6 +92,11 @@ class Postgres(Database[Session]):
     read_session = staticmethod(reading)
     lock_relations = staticmethod(hold)
     begin = staticmethod(begin_writing)
+    moment = staticmethod(late_rows.moment)
+    snapshot = staticmethod(late_rows.snapshot)
+    newer = staticmethod(late_rows.newer)
+    expect_recent = staticmethod(late_rows.expect_recent)
+    is_stamped = staticmethod(late_rows.is_stamped)
     clear = staticmethod(target_table.delete_rows)
 
     # Reading
@@ -167,15 +176,23 @@ class Postgres(Database[Session]):
     def prepare(self, session: Session, delivery: Delivery) -> None:
         """Create the ledger in the schema of the target, in its own transaction."""
         session.run("COMMIT")
-        if not delivery.ctx.run_key or self.has_ledger(session):
+        missing = [table for table in own_tables(delivery) if not self.has_own(session, table)]
+        if not missing:
             return
-        self.begin_with(session, lambda: make_ledger(session, delivery))
+        self.begin_with(session, lambda: make_own(session, delivery))
         fault("postgres.make_ledger")
         session.run("COMMIT")
 
-    def ledger(self, session: Session) -> str:
-        """Return the ledger's name in SQL."""
-        return f"{self.quote(session.schema)}.{LEDGER}"
+    def own(self, session: Session, table: str) -> str:
+        """Return the name of one of our own tables in SQL."""
+        return f"{self.quote(session.schema)}.{table}"
+
+    def identity(self, session: Session, delivery: Delivery) -> str:
+        """Return a text that changes if the target table is replaced by another."""
+        statement = "SELECT system_identifier FROM pg_catalog.pg_control_system()"
+        ((system,),) = session.rows(statement)
+        ((oid, file),) = session.rows(_TABLE_IDENTITY, delivery.quoted)
+        return f"{system}:{oid}:{file}"
 
     def claim(self, session: Session, delivery: Delivery, _rows: int) -> bool:
         """Insert a delivery into the ledger before its rows are counted; returns False if another attempt has done so.
@@ -185,7 +202,7 @@ class Postgres(Database[Session]):
         ctx = delivery.ctx
         return not ctx.run_key or bool(
             session.rows(
-                f"INSERT INTO {self.ledger(session)} VALUES (%s, %s, %s, %s, 0, '', '') "
+                f"INSERT INTO {self.own(session, LEDGER)} VALUES (%s, %s, %s, %s, 0, '', '') "
                 "ON CONFLICT DO NOTHING RETURNING 1",
                 *(ctx.run_key, ctx.step, ctx.plan, delivery.target.table),
             )

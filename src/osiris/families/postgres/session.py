@@ -326,6 +326,7 @@ def table_result(session: Session, table: Table, columns: Sequence[str] | None) 
         order="fixed" if table.plain else "free",
         rows=table.rows,
         relations=((session.schema, table.name),),
+        is_table=table.kind in ("r", "p"),
     )
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from osiris.errors import did_you_mean, fail
+from osiris.replication import Moment, has_times
 from osiris.sql.binding.duck_types import quote_name
 
 if TYPE_CHECKING:
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 
     from osiris.driver import StepContext
     from osiris.families.quarantine import RejectFile, RowRejected
-    from osiris.model import Order, Schema
+    from osiris.model import JsonValue, Order, Schema
+    from osiris.replication import Cursor, Value
     from osiris.table import RowStream
 
     Name = tuple[str, str]
@@ -31,6 +34,12 @@ if TYPE_CHECKING:
 
 LEDGER = "_osiris_ledger"
 """The table that records the deliveries of runs, in the target database."""
+
+STATE = "_osiris_state"
+"""The table of how far each pair has been read, in the target database."""
+
+REPEATED = "_osiris_overlap"
+"""The table of the digests of delivered rows that the next run will read again, in the target database."""
 
 CREATE = "CREATE TABLE IF NOT EXISTS"
 """The start of the statement that creates a table, in most databases."""
@@ -103,7 +112,8 @@ class Column:
 class Source:
     """What a step reads: its columns, the SELECT that returns them, the order of its rows, and their estimated count.
 
-    `relations` are the tables and views that it names; `detail` is for the family's own use.
+    `relations` are the tables and views that it names; `detail` is for the family's own use. `plain` is the SELECT of
+    a table without its order, if `text` has one; `is_table`: rows have the system columns of a table.
     """
 
     schema: Schema
@@ -112,6 +122,8 @@ class Source:
     rows: int | None = None
     relations: tuple[Name, ...] = ()
     detail: Any = None
+    plain: str = ""
+    is_table: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +264,18 @@ class Database(ABC, Generic[SessionT]):
     run_key TEXT NOT NULL, step TEXT NOT NULL, fingerprint TEXT NOT NULL, target TEXT NOT NULL,
     "rows" BIGINT NOT NULL, digest TEXT NOT NULL, written_at TEXT NOT NULL, PRIMARY KEY (run_key, step))"""
     """The column definitions of the ledger in CREATE TABLE, and what follows them."""
+    state_columns: ClassVar[Mapping[str, str]] = {
+        STATE: """(
+    pair TEXT NOT NULL, source TEXT NOT NULL, target TEXT NOT NULL, version BIGINT NOT NULL, content TEXT NOT NULL,
+    run_key TEXT NOT NULL, written_at TEXT NOT NULL, PRIMARY KEY (pair))""",
+        REPEATED: """(
+    pair TEXT NOT NULL, part BIGINT NOT NULL, digests BLOB NOT NULL, PRIMARY KEY (pair, part))""",
+    }
+    """The same of the tables of states."""
+    insert_missing: ClassVar[tuple[str, str]] = ("INSERT INTO", " ON CONFLICT DO NOTHING")
+    """The start and the end of a statement that inserts a row unless its key exists."""
+    locks_rows: ClassVar[str] = ""
+    """The end of a SELECT that locks its rows until the transaction ends; empty if there is only one writer."""
     unsupported_reason: ClassVar[str] = ""
     """Why columns of some types cannot be written, for messages."""
     hints_at_casts: ClassVar[bool] = False
@@ -337,6 +361,55 @@ class Database(ABC, Generic[SessionT]):
         """Return the estimated number of rows that are read; None if unknown."""
         return source.rows
 
+    def moment(
+        self,
+        _session: SessionT,
+        _ctx: StepContext,
+        cursor: Cursor,
+        source: Source,
+        _before: Mapping[str, JsonValue],
+        /,
+    ) -> Moment | None:
+        """Return the server's clock and its oldest open transaction, asked before the snapshot that is read.
+
+        None if the cursor's values are no times. `before` is the position of the last run. By default, only one
+        transaction can write at a time. Fails with STA008 if transactions that may add rows cannot be seen.
+        """
+        return Moment(datetime.now(UTC)) if has_times(source.schema, cursor) else None
+
+    def snapshot(self, _session: SessionT, _cursor: Cursor, _source: Source, /) -> Mapping[str, JsonValue]:
+        """Return the position of `row_xids` in the session's snapshot; fails with STA008 if it has none."""
+        raise NotImplementedError
+
+    def is_stamped(self, _session: SessionT, _relation: CatalogueRelation, _column: str, /) -> bool:
+        """Return whether the server's clock gives the values of a column, by its default or by a trigger."""
+        return False
+
+    def since(self, source: Source, condition: str) -> Source:
+        """Return the source of the rows that fulfil a condition on its columns, in any order."""
+        text = f"SELECT * FROM ({source.plain or source.text}\n) AS since WHERE {condition}"
+        return replace(source, text=text, order="free", rows=None)
+
+    def newer(self, _position: Mapping[str, JsonValue], /) -> str:
+        """Return the condition on the rows of a table that `row_xids` reads after a position."""
+        raise NotImplementedError
+
+    def expect_recent(
+        self,
+        _position: Mapping[str, JsonValue],
+        _before: Mapping[str, JsonValue] | None,
+        _cursor: Cursor,
+        /,
+        *,
+        appends: bool,
+    ) -> None:
+        """Fail with STA008 if transaction ids no longer tell which rows are new."""
+
+    def at_least(self, column: str, value: Value, _kind: str, /) -> str:
+        """Return a condition that holds for all rows whose cursor column, of an Osiris type, is at or above a value."""
+        text = str(value) if isinstance(value, int) else f"'{value}'"
+        return f"{self.quote(column)} >= {text}"
+
     def state(self, _ctx: StepContext) -> str | None:
         """Return a text that changes when the database does; None if the family has none."""
         return None
@@ -407,13 +480,17 @@ class Database(ABC, Generic[SessionT]):
         types = {column.name: str(self.column_type(column.type)) for column in delivery.schema}
         session.run(create_table(delivery.quoted, types, delivery.key, self.create_verb))
 
-    def has_ledger(self, session: SessionT) -> bool:
-        """Return whether the ledger exists."""
-        return LEDGER in self.relations(session)
+    def has_own(self, session: SessionT, table: str) -> bool:
+        """Return whether one of our own tables exists."""
+        return table in self.relations(session)
 
-    def ledger(self, _session: SessionT) -> str:
-        """Return the ledger's name in SQL."""
-        return self.quote(LEDGER)
+    def own(self, _session: SessionT, table: str) -> str:
+        """Return the name of one of our own tables in SQL."""
+        return self.quote(table)
+
+    def identity(self, _session: SessionT, _delivery: Delivery, /) -> str:
+        """Return a text that changes if the target table is replaced by another; empty if that cannot be seen."""
+        return ""
 
     def claim(self, _session: SessionT, _delivery: Delivery, _rows: int) -> bool:
         """Write a delivery into the ledger before its rows; returns False if another attempt has done so."""

@@ -11,6 +11,7 @@ from osiris.families.quarantine import quarantine
 from osiris.families.source_columns import expect_schema
 from osiris.families.sql.columnar import RejectPolicy
 from osiris.families.sql.database import ReaderConfig
+from osiris.families.sql.increment import expect_cursor, opened_increment
 from osiris.model import Described
 from osiris.table.stream import opened_late
 
@@ -48,13 +49,16 @@ class Extractor(Generic[ConfigT]):
         """Return schema, order and row estimate; fails with CON…, DAT005, DAT006, DAT012, DRV… or SQL001 to SQL031."""
         with self.database.read_session(ctx, config) as session:
             source = self.database.select(session, config, ctx)
+            expect_cursor(self.database, session, source, config, ctx)
             rows = self.database.estimate(session, source, config)
         return Described(source.schema, source.order, rows, self.database.state(ctx))
 
     def confirm(self, config: ConfigT, schema: Schema, ctx: StepContext) -> str | None:
         """Fail with DAT011 if the columns differ from the plan; returns the state of the database, if any."""
         with self.database.read_session(ctx, config) as session:
-            expect_schema(ctx, schema, self.database.select(session, config, ctx).schema)
+            source = self.database.select(session, config, ctx)
+            expect_schema(ctx, schema, source.schema)
+            expect_cursor(self.database, session, source, config, ctx)
         return self.database.state(ctx)
 
     def read(self, config: ConfigT, schema: Schema, ctx: StepContext) -> RowStream:
@@ -68,6 +72,12 @@ class Extractor(Generic[ConfigT]):
         """Connect, and yield the order of the rows and their batches."""
         with self.database.read_session(ctx, config) as session:
             source = self.database.select(session, config, ctx)
+            if ctx.increment:
+                source, batches = opened_increment(self.database, session, source, config, ctx)
+                expect_schema(ctx, schema, source.schema)
+                with closing(batches):
+                    yield source.order, batches
+                return
             if source.relations:
                 session = self.database.lock_relations(session, source.relations)
                 source = self.database.select(session, config, ctx)

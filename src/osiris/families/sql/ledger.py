@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from osiris.driver import Written
 from osiris.errors import fail
+from osiris.families.sql.database import LEDGER, REPEATED, STATE
 from osiris.fault import fault
 
 if TYPE_CHECKING:
@@ -24,10 +25,10 @@ def find_delivery(session: Session, delivery: Delivery) -> Written | None:
     Fails with DRV014 if it was made by another plan.
     """
     ctx, database = delivery.ctx, delivery.database
-    if not ctx.run_key or not database.has_ledger(session):
+    if not ctx.run_key or not database.has_own(session, LEDGER):
         return None
     entries = session.rows(
-        f"SELECT fingerprint, {database.quote('rows')}, digest FROM {database.ledger(session)} {_which(database)}",
+        f"SELECT fingerprint, {database.quote('rows')}, digest FROM {database.own(session, LEDGER)} {_which(database)}",
         *(ctx.run_key, ctx.step),
     )
     if not entries:
@@ -50,11 +51,19 @@ def digest_column(ctx: StepContext, rejected: int = 0) -> str:
     return json.dumps({**(ctx.digest() or {}), _REJECTED: rejected} if rejected else ctx.digest())
 
 
-def make_ledger(session: Session, delivery: Delivery) -> None:
-    """Create the ledger in the target database, unless the run has no key."""
+def own_tables(delivery: Delivery) -> list[str]:
+    """Return which of our own tables a delivery needs: the ledger, if the run has a key, and those of states."""
+    ledger, states = [LEDGER] if delivery.ctx.run_key else [], [STATE, REPEATED] if delivery.ctx.pair else []
+    return ledger + states
+
+
+def make_own(session: Session, delivery: Delivery) -> None:
+    """Create our own tables that a delivery needs in the target database."""
     database = delivery.database
-    if delivery.ctx.run_key and not database.has_ledger(session):
-        session.run(f"{database.create_verb} {database.ledger(session)} {database.ledger_columns}")
+    columns = {LEDGER: database.ledger_columns, **database.state_columns}
+    for table in own_tables(delivery):
+        if not database.has_own(session, table):
+            session.run(f"{database.create_verb} {database.own(session, table)} {columns[table]}")
 
 
 def insert_delivery(session: Session, delivery: Delivery, rows: int) -> None:
@@ -63,14 +72,14 @@ def insert_delivery(session: Session, delivery: Delivery, rows: int) -> None:
     if ctx.run_key:
         values = (ctx.run_key, ctx.step, ctx.plan, delivery.target.table, rows, digest_column(ctx), _now())
         marks = ", ".join(database.placeholder for _ in values)
-        session.rows(f"INSERT INTO {database.ledger(session)} VALUES ({marks})", *values)
+        session.rows(f"INSERT INTO {database.own(session, LEDGER)} VALUES ({marks})", *values)
 
 
 def record_delivery(session: Session, delivery: Delivery, rows: int) -> None:
     """Write the delivery into the ledger, created if needed, as the last step of the transaction of the rows."""
     if delivery.ctx.run_key:
         fault("ledger.record")
-        make_ledger(session, delivery)
+        make_own(session, delivery)
         insert_delivery(session, delivery, rows)
 
 
@@ -86,7 +95,7 @@ def correct_delivery(session: Session, delivery: Delivery, rows: int, rejected: 
             changes["written_at"] = _now()
         listed = ", ".join(f"{database.quote(name)} = {mark}" for name in changes)
         session.rows(
-            f"UPDATE {database.ledger(session)} SET {listed} {_which(database)}",
+            f"UPDATE {database.own(session, LEDGER)} SET {listed} {_which(database)}",
             *(*changes.values(), ctx.run_key, ctx.step),
         )
 

@@ -16,7 +16,8 @@ from osiris.driver import Written
 from osiris.errors import OsirisError, fail
 from osiris.families.quarantine import writer_quarantine
 from osiris.families.sql.database import DatabaseBusy, Staged, WriterConfig
-from osiris.families.sql.ledger import correct_delivery, find_delivery, make_ledger, record_delivery
+from osiris.families.sql.ledger import correct_delivery, find_delivery, make_own, record_delivery
+from osiris.families.sql.state import claim_state, load_state, record_state
 from osiris.families.sql.target_table import (
     ABSENT,
     THERE,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from osiris.driver import StepContext
     from osiris.families.sql.database import Database, Delivery, Session
     from osiris.model import Schema
+    from osiris.replication import Rows, State
     from osiris.table import RowStream
 
 
@@ -91,6 +93,17 @@ class Writer(Generic[ConfigT]):
             self.database.expect_ledger_privileges(session, delivery)
         return THERE if exists else ABSENT
 
+    def state(self, config: ConfigT, schema: Schema, ctx: StepContext) -> tuple[State | None, Rows]:
+        """Return how far the pair of the step has been read, and the delivered rows that may be read again.
+
+        Fails as `load_state` and as connecting fails.
+        """
+        delivery = self.delivery(config, schema, ctx)
+        if self.database.is_missing(delivery):
+            return None, Counter()
+        with self.database.inspect_session(delivery) as session:
+            return load_state(session, delivery)
+
     def write(self, config: ConfigT, rows: RowStream, ctx: StepContext) -> Written:
         """Spool all rows, then deliver them in one transaction, unless an earlier attempt has done so.
 
@@ -104,6 +117,8 @@ class Writer(Generic[ConfigT]):
         if earlier:
             return earlier
         with staged(rows, ctx) as waiting:
+            if not waiting.rows and ctx.increment and ctx.increment.is_unchanged:
+                return Written(0, 0)
             if delivery.merged and not self.database.detects_repeated_keys:
                 check_repeated_keys(waiting, delivery.key, ctx)
             try:
@@ -181,7 +196,7 @@ class Writer(Generic[ConfigT]):
         database = self.database
         if not database.ddl_in_transaction:
             self._make_missing(session, delivery)
-            make_ledger(session, delivery)
+            make_own(session, delivery)
             delivery = self._fitting(session, delivery)
             delivery = replace(delivery, staged=database.stage(session, delivery, waiting))
         earlier, created = database.begin_with(session, lambda: self._begin(session, delivery, waiting))
@@ -196,6 +211,8 @@ class Writer(Generic[ConfigT]):
     def _begin(self, session: Session, delivery: Delivery, waiting: Staged) -> tuple[Written | None, bool]:
         """Return what another attempt has delivered meanwhile, else None and whether the table was created."""
         earlier = self._claim(session, delivery, waiting)
+        if not earlier:
+            claim_state(session, delivery)
         created = not earlier and self.database.ddl_in_transaction and self._make_missing(session, delivery)
         return earlier, created
 
@@ -227,8 +244,13 @@ class Writer(Generic[ConfigT]):
         rejected = delivery.rejected.rows if delivery.rejected else 0
         streams = self.database.streams_appends
         rows, size = (waiting.rows - rejected, waiting.size) if not streams else delivery.sent_size
+        increment = delivery.ctx.increment
+        if increment and increment.is_unchanged and not rows and not rejected:
+            session.run("ROLLBACK")
+            return Written(0, 0)
         if delivery.rejected:
             delivery.rejected.keep()
+        record_state(session, delivery)
         if rejected or streams:
             correct_delivery(session, delivery, rows, rejected)
         if delivery.ctx.cancelled():

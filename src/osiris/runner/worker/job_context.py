@@ -12,6 +12,7 @@ from osiris.driver import StepContext
 from osiris.files import fail_os, make_private
 from osiris.path_policy import PathPolicy, key_files
 from osiris.registry import build_config
+from osiris.replication import Cursor
 from osiris.secret import Secret
 from osiris.units import parse_duration
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from osiris.model import ComponentSpec, JsonValue
     from osiris.registry import Registry
+    from osiris.replication import Increment
     from osiris.runner.cancellation import Stopper
     from osiris.runner.protocol import Job, Secrets
     from osiris.runner.worker.event_writer import Outbox
@@ -35,6 +37,8 @@ class JobContext:
     stopper: Stopper
     connections: Mapping[str, Mapping[str, JsonValue]]
     bindings: Mapping[str, JsonValue]
+    increments: dict[str, Increment] = field(default_factory=dict)
+    """By writer, what its run reads and records."""
 
 
 @dataclass(slots=True)
@@ -112,6 +116,8 @@ def _context(job_ctx: JobContext, data: Mapping[str, JsonValue], counts: Counter
         masked=job_ctx.outbox.scrubber.text,
         emit=emit,
         count=count,
+        cursor=Cursor.of(data["config"]) if data["mode"] == "read" else None,
+        pair=data.get("state"),
     )
 
 

@@ -22,6 +22,7 @@ from osiris.runner.stages import Group, plan_groups, waits_of
 from osiris.runner.worker.casts import cast_schema, cast_stream
 from osiris.runner.worker.checks import FAILED, run_checks, spooled
 from osiris.runner.worker.failure import caught, explain, out_of_memory
+from osiris.runner.worker.increments import load_increment
 from osiris.runner.worker.job_context import JobContext, Ready, make_ready, share_of
 from osiris.runner.worker.preview_rows import sampled, send_rows
 from osiris.runner.worker.running_step import Active, Meter, balance, metered
@@ -150,6 +151,9 @@ class Flow:
         if active.data["id"] in self._fused:
             output = fused_rows(ready.driver.relation(ready.config, own, ready.context), own)
         elif active.data["mode"] == "read":
+            if ready.context.cursor:
+                increment = load_increment(self.job_ctx, ready, self._steps)
+                ready.context = replace(ready.context, increment=increment)
             output = ready.driver.read(ready.config, own, ready.context)
             if self._reads == 1:  # no other rows are read before, so an unavailable source fails before others begin
                 self._early.enter_context(opened_early(output))
@@ -180,7 +184,8 @@ class Flow:
         if active.data["id"] in self.job_ctx.job.discard:
             active.written = Written(sum(batch.num_rows for batch in rows.batches()), 0)
             return
-        context = replace(ready.context, digest=lambda: active.meter.digest)
+        increment = self.job_ctx.increments.get(active.data["id"])
+        context = replace(ready.context, digest=lambda: active.meter.digest, increment=increment)
         active.written = ready.driver.write(ready.config, rows, context)
 
     def _keep(self, active: Active, rows: RowStream, *, rest: bool) -> RowStream:

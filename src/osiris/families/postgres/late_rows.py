@@ -1,0 +1,161 @@
+"""Which rows of PostgreSQL may become visible after a snapshot: open transactions, and ids of transactions.
+
+docs/decisions/0020-cursors-and-state.md. Views: https://www.postgresql.org/docs/current/monitoring-stats.html
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC
+from typing import TYPE_CHECKING
+
+from osiris.errors import Location, fail
+from osiris.replication import Moment, has_times
+from osiris.sql.binding.duck_types import quote_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from osiris.driver import StepContext
+    from osiris.families.postgres.session import Session, Table
+    from osiris.families.sql.database import Source
+    from osiris.model import JsonValue
+    from osiris.replication import Cursor
+
+_AT = Location(pointer="/config/cursor/late")
+_CLOCK = "SELECT pg_catalog.clock_timestamp()"
+_STANDBY = "SELECT pg_catalog.pg_is_in_recovery()"
+_OPEN = """
+SELECT pid, usename, application_name, coalesce(xact_start, query_start), backend_type IS NULL
+FROM pg_catalog.pg_stat_activity
+WHERE datname = pg_catalog.current_database() AND pid <> pg_catalog.pg_backend_pid()
+    AND (backend_type IS NULL OR (backend_type NOT IN ('autovacuum worker', 'walsender')
+        AND (xact_start IS NOT NULL OR backend_xid IS NOT NULL OR backend_xmin IS NOT NULL
+            OR state IN ('active', 'disabled'))))
+ORDER BY coalesce(xact_start, query_start)"""
+"""Sessions in a transaction. One that is about to begin is active, and its transaction starts with its query."""
+
+_PREPARED = "SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE database = pg_catalog.current_database() LIMIT 1"
+_SUBSCRIBED = """
+SELECT c.relname FROM pg_catalog.pg_subscription_rel s JOIN pg_catalog.pg_class c ON c.oid = s.srrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s"""
+_DEFAULT = """
+SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid) FROM pg_catalog.pg_attrdef d
+JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+WHERE d.adrelid = %s AND a.attname = %s"""
+_TRIGGERS = """
+SELECT p.prosrc FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
+WHERE t.tgrelid = %s AND NOT t.tgisinternal AND t.tgenabled <> 'D'"""
+_CLOCK_CALL = r"(now\(\)|(current|local)_?timestamp(\(\d\))?|(clock|statement|transaction)_timestamp\(\)|current_date)"
+_PLAIN_CLOCK = re.compile(
+    rf"\(*{_CLOCK_CALL}(\)*::[a-z ]+(\(\d\))?)?( at time zone '[^']*'(::text)?)?\)*(::[a-z ]+)?", re.I
+)
+"""A default that is only the clock, perhaps in another time zone or type."""
+_XMIN = """
+SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text,
+    (SELECT system_identifier::text FROM pg_catalog.pg_control_system()),
+    pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8),
+    oid::text, relfilenode::text
+FROM pg_catalog.pg_class WHERE oid = %s::regclass"""
+"""The timeline is that of the current WAL file: the one of the last checkpoint is old after a promotion. A rewrite of
+the table (SET LOGGED) gives its rows new transaction ids, and the table another file."""
+_AGE = 1 << 31
+_EPOCH = 1 << 32
+_MARGIN = 10_000_000
+"""Transaction ids before an age of 2**31 at which a position counts as too old."""
+
+
+def moment(
+    session: Session, _ctx: StepContext, cursor: Cursor, source: Source, _before: Mapping[str, JsonValue]
+) -> Moment | None:
+    """Return the server's clock and its oldest open transaction; None if the cursor's values are no times.
+
+    The clock is asked first, then sessions, then prepared transactions: a transaction moves in that direction only.
+    Fails with STA008 on a standby or subscriber, and if transactions are hidden from the user.
+    """
+    if not has_times(source.schema, cursor):
+        return None
+    ((clock,),) = session.rows(_CLOCK)
+    if cursor.late != "open_transactions":
+        return Moment(clock.astimezone(UTC))
+    _expect_primary(session, cursor, source)
+    started = session.rows(_OPEN)
+    if any(hidden for *_, hidden in started):
+        user = quote_name(session.target.user)
+        _fail(cursor, "transactions of other users are hidden from this one", f"run GRANT pg_read_all_stats TO {user}")
+    if any(start is None for *_, start, _ in started):
+        hint = "set track_activities = on for all users"
+        _fail(cursor, "a transaction has no known start", hint)
+    unknown = bool(session.rows(_PREPARED))
+    oldest = next(((pid, user, name, start) for pid, user, name, start, _ in started if start), None)
+    if oldest is None:
+        return Moment(clock.astimezone(UTC), unknown=unknown)
+    pid, user, name, start = oldest
+    holder = f"the transaction of process {pid} of '{user}'{f' ({name})' if name else ''}, open since {start:%H:%M:%S}"
+    return Moment(clock.astimezone(UTC), start.astimezone(UTC), holder, unknown)
+
+
+def _expect_primary(session: Session, cursor: Cursor, source: Source) -> None:
+    ((standby,),) = session.rows(_STANDBY)
+    if standby:
+        _fail(cursor, "the server is a standby, on which the primary's transactions cannot be seen", _PRIMARY)
+    for name in source.relations:
+        if session.rows(_SUBSCRIBED, *name):
+            problem = f"table '{name[1]}' belongs to a subscription, whose rows are stamped by another server"
+            _fail(cursor, problem, _PRIMARY)
+
+
+_PRIMARY = "read from the primary, or write late: {lag: 15m} with the longest time between a stamp and its commit here"
+
+
+def snapshot(session: Session, cursor: Cursor, source: Source) -> dict[str, JsonValue]:
+    """Return the least transaction id that was open in the session's snapshot, with what gives ids their meaning.
+
+    Fails with STA008 on a standby, and for anything but a table.
+    """
+    ((standby,),) = session.rows(_STANDBY)
+    if standby:
+        _fail(cursor, "the server is a standby, which has no transaction ids of its own", _PRIMARY)
+    if not source.is_table:
+        _fail(
+            cursor, "only rows of tables have a transaction id", "use a time or an integer column with another 'late'"
+        )
+    table = ".".join(map(quote_name, source.relations[0]))
+    ((xmin, system, timeline, oid, file),) = session.rows(_XMIN, table)
+    return {"xmin": int(xmin), "system identifier": system, "timeline": timeline, "table": oid, "table file": file}
+
+
+def newer(position: Mapping[str, JsonValue]) -> str:
+    """Return the condition on rows whose transaction had not ended in the snapshot of a position.
+
+    Ids are compared modulo 2**32, as ages, by the server.
+    """
+    xmin = int(position["xmin"]) % _EPOCH
+    return f"pg_catalog.age(xmin) BETWEEN 0 AND pg_catalog.age('{xmin}'::pg_catalog.xid)"
+
+
+def expect_recent(
+    position: Mapping[str, JsonValue], before: Mapping[str, JsonValue] | None, cursor: Cursor, *, appends: bool
+) -> None:
+    """Fail with STA008 if transaction ids no longer tell which rows are new."""
+    if before is not None and position["xmin"] < before["xmin"]:
+        problem = "its transaction ids went back, as after a restore"
+        _fail(cursor, problem, "run 'osiris state reset' to read all rows again")
+    if before is not None and position["xmin"] - before["xmin"] > _AGE - _MARGIN:
+        problem = "too many transactions have passed since the last run"
+        _fail(cursor, problem, "run 'osiris state reset' to read all rows again, and run more often")
+    if appends and position["xmin"] >= _EPOCH:
+        problem = "the server has used all 2**32 transaction ids once, so an old row can look new"
+        _fail(cursor, problem, "use write_mode: upsert, or late: {lag: 10000} on an ascending integer")
+
+
+def is_stamped(session: Session, table: Table, column: str) -> bool:
+    """Return whether the default of a column, or a trigger that names it, calls the server's clock."""
+    if any(_PLAIN_CLOCK.fullmatch(text) for (text,) in session.rows(_DEFAULT, table.oid, column)):
+        return True
+    assigned = re.compile(rf"\bnew\.\"?{re.escape(column)}\"?\s*:?=\s*{_CLOCK_CALL}", re.I)
+    return any(assigned.search(text) for (text,) in session.rows(_TRIGGERS, table.oid))
+
+
+def _fail(cursor: Cursor, problem: str, hint: str) -> None:
+    fail("STA008", at=_AT, column=cursor.column, problem=problem, hint=hint)

@@ -1,0 +1,338 @@
+"""Reading the rows of a table or query that are new since the last run. docs/decisions/0020-cursors-and-state.md."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from osiris.errors import Location, did_you_mean, fail
+from osiris.replication import (
+    MOST_REPEATED,
+    is_ordered,
+    least_local,
+    mark_of,
+    may_fall_back,
+    parse_value,
+    place_of,
+    value_text,
+)
+from osiris.table.hashing import fixed, is_text, plain
+from osiris.types import parse_type
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator, Mapping
+
+    from osiris.driver import StepContext
+    from osiris.families.sql.database import Database, Session, Source, StepConfig
+    from osiris.model import Field, JsonValue, Schema
+    from osiris.replication import Cursor, Increment, Moment, Rows, Value
+
+_IN_MEMORY = 4 * MOST_REPEATED
+_AT = Location(pointer="/config/cursor/column")
+_LATE = Location(pointer="/config/cursor")
+
+
+def expect_cursor(
+    database: Database[Any], session: Session, source: Source, config: StepConfig, ctx: StepContext
+) -> None:
+    """Fail unless the cursor of a step fits what the step reads.
+
+    Fails with DAT005 for a missing column, STA007 for one that cannot be a cursor, STA008 if late rows cannot be seen.
+    """
+    cursor = ctx.cursor
+    if cursor is None:
+        return
+    column = _column(source.schema, cursor, ctx)
+    problem, hint = _misfit(column, cursor, is_table=config.table is not None)
+    if problem:
+        fail("STA007", at=_AT, column=column.name, problem=problem, hint=hint)
+    if cursor.late == "open_transactions" and not cursor.declared:
+        table = database.relation(session, str(config.table)) if config.table is not None else None
+        if table is None or not database.is_stamped(session, table, cursor.column):
+            fail("STA008", at=_LATE, column=column.name, problem=_UNSTAMPED, hint=_UNSTAMPED_HINT)
+    database.moment(session, ctx, cursor, source, {})
+    if cursor.late == "row_xids":
+        database.snapshot(session, cursor, source)
+
+
+_UNSTAMPED = "neither its default nor a trigger shows that the server's clock sets it"
+_UNSTAMPED_HINT = (
+    "if the server's clock sets it, add stamped_by: server; if applications do, write late: {lag: 15m} with the "
+    "longest time between a stamp and its commit"
+)
+
+
+def _column(schema: Schema, cursor: Cursor, ctx: StepContext) -> Field:
+    columns = {column.name: column for column in schema}
+    if cursor.column not in columns:
+        where = f"what step '{ctx.step}' reads"
+        fail("DAT005", at=_AT, column=cursor.column, where=where, hint=did_you_mean(cursor.column, columns))
+    return columns[cursor.column]
+
+
+def _misfit(column: Field, cursor: Cursor, *, is_table: bool) -> tuple[str, str]:
+    """Return why a column cannot be the cursor, and a hint; empty if it can."""
+    kind, is_time = parse_type(column.type), parse_type(column.type).kind in ("date", "timestamp")
+    if not is_ordered(column.type) and cursor.late != "row_xids":
+        return f"{column.type} has no order that fits a cursor", "use a time stamp or an ascending integer"
+    if column.nullable and is_table and cursor.late != "row_xids":
+        hint = "declare it NOT NULL in the source, or use another column"
+        return "it can be NULL, and rows without a value would never be read", hint
+    if cursor.late == "open_transactions" and not is_time:
+        return "open_transactions is for times", "write late: {lag: 10000} (in values), row_xids or none"
+    if is_time and len(kind.parameters) < 2 and cursor.zone is None and cursor.late in ("open_transactions", "lag"):
+        return "it has no time zone", "say in which zone its values are, for example zone: UTC"
+    return "", ""
+
+
+def opened_increment(
+    database: Database[Any], session: Session, source: Source, config: StepConfig, ctx: StepContext
+) -> tuple[Source, Generator[pa.RecordBatch, None, None]]:
+    """Return the source, and the batches of the rows that are new in a new snapshot.
+
+    When all batches were read, the position and the digests of the increment are set.
+    """
+    increment: Any = ctx.increment
+    cursor, before = increment.cursor, increment.before.position if increment.before else {}
+    moment = database.moment(session, ctx, cursor, source, before)
+    session = database.lock_relations(session, source.relations)
+    source = database.select(session, config, ctx)
+    reading = (_ByXid if cursor.late == "row_xids" else _ByValue)(database, session, source, config, ctx, moment)
+    return reading.source, reading.batches()
+
+
+class _Reading:
+    """The rows of a step that are new, and the position and the rows for the next run."""
+
+    def __init__(
+        self,
+        database: Database[Any],
+        session: Session,
+        source: Source,
+        config: StepConfig,
+        ctx: StepContext,
+        moment: Moment | None,
+    ) -> None:
+        increment: Any = ctx.increment
+        self._increment: Increment = increment
+        self._database, self._session, self._config, self._ctx, self._moment = database, session, config, ctx, moment
+        self._appends = increment.repeated is not None
+        self._left: Rows = Counter(increment.repeated or {})
+        self._columns = {column.name: column.type for column in source.schema}
+        self._all = self.source = source
+        self._before = increment.before.position if increment.before else {}
+        _expect_columns(increment, self._columns)
+
+    def _read(self, source: Source) -> Iterator[pa.RecordBatch]:
+        with closing(self._database.batches(self._session, source, self._config, self._ctx)) as batches:
+            yield from batches
+
+    def batches(self) -> Generator[pa.RecordBatch, None, None]:
+        """Yield the new rows; afterwards the increment is complete."""
+        for batch in self._read(self.source):
+            self._ctx.count("rows_read", batch.num_rows)
+            self._take(batch)
+            yield self._fresh(batch)
+        self._complete()
+        self._increment.columns = self._columns
+
+    def _take(self, batch: pa.RecordBatch) -> None:
+        """Take note of the rows of a batch."""
+
+    def _complete(self) -> None:
+        """Set the position and the rows for the next run."""
+        raise NotImplementedError
+
+    def _fresh(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return a batch without the rows that were delivered before; each counts as often as it occurred."""
+        if not self._left or not batch.num_rows:
+            return batch
+        columns = self._increment.before.columns if self._increment.before else None
+        keep = [not self._was_delivered(row) for row in self._rows(batch, columns or self._columns)]
+        dropped = keep.count(False)
+        if not dropped:
+            return batch
+        self._ctx.count("rows_filtered", dropped)
+        return batch.filter(pa.array(keep))
+
+    def _was_delivered(self, row: tuple[bytes, int]) -> bool:
+        count = self._left[row]
+        if count > 1:
+            self._left[row] = count - 1
+        else:
+            del self._left[row]
+        return count > 0
+
+    def _rows(self, batch: pa.RecordBatch, columns: Iterable[str]) -> Iterator[tuple[bytes, int]]:
+        """Yield rows as they are kept: the digest of these columns, and the place in the cursor's order."""
+        yield from zip(row_digests(batch.select(list(columns))), self._places(batch), strict=True)
+
+    def _places(self, batch: pa.RecordBatch) -> Iterable[int]:
+        return [0] * batch.num_rows
+
+
+class _ByValue(_Reading):
+    """Rows whose cursor column is at or above the mark."""
+
+    def __init__(self, *args: Any) -> None:  # noqa: ANN401  as of _Reading
+        super().__init__(*args)
+        self._cursor = self._increment.cursor
+        self._kind = self._columns[self._cursor.column]
+        self._pending = self._moment.pending if self._moment else None
+        self._mark_before, self._greatest = self._stored("mark"), self._stored("greatest")
+        self._kept: Rows = Counter()
+        self._expect_clock()
+        if self._mark_before is not None:
+            self.source = self._newer(self._mark_before)
+
+    def _stored(self, name: str) -> Value | None:
+        text = self._before.get(name)
+        return None if text is None else parse_value(str(text), self._kind)
+
+    def _expect_clock(self) -> None:
+        """Fail with STA003 if the server's clock was set back since the last run: stamps would be below the mark."""
+        clock = self._before.get("clock")
+        if clock and self._moment and self._moment.clock < datetime.fromisoformat(str(clock)):
+            fail("STA003", at=_LATE, what="the clock of its server went back; it", source=self._increment.pair.source)
+
+    def _newer(self, mark: Value) -> Source:
+        if may_fall_back(self._cursor, mark) and isinstance(mark, datetime) and self._moment:
+            mark = least_local(mark, self._moment.clock, self._cursor.zone)
+        condition = self._database.at_least(self._cursor.column, mark, self._kind)
+        if self._config.table is None:  # a NULL is refused, not overlooked
+            condition = f"({condition} OR {self._database.quote(self._cursor.column)} IS NULL)"
+        return self._database.since(self._all, condition)
+
+    def _take(self, batch: pa.RecordBatch) -> None:
+        """Update the greatest value, and the rows that the next run may read again."""
+        column = batch.column(self._cursor.column)
+        if column.null_count:
+            fail("STA009", step=self._ctx.step, column=self._cursor.column)
+        if not batch.num_rows:
+            return
+        greatest = _value(pc.max(column))
+        self._greatest = greatest if self._greatest is None else max(self._greatest, greatest)
+        if self._appends:
+            least = self._least_kept()
+            recent = batch if least is None else batch.filter(pc.greater_equal(column, pa.scalar(least, column.type)))
+            self._kept.update(self._rows(recent, self._columns))
+            self._drop_old(least)
+
+    def _drop_old(self, least: Value | None) -> None:
+        if len(self._kept) > MOST_REPEATED and least is not None:
+            self._kept = Counter({row: n for row, n in self._kept.items() if row[1] >= place_of(least)})
+        expect_few(len(self._kept), self._moment, self._ctx, most=_IN_MEMORY)
+
+    def _places(self, batch: pa.RecordBatch) -> Iterable[int]:
+        return (place_of(_value(value)) for value in batch.column(self._cursor.column))
+
+    def _mark(self) -> Value | None:
+        """Return the mark after the rows so far. It never falls: rows below the last one are not kept."""
+        before = self._mark_before
+        if self._greatest is None or (self._moment and self._moment.unknown):
+            return before
+        mark = mark_of(self._cursor, self._greatest, self._pending)
+        return mark if before is None else max(before, mark)
+
+    def _least_kept(self) -> Value | None:
+        """Return the least value that the next run may read: an hour below the mark where clocks go back."""
+        mark = self._mark()
+        return mark - timedelta(hours=1) if isinstance(mark, datetime) and may_fall_back(self._cursor, mark) else mark
+
+    def _complete(self) -> None:
+        increment, least = self._increment, self._least_kept()
+        found = {"mark": self._mark(), "greatest": self._greatest}
+        position = {name: None if value is None else value_text(value) for name, value in found.items()}
+        details = self._moment.details if self._moment else {}
+        increment.position = {**self._before, **position, **details}
+        if self._moment and increment.position != self._before:
+            increment.position["clock"] = self._moment.clock.isoformat()
+        if self._appends:  # a row that is not visible now may be again
+            kept = self._kept + self._left
+            increment.kept = Counter({row: n for row, n in kept.items() if least is None or row[1] >= place_of(least)})
+            expect_few(increment.kept.total(), self._moment, self._ctx)
+
+
+class _ByXid(_Reading):
+    """Rows whose transaction had not ended before the last snapshot."""
+
+    def __init__(self, *args: Any) -> None:  # noqa: ANN401  as of _Reading
+        super().__init__(*args)
+        increment, database = self._increment, self._database
+        self._position = database.snapshot(self._session, increment.cursor, self._all)
+        before = self._before if self._before.get("xmin") is not None else None
+        for name in self._position if before else ():
+            if name != "xmin" and before is not None and before.get(name) != self._position[name]:
+                fail("STA003", at=_LATE, what=f"the {name} of its rows", source=increment.pair.source)
+        database.expect_recent(self._position, before, increment.cursor, appends=self._appends)
+        self.source = self._all if before is None else self._of(before)
+
+    def _of(self, position: Mapping[str, JsonValue]) -> Source:
+        return self._database.since(self._all, self._database.newer(position))
+
+    def _complete(self) -> None:
+        self._increment.position = self._position
+        for batch in self._read(self._of(self._position)) if self._appends else ():
+            self._increment.kept.update(self._rows(batch, self._columns))
+            expect_few(self._increment.kept.total(), self._moment, self._ctx)
+
+
+def _expect_columns(increment: Increment, columns: Mapping[str, str]) -> None:
+    """Fail with STA002 if a column that was read is missing or has another type; new ones are allowed."""
+    before = increment.before.columns if increment.before else None
+    changed = [name for name, kind in (before or {}).items() if columns.get(name) != kind]
+    if changed:
+        what = f"column{'s' if len(changed) > 1 else ''} {', '.join(changed)}"
+        fail("STA002", at=_LATE, what=what, source=increment.pair.source)
+
+
+def expect_few(rows: int, moment: Moment | None, ctx: StepContext, most: int = MOST_REPEATED) -> None:
+    """Fail with STA005 if more rows would be read again than can be recognised."""
+    if rows > most:
+        holder = (moment.holder if moment else None) or "the guard or lag of the cursor"
+        fail("STA005", step=ctx.step, rows=rows, most=most, holder=holder)
+
+
+def _value(scalar: pa.Scalar) -> Value:
+    value = scalar.as_py() if not pa.types.is_timestamp(scalar.type) else _timestamp(scalar)
+    return int(value) if not isinstance(value, datetime) and hasattr(value, "__int__") else value
+
+
+def _timestamp(scalar: pa.Scalar) -> datetime:
+    """Return a timestamp in microseconds, rounded down, as a datetime; aware ones are in UTC."""
+    value = scalar.cast(pa.timestamp("us", scalar.type.tz), safe=False).as_py()
+    moment: datetime = value.astimezone(UTC) if value.tzinfo else value
+    return moment
+
+
+def row_digests(batch: pa.RecordBatch) -> list[bytes]:
+    """Return a digest of 16 bytes for each row, over the values of all columns."""
+    columns = [[_encoded(value) for value in _values(plain(column))] for column in batch.columns]
+    return [hashlib.blake2b(b"".join(cells), digest_size=16).digest() for cells in zip(*columns, strict=True)]
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """Return values as integers, bytes or text, which do not depend on a library's types; nested ones as they are."""
+    if is_text(column.type) or column.type.num_fields:
+        texts: list[Any] = column.to_pylist()
+        return texts
+    nulls = column.is_null().to_pylist() if column.null_count else [False] * len(column)
+    return [None if null else value for null, value in zip(nulls, fixed(column).to_pylist(), strict=True)]
+
+
+def _encoded(value: object) -> bytes:
+    """Return bytes that differ for different values of one column."""
+    if value is None:
+        return b"n"
+    if isinstance(value, (list, tuple)):
+        return b"l%d:" % len(value) + b"".join(map(_encoded, value))
+    if isinstance(value, dict):
+        return b"d" + b"".join(map(_encoded, value.values()))
+    content = value if isinstance(value, bytes) else value.encode() if isinstance(value, str) else repr(value).encode()
+    return b"v%d:" % len(content) + content

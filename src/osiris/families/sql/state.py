@@ -1,0 +1,173 @@
+"""The state of a pair in the target database: read before its rows, and written in their transaction.
+
+docs/decisions/0020-cursors-and-state.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections import Counter
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from osiris.errors import fail
+from osiris.families.sql.database import REPEATED, STATE
+from osiris.families.sql.ledger import make_own
+from osiris.fault import fault
+from osiris.replication import State
+
+if TYPE_CHECKING:
+    from osiris.families.sql.database import Delivery, Session
+    from osiris.replication import Increment, Rows
+
+_ENTRY = struct.Struct("<16sq")
+"""A row: its digest, and the place of its cursor's value."""
+
+_PART = 1 << 16
+"""The number of entries in a row of the table."""
+
+
+def pair_key(source: str, target: str) -> str:
+    """Return the key of a pair's state: the SHA-256 of its source and target, in hex."""
+    return hashlib.sha256(f"{source}\0{target}".encode()).hexdigest()
+
+
+def _key(delivery: Delivery) -> str:
+    pair = delivery.ctx.pair or {}
+    return pair_key(pair["source"], delivery.target.table)
+
+
+def load_state(session: Session, delivery: Delivery) -> tuple[State | None, Rows]:
+    """Return the state of a delivery's pair, None before the first, and the delivered rows that may be read again.
+
+    Fails with STA004 if the target table was replaced or emptied since, STA006 if there is no state but the table has
+    rows to which others would be added, STA010 if the state cannot be read.
+    """
+    state = _stored(session, delivery)
+    if state is None:
+        _expect_new(session, delivery)
+        return None, Counter()
+    _expect_target(session, delivery, state)
+    return state, _rows(session, delivery)
+
+
+def _expect_new(session: Session, delivery: Delivery) -> None:
+    target, database = delivery.target, delivery.database
+    exists = database.same_name(delivery.table, database.relations(session)) is not None
+    if delivery.mode == "append" and exists and _has_rows(session, delivery):
+        source = (delivery.ctx.pair or {})["source"]
+        fail("STA006", table=target.table, path=target.database, source=source)
+
+
+def _stored(session: Session, delivery: Delivery) -> State | None:
+    database, mark = delivery.database, delivery.database.placeholder
+    if not database.has_own(session, STATE):
+        return None
+    statement = f"SELECT version, content FROM {database.own(session, STATE)} WHERE pair = {mark}"
+    rows = session.rows(statement, _key(delivery))
+    if not rows or not rows[0][0]:
+        return None
+    try:
+        return State.from_text(int(rows[0][0]), rows[0][1])
+    except (ValueError, KeyError, TypeError):
+        return fail("STA010", table=delivery.target.table, path=delivery.target.database)
+
+
+def _expect_target(session: Session, delivery: Delivery, state: State) -> None:
+    target, database = delivery.target, delivery.database
+    if database.same_name(delivery.table, database.relations(session)) is None:
+        problem = "does not exist any more"
+    elif state.target is not None and state.target != database.identity(session, delivery):
+        problem = "was replaced by another table"
+    elif state.rows and not _has_rows(session, delivery):
+        problem = "was emptied"
+    else:
+        return
+    fail("STA004", table=target.table, path=target.database, problem=problem)
+
+
+def _has_rows(session: Session, delivery: Delivery) -> bool:
+    return bool(session.rows(f"SELECT 1 FROM {delivery.quoted} LIMIT 1"))
+
+
+def _rows(session: Session, delivery: Delivery) -> Rows:
+    database, mark = delivery.database, delivery.database.placeholder
+    statement = f"SELECT digests FROM {database.own(session, REPEATED)} WHERE pair = {mark}"
+    rows: Rows = Counter()
+    for (part,) in session.rows(statement, _key(delivery)):
+        rows.update(_ENTRY.iter_unpack(bytes(part)))
+    return rows
+
+
+def claim_state(session: Session, delivery: Delivery) -> None:
+    """Lock the pair's state in the transaction of a delivery; fails with STA001 if it has changed since it was read."""
+    increment = delivery.ctx.increment
+    if increment is None:
+        return
+    database, mark, key = delivery.database, delivery.database.placeholder, _key(delivery)
+    make_own(session, delivery)
+    verb, unless = database.insert_missing
+    marks = ", ".join([mark] * 7)
+    values = (key, increment.pair.source, delivery.target.table, 0, "", delivery.ctx.run_key, _now())
+    session.rows(f"{verb} {database.own(session, STATE)} VALUES ({marks}){unless}", *values)
+    statement = f"SELECT version FROM {database.own(session, STATE)} WHERE pair = {mark}{database.locks_rows}"
+    ((version,),) = session.rows(statement, key)
+    if int(version) != (increment.before.version if increment.before else 0):
+        fail("STA001", table=delivery.target.table, path=delivery.target.database)
+
+
+def record_state(session: Session, delivery: Delivery) -> None:
+    """Write the new state of the pair and its digests, in the transaction of its rows."""
+    increment = delivery.ctx.increment
+    if increment is None:
+        return
+    fault("state.record")
+    state = _after(session, delivery, increment)
+    store_state(session, delivery, state)
+    _store_rows(session, delivery, increment.kept)
+
+
+def _after(session: Session, delivery: Delivery, increment: Increment) -> State:
+    before, position = increment.before, increment.position or {}
+    marks = before.marks if before else ()
+    entry = {"run": delivery.ctx.run_key, "at": _now(), **{k: v for k, v in position.items() if k != "files"}}
+    return State(
+        (before.version if before else 0) + 1,
+        increment.pair.form,
+        increment.columns,
+        increment.source,
+        delivery.database.identity(session, delivery),
+        position,
+        _has_rows(session, delivery),
+        (*marks, entry),
+        increment.compared_at or (before.compared_at if before else None),
+    )
+
+
+def store_state(session: Session, delivery: Delivery, state: State) -> None:
+    """Write a state over the one that the transaction has locked."""
+    database, mark = delivery.database, delivery.database.placeholder
+    changes = {
+        "version": state.version,
+        "content": state.to_text(),
+        "run_key": delivery.ctx.run_key,
+        "written_at": _now(),
+    }
+    listed = ", ".join(f"{name} = {mark}" for name in changes)
+    statement = f"UPDATE {database.own(session, STATE)} SET {listed} WHERE pair = {mark}"
+    session.rows(statement, *changes.values(), _key(delivery))
+
+
+def _store_rows(session: Session, delivery: Delivery, rows: Rows) -> None:
+    database, mark, key = delivery.database, delivery.database.placeholder, _key(delivery)
+    table = database.own(session, REPEATED)
+    session.rows(f"DELETE FROM {table} WHERE pair = {mark}", key)
+    entries = sorted(rows.elements())
+    for part, start in enumerate(range(0, len(entries), _PART)):
+        content = b"".join(_ENTRY.pack(*entry) for entry in entries[start : start + _PART])
+        session.rows(f"INSERT INTO {table} VALUES ({mark}, {mark}, {mark})", key, part, content)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
