@@ -108,7 +108,7 @@ def test_specs_of_ours_are_told_of_without_the_library(name):
 
 
 def test_a_pipeline_is_told_of_without_the_library():
-    text = Path(osiris.__file__).with_name("oml").joinpath("oml-0.2.0.schema.json").read_text("utf-8")
+    text = Path(osiris.__file__).with_name("oml").joinpath("oml-0.3.0.schema.json").read_text("utf-8")
     step = {"id": "a", "component": "a.extractor", "mode": "read", "config": {}, "x-more": 1}
     pipeline = {"oml_version": "0.2.0", "name": "a", "steps": [step], "x-owner": "me"}
     assert fits(pipeline, json.loads(text))

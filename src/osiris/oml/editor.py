@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from osiris.oml.config import CONNECTION
 from osiris.oml.params import DECLARATION
 from osiris.oml.schedule import NEEDED, SCHEDULE
-from osiris.oml.validate import oml_schema
+from osiris.oml.validate import OLDEST, oml_schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +46,7 @@ def editor_schema(registry: Registry) -> Schema:
     schema["properties"]["params"]["additionalProperties"] = {
         "anyOf": [_SCALAR, {"type": "array", "items": _SCALAR}, {"$ref": "#/$defs/parameter"}]
     }
-    is_newer = {"required": ["oml_version"], "properties": {"oml_version": {"const": NEEDED}}}
+    is_newer = {"required": ["oml_version"], "properties": {"oml_version": {"not": {"const": OLDEST}}}}
     schema["allOf"] = [{"if": is_newer, "then": {"properties": {"schedule": SCHEDULE}}}]
     schema["$defs"] = {
         "placeholder": {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from osiris.document.commented import read_commented, write
 from osiris.errors import Location, fail
 from osiris.oml.config import CONNECTION
-from osiris.oml.parse import FILE_KEYS, STEP_KEYS, parse
+from osiris.oml.parse import ENTRY_KEYS, FILE_KEYS, FROM_KEYS, STEP_KEYS, TO_KEYS, parse
 from osiris.registry import RESERVED
 
 if TYPE_CHECKING:
@@ -27,20 +27,32 @@ def format_oml(text: str, file: str, registry: Registry) -> str:
     data = parse(text, file).data
     root = read_commented(text)
     _order(root.value, FILE_KEYS)
-    steps = root.value.child("steps")
-    if steps is not None and steps.kind == "list":
-        steps.flow, steps.spaced = False, True
-        for step in (entry.value for entry in steps.entries):
-            step.flow = False
-            _order(step, STEP_KEYS)
-            component, config = step.child("component"), step.child("config")
-            spec = registry.find(component.text) if component is not None else None
-            if spec is not None and config is not None:
-                _lay_out_config(config, spec)
+    for entry in _spaced(root.value.child("replicate")):
+        _order(entry, ENTRY_KEYS)
+        for name, keys in (("from", FROM_KEYS), ("to", TO_KEYS)):
+            if part := entry.child(name):
+                _order(part, keys)
+    for step in _spaced(root.value.child("steps")):
+        _order(step, STEP_KEYS)
+        component, config = step.child("component"), step.child("config")
+        spec = registry.find(component.text) if component is not None else None
+        if spec is not None and config is not None:
+            _lay_out_config(config, spec)
     result = write(root)
     if parse(result, file).data != data:  # where lists get lines of their own it may also have become too large
         fail("INT000", at=Location(file), kind="layout", reason="formatting would change its meaning")
     return result
+
+
+def _spaced(items: Node | None) -> list[Node]:
+    """Return the entries of a list, each laid out as a block, with a blank line between them."""
+    if items is None or items.kind != "list":
+        return []
+    items.flow, items.spaced = False, True
+    nodes = [entry.value for entry in items.entries]
+    for node in nodes:
+        node.flow = False
+    return nodes
 
 
 def _lay_out_config(config: Node, spec: ComponentSpec) -> None:

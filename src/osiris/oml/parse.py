@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
     from osiris.model import JsonValue
 
-FILE_KEYS = ("oml_version", "name", "description", "metadata", "params", "profiles", "schedule", "steps")
+FILE_KEYS = ("oml_version", "name", "description", "metadata", "params", "profiles", "schedule", "replicate", "steps")
 STEP_KEYS = ("id", "component", "mode", "description", "needs", "inputs", "config")
-"""Keys of a file and of a step, in canonical order."""
+ENTRY_KEYS = ("id", "description", "from", "to", "defaults", "tables")
+FROM_KEYS = ("connection", "tables", "except", "new_tables", "snapshot")
+TO_KEYS = ("connection", "table", "folder")
+"""Keys of a file, of a step, and of an entry of `replicate` with its source and target, in canonical order."""
 
 __all__ = ["Document", "load_document", "parse"]
 
@@ -39,7 +42,7 @@ def _oddness(data: JsonValue) -> int:
     if not isinstance(data, dict):
         return len(FILE_KEYS)
     steps = data.get("steps")
-    odd = _count_odd(data, FILE_KEYS, ("oml_version", "name", "steps"))
+    odd = _count_odd(data, FILE_KEYS, ("oml_version", "name", *(() if "replicate" in data else ("steps",))))
     for step in steps if isinstance(steps, list) else ():
         config = step.get("config") if isinstance(step, dict) else None
         odd += _count_odd(step, STEP_KEYS, ("id", "component", "mode")) if isinstance(step, dict) else len(STEP_KEYS)

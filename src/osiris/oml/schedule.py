@@ -25,7 +25,7 @@ CatchUp: TypeAlias = Literal["none", "last", "all"]
 """Which missed runs are caught up."""
 
 NEEDED = "0.2.0"
-"""The version of the language in which `schedule` has a meaning."""
+"""The version of the language since which `schedule` has a meaning."""
 
 SCHEDULE: dict[str, JsonValue] = {
     "description": "When 'osiris schedule' runs the pipeline, and a scheduler that it is exported to.",
@@ -52,7 +52,7 @@ SCHEDULE: dict[str, JsonValue] = {
     },
     "examples": [{"cron": "0 2 * * *", "zone": "Europe/Prague"}],
 }
-"""The schema of `schedule` under OML 0.2.0."""
+"""The schema of `schedule` since OML 0.2.0."""
 
 _NAMES = KeyNames(
     {
@@ -98,9 +98,14 @@ class Schedule:
 def schedule_of(data: Mapping[str, JsonValue]) -> Schedule | None:
     """Return the schedule of a validated file; None if it has none, or one without effect (OML 0.1.0)."""
     written = data.get("schedule")
-    if data.get("oml_version") != NEEDED or not isinstance(written, dict):
+    if not _has_meaning(data) or not isinstance(written, dict):
         return None
     return Schedule(" ".join(written["cron"].split()), written.get("zone", "UTC"), written.get("catch_up", "last"))
+
+
+def _has_meaning(data: Mapping[str, JsonValue]) -> bool:
+    version = data.get("oml_version")
+    return isinstance(version, str) and version >= NEEDED
 
 
 def schedule_problems(document: Document) -> Iterator[Diagnostic]:
@@ -108,7 +113,7 @@ def schedule_problems(document: Document) -> Iterator[Diagnostic]:
     data = document.data
     if "schedule" not in data:
         return
-    if data.get("oml_version") != NEEDED:
+    if not _has_meaning(data):
         note = f"'schedule' has no effect in OML 0.1.0; with oml_version: \"{NEEDED}\", 'osiris schedule' runs the file"
         yield diagnostic("OML032", at=document.where_key("/schedule"), what=note)
         return

@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 
 from osiris.document import read_document
 
-SCHEMA = json.loads(resources.files("osiris.oml").joinpath("oml-0.2.0.schema.json").read_text())
+SCHEMA = json.loads(resources.files("osiris.oml").joinpath("oml-0.3.0.schema.json").read_text())
 TEMPLATES = sorted(resources.files("osiris").joinpath("templates").glob("*/pipelines/*.yaml"))
 
 
