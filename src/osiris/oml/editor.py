@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from osiris.oml.config import CONNECTION
 from osiris.oml.params import DECLARATION
-from osiris.oml.schedule import NEEDED, SCHEDULE
+from osiris.oml.schedule import SCHEDULE
 from osiris.oml.validate import OLDEST, oml_schema
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from osiris.model import ComponentSpec, JsonValue
     from osiris.registry import Registry
 
-OML_VERSION = "0.2.0"
+OML_VERSION = "0.3.0"
 """Newest version of the language; files of earlier versions mean the same in it."""
 OLDEST = "0.1.0"
 MAX_PROBLEMS = 1000

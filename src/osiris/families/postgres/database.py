@@ -124,6 +124,12 @@ class Postgres(Database[Session]):
 
         return sifted(read, config, ctx)
 
+    def since(self, source: Source, condition: str) -> Source:
+        """Return the source of the rows that fulfil a condition, which may name the system columns of a table."""
+        if not source.is_table:
+            return super().since(source, condition)
+        return replace(source, text=f"{source.text} WHERE {condition}", order="free", rows=None)
+
     # Writing
 
     def delivery(self, config: StepConfig, schema: Schema, ctx: StepContext) -> Delivery:

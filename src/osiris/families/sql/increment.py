@@ -171,7 +171,7 @@ class _Reading:
 
     def _rows(self, batch: pa.RecordBatch, columns: Iterable[str]) -> Iterator[tuple[bytes, int]]:
         """Yield rows as they are kept: the digest of these columns, and the place in the cursor's order."""
-        yield from zip(row_digests(batch.select(list(columns))), self._places(batch), strict=True)
+        yield from zip(row_digests(batch.select(sorted(columns))), self._places(batch), strict=True)
 
     def _places(self, batch: pa.RecordBatch) -> Iterable[int]:
         return [0] * batch.num_rows
