@@ -149,6 +149,7 @@ class Allowed:
 
     nodes: frozenset[str]
     functions: frozenset[str]
+    scalar: frozenset[str]
     tables: frozenset[str]
     aggregates: frozenset[str]
     volatile: frozenset[str]
@@ -295,6 +296,7 @@ def load_allowed(dialect: Dialect) -> Allowed:
     return Allowed(
         nodes=sets["nodes"] - _CHANGING,
         functions=sets["scalar"] | sets["aggregate"] | sets["window"] | sets["volatile"],
+        scalar=sets["scalar"],
         tables=sets["table"],
         aggregates=sets["aggregate"],
         volatile=sets["volatile"],
