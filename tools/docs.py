@@ -54,6 +54,7 @@ PREFIXES = {
     "SQL": "SQL",
     "DAT": "Types and data",
     "RUN": "Runs",
+    "STA": "Cursors and state",
     "SCH": "Schedules",
     "SBX": "Sandboxes and remote targets",
     "AIO": "Packages, reports and lineage of runs",

@@ -1,9 +1,9 @@
-"""Whether a statement is row-wise: each output row depends on one row of the input with a cursor, the others read whole.
+"""Whether a statement is row-wise: each output row depends on one row of the input with a cursor; the others are whole.
 
-Then the output for new rows can be added to what was delivered: out(A ∪ B) = out(A) ⊎ out(B). The input is read once, so
-its rows take one path through the tree: from its name up to the statement, through CTEs that are read once. All on this
-path is held against lists of what is allowed. What is beside it reads only whole inputs, and may do anything, but for
-one thing: an aggregate whose columns are all those of an outer query belongs to that query.
+Then the output for all rows is that for the earlier rows together with that for the new ones. The input is read once,
+so its rows take one path through the tree: from its name up to the statement, through CTEs that are read once. What is
+on this path is held against lists of what is allowed. What is beside it reads only whole inputs, and may do anything,
+but for one thing: an aggregate whose columns are all those of an outer query belongs to that query.
 """
 
 from __future__ import annotations
@@ -55,9 +55,16 @@ _STEPS = {
 }  # fmt: skip
 """Where a node on the path may be: the kind of its parent, and the part of it."""
 
-_VALUES = frozenset(
-    ["Abs", "Add", "Alias", "All", "And", "Anonymous", "Any", "Array", "ArrayContainedBy", "ArrayContainsAll", "ArrayOverlaps", "AtTimeZone", "Between", "BitwiseAnd", "BitwiseLeftShift", "BitwiseNot", "BitwiseOr", "BitwiseRightShift", "Boolean", "Bracket", "ByteString", "Case", "Cast", "Collate", "Column", "ColumnDef", "Comprehension", "CurrentDate", "CurrentTime", "CurrentTimestamp", "DPipe", "DataType", "DataTypeParam", "Distance", "Div", "Dot", "EQ", "Escape", "Exists", "Extract", "GT", "GTE", "Glob", "ILike", "Identifier", "If", "In", "IntDiv", "Interval", "IntervalSpan", "Is", "JSONExtract", "JSONExtractScalar", "Kwarg", "LT", "LTE", "Lambda", "Like", "Literal", "Localtime", "Localtimestamp", "Map", "Mod", "Mul", "NEQ", "Neg", "Not", "Null", "NullSafeEQ", "NullSafeNEQ", "Or", "Order", "Ordered", "Overlay", "Paren", "Placeholder", "Plus", "PositionalColumn", "Pow", "PropertyEQ", "RawString", "RegexpLike", "SimilarTo", "Slice", "Star", "StartsWith", "StrPosition", "Struct", "Sub", "Substring", "ToMap", "Trim", "TryCast", "Tuple", "Unnest", "Var", "Where"]
-)
+_KINDS = """
+Abs Add Alias All And Anonymous Any Array ArrayContainedBy ArrayContainsAll ArrayOverlaps AtTimeZone Between BitwiseAnd
+BitwiseLeftShift BitwiseNot BitwiseOr BitwiseRightShift Boolean Bracket ByteString Case Cast Collate Column ColumnDef
+Comprehension CurrentDate CurrentTime CurrentTimestamp DPipe DataType DataTypeParam Distance Div Dot EQ Escape Exists
+Extract GT GTE Glob ILike Identifier If In IntDiv Interval IntervalSpan Is JSONExtract JSONExtractScalar Kwarg LT LTE
+Lambda Like Literal Localtime Localtimestamp Map Mod Mul NEQ Neg Not Null NullSafeEQ NullSafeNEQ Or Order Ordered
+Overlay Paren Placeholder Plus PositionalColumn Pow PropertyEQ RawString RegexpLike SimilarTo Slice Star StartsWith
+StrPosition Struct Sub Substring ToMap Trim TryCast Tuple Unnest Var Where
+"""
+_VALUES = frozenset(_KINDS.split())
 """Kinds of node whose value depends on one row. Queries inside are beside the path."""
 
 _ON_LEFT = ({"", "INNER", "OUTER", "CROSS", "SEMI", "ANTI"}, {"", "LEFT"}, {"", "ASOF", "NATURAL"})
@@ -125,21 +132,25 @@ def _problems(
 
 def _path(read: exp.Expr, tables: Iterable[exp.Expr], names: TableNames) -> Iterator[_Found]:
     """Follow the rows from the name of their input up to the statement."""
-    node, child = read, None
-    while True:
+    node: exp.Expr | None = read
+    child: exp.Expr | None = None
+    while node is not None:
         yield from _on_path(node, child)
         if isinstance(node, exp.CTE):
             readers = [each for each in tables if names.possible_cte(each) is node or names.itself(each) is node]
-            if len(readers) != 1:
-                again = readers[1] if readers else node
-                yield again, "", f"it reads '{node.alias}' {len(readers)} times" if readers else "nothing reads it"
+            yield from _read_otherwise(node, readers)
             node, child = readers[0], None
-            continue
-        if node.parent is None:
-            return
-        if (type(node.parent), node.arg_key) not in _STEPS:
-            yield node, "", _astray(node.parent)
-        node, child = node.parent, node
+        else:
+            if node.parent and (type(node.parent), node.arg_key) not in _STEPS:
+                yield node, "", _astray(node.parent)
+            node, child = node.parent, node
+
+
+def _read_otherwise(cte: exp.CTE, readers: list[exp.Expr]) -> Iterator[_Found]:
+    for again in readers[1:]:
+        yield again, "", f"it reads '{cte.alias}' twice, so that its new rows meet only each other"
+    if not readers:
+        yield cte, "", f"nothing reads '{cte.alias}'"
 
 
 def _astray(parent: exp.Expr) -> str:
@@ -154,20 +165,23 @@ def _astray(parent: exp.Expr) -> str:
 def _on_path(node: exp.Expr, child: exp.Expr | None) -> Iterator[_Found]:
     """Yield the problems of one node that the rows pass, coming from `child`."""
     yield from _extra_parts(node)
+    yield from _joins(node, child)
+    values = [*node.expressions] if isinstance(node, exp.Select) else []
+    values += [node.args[key] for key in ("where", "order") if node.args.get(key)]
+    yield from (found for value in values for found in _not_of_one_row(value))
+    if isinstance(node, exp.Select):
+        yield from _borrowed(node)
+
+
+def _joins(node: exp.Expr, child: exp.Expr | None) -> Iterator[_Found]:
+    """Yield the problems of the joins in a node: of the one in which the rows come, and of those behind it."""
     joins = list(node.args.get("joins") or ())
     if isinstance(child, exp.Join):
-        position = next(index for index, each in enumerate(joins) if each is child)
         yield from _joined(child, _ON_RIGHT)
-        joins = joins[position + 1 :]
+        joins = joins[(child.index or 0) + 1 :]
     for join in joins:
         yield from _extra_parts(join)
         yield from _joined(join, _ON_LEFT)
-    if isinstance(node, exp.Select):
-        values = [*node.expressions, *filter(None, (node.args.get("where"), node.args.get("order")))]
-        yield from (found for value in values for found in _not_of_one_row(value))
-        yield from _borrowed(node)
-    elif isinstance(node, exp.Subquery) and node.args.get("order"):
-        yield from _not_of_one_row(node.args["order"])
 
 
 def _extra_parts(node: exp.Expr) -> Iterator[_Found]:
@@ -188,8 +202,6 @@ def _joined(join: exp.Expr, allowed: tuple[set[str], set[str], set[str]]) -> Ite
     for word, usable in zip(words, allowed, strict=True):
         if word not in usable:
             yield join, "", f"{text} can match or leave out rows because of others"
-    if words.side and words.method == "ASOF" and words.side != "LEFT":
-        yield join, "", f"{text} can match or leave out rows because of others"
     if join.args.get("on"):
         yield from _not_of_one_row(join.args["on"])
 

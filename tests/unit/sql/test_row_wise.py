@@ -15,7 +15,7 @@ from osiris.sql.safety.dialects import DIALECTS, load_allowed
 
 RELATIONS = ["df", "input_df", "w", "rates"]
 CURSOR = ["df", "input_df"]
-SPLITS = 12
+SPLITS = 8
 ACCEPTED = lines("row_wise_accepted.sql")
 REFUSED = [line.partition(" -- holds: ")[::2] for line in lines("row_wise_refused.sql")]
 ROWS_OF = "id INTEGER, x INTEGER, s VARCHAR, d TIMESTAMP, l INTEGER[], j JSON"

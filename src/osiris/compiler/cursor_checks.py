@@ -1,0 +1,123 @@
+"""What stands below a step with a cursor: row-wise steps, and one writer that keeps the state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from osiris.compiler.paths import all_needs
+from osiris.compiler.statements import located, verdict_of
+from osiris.errors import diagnostic
+from osiris.sql.safety.names import relation_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from osiris.compiler.context import Context
+    from osiris.errors import Diagnostic
+    from osiris.model import ComponentSpec, Step
+
+CURSOR, STATE = "cursor", "state"
+_ADDING = ("append", "upsert")
+_CUTS = ("limit", "offset")
+_QUERY, _TRANSFORM = "query", "duckdb.processor"
+
+
+def check_cursors(ctx: Context) -> Iterator[Diagnostic]:
+    """Only row-wise steps are between a cursor and its one writer, which adds rows and keeps the state."""
+    for step, spec in ctx.with_specs():
+        if _has_cursor(step, spec):
+            yield from _cut(ctx, step)
+            yield from _below(ctx, step)
+        elif CURSOR in step.config and CURSOR not in spec.config["properties"]:
+            at = ctx.at(f"{step.pointer}/config/{CURSOR}")
+            yield diagnostic("STA020", at=at, step=step.id, component=spec.name, able=_able(ctx, CURSOR))
+
+
+def _has_cursor(step: Step, spec: ComponentSpec) -> bool:
+    return step.mode == "read" and CURSOR in step.config and CURSOR in spec.capabilities
+
+
+def _able(ctx: Context, capability: str) -> str:
+    return ", ".join(each.name for each in ctx.registry.all() if capability in each.capabilities)
+
+
+def _cut(ctx: Context, step: Step) -> Iterator[Diagnostic]:
+    for key in _CUTS:
+        if key in step.config:
+            yield diagnostic("STA026", at=ctx.at(f"{step.pointer}/config/{key}"), step=step.id, key=key)
+
+
+def _below(ctx: Context, cursor: Step) -> Iterator[Diagnostic]:
+    """Yield the problems of the steps from a step with a cursor down to its writer; the first reader is followed."""
+    specs = {step.id: spec for step, spec in ctx.with_specs()}
+    passed, source = set[str](), cursor
+    problems: list[Diagnostic] = []
+    while source.id not in passed and not problems:  # a circle is reported by another check
+        passed.add(source.id)
+        readers = [step for step in ctx.pipeline.steps if source.id in step.inputs.values()]
+        problems = [*_wrong_readers(ctx, cursor, source, readers)]
+        yield from problems
+        if problems or readers[0].id not in specs:
+            return
+        reader, spec = readers[0], specs[readers[0].id]
+        problems = [*_second_cursor(ctx, cursor, reader)]
+        yield from problems
+        if reader.mode == "write":
+            yield from _writer(ctx, cursor, reader, spec)
+            return
+        yield from _transform(ctx, cursor, source, reader, spec)
+        source = reader
+
+
+def _wrong_readers(ctx: Context, cursor: Step, source: Step, readers: list[Step]) -> Iterator[Diagnostic]:
+    if not readers:
+        yield diagnostic("STA022", at=ctx.at(source.pointer), cursor=cursor.id, source=source.id)
+    for other in readers[1:]:
+        at = ctx.at(f"{other.pointer}/inputs" if other.inputs else other.pointer)
+        yield diagnostic("STA021", at=at, step=other.id, first=readers[0].id, source=source.id, cursor=cursor.id)
+
+
+def _second_cursor(ctx: Context, cursor: Step, reader: Step) -> Iterator[Diagnostic]:
+    """Yield the steps with a cursor, behind `cursor` in the file, whose rows meet those of `cursor` in a step."""
+    above = all_needs(reader.id, {step.id: [*step.inputs.values()] for step in ctx.pipeline.steps})
+    cursors = [step for step, spec in ctx.with_specs() if step.id in above and _has_cursor(step, spec)]
+    for step in cursors[cursors.index(cursor) + 1 :]:
+        at = ctx.at(f"{step.pointer}/config/{CURSOR}")
+        yield diagnostic("STA024", at=at, step=step.id, cursor=cursor.id, reader=reader.id)
+
+
+def _writer(ctx: Context, cursor: Step, writer: Step, spec: ComponentSpec) -> Iterator[Diagnostic]:
+    if STATE not in spec.capabilities:
+        at = ctx.at(f"{writer.pointer}/component")
+        able = _able(ctx, STATE)
+        yield diagnostic("STA023", at=at, step=writer.id, component=spec.name, cursor=cursor.id, able=able)
+        return
+    default = spec.config["properties"].get("write_mode", {}).get("default", _ADDING[0])
+    mode = writer.config.get("write_mode", default)
+    if mode not in _ADDING:
+        at = ctx.at(f"{writer.pointer}/config/write_mode")
+        yield diagnostic("STA025", at=at, step=writer.id, mode=mode, cursor=cursor.id)
+
+
+def _transform(ctx: Context, cursor: Step, source: Step, step: Step, spec: ComponentSpec) -> Iterator[Diagnostic]:
+    """Yield why the output of a step is not computed row by row from its input `source`."""
+    if spec.name != _TRANSFORM:
+        at = ctx.at(f"{step.pointer}/component")
+        yield diagnostic("STA027", at=at, step=step.id, component=spec.name, cursor=cursor.id)
+    elif _QUERY in step.config and (text := verdict_of(ctx, step, spec, _QUERY).canonical):
+        yield from _statement(ctx, cursor, source, step, text)
+
+
+def _statement(ctx: Context, cursor: Step, source: Step, step: Step, text: str) -> Iterator[Diagnostic]:
+    from osiris.sql.row_wise import row_wise  # loads sqlglot
+
+    names = relation_names(step.inputs)
+    fresh = {name for name, inputs in names.items() if any(step.inputs[each] == source.id for each in inputs)}
+    pointer, answer = f"{step.pointer}/config/{_QUERY}", row_wise(text, fresh)
+    if answer.problem:
+        at, reason = answer.problem
+        problem = diagnostic("STA028", at=at, step=step.id, cursor=cursor.id, problem=reason)
+        yield located(ctx.root, ctx.at(pointer), pointer, problem, text, ctx.pipeline.text)
+    elif answer.joins_whole:
+        others = ", ".join(sorted({each for each in step.inputs.values() if each != source.id}))
+        yield diagnostic("STA029", at=ctx.at(pointer), step=step.id, inputs=others, cursor=cursor.id)

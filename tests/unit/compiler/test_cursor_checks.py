@@ -1,0 +1,170 @@
+"""Below a cursor: row-wise steps and one writer with a state; each problem at its place in the file."""
+
+from dataclasses import replace
+
+import pytest
+
+from osiris.compiler.checks import CHECKS
+from osiris.compiler.context import Context
+from osiris.compiler.cursor_checks import check_cursors
+from osiris.connections import Connections, parse_ref
+from osiris.model import Step
+from osiris.oml.parse import parse
+from osiris.oml.validate import validate
+from osiris.registry import load_registry
+
+CURSOR = {"column": "updated_at", "late": "none"}
+CONNECTIONS = Connections({"sqlite": {"app": {"path": "app.sqlite"}}})
+REGISTRY = load_registry()
+
+
+def read(name="orders", *, cursor=True, **config):
+    config = {"table": name, **({"cursor": CURSOR} if cursor else {}), **config}
+    return Step(name, "sqlite.extractor", "read", config=config, connection=parse_ref("@sqlite.app"))
+
+
+def query(name, sql, *sources):
+    inputs = {source: source for source in sources}
+    return Step(name, "duckdb.processor", "transform", config={"query": sql}, needs=sources, inputs=inputs)
+
+
+def write(source, name="save", **config):
+    config = {"table": name, "write_mode": "append", **config}
+    where = parse_ref("@sqlite.app")
+    return Step(name, "sqlite.writer", "write", config=config, needs=(source,), inputs={"df": source}, connection=where)
+
+
+@pytest.fixture
+def problems(bench):
+    def found(*steps, **more):
+        return [*check_cursors(Context(bench.pipeline(*steps, **more), bench.registry, CONNECTIONS, bench.root))]
+
+    return found
+
+
+def places(found):
+    return [(problem.code, problem.location.pointer) for problem in found]
+
+
+def test_the_check_is_part_of_compile():
+    assert check_cursors in CHECKS
+
+
+def test_a_copy_and_row_wise_steps_pass_without_a_word(problems):
+    first = query("paid", "SELECT * FROM input_df WHERE paid", "orders")
+    second = query("named", "SELECT id, upper(name) AS name FROM df_paid", "paid")
+    assert problems(read(), write("orders")) == []
+    assert problems(read(), first, second, write("named", write_mode="upsert", primary_key=["id"])) == []
+
+
+def test_steps_without_a_cursor_are_not_concerned(problems):
+    total = query("total", "SELECT sum(x) AS x FROM df", "orders")
+    assert problems(read(cursor=False, limit=3), total, write("total", write_mode="replace")) == []
+
+
+def test_inputs_that_are_read_whole_are_noted(problems):
+    joined = query(
+        "joined", "SELECT o.id, c.name FROM orders AS o JOIN customers AS c USING (id)", "orders", "customers"
+    )
+    (note,) = problems(read(), read("customers", cursor=False), joined, write("joined"))
+    assert (note.code, note.severity, note.location.pointer) == ("STA029", "note", "/steps/2/config/query")
+    assert "customers" in note.message
+
+
+def test_only_extractors_with_that_capability_have_a_cursor(problems):
+    step = Step("files", "filesystem.csv_extractor", "read", config={"path": "a.csv", "cursor": CURSOR})
+    found = problems(step, write("files"))
+    assert places(found) == [("STA020", "/steps/0/config/cursor")]
+    assert "sqlite.extractor" in found[0].hint
+
+
+def test_the_output_of_a_cursor_has_one_reader(problems):
+    assert places(problems(read(), write("orders"), write("orders", "again"))) == [("STA021", "/steps/2/inputs")]
+    passed = query("paid", "SELECT * FROM df", "orders")
+    found = problems(read(), passed, write("paid"), query("more", "SELECT * FROM df", "paid"))
+    assert places(found) == [("STA021", "/steps/3/inputs")]
+
+
+def test_a_cursor_needs_a_writer(problems):
+    assert places(problems(read())) == [("STA022", "/steps/0")]
+    assert places(problems(read(), query("paid", "SELECT * FROM df", "orders"))) == [("STA022", "/steps/1")]
+
+
+def test_the_writer_keeps_a_state(problems):
+    file = Step("save", "filesystem.csv_writer", "write", config={"path": "a.csv"}, inputs={"df": "orders"})
+    found = problems(read(), file)
+    assert places(found) == [("STA023", "/steps/1/component")]
+    assert "postgres.writer" in found[0].hint
+
+
+@pytest.mark.parametrize("through", [True, False])
+def test_two_cursors_do_not_meet(problems, through):
+    middle = query("middle", "SELECT * FROM df", "lines")
+    joined = query(
+        "joined", "SELECT o.id FROM orders AS o JOIN x USING (id)", "orders", "middle" if through else "lines"
+    )
+    joined = replace(joined, inputs={"orders": "orders", "x": joined.needs[1]})
+    steps = (read(), read("lines"), *([middle] if through else []), joined, write("joined"))
+    found = [problem for problem in problems(*steps) if problem.severity == "error"]
+    assert places(found) == [("STA024", "/steps/1/config/cursor")]
+
+
+def test_rows_are_added(problems):
+    found = problems(read(), write("orders", write_mode="replace"))
+    assert places(found) == [("STA025", "/steps/1/config/write_mode")]
+
+
+@pytest.mark.parametrize("key", ["limit", "offset"])
+def test_a_cursor_has_no_limit(problems, key):
+    assert places(problems(read(**{key: 5}), write("orders"))) == [("STA026", f"/steps/0/config/{key}")]
+
+
+def test_other_transforms_may_need_all_rows(problems):
+    step = Step("kept", "lake.query", "transform", config={"query": "SELECT 1"}, inputs={"df": "orders"})
+    assert places(problems(read(), step, write("kept"))) == [("STA027", "/steps/1/component")]
+
+
+def test_one_input_under_two_names_is_read_twice(problems):
+    step = query("joined", "SELECT a.id FROM a JOIN b USING (id)", "orders")
+    step = replace(step, inputs={"a": "orders", "b": "orders"})
+    (problem,) = problems(read(), step, write("joined"))
+    assert (problem.code, "twice" in problem.message) == ("STA028", True)
+
+
+def test_a_circle_is_left_to_its_own_check(problems):
+    one, two = query("one", "SELECT * FROM df_two", "two", "orders"), query("two", "SELECT * FROM df", "one")
+    assert "STA028" in [problem.code for problem in problems(read(), one, two)]
+
+
+TEXT = """\
+oml_version: "0.2.0"
+name: shop
+steps:
+  - id: orders
+    component: sqlite.extractor
+    mode: read
+    config: {connection: "@sqlite.app", table: orders}
+  - id: totals
+    component: duckdb.processor
+    mode: transform
+    config:
+      query: |
+        SELECT day,
+               sum(x) AS x
+        FROM input_df
+        GROUP BY day
+  - id: save
+    component: sqlite.writer
+    mode: write
+    config: {connection: "@sqlite.app", table: totals, write_mode: append}
+"""
+
+
+def test_a_problem_of_sql_is_placed_in_the_file(tmp_path):
+    pipeline, _ = validate(parse(TEXT, "shop.yaml"), REGISTRY, params={}, env={}, profile=None, defaults={})
+    first, *others = pipeline.steps
+    steps = (replace(first, config={**first.config, "cursor": CURSOR}), *others)
+    context = Context(replace(pipeline, steps=steps), REGISTRY, CONNECTIONS, tmp_path)
+    (problem,) = check_cursors(context)
+    assert (problem.code, problem.location.file) == ("STA028", "shop.yaml")
+    assert (problem.location.line, problem.location.column) == (16, 9)
