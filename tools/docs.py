@@ -54,7 +54,6 @@ PREFIXES = {
     "SQL": "SQL",
     "DAT": "Types and data",
     "RUN": "Runs",
-    "STA": "Cursors and state",
     "SCH": "Schedules",
     "SBX": "Sandboxes and remote targets",
     "AIO": "Packages, reports and lineage of runs",
@@ -65,6 +64,7 @@ PREFIXES = {
     "LLM": "Models",
     "MCP": "Requests of agents",
     "EXP": "Exports to schedulers",
+    "STA": "Cursors and state",
     "INT": "Osiris itself",
 }
 EXIT_CODES = {
