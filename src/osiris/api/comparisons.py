@@ -187,6 +187,8 @@ def replay(workspace: Workspace, name: str, progress: Progress, *, to_targets: b
         fail("RUN022", session=run.id, problem=problem)
     file = PlanFile(run.folder / "manifest.json", run.summary["fingerprint"])
     manifest, changed = load_plan(workspace, file, allow_drift=True, allow_changes=True)
+    if pairs := [step["id"] for step in manifest.steps if "state" in step]:
+        fail("RUN022", session=run.id, problem=f"it read what was new then (steps with a cursor: {', '.join(pairs)})")
     result = _run_again(workspace, run, manifest, progress, to_targets=to_targets)
     replayed = _compare(workspace, run, result, changed, to_targets=to_targets)
     return replace(replayed, diagnostics=(*replayed.diagnostics, *package_missing(workspace)))

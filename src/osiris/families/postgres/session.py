@@ -113,7 +113,8 @@ class Session:
     """A connection in use, and its schema.
 
     A session of `reading` sees one snapshot or, if not `one_state`, one per statement. `checked`: texts may be in any
-    encoding. `unscaled_text`: numerics without a scale are read as text.
+    encoding. `unscaled_text`: numerics without a scale are read as text. `whole`: rows that a policy of row-level
+    security hides are an error.
     """
 
     connection: psycopg.Connection[Any]
@@ -123,6 +124,7 @@ class Session:
     checked: bool
     one_state: bool = True
     unscaled_text: bool = False
+    whole: bool = False
 
     def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Return the rows of an internal statement; empty if it has no result."""
@@ -193,6 +195,7 @@ def reading(ctx: StepContext, config: ReaderConfig = _ANYTHING, snapshot: str | 
     Fails as `opened` does.
     """
     with opened(ctx, config.schema, query=config.query is not None) as session:
+        session = replace(session, whole=ctx.cursor is not None)
         session.run(_BEGIN)
         if snapshot:
             session.run(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
@@ -217,6 +220,8 @@ def _set_up(session: Session) -> None:
     settings = SETTINGS | {"statement_timeout": str(round(session.target.statement * 1000))}
     if session.version >= _CHECKS_CLIENT_SINCE:
         settings["client_connection_check_interval"] = _CLIENT_CHECK_INTERVAL
+    if session.whole:
+        settings["row_security"] = "off"
     chosen = ", ".join(f"pg_catalog.set_config('{name}', %s, true)" for name in settings)
     names = (session.schema, list(session.target.trusted), session.schema)
     session.rows(f"SELECT {chosen}, {_SEARCH_PATH}", *settings.values(), *names)

@@ -358,8 +358,15 @@ def _changed(start: Start, manifest: Manifest, sources: States) -> str:
 def _differing(before: States, manifest: Manifest, sources: States) -> str:
     """Name the sources whose two states are known and differ; empty if there are none."""
     read = [step["id"] for step in manifest.steps if step["mode"] == "read"]
+    read = [step for step in read if step not in _of_pairs(manifest)]
     names = [f"'{step}'" for step in read if step in before and step in sources and before[step] != sources[step]]
     return f"source of step {', '.join(names)}" if names else ""
+
+
+def _of_pairs(manifest: Manifest) -> set[str]:
+    """Return the steps of pairs with a state, which says what to read, whatever changed in their sources."""
+    writers = [step["id"] for step in manifest.steps if "state" in step]
+    return {step["id"] for step in with_upstream(manifest, writers)}
 
 
 def _continue_on_request(
@@ -402,8 +409,8 @@ def _refuse_used_id(runs: list[Summary], run_id: str, fingerprint: str) -> None:
 
 
 def _adding(manifest: Manifest) -> set[str]:
-    """Return the steps that write in append mode."""
-    writers = _of_mode(manifest.steps, "write")
+    """Return the steps that write in append mode, except those with a state, which says what is new."""
+    writers = [step for step in _of_mode(manifest.steps, "write") if "state" not in step]
     return {step["id"] for step in writers if step["config"].get("write_mode", "append") == "append"}
 
 
@@ -452,6 +459,7 @@ def _continue(root: Path, manifest: Manifest, last: Summary, *, keep: bool, with
     selected = [step for step in manifest.steps if step["id"] not in left_out]
     needless = not_needed(selected, delivered)
     unusable = {*delivered, *needless, *_failed_checks(manifest, last), *_uses_sensitive(manifest), *without}
+    unusable |= _of_pairs(manifest)
     spools, damaged = find_kept_spools(Project(root), last, unusable) if keep else ({}, [])
     skip = {step: f"delivered by {spool['session']}" for step, spool in delivered.items()}
     skip |= {step: f"its output was kept by {spool['session']}" for step, spool in spools.items()}

@@ -41,7 +41,7 @@ from osiris.runner.host.recorder import Recorder, find_oml
 from osiris.runner.limits import limits_of, usable_cores
 from osiris.runner.protocol import Job, Limits, Secrets
 from osiris.runner.retry import pause_before
-from osiris.runner.selection import chosen, kept_steps
+from osiris.runner.selection import chosen, kept_steps, with_downstream, with_upstream
 from osiris.session.lost import acknowledge, close_lost
 from osiris.session.stored import now_text
 from osiris.session.writing import Session, create_session
@@ -65,6 +65,9 @@ _OUTPUT = "worker.log"
 _OUT_OF_REACH = 3
 """Exit code of temporary failures, whose retries are configured by the step."""
 
+
+_OF_PAIRS = (3, 4)
+"""Exit codes of failed pairs that a run has too; for any other it has 1, as other pairs were delivered."""
 
 _AGAIN = "run the same command again"
 
@@ -97,6 +100,17 @@ class _Attempt:
             for name, problems in relevant.items()
             if exit_code(problems) != _OUT_OF_REACH and pause_before(retry[name], problems, 1) is None
         }
+
+    @property
+    def pairs(self) -> set[str]:
+        """The steps of entries of replicate, whose failures do not stop other steps."""
+        return {step["id"] for step in self.manifest.steps if "entry" in step}
+
+    @property
+    def without(self) -> set[str]:
+        """The steps that do not run because one of their pair, or one that they wait for, drifted."""
+        upstream = [step["id"] for step in with_upstream(self.manifest, self.drifted)]
+        return with_downstream(self.manifest.steps, upstream)
 
     @property
     def parallel(self) -> int:
@@ -224,10 +238,13 @@ def _run_session(
         _begin(attempt, recorder)
         if interrupts.signal:
             event, diagnostics = _cancelled(interrupts.signal)
-        elif attempt.drifted:
+        elif attempt.drifted.keys() - attempt.pairs:
             event, diagnostics = _fail_drifted(attempt, recorder)
         else:
-            event, diagnostics = _ask(_job(attempt, session), attempt, worker, recorder, interrupts)
+            _fail_drifted(attempt, recorder)
+            job = _job(attempt, session)
+            job = replace(job, steps=[step for step in job.steps if step["id"] not in attempt.without])
+            event, diagnostics = _ask(job, attempt, worker, recorder, interrupts)
         recorder.record_figures(worker.figures)
         _clean_up(attempt.project, session, worker)
         take_rows(attempt.project.spools / session.id, attempt.keep, attempt.options.keep_in)
@@ -240,7 +257,7 @@ def _run_session(
     return RunResult(
         session.id,
         status,
-        _exit_code(status, recorder.diagnostics, interrupts),
+        _exit_code(attempt, recorder, interrupts),
         recorder.summary["run_key"],
         recorder.summary["steps"],
         tuple(recorder.diagnostics),
@@ -295,7 +312,7 @@ def _ask(
     else:
         recorder.peak(end["peak_memory_bytes"])
         if end["ok"]:
-            return "run_complete", []
+            return "run_failed" if recorder.has_failed else "run_complete", []
         stopped = _stopped(end["stopped"], recorder)
         diagnostics = [Diagnostic.from_json(item) for item in end["diagnostics"]] or stopped
     return _cancelled(interrupts.signal) if interrupts.signal else ("run_failed", diagnostics)
@@ -338,10 +355,14 @@ def _stopped(reason: str | None, recorder: Recorder) -> list[Diagnostic]:
     return [diagnostic("RUN001", status=f"'{reason}'", during=recorder.open_steps)]
 
 
-def _exit_code(status: str, diagnostics: list[Diagnostic], interrupts: Interrupts) -> int:
+def _exit_code(attempt: _Attempt, recorder: Recorder, interrupts: Interrupts) -> int:
+    status, code = recorder.summary["status"], exit_code(recorder.diagnostics) or 1
     if status == "cancelled" and interrupts.signal:
         return 128 + interrupts.signal
-    return 0 if status == "complete" else exit_code(diagnostics) or 1
+    failed = {name for name, step in recorder.summary["steps"].items() if step["status"] == "failed"}
+    if failed and attempt.pairs.issuperset(failed) and code not in _OF_PAIRS:
+        return 1
+    return 0 if status == "complete" else code
 
 
 def _output(delivery: Mapping[str, JsonValue]) -> dict[str, JsonValue]:

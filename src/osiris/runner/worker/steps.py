@@ -155,7 +155,9 @@ class Flow:
                 increment = load_increment(self.job_ctx, ready, self._steps)
                 ready.context = replace(ready.context, increment=increment)
             output = ready.driver.read(ready.config, own, ready.context)
-            if self._reads == 1:  # no other rows are read before, so an unavailable source fails before others begin
+            # If no other rows are read before, an unavailable source fails before others begin. What a cursor's rows
+            # are joined with is read after its snapshot, so that it contains what they refer to.
+            if self._reads == 1 or ready.context.increment:
                 self._early.enter_context(opened_early(output))
         else:
             output = ready.driver.transform(ready.config, inputs, own, ready.context)
@@ -270,6 +272,7 @@ class Execution:
         self._spools = Spools(job_ctx.job)
         self._flows: list[Flow] = []
         self._cause: Request | None = None
+        self._failed_pairs: set[int] = set()
 
     @property
     def active(self) -> dict[str, Active]:
@@ -281,8 +284,21 @@ class Execution:
         for step, reason in self._place.job.skip.items():
             self._place.outbox.send("step_skipped", step=step, reason=reason)
         groups = plan_groups(self._place.job.steps, self._place.job.skip, spooled(self._place))
-        agenda = Agenda(waits_of(groups, self._steps))
-        return run_all(agenda, self._place.job.parallel, lambda n, share: self._run_group(groups[n], share))
+        waits = waits_of(groups, self._steps)
+
+        def act(number: int, share: int) -> bool:
+            if self._failed_pairs.isdisjoint(waits[number]) and self._run_group(groups[number], share):
+                return True
+            if not self._is_pair(groups[number]) or self._place.stopper.request:
+                return False
+            self._failed_pairs.add(number)
+            return True
+
+        return run_all(Agenda(waits), self._place.job.parallel, act) and not self._failed_pairs
+
+    def _is_pair(self, group: Group) -> bool:
+        """Return whether a group belongs to an entry of replicate: its failure does not stop the others."""
+        return all("entry" in self._steps[name] for name in group.steps)
 
     def time_out(self, step: str) -> None:
         """Stop the group of a step that timed out."""
@@ -346,6 +362,8 @@ class Execution:
     def _end_failed(self, flow: Flow, step: str, diagnostics: list[Diagnostic]) -> None:
         """End a group with a failed step, and stop the other groups."""
         flow.end_failed(step, diagnostics)
+        if self._is_pair(flow.group):
+            return
         self._cause = Request("failed", step)
         for other in list(self._flows):
             if other is not flow:
