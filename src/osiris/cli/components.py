@@ -75,7 +75,8 @@ def _keys(title: str, properties: Mapping[str, dict[str, JsonValue]], required: 
 
 def kind(schema: dict[str, JsonValue]) -> str:
     """Return a short text of the values that a JSON Schema allows."""
-    if branches := schema.get("anyOf") or schema.get("oneOf"):
+    branches = schema.get("anyOf") or schema.get("oneOf")
+    if branches and "type" not in schema:
         return " or ".join(dict.fromkeys(_branch(branch) for branch in branches))
     types = schema.get("type") or _implied(schema)
     names = types if isinstance(types, list) else [types]

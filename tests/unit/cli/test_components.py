@@ -48,9 +48,9 @@ def test_the_keys_of_every_step_are_shown(capsys):
     lines = capsys.readouterr().out.splitlines()
     (head,) = [number for number, line in enumerate(lines) if line.startswith("config of every step")]
     shown = [line.split()[0] for line in lines[head:] if line[:1].isalpha()]
-    assert set(RESERVED) - {"on_reject", "max_cell_bytes", "deterministic"} <= set(shown)
-    assert "on_reject" not in shown
+    assert set(RESERVED) - {"on_reject", "cursor", "max_cell_bytes", "deterministic"} <= set(shown)
+    assert not {"on_reject", "cursor"}.intersection(shown)
     assert main(["components", "show", "postgres.writer", "--json"]) == 0
     shared = json.loads(capsys.readouterr().out)["data"]["shared"]
-    assert set(shared) == {"cast", "timeout", "retry", "on_reject", "checks"}
+    assert set(shared) == {"cast", "timeout", "retry", "on_reject", "checks", "deletes"}
     assert {key: RESERVED[key] for key in shared} == shared
