@@ -7,13 +7,16 @@ driver is created once per step, without arguments, in the worker process.
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from osiris.path_policy import PathPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -44,6 +47,44 @@ class Written:
     hashes: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
+class Kept:
+    """Connections of a job that are open and not in use: the next step that needs such a connection takes it.
+
+    They are stored by the fields of the connection, compared by identity, and by what else must be equal. One that was
+    not used for `SECONDS` is not taken any more: a firewall may have ended it silently.
+    """
+
+    SECONDS = 5.0
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: dict[Hashable, list[tuple[float, object, Any, Callable[[], object]]]] = {}
+
+    def take(self, fields: object, key: Hashable) -> Any | None:  # noqa: ANN401  a client library's connection
+        """Remove and return the connection that was used last; None if there is none."""
+        with self._lock:
+            idle = self._idle.get((id(fields), key))
+            if not idle:
+                return None
+            since, _, connection, close = idle.pop()
+        if time.monotonic() - since <= self.SECONDS:
+            return connection
+        close()
+        return self.take(fields, key)
+
+    def put(self, fields: object, key: Hashable, connection: object, close: Callable[[], object]) -> None:
+        """Keep a connection, which must be as if it had just been opened; `close` closes it, and does not raise."""
+        with self._lock:
+            self._idle.setdefault((id(fields), key), []).append((time.monotonic(), fields, connection, close))
+
+    def close(self) -> None:
+        """Close all connections."""
+        with self._lock:
+            idle, self._idle = self._idle, {}
+        for _, _, _, close in chain.from_iterable(idle.values()):
+            close()
+
+
 @dataclass(frozen=True, slots=True)
 class StepContext:
     """Everything outside of the driver that it may use.
@@ -55,7 +96,8 @@ class StepContext:
 
     `run_key` is the same for all attempts of one run, and `plan` the fingerprint of the plan; both are empty outside of
     a run. `digest()` returns the digest of the rows that a writer has read so far. `paths` is the policy to check
-    before opening a file. `masked(text)` removes the secrets of the run from a text written to artifacts.
+    before opening a file. `masked(text)` removes the secrets of the run from a text written to artifacts. `kept` has
+    connections that earlier steps of the job have left open; without it, each step opens its own.
 
     `cursor` is the step key of that name. `pair` is a writer's `state` in the plan. In a run, the extractor and the
     writer of a pair share its `increment`.
@@ -86,6 +128,7 @@ class StepContext:
     cursor: Cursor | None = None
     pair: Mapping[str, JsonValue] | None = None
     increment: Increment | None = None
+    kept: Kept | None = None
 
 
 class Extractor(Protocol[ConfigT_contra]):

@@ -36,6 +36,10 @@ Client = Any
 """A connection of the client library, which has no type hints."""
 
 _TICK = 100
+_CHARSET = "utf8mb4"
+_RESET = 0x1F
+"""COM_RESET_CONNECTION."""
+_PATIENCE_WITH_RESET = 1.0
 _PATIENCE = 2.0
 """Timeout in seconds of everything done over a second connection."""
 _BUSY = """
@@ -126,15 +130,56 @@ def _options(query: str) -> dict[str, str]:
 def connect(target: Address, ctx: StepContext, *, sends_rows: bool = False) -> tuple[Client, Watchdog]:
     """Return an open connection in autocommit mode and its watchdog, which is not running yet.
 
-    `sends_rows` enables LOAD DATA LOCAL INFILE. Fails with CON011 to CON015, CON017, or RUN003 if cancelled.
+    An earlier step may have left it open. `sends_rows` enables LOAD DATA LOCAL INFILE. Fails with CON011 to CON015,
+    CON017, or RUN003 if cancelled.
     """
+    connection = _taken(target, ctx, sends_rows) or _connected(target, ctx, sends_rows)
+    is_busy = partial(_is_busy, connection, target)
+    return connection, Watchdog(lambda _why: _kill_query(connection, target), ctx.cancelled, target.silence, is_busy)
+
+
+def keep(connection: Client, target: Address, ctx: StepContext, *, sends_rows: bool) -> bool:
+    """Keep a connection for later steps, with a new session of the server; returns False if that is not possible."""
+    import pymysql
+
+    # Rows that were not read to their end are still on the way.
+    if ctx.kept is None or not connection.open or connection._result is None:
+        return False
+    connection._read_timeout = connection._write_timeout = _PATIENCE_WITH_RESET
+    try:
+        connection._execute_command(_RESET, b"")
+        connection._read_ok_packet()
+        connection.set_character_set(_CHARSET)
+        connection.autocommit(True)
+    except (pymysql.MySQLError, OSError):
+        return False
+    connection._read_timeout = connection._write_timeout = None
+    ctx.kept.put(ctx.connection, _use(target, sends_rows), connection, connection._force_close)
+    return True
+
+
+def _use(target: Address, sends_rows: bool) -> tuple[object, ...]:
+    return target.where, target.user, sends_rows
+
+
+def _taken(target: Address, ctx: StepContext, sends_rows: bool) -> Client | None:
+    """Return a connection that an earlier step has left open, if the server has not closed it; else None."""
+    while ctx.kept and (connection := ctx.kept.take(ctx.connection, _use(target, sends_rows))):
+        poll = select.poll()
+        poll.register(connection._sock, select.POLLIN)
+        if not poll.poll(0):
+            return connection
+        connection._force_close()
+    return None
+
+
+def _connected(target: Address, ctx: StepContext, sends_rows: bool) -> Client:
     deadline = time.monotonic() + target.timeout
     sock = _open_socket(target, deadline, ctx.cancelled)
     options = {"database": target.database, "autocommit": True, "local_infile": sends_rows, "program_name": "osiris"}
     connection = _client(target, sock, port=target.port, **options)
     _log_in(connection, sock, target, ctx, max(deadline - time.monotonic(), 0.1))
-    is_busy = partial(_is_busy, connection, target)
-    return connection, Watchdog(lambda _why: _kill_query(connection, target), ctx.cancelled, target.silence, is_busy)
+    return connection
 
 
 def _client(target: Address, sock: socket.socket, **options: object) -> Client:
@@ -146,7 +191,7 @@ def _client(target: Address, sock: socket.socket, **options: object) -> Client:
         user=target.user,
         # UTF-8, as the server hashes it: PyMySQL would encode a str as Latin-1.
         password=b"" if target.password is None else target.password.reveal().encode(),
-        charset="utf8mb4",
+        charset=_CHARSET,
         defer_connect=True,
         **_encryption(target, sock),
         **options,

@@ -18,6 +18,7 @@ from osiris.families.mysql.session import (
     Session,
     Table,
     chosen,
+    find,
     hold,
     opened,
     qualified,
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 
     from osiris.driver import StepContext
     from osiris.families.quarantine import RowRejected
-    from osiris.families.sql.database import Source, Staged, StepConfig
+    from osiris.families.sql.database import Name, Source, Staged, StepConfig
     from osiris.model import Schema
 
 _DUPLICATE_KEY = 1062
@@ -92,6 +93,7 @@ class MySQL(Database[Session]):
     read_session = staticmethod(reading)
     lock_relations = staticmethod(hold)
     relations = staticmethod(relations)
+    find = staticmethod(find)
     relation = staticmethod(relation)
     columns = staticmethod(columns_of)
     column_type = staticmethod(column_type)
@@ -116,6 +118,10 @@ class MySQL(Database[Session]):
         return "it is no plain table", "write a table"
 
     # Reading
+
+    def named_relations(self, session: Session, config: StepConfig) -> Sequence[Name]:
+        """Return the table that a step reads; nothing for a query."""
+        return () if config.query is not None else ((session.target.database, str(config.table)),)
 
     def select(self, session: Session, config: StepConfig, ctx: StepContext) -> Source:
         """Return what a step reads; fails with DAT005, DAT006, DRV012, DRV020, SQL001 to SQL009."""

@@ -14,7 +14,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from osiris.errors import did_you_mean, fail
-from osiris.families.mysql.connect import address, connect, fail_lost, numbered
+from osiris.families.mysql.connect import address, connect, fail_lost, keep, numbered
 from osiris.families.mysql.decode import Packets, cells_of, received
 from osiris.families.mysql.errors import NO_TABLE, NOT_GRANTED, fail_server
 from osiris.families.mysql.types import carry, decoder, quote_name, type_name
@@ -69,8 +69,9 @@ _BEGIN = "START TRANSACTION READ ONLY"
 _PREPARE, _CLOSE = 0x16, 0x19
 _PREPARED = Struct("<IHH")
 _TABLES = """
-SELECT TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s
-ORDER BY TABLE_NAME"""
+SELECT TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS FROM information_schema.TABLES
+WHERE TABLE_SCHEMA = %s"""
+_NAMED = "AND TABLE_NAME = %s"
 _COLUMNS = """
 SELECT COLUMN_NAME, DATA_TYPE, IS_NULLABLE = 'NO', EXTRA LIKE '%%INVISIBLE%%' FROM information_schema.COLUMNS
 WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s ORDER BY ORDINAL_POSITION"""
@@ -184,13 +185,15 @@ def _limit(session: Session) -> dict[str, str]:
 
 @contextmanager
 def opened(ctx: StepContext, target: Address, *, query: bool = False, sends_rows: bool = False) -> Iterator[Session]:
-    """Open a session under a watchdog; it is closed afterwards, and errors inside the block become diagnostics."""
+    """Open a session under a watchdog; afterwards it is closed, or kept; errors inside the block become diagnostics."""
     import pymysql
 
+    kept = False
     connection, watch = connect(target, ctx, sends_rows=sends_rows)
     try:
         with watch.running():
             yield Session(connection, target, watch)
+        kept = not watch.stopped and keep(connection, target, ctx, sends_rows=sends_rows)
     except (pymysql.MySQLError, ServerError) as error:
         number, message = numbered(error)
         if watch.stopped or number in _LOST_CONNECTION:
@@ -199,23 +202,31 @@ def opened(ctx: StepContext, target: Address, *, query: bool = False, sends_rows
     except ConnectionBroken as error:
         fail_lost(watch, target, str(error))
     finally:
-        connection._force_close()
+        if not kept:
+            connection._force_close()
 
 
 def relations(session: Session) -> dict[str, Table]:
     """Return the tables and views of the session's database that the user can see, by name."""
-    rows = session.rows(_TABLES, session.target.database)
+    rows = session.rows(f"{_TABLES} ORDER BY TABLE_NAME", session.target.database)
     return {name: Table(name, kind, rows, engine) for name, kind, engine, rows in rows}
+
+
+def find(session: Session, name: str) -> Table | None:
+    """Return a table or view of the session's database that the user can see; None if there is none."""
+    rows = session.rows(f"{_TABLES} {_NAMED}", session.target.database, name)
+    tables = {table: Table(table, kind, count, engine) for table, kind, engine, count in rows}
+    return tables.get(name)  # the catalogue may ignore case
 
 
 def relation(session: Session, name: str) -> Table:
     """Return a table or view; fails with DRV012 or DRV020."""
-    existing = relations(session)
-    if name not in existing:
+    table = find(session, name)
+    if table is None:
         if not may(session, f"SELECT 1 FROM {qualified(session, name)}"):  # it may exist, but be hidden
             fail_grant(session, ["SELECT"], qualified(session, name), f"table '{name}'")
-        fail("DRV012", table=name, path=session.target.where, hint=did_you_mean(name, existing))
-    return existing[name]
+        fail("DRV012", table=name, path=session.target.where, hint=did_you_mean(name, relations(session)))
+    return table
 
 
 def may(session: Session, statement: str) -> bool:
@@ -354,16 +365,17 @@ def read_query(
     A row with an unsupported value is rejected, or fails with DAT031; fails with DAT033 at the end if the server
     changed values.
     """
-    _send(session, text, columns)
+    result = _send(session, text, columns)
     packets = Packets()
     pages = received(session.connection, session.watch, packets)
     decoders, cells = [decoder(column.carried) for column in columns], partial(cells_of, count=len(columns))
     yield from number_rejects(decoded_batches(pages, columns, decoders, cells, sieve), sieve)
+    session.connection._result = result  # all its rows have arrived
     expect_nothing_lost(session, packets.warnings)
 
 
-def _send(session: Session, text: str, columns: Sequence[ResultColumn]) -> None:
-    """Send a SELECT, and detach its result from the client library, which would wait for rows read without it."""
+def _send(session: Session, text: str, columns: Sequence[ResultColumn]) -> Client:
+    """Send a SELECT; returns its result, detached from the client library, which would wait for unread rows."""
     connection = session.connection
     with session.watch.waiting():
         connection.query(text, unbuffered=True)
@@ -374,6 +386,7 @@ def _send(session: Session, text: str, columns: Sequence[ResultColumn]) -> None:
     actual = columns_of(result.fields, kinds, {c.field.name: not c.field.nullable for c in columns})
     if [column.field for column in actual] != [column.field for column in columns]:
         raise ConnectionBroken("its rows have other columns than announced")
+    return result
 
 
 def query_result(session: Session, query: str, bindings: Mapping[str, JsonValue | Secret]) -> Source:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from osiris.families.mysql.session import fail_grant, may, qualified, relations
+from osiris.families.mysql.session import fail_grant, find, may, qualified
 from osiris.families.mysql.types import every_table, quote_name
 from osiris.families.quarantine import RowRejected
 from osiris.families.sql.database import LEDGER, Relation
@@ -248,7 +248,7 @@ def expect_rights_to_ledger(session: Session, delivery: Delivery) -> None:
     """Fail with DRV020 if the ledger cannot be written, created if missing, or updated when rows may be rejected."""
     ledger = qualified(session, LEDGER)
     statements = {
-        "CREATE": LEDGER not in relations(session) and f"CREATE TABLE {ledger} (a INT)",
+        "CREATE": find(session, LEDGER) is None and f"CREATE TABLE {ledger} (a INT)",
         "INSERT": f"INSERT INTO {ledger} VALUES ()",
         "SELECT": f"SELECT * FROM {ledger}",
         "UPDATE": delivery.ctx.on_reject == "quarantine" and f"UPDATE {ledger} SET `rows` = ?",

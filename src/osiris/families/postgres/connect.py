@@ -45,6 +45,8 @@ _FIXED = {
     "tcp_user_timeout": 30_000,
 }
 _PATIENCE_WITH_CANCEL = 2.0
+_PATIENCE_WITH_ROLLBACK = 1000
+"""Milliseconds in which the server must answer."""
 _PATIENCE = 5.0
 """Timeout in seconds of the second connection over which the server's activity is queried, and of that query."""
 
@@ -143,7 +145,34 @@ def connect(target: Address, ctx: StepContext) -> psycopg.Connection[Any]:
         _fail_connect(target, attempt, refusal)
     connection: psycopg.Connection[Any] = psycopg.Connection(attempt)
     connection.autocommit = True
+    connection.prepare_threshold = None  # poolers that share connections do not support prepared statements
     return connection
+
+
+def is_idle(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the connection is open, and the server has sent nothing unexpected, as it does before it closes it."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return not poll.poll(0)
+
+
+def rolled_back(connection: psycopg.Connection[Any]) -> bool:
+    """Roll back the transaction, if one is open; whether the connection can be used again."""
+    import psycopg
+    from psycopg import pq
+
+    server, poll = connection.pgconn, select.poll()
+    if server.transaction_status in (pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR):
+        poll.register(server.socket, select.POLLIN)
+        with suppress(psycopg.Error):
+            server.send_query(b"ROLLBACK")
+            while server.is_busy():
+                if not poll.poll(_PATIENCE_WITH_ROLLBACK):
+                    return False
+                server.consume_input()
+            while server.get_result():
+                pass
+    return server.transaction_status == pq.TransactionStatus.IDLE
 
 
 def _start(target: Address) -> PGconn:

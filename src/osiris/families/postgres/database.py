@@ -24,6 +24,7 @@ from osiris.families.postgres.session import (
     SETTINGS,
     Session,
     begin_writing,
+    find,
     hold,
     opened,
     reading,
@@ -38,13 +39,13 @@ from osiris.families.sql.sending import fail_rejected
 from osiris.fault import fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     import pyarrow as pa
 
     from osiris.driver import StepContext
     from osiris.families.sql.columnar import Batch, RejectPolicy
-    from osiris.families.sql.database import Source, Staged, StepConfig, T
+    from osiris.families.sql.database import Name, Source, Staged, StepConfig, T
     from osiris.model import Schema
 
 _IN_USE = "55P03"
@@ -75,6 +76,7 @@ class Postgres(Database[Session]):
     state_columns: ClassVar = {name: text.replace("BLOB", "BYTEA") for name, text in Database.state_columns.items()}
 
     relations = staticmethod(relations)
+    find = staticmethod(find)
     relation = staticmethod(target_table.expect_table)
     columns = staticmethod(target_table.columns_of)
     is_unique = staticmethod(target_table.is_unique)
@@ -100,6 +102,10 @@ class Postgres(Database[Session]):
     clear = staticmethod(target_table.delete_rows)
 
     # Reading
+
+    def named_relations(self, session: Session, config: StepConfig) -> Sequence[Name]:
+        """Return the table that a step reads; nothing for a query."""
+        return () if config.query is not None else ((session.schema, str(config.table)),)
 
     def select(self, session: Session, config: StepConfig, ctx: StepContext) -> Source:
         """Return what a step reads; fails with DAT005, DAT006, DRV012, DRV020, SQL001 to SQL009."""
@@ -158,7 +164,6 @@ class Postgres(Database[Session]):
         import psycopg
 
         with opened(delivery.ctx, delivery.config.schema) as session:
-            session.connection.prepare_threshold = None
             try:
                 yield session
             except psycopg.Error as error:
@@ -234,14 +239,14 @@ class Postgres(Database[Session]):
 
     def write(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
         """Write all rows in the mode of the delivery."""
-        target_table.report_unlogged(session, delivery)
+        target_table.report_unlogged(delivery)
         super().write(session, delivery, waiting)
         target_table.refuse_changed(session, delivery)
 
     def load(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
         """Load all rows into the table."""
         ways = target_table.ways_into(delivery.columns, delivery.schema)
-        if target_table.is_staged(session, delivery, ways):
+        if target_table.is_staged(delivery, ways):
             stage(session, delivery, ways, waiting.open())
         else:
             send(session, delivery, delivery.quoted, ways, waiting.open().batches())

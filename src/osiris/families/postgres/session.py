@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from osiris.errors import diagnostic, did_you_mean, fail, raise_all
-from osiris.families.postgres.connect import address, connect, watched
+from osiris.families.postgres.connect import address, connect, is_idle, rolled_back, watched
 from osiris.families.postgres.errors import fail_server
 from osiris.families.postgres.types import Kind, carry
 from osiris.families.source_columns import check_known
@@ -56,6 +56,13 @@ _WRITING = {
 }
 """Settings that keep a transaction open only while its client is alive: others wait for `lock_timeout` at most."""
 
+_SET_ALL = """
+SELECT pg_catalog.set_config(name, value, true) FROM (VALUES {}) AS s(name, value)
+WHERE pg_catalog.current_setting(name, true) IS NOT NULL
+UNION ALL SELECT pg_catalog.set_config('synchronous_commit', 'on', true)
+WHERE pg_catalog.current_setting('synchronous_commit') = 'off'"""
+"""Sets those settings for the transaction that the server's version has."""
+
 _SEARCH_PATH = """pg_catalog.set_config('search_path', coalesce((
     SELECT pg_catalog.string_agg(pg_catalog.quote_ident(n.nspname), ', ' ORDER BY n.nspname <> %s, n.nspname)
     FROM pg_catalog.pg_namespace n
@@ -71,9 +78,11 @@ Another user could create a function that fits a call better than the server's o
 
 _RELATIONS = """
 SELECT c.oid, c.relname, c.relkind::text, c.relhassubclass, c.reltuples::float8,
-    has_table_privilege(c.oid, 'SELECT') OR has_any_column_privilege(c.oid, 'SELECT')
+    has_table_privilege(c.oid, 'SELECT') OR has_any_column_privilege(c.oid, 'SELECT'),
+    c.relpersistence = 'u', c.relrowsecurity AND pg_catalog.row_security_active(c.oid)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY c.relname"""
+WHERE n.nspname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"""
+_NAMED = "AND c.relname = %s::text"
 _SCHEMAS = "SELECT nspname FROM pg_catalog.pg_namespace ORDER BY 1"
 _COLUMNS = """
 SELECT attname, attnotnull, atttypid::int8, atttypmod FROM pg_catalog.pg_attribute
@@ -97,6 +106,9 @@ _NOT_LOCKABLE = ("42", "3F")
 _CHECKS_CLIENT_SINCE, _CLIENT_CHECK_INTERVAL = 140000, "5s"
 """Since this version a server can check for a lost client, and cancel its statement."""
 
+_FIRST_UNFIXED = 10_000
+"""OIDs below are assigned by hand, and never change."""
+_OWN_KINDS: dict[int, Kind] = {}
 _ANYTHING = ReaderConfig()
 
 
@@ -150,11 +162,16 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Table(Relation):
-    """A table or view; `kind` is its relkind, `parent` means that tables inherit from it."""
+    """A table or view; `kind` is its relkind, `parent` means that tables inherit from it, or did.
+
+    `secured`: row security applies to the user.
+    """
 
     oid: int = 0
     parent: bool = False
     readable: bool = True
+    unlogged: bool = False
+    secured: bool = False
 
     @property
     def plain(self) -> bool:
@@ -164,19 +181,20 @@ class Table(Relation):
 
 @contextmanager
 def opened(ctx: StepContext, schema: str | None = None, *, query: bool = False) -> Iterator[Session]:
-    """Open a session under a watchdog; it is closed afterwards, and uncommitted changes are rolled back.
+    """Open a session under a watchdog; afterwards it is closed, or kept, and uncommitted changes are rolled back.
 
     Errors inside the block become diagnostics: CON011 to CON017, DRV012 to DRV022, SQL009, SQL011, RUN003.
     """
     import psycopg
 
     target = address(ctx.connection)
-    connection = connect(target, ctx)
+    connection, usable = _kept(ctx, target) or connect(target, ctx), False
     watch = watched(connection, target, ctx)
     try:
         with watch.running():
             encoding = connection.info.parameter_status("server_encoding")
             yield Session(connection, target, watch, schema or target.schema, encoding == "SQL_ASCII")
+            usable = ctx.kept is not None and rolled_back(connection)
     except (ServerError, psycopg.Error) as error:
         state, message = error.args if isinstance(error, ServerError) else (error.sqlstate, error.diag.message_primary)
         if watch.stopped or not state:
@@ -185,7 +203,19 @@ def opened(ctx: StepContext, schema: str | None = None, *, query: bool = False) 
     except ConnectionBroken as error:
         fail_broken(watch, target.where, str(error))
     finally:
+        if ctx.kept and usable and not watch.stopped:
+            ctx.kept.put(ctx.connection, (target.where, target.user), connection, connection.close)
+        else:
+            connection.close()
+
+
+def _kept(ctx: StepContext, target: Address) -> Any | None:  # noqa: ANN401  a psycopg.Connection
+    """Return a connection that an earlier step has left open, if the server has not closed it; else None."""
+    while ctx.kept and (connection := ctx.kept.take(ctx.connection, (target.where, target.user))):
+        if is_idle(connection):
+            return connection
         connection.close()
+    return None
 
 
 @contextmanager
@@ -255,15 +285,9 @@ def _lock(session: Session, names: Sequence[Name]) -> Session:
 
 def begin_writing(session: Session) -> None:
     """Begin a transaction with local settings; its commit is durable when confirmed."""
-    session.run(_BEGIN_WRITING)
     settings = SETTINGS | _WRITING | {"statement_timeout": str(round(session.target.statement * 1000))}
-    names = [n for (n,) in session.rows("SELECT name FROM pg_catalog.pg_settings WHERE name = ANY(%s)", [*settings])]
-    chosen = ", ".join(f"pg_catalog.set_config('{name}', %s, true)" for name in names)
-    session.rows(f"SELECT {chosen}", *(settings[name] for name in names))
-    session.rows(
-        "SELECT pg_catalog.set_config('synchronous_commit', 'on', true) "
-        "WHERE pg_catalog.current_setting('synchronous_commit') = 'off'"
-    )
+    listed = ", ".join(f"('{name}', '{value}')" for name, value in settings.items())
+    session.run(f"{_BEGIN_WRITING}; {_SET_ALL.format(listed)}")
 
 
 def relations(session: Session) -> dict[str, Table]:
@@ -272,15 +296,24 @@ def relations(session: Session) -> dict[str, Table]:
     Fails with CON065 if it is one of Supabase's own schemas and the connection does not name it.
     """
     expect_open(session, {session.schema})
-    rows = session.rows(_RELATIONS, session.schema)
+    rows = session.rows(f"{_RELATIONS} ORDER BY c.relname", session.schema)
     schemas = [] if rows else [name for (name,) in session.rows(_SCHEMAS)]
     if not rows and session.schema not in schemas:
         shown = f"{session.schema}.…"
         fail("DRV012", table=shown, path=session.label, hint=did_you_mean(shown, schemas))
-    return {
-        name: Table(name, kind, None if count < 0 else int(count), oid, parent, readable)
-        for oid, name, kind, parent, count, readable in rows
-    }
+    return {table.name: table for table in map(_table, rows)}
+
+
+def find(session: Session, name: str) -> Table | None:
+    """Return a table or view of the session's schema, None if there is none; fails with CON065 as `relations` does."""
+    expect_open(session, {session.schema})
+    rows = session.rows(f"{_RELATIONS} {_NAMED}", session.schema, name) if "\0" not in name else []
+    return next(map(_table, rows), None)
+
+
+def _table(row: Sequence[Any]) -> Table:
+    oid, name, kind, parent, count, *flags = row
+    return Table(name, kind, None if count < 0 else int(count), oid, parent, *flags)
 
 
 def closed_schemas(session: Session, schemas: Collection[str]) -> list[str]:
@@ -298,11 +331,10 @@ def expect_open(session: Session, schemas: Collection[str]) -> None:
 
 def relation(session: Session, name: str) -> Table:
     """Return a readable table or view; fails with DRV012 or DRV020."""
-    existing = relations(session)
-    if name not in existing:
+    table = find(session, name)
+    if table is None:
         shown = name if session.schema == "public" else f"{session.schema}.{name}"
-        fail("DRV012", table=shown, path=session.label, hint=did_you_mean(shown, existing))
-    table = existing[name]
+        fail("DRV012", table=shown, path=session.label, hint=did_you_mean(shown, relations(session)))
     if not table.readable:
         fail_right(session, f"SELECT from '{name}'", f"GRANT SELECT ON {qualified(session, table)}")
     return table
@@ -383,6 +415,15 @@ def _prepared(session: Session, text: str) -> list[tuple[str, int, int]]:
 
 
 def _kinds(session: Session, oids: Sequence[int]) -> dict[int, Kind]:
+    """Return types by OID; the server's own types, the same everywhere, are asked for once."""
+    if unknown := [oid for oid in oids if oid not in _OWN_KINDS]:
+        kinds = _asked_kinds(session, unknown)
+        _OWN_KINDS.update((oid, kind) for oid, kind in kinds.items() if oid < _FIRST_UNFIXED)
+        return {**_OWN_KINDS, **kinds}
+    return _OWN_KINDS
+
+
+def _asked_kinds(session: Session, oids: Sequence[int]) -> dict[int, Kind]:
     rows = session.rows(_KINDS, list(oids), list(oids))
     plain = {oid: Kind(oid, name, sort, typname) for oid, name, sort, typname, _ in rows}
     arrays = {

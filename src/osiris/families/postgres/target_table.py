@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from osiris.errors import did_you_mean, fail
 from osiris.families.postgres import encode as to
-from osiris.families.postgres.session import fail_right, qualified, relations
+from osiris.families.postgres.session import fail_right, find, qualified, relations
 from osiris.families.postgres.types import BYTE, NUMERIC, SIMPLE, TEXTS, Kind, carry
 from osiris.families.sql.database import LEDGER, no_key
 from osiris.families.sql.database import Column as TargetColumn
@@ -79,12 +79,10 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_rewrite WHERE ev_class = c.oid AND ev_t
     OR EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal AND (tgtype & 8) <> 0)
 FROM pg_catalog.pg_class c WHERE c.oid = %s"""
 """Whether rules or triggers act on DELETE."""
-_UNLOGGED_AND_CHILDREN = """
-SELECT relpersistence = 'u', ARRAY(
-    SELECT c.relname::text FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
-    WHERE i.inhparent = t.oid AND NOT c.relispartition ORDER BY 1
-) FROM pg_catalog.pg_class t WHERE t.oid = %s"""
-"""Whether a table is UNLOGGED, and the tables that inherit from it."""
+_CHILDREN = """
+SELECT c.relname::text FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+WHERE i.inhparent = %s AND NOT c.relispartition ORDER BY 1"""
+"""The tables that inherit from a table."""
 LONGEST_NAME = 63
 """Bytes of a name in UTF-8; the server truncates longer names."""
 _TEXT, _VARCHAR, _CHAR, _JSON, _JSONB = 25, 1043, 1042, 114, 3802
@@ -142,6 +140,7 @@ _LACKING = """
 SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid = %s AND attname = ANY(%s)
     AND NOT CASE %s WHEN 'DELETE' THEN has_table_privilege(attrelid, 'DELETE')
         ELSE has_column_privilege(attrelid, attnum, %s) END ORDER BY attnum"""
+_GRANTED = "SELECT bool_and(has_table_privilege(%s::oid, p)) FROM unnest(%s::text[]) AS p"
 _SEQUENCES = """
 SELECT DISTINCT a.attname, n.nspname, s.relname FROM pg_catalog.pg_attrdef d
 JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
@@ -177,11 +176,11 @@ class Column(TargetColumn):
 
 def expect_table(session: Session, name: str) -> Table:
     """Return a table of the session's schema; fails with DRV012 if it does not exist, suggesting a similar name."""
-    existing = relations(session)
-    if name not in existing:
+    table = find(session, name)
+    if table is None:
         shown = f"{session.schema}.{name}"
-        fail("DRV012", table=shown, path=session.label, hint=did_you_mean(name, existing))
-    return existing[name]
+        fail("DRV012", table=shown, path=session.label, hint=did_you_mean(name, relations(session)))
+    return table
 
 
 def columns_of(session: Session, relation: Table) -> tuple[Column, ...]:
@@ -217,9 +216,9 @@ def ways_into(columns: Sequence[Column], schema: Schema) -> Ways:
     return [(column, how) for column, how in zip(targets, ways, strict=True) if how]
 
 
-def is_staged(session: Session, delivery: Delivery, ways: Ways) -> bool:
+def is_staged(delivery: Delivery, ways: Ways) -> bool:
     """Whether even appended rows need a temporary table: COPY supports neither casts nor row security."""
-    return any(how.text for _, how in ways) or under_row_security(session, expect_table(session, delivery.table))
+    return any(how.text for _, how in ways) or delivery.relation.secured
 
 
 def unwritable(relation: Table) -> tuple[str, str] | None:
@@ -230,10 +229,10 @@ def unwritable(relation: Table) -> tuple[str, str] | None:
 def unfit(session: Session, delivery: Delivery, relation: Table) -> tuple[str, str] | None:
     """Return why a table whose columns fit cannot be written in this mode, and a hint; None if it can."""
     mode = delivery.mode
-    if mode == "replace" and under_row_security(session, relation):
+    if mode == "replace" and relation.secured:
         problem = f"its row security hides rows from '{session.target.user}', which would stay"
         return problem, "write as its owner, or with BYPASSRLS"
-    ((_, children),) = session.rows(_UNLOGGED_AND_CHILDREN, relation.oid)
+    children = [name for (name,) in session.rows(_CHILDREN, relation.oid)] if relation.parent else []
     if children and mode != "append":  # DELETE affects rows of those tables too, and unique indexes do not
         why = "whose rows would be deleted too" if mode == "replace" else "and a key is unique in each of them alone"
         problem = f"tables inherit from it ({', '.join(children[:_SHOWN])}), {why}"
@@ -254,18 +253,11 @@ def _indexes(session: Session, table: Table, key: Sequence[str]) -> list[bool]:
     return [immediate for names, immediate in session.rows(_KEYS, table.oid) if set(names) == set(key)]
 
 
-def report_unlogged(session: Session, delivery: Delivery) -> None:
+def report_unlogged(delivery: Delivery) -> None:
     """Emit an event if the table is UNLOGGED: a crash of the server empties it."""
-    ((unlogged, _),) = session.rows(_UNLOGGED_AND_CHILDREN, expect_table(session, delivery.table).oid)
-    if unlogged:
+    if delivery.relation.unlogged:
         reason = "a crash of the server empties it, and the ledger goes on to say that the rows are there"
         delivery.ctx.emit("unlogged_table", {"table": delivery.target.table, "reason": reason})
-
-
-def under_row_security(session: Session, table: Table) -> bool:
-    """Whether row security policies apply to the user."""
-    ((active,),) = session.rows("SELECT pg_catalog.row_security_active(%s::pg_catalog.oid)", table.oid)
-    return bool(active)
 
 
 def delete_rows(session: Session, delivery: Delivery) -> None:
@@ -444,12 +436,13 @@ def expect_rights(session: Session, delivery: Delivery, *, there: bool) -> None:
     if not there:
         _expect_create(session, delivery.table)
         return
-    table, names = expect_table(session, delivery.table), [field.name for field in delivery.schema]
+    table, names = delivery.relation, [field.name for field in delivery.schema]
     _expect_rights(session, table, _needed_privileges(delivery, names))
-    for column, schema, sequence in session.rows(_SEQUENCES, table.oid, names):
+    filled = {column.name for column in delivery.columns}.difference(names)
+    for column, schema, sequence in session.rows(_SEQUENCES, table.oid, names) if filled else ():
         what = f"use sequence '{schema}.{sequence}', which gives column '{column}' its values"
         fail_right(session, what, f"GRANT USAGE ON SEQUENCE {quote_name(schema)}.{quote_name(sequence)}")
-    if delivery.merged or is_staged(session, delivery, ways_into(delivery.columns, delivery.schema)):
+    if delivery.merged or is_staged(delivery, ways_into(delivery.columns, delivery.schema)):
         for (database,) in session.rows(_NO_TEMPORARY):
             what = "make temporary tables, by way of which these rows go"
             fail_right(session, what, f"GRANT TEMPORARY ON DATABASE {quote_name(database)}")
@@ -468,21 +461,31 @@ def _needed_privileges(delivery: Delivery, names: Sequence[str]) -> dict[str, Se
 
 def expect_rights_to_ledger(session: Session, _delivery: Delivery) -> None:
     """Fail with DRV020 if the ledger cannot be written, or created if missing."""
-    ledger = relations(session).get(LEDGER)
+    ledger = find(session, LEDGER)
     if ledger is None:
         _expect_create(session, LEDGER)
     else:
-        names = [column.name for column in columns_of(session, ledger)]
-        _expect_rights(session, ledger, dict.fromkeys(("INSERT", "UPDATE", "SELECT"), names))
+        needed = ("INSERT", "UPDATE", "SELECT")
+        if not _has_rights(session, ledger, needed):
+            names = [column.name for column in columns_of(session, ledger)]
+            _expect_rights(session, ledger, dict.fromkeys(needed, names))
 
 
 def _expect_rights(session: Session, table: Table, privileges: Mapping[str, Sequence[str]]) -> None:
     """Fail with DRV020 for privileges missing on the table, or on some of these columns."""
+    if _has_rights(session, table, list(privileges)):
+        return
     missing = [text for name, columns in privileges.items() if (text := _missing(session, table, name, columns))]
     if missing:
         grant = f"GRANT {', '.join(privileges)} ON {qualified(session, table)}"
         shown = f"{session.schema}.{table.name}"
         fail_right(session, f"{', '.join(missing)} on table '{shown}'", grant)
+
+
+def _has_rights(session: Session, table: Table, privileges: Sequence[str]) -> bool:
+    """Whether privileges are granted on the whole table, and so on its columns."""
+    ((granted,),) = session.rows(_GRANTED, table.oid, list(privileges))
+    return bool(granted)
 
 
 def _missing(session: Session, table: Table, privilege: str, names: Sequence[str]) -> str | None:

@@ -183,8 +183,8 @@ class Delivery:
     """One delivery: its configuration, and the schema of its rows.
 
     `target` names the table and its database in messages and in the ledger; `quoted` is the table's name in SQL.
-    `columns` are the table's, empty if it was just created; `staged`: `Database.stage` has staged the rows. `rejected`
-    takes quarantined rows; `sent` counts what was sent to a server.
+    `columns` are the table's, empty if it was just created, and `relation` is the table itself; `staged`:
+    `Database.stage` has staged the rows. `rejected` takes quarantined rows; `sent` counts what was sent to a server.
     """
 
     database: Database[Any]
@@ -194,6 +194,7 @@ class Delivery:
     target: Target
     quoted: str
     columns: Sequence[CatalogueColumn] = ()
+    relation: Any = None
     staged: bool = False
     rejected: RejectFile | None = None
     sent: Counter[str] = field(default_factory=Counter)
@@ -301,6 +302,12 @@ class Database(ABC, Generic[SessionT]):
     def is_unique(self, session: SessionT, relation: CatalogueRelation, key: Sequence[str]) -> bool:
         """Return whether a table enforces that a key is unique."""
 
+    def find(self, session: SessionT, name: str) -> CatalogueRelation | None:
+        """Return the table or view that a name resolves to; None if it does not exist."""
+        relations = self.relations(session)
+        match = self.same_name(name, relations)
+        return None if match is None else relations[match]
+
     def relation(self, session: SessionT, name: str) -> CatalogueRelation:
         """Return a table or view; fails with DRV012 if it does not exist, suggesting a similar name."""
         relations = self.relations(session)
@@ -338,6 +345,10 @@ class Database(ABC, Generic[SessionT]):
     @abstractmethod
     def read_session(self, ctx: StepContext, config: StepConfig) -> AbstractContextManager[SessionT]:
         """Open a session that reads one snapshot of the database, and translates the client library's errors."""
+
+    def named_relations(self, _session: SessionT, _config: StepConfig, /) -> Sequence[Name]:
+        """Return the relations that a step reads if its config names them, to lock them before they are looked up."""
+        return ()
 
     def lock_relations(self, session: SessionT, _relations: Sequence[Name], /) -> SessionT:
         """Return the session on a later snapshot, in which relations cannot be altered until the session ends."""
@@ -482,7 +493,7 @@ class Database(ABC, Generic[SessionT]):
 
     def has_own(self, session: SessionT, table: str) -> bool:
         """Return whether one of our own tables exists."""
-        return table in self.relations(session)
+        return self.find(session, table) is not None
 
     def own(self, _session: SessionT, table: str) -> str:
         """Return the name of one of our own tables in SQL."""

@@ -71,6 +71,9 @@ class Extractor(Generic[ConfigT]):
     ) -> Iterator[tuple[Order, Iterator[pa.RecordBatch]]]:
         """Connect, and yield the order of the rows and their batches."""
         with self.database.read_session(ctx, config) as session:
+            named = () if ctx.increment else self.database.named_relations(session, config)
+            if named:
+                session = self.database.lock_relations(session, named)
             source = self.database.select(session, config, ctx)
             if ctx.increment:
                 source, batches = opened_increment(self.database, session, source, config, ctx)
@@ -78,7 +81,7 @@ class Extractor(Generic[ConfigT]):
                 with closing(batches):
                     yield source.order, batches
                 return
-            if source.relations:
+            if source.relations and not named:
                 session = self.database.lock_relations(session, source.relations)
                 source = self.database.select(session, config, ctx)
             expect_schema(ctx, schema, source.schema)

@@ -54,7 +54,7 @@ def load_state(session: Session, delivery: Delivery) -> tuple[State | None, Rows
 
 def _expect_new(session: Session, delivery: Delivery) -> None:
     target, database = delivery.target, delivery.database
-    exists = database.same_name(delivery.table, database.relations(session)) is not None
+    exists = database.find(session, delivery.table) is not None
     if delivery.mode == "append" and exists and _has_rows(session, delivery):
         source = (delivery.ctx.pair or {})["source"]
         fail("STA006", table=target.table, path=target.database, source=source)
@@ -76,7 +76,7 @@ def _stored(session: Session, delivery: Delivery) -> State | None:
 
 def _expect_target(session: Session, delivery: Delivery, state: State) -> None:
     target, database = delivery.target, delivery.database
-    if database.same_name(delivery.table, database.relations(session)) is None:
+    if database.find(session, delivery.table) is None:
         problem = "does not exist any more"
     elif state.target is not None and state.target != database.identity(session, delivery):
         problem = "was replaced by another table"

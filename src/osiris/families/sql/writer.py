@@ -161,25 +161,26 @@ class Writer(Generic[ConfigT]):
     def _expect_target(self, session: Session, delivery: Delivery) -> bool:
         """Fail unless the rows fit the table or it may be created, and the user may write it; return if it exists."""
         self.database.expect_schema(session, delivery)
-        tables = self.database.relations(session)
-        exists = not delivery.config.create_if_missing or self.database.same_name(delivery.table, tables) is not None
+        relation = self.database.find(session, delivery.table)
+        exists = relation is not None or not delivery.config.create_if_missing
+        tables = () if exists else self.database.relations(session)
         if exists:
-            delivery = self._fitting(session, delivery)
+            delivery = self._fitting(session, replace(delivery, relation=relation))
         self.database.expect_privileges(session, delivery, there=exists)
         if not exists:
             emit_new_table(delivery.ctx, delivery.table, tables)
         return exists
 
     def _fitting(self, session: Session, delivery: Delivery) -> Delivery:
-        """Return the delivery with the table's columns; fails with DRV012 without a table, DAT029 on a mismatch."""
-        relation = self.database.relation(session, delivery.table)
+        """Return the delivery with the table and its columns; fails with DRV012 without one, DAT029 on a mismatch."""
+        relation = delivery.relation or self.database.relation(session, delivery.table)
         if refused := self.database.unwritable(relation):
             fail_table(delivery, *refused)
         columns = self.database.columns(session, relation)
         check_columns_fit(delivery, columns)
         if refused := self.database.mode_error(session, delivery, relation):
             fail_table(delivery, *refused)
-        return replace(delivery, columns=columns)
+        return replace(delivery, relation=relation, columns=columns)
 
     def _deliver(self, delivery: Delivery, waiting: Staged) -> Written:
         """Deliver, and retry while the database is locked; fails with DRV011 after the last attempt."""
@@ -204,7 +205,7 @@ class Writer(Generic[ConfigT]):
             return earlier
         database.lock(session, delivery)
         if database.claims_first or not created:  # a concurrent writer may have created it
-            delivery = self._fitting(session, delivery)
+            delivery = self._fitting(session, replace(delivery, relation=None))
         database.write(session, delivery, waiting)
         return self._finish(session, delivery, waiting)
 
@@ -218,11 +219,10 @@ class Writer(Generic[ConfigT]):
 
     def _make_missing(self, session: Session, delivery: Delivery) -> bool:
         """Create the table if it does not exist; returns whether it did."""
-        tables = self.database.relations(session)
-        if not delivery.config.create_if_missing or self.database.same_name(delivery.table, tables) is not None:
+        if not delivery.config.create_if_missing or self.database.find(session, delivery.table) is not None:
             return False
         if self.database.is_file:
-            emit_new_table(delivery.ctx, delivery.table, tables)
+            emit_new_table(delivery.ctx, delivery.table, self.database.relations(session))
         self.database.make_table(session, delivery)
         return True
 

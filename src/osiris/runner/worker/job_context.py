@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from osiris.driver import StepContext
+from osiris.driver import Kept, StepContext
 from osiris.files import fail_os, make_private
 from osiris.path_policy import PathPolicy, key_files
 from osiris.registry import build_config
@@ -39,6 +39,7 @@ class JobContext:
     bindings: Mapping[str, JsonValue]
     increments: dict[str, Increment] = field(default_factory=dict)
     """By writer, what its run reads and records."""
+    kept: Kept = field(default_factory=Kept)
 
 
 @dataclass(slots=True)
@@ -134,6 +135,7 @@ def context_of(job_ctx: JobContext, connection: str, scratch: Path, artifacts: P
         cancelled=job_ctx.stopper.requested,
         family=connection.removeprefix("@").partition(".")[0],
         paths=_policy_of(job_ctx),
+        kept=job_ctx.kept,
     )
 
 

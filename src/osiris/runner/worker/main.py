@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,7 +134,8 @@ class Worker:
         os.chdir(job.root)
         job_ctx = make_job_context(job, Secrets.from_json(secrets), load_registry(), self._outbox, self._stopper)
         memory = int(job.limits.memory * _ENGINE_SHARE)
-        with SharedEngine(self._scratch / "engine", memory=memory, threads=job.limits.threads):
+        engine = SharedEngine(self._scratch / "engine", memory=memory, threads=job.limits.threads)
+        with closing(job_ctx.kept), engine:
             return self._run(job_ctx) if job.kind in ("run", "preview") else _answer(job_ctx)
 
     def _run(self, job_ctx: JobContext) -> bool:
