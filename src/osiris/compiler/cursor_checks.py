@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from osiris.compiler.context import sql_fields
 from osiris.compiler.paths import all_needs
 from osiris.compiler.statements import located, verdict_of
 from osiris.errors import diagnostic
@@ -27,6 +28,7 @@ def check_cursors(ctx: Context) -> Iterator[Diagnostic]:
     for step, spec in ctx.with_specs():
         if _has_cursor(step, spec):
             yield from _cut(ctx, step)
+            yield from _own_query(ctx, step, spec)
             yield from _below(ctx, step)
         elif CURSOR in step.config and CURSOR not in spec.config["properties"]:
             at = ctx.at(f"{step.pointer}/config/{CURSOR}")
@@ -45,6 +47,33 @@ def _cut(ctx: Context, step: Step) -> Iterator[Diagnostic]:
     for key in _CUTS:
         if key in step.config:
             yield diagnostic("STA026", at=ctx.at(f"{step.pointer}/config/{key}"), step=step.id, key=key)
+
+
+def _own_query(ctx: Context, step: Step, spec: ComponentSpec) -> Iterator[Diagnostic]:
+    """Yield why rows that the query of a cursor has returned may change with rows that come later."""
+    dialect = sql_fields(spec).get(_QUERY)
+    text = verdict_of(ctx, step, spec, _QUERY).canonical if dialect and _QUERY in step.config else None
+    if not text or not dialect:
+        return
+    from osiris.sql.row_wise import gathering  # loads sqlglot
+
+    if problem := gathering(text, dialect):
+        pointer = f"{step.pointer}/config/{_QUERY}"
+        item = diagnostic("STA050", at=problem.place, step=step.id, problem=problem.reason)
+        yield located(ctx.root, ctx.at(pointer), pointer, item, text, ctx.pipeline.text)
+
+
+def _shared_inputs(ctx: Context, cursor: Step, source: Step, step: Step) -> Iterator[Diagnostic]:
+    """Yield the inputs, beside the cursor's, that another step reads too: they would be read before its snapshot."""
+    inputs = {each.id: [*each.inputs.values()] for each in ctx.pipeline.steps}
+    others = [name for name in step.inputs.values() if name != source.id]
+    beside = {*others, *(name for each in others for name in all_needs(each, inputs))}
+    for name in sorted(beside):
+        readers = [each.id for each in ctx.pipeline.steps if name in each.inputs.values()]
+        if len(readers) > 1:
+            at = ctx.at(f"{step.pointer}/inputs" if step.inputs else step.pointer)
+            listed = " and ".join(f"'{reader}'" for reader in readers)
+            yield diagnostic("STA051", at=at, step=step.id, input=name, readers=listed, cursor=cursor.id)
 
 
 def _below(ctx: Context, cursor: Step) -> Iterator[Diagnostic]:
@@ -104,7 +133,9 @@ def _transform(ctx: Context, cursor: Step, source: Step, step: Step, spec: Compo
     if spec.name != _TRANSFORM:
         at = ctx.at(f"{step.pointer}/component")
         yield diagnostic("STA027", at=at, step=step.id, component=spec.name, cursor=cursor.id)
-    elif _QUERY in step.config and (text := verdict_of(ctx, step, spec, _QUERY).canonical):
+        return
+    yield from _shared_inputs(ctx, cursor, source, step)
+    if _QUERY in step.config and (text := verdict_of(ctx, step, spec, _QUERY).canonical):
         yield from _statement(ctx, cursor, source, step, text)
 
 

@@ -102,6 +102,35 @@ def row_wise(sql: str, cursor: Collection[str]) -> RowWise:
         return RowWise(problem, len(relations) > len(reads))
 
 
+_GATHERING: dict[type[exp.Expr], tuple[str, str]] = {
+    exp.AggFunc: ("", "puts rows together"),
+    exp.Distinct: _CLAUSES["distinct"],
+    exp.Fetch: ("FETCH", "counts rows"),
+    exp.Group: _CLAUSES["group"],
+    exp.Limit: _CLAUSES["limit"],
+    exp.Offset: _CLAUSES["offset"],
+    exp.Qualify: _CLAUSES["qualify"],
+    exp.SetOperation: ("", "compares rows with each other"),
+    exp.TableSample: ("TABLESAMPLE", "leaves rows out"),
+    exp.Window: ("OVER", "compares rows with each other"),
+}
+"""Nodes by which a row of a result depends on several rows."""
+
+
+def gathering(sql: str, dialect: str) -> Problem | None:
+    """Return where a checked query of a source lets a row depend on several rows, and how; None if nowhere.
+
+    Such a row would change with new rows, but the rows read before stay as they were. `sql` is the canonical text.
+    """
+    with deep_recursion():
+        tree = parse(sql, DIALECTS[dialect].load_grammar())[0]
+        for node in nodes_of(tree):
+            for kind, (word, reason) in _GATHERING.items():
+                if isinstance(node, kind):
+                    return Problem(place(sql, _offset(node, word, sql)), f"{word or called(node)} {reason}")
+    return None
+
+
 _Found = tuple[exp.Expr, str, str]
 """A node, the word that introduces it (or nothing), and the reason."""
 
