@@ -20,6 +20,7 @@ from osiris.document import load_text, read_document
 from osiris.durable import LOCKED, guarded, make_folder, open_file, write_file
 from osiris.errors import Diagnostic, InvalidInput, Location, diagnostic, fail, raise_all
 from osiris.files import take_lock
+from osiris.json_schema import fits
 from osiris.model import Described, Field, resolve_order
 from osiris.types import Change, schema_changes, spelled
 
@@ -31,12 +32,13 @@ if TYPE_CHECKING:
     from osiris.model import ComponentSpec, JsonValue, Order, Schema
     from osiris.project import Project
 
-LOCK_VERSION = 1
+LOCK_VERSION = 2
+"""A file without tables of `replicate` has version 1, which earlier versions of Osiris read."""
 
-_HEAD = f"""\
+_HEAD = """\
 # The schemas of this project's sources when they were last read. Written by `osiris compile`; commit this file.
 # `osiris compile FILE --refresh` reads the sources of FILE again.
-lock_version: {LOCK_VERSION}
+lock_version: {version}
 """
 _CONFLICT = re.compile(r"(<{7}|={7}|>{7}|\|{7})( .*)?")
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
@@ -50,6 +52,20 @@ _SHAPE: dict[str, type | tuple[type, ...]] = {
     "source": str,
     "fingerprint": str,
     "pinned_at": str,
+}
+_TEXT: JsonValue = {"type": "string"}
+_TEXTS: JsonValue = {"type": "array", "items": _TEXT}
+_TABLE_KEYS = {"schema": _TEXT, "name": _TEXT, "kind": _TEXT, "key": _TEXTS}
+_TABLE = {"type": "object", "required": ["schema", "name"], "additionalProperties": False, "properties": _TABLE_KEYS}
+_ENTRY_KEYS = (
+    *("pipeline", "entry", "connection", "own", "tables"),
+    *("source", "fingerprint", "pinned_at"),
+)
+_ENTRY: JsonValue = {
+    "type": "object",
+    "required": list(_ENTRY_KEYS),
+    "additionalProperties": False,
+    "properties": {**dict.fromkeys(_ENTRY_KEYS, _TEXT), "tables": {"type": "array", "items": _TABLE}},
 }
 _OPTIONAL: dict[str, type | tuple[type, ...]] = {"connection": str, "native": list}
 
@@ -105,6 +121,48 @@ Lock = dict[str, Pin]
 """Pins by source key."""
 
 
+@dataclass(frozen=True, slots=True)
+class PinnedTable:
+    """A table of an entry of `replicate`, with the columns of its key."""
+
+    schema: str
+    name: str
+    kind: str = "table"
+    key: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the fields that are not empty or usual."""
+        optional = {"kind": self.kind if self.kind != "table" else None, "key": list(self.key) or None}
+        return {"schema": self.schema, "name": self.name, **{key: each for key, each in optional.items() if each}}
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedEntry:
+    """The tables of an entry of `replicate` of a pipeline, sorted.
+
+    `source` is a digest of what was asked: the connection as written and the patterns. `own` is the schema of names
+    without one. `pinned_at` is not part of the fingerprint.
+    """
+
+    pipeline: str
+    entry: str
+    connection: str
+    source: str
+    own: str
+    tables: tuple[PinnedTable, ...]
+    pinned_at: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 of the entry and its tables."""
+        tables = [table.to_json() for table in self.tables]
+        return fingerprint([self.pipeline, self.entry, self.connection, self.source, self.own, tables])
+
+
+Entries = dict[tuple[str, str], PinnedEntry]
+"""Pinned entries by pipeline and entry."""
+
+
 def source_of(step: Mapping[str, JsonValue], spec: ComponentSpec, fields: Mapping[str, JsonValue] | None) -> Source:
     """Return the source of a read step of a manifest; `fields` are those of its connection as written, if any.
 
@@ -140,29 +198,42 @@ def _names_text(names: tuple[str, ...] | None) -> str:
     return "unknown" if names is None else ", ".join(names) or "none"
 
 
-def save_lock(project: Project, pipeline: str, pins: Collection[Pin], *, refreshed: bool) -> None:
+def save_lock(
+    project: Project, pipeline: str, pins: Collection[Pin], *, refreshed: bool, entries: Collection[PinnedEntry] = ()
+) -> None:
     """Add the pins of a pipeline's sources to the lock, atomically; an unchanged lock is not rewritten.
 
     An unchanged pin keeps its time. Other sources are not changed; but if the pipeline was `refreshed`, it is removed
-    from sources that it no longer reads, and sources without readers are removed. Fails as `load_lock`.
+    from sources that it no longer reads, and sources without readers are removed. `entries` are all of the pipeline's
+    entries of `replicate`. Fails as `load_lock`.
     """
     with _guarded_lock(project):
-        before = load_lock(project)
+        before, entries_before = _load(project)
         after = dict(before)
         for pin in pins:
             after[pin.source.key] = _pinned(pin, before.get(pin.source.key), pipeline)
         if refreshed:
             read = {pin.source.key for pin in pins}
             after = {key: pin for key, pin in _released(after, pipeline, read).items() if pin.pipelines}
-        if after != before:
-            write_file(project.lock_file, lock_text(after).encode(), private=False)
+        entries_after = {key: entry for key, entry in entries_before.items() if key[0] != pipeline}
+        entries_after |= {(pipeline, each.entry): _kept_time(each, entries_before) for each in entries}
+        if (after, entries_after) != (before, entries_before):
+            write_file(project.lock_file, lock_text(after, entries_after).encode(), private=False)
+
+
+def _kept_time(entry: PinnedEntry, before: Entries) -> PinnedEntry:
+    old = before.get((entry.pipeline, entry.entry))
+    return old if old is not None and old.fingerprint == entry.fingerprint else replace(entry, pinned_at=_now())
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _pinned(pin: Pin, before: Pin | None, pipeline: str) -> Pin:
     same = before is not None and before.fingerprint == pin.fingerprint
-    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     readers = {pipeline, *(before.pipelines if before else ())}
-    return replace(pin, pinned_at=before.pinned_at if before and same else now, pipelines=tuple(sorted(readers)))
+    return replace(pin, pinned_at=before.pinned_at if before and same else _now(), pipelines=tuple(sorted(readers)))
 
 
 def _released(lock: Lock, pipeline: str, read: set[str]) -> Lock:
@@ -186,10 +257,28 @@ def _guarded_lock(project: Project) -> Iterator[None]:
         os.close(fd)
 
 
-def lock_text(lock: Lock) -> str:
+def lock_text(lock: Lock, entries: Entries | None = None) -> str:
     """Return the text of a lock file."""
     pins = sorted(lock.values(), key=lambda pin: (pin.source.component, str(pin.source), pin.source.key))
-    return _HEAD + ("sources:\n" if pins else "sources: []\n") + "".join(line for pin in pins for line in _lines(pin))
+    lines = [_HEAD.format(version=LOCK_VERSION if entries else 1), "sources:\n" if pins else "sources: []\n"]
+    lines += [line for pin in pins for line in _lines(pin)]
+    lines += ["replicate:\n"] if entries else []
+    lines += [line for _, entry in sorted((entries or {}).items()) for line in _entry_lines(entry)]
+    return "".join(lines)
+
+
+def _entry_lines(entry: PinnedEntry) -> Iterator[str]:
+    yield f"  - pipeline: {_quoted(entry.pipeline)}\n"
+    yield f"    entry: {_quoted(entry.entry)}\n"
+    yield f"    connection: {_quoted(entry.connection)}\n"
+    yield f"    own: {_quoted(entry.own)}\n"
+    yield "    tables:\n" if entry.tables else "    tables: []\n"
+    for table in entry.tables:
+        fields = {key: _listed(each) if isinstance(each, list) else _quoted(each) for key, each in table.to_json().items()}
+        yield f"      - {{{', '.join(f'{key}: {each}' for key, each in fields.items())}}}\n"
+    yield f"    source: {_quoted(entry.source)}\n"
+    yield f"    fingerprint: {_quoted(entry.fingerprint)}\n"
+    yield f"    pinned_at: {_quoted(entry.pinned_at)}\n"
 
 
 def _lines(pin: Pin) -> Iterator[str]:
@@ -224,17 +313,44 @@ def load_lock(project: Project) -> Lock:
     Fails with LCK001 (malformed), LCK002 (merge conflict), LCK003 (edited by hand), LCK004 (another version) and LCK005
     (duplicate source), each with its line.
     """
+    return _load(project)[0]
+
+
+def load_entries(project: Project) -> Entries:
+    """Return the pinned tables of entries of `replicate`; fails as `load_lock`."""
+    return _load(project)[1]
+
+
+def _load(project: Project) -> tuple[Lock, Entries]:
     path = project.lock_file
     if not path.exists():
-        return {}
+        return {}, {}
     document = _read(path)
-    entries = _entries(document)
-    pins = [_pin(document, f"/sources/{number}", entry) for number, entry in enumerate(entries)]
+    sources = _sources(document)
+    pins = [_pin(document, f"/sources/{number}", entry) for number, entry in enumerate(sources)]
     problems = [problem for each in pins if isinstance(each, list) for problem in each]
     problems += _repeated(document, pins)
+    written = document.data.get("replicate", [])
+    entries = [_entry(document, f"/replicate/{number}", each) for number, each in enumerate(written)]
+    problems += [each for each in entries if isinstance(each, Diagnostic)]
     if problems:
         raise_all(problems)
-    return {pin.source.key: pin for pin in pins if isinstance(pin, Pin)}
+    return (
+        {pin.source.key: pin for pin in pins if isinstance(pin, Pin)},
+        {(each.pipeline, each.entry): each for each in entries if isinstance(each, PinnedEntry)},
+    )
+
+
+def _entry(document: Document, pointer: str, written: JsonValue) -> PinnedEntry | Diagnostic:
+    at = document.where(pointer)
+    if not fits(written, _ENTRY):
+        return diagnostic("LCK001", at=at, problem="an entry of 'replicate' has another form")
+    tables = (PinnedTable(**{**table, "key": tuple(table.get("key", ()))}) for table in written["tables"])
+    texts = {key: written[key] for key in ("pipeline", "entry", "connection", "source", "own", "pinned_at")}
+    entry = PinnedEntry(**texts, tables=tuple(tables))
+    if entry.fingerprint == written["fingerprint"]:
+        return entry
+    return diagnostic("LCK003", at=at, source=f"entry '{entry.entry}' of pipeline '{entry.pipeline}'")
 
 
 def _read(path: Path) -> Document:
@@ -251,20 +367,21 @@ def _read(path: Path) -> Document:
         )
 
 
-def _entries(document: Document) -> list[JsonValue]:
+def _sources(document: Document) -> list[JsonValue]:
     data = document.data
     if not isinstance(data, dict) or "lock_version" not in data:
         fail("LCK001", at=document.where(""), problem="it has no lock_version")
-    if data["lock_version"] != LOCK_VERSION:
+    if data["lock_version"] not in range(1, LOCK_VERSION + 1):
         at = document.where("/lock_version")
-        fail("LCK004", at=at, found=data["lock_version"], known=LOCK_VERSION)
-    unknown = [key for key in data if key not in ("lock_version", "sources")]
+        fail("LCK004", at=at, found=data["lock_version"], known=f"1 to {LOCK_VERSION}")
+    unknown = [key for key in data if key not in ("lock_version", "sources", "replicate")]
     if unknown:
         fail("LCK001", at=document.where_key(f"/{unknown[0]}"), problem=f"unknown key '{unknown[0]}'")
-    if not isinstance(data.get("sources"), list):
-        fail("LCK001", at=document.where("/sources"), problem="'sources' must be a list")
-    entries: list[JsonValue] = data["sources"]
-    return entries
+    for key in ("sources", *(("replicate",) if "replicate" in data else ())):
+        if not isinstance(data.get(key), list):
+            fail("LCK001", at=document.where(f"/{key}"), problem=f"'{key}' must be a list")
+    sources: list[JsonValue] = data["sources"]
+    return sources
 
 
 def _pin(document: Document, pointer: str, entry: JsonValue) -> Pin | list[Diagnostic]:

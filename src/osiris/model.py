@@ -104,7 +104,8 @@ class ComponentSpec:
 class Step:
     """One step of a pipeline. `needs` are the steps it waits for, `inputs` maps input names to the steps read.
 
-    `pointer` is the JSON Pointer of the step in the text, a key of `Pipeline.positions`.
+    `pointer` is the JSON Pointer of the step in the text, a key of `Pipeline.positions`. `entry` is the id of the entry
+    of `replicate` that the step was expanded from; such steps share the pointer of their table or entry.
     """
 
     id: str
@@ -117,11 +118,15 @@ class Step:
     extensions: Mapping[str, JsonValue] = field(default_factory=dict)
     connection: ConnectionRef | None = None
     pointer: str = ""
+    entry: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """A validated pipeline; compiler passes take and return one."""
+    """A validated pipeline; compiler passes take and return one.
+
+    `replicate` has what is asked of the source of each entry, as `oml.replicate.Entry.to_json`.
+    """
 
     name: str
     steps: tuple[Step, ...]
@@ -130,6 +135,7 @@ class Pipeline:
     metadata: Mapping[str, JsonValue] = field(default_factory=dict)
     params: Mapping[str, JsonValue] = field(default_factory=dict)
     sensitive: tuple[str, ...] = ()
+    replicate: tuple[Mapping[str, JsonValue], ...] = ()
     extensions: Mapping[str, JsonValue] = field(default_factory=dict)
     file: str | None = None
     positions: Mapping[str, Location] = field(default_factory=dict, compare=False, repr=False)

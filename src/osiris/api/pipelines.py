@@ -13,10 +13,12 @@ from osiris.errors import OsirisError, diagnostic, fail, has_errors, raise_all, 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from osiris.api.replication import Replicated
     from osiris.api.schema_resolution import Sources
     from osiris.compiler.context import Prepared, Verdicts
     from osiris.document import Document
     from osiris.errors import Diagnostic
+    from osiris.lock import PinnedEntry
     from osiris.model import Described, JsonValue, Manifest, Pipeline
     from osiris.report.plan import PlanView
     from osiris.runner.adapter import Worker
@@ -51,7 +53,10 @@ class Validated:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A fresh plan, its file as displayed, notes, and the descriptions of its steps and sources."""
+    """A fresh plan, its file as displayed, notes, and the descriptions of its steps and sources.
+
+    `replicated` has the tables of each entry of `replicate`.
+    """
 
     manifest: Manifest
     file: str
@@ -59,6 +64,7 @@ class Compiled:
     described: Mapping[str, Described]
     sources: Sources
     prepared: Prepared
+    replicated: Sequence[PinnedEntry] = ()
 
     @property
     def pipeline(self) -> Pipeline:
@@ -85,17 +91,19 @@ def validate_file(
     params: Mapping[str, str],
     verdicts: Verdicts | None = None,
     text: str | None = None,
+    replicated: Replicated | None = None,
 ) -> Validated:
-    """Validate one file without querying sources; problems are returned, not raised.
+    """Validate one file; problems are returned, not raised.
 
     `verdicts` is a cache of SQL verdicts, and is updated. A `text` is validated as if it were the file at `path`;
-    nothing is written.
+    nothing is written. No source is asked, unless `replicated` asks for the tables of entries of `replicate`; by
+    default only pinned ones are checked.
     """
     from osiris.compiler.compile import prepare
 
     name = shown(workspace, path)
     try:
-        _, pipeline, notes = read_pipeline(workspace, path, params=params, text=text)
+        _, pipeline, notes = read_pipeline(workspace, path, params=params, text=text, replicated=replicated)
         namesakes = _namesakes(workspace, path, pipeline.name)
         prepared, more = prepare(
             pipeline,
@@ -113,12 +121,18 @@ def validate_file(
 
 
 def read_pipeline(
-    workspace: Workspace, path: Path, *, params: Mapping[str, str] = _NO_PARAMS, text: str | None = None
+    workspace: Workspace,
+    path: Path,
+    *,
+    params: Mapping[str, str] = _NO_PARAMS,
+    text: str | None = None,
+    replicated: Replicated | None = None,
 ) -> tuple[Document, Pipeline, list[Diagnostic]]:
     """Return a file, the pipeline in it, and notes; nothing that several files or sources must tell is checked.
 
-    Fails with all problems of the file. `text` is as in `validate_file`.
+    Fails with all problems of the file. `text` and `replicated` are as in `validate_file`.
     """
+    from osiris.api.replication import Replicated
     from osiris.oml.parse import load_document, parse
     from osiris.oml.validate import validate
 
@@ -130,6 +144,7 @@ def read_pipeline(
         env=workspace.environ,
         profile=_profile_of(workspace, document),
         defaults=workspace.config.step_defaults(),
+        catalogues=(replicated or Replicated(workspace, "never")).catalogues,
     )
     return document, pipeline, notes
 
@@ -159,29 +174,38 @@ def compile_file(
     plain: bool = False,
     worker: Worker | None = None,
     text: str | None = None,
+    running: bool = False,
 ) -> Compiled:
     """Return the plan of a file without saving it; with `refresh`, sources with pinned schemas are queried too.
+
+    With `running`, the sources of `replicate` are asked for new and missing tables.
 
     With `plain` it is a plan for inspecting every step, as by `compile_pipeline`. `worker` queries the other sources
     and binds SQL; None starts one if needed. A `text` is compiled as if it were the file.
     """
+    from osiris.api.replication import Replicated
     from osiris.api.schema_resolution import KnownVerdicts, describe
     from osiris.cache import open_cache
     from osiris.compiler.compile import compile_pipeline, lint
 
     path = find_file(workspace, file) if text is None else Path(file)
+    replicated = Replicated(workspace, "refresh" if refresh else "run" if running else "unpinned", worker)
     # A rejected text may contain a secret, so nothing of a failed compile is cached.
     with open_cache(workspace.project.cache) as cache:
-        checked = validate_file(workspace, path, params=params, verdicts=KnownVerdicts(cache), text=text)
+        checked = validate_file(
+            workspace, path, params=params, verdicts=KnownVerdicts(cache), text=text, replicated=replicated
+        )
         if checked.prepared is None:
             raise_all(checked.diagnostics)
         described, notes, sources = describe(workspace, checked.prepared, worker, cache, refresh=refresh)
         manifest = compile_pipeline(checked.prepared, described, plain=plain)
     lints = lint(checked.prepared, described, workspace.root)
-    diagnostics = [*workspace.config.diagnostics, *checked.diagnostics, *notes, *lints]
+    diagnostics = [*workspace.config.diagnostics, *checked.diagnostics, *replicated.notes, *notes, *lints]
     if strict:
         refuse_warnings(diagnostics)
-    return Compiled(manifest, checked.file, tuple(sort_diagnostics(diagnostics)), described, sources, checked.prepared)
+    pins = tuple(replicated.pins.values())
+    notes = sort_diagnostics(diagnostics)
+    return Compiled(manifest, checked.file, tuple(notes), described, sources, checked.prepared, pins)
 
 
 def refuse_warnings(diagnostics: Sequence[Diagnostic]) -> None:
@@ -199,8 +223,9 @@ def save(workspace: Workspace, compiled: Compiled, out: Path | None = None) -> s
     from osiris.compiler.manifest import save_manifest
     from osiris.lock import save_lock
 
-    sources = compiled.sources
-    save_lock(workspace.project, compiled.manifest.name, list(sources.pins.values()), refreshed=sources.refreshed)
+    sources, name = compiled.sources, compiled.manifest.name
+    pins, entries = list(sources.pins.values()), compiled.replicated
+    save_lock(workspace.project, name, pins, refreshed=sources.refreshed, entries=entries)
     return shown(workspace, save_manifest(workspace.project, compiled.manifest, out and out.absolute()))
 
 

@@ -93,7 +93,7 @@ def step_parts(step: Mapping[str, JsonValue]) -> dict[str, dict[str, JsonValue]]
     config, sql = step["config"], step["sql"]
     statements = {"config": _pick(config, sql), "sql": sql} if sql else {}
     return {
-        "about": _pick(step, ("id", "description", "extensions")),
+        "about": _pick(step, ("id", "entry", "description", "extensions")),
         "component": _pick(step, ("component", "version", "spec", "mode", "delivery")),
         "sql": statements,
         "config": {
@@ -196,13 +196,18 @@ def _pipeline(pipeline: Pipeline) -> dict[str, JsonValue]:
         "description": pipeline.description,
         "metadata": as_json(pipeline.metadata) or None,
         "extensions": as_json(pipeline.extensions) or None,
+        "replicate": as_json(pipeline.replicate) or None,
     }
     required = {"name": pipeline.name, "oml_version": pipeline.oml_version}
     return {**required, **{key: value for key, value in optional.items() if value is not None}}
 
 
 def _step(step: Step, spec: ComponentSpec) -> dict[str, JsonValue]:
-    optional = {"description": step.description, "extensions": as_json(step.extensions) or None}
+    optional = {
+        "entry": step.entry,
+        "description": step.description,
+        "extensions": as_json(step.extensions) or None,
+    }
     return {
         "id": step.id,
         "component": spec.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.compiler.build import build, pinned_engines
@@ -42,7 +43,8 @@ def prepare(
     returned, and with None not checked.
     """
     ctx = Context(pipeline, registry, connections, root, namesakes, {} if verdicts is None else verdicts, allowed)
-    diagnostics = _without_secret_texts(sort_diagnostics(problem for check in CHECKS for problem in check(ctx)))
+    problems = [_without_foreign_fix(problem) for check in CHECKS for problem in check(ctx)]
+    diagnostics = _without_secret_texts(sort_diagnostics(problems))
     if has_errors(diagnostics):
         raise_all(diagnostics)
     unsteady = find_nondeterminism(ctx)
@@ -66,6 +68,12 @@ def compile_pipeline(prepared: Prepared, described: Mapping[str, Described], *, 
 def lint(prepared: Prepared, described: Mapping[str, Described], root: Path) -> list[Diagnostic]:
     """Return the warnings that need the steps' descriptions."""
     return sort_diagnostics(warning for check in CHECKS_OF_DESCRIBED for warning in check(prepared, described, root))
+
+
+def _without_foreign_fix(problem: Diagnostic) -> Diagnostic:
+    """Return the problem of an expanded step without its fix: the file does not have that step."""
+    is_expanded = (problem.location.pointer or "").startswith("/replicate/")
+    return replace(problem, fix=()) if is_expanded else problem
 
 
 def _without_secret_texts(diagnostics: list[Diagnostic]) -> list[Diagnostic]:

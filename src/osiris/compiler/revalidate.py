@@ -74,6 +74,11 @@ def _prepared(data: Mapping[str, JsonValue], registry: Registry, root: Path) -> 
     """Return the prepared pipeline reconstructed from a plan; raises its problems."""
     document = Document(_document(data, registry), Places("plan"), Places("plan"), "plan")
     pipeline, _ = validate(document, registry, params={}, env={}, profile=None, defaults={})
+    pipeline = replace(
+        pipeline,
+        replicate=tuple(data["pipeline"].get("replicate", ())),
+        steps=tuple(replace(step, entry=text.get("entry")) for step, text in zip(pipeline.steps, data["steps"], strict=True)),
+    )
     prepared, _ = prepare(pipeline, registry, Connections(_declared(data)), root)
     return replace(prepared, engines={name: data["engines"].get(name, "") for name in prepared.engines})
 

@@ -39,12 +39,18 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)?")
 _SINCE = {"checks": "0.2.0", "cursor": "0.3.0", "deletes": "0.3.0"}
 """Shared config keys added after the first version, with the version that added each."""
 
+_FIRST = "0.1.0"
 _BOUNDED = ("row_count", "range")
 """Checks with a minimum and a maximum."""
 
 _INSTEAD = {
     "deterministic": "set run.threads to 1",
 }
+
+
+def needed_version(config: Mapping[str, JsonValue]) -> str:
+    """Return the oldest version of the language that has all keys of a config."""
+    return max((_SINCE[key] for key in _SINCE.keys() & config.keys()), default=_FIRST)
 
 
 class Configs:

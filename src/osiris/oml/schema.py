@@ -68,6 +68,7 @@ _QUERY_CLAUSES = {
 _CONNECTION = 'put it into osiris_connections.yaml, and name that connection here: connection: "@{}.ALIAS"'
 _NAMES = ("name", "id", "component", "parameter")
 _STEP = re.compile(r"/steps/[0-9]+")
+_LISTED = {"steps": "step", "replicate": "entry"}
 _TEXT_RULES = frozenset(("pattern", "enum", "const", "format", "minLength", "maxLength"))
 _OF_KEYS = frozenset(("required", "additionalProperties", "dependentRequired"))
 _AT_RUN_TIME = re.compile(r"\$\{run\.")
@@ -311,11 +312,12 @@ def shown_value(key: str, value: JsonValue) -> str:
 
 
 def _called(pointer: str, document: Document) -> str:
-    """Return the name of a mapping: the file, a step by its id, or its keys."""
+    """Return the name of a mapping: the file, a step or entry by its id, or its keys."""
     parts = pointer.split("/")[1:]
-    if parts[:1] != ["steps"] or len(parts) < 2:
+    kind = _LISTED.get(parts[0]) if len(parts) > 1 else None
+    if kind is None:
         return f"'{'.'.join(parts)[:120]}'" if parts else "the file"
-    step: Any = document.data["steps"][int(parts[1])]
-    name = step.get("id") if isinstance(step, dict) else None
-    called = f"step '{name[:60]}'" if isinstance(name, str) else f"step {int(parts[1]) + 1}"
+    item: Any = document.data[parts[0]][int(parts[1])]
+    name = item.get("id") if isinstance(item, dict) else None
+    called = f"{kind} '{name[:60]}'" if isinstance(name, str) else f"{kind} {int(parts[1]) + 1}"
     return f"'{'.'.join(parts[2:])[:120]}' of {called}" if parts[2:] else called

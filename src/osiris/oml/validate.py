@@ -13,26 +13,34 @@ from osiris.document import Document, join
 from osiris.document.edits import add, drop, put, rename
 from osiris.errors import Diagnostic, certain, diagnostic, has_errors, raise_all, sort_diagnostics
 from osiris.model import Pipeline, Step
-from osiris.oml.config import CONNECTION, Configs
+from osiris.oml.config import CONNECTION, Configs, needed_version
 from osiris.oml.order import Links
 from osiris.oml.params import Params, resolve_params
 from osiris.oml.placeholders import Substitution
 from osiris.oml.remedies import OTHER_NAMES, SpareIds, file_name, ids_of, mappings
+from osiris.oml.replicate import NEEDED, duplicate_ids, expand, read_entries
+from osiris.oml.schedule import NEEDED as SCHEDULED
 from osiris.oml.schedule import schedule_problems
 from osiris.oml.schema import KeyNames, schema_problems
 from osiris.registry import resolve_component
 from osiris.secret import find_literal_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from typing import TypeAlias
 
     from osiris.errors import Fix, Location
     from osiris.model import ComponentSpec, JsonValue
+    from osiris.oml.replicate import Catalogue, Entry, Text
     from osiris.registry import Registry
+
+    Catalogues: TypeAlias = Callable[[str, Sequence[Entry]], Mapping[str, Catalogue]]
+    """Returns the tables of the sources of a pipeline's entries, by entry."""
 
 OML_VERSION = "0.3.0"
 """Newest version of the language; files of earlier versions mean the same in it."""
 OLDEST = "0.1.0"
+_VERSIONS = (OLDEST, "0.2.0", OML_VERSION)
 MAX_PROBLEMS = 1000
 """Problems reported per kind; a hostile file may have a million."""
 
@@ -67,27 +75,42 @@ def validate(
     env: Mapping[str, str],
     profile: str | None,
     defaults: Mapping[str, JsonValue],
+    catalogues: Catalogues = lambda _name, _entries: {},
 ) -> tuple[Pipeline, list[Diagnostic]]:
     """Return the pipeline, with warnings and notes; raises InvalidInput with all errors.
+
+    `catalogues` returns the tables of the sources of entries of `replicate`; it is called for a file that has some and
+    is valid so far. Entries without a catalogue have no steps.
 
     `params` are the command line's, `env` the environment including `.env`, `profile` falls back to `OSIRIS_PROFILE`,
     `defaults` are shared config keys that the project sets for every step. Components that are not installed are left
     to the compiler; their config is not validated.
     """
     data, diagnostics = _modernized(document)
-    diagnostics += _file_problems(document, data, registry)
     chosen = profile or env.get("OSIRIS_PROFILE") or None
     values, problems = resolve_params(document, arguments=params, env=env, profile=chosen)
     substitution = Substitution(document, values, problems)
+    if "replicate" in data:
+        data["replicate"] = substitution.value(data["replicate"], "/replicate")
+    diagnostics += _file_problems(document, data, registry)
+    entries, entry_problems = _entries(document, data, registry)
+    diagnostics += entry_problems
     texts = _steps(data)
     specs = _specs(registry, (text["component"] for text in texts.values()))
     configs = Configs(document, registry, substitution, defaults)
     steps = [_step(pointer, text, specs, configs) for pointer, text in texts.items()]
-    links = Links(document, specs, ids_of(data.get("steps")))
-    linked = links.link(steps, list(texts.values()))
+    own = len(steps)
+    replicated: list[Text] = []
+    if entries and not has_errors([*diagnostics, *problems]):
+        replicated, entry_problems = _expanded(document, registry, entries, catalogues(str(data["name"]), entries))
+        diagnostics += entry_problems
+        specs |= _specs(registry, (text["component"] for text in replicated))
+        steps += [_step(text["pointer"], text, specs, configs) for text in replicated]
+    links = Links(document, specs, [*ids_of(data.get("steps")), *(text["id"] for text in replicated)])
+    linked = links.link(steps, [*_without_entries(texts.values(), ids_of(data.get("replicate")), replicated), *replicated])
     if has_errors([*diagnostics, *problems, *links.problems]):
-        diagnostics += _wrong_modes(document, linked, specs)
-    pipeline = None if has_errors(diagnostics) else _pipeline(document, linked, values, substitution)
+        diagnostics += _wrong_modes(document, linked[:own], specs)
+    pipeline = None if has_errors(diagnostics) else _pipeline(document, linked, values, substitution, entries)
     diagnostics = _unique_fixes(sort_diagnostics([*diagnostics, *problems, *links.problems]))
     if pipeline is None or has_errors(diagnostics):
         raise_all(filter(lambda item: item.severity != "note", diagnostics))
@@ -97,7 +120,8 @@ def validate(
 def _file_problems(document: Document, data: Mapping[str, JsonValue], registry: Registry) -> Iterator[Diagnostic]:
     """Yield the problems of a file as a whole: schema violations, notes, and secrets in it."""
     refine = _Refiner(document, data, registry)
-    problems = schema_problems(_schema(), data, document, "", KeyNames(OTHER_NAMES, advice=refine))
+    schema = _schema(needs_steps="replicate" not in data)
+    problems = schema_problems(schema, data, document, "", KeyNames(OTHER_NAMES, advice=refine))
     yield from map(refine.refined, islice(problems, MAX_PROBLEMS))
     yield from schedule_problems(document)
     for pointer, kind in find_literal_secrets(data.get("profiles"), "/profiles"):
@@ -132,7 +156,7 @@ def _modernized(document: Document) -> tuple[dict[str, JsonValue], list[Diagnost
 def _forbidden(document: Document, pointer: str, instead: str, fix: Fix) -> Diagnostic:
     """Return the error for a key of the earlier implementation that is not supported."""
     declared, key = document.data.get("oml_version"), pointer.rpartition("/")[2]
-    version = declared if declared in (OLDEST, OML_VERSION) else OML_VERSION
+    version = declared if declared in _VERSIONS else OML_VERSION
     return diagnostic("OML004", at=document.where_key(pointer), fix=fix, key=key, version=version, instead=instead)
 
 
@@ -167,8 +191,55 @@ def oml_schema() -> dict[str, JsonValue]:
 
 
 @cache
-def _schema() -> dict[str, JsonValue]:
-    return oml_schema()
+def _schema(*, needs_steps: bool) -> dict[str, JsonValue]:
+    schema = {key: value for key, value in oml_schema().items() if key != "anyOf"}
+    return {**schema, "required": [*schema["required"], *(["steps"] if needs_steps else [])]}
+
+
+def _entries(
+    document: Document, data: Mapping[str, JsonValue], registry: Registry
+) -> tuple[list[Entry], list[Diagnostic]]:
+    """Return the valid entries of `replicate`, and the problems of all."""
+    if "replicate" not in data:
+        return [], []
+    version = data.get("oml_version")
+    if isinstance(version, str) and version < NEEDED:
+        at = document.where_key("/replicate")
+        fix = put("/oml_version", NEEDED)
+        return [], [diagnostic("OML035", at=at, fix=fix, key="replicate", needed=NEEDED)]
+    schema = _schema(needs_steps=False)["properties"]["replicate"]["items"]
+    entries, problems = read_entries(document, data["replicate"], schema, registry)
+    return entries, [*problems, *duplicate_ids(entries, ids_of(data.get("steps")), document)]
+
+
+def _expanded(
+    document: Document, registry: Registry, entries: Iterable[Entry], catalogues: Mapping[str, Catalogue]
+) -> tuple[list[Text], list[Diagnostic]]:
+    """Return the steps of all entries whose source is known, and the problems of these entries."""
+    texts: list[Text] = []
+    problems: list[Diagnostic] = []
+    for entry in entries:
+        if entry.id in catalogues:
+            steps, more = expand(entry, catalogues[entry.id], registry, document)
+            texts += steps.values()
+            problems += more
+    return texts, problems
+
+
+def _without_entries(
+    texts: Iterable[Mapping[str, JsonValue]], entries: Iterable[str], replicated: Iterable[Text]
+) -> Iterator[Mapping[str, JsonValue]]:
+    """Yield steps as written, with the writers of an entry in place of the entry that a step needs."""
+    writers: dict[str, list[str]] = {name: [] for name in entries}
+    for text in replicated:
+        if text["mode"] == "write":
+            writers[text["entry"]].append(text["id"])
+    for text in texts:
+        needs = text.get("needs")
+        if writers and isinstance(needs, list):
+            names = ((name, writers.get(name)) if isinstance(name, str) else (name, None) for name in needs)
+            text = {**text, "needs": [each for name, of in names for each in ([name] if of is None else of)]}
+        yield text
 
 
 def _renamed(key: str, data: Mapping[str, JsonValue]) -> Fix:
@@ -266,9 +337,11 @@ class _Refiner:
 
     def _version(self) -> str:
         """Return the oldest version that supports what the file uses."""
-        configs = [step.get("config") for step in mappings(self._data.get("steps"))]
-        newer = any(isinstance(config, dict) and "checks" in config for config in configs)
-        return OML_VERSION if newer or isinstance(self._data.get("schedule"), dict) else OLDEST
+        configs = (step.get("config") for step in mappings(self._data.get("steps")))
+        needed = [needed_version(config) for config in configs if isinstance(config, dict)]
+        needed += [SCHEDULED] if isinstance(self._data.get("schedule"), dict) else []
+        needed += [NEEDED] if "replicate" in self._data else []
+        return max(needed, default=OLDEST)
 
 
 def _steps(data: Mapping[str, JsonValue]) -> dict[str, Mapping[str, JsonValue]]:
@@ -318,10 +391,13 @@ def _step(pointer: str, text: Mapping[str, JsonValue], specs: Mapping[str, Compo
         extensions={key: value for key, value in text.items() if key.startswith("x-")},
         connection=connection,
         pointer=pointer,
+        entry=text.get("entry"),
     )
 
 
-def _pipeline(document: Document, steps: list[Step], values: Params, substitution: Substitution) -> Pipeline:
+def _pipeline(
+    document: Document, steps: list[Step], values: Params, substitution: Substitution, entries: Iterable[Entry]
+) -> Pipeline:
     data = document.data
     return Pipeline(
         name=data["name"],
@@ -331,6 +407,7 @@ def _pipeline(document: Document, steps: list[Step], values: Params, substitutio
         metadata=substitution.value(data.get("metadata", {}), "/metadata", prose=True),
         params=values.values,
         sensitive=values.sensitive,
+        replicate=tuple(entry.to_json() for entry in entries),
         extensions={key: value for key, value in data.items() if key.startswith("x-")},
         file=document.file,
         positions=document.positions,

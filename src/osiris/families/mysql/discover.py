@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,13 @@ SELECT DISTINCT TABLE_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = 
 _KEYS = """
 SELECT INDEX_NAME, INDEX_NAME = 'PRIMARY', COLUMN_NAME FROM information_schema.STATISTICS
 WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND NON_UNIQUE = 0 ORDER BY INDEX_NAME, SEQ_IN_INDEX"""
+_ALL_KEYS = """
+SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME FROM information_schema.STATISTICS s
+WHERE TABLE_SCHEMA = %s AND NON_UNIQUE = 0 AND NOT EXISTS (
+    SELECT 1 FROM information_schema.STATISTICS o
+    WHERE o.TABLE_SCHEMA = %s AND o.TABLE_NAME = s.TABLE_NAME AND o.INDEX_NAME = s.INDEX_NAME
+    AND (o.NULLABLE = 'YES' OR o.SUB_PART IS NOT NULL OR o.COLUMN_NAME IS NULL))
+ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"""
 _FOREIGN = """
 SELECT CONSTRAINT_NAME, COLUMN_NAME, REFERENCED_TABLE_SCHEMA, REFERENCED_TABLE_NAME, REFERENCED_COLUMN_NAME
 FROM information_schema.KEY_COLUMN_USAGE
@@ -106,6 +114,25 @@ class _MySQL(DatabaseDiscoverer[Session]):
         about = {name: (size, comment) for name, size, comment in self.session.rows(_SIZES, schema)}
         readable = {name for (name,) in self.session.rows(_READABLE, schema)}
         return [self._seen(schema, relation, *about[name], name in readable) for name, relation in relations.items()]
+
+    def keyed(self, schema: str) -> Sequence[SeenTable]:
+        """Return the tables of a database with their keys, in few questions."""
+        indexes: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for table, index, column in self.session.rows(_ALL_KEYS, schema, schema):
+            indexes[table, index].append(column)
+        unique: dict[str, list[tuple[str, ...]]] = defaultdict(list)
+        for (table, index), columns in indexes.items():
+            if index != "PRIMARY":
+                unique[table].append(tuple(columns))
+        return [
+            replace(
+                table,
+                primary_key=tuple(indexes.get((str(table.config["table"]), "PRIMARY"), ())),
+                unique=tuple(unique[str(table.config["table"])]),
+            )
+            for table in self.tables(schema)
+            if table.kind != "sequence"
+        ]
 
     def _seen(self, schema: str, relation: Table, size: int | None, comment: str | None, readable: bool) -> SeenTable:
         view = relation.kind == "VIEW"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,16 @@ SELECT k.contype::text, {_NAMES.format(key="conkey", table="conrelid")}, n.nspna
 FROM pg_catalog.pg_constraint k LEFT JOIN pg_catalog.pg_class c ON c.oid = k.confrelid
 LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE k.conrelid = %s AND k.contype IN ('p', 'u', 'f') ORDER BY k.conname"""
+
+_ALL_KEYS = """
+SELECT c.relname::text, c.relispartition, k.indisprimary, k.names FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace LEFT JOIN (
+    SELECT i.indrelid, i.indisprimary, i.indexrelid, pg_catalog.array_agg(a.attname::text ORDER BY place.position) AS names
+    FROM pg_catalog.pg_index i, pg_catalog.unnest(i.indkey) WITH ORDINALITY AS place(number, position)
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = place.number
+    WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL AND place.position <= i.indnkeyatts
+    GROUP BY i.indexrelid, i.indrelid, i.indisprimary HAVING pg_catalog.bool_and(a.attnotnull)) k ON k.indrelid = c.oid
+WHERE n.nspname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY c.relname, k.indexrelid"""
 
 _LARGE = 2
 """A table with more rows than this many samples is sampled from random blocks."""
@@ -142,6 +153,29 @@ class _Postgres(DatabaseDiscoverer[Session]):
                 **about[table.name],
             )
             for table in tables
+        ]
+
+    def keyed(self, schema: str) -> Sequence[SeenTable]:
+        """Return the tables of a schema with their keys, in few questions; partitions are of that kind."""
+        partitions: set[str] = set()
+        primary: dict[str, tuple[str, ...]] = {}
+        unique: dict[str, list[tuple[str, ...]]] = defaultdict(list)
+        for name, is_partition, is_primary, columns in self.session.rows(_ALL_KEYS, schema):
+            partitions.update([name] if is_partition else ())
+            if is_primary:
+                primary[name] = tuple(columns)
+            elif columns:
+                unique[name].append(tuple(columns))
+        return [
+            self.seen(
+                schema,
+                table,
+                kind="partition" if name in partitions else _KINDS[table.kind],
+                readable=table.readable,
+                primary_key=primary.get(name, ()),
+                unique=tuple(unique[name]),
+            )
+            for name, table in self.relations(schema).items()
         ]
 
     @contextmanager

@@ -59,6 +59,18 @@ class DatabaseDiscoverer(ABC, Generic[SessionT]):
     def keys(self, session: SessionT, relation: CatalogueRelation) -> Mapping[str, Any]:
         """Return the keys of a table, by the fields of `SeenTable`; see `keys_of`."""
 
+    def keyed(self, schema: str) -> Sequence[SeenTable]:
+        """Return the tables of a schema with their keys; of unique keys only those whose columns cannot be NULL."""
+        return [self._with_keys(table) if table.readable else table for table in self.tables(schema)]
+
+    def _with_keys(self, table: SeenTable) -> SeenTable:
+        with self.error_scope():
+            session, relation = self.place(table)
+            keys = self.keys(session, relation)
+            nullable = {column.name for column in self.database.columns(session, relation) if column.nullable}
+            unique = tuple(names for names in keys["unique"] if nullable.isdisjoint(names))
+            return replace(table, primary_key=keys["primary_key"], unique=unique)
+
     def completed(self, table: SeenTable, _session: SessionT, _relation: CatalogueRelation) -> SeenTable:
         """Return a table, completed with what follows from its columns and keys."""
         return table

@@ -1,10 +1,11 @@
-"""The job discover: identify a source (state), list its tables (tables), or profile their rows (rows).
+"""The job discover: identify a source (state), list its tables (tables), with keys (keys), or profile rows (rows).
 
 Each job has one `look`. The host asks for the state first, and reuses what it has cached for that state.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +19,7 @@ from osiris.families.discovery_base import taken
 from osiris.families.doctor_report import with_timeout
 from osiris.families.files.discover import files_of, state_of
 from osiris.families.files.source_files import size_of
+from osiris.families.sql.discoverer import DatabaseDiscoverer
 from osiris.families.pii import SECRET, hidden, kind_by_name, without_personal
 from osiris.family_spec import family_function, family_of_connection, files_family, find_family
 from osiris.registry import build_config
@@ -56,7 +58,8 @@ _FORMATS = {"csv_extractor": "CSV", "json_extractor": "JSON", "parquet_extractor
 class DiscoverRequest:
     """The host's request about a `path` or the connection `source`. `tables` are names or patterns.
 
-    `look` is `state`, `tables` or `rows`; `samples` is `none`, `masked` or `raw`; `seconds` is the time per table.
+    `look` is `state`, `tables`, `keys` (of all tables of schemas: `tables` are regular expressions for their names, or
+    empty for the default schema) or `rows`; `samples` is `none`, `masked` or `raw`; `seconds` is the time per table.
     """
 
     look: str
@@ -75,6 +78,7 @@ def discover(job_ctx: JobContext) -> bool:
     handlers: dict[str, Callable[[JobContext, DiscoverRequest], None]] = {
         "state": _send_state,
         "tables": _send_tables,
+        "keys": _send_keys,
         "rows": _send_rows,
     }
     family = request.source.removeprefix("@").partition(".")[0] or files_family()
@@ -147,6 +151,32 @@ def _send_tables(job_ctx: JobContext, request: DiscoverRequest) -> None:
         closed += [] if request.tables else _closed_schemas(schemas)
         closed += _send_each(job_ctx, source, readable)
         job_ctx.outbox.send("closed", tables=closed)
+
+
+def _send_keys(job_ctx: JobContext, request: DiscoverRequest) -> None:
+    """Send, per schema, each table with its kind, whether it can be read, and the key that identifies its rows."""
+    with _open(job_ctx, request) as source:
+        schemas = source.schemas()
+        own = next(iter(schemas), "")
+        for schema, number in schemas.items():
+            if number is not None and any(re.fullmatch(each, schema) if each else schema == own for each in request.tables):
+                tables = [[_bare_name(table), table.kind, table.readable, _key_of(table)] for table in _keyed(source, schema)]
+                job_ctx.outbox.send("keys", schema=schema, own=own, tables=tables)
+
+
+def _keyed(source: Discoverer, schema: str) -> Sequence[SeenTable]:
+    """Return the tables of a schema with their keys, of unique ones only those without NULL."""
+    if isinstance(source, DatabaseDiscoverer):
+        return source.keyed(schema)
+    return [source.detailed(table) if table.readable else table for table in source.tables(schema)]
+
+
+def _key_of(table: SeenTable) -> Sequence[str]:
+    return table.primary_key or (table.unique[0] if len(table.unique) == 1 else ())
+
+
+def _bare_name(table: SeenTable) -> str:
+    return str(table.config.get("table", table.name))
 
 
 def _send_each(job_ctx: JobContext, source: Discoverer, tables: Sequence[SeenTable]) -> Iterator[dict[str, JsonValue]]:
