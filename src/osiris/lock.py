@@ -274,7 +274,9 @@ def _entry_lines(entry: PinnedEntry) -> Iterator[str]:
     yield f"    own: {_quoted(entry.own)}\n"
     yield "    tables:\n" if entry.tables else "    tables: []\n"
     for table in entry.tables:
-        fields = {key: _listed(each) if isinstance(each, list) else _quoted(each) for key, each in table.to_json().items()}
+        fields = {
+            key: _listed(each) if isinstance(each, list) else _quoted(each) for key, each in table.to_json().items()
+        }
         yield f"      - {{{', '.join(f'{key}: {each}' for key, each in fields.items())}}}\n"
     yield f"    source: {_quoted(entry.source)}\n"
     yield f"    fingerprint: {_quoted(entry.fingerprint)}\n"

@@ -167,7 +167,7 @@ def test_merge_conflict_is_refused_with_its_line(project, text, mark):
     assert codes(project) == ([("LCK002", "osiris.lock", 7)], 4)
 
 
-@pytest.mark.parametrize(("version", "exit_code"), [("2", 2), ('"1"', 2), ("null", 2)])
+@pytest.mark.parametrize(("version", "exit_code"), [("3", 2), ('"1"', 2), ("null", 2)])
 def test_other_version_is_refused(project, text, version, exit_code):
     """LCK004."""
     project.lock_file.write_text(text.replace("lock_version: 1", f"lock_version: {version}"))

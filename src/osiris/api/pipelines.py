@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from osiris.api.workspace import Workspace, find_file, load_plan, pipelines, shown
 from osiris.errors import OsirisError, diagnostic, fail, has_errors, raise_all, sort_diagnostics
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from osiris.report.plan import PlanView
     from osiris.runner.adapter import Worker
 
+Purpose: TypeAlias = Literal["plan", "run", "inspect"]
+"""What a plan is compiled for."""
 
 _NO_PARAMS: Mapping[str, str] = {}
 
@@ -171,17 +173,15 @@ def compile_file(
     params: Mapping[str, str] = _NO_PARAMS,
     strict: bool = False,
     refresh: bool = False,
-    plain: bool = False,
+    purpose: Purpose = "plan",
     worker: Worker | None = None,
     text: str | None = None,
-    running: bool = False,
 ) -> Compiled:
     """Return the plan of a file without saving it; with `refresh`, sources with pinned schemas are queried too.
 
-    With `running`, the sources of `replicate` are asked for new and missing tables.
-
-    With `plain` it is a plan for inspecting every step, as by `compile_pipeline`. `worker` queries the other sources
-    and binds SQL; None starts one if needed. A `text` is compiled as if it were the file.
+    To `run` it, sources of `replicate` are asked for new and missing tables. To `inspect` every step, the plan is
+    plain, as by `compile_pipeline`. `worker` queries the other sources and binds SQL; None starts one if needed. A
+    `text` is compiled as if it were the file.
     """
     from osiris.api.replication import Replicated
     from osiris.api.schema_resolution import KnownVerdicts, describe
@@ -189,7 +189,7 @@ def compile_file(
     from osiris.compiler.compile import compile_pipeline, lint
 
     path = find_file(workspace, file) if text is None else Path(file)
-    replicated = Replicated(workspace, "refresh" if refresh else "run" if running else "unpinned", worker)
+    replicated = Replicated(workspace, "refresh" if refresh else "run" if purpose == "run" else "unpinned", worker)
     # A rejected text may contain a secret, so nothing of a failed compile is cached.
     with open_cache(workspace.project.cache) as cache:
         checked = validate_file(
@@ -198,7 +198,7 @@ def compile_file(
         if checked.prepared is None:
             raise_all(checked.diagnostics)
         described, notes, sources = describe(workspace, checked.prepared, worker, cache, refresh=refresh)
-        manifest = compile_pipeline(checked.prepared, described, plain=plain)
+        manifest = compile_pipeline(checked.prepared, described, plain=purpose == "inspect")
     lints = lint(checked.prepared, described, workspace.root)
     diagnostics = [*workspace.config.diagnostics, *checked.diagnostics, *replicated.notes, *notes, *lints]
     if strict:

@@ -109,7 +109,7 @@ def _preview(
     from osiris.runner.selection import matching
 
     with nullcontext(worker) if worker else query_worker(workspace.project, workspace.config) as link:
-        compiled = compile_file(workspace, file, params=params, plain=True, worker=link, text=text)
+        compiled = compile_file(workspace, file, params=params, purpose="inspect", worker=link, text=text)
         plan = compiled.manifest
         chosen = matching(plan, selection) if selection else [_last(plan)]
         request = replace(request, shown=_shown(plan, chosen))

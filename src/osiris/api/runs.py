@@ -242,7 +242,7 @@ def plan_of(
     """
     file = _chosen_plan(workspace, target, options.resume)
     if file is None:
-        compiled = compile_file(workspace, str(target), params=params, strict=strict, worker=worker, running=True)
+        compiled = compile_file(workspace, str(target), params=params, strict=strict, purpose="run", worker=worker)
         if keep:
             save(workspace, compiled)
         return Plan(compiled.manifest, compiled.diagnostics, compiled.sources.asked, compiled.pipeline)

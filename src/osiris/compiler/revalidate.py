@@ -77,7 +77,9 @@ def _prepared(data: Mapping[str, JsonValue], registry: Registry, root: Path) -> 
     pipeline = replace(
         pipeline,
         replicate=tuple(data["pipeline"].get("replicate", ())),
-        steps=tuple(replace(step, entry=text.get("entry")) for step, text in zip(pipeline.steps, data["steps"], strict=True)),
+        steps=tuple(
+            replace(step, entry=text.get("entry")) for step, text in zip(pipeline.steps, data["steps"], strict=True)
+        ),
     )
     prepared, _ = prepare(pipeline, registry, Connections(_declared(data)), root)
     return replace(prepared, engines={name: data["engines"].get(name, "") for name in prepared.engines})

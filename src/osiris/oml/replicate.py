@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from osiris.document import Document
-    from osiris.errors import Diagnostic
+    from osiris.errors import Diagnostic, Fix
     from osiris.model import ConnectionRef, JsonValue
     from osiris.registry import Registry
 
@@ -280,8 +280,8 @@ class _Scan:
         for pointer, config in places.items():
             self.problems += schema_problems(schema, _without_off(config), self._document, pointer, names)
 
-    def _add(self, code: str, pointer: str, *, hint: str | None = None, **params: object) -> None:
-        self.problems.append(diagnostic(code, at=self._document.where(pointer), hint=hint, **params))
+    def _add(self, code: str, pointer: str, *, hint: str | None = None, fix: Fix = (), **params: object) -> None:
+        self.problems.append(diagnostic(code, at=self._document.where(pointer), hint=hint, fix=fix, **params))
 
 
 def _properties(registry: Registry, component: str) -> dict[str, JsonValue]:
@@ -419,8 +419,8 @@ class _Expansion:
         self._targets[".".join(map(_quoted, parts)).lower()].append(table)
         return {**connection, **dict(zip(("schema", "table")[-len(parts) :], parts, strict=True))}
 
-    def _add(self, code: str, pointer: str, *, hint: str | None = None, **params: object) -> None:
-        self.problems.append(diagnostic(code, at=self._document.where(pointer), hint=hint, **params))
+    def _add(self, code: str, pointer: str, *, hint: str | None = None, fix: Fix = (), **params: object) -> None:
+        self.problems.append(diagnostic(code, at=self._document.where(pointer), hint=hint, fix=fix, **params))
 
 
 def unusable(table: SourceTable, config: Mapping[str, JsonValue]) -> str | None:
@@ -481,7 +481,7 @@ def _digest(*texts: str) -> str:
 
 def duplicate_ids(entries: Iterable[Entry], ids: Iterable[str], document: Document) -> Iterator[Diagnostic]:
     """Yield each entry whose id a step or another entry has."""
-    first = {name: "" for name in ids}
+    first = dict.fromkeys(ids, "")
     for entry in entries:
         if entry.id in first:
             at = document.where(f"{entry.pointer}/id")

@@ -107,7 +107,9 @@ def validate(
         specs |= _specs(registry, (text["component"] for text in replicated))
         steps += [_step(text["pointer"], text, specs, configs) for text in replicated]
     links = Links(document, specs, [*ids_of(data.get("steps")), *(text["id"] for text in replicated)])
-    linked = links.link(steps, [*_without_entries(texts.values(), ids_of(data.get("replicate")), replicated), *replicated])
+    linked = links.link(
+        steps, [*_without_entries(texts.values(), ids_of(data.get("replicate")), replicated), *replicated]
+    )
     if has_errors([*diagnostics, *problems, *links.problems]):
         diagnostics += _wrong_modes(document, linked[:own], specs)
     pipeline = None if has_errors(diagnostics) else _pipeline(document, linked, values, substitution, entries)
@@ -231,15 +233,16 @@ def _without_entries(
 ) -> Iterator[Mapping[str, JsonValue]]:
     """Yield steps as written, with the writers of an entry in place of the entry that a step needs."""
     writers: dict[str, list[str]] = {name: [] for name in entries}
-    for text in replicated:
-        if text["mode"] == "write":
-            writers[text["entry"]].append(text["id"])
+    for step in replicated:
+        if step["mode"] == "write":
+            writers[step["entry"]].append(step["id"])
     for text in texts:
-        needs = text.get("needs")
-        if writers and isinstance(needs, list):
+        needs = text.get("needs") if writers else None
+        if isinstance(needs, list):
             names = ((name, writers.get(name)) if isinstance(name, str) else (name, None) for name in needs)
-            text = {**text, "needs": [each for name, of in names for each in ([name] if of is None else of)]}
-        yield text
+            yield {**text, "needs": [each for name, of in names for each in ([name] if of is None else of)]}
+        else:
+            yield text
 
 
 def _renamed(key: str, data: Mapping[str, JsonValue]) -> Fix:

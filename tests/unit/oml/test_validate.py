@@ -77,7 +77,7 @@ BAD = {
         [("OML004", 8), ("OML004", 9), ("OML004", 10), ("OML004", 11)],
     ),
     "types": (HEAD.replace("name: p", "name: 5") + "steps: {}\n", [("OML006", 2), ("OML006", 3)]),
-    "version": (steps(reader(), head='oml_version: "0.3.0"\nname: p\n'), [("OML012", 1)]),
+    "version": (steps(reader(), head='oml_version: "0.4.0"\nname: p\n'), [("OML012", 1)]),
     "version number": (steps(reader(), head="oml_version: 0.1\nname: p\n"), [("OML012", 1)]),
     "name": (steps(reader(), head='oml_version: "0.1.0"\nname: My Pipe\n'), [("OML014", 2)]),
     "no steps": (HEAD + "steps: []\n", [("OML027", 3)]),

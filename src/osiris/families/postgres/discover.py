@@ -76,10 +76,12 @@ WHERE k.conrelid = %s AND k.contype IN ('p', 'u', 'f') ORDER BY k.conname"""
 _ALL_KEYS = """
 SELECT c.relname::text, c.relispartition, k.indisprimary, k.names FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace LEFT JOIN (
-    SELECT i.indrelid, i.indisprimary, i.indexrelid, pg_catalog.array_agg(a.attname::text ORDER BY place.position) AS names
+    SELECT i.indrelid, i.indisprimary, i.indexrelid,
+        pg_catalog.array_agg(a.attname::text ORDER BY place.position) AS names
     FROM pg_catalog.pg_index i, pg_catalog.unnest(i.indkey) WITH ORDINALITY AS place(number, position)
     JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = place.number
-    WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL AND place.position <= i.indnkeyatts
+    WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+        AND place.position <= i.indnkeyatts
     GROUP BY i.indexrelid, i.indrelid, i.indisprimary HAVING pg_catalog.bool_and(a.attnotnull)) k ON k.indrelid = c.oid
 WHERE n.nspname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY c.relname, k.indexrelid"""
 

@@ -59,6 +59,10 @@ class DatabaseDiscoverer(ABC, Generic[SessionT]):
     def keys(self, session: SessionT, relation: CatalogueRelation) -> Mapping[str, Any]:
         """Return the keys of a table, by the fields of `SeenTable`; see `keys_of`."""
 
+    @abstractmethod
+    def tables(self, schema: str) -> Sequence[SeenTable]:
+        """Return the tables and views of a schema, without columns."""
+
     def keyed(self, schema: str) -> Sequence[SeenTable]:
         """Return the tables of a schema with their keys; of unique keys only those whose columns cannot be NULL."""
         return [self._with_keys(table) if table.readable else table for table in self.tables(schema)]

@@ -19,8 +19,8 @@ from osiris.families.discovery_base import taken
 from osiris.families.doctor_report import with_timeout
 from osiris.families.files.discover import files_of, state_of
 from osiris.families.files.source_files import size_of
-from osiris.families.sql.discoverer import DatabaseDiscoverer
 from osiris.families.pii import SECRET, hidden, kind_by_name, without_personal
+from osiris.families.sql.discoverer import DatabaseDiscoverer
 from osiris.family_spec import family_function, family_of_connection, files_family, find_family
 from osiris.registry import build_config
 from osiris.runner.worker.steps import attempt
@@ -159,8 +159,12 @@ def _send_keys(job_ctx: JobContext, request: DiscoverRequest) -> None:
         schemas = source.schemas()
         own = next(iter(schemas), "")
         for schema, number in schemas.items():
-            if number is not None and any(re.fullmatch(each, schema) if each else schema == own for each in request.tables):
-                tables = [[_bare_name(table), table.kind, table.readable, _key_of(table)] for table in _keyed(source, schema)]
+            if number is not None and any(
+                re.fullmatch(each, schema) if each else schema == own for each in request.tables
+            ):
+                tables = [
+                    [_bare_name(table), table.kind, table.readable, _key_of(table)] for table in _keyed(source, schema)
+                ]
                 job_ctx.outbox.send("keys", schema=schema, own=own, tables=tables)
 
 
