@@ -86,6 +86,21 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """One state of a database, which several extractors read: how to see it is the family's own.
+
+    `tables` are those that can be read in it, as configs name them (schema or None, and name). `snapshot` names it,
+    `asked` is what the server said before it. `session` is the only one that sees it, if there is one; `lock` then lets one extractor at a time use it.
+    """
+
+    tables: frozenset[tuple[str | None, str]]
+    snapshot: str = ""
+    asked: Any = None
+    session: Any = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass(frozen=True, slots=True)
 class StepContext:
     """Everything outside of the driver that it may use.
 
@@ -100,7 +115,7 @@ class StepContext:
     connections that earlier steps of the job have left open; without it, each step opens its own.
 
     `cursor` is the step key of that name. `pair` is a writer's `state` in the plan. In a run, the extractor and the
-    writer of a pair share its `increment`.
+    writer of a pair share its `increment`; the extractors of an entry share what `shared` has.
 
     `emit(event, fields)` writes an event of this step; `count(metric, value)` adds to one of its metrics
     (`rows_read`, `rows_rejected`, `bytes_read`, …). `cancelled()` returns whether to stop soon.
@@ -128,6 +143,7 @@ class StepContext:
     cursor: Cursor | None = None
     pair: Mapping[str, JsonValue] | None = None
     increment: Increment | None = None
+    shared: Shared | None = None
     kept: Kept | None = None
 
 
@@ -140,6 +156,9 @@ class Extractor(Protocol[ConfigT_contra]):
 
     If DuckDB can read the source natively, it has `relation(config, schema, ctx) -> osiris.table.Relation`, which is
     called instead of `read` where the step is fused into a statement (`Described.native`).
+
+    If several extractors can read one state of a source, it has `shared(configs, ctx)`, a context manager that returns
+    a `Shared` for extractors with these configs, or None if they must read apart.
     """
 
     def describe(self, config: ConfigT_contra, ctx: StepContext) -> Described:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
+from osiris.driver import Shared
 from osiris.errors import fail
 from osiris.families.postgres import late_rows, target_table
 from osiris.families.postgres.connect import address
@@ -26,6 +27,7 @@ from osiris.families.postgres.session import (
     begin_writing,
     find,
     hold,
+    lock_together,
     opened,
     reading,
     relation,
@@ -102,6 +104,18 @@ class Postgres(Database[Session]):
     clear = staticmethod(target_table.delete_rows)
 
     # Reading
+
+    @contextmanager
+    def shared(self, ctx: StepContext, configs: Sequence[StepConfig]) -> Iterator[Shared]:
+        """Hold a snapshot that other sessions can read, with all tables of these configs locked against changes."""
+        with opened(ctx) as session:
+            asked = late_rows.ask(session)
+            names = {
+                (config.schema, config.table): (config.schema or session.schema, config.table) for config in configs
+            }
+            locked = lock_together(session, [*names.values()])
+            ((snapshot,),) = session.rows("SELECT pg_catalog.pg_export_snapshot()")
+            yield Shared(frozenset(name for name in names if names[name] in locked), snapshot, asked)
 
     def named_relations(self, session: Session, config: StepConfig) -> Sequence[Name]:
         """Return the table that a step reads; nothing for a query."""

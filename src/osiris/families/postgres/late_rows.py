@@ -6,15 +6,15 @@ docs/decisions/0020-cursors-and-state.md. Views: https://www.postgresql.org/docs
 from __future__ import annotations
 
 import re
-from datetime import UTC
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from osiris.errors import Location, fail
 from osiris.replication import Moment, has_times
 from osiris.sql.binding.duck_types import quote_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from osiris.driver import StepContext
     from osiris.families.postgres.session import Session, Table
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from osiris.replication import Cursor
 
 _AT = Location(pointer="/config/cursor/late")
-_CLOCK = "SELECT pg_catalog.clock_timestamp()"
-_STANDBY = "SELECT pg_catalog.pg_is_in_recovery()"
+_CLOCK = "SELECT pg_catalog.clock_timestamp(), pg_catalog.pg_is_in_recovery()"
 _OPEN = """
 SELECT pid, usename, application_name, coalesce(xact_start, query_start), backend_type IS NULL
 FROM pg_catalog.pg_stat_activity
@@ -37,8 +36,8 @@ ORDER BY coalesce(xact_start, query_start)"""
 
 _PREPARED = "SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE database = pg_catalog.current_database() LIMIT 1"
 _SUBSCRIBED = """
-SELECT c.relname FROM pg_catalog.pg_subscription_rel s JOIN pg_catalog.pg_class c ON c.oid = s.srrelid
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s"""
+SELECT n.nspname, c.relname FROM pg_catalog.pg_subscription_rel s JOIN pg_catalog.pg_class c ON c.oid = s.srrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"""
 _DEFAULT = """
 SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid) FROM pg_catalog.pg_attrdef d
 JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
@@ -65,44 +64,58 @@ _MARGIN = 10_000_000
 """Transaction ids before an age of 2**31 at which a position counts as too old."""
 
 
+class Asked(NamedTuple):
+    """What a server says before a snapshot: its clock, whether it is a standby, the sessions in a transaction, whether
+    there are prepared transactions, and the tables (schema and name) that belong to a subscription.
+    """
+
+    clock: datetime
+    standby: bool
+    started: Sequence[tuple[Any, ...]]
+    prepared: bool
+    subscribed: frozenset[tuple[str, str]]
+
+
+def ask(session: Session) -> Asked:
+    """Ask a server; the clock first, then sessions, then prepared transactions: transactions move in that direction."""
+    ((clock, standby),) = session.rows(_CLOCK)
+    started, prepared = session.rows(_OPEN), session.rows(_PREPARED)
+    return Asked(clock.astimezone(UTC), standby, started, bool(prepared), frozenset(session.rows(_SUBSCRIBED)))
+
+
 def moment(
-    session: Session, _ctx: StepContext, cursor: Cursor, source: Source, _before: Mapping[str, JsonValue]
+    session: Session, ctx: StepContext, cursor: Cursor, source: Source, _before: Mapping[str, JsonValue]
 ) -> Moment | None:
     """Return the server's clock and its oldest open transaction; None if the cursor's values are no times.
 
-    The clock is asked first, then sessions, then prepared transactions: a transaction moves in that direction only.
     Fails with STA008 on a standby or subscriber, and if transactions are hidden from the user.
     """
     if not has_times(source.schema, cursor):
         return None
-    ((clock,),) = session.rows(_CLOCK)
+    asked: Asked = ctx.shared.asked if ctx.shared else ask(session)
     if cursor.late != "open_transactions":
-        return Moment(clock.astimezone(UTC))
-    _expect_primary(session, cursor, source)
-    started = session.rows(_OPEN)
-    if any(hidden for *_, hidden in started):
-        user = quote_name(session.target.user)
-        _fail(cursor, "transactions of other users are hidden from this one", f"run GRANT pg_read_all_stats TO {user}")
-    if any(start is None for *_, start, _ in started):
-        hint = "set track_activities = on for all users"
-        _fail(cursor, "a transaction has no known start", hint)
-    unknown = bool(session.rows(_PREPARED))
-    oldest = next(((pid, user, name, start) for pid, user, name, start, _ in started if start), None)
+        return Moment(asked.clock)
+    _expect_visible(session, cursor, source, asked)
+    oldest = next(((pid, user, name, start) for pid, user, name, start, _ in asked.started if start), None)
     if oldest is None:
-        return Moment(clock.astimezone(UTC), unknown=unknown)
+        return Moment(asked.clock, unknown=asked.prepared)
     pid, user, name, start = oldest
     holder = f"the transaction of process {pid} of '{user}'{f' ({name})' if name else ''}, open since {start:%H:%M:%S}"
-    return Moment(clock.astimezone(UTC), start.astimezone(UTC), holder, unknown)
+    return Moment(asked.clock, start.astimezone(UTC), holder, asked.prepared)
 
 
-def _expect_primary(session: Session, cursor: Cursor, source: Source) -> None:
-    ((standby,),) = session.rows(_STANDBY)
-    if standby:
+def _expect_visible(session: Session, cursor: Cursor, source: Source, asked: Asked) -> None:
+    """Fail with STA008 if a transaction that may add rows cannot be seen."""
+    if asked.standby:
         _fail(cursor, "the server is a standby, on which the primary's transactions cannot be seen", _PRIMARY)
-    for name in source.relations:
-        if session.rows(_SUBSCRIBED, *name):
-            problem = f"table '{name[1]}' belongs to a subscription, whose rows are stamped by another server"
-            _fail(cursor, problem, _PRIMARY)
+    for name in asked.subscribed.intersection(source.relations):
+        problem = f"table '{name[1]}' belongs to a subscription, whose rows are stamped by another server"
+        _fail(cursor, problem, _PRIMARY)
+    if any(hidden for *_, hidden in asked.started):
+        user = quote_name(session.target.user)
+        _fail(cursor, "transactions of other users are hidden from this one", f"run GRANT pg_read_all_stats TO {user}")
+    if any(start is None for *_, start, _ in asked.started):
+        _fail(cursor, "a transaction has no known start", "set track_activities = on for all users")
 
 
 _PRIMARY = "read from the primary, or write late: {lag: 15m} with the longest time between a stamp and its commit here"
@@ -113,13 +126,16 @@ def snapshot(session: Session, cursor: Cursor, source: Source) -> dict[str, Json
 
     Fails with STA008 on a standby, and for anything but a table.
     """
-    ((standby,),) = session.rows(_STANDBY)
+    ((_, standby),) = session.rows(_CLOCK)
     if standby:
         _fail(cursor, "the server is a standby, which has no transaction ids of its own", _PRIMARY)
     if not source.is_table:
         _fail(
             cursor, "only rows of tables have a transaction id", "use a time or an integer column with another 'late'"
         )
+    if not session.one_state:
+        grant = "run GRANT SELECT on the whole table"
+        _fail(cursor, "its rows cannot be read in one snapshot without SELECT on all columns", grant)
     table = ".".join(map(quote_name, source.relations[0]))
     ((xmin, system, timeline, oid, file),) = session.rows(_XMIN, table)
     return {"xmin": int(xmin), "system identifier": system, "timeline": timeline, "table": oid, "table file": file}

@@ -226,6 +226,7 @@ def reading(ctx: StepContext, config: ReaderConfig = _ANYTHING, snapshot: str | 
     """
     with opened(ctx, config.schema, query=config.query is not None) as session:
         session = replace(session, whole=ctx.cursor is not None)
+        snapshot = ctx.shared.snapshot if ctx.shared else snapshot
         session.run(_BEGIN)
         if snapshot:
             session.run(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
@@ -281,6 +282,28 @@ def _lock(session: Session, names: Sequence[Name]) -> Session:
             return replace(session, one_state=texts[0] == _BEGIN)
     session.run(_BEGIN)  # the lookup of a relation reports a missing or unreadable one
     return session
+
+
+def lock_together(session: Session, names: Sequence[Name]) -> frozenset[Name]:
+    """Begin a transaction and lock tables before its snapshot; returns those that are locked.
+
+    A table that cannot be locked, or not soon, is left out: it is read apart, in a later snapshot.
+    """
+    import psycopg
+
+    session.run(f"{_BEGIN}; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL lock_timeout = '5s'")
+    locked: set[Name] = set()
+    for name in names:
+        session.run("SAVEPOINT locking")
+        try:
+            session.run(f"LOCK TABLE {'.'.join(map(quote_name, name))} IN ACCESS SHARE MODE")
+        except psycopg.Error as error:
+            if session.watch.stopped or not error.sqlstate:
+                raise
+            session.run("ROLLBACK TO locking")
+        else:
+            locked.add(name)
+    return frozenset(locked)
 
 
 def begin_writing(session: Session) -> None:

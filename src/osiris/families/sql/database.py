@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from osiris.driver import StepContext
+    from osiris.driver import Shared, StepContext
     from osiris.families.quarantine import RejectFile, RowRejected
     from osiris.model import JsonValue, Order, Schema
     from osiris.replication import Cursor, Value
@@ -345,6 +346,10 @@ class Database(ABC, Generic[SessionT]):
     @abstractmethod
     def read_session(self, ctx: StepContext, config: StepConfig) -> AbstractContextManager[SessionT]:
         """Open a session that reads one snapshot of the database, and translates the client library's errors."""
+
+    def shared(self, _ctx: StepContext, _configs: Sequence[StepConfig], /) -> AbstractContextManager[Shared | None]:
+        """Hold one state of the database for several steps that read tables; None if each must read apart."""
+        return nullcontext()
 
     def named_relations(self, _session: SessionT, _config: StepConfig, /) -> Sequence[Name]:
         """Return the relations that a step reads if its config names them, to lock them before they are looked up."""

@@ -16,11 +16,12 @@ from osiris.model import Described
 from osiris.table.stream import opened_late
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     import pyarrow as pa
 
-    from osiris.driver import StepContext
+    from osiris.driver import Shared, StepContext
     from osiris.families.sql.columnar import Batch
     from osiris.families.sql.database import Database, Source
     from osiris.model import Order, Schema
@@ -65,13 +66,17 @@ class Extractor(Generic[ConfigT]):
         """Return the rows; reading them fails with DAT001 or DAT031 for a value, DAT011 if the columns have changed."""
         return opened_late(schema, partial(self._opened, config, schema, ctx))
 
+    def shared(self, configs: Sequence[ConfigT], ctx: StepContext) -> AbstractContextManager[Shared | None]:
+        """Hold one state of the database for steps with these configs; None if each must read apart."""
+        return self.database.shared(ctx, configs)
+
     @contextmanager
     def _opened(
         self, config: ConfigT, schema: Schema, ctx: StepContext
     ) -> Iterator[tuple[Order, Iterator[pa.RecordBatch]]]:
         """Connect, and yield the order of the rows and their batches."""
         with self.database.read_session(ctx, config) as session:
-            named = () if ctx.increment else self.database.named_relations(session, config)
+            named = () if ctx.increment or ctx.shared else self.database.named_relations(session, config)
             if named:
                 session = self.database.lock_relations(session, named)
             source = self.database.select(session, config, ctx)
@@ -81,7 +86,7 @@ class Extractor(Generic[ConfigT]):
                 with closing(batches):
                     yield source.order, batches
                 return
-            if source.relations and not named:
+            if source.relations and not named and not ctx.shared:
                 session = self.database.lock_relations(session, source.relations)
                 source = self.database.select(session, config, ctx)
             expect_schema(ctx, schema, source.schema)

@@ -101,8 +101,9 @@ def opened_increment(
     increment: Any = ctx.increment
     cursor, before = increment.cursor, increment.before.position if increment.before else {}
     moment = database.moment(session, ctx, cursor, source, before)
-    session = database.lock_relations(session, source.relations)
-    source = database.select(session, config, ctx)
+    if not ctx.shared:
+        session = database.lock_relations(session, source.relations)
+        source = database.select(session, config, ctx)
     reading = (_ByXid if cursor.late == "row_xids" else _ByValue)(database, session, source, config, ctx, moment)
     return reading.source, reading.batches()
 

@@ -1,11 +1,18 @@
-"""What one run of a pair reads and records: its state is loaded from the target before the source is read."""
+"""What the runs of pairs read and record: states are loaded from targets before sources are read.
+
+The extractors of an entry share one state of their source where that is possible. The states of all its pairs are
+loaded before it, so that no pair writes what is older than its state.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
 
 from osiris.canonical import fingerprint
-from osiris.errors import Location, fail
+from osiris.errors import Location, OsirisError, fail
 from osiris.model import schema_from_json
 from osiris.replication import Cursor, Increment, Pair
 from osiris.runner.worker.job_context import make_ready
@@ -14,45 +21,118 @@ from osiris.secret import Secret
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from osiris.driver import Shared
     from osiris.model import JsonValue
     from osiris.runner.worker.job_context import JobContext, Ready
+
+    Step = Mapping[str, JsonValue]
+
+T = TypeVar("T")
 
 _AT = Location(pointer="/config/cursor")
 _WHAT = {"cursor": "its cursor", "query": "what it reads"}
 
 
-def load_increment(
-    job_ctx: JobContext, reader: Ready, steps: Mapping[str, Mapping[str, JsonValue]]
-) -> Increment | None:
-    """Return the increment of an extractor with a cursor, also for its writer; None if nothing is delivered.
+@dataclass(slots=True)
+class _Entry:
+    """The extractors of an entry: their increments or errors by step, what they share, and how many are left."""
 
-    Fails with STA002 or STA003 if the state is that of another cursor, query, schema or source, and as loading fails.
-    """
-    writer = next((step for step in steps.values() if _reader_of(step) == reader.data["id"]), None)
-    cursor = Cursor.of(reader.data["config"])
-    if writer is None or cursor is None or job_ctx.job.kind != "run" or writer["id"] in job_ctx.job.discard:
-        return None
-    ready = make_ready(job_ctx, writer)
-    (parent,) = writer["inputs"].values()
-    before, repeated = ready.driver.state(ready.config, schema_from_json(steps[parent]["schema"]), ready.context)
-    pair = Pair(writer["state"]["source"], writer["state"]["form"])
-    source = source_digest(reader.context.connection)
-    if before is not None:
-        _expect_same("STA002", [_WHAT[name] for name in _changes(pair.form, before.form)], pair)
-        _expect_same("STA003", ["its connection"] if before.source not in (None, source) else [], pair)
-    appends = writer["config"].get("write_mode") != "upsert"
-    increment = Increment(pair, cursor, before, repeated if appends else None, source)
-    job_ctx.increments[writer["id"]] = increment
-    return increment
+    left: int
+    increments: dict[str, Increment | OsirisError | None] = field(default_factory=dict)
+    shared: Shared | OsirisError | None = None
+    stack: ExitStack = field(default_factory=ExitStack)
+
+
+class Increments:
+    """The increments of a job's pairs, by writer, and the snapshots of its entries."""
+
+    def __init__(self, job_ctx: JobContext) -> None:
+        self._job_ctx = job_ctx
+        self._steps = {step["id"]: step for step in job_ctx.job.steps if step["id"] not in job_ctx.job.skip}
+        self._writers = {step["state"]["reader"]: step for step in self._steps.values() if "state" in step}
+        self._by_writer: dict[str, Increment] = {}
+        self._entries: dict[str, _Entry] = {}
+        self._lock = threading.Lock()
+
+    def of_writer(self, step: str) -> Increment | None:
+        """Return the increment whose rows a writer gets, if its extractor has started."""
+        return self._by_writer.get(step)
+
+    def prepare(self, reader: Ready, *, alone: bool) -> None:
+        """Complete the context of an extractor: its increment, and the state of the source that its entry shares.
+
+        `alone`: it reads in a snapshot of its own, as after a failure. Fails with STA002, STA003, and as loading fails.
+        """
+        step, entry = reader.data, reader.data.get("entry")
+        if entry is None or alone or self._job_ctx.job.kind != "run":
+            increment, shared = self._load(reader), None
+        else:
+            with self._lock:
+                home = self._entries.get(entry) or self._open(entry)
+            increment, shared = _or_raise(home.increments[step["id"]]), _or_raise(home.shared)
+        if increment:
+            self._by_writer[self._writers[step["id"]]["id"]] = increment
+        is_in_it = shared is not None and (reader.config.schema, reader.config.table) in shared.tables
+        reader.context = replace(reader.context, increment=increment, shared=shared if is_in_it else None)
+
+    def end(self, step: Step) -> None:
+        """Release what an entry shares when its last extractor has ended."""
+        with self._lock:
+            home = self._entries.get(step.get("entry", ""))
+            if home and step["id"] in home.increments:
+                home.left -= 1
+                if not home.left:
+                    home.stack.close()
+
+    def close(self) -> None:
+        """Release everything."""
+        for home in self._entries.values():
+            home.stack.close()
+
+    def _open(self, entry: str) -> _Entry:
+        readers = [step for step in self._steps.values() if step["mode"] == "read" and step.get("entry") == entry]
+        ready = [make_ready(self._job_ctx, step) for step in readers]
+        home = self._entries[entry] = _Entry(len(readers))
+        for each in ready:
+            try:
+                home.increments[each.data["id"]] = self._load(each)
+            except OsirisError as error:
+                home.increments[each.data["id"]] = error
+        try:
+            shared = ready[0].driver.shared([each.config for each in ready], ready[0].context)
+            home.shared = home.stack.enter_context(shared)
+        except OsirisError as error:
+            home.shared = error
+        return home
+
+    def _load(self, reader: Ready) -> Increment | None:
+        """Return the increment of an extractor with a cursor; None if it has none, or if nothing is delivered."""
+        cursor, job = Cursor.of(reader.data["config"]), self._job_ctx.job
+        writer = self._writers.get(reader.data["id"])
+        if cursor is None or not writer or job.kind != "run" or writer["id"] in job.discard:
+            return None
+        ready = make_ready(self._job_ctx, writer)
+        (parent,) = writer["inputs"].values()
+        schema = schema_from_json(self._steps[parent]["schema"])
+        before, repeated = ready.driver.state(ready.config, schema, ready.context)
+        pair = Pair(writer["state"]["source"], writer["state"]["form"])
+        source = source_digest(reader.context.connection)
+        if before is not None:
+            _expect_same("STA002", [_WHAT[name] for name in _changes(pair.form, before.form)], pair)
+            _expect_same("STA003", ["its connection"] if before.source not in (None, source) else [], pair)
+        appends = writer["config"].get("write_mode") != "upsert"
+        return Increment(pair, cursor, before, repeated if appends else None, source)
+
+
+def _or_raise(answer: T | OsirisError) -> T:
+    if isinstance(answer, OsirisError):
+        raise answer
+    return answer
 
 
 def source_digest(connection: Mapping[str, JsonValue]) -> str:
     """Return the SHA-256 of a connection's resolved fields that are not secret, in hex."""
     return fingerprint({name: value for name, value in connection.items() if not isinstance(value, Secret)})
-
-
-def _reader_of(step: Mapping[str, JsonValue]) -> str | None:
-    return step["state"]["reader"] if "state" in step else None
 
 
 def _changes(form: Mapping[str, str], before: Mapping[str, str] | None) -> list[str]:

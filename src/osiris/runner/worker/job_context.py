@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from osiris.model import ComponentSpec, JsonValue
     from osiris.registry import Registry
-    from osiris.replication import Increment
     from osiris.runner.cancellation import Stopper
     from osiris.runner.protocol import Job, Secrets
     from osiris.runner.worker.event_writer import Outbox
@@ -37,8 +36,6 @@ class JobContext:
     stopper: Stopper
     connections: Mapping[str, Mapping[str, JsonValue]]
     bindings: Mapping[str, JsonValue]
-    increments: dict[str, Increment] = field(default_factory=dict)
-    """By writer, what its run reads and records."""
     kept: Kept = field(default_factory=Kept)
 
 

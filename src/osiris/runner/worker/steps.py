@@ -6,7 +6,7 @@ import heapq
 import time
 from collections import Counter, defaultdict
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from osiris.runner.stages import Group, plan_groups, waits_of
 from osiris.runner.worker.casts import cast_schema, cast_stream
 from osiris.runner.worker.checks import FAILED, run_checks, spooled
 from osiris.runner.worker.failure import caught, explain, out_of_memory
-from osiris.runner.worker.increments import load_increment
+from osiris.runner.worker.increments import Increments
 from osiris.runner.worker.job_context import JobContext, Ready, make_ready, share_of
 from osiris.runner.worker.preview_rows import sampled, send_rows
 from osiris.runner.worker.running_step import Active, Meter, balance, metered
@@ -44,12 +44,13 @@ if TYPE_CHECKING:
 class Flow:
     """One running group: its streams, and the progress and end of its steps."""
 
-    def __init__(self, job_ctx: JobContext, group: Group, steps: Steps, spools: Spools) -> None:
+    def __init__(self, job_ctx: JobContext, group: Group, steps: Steps, spools: Spools, increments: Increments) -> None:
         self.active: dict[str, Active] = {}
         self.group = group
         self.job_ctx = job_ctx
         self._steps = steps
         self._spools = spools
+        self._increments = increments
         self._streams: dict[str, tuple[RowStream, Meter]] = {}
         self._early = ExitStack()
         self._current = group.steps[0]
@@ -151,9 +152,7 @@ class Flow:
         if active.data["id"] in self._fused:
             output = fused_rows(ready.driver.relation(ready.config, own, ready.context), own)
         elif active.data["mode"] == "read":
-            if ready.context.cursor:
-                increment = load_increment(self.job_ctx, ready, self._steps)
-                ready.context = replace(ready.context, increment=increment)
+            self._increments.prepare(ready, alone=self._attempt > 1)
             output = ready.driver.read(ready.config, own, ready.context)
             # If no other rows are read before, an unavailable source fails before others begin. What a cursor's rows
             # are joined with is read after its snapshot, so that it contains what they refer to.
@@ -186,7 +185,7 @@ class Flow:
         if active.data["id"] in self.job_ctx.job.discard:
             active.written = Written(sum(batch.num_rows for batch in rows.batches()), 0)
             return
-        increment = self.job_ctx.increments.get(active.data["id"])
+        increment = self._increments.of_writer(active.data["id"])
         context = replace(ready.context, digest=lambda: active.meter.digest, increment=increment)
         active.written = ready.driver.write(ready.config, rows, context)
 
@@ -270,6 +269,7 @@ class Execution:
         self._place = job_ctx
         self._steps = {step["id"]: step for step in job_ctx.job.steps}
         self._spools = Spools(job_ctx.job)
+        self._increments = Increments(job_ctx)
         self._flows: list[Flow] = []
         self._cause: Request | None = None
         self._failed_pairs: set[int] = set()
@@ -294,7 +294,8 @@ class Execution:
             self._failed_pairs.add(number)
             return True
 
-        return run_all(Agenda(waits), self._place.job.parallel, act) and not self._failed_pairs
+        with closing(self._increments):
+            return run_all(Agenda(waits), self._place.job.parallel, act) and not self._failed_pairs
 
     def _is_pair(self, group: Group) -> bool:
         """Return whether a group belongs to an entry of replicate: its failure does not stop the others."""
@@ -317,7 +318,7 @@ class Execution:
             self._end_as_asked(flow, flow.job_ctx.stopper.request)
 
     def _run_group(self, group: Group, share: int) -> bool:
-        flow = Flow(share_of(self._place, share), group, self._steps, self._spools)
+        flow = Flow(share_of(self._place, share), group, self._steps, self._spools, self._increments)
         self._flows.append(flow)
         if self._cause:
             flow.job_ctx.stopper.stop(self._cause, GRACE)
@@ -328,6 +329,8 @@ class Execution:
         finally:
             self._flows.remove(flow)
             flow.job_ctx.stopper.finish()
+            for name in group.steps:
+                self._increments.end(self._steps[name])
         return bool(ends)
 
     def _try(self, flow: Flow) -> dict[str, dict[str, JsonValue]] | None:
