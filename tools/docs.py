@@ -76,7 +76,7 @@ EXIT_CODES = {
     5: "the plan would change (`compile --check --detailed-exitcode`)",
     6: "a source no longer matches the plan, or a data check failed",
     70: "an internal error of Osiris",
-    75: "the project is busy; try again later (`--wait`, `run.wait`)",
+    75: "another run has the same pipeline or target; try again later (`--wait`, `run.wait`)",
     129: "the terminal was closed",
     130: "interrupted (Ctrl-C)",
     143: "terminated",

@@ -199,7 +199,7 @@ KEYS: dict[str, Key] = {
     "run.parallel": Key(_count, "a number of steps, 0 for one per core", 0, "how many steps may run at once"),
     "run.spool_limit": Key(*_SIZE, "20GB", "disk space for outputs that several steps read"),
     "run.continue_within": Key(*_TIME, "6h", "how long a run that failed can be resumed"),
-    "run.wait": Key(*_WAIT, "10m", "how long a run waits for another run of this project; 0: do not wait"),
+    "run.wait": Key(*_WAIT, "10m", "how long a run waits for one of its pipeline or with its target; 0: do not wait"),
     "run.step_timeout": Key(*_TIME, None, "maximum duration of a step"),
     "run.target": Key(*A_TARGET, "local", "where runs run"),
     "run.bwrap.network": Key(*_one_of("none", "allow"), "none", "whether a run in bubblewrap may use the network"),

@@ -8,20 +8,18 @@ diff. Every entry has a fingerprint over its content, so that manual edits are d
 from __future__ import annotations
 
 import json
-import os
 import re
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from osiris.canonical import canonical_bytes, fingerprint
 from osiris.document import load_text, read_document
-from osiris.durable import LOCKED, guarded, make_folder, open_file, write_file
+from osiris.durable import write_file
 from osiris.errors import Diagnostic, InvalidInput, Location, diagnostic, fail, raise_all
-from osiris.files import take_lock
 from osiris.json_schema import fits
 from osiris.model import Described, Field, resolve_order
+from osiris.project_lock import hold_project
 from osiris.types import Change, schema_changes, spelled
 
 if TYPE_CHECKING:
@@ -207,7 +205,7 @@ def save_lock(
     from sources that it no longer reads, and sources without readers are removed. `entries` are all of the pipeline's
     entries of `replicate`. Fails as `load_lock`.
     """
-    with _guarded_lock(project):
+    with hold_project(project):
         before, entries_before = _load(project)
         after = dict(before)
         for pin in pins:
@@ -241,20 +239,6 @@ def _released(lock: Lock, pipeline: str, read: set[str]) -> Lock:
         return replace(pin, pipelines=tuple(name for name in pin.pipelines if name != pipeline))
 
     return {key: pin if key in read else released(pin) for key, pin in lock.items()}
-
-
-@contextmanager
-def _guarded_lock(project: Project) -> Iterator[None]:
-    """Prevent other commands of this project from replacing the lock during the block."""
-    make_folder(project.state, private=True)
-    guard = project.state / "osiris.lock.guard"
-    with guarded(guard):
-        fd = open_file(guard, LOCKED)
-    try:
-        take_lock(fd, wait=True)
-        yield
-    finally:
-        os.close(fd)
 
 
 def lock_text(lock: Lock, entries: Entries | None = None) -> str:

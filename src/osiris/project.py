@@ -51,10 +51,10 @@ class Project:
     """One folder per session."""
     state = _Below(STATE)
     """Locks, caches and the last compile; can be rebuilt."""
-    run_lock = _Below(STATE, "run.lock")
-    """Locked while a command runs something in this project."""
-    worker_lock = _Below(STATE, "worker.lock")
-    """Locked by the worker of a run, which may outlive its host for a moment."""
+    shared_lock = _Below(STATE, "shared.lock")
+    """Locked for a moment by who reads or changes what all commands share."""
+    locks = _Below(STATE, "locks")
+    """Two files for each pipeline: one is locked by its run, the other by the worker of that."""
     schedule_lock = _Below(STATE, "schedule.lock")
     """Locked while `osiris schedule` runs the pipelines of this project."""
     schedule_record = _Below(STATE, "schedule.json")

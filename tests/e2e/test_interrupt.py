@@ -143,7 +143,7 @@ def _is_held(shop):
     from osiris.project import Project
     from osiris.project_lock import is_held
 
-    return is_held(Project(shop.folder).run_lock)
+    return any(map(is_held, Project(shop.folder).locks.glob("*.lock")))
 
 
 RUN = ("run", PIPELINE, "--new-run")

@@ -180,7 +180,7 @@ def test_a_full_disk_is_reported_and_what_is_due_stays_due(shop, number):
 def test_a_run_whose_process_is_always_killed_is_started_three_times(shop):
     shop.put("tick", "*/5 * * * *", "last")
     shop.events(ago=timedelta(minutes=10))
-    events = shop.events(code=1, OSIRIS_FAULT="lock.say:2:kill")
+    events = shop.events(code=1, OSIRIS_FAULT="host/marker.make:1:kill")
     ends = [event for event in events if event["event"] == "end"]
     assert [end["exit_code"] for end in ends] == [-signal.SIGKILL] * 3
     assert len({end["run_id"] for end in ends}) == 1

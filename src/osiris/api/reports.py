@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from osiris.aiop.package import package_path
@@ -14,11 +13,12 @@ from osiris.durable import make_folder, write_file
 from osiris.errors import OsirisError, diagnostic, fail
 from osiris.files import refuse_foreign
 from osiris.history.record import REFUSED, load_run, run_before
+from osiris.project_lock import hold_project, is_held
 from osiris.session.finding import find_record, iter_records, iter_sessions, open_session, session_folders
 from osiris.session.stored import CONVERSATION, read_lines, read_summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from osiris.aiop.sections import Options
@@ -72,9 +72,14 @@ def package(
     return Packaged(name, built.document, built.content, built.card, (*built.diagnostics, *notes))
 
 
-def package_missing(workspace: Workspace) -> list[Diagnostic]:
-    """Package the newest ended sessions without a package; returns warnings."""
-    return package_sessions(workspace, reversed(list(islice(_sessions_without(workspace.project), _RECENT))))
+def package_missing(workspace: Workspace, own: Collection[str] = ()) -> list[Diagnostic]:
+    """Package the newest ended sessions without a package; returns warnings.
+
+    Those whose process is alive, and will do so, are left out, except the caller's `own`.
+    """
+    with hold_project(workspace.project):
+        missing = list(_sessions_without(workspace.project, own))
+    return package_sessions(workspace, reversed(missing))
 
 
 def package_sessions(workspace: Workspace, sessions: Iterable[str]) -> list[Diagnostic]:
@@ -92,17 +97,20 @@ def _package_quietly(workspace: Workspace, session: str) -> Iterator[Diagnostic]
         options = options_of(workspace.config, {})
         built = build_package(_read(workspace, session, options), options, workspace.registry.find)
         card, index = (workspace.config.get(f"aiop.{key}") for key in ("run_card", "index.enabled"))
-        write_package(workspace.project, built, card=card, catalogue=index)
+        with hold_project(workspace.project):
+            if not package_path(workspace.project.logs / session).exists():
+                write_package(workspace.project, built, card=card, catalogue=index)
     except (OSError, OsirisError, LookupError, TypeError, ValueError) as error:
         yield diagnostic("AIO001", session=session, reason=str(error) or type(error).__name__)
     else:
         yield from built.diagnostics
 
 
-def _sessions_without(project: Project) -> Iterator[str]:
+def _sessions_without(project: Project, own: Collection[str]) -> Iterator[str]:
     """Yield the newest ended sessions without a package; conversations never have one."""
     for folder in session_folders(project)[:_RECENT]:
-        summary = None if package_path(folder).exists() else read_summary(folder)
+        is_done = package_path(folder).exists() or (folder.name not in own and is_held(folder / "events.jsonl"))
+        summary = None if is_done else read_summary(folder)
         if summary and summary["status"] != "running" and summary.get("kind") != CONVERSATION:
             yield folder.name
 

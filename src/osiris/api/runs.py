@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from osiris.api.workspace import Workspace, find_file, find_plan, load_plan, pro
 from osiris.durable import make_folder
 from osiris.errors import OsirisError, diagnostic, exit_code, fail
 from osiris.project import PIPELINE_ENDINGS
-from osiris.project_lock import hold_project
+from osiris.project_lock import SANDBOXES, hold_run
 from osiris.session.finding import (
     RECENT,
     find_session,
@@ -70,23 +70,16 @@ def run_target(
 ) -> tuple[RunResult, list[Diagnostic]]:
     """Run the plan found by `plan_of`; returns the result and notes. The caller must call `RunResult.acknowledge`.
 
-    Waits up to `run.wait` for other runs of the project, then fails with RUN004. For a local run, one worker compiles
-    and runs the plan; it starts while the plan is loaded. A run that could not start also gets a session
-    (`record_refusal`); usage errors are raised.
+    Waits up to `run.wait` for other runs of the pipeline or with its targets, then fails with RUN004. For a local run,
+    one worker compiles and runs the plan; it starts while the plan is loaded. A run that could not start also gets a
+    session (`record_refusal`); usage errors are raised.
     """
     from osiris.runner.adapter import start_worker
 
-    def busy(holder: str) -> None:
-        progress({"event": "project_busy", "holder": holder})
-
     here = workspace.config.get("run.target") == "local"
-    what = f"run of '{target}'" if isinstance(target, str) else "run of a plan"
-    locked = replace(options, attended=True, registry=workspace.registry)
-    with (
-        hold_project(workspace.project, what, workspace.config.get("run.wait"), busy) as set_label,
-        start_worker(workspace.root) if here else nullcontext() as worker,
-    ):
-        return _run_locked(workspace, target, locked, progress, worker, set_label, params=params, strict=strict)
+    attended = replace(options, attended=True, registry=workspace.registry)
+    with start_worker(workspace.root) if here else nullcontext() as worker, ExitStack() as locks:
+        return _run_locked(workspace, target, attended, progress, worker, locks, params=params, strict=strict)
 
 
 def _run_locked(
@@ -95,23 +88,24 @@ def _run_locked(
     options: RunOptions,
     progress: Progress,
     worker: Link | None,
-    set_label: Callable[[str], None],
+    locks: ExitStack,
     *,
     params: Mapping[str, str],
     strict: bool,
 ) -> tuple[RunResult, list[Diagnostic]]:
-    """Run a target in a locked project; imports happen here, while the worker imports its own modules."""
+    """Run a target, whose `locks` the caller releases; imports happen here, while the worker imports its own."""
     from osiris.api.opening import report_lost
     from osiris.api.openlineage import emitting
     from osiris.runner.host.run import run
 
-    lost = report_lost(workspace)  # a run that this one waited for may have been killed meanwhile
     emit, finish_emitting = emitting(workspace, progress)
     plan: Plan | None = None
     events: list[Event] = []
+    lost: list[Diagnostic] = []
+    compiled = partial(plan_of, workspace, target, options, params=params, strict=strict, worker=worker)
     try:
-        plan = plan_of(workspace, target, options, params=params, strict=strict, worker=worker)
-        set_label(f"run of '{plan.manifest.name}'")
+        plan = _hold_plan(workspace, compiled(), compiled, options, locks, progress)
+        lost = report_lost(workspace)  # a run that this one waited for may have been killed meanwhile
         tracked = _tracking_ends(events, emit)
         words = (workspace.project, plan.manifest, workspace.config, options, tracked, worker)
         result = run(*words, plan.asked, plan.pipeline)
@@ -123,9 +117,31 @@ def _run_locked(
             raise
         result = refused
     finally:
-        ended = [event["session"] for event in events if event["event"] in ENDS]
+        ended = [str(event["session"]) for event in events if event["event"] in ENDS]
         unreported = _report(workspace, ended, progress, finish_emitting)
     return result, [*(plan.notes if plan else ()), *unreported, *lost]
+
+
+def _hold_plan(
+    workspace: Workspace,
+    plan: Plan,
+    compiled: Callable[[], Plan],
+    options: RunOptions,
+    locks: ExitStack,
+    progress: Progress,
+) -> Plan:
+    """Return a plan whose locks are held: compiled again after waiting for runs that may have changed its sources."""
+    from osiris.runner.host.run import hold
+
+    def busy(holder: str) -> None:
+        progress({"event": "project_busy", "holder": holder})
+
+    while locks.enter_context(hold(workspace.project, plan.manifest, workspace.config, options, busy)):
+        before, plan = plan, compiled()
+        if plan.manifest.fingerprint == before.manifest.fingerprint:
+            break
+        locks.close()
+    return plan
 
 
 def _report(
@@ -141,7 +157,7 @@ def _report(
 
     warnings: list[Diagnostic] = []
     try:
-        warnings += package_missing(workspace)
+        warnings += package_missing(workspace, ended)
         warnings += notify_runs(workspace, ended, progress)
         warnings += send_telemetry(workspace, ended, progress)
         warnings += finish_emitting()
@@ -330,11 +346,11 @@ class _Subject:
 def end_sandboxes(workspace: Workspace, *, dry_run: bool = False) -> list[str]:
     """Kill the sandboxes of this project and return their ids; with `dry_run` only return them.
 
-    Fails with SBX020, SBX021 or SBX022, and with RUN004 while a run of the project is in progress.
+    Fails with SBX020, SBX021 or SBX022, and with RUN004 while a run of the project in a sandbox is in progress.
     """
     from osiris.runner.remote.e2b import kill_sandbox, list_sandboxes
 
-    with hold_project(workspace.project, "sandboxes gc"):
+    with hold_run(workspace.project, "", "sandboxes gc", [SANDBOXES]):
         sandboxes = [sandbox["id"] for sandbox in list_sandboxes(workspace.environ, workspace.root)]
         return [number for number in sandboxes if dry_run or kill_sandbox(workspace.environ, number)]
 

@@ -21,7 +21,7 @@ from osiris.durable import PRIVATE_FOLDER, guarded, make_folder, move, remove
 from osiris.errors import OsirisError, diagnostic, fail
 from osiris.fault import fault
 from osiris.files import refuse_foreign
-from osiris.project_lock import is_held
+from osiris.project_lock import hold_project, is_held
 from osiris.session.finding import iter_records, open_session
 from osiris.session.stored import CONVERSATION
 
@@ -239,7 +239,8 @@ def sweep(
         fail("PRJ008", problem="no limit was given", hint="give --older-than, --max-size or --keep")
     project, moment = workspace.project, time.time() if now is None else now
     runs = list(iter_records(project))
-    needed = _needed(project, runs, workspace.config.get("run.continue_within"), moment)
+    with hold_project(project):
+        needed = _needed(project, runs, workspace.config.get("run.continue_within"), moment)
     sizes = {run["session"]: _size(project.logs / run["session"]) for run in runs}
     beyond = _beyond(runs, sizes, needed, limits, moment)
     removable = [name for name in reversed(beyond) if name not in needed]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +29,12 @@ from osiris.cli.command import (
 )
 from osiris.cli.progress import watch
 from osiris.cli.render import Answer, table
-from osiris.errors import has_errors, sort_diagnostics
+from osiris.errors import OsirisError, has_errors, sort_diagnostics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from osiris.api import Rehearsal, Workspace
+    from osiris.api import Ended, Member, Rehearsal, Workspace
     from osiris.cli.render import Line
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
@@ -164,12 +165,17 @@ def build(e2b_cpu: int | None, e2b_mem: str | None, e2b_template: str | None) ->
     return Answer({"template": name}, [f"template {name} is ready"], next=[next_run])
 
 
+_OF_ONE = ("resume", "select", "rows")
+"""Options that make sense only for one pipeline."""
+
 _COMPLETED = "CMP048"
 """The note that names the plan of an abbreviated fingerprint."""
 
 OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.argument("target", metavar="[FILE|PLAN|FINGERPRINT]", required=False),
     flag("--last-compile", "Run the plan that was compiled last."),
+    flag("--all", "Run all pipelines of pipelines/, one after another, each after those that write what it reads."),
+    valued("--tag", "TAG", "As --all, with the pipelines that have TAG in metadata.tags."),
     PARAM,
     PROFILE,
     SELECT,
@@ -187,7 +193,11 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         default="written",
     ),
     flag("--allow-engine-drift", "Run even if engine versions differ from those of the plan."),
-    valued("--wait", "TIME", "How long to wait for another run of this project (run.wait; default: 10m)."),
+    valued(
+        "--wait",
+        "TIME",
+        "How long to wait for a run of the same pipeline or with the same target (run.wait; default: 10m).",
+    ),
     STRICT,
     ROWS,
     valued("--target where", "NAME", "Where to run: local, bwrap or e2b (run.target; default: local)."),
@@ -199,8 +209,11 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
 def run(target: str | None, last_compile: bool, **options: Any) -> Answer:  # noqa: ANN401 - one per option
     """Run a pipeline or a plan.
 
-    A pipeline is compiled first. A plan is a file, a fingerprint, or --last-compile.
+    A pipeline is compiled first. A plan is a file, a fingerprint, or --last-compile. With --all or --tag, pipelines
+    whose input was not written, because another one failed, are skipped.
     """
+    if options["all"] or options["tag"] is not None:
+        return _run_several(target, last_compile=last_compile, options=options)
     target = _one_target(target, last_compile=last_compile, resume=options["resume"])
     chosen = _run_options(options)
     workspace = opened(options["profile"], target_settings(options))
@@ -218,6 +231,61 @@ def run(target: str | None, last_compile: bool, **options: Any) -> Answer:  # no
 
     rows = api.checked_rows(workspace, result.session_id)
     return replace(answer, data={**answer.data, "rows": rows}, text=[*answer.text, *row_lines(rows)])
+
+
+def _run_several(target: str | None, *, last_compile: bool, options: dict[str, Any]) -> Answer:
+    """Run the pipelines of --all or --tag; the answer has an entry for each."""
+    given = {"a target": target, "--last-compile": last_compile, **{f"--{key}": options[key] for key in _OF_ONE}}
+    if wrong := [name for name, value in given.items() if value]:
+        raise click.UsageError(f"{', '.join(wrong)} cannot be combined with --all or --tag")
+    if options["all"] and options["tag"] is not None:
+        raise click.UsageError("give either --all or --tag")
+    chosen = _run_options(options)
+    workspace = opened(options["profile"], target_settings(options))
+    refuse_idle(workspace.config.get("run.target"))
+    words = {key: options[key] for key in ("params", "strict")}
+    members = api.find_members(workspace, options["tag"], params=options["params"])
+    if options["dry_run"]:
+        return _joined([(each, _rehearsed_member(workspace, each, chosen, words)) for each in members])
+    ended = api.run_members(workspace, members, chosen, lambda: watch(console()), **words)
+    code, shown_at_last = api.combined_code(each.exit_code for each in ended), ExitStack()
+    for each in ended:
+        shown_at_last.callback(each.result.acknowledge if each.result else bool)
+    console().at_end, console().end_code = shown_at_last.close, code
+    return replace(_joined([(each.member, _member_answer(workspace, each)) for each in ended]), exit_code=code)
+
+
+def _rehearsed_member(workspace: Workspace, member: Member, chosen: RunOptions, words: dict[str, Any]) -> Answer:
+    try:
+        file = str(workspace.root / member.file)
+        return _rehearsed(workspace, api.rehearse(workspace, file, chosen, **words), None)
+    except OsirisError as error:
+        return _not_run("refused", error.diagnostics, error.exit_code)
+
+
+def _member_answer(workspace: Workspace, ended: Ended) -> Answer:
+    if ended.result:
+        return result_answer(workspace, ended.result, _visible_notes(ended.diagnostics))
+    return _not_run(ended.status, ended.diagnostics, ended.exit_code)
+
+
+def _not_run(status: str, diagnostics: Sequence[Diagnostic], code: int) -> Answer:
+    return Answer({"status": status}, [[("error" if code else "warning", status)]], diagnostics, (), code)
+
+
+def _joined(answers: Sequence[tuple[Member, Answer]]) -> Answer:
+    """Return the answers of several pipelines as one, with an entry for each."""
+    entries: list[JsonValue] = []
+    text: list[Line] = []
+    for member, answer in answers:
+        problems = [item.to_json() for item in answer.diagnostics]
+        head = {"pipeline": member.name, "file": member.file, "exit_code": answer.code}
+        entries.append({**head, **answer.data, "diagnostics": problems})
+        text += [[("bold", member.name)], *answer.text]
+    diagnostics = [item for _, answer in answers for item in answer.diagnostics]
+    follow_up = [line for _, answer in answers if answer.code for line in answer.next]
+    code = api.combined_code(answer.code for _, answer in answers)
+    return Answer({"pipelines": entries}, text, diagnostics, follow_up, code)
 
 
 def _one_target(target: str | None, *, last_compile: bool, resume: str | None) -> str | None:

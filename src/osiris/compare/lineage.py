@@ -241,6 +241,17 @@ class Read(NamedTuple):
         return any(_is_named(_folded(label), _folded(source)) for label in self.sources)
 
 
+class Flow(NamedTuple):
+    """What the steps of a pipeline read, and the labels of what they write, by step."""
+
+    reads: tuple[Read, ...]
+    writes: Mapping[str, str]
+
+    def feeds(self, other: Flow) -> bool:
+        """Return whether another pipeline reads what this one writes."""
+        return any(read.matches(label) for label in self.writes.values() for read in other.reads)
+
+
 @dataclass(frozen=True, slots=True)
 class FlowingPlan:
     """A plan prepared for impact analysis: its lineage, read steps, and labels of targets by write step."""
@@ -262,13 +273,16 @@ class _Hit:
 
 def read_plan(manifest: Manifest) -> FlowingPlan:
     """Return a manifest prepared for impact analysis."""
-    connections = manifest.data["connections"]
-    return FlowingPlan(
-        manifest.name,
-        manifest.fingerprint,
-        read_lineage(manifest),
-        tuple(_read(step, connections) for step in manifest.steps if step["mode"] == "read"),
-        {step["id"]: label_of(step, connections) for step in manifest.steps if step["mode"] == "write"},
+    flow = flow_of(manifest.steps, manifest.data["connections"])
+    return FlowingPlan(manifest.name, manifest.fingerprint, read_lineage(manifest), *flow)
+
+
+def flow_of(steps: Iterable[Mapping[str, JsonValue]], connections: Mapping[str, JsonValue]) -> Flow:
+    """Return what steps read and write; they are as in a plan, with `connections` as for `label_of`."""
+    listed = list(steps)
+    return Flow(
+        tuple(_read(step, connections) for step in listed if step["mode"] == "read"),
+        {step["id"]: label_of(step, connections) for step in listed if step["mode"] == "write"},
     )
 
 

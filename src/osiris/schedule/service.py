@@ -21,7 +21,7 @@ from osiris.schedule.record import Entry, load_entries, save_entries
 from osiris.schedule.status import entry_late, late_of, status_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence, Set
 
     from osiris.api.workspace import Workspace
     from osiris.errors import Diagnostic
@@ -110,13 +110,12 @@ class Service:
         return failed
 
     def _run_due(self) -> int:
-        failed = 0
+        failed, busy = 0, set[str]()
         self._late(self.open_project())
-        while job := self._next(workspace := self.open_project()):
+        while job := self._next(workspace := self.open_project(), busy):
             code = self._run(workspace, job)
             failed += code != 0
-            if code == BUSY:
-                break
+            busy |= {job.pipeline.name} if code == BUSY else set()
         return failed
 
     def _late(self, workspace: Workspace) -> None:
@@ -145,8 +144,8 @@ class Service:
     def _report(self, event: str, **more: JsonValue) -> None:
         self.report({"at": _text(self.now()), "event": event, **more})
 
-    def _next(self, workspace: Workspace) -> Job | None:
-        """Return the run to start now, the one that has been due longest; None if nothing is due.
+    def _next(self, workspace: Workspace, busy: Set[str]) -> Job | None:
+        """Return the run to start now, the one that has been due longest; None if nothing but `busy` ones are due.
 
         New, changed and removed pipelines, and runs that are skipped, are recorded and reported first.
         """
@@ -161,7 +160,7 @@ class Service:
         entries = _current(files, before or {}, now)
         for name, missed in _given_up(before or {}, entries, now).items():
             self._report("skipped", pipeline=name, missed_since=_text(missed), catch_up=None)
-        jobs = self._jobs(planned(files), entries, now, grace)
+        jobs = [job for job in self._jobs(planned(files), entries, now, grace) if job.pipeline.name not in busy]
         if entries != before:
             save_entries(workspace.project, entries)
         return min(jobs, key=lambda job: (job.due, job.pipeline.name), default=None)

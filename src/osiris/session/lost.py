@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from osiris.durable import remove, remove_folder
 from osiris.errors import Diagnostic, OsirisError, diagnostic
 from osiris.files import sweep
+from osiris.project_lock import hold_project
 from osiris.session.stored import (
     complete_lines,
     cut_torn_line,
@@ -37,11 +38,12 @@ def close_lost(project: Project) -> list[dict[str, JsonValue]]:
 
     One that cannot be written now, for instance because the disk is full, is left to the next call.
     """
-    try:
-        markers = sorted(project.open_sessions.iterdir())
-    except OSError:
-        return []
-    return [lost for marker in markers if (lost := _close_if_lost(project, marker.name))]
+    with suppress(OSError, OsirisError):
+        if any(project.open_sessions.iterdir()):
+            with hold_project(project):
+                markers = sorted(project.open_sessions.iterdir())
+                return [lost for marker in markers if (lost := _close_if_lost(project, marker.name))]
+    return []
 
 
 def _close_if_lost(project: Project, name: str) -> dict[str, JsonValue] | None:
@@ -72,7 +74,8 @@ def is_unacknowledged(project: Project, name: str) -> bool:
     if not (project.open_sessions / name).exists():
         return False
     try:
-        os.close(open_locked(project.logs / name / "events.jsonl", flags=os.O_RDWR))
+        with hold_project(project):
+            os.close(open_locked(project.logs / name / "events.jsonl", flags=os.O_RDWR))
     except OSError:  # its process is alive, and about to acknowledge it
         return False
     return True
@@ -173,6 +176,11 @@ def _parsed_id(session: str) -> tuple[str, str]:
     *time, name = match.groups() if match else [""] * 8
     started = "{}-{}-{}T{}:{}:{}.{}000+00:00".format(*time)
     return (started, name) if is_time(started) else ("", "")
+
+
+def pipeline_of(session: str) -> str:
+    """Return the pipeline in a session's id; empty if it is not a valid id."""
+    return _parsed_id(session)[1]
 
 
 def _plan(folder: Path) -> dict[str, JsonValue]:

@@ -21,6 +21,7 @@ from osiris.durable import (
     write_file,
 )
 from osiris.errors import fail
+from osiris.project_lock import hold_project
 from osiris.secret import Scrubber
 from osiris.session.finding import next_number
 from osiris.session.stored import CONVERSATION, cut_torn_line, line, now_text, open_locked, read_lines
@@ -191,10 +192,11 @@ def _new_session(
 ) -> Session:
     stamp = datetime.fromisoformat(now_text(started)).strftime(_STAMP)[:_STAMP_LENGTH]
     plain = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:_ID_LENGTH]
-    session_id = f"{stamp}-{plain}-{next_number(project):05}"
-    folder = project.logs / session_id
+    with hold_project(project):  # numbers are unique
+        session_id = f"{stamp}-{plain}-{next_number(project):05}"
+        folder = project.logs / session_id
+        make_folder(folder, private=True)
     session = Session(session_id, folder, project.open_sessions / session_id, scrubber)
-    make_folder(folder, private=True)
     with guarded(folder):
         session._events = open_locked(folder / "events.jsonl")
         session._metrics = open_file(folder / "metrics.jsonl", APPEND)

@@ -14,11 +14,12 @@ from osiris.delivery import has_ledger, is_still_there
 from osiris.durable import guarded, move, remove, remove_folder
 from osiris.errors import Diagnostic, diagnostic, fail
 from osiris.project import Project
+from osiris.project_lock import hold_project, is_running
 from osiris.runner.protocol import KEPT, KEPT_PART
 from osiris.runner.selection import with_upstream
 from osiris.runner.stages import not_needed
 from osiris.session.finding import open_session, session_folders
-from osiris.session.lost import is_unacknowledged, read_plan, read_recovered
+from osiris.session.lost import is_unacknowledged, pipeline_of, read_plan, read_recovered
 from osiris.session.stored import read_summary
 from osiris.units import duration_text
 
@@ -565,18 +566,22 @@ def remove_unused_spools(project: Project, session: str, *, ended_well: bool) ->
         remove_folder(folder)
 
 
-def sweep_spools(project: Project, keep: str | None, now: float, within: float) -> None:
+def sweep_spools(project: Project, pipeline: str, keep: str | None, now: float, within: float) -> None:
     """Remove the spools of sessions that are complete, missing or too old to continue, except those of `keep`.
 
-    `now` is in seconds since the epoch, `within` the seconds in which a run may be continued.
+    Those of other pipelines that run now are left: `pipeline` is the one of this run. `now` is in seconds since the
+    epoch, `within` the seconds in which a run may be continued.
     """
     for folder in project.spools.glob("*"):
-        if folder.name != keep and not _may_be_continued(project.logs / folder.name, now, within):
-            remove_folder(folder)
+        with hold_project(project):
+            run = read_summary(project.logs / folder.name)
+            owner = str(run["pipeline"]) if run else pipeline_of(folder.name)
+            is_needed = folder.name == keep or (owner != pipeline and is_running(project, owner))
+            if not (is_needed or _may_be_continued(run, now, within)):
+                remove_folder(folder)
 
 
-def _may_be_continued(session: Path, now: float, within: float) -> bool:
-    run = read_summary(session)
+def _may_be_continued(run: Summary | None, now: float, within: float) -> bool:
     if run is None or run["status"] == "complete":
         return False
     return now - datetime.fromisoformat(run["started_at"]).timestamp() <= within

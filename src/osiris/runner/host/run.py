@@ -1,4 +1,4 @@
-"""The host of a run: locks the project, decides the run key, starts the worker, and writes the session."""
+"""The host of a run: locks what it uses, decides the run key, starts the worker, and writes the session."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from osiris.durable import make_folder, remove_folder, write_file
 from osiris.errors import Diagnostic, OsirisError, diagnostic, exit_code
 from osiris.files import sweep
 from osiris.history.row_counts import base_of
-from osiris.project_lock import hold_project, wait_for_worker
+from osiris.project_lock import SANDBOXES, hold_run, worker_lock
 from osiris.registry import load_registry
 from osiris.runner.adapter import WorkerDied, start_worker
 from osiris.runner.credentials import digests_of, require_own, resolve_secrets, scrubber_of
@@ -38,6 +38,7 @@ from osiris.runner.host.describe import Confirmed, confirm, describe, problems_o
 from osiris.runner.host.interrupts import Interrupts
 from osiris.runner.host.options import RunOptions, RunResult
 from osiris.runner.host.recorder import Recorder, find_oml
+from osiris.runner.host.uses import uses_of
 from osiris.runner.limits import limits_of, usable_cores
 from osiris.runner.protocol import Job, Limits, Secrets
 from osiris.runner.retry import pause_before
@@ -138,16 +139,14 @@ def run(
     Before the first row is read, every source is checked against the plan, and every target that can confirm it is
     asked whether it accepts its rows. `fresh` has the answers of steps just described for this plan. `progress`
     receives every event as it is written. `link` is a worker started in advance to run in; it stays open. `pipeline` is
-    the source of the plan if it was just compiled, used to locate problems of steps. Fails with RUN004 while the
-    project is locked, as `decide` and `chosen` for invalid options, and as the target for missing requirements.
+    the source of the plan if it was just compiled, used to locate problems of steps. Fails as `hold`, as
+    `decide` and `chosen` for invalid options, and as the target for missing requirements.
     """
-    what = f"{'replay' if options.replay else 'run'} of '{manifest.name}'"
     with (
-        nullcontext() if options.attended else hold_project(project, what, config.get("run.wait")),
+        nullcontext() if options.attended else hold(project, manifest, config, options),
         options.interrupts or Interrupts() as interrupts,
         nullcontext(link) if link else _worker(project, manifest, config, options) as worker,
     ):
-        wait_for_worker(project)
         close_lost(project)
         sweep_temporaries(project)
         now = time.time()
@@ -161,7 +160,7 @@ def run(
         current = CurrentStates(lambda: digests_of(resolved(), needed.data["connections"]), lambda: sources().states)
         replayed = options.replay.start(manifest, selected) if options.replay else None
         start = replayed or decide(project, manifest, request, current, now)
-        sweep_spools(project, start.continues, now, request.continue_within)
+        sweep_spools(project, manifest.name, start.continues, now, request.continue_within)
         if start.finished:
             confirm_seen = partial(acknowledge, project, start.finished)
             return _attended(
@@ -173,6 +172,25 @@ def run(
         scrubber = scrubber_of(resolved())
         with create_session(project, manifest.name, lambda: scrubber, now) as session:
             return _attended(_run_session(attempt, session, worker, interrupts, progress), options)
+
+
+def hold(
+    project: Project,
+    manifest: Manifest,
+    config: Config,
+    options: RunOptions,
+    on_wait: Callable[[str], None] = lambda _holder: None,
+) -> AbstractContextManager[bool]:
+    """Hold the locks of a run of a plan, as `hold_run`: no other run has its pipeline or its targets.
+
+    Waits up to `run.wait`, then fails with RUN004. Fails as `chosen` for an invalid selection.
+    """
+    what = f"{'replay' if options.replay else 'run'} of '{manifest.name}'"
+    needed = options.replay.needed(manifest) if options.replay else manifest
+    uses = uses_of(needed, project.root, chosen(manifest, options.select))
+    if target_of(config, replay=options.replay is not None) == "e2b":
+        uses.append(SANDBOXES._replace(reads=True))
+    return hold_run(project, manifest.name, what, uses, config.get("run.wait"), on_wait)
 
 
 def _kept(manifest: Manifest, options: RunOptions) -> list[str]:
@@ -433,7 +451,7 @@ def _job(attempt: _Attempt, session: Session) -> Job:
         skip=start.skip,
         digest=attempt.options.digest,
         timeout=config.get("run.step_timeout"),
-        lock=str(project.worker_lock),
+        lock=str(worker_lock(project, attempt.manifest.name)),
         parallel=attempt.parallel,
         spools=str(project.spools / session.id),
         spool_limit=config.get("run.spool_limit"),

@@ -292,7 +292,8 @@ def _take_job_lock(path: str | None, stopper: Stopper) -> int | None:
     while not take_lock(fd):
         stopper.check()
         if time.monotonic() > deadline:
-            fail("RUN004", holder="the worker of an earlier run", waited=f" (waited {duration_text(_LOCK_WAIT)})")
+            waited = f" (waited {duration_text(_LOCK_WAIT)})"
+            fail("RUN004", holder="the worker of an earlier run", shares="", waited=waited)
         time.sleep(0.05)
     return fd
 

@@ -1,0 +1,160 @@
+"""`osiris run --all` and `--tag`: the pipelines of a project, in the order in which they feed each other."""
+
+import json
+import signal
+import subprocess
+
+import pytest
+from tests.conftest import OSIRIS, kept
+
+PIPELINE = """\
+oml_version: "0.1.0"
+name: {name}
+metadata: {{tags: {tags}}}
+steps:
+  - {{id: rows, component: filesystem.csv_extractor, mode: read, config: {{path: {source}}}}}
+  - id: written
+    component: filesystem.csv_writer
+    mode: write
+    inputs: {{df: "${{rows.df}}"}}
+    config: {{path: {target}}}
+"""
+
+
+class Shop:
+    def __init__(self, osiris, root):
+        self.osiris, self.root = osiris, root
+        (root / "pipelines").mkdir()
+        (root / "data").mkdir()
+        (root / "osiris.yaml").write_text("")
+        (root / "data" / "a.csv").write_text("id,name\n1,a\n")
+
+    def put(self, name, source, target, tags="[nightly]"):
+        text = PIPELINE.format(name=name, source=source, target=target, tags=tags)
+        (self.root / "pipelines" / f"{name}.yaml").write_text(text)
+
+    def run(self, *options, code=0, env=None):
+        done = self.osiris("run", *options, "--json", cwd=self.root, env=env)
+        assert done.returncode == code, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    def ran(self):
+        runs = [json.loads(path.read_text()) for path in self.root.glob("logs/*/run.json")]
+        return [run["pipeline"] for run in sorted(runs, key=lambda run: run["session"].rpartition("-")[2])]
+
+
+@pytest.fixture
+def shop(osiris, tmp_path):
+    """Three pipelines that feed each other against the order of their names, and one that is on its own."""
+    shop = Shop(osiris, tmp_path)
+    shop.put("alone", "data/a.csv", "output/alone.csv", tags="[weekly, 7]")
+    shop.put("first", "output/second.csv", "output/first.csv")
+    shop.put("second", "output/third.csv", "output/second.csv")
+    shop.put("third", "data/a.csv", "output/third.csv")
+    return shop
+
+
+def entries(answer):
+    return {each["pipeline"]: each["status"] for each in answer["data"]["pipelines"]}
+
+
+def test_all_run_in_the_order_in_which_they_feed_each_other(shop):
+    answer = shop.run("--all")
+    assert answer["ok"]
+    assert shop.ran() == ["alone", "third", "second", "first"]
+    assert entries(answer) == dict.fromkeys(shop.ran(), "complete")
+    keys = {"pipeline", "file", "exit_code", "session", "status", "run_key", "steps", "outputs", "diagnostics"}
+    assert all(each.keys() >= keys for each in answer["data"]["pipelines"])
+    assert (shop.root / "output" / "first.csv").read_text() == "id,name\n1,a\n"
+    assert list((shop.root / ".osiris" / "open").iterdir()) == []
+
+
+def test_a_tag_selects_and_a_run_id_is_that_of_each(shop):
+    assert entries(shop.run("--tag", "weekly")) == {"alone": "complete"}
+    runs = shop.run("--tag", "nightly", "--run-id", "night-1")["data"]["pipelines"]
+    assert [each["run_key"] for each in runs] == ["night-1"] * 3
+    again = shop.run("--tag", "nightly", "--run-id", "night-1")
+    assert {each["code"] for each in again["diagnostics"]} >= {"RUN009"}
+    assert shop.ran() == ["alone", "third", "second", "first"]
+    assert [each["code"] for each in shop.run("--tag", "hourly", code=2)["diagnostics"]] == ["RUN060"]
+
+
+def test_one_that_fails_skips_those_that_need_it_and_the_same_command_does_only_the_rest(shop):
+    shop.put("second", "data/none.csv", "output/second.csv")
+    shop.put("third", "output/first.csv", "output/third.csv")
+    answer = shop.run("--all", code=1)
+    assert entries(answer) == {"alone": "complete", "second": "failed", "first": "skipped", "third": "skipped"}
+    codes = {each["pipeline"]: {item["code"] for item in each["diagnostics"]} for each in answer["data"]["pipelines"]}
+    assert "DRV001" in codes["second"]
+    assert codes["first"] == codes["third"] == {"RUN062"}
+    assert shop.ran() == ["alone", "second"]
+
+
+def test_exit_codes_combine(shop):
+    """An unreachable source (3) comes before one that fails (1)."""
+    (shop.root / "osiris_connections.yaml").write_text(
+        "connections: {postgres: {down: {host: 127.0.0.1, port: 1, database: d, user: u, password: '${NONE}'}}}\n"
+    )
+    shop.put("alone", "data/none.csv", "output/alone.csv")
+    text = (shop.root / "pipelines" / "third.yaml").read_text()
+    text = text.replace("filesystem.csv_extractor", "postgres.extractor").replace(
+        "{path: data/a.csv}", "{connection: '@postgres.down', table: t}"
+    )
+    (shop.root / "pipelines" / "third.yaml").write_text(text)
+    runs = shop.run("--all", code=3)["data"]["pipelines"]
+    assert {each["pipeline"]: each["exit_code"] for each in runs} == {"alone": 1, "third": 3, "second": 0, "first": 0}
+
+
+def test_a_cycle_is_refused_by_name(shop):
+    shop.put("third", "output/first.csv", "output/third.csv")
+    (problem,) = shop.run("--all", code=2)["diagnostics"]
+    assert problem["code"] == "RUN061"
+    assert all(f"'{name}'" in problem["message"] for name in ("first", "second", "third"))
+    assert "alone" not in problem["message"]
+    assert shop.ran() == []
+
+
+def test_files_with_problems_are_refused_before_anything_runs(shop):
+    shop.put("third", "data/a.csv", "/etc/passwd")
+    (problem,) = (each for each in shop.run("--all", code=2)["diagnostics"] if each["severity"] == "error")
+    assert problem["file"] == "pipelines/third.yaml"
+    assert shop.ran() == []
+
+
+def test_a_dry_run_runs_nothing(shop):
+    for folder in ("first", "second", "third"):
+        (shop.root / "output").mkdir(exist_ok=True)
+        (shop.root / "output" / f"{folder}.csv").write_text("id,name\n1,a\n")
+    answer = shop.run("--all", "--dry-run")
+    assert [each["pipeline"] for each in answer["data"]["pipelines"]] == ["alone", "third", "second", "first"]
+    assert all(each["dry_run"] for each in answer["data"]["pipelines"])
+    assert shop.ran() == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--all", "--tag", "nightly"],
+        ["--all", "pipelines/third.yaml"],
+        ["--all", "--resume"],
+        ["--all", "--select", "rows"],
+        ["--tag", "nightly", "--last-compile"],
+    ],
+)
+def test_options_that_make_no_sense_together_are_refused(shop, options):
+    (problem,) = shop.run(*options, code=2)["diagnostics"]
+    assert problem["code"] == "PRJ008"
+    assert shop.ran() == []
+
+
+def test_a_signal_ends_the_running_one_and_the_rest_is_not_started(shop):
+    log = shop.root / "log"
+    env = kept() | {"OSIRIS_FAULT": "worker/file.sync:1:hang", "OSIRIS_FAULT_LOG": str(log)}
+    command = [OSIRIS, "run", "--all", "--json"]
+    with subprocess.Popen(command, cwd=shop.root, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        while " hang" not in (log.read_text() if log.exists() else ""):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        answer = json.loads(process.communicate(timeout=60)[0])
+    assert process.returncode == 130, answer
+    assert entries(answer) == {"alone": "cancelled", "third": "skipped", "second": "skipped", "first": "skipped"}
