@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from itertools import permutations
 from typing import TYPE_CHECKING
 
 from osiris.api.pipelines import validate_file
@@ -57,28 +58,36 @@ def find_members(workspace: Workspace, tag: str | None, *, params: Mapping[str, 
     Fails with all problems of the files, RUN060 if no pipeline has the tag, and RUN061 if they feed each other in a
     circle.
     """
-    checked = [validate_file(workspace, path, params=params) for path in pipelines(workspace)]
-    if invalid := [each for each in checked if each.prepared is None]:
-        raise_all(problem for each in invalid for problem in each.diagnostics)
-    found = [(each.file, each.prepared) for each in checked if each.prepared and _has_tag(each.prepared, tag)]
+    found = {file: prepared for file, prepared in _valid(workspace, params).items() if _has_tag(prepared, tag)}
     if not found:
         fail("RUN060", tag=tag)
-    flows = {prepared.pipeline.name: _flow(prepared) for _, prepared in found}
-    after = {
-        name: tuple(other for other, flow in flows.items() if other != name and flow.feeds(flows[name]))
-        for name in flows
-    }
-    try:
-        TopologicalSorter(after).prepare()
-    except CycleError as error:
-        fail("RUN061", pipelines=", ".join(f"'{name}'" for name in error.args[1][:-1]))
-    files = {prepared.pipeline.name: file for file, prepared in found}
+    after = _feeders({prepared.pipeline.name: _flow(prepared) for prepared in found.values()})
+    files = {prepared.pipeline.name: file for file, prepared in found.items()}
     return [Member(name, files[name], after[name]) for name in topological(after)]
+
+
+def _valid(workspace: Workspace, params: Mapping[str, str]) -> dict[str, Prepared]:
+    """Return the checked pipelines by file; fails with the problems of all files, if one has an error."""
+    checked = [validate_file(workspace, path, params=params) for path in pipelines(workspace)]
+    if not all(each.ok for each in checked):
+        raise_all(problem for each in checked if not each.ok for problem in each.diagnostics)
+    return {each.file: each.prepared for each in checked if each.prepared}
 
 
 def _has_tag(prepared: Prepared, tag: str | None) -> bool:
     tags = prepared.pipeline.metadata.get("tags")
     return tag is None or (isinstance(tags, list | tuple) and tag in tags)
+
+
+def _feeders(flows: Mapping[str, Flow]) -> dict[str, tuple[str, ...]]:
+    """Return the pipelines that feed each one, itself left out; fails with RUN061 for a cycle."""
+    pairs = [(one, other) for one, other in permutations(flows, 2) if flows[one].feeds(flows[other])]
+    after = {name: tuple(one for one, other in pairs if other == name) for name in flows}
+    try:
+        TopologicalSorter(after).prepare()
+    except CycleError as error:
+        fail("RUN061", pipelines=", ".join(f"'{name}'" for name in error.args[1][:-1]))
+    return after
 
 
 def _flow(prepared: Prepared) -> Flow:

@@ -235,11 +235,7 @@ def run(target: str | None, last_compile: bool, **options: Any) -> Answer:  # no
 
 def _run_several(target: str | None, *, last_compile: bool, options: dict[str, Any]) -> Answer:
     """Run the pipelines of --all or --tag; the answer has an entry for each."""
-    given = {"a target": target, "--last-compile": last_compile, **{f"--{key}": options[key] for key in _OF_ONE}}
-    if wrong := [name for name, value in given.items() if value]:
-        raise click.UsageError(f"{', '.join(wrong)} cannot be combined with --all or --tag")
-    if options["all"] and options["tag"] is not None:
-        raise click.UsageError("give either --all or --tag")
+    _refuse_for_several({"a target": target, "--last-compile": last_compile}, options)
     chosen = _run_options(options)
     workspace = opened(options["profile"], target_settings(options))
     refuse_idle(workspace.config.get("run.target"))
@@ -253,6 +249,14 @@ def _run_several(target: str | None, *, last_compile: bool, options: dict[str, A
         shown_at_last.callback(each.result.acknowledge if each.result else bool)
     console().at_end, console().end_code = shown_at_last.close, code
     return replace(_joined([(each.member, _member_answer(workspace, each)) for each in ended]), exit_code=code)
+
+
+def _refuse_for_several(given: dict[str, Any], options: dict[str, Any]) -> None:
+    given |= {f"--{key}": options[key] for key in _OF_ONE}
+    if wrong := [name for name, value in given.items() if value]:
+        raise click.UsageError(f"{', '.join(wrong)} cannot be combined with --all or --tag")
+    if options["all"] and options["tag"] is not None:
+        raise click.UsageError("give either --all or --tag")
 
 
 def _rehearsed_member(workspace: Workspace, member: Member, chosen: RunOptions, words: dict[str, Any]) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,10 +30,14 @@ def uses_of(manifest: Manifest, root: Path, selected: Iterable[str] | None = Non
 
     A target is a server's table, a database file, a folder, or a file. Servers are compared by their fields as written.
     """
+    connections, found = manifest.data["connections"], dict[str, Use]()
     steps = [step for step in manifest.steps if selected is None or step["id"] in selected]
-    writes = [_use(step, manifest.data["connections"], root) for step in steps if step["mode"] == "write"]
-    reads = [_database_file(step, manifest.data["connections"], root) for step in steps if step["mode"] == "read"]
-    found = {use.key: use._replace(reads=True) for use in reads if use} | {use.key: use for use in writes}
+    for step in sorted(steps, key=itemgetter("mode")):  # a write comes after a read, and counts
+        if step["mode"] == "write":
+            use = _use(step, connections, root)
+            found[use.key] = use
+        elif step["mode"] == "read" and (file := _database_file(step, connections, root)):
+            found[file.key] = file._replace(reads=True)
     return sorted(found.values())
 
 
