@@ -29,7 +29,7 @@ from osiris.codes.page import load_page
 from osiris.config import KEYS, variable_name
 from osiris.oml.editor import editor_schema
 from osiris.oml.params import DECLARATION
-from osiris.oml.parse import FILE_KEYS, STEP_KEYS
+from osiris.oml.parse import ENTRY_KEYS, FILE_KEYS, STEP_KEYS
 from osiris.oml.schedule import SCHEDULE
 from osiris.registry import RESERVED, UNSUPPORTED_RESERVED, Registry, load_registry
 from osiris.testing import Case, seen_by, type_matrix
@@ -83,9 +83,17 @@ EXIT_CODES = {
 }
 
 SCHEDULES = (
-    'With `oml_version: "0.2.0"`. The fields of `cron` are numbers, names (`MON`, `JAN`), `*`, lists (`1,15`), '
+    'Since `oml_version: "0.2.0"`. The fields of `cron` are numbers, names (`MON`, `JAN`), `*`, lists (`1,15`), '
     "ranges (`6-18`)\nand steps (`*/15`). [Schedules](../guide/schedules.md) has the rest."
 )
+REPLICATE = """\
+Since `oml_version: "0.3.0"`. An entry is a short way to write one extractor and one writer per table. `osiris compile`
+asks the source which tables match, and pins them with their keys in `osiris.lock`. Ids of the steps are
+`ENTRY-SCHEMA-TABLE`, of the extractors the same with `-source`. `needs` of other steps may name the entry.
+
+A table's config replaces a default as a whole; `cursor: none` and `deletes: none` switch it off. An upsert without
+`primary_key` uses the primary key of the source, or its only unique key without NULL.
+"""
 ORDER = """\
 ## Order and data
 
@@ -297,9 +305,16 @@ def oml_page() -> Iterator[str]:
     yield from ("# OML", "", "The language of pipelines. A complete example, from `osiris init`:", "")
     yield from ("```yaml", *EXAMPLE.read_text(encoding="utf-8").splitlines(), "```", "")
     yield from ("## Keys of a file", "", "Other keys begin with `x-` and are ignored.", "")
-    yield from config_table({key: properties[key] for key in FILE_KEYS}, ("oml_version", "name", "steps"))
+    yield from config_table({key: properties[key] for key in FILE_KEYS}, ("oml_version", "name"))
     yield from ("## Keys of a schedule", "", SCHEDULES, "")
     yield from config_table(SCHEDULE["properties"], SCHEDULE["required"])
+    yield from ("## Keys of an entry of replicate", "", REPLICATE)
+    entry = properties["replicate"]["items"]
+    yield from config_table({key: entry["properties"][key] for key in ENTRY_KEYS}, entry["required"])
+    for name in ("from", "to"):
+        inner = entry["properties"][name]
+        yield from (f"Keys of `{name}`:", "")
+        yield from config_table(inner["properties"], inner.get("required", ()))
     yield from ("## Keys of a step", "")
     yield from config_table({key: config[key] for key in STEP_KEYS}, step["required"])
     yield from (

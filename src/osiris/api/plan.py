@@ -13,7 +13,7 @@ from osiris.errors import OsirisError, diagnostic, exit_code, raise_all, sort_di
 from osiris.family_spec import find_family
 from osiris.files import refuse_foreign, resolve_path
 from osiris.model import schema_from_json
-from osiris.report.plan import FlowView, PlanView, StepView, TargetView
+from osiris.report.plan import FlowView, PairView, PlanView, StepView, TargetView
 from osiris.session.finding import iter_sessions
 from osiris.urls import family_of
 
@@ -77,7 +77,47 @@ def plan_view(
         flows=tuple(FlowView(source, target, columns) for (source, target), columns in flows.items()),
         new_flows=tuple(_new_flows(flows, before)),
         read_back=None if outputs is None else tuple(output.to_json() for output in outputs),
+        pairs=tuple(_pairs(manifest, previous)),
+        gone=tuple(_gone(manifest, previous)),
     )
+
+
+def _pairs(manifest: Manifest, previous: Manifest | None) -> Iterator[PairView]:
+    """Yield the tables of entries of `replicate`, sorted by entry and step."""
+    labels, before = labels_of(manifest), _replicated(previous)
+    readers = {step["id"]: step["config"] for step in manifest.steps if step["mode"] == "read"}
+    for name, (source, step) in sorted(_replicated(manifest).items()):
+        config, entry = step["config"], step["entry"]
+        mode = config.get("write_mode", "replace")
+        cursor, deletes = _cursor_text(readers[source].get("cursor")), _deletes_text(config.get("deletes"))
+        is_new = previous is not None and name not in before
+        yield PairView(name, entry, labels[source], labels[name], mode, cursor, deletes, is_new)
+
+
+def _gone(manifest: Manifest, previous: Manifest | None) -> Iterator[str]:
+    """Yield the sources of pairs that only the previous plan has."""
+    now, labels = _replicated(manifest), labels_of(previous) if previous else {}
+    yield from sorted(labels[source] for name, (source, _) in _replicated(previous).items() if name not in now)
+
+
+def _replicated(manifest: Manifest | None) -> dict[str, tuple[str, dict[str, JsonValue]]]:
+    """Return the extractor's id and the writer of each pair, by the writer's id."""
+    steps = manifest.steps if manifest else []
+    return {step["id"]: (step["needs"][0], step) for step in steps if "entry" in step and step["mode"] == "write"}
+
+
+def _cursor_text(cursor: JsonValue) -> str | None:
+    if not isinstance(cursor, dict):
+        return None if cursor is None else str(cursor)
+    late = cursor.get("late", "open_transactions")
+    return f"{cursor['column']}, late: {late if isinstance(late, str) else late['lag']}"
+
+
+def _deletes_text(deletes: JsonValue) -> str | None:
+    if not isinstance(deletes, dict):
+        return None
+    words = [f"column {deletes['column']}" if "column" in deletes else deletes["compare"]]
+    return ", ".join([*words, *(str(deletes[key]) for key in ("every", "as", "at_most") if key in deletes)])
 
 
 def view_plan(workspace: Workspace, compiled: Compiled, *, explained: bool = True) -> PlanView:

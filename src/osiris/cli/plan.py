@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -25,20 +26,62 @@ if TYPE_CHECKING:
 
 SHOWN_COLUMNS = 4
 SHOWN_FLOWS = 20
+SHOWN_PAIRS = 100
+SHOWN_GONE = 5
 
 
 def plan_lines(view: PlanView, *, verbose: bool = False) -> list[Line]:
     """Return the lines of a plan; columns and flows are abbreviated where they are many, unless `verbose`."""
     most = None if verbose else SHOWN_COLUMNS
+    pairs = list(_pair_lines(view, verbose=verbose))
+    if view.pairs:
+        view = _without_pairs(view)
     rows = [(s.id, s.component, _reads(s), s.rows, s.order, _gives(s, most)) for s in view.steps]
-    columns = zip(("step", "component", "reads", "~rows", "order", "gives"), *rows, strict=True)
-    header, *cells = zip(*(column for column in columns if {*column[1:]} != {None}), strict=True)
-    steps = figures(cells, [str(title) for title in header])
+    titles = ("step", "component", "reads", "~rows", "order", "gives")
+    steps = _filled_columns(titles, rows) if rows else []
     fused = [
         f"{step.id} computes {', '.join(step.fused)} inside its own statement" for step in view.steps if step.fused
     ]
     targets = [f"{target.step} {target_text(target)}, {target.delivery}" for target in view.targets]
-    return [*steps, *fused, *targets, *_flow_lines(view, most), *_read_back_lines(view)]
+    return [*pairs, *steps, *fused, *targets, *_flow_lines(view, most), *_read_back_lines(view)]
+
+
+def _filled_columns(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> list[Line]:
+    """Return a table without the columns that are empty in all rows."""
+    columns = zip(titles, *rows, strict=True)
+    header, *cells = zip(*(column for column in columns if {*column[1:]} != {None}), strict=True)
+    return figures(cells, [str(title) for title in header])
+
+
+def _pair_lines(view: PlanView, *, verbose: bool) -> Iterator[Line]:
+    """Yield the tables of entries of `replicate` as one table, new ones first; then counts."""
+    if not view.pairs:
+        return
+    pairs = sorted(view.pairs, key=lambda pair: not pair.is_new)
+    shown = pairs if verbose else pairs[:SHOWN_PAIRS]
+    rows = [(p.source, p.target, p.mode, p.cursor, p.deletes, "new" if p.is_new else None) for p in shown]
+    yield from _filled_columns(("table", "target", "mode", "cursor", "deletes", "since the last plan"), rows)
+    if len(pairs) > len(shown):
+        yield f"… and {count(len(pairs) - len(shown), 'table')} more (see --verbose)"
+    new = sum(pair.is_new for pair in pairs)
+    modes = ", ".join(f"{number:,} {mode}" for mode, number in sorted(Counter(pair.mode for pair in pairs).items()))
+    yield f"{count(len(pairs), 'table')} replicated: {modes}" + (f"; {new:,} new" if new else "")
+    if view.gone:
+        more = f" and {len(view.gone) - SHOWN_GONE:,} more" if len(view.gone) > SHOWN_GONE else ""
+        yield [("warning", f"no longer in the plan: {', '.join(view.gone[:SHOWN_GONE])}{more}")]
+
+
+def _without_pairs(view: PlanView) -> PlanView:
+    """Return a view without the steps, targets and flows of pairs."""
+    writers = {pair.step for pair in view.pairs}
+    readers = {name for step in view.steps if step.id in writers for name in step.inputs}
+    flows = {(pair.source, pair.target) for pair in view.pairs}
+    return replace(
+        view,
+        steps=tuple(step for step in view.steps if step.id not in writers | readers),
+        targets=tuple(target for target in view.targets if target.step not in writers),
+        new_flows=tuple(flow for flow in view.new_flows if (flow.source, flow.target) not in flows),
+    )
 
 
 def measured_lines(figures_of: Measured) -> list[Line]:

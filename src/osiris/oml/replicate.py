@@ -385,7 +385,7 @@ class _Expansion:
         if problem := unusable(table, config):
             self._add(problem, pointer if override is None else place, table=table, kind=_article(table.kind))
             return
-        target = self._target(table, place)
+        target = self._target(table)
         if target is None:
             return
         name = step_id(self._entry.id, table)
@@ -403,7 +403,7 @@ class _Expansion:
             name: {**shared, **_step(name, writer, "write", [name + _SOURCE], target | writes)},
         }
 
-    def _target(self, table: SourceTable, pointer: str) -> Text | None:
+    def _target(self, table: SourceTable) -> Text | None:
         """Return the config that names the target of a table; None if there is none, which is reported."""
         connection = {} if self._entry.target is None else {"connection": str(self._entry.target)}
         if self._entry.table is None:
@@ -414,7 +414,9 @@ class _Expansion:
         parts = [_filled(part, table.schema, table.name) for part in _template_parts(self._entry.table) or ()]
         if self._schemas[1] and len(parts) == 1 and "." in parts[0]:
             problem = f"gives table {table} the name '{parts[0]}', whose dot would separate a schema"
-            self._add("OML051", pointer, hint="write schema.{table}", key="table", problem=problem)
+            self._add(
+                "OML051", f"{self._entry.pointer}/to/table", hint="write schema.{table}", key="table", problem=problem
+            )
             return None
         self._targets[".".join(map(_quoted, parts)).lower()].append(table)
         return {**connection, **dict(zip(("schema", "table")[-len(parts) :], parts, strict=True))}

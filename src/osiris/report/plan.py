@@ -68,10 +68,29 @@ class FlowView:
 
 
 @dataclass(frozen=True, slots=True)
+class PairView:
+    """A table of an entry of `replicate`: the writer's `step`, source and target as labels, and how it is written.
+
+    `mode` is the write mode; `cursor` and `deletes` are texts, None without one. `is_new`: the plan before had no such
+    step.
+    """
+
+    step: str
+    entry: str
+    source: str
+    target: str
+    mode: str
+    cursor: str | None = None
+    deletes: str | None = None
+    is_new: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class PlanView:
     """A plan as people see it. `previous` is the plan it is compared with; without one, all flows are new.
 
     `read_back` has what each output is, as `compare.OutputText.to_json` gives it; None if nobody asked for that.
+    `pairs` are the tables of entries of `replicate`, and `gone` the sources of those that only the plan before has.
     """
 
     name: str
@@ -83,10 +102,13 @@ class PlanView:
     flows: tuple[FlowView, ...]
     new_flows: tuple[FlowView, ...]
     read_back: tuple[Mapping[str, JsonValue], ...] | None = None
+    pairs: tuple[PairView, ...] = ()
+    gone: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return the view as plain data."""
-        return asdict(self)
+        """Return the view as plain data; `pairs` and `gone` only where there are any."""
+        data = asdict(self)
+        return {key: value for key, value in data.items() if value or key not in ("pairs", "gone")}
 
 
 def view_of(data: Mapping[str, JsonValue]) -> PlanView:
@@ -100,6 +122,8 @@ def view_of(data: Mapping[str, JsonValue]) -> PlanView:
         "targets": tuple(TargetView(**target) for target in data["targets"]),
         "flows": tuple(FlowView(**flow) for flow in data["flows"]),
         "new_flows": tuple(FlowView(**flow) for flow in data["new_flows"]),
+        "pairs": tuple(PairView(**pair) for pair in data.get("pairs", ())),
+        "gone": tuple(data.get("gone", ())),
     }
     outputs = data.get("read_back")
     return PlanView(**{**data, **views, "read_back": None if outputs is None else tuple(outputs)})

@@ -78,7 +78,8 @@ SELECT c.relname::text, c.relispartition, k.indisprimary, k.names FROM pg_catalo
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace LEFT JOIN (
     SELECT i.indrelid, i.indisprimary, i.indexrelid,
         pg_catalog.array_agg(a.attname::text ORDER BY place.position) AS names
-    FROM pg_catalog.pg_index i, pg_catalog.unnest(i.indkey) WITH ORDINALITY AS place(number, position)
+    FROM pg_catalog.pg_index i
+    CROSS JOIN LATERAL pg_catalog.unnest(i.indkey) WITH ORDINALITY AS place(number, position)
     JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = place.number
     WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
         AND place.position <= i.indnkeyatts

@@ -1,0 +1,321 @@
+"""Entries of `replicate`, with the installed command and real databases."""
+
+import json
+import sqlite3
+
+import duckdb
+import pytest
+import yaml
+
+FILE = """
+oml_version: "0.3.0"
+name: shop
+replicate:
+  - id: shop
+    from: {{connection: "{source}", tables: {tables}, new_tables: {new}}}
+    to: {{{to}}}
+    defaults: {{write_mode: {mode}}}
+{more}"""
+
+
+class Project:
+    """A project that replicates `source` into `target`, connections with their fields."""
+
+    def __init__(self, root, osiris, connections):
+        self.root, self.osiris, self.env = root, osiris, {}
+        declared = {}
+        for reference, fields in connections.items():
+            family, alias = reference.removeprefix("@").split(".")
+            if "password" in fields:
+                self.env[f"{alias.upper()}_PASSWORD"] = fields["password"]
+                fields = {**fields, "password": f"${{{alias.upper()}_PASSWORD}}"}
+            declared.setdefault(family, {})[alias] = fields
+        (root / "osiris.yaml").write_text("")
+        (root / "osiris_connections.yaml").write_text(yaml.safe_dump({"connections": declared}))
+        (root / "pipelines").mkdir()
+        self.file = root / "pipelines" / "shop.yaml"
+
+    def write(self, source="@sqlite.shop", tables='["*"]', new="report", to=None, mode="upsert", more=""):
+        to = to or 'connection: "@duckdb.wh", table: "{table}"'
+        self.file.write_text(FILE.format(source=source, tables=tables, new=new, to=to, mode=mode, more=more))
+
+    def call(self, *arguments, code=0):
+        """Return the JSON of a command about the file."""
+        command, *more = arguments
+        done = self.osiris(command, self.file, "--json", *more, cwd=self.root, env=self.env)
+        assert done.returncode == code, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    def plan(self, *arguments):
+        """Return the manifest of a compile."""
+        return json.loads((self.root / self.call("compile", *arguments)["data"]["manifest"]).read_text())
+
+
+def codes(answer):
+    return [(each["code"], each["line"]) for each in answer["diagnostics"] if each["severity"] != "note"]
+
+
+def pairs(plan):
+    """Return the tables of a plan: the source, and what the writer has of it."""
+    steps = {step["id"]: step for step in plan["steps"]}
+    writers = [step for step in steps.values() if step["mode"] == "write"]
+    return {steps[each["needs"][0]]["config"]["table"]: each["config"] for each in writers}
+
+
+@pytest.fixture
+def shop(tmp_path, osiris):
+    """A project with a SQLite and a DuckDB file."""
+    project = Project(tmp_path, osiris, {"@sqlite.shop": {"path": "shop.sqlite"}, "@duckdb.wh": {"path": "wh.duckdb"}})
+    project.sql(
+        "CREATE TABLE orders (id INTEGER PRIMARY KEY, amount INT)",
+        "CREATE TABLE codes (code TEXT NOT NULL UNIQUE, name TEXT)",
+        "CREATE TABLE empty (a INT, b INT, PRIMARY KEY (a, b))",
+        "INSERT INTO orders VALUES (1, 10), (2, 20)",
+        "INSERT INTO codes VALUES ('a', 'A')",
+    )
+    return project
+
+
+def sql(self, *statements):
+    connection = sqlite3.connect(self.root / "shop.sqlite")
+    with connection:
+        for statement in statements:
+            connection.execute(statement)
+    connection.close()
+
+
+def copied(self, table):
+    with duckdb.connect(self.root / "wh.duckdb", read_only=True) as connection:
+        return sorted(connection.sql(f'SELECT * FROM "{table}"').fetchall())
+
+
+Project.sql, Project.copied = sql, copied
+
+
+def test_a_file_becomes_one_pair_of_steps_per_table(shop):
+    shop.write()
+    plan = shop.plan()
+    assert [(step["id"], step["entry"], step["needs"]) for step in plan["steps"]] == [
+        ("shop-main-codes-source", "shop", []),
+        ("shop-main-codes", "shop", ["shop-main-codes-source"]),
+        ("shop-main-empty-source", "shop", []),
+        ("shop-main-empty", "shop", ["shop-main-empty-source"]),
+        ("shop-main-orders-source", "shop", []),
+        ("shop-main-orders", "shop", ["shop-main-orders-source"]),
+    ]
+    assert {name: config["primary_key"] for name, config in pairs(plan).items()} == {
+        "codes": ["code"],
+        "empty": ["a", "b"],
+        "orders": ["id"],
+    }
+    assert plan["pipeline"]["replicate"] == [
+        {"id": "shop", "connection": "@sqlite.shop", "tables": ["*"], "except": []}
+        | {"new_tables": "report", "snapshot": "transaction"}
+    ]
+    shop.call("run")
+    shop.sql("UPDATE orders SET amount = 11 WHERE id = 1", "INSERT INTO orders VALUES (3, 30)")
+    shop.call("run")
+    assert shop.copied("orders") == [(1, 11), (2, 20), (3, 30)]
+    assert shop.copied("codes") == [("a", "A")]
+    assert shop.copied("empty") == []
+
+
+def test_the_plan_is_that_of_the_same_steps_in_a_file_but_for_the_entry(shop):
+    """Compiled from ordinary steps, every part of each step has the same hash, but for `about`."""
+    shop.write(tables="[orders]")
+    plan = shop.plan()
+    source = {"id": "shop-main-orders-source", "component": "sqlite.extractor", "mode": "read", "needs": []}
+    target = {"id": "shop-main-orders", "component": "duckdb.writer", "mode": "write", "needs": [source["id"]]}
+    source["config"] = {"connection": "@sqlite.shop", "table": "orders"}
+    target["config"] = {"connection": "@duckdb.wh", "table": "orders", "write_mode": "upsert", "primary_key": ["id"]}
+    shop.file.write_text(json.dumps({"oml_version": "0.3.0", "name": "shop", "steps": [source, target]}))
+    leaves = [{**step["leaves"], "about": None, "inputs": None} for step in plan["steps"]]
+    assert [{**step["leaves"], "about": None, "inputs": None} for step in shop.plan()["steps"]] == leaves
+
+
+def test_a_file_with_steps_alone_has_the_same_plan_in_every_version(shop):
+    step = {"id": "orders", "component": "sqlite.extractor", "mode": "read"}
+    step["config"] = {"connection": "@sqlite.shop", "table": "orders"}
+    plans = []
+    for version in ("0.1.0", "0.2.0", "0.3.0"):
+        shop.file.write_text(json.dumps({"oml_version": version, "name": "shop", "steps": [step]}))
+        plan = shop.plan()
+        assert plan["pipeline"].pop("oml_version") == version
+        del plan["fingerprint"], plan["leaves"]["pipeline"]
+        plans.append(plan)
+    assert plans[0] == plans[1] == plans[2]
+    assert "lock_version: 1\n" in (shop.root / "osiris.lock").read_text()
+
+
+def test_new_tables_are_named_until_a_refresh(shop):
+    shop.write()
+    before = shop.plan()
+    shop.sql("CREATE TABLE later (id INTEGER PRIMARY KEY)")
+    assert shop.plan()["fingerprint"] == before["fingerprint"]  # compile trusts the pins
+    answer = shop.call("run")
+    assert codes(answer) == [("LCK011", None)]
+    assert "main.later" in answer["diagnostics"][0]["message"]
+    assert list(pairs(shop.plan("--refresh"))) == ["codes", "empty", "later", "orders"]
+    assert codes(shop.call("run")) == []
+
+
+def test_new_tables_are_added_by_a_run(shop):
+    shop.write(new="add")
+    shop.plan()
+    shop.sql("CREATE TABLE later (id INTEGER PRIMARY KEY)", "CREATE TABLE odd (a INT)", "INSERT INTO later VALUES (1)")
+    answer = shop.call("run")
+    assert [each["code"] for each in answer["diagnostics"] if each["code"].startswith("LCK")] == ["LCK012", "LCK013"]
+    assert shop.copied("later") == [(1,)]
+    assert 'name: "later", key: ["id"]' in (shop.root / "osiris.lock").read_text()
+    shop.sql("INSERT INTO later VALUES (2)")
+    assert codes(shop.call("run")) == [("LCK013", None)]
+    assert shop.copied("later") == [(1,), (2,)]
+
+
+def test_a_missing_table_fails_alone_and_its_target_stays(shop):
+    shop.write()
+    shop.call("run")
+    shop.sql("DROP TABLE codes", "INSERT INTO orders VALUES (3, 30)")
+    answer = shop.call("run", code=1)
+    assert {code for code, _ in codes(answer)} >= {"LCK010", "DRV012"}
+    assert shop.copied("codes") == [("a", "A")]
+    assert shop.copied("orders") == [(1, 10), (2, 20), (3, 30)]
+    assert list(pairs(shop.plan("--refresh"))) == ["empty", "orders"]
+
+
+def test_other_patterns_are_asked_anew(shop):
+    shop.write(tables="[orders]")
+    assert list(pairs(shop.plan())) == ["orders"]
+    shop.write(tables='["*o*"]')
+    assert list(pairs(shop.plan())) == ["codes", "orders"]
+    assert shop.call("validate")["data"]["files"][0]["steps"][-1] == "shop-main-orders"
+    shop.file.write_text(json.dumps({"oml_version": "0.3.0", "name": "shop", "steps": [
+        {"id": "a", "component": "sqlite.extractor", "mode": "read",
+         "config": {"connection": "@sqlite.shop", "table": "orders"}}]}))  # fmt: skip
+    shop.plan()
+    assert "replicate:" not in (shop.root / "osiris.lock").read_text()
+
+
+def test_an_edited_lock_is_refused(shop):
+    shop.write()
+    shop.plan()
+    lock = shop.root / "osiris.lock"
+    lock.write_text(lock.read_text().replace('key: ["code"]', 'key: ["name"]'))
+    assert codes(shop.call("compile", code=4)) == [("LCK003", 42)]
+
+
+def test_tables_go_into_folders(shop):
+    shop.write(to='folder: "lake/{schema}/{table}"', mode="upsert")
+    assert codes(shop.call("validate", code=2)) == [("OML002", 8)]
+    text = shop.file.read_text().replace("    defaults: {write_mode: upsert}\n", "")
+    shop.file.write_text(text)
+    shop.call("run")
+    found = duckdb.sql(f"SELECT * FROM '{shop.root}/lake/main/orders/*.parquet'").fetchall()
+    assert sorted(found) == [(1, 10), (2, 20)]
+
+
+def test_what_is_wrong_is_said_before_a_row_is_read(shop):
+    shop.sql("CREATE TABLE log (t TEXT)", "CREATE VIEW v AS SELECT 1 AS a")
+    shop.write(tables="[orders, ordrs, log, v]", to='connection: "@duckdb.wh", table: raw')
+    assert sorted(codes(shop.call("run", code=2))) == [
+        ("OML052", 6),  # ordrs
+        ("OML054", 6),  # log
+        ("OML054", 6),  # v
+    ]
+    shop.write(tables="[orders, codes]", to='connection: "@duckdb.wh", table: raw')
+    assert codes(shop.call("run", code=2)) == [("OML053", 7)]
+    assert not (shop.root / "wh.duckdb").exists()
+    more = "    tables:\n      log: {primary_key: [t]}\n      x: {write_mode: append}\n"
+    shop.write(tables="[orders, log]", more=more)
+    assert codes(shop.call("run", code=2)) == [("OML056", 11)]
+
+
+def test_a_step_waits_for_an_entry_by_its_id(shop):
+    shop.write(
+        more="""\
+steps:
+  - {id: sum, component: duckdb.extractor, mode: read, needs: [shop],
+     config: {connection: "@duckdb.wh", query: "SELECT sum(amount) AS a FROM orders"}}
+  - {id: out, component: filesystem.csv_writer, mode: write, needs: [sum], config: {path: output/sum.csv}}
+"""
+    )
+    shop.call("validate")
+    shop.copied_before = (
+        duckdb.connect(shop.root / "wh.duckdb")
+        .execute("CREATE TABLE orders (id BIGINT PRIMARY KEY, amount BIGINT)")
+        .close()
+    )
+    shop.call("run")
+    assert (shop.root / "output" / "sum.csv").read_text() == "a\n30\n"
+
+
+ODD = ["a.b", 'with "quotes"', "Ünïcode", "UPPER", "x-y", "a b", "t" * 60]
+
+
+@pytest.fixture
+def server(request, tmp_path, osiris):
+    """A project from and to databases of a server, PostgreSQL or MariaDB."""
+    family = {"postgres": "postgres", "mariadb": "mysql"}[request.param]
+    started = request.getfixturevalue(request.param)
+    source, target = started.new_database(), started.new_database()
+    connections = {f"@{family}.shop": started.fields(source), f"@{family}.wh": started.fields(target)}
+    project = Project(tmp_path, osiris, connections)
+    project.family, project.source, project.target, project.server = family, source, target, started
+    return project
+
+
+@pytest.mark.parametrize("server", ["postgres", "mariadb"], indirect=True)
+def test_five_hundred_tables_with_odd_names_views_and_without_key(server):
+    quote = '"{}"' if server.family == "postgres" else "`{}`"
+    names = [quote.format(name.replace('"', '""') if server.family == "postgres" else name) for name in ODD]
+    statements = [f"CREATE TABLE {name} (id INT PRIMARY KEY, v INT)" for name in names]
+    statements += [f"CREATE TABLE t{number} (id INT PRIMARY KEY, v INT)" for number in range(480)]
+    statements += ["CREATE TABLE nokey (v INT)", "CREATE VIEW v AS SELECT * FROM t1"]
+    statements += [
+        "CREATE TABLE uniq (a INT NOT NULL UNIQUE, b INT UNIQUE)",
+        "CREATE TABLE two (a INT NOT NULL UNIQUE, b INT NOT NULL UNIQUE)",
+    ]
+    if server.family == "postgres":
+        statements += ["CREATE TABLE part (id INT PRIMARY KEY) PARTITION BY RANGE (id)"]
+        statements += ["CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM (0) TO (9)"]
+    server.server.run(*statements, database=server.source)
+    schema = "public" if server.family == "postgres" else server.source
+    to = f'connection: "@{server.family}.wh", table: "{{table}}"'
+    source = f"@{server.family}.shop"
+    more = (
+        "    tables:\n      nokey: {write_mode: append}\n      v: {primary_key: [id]}\n      two: {primary_key: [b]}\n"
+    )
+    server.write(source=source, tables='["*"]', to=to, more=more)
+    assert codes(server.call("compile", code=2)) == [("OML051", 7)]  # the dot of a name would separate a schema
+    home = "public" if server.family == "postgres" else server.target
+    to = f'connection: "@{server.family}.wh", table: "\\"{home}\\".{{table}}"'
+    server.write(source=source, tables=f"['\"{schema}\".*']", to=to, more=more)
+    plan = server.plan()
+    found = pairs(plan)
+    assert len(found) == len(ODD) + 480 + 4 + (server.family == "postgres")
+    assert {*ODD, "nokey", "v"} <= {*found}
+    assert found["nokey"].get("primary_key") is None
+    assert found["uniq"]["primary_key"] == ["a"]
+    assert found["two"]["primary_key"] == ["b"]
+    assert "part_1" not in found
+    ids = [step["id"] for step in plan["steps"]]
+    assert len({*ids}) == len(ids)
+    assert max(map(len, ids)) <= 64
+
+
+@pytest.mark.parametrize("server", ["postgres"], indirect=True)
+def test_a_table_without_a_privilege_is_named(server):
+    server.server.run(
+        "CREATE TABLE open (id INT PRIMARY KEY)",
+        "CREATE TABLE closed (id INT PRIMARY KEY)",
+        f'GRANT SELECT ON open TO "{server.server.reader}"',
+        database=server.source,
+    )
+    fields = server.server.fields(server.source, reader=True)
+    server.env["SHOP_PASSWORD"] = fields["password"]
+    path = server.root / "osiris_connections.yaml"
+    declared = yaml.safe_load(path.read_text())
+    declared["connections"]["postgres"]["shop"]["user"] = fields["user"]
+    path.write_text(yaml.safe_dump(declared))
+    server.write(source="@postgres.shop", to='connection: "@postgres.wh", table: "{table}"')
+    assert codes(server.call("compile", code=2)) == [("OML055", 6)]
