@@ -308,7 +308,7 @@ def test_a_table_without_a_privilege_is_named(server):
     server.server.run(
         "CREATE TABLE open (id INT PRIMARY KEY)",
         "CREATE TABLE closed (id INT PRIMARY KEY)",
-        f'GRANT SELECT ON open TO "{server.server.reader}"',
+        f'REVOKE ALL ON closed FROM "{server.server.reader}"',
         database=server.source,
     )
     fields = server.server.fields(server.source, reader=True)
