@@ -159,6 +159,16 @@ def test_new_tables_are_named_until_a_refresh(shop):
     assert codes(shop.call("run")) == []
 
 
+def test_a_run_of_a_plan_only_reports_tables(shop):
+    shop.write(new="add")
+    shop.plan()
+    shop.sql("CREATE TABLE later (id INTEGER PRIMARY KEY)", "DROP TABLE codes")
+    done = shop.osiris("run", "--last-compile", "--json", cwd=shop.root)
+    assert {code for code, _ in codes(json.loads(done.stdout))} >= {"LCK010", "LCK011"}
+    assert done.returncode == 1
+    assert shop.copied("orders") == [(1, 10), (2, 20)]
+
+
 def test_new_tables_are_added_by_a_run(shop):
     shop.write(new="add")
     shop.plan()

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from osiris.canonical import fingerprint
-from osiris.connections import as_written, resolve_ref
-from osiris.errors import diagnostic
+from osiris.connections import as_written, parse_ref, resolve_ref
+from osiris.errors import OsirisError, diagnostic
 from osiris.lock import PinnedEntry, PinnedTable, load_entries
-from osiris.oml.replicate import Catalogue, SourceTable, config_of, override_of, parse_pattern, select, unusable
+from osiris.oml.replicate import Catalogue, Entry, SourceTable, config_of, override_of, parse_pattern, select, unusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from osiris.api.workspace import Workspace
     from osiris.errors import Diagnostic
-    from osiris.model import ConnectionRef, JsonValue
-    from osiris.oml.replicate import Entry
+    from osiris.model import ConnectionRef, JsonValue, Manifest
     from osiris.runner.adapter import Worker
 
 Asking: TypeAlias = Literal["never", "unpinned", "run", "refresh"]
@@ -77,6 +76,31 @@ class Replicated:
         self.notes += new_tables("LCK012", entry.id, entry.source, usable)
         self.notes += new_tables("LCK013", entry.id, entry.source, [table for table in new if table not in usable])
         return replace(known, tables=(*known.tables, *usable))
+
+
+def report_tables(workspace: Workspace, manifest: Manifest, worker: Worker | None) -> list[Diagnostic]:
+    """Return what a plan's sources of `replicate` have that the plan has not, and the reverse.
+
+    A source that cannot be asked is left to the run.
+    """
+    notes: list[Diagnostic] = []
+    for kept in manifest.data["pipeline"].get("replicate", ()):
+        source, tables = parse_ref(kept["connection"]), tuple(kept["tables"])
+        entry = Entry(kept["id"], "", source, tables, tuple(kept["except"]))
+        with suppress(OsirisError):
+            now = ask_tables(workspace, source, tables, worker)
+            planned = _planned(manifest, entry.id, now.own)
+            existing = {str(table) for table in now.tables}
+            new = [table for table, _ in select(entry, now) if str(table) not in planned]
+            notes += missing_tables(entry.id, source, sorted(planned - existing))
+            notes += new_tables("LCK011", entry.id, source, new)
+    return notes
+
+
+def _planned(manifest: Manifest, entry: str, own: str) -> set[str]:
+    """Return the names of the tables that a plan reads for an entry."""
+    steps = (step for step in manifest.steps if step.get("entry") == entry and step["mode"] == "read")
+    return {str(SourceTable(step["config"].get("schema", own), step["config"]["table"])) for step in steps}
 
 
 def missing_tables(entry: str, source: ConnectionRef, names: Sequence[str]) -> Iterator[Diagnostic]:

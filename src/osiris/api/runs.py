@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from osiris.api.pipelines import compile_file, refuse_warnings, save
+from osiris.api.replication import report_tables
 from osiris.api.workspace import Workspace, find_file, find_plan, load_plan, project_scrubber, shown
 from osiris.durable import make_folder
 from osiris.errors import OsirisError, diagnostic, exit_code, fail
@@ -265,7 +266,8 @@ def plan_of(
     if params or workspace.profile not in (None, *workspace.config.profiles):
         fail("PRJ008", problem="--param and --profile are fixed in a plan", hint="run the pipeline with them")
     manifest, drift = load_plan(workspace, file, allow_drift=options.allow_engine_drift)
-    notes = [*workspace.config.diagnostics, *_completed(target, file, manifest), *drift]
+    reported = report_tables(workspace, manifest, worker)
+    notes = [*workspace.config.diagnostics, *_completed(target, file, manifest), *drift, *reported]
     if strict:
         from osiris.compiler.revalidate import lint_plan
         from osiris.registry import load_registry
