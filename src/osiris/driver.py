@@ -90,7 +90,8 @@ class Shared:
     """One state of a database, which several extractors read: how to see it is the family's own.
 
     `tables` are those that can be read in it, as configs name them (schema or None, and name). `snapshot` names it,
-    `asked` is what the server said before it. `session` is the only one that sees it, if there is one; `lock` then lets one extractor at a time use it.
+    `asked` is what the server said before it. `session` is the only one that sees it, if there is one; `lock` then
+    lets one extractor at a time use it.
     """
 
     tables: frozenset[tuple[str | None, str]]
