@@ -140,14 +140,16 @@ class State:
 class Increment:
     """One run of a pair: the extractor reads `before` and sets the rest, which the writer records.
 
-    `repeated` are the delivered rows that may be read again; None for an upsert, whose key absorbs them. When all rows
-    were read, the reader sets `position`, `kept` (the same for the next run) and `columns`.
+    `repeated` are the delivered rows that may be read again. If the writer `appends`, all must be recognized; for an
+    upsert, whose key absorbs them, those that are known need not be written again. When all rows were read, the reader
+    sets `position`, `kept` (the same for the next run) and `columns`.
     """
 
     pair: Pair
     cursor: Cursor
     before: State | None = None
-    repeated: Rows | None = None
+    repeated: Rows = field(default_factory=Counter)
+    appends: bool = True
     source: str | None = None
     position: Mapping[str, JsonValue] | None = None
     kept: Rows = field(default_factory=Counter)
@@ -161,7 +163,7 @@ class Increment:
             self.before is not None
             and self.position == self.before.position
             and self.columns == self.before.columns
-            and (self.repeated is None or self.kept == self.repeated)
+            and self.kept == self.repeated
         )
 
 

@@ -37,7 +37,7 @@ def findings_of(reading: Reading) -> list[Finding]:
 def _all_rejected_or_filtered(reading: Reading) -> list[Finding]:
     rejected, filtered = [], []
     for row in reading.row_counts.values():
-        if row.mode == "write" or not row.taken or row.given:
+        if row.mode == "write" or not row.taken or row.given or row.only_new:
             continue
         if row.rejected == row.taken:
             text = f"Step {row.step} rejected all of its {row.taken:,} input rows."
@@ -65,7 +65,7 @@ def _nothing_read(reading: Reading) -> Iterator[Finding]:
     readers = [row for row in rows if row.mode == "read" and row.given is not None]
     # A writer whose rows were delivered by an earlier attempt has rows that no source was asked for.
     moved = any(row.taken for row in rows if row.mode in ("read", "write"))
-    if readers and not any(row.given for row in readers) and not moved:
+    if readers and not any(row.given or row.only_new for row in readers) and not moved:
         names = ", ".join(row.step for row in readers[:3])
         yield Finding(
             "nothing_read", f"No rows were read: the source of {clip(names, 80)} returned none.", readers[0].step
@@ -74,7 +74,7 @@ def _nothing_read(reading: Reading) -> Iterator[Finding]:
 
 def _nothing_written(reading: Reading) -> Iterator[Finding]:
     writers = [row for row in reading.row_counts.values() if row.mode == "write" and row.given is not None]
-    if writers and reading.run.status == "complete" and not any(row.given for row in writers):
+    if writers and reading.run.status == "complete" and not any(row.given or row.only_new for row in writers):
         read = total(reading.row_counts, "read", "taken")
         if read:
             yield Finding("nothing_written", f"{read:,} rows were read but none were written.", writers[0].step)

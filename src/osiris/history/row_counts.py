@@ -43,6 +43,7 @@ class Row:
 
     `taken` are input rows, `given` output rows. `filtered` are input rows that a step without grouping or joins neither
     returned nor rejected; `combined` those merged or dropped by a step with them; `added` output rows beyond the input.
+    `only_new`: the step has only rows that are new since the last run, so few or none are normal.
     """
 
     step: str
@@ -54,6 +55,7 @@ class Row:
     filtered: int | None = None
     combined: int | None = None
     added: int | None = None
+    only_new: bool = False
 
     @property
     def lost(self) -> int:
@@ -66,7 +68,7 @@ class Row:
 
     def cells(self) -> list[JsonValue]:
         """Return the cells of a table with `COLUMNS`."""
-        return list(astuple(self))
+        return list(astuple(self))[:-1]
 
 
 RowCounts = dict[str, Row]
@@ -94,7 +96,7 @@ def row_counts_of(run: RecordedRun) -> RowCounts:
 
 
 def _counted(name: str, step: Mapping[str, JsonValue], *, combines: bool = False) -> Row:
-    row = Row(name, step["mode"], step["status"])
+    row = Row(name, step["mode"], step["status"], only_new=step.get("only_new", False))
     if not {"rows_in", "rows_out"} <= step.keys():
         return row
     taken, given, rejected = step["rows_in"], step["rows_out"], step.get("rows_rejected", 0)
@@ -166,7 +168,7 @@ def losses_since(base: RowCounts, now: RowCounts) -> list[Finding]:
     lower ratio of output to input.
     """
     empty, shrunk = [], []
-    for row, before in ((row, base[row.step]) for row in now.values() if row.step in base):
+    for row, before in ((row, base[row.step]) for row in now.values() if row.step in base and not row.only_new):
         if row.mode == "write" and row.given == 0 and before.given:
             text = f"Step {row.step} wrote no rows; an earlier run wrote {before.given:,}."
             empty.append(Finding("empty_output", text, row.step, (f"step.{row.step}", "base")))

@@ -79,3 +79,9 @@ def _before(steps: Steps, names: Collection[str]) -> set[str]:
         if step["id"] in upstream:
             upstream.update(step["needs"])
     return upstream
+
+
+def steps_of_pairs(manifest: Manifest) -> set[str]:
+    """Return the steps of pairs with a state, which says what to read, whatever changed in their sources."""
+    writers = [step["id"] for step in manifest.steps if "state" in step]
+    return {step["id"] for step in with_upstream(manifest, writers)}

@@ -303,6 +303,7 @@ def lock_together(session: Session, names: Sequence[Name]) -> frozenset[Name]:
             session.run("ROLLBACK TO locking")
         else:
             locked.add(name)
+        session.run("RELEASE locking")  # a snapshot cannot be exported from a subtransaction
     return frozenset(locked)
 
 

@@ -123,8 +123,8 @@ class _Reading:
         increment: Any = ctx.increment
         self._increment: Increment = increment
         self._database, self._session, self._config, self._ctx, self._moment = database, session, config, ctx, moment
-        self._appends = increment.repeated is not None
-        self._left: Rows = Counter(increment.repeated or {})
+        self._appends = increment.appends
+        self._left: Rows = Counter(increment.repeated)
         self._columns = {column.name: column.type for column in source.schema}
         self._all = self.source = source
         self._before = increment.before.position if increment.before else {}
@@ -188,6 +188,7 @@ class _ByValue(_Reading):
         self._pending = self._moment.pending if self._moment else None
         self._mark_before, self._greatest = self._stored("mark"), self._stored("greatest")
         self._kept: Rows = Counter()
+        self._keeps = True
         self._expect_clock()
         if self._mark_before is not None:
             self.source = self._newer(self._mark_before)
@@ -219,7 +220,7 @@ class _ByValue(_Reading):
             return
         greatest = _value(pc.max(column))
         self._greatest = greatest if self._greatest is None else max(self._greatest, greatest)
-        if self._appends:
+        if self._keeps:
             least = self._least_kept()
             recent = batch if least is None else batch.filter(pc.greater_equal(column, pa.scalar(least, column.type)))
             self._kept.update(self._rows(recent, self._columns))
@@ -228,7 +229,10 @@ class _ByValue(_Reading):
     def _drop_old(self, least: Value | None) -> None:
         if len(self._kept) > MOST_REPEATED and least is not None:
             self._kept = Counter({row: n for row, n in self._kept.items() if row[1] >= place_of(least)})
-        expect_few(len(self._kept), self._moment, self._ctx, most=_IN_MEMORY)
+        if self._appends:
+            expect_few(len(self._kept), self._moment, self._ctx, most=_IN_MEMORY)
+        elif len(self._kept) > MOST_REPEATED:
+            self._kept, self._keeps = Counter(), False
 
     def _places(self, batch: pa.RecordBatch) -> Iterable[int]:
         return (place_of(_value(value)) for value in batch.column(self._cursor.column))
@@ -254,9 +258,10 @@ class _ByValue(_Reading):
         increment.position = {**self._before, **position, **details}
         if self._moment and increment.position != self._before:
             increment.position["clock"] = self._moment.clock.isoformat()
-        if self._appends:  # a row that is not visible now may be again
-            kept = self._kept + self._left
-            increment.kept = Counter({row: n for row, n in kept.items() if least is None or row[1] >= place_of(least)})
+        # For an append, a row that is not visible now may be again. An upsert must write a row that comes back.
+        kept = self._kept + self._left if self._appends else self._kept
+        increment.kept = Counter({row: n for row, n in kept.items() if least is None or row[1] >= place_of(least)})
+        if self._appends:
             expect_few(increment.kept.total(), self._moment, self._ctx)
 
 

@@ -16,7 +16,7 @@ from osiris.errors import Diagnostic, diagnostic, fail
 from osiris.project import Project
 from osiris.project_lock import hold_project, is_running
 from osiris.runner.protocol import KEPT, KEPT_PART
-from osiris.runner.selection import with_upstream
+from osiris.runner.selection import steps_of_pairs, with_upstream
 from osiris.runner.stages import not_needed
 from osiris.session.finding import open_session, session_folders
 from osiris.session.lost import is_unacknowledged, pipeline_of, read_plan, read_recovered
@@ -358,16 +358,10 @@ def _changed(start: Start, manifest: Manifest, sources: States) -> str:
 
 def _differing(before: States, manifest: Manifest, sources: States) -> str:
     """Name the sources whose two states are known and differ; empty if there are none."""
-    read = [step["id"] for step in manifest.steps if step["mode"] == "read"]
-    read = [step for step in read if step not in _of_pairs(manifest)]
+    pairs = steps_of_pairs(manifest)
+    read = [step["id"] for step in manifest.steps if step["mode"] == "read" and step["id"] not in pairs]
     names = [f"'{step}'" for step in read if step in before and step in sources and before[step] != sources[step]]
     return f"source of step {', '.join(names)}" if names else ""
-
-
-def _of_pairs(manifest: Manifest) -> set[str]:
-    """Return the steps of pairs with a state, which says what to read, whatever changed in their sources."""
-    writers = [step["id"] for step in manifest.steps if "state" in step]
-    return {step["id"] for step in with_upstream(manifest, writers)}
 
 
 def _continue_on_request(
@@ -460,7 +454,7 @@ def _continue(root: Path, manifest: Manifest, last: Summary, *, keep: bool, with
     selected = [step for step in manifest.steps if step["id"] not in left_out]
     needless = not_needed(selected, delivered)
     unusable = {*delivered, *needless, *_failed_checks(manifest, last), *_uses_sensitive(manifest), *without}
-    unusable |= _of_pairs(manifest)
+    unusable |= steps_of_pairs(manifest)
     spools, damaged = find_kept_spools(Project(root), last, unusable) if keep else ({}, [])
     skip = {step: f"delivered by {spool['session']}" for step, spool in delivered.items()}
     skip |= {step: f"its output was kept by {spool['session']}" for step, spool in spools.items()}

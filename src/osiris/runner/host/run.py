@@ -42,13 +42,13 @@ from osiris.runner.host.uses import uses_of
 from osiris.runner.limits import limits_of, usable_cores
 from osiris.runner.protocol import Job, Limits, Secrets
 from osiris.runner.retry import pause_before
-from osiris.runner.selection import chosen, kept_steps, with_downstream, with_upstream
+from osiris.runner.selection import chosen, kept_steps, steps_of_pairs, with_downstream, with_upstream
 from osiris.session.lost import acknowledge, close_lost
 from osiris.session.stored import now_text
 from osiris.session.writing import Session, create_session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from contextlib import AbstractContextManager
     from signal import Signals
 
@@ -396,6 +396,7 @@ def _states_of_run(attempt: _Attempt) -> dict[str, str]:
 def _summary(attempt: _Attempt, session: Session) -> dict[str, JsonValue]:
     """Return the content of run.json before the first step."""
     start, manifest, limits, replay = attempt.start, attempt.manifest, attempt.limits, attempt.options.replay
+    incremental = steps_of_pairs(manifest)
     return {
         "session": session.id,
         **({"kind": "replay", "replays": replay.to_json()} if replay else {"kind": "run"}),
@@ -421,12 +422,18 @@ def _summary(attempt: _Attempt, session: Session) -> dict[str, JsonValue]:
         "sources": start.sources | _states_of_run(attempt),
         "rows_in": 0,
         "rows_out": 0,
-        "steps": {step["id"]: {"mode": step["mode"], "status": "not_run"} for step in manifest.steps},
+        "steps": {step["id"]: _step_summary(step, incremental) for step in manifest.steps},
         "outputs": {step: _output(delivery) for step, delivery in start.deliveries.items()},
         "deliveries": dict(start.deliveries),
         "spools": dict(start.kept),
         "diagnostics": [],
     }
+
+
+def _step_summary(step: Mapping[str, JsonValue], incremental: Collection[str]) -> dict[str, JsonValue]:
+    """Return a step in run.json before it runs."""
+    new = {"only_new": True} if step["id"] in incremental else {}
+    return {"mode": step["mode"], "status": "not_run", **new}
 
 
 def _settings(config: Config) -> dict[str, JsonValue]:

@@ -121,7 +121,7 @@ class Increments:
             _expect_same("STA002", [_WHAT[name] for name in _changes(pair.form, before.form)], pair)
             _expect_same("STA003", ["its connection"] if before.source not in (None, source) else [], pair)
         appends = writer["config"].get("write_mode") != "upsert"
-        return Increment(pair, cursor, before, repeated if appends else None, source)
+        return Increment(pair, cursor, before, repeated, appends, source)
 
 
 def _or_raise(answer: T | OsirisError) -> T:
