@@ -316,15 +316,17 @@ def _load(project: Project) -> tuple[Lock, Entries]:
     pins = [_pin(document, f"/sources/{number}", entry) for number, entry in enumerate(sources)]
     problems = [problem for each in pins if isinstance(each, list) for problem in each]
     problems += _repeated(document, pins)
+    entries, more = _read_entries(document)
+    if problems or more:
+        raise_all([*problems, *more])
+    return {pin.source.key: pin for pin in pins if isinstance(pin, Pin)}, entries
+
+
+def _read_entries(document: Document) -> tuple[Entries, list[Diagnostic]]:
     written = document.data.get("replicate", [])
     entries = [_entry(document, f"/replicate/{number}", each) for number, each in enumerate(written)]
-    problems += [each for each in entries if isinstance(each, Diagnostic)]
-    if problems:
-        raise_all(problems)
-    return (
-        {pin.source.key: pin for pin in pins if isinstance(pin, Pin)},
-        {(each.pipeline, each.entry): each for each in entries if isinstance(each, PinnedEntry)},
-    )
+    problems = [each for each in entries if isinstance(each, Diagnostic)]
+    return {(each.pipeline, each.entry): each for each in entries if isinstance(each, PinnedEntry)}, problems
 
 
 def _entry(document: Document, pointer: str, written: JsonValue) -> PinnedEntry | Diagnostic:

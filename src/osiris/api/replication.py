@@ -65,14 +65,13 @@ class Replicated:
 
     def _compared(self, entry: Entry, known: Catalogue, now: Catalogue) -> Catalogue:
         """Return the pinned tables, with new ones if the entry adds them; notes what differs."""
-        names = {str(table): table for table, _ in select(entry, now)}
         pinned = {str(table) for table in known.tables}
-        new = [table for name, table in names.items() if name not in pinned]
-        usable = [table for table in new if not unusable(table, config_of(entry, override_of(entry, table, now.own)))]
+        new = [table for table, _ in select(entry, now) if str(table) not in pinned]
         self.notes += missing_tables(entry.id, entry.source, sorted(pinned - {str(table) for table in now.tables}))
         if entry.new_tables == "report":
             self.notes += new_tables("LCK011", entry.id, entry.source, new)
             return known
+        usable = [table for table in new if not unusable(table, config_of(entry, override_of(entry, table, now.own)))]
         self.notes += new_tables("LCK012", entry.id, entry.source, usable)
         self.notes += new_tables("LCK013", entry.id, entry.source, [table for table in new if table not in usable])
         return replace(known, tables=(*known.tables, *usable))
@@ -131,8 +130,7 @@ def ask_tables(
     declared = workspace.connections()
     ref = resolve_ref(declared, reference)
     secrets = workspace.resolve({str(ref): as_written(declared, ref)})
-    compiled = [pattern for text in patterns if (pattern := parse_pattern(text))]
-    schemas = sorted({pattern.schema.pattern if pattern.schema else "" for pattern in compiled})
+    schemas = sorted({_schema_of(text) for text in patterns})
     opened = nullcontext(worker) if worker else query_worker(workspace.project, workspace.config)
     with opened as link:
         source = SourceWorker(workspace.project, workspace.config, link, Source(str(ref), None, secrets))
@@ -144,6 +142,12 @@ def ask_tables(
         for name, kind, readable, key in event["tables"]
     ]
     return Catalogue(next((event["own"] for event in answers), ""), tuple(tables))
+
+
+def _schema_of(text: str) -> str:
+    """Return the regular expression of a pattern's schema; empty for that of the connection."""
+    pattern = parse_pattern(text)
+    return pattern.schema.pattern if pattern and pattern.schema else ""
 
 
 def _identity(workspace: Workspace, entry: Entry) -> str:

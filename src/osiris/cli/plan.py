@@ -63,9 +63,15 @@ def _pair_lines(view: PlanView, *, verbose: bool) -> Iterator[Line]:
     yield from _filled_columns(("table", "target", "mode", "cursor", "deletes", "since the last plan"), rows)
     if len(pairs) > len(shown):
         yield f"… and {count(len(pairs) - len(shown), 'table')} more (see --verbose)"
-    new = sum(pair.is_new for pair in pairs)
-    modes = ", ".join(f"{number:,} {mode}" for mode, number in sorted(Counter(pair.mode for pair in pairs).items()))
-    yield f"{count(len(pairs), 'table')} replicated: {modes}" + (f"; {new:,} new" if new else "")
+    yield from _pair_counts(view)
+
+
+def _pair_counts(view: PlanView) -> Iterator[Line]:
+    """Yield how many tables are replicated, and which no longer are."""
+    new = sum(pair.is_new for pair in view.pairs)
+    modes = sorted(Counter(pair.mode for pair in view.pairs).items())
+    counts = ", ".join(f"{number:,} {mode}" for mode, number in modes)
+    yield f"{count(len(view.pairs), 'table')} replicated: {counts}" + (f"; {new:,} new" if new else "")
     if view.gone:
         more = f" and {len(view.gone) - SHOWN_GONE:,} more" if len(view.gone) > SHOWN_GONE else ""
         yield [("warning", f"no longer in the plan: {', '.join(view.gone[:SHOWN_GONE])}{more}")]

@@ -18,7 +18,7 @@ from osiris.json_schema import fits, validator_of
 from osiris.oml.schema import KeyNames, schema_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     from osiris.document import Document
     from osiris.errors import Diagnostic, Fix
@@ -48,6 +48,8 @@ _LONGEST = 64
 _DIGEST = 8
 _SOURCE = "-source"
 _PART = re.compile(r'"((?:[^"]|"")+)"|([\w$*?-]+)')
+_LEVELS = ("schema", "table")
+_WILDCARD = re.compile("[*?]")
 _PLAIN = re.compile(r"[\w$]+")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_]+")
 _UNSAFE_IN_FOLDERS = re.compile(r"[^\w.-]+")
@@ -146,18 +148,24 @@ Text: TypeAlias = "dict[str, JsonValue]"
 
 def parse_pattern(text: str) -> Pattern | None:
     """Return the pattern of `table` or `schema.table`; None if it has another form."""
+    parts = _parts(text, _PART)
+    if parts is None:
+        return None
+    exact = not any(not quoted and _WILDCARD.search(part) for part, quoted in parts)
+    *schema, name = (_compiled(part, quoted) for part, quoted in parts)
+    return Pattern(schema[0] if schema else None, name, exact)
+
+
+def _parts(text: str, form: re.Pattern[str]) -> list[tuple[str, bool]] | None:
+    """Return the parts of `table` or `schema.table`, each with whether it is quoted; None if it has another form."""
     parts: list[tuple[str, bool]] = []
     end = 0
-    while match := _PART.match(text, end):
+    while match := form.match(text, end):
         parts.append((match[1].replace('""', '"'), True) if match[1] else (match[2], False))
         end = match.end() + 1
         if text[match.end() : end] != ".":
             break
-    if end != len(text) + 1 or not 1 <= len(parts) <= len(("schema", "table")):
-        return None
-    exact = not any(not quoted and ("*" in part or "?" in part) for part, quoted in parts)
-    *schema, name = (_compiled(part, quoted) for part, quoted in parts)
-    return Pattern(schema[0] if schema else None, name, exact)
+    return parts if end == len(text) + 1 and 1 <= len(parts) <= len(_LEVELS) else None
 
 
 def _compiled(part: str, quoted: bool) -> re.Pattern[str]:
@@ -199,14 +207,7 @@ class _Scan:
         writes = self._connection(target.get("connection"), f"{pointer}/to/connection")
         if "connection" not in target and "table" in target:
             self._add("OML003", f"{pointer}/to", key="connection", where="'to'")
-        for key in ("tables", "except"):
-            for number, text in enumerate(source.get(key, ())):
-                self._check_pattern(text, f"{pointer}/from/{key}/{number}")
-        overrides = {
-            name: {**config} if isinstance(config, dict) else {} for name, config in written.get("tables", {}).items()
-        }
-        for name in overrides:
-            self._check_pattern(name, join(f"{pointer}/tables", name), exact=True)
+        self._check_patterns(written, pointer)
         if reads is None or (writes is None and "connection" in target):
             return None
         entry = Entry(
@@ -221,7 +222,7 @@ class _Scan:
             table=target.get("table"),
             folder=target.get("folder"),
             defaults=written.get("defaults", {}),
-            overrides=overrides,
+            overrides=written.get("tables", {}),
         )
         self._check_target(entry)
         self._check_configs(entry)
@@ -233,6 +234,13 @@ class _Scan:
         except OsirisError:
             self._add("CON006", pointer, text=f"'{str(text)[:60]}'")
             return None
+
+    def _check_patterns(self, written: Mapping[str, JsonValue], pointer: str) -> None:
+        for key in ("tables", "except"):
+            for number, text in enumerate(written["from"].get(key, ())):
+                self._check_pattern(text, f"{pointer}/from/{key}/{number}")
+        for name in written.get("tables", {}):
+            self._check_pattern(name, join(f"{pointer}/tables", name), exact=True)
 
     def _check_pattern(self, text: str, pointer: str, *, exact: bool = False) -> None:
         pattern = parse_pattern(text)
@@ -246,18 +254,21 @@ class _Scan:
         """Report a template with unknown placeholders, or with more parts than the target has."""
         key, template = ("folder", entry.folder) if entry.table is None else ("table", entry.table)
         pointer = f"{entry.pointer}/to/{key}"
-        for name in _PLACEHOLDER.findall(template or ""):
-            if name not in ("schema", "table"):
-                near = nearest(name, ("schema", "table"))
-                hint = f"did you mean '{{{near}}}'?" if near else None
-                self._add("OML051", pointer, hint=hint, key=key, problem=f"has the unknown placeholder {{{name[:60]}}}")
+        for name in {*_PLACEHOLDER.findall(template or "")}.difference(_LEVELS):
+            near = nearest(name, _LEVELS)
+            hint = f"did you mean '{{{near}}}'?" if near else None
+            self._add("OML051", pointer, hint=hint, key=key, problem=f"has the unknown placeholder {{{name[:60]}}}")
+        self._check_families(entry)
+        if entry.table is not None:
+            self._check_parts(entry, pointer)
+
+    def _check_families(self, entry: Entry) -> None:
+        """Report a connection to or from which no component reads or writes tables."""
         for what, component in (("from", entry.reader), ("to", entry.writer)):
             spec = self._registry.find(component)
             if spec is None or (component != FOLDER_WRITER and "table" not in spec.config["properties"]):
                 verb = "read" if what == "from" else "written"
                 self._add("OML059", f"{entry.pointer}/{what}/connection", family=component.partition(".")[0], verb=verb)
-        if entry.table is not None:
-            self._check_parts(entry, pointer)
 
     def _check_parts(self, entry: Entry, pointer: str) -> None:
         parts = _template_parts(entry.table or "")
@@ -300,29 +311,26 @@ def _without_off(config: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 def _template_parts(template: str) -> list[str] | None:
-    """Return the parts of a table's name, without quotes; None if it is not `table` or `schema.table`."""
-    parts: list[str] = []
-    end = 0
-    while match := _TEMPLATE_PART.match(template, end):
-        parts.append(match[1].replace('""', '"') if match[1] else match[2])
-        end = match.end() + 1
-        if template[match.end() : end] != ".":
-            break
-    return parts if end == len(template) + 1 and 1 <= len(parts) <= len(("schema", "table")) else None
+    """Return the parts of a target's name, without quotes; None if it is not `table` or `schema.table`."""
+    parts = _parts(template, _TEMPLATE_PART)
+    return None if parts is None else [part for part, _ in parts]
 
 
 def select(entry: Entry, catalogue: Catalogue) -> list[tuple[SourceTable, int]]:
     """Return the tables that an entry means, sorted, each with the number of the first pattern that matches it."""
-    included = [parse_pattern(text) for text in entry.tables]
-    excluded = [pattern for text in entry.excluded if (pattern := parse_pattern(text))]
+    included, excluded = ([*map(parse_pattern, texts)] for texts in (entry.tables, entry.excluded))
     selected: list[tuple[SourceTable, int]] = []
     for table in sorted(catalogue.tables, key=lambda each: (each.schema, each.name)):
-        if table.name.lower().startswith(_OWN) or any(each.matches(table, catalogue.own) for each in excluded):
-            continue
-        numbers = (n for n, each in enumerate(included) if each is not None and each.matches(table, catalogue.own))
-        if (number := next(numbers, None)) is not None:
+        number = _first_match(included, table, catalogue.own)
+        is_ours = table.name.lower().startswith(_OWN)
+        if number is not None and not is_ours and _first_match(excluded, table, catalogue.own) is None:
             selected.append((table, number))
     return selected
+
+
+def _first_match(patterns: Sequence[Pattern | None], table: SourceTable, own: str) -> int | None:
+    matches = (number for number, pattern in enumerate(patterns) if pattern and pattern.matches(table, own))
+    return next(matches, None)
 
 
 def expand(
@@ -388,19 +396,19 @@ class _Expansion:
         target = self._target(table)
         if target is None:
             return
-        name = step_id(self._entry.id, table)
         if config.get("write_mode") == "upsert":
             config.setdefault("primary_key", list(table.key))
-        reads = {key: value for key, value in config.items() if key in self._reads}
-        writes = {key: value for key, value in config.items() if key in self._writes}
         source: Text = {"connection": str(self._entry.source), "table": table.name}
         if self._schemas[0]:
             source["schema"] = table.schema
+        self._add_pair(table, place, source | _picked(config, self._reads), target | _picked(config, self._writes))
+
+    def _add_pair(self, table: SourceTable, place: str, source: Text, target: Text) -> None:
+        name, reader, writer = step_id(self._entry.id, table), self._entry.reader, self._entry.writer
         shared = {"entry": self._entry.id, "pointer": place}
-        reader, writer = self._entry.reader, self._entry.writer
         self.steps |= {
-            name + _SOURCE: {**shared, **_step(name + _SOURCE, reader, "read", [], source | reads)},
-            name: {**shared, **_step(name, writer, "write", [name + _SOURCE], target | writes)},
+            name + _SOURCE: {**shared, **_step(name + _SOURCE, reader, "read", [], source)},
+            name: {**shared, **_step(name, writer, "write", [name + _SOURCE], target)},
         }
 
     def _target(self, table: SourceTable) -> Text | None:
@@ -419,7 +427,7 @@ class _Expansion:
             )
             return None
         self._targets[".".join(map(_quoted, parts)).lower()].append(table)
-        return {**connection, **dict(zip(("schema", "table")[-len(parts) :], parts, strict=True))}
+        return {**connection, **dict(zip(_LEVELS[-len(parts) :], parts, strict=True))}
 
     def _add(self, code: str, pointer: str, *, hint: str | None = None, fix: Fix = (), **params: object) -> None:
         self.problems.append(diagnostic(code, at=self._document.where(pointer), hint=hint, fix=fix, **params))
@@ -448,6 +456,10 @@ def config_of(entry: Entry, override: str | None) -> dict[str, JsonValue]:
 
 def _step(name: str, component: str, mode: str, needs: list[str], config: Text) -> Text:
     return {"id": name, "component": component, "mode": mode, "needs": needs, "config": config}
+
+
+def _picked(config: Mapping[str, JsonValue], keys: Container[str]) -> Text:
+    return {key: value for key, value in config.items() if key in keys}
 
 
 def _filled(template: str, schema: str, table: str) -> str:

@@ -90,8 +90,7 @@ def validate(
     chosen = profile or env.get("OSIRIS_PROFILE") or None
     values, problems = resolve_params(document, arguments=params, env=env, profile=chosen)
     substitution = Substitution(document, values, problems)
-    if "replicate" in data:
-        data["replicate"] = substitution.value(data["replicate"], "/replicate")
+    data |= {key: substitution.value(data[key], f"/{key}") for key in ("replicate",) if key in data}
     diagnostics += _file_problems(document, data, registry)
     entries, entry_problems = _entries(document, data, registry)
     diagnostics += entry_problems
@@ -99,19 +98,16 @@ def validate(
     specs = _specs(registry, (text["component"] for text in texts.values()))
     configs = Configs(document, registry, substitution, defaults)
     steps = [_step(pointer, text, specs, configs) for pointer, text in texts.items()]
-    own = len(steps)
-    replicated: list[Text] = []
-    if entries and not has_errors([*diagnostics, *problems]):
-        replicated, entry_problems = _expanded(document, registry, entries, catalogues(str(data["name"]), entries))
-        diagnostics += entry_problems
-        specs |= _specs(registry, (text["component"] for text in replicated))
-        steps += [_step(text["pointer"], text, specs, configs) for text in replicated]
+    asked = {} if has_errors([*diagnostics, *problems]) or not entries else catalogues(str(data["name"]), entries)
+    replicated, entry_problems = _expanded(document, registry, entries, asked)
+    diagnostics += entry_problems
+    specs |= _specs(registry, (text["component"] for text in replicated))
+    steps += _replicated_steps(replicated, specs, configs)
     links = Links(document, specs, [*ids_of(data.get("steps")), *(text["id"] for text in replicated)])
-    linked = links.link(
-        steps, [*_without_entries(texts.values(), ids_of(data.get("replicate")), replicated), *replicated]
-    )
+    written = _without_entries(texts.values(), ids_of(data.get("replicate")), replicated)
+    linked = links.link(steps, [*written, *replicated])
     if has_errors([*diagnostics, *problems, *links.problems]):
-        diagnostics += _wrong_modes(document, linked[:own], specs)
+        diagnostics += _wrong_modes(document, linked[: len(texts)], specs)
     pipeline = None if has_errors(diagnostics) else _pipeline(document, linked, values, substitution, entries)
     diagnostics = _unique_fixes(sort_diagnostics([*diagnostics, *problems, *links.problems]))
     if pipeline is None or has_errors(diagnostics):
@@ -228,21 +224,32 @@ def _expanded(
     return texts, problems
 
 
+def _replicated_steps(texts: Iterable[Text], specs: Mapping[str, ComponentSpec], configs: Configs) -> list[Step]:
+    """Return expanded steps; problems of their config are reported once, without fixes: the file has no such steps."""
+    problems = configs.substitution.problems
+    before = len(problems)
+    steps = [_step(text["pointer"], text, specs, configs) for text in texts]
+    problems[before:] = dict.fromkeys(replace(each, fix=()) for each in problems[before:])
+    return steps
+
+
 def _without_entries(
     texts: Iterable[Mapping[str, JsonValue]], entries: Iterable[str], replicated: Iterable[Text]
-) -> Iterator[Mapping[str, JsonValue]]:
-    """Yield steps as written, with the writers of an entry in place of the entry that a step needs."""
+) -> list[Mapping[str, JsonValue]]:
+    """Return steps as written, with the writers of an entry in place of the entry that a step needs."""
     writers: dict[str, list[str]] = {name: [] for name in entries}
     for step in replicated:
         if step["mode"] == "write":
             writers[step["entry"]].append(step["id"])
-    for text in texts:
-        needs = text.get("needs") if writers else None
-        if isinstance(needs, list):
-            names = ((name, writers.get(name)) if isinstance(name, str) else (name, None) for name in needs)
-            yield {**text, "needs": [each for name, of in names for each in ([name] if of is None else of)]}
-        else:
-            yield text
+    return [_needing_writers(text, writers) for text in texts] if writers else [*texts]
+
+
+def _needing_writers(text: Mapping[str, JsonValue], writers: Mapping[str, list[str]]) -> Mapping[str, JsonValue]:
+    needs = text.get("needs")
+    if not isinstance(needs, list):
+        return text
+    names = ((name, writers.get(name)) if isinstance(name, str) else (name, None) for name in needs)
+    return {**text, "needs": [each for name, steps in names for each in ([name] if steps is None else steps)]}
 
 
 def _renamed(key: str, data: Mapping[str, JsonValue]) -> Fix:
@@ -291,7 +298,7 @@ class _Refiner:
             return problem
         if (key, problem.code) == ("name", "OML014"):
             return replace(problem, fix=put(pointer, file_name(self._document.file)))
-        if key in _DEFAULTED and problem.code == "OML006":
+        if key in _DEFAULTED and problem.code == "OML006" and not pointer.startswith("/replicate/"):
             value = self._default(pointer.rpartition("/")[0], key)
             return replace(problem, fix=put(pointer, value) if value else ())
         return problem
@@ -314,7 +321,8 @@ class _Refiner:
         old = next((earlier for earlier, new in _CURRENT.items() if new == key and not pointer), None)
         if old in self._document.data:
             return _renamed(str(old), self._document.data)
-        value = self._default(pointer, key) if key in _DEFAULTED else None
+        is_default = key in _DEFAULTED and not pointer.startswith("/replicate/")
+        value = self._default(pointer, key) if is_default else None
         return add(join(pointer, key), value) if value else ()
 
     def _default(self, pointer: str, key: str) -> str | None:

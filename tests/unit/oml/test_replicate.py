@@ -218,3 +218,25 @@ def test_needs_name_an_entry():
         FILE + "steps:\n- {id: a, component: filesystem.csv_extractor, mode: read, needs: [shop], config: {path: x}}\n"
     )
     assert validated(text).steps[0].needs == ("shop-crm-customers", "shop-sales-lines", "shop-sales-orders")
+
+
+ODD = ["null", "5", "[]", "{}", "[5]", "[null]", "[{}]", "[{id: a}]", "[{id: 5, from: x, to: []}]"]
+ODD += [
+    "[{id: null, from: {connection: 5, tables: x}, to: {table: 5}}]",
+    "[{id: a, from: null, to: null, tables: [1]}]",
+]
+ODD += ['[{id: a, from: {connection: "@postgres.a", tables: [a]}, to: {table: a}, tables: {a: null}, defaults: []}]']
+ODD += ['[{id: a, from: {connection: x, tables: [a, a]}, to: {connection: "", table: "{"}}]']
+ODD += ['[{id: a, from: {connection: "@postgres.a", tables: [a]}, to: {folder: "${run.id}/{table}/"}, x-b: 1}]']
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_odd_entries_have_problems_with_places(text):
+    head = 'oml_version: "0.3.0"\nname: p\n'
+    if "x-b" in text:
+        assert [
+            each.config["path"]
+            for each in validated(f"{head}replicate: {text}\n", [SourceTable("public", "a")]).steps[1:]
+        ] == ["${run.id}/a/"]
+        return
+    assert all(line == 3 for _, line in places(f"{head}replicate: {text}\n"))
