@@ -30,6 +30,7 @@ from bench.projects import (
 from bench.sandboxes import sandboxes
 from bench.servers import servers
 from bench.stores import stores
+from bench.tables import tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -201,6 +202,7 @@ GROUPS: dict[str, Callable[[Bench], Iterable[Figure]]] = {
     "large": large,
     "pages": pages,
     "servers": servers,
+    "tables": tables,
     "stores": stores,
     "sandboxes": sandboxes,
 }

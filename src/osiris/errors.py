@@ -13,6 +13,7 @@ A raise site gives a code and parameters. Messages are in `codes/codes.txt`, fro
 from __future__ import annotations
 
 import difflib
+import heapq
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -34,6 +35,8 @@ EXIT_PRECEDENCE = (4, 3, 2, 6, 5, 75, 1)
 
 _NEAR = 8
 """Number of similar names compared again; of equally similar ones, one with the same first letter is preferred."""
+_ROUGH = 32
+"""Of more names, only so many with the most letters in common are compared: hundreds of tables have similar names."""
 _WORD = 4
 """Minimum length of a word in which a typo is corrected."""
 _WORDS = re.compile(r"[a-z]+|[^a-z]+")
@@ -194,10 +197,18 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     def likeness(other: str) -> tuple[float, bool]:
         return difflib.SequenceMatcher(None, other, name).ratio(), other[:1] == name[:1]
 
-    names = list(known)
-    same = [other for other in names if _normalized(other) == _normalized(name)]
+    names, plain = list(known), _normalized(name)
+    same = [other for other in names if _normalized(other) == plain]
     if len(same) == 1:
         return same[0]
+    if len(names) > _ROUGH:
+        rough = difflib.SequenceMatcher(None, "", name)
+
+        def may_be(other: str) -> float:
+            rough.set_seq1(other)
+            return rough.quick_ratio()
+
+        names = heapq.nlargest(_ROUGH, names, key=may_be)
     return max(difflib.get_close_matches(name, names, n=_NEAR, cutoff=cutoff), key=likeness, default=None)
 
 
