@@ -133,9 +133,10 @@ def _take_run(project: Project, pipeline: str, fd: int, note: Mapping[str, JsonV
 
 def _busy(path: Path, uses: Sequence[Use] | None) -> _Busy | None:
     """Return the run that holds a file, if one with these uses (None: any) must not run beside it."""
-    is_orphan = not is_held(path)
-    if is_orphan and not is_held(path.with_suffix(".worker")):
-        return None
+    with guarded(path):
+        is_orphan = not is_held(path)
+        if is_orphan and not is_held(path.with_suffix(".worker")):
+            return None
     note = _note(path)
     holder = "the worker of an earlier run" if is_orphan else _holder(note)
     if uses is None:
