@@ -109,9 +109,9 @@ def _package_quietly(workspace: Workspace, session: str) -> Iterator[Diagnostic]
 def _sessions_without(project: Project, own: Collection[str]) -> Iterator[str]:
     """Yield the newest ended sessions without a package; conversations never have one."""
     for folder in session_folders(project)[:_RECENT]:
-        is_done = package_path(folder).exists() or (folder.name not in own and is_held(folder / "events.jsonl"))
-        summary = None if is_done else read_summary(folder)
-        if summary and summary["status"] != "running" and summary.get("kind") != CONVERSATION:
+        summary = None if package_path(folder).exists() else read_summary(folder)
+        has_ended = summary and summary["status"] != "running" and summary.get("kind") != CONVERSATION
+        if has_ended and (folder.name in own or not is_held(folder / "events.jsonl")):
             yield folder.name
 
 
