@@ -301,10 +301,18 @@ def _uses(workspace: Workspace, declared: Connections) -> defaultdict[str, set[s
             document = load_document(path, workspace.root)
         except OsirisError:
             continue
-        steps = document.data.get("steps") if isinstance(document.data, dict) else None
-        for name, mode in _used_by(workspace, declared, steps if isinstance(steps, list) else ()):
+        for name, mode in _used_by(workspace, declared, _written_steps(document.data)):
             uses[name].add(mode)
     return uses
+
+
+def _written_steps(data: Mapping[str, JsonValue]) -> Iterator[JsonValue]:
+    """Yield the steps of a file, and for each entry of `replicate` what it reads and writes, as steps."""
+    steps, entries = (data.get(key) for key in ("steps", "replicate"))
+    yield from steps if isinstance(steps, list) else ()
+    for entry in entries if isinstance(entries, list) else ():
+        for key, mode in (("from", "read"), ("to", "write")):
+            yield {"mode": mode, "config": entry.get(key) if isinstance(entry, dict) else None}
 
 
 def _used_by(workspace: Workspace, declared: Connections, steps: Iterable[JsonValue]) -> Iterator[tuple[str, str]]:

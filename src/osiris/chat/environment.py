@@ -462,7 +462,7 @@ def _pipeline(path: Path) -> dict[str, JsonValue] | None:
         if path.stat().st_size > _LARGEST:
             return None
         data = read_document(load_text(path, path.name), path.name).data
-        steps = {mode: [step for step in data["steps"] if step["mode"] == mode] for mode in ("read", "write")}
+        steps = {mode: [step for step in data.get("steps", ()) if step["mode"] == mode] for mode in ("read", "write")}
         return {
             "name": one_line(data["name"], _TEXT),
             "reads": [_label(step["config"]) for step in steps["read"]],

@@ -170,7 +170,7 @@ def _step_ids(ctx: click.Context) -> list[str]:
         files = [_chosen_file(ctx)]
     else:
         files = [path for path in sorted(_project(ctx).pipelines.iterdir()) if path.suffix in PIPELINE_ENDINGS]
-    return [step["id"] for path in islice(files, 5) for step in _data(path)["steps"]]
+    return [step["id"] for path in islice(files, 5) for step in _data(path).get("steps", ())]
 
 
 def _steps(ctx: click.Context, incomplete: str) -> Names:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from osiris.oml.config import CONNECTION
 from osiris.oml.params import DECLARATION
 from osiris.oml.schedule import SCHEDULE
-from osiris.oml.validate import OLDEST, oml_schema
+from osiris.oml.validate import OLDEST, OML_VERSION, oml_schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +47,11 @@ def editor_schema(registry: Registry) -> Schema:
         "anyOf": [_SCALAR, {"type": "array", "items": _SCALAR}, {"$ref": "#/$defs/parameter"}]
     }
     is_newer = {"required": ["oml_version"], "properties": {"oml_version": {"not": {"const": OLDEST}}}}
-    schema["allOf"] = [{"if": is_newer, "then": {"properties": {"schedule": SCHEDULE}}}]
+    lacks_replicate = {"required": ["oml_version"], "properties": {"oml_version": {"not": {"const": OML_VERSION}}}}
+    schema["allOf"] = [
+        {"if": is_newer, "then": {"properties": {"schedule": SCHEDULE}}},
+        {"if": lacks_replicate, "then": {"properties": {"replicate": False}, "required": ["steps"]}},
+    ]
     schema["$defs"] = {
         "placeholder": {
             "description": "A parameter, ${params.NAME}, or a value of the run, ${run.id} or ${run.started_at}.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from osiris.canonical import canonical_bytes, sha256_hex
@@ -146,6 +147,7 @@ Text: TypeAlias = "dict[str, JsonValue]"
 """A step as it could be written in a file, with the id of its `entry`."""
 
 
+@cache
 def parse_pattern(text: str) -> Pattern | None:
     """Return the pattern of `table` or `schema.table`; None if it has another form."""
     parts = _parts(text, _PART)
