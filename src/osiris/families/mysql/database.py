@@ -8,8 +8,11 @@ begins, or writes them directly into the table where the outcome is the same.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
+from osiris.families.mysql import late_rows
 from osiris.families.mysql.connect import address, numbered
 from osiris.families.mysql.errors import ROW, refusal
 from osiris.families.mysql.load import may_replace, merge_staged, replace_directly, send, stage, used_columns
@@ -56,8 +59,11 @@ if TYPE_CHECKING:
     from osiris.families.quarantine import RowRejected
     from osiris.families.sql.database import Name, Source, Staged, StepConfig
     from osiris.model import Schema
+    from osiris.replication import Value
 
 _DUPLICATE_KEY = 1062
+_SERVER = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uid', 'server_uuid')"
+_CREATED = "SELECT CREATE_TIME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s"
 _IN_USE = (1020, 1205, 1213)
 
 
@@ -92,6 +98,9 @@ class MySQL(Database[Session]):
     quote = staticmethod(quote_name)
     read_session = staticmethod(reading)
     lock_relations = staticmethod(hold)
+    moment = staticmethod(late_rows.moment)
+    snapshot = staticmethod(late_rows.snapshot)
+    is_stamped = staticmethod(late_rows.is_stamped)
     relations = staticmethod(relations)
     find = staticmethod(find)
     relation = staticmethod(relation)
@@ -135,6 +144,18 @@ class MySQL(Database[Session]):
     ) -> Generator[pa.RecordBatch, None, None]:
         """Yield and count the rows; fails with DAT031 or DAT033 for unsupported values."""
         return sifted(lambda sieve: read_query(session, source.text, source.detail, sieve), config, ctx)
+
+    def since(self, source: Source, condition: str) -> Source:
+        """Return the source of the rows that fulfil a condition, in the order in which the server finds them."""
+        if not source.plain:
+            return super().since(source, condition)
+        return replace(source, text=f"{source.plain} WHERE {condition}", order="free", rows=None)
+
+    def at_least(self, column: str, value: Value, _kind: str, /) -> str:
+        """Return a condition that holds for all rows whose cursor column is at or above a value."""
+        if isinstance(value, datetime):
+            value = value.replace(tzinfo=None)  # in UTC, as the session
+        return super().at_least(column, value, _kind)
 
     # Writing
 
@@ -191,6 +212,13 @@ class MySQL(Database[Session]):
     def own(self, session: Session, table: str) -> str:
         """Return the name of one of our own tables in SQL."""
         return qualified(session, table)
+
+    def identity(self, session: Session, delivery: Delivery) -> str:
+        """Return a text that changes if the target table is replaced by another."""
+        session.run("SET SESSION time_zone = '+00:00'")
+        ((created,),) = session.rows(_CREATED, session.target.database, delivery.table)
+        servers = ":".join(value for _, value in session.rows(_SERVER))
+        return f"{servers}:{delivery.quoted}:{created}"
 
     def claim(self, session: Session, delivery: Delivery, rows: int) -> bool:
         """Insert a delivery into the ledger before its rows; returns False if another attempt has done so.

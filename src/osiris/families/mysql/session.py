@@ -65,7 +65,6 @@ SETTINGS = {
 _LOST = frozenset((1260, 1264, 1265, 1292, 1301, 1366, 1406, 1411, 1441, 1916, 1918, 1977, 3751))
 """Warnings that mean that a value was truncated, changed, or replaced by NULL."""
 _LOST_CONNECTION = frozenset((0, 2006, 2013, 2014, 2055))
-_BEGIN = "START TRANSACTION READ ONLY"
 _PREPARE, _CLOSE = 0x16, 0x19
 _PREPARED = Struct("<IHH")
 _TABLES = """
@@ -139,7 +138,7 @@ def reading(ctx: StepContext, config: ReaderConfig = _ANYTHING) -> Iterator[Sess
     with opened(ctx, target, query=config.query is not None) as session:
         session.run(f"SET SESSION {chosen(SETTINGS | _limit(session))}")
         session.run("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        session.run(_BEGIN)
+        begin_reading(session)
         yield session
 
 
@@ -148,11 +147,16 @@ def hold(session: Session, relations: Sequence[Name]) -> Session:
 
     The locks are taken before the snapshot that the session sees. Returns the session.
     """
-    session.run("ROLLBACK")
-    session.run(_BEGIN)
+    begin_reading(session)
     for name in relations:
         _lock(session, name)
     return session
+
+
+def begin_reading(session: Session) -> None:
+    """Begin a transaction that reads; one that is open is ended."""
+    session.run("ROLLBACK")
+    session.run("START TRANSACTION READ ONLY")
 
 
 def _lock(session: Session, name: Name) -> None:
@@ -258,9 +262,10 @@ def table_result(session: Session, table: Table, columns: Sequence[str] | None) 
     names = columns if columns is not None else [name for name, *_, hidden in catalogue if not hidden]
     key = _key(session, table)
     text = f"SELECT {', '.join(_read(name, kinds[name]) for name in names)} FROM {qualified(session, table.name)}"
-    text += _in_order_of(key)
-    source = described(session, text, kinds, {name: bool(needed) for name, _, needed, _ in catalogue})
-    return replace(source, order="fixed" if key else "free", rows=table.rows, relations=(place,))
+    source = described(
+        session, text + _in_order_of(key), kinds, {name: bool(needed) for name, _, needed, _ in catalogue}
+    )
+    return replace(source, order="fixed" if key else "free", rows=table.rows, relations=(place,), plain=text)
 
 
 def _in_order_of(key: Sequence[str]) -> str:
@@ -340,16 +345,20 @@ def expect_nothing_lost(session: Session, count: int) -> None:
 
 def fail_grant(session: Session, rights: Sequence[str], place: str, shown: str) -> NoReturn:
     """Fail with DRV020 and a GRANT statement as hint; `place` is the object of GRANT, `shown` its name in messages."""
-    ((account,),) = session.rows("SELECT CURRENT_USER()")
-    to = "@".join(map(quote_name, account.rpartition("@")[::2]))
     listed = ", ".join(rights)
     fail(
         "DRV020",
         where=session.target.where,
         user=session.target.user,
         reason=f"it lacks the privilege {listed} on {shown}",
-        hint=f"run GRANT {listed} ON {place} TO {to}",
+        hint=f"run GRANT {listed} ON {place} TO {account(session)}",
     )
+
+
+def account(session: Session) -> str:
+    """Return the user's account as the object of GRANT … TO."""
+    ((name,),) = session.rows("SELECT CURRENT_USER()")
+    return "@".join(map(quote_name, name.rpartition("@")[::2]))
 
 
 def qualified(session: Session, name: str) -> str:

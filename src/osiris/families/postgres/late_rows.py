@@ -84,7 +84,7 @@ def ask(session: Session) -> Asked:
 
 
 def moment(
-    session: Session, ctx: StepContext, cursor: Cursor, source: Source, _before: Mapping[str, JsonValue]
+    session: Session, ctx: StepContext, cursor: Cursor, source: Source, _before: Mapping[str, JsonValue] | None
 ) -> Moment | None:
     """Return the server's clock and its oldest open transaction; None if the cursor's values are no times.
 

@@ -56,7 +56,7 @@ def expect_cursor(
         table = database.relation(session, str(config.table)) if config.table is not None else None
         if table is None or not database.is_stamped(session, table, cursor.column):
             fail("STA008", at=_LATE, column=column.name, problem=_UNSTAMPED, hint=_UNSTAMPED_HINT)
-    database.moment(session, ctx, cursor, source, {})
+    database.moment(session, ctx, cursor, source, None)
     if cursor.late == "row_xids":
         database.snapshot(session, cursor, source)
 
@@ -254,10 +254,10 @@ class _ByValue(_Reading):
         increment, least = self._increment, self._least_kept()
         found = {"mark": self._mark(), "greatest": self._greatest}
         position = {name: None if value is None else value_text(value) for name, value in found.items()}
-        details = self._moment.details if self._moment else {}
-        increment.position = {**self._before, **position, **details}
+        increment.position = {**self._before, **position}
         if self._moment and increment.position != self._before:
-            increment.position["clock"] = self._moment.clock.isoformat()
+            clock = self._moment.clock.isoformat()
+            increment.position = {**increment.position, **self._moment.details, "clock": clock}
         # For an append, a row that is not visible now may be again. An upsert must write a row that comes back.
         kept = self._kept + self._left if self._appends else self._kept
         increment.kept = Counter({row: n for row, n in kept.items() if least is None or row[1] >= place_of(least)})

@@ -1,0 +1,219 @@
+"""Which rows of MySQL and MariaDB may become visible after a snapshot: those of open transactions and statements.
+
+docs/decisions/0020-cursors-and-state.md. Tables: https://mariadb.com/kb/en/information-schema-innodb_trx-table/
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import secrets
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from osiris.errors import Location, fail
+from osiris.families.mysql.connect import numbered
+from osiris.families.mysql.session import account, begin_reading
+from osiris.replication import Moment, has_times
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from osiris.driver import StepContext
+    from osiris.families.mysql.session import Session, Table
+    from osiris.families.sql.database import Source
+    from osiris.model import JsonValue
+    from osiris.replication import Cursor
+
+_AT = Location(pointer="/config/cursor/late")
+_CLOCK = "SELECT UTC_TIMESTAMP(6)"
+_THREADS = "SELECT ID, USER, COMMAND, {} FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID()"
+_IDLE = ("Sleep", "Daemon", "Binlog Dump", "Binlog Dump GTID")
+"""Commands of threads that run no statement that can write."""
+_BEGIN = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
+_TRANSACTIONS = """
+SELECT /* {} */ trx_mysql_thread_id, trx_started, trx_is_read_only, NOT trx_is_read_only AND trx_rows_modified > 0, trx_query
+FROM information_schema.INNODB_TRX"""
+_REPLICA = {True: "SHOW ALL SLAVES STATUS", False: "SHOW REPLICA STATUS"}
+"""By whether the server is MariaDB."""
+_CLUSTER = "SHOW GLOBAL VARIABLES LIKE 'wsrep_on'"
+_ENGINE = """
+SELECT ENGINE FROM information_schema.TABLES
+WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND TABLE_TYPE <> 'VIEW' AND ENGINE <> 'InnoDB'"""
+_DEFAULT = """
+SELECT COLUMN_DEFAULT FROM information_schema.COLUMNS
+WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND COLUMN_NAME = %s AND COLUMN_DEFAULT IS NOT NULL"""
+_TRIGGERS = """
+SELECT ACTION_STATEMENT FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = %s AND EVENT_OBJECT_TABLE = %s
+    AND ACTION_TIMING = 'BEFORE' AND EVENT_MANIPULATION = 'INSERT'"""
+_CLOCK_CALL = (
+    r"(((now|sysdate|localtime|curdate|utc_timestamp|utc_date)\s*\(\s*\d?\s*\))"
+    r"|((current_timestamp|localtime|localtimestamp|current_date|utc_timestamp|utc_date)(\s*\(\s*\d?\s*\))?))"
+)
+_PLAIN_CLOCK = re.compile(rf"\(*{_CLOCK_CALL}\)*", re.I)
+_DENIED, _NOT_GRANTED, _SYNTAX = 1227, (1227, 1142), 1064
+_SLACK = timedelta(seconds=1)
+"""How much later than its stamp a statement can seem to have started."""
+_RECENT = timedelta(seconds=3)
+_QUESTIONS, _PAUSE = 6, (0.12, 0.3)
+"""How often the server is asked again, and how many seconds pass before. It refreshes its list of transactions only if
+nobody has read it for 0.1 s."""
+_ELSEWHERE = (
+    "read from the primary, or write late: {lag: 15m} with the longest time between a stamp and its commit here"
+)
+
+
+def moment(
+    session: Session, _ctx: StepContext, cursor: Cursor, source: Source, before: Mapping[str, JsonValue] | None
+) -> Moment | None:
+    """Return the server's clock and the least time that a row which arrives later can have.
+
+    None if the cursor's values are no times. If `before` is None, what is open may be incomplete. Fails with STA008 if
+    open transactions cannot be seen.
+
+    A transaction's first stamp can be earlier than its `trx_started`: its statement may have waited for a lock. So a
+    transaction counts from the question before the one that first found it: the least of the clock and the starts of
+    the statements that ran then. The server is asked again if that is long ago or unknown, as most transactions are
+    short.
+    """
+    if not has_times(source.schema, cursor):
+        return None
+    if cursor.late != "open_transactions":
+        return Moment(_clock(session))
+    _expect_primary(session, cursor, source)
+    answer = _question(session, cursor, before or {})
+    since = answer.clock - _RECENT
+    for _ in range(0 if before is None else _QUESTIONS):
+        if not answer.unknown and answer.pending >= since:
+            break
+        time.sleep(random.uniform(*_PAUSE))  # noqa: S311  so that two who ask do not keep each other from news
+        answer = _question(session, cursor, answer.details)
+    return answer
+
+
+def _question(session: Session, cursor: Cursor, before: Mapping[str, JsonValue]) -> Moment:
+    """Return the clock and what is open; `details` has the question's `bound`, and the bounds of open transactions.
+
+    Clock, statements and transactions are asked in this order: a row moves from one to the next. Times are whole
+    seconds, as a stamp may have no fraction.
+    """
+    clock = _clock(session)
+    threads = _threads(session)
+    transactions = _transactions(session, cursor)
+    if transactions is None:
+        return Moment(clock, unknown=True, details=before)
+    writers = [(thread, started) for thread, started, _, writes, _ in transactions if writes]
+    statements = _statements(clock, threads, {thread for thread, _, reads_only, *_ in transactions if reads_only})
+    bound = min([clock, *statements])
+    bounds = _bounds(writers, before)
+    open_since = ((datetime.fromisoformat(at), int(key.split()[0])) for key, at in bounds.items() if at)
+    holders = {**statements, **{at: f"the transaction of thread {thread}" for at, thread in open_since}}
+    oldest = min(holders, default=None)
+    details = {"bound": bound.isoformat(), "open": bounds}
+    unknown = None in bounds.values() or not all(thread for thread, _ in writers)
+    return Moment(clock, oldest, holders[oldest] if oldest else None, unknown, details)
+
+
+def _statements(clock: datetime, threads: Sequence[tuple[Any, ...]], reading: Collection[int]) -> dict[datetime, str]:
+    """Return the earliest starts of the statements that run, except in transactions that only read."""
+    running = (
+        (float(seconds), thread, user)
+        for thread, user, command, seconds in threads
+        if command not in _IDLE and seconds is not None and thread not in reading
+    )
+    return {
+        (clock - timedelta(seconds=seconds) - _SLACK).replace(
+            microsecond=0
+        ): f"the statement of thread {thread} of '{user}'"
+        for seconds, thread, user in running
+    }
+
+
+def _bounds(writers: Sequence[tuple[int, object]], before: Mapping[str, JsonValue]) -> dict[str, str | None]:
+    """Return the bounds of open transactions: each has that of the question before the one that first found it.
+
+    One without a thread is a prepared transaction whose client has left: it has no bound.
+    """
+    known = before.get("open") or {}
+    names = [f"{thread} {started}" for thread, started in writers if thread]
+    return {name: known.get(name, before.get("bound")) for name in names}
+
+
+def _clock(session: Session) -> datetime:
+    ((clock,),) = session.rows(_CLOCK)
+    now: datetime = clock.replace(tzinfo=UTC, microsecond=0)
+    return now
+
+
+def _threads(session: Session) -> Sequence[tuple[Any, ...]]:
+    """Return all other threads: id, user, command, and for how many seconds its statement has been running."""
+    return session.rows(_THREADS.format("TIME_MS / 1000" if session.mariadb else "TIME"))
+
+
+def _transactions(session: Session, cursor: Cursor) -> Sequence[tuple[Any, ...]] | None:
+    """Return the open transactions; None if the server answers from its cache.
+
+    A new answer has our own transaction, with the token of this question.
+    """
+    import pymysql
+
+    token = secrets.token_hex(8)
+    session.run(_BEGIN)
+    try:
+        transactions = session.rows(_TRANSACTIONS.format(token))
+    except pymysql.MySQLError as error:
+        if numbered(error)[0] not in _NOT_GRANTED:
+            raise
+        hint = f"run GRANT PROCESS ON *.* TO {account(session)}"
+        _fail(cursor, "transactions of other users are hidden from this one", hint)
+    finally:
+        begin_reading(session)
+    return transactions if any(token in (query or "") for *_, query in transactions) else None
+
+
+def _expect_primary(session: Session, cursor: Cursor, source: Source) -> None:
+    """Fail with STA008 if rows are stamped by another server, or written by an engine whose transactions are hidden."""
+    if any(user == "system user" and command != "Daemon" for _, user, command, _ in _threads(session)) or _follows(
+        session
+    ):
+        _fail(cursor, "the server is a replica, on which the primary's transactions cannot be seen", _ELSEWHERE)
+    if any(str(value).upper() in ("ON", "1") for _, value in session.rows(_CLUSTER)):
+        _fail(cursor, "the server belongs to a cluster, whose other servers stamp rows too", _LAG)
+    for name in source.relations:
+        for (engine,) in session.rows(_ENGINE, *name):
+            _fail(cursor, f"the engine of table '{name[1]}' is {engine}, whose transactions cannot be seen", _LAG)
+
+
+_LAG = "write late: {lag: 15m} with the longest time between a stamp and its commit"
+
+
+def _follows(session: Session) -> bool:
+    """Return whether the server is set up as a replica, as far as the user may see that."""
+    import pymysql
+
+    try:
+        return bool(session.rows(_REPLICA[session.mariadb]))
+    except pymysql.MySQLError as error:
+        if numbered(error)[0] not in (*_NOT_GRANTED, _SYNTAX):
+            raise
+        return False
+
+
+def snapshot(_session: Session, cursor: Cursor, _source: Source) -> NoReturn:
+    """Fail with STA008: rows have no transaction id that a query can read."""
+    _fail(cursor, "rows of MySQL show no transaction ids", "use a time with late: open_transactions, or {lag: 15m}")
+
+
+def is_stamped(session: Session, table: Table, column: str) -> bool:
+    """Return whether a column's default is the server's clock, or a trigger sets the column to it on INSERT."""
+    place = (session.target.database, table.name)
+    if any(_PLAIN_CLOCK.fullmatch(text) for (text,) in session.rows(_DEFAULT, *place, column)):
+        return True
+    name = re.escape(column)
+    assigned = re.compile(rf"\bnew\s*\.\s*(`{name}`|{name})\s*:?=\s*\(*{_CLOCK_CALL}\)*\s*(;|,|$)", re.I)
+    return any(assigned.search(text) for (text,) in session.rows(_TRIGGERS, *place))
+
+
+def _fail(cursor: Cursor, problem: str, hint: str) -> NoReturn:
+    fail("STA008", at=_AT, column=cursor.column, problem=problem, hint=hint)
