@@ -33,7 +33,8 @@ _IDLE = ("Sleep", "Daemon", "Binlog Dump", "Binlog Dump GTID")
 """Commands of threads that run no statement that can write."""
 _BEGIN = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
 _TRANSACTIONS = """
-SELECT /* {} */ trx_mysql_thread_id, trx_started, trx_is_read_only, NOT trx_is_read_only AND trx_rows_modified > 0, trx_query
+SELECT /* {} */ trx_mysql_thread_id, trx_started, trx_is_read_only,
+    NOT trx_is_read_only AND trx_rows_modified > 0, trx_query
 FROM information_schema.INNODB_TRX"""
 _REPLICA = {True: "SHOW ALL SLAVES STATUS", False: "SHOW REPLICA STATUS"}
 """By whether the server is MariaDB."""
@@ -103,16 +104,13 @@ def _question(session: Session, cursor: Cursor, before: Mapping[str, JsonValue])
     transactions = _transactions(session, cursor)
     if transactions is None:
         return Moment(clock, unknown=True, details=before)
-    writers = [(thread, started) for thread, started, _, writes, _ in transactions if writes]
     statements = _statements(clock, threads, {thread for thread, _, reads_only, *_ in transactions if reads_only})
-    bound = min([clock, *statements])
-    bounds = _bounds(writers, before)
-    open_since = ((datetime.fromisoformat(at), int(key.split()[0])) for key, at in bounds.items() if at)
-    holders = {**statements, **{at: f"the transaction of thread {thread}" for at, thread in open_since}}
-    oldest = min(holders, default=None)
-    details = {"bound": bound.isoformat(), "open": bounds}
-    unknown = None in bounds.values() or not all(thread for thread, _ in writers)
-    return Moment(clock, oldest, holders[oldest] if oldest else None, unknown, details)
+    opened = _opened([(thread, started) for thread, started, _, writes, _ in transactions if writes], before)
+    known = {name: datetime.fromisoformat(at) for name, at in opened.items() if at}
+    holders = {**statements, **{at: f"the transaction of thread {name.split()[0]}" for name, at in known.items()}}
+    oldest, holder = min(holders.items(), default=(None, None))
+    details = {"bound": min([clock, *statements]).isoformat(), "open": opened}
+    return Moment(clock, oldest, holder, len(known) < len(opened), details)
 
 
 def _statements(clock: datetime, threads: Sequence[tuple[Any, ...]], reading: Collection[int]) -> dict[datetime, str]:
@@ -122,22 +120,20 @@ def _statements(clock: datetime, threads: Sequence[tuple[Any, ...]], reading: Co
         for thread, user, command, seconds in threads
         if command not in _IDLE and seconds is not None and thread not in reading
     )
-    return {
-        (clock - timedelta(seconds=seconds) - _SLACK).replace(
-            microsecond=0
-        ): f"the statement of thread {thread} of '{user}'"
-        for seconds, thread, user in running
-    }
+    begun = ((clock - timedelta(seconds=seconds) - _SLACK, thread, user) for seconds, thread, user in running)
+    return {at.replace(microsecond=0): f"the statement of thread {thread} of '{user}'" for at, thread, user in begun}
 
 
-def _bounds(writers: Sequence[tuple[int, object]], before: Mapping[str, JsonValue]) -> dict[str, str | None]:
+def _opened(writers: Sequence[tuple[int, object]], before: Mapping[str, JsonValue]) -> dict[str, str | None]:
     """Return the bounds of open transactions: each has that of the question before the one that first found it.
 
-    One without a thread is a prepared transaction whose client has left: it has no bound.
+    One without a thread has none: it is prepared, and its client has left.
     """
     known = before.get("open") or {}
-    names = [f"{thread} {started}" for thread, started in writers if thread]
-    return {name: known.get(name, before.get("bound")) for name in names}
+    return {
+        f"{thread} {started}": known.get(f"{thread} {started}", before.get("bound")) if thread else None
+        for thread, started in writers
+    }
 
 
 def _clock(session: Session) -> datetime:
