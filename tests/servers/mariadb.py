@@ -74,8 +74,11 @@ class MariaDB:
 
 
 @contextmanager
-def start_mariadb(*settings: str) -> Iterator[MariaDB]:
-    """Run a separate server until the block ends; `settings` are additional options, like `sql-mode=ANSI`."""
+def start_mariadb(*settings: str, zone: str = "UTC") -> Iterator[MariaDB]:
+    """Run a separate server until the block ends; `settings` are additional options, like `sql-mode=ANSI`.
+
+    `zone` is the time zone of its operating system.
+    """
     place, server = make_place("mariadb"), program("mariadbd", *_FOLDERS)
     data = place.folder / "data"
     sizes = [f"--{setting}" for setting in (*_FAST, *_SMALL)]
@@ -86,7 +89,7 @@ def start_mariadb(*settings: str) -> Iterator[MariaDB]:
 
     def command(port: int) -> list[str | Path]:
         here = [f"--datadir={data}", f"--socket={socket}", f"--port={port}", f"--init-file={first}"]
-        return [server, "--no-defaults", *here, *options]
+        return [program("env", "usr/bin"), f"TZ={zone}", server, "--no-defaults", *here, *options]
 
     with running(place, command, signal.SIGTERM, _answers) as port:
         yield MariaDB(port, place.folder)

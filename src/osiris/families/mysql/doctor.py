@@ -59,6 +59,8 @@ _LOGIN = (
 _SCRIPTS: Scripts = {
     "reader": (
         *(line.format("reader") for line in _LOGIN),
+        "-- only for cursors with late: open_transactions, as it shows the statements of all users:",
+        "-- GRANT PROCESS ON *.* TO 'osiris_reader'@'%';",
         "GRANT SELECT, SHOW VIEW ON {place} TO 'osiris_reader'@'%';",
     ),
     "writer": (

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from osiris.families.mysql.session import fail_grant, find, may, qualified
 from osiris.families.mysql.types import every_table, quote_name
 from osiris.families.quarantine import RowRejected
-from osiris.families.sql.database import LEDGER, Relation
+from osiris.families.sql.database import LEDGER, REPEATED, STATE, Relation
 from osiris.families.sql.database import Column as TargetColumn
+from osiris.families.sql.ledger import own_tables
 from osiris.families.type_compat import holds
 from osiris.types import parse_type
 
@@ -245,15 +246,25 @@ def expect_rights(session: Session, delivery: Delivery, *, there: bool) -> None:
 
 
 def expect_rights_to_ledger(session: Session, delivery: Delivery) -> None:
-    """Fail with DRV020 if the ledger cannot be written, created if missing, or updated when rows may be rejected."""
-    ledger = qualified(session, LEDGER)
-    statements = {
-        "CREATE": find(session, LEDGER) is None and f"CREATE TABLE {ledger} (a INT)",
-        "INSERT": f"INSERT INTO {ledger} VALUES ()",
-        "SELECT": f"SELECT * FROM {ledger}",
-        "UPDATE": delivery.ctx.on_reject == "quarantine" and f"UPDATE {ledger} SET `rows` = ?",
+    """Fail with DRV020 if the ledger or the tables of states cannot be written, or created if missing.
+
+    The ledger is updated only when rows may be rejected.
+    """
+    changes: Mapping[str, Mapping[str, str | bool]] = {
+        LEDGER: {"UPDATE": delivery.ctx.on_reject == "quarantine" and "UPDATE {} SET `rows` = ?"},
+        STATE: {"UPDATE": "UPDATE {} SET content = ?"},
+        REPEATED: {"DELETE": "DELETE FROM {}"},
     }
-    _expect(session, statements, ledger, f"table '{LEDGER}'")
+    for name in dict.fromkeys((LEDGER, *own_tables(delivery))):
+        statements: Mapping[str, str | bool] = {
+            "CREATE": find(session, name) is None and "CREATE TABLE {} (a INT)",
+            "INSERT": "INSERT INTO {} VALUES ()",
+            "SELECT": "SELECT * FROM {}",
+            **changes[name],
+        }
+        table = qualified(session, name)
+        needed = {right: str(text).format(table) for right, text in statements.items() if text}
+        _expect(session, needed, table, f"table '{name}'")
 
 
 def _expect(session: Session, statements: Mapping[str, str | bool], place: str, shown: str) -> None:

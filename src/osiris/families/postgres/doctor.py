@@ -82,6 +82,8 @@ _SCRIPTS: Scripts = {
         "ALTER ROLE osiris_reader SET default_transaction_read_only = on;",
         "GRANT USAGE ON SCHEMA {schema} TO osiris_reader;",
         "GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO osiris_reader;",
+        "-- only for cursors with late: open_transactions, as it shows the statements of all users:",
+        "-- GRANT pg_read_all_stats TO osiris_reader;",
         "ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO osiris_reader;",
     ),
     "writer": (

@@ -13,8 +13,9 @@ from osiris.errors import did_you_mean, fail
 from osiris.families.postgres import encode as to
 from osiris.families.postgres.session import fail_right, find, qualified, relations
 from osiris.families.postgres.types import BYTE, NUMERIC, SIMPLE, TEXTS, Kind, carry
-from osiris.families.sql.database import LEDGER, no_key
+from osiris.families.sql.database import LEDGER, REPEATED, STATE, no_key
 from osiris.families.sql.database import Column as TargetColumn
+from osiris.families.sql.ledger import own_tables
 from osiris.families.sql.result import UnsupportedType
 from osiris.families.sql.target_table import fail_table
 from osiris.families.type_compat import holds
@@ -36,6 +37,12 @@ if TYPE_CHECKING:
 
 
 _SHOWN = 3
+_OWN_PRIVILEGES = {
+    LEDGER: ("INSERT", "UPDATE", "SELECT"),
+    STATE: ("INSERT", "UPDATE", "SELECT"),
+    REPEATED: ("INSERT", "DELETE", "SELECT"),
+}
+"""What a writer needs on our own tables."""
 _EXACT = frozenset((16, 17, 18, 19, 20, 21, 23, 25, 26, 28, 1043, 1082, 1083, 1114, 1184, 2950))
 """Types whose equal values are identical: integers, texts, bytes, dates and times, identifiers."""
 _SCALED = (1042, 1700)
@@ -459,16 +466,15 @@ def _needed_privileges(delivery: Delivery, names: Sequence[str]) -> dict[str, Se
     return privileges
 
 
-def expect_rights_to_ledger(session: Session, _delivery: Delivery) -> None:
-    """Fail with DRV020 if the ledger cannot be written, or created if missing."""
-    ledger = find(session, LEDGER)
-    if ledger is None:
-        _expect_create(session, LEDGER)
-    else:
-        needed = ("INSERT", "UPDATE", "SELECT")
-        if not _has_rights(session, ledger, needed):
-            names = [column.name for column in columns_of(session, ledger)]
-            _expect_rights(session, ledger, dict.fromkeys(needed, names))
+def expect_rights_to_ledger(session: Session, delivery: Delivery) -> None:
+    """Fail with DRV020 if the ledger or the tables of states cannot be written, or created if missing."""
+    for name in dict.fromkeys((LEDGER, *own_tables(delivery))):
+        table, needed = find(session, name), _OWN_PRIVILEGES[name]
+        if table is None:
+            _expect_create(session, name)
+        elif not _has_rights(session, table, needed):
+            columns = [column.name for column in columns_of(session, table)]
+            _expect_rights(session, table, dict.fromkeys(needed, columns))
 
 
 def _expect_rights(session: Session, table: Table, privileges: Mapping[str, Sequence[str]]) -> None:
