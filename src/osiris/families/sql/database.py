@@ -388,9 +388,8 @@ class Database(ABC, Generic[SessionT]):
     ) -> Moment | None:
         """Return the server's clock and its oldest open transaction, asked before the snapshot that is read.
 
-        None if the cursor's values are no times. `before` is the position of the last run, None if only failures
-        matter. By default, only one transaction can write at a time. Fails with STA008 if transactions that may add
-        rows cannot be seen.
+        None if the cursor's values are no times. `before` is the last position, None if only failures matter. By
+        default, only one transaction can write at a time. Fails with STA008 if others that may add rows are hidden.
         """
         return Moment(datetime.now(UTC)) if has_times(source.schema, cursor) else None
 
