@@ -43,6 +43,7 @@ TRAVELS = (
         "types",
         "secret",
         "canonical",
+        "replication",
         "sql",
     ),
     *("table", "driver", "delivery", "files", "families", "components", "registry", "connections", "runner"),
