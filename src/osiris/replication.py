@@ -41,12 +41,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The key `cursor` of a step. `lag` is in seconds for times, in values for integers; `guard` is in seconds."""
+    """The key `cursor` of a step. `lag` is in seconds if `is_lag_in_time`, else in values; `guard` is in seconds."""
 
     column: str
     late: Late
     lag: float = 0
     guard: float = _GUARD
+    is_lag_in_time: bool = False
     declared: bool = False
     zone: str | None = None
 
@@ -65,6 +66,7 @@ class Cursor:
             "lag" if isinstance(late, dict) else late,
             float(lag) if isinstance(lag, int) else parse_duration(lag) or 0.0,
             parse_duration(written.get("guard")) or _GUARD,
+            isinstance(lag, str),
             written.get("stamped_by") == "server",
             written.get("zone"),
         )

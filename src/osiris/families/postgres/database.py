@@ -55,7 +55,10 @@ _ROLLED_BACK = ("40001", "40P01")
 """The server rolled back the transaction: a serialization failure, or a deadlock."""
 _DUPLICATES = ("42P07", "42710", "23505")
 _CATALOGUE = "pg_catalog"
-_TABLE_IDENTITY = "SELECT oid, relfilenode FROM pg_catalog.pg_class WHERE oid = %s::regclass"
+_IDENTITY = """
+SELECT pg_catalog.concat_ws(':', (SELECT system_identifier FROM pg_catalog.pg_control_system()),
+    (SELECT pg_catalog.string_agg(name::regclass::oid::text, ':' ORDER BY name)
+     FROM pg_catalog.unnest(%s::text[]) name))"""
 _ATTEMPTS = 5
 _LOCK = 0x6F736972
 """The first key of our advisory locks."""
@@ -214,10 +217,16 @@ class Postgres(Database[Session]):
 
     def identity(self, session: Session, delivery: Delivery) -> str:
         """Return a text that changes if the target table is replaced by another."""
-        statement = "SELECT system_identifier FROM pg_catalog.pg_control_system()"
-        ((system,),) = session.rows(statement)
-        ((oid, file),) = session.rows(_TABLE_IDENTITY, delivery.quoted)
-        return f"{system}:{oid}:{file}"
+        return self._identity(session, [delivery.quoted])
+
+    def source_identity(self, session: Session, source: Source) -> str:
+        """Return a text that changes if the server, or a table that is read, is replaced by another."""
+        return self._identity(session, [".".join(map(self.quote, name)) for name in source.relations])
+
+    def _identity(self, session: Session, tables: Sequence[str]) -> str:
+        """Return the identifier of the server and the OIDs of tables; VACUUM FULL and ALTER TABLE keep these."""
+        ((text,),) = session.rows(_IDENTITY, list(tables))
+        return str(text)
 
     def claim(self, session: Session, delivery: Delivery, _rows: int) -> bool:
         """Insert a delivery into the ledger before its rows are counted; returns False if another attempt has done so.

@@ -504,6 +504,10 @@ class Database(ABC, Generic[SessionT]):
         """Return the name of one of our own tables in SQL."""
         return self.quote(table)
 
+    def source_identity(self, _session: SessionT, _source: Source, /) -> str:
+        """Return a text that changes if the server, or a table that is read, is replaced by another."""
+        return ""
+
     def identity(self, _session: SessionT, _delivery: Delivery, /) -> str:
         """Return a text that changes if the target table is replaced by another; empty if that cannot be seen."""
         return ""

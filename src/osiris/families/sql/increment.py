@@ -86,6 +86,9 @@ def _misfit(column: Field, cursor: Cursor, *, is_table: bool) -> tuple[str, str]
         return "it can be NULL, and rows without a value would never be read", hint
     if cursor.late == "open_transactions" and not is_time:
         return "open_transactions is for times", "write late: {lag: 10000} (in values), row_xids or none"
+    if cursor.late == "lag" and cursor.is_lag_in_time != is_time:
+        lag = "late: {lag: 15m}" if is_time else "late: {lag: 10000} (in values)"
+        return f"the lag of a column of type {column.type} is {'a duration' if is_time else 'a number'}", f"write {lag}"
     if is_time and len(kind.parameters) < 2 and cursor.zone is None and cursor.late in ("open_transactions", "lag"):
         return "it has no time zone", "say in which zone its values are, for example zone: UTC"
     return "", ""
@@ -129,6 +132,14 @@ class _Reading:
         self._all = self.source = source
         self._before = increment.before.position if increment.before else {}
         _expect_columns(increment, self._columns)
+        self._identity = database.source_identity(session, source)
+        if self._before.get("source", self._identity) != self._identity:
+            fail(
+                "STA003",
+                at=_LATE,
+                what="the server or the table, which was created again,",
+                source=increment.pair.source,
+            )
 
     def _read(self, source: Source) -> Iterator[pa.RecordBatch]:
         with closing(self._database.batches(self._session, source, self._config, self._ctx)) as batches:
@@ -254,7 +265,7 @@ class _ByValue(_Reading):
         increment, least = self._increment, self._least_kept()
         found = {"mark": self._mark(), "greatest": self._greatest}
         position = {name: None if value is None else value_text(value) for name, value in found.items()}
-        increment.position = {**self._before, **position}
+        increment.position = {**self._before, **position, "source": self._identity}
         if self._moment and increment.position != self._before:
             clock = self._moment.clock.isoformat()
             increment.position = {**increment.position, **self._moment.details, "clock": clock}
@@ -283,7 +294,7 @@ class _ByXid(_Reading):
         return self._database.since(self._all, self._database.newer(position))
 
     def _complete(self) -> None:
-        self._increment.position = self._position
+        self._increment.position = {**self._position, "source": self._identity}
         for batch in self._read(self._of(self._position)) if self._appends else ():
             self._increment.kept.update(self._rows(batch, self._columns))
             expect_few(self._increment.kept.total(), self._moment, self._ctx)
