@@ -1,7 +1,7 @@
 """Servers for replication: one of each kind per session, which allows transactions in two phases."""
 
 import pytest
-from tests.replication.projects import Database, Project
+from tests.replication.projects import DATA, Database, Project
 from tests.servers import start_mariadb, start_postgres
 
 
@@ -25,7 +25,9 @@ def make_database(request, tmp_path):
     def make(kind):
         made.append(kind)
         if kind in ("sqlite", "duckdb"):
-            return Database(kind, tmp_path / f"data-{len(made)}.{kind}", kind)
+            folder = tmp_path / "project" / DATA
+            folder.mkdir(parents=True, exist_ok=True)
+            return Database(kind, folder / f"{len(made)}.{kind}", kind)
         server = request.getfixturevalue(kind)
         return Database(kind, server, server.new_database())
 

@@ -20,6 +20,9 @@ STAMP = {
     "sqlite": "timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP",
     "duckdb": "timestamptz NOT NULL DEFAULT now()",
 }
+DECLARED = {"sqlite": {"zone": "UTC", "stamped_by": "server"}, "duckdb": {"stamped_by": "server"}}
+"""What the cursor must say as the database does not."""
+
 NOTES = ("NULL", "''", "'plain'", "'ä ß ''quoted'''", "'NULL'", "'a\tb'")
 SHOWN = {
     "NULL": None,
@@ -64,7 +67,7 @@ class History:
     def create(self) -> list[str]:
         stamp = STAMP[self.database.kind]
         return [
-            f"CREATE TABLE {self.name} (id bigint PRIMARY KEY, amount int NOT NULL, note varchar(20), stamp {stamp})"
+            f"CREATE TABLE {self.name} (id bigint NOT NULL PRIMARY KEY, amount int NOT NULL, note varchar(20), stamp {stamp})"
         ]
 
     def live(self, limit: int) -> list[int]:
@@ -163,18 +166,18 @@ class Repeating(History):
         return [f"INSERT INTO {self.name} (id, amount) VALUES ({row[0]}, 1)"]
 
 
-STAMPED = {"column": "stamp"}
 ALL = ("insert", "insert", "again", "update", "move", "delete")
 GROWING = ("insert",)
 
 
 def draw(database: Database, number: int, seed: int, deletes: tuple[str, ...] = ("",)) -> list[History]:
-    """Return histories of all sorts that the source allows, in turn."""
-    lag = {"column": "stamp", "late": {"lag": "1m"}}
+    """Return histories of all sorts that the source allows, in turn; the seed says with which they begin."""
+    stamped = {"column": "stamp", **DECLARED.get(database.kind, {})}
+    lag = {"column": "stamp", "late": {"lag": "1m"}, **({"zone": "UTC"} if database.kind == "sqlite" else {})}
     sorts = [
-        (History, "upsert", STAMPED, ALL, True),
-        (History, "append", STAMPED, ALL, True),
-        (Repeating, "append", STAMPED, GROWING, True),
+        (History, "upsert", stamped, ALL, True),
+        (History, "append", stamped, ALL, True),
+        (Repeating, "append", stamped, GROWING, True),
         (History, "upsert", lag, ALL, True),
         (History, "append", {"column": "id", "late": "none"}, GROWING, True),
         (History, "append", lag, ALL, True),
@@ -185,7 +188,7 @@ def draw(database: Database, number: int, seed: int, deletes: tuple[str, ...] = 
         sorts += [(History, "upsert", by_xid, ALL, False), (History, "append", by_xid, ALL, False)]
     found = []
     for n in range(number):
-        sort, mode, cursor, operations, stamps = sorts[n % len(sorts)]
+        sort, mode, cursor, operations, stamps = sorts[(seed + n) % len(sorts)]
         how = deletes[n % len(deletes)] if mode == "upsert" else ""
         chance = random.Random(seed + n)
         found.append(sort(f"h{n}", database, chance, mode, dict(cursor), operations, stamps, how))

@@ -23,6 +23,8 @@ import yaml
 
 OSIRIS = str(Path(sys.executable).parent / "osiris")
 LONGEST_RUN = 300
+DATA = "data"
+"""The folder of a project in which database files are."""
 
 
 @dataclass(frozen=True)
@@ -111,11 +113,11 @@ class Pair:
     def steps(self, source: Database, target: Database) -> list[dict]:
         read = {"connection": f"@{source.family}.shop", "cursor": self.cursor}
         read |= self.reading if "query" in self.reading else {"table": self.table, **self.reading}
-        key = {"primary_key": "id"} if self.mode == "upsert" else {}
+        key = {"primary_key": ["id"]} if self.mode == "upsert" else {}
         write = {"connection": f"@{target.family}.copy", "table": self.target, "write_mode": self.mode}
         extractor, writer = f"{source.family}.extractor", f"{target.family}.writer"
         return [
-            {"id": self.name, "component": extractor, "mode": "read", "config": read},
+            {"id": self.name, "component": extractor, "mode": "read", "needs": [], "config": read},
             {
                 "id": self.target,
                 "component": writer,
@@ -218,7 +220,7 @@ class Project:
     def wipe(self):
         """Remove everything that commands wrote into the project's folder."""
         for path in self.root.iterdir():
-            if path.name not in ("osiris.yaml", "osiris_connections.yaml", "pipelines", ".env"):
+            if path.name not in ("osiris.yaml", "osiris_connections.yaml", "pipelines", DATA):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def checkout(self, root):

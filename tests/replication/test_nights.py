@@ -68,7 +68,7 @@ class Shop:
             "from": {
                 "connection": f"@{family}.shop",
                 "tables": [f"{sales}.*", f"{self.schema('crm')}.customers"],
-                "except": ["*_tmp"],
+                "except": ["*_tmp", f"{sales}.*_tmp"],
                 "new_tables": "add",
             },
             "to": {"connection": f"@{family}.wh", "table": "raw_{schema}.{table}"},
@@ -91,7 +91,9 @@ class Shop:
         if there != here:
             wrong["lines"] = (list(there - here)[:5], list(here - there)[:5])
         assert not wrong, wrong
-        assert "old_tmp" not in {name for (name,) in self.target.ask("SELECT table_name FROM information_schema.tables")}
+        assert "old_tmp" not in {
+            name for (name,) in self.target.ask("SELECT table_name FROM information_schema.tables")
+        }
 
     def both(self, table):
         return (self.source, table), (self.target, f"raw_{table}")
