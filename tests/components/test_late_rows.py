@@ -6,14 +6,18 @@ The truth is always the stamp of a row that is not committed: no moment may be l
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from tests.patience import SOON
 from tests.servers import start_mariadb, start_postgres
+from tests.servers.postgres import start_standby
 
 from osiris.components.mysql_extractor.driver import Config as MySQLConfig
+from osiris.components.mysql_writer.driver import Config as MySQLWriter
 from osiris.components.postgres_extractor.driver import Config as PostgresConfig
+from osiris.components.postgres_writer.driver import Config as PostgresWriter
 from osiris.driver import StepContext
 from osiris.errors import OsirisError
 from osiris.families.mysql.database import MYSQL
@@ -219,9 +223,12 @@ def test_a_prepared_transaction_of_mysql_has_no_known_start(mysql):
     assert not mysql.moment(moment.details).unknown
 
 
+SENDING = ("max_prepared_transactions=5", "wal_level=logical", "max_wal_senders=4")
+
+
 @pytest.fixture(scope="module")
 def prepared_server():
-    with start_postgres("max_prepared_transactions=5", "wal_level=logical", "max_wal_senders=4") as server:
+    with start_postgres(*SENDING) as server:
         yield server
 
 
@@ -265,6 +272,38 @@ def test_a_table_of_a_subscription_is_refused(prepared_server, tmp_path):
     assert "subscription" in refused(target.moment)[0]
     assert source.moment()
     target.run("ALTER SUBSCRIPTION s DISABLE", "ALTER SUBSCRIPTION s SET (slot_name = NONE)", "DROP SUBSCRIPTION s")
+
+
+def test_a_standby_is_refused(prepared_server, tmp_path):
+    place = Place(prepared_server, "postgres", tmp_path)
+    with start_standby(prepared_server, *SENDING) as standby:
+        assert "standby" in refused(lambda: place.moment(server=standby))[0]
+        assert place.moment(server=standby, cursor=Cursor("stamp", "lag", 60))
+
+
+OWN = {"_osiris_state": ("INSERT", "UPDATE", "SELECT"), "_osiris_overlap": ("INSERT", "DELETE", "SELECT")}
+
+
+@pytest.mark.parametrize("table", OWN)
+def test_rights_to_the_tables_of_states_are_required(place, table):
+    reader = "reader@'%'" if place.family == "mysql" else "reader"
+    for name in ("_osiris_ledger", *OWN):
+        columns = {"_osiris_ledger": place.database.ledger_columns, **place.database.state_columns}[name]
+        rights = "SELECT" if name == table else "SELECT, INSERT, UPDATE, DELETE"
+        place.run(f"CREATE TABLE {name} {columns}", f"GRANT {rights} ON {name} TO {reader}")
+    place.run(f"GRANT SELECT ON t TO {reader}")
+    with place.session(reader=True) as (_, ctx, source):
+        ctx = replace(ctx, run_key="r", pair={"source": "t"})
+    writer = {"mysql": MySQLWriter, "postgres": PostgresWriter}[place.family]
+    delivery = place.database.delivery(writer(table="t"), source.schema, ctx)
+    with place.database.inspect_session(delivery) as session:
+        place.database.expect_ledger_privileges(session, replace(delivery, ctx=replace(ctx, pair=None)))
+    with pytest.raises(OsirisError) as raised, place.database.inspect_session(delivery) as session:
+        place.database.expect_ledger_privileges(session, delivery)
+    (diagnostic,) = raised.value.diagnostics
+    assert diagnostic.code == "DRV020"
+    assert table in diagnostic.message
+    assert all(right in diagnostic.hint for right in OWN[table] if right != "SELECT")
 
 
 @pytest.mark.parametrize("engine", ["MyISAM", "Aria"])

@@ -97,6 +97,25 @@ def start_postgres(*settings: str, encrypted: bool = False) -> Iterator[Postgres
         yield made
 
 
+@contextmanager
+def start_standby(primary: Postgres, *settings: str) -> Iterator[Postgres]:
+    """Run a standby of a server that has WAL senders, until the block ends; `settings` must be at least its own."""
+    place = make_place("standby")
+    server = program("postgres", "usr/lib/postgresql/*/bin")
+    backup = server.parent / "pg_basebackup"  # the one on the path is Debian's wrapper
+    fields = {"host": primary.host, "port": primary.port, "user": primary.user, "password": primary.password}
+    quoted = {name: str(value).replace("\\", "\\\\").replace("'", "\\'") for name, value in fields.items()}
+    source, data = " ".join(f"{name}='{value}'" for name, value in quoted.items()), place.folder / "data"
+    place.command(backup, f"--pgdata={data}", "--write-recovery-conf", "--checkpoint=fast", f"--dbname={source}")
+    options = [f"--{setting}" for setting in (*_FAST, *_PLAIN, *settings)]
+
+    def command(port: int) -> list[str | Path]:
+        return [server, "-D", data, "-p", str(port), *options]
+
+    with running(place, command, signal.SIGINT, _answers) as port:
+        yield Postgres(port, place.folder)
+
+
 def _certified(place: Place) -> tuple[str, ...]:
     """Create a self-signed certificate; returns the settings that use it."""
     key, certificate = place.folder / "key", place.folder / "certificate"
