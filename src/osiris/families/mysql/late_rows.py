@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import re
 import secrets
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -36,6 +37,8 @@ _TRANSACTIONS = """
 SELECT /* {} */ trx_mysql_thread_id, trx_started, trx_is_read_only,
     NOT trx_is_read_only AND trx_rows_modified > 0, trx_query
 FROM information_schema.INNODB_TRX"""
+_NEEDS_PROCESS = "SELECT 1 FROM information_schema.INNODB_CMP LIMIT 1"
+"""It needs the same privilege as INNODB_TRX, and does not count as reading that."""
 _REPLICA = {True: "SHOW ALL SLAVES STATUS", False: "SHOW REPLICA STATUS"}
 """By whether the server is MariaDB."""
 _CLUSTER = "SHOW GLOBAL VARIABLES LIKE 'wsrep_on'"
@@ -53,13 +56,16 @@ _CLOCK_CALL = (
     r"|((current_timestamp|localtime|localtimestamp|current_date|utc_timestamp|utc_date)(\s*\(\s*\d?\s*\))?))"
 )
 _PLAIN_CLOCK = re.compile(rf"\(*{_CLOCK_CALL}\)*", re.I)
-_DENIED, _NOT_GRANTED, _SYNTAX = 1227, (1227, 1142), 1064
+_NOT_GRANTED, _SYNTAX = (1227, 1142), 1064
 _SLACK = timedelta(seconds=1)
 """How much later than its stamp a statement can seem to have started."""
 _RECENT = timedelta(seconds=3)
 _QUESTIONS, _PAUSE = 6, (0.12, 0.3)
 """How often the server is asked again, and how many seconds pass before. It refreshes its list of transactions only if
 nobody has read it for 0.1 s."""
+_FRESH = 0.11
+_asking = threading.Lock()
+_asked_at = {"last": float("-inf")}
 _ELSEWHERE = (
     "read from the primary, or write late: {lag: 15m} with the longest time between a stamp and its commit here"
 )
@@ -70,8 +76,8 @@ def moment(
 ) -> Moment | None:
     """Return the server's clock and the least time that a row which arrives later can have.
 
-    None if the cursor's values are no times. If `before` is None, what is open may be incomplete. Fails with STA008 if
-    open transactions cannot be seen.
+    None if the cursor's values are no times. If `before` is None, only failures matter. Fails with STA008 if open
+    transactions cannot be seen.
 
     A transaction's first stamp can be earlier than its `trx_started`: its statement may have waited for a lock. So a
     transaction counts from the question before the one that first found it: the least of the clock and the starts of
@@ -82,18 +88,21 @@ def moment(
         return None
     if cursor.late != "open_transactions":
         return Moment(_clock(session))
+    _expect_visible(session, cursor)
     _expect_primary(session, cursor, source)
-    answer = _question(session, cursor, before or {})
+    if before is None:
+        return Moment(_clock(session), unknown=True)
+    answer = _question(session, before)
     since = answer.clock - _RECENT
-    for _ in range(0 if before is None else _QUESTIONS):
+    for _ in range(_QUESTIONS):
         if not answer.unknown and answer.pending >= since:
             break
         time.sleep(random.uniform(*_PAUSE))  # noqa: S311  so that two who ask do not keep each other from news
-        answer = _question(session, cursor, answer.details)
+        answer = _question(session, answer.details)
     return answer
 
 
-def _question(session: Session, cursor: Cursor, before: Mapping[str, JsonValue]) -> Moment:
+def _question(session: Session, before: Mapping[str, JsonValue]) -> Moment:
     """Return the clock and what is open; `details` has the question's `bound`, and the bounds of open transactions.
 
     Clock, statements and transactions are asked in this order: a row moves from one to the next. Times are whole
@@ -101,7 +110,7 @@ def _question(session: Session, cursor: Cursor, before: Mapping[str, JsonValue])
     """
     clock = _clock(session)
     threads = _threads(session)
-    transactions = _transactions(session, cursor)
+    transactions = _transactions(session)
     if transactions is None:
         return Moment(clock, unknown=True, details=before)
     statements = _statements(clock, threads, {thread for thread, _, reads_only, *_ in transactions if reads_only})
@@ -147,25 +156,33 @@ def _threads(session: Session) -> Sequence[tuple[Any, ...]]:
     return session.rows(_THREADS.format("TIME_MS / 1000" if session.mariadb else "TIME"))
 
 
-def _transactions(session: Session, cursor: Cursor) -> Sequence[tuple[Any, ...]] | None:
+def _transactions(session: Session) -> Sequence[tuple[Any, ...]] | None:
     """Return the open transactions; None if the server answers from its cache.
 
-    A new answer has our own transaction, with the token of this question.
+    A new answer has our own transaction, with the token of this question. Questions of this process come one by one,
+    so that they do not keep each other from a new answer.
     """
+    token = secrets.token_hex(8)
+    with _asking:
+        time.sleep(max(0.0, _asked_at["last"] + _FRESH - time.monotonic()))
+        session.run(_BEGIN)
+        transactions = session.rows(_TRANSACTIONS.format(token))
+        _asked_at["last"] = time.monotonic()
+    begin_reading(session)
+    return transactions if any(token in (query or "") for *_, query in transactions) else None
+
+
+def _expect_visible(session: Session, cursor: Cursor) -> None:
+    """Fail with STA008 if the user lacks PROCESS."""
     import pymysql
 
-    token = secrets.token_hex(8)
-    session.run(_BEGIN)
     try:
-        transactions = session.rows(_TRANSACTIONS.format(token))
+        session.rows(_NEEDS_PROCESS)
     except pymysql.MySQLError as error:
         if numbered(error)[0] not in _NOT_GRANTED:
             raise
         hint = f"run GRANT PROCESS ON *.* TO {account(session)}"
         _fail(cursor, "transactions of other users are hidden from this one", hint)
-    finally:
-        begin_reading(session)
-    return transactions if any(token in (query or "") for *_, query in transactions) else None
 
 
 def _expect_primary(session: Session, cursor: Cursor, source: Source) -> None:
