@@ -365,11 +365,7 @@ class Database(ABC, Generic[SessionT]):
 
     @abstractmethod
     def batches(
-        self,
-        session: SessionT,
-        source: Source,
-        config: StepConfig,
-        ctx: StepContext,
+        self, session: SessionT, source: Source, config: StepConfig, ctx: StepContext
     ) -> Generator[pa.RecordBatch, None, None]:
         """Yield the rows."""
 
