@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from osiris.compiler.context import sql_fields
 from osiris.compiler.paths import all_needs
 from osiris.compiler.statements import located, verdict_of
 from osiris.errors import diagnostic
+from osiris.replication import Cursor
 from osiris.sql.safety.names import relation_names
+from osiris.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from osiris.model import ComponentSpec, Step
 
 CURSOR, STATE = "cursor", "state"
+_ZONE = "STA055"
 _ADDING = ("append", "upsert")
 _CUTS = ("limit", "offset")
 _QUERY, _TRANSFORM = "query", "duckdb.processor"
@@ -33,6 +37,65 @@ def check_cursors(ctx: Context) -> Iterator[Diagnostic]:
         elif CURSOR in step.config and CURSOR not in spec.config["properties"]:
             at = ctx.at(f"{step.pointer}/config/{CURSOR}")
             yield diagnostic("STA020", at=at, step=step.id, component=spec.name, able=_able(ctx, CURSOR))
+
+
+def check_cursor_notes(ctx: Context) -> Iterator[Diagnostic]:
+    """What cursors do not see: one note per kind and entry, or step."""
+    noted: dict[tuple[str, str], list[Step]] = defaultdict(list)
+    for code, step in _noted(ctx):
+        noted[code, step.entry or step.id].append(step)
+    for (code, name), (first, *others) in noted.items():
+        who = f"entry '{name}' ({count(1 + len(others), 'table')})" if first.entry else f"step '{name}'"
+        at = ctx.at(f"{first.pointer}{_place_of(first, 'write_mode' if first.mode == 'write' else CURSOR)}")
+        yield diagnostic(code, at=at, who=who, **({"zone": first.config[CURSOR]["zone"]} if code == _ZONE else {}))
+
+
+def _noted(ctx: Context) -> Iterator[tuple[str, Step]]:
+    """Yield the codes of what the rows of steps miss, with the step whose config says so."""
+    cursors = _cursors(ctx)
+    for step in cursors.values():
+        yield from ((code, step) for code in _blind_spots(step))
+    inputs = {step.id: [*step.inputs.values()] for step in ctx.pipeline.steps}
+    updating = {name for name, step in cursors.items() if _sees_updates(step)}
+    for step, spec in ctx.with_specs():
+        if _appends(step, spec) and not updating.isdisjoint(all_needs(step.id, inputs)):
+            yield "STA056", step
+
+
+def _cursors(ctx: Context) -> dict[str, Step]:
+    return {step.id: step for step, spec in ctx.with_specs() if _has_cursor(step, spec)}
+
+
+def _appends(step: Step, spec: ComponentSpec) -> bool:
+    return STATE in spec.capabilities and step.config.get("write_mode", _ADDING[0]) == _ADDING[0]
+
+
+def _blind_spots(step: Step) -> list[str]:
+    """Return the codes of what a cursor does not see."""
+    cursor = Cursor.of(step.config)
+    if cursor is None:
+        return []
+    codes = {
+        "STA052": cursor.late == "lag" and not _sees_updates(step),
+        "STA053": cursor.late == "none",
+        "STA054": cursor.late == "open_transactions" and not cursor.declared,
+        _ZONE: cursor.zone is not None,
+    }
+    return [code for code, is_so in codes.items() if is_so]
+
+
+def _sees_updates(step: Step) -> bool:
+    """Return whether a step reads updated rows again: not if its cursor is an ascending key, as its lag says."""
+    cursor = step.config[CURSOR]
+    late = cursor.get("late") if isinstance(cursor, dict) else "none"
+    return late != "none" and not (isinstance(late, dict) and isinstance(late["lag"], int))
+
+
+def _place_of(step: Step, key: str) -> str:
+    """Return the pointer of a config key below the place of a step, or of its entry or the table's part of it."""
+    if not step.entry:
+        return f"/config/{key}"
+    return f"/{key}" if "/tables/" in step.pointer else f"/defaults/{key}"
 
 
 def _has_cursor(step: Step, spec: ComponentSpec) -> bool:

@@ -40,6 +40,9 @@ _OF_ENTRY = ("connection", "table", "query", "schema", "path", "limit", "offset"
 _OF_READER, _OF_WRITER = ("cast",), ("checks",)
 """Shared config keys that both steps could have, and only one needs."""
 
+_MODE = "write_mode"
+_MODE_OF_CURSOR = "write write_mode: upsert in its defaults; append, if rows are only inserted"
+
 _OWN = "_osiris_"
 """Tables that Osiris keeps in a database begin with this."""
 _NOT_BY_WILDCARD = ("partition",)
@@ -290,8 +293,19 @@ class _Scan:
         places = {f"{entry.pointer}/defaults": entry.defaults}
         places |= {join(f"{entry.pointer}/tables", name): config for name, config in entry.overrides.items()}
         names = KeyNames({"primary_key": ("key", "keys", "upsert_keys"), "write_mode": ("mode",)})
+        before = len(self.problems)
         for pointer, config in places.items():
             self.problems += schema_problems(schema, _without_off(config), self._document, pointer, names)
+        if len(self.problems) == before and _MODE in writes and _MODE not in entry.defaults:
+            self._check_modes(entry)
+
+    def _check_modes(self, entry: Entry) -> None:
+        """Report tables without a write mode: the default would append all rows again with each run."""
+        given = [_parts(name, _PART) for name, config in entry.overrides.items() if _MODE in config]
+        if without := [text for text in entry.tables if _parts(text, _PART) not in given]:
+            hint = _MODE_OF_CURSOR if "cursor" in _without_off(entry.defaults) else None
+            tables = ", ".join(without[:3]) + (f" and {len(without) - 3} more" if len(without) > 3 else "")
+            self._add("OML060", f"{entry.pointer}/defaults", hint=hint, entry=entry.id, tables=tables)
 
     def _add(self, code: str, pointer: str, *, hint: str | None = None, fix: Fix = (), **params: object) -> None:
         self.problems.append(diagnostic(code, at=self._document.where(pointer), hint=hint, fix=fix, **params))

@@ -6,7 +6,7 @@ import pytest
 
 from osiris.compiler.checks import CHECKS
 from osiris.compiler.context import Context
-from osiris.compiler.cursor_checks import check_cursors
+from osiris.compiler.cursor_checks import check_cursor_notes, check_cursors
 from osiris.connections import Connections, parse_ref
 from osiris.model import Step
 from osiris.oml.parse import parse
@@ -18,8 +18,8 @@ CONNECTIONS = Connections({"sqlite": {"app": {"path": "app.sqlite"}}})
 REGISTRY = load_registry()
 
 
-def read(name="orders", *, cursor=True, **config):
-    config = {"table": name, **({"cursor": CURSOR} if cursor else {}), **config}
+def read(name="orders", *, cursor=CURSOR, **config):
+    config = {"table": name, **({"cursor": cursor} if cursor else {}), **config}
     return Step(name, "sqlite.extractor", "read", config=config, connection=parse_ref("@sqlite.app"))
 
 
@@ -168,3 +168,37 @@ def test_a_problem_of_sql_is_placed_in_the_file(tmp_path):
     (problem,) = check_cursors(context)
     assert (problem.code, problem.location.file) == ("STA028", "shop.yaml")
     assert (problem.location.line, problem.location.column) == (16, 9)
+
+
+NOTED = [
+    ({"column": "id", "late": {"lag": 10}}, "append", ["STA052"]),
+    ({"column": "at", "late": {"lag": "15m"}}, "append", ["STA056"]),
+    ({"column": "at", "late": {"lag": "15m"}}, "upsert", []),
+    ({"column": "id", "late": "none"}, "append", ["STA053"]),
+    ({"column": "at"}, "append", ["STA054", "STA056"]),
+    ({"column": "at", "stamped_by": "server", "zone": "Europe/Prague"}, "upsert", ["STA055"]),
+    ({"column": "id", "late": "row_xids"}, "upsert", []),
+    ({"column": "id", "late": "row_xids"}, "append", ["STA056"]),
+]
+
+
+@pytest.mark.parametrize(("cursor", "mode", "expected"), NOTED)
+def test_what_a_cursor_does_not_see_is_noted(bench, cursor, mode, expected):
+    pipeline = bench.pipeline(read(cursor=cursor), write("orders", write_mode=mode))
+    notes = [*check_cursor_notes(Context(pipeline, bench.registry, CONNECTIONS, bench.root))]
+    assert [note.code for note in notes] == expected
+    assert all(note.severity == "note" and note.message.startswith("step '") for note in notes)
+    pointers = {"STA056": "/steps/1/config/write_mode"}
+    assert all(note.location.pointer == pointers.get(note.code, "/steps/0/config/cursor") for note in notes)
+
+
+def test_an_entry_has_one_note_of_a_kind(bench):
+    steps = [
+        replace(step, entry="shop", pointer="/replicate/0")
+        for name in ("a", "b", "c")
+        for step in (read(name), write(name, f"to_{name}", write_mode="upsert"))
+    ]
+    pipeline = replace(bench.pipeline(), steps=tuple(steps))
+    (note,) = check_cursor_notes(Context(pipeline, bench.registry, CONNECTIONS, bench.root))
+    assert (note.code, note.location.pointer) == ("STA053", "/replicate/0/defaults/cursor")
+    assert note.message.startswith("entry 'shop' (3 tables): ")

@@ -103,7 +103,9 @@ def test_a_default_is_switched_off():
 )
 def test_patterns(pattern, expected):
     text = re.sub(r"tables: \[.*\]", lambda _: f"tables: ['{pattern}']", FILE)
-    text = re.sub(r"      except:.*\n", "", text[: text.index("    defaults")])
+    text = (
+        re.sub(r"      except:.*\n", "", text[: text.index("    defaults")]) + "    defaults: {write_mode: replace}\n"
+    )
     steps = validated(text).steps
     assert [step.config["table"] for step in steps if step.mode == "read"] == expected
 
@@ -154,6 +156,8 @@ BAD = {
     "one target": (FILE.replace("raw_{schema}.{table}", "raw.copy"), [("OML053", 11)]),
     "no key": (FILE.replace("write_mode: append, ", ""), [("OML054", 17)]),
     "unknown table": (FILE.replace("sales.lines", "sales.line"), [("OML054", 7), ("OML056", 17)]),
+    "no mode": (FILE.replace("      write_mode: upsert\n", ""), [("OML060", 13)]),
+    "no mode, no defaults": (FILE[: FILE.index("    defaults")], [("OML060", 4)]),
     "id": (
         FILE + "steps:\n- {id: shop, component: filesystem.csv_extractor, mode: read, config: {path: x}}\n",
         [("OML058", 4)],
@@ -240,3 +244,16 @@ def test_odd_entries_have_problems_with_places(text):
         ] == ["${run.id}/a/"]
         return
     assert all(line == 3 for _, line in places(f"{head}replicate: {text}\n"))
+
+
+def test_each_table_may_have_the_write_mode_instead_of_the_defaults():
+    text = FILE.replace("      write_mode: upsert\n", "")
+    one = text.replace('["sales.*", crm.customers]', "[sales.lines]")
+    assert [step.config["write_mode"] for step in validated(one).steps if step.mode == "write"] == ["append"]
+    two = text.replace('["sales.*", crm.customers]', "[sales.lines, crm.customers]")
+    ((code, line, hint),) = problems(two)
+    assert (code, line, hint) == (
+        "OML060",
+        13,
+        "write write_mode: upsert in its defaults; append, if rows are only inserted",
+    )
