@@ -26,7 +26,7 @@ def matching(plan: Manifest, text: str) -> list[str]:
         if name not in names:
             fail("CMP042", plan=plan.name, step=name, hint=did_you_mean(name, names))
         named.add(name)
-        named |= with_downstream(plan.steps, {name}) if word.strip().endswith("+") else set()
+        named |= _after(plan.steps, {name}) if word.strip().endswith("+") else set()
         named |= _before(plan.steps, {name}) if word.strip().startswith("+") else set()
     return [name for name in names if name in named]
 
@@ -64,8 +64,7 @@ def with_upstream(plan: Manifest, names: Collection[str]) -> list[dict[str, Json
     return [step for step in plan.steps if step["id"] in upstream]
 
 
-def with_downstream(steps: Steps, names: Collection[str]) -> set[str]:
-    """Return these steps and those that wait for them, directly or not."""
+def _after(steps: Steps, names: Collection[str]) -> set[str]:
     downstream = set(names)
     for step in steps:
         if downstream.intersection(step["needs"]):

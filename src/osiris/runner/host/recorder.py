@@ -14,7 +14,7 @@ from osiris.session.stored import now_text
 from osiris.session.writing import ENDS, STEP_FIGURES, end_session, totals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
     from osiris.model import JsonValue
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from osiris.session.writing import Session
 
     Progress = Callable[[dict[str, JsonValue]], None]
+
+_BATCH = 1.0
+"""Seconds between two records of deliveries of pairs."""
 
 UNITS = {"rows": "rows", "bytes": "bytes", "ms": "ms"}
 
@@ -41,10 +44,18 @@ def unit_of(metric: str) -> str:
 
 
 class Recorder:
-    """Writes one session; `summary` is the content of run.json. `progress` receives each event as it is written."""
+    """Writes one session; `summary` is the content of run.json. `progress` receives each event as it is written.
 
-    def __init__(self, session: Session, summary: dict[str, JsonValue], progress: Progress) -> None:
+    Deliveries of `pairs` are recorded in batches: with many, the summary is large, and their ledgers and states say
+    what was delivered if the last batch is lost.
+    """
+
+    def __init__(
+        self, session: Session, summary: dict[str, JsonValue], progress: Progress, pairs: Collection[str] = ()
+    ) -> None:
         self.summary = summary
+        self._pairs = pairs
+        self._recorded_at = 0.0
         self.diagnostics: list[Diagnostic] = []
         self._session = session
         self._progress = progress
@@ -154,7 +165,9 @@ class Recorder:
         self.summary["outputs"][step] = output
         if self.summary["kind"] == "run":
             self.summary["deliveries"][step] = {"session": self._session.id, **output}
-        self._session.summary(self.summary)
+        if step not in self._pairs or time.monotonic() - self._recorded_at > _BATCH:
+            self._session.summary(self.summary)
+            self._recorded_at = time.monotonic()
 
     def _keep(self, step: str, spool: dict[str, Any]) -> None:
         """Record durably that a step's output is on disk: a continued run may read it."""

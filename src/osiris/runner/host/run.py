@@ -42,7 +42,7 @@ from osiris.runner.host.uses import uses_of
 from osiris.runner.limits import limits_of, usable_cores
 from osiris.runner.protocol import Job, Limits, Secrets
 from osiris.runner.retry import pause_before
-from osiris.runner.selection import chosen, kept_steps, steps_of_pairs, with_downstream, with_upstream
+from osiris.runner.selection import chosen, kept_steps, steps_of_pairs
 from osiris.session.lost import acknowledge, close_lost
 from osiris.session.stored import now_text
 from osiris.session.writing import Session, create_session
@@ -108,12 +108,6 @@ class _Attempt:
         return {step["id"] for step in self.manifest.steps if "entry" in step}
 
     @property
-    def without(self) -> set[str]:
-        """The steps that do not run because one of their pair, or one that they wait for, drifted."""
-        upstream = [step["id"] for step in with_upstream(self.manifest, self.drifted)]
-        return with_downstream(self.manifest.steps, upstream)
-
-    @property
     def parallel(self) -> int:
         """Maximum number of step groups to run at once."""
         return int(self.config.get("run.parallel")) or usable_cores()
@@ -155,7 +149,8 @@ def run(
         needed = options.replay.needed(manifest) if options.replay else manifest
         registry = options.registry or load_registry()
         resolved = cache(partial(_secrets, project, needed, config, registry, _environ(project, options), interrupts))
-        sources = cache(lambda: confirm(project, needed, config, registry, resolved(), worker, fresh or {}))
+        apart = _without_pairs(needed)
+        sources = cache(lambda: confirm(project, apart, config, registry, resolved(), worker, fresh or {}))
         interrupts.bind(worker)
         current = CurrentStates(lambda: digests_of(resolved(), needed.data["connections"]), lambda: sources().states)
         replayed = options.replay.start(manifest, selected) if options.replay else None
@@ -191,6 +186,11 @@ def hold(
     if target_of(config, replay=options.replay is not None) == "e2b":
         uses.append(SANDBOXES._replace(reads=True))
     return hold_run(project, manifest.name, what, uses, config.get("run.wait"), on_wait)
+
+
+def _without_pairs(manifest: Manifest) -> Manifest:
+    """Return a plan without the steps of its entries: a pair checks its source and target itself, and fails alone."""
+    return replace(manifest, data={**manifest.data, "steps": [s for s in manifest.steps if "entry" not in s]})
 
 
 def _kept(manifest: Manifest, options: RunOptions) -> list[str]:
@@ -251,18 +251,15 @@ def _run_session(
         unfinished.callback(worker.kill)
         make_folder(session.artifacts, private=True)
         session.keep_plan(manifest_bytes(attempt.manifest))
-        recorder = Recorder(session, _summary(attempt, session), progress)
+        recorder = Recorder(session, _summary(attempt, session), progress, attempt.pairs)
         adopt_spools(attempt.project, attempt.start.kept, attempt.start.continues, session.id)
         _begin(attempt, recorder)
         if interrupts.signal:
             event, diagnostics = _cancelled(interrupts.signal)
-        elif attempt.drifted.keys() - attempt.pairs:
+        elif attempt.drifted:
             event, diagnostics = _fail_drifted(attempt, recorder)
         else:
-            _fail_drifted(attempt, recorder)
-            job = _job(attempt, session)
-            job = replace(job, steps=[step for step in job.steps if step["id"] not in attempt.without])
-            event, diagnostics = _ask(job, attempt, worker, recorder, interrupts)
+            event, diagnostics = _ask(_job(attempt, session), attempt, worker, recorder, interrupts)
         recorder.record_figures(worker.figures)
         _clean_up(attempt.project, session, worker)
         take_rows(attempt.project.spools / session.id, attempt.keep, attempt.options.keep_in)
@@ -330,7 +327,7 @@ def _ask(
     else:
         recorder.peak(end["peak_memory_bytes"])
         if end["ok"]:
-            return "run_failed" if recorder.has_failed else "run_complete", []
+            return "run_complete", []
         stopped = _stopped(end["stopped"], recorder)
         diagnostics = [Diagnostic.from_json(item) for item in end["diagnostics"]] or stopped
     return _cancelled(interrupts.signal) if interrupts.signal else ("run_failed", diagnostics)
