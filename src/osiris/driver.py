@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from osiris.errors import Diagnostic
     from osiris.model import Described, JsonValue, Order, Schema
-    from osiris.replication import Cursor, Increment
+    from osiris.replication import Cursor, Deletes, Increment
     from osiris.table import RowStream
 
 ConfigT_contra = TypeVar("ConfigT_contra", contravariant=True)
@@ -115,11 +116,12 @@ class StepContext:
     before opening a file. `masked(text)` removes the secrets of the run from a text written to artifacts. `kept` has
     connections that earlier steps of the job have left open; without it, each step opens its own.
 
-    `cursor` is the step key of that name. `pair` is a writer's `state` in the plan. In a run, the extractor and the
-    writer of a pair share its `increment`; the extractors of an entry share what `shared` has.
+    `cursor` and `deletes` are the step keys of these names. `pair` is a writer's `state` in the plan. In a run, the
+    extractor and the writer of a pair share its `increment`; the extractors of an entry share what `shared` has.
 
-    `emit(event, fields)` writes an event of this step; `count(metric, value)` adds to one of its metrics
-    (`rows_read`, `rows_rejected`, `bytes_read`, …). `cancelled()` returns whether to stop soon.
+    `emit(event, fields)` writes an event of this step; `warn(diagnostic)` reports a warning; `count(metric, value)`
+    adds to one of its metrics (`rows_read`, `rows_rejected`, `bytes_read`, …). `cancelled()` returns whether to stop
+    soon.
     """
 
     step: str
@@ -141,7 +143,9 @@ class StepContext:
     cancelled: Callable[[], bool] = lambda: False
     family: str = ""
     paths: PathPolicy = PathPolicy()  # noqa: RUF009  frozen
+    warn: Callable[[Diagnostic], None] = lambda _diagnostic: None
     cursor: Cursor | None = None
+    deletes: Deletes | None = None
     pair: Mapping[str, JsonValue] | None = None
     increment: Increment | None = None
     shared: Shared | None = None
@@ -197,7 +201,8 @@ class Writer(Protocol[ConfigT_contra]):
     `there` or `absent`. It changes nothing.
 
     With the capability `state` it has `state(config, schema, ctx) -> tuple[State | None, Rows]`: how far the pair of
-    the step has been read, and the delivered rows that may be read again (`osiris.replication`).
+    the step has been read, and the delivered rows that may be read again (`osiris.replication`). With the capability
+    `deletes` it has `keys(config, schema, ctx) -> TargetKeys`: the keys of the target.
     """
 
     def check(self, config: ConfigT_contra, schema: Schema, ctx: StepContext) -> None:

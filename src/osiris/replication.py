@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -15,7 +16,10 @@ from osiris.types import parse_type
 from osiris.units import parse_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+
+    import pyarrow as pa
 
     from osiris.model import JsonValue, Schema
 
@@ -35,6 +39,13 @@ _MOST_MARKS = 30
 _DIGESTS = 1
 """The version of how rows are digested; digests of another one cannot be compared."""
 _GUARD = 2.0
+_SOFT_COLUMN, _AT_MOST = "deleted_at", "5%"
+_ALWAYS_ALLOWED = 20
+"""Rows that a comparison may delete, however few the target has."""
+
+_EARLY = 0.9
+"""A comparison is due after this part of `every`, as runs do not start to the second."""
+
 _HOUR = timedelta(hours=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -70,6 +81,67 @@ class Cursor:
             written.get("stamped_by") == "server",
             written.get("zone"),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Deletes:
+    """The key `deletes` of a writer: how it learns of deleted rows (`column` marks them, else keys are compared).
+
+    `every` is in seconds, 0 for each run. `hard`: rows are deleted, else the time is set in `soft_column`. `share` is
+    the part of the live rows that one comparison may delete.
+    """
+
+    column: str | None = None
+    every: float = 0.0
+    hard: bool = False
+    soft_column: str = _SOFT_COLUMN
+    share: Fraction = Fraction(1, 20)
+
+    @classmethod
+    def of(cls, config: Mapping[str, JsonValue]) -> Deletes | None:
+        """Return what a validated config says; None if it says nothing."""
+        written = config.get("deletes")
+        if not isinstance(written, dict):
+            return None
+        return cls(
+            written.get("column"),
+            parse_duration(written.get("every")) or 0.0,
+            written.get("as") == "hard",
+            written.get("soft_column", _SOFT_COLUMN),
+            Fraction(written.get("at_most", _AT_MOST).rstrip("%")) / 100,
+        )
+
+    @property
+    def stamp(self) -> str | None:
+        """The column of the target that is set when a row is deleted; None if there is none."""
+        return None if self.hard or self.column else self.soft_column
+
+    def limit(self, live: int) -> int:
+        """Return how many of the live rows of a target one comparison may delete."""
+        return max(_ALWAYS_ALLOWED, int(live * self.share))
+
+    def is_due(self, before: State | None, clock: datetime) -> bool:
+        """Return whether keys are to be compared, by the clock of the source."""
+        if before is None or before.compared_at is None:
+            return True
+        passed = (clock - datetime.fromisoformat(before.compared_at)).total_seconds()
+        return not 0 <= passed < _EARLY * self.every
+
+
+@dataclass(frozen=True, slots=True)
+class TargetKeys:
+    """The keys of a target: their columns, and batches of them with one more column, whether the row is live."""
+
+    schema: Schema
+    open: Callable[[], AbstractContextManager[Iterator[pa.RecordBatch]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The keys of rows to delete: their number, and the function that yields them."""
+
+    rows: int
+    batches: Callable[[], Iterator[pa.RecordBatch]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +217,9 @@ class Increment:
     `repeated` are the delivered rows that may be read again. If the writer `appends`, all must be recognized; for an
     upsert, whose key absorbs them, those that are known need not be written again. When all rows were read, the reader
     sets `position`, `kept` (the same for the next run) and `columns`.
+
+    If the keys of a table are to be compared, `target` has those of the target. The reader then sets `compared_at`, and
+    `gone` if rows are to be deleted.
     """
 
     pair: Pair
@@ -157,12 +232,16 @@ class Increment:
     kept: Rows = field(default_factory=Counter)
     columns: Mapping[str, str] | None = None
     compared_at: str | None = None
+    deletes: Deletes | None = None
+    target: TargetKeys | None = None
+    gone: Gone | None = None
 
     @property
     def is_unchanged(self) -> bool:
         """Whether the new position and digests are those before: then there is nothing to record."""
         return (
             self.before is not None
+            and self.compared_at is None
             and self.position == self.before.position
             and self.columns == self.before.columns
             and self.kept == self.repeated

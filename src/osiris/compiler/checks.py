@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from osiris.canonical import canonical_bytes
 from osiris.compiler.build import unencodable
 from osiris.compiler.context import required_connection, sql_fields
-from osiris.compiler.cursor_checks import check_cursor_notes, check_cursors
+from osiris.compiler.cursor_checks import DELETES, check_cursor_notes, check_cursors, check_deletes
 from osiris.compiler.paths import all_needs, check_folder_columns, check_own_output, check_path_rules, check_paths
 from osiris.compiler.statements import check_determinism, check_input_names, check_sql, verdict_of
 from osiris.connections import as_written, resolve_ref, unknown_fields
@@ -55,6 +55,11 @@ def check_tables(ctx: Context) -> Iterator[Diagnostic]:
     for (_, table), steps in _uses(ctx).items():
         writers = [use for use in steps if use.step.mode == "write"]
         readers = [use for use in steps if use.step.mode == "read"]
+        for first, second in combinations(writers, 2):
+            for use, other in ((first, second), (second, first)):
+                if DELETES in use.step.config:
+                    at = ctx.at(f"{use.step.pointer}/config/{DELETES}")
+                    yield diagnostic("STA033", at=at, step=use.step.id, other=other.step.id)
         if len(steps) > 1 and writers:
             above = {use.step.id: all_needs(use.step.id, needs) for use in steps}
             yield from _unordered(ctx, table, writers, readers, above)
@@ -324,6 +329,7 @@ CHECKS: tuple[Check, ...] = (
     check_input_names,
     check_sql,
     check_cursors,
+    check_deletes,
     check_cursor_notes,
     check_readers,
 )

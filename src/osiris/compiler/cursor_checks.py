@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from osiris.errors import Diagnostic
     from osiris.model import ComponentSpec, Step
 
-CURSOR, STATE = "cursor", "state"
+CURSOR, STATE, DELETES = "cursor", "state", "deletes"
+_COMPARING = ("every", "at_most", "soft_column")
+"""Keys of `deletes` that belong to the comparison of keys."""
 _ZONE = "STA055"
 _ADDING = ("append", "upsert")
 _CUTS = ("limit", "offset")
@@ -215,3 +217,47 @@ def _statement(ctx: Context, cursor: Step, source: Step, step: Step, text: str) 
     elif answer.joins_whole:
         others = ", ".join(sorted({each for each in step.inputs.values() if each != source.id}))
         yield diagnostic("STA029", at=ctx.at(pointer), step=step.id, inputs=others, cursor=cursor.id)
+
+
+def check_deletes(ctx: Context) -> Iterator[Diagnostic]:
+    """A writer that finds deleted rows upserts the rows of a table, unchanged, and alone writes its target."""
+    for step, spec in ctx.with_specs():
+        if DELETES in step.config and DELETES not in spec.config["properties"]:
+            yield from _deletes(ctx, step, spec)
+
+
+def _deletes(ctx: Context, step: Step, spec: ComponentSpec) -> Iterator[Diagnostic]:
+    at = ctx.at(f"{step.pointer}/config/{DELETES}")
+    if step.mode != "write" or DELETES not in spec.capabilities:
+        yield diagnostic("STA039", at=at, step=step.id, component=spec.name, able=_able(ctx, DELETES))
+        return
+    specs = {each.id: each_spec for each, each_spec in ctx.with_specs()}
+    readers = [each for each in ctx.pipeline.steps if each.id in step.inputs.values() and each.id in specs]
+    for reader in readers:
+        if not _has_cursor(reader, specs[reader.id]):
+            problem = f"'{reader.id}', which it reads, has no cursor"
+        elif "table" not in reader.config:
+            problem = f"'{reader.id}' reads no table, so there are no keys of all its rows"
+        else:
+            yield from _compared(ctx, step, reader)
+            continue
+        yield diagnostic("STA030", at=at, step=step.id, problem=problem)
+    mode = step.config.get("write_mode", spec.config["properties"].get("write_mode", {}).get("default", _ADDING[0]))
+    if mode != _ADDING[1]:
+        yield diagnostic("STA031", at=at, step=step.id, mode=mode)
+    useless = [key for key in _COMPARING if key in step.config[DELETES]] if "column" in step.config[DELETES] else []
+    if useless:
+        yield diagnostic("STA034", at=at, step=step.id, keys=", ".join(useless))
+
+
+def _compared(ctx: Context, step: Step, reader: Step) -> Iterator[Diagnostic]:
+    """Yield why the rows of a table do not reach the writer as they are."""
+    key = step.config.get("primary_key") or ()
+    names = (key,) if isinstance(key, str) else key
+    for each in (reader, step):
+        casts = each.config.get("cast") or {}
+        for name in (name for name in names if name in casts):
+            yield diagnostic("STA032", at=ctx.at(f"{each.pointer}/config/cast"), step=each.id, column=name)
+    if reader.config.get("on_reject") == "quarantine" and "column" not in step.config[DELETES]:
+        at = ctx.at(f"{reader.pointer}/config/on_reject")
+        yield diagnostic("STA036", at=at, step=reader.id, writer=step.id)

@@ -17,10 +17,18 @@ from duckdb import DuckDBPyConnection
 
 from osiris.errors import diagnostic, did_you_mean, fail, raise_all
 from osiris.families.source_columns import check_known
-from osiris.families.sql.database import Column, Relation, Source, insert_rows, listed, on_conflict
+from osiris.families.sql.database import Column, Relation, Source, insert_rows, listed
 from osiris.families.sql.database_file import FileDatabase, FileSession, check_file, label
+from osiris.families.sql.deletes import GONE, gone_columns, key_fields
 from osiris.families.sql.result import bound_values
-from osiris.families.sql.target_table import KEYS, check_staged_keys, expect_all_written, fail_row, stage_keys
+from osiris.families.sql.target_table import (
+    KEYS,
+    check_staged_keys,
+    expect_all_written,
+    fail_row,
+    on_conflict,
+    stage_keys,
+)
 from osiris.families.type_compat import holds
 from osiris.fault import fault
 from osiris.files import fail_os
@@ -46,6 +54,7 @@ if TYPE_CHECKING:
     from osiris.driver import StepContext
     from osiris.families.sql.database import Delivery, Staged, StepConfig
     from osiris.model import JsonValue, Order, Schema
+    from osiris.replication import Gone
     from osiris.sql import Verdict
 
     Session = FileSession[DuckDBPyConnection]
@@ -75,7 +84,7 @@ _MADE = {
 }
 """The DuckDB type of each Osiris type without children."""
 _BATCH = 100_000
-_ROWS = "osiris_rows"
+_ROWS, _GONE_ROWS = "osiris_rows", "osiris_gone_rows"
 _DECLARED = f"""
 SELECT column_name, is_nullable, column_default, is_generated, comment FROM duckdb_columns()
 WHERE {_IN_SCHEMA} AND table_name = ? ORDER BY column_index"""
@@ -245,6 +254,26 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
         written = _insert(session, delivery, waiting, on_conflict(names, delivery.key, update_key=collated))
         if collated or set(names) != set(delivery.key):  # else existing rows are not counted
             expect_all_written(delivery.ctx, delivery.target, waiting.rows, written)
+
+    def loose_columns(self, session: Session, relation: Relation, columns: Sequence[Column]) -> dict[str, str]:
+        """Return all columns if the table has a collation: it is not known of which column."""
+        collated = any(flag for (flag,) in session.rows(_COLLATED, DATABASE, session.schema, relation.name))
+        texts = (column.name.lower() for column in columns if column.type == "utf8")
+        return dict.fromkeys(texts, "the table has a collation") if collated else {}
+
+    def stage_gone(self, session: Session, delivery: Delivery, gone: Gone) -> str:
+        """Load the keys of rows to delete into a temporary table; returns its name in SQL."""
+        names = gone_columns(delivery)
+        keys = ", ".join(f"{quote_name(key)} AS {name}" for key, name in zip(delivery.key, names, strict=True))
+        session.run(f"CREATE TEMP TABLE {GONE} AS SELECT {keys} FROM {delivery.quoted} LIMIT 0")
+        import pyarrow as pa
+
+        reader = pa.RecordBatchReader.from_batches(arrow_schema(key_fields(delivery)), gone.batches())
+        session.connection.register(_GONE_ROWS, reader)
+        session.run(
+            f"INSERT INTO temp.{GONE} SELECT {listed([f.name for f in key_fields(delivery)])} FROM temp.{_GONE_ROWS}"
+        )
+        return f"temp.{GONE}"
 
     def make_durable(self, session: Session, _delivery: Delivery) -> None:
         """Commit the transaction durably."""

@@ -9,13 +9,21 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from osiris.families.mysql import late_rows
 from osiris.families.mysql.connect import address, numbered
 from osiris.families.mysql.errors import ROW, refusal
-from osiris.families.mysql.load import may_replace, merge_staged, replace_directly, send, stage, used_columns
+from osiris.families.mysql.load import (
+    may_replace,
+    merge_staged,
+    replace_directly,
+    send,
+    stage,
+    stage_gone,
+    used_columns,
+)
 from osiris.families.mysql.session import (
     SETTINGS,
     Session,
@@ -33,12 +41,14 @@ from osiris.families.mysql.session import (
     table_result,
 )
 from osiris.families.mysql.target_table import (
+    cascades_to,
     column_type,
     columns_of,
     expect_rights,
     expect_rights_to_ledger,
     explained,
     fits,
+    loose_columns,
     refusals,
     uniques,
 )
@@ -111,6 +121,9 @@ class MySQL(Database[Session]):
     expect_privileges = staticmethod(expect_rights)
     expect_ledger_privileges = staticmethod(expect_rights_to_ledger)
     explain_rejection = staticmethod(explained)
+    loose_columns = staticmethod(loose_columns)
+    cascades_to = staticmethod(cascades_to)
+    stage_gone = staticmethod(stage_gone)
 
     # The catalogue
 
@@ -156,6 +169,11 @@ class MySQL(Database[Session]):
         if isinstance(value, datetime):
             value = value.replace(tzinfo=None)  # in UTC, as the session
         return super().at_least(column, value, _kind)
+
+    def clock(self, session: Session) -> datetime:
+        """Return the time of the server's clock, in UTC."""
+        now: datetime = session.rows("SELECT UTC_TIMESTAMP(6)")[0][0]
+        return now.replace(tzinfo=UTC)
 
     # Writing
 

@@ -15,6 +15,7 @@ from osiris.families.mysql.types import every_table, quote_name
 from osiris.families.quarantine import RowRejected
 from osiris.families.sql.database import LEDGER, REPEATED, STATE, Relation
 from osiris.families.sql.database import Column as TargetColumn
+from osiris.families.sql.deletes import removes_rows
 from osiris.families.sql.ledger import own_tables
 from osiris.families.type_compat import holds
 from osiris.types import parse_type
@@ -42,6 +43,12 @@ WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND NON_UNIQUE = 0 ORDER BY INDEX_NA
 _KEY_OF_RULE = """
 SELECT COLUMN_NAME FROM information_schema.KEY_COLUMN_USAGE
 WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND CONSTRAINT_NAME = %s ORDER BY ORDINAL_POSITION"""
+_COLLATED = """
+SELECT COLUMN_NAME, COLLATION_NAME FROM information_schema.COLUMNS
+WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND COLLATION_NAME IS NOT NULL"""
+_CASCADES = """
+SELECT TABLE_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS
+WHERE UNIQUE_CONSTRAINT_SCHEMA = %s AND REFERENCED_TABLE_NAME = %s AND DELETE_RULE NOT IN ('NO ACTION', 'RESTRICT')"""
 _CHECK_OF_RULE = """
 SELECT CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = %s AND CONSTRAINT_NAME = %s"""
 _LISTING = "_osiris_values"
@@ -95,6 +102,18 @@ def columns_of(session: Session, relation: Relation) -> list[Column]:
         wide = wide_type(kind, declared, *numbers[:2])
         columns.append(Column(name, wide, declared, needed, bool(computed), *shown, kind, *numbers, fills=fills))
     return columns
+
+
+def loose_columns(session: Session, relation: Relation, _columns: Sequence[Column]) -> dict[str, str]:
+    """Return the columns, in the case of the catalogue, in which different texts may be equal, and why."""
+    collated = session.rows(_COLLATED, session.target.database, relation.name)
+    return {name: f"its collation is {order}" for name, order in collated if order not in _COLLATIONS.values()}
+
+
+def cascades_to(session: Session, delivery: Delivery) -> str | None:
+    """Return a table with a foreign key that deletes or changes its rows when rows of the target are deleted."""
+    children = session.rows(_CASCADES, session.target.database, delivery.table)
+    return next((str(name) for (name,) in children), None)
 
 
 def with_members(session: Session, table: str, column: Column) -> Column:
@@ -234,7 +253,7 @@ def expect_rights(session: Session, delivery: Delivery, *, there: bool) -> None:
         "CREATE": not there and f"CREATE TABLE {name} (a INT)",
         "INSERT": f"INSERT INTO {name} ({', '.join(listed)}) VALUES ({', '.join('?' for _ in listed)})",
         "SELECT": f"SELECT {', '.join(listed) if mode == 'upsert' else 1} FROM {name}",
-        "DELETE": mode == "replace" and f"DELETE FROM {name}",
+        "DELETE": removes_rows(delivery) and f"DELETE FROM {name}",
         "UPDATE": mode == "upsert" and f"UPDATE {name} SET {', '.join(f'{column} = ?' for column in listed)}",
     }
     _expect(session, statements, name, f"table '{delivery.table}'")

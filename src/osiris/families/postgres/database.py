@@ -19,7 +19,7 @@ from osiris.errors import fail
 from osiris.families.postgres import late_rows, target_table
 from osiris.families.postgres.connect import address
 from osiris.families.postgres.errors import explained, refusal_of
-from osiris.families.postgres.load import exchange, may_exchange, send, stage
+from osiris.families.postgres.load import exchange, may_exchange, send, stage, stage_gone
 from osiris.families.postgres.reader import query_result, ranges_of, read_ranges
 from osiris.families.postgres.session import (
     SETTINGS,
@@ -104,6 +104,10 @@ class Postgres(Database[Session]):
     newer = staticmethod(late_rows.newer)
     expect_recent = staticmethod(late_rows.expect_recent)
     is_stamped = staticmethod(late_rows.is_stamped)
+    clock = staticmethod(late_rows.clock)
+    loose_columns = staticmethod(target_table.loose_columns)
+    cascades_to = staticmethod(target_table.cascades_to)
+    stage_gone = staticmethod(stage_gone)
     clear = staticmethod(target_table.delete_rows)
 
     # Reading

@@ -104,6 +104,12 @@ def moment(
     return Moment(asked.clock, start.astimezone(UTC), holder, asked.prepared)
 
 
+def clock(session: Session) -> datetime:
+    """Return the time of the server's clock, in UTC."""
+    now: datetime = session.rows(_CLOCK)[0][0]
+    return now.astimezone(UTC)
+
+
 def _expect_visible(session: Session, cursor: Cursor, source: Source, asked: Asked) -> None:
     """Fail with STA008 if a transaction that may add rows cannot be seen."""
     if asked.standby:

@@ -20,9 +20,10 @@ import pyarrow as pa
 
 from osiris.families.postgres.encode import HEADER, TRAILER, encode_rows
 from osiris.families.postgres.encode import number as encode_number
-from osiris.families.postgres.target_table import Column, Way, columns_of, expect_table, whole_key
+from osiris.families.postgres.target_table import Column, Way, columns_of, expect_table, ways_into, whole_key
 from osiris.families.quarantine import InvalidValue, RowRejected, with_row_numbers
-from osiris.families.sql.database import Target, insert_rows, listed, on_conflict
+from osiris.families.sql.database import Target, insert_rows, listed
+from osiris.families.sql.deletes import GONE, gone_batches, gone_columns
 from osiris.families.sql.sending import (
     SUPERSEDED,
     encoded_columns,
@@ -33,7 +34,7 @@ from osiris.families.sql.sending import (
     send_rows,
     trying,
 )
-from osiris.families.sql.target_table import expect_all_written, fail_key
+from osiris.families.sql.target_table import expect_all_written, fail_key, on_conflict
 from osiris.sql.binding.duck_types import quote_name
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from osiris.families.postgres.target_table import Ways
     from osiris.families.postgres.types import Kind
     from osiris.families.sql.database import Delivery, Staged
+    from osiris.replication import Gone
     from osiris.table import RowStream
 
 _TABLE = "osiris_rows"
@@ -339,3 +341,16 @@ def _delete(session: Session, delivery: Delivery, ways: Ways, waiting: Staged) -
     send(session, replace(delivery, sent=Counter()), f"pg_temp.{_KEYS}", keys, batches)
     session.run(f"ANALYZE pg_temp.{_KEYS}")
     session.run(f"DELETE FROM {delivery.quoted} t USING pg_temp.{_KEYS} k WHERE {matches}")
+
+
+def stage_gone(session: Session, delivery: Delivery, gone: Gone) -> str:
+    """Load the keys of rows to delete into a temporary table; returns its name in SQL."""
+    by_name = {column.name: (column, how) for column, how in ways_into(delivery.columns, delivery.schema)}
+    keys = [(name, *by_name[key]) for key, name in zip(delivery.key, gone_columns(delivery), strict=True)]
+    definitions = ", ".join(f"{name} {column.declared}{column.collation}" for name, column, _ in keys)
+    ways = [(replace(column, name=name), how) for name, column, how in keys]
+    session.run(f"CREATE TEMPORARY TABLE {GONE} ({definitions}) ON COMMIT DROP")
+    table = f"pg_temp.{GONE}"
+    send(session, replace(delivery, sent=Counter(), rejected=None), table, ways, gone_batches(delivery, gone))
+    session.run(f"ANALYZE {table}")
+    return table

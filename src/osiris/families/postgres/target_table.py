@@ -15,6 +15,7 @@ from osiris.families.postgres.session import fail_right, find, qualified, relati
 from osiris.families.postgres.types import BYTE, NUMERIC, SIMPLE, TEXTS, Kind, carry
 from osiris.families.sql.database import LEDGER, REPEATED, STATE, no_key
 from osiris.families.sql.database import Column as TargetColumn
+from osiris.families.sql.deletes import removes_rows
 from osiris.families.sql.ledger import own_tables
 from osiris.families.sql.result import UnsupportedType
 from osiris.families.sql.target_table import fail_table
@@ -86,6 +87,10 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_rewrite WHERE ev_class = c.oid AND ev_t
     OR EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal AND (tgtype & 8) <> 0)
 FROM pg_catalog.pg_class c WHERE c.oid = %s"""
 """Whether rules or triggers act on DELETE."""
+_CASCADES = """
+SELECT conrelid::pg_catalog.regclass::text FROM pg_catalog.pg_constraint
+WHERE confrelid = %s AND contype = 'f' AND confdeltype IN ('c', 'n', 'd') ORDER BY 1"""
+"""Tables with ON DELETE CASCADE, SET NULL or SET DEFAULT."""
 _CHILDREN = """
 SELECT c.relname::text FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = %s AND NOT c.relispartition ORDER BY 1"""
@@ -179,6 +184,22 @@ class Column(TargetColumn):
         scaled = self.kind.oid in _SCALED and self.modifier >= 0
         exact = scaled or self.kind.oid in _EXACT or self.kind.sort == "e"
         return bool(self.collation) or not exact
+
+
+def loose_columns(_session: Session, _relation: Table, columns: Sequence[Column]) -> dict[str, str]:
+    """Return the columns in which different values may be equal, and why."""
+    reasons = {"collation": "its collation is nondeterministic", "type": "its type ignores case or blanks"}
+    return {
+        column.name: reasons["collation" if column.collation else "type"]
+        for column in columns
+        if column.loose or column.kind.oid == _CHAR
+    }
+
+
+def cascades_to(session: Session, delivery: Delivery) -> str | None:
+    """Return a table with a foreign key that deletes or changes its rows when rows of the target are deleted."""
+    table = expect_table(session, delivery.table)
+    return next((str(name) for (name,) in session.rows(_CASCADES, table.oid)), None)
 
 
 def expect_table(session: Session, name: str) -> Table:
@@ -458,7 +479,7 @@ def expect_rights(session: Session, delivery: Delivery, *, there: bool) -> None:
 def _needed_privileges(delivery: Delivery, names: Sequence[str]) -> dict[str, Sequence[str]]:
     """Return the privileges needed for writing, each with the columns on which it is needed."""
     privileges: dict[str, Sequence[str]] = {"INSERT": names}
-    if delivery.mode == "replace":
+    if removes_rows(delivery):
         privileges["DELETE"] = names
     if delivery.mode == "upsert":
         unchanged = () if whole_key(delivery.columns, delivery.key) else delivery.key

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from osiris.driver import Shared, StepContext
     from osiris.families.quarantine import RejectFile, RowRejected
     from osiris.model import JsonValue, Order, Schema
-    from osiris.replication import Cursor, Value
+    from osiris.replication import Cursor, Gone, Value
     from osiris.table import RowStream
 
     Name = tuple[str, str]
@@ -389,6 +389,10 @@ class Database(ABC, Generic[SessionT]):
         """
         return Moment(datetime.now(UTC)) if has_times(source.schema, cursor) else None
 
+    def clock(self, _session: SessionT, /) -> datetime:
+        """Return the time of the source's clock, in UTC."""
+        return datetime.now(UTC)
+
     def snapshot(self, _session: SessionT, _cursor: Cursor, _source: Source, /) -> Mapping[str, JsonValue]:
         """Return the position of `row_xids` in the session's snapshot; fails with STA008 if it has none."""
         raise NotImplementedError
@@ -508,6 +512,22 @@ class Database(ABC, Generic[SessionT]):
         """Return a text that changes if the target table is replaced by another; empty if that cannot be seen."""
         return ""
 
+    def loose_columns(self, _session: SessionT, _table: Any, _columns: Sequence[Any], /) -> dict[str, str]:  # noqa: ANN401
+        """Return the columns, folded, in which different values may be equal, and why."""
+        return {}
+
+    def cascades_to(self, _session: SessionT, _delivery: Delivery, /) -> str | None:
+        """Return a table whose rows change when rows of the target are deleted; None if there is none."""
+        return None
+
+    def stage_gone(self, _session: SessionT, _delivery: Delivery, _gone: Gone, /) -> str:
+        """Load the keys of rows to delete into a temporary table; returns its name in SQL."""
+        raise NotImplementedError
+
+    def moment_value(self, moment: datetime, /) -> Any:  # noqa: ANN401  what a client takes
+        """Return a time as a value of a statement."""
+        return moment
+
     def claim(self, _session: SessionT, _delivery: Delivery, _rows: int) -> bool:
         """Write a delivery into the ledger before its rows; returns False if another attempt has done so."""
         return True
@@ -563,27 +583,6 @@ def create_table(table: str, types: Mapping[str, str], key: Sequence[str], verb:
 def insert_rows(table: str, columns: Sequence[str], source: str, verb: str = "INSERT") -> str:
     """Return the statement that inserts the rows of `source`; `verb` may include a conflict clause."""
     return f"{verb} INTO {table} ({listed(columns)}) {source}"
-
-
-def on_conflict(columns: Sequence[str], key: Sequence[str], *, update_key: bool) -> str:
-    """Return the ON CONFLICT clause that makes an insertion replace the existing row with the same `key`.
-
-    `update_key`: the key is written too, as keys that are equal under a collation may differ.
-    """
-    names = [quote_name(name) for name in columns if update_key or name not in key]
-    action = f"UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in names)}" if names else "NOTHING"
-    return f" ON CONFLICT ({listed(key)}) DO {action}"
-
-
-def repeated_key(table: str, key: Sequence[str], collations: Mapping[str, str] | None = None) -> str:
-    """Return the query for one key that occurs in several rows of a table, preceded by the number of rows.
-
-    Keys are compared under `collations` (by column), else under those of the table.
-    """
-    by = (f"{quote_name(name)} COLLATE {quote_name(order)}" for name, order in (collations or {}).items())
-    groups = ", ".join(by) or listed(key)
-    shown = ", ".join(f"min({quote_name(name)})" for name in key)
-    return f"SELECT count(*), {shown} FROM {table} GROUP BY {groups} HAVING count(*) > 1 ORDER BY 2 LIMIT 1"
 
 
 def listed(names: Sequence[str]) -> str:

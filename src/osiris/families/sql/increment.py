@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from osiris.errors import Location, did_you_mean, fail
+from osiris.families.sql.key_compare import Comparison
 from osiris.replication import (
     MOST_REPEATED,
     is_ordered,
@@ -131,6 +132,7 @@ class _Reading:
         self._columns = {column.name: column.type for column in source.schema}
         self._all = self.source = source
         self._before = increment.before.position if increment.before else {}
+        self._compares_at = _time_to_compare(database, session, increment)
         _expect_columns(increment, self._columns)
         self._identity = database.source_identity(session, source)
         if self._before.get("source", self._identity) != self._identity:
@@ -146,13 +148,22 @@ class _Reading:
             yield from batches
 
     def batches(self) -> Generator[pa.RecordBatch, None, None]:
-        """Yield the new rows; afterwards the increment is complete."""
+        """Yield the new rows, and those that the target has lost; afterwards the increment is complete."""
+        if self._compares_at is None:
+            yield from self._new()
+        else:
+            comparison = Comparison(self._database, self._session, self._all, self._config, self._ctx)
+            with comparison.taking(self._new()) as batches:
+                yield from batches
+            yield from comparison.finish(self._compares_at)
+        self._complete()
+        self._increment.columns = self._columns
+
+    def _new(self) -> Iterator[pa.RecordBatch]:
         for batch in self._read(self.source):
             self._ctx.count("rows_read", batch.num_rows)
             self._take(batch)
             yield self._fresh(batch)
-        self._complete()
-        self._increment.columns = self._columns
 
     def _take(self, batch: pa.RecordBatch) -> None:
         """Take note of the rows of a batch."""
@@ -298,6 +309,14 @@ class _ByXid(_Reading):
         for batch in self._read(self._of(self._position)) if self._appends else ():
             self._increment.kept.update(self._rows(batch, self._columns))
             expect_few(self._increment.kept.total(), self._moment, self._ctx)
+
+
+def _time_to_compare(database: Database[Any], session: Session, increment: Increment) -> datetime | None:
+    """Return the source's clock if keys are to be compared with the target's in this run."""
+    if increment.target is None or increment.deletes is None:
+        return None
+    clock = database.clock(session)
+    return clock if increment.deletes.is_due(increment.before, clock) else None
 
 
 def _expect_columns(increment: Increment, columns: Mapping[str, str]) -> None:

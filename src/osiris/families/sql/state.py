@@ -42,8 +42,9 @@ def load_state(session: Session, delivery: Delivery) -> tuple[State | None, Rows
     """Return the state of a delivery's pair, None before the first, and the delivered rows that may be read again.
 
     Fails with STA004 if the target table was replaced or emptied since, STA006 if there is no state but the table has
-    rows to which others would be added, STA010 if the state cannot be read.
+    rows to which others would be added, STA010 if the state cannot be read, STA017 for a second pair.
     """
+    _expect_only_pair(session, delivery)
     state = _stored(session, delivery)
     if state is None:
         _expect_new(session, delivery)
@@ -58,6 +59,16 @@ def _expect_new(session: Session, delivery: Delivery) -> None:
     if delivery.mode == "append" and exists and _has_rows(session, delivery):
         source = (delivery.ctx.pair or {})["source"]
         fail("STA006", table=target.table, path=target.database, source=source)
+
+
+def _expect_only_pair(session: Session, delivery: Delivery) -> None:
+    """Fail with STA017 if rows of the target are deleted and another pair writes it: its rows would be deleted."""
+    database, mark = delivery.database, delivery.database.placeholder
+    if delivery.ctx.deletes is None or not database.has_own(session, STATE):
+        return
+    statement = f"SELECT source FROM {database.own(session, STATE)} WHERE target = {mark} AND pair <> {mark}"
+    for (source,) in session.rows(f"{statement} AND version > 0", delivery.target.table, _key(delivery)):
+        fail("STA017", table=delivery.target.table, path=delivery.target.database, source=source)
 
 
 def _stored(session: Session, delivery: Delivery) -> State | None:
@@ -115,6 +126,7 @@ def claim_state(session: Session, delivery: Delivery) -> None:
     ((version,),) = session.rows(statement, key)
     if int(version) != (increment.before.version if increment.before else 0):
         fail("STA001", table=delivery.target.table, path=delivery.target.database)
+    _expect_only_pair(session, delivery)
 
 
 def record_state(session: Session, delivery: Delivery) -> None:

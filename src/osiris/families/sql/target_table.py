@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from osiris.errors import Location, diagnostic, did_you_mean, fail, nearest, raise_all
-from osiris.families.sql.database import repeated_key
+from osiris.families.sql.database import listed
 from osiris.families.text_format import value_text
 from osiris.families.type_compat import cast_hint, column_hint, uncarried
 from osiris.sql.binding.duck_types import quote_name
@@ -164,10 +164,31 @@ def check_repeated_keys(waiting: Staged, key: Sequence[str], ctx: StepContext) -
         fail_key(repeated[1:], key, "has NULL in it" if None in repeated[1:] else f"appears in {repeated[0]} rows", ctx)
 
 
+def on_conflict(columns: Sequence[str], key: Sequence[str], *, update_key: bool) -> str:
+    """Return the ON CONFLICT clause that makes an insertion replace the existing row with the same `key`.
+
+    `update_key`: the key is written too, as keys that are equal under a collation may differ.
+    """
+    names = [quote_name(name) for name in columns if update_key or name not in key]
+    action = f"UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in names)}" if names else "NOTHING"
+    return f" ON CONFLICT ({listed(key)}) DO {action}"
+
+
 def stage_keys(session: Session, delivery: Delivery) -> None:
     """Create a temporary table for the keys of rows, which compares them as the target does."""
     key = ", ".join(map(quote_name, delivery.key))
     session.run(f"CREATE TEMP TABLE {KEYS} AS SELECT {key} FROM {delivery.quoted} LIMIT 0")
+
+
+def repeated_key(table: str, key: Sequence[str], collations: Mapping[str, str] | None = None) -> str:
+    """Return the query for one key that occurs in several rows of a table, preceded by the number of rows.
+
+    Keys are compared under `collations` (by column), else under those of the table.
+    """
+    by = (f"{quote_name(name)} COLLATE {quote_name(order)}" for name, order in (collations or {}).items())
+    groups = ", ".join(by) or listed(key)
+    shown = ", ".join(f"min({quote_name(name)})" for name in key)
+    return f"SELECT count(*), {shown} FROM {table} GROUP BY {groups} HAVING count(*) > 1 ORDER BY 2 LIMIT 1"
 
 
 def check_staged_keys(session: Session, delivery: Delivery, collations: Mapping[str, str] | None = None) -> None:

@@ -10,12 +10,22 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from osiris.driver import Written
 from osiris.errors import OsirisError, fail
 from osiris.families.quarantine import writer_quarantine
 from osiris.families.sql.database import DatabaseBusy, Staged, WriterConfig
+from osiris.families.sql.deletes import (
+    check_deletes,
+    check_target,
+    delete_rows,
+    key_fields,
+    stamped,
+    stamped_schema,
+    target_keys,
+)
 from osiris.families.sql.ledger import correct_delivery, find_delivery, make_own, record_delivery
 from osiris.families.sql.state import claim_state, load_state, record_state
 from osiris.families.sql.target_table import (
@@ -30,6 +40,7 @@ from osiris.families.sql.target_table import (
     fail_table,
 )
 from osiris.files import fail_os, make_private
+from osiris.replication import TargetKeys
 from osiris.table import counted, spool
 
 if TYPE_CHECKING:
@@ -70,13 +81,15 @@ class Writer(Generic[ConfigT]):
     def check(self, config: ConfigT, schema: Schema, ctx: StepContext) -> None:
         """Fail with CMP012 for columns that the database does not support, with DAT005 for a key that does not exist.
 
-        Fails with OML045 for a table name that is not allowed.
+        Fails with OML045 for a table name that is not allowed, and as `check_deletes`.
         """
         if self.database.reserves_names:
             check_table_name(config.table)
-        refused = self.database.unsupported_columns({column.name: column.type for column in schema})
+        columns = stamped_schema(ctx, schema)
+        refused = self.database.unsupported_columns({column.name: column.type for column in columns})
         check_columns(ctx, schema, refused, by_case=self.database.case_sensitive_columns)
         check_key_columns(ctx, schema, config.key)
+        check_deletes(ctx, schema, config.key)
 
     def confirm(self, config: ConfigT, schema: Schema, ctx: StepContext) -> str:
         """Fail unless the rows fit the table or it may be created; returns `there` if it exists, else `absent`.
@@ -104,6 +117,11 @@ class Writer(Generic[ConfigT]):
         with self.database.inspect_session(delivery) as session:
             return load_state(session, delivery)
 
+    def keys(self, config: ConfigT, schema: Schema, ctx: StepContext) -> TargetKeys:
+        """Return the keys of the target; opening them fails as connecting and reading fail."""
+        delivery = self.delivery(config, schema, ctx)
+        return TargetKeys(key_fields(delivery), partial(target_keys, delivery))
+
     def write(self, config: ConfigT, rows: RowStream, ctx: StepContext) -> Written:
         """Spool all rows, then deliver them in one transaction, unless an earlier attempt has done so.
 
@@ -116,7 +134,8 @@ class Writer(Generic[ConfigT]):
         earlier = self._look(delivery)
         if earlier:
             return earlier
-        with staged(rows, ctx) as waiting:
+        with staged(rows, ctx) as spooled:
+            waiting = stamped(spooled, delivery)
             if not waiting.rows and ctx.increment and ctx.increment.is_unchanged:
                 return Written(0, 0)
             if delivery.merged and not self.database.detects_repeated_keys:
@@ -132,7 +151,7 @@ class Writer(Generic[ConfigT]):
         """Return the delivery of a step; fails with OML045, or if the connection is invalid."""
         if self.database.reserves_names:
             check_table_name(config.table)
-        return self.database.delivery(config, schema, ctx)
+        return self.database.delivery(config, stamped_schema(ctx, schema), ctx)
 
     def _look(self, delivery: Delivery) -> Written | None:
         """Return an earlier delivery, and reject a table that the rows do not fit, before any row is read."""
@@ -177,6 +196,7 @@ class Writer(Generic[ConfigT]):
         if refused := self.database.unwritable(relation):
             fail_table(delivery, *refused)
         columns = self.database.columns(session, relation)
+        check_target(session, delivery, relation, columns)
         check_columns_fit(delivery, columns)
         if refused := self.database.mode_error(session, delivery, relation):
             fail_table(delivery, *refused)
@@ -207,6 +227,7 @@ class Writer(Generic[ConfigT]):
         if database.claims_first or not created:  # a concurrent writer may have created it
             delivery = self._fitting(session, replace(delivery, relation=None))
         database.write(session, delivery, waiting)
+        delete_rows(session, delivery, waiting)
         return self._finish(session, delivery, waiting)
 
     def _begin(self, session: Session, delivery: Delivery, waiting: Staged) -> tuple[Written | None, bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -14,10 +14,18 @@ from osiris.document import join
 from osiris.errors import Diagnostic, Location, diagnostic, fail, raise_all
 from osiris.families.source_columns import check_known
 from osiris.families.sql.database import Column as TargetColumn
-from osiris.families.sql.database import Relation, Source, insert_rows, listed, on_conflict
+from osiris.families.sql.database import Relation, Source, insert_rows, listed
 from osiris.families.sql.database_file import LONGEST_WAIT, FileDatabase, FileSession, label, wait_until_free
+from osiris.families.sql.deletes import GONE, STAMP_TYPE, gone_batches, gone_columns
 from osiris.families.sql.sending import stored_rows
-from osiris.families.sql.target_table import KEYS, check_staged_keys, expect_all_written, fail_row, stage_keys
+from osiris.families.sql.target_table import (
+    KEYS,
+    check_staged_keys,
+    expect_all_written,
+    fail_row,
+    on_conflict,
+    stage_keys,
+)
 from osiris.families.sqlite.types import (
     column_type,
     first_refused,
@@ -30,16 +38,18 @@ from osiris.families.sqlite.types import (
 from osiris.fault import fault
 from osiris.model import Field
 from osiris.sql.binding.duck_types import quote_name
-from osiris.types import arrow_schema, is_type_name, unknown_type
+from osiris.types import arrow_schema, arrow_type, is_type_name, type_name, unknown_type
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from osiris.driver import StepContext
     from osiris.families.sql.database import Delivery, Staged, StepConfig
     from osiris.model import JsonValue, Schema
+    from osiris.replication import Gone
 
     Session = FileSession[sqlite3.Connection]
 
@@ -241,6 +251,28 @@ class SQLite(FileDatabase[sqlite3.Connection]):
         _insert(session, delivery, waiting, on_conflict(names, delivery.key, update_key=update_key))
         if counted:
             expect_all_written(delivery.ctx, delivery.target, waiting.rows, _count(session, delivery) - staying)
+
+    def loose_columns(self, session: Session, relation: Table, _columns: Sequence[Column]) -> dict[str, str]:
+        """Return the columns of unique indexes that compare other texts than equal ones as equal."""
+        indexes = unique_indexes(session, relation.name)
+        orders = ((str(name).lower(), order) for index in indexes for name, order in index.columns)
+        return {name: f"its collation is {order}" for name, order in orders if order.upper() != "BINARY"}
+
+    def stage_gone(self, session: Session, delivery: Delivery, gone: Gone) -> str:
+        """Load the keys of rows to delete into a temporary table; returns its name in SQL."""
+        names = gone_columns(delivery)
+        keys = ", ".join(f"{quote_name(key)} AS {name}" for key, name in zip(delivery.key, names, strict=True))
+        session.run(f"CREATE TEMP TABLE {GONE} AS SELECT {keys} FROM {delivery.quoted} LIMIT 0")
+        insert = insert_rows(f"temp.{GONE}", names, _places(names))
+        for batch in gone_batches(delivery, gone):
+            values = [stored_values(column, type_name(column.type)) for column in batch.columns]
+            session.connection.executemany(insert, zip(*values, strict=True))
+        return f"temp.{GONE}"
+
+    def moment_value(self, moment: datetime) -> Any:  # noqa: ANN401  as of the base
+        """Return a time as SQLite stores it."""
+        (text,) = stored_values(pa.array([moment], arrow_type(STAMP_TYPE)), STAMP_TYPE)
+        return text
 
     def make_durable(self, session: Session, _delivery: Delivery) -> None:
         """Commit the transaction durably, after readers of the old state have finished; fails with DRV011."""

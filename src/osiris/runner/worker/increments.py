@@ -113,7 +113,7 @@ class Increments:
             return None
         ready = make_ready(self._job_ctx, writer)
         (parent,) = writer["inputs"].values()
-        schema = schema_from_json(self._steps[parent]["schema"])
+        schema, deletes = schema_from_json(self._steps[parent]["schema"]), ready.context.deletes
         before, repeated = ready.driver.state(ready.config, schema, ready.context)
         pair = Pair(writer["state"]["source"], writer["state"]["form"])
         source = source_digest(reader.context.connection)
@@ -121,7 +121,8 @@ class Increments:
             _expect_same("STA002", [_WHAT[name] for name in _changes(pair.form, before.form)], pair)
             _expect_same("STA003", ["its connection"] if before.source not in (None, source) else [], pair)
         appends = writer["config"].get("write_mode") != "upsert"
-        return Increment(pair, cursor, before, repeated, appends, source)
+        target = ready.driver.keys(ready.config, schema, ready.context) if deletes and not deletes.column else None
+        return Increment(pair, cursor, before, repeated, appends, source, deletes=deletes, target=target)
 
 
 def _or_raise(answer: T | OsirisError) -> T:

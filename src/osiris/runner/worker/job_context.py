@@ -12,13 +12,14 @@ from osiris.driver import Kept, StepContext
 from osiris.files import fail_os, make_private
 from osiris.path_policy import PathPolicy, key_files
 from osiris.registry import build_config
-from osiris.replication import Cursor
+from osiris.replication import Cursor, Deletes
 from osiris.secret import Secret
 from osiris.units import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from osiris.errors import Diagnostic
     from osiris.model import ComponentSpec, JsonValue
     from osiris.registry import Registry
     from osiris.runner.cancellation import Stopper
@@ -100,6 +101,9 @@ def _context(job_ctx: JobContext, data: Mapping[str, JsonValue], counts: Counter
     def emit(event: str, fields: Mapping[str, JsonValue]) -> None:
         job_ctx.outbox.send("driver_event", step=step, name=event, fields=dict(fields))
 
+    def warn(problem: Diagnostic) -> None:
+        job_ctx.outbox.send("diagnostic", step=step, **problem.to_json())
+
     def count(metric: str, value: int) -> None:
         counts[metric] += value
 
@@ -114,7 +118,9 @@ def _context(job_ctx: JobContext, data: Mapping[str, JsonValue], counts: Counter
         masked=job_ctx.outbox.scrubber.text,
         emit=emit,
         count=count,
+        warn=warn,
         cursor=Cursor.of(data["config"]) if data["mode"] == "read" else None,
+        deletes=Deletes.of(data["config"]),
         pair=data.get("state"),
     )
 
