@@ -300,6 +300,8 @@ NOT_YET = {
     "defaults.cast": "write 'cast' in the config of the step",
     "defaults.on_reject": "remove it",
     "defaults.checks": "write 'checks' in the config of the step",
+    "defaults.cursor": "write 'cursor' in the config of the step, or in 'defaults' of an entry of 'replicate'",
+    "defaults.deletes": "write 'deletes' in the config of the step, or in 'defaults' of an entry of 'replicate'",
     "defaults.max_cell_bytes": "set max_cell_bytes in the config of the step, where its component has it",
     "defaults.deterministic": "set run.threads to 1",
 }

@@ -326,11 +326,14 @@ def test_a_config_has_the_components_keys_and_the_shared_ones_of_this_version(si
     install(site, changed(config={**READER["config"], "properties": own}))
     registry = load_registry()
     schema = registry.config_schema(registry.get("ham.reader"))
-    shared = {key: RESERVED[key] for key in ("cast", "retry", "on_reject", "checks")}
+    shared = {key: RESERVED[key] for key in ("cast", "retry", "on_reject", "checks", "cursor", "deletes")}
     assert schema["properties"] == {**shared, **own}
     assert schema["required"] == ["path"]
     assert schema["additionalProperties"] is False
-    assert set(RESERVED) - set(UNSUPPORTED_RESERVED) == {"cast", "timeout", "retry", "on_reject", "checks"}
+    assert set(RESERVED) - set(UNSUPPORTED_RESERVED) == {
+        *("cast", "timeout", "retry", "on_reject", "checks"),
+        *("cursor", "deletes"),
+    }
 
 
 def test_a_driver_is_loaded_on_demand(site):

@@ -333,13 +333,16 @@ def _template_parts(template: str) -> list[str] | None:
 
 
 def select(entry: Entry, catalogue: Catalogue) -> list[tuple[SourceTable, int]]:
-    """Return the tables that an entry means, sorted, each with the number of the first pattern that matches it."""
+    """Return the tables that an entry means, sorted, each with the number of the first pattern that matches it.
+
+    Without a schema, `tables` are in that of the connection, and `except` leaves out tables of every schema.
+    """
     included, excluded = ([*map(parse_pattern, texts)] for texts in (entry.tables, entry.excluded))
     selected: list[tuple[SourceTable, int]] = []
     for table in sorted(catalogue.tables, key=lambda each: (each.schema, each.name)):
         number = _first_match(included, table, catalogue.own)
         is_ours = table.name.lower().startswith(_OWN)
-        if number is not None and not is_ours and _first_match(excluded, table, catalogue.own) is None:
+        if number is not None and not is_ours and _first_match(excluded, table, table.schema) is None:
             selected.append((table, number))
     return selected
 
