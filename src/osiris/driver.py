@@ -201,8 +201,9 @@ class Writer(Protocol[ConfigT_contra]):
     `there` or `absent`. It changes nothing.
 
     With the capability `state` it has `state(config, schema, ctx) -> tuple[State | None, Rows]`: how far the pair of
-    the step has been read, and the delivered rows that may be read again (`osiris.replication`). With the capability
-    `deletes` it has `keys(config, schema, ctx) -> TargetKeys`: the keys of the target.
+    the step has been read, and the delivered rows that may be read again (`osiris.replication`). `inspect_state(config,
+    schema, ctx) -> Stored` and `change_state(config, schema, ctx, change) -> int | None` are for `osiris state`. With
+    the capability `deletes` it has `keys(config, schema, ctx) -> TargetKeys`: the keys of the target.
     """
 
     def check(self, config: ConfigT_contra, schema: Schema, ctx: StepContext) -> None:

@@ -159,8 +159,9 @@ class Pair:
 class State:
     """How far a pair has been read.
 
-    `form` is that of `Pair`, and `columns` are the names and types that were read; None after a rewind, which accepts
-    any. `source` is the digest of the source connection's plain fields, `target` the identity of the target table.
+    `form` is that of `Pair`, and `columns` are the names and types that were read. `source` is the digest of the source
+    connection's plain fields, `target` the identity of the target table. A rewind accepts whatever the next run finds:
+    then `source`, `target` and the types are None.
     `position` depends on the cursor: `mark` and `greatest` as text, `xmin`, or `files`, and what gives these their
     meaning. `rows`: whether the target had rows. `marks` are the last positions with their runs, the newest last.
     `compared_at` is the time of the last comparison of keys.
@@ -168,7 +169,7 @@ class State:
 
     version: int
     form: Mapping[str, str] | None
-    columns: Mapping[str, str] | None
+    columns: Mapping[str, str | None] | None
     source: str | None
     target: str | None
     position: Mapping[str, JsonValue]
@@ -208,6 +209,67 @@ class State:
             tuple({**mark} for mark in content["marks"]),
             content["compared_at"],
         )
+
+    def rewound(self, form: Mapping[str, str], position: Mapping[str, JsonValue], run: str, at: str) -> State:
+        """Return the state of the next version at a position given by `run`; marks of another cursor are forgotten.
+
+        Without a position, the next run reads everything, and compares all keys.
+        """
+        is_same = self.form is None or self.form.get("cursor") == form.get("cursor")
+        return State(
+            self.version + 1,
+            form,
+            self.columns and dict.fromkeys(self.columns),
+            None,
+            None,
+            position,
+            False,
+            (*(self.marks if is_same else ()), {"run": run, "at": at, **position}),
+            self.compared_at if position else None,
+        )
+
+
+NO_STATE = State(0, None, None, None, None, {})
+"""What stands for the state of a pair that has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a target has of a pair: the `version` of its state (0: none), the state, and the number of rows `kept`.
+
+    `state` is None if there is none, or if it cannot be read.
+    """
+
+    version: int
+    state: State | None
+    kept: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """A new state that is to replace the one of the version before; with `dry_run`, nothing is changed.
+
+    `reads_all`: all rows will be read again; else those whose `column`, of type `kind`, is at or above `mark`. The
+    column is empty if the target does not have it unchanged.
+    """
+
+    state: State
+    dry_run: bool
+    reads_all: bool
+    column: str = ""
+    kind: str = ""
+    mark: str | None = None
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return it as JSON."""
+        fields = {name: getattr(self, name) for name in ("dry_run", "reads_all", "column", "kind", "mark")}
+        return {**fields, "version": self.state.version, "state": self.state.to_text()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, JsonValue]) -> StateChange:
+        """Return the change that `to_json` wrote."""
+        fields = {name: value for name, value in data.items() if name not in ("version", "state")}
+        return cls(State.from_text(data["version"], data["state"]), **fields)
 
 
 @dataclass(slots=True)

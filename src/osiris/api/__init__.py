@@ -95,6 +95,7 @@ if TYPE_CHECKING:
         story,
         story_lines,
     )
+    from osiris.api.states import Moved, Pair, list_states, move_states
     from osiris.api.workspace import Workspace, confirmed_plan, project_scrubber
     from osiris.compare.differences import Difference
     from osiris.history.changes import RunDiff, Timing

@@ -42,6 +42,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "export": ("osiris.cli.export:export", "Export a pipeline to a scheduler."),
         "schedule": ("osiris.cli.schedule:schedule", "Run pipelines when their schedules say so."),
         "status": ("osiris.cli.schedule:status", "Show what is due, late or failing."),
+        "state": ("osiris.cli.state:state", "Show and move how far pipelines with a cursor have read."),
         "replay": ("osiris.cli.diff:replay", "Repeat a past run and compare what it produces."),
         "verify": ("osiris.cli.diff:verify", "Check that two runs wrote the same data."),
     },

@@ -25,7 +25,7 @@ GRACE = 5.0
 GONE_GRACE = 2.0
 """Seconds a worker has to stop after its host has exited."""
 
-JOBS = ("describe", "confirm", "run", "preview", "doctor", "discover")
+JOBS = ("describe", "confirm", "run", "preview", "doctor", "discover", "state")
 
 CANCEL: dict[str, JsonValue] = {"control": "cancel"}
 
@@ -69,8 +69,9 @@ class Job:
     and reads at most `sample` rows of each source (0: all). A doctor job checks the connections in `uses`, each with
     the modes in which steps use it, for at most `timeout` seconds each. Rows of the writers in `discard` are digested
     and discarded. `delivered_as` is the run's name in ledgers, if not `run.id`. `discover` has the fields of
-    `worker.discover.DiscoverRequest`. `paths` lists what steps may `read` and `write` outside of the project. The rows
-    of the steps in `keep` (of a writer: those given to it) are left in `spools` as Arrow streams, if complete.
+    `worker.discover.DiscoverRequest`. `states` has the writers whose states are asked for, each with the fields of a
+    `StateChange`, if it is to be changed. `paths` lists what steps may `read` and `write` outside of the project. The
+    rows of the steps in `keep` (of a writer: those given to it) are left in `spools` as Arrow streams, if complete.
 
     In a remote job, `carried` has the SHA-256 of each file that must have arrived, by its path relative to `root`,
     `engines` the required versions, and `handover` is the folder for copies of database files, which later steps may
@@ -102,6 +103,7 @@ class Job:
     discard: list[str] = field(default_factory=list)
     delivered_as: str = ""
     discover: dict[str, JsonValue] = field(default_factory=dict)
+    states: dict[str, JsonValue] = field(default_factory=dict)
     carried: dict[str, str] = field(default_factory=dict)
     engines: dict[str, str] = field(default_factory=dict)
     handover: str = ""

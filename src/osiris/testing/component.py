@@ -37,6 +37,7 @@ METHODS = {
     "discover": {"discover": 1},
     "doctor": {"doctor": 1},
     "relation": {"relation": 3},
+    "state": {"state": 3, "inspect_state": 3, "change_state": 4},
 }
 """Methods of a driver for each mode and capability, with their number of arguments."""
 

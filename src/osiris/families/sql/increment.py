@@ -177,7 +177,8 @@ class _Reading:
         if not self._left or not batch.num_rows:
             return batch
         columns = self._increment.before.columns if self._increment.before else None
-        keep = [not self._was_delivered(row) for row in self._rows(batch, columns or self._columns)]
+        known = [name for name in columns or self._columns if name in self._columns]
+        keep = [not self._was_delivered(row) for row in self._rows(batch, known)]
         dropped = keep.count(False)
         if not dropped:
             return batch
@@ -322,7 +323,7 @@ def _time_to_compare(database: Database[Any], session: Session, increment: Incre
 def _expect_columns(increment: Increment, columns: Mapping[str, str]) -> None:
     """Fail with STA002 if a column that was read is missing or has another type; new ones are allowed."""
     before = increment.before.columns if increment.before else None
-    changed = [name for name, kind in (before or {}).items() if columns.get(name) != kind]
+    changed = [name for name, kind in (before or {}).items() if kind is not None and columns.get(name) != kind]
     if changed:
         what = f"column{'s' if len(changed) > 1 else ''} {', '.join(changed)}"
         fail("STA002", at=_LATE, what=what, source=increment.pair.source)

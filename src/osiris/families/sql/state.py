@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from osiris.errors import fail
 from osiris.families.sql.database import REPEATED, STATE
-from osiris.families.sql.ledger import make_own
+from osiris.families.sql.ledger import insert_delivery, make_own
 from osiris.fault import fault
-from osiris.replication import State
+from osiris.replication import State, Stored, parse_value
 
 if TYPE_CHECKING:
     from osiris.families.sql.database import Delivery, Session
-    from osiris.replication import Increment, Rows
+    from osiris.replication import Increment, Rows, StateChange
 
 _ENTRY = struct.Struct("<16sq")
 """A row: its digest, and the place of its cursor's value."""
@@ -72,24 +72,87 @@ def _expect_only_pair(session: Session, delivery: Delivery) -> None:
 
 
 def _stored(session: Session, delivery: Delivery) -> State | None:
+    version, state = _read(session, delivery)
+    if version and state is None:
+        fail("STA010", table=delivery.target.table, path=delivery.target.database)
+    return state
+
+
+def _read(session: Session, delivery: Delivery) -> tuple[int, State | None]:
+    """Return the version of the state, 0 if there is none, and the state, None if it cannot be read."""
     database, mark = delivery.database, delivery.database.placeholder
     if not database.has_own(session, STATE):
-        return None
+        return 0, None
     statement = f"SELECT version, content FROM {database.own(session, STATE)} WHERE pair = {mark}"
     rows = session.rows(statement, _key(delivery))
-    if not rows or not rows[0][0]:
-        return None
+    version = int(rows[0][0]) if rows else 0
     try:
-        return State.from_text(int(rows[0][0]), rows[0][1])
+        return version, State.from_text(version, rows[0][1]) if version else None
     except (ValueError, KeyError, TypeError):
-        return fail("STA010", table=delivery.target.table, path=delivery.target.database)
+        return version, None
+
+
+def stored_state(session: Session, delivery: Delivery) -> Stored:
+    """Return what the target has of a delivery's pair, whatever became of the target table."""
+    version, state = _read(session, delivery)
+    return Stored(version, state, _rows(session, delivery).total() if state else 0)
+
+
+def rows_again(session: Session, delivery: Delivery, change: StateChange) -> int | None:
+    """Return how many rows of the target a changed state appends again at most; None if that is not known."""
+    if delivery.mode != "append" or delivery.database.find(session, delivery.table) is None:
+        return 0
+    rows = _count(session, delivery, change, change.mark)
+    return None if rows is None else max(0, rows - _recognized(session, delivery, change))
+
+
+def _count(session: Session, delivery: Delivery, change: StateChange, mark: str | None) -> int | None:
+    """Return how many rows of the target are at or above a mark (None: all); None if its column is not there."""
+    database, condition = delivery.database, ""
+    if mark is not None or not change.reads_all:
+        columns = database.columns(session, database.relation(session, delivery.table))
+        if mark is None or {each.name: each.type for each in columns}.get(change.column) != change.kind:
+            return None
+        condition = f" WHERE {database.at_least(change.column, parse_value(mark, change.kind), change.kind)}"
+    ((rows,),) = session.rows(f"SELECT count(*) FROM {delivery.quoted}{condition}")
+    return int(rows)
+
+
+def _recognized(session: Session, delivery: Delivery, change: StateChange) -> int:
+    """Return how many delivered rows are still recognized after a change: all that are kept, or none.
+
+    A row that was deleted from the target must not be recognized, or it would be missing for ever. So they must all be
+    there: the same table has at least as many rows at or above the mark.
+    """
+    _, before = _read(session, delivery)
+    database, after = delivery.database, change.state
+    if before is None or database.find(session, delivery.table) is None:
+        return 0
+    is_same = before.form and after.form and before.form.get("cursor") == after.form.get("cursor")
+    mark, kept = before.position.get("mark"), _rows(session, delivery).total()
+    if not is_same or mark is None or before.target != database.identity(session, delivery):
+        return 0
+    return kept if (_count(session, delivery, change, str(mark)) or 0) >= kept else 0
+
+
+def change_state(session: Session, delivery: Delivery, change: StateChange) -> None:
+    """Replace the state of a pair in the open transaction, and record that in the ledger; fails with STA001."""
+    source = (delivery.ctx.pair or {})["source"]
+    _lock(session, delivery, source, change.state.version - 1)
+    if not _recognized(session, delivery, change):
+        _store_rows(session, delivery, Counter())
+    fault("state.change")
+    store_state(session, delivery, change.state)
+    insert_delivery(session, delivery, 0)
 
 
 def _expect_target(session: Session, delivery: Delivery, state: State) -> None:
+    if state.target is None:
+        return
     target, database = delivery.target, delivery.database
     if database.find(session, delivery.table) is None:
         problem = "does not exist any more"
-    elif state.target is not None and state.target != database.identity(session, delivery):
+    elif state.target != database.identity(session, delivery):
         problem = "was replaced by another table"
     elif state.rows and not _has_rows(session, delivery):
         problem = "was emptied"
@@ -104,6 +167,8 @@ def _has_rows(session: Session, delivery: Delivery) -> bool:
 
 def _rows(session: Session, delivery: Delivery) -> Rows:
     database, mark = delivery.database, delivery.database.placeholder
+    if not database.has_own(session, REPEATED):
+        return Counter()
     statement = f"SELECT digests FROM {database.own(session, REPEATED)} WHERE pair = {mark}"
     rows: Rows = Counter()
     for (part,) in session.rows(statement, _key(delivery)):
@@ -114,17 +179,20 @@ def _rows(session: Session, delivery: Delivery) -> Rows:
 def claim_state(session: Session, delivery: Delivery) -> None:
     """Lock the pair's state in the transaction of a delivery; fails with STA001 if it has changed since it was read."""
     increment = delivery.ctx.increment
-    if increment is None:
-        return
+    if increment is not None:
+        _lock(session, delivery, increment.pair.source, increment.before.version if increment.before else 0)
+
+
+def _lock(session: Session, delivery: Delivery, source: str, expected: int) -> None:
     database, mark, key = delivery.database, delivery.database.placeholder, _key(delivery)
     make_own(session, delivery)
     verb, unless = database.insert_missing
     marks = ", ".join([mark] * 7)
-    values = (key, increment.pair.source, delivery.target.table, 0, "", delivery.ctx.run_key, _now())
+    values = (key, source, delivery.target.table, 0, "", delivery.ctx.run_key, _now())
     session.rows(f"{verb} {database.own(session, STATE)} VALUES ({marks}){unless}", *values)
     statement = f"SELECT version FROM {database.own(session, STATE)} WHERE pair = {mark}{database.locks_rows}"
     ((version,),) = session.rows(statement, key)
-    if int(version) != (increment.before.version if increment.before else 0):
+    if int(version) != expected:
         fail("STA001", table=delivery.target.table, path=delivery.target.database)
     _expect_only_pair(session, delivery)
 

@@ -27,7 +27,7 @@ from osiris.families.sql.deletes import (
     target_keys,
 )
 from osiris.families.sql.ledger import correct_delivery, find_delivery, make_own, record_delivery
-from osiris.families.sql.state import claim_state, load_state, record_state
+from osiris.families.sql.state import change_state, claim_state, load_state, record_state, rows_again, stored_state
 from osiris.families.sql.target_table import (
     ABSENT,
     THERE,
@@ -40,21 +40,22 @@ from osiris.families.sql.target_table import (
     fail_table,
 )
 from osiris.files import fail_os, make_private
-from osiris.replication import TargetKeys
+from osiris.replication import Stored, TargetKeys
 from osiris.table import counted, spool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from osiris.driver import StepContext
     from osiris.families.sql.database import Database, Delivery, Session
     from osiris.model import Schema
-    from osiris.replication import Rows, State
+    from osiris.replication import Rows, State, StateChange
     from osiris.table import RowStream
 
 
 ConfigT = TypeVar("ConfigT", bound=WriterConfig)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,37 @@ class Writer(Generic[ConfigT]):
         """Return the keys of the target; opening them fails as connecting and reading fail."""
         delivery = self.delivery(config, schema, ctx)
         return TargetKeys(key_fields(delivery), partial(target_keys, delivery))
+
+    def inspect_state(self, config: ConfigT, schema: Schema, ctx: StepContext) -> Stored:
+        """Return what the target has of the pair of the step; fails as connecting fails."""
+        delivery = self.delivery(config, schema, ctx)
+        if self.database.is_missing(delivery):
+            return Stored(0, None, 0)
+        with self.database.inspect_session(delivery) as session:
+            return stored_state(session, delivery)
+
+    def change_state(self, config: ConfigT, schema: Schema, ctx: StepContext, change: StateChange) -> int | None:
+        """Replace the state of the pair, in a transaction of its own, unless it is only tried.
+
+        Returns how many rows of the target the next run appends again at most, None if that is not known. Fails with
+        STA001 if the state was changed meanwhile, DRV011 if the database stays locked.
+        """
+        delivery = self.delivery(config, schema, ctx)
+        again: int | None = 0
+        if not self.database.is_missing(delivery):
+            with self.database.inspect_session(delivery) as session:
+                again = rows_again(session, delivery, change)
+        if not change.dry_run:
+            self.database.create_parent(delivery)
+            self._while_busy(delivery, lambda: self._change(delivery, change))
+        return again
+
+    def _change(self, delivery: Delivery, change: StateChange) -> None:
+        with self.database.write_session(delivery) as session:
+            if not self.database.ddl_in_transaction:
+                make_own(session, delivery)
+            self.database.begin_with(session, lambda: change_state(session, delivery, change))
+            self.database.make_durable(session, delivery)
 
     def write(self, config: ConfigT, rows: RowStream, ctx: StepContext) -> Written:
         """Spool all rows, then deliver them in one transaction, unless an earlier attempt has done so.
@@ -204,10 +236,17 @@ class Writer(Generic[ConfigT]):
 
     def _deliver(self, delivery: Delivery, waiting: Staged) -> Written:
         """Deliver, and retry while the database is locked; fails with DRV011 after the last attempt."""
+
+        def transact() -> Written:
+            with writer_quarantine(delivery.ctx) as rejected, self.database.write_session(delivery) as session:
+                return self._transact(session, replace(delivery, rejected=rejected), waiting)
+
+        return self._while_busy(delivery, transact)
+
+    def _while_busy(self, delivery: Delivery, action: Callable[[], T]) -> T:
         for attempt in range(self.database.attempts):
             try:
-                with writer_quarantine(delivery.ctx) as rejected, self.database.write_session(delivery) as session:
-                    return self._transact(session, replace(delivery, rejected=rejected), waiting)
+                return action()
             except DatabaseBusy:
                 delivery.ctx.emit("delivery_again", {"table": delivery.table, "attempt": attempt + 1})
         return fail("DRV011", path=delivery.target.database, seconds=self.database.patience)

@@ -1,0 +1,364 @@
+"""`osiris state` with the installed command and real databases: what states are, and moving them by hand."""
+
+import json
+import shutil
+import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import yaml
+from tests.e2e.test_cursor import APPEND, PIPELINE, STAMPED, Shop, codes, written
+
+BY_ID = "{column: id, late: none}"
+UPSERT = "write_mode: upsert, primary_key: [id]"
+
+
+@pytest.fixture
+def shop(tmp_path, osiris, postgres):
+    return Shop(tmp_path, osiris, postgres, "postgres")
+
+
+@pytest.fixture
+def files(tmp_path, osiris):
+    return Files(tmp_path, osiris)
+
+
+class Files:
+    """A project that copies a table of one SQLite file to another: `run` and `state` return the command's JSON."""
+
+    def __init__(self, root, osiris):
+        self.root, self.osiris, self.env = root, osiris, {}
+        (root / "osiris.yaml").write_text("")
+        declared = {"shop": {"path": "shop.sqlite"}, "copy": {"path": "copy.sqlite"}}
+        (root / "osiris_connections.yaml").write_text(yaml.safe_dump({"connections": {"sqlite": declared}}))
+        self.sql("CREATE TABLE orders (id INTEGER PRIMARY KEY NOT NULL, amount INTEGER)")
+
+    def sql(self, *statements, database="shop"):
+        with sqlite3.connect(self.root / f"{database}.sqlite") as client:
+            for statement in statements:
+                client.execute(statement)
+        client.close()
+
+    def add(self, *ids):
+        self.sql(*(f"INSERT INTO orders VALUES ({each}, {each})" for each in ids))
+
+    def copied(self):
+        with sqlite3.connect(self.root / "copy.sqlite") as client:
+            return [row[0] for row in client.execute("SELECT id FROM orders_copy ORDER BY 1")]
+
+    def dump(self):
+        with sqlite3.connect(self.root / "copy.sqlite") as client:
+            return "\n".join(client.iterdump())
+
+    def run(self, cursor=BY_ID, mode=APPEND, *arguments, code=0, name="orders"):
+        path = self.root / "pipelines" / f"{name}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(PIPELINE.format(name=name, source="sqlite", target="sqlite", cursor=cursor, mode=mode))
+        return call(self, "run", path, *arguments, code=code)
+
+
+def call(project, *words, code=0, env=()):
+    done = project.osiris(*words, "--json", cwd=project.root, env={**project.env, **dict(env)})
+    assert done.returncode == code, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def state(project, verb, *words, file="pipelines/orders.yaml", code=0, env=()):
+    return call(project, "state", verb, file, *words, code=code, env=env)
+
+
+def only(answer):
+    (each,) = answer["data"]["states"]
+    return each
+
+
+def warned(answer):
+    return [each["code"] for each in answer["diagnostics"]]
+
+
+def test_list_and_show_say_how_far_a_pair_was_read(files):
+    files.add(1, 2, 3)
+    run = files.run()
+    listed = only(call(files, "state", "list"))
+    assert (listed["pipeline"], listed["mark"], listed["version"]) == ("orders", "3", 1)
+    assert listed["source"] == "@sqlite.shop orders"
+    assert listed["target"] == "@sqlite.copy.orders_copy"
+    assert listed["last_run"] == f"orders/{run['data']['session']}"
+    assert listed["rows_kept"] == 1
+    shown = only(state(files, "show"))
+    assert [mark["mark"] for mark in shown["state"]["marks"]] == ["3"]
+    assert shown["state"]["columns"] == {"id": "int64", "amount": "int64"}
+
+
+def test_list_shows_pairs_without_a_state_and_those_that_cannot_be_asked(files):
+    files.add(1)
+    files.run()
+    path = files.root / "pipelines" / "other.yaml"
+    path.write_text(
+        (path.parent / "orders.yaml").read_text().replace("orders_copy", "more").replace("name: orders", "name: other")
+    )
+    assert [each["version"] for each in call(files, "state", "list")["data"]["states"]] == [1, 0]
+    (files.root / "copy.sqlite").write_bytes(b"this is no database" * 100)
+    path.unlink()
+    answer = call(files, "state", "list", code=1)
+    assert only(answer)["codes"] == codes(answer) == ["DRV010"]
+
+
+@pytest.mark.parametrize("verb", [("rewind", "--to", "2"), ("reset",)])
+def test_a_dry_run_changes_nothing(files, verb):
+    files.add(1, 2, 3)
+    files.run()
+    before = files.dump()
+    answer = state(files, verb[0], *verb[1:], "--dry-run")
+    assert only(answer)["appended_again"] == {"rewind": 1, "reset": 2}[verb[0]]
+    assert warned(answer) == ["STA042"]
+    assert files.dump() == before
+    assert written(files.run()) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "again"), [(("rewind", "--to", "2"), [1, 2, 2, 3]), (("reset",), [1, 1, 2, 2, 3])], ids=["value", "reset"]
+)
+def test_an_append_repeats_only_rows_that_are_not_recognized(files, words, again):
+    files.add(1, 2, 3)
+    files.run()
+    answer = state(files, words[0], *words[1:])
+    assert only(answer)["appended_again"] == len(again) - 3
+    files.run()
+    assert files.copied() == again
+    assert written(files.run()) == 0
+
+
+def test_an_upsert_repeats_no_row(files):
+    mode = UPSERT
+    files.add(1, 2, 3)
+    files.run(mode=mode)
+    files.sql("UPDATE orders SET amount = 10 WHERE id = 2")
+    answer = state(files, "rewind", "--to", "2")
+    assert warned(answer) == []
+    assert "none is doubled" in only(answer)["effect"]
+    assert written(files.run(mode=mode)) == 2
+    assert files.copied() == [1, 2, 3]
+
+
+def test_what_a_run_read_is_read_again(files):
+    files.add(1, 2)
+    files.run(BY_ID, APPEND, "--run-id", "monday")
+    files.add(3, 4)
+    second = files.run(BY_ID, APPEND, "--run-id", "tuesday")
+    files.add(5)
+    files.run()
+    files.sql("DELETE FROM orders_copy WHERE id > 2", database="copy")
+    answer = state(files, "rewind", "--to", second["data"]["session"])
+    assert only(answer)["reads"] == "from 2, as before orders/tuesday"
+    files.run()
+    assert files.copied() == [1, 2, 2, 3, 4, 5]
+    tried = only(state(files, "rewind", "--to", "monday", "--dry-run"))
+    assert tried["reads"] == "everything, as before orders/monday"
+
+
+@pytest.mark.parametrize("change", ["DROP TABLE orders_copy", "DELETE FROM orders_copy"])
+def test_rows_that_were_deleted_are_not_taken_for_delivered(files, change):
+    files.add(1, 2, 3)
+    files.run()
+    files.sql(change, database="copy")
+    assert only(state(files, "reset"))["appended_again"] == 0
+    files.run()
+    assert files.copied() == [1, 2, 3]
+
+
+def test_a_ledger_row_records_each_change(files):
+    files.add(1)
+    files.run()
+    state(files, "reset")
+    with sqlite3.connect(files.root / "copy.sqlite") as client:
+        rows = client.execute("SELECT step, rows FROM _osiris_ledger WHERE run_key LIKE 'state/%'").fetchall()
+        ((version,),) = client.execute("SELECT version FROM _osiris_state").fetchall()
+    assert rows == [("copy", 0)]
+    assert version == 2
+
+
+def test_a_table_without_state_gets_one(files):
+    files.add(1, 2, 3)
+    files.run()
+    files.sql("DELETE FROM _osiris_state", "DELETE FROM _osiris_overlap", database="copy")
+    files.add(4)
+    assert codes(files.run(code=1)) == ["STA006"]
+    state(files, "rewind", "--to", "4")
+    files.run()
+    assert files.copied() == [1, 2, 3, 4]
+
+
+def test_a_state_before_the_first_run_says_where_to_begin(files):
+    files.add(1, 2, 3)
+    files.run(code=0)
+    (files.root / "copy.sqlite").unlink()
+    state(files, "rewind", "--to", "3")
+    files.run()
+    assert files.copied() == [3]
+
+
+@pytest.mark.parametrize("change", ["DROP TABLE orders_copy", "DELETE FROM orders_copy"])
+def test_a_target_that_was_replaced_is_filled_again(files, change):
+    files.add(1, 2, 3)
+    files.run(mode=UPSERT)
+    files.sql(change, database="copy")
+    files.add(4)
+    assert codes(files.run(mode=UPSERT, code=1)) == ["STA004"]
+    state(files, "reset")
+    files.run(mode=UPSERT)
+    assert files.copied() == [1, 2, 3, 4]
+
+
+def test_a_changed_cursor_is_accepted_but_marks_of_the_old_one_are_not(files):
+    files.add(1, 2, 3)
+    first = files.run(mode=UPSERT)
+    changed = "{column: amount, late: none}"
+    files.sql("CREATE TABLE other AS SELECT * FROM orders", "DROP TABLE orders")
+    files.sql("CREATE TABLE orders (id INTEGER PRIMARY KEY NOT NULL, amount INTEGER NOT NULL)")
+    files.sql("INSERT INTO orders SELECT * FROM other")
+    call(files, "compile", "pipelines/orders.yaml", "--refresh")
+    assert codes(files.run(changed, UPSERT, code=1)) == ["STA002"]
+    assert codes(state(files, "rewind", "--to", first["data"]["session"], code=2)) == ["STA045"]
+    state(files, "rewind", "--to", "2")
+    assert written(files.run(changed, UPSERT)) == 2
+    assert len(only(state(files, "show"))["state"]["marks"]) == 2
+
+
+def test_a_new_column_does_not_double_rows_that_are_kept(files):
+    files.add(1, 2, 3)
+    files.run()
+    state(files, "rewind", "--to", "3")
+    files.sql("ALTER TABLE orders ADD COLUMN note TEXT")
+    files.sql("ALTER TABLE orders_copy ADD COLUMN note TEXT", database="copy")
+    call(files, "compile", "pipelines/orders.yaml", "--refresh")
+    files.run()
+    assert files.copied() == [1, 2, 3]
+
+
+def test_a_damaged_state_is_reset(files):
+    files.add(1, 2)
+    files.run(mode=UPSERT)
+    files.sql("UPDATE _osiris_state SET content = 'x'", database="copy")
+    assert codes(state(files, "show", code=4)) == ["STA010"]
+    assert codes(files.run(mode=UPSERT, code=4)) == ["STA010"]
+    state(files, "reset")
+    assert written(files.run(mode=UPSERT)) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("--to", "yesterday"), "STA040"),
+        (("--to", "2025-01-01"), "STA040"),
+        (("--to", "7"), "STA041"),
+        (("nothing", "--to", "7"), "STA044"),
+    ],
+)
+def test_what_is_neither_run_nor_value_is_refused(files, words, code):
+    files.add(1)
+    files.run(BY_ID, APPEND, "--run-id", "7")
+    before = files.dump()
+    assert codes(state(files, "rewind", *words, code=2)) == [code]
+    assert files.dump() == before
+
+
+def test_a_step_without_a_cursor_has_no_state(files):
+    files.add(1)
+    path = files.root / "pipelines" / "whole.yaml"
+    path.parent.mkdir()
+    text = PIPELINE.format(name="whole", source="sqlite", target="sqlite", cursor=BY_ID, mode=APPEND)
+    path.write_text(text.replace(f", cursor: {BY_ID}", ""))
+    assert codes(state(files, "show", file="pipelines/whole.yaml", code=2)) == ["STA044"]
+
+
+def test_moving_forward_is_warned_of(files):
+    files.add(1, 2, 3)
+    files.run()
+    assert "STA043" in warned(state(files, "rewind", "--to", "10", "--dry-run"))
+
+
+def test_a_change_that_is_killed_did_not_happen(files):
+    files.add(1, 2, 3)
+    files.run()
+    before = files.dump()
+    assert codes(state(files, "reset", code=1, env={"OSIRIS_FAULT": "worker/state.change:1:kill"})) == ["RUN001"]
+    assert files.dump() == before
+    state(files, "reset")
+    files.run()
+    assert files.copied() == [1, 1, 2, 2, 3]
+
+
+def test_a_change_on_postgres(shop):
+    shop.sql("INSERT INTO orders SELECT n, n, now() - n * interval '1 min' FROM generate_series(1, 100) n")
+    first = shop.run(STAMPED, APPEND)
+    shop.sql("INSERT INTO orders VALUES (101, 5)")
+    shop.run(STAMPED, APPEND)
+    listed = only(call(shop, "state", "list"))
+    assert listed["held_back"]
+    assert listed["version"] == 2
+    value = shop.rows("SELECT min(updated_at) + interval '1 min' FROM orders", shop.source)[0][0].isoformat()
+    tried = state(shop, "rewind", "--to", value, "--dry-run")
+    assert only(tried)["appended_again"] == 100 - listed["rows_kept"]
+    assert only(state(shop, "rewind", "--to", value))["appended_again"] == 100 - listed["rows_kept"]
+    shop.run(STAMPED, APPEND)
+    assert len(shop.copied()) == 101 + 100 - listed["rows_kept"]
+    assert only(state(shop, "rewind", "--to", first["data"]["session"], "--dry-run"))["position"] == {}
+    assert codes(state(shop, "rewind", "--to", "2025-01-01", code=2)) == ["STA040"]
+
+
+def test_row_xids_has_no_values_but_runs(shop):
+    cursor = "{column: id, late: row_xids}"
+    shop.sql("INSERT INTO orders SELECT n, n FROM generate_series(1, 10) n")
+    shop.run(cursor, UPSERT)
+    shop.sql("INSERT INTO orders VALUES (11, 5)")
+    second = shop.run(cursor, UPSERT)
+    assert codes(state(shop, "rewind", "--to", "5", code=2)) == ["STA040"]
+    state(shop, "rewind", "--to", second["data"]["session"])
+    assert written(shop.run(cursor, UPSERT)) == 1
+    state(shop, "reset")
+    assert written(shop.run(cursor, UPSERT)) == 11
+
+
+def test_a_run_that_read_an_earlier_version_is_rolled_back(shop, tmp_path):
+    shop.sql("INSERT INTO orders SELECT n, n, now() - n * interval '1 min' FROM generate_series(1, 10) n")
+    shop.run(STAMPED, UPSERT)
+    shop.sql("UPDATE orders SET amount = 7, updated_at = now() WHERE id = 1")
+    other = Host(shop, tmp_path / "other")
+    with shop.server.connect(shop.target) as client:
+        client.autocommit = False
+        client.execute("SELECT version FROM _osiris_state FOR UPDATE")  # the run below waits here after it has read
+        with ThreadPoolExecutor() as pool:
+            run = pool.submit(call, other, "run", "pipelines/orders.yaml", code=1)
+            while not shop.rows("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+                time.sleep(0.05)
+            client.execute("UPDATE _osiris_state SET version = version + 1")
+            client.commit()
+            assert codes(run.result()) == ["STA001"]
+    assert shop.rows("SELECT amount FROM orders_copy WHERE id = 1") == [(1,)]
+
+
+class Host:
+    """Another checkout of a project."""
+
+    def __init__(self, project, root):
+        self.root, self.osiris, self.env = root, project.osiris, project.env
+        root.mkdir()
+        for name in ("osiris.yaml", "osiris_connections.yaml", "pipelines"):
+            source = project.root / name
+            (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
+
+
+def test_two_hosts_that_change_a_state_at_once_change_it_twice_or_once(shop, tmp_path):
+    shop.sql("INSERT INTO orders SELECT n, n, now() - n * interval '1 min' FROM generate_series(1, 10) n")
+    shop.run(STAMPED, UPSERT)
+    hosts = [shop, Host(shop, tmp_path / "other")]
+    with ThreadPoolExecutor() as pool:
+        words = ("state", "reset", "pipelines/orders.yaml", "--json")
+        done = list(pool.map(lambda host: host.osiris(*words, cwd=host.root, env=host.env), hosts))
+    changed = [each.returncode for each in done].count(0)
+    assert changed >= 1
+    assert all(codes(json.loads(each.stdout)) == ["STA001"] for each in done if each.returncode)
+    assert shop.rows("SELECT version FROM _osiris_state") == [(1 + changed,)]
+    assert shop.rows("SELECT count(*) FROM _osiris_ledger WHERE run_key LIKE 'state/%'") == [(changed,)]
