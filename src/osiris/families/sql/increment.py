@@ -221,9 +221,13 @@ class _ByValue(_Reading):
         return None if text is None else parse_value(str(text), self._kind)
 
     def _expect_clock(self) -> None:
-        """Fail with STA003 if the server's clock was set back since the last run: stamps would be below the mark."""
+        """Fail with STA003 if the server's clock was set back since the last run: stamps would be below the mark.
+
+        Less than the guard does not matter.
+        """
         clock = self._before.get("clock")
-        if clock and self._moment and self._moment.clock < datetime.fromisoformat(str(clock)):
+        guard = timedelta(seconds=self._cursor.guard)
+        if clock and self._moment and self._moment.clock + guard < datetime.fromisoformat(str(clock)):
             fail("STA003", at=_LATE, what="the clock of its server went back; it", source=self._increment.pair.source)
 
     def _newer(self, mark: Value) -> Source:
