@@ -65,10 +65,8 @@ class History:
         return Pair(self.name, self.name, self.cursor, self.mode, more=more)
 
     def create(self) -> list[str]:
-        stamp = STAMP[self.database.kind]
-        return [
-            f"CREATE TABLE {self.name} (id bigint NOT NULL PRIMARY KEY, amount int NOT NULL, note varchar(20), stamp {stamp})"
-        ]
+        others = f"amount int NOT NULL, note varchar(20), stamp {STAMP[self.database.kind]}"
+        return [f"CREATE TABLE {self.name} (id bigint NOT NULL PRIMARY KEY, {others})"]
 
     def live(self, limit: int) -> list[int]:
         keys = sorted(self.rows)

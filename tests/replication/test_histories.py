@@ -15,6 +15,8 @@ PAIRS = (
     ("sqlite", "duckdb"),
     ("duckdb", "sqlite"),
     ("postgres", "duckdb"),
+    ("mariadb", "mariadb"),
+    ("mariadb", "postgres"),
 )
 
 

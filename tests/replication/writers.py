@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 WRITERS = 8
 LONGEST = 0.3
@@ -38,6 +38,12 @@ MARIADB = (
 )
 GATE = ("CREATE TABLE gate (n int)", "INSERT INTO gate VALUES (1)")
 HOT = ("CREATE TABLE hot (id int PRIMARY KEY, n int NOT NULL)", "INSERT INTO hot VALUES (0, 0), (1, 0), (2, 0)")
+
+
+def is_passing(error):
+    """Return whether a transaction failed as it met another one, so that it may be tried again."""
+    words = ("deadlock", "timeout", "changed since last read", "auto-increment value")
+    return any(word in str(error).lower() for word in words)
 
 
 class Words:
@@ -83,7 +89,11 @@ class Writer:
     def __init__(self, database, number, seed, pause):
         self.database, self.number, self.pause = database, number, pause
         self.chance, self.words = random.Random(seed * 100 + number), Words(database.kind)
-        self.client, self.turn = database.connect(), 0
+        self.turn = 0
+        self.begin_session()
+
+    def begin_session(self):
+        self.client = self.database.connect()
         self.cursor = self.client.cursor()
         self.run(*self.words.seconds)
 
@@ -177,15 +187,15 @@ class Writer:
     RARE = (two_phase, holding_a_table)
 
     def once(self):
-        """Run one transaction; a deadlock or a wait that is too long rolls it back."""
+        """Run one transaction; a deadlock or a wait that is too long ends it, and its session."""
         form = self.chance.choice(self.FORMS if self.chance.random() < 0.93 else self.RARE)
         try:
             form(self)
         except Exception as error:
-            if not any(word in str(error) for word in ("deadlock", "Deadlock", "timeout", "changed since last read")):
+            if not is_passing(error):
                 raise
-            with suppress(Exception):
-                self.run("ROLLBACK")
+            self.client.close()
+            self.begin_session()
         time.sleep(self.chance.uniform(0, self.pause))
 
 
@@ -241,15 +251,24 @@ class Straggler:
         self.cursor = self.client.cursor()
 
     def run(self, *statements):
-        for statement in statements:
-            self.cursor.execute(statement)
+        """Run statements, all again if a deadlock has rolled them back."""
+        try:
+            for statement in statements:
+                self.cursor.execute(statement)
+        except Exception as error:
+            if not is_passing(error):
+                raise
+            self.run(*statements)
 
     def rows(self, origin=""):
         return [f"INSERT INTO {table} (writer, amount) SELECT {self.number}, 1 {origin}" for table in TABLES]
 
     def later(self):
         """Commit a later row in each table."""
-        self.database.run(*self.rows())
+        other = Straggler(self.database, -self.number)
+        for row in other.rows():
+            other.run(row)
+        other.client.close()
 
     @contextmanager
     def idle(self):
