@@ -38,6 +38,7 @@ MOST_REPEATED = 1_000_000
 _MOST_MARKS = 30
 _DIGESTS = 1
 """The version of how rows are digested; digests of another one cannot be compared."""
+_PLACES = 1 << 63
 _GUARD = 2.0
 _SOFT_COLUMN, _AT_MOST = "deleted_at", "5%"
 _ALWAYS_ALLOWED = 20
@@ -398,9 +399,12 @@ def is_ordered(kind: str) -> bool:
 
 
 def place_of(value: Value) -> int:
-    """Return an integer in the order of cursor values: itself, days, or microseconds."""
+    """Return an integer of 64 bits in the order of cursor values: itself, days, or microseconds.
+
+    Greater and smaller integers have the place of the greatest and the smallest.
+    """
     if isinstance(value, int):
-        return value
+        return max(-_PLACES, min(value, _PLACES - 1))
     if not isinstance(value, datetime):
         return value.toordinal()
     return (value.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)

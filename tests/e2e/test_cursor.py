@@ -1,10 +1,16 @@
 """Pipelines that read only what is new, with the installed command and real databases."""
 
+import hashlib
 import json
+import os
+import sqlite3
 import time
 
+import duckdb
+import pyarrow as pa
 import pytest
 import yaml
+from pyarrow import parquet
 
 PIPELINE = """
 oml_version: "0.3.0"
@@ -20,7 +26,7 @@ steps:
     needs: [orders]
     config: {{connection: "@{target}.copy", table: orders_copy, {mode}}}
 """
-UPSERT, APPEND = "write_mode: upsert, primary_key: id", "write_mode: append"
+UPSERT, APPEND = "write_mode: upsert, primary_key: [id]", "write_mode: append"
 STAMPED = "{column: updated_at}"
 
 
@@ -125,3 +131,300 @@ def test_a_late_row_is_read(shop):
     assert [row[0] for row in shop.copied()] == [*range(1, 12), 100]
     assert written(shop.run(STAMPED, APPEND)) == 0
     late.connection.close()
+
+
+STAMP = {
+    "sqlite": "DATETIME NOT NULL DEFAULT CURRENT_TIMESTAMP",
+    "duckdb": "TIMESTAMP NOT NULL DEFAULT get_current_timestamp()",
+}
+LOCAL = "{column: updated_at, zone: UTC}"
+
+
+class Files:
+    """A project whose source is a database file; its target is one too, or a database of PostgreSQL."""
+
+    def __init__(self, root, osiris, source, target, server=None):
+        self.root, self.osiris, self.source, self.target, self.server = root, osiris, source, target, server
+        connections = {source: {"shop": {"path": "shop.db"}}}
+        self.env = {}
+        if server:
+            self.database = server.new_database()
+            fields = server.fields(self.database)
+            self.env = {"COPY_PASSWORD": fields.pop("password")}
+            connections[target] = {"copy": {**fields, "password": "${COPY_PASSWORD}"}}
+        else:
+            connections.setdefault(target, {})["copy"] = {"path": "copy.db"}
+        (root / "osiris.yaml").write_text("")
+        (root / "osiris_connections.yaml").write_text(yaml.safe_dump({"connections": connections}))
+        self.sql(f"CREATE TABLE orders (id bigint PRIMARY KEY, amount bigint, updated_at {STAMP[source]})")
+
+    def open(self, family, path):
+        return duckdb.connect(path) if family == "duckdb" else sqlite3.connect(path, isolation_level=None)
+
+    def sql(self, *statements):
+        client = self.open(self.source, self.root / "shop.db")
+        answers = [client.execute(statement).fetchall() for statement in statements]
+        client.close()
+        return answers[-1]
+
+    def copied(self):
+        query = "SELECT id, amount FROM orders_copy ORDER BY 1, 2"
+        if self.server:
+            with self.server.connect(self.database) as connection, connection.cursor() as client:
+                client.execute(query)
+                return client.fetchall()
+        client = self.open(self.target, self.root / "copy.db")
+        rows = client.execute(query).fetchall()
+        client.close()
+        return rows
+
+    def run(self, cursor=LOCAL, mode=UPSERT, code=0):
+        path = self.root / "pipelines" / "orders.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(
+            PIPELINE.format(name="orders", source=self.source, target=self.target, cursor=cursor, mode=mode)
+        )
+        done = self.osiris("run", path, "--json", cwd=self.root, env=self.env)
+        assert done.returncode == code, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture
+def files(tmp_path, osiris):
+    return lambda source, target, server=None: Files(tmp_path, osiris, source, target, server)
+
+
+@pytest.mark.parametrize("mode", [UPSERT, APPEND])
+@pytest.mark.parametrize("ends", [("sqlite", "duckdb"), ("duckdb", "sqlite"), ("sqlite", "sqlite")])
+def test_database_files_copy_only_what_is_new(files, ends, mode):
+    shop = files(*ends)
+    shop.sql(
+        "INSERT INTO orders (id, amount) SELECT range, range FROM range(1000)"
+        if ends[0] == "duckdb"
+        else "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 999) "
+        "INSERT INTO orders (id, amount) SELECT i, i FROM n"
+    )
+    shop.sql("UPDATE orders SET updated_at = '2024-02-29 12:00:00' WHERE id < 990")
+    assert written(shop.run(LOCAL, mode)) == 1000
+    shop.sql("INSERT INTO orders (id, amount) VALUES (1000, 5)")
+    answer = shop.run(LOCAL, mode)
+    assert (read(answer) <= 11, written(answer)) == (True, 1)
+    shop.sql("UPDATE orders SET amount = 7, updated_at = CURRENT_TIMESTAMP WHERE id = 1")
+    assert written(shop.run(LOCAL, mode)) == 1
+    assert written(shop.run(LOCAL, mode)) == 0
+    expected = {UPSERT: 1001, APPEND: 1002}[mode]
+    assert (len(shop.copied()), (1, 7) in shop.copied()) == (expected, True)
+
+
+@pytest.mark.parametrize("mode", [UPSERT, APPEND])
+def test_a_database_file_is_copied_to_a_server(files, postgres, mode):
+    shop = files("sqlite", "postgres", postgres)
+    shop.sql("INSERT INTO orders VALUES (1, 1, '2024-01-01'), (2, 2, '2024-01-02 10:00:00')")
+    assert written(shop.run(LOCAL, mode)) == 2
+    shop.sql("INSERT INTO orders VALUES (3, 3, '2024-01-02T10:00:00.5'), (4, 4, '2024-01-02 09:00')")
+    assert written(shop.run(LOCAL, mode)) == 1
+    assert shop.copied() == [(1, 1), (2, 2), (3, 3)]
+
+
+@pytest.mark.parametrize("mode", [UPSERT, APPEND])
+def test_times_of_sqlite_in_several_spellings(files, mode):
+    shop = files("sqlite", "sqlite")
+    shop.sql(
+        "DROP TABLE orders", "CREATE TABLE orders (id INTEGER PRIMARY KEY, amount, at TIMESTAMPTZ_TEXT(6) NOT NULL)"
+    )
+    cursor, source = "{column: at, late: none}", shop.root / "shop.db"
+    insert = "INSERT INTO orders VALUES (?, 1, ?)"
+    with sqlite3.connect(source) as client:
+        client.execute("ALTER TABLE orders DROP COLUMN amount")
+        client.execute("ALTER TABLE orders ADD COLUMN amount BIGINT")
+        insert = "INSERT INTO orders (id, at, amount) VALUES (?, ?, 1)"
+        client.executemany(insert, [(1, "2024-05-31T19:00:00Z"), (2, "2024-05-31 19:30:00+00:00")])
+    assert written(shop.run(cursor, mode)) == 2
+    with sqlite3.connect(source) as client:
+        later = [(3, "2024-06-01T00:30:00.000001+05:00"), (4, "2024-05-31 14:31-0500"), (5, "2024-05-31 19:29:59Z")]
+        client.executemany(insert, later)
+    assert written(shop.run(cursor, mode)) == 2
+    assert [row[0] for row in shop.copied()] == [1, 2, 3, 4]
+    assert written(shop.run(cursor, mode)) == 0
+    with sqlite3.connect(source) as client:
+        client.execute(insert, (6, 1717180200))
+    assert codes(shop.run(cursor, mode, code=1)) == ["DAT001"]
+
+
+def test_decimals_of_sqlite_are_compared_as_numbers(files):
+    shop = files("sqlite", "sqlite")
+    shop.sql("DROP TABLE orders", "CREATE TABLE orders (id DECIMAL_TEXT(25,0) NOT NULL PRIMARY KEY, amount BIGINT)")
+    shop.sql("INSERT INTO orders VALUES ('9', 1)")
+    cursor = "{column: id, late: none}"
+    assert written(shop.run(cursor)) == 1
+    shop.sql("INSERT INTO orders VALUES ('10', 1), ('1000000000000000000000000', 1)")
+    assert written(shop.run(cursor)) == 2
+    assert (written(shop.run(cursor)), len(shop.copied())) == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("source", "stamp", "code"),
+    [
+        ("sqlite", "DATETIME NOT NULL DEFAULT (datetime('now'))", None),
+        ("sqlite", "DATETIME NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now'))", None),
+        ("sqlite", "DATETIME NOT NULL DEFAULT (datetime('now', '-1 day'))", "STA008"),
+        ("sqlite", "DATETIME NOT NULL DEFAULT '2024-01-01'", "STA008"),
+        ("sqlite", "INTEGER NOT NULL DEFAULT (unixepoch())", "STA007"),
+        ("duckdb", "TIMESTAMPTZ NOT NULL DEFAULT now()", None),
+        ("duckdb", "TIMESTAMP NOT NULL DEFAULT CAST(current_timestamp AT TIME ZONE 'UTC' AS TIMESTAMP)", None),
+        ("duckdb", "TIMESTAMP NOT NULL DEFAULT (now() - INTERVAL 1 DAY)::TIMESTAMP", "STA008"),
+    ],
+)
+def test_which_columns_are_stamped_in_database_files(files, source, stamp, code):
+    shop = files(source, "sqlite")
+    shop.sql("DROP TABLE orders", f"CREATE TABLE orders (id BIGINT PRIMARY KEY, amount BIGINT, updated_at {stamp})")
+    answer = shop.run(LOCAL, code=2 if code else 0)
+    assert codes(answer) == ([code] if code else [])
+
+
+def test_a_trigger_stamps_a_column_of_sqlite(files):
+    shop = files("sqlite", "sqlite")
+    shop.sql(
+        "DROP TABLE orders", "CREATE TABLE orders (id BIGINT PRIMARY KEY, amount BIGINT, updated_at DATETIME NOT NULL)"
+    )
+    assert codes(shop.run(code=2)) == ["STA008"]
+    shop.sql(
+        "CREATE TRIGGER stamped AFTER UPDATE OF amount ON orders BEGIN "
+        "UPDATE orders SET amount = new.amount, updated_at = datetime('now') WHERE id = new.id; END"
+    )
+    assert codes(shop.run()) == []
+
+
+@pytest.mark.parametrize("source", ["sqlite", "duckdb"])
+def test_rows_of_database_files_show_no_transactions(files, source):
+    assert codes(files(source, "sqlite").run("{column: id, late: row_xids}", code=2)) == ["STA008"]
+
+
+FILES = """
+oml_version: "0.3.0"
+name: inbox
+steps:
+  - id: orders
+    component: filesystem.{kind}_extractor
+    mode: read
+    config: {{path: "{path}", cursor: files}}
+  - id: copy
+    component: {target}.writer
+    mode: write
+    needs: [orders]
+    config: {{connection: "@{target}.copy", table: orders_copy, {mode}}}
+"""
+
+
+class Inbox(Files):
+    """A project whose source are files of a kind in the folder `in`."""
+
+    def __init__(self, root, osiris, kind="csv", target="sqlite"):
+        self.root, self.osiris, self.kind, self.target, self.server, self.env = root, osiris, kind, target, None, {}
+        self.path = f"in/*.{kind}"
+        connections = {target: {"copy": {"path": "copy.db"}}}
+        (root / "osiris.yaml").write_text("")
+        (root / "osiris_connections.yaml").write_text(yaml.safe_dump({"connections": connections}))
+        (root / "in").mkdir()
+
+    def put(self, name, *rows, age=3600):
+        """Write a file of rows (id, amount), last modified `age` seconds ago."""
+        path = self.root / "in" / f"{name}.{self.kind}"
+        if self.kind == "parquet":
+            columns = {"id": [row[0] for row in rows], "amount": [row[1] for row in rows]}
+            parquet.write_table(pa.table(columns), path)
+        elif self.kind == "json":
+            path.write_text("\n".join(json.dumps({"id": key, "amount": amount}) for key, amount in rows))
+        else:
+            path.write_text("".join(["id,amount\n", *(f"{key},{amount}\n" for key, amount in rows)]))
+        when = time.time_ns() - int(age * 1e9)
+        os.utime(path, ns=(when, when))
+        return path
+
+    def run(self, mode=APPEND, code=0):
+        path = self.root / "pipelines" / "inbox.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(FILES.format(kind=self.kind, path=self.path, target=self.target, mode=mode))
+        done = self.osiris("run", path, "--json", cwd=self.root, env=self.env)
+        assert done.returncode == code, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    def state(self):
+        client = sqlite3.connect(self.root / "copy.db")
+        ((version, content),) = client.execute("SELECT version, content FROM _osiris_state").fetchall()
+        client.close()
+        return version, json.loads(content)
+
+
+@pytest.mark.parametrize("mode", [UPSERT, APPEND])
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
+def test_only_new_and_changed_files_are_read(tmp_path, osiris, kind, mode):
+    inbox = Inbox(tmp_path, osiris, kind)
+    first, second = inbox.put("a", (1, 1), (2, 2)), inbox.put("b", (3, 3))
+    assert (read(inbox.run(mode)), len(inbox.copied())) == (3, 3)
+    assert (read(inbox.run(mode)), inbox.state()[0]) == (0, 1)
+    inbox.put("c", (4, 4))
+    assert read(inbox.run(mode)) == 1
+    inbox.put("b", (3, 30), (5, 5), age=1800)
+    assert read(inbox.run(mode)) == 2
+    rows = [(1, 1), (2, 2), *([(3, 3)] if mode == APPEND else []), (3, 30), (4, 4), (5, 5)]
+    assert inbox.copied() == rows
+    content = first.read_bytes()
+    first.unlink()
+    assert read(inbox.run(mode)) == 0
+    first.write_bytes(content)
+    os.utime(second)
+    assert (read(inbox.run(mode)), inbox.copied()) == (0, rows)
+
+
+def test_the_state_of_files_has_what_shows_that_they_are_unchanged(tmp_path, osiris):
+    inbox = Inbox(tmp_path, osiris)
+    path = inbox.put("a", (1, 1))
+    answer = inbox.run()
+    assert "STA058" in [each["code"] for each in answer["diagnostics"]]
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    status = path.stat()
+    entry = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": digest}
+    version, state = inbox.state()
+    assert (version, state["position"]) == (1, {"files": {"in/a.csv": entry}})
+    assert state["columns"] == {"id": "int64", "amount": "int64"}
+
+
+def test_a_file_with_the_size_and_time_of_before_is_not_opened(tmp_path, osiris):
+    inbox = Inbox(tmp_path, osiris)
+    path = inbox.put("a", (1, 1))
+    inbox.run()
+    when = path.stat().st_mtime_ns
+    path.write_text("id,amount\n1,7\n")
+    os.utime(path, ns=(when, when))
+    assert (read(inbox.run()), inbox.copied()) == (0, [(1, 1)])
+
+
+def test_a_file_that_was_modified_just_before_it_was_read_is_digested_again(tmp_path, osiris):
+    inbox = Inbox(tmp_path, osiris)
+    path = inbox.put("a", (1, 1), age=-60)
+    when = path.stat().st_mtime_ns
+    inbox.run()
+    assert read(inbox.run()) == 0
+    path.write_text("id,amount\n1,7\n")
+    os.utime(path, ns=(when, when))
+    assert (read(inbox.run()), inbox.copied()) == (1, [(1, 1), (1, 7)])
+
+
+def test_a_pattern_whose_files_are_gone_reads_nothing(tmp_path, osiris):
+    inbox = Inbox(tmp_path, osiris)
+    path = inbox.put("a", (1, 1))
+    inbox.run()
+    path.unlink()
+    assert (read(inbox.run()), inbox.copied()) == (0, [(1, 1)])
+
+
+def test_a_new_file_with_other_columns_is_refused_and_read_once_it_fits(tmp_path, osiris):
+    inbox = Inbox(tmp_path, osiris)
+    inbox.put("a", (1, 1))
+    inbox.run()
+    path = inbox.root / "in" / "b.csv"
+    path.write_text("id,total\n2,2\n")
+    assert codes(inbox.run(code=6)) == ["DAT011"]
+    path.write_text("id,amount\n2,2\n")
+    assert (read(inbox.run()), inbox.copied()) == (1, [(1, 1), (2, 2)])

@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from osiris.compiler.context import sql_fields
-from osiris.compiler.paths import all_needs
+from osiris.compiler.paths import KEY, all_needs
 from osiris.compiler.statements import located, verdict_of
 from osiris.errors import diagnostic
 from osiris.replication import Cursor
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from osiris.errors import Diagnostic
     from osiris.model import ComponentSpec, Step
 
-CURSOR, STATE, DELETES = "cursor", "state", "deletes"
+CURSOR, STATE, DELETES, FILES = "cursor", "state", "deletes", "files"
 _COMPARING = ("every", "at_most", "soft_column")
 """Keys of `deletes` that belong to the comparison of keys."""
 _ZONE = "STA055"
@@ -33,6 +33,7 @@ def check_cursors(ctx: Context) -> Iterator[Diagnostic]:
     """Only row-wise steps are between a cursor and its one writer, which adds rows and keeps the state."""
     for step, spec in ctx.with_specs():
         if _has_cursor(step, spec):
+            yield from _kind(ctx, step, spec)
             yield from _cut(ctx, step)
             yield from _own_query(ctx, step, spec)
             yield from _below(ctx, step)
@@ -59,9 +60,10 @@ def _noted(ctx: Context) -> Iterator[tuple[str, Step]]:
         yield from ((code, step) for code in _blind_spots(step))
     inputs = {step.id: [*step.inputs.values()] for step in ctx.pipeline.steps}
     updating = {name for name, step in cursors.items() if _sees_updates(step)}
-    for step, spec in ctx.with_specs():
-        if _appends(step, spec) and not updating.isdisjoint(all_needs(step.id, inputs)):
-            yield "STA056", step
+    files = {name for name, step in cursors.items() if step.config[CURSOR] == FILES}
+    appending = [step for step, spec in ctx.with_specs() if _appends(step, spec)]
+    for code, above in {"STA056": updating, "STA058": files}.items():
+        yield from ((code, step) for step in appending if not above.isdisjoint(all_needs(step.id, inputs)))
 
 
 def _cursors(ctx: Context) -> dict[str, Step]:
@@ -106,6 +108,18 @@ def _has_cursor(step: Step, spec: ComponentSpec) -> bool:
 
 def _able(ctx: Context, capability: str) -> str:
     return ", ".join(each.name for each in ctx.registry.all() if capability in each.capabilities)
+
+
+def _kind(ctx: Context, step: Step, spec: ComponentSpec) -> Iterator[Diagnostic]:
+    """Yield why the cursor is not one of files, where files are read, or one of a column, where rows are."""
+    reads_files, is_files = KEY in spec.config["properties"], step.config[CURSOR] == FILES
+    at = ctx.at(f"{step.pointer}/config/{CURSOR}")
+    if reads_files != is_files:
+        what, right = ("files", "cursor: files") if reads_files else ("rows of tables", "cursor: {column: updated_at}")
+        yield diagnostic("STA057", at=at, step=step.id, component=spec.name, what=what, right=right)
+    elif is_files and str(step.config.get(KEY, "")).endswith("/"):
+        what, right = "a published folder, whose files are all replaced together,", f"{KEY}: a pattern"
+        yield diagnostic("STA057", at=at, step=step.id, component=spec.name, what=what, right=right)
 
 
 def _cut(ctx: Context, step: Step) -> Iterator[Diagnostic]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from osiris.driver import StepContext
     from osiris.model import Schema
+    from osiris.replication import Increment
 
 
 def expect_schema(ctx: StepContext, planned: Schema, actual: Schema) -> None:
@@ -44,3 +45,12 @@ def check_known(config: Mapping[str, Iterable[str]], existing: Sequence[str], wh
             diagnostic("DAT005", at=Location(pointer=at), column=name, where=where, hint=hints[name])
             for at, name in unknown
         )
+
+
+def expect_read_columns(increment: Increment, columns: Mapping[str, str]) -> None:
+    """Fail with STA002 if a column that was read is missing or has another type; new ones are allowed."""
+    before = increment.before.columns if increment.before else None
+    changed = [name for name, kind in (before or {}).items() if kind is not None and columns.get(name) != kind]
+    if changed:
+        what = f"column{'s' if len(changed) > 1 else ''} {', '.join(changed)}"
+        fail("STA002", at=Location(pointer="/config/cursor"), what=what, source=increment.pair.source)

@@ -72,10 +72,31 @@ def test_inputs_that_are_read_whole_are_noted(problems):
 
 
 def test_only_extractors_with_that_capability_have_a_cursor(problems):
-    step = Step("files", "filesystem.csv_extractor", "read", config={"path": "a.csv", "cursor": CURSOR})
-    found = problems(step, write("files"))
+    config = {"table": "orders", "cursor": CURSOR}
+    step = Step("rows", "supabase.extractor", "read", config=config, connection=parse_ref("@supabase.app"))
+    found = problems(step, write("rows"))
     assert places(found) == [("STA020", "/steps/0/config/cursor")]
     assert "sqlite.extractor" in found[0].hint
+
+
+def files(path="in/*.csv", cursor="files", kind="csv"):
+    return Step("files", f"filesystem.{kind}_extractor", "read", config={"path": path, "cursor": cursor})
+
+
+def test_files_have_a_cursor_of_files_and_tables_one_of_a_column(problems):
+    upsert = write("files", write_mode="upsert", primary_key=["id"])
+    assert problems(files(), upsert) == []
+    at = [("STA057", "/steps/0/config/cursor")]
+    assert places(problems(files(cursor=CURSOR), upsert)) == at
+    assert places(problems(files("lake/orders/", kind="parquet"), upsert)) == at
+    table, upsert = read(), replace(upsert, needs=("orders",), inputs={"df": "orders"})
+    assert places(problems(replace(table, config={"table": "orders", "cursor": "files"}), upsert)) == at
+
+
+def test_changed_files_are_appended_again_and_that_is_noted(bench):
+    pipeline = bench.pipeline(files(), write("files"))
+    (note,) = check_cursor_notes(Context(pipeline, bench.registry, CONNECTIONS, bench.root))
+    assert (note.code, note.severity, note.location.pointer) == ("STA058", "note", "/steps/1/config/write_mode")
 
 
 def test_the_output_of_a_cursor_has_one_reader(problems):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from osiris.errors import fail
 from osiris.families.files.extractor import limited
 from osiris.families.files.parquet_files import open_parquet
-from osiris.families.files.source_files import relation
+from osiris.families.files.source_files import listed, read_all, relation
 from osiris.families.source_columns import check_known
 from osiris.model import Described
 from osiris.sql.binding.duck_types import is_nameable, is_native, names_of, select
@@ -60,17 +60,22 @@ class Driver:
         return Described(schema, "fixed", min(rows, config.limit or rows), state, _native(config, schema, source.paths))
 
     def confirm(self, config: Config, schema: Schema, ctx: StepContext) -> str | None:
-        """Read the footers or the manifest, and return the source's state; fails with DAT011 if columns changed."""
+        """Read the footers or the manifest, and return the source's state; fails with DAT011 if columns changed.
+
+        With a cursor, only the read itself knows which files are new.
+        """
+        if ctx.cursor:
+            listed(ctx, config.path)
+            return None
         source, _rows = _planned(config, schema, ctx)
         return source.state()
 
     def read(self, config: Config, schema: Schema, ctx: StepContext) -> RowStream:
         """Return the rows of all files in order; reading fails with DAT011 if columns differ from the plan."""
         source = open_parquet(ctx, config.path)
-        rows = _counted(
-            limited(source.batches(schema, partial(_check_planned, config, ctx, schema)), config.limit), ctx
-        )
-        return ahead(stream(schema, rows, "fixed"), BATCHES_AHEAD)
+        rows = limited(source.batches(schema, partial(_check_planned, config, ctx, schema)), config.limit)
+        batches = read_all(ctx, schema, source.places, _counted(rows, ctx))
+        return ahead(stream(schema, batches, "fixed"), BATCHES_AHEAD)
 
     def relation(self, config: Config, schema: Schema, ctx: StepContext) -> Relation:
         """Return the same rows as a SELECT, for a schema of native columns; fails as `read` does."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
@@ -83,6 +84,12 @@ _MADE = {
     "json": "JSON",
 }
 """The DuckDB type of each Osiris type without children."""
+_CLOCK_CALL = (
+    r"(current_timestamp|current_date|"
+    r"(current_localtimestamp|today|now|get_current_timestamp|transaction_timestamp)\(\))"
+)
+_PLAIN_CLOCK = re.compile(rf"(cast\()?(timezone\('[^']*', )?{_CLOCK_CALL}\)?( as [a-z _]+\))?", re.I)
+"""A default that is only the clock, perhaps in another time zone or type."""
 _BATCH = 100_000
 _ROWS, _GONE_ROWS = "osiris_rows", "osiris_gone_rows"
 _DECLARED = f"""
@@ -228,6 +235,11 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
     ) -> Generator[pa.RecordBatch, None, None]:
         """Yield the rows."""
         return read_batches(session, source.text, source.schema, _BATCH, source.detail)
+
+    def is_stamped(self, session: Session, relation: Relation, column: str) -> bool:
+        """Return whether the default of a column is the clock; DuckDB has no triggers."""
+        defaults = {name: default for name, _, default, *_ in _declared(session, relation.name)}
+        return bool(_PLAIN_CLOCK.fullmatch(defaults.get(column) or ""))
 
     # Writing
 

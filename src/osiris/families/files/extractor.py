@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from osiris.document import join
 from osiris.errors import Location, diagnostic, fail, raise_all
-from osiris.families.files.source_files import BadRow, TextConfig, state_of
+from osiris.families.files.source_files import BadRow, TextConfig, listed, read_all, state_of
 from osiris.families.quarantine import Reject, flush_rejects, quarantine
 from osiris.families.text_format import kind_of, refused
 from osiris.families.type_compat import EARLIER_TYPES
@@ -77,7 +77,13 @@ class TextExtractor(ABC, Generic[C]):
         return Described(schema, "fixed", rows, state_of(file.path for file in files))
 
     def confirm(self, config: C, schema: Schema, ctx: StepContext) -> str | None:
-        """Read the sample with the planned types, unless invalid rows are quarantined; fails as `read` does."""
+        """Read the sample with the planned types, unless invalid rows are quarantined; fails as `read` does.
+
+        With a cursor, only the read itself knows which files are new.
+        """
+        if ctx.cursor:
+            listed(ctx, config.path)
+            return None
         files = self._files(config, ctx)
         check = partial(self._check_planned, config, schema, ctx)
         if ctx.on_reject != "fail":
@@ -96,7 +102,8 @@ class TextExtractor(ABC, Generic[C]):
         files = self._files(config, ctx)
         check = partial(self._check_planned, config, schema, ctx)
         reading = _Pass(config, self._columns(config, files, schema), ctx, check)
-        return ahead(stream(schema, reading.batches(files, config.limit), "fixed"), BATCHES_AHEAD)
+        batches = read_all(ctx, schema, [file.path for file in files], reading.batches(files, config.limit))
+        return ahead(stream(schema, batches, "fixed"), BATCHES_AHEAD)
 
 
 class _Pass:

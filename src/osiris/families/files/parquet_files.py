@@ -50,28 +50,29 @@ class ParquetFiles:
     """The files that match a path or pattern; `paths` are their paths if all are on this machine, else None."""
 
     def __init__(self, ctx: StepContext, path: str) -> None:
-        self._ctx, self._places = ctx, sources(ctx, path)
-        self.paths: Sequence[Path] | None = local(self._places)
+        self._ctx, self.places = ctx, sources(ctx, path)
+        self.paths: Sequence[Path] | None = local(self.places)
 
     def declared(self) -> Iterator[tuple[str, Schema, int]]:
         """Yield the name for messages, the columns and the number of rows of each file; fails with DAT004 or DAT013."""
-        for file in self._places:
+        for file in self.places:
             yield label(self._ctx, file), *_footer(self._ctx, file)
 
     def state(self) -> str | None:
         """Return a text that changes when the files do; None if they cannot be read."""
-        return state_of(self._places)
+        return state_of(self.places)
 
     def batches(self, schema: Schema, check: Check) -> Iterator[pa.RecordBatch]:
         """Yield the rows of all files in order, with the columns of a schema; `check` is called for each file."""
         names = [column.name for column in schema]
-        return chain.from_iterable(_batches(self._ctx, place, names, check) for place in self._places)
+        return chain.from_iterable(_batches(self._ctx, place, names, check) for place in self.places)
 
 
 class ParquetFolder:
     """The current files of a published folder, as its manifest lists them; fails as `open_published`."""
 
     paths = None
+    places = ()
 
     def __init__(self, ctx: StepContext, path: str) -> None:
         target = folder(ctx, path, writing=False)

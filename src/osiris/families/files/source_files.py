@@ -6,13 +6,16 @@ A file is on this machine or in an object store; readers use this module for bot
 from __future__ import annotations
 
 import hashlib
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from glob import has_magic
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from osiris.delivery import MANIFEST
 from osiris.errors import Location, OsirisError, fail, raise_all
+from osiris.families.source_columns import expect_read_columns
 from osiris.families.stores.objects import StoredFile, find
 from osiris.files import READ_WHOLE, check_source, content_of, expand, open_source, relative, resolve_path
 from osiris.table import Relation
@@ -23,11 +26,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from osiris.driver import StepContext
-    from osiris.model import JsonValue
+    from osiris.model import JsonValue, Schema
+    from osiris.replication import Increment
 
 SourceFile = Path | StoredFile
 
+T = TypeVar("T")
+
 _PATH = Location(pointer="/config/path")
+_RECENT = 2_000_000_000
+_NEVER = 1 << 63
 
 
 def base_dir(ctx: StepContext) -> str | None:
@@ -54,21 +62,105 @@ def at_path() -> Iterator[None]:
 def sources(ctx: StepContext, path: str) -> list[SourceFile]:
     """Return the files that a step reads, sorted by name: `path` is a path, URL or pattern below the connection's base.
 
-    Fails with DRV001, DRV003, DRV005, DRV006, DRV007, DRV037, DRV049, DRV059 or DRV062, at the config's `path`, or
+    In a run with `cursor: files`, these are the new and changed ones, and no file need match a pattern. Fails with
+    DRV001, DRV003, DRV005, DRV006, DRV007, DRV037, DRV049, DRV059 or DRV062, at the config's `path`, or
     CON039 to CON042.
     """
     with at_path():
-        url = store_url(path, ctx.family, ctx.connection)
-        if url:
-            return list(find(ctx, url))
-        files = matching(ctx, local_path(path))
-        real = [ctx.paths.readable(ctx.root, file) for file in files]
-        for file in files:
-            if (file / MANIFEST).is_file():
-                hint = "end the path with '/': it is a published folder, which filesystem.parquet_extractor reads"
-                fail("DRV005", path=label(ctx, file), kind="a folder", hint=hint)
-            check_source(file, label(ctx, file))
+        if ctx.increment is None:
+            return _found(ctx, path)
+        listed_at = time.time_ns()
+        return _unread(ctx, ctx.increment, listed(ctx, path), listed_at)
+
+
+def listed(ctx: StepContext, path: str) -> list[SourceFile]:
+    """Return the files that a step reads, whether they are new or not; none if no file matches a pattern.
+
+    Fails as `sources`.
+    """
+    try:
+        with at_path():
+            return _found(ctx, path)
+    except OsirisError as error:
+        if has_magic(path) and error.diagnostics[0].code == "DRV001":
+            return []
+        raise
+
+
+def _found(ctx: StepContext, path: str) -> list[SourceFile]:
+    url = store_url(path, ctx.family, ctx.connection)
+    if url:
+        return list(find(ctx, url))
+    files = matching(ctx, local_path(path))
+    real = [ctx.paths.readable(ctx.root, file) for file in files]
+    for file in files:
+        if (file / MANIFEST).is_file():
+            hint = "end the path with '/': it is a published folder, which filesystem.parquet_extractor reads"
+            fail("DRV005", path=label(ctx, file), kind="a folder", hint=hint)
+        check_source(file, label(ctx, file))
     return list(real)
+
+
+def _unread(ctx: StepContext, increment: Increment, places: Sequence[SourceFile], listed_at: int) -> list[SourceFile]:
+    """Return the files that the state of a step does not have, and set the position after they were read.
+
+    Files that no longer exist stay in it: one that comes back is not read again.
+    """
+    before = increment.before.position["files"] if increment.before else {}
+    entries, unread = {**before}, []
+    for place in places:
+        name = label(ctx, place)
+        earlier, entry = before.get(name, {}), _facts(place, listed_at)
+        if entry == {key: earlier[key] for key in earlier if key != "sha256"} and "recent" not in entry:
+            continue
+        if isinstance(place, Path):
+            entry["sha256"] = _sha256(place)
+        if entry.get("sha256", "") != earlier.get("sha256"):
+            unread.append(place)
+        entries[name] = entry
+    increment.position = {"files": entries}
+    return unread
+
+
+def _facts(place: SourceFile, listed_at: int) -> dict[str, JsonValue]:
+    """Return what shows that a file is unchanged, without reading it.
+
+    `recent`: it was modified just before it was listed (in ns), so that a later change may have the same time. Fails
+    with DRV038 if the file no longer exists.
+    """
+    if isinstance(place, StoredFile):
+        return {"size": place.size, "version": place.etag or place.modified}
+    try:
+        status = place.stat()
+    except OSError:
+        fail("DRV038", path=place)
+    recent = {"recent": True} if status.st_mtime_ns > listed_at - _RECENT else {}
+    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, **recent}
+
+
+def _sha256(place: Path) -> str:
+    with opened(place) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_all(ctx: StepContext, schema: Schema, places: Iterable[SourceFile], batches: Iterable[T]) -> Iterator[T]:
+    """Yield the batches of files; then complete the increment of the step, if it has one.
+
+    Fails with DRV038 if a file was changed since its content was digested, or STA002 if columns differ from those of
+    the state. Stored files are read in one version.
+    """
+    increment, columns = ctx.increment, {column.name: column.type for column in schema}
+    if increment is None:
+        yield from batches
+        return
+    expect_read_columns(increment, columns)
+    yield from batches
+    entries = (increment.position or {})["files"]
+    for place in places:
+        name = label(ctx, place)
+        if isinstance(place, Path) and any(entries[name].get(k) != v for k, v in _facts(place, _NEVER).items()):
+            fail("DRV038", path=name)
+    increment.columns = columns
 
 
 def matching(ctx: StepContext, pattern: str) -> list[Path]:

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Protocol, TypeVar
 
-from osiris.errors import fail
+from osiris.errors import Location, fail
 from osiris.families.doctor_report import Health, has_access, milliseconds, missing_file_health
 from osiris.families.sql.database import Database, Delivery, Target
 from osiris.fault import fault
@@ -38,8 +38,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from osiris.driver import StepContext
-    from osiris.families.sql.database import StepConfig
+    from osiris.families.sql.database import Source, StepConfig
     from osiris.model import JsonValue, Schema
+    from osiris.replication import Cursor
 
 T = TypeVar("T")
 
@@ -264,6 +265,12 @@ class FileDatabase(Database[FileSession[ClientT]], Generic[ClientT]):
     def read_session(self, ctx: StepContext, config: StepConfig) -> AbstractContextManager[FileSession[ClientT]]:
         """Open a session that reads one snapshot of the database."""
         return self.opened(ctx, database_path(ctx), config.schema, config.query)
+
+    def snapshot(self, _session: FileSession[ClientT], cursor: Cursor, _source: Source, /) -> NoReturn:
+        """Fail with STA008: only rows of PostgreSQL show the transaction that wrote them."""
+        problem, at = "row_xids is for tables of PostgreSQL", Location(pointer="/config/cursor/late")
+        hint = "use a time with late: open_transactions, or an ascending integer with late: none"
+        fail("STA008", at=at, column=cursor.column, problem=problem, hint=hint)
 
     def state(self, ctx: StepContext) -> str | None:
         """Return a text that changes when the file or its write-ahead log does."""

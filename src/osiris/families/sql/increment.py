@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from osiris.errors import Location, did_you_mean, fail
+from osiris.families.source_columns import expect_read_columns
 from osiris.families.sql.key_compare import Comparison
 from osiris.replication import (
     MOST_REPEATED,
@@ -133,7 +134,7 @@ class _Reading:
         self._all = self.source = source
         self._before = increment.before.position if increment.before else {}
         self._compares_at = _time_to_compare(database, session, increment)
-        _expect_columns(increment, self._columns)
+        expect_read_columns(increment, self._columns)
         self._identity = database.source_identity(session, source)
         if self._before.get("source", self._identity) != self._identity:
             fail(
@@ -210,6 +211,7 @@ class _ByValue(_Reading):
         self._kind = self._columns[self._cursor.column]
         self._pending = self._moment.pending if self._moment else None
         self._mark_before, self._greatest = self._stored("mark"), self._stored("greatest")
+        self._least_read: Value | None = None
         self._kept: Rows = Counter()
         self._keeps = True
         self._expect_clock()
@@ -233,10 +235,21 @@ class _ByValue(_Reading):
     def _newer(self, mark: Value) -> Source:
         if may_fall_back(self._cursor, mark) and isinstance(mark, datetime) and self._moment:
             mark = least_local(mark, self._moment.clock, self._cursor.zone)
+        self._least_read = mark
         condition = self._database.at_least(self._cursor.column, mark, self._kind)
         if self._config.table is None:  # a NULL is refused, not overlooked
             condition = f"({condition} OR {self._database.quote(self._cursor.column)} IS NULL)"
         return self._database.since(self._all, condition)
+
+    def _read(self, source: Source) -> Iterator[pa.RecordBatch]:
+        """Yield the rows at or above the mark, and NULLs: the condition of a database may hold for others too."""
+        for batch in super()._read(source):
+            if self._least_read is None:
+                yield batch
+                continue
+            column = batch.column(self._cursor.column)
+            is_new = pc.greater_equal(column, pa.scalar(self._least_read, column.type))
+            yield batch.filter(pc.fill_null(is_new, fill_value=True))
 
     def _take(self, batch: pa.RecordBatch) -> None:
         """Update the greatest value, and the rows that the next run may read again."""
@@ -322,15 +335,6 @@ def _time_to_compare(database: Database[Any], session: Session, increment: Incre
         return None
     clock = database.clock(session)
     return clock if increment.deletes.is_due(increment.before, clock) else None
-
-
-def _expect_columns(increment: Increment, columns: Mapping[str, str]) -> None:
-    """Fail with STA002 if a column that was read is missing or has another type; new ones are allowed."""
-    before = increment.before.columns if increment.before else None
-    changed = [name for name, kind in (before or {}).items() if kind is not None and columns.get(name) != kind]
-    if changed:
-        what = f"column{'s' if len(changed) > 1 else ''} {', '.join(changed)}"
-        fail("STA002", at=_LATE, what=what, source=increment.pair.source)
 
 
 def expect_few(rows: int, moment: Moment | None, ctx: StepContext, most: int = MOST_REPEATED) -> None:

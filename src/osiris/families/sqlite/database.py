@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from urllib.parse import quote
 
@@ -43,13 +45,12 @@ from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
-    from datetime import datetime
     from pathlib import Path
 
     from osiris.driver import StepContext
     from osiris.families.sql.database import Delivery, Staged, StepConfig
     from osiris.model import JsonValue, Schema
-    from osiris.replication import Gone
+    from osiris.replication import Gone, Value
 
     Session = FileSession[sqlite3.Connection]
 
@@ -67,6 +68,15 @@ _PLAIN_ERRORS = {
     sqlite3.SQLITE_IOERR: "DRV006",
     sqlite3.SQLITE_CANTOPEN: "DRV006",
 }
+_CLOCK_CALL = (
+    r"(current_timestamp|current_date|"
+    r"(datetime|date|strftime)\s*\(\s*('[^']*'\s*,\s*)?'now'\s*(,\s*'(localtime|utc|subsec|subsecond)'\s*)*\))"
+)
+_PLAIN_CLOCK = re.compile(rf"\(*\s*{_CLOCK_CALL}\s*\)*", re.I)
+"""A default that is only the clock, as text."""
+_TRIGGERS = "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE"
+_DATED = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
+_DAY = timedelta(days=1)
 _BATCH = 10_000
 _COUNTED = 1_000_000
 """Larger tables are not counted; SQLite has no row estimates."""
@@ -204,10 +214,10 @@ class SQLite(FileDatabase[sqlite3.Connection]):
         check_known({"columns": config.columns or (), "dtype": config.dtype}, list(columns), where)
         schema = _fields([columns[name] for name in config.columns or columns], config.dtype)
         order = order_of(table, list(columns.values()))
-        text = f"SELECT {listed([c.name for c in schema])} FROM {self.qualified(session.schema, table.name)}"
-        text += f" ORDER BY {', '.join(order)}" if order else ""
+        plain = f"SELECT {listed([c.name for c in schema])} FROM {self.qualified(session.schema, table.name)}"
+        text = plain + (f" ORDER BY {', '.join(order)}" if order else "")
         text += f" LIMIT {config.limit}" if config.limit else ""
-        return Source(schema, text, "fixed" if order else "free", detail=(table, order))
+        return Source(schema, text, "fixed" if order else "free", detail=(table, order), plain=plain)
 
     def estimate(self, session: Session, source: Source, config: StepConfig) -> int | None:
         """Return the number of rows that are read; None for a view or a large table."""
@@ -218,6 +228,31 @@ class SQLite(FileDatabase[sqlite3.Connection]):
     ) -> Generator[pa.RecordBatch, None, None]:
         """Yield the rows; fails with DAT001, naming the row, for a value that does not match its column's type."""
         return read_batches(session, source.text, source.schema, source.detail)
+
+    def since(self, source: Source, condition: str) -> Source:
+        """Return the source of the rows that fulfil a condition; their positions in the table are unknown."""
+        return replace(super().since(source, condition), detail=None)
+
+    def is_stamped(self, session: Session, table: Relation, name: str) -> bool:
+        """Return whether the default of a column is the clock, or a trigger sets the column to it."""
+        columns = {column.name: column for column in self.columns(session, table)}
+        if _PLAIN_CLOCK.fullmatch(columns[name].default or ""):
+            return True
+        assigned = re.compile(rf"\bset\b[^;]*?[\s,\"`\[]{re.escape(name)}[\"`\]]?\s*=\s*\(*\s*{_CLOCK_CALL}", re.I)
+        return any(assigned.search(text) for (text,) in session.rows(_TRIGGERS, table.name))
+
+    def at_least(self, column: str, value: Value, kind: str) -> str:
+        """Return a condition that holds for all rows at or above a value, and for some below.
+
+        A time is text in one of several spellings, all of which begin with the date, in UTC or up to a day from it;
+        everything else is read, to be refused. A decimal may be text.
+        """
+        name = quote_name(column)
+        if isinstance(value, int):
+            return f"{f'CAST({name} AS NUMERIC)' if kind.startswith('decimal') else name} >= {value}"
+        is_aware = isinstance(value, datetime) and value.tzinfo is not None
+        day = (value - _DAY if is_aware else value).isoformat()[:10]
+        return f"({name} >= '{day}' OR {name} NOT GLOB '{_DATED}')"
 
     # Writing
 
