@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from osiris.api.workspace import Workspace
@@ -14,6 +14,7 @@ from osiris.history.findings import findings_of, grave_findings
 from osiris.history.reading import Reading, read_run, stale_text, why_of_steps
 from osiris.history.record import REFUSED, caught_up, plan_of, target_of
 from osiris.history.row_counts import moved_text
+from osiris.history.tables import Table, tables_of
 from osiris.secret import Scrubber, Secret
 from osiris.session.finding import (
     is_session_id,
@@ -44,13 +45,14 @@ class Remarks:
     """Additional information on a run beyond its run.json.
 
     `findings` are suspicious results (as in `answer.findings`), `sources` what each step read and `targets` where each
-    wrote, and `after` the newest run that continued it.
+    wrote, and `after` the newest run that continued it. `tables` are those of entries of `replicate`, the worst first.
     """
 
     findings: list[dict[str, JsonValue]]
     sources: dict[str, str]
     targets: dict[str, str]
     after: Run | None
+    tables: list[Table] = field(default_factory=list, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def remarks_on(workspace: Workspace, session: str) -> Remarks:
     """Return the remarks on a run, without reading its events."""
     reading = reading_of(workspace, session, outline=True)
     sessions = () if reading.run.status == "complete" else iter_sessions(workspace.project)
-    return Remarks(*_remarks(reading, sessions))
+    return Remarks(*_remarks(reading, sessions), tables=tables_of(reading))
 
 
 def _remarks(
@@ -130,7 +132,8 @@ def story(workspace: Workspace, session: str) -> Story:
     reading = reading_of(workspace, session)
     continued, sessions = reading.run.summary.get("continues"), list(iter_sessions(workspace.project))
     before = next((each for each in sessions if each["session"] == continued), None)
-    return Story(*_remarks(reading, sessions), reading, why_of_steps(reading), before)
+    remarks = _remarks(reading, sessions)
+    return Story(*remarks, reading, why_of_steps(reading), before, tables=tables_of(reading))
 
 
 def reading_of(workspace: Workspace, session: str, **options: Any) -> Reading:  # noqa: ANN401 - those of `read_run`
@@ -196,9 +199,9 @@ def checked_rows(workspace: Workspace, session: str) -> list[dict[str, JsonValue
     return [{"step": file.parent.name, **json.loads(line)} for file in files for line in file.read_bytes().splitlines()]
 
 
-def run_data(workspace: Workspace, result: RunResult) -> dict[str, JsonValue]:
-    """Return the result of a run with its outputs, targets and findings, as JSON."""
-    remarks = remarks_on(workspace, result.session_id)
+def run_data(workspace: Workspace, result: RunResult, remarks: Remarks | None = None) -> dict[str, JsonValue]:
+    """Return the result of a run with its outputs, targets, findings and tables, as JSON; `remarks` are those on it."""
+    remarks = remarks or remarks_on(workspace, result.session_id)
     return {
         "session": result.session_id,
         "status": result.status,
@@ -207,6 +210,7 @@ def run_data(workspace: Workspace, result: RunResult) -> dict[str, JsonValue]:
         "outputs": show_session(workspace, result.session_id)["outputs"],
         "targets": remarks.targets,
         "findings": remarks.findings,
+        **({"tables": [table.to_json() for table in remarks.tables]} if remarks.tables else {}),
     }
 
 

@@ -234,6 +234,7 @@ def show(session: str, events: bool, metrics: bool, rows: bool) -> Answer:
     else:
         remarks = api.remarks_on(workspace, name)
         data |= {"findings": remarks.findings, "targets": remarks.targets}
+        data |= {"tables": [table.to_json() for table in remarks.tables]} if remarks.tables else {}
         text = session_lines(run, remarks)
     if events:
         data["events"] = masked(api.session_lines(workspace, name, "events"))

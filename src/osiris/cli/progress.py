@@ -1,4 +1,8 @@
-"""Progress of a run: a live table on a terminal, one line per step elsewhere, one per event with --verbose."""
+"""Progress of a run: a live table on a terminal, one line per step elsewhere, one per event with --verbose.
+
+Of entries of `replicate`, tables are counted together: on a terminal those at work have a line each, elsewhere those
+that failed.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from osiris.cli.render import safe
+from osiris.oml.replicate import SOURCE
 from osiris.units import count, duration_text
 
 if TYPE_CHECKING:
@@ -24,6 +29,11 @@ FIRST = ("ts", "event", "step")
 LEFT_OUT = ("seq", "session", "wseq")
 ENDS = ("step_complete", "step_failed", "step_cancelled", "step_skipped")
 PLAIN_SECONDS = 5.0
+TABLES_SECONDS, TABLES_SHARE = 10.0, 0.1
+"""Without a terminal, a line on all tables is shown after these seconds, or this share of them."""
+
+_FEW_TABLES = 10
+"""Ended tables from which the time left is estimated."""
 PER_SECOND = 4
 """How often the table is drawn, so that elapsed times are right without any event."""
 
@@ -70,7 +80,12 @@ def _now_and_then(console: Console, every: float) -> Callable[[Event], None]:
             console.talk(waits)
         step = steps.take(event)
         now = time.monotonic()
-        if step and (step.ended or (event["event"] == "step_progress" and now - shown_at >= every)):
+        if step and step.entry:
+            if step.state == "failed":
+                console.talk(f"{event['step']}: {', '.join(filter(None, step.cells()))}")
+            if line := steps.tables.line_now_and_then(now):
+                console.talk(line)
+        elif step and (step.ended or (event["event"] == "step_progress" and now - shown_at >= every)):
             shown_at = now
             console.talk(f"{event['step']}: {', '.join(filter(None, step.cells()))}")
 
@@ -127,7 +142,10 @@ class _Screen(io.TextIOBase):
 
 @dataclass
 class Step:
-    """One step: its state, the rows it has returned or written and of how many, those it has read, and its times."""
+    """One step: its state, the rows it has returned or written and of how many, those it has read, and its times.
+
+    `entry` is that of `replicate` that it belongs to, if any.
+    """
 
     name: str
     began: float
@@ -137,6 +155,8 @@ class Step:
     expected: int | None = None
     rate: int = 0
     seconds: float | None = None
+    entry: str | None = None
+    mode: str = ""
 
     @property
     def ended(self) -> bool:
@@ -145,6 +165,7 @@ class Step:
 
     def take(self, event: Event) -> None:
         """Record an event of the step."""
+        self.entry, self.mode = event.get("entry", self.entry), event.get("mode", self.mode)
         self.rows = event.get("rows", event.get("rows_out", self.rows)) or 0
         self.read, self.rate = event.get("rows_in") or self.read, event.get("rate", self.rate)
         self.expected = event.get("rows_expected", self.expected)
@@ -173,20 +194,73 @@ class Step:
         return f"{rows:,} of {self.expected:,} rows{verb}"
 
 
-class Steps:
-    """The steps that were seen, in the order of their start."""
+class Tables:
+    """The tables of entries of `replicate`: how many there are and have ended, and the rows that were written.
+
+    A table has ended when it was written, or when one of its two steps failed.
+    """
 
     def __init__(self) -> None:
+        self.total = 0
+        self._writers: dict[str, Step] = {}
+        self._failed: set[str] = set()
+        self._began = time.monotonic()
+        self._shown_at, self._shown_share = self._began, 0.0
+
+    def take(self, step: Step) -> None:
+        """Record a step of an entry."""
+        if not (self._writers or self._failed):
+            self._began = self._shown_at = time.monotonic()
+        name = step.name.removesuffix(SOURCE)
+        if step.mode == "write" or name == step.name:
+            self._writers[name] = step
+        if step.state == "failed":
+            self._failed.add(name)
+
+    @property
+    def done(self) -> int:
+        """How many have ended."""
+        return len({name for name, step in self._writers.items() if step.ended} | self._failed)
+
+    def line(self) -> str:
+        """Return how far all tables are, with the time left once enough have ended."""
+        done, seconds = self.done, time.monotonic() - self._began
+        rows, failed = sum(step.rows for step in self._writers.values()), len(self._failed)
+        words = [f"{done:,} of {count(max(self.total, done), 'table')}", *([f"{failed:,} failed"] if failed else [])]
+        words += [count(rows, "row"), *([f"{rows / seconds:,.0f} rows/s"] if rows and seconds >= 1 else [])]
+        if _FEW_TABLES <= done < self.total:
+            words.append(f"about {_whole(seconds * (self.total - done) / done)} left")
+        return ", ".join(words)
+
+    def line_now_and_then(self, now: float) -> str | None:
+        """Return a line on all tables if the last one was long ago, or many have ended since; None otherwise."""
+        share = self.done / self.total if self.total else 0.0
+        is_due = now - self._shown_at >= TABLES_SECONDS or share - self._shown_share >= TABLES_SHARE
+        if not is_due and not (share == 1 and self._shown_share < 1):
+            return None
+        self._shown_at, self._shown_share = now, share
+        return self.line()
+
+
+class Steps:
+    """The steps that were seen, in the order of their start; those of tables are counted together."""
+
+    def __init__(self) -> None:
+        self.tables = Tables()
         self._steps: dict[str, Step] = {}
         self._widths = [0, 0, 0, 0]
 
     def take(self, event: Event) -> Step | None:
         """Record an event; returns its step, if it is of one."""
+        if event["event"] == "run_start":
+            self.tables.total = event.get("tables", 0)
         name = event.get("step")
         if name is None:
             return None
         step = self._steps.setdefault(str(name), Step(safe(str(name)), time.monotonic()))
         step.take(event)
+        if step.entry:
+            self.tables.take(step)
         return step
 
     def lines(self, width: int, height: int) -> list[str]:
@@ -194,7 +268,11 @@ class Steps:
 
         Columns never become narrower, so that the table stays in place; what does not fit is left out, the rate first.
         """
-        steps = list(self._steps.values())
+        tables = [self.tables.line()] if self.tables.total else []
+        steps = [step for step in self._steps.values() if not step.entry or (step.mode == "write" and not step.ended)]
+        return [*tables, *self._lines(steps, width, height - len(tables))]
+
+    def _lines(self, steps: list[Step], width: int, height: int) -> list[str]:
         running = [step for step in steps if not step.ended]
         done = [step for step in steps if step.ended]
         if len(steps) <= height:

@@ -168,6 +168,9 @@ def build(e2b_cpu: int | None, e2b_mem: str | None, e2b_template: str | None) ->
 _OF_ONE = ("resume", "select", "rows")
 """Options that make sense only for one pipeline."""
 
+_MOST_TABLES = 20
+"""Maximum tables of an entry that the result of a run lists."""
+
 _COMPLETED = "CMP048"
 """The note that names the plan of an abbreviated fingerprint."""
 
@@ -339,16 +342,21 @@ def _rehearsed(workspace: Workspace, rehearsal: Rehearsal, select: str | None) -
 
 def result_answer(workspace: Workspace, result: RunResult, notes: list[Diagnostic]) -> Answer:
     """Return how a run ended."""
-    from osiris.cli.sessions import finding_lines, step_lines, written_lines
+    from osiris.cli.sessions import finding_lines, step_lines, table_lines, written_lines
+    from osiris.history.tables import merged
 
     style = "ok" if result.exit_code == 0 else "error"
-    data = api.run_data(workspace, result)
-    text: list[Line] = [*step_lines(data["steps"]), *written_lines(data, data["targets"])]
+    remarks = api.remarks_on(workspace, result.session_id)
+    data = api.run_data(workspace, result, remarks)
+    text: list[Line] = [*table_lines(remarks.tables, _MOST_TABLES), *step_lines(data["steps"])]
+    text += written_lines(data, data["targets"])
     text += finding_lines(data["findings"])
     text.append([(style, result.status), ("", f"  session {result.session_id}")])
     follow_up = [f"osiris logs show {result.session_id}"]
     if result.exit_code:
         follow_up.append(f"osiris explain {result.session_id}")
+    if remarks.tables and not console().wants_json:
+        notes = merged(notes, remarks.tables)
     reports_last = sorted(sort_diagnostics(notes), key=lambda item: item.code.startswith("NTF"))
     return Answer(data, text, reports_last, follow_up, result.exit_code)
 

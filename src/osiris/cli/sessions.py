@@ -19,14 +19,16 @@ from osiris.codes.page import load_page
 from osiris.errors import Diagnostic, OsirisError
 from osiris.history.record import REFUSED, resume_command
 from osiris.history.row_counts import MILD
+from osiris.history.tables import by_entry, merged, since_text, states_text
 from osiris.session.stored import CONVERSATION
 from osiris.units import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from osiris.api import Remarks, Story, Workspace
     from osiris.cli.render import Line
+    from osiris.history.tables import Table
     from osiris.model import JsonValue, Manifest
 
     Run = dict[str, JsonValue]
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 SHOWN_DIGITS = 12
 ODD = "finding"
+MOST_TABLES = 500
+"""Maximum tables of an entry that `logs show` lists."""
 OVERLAP = "steps that stream into each other run at the same time: their times overlap"
 _MARK = re.compile(r"^(?:- |\d+\. |Message: |Hint: )")
 
@@ -63,11 +67,12 @@ def session_lines(run: Run, remarks: Remarks) -> list[Line]:
         f"  pipeline {run.get('pipeline')}, plan {str(run.get('fingerprint'))[:SHOWN_DIGITS]}{named}{origin}",
         *([f"  only steps {', '.join(run['selected'])} (--select)"] if run.get("selected") else []),
         f"  started {run.get('started_at')}, ended {run.get('ended_at') or 'not yet'}",
+        *table_lines(remarks.tables, MOST_TABLES),
         *step_lines(run.get("steps") or {}),
         *read_lines(run, remarks.sources),
         *written_lines(run, remarks.targets),
         *finding_lines(remarks.findings),
-        *diagnostic_lines(_still_true(run, remarks.after)),
+        *diagnostic_lines(merged(_still_true(run, remarks.after), remarks.tables)),
         *api.resumed_by(remarks.after),
     ]
 
@@ -83,8 +88,35 @@ def _still_true(run: Run, after: Run | None) -> list[Diagnostic]:
     return [replace(each, hint=None) for each in diagnostics] if after else diagnostics
 
 
+def table_lines(tables: Sequence[Table], most: int) -> list[Line]:
+    """Return the tables of entries of `replicate`, the worst first: at most so many of each entry, then counts."""
+    return [line for entry, group in by_entry(tables).items() for line in _entry_lines(entry, group, most)]
+
+
+def _entry_lines(entry: str, tables: Sequence[Table], most: int) -> Iterator[Line]:
+    yield [("bold", entry), ("", f"  {states_text(tables)}")]
+    shown, rest = tables[:most], tables[most:]
+    columns: dict[str, list[object]] = {title: [cell(table) for table in shown] for title, cell in _OF_TABLES.items()}
+    columns = {title: cells for title, cells in columns.items() if title in _ALWAYS or any(cells)}
+    yield from figures(zip(*columns.values(), strict=True), tuple(columns))
+    if rest:
+        yield f"… and {states_text(rest).replace('table', 'more table', 1)}"
+
+
+_OF_TABLES: dict[str, Callable[[Table], object]] = {
+    "table": lambda table: table.name,
+    "state": lambda table: table.state,
+    "rows": lambda table: table.rows,
+    "rejected": lambda table: table.rejected or None,
+    "code": lambda table: table.problem and table.problem.code,
+    "read": lambda table: since_text(table.since) or None,
+}
+_ALWAYS = ("table", "state", "rows")
+
+
 def step_lines(steps: Run) -> list[Line]:
-    """Return the table of steps; nothing if there are none."""
+    """Return the table of steps; nothing if there are none. Those of tables have lines of their own."""
+    steps = _ordinary(steps)
     keys = {"status": "status", "rows in": "rows_in", "rows out": "rows_out", "ms": "duration_ms"}
     keys |= {"rejected": "rows_rejected"} if any(step.get("rows_rejected") for step in steps.values()) else {}
     keys |= {"checks passed": "checks"} if any("checks" in step for step in steps.values()) else {}
@@ -96,7 +128,7 @@ def step_lines(steps: Run) -> list[Line]:
 
 def read_lines(run: Run, sources: Mapping[str, str]) -> list[Line]:
     """Return the table of what was read, with rows."""
-    steps: Run = run.get("steps") or {}
+    steps = _ordinary(run.get("steps") or {})
     rows = [(name, source, steps[name].get("rows_out")) for name, source in sources.items() if name in steps]
     return figures(rows, ("read by", "source", "rows")) if rows else []
 
@@ -107,8 +139,10 @@ def written_lines(run: Run, targets: Mapping[str, str]) -> list[Line]:
     Files are named as they are on record, of other targets what `targets` has. Where the target refused rows the digest
     is of others than those that were written, and not shown.
     """
-    outputs = (run.get("outputs") or {}).items()
-    rows = [row for step, output in outputs for row in _written(step, output, targets.get(step, ""))]
+    ordinary, outputs = _ordinary(run.get("steps") or {}), (run.get("outputs") or {}).items()
+    rows = [
+        row for step, output in outputs if step in ordinary for row in _written(step, output, targets.get(step, ""))
+    ]
     table = figures(rows, ("written by", "target", "rows", "digest")) if rows else []
     steps: Run = run.get("steps") or {}
     return [*table, *_new_tables(steps), *_set_aside(str(run["session"]), steps)]
@@ -116,7 +150,7 @@ def written_lines(run: Run, targets: Mapping[str, str]) -> list[Line]:
 
 def _new_tables(steps: Run) -> Iterator[str]:
     """Yield the tables that steps have made; one that failed may have made none."""
-    for name, step in steps.items():
+    for name, step in _ordinary(steps).items():
         if (created := step.get("new_table")) and step["status"] == "complete":
             near = f" (similar name: '{created['near']}')" if created["near"] else ""
             yield f"created table '{created['table']}'{near} (step {name})"
@@ -135,6 +169,11 @@ def _written(step: str, output: Run, target: str) -> Iterator[tuple[object, ...]
     digest = "" if was_refused(output) else output["digest"]["value"][:SHOWN_DIGITS]
     yield step, first, output["rows"], digest
     yield from (("", path, None, "") for path in others)
+
+
+def _ordinary(steps: Run) -> Run:
+    """Return the steps that do not belong to an entry of `replicate`."""
+    return {name: step for name, step in steps.items() if "entry" not in step}
 
 
 def row_lines(rows: list[Run]) -> list[str]:

@@ -50,7 +50,9 @@ _NOT_BY_WILDCARD = ("partition",)
 
 _LONGEST = 64
 _DIGEST = 8
-_SOURCE = "-source"
+SOURCE = "-source"
+"""What the id of an extractor has beyond that of its writer."""
+
 _PART = re.compile(r'"((?:[^"]|"")+)"|([\w$*?-]+)')
 _LEVELS = ("schema", "table")
 _WILDCARD = re.compile("[*?]")
@@ -426,8 +428,8 @@ class _Expansion:
         name, reader, writer = step_id(self._entry.id, table), self._entry.reader, self._entry.writer
         shared = {"entry": self._entry.id, "pointer": place}
         self.steps |= {
-            name + _SOURCE: {**shared, **_step(name + _SOURCE, reader, "read", [], source)},
-            name: {**shared, **_step(name, writer, "write", [name + _SOURCE], target)},
+            name + SOURCE: {**shared, **_step(name + SOURCE, reader, "read", [], source)},
+            name: {**shared, **_step(name, writer, "write", [name + SOURCE], target)},
         }
 
     def _target(self, table: SourceTable) -> Text | None:
@@ -497,7 +499,7 @@ def step_id(entry: str, table: SourceTable) -> str:
     """
     parts = [_UNSAFE.sub("_", part) for part in (table.schema, table.name)]
     name = "-".join([entry, *parts])
-    longest = _LONGEST - len(_SOURCE)
+    longest = _LONGEST - len(SOURCE)
     if parts == [table.schema, table.name] and len(name) <= longest:
         return name
     return f"{name[: longest - _DIGEST - 1]}-{_digest(entry, table.schema, table.name)}"

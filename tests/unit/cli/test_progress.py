@@ -94,3 +94,42 @@ def test_running_steps_are_shown_first_where_steps_are_many():
 
 def test_names_of_steps_are_safe():
     assert table({**START, "step": "\x1b[2J[red]"})[0].startswith("\\x1b[2J[red]")
+
+
+def tables(total, *events):
+    """Return the events of a run of so many tables."""
+    pair = [("t0-source", "read"), ("t0", "write"), ("t1-source", "read"), ("t1", "write")]
+    starts = [{"event": "step_start", "step": step, "mode": mode, "entry": "shop"} for step, mode in pair]
+    return [{"event": "run_start", "adapter": "local", "tables": total}, *starts, *events]
+
+
+ENDED = {"event": "step_complete", "step": "t0", "rows_out": 1200, "duration_ms": 5}
+FAILED = {"event": "step_failed", "step": "t1-source", "duration_ms": 5, "rows": 0}
+
+
+def test_tables_are_counted_together_and_those_at_work_have_a_line():
+    assert table(*tables(40))[0] == "0 of 40 tables, 0 rows"
+    assert [line.split()[:2] for line in table(*tables(40))[1:]] == [["t0", "running"], ["t1", "running"]]
+    first, working = table(*tables(40, ENDED))
+    assert first == "1 of 40 tables, 1,200 rows"
+    assert working.startswith("t1 ")
+    assert table(*tables(40, ENDED, FAILED))[0] == "2 of 40 tables, 1 failed, 1,200 rows"
+    assert len(table(*tables(40), height=2)) == 2
+
+
+def test_the_time_left_is_said_once_enough_tables_have_ended():
+    ended = [{**ENDED, "step": f"x{n}", "entry": "shop"} for n in range(10)]
+    assert "left" not in table(*tables(40, *ended[:9]))[0]
+    assert table(*tables(40, *ended))[0].endswith(", about 0 s left")
+
+
+def test_a_log_has_the_failures_of_tables_and_a_line_now_and_then():
+    console = Console(out=io.StringIO(), err=io.StringIO())
+    with watch(console) as listen:
+        for event in tables(2, ENDED, {**FAILED, "entry": "shop"}):
+            listen(event)
+    assert console.err.getvalue().splitlines() == [
+        "1 of 2 tables, 1,200 rows",
+        "t1-source: failed, 0 rows, 5 ms",
+        "2 of 2 tables, 1 failed, 1,200 rows",
+    ]

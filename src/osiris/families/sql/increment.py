@@ -130,6 +130,7 @@ class _Reading:
         self._database, self._session, self._config, self._ctx, self._moment = database, session, config, ctx, moment
         self._appends = increment.appends
         self._left: Rows = Counter(increment.repeated)
+        self._dropped = 0
         self._columns = {column.name: column.type for column in source.schema}
         self._all = self.source = source
         self._before = increment.before.position if increment.before else {}
@@ -159,12 +160,25 @@ class _Reading:
             yield from comparison.finish(self._compares_at)
         self._complete()
         self._increment.columns = self._columns
+        self._ctx.emit("read_since", self._read_since())
 
     def _new(self) -> Iterator[pa.RecordBatch]:
         for batch in self._read(self.source):
             self._ctx.count("rows_read", batch.num_rows)
             self._take(batch)
             yield self._fresh(batch)
+
+    def _read_since(self) -> dict[str, JsonValue]:
+        """Return what was read, as text: from which mark (None: all rows), to which, and what holds it back."""
+        name, after = ("xmin" if "xmin" in (self._increment.position or {}) else "mark"), self._increment.position or {}
+        is_held = name == "xmin" or after.get("mark") != after.get("greatest")
+        before = self._before.get(name)
+        return {
+            "from": None if before is None else str(before),
+            "to": None if after.get(name) is None else str(after[name]),
+            "held_back_by": self._moment.holder if self._moment and is_held else None,
+            "rows_read_again": self._dropped,
+        }
 
     def _take(self, batch: pa.RecordBatch) -> None:
         """Take note of the rows of a batch."""
@@ -184,6 +198,7 @@ class _Reading:
         if not dropped:
             return batch
         self._ctx.count("rows_filtered", dropped)
+        self._dropped += dropped
         return batch.filter(pa.array(keep))
 
     def _was_delivered(self, row: tuple[bytes, int]) -> bool:

@@ -291,6 +291,7 @@ def _begin(attempt: _Attempt, recorder: Recorder) -> None:
         fingerprint=summary["fingerprint"],
         adapter=summary["adapter"],
         steps=len(summary["steps"]),
+        **_tables(summary["steps"]),
         **({"continues": start.continues} if start.continues else {}),
         **({"replays": summary["replays"]} if "replays" in summary else {}),
     )
@@ -305,7 +306,8 @@ def _fail_drifted(attempt: _Attempt, recorder: Recorder) -> tuple[str, list[Diag
     for step in attempt.manifest.steps:
         if problems := attempt.drifted.get(step["id"]):
             name = step["id"]
-            recorder.take({"event": "step_start", "step": name, "component": step["component"], "mode": step["mode"]})
+            what: dict[str, JsonValue] = {key: step[key] for key in ("component", "mode", "entry") if key in step}
+            recorder.take({"event": "step_start", "step": name, **what})
             diagnostics = [problem.to_json() for problem in problems]
             failed = {"event": "step_failed", "step": name, "duration_ms": 0.0, "rows": 0, "diagnostics": diagnostics}
             recorder.take(_located(attempt, failed))
@@ -430,7 +432,14 @@ def _summary(attempt: _Attempt, session: Session) -> dict[str, JsonValue]:
 def _step_summary(step: Mapping[str, JsonValue], incremental: Collection[str]) -> dict[str, JsonValue]:
     """Return a step in run.json before it runs."""
     new = {"only_new": True} if step["id"] in incremental else {}
-    return {"mode": step["mode"], "status": "not_run", **new}
+    entry = {"entry": step["entry"]} if "entry" in step else {}
+    return {"mode": step["mode"], "status": "not_run", **entry, **new}
+
+
+def _tables(steps: Mapping[str, Mapping[str, JsonValue]]) -> dict[str, JsonValue]:
+    """Return how many tables the entries of replicate have; nothing without entries."""
+    tables = sum("entry" in step and step["mode"] == "write" for step in steps.values())
+    return {"tables": tables} if tables else {}
 
 
 def _settings(config: Config) -> dict[str, JsonValue]:

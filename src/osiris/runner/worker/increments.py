@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_NAMED = 20
 _AT = Location(pointer="/config/cursor")
 _WHAT = {"cursor": "its cursor", "query": "what it reads"}
 
@@ -100,10 +101,18 @@ class Increments:
                 home.increments[each.data["id"]] = error
         try:
             shared = ready[0].driver.shared([each.config for each in ready], ready[0].context)
-            home.shared = home.stack.enter_context(shared)
+            home.shared = now = home.stack.enter_context(shared)
+            self._emit_shared(entry, ready, now)
         except OsirisError as error:
             home.shared = error
         return home
+
+    def _emit_shared(self, entry: str, ready: Sequence[Ready], shared: Shared | None) -> None:
+        """Report which tables of an entry are read in one state of their source."""
+        names = [(each.config.schema, each.config.table) for each in ready]
+        apart = [str(table) for schema, table in names if shared is None or (schema, table) not in shared.tables]
+        fields = {"entry": entry, "tables": len(names) - len(apart), "apart": len(apart), "apart_first": apart[:_NAMED]}
+        ready[0].context.emit("snapshot_shared", fields)
 
     def _load(self, reader: Ready) -> Increment | None:
         """Return the increment of an extractor with a cursor; None if it has none, or if nothing is delivered."""

@@ -140,7 +140,8 @@ class Flow:
         again = name in self.active
         self.active[name] = active = Active(step, time.monotonic())
         if not again:
-            self.job_ctx.outbox.send("step_start", step=name, component=step["component"], mode=step["mode"])
+            what = {"component": step["component"], "mode": step["mode"], **entry_of(step)}
+            self.job_ctx.outbox.send("step_start", step=name, **what)
         active.ready = ready = make_ready(self.job_ctx, step)
         return active, ready
 
@@ -262,6 +263,11 @@ class Flow:
         return {**fields, "handed": hand_over(job, step, database)}
 
 
+def entry_of(step: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return the field of events that names the entry of `replicate` of a step; nothing if it has none."""
+    return {"entry": step["entry"]} if "entry" in step else {}
+
+
 class Execution:
     """Runs a run or preview job; `active` shows its progress to other threads."""
 
@@ -282,7 +288,7 @@ class Execution:
     def run(self) -> bool:
         """Run all groups; returns False if a step failed or a stop was requested."""
         for step, reason in self._place.job.skip.items():
-            self._place.outbox.send("step_skipped", step=step, reason=reason)
+            self._place.outbox.send("step_skipped", step=step, reason=reason, **entry_of(self._steps[step]))
         groups = plan_groups(self._place.job.steps, self._place.job.skip, spooled(self._place))
         waits = waits_of(groups, self._steps)
 
