@@ -58,11 +58,11 @@ def find_members(workspace: Workspace, tag: str | None, *, params: Mapping[str, 
     Fails with all problems of the files, RUN060 if no pipeline has the tag, and RUN061 if they feed each other in a
     circle.
     """
-    found = {file: prepared for file, prepared in _valid(workspace, params).items() if _has_tag(prepared, tag)}
-    if not found:
+    chosen = {file: prepared for file, prepared in _valid(workspace, params).items() if _has_tag(prepared, tag)}
+    if not chosen:
         fail("RUN060", tag=tag)
-    after = _feeders({prepared.pipeline.name: _flow(prepared) for prepared in found.values()})
-    files = {prepared.pipeline.name: file for file, prepared in found.items()}
+    after = _feeders({prepared.pipeline.name: _flow(prepared) for prepared in chosen.values()})
+    files = {prepared.pipeline.name: file for file, prepared in chosen.items()}
     return [Member(name, files[name], after[name]) for name in topological(after)]
 
 

@@ -78,7 +78,7 @@ def plan_view(
         new_flows=tuple(_new_flows(flows, before)),
         read_back=None if outputs is None else tuple(output.to_json() for output in outputs),
         pairs=tuple(_pairs(manifest, previous)),
-        gone=tuple(_gone(manifest, previous)),
+        gone=tuple(_no_longer_written(manifest, previous)),
     )
 
 
@@ -94,7 +94,7 @@ def _pairs(manifest: Manifest, previous: Manifest | None) -> Iterator[PairView]:
         yield PairView(name, entry, labels[source], labels[name], mode, cursor, deletes, is_new)
 
 
-def _gone(manifest: Manifest, previous: Manifest | None) -> Iterator[str]:
+def _no_longer_written(manifest: Manifest, previous: Manifest | None) -> Iterator[str]:
     """Yield the sources of pairs that only the previous plan has."""
     now, labels = _replicated(manifest), labels_of(previous) if previous else {}
     yield from sorted(labels[source] for name, (source, _) in _replicated(previous).items() if name not in now)

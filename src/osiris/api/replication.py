@@ -43,38 +43,38 @@ class Replicated:
     def catalogues(self, pipeline: str, entries: Sequence[Entry]) -> dict[str, Catalogue]:
         """Return the tables of each entry (`oml.validate.Catalogues`); fails as discovery and `load_entries`."""
         before = load_entries(self.workspace.project)
-        found: dict[str, Catalogue] = {}
+        catalogues: dict[str, Catalogue] = {}
         for entry in entries:
             pin = before.get((pipeline, entry.id))
             source = _identity(self.workspace, entry)
             pin = pin if pin is not None and pin.source == source else None
             catalogue = self._tables(entry, pin)
             if catalogue is not None:
-                found[entry.id] = catalogue
+                catalogues[entry.id] = catalogue
                 tables = tuple(_pinned(table) for table, _ in select(entry, catalogue))
                 reference = str(entry.source)
                 self.pins[entry.id] = PinnedEntry(pipeline, entry.id, reference, source, catalogue.own, tables)
-        return found
+        return catalogues
 
     def _tables(self, entry: Entry, pin: PinnedEntry | None) -> Catalogue | None:
-        known = None if pin is None else Catalogue(pin.own, tuple(map(_table, pin.tables)))
-        if self.asking == "never" or (self.asking == "unpinned" and known):
-            return known
+        pinned = None if pin is None else Catalogue(pin.own, tuple(map(_table, pin.tables)))
+        if self.asking == "never" or (self.asking == "unpinned" and pinned):
+            return pinned
         now = ask_tables(self.workspace, entry.source, entry.tables, self.worker)
-        return now if known is None or self.asking == "refresh" else self._compared(entry, known, now)
+        return now if pinned is None or self.asking == "refresh" else self._compared(entry, pinned, now)
 
-    def _compared(self, entry: Entry, known: Catalogue, now: Catalogue) -> Catalogue:
+    def _compared(self, entry: Entry, before: Catalogue, now: Catalogue) -> Catalogue:
         """Return the pinned tables, with new ones if the entry adds them; notes what differs."""
-        pinned = {str(table) for table in known.tables}
+        pinned = {str(table) for table in before.tables}
         new = [table for table, _ in select(entry, now) if str(table) not in pinned]
         self.notes += missing_tables(entry.id, entry.source, sorted(pinned - {str(table) for table in now.tables}))
         if entry.new_tables == "report":
             self.notes += new_tables("LCK011", entry.id, entry.source, new)
-            return known
+            return before
         usable = [table for table in new if not unusable(table, config_of(entry, override_of(entry, table, now.own)))]
         self.notes += new_tables("LCK012", entry.id, entry.source, usable)
         self.notes += new_tables("LCK013", entry.id, entry.source, [table for table in new if table not in usable])
-        return replace(known, tables=(*known.tables, *usable))
+        return replace(before, tables=(*before.tables, *usable))
 
 
 def report_tables(workspace: Workspace, manifest: Manifest, worker: Worker | None) -> list[Diagnostic]:
@@ -154,8 +154,8 @@ def _identity(workspace: Workspace, entry: Entry) -> str:
     """Return a digest of what the tables of an entry depend on: the connection as written, and the patterns."""
     declared = workspace.connections()
     fields = as_written(declared, resolve_ref(declared, entry.source))
-    asked: JsonValue = [str(entry.source), fields, list(entry.tables), list(entry.excluded)]
-    return fingerprint(asked)
+    question: JsonValue = [str(entry.source), fields, list(entry.tables), list(entry.excluded)]
+    return fingerprint(question)
 
 
 def _pinned(table: SourceTable) -> PinnedTable:

@@ -161,8 +161,8 @@ class Moved:
             return "rows that are read again are upserted by their key, so none is doubled"
         if self.again == 0:
             return "no delivered row is appended again"
-        known = "all rows read again" if self.again is None else f"up to {count(self.again, 'row')}"
-        return f"{known} will be appended again"
+        amount = "all rows read again" if self.again is None else f"up to {count(self.again, 'row')}"
+        return f"{amount} will be appended again"
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return it as JSON."""
@@ -356,10 +356,10 @@ def _ask(
     from osiris.runner.host.passing_job import passing_job
 
     secrets, answers = _secrets(workspace, pairs), dict[str, dict[str, "JsonValue"]]()
-    asked = {name: fields for name, fields in states.items() if pairs[name].writer["connection"] in secrets.plain}
-    if not asked:
+    reachable = {name: fields for name, fields in states.items() if pairs[name].writer["connection"] in secrets.plain}
+    if not reachable:
         return {}
-    waiting = set(asked)
+    waiting = set(reachable)
 
     def take(event: dict[str, JsonValue]) -> None:
         if event["event"] == "state":
@@ -370,7 +370,7 @@ def _ask(
 
     plan = next(iter(pairs.values())).plan
     kind, _, name = run.partition("/")
-    own = {"pipeline": kind, "delivered_as": name, "plan": plan.fingerprint, "states": asked}
+    own = {"pipeline": kind, "delivered_as": name, "plan": plan.fingerprint, "states": reachable}
     try:
         with (
             passing_job(workspace.project, workspace.config, "state", steps=plan.steps, bindings=_RUN, **own) as job,

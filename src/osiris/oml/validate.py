@@ -98,8 +98,8 @@ def validate(
     specs = _specs(registry, (text["component"] for text in texts.values()))
     configs = Configs(document, registry, substitution, defaults)
     steps = [_step(pointer, text, specs, configs) for pointer, text in texts.items()]
-    asked = {} if has_errors([*diagnostics, *problems]) or not entries else catalogues(str(data["name"]), entries)
-    replicated, entry_problems = _expanded(document, registry, entries, asked)
+    by_entry = {} if has_errors([*diagnostics, *problems]) or not entries else catalogues(str(data["name"]), entries)
+    replicated, entry_problems = _expanded(document, registry, entries, by_entry)
     diagnostics += entry_problems
     specs |= _specs(registry, (text["component"] for text in replicated))
     steps += _replicated_steps(replicated, specs, configs)

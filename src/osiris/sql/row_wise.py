@@ -97,8 +97,8 @@ def row_wise(sql: str, cursor: Collection[str]) -> RowWise:
         tables = [node for node in nodes_of(tree) if isinstance(node, exp.Table) and _is_named(node)]
         relations = [each for each in tables if names.cte(each) is None and names.itself(each) is None]
         reads = [each for each in relations if folded_name(each, _DIALECT) in cursor]
-        found = next(_problems(reads, tables, names, tree), None)
-        problem = Problem(place(sql, _offset(*found[:2], sql)), found[2]) if found else None
+        first = next(_problems(reads, tables, names, tree), None)
+        problem = Problem(place(sql, _offset(*first[:2], sql)), first[2]) if first else None
         return RowWise(problem, len(relations) > len(reads))
 
 
@@ -131,7 +131,7 @@ def gathering(sql: str, dialect: str) -> Problem | None:
     return None
 
 
-_Found = tuple[exp.Expr, str, str]
+_Reason = tuple[exp.Expr, str, str]
 """A node, the word that introduces it (or nothing), and the reason."""
 
 
@@ -147,7 +147,7 @@ def _offset(node: exp.Expr, word: str, sql: str) -> int | None:
 
 def _problems(
     reads: list[exp.Table], tables: Iterable[exp.Expr], names: TableNames, tree: exp.Expr
-) -> Iterator[_Found]:
+) -> Iterator[_Reason]:
     if not reads:
         yield tree, "", "it does not read the rows of the step with the cursor"
     for again in reads[1:]:
@@ -159,7 +159,7 @@ def _problems(
         yield from _path(read, tables, names)
 
 
-def _path(read: exp.Expr, tables: Iterable[exp.Expr], names: TableNames) -> Iterator[_Found]:
+def _path(read: exp.Expr, tables: Iterable[exp.Expr], names: TableNames) -> Iterator[_Reason]:
     """Follow the rows from the name of their input up to the statement."""
     node: exp.Expr | None = read
     child: exp.Expr | None = None
@@ -175,7 +175,7 @@ def _path(read: exp.Expr, tables: Iterable[exp.Expr], names: TableNames) -> Iter
             node, child = node.parent, node
 
 
-def _read_otherwise(cte: exp.CTE, readers: list[exp.Expr]) -> Iterator[_Found]:
+def _read_otherwise(cte: exp.CTE, readers: list[exp.Expr]) -> Iterator[_Reason]:
     for again in readers[1:]:
         yield again, "", f"it reads '{cte.alias}' twice, so that its new rows meet only each other"
     if not readers:
@@ -191,18 +191,18 @@ def _astray(parent: exp.Expr) -> str:
     return "it reads the rows of the step with the cursor inside a subquery"
 
 
-def _on_path(node: exp.Expr, child: exp.Expr | None) -> Iterator[_Found]:
+def _on_path(node: exp.Expr, child: exp.Expr | None) -> Iterator[_Reason]:
     """Yield the problems of one node that the rows pass, coming from `child`."""
     yield from _extra_parts(node)
     yield from _joins(node, child)
     values = [*node.expressions] if isinstance(node, exp.Select) else []
     values += [node.args[key] for key in ("where", "order") if node.args.get(key)]
-    yield from (found for value in values for found in _not_of_one_row(value))
+    yield from (node for value in values for node in _not_of_one_row(value))
     if isinstance(node, exp.Select):
         yield from _borrowed(node)
 
 
-def _joins(node: exp.Expr, child: exp.Expr | None) -> Iterator[_Found]:
+def _joins(node: exp.Expr, child: exp.Expr | None) -> Iterator[_Reason]:
     """Yield the problems of the joins in a node: of the one in which the rows come, and of those behind it."""
     joins = list(node.args.get("joins") or ())
     if isinstance(child, exp.Join):
@@ -213,7 +213,7 @@ def _joins(node: exp.Expr, child: exp.Expr | None) -> Iterator[_Found]:
         yield from _joined(join, _ON_LEFT)
 
 
-def _extra_parts(node: exp.Expr) -> Iterator[_Found]:
+def _extra_parts(node: exp.Expr) -> Iterator[_Reason]:
     allowed = _PARTS.get(type(node), frozenset())
     for key, value in node.args.items():
         if value and key not in allowed:
@@ -224,7 +224,7 @@ def _extra_parts(node: exp.Expr) -> Iterator[_Found]:
             yield (inner if is_placed else node), (word if is_placed else ""), f"{word} {reason}"
 
 
-def _joined(join: exp.Expr, allowed: tuple[set[str], set[str], set[str]]) -> Iterator[_Found]:
+def _joined(join: exp.Expr, allowed: tuple[set[str], set[str], set[str]]) -> Iterator[_Reason]:
     """Yield the problems of a join whose other side is read whole."""
     words = join_words(join)
     text = " ".join(word for word in (words.method, words.side, words.kind, "JOIN") if word)
@@ -241,7 +241,7 @@ def _is_single(name: str) -> bool:
     return name in (allowed.scalar | allowed.volatile) - _SEVERAL
 
 
-def _not_of_one_row(value: exp.Expr) -> Iterator[_Found]:
+def _not_of_one_row(value: exp.Expr) -> Iterator[_Reason]:
     """Yield the parts of a value that depend on more than one row."""
     for node in value.walk(prune=lambda inner: isinstance(inner, exp.Query)):
         name = called(node)
@@ -254,7 +254,7 @@ def _not_of_one_row(value: exp.Expr) -> Iterator[_Found]:
             yield node, "", f"{what} depends on several rows"
 
 
-def _borrowed(select: exp.Select) -> Iterator[_Found]:
+def _borrowed(select: exp.Select) -> Iterator[_Reason]:
     """Yield aggregates in subqueries that may belong to this SELECT: all their columns may be its own.
 
     If it outputs a column of its own, DuckDB refuses such an aggregate.

@@ -68,7 +68,7 @@ def sources(ctx: StepContext, path: str) -> list[SourceFile]:
     """
     with at_path():
         if ctx.increment is None:
-            return _found(ctx, path)
+            return _listed(ctx, path)
         listed_at = time.time_ns()
         return _unread(ctx, ctx.increment, listed(ctx, path), listed_at)
 
@@ -80,14 +80,14 @@ def listed(ctx: StepContext, path: str) -> list[SourceFile]:
     """
     try:
         with at_path():
-            return _found(ctx, path)
+            return _listed(ctx, path)
     except OsirisError as error:
         if has_magic(path) and error.diagnostics[0].code == "DRV001":
             return []
         raise
 
 
-def _found(ctx: StepContext, path: str) -> list[SourceFile]:
+def _listed(ctx: StepContext, path: str) -> list[SourceFile]:
     url = store_url(path, ctx.family, ctx.connection)
     if url:
         return list(find(ctx, url))

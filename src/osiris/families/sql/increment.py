@@ -192,8 +192,8 @@ class _Reading:
         if not self._left or not batch.num_rows:
             return batch
         columns = self._increment.before.columns if self._increment.before else None
-        known = [name for name in columns or self._columns if name in self._columns]
-        keep = [not self._was_delivered(row) for row in self._rows(batch, known)]
+        existing = [name for name in columns or self._columns if name in self._columns]
+        keep = [not self._was_delivered(row) for row in self._rows(batch, existing)]
         dropped = keep.count(False)
         if not dropped:
             return batch
@@ -307,8 +307,8 @@ class _ByValue(_Reading):
 
     def _complete(self) -> None:
         increment, least = self._increment, self._least_kept()
-        found = {"mark": self._mark(), "greatest": self._greatest}
-        position = {name: None if value is None else value_text(value) for name, value in found.items()}
+        values = {"mark": self._mark(), "greatest": self._greatest}
+        position = {name: None if value is None else value_text(value) for name, value in values.items()}
         increment.position = {**self._before, **position, "source": self._identity}
         if self._moment and increment.position != self._before:
             clock = self._moment.clock.isoformat()

@@ -30,15 +30,15 @@ def uses_of(manifest: Manifest, root: Path, selected: Iterable[str] | None = Non
 
     A target is a server's table, a database file, a folder, or a file. Servers are compared by their fields as written.
     """
-    connections, found = manifest.data["connections"], dict[str, Use]()
+    connections, uses = manifest.data["connections"], dict[str, Use]()
     steps = [step for step in manifest.steps if selected is None or step["id"] in selected]
     for step in sorted(steps, key=itemgetter("mode")):  # a write comes after a read, and counts
         if step["mode"] == "write":
             use = _use(step, connections, root)
-            found[use.key] = use
+            uses[use.key] = use
         elif step["mode"] == "read" and (file := _database_file(step, connections, root)):
-            found[file.key] = file._replace(reads=True)
-    return sorted(found.values())
+            uses[file.key] = file._replace(reads=True)
+    return sorted(uses.values())
 
 
 def _use(step: Step, connections: Mapping[str, JsonValue], root: Path) -> Use:

@@ -50,8 +50,8 @@ def _ask(
 ) -> dict[str, JsonValue]:
     ready = make_ready(job_ctx, steps[name])
     (parent,) = steps[name]["inputs"].values()
-    asked = (ready.config, schema_from_json(steps[parent]["schema"]), ready.context)
+    step = (ready.config, schema_from_json(steps[parent]["schema"]), ready.context)
     if change:
-        return {"again": ready.driver.change_state(*asked, StateChange.from_json(change))}
-    stored = ready.driver.inspect_state(*asked)
+        return {"again": ready.driver.change_state(*step, StateChange.from_json(change))}
+    stored = ready.driver.inspect_state(*step)
     return {"version": stored.version, "state": stored.state and stored.state.to_text(), "kept": stored.kept}
