@@ -145,7 +145,7 @@ def written_lines(run: Run, targets: Mapping[str, str]) -> list[Line]:
     ]
     table = figures(rows, ("written by", "target", "rows", "digest")) if rows else []
     steps: Run = run.get("steps") or {}
-    return [*table, *_new_tables(steps), *_set_aside(str(run["session"]), steps)]
+    return [*table, *_new_tables(steps), *_deleted(steps), *_set_aside(str(run["session"]), steps)]
 
 
 def _new_tables(steps: Run) -> Iterator[str]:
@@ -154,6 +154,14 @@ def _new_tables(steps: Run) -> Iterator[str]:
         if (created := step.get("new_table")) and step["status"] == "complete":
             near = f" (similar name: '{created['near']}')" if created["near"] else ""
             yield f"created table '{created['table']}'{near} (step {name})"
+
+
+def _deleted(steps: Run) -> Iterator[str]:
+    """Yield how many rows of targets were deleted, because their sources no longer have them."""
+    for name, step in steps.items():
+        if (deleted := step.get("deleted")) and step["status"] == "complete":
+            how = "marked as deleted in" if deleted["soft"] else "deleted from"
+            yield f"{count(deleted['rows'], 'row')} {how} '{deleted['table']}' (step {name})"
 
 
 def _set_aside(session: str, steps: Run) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
-from itertools import combinations, product
+from itertools import combinations, permutations, product
 from typing import TYPE_CHECKING, TypeAlias
 
 from osiris.canonical import canonical_bytes
@@ -55,14 +55,18 @@ def check_tables(ctx: Context) -> Iterator[Diagnostic]:
     for (_, table), steps in _uses(ctx).items():
         writers = [use for use in steps if use.step.mode == "write"]
         readers = [use for use in steps if use.step.mode == "read"]
-        for first, second in combinations(writers, 2):
-            for use, other in ((first, second), (second, first)):
-                if DELETES in use.step.config:
-                    at = ctx.at(f"{use.step.pointer}/config/{DELETES}")
-                    yield diagnostic("STA033", at=at, step=use.step.id, other=other.step.id)
+        yield from _deleting(ctx, writers)
         if len(steps) > 1 and writers:
             above = {use.step.id: all_needs(use.step.id, needs) for use in steps}
             yield from _unordered(ctx, table, writers, readers, above)
+
+
+def _deleting(ctx: Context, writers: list[_Use]) -> Iterator[Diagnostic]:
+    """Yield the writers that delete rows of a table that another step writes too."""
+    for use, other in permutations(writers, 2):
+        if DELETES in use.step.config:
+            at = ctx.at(f"{use.step.pointer}/config/{DELETES}")
+            yield diagnostic("STA033", at=at, step=use.step.id, other=other.step.id)
 
 
 def _unordered(

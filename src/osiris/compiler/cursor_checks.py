@@ -248,20 +248,29 @@ def _deletes(ctx: Context, step: Step, spec: ComponentSpec) -> Iterator[Diagnost
     specs = {each.id: each_spec for each, each_spec in ctx.with_specs()}
     readers = [each for each in ctx.pipeline.steps if each.id in step.inputs.values() and each.id in specs]
     for reader in readers:
-        if not _has_cursor(reader, specs[reader.id]):
-            problem = f"'{reader.id}', which it reads, has no cursor"
-        elif "table" not in reader.config:
-            problem = f"'{reader.id}' reads no table, so there are no keys of all its rows"
+        if problem := _no_keys(reader, specs[reader.id]):
+            yield diagnostic("STA030", at=at, step=step.id, problem=problem)
         else:
             yield from _compared(ctx, step, reader)
-            continue
-        yield diagnostic("STA030", at=at, step=step.id, problem=problem)
+    yield from _settings(ctx, step, spec)
+
+
+def _settings(ctx: Context, step: Step, spec: ComponentSpec) -> Iterator[Diagnostic]:
+    """Yield keys of a writer that do not fit `deletes`."""
+    at = ctx.at(f"{step.pointer}/config/{DELETES}")
     mode = step.config.get("write_mode", spec.config["properties"].get("write_mode", {}).get("default", _ADDING[0]))
     if mode != _ADDING[1]:
         yield diagnostic("STA031", at=at, step=step.id, mode=mode)
-    useless = [key for key in _COMPARING if key in step.config[DELETES]] if "column" in step.config[DELETES] else []
+    useless = [key for key in _COMPARING if key in step.config[DELETES] and "column" in step.config[DELETES]]
     if useless:
         yield diagnostic("STA034", at=at, step=step.id, keys=", ".join(useless))
+
+
+def _no_keys(reader: Step, spec: ComponentSpec) -> str | None:
+    """Return why a writer cannot get all keys of what a step reads."""
+    if not _has_cursor(reader, spec):
+        return f"'{reader.id}', which it reads, has no cursor"
+    return None if "table" in reader.config else f"'{reader.id}' reads no table, so there are no keys of all its rows"
 
 
 def _compared(ctx: Context, step: Step, reader: Step) -> Iterator[Diagnostic]:

@@ -19,7 +19,7 @@ from osiris.fault import fault
 from osiris.model import Field
 from osiris.replication import Cursor, Gone
 from osiris.table import spool, stream
-from osiris.types import arrow_schema, arrow_type, parse_type
+from osiris.types import arrow_schema, arrow_type, is_type_name, parse_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -146,16 +146,17 @@ def _check_keys(delivery: Delivery, columns: Mapping[str, Any], loose: Mapping[s
         folded = delivery.database.fold(name)
         if folded not in columns:  # reported with the other misfits
             continue
-        problem = loose.get(folded) or _misfit(columns[folded].type, types[name])
+        column = columns[folded]
+        problem = loose.get(folded) or _misfit(column.type or column.declared, types[name])
         if problem:
             fail("STA019", step=delivery.ctx.step, table=delivery.target.table, column=name, problem=problem)
 
 
-def _misfit(kind: str | None, expected: str) -> str | None:
+def _misfit(kind: str, expected: str) -> str | None:
     """Return why values of a key column of the target cannot be compared with those of an Osiris type."""
-    there, here = parse_type(kind or "utf8"), parse_type(expected)
+    there, here = parse_type(kind if is_type_name(kind) else "utf8"), parse_type(expected)
     if _is_integer(expected):
-        if _is_integer(kind or "") or (there.kind == "decimal" and int(there.parameters[1]) == 0):
+        if _is_integer(kind) or (there.kind == "decimal" and int(there.parameters[1]) == 0):
             return None
     elif there.kind == here.kind and there.parameters[1:] == here.parameters[1:]:
         return None

@@ -37,8 +37,11 @@ if TYPE_CHECKING:
     from osiris.model import Schema
     from osiris.replication import Increment
 
-_MEMORY = 64 << 20
+_MEMORY = 32 << 20
 """Most bytes of the engine that joins keys."""
+
+_PART = 500_000
+"""Keys are joined in parts of about so many: a join of all would need twice that memory."""
 
 _BATCH = 100_000
 _LISTED = 10_000
@@ -126,26 +129,21 @@ class Comparison:
     def _path(self, side: str) -> Path:
         return self._folder / f"{side}.arrow"
 
-    def _register(self, engine: DuckDBPyConnection, side: str) -> None:
+    def _register(self, engine: DuckDBPyConnection, side: str, where: str = "") -> None:
         schema = (*self._key, Field(_LIVE, "bool")) if side == _TARGET else self._key
         names = [quote_name(name) for name in self._names]
         engine.register(f"{side}_file", reopen(self._path(side), schema, "free").reader())
         listed = ", ".join(f"{name} AS k{number}" for number, name in enumerate(names))
         live = f", {_LIVE} AS live" if side == _TARGET else ""
-        engine.execute(f"CREATE OR REPLACE TEMP VIEW {side} AS SELECT {listed}{live} FROM {side}_file")
+        engine.execute(f"CREATE OR REPLACE TEMP VIEW {side} AS SELECT {listed}{live} FROM {side}_file {where}")
 
     def _compare(self, engine: DuckDBPyConnection) -> None:
-        """Fill the table `differing` and `wanted`, and set `gone`, or refuse."""
+        """Fill the tables `differing` and `wanted`, and set `gone`, or refuse."""
         rows, live, deletes = self._rows, self._rows[_LIVE], self._increment.deletes
         if not rows[_SOURCE] and live:
             fail("STA014", step=self._ctx.step, rows=live)
+        self._join(engine)
         using = f"USING ({self._columns()})"
-        for side in (_SOURCE, _TARGET):
-            self._register(engine, side)
-        engine.execute(
-            f"CREATE TEMP TABLE differing AS SELECT {self._columns()}, here, live FROM (SELECT *, true AS here FROM "
-            f"{_SOURCE}) FULL JOIN {_TARGET} {using} WHERE here IS NULL OR live IS NOT TRUE"
-        )
         self._register(engine, _NEW)
         engine.execute(
             f"CREATE TEMP TABLE wanted AS SELECT {self._columns()}, live FROM differing ANTI JOIN {_NEW} {using} "
@@ -165,6 +163,20 @@ class Comparison:
             keys = stream(self._key, _rows_of(engine, f"SELECT {named} FROM ({gone})", self._key), "free")
             opened = spool(keys, self._folder / "gone.arrow")
             self._increment.gone = Gone(count, lambda: opened().batches())
+
+    def _join(self, engine: DuckDBPyConnection) -> None:
+        """Fill the table `differing`: keys of one side only, and those of rows that are marked as deleted."""
+        parts = 1 + max(self._rows[_SOURCE], self._rows[_TARGET]) // _PART
+        names = ", ".join(map(quote_name, self._names))
+        pa.default_memory_pool().release_unused()
+        for part in range(parts):
+            for side in (_SOURCE, _TARGET):
+                self._register(engine, side, f"WHERE hash({names}) % {parts} = {part}" if parts > 1 else "")
+            verb = "INSERT INTO differing" if part else "CREATE TEMP TABLE differing AS"
+            engine.execute(
+                f"{verb} SELECT {self._columns()}, here, live FROM (SELECT *, true AS here FROM {_SOURCE}) "
+                f"FULL JOIN {_TARGET} USING ({self._columns()}) WHERE here IS NULL OR live IS NOT TRUE"
+            ).fetchall()
 
     def _columns(self) -> str:
         return ", ".join(f"k{number}" for number in range(len(self._names)))

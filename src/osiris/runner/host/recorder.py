@@ -32,7 +32,12 @@ _OURS = ("run_", "step_", "connection_", "heartbeat", "job_end", "diagnostic")
 """Prefixes of our own event names; a driver's event with such a name is recorded as `driver.<name>`."""
 
 
-_KEPT = {"rows_quarantined": "quarantined", "new_table": "new_table", "read_since": "read_since"}
+_KEPT = {
+    "rows_quarantined": "quarantined",
+    "new_table": "new_table",
+    "read_since": "read_since",
+    "rows_deleted": "deleted",
+}
 """Driver events kept in the summary of a step, with their key there."""
 
 _NAME = re.compile(rb"""^name:[ \t]*["']?([^"'#\r\n]*?)["']?[ \t]*(?:#.*)?\r?$""", re.MULTILINE)
