@@ -57,13 +57,15 @@ class DeliveredFile:
 class FolderManifest:
     """The content of a published folder: its row count, schema, and files, with paths relative to the folder.
 
-    The columns `partition_by` are not in the files: their values are in the names of subfolders.
+    The columns `partition_by` are not in the files: their values are in the names of subfolders. `state` says how far
+    a pair has been read whose rows are appended to the folder; None in a folder that is written as a whole.
     """
 
     rows: int
     schema: Schema
     partition_by: tuple[str, ...]
     files: tuple[DeliveredFile, ...]
+    state: Mapping[str, JsonValue] | None = None
 
     @property
     def size(self) -> int:
@@ -79,6 +81,7 @@ class FolderManifest:
                 "schema": [column.to_json() for column in self.schema],
                 "partition_by": list(self.partition_by),
                 "files": [file.to_json() for file in self.files],
+                **({} if self.state is None else {"state": dict(self.state)}),
             }
         )
 
@@ -96,7 +99,8 @@ def parse_manifest(content: bytes, name: str) -> FolderManifest:
         if not problem:
             files = tuple(DeliveredFile(file["path"], file["size"], file["sha256"]) for file in content_json["files"])
             schema = schema_from_json(content_json["schema"])
-            return FolderManifest(content_json["rows"], schema, tuple(content_json["partition_by"]), files)
+            partition_by, state = tuple(content_json["partition_by"]), content_json.get("state")
+            return FolderManifest(content_json["rows"], schema, partition_by, files, state and dict(state))
     except (ValueError, KeyError, TypeError, RecursionError):
         problem = "it is not JSON of that form"
     return fail("DAT045", file=name, problem=problem)

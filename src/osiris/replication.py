@@ -310,6 +310,23 @@ class Increment:
             and self.kept == self.repeated
         )
 
+    def after(self, run_key: str, target: str | None, *, rows: bool) -> State:
+        """Return the state after this run; `target` is the identity of the target, `rows` whether it has rows."""
+        before, position = self.before, self.position or {}
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        entry = {"run": run_key, "at": at, **{k: v for k, v in position.items() if k != "files"}}
+        return State(
+            (before.version if before else 0) + 1,
+            self.pair.form,
+            self.columns,
+            self.source,
+            target,
+            position,
+            rows,
+            (*(before.marks if before else ()), entry),
+            self.compared_at or (before.compared_at if before else None),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:

@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import os
 import threading
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from osiris.errors import OsirisError
 from osiris.families.files.folders import LocalFolder, open_published
 from osiris.families.files.folders import publish_folder as publish
 from osiris.registry import load_registry
+from osiris.replication import Cursor, Increment, Pair, State
 from osiris.table import stream
 from osiris.testing import Case, behaviours, check_behaviour, filled_by, seen_by
 from osiris.testing.trial import Trial, rows_of, table_of
@@ -662,3 +664,29 @@ def test_a_folder_at_the_top_of_a_bucket(store, tmp_path):
     write(place, path=url)
     assert by_id(read(place, path=url)).equals(flights())
     assert MANIFEST in store.keys(place.bucket)
+
+
+PAIR = {"source": "shop orders"}
+
+
+def append(place, table, version, run="run", kept=()):
+    """Append rows as a run that has read the state of that version; return what the writer says."""
+    before = State(version, {}, {}, None, None, {"mark": str(version)}, rows=True) if version else None
+    cursor = Cursor("id", "none")
+    increment = Increment(Pair(PAIR["source"], {}), cursor, before, position={"mark": f"{version + 1}"}, columns={})
+    increment.kept = Counter(kept)
+    trial = place.trial(WRITER)
+    return trial.changed(increment=increment, pair=PAIR, run_key=run).write(rows_of(table))
+
+
+def test_new_rows_are_appended_with_their_state(place):
+    kept = [(bytes(range(16)), -5), (bytes(16), 7), (bytes(16), 7)]
+    assert append(place, flights(5), 0, "first").rows == 5
+    assert append(place, flights(3, 5), 1, "second", kept).rows == 3
+    before = place.all()
+    assert append(place, flights(3, 5), 1, "second").rows == 3  # the same run again
+    assert codes(lambda: append(place, flights(3, 5), 1, "third"))[0] == ["STA001"]
+    assert place.all() == before
+    state = json.loads(before[MANIFEST])["state"]
+    assert (state["version"], state["run_key"], state["rows"]) == (2, "second", 3)
+    assert by_id(read(place)).equals(flights(8))

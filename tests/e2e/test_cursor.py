@@ -428,3 +428,125 @@ def test_a_new_file_with_other_columns_is_refused_and_read_once_it_fits(tmp_path
     assert codes(inbox.run(code=6)) == ["DAT011"]
     path.write_text("id,amount\n2,2\n")
     assert (read(inbox.run()), inbox.copied()) == (1, [(1, 1), (2, 2)])
+
+
+LAKE = """
+oml_version: "0.3.0"
+name: lake
+steps:
+  - id: orders
+    component: sqlite.extractor
+    mode: read
+    config: {{connection: "@sqlite.shop", table: orders, cursor: {cursor}}}
+  - id: copy
+    component: filesystem.parquet_writer
+    mode: write
+    needs: [orders]
+    config: {{path: "{path}"{more}}}
+"""
+
+
+class Lake(Files):
+    """A project that appends the new rows of a SQLite table to a published folder."""
+
+    def __init__(self, root, osiris):
+        super().__init__(root, osiris, "sqlite", "sqlite")
+        self.folder = root / "lake" / "orders"
+
+    def run(self, *arguments, cursor=LOCAL, path="lake/orders/", more="", code=0, env=None):
+        pipeline = self.root / "pipelines" / "lake.yaml"
+        pipeline.parent.mkdir(exist_ok=True)
+        pipeline.write_text(LAKE.format(cursor=cursor, path=path, more=more))
+        done = self.osiris("run", pipeline, "--json", *arguments, cwd=self.root, env={**self.env, **(env or {})})
+        assert done.returncode == code, done.stdout + done.stderr
+        return json.loads(done.stdout) if done.stdout else None
+
+    def add(self, *keys, at=None):
+        for key in keys:
+            self.sql(f"INSERT INTO orders VALUES ({key}, {key}, {'datetime()' if at is None else repr(at)})")
+
+    def manifest(self):
+        return json.loads((self.folder / "_osiris_manifest.json").read_text())
+
+    def copied(self):
+        files = [self.folder / file["path"] for file in self.manifest()["files"]]
+        rows = [row for file in files for row in parquet.ParquetFile(file).read().to_pylist()]
+        return sorted(row["id"] for row in rows)
+
+
+@pytest.fixture
+def lake(tmp_path, osiris):
+    return Lake(tmp_path, osiris)
+
+
+def test_a_folder_gets_the_new_rows_beside_the_earlier_ones(lake):
+    lake.add(1, 2, at="2024-01-01 10:00:00")
+    assert written(lake.run()) == 2
+    lake.add(3)
+    assert (written(lake.run()), lake.copied()) == (1, [1, 2, 3])
+    before = lake.manifest()
+    assert (before["rows"], before["state"]["version"], len(before["files"])) == (3, 2, 2)
+    assert written(lake.run()) == 0
+    assert {**lake.manifest(), "state": None} == {**before, "state": None}
+    numbers = [file["path"].split("-")[1] for file in before["files"]]
+    assert numbers == ["00000", "00001"]
+
+
+def test_equal_rows_of_two_runs_have_two_files(lake):
+    lake.sql("DROP TABLE orders", "CREATE TABLE orders (id BIGINT, amount BIGINT, updated_at DATE NOT NULL)")
+    cursor = "{column: updated_at, late: none}"
+    lake.sql("INSERT INTO orders VALUES (1, 1, '2024-01-01')")
+    lake.run(cursor=cursor)
+    lake.sql("INSERT INTO orders VALUES (1, 1, '2024-01-01')")
+    lake.run(cursor=cursor)
+    first, second = (file["sha256"] for file in lake.manifest()["files"])
+    assert (first == second, lake.copied()) == (True, [1, 1])
+
+
+def test_a_folder_with_partitions_is_appended_to(lake):
+    lake.add(1, 2, at="2024-01-01 10:00:00")
+    lake.run(more=", partition_by: [amount]")
+    lake.sql("INSERT INTO orders VALUES (3, 2, datetime())")
+    lake.run(more=", partition_by: [amount]")
+    paths = [file["path"].rsplit("-", 1)[0] for file in lake.manifest()["files"]]
+    assert paths == ["amount=1/part-00000", "amount=2/part-00000", "amount=2/part-00001"]
+    assert lake.copied() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("point", ["folder.append", "folder.unlink"])
+def test_a_run_that_was_killed_appends_once(lake, point):
+    lake.add(1, at="2024-01-01 10:00:00")
+    lake.run()
+    lake.add(2)
+    leftover = lake.folder / f"part-00007-{'0' * 32}.osiris.parquet"
+    leftover.write_bytes(b"")  # of a killed writer: removed after the manifest was written
+    lake.run("--run-id", "night", env={"OSIRIS_FAULT": f"{point}:1:kill"}, code=1)
+    for _ in range(2):
+        lake.run("--run-id", "night")
+        assert (lake.copied(), lake.manifest()["state"]["version"]) == ([1, 2], 2)
+
+
+def test_a_folder_with_rows_of_others_is_refused(lake):
+    lake.add(1)
+    pipeline = lake.root / "pipelines" / "whole.yaml"
+    pipeline.parent.mkdir()
+    pipeline.write_text(
+        LAKE.format(cursor="X", path="lake/orders/", more="").replace(", cursor: X", "").replace("lake\n", "whole\n")
+    )
+    assert lake.osiris("run", pipeline, cwd=lake.root).returncode == 0
+    assert codes(lake.run(code=1)) == ["STA006"]
+    assert "state" not in lake.manifest()
+
+
+def test_a_single_file_keeps_no_state(lake):
+    answer = lake.run(path="lake/orders.parquet", code=2)
+    assert ("STA023", "/steps/1/config/path") in [(each["code"], each["pointer"]) for each in answer["diagnostics"]]
+
+
+def test_the_state_of_a_folder_is_reset(lake):
+    lake.add(1, at="2024-01-01 10:00:00")
+    lake.add(2, at="2024-01-02 10:00:00")
+    lake.run()
+    done = lake.osiris("state", "reset", lake.root / "pipelines" / "lake.yaml", "--json", cwd=lake.root)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (written(lake.run()), lake.copied()) == (1, [1, 1, 2])  # the last row is recognized

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from osiris.api.workspace import find_plan, pipelines, shown
 from osiris.compare.lineage import label_of
+from osiris.delivery import MANIFEST
 from osiris.errors import Diagnostic, OsirisError, diagnostic, fail, nearest, raise_all
 from osiris.model import schema_from_json
 from osiris.replication import NO_STATE, Cursor, State, StateChange, parse_value, place_of, value_text
@@ -338,7 +339,9 @@ def _inspect(workspace: Workspace, pairs: Sequence[Pair]) -> None:
             pair.version, pair.kept = answer["version"], answer["kept"]
             pair.state = State.from_text(pair.version, text) if text else None
             if pair.version and pair.state is None:
-                pair.diagnostics.append(diagnostic("STA010", table=pair.target, path=pair.writer["connection"]))
+                pair.diagnostics.append(
+                    diagnostic("STA010", table=pair.target, path=pair.writer["connection"] or MANIFEST)
+                )
 
 
 def _by_plan(pairs: Sequence[Pair]) -> list[dict[str, Pair]]:
@@ -356,7 +359,8 @@ def _ask(
     from osiris.runner.host.passing_job import passing_job
 
     secrets, answers = _secrets(workspace, pairs), dict[str, dict[str, "JsonValue"]]()
-    reachable = {name: fields for name, fields in states.items() if pairs[name].writer["connection"] in secrets.plain}
+    usable = {None, *secrets.plain}
+    reachable = {name: fields for name, fields in states.items() if pairs[name].writer["connection"] in usable}
     if not reachable:
         return {}
     waiting = set(reachable)
@@ -391,7 +395,9 @@ def _secrets(workspace: Workspace, pairs: Mapping[str, Pair]) -> Secrets:
 
     resolved = Secrets()
     for pair in pairs.values():
-        reference = str(pair.writer["connection"])
+        reference = pair.writer["connection"]
+        if reference is None:
+            continue
         try:
             own = workspace.resolve({reference: pair.plan.data["connections"][reference]})
         except OsirisError as error:

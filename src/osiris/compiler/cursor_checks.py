@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from osiris.compiler.context import sql_fields
-from osiris.compiler.paths import KEY, all_needs
+from osiris.compiler.paths import FOLDERS, KEY, all_needs
 from osiris.compiler.statements import located, verdict_of
 from osiris.errors import diagnostic
 from osiris.replication import Cursor
@@ -195,10 +195,12 @@ def _second_cursor(ctx: Context, cursor: Step, reader: Step) -> Iterator[Diagnos
 
 
 def _writer(ctx: Context, cursor: Step, writer: Step, spec: ComponentSpec) -> Iterator[Diagnostic]:
-    if STATE not in spec.capabilities:
-        at = ctx.at(f"{writer.pointer}/component")
-        able = _able(ctx, STATE)
-        yield diagnostic("STA023", at=at, step=writer.id, component=spec.name, cursor=cursor.id, able=able)
+    is_file = FOLDERS in spec.capabilities and not str(writer.config.get(KEY, "")).endswith("/")
+    if STATE not in spec.capabilities or is_file:
+        at, able = ctx.at(f"{writer.pointer}/{f'config/{KEY}' if is_file else 'component'}"), _able(ctx, STATE)
+        component = f"a single file of {spec.name}" if is_file else spec.name
+        able += "; files need a folder, a path that ends with '/'"
+        yield diagnostic("STA023", at=at, step=writer.id, component=component, cursor=cursor.id, able=able)
         return
     default = spec.config["properties"].get("write_mode", {}).get("default", _ADDING[0])
     mode = writer.config.get("write_mode", default)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -324,15 +325,23 @@ def folder_of(ctx: StepContext, location: Path | StoreUrl) -> Folder:
 
 
 class Staging:
-    """The new files of a folder: each is written below `root`, and named by the hash of its bytes."""
+    """The new files of a folder: each is written below `root`, and named by the hash of its bytes.
 
-    def __init__(self, root: Path) -> None:
+    `earlier` are files that stay in the folder; the numbers of new ones are greater.
+    """
+
+    def __init__(self, root: Path, earlier: Sequence[DeliveredFile] = ()) -> None:
         self.root = root
         self.files: list[DeliveredFile] = []
+        self._room = MOST_FILES - len(earlier)
+        self._first: Counter[str] = Counter()
+        for file in earlier:
+            folder, _, name = file.path.rpartition("/")
+            self._first[folder] = max(self._first[folder], int(name.split("-")[1]) + 1)
 
     def add(self, folder: str, number: int, write: Callable[[Output], object]) -> None:
         """Write a file into a partition folder; fails with DRV004 or DRV006, and DRV048 for too many files."""
-        if len(self.files) == MOST_FILES:
+        if len(self.files) >= self._room:
             fail("DRV048", limit=f"{MOST_FILES:,}")
         path = self.root / folder
         try:
@@ -341,7 +350,7 @@ class Staging:
                 staged = Output(raw.fileno(), path, fail_os)
                 write(staged)
             sha256 = staged.sha256
-            name = f"part-{number:05}-{sha256[:32]}.osiris.parquet"
+            name = f"part-{self._first[folder] + number:05}-{sha256[:32]}.osiris.parquet"
             (path / "unnamed").rename(path / name)
         except OSError as error:
             fail_os(error, path)
@@ -376,9 +385,13 @@ def _is_part(path: str) -> bool:
 
 
 def publish_folder(
-    folder: Folder, before: JsonValue, staged: Path, manifest: FolderManifest
+    folder: Folder,
+    before: JsonValue,
+    staged: Path,
+    manifest: FolderManifest,
+    new: Sequence[DeliveredFile] | None = None,
 ) -> Mapping[str, JsonValue]:
-    """Put the files of a manifest from below `staged` into a folder, then the manifest; delete other parts.
+    """Put files of a manifest (all, or `new`) from below `staged` into a folder, then the manifest; delete other parts.
 
     `before` is the result of `manifest_version`. Returns path, size, SHA-256 (of the manifest) and, in a store, ETag.
     Fails with DRV046 if another run has published there, DRV048 if the manifest is too large, or with a storage error;
@@ -390,7 +403,7 @@ def publish_folder(
     names = {file.path for file in manifest.files}
     with ExitStack() as undoing:
         undoing.callback(_take_back, folder, names)
-        _put_all(folder, staged, manifest.files)
+        _put_all(folder, staged, manifest.files if new is None else new)
         with folder.alone():
             sizes = folder.sizes()
             if any(sizes.get(file.path) != file.size for file in manifest.files):

@@ -19,7 +19,7 @@ from osiris.replication import State, Stored, parse_value
 
 if TYPE_CHECKING:
     from osiris.families.sql.database import Delivery, Session
-    from osiris.replication import Increment, Rows, StateChange
+    from osiris.replication import Rows, StateChange
 
 _ENTRY = struct.Struct("<16sq")
 """A row: its digest, and the place of its cursor's value."""
@@ -203,26 +203,10 @@ def record_state(session: Session, delivery: Delivery) -> None:
     if increment is None:
         return
     fault("state.record")
-    state = _after(session, delivery, increment)
+    identity = delivery.database.identity(session, delivery)
+    state = increment.after(delivery.ctx.run_key, identity, rows=_has_rows(session, delivery))
     store_state(session, delivery, state)
     _store_rows(session, delivery, increment.kept)
-
-
-def _after(session: Session, delivery: Delivery, increment: Increment) -> State:
-    before, position = increment.before, increment.position or {}
-    marks = before.marks if before else ()
-    entry = {"run": delivery.ctx.run_key, "at": _now(), **{k: v for k, v in position.items() if k != "files"}}
-    return State(
-        (before.version if before else 0) + 1,
-        increment.pair.form,
-        increment.columns,
-        increment.source,
-        delivery.database.identity(session, delivery),
-        position,
-        _has_rows(session, delivery),
-        (*marks, entry),
-        increment.compared_at or (before.compared_at if before else None),
-    )
 
 
 def store_state(session: Session, delivery: Delivery, state: State) -> None:

@@ -194,6 +194,9 @@ def _fetch(fetcher: Fetcher, there: str, manifest_file: Mapping[str, JsonValue],
     manifest = parse_manifest(content, f"{path}{MANIFEST}")
     folder = LocalFolder(root, PathPolicy().writable(root, root / path, "folder"))
     before = manifest_version(folder)
+    current = folder.manifest()
+    if current and (kept := parse_manifest(current.content, MANIFEST)).state and not {*kept.files} <= {*manifest.files}:
+        fail("STA001", table=path, path=folder.label(MANIFEST))
     try:
         with tempfile.TemporaryDirectory(dir=scratch) as name:
             staged = Path(name)
