@@ -329,3 +329,32 @@ def test_a_table_without_a_privilege_is_named(server):
     path.write_text(yaml.safe_dump(declared))
     server.write(source="@postgres.shop", to='connection: "@postgres.wh", table: "{table}"')
     assert codes(server.call("compile", code=2)) == [("OML055", 6)]
+
+
+def test_tables_are_listed_the_worst_first_and_failures_by_cause(shop):
+    shop.sql(*(f"CREATE TABLE t{n:02} (id INTEGER PRIMARY KEY, v INT NOT NULL)" for n in range(30)))
+    shop.write(mode="upsert, cursor: {column: id, late: none}", tables='["t*", orders]')
+    shop.call("run")
+    shop.sql("DROP TABLE t03", "DROP TABLE t07", "INSERT INTO orders VALUES (3, 30)")
+    answer = shop.call("run", code=1)
+    states = {each["name"]: each["state"] for each in answer["data"]["tables"]}
+    assert [*states.values()].count("nothing new") == 28
+    assert [name for name, state in states.items() if state == "failed"] == ["t03", "t07"]
+    assert states["orders"] == "rows written"
+    (since,) = (each["since"] for each in answer["data"]["tables"] if each["name"] == "orders")
+    assert (since["from"], since["to"]) == ("2", "3")
+    assert len([each for each in answer["diagnostics"] if each["code"] == "DRV012"]) == 2  # --json has everything
+    done = shop.osiris("run", shop.file, cwd=shop.root, env=shop.env)
+    assert "shop  31 tables: 2 failed, 29 delivered before" in done.stdout
+    assert done.stdout.index("t03") < done.stdout.index("orders")
+    assert "… and 11 more tables: 11 delivered before" in done.stdout
+    assert done.stderr.count("DRV012") == 1
+    assert "shop-main-t03-source: failed" in done.stderr
+    assert "(2 tables: t03, t07)" in done.stderr
+    shown = shop.osiris("logs", "show", "previous", cwd=shop.root, env=shop.env).stdout
+    assert "from 2 to 3" in shown
+    assert shop.osiris("logs", "html", cwd=shop.root, env=shop.env).returncode == 0
+    (session,) = [each.name for each in (shop.root / "logs").iterdir() if each.name.endswith("3")] or [""]
+    page = (shop.root / "logs" / session / "report.html").read_text()
+    assert page.index('id="tables"') < page.index('id="time"')
+    assert 'id="pipeline"' not in page

@@ -13,16 +13,18 @@ from osiris.history.failures import class_of, clip, event_ids, kind_of, may_pass
 from osiris.history.findings import findings_of
 from osiris.history.record import REFUSED
 from osiris.history.row_counts import COLUMNS, Row, balanced, moved_text, total
+from osiris.history.tables import by_entry, causes_of, states_of, tables_of
+from osiris.units import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from osiris.errors import Diagnostic
     from osiris.history.reading import Reading
     from osiris.history.record import RecordedStep
     from osiris.history.row_counts import Finding
+    from osiris.history.tables import Table
     from osiris.model import JsonValue
-
 
 LIMIT = 5_000
 """Bytes of the answer: under 2,000 tokens even at 2.5 bytes for each."""
@@ -32,6 +34,9 @@ _STATUSES = ("complete", "failed", "cancelled", "skipped", "not_run", "running")
 MOST_STEPS = 20
 
 _MOST = 5
+_SHARED = "snapshot_shared"
+"""The event that says which tables of an entry are read in one snapshot."""
+
 _AT_ONCE = ("killed", "cancelled", "resource")
 """Failures after which the same command resumes: nothing in the project needs fixing."""
 
@@ -63,22 +68,24 @@ _LEVELS = (
 def answer_of(reading: Reading) -> dict[str, JsonValue]:
     """Return the fullest answer that stays within `LIMIT`."""
     answer: dict[str, JsonValue] = {}
+    tables = tables_of(reading)
     for bounds in _LEVELS:
-        answer = _answer(reading, bounds)
+        answer = _answer(reading, tables, bounds)
         if size_of(answer) <= LIMIT:
             break
     return answer
 
 
-def _answer(reading: Reading, bounds: Bounds) -> dict[str, JsonValue]:
+def _answer(reading: Reading, tables: Sequence[Table], bounds: Bounds) -> dict[str, JsonValue]:
     findings, deliveries = findings_of(reading), deliveries_of(reading)
     failure = failure_of(reading, bounds.text)
     retry = retry_of(reading, deliveries)
     links = reading.chain
     return {
         "run": _run(reading),
-        "verdict": _verdict(reading, findings, failure, bounds),
+        "verdict": _verdict(reading, tables, failure, bounds),
         "failure": failure,
+        **({"tables": _tables(reading, tables, bounds)} if tables else {}),
         "chain": {
             "links": [link._asdict() for link in links[: bounds.links]],
             "total": len(links),
@@ -119,14 +126,55 @@ def _run(reading: Reading) -> dict[str, JsonValue]:
     }
 
 
-def _verdict(
-    reading: Reading, findings: list[Finding], failure: dict[str, JsonValue] | None, bounds: Bounds
+def _tables(reading: Reading, tables: Sequence[Table], bounds: Bounds) -> dict[str, JsonValue]:
+    """Return how the tables of each entry of `replicate` fared, and the causes of failures with their tables."""
+    entries = by_entry(tables)
+    shared = {each["fields"]["entry"]: each["fields"] for each in reading.run.events if each["event"] == _SHARED}
+    listed = [_entry(name, group, shared.get(name), bounds) for name, group in entries.items()][: bounds.writers]
+    return {"entries": listed, "total": len(entries), "evidence": ["run"]}
+
+
+def _entry(
+    name: str, tables: Sequence[Table], shared: Mapping[str, JsonValue] | None, bounds: Bounds
 ) -> dict[str, JsonValue]:
-    status = reading.run.status
+    causes = causes_of(tables)
+    again = [table.name for table in tables if table.attempts > 1]
+    shown = [
+        {
+            "code": cause.problem.code,
+            "cause": clip(cause.problem.message, bounds.text),
+            "tables": len(cause.tables),
+            "first": [table.name for table in cause.tables[:3]],
+        }
+        for cause in causes[: max(3, bounds.findings)]
+    ]
+    snapshot = None
+    if shared:
+        apart = dict.fromkeys([*shared["apart_first"], *again])
+        snapshot = {"shared": shared["tables"], "apart": shared["apart"], "again": len(again)}
+        snapshot["apart_first"] = list(apart)[: bounds.findings]
+    return {
+        "entry": name,
+        "tables": len(tables),
+        "states": states_of(tables),
+        "snapshot": snapshot,
+        "causes": shown,
+        "causes_total": len(causes),
+    }
+
+
+def _verdict(
+    reading: Reading, tables: Sequence[Table], failure: dict[str, JsonValue] | None, bounds: Bounds
+) -> dict[str, JsonValue]:
+    status, findings = reading.run.status, findings_of(reading)
     grave = next((each.kind for each in findings if each.is_grave), "ok")
     failed = kind_of(reading.root.item.code) if reading.root else "code"
     kind = {"complete": grave, "running": "running"}.get(status, failed)
-    text = clip(_sentence(reading, grave, findings, failure), max(bounds.text, 100))
+    text = _sentence(reading, grave, findings, failure)
+    if failure and (causes := causes_of(tables)):
+        broken, total = sum(len(each.tables) for each in causes), count(len(tables), "table")
+        text = f"{broken:,} of {total} failed, of {count(len(causes), 'cause')}. The first: {text}"
+    text = clip(text, max(bounds.text, 200 if tables else 100))
     return {"status": status, "kind": kind, "text": text, "evidence": event_ids(reading.end) or ["run"]}
 
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from osiris.history.failures import clip, event_ids
 from osiris.history.record import FILES
 from osiris.history.rejects import FILE
+from osiris.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -46,6 +47,7 @@ def card_of(reading: Reading, answer: Answer, intent: Answer) -> str:
     todo = (f"- {code(command['command'])}: {command['why']}" for command in answer["next"])
     parts = {
         "Why": _failure(answer),
+        "Tables": _tables(answer),
         "Written": _written(answer),
         "Rows": _rows(answer),
         "Time": _times(reading),
@@ -90,6 +92,28 @@ def _failure(answer: Answer) -> Iterator[str]:
         more = answer["chain"]["total"] - len(links)
         yield from table(("step", "state", "because of"), ((x["step"], x["state"], x["because"]) for x in links))
         yield from ([f"… and {more} more."] if more else [])
+
+
+def _tables(answer: Answer) -> Iterator[str]:
+    """Yield how the tables of entries of `replicate` fared, and why some failed."""
+    for entry in answer.get("tables", {"entries": ()})["entries"]:
+        yield f"- {_entry_text(entry)}"
+        yield from (f"  - {_cause_text(cause)}" for cause in entry["causes"])
+
+
+def _cause_text(cause: Answer) -> str:
+    names, tables = ", ".join(map(plain, cause["first"])), cause["tables"]
+    more = f" and {tables - len(cause['first']):,} more" if tables > len(cause["first"]) else ""
+    return f"{count(tables, 'table')}: {code(cause['code'])} {plain(cause['cause'])} ({names}{more})"
+
+
+def _entry_text(entry: Answer) -> str:
+    """Return how many tables an entry has, in which states, and how many of them were read in one snapshot."""
+    states = ", ".join(f"{number:,} {state}" for state, number in entry["states"].items())
+    snapshot = entry["snapshot"]
+    text = f"; {snapshot['shared']:,} read in one snapshot, {snapshot['apart']:,} apart" if snapshot else ""
+    again = f", {snapshot['again']:,} read again after a failure, apart" if snapshot and snapshot["again"] else ""
+    return f"{plain(entry['entry'])}: {entry['tables']:,} tables: {states}{text}{again}"
 
 
 def _written(answer: Answer) -> Iterator[str]:
@@ -201,6 +225,8 @@ def sentences_of(reading: Reading, answer: Answer) -> Iterator[dict[str, JsonVal
     began = f"Run {run['session']} of pipeline {run['pipeline']} (plan {run['plan']}, {run['adapter']}) {how}."
     yield _sentence(began, *event_ids(*reading.run.events[:1]), "run")
     yield _sentence(answer["verdict"]["text"], *answer["verdict"]["evidence"])
+    for entry in answer.get("tables", {"entries": ()})["entries"]:
+        yield _sentence(f"Entry {_entry_text(entry)}.", "run")
     if chain["total"] > 1:
         links = [f"{link['step']} ({link['state']}, because of {link['because']})" for link in chain["links"][:5]]
         more = f", and {chain['total'] - len(links)} more" if chain["total"] > len(links) else ""

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from osiris.history.record import RecordedStep
     from osiris.model import JsonValue
 
-STATES = ("failed", "running", "not run", "rows rejected", "rows written", "nothing new", "skipped")
-"""How a table fared, the worst first; `skipped` was delivered before, or not selected."""
+STATES = ("failed", "running", "not run", "rows rejected", "rows written", "nothing new", "delivered before", "skipped")
+"""How a table fared, the worst first: the run that this one resumes delivered it before, or it was not selected."""
 
 _NAMED = 3
 
@@ -112,7 +112,9 @@ def _state(writer: RecordedStep, reader: RecordedStep, rows: int | None, rejecte
     if writer.status == "complete":
         is_unchanged = not rows and reader.summary.get("only_new")
         return "rows rejected" if rejected else "nothing new" if is_unchanged else "rows written"
-    return "running" if "running" in statuses else "skipped" if writer.status == "skipped" else "not run"
+    if writer.status == "skipped":
+        return "skipped" if writer.output is None else "delivered before"
+    return "running" if "running" in statuses else "not run"
 
 
 def by_entry(tables: Iterable[Table]) -> dict[str, list[Table]]:

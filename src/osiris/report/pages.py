@@ -13,6 +13,7 @@ from osiris.compare.lineage import KINDS, label_of
 from osiris.history.failures import cause_code
 from osiris.history.record import FILES, REFUSED, seconds_between
 from osiris.history.row_counts import MILD
+from osiris.history.tables import by_entry, causes_of, merged, since_text, states_text, tables_of
 from osiris.report.drawing import BOX_HEIGHT, BOX_WIDTH, draw, thinned
 from osiris.report.plan import size_text
 from osiris.report.run import RunReport, StepReport, badge_of, read_report
@@ -113,8 +114,13 @@ def run_page(
 
 def _glance(run: RunReport) -> dict[str, object]:
     """Return the data for the top of the page, with the problems."""
-    shown = [step.error for step in run.failed[:_PROBLEMS]]
+    tables = tables_of(run.reading)
+    failed = [step for step in run.failed if "entry" not in step.plan]
+    shown = [step.error for step in failed[:_PROBLEMS]]
     return {
+        "entries": {entry: (states_text(group), group, causes_of(group)) for entry, group in by_entry(tables).items()},
+        "since": since_text,
+        "failed": failed,
         "run": run,
         "verdict": _verdict(run),
         "odd": [finding for finding in (run.answer or {}).get("findings", ()) if finding["kind"] != "warning"],
@@ -123,7 +129,7 @@ def _glance(run: RunReport) -> dict[str, object]:
         "rejected": sum(step.rows_rejected or 0 for step in run.steps),
         "most_problems": _PROBLEMS,
         "problems_title": "Worth knowing" if run.status in ("complete", "running") else "What went wrong",
-        "others": [item for item in run.reading.run.diagnostics if item not in shown],
+        "others": [item for item in merged(run.reading.run.diagnostics, tables) if item not in shown],
     }
 
 
@@ -159,9 +165,9 @@ def _verdict(run: RunReport) -> str:
 
 
 def _drawn(run: RunReport) -> dict[str, object]:
-    steps = {step.id: step for step in run.steps}
-    edges = [edge for edge in dict.fromkeys((*run.reading.run.edges, *run.waits)) if steps.keys() >= set(edge)]
-    drawing = draw(list(steps), edges)
+    steps, ordinary = {step.id: step for step in run.steps}, {step.id for step in run.ordinary}
+    edges = [edge for edge in dict.fromkeys((*run.reading.run.edges, *run.waits)) if ordinary >= set(edge)]
+    drawing = draw([name for name in steps if name in ordinary], edges)
     return {
         "steps": steps,
         "number": {name: index for index, name in enumerate(steps)},
@@ -196,7 +202,10 @@ def _timeline(run: RunReport) -> dict[str, object]:
     A bar is a step with where it begins and how wide it is, in percent, and the same in words; a tick is a mark of the
     time line: its place in percent, its text, and how that stands to it.
     """
-    begun = sorted((step.began, index) for index, step in enumerate(run.steps) if step.began is not None)
+    ordinary = {step.id for step in run.ordinary}
+    begun = sorted(
+        (step.began, index) for index, step in enumerate(run.steps) if step.began is not None and step.id in ordinary
+    )
     span = max(run.span, 1e-6)
     bars, ticks = [], []
     for began, index in begun:

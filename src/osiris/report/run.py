@@ -139,6 +139,11 @@ class RunReport:
         return tuple(timed[:3])
 
     @property
+    def ordinary(self) -> list[StepReport]:
+        """The steps that are drawn and listed one by one: those of no entry of `replicate`."""
+        return [step for step in self.steps if "entry" not in step.plan]
+
+    @property
     def rows_in(self) -> int:
         """The rows read from its sources, including readers that did not finish."""
         return sum((step.rows if step.rows_in is None else step.rows_in) or 0 for step in self.of("read"))

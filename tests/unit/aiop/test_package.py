@@ -9,7 +9,7 @@ from tests.packages import check_package
 
 from osiris.aiop.package import build_package
 from osiris.aiop.sections import Options
-from osiris.errors import diagnostic
+from osiris.errors import Diagnostic, diagnostic
 from osiris.history.reading import Reading
 from osiris.history.record import load_run
 
@@ -276,3 +276,37 @@ def test_an_annex_has_every_event():
 
 def _none(_name):
     """Know no component."""
+
+
+def test_five_hundred_tables_are_one_short_part_with_their_causes(made):
+    """40 of 500 tables fail, of 3 causes: an answer under 2,000 tokens (8,000 characters) has them all, with counts."""
+    made.status = "failed"
+    causes = ["table '{}' does not exist", "table '{}' was emptied", "column 'x' of table '{}' changed"]
+    for number in range(500):
+        name = f"t{number}"
+        ends = ("failed", "not_run") if number < 40 else ("complete", "complete")
+        rows = None if number < 40 else (number % 3, number % 3)
+        config = {"connection": "@made.a", "table": name}
+        made.step(f"{name}-source", "read", ends[0], rows, config=config, entry="shop")
+        made.step(name, "write", ends[1], rows, reads=[f"{name}-source"], config=config, entry="shop")
+        if number < 40:
+            problem = Diagnostic("DRV012", causes[number % 3].format(name))
+            made.problem(problem, f"{name}-source")
+            made.diagnostics[-1]["step"] = f"{name}-source"
+    shared = {"entry": "shop", "tables": 497, "apart": 3, "apart_first": ["t1", "t2", "t3"]}
+    made.event("snapshot_shared", step="t0-source", fields=shared)
+    package = made.package()
+    answer = package.document["answer"]
+    assert len(json.dumps(answer, ensure_ascii=False)) <= 8_000
+    assert answer["verdict"]["text"].startswith(
+        "40 of 500 tables failed, of 3 causes. The first: Step t0-source failed"
+    )
+    (entry,) = answer["tables"]["entries"]
+    assert entry["states"] == {"failed": 40, "rows written": 460}
+    assert (entry["snapshot"]["shared"], entry["snapshot"]["apart"]) == (497, 3)
+    assert [(cause["tables"], cause["first"]) for cause in entry["causes"]] == [
+        (14, ["t0", "t3", "t6"]),
+        (13, ["t1", "t4", "t7"]),
+        (13, ["t2", "t5", "t8"]),
+    ]
+    assert "- shop: 500 tables: 40 failed, 460 rows written; 497 read in one snapshot, 3 apart" in package.card
