@@ -4,12 +4,15 @@ import hashlib
 import os
 
 import pytest
+from tests.components.test_stores import hidden
 
 from osiris.components.filesystem_csv_extractor.driver import Config, Driver
 from osiris.driver import StepContext
 from osiris.errors import OsirisError
 from osiris.model import Field
+from osiris.registry import load_registry
 from osiris.replication import Cursor, Increment, Pair, State
+from osiris.testing.trial import Trial
 
 SCHEMA = (Field("id", "int64"),)
 FILES = Cursor("", "files")
@@ -57,3 +60,23 @@ def test_columns_of_the_state_are_those_of_the_plan(file):
     with pytest.raises(OsirisError) as failed:
         list(rows(file.parent, increment({}, {"id": "utf8"})))
     assert failed.value.diagnostics[0].code == "STA002"
+
+
+def test_objects_of_a_store_are_read_when_their_version_is_new(s3, tmp_path):
+    bucket = s3.new_bucket()
+    fields, config = hidden(s3.fields(bucket)), {"path": "in/*.csv"}
+    trial = Trial(load_registry(), "filesystem.csv_extractor", tmp_path, config, fields, changes={"family": "s3"})
+
+    def run(position):
+        made = increment(position)
+        stream = trial.changed(increment=made, cursor=FILES).read(SCHEMA)
+        return [key for batch in stream.batches() for key in batch.column("id").to_pylist()], made.position["files"]
+
+    s3.put(bucket, "in/a.csv", b"id\n1\n")
+    first, position = run(None)
+    s3.put(bucket, "in/b.csv", b"id\n2\n")
+    second, position = run(position)
+    s3.put(bucket, "in/a.csv", b"id\n3\n")
+    third, position = run(position)
+    assert (first, second, third, run(position)[0]) == ([1], [2], [3], [])
+    assert [*position] == [f"s3://{bucket}/in/{name}.csv" for name in "ab"]

@@ -411,6 +411,16 @@ def test_a_file_that_was_modified_just_before_it_was_read_is_digested_again(tmp_
     assert (read(inbox.run()), inbox.copied()) == (1, [(1, 1), (1, 7)])
 
 
+def test_the_state_of_files_is_reset(tmp_path, osiris):
+    inbox = Inbox(tmp_path, osiris)
+    inbox.put("a", (1, 1))
+    inbox.run()
+    done = osiris("state", "reset", tmp_path / "pipelines" / "inbox.yaml", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (read(inbox.run()), inbox.copied()) == (1, [(1, 1), (1, 1)])
+    assert (read(inbox.run()), len(inbox.copied())) == (0, 2)
+
+
 def test_a_pattern_whose_files_are_gone_reads_nothing(tmp_path, osiris):
     inbox = Inbox(tmp_path, osiris)
     path = inbox.put("a", (1, 1))

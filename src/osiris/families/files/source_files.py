@@ -106,7 +106,7 @@ def _unread(ctx: StepContext, increment: Increment, places: Sequence[SourceFile]
 
     Files that no longer exist stay in it: one that comes back is not read again.
     """
-    before = increment.before.position["files"] if increment.before else {}
+    before = increment.before.position.get("files", {}) if increment.before else {}
     entries, unread = {**before}, []
     for place in places:
         name = label(ctx, place)
