@@ -251,6 +251,16 @@ def test_times_of_sqlite_in_several_spellings(files, mode):
     assert codes(shop.run(cursor, mode, code=1)) == ["DAT001"]
 
 
+def test_times_in_seconds_are_compared_with_a_mark_between_them(files):
+    shop = files("sqlite", "sqlite")
+    table = "CREATE TABLE orders (id BIGINT PRIMARY KEY, amount BIGINT, updated_at TIMESTAMP_TEXT(0) NOT NULL)"
+    shop.sql("DROP TABLE orders", table)
+    shop.sql("INSERT INTO orders VALUES (1, 1, '2024-01-01 09:59:59'), (2, 2, '2024-01-01 10:00:00')")
+    cursor = "{column: updated_at, late: {lag: 500ms}, zone: UTC}"
+    assert written(shop.run(cursor, APPEND)) == 2
+    assert (written(shop.run(cursor, APPEND)), len(shop.copied())) == (0, 2)
+
+
 def test_decimals_of_sqlite_are_compared_as_numbers(files):
     shop = files("sqlite", "sqlite")
     shop.sql("DROP TABLE orders", "CREATE TABLE orders (id DECIMAL_TEXT(25,0) NOT NULL PRIMARY KEY, amount BIGINT)")

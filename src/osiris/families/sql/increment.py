@@ -263,7 +263,8 @@ class _ByValue(_Reading):
                 yield batch
                 continue
             column = batch.column(self._cursor.column)
-            is_new = pc.greater_equal(column, pa.scalar(self._least_read, column.type))
+            kind = None if pa.types.is_timestamp(column.type) else column.type  # in microseconds, not cut to seconds
+            is_new = pc.greater_equal(column, pa.scalar(self._least_read, kind))
             yield batch.filter(pc.fill_null(is_new, fill_value=True))
 
     def _take(self, batch: pa.RecordBatch) -> None:
