@@ -40,6 +40,7 @@ _OF_ENTRY = ("connection", "table", "query", "schema", "path", "limit", "offset"
 _OF_READER, _OF_WRITER = ("cast",), ("checks",)
 """Shared config keys that both steps could have, and only one needs."""
 
+_SNAPSHOT, _LOCK = "snapshot", "lock"
 _MODE = "write_mode"
 _MODE_OF_CURSOR = "write write_mode: upsert in its defaults; append, if rows are only inserted"
 
@@ -276,6 +277,8 @@ class _Scan:
             if spec is None or (component != FOLDER_WRITER and "table" not in spec.config["properties"]):
                 verb = "read" if what == "from" else "written"
                 self._add("OML059", f"{entry.pointer}/{what}/connection", family=component.partition(".")[0], verb=verb)
+            elif what == "from" and entry.snapshot == _LOCK and _SNAPSHOT not in spec.config["properties"]:
+                self._add("OML061", f"{entry.pointer}/from/{_SNAPSHOT}", family=spec.family)
 
     def _check_parts(self, entry: Entry, pointer: str) -> None:
         parts = _template_parts(entry.table or "")
@@ -422,6 +425,8 @@ class _Expansion:
         source: Text = {"connection": str(self._entry.source), "table": table.name}
         if self._schemas[0]:
             source["schema"] = table.schema
+        if self._entry.snapshot == _LOCK:
+            source[_SNAPSHOT] = _LOCK
         self._add_pair(table, place, source | _picked(config, self._reads), target | _picked(config, self._writes))
 
     def _add_pair(self, table: SourceTable, place: str, source: Text, target: Text) -> None:

@@ -134,8 +134,13 @@ def connect(target: Address, ctx: StepContext, *, sends_rows: bool = False) -> t
     CON017, or RUN003 if cancelled.
     """
     connection = _taken(target, ctx, sends_rows) or _connected(target, ctx, sends_rows)
+    return connection, watched(connection, target, ctx)
+
+
+def watched(connection: Client, target: Address, ctx: StepContext) -> Watchdog:
+    """Return the watchdog of a step for a connection; it is not running yet."""
     is_busy = partial(_is_busy, connection, target)
-    return connection, Watchdog(lambda _why: _kill_query(connection, target), ctx.cancelled, target.silence, is_busy)
+    return Watchdog(lambda _why: _kill_query(connection, target), ctx.cancelled, target.silence, is_busy)
 
 
 def keep(connection: Client, target: Address, ctx: StepContext, *, sends_rows: bool) -> bool:
@@ -323,7 +328,7 @@ def _kill_query(connection: Client, target: Address) -> None:
     """Kill the running query, as the server does not notice a closed connection; then shut down its socket."""
     import pymysql
 
-    with suppress(pymysql.MySQLError, OsirisError, OSError, RuntimeError), _second_connection(target) as second:
+    with suppress(pymysql.MySQLError, OsirisError, OSError, RuntimeError), second_connection(target) as second:
         second.query(f"KILL QUERY {connection.thread_id()}")
     if connection._sock is not None:
         with suppress(OSError), socket.socket(fileno=os.dup(connection._sock.fileno())) as copy:
@@ -339,18 +344,18 @@ def _is_busy(connection: Client, target: Address) -> bool:
     """Whether the server is running a statement for a connection, and not waiting for us to receive or send rows."""
     import pymysql
 
-    with suppress(pymysql.MySQLError, OsirisError, OSError, RuntimeError), _second_connection(target) as second:
+    with suppress(pymysql.MySQLError, OsirisError, OSError, RuntimeError), second_connection(target) as second:
         second.query(_BUSY % connection.thread_id())
         return bool(second._result.rows)
     return False
 
 
 @contextmanager
-def _second_connection(target: Address) -> Iterator[Client]:
-    """Open a second connection to the same server, for one short statement."""
+def second_connection(target: Address, seconds: float = _PATIENCE) -> Iterator[Client]:
+    """Open a second connection to the same server, for statements that last at most some seconds."""
     sock = _open_socket(target, time.monotonic() + _PATIENCE, lambda: False)
     sock.settimeout(_PATIENCE)  # for the TLS handshake, to which PyMySQL's own timeouts do not apply
-    second = _client(target, sock, read_timeout=_PATIENCE, write_timeout=_PATIENCE)
+    second = _client(target, sock, read_timeout=seconds, write_timeout=seconds)
     second.connect(sock)
     try:
         yield second

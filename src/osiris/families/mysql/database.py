@@ -7,14 +7,15 @@ begins, or writes them directly into the table where the outcome is the same.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
+from osiris.driver import Shared
 from osiris.families.mysql import late_rows
-from osiris.families.mysql.connect import address, numbered
-from osiris.families.mysql.errors import ROW, refusal
+from osiris.families.mysql.connect import address, connect, numbered
+from osiris.families.mysql.errors import NOT_GRANTED, ROW, refusal
 from osiris.families.mysql.load import (
     may_replace,
     merge_staged,
@@ -31,6 +32,7 @@ from osiris.families.mysql.session import (
     chosen,
     find,
     hold,
+    no_commits,
     opened,
     qualified,
     query_result,
@@ -38,7 +40,9 @@ from osiris.families.mysql.session import (
     reading,
     relation,
     relations,
+    share,
     table_result,
+    watching,
 )
 from osiris.families.mysql.target_table import (
     cascades_to,
@@ -74,6 +78,12 @@ if TYPE_CHECKING:
 _DUPLICATE_KEY = 1062
 _SERVER = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uid', 'server_uuid')"
 _CREATED = "SELECT CREATE_TIME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s"
+_TABLE_ID = {
+    is_mariadb: f"""SELECT TABLE_ID FROM information_schema.{view} WHERE NAME = CONCAT(
+    CONVERT(CONVERT(%s USING filename) USING binary), '/', CONVERT(CONVERT(%s USING filename) USING binary))"""
+    for is_mariadb, view in ((True, "INNODB_SYS_TABLES"), (False, "INNODB_TABLES"))
+}
+"""By whether the server is MariaDB."""
 _IN_USE = (1020, 1205, 1213)
 
 
@@ -140,6 +150,23 @@ class MySQL(Database[Session]):
         return "it is no plain table", "write a table"
 
     # Reading
+
+    @contextmanager
+    def shared(self, ctx: StepContext, configs: Sequence[StepConfig]) -> Iterator[Shared]:
+        """Hold a connection whose transaction sees one state of all tables of these configs that it can lock."""
+        target = address(ctx.connection, None)
+        connection, watch = connect(target, ctx)
+        try:
+            with watching(Session(connection, target, watch)) as session:
+                asked = late_rows.ask_for_all(session)
+                places = [(address(ctx.connection, config.schema).database, str(config.table)) for config in configs]
+                locks = any(getattr(config, "snapshot", None) == "lock" for config in configs)
+                seen = share(session, places, no_commits(session) if locks else nullcontext())
+            pairs = zip(configs, places, strict=True)
+            names = frozenset((config.schema, str(config.table)) for config, place in pairs if place in seen)
+            yield Shared(names, asked=asked, session=session)
+        finally:
+            connection._force_close()
 
     def named_relations(self, session: Session, config: StepConfig) -> Sequence[Name]:
         """Return the table that a step reads; nothing for a query."""
@@ -231,12 +258,31 @@ class MySQL(Database[Session]):
         """Return the name of one of our own tables in SQL."""
         return qualified(session, table)
 
+    def source_identity(self, session: Session, source: Source) -> str:
+        """Return the server and the names of tables: nothing that it shows of a table outlasts OPTIMIZE or TRUNCATE."""
+        names = (".".join(map(quote_name, name)) for name in source.relations)
+        return ":".join([*(value for _, value in session.rows(_SERVER)), *names])
+
     def identity(self, session: Session, delivery: Delivery) -> str:
-        """Return a text that changes if the target table is replaced by another."""
-        session.run("SET SESSION time_zone = '+00:00'")
-        ((created,),) = session.rows(_CREATED, session.target.database, delivery.table)
-        servers = ":".join(value for _, value in session.rows(_SERVER))
-        return f"{servers}:{delivery.quoted}:{created}"
+        """Return a text that changes if the target table is replaced by another.
+
+        InnoDB's number of the table also changes if it is rebuilt; the time of its creation, if the user may not see
+        that number, with each ALTER.
+        """
+        import pymysql
+
+        place = session.target.database, delivery.table
+        try:
+            found = session.rows(_TABLE_ID[session.mariadb], *place)
+        except pymysql.MySQLError as error:
+            if numbered(error)[0] not in NOT_GRANTED:
+                raise
+            found = []
+        if not found:  # a partitioned table has other names there
+            session.run("SET SESSION time_zone = '+00:00'")
+            found = session.rows(_CREATED, *place)
+        servers = (value for _, value in session.rows(_SERVER))
+        return ":".join([*servers, delivery.quoted, *(str(value) for (value,) in found)])
 
     def claim(self, session: Session, delivery: Delivery, rows: int) -> bool:
         """Insert a delivery into the ledger before its rows; returns False if another attempt has done so.

@@ -22,7 +22,7 @@ _NO_RIGHT_TO_DATABASE = 1044
 _NOT_ADMITTED = frozenset((1040, 1129, 1130, 1203, 1226))
 _ENCRYPTION = frozenset((2026, 3159))
 _DISCONNECTED = frozenset((1053, 1152, 1153, 1158, 1159, 1160, 1161, 1184, 1927, 2006, 2013, 2055, 4031))
-NO_TABLE = 1146
+NO_TABLE, TIMED_OUT = 1146, 1205
 NOT_GRANTED = frozenset((1044, 1142, 1143, 1227, 1345, 1370, 1410))
 """Errors that mean that the user lacks a privilege."""
 _INTERRUPTED = frozenset((1317, 1907, 1969, 3024))

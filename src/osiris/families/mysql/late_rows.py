@@ -11,7 +11,7 @@ import secrets
 import threading
 import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from osiris.errors import Location, fail
 from osiris.families.mysql.connect import numbered
@@ -71,8 +71,16 @@ _ELSEWHERE = (
 )
 
 
+class Asked(NamedTuple):
+    """What a server says: its clock, the other threads, and the open transactions; None if these are not known."""
+
+    clock: datetime
+    threads: Sequence[tuple[Any, ...]]
+    transactions: Sequence[tuple[Any, ...]] | None
+
+
 def moment(
-    session: Session, _ctx: StepContext, cursor: Cursor, source: Source, before: Mapping[str, JsonValue] | None
+    session: Session, ctx: StepContext, cursor: Cursor, source: Source, before: Mapping[str, JsonValue] | None
 ) -> Moment | None:
     """Return the server's clock and the least time that a row which arrives later can have.
 
@@ -86,40 +94,63 @@ def moment(
     """
     if not has_times(source.schema, cursor):
         return None
+    shared: Sequence[Asked] = ctx.shared.asked if ctx.shared else ()
     if cursor.late != "open_transactions":
-        return Moment(_clock(session))
+        return Moment(shared[-1].clock if shared else _clock(session))
     _expect_visible(session, cursor)
     _expect_primary(session, cursor, source)
     if before is None:
         return Moment(_clock(session), unknown=True)
-    answer = _question(session, before)
-    since = answer.clock - _RECENT
-    for _ in range(_QUESTIONS):
-        if not answer.unknown and answer.pending >= since:
-            break
-        time.sleep(random.uniform(*_PAUSE))  # noqa: S311  so that two who ask do not keep each other from news
-        answer = _question(session, answer.details)
+    for asked in shared or ask(session, before):
+        answer = _answer(asked, before)
+        before = answer.details
     return answer
 
 
-def _question(session: Session, before: Mapping[str, JsonValue]) -> Moment:
-    """Return the clock and what is open; `details` has the question's `bound`, and the bounds of open transactions.
+def ask_for_all(session: Session) -> Sequence[Asked]:
+    """Ask a server for pairs whose positions are not known here; `moment` takes from it what each pair needs."""
+    import pymysql
 
-    Clock, statements and transactions are asked in this order: a row moves from one to the next. Times are whole
-    seconds, as a stamp may have no fraction.
+    try:
+        return ask(session, {})
+    except pymysql.MySQLError as error:
+        if numbered(error)[0] not in _NOT_GRANTED:
+            raise
+        return [Asked(_clock(session), (), None)]
+
+
+def ask(session: Session, before: Mapping[str, JsonValue]) -> Sequence[Asked]:
+    """Ask a server until no open transaction is old or has an unknown start after a position, at most some times."""
+    asked = [_ask(session)]
+    answer = _answer(asked[0], before)
+    since = answer.clock - _RECENT
+    while len(asked) <= _QUESTIONS and (answer.unknown or (answer.pending and answer.pending < since)):
+        time.sleep(random.uniform(*_PAUSE))  # noqa: S311  so that two who ask do not keep each other from news
+        asked.append(_ask(session))
+        answer = _answer(asked[-1], answer.details)
+    return asked
+
+
+def _ask(session: Session) -> Asked:
+    """Ask once: clock, statements and transactions, in this order, as a row moves from one to the next."""
+    return Asked(_clock(session), _threads(session), _transactions(session))
+
+
+def _answer(asked: Asked, before: Mapping[str, JsonValue]) -> Moment:
+    """Return what an answer means after a position; `details` has its `bound`, and the bounds of open transactions.
+
+    Times are whole seconds, as a stamp may have no fraction.
     """
-    clock = _clock(session)
-    threads = _threads(session)
-    transactions = _transactions(session)
-    if transactions is None:
-        return Moment(clock, unknown=True, details=before)
-    statements = _statements(clock, threads, {thread for thread, _, reads_only, *_ in transactions if reads_only})
-    opened = _opened([(thread, started) for thread, started, _, writes, _ in transactions if writes], before)
+    if asked.transactions is None:
+        return Moment(asked.clock, unknown=True, details=before)
+    reading = {thread for thread, _, reads_only, *_ in asked.transactions if reads_only}
+    statements = _statements(asked.clock, asked.threads, reading)
+    opened = _opened([(thread, started) for thread, started, _, writes, _ in asked.transactions if writes], before)
     known = {name: datetime.fromisoformat(at) for name, at in opened.items() if at}
     holders = {**statements, **{at: f"the transaction of thread {name.split()[0]}" for name, at in known.items()}}
     oldest, holder = min(holders.items(), default=(None, None))
-    details = {"bound": min([clock, *statements]).isoformat(), "open": opened}
-    return Moment(clock, oldest, holder, len(known) < len(opened), details)
+    details = {"bound": min([asked.clock, *statements]).isoformat(), "open": opened}
+    return Moment(asked.clock, oldest, holder, len(known) < len(opened), details)
 
 
 def _statements(clock: datetime, threads: Sequence[tuple[Any, ...]], reading: Collection[int]) -> dict[datetime, str]:

@@ -14,9 +14,9 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from osiris.errors import did_you_mean, fail
-from osiris.families.mysql.connect import address, connect, fail_lost, keep, numbered
+from osiris.families.mysql.connect import address, connect, fail_lost, keep, numbered, second_connection, watched
 from osiris.families.mysql.decode import Packets, cells_of, received
-from osiris.families.mysql.errors import NO_TABLE, NOT_GRANTED, fail_server
+from osiris.families.mysql.errors import NO_TABLE, NOT_GRANTED, TIMED_OUT, fail_server
 from osiris.families.mysql.types import carry, decoder, quote_name, type_name
 from osiris.families.source_columns import check_known
 from osiris.families.sql.columnar import DEFAULT_POLICY, number_rejects
@@ -33,7 +33,9 @@ from osiris.families.sql.result import (
 from osiris.families.sql.wire import ConnectionBroken, ServerError, decoded_batches
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Generator, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from osiris.driver import StepContext
     from osiris.families.mysql.connect import Address, Client
@@ -87,6 +89,17 @@ _COLUMNS_OF = """
 SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS
 WHERE TABLE_SCHEMA NOT IN %s AND TABLE_NAME IN %s ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"""
 
+_SHARABLE = """
+SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE IS NULL FROM information_schema.TABLES
+WHERE TABLE_SCHEMA IN %s AND (ENGINE = 'InnoDB' OR TABLE_TYPE = 'VIEW')"""
+_SOON, _TURN = 2, 0.1
+"""How many seconds a lock on a table is waited for; how often one who waits for the turn looks whether to stop."""
+_IDLE = {
+    False: {"wait_timeout": "31536000"},
+    True: {"wait_timeout": "31536000", "idle_transaction_timeout": "0", "idle_readonly_transaction_timeout": "0"},
+}
+"""Session variables that keep an idle session open, by whether the server is MariaDB."""
+
 _ANYTHING = ReaderConfig()
 
 
@@ -130,16 +143,86 @@ class Table(Relation):
 
 @contextmanager
 def reading(ctx: StepContext, config: ReaderConfig = _ANYTHING) -> Iterator[Session]:
-    """Open a session that reads one snapshot of the database; it is closed afterwards.
+    """Open a session that reads one snapshot of the database, that of `ctx.shared` if there is one.
 
-    Errors inside the block become diagnostics: CON011 to CON017, DRV012 to DRV022, SQL009, SQL011, RUN003.
+    Steps that share a snapshot use its connection one after another. If an earlier one has left it broken, the table is
+    read apart. Errors inside the block become diagnostics: CON011 to CON017, DRV012 to DRV022, SQL009, SQL011, RUN003.
     """
     target = address(ctx.connection, config.schema)
+    if ctx.shared:
+        with _turn(ctx, ctx.shared.lock), _joined(ctx, ctx.shared.session, target) as session:
+            if session:
+                yield session
+                return
     with opened(ctx, target, query=config.query is not None) as session:
-        session.run(f"SET SESSION {chosen(SETTINGS | _limit(session))}")
-        session.run("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        _set_up(session)
         begin_reading(session)
-        yield session
+        yield hold(session, [(target.database, str(config.table))]) if ctx.shared else session
+
+
+def _set_up(session: Session) -> None:
+    session.run(f"SET SESSION {chosen(SETTINGS | _limit(session))}")
+    session.run("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+
+
+@contextmanager
+def _turn(ctx: StepContext, lock: threading.Lock) -> Iterator[None]:
+    """Hold a lock; fails with RUN003 if the step is cancelled while it waits for it."""
+    while not lock.acquire(timeout=_TURN):
+        if ctx.cancelled():
+            fail("RUN003", signal="request")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _joined(ctx: StepContext, shared: Session, target: Address) -> Iterator[Session | None]:
+    """Use a shared connection for one step; None if it is closed. It is closed if a result was not read to its end."""
+    connection = shared.connection
+    if not connection.open:
+        yield None
+        return
+    watch = watched(connection, target, ctx)
+    try:
+        with watching(Session(connection, target, watch)) as session:
+            yield session
+    finally:
+        if watch.stopped or connection._result is None:
+            connection._force_close()
+
+
+def share(session: Session, names: Sequence[Name], locked: AbstractContextManager[None]) -> frozenset[Name]:
+    """Begin a transaction that locks tables and then sees one state of them; returns those that it sees.
+
+    The first row that is read takes the snapshot, inside `locked`. No table of it can be altered until the transaction
+    ends, so none is older than its definition (error 1412). Left out, and so read apart, is a table that cannot be
+    locked soon, or has another engine than InnoDB.
+    """
+    import pymysql
+
+    _set_up(session)
+    session.run(f"SET SESSION {chosen(_IDLE[session.mariadb])}, lock_wait_timeout = {_SOON}")
+    found = session.rows(_SHARABLE, sorted({database for database, _ in names})) if names else []
+    begin_reading(session)
+    seen: dict[Name, bool] = {}
+    for name, is_view in sorted(((database, table), view) for database, table, view in found):
+        if name not in names:
+            continue
+        try:
+            session.run(f"SELECT 1 FROM {'.'.join(map(quote_name, name))} LIMIT 0")
+        except pymysql.MySQLError as error:
+            if session.watch.stopped or numbered(error)[0] in _LOST_CONNECTION:
+                raise
+        else:
+            seen[name] = bool(is_view)
+    first = next((name for name, is_view in seen.items() if not is_view), None)
+    if first is None:
+        return frozenset()
+    with locked:
+        session.rows(f"SELECT 1 FROM {'.'.join(map(quote_name, first))} LIMIT 1")
+    return frozenset(seen)
 
 
 def hold(session: Session, relations: Sequence[Name]) -> Session:
@@ -188,16 +271,51 @@ def _limit(session: Session) -> dict[str, str]:
 
 
 @contextmanager
-def opened(ctx: StepContext, target: Address, *, query: bool = False, sends_rows: bool = False) -> Iterator[Session]:
-    """Open a session under a watchdog; afterwards it is closed, or kept; errors inside the block become diagnostics."""
+def no_commits(session: Session) -> Iterator[None]:
+    """Keep all clients from writing during the block; waits for that at most 2 s.
+
+    Fails with DRV011 if a statement runs longer, and with DRV020 without the privilege.
+    """
     import pymysql
 
+    with second_connection(session.target, 2 * _SOON) as second:
+        second.query(f"SET SESSION lock_wait_timeout = {_SOON}")
+        try:
+            second.query("FLUSH TABLES WITH READ LOCK")
+        except pymysql.MySQLError as error:
+            number = numbered(error)[0]
+            if number in NOT_GRANTED:
+                fail_grant(session, ["RELOAD"], "*.*", "*.*, which 'snapshot: lock' needs")
+            if number != TIMED_OUT:
+                raise
+            hint = "run it while no statement writes for longer than that, or leave out 'snapshot: lock'"
+            fail("DRV011", path=session.label, seconds=f"{_SOON} s", hint=hint)
+        yield
+
+
+@contextmanager
+def opened(ctx: StepContext, target: Address, *, query: bool = False, sends_rows: bool = False) -> Iterator[Session]:
+    """Open a session under a watchdog; afterwards it is closed, or kept; errors inside the block become diagnostics."""
     kept = False
     connection, watch = connect(target, ctx, sends_rows=sends_rows)
     try:
-        with watch.running():
-            yield Session(connection, target, watch)
+        with watching(Session(connection, target, watch), query=query) as session:
+            yield session
         kept = not watch.stopped and keep(connection, target, ctx, sends_rows=sends_rows)
+    finally:
+        if not kept:
+            connection._force_close()
+
+
+@contextmanager
+def watching(session: Session, *, query: bool = False) -> Iterator[Session]:
+    """Run the watchdog of a session; errors inside the block become diagnostics."""
+    import pymysql
+
+    watch, target = session.watch, session.target
+    try:
+        with watch.running():
+            yield session
     except (pymysql.MySQLError, ServerError) as error:
         number, message = numbered(error)
         if watch.stopped or number in _LOST_CONNECTION:
@@ -205,9 +323,6 @@ def opened(ctx: StepContext, target: Address, *, query: bool = False, sends_rows
         fail_server(number, message, target.where, target.user, query=query)
     except ConnectionBroken as error:
         fail_lost(watch, target, str(error))
-    finally:
-        if not kept:
-            connection._force_close()
 
 
 def relations(session: Session) -> dict[str, Table]:
@@ -318,7 +433,7 @@ def prepared(session: Session, text: str) -> list[ResultField]:
     """Return the columns of a SELECT, by preparing it without running it."""
     from pymysql.connections import FieldDescriptorPacket
 
-    connection = session.connection
+    connection, last = session.connection, session.connection._result
     with session.watch.waiting():
         connection._execute_command(_PREPARE, text)
         number, count, parameters = _PREPARED.unpack(connection._read_packet().get_all_data()[1:9])
@@ -328,6 +443,7 @@ def prepared(session: Session, text: str) -> list[ResultField]:
         if columns:
             connection._read_packet()
         connection._execute_command(_CLOSE, number.to_bytes(4, "little"))
+    connection._result = last  # all that the server sends has been read
     return columns
 
 

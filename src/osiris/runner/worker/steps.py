@@ -153,7 +153,8 @@ class Flow:
         if active.data["id"] in self._fused:
             output = fused_rows(ready.driver.relation(ready.config, own, ready.context), own)
         elif active.data["mode"] == "read":
-            self._increments.prepare(ready, alone=self._attempt > 1)
+            # One who waits for another's turn with a shared connection must not hold it.
+            self._increments.prepare(ready, alone=self._attempt > 1 or self._reads > 1)
             output = ready.driver.read(ready.config, own, ready.context)
             # If no other rows are read before, an unavailable source fails before others begin. What a cursor's rows
             # are joined with is read after its snapshot, so that it contains what they refer to.
