@@ -156,6 +156,7 @@ BAD = {
     "one target": (FILE.replace("raw_{schema}.{table}", "raw.copy"), [("OML053", 11)]),
     "no key": (FILE.replace("write_mode: append, ", ""), [("OML054", 17)]),
     "unknown table": (FILE.replace("sales.lines", "sales.line"), [("OML054", 7), ("OML056", 17)]),
+    "lock": (FILE.replace("      except:", "      snapshot: lock\n      except:"), [("OML061", 8)]),
     "no mode": (FILE.replace("      write_mode: upsert\n", ""), [("OML060", 13)]),
     "no mode, no defaults": (FILE[: FILE.index("    defaults")], [("OML060", 4)]),
     "id": (
@@ -163,6 +164,21 @@ BAD = {
         [("OML058", 4)],
     ),
 }
+
+
+def test_only_extractors_of_an_entry_that_locks_are_told_so():
+    text = """\
+oml_version: "0.3.0"
+name: shop
+replicate:
+  - id: shop
+    from: {connection: "@mysql.shop", tables: ["sales.*"], snapshot: lock}
+    to: {connection: "@mysql.wh", table: "raw_{table}"}
+    defaults: {write_mode: replace}
+"""
+    for lock, expected in ((True, {"lock"}), (False, {None})):
+        steps = validated(text if lock else text.replace(", snapshot: lock", "")).steps
+        assert {step.config.get("snapshot") for step in steps if step.mode == "read"} == expected
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -200,29 +200,31 @@ def share(session: Session, names: Sequence[Name], locked: AbstractContextManage
     ends, so none is older than its definition (error 1412). Left out, and so read apart, is a table that cannot be
     locked soon, or has another engine than InnoDB.
     """
-    import pymysql
-
     _set_up(session)
     session.run(f"SET SESSION {chosen(_IDLE[session.mariadb])}, lock_wait_timeout = {_SOON}")
     found = session.rows(_SHARABLE, sorted({database for database, _ in names})) if names else []
+    wanted = sorted(((database, table), bool(view)) for database, table, view in found if (database, table) in names)
     begin_reading(session)
-    seen: dict[Name, bool] = {}
-    for name, is_view in sorted(((database, table), view) for database, table, view in found):
-        if name not in names:
-            continue
-        try:
-            session.run(f"SELECT 1 FROM {'.'.join(map(quote_name, name))} LIMIT 0")
-        except pymysql.MySQLError as error:
-            if session.watch.stopped or numbered(error)[0] in _LOST_CONNECTION:
-                raise
-        else:
-            seen[name] = bool(is_view)
+    seen = {name: is_view for name, is_view in wanted if _is_locked(session, name)}
     first = next((name for name, is_view in seen.items() if not is_view), None)
     if first is None:
         return frozenset()
     with locked:
         session.rows(f"SELECT 1 FROM {'.'.join(map(quote_name, first))} LIMIT 1")
     return frozenset(seen)
+
+
+def _is_locked(session: Session, name: Name) -> bool:
+    """Take a metadata lock on a table; returns False if that fails, as it may be in use."""
+    import pymysql
+
+    try:
+        session.run(f"SELECT 1 FROM {'.'.join(map(quote_name, name))} LIMIT 0")
+    except pymysql.MySQLError as error:
+        if session.watch.stopped or numbered(error)[0] in _LOST_CONNECTION:
+            raise
+        return False
+    return True
 
 
 def hold(session: Session, relations: Sequence[Name]) -> Session:
