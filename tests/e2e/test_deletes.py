@@ -442,3 +442,17 @@ def test_an_entry_of_replicate_deletes_rows_of_all_its_tables(shop_of):
         assert shop.target.sql(f"SELECT id FROM public.{table} WHERE deleted_at IS NOT NULL ORDER BY 1") == [(3,), (4,)]
     shown = shop.osiris("logs", "show", "last", cwd=shop.root).stdout
     assert "2 rows marked as deleted in 'public.orders'" in shown
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_source_and_target_in_one_database(shop_of, family):
+    shop = shop_of(family, family)
+    shop.fill(30)
+    path = shop.write()
+    path.write_text(path.read_text().replace(".copy", ".shop"))
+    for keys in ("0", "3, 4"):
+        shop.source.sql(f"DELETE FROM orders WHERE id IN ({keys})")
+        done = shop.osiris("run", path, "--json", cwd=shop.root, env=shop.source.env)
+        assert done.returncode == 0, done.stdout + done.stderr
+    dead = shop.source.sql("SELECT id FROM copied WHERE deleted_at IS NOT NULL ORDER BY 1")
+    assert dead == [(3,), (4,)]

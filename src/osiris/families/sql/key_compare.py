@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from osiris.model import Schema
     from osiris.replication import Increment
 
-_MEMORY = 32 << 20
+_MEMORY = 48 << 20
 """Most bytes of the engine that joins keys."""
 
-_PART = 500_000
+_PART = 1_000_000
 """Keys are joined in parts of about so many: a join of all would need twice that memory."""
 
 _BATCH = 100_000
