@@ -358,3 +358,27 @@ def test_tables_are_listed_the_worst_first_and_failures_by_cause(shop):
     page = (shop.root / "logs" / session / "report.html").read_text()
     assert page.index('id="tables"') < page.index('id="time"')
     assert 'id="pipeline"' not in page
+
+
+@pytest.mark.parametrize("server", ["postgres"], indirect=True)
+def test_the_package_says_which_tables_share_a_snapshot_and_what_holds_a_mark_back(server):
+    import psycopg
+
+    stamp = "at timestamptz NOT NULL DEFAULT clock_timestamp()"
+    tables = [f"CREATE TABLE t{n} (id INT PRIMARY KEY, {stamp})" for n in range(3)]
+    server.server.run(*tables, "INSERT INTO t0 VALUES (1)", database=server.source)
+    to = 'connection: "@postgres.wh", table: "{table}"'
+    mode = "upsert, cursor: {column: at, stamped_by: server}"
+    server.write(source="@postgres.shop", to=to, mode=mode)
+    fields = server.server.fields(server.source)
+    with psycopg.connect(
+        dbname=server.source, **{k: fields[k] for k in ("host", "port", "user", "password")}
+    ) as open_one:
+        open_one.execute("INSERT INTO t0 VALUES (2)")
+        answer = server.call("run")
+    (since,) = (each["since"] for each in answer["data"]["tables"] if each["name"] == "public.t0")
+    assert since["from"] is None
+    assert "transaction" in since["held_back_by"]
+    package = json.loads(server.osiris("logs", "aiop", cwd=server.root, env=server.env).stdout)
+    (entry,) = package["answer"]["tables"]["entries"]
+    assert (entry["snapshot"]["shared"], entry["snapshot"]["apart"]) == (3, 0)
