@@ -154,6 +154,7 @@ def reading(ctx: StepContext, config: ReaderConfig = _ANYTHING) -> Iterator[Sess
             if session:
                 yield session
                 return
+        ctx.emit("snapshot_left", {"table": config.table})
     with opened(ctx, target, query=config.query is not None) as session:
         _set_up(session)
         begin_reading(session)
