@@ -20,6 +20,12 @@ STAMP = {
     "sqlite": "timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP",
     "duckdb": "timestamptz NOT NULL DEFAULT now()",
 }
+AN_HOUR_AGO = {
+    "postgres": "now() - interval '1 hour'",
+    "mariadb": "now() - INTERVAL 1 HOUR",
+    "sqlite": "datetime('now', '-1 hour')",
+    "duckdb": "now() - INTERVAL 1 HOUR",
+}
 DECLARED = {"sqlite": {"zone": "UTC", "stamped_by": "server"}, "duckdb": {"stamped_by": "server"}}
 """What the cursor must say as the database does not."""
 
@@ -40,8 +46,9 @@ Row = tuple[int, int, "str | None"]
 class History:
     """A table, what a pair does with it, and what source and target must have.
 
-    Operations: `insert`, `again` (insert a key that was deleted), `update`, `move` (change the key), `delete`. With
-    `stamps=False` an update leaves the stamp as it is.
+    Operations: `insert`, `again` (insert a deleted key), `update`, `move` (change the key), `delete`, and `old`
+    (insert a row that no cursor sees, with a key that the target does not have, or has as deleted). With `stamps=False`
+    an update leaves the stamp as it is.
     """
 
     name: str
@@ -58,6 +65,8 @@ class History:
     loaded: Counter = field(default_factory=Counter)
     appended: Counter = field(default_factory=Counter)
     upserted: dict[int, Row] = field(default_factory=dict)
+    known: set[int] = field(default_factory=set)
+    """Keys that were ever loaded."""
 
     @property
     def pair(self) -> Pair:
@@ -70,7 +79,7 @@ class History:
 
     def live(self, limit: int) -> list[int]:
         keys = sorted(self.rows)
-        return self.chance.sample(keys, min(limit, len(keys)))
+        return self.chance.sample(keys, max(0, min(limit, len(keys))))
 
     def new(self, key: int) -> tuple[Row, str]:
         """Return a row that no other version equals, and the text of its note."""
@@ -85,6 +94,17 @@ class History:
         row, note = self.new(key)
         self.rows[key] = row
         return [f"INSERT INTO {self.name} (id, amount, note) VALUES ({key}, {row[1]}, {note})"]
+
+    def old(self) -> list[str]:
+        """Insert a row far below the mark, whose key is not live in the target."""
+        key = max([*self.rows, *self.gone, 0]) + 1
+        if (again := [each for each in self.gone if each not in self.live_there]) and self.chance.random() < 0.7:
+            key = self.chance.choice(again)
+            self.gone.remove(key)
+        row, note = self.new(key)
+        self.rows[key] = row
+        stamp = AN_HOUR_AGO[self.database.kind]
+        return [f"INSERT INTO {self.name} (id, amount, note, stamp) VALUES ({key}, {row[1]}, {note}, {stamp})"]
 
     def insert(self) -> list[str]:
         return self.put(max([*self.rows, *self.gone, 0]) + self.chance.randint(1, 3))
@@ -123,7 +143,7 @@ class History:
 
     def delete(self) -> list[str]:
         told = []
-        for key in self.live(self.chance.randint(1, 2)):
+        for key in self.live(min(self.chance.randint(1, 2), len(self.rows) - bool(self.deletes))):
             del self.rows[key]
             self.gone.append(key)
             told.append(f"DELETE FROM {self.name} WHERE id = {key}")
@@ -142,10 +162,23 @@ class History:
         now = Counter(self.rows.values())
         self.appended += now - self.loaded
         self.loaded = now
-        self.upserted = dict(self.rows) if self.deletes == "hard" else self.upserted | self.rows
+        self.upserted = dict(self.rows) if self.deletes else self.upserted | self.rows
+        self.known |= set(self.rows)
 
-    def expected(self) -> Counter:
-        return self.appended if self.mode == "append" else Counter(self.upserted.values())
+    @property
+    def live_there(self) -> set[int]:
+        return set(self.upserted)
+
+    def differences(self, target: Database) -> dict:
+        """Return what is missing in the target, and what it has too much."""
+        live = f"{self.pair.target} WHERE deleted_at IS NULL" if self.deletes == "soft" else self.pair.target
+        expected = self.appended if self.mode == "append" else Counter(self.upserted.values())
+        found = target.count(live, COLUMNS)
+        wrong = {"missing": expected - found, "too many": found - expected}
+        if self.deletes == "soft":
+            marked = {key for (key,) in target.ask(f"SELECT id FROM {self.pair.target} WHERE deleted_at IS NOT NULL")}
+            wrong["deleted"] = marked ^ (self.known - set(self.rows))
+        return {name: each for name, each in wrong.items() if each}
 
 
 @dataclass
@@ -166,9 +199,10 @@ class Repeating(History):
 
 ALL = ("insert", "insert", "again", "update", "move", "delete")
 GROWING = ("insert",)
+DELETING = ("", "soft", "hard")
 
 
-def draw(database: Database, number: int, seed: int, deletes: tuple[str, ...] = ("",)) -> list[History]:
+def draw(database: Database, number: int, seed: int) -> list[History]:
     """Return histories of all sorts that the source allows, in turn; the seed says with which they begin."""
     stamped = {"column": "stamp", **DECLARED.get(database.kind, {})}
     lag = {"column": "stamp", "late": {"lag": "1m"}, **({"zone": "UTC"} if database.kind == "sqlite" else {})}
@@ -186,8 +220,9 @@ def draw(database: Database, number: int, seed: int, deletes: tuple[str, ...] = 
         sorts += [(History, "upsert", by_xid, ALL, False), (History, "append", by_xid, ALL, False)]
     found = []
     for n in range(number):
-        sort, mode, cursor, operations, stamps = sorts[(seed + n) % len(sorts)]
-        how = deletes[n % len(deletes)] if mode == "upsert" else ""
         chance = random.Random(seed + n)
-        found.append(sort(f"h{n}", database, chance, mode, dict(cursor), operations, stamps, how))
+        sort, mode, cursor, operations, stamps = sorts[(seed + n) % len(sorts)]
+        how = chance.choice(DELETING) if mode == "upsert" else ""
+        more = ("old",) if how else ()
+        found.append(sort(f"h{n}", database, chance, mode, dict(cursor), (*operations, *more), stamps, how))
     return found

@@ -34,9 +34,8 @@ def compare(project, histories, round_number):
     wrong = []
     for each in histories:
         assert project.source.count(each.name, COLUMNS) == Counter(each.rows.values()), each.name
-        expected, found = each.expected(), project.target.count(each.pair.target, COLUMNS)
-        if expected != found:
-            wrong.append((each.name, each.mode, each.cursor, "missing", expected - found, "too many", found - expected))
+        if different := each.differences(project.target):
+            wrong.append((each.name, each.mode, each.deletes, each.cursor, different))
     assert not wrong, (round_number, wrong)
 
 

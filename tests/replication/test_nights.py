@@ -11,7 +11,7 @@ from tests.replication.projects import Database, Project
 from tests.replication.writers import is_passing
 
 SERVERS = ("postgres", "mariadb")
-WITH_DELETES = False
+WITH_DELETES = True
 SMALL, LARGE = {"tables": 12, "nights": 2}, {"tables": 50, "nights": 10}
 STAMP = {
     "postgres": "timestamptz NOT NULL DEFAULT now()",
@@ -69,7 +69,7 @@ class Shop:
             "from": {
                 "connection": f"@{family}.shop",
                 "tables": [f"{sales}.*", f"{self.schema('crm')}.customers"],
-                "except": ["*_tmp", f"{sales}.*_tmp"],
+                "except": ["*_tmp"],
                 "new_tables": "add",
             },
             "to": {"connection": f"@{family}.wh", "table": "raw_{schema}.{table}"},
