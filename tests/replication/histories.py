@@ -26,7 +26,7 @@ AN_HOUR_AGO = {
     "sqlite": "datetime('now', '-1 hour')",
     "duckdb": "now() - INTERVAL 1 HOUR",
 }
-DECLARED = {"sqlite": {"zone": "UTC", "stamped_by": "server"}, "duckdb": {"stamped_by": "server"}}
+DECLARED = {"sqlite": {"zone": "UTC"}}
 """What the cursor must say as the database does not."""
 
 NOTES = ("NULL", "''", "'plain'", "'ä ß ''quoted'''", "'NULL'", "'a\tb'")

@@ -125,7 +125,7 @@ def test_a_read_of_a_part(shop, how):
     shop.run()
     before = everything(shop)
     for reading in ({"limit": 50}, {"query": "SELECT id, amount, stamp FROM orders WHERE id <= 50"}):
-        shop.write(Pair("orders", "orders", {**pair.cursor, "stamped_by": "server"}, "upsert", pair.more, reading))
+        shop.write(Pair("orders", "orders", pair.cursor | {"stamped_by": "server"}, "upsert", pair.more, reading))
         done = shop.run(code=2)
         assert all(each["hint"] and each["line"] for each in done.errors), done.text
         assert everything(shop) == before
