@@ -76,7 +76,7 @@ def _facts(data: Mapping[str, JsonValue], state: Mapping[str, JsonValue]) -> Ite
     cursor, columns = data["cursor"], state["columns"] or {}
     yield "version", data["version"]
     yield "cursor", ", ".join(f"{k}: {v}" for k, v in cursor.items()) if isinstance(cursor, dict) else cursor
-    yield from state["position"].items()
+    yield from ((name, _short(value)) for name, value in state["position"].items())
     yield "held back", data["held_back"]
     yield "rows kept", data["rows_kept"]
     yield "compared at", state["compared_at"]
@@ -87,6 +87,11 @@ def _facts(data: Mapping[str, JsonValue], state: Mapping[str, JsonValue]) -> Ite
 def _position(mark: Mapping[str, JsonValue]) -> str:
     position = mark.get("mark", mark.get("xmin"))
     return "before the first row" if position is None else str(position)
+
+
+def _short(value: JsonValue) -> JsonValue:
+    """Return a value of a position; of files only their number."""
+    return count(len(value), "file") if isinstance(value, dict) else value
 
 
 def _second(at: JsonValue) -> str:

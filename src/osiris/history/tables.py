@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from osiris.history.record import RecordedStep
     from osiris.model import JsonValue
 
-STATES = ("failed", "running", "not run", "rows rejected", "rows written", "nothing new", "delivered before", "skipped")
+STATES = (
+    "failed",
+    "running",
+    "not run",
+    "rows rejected",
+    "rows deleted",
+    "rows written",
+    "nothing new",
+    "delivered before",
+    "skipped",
+)
 """How a table fared, the worst first: the run that this one resumes delivered it before, or it was not selected."""
 
 _NAMED = 3
@@ -110,6 +120,8 @@ def _state(writer: RecordedStep, reader: RecordedStep, rows: int | None, rejecte
     if "failed" in statuses:
         return "failed"
     if writer.status == "complete":
+        if (writer.summary.get("deleted") or {}).get("rows") and not rejected:
+            return "rows deleted"
         is_unchanged = not rows and reader.summary.get("only_new")
         return "rows rejected" if rejected else "nothing new" if is_unchanged else "rows written"
     if writer.status == "skipped":

@@ -122,9 +122,12 @@ def gathering(sql: str, dialect: str) -> Problem | None:
 
     Such a row would change with new rows, but the rows read before stay as they were. `sql` is the canonical text.
     """
+    aggregates = load_allowed(DIALECTS[dialect]).aggregates | _SEVERAL
     with deep_recursion():
         tree = parse(sql, DIALECTS[dialect].load_grammar())[0]
         for node in nodes_of(tree):
+            if called(node) in aggregates:
+                return Problem(place(sql, _offset(node, "", sql)), f"{called(node)}() puts rows together")
             for kind, (word, reason) in _GATHERING.items():
                 if isinstance(node, kind):
                     return Problem(place(sql, _offset(node, word, sql)), f"{word or called(node)} {reason}")

@@ -35,7 +35,12 @@ def pair_key(source: str, target: str) -> str:
 
 def _key(delivery: Delivery) -> str:
     pair = delivery.ctx.pair or {}
-    return pair_key(pair["source"], delivery.target.table)
+    return pair_key(pair["source"], _target(delivery))
+
+
+def _target(delivery: Delivery) -> str:
+    """Return the name of the target, the same however a file writes it."""
+    return delivery.database.fold(delivery.target.table)
 
 
 def load_state(session: Session, delivery: Delivery) -> tuple[State | None, Rows]:
@@ -67,7 +72,7 @@ def _expect_only_pair(session: Session, delivery: Delivery) -> None:
     if delivery.ctx.deletes is None or not database.has_own(session, STATE):
         return
     statement = f"SELECT source FROM {database.own(session, STATE)} WHERE target = {mark} AND pair <> {mark}"
-    for (source,) in session.rows(f"{statement} AND version > 0", delivery.target.table, _key(delivery)):
+    for (source,) in session.rows(f"{statement} AND version > 0", _target(delivery), _key(delivery)):
         fail("STA017", table=delivery.target.table, path=delivery.target.database, source=source)
 
 
@@ -188,7 +193,7 @@ def _lock(session: Session, delivery: Delivery, source: str, expected: int) -> N
     make_own(session, delivery)
     verb, unless = database.insert_missing
     marks = ", ".join([mark] * 7)
-    values = (key, source, delivery.target.table, 0, "", delivery.ctx.run_key, _now())
+    values = (key, source, _target(delivery), 0, "", delivery.ctx.run_key, _now())
     session.rows(f"{verb} {database.own(session, STATE)} VALUES ({marks}){unless}", *values)
     statement = f"SELECT version FROM {database.own(session, STATE)} WHERE pair = {mark}{database.locks_rows}"
     ((version,),) = session.rows(statement, key)

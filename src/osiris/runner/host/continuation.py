@@ -257,6 +257,8 @@ def _continue_by_default(
     root: Path, manifest: Manifest, newest: Summary, request: RunRequest, current: CurrentStates, now: float
 ) -> Start:
     """Continue an unfinished run, or start a new one with a note on why not."""
+    if _has_only_states(manifest, newest):
+        return Start()
     if note := _why_not_continued(newest, request, current.connections(), now):
         return Start(notes=(note,))
     start, changed = _without_stale(root, manifest, newest, current)
@@ -265,6 +267,16 @@ def _continue_by_default(
 
 def _started_new(last: Summary, changed: str) -> Diagnostic:
     return _not_continued(last, f"the {changed} has changed since", "nothing to do: the new run reads it as it is now")
+
+
+def _has_only_states(manifest: Manifest, last: Summary) -> bool:
+    """Return whether a run failed, and all that it delivered has a state.
+
+    Then a new run does what is left, and what is new since: continuing it would skip the pairs that it delivered, for as
+    long as another one fails.
+    """
+    with_state = {step["id"] for step in manifest.steps if "state" in step}
+    return last["status"] == "failed" and bool(last["deliveries"]) and with_state.issuperset(last["deliveries"])
 
 
 def _why_not_continued(last: Summary, request: RunRequest, connections: States, now: float) -> Diagnostic | None:
