@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     Run = dict[str, JsonValue]
 
 _NAMED = 12
-"""Blocked steps that a sentence names."""
+"""Steps that a sentence names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +242,7 @@ def _left_out(story: Story) -> list[str]:
     by_reason: dict[str, list[str]] = {}
     for step, reason in story.skipped.items():
         by_reason.setdefault(reason, []).append(step)
-    reasons = "; ".join(f"{', '.join(steps)} ({reason})" for reason, steps in by_reason.items())
+    reasons = "; ".join(f"{_first(steps)} ({reason})" for reason, steps in by_reason.items())
     return [f"Skipped: {reasons}."] if reasons else []
 
 
@@ -267,14 +267,15 @@ def _blocked(story: Story) -> list[str]:
     if story.cause is None:
         return []
     blocked = story.reading.blocked
-    more = f" and {len(blocked) - _NAMED:,} more" if len(blocked) > _NAMED else ""
-    lines = (
-        [f"{count(len(blocked), 'step')} did not finish as a consequence: {', '.join(blocked[:_NAMED])}{more}."]
-        if blocked
-        else []
-    )
+    lines = [f"{count(len(blocked), 'step')} did not finish as a consequence: {_first(blocked)}."] if blocked else []
     last = story.reading.base_id
     return [*lines, f"The last success was {last}." if last else "No earlier success of this pipeline is on record."]
+
+
+def _first(steps: list[str]) -> str:
+    """Return the first of some steps, and how many more there are."""
+    more = f" and {len(steps) - _NAMED:,} more" if len(steps) > _NAMED else ""
+    return ", ".join(steps[:_NAMED]) + more
 
 
 def _prospect(run: Run, story: Story) -> list[str]:
@@ -286,7 +287,7 @@ def _prospect(run: Run, story: Story) -> list[str]:
         return resumed_by(story.after)
     if run["kind"] == REFUSED:
         return ["Nothing was started; fix the cause and run the same command again."]
-    delivered = f" and does not run {', '.join(run['deliveries'])} again" if run.get("deliveries") else ""
+    delivered = f" and does not run {_first([*run['deliveries']])} again" if run.get("deliveries") else ""
     return [f"'osiris run --resume' continues with this plan{delivered}; a changed pipeline starts a new run."]
 
 

@@ -265,16 +265,18 @@ def _session(workspace: Workspace, run: dict[str, JsonValue]) -> Answer:
     sentences = api.story_lines(run, story)
     head: Line = [("bold", str(run["session"])), (status_style(str(run["status"])), f"  {run['status']}")]
     odd = finding_lines(story.findings)
-    tables = [*read_lines(run, story.sources), *written_lines(run, story.targets)]
+    tables = [*table_lines(story.tables, MOST_TABLES), *read_lines(run, story.sources)]
+    tables += written_lines(run, story.targets)
     text = [head, *sentences, *odd, *_why_lines(run, story.why), *tables]
     data = {"session": run, "story": sentences, "why": story.why, "reading": story.to_json()}
     return Answer(data, text, next=next_commands(run, story))
 
 
 def _why_lines(run: dict[str, JsonValue], why: Mapping[str, str]) -> list[Line]:
-    """Return the table of reasons; steps with the same status and reason share a row."""
+    """Return the table of reasons; steps with the same status and reason share a row. Tables are elsewhere."""
     alike: dict[tuple[str, str], list[str]] = {}
-    for step, reason in why.items():
+    ordinary = _ordinary(run["steps"])
+    for step, reason in ((name, why[name]) for name in why if name in ordinary):
         alike.setdefault((str(run["steps"][step]["status"]), reason), []).append(step)
     rows = [(_named(steps), status, reason) for (status, reason), steps in alike.items()]
     return figures(rows, ("steps", "status", "reason")) if rows else []
