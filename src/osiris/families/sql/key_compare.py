@@ -43,6 +43,9 @@ _MEMORY = 48 << 20
 _PART = 1_000_000
 """Keys are joined in parts of about so many: a join of all would need twice that memory."""
 
+_FEW = 100_000
+"""So many keys are compared without an engine, whose start takes longer."""
+
 _BATCH = 100_000
 _LISTED = 10_000
 """Up to so many lost rows are fetched by their keys; for more, the table is read once more."""
@@ -95,11 +98,30 @@ class Comparison:
         if not self._rows[_TARGET] and self._increment.before is None:
             return  # all rows were read, and the target has none
         self._read_source()
+        if self._are_equal():
+            live = self._rows[_LIVE]
+            counts = {"source": live, "target": live, "deleted": 0, "lost": 0, "undeleted": 0}
+            self._ctx.emit("keys_compared", counts)
+            return
         memory = min(_MEMORY, self._ctx.memory // 4)
         engine = open_engine(self._folder, memory=memory, threads=self._ctx.threads)
         with closing(engine), interruptible(engine, self._ctx.cancelled):
             self._compare(engine)
             yield from self._fetched(engine)
+
+    def _are_equal(self) -> bool:
+        """Return whether both sides have the same keys, all live, as after most runs: few are compared without an engine.
+
+        Then the keys of new rows are among them.
+        """
+        rows = self._rows
+        if not rows[_SOURCE] == rows[_TARGET] == rows[_LIVE] or rows[_SOURCE] > _FEW:
+            return False
+        return self._keys(_SOURCE, self._key) == self._keys(_TARGET, (*self._key, Field(_LIVE, "bool")))
+
+    def _keys(self, side: str, schema: Schema) -> set[tuple[Any, ...]]:
+        table = reopen(self._path(side), schema, "free").reader().read_all()
+        return set(zip(*(table.column(name).to_pylist() for name in self._names), strict=True))
 
     def _read_source(self) -> None:
         config, ctx = replace(self._config, columns=self._names), replace(self._ctx, on_reject="fail")
