@@ -113,7 +113,7 @@ def hold_run(
             if left <= 0:
                 _fail_busy(busy, limit, f"see who holds {project.locks}" if busy.is_orphan else None)
             if not (has_waited or busy.is_orphan):
-                on_wait(f"{busy.holder}{busy.shares}")
+                on_wait(busy.holder + (f", which {busy.shares}" if busy.shares else ""))
                 has_waited = True
             time.sleep(min(_POLL, left))
         yield has_waited
@@ -142,7 +142,7 @@ def _busy(path: Path, uses: Sequence[Use] | None) -> _Busy | None:
     if uses is None:
         return _Busy(holder, is_orphan=is_orphan)
     shared = _shared(uses, note)
-    return _Busy(holder, f" and uses {shared} too", is_orphan) if shared else None
+    return _Busy(holder, f"uses {shared} too", is_orphan) if shared else None
 
 
 def _shared(uses: Sequence[Use], note: Mapping[str, JsonValue]) -> str | None:
@@ -224,4 +224,4 @@ def _holder(note: Mapping[str, JsonValue]) -> str:
 
 def _fail_busy(busy: _Busy, waited: float, hint: str | None) -> NoReturn:
     words = f" (waited {duration_text(waited)})" if waited else ""
-    fail("RUN004", holder=busy.holder, shares=busy.shares, waited=words, hint=hint)
+    fail("RUN004", holder=busy.holder, shares=f" and {busy.shares}" if busy.shares else "", waited=words, hint=hint)

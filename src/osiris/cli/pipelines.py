@@ -56,7 +56,7 @@ def _corrected(workspace: Workspace, results: Sequence[Corrected], *, written: b
 
 def _validated(workspace: Workspace, results: Sequence[Validated]) -> Answer:
     good = [r for r in results if r.ok]
-    text = [f"{r.file}: ok, {count(len(r.steps), 'step')}" for r in good]
+    text = [f"{r.file}: ok" + (f", {count(len(r.steps), 'step')}" if r.steps else "") for r in good]
     diagnostics = [*workspace.config.diagnostics, *(d for r in results for d in r.diagnostics)]
     one = len(results) == len(good) == 1
     follow_up = [again(["osiris", "compile", good[0].file], ("params", "profile"))] if one else []

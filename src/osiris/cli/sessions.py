@@ -107,6 +107,7 @@ _OF_TABLES: dict[str, Callable[[Table], object]] = {
     "table": lambda table: table.name,
     "state": lambda table: table.state,
     "rows": lambda table: table.rows,
+    "deleted": lambda table: table.deleted or None,
     "rejected": lambda table: table.rejected or None,
     "code": lambda table: table.problem and table.problem.code,
     "read": lambda table: since_text(table.since) or None,

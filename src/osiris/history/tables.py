@@ -32,6 +32,13 @@ STATES = (
 )
 """How a table fared, the worst first: the run that this one resumes delivered it before, or it was not selected."""
 
+_IN_COUNTS = {
+    "rows rejected": "with rejected rows",
+    "rows deleted": "with deleted rows",
+    "rows written": "changed",
+}
+"""States as they are counted."""
+
 _NAMED = 3
 
 
@@ -39,8 +46,8 @@ _NAMED = 3
 class Table:
     """A table of an entry: `name` in the source, `target` where it is written, `step` and `reader` the two steps.
 
-    `rows` were written; None if it was not delivered. `since` is what its cursor read (the event `read_since`), and
-    `problem` why it failed.
+    `rows` were written; None if it was not delivered. `deleted` were deleted, or marked as such. `since` is what its
+    cursor read (the event `read_since`), and `problem` why it failed.
     """
 
     entry: str
@@ -51,13 +58,14 @@ class Table:
     state: str
     rows: int | None
     rejected: int
+    deleted: int
     attempts: int
     since: Mapping[str, JsonValue] | None
     problem: Diagnostic | None
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the table as JSON, with the code of its problem."""
-        keys = ("entry", "name", "target", "step", "reader", "state", "rows", "rejected", "since")
+        keys = ("entry", "name", "target", "step", "reader", "state", "rows", "rejected", "deleted", "since")
         return {**{key: getattr(self, key) for key in keys}, "code": self.problem.code if self.problem else None}
 
     @property
@@ -109,6 +117,7 @@ def _table(reading: Reading, writer: RecordedStep, reader: RecordedStep, problem
         state=_state(writer, reader, rows, rejected),
         rows=rows,
         rejected=rejected,
+        deleted=(writer.summary.get("deleted") or {}).get("rows") or 0,
         attempts=max(reader.summary.get("attempts") or 1, writer.summary.get("attempts") or 1),
         since=reader.summary.get("read_since"),
         problem=problems.get(writer.id) or problems.get(reader.id),
@@ -144,9 +153,11 @@ def states_of(tables: Iterable[Table]) -> dict[str, int]:
 
 
 def states_text(tables: Sequence[Table]) -> str:
-    """Return how many tables there are, and how many have each state, as text."""
-    states = ", ".join(f"{number:,} {state}" for state, number in states_of(tables).items())
-    return f"{count(len(tables), 'table')}: {states}"
+    """Return how many tables there are, what was written, and how many tables have each state, as text."""
+    states = ", ".join(f"{number:,} {_IN_COUNTS.get(state, state)}" for state, number in states_of(tables).items())
+    rows, deleted = sum(table.rows or 0 for table in tables), sum(table.deleted for table in tables)
+    gone = f", {deleted:,} deleted" if deleted else ""
+    return f"{count(len(tables), 'table')}, {count(rows, 'row')} written{gone}: {states}"
 
 
 def since_text(since: Mapping[str, JsonValue] | None) -> str:

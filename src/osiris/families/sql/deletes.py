@@ -133,7 +133,8 @@ def _check_stamp(delivery: Delivery, name: str, column: Any) -> None:  # noqa: A
     database = delivery.database
     if column is None:
         kind = database.column_type(STAMP_TYPE)
-        hint = f"run ALTER TABLE {delivery.quoted} ADD COLUMN {database.quote(name)} {kind} NULL"
+        table = ".".join(map(database.quote, filter(None, (delivery.config.schema, delivery.table))))
+        hint = f"run ALTER TABLE {table} ADD COLUMN {database.quote(name)} {kind} NULL"
         fail_table(delivery, f"it has no column '{name}' for the time of deletion", hint)
     if not column.nullable:
         fail_table(delivery, f"its column '{column.name}' is NOT NULL, and live rows have NULL there", "drop NOT NULL")

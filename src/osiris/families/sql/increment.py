@@ -53,7 +53,8 @@ def expect_cursor(
     column = _column(source.schema, cursor, ctx)
     problem, hint = _misfit(column, cursor, is_table=config.table is not None)
     if problem:
-        fail("STA007", at=_AT, column=column.name, problem=problem, hint=hint)
+        what = f"table '{config.table}'" if config.table is not None else "the query"
+        fail("STA007", at=_AT, column=column.name, what=what, problem=problem, hint=hint)
     if cursor.late == "open_transactions" and not cursor.declared:
         table = database.relation(session, str(config.table)) if config.table is not None else None
         if table is None or not database.is_stamped(session, table, cursor.column):

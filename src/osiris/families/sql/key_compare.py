@@ -110,9 +110,9 @@ class Comparison:
             yield from self._fetched(engine)
 
     def _are_equal(self) -> bool:
-        """Return whether both sides have the same keys, all live, as after most runs: few are compared without an engine.
+        """Return whether both sides have the same keys, all live, as in most runs; False for many keys.
 
-        Then the keys of new rows are among them.
+        Few keys are compared without an engine. The keys of new rows are among them.
         """
         rows = self._rows
         if not rows[_SOURCE] == rows[_TARGET] == rows[_LIVE] or rows[_SOURCE] > _FEW:

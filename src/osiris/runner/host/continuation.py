@@ -272,8 +272,8 @@ def _started_new(last: Summary, changed: str) -> Diagnostic:
 def _has_only_states(manifest: Manifest, last: Summary) -> bool:
     """Return whether a run failed, and all that it delivered has a state.
 
-    Then a new run does what is left, and what is new since: continuing it would skip the pairs that it delivered, for as
-    long as another one fails.
+    Then a new run does what is left, and what is new since: continuing it would skip the pairs that it delivered, for
+    as long as another one fails.
     """
     with_state = {step["id"] for step in manifest.steps if "state" in step}
     return last["status"] == "failed" and bool(last["deliveries"]) and with_state.issuperset(last["deliveries"])
