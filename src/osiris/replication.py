@@ -138,7 +138,7 @@ class TargetKeys:
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class KeysToDelete:
     """The keys of rows to delete: their number, and the function that yields them."""
 
     rows: int
@@ -282,7 +282,7 @@ class Increment:
     sets `position`, `kept` (the same for the next run) and `columns`.
 
     If the keys of a table are to be compared, `target` has those of the target. The reader then sets `compared_at`, and
-    `gone` if rows are to be deleted.
+    `to_delete` if rows are to be deleted.
     """
 
     pair: Pair
@@ -297,7 +297,12 @@ class Increment:
     compared_at: str | None = None
     deletes: Deletes | None = None
     target: TargetKeys | None = None
-    gone: Gone | None = None
+    to_delete: KeysToDelete | None = None
+
+    @property
+    def version(self) -> int:
+        """The version of the state that this run writes."""
+        return (self.before.version if self.before else 0) + 1
 
     @property
     def is_unchanged(self) -> bool:
@@ -314,9 +319,9 @@ class Increment:
         """Return the state after this run; `target` is the identity of the target, `rows` whether it has rows."""
         before, position = self.before, self.position or {}
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        entry = {"run": run_key, "at": at, **{k: v for k, v in position.items() if k != "files"}}
+        entry = {"run": run_key.partition("#")[0], "at": at, **{k: v for k, v in position.items() if k != "files"}}
         return State(
-            (before.version if before else 0) + 1,
+            self.version,
             self.pair.form,
             self.columns,
             self.source,

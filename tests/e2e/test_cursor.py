@@ -299,8 +299,13 @@ def test_a_trigger_stamps_a_column_of_sqlite(files):
     )
     assert codes(shop.run(code=2)) == ["STA008"]
     shop.sql(
-        "CREATE TRIGGER stamped AFTER UPDATE OF amount ON orders BEGIN "
+        "CREATE TRIGGER changed AFTER UPDATE OF amount ON orders BEGIN "
         "UPDATE orders SET amount = new.amount, updated_at = datetime('now') WHERE id = new.id; END"
+    )
+    assert codes(shop.run(code=2)) == ["STA008"]
+    shop.sql(
+        "CREATE TRIGGER added AFTER INSERT ON orders BEGIN "
+        "UPDATE orders SET updated_at = datetime('now') WHERE id = new.id; END"
     )
     assert codes(shop.run()) == []
 
@@ -569,4 +574,4 @@ def test_the_state_of_a_folder_is_reset(lake):
     lake.run()
     done = lake.osiris("state", "reset", lake.root / "pipelines" / "lake.yaml", "--json", cwd=lake.root)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert (written(lake.run()), lake.copied()) == (1, [1, 1, 2])  # the last row is recognized
+    assert (written(lake.run()), lake.copied()) == (2, [1, 1, 2, 2])

@@ -345,9 +345,9 @@ def test_tables_are_listed_the_worst_first_and_failures_by_cause(shop):
     assert (since["from"], since["to"]) == ("2", "3")
     assert len([each for each in answer["diagnostics"] if each["code"] == "DRV012"]) == 2  # --json has everything
     done = shop.osiris("run", shop.file, cwd=shop.root, env=shop.env)
-    assert "shop  31 tables: 2 failed, 29 nothing new" in done.stdout
+    assert "shop  31 tables, 0 rows written: 2 failed, 29 nothing new" in done.stdout
     assert done.stdout.index("t03") < done.stdout.index("orders")
-    assert "… and 11 more tables: 11 nothing new" in done.stdout
+    assert "… and 11 more tables, 0 rows written: 11 nothing new" in done.stdout
     assert done.stderr.count("DRV012") == 1
     assert "shop-main-t03-source: failed" in done.stderr
     assert "(2 tables: t03, t07)" in done.stderr

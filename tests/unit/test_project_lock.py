@@ -112,7 +112,7 @@ def test_who_waits_is_told_once_and_gets_it(project, holder):
     with held(project, "mine", [TABLE], wait=60.0, on_wait=let_go) as has_waited:
         assert has_waited
     (text,) = said
-    assert text.endswith("and uses '@postgres.wh.orders' too")
+    assert text.endswith(", which uses '@postgres.wh.orders' too")
 
 
 def test_holder_that_does_not_say_what_it_uses_excludes_all(project, holder):

@@ -433,8 +433,6 @@ def _change(choice: _Choice, run: str, at: str, *, dry_run: bool) -> StateChange
     before = pair.state or replace(NO_STATE, version=pair.version)
     state = before.rewound(pair.writer["state"]["form"], choice.position or {}, run, at)
     is_direct = pair.reader["id"] in pair.writer["inputs"].values() and cursor.column not in _casts(pair)
-    # Rows are recognized by the columns of that time, so all of these must still be read.
-    is_direct &= {*(before.columns or ())} <= {column["name"] for column in pair.reader["schema"]}
     column = cursor.column if is_direct and pair.appends and pair.has_values else ""
     return StateChange(state, dry_run, not choice.position, column, pair.kind, choice.mark)
 

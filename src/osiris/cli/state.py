@@ -108,7 +108,7 @@ def rewind(file: str, what: str | None, to: str, dry_run: bool, params: dict[str
     RUN is a session or run id in 'osiris state show': the state goes back to the position before that run. VALUE is a
     value of the cursor column. This accepts the cursor, query, source and target as they are now. Each state changes in
     a transaction of its own, which the ledger of the target records. For write_mode: append, rows that are read again
-    are appended again, except those that are still recognized; --dry-run counts them.
+    are appended again; --dry-run counts them.
     """
     return _moved(file, what, to, dry_run, params, profile)
 
@@ -118,7 +118,7 @@ def reset(file: str, what: str | None, dry_run: bool, params: dict[str, str], pr
     """Have the next run read everything.
 
     As 'osiris state rewind', to before the first row. The target keeps its rows: with write_mode: append, the next run
-    appends all rows again, except those that are still recognized; --dry-run counts them.
+    appends all rows again; --dry-run counts them.
     """
     return _moved(file, what, None, dry_run, params, profile)
 

@@ -156,8 +156,8 @@ def states_text(tables: Sequence[Table]) -> str:
     """Return how many tables there are, what was written, and how many tables have each state, as text."""
     states = ", ".join(f"{number:,} {_IN_COUNTS.get(state, state)}" for state, number in states_of(tables).items())
     rows, deleted = sum(table.rows or 0 for table in tables), sum(table.deleted for table in tables)
-    gone = f", {deleted:,} deleted" if deleted else ""
-    return f"{count(len(tables), 'table')}, {count(rows, 'row')} written{gone}: {states}"
+    removed = f", {deleted:,} deleted" if deleted else ""
+    return f"{count(len(tables), 'table')}, {count(rows, 'row')} written{removed}: {states}"
 
 
 def since_text(since: Mapping[str, JsonValue] | None) -> str:
@@ -166,9 +166,9 @@ def since_text(since: Mapping[str, JsonValue] | None) -> str:
         return ""
     begin = f"from {since['from']}" if since["from"] is not None else "from the start"
     end = f" to {since['to']}" if since["to"] is not None else ""
-    held = f"; held back by {since['held_back_by']}" if since.get("held_back_by") else ""
+    holder = f"; holder back by {since['held_back_by']}" if since.get("held_back_by") else ""
     again = f"; {count(since['rows_read_again'], 'row')} read again" if since.get("rows_read_again") else ""
-    return f"{begin}{end}{held}{again}"
+    return f"{begin}{end}{holder}{again}"
 
 
 def causes_of(tables: Iterable[Table]) -> list[Cause]:

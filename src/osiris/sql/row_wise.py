@@ -103,7 +103,6 @@ def row_wise(sql: str, cursor: Collection[str]) -> RowWise:
 
 
 _GATHERING: dict[type[exp.Expr], tuple[str, str]] = {
-    exp.AggFunc: ("", "puts rows together"),
     exp.Distinct: _CLAUSES["distinct"],
     exp.Fetch: ("FETCH", "counts rows"),
     exp.Group: _CLAUSES["group"],

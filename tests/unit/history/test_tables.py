@@ -5,7 +5,7 @@ from osiris.history.tables import Table, causes_of, merged, since_text, states_t
 
 
 def table(name, state="failed", problem=None, **more):
-    fields = {"rows": None, "rejected": 0, "attempts": 1, "since": None, **more}
+    fields = {"rows": None, "rejected": 0, "deleted": 0, "attempts": 1, "since": None, **more}
     target, reader = f"{name} in @duckdb.wh", f"shop-main-{name}-source"
     return Table("shop", f"main.{name}", target, f"shop-main-{name}", reader, state, problem=problem, **fields)
 

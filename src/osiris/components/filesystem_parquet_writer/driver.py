@@ -113,10 +113,10 @@ class Driver:
         Returns how many rows of the folder the next run appends again at most, None if that is not known.
         """
         published = folder(ctx, config.path)
-        before, manifest, recognized = changed(published, schema, ctx, change)
+        before, manifest = changed(published, schema, ctx, change)
         if not change.dry_run:
             publish_folder(published, before, ctx.scratch, manifest, ())
-        return max(0, manifest.rows - recognized) if change.reads_all else None
+        return manifest.rows if change.reads_all else None
 
 
 def _reason(type_name: str) -> str | None:

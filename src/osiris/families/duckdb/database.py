@@ -20,7 +20,7 @@ from osiris.errors import diagnostic, did_you_mean, fail, raise_all
 from osiris.families.source_columns import check_known
 from osiris.families.sql.database import Column, Relation, Source, insert_rows, listed
 from osiris.families.sql.database_file import FileDatabase, FileSession, check_file, label
-from osiris.families.sql.deletes import GONE, gone_columns, key_fields
+from osiris.families.sql.deletes import KEYS_TO_DELETE, gone_columns, key_fields
 from osiris.families.sql.result import bound_values
 from osiris.families.sql.target_table import (
     KEYS,
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from osiris.driver import StepContext
     from osiris.families.sql.database import Delivery, Staged, StepConfig
     from osiris.model import JsonValue, Order, Schema
-    from osiris.replication import Gone
+    from osiris.replication import KeysToDelete
     from osiris.sql import Verdict
 
     Session = FileSession[DuckDBPyConnection]
@@ -273,19 +273,18 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
         texts = (column.name.lower() for column in columns if column.type == "utf8")
         return dict.fromkeys(texts, "the table has a collation") if collated else {}
 
-    def stage_gone(self, session: Session, delivery: Delivery, gone: Gone) -> str:
+    def stage_keys_to_delete(self, session: Session, delivery: Delivery, to_delete: KeysToDelete) -> str:
         """Load the keys of rows to delete into a temporary table; returns its name in SQL."""
         names = gone_columns(delivery)
         keys = ", ".join(f"{quote_name(key)} AS {name}" for key, name in zip(delivery.key, names, strict=True))
-        session.run(f"CREATE TEMP TABLE {GONE} AS SELECT {keys} FROM {delivery.quoted} LIMIT 0")
+        session.run(f"CREATE TEMP TABLE {KEYS_TO_DELETE} AS SELECT {keys} FROM {delivery.quoted} LIMIT 0")
         import pyarrow as pa
 
-        reader = pa.RecordBatchReader.from_batches(arrow_schema(key_fields(delivery)), gone.batches())
+        reader = pa.RecordBatchReader.from_batches(arrow_schema(key_fields(delivery)), to_delete.batches())
         session.connection.register(_GONE_ROWS, reader)
-        session.run(
-            f"INSERT INTO temp.{GONE} SELECT {listed([f.name for f in key_fields(delivery)])} FROM temp.{_GONE_ROWS}"
-        )
-        return f"temp.{GONE}"
+        names = listed([field.name for field in key_fields(delivery)])
+        session.run(f"INSERT INTO temp.{KEYS_TO_DELETE} SELECT {names} FROM temp.{_GONE_ROWS}")
+        return f"temp.{KEYS_TO_DELETE}"
 
     def make_durable(self, session: Session, _delivery: Delivery) -> None:
         """Commit the transaction durably."""

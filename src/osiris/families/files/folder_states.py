@@ -94,20 +94,15 @@ def with_state(manifest: FolderManifest, state: State, kept: Rows, ctx: StepCont
     return replace(manifest, state=record)
 
 
-def changed(
-    folder: Folder, schema: Schema, ctx: StepContext, change: StateChange
-) -> tuple[JsonValue, FolderManifest, int]:
-    """Return the version of a folder's manifest, the manifest with another state, and how many rows are recognized.
+def changed(folder: Folder, schema: Schema, ctx: StepContext, change: StateChange) -> tuple[JsonValue, FolderManifest]:
+    """Return the version of a folder's manifest, and the manifest with another state; fails with STA001.
 
-    Those are none if the cursor is another one. Fails with STA001.
+    Delivered rows are not recognized any more: whether the next run reads the same columns is not known here.
     """
     version, manifest = manifest_of(folder)
     expect_version(folder, manifest, ctx, change.state.version - 1)
-    before = _state(manifest, ctx)[1]
     base = manifest or FolderManifest(0, schema, (), ())
-    is_same = before and (before.form or {}).get("cursor") == (change.state.form or {}).get("cursor")
-    kept: Rows = _kept(base) if is_same else Counter()
-    return version, with_state(base, change.state, kept, ctx, 0), kept.total()
+    return version, with_state(base, change.state, Counter(), ctx, 0)
 
 
 def _source(ctx: StepContext) -> str:

@@ -22,7 +22,7 @@ from osiris.families.mysql.load import (
     replace_directly,
     send,
     stage,
-    stage_gone,
+    stage_keys_to_delete,
     used_columns,
 )
 from osiris.families.mysql.session import (
@@ -133,7 +133,7 @@ class MySQL(Database[Session]):
     explain_rejection = staticmethod(explained)
     loose_columns = staticmethod(loose_columns)
     cascades_to = staticmethod(cascades_to)
-    stage_gone = staticmethod(stage_gone)
+    stage_keys_to_delete = staticmethod(stage_keys_to_delete)
 
     # The catalogue
 
@@ -158,13 +158,13 @@ class MySQL(Database[Session]):
         connection, watch = connect(target, ctx)
         try:
             with watching(Session(connection, target, watch)) as session:
-                asked = late_rows.ask_for_all(session)
+                answer = late_rows.ask_for_all(session)
                 places = [(address(ctx.connection, config.schema).database, str(config.table)) for config in configs]
                 locks = any(getattr(config, "snapshot", None) == "lock" for config in configs)
                 seen = share(session, places, no_commits(session) if locks else nullcontext())
             pairs = zip(configs, places, strict=True)
             names = frozenset((config.schema, str(config.table)) for config, place in pairs if place in seen)
-            yield Shared(names, asked=asked, session=session)
+            yield Shared(names, asked=answer, session=session)
         finally:
             connection._force_close()
 
@@ -273,16 +273,16 @@ class MySQL(Database[Session]):
 
         place = session.target.database, delivery.table
         try:
-            found = session.rows(_TABLE_ID[session.mariadb], *place)
+            rows = session.rows(_TABLE_ID[session.mariadb], *place)
         except pymysql.MySQLError as error:
             if numbered(error)[0] not in NOT_GRANTED:
                 raise
-            found = []
-        if not found:  # a partitioned table has other names there
+            rows = []
+        if not rows:  # a partitioned table has other names there
             session.run("SET SESSION time_zone = '+00:00'")
-            found = session.rows(_CREATED, *place)
+            rows = session.rows(_CREATED, *place)
         servers = (value for _, value in session.rows(_SERVER))
-        return ":".join([*servers, delivery.quoted, *(str(value) for (value,) in found)])
+        return ":".join([*servers, delivery.quoted, *(str(value) for (value,) in rows)])
 
     def claim(self, session: Session, delivery: Delivery, rows: int) -> bool:
         """Insert a delivery into the ledger before its rows; returns False if another attempt has done so.

@@ -101,8 +101,8 @@ def moment(
     _expect_primary(session, cursor, source)
     if before is None:
         return Moment(_clock(session), unknown=True)
-    for asked in shared or ask(session, before):
-        answer = _answer(asked, before)
+    for each in shared or ask(session, before):
+        answer = _answer(each, before)
         before = answer.details
     return answer
 
@@ -121,14 +121,14 @@ def ask_for_all(session: Session) -> Sequence[Asked]:
 
 def ask(session: Session, before: Mapping[str, JsonValue]) -> Sequence[Asked]:
     """Ask a server until no open transaction is old or has an unknown start after a position, at most some times."""
-    asked = [_ask(session)]
-    answer = _answer(asked[0], before)
+    answers = [_ask(session)]
+    answer = _answer(answers[0], before)
     since = answer.clock - _RECENT
-    while len(asked) <= _QUESTIONS and (answer.unknown or (answer.pending and answer.pending < since)):
+    while len(answers) <= _QUESTIONS and (answer.unknown or (answer.pending and answer.pending < since)):
         time.sleep(random.uniform(*_PAUSE))  # noqa: S311  so that two who ask do not keep each other from news
-        asked.append(_ask(session))
-        answer = _answer(asked[-1], answer.details)
-    return asked
+        answers.append(_ask(session))
+        answer = _answer(answers[-1], answer.details)
+    return answers
 
 
 def _ask(session: Session) -> Asked:
@@ -136,7 +136,7 @@ def _ask(session: Session) -> Asked:
     return Asked(_clock(session), _threads(session), _transactions(session))
 
 
-def _answer(asked: Asked, before: Mapping[str, JsonValue]) -> Moment:
+def _answer(answers: Asked, before: Mapping[str, JsonValue]) -> Moment:
     """Return what an answer means after a position; `details` has its `bound`, and the bounds of open transactions.
 
     Times are whole seconds, as a stamp may have no fraction.
@@ -146,11 +146,11 @@ def _answer(asked: Asked, before: Mapping[str, JsonValue]) -> Moment:
     reading = {thread for thread, _, reads_only, *_ in asked.transactions if reads_only}
     statements = _statements(asked.clock, asked.threads, reading)
     opened = _opened([(thread, started) for thread, started, _, writes, _ in asked.transactions if writes], before)
-    known = {name: datetime.fromisoformat(at) for name, at in opened.items() if at}
-    holders = {**statements, **{at: f"the transaction of thread {name.split()[0]}" for name, at in known.items()}}
+    starts = {name: datetime.fromisoformat(at) for name, at in opened.items() if at}
+    holders = {**statements, **{at: f"the transaction of thread {name.split()[0]}" for name, at in starts.items()}}
     oldest, holder = min(holders.items(), default=(None, None))
     details = {"bound": min([asked.clock, *statements]).isoformat(), "open": opened}
-    return Moment(asked.clock, oldest, holder, len(known) < len(opened), details)
+    return Moment(asked.clock, oldest, holder, len(starts) < len(opened), details)
 
 
 def _statements(clock: datetime, threads: Sequence[tuple[Any, ...]], reading: Collection[int]) -> dict[datetime, str]:
@@ -169,9 +169,9 @@ def _opened(writers: Sequence[tuple[int, object]], before: Mapping[str, JsonValu
 
     One without a thread has none: it is prepared, and its client has left.
     """
-    known = before.get("open") or {}
+    earlier = before.get("open") or {}
     return {
-        f"{thread} {started}": known.get(f"{thread} {started}", before.get("bound")) if thread else None
+        f"{thread} {started}": earlier.get(f"{thread} {started}", before.get("bound")) if thread else None
         for thread, started in writers
     }
 

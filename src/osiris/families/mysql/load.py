@@ -21,7 +21,7 @@ from osiris.families.mysql.target_table import Column, uniques, with_members
 from osiris.families.mysql.types import quote_name
 from osiris.families.quarantine import RowRejected, row_json, with_row_numbers
 from osiris.families.sql.columnar import reject_null
-from osiris.families.sql.deletes import GONE, gone_batches, gone_columns
+from osiris.families.sql.deletes import KEYS_TO_DELETE, gone_batches, gone_columns
 from osiris.families.sql.sending import PIECE, encoded_columns, move_staged, reject_row, send_rows, trying
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from osiris.families.mysql.session import Session
     from osiris.families.sql.database import Delivery, Staged
-    from osiris.replication import Gone
+    from osiris.replication import KeysToDelete
 
     Used = Sequence[tuple[Column, str]]
     """Columns of a table, each with the type of what goes there."""
@@ -161,18 +161,24 @@ def stage(session: Session, delivery: Delivery, used: Used, waiting: Staged) -> 
     send(session, delivery, _STAGING, used, batches)
 
 
-def stage_gone(session: Session, delivery: Delivery, gone: Gone) -> str:
+def stage_keys_to_delete(session: Session, delivery: Delivery, to_delete: KeysToDelete) -> str:
     """Load the keys of rows to delete into a temporary table; returns its name in SQL."""
     names, by_name = gone_columns(delivery), {each[0].name.lower(): each for each in used_columns(session, delivery)}
     keys = ", ".join(f"{quote_name(key)} AS {name}" for key, name in zip(delivery.key, names, strict=True))
     session.run(
-        f"CREATE TEMPORARY TABLE {GONE} (PRIMARY KEY ({', '.join(names)})) ENGINE = InnoDB "
+        f"CREATE TEMPORARY TABLE {KEYS_TO_DELETE} (PRIMARY KEY ({', '.join(names)})) ENGINE = InnoDB "
         f"SELECT {keys} FROM {delivery.quoted} LIMIT 0"
     )
     used = [by_name[key.lower()] for key in delivery.key]
     used = [(replace(column, name=name), kind) for (column, kind), name in zip(used, names, strict=True)]
-    send(session, replace(delivery, sent=Counter(), rejected=None), GONE, used, gone_batches(delivery, gone))
-    return GONE
+    send(
+        session,
+        replace(delivery, sent=Counter(), rejected=None),
+        KEYS_TO_DELETE,
+        used,
+        gone_batches(delivery, to_delete),
+    )
+    return KEYS_TO_DELETE
 
 
 def replace_directly(session: Session, delivery: Delivery, waiting: Staged) -> None:

@@ -203,10 +203,10 @@ def share(session: Session, names: Sequence[Name], locked: AbstractContextManage
     """
     _set_up(session)
     session.run(f"SET SESSION {chosen(_IDLE[session.mariadb])}, lock_wait_timeout = {_SOON}")
-    found = session.rows(_SHARABLE, sorted({database for database, _ in names})) if names else []
-    wanted = sorted(((database, table), bool(view)) for database, table, view in found if (database, table) in names)
+    rows = session.rows(_SHARABLE, sorted({database for database, _ in names})) if names else []
+    sharable = sorted(((database, table), bool(view)) for database, table, view in rows if (database, table) in names)
     begin_reading(session)
-    seen = {name: is_view for name, is_view in wanted if _is_locked(session, name)}
+    seen = {name: is_view for name, is_view in sharable if _is_locked(session, name)}
     first = next((name for name, is_view in seen.items() if not is_view), None)
     if first is None:
         return frozenset()

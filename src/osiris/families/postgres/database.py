@@ -19,7 +19,7 @@ from osiris.errors import fail
 from osiris.families.postgres import late_rows, target_table
 from osiris.families.postgres.connect import address
 from osiris.families.postgres.errors import explained, refusal_of
-from osiris.families.postgres.load import exchange, may_exchange, send, stage, stage_gone
+from osiris.families.postgres.load import exchange, may_exchange, send, stage, stage_keys_to_delete
 from osiris.families.postgres.reader import query_result, ranges_of, read_ranges
 from osiris.families.postgres.session import (
     SETTINGS,
@@ -107,7 +107,7 @@ class Postgres(Database[Session]):
     clock = staticmethod(late_rows.clock)
     loose_columns = staticmethod(target_table.loose_columns)
     cascades_to = staticmethod(target_table.cascades_to)
-    stage_gone = staticmethod(stage_gone)
+    stage_keys_to_delete = staticmethod(stage_keys_to_delete)
     clear = staticmethod(target_table.delete_rows)
 
     # Reading
@@ -116,13 +116,13 @@ class Postgres(Database[Session]):
     def shared(self, ctx: StepContext, configs: Sequence[StepConfig]) -> Iterator[Shared]:
         """Hold a snapshot that other sessions can read, with all tables of these configs locked against changes."""
         with opened(ctx) as session:
-            asked = late_rows.ask(session)
+            answer = late_rows.ask(session)
             names = {
                 (config.schema, config.table): (config.schema or session.schema, config.table) for config in configs
             }
             locked = lock_together(session, [*names.values()])
             ((snapshot,),) = session.rows("SELECT pg_catalog.pg_export_snapshot()")
-            yield Shared(frozenset(name for name in names if names[name] in locked), snapshot, asked)
+            yield Shared(frozenset(name for name in names if names[name] in locked), snapshot, answer)
 
     def named_relations(self, session: Session, config: StepConfig) -> Sequence[Name]:
         """Return the table that a step reads; nothing for a query."""

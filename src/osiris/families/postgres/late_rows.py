@@ -44,7 +44,8 @@ JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
 WHERE d.adrelid = %s AND a.attname = %s"""
 _TRIGGERS = """
 SELECT p.prosrc FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
-WHERE t.tgrelid = %s AND NOT t.tgisinternal AND t.tgenabled <> 'D'"""
+WHERE t.tgrelid = %s AND NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & 7 = 7"""
+"""Triggers for each row, before an INSERT (bits 1, 2 and 4)."""
 _CLOCK_CALL = r"(now\(\)|(current|local)_?timestamp(\(\d\))?|(clock|statement|transaction)_timestamp\(\)|current_date)"
 _PLAIN_CLOCK = re.compile(
     rf"\(*{_CLOCK_CALL}(\)*::[a-z ]+(\(\d\))?)?( at time zone '[^']*'(::text)?)?\)*(::[a-z ]+)?", re.I
@@ -65,14 +66,16 @@ _MARGIN = 10_000_000
 
 
 class Asked(NamedTuple):
-    """What a server says before a snapshot: its clock, whether it is a standby, the sessions in a transaction, whether
-    there are prepared transactions, and the tables (schema and name) that belong to a subscription.
+    """What a server says before a snapshot.
+
+    Its clock, whether it is a standby, the sessions in a transaction, the id of a prepared transaction, and the tables
+    (schema and name) that belong to a subscription.
     """
 
     clock: datetime
     standby: bool
     started: Sequence[tuple[Any, ...]]
-    prepared: bool
+    prepared: str | None
     subscribed: frozenset[tuple[str, str]]
 
 
@@ -80,7 +83,8 @@ def ask(session: Session) -> Asked:
     """Ask a server; the clock first, then sessions, then prepared transactions: transactions move in that direction."""
     ((clock, standby),) = session.rows(_CLOCK)
     started, prepared = session.rows(_OPEN), session.rows(_PREPARED)
-    return Asked(clock.astimezone(UTC), standby, started, bool(prepared), frozenset(session.rows(_SUBSCRIBED)))
+    gid = str(prepared[0][0]) if prepared else None
+    return Asked(clock.astimezone(UTC), standby, started, gid, frozenset(session.rows(_SUBSCRIBED)))
 
 
 def moment(
@@ -92,16 +96,18 @@ def moment(
     """
     if not has_times(source.schema, cursor):
         return None
-    asked: Asked = ctx.shared.asked if ctx.shared else ask(session)
+    answer: Asked = ctx.shared.asked if ctx.shared else ask(session)
     if cursor.late != "open_transactions":
-        return Moment(asked.clock)
-    _expect_visible(session, cursor, source, asked)
-    oldest = next(((pid, user, name, start) for pid, user, name, start, _ in asked.started if start), None)
+        return Moment(answer.clock)
+    _expect_visible(session, cursor, source, answer)
+    if answer.prepared is not None:
+        return Moment(answer.clock, None, f"the prepared transaction '{answer.prepared}'", unknown=True)
+    oldest = next(((pid, user, name, start) for pid, user, name, start, _ in answer.started if start), None)
     if oldest is None:
-        return Moment(asked.clock, unknown=asked.prepared)
+        return Moment(answer.clock)
     pid, user, name, start = oldest
     holder = f"the transaction of process {pid} of '{user}'{f' ({name})' if name else ''}, open since {start:%H:%M:%S}"
-    return Moment(asked.clock, start.astimezone(UTC), holder, asked.prepared)
+    return Moment(answer.clock, start.astimezone(UTC), holder)
 
 
 def clock(session: Session) -> datetime:
@@ -110,17 +116,17 @@ def clock(session: Session) -> datetime:
     return now.astimezone(UTC)
 
 
-def _expect_visible(session: Session, cursor: Cursor, source: Source, asked: Asked) -> None:
+def _expect_visible(session: Session, cursor: Cursor, source: Source, answer: Asked) -> None:
     """Fail with STA008 if a transaction that may add rows cannot be seen."""
-    if asked.standby:
+    if answer.standby:
         _fail(cursor, "the server is a standby, on which the primary's transactions cannot be seen", _PRIMARY)
-    for name in asked.subscribed.intersection(source.relations):
+    for name in answer.subscribed.intersection(source.relations):
         problem = f"table '{name[1]}' belongs to a subscription, whose rows are stamped by another server"
         _fail(cursor, problem, _PRIMARY)
-    if any(hidden for *_, hidden in asked.started):
+    if any(hidden for *_, hidden in answer.started):
         user = quote_name(session.target.user)
         _fail(cursor, "transactions of other users are hidden from this one", f"run GRANT pg_read_all_stats TO {user}")
-    if any(start is None for *_, start, _ in asked.started):
+    if any(start is None for *_, start, _ in answer.started):
         _fail(cursor, "a transaction has no known start", "set track_activities = on for all users")
 
 

@@ -23,7 +23,7 @@ from osiris.families.postgres.encode import number as encode_number
 from osiris.families.postgres.target_table import Column, Way, columns_of, expect_table, ways_into, whole_key
 from osiris.families.quarantine import InvalidValue, RowRejected, with_row_numbers
 from osiris.families.sql.database import Target, insert_rows, listed
-from osiris.families.sql.deletes import GONE, gone_batches, gone_columns
+from osiris.families.sql.deletes import KEYS_TO_DELETE, gone_batches, gone_columns
 from osiris.families.sql.sending import (
     SUPERSEDED,
     encoded_columns,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from osiris.families.postgres.target_table import Ways
     from osiris.families.postgres.types import Kind
     from osiris.families.sql.database import Delivery, Staged
-    from osiris.replication import Gone
+    from osiris.replication import KeysToDelete
     from osiris.table import RowStream
 
 _TABLE = "osiris_rows"
@@ -343,14 +343,14 @@ def _delete(session: Session, delivery: Delivery, ways: Ways, waiting: Staged) -
     session.run(f"DELETE FROM {delivery.quoted} t USING pg_temp.{_KEYS} k WHERE {matches}")
 
 
-def stage_gone(session: Session, delivery: Delivery, gone: Gone) -> str:
+def stage_keys_to_delete(session: Session, delivery: Delivery, to_delete: KeysToDelete) -> str:
     """Load the keys of rows to delete into a temporary table; returns its name in SQL."""
     by_name = {column.name: (column, how) for column, how in ways_into(delivery.columns, delivery.schema)}
     keys = [(name, *by_name[key]) for key, name in zip(delivery.key, gone_columns(delivery), strict=True)]
     definitions = ", ".join(f"{name} {column.declared}{column.collation}" for name, column, _ in keys)
     ways = [(replace(column, name=name), how) for name, column, how in keys]
-    session.run(f"CREATE TEMPORARY TABLE {GONE} ({definitions}) ON COMMIT DROP")
-    table = f"pg_temp.{GONE}"
-    send(session, replace(delivery, sent=Counter(), rejected=None), table, ways, gone_batches(delivery, gone))
+    session.run(f"CREATE TEMPORARY TABLE {KEYS_TO_DELETE} ({definitions}) ON COMMIT DROP")
+    table = f"pg_temp.{KEYS_TO_DELETE}"
+    send(session, replace(delivery, sent=Counter(), rejected=None), table, ways, gone_batches(delivery, to_delete))
     session.run(f"ANALYZE {table}")
     return table

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from osiris.driver import Shared, StepContext
     from osiris.families.quarantine import RejectFile, RowRejected
     from osiris.model import JsonValue, Order, Schema
-    from osiris.replication import Cursor, Gone, Value
+    from osiris.replication import Cursor, KeysToDelete, Value
     from osiris.table import RowStream
 
     Name = tuple[str, str]
@@ -520,7 +520,7 @@ class Database(ABC, Generic[SessionT]):
         """Return a table whose rows change when rows of the target are deleted; None if there is none."""
         return None
 
-    def stage_gone(self, _session: SessionT, _delivery: Delivery, _gone: Gone, /) -> str:
+    def stage_keys_to_delete(self, _session: SessionT, _delivery: Delivery, _keys: KeysToDelete, /) -> str:
         """Load the keys of rows to delete into a temporary table; returns its name in SQL."""
         raise NotImplementedError
 

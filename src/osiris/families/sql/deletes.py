@@ -17,7 +17,7 @@ from osiris.families.sql.extractor import ServerReaderConfig
 from osiris.families.sql.target_table import fail_table
 from osiris.fault import fault
 from osiris.model import Field
-from osiris.replication import Cursor, Gone
+from osiris.replication import Cursor, KeysToDelete
 from osiris.table import spool, stream
 from osiris.types import arrow_schema, arrow_type, is_type_name, parse_type
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 STAMP_TYPE = "timestamp[us,UTC]"
 """The type of the column that holds when a row was deleted."""
 
-GONE = "osiris_gone"
+KEYS_TO_DELETE = "osiris_gone"
 """The temporary table of keys of rows to delete, with the columns of `gone_columns`."""
 
 _EXACT = ("date", "uuid", "utf8", "binary")
@@ -216,14 +216,14 @@ def _as(values: pa.Array, kind: str) -> pa.Array:
 
 
 def delete_rows(session: Session, delivery: Delivery, waiting: Staged) -> None:
-    """Delete the rows that are gone, after the new ones were written, in the same transaction.
+    """Delete the rows that are to_delete, after the new ones were written, in the same transaction.
 
     Fails with DAT029 if a trigger or rule of the table kept any.
     """
-    deletes, database, gone = delivery.ctx.deletes, delivery.database, _gone(delivery, waiting)
-    if deletes is None or gone is None or not gone.rows:
+    deletes, database, to_delete = delivery.ctx.deletes, delivery.database, _keys(delivery, waiting)
+    if deletes is None or to_delete is None or not to_delete.rows:
         return
-    table = database.stage_gone(session, delivery, gone)
+    table = database.stage_keys_to_delete(session, delivery, to_delete)
     key = ", ".join(map(database.quote, delivery.key))
     where = f"WHERE ({key}) IN (SELECT {', '.join(gone_columns(delivery))} FROM {table})"
     where += f" AND {database.quote(deletes.stamp)} IS NULL" if deletes.stamp else ""
@@ -241,14 +241,14 @@ def delete_rows(session: Session, delivery: Delivery, waiting: Staged) -> None:
     fault("deletes.applied")
 
 
-def _gone(delivery: Delivery, waiting: Staged) -> Gone | None:
+def _keys(delivery: Delivery, waiting: Staged) -> KeysToDelete | None:
     """Return the keys of the rows to delete: those that the source has marked, or that the comparison has found."""
     deletes, increment = delivery.ctx.deletes, delivery.ctx.increment
     if deletes is None or increment is None:
         return None
     if deletes.column:
         return _marked(delivery, waiting) if deletes.hard else None
-    return increment.gone
+    return increment.to_delete
 
 
 def gone_columns(delivery: Delivery) -> list[str]:
@@ -256,13 +256,13 @@ def gone_columns(delivery: Delivery) -> list[str]:
     return [f"osiris_k{number}" for number in range(len(delivery.key))]
 
 
-def gone_batches(delivery: Delivery, gone: Gone) -> Iterator[pa.RecordBatch]:
+def gone_batches(delivery: Delivery, to_delete: KeysToDelete) -> Iterator[pa.RecordBatch]:
     """Yield the keys of rows to delete, with the columns of `gone_columns`."""
-    for batch in gone.batches():
+    for batch in to_delete.batches():
         yield batch.rename_columns(gone_columns(delivery))
 
 
-def _marked(delivery: Delivery, waiting: Staged) -> Gone:
+def _marked(delivery: Delivery, waiting: Staged) -> KeysToDelete:
     """Return the keys of the rows that the source has marked as deleted."""
     column: Any = delivery.ctx.deletes and delivery.ctx.deletes.column
     fields, count = key_fields(delivery), [0]
@@ -273,8 +273,8 @@ def _marked(delivery: Delivery, waiting: Staged) -> Gone:
             count[0] += marked.num_rows
             yield marked
 
-    opened = spool(stream(fields, batches(), "free"), delivery.ctx.scratch / "gone.arrow")
-    return Gone(count[0], lambda: opened().batches())
+    opened = spool(stream(fields, batches(), "free"), delivery.ctx.scratch / "to_delete.arrow")
+    return KeysToDelete(count[0], lambda: opened().batches())
 
 
 def _is_marked(marks: pa.Array) -> pa.Array:

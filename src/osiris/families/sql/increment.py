@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from osiris.model import Field, JsonValue, Schema
     from osiris.replication import Cursor, Increment, Moment, Rows, Value
 
+_TABLES = ("table", "r", "p", "BASE TABLE")
+"""Kinds of relations whose columns can be NOT NULL; in views and queries, each row is checked."""
+
 _IN_MEMORY = 4 * MOST_REPEATED
 _AT = Location(pointer="/config/cursor/column")
 _LATE = Location(pointer="/config/cursor")
@@ -51,14 +54,14 @@ def expect_cursor(
     if cursor is None:
         return
     column = _column(source.schema, cursor, ctx)
-    problem, hint = _misfit(column, cursor, is_table=config.table is not None)
+    relation = database.relation(session, str(config.table)) if config.table is not None else None
+    problem, hint = _misfit(column, cursor, is_table=relation is not None and relation.kind in _TABLES)
     if problem:
         what = f"table '{config.table}'" if config.table is not None else "the query"
         fail("STA007", at=_AT, column=column.name, what=what, problem=problem, hint=hint)
-    if cursor.late == "open_transactions" and not cursor.declared:
-        table = database.relation(session, str(config.table)) if config.table is not None else None
-        if table is None or not database.is_stamped(session, table, cursor.column):
-            fail("STA008", at=_LATE, column=column.name, problem=_UNSTAMPED, hint=_UNSTAMPED_HINT)
+    is_stamped = cursor.declared or (relation and database.is_stamped(session, relation, cursor.column))
+    if cursor.late == "open_transactions" and not is_stamped:
+        fail("STA008", at=_LATE, column=column.name, problem=_UNSTAMPED, hint=_UNSTAMPED_HINT)
     database.moment(session, ctx, cursor, source, None)
     if cursor.late == "row_xids":
         database.snapshot(session, cursor, source)
@@ -253,7 +256,9 @@ class _ByValue(_Reading):
             mark = least_local(mark, self._moment.clock, self._cursor.zone)
         self._least_read = mark
         condition = self._database.at_least(self._cursor.column, mark, self._kind)
-        if self._config.table is None:  # a NULL is refused, not overlooked
+        if any(
+            c.nullable for c in self._all.schema if c.name == self._cursor.column
+        ):  # a NULL is refused, not overlooked
             condition = f"({condition} OR {self._database.quote(self._cursor.column)} IS NULL)"
         return self._database.since(self._all, condition)
 

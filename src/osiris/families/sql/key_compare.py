@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from osiris.errors import diagnostic, fail
 from osiris.files import make_private
 from osiris.model import Field
-from osiris.replication import Gone
+from osiris.replication import KeysToDelete
 from osiris.sql.binding.bind import carried
 from osiris.sql.binding.duck_types import quote_name
 from osiris.sql.binding.engine import interruptible, open_engine
@@ -89,7 +89,7 @@ class Comparison:
     def finish(self, clock: datetime) -> Iterator[pa.RecordBatch]:
         """Read and compare all keys, and yield the rows that the target lacks or has marked as deleted.
 
-        Sets `gone` and `compared_at` of the increment. Fails with STA013 to STA016, and nothing is deleted.
+        Sets `to_delete` and `compared_at` of the increment. Fails with STA013 to STA016, and nothing is deleted.
         """
         if not getattr(self._session, "one_state", True):  # PostgreSQL could not lock the table
             fail("STA015", step=self._ctx.step, problem="this user's rows and keys are not read in one snapshot")
@@ -160,7 +160,7 @@ class Comparison:
         engine.execute(f"CREATE OR REPLACE TEMP VIEW {side} AS SELECT {listed}{live} FROM {side}_file {where}")
 
     def _compare(self, engine: DuckDBPyConnection) -> None:
-        """Fill the tables `differing` and `wanted`, and set `gone`, or refuse."""
+        """Fill the tables `differing` and `missing`, and set `to_delete`, or refuse."""
         rows, live, deletes = self._rows, self._rows[_LIVE], self._increment.deletes
         if not rows[_SOURCE] and live:
             fail("STA014", step=self._ctx.step, rows=live)
@@ -168,23 +168,23 @@ class Comparison:
         using = f"USING ({self._columns()})"
         self._register(engine, _NEW)
         engine.execute(
-            f"CREATE TEMP TABLE wanted AS SELECT {self._columns()}, live FROM differing ANTI JOIN {_NEW} {using} "
+            f"CREATE TEMP TABLE missing AS SELECT {self._columns()}, live FROM differing ANTI JOIN {_NEW} {using} "
             "WHERE here AND live IS NOT TRUE"
         )
         self._register(engine, _NEW)
         gone_or_new = f"SELECT count(*) FROM differing SEMI JOIN {_NEW} {using} WHERE here IS NULL"
         if self._count(engine, gone_or_new):
             fail("STA015", step=self._ctx.step, problem="keys of rows that were read are missing among all keys")
-        gone = f"SELECT {self._columns()} FROM differing WHERE here IS NULL AND live"
-        count = self._count(engine, f"SELECT count(*) FROM ({gone})")
+        to_delete = f"SELECT {self._columns()} FROM differing WHERE here IS NULL AND live"
+        count = self._count(engine, f"SELECT count(*) FROM ({to_delete})")
         if deletes and count > deletes.limit(live):
             share = f"{float(deletes.share) * 100:g}%"
             fail("STA016", step=self._ctx.step, rows=count, live=live, most=deletes.limit(live), share=share)
         if count:
             named = ", ".join(f"k{number} AS {quote_name(name)}" for number, name in enumerate(self._names))
-            keys = stream(self._key, _rows_of(engine, f"SELECT {named} FROM ({gone})", self._key), "free")
-            opened = spool(keys, self._folder / "gone.arrow")
-            self._increment.gone = Gone(count, lambda: opened().batches())
+            keys = stream(self._key, _rows_of(engine, f"SELECT {named} FROM ({to_delete})", self._key), "free")
+            opened = spool(keys, self._folder / "to_delete.arrow")
+            self._increment.to_delete = KeysToDelete(count, lambda: opened().batches())
 
     def _join(self, engine: DuckDBPyConnection) -> None:
         """Fill the table `differing`: keys of one side only, and those of rows that are marked as deleted."""
@@ -208,35 +208,35 @@ class Comparison:
         return int(count)
 
     def _fetched(self, engine: DuckDBPyConnection) -> Iterator[pa.RecordBatch]:
-        """Yield the wanted rows, and report how many were lost."""
-        wanted = self._count(engine, "SELECT count(*) FROM wanted")
-        lost = self._count(engine, "SELECT count(*) FROM wanted WHERE live IS NULL")
+        """Yield the missing rows, and report how many were lost."""
+        missing = self._count(engine, "SELECT count(*) FROM missing")
+        lost = self._count(engine, "SELECT count(*) FROM missing WHERE live IS NULL")
         back = self._count(engine, "SELECT count(*) FROM differing WHERE here AND NOT live")
-        gone = self._increment.gone.rows if self._increment.gone else 0
+        to_delete = self._increment.to_delete.rows if self._increment.to_delete else 0
         counts = {"source": self._rows[_SOURCE], "target": self._rows[_LIVE]}
-        counts |= {"deleted": gone, "lost": lost, "undeleted": back}
+        counts |= {"deleted": to_delete, "lost": lost, "undeleted": back}
         self._ctx.emit("keys_compared", counts)
         if lost:
             self._ctx.warn(diagnostic("STA012", step=self._ctx.step, rows=lost))
-        found = 0
-        for batch in self._candidates(engine) if wanted else ():
+        fetched = 0
+        for batch in self._candidates(engine) if missing else ():
             rows = batch.filter(self._is_wanted(engine, batch))
-            found += rows.num_rows
+            fetched += rows.num_rows
             self._ctx.count("rows_read", rows.num_rows)
             yield rows
-        if found < wanted:
-            problem = f"of {wanted} rows that the target lacks, {found} were found by their keys"
+        if fetched < missing:
+            problem = f"of {missing} rows that the target lacks, {fetched} were found by their keys"
             fail("STA015", step=self._ctx.step, problem=problem)
-        for name, count in (("rows_fetched", wanted), ("rows_undeleted", back)):
+        for name, count in (("rows_fetched", missing), ("rows_undeleted", back)):
             if count:
                 self._ctx.count(name, count)
 
     def _candidates(self, engine: DuckDBPyConnection) -> Iterator[pa.RecordBatch]:
-        """Yield rows among which are the wanted ones: read by an integer of their keys if they are few, else all."""
+        """Yield rows among which are the missing ones: read by an integer of their keys if they are few, else all."""
         ctx, number = replace(self._ctx, on_reject="fail"), self._integer()
         sources = [self._table]
         if number is not None:
-            listed = f"SELECT DISTINCT k{number} FROM wanted LIMIT {_LISTED + 1}"
+            listed = f"SELECT DISTINCT k{number} FROM missing LIMIT {_LISTED + 1}"
             values = [int(value) for (value,) in engine.execute(listed).fetchall()]
             if len(values) <= _LISTED:
                 sources = [self._of(number, values[at : at + _PIECE]) for at in range(0, len(values), _PIECE)]
@@ -252,11 +252,11 @@ class Comparison:
         return self._database.since(self._table, f"{name} IN ({', '.join(map(str, values))})")
 
     def _is_wanted(self, engine: DuckDBPyConnection, batch: pa.RecordBatch) -> pa.Array:
-        """Return which rows of a batch have a wanted key."""
+        """Return which rows of a batch have a missing key."""
         keys = [batch.column(name) for name in self._names]
         names = [f"k{number}" for number in range(len(keys))]
         engine.register("batch", pa.Table.from_arrays([*keys, pa.array(range(len(batch)))], [*names, "place"]))
-        rows = engine.execute(f"SELECT place FROM batch SEMI JOIN wanted USING ({self._columns()})").fetchall()
+        rows = engine.execute(f"SELECT place FROM batch SEMI JOIN missing USING ({self._columns()})").fetchall()
         places = {place for (place,) in rows}
         return pa.array([place in places for place in range(len(batch))], pa.bool_())
 

@@ -107,13 +107,7 @@ def rows_again(session: Session, delivery: Delivery, change: StateChange) -> int
     """Return how many rows of the target a changed state appends again at most; None if that is not known."""
     if delivery.mode != "append" or delivery.database.find(session, delivery.table) is None:
         return 0
-    rows = _count(session, delivery, change, change.mark)
-    return None if rows is None else max(0, rows - _recognized(session, delivery, change))
-
-
-def _count(session: Session, delivery: Delivery, change: StateChange, mark: str | None) -> int | None:
-    """Return how many rows of the target are at or above a mark (None: all); None if its column is not there."""
-    database, condition = delivery.database, ""
+    database, condition, mark = delivery.database, "", change.mark
     if mark is not None or not change.reads_all:
         columns = database.columns(session, database.relation(session, delivery.table))
         if mark is None or {each.name: each.type for each in columns}.get(change.column) != change.kind:
@@ -123,29 +117,18 @@ def _count(session: Session, delivery: Delivery, change: StateChange, mark: str 
     return int(rows)
 
 
-def _recognized(session: Session, delivery: Delivery, change: StateChange) -> int:
-    """Return how many delivered rows are still recognized after a change: all that are kept, or none.
-
-    A row that was deleted from the target must not be recognized, or it would be missing for ever. So they must all be
-    there: the same table has at least as many rows at or above the mark.
-    """
-    _, before = _read(session, delivery)
-    database, after = delivery.database, change.state
-    if before is None or database.find(session, delivery.table) is None:
-        return 0
-    is_same = before.form and after.form and before.form.get("cursor") == after.form.get("cursor")
-    mark, kept = before.position.get("mark"), _rows(session, delivery).total()
-    if not is_same or mark is None or before.target != database.identity(session, delivery):
-        return 0
-    return kept if (_count(session, delivery, change, str(mark)) or 0) >= kept else 0
-
-
 def change_state(session: Session, delivery: Delivery, change: StateChange) -> None:
-    """Replace the state of a pair in the open transaction, and record that in the ledger; fails with STA001."""
-    source = (delivery.ctx.pair or {})["source"]
+    """Replace the state of a pair in the open transaction, and record that in the ledger; fails with STA001.
+
+    Delivered rows are not recognized any more: whether the next run reads the same columns is not known here. If the
+    writer deletes rows, states of other pairs with this target end, for example that of a former name of the source.
+    """
+    source, database, mark = (delivery.ctx.pair or {})["source"], delivery.database, delivery.database.placeholder
+    if delivery.ctx.deletes and database.has_own(session, STATE):
+        statement = f"DELETE FROM {database.own(session, STATE)} WHERE target = {mark} AND pair <> {mark}"
+        session.rows(statement, _target(delivery), _key(delivery))
     _lock(session, delivery, source, change.state.version - 1)
-    if not _recognized(session, delivery, change):
-        _store_rows(session, delivery, Counter())
+    _store_rows(session, delivery, Counter())
     fault("state.change")
     store_state(session, delivery, change.state)
     insert_delivery(session, delivery, 0)
@@ -211,7 +194,8 @@ def record_state(session: Session, delivery: Delivery) -> None:
     identity = delivery.database.identity(session, delivery)
     state = increment.after(delivery.ctx.run_key, identity, rows=_has_rows(session, delivery))
     store_state(session, delivery, state)
-    _store_rows(session, delivery, increment.kept)
+    has_rejected = delivery.merged and delivery.rejected and delivery.rejected.rows  # to be tried again
+    _store_rows(session, delivery, Counter() if has_rejected else increment.kept)
 
 
 def store_state(session: Session, delivery: Delivery, state: State) -> None:

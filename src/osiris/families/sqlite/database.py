@@ -18,7 +18,7 @@ from osiris.families.source_columns import check_known
 from osiris.families.sql.database import Column as TargetColumn
 from osiris.families.sql.database import Relation, Source, insert_rows, listed
 from osiris.families.sql.database_file import LONGEST_WAIT, FileDatabase, FileSession, label, wait_until_free
-from osiris.families.sql.deletes import GONE, STAMP_TYPE, gone_batches, gone_columns
+from osiris.families.sql.deletes import KEYS_TO_DELETE, STAMP_TYPE, gone_batches, gone_columns
 from osiris.families.sql.sending import stored_rows
 from osiris.families.sql.target_table import (
     KEYS,
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from osiris.driver import StepContext
     from osiris.families.sql.database import Delivery, Staged, StepConfig
     from osiris.model import JsonValue, Schema
-    from osiris.replication import Gone, Value
+    from osiris.replication import KeysToDelete, Value
 
     Session = FileSession[sqlite3.Connection]
 
@@ -74,7 +74,8 @@ _CLOCK_CALL = (
 )
 _PLAIN_CLOCK = re.compile(rf"\(*\s*{_CLOCK_CALL}\s*\)*", re.I)
 """A default that is only the clock, as text."""
-_TRIGGERS = "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE"
+_TRIGGERS = """
+SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE AND sql LIKE '% INSERT ON %'"""
 _DATED = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
 _DAY = timedelta(days=1)
 _BATCH = 10_000
@@ -293,16 +294,16 @@ class SQLite(FileDatabase[sqlite3.Connection]):
         orders = ((str(name).lower(), order) for index in indexes for name, order in index.columns)
         return {name: f"its collation is {order}" for name, order in orders if order.upper() != "BINARY"}
 
-    def stage_gone(self, session: Session, delivery: Delivery, gone: Gone) -> str:
+    def stage_keys_to_delete(self, session: Session, delivery: Delivery, to_delete: KeysToDelete) -> str:
         """Load the keys of rows to delete into a temporary table; returns its name in SQL."""
         names = gone_columns(delivery)
         keys = ", ".join(f"{quote_name(key)} AS {name}" for key, name in zip(delivery.key, names, strict=True))
-        session.run(f"CREATE TEMP TABLE {GONE} AS SELECT {keys} FROM {delivery.quoted} LIMIT 0")
-        insert = insert_rows(f"temp.{GONE}", names, _places(names))
-        for batch in gone_batches(delivery, gone):
+        session.run(f"CREATE TEMP TABLE {KEYS_TO_DELETE} AS SELECT {keys} FROM {delivery.quoted} LIMIT 0")
+        insert = insert_rows(f"temp.{KEYS_TO_DELETE}", names, _places(names))
+        for batch in gone_batches(delivery, to_delete):
             values = [stored_values(column, type_name(column.type)) for column in batch.columns]
             session.connection.executemany(insert, zip(*values, strict=True))
-        return f"temp.{GONE}"
+        return f"temp.{KEYS_TO_DELETE}"
 
     def moment_value(self, moment: datetime) -> Any:  # noqa: ANN401  as of the base
         """Return a time as SQLite stores it."""

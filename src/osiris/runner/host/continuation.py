@@ -257,8 +257,6 @@ def _continue_by_default(
     root: Path, manifest: Manifest, newest: Summary, request: RunRequest, current: CurrentStates, now: float
 ) -> Start:
     """Continue an unfinished run, or start a new one with a note on why not."""
-    if _has_only_states(manifest, newest):
-        return Start()
     if note := _why_not_continued(newest, request, current.connections(), now):
         return Start(notes=(note,))
     start, changed = _without_stale(root, manifest, newest, current)
@@ -267,16 +265,6 @@ def _continue_by_default(
 
 def _started_new(last: Summary, changed: str) -> Diagnostic:
     return _not_continued(last, f"the {changed} has changed since", "nothing to do: the new run reads it as it is now")
-
-
-def _has_only_states(manifest: Manifest, last: Summary) -> bool:
-    """Return whether a run failed, and all that it delivered has a state.
-
-    Then a new run does what is left, and what is new since: continuing it would skip the pairs that it delivered, for
-    as long as another one fails.
-    """
-    with_state = {step["id"] for step in manifest.steps if "state" in step}
-    return last["status"] == "failed" and bool(last["deliveries"]) and with_state.issuperset(last["deliveries"])
 
 
 def _why_not_continued(last: Summary, request: RunRequest, connections: States, now: float) -> Diagnostic | None:
@@ -461,7 +449,9 @@ def _of_session(project: Project, runs: list[Summary], session: str) -> Summary:
 
 
 def _continue(root: Path, manifest: Manifest, last: Summary, *, keep: bool, without: Collection[str] = ()) -> Start:
-    delivered = {step: spool for step, spool in last["deliveries"].items() if _still_exists(root, spool)}
+    # What is left of a pair is known to its state: skipping it would leave out what is new since.
+    recorded = {step["id"]: last["deliveries"].get(step["id"]) for step in manifest.steps if "state" not in step}
+    delivered = {step: spool for step, spool in recorded.items() if spool and _still_exists(root, spool)}
     left_out = not_selected(manifest, last.get("selected"))
     selected = [step for step in manifest.steps if step["id"] not in left_out]
     needless = not_needed(selected, delivered)

@@ -6,6 +6,7 @@ loaded before it, so that no pair writes what is older than its state.
 
 from __future__ import annotations
 
+import re
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NAMED = 20
+_HOW = re.compile("description|default|timeout|ssl|tls|keepalive|cert|compress|retries|user")
+"""Fields that say how a source is reached, not which one it is."""
+
 _AT = Location(pointer="/config/cursor")
 _WHAT = {"cursor": "its cursor", "query": "what it reads"}
 
@@ -141,8 +145,9 @@ def _or_raise(answer: T | OsirisError) -> T:
 
 
 def source_digest(connection: Mapping[str, JsonValue]) -> str:
-    """Return the SHA-256 of a connection's resolved fields that are not secret, in hex."""
-    return fingerprint({name: value for name, value in connection.items() if not isinstance(value, Secret)})
+    """Return the SHA-256, in hex, of a connection's resolved fields that say which source it is, without secrets."""
+    fields = ((name, value) for name, value in connection.items() if not isinstance(value, Secret))
+    return fingerprint({name: value for name, value in fields if not _HOW.search(name)})
 
 
 def _changes(form: Mapping[str, str], before: Mapping[str, str] | None) -> list[str]:

@@ -189,6 +189,8 @@ class Flow:
             return
         increment = self._increments.of_writer(active.data["id"])
         context = replace(ready.context, digest=lambda: active.meter.digest, increment=increment)
+        if increment:  # each version of a state is a delivery of its own, also if the run is resumed
+            context = replace(context, run_key=f"{context.run_key}#{increment.version}")
         active.written = ready.driver.write(ready.config, rows, context)
 
     def _keep(self, active: Active, rows: RowStream, *, rest: bool) -> RowStream:
