@@ -282,8 +282,8 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
 
         reader = pa.RecordBatchReader.from_batches(arrow_schema(key_fields(delivery)), to_delete.batches())
         session.connection.register(_GONE_ROWS, reader)
-        names = listed([field.name for field in key_fields(delivery)])
-        session.run(f"INSERT INTO temp.{KEYS_TO_DELETE} SELECT {names} FROM temp.{_GONE_ROWS}")
+        columns = listed([field.name for field in key_fields(delivery)])
+        session.run(f"INSERT INTO temp.{KEYS_TO_DELETE} SELECT {columns} FROM temp.{_GONE_ROWS}")
         return f"temp.{KEYS_TO_DELETE}"
 
     def make_durable(self, session: Session, _delivery: Delivery) -> None:

@@ -136,7 +136,7 @@ def _ask(session: Session) -> Asked:
     return Asked(_clock(session), _threads(session), _transactions(session))
 
 
-def _answer(answers: Asked, before: Mapping[str, JsonValue]) -> Moment:
+def _answer(asked: Asked, before: Mapping[str, JsonValue]) -> Moment:
     """Return what an answer means after a position; `details` has its `bound`, and the bounds of open transactions.
 
     Times are whole seconds, as a stamp may have no fraction.
