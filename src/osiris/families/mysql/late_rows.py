@@ -136,21 +136,21 @@ def _ask(session: Session) -> Asked:
     return Asked(_clock(session), _threads(session), _transactions(session))
 
 
-def _answer(asked: Asked, before: Mapping[str, JsonValue]) -> Moment:
+def _answer(each: Asked, before: Mapping[str, JsonValue]) -> Moment:
     """Return what an answer means after a position; `details` has its `bound`, and the bounds of open transactions.
 
     Times are whole seconds, as a stamp may have no fraction.
     """
-    if asked.transactions is None:
-        return Moment(asked.clock, unknown=True, details=before)
-    reading = {thread for thread, _, reads_only, *_ in asked.transactions if reads_only}
-    statements = _statements(asked.clock, asked.threads, reading)
-    opened = _opened([(thread, started) for thread, started, _, writes, _ in asked.transactions if writes], before)
+    if each.transactions is None:
+        return Moment(each.clock, unknown=True, details=before)
+    reading = {thread for thread, _, reads_only, *_ in each.transactions if reads_only}
+    statements = _statements(each.clock, each.threads, reading)
+    opened = _opened([(thread, started) for thread, started, _, writes, _ in each.transactions if writes], before)
     starts = {name: datetime.fromisoformat(at) for name, at in opened.items() if at}
     holders = {**statements, **{at: f"the transaction of thread {name.split()[0]}" for name, at in starts.items()}}
     oldest, holder = min(holders.items(), default=(None, None))
-    details = {"bound": min([asked.clock, *statements]).isoformat(), "open": opened}
-    return Moment(asked.clock, oldest, holder, len(starts) < len(opened), details)
+    details = {"bound": min([each.clock, *statements]).isoformat(), "open": opened}
+    return Moment(each.clock, oldest, holder, len(starts) < len(opened), details)
 
 
 def _statements(clock: datetime, threads: Sequence[tuple[Any, ...]], reading: Collection[int]) -> dict[datetime, str]:
