@@ -322,14 +322,17 @@ _SCHEMAS = (
 def digest_of_spec(document: Mapping[str, JsonValue]) -> str:
     """Return the SHA-256, in hex, of a spec without its texts, so that rewording does not change fingerprints.
 
-    Capabilities of later versions of the language are left out too: plans of earlier files keep their fingerprints.
+    Capabilities and config keys of later versions of the language are left out too: plans of earlier files keep their
+    fingerprints.
     """
     from osiris.canonical import fingerprint
 
     meaning = {key: value for key, value in document.items() if key not in (*_WORDS, "hints")}
     if "capabilities" in meaning:
         meaning["capabilities"] = [name for name in meaning["capabilities"] if name not in INCREMENTAL]
-    return fingerprint({**meaning, "config": _without_texts(document["config"])})
+    config = _without_texts(document["config"])
+    properties = {key: value for key, value in config.get("properties", {}).items() if "x-since" not in value}
+    return fingerprint({**meaning, "config": {**config, "properties": properties}})
 
 
 def _without_texts(schema: JsonValue) -> JsonValue:
