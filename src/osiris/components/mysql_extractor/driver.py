@@ -15,7 +15,7 @@ class Config(ServerReaderConfig):
     pool_size: int = 5
     pool_recycle: int = 3600
     echo: bool = False
-    snapshot: str = "transaction"
+    snapshot: str | None = None
 
 
 class Driver(Extractor[Config]):
