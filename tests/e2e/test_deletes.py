@@ -309,7 +309,7 @@ def test_a_table_without_the_column_of_the_time_is_refused_with_what_to_write(sh
     shop.fill(2)
     answer = shop.run(code=6)
     assert codes(answer) == ["DAT029"]
-    hint = answer["diagnostics"][0]["hint"]
+    (hint,) = [each["hint"] for each in answer["diagnostics"] if each["code"] == "DAT029"]
     shop.target.sql(hint[hint.index("ALTER TABLE") :])
     shop.run()
     assert shop.live() == shop.sources()
@@ -326,6 +326,21 @@ def test_a_hard_delete_that_reaches_other_tables_is_refused(shop_of, family):
     shop.source.sql("DELETE FROM orders WHERE id = 1")
     assert codes(shop.run(HARD, code=1)) == ["STA018"]
     assert len(shop.rows()) == 3
+
+
+@pytest.mark.parametrize(
+    ("columns", "deletes", "code"),
+    [
+        ("id decimal(9, 2) NOT NULL PRIMARY KEY, num bigint NOT NULL", SOFT, "STA035"),
+        ("id bigint NOT NULL PRIMARY KEY, num bigint NOT NULL, deleted_at timestamp", SOFT, "STA037"),
+        ("id bigint NOT NULL PRIMARY KEY, num bigint NOT NULL, state varchar", "{column: state}", "STA038"),
+    ],
+)
+def test_columns_that_do_not_fit_are_refused_by_compile(shop_of, columns, deletes, code):
+    shop = shop_of("duckdb", "duckdb")
+    shop.source.sql("DROP TABLE orders")
+    shop.create(columns)
+    assert code in codes(shop.run(deletes, code=2))
 
 
 def test_a_second_pair_of_the_same_target_is_refused(shop_of):

@@ -6,7 +6,7 @@ import pytest
 
 from osiris.compiler.checks import CHECKS
 from osiris.compiler.context import Context
-from osiris.compiler.cursor_checks import check_cursor_notes, check_cursors
+from osiris.compiler.cursor_checks import check_cursor_notes, check_cursors, check_deletes
 from osiris.connections import Connections, parse_ref
 from osiris.model import Step
 from osiris.oml.parse import parse
@@ -223,3 +223,75 @@ def test_an_entry_has_one_note_of_a_kind(bench):
     (note,) = check_cursor_notes(Context(pipeline, bench.registry, CONNECTIONS, bench.root))
     assert (note.code, note.location.pointer) == ("STA053", "/replicate/0/defaults/cursor")
     assert note.message.startswith("entry 'shop' (3 tables): ")
+
+
+COMPARE = {"compare": "keys"}
+
+
+@pytest.fixture
+def of_deletes(bench):
+    def places_of(*steps):
+        return places([*check_deletes(Context(bench.pipeline(*steps), bench.registry, CONNECTIONS, bench.root))])
+
+    return places_of
+
+
+def upsert(source="orders", name="save", deletes=COMPARE, **config):
+    return write(source, name, write_mode="upsert", primary_key=["id"], deletes=deletes, **config)
+
+
+def test_deletes_need_a_table_with_a_cursor_right_before(of_deletes):
+    assert of_deletes(read(), upsert()) == []
+    at = [("STA030", "/steps/1/config/deletes")]
+    assert of_deletes(read(cursor=None), upsert()) == at
+    paid = query("paid", "SELECT * FROM df", "orders")
+    assert of_deletes(read(), paid, upsert("paid")) == [("STA030", "/steps/2/config/deletes")]
+
+
+def test_a_cast_of_a_key_is_refused_where_it_is_written(of_deletes):
+    cast = {"id": "utf8"}
+    assert of_deletes(read(cast=cast), upsert()) == [("STA032", "/steps/0/config/cast")]
+    assert of_deletes(read(cast={"note": "utf8"}), upsert()) == []
+
+
+def test_only_one_step_writes_a_target_whose_rows_are_deleted(bench):
+    steps = (read(), upsert(), read("more"), replace(write("more", "other"), config={"table": "save"}))
+    context = Context(bench.pipeline(*steps), bench.registry, CONNECTIONS, bench.root)
+    assert "STA033" in [problem.code for check in CHECKS for problem in check(context)]
+
+
+def test_keys_of_the_comparison_do_not_go_with_a_column(of_deletes):
+    both = {"column": "is_deleted", "every": "24h"}
+    assert of_deletes(read(), upsert(deletes=both)) == [("STA034", "/steps/1/config/deletes")]
+
+
+def test_a_component_that_deletes_no_rows_is_named(of_deletes):
+    step = replace(write("orders"), component="filesystem.csv_writer", config={"path": "x.csv", "deletes": COMPARE})
+    assert of_deletes(read(), step) == [("STA039", "/steps/1/config/deletes")]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT id, amount FROM orders ORDER BY id LIMIT 5",
+        "SELECT max(id) AS id FROM orders",
+        "SELECT id, (SELECT count(*) FROM orders) AS n FROM orders",
+        "SELECT DISTINCT id FROM orders",
+        "SELECT id FROM orders UNION ALL SELECT id FROM older",
+        "SELECT id, row_number() OVER (ORDER BY id) AS n FROM orders",
+    ],
+)
+def test_the_query_of_a_cursor_is_row_wise(problems, sql):
+    step = Step("orders", "duckdb.extractor", "read", config={"query": sql, "cursor": {"column": "id", "late": "none"}})
+    found = problems(step, write("orders"))
+    assert places(found) == [("STA050", "/steps/0/config/query")]
+    plain = replace(step, config={**step.config, "query": "SELECT id, amount FROM orders WHERE amount > 0"})
+    assert problems(plain, write("orders")) == []
+
+
+def test_what_a_cursor_is_joined_with_is_read_for_that_alone(problems):
+    joined = query("joined", "SELECT o.id FROM orders o JOIN customers c ON c.id = o.customer", "orders", "customers")
+    steps = (read(), read("customers", cursor=None), joined, write("joined"))
+    assert [code for code, _ in places(problems(*steps))] == ["STA029"]
+    found = problems(*steps, write("customers", "names"))
+    assert ("STA051", "/steps/2/inputs") in places(found)

@@ -6,7 +6,7 @@ import pytest
 
 from osiris.errors import OsirisError
 from osiris.oml.parse import parse
-from osiris.oml.replicate import Catalogue, SourceTable, parse_pattern, step_id
+from osiris.oml.replicate import Catalogue, SourceTable, parse_pattern, step_id, unusable
 from osiris.oml.validate import validate
 from osiris.registry import load_registry
 
@@ -273,3 +273,15 @@ def test_each_table_may_have_the_write_mode_instead_of_the_defaults():
         13,
         "write write_mode: upsert in its defaults; append, if rows are only inserted",
     )
+
+
+@pytest.mark.parametrize(
+    ("table", "code"),
+    [
+        (SourceTable("sales", "orders", ("id",)), None),
+        (SourceTable("sales", "orders", ("id",), readable=False), "OML055"),
+        (SourceTable("sales", "${x}", ("id",)), "OML057"),
+    ],
+)
+def test_why_a_new_table_is_left_out(table, code):
+    assert unusable(table, {"write_mode": "upsert"}) == code
