@@ -35,7 +35,7 @@ def test_merged_diagnostics_name_the_tables_and_keep_the_rest():
 
 
 def test_states_are_counted_the_worst_first():
-    assert states_text([DONE, *TABLES]) == "6 tables: 5 failed, 1 rows written"
+    assert states_text([DONE, *TABLES]) == "6 tables, 3 rows written: 5 failed, 1 changed"
 
 
 def test_what_a_cursor_read_is_one_line():
