@@ -7,11 +7,13 @@ import fcntl
 import json
 import os
 import signal
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 import pytest
+from tests.conftest import OSIRIS, kept
 from tests.corpora.hostile_names import FILE_NAMES, NOT_FILE_NAMES
 from tests.e2e import sessions
 from tests.e2e.without import run_without
@@ -227,15 +229,21 @@ def test_a_command_that_asks_nobody_leaves_a_killed_run_to_the_next_one(command,
     assert len(hooks.requests) == 1
 
 
-def test_a_run_notifies_of_the_run_that_it_waited_for(shop, hooks):
+@pytest.mark.parametrize("again", ["run", "replay"])
+def test_a_run_notifies_of_the_run_that_it_waited_for(again, shop, hooks):
     shop.channels(webhook=hooks.url)
+    shop.write("pipelines/slow.yaml", sessions.slow(1))
+    before = shop.json("run", "pipelines/slow.yaml")["data"]["session"]
     first, session = shop.begin()
-    with ThreadPoolExecutor() as pool:
-        second = pool.submit(shop, "run", "pipelines/example.yaml", "--json")
-        time.sleep(3)  # until it waits; where that takes longer, it finds the killed run at its beginning
+    shop.write("pipelines/other.yaml", sessions.slow(1).replace("name: slow", "name: other"))
+    command = [OSIRIS, again, "pipelines/other.yaml" if again == "run" else before]
+    with subprocess.Popen(command, cwd=shop.folder, env=kept(), stderr=subprocess.PIPE, text=True) as second:
+        assert any("waiting for run of 'slow'" in line for line in second.stderr)
         first.kill()
         first.wait()
-        assert second.result().returncode == 0
+        rest = second.stderr.read()
+    assert second.returncode == 0, rest
+    assert "NTF" not in rest
     assert [(body["session"], body["status"]) for body in bodies(hooks)] == [(session, "lost")]
 
 

@@ -251,13 +251,15 @@ class Straggler:
         self.cursor = self.client.cursor()
 
     def run(self, *statements):
-        """Run statements, all again if a deadlock has rolled them back."""
+        """Run the statements of a transaction; after a deadlock it is rolled back, and they all run again."""
         try:
             for statement in statements:
                 self.cursor.execute(statement)
         except Exception as error:
             if not is_passing(error):
                 raise
+            begin = statements[0]
+            self.cursor.execute(begin.replace("START", "ROLLBACK") if begin.startswith("XA ") else "ROLLBACK")
             self.run(*statements)
 
     def rows(self, origin=""):

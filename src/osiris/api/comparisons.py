@@ -6,11 +6,12 @@ import json
 import os
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from osiris.api.reports import package_missing
-from osiris.api.runs import session_plan
+from osiris.api.runs import session_plan, tell_busy
 from osiris.api.sessions import show_session
 from osiris.api.workspace import Workspace, find_plan, load_plan
 from osiris.compare.differences import INCOMPARABLE, diff
@@ -189,9 +190,9 @@ def replay(workspace: Workspace, name: str, progress: Progress, *, to_targets: b
     manifest, changed = load_plan(workspace, file, allow_drift=True, allow_changes=True)
     if pairs := [step["id"] for step in manifest.steps if "state" in step]:
         fail("RUN022", session=run.id, problem=f"it read what was new then (steps with a cursor: {', '.join(pairs)})")
-    result = _run_again(workspace, run, manifest, progress, to_targets=to_targets)
+    result, lost = _run_again(workspace, run, manifest, progress, to_targets=to_targets)
     replayed = _compare(workspace, run, result, changed, to_targets=to_targets)
-    return replace(replayed, diagnostics=(*replayed.diagnostics, *package_missing(workspace)))
+    return replace(replayed, diagnostics=(*replayed.diagnostics, *package_missing(workspace), *lost))
 
 
 def _obstacle(run: RecordedRun) -> str | None:
@@ -207,9 +208,11 @@ def _obstacle(run: RecordedRun) -> str | None:
 
 def _run_again(
     workspace: Workspace, run: RecordedRun, manifest: Manifest, progress: Progress, *, to_targets: bool
-) -> RunResult:
+) -> tuple[RunResult, list[Diagnostic]]:
+    """Return how the replay ended, and warnings about lost runs, which are reported as soon as it holds its locks."""
+    from osiris.api.opening import report_lost
     from osiris.runner.host.replay import Replay
-    from osiris.runner.host.run import RunOptions
+    from osiris.runner.host.run import RunOptions, hold
     from osiris.runner.host.run import run as start
 
     summary = run.summary
@@ -219,8 +222,13 @@ def _run_again(
         select=",".join(summary["selected"]) if summary["selected"] else None,
         environ=workspace.environ,
         replay=Replay(run.id, summary["run_key"], summary["run_started_at"], to_targets),
+        attended=True,
     )
-    return start(workspace.project, manifest, workspace.config, options, progress)
+    with hold(workspace.project, manifest, workspace.config, options, partial(tell_busy, progress)):
+        lost = report_lost(workspace)
+        result = start(workspace.project, manifest, workspace.config, options, progress)
+    result.acknowledge()
+    return result, lost
 
 
 def _compare(

@@ -55,9 +55,9 @@ class Case:
 
 
 def cases(*, whole=True):
-    """Return all shipped pipelines; without `whole`, only one example of each component."""
+    """Return all shipped pipelines that have steps; without `whole`, only one example of each component."""
     examples = [case for case in _examples() if whole or case.name.endswith("/1")]
-    return [*_templates(), *_plans(), *_guide(), *examples]
+    return [case for case in [*_templates(), *_plans(), *_guide(), *examples] if "steps" in case.page.data]
 
 
 def _templates():

@@ -23,10 +23,10 @@ class RunOptions:
     `digest` "all" digests the output of every step, not only written rows. Give at most one of `new_run`, `run_id` and
     `resume` (a session, or `last`). `select` names steps (`selection.matching`), which run with all their dependencies;
     None runs all steps. `replay` is the session to repeat; a replay does not continue a run and is never continued.
-    The caller verifies the plan, drift included. With `attended` the caller holds the locks of the run (`hold`) and
-    calls `RunResult.acknowledge` afterwards. `registry` None means the installed components. With `keep_in`, the rows
-    of the steps in `keep` (None: the last steps) are left in that folder; for a writer, the rows given to it. A caller
-    stops the run by its `interrupts`.
+    The caller verifies the plan, drift included. With `attended` the caller holds the locks of the run (`hold`), then
+    closes lost runs and reports them (`close_lost`), and calls `RunResult.acknowledge` afterwards. `registry` None
+    means the installed components. With `keep_in`, the rows of the steps in `keep` (None: the last steps) are left in
+    that folder; for a writer, the rows given to it. A caller stops the run by its `interrupts`.
     """
 
     new_run: bool = False

@@ -141,7 +141,8 @@ def run(
         options.interrupts or Interrupts() as interrupts,
         nullcontext(link) if link else _worker(project, manifest, config, options) as worker,
     ):
-        close_lost(project)
+        if not options.attended:
+            close_lost(project)
         sweep_temporaries(project)
         now = time.time()
         within, selected = config.get("run.continue_within"), chosen(manifest, options.select)
