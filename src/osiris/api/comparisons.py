@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from osiris.api.reports import package_missing
-from osiris.api.runs import session_plan, tell_busy
+from osiris.api.runs import report_busy, session_plan
 from osiris.api.sessions import show_session
 from osiris.api.workspace import Workspace, find_plan, load_plan
 from osiris.compare.differences import INCOMPARABLE, diff
@@ -224,7 +224,7 @@ def _run_again(
         replay=Replay(run.id, summary["run_key"], summary["run_started_at"], to_targets),
         attended=True,
     )
-    with hold(workspace.project, manifest, workspace.config, options, partial(tell_busy, progress)):
+    with hold(workspace.project, manifest, workspace.config, options, partial(report_busy, progress)):
         lost = report_lost(workspace)
         result = start(workspace.project, manifest, workspace.config, options, progress)
     result.acknowledge()

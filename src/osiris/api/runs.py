@@ -134,7 +134,7 @@ def _hold_plan(
     """Return a plan whose locks are held: compiled again after waiting for runs that may have changed its sources."""
     from osiris.runner.host.run import hold
 
-    busy = partial(tell_busy, progress)
+    busy = partial(report_busy, progress)
     while locks.enter_context(hold(workspace.project, plan.manifest, workspace.config, options, busy)):
         before, plan = plan, compiled()
         if plan.manifest.fingerprint == before.manifest.fingerprint:
@@ -143,7 +143,7 @@ def _hold_plan(
     return plan
 
 
-def tell_busy(progress: Progress, holder: str) -> None:
+def report_busy(progress: Progress, holder: str) -> None:
     """Send progress that another run is waited for."""
     progress({"event": "project_busy", "holder": holder})
 
