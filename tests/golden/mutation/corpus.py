@@ -55,9 +55,9 @@ class Case:
 
 
 def cases(*, whole=True):
-    """Return all shipped pipelines that have steps; without `whole`, only one example of each component."""
+    """Return all shipped pipelines; without `whole`, only one example of each component."""
     examples = [case for case in _examples() if whole or case.name.endswith("/1")]
-    return [case for case in [*_templates(), *_plans(), *_guide(), *examples] if "steps" in case.page.data]
+    return [*_templates(), *_plans(), *_guide(), *examples]
 
 
 def _templates():
@@ -76,9 +76,10 @@ def _plans():
 
 
 def _guide():
-    """Yield the pipelines of the guide; that of the README is the one of a new project."""
+    """Yield the pipelines of the guide that need only its files; that of the README is the one of a new project."""
     usual = (TEMPLATE / "osiris_connections.yaml").read_text("utf-8")
-    for page in (page for page in PAGES if page is not README):
+    by_commands = [page for page in PAGES if "cat > osiris_connections.yaml" in page.path.read_text("utf-8")]
+    for page in (page for page in PAGES if page is not README and page not in by_commands):
         connections = page.files.get("osiris_connections.yaml", usual)
         for file, text in page.files.items():
             if file.startswith("pipelines/"):
