@@ -145,6 +145,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from osiris.cli.completion import complete
 
         return complete(root, shell, os.environ)
+    # Where Jupyter is installed, jsonschema would load this for a second, to check formats, which are not checked here.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     arguments = list(sys.argv[1:] if argv is None else argv)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # memory has secrets
     _open_streams()
