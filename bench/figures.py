@@ -10,6 +10,7 @@ from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
+from bench.changes import changes
 from bench.digest import costs
 from bench.figure import Bench, Figure
 from bench.measure import Others, alternate, median_cpu, median_seconds, peak_megabytes, repeated, run
@@ -203,6 +204,7 @@ GROUPS: dict[str, Callable[[Bench], Iterable[Figure]]] = {
     "pages": pages,
     "servers": servers,
     "tables": tables,
+    "changes": changes,
     "stores": stores,
     "sandboxes": sandboxes,
 }

@@ -64,8 +64,17 @@ def lay_out(root: Path, pipelines: dict[str, list[dict]], files: dict[str, Path 
 
 def save(root: Path, name: str, steps: list[dict]) -> None:
     """Write one pipeline into a project."""
-    text = yaml.safe_dump({"oml_version": "0.1.0", "name": name, "steps": steps}, sort_keys=False)
-    (root / "pipelines" / f"{name}.yaml").write_text(text, encoding="utf-8")
+    _save(root, {"oml_version": "0.1.0", "name": name, "steps": steps})
+
+
+def save_entry(root: Path, name: str, entry: dict) -> None:
+    """Write a pipeline of one entry of `replicate` into a project."""
+    _save(root, {"oml_version": "0.3.0", "name": name, "replicate": [entry]})
+
+
+def _save(root: Path, pipeline: dict) -> None:
+    text = yaml.safe_dump(pipeline, sort_keys=False)
+    (root / "pipelines" / f"{pipeline['name']}.yaml").write_text(text, encoding="utf-8")
 
 
 def osiris_run(job: str, *more: str) -> list[str]:

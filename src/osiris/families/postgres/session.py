@@ -59,9 +59,14 @@ _WRITING = {
 _SET_ALL = """
 SELECT pg_catalog.set_config(name, value, true) FROM (VALUES {}) AS s(name, value)
 WHERE pg_catalog.current_setting(name, true) IS NOT NULL
-UNION ALL SELECT pg_catalog.set_config('synchronous_commit', 'on', true)
-WHERE pg_catalog.current_setting('synchronous_commit') = 'off'"""
-"""Sets those settings for the transaction that the server's version has."""
+UNION ALL SELECT pg_catalog.set_config(name, value, true)
+FROM (VALUES ('synchronous_commit', 'off', 'on'), ('random_page_cost', '4', '1.1')) AS s(name, unwanted, value)
+WHERE pg_catalog.current_setting(name) = unwanted"""
+"""Sets those settings for the transaction that the server's version has, and replaces two that would be unsafe or slow.
+
+By the default of `random_page_cost`, which is that of rotating disks, an upsert of 1 % of 6,000,000 rows would read the
+whole table to find its rows (1.5 s; by the key 0.14 s).
+"""
 
 _SEARCH_PATH = """pg_catalog.set_config('search_path', coalesce((
     SELECT pg_catalog.string_agg(pg_catalog.quote_ident(n.nspname), ', ' ORDER BY n.nspname <> %s, n.nspname)

@@ -297,7 +297,7 @@ class _ByValue(_Reading):
             self._kept, self._keeps = Counter(), False
 
     def _places(self, batch: pa.RecordBatch) -> Iterable[int]:
-        return (place_of(_value(value)) for value in batch.column(self._cursor.column))
+        return _places_of(batch.column(self._cursor.column))
 
     def _mark(self) -> Value | None:
         """Return the mark after the rows so far. It never falls: rows below the last one are not kept."""
@@ -373,9 +373,22 @@ def _value(scalar: pa.Scalar) -> Value:
 
 def _timestamp(scalar: pa.Scalar) -> datetime:
     """Return a timestamp in microseconds, rounded down, as a datetime; aware ones are in UTC."""
-    value = scalar.cast(pa.timestamp("us", scalar.type.tz), safe=False).as_py()
+    value = _in_microseconds(scalar).as_py()
     moment: datetime = value.astimezone(UTC) if value.tzinfo else value
     return moment
+
+
+def _places_of(column: pa.Array) -> list[int]:
+    """Return `place_of` each value of a cursor's column without NULL; for a million times it would take 20 s."""
+    if pa.types.is_timestamp(column.type):
+        times: list[int] = _in_microseconds(column).cast(pa.int64()).to_pylist()
+        return times
+    return [place_of(_value(value)) for value in column]
+
+
+def _in_microseconds(times: pa.Array | pa.Scalar) -> pa.Array | pa.Scalar:
+    """Return timestamps in microseconds, rounded down."""
+    return times.cast(pa.timestamp("us", times.type.tz), safe=False)
 
 
 def row_digests(batch: pa.RecordBatch) -> list[bytes]:
