@@ -15,6 +15,7 @@ from bench.sides import NAME, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from bench.figure import Bench
     from bench.measure import Sample
@@ -24,6 +25,8 @@ COPIES, REFERENCE = "copies", "reference"
 """The schemas of our copy, and of that of the server's own programs."""
 SHARE = 100
 """One row of so many is new or changed between two runs, half of them each."""
+DELETED = 1000
+"""One row of so many is deleted before a comparison."""
 RATIO, SECONDS, MEGABYTES = 1.2, 10, 250
 GUARD = 3
 """Seconds between many changes and the last one, more than the cursor's guard: later runs read the last one again."""
@@ -83,10 +86,21 @@ def _large(bench: Bench, side: Side, rows: int) -> Iterator[Figure]:
     save_entry(
         project, "large", _entry(side.family, "large", deletes={"compare": "keys", "every": "run", "as": "hard"})
     )
-    compared = [run(osiris_run("large"), project) for _ in range(3)]
-    what = f"postgres: compare 2 x {rows:,} keys"
-    yield Figure(what, median_seconds(compared) - start, SECONDS, "s", _detail(start, compared))
-    yield Figure(f"{what}, host and worker", peak_megabytes(compared), MEGABYTES, "MB")
+    for what, each in (("nothing deleted", 0), (f"1 of {DELETED} deleted", 1)):
+        compared = [_compared(side, project, each * number) for number in range(1, 4)]
+        job = f"postgres: compare 2 x {rows:,} keys, {what}"
+        yield Figure(job, median_seconds(compared) - start, SECONDS, "s", _detail(start, compared))
+        yield Figure(f"{job}, host and worker", peak_megabytes(compared), MEGABYTES, "MB")
+
+
+def _compared(side: Side, project: Path, number: int) -> Sample:
+    """Run with a comparison, after some rows were deleted unless the number is 0."""
+    if number:
+        side.run(f"DELETE FROM large WHERE id % {DELETED} = {number}", database=NAME)
+    sample = run(osiris_run("large"), project)
+    if side.count("large") != side.count(f"{COPIES}.large"):
+        raise SystemExit("rows that were deleted are still in the copy")
+    return sample
 
 
 def _detail(start: float, samples: list[Sample]) -> str:

@@ -1,7 +1,7 @@
 """Comparing the keys of a source with those of a target: which rows were deleted, and which were lost.
 
-The keys of both sides are spooled to files and joined by an engine that spills to disk, so memory stays flat.
-docs/decisions/0022-deletes.md.
+The keys of both sides are spooled to files, and their hashes added up in buckets. Keys of buckets whose sums differ are
+joined by an engine that spills to disk, so memory stays flat. docs/decisions/0022-deletes.md.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from osiris.errors import diagnostic, fail
 from osiris.files import make_private
@@ -22,6 +22,7 @@ from osiris.sql.binding.bind import carried
 from osiris.sql.binding.duck_types import quote_name
 from osiris.sql.binding.engine import interruptible, open_engine
 from osiris.table import spool, stream
+from osiris.table.hashing import hash_cells, plain, side_by_side
 from osiris.table.stream import open_spool, reopen
 from osiris.types import arrow_schema
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from osiris.families.sql.database import Database, Session, Source, StepConfig
     from osiris.model import Schema
     from osiris.replication import Increment
+    from osiris.table.hashing import Places, Words
 
 _MEMORY = 48 << 20
 """Most bytes of the engine that joins keys."""
@@ -43,8 +45,8 @@ _MEMORY = 48 << 20
 _PART = 1_000_000
 """Keys are joined in parts of about so many: a join of all would need twice that memory."""
 
-_FEW = 100_000
-"""So many keys are compared without an engine, whose start takes longer."""
+_BUCKET_BITS = 18
+"""The first bits of a key's hash say its bucket. Different keys have equal sums by a chance of 1 to 2^64."""
 
 _BATCH = 100_000
 _LISTED = 10_000
@@ -68,6 +70,8 @@ class Comparison:
         self._names = [field.name for field in self._key]
         self._folder = ctx.scratch / "keys"
         self._rows = Counter[str]()
+        self._sums = {side: np.zeros(1 << _BUCKET_BITS, np.uint64) for side in (_SOURCE, _TARGET)}
+        self._sizes = np.zeros(1 << _BUCKET_BITS, np.uint32)
 
     @contextmanager
     def taking(self, batches: Iterable[pa.RecordBatch]) -> Iterator[Iterator[pa.RecordBatch]]:
@@ -98,7 +102,8 @@ class Comparison:
         if not self._rows[_TARGET] and self._increment.before is None:
             return  # all rows were read, and the target has none
         self._read_source()
-        if self._are_equal():
+        self._differs = self._sums[_SOURCE] != self._sums[_TARGET]
+        if not self._differs.any():
             live = self._rows[_LIVE]
             counts = {"source": live, "target": live, "deleted": 0, "lost": 0, "undeleted": 0}
             self._ctx.emit("keys_compared", counts)
@@ -108,20 +113,6 @@ class Comparison:
         with closing(engine), interruptible(engine, self._ctx.cancelled):
             self._compare(engine)
             yield from self._fetched(engine)
-
-    def _are_equal(self) -> bool:
-        """Return whether both sides have the same keys, all live, as in most runs; False for many keys.
-
-        Few keys are compared without an engine. The keys of new rows are among them.
-        """
-        rows = self._rows
-        if not rows[_SOURCE] == rows[_TARGET] == rows[_LIVE] or rows[_SOURCE] > _FEW:
-            return False
-        return self._keys(_SOURCE, self._key) == self._keys(_TARGET, (*self._key, Field(_LIVE, "bool")))
-
-    def _keys(self, side: str, schema: Schema) -> set[tuple[Any, ...]]:
-        table = reopen(self._path(side), schema, "free").reader().read_all()
-        return set(zip(*(table.column(name).to_pylist() for name in self._names), strict=True))
 
     def _read_source(self) -> None:
         config, ctx = replace(self._config, columns=self._names), replace(self._ctx, on_reject="fail")
@@ -140,8 +131,11 @@ class Comparison:
             for batch in batches:
                 keys = [self._valid(batch.column(name), f"the {side}") for name in self._names]
                 writer.write_batch(pa.RecordBatch.from_arrays([*keys, *batch.columns[len(keys) :]], schema=arrow))
-                live = pc.sum(batch.columns[-1]).as_py() if side == _TARGET else 0
-                self._rows.update({side: batch.num_rows, _LIVE: live or 0})
+                hashes = _hashes(keys)
+                live = hashes[batch.columns[-1].to_numpy(zero_copy_only=False)] if side == _TARGET else hashes
+                np.add.at(self._sums[side], _buckets(live), live)
+                np.add.at(self._sizes, _buckets(hashes), 1)
+                self._rows.update({side: len(hashes), **({_LIVE: len(live)} if side == _TARGET else {})})
 
     def _valid(self, keys: pa.Array, side: str) -> pa.Array:
         if keys.null_count:
@@ -151,13 +145,21 @@ class Comparison:
     def _path(self, side: str) -> Path:
         return self._folder / f"{side}.arrow"
 
-    def _register(self, engine: DuckDBPyConnection, side: str, where: str = "") -> None:
+    def _register(self, engine: DuckDBPyConnection, side: str, part: int = 0, parts: int = 1) -> None:
+        """Make a view of the keys of a side; of source and target only a part of those that may differ."""
         schema = (*self._key, Field(_LIVE, "bool")) if side == _TARGET else self._key
-        names = [quote_name(name) for name in self._names]
-        engine.register(f"{side}_file", reopen(self._path(side), schema, "free").reader())
-        listed = ", ".join(f"{name} AS k{number}" for number, name in enumerate(names))
+        keys: Iterator[pa.RecordBatch] = reopen(self._path(side), schema, "free").batches()
+        if side != _NEW:
+            keys = self._may_differ(keys, part, parts)
+        engine.register(f"{side}_file", pa.RecordBatchReader.from_batches(arrow_schema(schema), keys))
+        listed = ", ".join(f"{quote_name(name)} AS k{number}" for number, name in enumerate(self._names))
         live = f", {_LIVE} AS live" if side == _TARGET else ""
-        engine.execute(f"CREATE OR REPLACE TEMP VIEW {side} AS SELECT {listed}{live} FROM {side}_file {where}")
+        engine.execute(f"CREATE OR REPLACE TEMP VIEW {side} AS SELECT {listed}{live} FROM {side}_file")
+
+    def _may_differ(self, batches: Iterable[pa.RecordBatch], part: int, parts: int) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            hashes = _hashes([batch.column(name) for name in self._names])
+            yield batch.filter(pa.array(self._differs[_buckets(hashes)] & (hashes % np.uint64(parts) == part)))
 
     def _compare(self, engine: DuckDBPyConnection) -> None:
         """Fill the tables `differing` and `missing`, and set `to_delete`, or refuse."""
@@ -188,12 +190,11 @@ class Comparison:
 
     def _join(self, engine: DuckDBPyConnection) -> None:
         """Fill the table `differing`: keys of one side only, and those of rows that are marked as deleted."""
-        parts = 1 + max(self._rows[_SOURCE], self._rows[_TARGET]) // _PART
-        names = ", ".join(map(quote_name, self._names))
+        parts = 1 + int(self._sizes[self._differs].sum()) // (2 * _PART)
         pa.default_memory_pool().release_unused()
         for part in range(parts):
             for side in (_SOURCE, _TARGET):
-                self._register(engine, side, f"WHERE hash({names}) % {parts} = {part}" if parts > 1 else "")
+                self._register(engine, side, part, parts)
             verb = "INSERT INTO differing" if part else "CREATE TEMP TABLE differing AS"
             engine.execute(
                 f"{verb} SELECT {self._columns()}, here, live FROM (SELECT *, true AS here FROM {_SOURCE}) "
@@ -259,6 +260,14 @@ class Comparison:
         rows = engine.execute(f"SELECT place FROM batch SEMI JOIN missing USING ({self._columns()})").fetchall()
         places = {place for (place,) in rows}
         return pa.array([place in places for place in range(len(batch))], pa.bool_())
+
+
+def _hashes(keys: Sequence[pa.Array]) -> Words:
+    return side_by_side([hash_cells(plain(column)) for column in keys])
+
+
+def _buckets(hashes: Words) -> Places:
+    return (hashes >> np.uint64(64 - _BUCKET_BITS)).astype(np.int64)
 
 
 def _rows_of(engine: DuckDBPyConnection, text: str, schema: Schema) -> Iterator[pa.RecordBatch]:
