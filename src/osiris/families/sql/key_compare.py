@@ -104,9 +104,7 @@ class Comparison:
         self._read_source()
         self._differs = self._sums[_SOURCE] != self._sums[_TARGET]
         if not self._differs.any():
-            live = self._rows[_LIVE]
-            counts = {"source": live, "target": live, "deleted": 0, "lost": 0, "undeleted": 0}
-            self._ctx.emit("keys_compared", counts)
+            self._report(deleted=0, lost=0, undeleted=0)
             return
         memory = min(_MEMORY, self._ctx.memory // 4)
         engine = open_engine(self._folder, memory=memory, threads=self._ctx.threads)
@@ -214,9 +212,7 @@ class Comparison:
         lost = self._count(engine, "SELECT count(*) FROM missing WHERE live IS NULL")
         back = self._count(engine, "SELECT count(*) FROM differing WHERE here AND NOT live")
         to_delete = self._increment.to_delete.rows if self._increment.to_delete else 0
-        counts = {"source": self._rows[_SOURCE], "target": self._rows[_LIVE]}
-        counts |= {"deleted": to_delete, "lost": lost, "undeleted": back}
-        self._ctx.emit("keys_compared", counts)
+        self._report(deleted=to_delete, lost=lost, undeleted=back)
         if lost:
             self._ctx.warn(diagnostic("STA012", step=self._ctx.step, rows=lost))
         fetched = 0
@@ -231,6 +227,9 @@ class Comparison:
         for name, count in (("rows_fetched", missing), ("rows_undeleted", back)):
             if count:
                 self._ctx.count(name, count)
+
+    def _report(self, **counts: int) -> None:
+        self._ctx.emit("keys_compared", {"source": self._rows[_SOURCE], "target": self._rows[_LIVE], **counts})
 
     def _candidates(self, engine: DuckDBPyConnection) -> Iterator[pa.RecordBatch]:
         """Yield rows among which are the missing ones: read by an integer of their keys if they are few, else all."""
