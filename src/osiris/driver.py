@@ -11,7 +11,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
 
 from osiris.path_policy import PathPolicy
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from osiris.model import Described, JsonValue, Order, Schema
     from osiris.replication import Cursor, Deletes, Increment
     from osiris.table import RowStream
+
+ForeignKeyCheck: TypeAlias = Literal["never", "statement", "row"]
+"""When a database checks foreign keys: never, at the end of each statement, or row by row."""
 
 ConfigT_contra = TypeVar("ConfigT_contra", contravariant=True)
 
@@ -100,6 +103,17 @@ class Shared:
     asked: Any = None
     session: Any = None
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """Foreign keys among the tables that steps write, and when the database checks them.
+
+    Each is the position of the step whose table refers, and of the one to whose table it refers.
+    """
+
+    keys: frozenset[tuple[int, int]]
+    check: ForeignKeyCheck
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +218,9 @@ class Writer(Protocol[ConfigT_contra]):
     the step has been read, and the delivered rows that may be read again (`osiris.replication`). `inspect_state(config,
     schema, ctx) -> Stored` and `change_state(config, schema, ctx, change) -> int | None` are for `osiris state`. With
     the capability `deletes` it has `keys(config, schema, ctx) -> TargetKeys`: the keys of the target.
+
+    If its tables can have foreign keys, it has `references(configs, ctx) -> References`: those among the tables of
+    these configs. They decide in which order the tables of entries are written.
     """
 
     def check(self, config: ConfigT_contra, schema: Schema, ctx: StepContext) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -282,7 +282,8 @@ class Increment:
     sets `position`, `kept` (the same for the next run) and `columns`.
 
     If the keys of a table are to be compared, `target` has those of the target. The reader then sets `compared_at`, and
-    `to_delete` if rows are to be deleted.
+    `to_delete` if rows are to be deleted. With `deletes_later`, the writer only keeps these keys: what is left is
+    another delivery, after those of the tables that refer to its target.
     """
 
     pair: Pair
@@ -298,6 +299,7 @@ class Increment:
     deletes: Deletes | None = None
     target: TargetKeys | None = None
     to_delete: KeysToDelete | None = None
+    deletes_later: bool = False
 
     @property
     def version(self) -> int:
@@ -310,10 +312,31 @@ class Increment:
         return (
             self.before is not None
             and self.compared_at is None
+            and self.to_delete is None
             and self.position == self.before.position
             and self.columns == self.before.columns
             and self.kept == self.repeated
         )
+
+    @property
+    def leaves_deletes(self) -> bool:
+        """Whether rows are yet to be deleted after this delivery."""
+        return self.deletes_later and self.to_delete is not None
+
+    def halfway(self, state: State) -> tuple[State, Rows]:
+        """Return what is recorded of the state after this run until they are: the next run must find them again.
+
+        It compares keys again, or reads the rows that are marked as deleted again.
+        """
+        before = self.before or replace(NO_STATE, form=self.pair.form)
+        if self.deletes and self.deletes.column:
+            return replace(before, version=state.version), self.repeated
+        return replace(state, compared_at=before.compared_at), self.kept
+
+    @property
+    def rest(self) -> Increment:
+        """The increment of the delivery that deletes them."""
+        return replace(self, before=replace(self.before or NO_STATE, version=self.version), deletes_later=False)
 
     def after(self, run_key: str, target: str | None, *, rows: bool) -> State:
         """Return the state after this run; `target` is the identity of the target, `rows` whether it has rows."""

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, NoReturn
 from duckdb import DuckDBPyConnection
 
 from osiris.errors import diagnostic, did_you_mean, fail, raise_all
+from osiris.families.quarantine import RowRejected
 from osiris.families.source_columns import check_known
-from osiris.families.sql.database import Column, Relation, Source, insert_rows, listed
+from osiris.families.sql.database import Column, ForeignKey, Relation, Source, insert_rows, listed
 from osiris.families.sql.database_file import FileDatabase, FileSession, check_file, label
 from osiris.families.sql.deletes import KEYS_TO_DELETE, gone_columns, key_fields
 from osiris.families.sql.result import bound_values
@@ -95,6 +96,9 @@ _ROWS, _GONE_ROWS = "osiris_rows", "osiris_gone_rows"
 _DECLARED = f"""
 SELECT column_name, is_nullable, column_default, is_generated, comment FROM duckdb_columns()
 WHERE {_IN_SCHEMA} AND table_name = ? ORDER BY column_index"""
+_FOREIGN = """
+SELECT schema_name, table_name, referenced_table FROM duckdb_constraints()
+WHERE database_name = ? AND constraint_type = 'FOREIGN KEY'"""
 _UNIQUE = f"""
 SELECT constraint_column_names FROM duckdb_constraints()
 WHERE {_IN_SCHEMA} AND table_name = ? AND constraint_type IN ('PRIMARY KEY', 'UNIQUE')"""
@@ -110,6 +114,7 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
     name = "duckdb"
     log_suffix = ".wal"
     created_atomically = True
+    checks_foreign_keys = "row"
     unsupported_reason = "DuckDB has decimals of at most 38 digits, and times with a zone only in UTC"
 
     def open(self, ctx: StepContext, path: Path, *, writing: bool) -> DuckDBPyConnection | None:
@@ -158,6 +163,12 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
         if query:
             raise_all([problem])
         fail("DRV013", path=shown, problem=problem.message)
+
+    def as_rejection(self, error: Exception) -> RowRejected | None:
+        """Return why a constraint rejects a row; None for other errors."""
+        info = details(error)
+        message = " ".join(str(info.get("exception_message", "")).split())
+        return RowRejected("", message) if info.get("exception_type") == "Constraint" else None
 
     # The catalogue
 
@@ -272,6 +283,11 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
         collated = any(flag for (flag,) in session.rows(_COLLATED, DATABASE, session.schema, relation.name))
         texts = (column.name.lower() for column in columns if column.type == "utf8")
         return dict.fromkeys(texts, "the table has a collation") if collated else {}
+
+    def foreign_keys(self, session: Session, _deliveries: Sequence[Delivery]) -> list[ForeignKey]:
+        """Return the foreign keys of the database, which all refer to tables of their own schemas."""
+        rows = session.rows(_FOREIGN, DATABASE)
+        return [ForeignKey((schema, table), (schema, parent)) for schema, table, parent in rows]
 
     def stage_keys_to_delete(self, session: Session, delivery: Delivery, to_delete: KeysToDelete) -> str:
         """Load the keys of rows to delete into a temporary table; returns its name in SQL."""

@@ -45,13 +45,13 @@ from osiris.families.mysql.session import (
     watching,
 )
 from osiris.families.mysql.target_table import (
-    cascades_to,
     column_type,
     columns_of,
     expect_rights,
     expect_rights_to_ledger,
     explained,
     fits,
+    foreign_keys,
     loose_columns,
     refusals,
     uniques,
@@ -92,6 +92,7 @@ class MySQL(Database[Session]):
 
     name = "mysql"
     ddl_in_transaction = False
+    checks_foreign_keys = "row"
     claims_first = True
     detects_repeated_keys = True
     hints_at_casts = True
@@ -132,7 +133,7 @@ class MySQL(Database[Session]):
     expect_ledger_privileges = staticmethod(expect_rights_to_ledger)
     explain_rejection = staticmethod(explained)
     loose_columns = staticmethod(loose_columns)
-    cascades_to = staticmethod(cascades_to)
+    foreign_keys = staticmethod(foreign_keys)
     stage_keys_to_delete = staticmethod(stage_keys_to_delete)
 
     # The catalogue
@@ -207,7 +208,7 @@ class MySQL(Database[Session]):
     def delivery(self, config: StepConfig, schema: Schema, ctx: StepContext) -> Delivery:
         """Return the delivery of a step; fails with CON067 to CON069."""
         target = address(ctx.connection, config.schema)
-        quoted = f"{quote_name(target.database)}.{quote_name(config.table)}"
+        quoted = self.qualified(target.database, config.table)
         return Delivery(self, config, ctx, schema, Target(config.table, target.where), quoted)
 
     def inspect_session(self, delivery: Delivery) -> AbstractContextManager[Session]:

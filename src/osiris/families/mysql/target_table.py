@@ -10,10 +10,11 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from osiris.families.mysql.connect import address
 from osiris.families.mysql.session import fail_grant, find, may, qualified
 from osiris.families.mysql.types import every_table, quote_name
 from osiris.families.quarantine import RowRejected
-from osiris.families.sql.database import LEDGER, REPEATED, STATE, Relation
+from osiris.families.sql.database import LEDGER, REPEATED, STATE, ForeignKey, Relation
 from osiris.families.sql.database import Column as TargetColumn
 from osiris.families.sql.deletes import removes_rows
 from osiris.families.sql.ledger import own_tables
@@ -46,9 +47,10 @@ WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND CONSTRAINT_NAME = %s ORDER BY OR
 _COLLATED = """
 SELECT COLUMN_NAME, COLLATION_NAME FROM information_schema.COLUMNS
 WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND COLLATION_NAME IS NOT NULL"""
-_CASCADES = """
-SELECT TABLE_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS
-WHERE UNIQUE_CONSTRAINT_SCHEMA = %s AND REFERENCED_TABLE_NAME = %s AND DELETE_RULE NOT IN ('NO ACTION', 'RESTRICT')"""
+_FOREIGN = """
+SELECT CONSTRAINT_SCHEMA, TABLE_NAME, UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TABLE_NAME,
+    DELETE_RULE NOT IN ('NO ACTION', 'RESTRICT') FROM information_schema.REFERENTIAL_CONSTRAINTS
+WHERE UNIQUE_CONSTRAINT_SCHEMA = %s AND REFERENCED_TABLE_NAME IN %s ORDER BY 1, 2, 3, 4"""
 _CHECK_OF_RULE = """
 SELECT CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = %s AND CONSTRAINT_NAME = %s"""
 _LISTING = "_osiris_values"
@@ -110,10 +112,14 @@ def loose_columns(session: Session, relation: Relation, _columns: Sequence[Colum
     return {name: f"its collation is {order}" for name, order in collated if order not in _COLLATIONS.values()}
 
 
-def cascades_to(session: Session, delivery: Delivery) -> str | None:
-    """Return a table with a foreign key that deletes or changes its rows when rows of the target are deleted."""
-    children = session.rows(_CASCADES, session.target.database, delivery.table)
-    return next((str(name) for (name,) in children), None)
+def foreign_keys(session: Session, deliveries: Sequence[Delivery]) -> list[ForeignKey]:
+    """Return the foreign keys that refer to the targets of these deliveries."""
+    by_schema: dict[str, list[str]] = {}
+    for each in deliveries:
+        schema = address(each.ctx.connection, each.config.schema).database
+        by_schema.setdefault(schema, []).append(each.table)
+    rows = (row for place in by_schema.items() for row in session.rows(_FOREIGN, *place))
+    return [ForeignKey((schema, table), (to, parent), bool(acts)) for schema, table, to, parent, acts in rows]
 
 
 def with_members(session: Session, table: str, column: Column) -> Column:

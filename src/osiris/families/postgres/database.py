@@ -106,7 +106,7 @@ class Postgres(Database[Session]):
     is_stamped = staticmethod(late_rows.is_stamped)
     clock = staticmethod(late_rows.clock)
     loose_columns = staticmethod(target_table.loose_columns)
-    cascades_to = staticmethod(target_table.cascades_to)
+    foreign_keys = staticmethod(target_table.foreign_keys)
     stage_keys_to_delete = staticmethod(stage_keys_to_delete)
     clear = staticmethod(target_table.delete_rows)
 
@@ -169,7 +169,7 @@ class Postgres(Database[Session]):
                 fail("DRV007", path=f"table '{config.table}'", problem=problem)
         schema_name = schema_name or target.schema
         qualified_config = replace(config, schema=schema_name, table=table)
-        quoted = f"{self.quote(schema_name)}.{self.quote(table)}"
+        quoted = self.qualified(schema_name, table)
         return Delivery(self, qualified_config, ctx, schema, Target(f"{schema_name}.{table}", target.where), quoted)
 
     @contextmanager

@@ -13,7 +13,7 @@ from osiris.errors import did_you_mean, fail
 from osiris.families.postgres import encode as to
 from osiris.families.postgres.session import fail_right, find, qualified, relations
 from osiris.families.postgres.types import BYTE, NUMERIC, SIMPLE, TEXTS, Kind, carry
-from osiris.families.sql.database import LEDGER, REPEATED, STATE, no_key
+from osiris.families.sql.database import LEDGER, REPEATED, STATE, ForeignKey, no_key
 from osiris.families.sql.database import Column as TargetColumn
 from osiris.families.sql.deletes import removes_rows
 from osiris.families.sql.ledger import own_tables
@@ -87,10 +87,13 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_rewrite WHERE ev_class = c.oid AND ev_t
     OR EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal AND (tgtype & 8) <> 0)
 FROM pg_catalog.pg_class c WHERE c.oid = %s"""
 """Whether rules or triggers act on DELETE."""
-_CASCADES = """
-SELECT conrelid::pg_catalog.regclass::text FROM pg_catalog.pg_constraint
-WHERE confrelid = %s AND contype = 'f' AND confdeltype IN ('c', 'n', 'd') ORDER BY 1"""
-"""Tables with ON DELETE CASCADE, SET NULL or SET DEFAULT."""
+_FOREIGN = """
+SELECT n.nspname, c.relname, m.nspname, p.relname, f.confdeltype IN ('c', 'n', 'd') FROM pg_catalog.pg_constraint f
+JOIN pg_catalog.pg_class c ON c.oid = f.conrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_class p ON p.oid = f.confrelid JOIN pg_catalog.pg_namespace m ON m.oid = p.relnamespace
+JOIN unnest(%s::text[], %s::text[]) t (schema, name) ON t.schema = m.nspname AND t.name = p.relname
+WHERE f.contype = 'f' AND (to_jsonb(f) ->> 'conenforced')::bool IS NOT FALSE ORDER BY 1, 2, 3, 4"""
+"""Constraints can be NOT ENFORCED as of PostgreSQL 18."""
 _CHILDREN = """
 SELECT c.relname::text FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = %s AND NOT c.relispartition ORDER BY 1"""
@@ -196,10 +199,11 @@ def loose_columns(_session: Session, _relation: Table, columns: Sequence[Column]
     }
 
 
-def cascades_to(session: Session, delivery: Delivery) -> str | None:
-    """Return a table with a foreign key that deletes or changes its rows when rows of the target are deleted."""
-    table = expect_table(session, delivery.table)
-    return next((str(name) for (name,) in session.rows(_CASCADES, table.oid)), None)
+def foreign_keys(session: Session, deliveries: Sequence[Delivery]) -> list[ForeignKey]:
+    """Return the enforced foreign keys that refer to the targets of these deliveries."""
+    schemas, tables = [each.config.schema for each in deliveries], [each.table for each in deliveries]
+    rows = session.rows(_FOREIGN, schemas, tables)
+    return [ForeignKey((schema, table), (to, parent), acts) for schema, table, to, parent, acts in rows]
 
 
 def expect_table(session: Session, name: str) -> Table:

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from osiris.errors import did_you_mean, fail
 from osiris.replication import Moment, has_times
 from osiris.sql.binding.duck_types import quote_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     import pyarrow as pa
 
-    from osiris.driver import Shared, StepContext
+    from osiris.driver import ForeignKeyCheck, Shared, StepContext
     from osiris.families.quarantine import RejectFile, RowRejected
     from osiris.model import JsonValue, Order, Schema
     from osiris.replication import Cursor, KeysToDelete, Value
@@ -109,6 +109,14 @@ class Column:
     hidden: bool = field(default=False, compare=False)
 
 
+class ForeignKey(NamedTuple):
+    """A foreign key of a table to another one; `cascades`: deletes of `parent` delete or change rows of `child`."""
+
+    child: Name
+    parent: Name
+    cascades: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """What a step reads: its columns, the SELECT that returns them, the order of its rows, and their estimated count.
@@ -144,31 +152,6 @@ class ReaderConfig:
     def schema(self) -> str | None:
         """The schema in which names are resolved, if the component has such a key."""
         return None
-
-
-@dataclass(frozen=True, slots=True)
-class WriterConfig:
-    """What a step writes, and how; the fields are config keys of all database writers, documented in their specs."""
-
-    table: str
-    write_mode: Literal["append", "replace", "upsert"] = "append"
-    primary_key: Sequence[str] | str | None = None
-    create_if_missing: bool = True
-
-    @property
-    def schema(self) -> str | None:
-        """The schema of the table, if the component has such a key."""
-        return None
-
-    @property
-    def mode(self) -> Mode:
-        """The write mode: what happens to existing rows."""
-        return self.write_mode
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        """The key columns; empty without a key."""
-        return (self.primary_key,) if isinstance(self.primary_key, str) else tuple(self.primary_key or ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +261,8 @@ class Database(ABC, Generic[SessionT]):
     """The start and the end of a statement that inserts a row unless its key exists."""
     locks_rows: ClassVar[str] = ""
     """The end of a SELECT that locks its rows until the transaction ends; empty if there is only one writer."""
+    checks_foreign_keys: ClassVar[ForeignKeyCheck] = "statement"
+    """When the database checks the foreign keys of rows that are written."""
     unsupported_reason: ClassVar[str] = ""
     """Why columns of some types cannot be written, for messages."""
     hints_at_casts: ClassVar[bool] = False
@@ -288,6 +273,10 @@ class Database(ABC, Generic[SessionT]):
     def quote(self, name: str, /) -> str:
         """Return a name as a quoted SQL identifier."""
         return quote_name(name)
+
+    def qualified(self, schema: str, table: str) -> str:
+        """Return a table's full name, quoted."""
+        return f"{self.quote(schema)}.{self.quote(table)}"
 
     # The catalogue
 
@@ -516,9 +505,9 @@ class Database(ABC, Generic[SessionT]):
         """Return the columns, folded, in which different values may be equal, and why."""
         return {}
 
-    def cascades_to(self, _session: SessionT, _delivery: Delivery, /) -> str | None:
-        """Return a table whose rows change when rows of the target are deleted; None if there is none."""
-        return None
+    def foreign_keys(self, _session: SessionT, _deliveries: Sequence[Delivery], /) -> Sequence[ForeignKey]:
+        """Return the foreign keys that refer to the targets of these deliveries."""
+        return ()
 
     def stage_keys_to_delete(self, _session: SessionT, _delivery: Delivery, _keys: KeysToDelete, /) -> str:
         """Load the keys of rows to delete into a temporary table; returns its name in SQL."""
@@ -551,9 +540,21 @@ class Database(ABC, Generic[SessionT]):
     def write(self, session: SessionT, delivery: Delivery, waiting: Staged) -> None:
         """Write all rows in the mode of the delivery."""
         if delivery.mode == "replace":
-            self.clear(session, delivery)
+            with self.deleting(delivery):
+                self.clear(session, delivery)
         write = self.merge if delivery.merged else self.load
         write(session, delivery, waiting)
+
+    @contextmanager
+    def deleting(self, delivery: Delivery) -> Iterator[None]:
+        """Delete rows of a target in the block; fails with STA061 if the database refuses that."""
+        try:
+            yield
+        except self.client_errors() as error:
+            if (refused := self.as_rejection(error)) is None:
+                raise
+            problem = f"foreign key '{refused.rule}' refers to them" if refused.rule else refused.reason
+            fail("STA061", step=delivery.ctx.step, table=delivery.target.table, problem=problem)
 
     def clear(self, session: SessionT, delivery: Delivery) -> None:
         """Delete the rows that are to be replaced."""

@@ -287,10 +287,6 @@ class FileDatabase(Database[FileSession[ClientT]], Generic[ClientT]):
         target = Target(shown, label(ctx, database_path(ctx, writing=True)))
         return Delivery(self, config, ctx, schema, target, self.qualified(home, config.table))
 
-    def qualified(self, schema: str, table: str) -> str:
-        """Return a table's full name, quoted."""
-        return f"{self.quote(schema)}.{self.quote(table)}"
-
     @contextmanager
     def inspect_session(self, delivery: Delivery) -> Iterator[FileSession[ClientT]]:
         """Open a session that inspects a target before rows are read."""

@@ -112,21 +112,31 @@ def _with_nulls(rows: RowStream, schema: Schema) -> Iterator[pa.RecordBatch]:
 
 
 def check_target(session: Session, delivery: Delivery, relation: Any, columns: Sequence[Any]) -> None:  # noqa: ANN401
-    """Fail unless rows of an existing table can be deleted as configured.
+    """Fail unless rows of an existing table can be deleted or replaced as configured.
 
     DAT029: the column of the time is missing or required; STA018: other tables' rows would be deleted too; STA019: the
     table may consider different keys equal.
     """
     deletes, database = delivery.ctx.deletes, delivery.database
+    if removes_rows(delivery):
+        _expect_no_cascade(session, delivery)
     if deletes is None:
         return
     by_name = {database.fold(column.name): column for column in columns}
     if deletes.stamp:
         _check_stamp(delivery, deletes.stamp, by_name.get(database.fold(deletes.stamp)))
-    if deletes.hard and (child := database.cascades_to(session, delivery)):
-        fail("STA018", step=delivery.ctx.step, table=delivery.target.table, child=child)
     if deletes.column is None:
         _check_keys(delivery, by_name, database.loose_columns(session, relation, columns))
+
+
+def _expect_no_cascade(session: Session, delivery: Delivery) -> None:
+    """Fail with STA018 if rows of a table change when those of the target are deleted.
+
+    A table that is replaced loses all of its own rows anyway.
+    """
+    for child, parent, cascades in delivery.database.foreign_keys(session, [delivery]):
+        if cascades and not (delivery.mode == "replace" and child == parent):
+            fail("STA018", step=delivery.ctx.step, table=delivery.target.table, child=".".join(child))
 
 
 def _check_stamp(delivery: Delivery, name: str, column: Any) -> None:  # noqa: ANN401  of the family's catalogue
@@ -218,10 +228,14 @@ def _as(values: pa.Array, kind: str) -> pa.Array:
 def delete_rows(session: Session, delivery: Delivery, waiting: Staged) -> None:
     """Delete the rows that are to_delete, after the new ones were written, in the same transaction.
 
-    Fails with DAT029 if a trigger or rule of the table kept any.
+    If they are deleted later, their keys are only kept in the increment. Fails with DAT029 if a trigger or rule of the
+    table kept any, STA061 if the database refuses to delete one.
     """
     deletes, database, to_delete = delivery.ctx.deletes, delivery.database, _keys(delivery, waiting)
     if deletes is None or to_delete is None or not to_delete.rows:
+        return
+    if delivery.ctx.increment and delivery.ctx.increment.deletes_later:
+        delivery.ctx.increment.to_delete = to_delete
         return
     table = database.stage_keys_to_delete(session, delivery, to_delete)
     key = ", ".join(map(database.quote, delivery.key))
@@ -233,7 +247,8 @@ def delete_rows(session: Session, delivery: Delivery, waiting: Staged) -> None:
         update = f"UPDATE {delivery.quoted} SET {database.quote(deletes.stamp)} = {database.placeholder} {where}"
         session.rows(update, database.moment_value(delivery.ctx.bindings["run_started_at"]))
     else:
-        session.rows(f"DELETE FROM {delivery.quoted} {where}")
+        with database.deleting(delivery):
+            session.rows(f"DELETE FROM {delivery.quoted} {where}")
     if session.rows(counting) != [(0,)]:
         fail_table(delivery, "a trigger or rule of it keeps rows that are deleted", "remove it, or write no 'deletes'")
     delivery.ctx.count("rows_deleted", int(count))
@@ -246,7 +261,7 @@ def _keys(delivery: Delivery, waiting: Staged) -> KeysToDelete | None:
     deletes, increment = delivery.ctx.deletes, delivery.ctx.increment
     if deletes is None or increment is None:
         return None
-    if deletes.column:
+    if deletes.column and increment.to_delete is None:
         return _marked(delivery, waiting) if deletes.hard else None
     return increment.to_delete
 

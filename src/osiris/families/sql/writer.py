@@ -11,12 +11,12 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
-from osiris.driver import Written
+from osiris.driver import References, Written
 from osiris.errors import OsirisError, fail
 from osiris.families.quarantine import writer_quarantine
-from osiris.families.sql.database import DatabaseBusy, Staged, WriterConfig
+from osiris.families.sql.database import DatabaseBusy, Staged
 from osiris.families.sql.deletes import (
     check_deletes,
     check_target,
@@ -48,10 +48,35 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from osiris.driver import StepContext
-    from osiris.families.sql.database import Database, Delivery, Session
+    from osiris.families.sql.database import Database, Delivery, Mode, Session
     from osiris.model import Schema
     from osiris.replication import Rows, State, StateChange
     from osiris.table import RowStream
+
+
+@dataclass(frozen=True, slots=True)
+class WriterConfig:
+    """What a step writes, and how; the fields are config keys of all database writers, documented in their specs."""
+
+    table: str
+    write_mode: Literal["append", "replace", "upsert"] = "append"
+    primary_key: Sequence[str] | str | None = None
+    create_if_missing: bool = True
+
+    @property
+    def schema(self) -> str | None:
+        """The schema of the table, if the component has such a key."""
+        return None
+
+    @property
+    def mode(self) -> Mode:
+        """The write mode: what happens to existing rows."""
+        return self.write_mode
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The key columns; empty without a key."""
+        return (self.primary_key,) if isinstance(self.primary_key, str) else tuple(self.primary_key or ())
 
 
 ConfigT = TypeVar("ConfigT", bound=WriterConfig)
@@ -122,6 +147,18 @@ class Writer(Generic[ConfigT]):
         """Return the keys of the target; opening them fails as connecting and reading fail."""
         delivery = self.delivery(config, schema, ctx)
         return TargetKeys(key_fields(delivery), partial(target_keys, delivery))
+
+    def references(self, configs: Sequence[ConfigT], ctx: StepContext) -> References:
+        """Return the foreign keys among the tables of configs; none if they do not exist. Fails as connecting fails."""
+        database, deliveries = self.database, [self.delivery(config, (), ctx) for config in configs]
+        if database.is_missing(deliveries[0]):
+            return References(frozenset(), database.checks_foreign_keys)
+        with database.inspect_session(deliveries[0]) as session:
+            keys = database.foreign_keys(session, deliveries)
+        numbers = {database.fold(delivery.quoted): number for number, delivery in enumerate(deliveries)}
+        named = ([numbers.get(database.fold(database.qualified(*name))) for name in key[:2]] for key in keys)
+        among = frozenset((child, parent) for child, parent in named if child is not None and parent is not None)
+        return References(among, database.checks_foreign_keys)
 
     def inspect_state(self, config: ConfigT, schema: Schema, ctx: StepContext) -> Stored:
         """Return what the target has of the pair of the step; fails as connecting fails."""

@@ -16,7 +16,7 @@ from osiris.document import join
 from osiris.errors import Diagnostic, Location, diagnostic, fail, raise_all
 from osiris.families.source_columns import check_known
 from osiris.families.sql.database import Column as TargetColumn
-from osiris.families.sql.database import Relation, Source, insert_rows, listed
+from osiris.families.sql.database import ForeignKey, Relation, Source, insert_rows, listed
 from osiris.families.sql.database_file import LONGEST_WAIT, FileDatabase, FileSession, label, wait_until_free
 from osiris.families.sql.deletes import KEYS_TO_DELETE, STAMP_TYPE, gone_batches, gone_columns
 from osiris.families.sql.sending import stored_rows
@@ -76,6 +76,8 @@ _PLAIN_CLOCK = re.compile(rf"\(*\s*{_CLOCK_CALL}\s*\)*", re.I)
 """A default that is only the clock, as text."""
 _TRIGGERS = """
 SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE AND sql LIKE '% INSERT ON %'"""
+_FOREIGN = """
+SELECT t.name, k."table" FROM sqlite_schema t JOIN pragma_foreign_key_list(t.name) k WHERE t.type = 'table'"""
 _DATED = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
 _DAY = timedelta(days=1)
 _BATCH = 10_000
@@ -127,6 +129,7 @@ class SQLite(FileDatabase[sqlite3.Connection]):
 
     name = "sqlite"
     log_suffix = "-wal"
+    checks_foreign_keys = "never"
     unsupported_reason = "SQLite has no such values; cast it, or turn it into text or JSON in SQL"
     column_type = staticmethod(column_type)
     can_store = staticmethod(holds_exactly)
@@ -293,6 +296,10 @@ class SQLite(FileDatabase[sqlite3.Connection]):
         indexes = unique_indexes(session, relation.name)
         orders = ((str(name).lower(), order) for index in indexes for name, order in index.columns)
         return {name: f"its collation is {order}" for name, order in orders if order.upper() != "BINARY"}
+
+    def foreign_keys(self, session: Session, _deliveries: Sequence[Delivery]) -> list[ForeignKey]:
+        """Return the foreign keys of the database; they are only declared, as it enforces none unless asked to."""
+        return [ForeignKey(("main", table), ("main", parent)) for table, parent in session.rows(_FOREIGN)]
 
     def stage_keys_to_delete(self, session: Session, delivery: Delivery, to_delete: KeysToDelete) -> str:
         """Load the keys of rows to delete into a temporary table; returns its name in SQL."""
