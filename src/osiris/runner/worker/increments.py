@@ -20,7 +20,7 @@ from osiris.runner.worker.job_context import make_ready
 from osiris.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from osiris.driver import Shared
     from osiris.model import JsonValue
@@ -58,6 +58,11 @@ class Increments:
         self._by_writer: dict[str, Increment] = {}
         self._entries: dict[str, _Entry] = {}
         self._lock = threading.Lock()
+        self._deletes_later: set[str] = set()
+
+    def delete_later(self, writers: Iterable[str]) -> None:
+        """Have these writers leave the rows that they are to delete to another delivery."""
+        self._deletes_later.update(writers)
 
     def of_writer(self, step: str) -> Increment | None:
         """Return the increment whose rows a writer gets, if its extractor has started."""
@@ -135,7 +140,10 @@ class Increments:
             _expect_same("STA003", ["its connection"] if before.source not in (None, source) else [], pair)
         appends = writer["config"].get("write_mode") != "upsert"
         target = ready.driver.keys(ready.config, schema, ready.context) if deletes and not deletes.column else None
-        return Increment(pair, cursor, before, repeated, appends, source, deletes=deletes, target=target)
+        later = writer["id"] in self._deletes_later
+        return Increment(
+            pair, cursor, before, repeated, appends, source, deletes=deletes, target=target, deletes_later=later
+        )
 
 
 def _or_raise(answer: T | OsirisError) -> T:

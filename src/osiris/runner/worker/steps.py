@@ -18,7 +18,7 @@ from osiris.model import Described, Schema, schema_from_json
 from osiris.runner.cancellation import Request, Stopped
 from osiris.runner.protocol import GRACE
 from osiris.runner.retry import pause_before
-from osiris.runner.stages import Group, plan_groups, waits_of
+from osiris.runner.stages import Group, plan_groups
 from osiris.runner.worker.casts import cast_schema, cast_stream
 from osiris.runner.worker.checks import FAILED, run_checks, spooled
 from osiris.runner.worker.failure import caught, explain, out_of_memory
@@ -27,7 +27,8 @@ from osiris.runner.worker.job_context import JobContext, Ready, make_ready, shar
 from osiris.runner.worker.preview_rows import sampled, send_rows
 from osiris.runner.worker.running_step import Active, Meter, balance, metered
 from osiris.runner.worker.spools import Spools, kept
-from osiris.table import Relation, RowStream
+from osiris.runner.worker.write_order import refusal, write_order
+from osiris.table import Relation, RowStream, stream
 from osiris.table.stream import opened_early
 from osiris.units import duration_text
 
@@ -36,9 +37,12 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from osiris.driver import StepContext
     from osiris.model import JsonValue, Schema
+    from osiris.replication import Increment
 
     Steps = Mapping[str, Mapping[str, JsonValue]]
+    Ends = Mapping[str, Mapping[str, JsonValue]]
 
 
 class Flow:
@@ -79,7 +83,7 @@ class Flow:
                     self.job_ctx.stopper.check()
             return {name: self._end(self.active[name]) for name in self.group.steps}
 
-    def complete(self, ends: Mapping[str, Mapping[str, JsonValue]]) -> None:
+    def complete(self, ends: Ends) -> None:
         """End all steps successfully, and release their inputs."""
         for name, end in ends.items():
             if active := self.active.pop(name, None):
@@ -134,16 +138,26 @@ class Flow:
     def _send(self, event: str, active: Active, **fields: JsonValue) -> None:
         self.job_ctx.outbox.send(event, step=active.data["id"], duration_ms=_ms_since(active.started), **fields)
 
+    def refuse(self, problem: Diagnostic) -> None:
+        """Fail the last step before any row is read."""
+        name = self.group.steps[-1]
+        self._begin(name)
+        self.end_failed(name, [problem])
+
     def _start(self, name: str) -> tuple[Active, Ready]:
         self._current = name
+        active = self._begin(name)
+        active.ready = ready = make_ready(self.job_ctx, active.data)
+        return active, ready
+
+    def _begin(self, name: str) -> Active:
         step = self._steps[name]
         again = name in self.active
         self.active[name] = active = Active(step, time.monotonic())
         if not again:
             what = {"component": step["component"], "mode": step["mode"], **entry_of(step)}
             self.job_ctx.outbox.send("step_start", step=name, **what)
-        active.ready = ready = make_ready(self.job_ctx, step)
-        return active, ready
+        return active
 
     def _output(self, active: Active, ready: Ready) -> RowStream:
         """Call the driver of an extractor or a processor, and return its output in the planned schema."""
@@ -188,10 +202,8 @@ class Flow:
             active.written = Written(sum(batch.num_rows for batch in rows.batches()), 0)
             return
         increment = self._increments.of_writer(active.data["id"])
-        context = replace(ready.context, digest=lambda: active.meter.digest, increment=increment)
-        if increment:  # each version of a state is a delivery of its own, also if the run is resumed
-            context = replace(context, run_key=f"{context.run_key}#{increment.version}")
-        active.written = ready.driver.write(ready.config, rows, context)
+        context = replace(ready.context, digest=lambda: active.meter.digest)
+        active.written = ready.driver.write(ready.config, rows, delivering(context, increment))
 
     def _keep(self, active: Active, rows: RowStream, *, rest: bool) -> RowStream:
         return self._early.enter_context(kept(rows, self.job_ctx.job, active.data["id"], rest=rest))
@@ -266,6 +278,43 @@ class Flow:
         return {**fields, "handed": hand_over(job, step, database)}
 
 
+class DeletesApart(Flow):
+    """The deletes of a pair as a delivery of their own, after its rows; `end` has the fields of its end so far."""
+
+    def __init__(
+        self,
+        job_ctx: JobContext,
+        writer: str,
+        steps: Steps,
+        spools: Spools,
+        increments: Increments,
+        end: Mapping[str, JsonValue],
+    ) -> None:
+        super().__init__(job_ctx, Group((writer,), "write"), steps, spools, increments)
+        self.active[writer] = Active(steps[writer], time.monotonic())  # it has started with its rows
+        self._ended = end
+
+    def run(self) -> dict[str, dict[str, JsonValue]]:
+        """Write no rows, and delete what is left to delete."""
+        self.job_ctx.stopper.wait(self._pause)
+        (name,) = self.group.steps
+        active, ready = self._start(name)
+        (parent,) = active.data["inputs"].values()
+        schema = cast_schema(schema_from_json(self._steps[parent]["schema"]), ready.casts, name)
+        increment = self._increments.of_writer(name)
+        context = delivering(ready.context, increment and increment.rest)
+        ready.driver.write(ready.config, stream(schema, (), "free"), context)
+        duration, counts = self._ended["duration_ms"] + _ms_since(active.started), self._ended["counts"]
+        return {name: {**self._ended, "duration_ms": duration, "counts": {**counts, **ready.counts}}}
+
+
+def delivering(context: StepContext, increment: Increment | None) -> StepContext:
+    """Return the context of a delivery: each version of a state is one of its own, also if the run is resumed."""
+    if increment is None:
+        return context
+    return replace(context, increment=increment, run_key=f"{context.run_key}#{increment.version}")
+
+
 def entry_of(step: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     """Return the field of events that names the entry of `replicate` of a step; nothing if it has none."""
     return {"entry": step["entry"]} if "entry" in step else {}
@@ -282,6 +331,7 @@ class Execution:
         self._flows: list[Flow] = []
         self._cause: Request | None = None
         self._failed_pairs: set[int] = set()
+        self._left: dict[str, Mapping[str, JsonValue]] = {}
 
     @property
     def active(self) -> dict[str, Active]:
@@ -293,18 +343,40 @@ class Execution:
         for step, reason in self._place.job.skip.items():
             self._place.outbox.send("step_skipped", step=step, reason=reason, **entry_of(self._steps[step]))
         groups = plan_groups(self._place.job.steps, self._place.job.skip, spooled(self._place))
-        waits = waits_of(groups, self._steps)
+        order = write_order(self._place, groups, self._steps)
+        numbered = [*groups, *(groups[number] for number in order.apart)]
+        self._increments.delete_later(groups[number].steps[-1] for number in order.apart)
 
         def act(number: int, share: int) -> bool:
-            if self._failed_pairs.isdisjoint(waits[number]) and self._run_group(groups[number], share):
-                return True
-            if not self._is_pair(groups[number]) or self._place.stopper.request:
+            group = numbered[number]
+            if number in order.cycles:
+                self._flow(group, share).refuse(refusal(order, number, groups, self._steps))
+            elif self._failed_pairs.isdisjoint(order.needs[number]):
+                is_apart = number >= len(groups)
+                if self._delete_apart(group, share) if is_apart else self._run_flow(self._flow(group, share)):
+                    return True
+            if not self._is_pair(group) or self._place.stopper.request:
                 return False
             self._failed_pairs.add(number)
             return True
 
         with closing(self._increments):
-            return run_all(Agenda(waits), self._place.job.parallel, act) and not self._failed_pairs
+            is_done = run_all(Agenda(order.waits), self._place.job.parallel, act) and not self._failed_pairs
+        for name in self._left:
+            self._place.outbox.send("step_cancelled", step=name, duration_ms=0.0)
+        return is_done
+
+    def _flow(self, group: Group, share: int) -> Flow:
+        return Flow(share_of(self._place, share), group, self._steps, self._spools, self._increments)
+
+    def _delete_apart(self, group: Group, share: int) -> bool:
+        """Deliver the deletes that the writer of a pair has left, if any; returns False if they failed."""
+        name = group.steps[-1]
+        end = self._left.pop(name, None)
+        if end is None:
+            return True
+        place = share_of(self._place, share)
+        return self._run_flow(DeletesApart(place, name, self._steps, self._spools, self._increments, end))
 
     def _is_pair(self, group: Group) -> bool:
         """Return whether a group belongs to an entry of replicate: its failure does not stop the others."""
@@ -326,21 +398,29 @@ class Execution:
         for flow in sorted(self._flows, key=lambda flow: flow.job_ctx.stopper.request is None):
             self._end_as_asked(flow, flow.job_ctx.stopper.request)
 
-    def _run_group(self, group: Group, share: int) -> bool:
-        flow = Flow(share_of(self._place, share), group, self._steps, self._spools, self._increments)
+    def _run_flow(self, flow: Flow) -> bool:
         self._flows.append(flow)
         if self._cause:
             flow.job_ctx.stopper.stop(self._cause, GRACE)
         try:
             while (ends := self._try(flow)) is None:
                 continue
-            flow.complete(ends)
+            flow.complete(self._without_left(flow, ends))
         finally:
             self._flows.remove(flow)
             flow.job_ctx.stopper.finish()
-            for name in group.steps:
+            for name in flow.group.steps:
                 self._increments.end(self._steps[name])
         return bool(ends)
+
+    def _without_left(self, flow: Flow, ends: Ends) -> Ends:
+        """Return the ends of steps, but keep that of a writer that has left its deletes: it has not ended."""
+        name = flow.group.steps[-1]
+        increment = self._increments.of_writer(name)
+        if name not in ends or isinstance(flow, DeletesApart) or not (increment and increment.leaves_deletes):
+            return ends
+        self._left[name] = ends[name]
+        return {step: end for step, end in ends.items() if step != name}
 
     def _try(self, flow: Flow) -> dict[str, dict[str, JsonValue]] | None:
         """Run a group once; returns the ends of its steps, {} if it failed, None to rerun it."""

@@ -1,0 +1,154 @@
+"""The order in which pairs of entries write their targets, by the foreign keys among these.
+
+Rows go to parents first. Deletes of a table to which others refer are delivered apart, after those of the others.
+docs/decisions/0021-many-tables.md.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from osiris.errors import diagnostic
+from osiris.replication import Deletes
+from osiris.runner.stages import waits_of
+from osiris.runner.worker.failure import caught
+from osiris.runner.worker.job_context import make_ready
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from osiris.driver import ForeignKeyCheck, References
+    from osiris.errors import Diagnostic
+    from osiris.model import JsonValue
+    from osiris.runner.stages import Group
+    from osiris.runner.worker.job_context import JobContext
+
+    Step = Mapping[str, JsonValue]
+
+
+class Key(NamedTuple):
+    """A foreign key among the targets of two groups, by their numbers, and when the database checks it."""
+
+    child: int
+    parent: int
+    check: ForeignKeyCheck
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOrder:
+    """The groups of a job, and after them its deletes that are delivered apart, all by their numbers.
+
+    Each begins when those that it `needs` have ended well, and those for which it `waits` in any way. `apart` are the
+    groups that have such deletes, in the order of these. `cycles` has, for each group that is refused, the groups with
+    which its foreign keys form a cycle: none if its table refers to itself.
+    """
+
+    needs: Sequence[Collection[int]]
+    waits: Sequence[Collection[int]]
+    apart: Sequence[int]
+    cycles: Mapping[int, Collection[int]]
+
+
+def write_order(job_ctx: JobContext, groups: Sequence[Group], steps: Mapping[str, Step]) -> WriteOrder:
+    """Return the order of the groups of a job, after asking its targets for their foreign keys."""
+    keys: list[Key] = []
+    hard: set[int] = set()
+    for members in _by_connection(job_ctx, groups, steps).values():
+        keys += _keys_among(job_ctx, members)
+        hard.update(number for number, step in members if (deletes := Deletes.of(step["config"])) and deletes.hard)
+    return order_by_keys(waits_of(groups, steps), keys, hard)
+
+
+def refusal(order: WriteOrder, number: int, groups: Sequence[Group], steps: Mapping[str, Step]) -> Diagnostic:
+    """Return why a group of a cycle is not run."""
+    writer = steps[groups[number].steps[-1]]
+    others = sorted(str(steps[groups[each].steps[-1]]["config"]["table"]) for each in order.cycles[number])
+    problem = f"is in a cycle of foreign keys with {', '.join(map(repr, others))}"
+    if not others:
+        problem = "refers to itself, and its database checks each row as it arrives, in any order"
+    return diagnostic("STA060", step=writer["id"], table=writer["config"]["table"], problem=problem)
+
+
+def _by_connection(
+    job_ctx: JobContext, groups: Sequence[Group], steps: Mapping[str, Step]
+) -> dict[tuple[str, str], list[tuple[int, Step]]]:
+    """Return the writers of pairs that will deliver, with the numbers of their groups."""
+    members: dict[tuple[str, str], list[tuple[int, Step]]] = defaultdict(list)
+    for number, group in enumerate(groups):
+        step = steps[group.steps[-1]]
+        if job_ctx.job.kind == "run" and "entry" in step and step["mode"] == "write":
+            members[step["component"], step["connection"] or ""].append((number, step))
+    return members
+
+
+def _keys_among(job_ctx: JobContext, members: Sequence[tuple[int, Step]]) -> Iterator[Key]:
+    """Yield the foreign keys among targets of one connection; none if it fails, as each pair then says why."""
+    ready = [make_ready(job_ctx, step) for _, step in members]
+    driver, context = ready[0].driver, ready[0].context
+    if not hasattr(driver, "references"):
+        return
+
+    def ask() -> References:
+        with job_ctx.stopper.armed():
+            answer: References = driver.references([each.config for each in ready], context)
+            return answer
+
+    answer, _ = caught(ask)
+    for child, parent in sorted(answer.keys) if answer else ():
+        yield Key(members[child][0], members[parent][0], answer.check)
+
+
+def order_by_keys(needs: Sequence[Collection[int]], keys: Sequence[Key], hard: Collection[int]) -> WriteOrder:
+    """Return the order of groups with these needs and foreign keys; those in `hard` delete rows.
+
+    A key within a cycle decides nothing. Pairs need no other groups, so keys among them and needs form no cycle.
+    """
+    above = _closure(keys)
+    used = [key for key in keys if key.child not in above[key.parent]]
+    apart = sorted({key.parent for key in used}.intersection(hard))
+    deletes = {group: len(needs) + place for place, group in enumerate(apart)}
+    needed = [{*each, *_of(each, deletes)} for each in needs] + [{group} for group in apart]
+    waits = [set(each) for each in needed]
+    for child, parent, _ in used:
+        waits[child].add(parent)
+        for number in _of([parent], deletes):
+            waits[number].update([child], _of([child], deletes))
+    return WriteOrder(needed, waits, apart, _cycles(keys, above))
+
+
+def _of(groups: Collection[int], deletes: Mapping[int, int]) -> set[int]:
+    """Return the numbers of the deletes of groups."""
+    return {deletes[group] for group in groups if group in deletes}
+
+
+def _cycles(keys: Sequence[Key], above: Mapping[int, Collection[int]]) -> dict[int, set[int]]:
+    """Return the groups whose tables cannot be written, as rows would be checked too early, each with the others."""
+    cycles: dict[int, set[int]] = {}
+    for child, parent, check in keys:
+        is_refused = check == "row" if child == parent else check != "never"
+        if is_refused and child in above[parent]:
+            for each in (child, parent):
+                cycles[each] = {other for other in above[each] if each in above[other]} - {each}
+    return cycles
+
+
+def _closure(keys: Sequence[Key]) -> dict[int, set[int]]:
+    """Return for each group those to whose tables its own refers, directly or not."""
+    parents: dict[int, set[int]] = {number: set() for key in keys for number in key[:2]}
+    for key in keys:
+        parents[key.child].add(key.parent)
+    return {number: _reached(parents, number) for number in parents}
+
+
+def _reached(edges: Mapping[int, Collection[int]], start: int) -> set[int]:
+    """Return what can be reached from a number."""
+    reached: set[int] = set()
+    todo = [*edges[start]]
+    while todo:
+        number = todo.pop()
+        if number not in reached:
+            reached.add(number)
+            todo.extend(edges[number])
+    return reached
