@@ -88,6 +88,11 @@ class Shop:
             assert sorted(self.target.sql(query)) == sorted(self.source.sql(f"{query} WHERE NOT gone")), table
 
 
+def entry_of(text, name):
+    """Return the entry of a pipeline with another name."""
+    return text.partition("replicate:\n")[2].replace("id: shop", f"id: {name}")
+
+
 def codes(answer):
     return sorted(each["code"] for each in answer["diagnostics"] if each["severity"] == "error")
 
@@ -162,7 +167,7 @@ def test_tables_of_two_entries_are_in_one_order(shop_of):
     shop = shop_of("postgres")
     shop.create()
     fill(shop)
-    second = shop.text(tables="[b_orders]").partition("replicate:\n")[2].replace("id: shop", "id: orders")
+    second = entry_of(shop.text(tables="[b_orders]"), "orders")
     shop.run_text(shop.text(tables="[a_lines, c_people]") + second)
     change(shop)
     shop.run_text(shop.text(tables="[a_lines, c_people]") + second)
@@ -202,6 +207,57 @@ def test_after_a_kill_between_two_deliveries_the_next_run_deletes_the_rest(shop_
     shop.run(defaults, code=1, OSIRIS_FAULT=f"worker/{point}:{number}:kill")
     assert shop.target.sql("SELECT count(*) FROM c_people WHERE id = 4") == [(1,)]
     shop.run(defaults)
+    shop.assert_equal()
+
+
+@pytest.mark.parametrize("family", ["postgres", "sqlite"])
+def test_a_comparison_that_was_killed_is_still_due(shop_of, family):
+    daily = HARD.replace("compare: keys", "compare: keys, every: 24h")
+    shop = shop_of(family)
+    shop.create()
+    fill(shop)
+    shop.run(daily)
+    for pair, text in shop.target.sql("SELECT pair, content FROM _osiris_state"):
+        earlier = json.dumps({**json.loads(text), "compared_at": "2020-01-01T00:00:00+00:00"})
+        shop.target.sql(f"UPDATE _osiris_state SET content = '{earlier}' WHERE pair = '{pair}'")
+    change(shop)
+    shop.run(daily, code=1, OSIRIS_FAULT=f"worker/{family}.commit:4:kill")
+    shop.run(daily)
+    shop.assert_equal()
+    shop.delete(6)
+    shop.run(daily)
+    assert shop.target.sql("SELECT count(*) FROM c_people WHERE id = 6") == [(1,)]  # now it is not due
+
+
+def test_deletes_that_wait_are_cancelled_with_the_run(shop_of):
+    """A step fails that runs after the rows of all entries, and before deletes that are delivered apart."""
+    shop = shop_of("sqlite", {**CHAIN, "d_free": None})
+    shop.create()
+    fill(shop)
+    shop.run()
+    change(shop)
+    tables = shop.text(tables="[a_lines, b_orders, c_people]")
+    failing = """
+steps:
+  - {id: one, component: duckdb.processor, mode: transform, needs: [zfree], config: {query: SELECT error('no') AS a}}
+  - {id: out, component: filesystem.csv_writer, mode: write, needs: [one], config: {path: out.csv}}
+"""
+    free = entry_of(shop.text(tables="[d_free]"), "zfree")
+    answer = shop.run_text(tables + free + failing, code=1, OSIRIS_RUN__PARALLEL="1")
+    status = {name.removeprefix("shop-main-"): step["status"] for name, step in answer["data"]["steps"].items()}
+    assert [status[name] for name in (*CHAIN, "one")] == ["complete", "cancelled", "cancelled", "failed"]
+    assert shop.target.sql("SELECT count(*) FROM c_people WHERE id IN (4, 41)") == [(2,)]
+    shop.run()
+    shop.assert_equal()
+
+
+def test_the_file_that_a_sandbox_hands_over_has_all_deliveries(shop_of, e2b):
+    shop = shop_of("sqlite")
+    shop.create()
+    fill(shop)
+    shop.run(HARD, "--target", "e2b", **e2b.environment)
+    change(shop)
+    shop.run(HARD, "--target", "e2b", **e2b.environment)
     shop.assert_equal()
 
 

@@ -303,9 +303,10 @@ class DeletesApart(Flow):
         schema = cast_schema(schema_from_json(self._steps[parent]["schema"]), ready.casts, name)
         increment = self._increments.of_writer(name)
         context = delivering(ready.context, increment and increment.rest)
-        ready.driver.write(ready.config, stream(schema, (), "free"), context)
+        written = ready.driver.write(ready.config, stream(schema, (), "free"), context)
+        file = self._ledger(name, written.ledger) if written.ledger else {}
         duration, counts = self._ended["duration_ms"] + _ms_since(active.started), self._ended["counts"]
-        return {name: {**self._ended, "duration_ms": duration, "counts": {**counts, **ready.counts}}}
+        return {name: {**self._ended, **file, "duration_ms": duration, "counts": {**counts, **ready.counts}}}
 
 
 def delivering(context: StepContext, increment: Increment | None) -> StepContext:
