@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import time
+from contextlib import contextmanager
 
 import pytest
 import yaml
@@ -443,6 +444,26 @@ def test_deletes_wait_for_a_failed_child_until_the_next_run(shop_of, family):
     shop.assert_equal()
 
 
+def test_deletes_of_their_own_are_tried_again_alone(shop_of):
+    """The server ends the connection of the deletes while they wait for a row that another client has locked."""
+    retry = HARD.replace("write_mode", "retry: {max: 1, backoff: 1s}, write_mode")
+    shop = shop_of("postgres")
+    shop.create()
+    fill(shop)
+    shop.run(retry)
+    change(shop)
+    waiting = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with started(shop, "SELECT * FROM c_people WHERE id = 3 FOR UPDATE"):
+        until(lambda: shop.target.sql(f"SELECT pg_terminate_backend(pid) {waiting}"))
+    ends = [each for each in shop.events() if each.get("step") == "shop-main-c_people"]
+    assert [each["event"] for each in ends if each["event"].startswith("step_")] == [
+        "step_start",
+        "step_retry",
+        "step_complete",
+    ]
+    shop.assert_equal()
+
+
 # Which pairs wait
 
 
@@ -453,20 +474,28 @@ def test_only_pairs_with_foreign_keys_wait(shop_of):
     shop.run()
     for table in shop.parents:
         shop.put(table, (50, 50 if shop.parents[table] else None))
-    process = None
+    with started(shop, "LOCK TABLE c_people IN EXCLUSIVE MODE"):
+        until(lambda: shop.target.sql("SELECT id FROM d_free WHERE id = 50"))
+        assert shop.target.sql("SELECT id FROM c_people WHERE id = 50") == []
+        begun = {each["step"] for each in shop.events() if each["event"] == "step_start"}
+        assert begun == {f"shop-main-{name}{kind}" for name in ("c_people", "d_free") for kind in ("", "-source")}
+    shop.assert_equal()
+
+
+@contextmanager
+def started(shop, lock):
+    """Run the pipeline as written while another client of the target holds a lock in the block; the run succeeds."""
     with shop.target.connect() as client:
         client.autocommit = False
-        client.execute("LOCK TABLE c_people IN EXCLUSIVE MODE")
+        client.execute(lock)
+        environment = {**os.environ, **shop.source.env, **shop.target.env}
+        process = subprocess.Popen([OSIRIS, "run", shop.path], cwd=shop.root, env=environment)
         try:
-            process = subprocess.Popen([OSIRIS, "run", shop.path], cwd=shop.root, env={**os.environ, **shop.target.env})
-            until(lambda: shop.target.sql("SELECT id FROM d_free WHERE id = 50"))
-            assert shop.target.sql("SELECT id FROM c_people WHERE id = 50") == []
-            started = {each["step"] for each in shop.events() if each["event"] == "step_start"}
-            assert started == {f"shop-main-{name}{kind}" for name in ("c_people", "d_free") for kind in ("", "-source")}
+            yield
         finally:
             client.rollback()
-            assert process is None or process.wait(60) == 0
-    shop.assert_equal()
+            code = process.wait(60)
+    assert code == 0
 
 
 def until(condition, seconds=30):
