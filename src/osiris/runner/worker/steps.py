@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from osiris.replication import Increment
 
     Steps = Mapping[str, Mapping[str, JsonValue]]
-    Ends = Mapping[str, Mapping[str, JsonValue]]
+    End = Mapping[str, JsonValue]
+    Ends = Mapping[str, End]
 
 
 class Flow:
@@ -282,13 +283,7 @@ class DeletesApart(Flow):
     """The deletes of a pair as a delivery of their own, after its rows; `end` has the fields of its end so far."""
 
     def __init__(
-        self,
-        job_ctx: JobContext,
-        writer: str,
-        steps: Steps,
-        spools: Spools,
-        increments: Increments,
-        end: Mapping[str, JsonValue],
+        self, job_ctx: JobContext, writer: str, steps: Steps, spools: Spools, increments: Increments, end: End
     ) -> None:
         super().__init__(job_ctx, Group((writer,), "write"), steps, spools, increments)
         self.active[writer] = Active(steps[writer], time.monotonic())  # it has started with its rows
@@ -332,7 +327,7 @@ class Execution:
         self._flows: list[Flow] = []
         self._cause: Request | None = None
         self._failed_pairs: set[int] = set()
-        self._left: dict[str, Mapping[str, JsonValue]] = {}
+        self._left: dict[str, End] = {}
 
     @property
     def active(self) -> dict[str, Active]:
@@ -351,10 +346,11 @@ class Execution:
         def act(number: int, share: int) -> bool:
             group = numbered[number]
             if number in order.cycles:
-                self._flow(group, share).refuse(refusal(order, number, groups, self._steps))
+                flow = Flow(self._place, group, self._steps, self._spools, self._increments)
+                flow.refuse(refusal(order, number, groups, self._steps))
             elif self._failed_pairs.isdisjoint(order.needs[number]):
-                is_apart = number >= len(groups)
-                if self._delete_apart(group, share) if is_apart else self._run_flow(self._flow(group, share)):
+                run = self._delete_apart if number >= len(groups) else self._run_group
+                if run(group, share):
                     return True
             if not self._is_pair(group) or self._place.stopper.request:
                 return False
@@ -367,8 +363,9 @@ class Execution:
             self._place.outbox.send("step_cancelled", step=name, duration_ms=0.0)
         return is_done
 
-    def _flow(self, group: Group, share: int) -> Flow:
-        return Flow(share_of(self._place, share), group, self._steps, self._spools, self._increments)
+    def _run_group(self, group: Group, share: int) -> bool:
+        place = share_of(self._place, share)
+        return self._run_flow(Flow(place, group, self._steps, self._spools, self._increments))
 
     def _delete_apart(self, group: Group, share: int) -> bool:
         """Deliver the deletes that the writer of a pair has left, if any; returns False if they failed."""
