@@ -42,7 +42,7 @@ _PROSE = ("author", "comment", "comments", "contact", "notes", "owner", "team", 
 _EXTENSIBLE = re.compile(r"(/steps/[0-9]+)?")
 _PAIR = re.compile(r"([a-z_]+)(?::|\s+)(\S.*)")
 """A key and its value without the colon between them or the space after it."""
-_DURATION = re.compile(r"([0-9]+) *(s|m|h)[a-z]*\.?")
+_DURATION = re.compile(r"([0-9]+) *(s|m|h|d)(ecs?|econds?|ins?|inutes?|rs?|ours?|ays?)?\.?")
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,15})")
 _WORDS = {"true": True, "false": False}
 
@@ -116,8 +116,9 @@ def for_limit(pointer: str, value: JsonValue, rule: str, limit: JsonValue) -> Fi
 
     Which rows are read is never changed.
     """
-    if rule == "anyOf" and isinstance(value, str) and (amount := _DURATION.fullmatch(value.lower())):
-        return put(pointer, amount[1] + amount[2])
+    if rule in ("anyOf", "pattern") and isinstance(value, str) and (amount := _DURATION.fullmatch(value.lower())):
+        duration = amount[1] + amount[2]
+        return put(pointer, duration) if rule == "anyOf" or re.search(limit, duration) else ()
     is_shared = pointer.split("/")[4:5] in (["retry"], ["timeout"])
     return put(pointer, limit) if rule in ("minimum", "maximum") and is_shared else ()
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from functools import reduce
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from osiris.document import Document, join, kind_of
 from osiris.document.edits import put, rename
 from osiris.errors import Diagnostic, certain, diagnostic, did_you_mean, nearest
-from osiris.json_schema import fits, validator_of
+from osiris.json_schema import fits, is_valid, validator_of
 from osiris.oml.parse import STEP_KEYS
 from osiris.oml.remedies import for_limit, for_misplaced_key, for_unknown_key, for_wrong_type
 from osiris.registry import RESERVED
@@ -86,18 +87,39 @@ def schema_problems(
         return
     reported: set[tuple[str, str]] = set()
     needed = {"steps", "id", "component", "mode", *schema.get("required", ())}
-    for error in validator_of(schema).iter_errors(value):
-        place, rule = pointer, str(error.validator)
-        for part in error.absolute_path:
-            place = join(place, part)
+    broken = validator_of(schema).iter_errors(value)
+    for whole, error in ((each, cause) for each in broken for cause in _causes(each)):
+        place, rule = reduce(join, error.absolute_path, pointer), str(error.validator)
         if rule in _OF_KEYS:
             if (place, rule) not in reported:
                 yield from _keys(error, document, place, names)
             reported.add((place, rule))
-        elif not _is_open(error.instance, rule):
+        elif not _is_open(error.instance, str(whole.validator)):
             problem = _explain(error, document, place)
             is_needed = error.instance is None and place.rpartition("/")[2] in needed
             yield replace(problem, fix=()) if is_needed else problem
+
+
+def _causes(error: Broken) -> Iterator[Broken]:
+    """Yield what is wrong with a value: of alternatives, in the only one that has the value's type, if there is one."""
+    branches = error.validator_value if error.context else ()
+    typed = [n for n, branch in enumerate(branches) if _has_type(error.instance, branch)]
+    if len(typed) != 1:
+        yield error
+        return
+    for cause in error.context:
+        if cause.schema_path[0] == typed[0]:
+            yield from _causes(cause)
+
+
+def _has_type(value: JsonValue, branch: JsonValue) -> bool:
+    return is_valid(value, {"type": _types_of(branch)})
+
+
+def _types_of(branch: JsonValue) -> list[str]:
+    """Return the types that an alternative allows: all, if it names none."""
+    types = branch.get("type", [*_TYPES]) if isinstance(branch, dict) else [*_TYPES]
+    return types if isinstance(types, list) else [types]
 
 
 def _is_open(value: JsonValue, rule: str) -> bool:
@@ -217,18 +239,28 @@ def _lonely_keys(error: Broken, document: Document, pointer: str) -> Iterator[Di
 
 
 def _wrong_type(error: Broken, document: Document, pointer: str) -> Diagnostic:
-    types = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
-    expected, actual = " or ".join(_TYPES[kind] for kind in types), kind_of(error.instance)
-    at, fix = document.where(pointer), for_wrong_type(pointer, error.instance, types)
-    examples = [each for each in error.schema.get("examples", ()) if isinstance(each, dict)]
-    hint = f"for example {key_of(pointer)}: {json.dumps(examples[0])}" if examples else None
+    branches = (error.schema,) if error.validator == "type" else error.validator_value
+    types = [kind for branch in branches for kind in _types_of(branch)]
+    expected, actual = " or ".join(dict.fromkeys(_TYPES[kind] for kind in types)), kind_of(error.instance)
+    fix, at, hint = for_wrong_type(pointer, error.instance, types), document.where(pointer), _examples(error, pointer)
+    texts = [change["value"] for change in fix if isinstance(change.get("value"), str)]
+    fix = fix if all(is_valid(text, error.schema) for text in texts) else ()  # 5 must not become "5" if that is wrong
     return diagnostic("OML006", at=at, hint=hint, fix=fix, key=key_of(pointer), expected=expected, found=actual)
+
+
+def _examples(error: Broken, pointer: str) -> str | None:
+    """Return a hint with the examples of a value, which may be those of all its alternatives."""
+    while "examples" not in error.schema and error.parent is not None and not error.path:
+        error = error.parent
+    texts = [each if isinstance(each, str) else json.dumps(each) for each in error.schema.get("examples", ())]
+    return f"for example {key_of(pointer)}: {' or '.join(texts)}" if texts else None
 
 
 def _not_one_of(error: Broken, document: Document, pointer: str) -> Diagnostic:
     allowed = [str(value) if isinstance(value, str) else json.dumps(value) for value in error.validator_value]
     text = str(error.instance)[:60] if isinstance(error.instance, str) else None
-    hint, near = (did_you_mean(text, allowed), certain(text, allowed)) if text is not None else (None, None)
+    near = certain(text, allowed) if text is not None else None
+    hint = did_you_mean(text, allowed) if text is not None and nearest(text, allowed) else _examples(error, pointer)
     fix = put(pointer, error.validator_value[allowed.index(near)]) if near else ()
     shown = shown_value(key_of(pointer), error.instance)
     return diagnostic("OML005", at=document.where(pointer), hint=hint, fix=fix, value=shown, allowed=", ".join(allowed))
@@ -256,13 +288,8 @@ def _alternatives(error: Broken, document: Document, pointer: str) -> Diagnostic
         count = {"oneOf": "exactly one", "anyOf": "at least one"}[error.validator]
         keys = ", ".join(map(_key_set, branches))
         return diagnostic("OML040", at=document.where(pointer), key=key_of(pointer), count=count, keys=keys)
-    types, kind = [branch.get("type") for branch in branches], kind_of(error.instance)
-    names = [_TYPES[each] for each in types if isinstance(each, str)]
-    if kind in names or len(names) < len(types):
-        return _other(error, document, pointer)
-    at, expected = document.where(pointer), " or ".join(dict.fromkeys(names))
-    fix = for_wrong_type(pointer, error.instance, map(str, types))
-    return diagnostic("OML006", at=at, fix=fix, key=key_of(pointer), expected=expected, found=kind)
+    has_a_type = any(_has_type(error.instance, branch) for branch in error.validator_value)
+    return (_other if has_a_type else _wrong_type)(error, document, pointer)
 
 
 def _key_set(branch: Mapping[str, JsonValue]) -> str:
@@ -279,8 +306,7 @@ def _other(error: Broken, document: Document, pointer: str) -> Diagnostic:
     limit = error.validator_value
     text = limit if isinstance(limit, str) else json.dumps(limit)
     phrase = _PHRASES.get(str(error.validator), "does not have an allowed form")
-    problem, examples = phrase.format(limit=text), error.schema.get("examples")
-    hint = f"for example {', '.join(map(str, examples))}" if examples else None
+    problem, hint = phrase.format(limit=text), _examples(error, pointer)
     at, fix = document.where(pointer), for_limit(pointer, error.instance, str(error.validator), limit)
     return diagnostic("OML028", at=at, fix=fix, key=key_of(pointer), problem=problem, hint=hint)
 

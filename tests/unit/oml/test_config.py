@@ -47,6 +47,16 @@ def test_earlier_keys_and_values_are_read_as_todays_with_a_note(installed):
     assert found[:2] == ("OML036", 8)
 
 
+TEXT_OR_MAPPING = {
+    "anyOf": [
+        {"type": "string", "enum": ["none"]},
+        {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {"lag": {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}]}},
+        },
+    ]
+}
 RULES = {
     "const": ({"const": 3}, "4", "'k' must be 3"),
     "minimum": ({"minimum": 3}, "2", "'k' must be at least 3"),
@@ -74,8 +84,24 @@ RULES = {
     "any form": (
         {"anyOf": [{"type": "integer"}, {"type": "string", "pattern": "x"}]},
         "abc",
+        "'k' must match x",
+    ),
+    "any number": ({"anyOf": [{"type": "number", "minimum": 1}, {"type": "string"}]}, "0", "'k' must be at least 1"),
+    "two texts": (
+        {"anyOf": [{"type": "string", "enum": ["a"]}, {"type": "string", "pattern": "x"}]},
+        "abc",
         "'k' does not have an allowed form",
     ),
+    "neither text": (
+        {"anyOf": [{"type": "string", "enum": ["a"]}, {"type": "string", "pattern": "x"}]},
+        "5",
+        "'k' must be text, found an integer",
+    ),
+    "text of two": (TEXT_OR_MAPPING, "nnoe", '"nnoe" is not one of none'),
+    "mapping of two": (TEXT_OR_MAPPING, "{lag: true}", "'lag' must be an integer or text, found true or false"),
+    "deep in two": (TEXT_OR_MAPPING, "{lag: -1}", "'lag' must be at least 0"),
+    "key of two": (TEXT_OR_MAPPING, "{leg: 5}", "unknown key 'leg' in 'config.k' of step 'a'"),
+    "none of two": (TEXT_OR_MAPPING, "[5]", "'k' must be text or a mapping, found a list"),
     "one of": (
         {"oneOf": [{"required": ["a"]}, {"required": ["b", "c"]}]},
         "{}",
@@ -110,6 +136,27 @@ def test_every_rule_is_said_in_our_words(installed, case):
     found = said(installed(ham__reader={"properties": {"k": schema}}), f"k: {value}")
     assert message in [each[2] for each in found]
     assert {each[1] for each in found} == {8}
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "hint", "fix"),
+    [
+        ({"type": "string", "pattern": "^[0-9]+s$", "examples": ["2s"]}, "5", "for example k: 2s", None),
+        ({"type": "string", "pattern": "^[0-9]+s$"}, "5 seconds", "correct the value", "5s"),
+        ({"type": "string", "pattern": "^[0-9]+s$"}, "5 minutes", "correct the value", None),
+        ({"type": "string", "pattern": "^[0-9]+m$"}, "5 months", "correct the value", None),
+        ({"type": "string"}, "5", "change the value", "5"),
+        ({**TEXT_OR_MAPPING, "examples": [{"lag": 5}]}, "updated", 'for example k: {"lag": 5}', None),
+        ({**TEXT_OR_MAPPING, "examples": [{"lag": 5}]}, "noen", "did you mean 'none'?", "none"),
+        ({**TEXT_OR_MAPPING, "examples": [{"lag": 5}]}, "7", 'for example k: {"lag": 5}', None),
+    ],
+)
+def test_hints_and_fixes_are_those_of_the_alternative_of_that_type(installed, schema, value, hint, fix):
+    with pytest.raises(InvalidInput) as caught:
+        check(installed(ham__reader={"properties": {"k": schema}}), f"k: {value}")
+    (problem,) = caught.value.diagnostics
+    assert problem.hint.startswith(hint)
+    assert [change["value"] for change in problem.fix] == ([fix] if fix else [])
 
 
 def test_all_missing_and_all_unknown_keys_are_named(installed):
