@@ -228,7 +228,7 @@ FIRST = {
     "nullable number": ({"column": "amount", "late": "none"}, {"STA007"}),
     "stamped by the application": ({"column": "given"}, {"STA008"}),
     "no zone": ({"column": "local"}, {"STA007", "STA008"}),
-    "unknown zone": ({"column": "local", "zone": "Mars/Base"}, {"STA007", "STA008"}),
+    "unknown zone": ({"column": "local", "zone": "Mars/Base"}, {"OML028"}),
     "number with open transactions": ({"column": "id", "late": "open_transactions"}, {"STA007", "STA008"}),
     "number with a duration": ({"column": "id", "late": {"lag": "1m"}}, {"STA007", "STA008"}),
     "time with a number": ({"column": "stamp", "late": {"lag": 10}}, {"STA007", "STA008"}),

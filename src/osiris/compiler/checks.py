@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from osiris.canonical import canonical_bytes
 from osiris.compiler.build import unencodable
 from osiris.compiler.context import required_connection, sql_fields
-from osiris.compiler.cursor_checks import DELETES, check_cursor_notes, check_cursors, check_deletes
+from osiris.compiler.cursor_checks import DELETES, check_cursor_notes, check_cursors, check_deletes, check_zones
 from osiris.compiler.paths import all_needs, check_folder_columns, check_own_output, check_path_rules, check_paths
 from osiris.compiler.statements import check_determinism, check_input_names, check_sql, verdict_of
 from osiris.connections import as_written, resolve_ref, unknown_fields
@@ -333,6 +333,7 @@ CHECKS: tuple[Check, ...] = (
     check_input_names,
     check_sql,
     check_cursors,
+    check_zones,
     check_deletes,
     check_cursor_notes,
     check_readers,

@@ -9,6 +9,7 @@ from osiris.compiler.context import sql_fields
 from osiris.compiler.paths import FOLDERS, KEY, all_needs
 from osiris.compiler.statements import located, verdict_of
 from osiris.errors import diagnostic
+from osiris.oml.schedule import is_zone, unknown_zone
 from osiris.replication import Cursor
 from osiris.sql.safety.names import relation_names
 from osiris.units import count
@@ -42,6 +43,17 @@ def check_cursors(ctx: Context) -> Iterator[Diagnostic]:
             yield diagnostic("STA020", at=at, step=step.id, component=spec.name, able=_able(ctx, CURSOR))
 
 
+def check_zones(ctx: Context) -> Iterator[Diagnostic]:
+    """The zone of a cursor is a time zone; one of an entry is reported once."""
+    first: dict[tuple[str, str], Step] = {}
+    for step in _cursors(ctx).values():
+        cursor = Cursor.of(step.config)
+        if cursor and cursor.zone and not is_zone(cursor.zone):
+            first.setdefault((step.entry or step.id, cursor.zone), step)
+    for (_, zone), step in first.items():
+        yield unknown_zone(zone, ctx.at(f"{_place_of(step, CURSOR)}/zone"))
+
+
 def check_cursor_notes(ctx: Context) -> Iterator[Diagnostic]:
     """What cursors do not see: one note per kind and entry, or step."""
     noted: dict[tuple[str, str], list[Step]] = defaultdict(list)
@@ -49,7 +61,7 @@ def check_cursor_notes(ctx: Context) -> Iterator[Diagnostic]:
         noted[code, step.entry or step.id].append(step)
     for (code, name), (first, *others) in noted.items():
         who = f"entry '{name}' ({count(1 + len(others), 'table')})" if first.entry else f"step '{name}'"
-        at = ctx.at(f"{first.pointer}{_place_of(first, 'write_mode' if first.mode == 'write' else CURSOR)}")
+        at = ctx.at(_place_of(first, "write_mode" if first.mode == "write" else CURSOR))
         yield diagnostic(code, at=at, who=who, **({"zone": first.config[CURSOR]["zone"]} if code == _ZONE else {}))
 
 
@@ -96,10 +108,10 @@ def _sees_updates(step: Step) -> bool:
 
 
 def _place_of(step: Step, key: str) -> str:
-    """Return the pointer of a config key below the place of a step, or of its entry or the table's part of it."""
+    """Return the pointer of a config key of a step, or of its entry or the table's part of it."""
     if not step.entry:
-        return f"/config/{key}"
-    return f"/{key}" if "/tables/" in step.pointer else f"/defaults/{key}"
+        return f"{step.pointer}/config/{key}"
+    return f"{step.pointer}/{key}" if "/tables/" in step.pointer else f"{step.pointer}/defaults/{key}"
 
 
 def _has_cursor(step: Step, spec: ComponentSpec) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from osiris.document import Document
+    from osiris.errors import Location
     from osiris.model import JsonValue
 
 CatchUp: TypeAlias = Literal["none", "last", "all"]
@@ -153,10 +154,7 @@ def _value_problems(written: Mapping[str, JsonValue], document: Document) -> Ite
             "OML028", at=at, hint=hint, fix=put(pointer, full) if full else (), key="cron", problem=problem
         )
     if isinstance(zone, str) and not is_zone(zone):
-        near = _near_zone(zone)
-        hint = f"did you mean '{near}'?" if near else "write a name like Europe/Prague, America/New_York or UTC"
-        at, problem = document.where("/schedule/zone"), "is not the name of a time zone"
-        yield diagnostic("OML028", at=at, hint=hint, key="zone", problem=problem)
+        yield unknown_zone(zone, document.where("/schedule/zone"))
 
 
 def _form_hint(cron: str) -> str:
@@ -203,6 +201,13 @@ def is_zone(name: str) -> bool:
         return ZoneInfo(name).key not in ("localtime", "posixrules")
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return False
+
+
+def unknown_zone(name: str, at: Location) -> Diagnostic:
+    """Return the error for a text that is not the name of a time zone, with the most similar name."""
+    near = _near_zone(name)
+    hint = f"did you mean '{near}'?" if near else "write a name like Europe/Prague, America/New_York or UTC"
+    return diagnostic("OML028", at=at, hint=hint, key="zone", problem="is not the name of a time zone")
 
 
 def _near_zone(name: str) -> str | None:

@@ -6,7 +6,7 @@ import pytest
 
 from osiris.compiler.checks import CHECKS
 from osiris.compiler.context import Context
-from osiris.compiler.cursor_checks import check_cursor_notes, check_cursors, check_deletes
+from osiris.compiler.cursor_checks import check_cursor_notes, check_cursors, check_deletes, check_zones
 from osiris.connections import Connections, parse_ref
 from osiris.model import Step
 from osiris.oml.parse import parse
@@ -223,6 +223,30 @@ def test_an_entry_has_one_note_of_a_kind(bench):
     (note,) = check_cursor_notes(Context(pipeline, bench.registry, CONNECTIONS, bench.root))
     assert (note.code, note.location.pointer) == ("STA053", "/replicate/0/defaults/cursor")
     assert note.message.startswith("entry 'shop' (3 tables): ")
+
+
+ZONES = [
+    ("Europe/Prag", "did you mean 'Europe/Prague'?"),
+    ("europe/prague", "did you mean 'Europe/Prague'?"),
+    ("mitteleuropa", "write a name like Europe/Prague, America/New_York or UTC"),
+]
+
+
+@pytest.mark.parametrize(("zone", "hint"), ZONES)
+def test_an_unknown_zone_is_refused_with_a_near_name(bench, zone, hint):
+    assert check_zones in CHECKS
+    steps = read(cursor={**CURSOR, "zone": zone}), read("lines", cursor={**CURSOR, "zone": "UTC"}), files()
+    context = Context(bench.pipeline(*steps), bench.registry, CONNECTIONS, bench.root)
+    (problem,) = check_zones(context)
+    assert (problem.code, problem.severity, problem.hint) == ("OML028", "error", hint)
+    assert problem.location.pointer == "/steps/0/config/cursor/zone"
+
+
+def test_an_unknown_zone_of_defaults_is_reported_once(bench):
+    cursor = {**CURSOR, "zone": "Europe/Prag"}
+    steps = [replace(read(name, cursor=cursor), entry="shop", pointer="/replicate/0") for name in ("a", "b")]
+    context = Context(replace(bench.pipeline(), steps=tuple(steps)), bench.registry, CONNECTIONS, bench.root)
+    assert places(check_zones(context)) == [("OML028", "/replicate/0/defaults/cursor/zone")]
 
 
 COMPARE = {"compare": "keys"}
