@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -179,17 +179,42 @@ def compile_file(
 ) -> Compiled:
     """Return the plan of a file without saving it; with `refresh`, sources with pinned schemas are queried too.
 
-    To `run` it, sources of `replicate` are asked for new and missing tables. To `inspect` every step, the plan is
-    plain, as by `compile_pipeline`. `worker` queries the other sources and binds SQL; None starts one if needed. A
-    `text` is compiled as if it were the file.
+    To `run` it, sources of `replicate` are asked for new and missing tables; new ones that cannot be replicated are
+    left out. To `inspect` every step, the plan is plain, as by `compile_pipeline`. `worker` queries the other sources
+    and binds SQL; None starts one if needed. A `text` is compiled as if it were the file.
     """
-    from osiris.api.replication import Replicated
+    from osiris.api.replication import Replicated, confirm_targets, with_new_tables
+
+    path = find_file(workspace, file) if text is None else Path(file)
+    replicated = Replicated(workspace, "refresh" if refresh else "run" if purpose == "run" else "unpinned", worker)
+
+    def compiled() -> Compiled:
+        plan = _compiled(workspace, path, params, replicated, refresh=refresh, plain=purpose == "inspect", text=text)
+        confirm_targets(replicated, plan.manifest, plan.pipeline)
+        return plan
+
+    plan = with_new_tables(replicated, compiled)
+    plan = replace(plan, diagnostics=tuple(sort_diagnostics([*plan.diagnostics, *replicated.notes()])))
+    if strict:
+        refuse_warnings(plan.diagnostics)
+    return plan
+
+
+def _compiled(
+    workspace: Workspace,
+    path: Path,
+    params: Mapping[str, str],
+    replicated: Replicated,
+    *,
+    refresh: bool,
+    plain: bool,
+    text: str | None,
+) -> Compiled:
+    """Return the plan of a file, with the tables of `replicated`, whose notes are not among its own."""
     from osiris.api.schema_resolution import KnownVerdicts, describe
     from osiris.cache import open_cache
     from osiris.compiler.compile import compile_pipeline, lint
 
-    path = find_file(workspace, file) if text is None else Path(file)
-    replicated = Replicated(workspace, "refresh" if refresh else "run" if purpose == "run" else "unpinned", worker)
     # A rejected text may contain a secret, so nothing of a failed compile is cached.
     with open_cache(workspace.project.cache) as cache:
         checked = validate_file(
@@ -197,15 +222,12 @@ def compile_file(
         )
         if checked.prepared is None:
             raise_all(checked.diagnostics)
-        described, notes, sources = describe(workspace, checked.prepared, worker, cache, refresh=refresh)
-        manifest = compile_pipeline(checked.prepared, described, plain=purpose == "inspect")
+        described, notes, sources = describe(workspace, checked.prepared, replicated.worker, cache, refresh=refresh)
+        manifest = compile_pipeline(checked.prepared, described, plain=plain)
     lints = lint(checked.prepared, described, workspace.root)
-    diagnostics = [*workspace.config.diagnostics, *checked.diagnostics, *replicated.notes, *notes, *lints]
-    if strict:
-        refuse_warnings(diagnostics)
+    diagnostics = (*workspace.config.diagnostics, *checked.diagnostics, *notes, *lints)
     pins = tuple(replicated.pins.values())
-    notes = sort_diagnostics(diagnostics)
-    return Compiled(manifest, checked.file, tuple(notes), described, sources, checked.prepared, pins)
+    return Compiled(manifest, checked.file, diagnostics, described, sources, checked.prepared, pins)
 
 
 def refuse_warnings(diagnostics: Sequence[Diagnostic]) -> None:

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from osiris.canonical import fingerprint
 from osiris.connections import as_written, parse_ref, resolve_ref
-from osiris.errors import OsirisError, diagnostic
+from osiris.errors import OsirisError, diagnostic, exit_code, raise_all
 from osiris.lock import PinnedEntry, PinnedTable, load_entries
-from osiris.oml.replicate import Catalogue, Entry, SourceTable, config_of, override_of, parse_pattern, select, unusable
+from osiris.oml.replicate import (
+    Catalogue,
+    Entry,
+    SourceTable,
+    config_of,
+    override_of,
+    parse_pattern,
+    select,
+    step_id,
+    unusable,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from osiris.api.workspace import Workspace
     from osiris.errors import Diagnostic
-    from osiris.model import ConnectionRef, JsonValue, Manifest
+    from osiris.model import ConnectionRef, JsonValue, Manifest, Pipeline
     from osiris.runner.adapter import Worker
+
+T = TypeVar("T")
 
 Asking: TypeAlias = Literal["never", "unpinned", "run", "refresh"]
 """Which sources are asked: none; those without pinned tables; all, as a run does; all, which are then pinned anew."""
@@ -26,19 +38,27 @@ Asking: TypeAlias = Literal["never", "unpinned", "run", "refresh"]
 _NAMED = 5
 """How many tables a message names."""
 
+_OUT_OF_REACH = 3
+"""Exit code of problems that are not those of a table: its database cannot be reached."""
+_NO_WORKER = ("RUN001", "RUN002")
+
 
 @dataclass(slots=True)
 class Replicated:
-    """Finds the tables of a pipeline's entries. `pins` are to be saved; `notes` say what differs from those before.
+    """Finds the tables of a pipeline's entries. `pins` are to be saved.
 
-    `worker` asks sources; None starts one.
+    `new` are the tables that are not pinned, by the id of their writer, with their entry. `left_out` are those of them
+    that are not replicated, each with the code of the reason. `worker` asks sources; None starts one.
     """
 
     workspace: Workspace
     asking: Asking
     worker: Worker | None = None
     pins: dict[str, PinnedEntry] = field(default_factory=dict)
-    notes: list[Diagnostic] = field(default_factory=list)
+    new: dict[str, tuple[Entry, SourceTable]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    _missing: list[Diagnostic] = field(default_factory=list)
+    _asked: dict[str, Catalogue] = field(default_factory=dict)
 
     def catalogues(self, pipeline: str, entries: Sequence[Entry]) -> dict[str, Catalogue]:
         """Return the tables of each entry (`oml.validate.Catalogues`); fails as discovery and `load_entries`."""
@@ -60,21 +80,95 @@ class Replicated:
         pinned = None if pin is None else Catalogue(pin.own, tuple(map(_table, pin.tables)))
         if self.asking == "never" or (self.asking == "unpinned" and pinned):
             return pinned
-        now = ask_tables(self.workspace, entry.source, entry.tables, self.worker)
-        return now if pinned is None or self.asking == "refresh" else self._compared(entry, pinned, now)
+        if entry.id in self._asked:
+            now = self._asked[entry.id]
+        else:
+            now = self._asked[entry.id] = ask_tables(self.workspace, entry.source, entry.tables, self.worker)
+            if pinned is not None and self.asking == "run":
+                self._compare(entry, pinned, now)
+        if pinned is None or self.asking == "refresh":
+            return now
+        new = (self.new[name] for name in self.new if name not in self.left_out)
+        return replace(pinned, tables=(*pinned.tables, *(table for owner, table in new if owner.id == entry.id)))
 
-    def _compared(self, entry: Entry, before: Catalogue, now: Catalogue) -> Catalogue:
-        """Return the pinned tables, with new ones if the entry adds them; notes what differs."""
+    def _compare(self, entry: Entry, before: Catalogue, now: Catalogue) -> None:
+        """Find what a source has and the pins have not, and the reverse."""
         pinned = {str(table) for table in before.tables}
-        new = [table for table, _ in select(entry, now) if str(table) not in pinned]
-        self.notes += missing_tables(entry.id, entry.source, sorted(pinned - {str(table) for table in now.tables}))
-        if entry.new_tables == "report":
-            self.notes += new_tables("LCK011", entry.id, entry.source, new)
-            return before
-        usable = [table for table in new if not unusable(table, config_of(entry, override_of(entry, table, now.own)))]
-        self.notes += new_tables("LCK012", entry.id, entry.source, usable)
-        self.notes += new_tables("LCK013", entry.id, entry.source, [table for table in new if table not in usable])
-        return replace(before, tables=(*before.tables, *usable))
+        names = sorted(pinned - {str(table) for table in now.tables})
+        self._missing += missing_tables(entry.id, entry.source, names)
+        for table in (table for table, _ in select(entry, now) if str(table) not in pinned):
+            name = step_id(entry.id, table)
+            self.new[name] = entry, table
+            reason = unusable(table, config_of(entry, override_of(entry, table, now.own)))
+            if reason or entry.new_tables == "report":
+                self.left_out[name] = reason or ""
+
+    def notes(self) -> list[Diagnostic]:
+        """Return what differs from the pins."""
+        notes = [*self._missing]
+        for entry in {owner.id: owner for owner, _ in self.new.values()}.values():
+            tables = {name: str(table) for name, (owner, table) in self.new.items() if owner.id == entry.id}
+            if entry.new_tables == "report":
+                notes += new_tables("LCK011", entry.id, entry.source, tables.values())
+                continue
+            added = [tables[name] for name in tables if name not in self.left_out]
+            out = [f"{tables[name]} ({self.left_out[name]})" for name in tables if name in self.left_out]
+            notes += new_tables("LCK012", entry.id, entry.source, added)
+            notes += new_tables("LCK013", entry.id, entry.source, out)
+        return notes
+
+
+def with_new_tables(replicated: Replicated, compiled: Callable[[], T]) -> T:
+    """Return a plan with all new tables that can be replicated; the others are left out.
+
+    Why a table cannot be replicated may be known from the file alone, from the source, or from the target. So the plan
+    is compiled with halves of the tables, until those to leave out are found. Fails as compiling without new tables,
+    and if a database is out of reach.
+    """
+
+    def divided(plan: T, names: list[str]) -> T:
+        half = len(names) // 2
+        for part in (names[:half], names[half:]) if half else ():
+            before = replicated.left_out
+            replicated.left_out = {name: code for name, code in before.items() if name not in part}
+            try:
+                plan = compiled()
+            except OsirisError as error:
+                replicated.left_out = before | dict.fromkeys(part, _reason(error))
+                plan = divided(plan, part)
+        return plan
+
+    try:
+        return compiled()
+    except OsirisError as error:
+        names = [name for name in replicated.new if name not in replicated.left_out]
+        if not names:
+            raise
+        replicated.left_out |= dict.fromkeys(names, _reason(error))
+    return divided(compiled(), names)
+
+
+def _reason(error: OsirisError) -> str:
+    """Return the code of the error of new tables; raises it if it is not one of theirs."""
+    codes = [item.code for item in error.diagnostics if item.severity == "error"]
+    if error.exit_code == _OUT_OF_REACH or codes[0] in _NO_WORKER:
+        raise error
+    return codes[0]
+
+
+def confirm_targets(replicated: Replicated, manifest: Manifest, pipeline: Pipeline) -> None:
+    """Fail if the target of a new table does not accept its rows; one that is out of reach is left to the run."""
+    added = replicated.new.keys() - replicated.left_out.keys()
+    if not added:
+        return
+    from osiris.runner.host.describe import confirmable_targets, problems_of, query_targets
+
+    workspace = replicated.workspace
+    steps = [step for step in confirmable_targets(manifest, workspace.registry) if step["id"] in added]
+    answers = query_targets(workspace.project, manifest, workspace.config, steps, workspace.environ)
+    problems = [item for answer in answers.values() for item in problems_of(workspace.root, pipeline, answer)]
+    if lasting := [item for item in problems if exit_code([item]) not in (0, _OUT_OF_REACH)]:
+        raise_all(lasting)
 
 
 def report_tables(workspace: Workspace, manifest: Manifest, worker: Worker | None) -> list[Diagnostic]:
@@ -90,7 +184,7 @@ def report_tables(workspace: Workspace, manifest: Manifest, worker: Worker | Non
             now = ask_tables(workspace, source, tables, worker)
             planned = _planned(manifest, entry.id, now.own)
             existing = {str(table) for table in now.tables}
-            new = [table for table, _ in select(entry, now) if str(table) not in planned]
+            new = [str(table) for table, _ in select(entry, now) if str(table) not in planned]
             notes += missing_tables(entry.id, source, sorted(planned - existing))
             notes += new_tables("LCK011", entry.id, source, new)
     return notes
@@ -108,10 +202,9 @@ def missing_tables(entry: str, source: ConnectionRef, names: Sequence[str]) -> I
         yield diagnostic("LCK010", entry=entry, source=source, tables=_listed(names))
 
 
-def new_tables(code: str, entry: str, source: ConnectionRef, tables: Iterable[SourceTable]) -> Iterator[Diagnostic]:
+def new_tables(code: str, entry: str, source: ConnectionRef, tables: Iterable[str]) -> Iterator[Diagnostic]:
     """Yield a note with a code if there are new tables."""
-    names = [str(table) for table in tables]
-    if names:
+    if names := [*tables]:
         yield diagnostic(code, entry=entry, source=source, tables=_listed(names))
 
 

@@ -53,6 +53,7 @@ from osiris.families.mysql.target_table import (
     fits,
     foreign_keys,
     loose_columns,
+    name_problem,
     refusals,
     uniques,
 )
@@ -127,6 +128,7 @@ class MySQL(Database[Session]):
     relation = staticmethod(relation)
     columns = staticmethod(columns_of)
     column_type = staticmethod(column_type)
+    name_problem = staticmethod(name_problem)
     unsupported_columns = staticmethod(refusals)
     can_store = staticmethod(fits)
     expect_privileges = staticmethod(expect_rights)

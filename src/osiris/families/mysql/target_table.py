@@ -235,10 +235,13 @@ def _moment(kind: str, unit: str, zone: str | None = None) -> str | None:
 def refusals(types: Mapping[str, str]) -> dict[str, str]:
     """Return why columns cannot be written, by their names; `types` are our types by column name."""
     reasons = {name: _reason(kind) for name, kind in types.items() if column_type(kind) is None}
-    for name in types:
-        if len(name) > LONGEST_NAME or name != name.rstrip():
-            reasons[name] = f"MySQL's names have at most {LONGEST_NAME} characters, and no blank at the end"
-    return reasons
+    return reasons | {name: problem for name in types if (problem := name_problem(name))}
+
+
+def name_problem(name: str) -> str | None:
+    """Return why a table or column cannot have a name; None if it can."""
+    is_valid = 0 < len(name) <= LONGEST_NAME and name == name.rstrip()
+    return None if is_valid else f"MySQL's names have 1 to {LONGEST_NAME} characters, and no blank at the end"
 
 
 def _reason(name: str) -> str:

@@ -86,6 +86,7 @@ class Postgres(Database[Session]):
     columns = staticmethod(target_table.columns_of)
     is_unique = staticmethod(target_table.is_unique)
     column_type = staticmethod(target_table.column_type)
+    name_problem = staticmethod(target_table.name_problem)
     unsupported_columns = staticmethod(target_table.refusals)
     can_store = staticmethod(target_table.fits)
     explain_rejection = staticmethod(explained)

@@ -430,13 +430,19 @@ def refusals(types: Mapping[str, str]) -> dict[str, str]:
     """Return why columns cannot be written, by their names; `types` are our types by column name."""
     reasons = {name: _reason(kind) for name, kind in types.items() if column_type(kind) is None}
     for name in types:
-        if not name or "\0" in name:
-            reasons[name] = "its name is empty or has the character U+0000"
-        elif len(name.encode()) > LONGEST_NAME:
-            reasons[name] = f"its name is longer than {LONGEST_NAME} bytes, and PostgreSQL would cut it off"
+        if problem := name_problem(name):
+            reasons[name] = problem
         elif name in _SYSTEM:
             reasons[name] = "PostgreSQL has a column of that name in each table"
     return reasons
+
+
+def name_problem(name: str) -> str | None:
+    """Return why a table or column cannot have a name; None if it can."""
+    if not name or "\0" in name:
+        return "its name is empty or has the character U+0000"
+    is_long = len(name.encode()) > LONGEST_NAME
+    return f"its name is longer than {LONGEST_NAME} bytes, and PostgreSQL would cut it off" if is_long else None
 
 
 def _reason(name: str) -> str:

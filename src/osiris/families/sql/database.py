@@ -225,8 +225,6 @@ class Database(ABC, Generic[SessionT]):
     """Whether names of tables and columns are case-insensitive."""
     case_sensitive_columns: ClassVar[bool] = False
     """Whether names of two columns of a table may differ only in case."""
-    reserves_names: ClassVar[bool] = False
-    """Whether steps may not write tables whose names begin like our own."""
     ddl_in_transaction: ClassVar[bool] = True
     """Whether a rollback also undoes CREATE TABLE; if not, the table is created before the transaction."""
     create_verb: ClassVar[str] = CREATE
@@ -308,9 +306,8 @@ class Database(ABC, Generic[SessionT]):
 
     def same_name(self, name: str, names: Collection[str]) -> str | None:
         """Return the one of `names` that `name` resolves to: itself, or an equal one if case is ignored; else None."""
-        if name in names:
-            return name
-        return next((each for each in names if self.fold(each) == self.fold(name)), None)
+        equal = (each for each in names if self.fold(each) == self.fold(name))
+        return name if name in names else next(equal, None)
 
     def fold(self, name: str) -> str:
         """Return a name in lower case if names are case-insensitive, else unchanged."""
@@ -321,6 +318,10 @@ class Database(ABC, Generic[SessionT]):
     @abstractmethod
     def column_type(self, kind: str, /) -> str | None:
         """Return the column type to create for an Osiris type; None if no type can store all its values."""
+
+    def name_problem(self, _name: str, /) -> str | None:
+        """Return why a table cannot have a name; None if it can."""
+        return None
 
     def unsupported_columns(self, types: Mapping[str, str]) -> dict[str, str]:
         """Return the unsupported columns and why; `types` are the Osiris types by column name."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Protocol, Ty
 from osiris.errors import Location, fail
 from osiris.families.doctor_report import Health, has_access, milliseconds, missing_file_health
 from osiris.families.sql.database import Database, Delivery, Target
+from osiris.families.sql.target_table import name_problem
 from osiris.fault import fault
 from osiris.files import (
     READ_WHOLE,
@@ -203,7 +204,7 @@ class FileDatabase(Database[FileSession[ClientT]], Generic[ClientT]):
 
     is_file = True
     folds_case = True
-    reserves_names = True
+    name_problem = staticmethod(name_problem)
     own_schema: ClassVar[str] = "main"
     """The default schema of unqualified names."""
     log_suffix: ClassVar[str]

@@ -52,15 +52,11 @@ def _is_name(name: str) -> bool:
     return bool(name) and name.isprintable()
 
 
-def check_table_name(table: str) -> None:
-    """Fail with OML045 for a table name that is reserved, empty, or not printable."""
-    problem = None
+def name_problem(table: str) -> str | None:
+    """Return why a table of a file cannot have a name: it is reserved, empty, or not printable; None if it can."""
     if table.lower().startswith(_RESERVED):
-        problem = f"names that begin with {_RESERVED} are reserved, in any case"
-    elif not _is_name(table):
-        problem = "it is empty or contains a control character"
-    if problem:
-        fail("OML045", at=Location(pointer="/config/table"), table=repr(table), problem=problem)
+        return f"names that begin with {_RESERVED} are reserved, in any case"
+    return None if _is_name(table) else "it is empty or contains a control character"
 
 
 def expect_all_written(ctx: StepContext, target: Target, expected: int, written: int) -> None:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 from osiris.driver import References, Written
-from osiris.errors import OsirisError, fail
+from osiris.errors import Location, OsirisError, fail
 from osiris.families.quarantine import writer_quarantine
 from osiris.families.sql.database import DatabaseBusy, Staged
 from osiris.families.sql.deletes import (
@@ -35,7 +35,6 @@ from osiris.families.sql.target_table import (
     check_columns_fit,
     check_key_columns,
     check_repeated_keys,
-    check_table_name,
     emit_new_table,
     fail_table,
 )
@@ -109,8 +108,7 @@ class Writer(Generic[ConfigT]):
 
         Fails with OML045 for a table name that is not allowed, and as `check_deletes`.
         """
-        if self.database.reserves_names:
-            check_table_name(config.table)
+        self._check_name(config)
         columns = stamped_schema(ctx, schema)
         refused = self.database.unsupported_columns({column.name: column.type for column in columns})
         check_columns(ctx, schema, refused, by_case=self.database.case_sensitive_columns)
@@ -216,10 +214,13 @@ class Writer(Generic[ConfigT]):
                     check_repeated_keys(waiting, delivery.key, ctx)
                 raise
 
+    def _check_name(self, config: ConfigT) -> None:
+        if problem := self.database.name_problem(config.table):
+            fail("OML045", at=Location(pointer="/config/table"), table=repr(config.table), problem=problem)
+
     def delivery(self, config: ConfigT, schema: Schema, ctx: StepContext) -> Delivery:
         """Return the delivery of a step; fails with OML045, or if the connection is invalid."""
-        if self.database.reserves_names:
-            check_table_name(config.table)
+        self._check_name(config)
         return self.database.delivery(config, stamped_schema(ctx, schema), ctx)
 
     def _look(self, delivery: Delivery) -> Written | None:
