@@ -44,7 +44,8 @@ class FamilySpec:
     - `protocol_of`: databases of another family; `wire_fields` in the family's module `connect` converts a connection
       to that family. Only connections with one of `database_fields` lead to a database.
 
-    `folds_case`: names of tables and columns are case-insensitive. `aliases` are other names of the family, and
+    `folds_case`: names of tables and columns are case-insensitive, or may be: two tables have names that differ in more
+    than case. `aliases` are other names of the family, and
     `spoken` those that refer to its only connection in a sentence. `openlineage` has the `namespace` of its datasets,
     the prefix of a table's `name`, and the default `schema`; they are templates over the fields of a connection.
     """
@@ -73,6 +74,10 @@ class FamilySpec:
         """The fields that may name a database file; the usual ones for a family without any target."""
         stated = self.local_files or self.scheme or self.port
         return self.file_fields or (() if stated else _USUAL_FILE_FIELDS)
+
+    def fold(self, name: str) -> str:
+        """Return a name in lower case if names are case-insensitive, else unchanged."""
+        return name.lower() if self.folds_case else name
 
     def leads_to_database(self, connection: Mapping[str, JsonValue]) -> bool:
         """Return whether a connection leads to a database, not to another interface of the family."""

@@ -356,15 +356,13 @@ def _folded(source: str) -> str:
     """
     source = source.removesuffix("/")
     family, *rest = source.removeprefix("@").split(".", 2)
-    return f"@{family}.{rest[0]}.{rest[1].lower()}" if _is_folding(source) and len(rest) > 1 else source
+    if not source.startswith("@") or len(rest) < 2:
+        return source
+    return f"@{family}.{rest[0]}.{family_of_connection(source).fold(rest[1])}"
 
 
 def _folded_column(source: str, column: str) -> str:
-    return column.lower() if _is_folding(source) else column
-
-
-def _is_folding(source: str) -> bool:
-    return source.startswith("@") and family_of_connection(source).folds_case
+    return family_of_connection(source).fold(column) if source.startswith("@") else column
 
 
 def _knows(plan: FlowingPlan, source: str, column: str | None) -> bool:

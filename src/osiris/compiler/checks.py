@@ -113,7 +113,7 @@ def _uses(ctx: Context) -> dict[tuple[tuple[str, str], str], list[_Use]]:
         database = _database(ctx, connection)
         schema = step.config.get("schema", spec.config["properties"].get("schema", {}).get("default"))
         for key, table in _named_tables(ctx, step, spec):
-            name = (f"{schema}.{table}" if schema else table).lower()
+            name = find_family(connection.family).fold(f"{schema}.{table}" if schema else table)
             uses[database, name].append(_Use(step, str(connection), key))
     return uses
 

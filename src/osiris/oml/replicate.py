@@ -15,6 +15,7 @@ from osiris.canonical import canonical_bytes, sha256_hex
 from osiris.connections import parse_ref
 from osiris.document import join
 from osiris.errors import OsirisError, diagnostic, did_you_mean, nearest
+from osiris.family_spec import find_family
 from osiris.json_schema import fits, validator_of
 from osiris.oml.schema import KeyNames, schema_problems
 
@@ -452,7 +453,8 @@ class _Expansion:
                 "OML051", f"{self._entry.pointer}/to/table", hint="write schema.{table}", key="table", problem=problem
             )
             return None
-        self._targets[".".join(map(_quoted, parts)).lower()].append(table)
+        family = find_family(self._entry.target.family if self._entry.target else "")
+        self._targets[family.fold(".".join(map(_quoted, parts)))].append(table)
         return {**connection, **dict(zip(_LEVELS[-len(parts) :], parts, strict=True))}
 
     def _add(self, code: str, pointer: str, *, hint: str | None = None, fix: Fix = (), **params: object) -> None:

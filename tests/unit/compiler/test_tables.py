@@ -16,8 +16,13 @@ CONNECTIONS = {
         "same": {"database": "./data/x/../a.duckdb"},
         "linked": {"file": "link/a.duckdb"},
         "b": {"path": "data/b.duckdb"},
+        "w": {"path": "data/w.duckdb"},
         "env": {"path": "${STORE}"},
         "env_too": {"file": "${STORE}"},
+    },
+    **{
+        family: {"w": {"host": "db", "database": "wh", "user": "u", "password": "${P}"}}
+        for family in ("mysql", "postgres")
     },
     "sqlite": {"a": {"path": "data/a.duckdb", "default": True}},
 }
@@ -111,6 +116,13 @@ def test_two_names_of_one_database_are_one(problems, one, two):
     first, second = write("one", connection=one), write("two", connection=two)
     assert problems(SOURCE, first, second) == [("CMP009", "/steps/2/config/table")]
     assert problems(SOURCE, first, {**second, "needs": ("src", "one")}) == []
+
+
+@pytest.mark.parametrize(("family", "is_one"), [("duckdb", True), ("mysql", True), ("postgres", False)])
+def test_names_that_differ_only_in_case_are_one_table_unless_case_counts(problems, family, is_one):
+    key = {"write_mode": "replace", "connection": "w"}
+    one, two = (use(name, f"{family}.writer", ["src"], table=name, **key) for name in ("Orders", "orders"))
+    assert problems(SOURCE, one, two) == ([("CMP009", "/steps/2/config/table")] if is_one else [])
 
 
 def test_every_two_writers_are_compared(problems):

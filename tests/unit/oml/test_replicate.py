@@ -166,6 +166,38 @@ BAD = {
 }
 
 
+CASE = """\
+oml_version: "0.3.0"
+name: shop
+replicate:
+  - id: shop
+    from: {connection: "@postgres.shop", tables: ["*"]}
+    to: {%s}
+    defaults: {%s}
+"""
+
+
+@pytest.mark.parametrize(
+    ("to", "is_refused"),
+    [
+        ('connection: "@postgres.wh", table: "{table}"', False),
+        ('connection: "@supabase.wh", table: "{table}"', False),
+        ('connection: "@mysql.wh", table: "{table}"', True),
+        ('connection: "@sqlite.wh", table: "{table}"', True),
+        ('connection: "@duckdb.wh", table: "{table}"', True),
+        ('folder: "lake/{table}"', True),
+    ],
+)
+def test_names_that_differ_only_in_case_are_two_targets_where_case_counts(to, is_refused):
+    tables = SourceTable("public", "Orders", ("id",)), SourceTable("public", "orders", ("id",))
+    text = CASE % (to, "" if "folder" in to else "write_mode: upsert")
+    if is_refused:
+        assert [(code, line) for code, line, _ in problems(text, tables)] == [("OML053", 6)]
+    else:
+        written = [step.config["table"] for step in validated(text, tables).steps if step.mode == "write"]
+        assert written == ["Orders", "orders"]
+
+
 def test_only_extractors_of_an_entry_that_locks_are_told_so():
     text = """\
 oml_version: "0.3.0"

@@ -11,6 +11,7 @@ CONNECTIONS = {
     "@postgres.a": {"host": "db", "database": "wh", "user": "u", "description": "one"},
     "@postgres.b": {"host": "db", "database": "wh", "user": "u", "default": True},
     "@postgres.c": {"host": "db", "database": "other", "user": "u"},
+    "@mysql.m": {"host": "db", "database": "wh", "user": "u"},
     "@sqlite.s": {"path": "data/app.db"},
     "@duckdb.d": {"path": "${STORE}/wh.duckdb"},
     "@filesystem.f": {"base_dir": "${BASE}/lake"},
@@ -55,14 +56,24 @@ def test_tables_of_one_server_whatever_its_alias(tmp_path):
     def table(connection, name, schema="public"):
         return written(tmp_path, "postgres.writer", connection, table=name, schema=schema)
 
-    first = table("@postgres.a", "Orders")
-    assert first.label == "@postgres.a.Orders"
+    first = table("@postgres.a", "orders")
+    assert first.label == "@postgres.a.orders"
     assert first.key == table("@postgres.b", "orders").key
-    others = [table("@postgres.c", "orders"), table("@postgres.a", "lines"), table("@postgres.a", "orders", "raw")]
+    others = [
+        table("@postgres.c", "orders"),
+        table("@postgres.a", "Orders"),
+        table("@postgres.a", "lines"),
+        table("@postgres.a", "orders", "raw"),
+    ]
     assert not any(first.excludes(other) for other in others)
     assert first.excludes(table("@postgres.a", "${run.id}"))
     assert first.excludes(written(tmp_path, "postgres.writer", "@postgres.a"))
     assert not first.excludes(table("@postgres.a", "lines_${run.id}"))
+
+
+def test_names_of_mysql_that_differ_only_in_case_may_be_one_table(tmp_path):
+    one, two = (written(tmp_path, "mysql.writer", "@mysql.m", table=name) for name in ("Orders", "orders"))
+    assert one.excludes(two)
 
 
 def test_database_files_are_used_as_a_whole_by_writers_and_readers(tmp_path):

@@ -52,7 +52,7 @@ def _use(step: Step, connections: Mapping[str, JsonValue], root: Path) -> Use:
     server = f"{_family(step)} {fingerprint(fields) if connection else step['component']} "
     table = ".".join(str(config[key]) for key in ("schema", "table") if config.get(key)) if "table" in config else ""
     fixed, reference, _ = table.partition(_REFERENCE)
-    return Use(server + fixed.lower(), label, partial=not table or bool(reference))
+    return Use(server + find_family(_family(step)).fold(fixed), label, partial=not table or bool(reference))
 
 
 def _path(path: str, connection: str | None, fields: Mapping[str, JsonValue], root: Path, label: str) -> Use:
