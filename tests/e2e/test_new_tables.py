@@ -1,10 +1,9 @@
-"""New tables of an entry with `new_tables: add`: those that the defaults cannot replicate are left out with a warning."""
+"""New tables of an entry with `new_tables: add`: those that cannot be replicated are left out with a warning."""
 
 import json
 
 import pytest
 import yaml
-
 from tests.e2e.databases import Side
 
 STAMPS = {

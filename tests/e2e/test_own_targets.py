@@ -54,6 +54,69 @@ def project(request, tmp_path, osiris):
     return project
 
 
+@pytest.mark.parametrize(("target", "new"), [("shop", "report"), ("same", "add")])
+def test_targets_in_the_database_of_the_sources_are_no_sources(project, new, target):
+    project.write(project.entry("all", "shop", target, "copy_{table}", new_tables=new))
+    copied = ["copy_lines", "copy_orders", "lines", "orders"]
+    for number in (2, 3):
+        assert project.call("run", project.file) == []
+        assert project.tables(project.shop) == copied
+        project.shop.sql(f"INSERT INTO orders VALUES ({number})")
+    assert project.call("run", "--last-compile") == []
+    assert project.call("validate", project.file) == []
+    assert project.call("compile", project.file) == []
+    assert project.call("compile", project.file, "--refresh") == []
+    assert project.call("run", project.file) == []
+    assert project.tables(project.shop) == copied
+    assert project.shop.sql("SELECT id FROM copy_orders ORDER BY id") == [(1,), (2,), (3,)]
+
+
+def test_the_copy_of_a_table_that_is_gone_is_no_source_of_a_run(project):
+    project.write(project.entry("all", "shop", "shop", "copy_{table}", new_tables="add"))
+    assert project.call("run", project.file) == []
+    project.shop.sql("DROP TABLE lines")
+    assert "LCK010" in project.call("run", project.file, code=1)
+    assert project.tables(project.shop) == ["copy_lines", "copy_orders", "orders"]
+
+
+def test_targets_of_another_entry_are_no_sources_either(project):
+    project.other.sql("CREATE TABLE rates (id INTEGER PRIMARY KEY)")
+    project.write(
+        project.entry("all", "shop", "other", "{table}", new_tables="add"),
+        project.entry("back", "other", "same", "from_{table}", tables=["r*"]),
+    )
+    for _ in range(2):
+        assert project.call("run", project.file) == []
+        assert project.tables(project.shop) == ["from_rates", "lines", "orders"]
+        assert project.tables(project.other) == ["lines", "orders", "rates"]
+
+
+def test_a_target_that_is_named_is_an_error(project):
+    project.write(project.entry("all", "shop", "shop", "copy_{table}"))
+    assert project.call("run", project.file) == []
+    project.write(project.entry("all", "shop", "shop", "copy_{table}", tables=["*", "copy_orders"]))
+    assert set(project.call("run", project.file, code=2)) == {"CMP017"}
+
+
+def test_a_table_with_another_schema_or_database_is_a_source(project):
+    project.other.sql(
+        "CREATE TABLE copy_orders (id INTEGER PRIMARY KEY)", "CREATE TABLE orders (id INTEGER PRIMARY KEY)"
+    )
+    project.write(project.entry("all", "other", "shop", "copy_{table}"))
+    assert project.call("run", project.file) == []
+    assert project.tables(project.shop) == ["copy_copy_orders", "copy_orders", "lines", "orders"]
+
+
+def test_a_new_table_whose_target_is_a_source_is_left_out(project):
+    project.shop.sql("CREATE TABLE copy_rates (id INTEGER PRIMARY KEY)")
+    project.write(project.entry("all", "shop", "shop", "copy_{table}", new_tables="add"))
+    assert project.call("run", project.file) == []
+    project.shop.sql("CREATE TABLE rates (id INTEGER PRIMARY KEY)", "INSERT INTO rates VALUES (7)")
+    assert project.call("run", project.file) == ["LCK013"]
+    assert project.shop.sql("SELECT id FROM copy_rates") == []
+    assert "copy_copy_rates" in project.tables(project.shop)
+
+
 @pytest.mark.parametrize("project", ["postgres"], indirect=True)
 def test_tables_whose_names_differ_only_in_case_are_copied_side_by_side(project):
     project.shop.sql('CREATE TABLE "Orders" (id INTEGER PRIMARY KEY)', 'INSERT INTO "Orders" VALUES (7)')

@@ -6,6 +6,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
+from osiris.api.own_targets import database_of, digest_of, targets_of_entries, targets_of_plan, writers_in
 from osiris.canonical import fingerprint
 from osiris.connections import as_written, parse_ref, resolve_ref
 from osiris.errors import OsirisError, diagnostic, exit_code, raise_all
@@ -20,12 +21,15 @@ from osiris.oml.replicate import (
     select,
     step_id,
     unusable,
+    without,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from osiris.api.own_targets import Written
     from osiris.api.workspace import Workspace
+    from osiris.connections import Connections
     from osiris.errors import Diagnostic
     from osiris.model import ConnectionRef, JsonValue, Manifest, Pipeline
     from osiris.runner.adapter import Worker
@@ -59,42 +63,61 @@ class Replicated:
     left_out: dict[str, str] = field(default_factory=dict)
     _missing: list[Diagnostic] = field(default_factory=list)
     _asked: dict[str, Catalogue] = field(default_factory=dict)
+    _compared: set[str] = field(default_factory=set)
+
+    @property
+    def _declared(self) -> Connections:
+        return self.workspace.connections()
 
     def catalogues(self, pipeline: str, entries: Sequence[Entry]) -> dict[str, Catalogue]:
         """Return the tables of each entry (`oml.validate.Catalogues`); fails as discovery and `load_entries`."""
-        before = load_entries(self.workspace.project)
-        catalogues: dict[str, Catalogue] = {}
+        pins = load_entries(self.workspace.project)
+        sources = {entry.id: _identity(self.workspace, entry) for entry in entries}
+        pinned = {entry.id: _pinned_tables(pins.get((pipeline, entry.id)), sources[entry.id]) for entry in entries}
         for entry in entries:
-            pin = before.get((pipeline, entry.id))
-            source = _identity(self.workspace, entry)
-            pin = pin if pin is not None and pin.source == source else None
-            catalogue = self._tables(entry, pin)
-            if catalogue is not None:
-                catalogues[entry.id] = catalogue
-                tables = tuple(_pinned(table) for table, _ in select(entry, catalogue))
-                reference = str(entry.source)
-                self.pins[entry.id] = PinnedEntry(pipeline, entry.id, reference, source, catalogue.own, tables)
-        return catalogues
+            if self._is_asked(pinned[entry.id]) and entry.id not in self._asked:
+                self._asked[entry.id] = ask_tables(self.workspace, entry.source, entry.tables, self.worker)
+        chosen = self._chosen(entries, {name: tables for name, tables in pinned.items() if tables})
+        written = targets_of_entries(self._declared, entries, chosen)
+        for entry in (entry for entry in entries if entry.id in chosen):
+            catalogue, database = chosen[entry.id], database_of(self._declared, entry.source)
+            chosen[entry.id] = replace(catalogue, writers=writers_in(database, entry, catalogue, written))
+            tables = tuple(_pinned(table) for table, _ in select(entry, catalogue))
+            pin = PinnedEntry(pipeline, entry.id, str(entry.source), sources[entry.id], catalogue.own, tables)
+            self.pins[entry.id] = pin
+        return chosen
 
-    def _tables(self, entry: Entry, pin: PinnedEntry | None) -> Catalogue | None:
-        pinned = None if pin is None else Catalogue(pin.own, tuple(map(_table, pin.tables)))
-        if self.asking == "never" or (self.asking == "unpinned" and pinned):
-            return pinned
-        if entry.id in self._asked:
-            now = self._asked[entry.id]
-        else:
-            now = self._asked[entry.id] = ask_tables(self.workspace, entry.source, entry.tables, self.worker)
-            if pinned is not None and self.asking == "run":
-                self._compare(entry, pinned, now)
-        if pinned is None or self.asking == "refresh":
-            return now
-        new = (self.new[name] for name in self.new if name not in self.left_out)
-        return replace(pinned, tables=(*pinned.tables, *(table for owner, table in new if owner.id == entry.id)))
+    def _is_asked(self, pinned: Catalogue | None) -> bool:
+        return self.asking in ("run", "refresh") or (self.asking == "unpinned" and pinned is None)
+
+    def _chosen(self, entries: Sequence[Entry], pinned: Mapping[str, Catalogue]) -> dict[str, Catalogue]:
+        """Return the pinned tables, with new ones if the entry adds them; without the pairs' own targets."""
+        kept = self._asked if self.asking == "refresh" else {**self._asked, **pinned}
+        written = targets_of_entries(self._declared, entries, kept)
+        all_written = targets_of_entries(self._declared, entries, kept, self._asked)
+        chosen: dict[str, Catalogue] = {}
+        for entry in (entry for entry in entries if entry.id in kept):
+            catalogue = self._sources(entry, kept[entry.id], written)
+            if self.asking == "run" and entry.id in pinned:
+                now = self._sources(entry, self._asked[entry.id], all_written)
+                self._compare(entry, catalogue, now)
+                new = (self.new[name] for name in self.new if name not in self.left_out)
+                added = (table for owner, table in new if owner.id == entry.id)
+                catalogue = replace(catalogue, tables=(*catalogue.tables, *added))
+            chosen[entry.id] = catalogue
+        return chosen
+
+    def _sources(self, entry: Entry, catalogue: Catalogue, written: Written) -> Catalogue:
+        writers = writers_in(database_of(self._declared, entry.source), entry, catalogue, written)
+        return without(entry, catalogue, writers)
 
     def _compare(self, entry: Entry, before: Catalogue, now: Catalogue) -> None:
-        """Find what a source has and the pins have not, and the reverse."""
+        """Find what a source has and the pins have not, and the reverse, unless it was found before."""
+        if entry.id in self._compared:
+            return
+        self._compared.add(entry.id)
         pinned = {str(table) for table in before.tables}
-        names = sorted(pinned - {str(table) for table in now.tables})
+        names = sorted(pinned - {str(table) for table in self._asked[entry.id].tables})
         self._missing += missing_tables(entry.id, entry.source, names)
         for table in (table for table, _ in select(entry, now) if str(table) not in pinned):
             name = step_id(entry.id, table)
@@ -177,14 +200,17 @@ def report_tables(workspace: Workspace, manifest: Manifest, worker: Worker | Non
     A source that cannot be asked is left to the run.
     """
     notes: list[Diagnostic] = []
+    written, connections = targets_of_plan(manifest), manifest.data["connections"]
     for kept in manifest.data["pipeline"].get("replicate", ()):
         source, tables = parse_ref(kept["connection"]), tuple(kept["tables"])
         entry = Entry(kept["id"], "", source, tables, tuple(kept["except"]))
         with suppress(OsirisError):
             now = ask_tables(workspace, source, tables, worker)
+            database = digest_of(source, connections.get(kept["connection"], {}))
+            sources = without(entry, now, writers_in(database, entry, now, written))
             planned = _planned(manifest, entry.id, now.own)
             existing = {str(table) for table in now.tables}
-            new = [str(table) for table, _ in select(entry, now) if str(table) not in planned]
+            new = [str(table) for table, _ in select(entry, sources) if str(table) not in planned]
             notes += missing_tables(entry.id, source, sorted(planned - existing))
             notes += new_tables("LCK011", entry.id, source, new)
     return notes
@@ -249,6 +275,11 @@ def _identity(workspace: Workspace, entry: Entry) -> str:
     fields = as_written(declared, resolve_ref(declared, entry.source))
     question: JsonValue = [str(entry.source), fields, list(entry.tables), list(entry.excluded)]
     return fingerprint(question)
+
+
+def _pinned_tables(pin: PinnedEntry | None, source: str) -> Catalogue | None:
+    """Return the pinned tables of an entry; None if there are none, or if they were asked of another source."""
+    return Catalogue(pin.own, tuple(map(_table, pin.tables))) if pin is not None and pin.source == source else None
 
 
 def _pinned(table: SourceTable) -> PinnedTable:

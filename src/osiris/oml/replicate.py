@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -50,6 +50,8 @@ _OWN = "_osiris_"
 _NOT_BY_WILDCARD = ("partition",)
 """Kinds of tables that only an exact name selects: their rows are those of another table."""
 
+_IS_TARGET = "leave the table out; wildcards do not match targets of the pipeline's pairs"
+
 _LONGEST = 64
 _DIGEST = 8
 SOURCE = "-source"
@@ -85,10 +87,14 @@ class SourceTable:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Tables of a source; `own` is the schema of names without one."""
+    """Tables of a source; `own` is the schema of names without one.
+
+    `writers` has the step that writes a table, for each to which a pair of the pipeline writes another table.
+    """
 
     own: str
     tables: tuple[SourceTable, ...]
+    writers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,6 +424,10 @@ class _Expansion:
         if problem := unusable(table, config):
             self._add(problem, pointer if override is None else place, table=table, kind=_article(table.kind))
             return
+        if writer := self._catalogue.writers.get(str(table)):
+            step, path = step_id(self._entry.id, table) + SOURCE, f"table '{table}' of {self._entry.source}"
+            self._add("CMP017", pointer, hint=_IS_TARGET, step=step, writer=writer, path=path)
+            return
         target = self._target(table)
         if target is None:
             return
@@ -446,7 +456,7 @@ class _Expansion:
             path = path if path.endswith("/") else f"{path}/"
             self._targets[path.lower()].append(table)
             return {**connection, "path": path}
-        parts = [_filled(part, table.schema, table.name) for part in _template_parts(self._entry.table) or ()]
+        parts = target_parts(self._entry, table)
         if self._schemas[1] and len(parts) == 1 and "." in parts[0]:
             problem = f"gives table {table} the name '{parts[0]}', whose dot would separate a schema"
             self._add(
@@ -459,6 +469,22 @@ class _Expansion:
 
     def _add(self, code: str, pointer: str, *, hint: str | None = None, fix: Fix = (), **params: object) -> None:
         self.problems.append(diagnostic(code, at=self._document.where(pointer), hint=hint, fix=fix, **params))
+
+
+def target_parts(entry: Entry, table: SourceTable) -> list[str]:
+    """Return the name of the table that a table is written to, perhaps after its schema; nothing for a folder."""
+    return [_filled(part, table.schema, table.name) for part in _template_parts(entry.table or "") or ()]
+
+
+def without(entry: Entry, catalogue: Catalogue, tables: Container[str]) -> Catalogue:
+    """Return a catalogue without some tables, by name; those that an entry names without a wildcard stay."""
+    named = [pattern for pattern in map(parse_pattern, entry.tables) if pattern and pattern.exact]
+    kept = tuple(
+        table
+        for table in catalogue.tables
+        if str(table) not in tables or any(pattern.matches(table, catalogue.own) for pattern in named)
+    )
+    return replace(catalogue, tables=kept)
 
 
 def unusable(table: SourceTable, config: Mapping[str, JsonValue]) -> str | None:
