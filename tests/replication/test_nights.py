@@ -1,14 +1,14 @@
 """Fifty tables in step, night after night, while others write and delete, and runs are killed."""
 
 import random
-import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from functools import partial
 
 import pytest
 from tests.chance import draw_seed, say_tried
 from tests.replication.projects import Database, Project
-from tests.replication.writers import is_passing
+from tests.replication.writers import at_work, is_passing
 
 SERVERS = ("postgres", "mariadb")
 WITH_DELETES = True
@@ -145,33 +145,6 @@ class Clerk:
                 self.cursor.execute(f"INSERT INTO {table} (id, amount) VALUES ({keys[0]}, -1)")
 
 
-@contextmanager
-def at_work(shop, seed):
-    """Let clerks work until the block ends; what was begun is finished."""
-    stop, failed = threading.Event(), []
-
-    def work(number):
-        try:
-            clerk = Clerk(shop, number, seed)
-            while not stop.is_set():
-                clerk.once()
-            clerk.client.close()
-        except Exception as error:  # noqa: BLE001  it is raised in the thread of the test
-            failed.append(error)
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(1, WRITERS + 1)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-    if failed:
-        raise failed[0]
-
-
 def live_through(shop, nights):
     seed = draw_seed()
     chance, whole, killed = random.Random(seed), 5.0, 0
@@ -179,7 +152,7 @@ def live_through(shop, nights):
         if night == 1:
             shop.tables.append(f"{shop.schema('sales')}.added")
             shop.create(shop.tables[-1])
-        with at_work(shop, seed + night):
+        with at_work(WRITERS, partial(Clerk, shop, seed=seed + night)):
             deleting = Clerk(shop, WRITERS + 1, seed + night)
             deleting.delete()
             ended = shop.project.kill(chance.uniform(0.5, 1.2) * whole, chance)

@@ -212,24 +212,32 @@ def make_tables(database):
     )
 
 
-@contextmanager
 def writing(database, seed, pause=0.05):
-    """Let the writers write until the block ends; a transaction that has begun is finished."""
+    """Let the writers write until the block ends."""
+    return at_work(WRITERS, lambda number: Writer(database, number, seed, pause))
+
+
+@contextmanager
+def at_work(count, begin):
+    """Let workers work until the block ends, each in a thread of its own; a transaction that has begun is finished.
+
+    `begin` returns a worker by its number from 1: `once` is called again and again, and its `client` is closed.
+    """
     stop, failed = threading.Event(), []
 
     def work(number):
-        writer = None
+        worker = None
         try:
-            writer = Writer(database, number, seed, pause)
+            worker = begin(number)
             while not stop.is_set():
-                writer.once()
+                worker.once()
         except Exception as error:  # noqa: BLE001  it is raised in the thread of the test
             failed.append(error)
         finally:
-            if writer:
-                writer.client.close()
+            if worker:
+                worker.client.close()
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(1, WRITERS + 1)]
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(1, count + 1)]
     for thread in threads:
         thread.start()
     try:
