@@ -41,6 +41,11 @@ _TABLES = ("table", "r", "p", "BASE TABLE")
 _IN_MEMORY = 4 * MOST_REPEATED
 _AT = Location(pointer="/config/cursor/column")
 _LATE = Location(pointer="/config/cursor")
+_UNSTAMPED = "neither its default nor a trigger shows that the server's clock sets it"
+_UNSTAMPED_HINT = (
+    "if the server's clock sets it, add stamped_by: server; if applications do, write late: {lag: 15m} with the "
+    "longest time between a stamp and its commit"
+)
 
 
 def expect_cursor(
@@ -67,13 +72,6 @@ def expect_cursor(
         database.snapshot(session, cursor, source)
 
 
-_UNSTAMPED = "neither its default nor a trigger shows that the server's clock sets it"
-_UNSTAMPED_HINT = (
-    "if the server's clock sets it, add stamped_by: server; if applications do, write late: {lag: 15m} with the "
-    "longest time between a stamp and its commit"
-)
-
-
 def _column(schema: Schema, cursor: Cursor, ctx: StepContext) -> Field:
     columns = {column.name: column for column in schema}
     if cursor.column not in columns:
@@ -84,7 +82,8 @@ def _column(schema: Schema, cursor: Cursor, ctx: StepContext) -> Field:
 
 def _misfit(column: Field, cursor: Cursor, *, is_table: bool) -> tuple[str, str]:
     """Return why a column cannot be the cursor, and a hint; empty if it can."""
-    kind, is_time = parse_type(column.type), parse_type(column.type).kind in ("date", "timestamp")
+    kind = parse_type(column.type)
+    is_time = kind.kind in ("date", "timestamp")
     if not is_ordered(column.type) and cursor.late != "row_xids":
         return f"{column.type} has no order that fits a cursor", "use a time stamp or an ascending integer"
     if column.nullable and is_table and cursor.late != "row_xids":
@@ -108,8 +107,8 @@ def opened_increment(
     When all batches were read, the position and the digests of the increment are set.
     """
     increment: Any = ctx.increment
-    cursor, before = increment.cursor, increment.before.position if increment.before else {}
-    moment = database.moment(session, ctx, cursor, source, before)
+    cursor = increment.cursor
+    moment = database.moment(session, ctx, cursor, source, increment.before.position if increment.before else {})
     if not ctx.shared:
         session = database.lock_relations(session, source.relations)
         source = database.select(session, config, ctx)
@@ -174,12 +173,13 @@ class _Reading:
 
     def _read_since(self) -> dict[str, JsonValue]:
         """Return what was read, as text: from which mark (None: all rows), to which, and what holds it back."""
-        name, after = ("xmin" if "xmin" in (self._increment.position or {}) else "mark"), self._increment.position or {}
-        is_held = name == "xmin" or after.get("mark") != after.get("greatest")
-        before = self._before.get(name)
+        position = self._increment.position or {}
+        name = "xmin" if "xmin" in position else "mark"
+        before, after = self._before.get(name), position.get(name)
+        is_held = name == "xmin" or after != position.get("greatest")
         return {
             "from": None if before is None else str(before),
-            "to": None if after.get(name) is None else str(after[name]),
+            "to": None if after is None else str(after),
             "held_back_by": self._moment.holder if self._moment and is_held else None,
             "rows_read_again": self._dropped,
         }
@@ -256,9 +256,8 @@ class _ByValue(_Reading):
             mark = least_local(mark, self._moment.clock, self._cursor.zone)
         self._least_read = mark
         condition = self._database.at_least(self._cursor.column, mark, self._kind)
-        if any(
-            c.nullable for c in self._all.schema if c.name == self._cursor.column
-        ):  # a NULL is refused, not overlooked
+        nullable = {column.name for column in self._all.schema if column.nullable}
+        if self._cursor.column in nullable:  # a NULL is refused, not overlooked
             condition = f"({condition} OR {self._database.quote(self._cursor.column)} IS NULL)"
         return self._database.since(self._all, condition)
 
@@ -335,9 +334,9 @@ class _ByXid(_Reading):
         increment, database = self._increment, self._database
         self._position = database.snapshot(self._session, increment.cursor, self._all)
         before = self._before if self._before.get("xmin") is not None else None
-        for name in self._position if before else ():
-            if name != "xmin" and before is not None and before.get(name) != self._position[name]:
-                fail("STA003", at=_LATE, what=f"the {name} of its rows", source=increment.pair.source)
+        same = self._position if before is None else {**before, "xmin": self._position["xmin"]}
+        if changed := [name for name, value in self._position.items() if same.get(name) != value]:
+            fail("STA003", at=_LATE, what=f"the {changed[0]} of its rows", source=increment.pair.source)
         database.expect_recent(self._position, before, increment.cursor, appends=self._appends)
         self.source = self._all if before is None else self._of(before)
 
