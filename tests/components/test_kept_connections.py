@@ -50,7 +50,8 @@ def test_postgres_is_connected_to_once(ctx):
     with pg.opened(ctx("postgres")) as session:
         assert pid(session) == first
         pg.begin_writing(session)
-        session.run("CREATE TEMPORARY TABLE mine (a int) ON COMMIT DROP")
+        session.run("CREATE TEMPORARY TABLE mine (a int)")
+        session.run("COMMIT")
     with pg.reading(ctx("postgres")) as session:
         assert pid(session) == first
         assert not session.rows("SELECT 1 FROM pg_class WHERE relname = 'mine'")

@@ -313,6 +313,24 @@ def test_five_hundred_tables_with_odd_names_views_and_without_key(server):
     assert max(map(len, ids)) <= 64
 
 
+@pytest.mark.parametrize("mode", ["append", "replace", "upsert"])
+@pytest.mark.parametrize("server", ["postgres", "mariadb"], indirect=True)
+def test_pairs_that_quarantine_rows_leave_nothing_to_each_other_in_a_connection(server, mode):
+    names = [f"t{number}" for number in range(6)]
+    tables = [f"CREATE TABLE {name} (id INT PRIMARY KEY, v INT)" for name in names]
+    rows = [f"INSERT INTO {name} VALUES (1, 10), (2, -1)" for name in names]
+    server.server.run(*tables, *rows, database=server.source)
+    server.server.run(*(f"{table[:-1]}, CHECK (v > 0))" for table in tables), database=server.target)
+    to = f'connection: "@{server.family}.wh", table: "{{table}}"'
+    mode = f"{mode}, on_reject: quarantine"
+    server.write(source=f"@{server.family}.shop", to=to, mode=mode)
+    assert server.call("run")["data"]["status"] == "complete"
+    with server.server.connect(server.target) as connection, connection.cursor() as cursor:
+        for name in names:
+            cursor.execute(f"SELECT * FROM {name}")
+            assert [tuple(row) for row in cursor.fetchall()] == [(1, 10)], name
+
+
 @pytest.mark.parametrize("server", ["postgres"], indirect=True)
 def test_a_table_without_a_privilege_is_named(server):
     server.server.run(

@@ -2,7 +2,9 @@
 
 import json
 import signal
+import sqlite3
 import subprocess
+from contextlib import closing
 
 import pytest
 from tests.conftest import OSIRIS, kept
@@ -56,6 +58,42 @@ def shop(osiris, tmp_path):
 
 def entries(answer):
     return {each["pipeline"]: each["status"] for each in answer["data"]["pipelines"]}
+
+
+REPLICATED = """\
+oml_version: "0.3.0"
+name: z_first
+replicate:
+  - id: e
+    from: {connection: "@sqlite.src", tables: ["*"]}
+    to: {connection: "@sqlite.tgt", table: "w_{table}"}
+    defaults: {write_mode: replace}
+"""
+READS_IT = """\
+oml_version: "0.1.0"
+name: a_second
+steps:
+  - {id: rows, component: sqlite.extractor, mode: read, config: {connection: "@sqlite.tgt", table: w_orders}}
+  - {id: written, component: filesystem.csv_writer, mode: write, needs: [rows], config: {path: output/second.csv}}
+"""
+
+
+def test_what_an_entry_feeds_is_known_before_its_tables_are_pinned(osiris, tmp_path):
+    shop = Shop(osiris, tmp_path)
+    connections = "sqlite: {src: {path: data/src.sqlite}, tgt: {path: data/tgt.sqlite}}"
+    (tmp_path / "osiris_connections.yaml").write_text(f"connections:\n  {connections}\n")
+    with closing(sqlite3.connect(tmp_path / "data" / "src.sqlite")) as source:
+        source.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY)")
+        source.execute("INSERT INTO orders VALUES (1)")
+        source.commit()
+    for name, text in (("z_first", REPLICATED), ("a_second", READS_IT)):
+        (tmp_path / "pipelines" / f"{name}.yaml").write_text(text)
+    shop.run("--all")
+    assert shop.ran() == ["z_first", "a_second"]
+    assert (tmp_path / "output" / "second.csv").read_text() == "id\n1\n"
+    (tmp_path / "osiris.lock").unlink()
+    (tmp_path / "data" / "src.sqlite").unlink()
+    assert entries(shop.run("--all", code=1)) == {"a_second": "complete", "z_first": "refused"}
 
 
 def test_all_run_in_the_order_in_which_they_feed_each_other(shop):

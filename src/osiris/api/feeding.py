@@ -8,6 +8,7 @@ from itertools import permutations
 from typing import TYPE_CHECKING
 
 from osiris.api.pipelines import validate_file
+from osiris.api.replication import Replicated
 from osiris.api.runs import run_target
 from osiris.api.workspace import pipelines
 from osiris.compare.lineage import flow_of
@@ -17,7 +18,9 @@ from osiris.errors import EXIT_PRECEDENCE, OsirisError, diagnostic, fail, raise_
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
+    from osiris.api.pipelines import Validated
     from osiris.api.workspace import Workspace
     from osiris.compare.lineage import Flow
     from osiris.compiler.context import Prepared
@@ -68,10 +71,19 @@ def find_members(workspace: Workspace, tag: str | None, *, params: Mapping[str, 
 
 def _valid(workspace: Workspace, params: Mapping[str, str]) -> dict[str, Prepared]:
     """Return the checked pipelines by file; fails with the problems of all files, if one has an error."""
-    checked = [validate_file(workspace, path, params=params) for path in pipelines(workspace)]
+    checked = [_checked(workspace, path, params) for path in pipelines(workspace)]
     if not all(each.ok for each in checked):
         raise_all(problem for each in checked if not each.ok for problem in each.diagnostics)
     return {each.file: each.prepared for each in checked if each.prepared}
+
+
+def _checked(workspace: Workspace, path: Path, params: Mapping[str, str]) -> Validated:
+    """Check a file; sources of entries without pinned tables are asked, as what they write is not known otherwise.
+
+    Problems that are only known from a source are left to the run of the pipeline.
+    """
+    checked = validate_file(workspace, path, params=params, replicated=Replicated(workspace, "unpinned"))
+    return checked if checked.ok else validate_file(workspace, path, params=params)
 
 
 def _has_tag(prepared: Prepared, tag: str | None) -> bool:

@@ -156,16 +156,17 @@ def is_idle(connection: psycopg.Connection[Any]) -> bool:
     return not poll.poll(0)
 
 
-def rolled_back(connection: psycopg.Connection[Any]) -> bool:
-    """Roll back the transaction, if one is open; whether the connection can be used again."""
+def is_cleared(connection: psycopg.Connection[Any]) -> bool:
+    """Roll back an open transaction and drop temporary tables; whether the connection can be used again."""
     import psycopg
     from psycopg import pq
 
     server, poll = connection.pgconn, select.poll()
-    if server.transaction_status in (pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR):
-        poll.register(server.socket, select.POLLIN)
-        with suppress(psycopg.Error):
-            server.send_query(b"ROLLBACK")
+    is_open = server.transaction_status in (pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
+    poll.register(server.socket, select.POLLIN)
+    with suppress(psycopg.Error):
+        for command in (b"ROLLBACK", b"DISCARD TEMP") if is_open else (b"DISCARD TEMP",):
+            server.send_query(command)
             while server.is_busy():
                 if not poll.poll(_PATIENCE_WITH_ROLLBACK):
                     return False
