@@ -528,3 +528,24 @@ steps:
     shop.delete(3, 4, 5)
     shop.run(more=more)
     assert (shop.root / "out.csv").read_text() == "n\n27\n"
+
+
+@pytest.mark.parametrize("family", ["postgres", "mysql"])
+def test_rejected_rows_are_kept_and_tried_again_beside_deletes_that_are_delivered_apart(shop_of, family):
+    shop = shop_of(family, {"items": "orders", "orders": None})
+    shop.create()
+    shop.target.sql("ALTER TABLE orders ADD CONSTRAINT checked CHECK (id <> 77)")
+    for table, parent in shop.parents.items():
+        shop.put(table, *((key, key if parent else None) for key in range(1, 31)))
+    marks = MARKED.replace("late: none", "late: {lag: 1000}").replace("upsert,", "upsert, on_reject: quarantine,")
+    shop.run(marks)
+    shop.put("orders", (77, None))
+    shop.put("items", (3, 3), gone=True)
+    shop.put("orders", (3, None), gone=True)
+    answer = shop.run(marks)
+    assert shop.target.sql("SELECT id FROM orders WHERE id IN (3, 77)") == []
+    (rejected,) = (shop.root / "logs" / answer["data"]["session"]).rglob("rejected.csv")
+    assert "77" in rejected.read_text()
+    shop.target.sql("ALTER TABLE orders DROP CONSTRAINT checked")
+    shop.run(marks)
+    shop.assert_equal()

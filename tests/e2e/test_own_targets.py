@@ -54,6 +54,16 @@ def project(request, tmp_path, osiris):
     return project
 
 
+def test_a_replicated_table_that_becomes_a_target_is_named(project):
+    project.shop.sql("CREATE TABLE copy_orders (id INTEGER PRIMARY KEY)")
+    everything = project.entry("all", "shop", "other", "{table}")
+    project.write(everything)
+    assert project.call("run", project.file) == []
+    project.write(everything, project.entry("copies", "shop", "shop", "copy_{table}", ("orders",)))
+    assert project.call("run", project.file) == ["LCK014"]
+    assert project.call("run", project.file) == []
+
+
 @pytest.mark.parametrize(("target", "new"), [("shop", "report"), ("same", "add")])
 def test_targets_in_the_database_of_the_sources_are_no_sources(project, new, target):
     project.write(project.entry("all", "shop", target, "copy_{table}", new_tables=new))

@@ -62,6 +62,7 @@ class Replicated:
     new: dict[str, tuple[Entry, SourceTable]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     _missing: list[Diagnostic] = field(default_factory=list)
+    _overwritten: dict[str, tuple[Diagnostic, ...]] = field(default_factory=dict)
     _asked: dict[str, Catalogue] = field(default_factory=dict)
     _compared: set[str] = field(default_factory=set)
 
@@ -98,6 +99,9 @@ class Replicated:
         chosen: dict[str, Catalogue] = {}
         for entry in (entry for entry in entries if entry.id in kept):
             catalogue = self._sources(entry, kept[entry.id], written)
+            if entry.id in pinned:
+                names = sorted({str(table) for table in pinned[entry.id].tables} - set(map(str, catalogue.tables)))
+                self._overwritten[entry.id] = tuple(new_tables("LCK014", entry.id, entry.source, names))
             if self.asking == "run" and entry.id in pinned:
                 now = self._sources(entry, self._asked[entry.id], all_written)
                 self._compare(entry, catalogue, now)
@@ -128,7 +132,7 @@ class Replicated:
 
     def notes(self) -> list[Diagnostic]:
         """Return what differs from the pins."""
-        notes = [*self._missing]
+        notes = [*self._missing, *(note for each in self._overwritten.values() for note in each)]
         for entry in {owner.id: owner for owner, _ in self.new.values()}.values():
             tables = {name: str(table) for name, (owner, table) in self.new.items() if owner.id == entry.id}
             if entry.new_tables == "report":

@@ -193,9 +193,11 @@ def record_state(session: Session, delivery: Delivery) -> None:
     fault("state.record")
     identity = delivery.database.identity(session, delivery)
     state = increment.after(delivery.ctx.run_key, identity, rows=_has_rows(session, delivery))
+    has_rejected = delivery.merged and delivery.rejected and delivery.rejected.rows
+    if has_rejected:
+        increment.kept = Counter()  # to be tried again, also after deletes that are delivered apart
     state, kept = increment.halfway(state) if increment.leaves_deletes else (state, increment.kept)
     store_state(session, delivery, state)
-    has_rejected = delivery.merged and delivery.rejected and delivery.rejected.rows  # to be tried again
     _store_rows(session, delivery, Counter() if has_rejected else kept)
 
 

@@ -298,6 +298,7 @@ class DeletesApart(Flow):
         schema = cast_schema(schema_from_json(self._steps[parent]["schema"]), ready.casts, name)
         increment = self._increments.of_writer(name)
         context = delivering(ready.context, increment and increment.rest)
+        context = replace(context, on_reject="fail")  # it has no rows to reject, and must not replace those set aside
         written = ready.driver.write(ready.config, stream(schema, (), "free"), context)
         file = self._ledger(name, written.ledger) if written.ledger else {}
         duration, counts = self._ended["duration_ms"] + _ms_since(active.started), self._ended["counts"]
