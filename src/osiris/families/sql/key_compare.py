@@ -128,9 +128,9 @@ class Comparison:
         with open_spool(self._path(side), schema) as writer:
             for batch in batches:
                 keys = [self._valid(batch.column(name), f"the {side}") for name in self._names]
-                spooled = pa.RecordBatch.from_arrays([*keys, *batch.columns[len(keys) :]], schema=arrow)
-                writer.write_batch(spooled)
-                hashes = _hashes(spooled.columns[: len(keys)])
+                batch = pa.RecordBatch.from_arrays([*keys, *batch.columns[len(keys) :]], schema=arrow)
+                writer.write_batch(batch)
+                hashes = _hashes(batch.columns[: len(keys)])
                 live = hashes[batch.columns[-1].to_numpy(zero_copy_only=False)] if side == _TARGET else hashes
                 np.add.at(self._sums[side], _buckets(live), live)
                 np.add.at(self._sizes, _buckets(hashes), 1)
