@@ -1,7 +1,6 @@
 """The interface of a SQL database for the steps that read and write it: traits, catalogue queries and operations.
 
-Each family has one such object. The code that all databases share is in `extractor`, `writer`, `discoverer` and
-`doctor`, which call that object for what differs.
+Each family has one such object, which `extractor`, `writer`, `discoverer` and `doctor` call for what differs.
 """
 
 from __future__ import annotations
