@@ -26,14 +26,13 @@ COPIES = "copies"
 TABLES, MANY, ROWS = 200, 500, 1000
 FIRST, AGAIN, MEGABYTES = 10, 4, 400
 COLUMNS = {
-    "postgres": """g::bigint AS id, 'name ' || g AS name, (g * 1.5)::numeric(12, 2) AS amount, now() AS updated_at,
-        current_date AS day, g % 2 = 0 AS flag, md5(g::text) AS hash, g AS number FROM generate_series(1, {rows}) g""",
+    "postgres": """g::bigint AS id, 'name ' || g AS name, (g * 1.5)::numeric(12, 2) AS amount,
+        now() - g * interval '1 s' AS updated_at, current_date AS day, g % 2 = 0 AS flag, md5(g::text) AS hash,
+        g AS number FROM generate_series(1, {rows}) g""",
     "mysql": """seq AS id, concat('name ', seq) AS name, cast(seq * 1.5 AS decimal(12, 2)) AS amount,
-        now() AS updated_at, curdate() AS day, seq % 2 = 0 AS flag, md5(seq) AS hash, seq AS number
-        FROM seq_1_to_{rows}""",
+        now() - INTERVAL seq SECOND AS updated_at, curdate() AS day, seq % 2 = 0 AS flag, md5(seq) AS hash,
+        seq AS number FROM seq_1_to_{rows}""",
 }
-
-
 STAMPED = {
     "postgres": "ALTER updated_at SET DEFAULT now(), ALTER updated_at SET NOT NULL",
     "mysql": "MODIFY updated_at timestamp NOT NULL DEFAULT current_timestamp ON UPDATE current_timestamp",

@@ -39,6 +39,7 @@ _TABLES = ("table", "r", "p", "BASE TABLE")
 """Kinds of relations whose columns can be NOT NULL; in views and queries, each row is checked."""
 
 _IN_MEMORY = 4 * MOST_REPEATED
+_BYTES = pa.large_binary()
 _AT = Location(pointer="/config/cursor/column")
 _LATE = Location(pointer="/config/cursor")
 _UNSTAMPED = "neither its default nor a trigger shows that the server's clock sets it"
@@ -392,17 +393,23 @@ def _in_microseconds(times: pa.Array | pa.Scalar) -> pa.Array | pa.Scalar:
 
 def row_digests(batch: pa.RecordBatch) -> list[bytes]:
     """Return a digest of 16 bytes for each row, over the values of all columns."""
-    columns = [[_encoded(value) for value in _values(plain(column))] for column in batch.columns]
-    return [hashlib.blake2b(b"".join(cells), digest_size=16).digest() for cells in zip(*columns, strict=True)]
+    rows = _joined(*(_cells(plain(column)) for column in batch.columns))
+    return [hashlib.blake2b(row, digest_size=16).digest() for row in rows.to_pylist()]
 
 
-def _values(column: pa.Array) -> list[Any]:
-    """Return values as integers, bytes or text, which do not depend on a library's types; nested ones as they are."""
-    if is_text(column.type) or column.type.num_fields:
-        texts: list[Any] = column.to_pylist()
-        return texts
-    nulls = column.is_null().to_pylist() if column.null_count else [False] * len(column)
-    return [None if null else value for null, value in zip(nulls, fixed(column).to_pylist(), strict=True)]
+def _cells(column: pa.Array) -> pa.Array:
+    """Return values as bytes that do not depend on a library's types, each as `_encoded`."""
+    if column.type.num_fields:
+        return pa.array(map(_encoded, column.to_pylist()), _BYTES)
+    content = column if is_text(column.type) else fixed(column)
+    content = content.cast(pa.large_string() if pa.types.is_integer(content.type) else _BYTES).cast(_BYTES)
+    length = pc.binary_length(content).cast(pa.large_string()).cast(_BYTES)
+    cells = _joined(pa.scalar(b"v", _BYTES), length, pa.scalar(b":", _BYTES), content)
+    return pc.if_else(column.is_null(), pa.scalar(b"n", _BYTES), cells)
+
+
+def _joined(*parts: pa.Array | pa.Scalar) -> pa.Array:
+    return pc.binary_join_element_wise(*parts, pa.scalar(b"", _BYTES))
 
 
 def _encoded(value: object) -> bytes:

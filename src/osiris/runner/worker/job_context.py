@@ -76,13 +76,13 @@ def share_of(job_ctx: JobContext, share: int) -> JobContext:
 def make_ready(job_ctx: JobContext, data: Mapping[str, JsonValue]) -> Ready:
     """Load a step's driver and build its config and context; fails with CMP001, REG001, REG002 or REG003."""
     spec = job_ctx.registry.get(data["component"])
-    config_class, driver_class = job_ctx.registry.load_driver(spec.name)
+    _, driver_class = job_ctx.registry.load_driver(spec.name)
     shared = {key: value for key, value in data["config"].items() if key not in spec.config["properties"]}
     counts: Counter[str] = Counter()
     return Ready(
         data=data,
         driver=driver_class(),
-        config=build_config(config_class, _fill_config(data["config"], spec, job_ctx.job.bindings)),
+        config=config_of(job_ctx, data),
         context=_context(job_ctx, data, counts),
         casts=shared.get("cast", {}),
         timeout=parse_duration(shared.get("timeout")) or job_ctx.job.timeout,
@@ -90,6 +90,13 @@ def make_ready(job_ctx: JobContext, data: Mapping[str, JsonValue]) -> Ready:
         checks=_fill(shared.get("checks", []), job_ctx.job.bindings),
         counts=counts,
     )
+
+
+def config_of(job_ctx: JobContext, data: Mapping[str, JsonValue]) -> Any:  # noqa: ANN401  the driver's own type
+    """Return the config of a step as its driver expects it; fails as `make_ready`."""
+    spec = job_ctx.registry.get(data["component"])
+    config_class, _ = job_ctx.registry.load_driver(spec.name)
+    return build_config(config_class, _fill_config(data["config"], spec, job_ctx.job.bindings))
 
 
 def _context(job_ctx: JobContext, data: Mapping[str, JsonValue], counts: Counter[str]) -> StepContext:

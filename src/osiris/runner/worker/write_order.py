@@ -14,7 +14,7 @@ from osiris.errors import diagnostic
 from osiris.replication import Deletes
 from osiris.runner.stages import waits_of
 from osiris.runner.worker.failure import caught
-from osiris.runner.worker.job_context import make_ready
+from osiris.runner.worker.job_context import config_of, make_ready
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -85,14 +85,14 @@ def _by_connection(
 
 def _keys_among(job_ctx: JobContext, members: Sequence[tuple[int, Step]]) -> Iterator[Key]:
     """Yield the foreign keys among targets of one connection; none if it fails, as each pair then says why."""
-    ready = [make_ready(job_ctx, step) for _, step in members]
-    driver, context = ready[0].driver, ready[0].context
+    first = make_ready(job_ctx, members[0][1])  # of one step only: each makes folders
+    driver, context = first.driver, first.context
     if not hasattr(driver, "references"):
         return
 
     def ask() -> References:
         with job_ctx.stopper.armed():
-            answer: References = driver.references([each.config for each in ready], context)
+            answer: References = driver.references([config_of(job_ctx, step) for _, step in members], context)
             return answer
 
     answer, _ = caught(ask)
