@@ -131,6 +131,11 @@ def as_written(connections: Connections, ref: ConnectionRef) -> dict[str, JsonVa
     return {name: value for name, value in fields.items() if name != DEFAULT}
 
 
+def leading_fields(fields: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return the fields that say where a connection leads; two connections with the same ones lead to one database."""
+    return {name: value for name, value in fields.items() if name not in ("description", DEFAULT)}
+
+
 def unknown_fields(connections: Connections, ref: ConnectionRef, family: FamilySpec | None) -> Iterator[Diagnostic]:
     """Yield CON008 for each field of a connection that its family does not have, CON077 for each unknown store."""
     full = resolve_ref(connections, ref)

@@ -44,10 +44,10 @@ class FamilySpec:
     - `protocol_of`: databases of another family; `wire_fields` in the family's module `connect` converts a connection
       to that family. Only connections with one of `database_fields` lead to a database.
 
-    `folds_case`: names of tables and columns are case-insensitive, or may be: two tables have names that differ in more
-    than case. `aliases` are other names of the family, and
-    `spoken` those that refer to its only connection in a sentence. `openlineage` has the `namespace` of its datasets,
-    the prefix of a table's `name`, and the default `schema`; they are templates over the fields of a connection.
+    `folds_case`: names of tables and columns are case-insensitive, or may be by a setting of the server. `aliases` are
+    other names of the family, and `spoken` those that refer to its only connection in a sentence. `openlineage` has the
+    `namespace` of its datasets, the prefix of a table's `name`, and the default `schema`; they are templates over the
+    fields of a connection.
     """
 
     name: str

@@ -323,8 +323,8 @@ class Increment:
         """Whether rows are yet to be deleted after this delivery."""
         return self.deletes_later and self.to_delete is not None
 
-    def halfway(self, state: State) -> tuple[State, Rows]:
-        """Return what is recorded of the state after this run until they are: the next run must find them again.
+    def before_deletes(self, state: State) -> tuple[State, Rows]:
+        """Return the state and rows to record while deletes are left, so that the next run finds them after a kill.
 
         It compares keys again, or reads the rows that are marked as deleted again.
         """
@@ -334,8 +334,8 @@ class Increment:
         return replace(state, compared_at=before.compared_at), self.kept
 
     @property
-    def rest(self) -> Increment:
-        """The increment of the delivery that deletes them."""
+    def of_deletes(self) -> Increment:
+        """The increment of the delivery that deletes the rows which this one has left."""
         return replace(self, before=replace(self.before or NO_STATE, version=self.version), deletes_later=False)
 
     def after(self, run_key: str, target: str | None, *, rows: bool) -> State:

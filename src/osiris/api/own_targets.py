@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, TypeAlias
 
 from osiris.canonical import fingerprint
-from osiris.connections import as_written, parse_ref
+from osiris.connections import as_written, leading_fields, parse_ref
 from osiris.errors import OsirisError
 from osiris.family_spec import find_family
 from osiris.oml.replicate import select, step_id, target_parts
@@ -77,4 +77,4 @@ def database_of(declared: Connections, reference: ConnectionRef) -> str:
 
 def digest_of(reference: ConnectionRef, fields: Mapping[str, JsonValue]) -> str:
     """Return the digest of a database by the fields of its connection."""
-    return fingerprint([reference.family, {name: value for name, value in fields.items() if name != "description"}])
+    return fingerprint([reference.family, leading_fields(fields)])

@@ -14,7 +14,7 @@ from osiris.compiler.context import required_connection, sql_fields
 from osiris.compiler.cursor_checks import DELETES, check_cursor_notes, check_cursors, check_deletes, check_zones
 from osiris.compiler.paths import all_needs, check_folder_columns, check_own_output, check_path_rules, check_paths
 from osiris.compiler.statements import check_determinism, check_input_names, check_sql, verdict_of
-from osiris.connections import as_written, resolve_ref, unknown_fields
+from osiris.connections import as_written, leading_fields, resolve_ref, unknown_fields
 from osiris.distribution import installed_version
 from osiris.document.edits import add, drop, put
 from osiris.errors import OsirisError, certain, diagnostic
@@ -131,7 +131,7 @@ def _named_tables(ctx: Context, step: Step, spec: ComponentSpec) -> Iterator[tup
 
 def _database(ctx: Context, connection: ConnectionRef) -> tuple[str, str]:
     """Return an identity of a database across families: its file if it is one, else its fields as written."""
-    fields = {name: value for name, value in as_written(ctx.connections, connection).items() if name != "description"}
+    fields = leading_fields(as_written(ctx.connections, connection))
     (name, value), *more = fields.items() or [("", None)]
     if name in find_family(connection.family).may_name_file and isinstance(value, str) and not more:
         return connection.family, value if "${" in value else str(real_path(ctx.root / value))

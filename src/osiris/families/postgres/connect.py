@@ -156,8 +156,8 @@ def is_idle(connection: psycopg.Connection[Any]) -> bool:
     return not poll.poll(0)
 
 
-def is_cleared(connection: psycopg.Connection[Any]) -> bool:
-    """Roll back an open transaction and drop temporary tables; whether the connection can be used again."""
+def reset(connection: psycopg.Connection[Any]) -> bool:
+    """Roll back an open transaction and drop temporary tables; returns whether the connection can be used again."""
     import psycopg
     from psycopg import pq
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from osiris.errors import diagnostic, did_you_mean, fail, raise_all
-from osiris.families.postgres.connect import address, connect, is_cleared, is_idle, watched
+from osiris.families.postgres.connect import address, connect, is_idle, reset, watched
 from osiris.families.postgres.errors import fail_server
 from osiris.families.postgres.types import Kind, carry
 from osiris.families.source_columns import check_known
@@ -199,7 +199,7 @@ def opened(ctx: StepContext, schema: str | None = None, *, query: bool = False) 
         with watch.running():
             encoding = connection.info.parameter_status("server_encoding")
             yield Session(connection, target, watch, schema or target.schema, encoding == "SQL_ASCII")
-            usable = ctx.kept is not None and is_cleared(connection)
+            usable = ctx.kept is not None and reset(connection)
     except (ServerError, psycopg.Error) as error:
         state, message = error.args if isinstance(error, ServerError) else (error.sqlstate, error.diag.message_primary)
         if watch.stopped or not state:

@@ -46,7 +46,7 @@ _PART = 1_000_000
 """Keys are joined in parts of about so many: a join of all would need twice that memory."""
 
 _BUCKET_BITS = 18
-"""The first bits of a key's hash say its bucket. Different keys have equal sums by a chance of 1 to 2^64."""
+"""The first bits of a key's hash say its bucket. Different keys have equal sums with a chance of 1 in 2^64."""
 
 _BATCH = 100_000
 _LISTED = 10_000

@@ -196,7 +196,7 @@ def record_state(session: Session, delivery: Delivery) -> None:
     has_rejected = delivery.merged and delivery.rejected and delivery.rejected.rows
     if has_rejected:
         increment.kept = Counter()  # to be tried again, also after deletes that are delivered apart
-    state, kept = increment.halfway(state) if increment.leaves_deletes else (state, increment.kept)
+    state, kept = increment.before_deletes(state) if increment.leaves_deletes else (state, increment.kept)
     store_state(session, delivery, state)
     _store_rows(session, delivery, Counter() if has_rejected else kept)
 

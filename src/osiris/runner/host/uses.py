@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from osiris.canonical import fingerprint
 from osiris.compare.lineage import label_of
+from osiris.connections import leading_fields
 from osiris.family_spec import family_of_connection, find_family
 from osiris.path_policy import real_path
 from osiris.project_lock import Use
@@ -81,5 +82,4 @@ def _family(step: Step) -> str:
 
 
 def _fields(step: Step, connections: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    fields = connections.get(step["connection"]) or {}
-    return {name: value for name, value in fields.items() if name not in ("description", "default")}
+    return leading_fields(connections.get(step["connection"]) or {})

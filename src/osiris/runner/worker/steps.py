@@ -297,7 +297,7 @@ class DeletesApart(Flow):
         (parent,) = active.data["inputs"].values()
         schema = cast_schema(schema_from_json(self._steps[parent]["schema"]), ready.casts, name)
         increment = self._increments.of_writer(name)
-        context = delivering(ready.context, increment and increment.rest)
+        context = delivering(ready.context, increment and increment.of_deletes)
         context = replace(context, on_reject="fail")  # it has no rows to reject, and must not replace those set aside
         written = ready.driver.write(ready.config, stream(schema, (), "free"), context)
         file = self._ledger(name, written.ledger) if written.ledger else {}
@@ -328,7 +328,7 @@ class Execution:
         self._flows: list[Flow] = []
         self._cause: Request | None = None
         self._failed_pairs: set[int] = set()
-        self._left: dict[str, End] = {}
+        self._delete_ends: dict[str, End] = {}
 
     @property
     def active(self) -> dict[str, Active]:
@@ -360,7 +360,7 @@ class Execution:
 
         with closing(self._increments):
             is_done = run_all(Agenda(order.waits), self._place.job.parallel, act) and not self._failed_pairs
-        for name in self._left:
+        for name in self._delete_ends:
             self._place.outbox.send("step_cancelled", step=name, duration_ms=0.0)
         return is_done
 
@@ -371,7 +371,7 @@ class Execution:
     def _delete_apart(self, group: Group, share: int) -> bool:
         """Deliver the deletes that the writer of a pair has left, if any; returns False if they failed."""
         name = group.steps[-1]
-        end = self._left.pop(name, None)
+        end = self._delete_ends.pop(name, None)
         if end is None:
             return True
         place = share_of(self._place, share)
@@ -404,7 +404,7 @@ class Execution:
         try:
             while (ends := self._try(flow)) is None:
                 continue
-            flow.complete(self._without_left(flow, ends))
+            flow.complete(self._without_deletes(flow, ends))
         finally:
             self._flows.remove(flow)
             flow.job_ctx.stopper.finish()
@@ -412,13 +412,13 @@ class Execution:
                 self._increments.end(self._steps[name])
         return bool(ends)
 
-    def _without_left(self, flow: Flow, ends: Ends) -> Ends:
+    def _without_deletes(self, flow: Flow, ends: Ends) -> Ends:
         """Return the ends of steps, but keep that of a writer that has left its deletes: it has not ended."""
         name = flow.group.steps[-1]
         increment = self._increments.of_writer(name)
         if name not in ends or isinstance(flow, DeletesApart) or not (increment and increment.leaves_deletes):
             return ends
-        self._left[name] = ends[name]
+        self._delete_ends[name] = ends[name]
         return {step: end for step, end in ends.items() if step != name}
 
     def _try(self, flow: Flow) -> dict[str, dict[str, JsonValue]] | None:

@@ -136,19 +136,11 @@ def _cycles(keys: Sequence[Key], above: Mapping[int, Collection[int]]) -> dict[i
 
 def _closure(keys: Sequence[Key]) -> dict[int, set[int]]:
     """Return for each group those to whose tables its own refers, directly or not."""
-    parents: dict[int, set[int]] = {number: set() for key in keys for number in key[:2]}
+    above: dict[int, set[int]] = {number: set() for key in keys for number in key[:2]}
     for key in keys:
-        parents[key.child].add(key.parent)
-    return {number: _reached(parents, number) for number in parents}
-
-
-def _reached(edges: Mapping[int, Collection[int]], start: int) -> set[int]:
-    """Return what can be reached from a number."""
-    reached: set[int] = set()
-    todo = [*edges[start]]
-    while todo:
-        number = todo.pop()
-        if number not in reached:
-            reached.add(number)
-            todo.extend(edges[number])
-    return reached
+        above[key.child].add(key.parent)
+    for between in above:
+        for reached in above.values():
+            if between in reached:
+                reached |= above[between]
+    return above
