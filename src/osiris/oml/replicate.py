@@ -52,6 +52,8 @@ _NOT_BY_WILDCARD = ("partition",)
 
 _IS_TARGET = "leave the table out; wildcards do not match targets of the pipeline's pairs"
 
+_IF_NEW = "; if it is new in the source, run 'osiris compile FILE --refresh'"
+
 _LONGEST = 64
 _DIGEST = 8
 SOURCE = "-source"
@@ -406,7 +408,8 @@ class _Expansion:
         for name in self._entry.overrides:
             if name not in used:
                 at = join(f"{self._entry.pointer}/tables", name)
-                self._add("OML056", at, hint=did_you_mean(name, map(str, tables)), table=name, entry=self._entry.id)
+                hint = f"{did_you_mean(name, map(str, tables)) or 'remove it'}{_IF_NEW}"
+                self._add("OML056", at, hint=hint, table=name, entry=self._entry.id)
 
     def check_targets(self) -> None:
         """Report tables that would be written to one target."""

@@ -50,7 +50,8 @@ WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND COLLATION_NAME IS NOT NULL"""
 _FOREIGN = """
 SELECT CONSTRAINT_SCHEMA, TABLE_NAME, UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TABLE_NAME,
     DELETE_RULE NOT IN ('NO ACTION', 'RESTRICT') FROM information_schema.REFERENTIAL_CONSTRAINTS
-WHERE UNIQUE_CONSTRAINT_SCHEMA = %s AND REFERENCED_TABLE_NAME IN %s ORDER BY 1, 2, 3, 4"""
+WHERE UNIQUE_CONSTRAINT_SCHEMA = %s AND REFERENCED_TABLE_NAME IN %s
+    AND (@@lower_case_table_names <> 0 OR BINARY REFERENCED_TABLE_NAME IN %s) ORDER BY 1, 2, 3, 4"""
 _CHECK_OF_RULE = """
 SELECT CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = %s AND CONSTRAINT_NAME = %s"""
 _LISTING = "_osiris_values"
@@ -118,7 +119,7 @@ def foreign_keys(session: Session, deliveries: Sequence[Delivery]) -> list[Forei
     for each in deliveries:
         schema = address(each.ctx.connection, each.config.schema).database
         by_schema.setdefault(schema, []).append(each.table)
-    rows = (row for place in by_schema.items() for row in session.rows(_FOREIGN, *place))
+    rows = (row for schema, names in by_schema.items() for row in session.rows(_FOREIGN, schema, names, names))
     return [ForeignKey((schema, table), (to, parent), bool(acts)) for schema, table, to, parent, acts in rows]
 
 
