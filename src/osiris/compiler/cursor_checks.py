@@ -95,7 +95,7 @@ def _blind_spots(step: Step) -> list[str]:
         "STA052": cursor.late == "lag" and not _sees_updates(step),
         "STA053": cursor.late == "none",
         "STA054": cursor.late == "open_transactions" and not cursor.declared,
-        _ZONE: cursor.zone is not None,
+        _ZONE: cursor.zone is not None and is_zone(cursor.zone),
     }
     return [code for code, is_so in codes.items() if is_so]
 

@@ -247,6 +247,7 @@ def test_an_unknown_zone_of_defaults_is_reported_once(bench):
     steps = [replace(read(name, cursor=cursor), entry="shop", pointer="/replicate/0") for name in ("a", "b")]
     context = Context(replace(bench.pipeline(), steps=tuple(steps)), bench.registry, CONNECTIONS, bench.root)
     assert places(check_zones(context)) == [("OML028", "/replicate/0/defaults/cursor/zone")]
+    assert "STA055" not in [note.code for note in check_cursor_notes(context)]  # nobody stamps in such a zone
 
 
 COMPARE = {"compare": "keys"}
