@@ -307,6 +307,11 @@ class Increment:
         return (self.before.version if self.before else 0) + 1
 
     @property
+    def has_target(self) -> bool:
+        """Whether the state was read together with the table to which it belongs."""
+        return self.before is not None and self.before.target is not None
+
+    @property
     def is_unchanged(self) -> bool:
         """Whether the new position and digests are those before: then there is nothing to record."""
         return (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -99,10 +99,16 @@ def read_shaped(path: Path) -> Manifest | None:
     The fingerprint is not verified.
     """
     try:
-        data = json.loads(path.read_bytes())
-        return None if shape_problems(data) else Manifest(data)
+        content = path.read_bytes()
+        return Manifest(json.loads(content)) if _is_shaped(content) else None
     except (OSError, ValueError, RecursionError):
         return None
+
+
+@lru_cache(maxsize=4)
+def _is_shaped(content: bytes) -> bool:
+    """Return whether a manifest has the right shape; remembered, as the records of one run read its plan often."""
+    return not shape_problems(json.loads(content))
 
 
 def verify_manifest(

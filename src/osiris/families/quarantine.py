@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from osiris.fault import fault
-from osiris.files import fail_os, private
+from osiris.files import fail_os, make_private, private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -117,6 +117,7 @@ class RejectFile:
         try:
             if self._file is None:
                 # Line-buffered, so that an error appears here and not when the file is closed.
+                make_private(self._path.parent)
                 descriptor = private(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
                 self._file = os.fdopen(descriptor, "w", 1, encoding="utf-8", errors="backslashreplace", newline="")
                 _PLAIN(self._file).writerow(Reject._fields)

@@ -8,6 +8,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from osiris.errors import fail
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
         def add(self, batch: pa.RecordBatch) -> None:
             """Add the rows of a batch."""
+
+_IN_MEMORY = 1 << 20
+"""Rows up to this size, in bytes, are kept without a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,11 +288,33 @@ def spool(source: RowStream, path: Path) -> Callable[[], RowStream]:
     return lambda: reopen(path, source.schema, source.order)
 
 
+def keep_rows(source: RowStream, path: Path) -> tuple[int, Callable[[], RowStream]]:
+    """Keep all rows of a stream: in memory if they are few, else in an Arrow file.
+
+    Returns their size in bytes, and a function that opens them as a new stream on each call. Raises OSError if the file
+    cannot be written.
+    """
+    held: list[pa.RecordBatch] = []
+    with closing(source.batches()) as batches:
+        for batch in batches:
+            held.append(batch)
+            if sum(each.nbytes for each in held) > _IN_MEMORY:
+                break
+        else:
+            return sum(each.nbytes for each in held), lambda: stream(source.schema, iter(held), source.order)
+        reopened = spool(passed_on(source, chain(held, batches)), path)
+    return path.stat().st_size, reopened
+
+
 @contextmanager
 def open_spool(path: Path, schema: Schema) -> Iterator[pa.RecordBatchStreamWriter]:
-    """Open an Arrow file for batches of a schema, for its owner only; one that exists is overwritten."""
+    """Open an Arrow file for batches of a schema, for its owner only; one that exists is overwritten.
+
+    Its folder is created if it is missing.
+    """
     import pyarrow as pa
 
+    path.parent.mkdir(0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, arrow_schema(schema)) as writer:
         yield writer

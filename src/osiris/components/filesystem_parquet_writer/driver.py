@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from osiris.delivery import FolderManifest
 from osiris.driver import Written
+from osiris.durable import make_folder
 from osiris.errors import Location, fail
 from osiris.families.files.folder_states import (
     changed,
@@ -151,11 +152,17 @@ def _write_folder(config: Config, rows: RowStream, ctx: StepContext) -> Written:
     """Write all rows into files, and publish these in place of the folder's earlier ones."""
     published = _target(config, ctx)
     before = manifest_version(published)
-    with tempfile.TemporaryDirectory(dir=ctx.scratch) as scratch:
+    with _new_folder(ctx) as scratch:
         staging = Staging(Path(scratch) / "staged")
         manifest = _staged(config, rows, staging, Path(scratch))
         stored = publish_folder(published, before, staging.root, manifest)
     return _written(published, manifest.rows, stored)
+
+
+def _new_folder(ctx: StepContext) -> tempfile.TemporaryDirectory[str]:
+    """Return a new folder in the scratch folder of a step, which is removed at the end of a block."""
+    make_folder(ctx.scratch, private=True)
+    return tempfile.TemporaryDirectory(dir=ctx.scratch)
 
 
 def _target(config: Config, ctx: StepContext) -> Folder:
@@ -195,7 +202,7 @@ def _append(config: Config, rows: RowStream, ctx: StepContext, increment: Increm
         return _written(published, record["rows"], {"size": before.size}, record["digest"])
     expect_version(published, before, ctx, increment.before.version if increment.before else 0)
     earlier = before.files if before else ()
-    with tempfile.TemporaryDirectory(dir=ctx.scratch) as scratch:
+    with _new_folder(ctx) as scratch:
         staging = Staging(Path(scratch) / "staged", earlier)
         added = _staged(config, rows, staging, Path(scratch))
         if not added.rows and increment.is_unchanged:

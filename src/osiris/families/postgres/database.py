@@ -19,7 +19,7 @@ from osiris.errors import fail
 from osiris.families.postgres import late_rows, target_table
 from osiris.families.postgres.connect import address
 from osiris.families.postgres.errors import explained, refusal_of
-from osiris.families.postgres.load import exchange, may_exchange, send, stage, stage_keys_to_delete
+from osiris.families.postgres.load import exchange, send, stage, stage_keys_to_delete
 from osiris.families.postgres.reader import query_result, ranges_of, read_ranges
 from osiris.families.postgres.session import (
     SETTINGS,
@@ -216,6 +216,12 @@ class Postgres(Database[Session]):
         fault("postgres.make_ledger")
         session.run("COMMIT")
 
+    def has_own(self, session: Session, table: str) -> bool:
+        """Return whether one of our own tables exists; asked until it does, as each delivery wants to know it often."""
+        if table not in session.own and super().has_own(session, table):
+            session.own.add(table)
+        return table in session.own
+
     def own(self, session: Session, table: str) -> str:
         """Return the name of one of our own tables in SQL."""
         return f"{self.quote(session.schema)}.{table}"
@@ -283,7 +289,7 @@ class Postgres(Database[Session]):
         """Upsert; an advisory lock lets one upsert at a time into a table, as different row orders could deadlock."""
         table, ways = delivery.target.table, target_table.ways_into(delivery.columns, delivery.schema)
         session.rows("SELECT pg_catalog.pg_advisory_xact_lock(%s, pg_catalog.hashtext(%s))", _LOCK, table)
-        if not may_exchange(session, delivery, ways) or not exchange(session, delivery, ways, waiting):
+        if not exchange(session, delivery, ways, waiting):
             stage(session, delivery, ways, waiting.open())
 
     def make_durable(self, session: Session, _delivery: Delivery) -> None:

@@ -294,29 +294,30 @@ def _refuse_repeated_keys(session: Session, delivery: Delivery) -> None:
         fail_key(values, delivery.key, f"appears in {count} rows", delivery.ctx)
 
 
-def may_exchange(session: Session, delivery: Delivery, ways: Ways) -> bool:
+def _may_exchange(session: Session, delivery: Delivery, ways: Ways) -> bool:
     """Whether an upsert into the table can be done by delete and insert."""
-    if delivery.rejected or any(how.text for _, how in ways):
-        return False
     table, names = expect_table(session, delivery.table), {column.name for column, _ in ways}
     ((plain,),) = session.rows(_PLAIN, table.oid)
     return bool(plain) and all(column.name in names or column.computed for column in columns_of(session, table))
 
 
 def exchange(session: Session, delivery: Delivery, ways: Ways, waiting: Staged) -> bool:
-    """Upsert by delete and insert; returns False, with nothing changed, if that failed.
+    """Upsert by delete and insert; returns False, with nothing changed, if that is not possible or failed.
 
     The caller then stages the rows, and reports the cause if there is one.
     """
     import psycopg
 
+    if delivery.rejected or any(how.text for _, how in ways):
+        return False
     session.run("SAVEPOINT exchanging")
     try:
         session.run(f"LOCK TABLE {delivery.quoted} IN EXCLUSIVE MODE NOWAIT")
-        if not may_exchange(session, delivery, ways):  # checked again under the lock
+        if not _may_exchange(session, delivery, ways):
             session.run("ROLLBACK TO SAVEPOINT exchanging")
             return False
-        _delete(session, delivery, ways, waiting)
+        if _needs_delete(session, delivery, ways):
+            _delete(session, delivery, ways, waiting)
         send(session, delivery, delivery.quoted, ways, waiting.open().batches())
     except psycopg.Error as error:
         state = error.sqlstate or ""
@@ -326,6 +327,12 @@ def exchange(session: Session, delivery: Delivery, ways: Ways, waiting: Staged) 
         delivery.sent.clear()
         return False
     return True
+
+
+def _needs_delete(session: Session, delivery: Delivery, ways: Ways) -> bool:
+    """Return whether the table has rows, or could get a key with NULL, which the table of keys refuses."""
+    is_strict = all(column.required for column, _ in ways if column.name in delivery.key)
+    return not is_strict or bool(session.rows(f"SELECT 1 FROM {delivery.quoted} LIMIT 1"))
 
 
 def _delete(session: Session, delivery: Delivery, ways: Ways, waiting: Staged) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -131,7 +131,7 @@ class Session:
 
     A session of `reading` sees one snapshot or, if not `one_state`, one per statement. `checked`: texts may be in any
     encoding. `unscaled_text`: numerics without a scale are read as text. `whole`: rows that a policy of row-level
-    security hides are an error.
+    security hides are an error. `own` are those of our own tables that were seen.
     """
 
     connection: psycopg.Connection[Any]
@@ -142,6 +142,7 @@ class Session:
     one_state: bool = True
     unscaled_text: bool = False
     whole: bool = False
+    own: set[str] = field(default_factory=set)
 
     def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Return the rows of an internal statement; empty if it has no result."""
@@ -151,6 +152,8 @@ class Session:
 
     def run(self, statement: str) -> int:
         """Run an internal statement without a result; returns the number of affected rows, -1 if not applicable."""
+        if statement.startswith("ROLLBACK"):
+            self.own.clear()  # the transaction may have created them
         with self.watch.waiting():
             return self.connection.execute(statement.encode()).rowcount
 

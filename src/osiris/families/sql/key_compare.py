@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 
 from osiris.errors import diagnostic, fail
-from osiris.files import make_private
 from osiris.model import Field
 from osiris.replication import KeysToDelete
 from osiris.sql.binding.bind import carried
@@ -76,7 +75,6 @@ class Comparison:
     @contextmanager
     def taking(self, batches: Iterable[pa.RecordBatch]) -> Iterator[Iterator[pa.RecordBatch]]:
         """Pass batches of new rows on, and spool their keys."""
-        make_private(self._folder)
         with open_spool(self._path(_NEW), self._key) as writer:
             yield self._spooling(batches, writer)
 

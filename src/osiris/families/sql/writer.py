@@ -38,9 +38,9 @@ from osiris.families.sql.target_table import (
     emit_new_table,
     fail_table,
 )
-from osiris.files import fail_os, make_private
+from osiris.files import fail_os
 from osiris.replication import Stored, TargetKeys
-from osiris.table import counted, spool
+from osiris.table import counted, keep_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -196,15 +196,18 @@ class Writer(Generic[ConfigT]):
         fit the table, DAT032 for a row that it rejects, CON011 to CON017, DRV001 to DRV022.
         """
         delivery = self.delivery(config, rows.schema, ctx)
-        if self.database.streams_appends and delivery.mode == "append":
+        # Where a state was read, its target was inspected then. If nothing is new, it is not opened again.
+        is_known = ctx.increment is not None and ctx.increment.has_target
+        if not is_known and self.database.streams_appends and delivery.mode == "append":
             return self._stream(delivery, rows)
-        earlier = self._look(delivery)
-        if earlier:
+        if not is_known and (earlier := self._look(delivery)):
             return earlier
         with staged(rows, ctx) as spooled:
             waiting = stamped(spooled, delivery)
             if not waiting.rows and ctx.increment and ctx.increment.is_unchanged:
                 return Written(0, 0)
+            if is_known and (earlier := self._look(delivery)):
+                return earlier
             if delivery.merged and not self.database.detects_repeated_keys:
                 check_repeated_keys(waiting, delivery.key, ctx)
             try:
@@ -371,8 +374,8 @@ def _may_be_repeated(delivery: Delivery, error: OsirisError) -> bool:
 
 @contextmanager
 def staged(rows: RowStream, ctx: StepContext) -> Iterator[Staged]:
-    """Spool all rows to a file, removed afterwards; fails with DRV004 or DRV006 if it cannot be written."""
-    make_private(ctx.scratch)
+    """Keep all rows, in a file if they are many, removed afterwards; fails with DRV004 or DRV006 if it cannot be
+    written."""
     path = ctx.scratch / "rows.arrow"
     try:
         yield _take(rows, path)
@@ -383,9 +386,9 @@ def staged(rows: RowStream, ctx: StepContext) -> Iterator[Staged]:
 def _take(rows: RowStream, path: Path) -> Staged:
     count = Counter[str]()
     try:
-        reopen = spool(counted(rows, lambda number: count.update(rows=number)), path)
+        size, reopen = keep_rows(counted(rows, lambda number: count.update(rows=number)), path)
     except OSError as error:
         if rows.raised:
             raise
         fail_os(error, path)
-    return Staged(count["rows"], path.stat().st_size, reopen)
+    return Staged(count["rows"], size, reopen)

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from osiris.durable import write_file
+from osiris.durable import make_folder, write_file
 from osiris.errors import Diagnostic, Location, OsirisError, StepFailed, diagnostic, did_you_mean, raise_all
 from osiris.model import Field
 from osiris.runner.protocol import CHECKED_ROWS
@@ -94,6 +94,7 @@ def run_checks(job_ctx: JobContext, ready: Ready, rows: Callable[[], RowStream])
         problems += _run(job_ctx, ready, check, rows(), sample_lines)
     if sample_lines:
         text = "".join(sample_lines).encode("utf-8", "backslashreplace")
+        make_folder(ready.context.artifacts, private=True)
         write_file(ready.context.artifacts / CHECKED_ROWS, text, private=True)
     if problems:
         raise StepFailed(problems)

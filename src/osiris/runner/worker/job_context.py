@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from osiris.distribution import DISTRIBUTION
 from osiris.driver import Kept, StepContext
 from osiris.files import fail_os, make_private
 from osiris.path_policy import PathPolicy, key_files
@@ -102,8 +103,9 @@ def config_of(job_ctx: JobContext, data: Mapping[str, JsonValue]) -> Any:  # noq
 def _context(job_ctx: JobContext, data: Mapping[str, JsonValue], counts: Counter[str]) -> StepContext:
     step, job = data["id"], job_ctx.job
     artifacts, scratch = Path(job.artifacts) / step, Path(job.scratch) / step
-    for folder in (artifacts, scratch):
-        _make(folder)
+    if job_ctx.registry.owner(data["component"]) != DISTRIBUTION:  # ours create a folder where they use it
+        for folder in (artifacts, scratch):
+            _make(folder)
 
     def emit(event: str, fields: Mapping[str, JsonValue]) -> None:
         job_ctx.outbox.send("driver_event", step=step, name=event, fields=dict(fields))
