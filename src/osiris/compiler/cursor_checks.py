@@ -200,7 +200,8 @@ def _wrong_readers(ctx: Context, cursor: Step, source: Step, readers: list[Step]
 def _second_cursor(ctx: Context, cursor: Step, reader: Step) -> Iterator[Diagnostic]:
     """Yield the steps with a cursor, behind `cursor` in the file, whose rows meet those of `cursor` in a step."""
     above = all_needs(reader.id, {step.id: [*step.inputs.values()] for step in ctx.pipeline.steps})
-    cursors = [step for step, spec in ctx.with_specs() if step.id in above and _has_cursor(step, spec)]
+    candidates = ((step, ctx.registry.find(step.component)) for step in ctx.pipeline.steps if step.id in above)
+    cursors = [step for step, spec in candidates if spec and _has_cursor(step, spec)]
     for step in cursors[cursors.index(cursor) + 1 :]:
         at = ctx.at(f"{step.pointer}/config/{CURSOR}")
         yield diagnostic("STA024", at=at, step=step.id, cursor=cursor.id, reader=reader.id)

@@ -113,7 +113,8 @@ class Job:
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the job line."""
-        fields = asdict(self)
+        fields = {each: getattr(self, each) for each in self.__dataclass_fields__}
+        fields["limits"] = asdict(self.limits)
         return {"protocol": self.protocol, "job": fields.pop("kind"), **fields}
 
     @classmethod
