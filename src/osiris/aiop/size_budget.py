@@ -36,6 +36,9 @@ PRIORITY = (
 )
 """The lists that may be cut, the last one first."""
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+"""Made once: `json.dumps` would make one for each of thousands of values."""
+
 _SHOWN = {"delta.steps.rows": "delta.steps"}
 
 
@@ -137,7 +140,7 @@ def size_of(value: JsonValue) -> int:
 
 def compact(value: JsonValue) -> str:
     """Return a value as JSON without white space."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def place(document: Document, section: Section) -> None:

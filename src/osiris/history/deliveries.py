@@ -64,12 +64,13 @@ class Delivery:
 
 def deliveries_of(reading: Reading) -> list[Delivery]:
     """Return the deliveries of all write steps: unknown ones first, then by state, each in plan order."""
-    writers = [_delivery(reading, step) for step in reading.run.steps if step.mode == "write"]
+    promises = _promises(reading)
+    writers = [_delivery(reading, step, promises[step.id]) for step in reading.run.steps if step.mode == "write"]
     return sorted(writers, key=lambda delivery: _ORDER.index(delivery.state))
 
 
-def _delivery(reading: Reading, step: RecordedStep) -> Delivery:
-    target, promise = written_to(reading, step), _promise(reading, step)
+def _delivery(reading: Reading, step: RecordedStep, promise: str | None) -> Delivery:
+    target = written_to(reading, step)
     if step.output is not None:
         state = "written" if step.status == "complete" else "kept"
         return Delivery(step, state, True, step.output["rows"], target, promise)
@@ -86,12 +87,11 @@ def _delivery(reading: Reading, step: RecordedStep) -> Delivery:
     return Delivery(step, "nothing", no_partial, 0 if no_partial else None, target, promise)
 
 
-def _promise(reading: Reading, step: RecordedStep) -> str | None:
-    """Return the delivery class: a connection may guarantee more than its component does in general."""
-    events = (event for event in reversed(reading.run.events) if event["event"] == "delivery")
-    mine = next((event for event in events if event.get("step") == step.id), None)
-    promise: str | None = (mine or {}).get("fields", {}).get("class") or step.plan.get("delivery")
-    return promise
+def _promises(reading: Reading) -> dict[str, str | None]:
+    """Return the delivery classes by step: a connection may guarantee more than its component does in general."""
+    emitted = {event.get("step"): event for event in reading.run.events if event["event"] == "delivery"}
+    fields = {step.id: emitted.get(step.id, {}).get("fields", {}) for step in reading.run.steps}
+    return {step.id: fields[step.id].get("class") or step.plan.get("delivery") for step in reading.run.steps}
 
 
 def written_to(reading: Reading, step: RecordedStep) -> str | None:
