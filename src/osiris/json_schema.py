@@ -7,6 +7,7 @@ here, or for an unsupported keyword.
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 
     Schema = Mapping[str, JsonValue]
     Rule = Callable[[JsonValue, JsonValue, Schema], bool]
+
+
+def skip_grammars() -> None:
+    """Keep the library from loading what only checks formats, which are not checked here; for programs of ours only.
+
+    Where Jupyter is installed, it would load a grammar of IRIs for two seconds.
+    """
+    for name in ("isoduration", "rfc3339_validator", "rfc3986_validator", "rfc3987_syntax"):
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
 
 
 class _Unsure(Exception):

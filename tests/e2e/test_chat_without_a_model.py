@@ -8,6 +8,7 @@ import pexpect
 import pytest
 from tests.conftest import OSIRIS, kept
 from tests.patience import SOON
+from tests.terminal import read_until_closed
 
 from osiris.canonical import canonical_bytes, sha256_hex
 from osiris.chat.store import _sum
@@ -114,6 +115,5 @@ def test_in_a_terminal_the_guide_starts_and_says_why(project):
     process.expect("free text needs a model")
     process.expect("places.csv")
     process.sendintr()
-    process.expect(pexpect.EOF)
-    process.close()
+    read_until_closed(process)
     assert not (project / "pipelines").exists()

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pexpect
 import pytest
 from tests.conftest import OSIRIS
 from tests.e2e.sessions import new_project
+from tests.patience import SOON
+from tests.terminal import read_until_closed
 
 SHELLS = {
     "bash": (["--norc", "--noprofile", "-i"], "source <(osiris completion bash); bind 'set bell-style none'"),
@@ -60,7 +63,7 @@ class Shell:
         options, setup = SHELLS[name]
         show = SHOW.get(name, "show() { printf '<%s>\\n' \"$@\" end; }")
         self._child = pexpect.spawn(
-            program, options, env=environment(folder), cwd=folder, dimensions=(50, 200), encoding="utf-8", timeout=20
+            program, options, env=environment(folder), cwd=folder, dimensions=(50, 200), encoding="utf-8", timeout=SOON
         )
         self._child.send(f"{setup}; {show}; show up\r")
         self._child.expect_exact("<up>\r\n<end>")
@@ -72,7 +75,8 @@ class Shell:
         return re.findall(r"<(.*)>\r\n", self._child.match[1])
 
     def close(self):
-        self._child.close(force=True)
+        self._child.kill(signal.SIGKILL)
+        read_until_closed(self._child)
 
 
 @pytest.mark.parametrize("name", SHELLS)

@@ -8,6 +8,7 @@ import pexpect
 import pytest
 from tests.conftest import OSIRIS, kept
 from tests.patience import SOON
+from tests.terminal import read_until_closed
 
 ROWS = [("1", "US", "10.50"), ("2", "AT", "-3.00"), ("3", "US", "4.25")]
 
@@ -67,8 +68,7 @@ def test_at_a_terminal_the_answer_decides(folder):
         process = pexpect.spawn(OSIRIS, words, cwd=str(folder), env=kept(), timeout=SOON, dimensions=(60, 160))
         process.expect(r"Run it\? \(yes, no\)")
         process.sendline(answer)
-        process.expect(pexpect.EOF)
-        process.close()
+        read_until_closed(process)
         assert (folder / "output/x.csv").exists() == there
         (folder / "output/x.csv").unlink(missing_ok=True)
     assert pipelines(folder) == []

@@ -16,6 +16,7 @@ import pyte
 import pytest
 from tests.conftest import OSIRIS, kept
 from tests.patience import SOON
+from tests.terminal import read_until_closed
 
 from osiris import api
 
@@ -55,17 +56,16 @@ class Terminal:
 
     def __init__(self, folder, *args, command="new", columns=100, lines=40):
         self.screen = pyte.HistoryScreen(columns, lines, history=2000)
-        self._stream = pyte.ByteStream(self.screen)
+        self._stream = pyte.Stream(self.screen)
         environment = {**kept(), "TERM": "xterm-256color"}
-        self.process = pexpect.spawn(
-            OSIRIS, [command, *args], cwd=str(folder), env=environment, dimensions=(lines, columns), timeout=SOON
-        )
+        options = {"dimensions": (lines, columns), "timeout": SOON, "encoding": "utf-8"}
+        self.process = pexpect.spawn(OSIRIS, [command, *args], cwd=str(folder), env=environment, **options)
 
-    def until(self, text):
-        """Wait until the screen shows a text."""
+    def until(self, text, times=1):
+        """Wait until the screen shows a text, so many times."""
         end = time.monotonic() + SOON
         while time.monotonic() < end:
-            if text.replace(" ", "") in self.shown():
+            if self.shown().count(text.replace(" ", "")) >= times:
                 return self
             self._read()
         raise AssertionError(f"no {text!r} on\n" + "\n".join(self.screen.display))
@@ -87,11 +87,7 @@ class Terminal:
 
     def end(self):
         """Return the exit code of the command, which asks nothing more."""
-        end = time.monotonic() + SOON
-        with contextlib.suppress(pexpect.EOF):
-            while time.monotonic() < end:
-                self._read()
-        self.process.close()
+        self._stream.feed(read_until_closed(self.process))
         return self.process.exitstatus
 
     def _read(self):
@@ -318,8 +314,7 @@ def test_killed_at_every_step_it_is_resumed_where_it_was(osiris, demo):
         terminal = Terminal(demo, "--plain", *(["--resume"] if number else []))
         terminal.until(":quit)")
         terminal.process.send(f"{answer}\r")
-        terminal.until(answer)
-        time.sleep(2)
+        terminal.until(answer).until(":quit)", times=2)
         terminal.process.kill(signal.SIGKILL)
         terminal.end()
         assert files(demo) == {"osiris.yaml"}

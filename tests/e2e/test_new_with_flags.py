@@ -9,6 +9,7 @@ import pexpect
 import pytest
 from tests.conftest import OSIRIS, kept
 from tests.patience import SOON
+from tests.terminal import read_until_closed
 
 ROWS = [
     ("1", "US", "Anna", "2024-01-31", "10.50"),
@@ -157,9 +158,7 @@ def typing(folder, *words):
 
 
 def ended(process):
-    process.expect(pexpect.EOF)
-    process.close()
-    return process.before.decode(), process.exitstatus
+    return read_until_closed(process), process.exitstatus
 
 
 LINE = ("--from", "data/orders.csv", "--where", "Country = US", "--to", "output/x.csv")

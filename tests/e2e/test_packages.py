@@ -332,6 +332,24 @@ def test_three_hundred_steps(shop):
         assert len(done.stdout.encode()) <= limit
 
 
+def test_a_run_reports_what_is_cut_only_if_it_is_no_detail(shop):
+    shop.pipeline(READ % "", WRITE % "sold")
+
+    def ran(limit, *words):
+        (shop.folder / "osiris.yaml").write_text(f"aiop: {{max_core_bytes: {limit}}}\n")
+        return "AIO002" in shop.osiris("run", "pipelines/shop.yaml", "--new-run", *words).stderr
+
+    assert not ran(300_000)
+    assert not ran(300_000)
+    assert not ran(shop.package()["metadata"]["size"]["bytes"] - 500)
+    cuts = {each["section"] for each in shop.package()["metadata"]["size"]["cuts"]}
+    assert "evidence.metrics" in cuts
+    assert not cuts & {"narrative.sentences", "delta.changes", "evidence.errors"}
+    assert "AIO002" in shop.osiris("logs", "aiop").stderr
+    assert ran(5_000)
+    assert "narrative.sentences" in {each["section"] for each in shop.package()["metadata"]["size"]["cuts"]}
+
+
 def test_what_is_cut_is_told_and_refused_if_strict(shop):
     shop.pipeline(READ % "", WRITE % "sold")
     shop.osiris("run", "pipelines/shop.yaml")

@@ -7,6 +7,7 @@ import pyte
 import pytest
 from tests.conftest import OSIRIS
 from tests.e2e.sessions import new_project
+from tests.terminal import read_until_closed
 
 PIPELINE = """
 oml_version: "0.1.0"
@@ -44,7 +45,7 @@ def frames(project, width):
         except pexpect.EOF:
             break
         shown.append([line.rstrip() for line in screen.display if line.strip()])
-    child.close()
+    read_until_closed(child)
     return child.exitstatus, shown
 
 

@@ -152,10 +152,45 @@ def test_a_cycle_is_refused_by_name(shop):
     assert shop.ran() == []
 
 
-def test_files_with_problems_are_refused_before_anything_runs(shop):
+def test_a_file_with_problems_stops_only_what_reads_its_output(shop):
+    shop.put("third", "data/a.csv", "output/third.csv}\n    confg: {")
+    for options in (["--all"], ["--all", "--dry-run"]):
+        answer = shop.run(*options, code=2)
+        runs = {each["pipeline"]: each for each in answer["data"]["pipelines"]}
+        assert (runs["third"]["status"], runs["third"]["exit_code"]) == ("refused", 2)
+        assert {each["file"] for each in runs["third"]["diagnostics"]} == {"pipelines/third.yaml"}
+        assert "OML002" in {each["code"] for each in answer["diagnostics"]}
+    statuses = {"alone": "complete", "third": "refused", "second": "skipped", "first": "skipped"}
+    assert entries(shop.run("--all", "--new-run", code=2)) == statuses
+    assert {*shop.ran()} == {"alone"}
+
+
+def test_the_newest_plan_says_what_a_file_that_is_no_yaml_writes(shop):
+    shop.run("--all")
+    (shop.root / "pipelines" / "third.yaml").write_text("name: [")
+    statuses = {"alone": "complete", "third": "refused", "second": "skipped", "first": "skipped"}
+    assert entries(shop.run("--all", "--new-run", code=2)) == statuses
+    nightly = {name: status for name, status in statuses.items() if name != "alone"}
+    assert entries(shop.run("--tag", "nightly", code=2)) == nightly
+    assert entries(shop.run("--tag", "weekly", code=2)) == {"alone": "complete", "third": "refused"}  # maybe it has it
+
+
+def test_a_file_with_problems_and_without_the_tag_is_left_alone(shop):
     shop.put("third", "data/a.csv", "/etc/passwd")
-    (problem,) = (each for each in shop.run("--all", code=2)["diagnostics"] if each["severity"] == "error")
-    assert problem["file"] == "pipelines/third.yaml"
+    assert entries(shop.run("--tag", "weekly")) == {"alone": "complete"}
+
+
+def test_two_files_of_one_name_are_both_refused(shop):
+    (shop.root / "pipelines" / "other.yaml").write_text((shop.root / "pipelines" / "third.yaml").read_text())
+    answer = shop.run("--all", code=2)
+    refused = {each["file"] for each in answer["data"]["pipelines"] if each["status"] == "refused"}
+    assert refused == {"pipelines/other.yaml", "pipelines/third.yaml"}
+    assert shop.ran() == ["alone"]
+
+
+def test_without_a_valid_file_all_problems_are_told_and_nothing_runs(shop):
+    (shop.root / "osiris_connections.yaml").write_text("connections: [")
+    assert {each["code"] for each in shop.run("--all", code=2)["diagnostics"]} == {"CON001"}
     assert shop.ran() == []
 
 

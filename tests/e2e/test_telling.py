@@ -2,13 +2,13 @@
 
 import json
 import re
-import shlex
 import shutil
 
 import pexpect
 import pytest
 from tests.conftest import OSIRIS
 from tests.e2e.sessions import new_project
+from tests.terminal import read_until_closed
 
 GOOD, BAD = "code\nA1\n", "code\nAx\n"
 
@@ -152,9 +152,8 @@ def test_logs_list_says_when_what_and_where_and_that_it_is_cut(shop):
 def on_terminal(shop, width, *command, **more):
     """Return the output of a command on a terminal."""
     env = {"PATH": "/usr/bin:/bin", "HOME": str(shop.folder), "TERM": "xterm", "LC_ALL": "C.UTF-8", **more}
-    return pexpect.run(
-        shlex.join([OSIRIS, *command]), env=env, cwd=shop.folder, timeout=60, encoding="utf-8", dimensions=(24, width)
-    )
+    options = {"env": env, "cwd": str(shop.folder), "encoding": "utf-8", "dimensions": (24, width)}
+    return read_until_closed(pexpect.spawn(OSIRIS, [*command], **options))
 
 
 def test_tables_fit_a_terminal_without_breaking_words_and_a_status_has_a_colour(shop):

@@ -35,6 +35,9 @@ CATALOGUE = "index/runs.jsonl"
 LATEST, NEWEST = "latest.json", "latest_aiop.json"
 """The link in each package's folder, and the one in .osiris/ that it points to: all of them point to the newest."""
 
+_STORY = ("narrative.sentences", "delta.changes", "evidence.errors", "evidence.row_errors")
+"""The lists of which the answer has the beginning. The others are details, which the session's files have too."""
+
 _NUMBERS = 12
 """Bytes reserved for the digits of each number that is only known once the document is filled."""
 
@@ -133,7 +136,8 @@ def _records(texts: Iterable[bytes]) -> dict[str, Record]:
 class Package:
     """One package: the document and its bytes, the run card, the index record, and the files of the annex.
 
-    `diagnostics` report omitted items (AIO002) and a limit too small for the answer (AIO004).
+    `diagnostics` report omitted items (AIO002) and a limit too small for the answer (AIO004); `losses` are those that
+    matter to readers of the answer.
     """
 
     session: str
@@ -143,6 +147,7 @@ class Package:
     record: Mapping[str, JsonValue]
     annex: Mapping[str, bytes]
     diagnostics: tuple[Diagnostic, ...]
+    losses: tuple[Diagnostic, ...]
 
 
 def build_package(reading: Reading, options: Options, find_spec: FindSpec) -> Package:
@@ -160,6 +165,8 @@ def build_package(reading: Reading, options: Options, find_spec: FindSpec) -> Pa
         total = len(content)
         document["metadata"]["size"] = sizes(document["answer"], options.max_bytes, cuts, total)
         content = _render(document)
+    diagnostics = tuple(_diagnostics(reading, options, cuts, len(content)))
+    is_story_cut = any(cut["section"] in _STORY for cut in cuts)
     return Package(
         session=reading.run.id,
         document=document,
@@ -167,7 +174,8 @@ def build_package(reading: Reading, options: Options, find_spec: FindSpec) -> Pa
         card=card_of(reading, document["answer"], document["narrative"]["intent"]),
         record=record_of(reading, document["answer"], len(content)),
         annex=annex,
-        diagnostics=tuple(_diagnostics(reading, options, cuts, len(content))),
+        diagnostics=diagnostics,
+        losses=tuple(item for item in diagnostics if is_story_cut or item.code != "AIO002"),
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from itertools import permutations
 from typing import TYPE_CHECKING
@@ -10,19 +12,18 @@ from typing import TYPE_CHECKING
 from osiris.api.pipelines import validate_file
 from osiris.api.replication import Replicated
 from osiris.api.runs import run_target
-from osiris.api.workspace import pipelines
-from osiris.compare.lineage import flow_of
+from osiris.api.workspace import load_plan, pipelines
+from osiris.compare.lineage import Flow, flow_of, label_of, read_plan
 from osiris.compiler.context import sql_fields, topological
-from osiris.errors import EXIT_PRECEDENCE, OsirisError, diagnostic, fail, raise_all
+from osiris.errors import EXIT_PRECEDENCE, OsirisError, diagnostic, exit_code, fail, raise_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from osiris.api.pipelines import Validated
     from osiris.api.workspace import Workspace
-    from osiris.compare.lineage import Flow
     from osiris.compiler.context import Prepared
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
@@ -37,11 +38,15 @@ _SIGNAL = 128
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A pipeline to run with others: its name, its file as shown, and the pipelines that write what it reads."""
+    """A pipeline to run with others: its name, its file as shown, and the pipelines that write what it reads.
+
+    One whose file has errors has them as `problems`, and is not run.
+    """
 
     name: str
     file: str
     after: tuple[str, ...] = ()
+    problems: tuple[Diagnostic, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +63,27 @@ class Ended:
 def find_members(workspace: Workspace, tag: str | None, *, params: Mapping[str, str]) -> list[Member]:
     """Return the pipelines of pipelines/, or those with a tag in `metadata.tags`, each after those that feed it.
 
-    Fails with all problems of the files, RUN060 if no pipeline has the tag, and RUN061 if they feed each other in a
-    circle.
+    Files with errors are members too, as what reads their output must not run. Fails with all problems if no file is
+    valid, with RUN060 if no pipeline has the tag, and with RUN061 if they feed each other in a circle.
     """
-    chosen = {file: prepared for file, prepared in _valid(workspace, params).items() if _has_tag(prepared, tag)}
+    checked = {path: _checked(workspace, path, params) for path in pipelines(workspace)}
+    if not any(each.ok for each in checked.values()):
+        raise_all(problem for each in checked.values() for problem in each.diagnostics)
+    valid = [(each.file, each.prepared) for each in checked.values() if each.prepared]
+    chosen = [(Member(p.pipeline.name, file), _flow(p)) for file, p in valid if _has_tag(p.pipeline.metadata, tag)]
+    names = {prepared.pipeline.name for _, prepared in valid}
+    for path, each in checked.items():
+        data = {} if each.ok else _readable_part(workspace, path)
+        if not each.ok and (not data or _has_tag(data.get("metadata"), tag)):
+            name = str(data.get("name") or path.stem)
+            member = Member(each.file if name in names else name, each.file, problems=each.diagnostics)
+            chosen.append((member, Flow((), _written_by_broken(workspace, name, data))))
+            names.add(name)
     if not chosen:
         fail("RUN060", tag=tag)
-    after = _feeders({prepared.pipeline.name: _flow(prepared) for prepared in chosen.values()})
-    files = {prepared.pipeline.name: file for file, prepared in chosen.items()}
-    return [Member(name, files[name], after[name]) for name in topological(after)]
-
-
-def _valid(workspace: Workspace, params: Mapping[str, str]) -> dict[str, Prepared]:
-    """Return the checked pipelines by file; fails with the problems of all files, if one has an error."""
-    checked = [_checked(workspace, path, params) for path in pipelines(workspace)]
-    if not all(each.ok for each in checked):
-        raise_all(problem for each in checked if not each.ok for problem in each.diagnostics)
-    return {each.file: each.prepared for each in checked if each.prepared}
+    after = _feeders({member.name: flow for member, flow in chosen})
+    members = {member.name: member for member, _ in chosen}
+    return [replace(members[name], after=after[name]) for name in topological(after)]
 
 
 def _checked(workspace: Workspace, path: Path, params: Mapping[str, str]) -> Validated:
@@ -86,9 +95,48 @@ def _checked(workspace: Workspace, path: Path, params: Mapping[str, str]) -> Val
     return checked if checked.ok else validate_file(workspace, path, params=params)
 
 
-def _has_tag(prepared: Prepared, tag: str | None) -> bool:
-    tags = prepared.pipeline.metadata.get("tags")
+def _has_tag(metadata: JsonValue, tag: str | None) -> bool:
+    tags = metadata.get("tags") if isinstance(metadata, Mapping) else None
     return tag is None or (isinstance(tags, list | tuple) and tag in tags)
+
+
+def _readable_part(workspace: Workspace, path: Path) -> dict[str, JsonValue]:
+    """Return the content of a file with errors; {} if it is no YAML."""
+    from osiris.oml.parse import load_document
+
+    try:
+        return dict(load_document(path, workspace.root).data)
+    except OsirisError:
+        return {}
+
+
+def _written_by_broken(workspace: Workspace, name: str, data: Mapping[str, JsonValue]) -> dict[str, str]:
+    """Return what a pipeline writes whose file has errors: as its newest plan says, and its steps that can be read."""
+    from osiris.compiler.manifest import newest_manifest
+
+    writes: dict[str, str] = {}
+    if plan := newest_manifest(workspace.project, name):
+        with suppress(OsirisError):
+            writes |= read_plan(load_plan(workspace, plan, allow_drift=True)[0]).writes
+    connections = _declared(workspace)
+    steps = data.get("steps")
+    for number, step in enumerate(steps if isinstance(steps, list) else ()):
+        config = step.get("config") if isinstance(step, dict) and step.get("mode") == "write" else None
+        if isinstance(config, dict):
+            named = {key: str(step.get(key)) for key in ("id", "component")}
+            connection = str(config["connection"]) if "connection" in config else None
+            writes[f"/steps/{number}"] = label_of({**named, "config": config, "connection": connection}, connections)
+    return writes
+
+
+def _declared(workspace: Workspace) -> dict[str, dict[str, str]]:
+    """Return the texts among the fields of each declared connection, by reference."""
+    return {
+        f"@{family}.{alias}": {key: value for key, value in fields.items() if isinstance(value, str)}
+        for family, aliases in workspace.connections().declared.items()
+        for alias, fields in aliases.items()
+        if isinstance(fields, Mapping)
+    }
 
 
 def _feeders(flows: Mapping[str, Flow]) -> dict[str, tuple[str, ...]]:
@@ -138,6 +186,9 @@ def run_members(
         if why := _why_not(member, ended):
             skipped = diagnostic("RUN062", pipeline=member.name, why=why)
             ended[member.name] = Ended(member, "skipped", 0, (skipped,))
+            continue
+        if member.problems:
+            ended[member.name] = Ended(member, "refused", exit_code(member.problems), member.problems)
             continue
         try:
             with watch() as progress:

@@ -38,13 +38,17 @@ REPORT, INDEX = "report.html", "index.html"
 
 @dataclass(frozen=True, slots=True)
 class Packaged:
-    """A package: the session, the document, its bytes, the run card, and diagnostics."""
+    """A package: the session, the document, its bytes, the run card, and diagnostics.
+
+    `losses` are the diagnostics that matter to readers of the answer only.
+    """
 
     session: str
     document: Mapping[str, JsonValue]
     content: bytes
     card: str
     diagnostics: tuple[Diagnostic, ...]
+    losses: tuple[Diagnostic, ...]
 
 
 def package(
@@ -69,7 +73,8 @@ def package(
         package_sessions(workspace, [name])
     write_annex(facts.run.folder, built)
     notes = [diagnostic("AIO005", session=name)] if running else []
-    return Packaged(name, built.document, built.content, built.card, (*built.diagnostics, *notes))
+    diagnostics, losses = (*built.diagnostics, *notes), (*built.losses, *notes)
+    return Packaged(name, built.document, built.content, built.card, diagnostics, losses)
 
 
 def package_missing(workspace: Workspace, own: Collection[str] = ()) -> list[Diagnostic]:
@@ -83,7 +88,10 @@ def package_missing(workspace: Workspace, own: Collection[str] = ()) -> list[Dia
 
 
 def package_sessions(workspace: Workspace, sessions: Iterable[str]) -> list[Diagnostic]:
-    """Package sessions according to the settings; problems are warnings (AIO001) and never affect the run."""
+    """Package sessions according to the settings; problems are warnings (AIO001) and never affect the run.
+
+    Details that do not fit into a package are no problem: a run of many tables would report them each night.
+    """
     if not workspace.config.get("aiop.enabled"):
         return []
     return [item for session in sessions for item in _package_quietly(workspace, session)]
@@ -103,7 +111,7 @@ def _package_quietly(workspace: Workspace, session: str) -> Iterator[Diagnostic]
     except (OSError, OsirisError, LookupError, TypeError, ValueError) as error:
         yield diagnostic("AIO001", session=session, reason=str(error) or type(error).__name__)
     else:
-        yield from built.diagnostics
+        yield from built.losses
 
 
 def _sessions_without(project: Project, own: Collection[str]) -> Iterator[str]:

@@ -16,6 +16,7 @@ from osiris.cli.command import Done, Group, overview
 from osiris.cli.render import Answer, Console
 from osiris.errors import OsirisError, diagnostic, fail
 from osiris.fault import FAULT, KINDS, arm
+from osiris.json_schema import skip_grammars
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,8 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from osiris.cli.completion import complete
 
         return complete(root, shell, os.environ)
-    # Where Jupyter is installed, jsonschema would load this for a second, to check formats, which are not checked here.
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    skip_grammars()
     arguments = list(sys.argv[1:] if argv is None else argv)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # memory has secrets
     _open_streams()

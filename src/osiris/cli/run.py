@@ -29,7 +29,7 @@ from osiris.cli.command import (
 )
 from osiris.cli.progress import watch
 from osiris.cli.render import Answer, table
-from osiris.errors import OsirisError, has_errors, sort_diagnostics
+from osiris.errors import OsirisError, exit_code, has_errors, sort_diagnostics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -213,7 +213,7 @@ def run(target: str | None, last_compile: bool, **options: Any) -> Answer:  # no
     """Run a pipeline or a plan.
 
     A pipeline is compiled first. A plan is a file, a fingerprint, or --last-compile. With --all or --tag, pipelines
-    whose input was not written, because another one failed, are skipped.
+    whose input was not written, because another one failed or its file has errors, are skipped.
     """
     if options["all"] or options["tag"] is not None:
         return _run_several(target, last_compile=last_compile, options=options)
@@ -263,6 +263,8 @@ def _refuse_for_several(given: dict[str, Any], options: dict[str, Any]) -> None:
 
 
 def _rehearsed_member(workspace: Workspace, member: Member, chosen: RunOptions, words: dict[str, Any]) -> Answer:
+    if member.problems:
+        return _not_run("refused", member.problems, exit_code(member.problems))
     try:
         file = str(workspace.root / member.file)
         return _rehearsed(workspace, api.rehearse(workspace, file, chosen, **words), None)

@@ -90,7 +90,7 @@ class _Answers:
         )
 
     async def resources(self, ctx: Context, _params: Paged) -> types.ListResourcesResult:
-        answer = await self._ask(ctx, {"uri": None})
+        answer = await self._ask(ctx, {"uri": None, "allow_run": self._allow_run})
         resources = [
             types.Resource(uri=each["uri"], name=each["name"], mime_type=each["mime"])
             for each in answer.get("listed") or ()
@@ -105,7 +105,7 @@ class _Answers:
         return types.ListResourceTemplatesResult(resource_templates=templates)
 
     async def read(self, ctx: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
-        answer = await self._ask(ctx, {"uri": str(params.uri)})
+        answer = await self._ask(ctx, {"uri": str(params.uri), "allow_run": self._allow_run})
         if not answer["ok"]:
             first = (answer.get("diagnostics") or [{"message": answer.get("text")}])[0]
             raise MCPError(code=_NO_RESOURCE, message=str(first["message"]), data=answer.get("diagnostics"))

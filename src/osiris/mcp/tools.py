@@ -224,7 +224,7 @@ def run_explain(workspace: Workspace, arguments: Arguments) -> Reply:
     return Reply(
         {"session": extra.session, "package": dict(extra.document)},
         brief=lambda data: {"session": data["session"], "answer": data["package"]["answer"]},
-        diagnostics=extra.diagnostics,
+        diagnostics=extra.diagnostics if arguments.get("detail") == "full" else extra.losses,
         next=[("runs_list", {})] if status == "complete" else [("oml_validate", {})],
         ok=not has_errors(extra.diagnostics),
     )

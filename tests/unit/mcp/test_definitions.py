@@ -4,8 +4,8 @@ from jsonschema import Draft202012Validator
 
 from osiris.api import open_project, validate_file
 from osiris.mcp import tools
-from osiris.mcp.call import _BY_CODE, _BY_PREFIX
 from osiris.mcp.definitions import INSTRUCTIONS, PROMPTS, TOOLS
+from osiris.mcp.hints import _BY_CODE, _BY_PREFIX, _TOOLS_BY_COMMAND
 
 
 def test_every_tool_has_an_answer_and_a_schema():
@@ -16,7 +16,8 @@ def test_every_tool_has_an_answer_and_a_schema():
 
 
 def test_texts_name_tools_that_there_are():
-    assert {*_BY_CODE.values(), *_BY_PREFIX.values()} <= TOOLS.keys()
+    named = (*_BY_CODE.values(), *_BY_PREFIX.values(), *_TOOLS_BY_COMMAND.values())
+    assert {text.partition(" ")[0] for text in named} <= TOOLS.keys()
     for text in (INSTRUCTIONS, *(prompt.text for prompt in PROMPTS.values())):
         words = {word.strip(",.;:()`") for word in text.split()}
         assert {word for word in words if "_" in word and "." not in word} - {"next_cursor"} <= TOOLS.keys()
