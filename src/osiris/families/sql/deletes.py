@@ -125,7 +125,7 @@ def check_target(session: Session, delivery: Delivery, relation: Any, columns: S
     by_name = {database.fold(column.name): column for column in columns}
     if deletes.stamp:
         _check_stamp(delivery, deletes.stamp, by_name.get(database.fold(deletes.stamp)))
-    if deletes.column is None:
+    if deletes.column is None or deletes.hard:
         _check_keys(delivery, by_name, database.loose_columns(session, relation, columns))
 
 
@@ -151,14 +151,20 @@ def _check_stamp(delivery: Delivery, name: str, column: Any) -> None:  # noqa: A
 
 
 def _check_keys(delivery: Delivery, columns: Mapping[str, Any], loose: Mapping[str, str]) -> None:
-    """Fail with STA019 for a key column that does not tell all keys of the source apart."""
+    """Fail with STA019 for a key column that does not tell all keys of the source apart.
+
+    Keys of rows that the source marks have no type of their own: they are stored in that of the target, like the rows.
+    """
+    is_compared = delivery.ctx.deletes is not None and delivery.ctx.deletes.column is None
     types = {column.name: column.type for column in delivery.schema}
     for name in delivery.key:
         folded = delivery.database.fold(name)
         if folded not in columns:  # reported with the other misfits
             continue
         column = columns[folded]
-        problem = loose.get(folded) or _misfit(column.type or column.declared, types[name])
+        problem = loose.get(folded)
+        if is_compared:
+            problem = problem or _misfit(column.type or column.declared, types[name])
         if problem:
             fail("STA019", step=delivery.ctx.step, table=delivery.target.table, column=name, problem=problem)
 
