@@ -11,7 +11,7 @@ from osiris.errors import fail
 from osiris.families.mysql.connect import numbered
 from osiris.families.mysql.database import MYSQL
 from osiris.families.mysql.errors import fail_server
-from osiris.families.mysql.session import Session, read_query, reading, table_result
+from osiris.families.mysql.session import SYSTEM_SCHEMAS, Session, read_query, reading, table_result
 from osiris.families.mysql.types import quote_name
 from osiris.families.sql.discoverer import DatabaseDiscoverer, first_and_last, grouped, keys_of, sampled_of
 
