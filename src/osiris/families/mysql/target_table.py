@@ -211,10 +211,10 @@ def wide_type(kind: str, declared: str, digits: int, scale: int) -> str | None:
     return f"decimal({digits},{scale})" if kind == "decimal" else _LARGEST_TYPES.get(kind)
 
 
-def column_type(name: str, *, key: bool = False, mariadb: bool = True) -> str | None:
+def column_type(name: str, *, key: bool = False, mariadb: bool = False) -> str | None:
     """Return the MySQL type of a new column that holds all values of one of our types; None if there is none.
 
-    A column of a `key` has a limited length, and compares its values byte by byte.
+    A column of a `key` has a limited length, and compares its values byte by byte. MariaDB has all types of MySQL.
     """
     parsed = parse_type(name)
     if parsed.kind == "decimal":

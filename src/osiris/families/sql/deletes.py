@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from osiris.errors import Location, did_you_mean, fail
 from osiris.families.sql.extractor import ServerReaderConfig
-from osiris.families.sql.target_table import fail_table
+from osiris.families.sql.target_table import add_column, fail_table
 from osiris.fault import fault
 from osiris.model import Field
 from osiris.replication import Cursor, KeysToDelete
@@ -142,9 +142,7 @@ def _expect_no_cascade(session: Session, delivery: Delivery) -> None:
 def _check_stamp(delivery: Delivery, name: str, column: Any) -> None:  # noqa: ANN401  of the family's catalogue
     database = delivery.database
     if column is None:
-        kind = database.column_type(STAMP_TYPE)
-        table = ".".join(map(database.quote, filter(None, (delivery.config.schema, delivery.table))))
-        hint = f"run ALTER TABLE {table} ADD COLUMN {database.quote(name)} {kind} NULL"
+        hint = f"run {add_column(delivery, name, str(database.column_type(STAMP_TYPE)))}"
         fail_table(delivery, f"it has no column '{name}' for the time of deletion", hint)
     if not column.nullable:
         fail_table(delivery, f"its column '{column.name}' is NOT NULL, and live rows have NULL there", "drop NOT NULL")
