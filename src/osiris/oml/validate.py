@@ -72,11 +72,8 @@ def _tables(document: Document, name: str, entries: Sequence[Entry], catalogues:
     try:
         return catalogues(name, entries)
     except OsirisError as error:
-        problems = ((item, item.location) for item in error.diagnostics)
-        raise_all(
-            item if at.file else replace(item, location=document.where(at.pointer or "/replicate"))
-            for item, at in problems
-        )
+        at = (document.where(item.location.pointer or "/replicate") for item in error.diagnostics)
+        raise_all(i if i.location.file else replace(i, location=a) for i, a in zip(error.diagnostics, at, strict=True))
 
 
 def validate(

@@ -120,8 +120,8 @@ def foreign_keys(session: Session, deliveries: Sequence[Delivery]) -> list[Forei
     for each in deliveries:
         schema = address(each.ctx.connection, each.config.schema).database
         by_schema.setdefault(schema, []).append(each.table)
-    asked = ((schema, names, names, SYSTEM_SCHEMAS) for schema, names in by_schema.items())
-    rows = (row for each in asked for row in session.rows(_FOREIGN, *each))
+    targets = ((schema, names, names, SYSTEM_SCHEMAS) for schema, names in by_schema.items())
+    rows = (row for each in targets for row in session.rows(_FOREIGN, *each))
     return [ForeignKey((schema, table), (to, parent), bool(acts)) for schema, table, to, parent, acts in rows]
 
 
