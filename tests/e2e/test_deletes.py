@@ -317,6 +317,19 @@ def test_a_row_that_is_marked_as_deleted_deletes_no_row_with_another_key(shop_of
     assert shop.rows() == [("a", 1, 1)]
 
 
+@pytest.mark.parametrize("deletes", ["{column: gone, as: hard}", HARD])
+def test_a_column_of_sqlite_that_equates_texts_is_refused_whatever_its_unique_index_does(shop_of, deletes):
+    """A DELETE compares by the column's own collation."""
+    shop = shop_of("duckdb", "sqlite", "id text PRIMARY KEY, num bigint NOT NULL, amount bigint, gone boolean")
+    column = "id TEXT NOT NULL COLLATE NOCASE"
+    shop.target.sql(
+        f"CREATE TABLE copied ({column}, num bigint, amount bigint, gone boolean)",
+        "CREATE UNIQUE INDEX exact ON copied (id COLLATE BINARY)",
+    )
+    shop.source.sql("INSERT INTO orders VALUES ('a', 1, 1, false), ('A', 2, 1, true)")
+    assert codes(shop.run(deletes, code=1)) == ["STA019"]
+
+
 def test_a_table_without_the_column_of_the_time_is_refused_with_what_to_write(shop_of):
     shop = shop_of("sqlite", "postgres")
     shop.target.sql("CREATE TABLE copied (id bigint PRIMARY KEY, num bigint, amount bigint)")
