@@ -14,7 +14,7 @@ from tests.servers import start_mariadb
 from osiris.components.mysql_extractor.driver import Config as ReadConfig
 from osiris.components.mysql_extractor.driver import Driver as Reader
 from osiris.components.mysql_writer.driver import Config, Driver
-from osiris.driver import StepContext
+from osiris.driver import References, StepContext
 from osiris.errors import OsirisError
 from osiris.secret import Secret
 from osiris.table import stream
@@ -298,3 +298,45 @@ def test_a_target_that_others_hold_is_told(ctx, mariadb, database):
         cancelled = replace(ctx, cancelled=stop.is_set)
         assert codes(write, table([2]), cancelled, table="t", write_mode="replace") == ["RUN003"]
         cursor.execute("ROLLBACK")
+
+
+# Foreign keys
+
+
+@pytest.fixture
+def people(mariadb, database):
+    """Return the configs of two tables, of which the second refers to the first."""
+    key = "id INT PRIMARY KEY, person INT"
+    mariadb.run(
+        f"CREATE TABLE people ({key})",
+        f"CREATE TABLE orders ({key}, FOREIGN KEY (person) REFERENCES people (id))",
+        database=database,
+    )
+    return [Config(table=name, write_mode="upsert", primary_key="id") for name in ("people", "orders")]
+
+
+def test_no_system_schema_is_opened_to_find_foreign_keys(ctx, mariadb, people):
+    with mariadb.connect() as client, client.cursor() as cursor:
+        cursor.execute("FLUSH TABLES")
+        assert Driver().references(people, ctx).keys == {(1, 0)}
+        for schema in ("mysql", "performance_schema", "sys"):
+            cursor.execute(f"SHOW OPEN TABLES FROM {schema}")
+            assert [name for _, name, *_ in cursor.fetchall()] == []
+
+
+def test_foreign_keys_are_found_while_other_tables_come_and_go(ctx, mariadb, people):
+    """The server opens the tables of all other databases to answer."""
+    other, stop = mariadb.new_database(), threading.Event()
+
+    def change():
+        made = f"CREATE TABLE `{other}`.a (id INT PRIMARY KEY, b INT REFERENCES a (id))"
+        while not stop.is_set():
+            mariadb.run(made, f"ALTER TABLE `{other}`.a ADD c INT", f"DROP TABLE `{other}`.a")
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    try:
+        assert {Driver().references(people, ctx) for _ in range(100)} == {References(frozenset({(1, 0)}), "row")}
+    finally:
+        stop.set()
+        changing.join()

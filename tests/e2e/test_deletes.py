@@ -284,15 +284,16 @@ def test_keys_of_all_types_are_compared(shop_of, target, kind, values):
     assert shop.target.sql(flags) == [(0, 1, 0), (0, 2, 1), (1, 1, 0), (1, 2, 0)]
 
 
-@pytest.mark.parametrize(
-    ("target", "column"),
-    [
-        ("mysql", "id varchar(40) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci PRIMARY KEY"),
-        ("sqlite", "id TEXT COLLATE NOCASE PRIMARY KEY"),
-        ("duckdb", "id VARCHAR COLLATE NOCASE PRIMARY KEY"),
-        ("postgres", "id citext PRIMARY KEY"),
-    ],
-)
+LOOSE = [
+    ("mysql", "id varchar(40) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci PRIMARY KEY"),
+    ("sqlite", "id TEXT COLLATE NOCASE PRIMARY KEY"),
+    ("duckdb", "id VARCHAR COLLATE NOCASE PRIMARY KEY"),
+    ("postgres", "id citext PRIMARY KEY"),
+]
+"""Key columns, by family, that consider different texts equal."""
+
+
+@pytest.mark.parametrize(("target", "column"), LOOSE)
 def test_a_key_that_equates_different_texts_is_refused_before_a_row_is_read(shop_of, target, column):
     shop = shop_of("postgres", target, "id text PRIMARY KEY, num bigint NOT NULL, amount bigint")
     stamp = {"mysql": "timestamp(6) NULL", "sqlite": "TIMESTAMPTZ_TEXT(6)"}.get(target, "timestamptz")
@@ -301,6 +302,32 @@ def test_a_key_that_equates_different_texts_is_refused_before_a_row_is_read(shop
     answer = shop.run(code=1)
     assert codes(answer) == ["STA019"]
     assert answer["data"]["steps"]["orders"].get("rows_in") in (None, 0)
+
+
+@pytest.mark.parametrize(("target", "column"), LOOSE)
+def test_a_row_that_is_marked_as_deleted_deletes_no_row_with_another_key(shop_of, target, column):
+    """`A` is marked, and `a` is live. Marks that are only delivered delete no row."""
+    shop = shop_of("postgres", target, "id text PRIMARY KEY, num bigint NOT NULL, amount bigint, gone boolean")
+    first = ["CREATE EXTENSION IF NOT EXISTS citext"] if target == "postgres" else []
+    shop.target.sql(*first, f"CREATE TABLE copied ({column}, num bigint, amount bigint, gone boolean)")
+    shop.source.sql("INSERT INTO orders VALUES ('a', 1, 1, false)")
+    shop.run("{column: gone}")
+    shop.source.sql("INSERT INTO orders VALUES ('A', 2, 1, true)")
+    assert codes(shop.run("{column: gone, as: hard}", code=1)) == ["STA019"]
+    assert shop.rows() == [("a", 1, 1)]
+
+
+@pytest.mark.parametrize("deletes", ["{column: gone, as: hard}", HARD])
+def test_a_column_of_sqlite_that_equates_texts_is_refused_whatever_its_unique_index_does(shop_of, deletes):
+    """A DELETE compares by the column's own collation."""
+    shop = shop_of("duckdb", "sqlite", "id text PRIMARY KEY, num bigint NOT NULL, amount bigint, gone boolean")
+    column = "id TEXT NOT NULL COLLATE NOCASE"
+    shop.target.sql(
+        f"CREATE TABLE copied ({column}, num bigint, amount bigint, gone boolean)",
+        "CREATE UNIQUE INDEX exact ON copied (id COLLATE BINARY)",
+    )
+    shop.source.sql("INSERT INTO orders VALUES ('a', 1, 1, false), ('A', 2, 1, true)")
+    assert codes(shop.run(deletes, code=1)) == ["STA019"]
 
 
 def test_a_table_without_the_column_of_the_time_is_refused_with_what_to_write(shop_of):

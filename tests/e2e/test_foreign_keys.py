@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import time
 from contextlib import contextmanager
@@ -477,6 +478,32 @@ def test_deletes_of_their_own_are_tried_again_alone(shop_of):
     shop.assert_equal()
 
 
+@pytest.mark.parametrize("defaults", [HARD, MARKED])
+def test_deletes_of_their_own_do_nothing_if_another_run_has_written_meanwhile(shop_of, tmp_path, defaults):
+    """People are deleted when the first run reads them, and are back when the second one does."""
+    people = [(key, None) for key in (3, 4, 5)]
+    shop = shop_of("postgres", source="postgres")
+    shop.create()
+    fill(shop)
+    shop.run(defaults)
+    change(shop)
+    if defaults == MARKED:
+        shop.put("c_people", *people, gone=True)
+    other = shutil.copytree(shop.root, tmp_path / "other", ignore=shutil.ignore_patterns("logs", ".osiris", "build"))
+    with started(shop, "LOCK TABLE a_lines IN EXCLUSIVE MODE", code=1):
+        until(lambda: shop.target.sql("SELECT id FROM c_people WHERE id = 41"))
+        shop.put("c_people", *people)
+        path = other / "pipelines" / "shop.yaml"
+        path.write_text(shop.text(defaults, "[c_people]"))
+        done = shop.osiris("run", path, "--json", cwd=other, env={**shop.source.env, **shop.target.env})
+        assert done.returncode == 0, done.stdout + done.stderr
+    (failure,) = [each for each in shop.events() if each["event"] == "step_failed"]
+    assert (failure["step"], failure["code"]) == ("shop-public-c_people", "STA001")
+    shop.assert_equal("c_people")
+    shop.run(defaults)
+    shop.assert_equal("c_people")
+
+
 # Which pairs wait
 
 
@@ -496,8 +523,8 @@ def test_only_pairs_with_foreign_keys_wait(shop_of):
 
 
 @contextmanager
-def started(shop, lock):
-    """Run the pipeline as written while another client of the target holds a lock in the block; the run succeeds."""
+def started(shop, lock, code=0):
+    """Run the pipeline as written while another client of the target holds a lock in the block; it ends with a code."""
     with shop.target.connect() as client:
         client.autocommit = False
         client.execute(lock)
@@ -507,8 +534,8 @@ def started(shop, lock):
             yield
         finally:
             client.rollback()
-            code = process.wait(60)
-    assert code == 0
+            ended = process.wait(60)
+    assert ended == code
 
 
 def until(condition, seconds=30):

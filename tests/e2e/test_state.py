@@ -103,6 +103,45 @@ def test_list_shows_pairs_without_a_state_and_those_that_cannot_be_asked(files):
     path.unlink()
     answer = call(files, "state", "list", code=1)
     assert only(answer)["codes"] == codes(answer) == ["DRV010"]
+    assert [each["file"] for each in answer["diagnostics"]] == ["pipelines/orders.yaml"]
+
+
+ENTRY = """
+oml_version: "0.3.0"
+name: night
+replicate:
+  - id: night
+    from: {connection: "@sqlite.gone", tables: ["*"]}
+    to: {connection: "@sqlite.copy", table: "{table}"}
+    defaults: {cursor: {column: id, late: none}, write_mode: upsert}
+"""
+
+
+def test_list_names_the_file_of_an_entry_whose_source_cannot_be_asked(files):
+    files.add(1)
+    files.run()
+    declared = {name: {"path": f"{name}.sqlite"} for name in ("shop", "copy", "gone")}
+    (files.root / "osiris_connections.yaml").write_text(yaml.safe_dump({"connections": {"sqlite": declared}}))
+    (files.root / "pipelines" / "night.yaml").write_text(ENTRY)
+    answer = call(files, "state", "list", code=1)
+    assert only(answer)["pipeline"] == "orders"
+    assert [(each["code"], each["file"], each["line"]) for each in answer["diagnostics"]] == [
+        ("DRV001", "pipelines/night.yaml", 6)
+    ]
+    (files.root / "pipelines" / "orders.yaml").unlink()
+    shown = files.osiris("state", "list", cwd=files.root)
+    assert shown.returncode == 1
+    assert "no pipeline has a cursor" not in shown.stdout
+
+
+def test_list_says_what_the_number_of_recognized_rows_is(files):
+    files.add(1)
+    files.run()
+    shown = files.osiris("state", "list", cwd=files.root).stdout.splitlines()
+    assert shown[0].endswith("recognized")
+    assert "'recognized' is how many" in " ".join(
+        files.osiris("state", "list", "--help", cwd=files.root).stdout.split()
+    )
 
 
 @pytest.mark.parametrize("verb", [("rewind", "--to", "2"), ("reset",)])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 from osiris.api.own_targets import database_of, digest_of, targets_of_entries, targets_of_plan, writers_in
 from osiris.canonical import fingerprint
 from osiris.connections import as_written, parse_ref, resolve_ref
-from osiris.errors import OsirisError, diagnostic, exit_code, raise_all
+from osiris.errors import Location, OsirisError, diagnostic, exit_code, raise_all
 from osiris.lock import PinnedEntry, PinnedTable, load_entries
 from osiris.oml.replicate import (
     Catalogue,
@@ -77,7 +77,7 @@ class Replicated:
         pinned = {entry.id: _pinned_tables(pins.get((pipeline, entry.id)), sources[entry.id]) for entry in entries}
         for entry in entries:
             if self._is_asked(pinned[entry.id]) and entry.id not in self._asked:
-                self._asked[entry.id] = ask_tables(self.workspace, entry.source, entry.tables, self.worker)
+                self._asked[entry.id] = self._ask(entry)
         chosen = self._chosen(entries, {name: tables for name, tables in pinned.items() if tables})
         written = targets_of_entries(self._declared, entries, chosen)
         for entry in (entry for entry in entries if entry.id in chosen):
@@ -87,6 +87,13 @@ class Replicated:
             pin = PinnedEntry(pipeline, entry.id, str(entry.source), sources[entry.id], catalogue.own, tables)
             self.pins[entry.id] = pin
         return chosen
+
+    def _ask(self, entry: Entry) -> Catalogue:
+        try:
+            return ask_tables(self.workspace, entry.source, entry.tables, self.worker)
+        except OsirisError as error:
+            at = Location(pointer=f"{entry.pointer}/from/connection")
+            raise_all(item if item.location.file else replace(item, location=at) for item in error.diagnostics)
 
     def _is_asked(self, pinned: Catalogue | None) -> bool:
         return self.asking in ("run", "refresh") or (self.asking == "unpinned" and pinned is None)

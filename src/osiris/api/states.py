@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, NoReturn
 from osiris.api.workspace import find_plan, pipelines, shown
 from osiris.compare.lineage import label_of
 from osiris.delivery import MANIFEST
-from osiris.errors import Diagnostic, OsirisError, diagnostic, fail, nearest, raise_all
+from osiris.errors import Diagnostic, Location, OsirisError, diagnostic, fail, nearest, raise_all
 from osiris.model import schema_from_json
 from osiris.replication import NO_STATE, Cursor, State, StateChange, parse_value, place_of, value_text
 from osiris.types import parse_type
 from osiris.units import count, duration_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from osiris.api.workspace import Workspace
     from osiris.model import JsonValue, Manifest
@@ -36,7 +36,8 @@ _RUN = {"run.id": "state", "run.started_at": "1970-01-01T00:00:00Z"}
 class Pair:
     """A writer with a state: its steps in a plan, and what its target has of the state.
 
-    `kept` is the number of delivered rows that are recognized if they are read again.
+    `kept` is the number of delivered rows that are recognized if they are read again. `file` is the pipeline's file if
+    all pipelines are listed.
     """
 
     plan: Manifest
@@ -45,6 +46,7 @@ class Pair:
     version: int = 0
     state: State | None = None
     kept: int = 0
+    file: str = ""
     diagnostics: list[Diagnostic] = field(default_factory=list)
 
     @property
@@ -181,11 +183,17 @@ def list_states(
     Fails with STA044 if no step has a cursor, or none is meant by `what`.
     """
     plans, problems = _plans(workspace, target, params)
-    pairs = [pair for plan in plans for pair in _pairs(plan)]
+    pairs = [replace(pair, file=file) for file, plan in plans for pair in _pairs(plan)]
     if target is not None or what is not None:
         pairs = _narrowed(pairs, target, what)
     _inspect(workspace, pairs)
-    return pairs, [*problems, *(item for pair in pairs for item in pair.diagnostics)]
+    return pairs, [*problems, *(item for pair in pairs for item in _in_file(pair.file, pair.diagnostics))]
+
+
+def _in_file(file: str, diagnostics: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
+    """Yield problems, with the file of the pipeline that has them unless they are in another one."""
+    for item in diagnostics:
+        yield replace(item, location=Location(file)) if file and not item.location.file else item
 
 
 def move_states(
@@ -278,18 +286,19 @@ def _place(text: JsonValue, kind: str) -> int | None:
 
 def _plans(
     workspace: Workspace, target: str | None, params: Mapping[str, str]
-) -> tuple[list[Manifest], list[Diagnostic]]:
-    """Return the plan of a target, or those of all pipelines that have a cursor, with the problems of these."""
+) -> tuple[list[tuple[str, Manifest]], list[Diagnostic]]:
+    """Return the plan of a target, or those of all pipelines that have a cursor by file, with the problems of these."""
     if target is not None:
-        return [_plan(workspace, target, params)], []
+        return [("", _plan(workspace, target, params))], []
     plans, problems = [], list[Diagnostic]()
     for path in pipelines(workspace, strict=False):
         if _MAY_HAVE_CURSOR.search(path.read_text(encoding="utf-8", errors="replace")):
+            file = shown(workspace, path)
             try:
-                plans.append(_plan(workspace, shown(workspace, path), params))
+                plans.append((file, _plan(workspace, file, params)))
             except OsirisError as error:
-                problems += error.diagnostics
-    return plans, problems
+                problems += _in_file(file, error.diagnostics)
+    return plans, list(dict.fromkeys(problems))
 
 
 def _plan(workspace: Workspace, target: str, params: Mapping[str, str]) -> Manifest:

@@ -27,17 +27,18 @@ DRY_RUN = flag("--dry-run", "Show what would change; change nothing.")
 def list_states(file: str | None, what: str | None, params: dict[str, str], profile: str | None) -> Answer:
     """List how far each table has been read.
 
-    The default is all pipelines of the project with a cursor. STEP or TABLE limits it. Exits 3 if a target cannot be
-    reached.
+    The default is all pipelines of the project with a cursor. STEP or TABLE limits it. 'recognized' is how many
+    delivered rows are known to the next run, which may read them again. Exits 3 if a source or target cannot be
+    reached; other tables are listed anyway.
     """
     pairs, problems = api.list_states(opened(profile), file, what, params=params)
     data = [console().clean(pair.to_json()) for pair in pairs]
     rows = [_cells(pair, each) for pair, each in zip(pairs, data, strict=True)]
-    text: list[Line] = figures(rows, _HEADER) if rows else ["no pipeline has a cursor"]
+    text: list[Line] = figures(rows, _HEADER) if rows else [] if problems else ["no pipeline has a cursor"]
     return Answer({"states": data}, text, problems)
 
 
-_HEADER = ("pipeline", "source", "target", "mark", "held back", "last run", "written (UTC)", "rows kept")
+_HEADER = ("pipeline", "source", "target", "mark", "held back", "last run", "written (UTC)", "recognized")
 
 
 def _cells(pair: Pair, data: Mapping[str, JsonValue]) -> tuple[JsonValue, ...]:
@@ -78,7 +79,7 @@ def _facts(data: Mapping[str, JsonValue], state: Mapping[str, JsonValue]) -> Ite
     yield "cursor", ", ".join(f"{k}: {v}" for k, v in cursor.items()) if isinstance(cursor, dict) else cursor
     yield from ((name, _short(value)) for name, value in state["position"].items())
     yield "held back", data["held_back"]
-    yield "rows kept", data["rows_kept"]
+    yield "rows recognized", data["rows_kept"]
     yield "compared at", state["compared_at"]
     yield "columns", ", ".join(f"{name} {kind or 'of any type'}" for name, kind in columns.items())
     yield "changed since", ", ".join(data["changed"])

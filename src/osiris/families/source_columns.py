@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from osiris.document import join
 from osiris.errors import Location, diagnostic, did_you_mean, fail, raise_all
 from osiris.model import undivided
+from osiris.types import spelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,8 +22,8 @@ def expect_schema(ctx: StepContext, planned: Schema, actual: Schema) -> None:
     """Fail with DAT011 if the columns of a source differ from the plan."""
     if actual == planned:
         return
-    missing = [f"'{column.name}' {column.type}" for column in planned if column not in actual]
-    new = [f"'{column.name}' {column.type}" for column in actual if column not in planned]
+    missing = [f"'{column.name}' {spelled(column)}" for column in planned if column not in actual]
+    new = [f"'{column.name}' {spelled(column)}" for column in actual if column not in planned]
     problem = f"the plan has {', '.join(missing) or 'nothing'} where the source has {', '.join(new) or 'nothing'}"
     fail("DAT011", step=ctx.step, problem=problem if missing or new else "its columns are in another order")
 

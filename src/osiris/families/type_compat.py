@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from osiris.errors import diagnostic, did_you_mean
+from osiris.errors import diagnostic, nearest
 from osiris.types import Type, parse_type
 
 if TYPE_CHECKING:
@@ -84,10 +84,10 @@ def cast_hint(column: str, wide: str | None, narrow: str) -> str | None:
     return f"change the table, or give the config of the step that reads 'cast: {{{column}: {written}}}' {REFRESH}"
 
 
-def column_hint(name: str, names: Iterable[str]) -> str | None:
-    """Return the hint for a column that a table does not have; None if no name is similar."""
-    hint = did_you_mean(name, names)
-    return hint and f"{hint} {REFRESH}"
+def column_hint(name: str, names: Iterable[str], statement: str) -> str:
+    """Return the hint for a column that a table does not have; the statement adds it."""
+    near = nearest(name, names)
+    return f"did you mean '{near}'? {REFRESH}; if the column is new, run {statement}" if near else f"run {statement}"
 
 
 def uncarried(step: str, column: str, kind: str, reason: str) -> Diagnostic:

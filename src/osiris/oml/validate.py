@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from osiris.document import Document, join
 from osiris.document.edits import add, drop, put, rename
-from osiris.errors import Diagnostic, certain, diagnostic, has_errors, raise_all, sort_diagnostics
+from osiris.errors import Diagnostic, OsirisError, certain, diagnostic, has_errors, raise_all, sort_diagnostics
 from osiris.model import Pipeline, Step
 from osiris.oml.config import CONNECTION, Configs, needed_version
 from osiris.oml.order import Links
@@ -67,6 +67,15 @@ _EARLIER_COMPONENTS = {
 _EARLIER_KEYS = {"uses": "component", "with": "config", "depends_on": "needs"}
 
 
+def _tables(document: Document, name: str, entries: Sequence[Entry], catalogues: Catalogues) -> Mapping[str, Catalogue]:
+    """Return the tables of the sources of entries; problems without a file are those of an entry."""
+    try:
+        return catalogues(name, entries)
+    except OsirisError as error:
+        at = (document.where(item.location.pointer or "/replicate") for item in error.diagnostics)
+        raise_all(i if i.location.file else replace(i, location=a) for i, a in zip(error.diagnostics, at, strict=True))
+
+
 def validate(
     document: Document,
     registry: Registry,
@@ -98,7 +107,8 @@ def validate(
     specs = _specs(registry, (text["component"] for text in texts.values()))
     configs = Configs(document, registry, substitution, defaults)
     steps = [_step(pointer, text, specs, configs) for pointer, text in texts.items()]
-    by_entry = {} if has_errors([*diagnostics, *problems]) or not entries else catalogues(str(data["name"]), entries)
+    is_asked = entries and not has_errors([*diagnostics, *problems])
+    by_entry = _tables(document, str(data["name"]), entries, catalogues) if is_asked else {}
     replicated, entry_problems = _expanded(document, registry, entries, by_entry)
     diagnostics += entry_problems
     specs |= _specs(registry, (text["component"] for text in replicated))

@@ -23,7 +23,7 @@ from osiris.sql.nondeterminism.row_order import with_total_order
 from osiris.sql.safety.duckdb_crosscheck import assert_native
 from osiris.sql.safety.names import mentioned_parameters, parameter_types, relation_names
 from osiris.table import own_errors, stream
-from osiris.types import arrow_schema
+from osiris.types import arrow_schema, spelled
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -149,7 +149,7 @@ def _expect(run: _Query, actual: Schema) -> None:
     """Fail with DAT011 if the query's schema differs from the planned one."""
     if actual == run.schema:
         return
-    planned, now = ({f"'{field.name}' {field.type}" for field in schema} for schema in (run.schema, actual))
+    planned, now = ({f"'{field.name}' {spelled(field)}" for field in schema} for schema in (run.schema, actual))
     changes = [f"{', '.join(sorted(part)) or 'nothing'}" for part in (planned - now, now - planned)]
     problem = f"the plan has {changes[0]} where the query gives {changes[1]}" if planned != now else "its columns moved"
     fail("DAT011", step=run.ctx.step, problem=problem)

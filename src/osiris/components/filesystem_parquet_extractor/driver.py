@@ -14,6 +14,7 @@ from osiris.families.source_columns import check_known
 from osiris.model import Described
 from osiris.sql.binding.duck_types import is_nameable, is_native, names_of, select
 from osiris.table import ahead, stream
+from osiris.types import spelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -118,7 +119,7 @@ def _check_planned(config: Config, ctx: StepContext, planned: Schema, name: str,
         if existing is None:
             fail("DAT011", step=ctx.step, problem=f"{name} has no column '{column.name}'")
         if existing != column:
-            problem = f"column '{column.name}' of {name} is now {existing.type}, or may now be NULL"
+            problem = f"column '{column.name}' of {name} is now {spelled(existing)}, and the plan has {spelled(column)}"
             fail("DAT011", step=ctx.step, problem=problem)
     if config.columns is None and actual != planned:
         fail("DAT011", step=ctx.step, problem=f"the columns of {name} are {', '.join(by_name)}")

@@ -261,6 +261,10 @@ class MySQL(Database[Session]):
         """Return the name of one of our own tables in SQL."""
         return qualified(session, table)
 
+    def states_of(self, session: Session, name: Name) -> tuple[Session, str]:
+        """Return a session of the database of a table, and the table's name in the states of targets."""
+        return replace(session, target=replace(session.target, database=name[0])), name[1]
+
     def source_identity(self, session: Session, source: Source) -> str:
         """Return the server and the names of tables: nothing that it shows of a table outlasts OPTIMIZE or TRUNCATE."""
         names = (".".join(map(quote_name, name)) for name in source.relations)

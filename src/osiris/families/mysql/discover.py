@@ -11,7 +11,7 @@ from osiris.errors import fail
 from osiris.families.mysql.connect import numbered
 from osiris.families.mysql.database import MYSQL
 from osiris.families.mysql.errors import fail_server
-from osiris.families.mysql.session import Session, read_query, reading, table_result
+from osiris.families.mysql.session import SYSTEM_SCHEMAS, Session, read_query, reading, table_result
 from osiris.families.mysql.types import quote_name
 from osiris.families.sql.discoverer import DatabaseDiscoverer, first_and_last, grouped, keys_of, sampled_of
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from osiris.families.mysql.session import Table
     from osiris.model import Schema
 
-_SYSTEM_SCHEMAS = ("information_schema", "mysql", "performance_schema", "sys")
 _KINDS = {"BASE TABLE": "table", "SYSTEM VERSIONED": "table", "VIEW": "view", "SEQUENCE": "sequence"}
 _SCHEMAS = """
 SELECT s.SCHEMA_NAME, COUNT(t.TABLE_NAME) FROM information_schema.SCHEMATA s
@@ -95,12 +94,12 @@ class _MySQL(DatabaseDiscoverer[Session]):
         sums: list[int] = []
         for view, columns in _FINGERPRINTED.items():
             text = f"SELECT COUNT(*), {_SUM.format(', '.join(columns))} FROM information_schema.{view}"
-            sums += self.session.rows(f"{text} WHERE TABLE_SCHEMA NOT IN %s", _SYSTEM_SCHEMAS)[0]
+            sums += self.session.rows(f"{text} WHERE TABLE_SCHEMA NOT IN %s", SYSTEM_SCHEMAS)[0]
         return "-".join(map(str, sums))
 
     def schemas(self) -> Mapping[str, int | None]:
         """Return the databases that the user can see, with their number of tables."""
-        counts = {name: int(count) for name, count in self.session.rows(_SCHEMAS, _SYSTEM_SCHEMAS)}
+        counts = {name: int(count) for name, count in self.session.rows(_SCHEMAS, SYSTEM_SCHEMAS)}
         own_schema = self.own_schema
         return {**({own_schema: counts[own_schema]} if own_schema in counts else {}), **counts}
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from osiris.families.mysql.connect import address
-from osiris.families.mysql.session import fail_grant, find, may, qualified
+from osiris.families.mysql.session import SYSTEM_SCHEMAS, fail_grant, find, may, qualified
 from osiris.families.mysql.types import every_table, quote_name
 from osiris.families.quarantine import RowRejected
 from osiris.families.sql.database import LEDGER, REPEATED, STATE, ForeignKey, Relation
@@ -51,7 +51,8 @@ _FOREIGN = """
 SELECT CONSTRAINT_SCHEMA, TABLE_NAME, UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TABLE_NAME,
     DELETE_RULE NOT IN ('NO ACTION', 'RESTRICT') FROM information_schema.REFERENTIAL_CONSTRAINTS
 WHERE UNIQUE_CONSTRAINT_SCHEMA = %s AND REFERENCED_TABLE_NAME IN %s
-    AND (@@lower_case_table_names <> 0 OR BINARY REFERENCED_TABLE_NAME IN %s) ORDER BY 1, 2, 3, 4"""
+    AND (@@lower_case_table_names <> 0 OR BINARY REFERENCED_TABLE_NAME IN %s)
+    AND CONSTRAINT_SCHEMA NOT IN %s ORDER BY 1, 2, 3, 4"""
 _CHECK_OF_RULE = """
 SELECT CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = %s AND CONSTRAINT_NAME = %s"""
 _LISTING = "_osiris_values"
@@ -119,7 +120,8 @@ def foreign_keys(session: Session, deliveries: Sequence[Delivery]) -> list[Forei
     for each in deliveries:
         schema = address(each.ctx.connection, each.config.schema).database
         by_schema.setdefault(schema, []).append(each.table)
-    rows = (row for schema, names in by_schema.items() for row in session.rows(_FOREIGN, schema, names, names))
+    targets = ((schema, names, names, SYSTEM_SCHEMAS) for schema, names in by_schema.items())
+    rows = (row for each in targets for row in session.rows(_FOREIGN, *each))
     return [ForeignKey((schema, table), (to, parent), bool(acts)) for schema, table, to, parent, acts in rows]
 
 
@@ -209,10 +211,10 @@ def wide_type(kind: str, declared: str, digits: int, scale: int) -> str | None:
     return f"decimal({digits},{scale})" if kind == "decimal" else _LARGEST_TYPES.get(kind)
 
 
-def column_type(name: str, *, key: bool = False, mariadb: bool = True) -> str | None:
+def column_type(name: str, *, key: bool = False, mariadb: bool = False) -> str | None:
     """Return the MySQL type of a new column that holds all values of one of our types; None if there is none.
 
-    A column of a `key` has a limited length, and compares its values byte by byte.
+    A column of a `key` has a limited length, and compares its values byte by byte. MariaDB has all types of MySQL.
     """
     parsed = parse_type(name)
     if parsed.kind == "decimal":

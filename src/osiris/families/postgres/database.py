@@ -226,6 +226,10 @@ class Postgres(Database[Session]):
         """Return the name of one of our own tables in SQL."""
         return f"{self.quote(session.schema)}.{table}"
 
+    def states_of(self, session: Session, name: Name) -> tuple[Session, str]:
+        """Return a session of the schema of a table, and the table's name in the states of targets."""
+        return replace(session, schema=name[0]), ".".join(name)
+
     def identity(self, session: Session, delivery: Delivery) -> str:
         """Return a text that changes if the target table is replaced by another."""
         return self._identity(session, [delivery.quoted])

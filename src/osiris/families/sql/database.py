@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     Name = tuple[str, str]
     """The schema and the name of a table or view."""
+    Position = Mapping[str, JsonValue]
     Mode = Literal["append", "replace", "upsert"]
 
 LEDGER = "_osiris_ledger"
@@ -363,13 +364,7 @@ class Database(ABC, Generic[SessionT]):
         return source.rows
 
     def moment(
-        self,
-        _session: SessionT,
-        _ctx: StepContext,
-        cursor: Cursor,
-        source: Source,
-        _before: Mapping[str, JsonValue] | None,
-        /,
+        self, _session: SessionT, _ctx: StepContext, cursor: Cursor, source: Source, _before: Position | None, /
     ) -> Moment | None:
         """Return the server's clock and its oldest open transaction, asked before the snapshot that is read.
 
@@ -395,13 +390,13 @@ class Database(ABC, Generic[SessionT]):
         text = f"SELECT * FROM ({source.plain or source.text}\n) AS since WHERE {condition}"
         return replace(source, text=text, order="free", rows=None)
 
-    def newer(self, _position: Mapping[str, JsonValue], /) -> str:
+    def newer(self, _position: Position, /) -> str:
         """Return the condition on the rows of a table that `row_xids` reads after a position."""
         raise NotImplementedError
 
     def expect_recent(
         self,
-        _position: Mapping[str, JsonValue],
+        _position: Position,
         _before: Mapping[str, JsonValue] | None,
         _cursor: Cursor,
         /,
@@ -492,6 +487,10 @@ class Database(ABC, Generic[SessionT]):
     def own(self, _session: SessionT, table: str) -> str:
         """Return the name of one of our own tables in SQL."""
         return self.quote(table)
+
+    def states_of(self, session: SessionT, name: Name, /) -> tuple[SessionT, str]:
+        """Return a session that sees the states of a table as a target, and its name there."""
+        return session, name[1]
 
     def source_identity(self, _session: SessionT, _source: Source, /) -> str:
         """Return a text that changes if the server, or a table that is read, is replaced by another."""

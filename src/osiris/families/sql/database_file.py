@@ -35,11 +35,11 @@ from osiris.files import (
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from osiris.driver import StepContext
-    from osiris.families.sql.database import Source, StepConfig
+    from osiris.families.sql.database import Name, Source, StepConfig
     from osiris.model import JsonValue, Schema
     from osiris.replication import Cursor
 
@@ -267,6 +267,17 @@ class FileDatabase(Database[FileSession[ClientT]], Generic[ClientT]):
         """Open a session that reads one snapshot of the database."""
         return self.opened(ctx, database_path(ctx), config.schema, config.query)
 
+    def named_relations(self, session: FileSession[ClientT], config: StepConfig) -> Sequence[Name]:
+        """Return the table that a step reads; nothing for a query."""
+        return () if config.query is not None else ((session.schema, str(config.table)),)
+
+    def states_of(self, session: FileSession[ClientT], name: Name) -> tuple[FileSession[ClientT], str]:
+        """Return the session, and the name of a table in the states of targets."""
+        return session, self._shown(*name)
+
+    def _shown(self, schema: str, table: str) -> str:
+        return table if schema == self.own_schema else f"{schema}.{table}"
+
     def snapshot(self, _session: FileSession[ClientT], cursor: Cursor, _source: Source, /) -> NoReturn:
         """Fail with STA008: only rows of PostgreSQL show the transaction that wrote them."""
         problem, at = "row_xids is for tables of PostgreSQL", Location(pointer="/config/cursor/late")
@@ -284,8 +295,7 @@ class FileDatabase(Database[FileSession[ClientT]], Generic[ClientT]):
     def delivery(self, config: StepConfig, schema: Schema, ctx: StepContext) -> Delivery:
         """Return the delivery of a step; fails as `database_path`."""
         home = config.schema or self.own_schema
-        shown = config.table if home == self.own_schema else f"{home}.{config.table}"
-        target = Target(shown, label(ctx, database_path(ctx, writing=True)))
+        target = Target(self._shown(home, config.table), label(ctx, database_path(ctx, writing=True)))
         return Delivery(self, config, ctx, schema, target, self.qualified(home, config.table))
 
     @contextmanager

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from osiris.errors import Location, did_you_mean, fail
 from osiris.families.sql.extractor import ServerReaderConfig
-from osiris.families.sql.target_table import fail_table
+from osiris.families.sql.target_table import add_column, fail_table
 from osiris.fault import fault
 from osiris.model import Field
 from osiris.replication import Cursor, KeysToDelete
@@ -125,7 +125,7 @@ def check_target(session: Session, delivery: Delivery, relation: Any, columns: S
     by_name = {database.fold(column.name): column for column in columns}
     if deletes.stamp:
         _check_stamp(delivery, deletes.stamp, by_name.get(database.fold(deletes.stamp)))
-    if deletes.column is None:
+    if deletes.column is None or deletes.hard:
         _check_keys(delivery, by_name, database.loose_columns(session, relation, columns))
 
 
@@ -142,23 +142,27 @@ def _expect_no_cascade(session: Session, delivery: Delivery) -> None:
 def _check_stamp(delivery: Delivery, name: str, column: Any) -> None:  # noqa: ANN401  of the family's catalogue
     database = delivery.database
     if column is None:
-        kind = database.column_type(STAMP_TYPE)
-        table = ".".join(map(database.quote, filter(None, (delivery.config.schema, delivery.table))))
-        hint = f"run ALTER TABLE {table} ADD COLUMN {database.quote(name)} {kind} NULL"
+        hint = f"run {add_column(delivery, name, str(database.column_type(STAMP_TYPE)))}"
         fail_table(delivery, f"it has no column '{name}' for the time of deletion", hint)
     if not column.nullable:
         fail_table(delivery, f"its column '{column.name}' is NOT NULL, and live rows have NULL there", "drop NOT NULL")
 
 
 def _check_keys(delivery: Delivery, columns: Mapping[str, Any], loose: Mapping[str, str]) -> None:
-    """Fail with STA019 for a key column that does not tell all keys of the source apart."""
+    """Fail with STA019 for a key column that does not tell all keys of the source apart.
+
+    Keys of rows that the source marks have no type of their own: they are stored in that of the target, like the rows.
+    """
+    is_compared = delivery.ctx.deletes is not None and delivery.ctx.deletes.column is None
     types = {column.name: column.type for column in delivery.schema}
     for name in delivery.key:
         folded = delivery.database.fold(name)
         if folded not in columns:  # reported with the other misfits
             continue
         column = columns[folded]
-        problem = loose.get(folded) or _misfit(column.type or column.declared, types[name])
+        problem = loose.get(folded)
+        if is_compared:
+            problem = problem or _misfit(column.type or column.declared, types[name])
         if problem:
             fail("STA019", step=delivery.ctx.step, table=delivery.target.table, column=name, problem=problem)
 

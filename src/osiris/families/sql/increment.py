@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from osiris.errors import Location, did_you_mean, fail
 from osiris.families.source_columns import expect_read_columns
 from osiris.families.sql.key_compare import Comparison
+from osiris.families.sql.state import is_replicated
 from osiris.replication import (
     MOST_REPEATED,
     is_ordered,
@@ -47,6 +48,7 @@ _UNSTAMPED_HINT = (
     "if the server's clock sets it, add stamped_by: server; if applications do, write late: {lag: 15m} with the "
     "longest time between a stamp and its commit"
 )
+_COPY_HINT = "write late: {lag: 25h} with the longest time between a stamp and its arrival in this table"
 
 
 def expect_cursor(
@@ -65,12 +67,27 @@ def expect_cursor(
     if problem:
         what = f"table '{config.table}'" if config.table is not None else "the query"
         fail("STA007", at=_AT, column=column.name, what=what, problem=problem, hint=hint)
+    _expect_stamped_here(database, session, source, config, cursor)
     is_stamped = cursor.declared or (relation and database.is_stamped(session, relation, cursor.column))
     if cursor.late == "open_transactions" and not is_stamped:
         fail("STA008", at=_LATE, column=column.name, problem=_UNSTAMPED, hint=_UNSTAMPED_HINT)
     database.moment(session, ctx, cursor, source, None)
     if cursor.late == "row_xids":
         database.snapshot(session, cursor, source)
+
+
+def _expect_stamped_here(
+    database: Database[Any], session: Session, source: Source, config: StepConfig, cursor: Cursor
+) -> None:
+    """Fail with STA008 if open transactions do not show which rows arrive late, as Osiris writes a table that is read.
+
+    Its rows have the stamps of their source, and arrive a run later.
+    """
+    names = source.relations or database.named_relations(session, config)
+    for name in names if cursor.late == "open_transactions" else ():
+        if is_replicated(database, session, name):
+            problem = f"Osiris itself writes table '{name[1]}', and its rows were stamped where they come from"
+            fail("STA008", at=_LATE, column=cursor.column, problem=problem, hint=_COPY_HINT)
 
 
 def _column(schema: Schema, cursor: Cursor, ctx: StepContext) -> Field:
@@ -109,6 +126,7 @@ def opened_increment(
     """
     increment: Any = ctx.increment
     cursor = increment.cursor
+    _expect_stamped_here(database, session, source, config, cursor)
     moment = database.moment(session, ctx, cursor, source, increment.before.position if increment.before else {})
     if not ctx.shared:
         session = database.lock_relations(session, source.relations)

@@ -9,7 +9,7 @@ import hashlib
 import struct
 from collections import Counter
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from osiris.errors import fail
 from osiris.families.sql.database import REPEATED, STATE
@@ -18,7 +18,7 @@ from osiris.fault import fault
 from osiris.replication import State, Stored, parse_value
 
 if TYPE_CHECKING:
-    from osiris.families.sql.database import Delivery, Session
+    from osiris.families.sql.database import Database, Delivery, Name, Session
     from osiris.replication import Rows, StateChange
 
 _ENTRY = struct.Struct("<16sq")
@@ -74,6 +74,15 @@ def _expect_only_pair(session: Session, delivery: Delivery) -> None:
     statement = f"SELECT source FROM {database.own(session, STATE)} WHERE target = {mark} AND pair <> {mark}"
     for (source,) in session.rows(f"{statement} AND version > 0", _target(delivery), _key(delivery)):
         fail("STA017", table=delivery.target.table, path=delivery.target.database, source=source)
+
+
+def is_replicated(database: Database[Any], session: Session, name: Name) -> bool:
+    """Return whether Osiris writes a table and keeps a state of it: its rows come with the values of their source."""
+    there, target = database.states_of(session, name)
+    if not database.has_own(there, STATE):
+        return False
+    statement = f"SELECT 1 FROM {database.own(there, STATE)} WHERE target = {database.placeholder} AND version > 0"
+    return bool(session.rows(statement, database.fold(target)))
 
 
 def _stored(session: Session, delivery: Delivery) -> State | None:

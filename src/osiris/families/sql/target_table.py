@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from osiris.driver import StepContext
     from osiris.errors import Diagnostic
-    from osiris.families.sql.database import Database, Delivery, Session, Staged, Target
+    from osiris.families.sql.database import Delivery, Session, Staged, Target
     from osiris.model import Field, JsonValue, Schema
 
 THERE, ABSENT = "there", "absent"
@@ -75,7 +75,7 @@ def check_columns_fit(delivery: Delivery, columns: Sequence[Any]) -> None:
     database = delivery.database
     by_name = {database.fold(column.name): column for column in columns}
     names = {database.fold(field.name) for field in delivery.schema}
-    problems = [(problem, hint) for field in delivery.schema for problem, hint in _misfit(database, field, by_name)]
+    problems = [(problem, hint) for field in delivery.schema for problem, hint in _misfit(delivery, field, by_name)]
     problems += [
         (f"its column '{column.name}' needs a value, and the rows have no such column", None)
         for column in columns
@@ -89,12 +89,21 @@ def check_columns_fit(delivery: Delivery, columns: Sequence[Any]) -> None:
         )
 
 
-def _misfit(database: Database[Any], field: Field, columns: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
+def add_column(delivery: Delivery, name: str, kind: str) -> str:
+    """Return the statement that adds a column to the target; rows that are there have NULL in it."""
+    quote = delivery.database.quote
+    table = ".".join(map(quote, filter(None, (delivery.config.schema, delivery.table))))
+    return f"ALTER TABLE {table} ADD COLUMN {quote(name)} {kind} NULL"
+
+
+def _misfit(delivery: Delivery, field: Field, columns: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
     """Yield why a column of rows does not fit a table, and a hint."""
+    database = delivery.database
     column = columns.get(database.fold(field.name))
     if column is None:
-        hint = column_hint(field.name, [column.name for column in columns.values()])
-        yield f"it has no column '{field.name}'", hint
+        statement = add_column(delivery, field.name, str(database.column_type(field.type)))
+        names = [column.name for column in columns.values()]
+        yield f"it has no column '{field.name}'", column_hint(field.name, names, statement)
     elif column.computed:
         yield f"its column '{column.name}' is computed by {database.computed_by}", "leave the column out of the rows"
     elif not database.can_store(column, field.type):

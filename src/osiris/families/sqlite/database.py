@@ -291,10 +291,11 @@ class SQLite(FileDatabase[sqlite3.Connection]):
         if counted:
             expect_all_written(delivery.ctx, delivery.target, waiting.rows, _count(session, delivery) - staying)
 
-    def loose_columns(self, session: Session, relation: Table, _columns: Sequence[Column]) -> dict[str, str]:
-        """Return the columns of unique indexes that compare other texts than equal ones as equal."""
+    def loose_columns(self, session: Session, relation: Table, columns: Sequence[Column]) -> dict[str, str]:
+        """Return the columns that compare other texts than equal ones as equal, themselves or in a unique index."""
         indexes = unique_indexes(session, relation.name)
-        orders = ((str(name).lower(), order) for index in indexes for name, order in index.columns)
+        orders = [(str(name).lower(), order) for index in indexes for name, order in index.columns]
+        orders += [(column.name.lower(), _collation(session, relation.name, column.name)) for column in columns]
         return {name: f"its collation is {order}" for name, order in orders if order.upper() != "BINARY"}
 
     def foreign_keys(self, session: Session, _deliveries: Sequence[Delivery]) -> list[ForeignKey]:
@@ -383,6 +384,13 @@ def unique_indexes(session: Session, table: str) -> list[Index]:
     indexes = session.rows("""SELECT name, origin FROM pragma_index_list(?) WHERE "unique" AND NOT partial""", table)
     of_index = "SELECT name, coll FROM pragma_index_xinfo(?) WHERE key ORDER BY seqno"
     return [Index(origin, tuple(session.rows(of_index, name))) for name, origin in indexes]
+
+
+def _collation(session: Session, table: str, column: str) -> str:
+    """Return the collation of a column itself, which no PRAGMA shows: the one by which it equates two texts."""
+    values = f"SELECT {quote_name(column)} AS value FROM {quote_name(table)} WHERE false UNION ALL SELECT 'a'"
+    ((ignores_case, ignores_blanks),) = session.rows(f"SELECT value = 'A', value = 'a ' FROM ({values})")
+    return "NOCASE" if ignores_case else "RTRIM" if ignores_blanks else "BINARY"
 
 
 def order_of(table: Table, columns: Sequence[Column]) -> list[str]:

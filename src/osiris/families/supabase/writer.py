@@ -125,9 +125,14 @@ def refuse_missing(delivery: RestDelivery) -> None:
 
 def _create_statement(delivery: RestDelivery) -> str:
     """Return the CREATE TABLE statement of the target, for a hint."""
-    schema = delivery.schema_name or str(delivery.ctx.connection.get("schema") or "public")
     types = {column.name: str(column_type(column.type)) for column in delivery.schema}
-    return create_table(f"{quote_name(schema)}.{quote_name(delivery.table)}", types, delivery.key)
+    return create_table(_quoted(delivery), types, delivery.key)
+
+
+def _quoted(delivery: RestDelivery) -> str:
+    """Return the name of the target in SQL."""
+    schema = delivery.schema_name or str(delivery.ctx.connection.get("schema") or "public")
+    return f"{quote_name(schema)}.{quote_name(delivery.table)}"
 
 
 def _way(column: Column, kind: str) -> Way | None:
@@ -150,14 +155,15 @@ def _may_round(how: Way) -> bool:
 
 
 def _misfits(delivery: RestDelivery, columns: Mapping[str, Column]) -> Iterator[Diagnostic]:
-    names = {field.name for field in delivery.schema}
+    names, table = {field.name for field in delivery.schema}, _quoted(delivery)
 
     def misfit(problem: str, hint: str | None = None) -> Diagnostic:
         return diagnostic("DAT029", step=delivery.ctx.step, table=delivery.table, problem=problem, hint=hint)
 
     for field in delivery.schema:
         if field.name not in columns:
-            yield misfit(f"it has no column '{field.name}'", column_hint(field.name, columns))
+            statement = f"ALTER TABLE {table} ADD COLUMN {quote_name(field.name)} {column_type(field.type)} NULL"
+            yield misfit(f"it has no column '{field.name}'", column_hint(field.name, columns, statement))
         elif _way(columns[field.name], field.type) is None:
             declared = columns[field.name].kind.name
             yield misfit(f"its column '{field.name}' is {declared}, which cannot hold {field.type}")

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
     from osiris.runner.worker.job_context import JobContext, Ready
 
+_OF_CURSORS = ("STA007", "STA008")
+"""Codes of cursors: a new plan would not help."""
+
 
 def describe_steps(job_ctx: JobContext) -> bool:
     """Describe the output of every step, skipping steps below a failed one. Returns False if one failed.
@@ -86,7 +89,7 @@ def confirm_steps(job_ctx: JobContext) -> bool:
             try:
                 return _confirm(job_ctx, step)
             except InvalidInput as error:
-                if step["mode"] == "write":
+                if step["mode"] == "write" or any(each.code in _OF_CURSORS for each in error.diagnostics):
                     raise
                 # The step matched its source when it was planned, so this is drift.
                 raise_all(diagnostic("DAT011", step=step["id"], problem=d.message) for d in error.diagnostics)

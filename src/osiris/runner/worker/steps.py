@@ -30,6 +30,7 @@ from osiris.runner.worker.spools import Spools, kept
 from osiris.runner.worker.write_order import refusal, write_order
 from osiris.table import Relation, RowStream, stream
 from osiris.table.stream import opened_early
+from osiris.types import spelled
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
@@ -506,8 +507,8 @@ def _own_schema(ready: Ready, inputs: Mapping[str, RowStream], planned: Schema) 
 def _check_schema(step: str, actual: Schema, planned: Schema) -> None:
     if actual == planned:
         return
-    lost = [f"{c.name} {c.type}{'' if c.nullable else ' not null'}" for c in planned if c not in actual]
-    new = [f"{c.name} {c.type}{'' if c.nullable else ' not null'}" for c in actual if c not in planned]
+    lost = [f"{column.name} {spelled(column)}" for column in planned if column not in actual]
+    new = [f"{column.name} {spelled(column)}" for column in actual if column not in planned]
     problem = (
         f"planned {', '.join(lost)}; found {', '.join(new)}" if lost or new else "its columns are in another order"
     )
