@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         def add(self, batch: pa.RecordBatch) -> None:
             """Add the rows of a batch."""
 
+
 _IN_MEMORY = 1 << 20
 """Rows up to this size, in bytes, are kept without a file."""
 
