@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from osiris.canonical import canonical_bytes, fingerprint
@@ -311,7 +313,14 @@ def _load(project: Project) -> tuple[Lock, Entries]:
     path = project.lock_file
     if not path.exists():
         return {}, {}
-    document = _read(path)
+    lock, entries = _parsed(_load_text(path), path.name)
+    return dict(lock), dict(entries)
+
+
+@lru_cache(maxsize=1)
+def _parsed(text: str, name: str) -> tuple[Lock, Entries]:
+    """Return what a lock file has; remembered, as a command reads the file for each of its questions."""
+    document = _read(text, name)
     sources = _sources(document)
     pins = [_pin(document, f"/sources/{number}", entry) for number, entry in enumerate(sources)]
     problems = [problem for each in pins if isinstance(each, list) for problem in each]
@@ -341,17 +350,26 @@ def _entry(document: Document, pointer: str, written: JsonValue) -> PinnedEntry 
     return diagnostic("LCK003", at=at, source=f"entry '{entry.entry}' of pipeline '{entry.pipeline}'")
 
 
-def _read(path: Path) -> Document:
+def _load_text(path: Path) -> str:
+    with _as_malformed(path.name):
+        return load_text(path, path.name)
+
+
+def _read(text: str, name: str) -> Document:
+    for number, line in enumerate(text.splitlines(), 1):
+        if _CONFLICT.fullmatch(line):
+            fail("LCK002", at=Location(name, number))
+    with _as_malformed(name):
+        return read_document(text, name)
+
+
+@contextmanager
+def _as_malformed(name: str) -> Iterator[None]:
     try:
-        text = load_text(path, path.name)
-        for number, line in enumerate(text.splitlines(), 1):
-            if _CONFLICT.fullmatch(line):
-                fail("LCK002", at=Location(path.name, number))
-        return read_document(text, path.name)
+        yield
     except InvalidInput as error:
         raise_all(
-            diagnostic("LCK001", at=d.location, problem=d.message.removeprefix(f"{path.name}: "))
-            for d in error.diagnostics
+            diagnostic("LCK001", at=d.location, problem=d.message.removeprefix(f"{name}: ")) for d in error.diagnostics
         )
 
 
