@@ -196,7 +196,8 @@ def test_notes(shop):
     assert shop("validate", file).stderr.count("OML032") == 2
     compiled = shop("compile", file)
     assert compiled.stdout.splitlines()[-1] == "  2 notes (--verbose shows them)"
-    assert "OML032" not in compiled.stderr + shop("run", file, "--dry-run").stderr
+    assert "OML032" not in compiled.stderr + shop("run", file).stderr
+    assert shop("run", file, "--dry-run").stderr.count("OML032") == 2
     verbose = shop("compile", file, "--verbose")
     assert (verbose.stderr.count("OML032"), "shows them" in verbose.stdout) == (2, False)
     for command in ("validate", "compile", "run"):

@@ -336,7 +336,7 @@ def _rehearsed(workspace: Workspace, rehearsal: Rehearsal, select: str | None) -
     unasked = [] if rehearsal.asked else [f"  sources and targets were not checked: {where}"]
     text = [plan_head(manifest), *shown, *only, *unasked, "nothing was run (--dry-run)"]
     data = {**api.plan_data(manifest), "plan": view.to_json(), "dry_run": True, "selected": selected}
-    diagnostics = sort_diagnostics(_visible_notes(rehearsal.diagnostics))
+    diagnostics = sort_diagnostics(rehearsal.diagnostics)
     return Answer({**data, "asked": rehearsal.asked}, text, diagnostics, [] if has_errors(diagnostics) else [follow_up])
 
 

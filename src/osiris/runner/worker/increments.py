@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from osiris.driver import Shared
-    from osiris.model import JsonValue
+    from osiris.model import JsonValue, Schema
+    from osiris.replication import Rows, State
     from osiris.runner.worker.job_context import JobContext, Ready
 
     Step = Mapping[str, JsonValue]
@@ -130,20 +131,31 @@ class Increments:
         if cursor is None or not writer or job.kind != "run" or writer["id"] in job.discard:
             return None
         ready = make_ready(self._job_ctx, writer)
-        (parent,) = writer["inputs"].values()
-        schema, deletes = schema_from_json(self._steps[parent]["schema"]), ready.context.deletes
-        before, repeated = ready.driver.state(ready.config, schema, ready.context)
+        schema, deletes = schema_of(writer, self._steps), ready.context.deletes
         pair = Pair(writer["state"]["source"], writer["state"]["form"])
         source = source_digest(reader.context.connection)
-        if before is not None:
-            _expect_same("STA002", [_WHAT[name] for name in _changes(pair.form, before.form)], pair)
-            _expect_same("STA003", ["its connection"] if before.source not in (None, source) else [], pair)
+        before, repeated = load_fitting(ready, schema, pair, source)
         appends = writer["config"].get("write_mode") != "upsert"
         target = ready.driver.keys(ready.config, schema, ready.context) if deletes and not deletes.column else None
         later = writer["id"] in self._deletes_later
         return Increment(
             pair, cursor, before, repeated, appends, source, deletes=deletes, target=target, deletes_later=later
         )
+
+
+def schema_of(writer: Step, steps: Mapping[str, Step]) -> Schema:
+    """Return the schema of the rows that a writer gets."""
+    (parent,) = writer["inputs"].values()
+    return schema_from_json(steps[parent]["schema"])
+
+
+def load_fitting(writer: Ready, schema: Schema, pair: Pair, source: str) -> tuple[State | None, Rows]:
+    """Return the state of a pair and its repeated rows; fails as loading them, STA002 or STA003 if they do not fit."""
+    before, repeated = writer.driver.state(writer.config, schema, writer.context)
+    if before is not None:
+        _expect_same("STA002", [_WHAT[name] for name in _changes(pair.form, before.form)], pair)
+        _expect_same("STA003", ["its connection"] if before.source not in (None, source) else [], pair)
+    return before, repeated
 
 
 def _or_raise(answer: T | OsirisError) -> T:
