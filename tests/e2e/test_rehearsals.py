@@ -1,7 +1,8 @@
 """`osiris run --dry-run` finds what a run of tables with a cursor refuses before it reads a row."""
 
 import pytest
-from tests.e2e.test_cursor import APPEND, codes
+from tests.e2e.test_cursor import APPEND, STAMPED, codes
+from tests.e2e.test_cursor import shop as server_shop  # noqa: F401  a fixture
 from tests.e2e.test_foreign_keys import REPLACE, shop_of  # noqa: F401  a fixture
 from tests.e2e.test_state import BY_ID, UPSERT, files  # noqa: F401  a fixture
 
@@ -92,3 +93,13 @@ def test_a_dry_run_shows_warnings_and_notes(files):  # noqa: F811
     said = files.osiris("run", FILE, "--dry-run", cwd=files.root).stderr
     assert "STA053" in said
     assert "STA053" not in files.osiris("run", FILE, cwd=files.root).stderr
+
+
+@pytest.mark.parametrize("words", [("--dry-run",), ()], ids=["dry run", "run"])
+def test_a_missing_schema_of_the_target_is_found(server_shop, words):  # noqa: F811
+    answer = server_shop.run(STAMPED, f"{UPSERT}, schema: nowhere", *words, code=1)
+    problem = next(each for each in answer["diagnostics"] if each["severity"] == "error")
+    assert (problem["code"], problem["file"]) == ("DRV071", FILE)
+    assert problem["hint"].startswith(
+        {"postgres": "run CREATE SCHEMA", "mysql": "run CREATE DATABASE"}[server_shop.family]
+    )

@@ -7,12 +7,13 @@ begins, or writes them directly into the table where the outcome is the same.
 
 from __future__ import annotations
 
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from osiris.driver import Shared
+from osiris.errors import OsirisError
 from osiris.families.mysql import late_rows
 from osiris.families.mysql.connect import address, connect, numbered
 from osiris.families.mysql.errors import NOT_GRANTED, ROW, refusal
@@ -62,6 +63,7 @@ from osiris.families.sql.database import REPEATED, STATE, Database, DatabaseBusy
 from osiris.families.sql.extractor import sifted, windowed
 from osiris.families.sql.ledger import insert_delivery
 from osiris.families.sql.sending import fail_rejected
+from osiris.families.sql.target_table import fail_schema
 from osiris.fault import fault
 
 if TYPE_CHECKING:
@@ -215,15 +217,14 @@ class MySQL(Database[Session]):
 
     def inspect_session(self, delivery: Delivery) -> AbstractContextManager[Session]:
         """Open a session that inspects a target before rows are read."""
-        return opened(delivery.ctx, address(delivery.ctx.connection, delivery.config.schema))
+        return _opened(delivery)
 
     @contextmanager
     def write_session(self, delivery: Delivery) -> Iterator[Session]:
         """Open a session that can write; fails with DAT032 for a rejected row, may raise DatabaseBusy."""
         import pymysql
 
-        target = address(delivery.ctx.connection, delivery.config.schema)
-        with opened(delivery.ctx, target, sends_rows=True) as session:
+        with _opened(delivery, sends_rows=True) as session:
             session.run(f"SET SESSION {chosen(SETTINGS)}")
             try:
                 yield session
@@ -335,6 +336,21 @@ class MySQL(Database[Session]):
         fault("mysql.commit")
         session.run("COMMIT")
         fault("mysql.committed")
+
+
+@contextmanager
+def _opened(delivery: Delivery, *, sends_rows: bool = False) -> Iterator[Session]:
+    """Open a session in the schema of a delivery's table; fails with DRV071 if it is not there."""
+    schema, target = delivery.config.schema, address(delivery.ctx.connection, delivery.config.schema)
+    with ExitStack() as stack:
+        try:
+            session = stack.enter_context(opened(delivery.ctx, target, sends_rows=sends_rows))
+        except OsirisError as error:
+            if schema is None or error.diagnostics[0].code != "CON013":
+                raise
+            server = f"the server {target.host}:{target.port}"
+            fail_schema(delivery, schema, f"CREATE DATABASE {quote_name(schema)}", server)
+        yield session
 
 
 MYSQL = MySQL()

@@ -453,7 +453,7 @@ class Database(ABC, Generic[SessionT]):
         """Create what a database that is missing needs before it can be created."""
 
     def expect_schema(self, session: SessionT, delivery: Delivery, /) -> None:
-        """Fail with DRV020 if the user lacks access to the schema of the table."""
+        """Fail with DRV071 if the schema of the table does not exist, DRV020 if the user lacks access to it."""
 
     def unwritable(self, relation: CatalogueRelation) -> tuple[str, str] | None:
         """Return why a relation is not writable, and a hint; None if it is."""

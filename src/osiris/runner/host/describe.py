@@ -50,7 +50,8 @@ _OPTIONS = {
         *("DAT004", "DAT013", "DAT029", "DAT045", "DAT046", "DAT047", "DRV001", "DRV003", "DRV005", "DRV006", "DRV007"),
         *("DRV045", "DRV046", "DRV047", "DRV048", "DRV049", "DRV059", "DRV060", "DRV061", "DRV062", "DRV063", "DRV070"),
     ),
-    "table": ("DAT029", "DAT032", "DAT035", "DRV012"),
+    "schema": ("DRV071",),
+    "table": ("DAT029", "DAT032", "DAT035", "DRV012", "DRV071"),
 }
 """Options, each with the codes of problems with what it names, where the problem has no location of its own."""
 
@@ -156,7 +157,9 @@ def rehearse(
         name: "out of reach" for name, problems in confirmed.problems.items() if exit_code(problems) == _OUT_OF_REACH
     }
     pairs = [step for step in steps if "state" in step and step["id"] not in skip and not _awaits_run(step)]
-    states = {step["id"]: {} for step in pairs if not has_errors(confirmed.problems.get(step["id"], ()))}
+    states: dict[str, JsonValue] = {
+        step["id"]: {} for step in pairs if not has_errors(confirmed.problems.get(step["id"], ()))
+    }
     if not states and not any("entry" in step for step in steps):
         return {}
     fields = {**_fields(steps, manifest.data["sensitive"], {}), "skip": skip, "states": states}
