@@ -105,6 +105,27 @@ def test_list_shows_pairs_without_a_state_and_those_that_cannot_be_asked(files):
     assert only(answer)["codes"] == codes(answer) == ["DRV010"]
 
 
+def test_list_has_one_line_for_each_pipeline_with_errors(files):
+    files.add(1)
+    files.run()
+    path = files.root / "pipelines" / "broken.yaml"
+    path.write_text(
+        (path.parent / "orders.yaml")
+        .read_text()
+        .replace("@sqlite.shop", "@sqlite.no")
+        .replace("name: orders", "name: broken")
+    )
+    answer = call(files, "state", "list", code=1)
+    assert only(answer)["mark"] == "1"
+    (problem,) = answer["diagnostics"]
+    assert (problem["code"], problem["severity"], problem["file"]) == ("STA046", "warning", "pipelines/broken.yaml")
+    (line,) = files.osiris("state", "list", cwd=files.root).stderr.splitlines()
+    assert line.startswith("pipelines/broken.yaml: ")
+    assert codes(call(files, "state", "list", path, code=2))
+    (files.root / "pipelines" / "orders.yaml").unlink()
+    assert files.osiris("state", "list", cwd=files.root).stdout == ""
+
+
 @pytest.mark.parametrize("verb", [("rewind", "--to", "2"), ("reset",)])
 def test_a_dry_run_changes_nothing(files, verb):
     files.add(1, 2, 3)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from osiris.api.workspace import find_plan, pipelines, shown
 from osiris.compare.lineage import label_of
 from osiris.delivery import MANIFEST
-from osiris.errors import Diagnostic, OsirisError, diagnostic, fail, nearest, raise_all
+from osiris.errors import Diagnostic, Location, OsirisError, diagnostic, fail, nearest, raise_all
 from osiris.model import schema_from_json
 from osiris.replication import NO_STATE, Cursor, State, StateChange, parse_value, place_of, value_text
 from osiris.types import parse_type
@@ -279,17 +279,26 @@ def _place(text: JsonValue, kind: str) -> int | None:
 def _plans(
     workspace: Workspace, target: str | None, params: Mapping[str, str]
 ) -> tuple[list[Manifest], list[Diagnostic]]:
-    """Return the plan of a target, or those of all pipelines that have a cursor, with the problems of these."""
+    """Return the plan of a target, or those of all pipelines that have a cursor, with a warning for each without."""
     if target is not None:
         return [_plan(workspace, target, params)], []
     plans, problems = [], list[Diagnostic]()
     for path in pipelines(workspace, strict=False):
         if _MAY_HAVE_CURSOR.search(path.read_text(encoding="utf-8", errors="replace")):
+            file = shown(workspace, path)
             try:
-                plans.append(_plan(workspace, shown(workspace, path), params))
+                plans.append(_plan(workspace, file, params))
             except OsirisError as error:
-                problems += error.diagnostics
+                problems.append(_not_listed(file, error))
     return plans, problems
+
+
+def _not_listed(file: str, error: OsirisError) -> Diagnostic:
+    """Return the warning that stands for all problems of a pipeline."""
+    first, *others = [item for item in error.diagnostics if item.severity == "error"]
+    more = f", and {count(len(others), 'more problem')}" if others else ""
+    problem = f"{first.code} {first.message}{more}"
+    return diagnostic("STA046", at=Location(file=file), problem=problem, file=file)
 
 
 def _plan(workspace: Workspace, target: str, params: Mapping[str, str]) -> Manifest:

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 STYLES = {"error": "31;1", "warning": "33", "note": "36", "dim": "2", "bold": "1", "ok": "32", "": ""}
 UNSAFE_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn")
-_ONE_LINE = ("PRJ018",)
-"""Warnings shown on one line, as they come with every command."""
+_ONE_LINE = ("PRJ018", "STA046")
+"""Warnings shown on one line, as they come with every command or once per file."""
 SHOWN = 50
 """Maximum diagnostics printed for people; the JSON envelope has all."""
 

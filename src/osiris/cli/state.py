@@ -9,6 +9,7 @@ import click
 from osiris import api
 from osiris.cli.command import FILE, PARAM, PROFILE, answers, console, flag, noun, opened, valued
 from osiris.cli.render import Answer, figures
+from osiris.errors import exit_code
 from osiris.units import count
 
 if TYPE_CHECKING:
@@ -27,14 +28,15 @@ DRY_RUN = flag("--dry-run", "Show what would change; change nothing.")
 def list_states(file: str | None, what: str | None, params: dict[str, str], profile: str | None) -> Answer:
     """List how far each table has been read.
 
-    The default is all pipelines of the project with a cursor. STEP or TABLE limits it. Exits 3 if a target cannot be
-    reached.
+    The default is all pipelines of the project with a cursor; exits 1 if one of them has errors, so that it has no
+    plan. STEP or TABLE limits it. Exits 3 if a target cannot be reached.
     """
     pairs, problems = api.list_states(opened(profile), file, what, params=params)
     data = [console().clean(pair.to_json()) for pair in pairs]
     rows = [_cells(pair, each) for pair, each in zip(pairs, data, strict=True)]
-    text: list[Line] = figures(rows, _HEADER) if rows else ["no pipeline has a cursor"]
-    return Answer({"states": data}, text, problems)
+    text: list[Line] = figures(rows, _HEADER) if rows else [] if problems else ["no pipeline has a cursor"]
+    is_partial = any(item.code == "STA046" for item in problems)
+    return Answer({"states": data}, text, problems, exit_code=exit_code(problems) or int(is_partial))
 
 
 _HEADER = ("pipeline", "source", "target", "mark", "held back", "last run", "written (UTC)", "rows kept")
