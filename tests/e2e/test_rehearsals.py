@@ -10,6 +10,16 @@ CYCLE = {"a_lines": "b_orders", "b_orders": "a_lines", "c_free": None}
 FILE = "pipelines/orders.yaml"
 DELETES = "write_mode: upsert, primary_key: [id], deletes: {compare: keys, as: hard}"
 
+REPLICATE = """
+oml_version: "0.3.0"
+name: stamped
+replicate:
+  - id: shop
+    from: {connection: "@sqlite.shop", tables: [stamped]}
+    to: {connection: "@sqlite.copy", table: "{table}"}
+    defaults: {cursor: {column: at, zone: UTC}, write_mode: upsert}
+"""
+
 
 @pytest.mark.parametrize("family", ["postgres", "mysql"])
 def test_a_cycle_of_foreign_keys_is_found(shop_of, family):  # noqa: F811
@@ -100,6 +110,16 @@ def test_a_missing_schema_of_the_target_is_found(server_shop, words):  # noqa: F
     answer = server_shop.run(STAMPED, f"{UPSERT}, schema: nowhere", *words, code=1)
     problem = next(each for each in answer["diagnostics"] if each["severity"] == "error")
     assert (problem["code"], problem["file"]) == ("DRV071", FILE)
-    assert problem["hint"].startswith(
-        {"postgres": "run CREATE SCHEMA", "mysql": "run CREATE DATABASE"}[server_shop.family]
-    )
+    statement = {"postgres": "CREATE SCHEMA", "mysql": "CREATE DATABASE"}[server_shop.family]
+    assert problem["hint"].startswith(f"run {statement}")
+
+
+def test_updates_that_may_be_lost_unseen_are_always_shown(files):  # noqa: F811
+    files.sql("CREATE TABLE stamped (id INTEGER PRIMARY KEY, at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)")
+    path = files.root / "pipelines" / "stamped.yaml"
+    path.parent.mkdir()
+    path.write_text(REPLICATE)
+    for command in ("compile", "run"):
+        shown = files.osiris(command, path, cwd=files.root).stderr
+        assert shown.count("STA054 entry 'shop' (1 table: stamped)") == 1
+        assert "STA055" not in shown
