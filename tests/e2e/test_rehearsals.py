@@ -101,7 +101,7 @@ def test_a_dry_run_shows_warnings_and_notes(files):  # noqa: F811
     files.add(1)
     files.run()
     said = files.osiris("run", FILE, "--dry-run", cwd=files.root).stderr
-    assert "STA053" in said
+    assert "pipelines/orders.yaml:8:65: note: STA053 " in said
     assert "STA053" not in files.osiris("run", FILE, cwd=files.root).stderr
 
 
@@ -121,5 +121,5 @@ def test_updates_that_may_be_lost_unseen_are_always_shown(files):  # noqa: F811
     path.write_text(REPLICATE)
     for command in ("compile", "run"):
         shown = files.osiris(command, path, cwd=files.root).stderr
-        assert shown.count("STA054 entry 'shop' (1 table: stamped)") == 1
+        assert shown.count("note: STA054 entry 'shop' (1 table: stamped)") == 1
         assert "STA055" not in shown
