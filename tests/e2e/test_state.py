@@ -10,6 +10,7 @@ import pytest
 import yaml
 from tests.e2e.test_cursor import APPEND, PIPELINE, STAMPED, Shop, codes, written
 
+FILE = "pipelines/orders.yaml"
 BY_ID = "{column: id, late: none}"
 UPSERT = "write_mode: upsert, primary_key: [id]"
 
@@ -242,11 +243,41 @@ def test_a_changed_cursor_is_accepted_but_marks_of_the_old_one_are_not(files):
     files.sql("CREATE TABLE orders (id INTEGER PRIMARY KEY NOT NULL, amount INTEGER NOT NULL)")
     files.sql("INSERT INTO orders SELECT * FROM other")
     call(files, "compile", "pipelines/orders.yaml", "--refresh")
-    assert codes(files.run(changed, UPSERT, code=1)) == ["STA002"]
+    answer = files.run(changed, UPSERT, code=1)
+    assert codes(answer) == ["STA002"]
+    assert f"its cursor changed from {BY_ID} to {changed}" in str(answer["diagnostics"])
+    assert f"changed since: cursor, was {BY_ID}" in files.osiris("state", "show", FILE, cwd=files.root).stdout
     assert codes(state(files, "rewind", "--to", first["data"]["session"], code=2)) == ["STA045"]
     state(files, "rewind", "--to", "2")
     assert written(files.run(changed, UPSERT)) == 2
     assert len(only(state(files, "show"))["state"]["marks"]) == 2
+
+
+def test_a_changed_query_is_shown_as_it_was(files):
+    files.add(1)
+    files.run()
+    path = files.root / FILE
+    step = """  - {{id: large, component: duckdb.processor, mode: transform, needs: [orders],
+     config: {{query: "SELECT id, amount FROM orders WHERE amount > {}"}}}}
+"""
+    earlier = path.read_text().replace("needs: [orders]", "needs: [large]").replace("orders_copy", "large")
+    path.write_text(earlier + step.format(0))
+    call(files, "run", path)
+    path.write_text(earlier + step.format(1))
+    answer = str(call(files, "run", path, code=1)["diagnostics"])
+    assert "what it reads changed from orders -> SELECT " in answer
+    assert answer.index("> 0") < answer.index(" to orders -> SELECT ") < answer.index("> 1")
+
+
+def test_a_state_of_an_earlier_version_is_read(files):
+    files.add(1)
+    files.run()
+    files.sql("UPDATE _osiris_state SET content = json_remove(content, '$.texts')", database="copy")
+    files.add(2)
+    assert written(files.run()) == 1
+    files.sql("UPDATE _osiris_state SET content = json_remove(content, '$.texts')", database="copy")
+    answer = files.run(BY_ID.replace("none", "{lag: 10}"), code=1)
+    assert "does not fit: its cursor changed'" in str(answer["diagnostics"]).replace('"', "'")
 
 
 def test_a_new_column_does_not_double_rows_that_are_kept(files):

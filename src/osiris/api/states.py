@@ -14,6 +14,7 @@ from osiris.delivery import MANIFEST
 from osiris.errors import Diagnostic, Location, OsirisError, diagnostic, fail, nearest, raise_all
 from osiris.model import schema_from_json
 from osiris.replication import NO_STATE, Cursor, State, StateChange, parse_value, place_of, value_text
+from osiris.replication import Pair as Replicated
 from osiris.types import parse_type
 from osiris.units import count, duration_text
 
@@ -82,6 +83,11 @@ class Pair:
         return self.cursor.late not in ("row_xids", "files")
 
     @property
+    def replicated(self) -> Replicated:
+        """The pair as its state has it."""
+        return Replicated.of(self.writer, {step["id"]: step for step in self.plan.steps})
+
+    @property
     def last(self) -> Mapping[str, JsonValue]:
         """The run that wrote the state, and when (`run`, `at`)."""
         return self.state.marks[-1] if self.state and self.state.marks else {}
@@ -127,7 +133,7 @@ class Pair:
 
 
 def _content(state: State) -> dict[str, JsonValue]:
-    fields = ("form", "columns", "source", "target", "position", "rows", "marks", "compared_at")
+    fields = ("form", "columns", "source", "target", "position", "rows", "marks", "compared_at", "texts")
     return {name: getattr(state, name) for name in fields}
 
 
@@ -440,7 +446,7 @@ def _mark(position: Mapping[str, JsonValue]) -> str | None:
 def _change(choice: _Choice, run: str, at: str, *, dry_run: bool) -> StateChange:
     pair, cursor = choice.pair, choice.pair.cursor
     before = pair.state or replace(NO_STATE, version=pair.version)
-    state = before.rewound(pair.writer["state"]["form"], choice.position or {}, run, at)
+    state = before.rewound(pair.replicated, choice.position or {}, run, at)
     is_direct = pair.reader["id"] in pair.writer["inputs"].values() and cursor.column not in _casts(pair)
     column = cursor.column if is_direct and pair.appends and pair.has_values else ""
     return StateChange(state, dry_run, not choice.position, column, pair.kind, choice.mark)

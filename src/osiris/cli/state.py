@@ -83,7 +83,11 @@ def _facts(data: Mapping[str, JsonValue], state: Mapping[str, JsonValue]) -> Ite
     yield "rows kept", data["rows_kept"]
     yield "compared at", state["compared_at"]
     yield "columns", ", ".join(f"{name} {kind or 'of any type'}" for name, kind in columns.items())
-    yield "changed since", ", ".join(data["changed"])
+    before = state["texts"]
+    yield (
+        "changed since",
+        "; ".join(f"{name}, was {before[name]}" if name in before else name for name in data["changed"]),
+    )
 
 
 def _position(mark: Mapping[str, JsonValue]) -> str:

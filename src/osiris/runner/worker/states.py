@@ -84,7 +84,7 @@ def rehearse(job_ctx: JobContext) -> bool:
 
 def _load(job_ctx: JobContext, steps: Mapping[str, Mapping[str, JsonValue]], name: str) -> None:
     """Load the state of a writer's pair as a run does before the rows."""
-    state = steps[name]["state"]
-    connection = job_ctx.connections.get(steps[state["reader"]]["connection"] or "", {})
-    pair = Pair(state["source"], state["form"])
-    load_fitting(make_ready(job_ctx, steps[name]), schema_of(steps[name], steps), pair, source_digest(connection))
+    reader = steps[steps[name]["state"]["reader"]]
+    connection = job_ctx.connections.get(reader["connection"] or "", {})
+    pair, digest = Pair.of(steps[name], steps), source_digest(connection)
+    load_fitting(make_ready(job_ctx, steps[name]), schema_of(steps[name], steps), pair, digest)
