@@ -7,6 +7,7 @@ begins, or writes them directly into the table where the outcome is the same.
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -87,6 +88,9 @@ _TABLE_ID = {
     for is_mariadb, view in ((True, "INNODB_SYS_TABLES"), (False, "INNODB_TABLES"))
 }
 """By whether the server is MariaDB."""
+_NULL = re.compile(r"(?: DEFAULT)? NULL\b")
+_COMMENT = re.compile(r" (?=COMMENT ')")
+"""What says that a column can be NULL, and where its comment begins, in a definition that the server writes."""
 _IN_USE = (1020, 1205, 1213)
 
 
@@ -155,6 +159,14 @@ class MySQL(Database[Session]):
         return "it is no plain table", "write a table"
 
     # Reading
+
+    def forbid_null(self, session: Session, table: str, column: str) -> str:
+        """Return how to declare a column of a table, given by its quoted name, NOT NULL: MODIFY needs all the rest."""
+        name = quote_name(column)
+        ((_, text),) = session.rows(f"SHOW CREATE TABLE {table}")
+        definition = next(line.strip().removesuffix(",") for line in text.splitlines() if line.strip().startswith(name))
+        kept, *comment = _COMMENT.split(definition)
+        return f"run ALTER TABLE {table} MODIFY {' '.join([_NULL.sub('', kept), 'NOT NULL', *comment])}"
 
     @contextmanager
     def shared(self, ctx: StepContext, configs: Sequence[StepConfig]) -> Iterator[Shared]:
