@@ -38,6 +38,9 @@ Rows: TypeAlias = "Counter[tuple[bytes, int]]"
 MOST_REPEATED = 1_000_000
 """Maximum number of rows at or above the mark of an append."""
 
+BY_HAND = "state/"
+"""The start of the names that changes of states by hand have in marks and ledgers."""
+
 _MOST_MARKS = 30
 _DIGESTS = 1
 """The version of how rows are digested; digests of another one cannot be compared."""
@@ -350,6 +353,12 @@ class Increment:
             and self.columns == self.before.columns
             and self.kept == self.repeated
         )
+
+    @property
+    def rewound_by(self) -> str | None:
+        """The change by hand that set the position from which this run reads; None if a run has set it."""
+        run = str(self.before.marks[-1]["run"]) if self.before and self.before.marks else ""
+        return run if run.startswith(BY_HAND) else None
 
     @property
     def leaves_deletes(self) -> bool:

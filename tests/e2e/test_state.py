@@ -247,10 +247,39 @@ def test_a_changed_cursor_is_accepted_but_marks_of_the_old_one_are_not(files):
     assert codes(answer) == ["STA002"]
     assert f"its cursor changed from {BY_ID} to {changed}" in str(answer["diagnostics"])
     assert f"changed since: cursor, was {BY_ID}" in files.osiris("state", "show", FILE, cwd=files.root).stdout
-    assert codes(state(files, "rewind", "--to", first["data"]["session"], code=2)) == ["STA045"]
+    refused = state(files, "rewind", "--to", first["data"]["session"], code=2)
+    assert codes(refused) == ["STA045"]
+    ways = "possible: '--to 10000', or any other value of amount; 'osiris state reset' reads everything again"
+    assert refused["diagnostics"][-1]["hint"] == ways
     state(files, "rewind", "--to", "2")
     assert written(files.run(changed, UPSERT)) == 2
     assert len(only(state(files, "show"))["state"]["marks"]) == 2
+
+
+def test_the_run_after_a_rewind_says_that_rows_are_read_again(files):
+    files.add(1, 2, 3)
+    files.run(mode=UPSERT)
+    state(files, "rewind", "--to", "2")
+    files.run(mode=UPSERT)
+    for command in (("logs", "show", "last"), ("explain", "last")):
+        shown = files.osiris(*command, cwd=files.root).stdout
+        assert "orders: rows from 2 again, as 'osiris state' has set" in shown, shown
+    files.run(mode=UPSERT)
+    assert "again, as 'osiris state'" not in files.osiris("logs", "show", "last", cwd=files.root).stdout
+
+
+@pytest.mark.parametrize("mode", [UPSERT, APPEND])
+def test_a_failed_run_of_a_cursor_is_safe_to_retry(files, mode):
+    files.add(1)
+    files.run(mode=mode)
+    session = files.run(mode=mode, code=0)["data"]["session"]
+    why = call(files, "explain", session)["data"]["why"]
+    files.add(2)
+    files.sql("ALTER TABLE orders_copy RENAME TO away", "CREATE TABLE orders_copy (other TEXT)", database="copy")
+    failed = files.run(mode=mode, code=6)["data"]["session"]
+    shown = " ".join(files.osiris("explain", failed, cwd=files.root).stdout.split())
+    assert "Safe to retry: the same command reads on from the recorded position of copy." in shown, shown
+    assert "append the rows" not in str(why)
 
 
 def test_a_changed_query_is_shown_as_it_was(files):

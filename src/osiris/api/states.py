@@ -13,7 +13,7 @@ from osiris.compare.lineage import label_of
 from osiris.delivery import MANIFEST
 from osiris.errors import Diagnostic, Location, OsirisError, diagnostic, fail, nearest, raise_all
 from osiris.model import schema_from_json
-from osiris.replication import NO_STATE, Cursor, State, StateChange, parse_value, place_of, value_text
+from osiris.replication import BY_HAND, NO_STATE, Cursor, State, StateChange, parse_value, place_of, value_text
 from osiris.replication import Pair as Replicated
 from osiris.types import parse_type
 from osiris.units import count, duration_text
@@ -227,7 +227,7 @@ def _moved(workspace: Workspace, pairs: Sequence[Pair], to: str | None, *, dry_r
     _refuse(pairs)
     choices = _choices(pairs, to, _names_of_run(workspace, to))
     now = datetime.now(UTC)
-    run = f"state/{now:%Y%m%dT%H%M%SZ}-{token_hex(3)}"
+    run = f"{BY_HAND}{now:%Y%m%dT%H%M%SZ}-{token_hex(3)}"
     changes = {
         name: _change(choice, run, now.isoformat(timespec="milliseconds"), dry_run=dry_run)
         for name, choice in choices.items()
@@ -521,10 +521,21 @@ def _before(pair: Pair, names: Collection[str], first: str) -> _Choice:
         return _Choice(pair, "what is new, as that run read nothing of it", None)
     index, run = marks.index(since[0]), str(since[0]["run"])
     if problem := _unknown(pair, index):
-        fail("STA045", run=run, source=pair.source, problem=problem)
+        fail("STA045", run=run, source=pair.source, problem=problem, hint=_known_positions(pair))
     position = _position(pair, marks[index - 1]) if index else {}
     reads = f"from {_point(position)}" if position else "everything"
     return _Choice(pair, f"{reads}, as before {run}", position)
+
+
+def _known_positions(pair: Pair) -> str:
+    """Return what can be given instead of a run whose position is not known."""
+    marks = pair.state.marks if pair.state else ()
+    runs = [_id(mark) for index, mark in enumerate(marks) if _unknown(pair, index) is None]
+    ways = [f"'--to {_example(pair.kind)}', or any other value of {pair.cursor.column}"] if pair.has_values else []
+    ways += (
+        [f"one of {count(len(runs), 'run')} from '--to {runs[0]}' on ('osiris state show' lists them)"] if runs else []
+    )
+    return "; ".join([*(f"possible: {way}" for way in ways), "'osiris state reset' reads everything again"])
 
 
 def _unknown(pair: Pair, index: int) -> str | None:

@@ -111,10 +111,11 @@ TO = valued("--to", "RUN|VALUE", "Read again what this run read, or all rows fro
 def rewind(file: str, what: str | None, to: str, dry_run: bool, params: dict[str, str], profile: str | None) -> Answer:
     """Set from where the next run reads.
 
-    RUN is a session or run id in 'osiris state show': the state goes back to the position before that run. VALUE is a
-    value of the cursor column. This accepts the cursor, query, source and target as they are now. Each state changes in
-    a transaction of its own, which the ledger of the target records. For write_mode: append, rows that are read again
-    are appended again; --dry-run counts them.
+    RUN is a session or run id: the state goes back to the position before that run. 'osiris state show FILE' lists the
+    possible ones, the last 30 runs that read something. VALUE is any value of the cursor column. A cursor of files or
+    row_xids has no values, and one of files can only be reset. This accepts the cursor, query, source and target as
+    they are now. Each state changes in a transaction of its own, which the ledger of the target records. For
+    write_mode: append, rows that are read again are appended again; --dry-run counts them.
     """
     return _moved(file, what, to, dry_run, params, profile)
 

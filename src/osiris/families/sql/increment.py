@@ -187,6 +187,7 @@ class _Reading:
             "to": None if after is None else str(after),
             "held_back_by": self._moment.holder if self._moment and is_held else None,
             "rows_read_again": self._dropped,
+            "rewound_by": self._increment.rewound_by,
         }
 
     def _take(self, batch: pa.RecordBatch) -> None:
