@@ -33,6 +33,9 @@ An edit is `{"op": "text", "line", "column", "old", "value"}`: replace `old` by 
 # With several problems, the most severe decides the exit code (integrity, unavailable, invalid, failed).
 EXIT_PRECEDENCE = (4, 3, 2, 6, 5, 75, 1)
 
+OUT_OF_REACH = 3
+"""Exit code of problems that may be gone later: a server or a secret is not available."""
+
 _NEAR = 8
 """Number of similar names compared again; of equally similar ones, one with the same first letter is preferred."""
 _ROUGH = 32

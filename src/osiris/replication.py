@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from osiris.model import JsonValue, Schema
 
+    Step = Mapping[str, JsonValue]
+    """A step of a plan."""
+
 Late: TypeAlias = Literal["open_transactions", "lag", "row_xids", "none", "files"]
 """What may arrive after rows with greater values were read; `files` is the cursor over files."""
 
@@ -34,6 +37,9 @@ Rows: TypeAlias = "Counter[tuple[bytes, int]]"
 
 MOST_REPEATED = 1_000_000
 """Maximum number of rows at or above the mark of an append."""
+
+BY_HAND = "state/"
+"""The start of the names that changes of states by hand have in marks and ledgers."""
 
 _MOST_MARKS = 30
 _DIGESTS = 1
@@ -149,11 +155,36 @@ class KeysToDelete:
 class Pair:
     """What is replicated: its `source` as text, which with the target identifies the state, and its `form`.
 
-    `form` has the digests of what a state depends on, by name: cursor, query.
+    `form` has the digests of what a state depends on, by name: cursor, query. `texts` has the same for people.
     """
 
     source: str
     form: Mapping[str, str]
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, writer: Step, steps: Mapping[str, Step]) -> Pair:
+        """Return the pair of a writer with a state in a plan."""
+        return cls(writer["state"]["source"], writer["state"]["form"], form_texts(writer, steps))
+
+
+def form_texts(writer: Step, steps: Mapping[str, Step]) -> dict[str, str]:
+    """Return what the digests in the form of a writer's state stand for: the cursor, and the table or the queries."""
+    reader = steps[writer["state"]["reader"]]
+    queries, step = list[str](), writer
+    while step is not reader:
+        inputs = [steps[name] for name in step["inputs"].values()]
+        step = next((each for each in inputs if each["config"].get("query")), reader)
+        queries += [" ".join(step["config"]["query"].split())] if step["mode"] == "transform" else []
+    own = reader["config"]
+    table = ".".join(str(own[key]) for key in ("schema", "table") if key in own)
+    read = table or " ".join(str(own.get("query") or own.get("path")).split())
+    return {"cursor": _flow(own["cursor"]), "query": " -> ".join([read, *reversed(queries)])}
+
+
+def _flow(value: JsonValue) -> str:
+    """Return a value as it may be written in YAML."""
+    return f"{{{', '.join(f'{k}: {_flow(v)}' for k, v in value.items())}}}" if isinstance(value, dict) else str(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +196,8 @@ class State:
     then `source`, `target` and the types are None.
     `position` depends on the cursor: `mark` and `greatest` as text, `xmin`, or `files`, and what gives these their
     meaning. `rows`: whether the target had rows. `marks` are the last positions with their runs, the newest last.
-    `compared_at` is the time of the last comparison of keys.
+    `compared_at` is the time of the last comparison of keys. `texts` are those of `Pair`; states of earlier versions
+    have none.
     """
 
     version: int
@@ -177,6 +209,7 @@ class State:
     rows: bool = False
     marks: tuple[Mapping[str, JsonValue], ...] = ()
     compared_at: str | None = None
+    texts: Mapping[str, str] = field(default_factory=dict)
 
     def to_text(self) -> str:
         """Return the state as JSON, without its version, which is a column of its own."""
@@ -190,6 +223,7 @@ class State:
             "rows": self.rows,
             "marks": [dict(mark) for mark in self.marks[-_MOST_MARKS:]],
             "compared_at": self.compared_at,
+            "texts": dict(self.texts),
         }
         return json.dumps(content, sort_keys=True, ensure_ascii=True)
 
@@ -209,17 +243,18 @@ class State:
             bool(content["rows"]),
             tuple({**mark} for mark in content["marks"]),
             content["compared_at"],
+            {**content.get("texts", {})},
         )
 
-    def rewound(self, form: Mapping[str, str], position: Mapping[str, JsonValue], run: str, at: str) -> State:
+    def rewound(self, pair: Pair, position: Mapping[str, JsonValue], run: str, at: str) -> State:
         """Return the state of the next version at a position given by `run`; marks of another cursor are forgotten.
 
         Without a position, the next run reads everything, and compares all keys.
         """
-        is_same = self.form is None or self.form.get("cursor") == form.get("cursor")
+        is_same = self.form is None or self.form.get("cursor") == pair.form.get("cursor")
         return State(
             self.version + 1,
-            form,
+            pair.form,
             self.columns and dict.fromkeys(self.columns),
             None,
             None,
@@ -227,6 +262,7 @@ class State:
             False,
             (*(self.marks if is_same else ()), {"run": run, "at": at, **position}),
             self.compared_at if position else None,
+            pair.texts,
         )
 
 
@@ -324,6 +360,12 @@ class Increment:
         )
 
     @property
+    def rewound_by(self) -> str | None:
+        """The change by hand that set the position from which this run reads; None if a run has set it."""
+        run = str(self.before.marks[-1]["run"]) if self.before and self.before.marks else ""
+        return run if run.startswith(BY_HAND) else None
+
+    @property
     def leaves_deletes(self) -> bool:
         """Whether rows are yet to be deleted after this delivery."""
         return self.deletes_later and self.to_delete is not None
@@ -358,6 +400,7 @@ class Increment:
             rows,
             (*(before.marks if before else ()), entry),
             self.compared_at or (before.compared_at if before else None),
+            self.pair.texts,
         )
 
 

@@ -870,7 +870,7 @@ def test_the_installed_command_says_where_the_mistake_is(project, sql, server):
     assert project("table: t", port=1) == (3, [("CON011", 4)])
     reader = {"user": server[0].reader, "password": server[0].reader_password}
     assert project("table: t", **reader) == (1, [("DRV020", 6)])
-    assert project("table: nowhere.t") == (1, [("DRV012", 6)])
+    assert project("table: nowhere.t") == (1, [("DRV071", 6)])
 
 
 def test_a_table_that_a_crash_empties_is_told(write, sql, place):

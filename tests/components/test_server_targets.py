@@ -312,3 +312,25 @@ def test_a_plan_does_not_take_a_server_for_a_file(family, tmp_path, osiris):
     (tmp_path / "load.yaml").write_text(PIPELINE.format(family=family))
     done = osiris("compile", "load.yaml", cwd=tmp_path)
     assert f"load appends to @{family}.target" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_missing_schema_is_named_with_the_statement_that_creates_it(place):
+    name = f"{place.database}_new"
+    with pytest.raises(OsirisError) as caught:
+        place.confirm(schema=name)
+    (problem,) = caught.value.diagnostics
+    statement = problem.hint.removeprefix("run ").partition(", or")[0]
+    assert (problem.code, statement.partition(name)[0].strip('"`')) == (
+        "DRV071",
+        {"postgres": "CREATE SCHEMA ", "mysql": "CREATE DATABASE "}[place.family],
+    )
+    place.sql(statement)
+    assert place.confirm(schema=name) == "absent"
+
+
+def test_a_schema_with_a_similar_name_is_offered(tmp_path, postgres):
+    place = Place(postgres, "postgres", tmp_path)
+    place.sql("CREATE SCHEMA sales")
+    with pytest.raises(OsirisError) as caught:
+        place.confirm(schema="sale")
+    assert caught.value.diagnostics[0].hint == """run CREATE SCHEMA "sale", or write 'sales' if that is meant"""

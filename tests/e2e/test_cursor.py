@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 import yaml
 from pyarrow import parquet
+from tests.e2e.databases import Side
 
 PIPELINE = """
 oml_version: "0.3.0"
@@ -576,3 +577,34 @@ def test_the_state_of_a_folder_is_reset(lake):
     done = lake.osiris("state", "reset", lake.root / "pipelines" / "lake.yaml", "--json", cwd=lake.root)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (written(lake.run()), lake.copied()) == (2, [1, 1, 2, 2])
+
+
+@pytest.mark.parametrize("family", ["postgres", "mysql", "duckdb", "sqlite"])
+def test_a_column_that_can_be_null_gets_the_statement_that_forbids_it(request, tmp_path, osiris, family):
+    server = {"postgres": "postgres", "mysql": "mariadb"}.get(family)
+    side = Side(family, "shop", tmp_path, request.getfixturevalue(server) if server else None)
+    default = "DEFAULT 5 COMMENT 'never NULL'" if family == "mysql" else ""
+    side.sql(f"CREATE TABLE orders (id bigint PRIMARY KEY, num bigint {default})")
+    (tmp_path / "osiris.yaml").write_text("")
+    declared = {family: {"shop": side.fields}}
+    if family != "sqlite":
+        declared["sqlite"] = {"copy": {"path": "copy.sqlite"}}
+    else:
+        declared["sqlite"]["copy"] = {"path": "copy.sqlite"}
+    (tmp_path / "osiris_connections.yaml").write_text(yaml.safe_dump({"connections": declared}))
+    path = tmp_path / "orders.yaml"
+    cursor = "{column: num, late: none}"
+    path.write_text(PIPELINE.format(name="orders", source=family, target="sqlite", cursor=cursor, mode=UPSERT))
+    done = osiris("compile", path, "--json", cwd=tmp_path, env=side.env)
+    (problem,) = (each for each in json.loads(done.stdout)["diagnostics"] if each["severity"] == "error")
+    assert problem["code"] == "STA007"
+    statement, *_ = problem["hint"].removeprefix("run ").partition(", or use another column")
+    if family == "sqlite":
+        assert statement == 'create the table again with "num" NOT NULL, as SQLite cannot alter that'
+        return
+    side.sql(statement)
+    assert osiris("compile", path, "--json", cwd=tmp_path, env=side.env).returncode == 0
+    if family == "mysql":
+        side.sql("INSERT INTO orders (id) VALUES (1)")
+        assert side.sql("SELECT num FROM orders") == [(5,)]
+        assert "never NULL" in side.sql("SHOW CREATE TABLE orders")[0][1]

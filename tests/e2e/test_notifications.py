@@ -535,5 +535,5 @@ def test_without_apprise_the_other_channels_send(shop, hooks, tmp_path):
     done = run_without("apprise", tmp_path, shop.folder, "notify", "test")
     assert done.returncode == 1
     assert done.stdout == "webhook ${WEBHOOK_URL}  accepted\n"
-    assert done.stderr.startswith("NTF004")
+    assert done.stderr.startswith("warning: NTF004")
     assert "install it: pip install 'apprise<3" in done.stderr

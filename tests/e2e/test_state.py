@@ -10,6 +10,7 @@ import pytest
 import yaml
 from tests.e2e.test_cursor import APPEND, PIPELINE, STAMPED, Shop, codes, written
 
+FILE = "pipelines/orders.yaml"
 BY_ID = "{column: id, late: none}"
 UPSERT = "write_mode: upsert, primary_key: [id]"
 
@@ -144,6 +145,27 @@ def test_list_says_what_the_number_of_recognized_rows_is(files):
     )
 
 
+def test_list_has_one_line_for_each_pipeline_with_errors(files):
+    files.add(1)
+    files.run()
+    path = files.root / "pipelines" / "broken.yaml"
+    path.write_text(
+        (path.parent / "orders.yaml")
+        .read_text()
+        .replace("@sqlite.shop", "@sqlite.no")
+        .replace("name: orders", "name: broken")
+    )
+    answer = call(files, "state", "list", code=1)
+    assert only(answer)["mark"] == "1"
+    (problem,) = answer["diagnostics"]
+    assert (problem["code"], problem["severity"], problem["file"]) == ("STA046", "warning", "pipelines/broken.yaml")
+    (line,) = files.osiris("state", "list", cwd=files.root).stderr.splitlines()
+    assert line.startswith("pipelines/broken.yaml: ")
+    assert codes(call(files, "state", "list", path, code=3)) == ["CON003"]
+    (files.root / "pipelines" / "orders.yaml").unlink()
+    assert files.osiris("state", "list", cwd=files.root).stdout == ""
+
+
 @pytest.mark.parametrize("verb", [("rewind", "--to", "2"), ("reset",)])
 def test_a_dry_run_changes_nothing(files, verb):
     files.add(1, 2, 3)
@@ -260,11 +282,70 @@ def test_a_changed_cursor_is_accepted_but_marks_of_the_old_one_are_not(files):
     files.sql("CREATE TABLE orders (id INTEGER PRIMARY KEY NOT NULL, amount INTEGER NOT NULL)")
     files.sql("INSERT INTO orders SELECT * FROM other")
     call(files, "compile", "pipelines/orders.yaml", "--refresh")
-    assert codes(files.run(changed, UPSERT, code=1)) == ["STA002"]
-    assert codes(state(files, "rewind", "--to", first["data"]["session"], code=2)) == ["STA045"]
+    answer = files.run(changed, UPSERT, code=1)
+    assert codes(answer) == ["STA002"]
+    assert f"its cursor changed from {BY_ID} to {changed}" in str(answer["diagnostics"])
+    assert f"changed since: cursor, was {BY_ID}" in files.osiris("state", "show", FILE, cwd=files.root).stdout
+    refused = state(files, "rewind", "--to", first["data"]["session"], code=2)
+    assert codes(refused) == ["STA045"]
+    ways = "possible: '--to 10000', or any other value of amount; 'osiris state reset' reads everything again"
+    assert refused["diagnostics"][-1]["hint"] == ways
     state(files, "rewind", "--to", "2")
     assert written(files.run(changed, UPSERT)) == 2
     assert len(only(state(files, "show"))["state"]["marks"]) == 2
+
+
+def test_the_run_after_a_rewind_says_that_rows_are_read_again(files):
+    files.add(1, 2, 3)
+    files.run(mode=UPSERT)
+    state(files, "rewind", "--to", "2")
+    files.run(mode=UPSERT)
+    for command in (("logs", "show", "last"), ("explain", "last")):
+        shown = files.osiris(*command, cwd=files.root).stdout
+        assert "orders: rows from 2 again, as 'osiris state' has set" in shown, shown
+    files.run(mode=UPSERT)
+    assert "again, as 'osiris state'" not in files.osiris("logs", "show", "last", cwd=files.root).stdout
+
+
+@pytest.mark.parametrize("mode", [UPSERT, APPEND])
+def test_a_failed_run_of_a_cursor_is_safe_to_retry(files, mode):
+    files.add(1)
+    files.run(mode=mode)
+    session = files.run(mode=mode, code=0)["data"]["session"]
+    why = call(files, "explain", session)["data"]["why"]
+    files.add(2)
+    files.sql("ALTER TABLE orders_copy RENAME TO away", "CREATE TABLE orders_copy (other TEXT)", database="copy")
+    failed = files.run(mode=mode, code=6)["data"]["session"]
+    shown = " ".join(files.osiris("explain", failed, cwd=files.root).stdout.split())
+    assert "Safe to retry: the same command reads on from the recorded position of copy." in shown, shown
+    assert "append the rows" not in str(why)
+
+
+def test_a_changed_query_is_shown_as_it_was(files):
+    files.add(1)
+    files.run()
+    path = files.root / FILE
+    step = """  - {{id: large, component: duckdb.processor, mode: transform, needs: [orders],
+     config: {{query: "SELECT id, amount FROM orders WHERE amount > {}"}}}}
+"""
+    earlier = path.read_text().replace("needs: [orders]", "needs: [large]").replace("orders_copy", "large")
+    path.write_text(earlier + step.format(0))
+    call(files, "run", path)
+    path.write_text(earlier + step.format(1))
+    answer = str(call(files, "run", path, code=1)["diagnostics"])
+    assert "what it reads changed from orders -> SELECT " in answer
+    assert answer.index("> 0") < answer.index(" to orders -> SELECT ") < answer.index("> 1")
+
+
+def test_a_state_of_an_earlier_version_is_read(files):
+    files.add(1)
+    files.run()
+    files.sql("UPDATE _osiris_state SET content = json_remove(content, '$.texts')", database="copy")
+    files.add(2)
+    assert written(files.run()) == 1
+    files.sql("UPDATE _osiris_state SET content = json_remove(content, '$.texts')", database="copy")
+    answer = files.run(BY_ID.replace("none", "{lag: 10}"), code=1)
+    assert "does not fit: its cursor changed'" in str(answer["diagnostics"]).replace('"', "'")
 
 
 def test_a_new_column_does_not_double_rows_that_are_kept(files):

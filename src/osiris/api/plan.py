@@ -9,7 +9,7 @@ from osiris.api.workspace import load_plan
 from osiris.compare.lineage import KINDS, label_of, labels_of, read_lineage
 from osiris.delivery import MANIFEST
 from osiris.durable import write_file
-from osiris.errors import OsirisError, diagnostic, exit_code, raise_all, sort_diagnostics
+from osiris.errors import OUT_OF_REACH, OsirisError, diagnostic, exit_code, raise_all, sort_diagnostics
 from osiris.family_spec import find_family
 from osiris.files import refuse_foreign, resolve_path
 from osiris.model import schema_from_json
@@ -33,9 +33,6 @@ _VERBS = {"append": "appends to", "upsert": "upserts into", "replace": "creates 
 """Actions by write mode for a table that may or may not exist."""
 
 _BY_STATE = {"there": {**_VERBS, "replace": "replaces"}, "absent": dict.fromkeys(_VERBS, "creates")}
-_OUT_OF_REACH = 3
-"""Exit code of temporary problems, which may be gone when the plan runs."""
-
 _RECENT = 50
 """Maximum number of sessions searched for the newest run of a pipeline."""
 
@@ -163,7 +160,7 @@ def inspect_tables(workspace: Workspace, compiled: Compiled) -> Tables:
 
 def _is_lasting(item: Diagnostic) -> bool:
     """Return whether a problem of a target will still exist when the plan runs."""
-    return exit_code([item]) not in (0, _OUT_OF_REACH)
+    return exit_code([item]) not in (0, OUT_OF_REACH)
 
 
 def _missing_files(files: Mapping[str, Path | None]) -> list[str]:

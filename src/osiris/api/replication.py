@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 from osiris.api.own_targets import database_of, digest_of, targets_of_entries, targets_of_plan, writers_in
 from osiris.canonical import fingerprint
 from osiris.connections import as_written, parse_ref, resolve_ref
-from osiris.errors import Location, OsirisError, diagnostic, exit_code, raise_all
+from osiris.errors import OUT_OF_REACH, Location, OsirisError, diagnostic, exit_code, raise_all
 from osiris.lock import PinnedEntry, PinnedTable, load_entries
 from osiris.oml.replicate import (
     Catalogue,
@@ -42,8 +42,6 @@ Asking: TypeAlias = Literal["never", "unpinned", "run", "refresh"]
 _NAMED = 5
 """How many tables a message names."""
 
-_OUT_OF_REACH = 3
-"""Exit code of problems that are not those of a table: its database cannot be reached."""
 _NO_WORKER = ("RUN001", "RUN002")
 
 
@@ -185,7 +183,7 @@ def with_new_tables(replicated: Replicated, compiled: Callable[[], T]) -> T:
 def _reason(error: OsirisError) -> str:
     """Return the code of the error of new tables; raises it if it is not one of theirs."""
     codes = [item.code for item in error.diagnostics if item.severity == "error"]
-    if error.exit_code == _OUT_OF_REACH or codes[0] in _NO_WORKER:
+    if error.exit_code == OUT_OF_REACH or codes[0] in _NO_WORKER:
         raise error
     return codes[0]
 
@@ -201,7 +199,7 @@ def confirm_targets(replicated: Replicated, manifest: Manifest, pipeline: Pipeli
     steps = [step for step in confirmable_targets(manifest, workspace.registry) if step["id"] in added]
     answers = query_targets(workspace.project, manifest, workspace.config, steps, workspace.environ)
     problems = [item for answer in answers.values() for item in problems_of(workspace.root, pipeline, answer)]
-    if lasting := [item for item in problems if exit_code([item]) not in (0, _OUT_OF_REACH)]:
+    if lasting := [item for item in problems if exit_code([item]) not in (0, OUT_OF_REACH)]:
         raise_all(lasting)
 
 

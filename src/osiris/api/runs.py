@@ -204,12 +204,14 @@ def rehearse(
 ) -> Rehearsal:
     """Run all pre-flight checks of a run and return the plan with its problems; saves and executes nothing.
 
-    Sources and targets are queried if the run is local. Fails as a run would if a secret is missing, as `chosen` for an
+    If the run is local, sources and targets are queried, also for what pairs ask before their rows: states that do not
+    fit, and cycles of foreign keys. Fails as a run would if a secret is missing, as `chosen` for an
     invalid selection, and with SBX003 as a run in bubblewrap.
     """
     from osiris.api.plan import Tables, tables_of
     from osiris.runner.host.adapters import check_target
     from osiris.runner.host.describe import confirm
+    from osiris.runner.host.describe import rehearse as refusals
     from osiris.runner.host.run import require_allowed, start_worker
     from osiris.runner.selection import chosen
 
@@ -225,9 +227,10 @@ def rehearse(
     with start_worker(workspace.root) as worker:
         project, config, registry = workspace.project, workspace.config, workspace.registry
         answers = confirm(project, manifest, config, registry, secrets, worker, plan.asked)
+        refused = refusals(project, manifest, config, secrets, worker, answers, selected)
     diagnostics = [
         item
-        for step, problems in answers.problems.items()
+        for step, problems in (*answers.problems.items(), *refused.items())
         if not selected or step in selected
         for item in _located(workspace, plan.pipeline, step, problems)
     ]

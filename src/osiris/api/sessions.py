@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from osiris.api.workspace import Workspace
 from osiris.errors import OsirisError
-from osiris.history.deliveries import written_to
+from osiris.history.deliveries import reading_on, written_to
 from osiris.history.findings import findings_of, grave_findings
 from osiris.history.reading import Reading, read_run, stale_text, why_of_steps
 from osiris.history.record import REFUSED, caught_up, plan_of, target_of
@@ -288,7 +288,11 @@ def _prospect(run: Run, story: Story) -> list[str]:
     if run["kind"] == REFUSED:
         return ["Nothing was started; fix the cause and run the same command again."]
     delivered = f" and does not run {_first([*run['deliveries']])} again" if run.get("deliveries") else ""
-    return [f"'osiris run --resume' continues with this plan{delivered}; a changed pipeline starts a new run."]
+    writers = [step for step in story.reading.run.steps if step.mode == "write"]
+    return [
+        f"'osiris run --resume' continues with this plan{delivered}; a changed pipeline starts a new run.",
+        *reading_on(writers, safe=all("state" in step.plan for step in writers)),
+    ]
 
 
 def given_id(run: Run) -> str | None:

@@ -11,9 +11,20 @@ from typing import TYPE_CHECKING, NoReturn
 from osiris.api.workspace import find_plan, pipelines, shown
 from osiris.compare.lineage import label_of
 from osiris.delivery import MANIFEST
-from osiris.errors import Diagnostic, Location, OsirisError, diagnostic, fail, nearest, raise_all
+from osiris.errors import (
+    OUT_OF_REACH,
+    Diagnostic,
+    Location,
+    OsirisError,
+    diagnostic,
+    exit_code,
+    fail,
+    nearest,
+    raise_all,
+)
 from osiris.model import schema_from_json
-from osiris.replication import NO_STATE, Cursor, State, StateChange, parse_value, place_of, value_text
+from osiris.replication import BY_HAND, NO_STATE, Cursor, State, StateChange, parse_value, place_of, value_text
+from osiris.replication import Pair as Replicated
 from osiris.types import parse_type
 from osiris.units import count, duration_text
 
@@ -84,6 +95,11 @@ class Pair:
         return self.cursor.late not in ("row_xids", "files")
 
     @property
+    def replicated(self) -> Replicated:
+        """The pair as its state has it."""
+        return Replicated.of(self.writer, {step["id"]: step for step in self.plan.steps})
+
+    @property
     def last(self) -> Mapping[str, JsonValue]:
         """The run that wrote the state, and when (`run`, `at`)."""
         return self.state.marks[-1] if self.state and self.state.marks else {}
@@ -129,7 +145,7 @@ class Pair:
 
 
 def _content(state: State) -> dict[str, JsonValue]:
-    fields = ("form", "columns", "source", "target", "position", "rows", "marks", "compared_at")
+    fields = ("form", "columns", "source", "target", "position", "rows", "marks", "compared_at", "texts")
     return {name: getattr(state, name) for name in fields}
 
 
@@ -229,7 +245,7 @@ def _moved(workspace: Workspace, pairs: Sequence[Pair], to: str | None, *, dry_r
     _refuse(pairs)
     choices = _choices(pairs, to, _names_of_run(workspace, to))
     now = datetime.now(UTC)
-    run = f"state/{now:%Y%m%dT%H%M%SZ}-{token_hex(3)}"
+    run = f"{BY_HAND}{now:%Y%m%dT%H%M%SZ}-{token_hex(3)}"
     changes = {
         name: _change(choice, run, now.isoformat(timespec="milliseconds"), dry_run=dry_run)
         for name, choice in choices.items()
@@ -287,7 +303,7 @@ def _place(text: JsonValue, kind: str) -> int | None:
 def _plans(
     workspace: Workspace, target: str | None, params: Mapping[str, str]
 ) -> tuple[list[tuple[str, Manifest]], list[Diagnostic]]:
-    """Return the plan of a target, or those of all pipelines that have a cursor by file, with the problems of these."""
+    """Return the plan of a target, or those of all pipelines with a cursor by file, with the problems of others."""
     if target is not None:
         return [("", _plan(workspace, target, params))], []
     plans, problems = [], list[Diagnostic]()
@@ -297,8 +313,17 @@ def _plans(
             try:
                 plans.append((file, _plan(workspace, file, params)))
             except OsirisError as error:
-                problems += _in_file(file, error.diagnostics)
+                is_out_of_reach = exit_code(error.diagnostics) == OUT_OF_REACH
+                problems += _in_file(file, error.diagnostics) if is_out_of_reach else [_not_listed(file, error)]
     return plans, list(dict.fromkeys(problems))
+
+
+def _not_listed(file: str, error: OsirisError) -> Diagnostic:
+    """Return the warning that stands for all problems of a pipeline."""
+    first, *others = [item for item in error.diagnostics if item.severity == "error"]
+    more = f", and {count(len(others), 'more problem')}" if others else ""
+    problem = f"{first.code} {first.message}{more}"
+    return diagnostic("STA046", at=Location(file=file), problem=problem, file=file)
 
 
 def _plan(workspace: Workspace, target: str, params: Mapping[str, str]) -> Manifest:
@@ -440,7 +465,7 @@ def _mark(position: Mapping[str, JsonValue]) -> str | None:
 def _change(choice: _Choice, run: str, at: str, *, dry_run: bool) -> StateChange:
     pair, cursor = choice.pair, choice.pair.cursor
     before = pair.state or replace(NO_STATE, version=pair.version)
-    state = before.rewound(pair.writer["state"]["form"], choice.position or {}, run, at)
+    state = before.rewound(pair.replicated, choice.position or {}, run, at)
     is_direct = pair.reader["id"] in pair.writer["inputs"].values() and cursor.column not in _casts(pair)
     column = cursor.column if is_direct and pair.appends and pair.has_values else ""
     return StateChange(state, dry_run, not choice.position, column, pair.kind, choice.mark)
@@ -515,10 +540,21 @@ def _before(pair: Pair, names: Collection[str], first: str) -> _Choice:
         return _Choice(pair, "what is new, as that run read nothing of it", None)
     index, run = marks.index(since[0]), str(since[0]["run"])
     if problem := _unknown(pair, index):
-        fail("STA045", run=run, source=pair.source, problem=problem)
+        fail("STA045", run=run, source=pair.source, problem=problem, hint=_known_positions(pair))
     position = _position(pair, marks[index - 1]) if index else {}
     reads = f"from {_point(position)}" if position else "everything"
     return _Choice(pair, f"{reads}, as before {run}", position)
+
+
+def _known_positions(pair: Pair) -> str:
+    """Return what can be given instead of a run whose position is not known."""
+    marks = pair.state.marks if pair.state else ()
+    runs = [_id(mark) for index, mark in enumerate(marks) if _unknown(pair, index) is None]
+    ways = [f"'--to {_example(pair.kind)}', or any other value of {pair.cursor.column}"] if pair.has_values else []
+    ways += (
+        [f"one of {count(len(runs), 'run')} from '--to {runs[0]}' on ('osiris state show' lists them)"] if runs else []
+    )
+    return "; ".join([*(f"possible: {way}" for way in ways), "'osiris state reset' reads everything again"])
 
 
 def _unknown(pair: Pair, index: int) -> str | None:

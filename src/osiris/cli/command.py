@@ -315,9 +315,13 @@ def _spelled(param: click.Parameter, value: Any) -> list[str]:  # noqa: ANN401 -
     return [option] if value is True else [option, str(value)]
 
 
+ALWAYS_SHOWN = ("CMP048", "STA054")
+"""Notes shown without --verbose: the plan of an abbreviated fingerprint, and updates that may be lost unseen."""
+
+
 def brief(diagnostics: Sequence[Diagnostic]) -> tuple[list[Diagnostic], list[str]]:
     """Return the diagnostics to show, and a line that counts the notes left out unless --verbose or --json is given."""
-    shown = [item for item in diagnostics if item.severity != "note"]
+    shown = [item for item in diagnostics if item.severity != "note" or item.code in ALWAYS_SHOWN]
     if console().verbose or console().wants_json or len(shown) == len(diagnostics):
         return list(diagnostics), []
     notes = count(len(diagnostics) - len(shown), "note")

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 STYLES = {"error": "31;1", "warning": "33", "note": "36", "dim": "2", "bold": "1", "ok": "32", "": ""}
 UNSAFE_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn")
-_ONE_LINE = ("PRJ018",)
-"""Warnings shown on one line, as they come with every command."""
+_ONE_LINE = ("PRJ018", "STA046")
+"""Warnings shown on one line, as they come with every command or once per file."""
 SHOWN = 50
 """Maximum diagnostics printed for people; the JSON envelope has all."""
 
@@ -204,11 +204,16 @@ def _json(data: JsonValue) -> str:
 
 
 def diagnostic_lines(diagnostics: Sequence[Diagnostic], root: Path | None = None) -> list[Line]:
-    """Return the lines for people: place, code and message, the line of the file, and the hint; one line for a note."""
+    """Return the lines for people: place, code and message, the line of the file, and the hint; one line for a note.
+
+    Warnings and notes are named so before their code.
+    """
     lines: list[Line] = []
     for item in diagnostics[:SHOWN]:
         place = str(item.location)
-        lines.append([("bold", f"{place}: " if place else ""), (item.severity, item.code), ("", f" {item.message}")])
+        kind = "" if item.severity == "error" else f"{item.severity}: "
+        head = [("bold", f"{place}: " if place else ""), (item.severity, f"{kind}{item.code}")]
+        lines.append([*head, ("", f" {item.message}")])
         if item.severity == "note" or item.code in _ONE_LINE:
             continue
         lines += _excerpt(item, root)

@@ -20,6 +20,7 @@ from osiris.cli.command import (
     STRICT,
     again,
     answers,
+    brief,
     choice,
     console,
     flag,
@@ -171,9 +172,6 @@ _OF_ONE = ("resume", "select", "rows")
 _MOST_TABLES = 20
 """Maximum tables of an entry that the result of a run lists."""
 
-_COMPLETED = "CMP048"
-"""The note that names the plan of an abbreviated fingerprint."""
-
 OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.argument("target", metavar="[FILE|PLAN|FINGERPRINT]", required=False),
     flag("--last-compile", "Run the plan that was compiled last."),
@@ -308,8 +306,7 @@ def _one_target(target: str | None, *, last_compile: bool, resume: str | None) -
 
 def _visible_notes(notes: Sequence[Diagnostic]) -> list[Diagnostic]:
     """Leave notes out unless asked for: `compile` and `validate` show them, and a nightly run need not repeat them."""
-    loud = console().verbose or console().wants_json
-    return [note for note in notes if loud or note.severity != "note" or note.code == _COMPLETED]
+    return brief(notes)[0]
 
 
 def _run_options(options: dict[str, Any]) -> RunOptions:
@@ -338,7 +335,7 @@ def _rehearsed(workspace: Workspace, rehearsal: Rehearsal, select: str | None) -
     unasked = [] if rehearsal.asked else [f"  sources and targets were not checked: {where}"]
     text = [plan_head(manifest), *shown, *only, *unasked, "nothing was run (--dry-run)"]
     data = {**api.plan_data(manifest), "plan": view.to_json(), "dry_run": True, "selected": selected}
-    diagnostics = sort_diagnostics(_visible_notes(rehearsal.diagnostics))
+    diagnostics = sort_diagnostics(rehearsal.diagnostics)
     return Answer({**data, "asked": rehearsal.asked}, text, diagnostics, [] if has_errors(diagnostics) else [follow_up])
 
 

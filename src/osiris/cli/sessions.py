@@ -70,11 +70,18 @@ def session_lines(run: Run, remarks: Remarks) -> list[Line]:
         *table_lines(remarks.tables, MOST_TABLES),
         *step_lines(run.get("steps") or {}),
         *read_lines(run, remarks.sources),
+        *rewound_lines(run),
         *written_lines(run, remarks.targets),
         *finding_lines(remarks.findings),
         *diagnostic_lines(merged(_still_true(run, remarks.after), remarks.tables)),
         *api.resumed_by(remarks.after),
     ]
+
+
+def rewound_lines(run: Run) -> list[Line]:
+    """Return a line for each step of its own that read rows again, as its state was moved by hand."""
+    read = {name: step.get("read_since") for name, step in _ordinary(run.get("steps") or {}).items()}
+    return [f"  {name}: rows {since_text(since)}" for name, since in read.items() if since and since.get("rewound_by")]
 
 
 def finding_lines(findings: Iterable[Mapping[str, JsonValue]]) -> list[Line]:
@@ -267,7 +274,7 @@ def _session(workspace: Workspace, run: dict[str, JsonValue]) -> Answer:
     head: Line = [("bold", str(run["session"])), (status_style(str(run["status"])), f"  {run['status']}")]
     odd = finding_lines(story.findings)
     tables = [*table_lines(story.tables, MOST_TABLES), *read_lines(run, story.sources)]
-    tables += written_lines(run, story.targets)
+    tables += [*rewound_lines(run), *written_lines(run, story.targets)]
     text = [head, *sentences, *odd, *_why_lines(run, story.why), *tables]
     data = {"session": run, "story": sentences, "why": story.why, "reading": story.to_json()}
     return Answer(data, text, next=next_commands(run, story))

@@ -9,6 +9,7 @@ import click
 from osiris import api
 from osiris.cli.command import FILE, PARAM, PROFILE, answers, console, flag, noun, opened, valued
 from osiris.cli.render import Answer, figures
+from osiris.errors import exit_code
 from osiris.units import count
 
 if TYPE_CHECKING:
@@ -27,15 +28,16 @@ DRY_RUN = flag("--dry-run", "Show what would change; change nothing.")
 def list_states(file: str | None, what: str | None, params: dict[str, str], profile: str | None) -> Answer:
     """List how far each table has been read.
 
-    The default is all pipelines of the project with a cursor. STEP or TABLE limits it. 'recognized' is how many
-    delivered rows are known to the next run, which may read them again. Exits 3 if a source or target cannot be
-    reached; other tables are listed anyway.
+    The default is all pipelines of the project with a cursor; exits 1 if one of them has errors, so that it has no
+    plan. STEP or TABLE limits it. 'recognized' is how many delivered rows are known to the next run, which may read
+    them again. Exits 3 if a source or target cannot be reached; other tables are listed anyway.
     """
     pairs, problems = api.list_states(opened(profile), file, what, params=params)
     data = [console().clean(pair.to_json()) for pair in pairs]
     rows = [_cells(pair, each) for pair, each in zip(pairs, data, strict=True)]
     text: list[Line] = figures(rows, _HEADER) if rows else [] if problems else ["no pipeline has a cursor"]
-    return Answer({"states": data}, text, problems)
+    is_partial = any(item.code == "STA046" for item in problems)
+    return Answer({"states": data}, text, problems, exit_code=exit_code(problems) or int(is_partial))
 
 
 _HEADER = ("pipeline", "source", "target", "mark", "held back", "last run", "written (UTC)", "recognized")
@@ -82,7 +84,11 @@ def _facts(data: Mapping[str, JsonValue], state: Mapping[str, JsonValue]) -> Ite
     yield "rows recognized", data["rows_kept"]
     yield "compared at", state["compared_at"]
     yield "columns", ", ".join(f"{name} {kind or 'of any type'}" for name, kind in columns.items())
-    yield "changed since", ", ".join(data["changed"])
+    before = state["texts"]
+    yield (
+        "changed since",
+        "; ".join(f"{name}, was {before[name]}" if name in before else name for name in data["changed"]),
+    )
 
 
 def _position(mark: Mapping[str, JsonValue]) -> str:
@@ -106,10 +112,11 @@ TO = valued("--to", "RUN|VALUE", "Read again what this run read, or all rows fro
 def rewind(file: str, what: str | None, to: str, dry_run: bool, params: dict[str, str], profile: str | None) -> Answer:
     """Set from where the next run reads.
 
-    RUN is a session or run id in 'osiris state show': the state goes back to the position before that run. VALUE is a
-    value of the cursor column. This accepts the cursor, query, source and target as they are now. Each state changes in
-    a transaction of its own, which the ledger of the target records. For write_mode: append, rows that are read again
-    are appended again; --dry-run counts them.
+    RUN is a session or run id: the state goes back to the position before that run. 'osiris state show FILE' lists the
+    possible ones, the last 30 runs that read something. VALUE is any value of the cursor column. A cursor of files or
+    row_xids has no values, and one of files can only be reset. This accepts the cursor, query, source and target as
+    they are now. Each state changes in a transaction of its own, which the ledger of the target records. For
+    write_mode: append, rows that are read again are appended again; --dry-run counts them.
     """
     return _moved(file, what, to, dry_run, params, profile)
 

@@ -15,7 +15,7 @@ from osiris.sql.safety.names import relation_names
 from osiris.units import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from osiris.compiler.context import Context
     from osiris.errors import Diagnostic
@@ -25,6 +25,8 @@ CURSOR, STATE, DELETES, FILES = "cursor", "state", "deletes", "files"
 _COMPARING = ("every", "at_most", "soft_column")
 """Keys of `deletes` that belong to the comparison of keys."""
 _ZONE = "STA055"
+_NAMED = 5
+"""How many tables of an entry a note names."""
 _ADDING = ("append", "upsert")
 _CUTS = ("limit", "offset")
 _QUERY, _TRANSFORM = "query", "duckdb.processor"
@@ -59,10 +61,18 @@ def check_cursor_notes(ctx: Context) -> Iterator[Diagnostic]:
     noted: dict[tuple[str, str], list[Step]] = defaultdict(list)
     for code, step in _noted(ctx):
         noted[code, step.entry or step.id].append(step)
-    for (code, name), (first, *others) in noted.items():
-        who = f"entry '{name}' ({count(1 + len(others), 'table')})" if first.entry else f"step '{name}'"
+    for (code, name), steps in noted.items():
+        first = steps[0]
+        who = f"entry '{name}' ({_tables(steps)})" if first.entry else f"step '{name}'"
         at = ctx.at(_place_of(first, "write_mode" if first.mode == "write" else CURSOR))
         yield diagnostic(code, at=at, who=who, **({"zone": first.config[CURSOR]["zone"]} if code == _ZONE else {}))
+
+
+def _tables(steps: Sequence[Step]) -> str:
+    """Return how many tables steps of an entry have, and the names of the first."""
+    names = [str(step.config.get("table", step.id)) for step in steps]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{count(len(names), 'table')}: {', '.join(names[:_NAMED])}{more}"
 
 
 def _noted(ctx: Context) -> Iterator[tuple[str, Step]]:

@@ -51,7 +51,12 @@ def check_known(config: Mapping[str, Iterable[str]], existing: Sequence[str], wh
 def expect_read_columns(increment: Increment, columns: Mapping[str, str]) -> None:
     """Fail with STA002 if a column that was read is missing or has another type; new ones are allowed."""
     before = increment.before.columns if increment.before else None
-    changed = [name for name, kind in (before or {}).items() if kind is not None and columns.get(name) != kind]
+    read = {name: kind for name, kind in (before or {}).items() if kind is not None}
+    changed = [
+        f"column {name} changed from {kind} to {columns[name]}" if name in columns else f"column {name} is missing"
+        for name, kind in read.items()
+        if columns.get(name) != kind
+    ]
     if changed:
-        what = f"column{'s' if len(changed) > 1 else ''} {', '.join(changed)}"
+        what = " and ".join(changed)
         fail("STA002", at=Location(pointer="/config/cursor"), what=what, source=increment.pair.source)

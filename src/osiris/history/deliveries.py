@@ -118,12 +118,22 @@ def retry_of(reading: Reading, deliveries: list[Delivery]) -> dict[str, JsonValu
         prospect = _prospect(reading, deliveries, useful=useful, safe=not partial)
         why = f"{_continuation_text(deliveries, partial)} {prospect}"
         command = again(reading, deliveries, useful=useful)
+    if reading.run.status != "running" and reading.replays is None:
+        why += "".join(f" {sentence}" for sentence in reading_on([each.step for each in deliveries], safe=bool(safe)))
     return {"safe": safe, "useful": useful, "why": why, "command": command, "evidence": ["run"]}
+
+
+def reading_on(writers: Iterable[RecordedStep], *, safe: bool) -> list[str]:
+    """Return the sentence on what the next run does for the writers behind a cursor, if there are any."""
+    pairs = [step.id for step in writers if "state" in step.plan]
+    retry = "Safe to retry: the" if safe else "The"
+    return [f"{retry} same command reads on from the recorded position of {_list_of(pairs)}."] if pairs else []
 
 
 def _new_run_safety(deliveries: list[Delivery]) -> tuple[bool, str]:
     """Return whether a new run after a complete one is safe, and why."""
-    twice = [delivery.step.id for delivery in deliveries if delivery.mode not in _REPEATABLE]
+    writers = (delivery for delivery in deliveries if "state" not in delivery.step.plan)
+    twice = [delivery.step.id for delivery in writers if delivery.mode not in _REPEATABLE]
     then = f"append the rows of {_list_of(twice)} again" if twice else "add no rows twice"
     return not twice, f"Nothing left to do. A new run would {then}."
 
@@ -153,7 +163,8 @@ def given_params(plan: Manifest | None) -> list[str]:
 
 def _appended(deliveries: Iterable[Delivery]) -> list[str]:
     """Return the write steps that have appended rows, which another delivery would duplicate."""
-    return [each.step.id for each in deliveries if each.state in ("written", "kept") and each.mode == "append"]
+    appended = (each for each in deliveries if each.state in ("written", "kept") and each.mode == "append")
+    return [each.step.id for each in appended if "state" not in each.step.plan]
 
 
 def _continuation_text(deliveries: list[Delivery], partial: list[str]) -> str:

@@ -25,7 +25,7 @@ GRACE = 5.0
 GONE_GRACE = 2.0
 """Seconds a worker has to stop after its host has exited."""
 
-JOBS = ("describe", "confirm", "run", "preview", "doctor", "discover", "state")
+JOBS = ("describe", "confirm", "run", "preview", "doctor", "discover", "state", "rehearse")
 
 CANCEL: dict[str, JsonValue] = {"control": "cancel"}
 

@@ -295,15 +295,15 @@ def keep_rows(source: RowStream, path: Path) -> tuple[int, Callable[[], RowStrea
     Returns their size in bytes, and a function that opens them as a new stream on each call. Raises OSError if the file
     cannot be written.
     """
-    held: list[pa.RecordBatch] = []
+    first: list[pa.RecordBatch] = []
     with closing(source.batches()) as batches:
         for batch in batches:
-            held.append(batch)
-            if sum(each.nbytes for each in held) > _IN_MEMORY:
+            first.append(batch)
+            if sum(each.nbytes for each in first) > _IN_MEMORY:
                 break
         else:
-            return sum(each.nbytes for each in held), lambda: stream(source.schema, iter(held), source.order)
-        reopened = spool(passed_on(source, chain(held, batches)), path)
+            return sum(each.nbytes for each in first), lambda: stream(source.schema, iter(first), source.order)
+        reopened = spool(passed_on(source, chain(first, batches)), path)
     return path.stat().st_size, reopened
 
 

@@ -222,7 +222,7 @@ def test_an_entry_has_one_note_of_a_kind(bench):
     pipeline = replace(bench.pipeline(), steps=tuple(steps))
     (note,) = check_cursor_notes(Context(pipeline, bench.registry, CONNECTIONS, bench.root))
     assert (note.code, note.location.pointer) == ("STA053", "/replicate/0/defaults/cursor")
-    assert note.message.startswith("entry 'shop' (3 tables): ")
+    assert note.message.startswith("entry 'shop' (3 tables: a, b, c): ")
 
 
 ZONES = [
@@ -320,3 +320,15 @@ def test_what_a_cursor_is_joined_with_is_read_for_that_alone(problems):
     assert [code for code, _ in places(problems(*steps))] == ["STA029"]
     found = problems(*steps, write("customers", "names"))
     assert ("STA051", "/steps/2/inputs") in places(found)
+
+
+def test_a_note_of_many_tables_names_the_first(bench):
+    names = [f"t{number}" for number in range(7)]
+    steps = [
+        replace(step, entry="shop", pointer="/replicate/0", config={**step.config, "table": name})
+        for name in names
+        for step in (read(name), write(name, f"to_{name}", write_mode="upsert"))
+    ]
+    pipeline = replace(bench.pipeline(), steps=tuple(steps))
+    (note,) = check_cursor_notes(Context(pipeline, bench.registry, CONNECTIONS, bench.root))
+    assert note.message.startswith("entry 'shop' (7 tables: t0, t1, t2, t3, t4 and 2 more): ")

@@ -7,12 +7,14 @@ begins, or writes them directly into the table where the outcome is the same.
 
 from __future__ import annotations
 
-from contextlib import contextmanager, nullcontext
+import re
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from osiris.driver import Shared
+from osiris.errors import OsirisError
 from osiris.families.mysql import late_rows
 from osiris.families.mysql.connect import address, connect, numbered
 from osiris.families.mysql.errors import NOT_GRANTED, ROW, refusal
@@ -62,6 +64,7 @@ from osiris.families.sql.database import REPEATED, STATE, Database, DatabaseBusy
 from osiris.families.sql.extractor import sifted, windowed
 from osiris.families.sql.ledger import insert_delivery
 from osiris.families.sql.sending import fail_rejected
+from osiris.families.sql.target_table import fail_schema
 from osiris.fault import fault
 
 if TYPE_CHECKING:
@@ -85,6 +88,9 @@ _TABLE_ID = {
     for is_mariadb, view in ((True, "INNODB_SYS_TABLES"), (False, "INNODB_TABLES"))
 }
 """By whether the server is MariaDB."""
+_NULL = re.compile(r"(?: DEFAULT)? NULL\b")
+_COMMENT = re.compile(r" (?=COMMENT ')")
+"""What says that a column can be NULL, and where its comment begins, in a definition that the server writes."""
 _IN_USE = (1020, 1205, 1213)
 
 
@@ -154,6 +160,14 @@ class MySQL(Database[Session]):
 
     # Reading
 
+    def forbid_null(self, session: Session, table: str, column: str) -> str:
+        """Return how to declare a column of a table, given by its quoted name, NOT NULL: MODIFY needs all the rest."""
+        name = quote_name(column)
+        ((_, text),) = session.rows(f"SHOW CREATE TABLE {table}")
+        definition = next(line.strip().removesuffix(",") for line in text.splitlines() if line.strip().startswith(name))
+        kept, *comment = _COMMENT.split(definition)
+        return f"run ALTER TABLE {table} MODIFY {' '.join([_NULL.sub('', kept), 'NOT NULL', *comment])}"
+
     @contextmanager
     def shared(self, ctx: StepContext, configs: Sequence[StepConfig]) -> Iterator[Shared]:
         """Hold a connection whose transaction sees one state of all tables of these configs that it can lock."""
@@ -215,15 +229,14 @@ class MySQL(Database[Session]):
 
     def inspect_session(self, delivery: Delivery) -> AbstractContextManager[Session]:
         """Open a session that inspects a target before rows are read."""
-        return opened(delivery.ctx, address(delivery.ctx.connection, delivery.config.schema))
+        return _opened(delivery)
 
     @contextmanager
     def write_session(self, delivery: Delivery) -> Iterator[Session]:
         """Open a session that can write; fails with DAT032 for a rejected row, may raise DatabaseBusy."""
         import pymysql
 
-        target = address(delivery.ctx.connection, delivery.config.schema)
-        with opened(delivery.ctx, target, sends_rows=True) as session:
+        with _opened(delivery, sends_rows=True) as session:
             session.run(f"SET SESSION {chosen(SETTINGS)}")
             try:
                 yield session
@@ -339,6 +352,21 @@ class MySQL(Database[Session]):
         fault("mysql.commit")
         session.run("COMMIT")
         fault("mysql.committed")
+
+
+@contextmanager
+def _opened(delivery: Delivery, *, sends_rows: bool = False) -> Iterator[Session]:
+    """Open a session in the schema of a delivery's table; fails with DRV071 if it is not there."""
+    schema, target = delivery.config.schema, address(delivery.ctx.connection, delivery.config.schema)
+    with ExitStack() as stack:
+        try:
+            session = stack.enter_context(opened(delivery.ctx, target, sends_rows=sends_rows))
+        except OsirisError as error:
+            if schema is None or error.diagnostics[0].code != "CON013":
+                raise
+            server = f"the server {target.host}:{target.port}"
+            fail_schema(delivery, schema, f"CREATE DATABASE {quote_name(schema)}", server)
+        yield session
 
 
 MYSQL = MySQL()

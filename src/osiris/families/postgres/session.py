@@ -88,7 +88,7 @@ SELECT c.oid, c.relname, c.relkind::text, c.relhassubclass, c.reltuples::float8,
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"""
 _NAMED = "AND c.relname = %s::text"
-_SCHEMAS = "SELECT nspname FROM pg_catalog.pg_namespace ORDER BY 1"
+SCHEMAS = "SELECT nspname FROM pg_catalog.pg_namespace ORDER BY 1"
 _COLUMNS = """
 SELECT attname, attnotnull, atttypid::int8, atttypmod FROM pg_catalog.pg_attribute
 WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
@@ -329,7 +329,7 @@ def relations(session: Session) -> dict[str, Table]:
     """
     expect_open(session, {session.schema})
     rows = session.rows(f"{_RELATIONS} ORDER BY c.relname", session.schema)
-    schemas = [] if rows else [name for (name,) in session.rows(_SCHEMAS)]
+    schemas = [] if rows else [name for (name,) in session.rows(SCHEMAS)]
     if not rows and session.schema not in schemas:
         shown = f"{session.schema}.…"
         fail("DRV012", table=shown, path=session.label, hint=did_you_mean(shown, schemas))

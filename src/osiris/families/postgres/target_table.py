@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from osiris.errors import did_you_mean, fail
 from osiris.families.postgres import encode as to
-from osiris.families.postgres.session import fail_right, find, qualified, relations
+from osiris.families.postgres.session import SCHEMAS, fail_right, find, qualified, relations
 from osiris.families.postgres.types import BYTE, NUMERIC, SIMPLE, TEXTS, Kind, carry
 from osiris.families.sql.database import LEDGER, REPEATED, STATE, ForeignKey, no_key
 from osiris.families.sql.database import Column as TargetColumn
 from osiris.families.sql.deletes import removes_rows
 from osiris.families.sql.ledger import own_tables
 from osiris.families.sql.result import UnsupportedType
-from osiris.families.sql.target_table import fail_table
+from osiris.families.sql.target_table import fail_schema, fail_table
 from osiris.families.type_compat import holds
 from osiris.sql.binding.duck_types import quote_name
 from osiris.types import arrow_type, parse_type
@@ -147,6 +147,7 @@ _ENCODERS: Mapping[int, Encode] = {
 }
 """Types whose columns hold every value of one of our types, except times with fewer than six fractional digits."""
 _MOMENTS = (1083, 1114, 1184)
+_SCHEMA = "SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s"
 _NO_RIGHT = "SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s AND NOT pg_catalog.has_schema_privilege(oid, %s)"
 _NO_TEMPORARY = """
 SELECT pg_catalog.current_database()
@@ -454,9 +455,12 @@ def _reason(name: str) -> str:
     return _COMPOSED
 
 
-def expect_schema(session: Session, _delivery: Delivery) -> None:
-    """Fail with DRV020 if the user lacks USAGE on the schema."""
+def expect_schema(session: Session, delivery: Delivery) -> None:
+    """Fail with DRV071 if the schema does not exist, DRV020 if the user lacks USAGE on it."""
     schema = session.schema
+    if not session.rows(_SCHEMA, schema):
+        schemas = [name for (name,) in session.rows(SCHEMAS)]
+        fail_schema(delivery, schema, f"CREATE SCHEMA {quote_name(schema)}", session.label, schemas)
     if session.rows(_NO_RIGHT, schema, "USAGE"):
         fail_right(session, f"use schema '{schema}'", f"GRANT USAGE ON SCHEMA {quote_name(schema)}")
 

@@ -65,15 +65,12 @@ class Session(Protocol):
     @property
     def label(self) -> str:
         """The database's name for messages."""
-        ...
 
     def rows(self, statement: str, /, *values: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401  what a client takes
         """Return the rows of one of our own statements."""
-        ...
 
     def run(self, statement: str, /) -> int:
         """Run one of our own statements that returns no rows; returns a count whose meaning depends on the database."""
-        ...
 
 
 SessionT = TypeVar("SessionT", bound=Session)
@@ -385,6 +382,10 @@ class Database(ABC, Generic[SessionT]):
         """Return whether the server's clock gives the values of a column, by its default or by a trigger."""
         return False
 
+    def forbid_null(self, _session: SessionT, table: str, column: str, /) -> str:
+        """Return how to declare a column of a table, given by its quoted name, NOT NULL."""
+        return f"run ALTER TABLE {table} ALTER COLUMN {self.quote(column)} SET NOT NULL"
+
     def since(self, source: Source, condition: str) -> Source:
         """Return the source of the rows that fulfil a condition on its columns, in any order."""
         text = f"SELECT * FROM ({source.plain or source.text}\n) AS since WHERE {condition}"
@@ -448,7 +449,7 @@ class Database(ABC, Generic[SessionT]):
         """Create what a database that is missing needs before it can be created."""
 
     def expect_schema(self, session: SessionT, delivery: Delivery, /) -> None:
-        """Fail with DRV020 if the user lacks access to the schema of the table."""
+        """Fail with DRV071 if the schema of the table does not exist, DRV020 if the user lacks access to it."""
 
     def unwritable(self, relation: CatalogueRelation) -> tuple[str, str] | None:
         """Return why a relation is not writable, and a hint; None if it is."""
@@ -541,8 +542,7 @@ class Database(ABC, Generic[SessionT]):
         if delivery.mode == "replace":
             with self.deleting(delivery):
                 self.clear(session, delivery)
-        write = self.merge if delivery.merged else self.load
-        write(session, delivery, waiting)
+        (self.merge if delivery.merged else self.load)(session, delivery, waiting)
 
     @contextmanager
     def deleting(self, delivery: Delivery) -> Iterator[None]:

@@ -43,6 +43,7 @@ _IN_MEMORY = 4 * MOST_REPEATED
 _BYTES = pa.large_binary()
 _AT = Location(pointer="/config/cursor/column")
 _LATE = Location(pointer="/config/cursor")
+_NULLABLE = "it can be NULL, and rows without a value would never be read"
 _UNSTAMPED = "neither its default nor a trigger shows that the server's clock sets it"
 _UNSTAMPED_HINT = (
     "if the server's clock sets it, add stamped_by: server; if applications do, write late: {lag: 15m} with the "
@@ -64,6 +65,10 @@ def expect_cursor(
     column = _column(source.schema, cursor, ctx)
     relation = database.relation(session, str(config.table)) if config.table is not None else None
     problem, hint = _misfit(column, cursor, is_table=relation is not None and relation.kind in _TABLES)
+    if problem == _NULLABLE:
+        schema = getattr(config, "schema", None)
+        table = ".".join(map(database.quote, (*([schema] if schema else []), str(config.table))))
+        hint = f"{database.forbid_null(session, table, column.name)}, or use another column"
     if problem:
         what = f"table '{config.table}'" if config.table is not None else "the query"
         fail("STA007", at=_AT, column=column.name, what=what, problem=problem, hint=hint)
@@ -105,8 +110,7 @@ def _misfit(column: Field, cursor: Cursor, *, is_table: bool) -> tuple[str, str]
     if not is_ordered(column.type) and cursor.late != "row_xids":
         return f"{column.type} has no order that fits a cursor", "use a time stamp or an ascending integer"
     if column.nullable and is_table and cursor.late != "row_xids":
-        hint = "declare it NOT NULL in the source, or use another column"
-        return "it can be NULL, and rows without a value would never be read", hint
+        return _NULLABLE, ""
     if cursor.late == "open_transactions" and not is_time:
         return "open_transactions is for times", "write late: {lag: 10000} (in values), row_xids or none"
     if cursor.late == "lag" and cursor.is_lag_in_time != is_time:
@@ -201,6 +205,7 @@ class _Reading:
             "to": None if after is None else str(after),
             "held_back_by": self._moment.holder if self._moment and is_held else None,
             "rows_read_again": self._dropped,
+            "rewound_by": self._increment.rewound_by,
         }
 
     def _take(self, batch: pa.RecordBatch) -> None:

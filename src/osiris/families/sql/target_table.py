@@ -70,6 +70,13 @@ def fail_table(delivery: Delivery, problem: str, hint: str) -> NoReturn:
     fail("DAT029", step=delivery.ctx.step, table=delivery.target.table, problem=problem, hint=hint)
 
 
+def fail_schema(delivery: Delivery, schema: str, remedy: str, path: str, schemas: Iterable[str] = ()) -> NoReturn:
+    """Fail with DRV071 for a missing schema; `remedy` is the statement that creates it, `schemas` are those there."""
+    near = nearest(schema, [*schemas])
+    hint = f"run {remedy}, or write '{near}' if that is meant" if near else None
+    fail("DRV071", schema=schema, table=delivery.target.table, path=path, remedy=remedy, hint=hint)
+
+
 def check_columns_fit(delivery: Delivery, columns: Sequence[Any]) -> None:
     """Fail with DAT029 for all mismatches between rows and the columns of an existing table."""
     database = delivery.database

@@ -118,8 +118,8 @@ class Writer(Generic[ConfigT]):
     def confirm(self, config: ConfigT, schema: Schema, ctx: StepContext) -> str:
         """Fail unless the rows fit the table or it may be created; returns `there` if it exists, else `absent`.
 
-        Fails with DRV001 or DRV012 for a missing table, DAT029 if the rows do not fit, DRV020 for a missing
-        privilege, else as connecting fails.
+        Fails with DRV001 or DRV012 for a missing table, DRV071 for a missing schema, DAT029 if the rows do not fit,
+        DRV020 for a missing privilege, else as connecting fails.
         """
         delivery = self.delivery(config, schema, ctx)
         if self.database.is_missing(delivery):

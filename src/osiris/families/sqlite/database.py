@@ -237,6 +237,10 @@ class SQLite(FileDatabase[sqlite3.Connection]):
         """Return the source of the rows that fulfil a condition; their positions in the table are unknown."""
         return replace(super().since(source, condition), detail=None)
 
+    def forbid_null(self, _session: Session, _table: str, column: str) -> str:
+        """Return how to declare a column NOT NULL, which SQLite cannot change."""
+        return f"create the table again with {self.quote(column)} NOT NULL, as SQLite cannot alter that"
+
     def is_stamped(self, session: Session, table: Relation, name: str) -> bool:
         """Return whether the default of a column is the clock, or a trigger sets the column to it."""
         columns = {column.name: column for column in self.columns(session, table)}

@@ -14,7 +14,7 @@ from osiris.compiler.build import plan_steps
 from osiris.compiler.paths import all_needs
 from osiris.compiler.statements import located
 from osiris.connections import declared_at, load_connections, load_env
-from osiris.errors import Diagnostic, diagnostic, fail, has_errors, raise_all, sort_diagnostics
+from osiris.errors import OUT_OF_REACH, Diagnostic, diagnostic, exit_code, fail, has_errors, raise_all, sort_diagnostics
 from osiris.model import Described, schema_from_json
 from osiris.project import Project
 from osiris.registry import load_registry
@@ -47,7 +47,8 @@ _OPTIONS = {
         *("DAT004", "DAT013", "DAT029", "DAT045", "DAT046", "DAT047", "DRV001", "DRV003", "DRV005", "DRV006", "DRV007"),
         *("DRV045", "DRV046", "DRV047", "DRV048", "DRV049", "DRV059", "DRV060", "DRV061", "DRV062", "DRV063", "DRV070"),
     ),
-    "table": ("DAT029", "DAT032", "DAT035", "DRV012"),
+    "schema": ("DRV071",),
+    "table": ("DAT029", "DAT032", "DAT035", "DRV012", "DRV071"),
 }
 """Options, each with the codes of problems with what it names, where the problem has no location of its own."""
 
@@ -132,6 +133,37 @@ def confirm(
         _problems(answers),
         {step["id"]: answers[step["id"]] for step in targets if step["id"] in answers},
     )
+
+
+def rehearse(
+    project: Project,
+    manifest: Manifest,
+    config: Config,
+    secrets: Secrets,
+    link: Worker,
+    confirmed: Confirmed,
+    selected: Collection[str] | None,
+) -> dict[str, list[Diagnostic]]:
+    """Return the problems, by step, of what a run asks targets before it reads rows: foreign keys and states.
+
+    Steps whose source or target is out of reach are not asked again.
+    """
+    steps = manifest.steps
+    skip = {step["id"]: "not selected" for step in steps if selected and step["id"] not in selected}
+    skip |= {
+        name: "out of reach" for name, problems in confirmed.problems.items() if exit_code(problems) == OUT_OF_REACH
+    }
+    pairs = [step for step in steps if "state" in step and step["id"] not in skip and not _awaits_run(step)]
+    states: dict[str, JsonValue] = {
+        step["id"]: {} for step in pairs if not has_errors(confirmed.problems.get(step["id"], ()))
+    }
+    if not states and not any("entry" in step for step in steps):
+        return {}
+    fields = {**_fields(steps, manifest.data["sensitive"], {}), "skip": skip, "states": states}
+    *answers, end = _ask(project, config, "rehearse", fields, secrets, link)
+    if end["diagnostics"]:
+        raise_all(Diagnostic.from_json(item) for item in end["diagnostics"])
+    return _problems({answer["step"]: answer for answer in answers if answer["event"] == "refused"})
 
 
 def query_targets(

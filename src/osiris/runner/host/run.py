@@ -15,7 +15,7 @@ from osiris.compiler.paths import require_allowed_paths
 from osiris.connections import load_connections, load_env
 from osiris.distribution import DISTRIBUTION, installed_version
 from osiris.durable import make_folder, remove_folder, write_file
-from osiris.errors import Diagnostic, OsirisError, diagnostic, exit_code
+from osiris.errors import OUT_OF_REACH, Diagnostic, OsirisError, diagnostic, exit_code
 from osiris.files import sweep
 from osiris.history.row_counts import base_of
 from osiris.project_lock import SANDBOXES, hold_run, worker_lock
@@ -63,9 +63,6 @@ if TYPE_CHECKING:
 __all__ = ["RunOptions", "RunResult", "describe", "run", "start_worker"]
 
 _OUTPUT = "worker.log"
-_OUT_OF_REACH = 3
-"""Exit code of temporary failures, whose retries are configured by the step."""
-
 
 _OF_PAIRS = (3, 4)
 """Exit codes of failed pairs that a run has too; for any other it has 1, as other pairs were delivered."""
@@ -99,7 +96,7 @@ class _Attempt:
         return {
             name: problems
             for name, problems in relevant.items()
-            if exit_code(problems) != _OUT_OF_REACH and pause_before(retry[name], problems, 1) is None
+            if exit_code(problems) != OUT_OF_REACH and pause_before(retry[name], problems, 1) is None
         }
 
     @property

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from osiris.driver import Shared
-    from osiris.model import JsonValue
+    from osiris.model import JsonValue, Schema
+    from osiris.replication import Rows, State
     from osiris.runner.worker.job_context import JobContext, Ready
 
     Step = Mapping[str, JsonValue]
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NAMED = 20
+_SHOWN = 300
+"""How many characters of a query a message shows."""
+
 _HOW = re.compile("description|default|timeout|ssl|tls|keepalive|cert|compress|retries|user")
 """Fields that say how a source is reached, not which one it is."""
 
@@ -130,20 +134,31 @@ class Increments:
         if cursor is None or not writer or job.kind != "run" or writer["id"] in job.discard:
             return None
         ready = make_ready(self._job_ctx, writer)
-        (parent,) = writer["inputs"].values()
-        schema, deletes = schema_from_json(self._steps[parent]["schema"]), ready.context.deletes
-        before, repeated = ready.driver.state(ready.config, schema, ready.context)
-        pair = Pair(writer["state"]["source"], writer["state"]["form"])
+        schema, deletes = schema_of(writer, self._steps), ready.context.deletes
+        pair = Pair.of(writer, self._steps)
         source = source_digest(reader.context.connection)
-        if before is not None:
-            _expect_same("STA002", [_WHAT[name] for name in _changes(pair.form, before.form)], pair)
-            _expect_same("STA003", ["its connection"] if before.source not in (None, source) else [], pair)
+        before, repeated = load_fitting(ready, schema, pair, source)
         appends = writer["config"].get("write_mode") != "upsert"
         target = ready.driver.keys(ready.config, schema, ready.context) if deletes and not deletes.column else None
         later = writer["id"] in self._deletes_later
         return Increment(
             pair, cursor, before, repeated, appends, source, deletes=deletes, target=target, deletes_later=later
         )
+
+
+def schema_of(writer: Step, steps: Mapping[str, Step]) -> Schema:
+    """Return the schema of the rows that a writer gets."""
+    (parent,) = writer["inputs"].values()
+    return schema_from_json(steps[parent]["schema"])
+
+
+def load_fitting(writer: Ready, schema: Schema, pair: Pair, source: str) -> tuple[State | None, Rows]:
+    """Return the state of a pair and its repeated rows; fails as loading them, STA002 or STA003 if they do not fit."""
+    before, repeated = writer.driver.state(writer.config, schema, writer.context)
+    if before is not None:
+        _expect_same("STA002", [_change(name, pair, before) for name in _changes(pair.form, before.form)], pair)
+        _expect_same("STA003", ["its connection"] if before.source not in (None, source) else [], pair)
+    return before, repeated
 
 
 def _or_raise(answer: T | OsirisError) -> T:
@@ -160,6 +175,12 @@ def source_digest(connection: Mapping[str, JsonValue]) -> str:
 
 def _changes(form: Mapping[str, str], before: Mapping[str, str] | None) -> list[str]:
     return [] if before is None else [name for name in form if form[name] != before.get(name)]
+
+
+def _change(name: str, pair: Pair, before: State) -> str:
+    """Return what of the form changed, from what to what; states of earlier versions do not say that."""
+    old, new = (texts.get(name, "")[:_SHOWN] for texts in (before.texts, pair.texts))
+    return f"{_WHAT[name]} changed{f' from {old} to {new}' if old and old != new else ''}"
 
 
 def _expect_same(code: str, changes: Sequence[str], pair: Pair) -> None:

@@ -264,6 +264,10 @@ def _answer(job_ctx: JobContext) -> bool:
         from osiris.runner.worker.states import answer_states
 
         return answer_states(job_ctx)
+    if job_ctx.job.kind == "rehearse":
+        from osiris.runner.worker.states import rehearse
+
+        return rehearse(job_ctx)
     from osiris.runner.worker.describe_job import QUESTIONS
 
     return QUESTIONS[job_ctx.job.kind](job_ctx)

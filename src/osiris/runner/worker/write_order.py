@@ -76,7 +76,7 @@ def _by_connection(
 ) -> dict[tuple[str, str], list[tuple[int, Step]]]:
     """Return the writers of pairs that will deliver, with the numbers of their groups."""
     members: dict[tuple[str, str], list[tuple[int, Step]]] = defaultdict(list)
-    for number, group in enumerate(groups if job_ctx.job.kind == "run" else ()):
+    for number, group in enumerate(groups if job_ctx.job.kind != "preview" else ()):
         step = steps[group.steps[-1]]
         if "entry" in step and step["mode"] == "write" and step["id"] not in job_ctx.job.discard:
             members[step["component"], step["connection"] or ""].append((number, step))
