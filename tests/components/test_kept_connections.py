@@ -1,6 +1,7 @@
 """Steps of one job use a connection one after the other; nothing of a step remains in it for the next."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 from time import sleep
 
 import pytest
@@ -12,6 +13,7 @@ from osiris.families.mysql.session import described as mysql_described
 from osiris.families.mysql.session import opened as mysql_opened
 from osiris.families.mysql.session import read_query, reading
 from osiris.families.postgres import session as pg
+from osiris.families.postgres.database import POSTGRES
 from osiris.secret import Secret
 
 CLEAN = "SELECT @@max_statement_time, @@transaction_isolation, @@sql_mode, @@autocommit, @@character_set_client, @left"
@@ -61,14 +63,23 @@ def test_postgres_is_connected_to_once(ctx):
         assert session.connection.info.transaction_status.name == "IDLE"
 
 
+def test_what_a_session_has_seen_of_our_tables_is_of_one_schema_and_ends_with_its_transaction(ctx):
+    with pg.opened(ctx("postgres")) as session:
+        aside = replace(session, schema="aside")
+        pg.begin_writing(session)
+        session.run("CREATE TABLE _osiris_state (a int)")
+        assert POSTGRES.has_own(session, "_osiris_state")
+        assert not POSTGRES.has_own(aside, "_osiris_state")
+        session.run("ROLLBACK")
+        assert not POSTGRES.has_own(session, "_osiris_state")
+
+
 def test_two_sessions_at_once_have_a_connection_each(ctx):
     with pg.reading(ctx("postgres")) as one, pg.reading(ctx("postgres")) as two:
         assert pid(one) != pid(two)
 
 
 def test_without_a_job_each_step_of_postgres_connects(ctx):
-    from dataclasses import replace
-
     alone = replace(ctx("postgres"), kept=None)
     with pg.reading(alone) as session:
         first = pid(session)

@@ -218,9 +218,10 @@ class Postgres(Database[Session]):
 
     def has_own(self, session: Session, table: str) -> bool:
         """Return whether one of our own tables exists; asked until it does, as each delivery wants to know it often."""
-        if table not in session.own and super().has_own(session, table):
-            session.own.add(table)
-        return table in session.own
+        name = session.schema, table
+        if name not in session.own and super().has_own(session, table):
+            session.own.add(name)
+        return name in session.own
 
     def own(self, session: Session, table: str) -> str:
         """Return the name of one of our own tables in SQL."""

@@ -142,7 +142,7 @@ class Session:
     one_state: bool = True
     unscaled_text: bool = False
     whole: bool = False
-    own: set[str] = field(default_factory=set)
+    own: set[tuple[str, str]] = field(default_factory=set)
 
     def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Return the rows of an internal statement; empty if it has no result."""
