@@ -12,6 +12,7 @@ import pytest
 import yaml
 from pyarrow import parquet
 from tests.e2e.databases import Side
+from tests.general_log import logged
 
 PIPELINE = """
 oml_version: "0.3.0"
@@ -118,6 +119,20 @@ def test_a_second_run_reads_only_what_is_new(shop, mode, cursor):
     assert written(answer) == 1
     assert written(shop.run(cursor, mode)) == 0 or "row_xids" in cursor
     assert len(shop.copied()) == 1001
+
+
+def test_a_target_is_asked_for_earlier_deliveries_only_if_something_is_new(tmp_path, osiris, mariadb):
+    shop = Shop(tmp_path, osiris, mariadb, "mysql")
+    fill(shop, 10)
+    shop.run()
+    with logged(mariadb) as nothing_new:
+        assert written(shop.run()) == 0
+    shop.sql("INSERT INTO orders (id, amount) VALUES (11, 5)")
+    with logged(mariadb) as one_row:
+        assert written(shop.run()) == 1
+    asked = [sum("_osiris_ledger` WHERE run_key" in text for text in each) for each in (nothing_new, one_row)]
+    assert asked[0] == 0
+    assert asked[1] > 0
 
 
 def test_a_late_row_is_read(shop):

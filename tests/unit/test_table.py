@@ -11,9 +11,9 @@ import pyarrow.parquet
 import pytest
 from tests.patience import SOON
 
-from osiris.errors import Bug, InvalidInput, StepFailed, fail
+from osiris.errors import Bug, InvalidInput, OsirisError, StepFailed, fail
 from osiris.model import Field
-from osiris.table import Digester, ahead, counted, digested, own_errors, spool, stream
+from osiris.table import Digester, ahead, counted, digested, keep_rows, own_errors, spool, stream
 from osiris.table.stream import opened_early, opened_late
 from osiris.types import arrow_schema, schema_of
 
@@ -278,6 +278,21 @@ def test_a_spool_can_be_read_any_number_of_times(tmp_path):
     first, second = again(), again()
     assert rows_of(first) == rows_of(second) == rows_of(again()) == [0, 1, 2, 3, 4, 5]
     assert (first.schema, first.order) == (SCHEMA, "fixed")
+
+
+@pytest.mark.parametrize("rows", [6, 200_000])
+def test_many_rows_are_kept_in_a_file_and_few_in_memory(tmp_path, rows):
+    file = tmp_path / "scratch" / "rows.arrow"
+    size, again = keep_rows(stream(SCHEMA, [batch(*range(rows // 2)), batch(*range(rows // 2, rows))], "fixed"), file)
+    assert rows_of(again()) == rows_of(again()) == list(range(rows))
+    assert (again().schema, again().order) == (SCHEMA, "fixed")
+    assert file.exists() == (rows > 6)
+    assert size == file.stat().st_size if rows > 6 else 0 < size < 1000
+
+
+def test_kept_rows_fail_as_their_source_does(tmp_path):
+    with pytest.raises(OsirisError, match="it ends too early"):
+        keep_rows(stream(SCHEMA, failing(), "fixed"), tmp_path / "rows.arrow")
 
 
 def test_memory_stays_flat(tmp_path):
