@@ -127,7 +127,7 @@ def test_list_names_the_file_of_an_entry_whose_source_cannot_be_asked(files):
     answer = call(files, "state", "list", code=1)
     assert only(answer)["pipeline"] == "orders"
     assert [(each["code"], each["file"], each["line"]) for each in answer["diagnostics"]] == [
-        ("DRV001", "pipelines/night.yaml", 6)
+        ("STA046", "pipelines/night.yaml", 6)
     ]
     (files.root / "pipelines" / "orders.yaml").unlink()
     shown = files.osiris("state", "list", cwd=files.root)
@@ -160,7 +160,7 @@ def test_list_has_one_line_for_each_pipeline_with_errors(files):
     (problem,) = answer["diagnostics"]
     assert (problem["code"], problem["severity"], problem["file"]) == ("STA046", "warning", "pipelines/broken.yaml")
     (line,) = files.osiris("state", "list", cwd=files.root).stderr.splitlines()
-    assert line.startswith("pipelines/broken.yaml: ")
+    assert line.startswith("pipelines/broken.yaml:8:26: ")
     assert codes(call(files, "state", "list", path, code=3)) == ["CON003"]
     (files.root / "pipelines" / "orders.yaml").unlink()
     assert files.osiris("state", "list", cwd=files.root).stdout == ""

@@ -12,12 +12,10 @@ from osiris.api.workspace import find_plan, pipelines, shown
 from osiris.compare.lineage import label_of
 from osiris.delivery import MANIFEST
 from osiris.errors import (
-    OUT_OF_REACH,
     Diagnostic,
     Location,
     OsirisError,
     diagnostic,
-    exit_code,
     fail,
     nearest,
     raise_all,
@@ -313,9 +311,8 @@ def _plans(
             try:
                 plans.append((file, _plan(workspace, file, params)))
             except OsirisError as error:
-                is_out_of_reach = exit_code(error.diagnostics) == OUT_OF_REACH
-                problems += _in_file(file, error.diagnostics) if is_out_of_reach else [_not_listed(file, error)]
-    return plans, list(dict.fromkeys(problems))
+                problems.append(_not_listed(file, error))
+    return plans, problems
 
 
 def _not_listed(file: str, error: OsirisError) -> Diagnostic:
@@ -323,7 +320,8 @@ def _not_listed(file: str, error: OsirisError) -> Diagnostic:
     first, *others = [item for item in error.diagnostics if item.severity == "error"]
     more = f", and {count(len(others), 'more problem')}" if others else ""
     problem = f"{first.code} {first.message}{more}"
-    return diagnostic("STA046", at=Location(file=file), problem=problem, file=file)
+    at = first.location if first.location.file == file else Location(file)
+    return diagnostic("STA046", at=at, problem=problem, file=file)
 
 
 def _plan(workspace: Workspace, target: str, params: Mapping[str, str]) -> Manifest:

@@ -28,9 +28,9 @@ DRY_RUN = flag("--dry-run", "Show what would change; change nothing.")
 def list_states(file: str | None, what: str | None, params: dict[str, str], profile: str | None) -> Answer:
     """List how far each table has been read.
 
-    The default is all pipelines of the project with a cursor; exits 1 if one of them has errors, so that it has no
-    plan. STEP or TABLE limits it. 'recognized' is how many delivered rows are known to the next run, which may read
-    them again. Exits 3 if a source or target cannot be reached; other tables are listed anyway.
+    The default is all pipelines of the project with a cursor; exits 1 if one of them has no plan, as it has errors.
+    STEP or TABLE limits it. 'recognized' is how many delivered rows are known to the next run, which may read them
+    again. Exits 3 if a target cannot be reached; other tables are listed anyway.
     """
     pairs, problems = api.list_states(opened(profile), file, what, params=params)
     data = [console().clean(pair.to_json()) for pair in pairs]
