@@ -474,6 +474,8 @@ def value_text(value: Value) -> str:
 def parse_value(text: str, kind: str) -> Value:
     """Return the cursor value of a text, for a column of a type; raises ValueError if it has another form."""
     parsed = parse_type(kind)
+    if parsed.kind in ("date", "timestamp") and text[4:5] != "-":  # 20250131-06 is rather the name of a session
+        raise ValueError(text)
     if parsed.kind == "timestamp":
         value = datetime.fromisoformat(text)
         is_aware = len(parsed.parameters) > 1

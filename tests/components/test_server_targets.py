@@ -333,4 +333,6 @@ def test_a_schema_with_a_similar_name_is_offered(tmp_path, postgres):
     place.sql("CREATE SCHEMA sales")
     with pytest.raises(OsirisError) as caught:
         place.confirm(schema="sale")
-    assert caught.value.diagnostics[0].hint == """run CREATE SCHEMA "sale", or write 'sales' if that is meant"""
+    hint = caught.value.diagnostics[0].hint
+    grant = f'GRANT USAGE, CREATE ON SCHEMA "sale" TO "{postgres.user}"'
+    assert hint == f"""run CREATE SCHEMA "sale"; {grant}, or write 'sales' if that is meant"""

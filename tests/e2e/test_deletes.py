@@ -2,6 +2,7 @@
 
 import json
 import random
+import sqlite3
 from datetime import UTC, datetime
 
 import pytest
@@ -328,6 +329,16 @@ def test_a_column_of_sqlite_that_equates_texts_is_refused_whatever_its_unique_in
     )
     shop.source.sql("INSERT INTO orders VALUES ('a', 1, 1, false), ('A', 2, 1, true)")
     assert codes(shop.run(deletes, code=1)) == ["STA019"]
+
+
+def test_only_the_collations_of_keys_are_asked_for(shop_of):
+    shop = shop_of("duckdb", "sqlite", "id text PRIMARY KEY, num bigint NOT NULL, amount text, gone boolean")
+    with sqlite3.connect(shop.root / shop.target.fields["path"]) as client:
+        client.create_collation("mine", lambda a, b: (a > b) - (a < b))
+        client.execute("CREATE TABLE copied (id TEXT PRIMARY KEY, num bigint, amount TEXT COLLATE mine, gone boolean)")
+    shop.source.sql("INSERT INTO orders VALUES ('a', 1, 'x', false)")
+    shop.run(HARD)
+    assert len(shop.rows()) == 1
 
 
 def test_a_table_without_the_column_of_the_time_is_refused_with_what_to_write(shop_of):

@@ -180,6 +180,15 @@ def test_a_file_with_problems_and_without_the_tag_is_left_alone(shop):
     assert entries(shop.run("--tag", "weekly")) == {"alone": "complete"}
 
 
+@pytest.mark.parametrize("metadata", ["metadata: nightly", "metadata: {tags: nightly}", "metdata: {tags: [nightly]}"])
+def test_a_file_with_problems_whose_tags_cannot_be_read_counts_as_one_with_the_tag(shop, metadata):
+    shop.put("third", "data/a.csv", "/etc/passwd")
+    path = shop.root / "pipelines" / "third.yaml"
+    path.write_text(path.read_text().replace("metadata: {tags: [nightly]}", metadata))
+    assert metadata in path.read_text()
+    assert entries(shop.run("--tag", "weekly", code=2)) == {"alone": "complete", "third": "refused"}
+
+
 def test_two_files_of_one_name_are_both_refused(shop):
     (shop.root / "pipelines" / "other.yaml").write_text((shop.root / "pipelines" / "third.yaml").read_text())
     answer = shop.run("--all", code=2)

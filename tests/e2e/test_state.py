@@ -302,7 +302,7 @@ def test_the_run_after_a_rewind_says_that_rows_are_read_again(files):
     files.run(mode=UPSERT)
     for command in (("logs", "show", "last"), ("explain", "last")):
         shown = files.osiris(*command, cwd=files.root).stdout
-        assert "orders: rows from 2 again, as 'osiris state' has set" in shown, shown
+        assert "orders: rows from 2 again (set by 'osiris state')" in shown, shown
     files.run(mode=UPSERT)
     assert "again, as 'osiris state'" not in files.osiris("logs", "show", "last", cwd=files.root).stdout
 
@@ -319,6 +319,7 @@ def test_a_failed_run_of_a_cursor_is_safe_to_retry(files, mode):
     shown = " ".join(files.osiris("explain", failed, cwd=files.root).stdout.split())
     assert "Safe to retry: the same command reads on from the recorded position of copy." in shown, shown
     assert "append the rows" not in str(why)
+    assert "does not run" not in shown
 
 
 def test_a_changed_query_is_shown_as_it_was(files):

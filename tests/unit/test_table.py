@@ -290,6 +290,11 @@ def test_many_rows_are_kept_in_a_file_and_few_in_memory(tmp_path, rows):
     assert size == file.stat().st_size if rows > 6 else 0 < size < 1000
 
 
+def test_empty_batches_are_not_kept(tmp_path):
+    _, again = keep_rows(stream(SCHEMA, [batch(), batch(1), batch()], "fixed"), tmp_path / "rows.arrow")
+    assert [each.num_rows for each in again().batches()] == [1]
+
+
 def test_kept_rows_fail_as_their_source_does(tmp_path):
     with pytest.raises(OsirisError, match="it ends too early"):
         keep_rows(stream(SCHEMA, failing(), "fixed"), tmp_path / "rows.arrow")

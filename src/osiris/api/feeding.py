@@ -74,7 +74,7 @@ def find_members(workspace: Workspace, tag: str | None, *, params: Mapping[str, 
     names = {prepared.pipeline.name for _, prepared in valid}
     for path, each in checked.items():
         data = {} if each.ok else _readable_part(workspace, path)
-        if not each.ok and (not data or _has_tag(data.get("metadata"), tag)):
+        if not each.ok and _may_have_tag(data.get("metadata"), tag):
             name = str(data.get("name") or path.stem)
             member = Member(each.file if name in names else name, each.file, problems=each.diagnostics)
             chosen.append((member, Flow((), _written_by_broken(workspace, name, data))))
@@ -98,6 +98,12 @@ def _checked(workspace: Workspace, path: Path, params: Mapping[str, str]) -> Val
 def _has_tag(metadata: JsonValue, tag: str | None) -> bool:
     tags = metadata.get("tags") if isinstance(metadata, Mapping) else None
     return tag is None or (isinstance(tags, list | tuple) and tag in tags)
+
+
+def _may_have_tag(metadata: JsonValue, tag: str | None) -> bool:
+    """Return whether a file with errors counts as one with a tag: also if its tags cannot be read or are missing."""
+    has_tags = isinstance(metadata, Mapping) and isinstance(metadata.get("tags"), list | tuple)
+    return not has_tags or _has_tag(metadata, tag)
 
 
 def _readable_part(workspace: Workspace, path: Path) -> dict[str, JsonValue]:

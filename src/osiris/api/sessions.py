@@ -287,8 +287,10 @@ def _prospect(run: Run, story: Story) -> list[str]:
         return resumed_by(story.after)
     if run["kind"] == REFUSED:
         return ["Nothing was started; fix the cause and run the same command again."]
-    delivered = f" and does not run {_first([*run['deliveries']])} again" if run.get("deliveries") else ""
     writers = [step for step in story.reading.run.steps if step.mode == "write"]
+    reading = {step.id for step in writers if "state" in step.plan}
+    finished = [name for name in run.get("deliveries") or () if name not in reading]
+    delivered = f" and does not run {_first(finished)} again" if finished else ""
     return [
         f"'osiris run --resume' continues with this plan{delivered}; a changed pipeline starts a new run.",
         *reading_on(writers, safe=all("state" in step.plan for step in writers)),

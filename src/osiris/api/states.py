@@ -514,7 +514,7 @@ def _fail_value(pair: Pair, to: str) -> NoReturn:
     example = _example(pair.kind) if pair.has_values else None
     what = f"a value of its cursor {pair.cursor.column} ({pair.kind})" if example else "a value, as its cursor has none"
     marks = pair.state.marks[-_RUNS_NAMED:] if pair.state else ()
-    ways = [f"'--to {each}'" for each in (example, *(_id(mark) for mark in reversed(marks))) if each]
+    ways = [f"'--to {each}'" for each in dict.fromkeys((example, *map(_id, reversed(marks)))) if each]
     hint = f"write for example {' or '.join(ways)}" if ways else "use 'osiris state reset' to read everything again"
     fail("STA040", text=to, source=pair.source, what=what, hint=hint)
 

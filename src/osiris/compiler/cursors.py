@@ -43,8 +43,10 @@ def _above(step: Step, steps: Mapping[str, Step]) -> Iterator[Step]:
 def _state(typed: TypedPipeline, chain: list[Step], reader: Step) -> dict[str, JsonValue]:
     between = [reader, *(step for step in chain if step.mode == "transform")]
     queries = [_meaning(typed, step) for step in between]
+    cursor = reader.config["cursor"]
+    # What the file says of who stamps the rows does not change which are read.
     form = {
-        "cursor": fingerprint(reader.config["cursor"]),
+        "cursor": fingerprint({k: v for k, v in cursor.items() if k != "stamped_by"} if cursor != "files" else cursor),
         "query": fingerprint(queries),
     }
     table = ".".join(str(reader.config[key]) for key in ("schema", "table") if key in reader.config)

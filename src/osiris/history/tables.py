@@ -165,7 +165,7 @@ def since_text(since: Mapping[str, JsonValue] | None) -> str:
     if not since:
         return ""
     begin = f"from {since['from']}" if since["from"] is not None else "from the start"
-    begin += " again, as 'osiris state' has set" if since.get("rewound_by") else ""
+    begin += " again (set by 'osiris state')" if since.get("rewound_by") else ""
     end = f" to {since['to']}" if since["to"] is not None else ""
     holder = f"; held back by {since['held_back_by']}" if since.get("held_back_by") else ""
     again = f"; {count(since['rows_read_again'], 'row')} read again" if since.get("rows_read_again") else ""

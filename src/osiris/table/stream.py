@@ -296,13 +296,16 @@ def keep_rows(source: RowStream, path: Path) -> tuple[int, Callable[[], RowStrea
     cannot be written.
     """
     first: list[pa.RecordBatch] = []
+    size = 0
     with closing(source.batches()) as batches:
         for batch in batches:
-            first.append(batch)
-            if sum(each.nbytes for each in first) > _IN_MEMORY:
+            if batch.num_rows:
+                first.append(batch)
+                size += batch.nbytes
+            if size > _IN_MEMORY:
                 break
         else:
-            return sum(each.nbytes for each in first), lambda: stream(source.schema, iter(first), source.order)
+            return size, lambda: stream(source.schema, iter(first), source.order)
         reopened = spool(passed_on(source, chain(first, batches)), path)
     return path.stat().st_size, reopened
 

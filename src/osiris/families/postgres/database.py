@@ -34,7 +34,7 @@ from osiris.families.postgres.session import (
     relations,
     table_result,
 )
-from osiris.families.sql.database import LEDGER, Database, Delivery, Target
+from osiris.families.sql.database import LEDGER, STATE, Database, Delivery, Target
 from osiris.families.sql.extractor import sifted, windowed
 from osiris.families.sql.ledger import make_own, own_tables
 from osiris.families.sql.sending import fail_rejected
@@ -59,6 +59,7 @@ _IDENTITY = """
 SELECT pg_catalog.concat_ws(':', (SELECT system_identifier FROM pg_catalog.pg_control_system()),
     (SELECT pg_catalog.string_agg(name::regclass::oid::text, ':' ORDER BY name)
      FROM pg_catalog.unnest(%s::text[]) name))"""
+_MAY_READ = "SELECT pg_catalog.has_table_privilege(pg_catalog.to_regclass(%s)::oid, 'SELECT')"
 _ATTEMPTS = 5
 _LOCK = 0x6F736972
 """The first key of our advisory locks."""
@@ -227,9 +228,11 @@ class Postgres(Database[Session]):
         """Return the name of one of our own tables in SQL."""
         return f"{self.quote(session.schema)}.{table}"
 
-    def states_of(self, session: Session, name: Name) -> tuple[Session, str]:
+    def states_of(self, session: Session, name: Name) -> tuple[Session, str] | None:
         """Return a session of the schema of a table, and the table's name in the states of targets."""
-        return replace(session, schema=name[0]), ".".join(name)
+        there = replace(session, schema=name[0])
+        ((may_read,),) = session.rows(_MAY_READ, self.own(there, STATE))
+        return (there, ".".join(name)) if may_read else None
 
     def identity(self, session: Session, delivery: Delivery) -> str:
         """Return a text that changes if the target table is replaced by another."""

@@ -63,8 +63,9 @@ SELECT relkind = 'r' AND NOT (relhasrules OR relrowsecurity OR relhassubclass OR
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE confrelid = c.oid AND contype = 'f')
 FROM pg_catalog.pg_class c WHERE oid = %s"""
 _ROW = ("22", "23", "44", "P0")
-_NOT_POSSIBLE = ("42501", "55000", "55P03")
-"""The user may not delete, replication of the table prevents it, or somebody else is writing the table."""
+_NOT_POSSIBLE = ("42501", "53200", "55000", "55P03")
+"""The user may not delete, the locks of its partitions are too many, replication of the table prevents it, or somebody
+else is writing the table."""
 
 
 def send(session: Session, delivery: Delivery, table: str, ways: Ways, batches: Iterable[pa.RecordBatch]) -> None:

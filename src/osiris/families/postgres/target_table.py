@@ -460,7 +460,9 @@ def expect_schema(session: Session, delivery: Delivery) -> None:
     schema = session.schema
     if not session.rows(_SCHEMA, schema):
         schemas = [name for (name,) in session.rows(SCHEMAS)]
-        fail_schema(delivery, schema, f"CREATE SCHEMA {quote_name(schema)}", session.label, schemas)
+        name, user = quote_name(schema), quote_name(session.target.user)
+        create = f"CREATE SCHEMA {name}; GRANT USAGE, CREATE ON SCHEMA {name} TO {user}"
+        fail_schema(delivery, schema, create, session.label, schemas)
     if session.rows(_NO_RIGHT, schema, "USAGE"):
         fail_right(session, f"use schema '{schema}'", f"GRANT USAGE ON SCHEMA {quote_name(schema)}")
 

@@ -384,7 +384,7 @@ class Database(ABC, Generic[SessionT]):
 
     def forbid_null(self, _session: SessionT, table: str, column: str, /) -> str:
         """Return how to declare a column of a table, given by its quoted name, NOT NULL."""
-        return f"run ALTER TABLE {table} ALTER COLUMN {self.quote(column)} SET NOT NULL"
+        return f"give its NULLs a value and run ALTER TABLE {table} ALTER COLUMN {self.quote(column)} SET NOT NULL"
 
     def since(self, source: Source, condition: str) -> Source:
         """Return the source of the rows that fulfil a condition on its columns, in any order."""
@@ -489,8 +489,8 @@ class Database(ABC, Generic[SessionT]):
         """Return the name of one of our own tables in SQL."""
         return self.quote(table)
 
-    def states_of(self, session: SessionT, name: Name, /) -> tuple[SessionT, str]:
-        """Return a session that sees the states of a table as a target, and its name there."""
+    def states_of(self, session: SessionT, name: Name, /) -> tuple[SessionT, str] | None:
+        """Return a session that sees the states of a table as a target, and its name there; None if it may not."""
         return session, name[1]
 
     def source_identity(self, _session: SessionT, _source: Source, /) -> str:

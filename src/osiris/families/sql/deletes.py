@@ -126,7 +126,8 @@ def check_target(session: Session, delivery: Delivery, relation: Any, columns: S
     if deletes.stamp:
         _check_stamp(delivery, deletes.stamp, by_name.get(database.fold(deletes.stamp)))
     if deletes.column is None or deletes.hard:
-        _check_keys(delivery, by_name, database.loose_columns(session, relation, columns))
+        keys = [by_name[name] for name in map(database.fold, delivery.key) if name in by_name]
+        _check_keys(delivery, by_name, database.loose_columns(session, relation, keys))
 
 
 def _expect_no_cascade(session: Session, delivery: Delivery) -> None:

@@ -49,6 +49,7 @@ _UNSTAMPED_HINT = (
     "if the server's clock sets it, add stamped_by: server; if applications do, write late: {lag: 15m} with the "
     "longest time between a stamp and its commit"
 )
+_WHOLE = "tables: {NAME: {cursor: none, deletes: none}} of an entry of replicate reads the table whole"
 _COPY_HINT = "write late: {lag: 25h} with the longest time between a stamp and its arrival in this table"
 
 
@@ -68,7 +69,7 @@ def expect_cursor(
     if problem == _NULLABLE:
         schema = getattr(config, "schema", None)
         table = ".".join(map(database.quote, (*([schema] if schema else []), str(config.table))))
-        hint = f"{database.forbid_null(session, table, column.name)}, or use another column"
+        hint = f"{database.forbid_null(session, table, column.name)}, or use another column; {_WHOLE}"
     if problem:
         what = f"table '{config.table}'" if config.table is not None else "the query"
         fail("STA007", at=_AT, column=column.name, what=what, problem=problem, hint=hint)
@@ -130,7 +131,6 @@ def opened_increment(
     """
     increment: Any = ctx.increment
     cursor = increment.cursor
-    _expect_stamped_here(database, session, source, config, cursor)
     moment = database.moment(session, ctx, cursor, source, increment.before.position if increment.before else {})
     if not ctx.shared:
         session = database.lock_relations(session, source.relations)

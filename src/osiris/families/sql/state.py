@@ -77,10 +77,14 @@ def _expect_only_pair(session: Session, delivery: Delivery) -> None:
 
 
 def is_replicated(database: Database[Any], session: Session, name: Name) -> bool:
-    """Return whether Osiris writes a table and keeps a state of it: its rows come with the values of their source."""
-    there, target = database.states_of(session, name)
-    if not database.has_own(there, STATE):
+    """Return whether Osiris writes a table and keeps a state of it: its rows come with the values of their source.
+
+    States that the user may not read are not known.
+    """
+    place = database.states_of(session, name)
+    if place is None or not database.has_own(place[0], STATE):
         return False
+    there, target = place
     statement = f"SELECT 1 FROM {database.own(there, STATE)} WHERE target = {database.placeholder} AND version > 0"
     return bool(session.rows(statement, database.fold(target)))
 

@@ -2,7 +2,8 @@
 
 Rows are spooled to a file before their target is opened. So a step that reads the same database file has finished by
 then, a database is locked only for one transaction, and a source that fails changes nothing. The ledger is checked for
-an earlier delivery first, and again inside the transaction.
+an earlier delivery before that, and again inside the transaction. For a pair with a state it is checked after the rows
+were read, if there are any: the key of its delivery has the state's version, which another delivery changes.
 """
 
 from __future__ import annotations
@@ -227,7 +228,7 @@ class Writer(Generic[ConfigT]):
         return self.database.delivery(config, stamped_schema(ctx, schema), ctx)
 
     def _look(self, delivery: Delivery) -> Written | None:
-        """Return an earlier delivery, and reject a table that the rows do not fit, before any row is read."""
+        """Return an earlier delivery, and reject a table that the rows do not fit."""
         if self.database.is_missing(delivery):
             self.database.create_parent(delivery)
             emit_new_table(delivery.ctx, delivery.table, ())
