@@ -60,8 +60,9 @@ def load_state(session: Session, delivery: Delivery) -> tuple[State | None, Rows
 
 def _expect_new(session: Session, delivery: Delivery) -> None:
     target, database = delivery.target, delivery.database
-    exists = database.find(session, delivery.table) is not None
-    if delivery.mode == "append" and exists and _has_rows(session, delivery):
+    if delivery.mode != "append" or database.find(session, delivery.table) is None:
+        return
+    if _has_rows(session, delivery):
         source = (delivery.ctx.pair or {})["source"]
         fail("STA006", table=target.table, path=target.database, source=source)
 
