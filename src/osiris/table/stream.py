@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 _IN_MEMORY = 1 << 20
 """Rows up to this size, in bytes, are kept without a file."""
 
+_END_OF_FILE = 8
+"""The size of the end of an Arrow stream, in bytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Relation:
@@ -292,16 +295,18 @@ def spool(source: RowStream, path: Path) -> Callable[[], RowStream]:
 def keep_rows(source: RowStream, path: Path) -> tuple[int, Callable[[], RowStream]]:
     """Keep all rows of a stream: in memory if they are few, else in an Arrow file.
 
-    Returns their size in bytes, and a function that opens them as a new stream on each call. Raises OSError if the file
-    cannot be written.
+    Returns the size of that file in bytes, also if there is none, and a function that opens the rows as a new stream on
+    each call. Raises OSError if the file cannot be written.
     """
+    import pyarrow as pa
+
     first: list[pa.RecordBatch] = []
-    size = 0
+    size = arrow_schema(source.schema).serialize().size + _END_OF_FILE
     with closing(source.batches()) as batches:
         for batch in batches:
             if batch.num_rows:
                 first.append(batch)
-                size += batch.nbytes
+                size += pa.ipc.get_record_batch_size(batch)
             if size > _IN_MEMORY:
                 break
         else:
