@@ -342,7 +342,9 @@ def test_an_earlier_file_of_settings_gets_one_line(osiris, shop):
     assert codes(envelope).count("PRJ018") == 1
     assert "PRJ003" not in codes(envelope)
     printed = osiris("validate", cwd=shop.folder).stderr.splitlines()
-    assert [line.split()[1] for line in printed if "sessions" in line or "osiris.yaml" in line] == ["PRJ018"]
+    assert [line.split()[1:3] for line in printed if "sessions" in line or "osiris.yaml" in line] == [
+        ["warning:", "PRJ018"]
+    ]
     assert printed[1][0].isalpha()
     _, envelope = shop("config", "explain")
     assert codes(envelope) == ["PRJ003", "PRJ003", "PRJ003"]
