@@ -106,9 +106,12 @@ def test_a_user_who_may_not_see_the_states_reads_the_tables_beside_them(chain_of
     chain = chain_of("postgres")
     chain.fill()
     reader = postgres.fields(chain.middle.database, reader=True)
+    chain.connect({**reader, "password": "${READER_PASSWORD}"})
+    (problem,) = chain.read(what="table: others", code=2, READER_PASSWORD=postgres.reader_password)
+    assert problem["code"] == "STA008"
+    assert "pg_read_all_stats" in problem["hint"]
     chain.middle.sql("REVOKE SELECT ON _osiris_state FROM reader", "GRANT pg_read_all_stats TO reader")
     try:
-        chain.connect({**reader, "password": "${READER_PASSWORD}"})
         chain.read(what="table: others", READER_PASSWORD=postgres.reader_password)
         chain.middle.sql("GRANT SELECT ON _osiris_state TO reader")
         (problem,) = chain.read(code=2, READER_PASSWORD=postgres.reader_password)

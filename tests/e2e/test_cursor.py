@@ -135,6 +135,12 @@ def test_a_target_is_asked_for_earlier_deliveries_only_if_something_is_new(tmp_p
     assert asked[1] > 0
 
 
+def test_who_stamps_the_rows_is_no_part_of_a_state(shop):
+    fill(shop, 10)
+    shop.run(STAMPED)
+    assert written(shop.run("{column: updated_at, stamped_by: server}")) == 0
+
+
 def test_a_late_row_is_read(shop):
     fill(shop, 10)
     late = shop.writer()

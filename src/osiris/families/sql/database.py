@@ -542,7 +542,8 @@ class Database(ABC, Generic[SessionT]):
         if delivery.mode == "replace":
             with self.deleting(delivery):
                 self.clear(session, delivery)
-        (self.merge if delivery.merged else self.load)(session, delivery, waiting)
+        write = self.merge if delivery.merged else self.load
+        write(session, delivery, waiting)
 
     @contextmanager
     def deleting(self, delivery: Delivery) -> Iterator[None]:

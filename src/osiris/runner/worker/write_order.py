@@ -85,7 +85,7 @@ def _by_connection(
 
 def _keys_among(job_ctx: JobContext, members: Sequence[tuple[int, Step]]) -> Iterator[Key]:
     """Yield the foreign keys among targets of one connection; none if it fails, as each pair then says why."""
-    first = make_ready(job_ctx, members[0][1])  # of one step only: each makes folders
+    first = make_ready(job_ctx, members[0][1])
     driver, context = first.driver, first.context
     if not hasattr(driver, "references"):
         return
