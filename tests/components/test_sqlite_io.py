@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections import Counter
 
@@ -436,6 +437,28 @@ def test_a_database_that_others_use(place, write, run_sql):
     threading.Timer(0.5, client.rollback).start()
     assert write(pa.table({"a": [2]})).rows == 1
     client.close()
+
+
+def test_a_commit_does_not_keep_a_step_that_reads_from_opening_the_database_again(place, write):
+    """A step has its source open when it inspects its target, which may be in the same file."""
+    write(pa.table({"a": list(range(25_000))}))
+    outcome = []
+    rows = Driver().read(Config("t"), (Field("a", "int64"),), place()).batches()
+    next(rows)
+    other = threading.Thread(target=lambda: outcome.append(write(pa.table({"a": [1]}), "u").rows), daemon=True)
+    other.start()
+    time.sleep(1)
+    began = time.monotonic()
+    try:
+        assert outcome == []  # it waits for the reader
+        context = place(cancelled=lambda: time.monotonic() > began + 10)
+        assert Driver().describe(Config("t"), context).schema == (Field("a", "int64"),)
+        assert sum(batch.num_rows for batch in rows) > 0
+        other.join(30)
+        assert outcome == [1]
+    finally:
+        rows.close()
+        other.join(30)
 
 
 def test_a_cancelled_writer_stops_and_leaves_the_old_rows(place, write, read):

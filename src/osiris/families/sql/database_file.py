@@ -9,7 +9,7 @@ import threading
 import time
 from abc import abstractmethod
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -62,7 +62,9 @@ _hashed_files: dict[tuple[int, int], io.FileIO] = {}
 
 _users: Counter[str] = Counter()
 """The number of steps of this run that use a database, by real path."""
-_users_lock = threading.Lock()
+_readers: Counter[str] = Counter()
+"""The number of sessions of this run that read a database, or wait for it, by real path."""
+_counters_lock = threading.Lock()
 
 
 def database_path(ctx: StepContext, *, writing: bool = False) -> Path:
@@ -131,17 +133,36 @@ def wait_until_free(attempt: Callable[[], T | None], ctx: StepContext, path: Pat
     return outcome
 
 
+def once_unread(commit: Callable[[], T | None], path: Path) -> Callable[[], T | None]:
+    """Return a commit that is first attempted when no session of this run reads the database; until then it is None.
+
+    In SQLite, an attempt that waits for readers keeps new ones out. A step may read a database over two sessions: if it
+    already had the first, it and the commit would wait for each other.
+    """
+    key, attempted = os.path.realpath(path), False
+
+    def attempt() -> T | None:
+        nonlocal attempted
+        if attempted:
+            return commit()
+        with _counters_lock:  # no session begins to read in between
+            attempted = not _readers[key]
+            return commit() if attempted else None
+
+    return attempt
+
+
 @contextmanager
-def used_by_this_run(path: Path) -> Iterator[None]:
-    """Mark a database as used by a step of this run during the block: other steps of the run wait longer for it."""
+def _counted(counter: Counter[str], path: Path) -> Iterator[None]:
+    """Count a session of this run during the block."""
     key = os.path.realpath(path)
-    with _users_lock:
-        _users[key] += 1
+    with _counters_lock:
+        counter[key] += 1
     try:
         yield
     finally:
-        with _users_lock:
-            _users[key] -= 1
+        with _counters_lock:
+            counter[key] -= 1
 
 
 def check_file(path: Path, shown: str) -> None:
@@ -253,12 +274,13 @@ class FileDatabase(Database[FileSession[ClientT]], Generic[ClientT]):
         shown = label(ctx, path)
         if not writing:
             check_file(path, shown)
-        with self.translate_errors(ctx, path, query):
+        reads = nullcontext() if writing else _counted(_readers, path)
+        with self.translate_errors(ctx, path, query), reads:
             with steady(path, shown):
                 connection = wait_until_free(lambda: self.open(ctx, path, writing=writing), ctx, path)
             session = FileSession(connection, ctx, path, schema or self.own_schema)
             try:
-                with used_by_this_run(path), self.in_use(session, writing):
+                with _counted(_users, path), self.in_use(session, writing):
                     yield session
             finally:
                 self.close(session, writing)

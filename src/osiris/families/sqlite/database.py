@@ -17,7 +17,14 @@ from osiris.errors import Diagnostic, Location, diagnostic, fail, raise_all
 from osiris.families.source_columns import check_known
 from osiris.families.sql.database import Column as TargetColumn
 from osiris.families.sql.database import ForeignKey, Relation, Source, insert_rows, listed
-from osiris.families.sql.database_file import LONGEST_WAIT, FileDatabase, FileSession, label, wait_until_free
+from osiris.families.sql.database_file import (
+    LONGEST_WAIT,
+    FileDatabase,
+    FileSession,
+    label,
+    once_unread,
+    wait_until_free,
+)
 from osiris.families.sql.deletes import KEYS_TO_DELETE, STAMP_TYPE, gone_batches, gone_columns
 from osiris.families.sql.sending import stored_rows
 from osiris.families.sql.target_table import (
@@ -325,7 +332,13 @@ class SQLite(FileDatabase[sqlite3.Connection]):
     def make_durable(self, session: Session, _delivery: Delivery) -> None:
         """Commit the transaction durably, after readers of the old state have finished; fails with DRV011."""
         fault("sqlite.commit")
-        wait_until_free(lambda: _tried(session.connection, ("COMMIT",)), session.ctx, session.path)
+
+        def commit() -> bool | None:
+            return _tried(session.connection, ("COMMIT",))
+
+        ((journal,),) = session.rows("PRAGMA journal_mode")
+        attempt = commit if journal == "wal" else once_unread(commit, session.path)  # with a WAL, readers block nothing
+        wait_until_free(attempt, session.ctx, session.path)
         fault("sqlite.committed")
 
 
