@@ -309,7 +309,7 @@ def _cancelled_when_silent(
 def problems_of(root: Path, pipeline: Pipeline, answer: dict[str, JsonValue]) -> list[Diagnostic]:
     """Return the diagnostics of an answer, each located at its step where it has no location of its own."""
     diagnostics = [Diagnostic.from_json(item) for item in answer.get("diagnostics", [])]
-    if "step" not in answer:
+    if not diagnostics or "step" not in answer:
         return diagnostics
     step = pipeline.step(answer["step"])
     return [_placed(root, pipeline, step, item) for item in diagnostics]
