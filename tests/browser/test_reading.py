@@ -24,6 +24,13 @@ steps:
     config: {query: "SELECT id, amount * 2 AS twice FROM df WHERE amount > 21"}
   - {id: report, component: filesystem.csv_writer, mode: write, inputs: {df: "@large"}, config: {path: output/x.csv}}
 """
+LINES = """
+(cell) => {
+  const range = document.createRange();
+  range.selectNodeContents(cell);
+  return new Set([...range.getClientRects()].map((each) => Math.round(each.bottom / 8))).size;
+}"""
+"""The number of lines on which a cell's text stands; lines are at least 16 pixels apart."""
 WORDS = {"copied": "copy", "computed": "value", "aggregated": "aggregate", "unknown": "unknown"}
 
 
@@ -106,6 +113,46 @@ def test_a_failed_step_opens_by_itself_with_all_there_is_to_say(ran, project):
     assert all(each["command"] in said for each in answer["next"])
     assert answer["retry"]["why"] in said
     assert "2 steps did not finish as a consequence: large, report" in page.inner_text("#problems")
+
+
+def test_what_went_wrong_stands_before_everything_else(ran):
+    _, page = ran(ORDERS.replace("7,7.5", "7,many"))
+    assert page.locator("main > *").first.get_attribute("id") == "problems"
+
+
+def test_a_command_is_copied_by_its_button(ran):
+    run, page = ran(ORDERS.replace("7,7.5", "7,many"))
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    button = page.locator("#problems .copy").first
+    button.click()
+    page.wait_for_function("document.querySelector('#problems .copy').textContent === 'Copied'")
+    assert page.evaluate("navigator.clipboard.readText()") == f"osiris explain {run['diagnostics'][0]['code']}"
+
+
+def test_rejected_rows_are_said_everywhere_and_linked(ran, project, osiris, look):
+    text = (project / "pipelines/shop.yaml").read_text()
+    (project / "pipelines/shop.yaml").write_text(
+        text.replace("data/orders.csv", "data/orders.csv, on_reject: quarantine")
+    )
+    run, page = ran(ORDERS.replace("7,7.5", "7,many"))
+    assert page.inner_text("header .state") == "complete, 1 rejected"
+    link = page.locator(".findings a[href$='rejected.csv']")
+    file = project / "logs" / run["session"] / link.get_attribute("href")
+    assert "many" in file.read_text()
+    page = look(project / "logs/index.html", 390)
+    assert page.inner_text("tbody .state") == "complete, 1 rejected"
+    assert "with rejected rows" in page.inner_text(".glance")
+    osiris("logs", "html", "--output", "one.html", cwd=project)
+    assert look(project / "one.html").locator("a[href$='rejected.csv']").count() == 0
+
+
+def test_words_of_tables_are_not_broken_on_a_small_screen(ran):
+    _, page = ran(ORDERS.replace("7,7.5", "7,many"))
+    page.set_viewport_size({"width": 390, "height": 900})
+    cells = page.locator(".scrolls tbody :is(th, td):visible").all()
+    shown = [(cell.inner_text(), cell.evaluate(LINES)) for cell in cells]
+    assert len([text for text, _ in shown if text]) > 10
+    assert [text for text, lines in shown if text and lines > len(text.split())] == []
 
 
 @pytest.mark.long

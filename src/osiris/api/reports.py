@@ -168,7 +168,8 @@ def write_reports(workspace: Workspace, session: str, folder: Path | None = None
         name = _find(workspace, session)
         names = _unrendered(summaries, base, newest, name)
         for each in (name, *names):
-            _write(project, base / each / REPORT, _page(workspace, each, f"../{INDEX}"))
+            page = _page(workspace, each, f"../{INDEX}", beside=folder is None)
+            _write(project, base / each / REPORT, page)
     _write_index(project, base)
     return Reports(name, base / name / REPORT, tuple(base / each / REPORT for each in names), base / INDEX)
 
@@ -222,13 +223,14 @@ def _find(workspace: Workspace, session: str) -> str:
     return str(open_session(workspace.project, session)["session"])
 
 
-def _page(workspace: Workspace, session: str, index: str | None) -> str:
+def _page(workspace: Workspace, session: str, index: str | None, *, beside: bool = False) -> str:
     from osiris.report.pages import run_page
 
     reading = reading_of(workspace, session)
     run, origin = reading.run, _origin(workspace, reading.run)
     earlier = origin or reading.base or run_before(workspace.project, run)
-    return run_page(reading, earlier, index, answer=_answer(workspace, run), repeat=_repeat(workspace, run, origin))
+    answer, repeat = _answer(workspace, run), _repeat(workspace, run, origin)
+    return run_page(reading, earlier, index, answer=answer, repeat=repeat, beside=beside)
 
 
 def _answer(workspace: Workspace, run: RecordedRun) -> dict[str, JsonValue] | None:

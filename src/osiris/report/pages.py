@@ -80,11 +80,13 @@ def run_page(
     *,
     answer: Mapping[str, JsonValue] | None = None,
     repeat: Repeat | None = None,
+    beside: bool = False,
 ) -> str:
     """Return the HTML page of a run; the same record gives the same page.
 
     `earlier` is the run that it is compared with, `index` the address of the page over all runs. `answer` is that of
-    its package: what is odd, what changed and what to do next. `repeat` is what a replay is to be told of.
+    its package: what is odd, what changed and what to do next. `repeat` is what a replay is to be told of. `beside`:
+    the page will be in the folder of the run, so that it can link to files there.
     """
     run = reading.run
     report = read_report(reading, earlier, answer)
@@ -100,6 +102,7 @@ def run_page(
         chart_notice=_NOTICE if charts else "",
         index=index,
         repeat=repeat,
+        beside=beside,
         has_flow=bool(flow),
         most_columns=MOST_COLUMNS,
         data={"flow": flow, "series": report.series.to_json() if report.series else None},
@@ -123,6 +126,7 @@ def _glance(run: RunReport) -> dict[str, object]:
         "failed": failed,
         "run": run,
         "verdict": _verdict(run),
+        "tone": "noted" if _is_odd(run) else run.status,
         "odd": [finding for finding in (run.answer or {}).get("findings", ()) if finding["kind"] != "warning"],
         "longer": _longer(run),
         "done": _done(run),
@@ -160,8 +164,13 @@ def _done(run: RunReport) -> str:
 
 
 def _verdict(run: RunReport) -> str:
+    return "Yes, with findings" if _is_odd(run) else VERDICTS.get(run.status, run.status)
+
+
+def _is_odd(run: RunReport) -> bool:
+    """Return whether a complete run has findings that matter."""
     odd = run.answer is not None and run.answer["verdict"]["kind"] not in ("ok", *MILD)
-    return "Yes, with findings" if odd and run.status == "complete" else VERDICTS.get(run.status, run.status)
+    return odd and run.status == "complete"
 
 
 def _drawn(run: RunReport) -> dict[str, object]:
@@ -344,12 +353,17 @@ def plan_page(view: PlanView) -> str:
     """Return the HTML page of a plan."""
     edges = [(source, step.id) for step in view.steps for source in (*step.inputs, *step.after)]
     steps = {step.id: step for step in view.steps}
+    style = own("page.css", "run.css", "plan.css")
     return render(
         "plan.html.jinja",
+        csp=policy([style], []),
+        style=style,
         plan=view,
         steps=steps,
         drawing=draw(list(steps), edges),
         box=(BOX_WIDTH, BOX_HEIGHT),
+        fused=any(step.fused for step in view.steps),
+        waits=any(step.after for step in view.steps),
     )
 
 
@@ -375,7 +389,7 @@ def index_page(
         total=len(runs),
         pipelines=pipelines,
         counts={status: counts[status] for status in _STATUSES if status in counts},
-        rows_out=sum(run["rows_out"] for run in runs),
+        rejecting=sum(_rejected(run) > 0 for run in runs),
         runs=[_run_row(run, number[str(run["pipeline"])], reports) for run in runs[:MOST_RUNS]],
         talks=[{**talk, "runs": len(talk["runs"]), "href": reports.get(talk["session"])} for talk in talks[:MOST_RUNS]],
     )
@@ -385,7 +399,12 @@ def _run_row(run: Event, number: int, reports: Mapping[str, str]) -> Event:
     """Return a run as the list shows it: run.json, the code of its first error, and its page's address."""
     took = run["duration_ms"]
     more = {"badge": badge_of(run), "code": cause_code(run), "href": reports.get(run["session"])}
-    return {**run, "pipeline_number": number, "seconds": None if took is None else took / 1000, **more}
+    figures = {"seconds": None if took is None else took / 1000, "rejected": _rejected(run)}
+    return {**run, "pipeline_number": number, **figures, **more}
+
+
+def _rejected(run: Event) -> int:
+    return sum(step.get("rows_rejected") or 0 for step in run["steps"].values())
 
 
 class Entry(NamedTuple):

@@ -90,8 +90,8 @@ def test_the_page_says_what_the_plan_does():
 def test_nothing_is_fetched_and_nothing_runs():
     html = plan_page(VIEW)
     page = Page(html)
-    csp = {"http-equiv": "Content-Security-Policy", "content": "default-src 'none'; style-src 'unsafe-inline'"}
-    assert ("meta", csp) in page.elements
+    (csp,) = [attributes["content"] for _, attributes in page.elements if "http-equiv" in attributes]
+    assert re.fullmatch(r"default-src 'none'; style-src 'sha256-[^' ]+'; base-uri 'none'; form-action 'none'", csp)
     tags = {tag for tag, _ in page.elements}
     assert not tags & {"script", "link", "img", "iframe", "object", "embed", "base", "form", "image", "use"}
     assert not {name for _, attributes in page.elements for name in attributes} & {"src", "href", "style", "onload"}
@@ -103,8 +103,15 @@ def test_it_fits_a_small_screen_and_both_lights():
     assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in html
     assert "prefers-color-scheme: dark" in html
     page = Page(html)
-    wide = [tag for tag, attributes in page.elements if attributes.get("class") == "wide"]
+    wide = [tag for tag, attributes in page.elements if "scrolls" in (attributes.get("class") or "").split()]
     assert len(wide) == 3  # the drawing and two tables scroll by themselves
+
+
+def test_the_legend_names_each_kind_of_edge_of_the_drawing():
+    kinds = ["computed in one statement", "waits only"]
+    assert [kind in Page(plan_page(VIEW)).text for kind in kinds] == [True, True]
+    plain = replace(VIEW, steps=tuple(replace(step, fused=(), after=()) for step in VIEW.steps))
+    assert [kind in Page(plan_page(plain)).text for kind in kinds] == [False, False]
 
 
 def test_hostile_names_are_text():
@@ -133,5 +140,5 @@ def test_a_plan_of_three_hundred_steps_has_a_page():
         for number in range(300)
     )
     page = Page(plan_page(replace(VIEW, steps=steps, previous=None, targets=(), new_flows=())))
-    assert sum(tag == "rect" for tag, _ in page.elements) == 300
+    assert sum(attributes.get("class") == "box" for _, attributes in page.elements) == 300
     assert "this plan writes nothing" in page.text
