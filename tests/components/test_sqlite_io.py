@@ -439,6 +439,19 @@ def test_a_database_that_others_use(place, write, run_sql):
     client.close()
 
 
+def test_a_commit_waits_for_readers_of_other_processes_but_not_for_ever(place, write, read):
+    write(pa.table({"a": [1]}))
+    reader = sqlite3.connect(place.path)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT a FROM t").fetchall() == [(1,)]
+    began = time.monotonic()
+    context = place(cancelled=lambda: time.monotonic() > began + 60)
+    assert code_of(write, pa.table({"a": [2]}), ctx=context) == ["DRV011"]
+    assert time.monotonic() - began < 60  # or it would have waited until it was cancelled
+    reader.close()
+    assert read().to_pydict() == {"a": [1]}
+
+
 def test_a_commit_does_not_keep_a_step_that_reads_from_opening_the_database_again(place, write):
     """A step has its source open when it inspects its target, which may be in the same file."""
     write(pa.table({"a": list(range(25_000))}))

@@ -117,16 +117,16 @@ def _content_of(path: Path) -> str:
         return content_of(file)
 
 
-def wait_until_free(attempt: Callable[[], T | None], ctx: StepContext, path: Path) -> T:
+def wait_until_free(attempt: Callable[[], T | None], ctx: StepContext, path: Path, *, own: int = 0) -> T:
     """Return what `attempt` returns, and retry it while that is None: the database is locked.
 
-    Fails with DRV011 after `LONGEST_WAIT` seconds of locks by other processes, or `LONGEST_TURN` by steps of this run,
-    or as soon as the step is cancelled.
+    `own` is the number of sessions that the step itself has open. Fails with DRV011 after `LONGEST_WAIT` seconds of
+    locks by other processes, or `LONGEST_TURN` by other steps of this run, or as soon as the step is cancelled.
     """
     began = others_since = time.monotonic()
     while (outcome := attempt()) is None:
         now = time.monotonic()
-        others_since = now if _users[os.path.realpath(path)] else others_since
+        others_since = now if _users[os.path.realpath(path)] > own else others_since
         if now - others_since > LONGEST_WAIT or now - began > LONGEST_TURN or ctx.cancelled():
             fail("DRV011", path=label(ctx, path), seconds=duration_text(round(now - began)))
         time.sleep(_POLL)

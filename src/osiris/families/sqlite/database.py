@@ -338,7 +338,7 @@ class SQLite(FileDatabase[sqlite3.Connection]):
 
         ((journal,),) = session.rows("PRAGMA journal_mode")
         attempt = commit if journal == "wal" else once_unread(commit, session.path)  # with a WAL, readers block nothing
-        wait_until_free(attempt, session.ctx, session.path)
+        wait_until_free(attempt, session.ctx, session.path, own=1)
         fault("sqlite.committed")
 
 
