@@ -112,6 +112,7 @@ class ForeignKey(NamedTuple):
     child: Name
     parent: Name
     cascades: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
