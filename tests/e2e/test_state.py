@@ -317,9 +317,31 @@ def test_a_failed_run_of_a_cursor_is_safe_to_retry(files, mode):
     files.sql("ALTER TABLE orders_copy RENAME TO away", "CREATE TABLE orders_copy (other TEXT)", database="copy")
     failed = files.run(mode=mode, code=6)["data"]["session"]
     shown = " ".join(files.osiris("explain", failed, cwd=files.root).stdout.split())
-    assert "Safe to retry: the same command reads on from the recorded position of copy." in shown, shown
+    assert "Once the cause is fixed, the same command reads on from the recorded position of copy." in shown, shown
     assert "append the rows" not in str(why)
     assert "does not run" not in shown
+
+
+def test_a_state_that_must_be_moved_first_is_not_called_safe_to_retry(files):
+    files.add(1)
+    files.run(mode=UPSERT)
+    files.sql("DELETE FROM orders_copy", database="copy")
+    answer = files.run(mode=UPSERT, code=1)
+    assert codes(answer) == ["STA004"]
+    session = answer["data"]["session"]
+    explained = files.osiris("explain", session, cwd=files.root)
+    console = explained.stdout + explained.stderr
+    files.osiris("logs", "html", session, "--output", "page.html", cwd=files.root)
+    page = (files.root / "page.html").read_text()
+    package = next((files.root / "logs" / session / "aiop").glob("*_aiop.json")).read_text()
+    card = next((files.root / "logs" / session / "aiop").glob("*_runcard.md")).read_text()
+    for shown in (console, page, package, card):
+        shown = " ".join(shown.split())
+        assert "Once the cause is fixed, the same command reads on" in shown
+        assert "Safe to retry" not in shown
+    assert "Fix the cause first" in console
+    assert "osiris explain STA004" in console
+    assert "A retry is safe." not in page
 
 
 def test_a_changed_query_is_shown_as_it_was(files):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from osiris.api.workspace import Workspace
 from osiris.errors import OsirisError
 from osiris.history.deliveries import reading_on, written_to
+from osiris.history.failures import may_pass
 from osiris.history.findings import findings_of, grave_findings
 from osiris.history.reading import Reading, read_run, stale_text, why_of_steps
 from osiris.history.record import REFUSED, caught_up, plan_of, target_of
@@ -75,6 +76,11 @@ class Story(Remarks):
     def cause(self) -> Diagnostic | None:
         """The first cause."""
         return self.reading.root.item if self.reading.root else None
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether a retry may succeed without any fix."""
+        return self.cause is None or may_pass(self.cause.code)
 
     @property
     def failed(self) -> list[str]:
@@ -291,9 +297,11 @@ def _prospect(run: Run, story: Story) -> list[str]:
     reading = {step.id for step in writers if "state" in step.plan}
     finished = [name for name in run.get("deliveries") or () if name not in reading]
     delivered = f" and does not run {_first(finished)} again" if finished else ""
+    fixed = story.may_pass
     return [
-        f"'osiris run --resume' continues with this plan{delivered}; a changed pipeline starts a new run.",
-        *reading_on(writers, safe=all("state" in step.plan for step in writers)),
+        f"{'' if fixed else 'Fix the cause first: '}'osiris run --resume' continues with this plan{delivered}; "
+        "a changed pipeline starts a new run.",
+        *reading_on(writers, safe=all("state" in step.plan for step in writers), fixed=fixed),
     ]
 
 
