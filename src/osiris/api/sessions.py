@@ -226,6 +226,7 @@ def story_lines(run: Run, story: Story) -> list[str]:
         _beginning(run, story),
         *_left_out(story),
         _end(run, story),
+        *_failed_too(story),
         *_blocked(story),
         *([stale_text(story.reading.stale)] if story.reading.stale else []),
         *_prospect(run, story),
@@ -268,6 +269,13 @@ def _end(run: Run, story: Story) -> str:
     return f"{who} with {cause.code}: {place}{cause.message}.{hint}"
 
 
+def _failed_too(story: Story) -> list[str]:
+    """Return the sentence on the steps that failed of other causes than the first."""
+    others = [link for link in story.reading.chain if link.state == "failed" and link.step not in story.failed]
+    named = _first([f"{link.step} ({link.because})" for link in others])
+    return [f"{count(len(others), 'other step')} failed too: {named}."] if others else []
+
+
 def _blocked(story: Story) -> list[str]:
     """Return the lines on the steps that did not finish because of the cause, and the last success."""
     if story.cause is None:
@@ -298,9 +306,9 @@ def _prospect(run: Run, story: Story) -> list[str]:
     finished = [name for name in run.get("deliveries") or () if name not in reading]
     delivered = f" and does not run {_first(finished)} again" if finished else ""
     fixed = story.may_pass
+    first = "" if fixed else "Fix the cause first: "
     return [
-        f"{'' if fixed else 'Fix the cause first: '}'osiris run --resume' continues with this plan{delivered}; "
-        "a changed pipeline starts a new run.",
+        f"{first}'osiris run --resume' continues with this plan{delivered}; a changed pipeline starts a new run.",
         *reading_on(writers, safe=all("state" in step.plan for step in writers), fixed=fixed),
     ]
 
