@@ -208,6 +208,23 @@ def test_a_renamed_table_is_said_to_be_missing_with_its_new_name(shop):
     assert "did you mean" not in missing["hint"]
 
 
+def test_a_resumed_run_is_listed_once_among_the_marks(shop):
+    shop.write(mode="upsert, cursor: {column: id, late: none}", tables="[orders, gone]")
+    shop.sql("CREATE TABLE gone (id INTEGER PRIMARY KEY)")
+    shop.plan()
+    shop.sql("DROP TABLE gone")
+    shop.call("run", "--run-id", "monday", code=1)
+    shop.sql("INSERT INTO orders VALUES (3, 30)")
+    shop.call("run", "--run-id", "monday", code=1)
+    shown = shop.osiris("state", "show", shop.file, "orders", "--json", cwd=shop.root).stdout
+    (state,) = json.loads(shown)["data"]["states"]
+    assert [mark["run"] for mark in state["state"]["marks"]] == ["shop/monday", "shop/monday"]
+    shown = shop.osiris("state", "show", shop.file, "orders", cwd=shop.root).stdout
+    assert "marks of the last 1 run:" in shown
+    assert shown.count("shop/monday") == 1
+    assert "  3  shop/monday" in shown
+
+
 def test_other_patterns_are_asked_anew(shop):
     shop.write(tables="[orders]")
     assert list(pairs(shop.plan())) == ["orders"]

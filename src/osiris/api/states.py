@@ -547,7 +547,7 @@ def _before(pair: Pair, names: Collection[str], first: str) -> _Choice:
 def _known_positions(pair: Pair) -> str:
     """Return what can be given instead of a run whose position is not known."""
     marks = pair.state.marks if pair.state else ()
-    runs = [_id(mark) for index, mark in enumerate(marks) if _unknown(pair, index) is None]
+    runs = [*dict.fromkeys(_id(mark) for index, mark in enumerate(marks) if _unknown(pair, index) is None)]
     ways = [f"'--to {_example(pair.kind)}', or any other value of {pair.cursor.column}"] if pair.has_values else []
     ways += (
         [f"one of {count(len(runs), 'run')} from '--to {runs[0]}' on ('osiris state show' lists them)"] if runs else []

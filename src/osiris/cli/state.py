@@ -71,8 +71,11 @@ def _state_lines(data: Mapping[str, JsonValue]) -> Iterator[Line]:
         yield "  not known" if data["codes"] else "  no state: the next run reads everything"
         return
     yield from ([("dim", f"  {name}: "), ("", str(value))] for name, value in _facts(data, state) if value)
-    yield [("dim", f"  marks of the last {count(len(state['marks']), 'run')}:")]
-    yield from (f"    {_second(mark['at'])}  {_position(mark)}  {mark['run']}" for mark in reversed(state["marks"]))
+    newest: dict[str, Mapping[str, JsonValue]] = {}  # a run that was resumed has written the state several times
+    for mark in reversed(state["marks"]):
+        newest.setdefault(mark["run"], mark)
+    yield [("dim", f"  marks of the last {count(len(newest), 'run')}:")]
+    yield from (f"    {_second(mark['at'])}  {_position(mark)}  {run}" for run, mark in newest.items())
 
 
 def _facts(data: Mapping[str, JsonValue], state: Mapping[str, JsonValue]) -> Iterator[tuple[str, JsonValue]]:
