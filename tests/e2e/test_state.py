@@ -135,6 +135,22 @@ def test_list_names_the_file_of_an_entry_whose_source_cannot_be_asked(files):
     assert "no pipeline has a cursor" not in shown.stdout
 
 
+def test_list_names_the_tables_of_an_entry_that_are_read_whole(files):
+    files.add(1)
+    files.run()
+    files.sql("CREATE TABLE codes (code TEXT PRIMARY KEY NOT NULL)", "CREATE TABLE rates (id INTEGER PRIMARY KEY)")
+    text = ENTRY.replace("gone", "shop") + '    tables: {"codes": {cursor: none}, "rates": {cursor: none}}\n'
+    (files.root / "pipelines" / "night.yaml").write_text(text)
+    call(files, "run", "pipelines/night.yaml")
+    answer = call(files, "state", "list")
+    assert [each["step"] for each in answer["data"]["states"]] == ["night-main-orders", "copy"]
+    (note,) = answer["diagnostics"]
+    assert (note["code"], note["severity"], note["file"]) == ("STA047", "note", "pipelines/night.yaml")
+    assert note["message"].endswith("read whole in each run and have no state: codes, rates")
+    assert "STA047" in files.osiris("state", "list", cwd=files.root).stderr
+    assert codes(call(files, "state", "show", "pipelines/night.yaml", "orders")) == []
+
+
 def test_list_says_what_the_number_of_recognized_rows_is(files):
     files.add(1)
     files.run()

@@ -239,16 +239,17 @@ def missing_tables(entry: str, source: ConnectionRef, pinned: set[str], existing
         near = {name: nearest(name.rpartition(".")[2], others) for name in names[:_NAMED]}
         renamed = [f"{name}: did you mean {others[new]}? " for name, new in near.items() if new]
         hint = "".join([*renamed, CODES["LCK010"].hint or ""])
-        yield diagnostic("LCK010", entry=entry, source=source, tables=_listed(names), hint=hint)
+        yield diagnostic("LCK010", entry=entry, source=source, tables=listed(names), hint=hint)
 
 
 def new_tables(code: str, entry: str, source: ConnectionRef, tables: Iterable[str]) -> Iterator[Diagnostic]:
     """Yield a note with a code if there are new tables."""
     if names := [*tables]:
-        yield diagnostic(code, entry=entry, source=source, tables=_listed(names))
+        yield diagnostic(code, entry=entry, source=source, tables=listed(names))
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
 

@@ -30,7 +30,8 @@ def list_states(file: str | None, what: str | None, params: dict[str, str], prof
 
     The default is all pipelines of the project with a cursor; exits 1 if one of them has no plan, as it has errors.
     STEP or TABLE limits it. 'recognized' is how many delivered rows are known to the next run, which may read them
-    again. Exits 3 if a target cannot be reached; other tables are listed anyway.
+    again. A note names tables of entries without a cursor. Exits 3 if a target cannot be reached; other tables are
+    listed anyway.
     """
     pairs, problems = api.list_states(opened(profile), file, what, params=params)
     data = [console().clean(pair.to_json()) for pair in pairs]
