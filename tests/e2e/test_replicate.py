@@ -220,7 +220,7 @@ def test_a_resumed_run_is_listed_once_among_the_marks(shop):
     (state,) = json.loads(shown)["data"]["states"]
     assert [mark["run"] for mark in state["state"]["marks"]] == ["shop/monday", "shop/monday"]
     shown = shop.osiris("state", "show", shop.file, "orders", cwd=shop.root).stdout
-    assert "marks of the last 1 run:" in shown
+    assert "marks of the last 1 run, with the time of writing (UTC):" in shown
     assert shown.count("shop/monday") == 1
     assert "  3  shop/monday" in shown
 

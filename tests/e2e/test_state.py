@@ -90,6 +90,8 @@ def test_list_and_show_say_how_far_a_pair_was_read(files):
     shown = only(state(files, "show"))
     assert [mark["mark"] for mark in shown["state"]["marks"]] == ["3"]
     assert shown["state"]["columns"] == {"id": "int64", "amount": "int64"}
+    explained = files.osiris("state", "show", "--help", cwd=files.root).stdout
+    assert all(f"'{name}'" in explained for name in ("mark", "greatest", "zone", "version", "clock"))
 
 
 def test_list_shows_pairs_without_a_state_and_those_that_cannot_be_asked(files):

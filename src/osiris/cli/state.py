@@ -58,7 +58,8 @@ def show(file: str, what: str | None, params: dict[str, str], profile: str | Non
     """Show everything that the states of a pipeline hold.
 
     FILE is a pipeline or a plan. STEP or TABLE limits it. The marks of the last 30 runs are shown: 'osiris state rewind
-    --to RUN' goes back to the one before a run.
+    --to RUN' goes back to the one before a run. 'mark' and 'greatest' are in the time zone of the cursor's column (its
+    'zone', else UTC), 'version' is how often the state was written, and 'clock' is the source's clock in the last run.
     """
     pairs, problems = api.list_states(opened(profile), file, what, params=params)
     data = [console().clean(pair.to_json(whole=True)) for pair in pairs]
@@ -75,7 +76,7 @@ def _state_lines(data: Mapping[str, JsonValue]) -> Iterator[Line]:
     newest: dict[str, Mapping[str, JsonValue]] = {}  # a run that was resumed has written the state several times
     for mark in reversed(state["marks"]):
         newest.setdefault(mark["run"], mark)
-    yield [("dim", f"  marks of the last {count(len(newest), 'run')}:")]
+    yield [("dim", f"  marks of the last {count(len(newest), 'run')}, with the time of writing (UTC):")]
     yield from (f"    {_second(mark['at'])}  {_position(mark)}  {run}" for run, mark in newest.items())
 
 
