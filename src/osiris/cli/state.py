@@ -131,7 +131,8 @@ def reset(file: str, what: str | None, dry_run: bool, params: dict[str, str], pr
     """Have the next run read everything.
 
     As 'osiris state rewind', to before the first row. The target keeps its rows: with write_mode: append, the next run
-    appends all rows again; --dry-run counts them.
+    appends all rows again; --dry-run counts them. Without a next run, the table no longer counts as one that Osiris
+    writes, so that other pipelines can read it with late: open_transactions.
     """
     return _moved(file, what, None, dry_run, params, profile)
 
