@@ -266,11 +266,11 @@ def _rehearsed_member(workspace: Workspace, member: Member, chosen: RunOptions, 
     try:
         file = str(workspace.root / member.file)
         rehearsal = api.rehearse(workspace, file, chosen, **words)
-        found = api.without_awaited(member, rehearsal.diagnostics)
-        return _rehearsed(workspace, replace(rehearsal, diagnostics=tuple(found)), None)
+        problems = api.without_awaited(member, rehearsal.diagnostics)
+        return _rehearsed(workspace, replace(rehearsal, diagnostics=tuple(problems)), None)
     except OsirisError as error:
-        found = api.without_awaited(member, error.diagnostics)
-        return _not_run("refused" if has_errors(found) else "not checked", found, exit_code(found))
+        problems = api.without_awaited(member, error.diagnostics)
+        return _not_run("refused" if has_errors(problems) else "not checked", problems, exit_code(problems))
 
 
 def _member_answer(workspace: Workspace, ended: Ended) -> Answer:
