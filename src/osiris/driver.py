@@ -109,10 +109,10 @@ class Shared:
 class References:
     """Foreign keys among the tables that steps write, and when the database checks them.
 
-    Each is the position of the step whose table refers, and of the one to whose table it refers.
+    Each is the position of the step whose table refers, that of the one to whose table it refers, and its name.
     """
 
-    keys: frozenset[tuple[int, int]]
+    keys: frozenset[tuple[int, int, str]]
     check: ForeignKeyCheck
 
 

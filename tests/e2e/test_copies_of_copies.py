@@ -53,6 +53,13 @@ class Chain:
         """Copy the orders of the shop to the middle, where a DEFAULT stamps them."""
         self.run("fill", self.shop, self.middle, "{column: id, late: none}")
 
+    def release(self):
+        """Give up the pipeline that fills the middle: its plan is left."""
+        (self.root / "pipelines" / "fill.yaml").unlink()
+        (plan,) = self.root.glob("build/fill/*/manifest.json")
+        done = self.osiris("state", "reset", plan, cwd=self.root, env=self.middle.env)
+        assert done.returncode == 0, done.stderr
+
     def read(self, cursor=STAMPED, what="table: orders", **more):
         return self.run("read", self.middle, Side("sqlite", "last", self.root), cursor, what, **more)
 
@@ -85,6 +92,11 @@ def test_open_transactions_say_nothing_of_a_table_that_osiris_writes(chain_of, f
     assert problem["code"] == "STA008"
     assert "Osiris itself writes table 'orders'" in problem["message"]
     assert "lag" in problem["hint"]
+    assert "osiris state reset FILE" in problem["hint"]
+    chain.release()
+    chain.read()  # nothing writes the table any more
+    chain.fill()
+    assert [each["code"] for each in chain.read(code=2)] == ["STA008"]
     chain.read(what="table: others")
     chain.read(cursor="{column: stamp, zone: UTC, late: {lag: 1h}}", code=1)  # another cursor (STA002)
     (chain.root / "last.sqlite").unlink()

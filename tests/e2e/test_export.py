@@ -311,10 +311,23 @@ def test_a_schedule_or_a_place_in_the_project_may_be_missing(osiris, shop):
     (shop / "pipelines/copy.yaml").write_text(COPY)
     codes = [export(osiris, shop, name, file="pipelines/copy.yaml")["diagnostics"] for name in ("cron", "systemd")]
     assert [[each["code"] for each in one] for one in codes] == [["EXP001"], ["EXP001"]]
-    assert export(osiris, shop, "github", file="pipelines/copy.yaml")["ok"]
     outside = shop.parent / "outside.yaml"
     outside.write_text(COPY)
     assert export(osiris, shop, "airflow", file=str(outside))["diagnostics"][0]["code"] == "EXP004"
+
+
+@pytest.mark.parametrize("scheduler", ["airflow", "dagster", "prefect", "github"])
+def test_an_export_without_a_schedule_says_so(scheduler, osiris, shop):
+    (shop / "pipelines/copy.yaml").write_text(COPY)
+    made = export(osiris, shop, scheduler, file="pipelines/copy.yaml")
+    assert [(each["code"], each["file"]) for each in made["diagnostics"]] == [("EXP006", "pipelines/copy.yaml")]
+    assert made["ok"]
+    (text,) = made["data"]["files"].values()
+    said = "# It has no schedule: it runs only when it is started by hand.\n"
+    assert said in text
+    made = export(osiris, shop, scheduler, "--cron", "0 2 * * *", file="pipelines/copy.yaml")
+    assert made["diagnostics"] == []
+    assert said not in "".join(made["data"]["files"].values())
 
 
 def test_files_are_written_and_only_exports_replaced(osiris, shop):

@@ -290,6 +290,8 @@ def test_a_table_that_refers_to_itself_is_refused_where_each_row_is_checked(shop
     shop.put("x_free", (1, None))
     answer = shop.run(code=1)
     assert codes(answer) == ["STA060"]
+    name = {"mysql": "staff_ibfk_1", "duckdb": "staff_parent_id_fkey"}[family]
+    assert f"'staff' refers to itself ({name} of staff)" in answer["diagnostics"][0]["message"]
     assert failed(answer) == ["shop-main-staff"]
     assert answer["data"]["steps"]["shop-main-staff-source"]["status"] == "not_run"
     shop.assert_equal("x_free")
@@ -318,8 +320,12 @@ def test_a_cycle_of_two_tables_is_refused_before_a_row_is_read(shop_of, family):
     answer = shop.run(code=1)
     assert codes(answer) == ["STA060", "STA060"]
     assert failed(answer) == ["shop-main-eggs", "shop-main-hens"]
+    named = {
+        "postgres": "eggs_parent_fkey of eggs, hens_parent_fkey of hens",
+        "mysql": "eggs_ibfk_1 of eggs, hens_ibfk_1 of hens",
+    }[family]
     messages = [each["message"] for each in answer["diagnostics"] if each["code"] == "STA060"]
-    assert any("'eggs' is in a cycle of foreign keys with 'hens'" in message for message in messages)
+    assert any(f"'eggs' is in a cycle of foreign keys with 'hens' ({named})" in message for message in messages)
     shop.assert_equal("x_free", "feathers")
 
 

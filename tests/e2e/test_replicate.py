@@ -193,6 +193,38 @@ def test_a_missing_table_fails_alone_and_its_target_stays(shop):
     assert list(pairs(shop.plan("--refresh"))) == ["empty", "orders"]
 
 
+def test_a_renamed_table_is_said_to_be_missing_with_its_new_name(shop):
+    shop.write(tables="[codes, orders]")
+    shop.plan()
+    shop.sql("ALTER TABLE codes RENAME TO codes_2026")
+    for command in (("run", shop.file), ("run", "--last-compile")):
+        answer = json.loads(shop.osiris(*command, "--json", cwd=shop.root, env=shop.env).stdout)
+        (missing,) = [each for each in answer["diagnostics"] if each["code"] == "LCK010"]
+        assert missing["hint"].startswith(
+            "main.codes: did you mean main.codes_2026? run 'osiris compile FILE --refresh'"
+        )
+    shop.sql("ALTER TABLE codes_2026 RENAME TO elsewhere")
+    (missing,) = [each for each in shop.call("run", code=1)["diagnostics"] if each["code"] == "LCK010"]
+    assert "did you mean" not in missing["hint"]
+
+
+def test_a_resumed_run_is_listed_once_among_the_marks(shop):
+    shop.write(mode="upsert, cursor: {column: id, late: none}", tables="[orders, gone]")
+    shop.sql("CREATE TABLE gone (id INTEGER PRIMARY KEY)")
+    shop.plan()
+    shop.sql("DROP TABLE gone")
+    shop.call("run", "--run-id", "monday", code=1)
+    shop.sql("INSERT INTO orders VALUES (3, 30)")
+    shop.call("run", "--run-id", "monday", code=1)
+    shown = shop.osiris("state", "show", shop.file, "orders", "--json", cwd=shop.root).stdout
+    (state,) = json.loads(shown)["data"]["states"]
+    assert [mark["run"] for mark in state["state"]["marks"]] == ["shop/monday", "shop/monday"]
+    shown = shop.osiris("state", "show", shop.file, "orders", cwd=shop.root).stdout
+    assert "marks of the last 1 run, with the time of writing (UTC):" in shown
+    assert shown.count("shop/monday") == 1
+    assert "  3  shop/monday" in shown
+
+
 def test_other_patterns_are_asked_anew(shop):
     shop.write(tables="[orders]")
     assert list(pairs(shop.plan())) == ["orders"]
@@ -369,6 +401,9 @@ def test_tables_are_listed_the_worst_first_and_failures_by_cause(shop):
     assert done.stderr.count("DRV012") == 1
     assert "shop-main-t03-source: failed" in done.stderr
     assert "(2 tables: t03, t07)" in done.stderr
+    explained = " ".join(shop.osiris("explain", "last", cwd=shop.root, env=shop.env).stdout.split())
+    assert "Step shop-main-t03-source failed with DRV012" in explained
+    assert "1 other step failed too: shop-main-t07-source (DRV012)." in explained
     shown = shop.osiris("logs", "show", "previous", cwd=shop.root, env=shop.env).stdout
     assert "from 2 to 3" in shown
     assert shop.osiris("logs", "html", cwd=shop.root, env=shop.env).returncode == 0

@@ -1,6 +1,7 @@
 """`osiris run --all` and `--tag`: the pipelines of a project, in the order in which they feed each other."""
 
 import json
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -78,7 +79,8 @@ steps:
 """
 
 
-def test_what_an_entry_feeds_is_known_before_its_tables_are_pinned(osiris, tmp_path):
+def replicating(osiris, tmp_path):
+    """Return a project in which an entry writes a table, and another pipeline reads it."""
     shop = Shop(osiris, tmp_path)
     connections = "sqlite: {src: {path: data/src.sqlite}, tgt: {path: data/tgt.sqlite}}"
     (tmp_path / "osiris_connections.yaml").write_text(f"connections:\n  {connections}\n")
@@ -88,6 +90,11 @@ def test_what_an_entry_feeds_is_known_before_its_tables_are_pinned(osiris, tmp_p
         source.commit()
     for name, text in (("z_first", REPLICATED), ("a_second", READS_IT)):
         (tmp_path / "pipelines" / f"{name}.yaml").write_text(text)
+    return shop
+
+
+def test_what_an_entry_feeds_is_known_before_its_tables_are_pinned(osiris, tmp_path):
+    shop = replicating(osiris, tmp_path)
     shop.run("--all")
     assert shop.ran() == ["z_first", "a_second"]
     assert (tmp_path / "output" / "second.csv").read_text() == "id\n1\n"
@@ -211,6 +218,35 @@ def test_a_dry_run_runs_nothing(shop):
     assert [each["pipeline"] for each in answer["data"]["pipelines"]] == ["alone", "third", "second", "first"]
     assert all(each["dry_run"] for each in answer["data"]["pipelines"])
     assert shop.ran() == []
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_dry_run_knows_that_an_earlier_pipeline_writes_the_input(shop, compiled):
+    if compiled:  # the schemas are pinned in osiris.lock
+        shop.run("--all")
+        shutil.rmtree(shop.root / "output")
+    answer = shop.run("--all", "--dry-run")
+    notes = [each for each in answer["diagnostics"] if each["code"] == "RUN063"]
+    assert [(each["message"], each["file"], each["line"]) for each in notes] == [
+        (
+            f"pipeline '{one}' cannot be checked before '{other}' has run, which writes its input",
+            f"pipelines/{one}.yaml",
+            5,
+        )
+        for one, other in (("second", "third"), ("first", "second"))
+    ]
+    shop.put("first", "output/never.csv", "output/first.csv")
+    assert "DRV001" in [each["code"] for each in shop.run("--all", "--dry-run", code=1)["diagnostics"]]
+
+
+def test_a_dry_run_knows_that_an_entry_writes_the_table(osiris, tmp_path):
+    shop = replicating(osiris, tmp_path)
+    codes = [each["code"] for each in shop.run("--all", "--dry-run")["diagnostics"]]
+    assert codes.count("RUN063") == 1
+    assert not any(code.startswith("DRV") for code in codes)
+    sqlite3.connect(tmp_path / "data" / "tgt.sqlite").close()
+    (tmp_path / "data" / "tgt.sqlite").touch()
+    assert "RUN063" in [each["code"] for each in shop.run("--all", "--dry-run")["diagnostics"]]
 
 
 @pytest.mark.parametrize(

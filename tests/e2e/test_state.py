@@ -90,6 +90,8 @@ def test_list_and_show_say_how_far_a_pair_was_read(files):
     shown = only(state(files, "show"))
     assert [mark["mark"] for mark in shown["state"]["marks"]] == ["3"]
     assert shown["state"]["columns"] == {"id": "int64", "amount": "int64"}
+    explained = files.osiris("state", "show", "--help", cwd=files.root).stdout
+    assert all(f"'{name}'" in explained for name in ("mark", "greatest", "zone", "version", "clock"))
 
 
 def test_list_shows_pairs_without_a_state_and_those_that_cannot_be_asked(files):
@@ -133,6 +135,22 @@ def test_list_names_the_file_of_an_entry_whose_source_cannot_be_asked(files):
     shown = files.osiris("state", "list", cwd=files.root)
     assert shown.returncode == 1
     assert "no pipeline has a cursor" not in shown.stdout
+
+
+def test_list_names_the_tables_of_an_entry_that_are_read_whole(files):
+    files.add(1)
+    files.run()
+    files.sql("CREATE TABLE codes (code TEXT PRIMARY KEY NOT NULL)", "CREATE TABLE rates (id INTEGER PRIMARY KEY)")
+    text = ENTRY.replace("gone", "shop") + '    tables: {"codes": {cursor: none}, "rates": {cursor: none}}\n'
+    (files.root / "pipelines" / "night.yaml").write_text(text)
+    call(files, "run", "pipelines/night.yaml")
+    answer = call(files, "state", "list")
+    assert [each["step"] for each in answer["data"]["states"]] == ["night-main-orders", "copy"]
+    (note,) = answer["diagnostics"]
+    assert (note["code"], note["severity"], note["file"]) == ("STA047", "note", "pipelines/night.yaml")
+    assert note["message"].endswith("read whole in each run and have no state: codes, rates")
+    assert "STA047" in files.osiris("state", "list", cwd=files.root).stderr
+    assert codes(call(files, "state", "show", "pipelines/night.yaml", "orders")) == []
 
 
 def test_list_says_what_the_number_of_recognized_rows_is(files):
@@ -317,9 +335,31 @@ def test_a_failed_run_of_a_cursor_is_safe_to_retry(files, mode):
     files.sql("ALTER TABLE orders_copy RENAME TO away", "CREATE TABLE orders_copy (other TEXT)", database="copy")
     failed = files.run(mode=mode, code=6)["data"]["session"]
     shown = " ".join(files.osiris("explain", failed, cwd=files.root).stdout.split())
-    assert "Safe to retry: the same command reads on from the recorded position of copy." in shown, shown
+    assert "Once the cause is fixed, the same command reads on from the recorded position of copy." in shown, shown
     assert "append the rows" not in str(why)
     assert "does not run" not in shown
+
+
+def test_a_state_that_must_be_moved_first_is_not_called_safe_to_retry(files):
+    files.add(1)
+    files.run(mode=UPSERT)
+    files.sql("DELETE FROM orders_copy", database="copy")
+    answer = files.run(mode=UPSERT, code=1)
+    assert codes(answer) == ["STA004"]
+    session = answer["data"]["session"]
+    explained = files.osiris("explain", session, cwd=files.root)
+    console = explained.stdout + explained.stderr
+    files.osiris("logs", "html", session, "--output", "page.html", cwd=files.root)
+    page = (files.root / "page.html").read_text()
+    package = next((files.root / "logs" / session / "aiop").glob("*_aiop.json")).read_text()
+    card = next((files.root / "logs" / session / "aiop").glob("*_runcard.md")).read_text()
+    for shown in (console, page, package, card):
+        shown = " ".join(shown.split())
+        assert "Once the cause is fixed, the same command reads on" in shown
+        assert "Safe to retry" not in shown
+    assert "Fix the cause first" in console
+    assert "osiris explain STA004" in console
+    assert "A retry is safe." not in page
 
 
 def test_a_changed_query_is_shown_as_it_was(files):

@@ -82,10 +82,10 @@ def test_explain_says_why_a_run_is_as_it_is(shop):
     assert lines[3] == "2 steps did not finish as a consequence: late, copy."
     assert lines[4] == "No earlier success of this pipeline is on record."
     assert lines[5] == (
-        "'osiris run --resume' continues with this plan and does not run report again; "
+        "Fix the cause first: 'osiris run --resume' continues with this plan and does not run report again; "
         "a changed pipeline starts a new run."
     )
-    assert failed.stderr.splitlines()[0] == f"next: osiris run --resume {first}"
+    assert failed.stderr.splitlines()[:2] == ["next: osiris explain SQL011", f"next: osiris run --resume {first}"]
     again = shop("run", "--resume", first, code=1)
     assert "query of step 'numbers':" in again.stderr
     shutil.rmtree(shop.folder / "logs" / shop.ids()[-1])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from osiris.api.comparisons import Replayed, Verdict, diff_subjects, replay, verify
     from osiris.api.connections import Discovery, Examined, discover, examine_connections
-    from osiris.api.feeding import Ended, Member, combined_code, find_members, run_members
+    from osiris.api.feeding import Ended, Member, combined_code, find_members, run_members, without_awaited
     from osiris.api.inspect import (
         check_sql,
         check_sql_lines,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
-from itertools import permutations
+from itertools import permutations, product
 from typing import TYPE_CHECKING
 
 from osiris.api.pipelines import validate_file
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     Progress = Callable[[dict[str, JsonValue]], None]
 
 
+_NOT_THERE = ("DRV001", "DRV012")
+"""Codes of files and tables that do not exist."""
+
 _SIGNAL = 128
 """Exit codes of runs that a signal ended are greater."""
 
@@ -40,13 +43,15 @@ _SIGNAL = 128
 class Member:
     """A pipeline to run with others: its name, its file as shown, and the pipelines that write what it reads.
 
-    One whose file has errors has them as `problems`, and is not run.
+    One whose file has errors has them as `problems`, and is not run. `fed` has which pipeline writes the input of a
+    step, by the place of the step in the file.
     """
 
     name: str
     file: str
     after: tuple[str, ...] = ()
     problems: tuple[Diagnostic, ...] = ()
+    fed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +86,15 @@ def find_members(workspace: Workspace, tag: str | None, *, params: Mapping[str, 
             names.add(name)
     if not chosen:
         fail("RUN060", tag=tag)
-    after = _feeders({member.name: flow for member, flow in chosen})
-    members = {member.name: member for member, _ in chosen}
-    return [replace(members[name], after=after[name]) for name in topological(after)]
+    flows = {member.name: flow for member, flow in chosen}
+    after, members = _feeders(flows), {member.name: member for member, _ in chosen}
+    places = {(p.pipeline.name, step.id): step.pointer for _, p in valid for step in p.pipeline.steps}
+    fed: dict[str, dict[str, str]] = {name: {} for name in flows}
+    for name, flow in flows.items():
+        for read, one in product(flow.reads, after[name]):
+            if flows[one].feeds(Flow((read,), {})):
+                fed[name][places[name, read.step]] = one
+    return [replace(members[name], after=after[name], fed=fed[name]) for name in topological(after)]
 
 
 def _checked(workspace: Workspace, path: Path, params: Mapping[str, str]) -> Validated:
@@ -205,6 +216,18 @@ def run_members(
         except OsirisError as error:
             ended[member.name] = Ended(member, "refused", error.exit_code, error.diagnostics)
     return list(ended.values())
+
+
+def without_awaited(member: Member, problems: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Return the problems of a dry run, with a note instead of each input that another pipeline is yet to write."""
+    kept: list[Diagnostic] = []
+    for item in problems:
+        pointer = f"{item.location.pointer or ''}/"
+        feeder = next((one for place, one in member.fed.items() if pointer.startswith(f"{place}/")), None)
+        if feeder is not None and item.code in _NOT_THERE:
+            item = diagnostic("RUN063", at=item.location, pipeline=member.name, feeder=feeder)
+        kept.append(item)
+    return kept
 
 
 def _why_not(member: Member, ended: Mapping[str, Ended]) -> str | None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from osiris.api.own_targets import database_of, digest_of, targets_of_entries, targets_of_plan, writers_in
 from osiris.canonical import fingerprint
+from osiris.codes import CODES
 from osiris.connections import as_written, parse_ref, resolve_ref
-from osiris.errors import OUT_OF_REACH, Location, OsirisError, diagnostic, exit_code, raise_all
+from osiris.errors import OUT_OF_REACH, Location, OsirisError, diagnostic, exit_code, nearest, raise_all
 from osiris.lock import PinnedEntry, PinnedTable, load_entries
 from osiris.oml.replicate import (
     Catalogue,
@@ -126,8 +127,8 @@ class Replicated:
             return
         self._compared.add(entry.id)
         pinned = {str(table) for table in before.tables}
-        names = sorted(pinned - {str(table) for table in self._asked[entry.id].tables})
-        self._missing += missing_tables(entry.id, entry.source, names)
+        existing = {str(table) for table in self._asked[entry.id].tables}
+        self._missing += missing_tables(entry.id, entry.source, pinned, existing)
         for table in (table for table, _ in select(entry, now) if str(table) not in pinned):
             name = step_id(entry.id, table)
             self.new[name] = entry, table
@@ -220,7 +221,7 @@ def report_tables(workspace: Workspace, manifest: Manifest, worker: Worker | Non
             planned = _planned(manifest, entry.id, now.own)
             existing = {str(table) for table in now.tables}
             new = [str(table) for table, _ in select(entry, sources) if str(table) not in planned]
-            notes += missing_tables(entry.id, source, sorted(planned - existing))
+            notes += missing_tables(entry.id, source, planned, existing)
             notes += new_tables("LCK011", entry.id, source, new)
     return notes
 
@@ -231,19 +232,24 @@ def _planned(manifest: Manifest, entry: str, own: str) -> set[str]:
     return {str(SourceTable(step["config"].get("schema", own), step["config"]["table"])) for step in steps}
 
 
-def missing_tables(entry: str, source: ConnectionRef, names: Sequence[str]) -> Iterator[Diagnostic]:
-    """Yield a warning if pinned tables no longer exist."""
-    if names:
-        yield diagnostic("LCK010", entry=entry, source=source, tables=_listed(names))
+def missing_tables(entry: str, source: ConnectionRef, pinned: set[str], existing: set[str]) -> Iterator[Diagnostic]:
+    """Yield a warning if pinned tables no longer exist, with the tables that may have their rows under a new name."""
+    if names := sorted(pinned - existing):
+        others = {name.rpartition(".")[2]: name for name in sorted(existing - pinned)}
+        near = {name: nearest(name.rpartition(".")[2], others) for name in names[:_NAMED]}
+        renamed = [f"{name}: did you mean {others[new]}? " for name, new in near.items() if new]
+        hint = "".join([*renamed, CODES["LCK010"].hint or ""])
+        yield diagnostic("LCK010", entry=entry, source=source, tables=listed(names), hint=hint)
 
 
 def new_tables(code: str, entry: str, source: ConnectionRef, tables: Iterable[str]) -> Iterator[Diagnostic]:
     """Yield a note with a code if there are new tables."""
     if names := [*tables]:
-        yield diagnostic(code, entry=entry, source=source, tables=_listed(names))
+        yield diagnostic(code, entry=entry, source=source, tables=listed(names))
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
 

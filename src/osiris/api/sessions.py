@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from osiris.api.workspace import Workspace
 from osiris.errors import OsirisError
 from osiris.history.deliveries import reading_on, written_to
+from osiris.history.failures import may_pass
 from osiris.history.findings import findings_of, grave_findings
 from osiris.history.reading import Reading, read_run, stale_text, why_of_steps
 from osiris.history.record import REFUSED, caught_up, plan_of, target_of
@@ -75,6 +76,11 @@ class Story(Remarks):
     def cause(self) -> Diagnostic | None:
         """The first cause."""
         return self.reading.root.item if self.reading.root else None
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether a retry may succeed without any fix."""
+        return self.cause is None or may_pass(self.cause.code)
 
     @property
     def failed(self) -> list[str]:
@@ -220,6 +226,7 @@ def story_lines(run: Run, story: Story) -> list[str]:
         _beginning(run, story),
         *_left_out(story),
         _end(run, story),
+        *_failed_too(story),
         *_blocked(story),
         *([stale_text(story.reading.stale)] if story.reading.stale else []),
         *_prospect(run, story),
@@ -262,6 +269,13 @@ def _end(run: Run, story: Story) -> str:
     return f"{who} with {cause.code}: {place}{cause.message}.{hint}"
 
 
+def _failed_too(story: Story) -> list[str]:
+    """Return the sentence on the steps that failed of other causes than the first."""
+    others = [link for link in story.reading.chain if link.state == "failed" and link.step not in story.failed]
+    named = _first([f"{link.step} ({link.because})" for link in others])
+    return [f"{count(len(others), 'other step')} failed too: {named}."] if others else []
+
+
 def _blocked(story: Story) -> list[str]:
     """Return the lines on the steps that did not finish because of the cause, and the last success."""
     if story.cause is None:
@@ -291,9 +305,11 @@ def _prospect(run: Run, story: Story) -> list[str]:
     reading = {step.id for step in writers if "state" in step.plan}
     finished = [name for name in run.get("deliveries") or () if name not in reading]
     delivered = f" and does not run {_first(finished)} again" if finished else ""
+    fixed = story.may_pass
+    first = "" if fixed else "Fix the cause first: "
     return [
-        f"'osiris run --resume' continues with this plan{delivered}; a changed pipeline starts a new run.",
-        *reading_on(writers, safe=all("state" in step.plan for step in writers)),
+        f"{first}'osiris run --resume' continues with this plan{delivered}; a changed pipeline starts a new run.",
+        *reading_on(writers, safe=all("state" in step.plan for step in writers), fixed=fixed),
     ]
 
 

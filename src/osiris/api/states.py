@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import TYPE_CHECKING, NoReturn
 
+from osiris.api.replication import listed
 from osiris.api.workspace import find_plan, pipelines, shown
 from osiris.compare.lineage import label_of
 from osiris.delivery import MANIFEST
@@ -193,7 +195,8 @@ def list_states(
 ) -> tuple[list[Pair], list[Diagnostic]]:
     """Return the pairs of a pipeline or plan, or of all pipelines of the project, with their states, and problems.
 
-    `what` is a step, a table or an entry, which narrows them. Changes nothing. Problems of a pair are also in it.
+    `what` is a step, a table or an entry, which narrows them. Changes nothing. Problems of a pair are also in it. Notes
+    name the tables of entries that have no cursor.
     Fails with STA044 if no step has a cursor, or none is meant by `what`.
     """
     plans, problems = _plans(workspace, target, params)
@@ -201,7 +204,20 @@ def list_states(
     if target is not None or what is not None:
         pairs = _narrowed(pairs, target, what)
     _inspect(workspace, pairs)
-    return pairs, [*problems, *(item for pair in pairs for item in _in_file(pair.file, pair.diagnostics))]
+    notes = [note for file, plan in plans for note in _in_file(file, _without_state(plan, what))]
+    return pairs, [*problems, *notes, *(item for pair in pairs for item in _in_file(pair.file, pair.diagnostics))]
+
+
+def _without_state(plan: Manifest, what: str | None) -> Iterator[Diagnostic]:
+    """Yield a note on the tables of each entry that are read whole; with `what`, of that entry."""
+    steps = {step["id"]: step for step in plan.steps}
+    tables: dict[str, list[str]] = defaultdict(list)
+    for step in plan.steps:
+        if "entry" in step and step["mode"] == "write" and "state" not in step and what in (None, step["entry"]):
+            reader = steps[step["needs"][0]]["config"]
+            tables[step["entry"]].append(".".join(reader[key] for key in ("schema", "table") if key in reader))
+    for entry, names in tables.items():
+        yield diagnostic("STA047", entry=entry, tables=listed(names))
 
 
 def _in_file(file: str, diagnostics: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
@@ -547,7 +563,7 @@ def _before(pair: Pair, names: Collection[str], first: str) -> _Choice:
 def _known_positions(pair: Pair) -> str:
     """Return what can be given instead of a run whose position is not known."""
     marks = pair.state.marks if pair.state else ()
-    runs = [_id(mark) for index, mark in enumerate(marks) if _unknown(pair, index) is None]
+    runs = [*dict.fromkeys(_id(mark) for index, mark in enumerate(marks) if _unknown(pair, index) is None)]
     ways = [f"'--to {_example(pair.kind)}', or any other value of {pair.cursor.column}"] if pair.has_values else []
     ways += (
         [f"one of {count(len(runs), 'run')} from '--to {runs[0]}' on ('osiris state show' lists them)"] if runs else []

@@ -16,7 +16,7 @@ from click.core import ParameterSource
 
 from osiris.cli import legacy
 from osiris.cli.render import Answer, Console
-from osiris.errors import OsirisError, did_you_mean, fail, has_errors, raise_all
+from osiris.errors import OsirisError, certain, did_you_mean, fail, has_errors, raise_all
 from osiris.project import find_project
 from osiris.units import count
 
@@ -209,8 +209,19 @@ class Group(click.Group):
         if refusal:
             raise_all([refusal])
         shown = " ".join([*above, args[0]])
-        hint = did_you_mean(args[0], self.list_commands(ctx)) or "see 'osiris --help'"
+        hint = self._suggestion(args[0], above, self.list_commands(ctx))
         fail("PRJ008", problem=f"unknown command 'osiris {shown}'", hint=self.with_form(above, hint))
+
+    @staticmethod
+    def _suggestion(word: str, above: Sequence[str], names: Sequence[str]) -> str:
+        """Return what to write instead of an unknown command.
+
+        A noun has few commands, and some cannot be undone: one is suggested for a slip only, not for 'set' 'reset'.
+        """
+        if not above:
+            return did_you_mean(word, names) or "see 'osiris --help'"
+        meant = certain(word, names)
+        return f"did you mean '{meant}'?" if meant else f"one of: {', '.join(names)}"
 
     def with_form(self, above: Sequence[str], hint: str) -> str:
         """Return a hint with the form of the commands of this group, whose own words are `above`, if it has one."""

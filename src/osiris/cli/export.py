@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from osiris.cli.command import FILE, PARAM, PATH, PROFILE, answers, console, noun, opened, valued
 from osiris.cli.render import Answer
 from osiris.durable import make_folder, write_file
+from osiris.errors import Location, diagnostic
 from osiris.export import FORMATS, written
 from osiris.files import refuse_foreign
 
@@ -60,12 +61,14 @@ def _export(scheduler: str, file: str, profile: str | None, output: Path | None,
     exported = export_of(workspace, scheduler, file, Choices(**options))
     files = written(exported)
     data = {"format": scheduler, "files": files, "variables": list(exported.variables)}
+    unscheduled = diagnostic("EXP006", at=Location(exported.file), file=exported.file, format=scheduler)
+    notes = [] if exported.schedule else [unscheduled]
     if output is not None:
         targets = _write(files, output, exported.head.encode())
-        return Answer({**data, "written": targets}, targets)
+        return Answer({**data, "written": targets}, targets, notes)
     for name, text in files.items():
         console().write(f"# {name}\n{text}" if len(files) > 1 else text)
-    return Answer(data)
+    return Answer(data, diagnostics=notes)
 
 
 def _write(files: Mapping[str, str], output: Path, head: bytes) -> list[str]:

@@ -265,9 +265,12 @@ def _rehearsed_member(workspace: Workspace, member: Member, chosen: RunOptions, 
         return _not_run("refused", member.problems, exit_code(member.problems))
     try:
         file = str(workspace.root / member.file)
-        return _rehearsed(workspace, api.rehearse(workspace, file, chosen, **words), None)
+        rehearsal = api.rehearse(workspace, file, chosen, **words)
+        problems = api.without_awaited(member, rehearsal.diagnostics)
+        return _rehearsed(workspace, replace(rehearsal, diagnostics=tuple(problems)), None)
     except OsirisError as error:
-        return _not_run("refused", error.diagnostics, error.exit_code)
+        problems = api.without_awaited(member, error.diagnostics)
+        return _not_run("refused" if has_errors(problems) else "not checked", problems, exit_code(problems))
 
 
 def _member_answer(workspace: Workspace, ended: Ended) -> Answer:

@@ -214,7 +214,8 @@ def next_commands(run: Run, story: Story) -> list[str]:
         return [show]
     if story.after:
         return [f"osiris explain {story.after['session']}"]
-    return [resume_command(run), show]
+    explained = [] if story.cause is None or story.may_pass else [f"osiris explain {story.cause.code}"]
+    return [*explained, resume_command(run), show]
 
 
 _ALIKE = 5

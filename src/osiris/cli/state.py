@@ -30,7 +30,8 @@ def list_states(file: str | None, what: str | None, params: dict[str, str], prof
 
     The default is all pipelines of the project with a cursor; exits 1 if one of them has no plan, as it has errors.
     STEP or TABLE limits it. 'recognized' is how many delivered rows are known to the next run, which may read them
-    again. Exits 3 if a target cannot be reached; other tables are listed anyway.
+    again. A note names tables of entries without a cursor. Exits 3 if a target cannot be reached; other tables are
+    listed anyway.
     """
     pairs, problems = api.list_states(opened(profile), file, what, params=params)
     data = [console().clean(pair.to_json()) for pair in pairs]
@@ -57,7 +58,8 @@ def show(file: str, what: str | None, params: dict[str, str], profile: str | Non
     """Show everything that the states of a pipeline hold.
 
     FILE is a pipeline or a plan. STEP or TABLE limits it. The marks of the last 30 runs are shown: 'osiris state rewind
-    --to RUN' goes back to the one before a run.
+    --to RUN' goes back to the one before a run. 'mark' and 'greatest' are in the time zone of the cursor's column (its
+    'zone', else UTC), 'version' is how often the state was written, and 'clock' is the source's clock in the last run.
     """
     pairs, problems = api.list_states(opened(profile), file, what, params=params)
     data = [console().clean(pair.to_json(whole=True)) for pair in pairs]
@@ -71,8 +73,11 @@ def _state_lines(data: Mapping[str, JsonValue]) -> Iterator[Line]:
         yield "  not known" if data["codes"] else "  no state: the next run reads everything"
         return
     yield from ([("dim", f"  {name}: "), ("", str(value))] for name, value in _facts(data, state) if value)
-    yield [("dim", f"  marks of the last {count(len(state['marks']), 'run')}:")]
-    yield from (f"    {_second(mark['at'])}  {_position(mark)}  {mark['run']}" for mark in reversed(state["marks"]))
+    newest: dict[str, Mapping[str, JsonValue]] = {}  # a run that was resumed has written the state several times
+    for mark in reversed(state["marks"]):
+        newest.setdefault(mark["run"], mark)
+    yield [("dim", f"  marks of the last {count(len(newest), 'run')}, with the time of writing (UTC):")]
+    yield from (f"    {_second(mark['at'])}  {_position(mark)}  {run}" for run, mark in newest.items())
 
 
 def _facts(data: Mapping[str, JsonValue], state: Mapping[str, JsonValue]) -> Iterator[tuple[str, JsonValue]]:
@@ -126,7 +131,8 @@ def reset(file: str, what: str | None, dry_run: bool, params: dict[str, str], pr
     """Have the next run read everything.
 
     As 'osiris state rewind', to before the first row. The target keeps its rows: with write_mode: append, the next run
-    appends all rows again; --dry-run counts them.
+    appends all rows again; --dry-run counts them. Without a next run, the table no longer counts as one that Osiris
+    writes, so that other pipelines can read it with late: open_transactions.
     """
     return _moved(file, what, None, dry_run, params, profile)
 

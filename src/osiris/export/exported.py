@@ -113,9 +113,10 @@ class Exported:
 
     def comments(self, *lines: str, secrets: str) -> list[str]:
         """Return comment lines: the head, these, and `secrets`, where its variables come from, if it has any."""
+        by_hand = [] if self.schedule else ["It has no schedule: it runs only when it is started by hand."]
         variables = [f"Variables: {', '.join(self.variables)}. {secrets}"] if self.variables else []
         made = f"{self.head}Osiris {own_version()}: to change it, export again."
-        return [*made.split("\n"), *(f"# {line}" for line in (*lines, *variables))]
+        return [*made.split("\n"), *(f"# {line}" for line in (*by_hand, *lines, *variables))]
 
 
 def export_of(workspace: Workspace, scheduler: str, file: str, choices: Choices) -> Exported:

@@ -119,14 +119,18 @@ def retry_of(reading: Reading, deliveries: list[Delivery]) -> dict[str, JsonValu
         why = f"{_continuation_text(deliveries, partial)} {prospect}"
         command = again(reading, deliveries, useful=useful)
     if reading.run.status != "running" and reading.replays is None:
-        why += "".join(f" {sentence}" for sentence in reading_on([each.step for each in deliveries], safe=bool(safe)))
+        steps, fixed = [each.step for each in deliveries], useful or reading.run.status == "complete"
+        why += "".join(f" {sentence}" for sentence in reading_on(steps, safe=bool(safe), fixed=fixed))
     return {"safe": safe, "useful": useful, "why": why, "command": command, "evidence": ["run"]}
 
 
-def reading_on(writers: Iterable[RecordedStep], *, safe: bool) -> list[str]:
-    """Return the sentence on what the next run does for the writers behind a cursor, if there are any."""
+def reading_on(writers: Iterable[RecordedStep], *, safe: bool, fixed: bool) -> list[str]:
+    """Return the sentence on what the next run does for the writers behind a cursor, if there are any.
+
+    `fixed`: nothing must be fixed before.
+    """
     pairs = [step.id for step in writers if "state" in step.plan]
-    retry = "Safe to retry: the" if safe else "The"
+    retry = ("Safe to retry: the" if safe else "The") if fixed else "Once the cause is fixed, the"
     return [f"{retry} same command reads on from the recorded position of {_list_of(pairs)}."] if pairs else []
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
 
 _CLASSES: dict[str, str] = {
-    "connection": "CON011 CON014 CON015 CON017 CON073 DRV011",
+    "connection": "CON011 CON014 CON015 CON017 CON025 CON026 CON042 CON073 DRV011 DRV064",
     "auth": "CON012 DRV003 DRV020",
     "schema": "DAT004 DAT005 DAT006 DAT011 DAT012 DAT029 CON013 DRV001 DRV005 DRV012 DRV071 CMP012 SQL009",
     "data": "SQL011 DRV010 DRV013 DRV015",
@@ -34,6 +34,8 @@ _KINDS = {
 }
 
 _MAY_PASS = ("connection", "timeout", "cancelled", "killed", "resource")
+_CONFLICTS = ("STA001", "STA015", "DRV038", "DRV046", "DRV063")
+"""Codes of other classes that a retry may pass: somebody else wrote or locked the same at that time."""
 
 _FREE = frozenset(("problem", "reason", "what", "hint", "during", "rows", "found", "status", "kind", "change", "step"))
 """Message parameters with free text rather than a name."""
@@ -62,7 +64,7 @@ def class_of(code: str) -> str:
 
 def may_pass(code: str) -> bool:
     """Return whether a retry may succeed without any fix."""
-    return class_of(code) in _MAY_PASS
+    return class_of(code) in _MAY_PASS or code in _CONFLICTS
 
 
 def kind_of(code: str) -> str:

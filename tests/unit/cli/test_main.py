@@ -56,6 +56,9 @@ def test_usage_errors_are_json_before_and_after(words, place, capsys):
     [
         (["rnu"], "did you mean 'run'?"),
         (["logs", "lits"], "did you mean 'list'?"),
+        (["state", "rset"], "did you mean 'reset'?"),
+        (["state", "set"], "one of: list, show, rewind, reset"),
+        (["logs", "get"], "one of: list, show, bundle, gc, html, aiop"),
         (["logs", "gc", "--max-size", "²"], "see 'osiris logs gc --help'"),
         (["logs"], "one of: list, show, bundle, gc, html, aiop"),
         (["compile"], "see 'osiris compile --help'"),

@@ -8,7 +8,7 @@ import pytest
 
 from osiris.codes import CODES
 from osiris.errors import Diagnostic, diagnostic
-from osiris.history.failures import class_of, kind_of, step_of, subject_of
+from osiris.history.failures import class_of, kind_of, may_pass, step_of, subject_of
 from osiris.secret.redact_diagnostic import match_message
 
 PAGE = Path(__file__).parents[3] / "docs" / "decisions" / "0011-packages.md"
@@ -33,6 +33,12 @@ def test_the_page_says_which_code_is_of_which_class(name, cell):
     assert codes <= mine
     if name not in ("data", "config"):
         assert {code for code in mine if code in CODES} == codes
+
+
+def test_a_retry_is_useful_after_the_codes_whose_hint_is_to_retry():
+    hinted = {code for code, row in CODES.items() if (row.hint or "").startswith("run the same command again")}
+    assert {code for code in hinted if not may_pass(code)} == {"PRJ020", "SBX013"}  # not of a step
+    assert not any(map(may_pass, ("STA002", "STA003", "STA004", "STA006", "STA010", "STA016", "DAT011", "CON012")))
 
 
 @pytest.mark.parametrize(("code", "template"), [(code, each) for code, row in CODES.items() for each in row.former])

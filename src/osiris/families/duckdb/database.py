@@ -97,7 +97,7 @@ _DECLARED = f"""
 SELECT column_name, is_nullable, column_default, is_generated, comment FROM duckdb_columns()
 WHERE {_IN_SCHEMA} AND table_name = ? ORDER BY column_index"""
 _FOREIGN = """
-SELECT schema_name, table_name, referenced_table FROM duckdb_constraints()
+SELECT schema_name, table_name, referenced_table, constraint_name FROM duckdb_constraints()
 WHERE database_name = ? AND constraint_type = 'FOREIGN KEY'"""
 _UNIQUE = f"""
 SELECT constraint_column_names FROM duckdb_constraints()
@@ -287,7 +287,7 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
     def foreign_keys(self, session: Session, _deliveries: Sequence[Delivery]) -> list[ForeignKey]:
         """Return the foreign keys of the database, which all refer to tables of their own schemas."""
         rows = session.rows(_FOREIGN, DATABASE)
-        return [ForeignKey((schema, table), (schema, parent)) for schema, table, parent in rows]
+        return [ForeignKey((schema, table), (schema, parent), name=name) for schema, table, parent, name in rows]
 
     def stage_keys_to_delete(self, session: Session, delivery: Delivery, to_delete: KeysToDelete) -> str:
         """Load the keys of rows to delete into a temporary table; returns its name in SQL."""

@@ -49,7 +49,7 @@ SELECT COLUMN_NAME, COLLATION_NAME FROM information_schema.COLUMNS
 WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND COLLATION_NAME IS NOT NULL"""
 _FOREIGN = """
 SELECT CONSTRAINT_SCHEMA, TABLE_NAME, UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TABLE_NAME,
-    DELETE_RULE NOT IN ('NO ACTION', 'RESTRICT') FROM information_schema.REFERENTIAL_CONSTRAINTS
+    DELETE_RULE NOT IN ('NO ACTION', 'RESTRICT'), CONSTRAINT_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS
 WHERE UNIQUE_CONSTRAINT_SCHEMA = %s AND REFERENCED_TABLE_NAME IN %s
     AND (@@lower_case_table_names <> 0 OR BINARY REFERENCED_TABLE_NAME IN %s)
     AND CONSTRAINT_SCHEMA NOT IN %s ORDER BY 1, 2, 3, 4"""
@@ -122,7 +122,7 @@ def foreign_keys(session: Session, deliveries: Sequence[Delivery]) -> list[Forei
         by_schema.setdefault(schema, []).append(each.table)
     targets = ((schema, names, names, SYSTEM_SCHEMAS) for schema, names in by_schema.items())
     rows = (row for each in targets for row in session.rows(_FOREIGN, *each))
-    return [ForeignKey((schema, table), (to, parent), bool(acts)) for schema, table, to, parent, acts in rows]
+    return [ForeignKey((a, table), (b, parent), bool(acts), name) for a, table, b, parent, acts, name in rows]
 
 
 def with_members(session: Session, table: str, column: Column) -> Column:

@@ -88,7 +88,8 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_rewrite WHERE ev_class = c.oid AND ev_t
 FROM pg_catalog.pg_class c WHERE c.oid = %s"""
 """Whether rules or triggers act on DELETE."""
 _FOREIGN = """
-SELECT n.nspname, c.relname, m.nspname, p.relname, f.confdeltype IN ('c', 'n', 'd') FROM pg_catalog.pg_constraint f
+SELECT n.nspname, c.relname, m.nspname, p.relname, f.confdeltype IN ('c', 'n', 'd'), f.conname
+FROM pg_catalog.pg_constraint f
 JOIN pg_catalog.pg_class c ON c.oid = f.conrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_class p ON p.oid = f.confrelid JOIN pg_catalog.pg_namespace m ON m.oid = p.relnamespace
 JOIN unnest(%s::text[], %s::text[]) t (schema, name) ON t.schema = m.nspname AND t.name = p.relname
@@ -204,7 +205,7 @@ def foreign_keys(session: Session, deliveries: Sequence[Delivery]) -> list[Forei
     """Return the enforced foreign keys that refer to the targets of these deliveries."""
     schemas, tables = [each.config.schema for each in deliveries], [each.table for each in deliveries]
     rows = session.rows(_FOREIGN, schemas, tables)
-    return [ForeignKey((schema, table), (to, parent), acts) for schema, table, to, parent, acts in rows]
+    return [ForeignKey((schema, table), (to, parent), acts, name) for schema, table, to, parent, acts, name in rows]
 
 
 def expect_table(session: Session, name: str) -> Table:

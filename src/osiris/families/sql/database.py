@@ -1,7 +1,4 @@
-"""The interface of a SQL database for the steps that read and write it: traits, catalogue queries and operations.
-
-Each family has one such object, which `extractor`, `writer`, `discoverer` and `doctor` call for what differs.
-"""
+"""What differs between SQL databases for `extractor`, `writer`, `discoverer` and `doctor`: one object per family."""
 
 from __future__ import annotations
 
@@ -112,6 +109,7 @@ class ForeignKey(NamedTuple):
     child: Name
     parent: Name
     cascades: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

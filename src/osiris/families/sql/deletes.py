@@ -135,9 +135,9 @@ def _expect_no_cascade(session: Session, delivery: Delivery) -> None:
 
     A table that is replaced loses all of its own rows anyway.
     """
-    for child, parent, cascades in delivery.database.foreign_keys(session, [delivery]):
-        if cascades and not (delivery.mode == "replace" and child == parent):
-            fail("STA018", step=delivery.ctx.step, table=delivery.target.table, child=".".join(child))
+    for key in delivery.database.foreign_keys(session, [delivery]):
+        if key.cascades and not (delivery.mode == "replace" and key.child == key.parent):
+            fail("STA018", step=delivery.ctx.step, table=delivery.target.table, child=".".join(key.child))
 
 
 def _check_stamp(delivery: Delivery, name: str, column: Any) -> None:  # noqa: ANN401  of the family's catalogue

@@ -50,7 +50,10 @@ _UNSTAMPED_HINT = (
     "longest time between a stamp and its commit"
 )
 _WHOLE = "tables: {NAME: {cursor: none, deletes: none}} of an entry of replicate reads the table whole"
-_COPY_HINT = "write late: {lag: 25h} with the longest time between a stamp and its arrival in this table"
+_COPY_HINT = (
+    "write late: {lag: 25h} with the longest time between a stamp and its arrival in this table; "
+    "if no pipeline writes it any more, run 'osiris state reset FILE' with the file or plan of the one that did"
+)
 
 
 def expect_cursor(

@@ -80,14 +80,19 @@ def _expect_only_pair(session: Session, delivery: Delivery) -> None:
 def is_replicated(database: Database[Any], session: Session, name: Name) -> bool:
     """Return whether Osiris writes a table and keeps a state of it: its rows come with the values of their source.
 
-    States that the user may not read are not known.
+    States that the user may not read are not known. One that was reset does not count before the next run of its pair,
+    which may have been given up.
     """
     place = database.states_of(session, name)
     if place is None or not database.has_own(place[0], STATE):
         return False
     there, target = place
-    statement = f"SELECT 1 FROM {database.own(there, STATE)} WHERE target = {database.placeholder} AND version > 0"
-    return bool(session.rows(statement, database.fold(target)))
+    condition = f"target = {database.placeholder} AND version > 0"
+    rows = session.rows(
+        f"SELECT version, content FROM {database.own(there, STATE)} WHERE {condition}", database.fold(target)
+    )
+    states = (_parsed(*row) for row in rows)
+    return any(state is None or state.position or state.target is not None for state in states)
 
 
 def _stored(session: Session, delivery: Delivery) -> State | None:
@@ -105,10 +110,15 @@ def _read(session: Session, delivery: Delivery) -> tuple[int, State | None]:
     statement = f"SELECT version, content FROM {database.own(session, STATE)} WHERE pair = {mark}"
     rows = session.rows(statement, _key(delivery))
     version = int(rows[0][0]) if rows else 0
+    return version, _parsed(version, rows[0][1]) if version else None
+
+
+def _parsed(version: int, content: str) -> State | None:
+    """Return a state; None if it cannot be read."""
     try:
-        return version, State.from_text(version, rows[0][1]) if version else None
+        return State.from_text(int(version), content)
     except (ValueError, KeyError, TypeError):
-        return version, None
+        return None
 
 
 def stored_state(session: Session, delivery: Delivery) -> Stored:

@@ -155,8 +155,12 @@ class Writer(Generic[ConfigT]):
         with database.inspect_session(deliveries[0]) as session:
             keys = database.foreign_keys(session, deliveries)
         numbers = {database.fold(delivery.quoted): number for number, delivery in enumerate(deliveries)}
-        named = ([numbers.get(database.fold(database.qualified(*name))) for name in key[:2]] for key in keys)
-        among = frozenset((child, parent) for child, parent in named if child is not None and parent is not None)
+        ends = (tuple(database.fold(database.qualified(*name)) for name in key[:2]) for key in keys)
+        among = frozenset(
+            (numbers[child], numbers[parent], key.name)
+            for key, (child, parent) in zip(keys, ends, strict=True)
+            if child in numbers and parent in numbers
+        )
         return References(among, database.checks_foreign_keys)
 
     def inspect_state(self, config: ConfigT, schema: Schema, ctx: StepContext) -> Stored:

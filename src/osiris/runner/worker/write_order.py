@@ -28,12 +28,17 @@ if TYPE_CHECKING:
     Step = Mapping[str, JsonValue]
 
 
+_NAMED = 6
+"""Foreign keys of a cycle that its message names."""
+
+
 class Key(NamedTuple):
-    """A foreign key among the targets of two groups, by their numbers, and when the database checks it."""
+    """A foreign key among the targets of two groups, by their numbers, when the database checks it, and its name."""
 
     child: int
     parent: int
     check: ForeignKeyCheck
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +46,14 @@ class WriteOrder:
     """The groups of a job, and after them its deletes that are delivered apart, all by their numbers.
 
     Each begins when those that it `needs` have ended well, and those for which it `waits` in any way. `apart` are the
-    groups that have such deletes, in the order of these. `cycles` has, for each group that is refused, the groups with
-    which its foreign keys form a cycle: none if its table refers to itself.
+    groups that have such deletes, in the order of these. `cycles` has, for each group that is refused, the foreign
+    keys of its cycle: only its own if its table refers to itself.
     """
 
     needs: Sequence[Collection[int]]
     waits: Sequence[Collection[int]]
     apart: Sequence[int]
-    cycles: Mapping[int, Collection[int]]
+    cycles: Mapping[int, Sequence[Key]]
 
 
 def write_order(job_ctx: JobContext, groups: Sequence[Group], steps: Mapping[str, Step]) -> WriteOrder:
@@ -63,12 +68,17 @@ def write_order(job_ctx: JobContext, groups: Sequence[Group], steps: Mapping[str
 
 def refusal(order: WriteOrder, number: int, groups: Sequence[Group], steps: Mapping[str, Step]) -> Diagnostic:
     """Return why a group of a cycle is not run."""
-    writer = steps[groups[number].steps[-1]]
-    others = sorted(str(steps[groups[each].steps[-1]]["config"]["table"]) for each in order.cycles[number])
-    problem = f"is in a cycle of foreign keys with {', '.join(map(repr, others))}"
+    keys = order.cycles[number]
+    members = sorted({number, *(key.child for key in keys)})
+    tables = {each: str(steps[groups[each].steps[-1]]["config"]["table"]) for each in members}
+    named = ", ".join(f"{key.name} of {tables[key.child]}" for key in keys[:_NAMED])
+    if len(keys) > _NAMED:
+        named += f", and {len(keys) - _NAMED} more"
+    others = sorted(tables[each] for each in members if each != number)
+    problem = f"is in a cycle of foreign keys with {', '.join(map(repr, others))} ({named})"
     if not others:
-        problem = "refers to itself, and its database checks each row as it arrives, in any order"
-    return diagnostic("STA060", step=writer["id"], table=writer["config"]["table"], problem=problem)
+        problem = f"refers to itself ({named}), and its database checks each row as it arrives, in any order"
+    return diagnostic("STA060", step=steps[groups[number].steps[-1]]["id"], table=tables[number], problem=problem)
 
 
 def _by_connection(
@@ -96,8 +106,8 @@ def _keys_among(job_ctx: JobContext, members: Sequence[tuple[int, Step]]) -> Ite
             return answer
 
     answer, _ = caught(ask)
-    for child, parent in sorted(answer.keys) if answer else ():
-        yield Key(members[child][0], members[parent][0], answer.check)
+    for child, parent, name in sorted(answer.keys) if answer else ():
+        yield Key(members[child][0], members[parent][0], answer.check, name)
 
 
 def order_by_keys(needs: Sequence[Collection[int]], keys: Sequence[Key], hard: Collection[int]) -> WriteOrder:
@@ -111,7 +121,7 @@ def order_by_keys(needs: Sequence[Collection[int]], keys: Sequence[Key], hard: C
     deletes = {group: len(needs) + place for place, group in enumerate(apart)}
     needed = [{*each, *_of(each, deletes)} for each in needs] + [{group} for group in apart]
     waits = [set(each) for each in needed]
-    for child, parent, _ in used:
+    for child, parent, *_ in used:
         waits[child].add(parent)
         for number in _of([parent], deletes):
             waits[number].update([child], _of([child], deletes))
@@ -123,15 +133,17 @@ def _of(groups: Collection[int], deletes: Mapping[int, int]) -> set[int]:
     return {deletes[group] for group in groups if group in deletes}
 
 
-def _cycles(keys: Sequence[Key], above: Mapping[int, Collection[int]]) -> dict[int, set[int]]:
-    """Return the groups whose tables cannot be written, as rows would be checked too early, each with the others."""
-    cycles: dict[int, set[int]] = {}
-    for child, parent, check in keys:
-        is_refused = check == "row" if child == parent else check != "never"
-        if is_refused and child in above[parent]:
-            for each in (child, parent):
-                cycles[each] = {other for other in above[each] if each in above[other]} - {each}
-    return cycles
+def _cycles(keys: Sequence[Key], above: Mapping[int, Collection[int]]) -> dict[int, list[Key]]:
+    """Return the groups whose tables cannot be written, as rows would be checked too early, with the keys of the cycle.
+
+    A key is in the cycle of a group if a way along keys leads from the group over it and back.
+    """
+    closed = [key for key in keys if key.child in above[key.parent] and key.check != "never"]
+    refused = [key for key in closed if key.child != key.parent or key.check == "row"]
+    groups = {group for key in refused for group in key[:2]}
+    return {
+        group: [key for key in refused if key.child in above[group] and group in above[key.parent]] for group in groups
+    }
 
 
 def _closure(keys: Sequence[Key]) -> dict[int, set[int]]:
