@@ -18,9 +18,13 @@ from osiris.components.sqlite_writer.driver import Config as WriterConfig
 from osiris.components.sqlite_writer.driver import Driver as Writer
 from osiris.driver import StepContext
 from osiris.errors import OsirisError, Unavailable
+from osiris.families.sqlite.database import SQLITE
 from osiris.model import Field
 from osiris.table import stream
 from osiris.types import schema_of
+
+SPILLED = 300_000
+"""Rows that SQLite's cache does not hold: it writes some of them into the file before the commit."""
 
 MOMENT = dt.datetime.fromisoformat("2024-02-29T12:30:00.000001")
 
@@ -452,13 +456,14 @@ def test_a_commit_waits_for_readers_of_other_processes_but_not_for_ever(place, w
     assert read().to_pydict() == {"a": [1]}
 
 
-def test_a_commit_does_not_keep_a_step_that_reads_from_opening_the_database_again(place, write):
+@pytest.mark.parametrize("added", [1, SPILLED])
+def test_a_writer_does_not_keep_a_step_that_reads_from_opening_the_database_again(place, write, added):
     """A step has its source open when it inspects its target, which may be in the same file."""
     write(pa.table({"a": list(range(25_000))}))
-    outcome = []
+    outcome, more = [], pa.table({"a": list(range(added))})
     rows = Driver().read(Config("t"), (Field("a", "int64"),), place()).batches()
     next(rows)
-    other = threading.Thread(target=lambda: outcome.append(write(pa.table({"a": [1]}), "u").rows), daemon=True)
+    other = threading.Thread(target=lambda: outcome.append(write(more, "u").rows), daemon=True)
     other.start()
     time.sleep(1)
     began = time.monotonic()
@@ -468,10 +473,24 @@ def test_a_commit_does_not_keep_a_step_that_reads_from_opening_the_database_agai
         assert Driver().describe(Config("t"), context).schema == (Field("a", "int64"),)
         assert sum(batch.num_rows for batch in rows) > 0
         other.join(30)
-        assert outcome == [1]
+        assert outcome == [added]
     finally:
         rows.close()
         other.join(30)
+
+
+def test_a_step_that_opens_a_database_waits_for_the_one_that_writes_it(place, write):
+    write(pa.table({"a": [1]}))
+    described = []
+    other = threading.Thread(target=lambda: described.append(Driver().describe(Config("t"), place())), daemon=True)
+    with SQLITE.opened(place(), place.path, writing=True) as session:
+        session.connection.executemany("INSERT INTO t VALUES (?)", ((number,) for number in range(SPILLED)))
+        other.start()
+        other.join(0.5)
+        assert described == []
+        SQLITE.make_durable(session, None)
+    other.join(30)
+    assert [each.rows for each in described] == [1 + SPILLED]
 
 
 def test_a_cancelled_writer_stops_and_leaves_the_old_rows(place, write, read):

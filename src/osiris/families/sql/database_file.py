@@ -62,9 +62,12 @@ _hashed_files: dict[tuple[int, int], io.FileIO] = {}
 
 _users: Counter[str] = Counter()
 """The number of steps of this run that use a database, by real path."""
-_readers: Counter[str] = Counter()
-"""The number of sessions of this run that read a database, or wait for it, by real path."""
-_counters_lock = threading.Lock()
+_reading: Counter[str] = Counter()
+"""The number of sessions of this run that read a database, by real path."""
+_written: set[str] = set()
+"""The databases that a session of this run writes while no other has them open, by real path."""
+_turns = threading.Condition()
+"""Held to change these three; notified when a session ends."""
 
 
 def database_path(ctx: StepContext, *, writing: bool = False) -> Path:
@@ -133,36 +136,65 @@ def wait_until_free(attempt: Callable[[], T | None], ctx: StepContext, path: Pat
     return outcome
 
 
-def once_unread(commit: Callable[[], T | None], path: Path) -> Callable[[], T | None]:
-    """Return a commit that is first attempted when no session of this run reads the database; until then it is None.
-
-    In SQLite, an attempt that waits for readers keeps new ones out. A step may read a database over two sessions: if it
-    already had the first, it and the commit would wait for each other.
-    """
-    key, attempted = os.path.realpath(path), False
-
-    def attempt() -> T | None:
-        nonlocal attempted
-        if attempted:
-            return commit()
-        with _counters_lock:  # no session begins to read in between
-            attempted = not _readers[key]
-            return commit() if attempted else None
-
-    return attempt
-
-
 @contextmanager
-def _counted(counter: Counter[str], path: Path) -> Iterator[None]:
-    """Count a session of this run during the block."""
+def _used(path: Path) -> Iterator[None]:
+    """Count a session of this run during the block: other steps of the run wait longer for it."""
     key = os.path.realpath(path)
-    with _counters_lock:
-        counter[key] += 1
+    with _turns:
+        _users[key] += 1
     try:
         yield
     finally:
-        with _counters_lock:
-            counter[key] -= 1
+        with _turns:
+            _users[key] -= 1
+
+
+@contextmanager
+def _read(ctx: StepContext, path: Path) -> Iterator[None]:
+    """Count a session that reads a database during the block, which begins when no session has it alone.
+
+    A session that waits for others does not count, and one that waits to have the database alone keeps nobody out: a
+    step that reads a database may open it once more.
+    """
+    key = os.path.realpath(path)
+    with _turns:
+        _wait_for_turn(lambda: key not in _written, ctx, path)
+        _reading[key] += 1
+    try:
+        yield
+    finally:
+        with _turns:
+            _reading[key] -= 1
+            _turns.notify_all()
+
+
+@contextmanager
+def alone(ctx: StepContext, path: Path) -> Iterator[None]:
+    """Keep the readers of this run out of a database during the block, which begins when there are none.
+
+    Else a writer of SQLite, which keeps new readers out while it waits for the old ones, and a step that opens the
+    database a second time would wait for each other.
+    """
+    key = os.path.realpath(path)
+    with _turns:
+        _wait_for_turn(lambda: not _reading[key], ctx, path)
+        _written.add(key)
+    try:
+        yield
+    finally:
+        with _turns:
+            _written.remove(key)
+            _turns.notify_all()
+
+
+def _wait_for_turn(is_free: Callable[[], bool], ctx: StepContext, path: Path) -> None:
+    """Wait, with `_turns` held, for other steps of this run; fails with DRV011 as `wait_until_free`."""
+    began = time.monotonic()
+    while not is_free():
+        waited = time.monotonic() - began
+        if waited > LONGEST_TURN or ctx.cancelled():
+            fail("DRV011", path=label(ctx, path), seconds=duration_text(round(waited)))
+        _turns.wait(_POLL)
 
 
 def check_file(path: Path, shown: str) -> None:
@@ -274,13 +306,13 @@ class FileDatabase(Database[FileSession[ClientT]], Generic[ClientT]):
         shown = label(ctx, path)
         if not writing:
             check_file(path, shown)
-        reads = nullcontext() if writing else _counted(_readers, path)
-        with self.translate_errors(ctx, path, query), reads:
+        turn = nullcontext() if writing else _read(ctx, path)
+        with self.translate_errors(ctx, path, query), turn:
             with steady(path, shown):
                 connection = wait_until_free(lambda: self.open(ctx, path, writing=writing), ctx, path)
             session = FileSession(connection, ctx, path, schema or self.own_schema)
             try:
-                with _counted(_users, path), self.in_use(session, writing):
+                with _used(path), self.in_use(session, writing):
                     yield session
             finally:
                 self.close(session, writing)

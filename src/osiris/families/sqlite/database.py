@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
@@ -17,14 +17,7 @@ from osiris.errors import Diagnostic, Location, diagnostic, fail, raise_all
 from osiris.families.source_columns import check_known
 from osiris.families.sql.database import Column as TargetColumn
 from osiris.families.sql.database import ForeignKey, Relation, Source, insert_rows, listed
-from osiris.families.sql.database_file import (
-    LONGEST_WAIT,
-    FileDatabase,
-    FileSession,
-    label,
-    once_unread,
-    wait_until_free,
-)
+from osiris.families.sql.database_file import LONGEST_WAIT, FileDatabase, FileSession, alone, label, wait_until_free
 from osiris.families.sql.deletes import KEYS_TO_DELETE, STAMP_TYPE, gone_batches, gone_columns
 from osiris.families.sql.sending import stored_rows
 from osiris.families.sql.target_table import (
@@ -51,7 +44,7 @@ from osiris.types import arrow_schema, arrow_type, is_type_name, type_name, unkn
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from osiris.driver import StepContext
@@ -154,6 +147,13 @@ class SQLite(FileDatabase[sqlite3.Connection]):
             if _number(error) not in _UNFINISHED:
                 raise
         return _opened(path, "rw", _READING)
+
+    @contextmanager
+    def in_use(self, session: Session, writing: bool) -> Iterator[None]:
+        """Keep readers of this run out while it is written; beside a write-ahead log, they are in nobody's way."""
+        is_shared = not writing or session.rows("PRAGMA journal_mode") == [("wal",)]
+        with nullcontext() if is_shared else alone(session.ctx, session.path):
+            yield
 
     def client_errors(self) -> tuple[type[Exception], ...]:
         """Return the exception types of the client library."""
@@ -332,13 +332,7 @@ class SQLite(FileDatabase[sqlite3.Connection]):
     def make_durable(self, session: Session, _delivery: Delivery) -> None:
         """Commit the transaction durably, after readers of the old state have finished; fails with DRV011."""
         fault("sqlite.commit")
-
-        def commit() -> bool | None:
-            return _tried(session.connection, ("COMMIT",))
-
-        ((journal,),) = session.rows("PRAGMA journal_mode")
-        attempt = commit if journal == "wal" else once_unread(commit, session.path)  # with a WAL, readers block nothing
-        wait_until_free(attempt, session.ctx, session.path, own=1)
+        wait_until_free(lambda: _tried(session.connection, ("COMMIT",)), session.ctx, session.path, own=1)
         fault("sqlite.committed")
 
 
