@@ -151,6 +151,9 @@ def test_list_names_the_tables_of_an_entry_that_are_read_whole(files):
     assert note["message"].endswith("read whole in each run and have no state: codes, rates")
     assert "STA047" in files.osiris("state", "list", cwd=files.root).stderr
     assert codes(call(files, "state", "show", "pipelines/night.yaml", "orders")) == []
+    (note,) = call(files, "state", "show", "pipelines/night.yaml", "rates")["diagnostics"]
+    assert note["message"].endswith("read whole in each run and have no state: rates")
+    assert codes(call(files, "state", "show", "pipelines/night.yaml", "rate", code=2)) == ["STA044"]
 
 
 def test_list_says_what_the_number_of_recognized_rows_is(files):

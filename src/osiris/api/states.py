@@ -71,6 +71,11 @@ class Pair:
         return label_of(self.writer, self.plan.data["connections"])
 
     @property
+    def names(self) -> set[str]:
+        """The names by which it can be meant."""
+        return {*_names(self.writer, self.reader), self.source, self.target}
+
+    @property
     def cursor(self) -> Cursor:
         """The cursor of the plan."""
         cursor = Cursor.of(self.reader["config"])
@@ -197,25 +202,28 @@ def list_states(
 
     `what` is a step, a table or an entry, which narrows them. Changes nothing. Problems of a pair are also in it. Notes
     name the tables of entries that have no cursor.
-    Fails with STA044 if no step has a cursor, or none is meant by `what`.
+    Fails with STA044 if no step has a cursor, or none is meant by `what`, unless a note answers that.
     """
     plans, problems = _plans(workspace, target, params)
     pairs = [replace(pair, file=file) for file, plan in plans for pair in _pairs(plan)]
-    if target is not None or what is not None:
-        pairs = _narrowed(pairs, target, what)
-    _inspect(workspace, pairs)
     notes = [note for file, plan in plans for note in _in_file(file, _without_state(plan, what))]
+    is_expected = (target is not None or what is not None) and not notes
+    pairs = _narrowed(pairs, target, what) if is_expected else _meant(pairs, what)
+    _inspect(workspace, pairs)
     return pairs, [*problems, *notes, *(item for pair in pairs for item in _in_file(pair.file, pair.diagnostics))]
 
 
 def _without_state(plan: Manifest, what: str | None) -> Iterator[Diagnostic]:
-    """Yield a note on the tables of each entry that are read whole; with `what`, of that entry."""
+    """Yield a note on the tables of each entry that are read whole; with `what`, on those that it means."""
     steps = {step["id"]: step for step in plan.steps}
     tables: dict[str, list[str]] = defaultdict(list)
     for step in plan.steps:
-        if "entry" in step and step["mode"] == "write" and "state" not in step and what in (None, step["entry"]):
-            reader = steps[step["needs"][0]]["config"]
-            tables[step["entry"]].append(".".join(reader[key] for key in ("schema", "table") if key in reader))
+        if "entry" not in step or step["mode"] != "write" or "state" in step:
+            continue
+        reader = steps[step["needs"][0]]
+        if what is None or what in _names(step, reader):
+            name = [reader["config"][key] for key in ("schema", "table") if key in reader["config"]]
+            tables[step["entry"]].append(".".join(name))
     for entry, names in tables.items():
         yield diagnostic("STA047", entry=entry, tables=listed(names))
 
@@ -360,22 +368,25 @@ def _narrowed(pairs: Sequence[Pair], target: str | None, what: str | None) -> li
     """Return the pairs that are meant; fails with STA044 if there is none."""
     if not pairs:
         fail("STA044", problem=f"{target} has no step with a cursor" if target else "no pipeline has a cursor")
-    meant = [pair for pair in pairs if what is None or what in _names(pair)]
+    meant = _meant(pairs, what)
     if not meant:
-        near = nearest(str(what), sorted({name for pair in pairs for name in _names(pair)}))
+        near = nearest(str(what), sorted({name for pair in pairs for name in pair.names}))
         hint = f"did you mean {near}?" if near else None
         fail("STA044", problem=f"no step with a cursor, and none of their tables, is named '{what}'", hint=hint)
     return meant
 
 
-def _names(pair: Pair) -> set[str]:
-    """Return the names by which a pair can be meant: those of its steps, its entry, and its tables."""
-    steps = (pair.writer, pair.reader)
+def _meant(pairs: Sequence[Pair], what: str | None) -> list[Pair]:
+    return [pair for pair in pairs if what is None or what in pair.names]
+
+
+def _names(*steps: Mapping[str, JsonValue]) -> set[str]:
+    """Return the names by which steps can be meant: their own, and those of their entry and tables."""
     tables = {str(step["config"].get("table")) for step in steps}
     qualified = {f"{step['config'].get('schema')}.{step['config'].get('table')}" for step in steps}
     entries = {str(step["entry"]) for step in steps if "entry" in step}
     ids = {str(step["id"]) for step in steps}
-    return {*ids, *entries, *tables, *qualified, pair.source, pair.target} - {"None", "None.None"}
+    return {*ids, *entries, *tables, *qualified} - {"None", "None.None"}
 
 
 def _inspect(workspace: Workspace, pairs: Sequence[Pair]) -> None:

@@ -57,8 +57,8 @@ def _cells(pair: Pair, data: Mapping[str, JsonValue]) -> tuple[JsonValue, ...]:
 def show(file: str, what: str | None, params: dict[str, str], profile: str | None) -> Answer:
     """Show everything that the states of a pipeline hold.
 
-    FILE is a pipeline or a plan. STEP or TABLE limits it. The marks of the last 30 runs are shown: 'osiris state rewind
-    --to RUN' goes back to the one before a run. 'mark' and 'greatest' are in the time zone of the cursor's column (its
+    FILE is a pipeline or a plan. STEP or TABLE limits it. The last 30 marks are kept, one for each run:
+    'osiris state rewind --to RUN' goes back to the one before a run. 'mark' and 'greatest' are in the time zone of the cursor's column (its
     'zone', else UTC), 'version' is how often the state was written, and 'clock' is the source's clock in the last run.
     """
     pairs, problems = api.list_states(opened(profile), file, what, params=params)

@@ -34,7 +34,7 @@ _KINDS = {
 }
 
 _MAY_PASS = ("connection", "timeout", "cancelled", "killed", "resource")
-_CONFLICTS = ("STA001", "STA015", "DRV038", "DRV046", "DRV063")
+_CONFLICTS = ("STA001", "DRV038", "DRV046", "DRV063")
 """Codes of other classes that a retry may pass: somebody else wrote or locked the same at that time."""
 
 _FREE = frozenset(("problem", "reason", "what", "hint", "during", "rows", "found", "status", "kind", "change", "step"))
