@@ -58,8 +58,9 @@ def show(file: str, what: str | None, params: dict[str, str], profile: str | Non
     """Show everything that the states of a pipeline hold.
 
     FILE is a pipeline or a plan. STEP or TABLE limits it. The last 30 marks are kept, one for each run:
-    'osiris state rewind --to RUN' goes back to the one before a run. 'mark' and 'greatest' are in the time zone of the cursor's column (its
-    'zone', else UTC), 'version' is how often the state was written, and 'clock' is the source's clock in the last run.
+    'osiris state rewind --to RUN' goes back to the one before a run. 'mark' and 'greatest' are in the time zone of the
+    cursor's column (its 'zone', else UTC), 'version' is how often the state was written, and 'clock' is the source's
+    clock in the last run.
     """
     pairs, problems = api.list_states(opened(profile), file, what, params=params)
     data = [console().clean(pair.to_json(whole=True)) for pair in pairs]
