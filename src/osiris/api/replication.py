@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
@@ -239,17 +240,31 @@ def missing_tables(entry: str, source: ConnectionRef, pinned: set[str], existing
         near = {name: nearest(name.rpartition(".")[2], others) for name in names[:_NAMED]}
         renamed = [f"{name}: did you mean {others[new]}? " for name, new in near.items() if new]
         hint = "".join([*renamed, CODES["LCK010"].hint or ""])
-        yield diagnostic("LCK010", entry=entry, source=source, tables=listed(names), hint=hint)
+        yield diagnostic("LCK010", entry=entry, source=source, tables=_listed(names), hint=hint)
 
 
 def new_tables(code: str, entry: str, source: ConnectionRef, tables: Iterable[str]) -> Iterator[Diagnostic]:
     """Yield a note with a code if there are new tables."""
     if names := [*tables]:
-        yield diagnostic(code, entry=entry, source=source, tables=listed(names))
+        yield diagnostic(code, entry=entry, source=source, tables=_listed(names))
 
 
-def listed(names: Sequence[str]) -> str:
-    """Return the first names, and how many more there are."""
+def tables_without_cursor(plan: Manifest, is_meant: Callable[..., bool]) -> Iterator[Diagnostic]:
+    """Yield a note for each entry with tables that are read whole; `is_meant` tells it of a writer and its reader."""
+    steps = {step["id"]: step for step in plan.steps}
+    tables: dict[str, list[str]] = defaultdict(list)
+    for step in plan.steps:
+        if "entry" not in step or step["mode"] != "write" or "state" in step:
+            continue
+        reader = steps[step["needs"][0]]
+        if is_meant(step, reader):
+            name = [reader["config"][key] for key in ("schema", "table") if key in reader["config"]]
+            tables[step["entry"]].append(".".join(name))
+    for entry, names in tables.items():
+        yield diagnostic("STA047", entry=entry, tables=_listed(names))
+
+
+def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
 

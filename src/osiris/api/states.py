@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import TYPE_CHECKING, NoReturn
 
-from osiris.api.replication import listed
+from osiris.api.replication import tables_without_cursor
 from osiris.api.workspace import find_plan, pipelines, shown
 from osiris.compare.lineage import label_of
 from osiris.delivery import MANIFEST
@@ -206,26 +205,15 @@ def list_states(
     """
     plans, problems = _plans(workspace, target, params)
     pairs = [replace(pair, file=file) for file, plan in plans for pair in _pairs(plan)]
-    notes = [note for file, plan in plans for note in _in_file(file, _without_state(plan, what))]
+
+    def is_meant(*steps: Mapping[str, JsonValue]) -> bool:
+        return what is None or what in _names(*steps)
+
+    notes = [note for file, plan in plans for note in _in_file(file, tables_without_cursor(plan, is_meant))]
     is_expected = (target is not None or what is not None) and not notes
     pairs = _narrowed(pairs, target, what) if is_expected else _meant(pairs, what)
     _inspect(workspace, pairs)
     return pairs, [*problems, *notes, *(item for pair in pairs for item in _in_file(pair.file, pair.diagnostics))]
-
-
-def _without_state(plan: Manifest, what: str | None) -> Iterator[Diagnostic]:
-    """Yield a note on the tables of each entry that are read whole; with `what`, on those that it means."""
-    steps = {step["id"]: step for step in plan.steps}
-    tables: dict[str, list[str]] = defaultdict(list)
-    for step in plan.steps:
-        if "entry" not in step or step["mode"] != "write" or "state" in step:
-            continue
-        reader = steps[step["needs"][0]]
-        if what is None or what in _names(step, reader):
-            name = [reader["config"][key] for key in ("schema", "table") if key in reader["config"]]
-            tables[step["entry"]].append(".".join(name))
-    for entry, names in tables.items():
-        yield diagnostic("STA047", entry=entry, tables=listed(names))
 
 
 def _in_file(file: str, diagnostics: Iterable[Diagnostic]) -> Iterator[Diagnostic]:

@@ -65,9 +65,9 @@ _users: Counter[str] = Counter()
 _reading: Counter[str] = Counter()
 """The number of sessions of this run that read a database, by real path."""
 _written: set[str] = set()
-"""The databases that a session of this run writes while no other has them open, by real path."""
+"""The databases that a session of this run writes while no other session reads them, by real path."""
 _turns = threading.Condition()
-"""Held to change these three; notified when a session ends."""
+"""Held to change these three; notified when a reader or writer ends."""
 
 
 def database_path(ctx: StepContext, *, writing: bool = False) -> Path:
@@ -138,7 +138,7 @@ def wait_until_free(attempt: Callable[[], T | None], ctx: StepContext, path: Pat
 
 @contextmanager
 def _used(path: Path) -> Iterator[None]:
-    """Count a session of this run during the block: other steps of the run wait longer for it."""
+    """Count a session of this run during the block: other steps of the run wait longer for its locks."""
     key = os.path.realpath(path)
     with _turns:
         _users[key] += 1
@@ -151,10 +151,10 @@ def _used(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _read(ctx: StepContext, path: Path) -> Iterator[None]:
-    """Count a session that reads a database during the block, which begins when no session has it alone.
+    """Count a session that reads a database during the block; first wait until no session of this run writes it.
 
-    A session that waits for others does not count, and one that waits to have the database alone keeps nobody out: a
-    step that reads a database may open it once more.
+    Only open sessions are counted, and a waiting writer blocks no reader: a step that already reads a database can open
+    it again.
     """
     key = os.path.realpath(path)
     with _turns:
@@ -170,10 +170,10 @@ def _read(ctx: StepContext, path: Path) -> Iterator[None]:
 
 @contextmanager
 def alone(ctx: StepContext, path: Path) -> Iterator[None]:
-    """Keep the readers of this run out of a database during the block, which begins when there are none.
+    """Block readers of this run during the block; first wait until no session of this run reads the database.
 
-    Else a writer of SQLite, which keeps new readers out while it waits for the old ones, and a step that opens the
-    database a second time would wait for each other.
+    A SQLite writer that waits for readers blocks new ones. A step that reads the database and opens it again would
+    deadlock with it.
     """
     key = os.path.realpath(path)
     with _turns:
