@@ -150,7 +150,7 @@ class SQLite(FileDatabase[sqlite3.Connection]):
 
     @contextmanager
     def in_use(self, session: Session, writing: bool) -> Iterator[None]:
-        """Block readers of this run while the file is written, unless it has a write-ahead log, which needs no blocking."""
+        """Block readers of this run while the file is written; with a write-ahead log, that is not needed."""
         is_shared = not writing or session.rows("PRAGMA journal_mode") == [("wal",)]
         with nullcontext() if is_shared else alone(session.ctx, session.path):
             yield
