@@ -118,7 +118,7 @@ def _saved(workspace: Workspace, compiled: Compiled, view: PlanView, out: Path |
     # The pipeline's own profile is part of the plan; what the project says under that name is not.
     keep = ("profile",) if workspace.profile in workspace.config.profiles else ()
     follow_up = again(["osiris", "run", "--last-compile"], keep)
-    return replace(answer, data={**api.compiled_data(compiled, view), "manifest": path}, next=[follow_up])
+    return replace(answer, data={**answer.data, "manifest": path}, next=[follow_up])
 
 
 def _check(workspace: Workspace, compiled: Compiled, view: PlanView, *, detailed: bool) -> Answer:

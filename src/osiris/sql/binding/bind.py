@@ -64,7 +64,7 @@ def bind(query: Verdict, inputs: Mapping[str, Schema], parameters: Mapping[str, 
             binder.show(name, schema)
         assert_native(engine, text, inputs.keys())
         values = {name: _STAND_INS[kind] for name, kind in parameters.items()}
-        explain(engine, text, values, inputs)
+        relation = _relation(engine, text, values, inputs)
         for value, at in constant_casts(tree, text).items() if "CAST('" in text else ():
             try:
                 engine.execute(f"SELECT {value}").fetchall()
@@ -76,7 +76,7 @@ def bind(query: Verdict, inputs: Mapping[str, Schema], parameters: Mapping[str, 
         narrowed = precision_losses(query, engine, values)
         if narrowed:
             raise_all(narrowed)
-        return schema_of_relation(engine.sql(text, params=values or None), text, inputs)
+        return schema_of_relation(relation, text, inputs)
 
 
 def check_input(name: str, schema: Schema) -> None:
@@ -87,6 +87,17 @@ def check_input(name: str, schema: Schema) -> None:
     for column in schema:
         if _has_wide_decimal(arrow_schema((column,)).types[0]):
             fail("DAT006", column=column.name, type=column.type, reason="DuckDB computes with at most 38 digits")
+
+
+def _relation(
+    engine: DuckDBPyConnection, text: str, values: Mapping[str, JsonValue], inputs: Mapping[str, Schema]
+) -> DuckDBPyRelation:
+    """Return a query as a relation; fails as `explain`, whose errors have a place."""
+    try:
+        return engine.sql(text, params=dict(values) or None)
+    except ENGINE_ERRORS:
+        explain(engine, text, values, inputs)
+        raise
 
 
 def explain(
