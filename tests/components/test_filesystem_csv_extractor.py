@@ -205,6 +205,31 @@ def test_damaged_packed_files_are_refused(project, kind):
         assert project.refused("in.dat", compression=kind).code in ("DAT013", "DAT004")
 
 
+@pytest.mark.parametrize("kind", ["gzip", "zstd", "bz2", "xz"])
+@pytest.mark.parametrize(
+    "after", [b"garbage!", b"\0", b"\1\0\0\0" * 300_000, "damaged"], ids=["text", "zero", "long", "damaged"]
+)
+def test_what_follows_a_stream_must_be_another_one(project, kind, after):
+    """The command-line tools say what follows: `gzip` alone ignores zeros, and `xz` four of them or a multiple."""
+    pack, _suffix = PACKED[kind]
+    second = pack(b"2,y\n" * 1_000)
+    rest = bytes([second[0] ^ 1]) + second[1:] if after == "damaged" else after
+    project.put("in.dat", pack(b"a,b\n1,x\n") + second + rest)
+    if (kind, after) == ("gzip", b"\0"):
+        assert len(project.read("in.dat", compression=kind)["a"]) == 1_001
+    else:
+        assert project.refused("in.dat", compression=kind).code == "DAT013"
+
+
+@pytest.mark.parametrize("zeros", [0, 4, 8, (1 << 20) + 4])
+def test_zeros_between_xz_streams(project, zeros):
+    padding = b"\0" * zeros
+    project.put("in.csv.xz", lzma.compress(b"a\n1\n") + padding + lzma.compress(b"2\n3\n") + padding)
+    assert project.read("in.csv.xz") == {"a": [1, 2, 3]}
+    project.put("in.csv.xz", lzma.compress(b"a\n1\n") + padding + b"\0" + lzma.compress(b"2\n3\n"))
+    assert project.refused("in.csv.xz").code == "DAT013"
+
+
 def test_an_archive_must_hold_one_file(project):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:

@@ -143,6 +143,8 @@ def test_no_rows(write):
         (pa.array([None, -math.inf]), "the number -inf"),
         (pa.array([[], [math.inf]]), "the number inf"),
         (pa.array([0, -719_163], pa.int32()).cast(pa.date32()), "the date32[day] -719163"),
+        (pa.array([0, 86_400 * 10**6], pa.time64("us")), "the time64[us] 86400000000"),
+        (pa.array([[], [-1]], pa.list_(pa.time32("ms"))), "the time32[ms] -1"),
         (pa.array(["{}", "{"], pa.json_()), "'{'"),
         (pa.array(['{"a": 1, "a": 2}'] * 2, pa.json_()), '\'{"a": 1, "a": 2}\''),
         (pa.array([{"d": 0.0}, {"d": math.nan}]), "the number nan"),

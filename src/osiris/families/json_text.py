@@ -177,7 +177,7 @@ def _spelled(values: pa.Array) -> pa.Array:
         rows = objects([field.name for field in kind.fields], values.flatten())
         return pc.if_else(values.is_valid(), rows, None)
     if pa.types.is_temporal(kind):
-        _check_years(values)
+        _check_moments(values)
         return _in_quotes(spell(values))
     if pa.types.is_floating(kind):
         _check_finite(values)
@@ -214,10 +214,11 @@ def _in_quotes(values: pa.Array) -> pa.Array:
     return pc.binary_join_element_wise('"', values, '"', "")
 
 
-def _check_years(values: pa.Array) -> None:
-    index = first_without_spelling(values)
-    if index is not None:
-        raise Unwritable(f"the {values.type} {values[index].value}", "its year is not one of 1 to 9999")
+def _check_moments(values: pa.Array) -> None:
+    first = first_without_spelling(values)
+    if first:
+        index, why = first
+        raise Unwritable(f"the {values.type} {values[index].value}", why)
 
 
 def _check_finite(values: pa.Array) -> None:

@@ -214,7 +214,8 @@ def first_changed(texts: pa.Array, values: pa.Array) -> int | None:
         return _first(pc.match_substring(texts, "x", ignore_case=True))
     if pa.types.is_decimal(values.type):
         return _first_other_decimal(texts, values)
-    return first_without_spelling(values)
+    first = first_without_spelling(values)
+    return None if first is None else first[0]
 
 
 def _first_other_decimal(texts: pa.Array, values: pa.Array) -> int | None:
@@ -249,22 +250,34 @@ def _first(where: pa.Array) -> int | None:
 
 
 _DAYS = (-719_162, 2_932_896)  # 0001-01-01 and 9999-12-31, counted from 1970-01-01
-_PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000}
+_PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 
 
-def first_without_spelling(values: pa.Array) -> int | None:
-    """Return the index of the first date or timestamp outside the years 1 to 9999, which has no ISO 8601 text."""
-    if pa.types.is_date32(values.type):
-        numbers, factor = values.view(pa.int32()), 1
-    elif pa.types.is_timestamp(values.type) and values.type.unit != "ns":
-        numbers, factor = values.view(pa.int64()), _PER_DAY[values.type.unit]
+def first_without_spelling(values: pa.Array) -> tuple[int, str] | None:
+    """Return the index of the first value that has no ISO 8601 text, and why: of dates, times and timestamps.
+
+    Arrow would write a text about the value in its place.
+    """
+    kind, why = values.type, "its year is not one of 1 to 9999"
+    if pa.types.is_date32(kind):
+        numbers, low, high = values.view(pa.int32()), _DAYS[0], _DAYS[1]
+    elif pa.types.is_timestamp(kind) and kind.unit != "ns":
+        factor = _PER_DAY[kind.unit]
+        numbers, low, high = values.view(pa.int64()), _DAYS[0] * factor, (_DAYS[1] + 1) * factor - 1
+    elif pa.types.is_time(kind):
+        numbers, low, high = (
+            values.view(pa.int32() if pa.types.is_time32(kind) else pa.int64()),
+            0,
+            _PER_DAY[kind.unit] - 1,
+        )
+        why = "a time of the day is before 24:00"
     else:
         return None
-    low, high = _DAYS[0] * factor, (_DAYS[1] + 1) * factor - 1
     limits = pc.min_max(numbers).as_py()
     if limits["min"] is None or (low <= limits["min"] and limits["max"] <= high):
         return None
-    return _first(pc.or_(pc.less(numbers, low), pc.greater(numbers, high)))
+    first = _first(pc.or_(pc.less(numbers, low), pc.greater(numbers, high)))
+    return None if first is None else (first, why)
 
 
 _NEAR = 1 << 12

@@ -91,8 +91,9 @@ class _Writing:
         """Write the rows of a small batch."""
         columns = [self._guarded(name, column) for name, column in zip(batch.schema.names, batch.columns, strict=True)]
         for name, column in zip(batch.schema.names, columns, strict=True):
-            if (index := first_without_spelling(column)) is not None:
-                self._refuse(name, f"the {column.type} {column[index].value}", "its year is not one of 1 to 9999")
+            if first := first_without_spelling(column):
+                index, why = first
+                self._refuse(name, f"the {column.type} {column[index].value}", why)
         texts = self.form.rows(columns)
         if self._encoder is None:
             self._sink.write(texts)

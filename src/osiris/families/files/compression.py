@@ -16,9 +16,10 @@ import threading
 import zipfile
 import zlib
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from pathlib import PurePosixPath
-from typing import IO, TYPE_CHECKING, Protocol, cast
+from typing import IO, TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
@@ -40,6 +41,7 @@ _BROKEN = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplemen
 PACKED = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz", ".zip": "zip"}
 """Suffix of a file name to its compression."""
 
+_XZ_PADDING = 4
 _WRITTEN = ("none", "gzip", "zstd")
 _TAKES_MARK = ("utf-16", "utf-32")
 """Encodings whose decoders remove the byte order mark themselves: a second one is data."""
@@ -101,12 +103,48 @@ def _unpacking(raw: io.RawIOBase, packing: str, label: str) -> IO[bytes] | io.Bu
     if packing == "gzip":
         return gzip.GzipFile(fileobj=raw)
     if packing == "bz2":
-        return bz2.BZ2File(raw)
+        return _Streams(raw, bz2.BZ2Decompressor)
     if packing == "xz":
-        return lzma.LZMAFile(cast("IO[bytes]", raw))
+        return _Streams(raw, lzma.LZMADecompressor)
     if packing == "zstd":
         return pa.CompressedInputStream(raw, "zstd")  # type: ignore[no-any-return]
     return _only_member(raw, label) if packing == "zip" else raw
+
+
+class _Streams(io.RawIOBase):
+    """The content of bz2 or xz streams that follow each other.
+
+    The standard library's files ignore whatever follows a stream and does not begin another: rows would be missing.
+    """
+
+    def __init__(self, raw: io.RawIOBase, new: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]) -> None:
+        self._raw, self._new, self._decoder = raw, new, new()
+        self._waiting = b""
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes, none at the end; raises EOFError, LZMAError or OSError for invalid bytes."""
+        while not self._decoder.eof or self._begin_next():
+            if self._decoder.needs_input:
+                self._waiting = self._waiting or self._raw.read(PIECE) or b""
+                if not self._waiting:
+                    raise EOFError("it ends within a compressed stream")
+            piece, self._waiting = self._decoder.decompress(self._waiting, size), b""
+            if piece:
+                return piece
+        return b""
+
+    def _begin_next(self) -> bool:
+        """Begin the next stream; False if there is none. Between xz streams there may be zeros, four or a multiple."""
+        zeros, rest = 0, b""
+        for data in chain([self._decoder.unused_data], iter(partial(self._raw.read, PIECE), b"")):
+            rest = data.lstrip(b"\0") if isinstance(self._decoder, lzma.LZMADecompressor) else data
+            zeros += len(data) - len(rest)
+            if rest:
+                break
+        if zeros % _XZ_PADDING:
+            raise lzma.LZMAError("the zeros after a stream are not a multiple of four")
+        self._decoder, self._waiting = self._new(), rest
+        return bool(rest)
 
 
 def _only_member(raw: io.RawIOBase, label: str) -> IO[bytes]:
