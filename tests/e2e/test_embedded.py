@@ -3,6 +3,7 @@ positions.
 """
 
 import json
+import shutil
 import sqlite3
 
 import duckdb
@@ -184,3 +185,19 @@ def test_two_steps_that_write_one_table(project, osiris, mode, waits, codes):
     found = [item for item in json.loads(done.stdout)["diagnostics"] if item["severity"] == "error"]
     assert [item["code"] for item in found] == codes
     assert all("table 'main.t' of @duckdb.default" in item["message"] and item["line"] == 7 for item in found)
+
+
+@pytest.mark.parametrize("record", ["deleted", "kept"])
+def test_a_run_id_that_the_target_knows_is_said(project, osiris, record):
+    """Another folder, or one whose sessions were deleted: the target has a delivery, and this run writes nothing."""
+    project("known", READ, FIRST)
+    client = sqlite3.connect(project.root / "data" / "app.db")
+    (key,) = client.execute("SELECT run_key FROM _osiris_ledger").fetchone()
+    client.close()
+    if record == "deleted":
+        shutil.rmtree(project.root / "logs")
+        shutil.rmtree(project.root / ".osiris")
+    done = osiris("run", "pipelines/known.yaml", "--run-id", key.rpartition("/")[2], "--json", cwd=project.root)
+    told = json.loads(done.stdout)
+    codes = [item["code"] for item in told["diagnostics"]]
+    assert (done.returncode, "RUN065" in codes, "RUN009" in codes) == (0, record == "deleted", record == "kept"), told

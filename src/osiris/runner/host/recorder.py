@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from osiris.errors import Diagnostic
+from osiris.errors import Diagnostic, diagnostic
 from osiris.history.failures import first_cause
 from osiris.project import PIPELINE_ENDINGS
 from osiris.session.stored import now_text
@@ -40,6 +40,9 @@ _KEPT = {
 }
 """Driver events kept in the summary of a step, with their key there."""
 
+_AGAIN, _DELIVERED = "delivery_again", "already_delivered"
+"""Events of a writer that tries its delivery once more, and of one whose target has it already."""
+
 _NAME = re.compile(rb"""^name:[ \t]*["']?([^"'#\r\n]*?)["']?[ \t]*(?:#.*)?\r?$""", re.MULTILINE)
 
 
@@ -67,10 +70,11 @@ class Recorder:
         self._began = time.monotonic()
         self._open: dict[str, str] = {}
         self._most_memory = 0
+        self._tried: set[str] = set()  # steps that may have delivered in this run already
         self._handlers: dict[str, Callable[[dict[str, Any]], None]] = {
             "step_start": self._step_start,
             "step_progress": self._plain,
-            "step_retry": self._plain,
+            "step_retry": self._step_retry,
             "step_complete": self._step_complete,
             "step_failed": self._step_failed,
             "step_cancelled": self._step_ended,
@@ -152,6 +156,10 @@ class Recorder:
         self.summary["steps"][message["step"]]["status"] = "running"
         self._plain(message)
 
+    def _step_retry(self, message: dict[str, Any]) -> None:
+        self._tried.add(message["step"])
+        self._plain(message)
+
     def _step_complete(self, message: dict[str, Any]) -> None:
         step, counts = message["step"], message.pop("counts")
         self.summary["steps"][step] |= {key: message[key] for key in STEP_FIGURES if key in message}
@@ -213,6 +221,11 @@ class Recorder:
         name = message["name"]
         if name in _KEPT:
             self.summary["steps"][message["step"]][_KEPT[name]] = message["fields"]
+        if name == _AGAIN:
+            self._tried.add(message["step"])
+        if name == _DELIVERED and not self.summary["continues"] and message["step"] not in self._tried:
+            fields = {"run_id": self.summary["run_key"], "rows": f"{message['fields']['rows']:,}"}
+            self.note(diagnostic("RUN065", step=message["step"], **fields), message["step"])
         self._event(
             f"driver.{name}" if name.startswith(_OURS) else name, step=message["step"], fields=message["fields"]
         )
