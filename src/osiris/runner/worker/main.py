@@ -18,7 +18,7 @@ import time
 import traceback
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from osiris.errors import Diagnostic, OsirisError, diagnostic, fail
 from osiris.fault import arm
@@ -86,6 +86,7 @@ class Worker:
         """Import common modules until the first job arrives, and exempt them from garbage collection."""
         gc.disable()
         _import_without_threads("numpy")
+        _import_without_pandas()
         for module in _OFTEN_NEEDED:
             if self._lines.empty():
                 importlib.import_module(module)
@@ -240,6 +241,31 @@ def _import_without_threads(module: str) -> None:
         importlib.import_module(module)
     finally:
         del os.environ[_BLAS_THREADS]
+
+
+class _NoPandas:
+    """A finder of modules by which there is no pandas."""
+
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> None:
+        """Raise ModuleNotFoundError for pandas."""
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
+def _import_without_pandas() -> None:
+    """Import pyarrow, and let it look for pandas once without finding it.
+
+    For its first array of a list it would import pandas where that is installed, which takes longer than a small step.
+    A driver can still use both: `to_pandas` looks again.
+    """
+    import pyarrow as pa
+
+    finder: Any = _NoPandas()
+    sys.meta_path.insert(0, finder)
+    try:
+        pa.array([])
+    finally:
+        sys.meta_path.remove(finder)
 
 
 def _left(line: dict[str, JsonValue]) -> list[JsonValue] | None:
