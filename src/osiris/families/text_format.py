@@ -265,11 +265,8 @@ def first_without_spelling(values: pa.Array) -> tuple[int, str] | None:
         factor = _PER_DAY[kind.unit]
         numbers, low, high = values.view(pa.int64()), _DAYS[0] * factor, (_DAYS[1] + 1) * factor - 1
     elif pa.types.is_time(kind):
-        numbers, low, high = (
-            values.view(pa.int32() if pa.types.is_time32(kind) else pa.int64()),
-            0,
-            _PER_DAY[kind.unit] - 1,
-        )
+        numbers = values.view(pa.int32() if pa.types.is_time32(kind) else pa.int64())
+        low, high = 0, _PER_DAY[kind.unit] - 1
         why = "a time of the day is before 24:00"
     else:
         return None

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from osiris.model import Schema
     from osiris.table import RowStream
 
-_DEPTH = 2
-"""The number of pieces being written or queued, to even out the pace of reading and writing."""
-
 _ENDS = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}
 
 
@@ -57,7 +54,7 @@ class Driver:
             writing = _Writing(config, ctx, sink)
             if config.header:
                 writing.text(writing.form.header(ordered), ordered)
-            with Background(_DEPTH) as background:
+            with Background() as background:
                 for batch in rows.batches():
                     for piece in pieces(batch):
                         background.run(writing.rows, piece.select(ordered))

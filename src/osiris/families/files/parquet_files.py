@@ -45,9 +45,6 @@ GROUP_BYTES = 64 << 20
 
 SAMPLE_ROWS = 1 << 14
 
-_GROUPS_AHEAD = 2
-"""Row groups that are written or wait: with one, whoever reads the rows would wait for each to be written."""
-
 
 class ParquetFiles:
     """The files that match a path or pattern; `paths` are their paths if all are on this machine, else None."""
@@ -219,7 +216,7 @@ def write_file(
         "store_decimal_as_integer": True,
     }
     written = 0
-    with parquet.ParquetWriter(output, schema, **form) as writer, Background(_GROUPS_AHEAD) as background:
+    with parquet.ParquetWriter(output, schema, **form) as writer, Background() as background:
         for rows in map(partial(_hand_over, background, writer), groups):
             written += rows
             if max_bytes and _is_full(output, background, max_bytes):

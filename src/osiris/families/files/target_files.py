@@ -147,11 +147,11 @@ def fail_unsupported(ctx: StepContext, reasons: Mapping[str, str], schema: Schem
 class Background:
     """Calls functions in a thread, in order, one at a time; at its end, the `with` block waits for all of them.
 
-    At most `depth` calls run or wait. An exception is raised by a later `run` or at the end of the block, and the calls
-    after it are skipped.
+    At most `depth` calls run or wait: with two, the pace of reading and writing is evened out. An exception is raised
+    by a later `run` or at the end of the block, and the calls after it are skipped.
     """
 
-    def __init__(self, depth: int = 1) -> None:
+    def __init__(self, depth: int = 2) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="behind")
         self._depth = depth
         self._calls: deque[Future[object]] = deque()
