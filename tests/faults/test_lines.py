@@ -39,7 +39,7 @@ def test_a_database_that_falls_silent_while_encryption_is_agreed(request, tmp_pa
     desk = Desk(server, "postgres" if kind == "encrypted" else kind, tmp_path)
     desk.sql("CREATE TABLE t (id INT)")
     with faulty(server.port, "silent", When(received=BEFORE[kind])) as proxy:
-        assert desk.read(port=proxy.port, sslmode=mode) == "CON015"
+        assert desk.read(port=proxy.port, sslmode=mode, connect_timeout=SECONDS) == "CON015"
         assert proxy.happened.is_set()
     assert desk.read(sslmode=mode) == 0
 

@@ -18,7 +18,7 @@ from osiris.compiler.context import sql_fields, topological
 from osiris.errors import EXIT_PRECEDENCE, OsirisError, diagnostic, exit_code, fail, raise_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Set
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -76,25 +76,41 @@ def find_members(workspace: Workspace, tag: str | None, *, params: Mapping[str, 
         raise_all(problem for each in checked.values() for problem in each.diagnostics)
     valid = [(each.file, each.prepared) for each in checked.values() if each.prepared]
     chosen = [(Member(p.pipeline.name, file), _flow(p)) for file, p in valid if _has_tag(p.pipeline.metadata, tag)]
-    names = {prepared.pipeline.name for _, prepared in valid}
-    for path, each in checked.items():
-        data = {} if each.ok else _readable_part(workspace, path)
-        if not each.ok and _may_have_tag(data.get("metadata"), tag):
-            name = str(data.get("name") or path.stem)
-            member = Member(each.file if name in names else name, each.file, problems=each.diagnostics)
-            chosen.append((member, Flow((), _written_by_broken(workspace, name, data))))
-            names.add(name)
+    broken = {path: each for path, each in checked.items() if not each.ok}
+    chosen += _broken_members(workspace, broken, {prepared.pipeline.name for _, prepared in valid}, tag)
     if not chosen:
         fail("RUN060", tag=tag)
     flows = {member.name: flow for member, flow in chosen}
     after, members = _feeders(flows), {member.name: member for member, _ in chosen}
     places = {(p.pipeline.name, step.id): step.pointer for _, p in valid for step in p.pipeline.steps}
-    fed: dict[str, dict[str, str]] = {name: {} for name in flows}
-    for name, flow in flows.items():
-        for read, one in product(flow.reads, after[name]):
-            if flows[one].feeds(Flow((read,), {})):
-                fed[name][places[name, read.step]] = one
-    return [replace(members[name], after=after[name], fed=fed[name]) for name in topological(after)]
+    return [
+        replace(members[name], after=after[name], fed=_fed(name, flows, after, places)) for name in topological(after)
+    ]
+
+
+def _broken_members(
+    workspace: Workspace, broken: Mapping[Path, Validated], valid: Set[str], tag: str | None
+) -> Iterator[tuple[Member, Flow]]:
+    """Yield the files with errors that may have the tag; one without a name of its own is named by its file."""
+    names = set(valid)
+    for path, each in broken.items():
+        data = _readable_part(workspace, path)
+        if _may_have_tag(data.get("metadata"), tag):
+            name = str(data.get("name") or path.stem)
+            member = Member(each.file if name in names else name, each.file, problems=each.diagnostics)
+            yield member, Flow((), _written_by_broken(workspace, name, data))
+            names.add(name)
+
+
+def _fed(
+    name: str, flows: Mapping[str, Flow], after: Mapping[str, tuple[str, ...]], places: Mapping[tuple[str, str], str]
+) -> dict[str, str]:
+    """Return which pipeline writes the input of a step, by the place of the step."""
+    return {
+        places[name, read.step]: feeder
+        for read, feeder in product(flows[name].reads, after[name])
+        if flows[feeder].feeds(Flow((read,), {}))
+    }
 
 
 def _checked(workspace: Workspace, path: Path, params: Mapping[str, str]) -> Validated:

@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 
 LONGEST = 10.0
-"""Seconds for a step to end after a stop request."""
+"""Seconds for a step to end after a stop request, and for the files that it opened to be closed."""
 
 _OPEN_FILES = Path("/proc/self/fd")
-_TIMEOUT, _POLL, _STEADY = 30.0, 0.05, 3
+_POLL, _STEADY = 0.05, 3
 
 UNKNOWN = "no_such_column"
 
@@ -157,13 +157,13 @@ def open_files() -> Iterator[list[str]]:
     A library may close a file slightly later, in another thread.
     """
     left: list[str] = []
-    before, same, until = _open_now(), 0, time.monotonic() + _TIMEOUT
+    before, same, until = _open_now(), 0, time.monotonic() + LONGEST
     while same < _STEADY and time.monotonic() < until:  # until the open files are stable
         time.sleep(_POLL)
         again = _open_now()
         before, same = again, same + 1 if again == before else 0
     yield left
-    until = time.monotonic() + _TIMEOUT
+    until = time.monotonic() + LONGEST
     while True:
         opened = sorted((_open_now() - before).elements())
         still = [path for path in opened if path.startswith("/") and not path.startswith("/dev/")]

@@ -271,7 +271,10 @@ def made_up(seed):
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory):
-    """Return every result of every query, over the same rows in twenty orders, with one thread and with eight."""
+    """Return the results of every query, over the same rows in twenty orders, with one thread and with eight.
+
+    A query that is known to differ is asked until it does.
+    """
     table, chance = made_up(7), random.Random(1)
     seen = {sql: set() for sql in (*STEADY, *UNPROVED, *dict(DIFFERS))}
     texts = {sql: check(sql, "duckdb", relations=["t"]).canonical for sql in seen}
@@ -281,6 +284,8 @@ def answers(tmp_path_factory):
         engine = open_engine(tmp_path_factory.mktemp("scratch"), memory=1 << 30, threads=1 + turn % 2 * 7)
         engine.register("t", pa.Table.from_batches(batches))
         for sql, got in seen.items():
+            if len(got) > 1:
+                continue
             if turn == 0:
                 texts[sql] = with_total_order(texts[sql], engine.sql(texts[sql]).columns)
             result = engine.sql(texts[sql])
