@@ -201,3 +201,46 @@ def test_a_run_id_that_the_target_knows_is_said(project, osiris, record):
     told = json.loads(done.stdout)
     codes = [item["code"] for item in told["diagnostics"]]
     assert (done.returncode, "RUN065" in codes, "RUN009" in codes) == (0, record == "deleted", record == "kept"), told
+
+
+def count_rows(path):
+    client = sqlite3.connect(path)
+    (table,) = [name for (name,) in client.execute("SELECT name FROM sqlite_master") if not name.startswith("_osiris")]
+    ((rows,),) = client.execute(f'SELECT count(*) FROM "{table}"')
+    client.close()
+    return rows
+
+
+def test_a_finished_run_id_is_refused_for_another_target(project, osiris):
+    """Not skipped as finished: the other database never got the rows. Nor is anything appended to the first again."""
+    project("moved", READ, ("app", "sqlite.writer", "write", "rows", "table: numbers, write_mode: append"))
+    again = ("run", "pipelines/moved.yaml", "--run-id", "may", "--json")
+    first, other = (project.root / "data" / name for name in ("app.db", "other.db"))
+    assert osiris(*again, cwd=project.root).returncode == 0
+    assert count_rows(first) == 240_000
+    done = osiris(*again, cwd=project.root, env={"APP_DATABASE": "data/other.db"})
+    (found,) = json.loads(done.stdout)["diagnostics"]
+    assert (done.returncode, found["code"], other.exists()) == (2, "RUN016", False)
+    assert "with other fields of connection @sqlite.default" in found["message"]
+    done = osiris(*again, cwd=project.root)
+    codes = [item["code"] for item in json.loads(done.stdout)["diagnostics"]]
+    assert (done.returncode, "RUN009" in codes, count_rows(first)) == (0, True, 240_000)
+    again = ("run", "pipelines/moved.yaml", "--run-id", "june", "--json")
+    assert osiris(*again, cwd=project.root, env={"APP_DATABASE": "data/other.db"}).returncode == 0
+    assert (count_rows(first), count_rows(other)) == (240_000, 120_000)
+
+
+def test_a_finished_run_id_says_that_sensitive_values_are_not_compared(project, osiris):
+    path = project.root / "pipelines" / "hidden.yaml"
+    path.parent.mkdir()
+    steps = [STEP % READ, STEP % ("app", "sqlite.writer", "write", "rows", "table: numbers")]
+    steps[0] = steps[0].replace("table: numbers", "query: 'SELECT id FROM numbers WHERE name = ${params.token}'")
+    head = PIPELINE.replace("steps:", "params: {token: {type: string, sensitive: true}}\nsteps:")
+    path.write_text(head % ("hidden", "\n".join(steps)))
+    for value, said in (("x1", False), ("x2", True)):
+        again = ("run", path, "--run-id", "may", "--json")
+        done = osiris(*again, cwd=project.root, env={"OSIRIS_PARAM_TOKEN": value})
+        assert done.returncode == 0, done.stdout
+        told = {item["code"]: item["message"] for item in json.loads(done.stdout)["diagnostics"]}
+        assert ("whatever sensitive parameter 'token' is now" in told.get("RUN009", "")) == said
+    assert count_rows(project.root / "data" / "app.db") == 1

@@ -215,10 +215,8 @@ def _in_quotes(values: pa.Array) -> pa.Array:
 
 
 def _check_moments(values: pa.Array) -> None:
-    first = first_without_spelling(values)
-    if first:
-        index, why = first
-        raise Unwritable(f"the {values.type} {values[index].value}", why)
+    if first := first_without_spelling(values):
+        raise Unwritable(*first[1:])
 
 
 def _check_finite(values: pa.Array) -> None:

@@ -31,6 +31,7 @@ from osiris.families.sql.target_table import (
     on_conflict,
     stage_keys,
 )
+from osiris.families.text_format import times_of_day
 from osiris.families.type_compat import holds
 from osiris.fault import fault
 from osiris.files import fail_os
@@ -44,6 +45,7 @@ from osiris.sql.binding.problems import ENGINE_ERRORS, details, kind_of, runtime
 from osiris.sql.nondeterminism.row_order import with_total_order
 from osiris.sql.safety.duckdb_crosscheck import assert_native
 from osiris.sql.safety.names import mentioned_parameters
+from osiris.table import own_errors
 from osiris.types import Type, arrow_schema, parse_type
 
 if TYPE_CHECKING:
@@ -469,12 +471,17 @@ def read_batches(
 
 
 def _insert(session: Session, delivery: Delivery, waiting: Staged, conflict: str = "") -> int:
-    """Insert all rows, and return the engine's count of written rows; fails with DAT032."""
+    """Insert all rows, and return the engine's count of written rows; fails with DAT015 or DAT032.
+
+    DuckDB checks no time that comes from Arrow. It has 24:00.
+    """
     names = [column.name for column in delivery.schema]
-    session.connection.register(_ROWS, waiting.open().reader())
+    rows = times_of_day(waiting.open(), delivery.ctx.step, midnight=True)
+    session.connection.register(_ROWS, rows.reader())
     statement = insert_rows(delivery.quoted, names, f"SELECT {listed(names)} FROM temp.{_ROWS}") + conflict
     try:
-        ((written,),) = session.rows(statement)
+        with own_errors(rows):
+            ((written,),) = session.rows(statement)
     except ENGINE_ERRORS as error:
         info = details(error)
         if info.get("exception_type") not in _ABOUT_ROWS:
