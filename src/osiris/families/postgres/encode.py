@@ -408,7 +408,7 @@ def checked_json(array: pa.Array) -> Sequence[Part]:
         try:
             parse(text)
         except BadJson as bad:
-            raise InvalidCell(int(row), _shown(text), bad.problem) from None
+            raise InvalidCell(int(row), _shown(text), bad.reason) from None
     return _behind_length(plain, version=1)
 
 
