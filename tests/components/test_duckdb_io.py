@@ -377,7 +377,7 @@ def test_what_is_not_null_and_what_has_no_form_here(read, run_sql, place):
 )
 def test_a_number_of_39_digits_is_named_with_its_place(read, run_sql, columns, told):
     run_sql(f"CREATE TABLE t AS SELECT {columns.format('170141183460469231731687303715884105727::HUGEINT')}")
-    for code, config in {"DRV013": {}, "SQL011": {"table": None, "query": "SELECT *, b FROM t"}}.items():
+    for code, config in {"DRV013": {}, "SQL011": {"table": None, "query": "SELECT b FROM t"}}.items():
         (found,) = problems(read, **config)
         assert (found.code, found.message.endswith(told)) == (code, True), found.message
 
