@@ -292,13 +292,14 @@ def first_outside_day(values: pa.Array, *, midnight: bool = False) -> tuple[int,
     """
 
     def first(part: pa.Array) -> tuple[int, str] | None:
-        found = (_first_beyond(times, 0, _PER_DAY[times.type.unit] - (not midnight)) for times in _times_in(part))
-        return next(filter(None, found), None)
+        numbers = (_first_beyond(times, 0, _PER_DAY[times.type.unit] - (not midnight)) for times in _times_in(part))
+        return next(filter(None, numbers), None)
 
     if first(values) is None:
         return None
     index = next(misfits(lambda low, high: first(values[low:high]) is None, 0, len(values)))
-    return index, str(first(values[index : index + 1])[1]), "a time of the day is before 24:00"
+    match = first(values[index : index + 1])
+    return match and (index, match[1], "a time of the day is before 24:00")
 
 
 def _times_in(values: pa.Array) -> Iterator[pa.Array]:

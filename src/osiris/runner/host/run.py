@@ -175,7 +175,7 @@ def run(
 def _missing(start: Start, confirmed: Confirmed) -> list[Diagnostic]:
     """Return a warning for each step that is skipped as delivered, and whose target does not exist any more."""
     absent = {step for step, answer in confirmed.targets.items() if answer["state"] == _ABSENT}
-    absent |= {step for step, found in confirmed.problems.items() if any(each.code in _NOT_THERE for each in found)}
+    absent |= {step for step, items in confirmed.problems.items() if any(each.code in _NOT_THERE for each in items)}
     return [diagnostic("RUN066", step=step) for step in start.deliveries if step in absent]
 
 
