@@ -481,7 +481,7 @@ def read_batches(
 def _uncastable(
     session: Session, text: str, kinds: Mapping[str, DuckDBPyType], values: Mapping[str, JsonValue] | None
 ) -> str | None:
-    """Return the first place inside a list or struct of a SELECT with a value that its cast would lose, if there is one.
+    """Return the first place inside a list or struct of a SELECT with a value that its cast loses, if any.
 
     Of such values, the engine does not name the column.
     """
