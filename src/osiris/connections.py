@@ -294,9 +294,10 @@ class _Resolver:
         if match is None and (reference := parse_store_reference(inside)):
             return self._stored(name, reference)
         variable, default = (match[1], match[2]) if match else (inside, None)
-        text = self.env.get(variable) or default
+        given = self.env.get(variable)
+        text = given or default
         if text is None:
-            self.report("CON005", name, variable=variable)
+            self.report("CON005", name, variable=variable, state="not set" if given is None else "empty")
         return text or ""
 
     def _stored(self, name: str, reference: StoreReference) -> str:

@@ -365,6 +365,23 @@ def test_what_is_not_null_and_what_has_no_form_here(read, run_sql, place):
     assert Driver().describe(Config("t", columns=["a"]), place()).schema == (Field("a", "int64", nullable=False),)
 
 
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ("1::HUGEINT AS a, {0} AS b", "from source column b"),
+        ("[1::HUGEINT] AS a, [1::HUGEINT, {0}] AS b", "in column 'b[]'"),
+        ("[{0}]::HUGEINT[1] AS b, 1 AS c", "in column 'b[]'"),
+        ("{{'x': 1::HUGEINT, 'y': [{0}]}} AS b", "in column 'b.y[]'"),
+        ("{{'x': {0}, 'y': [1::HUGEINT]}} AS b", "in column 'b.x'"),
+    ],
+)
+def test_a_number_of_39_digits_is_named_with_its_place(read, run_sql, columns, told):
+    run_sql(f"CREATE TABLE t AS SELECT {columns.format('170141183460469231731687303715884105727::HUGEINT')}")
+    for code, config in {"DRV013": {}, "SQL011": {"table": None, "query": "SELECT b FROM t"}}.items():
+        (found,) = problems(read, **config)
+        assert (found.code, found.message.endswith(told)) == (code, True), found.message
+
+
 def test_state_and_confirm(write, run_sql, place):
     write(pa.table({"a": [1]}))
     described = Driver().describe(Config("t"), place())

@@ -262,6 +262,16 @@ def test_half_of_a_surrogate_pair_is_no_text(project):
     found = project.refused()
     assert (found.code, found.location.line) == ("DAT001", 2)
     assert found.message.isascii()
+    for kind in ("utf8", "json"):
+        assert project.refused(dtype={"a": kind}).hint == (
+            "no dtype holds it: correct the file, set on_reject: quarantine, or leave 'a' out by 'columns'"
+        )
+        schema = (Field("a", kind),)
+        kept = project.read(schema=schema, dtype={"a": kind}, on_reject="quarantine")["a"]
+        assert kept == ["x" if kind == "utf8" else '"x"']
+    project.put("two.json", '{"a": "\\ud800", "b": 1}\n')
+    assert project.read("two.json", columns=["b"]) == {"b": [1]}
+    project.put("in.json", '{"a": "x"}\n{"a": "\\ud800"}\n')
     for key in ("\\ud800", ""):
         project.put("in.json", f'{{"{key}": "x"}}\n')
         assert project.refused().code == "DAT004"

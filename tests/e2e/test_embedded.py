@@ -201,3 +201,84 @@ def test_a_run_id_that_the_target_knows_is_said(project, osiris, record):
     told = json.loads(done.stdout)
     codes = [item["code"] for item in told["diagnostics"]]
     assert (done.returncode, "RUN065" in codes, "RUN009" in codes) == (0, record == "deleted", record == "kept"), told
+
+
+def count_rows(path):
+    client = sqlite3.connect(path)
+    ((rows,),) = client.execute("SELECT count(*) FROM numbers")
+    client.close()
+    return rows
+
+
+def test_a_finished_run_id_is_refused_for_another_target(project, osiris):
+    """Not skipped as finished: the other database never got the rows. Nor is anything appended to the first again."""
+    project("moved", READ, ("app", "sqlite.writer", "write", "rows", "table: numbers, write_mode: append"))
+    again = ("run", "pipelines/moved.yaml", "--run-id", "may", "--json")
+    first, other = (project.root / "data" / name for name in ("app.db", "other.db"))
+    assert osiris(*again, cwd=project.root).returncode == 0
+    assert count_rows(first) == 240_000
+    done = osiris(*again, cwd=project.root, env={"APP_DATABASE": "data/other.db"})
+    (found,) = [item for item in json.loads(done.stdout)["diagnostics"] if item["severity"] == "error"]
+    assert (done.returncode, found["code"], other.exists()) == (2, "RUN016", False)
+    assert "with other fields of connection @sqlite.default" in found["message"]
+    done = osiris(*again, cwd=project.root)
+    codes = [item["code"] for item in json.loads(done.stdout)["diagnostics"]]
+    assert (done.returncode, "RUN009" in codes, count_rows(first)) == (0, True, 240_000)
+    again = ("run", "pipelines/moved.yaml", "--run-id", "june", "--json")
+    assert osiris(*again, cwd=project.root, env={"APP_DATABASE": "data/other.db"}).returncode == 0
+    assert (count_rows(first), count_rows(other)) == (240_000, 120_000)
+
+
+def test_a_finished_run_id_says_that_sensitive_values_are_not_compared(project, osiris):
+    path = project.root / "pipelines" / "hidden.yaml"
+    path.parent.mkdir()
+    steps = [STEP % READ, STEP % ("app", "sqlite.writer", "write", "rows", "table: numbers")]
+    steps[0] = steps[0].replace("table: numbers", "query: 'SELECT id FROM numbers WHERE name = ${params.token}'")
+    head = PIPELINE.replace("steps:", "params: {token: {type: string, sensitive: true}}\nsteps:")
+    path.write_text(head % ("hidden", "\n".join(steps)))
+    for value, said in (("x1", False), ("x2", True)):
+        again = ("run", path, "--run-id", "may", "--json")
+        done = osiris(*again, cwd=project.root, env={"OSIRIS_PARAM_TOKEN": value})
+        assert done.returncode == 0, done.stdout
+        told = {item["code"]: item["message"] for item in json.loads(done.stdout)["diagnostics"]}
+        assert ("whatever sensitive parameter 'token' is now" in told.get("RUN009", "")) == said
+    assert count_rows(project.root / "data" / "app.db") == 1
+
+
+@pytest.mark.parametrize("create", ["true", "false"])
+def test_a_resumed_run_names_the_delivered_table_that_was_dropped(project, create):
+    app = sqlite3.connect(project.root / "data" / "app.db")
+    app.execute("CREATE TABLE first (id INTEGER, name TEXT)")
+    first = ("first", "sqlite.writer", "write", "rows", f"table: first, create_if_missing: {create}")
+    second = ("second", "duckdb.writer", "write", "rows, first", "connection: '@duckdb.other', table: second")
+    text = PIPELINE % ("resumed", "\n".join(STEP % step for step in (READ, first, second)))
+    path = project.root / "pipelines" / "resumed.yaml"
+    path.parent.mkdir()
+    path.write_text(text.replace("needs: [rows, first],", "needs: [rows, first], inputs: {df: '@rows'},"))
+    with duckdb.connect(str(project.root / "data" / "other.duckdb")) as client:
+        client.execute("CREATE TABLE second (id BIGINT CHECK (id < 0), name VARCHAR)")
+    assert errors(project.run(path, 1)) == ["DAT032"]
+    assert app.execute("SELECT count(*) FROM first").fetchone() == (120_000,)
+    app.execute("DROP TABLE first")
+    app.commit()
+    with duckdb.connect(str(project.root / "data" / "other.duckdb")) as client:
+        client.execute("DROP TABLE second")
+    told = project.run(path)
+    found = {item["code"]: item for item in told["diagnostics"]}
+    assert {"RUN011", "RUN066"} <= found.keys()
+    assert (found["RUN066"]["severity"], "step 'first'" in found["RUN066"]["message"]) == ("warning", True)
+    assert app.execute("SELECT count(*) FROM sqlite_master WHERE name = 'first'").fetchone() == (0,)
+    app.close()
+
+
+def test_a_dropped_table_of_a_run_that_only_the_target_knows_is_named(project, osiris):
+    project("known", READ, FIRST)
+    app = sqlite3.connect(project.root / "data" / "app.db")
+    (key,) = app.execute("SELECT run_key FROM _osiris_ledger").fetchone()
+    app.execute("DROP TABLE first")
+    app.commit()
+    app.close()
+    shutil.rmtree(project.root / "logs")
+    shutil.rmtree(project.root / ".osiris")
+    done = osiris("run", "pipelines/known.yaml", "--run-id", key.rpartition("/")[2], "--json", cwd=project.root)
+    assert {"RUN065", "RUN066"} <= {item["code"] for item in json.loads(done.stdout)["diagnostics"]}

@@ -21,7 +21,8 @@ class When:
     """The event that triggers a fault: a number of bytes to the server or from it, or texts sent to it, in order.
 
     With `passed`, the triggering bytes still reach the server, and only the answer is lost. Until then, data is
-    forwarded in pieces of `piece` bytes if that is set, with `pause` seconds after each.
+    forwarded in pieces of `piece` bytes if that is set, with `pause` seconds after each. With `once`, connections that
+    begin after the fault are forwarded.
     """
 
     sent: int | None = None
@@ -30,6 +31,7 @@ class When:
     passed: bool = False
     piece: int | None = None
     pause: float = 0.0
+    once: bool = False
 
 
 @dataclass
@@ -52,29 +54,34 @@ class Proxy:
             while True:
                 client, _ = listener.accept()
                 there = socket.create_connection(("127.0.0.1", server))
+                is_spared = self.when.once and self.happened.is_set()
                 self.ends += [client, there]
                 for end in (client, there):
                     end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 for pair in ((client, there, "sent"), (there, client, "received")):
-                    threading.Thread(target=self._forward, args=pair, daemon=True).start()
+                    threading.Thread(target=self._forward, args=(*pair, is_spared), daemon=True).start()
 
-    def _forward(self, source: socket.socket, target: socket.socket, way: str) -> None:
+    def _forward(self, source: socket.socket, target: socket.socket, way: str, is_spared: bool) -> None:
         with suppress(OSError):
             while content := source.recv(1 << 16):
-                if self._passing and way == "received":
-                    self._strike()
-                if not self.happened.is_set() and not self._passing and self._comes_about(content, way):
-                    if self.when.passed:
-                        self._passing = True
-                    else:
-                        self._strike()
-                if self.happened.is_set():
+                if not is_spared and self._is_struck(content, way):
                     return
                 size = self.when.piece or len(content)
                 for at in range(0, len(content), size):
                     target.sendall(content[at : at + size])
                     time.sleep(self.when.pause)
             target.shutdown(socket.SHUT_WR)
+
+    def _is_struck(self, content: bytes, way: str) -> bool:
+        """Return whether nothing passes any more, after looking at what arrived."""
+        if self._passing and way == "received":
+            self._strike()
+        if not self.happened.is_set() and not self._passing and self._comes_about(content, way):
+            if self.when.passed:
+                self._passing = True
+            else:
+                self._strike()
+        return self.happened.is_set()
 
     def _comes_about(self, content: bytes, way: str) -> bool:
         with self._lock:

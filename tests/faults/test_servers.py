@@ -2,6 +2,7 @@
 repeated.
 """
 
+import json
 import os
 import subprocess
 import tempfile
@@ -147,6 +148,40 @@ def test_while_committing(desk, fault, passed, mode):
     assert desk.write(mode) == COUNT
     assert desk.told.count("already_delivered") == passed
     assert desk.sql("SELECT COUNT(*) FROM t") == [(COUNT,)]
+
+
+RETRIED = """
+oml_version: "0.1.0"
+name: retried
+steps:
+  - {id: rows, component: filesystem.csv_extractor, mode: read, config: {path: rows.csv}}
+  - {id: load, component: %s.writer, mode: write, needs: [rows],
+     config: {table: retried, retry: {max: 1, backoff: 50ms, "on": [unavailable]}}}
+"""
+
+
+def test_a_step_that_finds_its_own_delivery_when_it_is_retried_has_no_warning(desk, osiris):
+    """Its answer was lost, not its commit. RUN065 would say that another run has delivered the rows."""
+    family = "mysql" if desk.kind == "mariadb" else desk.kind
+    (desk.root / "osiris.yaml").write_text("")
+    (desk.root / "rows.csv").write_text("id\n1\n2\n3\n")
+    (desk.root / "pipelines").mkdir()
+    (desk.root / "pipelines" / "retried.yaml").write_text(RETRIED % family)
+    fields = desk.server.fields(desk.database)
+    with faulty(desk.server.port, "dead", When(texts=LEDGER[desk.kind], passed=True, once=True)) as proxy:
+        written = {**fields, "port": proxy.port, "sslmode": "disable", "password": "${DB_PASSWORD}"}
+        declared = {"connections": {family: {"default": written}}}
+        (desk.root / "osiris_connections.yaml").write_text(json.dumps(declared))
+        env = {"DB_PASSWORD": fields["password"]}
+        done = osiris("run", "pipelines/retried.yaml", "--json", cwd=desk.root, env=env)
+        assert proxy.happened.is_set(), done.stdout
+    answer = json.loads(done.stdout)
+    codes = [item["code"] for item in answer["diagnostics"] if item["severity"] == "warning"]
+    assert (done.returncode, codes) == (0, []), answer
+    (log,) = (desk.root / "logs").glob("*/events.jsonl")
+    told = [json.loads(line)["event"] for line in log.read_text().splitlines()]
+    assert (told.count("step_retry"), told.count("already_delivered")) == (1, 1)
+    assert desk.sql("SELECT COUNT(*) FROM retried") == [(3,)]
 
 
 def test_a_line_that_gives_one_byte_at_a_time(desk):

@@ -162,7 +162,10 @@ def test_everything_that_is_missing_is_said_at_once_and_no_value_is_shown():
         ("CON009", "ssl"),
         ("CON009", "wait"),
     ]
-    assert [d.message.split()[2] for d in found if d.code == "CON005"] == ["EMPTY", "USER_NAME"]
+    assert [d.message.partition(" (")[0] for d in found if d.code == "CON005"] == [
+        "environment variable EMPTY is empty",
+        "environment variable USER_NAME is not set",
+    ]
     assert not any("s3cret" in f"{d} {d.hint}" for d in found)
 
 

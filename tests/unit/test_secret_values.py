@@ -17,6 +17,12 @@ DAT014 step 'c', column 'n': not exact as decimal(3, 1): row 1,200: 12345678 wou
 DAT015 step 'w', column 'c': 'it\\'s me' in row 3 cannot be written: a spreadsheet would take it for a formula
     -> step 'w', column 'c': <text of 8 characters> in row 3 cannot be written: a spreadsheet would take \
 it for a formula
+DAT015 step 'w', column 'c': 300 in row 3 cannot be written: the column is tinyint, and has -128 to 127
+    -> step 'w', column 'c': <number> in row 3 cannot be written: the column is tinyint, and has -128 to 127
+DAT015 step 'w', column 'c': '1.005', of which it would make '1.01', in row 3 cannot be written: the column is money
+    -> step 'w', column 'c': <value of 39 characters> in row 3 cannot be written: the column is money
+DAT031 column 'c', row 3: 25:00:00; only times of a day, 00:00:00 to 23:59:59.999999, can be carried
+    -> column 'c', row 3: <number>; only times of a day, 00:00:00 to 23:59:59.999999, can be carried
 DAT031 column 'c', row 3: '0000-00-00'; it is no date
     -> column 'c', row 3: <text of 10 characters>; it is no date
 DAT032 step 'w': table 'p' rejected a row, so nothing was written: duplicate key \

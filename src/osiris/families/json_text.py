@@ -32,19 +32,24 @@ class Number(str):
 
 
 class BadJson(ValueError):
-    """Why a text is not accepted as JSON; `position` is where, None if the text is well-formed JSON."""
+    """Why a text is not accepted as JSON; `position` is where, None if the text is well-formed JSON.
 
-    def __init__(self, problem: str, position: int | None = None) -> None:
+    `reason` says the same without a part of the text.
+    """
+
+    def __init__(self, problem: str, position: int | None = None, reason: str = "") -> None:
         super().__init__(problem)
         self.problem = problem
         self.position = position
+        self.reason = reason or problem
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     items = dict(pairs)
     if len(items) < len(pairs):
         names = [name for name, _value in pairs]
-        raise BadJson(f"the key {next(n for n in names if names.count(n) > 1)!r} appears twice in one object")
+        twice, reason = next(n for n in names if names.count(n) > 1), "a key appears twice in one object"
+        raise BadJson(f"the key {twice!r} appears twice in one object", reason=reason)
     return items
 
 
@@ -191,7 +196,7 @@ def _compact(text: str) -> str:
             raise Unwritable("the document null", "in a JSON file that is NULL; make it NULL in SQL")
         return compact(document)
     except BadJson as bad:
-        raise Unwritable(repr(text[:60]), bad.problem) from None
+        raise Unwritable(repr(text[:60]), bad.reason) from None
 
 
 def _lists(values: pa.Array) -> pa.Array:
@@ -215,10 +220,8 @@ def _in_quotes(values: pa.Array) -> pa.Array:
 
 
 def _check_moments(values: pa.Array) -> None:
-    first = first_without_spelling(values)
-    if first:
-        index, why = first
-        raise Unwritable(f"the {values.type} {values[index].value}", why)
+    if first := first_without_spelling(values):
+        raise Unwritable(*first[1:])
 
 
 def _check_finite(values: pa.Array) -> None:

@@ -44,7 +44,8 @@ def _plain(pointer: str) -> str:
     return pointer.replace("~1", "/").replace("~0", "~")
 
 
-_VALUES = {"DAT001": "value", "DAT015": "value reason", "DAT028": "key", "DAT031": "value reason"}
+_VALUES = {"DAT001": "value", "DAT015": "value", "DAT028": "key", "DAT031": "value"}
+"""The reasons of DAT015 and DAT031 are of types and columns: those who give them put no data into them."""
 _TEXTS = {
     "problem": "DAT020 DRV026 DAT032 DAT033 DAT035 DAT047 DRV013 RUN007 SQL011",
     "reason": "DAT014 DRV000 DRV064 DSC005 INT000",

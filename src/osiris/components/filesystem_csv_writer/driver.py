@@ -89,8 +89,7 @@ class _Writing:
         columns = [self._guarded(name, column) for name, column in zip(batch.schema.names, batch.columns, strict=True)]
         for name, column in zip(batch.schema.names, columns, strict=True):
             if first := first_without_spelling(column):
-                index, why = first
-                self._refuse(name, f"the {column.type} {column[index].value}", why)
+                self._refuse(name, *first)
         texts = self.form.rows(columns)
         if self._encoder is None:
             self._sink.write(texts)
@@ -103,10 +102,10 @@ class _Writing:
         try:
             self._sink.write(self._encoder.encode(text)[0] if self._encoder else text.encode())
         except UnicodeEncodeError as error:
-            char = text[error.start]
+            char, why = text[error.start], f"{self._config.encoding} does not have it"
             arrays = columns or [pa.array([name]) for name in names]
-            column = next(n for n, a in zip(names, arrays, strict=True) if _holds(a, char))
-            self._refuse(column, f"the character {char!r}", f"{self._config.encoding} does not have it")
+            column, row = next((n, row) for n, a in zip(names, arrays, strict=True) if (row := _row_of(a, char)) >= 0)
+            self._refuse(column, row if columns else None, f"the character {char!r}", why)
 
     def _guarded(self, name: str, column: pa.Array) -> pa.Array:
         if not pa.types.is_string(column.type):
@@ -116,8 +115,8 @@ class _Writing:
             return column
         self._formulas[name] += pc.sum(suspicious).as_py()
         if self._config.formula_guard == "refuse":
-            first = column[pc.index(suspicious, pa.scalar(value=True)).as_py()].as_py()
-            self._refuse(name, repr(first[:60]), "a spreadsheet would take it for a formula")
+            index = pc.index(suspicious, pa.scalar(value=True)).as_py()
+            self._refuse(name, index, repr(column[index].as_py()[:60]), "a spreadsheet would take it for a formula")
         if self._config.formula_guard == "prefix":
             return pc.if_else(suspicious, pc.binary_join_element_wise("'", column, ""), column)
         return column
@@ -130,12 +129,17 @@ class _Writing:
             fields = {"cells": self._formulas.total(), "columns": dict(self._formulas), "done": done}
             self._ctx.emit("formula_like_cells", fields)
 
-    def _refuse(self, column: str, value: str, reason: str) -> NoReturn:
+    def _refuse(self, column: str, row: int | None, value: str, reason: str) -> NoReturn:
+        """Fail with DAT015; `row` is the index in the batch, None for the name of a column."""
+        value += "" if row is None else f" in row {self.written + row + 1}"
         fail("DAT015", step=self._ctx.step, column=column, value=value, reason=reason)
 
 
-def _holds(texts: pa.Array, char: str) -> bool:
-    return pa.types.is_string(texts.type) and bool(pc.any(pc.match_substring(texts, char)).as_py())
+def _row_of(texts: pa.Array, char: str) -> int:
+    """Return the index of the first text that contains a character, -1 if none does."""
+    if not pa.types.is_string(texts.type):
+        return -1
+    return int(pc.index(pc.match_substring(texts, char), pa.scalar(value=True)).as_py())
 
 
 # Encodings with a byte order mark; the byte order is fixed, so that every machine writes the same bytes.

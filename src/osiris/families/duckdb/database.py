@@ -10,7 +10,7 @@ import errno
 import os
 import re
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
@@ -31,19 +31,21 @@ from osiris.families.sql.target_table import (
     on_conflict,
     stage_keys,
 )
+from osiris.families.text_format import times_of_day
 from osiris.families.type_compat import holds
 from osiris.fault import fault
 from osiris.files import fail_os
 from osiris.model import Field
 from osiris.sql import check
 from osiris.sql.binding.bind import carried, explain, schema_of_relation
-from osiris.sql.binding.duck_types import PLAIN, NotCarried, carry, quote_name
+from osiris.sql.binding.duck_types import PLAIN, NotCarried, carry, casts_in, quote_name
 from osiris.sql.binding.engine import interruptible, open_engine
 from osiris.sql.binding.precision_loss import precision_losses
-from osiris.sql.binding.problems import ENGINE_ERRORS, details, kind_of, runtime_problem
+from osiris.sql.binding.problems import ENGINE_ERRORS, details, kind_of, runtime_problem, with_place
 from osiris.sql.nondeterminism.row_order import with_total_order
 from osiris.sql.safety.duckdb_crosscheck import assert_native
 from osiris.sql.safety.names import mentioned_parameters
+from osiris.table import own_errors
 from osiris.types import Type, arrow_schema, parse_type
 
 if TYPE_CHECKING:
@@ -73,7 +75,8 @@ _SHARE = 0.5
 _BUSY = "Resource In Use"
 _DAMAGED = frozenset({"Data Corruption", "Serialization", "Invalid Configuration", "Missing Extension"})
 
-_ABOUT_ROWS = ("Constraint", "Conversion")
+_NO_CAST = "Conversion"
+_ABOUT_ROWS = ("Constraint", _NO_CAST)
 
 _lock = threading.Lock()
 _readers: dict[str, tuple[DuckDBPyConnection, int]] = {}
@@ -463,18 +466,50 @@ def read_batches(
 ) -> Generator[pa.RecordBatch, None, None]:
     """Yield the rows of a SELECT, `size` at a time; `values` are those of its parameters."""
     engine, arrow = session.connection, arrow_schema(tuple(replace(column, nullable=True) for column in schema))
-    shown = carried(text, engine.sql(text, params=values))
-    for batch in engine.sql(shown, params=values).to_arrow_reader(size):
-        yield batch if batch.schema.equals(arrow) else batch.cast(arrow)
+    relation = engine.sql(text, params=values)
+    kinds = dict(zip(relation.columns, relation.types, strict=True))
+    try:
+        for batch in engine.sql(carried(text, relation), params=values).to_arrow_reader(size):
+            yield batch if batch.schema.equals(arrow) else batch.cast(arrow)
+    except ENGINE_ERRORS as error:
+        place = _uncastable(session, text, kinds, values) if details(error).get("exception_type") == _NO_CAST else None
+        if place is None:
+            raise
+        raise with_place(error, place) from None
+
+
+def _uncastable(
+    session: Session, text: str, kinds: Mapping[str, DuckDBPyType], values: Mapping[str, JsonValue] | None
+) -> str | None:
+    """Return the first place inside a list or struct of a SELECT with a value that its cast loses, if any.
+
+    Of such values, the engine does not name the column.
+    """
+    engine = session.connection
+    with suppress(*ENGINE_ERRORS):
+        engine.execute("ROLLBACK")  # after an error, a transaction runs nothing more
+    for name, kind in kinds.items():
+        column = quote_name(name)
+        for place, duck in (each for each in casts_in(kind, name) if each[0] != name):
+            lost = f"SELECT 1 FROM (\n{text}\n) WHERE {column} IS NOT NULL AND TRY(CAST({column} AS {duck})) IS NULL"
+            with suppress(*ENGINE_ERRORS):  # the query itself fails: then no cast of ours is the cause
+                if engine.execute(f"{lost} LIMIT 1", values).fetchall():
+                    return place
+    return None
 
 
 def _insert(session: Session, delivery: Delivery, waiting: Staged, conflict: str = "") -> int:
-    """Insert all rows, and return the engine's count of written rows; fails with DAT032."""
+    """Insert all rows, and return the engine's count of written rows; fails with DAT015 or DAT032.
+
+    DuckDB checks no time that comes from Arrow. It has 24:00.
+    """
     names = [column.name for column in delivery.schema]
-    session.connection.register(_ROWS, waiting.open().reader())
+    rows = times_of_day(waiting.open(), delivery.ctx.step, midnight=True)
+    session.connection.register(_ROWS, rows.reader())
     statement = insert_rows(delivery.quoted, names, f"SELECT {listed(names)} FROM temp.{_ROWS}") + conflict
     try:
-        ((written,),) = session.rows(statement)
+        with own_errors(rows):
+            ((written,),) = session.rows(statement)
     except ENGINE_ERRORS as error:
         info = details(error)
         if info.get("exception_type") not in _ABOUT_ROWS:

@@ -70,8 +70,13 @@ class JsonRows:
 
     def fail_cell(self, row: int, column: str, kind: str, *, declared: bool) -> NoReturn:
         """Fail with DAT001 for a value that does not match the type of its column, `declared` or inferred."""
-        hint = f"give '{column}' a dtype that holds it; json holds anything"
-        hint = hint if declared else f"{PINNED}: {REFRESH}, or {hint}"
+        if JsonColumn("json").read([self.rows[row].get(column)]) is None:
+            hint = (
+                f"no dtype holds it: correct the file, set on_reject: quarantine, or leave '{column}' out by 'columns'"
+            )
+        else:
+            hint = f"give '{column}' a dtype that holds it; json holds anything"
+            hint = hint if declared else f"{PINNED}: {REFRESH}, or {hint}"
         at = Location(self.label, self.line_of(row))
         fail("DAT001", at=at, hint=hint, column=column, value=cut(self.text(row, column)), type=kind)
 

@@ -195,8 +195,8 @@ def _refuse_misshown(session: Session, column: Column, how: Way, where: str, beg
     for value, instead, before in session.rows(
         f"SELECT {selected} FROM {_STAGING} s WHERE ({where}) AND {changed} LIMIT 1"
     ):
-        reason = f"the column is {column.declared}, and would hold {instead[:_SHOWN]!r}"
-        raise InvalidValue(column.name, repr(value[:_SHOWN]), reason, before)
+        shown = f"{value[:_SHOWN]!r}, of which it would make {instead[:_SHOWN]!r},"
+        raise InvalidValue(column.name, shown, f"the column is {column.declared}", before)
 
 
 def _differs(text: str, stored: str, kind: Kind, begin: str) -> str:

@@ -34,6 +34,8 @@ def find_delivery(session: Session, delivery: Delivery) -> Written | None:
     if not entries:
         return None
     earlier = delivered(ctx, delivery.target, *entries[0])
+    if database.find(session, delivery.table) is None:
+        ctx.emit("target_missing", {"table": delivery.target.table})
     return replace(earlier, ledger=delivery.target.database) if database.is_file else earlier
 
 

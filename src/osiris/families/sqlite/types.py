@@ -186,8 +186,7 @@ def first_refused(array: pa.Array, kind: str, *, numbered: bool = False) -> tupl
             array, _negative_zeros(array), "SQLite makes 0.0 of -0.0; add 0.0 to it in SQL if the sign says nothing"
         )
     if parsed.kind == "time":
-        first = first_without_spelling(array)
-        return first and (first[0], f"the {array.type} {array[first[0]].value}", first[1])
+        return first_without_spelling(array)
     if parsed.kind in ("date", "timestamp"):
         text = array.cast(pa.string())
         return _first(text, pc.invert(pc.match_substring_regex(text, _YEAR)), "its year has not four digits")

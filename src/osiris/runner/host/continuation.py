@@ -160,9 +160,7 @@ def _last_attempts(runs: list[Summary], run_id: str | None) -> list[Summary]:
 
 def _would_continue(runs: list[Summary], run: Summary, current: CurrentStates) -> bool:
     """Return whether no other run completed this run, and its connections are unchanged."""
-    return _finisher(runs, run["run_key"]) in (None, run["session"]) and not _changed_connections(
-        run, current.connections()
-    )
+    return _finisher(runs, run["run_key"]) in (None, run) and not _changed_connections(run, current.connections())
 
 
 def _other_versions(before: Mapping[str, JsonValue], now: Mapping[str, JsonValue]) -> list[str]:
@@ -383,9 +381,8 @@ def _resume(root: Path, manifest: Manifest, last: Summary, current: CurrentState
 
 def _with_id(root: Path, manifest: Manifest, runs: list[Summary], run_id: str, current: CurrentStates) -> Start:
     """Return the start of a run id: a new run, a continuation, or a finished one; an id is never restarted."""
-    done = _finisher(runs, run_id, manifest.fingerprint)
-    if done:
-        return Start(run_id, finished=done, notes=(diagnostic("RUN009", run_id=run_id, session=done),))
+    if done := _finisher(runs, run_id, manifest.fingerprint):
+        return _finished(manifest, done, current)
     last = _newest(runs, manifest.fingerprint, run_id)
     if last is None:
         return Start(run_id)
@@ -397,10 +394,25 @@ def _with_id(root: Path, manifest: Manifest, runs: list[Summary], run_id: str, c
     return start
 
 
+def _finished(manifest: Manifest, done: Summary, current: CurrentStates) -> Start:
+    """Return that nothing is left to do; fails with RUN016 if the run would have gone elsewhere.
+
+    It is not delivered elsewhere under the same id: of several targets, only some may have moved.
+    """
+    run_id, session = done["run_key"], done["session"]
+    moved = manifest.data["connections"] and _changed_connections(done, current.connections())
+    if moved:
+        fail("RUN016", run_id=run_id, by=f"with other fields of {moved}", session=session)
+    names = ", ".join(f"'{name}'" for name in manifest.data["sensitive"])
+    unknown = f", whatever sensitive parameter {names} is now: its value then is not on record" if names else ""
+    note = diagnostic("RUN009", run_id=run_id, session=session, unknown=unknown)
+    return Start(run_id, finished=session, notes=(note,))
+
+
 def _refuse_used_id(runs: list[Summary], run_id: str, fingerprint: str) -> None:
     """Fail with RUN016 if another plan has completed this run id."""
     if other := _finisher([run for run in runs if run["fingerprint"] != fingerprint], run_id):
-        fail("RUN016", run_id=run_id, session=other)
+        fail("RUN016", run_id=run_id, by="by another plan", session=other["session"])
 
 
 def _adding(manifest: Manifest) -> set[str]:
@@ -421,7 +433,7 @@ def _resumable(project: Project, manifest: Manifest, runs: list[Summary], sessio
     if requested not in runs:
         fail("RUN006", problem=f"run {requested['session']} selected other steps", hint="use the same --select")
     if done := _finisher(runs, requested["run_key"]):
-        fail("RUN006", problem=f"run {requested['session']} was completed by run {done}")
+        fail("RUN006", problem=f"run {requested['session']} was completed by run {done['session']}")
     return _newest(runs, manifest.fingerprint, requested["run_key"]) or requested
 
 
@@ -437,10 +449,10 @@ def _newest(runs: list[Summary], fingerprint: str | None = None, run_key: str | 
     return next((run for run in candidates if run["session"] not in continued), None)
 
 
-def _finisher(runs: list[Summary], run_key: str, fingerprint: str | None = None) -> str | None:
-    """Return the session that completed a run key, with that plan if one is given."""
+def _finisher(runs: list[Summary], run_key: str, fingerprint: str | None = None) -> Summary | None:
+    """Return the run that completed a run key, with that plan if one is given."""
     done = (run for run in runs if run["status"] == "complete" and run["run_key"] == run_key)
-    return next((run["session"] for run in done if fingerprint in (None, run["fingerprint"])), None)
+    return next((run for run in done if fingerprint in (None, run["fingerprint"])), None)
 
 
 def _of_session(project: Project, runs: list[Summary], session: str) -> Summary:

@@ -40,8 +40,10 @@ _KEPT = {
 }
 """Driver events kept in the summary of a step, with their key there."""
 
-_AGAIN, _DELIVERED = "delivery_again", "already_delivered"
-"""Events of a writer that tries its delivery once more, and of one whose target has it already."""
+_AGAIN, _DELIVERED, _MISSING = "delivery_again", "already_delivered", "target_missing"
+"""Events of a writer that tries its delivery once more, of one whose target has it already, by its record, and of one
+whose target has that record and not the table.
+"""
 
 _NAME = re.compile(rb"""^name:[ \t]*["']?([^"'#\r\n]*?)["']?[ \t]*(?:#.*)?\r?$""", re.MULTILINE)
 
@@ -221,6 +223,8 @@ class Recorder:
         name = message["name"]
         if name in _KEPT:
             self.summary["steps"][message["step"]][_KEPT[name]] = message["fields"]
+        if name == _MISSING:
+            self.note(diagnostic("RUN066", step=message["step"]), message["step"])
         if name == _AGAIN:
             self._tried.add(message["step"])
         if name == _DELIVERED and not self.summary["continues"] and message["step"] not in self._tried:

@@ -69,6 +69,9 @@ _OF_PAIRS = (3, 4)
 
 _AGAIN = "run the same command again"
 
+_ABSENT, _NOT_THERE = "absent", ("DRV001", "DRV012", "DRV071")
+"""What a target says if it does not exist: its state if the step may create it, else the code of its problem."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
@@ -153,6 +156,8 @@ def run(
         current = CurrentStates(lambda: digests_of(resolved(), needed.data["connections"]), lambda: sources().states)
         replayed = options.replay.start(manifest, selected) if options.replay else None
         start = replayed or decide(project, manifest, request, current, now)
+        if start.deliveries:
+            start = replace(start, notes=(*start.notes, *_missing(start, sources())))
         sweep_spools(project, manifest.name, start.continues, now, request.continue_within)
         if start.finished:
             confirm_seen = partial(acknowledge, project, start.finished)
@@ -165,6 +170,13 @@ def run(
         scrubber = scrubber_of(resolved())
         with create_session(project, manifest.name, lambda: scrubber, now) as session:
             return _attended(_run_session(attempt, session, worker, interrupts, progress), options)
+
+
+def _missing(start: Start, confirmed: Confirmed) -> list[Diagnostic]:
+    """Return a warning for each step that is skipped as delivered, and whose target does not exist any more."""
+    absent = {step for step, answer in confirmed.targets.items() if answer["state"] == _ABSENT}
+    absent |= {step for step, items in confirmed.problems.items() if any(each.code in _NOT_THERE for each in items)}
+    return [diagnostic("RUN066", step=step) for step in start.deliveries if step in absent]
 
 
 def hold(

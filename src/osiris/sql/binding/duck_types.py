@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from duckdb.sqltypes import DuckDBPyType
@@ -107,6 +107,20 @@ def _carry_struct(kind: DuckDBPyType) -> TypeMapping:
     fields = ",".join(f"{json.dumps(name, ensure_ascii=False)}:{child.type}" for name, child in inner)
     duck = ", ".join(f"{quote_name(name)} {child.duck}" for name, child in inner)
     return TypeMapping(f"struct<{fields}>", f"STRUCT({duck})", any(child.cast for _, child in inner))
+
+
+def casts_in(kind: DuckDBPyType, path: str) -> Iterator[tuple[str, str]]:
+    """Yield each place in a type that is cast, as `name[].field`, and the DuckDB type with a cast only there."""
+    if kind.id in _CAST:
+        yield path, _CAST[kind.id][1]
+    elif kind.id in ("list", "array"):
+        yield from ((place, f"{duck}[]") for place, duck in casts_in(inside(kind)[0][1], f"{path}[]"))
+    elif kind.id == "struct":
+        parts = [(name, str(child)) for name, child in inside(kind)]
+        for number, (name, child) in enumerate(inside(kind)):
+            for place, duck in casts_in(child, f"{path}.{name}"):
+                now = [*parts[:number], (name, duck), *parts[number + 1 :]]
+                yield place, f"STRUCT({', '.join(f'{quote_name(each)} {text}' for each, text in now)})"
 
 
 def inside(kind: DuckDBPyType) -> list[tuple[str, DuckDBPyType]]:

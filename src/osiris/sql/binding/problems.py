@@ -44,6 +44,13 @@ def kind_of(error: Exception) -> Kind:
     return _KINDS.get(str(details(error).get("exception_type")), "other")
 
 
+def with_place(error: Exception, column: str) -> Exception:
+    """Return an engine error whose message also names a column, or a place in it."""
+    fields = details(error)
+    message = str(fields["exception_message"]).partition("\n")[0]
+    return type(error)(json.dumps({**fields, "exception_message": f"{message} in column '{column}'"}))
+
+
 def runtime_problem(error: Exception, text: str, code: str = "SQL011", shift: int = 0) -> Diagnostic:
     """Return the diagnostic for an engine error; only errors about data are quoted.
 

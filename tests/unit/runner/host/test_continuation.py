@@ -58,7 +58,7 @@ def manifest(fingerprint="same"):
         "steps": STEPS,
         "osiris": "2" if fingerprint == "same" else "1",
         "engines": {},
-        "connections": {},
+        "connections": {MAIN: {}},
         "sensitive": [],
     }
     return Manifest(data)
@@ -277,8 +277,16 @@ def test_connection_that_moved_is_named(project, connections):
 def test_nothing_is_asked_for_what_is_finished_or_new(project):
     past_session(project, "complete", run_key="night-1")
     here = CurrentStates(lambda: pytest.fail("resolved"), lambda: pytest.fail("asked"))
-    for asked in (RunRequest(run_id="night-1"), RunRequest(new_run=True)):
-        decide(project, manifest(), asked, here, NOW)
+    files_only = Manifest(manifest().data | {"connections": {}})
+    for asked, plan in ((RunRequest(run_id="night-1"), files_only), (RunRequest(new_run=True), manifest())):
+        decide(project, plan, asked, here, NOW)
+
+
+def test_a_finished_id_is_of_the_connections_that_it_ran_with(project):
+    session = past_session(project, "complete", run_key="night-1")
+    found = refusal(project, RunRequest(run_id="night-1"), connections=MOVED)
+    told = f"run id 'night-1' was used with other fields of connection {MAIN} ({session})"
+    assert (found.code, found.message) == ("RUN016", told)
 
 
 def test_source_that_changed_after_something_was_made_of_it_is_named(project):
