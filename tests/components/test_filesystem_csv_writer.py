@@ -160,7 +160,9 @@ def test_characters_that_the_encoding_does_not_have(write, context):
         write(pa.table({"a": ["x"], "b": ["é"]}), encoding="ascii")
     (found,) = caught.value.diagnostics
     assert found.code == "DAT015"
-    assert found.message == "step 'step', column 'b': the character 'é' in row 1 cannot be written: ascii does not have it"
+    assert (
+        found.message == "step 'step', column 'b': the character 'é' in row 1 cannot be written: ascii does not have it"
+    )
     assert code_of(write, pa.table({"é": [1]}), encoding="ascii") == ["DAT015"]
     assert list((context.root / "out").iterdir()) == []
 
