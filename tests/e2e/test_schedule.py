@@ -7,6 +7,7 @@ table to which each run appends its run id.
 import json
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -136,6 +137,20 @@ def test_a_run_that_is_finished_already_is_not_said_to_have_run(shop):
     assert ends.pop(first) == "already complete"
     assert {*ends.values()} <= {"complete"}
     assert Counter(shop.ran())[first] == 1
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)], ids=["text", "json"])
+def test_warnings_of_a_run_are_reported(shop, words):
+    """Its session is gone, so the run is new here, and its rows are in the target: nothing is delivered."""
+    shop.put("tick", "*/5 * * * *")
+    shop.events(ago=timedelta(minutes=6))
+    (first, *_) = due("tick", shop.handled("tick"), datetime.now(UTC), 5)
+    assert shop.call("run", "pipelines/tick.yaml", "--run-id", first).returncode == 0
+    shutil.rmtree(shop.root / "logs")
+    done = shop.call("schedule", "--once", *words)
+    assert done.returncode == 0
+    assert (done.stdout + done.stderr).count("RUN065") == 1
+    assert shop.ran().count(first) == 1
 
 
 def test_a_schedule_without_effect_is_named(shop):

@@ -86,7 +86,8 @@ def _event_lines(event: dict[str, JsonValue]) -> list[Line]:
     status, session = event["status"], f"  session {event['session']}" if event["session"] else ""
     why = f"  {event['cause']}" if event["cause"] else ""
     text = f"  {event['pipeline']}  {event['seconds']:g} s{session}{why}"
-    return [[*head, (_STYLES.get(status, ""), status.ljust(9)), ("", text)]]
+    warnings = diagnostic_lines([Diagnostic.from_json(each) for each in event["warnings"]])
+    return [[*head, (_STYLES.get(status, ""), status.ljust(9)), ("", text)], *warnings]
 
 
 def _plan(pipelines: list[dict[str, str]]) -> str:

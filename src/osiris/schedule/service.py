@@ -288,7 +288,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _end(code: int, output: bytes) -> dict[str, JsonValue]:
-    """Return status, session and cause of a run from its answer, as far as it gave one."""
+    """Return status, session, cause and warnings of a run from its answer, as far as it gave one."""
     try:
         answer = json.loads(output)
         data, diagnostics = answer["data"] or {}, answer["diagnostics"]
@@ -301,7 +301,8 @@ def _end(code: int, output: bytes) -> dict[str, JsonValue]:
     status = data.get("status") or ("busy" if code == BUSY else "failed")
     if code == 0 and any(each["code"] in _DONE_BEFORE for each in diagnostics):
         status = "already complete"
-    return {"status": status, "session": data.get("session"), "cause": cause if code else None}
+    warnings = [each for each in diagnostics if each["severity"] == "warning"]
+    return {"status": status, "session": data.get("session"), "cause": cause if code else None, "warnings": warnings}
 
 
 def _until_next_minute(now: datetime) -> float:
