@@ -61,7 +61,7 @@ _ONCE = {
     "encoding": ("NAME", "Encoding of text sources."),
     "on-reject": ("fail|quarantine", "Whether rows that do not fit their type stop the run or go to quarantine."),
     "to": ("TARGET", "Target: a path or @FAMILY.ALIAS.TABLE."),
-    "mode": ("append|replace|upsert", "Write mode; an existing file needs replace."),
+    "mode": ("append|replace|upsert", "Write mode; a table needs one, an existing file needs replace."),
     "name": ("NAME", "Name of the pipeline (default: the name of its target)."),
 }
 FLAGS = (*_REPEATED, "count", *_ONCE)
