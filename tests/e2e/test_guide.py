@@ -154,7 +154,7 @@ def test_a_person_at_a_terminal_gets_the_right_numbers(demo):
     terminal.choose("flights", then="What next?").choose("group", then="Group by")
     terminal.choose("carrier", "month of time_hour", then="Measure what")
     terminal.choose("number of rows", "average of dep_delay", then="What next?")
-    terminal.choose("write", then="Where does it go?").choose("parquet", then="save and run it?")
+    terminal.choose("write the result", then="Where does it go?").choose("parquet", then="save and run it?")
     assert files(demo) == {"osiris.yaml"}
     terminal.choose("yes", then="complete")
     assert terminal.end() == 0
@@ -280,7 +280,7 @@ def test_a_terminal_of_40_columns(demo):
     terminal.choose("flights", then="What next?").choose("group", then="Group by")
     terminal.choose("carrier", "month of time_hour", then="Measure what")
     terminal.choose("number of rows", "average of dep_delay", then="What next?")
-    terminal.choose("write", then="Where does it go?").choose("parquet", then="run it?")
+    terminal.choose("write the result", then="Where does it go?").choose("parquet", then="run it?")
     terminal.choose("yes", then="complete")
     assert terminal.end() == 0
     assert has_right_numbers(demo)
@@ -301,7 +301,7 @@ def test_what_is_interrupted_is_resumed_where_it_was(demo, how):
     assert files(demo) == {"osiris.yaml"}
     terminal = Terminal(demo, "--resume").until("Measure what")
     terminal.choose("number of rows", "average of dep_delay", then="What next?")
-    terminal.choose("write", then="Where does it go?").choose("parquet", then="run it?")
+    terminal.choose("write the result", then="Where does it go?").choose("parquet", then="run it?")
     terminal.choose("yes", then="complete")
     assert terminal.end() == 0
     assert has_right_numbers(demo)
@@ -408,7 +408,7 @@ def test_three_thousand_tables(folder):
         file.execute("INSERT INTO table_2718 VALUES (1, 'e')")
     (folder / "osiris_connections.yaml").write_text("connections:\n  sqlite:\n    a: {path: a.sqlite}\n")
     terminal = Terminal(folder).until("of 3,000")
-    terminal.choose("2718", then="What next?").choose("write", then="Where").choose("csv", then="run it?")
+    terminal.choose("2718", then="What next?").choose("write the result", then="Where").choose("csv", then="run it?")
     terminal.choose("yes", then="complete")
     assert terminal.end() == 0
     assert (folder / "output/table_2718.csv").read_text() == "id,name\n1,e\n"
@@ -422,7 +422,9 @@ def test_a_server_that_does_not_answer_holds_nothing_up(folder):
         (folder / "osiris_connections.yaml").write_text(f"connections:\n  postgres:\n    slow: {{{fields}}}\n")
         (folder / ".env").write_text("PASSWORD=x1\n")
         terminal = Terminal(folder).until("listing @postgres.slow")
-        terminal.choose("a.csv", then="What next?").choose("write", then="Where").choose("csv", then="run it?")
+        terminal.choose("a.csv", then="What next?").choose("write the result", then="Where").choose(
+            "csv", then="run it?"
+        )
         terminal.choose("yes", then="complete")
         assert terminal.end() == 0
     assert (folder / "output/a.csv").read_text() == "id\n1\n"
@@ -495,7 +497,7 @@ def test_words_for_a_model_are_not_dropped_where_there_is_none(demo, words):
 
 def test_the_guide_that_chat_starts_saves_where_it_is_told(demo):
     terminal = Terminal(demo, "--out", "pipelines/mine", command="chat").until("What do you want to read?")
-    terminal.choose("flights", then="What next?").choose("write", then="Where does it go?")
+    terminal.choose("flights", then="What next?").choose("write the result", then="Where does it go?")
     terminal.choose("parquet", then="save and run it?").choose("save it, do not", then="saved")
     terminal.end()
     assert "pipelines/mine/flights.yaml" in files(demo)

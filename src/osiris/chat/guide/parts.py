@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from datetime import datetime
@@ -56,6 +57,9 @@ _TEXT: tuple[Kind, ...] = ("text",)
 _VALUES: tuple[Kind, ...] = ("number", "text", "date", "timestamp", "time", "bool", "uuid")
 """Kinds with literals."""
 
+_BY = "by:"
+"""How keys of columns begin among conditions."""
+
 _AS_DATE, _AS_MOMENT, _AS_NUMBER = "text as a date", "text as a time", "text as a number"
 _FUNCTIONS: dict[str, tuple[str, tuple[Kind, ...], str]] = {
     "add": ("add two numbers", _NUMBER, "either"),
@@ -87,6 +91,9 @@ _FUNCTIONS: dict[str, tuple[str, tuple[Kind, ...], str]] = {
     "if empty": ("another value where one is empty", _VALUES, "either"),
 }
 """Functions of the guide: label, kinds of their column, and other arguments."""
+
+_OF_TWO = ("add", "multiply")
+"""Functions whose two columns can be chosen at once, as their order does not matter."""
 
 _SECOND = {
     "subtract": "Subtract which column{value} from {column}?",
@@ -129,22 +136,60 @@ def _comparable_kinds(type_: str | None) -> tuple[Kind, ...]:
 
 
 def filters(draft: Draft) -> Flow[None]:
-    """Ask for a condition on rows."""
+    """Ask for conditions on rows: a column, of which more is asked, or values of columns."""
+    fields = draft.fields(draft.step_for("filters"), "input")
+    columns = tuple(replace(each, key=f"{_BY}{each.key}") for each in columns_of(draft, fields))
+    text = "Keep rows by which column, or which values?"
+    keys = (yield Ask("keep", text, (*columns, *_simple_conditions(draft, fields)), several=True)).keys
+    by = [key.removeprefix(_BY) for key in keys if key.startswith(_BY)]
+    if by and len(keys) > 1:
+        yield Show("Choose one column, or values.")
+        return
+    conditions = () if by else _chosen_conditions(keys, draft.step_for("filters"))
+    while not conditions:
+        condition = yield from _condition(draft, by[0], fields)
+        conditions = (condition,) if condition else ()
     step = draft.step_for("filters")
-    fields = draft.fields(step, "input")
-    column = (yield Ask("filter", "Keep rows by which column?", columns_of(draft, fields))).keys[0]
-    condition = None
-    while condition is None:
-        condition = yield from _condition(draft, column, fields)
-    step = draft.step_for("filters")
-    draft.put(replace(step, filters=(*step.filters, condition)))
+    draft.put(replace(step, filters=(*step.filters, *conditions)))
+
+
+def _simple_conditions(draft: Draft, fields: Fields) -> Iterator[Option]:
+    """Yield an option for each frequent value of each column, and for the empty ones."""
+    for column in fields:
+        for value in _values(draft, column):
+            if value.label.strip():
+                yield Option(json.dumps([column, "=", value.label]), f"{column} is {value.label}", value.note)
+        for operator in _EMPTINESS:
+            yield Option(json.dumps([column, operator]), f"{column} {operator}")
+
+
+def _chosen_conditions(keys: Iterable[str], step: Step) -> tuple[Filter, ...]:
+    """Return the conditions of options: all columns must fulfil one of their own."""
+    by_column: dict[str, list[Filter]] = {}
+    for column, operator, *values in map(json.loads, keys):
+        conditions = by_column.setdefault(column, [])
+        if values and conditions and conditions[0].values:
+            conditions[0] = replace(conditions[0], operator="in", values=(*conditions[0].values, *values))
+        else:
+            conditions.insert(0 if values else len(conditions), Filter(column, operator, tuple(values)))
+    number = max((each.either or 0 for each in step.filters), default=0)
+    numbered = enumerate(by_column.values(), number + 1)
+    return tuple(
+        replace(each, either=either if len(conditions) > 1 else None)
+        for either, conditions in numbered
+        for each in conditions
+    )
 
 
 def _condition(draft: Draft, column: str, fields: Fields) -> Flow[Filter | None]:
     values, operators = _values(draft, column), _operators(fields[column])
     options = (*values, *operators)
     if _is_dates(draft, column):
-        options = (*options, Option(f"o:{_AS_DATE}", "compared as a date …", "a column with the date is computed"))
+        dates = (
+            Option(f"o:{_AS_DATE}{key}", f"as a date, {label}", "its date is computed")
+            for key, label in _COMPARED.items()
+        )
+        options = (*options, *dates)
     text = f"Keep rows where {column} is …"
     typed = typed_as(fields[column]) if value_kind(fields[column]) in _VALUES else None
     answer = yield Ask("condition", text, options, several=True, typed=typed)
@@ -155,20 +200,24 @@ def _condition(draft: Draft, column: str, fields: Fields) -> Flow[Filter | None]
     if not chosen:
         among = yield from _chosen_values(answer, values)
         return Filter(column, "=" if len(among) == 1 else "in", among)
-    if chosen[0] == _AS_DATE:
-        return (yield from _condition_on_date(draft, column))
-    return (yield from _by_operator(draft, column, chosen[0], fields))
+    if not chosen[0].startswith(_AS_DATE):
+        return (yield from _by_operator(draft, column, chosen[0], fields))
+    date = yield from _as_date(draft, column)
+    if date is None:
+        return None
+    fields = draft.fields(draft.step_for("filters"), "input")
+    return (yield from _by_operator(draft, date, chosen[0].removeprefix(_AS_DATE), fields))
 
 
-def _condition_on_date(draft: Draft, column: str) -> Flow[Filter | None]:
-    """Convert a text column to a date, and ask for a condition on it."""
+def _as_date(draft: Draft, column: str) -> Flow[str | None]:
+    """Compute the date of a text column, and return the new column; None, with a message, if that is not possible."""
     step = draft.step_for("compute")
     spelled = yield from _date_format(draft, column)
     if spelled is None:
         return None
     new = Computed(unused(plain([column, "date"]), draft.fields(step, "input")), "convert", column, value=spelled)
     draft.put(replace(step, compute=(*step.compute, new)))
-    return (yield from _condition(draft, new.name, draft.fields(draft.step_for("filters"), "input")))
+    return new.name
 
 
 def _is_dates(draft: Draft, column: str) -> bool:
@@ -243,13 +292,28 @@ def group(draft: Draft) -> Flow[None]:
     options = (*_groups(draft, fields), Option("all", "no groups", "one row for everything"))
     text = "Group by which columns?"
     chosen = (yield Ask("group", text, options, several=True)).keys
-    groups = tuple(_group(key) for key in chosen if key != "all")
+    groups = yield from _chosen_groups(draft, [key for key in chosen if key != "all"], fields)
+    if groups is None:
+        return
     text = "Measure what of each group?" if groups else "Measure what?"
     rows = (Option("count|", "number of rows"), Option(f"{_SHARE}|", "share of the number of rows", "from 0 to 1"))
     options = (*rows, *_measures(draft, fields)) if groups else (rows[0], *_measures(draft, fields, shares=False))
     keys = (yield Ask("measure", text, options, several=True)).keys
     measures = _chosen_measures(keys, [each.name or each.column for each in groups])
+    step = draft.step_for("group")
     draft.put(replace(step, group=groups, measures=tuple(measures)))
+
+
+def _chosen_groups(draft: Draft, keys: Iterable[str], fields: Fields) -> Flow[tuple[Group, ...] | None]:
+    """Return the groups of options, with the dates of texts computed; None if one cannot be."""
+    groups = []
+    for key in keys:
+        unit, _, column = key.partition("|")
+        source = column if not unit or value_kind(fields[column]) in _MOMENT else (yield from _as_date(draft, column))
+        if source is None:
+            return None
+        groups.append(Group(source, cast("Unit", unit), f"{column}_{unit}") if unit else Group(column))
+    return tuple(groups)
 
 
 def _chosen_measures(keys: Iterable[str], taken: list[str]) -> list[Measure]:
@@ -275,14 +339,10 @@ def _chosen_measures(keys: Iterable[str], taken: list[str]) -> list[Measure]:
 def _groups(draft: Draft, fields: Fields) -> Iterator[Option]:
     for option in columns_of(draft, fields):
         yield replace(option, key=f"|{option.key}")
-        if value_kind(fields[option.key]) in _MOMENT:
-            zone = "in UTC" if "," in (fields[option.key] or "") else ""
-            yield from (Option(f"{unit}|{option.key}", f"{unit} of {option.key}", zone) for unit in UNITS)
-
-
-def _group(key: str) -> Group:
-    unit, _, column = key.partition("|")
-    return Group(column, cast("Unit", unit), f"{column}_{unit}") if unit else Group(column)
+        is_text = _is_dates(draft, option.key)
+        if is_text or value_kind(fields[option.key]) in _MOMENT:
+            note = "its date is computed" if is_text else "in UTC" if "," in (fields[option.key] or "") else ""
+            yield from (Option(f"{unit}|{option.key}", f"{unit} of {option.key}", note) for unit in UNITS)
 
 
 def _measures(draft: Draft, fields: Fields, *, shares: bool = True) -> Iterator[Option]:
@@ -312,14 +372,17 @@ def pivot(draft: Draft) -> Flow[None]:
         filter(None, map(str.strip, (answer.text or "").split(",")))
     )
     rows = tuple(each for each in _groups(draft, fields) if each.key != f"|{column}")
-    groups = (yield Ask("pivot rows", "One row for each …?", rows, several=True)).keys
+    keys = (yield Ask("pivot rows", "One row for each …?", rows, several=True)).keys
+    groups = yield from _chosen_groups(draft, keys, fields)
+    if groups is None:
+        return
     numbers = columns_of(draft, fields, _NUMBER)
     figures = [Option(f"{name}|{each.key}", f"{name} of {each.label}") for each in numbers for name in _OF_NUMBERS[:4]]
     cells = (Option("count|", "number of rows"), *figures)
     cell = (yield Ask("pivot of", "What is in the columns?", cells)).keys[0]
     function, _, of = cell.partition("|")
     new = Pivot(column, values, cast("PivotFunction", function), of or None)
-    draft.put(replace(step, group=tuple(map(_group, groups)), pivot=new))
+    draft.put(replace(draft.step_for("group"), group=groups, pivot=new))
 
 
 def distinct(draft: Draft) -> Flow[None]:
@@ -348,15 +411,21 @@ def computed_by(function: str, draft: Draft) -> Flow[None]:
     label, kinds, _ = _FUNCTIONS[function]
     columns = columns_of(draft, draft.fields(draft.step_for("compute"), "input"), kinds)
     text = f"{label[:1].upper()}{label[1:]}: of which column?"
-    for column in (yield Ask("of", text, columns, several=function in _CONVERTED)).keys:
+    keys = (yield Ask("of", text, columns, several=function in (*_CONVERTED, *_OF_TWO))).keys
+    if function in _OF_TWO and len(keys) == 2:
+        yield from _compute_of(draft, function, *keys)
+        return
+    for column in keys:
         yield from _compute_of(draft, function, column)
 
 
-def _compute_of(draft: Draft, function: str, column: str) -> Flow[None]:
+def _compute_of(draft: Draft, function: str, column: str, other: str | None = None) -> Flow[None]:
     """Add a computed column; rounding replaces the column, other columns stay unchanged."""
     step = draft.step_for("compute")
     fields = draft.fields(step, "input")
-    new = yield from _computed(draft, function, column, fields)
+    new: Computed | None = Computed("", cast("Function", function), column, other)
+    if other is None:
+        new = yield from _computed(draft, function, column, fields)
     if new is None:
         return
     name = unused(plain([column, function.removeprefix("text as a "), new.other or ""]), fields)
@@ -524,15 +593,33 @@ def _is_spelled(text: str, format_: str) -> bool:
 
 
 def pick(draft: Draft) -> Flow[None]:
+    """Ask for the first row of each group."""
+    per, order = yield from _first_rows(draft, "One row of each …?", "Which one?")
+    if order:
+        draft.put(replace(draft.step_for("pick"), pick=Pick(per, order, 1)))
+
+
+def picks(draft: Draft) -> Flow[None]:
     """Ask for the first rows of each group."""
-    step = draft.step_for("pick")
-    fields = draft.fields(step, "input")
-    text = "First rows of each …?"
+    per, order = yield from _first_rows(draft, "First rows of each …?", "Which rows are the first?")
+    if order:
+        rows = yield from _count("How many of each?")
+        draft.put(replace(draft.step_for("pick"), pick=Pick(per, order, rows)))
+
+
+def _first_rows(draft: Draft, text: str, which: str) -> Flow[tuple[tuple[str, ...], tuple[Sort, ...]]]:
+    """Ask for groups and the order of their rows; dates of texts are computed, no order if that is not possible."""
+    fields = draft.fields(draft.step_for("pick"), "input")
     per = (yield Ask("per", text, columns_of(draft, fields), several=True)).keys
-    orders = tuple(_orders(draft, fields))
-    keys = (yield Ask("first", "Which rows are the first?", orders, several=True)).keys
-    rows = yield from _count("How many of each?", "1", "1")
-    draft.put(replace(step, pick=Pick(per, tuple(map(_sort, keys)), int(rows))))
+    keys = (yield Ask("first", which, tuple(_orders(draft, fields, dates=True)), several=True)).keys
+    order = []
+    for key in keys:
+        by = _sort(key.removeprefix(_AS_DATE))
+        column = (yield from _as_date(draft, by.column)) if key.startswith(_AS_DATE) else by.column
+        if column is None:
+            return per, ()
+        order.append(replace(by, column=column))
+    return per, tuple(order)
 
 
 def columns(draft: Draft) -> Flow[None]:
@@ -544,16 +631,22 @@ def columns(draft: Draft) -> Flow[None]:
 
 
 def sort(draft: Draft) -> Flow[None]:
-    """Ask for an order, and how many rows to keep."""
+    """Ask for an order."""
     step = draft.step_for("sort")
     options = tuple(_orders(draft, draft.fields(step, "sort")))
     keys = (yield Ask("sort", "Sort by what?", options, several=True)).keys
-    rows = yield from _count("How many rows?", "all", "all rows")
-    limit = None if rows == "all" else int(rows)
-    draft.put(replace(step, sort=tuple(_sort(key) for key in keys), limit=limit))
+    draft.put(replace(step, sort=tuple(map(_sort, keys))))
 
 
-def _orders(draft: Draft, fields: Fields) -> Iterator[Option]:
+def limit(draft: Draft) -> Flow[None]:
+    """Ask for an order, and how many rows to keep."""
+    yield from sort(draft)
+    rows = yield from _count("How many rows?")
+    draft.put(replace(draft.step_for("sort"), limit=rows))
+
+
+def _orders(draft: Draft, fields: Fields, *, dates: bool = False) -> Iterator[Option]:
+    """Yield two orders for each column; with `dates`, also those of the dates that texts spell."""
     moments, texts = ("latest", "earliest"), ("Z to A", "A to Z")
     words = {"date": moments, "timestamp": moments, "time": moments, "number": ("largest", "smallest")}
     for name, type_ in fields.items():
@@ -562,12 +655,17 @@ def _orders(draft: Draft, fields: Fields) -> Iterator[Option]:
         down, up = moments if is_moment else words.get(value_kind(type_), texts)
         ways = [Option(f"-{name}", f"{name} ({down} first)"), Option(f"+{name}", f"{name} ({up} first)")]
         yield from reversed(ways) if (down, up) == texts else ways
+        if dates and not is_moment and _is_dates(draft, name):
+            note = "its date is computed"
+            ways = [replace(each, key=f"{_AS_DATE}{each.key}", note=note) for each in ways]
+            labels = [f"{name} ({way} date first)" for way in moments]
+            yield from (replace(way, label=label) for way, label in zip(ways, labels, strict=True))
 
 
 def _sort(key: str) -> Sort:
     return Sort(key[1:], descending=key.startswith("-"))
 
 
-def _count(text: str, key: str, label: str) -> Flow[str]:
-    answer = yield Ask("count", text, (Option(key, label),), typed="whole number", default=(key,))
-    return str(answer.text or answer.keys[0])
+def _count(text: str) -> Flow[int]:
+    answer = yield Ask("count", text, typed="whole number")
+    return int(answer.text)
