@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
-from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
-from osiris.chat.expressions import OR, measure_name, unused
+from osiris.chat.expressions import measure_name, unused
+from osiris.chat.guide.conversions import AS_DATE, AS_MOMENT, AS_NUMBER, CONVERTED, MOMENT_TEXT, as_date, is_dates
 from osiris.chat.guide.draft import (
     Answer,
     Ask,
-    Compare,
     Option,
     Show,
     columns_of,
     known_texts,
     match_options,
     plain,
-    remark,
     typed_as,
     value_kind,
 )
 from osiris.chat.request import Chosen, Computed, Filter, Group, Measure, Pick, Pivot, Sort, Step
-from osiris.chat.sql_text import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from osiris.chat.expressions import Kind
     from osiris.chat.guide.draft import Draft, Fields, Flow, Typed
-    from osiris.chat.request import Aggregate, Function, Operator, PivotFunction, Request, Unit
+    from osiris.chat.request import Aggregate, Function, Operator, PivotFunction, Unit
 
 UNITS: tuple[Unit, ...] = ("month", "week", "day", "quarter", "year")
 
@@ -57,10 +53,9 @@ _TEXT: tuple[Kind, ...] = ("text",)
 _VALUES: tuple[Kind, ...] = ("number", "text", "date", "timestamp", "time", "bool", "uuid")
 """Kinds with literals."""
 
-_BY = "by:"
-"""How keys of columns begin among conditions."""
+_BY, _MEASURE = "by:", "measure:"
+"""How keys of columns begin among conditions, and those of measures among groups."""
 
-_AS_DATE, _AS_MOMENT, _AS_NUMBER = "text as a date", "text as a time", "text as a number"
 _FUNCTIONS: dict[str, tuple[str, tuple[Kind, ...], str]] = {
     "add": ("add two numbers", _NUMBER, "either"),
     "subtract": ("subtract two numbers", _NUMBER, "either"),
@@ -82,9 +77,9 @@ _FUNCTIONS: dict[str, tuple[str, tuple[Kind, ...], str]] = {
     "upper": ("text in upper case", _TEXT, ""),
     "trim": ("text without blanks around it", _TEXT, ""),
     "length": ("length of a text", _TEXT, ""),
-    _AS_DATE: ("read a text as a date", _TEXT, ""),
-    _AS_MOMENT: ("read a text as a date and time", _TEXT, ""),
-    _AS_NUMBER: ("read a text as a number", _TEXT, ""),
+    AS_DATE: ("read a text as a date", _TEXT, ""),
+    AS_MOMENT: ("read a text as a date and time", _TEXT, ""),
+    AS_NUMBER: ("read a text as a number", _TEXT, ""),
     "replace": ("replace a part of a text", _TEXT, "part"),
     "join text": ("join two texts", _TEXT, "column"),
     "first characters": ("first characters of a text or date", (*_TEXT, *_MOMENT), "whole number"),
@@ -92,8 +87,8 @@ _FUNCTIONS: dict[str, tuple[str, tuple[Kind, ...], str]] = {
 }
 """Functions of the guide: label, kinds of their column, and other arguments."""
 
-_OF_TWO = ("add", "multiply")
-"""Functions whose two columns can be chosen at once, as their order does not matter."""
+_OF_TWO = ("add", "subtract", "multiply", "divide", "days between", "minutes between")
+"""Functions whose two columns can be chosen at once."""
 
 _SECOND = {
     "subtract": "Subtract which column{value} from {column}?",
@@ -104,26 +99,6 @@ _SECOND = {
 """Questions for the second column, where the order matters."""
 
 _BETWEEN = (Option(" ", "a blank"), Option("", "nothing"))
-
-_FORMATS = {
-    "%Y-%m-%d": "year-month-day",
-    "%Y/%m/%d": "year/month/day",
-    "%Y%m%d": "yearmonthday",
-    "%d.%m.%Y": "day.month.year",
-    "%d. %m. %Y": "day. month. year",
-    "%d/%m/%Y": "day/month/year",
-    "%m/%d/%Y": "month/day/year",
-    "%d-%m-%Y": "day-month-year",
-}
-_ISO = "%Y-%m-%d"
-_SWAPPED = ("%d/%m/%Y", "%m/%d/%Y")
-_MOMENT_TEXT = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?)?")
-_NUMBERS = {
-    "int64": ("whole numbers, as 1234", r"[+-]?\d+"),
-    "decimal(18,2)": ("two decimal places, as 1234.50", r"[+-]?\d+(\.\d{1,2})?"),
-    "decimal(18,2) 1.234,5": ("two decimal places, as 1.234,50", r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d{1,2})?"),
-    "float64": ("any decimal places, as 1234.5678", r"[+-]?\d+(\.\d+)?"),
-}
 
 
 def _comparable_kinds(type_: str | None) -> tuple[Kind, ...]:
@@ -184,9 +159,9 @@ def _chosen_conditions(keys: Iterable[str], step: Step) -> tuple[Filter, ...]:
 def _condition(draft: Draft, column: str, fields: Fields) -> Flow[Filter | None]:
     values, operators = _values(draft, column), _operators(fields[column])
     options = (*values, *operators)
-    if _is_dates(draft, column):
+    if is_dates(draft, column):
         dates = (
-            Option(f"o:{_AS_DATE}{key}", f"as a date, {label}", "its date is computed")
+            Option(f"o:{AS_DATE}{key}", f"as a date, {label}", "its date is computed")
             for key, label in _COMPARED.items()
         )
         options = (*options, *dates)
@@ -200,30 +175,13 @@ def _condition(draft: Draft, column: str, fields: Fields) -> Flow[Filter | None]
     if not chosen:
         among = yield from _chosen_values(answer, values)
         return Filter(column, "=" if len(among) == 1 else "in", among)
-    if not chosen[0].startswith(_AS_DATE):
+    if not chosen[0].startswith(AS_DATE):
         return (yield from _by_operator(draft, column, chosen[0], fields))
-    date = yield from _as_date(draft, column)
+    date = yield from as_date(draft, column)
     if date is None:
         return None
     fields = draft.fields(draft.step_for("filters"), "input")
-    return (yield from _by_operator(draft, date, chosen[0].removeprefix(_AS_DATE), fields))
-
-
-def _as_date(draft: Draft, column: str) -> Flow[str | None]:
-    """Compute the date of a text column, and return the new column; None, with a message, if that is not possible."""
-    step = draft.step_for("compute")
-    spelled = yield from _date_format(draft, column)
-    if spelled is None:
-        return None
-    new = Computed(unused(plain([column, "date"]), draft.fields(step, "input")), "convert", column, value=spelled)
-    draft.put(replace(step, compute=(*step.compute, new)))
-    return new.name
-
-
-def _is_dates(draft: Draft, column: str) -> bool:
-    """Tell whether all known values of a column are dates as text."""
-    texts = known_texts(draft.column(column))
-    return bool(texts) and _all_spelled(_FORMATS, texts)
+    return (yield from _by_operator(draft, date, chosen[0].removeprefix(AS_DATE), fields))
 
 
 def _by_operator(draft: Draft, column: str, operator: str, fields: Fields) -> Flow[Filter | None]:
@@ -286,19 +244,22 @@ def _operators(type_: str | None) -> tuple[Option, ...]:
 
 
 def group(draft: Draft) -> Flow[None]:
-    """Ask for groups, and then for their measures."""
-    step = draft.step_for("group")
-    fields = draft.fields(step, "input")
-    options = (*_groups(draft, fields), Option("all", "no groups", "one row for everything"))
-    text = "Group by which columns?"
-    chosen = (yield Ask("group", text, options, several=True)).keys
-    groups = yield from _chosen_groups(draft, [key for key in chosen if key != "all"], fields)
+    """Ask for groups and their measures: at once, or one after the other."""
+    fields = draft.fields(draft.step_for("group"), "input")
+    all_rows = Option("all", "no groups", "one row for everything")
+    measured = (replace(each, key=f"{_MEASURE}{each.key}") for each in _measures(draft, fields, shares=True))
+    options = (*_groups(draft, fields), all_rows, *measured)
+    head = ("measures can be chosen with them, or next",)
+    chosen = (yield Ask("groups", "Group by which columns?", options, several=True, head=head)).keys
+    keys = tuple(key.removeprefix(_MEASURE) for key in chosen if key.startswith(_MEASURE))
+    by = [key for key in chosen if key != all_rows.key and not key.startswith(_MEASURE)]
+    groups = yield from _chosen_groups(draft, by, fields)
     if groups is None:
         return
-    text = "Measure what of each group?" if groups else "Measure what?"
-    rows = (Option("count|", "number of rows"), Option(f"{_SHARE}|", "share of the number of rows", "from 0 to 1"))
-    options = (*rows, *_measures(draft, fields)) if groups else (rows[0], *_measures(draft, fields, shares=False))
-    keys = (yield Ask("measure", text, options, several=True)).keys
+    if not keys:
+        text = "Measure what of each group?" if groups else "Measure what?"
+        options = tuple(_measures(draft, fields, shares=bool(groups)))
+        keys = (yield Ask("measure", text, options, several=True)).keys
     measures = _chosen_measures(keys, [each.name or each.column for each in groups])
     step = draft.step_for("group")
     draft.put(replace(step, group=groups, measures=tuple(measures)))
@@ -309,7 +270,7 @@ def _chosen_groups(draft: Draft, keys: Iterable[str], fields: Fields) -> Flow[tu
     groups = []
     for key in keys:
         unit, _, column = key.partition("|")
-        source = column if not unit or value_kind(fields[column]) in _MOMENT else (yield from _as_date(draft, column))
+        source = column if not unit or value_kind(fields[column]) in _MOMENT else (yield from as_date(draft, column))
         if source is None:
             return None
         groups.append(Group(source, cast("Unit", unit), f"{column}_{unit}") if unit else Group(column))
@@ -339,13 +300,16 @@ def _chosen_measures(keys: Iterable[str], taken: list[str]) -> list[Measure]:
 def _groups(draft: Draft, fields: Fields) -> Iterator[Option]:
     for option in columns_of(draft, fields):
         yield replace(option, key=f"|{option.key}")
-        is_text = _is_dates(draft, option.key)
+        is_text = is_dates(draft, option.key)
         if is_text or value_kind(fields[option.key]) in _MOMENT:
             note = "its date is computed" if is_text else "in UTC" if "," in (fields[option.key] or "") else ""
             yield from (Option(f"{unit}|{option.key}", f"{unit} of {option.key}", note) for unit in UNITS)
 
 
-def _measures(draft: Draft, fields: Fields, *, shares: bool = True) -> Iterator[Option]:
+def _measures(draft: Draft, fields: Fields, *, shares: bool) -> Iterator[Option]:
+    yield Option("count|", "number of rows")
+    if shares:
+        yield Option(f"{_SHARE}|", "share of the number of rows", "from 0 to 1")
     columns = columns_of(draft, fields)
     numbers = [each for each in columns if value_kind(fields[each.key]) == "number"]
     for function in _OF_NUMBERS:
@@ -411,9 +375,13 @@ def computed_by(function: str, draft: Draft) -> Flow[None]:
     label, kinds, _ = _FUNCTIONS[function]
     columns = columns_of(draft, draft.fields(draft.step_for("compute"), "input"), kinds)
     text = f"{label[:1].upper()}{label[1:]}: of which column?"
-    keys = (yield Ask("of", text, columns, several=function in (*_CONVERTED, *_OF_TWO))).keys
-    if function in _OF_TWO and len(keys) == 2:
-        yield from _compute_of(draft, function, *keys)
+    head = ("two columns can be chosen, in their order",) if function in _OF_TWO else ()
+    keys = (yield Ask("of", text, columns, several=function in (*CONVERTED, *_OF_TWO), head=head)).keys
+    if function in _OF_TWO and len(keys) > 1:
+        if len(keys) > 2:
+            yield Show("Choose one column, or two.")
+        else:
+            yield from _compute_of(draft, function, *keys)
         return
     for column in keys:
         yield from _compute_of(draft, function, column)
@@ -442,8 +410,8 @@ def _compute_of(draft: Draft, function: str, column: str, other: str | None = No
 def _computed(draft: Draft, function: str, column: str, fields: Fields) -> Flow[Computed | None]:
     """Ask for a function's other arguments; return the new column, unnamed, if any."""
     more = _FUNCTIONS[function][2]
-    if function in _CONVERTED:
-        spelled = yield from _CONVERTED[function](draft, column)
+    if function in CONVERTED:
+        spelled = yield from CONVERTED[function](draft, column)
         return Computed("", "convert", column, value=spelled) if spelled else None
     new = Computed("", cast("Function", function), column)
     if more == "part":
@@ -480,115 +448,6 @@ def _typed_operand(function: Function, type_: str | None) -> Typed | None:
     return "number" if typed == "whole number" else typed
 
 
-def _date_format(draft: Draft, column: str) -> Flow[str | None]:
-    """Return the date format of a column: one of the usual formats that fits all known values, alone or combined.
-
-    Few values are known, so each format is also tried together with ISO 8601. Asked for unless exactly one fits all
-    values.
-    """
-    texts = known_texts(draft.column(column))
-    ways = _ways(texts)
-    if not ways:
-        yield Show(f"No usual way to spell dates fits the values of {column}.")
-        return None
-    values, counts = yield from _count_fits(draft, column, ways)
-    complete = [each for each in ways if counts.get(each) == values]
-    complete = [each for each in complete if OR not in each] or complete
-    if len(complete) == 1:
-        yield Show(f"{column} spells all dates as {_way(complete[0])}.")
-        return f"date {complete[0]}"
-
-    def option(way: str) -> Option:
-        fits = f"{counts[way]:,} of {values:,} values" if counts else ""
-        return Option(f"date {way}", _way(way), remark(fits, _first_day(texts, way)))
-
-    options = tuple(map(option, sorted(complete or ways, key=lambda way: -counts.get(way, 0))))
-    return str((yield Ask("format", f"How does {column} spell dates?", options)).keys[0])
-
-
-def _ways(texts: list[str]) -> list[str]:
-    """Return the usual date formats that fit all texts, each also combined with ISO 8601."""
-    fitting = [each for each in _FORMATS if _all_spelled((each,), texts)]
-    return [*(fitting or _joint_formats(texts)), *(OR.join((_ISO, each)) for each in fitting if each != _ISO)]
-
-
-def _count_fits(draft: Draft, column: str, ways: Sequence[str]) -> Flow[tuple[int, dict[str, int]]]:
-    """Return the number of values of a column, and how many fit each format: none if unavailable."""
-    values, *counts = (yield Compare(_format_counts(draft, column, ways), column)) or [0]
-    return values, dict(zip(ways, map(int, counts), strict=True)) if len(counts) == len(ways) else {}
-
-
-def _way(format_: str) -> str:
-    return OR.join(_FORMATS[each] for each in format_.split(OR))
-
-
-def _format_counts(draft: Draft, column: str, ways: Sequence[str]) -> Request:
-    """Return a request for one row: the number of values of a column, and how many fit each date format."""
-    taken = [*(each.name for each in draft.request.steps), *(each.name for each in draft.choices.relations)]
-    before = replace(draft.step_for("compute"), name=unused("all_rows", taken))
-    name = quote(column)
-    tried = (", ".join(f"'{each}'" for each in way.split(OR)) for way in ways)
-    # DuckDB reads two-digit years, as in 07.03.25, as the year 25: such a value does not fit.
-    counts = ", ".join(
-        f"count(*) FILTER (WHERE year(try_strptime({name}, [{each}])) >= 1000) AS n{n}" for n, each in enumerate(tried)
-    )
-    figures = Step(
-        unused("figures", taken), sql=f"SELECT count({name}), {counts} FROM {before.name}", inputs=(before.name,)
-    )
-    return replace(draft.request, steps=(*draft.request.steps, before, figures))
-
-
-def _first_day(texts: list[str], format_: str) -> str:
-    """Return how the first text is read."""
-    if OR in format_ or not texts:
-        return ""
-    return f"{texts[0]} is {datetime.strptime(texts[0], format_).date()}"  # noqa: DTZ007  a day
-
-
-def _joint_formats(texts: list[str]) -> list[str]:
-    """Return the formats that together fit all values; day and month do not swap places."""
-    formats = [each for each in _FORMATS if any(_is_spelled(text, each) for text in texts)]
-    ways = (
-        [[each for each in formats if each != swapped] for swapped in _SWAPPED]
-        if {*_SWAPPED} <= {*formats}
-        else [formats]
-    )
-    return [OR.join(way) for way in ways if _all_spelled(way, texts)]
-
-
-def _moment_type(draft: Draft, column: str) -> Flow[str | None]:
-    if all(_MOMENT_TEXT.fullmatch(text) for text in known_texts(draft.column(column))):
-        return "timestamp[us]"
-    yield Show(f"Values of {column} are not spelled like 2025-01-31 09:30:00.")
-    return None
-
-
-def _number_type(draft: Draft, column: str) -> Flow[str | None]:
-    texts = known_texts(draft.column(column))
-    fitting = (name for name, (_, spelled) in _NUMBERS.items() if all(re.fullmatch(spelled, text) for text in texts))
-    options = tuple(Option(name, _NUMBERS[name][0]) for name in fitting)
-    if not options:
-        yield Show(f"No usual way to spell numbers fits the values of {column}.")
-        return None
-    return str((yield Ask("type", f"How does {column} spell numbers?", options)).keys[0])
-
-
-_CONVERTED = {_AS_DATE: _date_format, _AS_MOMENT: _moment_type, _AS_NUMBER: _number_type}
-"""Dialogues for the value of `convert`."""
-
-
-def _all_spelled(formats: Iterable[str], texts: list[str]) -> bool:
-    """Tell whether each text fits one of the formats."""
-    return all(any(_is_spelled(text, each) for each in formats) for text in texts)
-
-
-def _is_spelled(text: str, format_: str) -> bool:
-    try:
-        return bool(datetime.strptime(text, format_))  # noqa: DTZ007  a day
-    except ValueError:
-        return False
-
-
 # --- rows per group, columns, order --------------------------------------------------------------------------------
 
 
@@ -614,8 +473,8 @@ def _first_rows(draft: Draft, text: str, which: str) -> Flow[tuple[tuple[str, ..
     keys = (yield Ask("first", which, tuple(_orders(draft, fields, dates=True)), several=True)).keys
     order = []
     for key in keys:
-        by = _sort(key.removeprefix(_AS_DATE))
-        column = (yield from _as_date(draft, by.column)) if key.startswith(_AS_DATE) else by.column
+        by = _sort(key.removeprefix(AS_DATE))
+        column = (yield from as_date(draft, by.column)) if key.startswith(AS_DATE) else by.column
         if column is None:
             return per, ()
         order.append(replace(by, column=column))
@@ -651,13 +510,13 @@ def _orders(draft: Draft, fields: Fields, *, dates: bool = False) -> Iterator[Op
     words = {"date": moments, "timestamp": moments, "time": moments, "number": ("largest", "smallest")}
     for name, type_ in fields.items():
         values = known_texts(draft.column(name))
-        is_moment = bool(values) and all(_MOMENT_TEXT.fullmatch(text) for text in values)
+        is_moment = bool(values) and all(MOMENT_TEXT.fullmatch(text) for text in values)
         down, up = moments if is_moment else words.get(value_kind(type_), texts)
         ways = [Option(f"-{name}", f"{name} ({down} first)"), Option(f"+{name}", f"{name} ({up} first)")]
         yield from reversed(ways) if (down, up) == texts else ways
-        if dates and not is_moment and _is_dates(draft, name):
+        if dates and not is_moment and is_dates(draft, name):
             note = "its date is computed"
-            ways = [replace(each, key=f"{_AS_DATE}{each.key}", note=note) for each in ways]
+            ways = [replace(each, key=f"{AS_DATE}{each.key}", note=note) for each in ways]
             labels = [f"{name} ({way} date first)" for way in moments]
             yield from (replace(way, label=label) for way, label in zip(ways, labels, strict=True))
 

@@ -109,7 +109,7 @@ class Person:
         return self.request.steps[-1]
 
 
-def test_a_pipeline_in_six_choices():
+def test_a_pipeline_in_a_few_choices():
     person = Person().say(
         "orders.csv",
         "Group and measure",
@@ -346,9 +346,27 @@ def test_a_column_and_values_are_not_mixed():
     assert person.told == ["Choose one column, or values."]
 
 
-def test_both_columns_of_a_product_are_chosen_at_once():
-    person = Person().say("orders.csv", "multiply two numbers", "amount, id")
-    assert person.step.compute == (Computed("amount_multiply_id", "multiply", "amount", "id"),)
+def test_both_columns_of_a_quotient_are_chosen_at_once():
+    person = Person().say("orders.csv", "divide two numbers", "amount, id")
+    assert person.step.compute == (Computed("amount_divide_id", "divide", "amount", "id"),)
+    person = Person().say("orders.csv", "divide two numbers", "amount, id, customer_id")
+    assert person.request.steps == ()
+    assert person.told == ["Choose one column, or two."]
+
+
+def test_groups_and_measures_are_chosen_at_once():
+    person = Person().say("orders.csv", "Group and measure", "status, number of rows, sum of amount")
+    assert person.step.group == (Group("status"),)
+    assert person.step.measures == (Measure("rows", "count"), Measure("sum_amount", "sum", "amount"))
+    person = Person().say("orders.csv", "Group and measure", "number of rows")
+    assert person.step.group == ()
+
+
+def test_numbers_that_one_notation_fits_are_read_without_a_question(monkeypatch):
+    monkeypatch.setitem(TABLES, "orders.csv", table("orders.csv", {"cost": "utf8"}, values={"cost": ["1.234,50"]}))
+    person = Person().say("orders.csv", "read a text as a number", "cost")
+    assert person.step.compute == (Computed("cost_number", "convert", "cost", value="decimal(18,2) 1.234,5"),)
+    assert person.told[0] == "cost spells numbers as two decimal places, as 1.234,50."
 
 
 def test_a_part_of_a_text_is_replaced_and_the_text_read_as_a_number():
