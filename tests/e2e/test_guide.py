@@ -7,16 +7,11 @@ import shutil
 import signal
 import socket
 import sqlite3
-import time
 from collections import defaultdict
 
-import pexpect
 import pyarrow.parquet
-import pyte
 import pytest
-from tests.conftest import OSIRIS, kept
-from tests.patience import SOON
-from tests.terminal import read_until_closed
+from tests.terminal import Terminal
 
 from osiris import api
 
@@ -49,50 +44,6 @@ def folder(tmp_path):
 def demo(folder, demo_data):
     shutil.copytree(demo_data, folder / "data")
     return folder
-
-
-class Terminal:
-    """The command in a terminal, with a person who sees the screen and types."""
-
-    def __init__(self, folder, *args, command="new", columns=100, lines=40):
-        self.screen = pyte.HistoryScreen(columns, lines, history=2000)
-        self._stream = pyte.Stream(self.screen)
-        environment = {**kept(), "TERM": "xterm-256color"}
-        options = {"dimensions": (lines, columns), "timeout": SOON, "encoding": "utf-8"}
-        self.process = pexpect.spawn(OSIRIS, [command, *args], cwd=str(folder), env=environment, **options)
-
-    def until(self, text, times=1):
-        """Wait until the screen shows a text, so many times."""
-        end = time.monotonic() + SOON
-        while time.monotonic() < end:
-            if self.shown().count(text.replace(" ", "")) >= times:
-                return self
-            self._read()
-        raise AssertionError(f"no {text!r} on\n" + "\n".join(self.screen.display))
-
-    def shown(self):
-        """Return the text of the screen without blanks, which also occur at line breaks."""
-        return "".join(self.screen.display).replace(" ", "")
-
-    def choose(self, *labels, then):
-        """Type the label, mark it if several can be chosen, and wait for what comes next."""
-        for number, label in enumerate(labels, 1):
-            self.process.send(label)
-            self.until(f"{label}▏")
-            if len(labels) > 1:
-                self.process.send("\t")
-                self.until(f"marked: {', '.join(labels[:number])}")
-        self.process.send("\r")
-        return self.until(then)
-
-    def end(self):
-        """Return the exit code of the command, which asks nothing more."""
-        self._stream.feed(read_until_closed(self.process))
-        return self.process.exitstatus
-
-    def _read(self):
-        with contextlib.suppress(pexpect.TIMEOUT):
-            self._stream.feed(self.process.read_nonblocking(65536, 0.1))
 
 
 def truth(folder):
