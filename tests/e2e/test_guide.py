@@ -310,7 +310,8 @@ def test_a_text_becomes_a_date_that_is_compared_and_values_become_columns(osiris
 def test_numbers_and_dates_that_are_spelled_in_two_ways_and_minutes(osiris, folder):
     lines = ["n;cost;day;begun;ended", "1;1.234,50;31.12.1939;2025-01-01 10:00:59;2025-01-01 11:01:00"]
     (folder / "a.csv").write_text("\n".join([*lines, "2;7,05;2025-12-17;2025-01-02 00:00:00;2025-01-01 23:59:00"]))
-    answers = ["a.csv", "Compute a column", "read a text as a number", "cost", "read a text as a date", "day"]
+    answers = ["a.csv", "Compute a column", "read a text as a number", "cost"]
+    answers += ["two decimal places, as 1.234,50", "read a text as a date", "day"]
     answers += ["minutes between two times", "begun", "ended"]
     answers += ["--columns n, cost_number as euro, day_date as on, begun_minutes_between_ended as took --sort n"]
     piped(osiris, folder, *answers, "Write the result", "output/x.csv", "Yes, save it and run it", code=0)
