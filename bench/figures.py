@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bench.changes import changes
 from bench.digest import costs
 from bench.figure import Bench, Figure
+from bench.guide import guide
 from bench.measure import Others, alternate, median_cpu, median_seconds, peak_megabytes, repeated, run
 from bench.pages import large_session, seconds_until_seen
 from bench.projects import (
@@ -194,6 +195,7 @@ def pages(bench: Bench) -> list[Figure]:
 GROUPS: dict[str, Callable[[Bench], Iterable[Figure]]] = {
     "startup": startup,
     "python": python,
+    "guide": guide,
     "aggregate": aggregate,
     "copy": copy,
     "digests": digests,

@@ -2,7 +2,9 @@
 
 `python -m bench.evaluation` carries out the written answers of an ideal model. With `--provider NAME [--model NAME]` a
 model answers in conversations. With `--results DIR` existing results are graded: their files and `transcript.jsonl`.
-`--tokens` prints the size of a synthesis request by data set instead. `--case ID` selects requests, and `--out DIR`
+`--guide` gives the guide the written choices of a
+person instead, who chooses as little as possible for 40 tasks, and counts them. `--tokens` prints the size of a
+synthesis request by data set instead. `--case ID` selects requests, and `--out DIR`
 keeps the results. Exits with 1 if a result is wrong.
 """
 
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from bench.evaluation.answered import Answered, project_of
 from bench.evaluation.grade import SET, grade, load, table
+from bench.evaluation.guided import guide
 from bench.evaluation.hold import hold
 from bench.evaluation.tokens import synthesis_tokens
 
@@ -35,6 +38,9 @@ if TYPE_CHECKING:
 ANSWERS = Path(__file__).parent / "answers.jsonl"
 """The answers of an ideal model to each turn; written before the gold rows were seen."""
 
+CHOICES = Path(__file__).parent / "guide_choices.jsonl"
+"""The choices of a person for each task of the guide: no line of flags is among them."""
+
 TRANSCRIPT = "transcript.jsonl"
 
 
@@ -43,6 +49,7 @@ def main() -> int:
     parser.add_argument("--provider")
     parser.add_argument("--model")
     parser.add_argument("--results", type=Path)
+    parser.add_argument("--guide", action="store_true")
     parser.add_argument("--tokens", action="store_true")
     parser.add_argument("--case", dest="only", action="append", default=[])
     parser.add_argument("--out", type=Path)
@@ -57,7 +64,9 @@ def main() -> int:
         transcript = [json.loads(line) for line in (results / TRANSCRIPT).read_text(encoding="utf-8").splitlines()]
         graded = grade(results, transcript, SET / "data")
     present = [each for each in graded if each.verdict != "missing"]
-    print("\n".join(table(present if options.only else graded)))
+    print("\n".join(table(present if options.only or options.guide else graded)))
+    if counts := [line["choices"] for line in transcript if "choices" in line]:
+        print(f"choices of a pipeline: {median(counts):g} in the median, {min(counts)} to {max(counts)}")
     problems = {line["id"]: line.get("problem", "") for line in transcript}
     for each in present:
         if each.verdict != "right":
@@ -66,9 +75,14 @@ def main() -> int:
 
 
 def _carry_out(options: argparse.Namespace, scratch: Path, results: Path) -> None:
-    requests = [each for each in load("requests.jsonl") if not options.only or each["id"] in options.only]
-    with_model = options.provider is not None
-    lines = _held(requests, scratch, results, options) if with_model else _answered(requests, scratch, results)
+    file = "guide_tasks.jsonl" if options.guide else "requests.jsonl"
+    requests = [each for each in load(file) if not options.only or each["id"] in options.only]
+    if options.guide:
+        lines = _guided(requests, scratch, results)
+    elif options.provider is not None:
+        lines = _held(requests, scratch, results, options)
+    else:
+        lines = _answered(requests, scratch, results)
     with (results / TRANSCRIPT).open("w", encoding="utf-8") as file:
         for line in lines:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
@@ -110,6 +124,16 @@ def _answered(requests: Sequence[JsonValue], scratch: Path, results: Path) -> It
         for turn in (request["id"], f"{request['id']}-2"):
             if turn in answers:
                 yield projects[request["data_set"]].carry_out(turn, answers[turn], results)
+
+
+def _guided(tasks: Sequence[JsonValue], scratch: Path, results: Path) -> Iterator[Line]:
+    choices = {each["id"]: each["answers"] for each in map(json.loads, CHOICES.read_text("utf-8").splitlines())}
+    projects: dict[str, Path] = {}
+    for task in tasks:
+        data_set = task["data_set"]
+        if data_set not in projects:
+            projects[data_set] = project_of(data_set, scratch / data_set)
+        yield guide(task, choices[task["id"]], projects[data_set], os.environ, results)
 
 
 def _held(requests: Sequence[JsonValue], scratch: Path, results: Path, arguments: argparse.Namespace) -> Iterator[Line]:

@@ -7,16 +7,11 @@ import shutil
 import signal
 import socket
 import sqlite3
-import time
 from collections import defaultdict
 
-import pexpect
 import pyarrow.parquet
-import pyte
 import pytest
-from tests.conftest import OSIRIS, kept
-from tests.patience import SOON
-from tests.terminal import read_until_closed
+from tests.terminal import Terminal
 
 from osiris import api
 
@@ -49,50 +44,6 @@ def folder(tmp_path):
 def demo(folder, demo_data):
     shutil.copytree(demo_data, folder / "data")
     return folder
-
-
-class Terminal:
-    """The command in a terminal, with a person who sees the screen and types."""
-
-    def __init__(self, folder, *args, command="new", columns=100, lines=40):
-        self.screen = pyte.HistoryScreen(columns, lines, history=2000)
-        self._stream = pyte.Stream(self.screen)
-        environment = {**kept(), "TERM": "xterm-256color"}
-        options = {"dimensions": (lines, columns), "timeout": SOON, "encoding": "utf-8"}
-        self.process = pexpect.spawn(OSIRIS, [command, *args], cwd=str(folder), env=environment, **options)
-
-    def until(self, text, times=1):
-        """Wait until the screen shows a text, so many times."""
-        end = time.monotonic() + SOON
-        while time.monotonic() < end:
-            if self.shown().count(text.replace(" ", "")) >= times:
-                return self
-            self._read()
-        raise AssertionError(f"no {text!r} on\n" + "\n".join(self.screen.display))
-
-    def shown(self):
-        """Return the text of the screen without blanks, which also occur at line breaks."""
-        return "".join(self.screen.display).replace(" ", "")
-
-    def choose(self, *labels, then):
-        """Type the label, mark it if several can be chosen, and wait for what comes next."""
-        for number, label in enumerate(labels, 1):
-            self.process.send(label)
-            self.until(f"{label}▏")
-            if len(labels) > 1:
-                self.process.send("\t")
-                self.until(f"marked: {', '.join(labels[:number])}")
-        self.process.send("\r")
-        return self.until(then)
-
-    def end(self):
-        """Return the exit code of the command, which asks nothing more."""
-        self._stream.feed(read_until_closed(self.process))
-        return self.process.exitstatus
-
-    def _read(self):
-        with contextlib.suppress(pexpect.TIMEOUT):
-            self._stream.feed(self.process.read_nonblocking(65536, 0.1))
 
 
 def truth(folder):
@@ -154,7 +105,7 @@ def test_a_person_at_a_terminal_gets_the_right_numbers(demo):
     terminal.choose("flights", then="What next?").choose("group", then="Group by")
     terminal.choose("carrier", "month of time_hour", then="Measure what")
     terminal.choose("number of rows", "average of dep_delay", then="What next?")
-    terminal.choose("write", then="Where does it go?").choose("parquet", then="save and run it?")
+    terminal.choose("write the result", then="Where does it go?").choose("parquet", then="save and run it?")
     assert files(demo) == {"osiris.yaml"}
     terminal.choose("yes", then="complete")
     assert terminal.end() == 0
@@ -280,7 +231,7 @@ def test_a_terminal_of_40_columns(demo):
     terminal.choose("flights", then="What next?").choose("group", then="Group by")
     terminal.choose("carrier", "month of time_hour", then="Measure what")
     terminal.choose("number of rows", "average of dep_delay", then="What next?")
-    terminal.choose("write", then="Where does it go?").choose("parquet", then="run it?")
+    terminal.choose("write the result", then="Where does it go?").choose("parquet", then="run it?")
     terminal.choose("yes", then="complete")
     assert terminal.end() == 0
     assert has_right_numbers(demo)
@@ -301,7 +252,7 @@ def test_what_is_interrupted_is_resumed_where_it_was(demo, how):
     assert files(demo) == {"osiris.yaml"}
     terminal = Terminal(demo, "--resume").until("Measure what")
     terminal.choose("number of rows", "average of dep_delay", then="What next?")
-    terminal.choose("write", then="Where does it go?").choose("parquet", then="run it?")
+    terminal.choose("write the result", then="Where does it go?").choose("parquet", then="run it?")
     terminal.choose("yes", then="complete")
     assert terminal.end() == 0
     assert has_right_numbers(demo)
@@ -408,7 +359,7 @@ def test_three_thousand_tables(folder):
         file.execute("INSERT INTO table_2718 VALUES (1, 'e')")
     (folder / "osiris_connections.yaml").write_text("connections:\n  sqlite:\n    a: {path: a.sqlite}\n")
     terminal = Terminal(folder).until("of 3,000")
-    terminal.choose("2718", then="What next?").choose("write", then="Where").choose("csv", then="run it?")
+    terminal.choose("2718", then="What next?").choose("write the result", then="Where").choose("csv", then="run it?")
     terminal.choose("yes", then="complete")
     assert terminal.end() == 0
     assert (folder / "output/table_2718.csv").read_text() == "id,name\n1,e\n"
@@ -422,7 +373,9 @@ def test_a_server_that_does_not_answer_holds_nothing_up(folder):
         (folder / "osiris_connections.yaml").write_text(f"connections:\n  postgres:\n    slow: {{{fields}}}\n")
         (folder / ".env").write_text("PASSWORD=x1\n")
         terminal = Terminal(folder).until("listing @postgres.slow")
-        terminal.choose("a.csv", then="What next?").choose("write", then="Where").choose("csv", then="run it?")
+        terminal.choose("a.csv", then="What next?").choose("write the result", then="Where").choose(
+            "csv", then="run it?"
+        )
         terminal.choose("yes", then="complete")
         assert terminal.end() == 0
     assert (folder / "output/a.csv").read_text() == "id\n1\n"
@@ -495,7 +448,7 @@ def test_words_for_a_model_are_not_dropped_where_there_is_none(demo, words):
 
 def test_the_guide_that_chat_starts_saves_where_it_is_told(demo):
     terminal = Terminal(demo, "--out", "pipelines/mine", command="chat").until("What do you want to read?")
-    terminal.choose("flights", then="What next?").choose("write", then="Where does it go?")
+    terminal.choose("flights", then="What next?").choose("write the result", then="Where does it go?")
     terminal.choose("parquet", then="save and run it?").choose("save it, do not", then="saved")
     terminal.end()
     assert "pipelines/mine/flights.yaml" in files(demo)

@@ -13,7 +13,6 @@ from osiris.api import project_scrubber
 from osiris.chat.environment import Environment, Waiting
 from osiris.chat.journal import AuditLog, Journal, W, request_digest
 from osiris.chat.provider_api import Options, Usage
-from osiris.chat.providers.settings import provider_name
 from osiris.chat.replies import meaning
 from osiris.chat.store import Conversation, open_store
 from osiris.config import RULES
@@ -198,6 +197,8 @@ def _newest_waiting(workspace: Workspace, store: Store, *, is_guided: bool) -> C
 
 def _merge_options(workspace: Workspace, stored: Options, overrides: Options) -> Options:
     """Return the stored options with overrides; a stored model is dropped when the provider changes."""
+    from osiris.chat.providers.settings import provider_name
+
     old_provider, new_provider = (
         provider_name(workspace.config, each.provider or stored.provider) for each in (stored, overrides)
     )

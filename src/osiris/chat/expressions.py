@@ -9,11 +9,11 @@ import datetime as dt
 import re
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 from osiris.chat.sql_text import quote, text_literal
 from osiris.errors import did_you_mean
-from osiris.sql.binding.duck_types import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,7 +37,14 @@ _PARAMETER_KINDS: dict[str, tuple[Kind, ...]] = {
     "boolean": ("bool",),
     "date": ("date", "timestamp"),
 }
-CASTS = {ours: duck.upper() for duck, ours in PLAIN.items() if ours not in ("binary", "uuid")}
+
+
+@cache
+def cast_types() -> dict[str, str]:
+    """Return the SQL name of each type that a column can be converted to."""
+    from osiris.sql.binding.duck_types import PLAIN  # the guide's first question does without it
+
+    return {ours: duck.upper() for duck, ours in PLAIN.items() if ours not in ("binary", "uuid")}
 
 
 class Misfit(Exception):
@@ -457,7 +464,7 @@ def _type(_: Function, value: str, __: Column) -> str:
     value = value.removesuffix(COMMA)
     exact = _DECIMAL.fullmatch(value)
     is_valid = exact and int(exact[2]) <= int(exact[1]) <= _MOST_DIGITS
-    target = f"DECIMAL({exact[1]}, {exact[2]})" if exact and is_valid else CASTS.get(value)
+    target = f"DECIMAL({exact[1]}, {exact[2]})" if exact and is_valid else cast_types().get(value)
     if target is None:
         hint = (
             f"bool, int64, float64, decimal(18,2), 'decimal(18,2){COMMA}', utf8, date, 'date %d.%m.%Y', timestamp[us]"

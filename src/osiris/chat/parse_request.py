@@ -18,7 +18,6 @@ import yaml
 from osiris.api import format_text
 from osiris.chat.expressions import (
     AGGREGATES,
-    CASTS,
     CONDITIONS,
     CUT,
     CUT_TEXT,
@@ -32,6 +31,7 @@ from osiris.chat.expressions import (
     ROWS,
     SHARE,
     Misfit,
+    cast_types,
     unused,
 )
 from osiris.chat.render import SAVE, bindings_after, path_of, problems_of, render_request
@@ -202,7 +202,7 @@ Names = dict[str, str]
 """Maps SQL spellings of columns (`spaced`) to their names in a request."""
 
 _CLAUSES = ("SELECT", "FROM", "WHERE", "GROUP BY", "QUALIFY", "ORDER BY", "LIMIT")
-_TYPES = {spaced(sql): ours for ours, sql in CASTS.items()}
+_TYPES = {spaced(sql): ours for ours, sql in cast_types().items()}
 _CALLS = {tokens(template)[0] for template in AGGREGATES.values()}
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import termios
 import time
+import tty
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,8 +16,7 @@ from osiris.chat.environment import Waiting
 from osiris.chat.expressions import Misfit, literal
 from osiris.chat.guide.draft import Answer, Option, match_options, narrowed
 from osiris.chat.guide.flow import READ
-from osiris.cli.plan import shortened
-from osiris.cli.render import diagnostic_lines, safe
+from osiris.cli.render import diagnostic_lines, safe, shortened
 from osiris.cli.talk import Terminal, clean
 from osiris.errors import Diagnostic, fail
 
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
     from prompt_toolkit.application import Application
-    from prompt_toolkit.formatted_text import StyleAndTextTuples
     from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
     Result = Answer | Command
@@ -314,6 +315,8 @@ def echo(choices: Sequence[Option], answer: Answer) -> str:
 HEIGHT = 12
 _REFRESH = 0.2
 _CURSOR = ">"
+_CUT_LINES, _WRAP_LINES = "\x1b[?7l", "\x1b[?7h"
+"""Have the terminal cut long lines, or wrap them."""
 
 
 class Arrows(Plain):
@@ -323,34 +326,65 @@ class Arrows(Plain):
         """Return the person's choice."""
         for line in ask.head:
             self._console.talk([("dim", f"  {line}")])
-        picker = _Picker(ask, options)
+        picker = _Picker(self._console, ask, options)
         answer = picker.run()
         shown = echo(options.available(), answer) if isinstance(answer, Answer) else f"({answer})"
         self._console.talk([("ok", "? "), ("bold", f"{ask.text} "), ("", shown)])
         return answer
 
 
+@contextmanager
+def _typing_kept() -> Iterator[None]:
+    """Have the terminal neither show nor interpret what is typed before the application reads it."""
+    before = termios.tcgetattr(sys.stdin)
+    tty.setcbreak(sys.stdin, termios.TCSADRAIN)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
 class _Picker:
     """One question on the screen."""
 
-    def __init__(self, ask: Ask, options: Offered) -> None:
-        self.ask, self.options = ask, options
+    def __init__(self, console: Console, ask: Ask, options: Offered) -> None:
+        self.console, self.ask, self.options = console, ask, options
         self.typed, self.note = "", ""
         self.at = 0
         self.marked: list[str] = []
 
     def run(self) -> Result:
-        """Show it until it is answered."""
+        """Show it until it is answered.
+
+        Importing prompt_toolkit takes longer than all before: the question is on the screen first.
+        """
+        if "prompt_toolkit" in sys.modules:
+            return self._application().run()
+        with _typing_kept():
+            self._show()
+            return self._application().run()
+
+    def _show(self) -> None:
+        """Print the question, and go back to its first line, where the application will print it again."""
+        lines = self._lines()
+        self.console.err.write(_CUT_LINES)
+        for line in lines:
+            self.console.talk(line)
+        self.console.err.write(f"{_WRAP_LINES}\x1b[{len(lines)}A")
+        self.console.err.flush()
+
+    def _application(self) -> Application[Result]:
         from prompt_toolkit.application import Application
+        from prompt_toolkit.formatted_text import ANSI
         from prompt_toolkit.layout import Layout, Window
         from prompt_toolkit.layout.controls import FormattedTextControl
         from prompt_toolkit.output.vt100 import Vt100_Output
 
         output = Vt100_Output.from_pty(sys.stderr)
         output.enable_cpr = False  # some terminals do not answer, and nothing here needs it
-        control = FormattedTextControl(self._fragments, focusable=True, show_cursor=False)
-        window = Window(control, dont_extend_height=True, wrap_lines=True)
-        app: Application[Result] = Application(
+        text = lambda: ANSI("".join(f"{self.console.styled(line)}\n" for line in self._lines()))  # noqa: E731
+        window = Window(FormattedTextControl(text, focusable=True, show_cursor=False), wrap_lines=True)
+        return Application(
             Layout(window),
             key_bindings=self._keys(),
             erase_when_done=True,
@@ -358,7 +392,6 @@ class _Picker:
             after_render=lambda _app: self.options.start(),
             refresh_interval=_REFRESH if self.ask.source else None,
         )
-        return app.run()
 
     def shown(self) -> Sequence[Option]:
         """Return the options that match the typed text, prefixes first, and the text itself where free text is allowed.
@@ -376,28 +409,25 @@ class _Picker:
         typed = [Option("", text, "as typed")] if free else []
         return [*typed, *matches] if self.ask.typed == "name" else [*matches, *typed]
 
-    def _fragments(self) -> StyleAndTextTuples:
+    def _lines(self) -> list[Line]:
         size = shutil.get_terminal_size()
         width, height = size.columns - 1, max(min(HEIGHT, size.lines - 5), 3)
         choices = self.shown()
         self.at = max(min(self.at, len(choices) - 1), 0)
         first = max(min(self.at - height // 2, len(choices) - height), 0)
-        lines: StyleAndTextTuples = [("bold", f"? {self.ask.text} "), ("", f"{safe(self.typed)}▏\n")]
-        for number, each in enumerate(choices[first : first + height], first):
-            lines += [*self._line(number, each, width), ("", "\n")]
+        lines: list[Line] = [[("bold", f"? {self.ask.text} "), ("", f"{safe(self.typed)}▏")]]
+        lines += [self._line(number, each, width) for number, each in enumerate(choices[first : first + height], first)]
         if len(choices) > height:
-            lines.append(("fg:ansibrightblack", f"  {self.at + 1:,} of {len(choices):,}, type to narrow\n"))
-        lines += [("fg:ansibrightblack", f"  {line}\n") for line in self._remarks(width, len(choices))]
-        return lines
+            lines.append([("dim", f"  {self.at + 1:,} of {len(choices):,}, type to narrow")])
+        return [*lines, *([("dim", f"  {line}")] for line in self._remarks(width, len(choices)))]
 
-    def _line(self, number: int, option: Option, width: int) -> list[tuple[str, str]]:
+    def _line(self, number: int, option: Option, width: int) -> Line:
         mark = ("◉ " if option.key in self.marked else "○ ") if self.ask.several else ""
         begin = f"{_CURSOR if number == self.at else ' '} {mark}"
         label = shortened(safe(option.label), width - len(begin))
         room = width - len(begin) - len(label) - 2
         note = shortened(safe(option.note), room) if option.note and room > 1 else ""
-        style = "fg:ansicyan" if number == self.at else ""
-        return [(style, begin + label), ("fg:ansibrightblack", f"  {note}" if note else "")]
+        return [("note" if number == self.at else "", begin + label), ("dim", f"  {note}" if note else "")]
 
     def _remarks(self, width: int, count: int) -> list[str]:
         labels = {each.key: safe(each.label) for each in self.options.available()}

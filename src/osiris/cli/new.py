@@ -12,8 +12,6 @@ import click
 
 from osiris import api
 from osiris.cli.command import answers, console, flag, opened, valued
-from osiris.cli.plan import measured_lines, plan_lines
-from osiris.cli.progress import watch
 from osiris.cli.render import Answer, safe
 from osiris.errors import OsirisError, diagnostic, fail
 
@@ -141,6 +139,8 @@ def _offer(
     workspace: Workspace, request: Request, text: str, flags: Mapping[str, tuple[str, ...]], options: BuildOptions
 ) -> Answer:
     """Show the plan of an unsaved pipeline, ask, and act on the answer."""
+    from osiris.cli.plan import measured_lines
+
     file = options.saved_as(request.name)
     _refuse_place(workspace, file, text)
     compiled = api.compile_file(workspace, workspace.root / (file or f"{request.name}.yaml"), params={}, text=text)
@@ -167,6 +167,8 @@ def _visible(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
 
 
 def _shown(workspace: Workspace, compiled: Compiled, text: str) -> list[Line]:
+    from osiris.cli.plan import plan_lines
+
     view = api.view_plan(workspace, compiled)
     lines = [f"  {safe(line)}".rstrip() for line in text.splitlines()]
     return [*lines, "", *plan_lines(view, verbose=console().verbose)]
@@ -275,6 +277,7 @@ def _done(
 
 def _run(workspace: Workspace, data: dict[str, JsonValue], notes: Sequence[Diagnostic]) -> Answer:
     """Run the saved plan whose fingerprint is in `data`."""
+    from osiris.cli.progress import watch
     from osiris.cli.run import result_answer
     from osiris.runner.host.run import RunOptions
 

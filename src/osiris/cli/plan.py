@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.cli.command import console
-from osiris.cli.render import figures, safe, table
+from osiris.cli.render import figures, safe, shortened, table
 from osiris.report.plan import columns_text, flow_text, target_text
 from osiris.units import count
 
@@ -160,11 +160,6 @@ def _column(name: str, kind: str, values: Sequence[JsonValue]) -> list[str]:
     cells = [shortened(text, WIDEST) for text in (safe(name), safe(kind), *(shown(value, kind) for value in values))]
     width = max(map(len, cells)) if kind.startswith(_NUMBERS) else 0
     return [cell.rjust(width) for cell in cells]
-
-
-def shortened(text: str, width: int) -> str:
-    """Return a text shortened to at most `width` columns."""
-    return text if len(text) <= width else f"{text[: max(width - 1, 1)]}…"
 
 
 def shown(value: JsonValue, kind: str) -> str:

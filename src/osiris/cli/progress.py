@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from osiris.cli.render import safe
-from osiris.oml.replicate import SOURCE
 from osiris.units import count, duration_text
 
 if TYPE_CHECKING:
@@ -209,6 +208,8 @@ class Tables:
 
     def take(self, step: Step) -> None:
         """Record a step of an entry."""
+        from osiris.oml.replicate import SOURCE  # is not needed before a run, and takes long to import
+
         if not (self._writers or self._failed):
             self._began = self._shown_at = time.monotonic()
         name = step.name.removesuffix(SOURCE)

@@ -62,6 +62,11 @@ def safe(text: str) -> str:
     return "".join(_escape(c) if c != " " and unicodedata.category(c) in UNSAFE_CATEGORIES else c for c in text)
 
 
+def shortened(text: str, width: int) -> str:
+    """Return a text shortened to at most `width` columns."""
+    return text if len(text) <= width else f"{text[: max(width - 1, 1)]}…"
+
+
 def _escape(character: str) -> str:
     number = ord(character)
     return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
@@ -119,6 +124,10 @@ class Console:
                 return
             for line in text.splitlines():
                 _print(self.out, line)
+
+    def styled(self, line: Line) -> str:
+        """Return a line as stderr shows it."""
+        return _painted([("", line)] if isinstance(line, str) else line, self.err)
 
     def is_terminal(self) -> bool:
         """Return whether stderr is a terminal for live progress."""
@@ -319,9 +328,13 @@ def table(rows: Iterable[Sequence[object]], header: Sequence[str]) -> list[Line]
 
 def _print(stream: TextIO, line: Line) -> None:
     parts = [("", line)] if isinstance(line, str) else line
-    colour = _is_coloured(stream)
     for each in _fitted(parts, _width(stream)):
-        stream.write("".join(_paint(style, safe(text), colour=colour) for style, text in each) + "\n")
+        stream.write(_painted(each, stream) + "\n")
+
+
+def _painted(parts: Sequence[tuple[str, str]], stream: TextIO) -> str:
+    colour = _is_coloured(stream)
+    return "".join(_paint(style, safe(text), colour=colour) for style, text in parts)
 
 
 def _fitted(parts: Sequence[tuple[str, str]], width: int | None) -> Sequence[Sequence[tuple[str, str]]]:

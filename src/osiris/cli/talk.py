@@ -11,11 +11,8 @@ import click
 
 from osiris.chat.environment import Waiting
 from osiris.chat.provider_api import ACCEPT, MODE, REPLACE
-from osiris.cli.plan import plan_lines
-from osiris.cli.progress import watch
 from osiris.cli.render import diagnostic_lines, safe
 from osiris.errors import Diagnostic, diagnostic
-from osiris.report.plan import view_of
 from osiris.units import count
 
 if TYPE_CHECKING:
@@ -87,6 +84,8 @@ class Terminal:
 
     def progress(self, event: Data) -> None:
         """Show how a run is getting on."""
+        from osiris.cli.progress import watch
+
         if self._progress is None:
             self._progress = self._running.enter_context(watch(self._console))
         self._progress(dict(event))
@@ -135,6 +134,9 @@ def _discovered(data: Data) -> list[Line]:
 
 
 def _plan(data: Data) -> list[Line]:
+    from osiris.cli.plan import plan_lines
+    from osiris.report.plan import view_of
+
     check = data["check"]
     head: Line = [("ok", "plan "), ("bold", f"{check['name']} {check['short']}")]
     assumed: list[Line] = [[("warning", "assumed "), ("", text)] for text in data["assumptions"]]

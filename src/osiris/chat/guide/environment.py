@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,7 +10,6 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar
 
 from osiris import api
-from osiris.api.previews import SAMPLE
 from osiris.chat.choices import one_line, read_names
 from osiris.chat.environment import (
     DRAFT,
@@ -57,13 +55,15 @@ class Listing:
         self._queue: WorkerQueue | None = queue
 
     def start(self) -> None:
-        """Start discovery, once the first question is on the screen: it would delay that."""
+        """Start discovery, and import what the next questions need: while the first one is read, not before it."""
         queue, self._queue = self._queue, None
         if queue is None:
             return
         for folder in list(self._by_source):
             queue.do(partial(self._ask, folder))
-        threading.Thread(target=lambda names: [*map(self._ask, names)], args=([*self._waiting],), daemon=True).start()
+        connections = [*self._waiting]
+        for act in (_import_engine, lambda: [*map(self._ask, connections)]):
+            threading.Thread(target=act, daemon=True).start()
 
     def offered(self, source: str = "") -> Offered:
         """Return the options of one source, or of all."""
@@ -91,6 +91,12 @@ class Listing:
                 self._waiting.remove(target)
 
 
+def _import_engine() -> None:
+    from osiris.chat.render import bound
+
+    bound("SELECT 1 AS one", ())
+
+
 def _options(target: str, discovery: Mapping[str, JsonValue]) -> tuple[Option, ...]:
     choices = read_names({"sources": [{**source_of(discovery), "target": target}], "writers": [], "silent": {}})
     return tuple(
@@ -109,6 +115,8 @@ class WorkerQueue:
     """Runs jobs in order with one worker, started by the first job."""
 
     def __init__(self, workspace: Workspace) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
         self._workspace = workspace
         self._open = ExitStack()
         self._worker: Worker | None = None
@@ -234,19 +242,17 @@ class GuideEnvironment(Environment):
 
     def choose(self, ask: Ask, draft: Draft) -> str:
         """Return the person's answer as recorded; rows are shown each time they are requested."""
-        from osiris.chat.guide.flag_line import problem_of_line
-
         while True:
             answer = self._screen.choose(ask, self._options(ask))
             if isinstance(answer, Answer):
-                wrong = problem_of_line(draft, answer.text) if ask.typed == "flags" and answer.text else None
+                wrong = _problem_of_flags(ask, answer, draft)
                 if wrong is None:
                     return answer.recorded()
                 self._screen.refuse(wrong)
-                continue
-            if answer != "look":
+            elif answer == "look":
+                self._show_rows(draft)
+            else:
                 return answer
-            self._show_rows(draft)
 
     def say(self, text: str) -> None:
         """Show one or more lines."""
@@ -311,6 +317,8 @@ class GuideEnvironment(Environment):
         if not draft.request.sources:
             self._screen.say("Nothing is read yet: choose a table or file first.")
             return
+        from osiris.api.previews import SAMPLE
+
         try:
             preview = self._preview(draft.request, draft.choices, SAMPLE)
         except OsirisError as error:
@@ -337,6 +345,15 @@ class GuideEnvironment(Environment):
             self._listing = Listing(self._project, self._queue)
         offered = self._listing.offered(ask.source.partition(":")[2])
         return offered if ask.source == RELATIONS else replace(offered, available=lambda: _tables(offered.available()))
+
+
+def _problem_of_flags(ask: Ask, answer: Answer, draft: Draft) -> str | None:
+    """Return why a typed line of flags is no answer; None for other answers."""
+    if ask.typed != "flags" or not answer.text:
+        return None
+    from osiris.chat.guide.flag_line import problem_of_line
+
+    return problem_of_line(draft, answer.text)
 
 
 def _tables(options: Sequence[Option]) -> list[Option]:

@@ -59,9 +59,11 @@ _PARTS: dict[str, tuple[str, str, Callable[[Draft], Flow[None]]]] = {
     "group": ("Group and measure", "or --group region --sum total as sales --count", parts.group),
     "pivot": ("Columns from values", "one column per status", parts.pivot),
     "distinct": ("Each different row once", "repeated rows are left out", parts.distinct),
-    "pick": ("First rows per group", "or --latest day per customer", parts.pick),
+    "pick": ("One row per group", "the latest, the largest …; or --latest day per customer", parts.pick),
+    "picks": ("First N rows per group", "or --top 3 amount per customer", parts.picks),
     "columns": ("Choose columns", "or --columns region, sales as total", parts.columns),
-    "sort": ("Sort, first N rows", "or --sort sales desc --limit 10", parts.sort),
+    "sort": ("Sort", "or --sort sales desc", parts.sort),
+    "limit": ("Sort, first N rows", "or --sort sales desc --limit 10", parts.limit),
 }
 
 _MODES = {
@@ -71,6 +73,9 @@ _MODES = {
 }
 
 _NAME_TAKEN = "CMP007"
+
+_FILE = "file|"
+"""How keys of kinds of files begin."""
 
 _CONFIRM = (Option("no", "no, choose another target"), Option("yes", "yes"))
 
@@ -89,15 +94,8 @@ def pipeline(draft: Draft) -> Flow[Agreed]:
         yield from sources.first(draft, Ask(READ, "What do you want to read?", source=RELATIONS))
     while True:
         answer = yield from _menu(draft)
-        previous, is_done = draft.request, answer.keys == ("write",)
-        if answer.text is not None:
-            from osiris.chat.guide.flag_line import add_line
-
-            is_done = yield from add_line(draft, answer.text)
-        elif answer.keys[0] in _PARTS:
-            yield from _PARTS[answer.keys[0]][2](draft)
-        elif not is_done:
-            yield from parts.computed_by(answer.keys[0], draft)
+        previous = draft.request
+        is_done = yield from _add(draft, answer)
         if problem := draft.problem():
             draft.request = previous
             yield Show(f"This does not work, and is left out: {problem}")
@@ -108,17 +106,36 @@ def pipeline(draft: Draft) -> Flow[Agreed]:
             return agreed
 
 
+def _add(draft: Draft, answer: Answer) -> Flow[bool]:
+    """Carry out an answer of the menu; tell whether the result is to be written."""
+    if answer.text is not None:
+        from osiris.chat.guide.flag_line import add_line
+
+        return (yield from add_line(draft, answer.text))
+    (key,) = answer.keys
+    if key in _PARTS:
+        yield from _PARTS[key][2](draft)
+    elif key.startswith(_FILE):
+        name = _name(draft)
+        draft.request = replace(draft.request, name=name, outputs=(_file_output(draft, key, name),))
+        return True
+    elif key != "write":
+        yield from parts.computed_by(key, draft)
+    return key == "write"
+
+
 def _menu(draft: Draft) -> Flow[Answer]:
     write = Option("write", "Write the result", "to a file or a table; or --to output/sales.parquet")
+    files = _file_targets(draft, _name(draft), "Write a {} file")
     others = tuple(Option(key, label, note) for key, (label, note, _) in _PARTS.items())
-    options = (write, *others, *parts.functions(draft))
+    options = (write, *files, *others, *parts.functions(draft))
     answer: Answer = yield Ask(MENU, "What next?", options, typed="flags", head=summary(draft.request))
     return answer
 
 
 def _finish_request(draft: Draft) -> Flow[Agreed | None]:
     """Ask for the target, show the plan and ask for agreement; None to change something."""
-    name = default_name(draft) if draft.request.name == UNNAMED else draft.request.name
+    name = _name(draft)
     while True:
         if not draft.request.outputs:
             output = yield from _target(draft, name)
@@ -181,26 +198,37 @@ def _renamed(request: Request, before: str, name: str) -> Request:
     return replace(request, name=name, outputs=(output,))
 
 
+def _name(draft: Draft) -> str:
+    return default_name(draft) if draft.request.name == UNNAMED else draft.request.name
+
+
 def _target(draft: Draft, name: str) -> Flow[Output]:
     writers = draft.choices.writers
     files = {each.component: each for each in writers if each.makes_files}
     endings = tuple(f".{each.ending}" for each in files.values())
-    options = (*_file_targets(files.values(), name), *_table_targets(writers))
+    options = (*_file_targets(draft, name, "{} file"), *_table_targets(writers))
     answer = yield Ask("target", "Where does it go?", options, typed="path", endings=endings)
     if answer.text is not None:
         component = next(name for name, each in files.items() if answer.text.endswith(f".{each.ending}"))
         return Output(draft.last(), component, path=answer.text)
-    kind, component, reference = answer.keys[0].split("|", 2)
-    if kind == "file":
-        return Output(draft.last(), component, path=f"output/{name}.{files[component].ending}")
+    if answer.keys[0].startswith(_FILE):
+        return _file_output(draft, answer.keys[0], name)
+    _, component, reference = answer.keys[0].split("|", 2)
     writer = next(each for each in writers if each.component == component)
     return (yield from _table(draft, writer, reference))
 
 
-def _file_targets(files: Iterable[Writer], name: str) -> Iterator[Option]:
+def _file_targets(draft: Draft, name: str, label: str) -> Iterator[Option]:
+    """Yield an option for each kind of file; `label` has a place for the kind."""
+    files = [each for each in draft.choices.writers if each.makes_files]
     for each in sorted(files, key=lambda each: each.ending != "parquet"):
-        label = "Parquet" if each.ending == "parquet" else str(each.ending).upper()
-        yield Option(f"file|{each.component}|", f"{label} file", f"output/{name}.{each.ending}")
+        kind = "Parquet" if each.ending == "parquet" else str(each.ending).upper()
+        yield Option(f"{_FILE}{each.component}|{each.ending}", label.format(kind), f"output/{name}.{each.ending}")
+
+
+def _file_output(draft: Draft, key: str, name: str) -> Output:
+    _, component, ending = key.split("|")
+    return Output(draft.last(), component, path=f"output/{name}.{ending}")
 
 
 def _table_targets(writers: Iterable[Writer]) -> Iterator[Option]:

@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import re
+import json
 from dataclasses import replace
-from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
-from osiris.chat.expressions import OR, measure_name, unused
+from osiris.chat.expressions import measure_name, unused
+from osiris.chat.guide.conversions import AS_DATE, AS_MOMENT, AS_NUMBER, CONVERTED, MOMENT_TEXT, as_date, is_dates
 from osiris.chat.guide.draft import (
     Answer,
     Ask,
-    Compare,
     Option,
     Show,
     columns_of,
     known_texts,
     match_options,
     plain,
-    remark,
     typed_as,
     value_kind,
 )
 from osiris.chat.request import Chosen, Computed, Filter, Group, Measure, Pick, Pivot, Sort, Step
-from osiris.chat.sql_text import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from osiris.chat.expressions import Kind
     from osiris.chat.guide.draft import Draft, Fields, Flow, Typed
-    from osiris.chat.request import Aggregate, Function, Operator, PivotFunction, Request, Unit
+    from osiris.chat.request import Aggregate, Function, Operator, PivotFunction, Unit
 
 UNITS: tuple[Unit, ...] = ("month", "week", "day", "quarter", "year")
 
@@ -56,7 +53,9 @@ _TEXT: tuple[Kind, ...] = ("text",)
 _VALUES: tuple[Kind, ...] = ("number", "text", "date", "timestamp", "time", "bool", "uuid")
 """Kinds with literals."""
 
-_AS_DATE, _AS_MOMENT, _AS_NUMBER = "text as a date", "text as a time", "text as a number"
+_BY, _MEASURE = "by:", "measure:"
+"""How keys of columns begin among conditions, and those of measures among groups."""
+
 _FUNCTIONS: dict[str, tuple[str, tuple[Kind, ...], str]] = {
     "add": ("add two numbers", _NUMBER, "either"),
     "subtract": ("subtract two numbers", _NUMBER, "either"),
@@ -78,15 +77,18 @@ _FUNCTIONS: dict[str, tuple[str, tuple[Kind, ...], str]] = {
     "upper": ("text in upper case", _TEXT, ""),
     "trim": ("text without blanks around it", _TEXT, ""),
     "length": ("length of a text", _TEXT, ""),
-    _AS_DATE: ("read a text as a date", _TEXT, ""),
-    _AS_MOMENT: ("read a text as a date and time", _TEXT, ""),
-    _AS_NUMBER: ("read a text as a number", _TEXT, ""),
+    AS_DATE: ("read a text as a date", _TEXT, ""),
+    AS_MOMENT: ("read a text as a date and time", _TEXT, ""),
+    AS_NUMBER: ("read a text as a number", _TEXT, ""),
     "replace": ("replace a part of a text", _TEXT, "part"),
     "join text": ("join two texts", _TEXT, "column"),
     "first characters": ("first characters of a text or date", (*_TEXT, *_MOMENT), "whole number"),
     "if empty": ("another value where one is empty", _VALUES, "either"),
 }
 """Functions of the guide: label, kinds of their column, and other arguments."""
+
+_OF_TWO = ("add", "subtract", "multiply", "divide", "days between", "minutes between")
+"""Functions whose two columns can be chosen at once."""
 
 _SECOND = {
     "subtract": "Subtract which column{value} from {column}?",
@@ -97,26 +99,6 @@ _SECOND = {
 """Questions for the second column, where the order matters."""
 
 _BETWEEN = (Option(" ", "a blank"), Option("", "nothing"))
-
-_FORMATS = {
-    "%Y-%m-%d": "year-month-day",
-    "%Y/%m/%d": "year/month/day",
-    "%Y%m%d": "yearmonthday",
-    "%d.%m.%Y": "day.month.year",
-    "%d. %m. %Y": "day. month. year",
-    "%d/%m/%Y": "day/month/year",
-    "%m/%d/%Y": "month/day/year",
-    "%d-%m-%Y": "day-month-year",
-}
-_ISO = "%Y-%m-%d"
-_SWAPPED = ("%d/%m/%Y", "%m/%d/%Y")
-_MOMENT_TEXT = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?)?")
-_NUMBERS = {
-    "int64": ("whole numbers, as 1234", r"[+-]?\d+"),
-    "decimal(18,2)": ("two decimal places, as 1234.50", r"[+-]?\d+(\.\d{1,2})?"),
-    "decimal(18,2) 1.234,5": ("two decimal places, as 1.234,50", r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d{1,2})?"),
-    "float64": ("any decimal places, as 1234.5678", r"[+-]?\d+(\.\d+)?"),
-}
 
 
 def _comparable_kinds(type_: str | None) -> tuple[Kind, ...]:
@@ -129,22 +111,60 @@ def _comparable_kinds(type_: str | None) -> tuple[Kind, ...]:
 
 
 def filters(draft: Draft) -> Flow[None]:
-    """Ask for a condition on rows."""
+    """Ask for conditions on rows: a column, of which more is asked, or values of columns."""
+    fields = draft.fields(draft.step_for("filters"), "input")
+    columns = tuple(replace(each, key=f"{_BY}{each.key}") for each in columns_of(draft, fields))
+    text = "Keep rows by which column, or which values?"
+    keys = (yield Ask("keep", text, (*columns, *_simple_conditions(draft, fields)), several=True)).keys
+    by = [key.removeprefix(_BY) for key in keys if key.startswith(_BY)]
+    if by and len(keys) > 1:
+        yield Show("Choose one column, or values.")
+        return
+    conditions = () if by else _chosen_conditions(keys, draft.step_for("filters"))
+    while not conditions:
+        condition = yield from _condition(draft, by[0], fields)
+        conditions = (condition,) if condition else ()
     step = draft.step_for("filters")
-    fields = draft.fields(step, "input")
-    column = (yield Ask("filter", "Keep rows by which column?", columns_of(draft, fields))).keys[0]
-    condition = None
-    while condition is None:
-        condition = yield from _condition(draft, column, fields)
-    step = draft.step_for("filters")
-    draft.put(replace(step, filters=(*step.filters, condition)))
+    draft.put(replace(step, filters=(*step.filters, *conditions)))
+
+
+def _simple_conditions(draft: Draft, fields: Fields) -> Iterator[Option]:
+    """Yield an option for each frequent value of each column, and for the empty ones."""
+    for column in fields:
+        for value in _values(draft, column):
+            if value.label.strip():
+                yield Option(json.dumps([column, "=", value.label]), f"{column} is {value.label}", value.note)
+        for operator in _EMPTINESS:
+            yield Option(json.dumps([column, operator]), f"{column} {operator}")
+
+
+def _chosen_conditions(keys: Iterable[str], step: Step) -> tuple[Filter, ...]:
+    """Return the conditions of options: all columns must fulfil one of their own."""
+    by_column: dict[str, list[Filter]] = {}
+    for column, operator, *values in map(json.loads, keys):
+        conditions = by_column.setdefault(column, [])
+        if values and conditions and conditions[0].values:
+            conditions[0] = replace(conditions[0], operator="in", values=(*conditions[0].values, *values))
+        else:
+            conditions.insert(0 if values else len(conditions), Filter(column, operator, tuple(values)))
+    number = max((each.either or 0 for each in step.filters), default=0)
+    numbered = enumerate(by_column.values(), number + 1)
+    return tuple(
+        replace(each, either=either if len(conditions) > 1 else None)
+        for either, conditions in numbered
+        for each in conditions
+    )
 
 
 def _condition(draft: Draft, column: str, fields: Fields) -> Flow[Filter | None]:
     values, operators = _values(draft, column), _operators(fields[column])
     options = (*values, *operators)
-    if _is_dates(draft, column):
-        options = (*options, Option(f"o:{_AS_DATE}", "compared as a date …", "a column with the date is computed"))
+    if is_dates(draft, column):
+        dates = (
+            Option(f"o:{AS_DATE}{key}", f"as a date, {label}", "its date is computed")
+            for key, label in _COMPARED.items()
+        )
+        options = (*options, *dates)
     text = f"Keep rows where {column} is …"
     typed = typed_as(fields[column]) if value_kind(fields[column]) in _VALUES else None
     answer = yield Ask("condition", text, options, several=True, typed=typed)
@@ -155,26 +175,13 @@ def _condition(draft: Draft, column: str, fields: Fields) -> Flow[Filter | None]
     if not chosen:
         among = yield from _chosen_values(answer, values)
         return Filter(column, "=" if len(among) == 1 else "in", among)
-    if chosen[0] == _AS_DATE:
-        return (yield from _condition_on_date(draft, column))
-    return (yield from _by_operator(draft, column, chosen[0], fields))
-
-
-def _condition_on_date(draft: Draft, column: str) -> Flow[Filter | None]:
-    """Convert a text column to a date, and ask for a condition on it."""
-    step = draft.step_for("compute")
-    spelled = yield from _date_format(draft, column)
-    if spelled is None:
+    if not chosen[0].startswith(AS_DATE):
+        return (yield from _by_operator(draft, column, chosen[0], fields))
+    date = yield from as_date(draft, column)
+    if date is None:
         return None
-    new = Computed(unused(plain([column, "date"]), draft.fields(step, "input")), "convert", column, value=spelled)
-    draft.put(replace(step, compute=(*step.compute, new)))
-    return (yield from _condition(draft, new.name, draft.fields(draft.step_for("filters"), "input")))
-
-
-def _is_dates(draft: Draft, column: str) -> bool:
-    """Tell whether all known values of a column are dates as text."""
-    texts = known_texts(draft.column(column))
-    return bool(texts) and _all_spelled(_FORMATS, texts)
+    fields = draft.fields(draft.step_for("filters"), "input")
+    return (yield from _by_operator(draft, date, chosen[0].removeprefix(AS_DATE), fields))
 
 
 def _by_operator(draft: Draft, column: str, operator: str, fields: Fields) -> Flow[Filter | None]:
@@ -237,19 +244,37 @@ def _operators(type_: str | None) -> tuple[Option, ...]:
 
 
 def group(draft: Draft) -> Flow[None]:
-    """Ask for groups, and then for their measures."""
-    step = draft.step_for("group")
-    fields = draft.fields(step, "input")
-    options = (*_groups(draft, fields), Option("all", "no groups", "one row for everything"))
-    text = "Group by which columns?"
-    chosen = (yield Ask("group", text, options, several=True)).keys
-    groups = tuple(_group(key) for key in chosen if key != "all")
-    text = "Measure what of each group?" if groups else "Measure what?"
-    rows = (Option("count|", "number of rows"), Option(f"{_SHARE}|", "share of the number of rows", "from 0 to 1"))
-    options = (*rows, *_measures(draft, fields)) if groups else (rows[0], *_measures(draft, fields, shares=False))
-    keys = (yield Ask("measure", text, options, several=True)).keys
+    """Ask for groups and their measures: at once, or one after the other."""
+    fields = draft.fields(draft.step_for("group"), "input")
+    all_rows = Option("all", "no groups", "one row for everything")
+    measured = (replace(each, key=f"{_MEASURE}{each.key}") for each in _measures(draft, fields, shares=True))
+    options = (*_groups(draft, fields), all_rows, *measured)
+    head = ("measures can be chosen with them, or next",)
+    chosen = (yield Ask("groups", "Group by which columns?", options, several=True, head=head)).keys
+    keys = tuple(key.removeprefix(_MEASURE) for key in chosen if key.startswith(_MEASURE))
+    by = [key for key in chosen if key != all_rows.key and not key.startswith(_MEASURE)]
+    groups = yield from _chosen_groups(draft, by, fields)
+    if groups is None:
+        return
+    if not keys:
+        text = "Measure what of each group?" if groups else "Measure what?"
+        options = tuple(_measures(draft, fields, shares=bool(groups)))
+        keys = (yield Ask("measure", text, options, several=True)).keys
     measures = _chosen_measures(keys, [each.name or each.column for each in groups])
+    step = draft.step_for("group")
     draft.put(replace(step, group=groups, measures=tuple(measures)))
+
+
+def _chosen_groups(draft: Draft, keys: Iterable[str], fields: Fields) -> Flow[tuple[Group, ...] | None]:
+    """Return the groups of options, with the dates of texts computed; None if one cannot be."""
+    groups = []
+    for key in keys:
+        unit, _, column = key.partition("|")
+        source = column if not unit or value_kind(fields[column]) in _MOMENT else (yield from as_date(draft, column))
+        if source is None:
+            return None
+        groups.append(Group(source, cast("Unit", unit), f"{column}_{unit}") if unit else Group(column))
+    return tuple(groups)
 
 
 def _chosen_measures(keys: Iterable[str], taken: list[str]) -> list[Measure]:
@@ -275,17 +300,16 @@ def _chosen_measures(keys: Iterable[str], taken: list[str]) -> list[Measure]:
 def _groups(draft: Draft, fields: Fields) -> Iterator[Option]:
     for option in columns_of(draft, fields):
         yield replace(option, key=f"|{option.key}")
-        if value_kind(fields[option.key]) in _MOMENT:
-            zone = "in UTC" if "," in (fields[option.key] or "") else ""
-            yield from (Option(f"{unit}|{option.key}", f"{unit} of {option.key}", zone) for unit in UNITS)
+        is_text = is_dates(draft, option.key)
+        if is_text or value_kind(fields[option.key]) in _MOMENT:
+            note = "its date is computed" if is_text else "in UTC" if "," in (fields[option.key] or "") else ""
+            yield from (Option(f"{unit}|{option.key}", f"{unit} of {option.key}", note) for unit in UNITS)
 
 
-def _group(key: str) -> Group:
-    unit, _, column = key.partition("|")
-    return Group(column, cast("Unit", unit), f"{column}_{unit}") if unit else Group(column)
-
-
-def _measures(draft: Draft, fields: Fields, *, shares: bool = True) -> Iterator[Option]:
+def _measures(draft: Draft, fields: Fields, *, shares: bool) -> Iterator[Option]:
+    yield Option("count|", "number of rows")
+    if shares:
+        yield Option(f"{_SHARE}|", "share of the number of rows", "from 0 to 1")
     columns = columns_of(draft, fields)
     numbers = [each for each in columns if value_kind(fields[each.key]) == "number"]
     for function in _OF_NUMBERS:
@@ -312,14 +336,17 @@ def pivot(draft: Draft) -> Flow[None]:
         filter(None, map(str.strip, (answer.text or "").split(",")))
     )
     rows = tuple(each for each in _groups(draft, fields) if each.key != f"|{column}")
-    groups = (yield Ask("pivot rows", "One row for each …?", rows, several=True)).keys
+    keys = (yield Ask("pivot rows", "One row for each …?", rows, several=True)).keys
+    groups = yield from _chosen_groups(draft, keys, fields)
+    if groups is None:
+        return
     numbers = columns_of(draft, fields, _NUMBER)
     figures = [Option(f"{name}|{each.key}", f"{name} of {each.label}") for each in numbers for name in _OF_NUMBERS[:4]]
     cells = (Option("count|", "number of rows"), *figures)
     cell = (yield Ask("pivot of", "What is in the columns?", cells)).keys[0]
     function, _, of = cell.partition("|")
     new = Pivot(column, values, cast("PivotFunction", function), of or None)
-    draft.put(replace(step, group=tuple(map(_group, groups)), pivot=new))
+    draft.put(replace(draft.step_for("group"), group=groups, pivot=new))
 
 
 def distinct(draft: Draft) -> Flow[None]:
@@ -348,15 +375,25 @@ def computed_by(function: str, draft: Draft) -> Flow[None]:
     label, kinds, _ = _FUNCTIONS[function]
     columns = columns_of(draft, draft.fields(draft.step_for("compute"), "input"), kinds)
     text = f"{label[:1].upper()}{label[1:]}: of which column?"
-    for column in (yield Ask("of", text, columns, several=function in _CONVERTED)).keys:
+    head = ("two columns can be chosen, in their order",) if function in _OF_TWO else ()
+    keys = (yield Ask("of", text, columns, several=function in (*CONVERTED, *_OF_TWO), head=head)).keys
+    if function in _OF_TWO and len(keys) > 1:
+        if len(keys) > 2:
+            yield Show("Choose one column, or two.")
+        else:
+            yield from _compute_of(draft, function, *keys)
+        return
+    for column in keys:
         yield from _compute_of(draft, function, column)
 
 
-def _compute_of(draft: Draft, function: str, column: str) -> Flow[None]:
+def _compute_of(draft: Draft, function: str, column: str, other: str | None = None) -> Flow[None]:
     """Add a computed column; rounding replaces the column, other columns stay unchanged."""
     step = draft.step_for("compute")
     fields = draft.fields(step, "input")
-    new = yield from _computed(draft, function, column, fields)
+    new: Computed | None = Computed("", cast("Function", function), column, other)
+    if other is None:
+        new = yield from _computed(draft, function, column, fields)
     if new is None:
         return
     name = unused(plain([column, function.removeprefix("text as a "), new.other or ""]), fields)
@@ -373,8 +410,8 @@ def _compute_of(draft: Draft, function: str, column: str) -> Flow[None]:
 def _computed(draft: Draft, function: str, column: str, fields: Fields) -> Flow[Computed | None]:
     """Ask for a function's other arguments; return the new column, unnamed, if any."""
     more = _FUNCTIONS[function][2]
-    if function in _CONVERTED:
-        spelled = yield from _CONVERTED[function](draft, column)
+    if function in CONVERTED:
+        spelled = yield from CONVERTED[function](draft, column)
         return Computed("", "convert", column, value=spelled) if spelled else None
     new = Computed("", cast("Function", function), column)
     if more == "part":
@@ -411,128 +448,37 @@ def _typed_operand(function: Function, type_: str | None) -> Typed | None:
     return "number" if typed == "whole number" else typed
 
 
-def _date_format(draft: Draft, column: str) -> Flow[str | None]:
-    """Return the date format of a column: one of the usual formats that fits all known values, alone or combined.
-
-    Few values are known, so each format is also tried together with ISO 8601. Asked for unless exactly one fits all
-    values.
-    """
-    texts = known_texts(draft.column(column))
-    ways = _ways(texts)
-    if not ways:
-        yield Show(f"No usual way to spell dates fits the values of {column}.")
-        return None
-    values, counts = yield from _count_fits(draft, column, ways)
-    complete = [each for each in ways if counts.get(each) == values]
-    complete = [each for each in complete if OR not in each] or complete
-    if len(complete) == 1:
-        yield Show(f"{column} spells all dates as {_way(complete[0])}.")
-        return f"date {complete[0]}"
-
-    def option(way: str) -> Option:
-        fits = f"{counts[way]:,} of {values:,} values" if counts else ""
-        return Option(f"date {way}", _way(way), remark(fits, _first_day(texts, way)))
-
-    options = tuple(map(option, sorted(complete or ways, key=lambda way: -counts.get(way, 0))))
-    return str((yield Ask("format", f"How does {column} spell dates?", options)).keys[0])
-
-
-def _ways(texts: list[str]) -> list[str]:
-    """Return the usual date formats that fit all texts, each also combined with ISO 8601."""
-    fitting = [each for each in _FORMATS if _all_spelled((each,), texts)]
-    return [*(fitting or _joint_formats(texts)), *(OR.join((_ISO, each)) for each in fitting if each != _ISO)]
-
-
-def _count_fits(draft: Draft, column: str, ways: Sequence[str]) -> Flow[tuple[int, dict[str, int]]]:
-    """Return the number of values of a column, and how many fit each format: none if unavailable."""
-    values, *counts = (yield Compare(_format_counts(draft, column, ways), column)) or [0]
-    return values, dict(zip(ways, map(int, counts), strict=True)) if len(counts) == len(ways) else {}
-
-
-def _way(format_: str) -> str:
-    return OR.join(_FORMATS[each] for each in format_.split(OR))
-
-
-def _format_counts(draft: Draft, column: str, ways: Sequence[str]) -> Request:
-    """Return a request for one row: the number of values of a column, and how many fit each date format."""
-    taken = [*(each.name for each in draft.request.steps), *(each.name for each in draft.choices.relations)]
-    before = replace(draft.step_for("compute"), name=unused("all_rows", taken))
-    name = quote(column)
-    tried = (", ".join(f"'{each}'" for each in way.split(OR)) for way in ways)
-    # DuckDB reads two-digit years, as in 07.03.25, as the year 25: such a value does not fit.
-    counts = ", ".join(
-        f"count(*) FILTER (WHERE year(try_strptime({name}, [{each}])) >= 1000) AS n{n}" for n, each in enumerate(tried)
-    )
-    figures = Step(
-        unused("figures", taken), sql=f"SELECT count({name}), {counts} FROM {before.name}", inputs=(before.name,)
-    )
-    return replace(draft.request, steps=(*draft.request.steps, before, figures))
-
-
-def _first_day(texts: list[str], format_: str) -> str:
-    """Return how the first text is read."""
-    if OR in format_ or not texts:
-        return ""
-    return f"{texts[0]} is {datetime.strptime(texts[0], format_).date()}"  # noqa: DTZ007  a day
-
-
-def _joint_formats(texts: list[str]) -> list[str]:
-    """Return the formats that together fit all values; day and month do not swap places."""
-    formats = [each for each in _FORMATS if any(_is_spelled(text, each) for text in texts)]
-    ways = (
-        [[each for each in formats if each != swapped] for swapped in _SWAPPED]
-        if {*_SWAPPED} <= {*formats}
-        else [formats]
-    )
-    return [OR.join(way) for way in ways if _all_spelled(way, texts)]
-
-
-def _moment_type(draft: Draft, column: str) -> Flow[str | None]:
-    if all(_MOMENT_TEXT.fullmatch(text) for text in known_texts(draft.column(column))):
-        return "timestamp[us]"
-    yield Show(f"Values of {column} are not spelled like 2025-01-31 09:30:00.")
-    return None
-
-
-def _number_type(draft: Draft, column: str) -> Flow[str | None]:
-    texts = known_texts(draft.column(column))
-    fitting = (name for name, (_, spelled) in _NUMBERS.items() if all(re.fullmatch(spelled, text) for text in texts))
-    options = tuple(Option(name, _NUMBERS[name][0]) for name in fitting)
-    if not options:
-        yield Show(f"No usual way to spell numbers fits the values of {column}.")
-        return None
-    return str((yield Ask("type", f"How does {column} spell numbers?", options)).keys[0])
-
-
-_CONVERTED = {_AS_DATE: _date_format, _AS_MOMENT: _moment_type, _AS_NUMBER: _number_type}
-"""Dialogues for the value of `convert`."""
-
-
-def _all_spelled(formats: Iterable[str], texts: list[str]) -> bool:
-    """Tell whether each text fits one of the formats."""
-    return all(any(_is_spelled(text, each) for each in formats) for text in texts)
-
-
-def _is_spelled(text: str, format_: str) -> bool:
-    try:
-        return bool(datetime.strptime(text, format_))  # noqa: DTZ007  a day
-    except ValueError:
-        return False
-
-
 # --- rows per group, columns, order --------------------------------------------------------------------------------
 
 
 def pick(draft: Draft) -> Flow[None]:
+    """Ask for the first row of each group."""
+    per, order = yield from _first_rows(draft, "One row of each …?", "Which one?")
+    if order:
+        draft.put(replace(draft.step_for("pick"), pick=Pick(per, order, 1)))
+
+
+def picks(draft: Draft) -> Flow[None]:
     """Ask for the first rows of each group."""
-    step = draft.step_for("pick")
-    fields = draft.fields(step, "input")
-    text = "First rows of each …?"
+    per, order = yield from _first_rows(draft, "First rows of each …?", "Which rows are the first?")
+    if order:
+        rows = yield from _count("How many of each?")
+        draft.put(replace(draft.step_for("pick"), pick=Pick(per, order, rows)))
+
+
+def _first_rows(draft: Draft, text: str, which: str) -> Flow[tuple[tuple[str, ...], tuple[Sort, ...]]]:
+    """Ask for groups and the order of their rows; dates of texts are computed, no order if that is not possible."""
+    fields = draft.fields(draft.step_for("pick"), "input")
     per = (yield Ask("per", text, columns_of(draft, fields), several=True)).keys
-    orders = tuple(_orders(draft, fields))
-    keys = (yield Ask("first", "Which rows are the first?", orders, several=True)).keys
-    rows = yield from _count("How many of each?", "1", "1")
-    draft.put(replace(step, pick=Pick(per, tuple(map(_sort, keys)), int(rows))))
+    keys = (yield Ask("first", which, tuple(_orders(draft, fields, dates=True)), several=True)).keys
+    order = []
+    for key in keys:
+        by = _sort(key.removeprefix(AS_DATE))
+        column = (yield from as_date(draft, by.column)) if key.startswith(AS_DATE) else by.column
+        if column is None:
+            return per, ()
+        order.append(replace(by, column=column))
+    return per, tuple(order)
 
 
 def columns(draft: Draft) -> Flow[None]:
@@ -544,30 +490,41 @@ def columns(draft: Draft) -> Flow[None]:
 
 
 def sort(draft: Draft) -> Flow[None]:
-    """Ask for an order, and how many rows to keep."""
+    """Ask for an order."""
     step = draft.step_for("sort")
     options = tuple(_orders(draft, draft.fields(step, "sort")))
     keys = (yield Ask("sort", "Sort by what?", options, several=True)).keys
-    rows = yield from _count("How many rows?", "all", "all rows")
-    limit = None if rows == "all" else int(rows)
-    draft.put(replace(step, sort=tuple(_sort(key) for key in keys), limit=limit))
+    draft.put(replace(step, sort=tuple(map(_sort, keys))))
 
 
-def _orders(draft: Draft, fields: Fields) -> Iterator[Option]:
+def limit(draft: Draft) -> Flow[None]:
+    """Ask for an order, and how many rows to keep."""
+    yield from sort(draft)
+    rows = yield from _count("How many rows?")
+    draft.put(replace(draft.step_for("sort"), limit=rows))
+
+
+def _orders(draft: Draft, fields: Fields, *, dates: bool = False) -> Iterator[Option]:
+    """Yield two orders for each column; with `dates`, also those of the dates that texts spell."""
     moments, texts = ("latest", "earliest"), ("Z to A", "A to Z")
     words = {"date": moments, "timestamp": moments, "time": moments, "number": ("largest", "smallest")}
     for name, type_ in fields.items():
         values = known_texts(draft.column(name))
-        is_moment = bool(values) and all(_MOMENT_TEXT.fullmatch(text) for text in values)
+        is_moment = bool(values) and all(MOMENT_TEXT.fullmatch(text) for text in values)
         down, up = moments if is_moment else words.get(value_kind(type_), texts)
         ways = [Option(f"-{name}", f"{name} ({down} first)"), Option(f"+{name}", f"{name} ({up} first)")]
         yield from reversed(ways) if (down, up) == texts else ways
+        if dates and not is_moment and is_dates(draft, name):
+            note = "its date is computed"
+            ways = [replace(each, key=f"{AS_DATE}{each.key}", note=note) for each in ways]
+            labels = [f"{name} ({way} date first)" for way in moments]
+            yield from (replace(way, label=label) for way, label in zip(ways, labels, strict=True))
 
 
 def _sort(key: str) -> Sort:
     return Sort(key[1:], descending=key.startswith("-"))
 
 
-def _count(text: str, key: str, label: str) -> Flow[str]:
-    answer = yield Ask("count", text, (Option(key, label),), typed="whole number", default=(key,))
-    return str(answer.text or answer.keys[0])
+def _count(text: str) -> Flow[int]:
+    answer = yield Ask("count", text, typed="whole number")
+    return int(answer.text)

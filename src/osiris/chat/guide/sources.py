@@ -67,16 +67,28 @@ def join(draft: Draft) -> Flow[None]:
     left = draft.fields(step, "input")
     right = {each.name: each.type for each in relation.columns or ()}
     figures, offered = yield from _measured_keys(draft, step, relation, left, right)
-    options = [Option(str(n), _words(pairs), str(figures[pairs] or "not measured")) for n, pairs in enumerate(offered)]
-    options.append(Option("other", "other columns …"))
-    chosen = (yield Ask("key", f"By which key is {relation.table} joined?", tuple(options))).keys[0]
-    pairs = (yield from _ask_key(draft, left, right)) if chosen == "other" else offered[int(chosen)]
+    keys = (option for n, pairs in enumerate(offered) for option in _key_options(n, pairs, figures[pairs]))
+    options = (*keys, Option("other", "other columns …"))
+    chosen = (yield Ask("join key", f"By which key is {relation.table} joined?", options)).keys[0]
+    number, _, unmatched = chosen.partition("|")
+    pairs = offered[int(number)] if unmatched else (yield from _ask_key(draft, left, right))
     if pairs not in figures:
         figures[pairs] = yield from _measured(draft, step, relation, pairs)
-    joined = yield from _confirmed(relation, pairs, figures[pairs])
-    if joined is not None:
-        draft.read(relation.id)
-        draft.put(replace(step, joins=(*step.joins, joined)))
+    if not (yield from _is_wanted(relation, pairs, figures[pairs])):
+        return
+    unmatched = yield from _unmatched(unmatched, figures[pairs])
+    draft.read(relation.id)
+    draft.put(replace(step, joins=(*step.joins, Join(relation.name, pairs, "drop" if unmatched == "drop" else "keep"))))
+
+
+def _key_options(number: int, pairs: Pairs, figures: Figures | None) -> Iterator[Option]:
+    """Yield the options of a key: two where rows may have no match."""
+    keep, drop = Option(f"{number}|keep", _words(pairs), str(figures or "not measured")), f"{number}|drop"
+    if figures and figures.matched == figures.keys:
+        yield keep
+    else:
+        yield replace(keep, label=f"{keep.label}, keep rows without a match")
+        yield replace(keep, key=drop, label=f"{keep.label}, drop rows without a match")
 
 
 def _measured_keys(
@@ -99,17 +111,16 @@ def _measured_keys(
     return figures, offered
 
 
-def _confirmed(relation: Relation, pairs: Pairs, figures: Figures | None) -> Flow[Join | None]:
-    """Return the join, unless it multiplies rows and the person declines."""
-    if not (yield from _is_wanted(relation, pairs, figures)):
-        return None
+def _unmatched(chosen: str, figures: Figures | None) -> Flow[str]:
+    """Return what happens to rows without a match, keep or drop; asked unless it was chosen, or there are none."""
     if figures and figures.matched == figures.keys:
         yield Show(f"All {figures.keys:,} values match.")
-        return Join(relation.name, pairs, "keep")
+        return "keep"
+    if chosen:
+        return chosen
     options = (Option("keep", "keep them", "what is joined is empty there"), Option("drop", "drop them"))
     missing = f"{figures.keys - figures.matched:,} of {figures.keys:,} values have no match. " if figures else ""
-    answer = (yield Ask("unmatched", f"{missing}Keep rows without a match?", options)).keys[0]
-    return Join(relation.name, pairs, "keep" if answer == "keep" else "drop")
+    return str((yield Ask("unmatched", f"{missing}Keep rows without a match?", options)).keys[0])
 
 
 def _is_wanted(relation: Relation, pairs: Pairs, figures: Figures | None) -> Flow[bool]:

@@ -109,14 +109,13 @@ class Person:
         return self.request.steps[-1]
 
 
-def test_a_pipeline_in_seven_choices():
+def test_a_pipeline_in_a_few_choices():
     person = Person().say(
         "orders.csv",
         "Group and measure",
         "status, month of placed",
         "number of rows, sum of amount",
-        "Write the result",
-        "Parquet file",
+        "Write a Parquet file",
         "Yes, save it and run it",
     )
     assert person.machine.agreed.action == "run"
@@ -196,7 +195,14 @@ def test_keys_are_found_in_another_spelling(spelled, monkeypatch):
 @pytest.mark.parametrize(
     ("column", "values", "figures", "offered"),
     [
-        ("client_no", (), (80, 41, 1), ["client_no = client", "other columns …"]),
+        (
+            *("client_no", (), (80, 41, 1)),
+            [
+                "client_no = client, keep rows without a match",
+                "client_no = client, drop rows without a match",
+                "other columns …",
+            ],
+        ),
         ("client_no", (), (80, 40, 1), ["other columns …"]),
         ("buyer", ["C-1", "C-2"], (80, 80, 1), ["buyer = client", "other columns …"]),
         ("buyer", ["C-1", "C-2"], (80, 10, 1), ["other columns …"]),
@@ -218,7 +224,7 @@ def test_texts_that_spell_times_are_sorted_as_times(monkeypatch):
     seen = table("scans.csv", {"at": "utf8", "by": "utf8"}, values={"at": ["2025-03-01T10:00:00"], "by": ["ann"]})
     monkeypatch.setitem(TABLES, "scans.csv", seen)
 
-    person = Person().say("scans.csv", "Sort, first N rows")
+    person = Person().say("scans.csv", "Sort")
 
     assert labels(person) == {"at (latest first)", "at (earliest first)", "by (A to Z first)", "by (Z to A first)"}
 
@@ -243,7 +249,7 @@ def test_values_become_columns():
 
 def test_each_different_row_once():
     person = Person().say("customers.csv", "Each different row once")
-    person.say("Sort, first N rows", "id (smallest first)", "all rows")
+    person.say("Sort", "id (smallest first)")
     assert person.step.group == (Group("id"), Group("name"), Group("country"))
     assert [*person.machine.draft.result()] == ["id", "name", "country"]
 
@@ -297,10 +303,70 @@ def test_a_text_that_fits_no_spelling_is_not_read(function, values, monkeypatch)
 def test_a_text_that_spells_dates_is_compared_as_one(monkeypatch):
     born = table("orders.csv", {"born": "utf8"}, values={"born": ["31.12.1939", "2025-12-17"]})
     monkeypatch.setitem(TABLES, "orders.csv", born)
-    person = Person(figures=()).say("orders.csv", "Keep some rows", "born", "compared as a date …")
-    person.say("year-month-day or day.month.year", "less than …", "=1940-01-01")
+    person = Person(figures=()).say("orders.csv", "Keep some rows", "born")
+    person.say("as a date, less than …", "year-month-day or day.month.year", "=1940-01-01")
     assert person.step.compute == (Computed("born_date", "convert", "born", value="date %Y-%m-%d or %d.%m.%Y"),)
     assert person.step.filters == (Filter("born_date", "<", ("1940-01-01",)),)
+
+
+def test_dates_that_texts_spell_are_computed_where_they_are_grouped_and_ordered_by(monkeypatch):
+    born = table("orders.csv", {"born": "utf8", "by": "utf8"}, values={"born": ["31.12.1939", "01.02.1990"]})
+    monkeypatch.setitem(TABLES, "orders.csv", born)
+    date = Computed("born_date", "convert", "born", value="date %d.%m.%Y")
+    person = Person(figures=(2, 2, 2)).say("orders.csv", "Group and measure", "month of born", "number of rows")
+    assert person.step.compute == (date,)
+    assert person.step.group == (Group("born_date", "month", "born_month"),)
+    person = Person(figures=(2, 2, 2)).say("orders.csv", "One row per group", "by", "born (latest date first)")
+    assert person.step.compute == (date,)
+    assert person.step.pick == Pick(("by",), (Sort("born_date", descending=True),), 1)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "conditions"),
+    [
+        ("status is paid", (Filter("status", "=", ("paid",)),)),
+        ("status is paid, status is open", (Filter("status", "in", ("paid", "open")),)),
+        (
+            "status is paid, amount is not empty",
+            (Filter("status", "=", ("paid",)), Filter("amount", "is not empty")),
+        ),
+        (
+            "status is empty, status is paid, status is open",
+            (Filter("status", "in", ("paid", "open"), either=1), Filter("status", "is empty", either=1)),
+        ),
+    ],
+)
+def test_rows_are_kept_by_values_of_columns(chosen, conditions):
+    assert Person().say("orders.csv", "Keep some rows", chosen).step.filters == conditions
+
+
+def test_a_column_and_values_are_not_mixed():
+    person = Person().say("orders.csv", "Keep some rows", "amount, status is paid")
+    assert person.request.steps == ()
+    assert person.told == ["Choose one column, or values."]
+
+
+def test_both_columns_of_a_quotient_are_chosen_at_once():
+    person = Person().say("orders.csv", "divide two numbers", "amount, id")
+    assert person.step.compute == (Computed("amount_divide_id", "divide", "amount", "id"),)
+    person = Person().say("orders.csv", "divide two numbers", "amount, id, customer_id")
+    assert person.request.steps == ()
+    assert person.told == ["Choose one column, or two."]
+
+
+def test_groups_and_measures_are_chosen_at_once():
+    person = Person().say("orders.csv", "Group and measure", "status, number of rows, sum of amount")
+    assert person.step.group == (Group("status"),)
+    assert person.step.measures == (Measure("rows", "count"), Measure("sum_amount", "sum", "amount"))
+    person = Person().say("orders.csv", "Group and measure", "number of rows")
+    assert person.step.group == ()
+
+
+def test_numbers_that_one_notation_fits_are_read_without_a_question(monkeypatch):
+    monkeypatch.setitem(TABLES, "orders.csv", table("orders.csv", {"cost": "utf8"}, values={"cost": ["1.234,50"]}))
+    person = Person().say("orders.csv", "read a text as a number", "cost")
+    assert person.step.compute == (Computed("cost_number", "convert", "cost", value="decimal(18,2) 1.234,5"),)
+    assert person.told[0] == "cost spells numbers as two decimal places, as 1.234,50."
 
 
 def test_a_part_of_a_text_is_replaced_and_the_text_read_as_a_number():
@@ -340,12 +406,12 @@ def test_two_texts_are_joined_with_something_between_them(between, value):
 
 def test_the_first_rows_of_each_group_in_an_order_of_several_columns():
     keys = "placed (latest first), amount (largest first)"
-    person = Person().say("orders.csv", "First rows per group", "status", keys, "=2")
+    person = Person().say("orders.csv", "First N rows per group", "status", keys, "=2")
     assert person.step.pick == Pick(("status",), (Sort("placed", descending=True), Sort("amount", descending=True)), 2)
 
 
-def test_the_first_rows_of_each_group():
-    person = Person().say("orders.csv", "First rows per group", "customer_id", "placed (latest first)", "1")
+def test_the_latest_row_of_each_group():
+    person = Person().say("orders.csv", "One row per group", "customer_id", "placed (latest first)")
     assert person.step.pick == Pick(("customer_id",), (Sort("placed", descending=True),), 1)
 
 
@@ -358,7 +424,7 @@ def test_a_join_by_a_key_that_was_measured():
 
 def test_rows_without_a_match_are_asked_about():
     person = Person(figures=(80, 79, 1)).say(
-        "orders.csv", "Join another table", "customers.csv", "customer_id = id", "drop them"
+        "orders.csv", "Join another table", "customers.csv", "customer_id = id, drop rows without a match"
     )
     assert person.step.joins == (Join("customers", (Match("customer_id", "id"),), "drop"),)
 
@@ -379,18 +445,18 @@ def test_back_forgets_the_last_answer_alone():
 
 
 def test_a_join_that_was_not_measured_is_confirmed_unless_a_key_is_declared():
-    words = ("orders.csv", "Join another table", "customers.csv", "customer_id = id")
+    words = ("orders.csv", "Join another table", "customers.csv", "customer_id = id, keep rows without a match")
     person = Person()
     person.figures = None
     person.say(*words, "no, do not join customers.csv")
-    person.say("Join another table", *words[2:], "yes, rows may become more", "keep them")
+    person.say("Join another table", *words[2:], "yes, rows may become more")
     assert person.asked[4].startswith("customers.csv has perhaps several rows, which was not measured")
     assert len(person.step.joins) == 1
     TABLES["customers.csv"] = {**CUSTOMERS, "primary_key": ["id"]}
     try:
         declared = Person()
         declared.figures = None
-        declared.say(*words, "keep them")
+        declared.say(*words)
     finally:
         TABLES["customers.csv"] = CUSTOMERS
     assert len(declared.step.joins) == 1
@@ -516,7 +582,7 @@ FLAGS = {
         "status, month of placed",
         "number of rows, sum of amount",
     ),
-    "--latest placed per customer_id": ("First rows per group", "customer_id", "placed (latest first)", "1"),
+    "--latest placed per customer_id": ("One row per group", "customer_id", "placed (latest first)"),
     "--columns id, status": ("Choose columns", "id, status"),
     "--sort amount desc --limit 3": ("Sort, first N rows", "amount (largest first)", "=3"),
     "--compute amount_multiply = amount * 2": ("multiply two numbers", "amount", "=2"),
