@@ -257,7 +257,10 @@ def test_the_second_plan_of_a_run_id_does_not_hide_that_the_first_has_finished_i
     for plan in ("same", "other"):
         assert [n.code for n in choose(project, RunRequest(run_id="night-1"), plan=plan).notes] == ["RUN009"]
     found = refusal(project, RunRequest(run_id="night-1"), plan="third")
-    assert (found.code, found.hint) == ("RUN016", "use another run id")
+    assert (found.code, found.hint) == (
+        "RUN016",
+        "use another run id, or the plan and the connections as they were then",
+    )
 
 
 @pytest.mark.parametrize("connections", [MOVED, {}, BEFORE | {"@lake.other": "new"}])
