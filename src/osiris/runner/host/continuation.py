@@ -404,7 +404,7 @@ def _finished(manifest: Manifest, done: Summary, current: CurrentStates) -> Star
     if moved:
         fail("RUN016", run_id=run_id, by=f"with other fields of {moved}", session=session)
     names = ", ".join(f"'{name}'" for name in manifest.data["sensitive"])
-    unknown = f", whatever sensitive parameter {names} is now: its value then is not on record" if names else ""
+    unknown = f"; sensitive parameters are not compared, as they are not recorded: {names}" if names else ""
     note = diagnostic("RUN009", run_id=run_id, session=session, unknown=unknown)
     return Start(run_id, finished=session, notes=(note,))
 

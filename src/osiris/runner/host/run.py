@@ -69,8 +69,8 @@ _OF_PAIRS = (3, 4)
 
 _AGAIN = "run the same command again"
 
-_ABSENT, _NOT_THERE = "absent", ("DRV001", "DRV012", "DRV071")
-"""What a target says if it does not exist: its state if the step may create it, else the code of its problem."""
+_NOT_THERE = ("DRV001", "DRV012", "DRV071")
+"""Codes of targets that do not exist and that a step may not create; the state of others is `absent`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +155,7 @@ def run(
         interrupts.bind(worker)
         current = CurrentStates(lambda: digests_of(resolved(), needed.data["connections"]), lambda: sources().states)
         replayed = options.replay.start(manifest, selected) if options.replay else None
-        start = replayed or decide(project, manifest, request, current, now)
-        if start.deliveries:
-            start = replace(start, notes=(*start.notes, *_missing(start, sources())))
+        start = _with_missing(replayed or decide(project, manifest, request, current, now), sources)
         sweep_spools(project, manifest.name, start.continues, now, request.continue_within)
         if start.finished:
             confirm_seen = partial(acknowledge, project, start.finished)
@@ -172,11 +170,15 @@ def run(
             return _attended(_run_session(attempt, session, worker, interrupts, progress), options)
 
 
-def _missing(start: Start, confirmed: Confirmed) -> list[Diagnostic]:
-    """Return a warning for each step that is skipped as delivered, and whose target does not exist any more."""
-    absent = {step for step, answer in confirmed.targets.items() if answer["state"] == _ABSENT}
+def _with_missing(start: Start, sources: Callable[[], Confirmed]) -> Start:
+    """Add a warning for each step that is skipped as delivered, and whose target does not exist any more."""
+    if not start.deliveries:
+        return start
+    confirmed = sources()
+    absent = {step for step, answer in confirmed.targets.items() if answer["state"] == "absent"}
     absent |= {step for step, items in confirmed.problems.items() if any(each.code in _NOT_THERE for each in items)}
-    return [diagnostic("RUN066", step=step) for step in start.deliveries if step in absent]
+    warnings = [diagnostic("RUN066", step=step) for step in start.deliveries if step in absent]
+    return replace(start, notes=(*start.notes, *warnings))
 
 
 def hold(
