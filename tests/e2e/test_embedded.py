@@ -241,7 +241,9 @@ def test_a_finished_run_id_says_that_sensitive_values_are_not_compared(project, 
         done = osiris(*again, cwd=project.root, env={"OSIRIS_PARAM_TOKEN": value})
         assert done.returncode == 0, done.stdout
         told = {item["code"]: item["message"] for item in json.loads(done.stdout)["diagnostics"]}
-        assert ("sensitive parameters are not compared, as they are not recorded: 'token'" in told.get("RUN009", "")) == said
+        assert (
+            "sensitive parameters are not compared, as they are not recorded: 'token'" in told.get("RUN009", "")
+        ) == said
     assert count_rows(project.root / "data" / "app.db") == 1
 
 
