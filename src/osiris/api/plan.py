@@ -15,6 +15,7 @@ from osiris.files import refuse_foreign, resolve_path
 from osiris.model import schema_from_json
 from osiris.report.plan import FlowView, PairView, PlanView, StepView, TargetView
 from osiris.session.finding import iter_sessions
+from osiris.sql.safety.names import mentioned_parameters, relation_names
 from osiris.urls import family_of
 
 if TYPE_CHECKING:
@@ -26,8 +27,12 @@ if TYPE_CHECKING:
     from osiris.compare.read_back import OutputText
     from osiris.errors import Diagnostic
     from osiris.model import Described, JsonValue, Manifest
+    from osiris.sql.cuts import Cut, OneTask
 
     Flows = dict[tuple[str, str], dict[str, str]]
+
+_SQL = "duckdb.processor"
+"""The component whose statements can be cut."""
 
 _VERBS = {"append": "appends to", "upsert": "upserts into", "replace": "creates or replaces"}
 """Actions by write mode for a table that may or may not exist."""
@@ -77,6 +82,24 @@ def plan_view(
         pairs=tuple(_pairs(manifest, previous)),
         gone=tuple(_no_longer_written(manifest, previous)),
     )
+
+
+def cuts_of(manifest: Manifest) -> dict[str, Cut | OneTask]:
+    """Return how each SQL step of a plan would be computed in parts, or why it would be one task, by id."""
+    from osiris.sql import check  # loads sqlglot
+    from osiris.sql.cuts import cut
+
+    schemas = {step["id"]: schema_from_json(step["schema"]) for step in manifest.steps if step["mode"] != "write"}
+    cuts: dict[str, Cut | OneTask] = {}
+    for step in manifest.steps:
+        if step["component"] == _SQL:
+            query = step["config"]["query"]
+            names = {name: inputs[0] for name, inputs in relation_names(step["inputs"]).items()}
+            verdict = check(query, "duckdb", relations=names.keys(), parameters=mentioned_parameters(query))
+            used = {name: names[name] for name in verdict.relations}
+            inputs = {name: schemas[step["inputs"][name]] for name in dict.fromkeys(used.values())}
+            cuts[step["id"]] = cut(str(verdict.canonical), used, inputs)
+    return cuts
 
 
 def _pairs(manifest: Manifest, previous: Manifest | None) -> Iterator[PairView]:

@@ -33,13 +33,14 @@ from osiris.cli.render import Answer, table
 from osiris.errors import OsirisError, exit_code, has_errors, sort_diagnostics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from osiris.api import Ended, Member, Rehearsal, Workspace
     from osiris.cli.render import Line
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
     from osiris.runner.host.options import RunOptions, RunResult
+    from osiris.sql.cuts import Cut, OneTask
 
 
 _VARIABLES = ("e2b_env", "e2b_env_from", "e2b_pass_env")
@@ -70,6 +71,7 @@ def target_settings(options: dict[str, Any]) -> dict[str, JsonValue]:
     settings = {
         "run.target": where,
         "run.wait": _in_unit(options["wait"], "s"),
+        "run.partitions": options["partitions"],
         "run.e2b.timeout": _in_unit(options["e2b_timeout"], "s"),
         "run.e2b.install_deps": options["e2b_install_deps"] or None,
     }
@@ -199,6 +201,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "TIME",
         "How long to wait for a run of the same pipeline or with the same target (run.wait; default: 10m).",
     ),
+    valued("--partitions", "N", "Compute each SQL step that can be cut in N parts (run.partitions; default: uncut)."),
     STRICT,
     ROWS,
     valued("--target where", "NAME", "Where to run: local, bwrap or e2b (run.target; default: local)."),
@@ -336,10 +339,20 @@ def _rehearsed(workspace: Workspace, rehearsal: Rehearsal, select: str | None) -
     only = [f"  only steps {', '.join(selected)} (--select)"] if selected else []
     where = f"the run would be in a sandbox (run.target: {workspace.config.get('run.target')})"
     unasked = [] if rehearsal.asked else [f"  sources and targets were not checked: {where}"]
-    text = [plan_head(manifest), *shown, *only, *unasked, "nothing was run (--dry-run)"]
+    cuts = api.cuts_of(manifest) if workspace.config.get("run.partitions") else {}
+    text = [plan_head(manifest), *shown, *_cut_lines(cuts), *only, *unasked, "nothing was run (--dry-run)"]
     data = {**api.plan_data(manifest), "plan": view.to_json(), "dry_run": True, "selected": selected}
+    data |= {"cuts": {step: each._asdict() for step, each in cuts.items()}} if cuts else {}
     diagnostics = sort_diagnostics(rehearsal.diagnostics)
     return Answer({**data, "asked": rehearsal.asked}, text, diagnostics, [] if has_errors(diagnostics) else [follow_up])
+
+
+def _cut_lines(cuts: Mapping[str, Cut | OneTask]) -> Iterator[str]:
+    """Yield which steps would be computed in parts, and why; or why they would not."""
+    from osiris.sql.cuts import OneTask
+
+    for step, each in cuts.items():
+        yield f"{step} is not cut: {each.reason}" if isinstance(each, OneTask) else f"{step} is cut: {each.why}"
 
 
 def result_answer(workspace: Workspace, result: RunResult, notes: list[Diagnostic]) -> Answer:
