@@ -297,11 +297,31 @@ def test_parts_that_cannot_be_written(lab, kind, code):
     assert digests(lab.run()).keys() == {"write_group"}
 
 
+def test_a_step_in_parts_is_retried(lab):
+    again = {"retry": {"max": 1, "backoff": "10ms", "on": ["DRV006"]}}
+    lab.write(reader("a", "csv"), transform("group", STATEMENTS["group"], **again), writer("group"))
+    run = lab.run(*in_parts(7), env={"OSIRIS_FAULT": "worker/part.write:4:raise"})
+    assert run["steps"]["group"]["attempts"] == 2
+    assert written(lab.folder, "group") == truth(lab.folder, "group")
+
+
 def test_parts_on_disk_are_limited(lab):
     lab.of_statements(names=["group"])
     lab.run(*in_parts(7), code=1, env={"OSIRIS_RUN__SPOOL_LIMIT": "50kB"})
     assert [problem["code"] for problem in lab.diagnostics if problem["severity"] == "error"] == ["RUN018"]
     assert lab.run("--new-run", env={"OSIRIS_RUN__SPOOL_LIMIT": "50kB"})["status"] == "complete"
+
+
+def test_a_group_that_exceeds_the_memory_fails_the_step(lab):
+    rows = "SELECT 1 AS k, repeat('x', 200) || range AS t FROM range(500000)"
+    duckdb.sql(f"COPY ({rows}) TO '{lab.folder}/data/a.parquet'")
+    query = "SELECT k, list(t ORDER BY t) AS all_texts FROM a GROUP BY k"
+    lab.write(reader("a", "parquet"), transform("q", query), writer("q"))
+    run = lab.run(*in_parts(4), code=1, env={"OSIRIS_RUN__MEMORY": "100MB"})
+    assert "cut" in run["steps"]["q"]
+    problems = [problem for problem in lab.diagnostics if problem["severity"] == "error"]
+    assert [problem["code"] for problem in problems] == ["RUN013"]
+    assert "step 'q' exceeded the memory limit of 100 MB" in problems[0]["message"]
 
 
 LONG = (
