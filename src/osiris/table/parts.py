@@ -39,11 +39,11 @@ def bucketed(
     """Write a stream into at most `count` files: rows with the same values in `columns` are in the same part.
 
     Values are the same if their canonical bytes are; NULL is a value. Rows are gathered until they have `memory` bytes,
-    and copied twice then. `on_size` gets the bytes of each write. Raises OSError if a file cannot be written.
+    and copied twice then. `on_size` gets the bytes written so far. Raises OSError if a file cannot be written.
     """
     schema = arrow_schema(source.schema)
     keys = [schema.get_field_index(name) for name in columns]
-    rows = np.zeros(count, dtype=np.int64)
+    rows, total = np.zeros(count, dtype=np.int64), 0
     for batch in _gathered(source.batches(), memory):
         hashes = side_by_side([hash_cells(plain(batch.column(key))) for key in keys])
         buckets = (hashes % np.uint64(count)).astype(np.uint16)
@@ -51,7 +51,8 @@ def bucketed(
         ends, moved = np.cumsum(sizes), batch.take(pa.array(np.argsort(buckets, kind="stable")))
         for part in np.flatnonzero(sizes).tolist():
             piece = moved.slice(ends[part] - sizes[part], sizes[part]).serialize()
-            on_size(_append(_file(folder, part), [piece] if rows[part] else [schema.serialize(), piece]))
+            total += _append(_file(folder, part), [piece] if rows[part] else [schema.serialize(), piece])
+            on_size(total)
         rows += sizes
 
     def open_part(part: int) -> RowStream:
@@ -65,14 +66,13 @@ def bucketed(
 def divided(source: RowStream, count: int, folder: Path, *, on_size: OnSize) -> Parts:
     """Write a stream into one file, whose rows are divided evenly into `count` parts, in their order.
 
-    `on_size` gets the bytes of each write. Raises OSError if the file cannot be written.
+    `on_size` gets the bytes written so far. Raises OSError if the file cannot be written.
     """
     path, offsets, ends = _file(folder, 0), [0], [0]
     for batch in source.batches():
-        size = _append(path, [batch.serialize()])
-        offsets.append(offsets[-1] + size)
+        offsets.append(offsets[-1] + _append(path, [batch.serialize()]))
         ends.append(ends[-1] + batch.num_rows)
-        on_size(size)
+        on_size(offsets[-1])
     bounds = [part * ends[-1] // count for part in range(count + 1)]
 
     def batches(first: int, last: int) -> Iterator[pa.RecordBatch]:

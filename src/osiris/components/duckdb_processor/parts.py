@@ -10,6 +10,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from statistics import median
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     Inputs = Mapping[str, RowStream]
     Compute = Callable[[DuckDBPyConnection, Inputs, Callable[[], bool]], Iterator[pa.RecordBatch]]
     Open = Callable[[int], RowStream]
+    Charge = Callable[[Path, int], None]
 
 T = TypeVar("T")
 
@@ -112,34 +114,46 @@ def _folder(ctx: StepContext) -> Iterator[Path]:
         yield Path(name)
 
 
-def _allowance(ctx: StepContext) -> Callable[[int], None]:
-    """Return a function that adds bytes on disk to those of the step; it fails with RUN018 if they exceed its limit."""
-    used = 0
+def _allowance(ctx: StepContext) -> Charge:
+    """Return a function that takes the size of a file or folder; it fails with RUN018 if all exceed the step's limit.
 
-    def charge(size: int) -> None:
-        nonlocal used
-        used += size
-        if ctx.spool_limit is not None and used > ctx.spool_limit:
+    Thread-safe if each path is that of one thread.
+    """
+    sizes: dict[Path, int] = {}
+
+    def charge(path: Path, size: int) -> None:
+        sizes[path] = size
+        if not size:
+            del sizes[path]
+        if ctx.spool_limit is not None and sum(list(sizes.values())) > ctx.spool_limit:
             fail("RUN018", step=ctx.step, limit=f"{ctx.spool_limit / 1e6:,.0f} MB")
 
     return charge
 
 
-def _distributed(source: RowStream, feed: Feed, folder: Path, charge: Callable[[int], None], ctx: StepContext) -> Parts:
+def _kept(rows: RowStream, path: Path, charge: Charge) -> Callable[[], RowStream]:
+    """Keep all rows, in a file if they are many; returns a function that opens them as a new stream on each call."""
+    size, reopen = keep_rows(
+        counted(rows, lambda _rows: charge(path, path.stat().st_size if path.exists() else 0)), path
+    )
+    charge(path, size)
+    return reopen
+
+
+def _distributed(source: RowStream, feed: Feed, folder: Path, charge: Charge, ctx: StepContext) -> Parts:
     """Read an input to its end; returns its parts: their numbers of rows are 0 if each part gets all rows."""
     taken: list[int] = []
-    rows = counted(source, taken.append)
+    rows, on_size = counted(source, taken.append), partial(charge, folder)
     try:
         folder.mkdir(0o700)
         if feed.how == "whole":
-            size, reopen = keep_rows(rows, folder / "rows.arrow")
-            charge(size)
+            reopen = _kept(rows, folder / "rows.arrow", charge)
             return Parts([0] * ctx.partitions, lambda _part: reopen())
         if feed.how == "split":
-            parts = divided(rows, ctx.partitions, folder, on_size=charge)
+            parts = divided(rows, ctx.partitions, folder, on_size=on_size)
         else:
             memory = ctx.memory // _GATHERED
-            parts = bucketed(rows, feed.columns, ctx.partitions, folder, memory=memory, on_size=charge)
+            parts = bucketed(rows, feed.columns, ctx.partitions, folder, memory=memory, on_size=on_size)
     except OSError as error:
         if source.raised:
             raise
@@ -165,31 +179,30 @@ def _complete(source: RowStream, rows: int, step: str) -> RowStream:
 
 
 def _in_order(
-    statement: Statement, numbers: Sequence[int], opens: Mapping[str, Open], folder: Path, charge: Callable[[int], None]
+    statement: Statement, numbers: Sequence[int], opens: Mapping[str, Open], folder: Path, charge: Charge
 ) -> Iterator[pa.RecordBatch]:
     """Compute these parts, several at once, and yield their rows in the order of the parts."""
     ctx = statement.ctx
     width = max(1, min(ctx.threads, len(numbers), statement.memory // _LEAST))
     with _engines(width, statement.memory // width, folder) as (idle, pool, stopped):
 
-        def compute(number: int) -> tuple[int, Callable[[], RowStream]]:
+        def compute(number: int) -> Callable[[], RowStream]:
             inputs = {key: open_part(number) for key, open_part in opens.items()}
             engine = idle.get()
             try:
                 with closing(engine.cursor()) as own:
                     rows = statement.compute(own, inputs, lambda: stopped.is_set() or ctx.cancelled())
-                    return keep_rows(stream(statement.schema, rows, "free"), _output(folder, number))
+                    return _kept(stream(statement.schema, rows, "free"), _output(folder, number), charge)
             except OSError as error:
                 fail_os(error, folder)
             finally:
                 idle.put(engine)
 
-        for number, (size, reopen) in zip(numbers, _results(pool, compute, numbers, _AHEAD * width), strict=True):
-            charge(size)
+        for number, reopen in zip(numbers, _results(pool, compute, numbers, _AHEAD * width), strict=True):
             yield from reopen().batches()
             fault("part.remove")
             _output(folder, number).unlink(missing_ok=True)
-            charge(-size)
+            charge(_output(folder, number), 0)
 
 
 @contextmanager
