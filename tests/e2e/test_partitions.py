@@ -239,16 +239,17 @@ def test_numbers_that_are_refused(osiris, tmp_path, number):
 def test_what_is_said_of_parts(lab):
     lab.of_statements(names=["group", "one_task"])
     dry = lab.osiris("run", "p.yaml", "--partitions", "7", "--dry-run", cwd=lab.folder).stdout
-    assert "group is cut: " in dry
-    assert "one_task is not cut: " in dry
-    assert "is cut" not in lab.osiris("run", "p.yaml", "--dry-run", cwd=lab.folder).stdout
+    assert "group can be computed in parts (a by k). " in dry
+    assert "one_task is one task. " in dry
+    assert "in parts" not in lab.osiris("run", "p.yaml", "--dry-run", cwd=lab.folder).stdout
     answer = json.loads(lab.osiris("run", "p.yaml", "--partitions", 7, "--dry-run", "--json", cwd=lab.folder).stdout)
-    assert set(answer["data"]["cuts"]) == {"group", "one_task"}
-    assert answer["data"]["cuts"]["group"]["feeds"] == {"a": ["bucket", ["k"]]}
+    cuts = {each["step"]: each for each in answer["data"]["plan"]["cuts"]}
+    assert set(cuts) == {"group", "one_task"}
+    assert cuts["group"]["feeds"] == {"a": {"how": "bucket", "columns": ["k"]}}
     done = lab.osiris("run", "p.yaml", "--partitions", "7", cwd=lab.folder)
     run = json.loads(next(lab.folder.glob("logs/*/run.json")).read_text())
     skew = run["steps"]["group"]["cut"]["skew"]
-    assert f"computed in 7 parts: group (largest {skew} x median); not cut: one_task" in done.stdout
+    assert f"computed in 7 parts: group (largest {skew} x median); one task: one_task" in done.stdout
     assert len(run["steps"]["group"]["cut"]["digest"]) == 64
     assert run["settings"]["run.partitions"] == {"value": 7, "origin": "command line"}
     page = lab.osiris("logs", "html", cwd=lab.folder)

@@ -15,7 +15,7 @@ from osiris.runner.protocol import Secrets
 MB = 1_000_000
 QUERIES = {
     "sort": "SELECT id, k, v, t FROM a ORDER BY k, id",
-    "group": "SELECT t, k, count(*) AS n, max(v) AS m FROM a GROUP BY t, k",
+    "group": "SELECT t, k, count(*) AS n, max(id) AS m FROM a GROUP BY t, k",
     "join": "SELECT a.id, a.t, b.w FROM a JOIN b ON a.k = b.k",
 }
 SOURCES = {

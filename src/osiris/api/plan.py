@@ -15,7 +15,6 @@ from osiris.files import refuse_foreign, resolve_path
 from osiris.model import schema_from_json
 from osiris.report.plan import FlowView, PairView, PlanView, StepView, TargetView
 from osiris.session.finding import iter_sessions
-from osiris.sql.safety.names import mentioned_parameters, relation_names
 from osiris.urls import family_of
 
 if TYPE_CHECKING:
@@ -27,12 +26,8 @@ if TYPE_CHECKING:
     from osiris.compare.read_back import OutputText
     from osiris.errors import Diagnostic
     from osiris.model import Described, JsonValue, Manifest
-    from osiris.sql.cuts import Cut, OneTask
 
     Flows = dict[tuple[str, str], dict[str, str]]
-
-_SQL = "duckdb.processor"
-"""The component whose statements can be cut."""
 
 _VERBS = {"append": "appends to", "upsert": "upserts into", "replace": "creates or replaces"}
 """Actions by write mode for a table that may or may not exist."""
@@ -61,7 +56,7 @@ def plan_view(
     outputs: Sequence[OutputText] | None = None,
     keeping: Collection[str] = (),
 ) -> PlanView:
-    """Return the view of a plan; `outputs`, to be included, are those of `api.outputs_of`.
+    """Return the view of a plan; `outputs`, to be included with its cuts, are those of `api.outputs_of`.
 
     `described` has the sources' descriptions by step, for their row counts. `previous` is the plan that this one
     replaces. `states` and `near` are as in `Tables`. `keeping` are the transforms that return exactly one row for each
@@ -81,25 +76,15 @@ def plan_view(
         read_back=None if outputs is None else tuple(output.to_json() for output in outputs),
         pairs=tuple(_pairs(manifest, previous)),
         gone=tuple(_no_longer_written(manifest, previous)),
+        cuts=None if outputs is None else cuts_of(manifest),
     )
 
 
-def cuts_of(manifest: Manifest) -> dict[str, Cut | OneTask]:
-    """Return how each SQL step of a plan would be computed in parts, or why it would be one task, by id."""
-    from osiris.sql import check  # loads sqlglot
-    from osiris.sql.cuts import cut
+def cuts_of(manifest: Manifest) -> tuple[dict[str, JsonValue], ...]:
+    """Return how each SQL step of a plan can be computed in parts, as `compare.StepCut.to_json`."""
+    from osiris.compare.cuts import step_cuts  # loads sqlglot
 
-    schemas = {step["id"]: schema_from_json(step["schema"]) for step in manifest.steps if step["mode"] != "write"}
-    cuts: dict[str, Cut | OneTask] = {}
-    for step in manifest.steps:
-        if step["component"] == _SQL:
-            query = step["config"]["query"]
-            names = {name: inputs[0] for name, inputs in relation_names(step["inputs"]).items()}
-            verdict = check(query, "duckdb", relations=names.keys(), parameters=mentioned_parameters(query))
-            used = {name: names[name] for name in verdict.relations}
-            inputs = {name: schemas[step["inputs"][name]] for name in dict.fromkeys(used.values())}
-            cuts[step["id"]] = cut(str(verdict.canonical), used, inputs)
-    return cuts
+    return tuple(each.to_json() for each in step_cuts(manifest))
 
 
 def _pairs(manifest: Manifest, previous: Manifest | None) -> Iterator[PairView]:

@@ -33,14 +33,13 @@ from osiris.cli.render import Answer, table
 from osiris.errors import OsirisError, exit_code, has_errors, sort_diagnostics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from osiris.api import Ended, Member, Rehearsal, Workspace
     from osiris.cli.render import Line
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
     from osiris.runner.host.options import RunOptions, RunResult
-    from osiris.sql.cuts import Cut, OneTask
 
 
 _VARIABLES = ("e2b_env", "e2b_env_from", "e2b_pass_env")
@@ -334,25 +333,17 @@ def _rehearsed(workspace: Workspace, rehearsal: Rehearsal, select: str | None) -
     manifest = rehearsal.manifest
     selected = chosen(manifest, select)
     view = api.plan_view(workspace.root, manifest, {}, api.previous_plan(workspace, manifest), *rehearsal.tables)
+    if workspace.config.get("run.partitions"):
+        view = replace(view, cuts=api.cuts_of(manifest))
     shown = plan_lines(view, verbose=console().verbose)
     follow_up = again(["osiris", "run"], click.get_current_context().params.keys() - {"dry_run"})
     only = [f"  only steps {', '.join(selected)} (--select)"] if selected else []
     where = f"the run would be in a sandbox (run.target: {workspace.config.get('run.target')})"
     unasked = [] if rehearsal.asked else [f"  sources and targets were not checked: {where}"]
-    cuts = api.cuts_of(manifest) if workspace.config.get("run.partitions") else {}
-    text = [plan_head(manifest), *shown, *_cut_lines(cuts), *only, *unasked, "nothing was run (--dry-run)"]
+    text = [plan_head(manifest), *shown, *only, *unasked, "nothing was run (--dry-run)"]
     data = {**api.plan_data(manifest), "plan": view.to_json(), "dry_run": True, "selected": selected}
-    data |= {"cuts": {step: each._asdict() for step, each in cuts.items()}} if cuts else {}
     diagnostics = sort_diagnostics(rehearsal.diagnostics)
     return Answer({**data, "asked": rehearsal.asked}, text, diagnostics, [] if has_errors(diagnostics) else [follow_up])
-
-
-def _cut_lines(cuts: Mapping[str, Cut | OneTask]) -> Iterator[str]:
-    """Yield which steps would be computed in parts, and why; or why they would not."""
-    from osiris.sql.cuts import OneTask
-
-    for step, each in cuts.items():
-        yield f"{step} is not cut: {each.reason}" if isinstance(each, OneTask) else f"{step} is cut: {each.why}"
 
 
 def result_answer(workspace: Workspace, result: RunResult, notes: list[Diagnostic]) -> Answer:

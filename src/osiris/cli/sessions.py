@@ -163,9 +163,9 @@ def _cuts(steps: Run) -> Iterator[str]:
     if cut:
         skews = ", ".join(f"{name} (largest {each['skew']} x median)" for name, each in cut.items())
         parts = count(next(iter(cut.values()))["parts"], "part")
-        yield f"computed in {parts}: {skews}" + (f"; not cut: {', '.join(whole)}" if whole else "")
+        yield f"computed in {parts}: {skews}" + (f"; one task: {', '.join(whole)}" if whole else "")
     elif whole:
-        yield f"not cut: {', '.join(whole)}"
+        yield f"one task: {', '.join(whole)}"
 
 
 def _new_tables(steps: Run) -> Iterator[str]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _DIALECT = DIALECTS["duckdb"]
 _COUNTS = frozenset({"count", "count_if", "count_star", "countif"})
-_KNOWN = _COUNTS | {
+_SAME_IN_PARTS = _COUNTS | {
     "arg_max", "arg_min", "array_agg", "avg", "bit_and", "bit_or", "bit_xor", "bool_and", "bool_or", "cume_dist",
     "dense_rank", "first", "first_value", "group_concat", "lag", "last", "last_value", "lead", "list", "listagg", "max",
     "max_by", "mean", "median", "min", "min_by", "nth_value", "ntile", "percent_rank", "percentile_cont",
@@ -64,10 +64,10 @@ def buckets(statement: Statement, read: exp.Table, schema: Schema, exact: Exactn
     """
     path = _Path(statement, exact, schema)
     clauses: list[Keys] = []
-    for found in path.gathered(read):
-        if isinstance(found, Reason):
-            return found
-        clauses.append(found)
+    for clause in path.gathered(read):
+        if isinstance(clause, Reason):
+            return clause
+        clauses.append(clause)
     common = frozenset[str].intersection(*(each.columns for each in clauses)) if clauses else frozenset()
     if not common:
         return _no_keys(clauses, read)
@@ -159,8 +159,8 @@ class _Path:
     def _of_star(self, star: exp.Expr, select: exp.Select) -> Columns:
         """Return the columns that a star outputs, without those whose name another item of FROM has too."""
         names, arrived = self.exact.columns, self.columns or {}
-        found = {name: items_of_star(star, select, names, name) for name in arrived}
-        return {name: arrived[name] for name, items in found.items() if self._is_mine(items, name)}
+        items_by_name = {name: items_of_star(star, select, names, name) for name in arrived}
+        return {name: arrived[name] for name, items in items_by_name.items() if self._is_mine(items, name)}
 
     def own(self, value: exp.Expr) -> str | None:
         """Return the column of the input that a value is; None if it is another, or computed."""
@@ -194,7 +194,7 @@ class _Path:
         """Yield the keys of which equal values can differ, so that it is open which of them a group has."""
         for value in clause.values:
             if not self.exact.kind(value):
-                yield Reason(value, "", f"equal values of a key of {clause.words} can differ")
+                yield Reason(value, "", f"equal values of a key of {clause.words} may differ, as floats can")
 
     def _keys(self, words: str, node: exp.Expr, values: Iterable[exp.Expr]) -> Keys:
         listed = tuple(values)
@@ -239,12 +239,12 @@ class _Path:
 
     def _inexact_star(self, star: exp.Expr, select: exp.Select) -> Iterator[Reason]:
         names, items = self.exact.columns, [*all_items(select)]
-        known = [names.columns(each) for each in items]
-        for name in {name for each in known for name in each or ()}:
+        column_sets = [names.columns(each) for each in items]
+        for name in {name for each in column_sets for name in each or ()}:
             for item in items_of_star(star, select, names, name):
                 if name in self.exact.names_of(item) and not self.exact.of_item(item, name):
-                    yield Reason(star, "", f"equal values of '{name}' can differ, which is a key of DISTINCT")
-        if None in known:
+                    yield Reason(star, "", f"equal values of '{name}', a key of DISTINCT, may differ, as floats can")
+        if None in column_sets:
             yield Reason(star, "", "DISTINCT has columns whose names are not known")
 
 
@@ -280,16 +280,26 @@ def _grouped(select: exp.Select, group: exp.Expr) -> Iterator[exp.Expr]:
 
 def _calls(select: exp.Select, values: list[exp.Expr], exact: Exactness) -> Iterator[Reason]:
     """Yield the aggregates and window functions of a SELECT that are not known to be the same in parts."""
-    for call in (node for value in values for node in _within(value) if called(node)):
+    here = {id(node) for value in values for node in _within(value)}
+    for call in (node for value in values for node in value.walk() if called(node)):
         name, window = called(call), window_of(call)
         if window is None and is_single(name):
             continue
-        if name not in _KNOWN:
+        if id(call) not in here:
+            yield from _borrowed(call, exact)
+        elif name not in _SAME_IN_PARTS:
             yield Reason(call, "", f"{name}() is not known to be the same in parts")
         elif window is None and not select.args.get("group"):
             yield Reason(call, "", f"{name}() without GROUP BY puts all rows together")
         elif not all(map(exact.kind, _seen(call, name))):
-            yield Reason(call, "", f"{name}() of values that are not exact, like floats, can depend on their order")
+            yield Reason(call, "", f"{name}() of values that may not be exact, like floats, can depend on their order")
+
+
+def _borrowed(call: exp.Expr, exact: Exactness) -> Iterator[Reason]:
+    """Yield an aggregate in a subquery that may belong to a query around it: no column is of its own."""
+    columns = [*call.find_all(exp.Column)]
+    if columns and not any(map(exact.is_own, columns)):
+        yield Reason(call, "", f"{called(call)}() in a subquery can belong to the query around it")
 
 
 def _seen(call: exp.Expr, name: str) -> Iterator[exp.Expr]:

@@ -71,9 +71,9 @@ def cut(
     """
     with deep_recursion():
         statement = read_statement(sql)
-        known = {name: schemas[key] for name, key in names.items() if key in schemas}
-        exact = Exactness.of(statement.names, known)
-        first = next(_of_all(statement, exact), None) or _unsteady(statement, sql, known)
+        by_name = {name: schemas[key] for name, key in names.items() if key in schemas}
+        exact = Exactness.of(statement.names, by_name)
+        first = next(_of_all(statement, exact), None) or _unsteady(statement, sql, by_name)
         if isinstance(first, OneTask):
             return first
         if first:
@@ -108,12 +108,12 @@ def _cut_of(statement: Statement, name: str, names: Mapping[str, str], exact: Ex
     if problem:
         return problem
     schema = exact.schemas[folded_name(reads[0], _DIALECT)]
-    found = buckets(statement, reads[0], schema, exact)
-    if isinstance(found, Reason):
-        return found
-    words, columns = " and ".join(found.words), " and ".join(f"'{each}'" for each in found.columns)
-    some = "a column" if len(found.columns) == 1 else "columns"
-    return Feed("bucket", found.columns), f"The keys of {words} include {columns}, {some} of '{name}'."
+    keys = buckets(statement, reads[0], schema, exact)
+    if isinstance(keys, Reason):
+        return keys
+    words, columns = " and ".join(keys.words), " and ".join(f"'{each}'" for each in keys.columns)
+    some = "a column" if len(keys.columns) == 1 else "columns"
+    return Feed("bucket", keys.columns), f"The keys of {words} include {columns}, {some} of '{name}'."
 
 
 def _sorted_inside(statement: Statement, read: exp.Table) -> Iterator[Reason]:
@@ -134,15 +134,17 @@ def _of_all(statement: Statement, exact: Exactness) -> Iterator[Reason]:
             yield Reason(node, "", f"a subquery reads '{node.name}' of the query around it, whose equals can differ")
 
 
-def _unsteady(statement: Statement, sql: str, known: Mapping[str, Schema]) -> OneTask | None:
+def _unsteady(statement: Statement, sql: str, by_name: Mapping[str, Schema]) -> OneTask | None:
     """Return what lets two runs of the statement differ: then two parts can, too."""
-    found = diagnostics(findings(statement.tree, sql, _DIALECT, statement.names), known, known)
-    return OneTask(f"{found[0].message.rstrip('.')}.", found[0].location) if found else None
+    unsteady = diagnostics(findings(statement.tree, sql, _DIALECT, statement.names), by_name, by_name)
+    return OneTask(f"{unsteady[0].message.rstrip('.')}.", unsteady[0].location) if unsteady else None
 
 
 def _one_task(reason: Reason, sql: str) -> OneTask:
     problem = reason.problem(sql)
-    return OneTask(f"{problem.reason[:1].upper()}{problem.reason[1:]}.", problem.place)
+    is_call = "(" in problem.reason.split()[0]
+    first = problem.reason[:1] if is_call else problem.reason[:1].upper()
+    return OneTask(f"{first}{problem.reason[1:]}.", problem.place)
 
 
 def _take_ending(tree: exp.Expr) -> str | Reason | None:

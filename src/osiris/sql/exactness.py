@@ -131,12 +131,18 @@ class Exactness:
 
         The engine computes such a subquery once for all rows that have equal values.
         """
-        queries = [each for each in queries_around(column) if isinstance(each, exp.Select)]
-        if len(queries) < 2 or alias_of(column, self.columns) is not None:
+        around = [each for each in queries_around(column) if isinstance(each, exp.Select)]
+        if len(around) < 2 or alias_of(column, self.columns) is not None:
             return False
-        items = items_of(column, self.columns)
-        is_own = any(each is item for item in items for each in all_items(queries[0]))
-        return not is_own and not self.kind(column)
+        return not self.is_own(column) and not self.kind(column)
+
+    def is_own(self, column: exp.Expr) -> bool:
+        """Tell whether a column is certainly one of the FROM of its own SELECT."""
+        select = column.find_ancestor(exp.Select)
+        here = [*all_items(select)] if select else []
+        if isinstance(column.this, exp.Star):
+            return self.columns.dialect.fold(column.args["table"]) in map(self.columns.alias_of, here)
+        return any(each is item for item in items_of(column, self.columns) for each in here)
 
     def names_of(self, item: exp.Expr) -> frozenset[str]:
         """Return the names of the columns of an item of FROM, without those that all tables have elsewhere."""
@@ -211,9 +217,9 @@ def items_of(column: exp.Expr, columns: ColumnNames) -> list[exp.Expr]:
         items = [*all_items(query)]
         if table:
             items = [each for each in items if columns.alias_of(each) == columns.dialect.fold(table)]
-        found = [each for each in items if name in (columns.columns(each) or (name,))]
-        if found:
-            return found
+        matches = [each for each in items if name in (columns.columns(each) or (name,))]
+        if matches:
+            return matches
     return []
 
 

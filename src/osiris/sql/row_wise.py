@@ -79,6 +79,7 @@ _SEVERAL = frozenset({"grouping", "grouping_id", "reservoir_quantile"})
 """Functions of groups that are not listed as aggregates."""
 
 _TWICE = "it reads '{}' twice, so that not all of its rows meet"
+_BORROWED = "in a subquery can belong to the outer SELECT, which has no column of its own"
 _CLAUSES = {
     "distinct": ("DISTINCT", "compares rows with each other"),
     "group": ("GROUP BY", "puts rows together"),
@@ -305,7 +306,8 @@ def _borrowed(select: exp.Select) -> Iterator[Reason]:
     for node in (inner for part in parts for inner in nodes_of(part)):
         name = called(node)
         if name and not is_single(name) and not isinstance(node.parent, exp.Window):
-            reason = f"{name}() in a subquery can belong to the outer SELECT, which has no column of its own"
+            way = "puts rows together" if node.find_ancestor(exp.Select) is select else _BORROWED
+            reason = f"{name}() {way}"
             yield Reason(node, "", reason)
 
 
