@@ -143,8 +143,13 @@ class Maker:
         return text.replace("SELECT", "SELECT DISTINCT", 1), outputs
 
     def _star(self, source, names, tail):
-        text = f"SELECT {self.one(['*', '*', 'DISTINCT *'])} FROM {source}{tail}"
-        return text, sorted({each for each in names if "." not in each[0]}) or [("id", "i")]
+        inside = sorted({each for each in names if "." not in each[0]}) or [("id", "i")]
+        aliases = sorted({name.partition(".")[0] for name, _ in names if "." in name})
+        stars = ", ".join(f"{each}.*" for each in self.chance.sample(aliases, len(aliases)))
+        column, name = self.column(names), self.one(WORDS)
+        added = f"{column[0]} AS {name}"
+        shown = self.one(["*", "*", "DISTINCT *", stars, f"{stars}, {added}", f"{added}, {stars}", f"*, {added}"])
+        return f"SELECT {shown} FROM {source}{tail}", [*inside, (name, column[1])] if added in shown else inside
 
     def _group(self, source, names, tail):
         keys, calls = self.values(names), []

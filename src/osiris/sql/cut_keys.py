@@ -78,8 +78,8 @@ def buckets(statement: Statement, read: exp.Table, schema: Schema, exact: Exactn
 def _no_keys(clauses: list[Keys], read: exp.Table) -> Reason:
     for clause in clauses:
         if not clause.columns:
-            what = f"{clause.words} has no column of '{read.name}', of a type of which equal values are the same"
-            return Reason(clause.node, "", f"{what}, among its keys")
+            what = f"{clause.words} has no column of '{read.name}' among its keys"
+            return Reason(clause.node, "", f"{what} (unchanged, and neither a float nor nested)")
     words = " and ".join(dict.fromkeys(each.words for each in clauses))
     return Reason(clauses[-1].node if clauses else read, "", f"{words} have no column of '{read.name}' in common")
 
@@ -143,14 +143,22 @@ class _Path:
         if not are_plain(select):
             self.columns, self.order = {}, None
             return
-        is_known = not any(each.is_star for each in outputs)
         names = [name_of(each, _DIALECT.fold) for each in outputs if not each.is_star]
+        stars = [each for each in outputs if each.is_star]
         passed: Columns = {}
         for output in outputs:
             passed |= self._of_star(output, select) if output.is_star else self._of_output(output)
-        starred = {name for each in outputs if each.is_star for name in self._of_star(each, select)}
-        self.columns = {name: own for name, own in passed.items() if names.count(name) + (name in starred) == 1}
-        self.order = names if is_known else None
+        self.columns = {
+            name: own
+            for name, own in passed.items()
+            if names.count(name) + sum(self._times(star, select, name) for star in stars) == 1
+        }
+        self.order = None if stars else names
+
+    def _times(self, star: exp.Expr, select: exp.Select, name: str) -> int:
+        """Return in how many columns, at most, a star outputs a name; those that USING joins are one."""
+        items = items_of_star(star, select, self.exact.columns, name)
+        return 1 if self._is_mine(items, name) else len(items)
 
     def _of_output(self, output: exp.Expr) -> Columns:
         own = self.own(output.unalias())
@@ -269,7 +277,7 @@ def _grouped(select: exp.Select, group: exp.Expr) -> Iterator[exp.Expr]:
     """Yield the keys of GROUP BY, without positions."""
     outputs, aggregates = [each.unalias() for each in select.expressions], load_allowed(_DIALECT).aggregates
     if group.args.get("all"):
-        yield from (each for each in outputs if not calls_any(each, aggregates))
+        yield from (each for each in outputs if not calls_any(each, aggregates, exp.Query))
         return
     for key in group.expressions:
         if isinstance(key, exp.Literal) and key.is_int and 0 < int(key.name) <= len(outputs):

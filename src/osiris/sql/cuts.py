@@ -209,10 +209,11 @@ def _by_output(ordered: exp.Expr, tree: exp.Expr) -> exp.Expr | None:
 def _is_output(name: str, outputs: list[exp.Expr]) -> bool:
     """Tell whether a name in ORDER BY is certainly that of one output column."""
     named = [each for each in outputs if isinstance(each, (exp.Alias, exp.Column)) and not _spreads(each)]
-    spread = [each for each in outputs if _spreads(each)]
-    if not all(isinstance(each, exp.Star) and not any(each.args.values()) for each in spread):
+    if any(not each.is_star for each in outputs if _spreads(each)):
         return False
-    return [name_of(each, _DIALECT.fold) for each in named].count(name) + len(spread) == 1
+    times = [name_of(each, _DIALECT.fold) for each in named].count(name)
+    stars = [each for each in outputs if each.is_star]
+    return times == 1 or (not times and len(stars) == 1 and stars[0] == exp.Star())
 
 
 def _spreads(output: exp.Expr) -> bool:

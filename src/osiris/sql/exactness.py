@@ -216,7 +216,8 @@ def items_of(column: exp.Expr, columns: ColumnNames) -> list[exp.Expr]:
     for query in queries_around(column):
         items = [*all_items(query)]
         if table:
-            items = [each for each in items if columns.alias_of(each) == columns.dialect.fold(table)]
+            alias = None if column.args.get("db") else columns.dialect.fold(table)
+            items = [each for each in items if alias and columns.alias_of(each) == alias]
         matches = [each for each in items if name in (columns.columns(each) or (name,))]
         if matches:
             return matches

@@ -178,3 +178,8 @@ SELECT id, row_number() OVER (PARTITION BY id ORDER BY x) AS r, s FROM df -- one
 SELECT id, (SELECT max(t.f)) AS t FROM df AS t GROUP BY id -- one: a subquery reads 'f'
 SELECT id, count(*) AS n FROM df AS t GROUP BY id HAVING count(*) > (SELECT min(t.id) FROM w) -- one: min() in a subquery can belong
 SELECT id, count(*) AS n FROM df AS t GROUP BY id HAVING count(*) > (SELECT min(v) FROM w) -- bucket df id
+SELECT v, count(*) AS n FROM (SELECT w.*, t.id AS v FROM df AS t JOIN w ON w.id = t.id) AS q GROUP BY v -- one: GROUP BY has no column of 'df'
+SELECT id, count(*) AS n FROM (SELECT w.*, t.* FROM df AS t JOIN w ON w.v = t.x) AS q GROUP BY id -- one: GROUP BY has no column of 'df'
+SELECT v, count(*) AS n FROM (SELECT t.id AS k, w.* FROM df AS t JOIN w ON w.id = t.id) AS q GROUP BY v -- bucket w v
+SELECT *, rank() OVER (PARTITION BY id ORDER BY x) AS r FROM df ORDER BY r, id -- bucket df id, merged
+SELECT t.*, 1 AS one FROM w AS t ORDER BY one, 1, 2, 3 LIMIT 2 -- split w, merged
