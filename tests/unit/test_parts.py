@@ -156,6 +156,28 @@ def test_files_of_inputs_and_of_results_are_limited(tmp_path, query, limit):
     assert list((tmp_path / "scratch").glob("parts-*")) == []
 
 
+@pytest.mark.parametrize(
+    "column",
+    [
+        "CAST(t AS ENUM('text 3', 'text 1', 'text 0', 'text 4', 'text 2'))",
+        "{'x': CAST(t AS ENUM('text 3', 'text 1', 'text 0', 'text 4', 'text 2'))}",
+        "sum(id) OVER (PARTITION BY k)",
+        "k",
+        "NULL",
+        "[id % 3]",
+        "CAST(id AS DOUBLE)",
+    ],
+)
+def test_parts_are_merged_in_the_order_of_the_statement(tmp_path, column):
+    """Values leave an engine in types that can be sorted otherwise, such as an enum as text."""
+    query = f"SELECT {column} AS c, id FROM a ORDER BY c DESC, id"
+    whole, parted = (
+        rows_of(in_parts(context(tmp_path, partitions=count), query, stream(SCHEMA, table(500), "free")))
+        for count in (0, 7)
+    )
+    assert parted == whole
+
+
 def test_a_reader_of_part_of_the_rows_ends_the_others(tmp_path):
     rows = in_parts(
         context(tmp_path, partitions=7), "SELECT id FROM a ORDER BY id LIMIT 3", stream(SCHEMA, table(9000), "free")
