@@ -36,7 +36,7 @@ ROW_WISE = [
 def rows_of(chance, name, sizes):
     rows = [
         [chance.choice([*VALUES[column], None]) for column in COLUMNS[name]]
-        for _ in range(sizes.get(name, chance.randint(3, 9)))
+        for _ in range(sizes.get(name, chance.randint(8, 16)))
     ]
     return rows + rows[: len(rows) // 3]
 
