@@ -174,10 +174,6 @@ def test_characters_that_the_encoding_does_not_have(write, context):
         (pa.date32(), 2_932_897),
         (pa.timestamp("s"), -62_135_596_801),
         (pa.timestamp("us"), 2**62),
-        (pa.time32("s"), 86_400),
-        (pa.time32("ms"), -1),
-        (pa.time64("us"), 86_400 * 10**6),
-        (pa.time64("ns"), 2**62),
     ],
 )
 def test_moments_that_iso_8601_does_not_have(write, kind, value):

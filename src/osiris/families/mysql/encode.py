@@ -19,7 +19,7 @@ from pyarrow import csv
 
 from osiris.families.mysql.target_table import LISTED
 from osiris.families.sql.columnar import FIRST_DAY, LAST_DAY, InvalidCell
-from osiris.families.text_format import first_outside_day, spell
+from osiris.families.text_format import spell
 from osiris.families.type_compat import LEAVE_OUT
 from osiris.kernels import compiled
 from osiris.types import parse_type
@@ -78,8 +78,6 @@ def sendable(array: pa.Array, source: str, column: Column) -> pa.Array:
     """
     if column.fills and array.null_count:
         _expect(array, array.is_valid(), f"the column would hold {column.fills} instead; {LEAVE_OUT}")
-    if source.startswith("time[") and (refused := first_outside_day(array)):
-        raise InvalidCell(*refused)
     for right, reason in _checks(source, column):
         _expect(array, right(array, column), reason)
     if column.kind in LISTED:

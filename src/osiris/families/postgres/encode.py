@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from osiris.families.json_text import BadJson, parse
 from osiris.families.sql.columnar import DAY, FIRST_DAY, LAST_DAY, InvalidCell
-from osiris.families.text_format import characters, first_outside_day
+from osiris.families.text_format import characters
 from osiris.kernels import compiled
 
 if TYPE_CHECKING:
@@ -191,8 +191,6 @@ def dates(array: pa.Array) -> Sequence[Part]:
 
 def times(array: pa.Array) -> Sequence[Part]:
     """Encode times of the day, in microseconds."""
-    if refused := first_outside_day(array):
-        raise InvalidCell(*refused)
     return _cell([Fixed(">i8", _values(array, np.int64))], array)
 
 

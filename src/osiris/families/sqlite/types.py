@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from osiris.families.text_format import first_without_spelling
 from osiris.families.type_compat import LEAVE_OUT, holds
 from osiris.types import MAX_DECIMAL_DIGITS, arrow_type, parse_type
 
@@ -185,8 +184,6 @@ def first_refused(array: pa.Array, kind: str, *, numbered: bool = False) -> tupl
         return _first(array, pc.is_nan(array), "SQLite makes NULL of NaN") or _first(
             array, _negative_zeros(array), "SQLite makes 0.0 of -0.0; add 0.0 to it in SQL if the sign says nothing"
         )
-    if parsed.kind == "time":
-        return first_without_spelling(array)
     if parsed.kind in ("date", "timestamp"):
         text = array.cast(pa.string())
         return _first(text, pc.invert(pc.match_substring_regex(text, _YEAR)), "its year has not four digits")
