@@ -250,6 +250,7 @@ def _first(where: pa.Array) -> int | None:
 
 
 _DAYS = (-719_162, 2_932_896)  # 0001-01-01 and 9999-12-31, counted from 1970-01-01
+_SMALLEST = -(1 << 63)
 _PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 
 
@@ -276,7 +277,13 @@ def _first_beyond(values: pa.Array, low: int, high: int) -> tuple[int, str] | No
     if limits["min"] is None or (low <= limits["min"] and limits["max"] <= high):
         return None
     first = _first(pc.or_(pc.less(numbers, low), pc.greater(numbers, high)))
-    return None if first is None else (first, f"the {values.type} {numbers[first].as_py()}")
+    unit = values.type.unit if pa.types.is_timestamp(values.type) else "D"
+    return None if first is None else (first, _moment(numbers[first].as_py(), unit))
+
+
+def _moment(number: int, unit: str) -> str:
+    """Return a date (unit `D`) or timestamp as text, of any year; numpy has no text for the smallest number."""
+    return str(np.array(number, f"datetime64[{unit}]")) if number > _SMALLEST else f"{number} {unit} since 1970"
 
 
 _NEAR = 1 << 12

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from osiris.families.text_format import first_without_spelling
 from osiris.families.type_compat import LEAVE_OUT, holds
 from osiris.types import MAX_DECIMAL_DIGITS, arrow_type, parse_type
 
@@ -31,7 +32,6 @@ EXACT_DIGITS = 15
 
 _DECLARED = re.compile(r"\s*(\w+(?:\s+\w+)*)\s*(?:\(\s*([0-9]+)\s*(?:,\s*([0-9]+)\s*)?\))?\s*")
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
-_YEAR = "^[0-9]{4}-[0-9]{2}-[0-9]{2}($| [0-9]{2}:)"
 _UNITS = {"0": "s", "3": "ms", "6": "us", "9": "ns"}
 _DIGITS = {unit: digits for digits, unit in _UNITS.items()}
 
@@ -185,8 +185,7 @@ def first_refused(array: pa.Array, kind: str, *, numbered: bool = False) -> tupl
             array, _negative_zeros(array), "SQLite makes 0.0 of -0.0; add 0.0 to it in SQL if the sign says nothing"
         )
     if parsed.kind in ("date", "timestamp"):
-        text = array.cast(pa.string())
-        return _first(text, pc.invert(pc.match_substring_regex(text, _YEAR)), "its year has not four digits")
+        return first_without_spelling(array)
     return None
 
 
