@@ -439,7 +439,23 @@ def _unclear(text: str, candidates: Sequence[Option]) -> Matches:
     return Matches(candidates=tuple(candidates), problem=f"{quoted} may mean one of these")
 
 
+_SYNONYMS = {
+    "aggregate": "group",
+    "avg": "average",
+    "count": "number of",
+    "distinct": "different",
+    "filter": "keep",
+    "mean": "average",
+    "order": "sort",
+    "select": "choose",
+    "total": "sum",
+    "where": "keep",
+}
+"""Words of SQL, and those of the guide."""
+
+
 def narrowed(text: str, options: Sequence[Option]) -> list[Option]:
-    """Return the options that contain all typed words, in any order and case."""
-    words = text.casefold().split()
-    return [each for each in options if all(word in each.label.casefold() for word in words)] if words else []
+    """Return the options that contain all typed words, or what SQL calls them, in any order and case."""
+    words = [(word, _SYNONYMS.get(word, word)) for word in text.casefold().split()]
+    labels = [(each, each.label.casefold()) for each in options if words]
+    return [each for each, label in labels if all(word in label or other in label for word, other in words)]
