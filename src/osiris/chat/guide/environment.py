@@ -200,9 +200,7 @@ Person: TypeAlias = tuple["UserInterface", Screen]
 class GuideEnvironment(Environment):
     """The environment of a conversation, with the additions of the guide; must be closed."""
 
-    def __init__(
-        self, workspace: Workspace, person: Person, conversation: str, out: str, edits: Path | None = None
-    ) -> None:
+    def __init__(self, workspace: Workspace, person: Person, conversation: str, out: str, edits: Path | None) -> None:
         ui, screen = person
         super().__init__(workspace, None, ui, conversation, out=out)  # type: ignore[arg-type]
         self._project = workspace

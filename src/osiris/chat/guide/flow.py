@@ -477,9 +477,9 @@ class Machine:
         self.history.append((self.effect, value))
         self._send(value)
 
-    def back(self, kind: type[Effect] = Ask) -> bool:
-        """Go back to the last answered question, or another kind of effect; tell whether there was one."""
-        places = [n for n, (effect, _) in enumerate(self.history) if isinstance(effect, kind)]
+    def back(self) -> bool:
+        """Go back to the last answered question; tell whether there was one."""
+        places = [n for n, (effect, _) in enumerate(self.history) if isinstance(effect, Ask)]
         if not places:
             return False
         self.history = self.history[: places[-1]]
