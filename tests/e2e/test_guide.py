@@ -422,9 +422,11 @@ def test_a_value_that_cannot_be_compared_is_refused_where_it_is_typed(osiris, fo
     answers = ["a.csv", "Keep some rows", column, condition]
     done = piped(osiris, folder, *answers, bad, code=2)
     assert "CHT055" in done.stderr
-    after = [good, "Write the result", "output/${x}.csv", "Write the result", "CSV file", "Yes, save it and run it"]
-    done = piped(osiris, folder, *after, code=0, args=["--resume"])
+    after = ["Write the result", "CSV file", "Yes, save it and run it"]
+    done = piped(osiris, folder, good, "Write the result", "output/${x}.csv", *after, code=2, args=["--resume"])
     assert "This does not work yet" in done.stderr
+    assert not (folder / "output").exists()
+    piped(osiris, folder, *after, code=0, args=["--resume"])
     assert (folder / "output/a.csv").read_text() == "id,name\n2,y\n"
 
 
