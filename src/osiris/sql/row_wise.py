@@ -15,7 +15,7 @@ from sqlglot import exp
 from osiris.sql.safety.dialects import DIALECTS, load_allowed
 from osiris.sql.safety.text import place
 from osiris.sql.safety.tree import beginning_of, called, deep_recursion, parse
-from osiris.sql.scope import TableNames, all_items, folded_name, join_words, nodes_of
+from osiris.sql.scope import TableNames, all_items, ancestors, folded_name, join_words, nodes_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -282,10 +282,19 @@ def _is_own(node: exp.Expr, select: exp.Select) -> bool:
         return isinstance(node.parent, exp.Select)
     if not isinstance(node, exp.Column):
         return False
+    first = _DIALECT.fold(node.args.get("table") or node.this)
+    around = (each for each in ancestors(node) if isinstance(each, exp.Comprehension))
+    if any(first in _variables(each) for each in around):
+        return False
     if node.args.get("table"):
-        return _DIALECT.fold(node.args["table"]) in map(_alias, all_items(select))
+        return first in map(_alias, all_items(select))
     aliases = {_DIALECT.fold(each.args["alias"]) for each in select.expressions if isinstance(each, exp.Alias)}
-    return _DIALECT.fold(node.this) not in aliases and not select.find_ancestor(exp.Join)
+    return first not in aliases and not select.find_ancestor(exp.Join)
+
+
+def _variables(comprehension: exp.Comprehension) -> list[str]:
+    named = (comprehension.args.get(part) for part in ("expression", "position"))
+    return [_DIALECT.fold(each) for each in named if each]
 
 
 def _alias(item: exp.Expr) -> str | None:
