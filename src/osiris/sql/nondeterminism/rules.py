@@ -379,7 +379,8 @@ def _join(node: exp.Expr, text: _Text) -> Iterator[Finding]:
             yield text.finding(TIED, node, "ASOF JOIN", hint=_ONE_MATCH, tied=tied)
 
 
-_FLOAT_TYPES = {exp.DType.DOUBLE, exp.DType.FLOAT}
+_FLOAT_TYPES = {exp.DType.DOUBLE, exp.DType.FLOAT, exp.DType.UINT128}
+"""DuckDB adds UHUGEINT as floats."""
 _ALWAYS = {
     "acos", "acosh", "array_cosine_distance", "array_cosine_similarity", "array_distance", "array_dot_product",
     "array_inner_product", "array_negative_dot_product", "array_negative_inner_product", "asin", "asinh", "atan",
