@@ -179,11 +179,13 @@ SENTENCE = (
 
 
 def quoted(text: str) -> str:
-    """Return the beginning of a typed text, as messages name it."""
+    """Return the beginning of a text in quotation marks, as messages name it."""
     return f"'{shortened(safe(text), _LABEL)}'"
 
 
 def named(options: Sequence[Option]) -> str:
-    """Return the first options in words."""
-    labels = ", ".join(shortened(safe(each.label), _LABEL) for each in options[:_NAMED])
+    """Return the first options in words; those with commas in quotation marks."""
+    labels = ", ".join(
+        quoted(each.label) if "," in each.label else shortened(safe(each.label), _LABEL) for each in options[:_NAMED]
+    )
     return f"{labels} … and {len(options) - _NAMED:,} more" if len(options) > _NAMED else labels
