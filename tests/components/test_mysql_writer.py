@@ -307,6 +307,13 @@ def test_tables_without_transactions_are_refused(ctx, mariadb, database):
     assert codes(write, given, ctx, table="v") == ["DAT029"]
 
 
+def test_a_table_whose_rows_are_versioned_is_refused_for_that(ctx, mariadb, database):
+    mariadb.run("CREATE TABLE t (id INT) ENGINE = InnoDB WITH SYSTEM VERSIONING", database=database)
+    with pytest.raises(OsirisError) as caught:
+        write(pa.table({"id": pa.array([1], pa.int32())}), ctx, table="t")
+    assert "versions of its rows" in str(caught.value)
+
+
 def test_types_that_mysql_has_not_are_refused_before_anything_runs(ctx):
     columns = {
         "a": pa.array([[1]]),

@@ -34,7 +34,7 @@ from osiris.chat.guide.draft import (
 )
 from osiris.chat.provider_api import ACCEPT
 from osiris.chat.request import Output
-from osiris.errors import OsirisError
+from osiris.errors import OsirisError, fail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -315,8 +315,6 @@ def _listed(names: Iterable[str]) -> str:
 
 BACK = "back"
 QUIT = "quit"
-_CHANGED = "A source has changed meanwhile, so the plan is another one; nothing was run."
-"""Shown when the accepted plan can no longer be reproduced."""
 
 
 class Guide:
@@ -408,7 +406,7 @@ class Guide:
         return checked
 
     def _finish(self) -> None:
-        """Save the accepted plan, and run it if requested."""
+        """Save the accepted plan, and run it if requested; fails with CHT046 if it is another one by now."""
         agreed, draft = self._machine.agreed, self._machine.draft
         if agreed is None:
             return
@@ -416,13 +414,14 @@ class Guide:
         digest = sha256_hex(start["oml"].encode())
         saved = self._journal.save(str(agreed.check["oml"]), start["name"], [digest])
         self._journal.emit("saved", **saved)
-        if saved["fingerprint"] != agreed.check["fingerprint"]:
-            self._say(Show(_CHANGED))
-        elif agreed.action == "run":
+        is_as_accepted = saved["fingerprint"] == agreed.check["fingerprint"]
+        if is_as_accepted and agreed.action == "run":
             self._go("RUN")
             result = self._journal.run(saved["fingerprint"], 1)
             self._journal.emit("run_result", **result)
         self._go("COMPLETE")
+        if not is_as_accepted:
+            fail("CHT046", file=saved["file"])
 
     def _say(self, message: Show) -> None:
         environment = self._journal.environment
