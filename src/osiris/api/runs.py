@@ -110,7 +110,7 @@ def _run_locked(
         tracked = _tracking_ends(events, emit)
         words = (workspace.project, plan.manifest, workspace.config, options, tracked, worker)
         result = run(*words, plan.asked, plan.pipeline)
-        result = _without_warnings(result) if strict else result
+        result = _failing_on_warnings(result) if strict else result
     except OsirisError as error:
         manifest = plan.manifest if plan else None
         tracked = _tracking_ends(events, progress)
@@ -124,7 +124,7 @@ def _run_locked(
     return result, [*(plan.notes if plan else ()), *unreported, *lost]
 
 
-def _without_warnings(result: RunResult) -> RunResult:
+def _failing_on_warnings(result: RunResult) -> RunResult:
     """Return a run's result, with PRJ013 and its exit code if the run succeeded with warnings."""
     warnings = sum(item.severity == "warning" for item in result.diagnostics)
     if result.exit_code or not warnings:

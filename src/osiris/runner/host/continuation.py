@@ -310,20 +310,20 @@ def _without_stale(
         start = _continue(root, manifest, last, keep=True, without=without)
         start = replace(start, notes=(*start.notes, *notes))
     if not _changed(start, manifest, current.sources()):
-        return _with_doubt(start, manifest, current.sources()), ""
+        return _warning_of_unknown_changes(start, manifest, current.sources()), ""
     start = _continue(root, manifest, last, keep=False)
     return start, _changed(start, manifest, current.sources())
 
 
-def _with_doubt(start: Start, manifest: Manifest, sources: States) -> Start:
+def _warning_of_unknown_changes(start: Start, manifest: Manifest, sources: States) -> Start:
     """Add a warning if sources are read again of which results exist, and it is unknown whether they have changed."""
     steps = [step for step in _read_again(start, manifest) if _is_same(step, start.sources, sources) is None]
     if not steps:
         return start
     earlier = " and ".join(f"step '{step}'" for step in {**start.deliveries, **start.kept})
     read = " and ".join(f"step '{step}'" for step in steps)
-    doubt = diagnostic("RUN067", steps=read, session=start.continues, earlier=earlier)
-    return replace(start, notes=(*start.notes, doubt))
+    warning = diagnostic("RUN067", steps=read, session=start.continues, earlier=earlier)
+    return replace(start, notes=(*start.notes, warning))
 
 
 def _stale(start: Start, manifest: Manifest, sources: States) -> tuple[dict[str, str], dict[str, str]]:
