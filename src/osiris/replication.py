@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from zoneinfo import ZoneInfo
@@ -54,6 +54,8 @@ _EARLY = 0.9
 """A comparison is due after this part of `every`, as runs do not start to the second."""
 
 _HOUR = timedelta(hours=1)
+_MOST_BACK = timedelta(hours=26)
+"""The greatest difference between two offsets of time zones (UTC+14 and UTC-12): clocks go back by no more."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -448,17 +450,25 @@ def local_time(instant: datetime, zone: str | None) -> datetime:
     return instant.astimezone(ZoneInfo(zone) if zone else UTC).replace(tzinfo=None)
 
 
-def least_local(mark: datetime, now: datetime, zone: str | None) -> datetime:
-    """Return the least local time that any instant from `mark` (local) on can have, until `now` (UTC).
+def least_after(mark: Value, zone: str | None) -> Value:
+    """Return the least value that an instant from `mark` on can have, in the local time of a zone.
 
-    When clocks go back, later instants have earlier local times.
+    When clocks go back, later instants have earlier local times, and sometimes an earlier date. An integer, an aware
+    time and a value without a zone are returned as they are.
     """
-    home = ZoneInfo(zone) if zone else UTC
-    start = mark.replace(tzinfo=home, fold=0).astimezone(UTC)
-    least, instant = mark, start
+    if isinstance(mark, int) or zone is None:
+        return mark
+    if not isinstance(mark, datetime):
+        return _least_local(datetime.combine(mark, time.min), ZoneInfo(zone)).date()
+    return mark if mark.tzinfo else _least_local(mark, ZoneInfo(zone))
+
+
+def _least_local(mark: datetime, home: ZoneInfo) -> datetime:
+    least, instant = mark, mark.replace(tzinfo=home, fold=0).astimezone(UTC)
+    end = instant + _MOST_BACK
     before = instant.astimezone(home).utcoffset() or timedelta()
-    while instant < now:
-        instant = min(instant + _HOUR, now)
+    while instant < end:
+        instant += _HOUR
         offset = instant.astimezone(home).utcoffset() or timedelta()
         if offset < before:
             least = min(least, (instant - _HOUR + offset).replace(tzinfo=None))
@@ -503,12 +513,6 @@ def place_of(value: Value) -> int:
     if not isinstance(value, datetime):
         return value.toordinal()
     return (value.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
-
-
-def may_fall_back(cursor: Cursor, value: Value) -> bool:
-    """Return whether later instants can have earlier values, because the clocks of the cursor's zone go back."""
-    is_local = isinstance(value, datetime) and value.tzinfo is None
-    return is_local and cursor.zone is not None and cursor.zone.upper() not in ("UTC", "GMT", "ETC/UTC", "ETC/GMT")
 
 
 def has_times(schema: Schema, cursor: Cursor) -> bool:

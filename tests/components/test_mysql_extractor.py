@@ -291,6 +291,64 @@ def test_a_table_is_read_as_asked(read, place, server, database, mixed):
     assert read(table="mixed", columns=["f"]).num_rows == place.counts["rows_read"] == 20_000
 
 
+INVISIBLE = {
+    "id": "INT INVISIBLE PRIMARY KEY AUTO_INCREMENT",
+    "a": "INT",
+    "b": "INT INVISIBLE DEFAULT 5",
+    "c": "FLOAT INVISIBLE",
+    "d": "JSON INVISIBLE",
+    "e": "INT AS (a * 2) VIRTUAL",
+    "f": "INT AS (a * 3) VIRTUAL INVISIBLE",
+    "g": "INT AS (a * 4) STORED INVISIBLE",
+}
+STAMPS = {
+    "began": "TIMESTAMP(6) GENERATED ALWAYS AS ROW START {}",
+    "ended": "TIMESTAMP(6) GENERATED ALWAYS AS ROW END {}",
+}
+VERSIONS = {
+    "no versions": ({}, ""),
+    "implicit versions": ({}, "WITH SYSTEM VERSIONING"),
+    "versions": ({name: kind.format("") for name, kind in STAMPS.items()}, "WITH SYSTEM VERSIONING"),
+    "invisible versions": (
+        {name: kind.format("INVISIBLE") for name, kind in STAMPS.items()},
+        "WITH SYSTEM VERSIONING",
+    ),
+}
+
+
+@pytest.mark.parametrize("versions", VERSIONS)
+def test_invisible_and_computed_columns_are_read_as_others(read, place, server, database, run_sql, versions):
+    stamps, suffix = VERSIONS[versions]
+    columns = INVISIBLE | stamps
+    listed = [f"{name} {kind}" for name, kind in columns.items()]
+    listed += ["PERIOD FOR SYSTEM_TIME(began, ended)"] if stamps else []
+    run_sql(
+        "DROP TABLE IF EXISTS unseen",
+        f"CREATE TABLE unseen ({', '.join(listed)}) {suffix}",
+        """INSERT INTO unseen (id, a, b, c, d) VALUES (2, 20, 7, 0.1, '{"x": 1}'), (1, 10, NULL, NULL, NULL)""",
+        "UPDATE unseen SET a = 11 WHERE id = 1",
+    )
+    found = read(table="unseen")
+    assert found.column_names == list(columns)
+    assert found.select([*INVISIBLE]).to_pylist() == [
+        {"id": 1, "a": 11, "b": None, "c": None, "d": None, "e": 22, "f": 33, "g": 44},
+        {"id": 2, "a": 20, "b": 7, "c": pytest.approx(0.1), "d": '{"x": 1}', "e": 40, "f": 60, "g": 80},
+    ]
+    names = ", ".join(f"CAST({name} AS CHAR)" for name in stamps) or "'-'"
+    with server.connect(database) as client, client.cursor() as cursor:
+        cursor.execute("SET time_zone = '+00:00'")
+        cursor.execute(f"SELECT {names} FROM unseen ORDER BY id")
+        expected = [[text for text in row if text != "-"] for row in cursor.fetchall()]
+    texts = [[f"{row[name]:%Y-%m-%d %H:%M:%S.%f}" for name in stamps] for row in found.to_pylist()]
+    assert texts == expected
+    with discovering(place()) as discoverer:
+        (seen,) = [table for table in discoverer.tables(database) if table.name == "unseen"]
+        details = discoverer.detailed(seen)
+    assert [column.name for column in details.columns] == list(columns)
+    assert details.primary_key == ("id", *(name for name in stamps if name == "ended"))
+    assert details.config == {"table": "unseen"}
+
+
 def test_pieces_are_as_large_as_asked(place, mixed):
     ctx = place()
     schema = Driver().describe(Config(table="mixed"), ctx).schema

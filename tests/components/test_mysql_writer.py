@@ -144,6 +144,53 @@ def test_modes(ctx, rows_of):
     assert rows_of("SELECT * FROM t") == []
 
 
+INVISIBLE = {
+    "key": "id INT INVISIBLE DEFAULT 0 PRIMARY KEY, name LONGTEXT",
+    "value": "id INT PRIMARY KEY, name LONGTEXT INVISIBLE",
+    "both": "seen INT, id INT INVISIBLE DEFAULT 0 PRIMARY KEY, name LONGTEXT INVISIBLE",
+    "two unique": "seen INT, id INT INVISIBLE DEFAULT 0 PRIMARY KEY, name VARCHAR(40) INVISIBLE UNIQUE",
+    "listed": "id INT PRIMARY KEY, name ENUM('n 1', 'n 2', 'n 3', 'm 2', 'm 3', 'ž 😀') INVISIBLE",
+}
+
+
+@pytest.mark.parametrize("files", [0, 1])
+@pytest.mark.parametrize("on_reject", ["fail", "quarantine"])
+@pytest.mark.parametrize("declared", INVISIBLE)
+def test_invisible_columns_are_written_as_others(ctx, mariadb, database, rows_of, declared, on_reject, files):
+    mariadb.run(
+        f"SET GLOBAL local_infile = {files}",
+        f"CREATE TABLE t ({INVISIBLE[declared]}, other INT INVISIBLE DEFAULT 7)",
+        database=database,
+    )
+    ctx = replace(ctx, on_reject=on_reject)
+    rows = "SELECT id, name, other FROM t ORDER BY id"
+    try:
+        for number, mode in enumerate(("append", "upsert", "replace")):
+            given = table([[1, 2], [2, 3], [3]][number], "nmn"[number])
+            write(given, replace(ctx, plan=mode), table="t", write_mode=mode, primary_key="id")
+            assert (
+                rows_of(rows)
+                == [
+                    [(1, "n 1", 7), (2, "n 2", 7)],
+                    [(1, "n 1", 7), (2, "m 2", 7), (3, "m 3", 7)],
+                    [(3, "n 3", 7)],
+                ][number]
+            )
+    finally:
+        mariadb.run("SET GLOBAL local_infile = 1")
+    assert read(ctx, table="t").select(["id", "name", "other"]).to_pylist() == [{"id": 3, "name": "n 3", "other": 7}]
+
+
+@pytest.mark.parametrize("computed", ["VIRTUAL", "STORED", "VIRTUAL INVISIBLE", "STORED INVISIBLE"])
+def test_columns_that_the_server_computes_are_not_written(ctx, mariadb, database, computed):
+    mariadb.run(f"CREATE TABLE t (id INT PRIMARY KEY, name LONGTEXT AS ('x') {computed})", database=database)
+    with pytest.raises(OsirisError) as caught:
+        write(table([1]), ctx, table="t")
+    assert "its column 'name' is computed by the server" in caught.value.diagnostics[0].message
+    write(table([1]).select(["id"]), ctx, table="t")
+    assert read(ctx, table="t").to_pylist() == [{"id": 1, "name": "x"}]
+
+
 def test_an_upsert_never_takes_another_row_for_its_own(ctx, mariadb, database, rows_of):
     mariadb.run(
         "CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(20) UNIQUE, more INT DEFAULT 5)",
@@ -258,6 +305,13 @@ def test_tables_without_transactions_are_refused(ctx, mariadb, database):
     given = pa.table({"id": pa.array([1], pa.int32())})
     assert codes(write, given, ctx, table="t") == ["DAT029"]
     assert codes(write, given, ctx, table="v") == ["DAT029"]
+
+
+def test_a_table_whose_rows_are_versioned_is_refused_for_that(ctx, mariadb, database):
+    mariadb.run("CREATE TABLE t (id INT) ENGINE = InnoDB WITH SYSTEM VERSIONING", database=database)
+    with pytest.raises(OsirisError) as caught:
+        write(pa.table({"id": pa.array([1], pa.int32())}), ctx, table="t")
+    assert "versions of its rows" in str(caught.value)
 
 
 def test_types_that_mysql_has_not_are_refused_before_anything_runs(ctx):

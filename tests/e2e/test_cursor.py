@@ -284,6 +284,25 @@ def test_times_in_seconds_are_compared_with_a_mark_between_them(files):
     assert (written(shop.run(cursor, APPEND)), len(shop.copied())) == (0, 2)
 
 
+FALLS = {
+    "Europe/Prague": ["00:50", "02:10", "02:50", "02:05", "02:40", "02:55", "03:05", "04:30"],
+    "Antarctica/Troll": ["00:50", "02:20", "02:50", "01:05", "01:20", "02:10", "02:59", "03:05", "05:30"],
+}
+"""Times of rows in the order in which they come, while clocks go back by one hour, and by two."""
+
+
+@pytest.mark.parametrize("mode", [UPSERT, APPEND])
+@pytest.mark.parametrize("zone", FALLS)
+def test_rows_are_written_once_where_clocks_go_back(files, zone, mode):
+    shop = files("sqlite", "duckdb")
+    cursor = f"{{column: updated_at, late: {{lag: 15m}}, zone: {zone}}}"
+    for number, clock in enumerate(FALLS[zone]):
+        shop.sql(f"INSERT INTO orders VALUES ({number}, 1, '2026-10-25 {clock}:00')")
+        shop.run(cursor, mode)
+    shop.run(cursor, mode)
+    assert [row[0] for row in shop.copied()] == list(range(len(FALLS[zone])))
+
+
 def test_decimals_of_sqlite_are_compared_as_numbers(files):
     shop = files("sqlite", "sqlite")
     shop.sql("DROP TABLE orders", "CREATE TABLE orders (id DECIMAL_TEXT(25,0) NOT NULL PRIMARY KEY, amount BIGINT)")

@@ -3,6 +3,7 @@ positions.
 """
 
 import json
+import re
 import shutil
 import sqlite3
 
@@ -201,6 +202,50 @@ def test_a_run_id_that_the_target_knows_is_said(project, osiris, record):
     told = json.loads(done.stdout)
     codes = [item["code"] for item in told["diagnostics"]]
     assert (done.returncode, "RUN065" in codes, "RUN009" in codes) == (0, record == "deleted", record == "kept"), told
+
+
+def test_a_delivery_of_before_the_run_is_not_said_to_be_of_it(project, osiris):
+    """In tables, in the explanation, in the package and in records the step was skipped and wrote nothing."""
+    project("known", READ, FIRST)
+    client = sqlite3.connect(project.root / "data" / "app.db")
+    (key,) = client.execute("SELECT run_key FROM _osiris_ledger").fetchone()
+    client.close()
+    run_id = key.rpartition("/")[2]
+    again = ("run", "pipelines/known.yaml", "--run-id", run_id)
+    for folder in ("logs", ".osiris"):
+        shutil.rmtree(project.root / folder)
+    done = osiris(*again, cwd=project.root)
+    shown = osiris("logs", "show", "last", cwd=project.root)
+    for told in (done, shown):
+        assert re.search(r"^first +skipped +0 +0 ", told.stdout, re.MULTILINE), told.stdout
+        assert "written by" not in told.stdout
+        assert "No rows were read" not in told.stdout
+        assert "RUN065" in told.stdout + told.stderr
+    explained = osiris("explain", "last", cwd=project.root).stdout
+    assert f"Skipped: first (its target has a delivery of run '{run_id}' already)" in explained
+    assert "0 written" in explained
+    assert "written by" not in explained
+    (session,) = (project.root / "logs").glob("*-known-*")
+    record = json.loads((session / "run.json").read_text())
+    assert (record["rows_out"], record["outputs"], record["steps"]["first"]["status"]) == (0, {}, "skipped")
+    assert record["deliveries"]["first"]["rows"] == 120_000
+    answer = json.loads((session / "aiop" / f"{session.name}_aiop.json").read_text())["answer"]
+    assert [(each["state"], each["rows"]) for each in answer["written"]["writers"]] == [("nothing", 0)]
+
+
+def test_strict_runs_fail_for_warnings_of_the_run_itself(project, osiris):
+    project("known", READ, FIRST)
+    for words, code, codes in ((), 0, {"RUN065"}), (("--strict",), 2, {"RUN065", "PRJ013"}):
+        client = sqlite3.connect(project.root / "data" / "app.db")
+        (key,) = client.execute("SELECT run_key FROM _osiris_ledger").fetchone()
+        client.close()
+        for folder in ("logs", ".osiris"):
+            shutil.rmtree(project.root / folder)
+        done = osiris(
+            "run", "pipelines/known.yaml", "--run-id", key.rpartition("/")[2], "--json", *words, cwd=project.root
+        )
+        told = {each["code"] for each in json.loads(done.stdout)["diagnostics"] if each["severity"] != "note"}
+        assert (done.returncode, told) == (code, codes)
 
 
 def count_rows(path):

@@ -195,6 +195,15 @@ def test_a_file_that_is_overwritten_is_confirmed_by_itself(osiris, folder):
     assert (folder / "output/a.csv").read_text() == "id,name\n1,x\n"
 
 
+def test_a_plan_that_changed_before_the_yes_is_not_run(osiris, folder):
+    (folder / "a.csv").write_text("id,name\n1,x\n")
+    piped(osiris, folder, "a.csv", "Write the result", "output/a.csv", code=1)
+    (folder / "a.csv").write_text("id,name,more\n1,x,2\n")
+    done = piped(osiris, folder, "Yes, save it and run it", code=1, args=["--resume"])
+    assert "CHT046" in done.stderr
+    assert not (folder / "output").exists()
+
+
 def test_the_command_that_is_shown_confirms_what_the_person_is_asked_to(osiris, folder):
     (folder / "a.csv").write_text("id,n\n1,x\n2,y\n")
     (folder / "b.csv").write_text("id,m\n1,p\n1,q\n2,r\n")
@@ -422,9 +431,11 @@ def test_a_value_that_cannot_be_compared_is_refused_where_it_is_typed(osiris, fo
     answers = ["a.csv", "Keep some rows", column, condition]
     done = piped(osiris, folder, *answers, bad, code=2)
     assert "CHT055" in done.stderr
-    after = [good, "Write the result", "output/${x}.csv", "Write the result", "CSV file", "Yes, save it and run it"]
-    done = piped(osiris, folder, *after, code=0, args=["--resume"])
+    after = ["Write the result", "CSV file", "Yes, save it and run it"]
+    done = piped(osiris, folder, good, "Write the result", "output/${x}.csv", *after, code=2, args=["--resume"])
     assert "This does not work yet" in done.stderr
+    assert not (folder / "output").exists()
+    piped(osiris, folder, *after, code=0, args=["--resume"])
     assert (folder / "output/a.csv").read_text() == "id,name\n2,y\n"
 
 

@@ -150,7 +150,7 @@ def test_rows_that_an_earlier_attempt_has_delivered_are_said_to_be(shop):
     for folder in ("logs", "build", ".osiris"):
         shutil.rmtree(shop / folder)
     again = osiris.run("pipelines/totals.yaml", run_id="night")
-    with pytest.raises(osiris.OsirisError, match="an earlier attempt had delivered them"):
+    with pytest.raises(osiris.OsirisError, match="skipped: its target has a delivery of run 'night' already"):
         again.output("report")
     assert "No rows were read" not in again.explain()
     findings = json.loads((again.folder / "aiop" / f"{again.session}_aiop.json").read_text())["answer"]["findings"]

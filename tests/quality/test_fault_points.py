@@ -27,7 +27,7 @@ NOTHING_LOST = {
     ("families/sql/writer.py", "unlink"): "rows that were staged for one transaction, in scratch",
     ("families/files/folders.py", "rename"): "files that are put together in scratch",
     ("files.py", "unlink"): "temporaries that were not renamed; a sweep removes what stays",
-    ("runner/host/continuation.py", "rename"): "rows for the caller of a run, who is told if they are not there",
+    ("runner/host/spools.py", "rename"): "rows for the caller of a run, who is told if they are not there",
     ("runner/worker/spools.py", "rename"): "rows for the caller of a run, who is told if they are not there",
     ("runner/worker/spools.py", "unlink"): "incomplete rows for the caller of a run",
     ("runner/worker/main.py", "rmtree"): "scratch of a job that has ended",

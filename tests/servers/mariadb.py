@@ -81,7 +81,8 @@ def start_mariadb(*settings: str, zone: str = "UTC") -> Iterator[MariaDB]:
     """
     place, server = make_place("mariadb"), program("mariadbd", *_FOLDERS)
     data = place.folder / "data"
-    sizes = [f"--{setting}" for setting in (*_FAST, *_SMALL)]
+    # A server deletes all temporary tables in its `tmpdir` when it starts: those of another server, if they share it.
+    sizes = [f"--{setting}" for setting in (*_FAST, *_SMALL, f"tmpdir={place.folder}")]
     kept_copy(place, data, _key(server), lambda: _install(place, data, sizes))
     first = place.write("first.sql", _first())
     options = [*sizes, *(f"--{setting}" for setting in (*_PLAIN, *settings))]

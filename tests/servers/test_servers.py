@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.patience import SOON
+from tests.servers import start_mariadb
 
 PROGRAM = """
 import json, sys, time
@@ -36,6 +37,16 @@ def test_a_reader_reads_what_the_owner_makes_and_no_more(postgres, mariadb):
             assert list(cursor.fetchall()) == [(1,)]
             with pytest.raises(Exception, match=refused):
                 cursor.execute("INSERT INTO t VALUES (2)")
+
+
+def test_a_server_that_starts_leaves_the_temporary_tables_of_another(mariadb):
+    with mariadb.connect() as client, client.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE kept (a int) ENGINE=Aria")
+        cursor.execute("INSERT INTO kept VALUES (1)")
+        with start_mariadb():
+            cursor.execute("SELECT a FROM kept")
+            assert list(cursor.fetchall()) == [(1,)]
+        cursor.execute("DROP TABLE kept")
 
 
 @pytest.mark.parametrize("start", ["start_postgres", "start_mariadb"])

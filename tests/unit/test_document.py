@@ -46,6 +46,9 @@ def test_a_byte_order_mark_is_no_part_of_the_text():
         ("null", None), ("Null", None), ("NULL", None), ("", None), ("true", True), ("False", False), ("TRUE", True),
         ("0", 0), ("-0", 0), ("12", 12), ("+12", 12), ("-7", -7), ("0x1F", 31), ("9007199254740993", 9007199254740993),
         ("1.5", 1.5), (".5", 0.5), ("1.", 1.0), ("-1.5e+3", -1500.0), ("1.0E-3", 0.001), ("01.5", 1.5),
+        ("0.1", 0.1), ("0.10", 0.1), ("0.30000000000000004", 0.30000000000000004), ("1.0e+22", 1e22),
+        ("5.0e-324", 5e-324),
+        ("00.1000e+0", 0.1), ("0.0e-9", 0.0), ("-0.0", -0.0), ("179769313486231570000.0e+288", 1.7976931348623157e308),
         ("2024-01-31", "2024-01-31"), ("1.2.3", "1.2.3"), ("1.2.3.4", "1.2.3.4"), ("5m", "5m"), ("2GB", "2GB"),
         ("nothing", "nothing"), ("yesterday", "yesterday"), ("-", "-"), ("+", "+"), (".", "."), ("a_1", "a_1"),
         ("_1", "_1"), ("1,000", "1,000"), ("123e", "123e"), ("1-2", "1-2"), ("nan", "nan"), ("inf", "inf"),
@@ -75,7 +78,12 @@ def test_plain_scalars_that_are_read_two_ways_have_no_value(text):
     assert read_document(f"a: '{text}'\nb: \"{text}\"\n", "f").data == {"a": text, "b": text}
 
 
-@pytest.mark.parametrize("text", [".inf", "-.inf", ".nan", "1.0e+999", "9" * 400])
+INEXACT = ("0.12345678901234567890123", "0.1000000000000000055511151231257827", "-9007199254740993.0", "1.0e-400")
+
+
+@pytest.mark.parametrize(
+    "text", [".inf", "-.inf", ".nan", "1.0e+999", "9" * 400, *INEXACT, f"1.0e+{'9' * 30}", f"1.0e-{'9' * 30}"]
+)
 def test_numbers_that_json_cannot_carry_have_no_value(text):
     with pytest.raises(NotANumber):
         resolve_plain(text)

@@ -110,6 +110,7 @@ def _run_locked(
         tracked = _tracking_ends(events, emit)
         words = (workspace.project, plan.manifest, workspace.config, options, tracked, worker)
         result = run(*words, plan.asked, plan.pipeline)
+        result = _failing_on_warnings(result) if strict else result
     except OsirisError as error:
         manifest = plan.manifest if plan else None
         tracked = _tracking_ends(events, progress)
@@ -121,6 +122,15 @@ def _run_locked(
         ended = [str(event["session"]) for event in events if event["event"] in ENDS]
         unreported = _report(workspace, ended, progress, finish_emitting)
     return result, [*(plan.notes if plan else ()), *unreported, *lost]
+
+
+def _failing_on_warnings(result: RunResult) -> RunResult:
+    """Return a run's result, with PRJ013 and its exit code if the run succeeded with warnings."""
+    warnings = sum(item.severity == "warning" for item in result.diagnostics)
+    if result.exit_code or not warnings:
+        return result
+    refused = diagnostic("PRJ013", count=warnings)
+    return replace(result, diagnostics=(*result.diagnostics, refused), exit_code=exit_code([refused]))
 
 
 def _hold_plan(

@@ -178,12 +178,12 @@ def one_line(text: str, most: int) -> str:
     return short if len(short) <= most else short[: most - 1] + "…"
 
 
-def plain_name(name: str, most: int = 300) -> str:
+def plain_name(name: str) -> str:
     """Return an untrusted name for a sentence: in quotation marks unless it is a plain one.
 
     Letters that resemble those of another alphabet are escaped.
     """
-    line = one_line(name, most)
+    line = one_line(name, COMMENT)
     if re.fullmatch(r"[A-Za-z0-9_@./+-]*[A-Za-z0-9_]", line):
         return line
     is_mixed = re.search("[A-Za-z]", line) is not None

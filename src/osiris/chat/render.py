@@ -345,7 +345,7 @@ def _file_config(output: Output, request: Request, choices: Choices) -> Mapped:
         raise Misfit("mode", "must be null: a file is always replaced", "or write to a table")
     path = path_of(output, request, choices) or ""
     if not _is_writable(path) or len(path) > INTENT:
-        raise Misfit("path", "is no path")
+        raise Misfit("path", "must name a file, without ${…} and control characters")
     return {"path": path, **({"partition_by": list(output.partition_by)} if output.partition_by else {})}
 
 

@@ -120,9 +120,8 @@ def _line_of(item: Mapping[str, JsonValue]) -> str:
 
 def chosen(words: str, choices: Sequence[str]) -> str:
     """Return the choice that is meant, by number or case-insensitive text; else the words."""
-    if words.isdecimal() and 1 <= int(words) <= len(choices):
-        return choices[int(words) - 1]
-    return next((choice for choice in choices if choice.casefold() == _normalized(words)), words)
+    numbered = {str(number): choice for number, choice in enumerate(choices, 1)}
+    return numbered.get(words) or next((each for each in choices if each.casefold() == _normalized(words)), words)
 
 
 def meaning(words: str) -> str | None:

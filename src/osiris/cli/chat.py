@@ -139,7 +139,8 @@ def _guided(workspace: Workspace, out: str | None) -> Answer:
     console().talk([("warning", f"{warning.message}; "), ("", "starting the guide instead, as 'osiris new' does")])
     mouth = GuideTerminal(console(), [], accepts=False, reads=False)
     place = out or workspace.project.pipelines.name
-    return answer_of(conversation.begin_guided(workspace, mouth, Arrows(console()), place))
+    screen = Arrows(console())
+    return answer_of(conversation.begin_guided(workspace, mouth, screen, place), screen)
 
 
 def _replayed(name: str) -> Answer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import sys
 import termios
@@ -13,11 +12,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.chat.environment import Waiting
-from osiris.chat.expressions import Misfit, literal
-from osiris.chat.guide.draft import Answer, Option, match_options, narrowed
+from osiris.chat.guide.draft import RELATIONS, Answer, Ask, Option, narrowed
 from osiris.chat.guide.flow import READ
+from osiris.chat.replies import meaning
 from osiris.cli.render import diagnostic_lines, safe, shortened
 from osiris.cli.talk import Terminal, clean
+from osiris.cli.typed_answers import SENTENCE, NoAnswer, named, needs_sign, problem_of, quoted, read, typed_as
 from osiris.errors import Diagnostic, fail
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from typing import TypeVar
 
-    from osiris.chat.guide.draft import Ask
     from osiris.chat.guide.environment import Command, Offered
     from osiris.cli.render import Console, Line
     from osiris.model import JsonValue
@@ -42,65 +41,11 @@ if TYPE_CHECKING:
 SHOWN = 20
 """Maximum number of options listed at once."""
 
-_COMMANDS: dict[str, Command] = {":back": "back", ":look": "look", ":quit": "quit"}
 _HELP = ":back, :look (show rows), :quit"
-_SENTENCE = 3
-"""Number of words from which an answer counts as a sentence."""
-
+_NOTHING_BUT_BACK = "there is nothing to choose, go back"
 _TICK = 0.1
 _PATIENCE = 20.0
 """Seconds to wait for slow sources without a terminal."""
-
-_SQL = re.compile(r"'.*'|[=<>!].*", re.DOTALL)
-"""Values quoted as in SQL; the quotes are not part of the value."""
-
-_NUMBERED = re.compile(r"[\s,]*#\d+([\s,]+#\d+)*[\s,]*")
-"""Numbers of choices, each after a `#`."""
-
-_MOMENT = "a date or timestamp, as 2025-01-31 or 2025-01-31 09:30:00"
-_TYPES: dict[str, tuple[str, str]] = {
-    "whole number": ("int64", "a whole number, as 1234"),
-    "number": ("float64", "a number, as 1234.5"),
-    "date": ("date", "a date, as 2025-01-31"),
-    "timestamp": ("timestamp[us]", _MOMENT),
-    "timestamp with zone": ("timestamp[us,UTC]", _MOMENT),
-    "time": ("time[us]", "a time, as 09:30:00"),
-    "truth": ("bool", "true or false"),
-    "uuid": ("uuid", "a UUID"),
-}
-"""Types of typed values, and their names for people."""
-
-
-def typed_as(ask: Ask) -> str:
-    """Return a description of the text that a question accepts."""
-    if ask.typed == "flags":
-        return "or type flags, as shown"
-    what = _TYPES[ask.typed][1] if ask.typed in _TYPES else f"a {ask.typed}"
-    return f"or type {what}" if ask.options or ask.source else f"type {what}"
-
-
-def problem_of(ask: Ask, text: str) -> str | None:
-    """Return the problem of typed text; None if it is a valid answer."""
-    if not text:
-        return "Nothing was typed."
-    if ask.endings and not text.endswith(ask.endings):
-        return f"The name of a file ends in {', '.join(ask.endings)}."
-    if ask.typed == "flags" and not text.startswith("--"):
-        return f"There is no choice {safe(text)}."
-    if ask.about in ("condition", "value") and _SQL.fullmatch(text):
-        return f"{safe(text)} contains quotes or an operator: type only the value."
-    return _type_problem(ask, text)
-
-
-def _type_problem(ask: Ask, text: str) -> str | None:
-    type_, what = _TYPES.get(ask.typed or "", ("utf8", "a text"))
-    try:
-        literal(text, type_)
-        if ask.typed == "whole number":
-            int(text)
-    except (Misfit, ValueError):
-        return f"{safe(text)} is not {what}."
-    return None
 
 
 class GuideTerminal(Terminal):
@@ -129,8 +74,23 @@ def _plan(check: Mapping[str, JsonValue], command: str | None) -> Iterator[Line]
 class Plain:
     """Questions with numbers; typed text is compared with names, and always echoed."""
 
+    _ask = Ask("", "")
+    _choices: Sequence[Option] = ()
+    _words: str | None = None
+    """The last answer that this process read, None before it."""
+    _rejected: tuple[str, str, str] | None = None
+    """The last answer, its question and the problem, if it is invalid."""
+
     def __init__(self, console: Console) -> None:
         self._console = console
+
+    def offer(self) -> str:
+        """Return what can be answered to the last question."""
+        choices, typed = self._choices, self._ask.typed
+        if not choices and not typed:
+            return "" if self._ask.source else f"{_NOTHING_BUT_BACK} (:back)"
+        listed = [f"choose {'from ' if len(choices) > 1 else ''}{named(choices)}"] if choices else []
+        return ", ".join([*listed, *([typed_as(self._ask)] if typed else [])])
 
     def say(self, text: str) -> None:
         """Show a line or some."""
@@ -157,13 +117,15 @@ class Plain:
         choices = list(options.available())
         for name, why in options.silent().items():
             self.say(f"{safe(name)} cannot be read: {why}")
-        if not choices and not ask.typed:
+        self._ask, self._choices = ask, choices
+        if not choices and ask.source == RELATIONS:
             self.say(NOTHING)
             raise Waiting
+        self._fail_if_rejected()
         self._show(ask, choices, 0)
         shown = SHOWN
         while True:
-            words = self._line()
+            words = self._words = self._line()
             if words in (":more", "more") and shown < len(choices):
                 self._list(choices, shown, ask)
                 shown += SHOWN
@@ -171,17 +133,47 @@ class Plain:
             try:
                 answer = read(ask, choices, words)
             except NoAnswer as why:
-                self.refuse(str(why))
-                continue
+                near = self._near(why)
+                if near is None:
+                    continue
+                answer = near
             if isinstance(answer, Answer):
                 self.say(f"{ask.text} {echo(choices, answer)}")
             return answer
 
     def refuse(self, why: str) -> None:
-        """Show why an answer is invalid; without a terminal fail with CHT055, as later lines answer other questions."""
-        if not sys.stdin.isatty():
-            fail("CHT055", problem=" ".join(why.split()))
-        self.say(why)
+        """Say why the last answer is invalid; without a terminal the next question fails, as other lines follow.
+
+        An answer that an earlier process read is only shown as invalid.
+        """
+        if self._words is None or sys.stdin.isatty():
+            self.say(why)
+            return
+        answer = quoted(self._words) if self._words.strip() else "an empty line"
+        problem = " ".join(why.split()).rstrip(".")
+        self._rejected = (answer, safe(self._ask.text), problem)
+
+    def _fail_if_rejected(self, instead: str = "") -> None:
+        """Fail with CHT055 if the last answer is invalid; `instead` is what to type, by default what is offered now."""
+        if self._rejected:
+            answer, question, problem = self._rejected
+            now = safe(self._ask.text)
+            following = "" if now == question else f"the next question is '{now}', "
+            hint = f"{following}{instead or self.offer()}; continue: osiris new --resume"
+            fail("CHT055", answer=answer, question=question, problem=problem, hint=hint)
+
+    def _near(self, why: NoAnswer) -> Answer | None:
+        """Return the only option that is near, if the person means it; else say why there is no answer."""
+        match = why.match
+        if match.near and sys.stdin.isatty():
+            self.say(f"{why}. Is that meant? (yes, no)")
+            return Answer((match.near.key,)) if meaning(self._line()) == "yes" else None
+        self.refuse(str(why))
+        one_of = "one of these: " if len(match.candidates) > 1 else ""
+        self._fail_if_rejected(f"type {one_of}{named(match.candidates)}" if match.candidates else "")
+        for each in match.candidates[:SHOWN]:
+            self.say(f"{self._choices.index(each) + 1:>5}  {safe(each.label)}")
+        return None
 
     def _wait_for_sources(self, options: Offered) -> None:
         deadline = time.monotonic() + _PATIENCE
@@ -190,6 +182,8 @@ class Plain:
 
     def _show(self, ask: Ask, choices: Sequence[Option], first: int) -> None:
         self.say("\n".join(["", *(f"  {safe(line)}" for line in ask.head), ask.text]))
+        if not choices and not ask.typed:
+            self.say(f"     {_NOTHING_BUT_BACK} (:back)")
         self._list(choices, first, ask)
         several = "several: numbers, or names with commas; " if ask.several else ""
         skip = "" if ask.default is None else "empty to skip; "
@@ -197,7 +191,7 @@ class Plain:
         self.say(f"  ({several}{typed}{skip}{_HELP})")
 
     def _list(self, choices: Sequence[Option], first: int, ask: Ask) -> None:
-        sign = "#" if _needs_sign(ask) else ""
+        sign = "#" if needs_sign(ask) else ""
         width = shutil.get_terminal_size().columns - 8
         for number, each in enumerate(choices[first : first + SHOWN], first + 1):
             label = safe(each.label)
@@ -219,90 +213,6 @@ class Plain:
 NOTHING = (
     "There are no sources: the project has no data files, and no connection has tables. "
     "Add files to the project, or declare a connection in osiris_connections.yaml."
-)
-
-
-class NoAnswer(Exception):
-    """Typed text is not an answer; the message says why."""
-
-
-def read(ask: Ask, choices: Sequence[Option], words: str) -> Answer | Command:
-    """Return the typed answer; raises `NoAnswer` if the text is not one."""
-    if words in _COMMANDS and all(each.label != words for each in choices):
-        return _COMMANDS[words]
-    if words.strip():
-        return _typed(ask, choices, words) if _needs_sign(ask) else _named(ask, choices, words)
-    if ask.default is None:
-        raise NoAnswer("This question cannot be skipped.")
-    return Answer(ask.default)
-
-
-def _named(ask: Ask, choices: Sequence[Option], words: str) -> Answer | Command:
-    match = match_options(words.strip(), choices, several=ask.several, display=safe)
-    command = f":{words.strip().casefold()}"
-    if match.options:
-        return Answer(tuple(each.key for each in match.options))
-    if ask.typed and (ask.typed != "flags" or words.lstrip().startswith("--")):
-        return _free(ask, words.strip() if ask.typed == "flags" else words)
-    if command in _COMMANDS:
-        return _COMMANDS[command]
-    raise NoAnswer(_unknown(ask, choices, words, match.candidates))
-
-
-def _typed(ask: Ask, choices: Sequence[Option], words: str) -> Answer:
-    """Return the option named exactly or by `#` and number, else the text itself."""
-    exact = [each for each in choices if words in (each.label, safe(each.label))]
-    if len(exact) == 1:
-        return Answer((exact[0].key,))
-    if _NUMBERED.fullmatch(words):
-        return _numbered(ask, choices, words)
-    return _several(ask, choices, words) if ask.several and "," in words else _free(ask, words)
-
-
-def _several(ask: Ask, choices: Sequence[Option], words: str) -> Answer:
-    """Return the options named between commas, or the text itself if none is one; raises `NoAnswer` for a mixture."""
-    keys = {each.label: each.key for each in reversed(choices)}
-    parts = [part.strip() for part in words.split(",")]
-    chosen = [keys[part] for part in parts if part in keys]
-    if not chosen:
-        return _free(ask, words)
-    if len(chosen) < len(parts):
-        raise NoAnswer(f"Not all of {safe(words)} are choices.")
-    return Answer(tuple(dict.fromkeys(chosen)))
-
-
-def _numbered(ask: Ask, choices: Sequence[Option], words: str) -> Answer:
-    """Return the options of numbers after `#`."""
-    chosen = [choices[int(number) - 1 : int(number)] for number in re.findall(r"#(\d+)", words)]
-    if not all(chosen) or (len(chosen) > 1 and not ask.several):
-        raise NoAnswer(f"There is no choice {safe(words)}.")
-    return Answer(tuple(dict.fromkeys(option.key for (option,) in chosen)))
-
-
-def _needs_sign(ask: Ask) -> bool:
-    """Return whether a typed number may be a value: then choices are selected as `#` and number."""
-    return ask.typed not in (None, "path", "flags")
-
-
-def _free(ask: Ask, words: str) -> Answer:
-    if wrong := problem_of(ask, words):
-        raise NoAnswer(wrong)
-    return Answer(text=words)
-
-
-def _unknown(ask: Ask, choices: Sequence[Option], words: str, may: Sequence[Option]) -> str:
-    """Return the message for text that matches no option, or several."""
-    if may:
-        listed = [f"{choices.index(each) + 1:>5}  {safe(each.label)}" for each in may[:SHOWN]]
-        more = [f"     … and {len(may) - SHOWN:,} more; type more of the name"] if len(may) > SHOWN else []
-        return "\n".join([f"{safe(words)} may mean one of these; type its number:", *listed, *more])
-    is_sentence = ask.about == READ and len(words.split()) >= _SENTENCE
-    return SENTENCE if is_sentence else f"There is no choice {safe(words)}."
-
-
-SENTENCE = (
-    "Free text needs a model; this guide works with choices. Choose a table or file, or set up a model: "
-    "its key in .env, chat.provider in osiris.yaml, and then 'osiris chat'."
 )
 
 
@@ -439,6 +349,7 @@ class _Picker:
             self.note,
             f"listing {waiting} …" if waiting else "",
             *(f"{safe(name)} cannot be read: {safe(why)}" for name, why in self.options.silent().items()),
+            _NOTHING_BUT_BACK if not (count or self.typed or self.ask.source or self.ask.typed) else "",
             "no choice matches" if not count and self.typed else "",
         ]
         return [*filter(None, remarks), shortened(self._help(), width - 2)]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from osiris.api import Compiled, Measured, Workspace
     from osiris.chat.conversation import Outcome
     from osiris.chat.request import Request
+    from osiris.cli.guide import Plain
     from osiris.cli.render import Line
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
@@ -347,18 +348,17 @@ def guided(resume: str | None, edit: str | None, out: str, *, plain: bool = Fals
     except KeyboardInterrupt:
         console().talk("Your answers are saved. To continue: osiris new --resume")
         raise
-    return answer_of(outcome)
+    return answer_of(outcome, screen)
 
 
-def answer_of(outcome: Outcome) -> Answer:
-    """Return how a conversation with the guide ended."""
+def answer_of(outcome: Outcome, screen: Plain) -> Answer:
+    """Return how a conversation with the guide ended; `screen` asked its last question."""
     summary = outcome.summary
     diagnostics = [*outcome.notes]
     if summary["status"] == "waiting":
         resume = shlex.join(["osiris", "new", "--resume", str(summary["session"])])
-        diagnostics.append(
-            diagnostic("CHT051", question=summary["said"] or "the first question", hint=f"answer it: {resume}")
-        )
+        hint = "; ".join(filter(None, (screen.offer(), f"answer it: {resume}")))
+        diagnostics.append(diagnostic("CHT051", question=safe(str(summary["said"])), hint=hint))
     if summary["last_run"] not in (None, "complete", "succeeded"):
         diagnostics.append(diagnostic("CHT028", session=summary["runs"][-1]))
     keys = ("session", "status", "state", "question", "pipeline", "fingerprint", "file", "runs")

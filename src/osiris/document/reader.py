@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from osiris.document.edits import drop, put, rename, retype
@@ -211,7 +212,7 @@ class Reader:
             self.report("OML010", event.start_mark, at=at, fix=fix, value=shown, quoted=quoted, hint=hint)
         except NotANumber:
             name = (self._stack[-1].key if self._stack else None) or "the value"
-            expected, hint = "a finite number", "write it in quotes"
+            expected, hint = "a number that a float of 64 bits holds as written", "write it in quotes"
             self.report("OML006", event.start_mark, at=at, fix=fix, key=name, expected=expected, found=shown, hint=hint)
         return text
 
@@ -411,10 +412,21 @@ def resolve_plain(text: str) -> JsonValue:
         raise NotANumber
     if not _NUMBER.fullmatch(text):
         return text
-    number = float(text)
-    if math.isinf(number):
+    number = exact_float(text)
+    if number is None:
         raise NotANumber
     return number
+
+
+def exact_float(text: str) -> float | None:
+    """Return the float of a decimal number; None if its shortest decimal form is another number.
+
+    So `0.1` is one, and what has more digits than a float holds, or is beyond its range, is none.
+    """
+    number = float(text)
+    with suppress(InvalidOperation):  # an exponent beyond all limits
+        return number if Decimal(repr(number)) == Decimal(text) else None
+    return None
 
 
 class TwoWays(ValueError):

@@ -18,16 +18,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from osiris.errors import fail
-from osiris.table import passed_on
 from osiris.types import arrow_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
-
-    from osiris.table import RowStream
 
 
 def value_text(value: object) -> str:
@@ -254,17 +250,16 @@ def _first(where: pa.Array) -> int | None:
 
 
 _DAYS = (-719_162, 2_932_896)  # 0001-01-01 and 9999-12-31, counted from 1970-01-01
+_SMALLEST = -(1 << 63)
 _PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 
 
 def first_without_spelling(values: pa.Array) -> tuple[int, str, str] | None:
-    """Return index, text and reason of the first value without an ISO 8601 text: of dates, times and timestamps.
+    """Return index, text and reason of the first value without an ISO 8601 text: of dates and timestamps.
 
     Arrow would write a text about the value in its place.
     """
     kind = values.type
-    if pa.types.is_time(kind):
-        return first_outside_day(values)
     if pa.types.is_date32(kind):
         first = _first_beyond(values, *_DAYS)
     elif pa.types.is_timestamp(kind) and kind.unit != "ns":
@@ -276,57 +271,19 @@ def first_without_spelling(values: pa.Array) -> tuple[int, str, str] | None:
 
 
 def _first_beyond(values: pa.Array, low: int, high: int) -> tuple[int, str] | None:
-    """Return index and text of the first date, time or timestamp whose number is not in a range."""
+    """Return index and text of the first date or timestamp whose number is not in a range."""
     numbers = values.view(pa.int32() if values.type.bit_width == 32 else pa.int64())
     limits = pc.min_max(numbers).as_py()
     if limits["min"] is None or (low <= limits["min"] and limits["max"] <= high):
         return None
     first = _first(pc.or_(pc.less(numbers, low), pc.greater(numbers, high)))
-    return None if first is None else (first, f"the {values.type} {numbers[first].as_py()}")
+    unit = values.type.unit if pa.types.is_timestamp(values.type) else "D"
+    return None if first is None else (first, _moment(numbers[first].as_py(), unit))
 
 
-def first_outside_day(values: pa.Array, *, midnight: bool = False) -> tuple[int, str, str] | None:
-    """Return index, text and reason of the first value with a time outside of a day, also inside lists and structs.
-
-    Arrow does not check times: those of files and libraries can have any number. `midnight` admits 24:00.
-    """
-
-    def first(part: pa.Array) -> tuple[int, str] | None:
-        numbers = (_first_beyond(times, 0, _PER_DAY[times.type.unit] - (not midnight)) for times in _times_in(part))
-        return next(filter(None, numbers), None)
-
-    if first(values) is None:
-        return None
-    index = next(misfits(lambda low, high: first(values[low:high]) is None, 0, len(values)))
-    match = first(values[index : index + 1])
-    return match and (index, match[1], "a time of the day is before 24:00")
-
-
-def _times_in(values: pa.Array) -> Iterator[pa.Array]:
-    """Yield the arrays of times of a column: itself, or those inside its lists and structs."""
-    if pa.types.is_time(values.type):
-        yield values
-    elif pa.types.is_list(values.type):
-        yield from _times_in(values.flatten())
-    elif pa.types.is_struct(values.type):
-        yield from (times for child in values.flatten() for times in _times_in(child))
-
-
-def times_of_day(rows: RowStream, step: str, *, midnight: bool = False) -> RowStream:
-    """Pass on rows; reading them fails with DAT015 for a time outside of a day, see `first_outside_day`."""
-    names = [column.name for column in rows.schema if "time[" in column.type]
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        before = 0
-        for batch in rows.batches():
-            for name in names:
-                if refused := first_outside_day(batch.column(name), midnight=midnight):
-                    row, value, why = refused
-                    fail("DAT015", step=step, column=name, value=f"{value} in row {before + row + 1}", reason=why)
-            before += batch.num_rows
-            yield batch
-
-    return passed_on(rows, batches()) if names else rows
+def _moment(number: int, unit: str) -> str:
+    """Return a date (unit `D`) or timestamp as text, of any year; numpy has no text for the smallest number."""
+    return str(np.array(number, f"datetime64[{unit}]")) if number > _SMALLEST else f"{number} {unit} since 1970"
 
 
 _NEAR = 1 << 12

@@ -64,7 +64,7 @@ def _nothing_read(reading: Reading) -> Iterator[Finding]:
     rows = reading.row_counts.values()
     readers = [row for row in rows if row.mode == "read" and row.given is not None]
     # A writer whose rows were delivered by an earlier attempt has rows that no source was asked for.
-    moved = any(row.taken for row in rows if row.mode in ("read", "write"))
+    moved = any(row.taken or (row.mode, row.status) == ("write", "skipped") for row in rows if row.mode != "transform")
     if readers and not any(row.given or row.only_new for row in readers) and not moved:
         names = ", ".join(row.step for row in readers[:3])
         yield Finding(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _NO_BASE = "no earlier successful run to compare with"
 _NOTHING_NEW = "nothing changed; sources are read again"
-_UNFINISHED = "it had not finished before"
+_RESUMED = "the run that is resumed had not finished"
 
 _MAX_STALE = 5
 """Maximum number of targets named in a sentence."""
@@ -238,7 +238,7 @@ def why_of_steps(reading: Reading) -> dict[str, str]:
 def _unchanged(reading: Reading) -> str:
     """Return why a step ran of which nothing is known to have changed."""
     if reading.run.summary.get("continues"):
-        return _UNFINISHED
+        return _RESUMED
     return _NOTHING_NEW if reading.base else _NO_BASE
 
 

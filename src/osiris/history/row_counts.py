@@ -97,7 +97,7 @@ def row_counts_of(run: RecordedRun) -> RowCounts:
 
 def _counted(name: str, step: Mapping[str, JsonValue], *, combines: bool = False) -> Row:
     row = Row(name, step["mode"], step["status"], only_new=step.get("only_new", False))
-    if not {"rows_in", "rows_out"} <= step.keys():
+    if not {"rows_in", "rows_out"} <= step.keys() or step["status"] == "skipped":
         return row
     taken, given, rejected = step["rows_in"], step["rows_out"], step.get("rows_rejected", 0)
     row = replace(row, taken=taken, given=given, rejected=rejected)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from osiris.document import Document, join, kind_of
 from osiris.document.edits import put, rename
+from osiris.document.reader import exact_float
 from osiris.errors import Diagnostic, Fix, Location, certain, diagnostic, did_you_mean, nearest
 from osiris.model import JsonValue
 from osiris.secret import is_secret_name
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _EXACT = 1 << 53
 _INTEGER = re.compile(r"[-+]?[0-9]{1,16}")
 _NUMBER = re.compile(r"[-+]?([0-9]{1,300}(\.[0-9]{0,300})?|\.[0-9]{1,300})([eE][-+]?[0-9]{1,3})?")
+_LONG = re.compile(r"[0-9.]{16}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 MAX_REPETITIONS = 3
 
@@ -245,8 +247,10 @@ class _Scan:
             display = f"'{value[:40]}'"
         elif isinstance(value, (int, float)):
             display = json.dumps(value)
-        at = self._document.where(pointer)
-        self.problems.append(diagnostic("OML021", at=at, name=param.name, expected=expected, found=display))
+        at, hint = self._document.where(pointer), None
+        if param.entry.type in ("integer", "number") and _LONG.search(str(value)):
+            hint = "to keep more digits, declare it as {type: string} and CAST it in the SQL"
+        self.problems.append(diagnostic("OML021", at=at, hint=hint, name=param.name, expected=expected, found=display))
         return None
 
     def _add(self, code: str, pointer: str, *, hint: str | None = None, fix: Fix = (), **params: object) -> None:
@@ -340,16 +344,15 @@ def _broken_rules(param: Param, value: JsonValue) -> Iterator[str]:
 
 
 def _read(param: Param, text: str) -> JsonValue:
-    """Return the value parsed from text of the command line or environment; None if invalid."""
+    """Return the value parsed from text of the command line or environment; None if it, or an entry, is invalid."""
     if param.type != "list":
         return _TYPES[param.type].read(text)
     if text.startswith("["):
         try:
-            return json.loads(text)
+            return json.loads(text, parse_float=exact_float)
         except (ValueError, RecursionError):
             return None
-    items = [_TYPES[param.items].read(part.strip()) for part in text.split(",")] if text else []
-    return None if None in items else items
+    return [_TYPES[param.items].read(part.strip()) for part in text.split(",")] if text else []
 
 
 def _is_date(value: JsonValue) -> bool:
@@ -377,9 +380,9 @@ _TYPES: dict[str, _Type] = {
         lambda text: int(text) if _INTEGER.fullmatch(text) else None,
     ),
     "number": _Type(
-        "a number",
+        "a number that a float of 64 bits holds as written",
         _is_number,
-        lambda text: int(text) if _INTEGER.fullmatch(text) else float(text) if _NUMBER.fullmatch(text) else None,
+        lambda text: int(text) if _INTEGER.fullmatch(text) else exact_float(text) if _NUMBER.fullmatch(text) else None,
     ),
     "boolean": _Type("true or false", lambda value: isinstance(value, bool), {"true": True, "false": False}.get),
     "date": _Type("a date like 2026-01-31", _is_date, lambda text: text if _is_date(text) else None),

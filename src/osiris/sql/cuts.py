@@ -2,7 +2,13 @@
 
 One input is cut: each part has some of its rows, and all rows of the other inputs. The text is the same in each part,
 but for a final ORDER BY and LIMIT, which a second statement applies to the rows of all parts. Whatever is not proved
-to give the same rows is one task.
+to give the same rows is one task. The proof of a flat statement (`read_flat`) has three steps:
+
+1. Rows meet in one way at most: GROUP BY, DISTINCT or windows. Their keys are exact, and so are the values of the
+   aggregates: what comes of the rows that meet depends on nothing but them.
+2. The cut input is on no optional side of a join, so each row of the join comes from one of its rows. If rows meet, it
+   is by keys with a column of this input: rows that have it equal are in one part.
+3. The final ORDER BY compares all outputs, which are exact: their order is the same for any order of the rows.
 """
 
 from __future__ import annotations
@@ -11,24 +17,25 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sqlglot import exp
 
-from osiris.sql.cut_keys import buckets
-from osiris.sql.exactness import Exactness, name_of
+from osiris.sql.exactness import Exactness, arguments_of
+from osiris.sql.flat import AGGREGATES, DIALECT, OF_WINDOWS, NotCut, Origin, Output, read_flat
 from osiris.sql.nondeterminism.determinism import diagnostics
 from osiris.sql.nondeterminism.rules import findings
-from osiris.sql.row_wise import Reason, read_statement
-from osiris.sql.safety.dialects import DIALECTS
-from osiris.sql.safety.tree import called, canonical, deep_recursion
-from osiris.sql.scope import folded_name, nodes_of
+from osiris.sql.safety.dialects import lower
+from osiris.sql.safety.text import place
+from osiris.sql.safety.tree import beginning_of, called, calls_any, canonical, deep_recursion, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from osiris.errors import Location
     from osiris.model import Schema
-    from osiris.sql.row_wise import Statement
+    from osiris.sql.flat import Flat, Item
 
-_DIALECT = DIALECTS["duckdb"]
-_ENDING = ("order", "limit", "offset")
+_OF_NUMBERS = frozenset({"avg", "sum"})
+_COUNTS = frozenset({"count", "count_if"})
+_BY_POSITION = frozenset({"first_value", "lag", "last_value", "lead", "ntile", "row_number"})
+"""Window functions that tell rows with equal keys apart."""
 
 
 class Feed(NamedTuple):
@@ -44,8 +51,8 @@ class Feed(NamedTuple):
 class Cut(NamedTuple):
     """A statement in parts: the `feeds` of the inputs that it reads, by their names, and the text that each part runs.
 
-    `merge` is the text over `parts`, the rows of all parts, where the statement ends with ORDER BY or LIMIT. Its order
-    is as total as that of the statement. `why` is a sentence.
+    `merge` is the text over `parts`, the rows of all parts, where the statement ends with ORDER BY or LIMIT. `why` is a
+    sentence.
     """
 
     feeds: Mapping[str, Feed]
@@ -61,6 +68,14 @@ class OneTask(NamedTuple):
     place: Location | None
 
 
+class _Keys(NamedTuple):
+    """A clause by which rows meet: its words, its node, and its keys."""
+
+    words: str
+    node: exp.Expr
+    values: list[exp.Expr]
+
+
 def cut(
     sql: str, names: Mapping[str, str], schemas: Mapping[str, Schema], cut_input: str | None = None
 ) -> Cut | OneTask:
@@ -70,161 +85,192 @@ def cut(
     inputs' columns. The input that is cut is `cut_input`, or the first one that can be.
     """
     with deep_recursion():
-        statement = read_statement(sql)
+        tree = parse(sql, DIALECT.load_grammar())[0]
         by_name = {name: schemas[key] for name, key in names.items() if key in schemas}
-        exact = Exactness.of(statement.names, by_name)
-        first = next(_of_all(statement, exact), None) or _unsteady(statement, sql, by_name)
-        if isinstance(first, OneTask):
-            return first
-        if first:
-            return _one_task(first, sql)
-        merge = _take_ending(statement.tree)
-        if isinstance(merge, Reason):
-            return _one_task(merge, sql)
-        part = _text(statement.tree) if merge else sql
-        read = {names[folded_name(each, _DIALECT)] for each in statement.relations}
-        refused: list[Reason] = []
-        for name in (each for each in schemas if each in read and cut_input in (None, each)):
-            answer = _cut_of(statement, name, names, exact)
-            if isinstance(answer, Reason):
-                refused.append(answer)
-            else:
-                feeds = {each: Feed("whole") for each in schemas if each in read} | {name: answer[0]}
-                return Cut(feeds, part, merge, answer[1])
-    if refused:
-        return _one_task(refused[0], sql)
-    return OneTask(f"It does not read '{cut_input}'." if cut_input else "It reads no input.", None)
+        unsteady = diagnostics(findings(tree, sql, DIALECT), by_name, by_name)
+        if unsteady:
+            return OneTask(f"{unsteady[0].message.rstrip('.')}.", unsteady[0].location)
+        try:
+            flat = read_flat(tree, names, schemas)
+            exact = Exactness(flat)
+            merge = _merge(flat, exact)
+            clauses = _clauses(flat, exact)
+            name, feed, why = _first_cut(flat, clauses, schemas, cut_input)
+        except NotCut as answer:
+            at = beginning_of(answer.node, sql)
+            return OneTask(answer.reason, None if at is None else place(sql, at))
+        if merge:
+            for part in ("order", "limit", "offset"):
+                tree.set(part, None)
+        read = {item.input for item in flat.items.values()}
+        feeds = {each: Feed("whole") for each in schemas if each in read} | {name: feed}
+        return Cut(feeds, _text(tree) if merge else sql, merge, why)
 
 
-def _cut_of(statement: Statement, name: str, names: Mapping[str, str], exact: Exactness) -> tuple[Feed, str] | Reason:
-    """Return how one input is fed, and why the rows of all parts are then those of the statement; or why not."""
-    reads = statement.reads({each for each, key in names.items() if key == name})
-    inner = next(_sorted_inside(statement, reads[0]), None)
-    if inner:
-        return inner
-    if next(statement.problems(reads), None) is None:
+def _clauses(flat: Flat, exact: Exactness) -> list[_Keys]:
+    """Return the clauses by which rows meet; raises `NotCut` if what comes of them depends on more than the keys."""
+    tree = flat.tree
+    windows = [*tree.find_all(exp.Window)]
+    for call in (node for node in tree.walk() if called(node) in AGGREGATES | OF_WINDOWS):
+        _check_call(call, tree, exact)
+    ways = {
+        "GROUP BY": [_Keys("GROUP BY", tree.args["group"], _grouped(flat))] if tree.args.get("group") else [],
+        "DISTINCT": [_Keys("DISTINCT", tree, [each.value for each in flat.outputs])]
+        if tree.args.get("distinct")
+        else [],
+        "PARTITION BY": [_Keys("PARTITION BY", each, each.args.get("partition_by") or []) for each in windows],
+    }
+    used = [words for words, clauses in ways.items() if clauses]
+    if len(used) > 1:
+        raise NotCut(tree, f"Rows meet in two ways: {' and '.join(used)}.")
+    for clause, needed in (("having", "GROUP BY"), ("qualify", "PARTITION BY")):
+        if tree.args.get(clause) and used != [needed]:
+            raise NotCut(tree.args[clause], f"{clause.upper()} without {needed} compares all rows.")
+    for keys in (each for clauses in ways.values() for each in clauses):
+        _check_exact(keys.values, f"a key of {keys.words}", exact)
+        if isinstance(keys.node, exp.Window):
+            _check_window(keys, flat, exact)
+    return [each for clauses in ways.values() for each in clauses]
+
+
+def _check_call(call: exp.Expr, tree: exp.Select, exact: Exactness) -> None:
+    """Refuse an aggregate or window function that depends on more than the values of the rows that meet."""
+    name, arguments = called(call), arguments_of(call)
+    inner = call.parent if isinstance(call.parent, exp.Filter) else call
+    is_window = isinstance(inner.parent, exp.Window) and inner.arg_key == "this"
+    if not is_window and not (name in AGGREGATES and tree.args.get("group")):
+        raise NotCut(call, f"{name}() without GROUP BY puts all rows together.")
+    if name in AGGREGATES - _COUNTS and len(arguments) != 1:
+        raise NotCut(call, f"{name}() of several arguments is not known to be the same in parts.")
+    if name not in _COUNTS:
+        _check_exact(arguments, f"an argument of {name}()", exact)
+    if name in _OF_NUMBERS and exact.kind(arguments[0]) not in ("bool", "integer", "decimal", "null"):
+        raise NotCut(call, f"{name}() of what is no number is not known to be the same in parts.")
+
+
+def _check_exact(values: Iterable[exp.Expr], what: str, exact: Exactness) -> None:
+    for value in values:
+        if not exact.kind(value):
+            raise NotCut(value, f"Equal values of {what} may differ, as floats can.")
+
+
+def _check_window(keys: _Keys, flat: Flat, exact: Exactness) -> None:
+    """Refuse a window whose result depends on the order of rows with equal keys, if these rows differ elsewhere."""
+    window = keys.node
+    order = [each.this for each in window.args["order"].expressions] if window.args.get("order") else []
+    _check_exact(order, "a key of ORDER BY", exact)
+    call = window.this.this if isinstance(window.this, exp.Filter) else window.this
+    if called(call) not in _BY_POSITION and not window.args.get("spec"):
+        return
+    read = {meant for meant in flat.meaning.values() if isinstance(meant, Origin)}
+    if not read <= {flat.origin(each) for each in (*keys.values, *order)}:
+        what = f"{called(call)}()" if called(call) in _BY_POSITION else "A frame"
+        raise NotCut(window, f"{what} depends on the order of rows with equal keys; add all columns to its ORDER BY.")
+
+
+def _grouped(flat: Flat) -> list[exp.Expr]:
+    """Return the keys of GROUP BY."""
+    tree, group = flat.tree, flat.tree.args["group"]
+    if any(each.is_star for each in tree.expressions):
+        raise NotCut(group, "GROUP BY with * is not known to be the same in parts.")
+    if not group.args.get("all"):
+        return [_grouping(flat, key) for key in group.expressions]
+    values = [each.value for each in flat.outputs]
+    if group.expressions or any(
+        isinstance(flat.meaning.get(id(node)), Output) for each in values for node in each.walk()
+    ):
+        raise NotCut(group, "GROUP BY ALL beside outputs that are computed from others is not followed.")
+    return [each for each in values if not calls_any(each, AGGREGATES)]
+
+
+def _grouping(flat: Flat, key: exp.Expr) -> exp.Expr:
+    if isinstance(key, exp.Literal) and key.is_int and 0 < int(key.name) <= len(flat.outputs):
+        return flat.outputs[int(key.name) - 1].value
+    if not key.find(exp.Column):
+        raise NotCut(key, "GROUP BY has a key without a column.")
+    return key
+
+
+def _first_cut(
+    flat: Flat, clauses: list[_Keys], schemas: Mapping[str, Schema], cut_input: str | None
+) -> tuple[str, Feed, str]:
+    """Return the first input that can be cut, how it is fed, and why; raises the first reason if there is none."""
+    refused: list[NotCut] = []
+    for name in (each for each in schemas if cut_input in (None, each)):
+        read = [(alias, item) for alias, item in flat.items.items() if item.input == name]
+        try:
+            if read:
+                _check_read(read, name)
+                return name, *_fed(read[0][0], name, flat, clauses, schemas[name])
+        except NotCut as reason:
+            refused.append(reason)
+    raise refused[0] if refused else NotCut(flat.tree, f"It reads no input{f' {cut_input}' if cut_input else ''}.")
+
+
+def _check_read(read: list[tuple[str, Item]], name: str) -> None:
+    for _, again in read[1:]:
+        raise NotCut(again.node, f"It reads '{name}' twice, so that not all of its rows meet.")
+    if read[0][1].is_optional:
+        raise NotCut(read[0][1].node, f"'{name}' is on the optional side of a join, where each part would add rows.")
+
+
+def _fed(alias: str, name: str, flat: Flat, clauses: list[_Keys], schema: Schema) -> tuple[Feed, str]:
+    """Return how the rows of one item are fed, and why."""
+    if not clauses:
         return Feed("split"), f"Each output row depends on one row of '{name}'."
-    problem = next(statement.problems(reads, gathers=True), None)
-    if problem:
-        return problem
-    schema = exact.schemas[folded_name(reads[0], _DIALECT)]
-    keys = buckets(statement, reads[0], schema, exact)
-    if isinstance(keys, Reason):
-        return keys
-    words, columns = " and ".join(keys.words), " and ".join(f"'{each}'" for each in keys.columns)
-    some = "a column" if len(keys.columns) == 1 else "columns"
-    return Feed("bucket", keys.columns), f"The keys of {words} include {columns}, {some} of '{name}'."
+    common = {each.column for each in map(flat.origin, clauses[0].values) if each and each.item == alias}
+    for clause in clauses:
+        common &= {each.column for each in map(flat.origin, clause.values) if each and each.item == alias}
+        if not common:
+            others = " that all of them have" if len(clauses) > 1 else ""
+            raise NotCut(clause.node, f"The keys of {clause.words} have no column of '{name}'{others}.")
+    columns = tuple(each.name for each in schema if lower(each.name) in common)
+    listed, some = " and ".join(f"'{each}'" for each in columns), "a column" if len(columns) == 1 else "columns"
+    return Feed("bucket", columns), f"The keys of {clauses[0].words} include {listed}, {some} of '{name}'."
 
 
-def _sorted_inside(statement: Statement, read: exp.Table) -> Iterator[Reason]:
-    for node, _ in statement.path(read):
-        if node.args.get("order"):
-            yield Reason(node.args["order"], "ORDER", "ORDER BY in an inner query orders all rows")
-
-
-def _of_all(statement: Statement, exact: Exactness) -> Iterator[Reason]:
-    """Yield why a statement is one task whichever input is cut."""
-    for table in statement.relations:
-        if folded_name(table, _DIALECT) not in exact.schemas:
-            yield Reason(table, "", f"nothing is known of '{table.name}'")
-    for node in nodes_of(statement.tree):
-        if isinstance(node, exp.Collate):
-            yield Reason(node, "", "unequal texts are equal under COLLATE")
-        elif isinstance(node, exp.DataType) and node.is_type(exp.DataType.Type.ENUM):
-            yield Reason(node, "", "the values of an ENUM leave a part as texts, which have another order")
-        elif isinstance(node, exp.Column) and exact.is_doubtful(node):
-            yield Reason(node, "", f"a subquery reads '{node.name}' of the query around it, whose equals can differ")
-
-
-def _unsteady(statement: Statement, sql: str, by_name: Mapping[str, Schema]) -> OneTask | None:
-    """Return what lets two runs of the statement differ: then two parts can, too."""
-    unsteady = diagnostics(findings(statement.tree, sql, _DIALECT, statement.names), by_name, by_name)
-    return OneTask(f"{unsteady[0].message.rstrip('.')}.", unsteady[0].location) if unsteady else None
-
-
-def _one_task(reason: Reason, sql: str) -> OneTask:
-    problem = reason.problem(sql)
-    is_call = "(" in problem.reason.split()[0]
-    first = problem.reason[:1] if is_call else problem.reason[:1].upper()
-    return OneTask(f"{first}{problem.reason[1:]}.", problem.place)
-
-
-def _take_ending(tree: exp.Expr) -> str | Reason | None:
-    """Take ORDER BY, LIMIT and OFFSET from the end of a tree, and return them as a text over `parts`, if there are any.
-
-    A reason where the rows of all parts do not have what they read.
-    """
-    ending: dict[str, exp.Expr] = {key: tree.args[key] for key in _ENDING if tree.args.get(key)}
-    problem = next(_not_to_merge(tree, ending), None)
-    if problem or not ending:
-        return problem
-    merge = exp.select("*", dialect=_DIALECT.load_grammar()).from_("parts")
-    keys = [_by_output(each, tree) for each in ending["order"].expressions]
-    merge.set("order", exp.Order(expressions=keys))
-    for key, node in ending.items():
-        tree.set(key, None)
-        if key != "order":
-            merge.set(key, node.copy())
+def _merge(flat: Flat, exact: Exactness) -> str | None:
+    """Return the final ORDER BY, LIMIT and OFFSET as a text over `parts`, if there are any."""
+    tree = flat.tree
+    order, counts = tree.args.get("order"), [tree.args[key] for key in ("limit", "offset") if tree.args.get(key)]
+    for count in counts:
+        if order is None or not isinstance(count.expression, exp.Literal) or not count.expression.is_int:
+            raise NotCut(count, f"{count.key.upper()} without ORDER BY, or of more than a number, counts all rows.")
+    if order is None:
+        return None
+    keys = [(place, each) for each in order.expressions for place in _places(each.this, flat)]
+    missing = {*range(1, len(flat.outputs) + 1)} - {place for place, _ in keys}
+    if missing or any(each.name is None for each in flat.outputs):
+        raise NotCut(order, "ORDER BY leaves out some outputs, or they have no names.")
+    _check_exact([each.value for each in flat.outputs], "an output that ORDER BY compares", exact)
+    merge = exp.select("*", dialect=DIALECT.load_grammar()).from_("parts")
+    ordered = [each.copy() for _, each in keys]
+    for (number, _), copy in zip(keys, ordered, strict=True):
+        copy.set("this", exp.Literal.number(number))
+    merge.set("order", exp.Order(expressions=ordered))
+    for count in counts:
+        merge.set(count.key, count.copy())
     return _text(merge)
 
 
+def _places(key: exp.Expr, flat: Flat) -> list[int]:
+    """Return the numbers of the outputs that a key of the final ORDER BY is."""
+    places = range(1, len(flat.outputs) + 1)
+    if isinstance(key, exp.Literal) and key.is_int and int(key.name) in places:
+        return [int(key.name)]
+    if isinstance(key, exp.Var) and key.name.upper() == "ALL":
+        return [*places]
+    if isinstance(key, exp.Column):
+        flat.prove(key, is_sorted=True)
+        meant = flat.meaning[id(key)]
+        for number, output in zip(places, flat.outputs, strict=True):
+            if meant is output or (isinstance(meant, Origin) and flat.origin(output.value) == meant):
+                return [number]
+    raise NotCut(key, "ORDER BY has a key that is no output column by its name or number.")
+
+
 def _text(tree: exp.Expr) -> str:
-    steady = canonical(tree, _DIALECT.load_grammar())
+    steady = canonical(tree, DIALECT.load_grammar())
     if steady is None:
         raise ValueError("a part of a canonical statement has no canonical text")
     return steady.text
-
-
-def _not_to_merge(tree: exp.Expr, ending: Mapping[str, exp.Expr]) -> Iterator[Reason]:
-    """Yield why the end of a statement cannot be applied to the rows of all parts."""
-    for word, node in ((key.upper(), node) for key, node in ending.items() if key != "order"):
-        counted = node.args.get("expression")
-        has_more = any(value for part, value in node.args.items() if part != "expression")
-        if has_more or not isinstance(counted, exp.Literal) or not counted.is_int:
-            yield Reason(node, "", f"{word} is more than a number")
-        elif "order" not in ending:
-            yield Reason(node, "", f"{word} without ORDER BY")
-    for each in ending["order"].expressions if "order" in ending else ():
-        if _by_output(each, tree) is None:
-            yield Reason(each, "", "ORDER BY has a key that is no output column by its name or number")
-
-
-def _by_output(ordered: exp.Expr, tree: exp.Expr) -> exp.Expr | None:
-    """Return a key of the final ORDER BY in terms of the output columns; None if it is none of them."""
-    key, select = ordered.this, tree.unnest()
-    is_number = isinstance(key, exp.Literal) and key.is_int
-    if is_number or (isinstance(key, (exp.Var, exp.All)) and key.name.upper() in ("ALL", "")):
-        return ordered.copy()
-    is_column = isinstance(key, exp.Column) and isinstance(key.this, exp.Identifier)
-    if not is_column or not isinstance(select, exp.Select):
-        return None
-    by_output = ordered.copy()
-    if not key.args.get("table"):
-        return by_output if _is_output(_DIALECT.fold(key.this), select.expressions) else None
-    same = [place for place, each in enumerate(select.expressions, 1) if _is_same(each.unalias(), key)]
-    if not same or any(map(_spreads, select.expressions)):
-        return None
-    by_output.set("this", exp.Literal.number(same[0]))
-    return by_output
-
-
-def _is_output(name: str, outputs: list[exp.Expr]) -> bool:
-    """Tell whether a name in ORDER BY is certainly that of one output column."""
-    named = [each for each in outputs if isinstance(each, (exp.Alias, exp.Column)) and not _spreads(each)]
-    if any(not each.is_star for each in outputs if _spreads(each)):
-        return False
-    times = [name_of(each, _DIALECT.fold) for each in named].count(name)
-    stars = [each for each in outputs if each.is_star]
-    return times == 1 or (not times and len(stars) == 1 and stars[0] == exp.Star())
-
-
-def _spreads(output: exp.Expr) -> bool:
-    """Tell whether an output may be several columns."""
-    return output.is_star or any(called(node) in ("columns", "unnest") for node in output.walk())
-
-
-def _is_same(output: exp.Expr, key: exp.Expr) -> bool:
-    """Tell whether an output is the column, of an item of FROM, that a key names."""
-    if not isinstance(output, exp.Column) or not output.args.get("table") or output.is_star:
-        return False
-    return all(_DIALECT.fold(output.args[part]) == _DIALECT.fold(key.args[part]) for part in ("table", "this"))

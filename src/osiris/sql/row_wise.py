@@ -15,7 +15,7 @@ from sqlglot import exp
 from osiris.sql.safety.dialects import DIALECTS, load_allowed
 from osiris.sql.safety.text import place
 from osiris.sql.safety.tree import beginning_of, called, deep_recursion, parse
-from osiris.sql.scope import TableNames, all_items, folded_name, join_words, nodes_of
+from osiris.sql.scope import TableNames, all_items, ancestors, folded_name, join_words, nodes_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -67,10 +67,6 @@ StrPosition Struct Sub Substring ToMap Trim TryCast Tuple Unnest Var Where
 _VALUES = frozenset(_KINDS.split())
 """Kinds of node whose value depends on one row. Queries inside are beside the path."""
 
-_OF_GROUPS = frozenset({"Distinct", "Filter", "IgnoreNulls", "RespectNulls", "Window", "WindowSpec", "WithinGroup"})
-"""Kinds of node in aggregates and windows besides those of values."""
-_CLAUSES_OF_GROUPS = frozenset({"distinct", "group", "having", "qualify", "windows"})
-
 _ON_LEFT = ({"", "INNER", "OUTER", "CROSS", "SEMI", "ANTI"}, {"", "LEFT"}, {"", "ASOF", "NATURAL"})
 _ON_RIGHT = ({"", "INNER", "OUTER", "CROSS"}, {"", "RIGHT"}, {"", "NATURAL"})
 """The words that a join may have (kind, side, method) with the rows on its left or on its right."""
@@ -78,8 +74,6 @@ _ON_RIGHT = ({"", "INNER", "OUTER", "CROSS"}, {"", "RIGHT"}, {"", "NATURAL"})
 _SEVERAL = frozenset({"grouping", "grouping_id", "reservoir_quantile"})
 """Functions of groups that are not listed as aggregates."""
 
-_TWICE = "it reads '{}' twice, so that not all of its rows meet"
-_BORROWED = "in a subquery can belong to the outer SELECT, which has no column of its own"
 _CLAUSES = {
     "distinct": ("DISTINCT", "compares rows with each other"),
     "group": ("GROUP BY", "puts rows together"),
@@ -98,81 +92,14 @@ def row_wise(sql: str, cursor: Collection[str]) -> RowWise:
     only. All other relations are taken for inputs that are read whole.
     """
     with deep_recursion():
-        statement = read_statement(sql)
-        reads = statement.reads(cursor)
-        first = next(statement.problems(reads), None)
-        return RowWise(first.problem(sql) if first else None, len(statement.relations) > len(reads))
-
-
-class Reason(NamedTuple):
-    """A node that is not row-wise, the word that introduces it (or nothing), and why."""
-
-    node: exp.Expr
-    word: str
-    reason: str
-
-    def problem(self, sql: str) -> Problem:
-        """Return the problem in a text; `word` is searched for in front of the node."""
-        return Problem(place(sql, _offset(self.node, self.word, sql)), self.reason)
-
-
-class Statement(NamedTuple):
-    """A parsed statement: all tables that it names, and those that are relations: no CTE, and not itself."""
-
-    tree: exp.Expr
-    names: TableNames
-    tables: tuple[exp.Table, ...]
-    relations: tuple[exp.Table, ...]
-
-    def reads(self, names: Collection[str]) -> list[exp.Table]:
-        """Return where relations of some folded names are read."""
-        return [each for each in self.relations if folded_name(each, _DIALECT) in names]
-
-    def problems(self, reads: list[exp.Table], gathers: bool = False) -> Iterator[Reason]:
-        """Yield why the rows of one input, read at `reads`, do not pass one by one, from the input up.
-
-        With `gathers`, GROUP BY, DISTINCT, HAVING, QUALIFY, windows and aggregates are no problems.
-        """
-        if not reads:
-            yield Reason(self.tree, "", "it does not read the rows of the step with the cursor")
-        for again in reads[1:]:
-            yield Reason(again, "", _TWICE.format(again.name))
-        for table in self.tables:
-            if self.names.itself(table) is None and self.names.possible_cte(table) is not self.names.cte(table):
-                yield Reason(table, "", f"'{table.name}' can be a step or a part of WITH")
-        for node, child in self.path(reads[0]) if reads else ():
-            yield from _on_path(node, child, gathers)
-            if isinstance(node, exp.CTE):
-                yield from _read_otherwise(node, self._readers(node))
-            elif node.parent and (type(node.parent), node.arg_key) not in _STEPS:
-                yield Reason(node, "", _astray(node.parent, reads[0].name))
-
-    def path(self, read: exp.Expr) -> Iterator[tuple[exp.Expr, exp.Expr | None]]:
-        """Follow the rows from the name of their input up to the statement: yield each node, and the one below it.
-
-        Below the name of a CTE there is none.
-        """
-        node: exp.Expr | None = read
-        child: exp.Expr | None = None
-        while node is not None:
-            yield node, child
-            if isinstance(node, exp.CTE):
-                node, child = next(iter(self._readers(node)), None), None
-            else:
-                node, child = node.parent, node
-
-    def _readers(self, cte: exp.CTE) -> list[exp.Table]:
-        names = self.names
-        return [each for each in self.tables if names.possible_cte(each) is cte or names.itself(each) is cte]
-
-
-def read_statement(sql: str) -> Statement:
-    """Return the parsed form of a canonical text. The caller allows for `deep_recursion`."""
-    tree = parse(sql, _DIALECT.load_grammar())[0]
-    names = TableNames(tree, _DIALECT)
-    tables = tuple(node for node in nodes_of(tree) if isinstance(node, exp.Table) and _is_named(node))
-    relations = tuple(each for each in tables if names.cte(each) is None and names.itself(each) is None)
-    return Statement(tree, names, tables, relations)
+        tree = parse(sql, _DIALECT.load_grammar())[0]
+        names = TableNames(tree, _DIALECT)
+        tables = [node for node in nodes_of(tree) if isinstance(node, exp.Table) and _is_named(node)]
+        relations = [each for each in tables if names.cte(each) is None and names.itself(each) is None]
+        reads = [each for each in relations if folded_name(each, _DIALECT) in cursor]
+        first = next(_problems(reads, tables, names, tree), None)
+        problem = Problem(place(sql, _offset(*first[:2], sql)), first[2]) if first else None
+        return RowWise(problem, len(relations) > len(reads))
 
 
 _GATHERING: dict[type[exp.Expr], tuple[str, str]] = {
@@ -206,6 +133,10 @@ def gathering(sql: str, dialect: str) -> Problem | None:
     return None
 
 
+_Reason = tuple[exp.Expr, str, str]
+"""A node, the word that introduces it (or nothing), and the reason."""
+
+
 def _is_named(table: exp.Expr) -> bool:
     return isinstance(table.this, exp.Identifier)
 
@@ -216,34 +147,64 @@ def _offset(node: exp.Expr, word: str, sql: str) -> int | None:
     return before if before >= 0 else start
 
 
-def _read_otherwise(cte: exp.CTE, readers: list[exp.Table]) -> Iterator[Reason]:
+def _problems(
+    reads: list[exp.Table], tables: Iterable[exp.Expr], names: TableNames, tree: exp.Expr
+) -> Iterator[_Reason]:
+    if not reads:
+        yield tree, "", "it does not read the rows of the step with the cursor"
+    for again in reads[1:]:
+        yield again, "", f"it reads '{again.name}' twice, so that its new rows meet only each other"
+    for table in tables:
+        if names.itself(table) is None and names.possible_cte(table) is not names.cte(table):
+            yield table, "", f"'{table.name}' can be a step or a part of WITH"
+    for read in reads[:1]:
+        yield from _path(read, tables, names)
+
+
+def _path(read: exp.Expr, tables: Iterable[exp.Expr], names: TableNames) -> Iterator[_Reason]:
+    """Follow the rows from the name of their input up to the statement."""
+    node: exp.Expr | None = read
+    child: exp.Expr | None = None
+    while node is not None:
+        yield from _on_path(node, child)
+        if isinstance(node, exp.CTE):
+            readers = [each for each in tables if names.possible_cte(each) is node or names.itself(each) is node]
+            yield from _read_otherwise(node, readers)
+            node, child = readers[0], None
+        else:
+            if node.parent and (type(node.parent), node.arg_key) not in _STEPS:
+                yield node, "", _astray(node.parent)
+            node, child = node.parent, node
+
+
+def _read_otherwise(cte: exp.CTE, readers: list[exp.Expr]) -> Iterator[_Reason]:
     for again in readers[1:]:
-        yield Reason(again, "", _TWICE.format(cte.alias))
+        yield again, "", f"it reads '{cte.alias}' twice, so that its new rows meet only each other"
     if not readers:
-        yield Reason(cte, "", f"nothing reads '{cte.alias}'")
+        yield cte, "", f"nothing reads '{cte.alias}'"
 
 
-def _astray(parent: exp.Expr, name: str) -> str:
-    """Return why the rows of an input may not pass into a node."""
+def _astray(parent: exp.Expr) -> str:
+    """Return why rows may not pass into a node."""
     if isinstance(parent, exp.SetOperation):
         return f"{parent.key.upper()} compares or repeats rows"
-    return f"it reads '{name}' inside {'LATERAL' if isinstance(parent, exp.Lateral) else 'a subquery'}"
+    if isinstance(parent, exp.Lateral):
+        return "it reads the rows of the step with the cursor inside LATERAL"
+    return "it reads the rows of the step with the cursor inside a subquery"
 
 
-def _on_path(node: exp.Expr, child: exp.Expr | None, gathers: bool) -> Iterator[Reason]:
+def _on_path(node: exp.Expr, child: exp.Expr | None) -> Iterator[_Reason]:
     """Yield the problems of one node that the rows pass, coming from `child`."""
-    yield from _extra_parts(node, _CLAUSES_OF_GROUPS if gathers else frozenset())
+    yield from _extra_parts(node)
     yield from _joins(node, child)
-    for value in (node.args[key] for key in ("where", "order") if node.args.get(key)):
-        yield from _not_of_one_row(value)
+    values = [*node.expressions] if isinstance(node, exp.Select) else []
+    values += [node.args[key] for key in ("where", "order") if node.args.get(key)]
+    yield from (node for value in values for node in _not_of_one_row(value))
     if isinstance(node, exp.Select):
-        for value in node.expressions:
-            yield from _not_of_one_row(value, gathers)
-        if not node.args.get("group"):
-            yield from _borrowed(node)
+        yield from _borrowed(node)
 
 
-def _joins(node: exp.Expr, child: exp.Expr | None) -> Iterator[Reason]:
+def _joins(node: exp.Expr, child: exp.Expr | None) -> Iterator[_Reason]:
     """Yield the problems of the joins in a node: of the one in which the rows come, and of those behind it."""
     joins = list(node.args.get("joins") or ())
     if isinstance(child, exp.Join):
@@ -254,48 +215,48 @@ def _joins(node: exp.Expr, child: exp.Expr | None) -> Iterator[Reason]:
         yield from _joined(join, _ON_LEFT)
 
 
-def _extra_parts(node: exp.Expr, more: frozenset[str] = frozenset()) -> Iterator[Reason]:
-    allowed = _PARTS.get(type(node), frozenset()) | more
+def _extra_parts(node: exp.Expr) -> Iterator[_Reason]:
+    allowed = _PARTS.get(type(node), frozenset())
     for key, value in node.args.items():
         if value and key not in allowed:
             word, reason = _CLAUSES.get(key, (key.strip("_").upper(), "is not known to keep rows apart"))
             word = "FETCH" if isinstance(value, exp.Fetch) else word
             inner = value[0] if isinstance(value, list) else value
             is_placed = isinstance(inner, exp.Expr) and any("start" in each.meta for each in inner.walk())
-            yield Reason(inner if is_placed else node, word if is_placed else "", f"{word} {reason}")
+            yield (inner if is_placed else node), (word if is_placed else ""), f"{word} {reason}"
 
 
-def _joined(join: exp.Expr, allowed: tuple[set[str], set[str], set[str]]) -> Iterator[Reason]:
+def _joined(join: exp.Expr, allowed: tuple[set[str], set[str], set[str]]) -> Iterator[_Reason]:
     """Yield the problems of a join whose other side is read whole."""
     words = join_words(join)
     text = " ".join(word for word in (words.method, words.side, words.kind, "JOIN") if word)
     for word, usable in zip(words, allowed, strict=True):
         if word not in usable:
-            yield Reason(join, "", f"{text} can match or leave out rows because of others")
+            yield join, "", f"{text} can match or leave out rows because of others"
     if join.args.get("on"):
         yield from _not_of_one_row(join.args["on"])
 
 
-def is_single(name: str) -> bool:
+def _is_single(name: str) -> bool:
     """Tell whether a function returns values of one row; an unknown one may be an aggregate."""
     allowed = load_allowed(_DIALECT)
     return name in (allowed.scalar | allowed.volatile) - _SEVERAL
 
 
-def _not_of_one_row(value: exp.Expr, gathers: bool = False) -> Iterator[Reason]:
-    """Yield the parts of a value that depend on more than one row; with `gathers`, aggregates and windows do not."""
+def _not_of_one_row(value: exp.Expr) -> Iterator[_Reason]:
+    """Yield the parts of a value that depend on more than one row."""
     for node in value.walk(prune=lambda inner: isinstance(inner, exp.Query)):
-        name, kind = called(node), type(node).__name__
-        if isinstance(node, exp.Query) or (gathers and (kind in _OF_GROUPS or name)):
+        name = called(node)
+        if isinstance(node, exp.Query):
             continue
-        if name and not is_single(name):
-            yield Reason(node, "", f"{name}() puts rows together")
-        elif kind not in _VALUES:
+        if name and not _is_single(name):
+            yield node, "", f"{name}() puts rows together"
+        elif type(node).__name__ not in _VALUES:
             what = "a window function" if isinstance(node, exp.Window) else node.key.upper()
-            yield Reason(node, "", f"{what} depends on several rows")
+            yield node, "", f"{what} depends on several rows"
 
 
-def _borrowed(select: exp.Select) -> Iterator[Reason]:
+def _borrowed(select: exp.Select) -> Iterator[_Reason]:
     """Yield aggregates in subqueries that may belong to this SELECT: all their columns may be its own.
 
     If it outputs a column of its own, DuckDB refuses such an aggregate.
@@ -305,10 +266,9 @@ def _borrowed(select: exp.Select) -> Iterator[Reason]:
     parts = [*select.expressions, *filter(None, [select.args.get("order")])]
     for node in (inner for part in parts for inner in nodes_of(part)):
         name = called(node)
-        if name and not is_single(name) and not isinstance(node.parent, exp.Window):
-            way = "puts rows together" if node.find_ancestor(exp.Select) is select else _BORROWED
-            reason = f"{name}() {way}"
-            yield Reason(node, "", reason)
+        if name and not _is_single(name) and not isinstance(node.parent, exp.Window):
+            reason = f"{name}() in a subquery can belong to the outer SELECT, which has no column of its own"
+            yield node, "", reason
 
 
 def _outside_queries(values: Iterable[exp.Expr]) -> Iterator[exp.Expr]:
@@ -322,10 +282,19 @@ def _is_own(node: exp.Expr, select: exp.Select) -> bool:
         return isinstance(node.parent, exp.Select)
     if not isinstance(node, exp.Column):
         return False
+    first = _DIALECT.fold(node.args.get("table") or node.this)
+    around = (each for each in ancestors(node) if isinstance(each, exp.Comprehension))
+    if any(first in _variables(each) for each in around):
+        return False
     if node.args.get("table"):
-        return _DIALECT.fold(node.args["table"]) in map(_alias, all_items(select))
+        return first in map(_alias, all_items(select))
     aliases = {_DIALECT.fold(each.args["alias"]) for each in select.expressions if isinstance(each, exp.Alias)}
-    return _DIALECT.fold(node.this) not in aliases and not select.find_ancestor(exp.Join)
+    return first not in aliases and not select.find_ancestor(exp.Join)
+
+
+def _variables(comprehension: exp.Comprehension) -> list[str]:
+    named = (comprehension.args.get(part) for part in ("expression", "position"))
+    return [_DIALECT.fold(each) for each in named if each]
 
 
 def _alias(item: exp.Expr) -> str | None:

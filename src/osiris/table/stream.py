@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from osiris.errors import fail
 from osiris.table.hashing import relisted
+from osiris.table.validity import check_values
 from osiris.types import arrow_schema, schema_of
 
 if TYPE_CHECKING:
@@ -90,15 +91,14 @@ class RowStream:
     def batches(self) -> Generator[pa.RecordBatch, None, None]:
         """Yield the batches, each with exactly the schema's Arrow types; the source is closed at the end or on close.
 
-        Fails with DAT017 if read a second time, and with DAT016 if a batch has another schema.
+        Fails with DAT017 if read a second time, with DAT016 if a batch has another schema or invalid arrays, and with
+        DAT031 for a value that its type does not allow.
         """
         with _Remembering(self.raised):
             if not self._taken.acquire(blocking=False):
                 fail("DAT017")
-            arrow = None if isinstance(self.source, _Conformed) else arrow_schema(self.schema)
             with _closed(self.source):
-                for batch in self.source:
-                    yield batch if arrow is None else conform(batch, self.schema, arrow)
+                yield from self.source if isinstance(self.source, _Conformed) else _checked(self.source, self.schema)
 
     def reader(self) -> pa.RecordBatchReader:
         """Return the stream as a pyarrow reader."""
@@ -310,7 +310,7 @@ def keep_rows(source: RowStream, path: Path) -> tuple[int, Callable[[], RowStrea
             if size > _IN_MEMORY:
                 break
         else:
-            return size, lambda: stream(source.schema, iter(first), source.order)
+            return size, lambda: RowStream(source.schema, source.order, _Conformed(first))
         reopened = spool(passed_on(source, chain(first, batches)), path)
     return path.stat().st_size, reopened
 
@@ -338,7 +338,15 @@ def reopen(path: Path, schema: Schema, order: Order) -> RowStream:
         with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
             yield from reader
 
-    return stream(schema, batches(), order)
+    return RowStream(schema, order, _Conformed(batches()))
+
+
+def _checked(batches: Iterable[pa.RecordBatch], schema: Schema) -> Iterator[pa.RecordBatch]:
+    arrow, rows = arrow_schema(schema), 0
+    for batch in batches:
+        check_values(batch, rows)
+        rows += batch.num_rows
+        yield conform(batch, schema, arrow)
 
 
 def conform(batch: pa.RecordBatch, schema: Schema, arrow: pa.Schema) -> pa.RecordBatch:

@@ -20,7 +20,7 @@ from osiris.secret import Secret
 from osiris.table import Digester, stream
 from osiris.testing.component import check_component
 from osiris.testing.trial import Case, example_case, fresh_folder, rows_of, table_of
-from osiris.testing.values import NO_TIMES, Kept, compare, outcomes, samples
+from osiris.testing.values import Kept, compare, outcomes, samples
 from osiris.types import schema_of
 
 if TYPE_CHECKING:
@@ -415,8 +415,6 @@ def _refuses_what_it_cannot_carry(attempt: Attempt) -> Iterator[str]:
     for sample, outcome in zip(tried, outcomes(tried, Kept(attempt.trial, attempt.case.look)), strict=True):
         if outcome.changed:
             yield f"{sample.type} {sample.what}: {outcome.changed}"
-        elif sample.what in NO_TIMES and not outcome.refusal:
-            yield f"{sample.type} {sample.what}: it is written, and is no time"
 
 
 def _refuses_an_unknown_key(attempt: Attempt) -> Iterator[str]:

@@ -42,9 +42,6 @@ _FIRST_NANOSECOND = -9_223_372_036 * 10**9
 """The first whole second of the int64 nanosecond range; Arrow cannot parse text of earlier times."""
 
 JUST_OUTSIDE, AT_THE_ENDS = "beside the years 1 to 9999", "the first and the last"
-MIDNIGHT = "24:00"
-NO_TIMES = ("before 0:00", "after 24:00")
-"""Numbers that are no times of a day, so no target may have them; they come from files and libraries."""
 
 _TEXTS = (
     "",
@@ -123,21 +120,7 @@ def _numbers() -> list[Sample]:
 def _moments() -> list[Sample]:
     times = [Sample(f"time[{unit}]", (0, 1, 86_400 * size - 1)) for unit, size in _PER_SECOND.items()]
     instants = [each for unit in _PER_SECOND for zone in ("", ",UTC") for each in _instants(unit, zone)]
-    return [*times, *_outside_a_day(), *instants, *(_instants("us", zone)[0] for zone in (",Europe/Prague", ",+05:30"))]
-
-
-def _outside_a_day() -> list[Sample]:
-    before, after = NO_TIMES
-    day = 86_400 * 10**6
-    return [
-        Sample("time[us]", (day,), MIDNIGHT),
-        Sample("time[us]", (-1,), before),
-        Sample("time[us]", (day + 1,), after),
-        Sample("time[ms]", (day // 1000 + 1,), after),
-        Sample("time[ns]", (-1,), before),
-        Sample("list<time[us]>", ([0, day + 1],), after),
-        Sample('struct<"x":time[us]>', ({"x": -1},), before),
-    ]
+    return [*times, *instants, *(_instants("us", zone)[0] for zone in (",Europe/Prague", ",+05:30"))]
 
 
 def _instants(unit: str, zone: str) -> list[Sample]:

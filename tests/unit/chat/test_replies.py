@@ -25,7 +25,16 @@ def test_short_words_are_understood_and_no_others(understood, words):
 
 @pytest.mark.parametrize(
     ("words", "meant"),
-    [("1", "net"), ("2", "Gross"), ("3", "3"), ("0", "0"), ("gross", "Gross"), ("NET.", "net"), ("both", "both")],
+    [
+        ("1", "net"),
+        ("2", "Gross"),
+        ("3", "3"),
+        ("0", "0"),
+        ("gross", "Gross"),
+        ("NET.", "net"),
+        ("both", "both"),
+        ("9" * 5000, "9" * 5000),
+    ],
 )
 def test_a_choice_is_given_by_number_or_name(words, meant):
     assert replies.chosen(words, ("net", "Gross")) == meant

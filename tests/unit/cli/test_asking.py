@@ -3,7 +3,7 @@
 import pytest
 
 from osiris.chat.guide.draft import Ask
-from osiris.cli.guide import problem_of
+from osiris.cli.typed_answers import problem_of
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import datetime as dt
 
 import pytest
 
+from osiris.errors import OsirisError
 from osiris.oml.params import resolve_params
 from osiris.oml.parse import parse
 
@@ -43,6 +44,8 @@ def test_who_counts():
 TEXTS = [
     ("string", "5", "5"), ("string", "", ""), ("string", "a b", "a b"), ("integer", "5", 5), ("integer", "-5", -5),
     ("integer", "+5", 5), ("number", "5", 5), ("number", "1.5", 1.5), ("number", "1e3", 1000.0), ("number", ".5", 0.5),
+    ("number", "0.1", 0.1), ("number", "+00.1000E0", 0.1), ("number", "1e22", 1e22), ("number", "-0.0", -0.0),
+    ("number", "0.30000000000000004", 0.1 + 0.2), ("list", "[0.1, 1e2]", [0.1, 100.0]), ("list", "0.10,2", [0.1, 2]),
     ("boolean", "true", True), ("boolean", "false", False), ("date", "2024-02-29", "2024-02-29"), ("list", "", []),
     ("list", "a,b", ["a", "b"]), ("list", '["a", "b,c"]', ["a", "b,c"]),
 ]  # fmt: skip
@@ -50,7 +53,8 @@ TEXTS = [
 
 @pytest.mark.parametrize(("kind", "text", "value"), TEXTS)
 def test_text_is_read_in_the_declared_type(kind, text, value):
-    found = values(f"params: {{x: {{type: {kind}}}}}", given={"x": text})["x"]
+    items = ", items: number" if "0.1" in text and kind == "list" else ""
+    found = values(f"params: {{x: {{type: {kind}{items}}}}}", given={"x": text})["x"]
     assert found == value
     assert type(found) is type(value)
 
@@ -70,6 +74,46 @@ def test_text_that_is_no_such_value_is_refused(kind, text):
     declared = f"params:\n  x: {{type: {kind}}}"
     assert [(code, line) for code, line, _ in said(declared, given={"x": text})] == [("OML021", 2)]
     assert [(code, line) for code, line, _ in said(declared, env={"OSIRIS_PARAM_X": text})] == [("OML021", 2)]
+
+
+INEXACT = (
+    *("0.12345678901234567890123", "-9007199254740993.5", "12345678901234567890", "1.00000000000000000001E5"),
+    *("1e-400", "0.1000000000000000055511151231257827021181583404541015625"),
+)
+
+
+@pytest.mark.parametrize("text", INEXACT)
+def test_a_number_that_would_be_rounded_is_refused_wherever_it_comes_from(text):
+    asked = 'params: {x: {type: "number"}}'
+    listed = 'params: {x: {type: list, items: "number"}}'
+    found = [
+        *resolve(asked, given={"x": text})[1],
+        *resolve(asked, env={"OSIRIS_PARAM_X": text})[1],
+        *resolve(listed, given={"x": f"1,{text}"})[1],
+        *resolve(listed, given={"x": f"[1, {text}]"})[1],
+        *resolve(f"params: {{x: {{type: number, default: '{text}'}}}}")[1],
+        *resolve(f"params: {{x: {{type: number}}}}\nprofiles: {{p: {{params: {{x: '{text}'}}}}}}", {"x": "1"})[1],
+    ]
+    assert [each.code for each in found] == ["OML021"] * 6
+    assert all("a number that a float of 64 bits holds as written" in each.message for each in found)
+    long = [each.hint for each in found if text != "1e-400"]
+    assert set(long) <= {"to keep more digits, declare it as {type: string} and CAST it in the SQL"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "params: {x: 0.12345678901234567890123}",
+        "params: {x: {type: number, default: 0.12345678901234567890123}}",
+        "params: {x: {type: number, default: 1.0, max: 1.00000000000000000001}}",
+        "params: {x: [1.0, 0.12345678901234567890123]}",
+        "params: {x: 1.5}\nprofiles: {p: {params: {x: 0.12345678901234567890123}}}",
+    ],
+)
+def test_a_number_in_the_file_that_would_be_rounded_is_refused(text):
+    with pytest.raises(OsirisError) as caught:
+        parse(text, "f.yaml")
+    assert [each.code for each in caught.value.diagnostics] == ["OML006"]
 
 
 RULES = {

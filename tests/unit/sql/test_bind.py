@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from osiris.errors import OsirisError
@@ -187,6 +189,44 @@ def test_inputs_whose_columns_differ_in_case_only():
     (found,) = problems("SELECT 1 AS x FROM t", t=(Field("a", "int64"), Field("A", "int64")))
     assert found.code == "SQL009"
     assert "'a' and 'A'" in found.message
+
+
+ODD_NAMES = (
+    *([""], ["", "v0"], ["v1", ""], ["a", "", "v1"], ["", "f0", "column0", "unnamed"], ["v0"], ["v0", "v1"]),
+    *(["a\0b"], ["a\0b", "a"], ["a\0b", "a\0c"], ["\0"]),
+    *(["a", "A"], ["a", "a_1", "A"], ["é", "É"], ["k", "\u212a"], ["é", "e\u0301"], ["ß", "SS"], ["i", "İ"]),
+    *(["s", "\u017f"], ["\u01c4", "\u01c5"], ["\u03c3", "\u03c2"]),
+    *([" a", "a ", "a"], ["a.b", 'a"b', "a'b"], ["*", "#1", "1", "?"], ["\n", "\t", "\ufeff", "\u200b"], ["x" * 300]),
+    *(["rowid", "filename", "t"], ["select", "from", "true", "null"], ["ž 😀", "\uffff"]),
+)
+
+
+@pytest.mark.parametrize("names", ODD_NAMES)
+def test_names_of_an_input_are_kept_or_refused(names):
+    schema = tuple(Field(name, "int64") for name in names)
+    changed = any(not name or "\0" in name for name in names) or len({name.lower() for name in names}) < len(names)
+    if changed:
+        assert [found.code for found in problems("SELECT * FROM t", t=schema)] == ["SQL009"]
+    else:
+        assert types("SELECT * FROM t", t=schema) == [(name, "int64") for name in names]
+
+
+@pytest.mark.parametrize("names", ODD_NAMES)
+@pytest.mark.parametrize("around", ["{}", 'list<struct<"x":{}>>'])
+def test_names_inside_a_column_are_kept_or_refused(names, around):
+    fields = ",".join(f"{json.dumps(name, ensure_ascii=False)}:int64" for name in names)
+    schema = (Field("a", "int64"), Field("b", around.format(f"struct<{fields}>")))
+    if any(not name or "\0" in name for name in names):
+        (found,) = problems("SELECT * FROM t", t=schema)
+        assert (found.code, found.message) == ("SQL009", "a name in column 2 of input 't' is empty or contains NUL")
+    else:
+        assert types("SELECT * FROM t", t=schema) == [(field.name, field.type) for field in schema]
+
+
+def test_a_column_without_a_name_is_refused_wherever_it_is_read():
+    (found,) = problems("SELECT v0 FROM t", t=(Field("v0", "int64"), Field("", "int64")))
+    assert (found.code, found.message) == ("SQL009", "column 2 of input 't' has no name")
+    assert found.hint == "SQL would change it: give it a name in the source"
 
 
 def test_parameters_have_their_types():

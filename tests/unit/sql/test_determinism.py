@@ -68,6 +68,7 @@ DIFFERS = [
     ("SELECT k, avg(f) AS r FROM t GROUP BY k", "SQL027"),
     ("SELECT k, sum(f) OVER (PARTITION BY k) AS r FROM t", "SQL027"),
     ("SELECT k, sum(DISTINCT f) AS r FROM t GROUP BY k", "SQL027"),
+    ("SELECT sum(CAST(i AS UHUGEINT) * 12345678901234567) AS r FROM t", "SQL027"),
     ("SELECT k, sum(v / 3) AS r FROM t GROUP BY k", "SQL027"),
     ("SELECT k, sum(d::DOUBLE) AS r FROM t GROUP BY k", "SQL027"),
     ("SELECT sum(x) AS r FROM (SELECT sqrt(v) AS x FROM t) AS y", "SQL027"),
@@ -119,6 +120,19 @@ DIFFERS = [
     ),
     ("SELECT i, fill(CASE WHEN i % 3 = 0 THEN f END) OVER (PARTITION BY k ORDER BY m) AS r FROM t", "SQL030"),
     ("SELECT i, row_number(ORDER BY m) OVER (PARTITION BY k) AS r FROM t", "SQL030"),
+    (
+        "SELECT a.m AS z, row_number() OVER (PARTITION BY k ORDER BY m) AS r FROM (SELECT k, m, {'m': i} AS a FROM t)",
+        "SQL030",
+    ),
+    ("SELECT k, COLUMNS('^i$'), row_number() OVER (PARTITION BY k ORDER BY m) AS r FROM t", "SQL030"),
+    ("SELECT #2 AS z, row_number() OVER (PARTITION BY k ORDER BY m) AS r FROM t", "SQL030"),
+    *(
+        (f"SELECT k, {call} AS r FROM t LEFT JOIN (SELECT DISTINCT m + 9 AS m FROM t) AS o USING (m) {rest}", "SQL030")
+        for call, rest in (
+            ("m, row_number() OVER (PARTITION BY k ORDER BY o.m)", ""),
+            ("list(m ORDER BY o.m)", "GROUP BY k"),
+        )
+    ),
     ("SELECT i, first_value(i ORDER BY m) OVER (PARTITION BY k) AS r FROM t", "SQL030"),
     (
         "SELECT k, v, count(*) AS n, row_number() OVER (PARTITION BY k ORDER BY count(*)) AS r FROM t GROUP BY k, v",
@@ -171,6 +185,9 @@ UNPROVED = [
 
 # Nothing is said, and nothing differs.
 STEADY = [
+    "SELECT t.k, t.m, row_number() OVER (PARTITION BY k ORDER BY m) AS r FROM t",
+    "SELECT st.m AS z, row_number() OVER (ORDER BY st.m) AS r FROM (SELECT {'m': m} AS st FROM t)",
+    "SELECT k, o.m, row_number() OVER (PARTITION BY k ORDER BY m) AS r FROM t LEFT JOIN (SELECT 9 AS m) AS o USING (m)",
     "SELECT k, sum(f::DECIMAL(38, 6)) AS s, sum(f ORDER BY f) AS o, avg(f ORDER BY f, i) AS a FROM t GROUP BY k",
     "SELECT k, list(v ORDER BY v) AS b, mode(v ORDER BY v) AS c, list(v + m ORDER BY m, v) AS d FROM t GROUP BY k",
     "SELECT k, list(DISTINCT m ORDER BY m) AS a, list((k, m) ORDER BY m) AS b, list(1) AS c FROM t GROUP BY 1",

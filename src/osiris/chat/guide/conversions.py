@@ -67,7 +67,7 @@ def _date_format(draft: Draft, column: str) -> Flow[str | None]:
     texts = known_texts(draft.column(column))
     ways = _ways(texts)
     if not ways:
-        yield Show(f"No usual way to spell dates fits the values of {column}.")
+        yield Show(f"No usual way to spell dates fits the values of {column}.", rejects=True)
         return None
     values, counts = yield from _count_fits(draft, column, ways)
     complete = [each for each in ways if counts.get(each) == values]
@@ -137,7 +137,7 @@ def _joint_formats(texts: list[str]) -> list[str]:
 def _moment_type(draft: Draft, column: str) -> Flow[str | None]:
     if all(MOMENT_TEXT.fullmatch(text) for text in known_texts(draft.column(column))):
         return "timestamp[us]"
-    yield Show(f"Values of {column} are not spelled like 2025-01-31 09:30:00.")
+    yield Show(f"Values of {column} are not spelled like 2025-01-31 09:30:00.", rejects=True)
     return None
 
 
@@ -146,7 +146,7 @@ def _number_type(draft: Draft, column: str) -> Flow[str | None]:
     fitting = (name for name, (_, spelled) in _NUMBERS.items() if all(re.fullmatch(spelled, text) for text in texts))
     options = tuple(Option(name, _NUMBERS[name][0]) for name in fitting)
     if not options:
-        yield Show(f"No usual way to spell numbers fits the values of {column}.")
+        yield Show(f"No usual way to spell numbers fits the values of {column}.", rejects=True)
         return None
     if len(options) == 1:
         yield Show(f"{column} spells numbers as {options[0].label}.")

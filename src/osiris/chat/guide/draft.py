@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
-from osiris.chat.choices import read_names
+from osiris.chat.choices import one_line, read_names
 from osiris.chat.expressions import kind_of, unused
 from osiris.chat.request import Output, Request, Source, Step
 from osiris.errors import OsirisError, certain
@@ -240,6 +240,8 @@ Typed = Literal[
     "name",
     "whole number",
     "number",
+    "count",
+    "decimal places",
     "date",
     "timestamp",
     "timestamp with zone",
@@ -333,9 +335,10 @@ class Propose:
 
 @dataclass(frozen=True, slots=True)
 class Show:
-    """A message to show; gives None."""
+    """A message to show; gives None. With `rejects` it says why the last answer had no effect."""
 
     text: str
+    rejects: bool = False
 
 
 Effect: TypeAlias = Ask | Look | Compare | Propose | Show
@@ -348,10 +351,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """The options that text selects; if none, the `candidates` it may mean."""
+    """The options that text selects; if none, the `candidates` it may mean, and the problem in words.
+
+    `near` is the only option that contains the whole text: the person may mean it.
+    """
 
     options: tuple[Option, ...] = ()
     candidates: tuple[Option, ...] = ()
+    problem: str = ""
+    near: Option | None = None
 
     def __bool__(self) -> bool:
         return bool(self.options or self.candidates)
@@ -365,17 +373,20 @@ def match_options(text: str, options: Sequence[Option], *, several: bool, displa
     exact, parts = _exact(text, options, display), _parts(text)
     if exact or not several or len(parts) == 1:
         return exact or _near(text, options)
-    return _match_each([_exact(part, options, display) or _near(part, options) for part in parts])
+    return _match_each({part: _exact(part, options, display) or _near(part, options) for part in parts}, parts)
 
 
-def _match_each(matches: Sequence[Matches]) -> Matches:
+def _match_each(matches: Mapping[str, Matches], parts: Sequence[str]) -> Matches:
     """Return the options of several parts of a text, unless one is unclear, or two select the same."""
-    unclear = next((each for each in matches if not each.options), None)
+    unclear = next((each for each in matches.values() if not each.options), None)
     if unclear is not None:
-        return Matches(candidates=unclear.candidates)
-    chosen = [each.options[0] for each in matches]
-    doubled = tuple(each for n, each in enumerate(chosen) if each in chosen[:n])
-    return Matches(candidates=doubled) if doubled else Matches(tuple(chosen))
+        return replace(unclear, near=None)
+    chosen = [matches[part].options[0] for part in parts]
+    doubled = next((n for n, each in enumerate(chosen) if each in chosen[:n]), None)
+    if doubled is None:
+        return Matches(tuple(chosen))
+    label = chosen[doubled].label
+    return Matches(candidates=(chosen[doubled],), problem=f"'{parts[doubled]}' is '{label}', chosen twice")
 
 
 def _parts(text: str) -> list[str]:
@@ -389,25 +400,62 @@ def _exact(text: str, options: Sequence[Option], display: Callable[[str], str]) 
     rules: tuple[Callable[[str], bool], ...] = (
         lambda label: label == text,
         lambda label: display(label) == text,
-        lambda label: label.casefold() == text.casefold(),
+        lambda label: is_same(label, text),
     )
     for rule in rules:
         matches = tuple(each for each in options if rule(each.label))
         if matches:
-            return Matches(matches) if len(matches) == 1 else Matches(candidates=matches)
-    number = text.removeprefix("#")
-    is_place = number.isdecimal() and 1 <= int(number) <= len(options)
-    return Matches((options[int(number) - 1],)) if is_place else Matches()
+            return Matches(matches) if len(matches) == 1 else _unclear(text, matches)
+    numbered = {str(number): option for number, option in enumerate(options, 1)}
+    option = numbered.get(text.removeprefix("#"))
+    return Matches((option,)) if option else Matches()
+
+
+_QUOTED = 40
+_EXPLAINED = re.compile(r"(yes|no), .*", re.DOTALL)
+
+
+def is_same(label: str, text: str) -> bool:
+    """Tell whether a text is a label but for case, dots at its end (more is asked) and words after a yes or no."""
+    one, two = (each.casefold().rstrip(" .…") for each in (label, text))
+    return two != "" and two in (one, _EXPLAINED.sub(r"\1", one))
 
 
 def _near(text: str, options: Sequence[Option]) -> Matches:
     """Return the only option within a typo of the text; else those that contain all of its words."""
     near = certain(text, [each.label for each in options])
     matches = tuple(each for each in options if each.label == near)
-    return Matches(matches) if len(matches) == 1 else Matches(candidates=tuple(narrowed(text, options)))
+    return Matches(matches) if len(matches) == 1 else _unclear(text, narrowed(text, options))
+
+
+def _unclear(text: str, candidates: Sequence[Option]) -> Matches:
+    """Return the options that a text may mean: none, one or several."""
+    quoted = f"'{one_line(text, _QUOTED)}'"
+    if not candidates:
+        return Matches(problem=f"there is no choice {quoted}")
+    if len(candidates) == 1:
+        (near,) = candidates
+        return Matches((), (near,), f"{quoted} may mean '{near.label}'", near)
+    return Matches(candidates=tuple(candidates), problem=f"{quoted} may mean one of these")
+
+
+_SYNONYMS = {
+    "aggregate": "group",
+    "avg": "average",
+    "count": "number of",
+    "distinct": "different",
+    "filter": "keep",
+    "mean": "average",
+    "order": "sort",
+    "select": "choose",
+    "total": "sum",
+    "where": "keep",
+}
+"""Words of SQL, and those of the guide."""
 
 
 def narrowed(text: str, options: Sequence[Option]) -> list[Option]:
-    """Return the options that contain all typed words, in any order and case."""
-    words = text.casefold().split()
-    return [each for each in options if all(word in each.label.casefold() for word in words)] if words else []
+    """Return the options that contain all typed words, or what SQL calls them, in any order and case."""
+    words = [(word, _SYNONYMS.get(word, word)) for word in text.casefold().split()]
+    labels = [(each, each.label.casefold()) for each in options if words]
+    return [each for each, label in labels if all(word in label or other in label for word, other in words)]

@@ -181,7 +181,7 @@ class Screen(Protocol):
         ...
 
     def refuse(self, why: str) -> None:
-        """Say why an answer is rejected; fails with CHT055 if it cannot be asked again."""
+        """Say why the last answer is rejected; fails with CHT055 if it cannot be asked again."""
         ...
 
     def rows(self, tables: Iterable[Table]) -> None:
@@ -200,9 +200,7 @@ Person: TypeAlias = tuple["UserInterface", Screen]
 class GuideEnvironment(Environment):
     """The environment of a conversation, with the additions of the guide; must be closed."""
 
-    def __init__(
-        self, workspace: Workspace, person: Person, conversation: str, out: str, edits: Path | None = None
-    ) -> None:
+    def __init__(self, workspace: Workspace, person: Person, conversation: str, out: str, edits: Path | None) -> None:
         ui, screen = person
         super().__init__(workspace, None, ui, conversation, out=out)  # type: ignore[arg-type]
         self._project = workspace
@@ -257,6 +255,10 @@ class GuideEnvironment(Environment):
     def say(self, text: str) -> None:
         """Show one or more lines."""
         self._screen.say(text)
+
+    def refuse(self, why: str) -> None:
+        """Say why the last answer is rejected."""
+        self._screen.refuse(why)
 
     def look_at(self, look: Look) -> JsonValue:
         """Return a table with its columns, keys and frequent values, or why it cannot be read."""

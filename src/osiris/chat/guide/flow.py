@@ -34,7 +34,7 @@ from osiris.chat.guide.draft import (
 )
 from osiris.chat.provider_api import ACCEPT
 from osiris.chat.request import Output
-from osiris.errors import OsirisError
+from osiris.errors import OsirisError, fail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -98,7 +98,7 @@ def pipeline(draft: Draft) -> Flow[Agreed]:
         is_done = yield from _add(draft, answer)
         if problem := draft.problem():
             draft.request = previous
-            yield Show(f"This does not work, and is left out: {problem}")
+            yield Show(f"This does not work, and is left out: {problem}", rejects=True)
         if problem or not is_done:
             continue
         agreed = yield from _finish_request(draft)
@@ -156,7 +156,11 @@ def _finish_request(draft: Draft) -> Flow[Agreed | None]:
 
 def _accepted(draft: Draft) -> Flow[Agreed | str | None]:
     check = yield Propose(draft.request)
-    if any(each["code"] == _NAME_TAKEN for each in check["diagnostics"]):
+    is_taken = any(each["code"] == _NAME_TAKEN for each in check["diagnostics"])
+    if is_taken or not check["ok"]:
+        errors = [f"  {each['message']}" for each in check["diagnostics"] if each["severity"] == "error"]
+        yield Show("\n".join(["This does not work yet:", *errors]), rejects=not is_taken)
+    if is_taken:
         return "name"
     if not check["ok"]:
         draft.request = replace(draft.request, outputs=())
@@ -311,8 +315,6 @@ def _listed(names: Iterable[str]) -> str:
 
 BACK = "back"
 QUIT = "quit"
-_CHANGED = "A source has changed meanwhile, so the plan is another one; nothing was run."
-"""Shown when the accepted plan can no longer be reproduced."""
 
 
 class Guide:
@@ -341,7 +343,7 @@ class Guide:
                     return
                 if words == BACK:
                     if not machine.back():
-                        self._say("This is the first question.")
+                        self._say(Show("This is the first question."))
                     continue
                 machine.give(json.loads(words))
             else:
@@ -361,7 +363,7 @@ class Guide:
 
     def _result_of(self, effect: Look | Compare | Propose | Show) -> JsonValue:
         if isinstance(effect, Show):
-            return self._say(effect.text)
+            return self._say(effect)
         if isinstance(effect, Look):
             return self._look_up(effect)
         if isinstance(effect, Compare):
@@ -387,7 +389,7 @@ class Guide:
         try:
             text = as_text(check.request, draft.choices)
         except OsirisError as error:
-            return self._report_problems([each.to_json() for each in error.diagnostics])
+            return {"ok": False, "diagnostics": [each.to_json() for each in error.diagnostics]}
         self._drafts += 1
         self._journal.emit("oml_synthesis_complete", number=self._drafts, oml=text)
         self._go("VALIDATE_OML")
@@ -401,17 +403,10 @@ class Guide:
             self._plan = {"number": self._drafts, **fields, "tables": [], "assumptions": []}
             self._is_shown = self._journal.environment is not None
             self._journal.emit("plan", **self._plan)
-            return checked
-        return self._report_problems(problems, checked)
-
-    def _report_problems(self, problems: JsonValue, checked: JsonValue = None) -> JsonValue:
-        """Say why there is no plan; return the compile result, if any."""
-        errors = [f"  {each['message']}" for each in problems if each["severity"] == "error"]
-        self._say("\n".join(["This does not work yet:", *errors]))
-        return checked or {"ok": False, "diagnostics": problems}
+        return checked
 
     def _finish(self) -> None:
-        """Save the accepted plan, and run it if requested."""
+        """Save the accepted plan, and run it if requested; fails with CHT046 if it is another one by now."""
         agreed, draft = self._machine.agreed, self._machine.draft
         if agreed is None:
             return
@@ -419,17 +414,19 @@ class Guide:
         digest = sha256_hex(start["oml"].encode())
         saved = self._journal.save(str(agreed.check["oml"]), start["name"], [digest])
         self._journal.emit("saved", **saved)
-        if saved["fingerprint"] != agreed.check["fingerprint"]:
-            self._say(_CHANGED)
-        elif agreed.action == "run":
+        is_as_accepted = saved["fingerprint"] == agreed.check["fingerprint"]
+        if is_as_accepted and agreed.action == "run":
             self._go("RUN")
             result = self._journal.run(saved["fingerprint"], 1)
             self._journal.emit("run_result", **result)
         self._go("COMPLETE")
+        if not is_as_accepted:
+            fail("CHT046", file=saved["file"])
 
-    def _say(self, text: str) -> None:
-        if self._journal.environment:
-            self._journal.environment.say(text)
+    def _say(self, message: Show) -> None:
+        environment = self._journal.environment
+        if environment:
+            (environment.refuse if message.rejects else environment.say)(message.text)
 
     def _go(self, state: str) -> None:
         if state != self._state:
@@ -479,9 +476,9 @@ class Machine:
         self.history.append((self.effect, value))
         self._send(value)
 
-    def back(self, kind: type[Effect] = Ask) -> bool:
-        """Go back to the last answered question, or another kind of effect; tell whether there was one."""
-        places = [n for n, (effect, _) in enumerate(self.history) if isinstance(effect, kind)]
+    def back(self) -> bool:
+        """Go back to the last answered question; tell whether there was one."""
+        places = [n for n, (effect, _) in enumerate(self.history) if isinstance(effect, Ask)]
         if not places:
             return False
         self.history = self.history[: places[-1]]

@@ -118,7 +118,7 @@ def filters(draft: Draft) -> Flow[None]:
     keys = (yield Ask("keep", text, (*columns, *_simple_conditions(draft, fields)), several=True)).keys
     by = [key.removeprefix(_BY) for key in keys if key.startswith(_BY)]
     if by and len(keys) > 1:
-        yield Show("Choose one column, or values.")
+        yield Show("Choose one column, or values.", rejects=True)
         return
     conditions = () if by else _chosen_conditions(keys, draft.step_for("filters"))
     while not conditions:
@@ -170,7 +170,7 @@ def _condition(draft: Draft, column: str, fields: Fields) -> Flow[Filter | None]
     answer = yield Ask("condition", text, options, several=True, typed=typed)
     chosen = [key[2:] for key in answer.keys if key.startswith("o:")]
     if chosen and len(answer.keys) > 1:
-        yield Show("Choose values, or one condition.")
+        yield Show("Choose values, or one condition.", rejects=True)
         return None
     if not chosen:
         among = yield from _chosen_values(answer, values)
@@ -207,7 +207,7 @@ def _by_operator(draft: Draft, column: str, operator: str, fields: Fields) -> Fl
 def _by_column(draft: Draft, column: str, operator: Operator, fields: Fields) -> Flow[Filter | None]:
     options = tuple(o for o in columns_of(draft, fields, _comparable_kinds(fields[column])) if o.key != column)
     if not options:
-        yield Show(f"No other column can be compared with {column}.")
+        yield Show(f"No other column can be compared with {column}.", rejects=True)
         return None
     answer = yield Ask("other", f"{column} {operator} which column?", options)
     return Filter(column, operator, other=answer.keys[0])
@@ -379,7 +379,7 @@ def computed_by(function: str, draft: Draft) -> Flow[None]:
     keys = (yield Ask("of", text, columns, several=function in (*CONVERTED, *_OF_TWO), head=head)).keys
     if function in _OF_TWO and len(keys) > 1:
         if len(keys) > 2:
-            yield Show("Choose one column, or two.")
+            yield Show("Choose one column, or two.", rejects=True)
         else:
             yield from _compute_of(draft, function, *keys)
         return
@@ -419,8 +419,9 @@ def _computed(draft: Draft, function: str, column: str, fields: Fields) -> Flow[
         by = yield Ask("by", "By which text?", (Option("", "nothing"),), typed="text", default=("",))
         return replace(new, value=part, new=by.text or "")
     if more == "whole number":
-        text = "To how many decimal places?" if function == "round" else "How many characters?"
-        return replace(new, value=(yield Ask("number", text, typed="whole number")).text)
+        is_round = function == "round"
+        text = "To how many decimal places?" if is_round else "How many characters?"
+        return replace(new, value=(yield Ask("number", text, typed="decimal places" if is_round else "count")).text)
     return (yield from _with_operand(draft, new, fields)) if more else new
 
 
@@ -526,5 +527,5 @@ def _sort(key: str) -> Sort:
 
 
 def _count(text: str) -> Flow[int]:
-    answer = yield Ask("count", text, typed="whole number")
+    answer = yield Ask("count", text, typed="count")
     return int(answer.text)

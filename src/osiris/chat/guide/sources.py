@@ -296,13 +296,13 @@ def choose_relation(draft: Draft, question: Ask) -> Flow[Relation | None]:
     if relation not in draft.tables:
         discovered = yield Look(relation, source, table)
         if "table" not in discovered:
-            yield Show(f"{relation} cannot be read: {discovered['reason']}")
+            yield Show(f"{relation} cannot be read: {discovered['reason']}", rejects=True)
             return None
         draft.tables = {**draft.tables, relation: (source, discovered["table"])}
     loaded = next((each for each in draft.choices.relations if each.id == relation), None)
     if loaded is None or not loaded.columns:
         draft.tables = {name: entry for name, entry in draft.tables.items() if name != relation}
-        yield Show(f"{relation} has no columns that can be read.")
+        yield Show(f"{relation} has no columns that can be read.", rejects=True)
         return None
     yield Show(_columns(loaded, draft.tables[relation][1]))
     return loaded

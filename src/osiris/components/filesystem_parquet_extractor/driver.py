@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from osiris.errors import fail
 from osiris.families.files.extractor import limited
-from osiris.families.files.parquet_files import open_parquet
+from osiris.families.files.parquet_files import fit_their_types, open_parquet
 from osiris.families.files.source_files import listed, read_all, relation
 from osiris.families.source_columns import check_known
 from osiris.model import Described
@@ -82,7 +82,8 @@ class Driver:
         """Return the same rows as a SELECT, for a schema of native columns; fails as `read` does."""
         source, rows = _planned(config, schema, ctx)
         paths = source.paths or []
-        if len(_native(config, schema, paths) or ()) < len(schema):
+        native = _native(config, schema, paths) or ()
+        if len(native) < len(schema) or not fit_their_types(ctx, source.places, schema):
             fail("DAT013", file=config.path, problem="DuckDB cannot read this variant of Parquet directly")
         return relation(select(names_of(schema), "read_parquet", paths, _OPTIONS), paths, rows, ctx)
 

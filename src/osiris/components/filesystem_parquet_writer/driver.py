@@ -40,7 +40,6 @@ from osiris.families.files.target_files import (
     target,
 )
 from osiris.families.source_columns import check_known
-from osiris.families.text_format import times_of_day
 from osiris.fault import fault
 from osiris.table import counted
 from osiris.types import arrow_schema
@@ -88,8 +87,7 @@ class Driver:
         check_file_columns(ctx, schema, _reason)
 
     def write(self, config: Config, rows: RowStream, ctx: StepContext) -> Written:
-        """Write all rows, and publish them atomically; fails with DAT015 for a time outside of a day."""
-        rows = times_of_day(rows, ctx.step)
+        """Write all rows, and publish them atomically."""
         if is_folder(config.path):
             return _append(config, rows, ctx, ctx.increment) if ctx.increment else _write_folder(config, rows, ctx)
         place = target(ctx, config.path, "parquet")

@@ -31,7 +31,6 @@ from osiris.families.sql.target_table import (
     on_conflict,
     stage_keys,
 )
-from osiris.families.text_format import times_of_day
 from osiris.families.type_compat import holds
 from osiris.fault import fault
 from osiris.files import fail_os
@@ -499,12 +498,9 @@ def _uncastable(
 
 
 def _insert(session: Session, delivery: Delivery, waiting: Staged, conflict: str = "") -> int:
-    """Insert all rows, and return the engine's count of written rows; fails with DAT015 or DAT032.
-
-    DuckDB checks no time that comes from Arrow. It has 24:00.
-    """
+    """Insert all rows, and return the engine's count of written rows; fails with DAT032."""
     names = [column.name for column in delivery.schema]
-    rows = times_of_day(waiting.open(), delivery.ctx.step, midnight=True)
+    rows = waiting.open()
     session.connection.register(_ROWS, rows.reader())
     statement = insert_rows(delivery.quoted, names, f"SELECT {listed(names)} FROM temp.{_ROWS}") + conflict
     try:

@@ -22,7 +22,7 @@ from osiris.families.files.source_files import check_count, label, local, opened
 from osiris.families.files.target_files import Background, folder, is_folder
 from osiris.files import fail_os
 from osiris.table.hashing import ends, is_text
-from osiris.types import arrow_schema, schema_of
+from osiris.types import arrow_schema, arrow_type, schema_of
 
 if TYPE_CHECKING:
     import io
@@ -125,6 +125,26 @@ class ParquetFolder:
 def open_parquet(ctx: StepContext, path: str) -> ParquetFiles | ParquetFolder:
     """Return the files or folder of a step's path; fails as `sources`, or as `open_published` for a folder."""
     return ParquetFolder(ctx, path) if is_folder(path) else ParquetFiles(ctx, path)
+
+
+def fit_their_types(ctx: StepContext, places: Sequence[SourceFile], schema: Schema) -> bool:
+    """Tell whether the footers prove that no decimal has more digits than its type.
+
+    DuckDB would read another number.
+    """
+    types = {column.name: arrow_type(column.type) for column in schema}
+    limits = {name: 10 ** (kind.precision - kind.scale) for name, kind in types.items() if pa.types.is_decimal(kind)}
+    return not limits or all(_are_below(ctx, place, limits) for place in places)
+
+
+def _are_below(ctx: StepContext, path: SourceFile, limits: Mapping[str, int]) -> bool:
+    with _translated(label(ctx, path)), opened(path) as raw, parquet.ParquetFile(raw) as file:
+        groups = map(file.metadata.row_group, range(file.num_row_groups))
+        chunks = (group.column(number) for group in groups for number in range(group.num_columns))
+        limited = (
+            (chunk.statistics, limits[chunk.path_in_schema]) for chunk in chunks if chunk.path_in_schema in limits
+        )
+        return all(each and each.has_min_max and -limit < each.min and each.max < limit for each, limit in limited)
 
 
 def _with(batch: pa.RecordBatch, values: Mapping[str, pa.Scalar], schema: pa.Schema) -> pa.RecordBatch:

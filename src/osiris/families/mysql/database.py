@@ -154,6 +154,8 @@ class MySQL(Database[Session]):
         """Return why a relation cannot be written, and a hint; None if it can."""
         if relation.kind == "BASE TABLE" and relation.engine == "InnoDB":
             return None
+        if relation.kind == "SYSTEM VERSIONED":
+            return "the server keeps the versions of its rows", "write a table without system versioning"
         if relation.engine:
             return f"its engine is {relation.engine}, which has no transactions", "ALTER TABLE … ENGINE = InnoDB"
         return "it is no plain table", "write a table"

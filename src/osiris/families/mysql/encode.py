@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from osiris.families.mysql.target_table import LISTED
-from osiris.families.sql.columnar import FIRST_DAY, LAST_DAY, InvalidCell
-from osiris.families.text_format import first_outside_day, spell
+from osiris.families.sql.columnar import InvalidCell
+from osiris.families.text_format import first_without_spelling, spell
 from osiris.families.type_compat import LEAVE_OUT
 from osiris.kernels import compiled
 from osiris.types import parse_type
@@ -38,7 +38,6 @@ FORM = (
 
 _YEAR = 4
 _HEX = np.frombuffer("".join(f"{value:02X}" for value in range(256)).encode(), np.uint16)
-_PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000}
 _UNITS = {"s": 0, "ms": 3, "us": 6}
 _YEARS = (1901, 2155)
 _MEDIUM = 24
@@ -78,8 +77,8 @@ def sendable(array: pa.Array, source: str, column: Column) -> pa.Array:
     """
     if column.fills and array.null_count:
         _expect(array, array.is_valid(), f"the column would hold {column.fills} instead; {LEAVE_OUT}")
-    if source.startswith("time[") and (refused := first_outside_day(array)):
-        raise InvalidCell(*refused)
+    if first := first_without_spelling(array):
+        raise InvalidCell(*first)
     for right, reason in _checks(source, column):
         _expect(array, right(array, column), reason)
     if column.kind in LISTED:
@@ -124,8 +123,6 @@ def _checks(source: str, column: Column) -> list[tuple[Right, str]]:
         checks.append((lambda array, _: pc.is_finite(array), "MySQL has no such number"))
         if "(" in column.declared:
             checks.append((_is_rounded, f"the column is {column.declared}"))
-    if source == "date" or source.startswith("timestamp"):
-        checks.append((_is_day, "MySQL has the years 1 to 9999"))
     if source.startswith(("time[", "timestamp[")):
         checks.append((_is_short, f"the column has {column.digits} digits behind the second"))
     if column.unsigned and column.kind == "decimal":
@@ -145,15 +142,8 @@ def _expect(array: pa.Array, right: pa.Array, reason: str) -> None:
 def _shown(value: pa.Scalar) -> str:
     try:
         return str(value.as_py())[:_SHOWN] if value.is_valid else "NULL"
-    except (ValueError, OverflowError):  # a date that Python does not have
+    except (ValueError, OverflowError):  # Python has no nanoseconds
         return "a value"
-
-
-def _is_day(array: pa.Array, _: Column) -> pa.Array:
-    days = array.type.id == pa.lib.Type_DATE32
-    numbers, per_day = array.view(pa.int32() if days else pa.int64()), 1 if days else _PER_DAY[array.type.unit]
-    after = pc.greater_equal(numbers, FIRST_DAY * per_day)
-    return pc.and_(after, pc.less(numbers, (LAST_DAY + 1) * per_day))
 
 
 def _is_short(array: pa.Array, column: Column) -> pa.Array:

@@ -74,7 +74,7 @@ SELECT TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS FROM information_schema.TABLES
 WHERE TABLE_SCHEMA = %s"""
 _NAMED = "AND TABLE_NAME = %s"
 _COLUMNS = """
-SELECT COLUMN_NAME, DATA_TYPE, IS_NULLABLE = 'NO', EXTRA LIKE '%%INVISIBLE%%' FROM information_schema.COLUMNS
+SELECT COLUMN_NAME, DATA_TYPE, IS_NULLABLE = 'NO' FROM information_schema.COLUMNS
 WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s ORDER BY ORDINAL_POSITION"""
 _CHECKS = (
     "SELECT CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = %s AND TABLE_NAME = %s"
@@ -376,15 +376,13 @@ def table_result(session: Session, table: Table, columns: Sequence[str] | None) 
     catalogue = session.rows(_COLUMNS, *place)
     if not catalogue:  # a user without SELECT on a table sees that it exists, but none of its columns
         fail_grant(session, ["SELECT"], qualified(session, table.name), f"table '{table.name}'")
-    kinds = {name: kind for name, kind, *_ in catalogue}
+    kinds = {name: kind for name, kind, _ in catalogue}
     check_known({"columns": columns or ()}, list(kinds), f"table '{table.name}' of {session.target.where}")
     kinds |= _json_columns(session, place, list(kinds))
-    names = columns if columns is not None else [name for name, *_, hidden in catalogue if not hidden]
+    names = columns if columns is not None else list(kinds)  # not *, which leaves invisible columns out
     key = _key(session, table)
     text = f"SELECT {', '.join(_read(name, kinds[name]) for name in names)} FROM {qualified(session, table.name)}"
-    source = described(
-        session, text + _in_order_of(key), kinds, {name: bool(needed) for name, _, needed, _ in catalogue}
-    )
+    source = described(session, text + _in_order_of(key), kinds, {name: bool(needed) for name, _, needed in catalogue})
     return replace(source, order="fixed" if key else "free", rows=table.rows, relations=(place,), plain=text)
 
 

@@ -36,7 +36,7 @@ SELECT COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, COALESCE(NUMERIC_PRECISION, DATETIME
         WHEN IS_NULLABLE = 'NO' AND DATA_TYPE = 'timestamp' THEN 'the current time' ELSE '' END,
     IS_NULLABLE = 'YES', CASE WHEN EXTRA LIKE '%%auto_increment%%' THEN 'auto_increment'
         WHEN EXTRA LIKE '%%GENERATED%%' THEN 'generated' ELSE COLUMN_DEFAULT END,
-    NULLIF(COLUMN_COMMENT, ''), PRIVILEGES LIKE '%%select%%', EXTRA LIKE '%%INVISIBLE%%'
+    NULLIF(COLUMN_COMMENT, ''), PRIVILEGES LIKE '%%select%%'
 FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s ORDER BY ORDINAL_POSITION"""
 _UNIQUE = """
 SELECT INDEX_NAME, COLUMN_NAME, SUB_PART IS NULL FROM information_schema.STATISTICS
@@ -99,10 +99,10 @@ def columns_of(session: Session, relation: Relation) -> list[Column]:
     """Return the columns of a table, in their order, without `members`."""
     columns = []
     for name, data_type, declared, *details in session.rows(_COLUMNS, session.target.database, relation.name):
-        digits, scale, length, needed, computed, fills, nullable, default, comment, readable, hidden = details
+        digits, scale, length, needed, computed, fills, nullable, default, comment, readable = details
         kind, numbers = data_type.lower(), (int(digits), int(scale), int(length))
         needed, default = bool(needed and not computed), None if default == "NULL" else default
-        shown = (bool(nullable), default, comment, bool(readable), bool(hidden))
+        shown = (bool(nullable), default, comment, bool(readable))
         wide = wide_type(kind, declared, *numbers[:2])
         columns.append(Column(name, wide, declared, needed, bool(computed), *shown, kind, *numbers, fills=fills))
     return columns

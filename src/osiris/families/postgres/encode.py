@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from osiris.families.json_text import BadJson, parse
-from osiris.families.sql.columnar import DAY, FIRST_DAY, LAST_DAY, InvalidCell
-from osiris.families.text_format import characters, first_outside_day
+from osiris.families.sql.columnar import DAY, InvalidCell
+from osiris.families.text_format import characters, first_without_spelling
 from osiris.kernels import compiled
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 
 _DAYS = 10_957
-_OUT_OF_TIME = "only the years 1 to 9999 can be carried"
 """PostgreSQL has more years, but no step that reads supports them."""
 _BASE = 10_000
 _NEGATIVE = 0x4000
@@ -183,25 +182,25 @@ def uuids(array: pa.Array) -> Sequence[Part]:
 
 def dates(array: pa.Array) -> Sequence[Part]:
     """Encode dates of the years 1 to 9999."""
+    _expect_years(array)
     days = _values(array, np.int32).astype(np.int64)
-    if (row := _first((days < FIRST_DAY) | (days > LAST_DAY), array)) is not None:
-        raise InvalidCell(row, f"the day {days[row]} since 1970", _OUT_OF_TIME)
     return _cell([Fixed(">i4", days - _DAYS)], array)
 
 
 def times(array: pa.Array) -> Sequence[Part]:
     """Encode times of the day, in microseconds."""
-    if refused := first_outside_day(array):
-        raise InvalidCell(*refused)
     return _cell([Fixed(">i8", _values(array, np.int64))], array)
 
 
 def moments(array: pa.Array) -> Sequence[Part]:
     """Encode timestamps of the years 1 to 9999 in microseconds, naive or in UTC."""
-    given = _values(array, np.int64)
-    if (row := _first((given < FIRST_DAY * DAY) | (given >= (LAST_DAY + 1) * DAY), array)) is not None:
-        raise InvalidCell(row, f"{given[row]} µs since 1970", _OUT_OF_TIME)
-    return _cell([Fixed(">i8", given - _DAYS * DAY)], array)
+    _expect_years(array)
+    return _cell([Fixed(">i8", _values(array, np.int64) - _DAYS * DAY)], array)
+
+
+def _expect_years(array: pa.Array) -> None:
+    if first := first_without_spelling(array):
+        raise InvalidCell(*first)
 
 
 def texts(array: pa.Array) -> Sequence[Part]:

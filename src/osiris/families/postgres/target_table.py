@@ -228,7 +228,7 @@ def _column(name: str, declared: str, *details: Any) -> Column:  # noqa: ANN401 
     inner = Kind(item, item_plain, item_sort, item_plain) if item is not None else None
     kind, required = Kind(oid, declared, sort, plain, inner), needed and not default and not computed
     cast = _read_as(kind, modifier)
-    shown = (nullable, text, comment, readable, False)
+    shown = (nullable, text, comment, readable)
     return Column(name, cast, declared, required, computed, *shown, modifier, kind, numbered, collation)
 
 

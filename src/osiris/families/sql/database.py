@@ -88,7 +88,7 @@ class Column:
     """A column of an existing table: its Osiris type (None: unsupported), its declared type, whether it is required.
 
     `computed`: no row can set it. The other fields are for display: nullability, default, comment, and whether the
-    user may read it; a `hidden` column is read only if it is named.
+    user may read it.
     """
 
     name: str
@@ -100,7 +100,6 @@ class Column:
     default: str | None = field(default=None, compare=False)
     comment: str | None = field(default=None, compare=False)
     readable: bool = field(default=True, compare=False)
-    hidden: bool = field(default=False, compare=False)
 
 
 class ForeignKey(NamedTuple):

@@ -64,8 +64,8 @@ _users: Counter[str] = Counter()
 """The number of steps of this run that use a database, by real path."""
 _reading: Counter[str] = Counter()
 """The number of sessions of this run that read a database, by real path."""
-_written: set[str] = set()
-"""The databases that a session of this run writes while no other session reads them, by real path."""
+_writing: Counter[str] = Counter()
+"""The number of sessions of this run that write a database while no other session reads it, by real path."""
 _turns = threading.Condition()
 """Held to change these three; notified when a reader or writer ends."""
 
@@ -158,7 +158,7 @@ def _read(ctx: StepContext, path: Path) -> Iterator[None]:
     """
     key = os.path.realpath(path)
     with _turns:
-        _wait_for_turn(lambda: key not in _written, ctx, path)
+        _wait_for_turn(lambda: not _writing[key], ctx, path)
         _reading[key] += 1
     try:
         yield
@@ -173,17 +173,17 @@ def alone(ctx: StepContext, path: Path) -> Iterator[None]:
     """Block readers of this run during the block; first wait until no session of this run reads the database.
 
     A SQLite writer that waits for readers blocks new ones. A step that reads the database and opens it again would
-    deadlock with it.
+    deadlock with it. The next writer begins once this one has committed, which can be before the end of the block.
     """
     key = os.path.realpath(path)
     with _turns:
         _wait_for_turn(lambda: not _reading[key], ctx, path)
-        _written.add(key)
+        _writing[key] += 1
     try:
         yield
     finally:
         with _turns:
-            _written.remove(key)
+            _writing[key] -= 1
             _turns.notify_all()
 
 

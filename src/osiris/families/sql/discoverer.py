@@ -108,7 +108,7 @@ class DatabaseDiscoverer(ABC, Generic[SessionT]):
         """Return a table with its columns and keys."""
         session, relation = self.place(table)
         all_columns = self.database.columns(session, relation)
-        readable = {column.name: column for column in all_columns if column.readable and not column.hidden}
+        readable = {column.name: column for column in all_columns if column.readable}
         fields = self.fields(session, relation, list(readable))
         columns = tuple(
             SeenColumn(name, c.declared, *fields[name].typed(c.nullable), c.default, c.comment, fields[name].problem)

@@ -18,9 +18,8 @@ from osiris.families.sql.state import is_replicated
 from osiris.replication import (
     MOST_REPEATED,
     is_ordered,
-    least_local,
+    least_after,
     mark_of,
-    may_fall_back,
     parse_value,
     place_of,
     value_text,
@@ -279,9 +278,7 @@ class _ByValue(_Reading):
             fail("STA003", at=_LATE, what="the clock of its server went back; it", source=self._increment.pair.source)
 
     def _newer(self, mark: Value) -> Source:
-        if may_fall_back(self._cursor, mark) and isinstance(mark, datetime) and self._moment:
-            mark = least_local(mark, self._moment.clock, self._cursor.zone)
-        self._least_read = mark
+        mark = self._least_read = self._least_after(mark)
         condition = self._database.at_least(self._cursor.column, mark, self._kind)
         nullable = {column.name for column in self._all.schema if column.nullable}
         if self._cursor.column in nullable:  # a NULL is refused, not overlooked
@@ -334,9 +331,13 @@ class _ByValue(_Reading):
         return mark if before is None else max(before, mark)
 
     def _least_kept(self) -> Value | None:
-        """Return the least value that the next run may read: an hour below the mark where clocks go back."""
+        """Return the least value that the next run may read."""
         mark = self._mark()
-        return mark - timedelta(hours=1) if isinstance(mark, datetime) and may_fall_back(self._cursor, mark) else mark
+        return None if mark is None else self._least_after(mark)
+
+    def _least_after(self, mark: Value) -> Value:
+        """Return the least value of the rows that are read from a mark on; without a clock, none arrive late."""
+        return least_after(mark, self._cursor.zone) if self._moment else mark
 
     def _complete(self) -> None:
         increment, least = self._increment, self._least_kept()

@@ -32,7 +32,6 @@ EXACT_DIGITS = 15
 
 _DECLARED = re.compile(r"\s*(\w+(?:\s+\w+)*)\s*(?:\(\s*([0-9]+)\s*(?:,\s*([0-9]+)\s*)?\))?\s*")
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
-_YEAR = "^[0-9]{4}-[0-9]{2}-[0-9]{2}($| [0-9]{2}:)"
 _UNITS = {"0": "s", "3": "ms", "6": "us", "9": "ns"}
 _DIGITS = {unit: digits for digits, unit in _UNITS.items()}
 
@@ -185,11 +184,8 @@ def first_refused(array: pa.Array, kind: str, *, numbered: bool = False) -> tupl
         return _first(array, pc.is_nan(array), "SQLite makes NULL of NaN") or _first(
             array, _negative_zeros(array), "SQLite makes 0.0 of -0.0; add 0.0 to it in SQL if the sign says nothing"
         )
-    if parsed.kind == "time":
-        return first_without_spelling(array)
     if parsed.kind in ("date", "timestamp"):
-        text = array.cast(pa.string())
-        return _first(text, pc.invert(pc.match_substring_regex(text, _YEAR)), "its year has not four digits")
+        return first_without_spelling(array)
     return None
 
 

@@ -5,21 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from osiris.delivery import has_ledger, is_still_there
-from osiris.durable import guarded, move, remove, remove_folder
 from osiris.errors import Diagnostic, diagnostic, fail
 from osiris.project import Project
-from osiris.project_lock import hold_project, is_running
-from osiris.runner.protocol import KEPT, KEPT_PART
+from osiris.runner.host.spools import find_kept_spools
 from osiris.runner.selection import steps_of_pairs, with_upstream
 from osiris.runner.stages import not_needed
 from osiris.session.finding import open_session, session_folders
-from osiris.session.lost import is_unacknowledged, pipeline_of, read_plan, read_recovered
+from osiris.session.lost import is_unacknowledged, read_plan, read_recovered
 from osiris.session.stored import read_summary
 from osiris.units import duration_text
 
@@ -313,9 +310,20 @@ def _without_stale(
         start = _continue(root, manifest, last, keep=True, without=without)
         start = replace(start, notes=(*start.notes, *notes))
     if not _changed(start, manifest, current.sources()):
-        return start, ""
+        return _warning_of_unknown_changes(start, manifest, current.sources()), ""
     start = _continue(root, manifest, last, keep=False)
     return start, _changed(start, manifest, current.sources())
+
+
+def _warning_of_unknown_changes(start: Start, manifest: Manifest, sources: States) -> Start:
+    """Add a warning if sources are read again of which results exist, and it is unknown whether they have changed."""
+    steps = [step for step in _read_again(start, manifest) if _is_same(step, start.sources, sources) is None]
+    if not steps:
+        return start
+    earlier = " and ".join(f"step '{step}'" for step in {**start.deliveries, **start.kept})
+    read = " and ".join(f"step '{step}'" for step in steps)
+    warning = diagnostic("RUN067", steps=read, session=start.continues, earlier=earlier)
+    return replace(start, notes=(*start.notes, warning))
 
 
 def _stale(start: Start, manifest: Manifest, sources: States) -> tuple[dict[str, str], dict[str, str]]:
@@ -346,12 +354,18 @@ def _changed(start: Start, manifest: Manifest, sources: States) -> str:
 
     A source without a state, then or now, counts as unchanged.
     """
+    again = _read_again(start, manifest)
+    return _differing({step: state for step, state in start.sources.items() if step in again}, manifest, sources)
+
+
+def _read_again(start: Start, manifest: Manifest) -> list[str]:
+    """Return the steps that read a source again although results of it were delivered or kept."""
     above = {*start.deliveries, *start.kept}
     for step in reversed(manifest.steps):
         if step["id"] in above:
             above.update(step["inputs"].values())
-    before = {step: state for step, state in start.sources.items() if step in above and step not in start.skip}
-    return _differing(before, manifest, sources)
+    left_out = {*start.skip, *steps_of_pairs(manifest)}
+    return [step["id"] for step in _of_mode(manifest.steps, "read") if step["id"] in above - left_out]
 
 
 def _differing(before: States, manifest: Manifest, sources: States) -> str:
@@ -524,72 +538,3 @@ def _runs(project: Project, pipeline: str) -> list[Summary]:
 def whole_second(now: float) -> str:
     """Return a time in the format of `${run.started_at}`: UTC, ISO 8601, to the second."""
     return datetime.fromtimestamp(int(now), UTC).isoformat().replace("+00:00", "Z")
-
-
-def find_kept_spools(
-    project: Project, last: Mapping[str, JsonValue], needless: Collection[str]
-) -> tuple[dict[str, JsonValue], list[Diagnostic]]:
-    """Return the intact spools of run `last` that are still needed, by step, and a note for each damaged one.
-
-    A spool that all its readers had finished with was removed, and gets no note.
-    """
-    folder = project.spools / last["session"]
-    candidates = {step: spool for step, spool in (last.get("spools") or {}).items() if step not in needless}
-    present = {step: spool for step, spool in candidates.items() if (folder / spool["file"]["path"]).exists()}
-    intact = {step: spool for step, spool in present.items() if is_still_there(folder, [spool["file"]])}
-    return intact, [diagnostic("RUN019", step=step, session=last["session"]) for step in present if step not in intact]
-
-
-def adopt_spools(project: Project, spools: Mapping[str, JsonValue], last: str | None, session: str) -> None:
-    """Move the spools kept by run `last` to a session, and remove the rest of its folder."""
-    if last is None:
-        return
-    names = {spool["file"]["path"] for spool in spools.values()}
-    with guarded(project.spools / last):
-        for path in (project.spools / last).glob("*"):
-            if path.name not in names:
-                remove(path)
-        if spools:
-            move(project.spools / last, project.spools / session)
-            return
-    remove_folder(project.spools / last)
-
-
-def take_rows(spools: Path, steps: Collection[str], folder: Path | None) -> None:
-    """Move the complete rows of `Job.keep` to a folder on the same file system, as `STEP.arrow`, and remove others."""
-    if folder is None:
-        return
-    for step in steps:
-        with suppress(OSError):  # then the caller has no rows of that step
-            (spools / f"{step}{KEPT}").rename(folder / f"{step}.arrow")
-        for suffix in (KEPT, KEPT_PART):
-            with suppress(OSError):
-                remove(spools / f"{step}{suffix}")
-
-
-def remove_unused_spools(project: Project, session: str, *, ended_well: bool) -> None:
-    """Remove the spools of a session that will not be continued, or its folder if it is empty."""
-    folder = project.spools / session
-    if ended_well or (folder.is_dir() and not any(folder.iterdir())):
-        remove_folder(folder)
-
-
-def sweep_spools(project: Project, pipeline: str, keep: str | None, now: float, within: float) -> None:
-    """Remove the spools of sessions that are complete, missing or too old to continue, except those of `keep`.
-
-    Those of other pipelines that run now are left: `pipeline` is the one of this run. `now` is in seconds since the
-    epoch, `within` the seconds in which a run may be continued.
-    """
-    for folder in project.spools.glob("*"):
-        with hold_project(project):
-            run = read_summary(project.logs / folder.name)
-            owner = str(run["pipeline"]) if run else pipeline_of(folder.name)
-            is_needed = folder.name == keep or (owner != pipeline and is_running(project, owner))
-            if not (is_needed or _may_be_continued(run, now, within)):
-                remove_folder(folder)
-
-
-def _may_be_continued(run: Summary | None, now: float, within: float) -> bool:
-    if run is None or run["status"] == "complete":
-        return False
-    return now - datetime.fromisoformat(run["started_at"]).timestamp() <= within

@@ -13,9 +13,10 @@ from osiris.model import Schema, schema_from_json
 from osiris.registry import load_registry
 from osiris.runner.adapter import WorkerDied
 from osiris.runner.credentials import resolve_secrets
-from osiris.runner.host.continuation import take_rows, whole_second
+from osiris.runner.host.continuation import whole_second
 from osiris.runner.host.describe import problems_of
 from osiris.runner.host.passing_job import passing_job
+from osiris.runner.host.spools import take_rows
 from osiris.runner.limits import usable_cores
 from osiris.runner.selection import with_upstream
 

@@ -75,6 +75,7 @@ class Recorder:
         self._open: dict[str, str] = {}
         self._most_memory = 0
         self._tried: set[str] = set()  # steps that may have delivered in this run already
+        self._known: set[str] = set()  # steps whose target had their delivery before this run
         self._handlers: dict[str, Callable[[dict[str, Any]], None]] = {
             "step_start": self._step_start,
             "step_progress": self._plain,
@@ -165,21 +166,29 @@ class Recorder:
         self._plain(message)
 
     def _step_complete(self, message: dict[str, Any]) -> None:
-        step, counts = message["step"], message.pop("counts")
+        step, counts, delivered = message["step"], message.pop("counts"), message
+        message = self._skipped(message) if step in self._known else message
         self.summary["steps"][step] |= {key: message[key] for key in STEP_FIGURES if key in message}
         if message["mode"] == "write":
-            self._deliver(step, message)
+            self._deliver(step, delivered)
         elif "spool" in message:
             self._keep(step, message.pop("spool"))
         self._metrics(step, message, counts)
         self._step_ended(message)
+
+    def _skipped(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Return the end of a step whose target had its delivery before: it has written nothing."""
+        kept = {key: message[key] for key in ("step", "component", "mode", "duration_ms", "attempts")}
+        why = f"its target has a delivery of run '{self.summary['run_key']}' already"
+        return kept | {"event": "step_skipped", "reason": why, "rows_in": 0, "rows_out": 0, "rows_rejected": 0}
 
     def _deliver(self, step: str, message: dict[str, Any]) -> None:
         """Record a delivery durably before anything else: a continued run skips recorded deliveries."""
         output: dict[str, Any] = {key: message[key] for key in ("digest", "files", "ledger") if key in message}
         output["rows"] = message["rows_out"]
         self.summary["steps"][step]["status"] = "complete"
-        self.summary["outputs"][step] = output
+        if step not in self._known:
+            self.summary["outputs"][step] = output
         if self.summary["kind"] == "run":
             self.summary["deliveries"][step] = {"session": self._session.id, **output}
         if step not in self._pairs or time.monotonic() - self._recorded_at > _BATCH:
@@ -232,6 +241,7 @@ class Recorder:
         if name == _DELIVERED and not self.summary["continues"] and message["step"] not in self._tried:
             fields = {"run_id": self.summary["run_key"], "rows": f"{message['fields']['rows']:,}"}
             self.note(diagnostic("RUN065", step=message["step"], **fields), message["step"])
+            self._known.add(message["step"])
         self._event(
             f"driver.{name}" if name.startswith(_OURS) else name, step=message["step"], fields=message["fields"]
         )

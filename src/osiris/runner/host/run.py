@@ -27,17 +27,14 @@ from osiris.runner.host.continuation import (
     CurrentStates,
     RunRequest,
     Start,
-    adopt_spools,
     decide,
-    remove_unused_spools,
-    sweep_spools,
-    take_rows,
     whole_second,
 )
 from osiris.runner.host.describe import Confirmed, confirm, describe, problems_of
 from osiris.runner.host.interrupts import Interrupts
 from osiris.runner.host.options import RunOptions, RunResult
 from osiris.runner.host.recorder import Recorder, find_oml
+from osiris.runner.host.spools import adopt_spools, remove_unused_spools, sweep_spools, take_rows
 from osiris.runner.host.uses import uses_of
 from osiris.runner.limits import limits_of, usable_cores
 from osiris.runner.protocol import Job, Limits, Secrets

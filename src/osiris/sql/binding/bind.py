@@ -80,12 +80,21 @@ def bind(query: Verdict, inputs: Mapping[str, Schema], parameters: Mapping[str, 
 
 
 def check_input(name: str, schema: Schema) -> None:
-    """Fail with SQL009 if columns differ only in case, with DAT006 if DuckDB has no such type."""
+    """Fail with SQL009 if DuckDB would change the name of a column, or of a field inside one, with DAT006 if it has no
+    such type.
+
+    It changes empty names, names that contain NUL, and those of columns that differ only in case.
+    """
     for first, second in _same_name(column.name for column in schema):
         problem = f"input '{name}' has the columns '{first}' and '{second}', which SQL does not distinguish"
         fail("SQL009", problem=problem, hint="rename one of them in the step before")
-    for column in schema:
-        if _has_wide_decimal(arrow_schema((column,)).types[0]):
+    for number, (column, carrier) in enumerate(zip(schema, arrow_schema(schema), strict=True), 1):
+        if not _has_plain_names(carrier):
+            problem = f"column {number} of input '{name}' has no name"
+            if column.name:
+                problem = f"a name in column {number} of input '{name}' is empty or contains NUL"
+            fail("SQL009", problem=problem, hint="SQL would change it: give it a name in the source")
+        if _has_wide_decimal(carrier.type):
             fail("DAT006", column=column.name, type=column.type, reason="DuckDB computes with at most 38 digits")
 
 
@@ -150,6 +159,13 @@ def carried(text: str, relation: DuckDBPyRelation) -> str:
     kinds = [(quote_name(n), carry(k)) for n, k in zip(relation.columns, relation.types, strict=True)]
     casts = [f"CAST({name} AS {kind.duck}) AS {name}" for name, kind in kinds if kind.cast]
     return f"SELECT * REPLACE ({', '.join(casts)}) FROM (\n{text}\n)" if casts else text
+
+
+def _has_plain_names(column: pa.Field) -> bool:
+    """Whether the names of a column and of all fields inside it are names that DuckDB does not change."""
+    kind = column.type
+    children = (kind.field(index) for index in range(kind.num_fields))
+    return bool(column.name) and "\0" not in column.name and all(map(_has_plain_names, children))
 
 
 def _has_wide_decimal(kind: pa.DataType) -> bool:

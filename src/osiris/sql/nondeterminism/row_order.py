@@ -13,7 +13,7 @@ from sqlglot import exp
 
 from osiris.sql.safety.dialects import DIALECTS
 from osiris.sql.safety.tree import called, calls_any, canonical, deep_recursion, parse
-from osiris.sql.scope import from_items, union_names
+from osiris.sql.scope import all_items, from_items, join_words, queries_around, union_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,7 +31,11 @@ _MIXING = ("group", "having", "qualify", "joins", "laterals")
 Tied = tuple[tuple[str, tuple[str, ...]], ...]
 """Relations, each with its columns that are keys, folded: tied rows differ only if it has others."""
 _MANY = (exp.Rollup, exp.Cube, exp.GroupingSets)
-_OPAQUE = (exp.Star, exp.Query, exp.Window)
+_UNNAMED = (exp.Star, exp.Query, exp.PositionalColumn)
+"""What reads columns that it does not name."""
+_OPAQUE = (*_UNNAMED, exp.Window)
+_MERGED = "\0"
+"""Stands for the table of a bare column that an outer join with USING makes of two."""
 
 
 def _is_opaque(source: Source) -> bool:
@@ -91,9 +95,9 @@ class Keys:
     aggregates: frozenset[str]
 
     def has(self, column: exp.Expr) -> bool:
-        """Tell whether a column is one of the keys."""
-        table, name = column.args["table"].name.lower() if column.args.get("table") else "", column.name.lower()
-        return any(name == key and (not table or not of or of == table) for of, key in self.columns)
+        """Tell whether a column is one of the keys, or the same for all rows that have the same keys."""
+        table, name = _place_of(column)
+        return any(name == key and (not table or of in ("", _MERGED, table)) for of, key in self.columns)
 
     def make(self, value: exp.Expr) -> bool:
         """Tell whether a value is computed from the keys alone, and so is equal for tied rows."""
@@ -107,7 +111,23 @@ class Keys:
 
     def of(self, alias: str) -> frozenset[str]:
         """Return the names of the columns that may belong to a source."""
-        return frozenset(name for table, name in self.columns if table in ("", alias.lower()))
+        return frozenset(name for table, name in self.columns if table in ("", _MERGED, alias.lower()))
+
+
+def _place_of(column: exp.Expr) -> tuple[str, str]:
+    """Return the table (or nothing) and the name of a column, folded; a field of a struct has a name of its own."""
+    table, name = column.args["table"].name.lower() if column.args.get("table") else "", column.name.lower()
+    items = [item for query in queries_around(column) for item in all_items(query)]
+    if table and items and table not in (item.alias_or_name.lower() for item in items):
+        return "", f"{table}.{name}"
+    is_merged = not table and any(isinstance(item.parent, exp.Join) and _merges(item.parent) for item in items)
+    return _MERGED if is_merged else table, name
+
+
+def _merges(join: exp.Join) -> bool:
+    """Tell whether a join makes one column of two that can differ."""
+    words = join_words(join)
+    return bool(words.side and (join.args.get("using") or words.method == "NATURAL"))
 
 
 @dataclass(slots=True)
@@ -159,7 +179,7 @@ class RowFacts:
     def keys(self, nodes: Iterable[exp.Expr]) -> Keys:
         """Return the expressions of ORDER BY, PARTITION BY or GROUP BY as keys."""
         bare = [part for node in nodes for part in _parts(node)]
-        columns = {(each.table.lower(), each.name.lower()) for each in bare if isinstance(each, exp.Column)}
+        columns = {_place_of(each) for each in bare if isinstance(each, exp.Column)}
         return Keys(frozenset(columns), tuple(bare), self.aggregates)
 
     def ties_of_rows(self, select: exp.Select, keys: Keys) -> Tied | None:
@@ -257,7 +277,8 @@ def reads_only(select: exp.Select, keys: Keys) -> bool:
     windows = [window for part in parts for window in part.find_all(exp.Window)]
     # the partitions and orders of windows, as text
     words = {(str(each.args.get("partition_by")), str(each.args.get("order")), each.alias) for each in windows}
-    if len(words) != 1 or any(part.find(exp.Star, exp.Query) for part in parts):
+    inner = [node for part in parts for node in part.walk()]
+    if len(words) != 1 or any(isinstance(node, _UNNAMED) or called(node) == "columns" for node in inner):
         return False
     return all(_reads(part, keys, select) for part in parts)
 

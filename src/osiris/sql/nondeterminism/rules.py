@@ -149,7 +149,7 @@ def _call(node: exp.Expr, text: _Text) -> Iterator[Finding]:
         yield from _extreme(node, name, what, text)
     elif _is_ordered_inside(node):
         yield from _sorted_inside(node, name, what, text)
-    elif any(window_keys(window_of(node), "order")):
+    elif any(_orders(_window_of(node), "order")):
         yield from _sorted_window(node, name, what, text)
     else:
         yield from _by_order(node, name, what, text)
@@ -157,7 +157,7 @@ def _call(node: exp.Expr, text: _Text) -> Iterator[Finding]:
 
 def _by_order(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Finding]:
     """Yield the effects of row order on a call without its own ORDER BY."""
-    window = window_of(node)
+    window = _window_of(node)
     if window and (name in _BY_POSITION or _counts_rows(window)):
         partitioned = any(each.args.get("partition_by") for each in _definitions(window))
         select = None if partitioned else node.find_ancestor(exp.Select)
@@ -188,11 +188,11 @@ def _gathered(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Fin
 
 def _extreme(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Finding]:
     """Yield a finding if the extreme may occur in several rows: which of their values is returned is undefined."""
-    arguments = arguments_of(node)
+    arguments = _arguments(node)
     if len(arguments) < 2:
         return
     value, by = arguments[:2]
-    sort_keys = sort_keys_of(node)
+    sort_keys = _inside(node)
     tied = _of_values(node, text.rows.keys([by, *sort_keys, *_classes(node, text)]), [value], text)
     if tied == ():
         yield from _sorted_window(node, name, what, text)
@@ -207,22 +207,20 @@ def _extreme(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Find
 
 def _sorted_inside(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Finding]:
     """Yield the effects of ties in a call's own ORDER BY."""
-    keys = text.rows.keys([*sort_keys_of(node), *_classes(node, text)])
+    keys = text.rows.keys([*_inside(node), *_classes(node, text)])
     if name in _BY_POSITION and name not in _IN_FRAME:
         yield from _unless_total(node, what, keys, text)
     elif name in _GATHERING | _IN_FRAME | _SUMS | _MOMENTS:
         yield from _unless_equal(node, name, what, keys, text)
-    window = window_of(node)
+    window = _window_of(node)
     if window and _counts_rows(window):
-        yield from _unless_total(
-            node, what, text.rows.keys([*window_keys(window, "order"), *_classes(node, text)]), text
-        )
+        yield from _unless_total(node, what, text.rows.keys([*_orders(window, "order"), *_classes(node, text)]), text)
 
 
 def _sorted_window(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Finding]:
     """Yield the effects of ties in a window's ORDER BY."""
-    window = window_of(node)
-    keys = text.rows.keys([*window_keys(window, "order"), *_classes(node, text)])
+    window = _window_of(node)
+    keys = text.rows.keys([*_orders(window, "order"), *_classes(node, text)])
     if window and (name in _BY_POSITION - _IN_FRAME or _counts_rows(window)):
         yield from _unless_total(node, what, keys, text)
     elif name in _GATHERING | _IN_FRAME | _SUMS | _MOMENTS:
@@ -239,7 +237,7 @@ def _unless_total(node: exp.Expr, what: str, keys: Keys, text: _Text) -> Iterato
 
 
 def _unless_equal(node: exp.Expr, name: str, what: str, keys: Keys, text: _Text) -> Iterator[Finding]:
-    tied = _of_values(node, keys, arguments_of(node), text)
+    tied = _of_values(node, keys, _arguments(node), text)
     if tied == () or _is_order_ignored(node, name):
         return
     if name in _SUMS | _MOMENTS:
@@ -253,16 +251,16 @@ def _of_values(node: exp.Expr, keys: Keys, values: list[exp.Expr], text: _Text) 
     select = node.find_ancestor(exp.Select)
     if select is None or all(keys.make(value) for value in values):
         return ()
-    return text.rows.ties_of_rows(select, keys) if window_of(node) else text.rows.ties_of_sources(select, keys)
+    return text.rows.ties_of_rows(select, keys) if _window_of(node) else text.rows.ties_of_sources(select, keys)
 
 
-def arguments_of(call: exp.Expr) -> list[exp.Expr]:
+def _arguments(call: exp.Expr) -> list[exp.Expr]:
     """Return the arguments of a call without DISTINCT and ORDER BY."""
     bare = [each.this if isinstance(each, exp.Order) else each for each in call.expressions]
     return [part for each in bare for part in (each.expressions if isinstance(each, exp.Distinct) else [each])]
 
 
-def sort_keys_of(call: exp.Expr) -> list[exp.Expr]:
+def _inside(call: exp.Expr) -> list[exp.Expr]:
     """Return the keys of a call's own ORDER BY."""
     orders = [each for arg in call.expressions for each in (arg, arg.this) if isinstance(each, exp.Order)]
     return [key for order in orders for key in order.expressions]
@@ -270,14 +268,13 @@ def sort_keys_of(call: exp.Expr) -> list[exp.Expr]:
 
 def _classes(call: exp.Expr, text: _Text) -> list[exp.Expr]:
     """Return the expressions equal in all rows that a call sees: the keys of its partition or group."""
-    window, select = window_of(call), call.find_ancestor(exp.Select)
+    window, select = _window_of(call), call.find_ancestor(exp.Select)
     if window:
-        return list(window_keys(window, "partition_by"))
+        return list(_orders(window, "partition_by"))
     return [way for ways in grouped(select, text.rows.aggregates) for way in ways] if select else []
 
 
-def window_keys(window: exp.Window | None, part: str) -> Iterator[exp.Expr]:
-    """Yield the keys of a part of a window, `partition_by` or `order`, and of the named windows that it extends."""
+def _orders(window: exp.Window | None, part: str) -> Iterator[exp.Expr]:
     for each in _definitions(window) if window else ():
         clause = each.args.get(part) or ()
         yield from clause.expressions if isinstance(clause, exp.Order) else clause
@@ -296,8 +293,7 @@ def _is_ordered_inside(call: exp.Expr) -> bool:
     return (sorts and call.name.lower() != "entropy") or isinstance(call.parent, exp.WithinGroup)
 
 
-def window_of(call: exp.Expr) -> exp.Window | None:
-    """Return the window of a call, if it has one."""
+def _window_of(call: exp.Expr) -> exp.Window | None:
     inner = call.parent if isinstance(call.parent, exp.Filter) else call
     return inner.parent if isinstance(inner.parent, exp.Window) and inner.arg_key == "this" else None
 
@@ -383,7 +379,8 @@ def _join(node: exp.Expr, text: _Text) -> Iterator[Finding]:
             yield text.finding(TIED, node, "ASOF JOIN", hint=_ONE_MATCH, tied=tied)
 
 
-_FLOAT_TYPES = {exp.DType.DOUBLE, exp.DType.FLOAT}
+_FLOAT_TYPES = {exp.DType.DOUBLE, exp.DType.FLOAT, exp.DType.UINT128}
+"""DuckDB adds UHUGEINT as floats."""
 _ALWAYS = {
     "acos", "acosh", "array_cosine_distance", "array_cosine_similarity", "array_distance", "array_dot_product",
     "array_inner_product", "array_negative_dot_product", "array_negative_inner_product", "asin", "asinh", "atan",

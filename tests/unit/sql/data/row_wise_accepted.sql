@@ -155,3 +155,4 @@ SELECT round(x / 3, 2) AS r, abs(x) AS a, sqrt(abs(x)) AS q FROM df
 SELECT make_date(2024, 1, 1 + id % 20) AS d FROM df
 SELECT epoch_ms(d) AS e, dayname(d) AS n FROM df
 SELECT struct_extract({'a': x}, 'a') AS a FROM df
+SELECT [t.x + e FOR e IN [1]] AS l, (SELECT max(w.v + t.x) FROM w) AS m FROM df AS t

@@ -157,3 +157,6 @@ SELECT wavg(x, 1) AS a FROM df
 SELECT stddev(x) AS a FROM df
 SELECT first(x ORDER BY x, id) IS NULL AS a FROM df
 SELECT sum(DISTINCT x) AS a FROM df
+SELECT [e + 1 FOR e IN [1, 2]] AS l, (SELECT max(t.x)) AS m FROM df AS t
+SELECT [e + i FOR e, i IN [1, 2]] AS l, (SELECT max(t.x)) AS m FROM df AS t
+SELECT [t.a FOR t IN [{'a': 1}]] AS l, (SELECT max(q.x) FROM (SELECT 1) AS o) AS m FROM df AS q
