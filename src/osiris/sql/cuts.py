@@ -110,27 +110,24 @@ def cut(
 def _clauses(flat: Flat, exact: Exactness) -> list[_Keys]:
     """Return the clauses by which rows meet; raises `NotCut` if what comes of them depends on more than the keys."""
     tree = flat.tree
-    windows = [*tree.find_all(exp.Window)]
     for call in (node for node in tree.walk() if called(node) in AGGREGATES | OF_WINDOWS):
         _check_call(call, tree, exact)
-    ways = {
-        "GROUP BY": [_Keys("GROUP BY", tree.args["group"], _grouped(flat))] if tree.args.get("group") else [],
-        "DISTINCT": [_Keys("DISTINCT", tree, [each.value for each in flat.outputs])]
-        if tree.args.get("distinct")
-        else [],
-        "PARTITION BY": [_Keys("PARTITION BY", each, each.args.get("partition_by") or []) for each in windows],
-    }
-    used = [words for words, clauses in ways.items() if clauses]
+    clauses = [_Keys("PARTITION BY", each, each.args.get("partition_by") or []) for each in tree.find_all(exp.Window)]
+    if tree.args.get("group"):
+        clauses.append(_Keys("GROUP BY", tree.args["group"], _grouped(flat)))
+    if tree.args.get("distinct"):
+        clauses.append(_Keys("DISTINCT", tree, [each.value for each in flat.outputs]))
+    used = sorted({each.words for each in clauses})
     if len(used) > 1:
         raise NotCut(tree, f"Rows meet in two ways: {' and '.join(used)}.")
     for clause, needed in (("having", "GROUP BY"), ("qualify", "PARTITION BY")):
         if tree.args.get(clause) and used != [needed]:
             raise NotCut(tree.args[clause], f"{clause.upper()} without {needed} compares all rows.")
-    for keys in (each for clauses in ways.values() for each in clauses):
+    for keys in clauses:
         _check_exact(keys.values, f"a key of {keys.words}", exact)
         if isinstance(keys.node, exp.Window):
             _check_window(keys, flat, exact)
-    return [each for clauses in ways.values() for each in clauses]
+    return clauses
 
 
 def _check_call(call: exp.Expr, tree: exp.Select, exact: Exactness) -> None:
@@ -176,9 +173,8 @@ def _grouped(flat: Flat) -> list[exp.Expr]:
     if not group.args.get("all"):
         return [_grouping(flat, key) for key in group.expressions]
     values = [each.value for each in flat.outputs]
-    if group.expressions or any(
-        isinstance(flat.meaning.get(id(node)), Output) for each in values for node in each.walk()
-    ):
+    named = (flat.meaning.get(id(node)) for each in values for node in each.walk())
+    if group.expressions or any(isinstance(meant, Output) for meant in named):
         raise NotCut(group, "GROUP BY ALL beside outputs that are computed from others is not followed.")
     return [each for each in values if not calls_any(each, AGGREGATES)]
 
@@ -238,32 +234,30 @@ def _merge(flat: Flat, exact: Exactness) -> str | None:
             raise NotCut(count, f"{count.key.upper()} without ORDER BY, or of more than a number, counts all rows.")
     if order is None:
         return None
-    keys = [(place, each) for each in order.expressions for place in _places(each.this, flat)]
-    missing = {*range(1, len(flat.outputs) + 1)} - {place for place, _ in keys}
+    keys = [(number, each) for each in order.expressions for number in _numbers(each.this, flat)]
+    missing = {*range(1, len(flat.outputs) + 1)} - {number for number, _ in keys}
     if missing or any(each.name is None for each in flat.outputs):
         raise NotCut(order, "ORDER BY leaves out some outputs, or they have no names.")
     _check_exact([each.value for each in flat.outputs], "an output that ORDER BY compares", exact)
     merge = exp.select("*", dialect=DIALECT.load_grammar()).from_("parts")
-    ordered = [each.copy() for _, each in keys]
-    for (number, _), copy in zip(keys, ordered, strict=True):
-        copy.set("this", exp.Literal.number(number))
-    merge.set("order", exp.Order(expressions=ordered))
+    by_number = [exp.Ordered(**{**each.args, "this": exp.Literal.number(number)}) for number, each in keys]
+    merge.set("order", exp.Order(expressions=by_number))
     for count in counts:
         merge.set(count.key, count.copy())
     return _text(merge)
 
 
-def _places(key: exp.Expr, flat: Flat) -> list[int]:
+def _numbers(key: exp.Expr, flat: Flat) -> list[int]:
     """Return the numbers of the outputs that a key of the final ORDER BY is."""
-    places = range(1, len(flat.outputs) + 1)
-    if isinstance(key, exp.Literal) and key.is_int and int(key.name) in places:
+    numbers = range(1, len(flat.outputs) + 1)
+    if isinstance(key, exp.Literal) and key.is_int and int(key.name) in numbers:
         return [int(key.name)]
     if isinstance(key, exp.Var) and key.name.upper() == "ALL":
-        return [*places]
+        return [*numbers]
     if isinstance(key, exp.Column):
         flat.prove(key, is_sorted=True)
         meant = flat.meaning[id(key)]
-        for number, output in zip(places, flat.outputs, strict=True):
+        for number, output in zip(numbers, flat.outputs, strict=True):
             if meant is output or (isinstance(meant, Origin) and flat.origin(output.value) == meant):
                 return [number]
     raise NotCut(key, "ORDER BY has a key that is no output column by its name or number.")

@@ -26,9 +26,9 @@ AGGREGATES = frozenset({"avg", "bool_and", "bool_or", "count", "count_if", "max"
 OF_WINDOWS = frozenset({
     "dense_rank", "first_value", "lag", "last_value", "lead", "ntile", "rank", "row_number",
 })  # fmt: skip
-_OF_SEVERAL = frozenset(
-    {"columns", "generate_subscripts", "grouping", "grouping_id", "regexp_split_to_table", "unnest"}
-)
+_OF_SEVERAL = frozenset({
+    "columns", "generate_subscripts", "grouping", "grouping_id", "regexp_split_to_table", "unnest",
+})  # fmt: skip
 """Listed as functions of one row, but they give several columns or rows, or depend on a group."""
 
 _TAKEN = DIALECT.system_names | {
@@ -64,8 +64,6 @@ Slice Star StartsWith StrPosition Struct Sub Substring Table TableAlias Trim Try
 """
 _NODES = frozenset(_KINDS.split())
 """Kinds of node that a flat statement may have: no query, and nothing that gives a name to something else."""
-
-
 _PLACES: dict[type[exp.Expr], tuple[type[exp.Expr], ...]] = {
     exp.Order: (exp.Select, exp.Window),
     exp.Star: (exp.Select, exp.Column),
