@@ -22,11 +22,11 @@ from osiris.sql.binding.problems import ENGINE_ERRORS, kind_of, runtime_problem
 from osiris.sql.nondeterminism.row_order import with_total_order
 from osiris.sql.safety.duckdb_crosscheck import assert_native
 from osiris.sql.safety.names import mentioned_parameters, parameter_types, relation_names
-from osiris.table import own_errors, stream
+from osiris.table import finite, own_errors, passed_on, stream
 from osiris.types import arrow_schema, spelled
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -84,9 +84,13 @@ class Driver:
         text = str(verdict.canonical)
         if verdict.ordered:
             text = with_total_order(text, [field.name for field in schema])
-        run = _Query(text, verdict, names, inputs, schema, ctx)
+        run = _Query(text, verdict, names, {name: _finite(rows) for name, rows in inputs.items()}, schema, ctx)
         order = lambda: resolve_order(_order(verdict), (rows.order for rows in inputs.values()))  # noqa: E731
-        return stream(schema, _rows(run), order)
+        return stream(schema, finite(_rows(run)), order)
+
+
+def _finite(rows: RowStream) -> RowStream:
+    return passed_on(rows, finite(rows.batches()), rows.relation)
 
 
 def _names(inputs: Collection[str], ctx: StepContext) -> dict[str, str]:
@@ -112,7 +116,7 @@ def _order(verdict: Verdict) -> Order | Literal["kept"]:
     return "kept" if verdict.keeps_order else "free"
 
 
-def _rows(run: _Query) -> Iterator[pa.RecordBatch]:
+def _rows(run: _Query) -> Generator[pa.RecordBatch, None, None]:
     """Open an engine when the first row is read; close it after the last, or when the generator is closed."""
     ctx = run.ctx
     engine = _engine(run)
