@@ -580,6 +580,19 @@ def test_a_folder_with_partitions_is_appended_to(lake):
     assert lake.copied() == [1, 2, 3]
 
 
+@pytest.mark.parametrize("cursor", [LOCAL, "{column: id, late: none}", "{column: id, late: {lag: 2}}"])
+@pytest.mark.parametrize("more", ["", ", partition_by: [amount]", ", partition_by: [kind, amount]"])
+def test_a_night_without_new_rows_leaves_the_folder_as_it_is(lake, cursor, more):
+    stamp = "updated_at DATETIME NOT NULL DEFAULT CURRENT_TIMESTAMP"
+    columns = f"id INTEGER NOT NULL PRIMARY KEY, amount BIGINT, {stamp}, kind TEXT DEFAULT 'a'"
+    lake.sql("DROP TABLE orders", f"CREATE TABLE orders ({columns})")
+    lake.sql("INSERT INTO orders (id, amount, updated_at) VALUES (1, 1, '2024-01-01'), (2, 2, '2024-01-01 10:00:00')")
+    lake.run(cursor=cursor, more=more)
+    before = lake.manifest()["files"]
+    assert written(lake.run(cursor=cursor, more=more)) == 0
+    assert (lake.manifest()["files"], lake.copied()) == (before, [1, 2])
+
+
 @pytest.mark.parametrize("point", ["folder.append", "folder.unlink"])
 def test_a_run_that_was_killed_appends_once(lake, point):
     lake.add(1, at="2024-01-01 10:00:00")

@@ -68,3 +68,39 @@ def test_the_engine_gets_no_invalid_value_of_a_file_that_it_reads_itself(fails, 
     column, words = INVALID[kind]
     message = fails(column, f"  - {{id: taken, {COMPUTED}}}\n  - {{id: out, needs: [taken], {TARGETS['csv']}}}\n")
     assert f"column 'x', row 2: {words}" in message
+
+
+LAST = pa.array([0, 2**63 - 1]).view(pa.timestamp("ns"))
+"""The last nanosecond is infinity in DuckDB, and a time everywhere else."""
+READS = {
+    "computed": f"  - {{id: taken, {COMPUTED}}}\n",
+    "computed after another reader": f"  - {{id: taken, {COMPUTED}}}\n"
+    "  - {id: copy, component: filesystem.parquet_writer, mode: write, needs: [rows], config: {path: out/y.parquet}}\n",
+    "infinite": "  - {id: taken, component: duckdb.processor, mode: transform, needs: [rows], config: {query: "
+    "\"SELECT CAST('infinity' AS TIMESTAMP) AS x FROM rows\"}}\n",
+    "stored": "  - {id: taken, component: duckdb.extractor, mode: read, "
+    'config: {connection: "@duckdb.shop", table: s}}\n',
+}
+
+
+@pytest.mark.parametrize("how", READS)
+def test_infinity_of_duckdb_is_no_time_and_no_time_is_infinity(osiris, tmp_path, how):
+    (tmp_path / "osiris.yaml").write_text("")
+    (tmp_path / "osiris_connections.yaml").write_text(CONNECTIONS)
+    with duckdb.connect(str(tmp_path / "shop.duckdb")) as client:
+        client.execute("CREATE TABLE s AS SELECT CAST('-infinity' AS DATE) AS x")
+    pq.write_table(pa.table({"x": LAST}), tmp_path / "in.parquet")
+    target = TARGETS["parquet"].replace("component", "needs: [taken], component", 1)
+    (tmp_path / "p.yaml").write_text(HEAD + READ + READS[how] + f"  - {{id: out, {target}}}\n")
+    done = osiris("run", "p.yaml", "--json", cwd=tmp_path)
+    codes = [each["code"] for each in json.loads(done.stdout)["diagnostics"] if each["severity"] == "error"]
+    assert (done.returncode, codes) == (1, ["DAT031"]), done.stdout
+    assert not (tmp_path / "out" / "x.parquet").exists()
+
+
+def test_the_last_nanosecond_is_copied(osiris, tmp_path):
+    pq.write_table(pa.table({"x": LAST}), tmp_path / "in.parquet")
+    (tmp_path / "osiris.yaml").write_text("")
+    (tmp_path / "p.yaml").write_text(HEAD + READ + f"  - {{id: out, needs: [rows], {TARGETS['parquet']}}}\n")
+    assert osiris("run", "p.yaml", cwd=tmp_path).returncode == 0
+    assert pq.read_table(tmp_path / "out" / "x.parquet").column("x").combine_chunks() == LAST

@@ -1,11 +1,12 @@
 """Values that are not valid Arrow never pass from one step to the next, whatever gave them."""
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from osiris.errors import StepFailed
-from osiris.table import stream
+from osiris.table import finite, stream
 from osiris.table.validity import clock
 from osiris.types import schema_of
 
@@ -122,3 +123,51 @@ def test_times_are_written_as_people_do():
         "-00:00:00.001",
         "100:00:00",
     ]
+
+
+UNITS = [f"{unit}{zone}" for unit in ("s", "ms", "us", "ns") for zone in ("", ",UTC")]
+INFINITE = {
+    **{
+        f"timestamp[{unit}] {sign}": (pa.timestamp(*unit.split(",")), sign, 2**63 - 1)
+        for unit in UNITS
+        for sign in "+-"
+    },
+    **{f"date {sign}": (pa.date32(), sign, 2**31 - 1) for sign in "+-"},
+}
+
+
+def temporal(kind, *numbers):
+    return pa.array(numbers, pa.int32() if kind == pa.date32() else pa.int64()).view(kind)
+
+
+def given_to_duckdb(column):
+    """Return the message with which these rows fail after two others, None if all pass."""
+    batches = [pa.record_batch({"x": column.slice(0, 2)}), pa.record_batch({"x": column})]
+    try:
+        assert list(finite(batch for batch in batches)) == batches
+    except StepFailed as failed:
+        (found,) = failed.diagnostics
+        assert found.code == "DAT031"
+        return found.message
+    return None
+
+
+@pytest.mark.parametrize("case", INFINITE)
+def test_what_is_infinite_in_duckdb_is_named_with_its_column_and_row(case):
+    kind, sign, most = INFINITE[case]
+    column = temporal(kind, 0, None, int(f"{sign}{most}"))
+    nested = (pa.ListArray.from_arrays([0, 1, 2, 3], column), pa.StructArray.from_arrays([column], ["a"]))
+    for each in (column, *nested):
+        message = given_to_duckdb(each)
+        assert message.startswith("column 'x', row 5: ")
+        assert message.endswith("it is infinity in DuckDB")
+    assert given_to_duckdb(temporal(kind, 0, None, int(f"{sign}{most - 1}"))) is None
+
+
+@pytest.mark.parametrize("case", [case for case in INFINITE if not case.startswith(("timestamp[s", "timestamp[ms,"))])
+def test_it_is_infinite_there(case):
+    kind, sign, most = INFINITE[case]
+    rows = pa.table({"x": temporal(kind, int(f"{sign}{most}"))})
+    with duckdb.connect() as engine:
+        engine.register("rows", rows)
+        assert engine.execute("SELECT x::VARCHAR FROM rows").fetchone() == (f"{sign}infinity".removeprefix("+"),)

@@ -14,6 +14,7 @@ from osiris.table.stream import (
     spool,
     stream,
 )
+from osiris.table.validity import finite
 
 __all__ = [
     "Digester",
@@ -22,6 +23,7 @@ __all__ = [
     "ahead",
     "counted",
     "digested",
+    "finite",
     "keep_rows",
     "own_errors",
     "passed_on",

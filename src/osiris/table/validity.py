@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from contextlib import closing
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +14,17 @@ import pyarrow.types as is_
 from osiris.errors import fail
 from osiris.types import type_name
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    Place = tuple[int, pa.Array] | None
+    """The index of a value, and that value alone."""
+
 _AROUND = 20
 _BYTES = {pa.utf8(): pa.binary(), pa.large_utf8(): pa.large_binary(), pa.string_view(): pa.binary_view()}
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_INFINITE = {kind: [-most - 1, -most, most] for kind, most in ((pa.int32(), 2**31 - 1), (pa.int64(), 2**63 - 1))}
+"""What DuckDB takes for infinity, or cannot read: of days, and of all units of timestamps."""
 
 
 def check_values(batch: pa.RecordBatch, before: int) -> None:
@@ -25,7 +35,7 @@ def check_values(batch: pa.RecordBatch, before: int) -> None:
     """
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         try:
-            invalid = _first_invalid(column)
+            invalid = _first(column, _first_invalid)
         except pa.ArrowException as error:
             fail("DAT016", problem=f"column '{name}' is not valid Arrow: {str(error).splitlines()[0]}")
         if invalid:
@@ -33,26 +43,71 @@ def check_values(batch: pa.RecordBatch, before: int) -> None:
             fail("DAT031", column=name, row=before + invalid[0] + 1, value=value, reason=reason)
 
 
-def _first_invalid(array: pa.Array) -> tuple[int, pa.Array] | None:
-    """Return the index of the first invalid value, and that value alone; raises ArrowInvalid for an invalid array."""
+def finite(batches: Generator[pa.RecordBatch, None, None]) -> Generator[pa.RecordBatch, None, None]:
+    """Yield rows that DuckDB gave or gets; fails with DAT031 for a date or timestamp that is infinity there.
+
+    Elsewhere these values are times: the last nanosecond of a timestamp is often written for "for ever".
+    """
+    with closing(batches) as given:
+        rows = 0
+        for batch in given:
+            _check_finite(batch, rows)
+            rows += batch.num_rows
+            yield batch
+
+
+def _check_finite(batch: pa.RecordBatch, before: int) -> None:
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if _has_dates(column.type) and (place := _first(column, _first_infinite)):
+            index, value = place
+            number = f"{_as_number(value)[0].as_py()} as {type_name(value.type)}"
+            text = value.cast(pa.utf8())[0].as_py() if type_name(value.type).startswith("timestamp[ns") else number
+            fail("DAT031", column=name, row=before + index + 1, value=text, reason="it is infinity in DuckDB")
+
+
+def _has_dates(kind: pa.DataType) -> bool:
+    return any(word in str(kind) for word in ("date32", "timestamp"))
+
+
+def _first_infinite(array: pa.Array) -> Place:
+    if not _has_dates(array.type):
+        return None
+    numbers = _as_number(array)
+    index = pc.index(pc.is_in(numbers, value_set=pa.array(_INFINITE[numbers.type], numbers.type)), True).as_py()
+    return None if index < 0 else (index, array.slice(index, 1))
+
+
+def _as_number(array: pa.Array) -> pa.Array:
+    return array.view(pa.int32() if is_.is_date32(array.type) else pa.int64())
+
+
+def _first(array: pa.Array, find: Callable[[pa.Array], Place]) -> Place:
+    """Return what `find` finds in an array, or first in its lists, structs and dictionary.
+
+    Raises ArrowInvalid for an invalid array.
+    """
     array.validate()
     kind = array.type
     if isinstance(kind, pa.BaseExtensionType):
-        return _first_invalid(array.storage)
-    if is_.is_dictionary(kind) and _first_invalid(array.dictionary):
-        return _first_invalid(array.dictionary.take(array.indices))
+        return _first(array.storage, find)
+    if is_.is_dictionary(kind) and _first(array.dictionary, find):
+        return _first(array.dictionary.take(array.indices), find)
     if is_.is_struct(kind):
-        return next(filter(None, map(_first_invalid, array.flatten())), None)
+        return next(filter(None, (_first(field, find) for field in array.flatten())), None)
     if is_.is_list(kind) or is_.is_large_list(kind) or is_.is_fixed_size_list(kind):
-        return _first_in_lists(array)
-    return None if _is_ascii(array) or _is_valid(array) else _first_invalid_value(array)
+        return _first_in_lists(array, find)
+    return find(array)
 
 
-def _first_in_lists(lists: pa.Array) -> tuple[int, pa.Array] | None:
+def _first_in_lists(lists: pa.Array, find: Callable[[pa.Array], Place]) -> Place:
     if not is_.is_fixed_size_list(lists.type) and not _rise(lists.offsets):
         raise pa.ArrowInvalid("offsets of lists decrease")
-    invalid = _first_invalid(lists.flatten())
-    return invalid and (pc.list_parent_indices(lists)[invalid[0]].as_py(), invalid[1])
+    place = _first(lists.flatten(), find)
+    return place and (pc.list_parent_indices(lists)[place[0]].as_py(), place[1])
+
+
+def _first_invalid(array: pa.Array) -> Place:
+    return None if _is_ascii(array) or _is_valid(array) else _first_invalid_value(array)
 
 
 def _is_ascii(values: pa.Array) -> bool:
@@ -77,7 +132,7 @@ def _is_valid(values: pa.Array) -> bool:
     return True
 
 
-def _first_invalid_value(values: pa.Array) -> tuple[int, pa.Array]:
+def _first_invalid_value(values: pa.Array) -> Place:
     kind = values.type
     if kind in _BYTES:
         values.view(_BYTES[kind]).validate(full=True)

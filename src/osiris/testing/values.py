@@ -128,7 +128,7 @@ def _instants(unit: str, zone: str) -> list[Sample]:
     kind, size = f"timestamp[{unit}{zone}]", _PER_SECOND[unit]
     ordinary = (-1, 0, 1, 1_709_251_199 * size)
     if unit == "ns":
-        return [Sample(kind, (_FIRST_NANOSECOND, *ordinary, _ENDS[1]))]
+        return [Sample(kind, (_FIRST_NANOSECOND, *ordinary)), Sample(kind, _ENDS[1:], "the last")]
     first, last = _FIRST_SECOND * size, (_LAST_SECOND + 1) * size - 1
     outside = Sample(kind, (first - 1, last + 1), JUST_OUTSIDE)
     return [Sample(kind, (first, *ordinary, last)), outside, Sample(kind, _ENDS, AT_THE_ENDS)]

@@ -24,7 +24,7 @@ from osiris.sql.cuts import OneTask, cut
 from osiris.sql.nondeterminism.row_order import with_total_order
 from osiris.sql.safety.duckdb_crosscheck import assert_native
 from osiris.sql.safety.names import mentioned_parameters, parameter_types, relation_names
-from osiris.table import own_errors, stream
+from osiris.table import finite, own_errors, passed_on, stream
 from osiris.types import arrow_schema, spelled
 
 if TYPE_CHECKING:
@@ -87,10 +87,13 @@ class Driver:
         text = str(verdict.canonical)
         if verdict.ordered:
             text = with_total_order(text, [field.name for field in schema])
-        run = _Query(text, verdict, names, inputs, schema, ctx)
-        rows = _in_parts(run) if ctx.partitions else _rows(run)
+        run = _Query(text, verdict, names, {name: _finite(rows) for name, rows in inputs.items()}, schema, ctx)
         order = lambda: resolve_order(_order(verdict), (rows.order for rows in inputs.values()))  # noqa: E731
-        return stream(schema, rows, order)
+        return stream(schema, finite(_in_parts(run) if ctx.partitions else _rows(run)), order)
+
+
+def _finite(rows: RowStream) -> RowStream:
+    return passed_on(rows, finite(rows.batches()), rows.relation)
 
 
 def _names(inputs: Collection[str], ctx: StepContext) -> dict[str, str]:
@@ -116,7 +119,7 @@ def _order(verdict: Verdict) -> Order | Literal["kept"]:
     return "kept" if verdict.keeps_order else "free"
 
 
-def _in_parts(run: _Query) -> Iterator[pa.RecordBatch]:
+def _in_parts(run: _Query) -> Generator[pa.RecordBatch, None, None]:
     """Return the rows of a query, computed in parts if it can be cut, with the same rows in the same kind of order."""
     used = {name: run.names[name] for name in run.verdict.relations}
     inputs = {key: _readable(run, key) for key in dict.fromkeys(used.values())}
@@ -153,7 +156,7 @@ def _parts(run: _Query, statement: Statement) -> Generator[pa.RecordBatch, None,
 
 def _merged(
     run: _Query, text: str, rows: Generator[pa.RecordBatch, None, None], memory: int
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch, None, None]:
     """Yield the rows of all parts in the order of a query, cut off where it cuts them off."""
     names = {"parts": "parts"}
     verdict = _checked(text, names)
@@ -165,7 +168,7 @@ def _merged(
         yield from _computed(query, engine, run.ctx.cancelled)
 
 
-def _rows(run: _Query) -> Iterator[pa.RecordBatch]:
+def _rows(run: _Query) -> Generator[pa.RecordBatch, None, None]:
     """Open an engine when the first row is read; close it after the last, or when the generator is closed."""
     with closing(_engine(run)) as engine:
         yield from _computed(run, engine, run.ctx.cancelled)

@@ -44,7 +44,7 @@ from osiris.sql.binding.problems import ENGINE_ERRORS, details, kind_of, runtime
 from osiris.sql.nondeterminism.row_order import with_total_order
 from osiris.sql.safety.duckdb_crosscheck import assert_native
 from osiris.sql.safety.names import mentioned_parameters
-from osiris.table import own_errors
+from osiris.table import finite, own_errors, passed_on
 from osiris.types import Type, arrow_schema, parse_type
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
         self, session: Session, source: Source, _config: StepConfig, _ctx: StepContext
     ) -> Generator[pa.RecordBatch, None, None]:
         """Yield the rows."""
-        return read_batches(session, source.text, source.schema, _BATCH, source.detail)
+        return finite(read_batches(session, source.text, source.schema, _BATCH, source.detail))
 
     def is_stamped(self, session: Session, relation: Relation, column: str) -> bool:
         """Return whether the default of a column is the clock; DuckDB has no triggers."""
@@ -500,7 +500,8 @@ def _uncastable(
 def _insert(session: Session, delivery: Delivery, waiting: Staged, conflict: str = "") -> int:
     """Insert all rows, and return the engine's count of written rows; fails with DAT032."""
     names = [column.name for column in delivery.schema]
-    rows = waiting.open()
+    waited = waiting.open()
+    rows = passed_on(waited, finite(waited.batches()))
     session.connection.register(_ROWS, rows.reader())
     statement = insert_rows(delivery.quoted, names, f"SELECT {listed(names)} FROM temp.{_ROWS}") + conflict
     try:

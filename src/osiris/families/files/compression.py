@@ -24,7 +24,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 import pyarrow as pa
 
 from osiris.errors import Location, fail
-from osiris.families.files.source_files import opened
+from osiris.families.files.source_files import unchanged
 from osiris.files import fail_os
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def output_compression(name: str, compression: str) -> str:
 
 def unpacked(path: SourceFile, label: str, compression: str, on_bytes: Callable[[int], None]) -> Generator[bytes]:
     """Yield the decompressed content of a file in pieces; `on_bytes` gets the number of bytes read from the disk."""
-    with _translated(label), opened(path) as raw:
+    with _translated(label), unchanged(path, label) as raw:
         stream = _unpacking(raw, _compression_of(path.name) if compression == "infer" else compression, label)
         before = 0
         while piece := stream.read(PIECE):

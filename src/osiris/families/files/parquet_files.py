@@ -18,7 +18,7 @@ from pyarrow import parquet
 from osiris.delivery import MANIFEST
 from osiris.errors import OsirisError, fail
 from osiris.families.files.folders import open_published, schema_of_files
-from osiris.families.files.source_files import check_count, label, local, opened, sources, state_of
+from osiris.families.files.source_files import check_count, label, local, opened, sources, state_of, unchanged
 from osiris.families.files.target_files import Background, folder, is_folder
 from osiris.files import fail_os
 from osiris.table.hashing import ends, is_text
@@ -172,7 +172,7 @@ def _declared(file: parquet.ParquetFile, name: str) -> tuple[Schema, int]:
 
 
 def _batches(ctx: StepContext, path: SourceFile, names: Sequence[str], check: Check) -> Iterator[pa.RecordBatch]:
-    with _translated(label(ctx, path)), opened(path) as raw:
+    with _translated(label(ctx, path)), unchanged(path, label(ctx, path)) as raw:
         source = pa.PythonFile(_CountedFile(raw, ctx), mode="r")
         # Pre-buffering keeps every column chunk that was read: memory would grow with the file.
         with parquet.ParquetFile(source, pre_buffer=False) as file:

@@ -169,7 +169,7 @@ def _parts(run: pa.Table, columns: Sequence[str]) -> Iterator[tuple[Key, pa.Tabl
         _, numbers = np.unique(numbers * len(values) + encoded.indices.to_numpy(), return_inverse=True)
     order = np.argsort(numbers, kind="stable")
     starts = np.flatnonzero(np.diff(numbers[order], prepend=-1))
-    ends = [*starts[1:], run.num_rows]
+    ends = [*starts, run.num_rows][1:]
     rest = run.drop_columns(list(columns)).take(pa.array(order)).combine_chunks()
     for start, end in zip(starts, ends, strict=True):
         yield tuple(column[int(order[start])].as_py() for column in texts), rest.slice(start, end - start)

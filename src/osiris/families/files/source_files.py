@@ -6,6 +6,8 @@ A file is on this machine or in an object store; readers use this module for bot
 from __future__ import annotations
 
 import hashlib
+import io
+import os
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -22,7 +24,6 @@ from osiris.table import Relation
 from osiris.urls import StoreUrl, local_path, store_url
 
 if TYPE_CHECKING:
-    import io
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from osiris.driver import StepContext
@@ -183,6 +184,27 @@ def opened(file: SourceFile) -> io.RawIOBase:
     return file.open() if isinstance(file, StoredFile) else open_source(file)
 
 
+@contextmanager
+def unchanged(file: SourceFile, name: str) -> Iterator[io.RawIOBase]:
+    """Open a file as `opened`; fails with DRV038 if it was written to before the end of the block.
+
+    A file that was replaced or removed meanwhile is read to its end, unchanged. `name` is its name in messages.
+    """
+    with opened(file) as raw:
+        before = _version(raw)
+        yield raw
+        if _version(raw) != before:
+            fail("DRV038", path=name)
+
+
+def _version(raw: io.RawIOBase) -> tuple[int, int] | None:
+    """Return size and modification time of an open file; None for one of a store, which is read in one version."""
+    if not isinstance(raw, io.FileIO):
+        return None
+    status = os.fstat(raw.fileno())
+    return status.st_size, status.st_mtime_ns
+
+
 def size_of(file: SourceFile) -> int:
     """Return the size of a file in bytes; raises OSError if that fails."""
     return file.size if isinstance(file, StoredFile) else file.stat().st_size
@@ -287,9 +309,16 @@ class Probe:
 
 
 def relation(text: str, files: Sequence[Path], rows: int, ctx: StepContext) -> Relation:
-    """Return a SELECT from files with `rows` rows as a relation that counts `rows_read` and `bytes_read`."""
+    """Return a SELECT from files with `rows` rows as a relation that counts `rows_read` and `bytes_read`.
+
+    After reading, it fails with DRV038 if a file was changed meanwhile.
+    """
+    before = {file: mark_of(file) for file in files}
 
     def on_read(counted: Iterable[int], size: int) -> None:
+        for file in files:
+            if file.exists() and mark_of(file) != before[file]:
+                fail("DRV038", path=label(ctx, file))
         more = f" and {len(files) - 1} more" if len(files) > 1 else ""
         for number in counted:
             check_count(label(ctx, files[0]) + more, rows, number)
