@@ -358,6 +358,7 @@ def test_a_record_that_another_process_locks_is_a_warning(shop, hooks):
     (reason,) = (item["message"] for item in envelope["diagnostics"] if item["code"] == "NTF002")
     assert "another process has locked it for 1 s" in reason
     assert hooks.requests == []
+    shop.channels(webhook=hooks.url)
     shop.fail()
     assert len(hooks.requests) == 1
 
