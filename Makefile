@@ -47,7 +47,7 @@ docs: venv ## write the generated pages of docs/reference and docs/errors
 	$(BIN)/python tools/docs.py reference/types.md
 	$(BIN)/python tools/docs.py reference/server-types.md
 
-test: venv kernels servers browser sandbox ## the faster tests, with small N and a sample of the cases; prints seeds
+test: venv kernels servers browser sandbox ## the faster tests, with small N and a sample of the cases and seeds: the same in every run
 	$(TEST) -n 2 --dist loadfile --no-loadscope-reorder --sample -m "not long and not bench and not trust"
 
 test-long: venv kernels servers browser sandbox ## all tests and cases, with large N; commands run through the console script

@@ -11,13 +11,13 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from tests.chance import give_seed, take_tried
 from tests.forked import LONGEST, forking, is_read_at_start
 from tests.servers import start_azurite, start_google, start_mariadb, start_postgres, start_postgrest, start_s3
 
-settings.register_profile("any machine", deadline=None)
-settings.load_profile("any machine")
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("the same in every run", settings.get_profile("any machine"), derandomize=True)
 OSIRIS = str(Path(sys.executable).parent / "osiris")
 # A shell that starts us in the background leaves SIGINT ignored, and our children would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -32,11 +32,12 @@ def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="write golden files anew instead of comparing")
     parser.addoption("--seed", type=int, help="begin random tests with this seed")
     parser.addoption("--installed", action="store_true", help="start the console script itself for every command")
-    parser.addoption("--sample", action="store_true", help="try only some cases of tests that have many")
+    parser.addoption("--sample", action="store_true", help="try only some cases, with the same seeds in every run")
 
 
 def pytest_configure(config):
     give_seed(config.getoption("--seed"))
+    settings.load_profile("the same in every run" if config.getoption("--sample") else "any machine")
 
 
 def is_quick(test):
@@ -59,6 +60,12 @@ def pytest_collection_modifyitems(config, items):
     }
     config.hook.pytest_deselected(items=[item for item in items if item in left])
     items[:] = [item for item in items if item not in left]
+
+
+def pytest_runtest_setup(item):
+    """With `--sample`, a test has a seed of its own: whether it passes is no matter of chance."""
+    if item.config.getoption("--sample"):
+        random.seed(item.nodeid)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -454,7 +454,7 @@ def test_steps_of_one_run_share_a_database(write, place, read):
     writer.join(0.5)
     assert writer.is_alive()
     assert sum(batch.num_rows for reader in readers for batch in reader) > 0
-    writer.join(20)
+    writer.join()
     assert read(table="u").to_pydict() == {"a": [1]}
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from tests.patience import SOON
+from tests.patience import SOON, wait_until
 from tests.servers import start_mariadb, start_postgres
 from tests.servers.postgres import start_standby
 
@@ -26,6 +26,7 @@ from osiris.replication import Cursor
 from osiris.secret import Secret
 
 CURSOR = Cursor("stamp", "open_transactions")
+STATES = "SELECT 1 FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND STATE"
 ZONES = ("America/New_York", "Asia/Kolkata")
 TABLE = {
     "mysql": "CREATE TABLE t (id INT PRIMARY KEY, stamp TIMESTAMP(6) NOT NULL DEFAULT now(6), KEY (stamp))",
@@ -122,24 +123,28 @@ def test_an_idle_transaction_holds_the_moment_back(place):
         assert moment.pending <= stamp(client)
         assert moment.holder
         client("COMMIT")
-    moment = place.moment(moment.details)
-    assert not moment.unknown
-    assert moment.pending >= moment.clock - timedelta(seconds=3)
+        moment = place.moment(moment.details)
+        assert not moment.unknown
+        assert moment.pending > stamp(client) + timedelta(seconds=2)
 
 
 def test_readers_do_not_hold_the_moment_back(mysql):
-    with mysql.client() as idle, mysql.client() as reader:
+    with mysql.client() as keeper, mysql.client() as idle, mysql.client() as reader:
+        keeper("DO GET_LOCK('gate', 0)")
         insert(idle, 1)
         idle("BEGIN")
         idle("SELECT * FROM t")
         reader("START TRANSACTION READ ONLY")
-        slow = threading.Thread(target=reader, args=("SELECT sleep(6) FROM t",))
+        slow = threading.Thread(target=reader, args=(f"SELECT get_lock('gate', {SOON}) FROM t",))
         slow.start()
+        wait_until(lambda: keeper(f"{STATES} = 'User lock'"))
+        ((began,),) = keeper("SELECT utc_timestamp(6)")
         time.sleep(4)
         moment = mysql.moment()
         assert slow.is_alive()
         assert not moment.unknown
-        assert moment.pending >= moment.clock - timedelta(seconds=3)
+        assert moment.pending.replace(tzinfo=None) > began + timedelta(seconds=2)
+        keeper("DO RELEASE_LOCK('gate')")
         slow.join()
 
 
@@ -151,6 +156,7 @@ def test_a_statement_that_waits_for_a_table_was_stamped_before_its_transaction_s
         writer("BEGIN")
         waiting = threading.Thread(target=insert, args=(writer, 1))
         waiting.start()
+        wait_until(lambda: owner(f"{STATES} LIKE 'Waiting for table%'"))
         time.sleep(4)
         with mysql.session(query="SELECT current_timestamp(6) AS stamp") as (session, ctx, source):
             during = MYSQL.moment(session, ctx, CURSOR, source, before)

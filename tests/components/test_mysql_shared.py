@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pymysql
 import pytest
-from tests.patience import SOON
+from tests.patience import SOON, wait_until
 
 from osiris.components.mysql_extractor.driver import Config, Driver
 from osiris.components.mysql_writer.driver import Config as Writer
@@ -204,13 +204,16 @@ def test_a_lock_on_all_tables_waits_for_two_seconds_and_needs_a_privilege(place,
     refused = failed(lambda: share(place.context(tmp_path, reader=True)))
     assert refused.code == "DRV020"
     assert refused.hint.startswith("run GRANT RELOAD ON *.* TO")
-    writing = threading.Thread(target=place.run, args=("INSERT INTO b (id) SELECT 90 + sleep(6)",))
-    writing.start()
-    time.sleep(0.5)
-    began = time.monotonic()
-    assert failed(lambda: share(place.ctx)).code == "DRV011"
-    assert time.monotonic() - began < 5
-    writing.join()
+    statement = f"INSERT INTO b (id) SELECT 90 + get_lock('gate', {2 * SOON})"
+    with place.server.connect(place.name) as keeper, keeper.cursor() as asking:
+        asking.execute("DO GET_LOCK('gate', 0)")
+        writing = threading.Thread(target=place.run, args=(statement,))
+        writing.start()
+        wait_until(lambda: asking.execute("SELECT 1 FROM information_schema.PROCESSLIST WHERE STATE = 'User lock'"))
+        assert failed(lambda: share(place.ctx)).code == "DRV011"
+        assert writing.is_alive()
+        asking.execute("DO RELEASE_LOCK('gate')")
+        writing.join()
 
 
 # Identities

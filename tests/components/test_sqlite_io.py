@@ -13,6 +13,7 @@ from contextlib import ExitStack
 
 import pyarrow as pa
 import pytest
+from tests.patience import SOON
 
 from osiris.components.sqlite_extractor.driver import Config, Driver
 from osiris.components.sqlite_writer.driver import Config as WriterConfig
@@ -450,9 +451,9 @@ def test_a_commit_waits_for_readers_of_other_processes_but_not_for_ever(place, w
     reader.execute("BEGIN")
     assert reader.execute("SELECT a FROM t").fetchall() == [(1,)]
     began = time.monotonic()
-    context = place(cancelled=lambda: time.monotonic() > began + 60)
+    context = place(cancelled=lambda: time.monotonic() > began + 2 * SOON)
     assert code_of(write, pa.table({"a": [2]}), ctx=context) == ["DRV011"]
-    assert time.monotonic() - began < 60  # or it would have waited until it was cancelled
+    assert time.monotonic() - began < 2 * SOON  # or it would have waited until it was cancelled
     reader.close()
     assert read().to_pydict() == {"a": [1]}
 
@@ -470,14 +471,14 @@ def test_a_writer_does_not_keep_a_step_that_reads_from_opening_the_database_agai
     began = time.monotonic()
     try:
         assert outcome == []  # it waits for the reader
-        context = place(cancelled=lambda: time.monotonic() > began + 10)
+        context = place(cancelled=lambda: time.monotonic() > began + SOON)
         assert Driver().describe(Config("t"), context).schema == (Field("a", "int64"),)
         assert sum(batch.num_rows for batch in rows) > 0
-        other.join(30)
+        other.join(SOON)
         assert outcome == [added]
     finally:
         rows.close()
-        other.join(30)
+        other.join(SOON)
 
 
 def test_a_step_that_opens_a_database_waits_for_the_one_that_writes_it(place, write):
@@ -490,7 +491,7 @@ def test_a_step_that_opens_a_database_waits_for_the_one_that_writes_it(place, wr
         other.join(0.5)
         assert described == []
         SQLITE.make_durable(session, None)
-    other.join(30)
+    other.join(SOON)
     assert [each.rows for each in described] == [1 + SPILLED]
 
 
@@ -537,7 +538,7 @@ def test_readers_see_the_old_or_the_new(place, write):
     done, seen = threading.Event(), Counter()
 
     def look():
-        client = sqlite3.connect(place.path, timeout=30)
+        client = sqlite3.connect(place.path, timeout=SOON)
         while not done.is_set():
             seen.update(client.execute("SELECT count(*) FROM t").fetchone())
         client.close()

@@ -3,7 +3,9 @@
 import gzip
 import io
 import json
+import socket
 import threading
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pyarrow as pa
@@ -267,27 +269,33 @@ def test_who_may_only_read_does_not_write(request, kind, tmp_path):
     assert store.get(bucket, "x.csv") == b"id\n1\n"
 
 
-def test_a_server_that_is_not_there_is_out_of_reach(store, tmp_path):
-    from tests.servers.process import free_port
+@contextmanager
+def nobodys_port():
+    """Yield a port at which nobody listens, and nobody can."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
 
-    away = {
-        "endpoint": f"http://127.0.0.1:{free_port()}/{'devstoreaccount1' if store.family == 'azure' else ''}",
-        "read_timeout": 1,
-    }
-    found, _ = codes(
-        trial(store, "some-bucket", "filesystem.csv_extractor", {"path": "x.csv"}, tmp_path, **away).describe
-    )
+
+def test_a_server_that_is_not_there_is_out_of_reach(store, tmp_path):
+    with nobodys_port() as port:
+        away = {
+            "endpoint": f"http://127.0.0.1:{port}/{'devstoreaccount1' if store.family == 'azure' else ''}",
+            "read_timeout": 1,
+        }
+        found, _ = codes(
+            trial(store, "some-bucket", "filesystem.csv_extractor", {"path": "x.csv"}, tmp_path, **away).describe
+        )
     assert found == ["CON039"]
 
 
 def test_a_server_that_is_not_there_is_out_of_reach_without_a_key_too(store, tmp_path):
-    from tests.servers.process import free_port
-
     nobody = dict.fromkeys(SECRETS & store.fields().keys(), "")
     own = "devstoreaccount1" if store.family == "azure" else ""
-    away = {"endpoint": f"http://127.0.0.1:{free_port()}/{own}", "read_timeout": 1, **nobody}
-    reading = trial(store, "some-bucket", "filesystem.csv_extractor", {"path": "x.csv"}, tmp_path, **away)
-    assert codes(reading.describe)[0] == ["CON039"]
+    with nobodys_port() as port:
+        away = {"endpoint": f"http://127.0.0.1:{port}/{own}", "read_timeout": 1, **nobody}
+        reading = trial(store, "some-bucket", "filesystem.csv_extractor", {"path": "x.csv"}, tmp_path, **away)
+        assert codes(reading.describe)[0] == ["CON039"]
 
 
 def test_a_whole_object_is_not_taken_to_explain_an_error():
@@ -333,7 +341,7 @@ def test_a_server_that_does_nothing_for_us_is_not_available(request, kind, tmp_p
     store = request.getfixturevalue(kind)
     with ThreadingHTTPServer(("127.0.0.1", 0), Busy) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        busy = {"endpoint": f"http://127.0.0.1:{server.server_port}", "read_timeout": 1}
+        busy = {"endpoint": f"http://127.0.0.1:{server.server_port}", "read_timeout": 3}
         found, text = codes(
             trial(store, "bucket", "filesystem.csv_extractor", {"path": "x.csv"}, tmp_path, **busy).describe
         )

@@ -6,13 +6,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.patience import started
+from tests.patience import started, wait_until
 
 from osiris import api
 from osiris.errors import OsirisError
@@ -347,19 +346,12 @@ def test_end_during_a_check_leaves_the_target_alone(shop, number, code):
     environ = {"PATH": os.environ["PATH"], "OSIRIS_PARAM_KEY": shop.key}
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with started(command, cwd=shop.folder, env=environ, **pipes) as process:
-        until(
+        wait_until(
             lambda: sum(log.read_text().count("check_passed") for log in shop.folder.glob("logs/*/events.jsonl")) == 3
         )
         process.send_signal(number)
         assert process.wait(timeout=300) == code
     assert (target.read_text(), [path.name for path in target.parent.iterdir()]) == ("as it was", ["total.csv"])
-
-
-def until(true, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 COPY = """

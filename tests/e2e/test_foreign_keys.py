@@ -4,12 +4,12 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from contextlib import contextmanager
 
 import pytest
 import yaml
 from tests.e2e.databases import Side
+from tests.patience import wait_until
 from tests.replication.projects import OSIRIS
 
 PIPELINE = """
@@ -474,7 +474,7 @@ def test_deletes_of_their_own_are_tried_again_alone(shop_of):
     change(shop)
     waiting = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with started(shop, "SELECT * FROM c_people WHERE id = 3 FOR UPDATE"):
-        until(lambda: shop.target.sql(f"SELECT pg_terminate_backend(pid) {waiting}"))
+        wait_until(lambda: shop.target.sql(f"SELECT pg_terminate_backend(pid) {waiting}"))
     ends = [each for each in shop.events() if each.get("step") == "shop-main-c_people"]
     assert [each["event"] for each in ends if each["event"].startswith("step_")] == [
         "step_start",
@@ -497,7 +497,7 @@ def test_deletes_of_their_own_do_nothing_if_another_run_has_written_meanwhile(sh
         shop.put("c_people", *people, gone=True)
     other = shutil.copytree(shop.root, tmp_path / "other", ignore=shutil.ignore_patterns("logs", ".osiris", "build"))
     with started(shop, "LOCK TABLE a_lines IN EXCLUSIVE MODE", code=1):
-        until(lambda: shop.target.sql("SELECT id FROM c_people WHERE id = 41"))
+        wait_until(lambda: shop.target.sql("SELECT id FROM c_people WHERE id = 41"))
         shop.put("c_people", *people)
         path = other / "pipelines" / "shop.yaml"
         path.write_text(shop.text(defaults, "[c_people]"))
@@ -521,7 +521,7 @@ def test_only_pairs_with_foreign_keys_wait(shop_of):
     for table in shop.parents:
         shop.put(table, (50, 50 if shop.parents[table] else None))
     with started(shop, "LOCK TABLE c_people IN EXCLUSIVE MODE"):
-        until(lambda: shop.target.sql("SELECT id FROM d_free WHERE id = 50"))
+        wait_until(lambda: shop.target.sql("SELECT id FROM d_free WHERE id = 50"))
         assert shop.target.sql("SELECT id FROM c_people WHERE id = 50") == []
         begun = {each["step"] for each in shop.events() if each["event"] == "step_start"}
         assert begun == {f"shop-main-{name}{kind}" for name in ("c_people", "d_free") for kind in ("", "-source")}
@@ -542,14 +542,6 @@ def started(shop, lock, code=0):
             client.rollback()
             ended = process.wait(60)
     assert ended == code
-
-
-def until(condition, seconds=30):
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_what_needs_an_entry_sees_its_deletes(shop_of):

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import sysconfig
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from tests.conftest import KEPT, OSIRIS
 from tests.e2e.agent import ask
 from tests.e2e.sessions import Shop, slow
-from tests.patience import SOON
+from tests.patience import SOON, wait_until
 
 CANARY = "canary-Wq7-secret-value"
 IN_FILE = "canary-Zt4-secret-value"
@@ -40,9 +41,9 @@ def at_work(shop):
     return any(b"step_start" in path.read_bytes() for path in files)
 
 
-def ended(shop, seconds=30):
+def ended(shop):
     """Return the summary of the only run once it has ended; nothing else closes it meanwhile."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + SOON
     while time.monotonic() < deadline:
         files = [*shop.folder.glob("logs/*-slow-*/run.json")]
         run = json.loads(files[0].read_text()) if files else {"status": "running"}
@@ -53,7 +54,7 @@ def ended(shop, seconds=30):
 
 
 async def until_told(told, text):
-    for _ in range(600):
+    for _ in range(1200):
         if text in told:
             return
         await asyncio.sleep(0.05)
@@ -74,7 +75,7 @@ def test_a_call_that_is_given_up_cancels_its_run(shop, endless):
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
-        for _ in range(300):
+        for _ in range(600):
             runs = (await agent("runs_list"))["data"]["sessions"]
             if runs and runs[0]["status"] != "running":
                 break
@@ -83,6 +84,13 @@ def test_a_call_that_is_given_up_cancels_its_run(shop, endless):
         assert (await agent("run_explain"))["data"]["answer"]["verdict"]["status"] == "cancelled"
 
     shop.run()
+
+
+def command_line(pid):
+    """Return the command line of a process; empty if it has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 class Raw:
@@ -108,7 +116,7 @@ class Raw:
     def children(self):
         """Return the processes that answer."""
         found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [int(pid) for pid in found if b"osiris.mcp.call" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return [int(pid) for pid in found if b"osiris.mcp.call" in command_line(pid)]
 
     def close(self):
         self.process.stdin.close()
@@ -142,7 +150,7 @@ def test_a_crash_is_an_answer_and_the_server_goes_on(shop):
             time.sleep(0.05)
         os.kill(children[0], signal.SIGSTOP)
         raw.call(number, "connections_list")
-        time.sleep(0.5)
+        wait_until(lambda: len(raw.children()) > 1)  # it has the call, and another one waits for the next
         os.kill(children[0], signal.SIGKILL)
         answer = json.loads(raw.process.stdout.readline())
         assert answer["id"] == number

@@ -135,7 +135,7 @@ def test_nothing_is_told_unasked(shop):
 
 def test_a_server_is_told_with_the_key_and_nothing_of_it_is_kept(shop):
     with server() as there:
-        shop.config(f'openlineage: {{url: "{there.url}", api_key: "${{LINEAGE_KEY}}", namespace: prod}}\n')
+        shop.config(f'openlineage: {{url: "{there.url}", api_key: "${{LINEAGE_KEY}}", namespace: prod, timeout: 5m}}\n')
         assert codes(shop.run(env={"LINEAGE_KEY": CANARY})) == []
     events = [json.loads(body) for _, _, body in there.got]
     assert {(path, key) for path, key, _ in there.got} == {("/api/v1/lineage", f"Bearer {CANARY}")}
@@ -148,7 +148,7 @@ def test_a_server_is_told_with_the_key_and_nothing_of_it_is_kept(shop):
 
 
 def test_the_standard_variables_count_when_the_project_says_so(shop):
-    shop.config("openlineage: {enabled: true}\n")
+    shop.config("openlineage: {enabled: true, timeout: 5m}\n")
     parent = "airflow/nightly.load/0198c2b4-6f1e-7aaa-8bbb-0123456789ab"
     with server() as there:
         env = {"OPENLINEAGE_URL": f"{there.url}/", "OPENLINEAGE_API_KEY": "k1", "OPENLINEAGE_NAMESPACE": "env"}
@@ -168,7 +168,8 @@ def test_the_standard_variables_count_when_the_project_says_so(shop):
 )
 def test_a_server_that_does_not_take_events_costs_a_run_nothing_but_a_warning(shop, how, reason):
     with server(**how) as there:
-        shop.config(f'openlineage: {{url: "{there.url}", timeout: 1s}}\n')
+        timeout = "1s" if "hang" in how else "5m"
+        shop.config(f'openlineage: {{url: "{there.url}", timeout: {timeout}}}\n')
         began = time.monotonic()
         told = shop.run()
         assert time.monotonic() - began < SOON

@@ -4,10 +4,10 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from tests.patience import wait_until
 
 from osiris import api
 from osiris.errors import OsirisError
@@ -92,12 +92,6 @@ def started():
     for process in processes:
         process.kill()
         process.communicate()
-
-
-def until(true, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.05)
 
 
 def files(folder):
@@ -209,9 +203,9 @@ def test_text_says_whose_checks_are_left_to_a_run(shop):
 def test_ctrl_c_ends_it(shop, started):
     shop.write(PIPELINE.replace("SELECT sum(amount) AS amount FROM large", ENDLESS))
     process = started("preview", "shop.yaml", "--json", cwd=shop.folder)
-    until(lambda: list((shop.folder / ".osiris" / "scratch").glob("*/spools")))
+    wait_until(lambda: list((shop.folder / ".osiris" / "scratch").glob("*/spools")))
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=300)
     assert (process.returncode, [d["code"] for d in json.loads(out)["diagnostics"]]) == (130, ["PRJ012"]), err
-    until(lambda: not list((shop.folder / ".osiris" / "scratch").glob("*")))
+    wait_until(lambda: not list((shop.folder / ".osiris" / "scratch").glob("*")))
     assert list((shop.folder / ".osiris" / "scratch").glob("*")) == []

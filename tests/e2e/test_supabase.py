@@ -5,11 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from tests.patience import SOON
+from tests.patience import wait_until
 from tests.servers import start_postgrest
 
 PIPELINE = """
@@ -150,14 +149,12 @@ def test_a_plan_says_the_least_that_is_promised(call):
 
 def test_an_upsert_that_was_killed_is_finished_by_the_same_command(call, project):
     command = str(Path(sys.executable).parent / "osiris")
-    project.faults.latency(0.3, times=None, method="POST")
+    project.faults.hang(times=None, method="POST", skip=3)
     env = {"PATH": os.environ["PATH"], **call.env}
     running = subprocess.Popen(
         [command, "run", "pipelines/active.yaml"], cwd=call.root, env=env, start_new_session=True
     )
-    until = time.monotonic() + SOON
-    while len([r for r in project.requests if r.method == "POST" and r.committed]) < 3 and time.monotonic() < until:
-        time.sleep(0.05)
+    wait_until(lambda: sum(request.method == "POST" for request in project.requests) > 3)
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
     assert 0 < copies(project)[0] < 900

@@ -7,6 +7,7 @@ from datetime import datetime
 import pytest
 from tests.e2e.sessions import new_project
 from tests.e2e.without import run_without
+from tests.patience import SOON
 from tests.servers.http_double import Answer
 from tests.servers.otlp import attributes
 
@@ -18,8 +19,8 @@ TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 def shop(osiris, tmp_path, otlp):
     folder = new_project(tmp_path / "shop")
 
-    def run(*args, enabled=True, code=0, env=None):
-        (folder / "osiris.yaml").write_text(f"otel: {{enabled: {str(enabled).lower()}, timeout: 3s}}\n")
+    def run(*args, enabled=True, timeout="5m", code=0, env=None):
+        (folder / "osiris.yaml").write_text(f"otel: {{enabled: {str(enabled).lower()}, timeout: {timeout}}}\n")
         (folder / ".env").write_text(f"OTEL_EXPORTER_OTLP_ENDPOINT={otlp.endpoint}\n")
         done = osiris("run", "pipelines/example.yaml", "--json", "--new-run", *args, cwd=folder, env=env)
         assert done.returncode == code, done.stdout + done.stderr
@@ -93,7 +94,7 @@ def test_a_failure_has_its_cause_and_no_values(shop, otlp):
     shop(enabled=False)
     orders = shop.folder / "data/orders.csv"
     orders.write_text(orders.read_text() + f"{CANARY},{CANARY},{CANARY},{CANARY}\n")
-    (shop.folder / "osiris.yaml").write_text("otel: {enabled: true}\n")
+    (shop.folder / "osiris.yaml").write_text("otel: {enabled: true, timeout: 5m}\n")
     done = shop.osiris("run", "--last-compile", "--new-run", env={"OTEL_SERVICE_NAME": "shop-nightly"})
     assert done.returncode in (1, 6), done.stderr
     whole, step = otlp.span("run example"), otlp.span("step orders")
@@ -134,8 +135,8 @@ def test_a_collector_that_fails_or_hangs_is_a_warning(answer, reason, shop, otlp
     if answer == "gone":
         otlp.server.stop()
     start = time.monotonic()
-    (warning,) = warnings(shop())
-    assert time.monotonic() - start < 12
+    (warning,) = warnings(shop(timeout="3s" if answer == "hang" else "5m"))
+    assert time.monotonic() - start < SOON
     assert warning["code"] == "NTF005"
     assert reason in warning["message"]
     assert f"collector at {otlp.endpoint}: " in warning["message"]

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.patience import started
+from tests.patience import SOON, started
 
 PIPELINE = """
 oml_version: "0.1.0"
@@ -39,7 +39,7 @@ class Watched:
             self._lines.put(json.loads(line))
 
     def next(self):
-        return self._lines.get(timeout=30)
+        return self._lines.get(timeout=SOON)
 
     def end(self, number):
         self.process.send_signal(number)
@@ -63,6 +63,13 @@ def watch(tmp_path):
         each.process.communicate()
 
 
+def save(path, text):
+    """Save a file at once, as editors do: nobody sees a part of it."""
+    new = path.with_name("new")
+    new.write_text(text)
+    new.rename(path)
+
+
 def rows(answer):
     return answer["data"]["tables"][0]["rows"]
 
@@ -70,16 +77,16 @@ def rows(answer):
 def test_preview_follows_the_file(watch, tmp_path):
     watched = watch("preview", "shop.yaml")
     assert rows(watched.next()) == [["4.00"]]
-    (tmp_path / "shop.yaml").write_text(PIPELINE.replace("sum(", "max("))
+    save(tmp_path / "shop.yaml", PIPELINE.replace("sum(", "max("))
     assert rows(watched.next()) == [["2.50"]]
-    (tmp_path / "shop.yaml").write_text(PIPELINE.replace("sum(amount)", "sum(amuont)"))
+    save(tmp_path / "shop.yaml", PIPELINE.replace("sum(amount)", "sum(amuont)"))
     answer = watched.next()
     assert (answer["ok"], [d["code"] for d in answer["diagnostics"]]) == (False, ["SQL009"])
-    (tmp_path / "osiris.yaml").write_text("nonsense: 1\n")
+    save(tmp_path / "osiris.yaml", "nonsense: 1\n")
     assert {d["code"] for d in watched.next()["diagnostics"]} == {"PRJ002"}
-    (tmp_path / "osiris.yaml").write_text("")
+    save(tmp_path / "osiris.yaml", "")
     assert watched.next()["ok"] is False
-    (tmp_path / "shop.yaml").write_text(PIPELINE)
+    save(tmp_path / "shop.yaml", PIPELINE)
     assert rows(watched.next()) == [["4.00"]]
     assert watched.end(signal.SIGINT) == 0
 
@@ -88,8 +95,7 @@ def test_file_that_is_gone_or_not_there_yet_is_waited_for(watch, tmp_path):
     (tmp_path / "shop.yaml").unlink()
     watched = watch("preview", "shop.yaml")
     assert [d["code"] for d in watched.next()["diagnostics"]] == ["PRJ009"]
-    (tmp_path / "new.yaml").write_text(PIPELINE)
-    (tmp_path / "new.yaml").rename(tmp_path / "shop.yaml")
+    save(tmp_path / "shop.yaml", PIPELINE)
     assert rows(watched.next()) == [["4.00"]]
     (tmp_path / "shop.yaml").unlink()
     assert [d["code"] for d in watched.next()["diagnostics"]] == ["PRJ009"]
@@ -99,7 +105,7 @@ def test_file_that_is_gone_or_not_there_yet_is_waited_for(watch, tmp_path):
 def test_compile_follows_the_file_and_writes_nothing(watch, tmp_path):
     watched = watch("compile", "shop.yaml")
     first = watched.next()["data"]["fingerprint"]
-    (tmp_path / "shop.yaml").write_text(PIPELINE.replace("sum(", "max("))
+    save(tmp_path / "shop.yaml", PIPELINE.replace("sum(", "max("))
     assert watched.next()["data"]["fingerprint"] != first
     assert watched.end(signal.SIGTERM) == 143
     assert sorted(path.name for path in tmp_path.iterdir()) == [".osiris", "orders.csv", "osiris.yaml", "shop.yaml"]
@@ -109,7 +115,7 @@ def test_text_has_a_rule_between_answers(tmp_path, watch):
     command = [str(Path(sys.executable).parent / "osiris"), "preview", "shop.yaml", "--watch"]
     with started(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "total  1 row\n"
-        (tmp_path / "shop.yaml").write_text(PIPELINE.replace("sum(", "max("))
+        save(tmp_path / "shop.yaml", PIPELINE.replace("sum(", "max("))
         lines = iter(process.stdout.readline, "")
         assert next(line for line in lines if line.startswith("──")).count("─") > 20
         assert "2.50\n" in (next(lines), next(lines), next(lines), next(lines).strip(" "))

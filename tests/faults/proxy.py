@@ -7,11 +7,11 @@ import struct
 import threading
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 Fault = Literal["silent", "dead"]
 
@@ -128,3 +128,17 @@ def faulty(server: int, fault: Fault, when: When) -> Iterator[Proxy]:
             proxy.cut()
             for end in proxy.ends:
                 end.close()
+
+
+def struck(server: int, fault: Fault, when: When, call: Callable[[int, float], Any]) -> Any:
+    """Return what `call(port, silence)` returns once the fault has been triggered in it.
+
+    `silence` is how many seconds the server may be silent: on a busy machine it may be so by itself before the fault;
+    then the call is repeated with more patience.
+    """
+    for silence in (2.0, 10.0, 50.0):
+        with faulty(server, fault, replace(when)) as proxy:
+            found = call(proxy.port, silence)
+        if proxy.happened.is_set():
+            return found
+    raise AssertionError(f"the fault was not triggered: {found}")

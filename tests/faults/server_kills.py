@@ -9,15 +9,16 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from tests.chance import draw_seed, say_tried
+from tests.patience import wait_until
 
 HOST = Path(__file__).with_name("host.py")
 ROWS = 30_000
 MODES = {"append": {}, "replace": {}, "upsert": {"primary_key": ["id"]}}
 SECRET = "first secret"
-PATIENCE = 10
 
 
 def write_source(path):
@@ -60,21 +61,13 @@ class Target:
 
     def gone(self):
         """Wait until the sessions of killed workers have ended."""
-        until = time.monotonic() + PATIENCE
-        while (found := self.ask(self.ours)) and time.monotonic() < until:
-            time.sleep(0.02)
-        return not found
+        wait_until(lambda: not self.ask(self.ours))
 
-    def answer(self, error):
-        """Wait until the server answers again; `error` is what its client library raises until then."""
-        until = time.monotonic() + PATIENCE
-        while time.monotonic() < until:
-            try:
-                self.ask("SELECT 1")
-            except error:
-                time.sleep(0.05)
-            else:
-                return
+    def answers(self, error):
+        """Return whether the server answers; `error` is what its client library raises if it does not."""
+        with suppress(error):
+            return bool(self.ask("SELECT 1"))
+        return False
 
 
 def write_plan(desk, make_step, source, target):
@@ -110,21 +103,26 @@ def ended_well(host):
     return [json.loads(line) for line in output.splitlines()]
 
 
+def kill(*processes):
+    """Kill processes by their ids; a worker ends with its host, maybe before it is killed."""
+    for pid in processes:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def kill_after(host, seconds, chance):
     """Kill all processes of a run, or its worker only, after a while."""
     time.sleep(seconds)
     children = Path(f"/proc/{host.pid}/task/{host.pid}/children")
     workers = [int(pid) for pid in children.read_text().split()] if host.poll() is None else []
-    for pid in chance.choice([[host.pid, *workers], workers]):
-        if host.poll() is None:
-            os.kill(pid, signal.SIGKILL)
+    kill(*chance.choice([[host.pid, *workers], workers]))
     _, error = host.communicate(timeout=300)
     assert b"Traceback" not in error, error.decode()
 
 
 def assert_whole(desk, target, runs):
     """Each run has delivered once: appended rows exist once per run, others as after one run."""
-    assert target.gone()
+    target.gone()
     evenly = (
         "SELECT COUNT(*), MIN(times), MAX(times) FROM (SELECT COUNT(*) AS times FROM append GROUP BY id) AS counted"
     )

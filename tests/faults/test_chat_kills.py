@@ -52,6 +52,8 @@ def begun(project):
     if not path.exists():
         return None
     with closing(sqlite3.connect(path)) as file:
+        if not file.execute("SELECT 1 FROM sqlite_master WHERE name = 'conversations'").fetchone():
+            return None  # killed while it made the file
         return file.execute("SELECT max(id) FROM conversations").fetchone()[0]
 
 

@@ -1,19 +1,17 @@
 """Kills while rows are written to a database: the same command then converges, nothing is lost or duplicated."""
 
 import json
-import os
 import random
 import shutil
-import signal
 import sqlite3
 import subprocess
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import duckdb
 import pytest
 from tests.chance import FEW, MANY, draw_seed, say_tried
+from tests.faults.server_kills import kill
 
 HOST = Path(__file__).with_name("host.py")
 ROWS = 15_000
@@ -70,9 +68,7 @@ def kill_after(host, seconds):
     time.sleep(seconds)
     children = Path(f"/proc/{host.pid}/task/{host.pid}/children")
     workers = children.read_text().split() if host.poll() is None else []
-    for pid in [host.pid, *map(int, workers)]:
-        with suppress(ProcessLookupError):  # a worker ends with its host
-            os.kill(pid, signal.SIGKILL)
+    kill(host.pid, *map(int, workers))
     _, error = host.communicate(timeout=300)
     assert b"Traceback" not in error, error.decode()
 

@@ -1,10 +1,8 @@
 """Kills while a folder is published: it has the old rows or the new ones, and the same command converges."""
 
 import json
-import os
 import random
 import shutil
-import signal
 import time
 from pathlib import Path
 
@@ -91,9 +89,8 @@ def kill_once(host, reached):
         time.sleep(0.001)
     alive = host.poll() is None
     children = Path(f"/proc/{host.pid}/task/{host.pid}/children")
-    for pid in [host.pid, *(map(int, children.read_text().split()) if alive else [])]:
-        if alive:
-            os.kill(pid, signal.SIGKILL)
+    if alive:
+        kills.kill(host.pid, *map(int, children.read_text().split()))
     _, error = host.communicate(timeout=300)
     assert b"Traceback" not in error, error.decode()
     return alive

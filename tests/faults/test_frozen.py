@@ -9,6 +9,7 @@ import pytest
 from tests.faults import server_kills as kills
 from tests.faults.test_mysql_kills import Target as MySQL
 from tests.faults.test_postgres_kills import Target as PostgreSQL
+from tests.patience import wait_until
 
 ROWS = 3_000
 DELIVERED = [
@@ -33,18 +34,20 @@ def test_a_frozen_run_that_goes_on_after_another_one_delivered(request, desk, ma
     server = request.getfixturevalue("mariadb" if family == "mysql" else "postgres")
     target = (MySQL if family == "mysql" else PostgreSQL)(server)
     key = {"primary_key": ["id"]} if mode == "upsert" else {}
-    read = make_step("a", "numbers", rows=ROWS, batch=100, pause=0.1)
+    read = make_step("a", "numbers", rows=ROWS, batch=100, gate="gate")
     write = make_step("w", f"{family}.writer", "write", ["a"], table="t", write_mode=mode, **key)
     write = {**write, "connection": f"@{family}.target"}
     plan = desk.write_plan([read, write], {f"@{family}.target": target.fields})
     other = desk.project.root.with_name(desk.project.root.name + "-other")
     shutil.copytree(desk.project.root, other, symlinks=True)
     old = kills.start(desk, plan, "nightly")
-    while b'"step_start"' not in (line := old.stdout.readline()):
-        assert line, old.stderr.read()
+    wait_until(lambda: (desk.project.root / "here-a").exists() or old.poll() is not None)
+    assert old.poll() is None, old.stderr.read()
     frozen = family_of(old)
     for pid in frozen:
         os.kill(pid, signal.SIGSTOP)
+    for root in (desk.project.root, other):
+        (root / "gate").touch()
     kills.ended_well(kills.start(desk, plan, "nightly", other))
     truth = [(number, f"n{number * number}") for number in range(ROWS)]
     assert sorted(target.ask("SELECT id, text FROM t")) == truth

@@ -1,15 +1,14 @@
 """Kills at random times: the same command then converges, and nothing is left behind."""
 
 import json
-import os
 import random
-import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from tests.chance import FEW, MANY, draw_seed, say_tried
+from tests.faults.server_kills import kill
 
 from osiris.session.writing import ENDS, STEP_ENDS
 
@@ -61,9 +60,7 @@ def kill_after(host, seconds, victims):
     """Kill after a while; processes that have ended are ignored."""
     time.sleep(seconds)
     found = {"host": [host.pid], "worker": children(host.pid)}
-    for victim in [pid for name in victims for pid in found[name]]:
-        if host.poll() is None:
-            os.kill(victim, signal.SIGKILL)
+    kill(*(pid for name in victims for pid in found[name] if host.poll() is None))
     error = host.communicate(timeout=300)[1]
     assert b"Traceback" not in error, error.decode()
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 import pytest
-from tests.faults.proxy import When, faulty
-from tests.faults.test_servers import SECONDS, SLACK, Desk
+from tests.faults.proxy import When, faulty, struck
+from tests.faults.test_servers import SLACK, Desk
 from tests.servers import start_postgres
 
 from osiris.errors import OsirisError
@@ -38,9 +38,11 @@ def test_a_database_that_falls_silent_while_encryption_is_agreed(request, tmp_pa
     server = request.getfixturevalue(kind)
     desk = Desk(server, "postgres" if kind == "encrypted" else kind, tmp_path)
     desk.sql("CREATE TABLE t (id INT)")
-    with faulty(server.port, "silent", When(received=BEFORE[kind])) as proxy:
-        assert desk.read(port=proxy.port, sslmode=mode, connect_timeout=SECONDS) == "CON015"
-        assert proxy.happened.is_set()
+
+    def read(port, silence):
+        return desk.read(port=port, sslmode=mode, connect_timeout=silence)
+
+    assert struck(server.port, "silent", When(received=BEFORE[kind]), read) == "CON015"
     assert desk.read(sslmode=mode) == 0
 
 
@@ -83,7 +85,7 @@ def half_a_handshake(said):
 @pytest.mark.parametrize("family", ["supabase", *STORES])
 def test_a_service_that_falls_silent_while_encryption_is_agreed(tmp_path, family, said):
     with half_a_handshake(said) as port:
-        where, limits = f"https://127.0.0.1:{port}", {"connect_timeout": SECONDS, "read_timeout": SECONDS}
+        where, limits = f"https://127.0.0.1:{port}", {"connect_timeout": 2.0, "read_timeout": 2.0}
         if family == "supabase":
             fields = {"url": where, "key": Secret("a-key-that-nobody-knows"), **limits}
             trial = Trial(REGISTRY, "supabase.extractor", tmp_path, {"table": "t", "retries": 0}, fields)

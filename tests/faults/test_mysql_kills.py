@@ -12,6 +12,7 @@ import pymysql
 import pytest
 from tests.chance import FEW, MANY
 from tests.faults import server_kills as kills
+from tests.patience import SOON, wait_until
 from tests.servers import start_mariadb
 
 
@@ -90,7 +91,7 @@ def test_two_runs_at_once(desk, make_plan, target):
 
 def crash(target, pid, seen):
     """Kill the server while rows are written to it."""
-    until = time.monotonic() + kills.PATIENCE
+    until = time.monotonic() + 2 * SOON
     with target.server.connect(target.name) as connection, connection.cursor() as cursor:
         while time.monotonic() < until and not seen:
             cursor.execute(f"{target.ours} AND INFO LIKE 'LOAD DATA%'")
@@ -128,7 +129,7 @@ def test_a_server_that_dies_and_comes_back(desk, make_plan):
                 assert {"CON011", "CON014"} & set(json.loads(output.splitlines()[-1])["codes"])
                 assert kills.SECRET.encode() not in output
                 begun.append(subprocess.Popen(command, user=user, cwd=server.folder, stderr=subprocess.DEVNULL))
-                target.answer(pymysql.OperationalError)
+                wait_until(lambda: target.answers(pymysql.OperationalError))
                 kills.finish(desk, plan, f"turn-{turn}")
                 kills.assert_whole(desk, target, turn + 1)
         finally:

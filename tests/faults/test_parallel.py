@@ -63,7 +63,7 @@ def test_one_at_a_time_runs_them_in_order(desk, pair, several):
 
 
 def test_the_first_failure_stops_the_others(desk, pair, several):
-    plan = pair({"rows": 10_000, "pause": 0.2, "meets": ["b"]}, {"rows": 2000, "failures": 9, "meets": ["a"]})
+    plan = pair({"rows": 600_000, "pause": 0.2, "meets": ["b"]}, {"rows": 2000, "failures": 9, "meets": ["a"]})
     began = time.monotonic()
     result = desk.run(plan, config=several())
     assert time.monotonic() - began < SOON
@@ -88,7 +88,7 @@ def test_a_step_that_does_not_stop_is_ended_with_the_worker(desk, pair, several)
 
 
 def test_a_timeout_is_that_of_its_step(desk, pair, several):
-    plan = pair({"rows": 30_000, "pause": 0.1, "timeout": "1s", "meets": ["b"]}, {"rows": 2000, "meets": ["a"]})
+    plan = pair({"rows": 600_000, "pause": 0.1, "timeout": "3s", "meets": ["b"]}, {"rows": 2000, "meets": ["a"]})
     result = desk.run(plan, config=several())
     assert [d.code for d in result.diagnostics] == ["RUN002"]
     told = ends(desk, result)
@@ -101,7 +101,7 @@ def test_a_timeout_is_that_of_its_step(desk, pair, several):
 
 
 def test_an_interrupt_stops_all(desk, pair, several):
-    plan = pair({"rows": 60_000, "pause": 0.1, "meets": ["b"]}, {"rows": 60_000, "pause": 0.1, "meets": ["a"]})
+    plan = pair({"rows": 600_000, "pause": 0.1, "meets": ["b"]}, {"rows": 600_000, "pause": 0.1, "meets": ["a"]})
     began = []
 
     def interrupt(event):

@@ -3,17 +3,13 @@
 import json
 import os
 import signal
-import threading
-import time
 
 import psycopg
 import pytest
 from tests.chance import FEW, MANY
 from tests.faults import server_kills as kills
+from tests.patience import wait_until
 from tests.servers import start_postgres
-
-_UNTIL_COPY = 120
-"""Seconds until a run is at its first COPY, on a busy machine."""
 
 
 class Target(kills.Target):
@@ -62,30 +58,39 @@ def test_two_runs_at_once(desk, make_plan, target):
     kills.run_twice_at_once(desk, make_plan(target), target)
 
 
-def crash(target, seen):
+def gated_plan(desk, make_step, target):
+    """Write a plan whose append waits at a gate in the middle of its COPY, before the other tables are written."""
+    steps = []
+    for mode, config in kills.MODES.items():
+        gate = {"gate": "gate"} if mode == "append" else {"needs": ["append"]}
+        steps.append(make_step(f"{mode}-rows", "numbers", rows=kills.ROWS, **gate))
+        write = make_step(mode, "postgres.writer", "write", [f"{mode}-rows"], table=mode, write_mode=mode, **config)
+        steps.append({**write, "connection": "@postgres.target"})
+    return desk.write_plan(steps, {"@postgres.target": target.fields})
+
+
+def crash(desk, target, host):
     """Kill a session's process while it writes: the server ends all others, and recovers from its log."""
-    until = time.monotonic() + _UNTIL_COPY
-    while time.monotonic() < until and not seen:
-        seen += target.ask(f"{target.ours} AND state = 'active' AND query ~ '^COPY'")
-    for (pid,) in seen[:1]:
-        os.kill(pid, signal.SIGKILL)
+    writing = f"{target.ours} AND state = 'active' AND query ~ '^COPY'"
+    wait_until(lambda: (desk.project.root / "here-append-rows").exists() or host.poll() is not None)
+    wait_until(lambda: target.ask(writing))
+    os.kill(target.ask(writing)[0][0], signal.SIGKILL)
+    (desk.project.root / "gate").touch()
 
 
-def test_a_server_that_dies_and_comes_back(desk, make_plan):
+def test_a_server_that_dies_and_comes_back(desk, make_step):
     with start_postgres("synchronous_commit=off") as server:
         target = Target(server)
-        plan = make_plan(target)
+        plan = gated_plan(desk, make_step, target)
         for turn in range(3):
-            seen = []
-            killer = threading.Thread(target=crash, args=(target, seen))
-            killer.start()
+            for name in ("gate", "here-append-rows"):
+                (desk.project.root / name).unlink(missing_ok=True)
             host = kills.start(desk, plan, f"turn-{turn}")
+            crash(desk, target, host)
             output, _ = host.communicate(timeout=300)
-            killer.join()
-            assert seen, "no COPY was seen"
             assert host.returncode == 3, output.decode()[-2000:]
             assert "CON014" in json.loads(output.splitlines()[-1])["codes"]
             assert kills.SECRET.encode() not in output
-            target.answer(psycopg.OperationalError)
+            wait_until(lambda: target.answers(psycopg.OperationalError))
             kills.finish(desk, plan, f"turn-{turn}")
             kills.assert_whole(desk, target, turn + 1)

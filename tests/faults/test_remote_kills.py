@@ -4,13 +4,13 @@ import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import time
 
 import pytest
 from tests.chance import MANY, draw_seed, say_tried
 from tests.conftest import KEPT, OSIRIS
+from tests.faults.server_kills import kill
 from tests.parity import told
 from tests.parity.cases import AFTER_ORDERS, READ, Case, lay_out, sql, to, write
 
@@ -47,7 +47,7 @@ def strike(what, host, service, sandbox):
     elif what == "worker":
         for pid in sandbox.pids() if sandbox else ():
             if b"osiris.runner.worker" in cmdline(pid):
-                os.kill(pid, signal.SIGKILL)
+                kill(pid)
     elif what == "connection":
         service.faults.cut_output(after=10, times=3)
         with service.unreachable(api=False):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from tests.faults.proxy import When, faulty
+from tests.faults.proxy import When, faulty, struck
 from tests.faults.test_disk_full import can_mount
 from tests.servers import start_mariadb, start_postgres
 
@@ -30,8 +30,6 @@ READERS = {"postgres": postgres_extractor, "mariadb": mysql_extractor}
 WRITERS = {"postgres": postgres_writer, "mariadb": mysql_writer}
 COUNT = 60_000
 ROWS = pa.table({"id": list(range(COUNT)), "name": ["a name that takes some place"] * COUNT})
-SECONDS = 2.0
-"""How long a server may be silent that falls silent; a step ends not much later."""
 SLACK = 60.0
 """How long one may be that answers at its own pace, on a machine that has other work."""
 
@@ -76,6 +74,14 @@ class Desk:
 
         return self._timed(call)
 
+    def read_behind(self, fault):
+        """Return a call for `struck`."""
+        return lambda port, silence: self.read(port=port, **limits(fault, silence))
+
+    def write_behind(self, fault, mode):
+        """Return a call for `struck`."""
+        return lambda port, silence: self.write(mode, port=port, **limits(fault, silence))
+
     def _timed(self, call):
         began = time.monotonic()
         try:
@@ -83,7 +89,7 @@ class Desk:
         except OsirisError as error:
             (self.found,) = error.diagnostics
             found = self.found
-            assert found.code not in CODES.values() or time.monotonic() - began < SECONDS + SLACK
+            assert found.code not in CODES.values() or time.monotonic() - began < 2 * SLACK
             assert self.server.password not in str(found)
             return found.code
 
@@ -94,16 +100,17 @@ class Desk:
             return list(cursor.fetchall()) if cursor.description else []
 
 
+def limits(fault, silence):
+    """Return the timeouts of a connection; one that dies is noticed without any."""
+    return {"connect_timeout": silence, "read_timeout": silence} if fault == "silent" else {}
+
+
 @pytest.fixture(params=READERS)
 def desk(request, tmp_path):
     return Desk(request.getfixturevalue(request.param), request.param, tmp_path)
 
 
 CODES = {"silent": "CON015", "dead": "CON014"}
-PATIENCE = {
-    "silent": {"connect_timeout": SECONDS, "read_timeout": SECONDS},
-    "dead": {},
-}
 LEDGER = {
     "postgres": (b"UPDATE", b"_osiris_ledger", b"COMMIT"),
     "mariadb": (b"INSERT INTO", b"_osiris_ledger", b"COMMIT"),
@@ -113,26 +120,20 @@ LEDGER = {
 @pytest.mark.parametrize("fault", CODES)
 def test_while_connecting(desk, fault):
     for received in (0, 20):
-        with faulty(desk.server.port, fault, When(received=received)) as proxy:
-            assert desk.read(port=proxy.port, **PATIENCE[fault]) == CODES[fault]
-            assert proxy.happened.is_set()
+        assert struck(desk.server.port, fault, When(received=received), desk.read_behind(fault)) == CODES[fault]
 
 
 @pytest.mark.parametrize("fault", CODES)
 def test_while_reading(desk, fault):
     desk.write()
-    with faulty(desk.server.port, fault, When(received=1_000_000)) as proxy:
-        assert desk.read(port=proxy.port, **PATIENCE[fault]) == CODES[fault]
-        assert proxy.happened.is_set()
+    assert struck(desk.server.port, fault, When(received=1_000_000), desk.read_behind(fault)) == CODES[fault]
     assert desk.read() == COUNT
 
 
 @pytest.mark.parametrize("mode", ["append", "replace", "upsert"])
 @pytest.mark.parametrize("fault", CODES)
 def test_while_writing(desk, fault, mode):
-    with faulty(desk.server.port, fault, When(sent=1_000_000)) as proxy:
-        assert desk.write(mode, port=proxy.port, **PATIENCE[fault]) == CODES[fault]
-        assert proxy.happened.is_set()
+    assert struck(desk.server.port, fault, When(sent=1_000_000), desk.write_behind(fault, mode)) == CODES[fault]
     assert desk.write(mode) == COUNT
     assert desk.sql("SELECT COUNT(*) FROM t") == [(COUNT,)]
 
@@ -142,9 +143,8 @@ def test_while_writing(desk, fault, mode):
 @pytest.mark.parametrize("fault", CODES)
 def test_while_committing(desk, fault, passed, mode):
     """Nobody knows then whether it was delivered, until the same is done again: the ledger knows."""
-    with faulty(desk.server.port, fault, When(texts=LEDGER[desk.kind], passed=passed)) as proxy:
-        assert desk.write(mode, port=proxy.port, **PATIENCE[fault]) == CODES[fault]
-        assert proxy.happened.is_set()
+    when = When(texts=LEDGER[desk.kind], passed=passed)
+    assert struck(desk.server.port, fault, when, desk.write_behind(fault, mode)) == CODES[fault]
     assert desk.write(mode) == COUNT
     assert desk.told.count("already_delivered") == passed
     assert desk.sql("SELECT COUNT(*) FROM t") == [(COUNT,)]

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.patience import SOON
+from tests.patience import SOON, wait_until
 
 from osiris.errors import OsirisError
 from osiris.runner.host.run import RunOptions, run
@@ -19,21 +19,27 @@ HOST = Path(__file__).with_name("host.py")
 
 @pytest.fixture
 def slow_plan(desk, make_step):
-    """A run of two seconds."""
+    """A run that waits in the middle of its rows until the gate is open."""
     return desk.plan(
         [
-            make_step("a", "numbers", rows=20_000, batch=1000, pause=0.1),
+            make_step("a", "numbers", rows=2000, gate="gate"),
             make_step("w", "file_writer", "write", ["a"], path="output/x.txt"),
         ]
     )
 
 
 @pytest.fixture
+def open_gate(desk):
+    return (desk.project.root / "gate").touch
+
+
+@pytest.fixture
 def stubborn_plan(desk, make_step):
     """A run that does not stop when requested."""
+    here = desk.project.root / "here-a"
     return desk.plan(
         [
-            make_step("a", "misbehaving", deed="ignore_everything"),
+            make_step("a", "misbehaving", deed="ignore_everything", text=str(here)),
             make_step("w", "file_writer", "write", ["a"], path="output/x.txt"),
         ]
     )
@@ -41,17 +47,18 @@ def stubborn_plan(desk, make_step):
 
 @pytest.fixture
 def start(desk, tmp_path):
-    """Start a host; it is killed if the test has not ended it."""
+    """Start a host, and wait for the middle of its step `a` if asked to; it is killed if the test has not ended it."""
     hosts = []
 
-    def call(plan, until=None):
+    def call(plan, *, until_middle=False):
         path = tmp_path / "plan.json"
         path.write_text(json.dumps(plan.data))
         host = subprocess.Popen(
             [desk.python, HOST, desk.project.root, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         hosts.append(host)
-        while until and until not in host.stdout.readline():
+        if until_middle:
+            wait_until(lambda: (desk.project.root / "here-a").exists() or host.poll() is not None)
             assert host.poll() is None, host.stderr.read()
         return host
 
@@ -72,24 +79,25 @@ def is_running(pid):
         return False
 
 
-def finish(host):
-    """Wait for a host; returns its last line, its exit code and the duration."""
+def finish(host, *signals):
+    """Send signals to a host, and wait for it; returns its last line, its exit code and the duration."""
     began = time.monotonic()
+    for number in signals:
+        host.send_signal(number)
+        time.sleep(0.3)  # signals that are sent at once would be one
     out, err = host.communicate(timeout=300)
     assert "Traceback" not in err, err
     return json.loads(out.splitlines()[-1]), host.returncode, time.monotonic() - began
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signal_cancels_and_the_same_command_continues(desk, start, slow_plan, number, code):
-    host = start(slow_plan, until="step_start")
-    time.sleep(0.3)
-    host.send_signal(number)
-    last, exit_code, seconds = finish(host)
+def test_signal_cancels_and_the_same_command_continues(desk, start, slow_plan, open_gate, number, code):
+    last, exit_code, seconds = finish(start(slow_plan, until_middle=True), number)
     assert (last, exit_code) == ({"event": "result", "status": "cancelled", "codes": ["RUN003"]}, code)
     assert seconds < SOON
     assert not (desk.project.root / "output/x.txt").exists()
     assert desk.left_over() == []
+    open_gate()
     last, exit_code, _ = finish(start(slow_plan))
     assert (last["status"], last["codes"], exit_code) == ("complete", ["RUN011"], 0)
 
@@ -104,36 +112,27 @@ def test_a_signal_while_sources_are_asked_cancels_too(desk, start, make_step):
     host = start(plan)
     with source.open("w") as told:  # opened once the worker reads it
         told.write('{"columns": [["id", "int64"]], "pause": 600}')
-    host.send_signal(signal.SIGINT)
-    last, exit_code, _ = finish(host)
+    last, exit_code, _ = finish(host, signal.SIGINT)
     assert (last["status"], exit_code) == ("cancelled", 130)
 
 
 def test_stubborn_worker_is_killed_in_time(desk, start, stubborn_plan):
-    host = start(stubborn_plan, until="step_start")
-    time.sleep(0.5)
-    host.send_signal(signal.SIGINT)
-    last, exit_code, seconds = finish(host)
+    last, exit_code, seconds = finish(start(stubborn_plan, until_middle=True), signal.SIGINT)
     assert (last["status"], exit_code) == ("cancelled", 130)
     assert 3 < seconds < SOON
     assert desk.left_over() == []
 
 
 def test_second_interrupt_ends_it_at_once(desk, start, stubborn_plan):
-    host = start(stubborn_plan, until="step_start")
-    time.sleep(0.5)
-    host.send_signal(signal.SIGINT)
-    time.sleep(0.3)
-    host.send_signal(signal.SIGINT)
-    last, exit_code, seconds = finish(host)
+    host = start(stubborn_plan, until_middle=True)
+    last, exit_code, seconds = finish(host, signal.SIGINT, signal.SIGINT)
     assert (last["status"], exit_code) == ("cancelled", 130)
     assert seconds < SOON
     assert desk.left_over() == []
 
 
 def test_terminated_worker_is_a_failed_run(desk, start, slow_plan):
-    host = start(slow_plan, until="step_start")
-    time.sleep(0.3)
+    host = start(slow_plan, until_middle=True)
     os.kill(worker_of(host), signal.SIGTERM)
     last, exit_code, seconds = finish(host)
     assert (last["status"], last["codes"], exit_code) == ("failed", ["RUN001"], 1)
@@ -143,20 +142,16 @@ def test_terminated_worker_is_a_failed_run(desk, start, slow_plan):
 
 @pytest.mark.parametrize("plan", ["slow_plan", "stubborn_plan"])
 def test_worker_does_not_outlive_its_host(desk, start, plan, request):
-    host = start(request.getfixturevalue(plan), until="step_start")
-    time.sleep(0.3)
+    host = start(request.getfixturevalue(plan), until_middle=True)
     worker = worker_of(host)
     host.kill()
-    deadline = time.monotonic() + SOON
-    while is_running(worker) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not is_running(worker)
+    wait_until(lambda: not is_running(worker))
     assert [p for p in desk.project.root.rglob("*") if ".tmp" in p.name] == []
     assert list(desk.project.scratch.glob("*")) == []
 
 
 def test_frozen_worker_ends_the_run(desk, slow_plan):
-    with desk.worker(silence=2.5) as link:
+    with desk.worker(silence=8.0) as link:
 
         def freeze(event):
             if event["event"] == "step_start":
@@ -164,26 +159,28 @@ def test_frozen_worker_ends_the_run(desk, slow_plan):
 
         began = time.monotonic()
         result = run(desk.project, slow_plan, desk.config, RunOptions(environ={}), freeze, link)
-    assert 2.5 <= time.monotonic() - began < SOON
+    assert 8 <= time.monotonic() - began < SOON
     assert (result.status, [d.code for d in result.diagnostics]) == ("failed", ["RUN001"])
-    assert "no sign of life for 2.5 s" in result.diagnostics[0].message
+    assert "no sign of life for 8 s" in result.diagnostics[0].message
 
 
-def test_second_run_names_the_first(desk, start, slow_plan):
-    first = start(slow_plan, until="step_start")
+def test_second_run_names_the_first(desk, start, slow_plan, open_gate):
+    first = start(slow_plan, until_middle=True)
     last, exit_code, seconds = finish(start(slow_plan))
     assert exit_code == 75
     assert seconds < SOON
     (refused,) = last["diagnostics"]
     assert refused["code"] == "RUN004"
     assert f"run of 'trial' (process {first.pid}" in refused["message"]
+    open_gate()
     assert finish(first)[:2] == ({"event": "result", "status": "complete", "codes": []}, 0)
 
 
-def test_lost_run_is_closed_by_the_next(desk, start, slow_plan):
-    host = start(slow_plan, until="step_start")
+def test_lost_run_is_closed_by_the_next(desk, start, slow_plan, open_gate):
+    host = start(slow_plan, until_middle=True)
     host.kill()
     host.wait()
+    open_gate()
     last, exit_code, _ = finish(start(slow_plan))
     assert (last["status"], last["codes"], exit_code) == ("complete", ["RUN011"], 0)
     lost, won = sorted(desk.project.logs.iterdir())

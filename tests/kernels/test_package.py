@@ -89,7 +89,7 @@ import sys, time
 from pathlib import Path
 from osiris.runner.adapter import start_worker
 with start_worker(Path(sys.argv[1])) as link:
-    for _ in range(600):  # it is that of this process, or none, while the program is being loaded
+    for _ in range(1200):  # it is that of this process, or none, while the program is being loaded
         found = Path(f"/proc/{link.pid}/environ").read_bytes().split(b"\\0")
         if b"OSIRIS_KERNELS=off" in found and not any(each.startswith(b"MARK=") for each in found):
             sys.exit(0)

@@ -5,7 +5,7 @@ import http.client
 import json
 
 
-def ask(server, method, path, body=None, *, key=None, timeout=10, **headers):
+def ask(server, method, path, body=None, *, key=None, timeout=60, **headers):
     """Send one request; gives status, headers and the body, read as JSON where it is JSON."""
     sent = {"apikey": key or server.service_key} | {name.replace("_", "-"): text for name, text in headers.items()}
     sent = {name: text for name, text in sent.items() if text is not None}

@@ -6,7 +6,7 @@
         gcp_secrets.key                                         # the JSON of a service account: its token_uri is here
         gcp_secrets.outsider, gcp_secrets.forged                # one without the right, and one with a wrong secret
         gcp_secrets.token()                                     # an access token, for clients that have one
-        gcp_secrets.token_faults.token_lifetime = 60            # seconds, of tokens from now on
+        gcp_secrets.token_faults.token_lifetime = 60            # seconds, of all tokens
         gcp_secrets.expire_tokens()                             # all tokens so far get 401
         gcp_secrets.disable("db"), gcp_secrets.destroy("db", 1), gcp_secrets.enable("db")
         gcp_secrets.wrong_checksum = True                       # dataCrc32c is not that of the data

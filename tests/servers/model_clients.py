@@ -70,15 +70,15 @@ def ask_google(name, how):
 
 
 def openai_client(server, provider):
-    return openai.OpenAI(base_url=server.url(provider), api_key=KEY, max_retries=0, timeout=5)
+    return openai.OpenAI(base_url=server.url(provider), api_key=KEY, max_retries=0, timeout=60)
 
 
 def anthropic_client(server, provider):
-    return anthropic.Anthropic(base_url=server.url(provider), api_key=KEY, max_retries=0, timeout=5)
+    return anthropic.Anthropic(base_url=server.url(provider), api_key=KEY, max_retries=0, timeout=60)
 
 
 def google_client(server, provider):
-    options = types.HttpOptions(base_url=server.url(provider), timeout=5000)
+    options = types.HttpOptions(base_url=server.url(provider), timeout=60_000)
     return genai.Client(api_key=KEY, vertexai=False, http_options=options)
 
 
@@ -136,7 +136,7 @@ def read_google(answers):
     return words or None, reason.value, next(iter(calls), None), tokens
 
 
-def run(server, provider, output=str, prompt="Which table?", *, retries=1, timeout=5, tools=(), **more):
+def run(server, provider, output=str, prompt="Which table?", *, retries=1, timeout=60, tools=(), **more):
     """Call with pydantic-ai, whose provider closes its connections when the block ends."""
     url, name = server.url(provider), NAMES[provider]
     kinds = {"openai": (OpenAIChatModel, OpenAIProvider), "compatible": (OpenAIChatModel, OllamaProvider)}
@@ -166,7 +166,7 @@ def post(server, provider, body, *, path=None, verb="POST", **headers):
     sent = {"authorization": "Bearer k", "x-goog-api-key": "k", "anthropic-version": "2023-06-01"}
     sent |= {name.lower().replace("_", "-"): words for name, words in headers.items()}
     sent = {name: words for name, words in sent.items() if words}
-    connection = http.client.HTTPConnection(host, timeout=5)
+    connection = http.client.HTTPConnection(host, timeout=60)
     try:
         connection.request(verb, path or paths[provider], body if isinstance(body, bytes) else json.dumps(body), sent)
         answer = connection.getresponse()

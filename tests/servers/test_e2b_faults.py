@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 def test_a_stream_is_cut_in_the_middle(service, sandbox):
     inside(service, sandbox).faults.cut_output(after=30)
     script = f"{TEN_LINES}; until [ -e go ]; do sleep 0.02; done; echo heard"
-    handle = sandbox.commands.run(script, background=True, timeout=30)
+    handle = sandbox.commands.run(script, background=True, timeout=SOON)
     pieces = []
     with pytest.raises(SandboxUnreachableException, match="unexpected EOF"):
         pieces.extend(out for out, _err, _pty in handle)
@@ -38,14 +38,14 @@ def test_chunks_are_cut_within_letters_and_lines(service, sandbox):
     service.faults.chunk_sizes = AWKWARD
     text = "žluťoučký 🐎 kůň\n" * 50
     sandbox.files.write("x", text)
-    pieces = [out for out, _err, _pty in sandbox.commands.run("cat x", background=True, timeout=30)]
+    pieces = [out for out, _err, _pty in sandbox.commands.run("cat x", background=True, timeout=SOON)]
     assert "".join(pieces) == text
     assert len(pieces) > 100
     assert any(not piece.endswith("\n") for piece in pieces)
 
 
 def test_a_frozen_way_says_nothing_and_then_all(service, sandbox):
-    handle = sandbox.commands.run(TEN_LINES, background=True, timeout=30)
+    handle = sandbox.commands.run(TEN_LINES, background=True, timeout=SOON)
     service.faults.frozen = True
     with pytest.raises(TimeoutException):
         sandbox.is_running(request_timeout=0.5)
@@ -55,14 +55,14 @@ def test_a_frozen_way_says_nothing_and_then_all(service, sandbox):
 
 
 def test_a_way_that_is_full_holds_the_command_back(service, sandbox):
-    script = "for i in $(seq 1000); do head -c 32768 /dev/zero; echo $i > count; done"
-    handle = sandbox.commands.run(script, background=True, timeout=30, retain_output=False)
+    script = "for i in $(seq 200); do head -c 163840 /dev/zero; echo $i > count; done"
+    handle = sandbox.commands.run(script, background=True, timeout=SOON, retain_output=False)
     inside(service, sandbox).faults.frozen = True
     count = inside(service, sandbox).path("/home/user/count")
     wait_until(count.exists)
     seen = []
     wait_until(lambda: seen.append(count.read_text()) or (len(seen) > 50 and len(set(seen[-50:])) == 1))
-    assert int(seen[-1]) < 900
+    assert int(seen[-1]) < 180
     inside(service, sandbox).faults.frozen = False
     assert sum(len(out) for out, _err, _pty in handle) == 32768000
 
@@ -109,7 +109,7 @@ def test_a_full_disk_keeps_what_fitted(service, sandbox, octets):
 
 def test_a_sandbox_dies_under_a_command(any_service):
     sandbox = Sandbox.create()
-    handle = sandbox.commands.run("sleep 86", background=True, timeout=30)
+    handle = sandbox.commands.run("sleep 86", background=True, timeout=SOON)
     wait_until(lambda: "sleep 86" in command_lines(any_service, sandbox))
     pids = any_service.sandboxes[0].pids()
     any_service.sandboxes[0].kill()
@@ -131,13 +131,16 @@ def test_everything_takes_longer(service, sandbox):
 
 
 def test_nobody_answers_for_a_while(service, sandbox):
-    handle = sandbox.commands.run("sleep 0.5; echo over", background=True, timeout=30)
+    script = "until [ -e go ]; do sleep 0.02; done; echo over"
+    handle = sandbox.commands.run(script, background=True, timeout=SOON)
     with service.unreachable():
         with pytest.raises(SandboxUnreachableException):
             handle.wait()
         with pytest.raises(httpx.ConnectError):
             sandbox.get_info(retries=0)
-    assert sandbox.commands.connect(handle.pid).wait().exit_code == 0
+    again = sandbox.commands.connect(handle.pid)
+    sandbox.files.write("go", "")
+    assert again.wait().stdout == "over\n"
     with service.unreachable(sandboxes=False):
         assert sandbox.is_running()
 
@@ -158,11 +161,11 @@ from e2b import Sandbox
 with e2b_service(isolated=sys.argv[1] == "apart") as service:
     os.environ.update(service.environment)
     sandbox = Sandbox.create()
-    sandbox.commands.run("setsid sleep 87 & while true; do date > x; done", background=True, timeout=30)
+    sandbox.commands.run("setsid sleep 87 & while true; do date > x; done", background=True, timeout=60)
     while len(service.sandboxes[0].pids()) < 2:
         time.sleep(0.01)
     print(service.folder, *service.sandboxes[0].pids(), flush=True)
-    time.sleep(60 if sys.argv[2] == "killed" else 0)
+    time.sleep(600 if sys.argv[2] == "killed" else 0)
 """
 
 
@@ -174,6 +177,6 @@ def test_nothing_is_left_behind(kind, end):
         folder, *pids = owner.stdout.readline().split()
         if end == "killed":
             owner.send_signal(signal.SIGKILL)
-        assert owner.wait(20) == (-signal.SIGKILL if end == "killed" else 0)
+        assert owner.wait(SOON) == (-signal.SIGKILL if end == "killed" else 0)
     wait_until(lambda: all(map(is_gone, pids)))
     wait_until(lambda: not os.path.exists(folder))

@@ -118,11 +118,11 @@ def test_sandboxes_are_found_by_metadata_page_by_page(service):
 
 
 def test_a_sandboxs_time_really_ends_it(service):
-    sandbox = Sandbox.create(timeout=1)
     started = time.monotonic()
+    sandbox = Sandbox.create(timeout=1)
     with pytest.raises(SandboxNotRunningException):
         sandbox.commands.run("sleep 85", timeout=0)
-    assert 0.5 < time.monotonic() - started < SOON
+    assert 1 <= time.monotonic() - started < SOON
     assert not service.sandboxes[0].alive
     assert service.sandboxes[0].pids() == []
     with pytest.raises(SandboxNotFoundException):
@@ -130,11 +130,11 @@ def test_a_sandboxs_time_really_ends_it(service):
 
 
 def test_a_sandboxs_time_can_be_set_anew(service):
-    sandbox = Sandbox.create(timeout=2)
+    sandbox = Sandbox.create(timeout=5)
+    before = time.time()
     sandbox.set_timeout(60)
-    left = sandbox.get_info().end_at.timestamp() - time.time()
-    assert 55 < left < 61
-    time.sleep(2.2)
+    assert 59 < sandbox.get_info().end_at.timestamp() - before < 60 + SOON
+    time.sleep(5.2)
     assert sandbox.is_running()
     sandbox.set_timeout(1)
     wait_until(lambda: not sandbox.is_running())
@@ -143,7 +143,7 @@ def test_a_sandboxs_time_can_be_set_anew(service):
 def test_a_paused_sandbox_goes_on_where_it_was(any_service):
     sandbox = Sandbox.create()
     script = "for i in $(seq 1000); do echo $i >> count; sleep 0.02; done"
-    handle = sandbox.commands.run(script, background=True, timeout=30)
+    handle = sandbox.commands.run(script, background=True, timeout=SOON)
     count = any_service.sandboxes[0].path("/home/user/count")
     wait_until(count.exists)
     assert sandbox.pause()

@@ -147,11 +147,10 @@ def test_a_token_is_refused_after_some_uses(gcs):
 
 
 def test_a_token_of_the_endpoint_runs_out(gcs):
-    gcs.faults.token_lifetime = 1
     token = granted(gcs)
     headers = {"Authorization": f"Bearer {token}"}
     assert httpx.put(f"{gcs.endpoint}/lake/x", content=b"1", headers=headers).status_code == 200
-    time.sleep(1.1)
+    gcs.faults.token_lifetime = 0
     assert httpx.get(f"{gcs.endpoint}/lake/x", headers=headers).status_code == 401
 
 

@@ -31,7 +31,7 @@ def request(name="run"):
 
 def send(otlp, content, path="/v1/traces", **headers):
     given = {"Content-Type": KIND} | {name.replace("_", "-"): text for name, text in headers.items()}
-    return httpx.post(otlp.endpoint + path, content=content, headers=given, timeout=2)
+    return httpx.post(otlp.endpoint + path, content=content, headers=given, timeout=60)
 
 
 @pytest.mark.parametrize("compression", [Compression.NoCompression, Compression.Gzip])

@@ -6,6 +6,7 @@ import time
 
 import httpx
 import pytest
+from tests.patience import wait_until
 from tests.servers.vault import RATE_LIMITED, start_vault
 
 
@@ -190,7 +191,7 @@ def test_faults(vault):
         ask(vault, "secret/data/a", timeout=0.2)
     vault.server.faults.path = "/v1/auth"
     assert ask(vault, "secret/data/b").status_code == 404
-    assert len(vault.requests) == 7
+    wait_until(lambda: len(vault.requests) == 7)
     vault.server.stop()
     with pytest.raises(httpx.ConnectError):
         ask(vault, "secret/data/a")

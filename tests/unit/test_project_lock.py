@@ -1,7 +1,7 @@
 import re
 import subprocess
 import sys
-import time
+import threading
 
 import pytest
 from tests.patience import started
@@ -144,11 +144,20 @@ def test_worker_that_does_not_go_is_told_and_waited_for(project):
 def test_short_lock_is_waited_for(project):
     with hold_project(project):
         assert is_held(project.shared_lock)
-    hold = "import sys, time; from pathlib import Path; from osiris.project import Project\n"
+    hold = "import sys; from pathlib import Path; from osiris.project import Project\n"
     hold += "from osiris.project_lock import hold_project\n"
-    hold += "with hold_project(Project(Path(sys.argv[1]))): print(flush=True); time.sleep(0.5)"
-    with started([sys.executable, "-c", hold, project.root], stdout=subprocess.PIPE) as process:
-        process.stdout.readline()
-        began = time.monotonic()
+    hold += "with hold_project(Project(Path(sys.argv[1]))): print(flush=True); sys.stdin.read()"
+    held = threading.Event()
+
+    def wait():
         with hold_project(project):
-            assert time.monotonic() - began > 0.2
+            held.set()
+
+    with started([sys.executable, "-c", hold, project.root], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        assert not held.wait(0.5)
+        process.stdin.close()
+        waiting.join()
+    assert held.is_set()

@@ -112,8 +112,8 @@ class Accounts:
         if self._faults.token_uses is not None and self._uses[bearer] > self._faults.token_uses:
             raise Refused("invalid_token", "the token was used too often")
         if bearer in self._tokens:
-            caller, until = self._tokens[bearer]
-            if time.time() >= until:
+            caller, granted = self._tokens[bearer]
+            if time.time() >= granted + self._faults.token_lifetime:
                 raise Refused("invalid_token", "the token has expired")
             return caller
         claims, account = self._verified(bearer)
@@ -139,7 +139,7 @@ class Accounts:
             told = f"Invalid JWT: Failed audience check. The right audience is {TOKEN_AUDIENCE}"
             raise Refused("invalid_grant", told)
         token = f"ya29.{secrets.token_urlsafe(60)}"
-        self._tokens[token] = _caller(claims, account), time.time() + self._faults.token_lifetime
+        self._tokens[token] = _caller(claims, account), time.time()
         return token
 
     def _verified(self, token: str) -> tuple[dict[str, Any], Account]:

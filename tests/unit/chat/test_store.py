@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.patience import SOON
 
 from osiris.chat.store import Conversation, Entry, open_store, store_path
 from osiris.errors import OsirisError
@@ -224,7 +225,7 @@ def test_a_damaged_file_is_not_taken_away_from_who_has_it_open(project):
         mending = subprocess.Popen([sys.executable, "-c", KILLED, project.root, "99"])
         time.sleep(2)
         assert (mending.poll(), aside(project)) == (None, [])
-    assert (mending.wait(timeout=30), len(aside(project))) == (0, 1)
+    assert (mending.wait(timeout=SOON), len(aside(project))) == (0, 1)
 
 
 @pytest.mark.long

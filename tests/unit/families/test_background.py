@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from tests.patience import SOON
 
 from osiris.families.files.target_files import Background
 
@@ -23,7 +24,7 @@ def test_calls_are_made_in_order_in_another_thread():
 def test_the_caller_goes_on_while_the_last_call_runs():
     may_end, ended = threading.Event(), []
     with Background() as behind:
-        behind.run(lambda: ended.append(may_end.wait(10)))
+        behind.run(lambda: ended.append(may_end.wait(SOON)))
         assert not ended
         may_end.set()
     assert ended == [True]
@@ -46,7 +47,7 @@ def test_calls_that_wait_behind_a_failure_are_not_made():
     may_fail, made = threading.Event(), []
 
     def first():
-        may_fail.wait(10)
+        may_fail.wait(SOON)
         raise ValueError(7)
 
     def both():
@@ -67,7 +68,7 @@ def test_no_more_calls_wait_than_may():
     def gather():
         with Background(depth=2) as behind:
             for number in range(3):
-                behind.run(may_end.wait, 10)
+                behind.run(may_end.wait, SOON)
                 begun.append(number)
 
     caller = threading.Thread(target=gather)
@@ -75,7 +76,7 @@ def test_no_more_calls_wait_than_may():
     caller.join(0.3)
     assert begun == [0, 1]
     may_end.set()
-    caller.join(10)
+    caller.join(SOON)
     assert begun == [0, 1, 2]
 
 

@@ -2,6 +2,7 @@ import random
 import threading
 
 import pytest
+from tests.patience import SOON
 
 from osiris.runner.worker.steps import Agenda, run_all
 
@@ -62,7 +63,7 @@ def test_what_begins_alone_does_so_in_the_calling_thread_with_all_there_is():
 
 
 def test_those_that_may_begin_do_so_at_once():
-    barrier = threading.Barrier(4, timeout=10)
+    barrier = threading.Barrier(4, timeout=SOON)
 
     def act(_number, share):
         barrier.wait()

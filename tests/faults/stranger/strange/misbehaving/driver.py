@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -54,9 +55,12 @@ def spread(_text):
     threading.stack_size(0)
 
 
-def ignore_everything(_text):
+def ignore_everything(text):
+    """Ignore whatever should end it; the file `text`, if it is given, tells that it does."""
     while True:
         try:
+            if text:
+                Path(text).touch()
             time.sleep(600)
         except BaseException:  # noqa: BLE001  that is the point
             continue

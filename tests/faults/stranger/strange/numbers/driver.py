@@ -22,6 +22,7 @@ class Config:
     failures: int = 0
     code: str = "CON003"
     meets: tuple = ()
+    gate: str | None = None
 
 
 def fail_at_first(config, ctx):
@@ -32,13 +33,13 @@ def fail_at_first(config, ctx):
             raise_all([Diagnostic(config.code, "away")])
 
 
-def wait_for(ctx, other):
-    """Report that this step is running, and wait until another one is."""
+def wait_for(ctx, name):
+    """Report that this step is running, and wait until there is a file: that of another step, or a gate."""
     (ctx.root / f"here-{ctx.step}").touch()
-    deadline = time.monotonic() + 10
-    while not (ctx.root / f"here-{other}").exists():
+    deadline = time.monotonic() + 300
+    while not (ctx.root / name).exists():
         if time.monotonic() > deadline:
-            raise TimeoutError(other)
+            raise TimeoutError(name)
         time.sleep(0.01)
 
 
@@ -49,9 +50,11 @@ class Driver:
     def read(self, config, schema, ctx):
         def batches():
             for other in config.meets:
-                wait_for(ctx, other)
+                wait_for(ctx, f"here-{other}")
             for first in range(0, config.rows, config.batch):
                 time.sleep(config.pause)
+                if first and config.gate:
+                    wait_for(ctx, config.gate)
                 if first and config.failures:
                     fail_at_first(config, ctx)
                 numbers = range(first, min(config.rows, first + config.batch))
