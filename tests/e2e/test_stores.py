@@ -163,7 +163,7 @@ def test_discovery_lists_and_gives_steps_that_read(shop, osiris):
         data = answer(done)["data"]
         assert [table["name"] for table in data["tables"]] == [f"{shop.url}/in/a.csv", f"{shop.url}/in/b.json"]
         assert [column["type"] for column in data["tables"][0]["columns"]] == ["int64", "date"]
-        assert [table["name"] for table in data["closed"]] == [f"{shop.url}/in/what"]
+        assert data["closed"] == [{"name": f"{shop.url}/in/what", "reason": "its name does not say what it is"}]
     step = data["tables"][0]["step"]
     path = shop.pipeline("found", ("r", step["component"], step["mode"], step["config"], []), write("x.csv"))
     assert osiris("run", path, cwd=shop.root, env=shop.env).returncode == 0

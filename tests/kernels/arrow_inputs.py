@@ -138,7 +138,8 @@ def _moments_of(chance, kind, null, *, wild=False):
         low, high = 0, 86400 * 1000 ** UNITS.index(kind.unit) - 1
     else:
         day = 86400 * 1000 ** UNITS.index(kind.unit)
-        low, high = max(FIRST_DAY * day, -(2**63) + 1), min((LAST_DAY + 1) * day - 1, 2**63 - 1)
+        # The values beside these are infinity in DuckDB.
+        low, high = max(FIRST_DAY * day, -(2**63) + 2), min((LAST_DAY + 1) * day - 1, 2**63 - 2)
     return moments(chance, kind, null, low, high)
 
 

@@ -134,7 +134,8 @@ def _fail_empty(ctx: StepContext, url: StoreUrl) -> NoReturn:
 def _stored(file: StoredFile) -> SeenFile:
     """Return an object identified by its name: reading its first bytes would take a request for each."""
     component = _by_name(file.name)
-    return SeenFile(file, str(file), component, {"path": str(file)} if component else {}, "its name does not say")
+    config = {"path": str(file)} if component else {}
+    return SeenFile(file, str(file), component, config, "its name does not say what it is")
 
 
 def _seen_or_not(ctx: StepContext, path: Path, shown: str) -> SeenFile:

@@ -141,10 +141,15 @@ def _are_below(ctx: StepContext, path: SourceFile, limits: Mapping[str, int]) ->
     with _translated(label(ctx, path)), opened(path) as raw, parquet.ParquetFile(raw) as file:
         groups = map(file.metadata.row_group, range(file.num_row_groups))
         chunks = (group.column(number) for group in groups for number in range(group.num_columns))
-        limited = (
-            (chunk.statistics, limits[chunk.path_in_schema]) for chunk in chunks if chunk.path_in_schema in limits
-        )
-        return all(each and each.has_min_max and -limit < each.min and each.max < limit for each, limit in limited)
+        limited = ((chunk, limits[chunk.path_in_schema]) for chunk in chunks if chunk.path_in_schema in limits)
+        return all(_is_below(chunk, limit) for chunk, limit in limited)
+
+
+def _is_below(chunk: parquet.ColumnChunkMetaData, limit: int) -> bool:
+    statistics = chunk.statistics
+    if statistics is None or not statistics.has_min_max:
+        return bool(chunk.num_values == (statistics.null_count if statistics else 0))
+    return bool(-limit < statistics.min and statistics.max < limit)
 
 
 def _with(batch: pa.RecordBatch, values: Mapping[str, pa.Scalar], schema: pa.Schema) -> pa.RecordBatch:

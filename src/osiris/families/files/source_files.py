@@ -316,12 +316,12 @@ def relation(text: str, files: Sequence[Path], rows: int, ctx: StepContext) -> R
     before = {file: mark_of(file) for file in files}
 
     def on_read(counted: Iterable[int], size: int) -> None:
-        for file in files:
-            if file.exists() and mark_of(file) != before[file]:
-                fail("DRV038", path=label(ctx, file))
         more = f" and {len(files) - 1} more" if len(files) > 1 else ""
         for number in counted:
             check_count(label(ctx, files[0]) + more, rows, number)
+        for file in files:
+            if file.exists() and mark_of(file) != before[file]:
+                fail("DRV038", path=label(ctx, file))
         ctx.count("rows_read", rows)
         ctx.count("bytes_read", size)
 

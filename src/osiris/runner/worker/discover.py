@@ -146,7 +146,9 @@ def _send_tables(job_ctx: JobContext, request: DiscoverRequest) -> None:
         chosen = _selected_tables(source, request.tables)
         readable = _readable(chosen, request.tables)
         closed = [
-            _left_out(table.name, table.comment if table.files else None) for table in chosen if table not in readable
+            _left_out(table.name, None if table.component else table.comment)
+            for table in chosen
+            if table not in readable
         ]
         closed += [] if request.tables else _closed_schemas(schemas)
         closed += _send_each(job_ctx, source, readable)
