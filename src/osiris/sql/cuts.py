@@ -148,7 +148,7 @@ def _check_call(call: exp.Expr, tree: exp.Select, exact: Exactness) -> None:
 def _check_exact(values: Iterable[exp.Expr], what: str, exact: Exactness) -> None:
     for value in values:
         if not exact.kind(value):
-            raise NotCut(value, f"Equal values of {what} may differ, as floats can.")
+            raise NotCut(value, f"Equal values of {what} are not known to be the same: those of floats can differ.")
 
 
 def _check_window(keys: _Keys, flat: Flat, exact: Exactness) -> None:
@@ -232,6 +232,8 @@ def _merge(flat: Flat, exact: Exactness) -> str | None:
     for count in counts:
         if order is None or not isinstance(count.expression, exp.Literal) or not count.expression.is_int:
             raise NotCut(count, f"{count.key.upper()} without ORDER BY, or of more than a number, counts all rows.")
+        if count.key == "limit" and int(count.expression.name) == 0:
+            raise NotCut(count, "LIMIT 0 needs no rows.")
     if order is None:
         return None
     keys = [(number, each) for each in order.expressions for number in _numbers(each.this, flat)]

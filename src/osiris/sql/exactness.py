@@ -67,7 +67,13 @@ _CONDITIONS = (
 _THROUGH = (exp.Filter, exp.Neg, exp.Paren, exp.Window)
 _NUMBERS = frozenset({INTEGER, DECIMAL})
 _DIGITS = 38
-_DOUBLE_PARTS = frozenset({"epoch", "julian", "julian_day"})
+_INTEGER_PARTS = frozenset(
+    """
+    century day dayofweek dayofyear decade dow doy era hour isodow isoyear microsecond microseconds millennium
+    millisecond milliseconds minute month quarter second week weekofyear year yearweek
+    """.split()
+)
+"""What `extract` gives as an integer; other parts, such as the epoch and the Julian day, can be floats."""
 
 
 def kind_of_type(name: str) -> str | None:
@@ -167,6 +173,6 @@ _RULES: tuple[tuple[Any, Callable[[Exactness, exp.Expr], str | None]], ...] = (
     (exp.Case, _case),
     (exp.DPipe, _joined),
     ((exp.Substring, exp.Trim), lambda *_: TEXT),
-    (exp.Extract, lambda _, value: None if value.name.lower() in _DOUBLE_PARTS else INTEGER),
+    (exp.Extract, lambda _, value: INTEGER if value.name.lower() in _INTEGER_PARTS else None),
     (exp.Anonymous, _call),
 )

@@ -85,19 +85,19 @@ SELECT t.id, o.id AS other_id, count(*) AS n FROM df AS t JOIN other AS o ON o.s
 SELECT st.id AS k, st.x, count(*) AS n FROM other AS st JOIN df ON df.id = st.id GROUP BY st.id, st.x -- bucket other id, x
 SELECT x, count(*) AS n FROM df AS x GROUP BY x -- bucket df x
 SELECT x.x AS y, count(*) AS n FROM df AS x GROUP BY x.x -- bucket df x
-SELECT f, count(*) AS n FROM df GROUP BY f -- one: Equal values of a key of GROUP BY may differ
-SELECT id, f, count(*) AS n FROM df GROUP BY id, f -- one: Equal values of a key of GROUP BY may differ
-SELECT id, l, count(*) AS n FROM df GROUP BY id, l -- one: Equal values of a key of GROUP BY may differ
-SELECT id, st, count(*) AS n FROM df GROUP BY id, st -- one: Equal values of a key of GROUP BY may differ
-SELECT id, j, count(*) AS n FROM df GROUP BY id, j -- one: Equal values of a key of GROUP BY may differ
-SELECT DISTINCT id, f FROM df -- one: Equal values of a key of DISTINCT may differ
-SELECT DISTINCT * FROM df -- one: Equal values of a key of DISTINCT may differ
-SELECT DISTINCT id, d - TIMESTAMP '2024-01-01' AS i FROM df -- one: Equal values of a key of DISTINCT may differ
-SELECT DISTINCT id, age(d, TIMESTAMP '2023-01-01') AS i FROM df -- one: Equal values of a key of DISTINCT may differ
-SELECT id, max(f) AS m FROM df GROUP BY id -- one: Equal values of an argument of max() may differ
-SELECT id, max(x / 2) AS m FROM df GROUP BY id -- one: Equal values of an argument of max() may differ
-SELECT id, max(g[1]) AS m FROM df GROUP BY id -- one: Equal values of an argument of max() may differ
-SELECT id, sum(g[1]) AS t FROM df GROUP BY id -- one: Equal values of an argument of sum() may differ
+SELECT f, count(*) AS n FROM df GROUP BY f -- one: Equal values of a key of GROUP BY are not known
+SELECT id, f, count(*) AS n FROM df GROUP BY id, f -- one: Equal values of a key of GROUP BY are not known
+SELECT id, l, count(*) AS n FROM df GROUP BY id, l -- one: Equal values of a key of GROUP BY are not known
+SELECT id, st, count(*) AS n FROM df GROUP BY id, st -- one: Equal values of a key of GROUP BY are not known
+SELECT id, j, count(*) AS n FROM df GROUP BY id, j -- one: Equal values of a key of GROUP BY are not known
+SELECT DISTINCT id, f FROM df -- one: Equal values of a key of DISTINCT are not known
+SELECT DISTINCT * FROM df -- one: Equal values of a key of DISTINCT are not known
+SELECT DISTINCT id, d - TIMESTAMP '2024-01-01' AS i FROM df -- one: Equal values of a key of DISTINCT are not known
+SELECT DISTINCT id, age(d, TIMESTAMP '2023-01-01') AS i FROM df -- one: Equal values of a key of DISTINCT are not known
+SELECT id, max(f) AS m FROM df GROUP BY id -- one: Equal values of an argument of max() are not known
+SELECT id, max(x / 2) AS m FROM df GROUP BY id -- one: Equal values of an argument of max() are not known
+SELECT id, max(g[1]) AS m FROM df GROUP BY id -- one: Equal values of an argument of max() are not known
+SELECT id, sum(g[1]) AS t FROM df GROUP BY id -- one: Equal values of an argument of sum() are not known
 SELECT id, max(x, 2) AS t FROM df GROUP BY id -- one: max() of several arguments
 SELECT id, avg(d) AS t FROM df GROUP BY id -- one: avg() of what is no number
 SELECT id, sum(f) AS t FROM df GROUP BY id -- one: sum(…) rounds floating-point numbers
@@ -114,7 +114,7 @@ SELECT id, sum(x ORDER BY s) AS l FROM df GROUP BY id -- one: ORDER BY in a call
 SELECT id, percentile_cont(0.5) WITHIN GROUP (ORDER BY x) AS q FROM df GROUP BY id -- one: WITHIN GROUP
 SELECT id, unnest(range(count(*))) AS n FROM df GROUP BY id -- one: unnest() is not known
 SELECT id, grouping(id) AS n FROM df GROUP BY id -- one: grouping() is not known
-SELECT id, rank() OVER (PARTITION BY id ORDER BY f) AS r FROM df -- one: Equal values of a key of ORDER BY may differ
+SELECT id, rank() OVER (PARTITION BY id ORDER BY f) AS r FROM df -- one: Equal values of a key of ORDER BY are not known
 SELECT id, rank() OVER (ORDER BY x) AS r FROM df -- one: The keys of PARTITION BY have no column of 'df'.
 SELECT id, rank() OVER (PARTITION BY x + 1 ORDER BY s) AS r FROM df -- one: The keys of PARTITION BY have no column of 'df'.
 SELECT id AS k, sum(x) OVER (PARTITION BY id) AS a, sum(x) OVER (PARTITION BY s) AS b FROM df -- one: no column of 'df' that all of them have.
@@ -246,3 +246,7 @@ SELECT x AS df, count(*) AS n FROM df GROUP BY df, x -- one: 'df' is not certain
 SELECT x AS t, t AS y FROM df AS t -- one: 't' is not certainly one column of the inputs.
 SELECT x AS "user" FROM df WHERE "user" > 'a' -- one: 'user' is not certainly one column of the inputs.
 SELECT x AS rowid, id FROM df ORDER BY 1 DESC, 2 LIMIT 3 -- split df, merged
+SELECT id, extract(jd FROM d) AS n, count(*) AS k FROM df GROUP BY id, n -- one: Equal values of a key of GROUP BY are not known
+SELECT id, avg(extract(jd FROM d)) AS n FROM df GROUP BY id -- one: Equal values of an argument of avg() are not known
+SELECT id, sum(extract(julian FROM d)) OVER (PARTITION BY id) AS n FROM df -- one: Equal values of an argument of sum() are not known
+SELECT id, x FROM df ORDER BY id, x LIMIT 0 -- one: LIMIT 0 needs no rows
