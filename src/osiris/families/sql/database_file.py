@@ -352,9 +352,11 @@ class FileDatabase(Database[FileSession[ClientT]], Generic[ClientT]):
         if not self.identity(session, delivery):
             self.put_mark(session, delivery, secrets.token_hex(8))
 
-    @abstractmethod
     def put_mark(self, session: FileSession[ClientT], delivery: Delivery, mark: str, /) -> None:
-        """Put a mark on the target, which the database drops with the table; `identity` returns it."""
+        """Put a mark on the target, which the database drops with the table; `identity` returns it.
+
+        Without a mark, a target that was made again is not recognized.
+        """
 
     def delivery(self, config: StepConfig, schema: Schema, ctx: StepContext) -> Delivery:
         """Return the delivery of a step; fails as `database_path`."""
