@@ -32,7 +32,10 @@ _REPEATED = {
     "join": ("'TABLE on A = B'", "Join a table; rows without a match are dropped."),
     "left-join": ("'TABLE on A = B'", "Join a table; rows without a match are kept."),
     "compute": ("'NAME = A * B'", "Add a column: two columns, a column and a value, or FUNCTION(A, VALUE)."),
-    "where": ("'A = VALUE'", "Filter rows; also !=, <, in, between, contains, is empty. col:B compares with column B."),
+    "where": (
+        "'A = VALUE'",
+        "Filter rows; also != (keeps empty A), <, in, between, contains, is empty. col:B compares with column B.",
+    ),
     "group": ("'A, month(B)'", "Group by columns, or by year, quarter, month, week or day of one."),
     "count-of": ("A", "Count the non-empty values of A."),
     "count-distinct": ("A", "Count the distinct values of A."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from osiris.compiler.context import sql_fields
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CURSOR, STATE, DELETES, FILES = "cursor", "state", "deletes", "files"
 _COMPARING = ("every", "at_most", "soft_column")
 """Keys of `deletes` that belong to the comparison of keys."""
-_ZONE = "STA055"
+_ZONE, _APART = "STA055", "STA059"
 _NAMED = 5
 """How many tables of an entry a note names."""
 _ADDING = ("append", "upsert")
@@ -57,14 +57,14 @@ def check_zones(ctx: Context) -> Iterator[Diagnostic]:
 
 
 def check_cursor_notes(ctx: Context) -> Iterator[Diagnostic]:
-    """What cursors do not see: one note per kind and entry, or step."""
+    """What cursors do not see, and what entries do not share: one note per kind and entry, or step."""
     noted: dict[tuple[str, str], list[Step]] = defaultdict(list)
     for code, step in _noted(ctx):
         noted[code, step.entry or step.id].append(step)
     for (code, name), steps in noted.items():
         first = steps[0]
         who = f"entry '{name}' ({_tables(steps)})" if first.entry else f"step '{name}'"
-        at = ctx.at(_place_of(first, "write_mode" if first.mode == "write" else CURSOR))
+        at = ctx.at(_place_of(first, {_APART: "from"}.get(code, "write_mode" if first.mode == "write" else CURSOR)))
         yield diagnostic(code, at=at, who=who, **({"zone": first.config[CURSOR]["zone"]} if code == _ZONE else {}))
 
 
@@ -77,6 +77,7 @@ def _tables(steps: Sequence[Step]) -> str:
 
 def _noted(ctx: Context) -> Iterator[tuple[str, Step]]:
     """Yield the codes of what the rows of steps miss, with the step whose config says so."""
+    yield from ((_APART, step) for step in _apart(ctx))
     cursors = _cursors(ctx)
     for step in cursors.values():
         yield from ((code, step) for code in _blind_spots(step))
@@ -86,6 +87,14 @@ def _noted(ctx: Context) -> Iterator[tuple[str, Step]]:
     appending = [step for step, spec in ctx.with_specs() if _appends(step, spec)]
     for code, above in {"STA056": updating, "STA058": files}.items():
         yield from ((code, step) for step in appending if not above.isdisjoint(all_needs(step.id, inputs)))
+
+
+def _apart(ctx: Context) -> list[Step]:
+    """Return the extractors of entries whose tables, of a database file, share no transaction."""
+    readers = [(step, ctx.registry.family(spec.family)) for step, spec in ctx.with_specs() if step.mode == "read"]
+    apart = [step for step, family in readers if step.entry and family and family.file_fields]
+    tables = Counter(step.entry for step in apart)
+    return [step for step in apart if tables[step.entry] > 1]
 
 
 def _cursors(ctx: Context) -> dict[str, Step]:
@@ -121,6 +130,8 @@ def _place_of(step: Step, key: str) -> str:
     """Return the pointer of a config key of a step, or of its entry or the table's part of it."""
     if not step.entry:
         return f"{step.pointer}/config/{key}"
+    if key == "from":
+        return f"{step.pointer.partition('/tables/')[0]}/from"
     return f"{step.pointer}/{key}" if "/tables/" in step.pointer else f"{step.pointer}/defaults/{key}"
 
 

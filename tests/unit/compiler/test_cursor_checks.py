@@ -220,9 +220,33 @@ def test_an_entry_has_one_note_of_a_kind(bench):
         for step in (read(name), write(name, f"to_{name}", write_mode="upsert"))
     ]
     pipeline = replace(bench.pipeline(), steps=tuple(steps))
-    (note,) = check_cursor_notes(Context(pipeline, bench.registry, CONNECTIONS, bench.root))
+    apart, note = check_cursor_notes(Context(pipeline, bench.registry, CONNECTIONS, bench.root))
     assert (note.code, note.location.pointer) == ("STA053", "/replicate/0/defaults/cursor")
     assert note.message.startswith("entry 'shop' (3 tables: a, b, c): ")
+    assert (apart.code, apart.location.pointer) == ("STA059", "/replicate/0/from")
+    assert apart.message.startswith("entry 'shop' (3 tables: a, b, c): each table is read in a transaction of its own")
+
+
+def entry_of(family, *names):
+    """Return the steps of an entry that copies tables without a cursor."""
+    reads = [replace(read(name, cursor=None), component=f"{family}.extractor") for name in names]
+    return [replace(step, entry="shop", pointer=f"/replicate/0/tables/{step.id}") for step in reads]
+
+
+@pytest.mark.parametrize(
+    ("family", "names", "expected"),
+    [
+        ("sqlite", ("a", "b"), [("STA059", "/replicate/0/from")]),
+        ("duckdb", ("a", "b"), [("STA059", "/replicate/0/from")]),
+        ("sqlite", ("a",), []),
+        ("postgres", ("a", "b"), []),
+        ("mysql", ("a", "b"), []),
+    ],
+)
+def test_tables_of_a_file_that_share_no_snapshot_are_noted(bench, family, names, expected):
+    pipeline = replace(bench.pipeline(), steps=tuple(entry_of(family, *names)))
+    notes = check_cursor_notes(Context(pipeline, bench.registry, CONNECTIONS, bench.root))
+    assert [(note.code, note.location.pointer) for note in notes] == expected
 
 
 ZONES = [
@@ -330,5 +354,7 @@ def test_a_note_of_many_tables_names_the_first(bench):
         for step in (read(name), write(name, f"to_{name}", write_mode="upsert"))
     ]
     pipeline = replace(bench.pipeline(), steps=tuple(steps))
-    (note,) = check_cursor_notes(Context(pipeline, bench.registry, CONNECTIONS, bench.root))
-    assert note.message.startswith("entry 'shop' (7 tables: t0, t1, t2, t3, t4 and 2 more): ")
+    notes = [*check_cursor_notes(Context(pipeline, bench.registry, CONNECTIONS, bench.root))]
+    assert [note.code for note in notes] == ["STA059", "STA053"]
+    for note in notes:
+        assert note.message.startswith("entry 'shop' (7 tables: t0, t1, t2, t3, t4 and 2 more): ")

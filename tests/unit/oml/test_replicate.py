@@ -62,6 +62,12 @@ def places(text, tables=TABLES):
     return [(code, line) for code, line, _ in problems(text, tables)]
 
 
+@pytest.mark.parametrize("every", ["run", "40s", "90 s", "15m", "24h", "2d"])
+def test_how_often_keys_are_compared_is_a_duration(every):
+    steps = validated(FILE.replace("every: 24h", f"every: {every}")).steps
+    assert every in [step.config["deletes"]["every"] for step in steps if "deletes" in step.config]
+
+
 def test_the_example_of_the_language():
     steps = {step.id: step for step in validated(FILE).steps}
     names = ["shop-crm-customers", "shop-sales-lines", "shop-sales-orders"]

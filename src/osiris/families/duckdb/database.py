@@ -108,6 +108,8 @@ _UNIQUE_INDEX = f"SELECT 1 FROM duckdb_indexes() WHERE {_IN_SCHEMA} AND table_na
 """DuckDB does not report the columns of an index."""
 _COLLATED = f"SELECT contains(lower(sql), 'collate') FROM duckdb_tables() WHERE {_IN_SCHEMA} AND table_name = ?"
 """Whether a table may have a collation: only its CREATE statement says so."""
+_COMMENT = f"SELECT comment FROM duckdb_tables() WHERE {_IN_SCHEMA} AND lower(table_name) = lower(?)"
+_MARK = re.compile(r"\[osiris ([0-9a-f]{16})\]$")
 
 
 class DuckDB(FileDatabase[DuckDBPyConnection]):
@@ -256,6 +258,16 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
 
     # Writing
 
+    def identity(self, session: Session, delivery: Delivery) -> str:
+        """Return the mark in the comment of the target; empty without one."""
+        match = _MARK.search(_comment(session, delivery))
+        return match[1] if match else ""
+
+    def put_mark(self, session: Session, delivery: Delivery, mark: str) -> None:
+        """Add a mark to the comment of the target: nothing else that ALTER keeps can be given to a table."""
+        text = f"{_comment(session, delivery)} [osiris {mark}]".strip().replace("'", "''")
+        session.run(f"COMMENT ON TABLE {delivery.quoted} IS '{text}'")
+
     def make_table(self, session: Session, delivery: Delivery) -> None:
         """Create the table, and its schema."""
         session.run(f"CREATE SCHEMA IF NOT EXISTS {quote_name(session.schema)}")
@@ -312,6 +324,11 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
 
 
 DUCKDB = DuckDB()
+
+
+def _comment(session: Session, delivery: Delivery) -> str:
+    (comment,) = session.rows(_COMMENT, DATABASE, session.schema, delivery.table) or ((None,),)
+    return comment[0] or ""
 
 
 def _borrow(path: Path, ctx: StepContext) -> DuckDBPyConnection | None:

@@ -32,8 +32,9 @@ SELECT s.schema_name, count(t.name) FROM duckdb_schemas() s LEFT JOIN (
 ON t.database_name = s.database_name AND t.schema_name = s.schema_name
 WHERE s.database_name = ? AND NOT s.internal OR s.database_name = ? AND s.schema_name = 'main'
 GROUP BY s.schema_name ORDER BY s.schema_name"""
-_COMMENTS = """
-SELECT table_name, comment FROM duckdb_tables() WHERE database_name = ? AND schema_name = ?
+_COMMENTS = r"""
+SELECT table_name, nullif(regexp_replace(comment, ' ?\[osiris [0-9a-f]{16}\]$', ''), '')
+FROM duckdb_tables() WHERE database_name = ? AND schema_name = ?
 UNION ALL SELECT view_name, comment FROM duckdb_views() WHERE database_name = ? AND schema_name = ?"""
 _KEYS = """
 SELECT lower(constraint_type[1]), constraint_column_names, referenced_table, referenced_column_names

@@ -258,18 +258,22 @@ def _sift(session: Session, delivery: Delivery, ways: Ways, number: str) -> None
     """Move all rows that fit to the target, and reject the others."""
     quoted, sent = quote_name(number), Counter(taken=0, given=delivery.sent["rows"])
 
+    def index() -> None:
+        if not sent["indexed"]:
+            session.run(f"CREATE INDEX osiris_number ON {_STAGING} ({quoted})")
+        sent.update(indexed=1)
+
     def attempt(where: str) -> None:
         try:
             with trying(session, delivery):
                 _refuse_changed(session, ways, where)
                 sent.update(taken=session.run(_moving(delivery, ways, f" WHERE {where}")))
         except RowRejected:
-            if not sent["refused"]:
-                session.run(f"CREATE INDEX osiris_number ON {_STAGING} ({quoted})")
-            sent.update(refused=1)
+            index()
             raise
 
     def take_out(row: int, refused: RowRejected) -> None:
+        index()  # also for rows that are only superseded
         names, where = listed([column.name for column, _ in ways]), f"{quoted} = {row}"
         one = f"SELECT {names} FROM {_STAGING} WHERE {where}"
         for (values,) in session.rows(f"SELECT pg_catalog.row_to_json(q)::text FROM ({one}) q"):

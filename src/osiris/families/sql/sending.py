@@ -184,13 +184,12 @@ def move_staged(
         session.run(f"DELETE FROM {table} WHERE {number} = {row}")
 
     def move(which: str) -> None:
-        parts = f"{which} AND {number} >= {{}} AND {number} < {{}}"
-        bisect_rows(count, lambda first, end: attempt(parts.format(first, end)), refuse)
+        bisect_rows(count, lambda first, end: attempt(which.format(first=first, end=end)), refuse)
 
     if delivery.merged:
         move_in_turns(session, staged, [*map(delivery.database.quote, delivery.key)], move, refuse)
     else:
-        move("TRUE")
+        move(_within(number))
 
 
 def move_in_turns(
@@ -202,24 +201,32 @@ def move_in_turns(
 ) -> None:
     """Call `move` with the condition of the rows to try next, until each key has its row or no candidate is left.
 
-    `staged` is the staging table and its column of row numbers, and `key` its key columns, all quoted. `move` deletes
-    rejected rows from that table, as `reject_row` does, which is called for each row that a later one supersedes.
+    The condition has `{first}` and `{end}` for the part of the rows that is tried, also where it looks up their turns:
+    else each of thousands of attempts would read the turns of all rows. `staged` is the staging table and its column
+    of row numbers, and `key` its key columns, all quoted. `move` deletes rejected rows from that table, as `reject_row`
+    does, which is called for each row that a later one supersedes.
     """
     table, number = staged
     of_key = f"OVER (PARTITION BY {', '.join(key)}"
+    server.run(f"CREATE TEMPORARY TABLE {_TURNS} (place BIGINT PRIMARY KEY, turn BIGINT, newest BIGINT)")
     server.run(
-        f"CREATE TEMPORARY TABLE {_TURNS} AS SELECT {number} AS place, "
-        f"ROW_NUMBER() {of_key} ORDER BY {number} DESC) AS turn, MAX({number}) {of_key}) AS newest FROM {table}"
+        f"INSERT INTO {_TURNS} SELECT {number}, ROW_NUMBER() {of_key} ORDER BY {number} DESC), "
+        f"MAX({number}) {of_key}) FROM {table}"
     )
     server.run(f"CREATE TEMPORARY TABLE {_DONE} (newest BIGINT)")  # a table is never dropped: that would commit
     ((turns,),) = server.rows(f"SELECT MAX(turn) FROM {_TURNS}")
     for turn in range(1, (turns or 0) + 1):
-        move(f"{number} IN (SELECT place FROM {_TURNS} WHERE turn = {turn})" if turns > 1 else "1 = 1")
+        of_turn = f" AND {number} IN (SELECT place FROM {_TURNS} WHERE turn = {turn} AND {_within('place')})"
+        move(_within(number) + (of_turn if turns > 1 else ""))
         if not server.rows(f"SELECT 1 FROM {_TURNS} WHERE turn > {turn} LIMIT 1"):
             break
         moved = f"turn = {turn} AND place IN (SELECT {number} FROM {table})"
         server.run(f"INSERT INTO {_DONE} SELECT newest FROM {_TURNS} WHERE {moved}")
         _pass_over(server, f"turn > {turn} AND newest IN (SELECT newest FROM {_DONE})", reject_row)
+
+
+def _within(number: str) -> str:
+    return f"{number} >= {{first}} AND {number} < {{end}}"
 
 
 def _pass_over(server: Session, which: str, reject_row: Callable[[int, RowRejected], None]) -> None:

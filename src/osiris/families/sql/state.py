@@ -164,7 +164,7 @@ def _expect_target(session: Session, delivery: Delivery, state: State) -> None:
     target, database = delivery.target, delivery.database
     if database.find(session, delivery.table) is None:
         problem = "does not exist any more"
-    elif state.target != database.identity(session, delivery):
+    elif state.target and state.target != database.identity(session, delivery):
         problem = "was replaced by another table"
     elif state.rows and not _has_rows(session, delivery):
         problem = "was emptied"
@@ -215,6 +215,7 @@ def record_state(session: Session, delivery: Delivery) -> None:
     if increment is None:
         return
     fault("state.record")
+    delivery.database.make_identity(session, delivery)
     identity = delivery.database.identity(session, delivery)
     state = increment.after(delivery.ctx.run_key, identity, rows=_has_rows(session, delivery))
     has_rejected = delivery.merged and delivery.rejected and delivery.rejected.rows

@@ -78,6 +78,9 @@ _TRIGGERS = """
 SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE AND sql LIKE '% INSERT ON %'"""
 _FOREIGN = """
 SELECT t.name, k."table" FROM sqlite_schema t JOIN pragma_foreign_key_list(t.name) k WHERE t.type = 'table'"""
+_MARK = "_osiris_table_"
+_MARKED = """
+SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = ? COLLATE NOCASE AND name GLOB ? ORDER BY name"""
 _DATED = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
 _DAY = timedelta(days=1)
 _BATCH = 10_000
@@ -270,6 +273,15 @@ class SQLite(FileDatabase[sqlite3.Connection]):
         return f"({name} >= '{day}' OR {name} NOT GLOB '{_DATED}')"
 
     # Writing
+
+    def identity(self, session: Session, delivery: Delivery) -> str:
+        """Return the name of the index that marks the target; empty without one."""
+        return ",".join(name for (name,) in session.rows(_MARKED, delivery.table, f"{_MARK}*"))
+
+    def put_mark(self, session: Session, delivery: Delivery, mark: str) -> None:
+        """Mark the target with an index that contains no row; a virtual table cannot have one."""
+        if not session.rows("SELECT 1 FROM pragma_table_list(?) WHERE type = 'virtual'", delivery.table):
+            session.run(f"CREATE INDEX {_MARK}{mark} ON {quote_name(delivery.table)} ((0)) WHERE 0")
 
     def begin(self, session: Session) -> None:
         """Do nothing: a session that may write starts in its transaction."""
