@@ -67,12 +67,11 @@ _CONDITIONS = (
 _THROUGH = (exp.Filter, exp.Neg, exp.Paren, exp.Window)
 _NUMBERS = frozenset({INTEGER, DECIMAL})
 _DIGITS = 38
-_INTEGER_PARTS = frozenset(
-    """
-    century day dayofweek dayofyear decade dow doy era hour isodow isoyear microsecond microseconds millennium
-    millisecond milliseconds minute month quarter second week weekofyear year yearweek
-    """.split()
-)
+_INTEGER_PARTS = frozenset({
+    "century", "day", "dayofweek", "dayofyear", "decade", "dow", "doy", "era", "hour", "isodow", "isoyear",
+    "microsecond", "microseconds", "millennium", "millisecond", "milliseconds", "minute", "month", "quarter", "second",
+    "week", "weekofyear", "year", "yearweek",
+})  # fmt: skip
 """What `extract` gives as an integer; other parts, such as the epoch and the Julian day, can be floats."""
 
 
