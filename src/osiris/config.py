@@ -157,6 +157,7 @@ def _matching(pattern: str) -> Callable[[object], str | None]:
     return parse
 
 
+_MAX_PARTS = 10_000
 _YES_NO = "true or false"
 _SIZE = (parse_size, "a size like 2GB or 512MiB")
 _TIME = (parse_duration, "a duration like 90s, 5m or 6h")
@@ -174,6 +175,7 @@ _ADDRESS = (
     "an address like https://host:5000, without a password",
 )
 _MAPPING, _PROFILES = "a mapping", "a mapping of profiles"
+_PARTS = (lambda value: n if 1 <= (n := _count(value) or 0) <= _MAX_PARTS else None, "a number from 1 to 10000")
 _SOME = (lambda value: _count(value) or None, "a number above 0")
 
 RULES = "rules"
@@ -197,6 +199,7 @@ KEYS: dict[str, Key] = {
     "run.memory": Key(*_SIZE, "2GB", "memory limit of the worker"),
     "run.threads": Key(_count, "a number of threads, 0 for one per core", 0, "threads of the worker"),
     "run.parallel": Key(_count, "a number of steps, 0 for one per core", 0, "how many steps may run at once"),
+    "run.partitions": Key(*_PARTS, None, "in how many parts each SQL step is computed that can be cut"),
     "run.spool_limit": Key(*_SIZE, "20GB", "disk space for outputs that several steps read"),
     "run.continue_within": Key(*_TIME, "6h", "how long a run that failed can be resumed"),
     "run.wait": Key(*_WAIT, "10m", "how long a run waits for one of its pipeline or with its target; 0: do not wait"),

@@ -130,6 +130,9 @@ class StepContext:
     before opening a file. `masked(text)` removes the secrets of the run from a text written to artifacts. `kept` has
     connections that earlier steps of the job have left open; without it, each step opens its own.
 
+    `threads` and `memory` (bytes) are for this step. A statement that can be cut is computed in `partitions` parts (0:
+    it is not cut), which may have `spool_limit` bytes (None: no limit) in `scratch`.
+
     `cursor` and `deletes` are the step keys of these names. `pair` is a writer's `state` in the plan. In a run, the
     extractor and the writer of a pair share its `increment`; the extractors of an entry share what `shared` has.
 
@@ -164,6 +167,8 @@ class StepContext:
     increment: Increment | None = None
     shared: Shared | None = None
     kept: Kept | None = None
+    partitions: int = 0
+    spool_limit: int | None = None
 
 
 class Extractor(Protocol[ConfigT_contra]):

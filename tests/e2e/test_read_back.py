@@ -106,6 +106,36 @@ def test_it_is_shown_as_lines_and_on_the_page(osiris, shop):
     assert "one row per" not in osiris("compile", "revenue.yaml", cwd=shop).stdout
 
 
+def test_each_sql_step_tells_how_it_can_be_cut(osiris, shop):
+    done = osiris("compile", "revenue.yaml", "--explain", "--json", cwd=shop)
+    paid, revenue = json.loads(done.stdout)["data"]["plan"]["cuts"]
+    whole, anywhere = ({"how": how, "columns": []} for how in ("whole", "split"))
+    assert (paid["step"], paid["feeds"], paid["merge"]) == ("paid", {"orders": anywhere, "customers": whole}, None)
+    assert revenue["feeds"] == {"paid": {"how": "bucket", "columns": ["name"]}}
+    assert "ORDER BY" not in revenue["part"]
+    assert revenue["merge"].endswith("LIMIT 10")
+    shown = osiris("compile", "revenue.yaml", "--explain", cwd=shop).stdout
+    assert "paid can be computed in parts (customers whole, orders cut anywhere). " in shown
+    assert "revenue can be computed in parts (paid by name), then merged. " in shown
+    assert "cuts" not in json.loads(osiris("compile", "revenue.yaml", "--json", cwd=shop).stdout)["data"]["plan"]
+
+
+def test_one_task_has_its_reason_and_place(osiris, shop):
+    text = PIPELINE.replace(
+        "SELECT name, sum(amount) AS total FROM paid GROUP BY name", "SELECT sum(amount) AS total FROM paid"
+    )
+    (shop / "revenue.yaml").write_text(text)
+    done = osiris("compile", "revenue.yaml", "--explain", "--json", cwd=shop)
+    _, revenue = json.loads(done.stdout)["data"]["plan"]["cuts"]
+    assert revenue["reason"] == "sum() without GROUP BY puts all rows together."
+    assert (revenue["line"], revenue["column"]) == (2, 3)
+    shown = osiris("compile", "revenue.yaml", "--explain", cwd=shop).stdout
+    assert (
+        "revenue is one task. sum() without GROUP BY puts all rows together. (line 2, column 3 of its statement)"
+        in shown
+    )
+
+
 def test_keys_may_be_given(shop):
     workspace = api.open_project(shop, {})
     compiled = api.compile_file(workspace, shop / "revenue.yaml", params={})

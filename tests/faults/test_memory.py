@@ -15,7 +15,7 @@ from osiris.runner.protocol import Secrets
 MB = 1_000_000
 QUERIES = {
     "sort": "SELECT id, k, v, t FROM a ORDER BY k, id",
-    "group": "SELECT t, k, count(*) AS n, max(v) AS m FROM a GROUP BY t, k",
+    "group": "SELECT t, k, count(*) AS n, max(id) AS m FROM a GROUP BY t, k",
     "join": "SELECT a.id, a.t, b.w FROM a JOIN b ON a.k = b.k",
 }
 SOURCES = {
@@ -44,7 +44,7 @@ def compute(tmp_path, osiris):
     same as the run reports it.
     """
 
-    def call(what, rows, memory):
+    def call(what, rows, memory, *options):
         folder = tmp_path / what
         osiris("init", str(folder), cwd=tmp_path)
         for name, query in SOURCES.items():
@@ -79,7 +79,7 @@ def compute(tmp_path, osiris):
         oml = {"oml_version": "0.1.0", "name": what, "steps": steps}
         (folder / "pipelines" / "p.yaml").write_text(json.dumps(oml))
         done = subprocess.run(
-            [sys.executable, "-c", MEASURED, OSIRIS, "run", "pipelines/p.yaml", "--json"],
+            [sys.executable, "-c", MEASURED, OSIRIS, "run", "pipelines/p.yaml", "--json", *options],
             cwd=folder,
             env=kept() | {"OSIRIS_RUN__MEMORY": memory},
             capture_output=True,
@@ -90,6 +90,8 @@ def compute(tmp_path, osiris):
         resident, _, answer = done.stdout.partition("\n")
         session = json.JSONDecoder().raw_decode(answer)[0]["data"]["session"]
         metrics = (folder / "logs" / session / "metrics.jsonl").read_text()
+        run = json.loads((folder / "logs" / session / "run.json").read_text())
+        assert ("cut" in run["steps"]["q"]) == ("--partitions" in options)
         values = [json.loads(line) for line in metrics.splitlines()]
         told = max(each["value"] for each in values if each["metric"] == "peak_memory_bytes")
         return folder / "output" / "out.parquet", int(resident), told
@@ -121,8 +123,8 @@ def is_sorted(path):
     return True
 
 
-def check(compute, what, rows, memory, limit):
-    path, resident, told = compute(what, rows, memory)
+def check(compute, what, rows, memory, limit, *options):
+    path, resident, told = compute(what, rows, memory, *options)
     print(f"{what}: {rows:,} rows at {memory}: {resident / MB:.0f} MB resident, {told / MB:.0f} MB by its own account")
     assert summed(f"'{path}'") == expected(what, rows)
     assert what != "sort" or is_sorted(path)
@@ -141,6 +143,12 @@ def test_what_is_larger_than_memory_spills(compute, what):
 @pytest.mark.parametrize("what", QUERIES)
 def test_twenty_million_rows_in_one_gigabyte(compute, what, turn):
     check(compute, what, 20_000_000, "1GB", 1_500 * MB)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("what", ["group", "sort"])
+def test_twenty_million_rows_in_parts_in_half_a_gigabyte(compute, what):
+    check(compute, what, 20_000_000, "500MB", 500 * MB + OVERHEAD, "--partitions", "32")
 
 
 def test_memory_that_grows_is_bounded(desk, make_step):

@@ -41,6 +41,7 @@ def test_an_empty_file_leaves_the_defaults(text, project):
         "run.memory": 2 * 10**9,
         "run.threads": 0,
         "run.parallel": 0,
+        "run.partitions": None,
         "run.spool_limit": 20 * 10**9,
         "run.continue_within": 6 * 3600.0,
         "run.step_timeout": None,
@@ -141,6 +142,7 @@ def test_a_limit_can_be_taken_back(project):
 WRITTEN = {
     "paths.read": "/data",
     "paths.write": "/data",
+    "run.partitions": "7",
     "run.step_timeout": "7m",
     "run.e2b.template": "mine",
     "openlineage.file": "lineage.jsonl",

@@ -45,7 +45,15 @@ if TYPE_CHECKING:
         validate_files,
         validated_data,
     )
-    from osiris.api.plan import inspect_tables, known_drift, plan_view, previous_plan, view_plan, write_page
+    from osiris.api.plan import (
+        cuts_of,
+        inspect_tables,
+        known_drift,
+        plan_view,
+        previous_plan,
+        view_plan,
+        write_page,
+    )
     from osiris.api.previews import (
         NOT_FOLLOWED,
         Measured,

@@ -56,7 +56,7 @@ def plan_view(
     outputs: Sequence[OutputText] | None = None,
     keeping: Collection[str] = (),
 ) -> PlanView:
-    """Return the view of a plan; `outputs`, to be included, are those of `api.outputs_of`.
+    """Return the view of a plan; `outputs`, to be included with its cuts, are those of `api.outputs_of`.
 
     `described` has the sources' descriptions by step, for their row counts. `previous` is the plan that this one
     replaces. `states` and `near` are as in `Tables`. `keeping` are the transforms that return exactly one row for each
@@ -76,7 +76,15 @@ def plan_view(
         read_back=None if outputs is None else tuple(output.to_json() for output in outputs),
         pairs=tuple(_pairs(manifest, previous)),
         gone=tuple(_no_longer_written(manifest, previous)),
+        cuts=None if outputs is None else cuts_of(manifest),
     )
+
+
+def cuts_of(manifest: Manifest) -> tuple[dict[str, JsonValue], ...]:
+    """Return how each SQL step of a plan can be computed in parts, as `compare.StepCut.to_json`."""
+    from osiris.compare.cuts import step_cuts  # loads sqlglot
+
+    return tuple(each.to_json() for each in step_cuts(manifest))
 
 
 def _pairs(manifest: Manifest, previous: Manifest | None) -> Iterator[PairView]:

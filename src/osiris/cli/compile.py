@@ -48,7 +48,9 @@ DETAILED = flag("--detailed-exitcode", "With --check, exit 5 if the plan would c
 REFRESH = flag("--refresh", "Read all source schemas again, including those in osiris.lock.")
 OUT = valued("--out", "DIR", "Write the plan to DIR (default: build/).", type=PATH)
 FORMAT = choice("--format form", "text mermaid", "Output format.", default="text")
-EXPLAIN = flag("--explain", "Describe each output: row keys, filters, joins, measures and target.")
+EXPLAIN = flag(
+    "--explain", "Describe each output: row keys, filters, joins, measures, target; how SQL steps can be cut."
+)
 MEASURE = flag("--measure", "Like --explain, and read rows for up to 10 s to measure each step.")
 HTML = valued("--html", "PATH", "Write an HTML page of the plan to PATH.", type=PATH)
 

@@ -43,7 +43,7 @@ def plan_lines(view: PlanView, *, verbose: bool = False) -> list[Line]:
         f"{step.id} computes {', '.join(step.fused)} inside its own statement" for step in view.steps if step.fused
     ]
     targets = [f"{target.step} {target_text(target)}, {target.delivery}" for target in view.targets]
-    return [*pairs, *steps, *fused, *targets, *_flow_lines(view, most), *_read_back_lines(view)]
+    return [*pairs, *steps, *fused, *targets, *_flow_lines(view, most), *_read_back_lines(view), *_cut_lines(view)]
 
 
 def _filled_columns(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> list[Line]:
@@ -98,6 +98,10 @@ def measured_lines(figures_of: Measured) -> list[Line]:
 
 def _read_back_lines(view: PlanView) -> list[Line]:
     return [safe(line) for output in view.read_back or () for line in ("", *output["lines"])]
+
+
+def _cut_lines(view: PlanView) -> list[Line]:
+    return ["", *(safe(each["text"]) for each in view.cuts)] if view.cuts else []
 
 
 def _gives(step: StepView, most: int | None) -> str:

@@ -70,6 +70,7 @@ def target_settings(options: dict[str, Any]) -> dict[str, JsonValue]:
     settings = {
         "run.target": where,
         "run.wait": _in_unit(options["wait"], "s"),
+        "run.partitions": options["partitions"],
         "run.e2b.timeout": _in_unit(options["e2b_timeout"], "s"),
         "run.e2b.install_deps": options["e2b_install_deps"] or None,
     }
@@ -199,6 +200,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "TIME",
         "How long to wait for a run of the same pipeline or with the same target (run.wait; default: 10m).",
     ),
+    valued("--partitions", "N", "Compute each SQL step that can be cut in N parts (run.partitions; default: uncut)."),
     STRICT,
     ROWS,
     valued("--target where", "NAME", "Where to run: local, bwrap or e2b (run.target; default: local)."),
@@ -331,6 +333,8 @@ def _rehearsed(workspace: Workspace, rehearsal: Rehearsal, select: str | None) -
     manifest = rehearsal.manifest
     selected = chosen(manifest, select)
     view = api.plan_view(workspace.root, manifest, {}, api.previous_plan(workspace, manifest), *rehearsal.tables)
+    if workspace.config.get("run.partitions"):
+        view = replace(view, cuts=api.cuts_of(manifest))
     shown = plan_lines(view, verbose=console().verbose)
     follow_up = again(["osiris", "run"], click.get_current_context().params.keys() - {"dry_run"})
     only = [f"  only steps {', '.join(selected)} (--select)"] if selected else []

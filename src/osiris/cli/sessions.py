@@ -153,7 +153,19 @@ def written_lines(run: Run, targets: Mapping[str, str]) -> list[Line]:
     ]
     table = figures(rows, ("written by", "target", "rows", "digest")) if rows else []
     steps: Run = run.get("steps") or {}
-    return [*table, *_new_tables(steps), *_deleted(steps), *_set_aside(str(run["session"]), steps)]
+    return [*_cuts(steps), *table, *_new_tables(steps), *_deleted(steps), *_set_aside(str(run["session"]), steps)]
+
+
+def _cuts(steps: Run) -> Iterator[str]:
+    """Yield which steps were computed in parts, with the ratio of the largest to the median, and which were not."""
+    cut = {name: step["cut"] for name, step in steps.items() if "cut" in step}
+    whole = [name for name, step in steps.items() if "one_task" in step]
+    if cut:
+        skews = ", ".join(f"{name} (largest {each['skew']} x median)" for name, each in cut.items())
+        parts = count(next(iter(cut.values()))["parts"], "part")
+        yield f"computed in {parts}: {skews}" + (f"; one task: {', '.join(whole)}" if whole else "")
+    elif whole:
+        yield f"one task: {', '.join(whole)}"
 
 
 def _new_tables(steps: Run) -> Iterator[str]:

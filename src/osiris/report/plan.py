@@ -89,7 +89,8 @@ class PairView:
 class PlanView:
     """A plan as people see it. `previous` is the plan it is compared with; without one, all flows are new.
 
-    `read_back` has what each output is, as `compare.OutputText.to_json` gives it; None if nobody asked for that.
+    `read_back` has what each output is, as `compare.OutputText.to_json` gives it, and `cuts` how SQL steps can be
+    computed in parts, as `compare.StepCut.to_json` does; None if nobody asked for that.
     `pairs` are the tables of entries of `replicate`, and `gone` the sources of those that only the plan before has.
     """
 
@@ -104,11 +105,12 @@ class PlanView:
     read_back: tuple[Mapping[str, JsonValue], ...] | None = None
     pairs: tuple[PairView, ...] = ()
     gone: tuple[str, ...] = ()
+    cuts: tuple[Mapping[str, JsonValue], ...] | None = None
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return the view as plain data; `pairs` and `gone` only where there are any."""
+        """Return the view as plain data; `pairs`, `gone` and `cuts` only where there are any."""
         data = asdict(self)
-        return {key: value for key, value in data.items() if value or key not in ("pairs", "gone")}
+        return {key: value for key, value in data.items() if value or key not in ("pairs", "gone", "cuts")}
 
 
 def view_of(data: Mapping[str, JsonValue]) -> PlanView:
@@ -124,6 +126,7 @@ def view_of(data: Mapping[str, JsonValue]) -> PlanView:
         "new_flows": tuple(FlowView(**flow) for flow in data["new_flows"]),
         "pairs": tuple(PairView(**pair) for pair in data.get("pairs", ())),
         "gone": tuple(data.get("gone", ())),
+        "cuts": tuple(data["cuts"]) if "cuts" in data else None,
     }
     outputs = data.get("read_back")
     return PlanView(**{**data, **views, "read_back": None if outputs is None else tuple(outputs)})

@@ -63,8 +63,9 @@ class Job:
 
     `bindings` are the values of `${run.…}`; `skip` has the steps not to run, each with the reason; `timeout` is the
     limit per step, in seconds; the `lock` file is locked while the job runs. At most `parallel` groups of steps run at
-    once. Spools are in the folder `spools`, at most `spool_limit` bytes; `kept` are those that an earlier run left
-    there for skipped steps. `known` has the answers of steps not to describe, each as `Described.to_json`.
+    once; a step that can be cut is computed in `partitions` parts (0: it is not cut). Spools are in the folder
+    `spools`, at most `spool_limit` bytes; `kept` are those that an earlier run left there for skipped steps. `known`
+    has the answers of steps not to describe, each as `Described.to_json`.
     `pipeline` is the pipeline's name, `plan` its fingerprint. A preview returns `show_rows` rows of each step in `show`
     and reads at most `sample` rows of each source (0: all). A doctor job checks the connections in `uses`, each with
     the modes in which steps use it, for at most `timeout` seconds each. Rows of the writers in `discard` are digested
@@ -90,6 +91,7 @@ class Job:
     timeout: float | None = None
     lock: str | None = None
     parallel: int = 1
+    partitions: int = 0
     spools: str = ""
     spool_limit: int | None = None
     kept: dict[str, JsonValue] = field(default_factory=dict)

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from osiris.components.duckdb_processor.parts import Statement, compute_parts
 from osiris.errors import fail, raise_all
 from osiris.families.sql.result import bound_values
-from osiris.model import Described, resolve_order
+from osiris.model import Described, Field, resolve_order
 from osiris.sql import check
 from osiris.sql.binding.bind import bind, carried, check_input, explain, schema_of_relation
 from osiris.sql.binding.duck_types import quote_name
 from osiris.sql.binding.engine import borrow, interruptible, open_engine
 from osiris.sql.binding.problems import ENGINE_ERRORS, kind_of, runtime_problem
+from osiris.sql.cuts import OneTask, cut
 from osiris.sql.nondeterminism.row_order import with_total_order
 from osiris.sql.safety.duckdb_crosscheck import assert_native
 from osiris.sql.safety.names import mentioned_parameters, parameter_types, relation_names
@@ -26,12 +28,13 @@ from osiris.table import finite, own_errors, passed_on, stream
 from osiris.types import arrow_schema, spelled
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
+    from osiris.components.duckdb_processor.parts import Inputs
     from osiris.driver import StepContext
     from osiris.model import JsonValue, Order, Schema
     from osiris.sql import Verdict
@@ -86,7 +89,7 @@ class Driver:
             text = with_total_order(text, [field.name for field in schema])
         run = _Query(text, verdict, names, {name: _finite(rows) for name, rows in inputs.items()}, schema, ctx)
         order = lambda: resolve_order(_order(verdict), (rows.order for rows in inputs.values()))  # noqa: E731
-        return stream(schema, finite(_rows(run)), order)
+        return stream(schema, finite(_in_parts(run) if ctx.partitions else _rows(run)), order)
 
 
 def _finite(rows: RowStream) -> RowStream:
@@ -116,15 +119,64 @@ def _order(verdict: Verdict) -> Order | Literal["kept"]:
     return "kept" if verdict.keeps_order else "free"
 
 
+def _in_parts(run: _Query) -> Generator[pa.RecordBatch, None, None]:
+    """Return the rows of a query, computed in parts if it can be cut, with the same rows in the same kind of order."""
+    used = {name: run.names[name] for name in run.verdict.relations}
+    inputs = {key: _readable(run, key) for key in dict.fromkeys(used.values())}
+    answer = cut(run.text, used, {key: rows.schema for key, rows in inputs.items()})
+    if isinstance(answer, OneTask):
+        run.ctx.emit("one_task", {"reason": answer.reason})
+        return _rows(run)
+    part = replace(run, text=answer.part, verdict=_checked(answer.part, used), names=used)
+    memory = int(run.ctx.memory * _SHARE) // (2 if answer.merge else 1)
+
+    def compute(engine: DuckDBPyConnection, given: Inputs, cancelled: Callable[[], bool]) -> Iterator[pa.RecordBatch]:
+        return _computed(replace(part, inputs=given), engine, cancelled)
+
+    rows = _parts(run, Statement(inputs, answer, run.schema, compute, run.ctx, memory))
+    return _merged(run, answer.merge, rows, memory) if answer.merge else rows
+
+
+def _readable(run: _Query, key: str) -> RowStream:
+    """Return an input as a stream; one that the engine reads is read by a query of its own, with all its columns."""
+    source = run.inputs[key]
+    if source.relation is None:
+        return source
+    names = {"df": key}
+    verdict = _checked("SELECT * FROM df", names)
+    schema = tuple(Field(column.name, column.type) for column in source.schema)
+    query = _Query(str(verdict.canonical), verdict, names, {key: source}, schema, run.ctx)
+    return stream(schema, _rows(query), source.order)
+
+
+def _parts(run: _Query, statement: Statement) -> Generator[pa.RecordBatch, None, None]:
+    with _translated(run):
+        yield from compute_parts(statement)
+
+
+def _merged(
+    run: _Query, text: str, rows: Generator[pa.RecordBatch, None, None], memory: int
+) -> Generator[pa.RecordBatch, None, None]:
+    """Yield the rows of all parts in the order of a query, cut off where it cuts them off."""
+    names = {"parts": "parts"}
+    verdict = _checked(text, names)
+    query = _Query(
+        str(verdict.canonical), verdict, names, {"parts": stream(run.schema, rows, "free")}, run.schema, run.ctx
+    )
+    engine = open_engine(run.ctx.scratch / "merge", memory=memory, threads=run.ctx.threads)
+    with closing(rows), closing(engine):
+        yield from _computed(query, engine, run.ctx.cancelled)
+
+
 def _rows(run: _Query) -> Generator[pa.RecordBatch, None, None]:
     """Open an engine when the first row is read; close it after the last, or when the generator is closed."""
-    ctx = run.ctx
-    engine = _engine(run)
-    try:
-        with own_errors(*run.inputs.values()), _translated(run), interruptible(engine, ctx.cancelled):
-            yield from _run(engine, run)
-    finally:
-        engine.close()
+    with closing(_engine(run)) as engine:
+        yield from _computed(run, engine, run.ctx.cancelled)
+
+
+def _computed(run: _Query, engine: DuckDBPyConnection, cancelled: Callable[[], bool]) -> Iterator[pa.RecordBatch]:
+    with own_errors(*run.inputs.values()), _translated(run), interruptible(engine, cancelled):
+        yield from _run(engine, run)
 
 
 def _engine(run: _Query) -> DuckDBPyConnection:

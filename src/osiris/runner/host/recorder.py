@@ -37,6 +37,8 @@ _KEPT = {
     "new_table": "new_table",
     "read_since": "read_since",
     "rows_deleted": "deleted",
+    "cut": "cut",
+    "one_task": "one_task",
 }
 """Driver events kept in the summary of a step, with their key there."""
 

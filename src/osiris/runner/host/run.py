@@ -475,6 +475,7 @@ def _job(attempt: _Attempt, session: Session) -> Job:
         timeout=config.get("run.step_timeout"),
         lock=str(worker_lock(project, attempt.manifest.name)),
         parallel=attempt.parallel,
+        partitions=config.get("run.partitions") or 0,
         spools=str(project.spools / session.id),
         spool_limit=config.get("run.spool_limit"),
         kept=start.kept,

@@ -144,6 +144,8 @@ def context_of(job_ctx: JobContext, connection: str, scratch: Path, artifacts: P
         connection=job_ctx.connections.get(connection, {}),
         threads=job_ctx.job.limits.threads,
         memory=job_ctx.job.limits.memory,
+        partitions=job_ctx.job.partitions,
+        spool_limit=job_ctx.job.spool_limit,
         cancelled=job_ctx.stopper.requested,
         family=connection.removeprefix("@").partition(".")[0],
         paths=_policy_of(job_ctx),

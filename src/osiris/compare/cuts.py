@@ -1,0 +1,63 @@
+"""How the SQL steps of a plan can be computed in parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from osiris.model import schema_from_json
+from osiris.sql.cuts import OneTask, cut
+from osiris.sql.safety.names import relation_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from osiris.model import JsonValue, Manifest
+    from osiris.sql.cuts import Cut, Feed
+
+
+@dataclass(frozen=True, slots=True)
+class StepCut:
+    """How one SQL step can be computed in parts, or why it is one task."""
+
+    step: str
+    answer: Cut | OneTask
+
+    @property
+    def text(self) -> str:
+        """Return the answer in one line."""
+        answer = self.answer
+        if isinstance(answer, OneTask):
+            at = answer.place
+            place = f" (line {at.line}, column {at.column} of its statement)" if at and at.line else ""
+            return f"{self.step} is one task. {answer.reason}{place}"
+        fed = ", ".join(f"{name} {_fed(feed)}" for name, feed in answer.feeds.items())
+        return f"{self.step} can be computed in parts ({fed}){', then merged' if answer.merge else ''}. {answer.why}"
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the answer as JSON, with its `text`: the fields of a cut, or the reason and place of one task."""
+        answer, head = self.answer, {"step": self.step, "text": self.text}
+        if isinstance(answer, OneTask):
+            at = answer.place
+            return {**head, "reason": answer.reason, "line": at and at.line, "column": at and at.column}
+        feeds = {name: {"how": feed.how, "columns": list(feed.columns)} for name, feed in answer.feeds.items()}
+        return {**head, "feeds": feeds, "part": answer.part, "merge": answer.merge, "why": answer.why}
+
+
+def _fed(feed: Feed) -> str:
+    return {"split": "cut anywhere", "whole": "whole", "bucket": f"by {', '.join(feed.columns)}"}[feed.how]
+
+
+def step_cuts(manifest: Manifest) -> tuple[StepCut, ...]:
+    """Return the answer for each SQL step of a plan, in the order of the plan."""
+    return tuple(_cuts(manifest))
+
+
+def _cuts(manifest: Manifest) -> Iterator[StepCut]:
+    schemas = {step["id"]: schema_from_json(step["schema"] or []) for step in manifest.steps}
+    for step in manifest.steps:
+        for key, dialect in step["sql"].items() if step["mode"] == "transform" else ():
+            if dialect == "duckdb" and key in step["config"]:
+                names = {name: keys[0] for name, keys in relation_names(step["inputs"]).items()}
+                inputs = {name: schemas[source] for name, source in step["inputs"].items()}
+                yield StepCut(step["id"], cut(str(step["config"][key]), names, inputs))

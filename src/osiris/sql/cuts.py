@@ -1,0 +1,272 @@
+"""How a statement can be computed in parts whose rows together are its rows; or why it is one task.
+
+One input is cut: each part has some of its rows, and all rows of the other inputs. The text is the same in each part,
+but for a final ORDER BY and LIMIT, which a second statement applies to the rows of all parts. Whatever is not proved
+to give the same rows is one task. The proof of a flat statement (`read_flat`) has three steps:
+
+1. Rows meet in one way at most: GROUP BY, DISTINCT or windows. Their keys are exact, and so are the values of the
+   aggregates: what comes of the rows that meet depends on nothing but them.
+2. The cut input is on no optional side of a join, so each row of the join comes from one of its rows. If rows meet, it
+   is by keys with a column of this input: rows that have it equal are in one part.
+3. The final ORDER BY compares all outputs, which are exact: their order is the same for any order of the rows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from sqlglot import exp
+
+from osiris.sql.exactness import Exactness, arguments_of
+from osiris.sql.flat import AGGREGATES, DIALECT, OF_WINDOWS, NotCut, Origin, Output, read_flat
+from osiris.sql.nondeterminism.determinism import diagnostics
+from osiris.sql.nondeterminism.rules import findings
+from osiris.sql.safety.dialects import lower
+from osiris.sql.safety.text import place
+from osiris.sql.safety.tree import beginning_of, called, calls_any, canonical, deep_recursion, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from osiris.errors import Location
+    from osiris.model import Schema
+    from osiris.sql.flat import Flat, Item
+
+_OF_NUMBERS = frozenset({"avg", "sum"})
+_COUNTS = frozenset({"count", "count_if"})
+_BY_POSITION = frozenset({"first_value", "lag", "last_value", "lead", "ntile", "row_number"})
+"""Window functions that tell rows with equal keys apart."""
+
+
+class Feed(NamedTuple):
+    """Which rows of an input a part has: any (`split`), those with its hash of `columns` (`bucket`), all (`whole`).
+
+    Each row of an input that is `split` or in a `bucket` is in exactly one part. The parts keep the order of the rows.
+    """
+
+    how: Literal["split", "bucket", "whole"]
+    columns: tuple[str, ...] = ()
+
+
+class Cut(NamedTuple):
+    """A statement in parts: the `feeds` of the inputs that it reads, by their names, and the text that each part runs.
+
+    `merge` is the text over `parts`, the rows of all parts, where the statement ends with ORDER BY or LIMIT. `why` is a
+    sentence.
+    """
+
+    feeds: Mapping[str, Feed]
+    part: str
+    merge: str | None
+    why: str
+
+
+class OneTask(NamedTuple):
+    """Why a statement is not cut: a sentence, and the place in its text."""
+
+    reason: str
+    place: Location | None
+
+
+class _Keys(NamedTuple):
+    """A clause by which rows meet: its words, its node, and its keys."""
+
+    words: str
+    node: exp.Expr
+    values: list[exp.Expr]
+
+
+def cut(
+    sql: str, names: Mapping[str, str], schemas: Mapping[str, Schema], cut_input: str | None = None
+) -> Cut | OneTask:
+    """Return how a checked statement of DuckDB can be computed in parts.
+
+    `sql` is the canonical text of a verdict, `names` maps each folded name in it to its input, and `schemas` has the
+    inputs' columns. The input that is cut is `cut_input`, or the first one that can be.
+    """
+    with deep_recursion():
+        tree = parse(sql, DIALECT.load_grammar())[0]
+        by_name = {name: schemas[key] for name, key in names.items() if key in schemas}
+        unsteady = diagnostics(findings(tree, sql, DIALECT), by_name, by_name)
+        if unsteady:
+            return OneTask(f"{unsteady[0].message.rstrip('.')}.", unsteady[0].location)
+        try:
+            flat = read_flat(tree, names, schemas)
+            exact = Exactness(flat)
+            merge = _merge(flat, exact)
+            clauses = _clauses(flat, exact)
+            name, feed, why = _first_cut(flat, clauses, schemas, cut_input)
+        except NotCut as answer:
+            at = beginning_of(answer.node, sql)
+            return OneTask(answer.reason, None if at is None else place(sql, at))
+        if merge:
+            for part in ("order", "limit", "offset"):
+                tree.set(part, None)
+        read = {item.input for item in flat.items.values()}
+        feeds = {each: Feed("whole") for each in schemas if each in read} | {name: feed}
+        return Cut(feeds, _text(tree) if merge else sql, merge, why)
+
+
+def _clauses(flat: Flat, exact: Exactness) -> list[_Keys]:
+    """Return the clauses by which rows meet; raises `NotCut` if what comes of them depends on more than the keys."""
+    tree = flat.tree
+    for call in (node for node in tree.walk() if called(node) in AGGREGATES | OF_WINDOWS):
+        _check_call(call, tree, exact)
+    clauses = [_Keys("PARTITION BY", each, each.args.get("partition_by") or []) for each in tree.find_all(exp.Window)]
+    if tree.args.get("group"):
+        clauses.append(_Keys("GROUP BY", tree.args["group"], _grouped(flat)))
+    if tree.args.get("distinct"):
+        clauses.append(_Keys("DISTINCT", tree, [each.value for each in flat.outputs]))
+    used = sorted({each.words for each in clauses})
+    if len(used) > 1:
+        raise NotCut(tree, f"Rows meet in two ways: {' and '.join(used)}.")
+    for clause, needed in (("having", "GROUP BY"), ("qualify", "PARTITION BY")):
+        if tree.args.get(clause) and used != [needed]:
+            raise NotCut(tree.args[clause], f"{clause.upper()} without {needed} compares all rows.")
+    for keys in clauses:
+        _check_exact(keys.values, f"a key of {keys.words}", exact)
+        if isinstance(keys.node, exp.Window):
+            _check_window(keys, flat, exact)
+    return clauses
+
+
+def _check_call(call: exp.Expr, tree: exp.Select, exact: Exactness) -> None:
+    """Refuse an aggregate or window function that depends on more than the values of the rows that meet."""
+    name, arguments = called(call), arguments_of(call)
+    inner = call.parent if isinstance(call.parent, exp.Filter) else call
+    is_window = isinstance(inner.parent, exp.Window) and inner.arg_key == "this"
+    if not is_window and not (name in AGGREGATES and tree.args.get("group")):
+        raise NotCut(call, f"{name}() without GROUP BY puts all rows together.")
+    if name in AGGREGATES - _COUNTS and len(arguments) != 1:
+        raise NotCut(call, f"{name}() of several arguments is not known to be the same in parts.")
+    if name not in _COUNTS:
+        _check_exact(arguments, f"an argument of {name}()", exact)
+    if name in _OF_NUMBERS and exact.kind(arguments[0]) not in ("bool", "integer", "decimal", "null"):
+        raise NotCut(call, f"{name}() of what is no number is not known to be the same in parts.")
+
+
+def _check_exact(values: Iterable[exp.Expr], what: str, exact: Exactness) -> None:
+    for value in values:
+        if not exact.kind(value):
+            raise NotCut(value, f"Equal values of {what} are not known to be the same: those of floats can differ.")
+
+
+def _check_window(keys: _Keys, flat: Flat, exact: Exactness) -> None:
+    """Refuse a window whose result depends on the order of rows with equal keys, if these rows differ elsewhere."""
+    window = keys.node
+    order = [each.this for each in window.args["order"].expressions] if window.args.get("order") else []
+    _check_exact(order, "a key of ORDER BY", exact)
+    call = window.this.this if isinstance(window.this, exp.Filter) else window.this
+    if called(call) not in _BY_POSITION and not window.args.get("spec"):
+        return
+    read = {meant for meant in flat.meaning.values() if isinstance(meant, Origin)}
+    if not read <= {flat.origin(each) for each in (*keys.values, *order)}:
+        what = f"{called(call)}()" if called(call) in _BY_POSITION else "A frame"
+        raise NotCut(window, f"{what} depends on the order of rows with equal keys; add all columns to its ORDER BY.")
+
+
+def _grouped(flat: Flat) -> list[exp.Expr]:
+    """Return the keys of GROUP BY."""
+    tree, group = flat.tree, flat.tree.args["group"]
+    if any(each.is_star for each in tree.expressions):
+        raise NotCut(group, "GROUP BY with * is not known to be the same in parts.")
+    if not group.args.get("all"):
+        return [_grouping(flat, key) for key in group.expressions]
+    values = [each.value for each in flat.outputs]
+    named = (flat.meaning.get(id(node)) for each in values for node in each.walk())
+    if group.expressions or any(isinstance(meant, Output) for meant in named):
+        raise NotCut(group, "GROUP BY ALL beside outputs that are computed from others is not followed.")
+    return [each for each in values if not calls_any(each, AGGREGATES)]
+
+
+def _grouping(flat: Flat, key: exp.Expr) -> exp.Expr:
+    if isinstance(key, exp.Literal) and key.is_int and 0 < int(key.name) <= len(flat.outputs):
+        return flat.outputs[int(key.name) - 1].value
+    if not key.find(exp.Column):
+        raise NotCut(key, "GROUP BY has a key without a column.")
+    return key
+
+
+def _first_cut(
+    flat: Flat, clauses: list[_Keys], schemas: Mapping[str, Schema], cut_input: str | None
+) -> tuple[str, Feed, str]:
+    """Return the first input that can be cut, how it is fed, and why; raises the first reason if there is none."""
+    refused: list[NotCut] = []
+    for name in (each for each in schemas if cut_input in (None, each)):
+        read = [(alias, item) for alias, item in flat.items.items() if item.input == name]
+        try:
+            if read:
+                _check_read(read, name)
+                return name, *_fed(read[0][0], name, flat, clauses, schemas[name])
+        except NotCut as reason:
+            refused.append(reason)
+    raise refused[0] if refused else NotCut(flat.tree, f"It reads no input{f' {cut_input}' if cut_input else ''}.")
+
+
+def _check_read(read: list[tuple[str, Item]], name: str) -> None:
+    for _, again in read[1:]:
+        raise NotCut(again.node, f"It reads '{name}' twice, so that not all of its rows meet.")
+    if read[0][1].is_optional:
+        raise NotCut(read[0][1].node, f"'{name}' is on the optional side of a join, where each part would add rows.")
+
+
+def _fed(alias: str, name: str, flat: Flat, clauses: list[_Keys], schema: Schema) -> tuple[Feed, str]:
+    """Return how the rows of one item are fed, and why."""
+    if not clauses:
+        return Feed("split"), f"Each output row depends on one row of '{name}'."
+    common = {each.column for each in map(flat.origin, clauses[0].values) if each and each.item == alias}
+    for clause in clauses:
+        common &= {each.column for each in map(flat.origin, clause.values) if each and each.item == alias}
+        if not common:
+            others = " that all of them have" if len(clauses) > 1 else ""
+            raise NotCut(clause.node, f"The keys of {clause.words} have no column of '{name}'{others}.")
+    columns = tuple(each.name for each in schema if lower(each.name) in common)
+    listed, some = " and ".join(f"'{each}'" for each in columns), "a column" if len(columns) == 1 else "columns"
+    return Feed("bucket", columns), f"The keys of {clauses[0].words} include {listed}, {some} of '{name}'."
+
+
+def _merge(flat: Flat, exact: Exactness) -> str | None:
+    """Return the final ORDER BY, LIMIT and OFFSET as a text over `parts`, if there are any."""
+    tree = flat.tree
+    order, counts = tree.args.get("order"), [tree.args[key] for key in ("limit", "offset") if tree.args.get(key)]
+    for count in counts:
+        if order is None or not isinstance(count.expression, exp.Literal) or not count.expression.is_int:
+            raise NotCut(count, f"{count.key.upper()} without ORDER BY, or of more than a number, counts all rows.")
+        if count.key == "limit" and int(count.expression.name) == 0:
+            raise NotCut(count, "LIMIT 0 needs no rows.")
+    if order is None:
+        return None
+    keys = [(number, each) for each in order.expressions for number in _numbers(each.this, flat)]
+    missing = {*range(1, len(flat.outputs) + 1)} - {number for number, _ in keys}
+    if missing or any(each.name is None for each in flat.outputs):
+        raise NotCut(order, "ORDER BY leaves out some outputs, or they have no names.")
+    _check_exact([each.value for each in flat.outputs], "an output that ORDER BY compares", exact)
+    merge = exp.select("*", dialect=DIALECT.load_grammar()).from_("parts")
+    by_number = [exp.Ordered(**{**each.args, "this": exp.Literal.number(number)}) for number, each in keys]
+    merge.set("order", exp.Order(expressions=by_number))
+    for count in counts:
+        merge.set(count.key, count.copy())
+    return _text(merge)
+
+
+def _numbers(key: exp.Expr, flat: Flat) -> list[int]:
+    """Return the numbers of the outputs that a key of the final ORDER BY is."""
+    numbers = range(1, len(flat.outputs) + 1)
+    if isinstance(key, exp.Literal) and key.is_int and int(key.name) in numbers:
+        return [int(key.name)]
+    if isinstance(key, exp.Var) and key.name.upper() == "ALL":
+        return [*numbers]
+    if isinstance(key, exp.Column):
+        flat.prove(key, is_sorted=True)
+        meant = flat.meaning[id(key)]
+        for number, output in zip(numbers, flat.outputs, strict=True):
+            if meant is output or (isinstance(meant, Origin) and flat.origin(output.value) == meant):
+                return [number]
+    raise NotCut(key, "ORDER BY has a key that is no output column by its name or number.")
+
+
+def _text(tree: exp.Expr) -> str:
+    steady = canonical(tree, DIALECT.load_grammar())
+    if steady is None:
+        raise ValueError("a part of a canonical statement has no canonical text")
+    return steady.text

@@ -1,0 +1,192 @@
+"""Whatever the planner cuts: the parts, computed and merged by DuckDB alone, have the rows of the whole statement."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import duckdb
+import pytest
+from tests.property.cut_statements import Maker
+from tests.unit.sql.conftest import lines
+from tests.unit.sql.cut_corpus import COLUMNS, NAMES, SCHEMAS, corpus
+
+from osiris.sql.check_text import check
+from osiris.sql.cuts import Cut, cut
+from osiris.sql.nondeterminism.row_order import with_total_order
+
+PARTS = (2, 3, 7)
+"""How many parts; three, where tables are empty."""
+DATA = 4
+VALUES = {
+    "id": [1, 2, 3, 4], "x": [1, 2, 3, 5], "s": ["a", "A", "b", ""], "amt": ["1.10", "2.50", "0.00"],
+    "f": [0.0, -0.0, 1.5, float("nan")], "l": [[], [1], [3, None, 1]], "g": [[0.0], [-0.0], [1.5, None]],
+    "j": ['{"a": 1, "b": [2]}', '{"a": null}'], "Mixed Name": ["p", "q"], "v": [1, 2, 3, 9], "name": ["a", "b"],
+    "d": ["2024-01-05", "2024-02-01", "2024-02-09 10:00"], "since": ["2024-01-01", "2024-02-01"], "cur": ["a", "b"],
+    "rate": [1, 2, 3], "id_1": [1, 2, 3], "tz": ["2024-01-05 00:00+00", "2024-02-01 01:00+01"], "bo": [True, False],
+    "st": [{"id": 1, "x": 3, "f": 0.0}, {"id": 2, "x": 1, "f": -0.0}, {"id": 3, "x": None, "f": 1.5}],
+    "u": ["00000000-0000-0000-0000-000000000001", "f0000000-0000-0000-0000-000000000001"], "b": [b"a", b"", b"\x00"],
+    "big": [0, 2**64 - 1, 7], "dt": ["2024-01-05", "2024-02-01"],
+}  # fmt: skip
+SIZES = [{}, {"df": 0}, {"w": 0, "other": 0}, dict.fromkeys(COLUMNS, 0)]
+"""Of each set of data: how many rows, where it is not a few."""
+HAND = [each.sql for each in corpus()]
+ROW_WISE = [
+    line.partition(" -- holds: ")[0] for name in ("accepted", "refused") for line in lines(f"row_wise_{name}.sql")
+]
+
+
+def rows_of(chance, name, sizes):
+    rows = [
+        [chance.choice([*VALUES[column], None]) for column in COLUMNS[name]]
+        for _ in range(sizes.get(name, chance.randint(8, 16)))
+    ]
+    return rows + rows[: len(rows) // 3]
+
+
+class Data:
+    """Sets of random tables in DuckDB: the whole ones, and those of each part as they are asked for."""
+
+    def __init__(self):
+        self.engine, self.parts = duckdb.connect(), set()
+        self.engine.execute("SET threads = 1; SET TimeZone = 'UTC'")
+        chance = random.Random(7)
+        for number, sizes in enumerate(SIZES):
+            self.engine.execute(f"CREATE SCHEMA whole{number}; USE whole{number}")
+            for name, columns in COLUMNS.items():
+                types = ", ".join(f'"{column}" {kind}' for column, (_, kind) in columns.items())
+                self.engine.execute(f'CREATE TABLE "{name}" ({types})')
+                for row in rows_of(chance, name, sizes):
+                    self.engine.execute(f'INSERT INTO "{name}" VALUES ({", ".join("?" * len(row))})', row)
+            self.name_others()
+
+    def name_others(self):
+        for name, key in NAMES.items():
+            if name != key.lower():
+                self.engine.execute(f'CREATE VIEW "{name}" AS SELECT * FROM "{key}"')
+
+    def answer(self, schema, sql):
+        self.engine.execute(f"USE {schema}")
+        return self.engine.execute(sql).fetchall()
+
+    def part(self, number, feeds, of, index):
+        """Return the schema with one part of the rows."""
+        name = "_".join(["p", str(number), str(of), str(index), *(str(hash((k, f)) & 0xFFFFFFFF) for k, f in feeds)])
+        if name in self.parts:
+            return name
+        self.parts.add(name)
+        self.engine.execute(f"CREATE SCHEMA {name}; USE {name}")
+        for key in COLUMNS:
+            feed = dict(feeds).get(key)
+            columns = ", ".join(f'"{each}"' for each in feed.columns) if feed else ""
+            place = {"split": "rowid", "bucket": f"hash({columns}, 'salt') // 8"}.get(feed.how if feed else "")
+            rows = f'SELECT * FROM whole{number}."{key}"'
+            cut_rows = f'TABLE "{key}" AS {rows} WHERE {place} % {of} = {index} ORDER BY rowid'
+            self.engine.execute(f"CREATE {cut_rows}" if place else f'CREATE VIEW "{key}" AS {rows}')
+        self.name_others()
+        return name
+
+    def merged(self, number, answer, of):
+        """Return the rows of all parts, merged where they are."""
+        feeds = tuple(sorted(answer.feeds.items()))
+        schemas = [self.part(number, feeds, of, index) for index in range(of)]
+        if not answer.merge:
+            return [row for schema in schemas for row in self.answer(schema, answer.part)]
+        for index, schema in enumerate(schemas):
+            self.engine.execute(f"USE {schema}")
+            target = "CREATE OR REPLACE TABLE memory.main.parts AS" if index == 0 else "INSERT INTO memory.main.parts"
+            self.engine.execute(f"{target} {answer.part}")
+        return self.answer("memory.main", answer.merge)
+
+
+@pytest.fixture(scope="module")
+def data():
+    engine = Data()
+    yield engine
+    engine.engine.close()
+
+
+def outputs(data, text):
+    """Return the names of a statement's columns; None if DuckDB refuses it, or it has one name twice."""
+    data.engine.execute("USE whole0")
+    try:
+        names = data.engine.sql(text).columns
+    except duckdb.Error:
+        return None
+    return names if len({name.lower() for name in names}) == len(names) else None
+
+
+def can_be_computed(data, text):
+    try:
+        for number in range(DATA):
+            data.answer(f"whole{number}", text)
+    except duckdb.Error:
+        return False
+    return True
+
+
+def is_equal(data, number, text, answer):
+    whole = data.answer(f"whole{number}", text)
+    for of in PARTS if number == 0 else (3,):
+        parts = data.merged(number, answer, of)
+        same = repr(parts) == repr(whole) if answer.merge else Counter(map(repr, parts)) == Counter(map(repr, whole))
+        if not same:
+            return False
+    return True
+
+
+def cuts_of(data, sql):
+    """Yield all cuts of a statement, with its text as it is run."""
+    verdict = check(sql, "duckdb", relations=[*NAMES])
+    if not verdict.canonical or (names := outputs(data, verdict.canonical)) is None:
+        return
+    text = with_total_order(verdict.canonical, names)
+    for name in (None, *SCHEMAS):
+        answer = cut(text, NAMES, SCHEMAS, name)
+        if isinstance(answer, Cut) and can_be_computed(data, text):
+            yield text, answer
+
+
+def checked(data, statements):
+    """Count the cuts by the kind of their first feed that is one, and those with a merge; each must hold."""
+    seen = Counter()
+    for sql in statements:
+        for text, answer in {repr(answer): (text, answer) for text, answer in cuts_of(data, sql)}.values():
+            wrong = [number for number in range(DATA) if not is_equal(data, number, text, answer)]
+            assert not wrong, (text, answer, wrong)
+            seen[next(each.how for each in answer.feeds.values() if each.how != "whole")] += 1
+            seen["merged"] += answer.merge is not None
+    return seen
+
+
+def test_statements_of_all_shapes(data):
+    seen = checked(data, HAND)
+    assert seen["bucket"] >= 60
+    assert seen["split"] >= 25
+    assert seen["merged"] >= 18
+
+
+@pytest.mark.long
+def test_statements_of_the_row_wise_corpus(data):
+    seen = checked(data, ROW_WISE)
+    assert seen["split"] >= 50
+
+
+def generated(seed, count):
+    maker = Maker(random.Random(seed))
+    return [maker.statement() for _ in range(count)]
+
+
+def test_random_statements(data):
+    seen = checked(data, generated(1, 150))
+    assert seen["bucket"] >= 15
+    assert seen["split"] >= 8
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(2, 12))
+def test_many_random_statements(data, seed):
+    seen = checked(data, generated(seed, 500))
+    assert seen["bucket"] >= 30
+    assert seen["split"] >= 20
+    assert seen["merged"] >= 20

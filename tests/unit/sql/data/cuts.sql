@@ -1,0 +1,252 @@
+SELECT * FROM df -- split df
+SELECT id, x + 1 AS y FROM df WHERE f > 1 -- split df
+SELECT id, x + 1 FROM df -- split df
+SELECT 1 AS one FROM df -- split df
+SELECT id, l[1] AS a, {'k': x} AS b, [x, id] AS c, j ->> '$.a' AS e FROM df WHERE s LIKE 'a%' AND x IN (1, 2, 3) -- split df
+SELECT id, f / 3 AS y, -f AS z, coalesce(f, 0) AS c, CAST(f AS VARCHAR) AS t FROM df -- split df
+SELECT id, s FROM df ORDER BY s, id -- split df, merged
+SELECT id, s FROM df ORDER BY 2 DESC NULLS LAST, 1 LIMIT 3 -- split df, merged
+SELECT id, s AS label FROM df ORDER BY label, id LIMIT 2 OFFSET 1 -- split df, merged
+SELECT * FROM w ORDER BY ALL LIMIT 4 -- split w, merged
+SELECT * FROM w ORDER BY ALL DESC LIMIT 4 -- split w, merged
+SELECT * FROM w ORDER BY v DESC, 1, 3 OFFSET 2 -- split w, merged
+SELECT t.id, t.s FROM df AS t ORDER BY t.s, t.id -- split df, merged
+SELECT t.id, -t.x AS x FROM df AS t ORDER BY x, id -- split df, merged
+SELECT t.x AS id, t.id AS y FROM df AS t ORDER BY t.id, t.x -- split df, merged
+SELECT t.x AS id, t.id AS y FROM df AS t ORDER BY id, y LIMIT 2 -- split df, merged
+SELECT t.*, 1 AS one FROM w AS t ORDER BY one, 1, 2, 3 LIMIT 2 -- split w, merged
+SELECT u, b, tz, bo, dt, big FROM df ORDER BY ALL LIMIT 7 -- split df, merged
+SELECT t.id, w.v FROM df AS t JOIN w ON w.id = t.id -- split df
+SELECT w.id, t.x FROM w LEFT JOIN df AS t ON t.id = w.id -- split w
+SELECT t.id, r.rate FROM df AS t, rates AS r WHERE r.cur = t.s -- split df
+SELECT t.id, a.v AS a, b.v AS b FROM df AS t JOIN w AS a ON a.id = t.id LEFT JOIN w AS b ON b.v = a.v AND t.x > 1 -- split df
+SELECT id, count(*) AS n FROM df GROUP BY id -- bucket df id
+SELECT id, count(*) FROM df GROUP BY id -- bucket df id
+SELECT id, sum(x) AS t, avg(x) AS a, min(s) AS m, max(d) AS h, bool_or(x > 1) AS b FROM df GROUP BY id -- bucket df id
+SELECT id, s, sum(amt) AS t FROM df GROUP BY id, s -- bucket df id, s
+SELECT id, s, sum(amt) AS t FROM df GROUP BY ALL -- bucket df id, s
+SELECT id, s, sum(amt) AS t FROM df GROUP BY 1, 2 -- bucket df id, s
+SELECT id, sum(amt * x) AS t, sum(amt + 0.5) AS h, avg(amt) AS a, sum(big) AS b, avg(big) AS c FROM df GROUP BY id -- bucket df id
+SELECT id, sum(x > 1) AS t, sum(DISTINCT x) AS d, count_if(x > 1) AS c FROM df GROUP BY id -- bucket df id
+SELECT id, date_trunc('month', d) AS m, count(*) AS n FROM df GROUP BY id, m -- bucket df id
+SELECT id, CASE WHEN x > 2 THEN 'big' ELSE 'small' END AS size, count(*) AS n FROM df GROUP BY 1, 2 -- bucket df id
+SELECT id, max(round(amt, 1)) AS a, min(coalesce(s, 'x')) AS b, max(x % 3) AS c FROM df GROUP BY id -- bucket df id
+SELECT s, count(f) AS n, count(DISTINCT f) AS k FROM df GROUP BY s -- bucket df s
+SELECT amt, count(*) AS n FROM df GROUP BY amt -- bucket df amt
+SELECT d, count(*) AS n FROM df GROUP BY d -- bucket df d
+SELECT u, b, tz, bo, dt, big, count(*) AS n FROM df GROUP BY ALL -- bucket df tz, u, b, big, dt, bo
+SELECT "Mixed Name", count(*) AS n FROM df GROUP BY "mixed name" -- bucket df Mixed Name
+SELECT MIXED.s, count(*) AS n FROM DF AS Mixed GROUP BY mixed.S -- bucket df s
+SELECT id, count(*) AS n FROM df GROUP BY id HAVING count(*) > 1 -- bucket df id
+SELECT id, count(*) AS n FROM df GROUP BY id HAVING n > 1 AND id > 0 -- bucket df id
+SELECT id, count(*) FILTER (WHERE f > 0) AS n FROM df GROUP BY id -- bucket df id
+SELECT id FROM df GROUP BY id -- bucket df id
+SELECT count(*) AS n FROM df GROUP BY id -- bucket df id
+SELECT id, count(*) AS n FROM df GROUP BY id ORDER BY n DESC, id LIMIT 3 -- bucket df id, merged
+SELECT t.id, count(*) AS n FROM df AS t GROUP BY t.id ORDER BY t.id, 2 -- bucket df id, merged
+SELECT id, sum(x) AS x FROM df GROUP BY id ORDER BY x, id -- bucket df id, merged
+SELECT id AS id, count(*) AS n FROM df GROUP BY id -- bucket df id
+SELECT id AS k, k + 1 AS m, count(*) AS n FROM df GROUP BY k, 2 -- bucket df id
+SELECT DISTINCT id, s FROM df -- bucket df id, s
+SELECT DISTINCT s AS label FROM df -- bucket df s
+SELECT DISTINCT s FROM df ORDER BY s LIMIT 2 -- bucket df s, merged
+SELECT DISTINCT * FROM w -- bucket w id, v, name
+SELECT DISTINCT t.* FROM w AS t -- bucket w id, v, name
+SELECT DISTINCT id, x % 2 AS odd FROM df -- bucket df id
+SELECT DISTINCT id FROM df WHERE f IS NOT NULL -- bucket df id
+SELECT DISTINCT t.id FROM df AS t JOIN w USING (id) -- bucket df id
+SELECT DISTINCT t.id, w.v FROM df AS t LEFT JOIN w ON w.id = t.id -- bucket df id
+SELECT id, x, rank() OVER (PARTITION BY id ORDER BY x) AS r FROM df -- bucket df id
+SELECT id, f, rank() OVER (PARTITION BY id ORDER BY x DESC NULLS LAST) AS r FROM df -- bucket df id
+SELECT *, count(*) OVER (PARTITION BY s) AS n FROM df -- bucket df s
+SELECT id, sum(x) OVER (PARTITION BY s, id) AS t, count(*) OVER (PARTITION BY s) AS n FROM df -- bucket df s
+SELECT id, f, sum(x) OVER (PARTITION BY s ORDER BY d) AS t FROM df -- bucket df s
+SELECT id, count(*) FILTER (WHERE x > 1) OVER (PARTITION BY s) AS t FROM df -- bucket df s
+SELECT id, x FROM df QUALIFY rank() OVER (PARTITION BY s ORDER BY x DESC) = 1 -- bucket df s
+SELECT id, x, dense_rank() OVER (PARTITION BY s ORDER BY d) AS r FROM df QUALIFY r = 1 ORDER BY id, x, r -- bucket df s, merged
+SELECT id, name, row_number() OVER (PARTITION BY id ORDER BY v, name) AS r FROM w -- bucket w id
+SELECT id, row_number() OVER (PARTITION BY id ORDER BY x) AS r FROM df -- bucket df id
+SELECT id, x, lag(x) OVER (PARTITION BY id ORDER BY x) AS r, ntile(2) OVER (PARTITION BY id ORDER BY x) AS t FROM df -- bucket df id
+SELECT id, sum(x) OVER (PARTITION BY id ORDER BY x ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS t FROM df -- bucket df id
+SELECT *, rank() OVER (PARTITION BY id ORDER BY v) AS r FROM w ORDER BY r, 1, 2, 3 -- bucket w id, merged
+SELECT id, x + 1 AS s, rank() OVER (PARTITION BY s ORDER BY d) AS r FROM df -- bucket df s
+SELECT s AS id, count(*) AS n FROM df GROUP BY id, s -- bucket df id, s
+SELECT min(id) AS x, count(*) AS n FROM df GROUP BY x -- bucket df x
+SELECT x + 1 AS id, id + 1 AS y FROM df WHERE id = 1 -- split df
+SELECT x AS id, count(*) FILTER (WHERE id > 1) AS n FROM df GROUP BY x -- bucket df x
+SELECT t.id, sum(w.v) AS v FROM df AS t JOIN w USING (id) GROUP BY t.id -- bucket df id
+SELECT id, sum(w.v) AS v FROM df AS t JOIN w USING (id) GROUP BY id -- bucket df id
+SELECT id, sum(v) AS v FROM df AS t LEFT JOIN w USING (id) GROUP BY id -- bucket df id
+SELECT id, sum(v) AS v FROM w JOIN df USING (id) GROUP BY id -- bucket w id
+SELECT w.id, count(t.x) AS n FROM w LEFT JOIN df AS t ON t.id = w.id GROUP BY w.id -- bucket w id
+SELECT w.name, sum(t.x) AS n FROM df AS t JOIN w ON t.id = w.id GROUP BY w.name -- bucket w name
+SELECT o.id, o.s, count(*) AS n FROM df AS t JOIN other AS o ON o.id = t.id GROUP BY o.id, o.s -- bucket other id, s
+SELECT t.id, o.id AS other_id, count(*) AS n FROM df AS t JOIN other AS o ON o.s = t.s GROUP BY t.id, o.id -- bucket df id
+SELECT st.id AS k, st.x, count(*) AS n FROM other AS st JOIN df ON df.id = st.id GROUP BY st.id, st.x -- bucket other id, x
+SELECT x, count(*) AS n FROM df AS x GROUP BY x -- bucket df x
+SELECT x.x AS y, count(*) AS n FROM df AS x GROUP BY x.x -- bucket df x
+SELECT f, count(*) AS n FROM df GROUP BY f -- one: Equal values of a key of GROUP BY are not known
+SELECT id, f, count(*) AS n FROM df GROUP BY id, f -- one: Equal values of a key of GROUP BY are not known
+SELECT id, l, count(*) AS n FROM df GROUP BY id, l -- one: Equal values of a key of GROUP BY are not known
+SELECT id, st, count(*) AS n FROM df GROUP BY id, st -- one: Equal values of a key of GROUP BY are not known
+SELECT id, j, count(*) AS n FROM df GROUP BY id, j -- one: Equal values of a key of GROUP BY are not known
+SELECT DISTINCT id, f FROM df -- one: Equal values of a key of DISTINCT are not known
+SELECT DISTINCT * FROM df -- one: Equal values of a key of DISTINCT are not known
+SELECT DISTINCT id, d - TIMESTAMP '2024-01-01' AS i FROM df -- one: Equal values of a key of DISTINCT are not known
+SELECT DISTINCT id, age(d, TIMESTAMP '2023-01-01') AS i FROM df -- one: Equal values of a key of DISTINCT are not known
+SELECT id, max(f) AS m FROM df GROUP BY id -- one: Equal values of an argument of max() are not known
+SELECT id, max(x / 2) AS m FROM df GROUP BY id -- one: Equal values of an argument of max() are not known
+SELECT id, max(g[1]) AS m FROM df GROUP BY id -- one: Equal values of an argument of max() are not known
+SELECT id, sum(g[1]) AS t FROM df GROUP BY id -- one: Equal values of an argument of sum() are not known
+SELECT id, max(x, 2) AS t FROM df GROUP BY id -- one: max() of several arguments
+SELECT id, avg(d) AS t FROM df GROUP BY id -- one: avg() of what is no number
+SELECT id, sum(f) AS t FROM df GROUP BY id -- one: sum(…) rounds floating-point numbers
+SELECT id, avg(x * 0.5e0) AS t FROM df GROUP BY id -- one: avg(…) rounds floating-point numbers
+SELECT id, any_value(x) AS t FROM df GROUP BY id -- one: any_value(…)
+SELECT id, list(x) AS t FROM df GROUP BY id -- one: list(…)
+SELECT id, arg_max(s, x) AS t FROM df GROUP BY id -- one: arg_max(…)
+SELECT id, stddev(x) AS t FROM df GROUP BY id -- one: stddev(…)
+SELECT id, approx_count_distinct(x) AS t FROM df GROUP BY id -- one: approx_count_distinct() is not known
+SELECT id, histogram(x) AS t FROM df GROUP BY id -- one: histogram() is not known
+SELECT id, median(x) AS t FROM df GROUP BY id -- one: median() is not known
+SELECT id, string_agg(s, ',' ORDER BY s) AS l FROM df GROUP BY id -- one: string_agg() is not known
+SELECT id, sum(x ORDER BY s) AS l FROM df GROUP BY id -- one: ORDER BY in a call
+SELECT id, percentile_cont(0.5) WITHIN GROUP (ORDER BY x) AS q FROM df GROUP BY id -- one: WITHIN GROUP
+SELECT id, unnest(range(count(*))) AS n FROM df GROUP BY id -- one: unnest() is not known
+SELECT id, grouping(id) AS n FROM df GROUP BY id -- one: grouping() is not known
+SELECT id, rank() OVER (PARTITION BY id ORDER BY f) AS r FROM df -- one: Equal values of a key of ORDER BY are not known
+SELECT id, rank() OVER (ORDER BY x) AS r FROM df -- one: The keys of PARTITION BY have no column of 'df'.
+SELECT id, rank() OVER (PARTITION BY x + 1 ORDER BY s) AS r FROM df -- one: The keys of PARTITION BY have no column of 'df'.
+SELECT id AS k, sum(x) OVER (PARTITION BY id) AS a, sum(x) OVER (PARTITION BY s) AS b FROM df -- one: no column of 'df' that all of them have.
+SELECT id, row_number() OVER (PARTITION BY id ORDER BY x) AS r, s FROM df -- one: row_number()
+SELECT id, sum(x) OVER (PARTITION BY id ORDER BY d ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS t FROM df -- one: sum(…)
+SELECT id, s, max(x) OVER (PARTITION BY id ORDER BY x RANGE BETWEEN 1 PRECEDING AND CURRENT ROW) AS m FROM df -- one: A frame depends
+SELECT id, sum(x) OVER win AS t FROM df WINDOW win AS (PARTITION BY s) -- one: WINDOW is not known
+SELECT id, s FROM df WINDOW y AS (PARTITION BY f) -- one: WINDOW is not known
+SELECT id, lag(x IGNORE NULLS) OVER (PARTITION BY id ORDER BY x) AS t FROM df -- one: IGNORENULLS is not known
+SELECT id, sum(sum(x)) OVER (PARTITION BY id) AS t FROM df GROUP BY id, s -- one: Rows meet in two ways
+SELECT DISTINCT id, count(*) AS n FROM df GROUP BY id -- one: Rows meet in two ways
+SELECT x % 2 AS odd, count(*) AS n FROM df GROUP BY odd -- one: The keys of GROUP BY have no column of 'df'.
+SELECT 'a' AS k, count(*) AS n FROM df GROUP BY k -- one: The keys of GROUP BY have no column of 'df'.
+SELECT count(*) AS n FROM df -- one: count() without GROUP BY puts all rows together.
+SELECT sum(x) AS t, 1 AS one FROM df -- one: sum() without GROUP BY
+SELECT count(*) AS n FROM df HAVING count(*) > 2 -- one: count() without GROUP BY
+SELECT 1 AS one FROM df HAVING 1 > 2 -- one: HAVING without GROUP BY
+SELECT id, count(*) AS n FROM df GROUP BY ROLLUP (id) -- one: ROLLUP is not known
+SELECT id, s, count(*) AS n FROM df GROUP BY CUBE (id, s) -- one: CUBE is not known
+SELECT id, count(*) AS n FROM df GROUP BY GROUPING SETS ((id), ()) -- one: GROUPING SETS is not known
+SELECT id, s, count(*) AS n FROM df GROUP BY id, ROLLUP (s) -- one: ROLLUP is not known
+SELECT count(*) AS n FROM df GROUP BY () -- one: GROUP BY has a key without a column
+SELECT *, 1 AS one FROM w GROUP BY ALL -- one: GROUP BY with *
+SELECT DISTINCT ON (id) id, s FROM df ORDER BY id, s -- one: DISTINCT ON
+SELECT id FROM df UNION SELECT id FROM w -- one: It is no single SELECT.
+SELECT id FROM df EXCEPT SELECT x FROM df -- one: It is no single SELECT.
+(SELECT id FROM df) ORDER BY id LIMIT 2 -- one: It is no single SELECT.
+SELECT a.id FROM df AS a JOIN df AS b ON a.id = b.id -- one: It reads 'df' twice
+SELECT a.id FROM df AS a JOIN input_df AS b ON a.id = b.id -- one: It reads 'df' twice
+WITH a AS (SELECT id FROM df) SELECT a.id FROM a -- one: WITH is not known
+WITH df AS (SELECT id, s FROM df) SELECT id, count(*) AS n FROM df GROUP BY id -- one: WITH is not known
+WITH RECURSIVE r AS (SELECT id AS n FROM df UNION ALL SELECT n + 1 FROM r WHERE n < 3) SELECT n FROM r -- one: WITH is not known
+SELECT t.id, count(*) AS n FROM (df AS t JOIN w ON w.id = t.id) GROUP BY t.id -- one: A subquery is not known
+SELECT df.id FROM df JOIN w JOIN other AS o ON o.id = w.id ON df.id = w.id -- one: A join in parentheses
+SELECT w.id FROM w WHERE EXISTS (SELECT * FROM df WHERE df.id = w.id) -- one: A subquery is not known
+SELECT w.id FROM w WHERE w.id NOT IN (SELECT id FROM df) -- one: A subquery is not known
+SELECT w.id, (SELECT count(*) FROM df WHERE df.id = w.id) AS n FROM w -- one: A subquery is not known
+SELECT ARRAY(SELECT id FROM df ORDER BY id) AS ids -- one: A subquery is not known
+SELECT (SELECT sum(t.x)) AS t FROM df AS t -- one: A subquery is not known
+SELECT id FROM df WHERE x > (SELECT any_value(v) FROM w) -- one: any_value(…)
+SELECT w.id FROM w SEMI JOIN df AS t ON t.id = w.id -- one: SEMI JOIN is not known
+SELECT w.id FROM w ANTI JOIN df AS t ON t.id = w.id -- one: ANTI JOIN is not known
+SELECT w.id, q.n FROM w, LATERAL (SELECT count(*) AS n FROM df WHERE df.id = w.id) AS q -- one: LATERAL is not known
+SELECT df.id, u.e FROM df, UNNEST(df.l) AS u(e) -- one: UNNEST is not known
+SELECT id, sum(v) AS v FROM df NATURAL JOIN w GROUP BY id -- one: NATURAL JOIN is not known
+SELECT id, count(*) AS n FROM df AS t RIGHT JOIN w USING (id) GROUP BY id -- one: RIGHT JOIN is not known
+SELECT id, count(*) AS n FROM df AS t FULL JOIN w USING (id) GROUP BY id -- one: FULL JOIN is not known
+SELECT t.x, count(w.v) AS n FROM w LEFT JOIN df AS t ON t.id = w.id GROUP BY t.x -- one: 'df' is on the optional side of a join
+SELECT t.id, r.rate FROM rates AS r ASOF JOIN df AS t ON r.since >= t.d -- one: ASOF JOIN
+SELECT t.id, r.rate FROM df AS t POSITIONAL JOIN rates AS r -- one: POSITIONAL JOIN
+SELECT * FROM df JOIN w USING (id) -- one: * with USING leaves columns out.
+SELECT * FROM df JOIN w ON w.id = df.id -- one: 'id' is the name of two outputs.
+SELECT * REPLACE (-x AS x) FROM df -- one: REPLACE is not known
+SELECT * EXCLUDE (x) FROM df -- one: EXCEPT is not known
+SELECT COLUMNS('s|x') FROM df -- one: columns() is not known
+SELECT id FROM df ORDER BY s -- one: ORDER BY has a key that is no output column
+SELECT id, s FROM df ORDER BY id -- one: ORDER BY leaves out some outputs
+SELECT id, x + 1 FROM df ORDER BY id, 2 -- one: they have no names
+SELECT id, count(*) AS n FROM df GROUP BY id ORDER BY sum(x) -- one: ORDER BY has a key that is no output column
+SELECT id, x FROM df ORDER BY -x, id -- one: ORDER BY has a key that is no output column
+SELECT t.x AS y FROM df AS t JOIN w USING (id) ORDER BY w.id -- one: ORDER BY has a key that is no output column
+SELECT id, s FROM df ORDER BY id, s LIMIT 50% -- one: LIMIT_OPTIONS is not known
+SELECT id, s FROM df ORDER BY id, s LIMIT (SELECT count(*) FROM w) -- one: A subquery is not known
+SELECT id FROM df LIMIT 2 -- one: LIMIT
+SELECT id FROM (SELECT id FROM df ORDER BY id LIMIT 2) AS q -- one: A subquery is not known
+SELECT id, lower(s COLLATE NOCASE) AS s FROM df -- one: COLLATE is not known
+SELECT id, random() AS r FROM df -- one: random()
+SELECT id, now() AS r FROM df -- one: now()
+SELECT id, list_transform(l, x -> x + 1) AS m FROM df -- one: LAMBDA is not known
+SELECT id, [e + 1 FOR e IN l] AS m FROM df -- one: COMPREHENSION is not known
+SELECT df AS whole_row FROM df -- one: 'df' is not certainly one column of the inputs.
+SELECT id, count(*) AS n FROM df JOIN w ON w.v = df.x GROUP BY id -- one: 'id' is not certainly one column of the inputs.
+SELECT 1 AS one -- one: It reads no input.
+SELECT a_1, count(*) AS n FROM (SELECT x AS a, s AS a, dt AS a_1 FROM df) AS q GROUP BY a_1 -- one: A subquery
+SELECT id_1, count(*) AS n FROM (SELECT * FROM w, df) AS q GROUP BY id_1 -- one: A subquery
+SELECT id_1, count(*) AS n FROM (SELECT w.id, t.id, t.id_1 FROM w, df AS t) AS q GROUP BY id_1 -- one: A subquery
+SELECT DISTINCT id_1 FROM (SELECT * FROM w, df) AS q -- one: A subquery
+SELECT id, count(*) AS n FROM (SELECT * FROM json_each('{"a": 1, "b": 2}') AS e, df AS t) AS q GROUP BY id -- one: A subquery
+SELECT id, count(*) AS n FROM json_each('{"a": 1, "b": 2}') AS e, df AS t GROUP BY id -- one: json_each() is not known
+SELECT id, count(*) AS n FROM (SELECT * FROM (SELECT COLUMNS('id|v') FROM w) AS v, df) AS q GROUP BY id -- one: A subquery
+SELECT id_1 AS o1, count(*) AS o2 FROM (SELECT DISTINCT a1.id, id AS id, id_1 FROM df AS a1) AS top GROUP BY ALL ORDER BY o2, o1 LIMIT 4 -- one: A subquery
+SELECT t.id, t.id AS id, t.id_1 FROM df AS t -- one: 'id' is the name of two outputs.
+SELECT id, x AS ID FROM df -- one: 'id' is the name of two outputs.
+SELECT x, count(*) AS n FROM df AS t(x) GROUP BY x -- one: new names for its columns
+SELECT x, count(*) AS n FROM (SELECT id, x FROM df) AS t(x) GROUP BY x -- one: A subquery
+WITH t(x) AS (SELECT id, x FROM df) SELECT x, count(*) AS n FROM t GROUP BY x -- one: WITH is not known
+SELECT t.x, count(*) AS n FROM df AS t(x) GROUP BY t.x -- one: new names for its columns
+SELECT DISTINCT b1.id_1 AS id FROM w AS a1(x_1, id_1) JOIN df AS b1(id_1) USING (id_1) -- one: new names for its columns
+SELECT [e + 1 FOR e IN [1, 2]] AS l, (SELECT max(t.x)) AS m FROM df AS t -- one: A subquery
+SELECT [e + 1 FOR e IN [1, 2] IF e > 1] AS l, (SELECT count(t.x)) AS m FROM df AS t -- one: A subquery
+SELECT rowid AS k, id FROM df -- one: 'rowid' is not certainly one column of the inputs.
+SELECT id FROM df WHERE rowid < 3 -- one: 'rowid' is not certainly one column of the inputs.
+SELECT t.rowid % 2 AS k, id FROM df AS t -- one: 'rowid' is not certainly one column of the inputs.
+SELECT * FROM other ORDER BY rowid LIMIT 2 -- one: 'rowid' is not certainly one column of the inputs.
+SELECT * FROM df AS t ORDER BY t -- one: 't' is not certainly one column of the inputs.
+SELECT * FROM other ORDER BY other LIMIT 2 -- one: 'other' is not certainly one column of the inputs.
+SELECT f FROM df ORDER BY f LIMIT 3 -- one: Equal values of an output that ORDER BY compares
+SELECT g FROM df ORDER BY g LIMIT 6 -- one: Equal values of an output that ORDER BY compares
+SELECT d - TIMESTAMP '2024-01-01' AS i FROM df ORDER BY i LIMIT 3 -- one: Equal values of an output that ORDER BY compares
+SELECT CAST(s AS ENUM ('a', 'A', 'b', '')) AS e FROM df ORDER BY e -- one: Equal values of an output that ORDER BY compares
+SELECT CAST(s AS ENUM ('a', 'A', 'b', '')) AS e, count(*) AS n FROM df GROUP BY e, s -- one: Equal values of a key of GROUP BY
+SELECT id, avg(x) AS a FROM df GROUP BY id ORDER BY id, a LIMIT 2 -- one: Equal values of an output that ORDER BY compares
+SELECT st.id, s FROM df ORDER BY id, s LIMIT 3 -- one: 'id' is not certainly one column of the inputs.
+SELECT st.x, id FROM df ORDER BY x DESC LIMIT 4 -- one: 'x' is not certainly one column of the inputs.
+SELECT t.st.id, s FROM df AS t ORDER BY 1, 2 LIMIT 3 -- one: 'id' is not certainly one column of the inputs.
+SELECT DISTINCT st.* FROM w AS st JOIN df ON df.id = st.id -- bucket w id, v, name
+SELECT DISTINCT id, st.* FROM df -- one: 'st' is no relation in FROM.
+SELECT {'k': x} AS t, t.k FROM df -- one: 'k' is not certainly one column of the inputs.
+SELECT id, st.x AS sx, row_number() OVER (PARTITION BY id ORDER BY x) AS r FROM df -- one: row_number()
+SELECT id, st.x AS sx, rank() OVER (PARTITION BY id ORDER BY x) AS r FROM df -- one: 'x' is not certainly one column of the inputs.
+SELECT id, x, row_number() OVER (PARTITION BY id ORDER BY x) AS id_1 FROM df QUALIFY id_1 % 7 = 3 -- one: 'id_1' can be a column or an output.
+SELECT id, x, row_number() OVER (PARTITION BY id, id_1 ORDER BY x) AS id_1 FROM df QUALIFY id_1 % 7 = 3 -- one: 'id_1' can be a column or an output.
+SELECT id, sum(x) AS x FROM df GROUP BY id HAVING sum(x) > 2 -- one: 'x' can be a column or an output.
+SELECT id, #4 AS z, row_number() OVER (PARTITION BY id ORDER BY x) AS r FROM df -- one: row_number()
+SELECT id, #4 AS z FROM df -- one: POSITIONALCOLUMN is not known
+SELECT id, COLUMNS('id_1|s'), rank() OVER (PARTITION BY id ORDER BY x) AS r FROM df -- one: columns() is not known
+SELECT t.id, x, row_number() OVER (PARTITION BY t.id ORDER BY o.x) AS r FROM df AS t LEFT JOIN other AS o USING (x) -- one: row_number()
+SELECT t.id, sum(CAST(t.big AS UHUGEINT)) AS m FROM df AS t JOIN w ON w.id = t.x GROUP BY t.id -- one: sum(…) rounds floating-point numbers
+SELECT t.id, max(CAST(t.big AS UHUGEINT)) AS m FROM df AS t GROUP BY t.id -- one: Equal values of an argument of max()
+SELECT id, sum(CAST(big AS HUGEINT) + CAST(x AS UHUGEINT)) AS m FROM df GROUP BY id -- one: sum(…) rounds floating-point numbers
+SELECT id, f, count(*) AS n FROM df GROUP BY id, (2) -- one: GROUP BY has a key without a column.
+SELECT id, x, count(*) AS n FROM df GROUP BY id, x, 1 + 1 -- one: GROUP BY has a key without a column.
+SELECT id, sum(x) OVER () AS t FROM df -- one: The keys of PARTITION BY have no column of 'df'.
+SELECT x_1 AS x_1, count(b1.x_1) AS x FROM df AS a1 JOIN w AS b1(x_1, x_1) ON a1.id = b1.x_1 GROUP BY ALL -- one: new names
+SELECT x AS rowid, rowid + 1 AS y FROM df -- one: 'rowid' is not certainly one column of the inputs.
+SELECT x AS rowid FROM df WHERE rowid > 1 -- one: 'rowid' is not certainly one column of the inputs.
+SELECT id, x, rank() OVER (PARTITION BY id ORDER BY x) AS rowid FROM df QUALIFY rowid = 1 -- one: 'rowid' is not certainly
+SELECT x AS df, count(*) AS n FROM df GROUP BY df, x -- one: 'df' is not certainly one column of the inputs.
+SELECT x AS t, t AS y FROM df AS t -- one: 't' is not certainly one column of the inputs.
+SELECT x AS "user" FROM df WHERE "user" > 'a' -- one: 'user' is not certainly one column of the inputs.
+SELECT x AS rowid, id FROM df ORDER BY 1 DESC, 2 LIMIT 3 -- split df, merged
+SELECT id, extract(jd FROM d) AS n, count(*) AS k FROM df GROUP BY id, n -- one: Equal values of a key of GROUP BY are not known
+SELECT id, avg(extract(jd FROM d)) AS n FROM df GROUP BY id -- one: Equal values of an argument of avg() are not known
+SELECT id, sum(extract(julian FROM d)) OVER (PARTITION BY id) AS n FROM df -- one: Equal values of an argument of sum() are not known
+SELECT id, x FROM df ORDER BY id, x LIMIT 0 -- one: LIMIT 0 needs no rows
