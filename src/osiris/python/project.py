@@ -84,9 +84,8 @@ class Project:
     ) -> Run:
         """Run a pipeline or a plan, as the command `osiris run` does, and return how it went.
 
-        `pipeline` is a file, which is compiled first, a `Plan`, a file of one, or a fingerprint. `params`, `target`,
-        `select`, `run_id`, `new_run` and `strict` are the options of those names. `resume` is a session to resume, or
-        True for the last one; then `pipeline` may be left out. The next call resumes a run that failed or was stopped.
+        `pipeline` is a file, which is compiled first, a `Plan`, a file of one, or a fingerprint. `resume` is a session
+        to resume, or True for the last one, without `pipeline`; the next call resumes a failed or stopped run anyway.
 
         `keep` names the steps whose rows `Run.output` returns: True for the last ones (a writer's are those that were
         given to it), a list of names, or False for none. They are in a private file until the `Run` is no longer used.

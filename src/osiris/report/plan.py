@@ -89,8 +89,8 @@ class PairView:
 class PlanView:
     """A plan as people see it. `previous` is the plan it is compared with; without one, all flows are new.
 
-    `read_back` has what each output is, as `compare.OutputText.to_json` gives it, and `cuts` how SQL steps can be
-    computed in parts, as `compare.StepCut.to_json` does; None if nobody asked for that.
+    `read_back` describes each output (`compare.OutputText.to_json`), and `cuts` how each SQL step can be computed in
+    parts (`compare.StepCut.to_json`); they are None unless they were asked for.
     `pairs` are the tables of entries of `replicate`, and `gone` the sources of those that only the plan before has.
     """
 

@@ -4,8 +4,8 @@ One input is cut: each part has some of its rows, and all rows of the other inpu
 but for a final ORDER BY and LIMIT, which a second statement applies to the rows of all parts. Whatever is not proved
 to give the same rows is one task. The proof of a flat statement (`read_flat`) has three steps:
 
-1. Rows meet in one way at most: GROUP BY, DISTINCT or windows. Their keys are exact, and so are the values of the
-   aggregates: what comes of the rows that meet depends on nothing but them.
+1. Rows meet in one way at most: GROUP BY, DISTINCT or windows. Their keys are exact, and so are the arguments of
+   aggregates: a result depends only on which rows meet, not on their order.
 2. The cut input is on no optional side of a join, so each row of the join comes from one of its rows. If rows meet, it
    is by keys with a column of this input: rows that have it equal are in one part.
 3. The final ORDER BY compares all outputs, which are exact: their order is the same for any order of the rows.
@@ -108,7 +108,7 @@ def cut(
 
 
 def _clauses(flat: Flat, exact: Exactness) -> list[_Keys]:
-    """Return the clauses by which rows meet; raises `NotCut` if what comes of them depends on more than the keys."""
+    """Return GROUP BY, DISTINCT or the windows; raises `NotCut` if a result depends on more than which rows meet."""
     tree = flat.tree
     for call in (node for node in tree.walk() if called(node) in AGGREGATES | OF_WINDOWS):
         _check_call(call, tree, exact)

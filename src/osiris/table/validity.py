@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _AROUND = 20
 _BYTES = {pa.utf8(): pa.binary(), pa.large_utf8(): pa.large_binary(), pa.string_view(): pa.binary_view()}
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-_INFINITE = {kind: [-most - 1, -most, most] for kind, most in ((pa.int32(), 2**31 - 1), (pa.int64(), 2**63 - 1))}
-"""What DuckDB takes for infinity, or cannot read: of days, and of all units of timestamps."""
+_MOST = {pa.int32(): 2**31 - 1, pa.int64(): 2**63 - 1}
+"""The day, and the timestamp of each unit, that is infinity in DuckDB. It cannot read the least number of each."""
 
 
 def check_values(batch: pa.RecordBatch, before: int) -> None:
@@ -73,8 +73,12 @@ def _first_infinite(array: pa.Array) -> Place:
     if not _has_dates(array.type):
         return None
     numbers = _as_number(array)
-    index = pc.index(pc.is_in(numbers, value_set=pa.array(_INFINITE[numbers.type], numbers.type)), True).as_py()
-    return None if index < 0 else (index, array.slice(index, 1))
+    least, greatest = pc.min_max(numbers).as_py().values()
+    most = _MOST[numbers.type]
+    if least is None or (least > -most and greatest < most):
+        return None
+    index = pc.index(numbers, greatest if greatest == most else least).as_py()
+    return index, array.slice(index, 1)
 
 
 def _as_number(array: pa.Array) -> pa.Array:

@@ -71,6 +71,11 @@ DIFFERS = [
     ("SELECT sum(CAST(i AS UHUGEINT) * 12345678901234567) AS r FROM t", "SQL027"),
     ("SELECT k, sum(v / 3) AS r FROM t GROUP BY k", "SQL027"),
     ("SELECT k, sum(d::DOUBLE) AS r FROM t GROUP BY k", "SQL027"),
+    *(
+        (f"SELECT k, sum({part}make_timestamp(i * 98765432123))) AS r FROM t GROUP BY k", "SQL027")
+        for unit in ("epoch", "jd", "julian")
+        for part in (f"extract({unit} FROM ", f"date_part('{unit}', ")
+    ),
     ("SELECT sum(x) AS r FROM (SELECT sqrt(v) AS x FROM t) AS y", "SQL027"),
     ("WITH y(x) AS (SELECT f FROM t) SELECT sum(CASE WHEN x > 0 THEN x ELSE 0 END) AS r FROM y", "SQL027"),
     ("SELECT wavg(f, m) AS r FROM t", "SQL027"),

@@ -498,8 +498,8 @@ class Database(ABC, Generic[SessionT]):
         """Return a text that changes if the target table is replaced by another; empty if that cannot be seen."""
         return ""
 
-    def make_identity(self, _session: SessionT, _delivery: Delivery, /) -> None:
-        """Give the target an identity in the open transaction, if the catalogue has none that outlasts the session."""
+    def put_mark(self, _session: SessionT, _delivery: Delivery, _mark: str, /) -> None:
+        """Mark the target with something that is dropped with it, where the catalogue has no lasting `identity`."""
 
     def loose_columns(self, _session: SessionT, _table: Any, _columns: Sequence[Any], /) -> dict[str, str]:  # noqa: ANN401
         """Return the columns, folded, in which different values may be equal, and why."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import secrets
 import threading
 import time
 from abc import abstractmethod
@@ -346,17 +345,6 @@ class FileDatabase(Database[FileSession[ClientT]], Generic[ClientT]):
     def files(self, path: Path) -> tuple[Path, Path]:
         """Return the paths of a database's file and of its write-ahead log; either may not exist."""
         return path, path.with_name(path.name + self.log_suffix)
-
-    def make_identity(self, session: FileSession[ClientT], delivery: Delivery) -> None:
-        """Put a mark on the target, unless it has one: no number in the catalogue of a file outlasts its rewriting."""
-        if not self.identity(session, delivery):
-            self.put_mark(session, delivery, secrets.token_hex(8))
-
-    def put_mark(self, session: FileSession[ClientT], delivery: Delivery, mark: str, /) -> None:
-        """Put a mark on the target, which the database drops with the table; `identity` returns it.
-
-        Without a mark, a target that was made again is not recognized.
-        """
 
     def delivery(self, config: StepConfig, schema: Schema, ctx: StepContext) -> Delivery:
         """Return the delivery of a step; fails as `database_path`."""

@@ -6,6 +6,7 @@ docs/decisions/0020-cursors-and-state.md.
 from __future__ import annotations
 
 import hashlib
+import secrets
 import struct
 from collections import Counter
 from datetime import UTC, datetime
@@ -215,8 +216,10 @@ def record_state(session: Session, delivery: Delivery) -> None:
     if increment is None:
         return
     fault("state.record")
-    delivery.database.make_identity(session, delivery)
-    identity = delivery.database.identity(session, delivery)
+    database = delivery.database
+    if not database.identity(session, delivery):
+        database.put_mark(session, delivery, secrets.token_hex(8))
+    identity = database.identity(session, delivery)
     state = increment.after(delivery.ctx.run_key, identity, rows=_has_rows(session, delivery))
     has_rejected = delivery.merged and delivery.rejected and delivery.rejected.rows
     if has_rejected:

@@ -381,6 +381,7 @@ def _join(node: exp.Expr, text: _Text) -> Iterator[Finding]:
 
 _FLOAT_TYPES = {exp.DType.DOUBLE, exp.DType.FLOAT, exp.DType.UINT128}
 """DuckDB adds UHUGEINT as floats."""
+_FLOAT_PARTS = {"epoch", "jd", "julian"}
 _ALWAYS = {
     "acos", "acosh", "array_cosine_distance", "array_cosine_similarity", "array_distance", "array_dot_product",
     "array_inner_product", "array_negative_dot_product", "array_negative_inner_product", "asin", "asinh", "atan",
@@ -443,6 +444,8 @@ class _Walker:
             self.columns.add(ANY)
         if isinstance(node, exp.Literal):
             return not node.is_string and "e" in node.name.lower()
+        if isinstance(node, exp.Extract):
+            return node.name.lower() in _FLOAT_PARTS
         if isinstance(node, (exp.Div, exp.Pow)):
             return True
         return any(self.walk(each) for each in _values(node) if each is not None)
@@ -483,7 +486,8 @@ def _values(node: exp.Expr) -> Iterable[exp.Expr | None]:
 
 def _of_call(node: exp.Expr) -> Iterable[exp.Expr]:
     name = called(node)
-    if name in _ALWAYS:
+    is_float_part = name in ("date_part", "datepart") and node.expressions[0].name.lower() in _FLOAT_PARTS
+    if is_float_part or name in _ALWAYS:
         return [exp.Literal.number("1e0")]
     if name in _PASSING:
         return node.expressions if name in _OF_EQUALS else node.expressions[:1]

@@ -247,6 +247,6 @@ SELECT x AS t, t AS y FROM df AS t -- one: 't' is not certainly one column of th
 SELECT x AS "user" FROM df WHERE "user" > 'a' -- one: 'user' is not certainly one column of the inputs.
 SELECT x AS rowid, id FROM df ORDER BY 1 DESC, 2 LIMIT 3 -- split df, merged
 SELECT id, extract(jd FROM d) AS n, count(*) AS k FROM df GROUP BY id, n -- one: Equal values of a key of GROUP BY are not known
-SELECT id, avg(extract(jd FROM d)) AS n FROM df GROUP BY id -- one: Equal values of an argument of avg() are not known
-SELECT id, sum(extract(julian FROM d)) OVER (PARTITION BY id) AS n FROM df -- one: Equal values of an argument of sum() are not known
+SELECT id, avg(extract(jd FROM d)) AS n FROM df GROUP BY id -- one: avg(…) rounds floating-point numbers
+SELECT id, sum(extract(julian FROM d)) OVER (PARTITION BY id) AS n FROM df -- one: sum(…) rounds floating-point numbers
 SELECT id, x FROM df ORDER BY id, x LIMIT 0 -- one: LIMIT 0 needs no rows
