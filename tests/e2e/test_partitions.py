@@ -249,13 +249,16 @@ def test_what_is_said_of_parts(lab):
     done = lab.osiris("run", "p.yaml", "--partitions", "7", cwd=lab.folder)
     run = json.loads(next(lab.folder.glob("logs/*/run.json")).read_text())
     skew = run["steps"]["group"]["cut"]["skew"]
-    assert f"computed in 7 parts: group (largest {skew} x median); one task: one_task" in done.stdout
+    assert f"computed in 7 parts: group (the largest {skew} times the median); as one task: one_task" in done.stdout
     assert len(run["steps"]["group"]["cut"]["digest"]) == 64
     assert run["settings"]["run.partitions"] == {"value": 7, "origin": "command line"}
     page = lab.osiris("logs", "html", cwd=lab.folder)
     assert page.returncode == 0, page.stderr
     text = next(lab.folder.glob("logs/*/report.html")).read_text()
     assert f"7 parts, the largest {skew} times the median" in text
+    lab.of_statements(names=["one_task"])
+    whole = lab.osiris("run", "p.yaml", "--partitions", "7", cwd=lab.folder).stdout
+    assert "not computed in parts: one_task; 'osiris compile FILE --explain' says why" in whole
 
 
 def test_the_digest_of_a_cut_is_that_of_the_statement(lab):

@@ -161,11 +161,11 @@ def _cuts(steps: Run) -> Iterator[str]:
     cut = {name: step["cut"] for name, step in steps.items() if "cut" in step}
     whole = [name for name, step in steps.items() if "one_task" in step]
     if cut:
-        skews = ", ".join(f"{name} (largest {each['skew']} x median)" for name, each in cut.items())
+        skews = ", ".join(f"{name} (the largest {each['skew']} times the median)" for name, each in cut.items())
         parts = count(next(iter(cut.values()))["parts"], "part")
-        yield f"computed in {parts}: {skews}" + (f"; one task: {', '.join(whole)}" if whole else "")
+        yield f"computed in {parts}: {skews}" + (f"; as one task: {', '.join(whole)}" if whole else "")
     elif whole:
-        yield f"one task: {', '.join(whole)}"
+        yield f"not computed in parts: {', '.join(whole)}; 'osiris compile FILE --explain' says why"
 
 
 def _new_tables(steps: Run) -> Iterator[str]:
