@@ -341,7 +341,7 @@ def test_a_server_that_does_nothing_for_us_is_not_available(request, kind, tmp_p
     store = request.getfixturevalue(kind)
     with ThreadingHTTPServer(("127.0.0.1", 0), Busy) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        busy = {"endpoint": f"http://127.0.0.1:{server.server_port}", "read_timeout": 3}
+        busy = {"endpoint": f"http://127.0.0.1:{server.server_port}", "read_timeout": 20}
         found, text = codes(
             trial(store, "bucket", "filesystem.csv_extractor", {"path": "x.csv"}, tmp_path, **busy).describe
         )

@@ -26,13 +26,13 @@ def source(tmp_path_factory):
     return path
 
 
-def write_plan(desk, make_step, source, server, bucket, **fields):
+def write_plan(desk, make_step, source, server, bucket, port=None, **limits):
     """A plan that copies the rows into a bucket; its connection may go through a proxy."""
     (desk.project.root / "rows.csv").hardlink_to(source)
     read = make_step("rows", "filesystem.csv_extractor", path="rows.csv", dtype={"text": "utf8"})
     write = make_step("out", "filesystem.csv_writer", "write", ["rows"], path=f"{server.scheme}://{bucket}/out.csv")
     write = {**write, "connection": f"@{server.family}.target"}
-    connections = {f"@{server.family}.target": {**server.fields(bucket, **fields), "read_timeout": 4}}
+    connections = {f"@{server.family}.target": {**server.fields(bucket, port=port), **limits}}
     return desk.write_plan([read, write], connections)
 
 
@@ -70,7 +70,7 @@ def test_a_line_that_ends_while_parts_go_up(desk, make_step, source, store, faul
     bucket = store.new_bucket()
     store.put(bucket, "out.csv", BEFORE)
     with faulty(store.port, fault, When(sent=PART + PART // 2)) as line:
-        plan = write_plan(desk, make_step, source, store, bucket, port=line.port)
+        plan = write_plan(desk, make_step, source, store, bucket, port=line.port, read_timeout=4)
         _, code, told, said = finish(desk, plan, "cut")
         assert line.happened.is_set()
     assert (code, told["codes"]) == (3, ["CON039"])

@@ -7,7 +7,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ReadTimeoutError
 from tests.servers.aws_secrets import ERRORS, REGION
 
-SETTINGS = {"retries": {"mode": "standard", "total_max_attempts": 1}, "read_timeout": 0.5, "connect_timeout": 2}
+SETTINGS = {"retries": {"mode": "standard", "total_max_attempts": 1}, "read_timeout": 60, "connect_timeout": 60}
 
 
 def client(environment, **changed):
@@ -17,9 +17,10 @@ def client(environment, **changed):
         "aws_session_token": environment.get("AWS_SESSION_TOKEN"),
         "endpoint_url": environment["AWS_ENDPOINT_URL_SECRETS_MANAGER"],
         "region_name": REGION,
+        "config": Config(**SETTINGS),
     }
     session = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
-    return session.create_client("secretsmanager", config=Config(**SETTINGS), **given | changed)
+    return session.create_client("secretsmanager", **given | changed)
 
 
 def read(environment, name, *, changed=None, **more):
@@ -158,4 +159,4 @@ def test_faults(aws_secrets):
     aws_secrets.put("a", "1")
     aws_secrets.server.faults.hang = True
     with pytest.raises(ReadTimeoutError):
-        read(aws_secrets.environment, "a")
+        read(aws_secrets.environment, "a", changed={"config": Config(**SETTINGS | {"read_timeout": 0.5})})
