@@ -63,14 +63,14 @@ KINDS = {
             "tests of fault points of files, folders, object stores, databases, REST, discovery and conversations",
             _faults("fault_loop"),
         ),
+        Kind("kills", "tests of kills", _faults("kills", "embedded_kills")),
         Kind(
-            "kills",
-            "tests of kills",
-            _faults(
-                *("kills", "embedded_kills", "folder_kills", "store_kills", "postgres_kills", "mysql_kills"),
-                *("supabase_kills", "remote_kills", "chat_kills"),
-            ),
+            "kills-stores",
+            "tests of kills while folders and objects are written",
+            _faults("folder_kills", "store_kills"),
         ),
+        Kind("kills-servers", "tests of kills while servers are written", _faults("postgres_kills", "mysql_kills")),
+        Kind("kills-rest", "tests of kills of other services", _faults("supabase_kills", "remote_kills", "chat_kills")),
         Kind("told", "tests of what follows a delivery", _faults("told", "corrected", "busy", "project_out_of_reach")),
         Kind("memory", "computations larger than memory", _faults("memory")),
         Kind(
