@@ -27,6 +27,8 @@ STATEMENTS = {
     "rows": "SELECT id, v * 2 AS w, upper(t) AS u FROM a WHERE id % 3 = 0",
     "joined": "SELECT a.k, b.name, sum(a.v) AS s FROM a JOIN b ON a.k = b.k GROUP BY a.k, b.name",
     "joined_rows": "SELECT a.id, b.name FROM a LEFT JOIN b ON a.k = b.k",
+    "joined_with_more": "SELECT a.id, b.name FROM a LEFT JOIN b ON a.k = b.k AND a.v > b.k WHERE a.id > 7",
+    "compared": "SELECT b.k, count(DISTINCT a.t) AS n FROM a, b WHERE a.k = b.k GROUP BY b.k",
     "sorted": "SELECT k, count(*) AS n FROM a GROUP BY k ORDER BY n DESC, k",
     "top": "SELECT t, sum(v) AS s FROM a GROUP BY t ORDER BY s DESC LIMIT 5",
     "bound": "SELECT k, count(*) AS n FROM a WHERE length(${run.id}) > 0 AND k >= ${params.least} GROUP BY k",
@@ -190,6 +192,22 @@ def test_files_that_the_engine_reads_itself(lab, name):
     assert {step: run["steps"][step].get("rows_in") for step in ("a", name)} == {
         step: whole["steps"][step].get("rows_in") for step in ("a", name)
     }
+
+
+@pytest.mark.parametrize("kind", ["TINYINT", "INTEGER", "UBIGINT"])
+def test_joined_inputs_with_integers_of_other_sizes_are_in_buckets_together(lab, kind):
+    duckdb.sql(f"COPY (SELECT k::{kind} AS k, name FROM ({OTHER})) TO '{lab.folder}/data/b.parquet'")
+    rows = f"SELECT * REPLACE (k - 9 AS k) FROM ({ROWS.format(count=3000)})"
+    duckdb.sql(f"COPY ({rows}) TO '{lab.folder}/data/a.parquet'")
+    names = ["joined", "joined_rows", "joined_with_more", "compared"]
+    lab.of_statements("parquet", names)
+    dry = json.loads(lab.osiris("run", "p.yaml", "--partitions", "7", "--dry-run", "--json", cwd=lab.folder).stdout)
+    by_k = {"how": "bucket", "columns": ["k"]}
+    assert [each["feeds"] for each in dry["data"]["plan"]["cuts"]] == [{"a": by_k, "b": by_k}] * len(names)
+    whole = lab.run()
+    assert digests(lab.run(*in_parts(7))) == digests(whole)
+    for name in names:
+        assert written(lab.folder, name) == truth(lab.folder, name), name
 
 
 def test_no_rows(lab):

@@ -109,13 +109,15 @@ def test_it_is_shown_as_lines_and_on_the_page(osiris, shop):
 def test_each_sql_step_tells_how_it_can_be_cut(osiris, shop):
     done = osiris("compile", "revenue.yaml", "--explain", "--json", cwd=shop)
     paid, revenue = json.loads(done.stdout)["data"]["plan"]["cuts"]
-    whole, anywhere = ({"how": how, "columns": []} for how in ("whole", "split"))
-    assert (paid["step"], paid["feeds"], paid["merge"]) == ("paid", {"orders": anywhere, "customers": whole}, None)
+    together = {
+        name: {"how": "bucket", "columns": [key]} for name, key in (("orders", "customer_id"), ("customers", "id"))
+    }
+    assert (paid["step"], paid["feeds"], paid["merge"]) == ("paid", together, None)
     assert revenue["feeds"] == {"paid": {"how": "bucket", "columns": ["name"]}}
     assert "ORDER BY" not in revenue["part"]
     assert revenue["merge"].endswith("LIMIT 10")
     shown = osiris("compile", "revenue.yaml", "--explain", cwd=shop).stdout
-    assert "paid can be computed in parts (customers whole, orders cut anywhere). " in shown
+    assert "paid can be computed in parts (customers by id, orders by customer_id). " in shown
     assert "revenue can be computed in parts (paid by name), then merged. " in shown
     assert "cuts" not in json.loads(osiris("compile", "revenue.yaml", "--json", cwd=shop).stdout)["data"]["plan"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from tests.unit.sql.cut_corpus import COLUMNS
 
-KINDS = {"int32": "i", "utf8": "t"}
+KINDS = {"int32": "i", "int64": "i", "utf8": "t"}
 RELATIONS = {
     name.lower(): [(column, KINDS.get(kind, "o")) for column, (kind, _) in columns.items() if " " not in column]
     for name, columns in COLUMNS.items()
@@ -28,6 +28,7 @@ JOINS = [
     "SEMI JOIN",
     "CROSS",
 ]
+COMPARED = ["=", "=", "=", "=", "<", "IS NOT DISTINCT FROM"]
 VALUES = {
     "i": [
         "{} + 1",
@@ -97,7 +98,14 @@ class Maker:
             return f"{word} {name} USING ({self.one(common)})"
         left = self.one([column for item in items for column, kind in item if kind == "i"])
         right = [column for column, kind in mine if kind == "i"]
-        return f"{word} {name} ON {left} = {self.one(right)}"
+        return f"{word} {name} ON {left} {self.one(COMPARED)} {self.one(right)}{self.further(items, mine)}"
+
+    def further(self, items, mine):
+        """Return another condition on integers of a join: of this item and those before, of one of them or of two."""
+        if self.often(0.5):
+            return ""
+        names = [column for item in (*items, mine, mine) for column, kind in item if kind == "i"]
+        return f" {self.one(['AND', 'AND', 'OR'])} {self.one(names)} {self.one(COMPARED)} {self.one(names)}"
 
     def ref(self, names, kinds="it"):
         """Choose a reference, seldom an odd one, an alias, or one that is no integer or text."""
@@ -107,6 +115,12 @@ class Maker:
             return self.one(self.words), "i"
         usual = [each for each in names if each[1] in kinds]
         return self.one(usual if usual and self.often(0.93) else names)
+
+    def condition(self, names):
+        compared = [f"{self.ref(names, 'i')[0]} {self.one(COMPARED)} {self.ref(names, 'i')[0]}" for _ in range(2)]
+        return self.one(
+            [f"{self.value(names)} IS NOT NULL", compared[0], " AND ".join(compared), " OR ".join(compared)]
+        )
 
     def value(self, names):
         name, kind = self.ref(names)
@@ -135,7 +149,7 @@ class Maker:
         outputs, aliases = self.named(values)
         if shape != "group" and self.often(0.15):
             outputs = self.one([["*"], ["t.*"], ["*", *outputs], [*outputs, "st.*"]])
-        where = f" WHERE {self.value(names)} IS NOT NULL" if self.often(0.3) else ""
+        where = f" WHERE {self.condition(names)}" if self.often(0.4) else ""
         text = f"SELECT {'DISTINCT ' if shape == 'distinct' else ''}{', '.join(outputs)} FROM {source}{where}"
         if shape == "group":
             text += self.grouped(keys, aliases, names)
@@ -170,3 +184,37 @@ class Maker:
         self.chance.shuffle(keys)
         shown = self.one([keys, keys, keys[:1], ["ALL"]])
         return f" ORDER BY {', '.join(shown)}" + self.one(["", " LIMIT 3", " LIMIT 4 OFFSET 1"])
+
+
+INTEGERS = {"df": ["id", "x", "id_1"], "w": ["id", "v"], "other": ["id", "x", "far"], "rates": ["rate"]}
+JOINED = [
+    "SELECT {0} AS a, {1} AS b, {2} AS c FROM {3}",
+    "SELECT {0} AS a, {1} AS b, count(*) AS n, sum({2}) AS c FROM {3} GROUP BY {0}, {1}",
+    "SELECT {0} AS a, count(DISTINCT {1}) AS b, max({2}) AS c FROM {3} GROUP BY {0}",
+    "SELECT DISTINCT {0} AS a, {1} AS b FROM {3}",
+    "SELECT {0} AS a, {1} AS b, rank() OVER (PARTITION BY {0}, {1} ORDER BY {2}) AS c FROM {3}",
+    "SELECT {0} AS a, {1} AS b, count({2}) OVER (PARTITION BY {0}) AS c FROM {3} ORDER BY a, b, c LIMIT 5",
+]
+
+
+def joined_statement(chance):
+    """Return a statement over two or three relations, most of them joined by equal integers; no names collide."""
+    many = chance.choice([2, 2, 3, 3, 3])
+    relations = chance.sample([*INTEGERS], many) if chance.random() < 0.8 else chance.choices([*INTEGERS], k=many)
+    columns = [[f"t{place}.{each}" for each in INTEGERS[name]] for place, name in enumerate(relations)]
+    source, where, used = f"{relations[0]} AS t0", [], []
+    for place, name in list(enumerate(relations))[1:]:
+        word = chance.choice(["JOIN", "JOIN", "LEFT JOIN", "LEFT JOIN", ",", "CROSS JOIN"])
+        among = [*columns[:place], *([columns[place]] if chance.random() < 0.1 else [])]
+        pairs = [
+            (chance.choice(chance.choice(among)), chance.choice(columns[place]))
+            for _ in range(chance.choice([1, 1, 2]))
+        ]
+        compared = [f"{one} {chance.choice(COMPARED)} {other}" for one, other in pairs]
+        used += [each for pair in pairs for each in pair]
+        condition = f" {chance.choice(['AND', 'AND', 'AND', 'OR'])} ".join(compared)
+        is_bare = word in (",", "CROSS JOIN")
+        source += f"{word if word == ',' else f' {word}'} {name} AS t{place}{'' if is_bare else f' ON {condition}'}"
+        where += [f"({condition})"] if is_bare or chance.random() < 0.1 else []
+    outputs = [chance.choice(chance.choice([used, used, *columns])) for _ in range(3)]
+    return chance.choice(JOINED).format(*outputs, source + (f" WHERE {' AND '.join(where)}" if where else ""))

@@ -7,7 +7,7 @@ from collections import Counter
 
 import duckdb
 import pytest
-from tests.property.cut_statements import Maker
+from tests.property.cut_statements import Maker, joined_statement
 from tests.unit.sql.conftest import lines
 from tests.unit.sql.cut_corpus import COLUMNS, NAMES, SCHEMAS, corpus
 
@@ -27,7 +27,9 @@ VALUES = {
     "st": [{"id": 1, "x": 3, "f": 0.0}, {"id": 2, "x": 1, "f": -0.0}, {"id": 3, "x": None, "f": 1.5}],
     "u": ["00000000-0000-0000-0000-000000000001", "f0000000-0000-0000-0000-000000000001"], "b": [b"a", b"", b"\x00"],
     "big": [0, 2**64 - 1, 7], "dt": ["2024-01-05", "2024-02-01"],
+    "far": [1, 2, 3, -1], "pos": [1, 2, 2**64 - 1, 0],
 }  # fmt: skip
+INTEGERS = ("INTEGER", "BIGINT", "UBIGINT")
 SIZES = [{}, {"df": 0}, {"w": 0, "other": 0}, dict.fromkeys(COLUMNS, 0)]
 """Of each set of data: how many rows, where it is not a few."""
 HAND = [each.sql for each in corpus()]
@@ -42,6 +44,11 @@ def rows_of(chance, name, sizes):
         for _ in range(sizes.get(name, chance.randint(8, 16)))
     ]
     return rows + rows[: len(rows) // 3]
+
+
+def alike(name, column):
+    """Return a column of which equal values have equal hashes in DuckDB, also if another type is as large."""
+    return f'"{column}"::HUGEINT' if COLUMNS[name][column][1] in INTEGERS else f'"{column}"'
 
 
 class Data:
@@ -78,7 +85,7 @@ class Data:
         self.engine.execute(f"CREATE SCHEMA {name}; USE {name}")
         for key in COLUMNS:
             feed = dict(feeds).get(key)
-            columns = ", ".join(f'"{each}"' for each in feed.columns) if feed else ""
+            columns = ", ".join(alike(key, each) for each in feed.columns) if feed else ""
             place = {"split": "rowid", "bucket": f"hash({columns}, 'salt') // 8"}.get(feed.how if feed else "")
             rows = f'SELECT * FROM whole{number}."{key}"'
             cut_rows = f'TABLE "{key}" AS {rows} WHERE {place} % {of} = {index} ORDER BY rowid'
@@ -148,7 +155,7 @@ def cuts_of(data, sql):
 
 
 def checked(data, statements):
-    """Count the cuts by the kind of their first feed that is one, and those with a merge; each must hold."""
+    """Count the cuts by the kind of their first feed that is one, and some others; each must hold."""
     seen = Counter()
     for sql in statements:
         for text, answer in {repr(answer): (text, answer) for text, answer in cuts_of(data, sql)}.values():
@@ -156,6 +163,7 @@ def checked(data, statements):
             assert not wrong, (text, answer, wrong)
             seen[next(each.how for each in answer.feeds.values() if each.how != "whole")] += 1
             seen["merged"] += answer.merge is not None
+            seen["together"] += sum(each.how == "bucket" for each in answer.feeds.values()) > 1
     return seen
 
 
@@ -164,6 +172,7 @@ def test_statements_of_all_shapes(data):
     assert seen["bucket"] >= 60
     assert seen["split"] >= 25
     assert seen["merged"] >= 18
+    assert seen["together"] >= 40
 
 
 @pytest.mark.long
@@ -180,7 +189,24 @@ def generated(seed, count):
 def test_random_statements(data):
     seen = checked(data, generated(1, 150))
     assert seen["bucket"] >= 15
-    assert seen["split"] >= 8
+    assert seen["split"] >= 5
+
+
+def joined(seed, count):
+    chance = random.Random(seed)
+    return [joined_statement(chance) for _ in range(count)]
+
+
+def test_random_joins(data):
+    seen = checked(data, joined(1, 40))
+    assert seen["together"] >= 12
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(2, 8))
+def test_many_random_joins(data, seed):
+    seen = checked(data, joined(seed, 300))
+    assert seen["together"] >= 80
 
 
 @pytest.mark.long
@@ -188,5 +214,5 @@ def test_random_statements(data):
 def test_many_random_statements(data, seed):
     seen = checked(data, generated(seed, 500))
     assert seen["bucket"] >= 30
-    assert seen["split"] >= 20
+    assert seen["split"] >= 12
     assert seen["merged"] >= 20

@@ -1,8 +1,9 @@
 """How a statement can be computed in parts whose rows together are its rows; or why it is one task.
 
-One input is cut: each part has some of its rows, and all rows of the other inputs. The text is the same in each part,
-but for a final ORDER BY and LIMIT, which a second statement applies to the rows of all parts. Whatever is not proved
-to give the same rows is one task. The proof of a flat statement (`read_flat`) has three steps:
+One input is cut: each part has some of its rows, and the rows of the other inputs that can meet them (`best_bucket`) or
+all. The text is the same in each part, but for a final ORDER BY and LIMIT, which a second statement applies to the rows
+of all parts. Whatever is not proved to give the same rows is one task. The proof of a flat statement (`read_flat`) has
+three steps:
 
 1. Rows meet in one way at most: GROUP BY, DISTINCT or windows. Their keys are exact, and so are the arguments of
    aggregates: a result depends only on which rows meet, not on their order.
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sqlglot import exp
 
+from osiris.sql.buckets import best_bucket
 from osiris.sql.exactness import Exactness, arguments_of
 from osiris.sql.flat import AGGREGATES, DIALECT, OF_WINDOWS, NotCut, Origin, Output, read_flat
 from osiris.sql.nondeterminism.determinism import diagnostics
@@ -82,7 +84,7 @@ def cut(
     """Return how a checked statement of DuckDB can be computed in parts.
 
     `sql` is the canonical text of a verdict, `names` maps each folded name in it to its input, and `schemas` has the
-    inputs' columns. The input that is cut is `cut_input`, or the first one that can be.
+    inputs' columns. The input that is cut is `cut_input`, or of those that can be the first with the most in buckets.
     """
     with deep_recursion():
         tree = parse(sql, DIALECT.load_grammar())[0]
@@ -95,7 +97,7 @@ def cut(
             exact = Exactness(flat)
             merge = _merge(flat, exact)
             clauses = _clauses(flat, exact)
-            name, feed, why = _first_cut(flat, clauses, schemas, cut_input)
+            fed, why = _best_cut(flat, clauses, schemas, cut_input)
         except NotCut as answer:
             at = beginning_of(answer.node, sql)
             return OneTask(answer.reason, None if at is None else place(sql, at))
@@ -103,7 +105,7 @@ def cut(
             for part in ("order", "limit", "offset"):
                 tree.set(part, None)
         read = {item.input for item in flat.items.values()}
-        feeds = {each: Feed("whole") for each in schemas if each in read} | {name: feed}
+        feeds = {each: Feed("whole") for each in schemas if each in read} | fed
         return Cut(feeds, _text(tree) if merge else sql, merge, why)
 
 
@@ -187,20 +189,25 @@ def _grouping(flat: Flat, key: exp.Expr) -> exp.Expr:
     return key
 
 
-def _first_cut(
+def _best_cut(
     flat: Flat, clauses: list[_Keys], schemas: Mapping[str, Schema], cut_input: str | None
-) -> tuple[str, Feed, str]:
-    """Return the first input that can be cut, how it is fed, and why; raises the first reason if there is none."""
-    refused: list[NotCut] = []
+) -> tuple[dict[str, Feed], str]:
+    """Return how inputs are fed if one that can be is cut, and why: the first with the most inputs in buckets.
+
+    Raises the first reason if none can be cut.
+    """
+    refused, ways = list[NotCut](), list[tuple[dict[str, Feed], str]]()
     for name in (each for each in schemas if cut_input in (None, each)):
         read = [(alias, item) for alias, item in flat.items.items() if item.input == name]
         try:
             if read:
                 _check_read(read, name)
-                return name, *_fed(read[0][0], name, flat, clauses, schemas[name])
+                ways.append(_way(flat, read[0][0], clauses, schemas))
         except NotCut as reason:
             refused.append(reason)
-    raise refused[0] if refused else NotCut(flat.tree, f"It reads no input{f' {cut_input}' if cut_input else ''}.")
+    if not ways:
+        raise refused[0] if refused else NotCut(flat.tree, f"It reads no input{f' {cut_input}' if cut_input else ''}.")
+    return max(ways, key=lambda way: sum(feed.how == "bucket" for feed in way[0].values()))
 
 
 def _check_read(read: list[tuple[str, Item]], name: str) -> None:
@@ -210,19 +217,36 @@ def _check_read(read: list[tuple[str, Item]], name: str) -> None:
         raise NotCut(read[0][1].node, f"'{name}' is on the optional side of a join, where each part would add rows.")
 
 
-def _fed(alias: str, name: str, flat: Flat, clauses: list[_Keys], schema: Schema) -> tuple[Feed, str]:
-    """Return how the rows of one item are fed, and why."""
-    if not clauses:
-        return Feed("split"), f"Each output row depends on one row of '{name}'."
-    common = {each.column for each in map(flat.origin, clauses[0].values) if each and each.item == alias}
+def _way(flat: Flat, alias: str, clauses: list[_Keys], schemas: Mapping[str, Schema]) -> tuple[dict[str, Feed], str]:
+    """Return how the rows of an item and of those in buckets with it are fed, and why."""
+    name = flat.items[alias].input
+    common = set(flat.items[alias].types)
     for clause in clauses:
         common &= {each.column for each in map(flat.origin, clause.values) if each and each.item == alias}
         if not common:
             others = " that all of them have" if len(clauses) > 1 else ""
             raise NotCut(clause.node, f"The keys of {clause.words} have no column of '{name}'{others}.")
-    columns = tuple(each.name for each in schema if lower(each.name) in common)
-    listed, some = " and ".join(f"'{each}'" for each in columns), "a column" if len(columns) == 1 else "columns"
-    return Feed("bucket", columns), f"The keys of {clauses[0].words} include {listed}, {some} of '{name}'."
+    bucket = best_bucket(flat, alias, [each for each in flat.items[alias].types if each in common])
+    if not clauses and not bucket.others:
+        return {name: Feed("split")}, f"Each output row depends on one row of '{name}'."
+    feeds = dict[str, Feed]()
+    for item, columns in ((alias, bucket.columns), *bucket.others.items()):
+        source = flat.items[item].input
+        spelled = {lower(each.name): each.name for each in schemas[source]}
+        feeds[source] = Feed("bucket", tuple(spelled[each] for each in columns))
+    return feeds, _why(feeds, clauses)
+
+
+def _why(feeds: Mapping[str, Feed], clauses: list[_Keys]) -> str:
+    """Return a sentence on inputs in buckets, of which the first is cut."""
+    name, *others = (f"'{each}'" for each in feeds)
+    columns = [f"'{each}'" for each in next(iter(feeds.values())).columns]
+    by, them = " and ".join(columns), " and ".join(others)
+    if not clauses:
+        return f"{name} is joined with {them} by {by}."
+    some = "a column" if len(columns) == 1 else "columns"
+    joined = f", by which {them} {'is' if len(others) == 1 else 'are'} joined" if others else ""
+    return f"The keys of {clauses[0].words} include {by}, {some} of {name}{joined}."
 
 
 def _merge(flat: Flat, exact: Exactness) -> str | None:

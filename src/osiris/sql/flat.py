@@ -17,7 +17,7 @@ from osiris.sql.safety.tree import called
 from osiris.sql.scope import folded_name, from_items, join_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from osiris.model import Schema
 
@@ -141,7 +141,7 @@ class Flat:
     def prove(self, column: exp.Expr, is_sorted: bool = False) -> None:
         """Set the meaning of a name. `is_sorted`: it is a key of the final ORDER BY, where aliases come first."""
         name, table = DIALECT.fold(column.this), column.args.get("table")
-        owners = [DIALECT.fold(table)] if table else self._owners(name)
+        owners = [DIALECT.fold(table)] if table else self.owners(name, self.items)
         owner = self.items.get(owners[0]) if len(owners) == 1 and not column.args.get("db") else None
         origin = Origin(owners[0], name) if owner and name in owner.types else None
         alias = None if table else self.aliases.get(name)
@@ -154,9 +154,9 @@ class Flat:
         else:
             self.meaning[id(column)] = origin
 
-    def _owners(self, name: str) -> list[str]:
+    def owners(self, name: str, among: Iterable[str]) -> list[str]:
         """Return the items that have a column of a bare name; the first one, if USING joins the others to it."""
-        owners = [alias for alias, item in self.items.items() if name in item.types]
+        owners = [alias for alias in among if name in self.items[alias].types]
         return owners[:1] if all(name in self.items[each].using for each in owners[1:]) else owners
 
 

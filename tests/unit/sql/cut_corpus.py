@@ -24,6 +24,8 @@ COLUMNS = {
     "Rates": {"since": ("timestamp[us]", "TIMESTAMP"), "cur": ("utf8", "VARCHAR"), "rate": ("int32", "INTEGER")},
     "other": {
         "id": ("int32", "INTEGER"), "x": ("int32", "INTEGER"), "s": ("utf8", "VARCHAR"), "f": ("float64", "DOUBLE"),
+        "far": ("int64", "BIGINT"), "pos": ("uint64", "UBIGINT"), "amt": ("decimal(9,1)", "DECIMAL(9, 1)"),
+        "dt": ("date", "DATE"),
     },
 }  # fmt: skip
 """The types of the inputs' columns: ours, and the engine's."""
@@ -32,7 +34,7 @@ NAMES = {"df": "df", "input_df": "df", "w": "w", "rates": "Rates", "df_rates": "
 
 
 class Expected(NamedTuple):
-    """A statement; the input that is cut and how, or the words of the reason why it is one task."""
+    """A statement; the inputs that are cut and how, or the words of the reason why it is one task."""
 
     sql: str
     how: str

@@ -21,13 +21,18 @@ def test_corpus_has_many_of_each_kind():
 def test_cut(expected):
     answer = cut_of(expected.sql)
     assert isinstance(answer, Cut), answer
-    words, _, merged = expected.words.partition(", merged")
-    name, _, columns = (words + merged).removesuffix(", merged").partition(" ")
-    feed = Feed(expected.how, tuple(filter(None, columns.split(", "))))
-    assert answer.feeds[name] == feed
-    assert {each.how for key, each in answer.feeds.items() if key != name} <= {"whole"}
+    fed = {name: feed for name, feed in answer.feeds.items() if feed.how != "whole"}
+    assert fed == dict(map(feed_of(expected.how), expected.words.removesuffix(", merged").split(" + ")))
     assert (answer.merge is not None) == ("merged" in expected.words)
-    assert f"'{name}'" in answer.why
+    assert all(f"'{name}'" in answer.why for name in fed)
+
+
+def feed_of(how):
+    def feed(words):
+        name, _, columns = words.partition(" ")
+        return name, Feed(how, tuple(filter(None, columns.split(", "))))
+
+    return feed
 
 
 @pytest.mark.parametrize("expected", [each for each in CORPUS if each.how == "one:"], ids=lambda each: each.sql)

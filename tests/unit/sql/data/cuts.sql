@@ -16,9 +16,9 @@ SELECT t.x AS id, t.id AS y FROM df AS t ORDER BY t.id, t.x -- split df, merged
 SELECT t.x AS id, t.id AS y FROM df AS t ORDER BY id, y LIMIT 2 -- split df, merged
 SELECT t.*, 1 AS one FROM w AS t ORDER BY one, 1, 2, 3 LIMIT 2 -- split w, merged
 SELECT u, b, tz, bo, dt, big FROM df ORDER BY ALL LIMIT 7 -- split df, merged
-SELECT t.id, w.v FROM df AS t JOIN w ON w.id = t.id -- split df
-SELECT w.id, t.x FROM w LEFT JOIN df AS t ON t.id = w.id -- split w
-SELECT t.id, r.rate FROM df AS t, rates AS r WHERE r.cur = t.s -- split df
+SELECT t.id, w.v FROM df AS t JOIN w ON w.id = t.id -- bucket df id + w id
+SELECT w.id, t.x FROM w LEFT JOIN df AS t ON t.id = w.id -- bucket w id + df id
+SELECT t.id, r.rate FROM df AS t, rates AS r WHERE r.cur = t.s -- bucket df s + Rates cur
 SELECT t.id, a.v AS a, b.v AS b FROM df AS t JOIN w AS a ON a.id = t.id LEFT JOIN w AS b ON b.v = a.v AND t.x > 1 -- split df
 SELECT id, count(*) AS n FROM df GROUP BY id -- bucket df id
 SELECT id, count(*) FROM df GROUP BY id -- bucket df id
@@ -54,8 +54,8 @@ SELECT DISTINCT * FROM w -- bucket w id, v, name
 SELECT DISTINCT t.* FROM w AS t -- bucket w id, v, name
 SELECT DISTINCT id, x % 2 AS odd FROM df -- bucket df id
 SELECT DISTINCT id FROM df WHERE f IS NOT NULL -- bucket df id
-SELECT DISTINCT t.id FROM df AS t JOIN w USING (id) -- bucket df id
-SELECT DISTINCT t.id, w.v FROM df AS t LEFT JOIN w ON w.id = t.id -- bucket df id
+SELECT DISTINCT t.id FROM df AS t JOIN w USING (id) -- bucket df id + w id
+SELECT DISTINCT t.id, w.v FROM df AS t LEFT JOIN w ON w.id = t.id -- bucket df id + w id
 SELECT id, x, rank() OVER (PARTITION BY id ORDER BY x) AS r FROM df -- bucket df id
 SELECT id, f, rank() OVER (PARTITION BY id ORDER BY x DESC NULLS LAST) AS r FROM df -- bucket df id
 SELECT *, count(*) OVER (PARTITION BY s) AS n FROM df -- bucket df s
@@ -74,15 +74,15 @@ SELECT s AS id, count(*) AS n FROM df GROUP BY id, s -- bucket df id, s
 SELECT min(id) AS x, count(*) AS n FROM df GROUP BY x -- bucket df x
 SELECT x + 1 AS id, id + 1 AS y FROM df WHERE id = 1 -- split df
 SELECT x AS id, count(*) FILTER (WHERE id > 1) AS n FROM df GROUP BY x -- bucket df x
-SELECT t.id, sum(w.v) AS v FROM df AS t JOIN w USING (id) GROUP BY t.id -- bucket df id
-SELECT id, sum(w.v) AS v FROM df AS t JOIN w USING (id) GROUP BY id -- bucket df id
-SELECT id, sum(v) AS v FROM df AS t LEFT JOIN w USING (id) GROUP BY id -- bucket df id
-SELECT id, sum(v) AS v FROM w JOIN df USING (id) GROUP BY id -- bucket w id
-SELECT w.id, count(t.x) AS n FROM w LEFT JOIN df AS t ON t.id = w.id GROUP BY w.id -- bucket w id
+SELECT t.id, sum(w.v) AS v FROM df AS t JOIN w USING (id) GROUP BY t.id -- bucket df id + w id
+SELECT id, sum(w.v) AS v FROM df AS t JOIN w USING (id) GROUP BY id -- bucket df id + w id
+SELECT id, sum(v) AS v FROM df AS t LEFT JOIN w USING (id) GROUP BY id -- bucket df id + w id
+SELECT id, sum(v) AS v FROM w JOIN df USING (id) GROUP BY id -- bucket w id + df id
+SELECT w.id, count(t.x) AS n FROM w LEFT JOIN df AS t ON t.id = w.id GROUP BY w.id -- bucket w id + df id
 SELECT w.name, sum(t.x) AS n FROM df AS t JOIN w ON t.id = w.id GROUP BY w.name -- bucket w name
-SELECT o.id, o.s, count(*) AS n FROM df AS t JOIN other AS o ON o.id = t.id GROUP BY o.id, o.s -- bucket other id, s
+SELECT o.id, o.s, count(*) AS n FROM df AS t JOIN other AS o ON o.id = t.id GROUP BY o.id, o.s -- bucket other id + df id
 SELECT t.id, o.id AS other_id, count(*) AS n FROM df AS t JOIN other AS o ON o.s = t.s GROUP BY t.id, o.id -- bucket df id
-SELECT st.id AS k, st.x, count(*) AS n FROM other AS st JOIN df ON df.id = st.id GROUP BY st.id, st.x -- bucket other id, x
+SELECT st.id AS k, st.x, count(*) AS n FROM other AS st JOIN df ON df.id = st.id GROUP BY st.id, st.x -- bucket other id + df id
 SELECT x, count(*) AS n FROM df AS x GROUP BY x -- bucket df x
 SELECT x.x AS y, count(*) AS n FROM df AS x GROUP BY x.x -- bucket df x
 SELECT f, count(*) AS n FROM df GROUP BY f -- one: Equal values of a key of GROUP BY are not known
@@ -220,7 +220,7 @@ SELECT id, avg(x) AS a FROM df GROUP BY id ORDER BY id, a LIMIT 2 -- one: Equal 
 SELECT st.id, s FROM df ORDER BY id, s LIMIT 3 -- one: 'id' is not certainly one column of the inputs.
 SELECT st.x, id FROM df ORDER BY x DESC LIMIT 4 -- one: 'x' is not certainly one column of the inputs.
 SELECT t.st.id, s FROM df AS t ORDER BY 1, 2 LIMIT 3 -- one: 'id' is not certainly one column of the inputs.
-SELECT DISTINCT st.* FROM w AS st JOIN df ON df.id = st.id -- bucket w id, v, name
+SELECT DISTINCT st.* FROM w AS st JOIN df ON df.id = st.id -- bucket w id + df id
 SELECT DISTINCT id, st.* FROM df -- one: 'st' is no relation in FROM.
 SELECT {'k': x} AS t, t.k FROM df -- one: 'k' is not certainly one column of the inputs.
 SELECT id, st.x AS sx, row_number() OVER (PARTITION BY id ORDER BY x) AS r FROM df -- one: row_number()
@@ -250,3 +250,58 @@ SELECT id, extract(jd FROM d) AS n, count(*) AS k FROM df GROUP BY id, n -- one:
 SELECT id, avg(extract(jd FROM d)) AS n FROM df GROUP BY id -- one: avg(…) rounds floating-point numbers
 SELECT id, sum(extract(julian FROM d)) OVER (PARTITION BY id) AS n FROM df -- one: sum(…) rounds floating-point numbers
 SELECT id, x FROM df ORDER BY id, x LIMIT 0 -- one: LIMIT 0 needs no rows
+SELECT t.id, o.x FROM df AS t JOIN other AS o ON o.id = t.id AND o.x = t.x -- bucket df id, x + other id, x
+SELECT t.id, o.x FROM df AS t JOIN other AS o ON t.x = o.id AND t.id = o.x -- bucket df id, x + other x, id
+SELECT t.id, o.x FROM df AS t JOIN other AS o ON o.id = t.id AND o.id = t.x -- bucket df id, x + other id, id
+SELECT t.id, o.x FROM df AS t LEFT JOIN other AS o ON (o.id = t.id AND (o.x > 1 OR t.f > 0)) -- bucket df id + other id
+SELECT t.id, w.v FROM df AS t, w WHERE t.x > 0 AND (w.id = t.id AND w.v > 1) -- bucket df id + w id
+SELECT t.id, w.v FROM df AS t CROSS JOIN w WHERE w.id = t.id -- bucket df id + w id
+SELECT t.id AS k, w.v FROM df AS t, w WHERE k = w.id -- bucket df id + w id
+SELECT t.id, w.v, o.s FROM df AS t JOIN w ON w.id = t.id JOIN other AS o ON o.x = w.id -- bucket df id + w id + other x
+SELECT t.id, w.v, o.s FROM df AS t JOIN w USING (id) JOIN other AS o USING (id) -- bucket df id + w id + other id
+SELECT t.id, w.v, o.s FROM df AS t LEFT JOIN w USING (id) LEFT JOIN other AS o USING (id) -- bucket df id + w id + other id
+SELECT t.id, w.v, o.s FROM df AS t LEFT JOIN w USING (id) JOIN other AS o USING (id) -- bucket df id + w id + other id
+SELECT t.id, w.v, o.s FROM df AS t LEFT JOIN w ON w.id = t.id LEFT JOIN other AS o ON o.x = w.id -- bucket df id + w id + other x
+SELECT t.id, w.v, o.s FROM df AS t LEFT JOIN w ON w.id = t.id JOIN other AS o ON o.x = w.id -- bucket df id + w id
+SELECT t.id, w.v, o.s FROM df AS t LEFT JOIN w ON w.v > 2, other AS o WHERE o.x = w.id AND w.id = t.id -- bucket df id + w id + other x
+SELECT t.id, w.v, o.s FROM df AS t, other AS o LEFT JOIN w ON w.id = o.x WHERE o.x = t.id -- bucket df id + w id + other x
+SELECT t.id, w.v, r.rate FROM df AS t JOIN w ON w.id = t.id JOIN rates AS r ON r.cur = t.s -- bucket df id + w id
+SELECT t.id, w.v, o.s FROM df AS t JOIN w ON w.v = t.x LEFT JOIN other AS o ON o.id = t.x AND o.far = w.id -- bucket df x + w v + other id
+SELECT w.v, o.s FROM w JOIN df AS t ON t.id = w.id JOIN other AS o ON o.x = w.v -- bucket df id + w id
+SELECT t.id, o.far FROM df AS t JOIN other AS o ON o.far = t.id -- bucket df id + other far
+SELECT t.big, o.far FROM df AS t LEFT JOIN other AS o ON o.far = t.big -- bucket df big + other far
+SELECT t.id, o.pos FROM df AS t, other AS o WHERE o.pos = t.id AND o.far = t.big -- bucket df id, big + other pos, far
+SELECT t.dt, o.s FROM df AS t JOIN other AS o USING (dt) -- bucket df dt + other dt
+SELECT t.dt, o.s FROM df AS t JOIN other AS o USING (dt, s, x) -- bucket df x, s, dt + other x, s, dt
+SELECT t.id, t.s, sum(w.v) AS v FROM df AS t JOIN w ON w.id = t.id GROUP BY t.id, t.s -- bucket df id + w id
+SELECT t.id, t.s, count(o.x) AS v FROM df AS t LEFT JOIN other AS o ON o.id = t.id AND o.s = t.s GROUP BY t.id, t.s, t.dt -- bucket df id, s + other id, s
+SELECT t.id, t.s, count(*) AS v FROM df AS t JOIN w ON w.id = t.id JOIN other AS o ON o.s = t.s AND o.x = t.id GROUP BY t.id, t.s -- bucket df id + w id + other x
+SELECT t.x, count(*) AS v FROM df AS t JOIN w ON w.v = t.x JOIN other AS o ON o.id = w.id GROUP BY t.x -- bucket df x + w v
+SELECT w.id, count(DISTINCT t.x) AS v FROM df AS t JOIN w ON w.id = t.id GROUP BY w.id HAVING count(*) > 1 ORDER BY v, 1 LIMIT 2 -- bucket w id + df id, merged
+SELECT t.id, t.x, rank() OVER (PARTITION BY t.id, t.s ORDER BY w.v) AS r FROM df AS t LEFT JOIN w ON w.id = t.id -- bucket df id + w id
+SELECT t.id, t.x, rank() OVER (PARTITION BY t.id ORDER BY w.v) AS r FROM df AS t LEFT JOIN w ON w.id = t.id QUALIFY r = 1 -- bucket df id + w id
+SELECT DISTINCT t.id, w.v FROM df AS t, w WHERE w.id = t.id ORDER BY 1, 2 LIMIT 3 -- bucket df id + w id, merged
+SELECT t.id, o.s FROM df AS t JOIN other AS o ON o.id IS NOT DISTINCT FROM t.id -- split df
+SELECT t.id, o.s FROM df AS t LEFT JOIN w ON w.id = t.id LEFT JOIN other AS o ON o.x IS NOT DISTINCT FROM w.id -- bucket df id + w id
+SELECT t.id, w.v FROM df AS t JOIN w ON w.id = t.id OR w.v = t.x -- split df
+SELECT t.id, w.v FROM df AS t, w WHERE NOT (w.id = t.id) -- split df
+SELECT t.id, w.v FROM df AS t, w WHERE (w.id = t.id) IS NULL -- split df
+SELECT t.id, w.v FROM df AS t, w WHERE coalesce(w.id = t.id, TRUE) -- split df
+SELECT t.id, w.v FROM df AS t JOIN w ON w.id >= t.id -- split df
+SELECT t.id, w.v FROM df AS t JOIN w ON w.id = t.id + 0 -- split df
+SELECT t.id, w.v FROM df AS t JOIN w ON w.id = abs(t.id) -- split df
+SELECT t.id, w.v FROM df AS t JOIN w ON w.id = 1 AND t.id = 1 -- split df
+SELECT t.id, o.s FROM df AS t JOIN other AS o ON o.f = t.f -- split df
+SELECT t.id, o.s FROM df AS t JOIN other AS o ON o.amt = t.amt -- split df
+SELECT t.id, o.s FROM df AS t JOIN other AS o ON o.dt = t.d -- split df
+SELECT t.id, o.s FROM df AS t JOIN other AS o ON o.far = t.amt -- split df
+SELECT t.id, o.s FROM df AS t JOIN other AS o ON t.id = t.x AND o.id = o.x -- split df
+SELECT t.id, w.v, o.s FROM df AS t JOIN w ON TRUE LEFT JOIN other AS o ON t.id = w.id -- split df
+SELECT t.id, w.v, o.s FROM df AS t CROSS JOIN w LEFT JOIN other AS o ON o.id = t.id AND o.id = w.id -- bucket df id + other id
+SELECT w.id, o.s FROM w LEFT JOIN df AS t ON w.v > 2 LEFT JOIN other AS o ON o.id = t.id -- split w
+SELECT t.id, a.v AS a, b.v AS b FROM df AS t JOIN w AS a ON a.id = t.id JOIN w AS b ON b.id = t.id -- split df
+SELECT t.id, w.v FROM df AS t LEFT JOIN w ON w.v > 1 WHERE w.id = t.id -- bucket df id + w id
+SELECT t.s, w.v FROM df AS t LEFT JOIN w ON w.v > 1 WHERE w.id = t.id OR w.id IS NULL -- split df
+SELECT t.id, count(*) AS n FROM df AS t JOIN w ON w.v = t.x GROUP BY t.id -- bucket df id
+SELECT t.id, w.v, count(*) AS n FROM df AS t JOIN w ON w.id = t.x GROUP BY t.id, w.v -- bucket df id
+SELECT t.id, w.v FROM df AS t JOIN w ON (t.id, t.x) = (w.id, w.v) -- split df
