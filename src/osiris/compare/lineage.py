@@ -237,8 +237,9 @@ class Read(NamedTuple):
     queried: bool = False
 
     def matches(self, source: str) -> bool:
-        """Return whether this step reads a source."""
-        return any(_is_named(_folded(label), _folded(source)) for label in self.sources)
+        """Return whether this step reads a source; that of a folder, which ends with a slash, also by a file in it."""
+        folder = source if source.endswith("/") else "\0"
+        return any(_is_named(_folded(label), _folded(source)) or label.startswith(folder) for label in self.sources)
 
 
 class Flow(NamedTuple):
@@ -336,7 +337,9 @@ def _read(step: Mapping[str, JsonValue], connections: Mapping[str, JsonValue]) -
         for key, dialect in step["sql"].items()
     ]
     tables = sorted({table for verdict in verdicts for table in verdict.relations})
-    queried = (label_of({**step, "config": {**step["config"], "table": table}}, connections) for table in tables)
+    named = (table.rpartition(".") for table in tables)
+    configs = ({**step["config"], "schema": schema or None, "table": table} for schema, _, table in named)
+    queried = (label_of({**step, "config": config}, connections) for config in configs)
     return Read(step["id"], tuple(queried) or (label_of(step, connections),), queried=bool(verdicts))
 
 
