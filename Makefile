@@ -1,7 +1,6 @@
 # The entry point. `make demo` and `make test` each work as the only command on a fresh clone.
 BIN := .venv/bin
 TEST := $(BIN)/pytest -q
-FASTER := --sample -m "not long and not bench and not trust"
 # Keep Python's compiled files: otherwise each process that tests start would compile the modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -49,8 +48,7 @@ docs: venv ## write the generated pages of docs/reference and docs/errors
 	$(BIN)/python tools/docs.py reference/server-types.md
 
 test: venv kernels servers browser sandbox ## the faster tests, with small N and a sample of the cases and seeds: the same in every run
-	$(TEST) $(FASTER) -n 2 --dist loadfile --no-loadscope-reorder --cache-clear || \
-		{ test $$? -eq 1 && $(TEST) $(FASTER) --again; }
+	$(TEST) -n 2 --dist loadfile --no-loadscope-reorder --sample -m "not long and not bench and not trust"
 
 test-long: venv kernels servers browser sandbox ## all tests and cases, with large N; commands run through the console script
 	$(TEST) --installed -m "not bench"
