@@ -329,6 +329,12 @@ PLACES = {
                     "other",
                     {"connection": "@postgres.p", "query": "SELECT * FROM other.p{}"},
                 ),
+                ("of a secret that is not set", "public", {"connection": "@postgres.p5", "table": "p{}"}),
+                (
+                    "of a secret in a store",
+                    "public",
+                    {"connection": "@postgres.p6", "query": "SELECT * FROM public.p{}"},
+                ),
                 ("in a query without it", "other", {"connection": "@postgres.p4", "query": "SELECT * FROM p{}"}),
             )
         )
@@ -361,6 +367,9 @@ SERVERS = {
         "p2": {"dsn": "${DSN}"},
         "p3": {"host": "localhost", "port": "${PORT:-9}", "database": "shop", "user": "other", "password": "${PW}"},
         "p4": {"host": "127.0.0.1", "port": 9, "database": "shop", "user": "u", "password": "${PW}", "schema": "other"},
+        "p5": {"host": "127.0.0.1", "port": 9, "database": "shop", "user": "u", "password": "${NOT_SET}"},
+        "p6": {"host": "127.0.0.1", "port": 9, "database": "shop", "user": "u", "password": "${vault:a/b#c}"},
+        "p7": {"dsn": "${NO_ADDRESS}"},
     },
     "mysql": {
         "m": {"host": "127.0.0.1", "port": 9, "database": "shop", "user": "u", "password": "${PW}"},
@@ -403,3 +412,28 @@ def test_what_reads_a_place_under_another_name_waits_for_what_writes_it(osiris, 
     for number, what in enumerate(PLACES):
         assert found[f"z{number}"] in ("failed", "refused"), what
         assert found[f"a{number}"] == "skipped", what
+
+
+@pytest.mark.parametrize(
+    ("read", "expected"),
+    [
+        ({"table": "t"}, "failed"),
+        ({"query": "SELECT * FROM public.t"}, "failed"),
+        ({"table": "t", "schema": "other"}, "skipped"),
+        ({"query": "SELECT * FROM other.T"}, "skipped"),
+    ],
+    ids=str,
+)
+def test_a_connection_that_leads_nowhere_known_is_compared_by_its_name(osiris, tmp_path, read, expected):
+    shop = Shop(osiris, tmp_path)
+    (tmp_path / "osiris_connections.yaml").write_text(
+        json.dumps({"connections": {"postgres": {"p7": SERVERS["postgres"]["p7"]}}})
+    )
+    written = {"component": "postgres.writer", "connection": "@postgres.p7", "schema": "other", "table": "t"}
+    feeder = [step("read", tmp_path, **FILE, path="data/none.csv"), step("write", tmp_path, ["read"], **written)]
+    source = step("read", tmp_path, component="postgres.extractor", connection="@postgres.p7", **read)
+    reader = [source, step("write", tmp_path, ["read"], path="out/a.csv")]
+    for name, steps in (("z", feeder), ("a", reader)):
+        content = {"oml_version": "0.2.0", "name": name, "steps": steps}
+        (tmp_path / "pipelines" / f"{name}.yaml").write_text(json.dumps(content))
+    assert entries(shop.run("--all", code=None))["a"] == expected

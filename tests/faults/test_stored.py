@@ -137,12 +137,13 @@ CONTENTS = {
     "null": b"null",
     "a number": b'{"session": 7}',
 }
+LAST_PLAN = ".osiris/last_compile.json"
 FILES = (
     "logs/*/run.json",
     "logs/*/events.jsonl",
     "logs/*/manifest.json",
     ".osiris/runs.jsonl",
-    ".osiris/last_compile.json",
+    LAST_PLAN,
 )
 
 
@@ -163,7 +164,7 @@ def test_a_file_that_is_none(osiris, folder, name, content):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", FILES[:-1])
+@pytest.mark.parametrize("name", [name for name in FILES if name != LAST_PLAN])
 def test_a_file_that_is_a_folder(osiris, folder, name):
     for path in folder.glob(name):
         path.unlink()
@@ -173,7 +174,7 @@ def test_a_file_that_is_a_folder(osiris, folder, name):
 
 def test_a_folder_where_the_name_of_the_last_plan_belongs(osiris, folder):
     """It cannot be replaced, so a run is refused before it begins, with the remedy."""
-    path = folder / FILES[-1]
+    path = folder / LAST_PLAN
     path.unlink()
     path.mkdir()
     refused = osiris("run", "orders.yaml", cwd=folder)

@@ -17,7 +17,7 @@ from osiris.api.pipelines import validate_file
 from osiris.api.replication import Replicated
 from osiris.api.runs import run_target
 from osiris.api.workspace import load_plan, pipelines
-from osiris.compare.lineage import Flow, Read
+from osiris.compare.lineage import Flow, Read, flow_of
 from osiris.compiler.context import sql_fields, topological
 from osiris.errors import EXIT_PRECEDENCE, OsirisError, diagnostic, exit_code, fail, raise_all
 from osiris.family_spec import family_of_connection
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 
 _LOOPBACK = re.compile(r"^(?:127\.0\.0\.1|::1)(?=:)")
+"""Other names of localhost, before the port of a server."""
+
 _NOT_THERE = ("DRV001", "DRV012")
 """Codes of files and tables that do not exist."""
 
@@ -164,16 +166,14 @@ def _written_by_broken(workspace: Workspace, name: str, data: Mapping[str, JsonV
         with suppress(OsirisError):
             manifest = load_plan(workspace, plan, allow_drift=True)[0]
             writes |= _flow_of(workspace, manifest.steps, manifest.data["connections"]).writes
-    steps = data.get("steps")
+    steps, connections = data.get("steps"), _declared(workspace)
     for number, step in enumerate(steps if isinstance(steps, list) else ()):
         config = step.get("config") if isinstance(step, dict) and step.get("mode") == "write" else None
         if isinstance(config, dict):
             connection = str(config["connection"]) if "connection" in config else None
             named = {"id": f"/steps/{number}", "component": str(step.get("component")), "mode": "write", "sql": {}}
             with suppress(OsirisError):
-                flow = _flow_of(
-                    workspace, [{**named, "config": config, "connection": connection}], _declared(workspace)
-                )
+                flow = _flow_of(workspace, [{**named, "config": config, "connection": connection}], connections)
                 writes |= flow.writes
     return writes
 
@@ -219,16 +219,20 @@ def _flow_of(
     workspace: Workspace, steps: Iterable[Mapping[str, JsonValue]], connections: Mapping[str, Mapping[str, JsonValue]]
 ) -> Flow:
     """Return what steps of a plan read and write: one place has one name, however a path or connection spells it."""
-    fields = known_fields(workspace, connections)
-    names = {
-        (step["mode"], step["id"]): tuple(
-            _name(each, step, workspace.root) for each in datasets_of(step, fields, workspace.root, {})
-        )
-        for step in steps
-        if step["mode"] != "transform"
-    }
-    reads = tuple(Read(step, places) for (mode, step), places in names.items() if mode == "read")
-    return Flow(reads, {step: place for (mode, step), (place, *_) in names.items() if mode == "write"})
+    # What a secret store or an unset variable keeps back is compared as it is written.
+    fields = {**connections, **known_fields(workspace, connections)}
+    reads, writes = list[Read](), dict[str, str]()
+    for step in (each for each in steps if each["mode"] != "transform"):
+        datasets = [*datasets_of(step, fields, workspace.root, {})]
+        names = tuple(_name(each, step, workspace.root) for each in datasets)
+        if any(each.namespace.startswith("@") for each in datasets):  # where its connection leads is not known
+            labels = flow_of([step], connections)
+            names = labels.reads[0].sources if labels.reads else tuple(labels.writes.values())
+        if step["mode"] == "read":
+            reads.append(Read(step["id"], names))
+        else:
+            writes[step["id"]] = names[0]
+    return Flow(tuple(reads), writes)
 
 
 def _name(dataset: Dataset, step: Mapping[str, JsonValue], root: Path) -> str:

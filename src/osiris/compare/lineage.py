@@ -238,8 +238,9 @@ class Read(NamedTuple):
 
     def matches(self, source: str) -> bool:
         """Return whether this step reads a source; that of a folder, which ends with a slash, also by a file in it."""
-        folder = source if source.endswith("/") else "\0"
-        return any(_is_named(_folded(label), _folded(source)) or label.startswith(folder) for label in self.sources)
+        if source.endswith("/") and any(label.startswith(source) for label in self.sources):
+            return True
+        return any(_is_named(_folded(label), _folded(source)) for label in self.sources)
 
 
 class Flow(NamedTuple):

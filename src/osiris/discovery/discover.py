@@ -86,6 +86,7 @@ def discover(worker: SourceWorker, store: Store, request: DiscoveryRequest) -> D
     Cached answers are those of the source's current state; changes of rows alone may not change that state.
     """
     (state,) = (event for event in worker.query("state") if event["event"] == "source")
+    # "masked" tells these entries from those of earlier versions, in which names were not.
     key = sha256_hex(canonical_bytes([worker.source.name.partition(".")[0], state["identity"], "masked"]))
     discovery = _Discovery(worker, store, request, key, state["fingerprint"])
     store.put(["state", key], state["fingerprint"], None)
