@@ -28,16 +28,11 @@ QUICK = ("docs", "kernels", "property", "quality", "unit")
 KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
 
 
-AGAIN = 3
-"""How many failed tests `make test` runs once more, alone: more of them are no matter of a busy machine."""
-
-
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="write golden files anew instead of comparing")
     parser.addoption("--seed", type=int, help="begin random tests with this seed")
     parser.addoption("--installed", action="store_true", help="start the console script itself for every command")
     parser.addoption("--sample", action="store_true", help="try only some cases, with the same seeds in every run")
-    parser.addoption("--again", action="store_true", help=f"only the tests that just failed, if at most {AGAIN}")
 
 
 def pytest_configure(config):
@@ -51,13 +46,7 @@ def is_quick(test):
 
 
 def pytest_collection_modifyitems(config, items):
-    """With `--sample`, keep two cases of each test and a tenth of the others; with `--again`, what failed of them."""
-    if config.getoption("--again"):
-        failed = config.cache.get("cache/lastfailed", {})
-        items[:] = [item for item in items if item.nodeid in failed]
-        if len(items) > AGAIN:
-            pytest.exit(f"{len(items)} tests failed: more than {AGAIN} are not run again", returncode=1)
-        return
+    """With `--sample`, keep two cases of each test and a tenth of the others: the same in every run."""
     if not config.getoption("--sample"):
         return
     cases = defaultdict(list)

@@ -295,3 +295,9 @@ def test_footers_tell_how_many_rows_there_are_and_whether_all_is_as_planned(writ
     write(pa.table({"a": ["1"], "b": ["x"]}), path="two.parquet")
     assert code_of(Driver().confirm, config, described.schema, context) == ["DAT011"]
     assert Driver().confirm(Config("*.parquet", columns=["b"]), described.schema[1:], context)
+
+
+def test_a_file_without_columns_is_refused(read, tmp_path):
+    """Neither DuckDB nor SQLite has a table without columns; CSV and JSON files without columns are refused, too."""
+    pq.write_table(pa.table({}), tmp_path / "file.parquet")
+    assert code_of(read) == ["DAT004"]

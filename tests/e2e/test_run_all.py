@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 from contextlib import closing
 
+import duckdb
 import pytest
 from tests.conftest import OSIRIS, kept
 
@@ -38,7 +39,7 @@ class Shop:
 
     def run(self, *options, code=0, env=None):
         done = self.osiris("run", *options, "--json", cwd=self.root, env=env)
-        assert done.returncode == code, done.stdout + done.stderr
+        assert code in (None, done.returncode), done.stdout + done.stderr
         return json.loads(done.stdout)
 
     def ran(self):
@@ -276,3 +277,163 @@ def test_a_signal_ends_the_running_one_and_the_rest_is_not_started(shop):
         answer = json.loads(process.communicate(timeout=60)[0])
     assert process.returncode == 130, answer
     assert entries(answer) == {"alone": "cancelled", "third": "skipped", "second": "skipped", "first": "skipped"}
+
+
+FILE = {"component": "filesystem.csv_extractor"}
+PLACES = {
+    "a link to a folder": ({"path": "output/real/a.csv"}, FILE | {"path": "output/link/a.csv"}),
+    "a URL": ({"path": "output/b.csv"}, FILE | {"path": "file://{root}/output/b.csv"}),
+    "a folder of a connection": ({"path": "output/c.csv"}, FILE | {"connection": "@filesystem.out", "path": "c.csv"}),
+    "a pattern behind a link": ({"path": "output/real/d.csv"}, FILE | {"path": "output/link/*.csv"}),
+    "files of a published folder": (
+        {"component": "filesystem.parquet_writer", "path": "output/e/"},
+        {"component": "filesystem.parquet_extractor", "path": "output/e/*.parquet"},
+    ),
+    "a partition of a published folder": (
+        {"component": "filesystem.parquet_writer", "path": "output/f/", "partition_by": ["name"]},
+        {"component": "filesystem.parquet_extractor", "path": "output/f/name=a/*.parquet"},
+    ),
+    **{
+        f"a database file {how}": (
+            {"component": "duckdb.writer", "connection": "@duckdb.w", "table": f"t_{alias}"},
+            {"component": "duckdb.extractor", "connection": f"@duckdb.{alias}", "table": f"T_{alias}"},
+        )
+        for alias, how in {
+            "w2": "with dots",
+            "w3": "by its full path",
+            "w4": "by a link",
+            "w5": "in a variable",
+        }.items()
+    },
+    "a query of another spelling": (
+        {"component": "duckdb.writer", "connection": "@duckdb.w", "table": "q"},
+        {
+            "component": "duckdb.extractor",
+            "connection": "@duckdb.w",
+            "query": 'SELECT * FROM (SELECT * FROM "Q")',
+        },
+    ),
+    **{
+        f"a table of PostgreSQL {how}": (
+            {"component": "postgres.writer", "connection": "@postgres.p", "schema": schema, "table": f"p{number}"},
+            {"component": "postgres.extractor", **{key: text.format(number) for key, text in read.items()}},
+        )
+        for number, (how, schema, read) in enumerate(
+            (
+                ("of a connection string", "public", {"connection": "@postgres.p2", "table": "p{}"}),
+                ("of another name of the host", "public", {"connection": "@postgres.p3", "table": "p{}"}),
+                ("in the schema of a connection", "other", {"connection": "@postgres.p4", "table": "p{}"}),
+                ("in a query", "public", {"connection": "@postgres.p", "query": "SELECT * FROM public.p{}"}),
+                (
+                    "in a query of another schema",
+                    "other",
+                    {"connection": "@postgres.p", "query": "SELECT * FROM other.p{}"},
+                ),
+                ("of a secret that is not set", "public", {"connection": "@postgres.p5", "table": "p{}"}),
+                (
+                    "of a secret in a store",
+                    "public",
+                    {"connection": "@postgres.p6", "query": "SELECT * FROM public.p{}"},
+                ),
+                ("in a query without it", "other", {"connection": "@postgres.p4", "query": "SELECT * FROM p{}"}),
+            )
+        )
+    },
+    **{
+        f"a table of MySQL {how}": (
+            {"component": "mysql.writer", "connection": "@mysql.m", "table": f"m{number}"},
+            {"component": "mysql.extractor", **{key: text.format(number) for key, text in read.items()}},
+        )
+        for number, (how, read) in enumerate(
+            (
+                ("of another name of the host", {"connection": "@mysql.m2", "table": "m{}"}),
+                ("of another database", {"connection": "@mysql.m3", "schema": "shop", "table": "m{}"}),
+                ("in a query of another database", {"connection": "@mysql.m3", "query": "SELECT * FROM shop.m{}"}),
+            )
+        )
+    },
+}
+SERVERS = {
+    "filesystem": {"out": {"base_dir": "output"}},
+    "duckdb": {
+        "w": {"path": "data/w.duckdb"},
+        "w2": {"path": "./data/../data/w.duckdb"},
+        "w3": {"path": "{root}/data/w.duckdb"},
+        "w4": {"path": "data/link.duckdb"},
+        "w5": {"path": "${WHERE:-data/w.duckdb}"},
+    },
+    "postgres": {
+        "p": {"host": "127.0.0.1", "port": 9, "database": "shop", "user": "u", "password": "${PW}"},
+        "p2": {"dsn": "${DSN}"},
+        "p3": {"host": "localhost", "port": "${PORT:-9}", "database": "shop", "user": "other", "password": "${PW}"},
+        "p4": {"host": "127.0.0.1", "port": 9, "database": "shop", "user": "u", "password": "${PW}", "schema": "other"},
+        "p5": {"host": "127.0.0.1", "port": 9, "database": "shop", "user": "u", "password": "${NOT_SET}"},
+        "p6": {"host": "127.0.0.1", "port": 9, "database": "shop", "user": "u", "password": "${vault:a/b#c}"},
+        "p7": {"dsn": "${NO_ADDRESS}"},
+    },
+    "mysql": {
+        "m": {"host": "127.0.0.1", "port": 9, "database": "shop", "user": "u", "password": "${PW}"},
+        "m2": {"host": "localhost", "port": 9, "database": "shop", "user": "u", "password": "${PW}"},
+        "m3": {"host": "127.0.0.1", "port": 9, "database": "else", "user": "u", "password": "${PW}"},
+    },
+}
+
+
+def step(mode, root, needs=(), component="filesystem.csv_writer", **config):
+    config = {
+        key: value.replace("{root}", str(root)) if isinstance(value, str) else value for key, value in config.items()
+    }
+    return {"id": mode, "component": component, "mode": mode, "needs": list(needs), "config": config}
+
+
+def test_what_reads_a_place_under_another_name_waits_for_what_writes_it(osiris, tmp_path):
+    """The feeders fail, so all that read from them are skipped, though by their names they come first."""
+    (tmp_path / "output" / "real").mkdir(parents=True)
+    (tmp_path / "output" / "link").symlink_to("real")
+    shop = Shop(osiris, tmp_path)
+    (tmp_path / "data" / "link.duckdb").symlink_to("w.duckdb")
+    with duckdb.connect(tmp_path / "data" / "w.duckdb") as database:
+        database.execute("CREATE TABLE q (id int)")
+    (tmp_path / ".env").write_text(
+        "PW=a-password-of-no-use\nDSN=postgresql://u:a-password-of-no-use@127.0.0.1:9/shop\n"
+    )
+    (tmp_path / "osiris_connections.yaml").write_text(
+        json.dumps({"connections": SERVERS}).replace("{root}", str(tmp_path))
+    )
+    for number, (write, read) in enumerate(PLACES.values()):
+        source = step("read", tmp_path, **FILE, path="data/none.csv")
+        feeder = [source, step("write", tmp_path, ["read"], **write)]
+        reader = [step("read", tmp_path, **read), step("write", tmp_path, ["read"], path=f"out/{number}.csv")]
+        for name, steps in (("z", feeder), ("a", reader)):
+            (tmp_path / "pipelines" / f"{name}{number}.yaml").write_text(
+                json.dumps({"oml_version": "0.2.0", "name": f"{name}{number}", "steps": steps})
+            )
+    found = entries(shop.run("--all", code=None))
+    for number, what in enumerate(PLACES):
+        assert found[f"z{number}"] in ("failed", "refused"), what
+        assert found[f"a{number}"] == "skipped", what
+
+
+@pytest.mark.parametrize(
+    ("read", "expected"),
+    [
+        ({"table": "t"}, "failed"),
+        ({"query": "SELECT * FROM public.t"}, "failed"),
+        ({"table": "t", "schema": "other"}, "skipped"),
+        ({"query": "SELECT * FROM other.T"}, "skipped"),
+    ],
+    ids=str,
+)
+def test_a_connection_that_leads_nowhere_known_is_compared_by_its_name(osiris, tmp_path, read, expected):
+    shop = Shop(osiris, tmp_path)
+    (tmp_path / "osiris_connections.yaml").write_text(
+        json.dumps({"connections": {"postgres": {"p7": SERVERS["postgres"]["p7"]}}})
+    )
+    written = {"component": "postgres.writer", "connection": "@postgres.p7", "schema": "other", "table": "t"}
+    feeder = [step("read", tmp_path, **FILE, path="data/none.csv"), step("write", tmp_path, ["read"], **written)]
+    source = step("read", tmp_path, component="postgres.extractor", connection="@postgres.p7", **read)
+    reader = [source, step("write", tmp_path, ["read"], path="out/a.csv")]
+    for name, steps in (("z", feeder), ("a", reader)):
+        content = {"oml_version": "0.2.0", "name": name, "steps": steps}
+        (tmp_path / "pipelines" / f"{name}.yaml").write_text(json.dumps(content))
+    assert entries(shop.run("--all", code=None))["a"] == expected

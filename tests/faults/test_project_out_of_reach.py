@@ -119,4 +119,6 @@ def test_what_cannot_be_written_is_told(folder, way, words):
     code, errors = tried(folder, way, words)
     if words == ("run", "orders.yaml"):
         assert code != 0
-        assert errors[0]["code"] in ("PRJ006", "DRV003", "DRV004"), errors
+        # The link of a virtual environment to Python may lead where another user has no access.
+        expected = {"PRJ006", "DRV003", "DRV004"} | ({"RUN068"} if way == "another user's project" else set())
+        assert errors[0]["code"] in expected, errors

@@ -137,12 +137,13 @@ CONTENTS = {
     "null": b"null",
     "a number": b'{"session": 7}',
 }
+LAST_PLAN = ".osiris/last_compile.json"
 FILES = (
     "logs/*/run.json",
     "logs/*/events.jsonl",
     "logs/*/manifest.json",
     ".osiris/runs.jsonl",
-    ".osiris/last_compile.json",
+    LAST_PLAN,
 )
 
 
@@ -163,12 +164,24 @@ def test_a_file_that_is_none(osiris, folder, name, content):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [name for name in FILES if name != LAST_PLAN])
 def test_a_file_that_is_a_folder(osiris, folder, name):
     for path in folder.glob(name):
         path.unlink()
         path.mkdir()
     run_all(osiris, folder, name)
+
+
+def test_a_folder_where_the_name_of_the_last_plan_belongs(osiris, folder):
+    """It cannot be replaced, so a run is refused before it begins, with the remedy."""
+    path = folder / LAST_PLAN
+    path.unlink()
+    path.mkdir()
+    refused = osiris("run", "orders.yaml", cwd=folder)
+    assert (refused.returncode, "PRJ006" in refused.stderr, "move it away" in refused.stderr) == (2, True, True)
+    assert not (folder / "output" / "b.csv").exists()
+    path.rmdir()
+    assert osiris("run", "orders.yaml", cwd=folder).returncode == 0
 
 
 def test_a_damaged_session_is_named_by_lists_and_left_out(osiris, folder):

@@ -78,7 +78,7 @@ def scalars(node):
 
 def options(step):
     """Return the options of a step that name something, wherever in the step they are."""
-    config = step.get("config") or step.get("with") or {}
+    config = step.get("with") or next((value for key, value in step.items() if alike(key, "config")), {})
     found = {}
     for key, value in [*step.items(), *(config.items() if isinstance(config, dict) else ())]:
         for name in NAMING:
@@ -127,6 +127,8 @@ def changes(before, after):
         if told - {now}:
             yield f"{step['id']}: {kinds} became {step['component']}"
         said, does = options(was), options({key: value for key, value in step.items() if not key.startswith("x-")})
+        if "write_mode" in said and re.fullmatch(r"filesystem\.\w+_writer", step["component"]):
+            does.setdefault("write_mode", "replace")  # a file is always replaced as a whole
         for name in {*said, *does} - {key for key in does if key not in step.get("config", {}) and key not in said}:
             if said.get(name) in (None, "") and does.get(name) in (None, ""):
                 continue
@@ -196,7 +198,10 @@ def put_in(text, found):
     return text
 
 
-KEPT = {"duplicate_key", "lost_dash", "two_documents", "anchor", "alias", "step_that_is_a_word"}
+KEPT = {
+    *("alias", "alias_of_an_option", "anchor", "duplicate_key", "lost_dash", "no_colon", "no_space_after_the_colon"),
+    *("step_that_is_a_word", "two_documents"),
+}
 """Mistakes after which raw YAML does not say what was meant: the text without the mistake does."""
 
 

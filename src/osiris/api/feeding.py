@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from itertools import permutations, product
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from osiris.api.openlineage import known_fields
 from osiris.api.pipelines import validate_file
 from osiris.api.replication import Replicated
 from osiris.api.runs import run_target
 from osiris.api.workspace import load_plan, pipelines
-from osiris.compare.lineage import Flow, flow_of, label_of, read_plan
+from osiris.compare.lineage import Flow, Read, flow_of
 from osiris.compiler.context import sql_fields, topological
 from osiris.errors import EXIT_PRECEDENCE, OsirisError, diagnostic, exit_code, fail, raise_all
+from osiris.family_spec import family_of_connection
+from osiris.path_policy import real_path
+from osiris.report.openlineage import datasets_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Set
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from osiris.api.pipelines import Validated
     from osiris.api.workspace import Workspace
     from osiris.compiler.context import Prepared
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
+    from osiris.report.openlineage import Dataset
     from osiris.runner.host.options import RunOptions, RunResult
 
     Progress = Callable[[dict[str, JsonValue]], None]
 
+
+_LOOPBACK = re.compile(r"^(?:127\.0\.0\.1|::1)(?=:)")
+"""Other names of localhost, before the port of a server."""
 
 _NOT_THERE = ("DRV001", "DRV012")
 """Codes of files and tables that do not exist."""
@@ -75,7 +85,11 @@ def find_members(workspace: Workspace, tag: str | None, *, params: Mapping[str, 
     if not any(each.ok for each in checked.values()):
         raise_all(problem for each in checked.values() for problem in each.diagnostics)
     valid = [(each.file, each.prepared) for each in checked.values() if each.prepared]
-    chosen = [(Member(p.pipeline.name, file), _flow(p)) for file, p in valid if _has_tag(p.pipeline.metadata, tag)]
+    chosen = [
+        (Member(p.pipeline.name, file), _flow_of(workspace, _steps(p), p.connections))
+        for file, p in valid
+        if _has_tag(p.pipeline.metadata, tag)
+    ]
     broken = {path: each for path, each in checked.items() if not each.ok}
     chosen += _broken_members(workspace, broken, {prepared.pipeline.name for _, prepared in valid}, tag)
     if not chosen:
@@ -150,22 +164,24 @@ def _written_by_broken(workspace: Workspace, name: str, data: Mapping[str, JsonV
     writes: dict[str, str] = {}
     if plan := newest_manifest(workspace.project, name):
         with suppress(OsirisError):
-            writes |= read_plan(load_plan(workspace, plan, allow_drift=True)[0]).writes
-    connections = _declared(workspace)
-    steps = data.get("steps")
+            manifest = load_plan(workspace, plan, allow_drift=True)[0]
+            writes |= _flow_of(workspace, manifest.steps, manifest.data["connections"]).writes
+    steps, connections = data.get("steps"), _declared(workspace)
     for number, step in enumerate(steps if isinstance(steps, list) else ()):
         config = step.get("config") if isinstance(step, dict) and step.get("mode") == "write" else None
         if isinstance(config, dict):
-            named = {key: str(step.get(key)) for key in ("id", "component")}
             connection = str(config["connection"]) if "connection" in config else None
-            writes[f"/steps/{number}"] = label_of({**named, "config": config, "connection": connection}, connections)
+            named = {"id": f"/steps/{number}", "component": str(step.get("component")), "mode": "write", "sql": {}}
+            with suppress(OsirisError):
+                flow = _flow_of(workspace, [{**named, "config": config, "connection": connection}], connections)
+                writes |= flow.writes
     return writes
 
 
-def _declared(workspace: Workspace) -> dict[str, dict[str, str]]:
-    """Return the texts among the fields of each declared connection, by reference."""
+def _declared(workspace: Workspace) -> dict[str, dict[str, JsonValue]]:
+    """Return the fields of each declared connection as written, by reference."""
     return {
-        f"@{family}.{alias}": {key: value for key, value in fields.items() if isinstance(value, str)}
+        f"@{family}.{alias}": dict(fields)
         for family, aliases in workspace.connections().declared.items()
         for alias, fields in aliases.items()
         if isinstance(fields, Mapping)
@@ -183,8 +199,8 @@ def _feeders(flows: Mapping[str, Flow]) -> dict[str, tuple[str, ...]]:
     return after
 
 
-def _flow(prepared: Prepared) -> Flow:
-    steps = [
+def _steps(prepared: Prepared) -> list[dict[str, JsonValue]]:
+    return [
         {
             "id": step.id,
             "mode": step.mode,
@@ -197,7 +213,42 @@ def _flow(prepared: Prepared) -> Flow:
         }
         for step in prepared.pipeline.steps
     ]
-    return flow_of(steps, prepared.connections)
+
+
+def _flow_of(
+    workspace: Workspace, steps: Iterable[Mapping[str, JsonValue]], connections: Mapping[str, Mapping[str, JsonValue]]
+) -> Flow:
+    """Return what steps of a plan read and write: one place has one name, however a path or connection spells it."""
+    # What a secret store or an unset variable keeps back is compared as it is written.
+    fields = {**connections, **known_fields(workspace, connections)}
+    reads, writes = list[Read](), dict[str, str]()
+    for step in (each for each in steps if each["mode"] != "transform"):
+        datasets = [*datasets_of(step, fields, workspace.root, {})]
+        names = tuple(_name(each, step, workspace.root) for each in datasets)
+        if any(each.namespace.startswith("@") for each in datasets):  # where its connection leads is not known
+            labels = flow_of([step], connections)
+            names = labels.reads[0].sources if labels.reads else tuple(labels.writes.values())
+        if step["mode"] == "read":
+            reads.append(Read(step["id"], names))
+        else:
+            writes[step["id"]] = names[0]
+    return Flow(tuple(reads), writes)
+
+
+def _name(dataset: Dataset, step: Mapping[str, JsonValue], root: Path) -> str:
+    """Return a name of a dataset: the real path of a file, a URL, or a table with its server or real file."""
+    if dataset.namespace == "file":
+        fixed = re.split(r"[*?\[]|\$\{", dataset.name, maxsplit=1)[0]
+        folder = dataset.name if fixed == dataset.name else posixpath.dirname(fixed)
+        slash = "/" * step["config"]["path"].endswith("/")
+        return f"{real_path(Path(folder))}{dataset.name.removeprefix(folder)}{slash}"
+    if isinstance(step["config"].get("path"), str):
+        return f"{dataset.namespace}/{dataset.name}"
+    scheme, mark, address = dataset.namespace.partition("://")
+    if mark and address.startswith("/"):
+        address = str(real_path(root / address))
+    family = family_of_connection(step["connection"] or "@")
+    return f"{scheme}{mark}{_LOOPBACK.sub('localhost', address)} {family.fold(dataset.name)}"
 
 
 def run_members(

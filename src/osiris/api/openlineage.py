@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from osiris.errors import Diagnostic
     from osiris.family_spec import FamilySpec
     from osiris.history.reading import Reading
-    from osiris.model import JsonValue, Manifest
+    from osiris.model import JsonValue
     from osiris.report.openlineage import Parent, RunFacts
 
     Event = dict[str, JsonValue]
@@ -243,7 +243,7 @@ def _facts_of(workspace: Workspace, reading: Reading) -> RunFacts:
     if workspace.config.get("openlineage.enabled"):
         namespace = workspace.environ.get("OPENLINEAGE_NAMESPACE") or namespace
         parent = _parent(workspace.environ.get("OPENLINEAGE_PARENT_ID", ""))
-    return RunFacts(reading, plan, workspace.root, namespace, _connection_fields(workspace, plan), parent)
+    return RunFacts(reading, plan, workspace.root, namespace, known_fields(workspace, plan.data["connections"]), parent)
 
 
 def _parent(text: str) -> Parent | None:
@@ -255,12 +255,14 @@ def _parent(text: str) -> Parent | None:
     return Parent(namespace, job, run_id) if namespace and job and run_id else None
 
 
-def _connection_fields(workspace: Workspace, plan: Manifest) -> dict[str, Mapping[str, JsonValue]]:
+def known_fields(
+    workspace: Workspace, connections: Mapping[str, Mapping[str, JsonValue]]
+) -> dict[str, Mapping[str, JsonValue]]:
     """Return the current fields of each connection without secrets; connections with unset variables are left out."""
     fields: dict[str, Mapping[str, JsonValue]] = {}
-    for reference, written in plan.data["connections"].items():
+    for reference, written in connections.items():
         with suppress(OsirisError):
-            resolved = workspace.resolve({reference: written}, fetch=recall_secret)
+            resolved = workspace.resolve({reference: dict(written)}, fetch=recall_secret)
             family = family_of_connection(reference)
             plain, secret = _of_database(family, resolved.plain[reference], resolved.secret[reference])
             inside, password = _of_url(secret.get("dsn") or secret.get("url") or "")

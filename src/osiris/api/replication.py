@@ -11,7 +11,7 @@ from osiris.api.own_targets import database_of, digest_of, targets_of_entries, t
 from osiris.canonical import fingerprint
 from osiris.codes import CODES
 from osiris.connections import as_written, parse_ref, resolve_ref
-from osiris.errors import OUT_OF_REACH, Location, OsirisError, diagnostic, exit_code, nearest, raise_all
+from osiris.errors import OUT_OF_REACH, Location, OsirisError, diagnostic, exit_code, fail, nearest, raise_all
 from osiris.lock import PinnedEntry, PinnedTable, load_entries
 from osiris.oml.replicate import (
     Catalogue,
@@ -25,6 +25,7 @@ from osiris.oml.replicate import (
     unusable,
     without,
 )
+from osiris.secret.scrubber import MASK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -290,6 +291,8 @@ def ask_tables(
         for event in answers
         for name, kind, readable, key in event["tables"]
     ]
+    if any(MASK in name for table in tables for name in (table.schema, table.name, *table.key)):
+        fail("CON079", what=f"a schema, table or key column of {ref}")
     return Catalogue(next((event["own"] for event in answers), ""), tuple(tables))
 
 

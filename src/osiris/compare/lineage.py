@@ -237,7 +237,9 @@ class Read(NamedTuple):
     queried: bool = False
 
     def matches(self, source: str) -> bool:
-        """Return whether this step reads a source."""
+        """Return whether this step reads a source; that of a folder, which ends with a slash, also by a file in it."""
+        if source.endswith("/") and any(label.startswith(source) for label in self.sources):
+            return True
         return any(_is_named(_folded(label), _folded(source)) for label in self.sources)
 
 
@@ -336,7 +338,9 @@ def _read(step: Mapping[str, JsonValue], connections: Mapping[str, JsonValue]) -
         for key, dialect in step["sql"].items()
     ]
     tables = sorted({table for verdict in verdicts for table in verdict.relations})
-    queried = (label_of({**step, "config": {**step["config"], "table": table}}, connections) for table in tables)
+    named = (table.rpartition(".") for table in tables)
+    configs = ({**step["config"], "schema": schema or None, "table": table} for schema, _, table in named)
+    queried = (label_of({**step, "config": config}, connections) for config in configs)
     return Read(step["id"], tuple(queried) or (label_of(step, connections),), queried=bool(verdicts))
 
 

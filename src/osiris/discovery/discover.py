@@ -13,7 +13,7 @@ from osiris.errors import Diagnostic, diagnostic, did_you_mean, fail, has_errors
 from osiris.runner.adapter import WorkerDied
 from osiris.runner.host.passing_job import passing_job
 from osiris.secret import Scrubber, Secret
-from osiris.secret.scrubber import MASK
+from osiris.secret.scrubber import MASK, SHORTEST
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
@@ -86,8 +86,8 @@ def discover(worker: SourceWorker, store: Store, request: DiscoveryRequest) -> D
     Cached answers are those of the source's current state; changes of rows alone may not change that state.
     """
     (state,) = (event for event in worker.query("state") if event["event"] == "source")
-    masking = ["masked"] if worker.source.secrets.stored else []
-    key = sha256_hex(canonical_bytes([worker.source.name.partition(".")[0], state["identity"], *masking]))
+    # "masked" tells these entries from those of earlier versions, in which names were not.
+    key = sha256_hex(canonical_bytes([worker.source.name.partition(".")[0], state["identity"], "masked"]))
     discovery = _Discovery(worker, store, request, key, state["fingerprint"])
     store.put(["state", key], state["fingerprint"], None)
     discovered = Discovered(state["label"], state["product"], key, state["fingerprint"], discovery.catalogue())
@@ -135,7 +135,7 @@ class _Discovery:
         named = [name for name in tables if MASK not in name]
         if len(named) > PROFILED:
             fail("DSC003", count=len(named), most=PROFILED)
-        reason = "its name has a value from a secret store"
+        reason = "its name has a secret in it"
         self.notes += [diagnostic("DSC005", table=name, reason=reason) for name in tables if name not in named]
         return named
 
@@ -192,7 +192,7 @@ class SourceWorker:
     def query(self, subject: str, limit: float = LONGEST, **options: JsonValue) -> list[dict[str, JsonValue]]:
         """Return the worker's events about a source's `state`, `tables` or `rows`, within `limit` seconds.
 
-        Values from secret stores are masked, except in the `identity` of a state, which is only hashed.
+        Secrets are masked, except in the `identity` of a state, which is only hashed.
         `options` are those of `runner.worker.discover`. Fails with the worker's errors, RUN001 or DSC008.
         """
         events: list[dict[str, JsonValue]] = []
@@ -224,25 +224,26 @@ class SourceWorker:
         diagnostics = [Diagnostic.from_json(item) for event in [*events, end] for item in event.get("diagnostics", ())]
         if has_errors(diagnostics):
             raise_all(diagnostics)
-        return [_without_stored(event, self.source.secrets.stored) for event in events]
+        return [_without_secrets(event, self.source.secrets) for event in events]
 
     def _fail_late(self, late: threading.Event, seconds: float) -> None:
         if late.is_set():
             fail("DSC008", source=self.source.name or self.source.path, seconds=duration_text(seconds))
 
 
-def _without_stored(event: dict[str, JsonValue], stored: Sequence[str]) -> dict[str, JsonValue]:
-    """Return an event without values from secret stores.
+def _without_secrets(event: dict[str, JsonValue], secrets: Secrets) -> dict[str, JsonValue]:
+    """Return an event without secrets, but short ones that no store has: they may be common words.
 
     Files may be named by them, so they are left out, as is the config of a step that would not work masked.
     """
-    if not stored:
+    hidden = {*secrets.stored, *(text for text in secrets.texts() if len(text) >= SHORTEST)}
+    if not hidden:
         return event
-    scrubber = Scrubber(map(Secret, stored))
+    scrubber = Scrubber(map(Secret, sorted(hidden)), pieces=bool(secrets.stored))
     clean = {key: value if key in _OF_OSIRIS else scrubber.json(value) for key, value in event.items()}
     if "label" in event:
         clean["label"] = "".join(map(scrubber.text, _SEPARATORS.split(clean["label"])))
-    if event.get("files"):
+    if event.get("files") and (secrets.stored or clean["files"] != event["files"]):
         clean["files"] = None
     if event["event"] == "table" and _read_by_step(clean) != _read_by_step(event):
         clean["config"] = {}

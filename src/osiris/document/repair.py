@@ -32,6 +32,7 @@ _SIGN = re.compile(r"([:,\[]\s*)([*&!%`][^,\]}]*?)(?=\s*(?:[,\]}]|$))")
 _ESCAPED = re.compile(r"\"([^\"']*\\[^\"']*)\"")
 _CLOSERS = re.compile(r"[\]}\s]*$")
 _QUOTED = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:''|[^'])*'")
+_COMMENT = re.compile(r"\s#")
 _FENCE = re.compile(r"^```.*$", re.MULTILINE)
 _MERGE = re.compile(r"^<{7}( |$)", re.MULTILINE)
 _PAIRS = {"[": "]", "{": "}"}
@@ -158,6 +159,8 @@ def _escape(lines: list[str], number: int) -> Iterator[Piece]:
 def _quote(lines: list[str], number: int) -> Iterator[Piece]:
     line = lines[number - 1].rstrip()
     sign = _open_quote(line)
+    if _COMMENT.search(_QUOTED.sub("", line)):
+        return  # whether it is a comment or the rest of the text is not known
     for at in dict.fromkeys([len(_CLOSERS.sub("", line)), len(line)]):
         yield [(at + 1, "", sign)], f"close the text with {sign}"
 

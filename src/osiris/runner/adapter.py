@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from osiris.errors import fail
 from osiris.fault import FAULT, FAULT_LOG
@@ -248,20 +248,23 @@ FIXED = {"TZ": "UTC", "LC_ALL": "C.UTF-8"}
 def start_worker(root: Path, *, python: str | None = None, silence: float = SILENCE) -> Link:
     """Start a worker for the project at `root`; the caller must close it. It imports in the background.
 
-    Start it from a thread that lives as long as the worker: the system ends the worker with that thread.
+    Start it from a thread that lives as long as the worker: the system ends the worker with that thread. Fails with
+    RUN068.
     """
     environment = {name: os.environ[name] for name in (*KEPT, FAULT, FAULT_LOG, SWITCH) if name in os.environ} | FIXED
-    process = subprocess.Popen(
-        [python or sys.executable, "-I", "-m", "osiris.runner.worker"],
-        cwd=root,
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-        start_new_session=True,
-    )
-    return Link(process, silence)
+    command = [python or sys.executable, "-I", "-m", "osiris.runner.worker"]
+    return Link(start_process(command, cwd=root, env=environment), silence)
+
+
+def start_process(command: list[str], **options: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401  those of Popen
+    """Start a process in a session of its own, with pipes for its streams; fails with RUN068 if the system refuses."""
+    pipe = subprocess.PIPE
+    try:
+        return subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, start_new_session=True, **options
+        )
+    except OSError as error:
+        fail("RUN068", program=command[0], reason=error.strerror)
 
 
 class PerJobWorker:

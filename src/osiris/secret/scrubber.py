@@ -37,15 +37,18 @@ _IN_KEYS = re.compile(r'"(?:service_account|client_email|private_key_id|private_
 
 
 class Scrubber:
-    """Masks the given secrets in texts, JSON values and lines; without secrets it changes nothing."""
+    """Masks the given secrets in texts, JSON values and lines; without secrets it changes nothing.
 
-    def __init__(self, secrets: Iterable[Secret]) -> None:
+    Without `pieces` only whole secrets are masked: a piece of a connection string can be the name of its database.
+    """
+
+    def __init__(self, secrets: Iterable[Secret], *, pieces: bool = True) -> None:
         values = {part for secret in secrets for part in filter(None, _parts(secret.reveal()))}
         long_values = sorted(value for value in values if len(value) >= SHORTEST)
         self._short = {form for value in values.difference(long_values) for form in (value, *_lines(value))}
         forms = {form for value in long_values for form in _forms(value) if len(form) >= SHORTEST}
         self._forms = sorted(sorted(forms), key=len, reverse=True)
-        self._pieces = _pieces(long_values)
+        self._pieces = _pieces(long_values) if pieces else {}
 
     def text(self, text: str) -> str:
         """Return the text with every secret masked."""
@@ -58,6 +61,10 @@ class Scrubber:
             if piece in text:
                 text = _without_pieces(text, piece, form)
         return text
+
+    def is_in(self, name: str) -> bool:
+        """Return whether a whole secret, of at least `SHORTEST` characters, is in a name."""
+        return any(form in name for form in self._forms)
 
     def json(self, value: JsonValue) -> JsonValue:
         """Return a JSON value with every secret masked; it stays valid JSON."""

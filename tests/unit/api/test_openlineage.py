@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from osiris.api.opening import open_project
-from osiris.api.openlineage import Server, _connection_fields
-from osiris.model import Manifest
+from osiris.api.openlineage import Server, known_fields
 
 PASSWORD = "zQ7canary-9x4-secret"
 
@@ -17,9 +16,7 @@ def known(tmp_path):
 
     def call(fields, environ):
         workspace = open_project(Path(tmp_path), environ)
-        return _connection_fields(workspace, Manifest({"connections": {"@postgres.main": fields}})).get(
-            "@postgres.main"
-        )
+        return known_fields(workspace, {"@postgres.main": fields}).get("@postgres.main")
 
     return call
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from osiris.compare.lineage import Arrow, StepColumn, label_of, read_lineage, source_name
+from osiris.compare.lineage import Arrow, StepColumn, flow_of, label_of, read_lineage, source_name
 
 TOTAL = StepColumn("joined", "total")
 AMOUNT = StepColumn("orders", "amount")
@@ -117,3 +117,18 @@ def test_a_long_chain_is_walked(plans):
     walked = read_lineage(plans.plan(*steps))
     assert walked.origins(StepColumn("s2999", "x")) == {StepColumn("s0000", "x"): "copy"}
     assert len(walked.reached({StepColumn("s0000", "x"): "copy"}).columns) == 3000
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("SELECT * FROM orders", "@postgres.shop.orders"),
+        ("SELECT * FROM public.orders", "@postgres.shop.orders"),
+        ("SELECT * FROM sales.orders", "@postgres.shop.sales.orders"),
+    ],
+)
+def test_a_table_of_a_query_is_named_like_one_of_a_step(query, expected):
+    step = {"id": "rows", "mode": "read", "component": "postgres.extractor", "connection": "@postgres.shop"}
+    step |= {"config": {"query": query}, "sql": {"query": "postgres"}}
+    (read,) = flow_of([step], {}).reads
+    assert read.sources == (expected,)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from osiris.errors import OsirisError
-from osiris.runner.adapter import Link, WorkerDied
+from osiris.runner.adapter import Link, WorkerDied, start_worker
 from osiris.runner.limits import limits_of
 from osiris.runner.protocol import Job, Secrets
 
@@ -113,3 +113,13 @@ sys.stderr.write("x" * 3_000_000); sys.stderr.flush()
 print('{"wseq":1,"event":"job_end"}', flush=True); sys.stdin.read()
 """)
     assert output == b"x" * (1 << 20)
+
+
+def test_a_system_that_starts_no_process(tmp_path):
+    plain = tmp_path / "python"
+    plain.touch(0o644)
+    for python, reason in ((plain, "Permission denied"), (tmp_path / "none", "No such file or directory")):
+        with pytest.raises(OsirisError) as caught:
+            start_worker(tmp_path, python=str(python))
+        (problem,) = caught.value.diagnostics
+        assert (problem.code, reason in problem.message, caught.value.exit_code) == ("RUN068", True, 3)

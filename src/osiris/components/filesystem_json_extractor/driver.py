@@ -102,7 +102,10 @@ def _names(config: Config, keys: list[str], declared: Mapping[str, str], label: 
     check_known({"columns": listed, "dtype": config.dtype, "parse_dates": config.dates}, existing, label)
     if not names:
         fail(
-            "DAT004", file=label, problem="it has no rows, so its columns are unknown", hint="declare columns and dtype"
+            "DAT004",
+            file=label,
+            problem="its rows have no keys, so its columns are unknown",
+            hint="declare columns and dtype",
         )
     bad = next((name for name in names if not _is_name(name)), None)
     if bad is not None:

@@ -46,7 +46,7 @@ class Driver:
     """An extractor of Parquet files."""
 
     def describe(self, config: Config, ctx: StepContext) -> Described:
-        """Return the columns in the footers; fails with DAT004 if the files of a pattern differ.
+        """Return the columns in the footers; fails with DAT004 if there are none, or the files of a pattern differ.
 
         Those of a published folder are in its manifest; fails with DAT045 or DAT046 if it is damaged.
         """
@@ -57,6 +57,8 @@ class Driver:
                 fail("DAT004", file=other, problem=f"its columns differ from those of {name}")
             rows += count
         state = source.state()
+        if not first:
+            fail("DAT004", file=name, problem="it has no columns", hint="write a file with columns")
         schema = _chosen(config, first, name)
         return Described(schema, "fixed", min(rows, config.limit or rows), state, _native(config, schema, source.paths))
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import subprocess
 import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,7 +22,7 @@ from osiris.family_spec import COMPONENTS, FAMILIES
 from osiris.files import make_private
 from osiris.kernels import SWITCH
 from osiris.path_policy import PathPolicy
-from osiris.runner.adapter import FIXED, Link, WorkerDied, start_worker
+from osiris.runner.adapter import FIXED, Link, WorkerDied, start_process, start_worker
 from osiris.runner.remote.sandbox_scope import scope_of
 from osiris.runner.remote.seccomp import filter_of
 
@@ -174,11 +173,7 @@ def _remove_special_files(folder: Path) -> None:
 
 @contextmanager
 def _started(command: list[str], passed: Sequence[int]) -> Iterator[Link]:
-    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    process = subprocess.Popen(  # type: ignore[call-overload]
-        command, env={}, bufsize=0, start_new_session=True, pass_fds=passed, **pipes
-    )
-    with Link(process) as link:
+    with Link(start_process(command, env={}, pass_fds=passed)) as link:
         try:
             yield link
         except WorkerDied:

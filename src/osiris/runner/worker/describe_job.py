@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from osiris.errors import InvalidInput, diagnostic, has_errors, raise_all
+from osiris.errors import InvalidInput, diagnostic, fail, has_errors, raise_all
 from osiris.model import Described, resolve_order, schema_from_json
 from osiris.runner.worker.casts import cast_schema
 from osiris.runner.worker.checks import bind_checks
@@ -61,6 +61,11 @@ def _describe(job_ctx: JobContext, step: Mapping[str, JsonValue], answers: Mappi
     ready = make_ready(job_ctx, step)
     parents = {key: answers[parent] for key, parent in step["inputs"].items()}
     answer = answers.get(step["id"]) or _ask(ready, parents)
+    if step["mode"] == "read":
+        # A plan and the records of its runs have the names of columns.
+        for number, column in enumerate(answer.schema or (), 1):
+            if job_ctx.outbox.scrubber.is_in(f"{column.name} {column.type}"):
+                fail("CON079", what=f"column {number} that step '{step['id']}' reads")
     if ready.checks:
         source = answer if step["mode"] != "write" else next(iter(parents.values()))
         bind_checks(job_ctx, ready, source.schema or ())
