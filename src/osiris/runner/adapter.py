@@ -98,6 +98,7 @@ class Link:
         self._pending = bytearray()
         self._cutter = protocol.LineCutter()
         self._kill_at: float | None = None
+        self._killed_at: float | None = None
         self._killed_for: str | None = None
         self._pulse: Listener = _ignore
         self._in, self._out, self._err = (_fd(pipe) for pipe in (process.stdin, process.stdout, process.stderr))
@@ -141,6 +142,7 @@ class Link:
 
     def kill(self, why: str | None = None) -> None:
         """End the worker at once."""
+        self._killed_at = self._killed_at or time.monotonic()
         self._killed_for = self._killed_for or why
         self._process.kill()
 
@@ -164,7 +166,10 @@ class Link:
         self.close()
 
     def _next(self, selector: selectors.BaseSelector) -> list[dict[str, JsonValue]]:
-        """Send pending lines and return the events received, maybe none; kill a worker that is silent for too long."""
+        """Send pending lines and return the events received, maybe none; kill a worker that is silent for too long.
+
+        Raises WorkerDied if it is silent for as long again.
+        """
         self._flush()
         ready = {key.fd for key, _ in selector.select(_TICK)}
         if self._err in ready and not self._keep_output():
@@ -172,7 +177,12 @@ class Link:
         if self._out in ready:
             self._heard = time.monotonic()
         self._watch()
-        return self._receive() if self._out in ready else []
+        if self._out in ready:
+            return self._receive()
+        # The pipe of a dead worker does not end while a process that a driver forked keeps it open.
+        if self._killed_at and time.monotonic() - max(self._killed_at, self._heard) > self._silence:
+            raise WorkerDied(self._status())
+        return []
 
     def _flush(self) -> None:
         """Send pending bytes until the pipe is full; a dead worker is detected at its other pipes.

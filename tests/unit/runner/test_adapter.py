@@ -1,8 +1,11 @@
 """The host's side, with other programs instead of the worker."""
 
+import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -97,6 +100,21 @@ def test_death(pretend, code, status):
 def test_silence(pretend):
     with pytest.raises(WorkerDied, match=r"no sign of life for 500 ms"):
         pretend("time.sleep(60)", silence=0.5)
+
+
+def test_a_dead_worker_whose_pipe_is_kept_open(pretend, tmp_path):
+    """A process that a driver forked may keep it open, so the end of the pipe does not come with the worker's."""
+    file = tmp_path / "pid"
+    code = f"""import os
+if pid := os.fork():
+    open({str(file)!r}, "w").write(str(pid))
+    os._exit(0)
+time.sleep(600)"""
+    with pytest.raises(WorkerDied, match="no sign of life"):
+        pretend(code, silence=1)
+    kept = int(file.read_text())
+    assert Path(f"/proc/{kept}").exists()
+    os.kill(kept, signal.SIGKILL)
 
 
 def test_job_larger_than_the_pipe_to_a_worker_that_does_not_read():
