@@ -6,9 +6,10 @@ of J whose cut row is in it, if other items are fed by columns as follows.
 1. A conjunct `a = b` of WHERE, or of the ON or USING of an inner join, holds for all rows of J, of the whole statement
    and of each part. So a column that such conjuncts connect with one of C equals it in each row of J, and is not NULL.
    An item with such a column for each of C has no row in J with another hash than the cut row. It can be fed by them.
-2. The ON or USING of a LEFT JOIN holds for the rows that match. An item behind it with a conjunct for each of C, whose
-   other side is a column of 1, or one found so in an item before, can be fed by them, too: if that side is NULL, no
-   row matches; if not, those that match have the hash. So the same rows match, also if there are none.
+2. The ON or USING of a LEFT JOIN holds only for rows that match. The joined item can still be fed by its columns, if
+   for each of C a conjunct compares one of them with a column of rule 1, or of an item that this rule fed before. Where
+   that other column is NULL, nothing matches. Where it is not, it has the hash of the cut row, and so do all rows that
+   match. So in each part the same rows match, or none, as in the whole statement.
 
 Equal values must have equal hashes: both columns have one exact type, or are integers of any size. NULL is equal to
 nothing; so `IS NOT DISTINCT FROM` does not count. One below OR or NOT is no conjunct.
@@ -38,7 +39,7 @@ class Bucket(NamedTuple):
 
 
 def best_bucket(flat: Flat, alias: str, columns: Sequence[str]) -> Bucket:
-    """Return those of an item's columns by which the most other items can be fed, and of such columns the most."""
+    """Return the columns of an item to cut it by: the most other items are fed by them. Ties: the most columns."""
     if not columns:
         return Bucket((), {})
     equal = {column: _equal(flat, Origin(alias, column)) for column in columns}
