@@ -78,7 +78,7 @@ class _Popen(subprocess.Popen):
             return
         _, _, _, stdin, _, _, stdout, _, stderr, *_ = rest
         self._told = _fork(self.address, {"args": None, "cwd": str(cwd), "env": env}, [stdin, stdout, stderr])
-        self.pid = int(self._told.read(12))
+        self.pid = _pid(self._told)
         self._child_created = True
         for handle in (stdin, stdout, stderr):
             os.close(handle)
@@ -115,6 +115,12 @@ def _fork(address, asked, handles):
     return open(status, "rb", 0)
 
 
+def _pid(told):
+    if not select.select([told], [], [], 300)[0]:
+        raise TimeoutError("no process was forked")
+    return int(told.read(12))
+
+
 def run_in_place(address, args):
     """Run the command with the folder, environment and input of this process; forward its output and exit code."""
     place = {"cwd": os.getcwd(), "env": dict(os.environ)}
@@ -134,7 +140,7 @@ def _run(address, args, place, stdin, timeout):
         finally:
             os.close(reading)
         with answers:
-            pid = int(answers.read(12))
+            pid = _pid(answers)
             if not select.select([answers], [], [], timeout)[0]:
                 os.kill(pid, signal.SIGKILL)
                 raise subprocess.TimeoutExpired(args, timeout)

@@ -8,7 +8,7 @@ import time
 import duckdb
 import pytest
 from tests.conftest import OSIRIS
-from tests.patience import SOON
+from tests.patience import SOON, wait_until
 from tests.servers.models import Usage, failure, model_server, obedient, silent, value
 from tests.unit.chat.providers.asking import KEY, MODELS, PROVIDERS, SERVED
 from tests.unit.chat.talking import interest, make_project, proposal
@@ -104,8 +104,7 @@ def test_an_interrupt_ends_the_waiting_at_once(osiris, project):
         configure(project, server, "openai")
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         process = subprocess.Popen([OSIRIS, "chat", "the customers to csv", "--json"], cwd=project, **pipes)
-        while not server.received:
-            time.sleep(0.05)
+        wait_until(lambda: server.received)
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
         said, errors = process.communicate(timeout=300)

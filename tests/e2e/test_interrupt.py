@@ -122,13 +122,15 @@ def test_an_agent_that_gives_up_a_run_during_its_reports_is_told_of_it_by_the_sa
     @ask(shop.folder, "--allow-run", mode="legacy")
     async def _(agent):
         running = asyncio.create_task(agent.client.call_tool("run", {"fingerprint": fingerprint}))
-        while not hooks.requests:
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(SOON):
+            while not hooks.requests:
+                await asyncio.sleep(0.05)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
-        while len(shop.unreported) != 1 or _is_held(shop):
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(SOON):
+            while len(shop.unreported) != 1 or _is_held(shop):
+                await asyncio.sleep(0.05)
         answer = await agent("run", fingerprint=fingerprint)
         assert "RUN032" in agent.text
         assert answer["data"]["status"] == "complete"

@@ -146,12 +146,12 @@ def test_a_run_ends_in_order_when_its_client_or_server_is_gone(shop, endless, ho
 def test_a_crash_is_an_answer_and_the_server_goes_on(shop):
     raw = Raw(shop)
     for number in (2, 3):
-        while not (children := raw.children()):
-            time.sleep(0.05)
-        os.kill(children[0], signal.SIGSTOP)
+        wait_until(raw.children)
+        first = raw.children()[0]
+        os.kill(first, signal.SIGSTOP)
         raw.call(number, "connections_list")
         wait_until(lambda: len(raw.children()) > 1)  # it has the call, and another one waits for the next
-        os.kill(children[0], signal.SIGKILL)
+        os.kill(first, signal.SIGKILL)
         answer = json.loads(raw.process.stdout.readline())
         assert answer["id"] == number
         assert answer["result"]["isError"]

@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import KEPT, OSIRIS
 from tests.parity import told
 from tests.parity.cases import FOREVER, READ, WRITE, Case, lay_out, read, sql, write
+from tests.patience import wait_until
 from tests.servers.e2b import AWKWARD
 
 ENDLESS = sql(FOREVER)
@@ -133,8 +134,12 @@ def test_ctrl_c_ends_the_sandbox_and_brings_back_what_there_is(desk):
         WRITE,
     )
     process = desk.begin()
-    while '"first"' not in (text := (told.session_of(desk.folder) / "run.json").read_text()) or '"outputs":{}' in text:
-        time.sleep(0.1)
+
+    def is_first_written():
+        text = (told.session_of(desk.folder) / "run.json").read_text()
+        return '"first"' in text and '"outputs":{}' not in text
+
+    wait_until(is_first_written)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=300)
     assert (process.returncode, desk.summary()["status"]) == (130, "cancelled")

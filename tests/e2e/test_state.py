@@ -3,12 +3,12 @@
 import json
 import shutil
 import sqlite3
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
 from tests.e2e.test_cursor import APPEND, PIPELINE, STAMPED, Shop, codes, written
+from tests.patience import wait_until
 
 FILE = "pipelines/orders.yaml"
 BY_ID = "{column: id, late: none}"
@@ -496,8 +496,7 @@ def test_a_run_that_read_an_earlier_version_is_rolled_back(shop, tmp_path):
         client.execute("SELECT version FROM _osiris_state FOR UPDATE")  # the run below waits here after it has read
         with ThreadPoolExecutor() as pool:
             run = pool.submit(call, other, "run", "pipelines/orders.yaml", code=1)
-            while not shop.rows("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
-                time.sleep(0.05)
+            wait_until(lambda: shop.rows("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
             client.execute("UPDATE _osiris_state SET version = version + 1")
             client.commit()
             assert codes(run.result()) == ["STA001"]

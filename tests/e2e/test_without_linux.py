@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from tests.parity.cases import FOREVER, READ, WRITE, Case, lay_out, sql
-from tests.patience import SOON
+from tests.patience import SOON, wait_until
 
 AS_ON_MACOS = '''
 import ctypes, os, resource, select, signal, sys, sysconfig, types
@@ -112,7 +112,7 @@ def other(binary, tmp_path):
     yield run
     for process in started:
         process.kill()
-        process.communicate()
+        process.communicate(timeout=SOON)
 
 
 def save(run, *steps):
@@ -190,9 +190,8 @@ def children(pid):
 def test_the_worker_ends_with_its_host(other):
     """Nothing signals that the host was killed; the end of the worker's input does."""
     save(other, READ, sql(FOREVER), WRITE)
-    process = other.start("run", "case.yaml", "--verbose")
-    while " step_start " not in (line := process.stderr.readline()):
-        assert line
+    process = other.start("run", "case.yaml")
+    wait_until(lambda: any("step_start" in each.read_text() for each in other.folder.glob("logs/*/events.jsonl")))
     host, *workers = children(process.pid)
     assert workers
     os.kill(host, signal.SIGKILL)
@@ -206,9 +205,8 @@ def test_the_worker_ends_with_its_host(other):
 
 def test_one_run_at_a_time(other):
     save(other, READ, sql(FOREVER), WRITE)
-    process = other.start("run", "case.yaml", "--verbose")
-    while " step_start " not in (line := process.stderr.readline()):
-        assert line
+    process = other.start("run", "case.yaml")
+    wait_until(lambda: any("step_start" in each.read_text() for each in other.folder.glob("logs/*/events.jsonl")))
     assert "RUN" in other("run", "case.yaml", "--wait", "0s", code=75)
     os.kill(children(process.pid)[0], signal.SIGTERM)
     process.communicate(timeout=60)

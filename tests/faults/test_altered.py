@@ -1,7 +1,7 @@
 """A table that others alter while it is read: all rows are from one of its states, or the step fails."""
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 from tests.faults.test_servers import READERS, Desk
@@ -168,9 +168,9 @@ def test_who_alters_a_table_waits_for_who_reads_it(desk):
     desk.sql(f"INSERT INTO long_one SELECT seq, REPEAT('x', 400) FROM {series}")
     reader = READERS[desk.kind]
     config, driver, ctx = reader.Config(table="long_one", batch_size=1000), reader.Driver(), desk.ctx(**PATIENT)
-    batches = iter(driver.read(config, driver.describe(config, ctx).schema, ctx).reader())
+    batches = driver.read(config, driver.describe(config, ctx).schema, ctx).batches()
     read = [next(batches)]
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool, closing(batches):
         alter = pool.submit(desk.sql, "ALTER TABLE long_one DROP COLUMN name, ADD COLUMN name VARCHAR(400) DEFAULT 'y'")
         wait_until(lambda: waiting(desk))
         read += batches

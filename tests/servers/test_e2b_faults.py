@@ -156,14 +156,14 @@ def test_an_unknown_call_fails_the_test():
 
 OWNER = """
 import os, sys, time
+from tests.patience import wait_until
 from tests.servers.e2b import e2b_service
 from e2b import Sandbox
 with e2b_service(isolated=sys.argv[1] == "apart") as service:
     os.environ.update(service.environment)
     sandbox = Sandbox.create()
     sandbox.commands.run("setsid sleep 87 & while true; do date > x; done", background=True, timeout=60)
-    while len(service.sandboxes[0].pids()) < 2:
-        time.sleep(0.01)
+    wait_until(lambda: len(service.sandboxes[0].pids()) > 1)
     print(service.folder, *service.sandboxes[0].pids(), flush=True)
     time.sleep(600 if sys.argv[2] == "killed" else 0)
 """
