@@ -206,3 +206,15 @@ def test_a_signal_ends_a_command_that_waits_for_a_secret_and_what_it_asks(words,
         wait_until(lambda: not any(map(is_alive, process.tool)))
     assert hooks.requests == []
     assert len([*asking.folder.glob("logs/*/run.json")]) == 1
+
+
+def test_what_a_command_asks_ends_even_if_the_command_was_killed_while_it_started(asking, tmp_path):
+    """The tool kills the command that starts it as the first thing that it does."""
+    home = tmp_path / "home"
+    (home / "tool").write_text(f"#!/bin/sh\necho $$ > {home}/pids\nkill -KILL $PPID\nsleep 300\n")
+    for _ in range(5):
+        (home / "pids").write_text("")
+        with begin(asking.folder, OSIRIS, "connections", "doctor", env={"HOME": str(home)}) as process:
+            assert process.wait(SOON) == -signal.SIGKILL
+        tool = int((home / "pids").read_text())
+        wait_until(lambda tool=tool: not is_alive(tool))

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -450,6 +451,9 @@ case "$1" in
   sleeps) sleep 300 ;;
   much) head -c 100000 /dev/zero ;;
   none) ;;
+  agent) sleep 300 > /dev/null 2>&1 &
+    echo $! >> {record}
+    echo data ;;
   *) echo data ;;
 esac
 """
@@ -609,3 +613,18 @@ def test_a_command_that_fails(at_home, osiris, words, code, reason):
     done, _times = at_home(osiris, "connections", "doctor", "--json", words=words, listed=listed)
     (problem,) = json.loads(done.stdout)["diagnostics"]
     assert (problem["code"], reason in problem["message"]) == (code, True), problem
+
+
+def test_what_a_command_leaves_running_lives_on(at_home, osiris):
+    """As an agent that keeps a vault unlocked does."""
+    done, (_, agent) = at_home(osiris, "connections", "doctor", words="agent")
+    assert done.returncode == 0, done.stderr
+    os.kill(int(agent), signal.SIGKILL)  # fails unless it lives
+
+
+def test_a_command_that_is_not_there(at_home, osiris):
+    (at_home.home / "tool").unlink()
+    done, times = at_home(osiris, "connections", "doctor", "--json")
+    (problem,) = json.loads(done.stdout)["diagnostics"]
+    assert (problem["code"], times) == ("CON077", [])
+    assert "there is no such program" in problem["message"]

@@ -23,7 +23,7 @@ import shutil
 import stat
 import subprocess
 import threading
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from io import BytesIO
 from pathlib import Path
 from signal import SIGKILL
@@ -34,7 +34,7 @@ from osiris.path_policy import MARKER
 from osiris.secret_stores import LIMIT, StoreError, asking
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 CALLERS = ("run", "copy", "preview", "replay", "discover", "connections doctor")
 """The commands that may run others for a secret."""
@@ -109,6 +109,8 @@ def _in_project(path: Path) -> bool:
 def _program(name: str) -> str:
     """Return the program of a name, from absolute folders of PATH outside of projects."""
     if os.path.isabs(name):  # noqa: PTH117
+        if shutil.which(name) is None:
+            raise StoreError("unusable", "it does not start: there is no such program, or you may not run it")
         return name
     folders = [each for each in os.environ.get("PATH", "").split(os.pathsep) if os.path.isabs(each)]  # noqa: PTH117
     program = None if "/" in name else shutil.which(name, path=os.pathsep.join(folders))
@@ -118,19 +120,29 @@ def _program(name: str) -> str:
     return program
 
 
+_GUARDED = """
+exec 3<&0
+( { read -r _ <&3 || kill -KILL 0; } > /dev/null & )
+exec "$@" < /dev/null 3<&-
+"""
+"""Replaces a shell by a program once a guard waits in its process group, which ends the group with this process.
+
+The guard reads a pipe, which the system closes however its writer ends, also by SIGKILL. It starts before the program,
+so there is no moment in which nothing would end the program. It is no child of the program, which may wait for all of
+its children.
+"""
+
+
 def _printed(argv: list[str]) -> str:
     late = threading.Event()
-    try:
-        process = subprocess.Popen(
-            argv,
-            cwd=Path.home(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise StoreError("unusable", f"it does not start: {error.strerror}") from None
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", _GUARDED, "osiris", *argv],
+        cwd=Path.home(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # as Ctrl-C in a terminal must not end it before this process
+    )
 
     def stop() -> None:
         late.set()
@@ -140,31 +152,15 @@ def _printed(argv: list[str]) -> str:
     timer = threading.Timer(_SECONDS, stop)
     timer.daemon = True
     timer.start()
-    with _killed_at_exit(process.pid), process, closing(process.stdout or BytesIO()) as output:
+    with process, closing(process.stdout or BytesIO()) as output:
         printed = output.read(_LARGEST + 1)
         if len(printed) > _LARGEST:
             stop()
         process.wait()
+        if process.stdin and not late.is_set():
+            os.write(process.stdin.fileno(), b"\n")  # the guard ends, and what the program left behind lives on
     timer.cancel()
     return _checked(printed, process.returncode, late=late.is_set())
-
-
-@contextmanager
-def _killed_at_exit(group: int) -> Iterator[None]:
-    """Have a process group killed if this process ends within the block, however it ends.
-
-    A process waits for the end of a pipe, which the system closes also after SIGKILL. It is in a session of its own, as
-    Ctrl-C in a terminal must not end it first.
-    """
-    command = ["/bin/sh", "-c", 'read -r _; kill -KILL "-$1"', "osiris", str(group)]
-    quiet = subprocess.DEVNULL
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, start_new_session=True, env={}
-    ) as watcher:
-        try:
-            yield
-        finally:
-            watcher.kill()
 
 
 def _checked(printed: bytes, code: int, *, late: bool) -> str:
