@@ -31,12 +31,22 @@ STATEMENTS = {
     "compared": "SELECT b.k, count(DISTINCT a.t) AS n FROM a, b WHERE a.k = b.k GROUP BY b.k",
     "sorted": "SELECT k, count(*) AS n FROM a GROUP BY k ORDER BY n DESC, k",
     "top": "SELECT t, sum(v) AS s FROM a GROUP BY t ORDER BY s DESC LIMIT 5",
+    "with": "WITH m AS (SELECT k, t, sum(v) AS s FROM a GROUP BY k, t), b2 AS (SELECT k, name FROM b WHERE k > 9) "
+    "SELECT m.k, b2.name, m.s, max(m.s) OVER (PARTITION BY m.k) AS top FROM m JOIN b2 ON b2.k = m.k",
+    "nested": "SELECT q.n, count(*) AS times, sum(q.total) AS ids FROM "
+    "(SELECT k, count(*) AS n, sum(id) AS total FROM a GROUP BY k) AS q GROUP BY q.n ORDER BY times DESC, n",
+    "nested_rows": "SELECT id, upper(t) AS u FROM (SELECT id, t FROM a WHERE id % 3 > 0) AS q WHERE id % 2 = 0",
+    "shares": "WITH total AS (SELECT sum(v) AS s, count(*) AS n FROM a), "
+    "m AS (SELECT k, sum(v) AS s FROM a GROUP BY k) "
+    "SELECT m.k, CAST(m.s AS DECIMAL(18,2)) AS s, total.n FROM m, total WHERE m.s * 10 < total.s",
+    "bound_in_with": "WITH m AS (SELECT k, t FROM a WHERE length(${run.id}) > 0 AND k >= ${params.least}) "
+    "SELECT t, count(*) AS n FROM m GROUP BY t",
     "bound": "SELECT k, count(*) AS n FROM a WHERE length(${run.id}) > 0 AND k >= ${params.least} GROUP BY k",
     "one_task": "SELECT count(*) AS n, max(k) AS k FROM a",
 }
 """Statements, by name; all but the last can be cut."""
 
-FUSED = ("distinct", "window", "joined_rows", "sorted", "bound", "one_task")
+FUSED = ("distinct", "window", "joined_rows", "sorted", "nested", "nested_rows", "bound", "one_task")
 """Statements that read no decimals: DuckDB can then read the Parquet files itself."""
 
 READERS = {
@@ -150,7 +160,7 @@ def written(folder, name):
 def _texts(name, rows):
     """Return rows with their values as texts, numbers of any kind alike; sorted unless their order is fixed."""
     texts = [[str(float(each) if isinstance(each, int | Decimal) else each) for each in row] for row in rows]
-    return texts if name in ("rows", "sorted", "top") else sorted(texts)
+    return texts if name in ("rows", "nested_rows", "nested", "sorted", "top") else sorted(texts)
 
 
 def test_the_same_rows_in_any_number_of_parts(lab):
@@ -299,15 +309,29 @@ def test_a_statement_that_fails_at_run_time_fails_at_the_same_place(lab):
     assert told[0]["line"] is not None
 
 
+@pytest.mark.parametrize("outer", ["SELECT m.k, m.s FROM m", "SELECT CAST(m.t AS BIGINT) AS s FROM m"])
+def test_an_error_of_a_query_in_with_has_the_place_of_the_query(lab, outer):
+    inner = "sum(CAST(t AS BIGINT)) AS s" if "m.s" in outer else "max(t) AS t"
+    query = f"WITH m AS (\n  SELECT k, {inner} FROM a GROUP BY k\n)\n{outer}"
+    lab.write(reader("a", "csv"), transform("q", query), writer("q"))
+    (lab.folder / "data" / "a.csv").write_text("k,t\n" + "".join(f"{n},{n}\n" for n in range(50)) + "7,seven\n")
+    lab.run(*in_parts(7), code=1)
+    (problem,) = [each for each in lab.diagnostics if each["severity"] == "error"]
+    assert problem["code"] == "SQL011"
+    assert "'seven'" in problem["message"]
+    place = (lab.folder / "p.yaml").read_text()[problem["column"] - 1 :]
+    assert place.startswith("SELECT k, sum" if "m.s" in outer else '"WITH m AS')
+
+
 def test_a_killed_run_is_resumed_in_another_number_of_parts(lab):
-    lab.of_statements(names=["group", "window", "sorted"])
+    lab.of_statements(names=["group", "window", "sorted", "with"])
     whole = lab.run()
     lab.run(*in_parts(7), code=1, env={"OSIRIS_FAULT": "worker/part.remove:9:kill"})
     failed = json.loads((lab.session / "run.json").read_text())
     run = lab.run("--partitions", "3")
     assert run["continues"] == failed["session"]
     assert digests({"outputs": {**failed["outputs"], **run["outputs"]}}) == digests(whole)
-    for name in ("group", "window", "sorted"):
+    for name in ("group", "window", "sorted", "with"):
         assert written(lab.folder, name) == truth(lab.folder, name)
 
 

@@ -197,11 +197,14 @@ JOINED = [
 ]
 
 
-def joined_statement(chance):
-    """Return a statement over two or three relations, most of them joined by equal integers; no names collide."""
-    many = chance.choice([2, 2, 3, 3, 3])
-    relations = chance.sample([*INTEGERS], many) if chance.random() < 0.8 else chance.choices([*INTEGERS], k=many)
-    columns = [[f"t{place}.{each}" for each in INTEGERS[name]] for place, name in enumerate(relations)]
+def joined_statement(chance, integers=INTEGERS, shapes=JOINED, sizes=(2, 2, 3, 3, 3)):
+    """Return a statement over some relations, most of them joined by equal integers; no names collide.
+
+    `integers` has the columns of the relations by name.
+    """
+    many = min(chance.choice(sizes), len(integers))
+    relations = chance.sample([*integers], many) if chance.random() < 0.8 else chance.choices([*integers], k=many)
+    columns = [[f"t{place}.{each}" for each in integers[name]] for place, name in enumerate(relations)]
     source, where, used = f"{relations[0]} AS t0", [], []
     for place, name in list(enumerate(relations))[1:]:
         word = chance.choice(["JOIN", "JOIN", "LEFT JOIN", "LEFT JOIN", ",", "CROSS JOIN"])
@@ -216,5 +219,41 @@ def joined_statement(chance):
         is_bare = word in (",", "CROSS JOIN")
         source += f"{word if word == ',' else f' {word}'} {name} AS t{place}{'' if is_bare else f' ON {condition}'}"
         where += [f"({condition})"] if is_bare or chance.random() < 0.1 else []
-    outputs = [chance.choice(chance.choice([used, used, *columns])) for _ in range(3)]
-    return chance.choice(JOINED).format(*outputs, source + (f" WHERE {' AND '.join(where)}" if where else ""))
+    outputs = [chance.choice(chance.choice([*([used, used] if used else []), *columns])) for _ in range(3)]
+    return chance.choice(shapes).format(*outputs, source + (f" WHERE {' AND '.join(where)}" if where else ""))
+
+
+NESTED = [
+    ("abc", "SELECT {0} AS a, {1} AS b, {2} AS c FROM {3}"),
+    ("abnc", "SELECT {0} AS a, {1} AS b, count(*) AS n, sum({2}) AS c FROM {3} GROUP BY {0}, {1}"),
+    ("ab", "SELECT {0} AS a, max({1}) - min({2}) AS b FROM {3} GROUP BY {0}"),
+    ("ab", "SELECT DISTINCT {0} AS a, {1} AS b FROM {3}"),
+    ("abc", "SELECT {0} AS a, {1} AS b, rank() OVER (PARTITION BY {0} ORDER BY {2}) AS c FROM {3}"),
+    ("na", "SELECT count(*) AS n, max({0}) AS a FROM {3}"),
+    ("ab", "SELECT {0} AS a, count(*) AS b FROM {3} GROUP BY {0} + 0"),
+    ("ab", "SELECT {0} AS a, {1} AS b FROM {3} QUALIFY count(*) OVER (PARTITION BY {0}) > 1"),
+]
+"""The names of the integers of a query, and its text."""
+
+
+def nested_statement(chance):
+    """Return a statement over queries in FROM or WITH, some of which read others, or hide an input."""
+    integers, with_, inline = dict(INTEGERS), [], {}
+
+    def inlined(text):
+        for name, query in inline.items():
+            text = text.replace(f"{name} AS t", f"({query}) AS t")
+        return text
+
+    for name in chance.sample(["q", "w", "df", "Sums", "r_1"], chance.choice([1, 2, 2, 3])):
+        columns, shape = chance.choice(NESTED)
+        text = inlined(joined_statement(chance, integers, [shape], (1, 1, 2, 2, 3)))
+        integers.pop(name, None)
+        integers = {name: [*columns]} | integers
+        if chance.random() < 0.5:
+            with_.append(f"{name} AS ({text})")
+        else:
+            inline[name] = text
+    mostly = dict([*integers.items()][: chance.choice([1, 2, 2, 3, 4])])
+    text = inlined(joined_statement(chance, mostly, JOINED, (1, 2, 2, 3)))
+    return (f"WITH {', '.join(with_)} " if with_ else "") + text

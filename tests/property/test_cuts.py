@@ -7,7 +7,7 @@ from collections import Counter
 
 import duckdb
 import pytest
-from tests.property.cut_statements import Maker, joined_statement
+from tests.property.cut_statements import Maker, joined_statement, nested_statement
 from tests.unit.sql.conftest import lines
 from tests.unit.sql.cut_corpus import COLUMNS, NAMES, SCHEMAS, corpus
 
@@ -46,16 +46,11 @@ def rows_of(chance, name, sizes):
     return rows + rows[: len(rows) // 3]
 
 
-def alike(name, column):
-    """Return a column of which equal values have equal hashes in DuckDB, also if another type is as large."""
-    return f'"{column}"::HUGEINT' if COLUMNS[name][column][1] in INTEGERS else f'"{column}"'
-
-
 class Data:
     """Sets of random tables in DuckDB: the whole ones, and those of each part as they are asked for."""
 
     def __init__(self):
-        self.engine, self.parts = duckdb.connect(), set()
+        self.engine, self.parts, self.made = duckdb.connect(), set(), 0
         self.engine.execute("SET threads = 1; SET TimeZone = 'UTC'")
         chance = random.Random(7)
         for number, sizes in enumerate(SIZES):
@@ -76,34 +71,62 @@ class Data:
         self.engine.execute(f"USE {schema}")
         return self.engine.execute(sql).fetchall()
 
-    def part(self, number, feeds, of, index):
-        """Return the schema with one part of the rows."""
-        name = "_".join(["p", str(number), str(of), str(index), *(str(hash((k, f)) & 0xFFFFFFFF) for k, f in feeds)])
+    def part(self, sources, feeds, of, index):
+        """Return the schema with one part of the rows. `sources` has the table of each input, by its name."""
+        name = "_".join(["p", str(of), str(index), str(hash((tuple(sources.items()), feeds)) & 0xFFFFFFFFFFFF)])
         if name in self.parts:
             return name
         self.parts.add(name)
         self.engine.execute(f"CREATE SCHEMA {name}; USE {name}")
-        for key in COLUMNS:
+        for key, table in sources.items():
             feed = dict(feeds).get(key)
-            columns = ", ".join(alike(key, each) for each in feed.columns) if feed else ""
+            columns = ", ".join(self.alike(table, each) for each in feed.columns) if feed else ""
             place = {"split": "rowid", "bucket": f"hash({columns}, 'salt') // 8"}.get(feed.how if feed else "")
-            rows = f'SELECT * FROM whole{number}."{key}"'
+            rows = f"SELECT * FROM {table}"
             cut_rows = f'TABLE "{key}" AS {rows} WHERE {place} % {of} = {index} ORDER BY rowid'
             self.engine.execute(f"CREATE {cut_rows}" if place else f'CREATE VIEW "{key}" AS {rows}')
         self.name_others()
         return name
 
-    def merged(self, number, answer, of):
-        """Return the rows of all parts, merged where they are."""
-        feeds = tuple(sorted(answer.feeds.items()))
-        schemas = [self.part(number, feeds, of, index) for index in range(of)]
-        if not answer.merge:
-            return [row for schema in schemas for row in self.answer(schema, answer.part)]
+    def alike(self, table, column):
+        """Return a column of which equal values have equal hashes in DuckDB, also if another type is as large."""
+        kind = self.engine.sql(f'SELECT "{column}" FROM {table}').types[0]
+        return f'"{column}"::HUGEINT' if str(kind) in INTEGERS else f'"{column}"'
+
+    def computed(self, select, sources, of):
+        """Return the schemas of the parts of a SELECT."""
+        feeds = tuple(sorted(select.feeds.items()))
+        count = of if any(feed.how != "whole" for _, feed in feeds) else 1
+        return [self.part(sources, feeds, of, index) for index in range(count)]
+
+    def into(self, target, select, schemas):
+        """Make a table of the rows of all parts."""
         for index, schema in enumerate(schemas):
             self.engine.execute(f"USE {schema}")
-            target = "CREATE OR REPLACE TABLE memory.main.parts AS" if index == 0 else "INSERT INTO memory.main.parts"
-            self.engine.execute(f"{target} {answer.part}")
-        return self.answer("memory.main", answer.merge)
+            head = f"CREATE OR REPLACE TABLE {target} AS" if index == 0 else f"INSERT INTO {target}"
+            self.engine.execute(f"{head} {select.part}")
+
+    def merged(self, number, answer, of):
+        """Return the rows of all parts, merged where they are."""
+        sources = {key: f'whole{number}."{key}"' for key in COLUMNS}
+        known = {*self.parts}
+        for name, stage in answer.stages.items():
+            self.made += 1
+            target = f'memory.main."stage{self.made}"'
+            self.into(target, stage, self.computed(stage, sources, of))
+            for column in (each.name for each in stage.schema if each.type == "decimal(38,0)"):
+                self.engine.execute(f'ALTER TABLE {target} ALTER "{column}" TYPE DECIMAL(38, 0)')
+            sources[name] = target
+        schemas = self.computed(answer, sources, of)
+        if answer.merge:
+            self.into("memory.main.parts", answer, schemas)
+            rows = self.answer("memory.main", answer.merge)
+        else:
+            rows = [row for schema in schemas for row in self.answer(schema, answer.part)]
+        for name in self.parts - known if answer.stages else ():
+            self.engine.execute(f"USE memory.main; DROP SCHEMA {name} CASCADE")
+            self.parts.remove(name)
+        return rows
 
 
 @pytest.fixture(scope="module")
@@ -142,26 +165,28 @@ def is_equal(data, number, text, answer):
     return True
 
 
-def cuts_of(data, sql):
-    """Yield all cuts of a statement, with its text as it is run."""
+def cuts_of(data, sql, inputs):
+    """Yield the cuts of a statement, with its text as it is run: the best one (None), and by these inputs."""
     verdict = check(sql, "duckdb", relations=[*NAMES])
     if not verdict.canonical or (names := outputs(data, verdict.canonical)) is None:
         return
     text = with_total_order(verdict.canonical, names)
-    for name in (None, *SCHEMAS):
+    for name in inputs:
         answer = cut(text, NAMES, SCHEMAS, name)
-        if isinstance(answer, Cut) and can_be_computed(data, text):
+        is_new = isinstance(answer, Cut) and not (name and answer.stages)  # the stages are always the same
+        if is_new and can_be_computed(data, text):
             yield text, answer
 
 
-def checked(data, statements):
+def checked(data, statements, inputs=(None, *SCHEMAS)):
     """Count the cuts by the kind of their first feed that is one, and some others; each must hold."""
     seen = Counter()
     for sql in statements:
-        for text, answer in {repr(answer): (text, answer) for text, answer in cuts_of(data, sql)}.values():
+        for text, answer in {repr(answer): (text, answer) for text, answer in cuts_of(data, sql, inputs)}.values():
             wrong = [number for number in range(DATA) if not is_equal(data, number, text, answer)]
             assert not wrong, (text, answer, wrong)
-            seen[next(each.how for each in answer.feeds.values() if each.how != "whole")] += 1
+            seen[next((each.how for each in answer.feeds.values() if each.how != "whole"), "whole")] += 1
+            seen["stages"] += len(answer.stages)
             seen["merged"] += answer.merge is not None
             seen["together"] += sum(each.how == "bucket" for each in answer.feeds.values()) > 1
     return seen
@@ -216,3 +241,20 @@ def test_many_random_statements(data, seed):
     assert seen["bucket"] >= 30
     assert seen["split"] >= 12
     assert seen["merged"] >= 20
+
+
+def nested(seed, count):
+    chance = random.Random(seed)
+    return [nested_statement(chance) for _ in range(count)]
+
+
+def test_random_queries_in_from_and_with(data):
+    seen = checked(data, nested(1, 25), [None])
+    assert seen["stages"] >= 20
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(2, 8))
+def test_many_random_queries_in_from_and_with(data, seed):
+    seen = checked(data, nested(seed, 300), [None])
+    assert seen["stages"] >= 100

@@ -120,7 +120,7 @@ def test_a_part_that_lost_rows_fails_the_step(tmp_path):
         stream(SCHEMA, table(9000), "free"),
     ).batches()
     next(rows)
-    for path in tmp_path.glob("scratch/parts-*/input-0/*.arrow"):
+    for path in tmp_path.glob("scratch/parts-*/*/input-0/*.arrow"):
         path.write_bytes(arrow_schema(SCHEMA).serialize().to_pybytes())
     with pytest.raises(OsirisError) as caught:
         list(rows)

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from osiris.model import schema_from_json
-from osiris.sql.cuts import OneTask, cut
+from osiris.sql.cuts import OneTask, cut, feeds_to_json
 from osiris.sql.safety.names import relation_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from osiris.model import JsonValue, Manifest
-    from osiris.sql.cuts import Cut, Feed
+    from osiris.sql.cuts import Cut, Feed, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,10 @@ class StepCut:
             at = answer.place
             place = f" (line {at.line}, column {at.column} of its statement)" if at and at.line else ""
             return f"{self.step} is one task. {answer.reason}{place}"
-        fed = ", ".join(f"{name} {_fed(feed)}" for name, feed in answer.feeds.items())
-        return f"{self.step} can be computed in parts ({fed}){', then merged' if answer.merge else ''}. {answer.why}"
+        stages = [f"{name} from {_fed(stage)}; " for name, stage in answer.stages.items()]
+        fed = f"{''.join(stages)}then from {_fed(answer)}" if stages else _fed(answer)
+        merged = ", then merged" if answer.merge else ""
+        return f"{self.step} can be computed in parts ({fed}){merged}. {answer.reasons}"
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the answer as JSON, with its `text`: the fields of a cut, or the reason and place of one task."""
@@ -40,12 +42,20 @@ class StepCut:
         if isinstance(answer, OneTask):
             at = answer.place
             return {**head, "reason": answer.reason, "line": at and at.line, "column": at and at.column}
-        feeds = {name: {"how": feed.how, "columns": list(feed.columns)} for name, feed in answer.feeds.items()}
-        return {**head, "feeds": feeds, "part": answer.part, "merge": answer.merge, "why": answer.why}
+        stages = [{"name": name, **_select(stage)} for name, stage in answer.stages.items()]
+        return {**head, **_select(answer), "merge": answer.merge, "stages": stages}
 
 
-def _fed(feed: Feed) -> str:
+def _fed(select: Cut | Stage) -> str:
+    return ", ".join(f"{name} {_words(feed)}" for name, feed in select.feeds.items())
+
+
+def _words(feed: Feed) -> str:
     return {"split": "cut anywhere", "whole": "whole", "bucket": f"by {', '.join(feed.columns)}"}[feed.how]
+
+
+def _select(select: Cut | Stage) -> dict[str, JsonValue]:
+    return {"feeds": feeds_to_json(select), "part": select.part, "why": select.why}
 
 
 def step_cuts(manifest: Manifest) -> tuple[StepCut, ...]:

@@ -2,40 +2,46 @@
 
 One input is cut: each part has some of its rows, and the rows of the other inputs that can meet them (`best_bucket`) or
 all. The text is the same in each part, but for a final ORDER BY and LIMIT, which a second statement applies to the rows
-of all parts. Whatever is not proved to give the same rows is one task. The proof of a flat statement (`read_flat`) has
-three steps:
+of all parts. Queries in FROM and WITH are stages, whose rows are read like those of an input (`take_out`). Whatever is
+not proved to give the same rows is one task. The proof of a flat statement (`read_flat`) has three steps:
 
 1. Rows meet in one way at most: GROUP BY, DISTINCT or windows. Their keys are exact, and so are the arguments of
    aggregates: a result depends only on which rows meet, not on their order.
 2. The cut input is on no optional side of a join, so each row of the join comes from one of its rows. If rows meet, it
    is by keys with a column of this input: rows that have it equal are in one part.
+   Without such a key the statement has one part with all rows, if another stage cuts an input.
 3. The final ORDER BY compares all outputs, which are exact: their order is the same for any order of the rows.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sqlglot import exp
 
+from osiris.sql.binding.bind import carried_exactly
+from osiris.sql.binding.duck_types import quote_name
 from osiris.sql.buckets import best_bucket
 from osiris.sql.exactness import Exactness, arguments_of
-from osiris.sql.flat import AGGREGATES, DIALECT, OF_WINDOWS, NotCut, Origin, Output, read_flat
+from osiris.sql.flat import AGGREGATES, DIALECT, OF_WINDOWS, TAKEN, NotCut, Origin, Output, read_flat
 from osiris.sql.nondeterminism.determinism import diagnostics
 from osiris.sql.nondeterminism.rules import findings
 from osiris.sql.safety.dialects import lower
 from osiris.sql.safety.text import place
 from osiris.sql.safety.tree import beginning_of, called, calls_any, canonical, deep_recursion, parse
+from osiris.sql.stages import take_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from osiris.errors import Location
-    from osiris.model import Schema
+    from osiris.model import JsonValue, Schema
     from osiris.sql.flat import Flat, Item
 
 _OF_NUMBERS = frozenset({"avg", "sum"})
 _COUNTS = frozenset({"count", "count_if"})
+_WITHOUT_GROUP = "aggregates without GROUP BY"
 _BY_POSITION = frozenset({"first_value", "lag", "last_value", "lead", "ntile", "row_number"})
 """Window functions that tell rows with equal keys apart."""
 
@@ -50,17 +56,43 @@ class Feed(NamedTuple):
     columns: tuple[str, ...] = ()
 
 
-class Cut(NamedTuple):
-    """A statement in parts: the `feeds` of the inputs that it reads, by their names, and the text that each part runs.
+class Stage(NamedTuple):
+    """One SELECT: the `feeds` of the rows that it reads, by their names, and the text that each part runs.
 
-    `merge` is the text over `parts`, the rows of all parts, where the statement ends with ORDER BY or LIMIT. `why` is a
-    sentence.
+    If all feeds are `whole`, there is one part. `schema` is that of its rows, `why` a sentence, and `place` where it
+    begins in the statement.
+    """
+
+    feeds: Mapping[str, Feed]
+    part: str
+    why: str
+    schema: Schema
+    place: Location
+
+
+class Cut(NamedTuple):
+    """A statement in parts: the `feeds` of what it reads, by their names, and the text that each part runs.
+
+    `stages` are the queries in FROM and WITH, by names of their own; each reads only inputs and earlier ones. `merge`
+    is the text over `parts`, the rows of all parts, where the statement ends with ORDER BY or LIMIT. `why` is a
+    sentence. The rows of at least one input are not all in one part.
     """
 
     feeds: Mapping[str, Feed]
     part: str
     merge: str | None
     why: str
+    stages: Mapping[str, Stage]
+
+    @property
+    def reasons(self) -> str:
+        """Return why the stages and the statement are cut as they are, in one line."""
+        return " ".join([*(f"{name}: {stage.why}" for name, stage in self.stages.items()), self.why])
+
+
+def feeds_to_json(select: Cut | Stage) -> dict[str, JsonValue]:
+    """Return the feeds of a SELECT as JSON."""
+    return {key: {"how": feed.how, "columns": [*feed.columns]} for key, feed in select.feeds.items()}
 
 
 class OneTask(NamedTuple):
@@ -93,30 +125,98 @@ def cut(
         if unsteady:
             return OneTask(f"{unsteady[0].message.rstrip('.')}.", unsteady[0].location)
         try:
-            flat = read_flat(tree, names, schemas)
-            exact = Exactness(flat)
-            merge = _merge(flat, exact)
-            clauses = _clauses(flat, exact)
-            fed, why = _best_cut(flat, clauses, schemas, cut_input)
+            return _Statement(sql, tree, {**names}, {**schemas}).cut(cut_input)
         except NotCut as answer:
             at = beginning_of(answer.node, sql)
             return OneTask(answer.reason, None if at is None else place(sql, at))
-        if merge:
-            for part in ("order", "limit", "offset"):
-                tree.set(part, None)
+
+
+@dataclass(slots=True)
+class _Statement:
+    """A statement that is being cut. `names` and `schemas` are those of its inputs, and of the stages made so far.
+
+    `uncut` are the reasons of what has one part; `is_cut`: the rows of an input are not all in one.
+    """
+
+    sql: str
+    tree: exp.Expr
+    names: dict[str, str]
+    schemas: dict[str, Schema]
+    casts: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    uncut: list[NotCut] = field(default_factory=list)
+    is_cut: bool = False
+
+    def cut(self, cut_input: str | None) -> Cut:
+        stages = {name: self._stage(name, query) for name, query in take_out(self.tree, self.names).items()}
+        flat = read_flat(self.tree, self.names, self.schemas)
+        exact = Exactness(flat)
+        merge = _merge(flat, exact)
+        feeds, why = self._fed(flat, exact, cut_input)
+        if not self.is_cut:
+            raise self.uncut[-1]
+        for part in ("order", "limit", "offset") if merge else ():
+            self.tree.set(part, None)
+        part = self._text(flat) if merge or stages else self.sql
+        return Cut(feeds, part, merge, why, stages)
+
+    def _stage(self, name: str, query: exp.Expr) -> Stage:
+        """Return a query in FROM as a stage, which is then known by its name."""
+        flat = read_flat(query, self.names, self.schemas)
+        counted = next((query.args[key] for key in ("limit", "offset", "order") if query.args.get(key)), None)
+        if counted:
+            raise NotCut(counted, f"{counted.key.upper()} of a query in FROM is not known to be the same in parts.")
+        odd = next((each.value for each in flat.outputs if each.name is None or each.name in TAKEN), None)
+        if odd:
+            raise NotCut(odd, "A column of a query in FROM has no name, or one that DuckDB gives to something else.")
+        feeds, why = self._fed(flat, Exactness(flat))
+        text = self._text(flat)
+        read = {item.node.name: self.schemas[item.input] for item in flat.items.values()}
+        carried = carried_exactly(text, read)
+        if carried is None or [lower(each.name) for each in carried.schema] != [each.name for each in flat.outputs]:
+            raise NotCut(query, "A column of a query in FROM has a type that cannot be handed to the query around it.")
+        self.names[name], self.schemas[name], self.casts[name] = name, *carried
+        return Stage(feeds, text, why, carried.schema, place(self.sql, beginning_of(query, self.sql)))
+
+    def _fed(self, flat: Flat, exact: Exactness, cut_input: str | None = None) -> tuple[dict[str, Feed], str]:
+        """Return how all that a SELECT reads is fed, and why; if it has one part, the reason is noted."""
+        clauses = _clauses(flat, exact)
+        try:
+            fed, why = _best_cut(flat, clauses, self.schemas, cut_input)
+            self.is_cut |= not fed.keys() <= self.casts.keys()
+        except NotCut as reason:
+            self.uncut.append(reason)
+            fed, why = dict[str, Feed](), reason.reason
         read = {item.input for item in flat.items.values()}
-        feeds = {each: Feed("whole") for each in schemas if each in read} | fed
-        return Cut(feeds, _text(tree) if merge else sql, merge, why)
+        return {each: Feed("whole") for each in self.schemas if each in read} | fed, why
+
+    def _text(self, flat: Flat) -> str:
+        """Return the text of a SELECT, which reads integers of more than 64 bits as its stages computed them."""
+        for item in flat.items.values():
+            casts = self.casts.get(item.input)
+            if casts:
+                item.node.replace(_cast_back(item.node, casts))
+        return _text(flat.tree)
+
+
+def _cast_back(table: exp.Expr, casts: Mapping[str, str]) -> exp.Expr:
+    """Return a query that reads a table with some of its columns cast to the types that they had."""
+    columns = ", ".join(f"CAST({quote_name(each)} AS {kind}) AS {quote_name(each)}" for each, kind in casts.items())
+    query = f"SELECT * REPLACE ({columns}) FROM {quote_name(table.name)}"
+    alias = table.args.get("alias") or exp.TableAlias(this=table.this.copy())
+    return exp.Subquery(this=parse(query, DIALECT.load_grammar())[0], alias=alias)
 
 
 def _clauses(flat: Flat, exact: Exactness) -> list[_Keys]:
     """Return GROUP BY, DISTINCT or the windows; raises `NotCut` if a result depends on more than which rows meet."""
     tree = flat.tree
-    for call in (node for node in tree.walk() if called(node) in AGGREGATES | OF_WINDOWS):
-        _check_call(call, tree, exact)
+    calls = [node for node in tree.walk() if called(node) in AGGREGATES | OF_WINDOWS]
+    for call in calls:
+        _check_call(call, exact)
     clauses = [_Keys("PARTITION BY", each, each.args.get("partition_by") or []) for each in tree.find_all(exp.Window)]
     if tree.args.get("group"):
         clauses.append(_Keys("GROUP BY", tree.args["group"], _grouped(flat)))
+    else:
+        clauses += [_Keys(_WITHOUT_GROUP, call, []) for call in calls if not _is_window(call)]
     if tree.args.get("distinct"):
         clauses.append(_Keys("DISTINCT", tree, [each.value for each in flat.outputs]))
     used = sorted({each.words for each in clauses})
@@ -132,13 +232,14 @@ def _clauses(flat: Flat, exact: Exactness) -> list[_Keys]:
     return clauses
 
 
-def _check_call(call: exp.Expr, tree: exp.Select, exact: Exactness) -> None:
+def _is_window(call: exp.Expr) -> bool:
+    inner = call.parent if isinstance(call.parent, exp.Filter) else call
+    return isinstance(inner.parent, exp.Window) and inner.arg_key == "this"
+
+
+def _check_call(call: exp.Expr, exact: Exactness) -> None:
     """Refuse an aggregate or window function that depends on more than the values of the rows that meet."""
     name, arguments = called(call), arguments_of(call)
-    inner = call.parent if isinstance(call.parent, exp.Filter) else call
-    is_window = isinstance(inner.parent, exp.Window) and inner.arg_key == "this"
-    if not is_window and not (name in AGGREGATES and tree.args.get("group")):
-        raise NotCut(call, f"{name}() without GROUP BY puts all rows together.")
     if name in AGGREGATES - _COUNTS and len(arguments) != 1:
         raise NotCut(call, f"{name}() of several arguments is not known to be the same in parts.")
     if name not in _COUNTS:
@@ -223,6 +324,8 @@ def _way(flat: Flat, alias: str, clauses: list[_Keys], schemas: Mapping[str, Sch
     common = set(flat.items[alias].types)
     for clause in clauses:
         common &= {each.column for each in map(flat.origin, clause.values) if each and each.item == alias}
+        if clause.words == _WITHOUT_GROUP:
+            raise NotCut(clause.node, f"{called(clause.node)}() without GROUP BY puts all rows together.")
         if not common:
             others = " that all of them have" if len(clauses) > 1 else ""
             raise NotCut(clause.node, f"The keys of {clause.words} have no column of '{name}'{others}.")

@@ -31,7 +31,7 @@ _OF_SEVERAL = frozenset({
 })  # fmt: skip
 """Listed as functions of one row, but they give several columns or rows, or depend on a group."""
 
-_TAKEN = DIALECT.system_names | {
+TAKEN = DIALECT.system_names | {
     "current_date", "current_time", "current_timestamp", "file_index", "file_row_number", "filename", "localtime",
     "localtimestamp", "rowid", "user",
 }  # fmt: skip
@@ -177,7 +177,7 @@ def read_flat(tree: exp.Expr, names: Mapping[str, str], schemas: Mapping[str, Sc
     for output in tree.expressions:
         added = [Output(name, value) for name, value in _outputs(flat, output)]
         flat.outputs += added
-        if isinstance(output, exp.Alias) and added[0].name not in {*flat.items, *_TAKEN}:
+        if isinstance(output, exp.Alias) and added[0].name not in {*flat.items, *TAKEN}:
             flat.aliases[str(added[0].name)] = added[0]
     for name, times in Counter(each.name for each in flat.outputs).items():
         if times > 1 and name is not None:

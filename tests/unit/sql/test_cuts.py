@@ -21,18 +21,25 @@ def test_corpus_has_many_of_each_kind():
 def test_cut(expected):
     answer = cut_of(expected.sql)
     assert isinstance(answer, Cut), answer
-    fed = {name: feed for name, feed in answer.feeds.items() if feed.how != "whole"}
-    assert fed == dict(map(feed_of(expected.how), expected.words.removesuffix(", merged").split(" + ")))
-    assert (answer.merge is not None) == ("merged" in expected.words)
-    assert all(f"'{name}'" in answer.why for name in fed)
+    words, *stages = f"{expected.how} {expected.words}".split(" < ")
+    check_feeds(answer, words.removesuffix(", merged"))
+    assert (answer.merge is not None) == words.endswith(", merged")
+    expected_stages = dict(each.split(": ") for each in stages)
+    assert sorted(answer.stages) == sorted(expected_stages)
+    for name, stage in answer.stages.items():
+        check_feeds(stage, expected_stages[name])
 
 
-def feed_of(how):
-    def feed(words):
-        name, _, columns = words.partition(" ")
-        return name, Feed(how, tuple(filter(None, columns.split(", "))))
+def check_feeds(select, words):
+    how, _, feeds = words.strip().partition(" ")
+    fed = {name: feed for name, feed in select.feeds.items() if feed.how != "whole"}
+    assert fed == ({} if how == "whole" else dict(feed_of(how, each) for each in feeds.split(" + ")))
+    assert all(f"'{name}'" in select.why for name in fed)
 
-    return feed
+
+def feed_of(how, words):
+    name, _, columns = words.partition(" ")
+    return name, Feed(how, tuple(filter(None, columns.split(", "))))
 
 
 @pytest.mark.parametrize("expected", [each for each in CORPUS if each.how == "one:"], ids=lambda each: each.sql)

@@ -11,8 +11,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from osiris.components.duckdb_processor.parts import Statement, compute_parts
-from osiris.errors import fail, raise_all
+from osiris.components.duckdb_processor.parts import Select, Statement, compute_parts
+from osiris.errors import Location, fail, raise_all
 from osiris.families.sql.result import bound_values
 from osiris.model import Described, Field, resolve_order
 from osiris.sql import check
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from osiris.driver import StepContext
     from osiris.model import JsonValue, Order, Schema
     from osiris.sql import Verdict
+    from osiris.sql.cuts import Cut, Stage
     from osiris.table import Relation, RowStream
 
 _BATCH = 100_000
@@ -57,7 +58,10 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class _Query:
-    """One query to run: its text, its inputs and their names in it, and its planned output schema."""
+    """One query to run: its text, its inputs and their names in it, and its planned output schema.
+
+    `at` is the place of its errors, if it is only a part of the step's query.
+    """
 
     text: str
     verdict: Verdict
@@ -65,6 +69,7 @@ class _Query:
     inputs: Mapping[str, RowStream]
     schema: Schema
     ctx: StepContext
+    at: Location | None = None
 
 
 class Driver:
@@ -127,14 +132,28 @@ def _in_parts(run: _Query) -> Generator[pa.RecordBatch, None, None]:
     if isinstance(answer, OneTask):
         run.ctx.emit("one_task", {"reason": answer.reason})
         return _rows(run)
-    part = replace(run, text=answer.part, verdict=_checked(answer.part, used), names=used)
     memory = int(run.ctx.memory * _SHARE) // (2 if answer.merge else 1)
+    names = {**used, **{name: name for name in answer.stages}}
+    selects = [
+        _select(replace(run, schema=stage.schema, at=stage.place), name, stage, names)
+        for name, stage in answer.stages.items()
+    ]
+    last = replace(run, at=Location()) if selects else run
+    selects.append(_select(last, run.ctx.step, answer, names))
+    rows = _parts(run, Statement(inputs, answer, selects, run.ctx, memory))
+    return _merged(run, answer.merge, rows, memory) if answer.merge else rows
+
+
+def _select(run: _Query, name: str, select: Cut | Stage, names: Mapping[str, str]) -> Select:
+    """Return a SELECT of a query that is computed in parts; `names` has its stages too."""
+    read = {each: key for each, key in names.items() if key in select.feeds}
+    verdict = _checked(select.part, read)
+    part = replace(run, text=str(verdict.canonical), verdict=verdict, names=read)
 
     def compute(engine: DuckDBPyConnection, given: Inputs, cancelled: Callable[[], bool]) -> Iterator[pa.RecordBatch]:
         return _computed(replace(part, inputs=given), engine, cancelled)
 
-    rows = _parts(run, Statement(inputs, answer, run.schema, compute, run.ctx, memory))
-    return _merged(run, answer.merge, rows, memory) if answer.merge else rows
+    return Select(name, select.feeds, run.schema, compute)
 
 
 def _readable(run: _Query, key: str) -> RowStream:
@@ -225,7 +244,7 @@ def _translated(run: _Query) -> Iterator[None]:
             fail("RUN003", signal="request")
         if kind == "memory":
             fail("RUN013", step=ctx.step, limit=_megabytes(ctx.memory))
-        raise_all([runtime_problem(error, run.text)])
+        raise_all([runtime_problem(error, run.text, at=run.at)])
 
 
 def _megabytes(size: int) -> str:

@@ -1,12 +1,14 @@
 """Computes a statement in parts: its inputs are read once and distributed, then several parts are computed at once.
 
-Each part has an engine with a share of the memory. The rows of all parts are returned in the order of the parts.
+Each part has an engine with a share of the memory. The rows of all parts are returned in the order of the parts. A
+stage, which is a query in FROM or WITH, is computed in the same way before what reads it, and kept like an input.
 """
 
 from __future__ import annotations
 
+import shutil
 import threading
-from collections import deque
+from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from osiris.errors import fail
 from osiris.fault import fault
 from osiris.files import fail_os, make_private
 from osiris.sql.binding.engine import open_engine
+from osiris.sql.cuts import feeds_to_json
 from osiris.table import counted, keep_rows, passed_on, stream
 from osiris.table.parts import Parts, bucketed, divided
 
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
 
     from osiris.driver import StepContext
     from osiris.model import JsonValue, Schema
-    from osiris.sql.cuts import Cut, Feed
+    from osiris.sql.cuts import Cut, Feed, Stage
     from osiris.table import RowStream
 
     Inputs = Mapping[str, RowStream]
@@ -55,16 +58,28 @@ _AHEAD = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
-    """A statement to compute in parts: its inputs, how it is cut, and the schema of its rows.
+class Select:
+    """One SELECT to compute in parts: the name of the stage, how what it reads is fed, and the schema of its rows.
 
-    `compute(engine, inputs, cancelled)` returns the rows of one part. `memory` is in bytes, for all engines.
+    `compute(engine, inputs, cancelled)` returns the rows of one part.
+    """
+
+    name: str
+    feeds: Mapping[str, Feed]
+    schema: Schema
+    compute: Compute
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement to compute in parts: its inputs, how it is cut, and its SELECTs: first its stages, then itself.
+
+    `memory` is in bytes, for all engines.
     """
 
     inputs: Inputs
     cut: Cut
-    schema: Schema
-    compute: Compute
+    selects: Sequence[Select]
     ctx: StepContext
     memory: int
 
@@ -75,31 +90,61 @@ def compute_parts(statement: Statement) -> Iterator[pa.RecordBatch]:
     Fails with RUN018 if they take more than `ctx.spool_limit` bytes on disk, with DAT008 if a part reads other rows
     than it was given, and with a file error.
     """
-    ctx = statement.ctx
-    with _folder(ctx) as folder:
-        charge = _allowance(ctx)
+    with _folder(statement.ctx) as folder:
+        work = _Work(statement, folder)
+        *stages, last = statement.selects
+        for stage in stages:
+            work.keep(stage.name, stream(stage.schema, work.rows(stage), "free"))
+        yield from work.rows(last)
+
+
+class _Work:
+    """The work on one statement in a folder of its own. `_opens` has the rows that are kept for several readers."""
+
+    def __init__(self, statement: Statement, folder: Path) -> None:
+        self._statement, self._folder, self._ctx = statement, folder, statement.ctx
+        self._disk = _Disk(statement.ctx)
+        self._opens: dict[str, Callable[[], RowStream]] = {}
+        self._readers = Counter(key for each in statement.selects for key in each.feeds)
+        self._skews: list[float] = []
+
+    def keep(self, key: str, rows: RowStream) -> None:
+        """Keep rows to be read several times."""
+        self._opens[key] = _kept(rows, self._folder / f"kept-{len(self._opens)}.arrow", self._disk.charge)
+
+    def rows(self, select: Select) -> Iterator[pa.RecordBatch]:
+        """Distribute what a SELECT reads, then compute its parts and yield their rows in order."""
+        ctx, folder = self._ctx, self._folder / f"select-{len(self._skews)}"
         opens: dict[str, Open] = {}
         sizes = [0] * ctx.partitions
-        for number, (key, feed) in enumerate(statement.cut.feeds.items()):
-            parts = _distributed(statement.inputs[key], feed, folder / f"input-{number}", charge, ctx)
+        for number, (key, feed) in enumerate(select.feeds.items()):
+            parts = _distributed(self._read(key), feed, folder / f"input-{number}", self._disk.charge, ctx)
             opens[key] = parts.open
             sizes = [size + rows for size, rows in zip(sizes, parts.rows, strict=True)]
         filled = [number for number, rows in enumerate(sizes) if rows]
-        ctx.emit("cut", {"why": statement.cut.why, **_figures(sizes), "digest": _digest(statement.cut)})
-        # The statement has no rows for a part without, but it must run.
-        yield from _in_order(statement, filled or [0], opens, folder, charge)
+        self._skews.append(max(sizes) / median(sizes[number] for number in filled) if filled else 1.0)
+        if select is self._statement.selects[-1]:
+            ctx.emit("cut", self._figures())
+        # The SELECT has no rows for a part without, but it must run.
+        yield from _in_order(select, self._statement, filled or [0], opens, folder, self._disk.charge)
+        self._disk.remove(folder)
 
+    def _read(self, key: str) -> RowStream:
+        if key not in self._opens and self._readers[key] > 1:
+            self.keep(key, self._statement.inputs[key])
+        return self._opens[key]() if key in self._opens else self._statement.inputs[key]
 
-def _figures(sizes: Sequence[int]) -> dict[str, JsonValue]:
-    """Return the number of parts, and the ratio of the largest to the median of those that have rows."""
-    filled = [rows for rows in sizes if rows]
-    skew = max(filled) / median(filled) if filled else 1.0
-    return {"parts": len(sizes), "skew": round(skew, 2)}
-
-
-def _digest(cut: Cut) -> str:
-    feeds = {key: {"how": feed.how, "columns": list(feed.columns)} for key, feed in cut.feeds.items()}
-    return fingerprint({"feeds": feeds, "part": cut.part, "merge": cut.merge})
+    def _figures(self) -> dict[str, JsonValue]:
+        """Return the number of parts, the largest ratio of the largest to the median with rows, and how it was cut."""
+        cut = self._statement.cut
+        parts: list[Cut | Stage] = [*cut.stages.values(), cut]
+        selects: JsonValue = [{"feeds": feeds_to_json(each), "part": each.part} for each in parts]
+        return {
+            "why": cut.reasons,
+            "parts": self._ctx.partitions,
+            "skew": round(max(self._skews), 2),
+            "digest": fingerprint({"selects": selects, "merge": cut.merge}),
+        }
 
 
 @contextmanager
@@ -114,28 +159,38 @@ def _folder(ctx: StepContext) -> Iterator[Path]:
         yield Path(name)
 
 
-def _allowance(ctx: StepContext) -> Charge:
-    """Return a function that takes the size of a file or folder; it fails with RUN018 if all exceed the step's limit.
+class _Disk:
+    """The sizes of files and folders of a step. Thread-safe if each path is that of one thread."""
 
-    Thread-safe if each path is that of one thread.
-    """
-    sizes: dict[Path, int] = {}
+    def __init__(self, ctx: StepContext) -> None:
+        self._ctx = ctx
+        self._sizes: dict[Path, int] = {}
 
-    def charge(path: Path, size: int) -> None:
-        sizes[path] = size
+    def charge(self, path: Path, size: int) -> None:
+        """Note the size of a file or folder; fails with RUN018 if all exceed the step's limit."""
+        self._sizes[path] = size
         if not size:
-            del sizes[path]
-        if ctx.spool_limit is not None and sum(list(sizes.values())) > ctx.spool_limit:
-            fail("RUN018", step=ctx.step, limit=f"{ctx.spool_limit / 1e6:,.0f} MB")
+            del self._sizes[path]
+        limit = self._ctx.spool_limit
+        if limit is not None and sum(list(self._sizes.values())) > limit:
+            fail("RUN018", step=self._ctx.step, limit=f"{limit / 1e6:,.0f} MB")
 
-    return charge
+    def remove(self, folder: Path) -> None:
+        """Remove a folder and all sizes below it."""
+        shutil.rmtree(folder, ignore_errors=True)
+        for path in [each for each in self._sizes if each.is_relative_to(folder)]:
+            del self._sizes[path]
 
 
 def _kept(rows: RowStream, path: Path, charge: Charge) -> Callable[[], RowStream]:
     """Keep all rows, in a file if they are many; returns a function that opens them as a new stream on each call."""
-    size, reopen = keep_rows(
-        counted(rows, lambda _rows: charge(path, path.stat().st_size if path.exists() else 0)), path
-    )
+    taken = counted(rows, lambda _rows: charge(path, path.stat().st_size if path.exists() else 0))
+    try:
+        size, reopen = keep_rows(taken, path)
+    except OSError as error:
+        if rows.raised:
+            raise
+        fail_os(error, path.parent)
     charge(path, size)
     return reopen
 
@@ -145,7 +200,7 @@ def _distributed(source: RowStream, feed: Feed, folder: Path, charge: Charge, ct
     taken: list[int] = []
     rows, on_size = counted(source, taken.append), partial(charge, folder)
     try:
-        folder.mkdir(0o700)
+        folder.mkdir(0o700, parents=True)
         if feed.how == "whole":
             reopen = _kept(rows, folder / "rows.arrow", charge)
             return Parts([0] * ctx.partitions, lambda _part: reopen())
@@ -179,9 +234,14 @@ def _complete(source: RowStream, rows: int, step: str) -> RowStream:
 
 
 def _in_order(
-    statement: Statement, numbers: Sequence[int], opens: Mapping[str, Open], folder: Path, charge: Charge
+    select: Select,
+    statement: Statement,
+    numbers: Sequence[int],
+    opens: Mapping[str, Open],
+    folder: Path,
+    charge: Charge,
 ) -> Iterator[pa.RecordBatch]:
-    """Compute these parts, several at once, and yield their rows in the order of the parts."""
+    """Compute these parts of a SELECT, several at once, and yield their rows in the order of the parts."""
     ctx = statement.ctx
     width = max(1, min(ctx.threads, len(numbers), statement.memory // _LEAST))
     with _engines(width, statement.memory // width, folder) as (idle, pool, stopped):
@@ -191,8 +251,8 @@ def _in_order(
             engine = idle.get()
             try:
                 with closing(engine.cursor()) as own:
-                    rows = statement.compute(own, inputs, lambda: stopped.is_set() or ctx.cancelled())
-                    return _kept(stream(statement.schema, rows, "free"), _output(folder, number), charge)
+                    rows = select.compute(own, inputs, lambda: stopped.is_set() or ctx.cancelled())
+                    return _kept(stream(select.schema, rows, "free"), _output(folder, number), charge)
             except OSError as error:
                 fail_os(error, folder)
             finally:

@@ -26,6 +26,7 @@ from osiris.sql.binding.problems import ENGINE_ERRORS, details, error_offset, ki
 from osiris.sql.safety import tree as trees
 from osiris.sql.safety.dialects import DIALECTS, load_allowed
 from osiris.sql.safety.duckdb_crosscheck import assert_native
+from osiris.sql.safety.names import mentioned_parameters, parameter_types
 from osiris.sql.safety.text import place
 from osiris.sql.scope import TableNames, ancestors, from_items
 from osiris.types import arrow_schema
@@ -44,6 +45,8 @@ _STAND_INS: dict[str, JsonValue] = {"utf8": "", "timestamp[us,UTC]": dt.datetime
 _EXPLAIN = "EXPLAIN (FORMAT JSON) "
 
 
+_CARRIED = "osiris_carried"
+_WIDE = frozenset({"HUGEINT", "UHUGEINT"})
 _LENGTH = 300
 _COMPARES = re.compile(r"[=<>]|\bDISTINCT FROM\b|\bUSING\b")
 _TYPES = {**{name.upper(): kind for name, kind in PLAIN.items()}, "DECIMAL": None, "JSON": None, "TEXT": "utf8"}
@@ -77,6 +80,35 @@ def bind(query: Verdict, inputs: Mapping[str, Schema], parameters: Mapping[str, 
         if narrowed:
             raise_all(narrowed)
         return schema_of_relation(relation, text, inputs)
+
+
+class Carried(NamedTuple):
+    """How the rows of a query are carried: the schema, and DuckDB's types of the columns that are cast for it."""
+
+    schema: Schema
+    casts: Mapping[str, str]
+
+
+def carried_exactly(text: str, inputs: Mapping[str, Schema]) -> Carried | None:
+    """Return how the rows of a checked query are carried to another one, which reads the same values of the same types.
+
+    Only integers of more than 64 bits are cast, and can be cast back. Returns None if others are, if a type is not
+    carried, and for a text that does not bind on its own.
+    """
+    with open_binder(memory=_MEMORY) as binder:
+        for name, schema in inputs.items():
+            binder.show(name, schema)
+        values = {name: _STAND_INS[kind] for name, kind in parameter_types(mentioned_parameters(text)).items()}
+        try:
+            relation = binder.engine.sql(text, params=values or None)
+            columns = [(name, kind, carry(kind)) for name, kind in zip(relation.columns, relation.types, strict=True)]
+        except (NotCarried, *ENGINE_ERRORS):
+            return None
+        schema = tuple(Field(name, way.type) for name, _, way in columns)
+        binder.show(_CARRIED, schema)
+        read = binder.engine.sql(f"FROM {_CARRIED}").types
+        changed = {name: str(kind) for (name, kind, _), now in zip(columns, read, strict=True) if kind != now}
+    return None if {*changed.values()} - _WIDE else Carried(schema, changed)
 
 
 def check_input(name: str, schema: Schema) -> None:

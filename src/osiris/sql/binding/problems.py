@@ -15,7 +15,7 @@ from osiris.errors import diagnostic
 from osiris.sql.safety.text import place
 
 if TYPE_CHECKING:
-    from osiris.errors import Diagnostic
+    from osiris.errors import Diagnostic, Location
     from osiris.model import JsonValue
 
 ENGINE_ERRORS = (duckdb.Error, pa.ArrowException, OSError)
@@ -51,16 +51,19 @@ def with_place(error: Exception, column: str) -> Exception:
     return type(error)(json.dumps({**fields, "exception_message": f"{message} in column '{column}'"}))
 
 
-def runtime_problem(error: Exception, text: str, code: str = "SQL011", shift: int = 0) -> Diagnostic:
+def runtime_problem(
+    error: Exception, text: str, code: str = "SQL011", shift: int = 0, at: Location | None = None
+) -> Diagnostic:
     """Return the diagnostic for an engine error; only errors about data are quoted.
 
-    `shift` is the number of bytes before the text in what the engine was given.
+    `shift` is the number of bytes before the text in what the engine was given. `at` is its place, if that is not the
+    engine's position in the text.
     """
     fields = details(error)
     kind = str(fields.get("exception_type") or type(error).__name__)
     message = " ".join(str(fields.get("exception_message", "")).split("\n", 1)[0].split())[:_LENGTH]
     problem = message if kind in _ABOUT_DATA and message else f"the engine gave up ({kind})"
-    return diagnostic(code, at=place(text, error_offset(error, text, shift)), problem=problem)
+    return diagnostic(code, at=at or place(text, error_offset(error, text, shift)), problem=problem)
 
 
 def error_offset(error: Exception, text: str, shift: int = 0) -> int | None:

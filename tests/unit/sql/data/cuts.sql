@@ -130,7 +130,7 @@ SELECT x % 2 AS odd, count(*) AS n FROM df GROUP BY odd -- one: The keys of GROU
 SELECT 'a' AS k, count(*) AS n FROM df GROUP BY k -- one: The keys of GROUP BY have no column of 'df'.
 SELECT count(*) AS n FROM df -- one: count() without GROUP BY puts all rows together.
 SELECT sum(x) AS t, 1 AS one FROM df -- one: sum() without GROUP BY
-SELECT count(*) AS n FROM df HAVING count(*) > 2 -- one: count() without GROUP BY
+SELECT count(*) AS n FROM df HAVING count(*) > 2 -- one: HAVING without GROUP BY
 SELECT 1 AS one FROM df HAVING 1 > 2 -- one: HAVING without GROUP BY
 SELECT id, count(*) AS n FROM df GROUP BY ROLLUP (id) -- one: ROLLUP is not known
 SELECT id, s, count(*) AS n FROM df GROUP BY CUBE (id, s) -- one: CUBE is not known
@@ -144,9 +144,9 @@ SELECT id FROM df EXCEPT SELECT x FROM df -- one: It is no single SELECT.
 (SELECT id FROM df) ORDER BY id LIMIT 2 -- one: It is no single SELECT.
 SELECT a.id FROM df AS a JOIN df AS b ON a.id = b.id -- one: It reads 'df' twice
 SELECT a.id FROM df AS a JOIN input_df AS b ON a.id = b.id -- one: It reads 'df' twice
-WITH a AS (SELECT id FROM df) SELECT a.id FROM a -- one: WITH is not known
-WITH df AS (SELECT id, s FROM df) SELECT id, count(*) AS n FROM df GROUP BY id -- one: WITH is not known
-WITH RECURSIVE r AS (SELECT id AS n FROM df UNION ALL SELECT n + 1 FROM r WHERE n < 3) SELECT n FROM r -- one: WITH is not known
+WITH a AS (SELECT id FROM df) SELECT a.id FROM a -- split a < a: split df
+WITH df AS (SELECT id, s FROM df) SELECT id, count(*) AS n FROM df GROUP BY id -- bucket df_2 id < df_2: split df
+WITH RECURSIVE r AS (SELECT id AS n FROM df UNION ALL SELECT n + 1 FROM r WHERE n < 3) SELECT n FROM r -- one: WITH RECURSIVE is not known
 SELECT t.id, count(*) AS n FROM (df AS t JOIN w ON w.id = t.id) GROUP BY t.id -- one: A subquery is not known
 SELECT df.id FROM df JOIN w JOIN other AS o ON o.id = w.id ON df.id = w.id -- one: A join in parentheses
 SELECT w.id FROM w WHERE EXISTS (SELECT * FROM df WHERE df.id = w.id) -- one: A subquery is not known
@@ -179,7 +179,7 @@ SELECT t.x AS y FROM df AS t JOIN w USING (id) ORDER BY w.id -- one: ORDER BY ha
 SELECT id, s FROM df ORDER BY id, s LIMIT 50% -- one: LIMIT_OPTIONS is not known
 SELECT id, s FROM df ORDER BY id, s LIMIT (SELECT count(*) FROM w) -- one: A subquery is not known
 SELECT id FROM df LIMIT 2 -- one: LIMIT
-SELECT id FROM (SELECT id FROM df ORDER BY id LIMIT 2) AS q -- one: A subquery is not known
+SELECT id FROM (SELECT id FROM df ORDER BY id LIMIT 2) AS q -- one: LIMIT of a query in FROM
 SELECT id, lower(s COLLATE NOCASE) AS s FROM df -- one: COLLATE is not known
 SELECT id, random() AS r FROM df -- one: random()
 SELECT id, now() AS r FROM df -- one: now()
@@ -188,19 +188,19 @@ SELECT id, [e + 1 FOR e IN l] AS m FROM df -- one: COMPREHENSION is not known
 SELECT df AS whole_row FROM df -- one: 'df' is not certainly one column of the inputs.
 SELECT id, count(*) AS n FROM df JOIN w ON w.v = df.x GROUP BY id -- one: 'id' is not certainly one column of the inputs.
 SELECT 1 AS one -- one: It reads no input.
-SELECT a_1, count(*) AS n FROM (SELECT x AS a, s AS a, dt AS a_1 FROM df) AS q GROUP BY a_1 -- one: A subquery
-SELECT id_1, count(*) AS n FROM (SELECT * FROM w, df) AS q GROUP BY id_1 -- one: A subquery
-SELECT id_1, count(*) AS n FROM (SELECT w.id, t.id, t.id_1 FROM w, df AS t) AS q GROUP BY id_1 -- one: A subquery
-SELECT DISTINCT id_1 FROM (SELECT * FROM w, df) AS q -- one: A subquery
-SELECT id, count(*) AS n FROM (SELECT * FROM json_each('{"a": 1, "b": 2}') AS e, df AS t) AS q GROUP BY id -- one: A subquery
+SELECT a_1, count(*) AS n FROM (SELECT x AS a, s AS a, dt AS a_1 FROM df) AS q GROUP BY a_1 -- one: 'a' is the name of two outputs
+SELECT id_1, count(*) AS n FROM (SELECT * FROM w, df) AS q GROUP BY id_1 -- one: 'id' is the name of two outputs
+SELECT id_1, count(*) AS n FROM (SELECT w.id, t.id, t.id_1 FROM w, df AS t) AS q GROUP BY id_1 -- one: 'id' is the name of two outputs
+SELECT DISTINCT id_1 FROM (SELECT * FROM w, df) AS q -- one: 'id' is the name of two outputs
+SELECT id, count(*) AS n FROM (SELECT * FROM json_each('{"a": 1, "b": 2}') AS e, df AS t) AS q GROUP BY id -- one: json_each()
 SELECT id, count(*) AS n FROM json_each('{"a": 1, "b": 2}') AS e, df AS t GROUP BY id -- one: json_each() is not known
-SELECT id, count(*) AS n FROM (SELECT * FROM (SELECT COLUMNS('id|v') FROM w) AS v, df) AS q GROUP BY id -- one: A subquery
-SELECT id_1 AS o1, count(*) AS o2 FROM (SELECT DISTINCT a1.id, id AS id, id_1 FROM df AS a1) AS top GROUP BY ALL ORDER BY o2, o1 LIMIT 4 -- one: A subquery
+SELECT id, count(*) AS n FROM (SELECT * FROM (SELECT COLUMNS('id|v') FROM w) AS v, df) AS q GROUP BY id -- one: columns()
+SELECT id_1 AS o1, count(*) AS o2 FROM (SELECT DISTINCT a1.id, id AS id, id_1 FROM df AS a1) AS top GROUP BY ALL ORDER BY o2, o1 LIMIT 4 -- one: 'id' is the name of two outputs
 SELECT t.id, t.id AS id, t.id_1 FROM df AS t -- one: 'id' is the name of two outputs.
 SELECT id, x AS ID FROM df -- one: 'id' is the name of two outputs.
 SELECT x, count(*) AS n FROM df AS t(x) GROUP BY x -- one: new names for its columns
-SELECT x, count(*) AS n FROM (SELECT id, x FROM df) AS t(x) GROUP BY x -- one: A subquery
-WITH t(x) AS (SELECT id, x FROM df) SELECT x, count(*) AS n FROM t GROUP BY x -- one: WITH is not known
+SELECT x, count(*) AS n FROM (SELECT id, x FROM df) AS t(x) GROUP BY x -- one: A relation with new names
+WITH t(x) AS (SELECT id, x FROM df) SELECT x, count(*) AS n FROM t GROUP BY x -- one: A relation with new names
 SELECT t.x, count(*) AS n FROM df AS t(x) GROUP BY t.x -- one: new names for its columns
 SELECT DISTINCT b1.id_1 AS id FROM w AS a1(x_1, id_1) JOIN df AS b1(id_1) USING (id_1) -- one: new names for its columns
 SELECT [e + 1 FOR e IN [1, 2]] AS l, (SELECT max(t.x)) AS m FROM df AS t -- one: A subquery
@@ -305,3 +305,47 @@ SELECT t.s, w.v FROM df AS t LEFT JOIN w ON w.v > 1 WHERE w.id = t.id OR w.id IS
 SELECT t.id, count(*) AS n FROM df AS t JOIN w ON w.v = t.x GROUP BY t.id -- bucket df id
 SELECT t.id, w.v, count(*) AS n FROM df AS t JOIN w ON w.id = t.x GROUP BY t.id, w.v -- bucket df id
 SELECT t.id, w.v FROM df AS t JOIN w ON (t.id, t.x) = (w.id, w.v) -- split df
+WITH a AS (SELECT id, sum(x) AS t FROM df GROUP BY id) SELECT a.t + 1 AS u, a.id FROM a -- split a < a: bucket df id
+WITH a AS (SELECT id, sum(x) AS t FROM df GROUP BY id) SELECT t, count(*) AS n FROM a GROUP BY t ORDER BY n DESC, t LIMIT 3 -- bucket a t, merged < a: bucket df id
+WITH a AS (SELECT id, sum(x) AS t FROM df GROUP BY id) SELECT t // 3 AS k, t % 2 AS r, t / 4 AS q, t * 2 AS d FROM a -- split a < a: bucket df id
+WITH a AS (SELECT id, sum(big) AS t FROM df GROUP BY id), b AS (SELECT a.t, w.v FROM a JOIN w USING (id)) SELECT b.t, c.n FROM b JOIN (SELECT id, count(*) AS n FROM a GROUP BY id) AS c ON c.id = b.v -- bucket b v + c id < a: bucket df id < b: bucket w id + a id < c: bucket a id
+WITH total AS (SELECT sum(amt) AS t, count(*) AS n FROM df), m AS (SELECT id, sum(amt) AS s FROM df GROUP BY id) SELECT m.id, m.s / total.t AS share, n FROM m CROSS JOIN total -- split m < m: bucket df id < total: whole
+SELECT q.c, count(*) AS n FROM (SELECT w.id, count(t.id) AS c FROM w LEFT JOIN df AS t ON t.id = w.id GROUP BY w.id) AS q GROUP BY q.c -- bucket q c < q: bucket w id + df id
+SELECT upper(s) AS u, count(*) AS n FROM (SELECT s FROM df WHERE x > 1) AS q GROUP BY u -- whole < q: split df
+SELECT q.id, o.v FROM (SELECT DISTINCT id FROM df) AS q LEFT JOIN (SELECT id, v FROM w WHERE v > 1) AS o ON o.id = q.id -- bucket q id + o id < o: split w < q: bucket df id
+SELECT DISTINCT q.s FROM (SELECT s, rank() OVER (PARTITION BY id ORDER BY x) AS r FROM df) AS q WHERE q.r = 1 -- bucket q s < q: bucket df id
+SELECT * FROM (SELECT * FROM (SELECT id, x FROM df WHERE x > 1) AS a WHERE id > 1) AS b ORDER BY ALL LIMIT 3 -- split b, merged < a: split df < b: split a
+SELECT id, f, l, st, j, tz, u, b, dt, bo FROM (SELECT * FROM df) AS q WHERE x > 1 -- split q < q: split df
+WITH w AS (SELECT id, v FROM w WHERE v > 1) SELECT w.id, w.v FROM w -- split w_2 < w_2: split w
+WITH x AS (SELECT id FROM df), y AS (SELECT id FROM x) SELECT a.id, b.id AS other FROM x AS a JOIN y AS b ON a.id = b.id -- bucket x id + y id < x: split df < y: split x
+WITH x AS (WITH x AS (SELECT id, x FROM df) SELECT id, x + 1 AS x FROM x) SELECT id, sum(x) AS t FROM x GROUP BY id -- bucket x_2 id < x: split df < x_2: split x
+WITH unused AS (SELECT upper(s) AS u, sum(f) AS t FROM df GROUP BY u), a AS (SELECT id FROM w) SELECT id FROM a -- one: depends
+SELECT "Odd Name".id FROM (SELECT id FROM df) AS "Odd Name" -- split query < query: split df
+SELECT id FROM (SELECT id FROM df) -- split query < query: split df
+SELECT a.id, b.v FROM (SELECT id FROM df) AS a, (SELECT v FROM w) AS b WHERE a.id = b.v -- bucket a id + b v < a: split df < b: split w
+SELECT input_df.id FROM df AS input_df JOIN (SELECT id FROM df) AS df ON df.id = input_df.id -- bucket df id + df_2 id < df_2: split df
+WITH a AS MATERIALIZED (SELECT id, x FROM df) SELECT id, max(x) AS m FROM a GROUP BY id -- bucket a id < a: split df
+WITH t AS (SELECT sum(x) AS t FROM df) SELECT t + 1 AS u FROM t -- one: sum() without GROUP BY
+WITH t AS (SELECT count(*) AS n FROM df), u AS (SELECT n + 1 AS n FROM t) SELECT n FROM u -- one: count() without GROUP BY
+SELECT q.id, q.n FROM (SELECT id, NULL AS n FROM df) AS q -- one: cannot be handed
+SELECT q.id FROM (SELECT id, d - d AS n FROM df) AS q -- one: cannot be handed
+SELECT q.id FROM (SELECT id, map([1], [2]) AS n FROM df) AS q -- one: not known
+SELECT q.id FROM (SELECT id, count(*) FROM df GROUP BY id) AS q -- one: has no name
+SELECT q.id FROM (SELECT id, x AS rowid FROM df) AS q -- one: DuckDB gives
+SELECT q.id FROM (SELECT id, x AS "current_date" FROM df) AS q -- one: DuckDB gives
+SELECT w.id, q.z FROM w, (SELECT w.v + t.x AS z FROM df AS t) AS q -- one: 'v' is not certainly
+SELECT w.id, q.z FROM w, (SELECT v AS z FROM df AS t) AS q -- one: 'v' is not certainly
+SELECT w.id, q.z FROM w, LATERAL (SELECT t.x AS z FROM df AS t) AS q -- one: is no input
+SELECT * FROM (SELECT id FROM df) AS c(x) -- one: new names
+WITH c AS (SELECT id FROM df) SELECT * FROM c AS c(x) -- one: new names
+WITH c(x) AS (SELECT id FROM df) SELECT * FROM c -- one: new names
+SELECT id FROM (SELECT id FROM df LIMIT 2) AS q -- one: LIMIT
+SELECT id FROM (SELECT id FROM df ORDER BY id) AS q -- one: ORDER
+SELECT id FROM (SELECT id FROM df UNION ALL SELECT id FROM w) AS q -- one: no single SELECT
+SELECT id FROM (VALUES (1), (2)) AS q(id) -- one: no input
+SELECT id FROM ((SELECT id FROM df)) AS q -- one: no input
+SELECT id FROM df WHERE id IN (SELECT id FROM w) -- one: A subquery
+WITH c AS (SELECT id FROM w) SELECT id FROM df WHERE id IN (SELECT id FROM c) -- one: A subquery
+SELECT id, sum(f) AS t FROM (SELECT id, f FROM df) AS q GROUP BY id -- one: floats
+SELECT q.f, count(*) AS n FROM (SELECT f FROM df) AS q GROUP BY f -- one: floats
+SELECT id, count(*) AS n FROM (SELECT id, x, count(*) AS n FROM df GROUP BY id, x) AS q GROUP BY id HAVING n > 1 -- one: can be a column or an output
