@@ -22,6 +22,7 @@ OF_OBSTORE = {"put", "delete", "copy", "rename"}
 
 NOTHING_LOST = {
     ("cli/command.py", "write_text"): "a paragraph of help",
+    ("components/duckdb_processor/parts.py", "rmtree"): "rows of a stage that was computed, in scratch",
     ("cli/project.py", "write_bytes"): "a copy of a plan that the demonstration changes, before anything is run",
     ("cli/project.py", "write_text"): "a pipeline of the demonstration, before anything is run",
     ("families/sql/writer.py", "unlink"): "rows that were staged for one transaction, in scratch",
@@ -35,7 +36,7 @@ NOTHING_LOST = {
         (f"sql/{name}.py", "replace"): "a node of a tree in memory"
         for name in (
             *("explanation/read_back", "explanation/sources"),
-            *("safety/grammar", "safety/relations", "safety/tree"),
+            *("cuts", "safety/grammar", "safety/relations", "safety/tree", "stages"),
         )
     },
 }

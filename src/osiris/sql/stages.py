@@ -18,7 +18,8 @@ from osiris.sql.scope import TableNames, folded_name, from_items
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_NAME = re.compile("[a-z_][a-z0-9_]*")
+_NAME = re.compile("(?!osiris_)[a-z_][a-z0-9_]*")
+"""What a stage is called by; relations that the engine needs for itself begin with `osiris_`."""
 _OF_CTES = frozenset({"alias", "materialized", "this"})
 _OF_QUERIES = frozenset({"alias", "this"})
 
@@ -51,6 +52,8 @@ class _Queries:
                 self._read(item, self._of_cte(cte), item.args.get("alias") or exp.TableAlias(this=item.this))
             elif isinstance(item, exp.Subquery) and isinstance(item.this, exp.Query):
                 _check(item, _OF_QUERIES)
+                if not item.alias:  # the name of the stage could be taken for that of a column
+                    raise NotCut(item, "A query in FROM has no name.")
                 table = exp.Table(this=exp.Identifier())
                 item.replace(table)
                 self._read(table, self._take(item.this, item.alias), item.args.get("alias"))

@@ -46,7 +46,8 @@ _EXPLAIN = "EXPLAIN (FORMAT JSON) "
 
 
 _CARRIED = "osiris_carried"
-_WIDE = frozenset({"HUGEINT", "UHUGEINT"})
+_WIDE = frozenset({"HUGEINT"})
+"""Types that are cast to be carried, and are compared and added as what they are cast to. UHUGEINT is so as floats."""
 _LENGTH = 300
 _COMPARES = re.compile(r"[=<>]|\bDISTINCT FROM\b|\bUSING\b")
 _TYPES = {**{name.upper(): kind for name, kind in PLAIN.items()}, "DECIMAL": None, "JSON": None, "TEXT": "utf8"}
@@ -92,8 +93,8 @@ class Carried(NamedTuple):
 def carried_exactly(text: str, inputs: Mapping[str, Schema]) -> Carried | None:
     """Return how the rows of a checked query are carried to another one, which reads the same values of the same types.
 
-    Only integers of more than 64 bits are cast, and can be cast back. Returns None if others are, if a type is not
-    carried, and for a text that does not bind on its own.
+    Only signed integers of more than 64 bits are cast, and can be cast back. Returns None if other types are, or cannot
+    be carried, and for a text that does not bind on its own.
     """
     with open_binder(memory=_MEMORY) as binder:
         for name, schema in inputs.items():

@@ -321,7 +321,11 @@ WITH x AS (SELECT id FROM df), y AS (SELECT id FROM x) SELECT a.id, b.id AS othe
 WITH x AS (WITH x AS (SELECT id, x FROM df) SELECT id, x + 1 AS x FROM x) SELECT id, sum(x) AS t FROM x GROUP BY id -- bucket x_2 id < x: split df < x_2: split x
 WITH unused AS (SELECT upper(s) AS u, sum(f) AS t FROM df GROUP BY u), a AS (SELECT id FROM w) SELECT id FROM a -- one: depends
 SELECT "Odd Name".id FROM (SELECT id FROM df) AS "Odd Name" -- split query < query: split df
-SELECT id FROM (SELECT id FROM df) -- split query < query: split df
+SELECT id FROM (SELECT id FROM df) -- one: has no name
+SELECT query.id AS z FROM (SELECT st AS query, id FROM df) -- one: has no name
+SELECT query.id AS z FROM (SELECT st AS query, id FROM df) AS "Odd name" -- one: certainly
+WITH a AS (SELECT CAST(id AS UHUGEINT) AS t FROM df) SELECT t FROM a -- one: cannot be handed
+WITH a AS (SELECT CAST(id AS HUGEINT) AS t FROM df) SELECT t FROM a -- split a < a: split df
 SELECT a.id, b.v FROM (SELECT id FROM df) AS a, (SELECT v FROM w) AS b WHERE a.id = b.v -- bucket a id + b v < a: split df < b: split w
 SELECT input_df.id FROM df AS input_df JOIN (SELECT id FROM df) AS df ON df.id = input_df.id -- bucket df id + df_2 id < df_2: split df
 WITH a AS MATERIALIZED (SELECT id, x FROM df) SELECT id, max(x) AS m FROM a GROUP BY id -- bucket a id < a: split df
@@ -335,17 +339,18 @@ SELECT q.id FROM (SELECT id, x AS rowid FROM df) AS q -- one: DuckDB gives
 SELECT q.id FROM (SELECT id, x AS "current_date" FROM df) AS q -- one: DuckDB gives
 SELECT w.id, q.z FROM w, (SELECT w.v + t.x AS z FROM df AS t) AS q -- one: 'v' is not certainly
 SELECT w.id, q.z FROM w, (SELECT v AS z FROM df AS t) AS q -- one: 'v' is not certainly
-SELECT w.id, q.z FROM w, LATERAL (SELECT t.x AS z FROM df AS t) AS q -- one: is no input
+SELECT w.id, q.z FROM w, LATERAL (SELECT t.x AS z FROM df AS t) AS q -- one: LATERAL
 SELECT * FROM (SELECT id FROM df) AS c(x) -- one: new names
 WITH c AS (SELECT id FROM df) SELECT * FROM c AS c(x) -- one: new names
 WITH c(x) AS (SELECT id FROM df) SELECT * FROM c -- one: new names
 SELECT id FROM (SELECT id FROM df LIMIT 2) AS q -- one: LIMIT
 SELECT id FROM (SELECT id FROM df ORDER BY id) AS q -- one: ORDER
 SELECT id FROM (SELECT id FROM df UNION ALL SELECT id FROM w) AS q -- one: no single SELECT
-SELECT id FROM (VALUES (1), (2)) AS q(id) -- one: no input
-SELECT id FROM ((SELECT id FROM df)) AS q -- one: no input
+SELECT id FROM (VALUES (1), (2)) AS q(id) -- one: VALUES
+SELECT id FROM ((SELECT id FROM df)) AS q -- one: no single SELECT
 SELECT id FROM df WHERE id IN (SELECT id FROM w) -- one: A subquery
 WITH c AS (SELECT id FROM w) SELECT id FROM df WHERE id IN (SELECT id FROM c) -- one: A subquery
-SELECT id, sum(f) AS t FROM (SELECT id, f FROM df) AS q GROUP BY id -- one: floats
+SELECT id, sum(f) AS t FROM (SELECT id, f FROM df) AS q GROUP BY id -- one: floating-point
 SELECT q.f, count(*) AS n FROM (SELECT f FROM df) AS q GROUP BY f -- one: floats
 SELECT id, count(*) AS n FROM (SELECT id, x, count(*) AS n FROM df GROUP BY id, x) AS q GROUP BY id HAVING n > 1 -- one: can be a column or an output
+WITH osiris_loading AS (SELECT id FROM df) SELECT a.id FROM osiris_loading AS a JOIN osiris_loading AS b ON b.id = a.id -- whole < query: split df
