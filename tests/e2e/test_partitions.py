@@ -289,6 +289,17 @@ def test_what_is_said_of_parts(lab):
     assert "not computed in parts: one_task; 'osiris compile FILE --explain' says why" in whole
 
 
+def test_what_is_said_of_a_step_is_not_what_its_checks_do(lab):
+    checks = [{"unique": ["k"]}, {"row_count": {"min": 1}}]
+    steps = [transform(name, STATEMENTS[name], checks=checks) for name in ("group", "one_task")]
+    lab.write(reader("a", "csv"), *steps, writer("group"), writer("one_task"), oml_version="0.2.0")
+    run = lab.run(*in_parts(4))
+    said = {name: {"cut", "one_task"} & run["steps"][name].keys() for name in ("group", "one_task")}
+    assert said == {"group": {"cut"}, "one_task": {"one_task"}}
+    lab.write(reader("a", "csv"), transform("group", STATEMENTS["group"]), writer("group"))
+    assert run["steps"]["group"]["cut"] == lab.run(*in_parts(4))["steps"]["group"]["cut"]
+
+
 def test_the_digest_of_a_cut_is_that_of_the_statement(lab):
     lab.of_statements(names=["group", "sorted"])
     two, three = lab.run(*in_parts(2)), lab.run(*in_parts(3))

@@ -136,7 +136,8 @@ class _Query:
         self._clean = job_ctx.outbox.scrubber.json
         self._driver: Any = make_driver()
         self._config = make_config(query=check.text)
-        self._context = replace(ready.context, sources={OUTPUT: OUTPUT})
+        # Its events would be those of the step, such as how it was cut.
+        self._context = replace(ready.context, sources={OUTPUT: OUTPUT}, emit=lambda _event, _fields: None)
         self._schema = self._driver.describe(self._config, {OUTPUT: schema}, self._context).schema
 
     @property
