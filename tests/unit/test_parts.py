@@ -113,6 +113,18 @@ def in_parts(ctx, query, source):
     return Driver().transform(config, {"a": source}, described.schema, ctx)
 
 
+def test_no_part_is_begun_after_the_run_was_cancelled(tmp_path):
+    """Parts as small as these end before an engine is interrupted."""
+    begun = []
+    ctx = context(tmp_path, partitions=64, cancelled=lambda: bool(begun), emit=lambda event, _: begun.append(event))
+    rows = in_parts(ctx, "SELECT k, count(*) AS n FROM a GROUP BY k", stream(SCHEMA, table(9000), "free"))
+    with pytest.raises(OsirisError) as caught:
+        list(rows.batches())
+    assert [each.code for each in caught.value.diagnostics] == ["RUN003"]
+    assert begun == ["cut"]
+    assert not any(each.is_file() for each in (tmp_path / "scratch").rglob("*"))
+
+
 def test_a_part_that_lost_rows_fails_the_step(tmp_path):
     rows = in_parts(
         context(tmp_path, partitions=40),

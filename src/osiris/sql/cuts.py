@@ -135,14 +135,15 @@ def cut(
 class _Statement:
     """A statement that is being cut. `names` and `schemas` are those of its inputs, and of the stages made so far.
 
-    `uncut` are the reasons of what has one part; `is_cut`: the rows of an input are not all in one.
+    `wide` has the HUGEINT columns of these stages. `uncut` are the reasons of what has one part; `is_cut`: the rows of
+    an input are not all in one.
     """
 
     sql: str
     tree: exp.Expr
     names: dict[str, str]
     schemas: dict[str, Schema]
-    casts: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    wide: dict[str, frozenset[str]] = field(default_factory=dict)
     uncut: list[NotCut] = field(default_factory=list)
     is_cut: bool = False
 
@@ -174,7 +175,7 @@ class _Statement:
         carried = carried_exactly(text, read)
         if carried is None or [lower(each.name) for each in carried.schema] != [each.name for each in flat.outputs]:
             raise NotCut(query, "A column of a query in FROM has a type that cannot be handed to the query around it.")
-        self.names[name], self.schemas[name], self.casts[name] = name, *carried
+        self.names[name], self.schemas[name], self.wide[name] = name, *carried
         return Stage(feeds, text, why, carried.schema, place(self.sql, beginning_of(query, self.sql)))
 
     def _fed(self, flat: Flat, exact: Exactness, cut_input: str | None = None) -> tuple[dict[str, Feed], str]:
@@ -182,7 +183,7 @@ class _Statement:
         clauses = _clauses(flat, exact)
         try:
             fed, why = _best_cut(flat, clauses, self.schemas, cut_input)
-            self.is_cut |= not fed.keys() <= self.casts.keys()
+            self.is_cut |= not fed.keys() <= self.wide.keys()
         except NotCut as reason:
             self.uncut.append(reason)
             fed, why = dict[str, Feed](), reason.reason
@@ -190,17 +191,16 @@ class _Statement:
         return {each: Feed("whole") for each in self.schemas if each in read} | fed, why
 
     def _text(self, flat: Flat) -> str:
-        """Return the text of a SELECT, which reads integers of more than 64 bits as its stages computed them."""
+        """Return the text of a SELECT, which reads HUGEINT as its stages computed it."""
         for item in flat.items.values():
-            casts = self.casts.get(item.input)
-            if casts:
-                item.node.replace(_cast_back(item.node, casts))
+            if self.wide.get(item.input):
+                item.node.replace(_cast_back(item.node, self.wide[item.input]))
         return _text(flat.tree)
 
 
-def _cast_back(table: exp.Expr, casts: Mapping[str, str]) -> exp.Expr:
-    """Return a query that reads a table with some of its columns cast to the types that they had."""
-    columns = ", ".join(f"CAST({quote_name(each)} AS {kind}) AS {quote_name(each)}" for each, kind in casts.items())
+def _cast_back(table: exp.Expr, wide: Iterable[str]) -> exp.Expr:
+    """Return a query that reads a table with some of its columns cast to HUGEINT."""
+    columns = ", ".join(f"CAST({name} AS HUGEINT) AS {name}" for name in map(quote_name, sorted(wide)))
     query = f"SELECT * REPLACE ({columns}) FROM {quote_name(table.name)}"
     alias = table.args.get("alias") or exp.TableAlias(this=table.this.copy())
     return exp.Subquery(this=parse(query, DIALECT.load_grammar())[0], alias=alias)

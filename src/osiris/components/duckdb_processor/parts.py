@@ -246,12 +246,17 @@ def _in_order(
     width = max(1, min(ctx.threads, len(numbers), statement.memory // _LEAST))
     with _engines(width, statement.memory // width, folder) as (idle, pool, stopped):
 
+        def cancelled() -> bool:
+            return stopped.is_set() or ctx.cancelled()
+
         def compute(number: int) -> Callable[[], RowStream]:
+            if cancelled():  # a part can be shorter than the time after which an engine is interrupted
+                fail("RUN003", signal="request")
             inputs = {key: open_part(number) for key, open_part in opens.items()}
             engine = idle.get()
             try:
                 with closing(engine.cursor()) as own:
-                    rows = select.compute(own, inputs, lambda: stopped.is_set() or ctx.cancelled())
+                    rows = select.compute(own, inputs, cancelled)
                     return _kept(stream(select.schema, rows, "free"), _output(folder, number), charge)
             except OSError as error:
                 fail_os(error, folder)

@@ -46,8 +46,6 @@ _EXPLAIN = "EXPLAIN (FORMAT JSON) "
 
 
 _CARRIED = "osiris_carried"
-_WIDE = frozenset({"HUGEINT"})
-"""Types that are cast to be carried, and are compared and added as what they are cast to. UHUGEINT is so as floats."""
 _LENGTH = 300
 _COMPARES = re.compile(r"[=<>]|\bDISTINCT FROM\b|\bUSING\b")
 _TYPES = {**{name.upper(): kind for name, kind in PLAIN.items()}, "DECIMAL": None, "JSON": None, "TEXT": "utf8"}
@@ -84,17 +82,17 @@ def bind(query: Verdict, inputs: Mapping[str, Schema], parameters: Mapping[str, 
 
 
 class Carried(NamedTuple):
-    """How the rows of a query are carried: the schema, and DuckDB's types of the columns that are cast for it."""
+    """How the rows of a query are carried: the schema, and the columns of it that are cast from HUGEINT."""
 
     schema: Schema
-    casts: Mapping[str, str]
+    wide: frozenset[str]
 
 
 def carried_exactly(text: str, inputs: Mapping[str, Schema]) -> Carried | None:
     """Return how the rows of a checked query are carried to another one, which reads the same values of the same types.
 
-    Only signed integers of more than 64 bits are cast, and can be cast back. Returns None if other types are, or cannot
-    be carried, and for a text that does not bind on its own.
+    Only HUGEINT is cast, and can be cast back: DuckDB compares and adds it as what it is cast to, but UHUGEINT as
+    floats. Returns None if another type is cast or cannot be carried, and for a text that does not bind on its own.
     """
     with open_binder(memory=_MEMORY) as binder:
         for name, schema in inputs.items():
@@ -108,8 +106,8 @@ def carried_exactly(text: str, inputs: Mapping[str, Schema]) -> Carried | None:
         schema = tuple(Field(name, way.type) for name, _, way in columns)
         binder.show(_CARRIED, schema)
         read = binder.engine.sql(f"FROM {_CARRIED}").types
-        changed = {name: str(kind) for (name, kind, _), now in zip(columns, read, strict=True) if kind != now}
-    return None if {*changed.values()} - _WIDE else Carried(schema, changed)
+        changed = {name: kind for (name, kind, _), now in zip(columns, read, strict=True) if kind != now}
+    return Carried(schema, frozenset(changed)) if all(kind.id == "hugeint" for kind in changed.values()) else None
 
 
 def check_input(name: str, schema: Schema) -> None:
