@@ -32,8 +32,6 @@ from osiris.runner.worker.failure import caught
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from osiris.model import JsonValue
     from osiris.runner.worker.job_context import JobContext
     from osiris.runner.worker.running_step import Active
@@ -174,16 +172,13 @@ class Worker:
     def _send_heartbeats(self) -> None:
         """Send heartbeats and progress, and stop steps that exceed their timeout."""
         while True:
-            began = time.monotonic()
-            active = list(self._execution.active.items()) if self._execution else []
-            before = {name: step.progress() for name, step in active}
             time.sleep(protocol.HEARTBEAT)
             self._outbox.send("heartbeat", memory_bytes=memory_in_use())
             if self._leased_until and time.monotonic() > self._leased_until:
                 self._leased_until = None
                 self._host_is_gone()
-            for name, step in active:
-                self._send_progress(name, step, before[name], time.monotonic() - began)
+            for name, step in list(self._execution.active.items()) if self._execution else []:
+                self._send_progress(name, step)
                 if step.overdue and self._execution:
                     self._execution.time_out(name)
 
@@ -199,18 +194,21 @@ class Worker:
             else:
                 self._stopper.stop(Request("memory"), protocol.GRACE)
 
-    def _send_progress(self, name: str, step: Active, before: Mapping[str, JsonValue], seconds: float) -> None:
-        """Send the rows of a step that has moved any, and once how many they will be.
+    def _send_progress(self, name: str, step: Active) -> None:
+        """Send the rows of a step if they are more than was sent before, and once how many they will be.
 
-        The rate is that of the rows it reads until it returns some.
+        The rate is that of the rows it reads until it returns some, since it was last looked at; a step that has just
+        started has the rate of a whole heartbeat.
         """
-        now = step.progress()
+        now, moment = step.progress(), time.monotonic()
         counted = "rows" if now["rows"] else "rows_in"
-        new = now.get(counted, 0) - before.get(counted, 0)
-        has_news = new or ("rows_expected" in now and not step.expectation_sent)
+        new = now.get(counted, 0) - step.sent.get(counted, 0)
+        has_news = new or ("rows_expected" in now and "rows_expected" not in step.sent)
         if has_news and self._execution and self._execution.active.get(name) is step:
-            step.expectation_sent = True
+            seconds = max(moment - step.looked_at, protocol.HEARTBEAT)
             self._outbox.send("step_progress", step=name, **now, rate=round(new / seconds))
+            step.sent = now
+        step.looked_at = moment
 
     def _terminated(self) -> None:
         orphan = os.getppid() != self._host  # which has the number 1 in a container

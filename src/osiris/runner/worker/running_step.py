@@ -72,7 +72,8 @@ class Meter:
 class Active:
     """A step that has started and not ended; `meter` counts its output, `inputs` the rows it has read.
 
-    For a writer, `meter` counts its input. `checks` is the number of checks passed, `told` whether progress was sent.
+    For a writer, `meter` counts its input. `checks` is the number of checks passed, `sent` the progress last sent, and
+    `looked_at` when that was last compared.
     """
 
     data: Mapping[str, JsonValue]
@@ -82,7 +83,8 @@ class Active:
     inputs: list[Meter] = field(default_factory=list)
     written: Written | None = None
     checks: int = 0
-    expectation_sent: bool = False
+    sent: Mapping[str, JsonValue] = field(default_factory=dict)
+    looked_at: float = field(default_factory=time.monotonic)
 
     @property
     def rows(self) -> int:
