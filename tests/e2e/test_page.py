@@ -50,7 +50,7 @@ def test_a_source_that_lost_a_column_is_told_of(project):
     assert "Sources differ" in page
     assert re.search(r"osiris compile pipelines/p.yaml --refresh", page)
     assert "A retry is safe, but fails until the cause is fixed." in page
-    assert "A retry is safe." not in page
+    assert "A retry is safe, and" not in page
     why = project("explain", "last")[1]["data"]["why"]["orders"]
     assert why.startswith("its source changed: ")
     assert "qty" in why

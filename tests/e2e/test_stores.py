@@ -200,7 +200,6 @@ def test_what_is_new_of_a_connection_is_true_of_a_store(shop, osiris):
     path = shop.pipeline("up", read("orders.csv"), write("x.csv", connection=f"@{shop.store.family}.lake"))
     notes = [d["message"] for d in answer(osiris("validate", path, "--json", cwd=shop.root))["diagnostics"]]
     assert any("by the bucket and prefix of a store" in note for note in notes)
-    assert "the connection's base_dir is where the file goes; earlier it was not used" not in notes
 
 
 def test_where_only_folders_are_they_are_named(shop, osiris):

@@ -57,4 +57,5 @@ def test_any_node_that_is_written_out_gets_a_verdict(data, dialect):
 
 def test_keys_that_are_unique_are_read():
     verdict = sql.check("SELECT '{}' IS JSON WITH UNIQUE KEYS", "postgres", relations={"t": None})
-    assert [each.code for each in verdict.diagnostics if "form that is not known" in each.message] == []
+    assert verdict.diagnostics
+    assert [each for each in verdict.diagnostics if each.location.line is None] == []  # none is about the whole text
