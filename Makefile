@@ -6,7 +6,7 @@ NO_HANG := -o faulthandler_timeout=600 -o faulthandler_exit_on_timeout=true --ma
 # Keep Python's compiled files: otherwise each process that tests start would compile the modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: venv kernels servers browser sandbox demo check format docs test test-long trust trust-long bench dist lock clean
+.PHONY: venv kernels servers browser sandbox demo check format docs site test test-long trust trust-long bench dist lock clean
 
 venv: .venv/.complete
 
@@ -18,7 +18,7 @@ kernels: venv ## compile and install the C versions of functions that process ev
 
 servers: ## install the servers that tests start, if missing (Debian packages and npm)
 	@sh tools/servers.sh
-	@sh tools/stores.sh
+	@sh tools/npm.sh tests/servers/azurite
 
 browser: ## install Chromium, in which tests check pages, if missing (Debian package)
 	@sh tools/browser.sh
@@ -49,6 +49,11 @@ docs: venv ## write the generated pages of docs/reference and docs/errors
 	$(BIN)/python tools/docs.py reference/types.md
 	$(BIN)/python tools/docs.py reference/server-types.md
 
+site: venv ## build the documentation as a site in site/; pages can be read and searched without a server or a network
+	@sh tools/npm.sh tools/site
+	$(BIN)/zensical build --clean --strict
+	cp tools/site/node_modules/iframe-worker/shim/index.js site/assets/javascripts/iframe-worker.js
+
 test: venv kernels servers browser sandbox ## the faster tests, with small N and a sample of the cases and seeds: the same in every run
 	$(TEST) -n 2 --dist loadfile --no-loadscope-reorder --sample -m "not long and not bench and not trust" $(NO_HANG)
 
@@ -74,4 +79,4 @@ lock: ## update requirements.lock and the sandbox lock (needs uv)
 	$(BIN)/python tools/lock.py
 
 clean:
-	rm -rf .venv* demo-project dist bench/data
+	rm -rf .venv* demo-project dist site bench/data

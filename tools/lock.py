@@ -21,6 +21,8 @@ WORKER = (
 
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)\s*(?:\[([^\]]*)\])?")
 _EXTRA = re.compile(r"extra == ['\"]([^'\"]+)")
+_OLDER = re.compile(r"python_version < ['\"]3\.(\d|10|11)['\"]")
+"""Only for a Python that is older than any that Osiris supports."""
 
 
 def locked() -> dict[str, str]:
@@ -57,7 +59,7 @@ def needed(*roots: str) -> dict[str, set[str]]:
 
 def _requires(name: str) -> list[str]:
     try:
-        return requires(name) or []
+        return [line for line in requires(name) or [] if not _OLDER.search(line)]
     except PackageNotFoundError:
         return []
 

@@ -1,4 +1,4 @@
-"""README and the pages of the guide as tests use them: blocks, files, and a script that follows a page."""
+"""README, the first page and those of the guide as tests use them: blocks, files, and a script that follows a page."""
 
 import re
 from dataclasses import dataclass
@@ -79,4 +79,5 @@ def _comparable(line):
 
 
 README = Page(ROOT / "README.md")
-PAGES = [README, *(Page(path) for path in sorted(GUIDE.glob("*.md")) if path.name not in TESTED_ELSEWHERE)]
+START = Page(ROOT / "docs" / "start.md")
+PAGES = [README, START, *(Page(path) for path in sorted(GUIDE.glob("*.md")) if path.name not in TESTED_ELSEWHERE)]

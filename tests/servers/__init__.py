@@ -26,8 +26,8 @@ webhooks), `smtp`, `smtp_starttls` and `smtp_tls` (mail), `otlp` (OpenTelemetry)
 `http_double.py` has the faults that all have.
 
 The servers end with the tests, even if those are killed. They come from Debian's packages (`sh tools/servers.sh`); that
-of S3 comes with the lock of Python packages, and that of Azure from npm (`sh tools/stores.sh`). That of Google Cloud
-Storage is part of the tests, written from its documentation.
+of S3 comes with the lock of Python packages, and that of Azure from npm (`sh tools/npm.sh tests/servers/azurite`). That
+of Google Cloud Storage is part of the tests, written from its documentation.
 """
 
 from .azurite import Azurite, start_azurite

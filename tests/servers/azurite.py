@@ -77,7 +77,7 @@ class Azurite(Objects):
 def start_azurite() -> Iterator[Azurite]:
     """Yield a server that runs until the block ends."""
     if not PROGRAM.exists():
-        raise RuntimeError("Azurite is not installed: run `sh tools/stores.sh`")
+        raise RuntimeError("Azurite is not installed: run `sh tools/npm.sh tests/servers/azurite`")
     place = make_place("azurite")
     node, own = shutil.which("node"), json.dumps(str(PROGRAM))
     account = json.dumps(f"{ACCOUNT}:{KEY}")  # it takes its accounts from the environment only

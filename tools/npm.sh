@@ -1,13 +1,13 @@
 #!/bin/sh
-# Installs the server of Azure Blob Storage that tests start, from its lock file, if it is missing.
+# npm.sh FOLDER: installs the packages of npm in a folder's lock file, if they are missing.
 set -eu
-cd "$(dirname "$0")/../tests/servers/azurite"
+cd "$(dirname "$0")/../$1"
 
 [ ! node_modules/.complete -nt package-lock.json ] || exit 0
 
 if ! { command -v node && command -v npm; } >/dev/null; then
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-        echo "The tests start a real server of Azure Blob Storage: as root, install the packages nodejs npm" >&2
+        echo "'$1' has packages of npm: as root, install the Debian packages nodejs npm" >&2
         exit 1
     fi
     apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends nodejs npm
