@@ -103,7 +103,7 @@ def test_shown_code_passes_the_checks_of_ours(page, folder, followed):
     for command in (
         ("ruff", "format", "--diff", *settings),
         ("ruff", "check", *settings, *as_here),
-        ("mypy", "--config-file", settings[1]),
+        ("mypy", "--config-file", settings[1], "--cache-dir", folder.parent.parent / "mypy"),
     ):
         done = subprocess.run([BIN / command[0], *command[1:], *files], cwd=folder, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
