@@ -19,7 +19,7 @@ SOURCE = ROOT / "src" / "osiris"
 TABLE = ROOT / "tools" / "words.toml"
 PAGES = (
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md"),
-    *(f"docs/{folder}*.md" for folder in ("", "decisions/", "errors/", "guide/", "reference/")),
+    *(f"docs/{folder}*.md" for folder in ("", "authors/", "decisions/", "errors/", "guide/", "reference/")),
     *("src/osiris/codes/codes.txt", "src/osiris/codes/pages/*.md"),
 )
 TEMPLATES = ("src/osiris/**/*.jinja", "src/osiris/components/**/*.yaml", "src/osiris/families/**/*.yaml")

@@ -91,6 +91,20 @@ def test_a_run_goes_to_its_target(call, tmp_path):
     assert (summary["adapter"], summary["remote"]["upload_bytes"] > 0) == ("hello.folder", True)
 
 
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    {
+        "hello.missing": "ModuleNotFoundError: No module named 'hello_component.no_such_module'",
+        "hello.unset": "KeyError: 'HELLO_PLACE'",
+    }.items(),
+)
+def test_a_target_that_does_not_load_is_named(call, tmp_path, target, reason):
+    (tmp_path / "copy.yaml").write_text(COPY, encoding="utf-8")
+    (tmp_path / "names.csv").write_text("name\nAda\n", encoding="utf-8")
+    (problem,) = call("run", "copy.yaml", "--target", target, "--json", code=2)["diagnostics"]
+    assert (problem["code"], problem["message"]) == ("SBX032", f"target '{target}' cannot be loaded: {reason}")
+
+
 def test_a_target_that_nobody_brings_is_refused(call, tmp_path):
     (tmp_path / "copy.yaml").write_text(COPY, encoding="utf-8")
     (found,) = call("run", "copy.yaml", "--target", "hello.nowhere", "--json", code=2)["diagnostics"]

@@ -1,4 +1,4 @@
-"""README, the first page and those of the guide as tests use them: blocks, files, and a script that follows a page."""
+"""README and the pages of docs as tests use them: blocks, files, and a script that follows a page."""
 
 import re
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "guide"
+AUTHORS = ROOT / "docs" / "authors"
 TESTED_ELSEWHERE = {
     "performance.md": "its commands take hours",
     "from-osiris-pipeline.md": "tests/docs/test_moving.py tries each of its lines",
@@ -14,7 +15,7 @@ TESTED_ELSEWHERE = {
 """Pages of the guide that are not followed here, and why."""
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FILE = re.compile(r"# (\S+\.yaml)\n")
+FILE = re.compile(r"# (\S+\.(?:py|toml|yaml))\n")
 FAILS = re.compile(r"^(osiris .*?) +#.*exit code (\d+)$", re.MULTILINE)
 MARK = re.compile(r"^@block (\d+)\n", re.MULTILINE)
 SESSION = re.compile(r"\d{8}-\d{6}-\d{3}(?=-)")
@@ -33,25 +34,26 @@ class Page:
 
     @cached_property
     def files(self):
-        """Return the content of each file that the page shows, by path."""
-        shown = (text for language, text in self.blocks if language == "yaml")
-        return {FILE.match(text)[1]: text[FILE.match(text).end() :] for text in shown}
+        """Return the content of each file that the page shows, by path: of each block whose first line is a path."""
+        shown = filter(None, (FILE.match(text) for _, text in self.blocks))
+        return {match[1]: match.string[match.end() :] for match in shown}
 
     @property
     def script(self):
-        """Return what a reader types: a file for each YAML block, and the commands of each sh block after a mark.
+        """Return what a reader types: each file, and the commands of each sh block after a mark.
 
-        A command whose comment ends with `exit code N` must exit with N, every other one with 0. All python blocks are
-        one program, which runs at the end.
+        A command whose comment ends with `exit code N` must exit with N, every other one with 0. All python blocks that
+        are not files are one program, which runs at the end.
         """
         parts = []
         program = "".join(
-            f"print('\\n@block {n}')\n{text}" for n, (kind, text) in enumerate(self.blocks) if kind == "python"
+            f"print('\\n@block {n}')\n{text}"
+            for n, (kind, text) in enumerate(self.blocks)
+            if kind == "python" and not FILE.match(text)
         )
         for number, (language, text) in enumerate(self.blocks):
-            if language == "yaml":
-                path = FILE.match(text)[1]
-                parts.append(f"cat > {path} <<'END_OF_BLOCK'\n{self.files[path]}END_OF_BLOCK\n")
+            if file := FILE.match(text):
+                parts.append(f"cat > {file[1]} <<'END_OF_BLOCK'\n{text[file.end() :]}END_OF_BLOCK\n")
             if language == "sh":
                 parts.append(f"echo; echo @block {number}\n")
                 parts.append(FAILS.sub(r'code=0; \1 || code=$?; test "$code" = \2', text))
@@ -81,3 +83,5 @@ def _comparable(line):
 README = Page(ROOT / "README.md")
 START = Page(ROOT / "docs" / "start.md")
 PAGES = [README, START, *(Page(path) for path in sorted(GUIDE.glob("*.md")) if path.name not in TESTED_ELSEWHERE)]
+TUTORIALS = [Page(path) for path in sorted(AUTHORS.glob("*.md"))]
+"""Pages for authors of packages, which install them."""

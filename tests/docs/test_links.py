@@ -1,9 +1,9 @@
-"""Links between pages have existing targets, and every page of the guide is linked from the README."""
+"""Links between pages have existing targets; README links every page of the guide, and that the tutorials."""
 
 import re
 
 import pytest
-from tests.docs.pages import GUIDE, README, ROOT
+from tests.docs.pages import GUIDE, README, ROOT, TUTORIALS
 
 DOCUMENTS = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))]
 CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
@@ -31,6 +31,14 @@ def test_links_lead_somewhere(path):
         assert not anchor or anchor in anchors(target), f"{file}#{anchor}"
 
 
+def linked(path):
+    """Return the files that a page links."""
+    return {(path.parent / file).resolve() for file, _ in links(path)}
+
+
 def test_the_readme_leads_to_every_page_of_the_guide():
-    linked = {(ROOT / file).resolve() for file, _ in links(README.path)}
-    assert {*GUIDE.glob("*.md")} - linked == set()
+    assert {*GUIDE.glob("*.md")} - linked(README.path) == set()
+
+
+def test_the_page_about_components_leads_to_every_tutorial():
+    assert {page.path for page in TUTORIALS} - linked(GUIDE / "components.md") == set()

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.docs.pages import FILE, GUIDE, PAGES, README, ROOT, TESTED_ELSEWHERE
+from tests.docs.pages import FILE, GUIDE, PAGES, README, ROOT, TESTED_ELSEWHERE, TUTORIALS
+from tests.strangers import shell_of_author
 
 BIN = Path(sys.executable).parent
 FORKED = """\
@@ -39,15 +40,20 @@ def project(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module", params=PAGES, ids=lambda page: page.path.stem)
+@pytest.fixture(scope="module", params=[*PAGES, *TUTORIALS], ids=lambda page: page.path.stem)
 def page(request):
     return request.param
 
 
 @pytest.fixture(scope="module")
-def followed(page, tmp_path_factory, project, commands, request):
+def folder(page, tmp_path_factory):
+    """The folder in which a page is followed."""
+    return tmp_path_factory.mktemp(page.path.stem) / "here"
+
+
+@pytest.fixture(scope="module")
+def followed(page, folder, project, commands, request):
     """The output of the commands of a page; README starts in a checkout, where osiris is not on the PATH."""
-    folder = tmp_path_factory.mktemp(page.path.stem) / "here"
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder.parent)}
     if page is README:
         folder.mkdir()
@@ -55,6 +61,8 @@ def followed(page, tmp_path_factory, project, commands, request):
     else:
         shutil.copytree(project, folder)
         environment["PATH"] = f"{commands}:{BIN}:{environment['PATH']}"
+    if page in TUTORIALS:
+        environment |= shell_of_author(folder.parent / "venv")
     if "--e2b" in page.script:
         environment |= request.getfixturevalue("e2b").environment
     return subprocess.run(
@@ -77,14 +85,28 @@ def test_what_is_shown_is_printed(page, followed):
 
 
 def test_every_block_says_what_it_is(page):
-    assert {language for language, _ in page.blocks} <= {"sh", "make", "yaml", "python", "text"}
-    assert all(FILE.match(text) for language, text in page.blocks if language == "yaml")
+    assert {language for language, _ in page.blocks} <= {"sh", "make", "yaml", "toml", "python", "text"}
+    assert all(FILE.match(text) for language, text in page.blocks if language in ("yaml", "toml"))
 
 
 def test_every_pipeline_is_run(page):
     commands = "".join(text for language, text in page.blocks if language == "sh")
     run = re.findall(r"^osiris run (?:--\S+ )*(\S+)", commands, re.MULTILINE)
     assert {path for path in page.files if path.startswith("pipelines/")} <= {*run}
+
+
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.path.stem, indirect=True)
+def test_shown_code_passes_the_checks_of_ours(page, folder, followed):
+    files = [path for path in page.files if path.endswith(".py")]
+    settings = ("--config", ROOT / "pyproject.toml")
+    as_here = ("--config", "lint.isort.known-first-party=['osiris']", "--ignore=INP001,S101")  # as files of tests
+    for command in (
+        ("ruff", "format", "--diff", *settings),
+        ("ruff", "check", *settings, *as_here),
+        ("mypy", "--config-file", settings[1], "--cache-dir", folder.parent.parent / "mypy"),
+    ):
+        done = subprocess.run([BIN / command[0], *command[1:], *files], cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_example_is_the_one_of_a_new_project(project):

@@ -13,6 +13,7 @@ MODULES = (
     "osiris.delivery",
     "osiris.driver",
     "osiris.errors",
+    "osiris.families.quarantine",
     "osiris.files",
     "osiris.model",
     "osiris.runner.transport",

@@ -12,12 +12,14 @@ from osiris.runner.adapter import PerJobWorker, start_worker
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from osiris.config import Config
     from osiris.model import JsonValue
     from osiris.project import Project
     from osiris.runner.adapter import Worker
     from osiris.runner.protocol import Secrets
+    from osiris.runner.transport import Transport
 
 
 def target_of(config: Config, *, replay: bool = False) -> str:
@@ -42,12 +44,24 @@ def open_worker(
         from osiris.runner.remote.run_remote import Sandboxed
 
         return Sandboxed(open_transport(config, project.root, environ), project.root, engines=dict(engines), **limits)
-    from importlib.metadata import entry_points
-
     from osiris.runner.remote.run_remote import Remote
 
+    return Remote(_transport(target, project.root, environ), project.root, engines=dict(engines), **limits)
+
+
+def _transport(target: str, root: Path, environ: Mapping[str, str]) -> Transport:
+    """Return the transport of a package; fails with SBX032 if its code does."""
+    from importlib.metadata import entry_points
+
+    from osiris.distribution import NotLoadedError, load_foreign
+    from osiris.errors import fail
+
     (brought,) = entry_points(group=TARGETS, name=target)
-    return Remote(brought.load()(project.root, environ), project.root, engines=dict(engines), **limits)
+    try:
+        transport: Transport = load_foreign(lambda: brought.load()(root, environ))
+    except NotLoadedError as error:
+        fail("SBX032", target=target, reason=error)
+    return transport
 
 
 def query_worker(project: Project, config: Config) -> AbstractContextManager[Worker]:
