@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 import time
 from contextlib import contextmanager
 
@@ -16,6 +17,18 @@ def wait_until(true, seconds=SOON, pause=0.01):
     while not true():
         assert time.monotonic() < end, "it did not come true"
         time.sleep(pause)
+
+
+def once(true, act):
+    """Act in another thread once a condition is true; the test fails if it does not come true."""
+
+    def wait():
+        try:
+            wait_until(true)
+        finally:
+            act()
+
+    threading.Thread(target=wait).start()
 
 
 @contextmanager

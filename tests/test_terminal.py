@@ -4,6 +4,7 @@ import sys
 
 import pexpect
 import pytest
+from tests.patience import SOON
 from tests.terminal import read_until_closed
 
 LINGERS = """
@@ -20,7 +21,7 @@ os._exit(3)
 
 @pytest.mark.parametrize("encoding", [None, "utf-8"])
 def test_the_end_is_awaited(encoding):
-    process = pexpect.spawn(sys.executable, ["-c", LINGERS], encoding=encoding, echo=False)
+    process = pexpect.spawn(sys.executable, ["-c", LINGERS], encoding=encoding, echo=False, timeout=SOON)
     process.expect("said")
     process.sendline("")
     assert read_until_closed(process).split() == ["ü", "more"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
+from tests.patience import SOON
 
 WIDTHS, SCHEMES = (390, 1600), ("light", "dark")
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -30,6 +31,7 @@ def look(chromium):
 
     def call(path: Path, width=1600, scheme="light"):
         context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        context.set_default_timeout(1000 * SOON)
         page = context.new_page()
         asked, said = [], []
         page.on("request", lambda request: asked.append(request.url))

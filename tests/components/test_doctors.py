@@ -11,6 +11,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from tests.patience import SOON
 from tests.servers import start_postgres
 
 from osiris.driver import StepContext
@@ -98,9 +99,9 @@ def test_a_postgres_reader(role):
     assert facts["server"].startswith("PostgreSQL 1")
     assert (facts["encrypted"], facts["encoding"], facts["replica"]) == (False, "UTF8", False)
     assert (facts["tables"], facts["readable_tables"]) == (1, 1)
-    assert abs(facts["clock_skew_seconds"]) < 1
-    assert 0 < facts["query_ms"] < 5000
-    assert 0 < facts["connect_ms"] < 5000
+    assert abs(facts["clock_skew_seconds"]) < SOON
+    assert 0 < facts["query_ms"] < 1000 * SOON
+    assert 0 < facts["connect_ms"] < 1000 * SOON
 
 
 def test_a_postgres_role_that_reads_nothing(role):
@@ -271,7 +272,7 @@ def test_a_mysql_reader(user):
     facts = dict(health.facts)
     assert facts["server"].startswith("MariaDB 1")
     assert (facts["encoding"], facts["readable_tables"], facts["time_zone"]) == ("utf8mb4", 1, "SYSTEM (UTC)")
-    assert abs(facts["clock_skew_seconds"]) < 1
+    assert abs(facts["clock_skew_seconds"]) < SOON
 
 
 def test_a_mysql_user_that_may_do_nothing(user):

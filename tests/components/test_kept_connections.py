@@ -5,6 +5,7 @@ from dataclasses import replace
 from time import sleep
 
 import pytest
+from tests.patience import wait_until
 
 from osiris.driver import Kept, StepContext
 from osiris.errors import OsirisError
@@ -129,11 +130,7 @@ def test_all_connections_are_closed_at_the_end(ctx, postgres):
     step.kept.close()
     with postgres.connect() as connection:
         query = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s)"
-        for _ in range(50):
-            if connection.execute(query, (left,)).fetchone() == (0,):
-                return
-            sleep(0.1)
-    pytest.fail("they are still open")
+        wait_until(lambda: connection.execute(query, (left,)).fetchone() == (0,))
 
 
 def test_mariadb_is_connected_to_once_and_each_step_has_a_new_session(ctx):
@@ -176,6 +173,7 @@ def test_a_connection_that_mariadb_ended_meanwhile_is_replaced(ctx, mariadb):
     with reading(ctx("mariadb")) as session:
         first = session.connection.thread_id()
     mariadb.run(f"KILL {first}")
-    sleep(0.2)
+    with mariadb.connect() as other, other.cursor() as asking:
+        wait_until(lambda: not asking.execute(f"SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = {first}"))
     with mysql(ctx("mariadb")) as session:
         assert session.connection.thread_id() != first

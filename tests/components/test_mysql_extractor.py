@@ -15,7 +15,7 @@ from dataclasses import replace
 import pyarrow.parquet as parquet
 import pytest
 from tests.general_log import logged
-from tests.patience import SOON
+from tests.patience import SOON, once, wait_until
 from tests.servers import start_mariadb
 
 from osiris.components.mysql_extractor.driver import Config, Driver
@@ -546,21 +546,18 @@ def test_a_server_that_is_silent_while_it_works_is_waited_for(read, place, mixed
 
 def test_a_cancelled_step_stops_the_server_too(read, place, server, mixed):
     stop = threading.Event()
-    timer = threading.Timer(0.7, stop.set)
-    timer.start()
+    once(lambda: running(server, "TIME_MS > 300"), stop.set)
     began = time.monotonic()
     assert code_of(read, place(cancelled=stop.is_set), query=SLOW) == ["RUN003"]
     assert time.monotonic() - began < SOON
-    deadline = time.monotonic() + SOON
-    while running(server) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not running(server)
+    wait_until(lambda: not running(server))
 
 
-def running(server):
+def running(server, more="TRUE"):
     with server.connect() as client, client.cursor() as cursor:
         cursor.execute(
-            "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT\n  COUNT%' OR INFO LIKE '%mixed%'"
+            "SELECT ID FROM information_schema.PROCESSLIST "
+            f"WHERE (INFO LIKE 'SELECT\n  COUNT%' OR INFO LIKE '%mixed%') AND {more}"
         )
         own = client.thread_id()
         return [number for (number,) in cursor.fetchall() if number != own]

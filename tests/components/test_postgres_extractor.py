@@ -13,7 +13,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
-from tests.patience import SOON
+from tests.patience import SOON, once
 from tests.servers import start_postgres
 
 from osiris.components.postgres_extractor.driver import Config, Driver
@@ -461,9 +461,9 @@ def test_all_connections_see_the_state_of_the_first(many, place, run_sql):
         run_sql(f"INSERT INTO many {many_again}", "ANALYZE many")
 
 
-def _sessions(postgres, database):
+def _sessions(postgres, database, more=""):
     with postgres.connect() as client:
-        found = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND application_name = 'osiris'"
+        found = f"SELECT pid FROM pg_stat_activity WHERE datname = %s AND application_name = 'osiris' {more}"
         return [pid for (pid,) in client.execute(found, [database]).fetchall()]
 
 
@@ -499,7 +499,7 @@ SLOW = "SELECT count(*) AS n FROM many a, many b, many c WHERE a.n + b.n + c.n <
 def test_a_cancelled_step_stops_the_server(many, place, postgres, database):
     asked = threading.Event()
     batches = _read(place(cancelled=asked.is_set), query=SLOW)
-    threading.Timer(0.5, asked.set).start()
+    once(lambda: _sessions(postgres, database, "AND state = 'active' AND query ~ '^COPY'"), asked.set)
     began = time.monotonic()
     assert code_of(list, batches) == ["RUN003"]
     assert time.monotonic() - began < SOON
@@ -517,7 +517,7 @@ def test_a_server_that_is_silent_while_it_works_is_waited_for(many, place):
 
 def test_rows_end_wherever_their_last_message_is_cut_in_two(place):
     """The buffer has 2 MiB; the 30 bytes of messages after the only row are split at every position."""
-    with reading(place(read_timeout=10)) as session:
+    with reading(place(read_timeout=SOON)) as session:
         for length in range((2 << 20) - 80, (2 << 20) - 30):
             query = f"SELECT repeat('x', {length}) AS a"
             assert sum(len(rows.starts) for rows in copied(session.connection, query, 1, session.watch)) == 1

@@ -9,7 +9,7 @@ import uuid
 
 import pyarrow as pa
 import pytest
-from tests.patience import SOON
+from tests.patience import SOON, once, wait_until
 from tests.servers import start_postgres
 
 from osiris.components.postgres_writer.driver import Config, Driver
@@ -580,6 +580,9 @@ def source(kind, *pieces, raising=None):
     return kind, batches()
 
 
+OURS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'osiris' AND datname = current_database()"
+
+
 @pytest.mark.parametrize("mode", ["append", "replace", "upsert"])
 def test_a_source_that_fails_leaves_nothing(write, sql, place, mode):
     rows = pa.table({"id": [1, 2]})
@@ -592,11 +595,7 @@ def test_a_source_that_fails_leaves_nothing(write, sql, place, mode):
         )
     assert sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'") == [("_osiris_ledger",)]
     assert sql(LEDGER) == []
-    ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'osiris' AND datname = current_database()"
-    deadline = time.monotonic() + SOON  # the server ends a session when it notices that its client has left
-    while sql(ours) != [(0,)]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: sql(OURS) == [(0,)])  # the server ends a session when it notices that its client has left
 
 
 @pytest.mark.parametrize("mode", ["append", "replace", "upsert"])
@@ -741,7 +740,7 @@ def test_a_step_that_is_cancelled_ends_and_writes_nothing(write, sql, place, ser
     with server[0].connect(server[1]) as other:
         other.autocommit = False
         other.execute("INSERT INTO t VALUES (1)")
-        threading.Timer(0.5, stop.set).start()
+        once(lambda: sql(f"{OURS} AND wait_event_type = 'Lock'") != [(0,)], stop.set)
         began = time.monotonic()
         found = code_of(write, rows, ctx=place(cancelled=stop.is_set), write_mode=mode, primary_key=["id"])
         assert time.monotonic() - began < SOON

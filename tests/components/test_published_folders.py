@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.components.test_stores import codes, hidden
+from tests.patience import wait_until
 
 from osiris.delivery import MANIFEST, MOST_MANIFEST, DeliveredFile, FolderManifest
 from osiris.errors import OsirisError
@@ -598,13 +599,13 @@ def test_a_folder_is_whole_however_often_it_is_published_meanwhile(local):
     for reader in readers:
         reader.start()
     try:
+        wait_until(lambda: ends)
         for first in range(8):
             write(local, flights(150, first))
     finally:
         over.set()
         for reader in readers:
             reader.join()
-    assert ends
     assert set(ends) <= {150, 200, "DRV038"}
 
 

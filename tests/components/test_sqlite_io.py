@@ -13,7 +13,7 @@ from contextlib import ExitStack
 
 import pyarrow as pa
 import pytest
-from tests.patience import SOON
+from tests.patience import SOON, wait_until
 
 from osiris.components.sqlite_extractor.driver import Config, Driver
 from osiris.components.sqlite_writer.driver import Config as WriterConfig
@@ -440,8 +440,10 @@ def test_a_database_that_others_use(place, write, run_sql):
     with pytest.raises(Unavailable) as caught:
         Driver().describe(Config("t"), place(cancelled=lambda: len(asked) == 3 or asked.append(1)))
     assert [found.code for found in caught.value.diagnostics] == ["DRV011"]
-    threading.Timer(0.5, client.rollback).start()
-    assert write(pa.table({"a": [2]})).rows == 1
+    asked = []  # again and again while the writer waits
+    waits = place(cancelled=lambda: asked.append(1) or (len(asked) == 10 and client.rollback()))
+    assert write(pa.table({"a": [2]}), ctx=waits).rows == 1
+    assert len(asked) >= 10
     client.close()
 
 
@@ -462,12 +464,13 @@ def test_a_commit_waits_for_readers_of_other_processes_but_not_for_ever(place, w
 def test_a_writer_does_not_keep_a_step_that_reads_from_opening_the_database_again(place, write, added):
     """A step has its source open when it inspects its target, which may be in the same file."""
     write(pa.table({"a": list(range(25_000))}))
-    outcome, more = [], pa.table({"a": list(range(added))})
+    outcome, asked, more = [], [], pa.table({"a": list(range(added))})
     rows = Driver().read(Config("t"), (Field("a", "int64"),), place()).batches()
     next(rows)
-    other = threading.Thread(target=lambda: outcome.append(write(more, "u").rows), daemon=True)
+    waits = place(cancelled=lambda: asked.append(1))
+    other = threading.Thread(target=lambda: outcome.append(write(more, "u", waits).rows), daemon=True)
     other.start()
-    time.sleep(1)
+    wait_until(lambda: len(asked) >= 10)
     began = time.monotonic()
     try:
         assert outcome == []  # it waits for the reader
@@ -545,12 +548,12 @@ def test_readers_see_the_old_or_the_new(place, write):
 
     reader = threading.Thread(target=look)
     reader.start()
+    wait_until(seen.total)
     for size in (15_000, 20_000, 15_000):
         write(pa.table({"a": list(range(size))}), write_mode="replace")
     done.set()
     reader.join()
     assert set(seen) <= {15_000, 20_000}
-    assert seen.total() > 0
 
 
 def test_what_the_database_itself_brings_along_reaches_nothing(write, read, run_sql):

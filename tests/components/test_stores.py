@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pyarrow as pa
 import pytest
+from tests.patience import SOON
 
 from osiris.errors import OsirisError
 from osiris.families.stores import objects
@@ -317,7 +318,7 @@ def test_a_whole_object_is_not_taken_to_explain_an_error():
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Generous) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        assert answer_to(f"http://127.0.0.1:{server.server_port}/x", 5) == (200, "")
+        assert answer_to(f"http://127.0.0.1:{server.server_port}/x", SOON) == (200, "")
         server.shutdown()
     assert len(sent) < 64
 

@@ -6,6 +6,7 @@ import json
 import pyarrow as pa
 import pytest
 from psycopg.conninfo import make_conninfo
+from tests.patience import SOON
 from tests.servers import start_postgrest
 
 from osiris.components.supabase_extractor.driver import Config, _as_postgres
@@ -202,8 +203,8 @@ def test_a_service_key_is_too_powerful(doctor, project):
         assert (health.grade, health.user, health.facts["key"]) == ("too powerful", "service_role", kind)
         assert (health.facts["channel"], health.facts["encrypted"]) == ("rest", False)
         assert health.facts["tables"] >= 1
-        assert abs(health.facts["clock_skew_seconds"]) < 3
-        assert 0 < health.facts["query_ms"] < 5000
+        assert abs(health.facts["clock_skew_seconds"]) < SOON
+        assert 0 < health.facts["query_ms"] < 1000 * SOON
         assert list(health.diagnostics) == []
         assert any("osiris_reader" in line for line in health.scripts["reader"])
     assert doctor(project.service_key).facts["key_expires_in_days"] > 1000

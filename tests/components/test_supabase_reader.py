@@ -5,7 +5,7 @@ import threading
 import time
 
 import pytest
-from tests.patience import SOON
+from tests.patience import SOON, once
 from tests.servers import start_postgrest
 
 from osiris.errors import OsirisError
@@ -318,10 +318,10 @@ def test_servers_that_are_not_there_or_silent(small, reader):
 
 
 def test_a_step_that_is_cancelled_while_it_waits(small, reader):
-    asked = threading.Event()
+    asked, before = threading.Event(), len(small.requests)
     small.faults.hang(times=None)
     trial = reader(small).changed(cancelled=asked.is_set)
-    threading.Timer(0.5, asked.set).start()
+    once(lambda: len(small.requests) > before, asked.set)
     began = time.monotonic()
     assert [d.code for d in problems(trial.describe)] == ["RUN003"]
     assert time.monotonic() - began < SOON

@@ -459,7 +459,7 @@ def test_a_file_with_the_size_and_time_of_before_is_not_opened(tmp_path, osiris)
 
 def test_a_file_that_was_modified_just_before_it_was_read_is_digested_again(tmp_path, osiris):
     inbox = Inbox(tmp_path, osiris)
-    path = inbox.put("a", (1, 1), age=-60)
+    path = inbox.put("a", (1, 1), age=-3600)
     when = path.stat().st_mtime_ns
     inbox.run()
     assert read(inbox.run()) == 0

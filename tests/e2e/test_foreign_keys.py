@@ -80,7 +80,7 @@ class Shop:
 
     def events(self):
         """Return the events of the last run."""
-        session = max((self.root / "logs").iterdir(), key=lambda path: path.stat().st_mtime)
+        session = max((self.root / "logs").iterdir(), key=lambda path: path.name[-5:])
         return [json.loads(line) for line in (session / "events.jsonl").read_text().splitlines()]
 
     def assert_equal(self, *tables):
@@ -520,11 +520,17 @@ def test_only_pairs_with_foreign_keys_wait(shop_of):
     shop.run()
     for table in shop.parents:
         shop.put(table, (50, 50 if shop.parents[table] else None))
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    free = {f"shop-main-{name}{kind}" for name in ("c_people", "d_free") for kind in ("", "-source")}
+
+    def begun():
+        return {each["step"] for each in shop.events() if each["event"] == "step_start"}
+
     with started(shop, "LOCK TABLE c_people IN EXCLUSIVE MODE"):
-        wait_until(lambda: shop.target.sql("SELECT id FROM d_free WHERE id = 50"))
+        wait_until(lambda: shop.target.sql("SELECT id FROM d_free WHERE id = 50") and shop.target.sql(waiting))
+        wait_until(lambda: begun() >= free)
+        assert begun() == free
         assert shop.target.sql("SELECT id FROM c_people WHERE id = 50") == []
-        begun = {each["step"] for each in shop.events() if each["event"] == "step_start"}
-        assert begun == {f"shop-main-{name}{kind}" for name in ("c_people", "d_free") for kind in ("", "-source")}
     shop.assert_equal()
 
 

@@ -65,8 +65,7 @@ class Reporting(Shop):
 
     def interrupt(self, process, sent):
         """Send a signal once the run has ended and its report is waited for; returns the output."""
-        wait_until(lambda: self.hooks.requests and self.statuses() and "running" not in self.statuses())
-        time.sleep(1)
+        wait_until(lambda: self.hooks.requests and len(self.packages()) == len(self.statuses()) > 0)
         process.send_signal(sent)
         out, err = process.communicate(timeout=SOON)
         assert "Traceback" not in err
@@ -74,6 +73,10 @@ class Reporting(Shop):
 
     def statuses(self):
         return [json.loads(file.read_text())["status"] for file in self.folder.glob("logs/*/run.json")]
+
+    def packages(self):
+        """Return what is written of each run once it has ended, before it is reported."""
+        return [*self.folder.glob("logs/*/aiop/*_aiop.json")]
 
     @property
     def unreported(self):

@@ -5,17 +5,19 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 from tests.conftest import KEPT, OSIRIS
 from tests.parity import told
 from tests.parity.cases import FOREVER, READ, WRITE, Case, lay_out, read, sql, write
-from tests.patience import wait_until
+from tests.patience import started, wait_until
 from tests.servers.e2b import AWKWARD
 
 ENDLESS = sql(FOREVER)
 CANARY = "canary-7f3a91-secret"
+GATE = 4712
 WITH_SECRET = """connections:
   postgres:
     shop: {host: "${SHOP_HOST}", port: "${SHOP_PORT}", database: "${SHOP_DATABASE}", user: "${SHOP_USER}",
@@ -151,7 +153,11 @@ def test_no_secret_is_where_others_could_look(desk, postgres):
     database = postgres.new_database()
     postgres.run(f"CREATE ROLE canary LOGIN PASSWORD '{CANARY}'", database=database)
     postgres.run(
-        "CREATE TABLE t AS SELECT generate_series(1, 1500) AS id; GRANT SELECT ON t TO canary", database=database
+        f"""CREATE FUNCTION last_row() RETURNS integer VOLATILE LANGUAGE plpgsql
+            AS 'BEGIN PERFORM pg_advisory_xact_lock_shared({GATE}); RETURN 0; END'""",
+        "CREATE VIEW t AS SELECT generate_series(1, 1500) AS id UNION ALL SELECT last_row()",
+        "GRANT SELECT ON t TO canary",
+        database=database,
     )
     fields = postgres.fields(database) | {"user": "canary", "password": CANARY}
     names = ("host", "port", "database", "user", "password")
@@ -159,21 +165,26 @@ def test_no_secret_is_where_others_could_look(desk, postgres):
     (desk.folder / "env").write_text("".join(f"SHOP_{name.upper()}={fields[name]}\n" for name in names))
     source = 'config: {connection: "@postgres.shop", table: t}'
     reading = f"{{id: orders, component: postgres.extractor, mode: read, {source}}}"
-    desk.save(reading, sql("SELECT count(*) AS n FROM orders a, orders b, orders c"), WRITE)
+    desk.save(reading, sql("SELECT count(*) AS n FROM orders"), WRITE)
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     words = [OSIRIS, "run", "case.yaml", "--e2b", "--verbose", "--e2b-env-from", "env"]
-    process = subprocess.Popen(words, cwd=desk.folder, env=kept | desk.env, text=True, stderr=subprocess.PIPE)
-    while " step_start " not in (line := process.stderr.readline()):
-        assert line
-    (sandbox,) = desk.sandboxes
-    seen = {}
-    for pid in sandbox.pids():
-        for name in ("environ", "cmdline"):
-            seen[f"{pid} {name}"] = Path(f"/proc/{pid}/{name}").read_bytes()
-    seen |= {
-        str(path): path.read_bytes() for path in sandbox.tree.rglob("*") if path.is_file() and not path.is_symlink()
-    }
-    _, said = process.communicate(timeout=300)
+    options = {"cwd": desk.folder, "env": kept | desk.env, "text": True, "stderr": subprocess.PIPE}
+    with closing(postgres.connect(database)) as keeper, started(words, **options) as process:
+        keeper.execute("SELECT pg_advisory_lock(%s)", [GATE])  # for which the last row is waiting
+        while " step_start " not in (line := process.stderr.readline()):
+            assert line
+        (sandbox,) = desk.sandboxes
+        seen = {}
+        for pid in sandbox.pids():
+            with suppress(FileNotFoundError, ProcessLookupError):  # of a short command
+                for name in ("environ", "cmdline"):
+                    seen[f"{pid} {name}"] = Path(f"/proc/{pid}/{name}").read_bytes()
+        assert any(b"osiris.runner.worker" in content for name, content in seen.items() if name.endswith(" cmdline"))
+        seen |= {
+            str(path): path.read_bytes() for path in sandbox.tree.rglob("*") if path.is_file() and not path.is_symlink()
+        }
+        keeper.execute("SELECT pg_advisory_unlock_all()")
+        _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
     seen |= {str(path): path.read_bytes() for path in (desk.folder / "logs").rglob("*") if path.is_file()}
     seen["said"] = said.encode()

@@ -10,6 +10,7 @@ from contextlib import closing
 import duckdb
 import pytest
 from tests.conftest import OSIRIS, kept
+from tests.patience import wait_until
 
 PIPELINE = """\
 oml_version: "0.1.0"
@@ -271,8 +272,8 @@ def test_a_signal_ends_the_running_one_and_the_rest_is_not_started(shop):
     env = kept() | {"OSIRIS_FAULT": "worker/file.sync:1:hang", "OSIRIS_FAULT_LOG": str(log)}
     command = [OSIRIS, "run", "--all", "--json"]
     with subprocess.Popen(command, cwd=shop.root, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        while " hang" not in (log.read_text() if log.exists() else ""):
-            assert process.poll() is None
+        wait_until(lambda: process.poll() is not None or " hang" in (log.read_text() if log.exists() else ""))
+        assert process.poll() is None
         process.send_signal(signal.SIGINT)
         answer = json.loads(process.communicate(timeout=60)[0])
     assert process.returncode == 130, answer

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from tests.patience import SOON
 from tests.servers.models import (
     big,
     blocked,
@@ -79,7 +80,7 @@ def talk(project, provider, replies, person, *, taken_up=False):
     """Talk to a model with these replies; returns the status, or the code and its exit code."""
     with model_server(replies) as server:
         chat = {"provider": provider, "model": MODELS[provider], "base_url": server.url(SERVED[provider])}
-        chat |= {"api_key": "${MODEL_KEY}", "timeout": "1s" if replies == [SILENT] else "3s"}
+        chat |= {"api_key": "${MODEL_KEY}", "timeout": "1s" if replies == [SILENT] else f"{SOON:.0f}s"}
         (project / "osiris.yaml").write_text(json.dumps({"chat": chat}))
         opened = open_project(project, {"MODEL_KEY": KEY})
         try:

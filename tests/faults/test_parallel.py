@@ -78,7 +78,9 @@ def test_the_first_failure_stops_the_others(desk, pair, several):
 
 
 def test_a_step_that_does_not_stop_is_ended_with_the_worker(desk, pair, several):
-    plan = pair({"deed": "ignore_everything"}, {"rows": 2000, "failures": 9, "pause": 0.5}, first="misbehaving")
+    here = str(desk.project.root / "here-a")  # the other one fails once this one does what it is to do
+    stubborn, failing = {"deed": "ignore_everything", "text": here}, {"rows": 2000, "failures": 9, "meets": ["a"]}
+    plan = pair(stubborn, failing, first="misbehaving")
     began = time.monotonic()
     result = desk.run(plan, config=several())
     assert time.monotonic() - began < SOON
@@ -87,17 +89,26 @@ def test_a_step_that_does_not_stop_is_ended_with_the_worker(desk, pair, several)
     assert (told["a"]["event"], told["a"]["because"], told["b"]["event"]) == ("step_cancelled", "b", "step_failed")
 
 
-def test_a_timeout_is_that_of_its_step(desk, pair, several):
-    plan = pair({"rows": 600_000, "pause": 0.1, "timeout": "3s", "meets": ["b"]}, {"rows": 2000, "meets": ["a"]})
-    result = desk.run(plan, config=several())
+def test_a_timeout_is_that_of_its_step(desk, make_step, several):
+    """It begins with its step: others, before it and beside it, may take longer."""
+    endless = {"rows": 2000, "gate": "never"}
+    steps = [
+        make_step("b", "numbers", rows=2000, pause=1.1),
+        make_step("w", "file_writer", "write", ["b"], path="w.txt"),
+        make_step("a", "numbers", needs=["w"], timeout="2s", **endless),
+        make_step("v", "file_writer", "write", ["a"], path="v.txt"),
+        make_step("c", "numbers", **endless),
+        make_step("x", "file_writer", "write", ["c"], path="x.txt"),
+    ]
+    result = desk.run(desk.plan(steps), config=several())
     assert [d.code for d in result.diagnostics] == ["RUN002"]
     told = ends(desk, result)
     assert {name: end["event"] for name, end in told.items()} == {
         "a": "step_failed",
-        "v": "step_cancelled",
-        "b": "step_complete",
-        "w": "step_complete",
+        **dict.fromkeys("bw", "step_complete"),
+        **dict.fromkeys("vcx", "step_cancelled"),
     }
+    assert {told[name]["because"] for name in "vcx"} == {"a"}
 
 
 def test_an_interrupt_stops_all(desk, pair, several):

@@ -4,11 +4,11 @@ import json
 import signal
 import sqlite3
 import subprocess
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 from tests.conftest import OSIRIS, kept
-from tests.patience import started
+from tests.patience import started, wait_until
 
 PIPELINE = """\
 oml_version: "0.1.0"
@@ -158,8 +158,8 @@ def test_a_signal_cancels_and_the_same_command_goes_on(osiris, folder, number):
     env = kept() | {"OSIRIS_FAULT": "worker/sqlite.commit:1:hang", "OSIRIS_FAULT_LOG": str(folder / "log")}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with hangups(signal.SIG_DFL), started([OSIRIS, "run", "orders.yaml"], cwd=folder, env=env, **pipes) as host:
-        while "hang" not in ((folder / "log").read_text() if (folder / "log").exists() else ""):
-            assert host.poll() is None
+        wait_until(lambda: host.poll() is not None or "hang" in points(folder))
+        assert host.poll() is None
         host.send_signal(number)
         told = host.communicate(timeout=300)[1].decode()
     assert host.returncode == 128 + number, told
@@ -170,11 +170,23 @@ def test_a_signal_cancels_and_the_same_command_goes_on(osiris, folder, number):
     assert rows(folder) == ROWS
 
 
+def points(folder):
+    """Return the fault points that a run has reached."""
+    log = folder / "log"
+    return log.read_text() if log.exists() else ""
+
+
 def test_who_has_hangups_ignored_is_not_ended_by_one(folder):
-    pipes = {"stderr": subprocess.PIPE}
-    with hangups(signal.SIG_IGN), started([OSIRIS, "run", "orders.yaml"], cwd=folder, env=kept(), **pipes) as host:
-        host.send_signal(signal.SIGHUP)
-        told = host.communicate(timeout=300)[1].decode()
+    """It comes while a step waits for the database."""
+    env, pipes = kept() | {"OSIRIS_FAULT_LOG": str(folder / "log")}, {"stderr": subprocess.PIPE}
+    with closing(sqlite3.connect(folder / "data" / "shop.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with hangups(signal.SIG_IGN), started([OSIRIS, "run", "orders.yaml"], cwd=folder, env=env, **pipes) as host:
+            wait_until(lambda: host.poll() is not None or "host/marker.make" in points(folder))
+            assert host.poll() is None
+            host.send_signal(signal.SIGHUP)
+            other.execute("ROLLBACK")
+            told = host.communicate(timeout=300)[1].decode()
     assert host.returncode == 0, told
     assert rows(folder) == ROWS
 

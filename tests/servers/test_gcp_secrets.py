@@ -9,6 +9,7 @@ import httpx
 import pytest
 import requests
 from google.oauth2.service_account import Credentials
+from tests.patience import SOON
 from tests.servers.gcp_secrets import QUOTA, SERVICE_DISABLED, UNAVAILABLE
 
 SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
@@ -110,4 +111,4 @@ def test_faults(gcp_secrets):
     assert [ask(gcp_secrets).status_code for _ in range(4)] == [429, 503, 403, 200]
     gcp_secrets.server.faults.hang = True
     with pytest.raises(httpx.ReadTimeout):
-        ask(gcp_secrets, timeout=0.2)
+        ask(gcp_secrets, timeout=httpx.Timeout(SOON, read=0.2))

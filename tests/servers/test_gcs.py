@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 import obstore
 import pytest
 from obstore.exceptions import AlreadyExistsError, GenericError, NotModifiedError, PreconditionError
-from tests.patience import wait_until
+from tests.patience import SOON, wait_until
 from tests.servers.gcs import start_gcs
 from tests.servers.gcs.asking import asked, code, names
 from tests.servers.gcs.crc32c import combined, crc32c
@@ -38,7 +38,7 @@ def test_an_object_is_put_read_and_deleted(gcs, lake):
     assert put["e_tag"] == f'"{hashlib.md5(b"hello").hexdigest()}"'
     assert put["version"] == str(gcs.generation("lake", "a/b.csv"))
     assert (meta["path"], meta["size"]) == ("a/b.csv", 5)
-    assert abs(meta["last_modified"] - datetime.now(UTC)) < timedelta(seconds=10)
+    assert abs(meta["last_modified"] - datetime.now(UTC)) < timedelta(seconds=SOON)
     got = lake.get("a/b.csv")
     assert (bytes(got.bytes()), got.attributes) == (b"hello", attributes)
     assert gcs.get("lake", "a/b.csv") == b"hello"

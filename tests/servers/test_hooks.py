@@ -5,7 +5,7 @@ import urllib.parse
 
 import httpx
 import pytest
-from tests.patience import wait_until
+from tests.patience import SOON, wait_until
 from tests.servers.hooks import REFUSALS, redirect, start_slack
 from tests.servers.http_double import Answer
 
@@ -36,7 +36,7 @@ def test_faults(hooks):
         httpx.post(hooks.url)
     hooks.faults.drop, hooks.faults.hang = False, True
     with pytest.raises(httpx.ReadTimeout):
-        httpx.post(hooks.url, timeout=0.2)
+        httpx.post(hooks.url, timeout=httpx.Timeout(SOON, read=0.2))
     wait_until(lambda: len(hooks.requests) == 2)
 
 

@@ -102,8 +102,8 @@ def test_answers_that_come_late_or_never(provider):
     with model_server([silent(), slow(text("late"), 0.2), dripping(text("drop by drop"), 0.002)]) as server:
         begun = time.monotonic()
         with pytest.raises(ModelAPIError):
-            run(server, provider, timeout=0.3)
-        assert 0.3 <= time.monotonic() - begun < SOON
+            run(server, provider, timeout=2)
+        assert 2 <= time.monotonic() - begun < SOON
         begun = time.monotonic()
         assert by_client(server, provider)[0] == "late"
         assert time.monotonic() - begun >= 0.2

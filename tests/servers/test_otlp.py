@@ -18,6 +18,7 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from tests.patience import SOON
 from tests.servers.otlp import PROTOBUF, attributes, refusal
 
 KIND = PROTOBUF["Content-Type"]
@@ -104,7 +105,9 @@ def test_what_is_no_request(otlp):
 def test_faults(otlp):
     otlp.server.faults.hang = True
     with pytest.raises(httpx.ReadTimeout):
-        httpx.post(otlp.endpoint + "/v1/traces", content=request(), headers=PROTOBUF, timeout=0.2)
+        httpx.post(
+            otlp.endpoint + "/v1/traces", content=request(), headers=PROTOBUF, timeout=httpx.Timeout(SOON, read=0.2)
+        )
     otlp.server.faults.hang, otlp.server.faults.drop = False, True
     with pytest.raises(httpx.RemoteProtocolError):
         send(otlp, request())

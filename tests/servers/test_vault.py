@@ -6,7 +6,7 @@ import time
 
 import httpx
 import pytest
-from tests.patience import wait_until
+from tests.patience import SOON, wait_until
 from tests.servers.vault import RATE_LIMITED, start_vault
 
 
@@ -188,7 +188,7 @@ def test_faults(vault):
         ask(vault, "secret/data/a")
     vault.server.faults.drop, vault.server.faults.hang = False, True
     with pytest.raises(httpx.ReadTimeout):
-        ask(vault, "secret/data/a", timeout=0.2)
+        ask(vault, "secret/data/a", timeout=httpx.Timeout(SOON, read=0.2))
     vault.server.faults.path = "/v1/auth"
     assert ask(vault, "secret/data/b").status_code == 404
     wait_until(lambda: len(vault.requests) == 7)

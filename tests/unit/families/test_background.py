@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from tests.patience import SOON
+from tests.patience import SOON, wait_until
 
 from osiris.families.files.target_files import Background
 
@@ -73,6 +73,7 @@ def test_no_more_calls_wait_than_may():
 
     caller = threading.Thread(target=gather)
     caller.start()
+    wait_until(lambda: len(begun) == 2)
     caller.join(0.3)
     assert begun == [0, 1]
     may_end.set()

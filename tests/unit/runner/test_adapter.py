@@ -102,19 +102,24 @@ def test_silence(pretend):
         pretend("time.sleep(60)", silence=0.5)
 
 
-def test_a_dead_worker_whose_pipe_is_kept_open(pretend, tmp_path):
+def test_a_dead_worker_whose_pipe_is_kept_open(tmp_path):
     """A process that a driver forked may keep it open, so the end of the pipe does not come with the worker's."""
     file = tmp_path / "pid"
-    code = f"""import os
+    code = f"""import os, time
 if pid := os.fork():
     open({str(file)!r}, "w").write(str(pid))
     os._exit(0)
 time.sleep(600)"""
-    with pytest.raises(WorkerDied, match="no sign of life"):
-        pretend(code, silence=1)
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", code], bufsize=0, **pipes)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     kept = int(file.read_text())
-    assert Path(f"/proc/{kept}").exists()
-    os.kill(kept, signal.SIGKILL)
+    try:
+        with Link(process, 1) as link, pytest.raises(WorkerDied, match="no sign of life"):
+            link.ask(JOB, Secrets(), lambda _event: None)
+        assert Path(f"/proc/{kept}").exists()
+    finally:
+        os.kill(kept, signal.SIGKILL)
 
 
 def test_job_larger_than_the_pipe_to_a_worker_that_does_not_read():

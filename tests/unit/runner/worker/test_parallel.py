@@ -85,11 +85,13 @@ def test_after_the_first_failure_nothing_begins(width):
 
 
 def test_what_is_raised_comes_out_when_all_have_ended():
-    ended = []
+    ended, raising = [], threading.Event()
 
     def act(number, _share):
         if number:
+            raising.set()
             raise ValueError(number)
+        raising.wait(SOON)
         threading.Event().wait(0.1)
         ended.append(number)
         return True
