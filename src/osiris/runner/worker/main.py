@@ -172,13 +172,14 @@ class Worker:
     def _send_heartbeats(self) -> None:
         """Send heartbeats and progress, and stop steps that exceed their timeout."""
         while True:
+            began = time.monotonic()
             time.sleep(protocol.HEARTBEAT)
             self._outbox.send("heartbeat", memory_bytes=memory_in_use())
             if self._leased_until and time.monotonic() > self._leased_until:
                 self._leased_until = None
                 self._host_is_gone()
             for name, step in list(self._execution.active.items()) if self._execution else []:
-                self._send_progress(name, step)
+                self._send_progress(name, step, time.monotonic() - began)
                 if step.overdue and self._execution:
                     self._execution.time_out(name)
 
@@ -194,21 +195,18 @@ class Worker:
             else:
                 self._stopper.stop(Request("memory"), protocol.GRACE)
 
-    def _send_progress(self, name: str, step: Active) -> None:
+    def _send_progress(self, name: str, step: Active, seconds: float) -> None:
         """Send the rows of a step if they are more than was sent before, and once how many they will be.
 
-        The rate is that of the rows it reads until it returns some, since it was last looked at; a step that has just
-        started has the rate of a whole heartbeat.
+        The rate is that of the last `seconds`, of the rows it reads until it returns some.
         """
-        now, moment = step.progress(), time.monotonic()
+        now = step.progress()
         counted = "rows" if now["rows"] else "rows_in"
         new = now.get(counted, 0) - step.sent.get(counted, 0)
         has_news = new or ("rows_expected" in now and "rows_expected" not in step.sent)
         if has_news and self._execution and self._execution.active.get(name) is step:
-            seconds = max(moment - step.looked_at, protocol.HEARTBEAT)
             self._outbox.send("step_progress", step=name, **now, rate=round(new / seconds))
             step.sent = now
-        step.looked_at = moment
 
     def _terminated(self) -> None:
         orphan = os.getppid() != self._host  # which has the number 1 in a container

@@ -72,8 +72,7 @@ class Meter:
 class Active:
     """A step that has started and not ended; `meter` counts its output, `inputs` the rows it has read.
 
-    For a writer, `meter` counts its input. `checks` is the number of checks passed, `sent` the progress last sent, and
-    `looked_at` when that was last compared.
+    For a writer, `meter` counts its input. `checks` is the number of checks passed, `sent` the progress last sent.
     """
 
     data: Mapping[str, JsonValue]
@@ -84,7 +83,6 @@ class Active:
     written: Written | None = None
     checks: int = 0
     sent: Mapping[str, JsonValue] = field(default_factory=dict)
-    looked_at: float = field(default_factory=time.monotonic)
 
     @property
     def rows(self) -> int:
