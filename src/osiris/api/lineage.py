@@ -90,16 +90,21 @@ def read_newest(workspace: Workspace, name: str, file: PlanFile) -> Manifest | D
         return diagnostic("CMP040", file=where, problem=problem, hint=f"compile pipeline '{name}' again")
 
 
-def check_plan(workspace: Workspace, path: Path, plans: Mapping[str, Manifest]) -> tuple[Validated, str | None]:
-    """Return how a file is validated, and why its plan, of these by name, does not match its text; None if it does."""
-    checked = validate_file(workspace, path, params={})
+def check_plan(
+    workspace: Workspace, path: Path, plans: Mapping[str, Manifest], text: str | None = None
+) -> tuple[Validated, str | None]:
+    """Return how a file is validated, and why its plan, of these by name, does not match its text; None if it does.
+
+    A `text` is checked as if it were the file.
+    """
+    checked = validate_file(workspace, path, params={}, text=text)
     if checked.prepared is None:
         return checked, BROKEN
     plan = plans.get(checked.prepared.pipeline.name)
     if plan is None:
         return checked, f"pipeline '{checked.name}' has no plan; run 'osiris compile' first"
     given = {name: param_text(value) for name, value in plan.data["params"].items()}
-    again = validate_file(workspace, path, params=given)
+    again = validate_file(workspace, path, params=given, text=text)
     change = next(_changes(plan, again.prepared), None) if again.prepared else "its parameters differ"
     return checked, f"it was edited after its plan {plan.short} was compiled ({change})" if change else None
 
