@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
 from osiris.types import parse_type
@@ -322,6 +322,8 @@ class Increment:
     If the keys of a table are to be compared, `target` has those of the target. The reader then sets `compared_at`, and
     `to_delete` if rows are to be deleted. With `deletes_later`, the writer only keeps these keys: what is left is
     another delivery, after those of the tables that refer to its target.
+
+    With `cursor: files`, `files` has what the new position says of each file that is read.
     """
 
     pair: Pair
@@ -338,6 +340,7 @@ class Increment:
     target: TargetKeys | None = None
     to_delete: KeysToDelete | None = None
     deletes_later: bool = False
+    files: Mapping[Any, Mapping[str, JsonValue]] = field(default_factory=dict)
 
     @property
     def version(self) -> int:
