@@ -365,6 +365,12 @@ class Increment:
         )
 
     @property
+    def new_columns(self) -> list[str]:
+        """The columns that were read and that the state before does not have; none if those are not known."""
+        before = self.before.columns if self.before else None
+        return [name for name in self.columns or () if before is not None and name not in before]
+
+    @property
     def rewound_by(self) -> str | None:
         """The change by hand that set the position from which this run reads; None if a run has set it."""
         run = str(self.before.marks[-1]["run"]) if self.before and self.before.marks else ""
@@ -388,7 +394,8 @@ class Increment:
     @property
     def of_deletes(self) -> Increment:
         """The increment of the delivery that deletes the rows which this one has left."""
-        return replace(self, before=replace(self.before or NO_STATE, version=self.version), deletes_later=False)
+        before = replace(self.before or NO_STATE, version=self.version, columns=self.columns)
+        return replace(self, before=before, deletes_later=False)
 
     def after(self, run_key: str, target: str | None, *, rows: bool) -> State:
         """Return the state after this run; `target` is the identity of the target, `rows` whether it has rows."""
