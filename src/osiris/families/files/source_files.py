@@ -69,9 +69,9 @@ def sources(ctx: StepContext, path: str) -> list[SourceFile]:
     """
     with at_path():
         if ctx.increment is None:
-            return list(_found(ctx, path).values())
+            return list(_named_files(ctx, path).values())
         listed_at = time.time_ns()
-        return _unread(ctx, ctx.increment, _found_any(ctx, path), listed_at)
+        return _unread(ctx, ctx.increment, _any_named_files(ctx, path), listed_at)
 
 
 def listed(ctx: StepContext, path: str) -> list[SourceFile]:
@@ -80,19 +80,19 @@ def listed(ctx: StepContext, path: str) -> list[SourceFile]:
     Fails as `sources`.
     """
     with at_path():
-        return list(_found_any(ctx, path).values())
+        return list(_any_named_files(ctx, path).values())
 
 
-def _found_any(ctx: StepContext, path: str) -> dict[str, SourceFile]:
+def _any_named_files(ctx: StepContext, path: str) -> dict[str, SourceFile]:
     try:
-        return _found(ctx, path)
+        return _named_files(ctx, path)
     except OsirisError as error:
         if has_magic(path) and error.diagnostics[0].code == "DRV001":
             return {}
         raise
 
 
-def _found(ctx: StepContext, path: str) -> dict[str, SourceFile]:
+def _named_files(ctx: StepContext, path: str) -> dict[str, SourceFile]:
     """Return the files of a path or pattern by name: links are not followed, and relative paths start at the project.
 
     So a project that was moved, alone or together with folders beside it, has the same names.
@@ -114,7 +114,7 @@ def _found(ctx: StepContext, path: str) -> dict[str, SourceFile]:
 
 
 def _unread(
-    ctx: StepContext, increment: Increment, found: Mapping[str, SourceFile], listed_at: int
+    ctx: StepContext, increment: Increment, named: Mapping[str, SourceFile], listed_at: int
 ) -> list[SourceFile]:
     """Return the files that the state of a step does not have, and set the position after they were read.
 
@@ -124,16 +124,16 @@ def _unread(
     before = increment.before.position.get("files", {}) if increment.before else {}
     entries = {**before}
     unread: dict[SourceFile, Mapping[str, JsonValue]] = {}
-    for name, place in found.items():
-        known = [before[key] for key in (name, label(ctx, place)) if key in before]
+    for name, place in named.items():
+        earlier = [before[key] for key in (name, label(ctx, place)) if key in before]
         entry = _facts(place, listed_at)
-        same = next((each for each in known if entry == {key: each[key] for key in each if key != "sha256"}), None)
+        same = next((each for each in earlier if entry == {key: each[key] for key in each if key != "sha256"}), None)
         if same and "recent" not in entry:
             entries[name] = same
             continue
         if isinstance(place, Path):
             entry["sha256"] = _sha256(place)
-        if entry.get("sha256", "") not in [each.get("sha256") for each in known]:
+        if entry.get("sha256", "") not in [each.get("sha256") for each in earlier]:
             unread[place] = entry
         entries[name] = entry
     increment.position, increment.files = {"files": entries}, unread
