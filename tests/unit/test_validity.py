@@ -125,6 +125,12 @@ def test_times_are_written_as_people_do():
     ]
 
 
+READABLE = {
+    pa.timestamp(unit, zone): (2**63 - 1) // per_unit
+    for unit, per_unit in (("s", 10**6), ("ms", 10**3))
+    for zone in (None, "UTC")
+}
+"""The greatest time of a unit whose microseconds fit 64 bits, which DuckDB computes with."""
 UNITS = [f"{unit}{zone}" for unit in ("s", "ms", "us", "ns") for zone in ("", ",UTC")]
 INFINITE = {
     **{
@@ -161,7 +167,25 @@ def test_what_is_infinite_in_duckdb_is_named_with_its_column_and_row(case):
         message = given_to_duckdb(each)
         assert message.startswith("column 'x', row 5: ")
         assert message.endswith("it is infinity in DuckDB")
-    assert given_to_duckdb(temporal(kind, 0, None, int(f"{sign}{most - 1}"))) is None
+    assert given_to_duckdb(temporal(kind, 0, None, int(f"{sign}{READABLE.get(kind, most - 1)}"))) is None
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("kind", READABLE, ids=str)
+def test_a_time_beyond_the_microseconds_of_duckdb_fails_before_duckdb_reads_it(kind, sign):
+    """DuckDB stores such a time and ends with an internal error when it is read."""
+    for number in (READABLE[kind] + 1, 2**62, 2**63 - 2):
+        message = given_to_duckdb(temporal(kind, 0, None, sign * number))
+        assert message.startswith("column 'x', row 5: ")
+        assert message.endswith("it is too large for DuckDB")
+    rows = pa.table({"x": temporal(kind, sign * READABLE[kind])})
+    with duckdb.connect() as engine:
+        engine.register("rows", rows)
+        assert engine.execute("SELECT x::VARCHAR FROM rows").fetchone()
+    with duckdb.connect() as engine:
+        engine.register("rows", pa.table({"x": temporal(kind, sign * (READABLE[kind] + 1))}))
+        with pytest.raises(duckdb.Error):
+            engine.execute("SELECT x::VARCHAR FROM rows").fetchone()
 
 
 @pytest.mark.parametrize("case", [case for case in INFINITE if not case.startswith(("timestamp[s", "timestamp[ms,"))])

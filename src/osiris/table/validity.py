@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 _AROUND = 20
 _BYTES = {pa.utf8(): pa.binary(), pa.large_utf8(): pa.large_binary(), pa.string_view(): pa.binary_view()}
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-_MOST = {pa.int32(): 2**31 - 1, pa.int64(): 2**63 - 1}
+_INFINITY = {pa.int32(): 2**31 - 1, pa.int64(): 2**63 - 1}
 """The day, and the timestamp of each unit, that is infinity in DuckDB. It cannot read the least number of each."""
+_READABLE = {"timestamp[s]": (2**63 - 1) // 10**6, "timestamp[ms]": (2**63 - 1) // 10**3}
+"""The greatest timestamp of a unit that DuckDB converts to microseconds; of other types it reads all finite values."""
 
 
 def check_values(batch: pa.RecordBatch, before: int) -> None:
@@ -44,9 +46,10 @@ def check_values(batch: pa.RecordBatch, before: int) -> None:
 
 
 def finite(batches: Generator[pa.RecordBatch, None, None]) -> Generator[pa.RecordBatch, None, None]:
-    """Yield rows that DuckDB gave or gets; fails with DAT031 for a date or timestamp that is infinity there.
+    """Yield rows that DuckDB gave or gets; fails with DAT031 for a date or timestamp that is infinity or too large there.
 
-    Elsewhere these values are times: the last nanosecond of a timestamp is often written for "for ever".
+    Elsewhere these values are times: the last nanosecond of a timestamp is often written for "for ever". DuckDB stores
+    a time that is too large, and ends with an internal error when a statement reads it.
     """
     with closing(batches) as given:
         rows = 0
@@ -60,9 +63,11 @@ def _check_finite(batch: pa.RecordBatch, before: int) -> None:
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if _has_dates(column.type) and (place := _first(column, _first_infinite)):
             index, value = place
-            number = f"{_as_number(value)[0].as_py()} as {type_name(value.type)}"
-            text = value.cast(pa.utf8())[0].as_py() if type_name(value.type).startswith("timestamp[ns") else number
-            fail("DAT031", column=name, row=before + index + 1, value=text, reason="it is infinity in DuckDB")
+            number, kind = _as_number(value), type_name(value.type)
+            text = value.cast(pa.utf8())[0].as_py() if kind.startswith("timestamp[ns") else f"{number[0]} as {kind}"
+            is_infinity = abs(number[0].as_py()) >= _INFINITY[number.type]
+            reason = "it is infinity in DuckDB" if is_infinity else "it is too large for DuckDB"
+            fail("DAT031", column=name, row=before + index + 1, value=text, reason=reason)
 
 
 def _has_dates(kind: pa.DataType) -> bool:
@@ -74,10 +79,11 @@ def _first_infinite(array: pa.Array) -> Place:
         return None
     numbers = _as_number(array)
     least, greatest = pc.min_max(numbers).as_py().values()
-    most = _MOST[numbers.type]
-    if least is None or (least > -most and greatest < most):
+    unit = f"timestamp[{array.type.unit}]" if is_.is_timestamp(array.type) else ""
+    most = _READABLE.get(unit, _INFINITY[numbers.type] - 1)
+    if least is None or (least >= -most and greatest <= most):
         return None
-    index = pc.index(numbers, greatest if greatest == most else least).as_py()
+    index = pc.index(numbers, greatest if greatest > most else least).as_py()
     return index, array.slice(index, 1)
 
 

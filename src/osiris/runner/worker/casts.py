@@ -7,6 +7,7 @@ A value must survive the round trip. Text need not, as `007` is the integer 7: i
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations
 from typing import TYPE_CHECKING
 
 from osiris.document import join
@@ -243,14 +244,17 @@ def _shown(value: pa.Scalar) -> str:
 
 
 def _widened(source: pa.DataType, target: pa.DataType) -> pa.DataType:
-    """Return the type to cast to first: integers become a decimal that holds them all if the target is a decimal.
+    """Return the type to cast to first: a decimal that holds every integer, or text between decimals and floats.
 
-    Arrow would check the types of such a cast, not the values.
+    From an integer to a decimal Arrow would check the types, not the values. Its float of a decimal is often not the
+    nearest one; that of a text is.
     """
     import pyarrow as pa
 
     if pa.types.is_integer(source) and pa.types.is_decimal(target):
         return pa.decimal256(76, target.scale) if target.scale > 18 else pa.decimal128(38, target.scale)
+    if any(pa.types.is_decimal(one) and pa.types.is_floating(two) for one, two in permutations((source, target))):
+        return pa.utf8()
     if not source.num_fields or source.id != target.id:
         return source
     pairs = [(source.field(n), target.field(n).type) for n in range(source.num_fields)]

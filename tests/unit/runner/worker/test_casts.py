@@ -1,5 +1,7 @@
 import decimal
+import random
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -53,6 +55,8 @@ def cast(values, source, target):
         ([{"a": decimal.Decimal("7.0")}], 'struct<"a":decimal(2,1)>', 'struct<"a":int32>', [{"a": 7}]),
         ([{"a": 7}], 'struct<"a":int64>', 'struct<"a":decimal(2,1)>', [{"a": decimal.Decimal("7.0")}]),
         (["true"], "json", "bool", [True]),
+        ([0.1, 1e20, 2.5], "float64", "decimal(40,18)", [decimal.Decimal(x) for x in ("0.1", "1E+20", "2.5")]),
+        ([61324.02, 0.1, None], "float64", "decimal(12,2)", [decimal.Decimal("61324.02"), decimal.Decimal("0.10"), None]),
     ],
 )
 def test_exact_casts(values, source, target, expected):
@@ -69,6 +73,9 @@ def test_exact_casts(values, source, target, expected):
         ([2**53 + 1], "int64", "float64"),
         ([decimal.Decimal("1.55")], "decimal(5,2)", "decimal(5,1)"),
         ([decimal.Decimal("1.55")], "decimal(5,2)", "int64"),
+        ([0.125], "float64", "decimal(5,2)"),
+        ([float("inf")], "float64", "decimal(5,2)"),
+        ([decimal.Decimal("0.12345678901234567890")], "decimal(38,20)", "float64"),
         ([decimal.Decimal(300)], "decimal(5,0)", "int8"),
         (["seven"], "utf8", "int64"),
         ([10], "int64", "decimal(3,2)"),
@@ -137,3 +144,16 @@ def test_the_hint_suits_the_type(values, source, target, remedy):
     with pytest.raises(OsirisError) as caught:
         cast(values, source, target)
     assert caught.value.diagnostics[0].hint == f"leave 'x' out of cast, then it stays {source}; or {remedy}"
+
+
+@pytest.mark.parametrize(("digits", "scale"), [(12, 2), (18, 6), (38, 10), (38, 20), (60, 40)])
+def test_a_decimal_becomes_the_nearest_float(digits, scale):
+    chosen = random.Random(digits)
+    values = [decimal.Decimal(chosen.randrange(-(10**15), 10**15)).scaleb(-scale) for _ in range(2000)]
+    values = [value for value in values if abs(value) < 10 ** (digits - scale)]
+    source = f"decimal({digits},{scale})"
+    assert cast(values, source, "float64") == [float(value) for value in values]
+    nested = cast([[value] for value in values], f"list<{source}>", "list<float64>")
+    assert nested == [[float(value)] for value in values]
+    short = [value for value in values if len(value.as_tuple().digits) < 7] + [decimal.Decimal("0.10")]
+    assert cast(short, source, "float32") == np.array([str(value) for value in short]).astype("f4").tolist()
