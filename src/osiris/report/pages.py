@@ -80,14 +80,15 @@ def run_page(
     *,
     answer: Mapping[str, JsonValue] | None = None,
     repeat: Repeat | None = None,
-    beside: bool = False,
+    files: str | None = None,
     site: object = None,
 ) -> str:
     """Return the HTML page of a run; the same record gives the same page.
 
     `earlier` is the run that it is compared with, `index` the address of the page over all runs. `answer` is that of
-    its package: what is odd, what changed and what to do next. `repeat` is what a replay is to be told of. `beside`:
-    the page will be in the folder of the run, so that it can link to files there. `site` is as for `render`.
+    its package: what is odd, what changed and what to do next. `repeat` is what a replay is to be told of. `files` is
+    the beginning of links to files of the run, "" for a page in its folder; None if there are no links. `site` is as
+    for `render`.
     """
     run = reading.run
     report = read_report(reading, earlier, answer)
@@ -104,7 +105,7 @@ def run_page(
         chart_notice=_NOTICE if charts else "",
         index=index,
         repeat=repeat,
-        beside=beside,
+        linked=files,
         has_flow=bool(flow),
         most_columns=MOST_COLUMNS,
         data={"flow": flow, "series": report.series.to_json() if report.series else None},

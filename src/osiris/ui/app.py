@@ -121,9 +121,12 @@ class App:
         """Return the part of a page with this name, rendered for a `value`; from before, if the value is the same."""
         kept = self._fragments.get(name)
         if kept is None or kept[0] != value:
-            text = Markup(render(template, _FOLDER, value=value))  # noqa: S704 - of our templates
-            kept = self._fragments[name] = value, text
+            kept = self._fragments[name] = value, self.part(template, value)
         return kept[1]
+
+    def part(self, template: str, value: object) -> Markup:
+        """Return a part of a page, rendered for a `value`."""
+        return Markup(render(template, _FOLDER, value=value))  # noqa: S704 - of our templates
 
 
 def app_of(request: Request) -> App:
