@@ -1,5 +1,6 @@
 """The page of a run at work: it follows the run without being loaded again, to whatever end that comes."""
 
+import json
 import os
 import shutil
 import signal
@@ -151,3 +152,37 @@ def test_the_server_ends_while_a_run_is_followed(project, source, visit):
         page.context.set_offline(offline=True)
         assert server.stop() == 0
         assert run.finish() == 0
+
+
+def test_a_pipeline_is_run_and_cancelled_from_its_page(project, source, visit):
+    with serve_pages(project, "--allow-run", **source.env) as server, closing(source.connect()) as keeper:
+        keeper.execute("SELECT pg_advisory_lock(%s)", [GATE])
+        page = visit(server, "/pipelines/long.yaml")
+        page.click("button:text-is('Run')")
+        page.wait_for_url("**/runs/*")
+        wait_until(lambda: is_reading(page))
+        assert Axe().run(page).response["violations"] == []
+        page.click("button:text-is('Cancel')")
+        wait_until(lambda: "cancelled" in page.inner_text("main"))
+
+
+def test_a_run_goes_on_when_the_server_ends(project, source, visit):
+    with closing(source.connect()) as keeper:
+        keeper.execute("SELECT pg_advisory_lock(%s)", [GATE])
+        with serve_pages(project, "--allow-run", **source.env) as server:
+            page = visit(server, "/pipelines/long.yaml")
+            page.click("button:text-is('Run')")
+            page.wait_for_url("**/runs/*")
+            wait_until(lambda: is_reading(page))
+            page.context.set_offline(offline=True)
+            assert server.stop() == 0
+        keeper.execute("SELECT pg_advisory_unlock_all()")
+        summary = next((project / "logs").glob("*/run.json"))
+        wait_until(lambda: json.loads(summary.read_bytes())["status"] == "complete")
+
+
+def test_a_command_is_copied(project, source, visit):
+    with serve_pages(project, **source.env) as server:
+        page = visit(server, "/pipelines/long.yaml")
+        page.click("button:text-is('Copy') >> nth=0")
+        page.wait_for_selector("button:text-matches('Copied|Selected')")

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         changes_on_disk,
         compile_file,
         compiled_data,
+        pipeline_files,
         plan_data,
         save,
         validate_file,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
         known_drift,
         plan_view,
         previous_plan,
+        saved_plan,
         view_plan,
         write_page,
     )

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, StreamingResponse
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse, StreamingResponse
 from starlette.routing import Route
 
 from osiris import api
 from osiris.report.pages import MOST_RUNS, index_page
 from osiris.ui.app import Page, app_of
 from osiris.ui.live import LiveRun
+from osiris.ui.starts import cancel
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -57,9 +58,20 @@ def show_run(request: Request) -> HTMLResponse:
     run.advance()
     run.check()
     parts = {part: app.part(template, value) for part, (template, value) in run.parts().items()}
-    words = {"title": f"{summary['pipeline']} {run.status}", "summary": summary, "parts": parts}
-    events = f"{address(summary['session'])}/events"
-    return app.show(PATH, "live.html.jinja", styles=["live.css"], scripts=["live.js"], events=events, **words)
+    words: dict[str, Any] = {
+        "events": f"{address(summary['session'])}/events",
+        "start": app.starts.of(summary["session"]),
+    }
+    words |= {"title": f"{summary['pipeline']} {run.status}", "summary": summary, "parts": parts}
+    return app.show(PATH, "live.html.jinja", styles=["live.css"], scripts=["live.js"], **words)
+
+
+def cancel_run(request: Request) -> Response:
+    """Cancel a run that this server has started, as Ctrl-C does, and show it."""
+    session = request.path_params["session"]
+    if start := app_of(request).starts.of(session):
+        cancel(start)
+    return RedirectResponse(address(session), status_code=303)
 
 
 def send_rejected(request: Request) -> Response:
@@ -109,6 +121,7 @@ PAGE = Page(
     (
         Route(PATH, show_runs),
         Route(PATH + "/{session}", show_run),
+        Route(PATH + "/{session}", cancel_run, methods=["POST"]),
         Route(PATH + "/{session}/events", follow_run),
         Route(PATH + "/{session}/artifacts/{step}/{file}", send_rejected),
     ),
