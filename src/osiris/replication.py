@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
 from osiris.types import parse_type
@@ -322,6 +322,8 @@ class Increment:
     If the keys of a table are to be compared, `target` has those of the target. The reader then sets `compared_at`, and
     `to_delete` if rows are to be deleted. With `deletes_later`, the writer only keeps these keys: what is left is
     another delivery, after those of the tables that refer to its target.
+
+    With `cursor: files`, `files` has what the new position says of each file that is read.
     """
 
     pair: Pair
@@ -338,6 +340,7 @@ class Increment:
     target: TargetKeys | None = None
     to_delete: KeysToDelete | None = None
     deletes_later: bool = False
+    files: Mapping[Any, Mapping[str, JsonValue]] = field(default_factory=dict)
 
     @property
     def version(self) -> int:
@@ -360,6 +363,12 @@ class Increment:
             and self.columns == self.before.columns
             and self.kept == self.repeated
         )
+
+    @property
+    def new_columns(self) -> list[str]:
+        """The columns that were read and that the state before does not have; none if those are not known."""
+        before = self.before.columns if self.before else None
+        return [name for name in self.columns or () if before is not None and name not in before]
 
     @property
     def rewound_by(self) -> str | None:
@@ -385,7 +394,8 @@ class Increment:
     @property
     def of_deletes(self) -> Increment:
         """The increment of the delivery that deletes the rows which this one has left."""
-        return replace(self, before=replace(self.before or NO_STATE, version=self.version), deletes_later=False)
+        before = replace(self.before or NO_STATE, version=self.version, columns=self.columns)
+        return replace(self, before=before, deletes_later=False)
 
     def after(self, run_key: str, target: str | None, *, rows: bool) -> State:
         """Return the state after this run; `target` is the identity of the target, `rows` whether it has rows."""

@@ -45,6 +45,21 @@ def test_the_position_is_known_when_all_rows_were_read(file):
     assert made.columns == {"id": "int64"}
 
 
+def test_a_file_is_known_by_its_name_and_by_where_a_link_leads(file):
+    folder = file.parent
+    file = file.rename(folder / "a.real")
+    (folder / "linked.csv").symlink_to(file)
+    first = increment()
+    assert list(rows(folder, first)) == [1]
+    entry = first.position["files"]["linked.csv"]
+    for known in ({"linked.csv": entry}, {"a.real": entry}):  # an earlier version keeps the second
+        again = increment(known)
+        assert list(rows(folder, again)) == []
+        assert again.position == {"files": {**known, "linked.csv": entry}}
+    file.write_text("id\n2\n")
+    assert list(rows(folder, increment({"linked.csv": entry}))) == [2]
+
+
 @pytest.mark.parametrize("change", [lambda path: path.write_text("id\n2\n"), lambda path: path.unlink()])
 def test_a_file_that_changes_while_it_is_read_fails_the_step(file, change):
     (file.parent / "b.csv").write_text("id\n" + "5\n" * 2_000_000)

@@ -412,3 +412,110 @@ def test_a_profile_is_that_of_each_run_and_a_schedule_is_no_part_of_the_plan(sho
     shop.events("--profile", "prod", ago=timedelta(minutes=10))
     shop.events("--profile", "prod")
     assert shop.ran()[0].endswith("Z-prod")
+
+
+HEAD = 'oml_version: "0.2.0"\nname: {name}\nschedule: {{cron: "{cron}", catch_up: last}}\nsteps:\n'
+FILL = """
+  - {id: rows, component: filesystem.csv_extractor, mode: read, config: {path: data/in.csv, dtype: {id: int64}}}
+  - {id: out, component: filesystem.csv_writer, mode: write, config: {path: data/out.csv}}
+"""
+USE = """
+  - {id: rows, component: filesystem.csv_extractor, mode: read, config: {path: data/out.csv, dtype: {id: int64}}}
+  - {id: one, component: duckdb.processor, mode: transform, config: {query: "SELECT ${run.id} AS run FROM rows"}}
+  - {id: log, component: sqlite.writer, mode: write, config: {table: runs, write_mode: append}}
+"""
+
+
+def chain(shop, *, reader="use", writer="fill"):
+    """Make two pipelines: one copies a file, and the other logs each run that reads the copy."""
+    for name, steps in ((writer, FILL), (reader, USE)):
+        text = HEAD.format(name=name, cron=shop.every(5)) + steps
+        (shop.root / "pipelines" / f"{name}.yaml").write_text(text, encoding="utf-8")
+    for name in ("in", "out"):
+        (shop.root / "data" / f"{name}.csv").write_text("id\n1\n", encoding="utf-8")
+
+
+def forget(shop, *names):
+    """Have what was due of pipelines be due again, as at another day."""
+    path = shop.root / ".osiris" / "schedule.json"
+    record = json.loads(path.read_bytes())
+    for name in names or record["pipelines"]:
+        handled = record["pipelines"][name]
+        handled["handled"] = (datetime.fromisoformat(handled["handled"]) - timedelta(minutes=5)).isoformat()
+    path.write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize("names", [("use", "fill"), ("a", "b")], ids=["after it by name", "before it by name"])
+def test_a_pipeline_that_reads_what_a_failed_one_writes_is_skipped_until_that_completes(shop, names):
+    reader, writer = names
+    chain(shop, reader=reader, writer=writer)
+    shop.events(ago=timedelta(minutes=30))
+    source = shop.root / "data" / "in.csv"
+    source.rename(source.with_suffix(".away"))
+    events = shop.events(code=1)
+    (skipped,) = [each for each in events if each["event"] == "skipped" and "diagnostics" in each]
+    assert (skipped["pipeline"], skipped["diagnostics"][0]["code"]) == (reader, "RUN062")
+    assert f"'{writer}'" in skipped["diagnostics"][0]["message"]
+    assert [each["pipeline"] for each in events if each["event"] == "start"] == [writer]
+    assert shop.ran() == []
+    code, states, codes = shop.states("--check")
+    assert (code, states, codes) == (1, {reader: "skipped", writer: "failing"}, ["SCH003", "SCH003"])
+    assert "skipped" in shop.call("status").stdout
+    source.with_suffix(".away").rename(source)
+    forget(shop)
+    events = shop.events()
+    assert [each["pipeline"] for each in events if each["event"] == "start"] == [writer, reader]
+    assert len(shop.ran()) == 1
+    assert shop.states("--check") == (0, {reader: "ok", writer: "ok"}, [])
+
+
+def test_so_is_one_that_reads_from_a_skipped_one_and_one_that_reads_from_a_broken_file(shop):
+    chain(shop)
+    text = (shop.root / "pipelines" / "use.yaml").read_text()
+    last = text.replace("name: use", "name: zuletzt").replace("filesystem.csv_extractor", "sqlite.extractor")
+    last = last.replace("{path: data/out.csv, dtype: {id: int64}}", "{table: runs}").replace(
+        "table: runs, w", "table: z, w"
+    )
+    (shop.root / "pipelines" / "zuletzt.yaml").write_text(last)
+    shop.events(ago=timedelta(minutes=30))
+    fill = shop.root / "pipelines" / "fill.yaml"
+    fill.write_text(fill.read_text().replace("data/in.csv,", "data/in.csv, unknown: 1,"))
+    events = shop.events(code=1)
+    assert [each["pipeline"] for each in events if each["event"] == "start"] == []
+    skipped = [each["diagnostics"][0]["message"] for each in events if each["event"] == "skipped"]
+    assert ["'fill'" in skipped[0], "'use'" in skipped[1]] == [True, True]
+    assert shop.states()[1] == {"fill": "broken file", "use": "skipped", "zuletzt": "skipped"}
+
+
+def test_a_run_by_hand_that_completes_ends_the_skipping(shop):
+    chain(shop)
+    shop.events(ago=timedelta(minutes=30))
+    source = shop.root / "data" / "in.csv"
+    source.rename(source.with_suffix(".away"))
+    shop.events(code=1)
+    source.with_suffix(".away").rename(source)
+    assert shop.call("run", "pipelines/fill.yaml").returncode == 0
+    forget(shop, "use")
+    assert [each["pipeline"] for each in shop.events() if each["event"] == "start"] == ["use"]
+    assert shop.states("--check")[:2] == (0, {"fill": "ok", "use": "ok"})
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("table: runs", "tabel: runs"),
+        ("table: runs", 'connection: "@sqlite.none", table: runs'),
+        (ONE, "DROP TABLE runs"),
+    ],
+    ids=["key", "connection", "query"],
+)
+def test_status_says_that_a_file_is_broken_whatever_its_last_run_did(shop, old, new):
+    shop.put("tick", "0 0 1 1 *")
+    assert shop.call("run", "pipelines/tick.yaml").returncode == 0
+    assert shop.states("--check") == (0, {"tick": "ok"}, [])
+    path = shop.root / "pipelines" / "tick.yaml"
+    path.write_text(path.read_text().replace(old, new))
+    number, states, codes = shop.states("--check")
+    assert (number, [*states.values()]) == (1, ["broken file"])
+    found = json.loads(shop.call("validate", "--json").stdout)["diagnostics"]
+    assert codes == [each["code"] for each in found if each["severity"] == "error"] != []

@@ -102,6 +102,22 @@ def find_members(workspace: Workspace, tag: str | None, *, params: Mapping[str, 
     ]
 
 
+def find_feeders(workspace: Workspace) -> dict[str, tuple[Member, ...]]:
+    """Return the pipelines of pipelines/ that write what each valid one reads; asks no source.
+
+    Files with errors are among them, as `find_members` finds them; pipelines may feed each other in a circle.
+    """
+    checked = {path: validate_file(workspace, path, params={}) for path in pipelines(workspace, strict=False)}
+    valid = [(each.file, each.prepared) for each in checked.values() if each.prepared]
+    broken = {path: each for path, each in checked.items() if not each.ok}
+    every = [(Member(p.pipeline.name, f), _flow_of(workspace, _steps(p), p.connections)) for f, p in valid]
+    every += _broken_members(workspace, broken, {member.name for member, _ in every}, None)
+    return {
+        reader.name: tuple(writer for writer, feeds in every if writer is not reader and feeds.feeds(flow))
+        for reader, flow in every
+    }
+
+
 def _broken_members(
     workspace: Workspace, broken: Mapping[Path, Validated], valid: Set[str], tag: str | None
 ) -> Iterator[tuple[Member, Flow]]:
@@ -302,7 +318,12 @@ def _why_not(member: Member, ended: Mapping[str, Ended]) -> str | None:
     if cancelled := next((each for each in ended.values() if each.status == "cancelled"), None):
         return f"'{cancelled.member.name}' was cancelled"
     failed = [name for name in member.after if ended[name].exit_code or ended[name].status == "skipped"]
-    return f"it reads what '{failed[0]}' writes, which did not complete" if failed else None
+    return lacks_input(failed[0]) if failed else None
+
+
+def lacks_input(feeder: str) -> str:
+    """Return why a pipeline is not run that reads from one that did not complete."""
+    return f"it reads what '{feeder}' writes, which did not complete"
 
 
 def combined_code(codes: Iterable[int]) -> int:

@@ -387,7 +387,9 @@ def _inspect(workspace: Workspace, pairs: Sequence[Pair]) -> None:
             pair.state = State.from_text(pair.version, text) if text else None
             if pair.version and pair.state is None:
                 pair.diagnostics.append(
-                    diagnostic("STA010", table=pair.target, path=pair.writer["connection"] or MANIFEST)
+                    diagnostic(
+                        "STA010", step=pair.writer["id"], table=pair.target, path=pair.writer["connection"] or MANIFEST
+                    )
                 )
 
 

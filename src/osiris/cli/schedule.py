@@ -79,6 +79,9 @@ def _event_lines(event: dict[str, JsonValue]) -> list[Line]:
         return [[*head, ("", _plan(event["pipelines"]))]]
     if kind == "start":
         return [[*head, ("", f"started    {event['pipeline']}  run id {event['run_id']}")]]
+    if kind == "skipped" and "diagnostics" in event:
+        reasons = diagnostic_lines([Diagnostic.from_json(each) for each in event["diagnostics"]])
+        return [[*head, ("warning", "skipped  "), ("", f"  {event['pipeline']}  run id {event['run_id']}")], *reasons]
     if kind == "skipped":
         why = f"catch_up: {event['catch_up']}" if event["catch_up"] else "its schedule was changed or removed"
         words = f"{event['pipeline']}  missed since {event['missed_since']} ({why})"
@@ -102,7 +105,7 @@ def _plan(pipelines: list[dict[str, str]]) -> str:
 _COLUMNS = ("pipeline", "status", "schedule", "last run (UTC)", "next due (UTC)")
 
 
-@answers("status", flag("--check", "Exit 1 if a pipeline is late, failing or broken."), PROFILE)
+@answers("status", flag("--check", "Exit 1 if a pipeline is late, failing, skipped or broken."), PROFILE)
 def status(check: bool, profile: str | None) -> Answer:
     """Show what is due, late or failing.
 
@@ -120,7 +123,7 @@ def status(check: bool, profile: str | None) -> Answer:
 
 
 def _checked(workspace: Workspace, every: list[PipelineStatus], answer: Answer) -> Answer:
-    """Return the answer with what is late, failing or broken; notifies of what is late."""
+    """Return the answer with what is late, failing, skipped or broken; notifies of what is late."""
     from osiris.api.notifications import notify_late
     from osiris.schedule.status import BAD, late_of
 
@@ -136,6 +139,7 @@ def _problems(each: PipelineStatus) -> list[Diagnostic]:
     late = [diagnostic("SCH002", at=at, name=each.name, due=_minute(each.late))] if each.late else []
     failed = each.last if each.last and each.last["status"] != "complete" else None
     hint = f"see 'osiris explain {failed['session']}'" if failed else None
+    hint = "fix the cause, and run the pipeline" if each.state == "skipped" else hint
     failing = [diagnostic("SCH003", at=at, name=each.name, cause=each.cause, hint=hint)] if each.cause else []
     broken = [problem for problem in each.problems if problem.severity != "note"]
     return [*broken, *late, *failing]

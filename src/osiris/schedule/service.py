@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from signal import SIGTERM
 from typing import TYPE_CHECKING
 
+from osiris.api.feeding import find_feeders, lacks_input
 from osiris.api.notifications import notify_late
 from osiris.errors import OsirisError, diagnostic
 from osiris.oml.schedule import Schedule
@@ -18,11 +19,12 @@ from osiris.project_lock import hold_lock
 from osiris.schedule.due import choose, last_due, next_due
 from osiris.schedule.files import PipelineFile, Planned, find_pipelines, planned
 from osiris.schedule.record import Entry, load_entries, save_entries
-from osiris.schedule.status import entry_late, late_of, status_of
+from osiris.schedule.status import SKIPPED, entry_late, find_failed, late_of, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence, Set
 
+    from osiris.api.feeding import Member
     from osiris.api.workspace import Workspace
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
@@ -113,7 +115,7 @@ class Service:
         failed, busy = 0, set[str]()
         self._late(self.open_project())
         while job := self._next(workspace := self.open_project(), busy):
-            code = self._run(workspace, job)
+            code = self._skip(workspace, job) or self._run(workspace, job)
             failed += code != 0
             busy |= {job.pipeline.name} if code == BUSY else set()
         return failed
@@ -163,7 +165,7 @@ class Service:
         jobs = [job for job in self._jobs(planned(files), entries, now, grace) if job.pipeline.name not in busy]
         if entries != before:
             save_entries(workspace.project, entries)
-        return min(jobs, key=lambda job: (job.due, job.pipeline.name), default=None)
+        return _first(workspace, jobs)
 
     def _jobs(
         self, pipelines: Sequence[Planned], entries: dict[str, Entry], now: datetime, grace: timedelta
@@ -187,6 +189,27 @@ class Service:
             catch_up = job.pipeline.schedule.catch_up
             self._report("skipped", pipeline=job.pipeline.name, missed_since=_text(job.missed), catch_up=catch_up)
 
+    def _skip(self, workspace: Workspace, job: Job) -> int:
+        """Skip a run whose input a pipeline should have written that did not complete; returns 0 if there is none.
+
+        A run that has begun is resumed. What is skipped is not made up for, like a run that failed.
+        """
+        feeders = () if job.entry.started else _feeders(workspace).get(job.pipeline.name, ())
+        failed = find_failed(workspace, {each.name for each in feeders}) if feeders else set()
+        feeder = next((each for each in feeders if each.problems or each.name in failed), None)
+        if feeder is None:
+            return 0
+        name, now = job.pipeline.name, self.now()
+        hint = f"fix the cause, and run {job.pipeline.file}; else its next due time does"
+        why = diagnostic(SKIPPED, pipeline=name, why=lacks_input(feeder.name), hint=hint)
+        cause = f"{why.code} {why.message}"
+        ended = replace(_after(job.entry, job.due, 1), ended=now, exit_code=1, cause=cause)
+        save_entries(workspace.project, {**(load_entries(workspace.project) or {}), name: ended})
+        missed, due = _text(job.missed or job.due), _text(job.due)
+        about = {"pipeline": name, "missed_since": missed, "due": due, "run_id": job.run_id, "catch_up": None}
+        self._report("skipped", **about, diagnostics=[why.to_json()])
+        return 1
+
     def _run(self, workspace: Workspace, job: Job) -> int:
         """Start a run and wait for its end; returns its exit code. What happened is recorded before and after."""
         project, name = workspace.project, job.pipeline.name
@@ -209,6 +232,23 @@ class Service:
         words = [sys.executable, "-P", "-m", "osiris.cli.main", "-C", str(workspace.root), "run", job.pipeline.file]
         profile = ["--profile", self.profile] if self.profile else []
         return [*words, "--run-id", job.run_id, "--json", *profile]
+
+
+def _first(workspace: Workspace, jobs: Sequence[Job]) -> Job | None:
+    """Return the run that has been due longest; of those due at one time, one that reads from none of the others."""
+    earliest = min((job.due for job in jobs), default=None)
+    tied = {job.pipeline.name: job for job in sorted(jobs, key=lambda job: job.pipeline.name) if job.due == earliest}
+    feeders = _feeders(workspace) if len(tied) > 1 else {}
+    free = (job for name, job in tied.items() if not any(each.name in tied for each in feeders.get(name, ())))
+    return next(free, None) or next(iter(tied.values()), None)
+
+
+def _feeders(workspace: Workspace) -> dict[str, tuple[Member, ...]]:
+    """Return which pipelines feed each one; empty if that cannot be told now: a run says why."""
+    try:
+        return find_feeders(workspace)
+    except OsirisError:
+        return {}
 
 
 def _current(files: Sequence[PipelineFile], before: Mapping[str, Entry], now: datetime) -> dict[str, Entry]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from osiris.api.pipelines import validate_file
 from osiris.history.failures import cause_code
 from osiris.oml.schedule import Schedule
 from osiris.schedule.due import next_due
@@ -21,10 +22,13 @@ if TYPE_CHECKING:
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
 
-State: TypeAlias = Literal["ok", "late", "failing", "running", "never run", "broken file"]
+State: TypeAlias = Literal["ok", "late", "failing", "skipped", "running", "never run", "broken file"]
 
-BAD: tuple[State, ...] = ("late", "failing", "broken file")
+BAD: tuple[State, ...] = ("late", "failing", "skipped", "broken file")
 """States that `osiris status --check` reports."""
+
+SKIPPED = "RUN062"
+"""The code of a pipeline that was not run, as what it reads was not written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class PipelineStatus:
 
     `name` is that of the last readable version of a broken file, if `osiris schedule` knows it. `last` is the run.json
     of its last run. `late` is the first due time that nothing has run for, longer ago than `schedule.late_after`;
-    `cause` says why the last run failed, and `problems` what is wrong with the file, or its schedule.
+    `cause` says why the last run failed or was skipped, and `problems` what is wrong with the file, or its schedule.
     """
 
     file: str
@@ -64,6 +68,12 @@ def status_of(
     runs = _last_runs(sessions, {each.name for each in files if each.name})
     grace = timedelta(seconds=workspace.config.get("schedule.late_after"))
     return [_status(workspace, each, entries, runs, now, grace) for each in files]
+
+
+def find_failed(workspace: Workspace, names: Collection[str]) -> set[str]:
+    """Return the pipelines whose last run did not complete, or was skipped for that reason."""
+    entries, runs = load_entries(workspace.project) or {}, _last_runs(workspace.project, names)
+    return {name for name in names if _cause(entries.get(name), runs.get(name))}
 
 
 def late_of(every: Iterable[PipelineStatus]) -> dict[str, datetime]:
@@ -97,16 +107,22 @@ def _status(
     base = _base(workspace, file, entry, last)
     late = late_since(file.schedule, base, now, grace)
     cause = _cause(entry, last)
+    checked = validate_file(workspace, workspace.root / file.file, params={})
+    problems = () if checked.ok else tuple(each for each in checked.diagnostics if each.severity == "error")
     states: tuple[tuple[State, object], ...] = (
+        ("broken file", problems),
         ("late", late),
         ("running", last and last["status"] == "running"),
+        ("skipped", cause and cause.startswith(f"{SKIPPED} ")),
         ("failing", cause),
         ("ok", last),
         ("never run", True),
     )
     state = next(state for state, holds in states if holds)
     upcoming = next_due(file.schedule, now) if file.schedule else None
-    return PipelineStatus(file.file, file.name, state, file.schedule, last, upcoming, late, cause, file.problems)
+    return PipelineStatus(
+        file.file, file.name, state, file.schedule, last, upcoming, late, cause, (*problems, *file.problems)
+    )
 
 
 def _broken(file: PipelineFile, entries: Mapping[str, Entry], now: datetime, grace: timedelta) -> PipelineStatus:

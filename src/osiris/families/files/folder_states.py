@@ -47,10 +47,10 @@ def load_state(folder: Folder, ctx: StepContext) -> tuple[State | None, Rows]:
     _, manifest = manifest_of(folder)
     version, state = _state(manifest, ctx)
     if version and state is None:
-        fail("STA010", **_names(folder))
+        fail("STA010", step=ctx.step, **_names(folder))
     if manifest is None or state is None:
         if manifest is not None and manifest.rows:
-            fail("STA006", **_names(folder), source=_source(ctx))
+            fail("STA006", step=ctx.step, **_names(folder), source=_source(ctx))
         return None, Counter()
     open_published(folder)
     return state, _kept(manifest)

@@ -69,9 +69,9 @@ def sources(ctx: StepContext, path: str) -> list[SourceFile]:
     """
     with at_path():
         if ctx.increment is None:
-            return _listed(ctx, path)
+            return list(_named_files(ctx, path).values())
         listed_at = time.time_ns()
-        return _unread(ctx, ctx.increment, listed(ctx, path), listed_at)
+        return _unread(ctx, ctx.increment, _any_named_files(ctx, path), listed_at)
 
 
 def listed(ctx: StepContext, path: str) -> list[SourceFile]:
@@ -79,48 +79,65 @@ def listed(ctx: StepContext, path: str) -> list[SourceFile]:
 
     Fails as `sources`.
     """
+    with at_path():
+        return list(_any_named_files(ctx, path).values())
+
+
+def _any_named_files(ctx: StepContext, path: str) -> dict[str, SourceFile]:
     try:
-        with at_path():
-            return _listed(ctx, path)
+        return _named_files(ctx, path)
     except OsirisError as error:
         if has_magic(path) and error.diagnostics[0].code == "DRV001":
-            return []
+            return {}
         raise
 
 
-def _listed(ctx: StepContext, path: str) -> list[SourceFile]:
+def _named_files(ctx: StepContext, path: str) -> dict[str, SourceFile]:
+    """Return the files of a path or pattern by name: links are not followed, and relative paths start at the project.
+
+    So a project that was moved, alone or together with folders beside it, has the same names.
+    """
     url = store_url(path, ctx.family, ctx.connection)
     if url:
-        return list(find(ctx, url))
-    files = matching(ctx, local_path(path))
+        return {str(file): file for file in find(ctx, url)}
+    pattern = local_path(path)
+    files = matching(ctx, pattern)
     real = [ctx.paths.readable(ctx.root, file) for file in files]
     for file in files:
         if (file / MANIFEST).is_file():
             hint = "end the path with '/': it is a published folder, which filesystem.parquet_extractor reads"
             fail("DRV005", path=label(ctx, file), kind="a folder", hint=hint)
         check_source(file, label(ctx, file))
-    return list(real)
+    is_fixed = Path(base_dir(ctx) or "", pattern).is_absolute()
+    names = [str(file) if is_fixed else os.path.relpath(file, ctx.root) for file in files]
+    return dict(zip(names, real, strict=True))
 
 
-def _unread(ctx: StepContext, increment: Increment, places: Sequence[SourceFile], listed_at: int) -> list[SourceFile]:
+def _unread(
+    ctx: StepContext, increment: Increment, named: Mapping[str, SourceFile], listed_at: int
+) -> list[SourceFile]:
     """Return the files that the state of a step does not have, and set the position after they were read.
 
-    Files that no longer exist stay in it: one that comes back is not read again.
+    Files that no longer exist stay in it: one that comes back is not read again. A file that is linked to, or that an
+    earlier version read, may be there by its label.
     """
     before = increment.before.position.get("files", {}) if increment.before else {}
-    entries, unread = {**before}, []
-    for place in places:
-        name = label(ctx, place)
-        earlier, entry = before.get(name, {}), _facts(place, listed_at)
-        if entry == {key: earlier[key] for key in earlier if key != "sha256"} and "recent" not in entry:
+    entries = {**before}
+    unread: dict[SourceFile, Mapping[str, JsonValue]] = {}
+    for name, place in named.items():
+        earlier = [before[key] for key in (name, label(ctx, place)) if key in before]
+        entry = _facts(place, listed_at)
+        same = next((each for each in earlier if entry == {key: each[key] for key in each if key != "sha256"}), None)
+        if same and "recent" not in entry:
+            entries[name] = same
             continue
         if isinstance(place, Path):
             entry["sha256"] = _sha256(place)
-        if entry.get("sha256", "") != earlier.get("sha256"):
-            unread.append(place)
+        if entry.get("sha256", "") not in [each.get("sha256") for each in earlier]:
+            unread[place] = entry
         entries[name] = entry
-    increment.position = {"files": entries}
-    return unread
+    increment.position, increment.files = {"files": entries}, unread
+    return list(unread)
 
 
 def _facts(place: SourceFile, listed_at: int) -> dict[str, JsonValue]:
@@ -156,11 +173,10 @@ def read_all(ctx: StepContext, schema: Schema, places: Iterable[SourceFile], bat
         return
     expect_read_columns(increment, columns)
     yield from batches
-    entries = (increment.position or {})["files"]
     for place in places:
-        name = label(ctx, place)
-        if isinstance(place, Path) and any(entries[name].get(k) != v for k, v in _facts(place, _NEVER).items()):
-            fail("DRV038", path=name)
+        entry = increment.files[place]
+        if isinstance(place, Path) and any(entry.get(key) != value for key, value in _facts(place, _NEVER).items()):
+            fail("DRV038", path=label(ctx, place))
     increment.columns = columns
 
 
@@ -212,23 +228,31 @@ def size_of(file: SourceFile) -> int:
 
 def mark_of(file: SourceFile) -> str:
     """Return a text of name, size and modification time (or ETag) of a file; raises OSError."""
+    return f"{file}\0{_mark(file)}\0"
+
+
+def _mark(file: SourceFile) -> str:
     if isinstance(file, StoredFile):
-        return f"{file}\0{file.size}\0{file.etag or file.modified}\0"
+        return f"{file.size}\0{file.etag or file.modified}"
     status = file.stat()
-    return f"{file}\0{status.st_size}\0{status.st_mtime_ns}\0"
+    return f"{status.st_size}\0{status.st_mtime_ns}"
 
 
 def state_of(files: Iterable[SourceFile]) -> str | None:
     """Return a text that changes when names or contents of files do; None if a file cannot be read.
 
-    Files that are too large in total are compared by size and time, those of a store by size and ETag.
+    Files that are too large in total are compared by size and time, those of a store by size and ETag. Names on this
+    machine start at the folder of all files, as the plan says where that is: a project that was moved has the same.
     """
     digest = hashlib.sha256()
     try:
         listed = list(files)
-        small = all(isinstance(place, Path) for place in listed) and sum(map(size_of, listed)) <= READ_WHOLE
+        paths = local(listed)
+        small = paths is not None and sum(map(size_of, listed)) <= READ_WHOLE
+        start = os.path.commonpath([path.parent for path in paths]) if paths else None
         for place in listed:
-            digest.update((_content_of(place) if small else mark_of(place)).encode())
+            name = os.path.relpath(place, start) if isinstance(place, Path) and start else place
+            digest.update(f"{name}\0{_content_of(place) if small else _mark(place)}\0".encode())
     except (OSError, OsirisError):
         return None
     return digest.hexdigest()
@@ -236,7 +260,7 @@ def state_of(files: Iterable[SourceFile]) -> str | None:
 
 def _content_of(place: SourceFile) -> str:
     with opened(place) as file:
-        return f"{place}\0{content_of(file)}\0"
+        return content_of(file)
 
 
 def local(files: Iterable[SourceFile]) -> list[Path] | None:

@@ -12,13 +12,14 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from osiris.errors import fail
+from osiris.errors import diagnostic, fail
 from osiris.families.sql.database import REPEATED, STATE
 from osiris.families.sql.ledger import insert_delivery, make_own
 from osiris.fault import fault
 from osiris.replication import State, Stored, parse_value
 
 if TYPE_CHECKING:
+    from osiris.errors import Diagnostic
     from osiris.families.sql.database import Database, Delivery, Name, Session
     from osiris.replication import Rows, StateChange
 
@@ -65,7 +66,7 @@ def _expect_new(session: Session, delivery: Delivery) -> None:
         return
     if _has_rows(session, delivery):
         source = (delivery.ctx.pair or {})["source"]
-        fail("STA006", table=target.table, path=target.database, source=source)
+        fail("STA006", step=delivery.ctx.step, table=target.table, path=target.database, source=source)
 
 
 def _expect_only_pair(session: Session, delivery: Delivery) -> None:
@@ -99,7 +100,7 @@ def is_replicated(database: Database[Any], session: Session, name: Name) -> bool
 def _stored(session: Session, delivery: Delivery) -> State | None:
     version, state = _read(session, delivery)
     if version and state is None:
-        fail("STA010", table=delivery.target.table, path=delivery.target.database)
+        fail("STA010", step=delivery.ctx.step, table=delivery.target.table, path=delivery.target.database)
     return state
 
 
@@ -171,7 +172,7 @@ def _expect_target(session: Session, delivery: Delivery, state: State) -> None:
         problem = "was emptied"
     else:
         return
-    fail("STA004", table=target.table, path=target.database, problem=problem)
+    fail("STA004", step=delivery.ctx.step, table=target.table, path=target.database, problem=problem)
 
 
 def _has_rows(session: Session, delivery: Delivery) -> bool:
@@ -227,6 +228,22 @@ def record_state(session: Session, delivery: Delivery) -> None:
     state, kept = increment.before_deletes(state) if increment.leaves_deletes else (state, increment.kept)
     store_state(session, delivery, state)
     _store_rows(session, delivery, Counter() if has_rejected else kept)
+
+
+def find_lacking(session: Session, delivery: Delivery, rows: int) -> Diagnostic | None:
+    """Return a warning if the table has rows of earlier runs without values of new columns; this one wrote `rows`."""
+    increment, names = delivery.ctx.increment, {column.name for column in delivery.schema}
+    new = [name for name in (increment.new_columns if increment else ()) if name in names]
+    if not new:
+        return None
+    counts = ", ".join(f"count({delivery.database.quote(name)})" for name in new)
+    ((total, *filled),) = session.rows(f"SELECT count(*), {counts} FROM {delivery.quoted}")
+    lacking = {name: min(total - count, total - rows) for name, count in zip(new, filled, strict=True)}
+    columns = ", ".join(f"'{name}' in {count:,} of {total:,} rows" for name, count in lacking.items() if count > 0)
+    step = delivery.ctx.step
+    emptied = f"empty the table, then run 'osiris state reset FILE {step}' to have the next run copy all rows again"
+    hint = None if delivery.merged else emptied
+    return diagnostic("STA062", step=step, table=delivery.target.table, columns=columns, hint=hint) if columns else None
 
 
 def store_state(session: Session, delivery: Delivery, state: State) -> None:

@@ -28,7 +28,15 @@ from osiris.families.sql.deletes import (
     target_keys,
 )
 from osiris.families.sql.ledger import correct_delivery, find_delivery, make_own, record_delivery
-from osiris.families.sql.state import change_state, claim_state, load_state, record_state, rows_again, stored_state
+from osiris.families.sql.state import (
+    change_state,
+    claim_state,
+    find_lacking,
+    load_state,
+    record_state,
+    rows_again,
+    stored_state,
+)
 from osiris.families.sql.target_table import (
     ABSENT,
     THERE,
@@ -357,6 +365,7 @@ class Writer(Generic[ConfigT]):
         if delivery.rejected:
             delivery.rejected.keep()
         record_state(session, delivery)
+        lacking = find_lacking(session, delivery, rows)
         if rejected or streams:
             correct_delivery(session, delivery, rows, rejected)
         if delivery.ctx.cancelled():
@@ -364,6 +373,8 @@ class Writer(Generic[ConfigT]):
         if not self.database.claims_first:
             record_delivery(session, delivery, waiting.rows)
         self.database.make_durable(session, delivery)
+        if lacking:
+            delivery.ctx.warn(lacking)
         ledger = delivery.target.database if self.database.is_file else None
         return Written(rows, size, rejected=rejected, ledger=ledger)
 
