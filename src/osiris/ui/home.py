@@ -34,7 +34,14 @@ RECENT = 20
 
 _ORDER = (*BAD, "running", "ok", "never run")
 _WIDTH, _HEIGHT = 110, 26
-_TONES = {"ok": "complete", "late": "noted", "failing": "failed", "broken file": "failed", "never run": "waiting"}
+_TONES = {
+    "ok": "complete",
+    "late": "noted",
+    "failing": "failed",
+    "skipped": "noted",
+    "broken file": "failed",
+    "never run": "waiting",
+}
 
 
 class Line(NamedTuple):

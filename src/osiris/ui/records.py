@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from osiris.history.record import plan_of, target_of
 from osiris.project_lock import is_held
 from osiris.schedule.files import find_pipelines, read_file
-from osiris.schedule.status import status_of
+from osiris.schedule.status import errors_in, status_of
 from osiris.session.finding import session_folders
 from osiris.session.stored import CONVERSATION, read_summary
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from osiris.api import Workspace
+    from osiris.errors import Diagnostic
     from osiris.model import JsonValue
     from osiris.project import Project
     from osiris.schedule.files import PipelineFile
@@ -56,6 +57,7 @@ class Records:
     _runs: dict[str, Run] = field(default_factory=dict)
     _listed: tuple[int, list[Path]] = (0, [])
     _files: dict[Path, tuple[State, PipelineFile]] = field(default_factory=dict)
+    _errors: dict[str, tuple[State, tuple[Diagnostic, ...]]] = field(default_factory=dict)
     _targets: dict[str, Mapping[str, str]] = field(default_factory=dict)
     _workspace: Workspace | None = None
     _lock: Lock = field(default_factory=Lock)
@@ -83,9 +85,15 @@ class Records:
         """Return the status of each pipeline; `runs` are those of `runs`, and `now` is in UTC."""
         with self._lock:
             if self._workspace is not workspace:
-                self._files, self._workspace = {}, workspace
+                self._files, self._errors, self._workspace = {}, {}, workspace
             files = find_pipelines(workspace, self._read)
-        return status_of(workspace, now, files, runs)
+            return status_of(workspace, now, files, runs, self._check)
+
+    def _check(self, workspace: Workspace, file: str) -> tuple[Diagnostic, ...]:
+        state, kept = file_state(workspace.root / file), self._errors.get(file)
+        if kept is None or kept[0] != state:
+            kept = self._errors[file] = state, errors_in(workspace, file)
+        return kept[1]
 
     def _read(self, workspace: Workspace, path: Path) -> PipelineFile:
         state, kept = file_state(path), self._files.get(path)
