@@ -235,7 +235,7 @@ def test_home_has_a_row_for_each_pipeline_and_what_needs_attention_first(project
     (project / "pipelines" / "broken.yaml").write_text('oml_version: "0.1.0"\nname: broken\nstepz: []\n')
     write_session(project, shop(name="beta"), start=NOW - timedelta(hours=3.5), seconds=5, suffix="00001")
     failed = {"orders": problem("DAT001", "no")}
-    write_session(project, shop(name="gamma"), start=NOW - timedelta(days=3), seconds=5, suffix="00002")
+    write_session(project, shop(name="gamma"), start=NOW - timedelta(days=3.5), seconds=5, suffix="00002")
     write_session(project, shop(name="gamma"), start=NOW - timedelta(hours=5), failed=failed, suffix="00003")
     page = pages.client().get("/")
     assert page.status_code == 200
