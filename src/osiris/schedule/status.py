@@ -16,17 +16,19 @@ from osiris.schedule.record import Entry, load_entries
 from osiris.session.finding import iter_sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from osiris.api.workspace import Workspace
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
-    from osiris.project import Project
 
 State: TypeAlias = Literal["ok", "late", "failing", "skipped", "running", "never run", "broken file"]
 
 BAD: tuple[State, ...] = ("late", "failing", "skipped", "broken file")
 """States that `osiris status --check` reports."""
+
+Check: TypeAlias = "Callable[[Workspace, str], tuple[Diagnostic, ...]]"
+"""Returns the errors of a file of the project."""
 
 SKIPPED = "RUN062"
 """The code of a pipeline that was not run, as what it reads was not written."""
@@ -52,20 +54,35 @@ class PipelineStatus:
     problems: tuple[Diagnostic, ...] = ()
 
 
-def status_of(workspace: Workspace, now: datetime) -> list[PipelineStatus]:
+def status_of(
+    workspace: Workspace,
+    now: datetime,
+    files: Sequence[PipelineFile] | None = None,
+    sessions: Iterable[Mapping[str, JsonValue]] | None = None,
+    check: Check | None = None,
+) -> list[PipelineStatus]:
     """Return the status of each file of pipelines/, sorted by file; reads no source and resolves no secret.
 
-    A run of any origin counts, so it also tells what other schedulers are late with. `now` is in UTC.
+    A run of any origin counts, so it also tells what other schedulers are late with. `now` is in UTC. `files` and
+    `sessions`, the newest first, are those of the project, and `check` is `errors_in`, if they are known from before.
     """
-    files, entries = find_pipelines(workspace), load_entries(workspace.project) or {}
-    runs = _last_runs(workspace.project, {each.name for each in files if each.name})
+    files = find_pipelines(workspace) if files is None else files
+    sessions = iter_sessions(workspace.project) if sessions is None else sessions
+    entries = load_entries(workspace.project) or {}
+    runs = _last_runs(sessions, {each.name for each in files if each.name})
     grace = timedelta(seconds=workspace.config.get("schedule.late_after"))
-    return [_status(workspace, each, entries, runs, now, grace) for each in files]
+    return [_status(workspace, each, entries, runs, now, grace, check or errors_in) for each in files]
+
+
+def errors_in(workspace: Workspace, file: str) -> tuple[Diagnostic, ...]:
+    """Return the errors of a file of the project; none if it is valid."""
+    checked = validate_file(workspace, workspace.root / file, params={})
+    return () if checked.ok else tuple(each for each in checked.diagnostics if each.severity == "error")
 
 
 def find_failed(workspace: Workspace, names: Collection[str]) -> set[str]:
     """Return the pipelines whose last run did not complete, or was skipped for that reason."""
-    entries, runs = load_entries(workspace.project) or {}, _last_runs(workspace.project, names)
+    entries, runs = load_entries(workspace.project) or {}, _last_runs(iter_sessions(workspace.project), names)
     return {name for name in names if _cause(entries.get(name), runs.get(name))}
 
 
@@ -74,10 +91,12 @@ def late_of(every: Iterable[PipelineStatus]) -> dict[str, datetime]:
     return {each.name: each.late for each in every if each.name and each.late}
 
 
-def _last_runs(project: Project, names: Collection[str]) -> dict[str, Mapping[str, JsonValue]]:
+def _last_runs(
+    sessions: Iterable[Mapping[str, JsonValue]], names: Collection[str]
+) -> dict[str, Mapping[str, JsonValue]]:
     """Return the run.json of the last run of each pipeline that has one."""
     runs: dict[str, Mapping[str, JsonValue]] = {}
-    own = (run for run in iter_sessions(project) if run.get("kind") != "replay" and run["pipeline"] in names)
+    own = (run for run in sessions if run.get("kind") != "replay" and run["pipeline"] in names)
     fresh = (run for run in own if runs.setdefault(run["pipeline"], run) is run)
     for _ in islice(fresh, len(names)):
         pass
@@ -91,6 +110,7 @@ def _status(
     runs: Mapping[str, Mapping[str, JsonValue]],
     now: datetime,
     grace: timedelta,
+    check: Check,
 ) -> PipelineStatus:
     if file.name is None:
         return _broken(file, entries, now, grace)
@@ -98,8 +118,7 @@ def _status(
     base = _base(workspace, file, entry, last)
     late = late_since(file.schedule, base, now, grace)
     cause = _cause(entry, last)
-    checked = validate_file(workspace, workspace.root / file.file, params={})
-    problems = () if checked.ok else tuple(each for each in checked.diagnostics if each.severity == "error")
+    problems = check(workspace, file.file)
     states: tuple[tuple[State, object], ...] = (
         ("broken file", problems),
         ("late", late),
