@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -103,6 +104,28 @@ def test_a_target_that_does_not_load_is_named(call, tmp_path, target, reason):
     (tmp_path / "names.csv").write_text("name\nAda\n", encoding="utf-8")
     (problem,) = call("run", "copy.yaml", "--target", target, "--json", code=2)["diagnostics"]
     assert (problem["code"], problem["message"]) == ("SBX032", f"target '{target}' cannot be loaded: {reason}")
+
+
+@pytest.fixture
+def rival(python):
+    """A second package with a target `hello.folder`."""
+    (site,) = (python.parents[1] / "lib").glob("python*/site-packages")
+    folder = site / "rival-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: rival\nVersion: 1.0\n", encoding="utf-8")
+    (folder / "entry_points.txt").write_text("[osiris.targets]\nhello.folder = rival:open\n", encoding="utf-8")
+    yield
+    shutil.rmtree(folder)
+
+
+def test_a_target_of_two_packages_is_refused(call, tmp_path, rival):
+    (tmp_path / "copy.yaml").write_text(COPY, encoding="utf-8")
+    (tmp_path / "names.csv").write_text("name\nAda\n", encoding="utf-8")
+    (problem,) = call("run", "copy.yaml", "--target", "hello.folder", "--json", code=2)["diagnostics"]
+    assert problem["code"] == "SBX032"
+    assert "several packages register it: hello_component" in problem["message"]
+    assert "rival:open" in problem["message"]
+    assert not (tmp_path / "output").exists()
 
 
 def test_a_target_that_nobody_brings_is_refused(call, tmp_path):

@@ -435,3 +435,65 @@ def test_the_package_says_which_tables_share_a_snapshot_and_what_holds_a_mark_ba
     package = json.loads(server.osiris("logs", "aiop", cwd=server.root, env=server.env).stdout)
     (entry,) = package["answer"]["tables"]["entries"]
     assert (entry["snapshot"]["shared"], entry["snapshot"]["apart"]) == (3, 0)
+
+
+ENTRY = """
+  - id: {id}
+    from: {{connection: "@sqlite.shop", tables: [{tables}]}}
+    to: {{{to}}}
+    defaults: {{write_mode: {mode}, cursor: {{column: {cursor}, late: none}}}}
+"""
+STEPS = """
+steps:
+  - {id: read, component: sqlite.extractor, mode: read,
+     config: {connection: "@sqlite.shop", table: orders, cursor: {column: id, late: none}}}
+  - {id: save, component: duckdb.writer, mode: write, needs: [read],
+     config: {connection: "@duckdb.wh", schema: MAIN, table: ORDERS}}
+"""
+WAREHOUSE = 'connection: "@duckdb.wh", table: '
+
+
+@pytest.mark.parametrize("mode", ["append", "upsert"])
+@pytest.mark.parametrize(
+    ("second", "steps", "line"),
+    [
+        ({"to": f'{WAREHOUSE} "{{table}}"'}, "", 11),
+        ({"to": f"{WAREHOUSE} '\"Orders\"'"}, "", 11),
+        ({"to": f'{WAREHOUSE} "MAIN.{{table}}"'}, "", 11),
+        ({"tables": "people", "to": f'{WAREHOUSE} "orders"'}, "", 11),
+        (None, STEPS, 6),
+    ],
+    ids=["table", "quoted", "schema", "source", "step"],
+)
+def test_two_states_of_one_table_are_no_plan(shop, second, steps, line, mode):
+    shop.sql("CREATE TABLE people (id INTEGER PRIMARY KEY, amount INT)")
+    first = {"id": "one", "tables": "orders", "to": f'{WAREHOUSE} "{{table}}"', "mode": mode, "cursor": "id"}
+    entries = [first, *([{**first, "id": "two", **second}] if second else [])]
+    shop.file.write_text(
+        'oml_version: "0.3.0"\nname: shop\nreplicate:' + "".join(ENTRY.format(**each) for each in entries) + steps
+    )
+    for command in ("compile", "run"):
+        (problem,) = (each for each in shop.call(command, code=2)["diagnostics"] if each["severity"] == "error")
+        assert (problem["code"], problem["line"]) == ("CMP009", line), problem
+        assert "another table" in problem["hint"]
+
+
+def test_two_states_of_one_folder_are_no_plan(shop):
+    first = {"id": "one", "tables": "orders", "to": 'folder: "lake/{table}"', "mode": "append", "cursor": "id"}
+    second = {**first, "id": "two", "to": 'folder: "lake/../lake/orders/"'}
+    entries = "".join(ENTRY.format(**each) for each in (first, second)).replace("write_mode: append, ", "")
+    shop.file.write_text(f'oml_version: "0.3.0"\nname: shop\nreplicate:{entries}')
+    problems = shop.call("compile", code=2)["diagnostics"]
+    assert [(each["code"], each["line"]) for each in problems if each["severity"] == "error"] == [("CMP009", 11)]
+
+
+def test_pipelines_with_one_state_run_one_after_another(shop):
+    """They are no two runs at once: the second begins where the first has ended."""
+    entry = {"id": "one", "tables": "orders", "to": f'{WAREHOUSE} "{{table}}"', "mode": "append", "cursor": "id"}
+    for name in ("shop", "more"):
+        text = f'oml_version: "0.3.0"\nname: {name}\nreplicate:' + ENTRY.format(**entry)
+        shop.file.with_name(f"{name}.yaml").write_text(text)
+    done = shop.osiris("run", "--all", "--json", cwd=shop.root)
+    assert done.returncode == 0, done.stdout
+    with duckdb.connect(str(shop.root / "wh.duckdb")) as warehouse:
+        assert warehouse.execute("SELECT count(*) FROM orders").fetchall() == [(2,)]

@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from osiris.canonical import canonical_bytes
 from osiris.compiler.build import unencodable
-from osiris.compiler.context import required_connection, sql_fields
-from osiris.compiler.cursor_checks import DELETES, check_cursor_notes, check_cursors, check_deletes, check_zones
+from osiris.compiler.context import place_of, required_connection, sql_fields
+from osiris.compiler.cursor_checks import (
+    DELETES,
+    check_cursor_notes,
+    check_cursors,
+    check_deletes,
+    check_zones,
+    sources_of_pairs,
+)
 from osiris.compiler.paths import all_needs, check_folder_columns, check_own_output, check_path_rules, check_paths
 from osiris.compiler.statements import check_determinism, check_input_names, check_sql, verdict_of
 from osiris.connections import as_written, leading_fields, resolve_ref, unknown_fields
@@ -49,15 +56,18 @@ class _Use:
 def check_tables(ctx: Context) -> Iterator[Diagnostic]:
     """If one step writes a table that another writes or reads, one of the two waits for the other.
 
-    Steps that only append need not wait. What a view reads is unknown here.
+    Steps that only append need not wait, unless one keeps a state, and no two keep the same. What a view reads is
+    unknown here.
     """
     needs = {step.id: (*step.needs, *step.inputs.values()) for step in ctx.pipeline.steps}
+    pairs = sources_of_pairs(ctx)
     for (_, table), steps in _uses(ctx).items():
         writers = [use for use in steps if use.step.mode == "write"]
         readers = [use for use in steps if use.step.mode == "read"]
         yield from _deleting(ctx, writers)
         if len(steps) > 1 and writers:
             above = {use.step.id: all_needs(use.step.id, needs) for use in steps}
+            yield from _twice(ctx, table, writers, above, pairs)
             yield from _unordered(ctx, table, writers, readers, above)
 
 
@@ -69,23 +79,38 @@ def _deleting(ctx: Context, writers: list[_Use]) -> Iterator[Diagnostic]:
             yield diagnostic("STA033", at=at, step=use.step.id, other=other.step.id)
 
 
+def _twice(
+    ctx: Context, table: str, writers: list[_Use], above: Mapping[str, set[str]], pairs: Mapping[str, str]
+) -> Iterator[Diagnostic]:
+    """Yield the writers of a table that keep the state of another, or that chance orders.
+
+    `above` has what each step waits for, `pairs` the source of each writer that keeps a state.
+    """
+    for first, second in combinations(writers, 2):
+        one, two = first.step, second.step
+        has_same_state = one.id in pairs and pairs[one.id] == pairs.get(two.id)
+        add_rows = _adds(one) and _adds(two) and pairs.keys().isdisjoint((one.id, two.id))
+        if not has_same_state and (add_rows or _ordered(one, two, above)):
+            continue
+        hint = f"let '{two.id}' wait for '{one.id}' (needs), or write another table"
+        if has_same_state:
+            hint = f"remove one, or write another table: both would keep one state, that of {pairs[one.id]}"
+        elif two.entry:
+            hint = "write another table: give each entry its own name in 'to'"
+        at, target = ctx.at(place_of(two, second.key)), f"table '{table}' of {second.connection}"
+        yield diagnostic("CMP009", at=at, hint=hint, first=one.id, step=two.id, target=target)
+
+
 def _unordered(
     ctx: Context, table: str, writers: list[_Use], readers: list[_Use], above: Mapping[str, set[str]]
 ) -> Iterator[Diagnostic]:
-    """Yield the uses of a table whose order is undefined; `above` has what each step waits for."""
-    for first, second in combinations(writers, 2):
-        if not ((_adds(first.step) and _adds(second.step)) or _ordered(first.step, second.step, above)):
-            one, two = first.step.id, second.step.id
-            hint = f"let '{two}' wait for '{one}' (needs), or write another table"
-            target = f"table '{table}' of {second.connection}"
-            at = ctx.at(f"{second.step.pointer}/config/{second.key}")
-            yield diagnostic("CMP009", at=at, hint=hint, first=one, step=two, target=target)
+    """Yield the reads of a table that the pipeline writes, where chance orders the two."""
     for reader, writer in product(readers, writers):
         if not _ordered(reader.step, writer.step, above):
             one, two = reader.step.id, writer.step.id
             hint = f"let '{one}' wait for '{two}', or '{two}' for '{one}' (needs): else chance decides what is read"
             target = f"table '{table}' of {reader.connection}"
-            at = ctx.at(f"{reader.step.pointer}/config/{reader.key}")
+            at = ctx.at(place_of(reader.step, reader.key))
             yield diagnostic("CMP017", at=at, hint=hint, step=one, writer=two, path=target)
 
 
@@ -111,11 +136,21 @@ def _uses(ctx: Context) -> dict[tuple[tuple[str, str], str], list[_Use]]:
         except OsirisError:  # reported by the check of connections
             continue
         database = _database(ctx, connection)
-        schema = step.config.get("schema", spec.config["properties"].get("schema", {}).get("default"))
+        has_schemas = "schema" in spec.config["properties"]
+        schema = step.config.get("schema") or (_own_schema(ctx, connection) if has_schemas else "")
         for key, table in _named_tables(ctx, step, spec):
-            name = find_family(connection.family).fold(f"{schema}.{table}" if schema else table)
+            is_full = not schema or (key != TABLE and "." in table)
+            name = find_family(connection.family).fold(table if is_full else f"{schema}.{table}")
             uses[database, name].append(_Use(step, str(connection), key))
     return uses
+
+
+def _own_schema(ctx: Context, connection: ConnectionRef) -> str:
+    """Return the schema of tables without one, as written; empty if the family has no schemas."""
+    fields = as_written(ctx.connections, connection)
+    family = find_family(connection.family)
+    own = str(family.openlineage.get("schema", "")).format_map({"database": "", **fields})
+    return str(fields.get("schema") or own)
 
 
 def _named_tables(ctx: Context, step: Step, spec: ComponentSpec) -> Iterator[tuple[str, str]]:

@@ -31,6 +31,9 @@ Question: TypeAlias = tuple[str, str, frozenset[str] | None, frozenset[str], fro
 Verdicts: TypeAlias = "MutableMapping[Question, Verdict]"
 """A cache of SQL verdicts; entries must equal the result of `sql.check`."""
 
+_NAMED_IN_ENTRIES = {"table": "table", "path": "folder"}
+"""Config keys that entries name in `to`, and how they are called there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -106,6 +109,18 @@ def required_connection(step: Step, spec: ComponentSpec) -> ConnectionRef | None
         return step.connection
     family = spec.family if spec.connection == "required" else family_of(step.config.get("path"))
     return ConnectionRef(family) if family in (spec.family, *spec.families) else None
+
+
+def place_of(step: Step, key: str) -> str:
+    """Return the pointer of a config key of a step, or of its entry or the table's part of it."""
+    if not step.entry:
+        return f"{step.pointer}/config/{key}"
+    entry = step.pointer.partition("/tables/")[0]
+    if key == "from":
+        return f"{entry}/from"
+    if key in _NAMED_IN_ENTRIES:
+        return f"{entry}/from/tables" if step.mode == "read" else f"{entry}/to/{_NAMED_IN_ENTRIES[key]}"
+    return f"{step.pointer}/{key}" if "/tables/" in step.pointer else f"{step.pointer}/defaults/{key}"
 
 
 def with_config(step: Step, changes: Mapping[str, JsonValue]) -> Step:

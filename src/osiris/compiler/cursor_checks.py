@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from osiris.compiler.context import sql_fields
+from osiris.compiler.context import place_of, required_connection, sql_fields
+from osiris.compiler.cursors import source_of
 from osiris.compiler.paths import FOLDERS, KEY, all_needs
 from osiris.compiler.statements import located, verdict_of
-from osiris.errors import diagnostic
+from osiris.connections import resolve_ref
+from osiris.errors import OsirisError, diagnostic
 from osiris.oml.schedule import is_zone, unknown_zone
+from osiris.registry import filled
 from osiris.replication import Cursor
 from osiris.sql.safety.names import relation_names
 from osiris.units import count
@@ -53,7 +58,7 @@ def check_zones(ctx: Context) -> Iterator[Diagnostic]:
         if cursor and cursor.zone and not is_zone(cursor.zone):
             first.setdefault((step.entry or step.id, cursor.zone), step)
     for (_, zone), step in first.items():
-        yield unknown_zone(zone, ctx.at(f"{_place_of(step, CURSOR)}/zone"))
+        yield unknown_zone(zone, ctx.at(f"{place_of(step, CURSOR)}/zone"))
 
 
 def check_cursor_notes(ctx: Context) -> Iterator[Diagnostic]:
@@ -64,7 +69,7 @@ def check_cursor_notes(ctx: Context) -> Iterator[Diagnostic]:
     for (code, name), steps in noted.items():
         first = steps[0]
         who = f"entry '{name}' ({_tables(steps)})" if first.entry else f"step '{name}'"
-        at = ctx.at(_place_of(first, {_APART: "from"}.get(code, "write_mode" if first.mode == "write" else CURSOR)))
+        at = ctx.at(place_of(first, {_APART: "from"}.get(code, "write_mode" if first.mode == "write" else CURSOR)))
         yield diagnostic(code, at=at, who=who, **({"zone": first.config[CURSOR]["zone"]} if code == _ZONE else {}))
 
 
@@ -126,13 +131,21 @@ def _sees_updates(step: Step) -> bool:
     return late != "none" and not (isinstance(late, dict) and isinstance(late["lag"], int))
 
 
-def _place_of(step: Step, key: str) -> str:
-    """Return the pointer of a config key of a step, or of its entry or the table's part of it."""
-    if not step.entry:
-        return f"{step.pointer}/config/{key}"
-    if key == "from":
-        return f"{step.pointer.partition('/tables/')[0]}/from"
-    return f"{step.pointer}/{key}" if "/tables/" in step.pointer else f"{step.pointer}/defaults/{key}"
+def sources_of_pairs(ctx: Context) -> dict[str, str]:
+    """Return the source of each writer that keeps a state, as the state names it."""
+    inputs = {step.id: [*step.inputs.values()] for step in ctx.pipeline.steps}
+    writers = [step.id for step, spec in ctx.with_specs() if step.mode == "write" and STATE in spec.capabilities]
+    readers = {step.id: _explicit(ctx, step, spec) for step, spec in ctx.with_specs() if _has_cursor(step, spec)}
+    above = {writer: all_needs(writer, inputs) & readers.keys() for writer in writers}
+    return {writer: source_of(readers[min(names)]) for writer, names in above.items() if names}
+
+
+def _explicit(ctx: Context, step: Step, spec: ComponentSpec) -> Step:
+    """Return a step as a plan has it: its connection with an alias, and its defaults."""
+    connection = required_connection(step, spec)
+    with suppress(OsirisError):  # reported by the check of connections
+        connection = resolve_ref(ctx.connections, connection) if connection else None
+    return replace(step, connection=connection, config=filled(step.config, spec.config))
 
 
 def _has_cursor(step: Step, spec: ComponentSpec) -> bool:

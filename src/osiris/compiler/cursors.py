@@ -49,9 +49,14 @@ def _state(typed: TypedPipeline, chain: list[Step], reader: Step) -> dict[str, J
         "cursor": fingerprint({k: v for k, v in cursor.items() if k != "stamped_by"} if cursor != "files" else cursor),
         "query": fingerprint(queries),
     }
+    return {"reader": reader.id, "source": source_of(reader), "form": form}
+
+
+def source_of(reader: Step) -> str:
+    """Return the source of a state as text; the step is explicit."""
     table = ".".join(str(reader.config[key]) for key in ("schema", "table") if key in reader.config)
     where = table or str(reader.config.get("path", "query"))
-    return {"reader": reader.id, "source": f"{reader.connection or ''} {where}".strip(), "form": form}
+    return f"{reader.connection or ''} {where}".strip()
 
 
 def _meaning(typed: TypedPipeline, step: Step) -> dict[str, JsonValue]:

@@ -11,7 +11,7 @@ from glob import has_magic
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from osiris.compiler.context import Context
+from osiris.compiler.context import Context, place_of
 from osiris.connections import parse_ref
 from osiris.delivery import MANIFEST
 from osiris.errors import Location, OsirisError, diagnostic, raise_all
@@ -42,7 +42,7 @@ def check_paths(ctx: Context) -> Iterator[Diagnostic]:
     steps = ctx.pipeline.steps
     queried = {source for step in steps if step.mode == "transform" for source in step.inputs.values()}
     for step, path in named_paths(ctx):
-        at = ctx.at(f"{step.pointer}/config/{KEY}")
+        at = ctx.at(place_of(step, KEY))
         if isinstance(path, OsirisError):
             yield from (replace(problem, location=at) for problem in path.diagnostics)
             continue

@@ -45,6 +45,15 @@ def problems(tmp_path):
     return call
 
 
+def pair(name, source, needs=(), *, family="duckdb", table="t", mode="append", key="id", **more):
+    """A reader with a cursor, and the writer that keeps its state."""
+    there, here = {"duckdb": ("b", "a"), "sqlite": ("a", "a")}.get(family, ("w", "w"))
+    cursor = {"column": key, "late": "none"}
+    reader = use(f"{name}_in", f"{family}.extractor", **{"connection": there, "cursor": cursor, **source})
+    config = {"table": table, "write_mode": mode, "connection": here, **more}
+    return reader, use(name, f"{family}.writer", (reader["id"], *needs), **config)
+
+
 def use(name, component, needs=(), connection=None, **config):
     family, _, kind = component.partition(".")
     writes = kind == "writer"
@@ -131,3 +140,45 @@ def test_every_two_writers_are_compared(problems):
     assert problems(SOURCE, one, two, three) == [("CMP009", "/steps/3/config/table")] * 2
     after_two = {**three, "needs": ("src", "two")}
     assert problems(SOURCE, one, two, after_two) == [("CMP009", "/steps/3/config/table")]
+
+
+ORDERS = {"table": "orders"}
+
+
+@pytest.mark.parametrize("needs", [(), ("one",)], ids=["any order", "in order"])
+@pytest.mark.parametrize("mode", ["append", "upsert"])
+@pytest.mark.parametrize(
+    ("family", "source", "other", "first", "second"),
+    [
+        ("duckdb", ORDERS, ORDERS, {}, {}),
+        ("duckdb", ORDERS, {"table": "orders", "schema": "main"}, {}, {"table": "T", "schema": "MAIN"}),
+        ("duckdb", ORDERS, ORDERS, {"connection": "a"}, {"connection": "same"}),
+        ("duckdb", {"query": "SELECT id FROM x"}, {"query": "SELECT id FROM y"}, {}, {}),
+        ("sqlite", {"table": "orders", "connection": None}, {"table": "orders", "connection": "a"}, {}, {"table": "T"}),
+        ("mysql", ORDERS, ORDERS, {"table": "T"}, {"schema": "wh"}),
+        ("postgres", ORDERS, ORDERS, {}, {"schema": "public"}),
+    ],
+    ids=["same", "schema", "alias", "queries", "case", "mysql", "postgres"],
+)
+def test_two_steps_keep_no_common_state(problems, family, source, other, first, second, mode, needs):
+    key = {"primary_key": ["id"]} if mode == "upsert" else {}
+    one = pair("one", source, family=family, mode=mode, **key, **first)
+    two = pair("two", other, needs, family=family, mode=mode, **key, **second)
+    assert problems(*one, *two) == [("CMP009", "/steps/3/config/table")]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_table_of_a_state_gets_other_rows_in_a_known_order(problems, is_first):
+    """Whether rows are there is looked at before the first rows of a pair: chance must not decide that."""
+    kept = pair("kept", ORDERS, ("plain",) if is_first else ())
+    plain = write("plain", ("src", *(() if is_first else ("kept",))), write_mode="append")
+    assert problems(SOURCE, *kept, plain) == []
+    kept, plain = pair("kept", ORDERS), write("plain", write_mode="append")
+    assert problems(SOURCE, *kept, plain) == [("CMP009", "/steps/3/config/table")]
+
+
+def test_pairs_of_other_sources_wait_for_each_other(problems):
+    one, two = pair("one", ORDERS), pair("two", {"table": "people"})
+    assert problems(*one, *two) == [("CMP009", "/steps/3/config/table")]
+    assert problems(*one, *pair("two", {"table": "people"}, ("one",))) == []
+    assert problems(*one, *pair("two", ORDERS, table="u")) == []

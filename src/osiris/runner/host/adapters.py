@@ -50,15 +50,18 @@ def open_worker(
 
 
 def _transport(target: str, root: Path, environ: Mapping[str, str]) -> Transport:
-    """Return the transport of a package; fails with SBX032 if its code does."""
+    """Return the transport of a package; fails with SBX032 if its code does, or if several packages have the name."""
     from importlib.metadata import entry_points
 
     from osiris.distribution import NotLoadedError, load_foreign
     from osiris.errors import fail
 
-    (brought,) = entry_points(group=TARGETS, name=target)
+    entries = {entry.value: entry for entry in entry_points(group=TARGETS, name=target)}
+    if len(entries) > 1:
+        fail("SBX032", target=target, reason=f"several packages register it: {', '.join(sorted(entries))}")
+    ((_, entry),) = entries.items()
     try:
-        transport: Transport = load_foreign(lambda: brought.load()(root, environ))
+        transport: Transport = load_foreign(lambda: entry.load()(root, environ))
     except NotLoadedError as error:
         fail("SBX032", target=target, reason=error)
     return transport
