@@ -55,6 +55,7 @@ PREFIXES = {
     "DAT": "Types and data",
     "RUN": "Runs",
     "SCH": "Schedules",
+    "WEB": "Local web pages",
     "SBX": "Sandboxes and remote targets",
     "AIO": "Packages, reports and lineage of runs",
     "DRV": "Drivers",

@@ -63,3 +63,33 @@ def page_of():
         return path
 
     return call
+
+
+@pytest.fixture
+def visit(chromium):
+    """Open a page of `osiris ui` in a new window; at the end, it must have asked nobody else and logged no error.
+
+    The first window enters with the printed address, which works once; the others have its cookie.
+    """
+    opened, entered = [], {}
+
+    def call(server, path="/", width=1280, scheme="light"):
+        more = {"storage_state": entered[server]} if server in entered else {}
+        context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **more)
+        context.set_default_timeout(1000 * SOON)
+        page, asked, said = context.new_page(), [], []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        opened.append((context, server, asked, said))
+        if server not in entered:
+            page.goto(server.address)
+            entered[server] = context.storage_state()
+        page.goto(server.base + path)
+        return page
+
+    yield call
+    for context, server, asked, said in opened:
+        context.close()
+        assert [url for url in asked if not url.startswith((server.base, "blob:"))] == []
+        assert [text for text in said if "status of 404" not in text] == []

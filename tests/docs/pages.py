@@ -11,6 +11,7 @@ AUTHORS = ROOT / "docs" / "authors"
 TESTED_ELSEWHERE = {
     "performance.md": "its commands take hours",
     "from-osiris-pipeline.md": "tests/docs/test_moving.py tries each of its lines",
+    "ui.md": "its server runs until it is stopped; tests/e2e/test_ui.py and tests/browser/test_ui.py use it",
 }
 """Pages of the guide that are not followed here, and why."""
 

@@ -20,7 +20,7 @@ from tests.parity.cases import READ, WRITE, Case, lay_out
 
 FOUND = sorted(path.name for path in ROOT.glob(".venv*") if (path / ".complete").exists())
 ENVIRONMENTS = [pytest.param(name, marks=[pytest.mark.long] if name != ".venv" else []) for name in FOUND]
-EXTRAS = ("chat", "e2b", "mcp", "aws", "gcp", "keyring", "notify", "otel")
+EXTRAS = ("chat", "e2b", "mcp", "aws", "gcp", "keyring", "notify", "otel", "ui")
 HELLO = ROOT / "tests" / "fixtures" / "hello_component"
 
 
@@ -99,7 +99,7 @@ def test_the_wheel_has_every_file_of_the_checkout(wheel):
 
 
 def test_every_module_is_imported_with_what_the_metadata_requires(installed, tmp_path):
-    """Only the two modules that belong to an extra need more."""
+    """Only the modules that belong to an extra need more."""
     script = """
 import importlib, json, pkgutil, osiris
 missing = {}
@@ -112,7 +112,9 @@ print(json.dumps([osiris.__file__, missing]))
 """
     file, missing = json.loads(installed("-c", script, program="python", cwd=tmp_path))
     assert Path(file).parent.parent == installed.site
-    assert {*missing} == {"osiris.chat.providers.hosted", "osiris.mcp.server"}
+    pages = {name for name in missing if name.startswith("osiris.ui.")}
+    assert missing.keys() - pages == {"osiris.chat.providers.hosted", "osiris.mcp.server"}
+    assert {missing[name] for name in pages} <= {"starlette", "uvicorn"}
     installed.pip("check")
 
 
@@ -221,6 +223,7 @@ def test_extras_are_used_from_the_wheel(extended, tmp_path):
         assert server.wait(60) == 0
     assert len(answers[1]["result"]["tools"]) > 5
     modules = "osiris.chat.providers.hosted, osiris.runner.remote.e2b, osiris.mcp.server, pydantic_ai, e2b, mcp"
+    modules += ", osiris.ui.server"
     modules += ", botocore.session, google.auth.transport.requests, keyring, apprise, opentelemetry.sdk.trace"
     modules += ", opentelemetry.exporter.otlp.proto.http.trace_exporter"
     extended("-c", f"import {modules}", program="python", cwd=tmp_path)

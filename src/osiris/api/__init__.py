@@ -83,7 +83,7 @@ if TYPE_CHECKING:
         unformatted,
         wire_editor,
     )
-    from osiris.api.reports import Packaged, Reports, package, write_report, write_reports
+    from osiris.api.reports import Packaged, Reports, package, run_report, write_report, write_reports
     from osiris.api.runs import Plan, Rehearsal, end_sandboxes, find_subject, plan_of, rehearse, run_target
     from osiris.api.session_files import Bundle, Limits, Swept, bundle, sweep
     from osiris.api.sessions import (

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from osiris.aiop.package import Package
     from osiris.aiop.sections import Options
     from osiris.api.workspace import Workspace
     from osiris.errors import Diagnostic
@@ -150,6 +151,11 @@ def write_report(workspace: Workspace, session: str, file: Path) -> Reports:
     return Reports(name, file)
 
 
+def run_report(workspace: Workspace, session: str, site: object) -> str:
+    """Return the page of one run as a server shows it: `site` is what is around it. Fails with RUN010."""
+    return _page(workspace, _find(workspace, session), None, site=site)
+
+
 def write_reports(workspace: Workspace, session: str, folder: Path | None = None, newest: int = 20) -> Reports:
     """Write the page of a run, those of the newest runs without one, and the index.
 
@@ -223,14 +229,14 @@ def _find(workspace: Workspace, session: str) -> str:
     return str(open_session(workspace.project, session)["session"])
 
 
-def _page(workspace: Workspace, session: str, index: str | None, *, beside: bool = False) -> str:
+def _page(workspace: Workspace, session: str, index: str | None, *, beside: bool = False, site: object = None) -> str:
     from osiris.report.pages import run_page
 
     reading = reading_of(workspace, session)
     run, origin = reading.run, _origin(workspace, reading.run)
     earlier = origin or reading.base or run_before(workspace.project, run)
     answer, repeat = _answer(workspace, run), _repeat(workspace, run, origin)
-    return run_page(reading, earlier, index, answer=answer, repeat=repeat, beside=beside)
+    return run_page(reading, earlier, index, answer=answer, repeat=repeat, beside=beside, site=site)
 
 
 def _answer(workspace: Workspace, run: RecordedRun) -> dict[str, JsonValue] | None:
@@ -240,8 +246,17 @@ def _answer(workspace: Workspace, run: RecordedRun) -> dict[str, JsonValue] | No
         answer: dict[str, JsonValue] = json.loads(package_path(run.folder).read_bytes())["answer"]
         return answer
     with suppress(*broken):
-        return dict(package(workspace, run.id, {}).document["answer"])
+        return dict(_build(workspace, run.id).document["answer"])
     return None
+
+
+def _build(workspace: Workspace, session: str) -> Package:
+    """Return the package of a session, and save nothing."""
+    from osiris.aiop.package import build_package
+    from osiris.aiop.sections import options_of
+
+    options = options_of(workspace.config, {})
+    return build_package(_read(workspace, session, options), options, workspace.registry.find)
 
 
 def _origin(workspace: Workspace, run: RecordedRun) -> RecordedRun | None:

@@ -58,6 +58,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "lineage": ("osiris.cli.lineage:lineage", "Show which source columns each column comes from."),
         "impact": ("osiris.cli.lineage:impact", "Show what depends on a column, table or file."),
         "diff": ("osiris.cli.diff:command", "Compare two runs or two plans."),
+        "ui": ("osiris.cli.ui:ui", "Serve local web pages over the project."),
     },
     "Inspect": {
         "connections": ("osiris.cli.connections:connections", "List and test connections."),

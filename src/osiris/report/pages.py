@@ -81,12 +81,13 @@ def run_page(
     answer: Mapping[str, JsonValue] | None = None,
     repeat: Repeat | None = None,
     beside: bool = False,
+    site: object = None,
 ) -> str:
     """Return the HTML page of a run; the same record gives the same page.
 
     `earlier` is the run that it is compared with, `index` the address of the page over all runs. `answer` is that of
     its package: what is odd, what changed and what to do next. `repeat` is what a replay is to be told of. `beside`:
-    the page will be in the folder of the run, so that it can link to files there.
+    the page will be in the folder of the run, so that it can link to files there. `site` is as for `render`.
     """
     run = reading.run
     report = read_report(reading, earlier, answer)
@@ -96,7 +97,8 @@ def run_page(
     scripts = [*([licensed(*CHARTS), own("charts.js")] if charts else []), own("run.js")]
     return render(
         "run.html.jinja",
-        csp=policy([style], scripts),
+        site=site,
+        csp=policy([style], scripts, served=site is not None),
         style=style,
         scripts=scripts,
         chart_notice=_NOTICE if charts else "",
@@ -371,10 +373,11 @@ def index_page(
     summaries: Sequence[Mapping[str, JsonValue]],
     reports: Mapping[str, str],
     talks: Sequence[Mapping[str, JsonValue]] = (),
+    site: object = None,
 ) -> str:
     """Return the page over runs and conversations: the run.json of each, the newest first.
 
-    `reports` are the addresses of their pages, by session.
+    `reports` are the addresses of their pages, by session. `site` is as for `render`.
     """
     runs = [summary for summary in summaries if summary["kind"] in ("run", REFUSED)]
     pipelines = sorted({str(run["pipeline"]) for run in runs})
@@ -383,7 +386,8 @@ def index_page(
     style, script = own("page.css", "index.css"), own("index.js")
     return render(
         "index.html.jinja",
-        csp=policy([style], [script]),
+        site=site,
+        csp=policy([style], [script], served=site is not None),
         style=style,
         script=script,
         total=len(runs),

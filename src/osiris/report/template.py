@@ -24,9 +24,12 @@ _SHOWN = 26
 """Letters of a text that fit into a box of a drawing."""
 
 
-def render(template: str, **words: object) -> str:
-    """Return a page rendered from a template of this folder."""
-    return _environment().get_template(template).render(words)
+def render(template: str, folder: Path = _FOLDER, /, **words: object) -> str:
+    """Return a page rendered from a template of `folder`, which may use those of this one.
+
+    `site` is what a server shows around a page: a project, its pages, the path of the current one; None in a file.
+    """
+    return _environment(folder).get_template(template).render({"site": None, **words})
 
 
 def is_page(begins: bytes) -> bool:
@@ -35,7 +38,7 @@ def is_page(begins: bytes) -> bool:
 
 
 def own(*files: str) -> Markup:
-    """Return style sheets or scripts of this folder, concatenated for a page."""
+    """Return style sheets or scripts of this folder, or with full paths, concatenated for a page."""
     from markupsafe import Markup
 
     return Markup("\n".join((_FOLDER / file).read_text(encoding="utf-8").strip() for file in files))  # noqa: S704 - ours
@@ -48,11 +51,15 @@ def licensed(licence: str, file: str) -> Markup:
     return Markup("/*\n{}\n*/\n{}").format(own(licence), own(file))
 
 
-def policy(styles: Sequence[str], scripts: Sequence[str]) -> str:
-    """Return a Content-Security-Policy that allows these texts of `<style>` and `<script>`, and nothing else at all."""
+def policy(styles: Sequence[str], scripts: Sequence[str], *, served: bool = False) -> str:
+    """Return a Content-Security-Policy that allows these texts of `<style>` and `<script>`, and nothing else at all.
+
+    A `served` page may also ask its server, and send forms to it.
+    """
     allowed = {"style-src": styles, "script-src": scripts}
     parts = [f"{kind} {' '.join(map(_hash, texts))}" for kind, texts in allowed.items() if texts]
-    return "; ".join(["default-src 'none'", *parts, "base-uri 'none'", "form-action 'none'"])
+    ends = ["connect-src 'self'", "form-action 'self'"] if served else ["form-action 'none'"]
+    return "; ".join(["default-src 'none'", *parts, "base-uri 'none'", *ends])
 
 
 def _hash(text: str) -> str:
@@ -60,11 +67,11 @@ def _hash(text: str) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def _environment(folder: Path) -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(_FOLDER),
+        loader=FileSystemLoader(list(dict.fromkeys((folder, _FOLDER)))),
         autoescape=True,
         undefined=StrictUndefined,
         # All characters of data are made visible; markup is what templates made, of data that went through here.

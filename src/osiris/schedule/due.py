@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import takewhile
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -24,6 +25,7 @@ _SPANS = (timedelta(hours=1), _DAY, timedelta(days=32), timedelta(days=366), tim
 """How far to look back for the newest due time: rare ones are found in long spans, frequent ones in short ones."""
 
 
+@lru_cache(4096)
 def next_due(schedule: Schedule, after: datetime) -> datetime | None:
     """Return the first time after an instant at which a schedule is due; None if there is none in 50 years."""
     zone = ZoneInfo(schedule.zone)

@@ -12,7 +12,7 @@ from osiris.errors import Diagnostic, Location, OsirisError, diagnostic
 from osiris.oml.schedule import Schedule, schedule_of, schedule_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from osiris.api.workspace import Workspace
@@ -45,24 +45,30 @@ def planned(files: Iterable[PipelineFile]) -> list[Planned]:
     return [Planned(each.name, each.file, each.schedule) for each in files if each.name and each.schedule]
 
 
-def find_pipelines(workspace: Workspace) -> list[PipelineFile]:
-    """Return all files of pipelines/, sorted; those whose name another one has too are broken (CMP007)."""
-    every = [_read(workspace, path) for path in pipelines(workspace, strict=False)]
-    files = defaultdict(list)
-    for each in every:
-        files[each.name].append(each.file)
-    return [
-        each if each.name is None or len(files[each.name]) == 1 else _twin(each, files[each.name]) for each in every
-    ]
-
-
-def _read(workspace: Workspace, path: Path) -> PipelineFile:
+def read_file(workspace: Workspace, path: Path) -> PipelineFile:
+    """Return one file by itself: its name and schedule, or what is wrong with it."""
     file = shown(workspace, path)
     try:
         document, pipeline, _ = read_pipeline(workspace, path)
     except OsirisError as error:
         return PipelineFile(file, problems=error.diagnostics)
     return PipelineFile(file, pipeline.name, schedule_of(document.data), tuple(schedule_problems(document)))
+
+
+def find_pipelines(
+    workspace: Workspace, read: Callable[[Workspace, Path], PipelineFile] = read_file
+) -> list[PipelineFile]:
+    """Return all files of pipelines/, sorted; those whose name another one has too are broken (CMP007).
+
+    `read` returns one file; it may have kept it from before.
+    """
+    every = [read(workspace, path) for path in pipelines(workspace, strict=False)]
+    files = defaultdict(list)
+    for each in every:
+        files[each.name].append(each.file)
+    return [
+        each if each.name is None or len(files[each.name]) == 1 else _twin(each, files[each.name]) for each in every
+    ]
 
 
 def _twin(broken: PipelineFile, files: list[str]) -> PipelineFile:

@@ -15,12 +15,11 @@ from osiris.schedule.record import Entry, load_entries
 from osiris.session.finding import iter_sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from osiris.api.workspace import Workspace
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
-    from osiris.project import Project
 
 State: TypeAlias = Literal["ok", "late", "failing", "running", "never run", "broken file"]
 
@@ -48,13 +47,21 @@ class PipelineStatus:
     problems: tuple[Diagnostic, ...] = ()
 
 
-def status_of(workspace: Workspace, now: datetime) -> list[PipelineStatus]:
+def status_of(
+    workspace: Workspace,
+    now: datetime,
+    files: Sequence[PipelineFile] | None = None,
+    sessions: Iterable[Mapping[str, JsonValue]] | None = None,
+) -> list[PipelineStatus]:
     """Return the status of each file of pipelines/, sorted by file; reads no source and resolves no secret.
 
-    A run of any origin counts, so it also tells what other schedulers are late with. `now` is in UTC.
+    A run of any origin counts, so it also tells what other schedulers are late with. `now` is in UTC. `files` and
+    `sessions`, the newest first, are those of the project, if they are known.
     """
-    files, entries = find_pipelines(workspace), load_entries(workspace.project) or {}
-    runs = _last_runs(workspace.project, {each.name for each in files if each.name})
+    files = find_pipelines(workspace) if files is None else files
+    sessions = iter_sessions(workspace.project) if sessions is None else sessions
+    entries = load_entries(workspace.project) or {}
+    runs = _last_runs(sessions, {each.name for each in files if each.name})
     grace = timedelta(seconds=workspace.config.get("schedule.late_after"))
     return [_status(workspace, each, entries, runs, now, grace) for each in files]
 
@@ -64,10 +71,12 @@ def late_of(every: Iterable[PipelineStatus]) -> dict[str, datetime]:
     return {each.name: each.late for each in every if each.name and each.late}
 
 
-def _last_runs(project: Project, names: Collection[str]) -> dict[str, Mapping[str, JsonValue]]:
+def _last_runs(
+    sessions: Iterable[Mapping[str, JsonValue]], names: Collection[str]
+) -> dict[str, Mapping[str, JsonValue]]:
     """Return the run.json of the last run of each pipeline that has one."""
     runs: dict[str, Mapping[str, JsonValue]] = {}
-    own = (run for run in iter_sessions(project) if run.get("kind") != "replay" and run["pipeline"] in names)
+    own = (run for run in sessions if run.get("kind") != "replay" and run["pipeline"] in names)
     fresh = (run for run in own if runs.setdefault(run["pipeline"], run) is run)
     for _ in islice(fresh, len(names)):
         pass

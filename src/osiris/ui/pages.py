@@ -1,0 +1,12 @@
+"""The pages, in the order of the navigation. Another page is a module with a `PAGE`, and a line here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from osiris.ui import home, runs
+
+if TYPE_CHECKING:
+    from osiris.ui.app import Page
+
+PAGES: tuple[Page, ...] = (home.PAGE, runs.PAGE)

@@ -1,0 +1,82 @@
+"""`osiris ui` in a browser: its pages are for everybody, at any width, and hostile names are only names."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from tests.browser.conftest import SCHEMES
+from tests.browser.sessions import problem, shop, write_session
+from tests.servers.pages import serve_pages
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+WIDTHS = (390, 1280, 2560)
+FILE = """
+oml_version: "0.2.0"
+name: "{name}"
+schedule: {{cron: "0 2 * * *"}}
+steps:
+  - {{id: orders, component: filesystem.csv_extractor, mode: read, config: {{path: data/orders.csv}}}}
+  - {{id: report, component: filesystem.csv_writer, mode: write, config: {{path: output/report.csv}}}}
+"""
+LONG = "pipeline_" + 12 * "with_a_long_name_"
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Pipelines of every state: with runs, failing, never run, broken, and with a long name."""
+    root = tmp_path / "shop"
+    (root / "pipelines").mkdir(parents=True)
+    (root / "osiris.yaml").write_text("")
+    for name in ("shop", "gamma", "new", LONG):
+        (root / "pipelines" / f"{name[:30]}.yaml").write_text(FILE.format(name=name))
+    (root / "pipelines" / "broken.yaml").write_text('oml_version: "0.1.0"\nname: broken\nstepz: []\n')
+    for hour in range(5, 1, -1):
+        start = NOW - timedelta(hours=hour)
+        write_session(root, shop(), start=start, seconds=hour, rows=1000 * hour, suffix=f"{20 - hour:05}")
+    write_session(root, shop(name=LONG), start=NOW - timedelta(hours=3), seconds=5, suffix="00030")
+    failed = {"orders": problem("DAT001", "the value 'x' of column 'amount' is no number")}
+    write_session(root, shop(name="gamma"), start=NOW - timedelta(hours=2), failed=failed, suffix="00031")
+    return root
+
+
+def is_as_wide_as_the_window(page):
+    return page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+@pytest.mark.parametrize("path", ["/", "/runs", "/runs/last", "/runs/nothing"])
+def test_pages_are_for_everybody(project, visit, path):
+    with serve_pages(project) as server:
+        for width in WIDTHS:
+            for scheme in SCHEMES:
+                page = visit(server, path, width, scheme)
+                assert Axe().run(page).response["violations"] == []
+                assert is_as_wide_as_the_window(page)
+
+
+def test_home_leads_to_runs(project, visit):
+    with serve_pages(project) as server:
+        page = visit(server)
+        assert page.url == f"{server.base}/"
+        rows = page.locator("tbody tr")
+        assert rows.count() == 5
+        assert "needs attention" in page.inner_text("h2") or "need attention" in page.inner_text("h2")
+        first = rows.first
+        assert "failing" in first.inner_text() or "broken" in first.inner_text()
+        page.click("text=failed")
+        assert "/runs/" in page.url
+        assert "DAT001" in page.inner_text("main")
+        page.click("nav >> text=Runs")
+        page.click("nav >> text=Home")
+        assert page.url == f"{server.base}/"
+
+
+def test_pages_are_used_by_keyboard(project, visit):
+    with serve_pages(project) as server:
+        page = visit(server)
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Skip to content"
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Runs"
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/runs")
