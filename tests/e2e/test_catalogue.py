@@ -11,9 +11,8 @@ from osiris.api.catalogue import CatalogueReader
 SALES, FOLLOW = "pipelines/sales.yaml", "pipelines/follow.yaml"
 
 
-@pytest.fixture
-def shop(osiris, tmp_path):
-    """A project in which one pipeline reads what another one writes; `catalogue()` reads it as a server does."""
+def lay_out(folder, osiris):
+    """Create a project in which one compiled pipeline reads what another one wrote; returns a function for commands."""
     for name, text in {
         "osiris.yaml": "",
         "data/orders.csv": "id,person,amount,note\n1,1,2.50,x\n2,1,20.00,y\n",
@@ -21,15 +20,22 @@ def shop(osiris, tmp_path):
         SALES: sales(),
         FOLLOW: follow(),
     }.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text, encoding="utf-8")
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
 
     def call(*args):
-        done = osiris(*args, cwd=tmp_path)
+        done = osiris(*args, cwd=folder)
         assert done.returncode == 0, done.stderr
 
     call("run", SALES)
     call("compile", FOLLOW)
+    return call
+
+
+@pytest.fixture
+def shop(osiris, tmp_path):
+    """The project; `catalogue()` reads it as a server does."""
+    call = lay_out(tmp_path, osiris)
     workspace, reader = api.open_project(tmp_path, dict(os.environ)), CatalogueReader()
     call.folder, call.catalogue = tmp_path, lambda: reader.read(workspace)
     return call
@@ -64,7 +70,7 @@ def test_all_sources_and_targets_with_columns_and_types(shop):
     assert columns(known.find("output/rich.csv"))["following"] == ("int64", "follow")
     assert known.find("output/nothing.csv") is None
     assert all(each.problem is None and each.fingerprint for each in known.pipelines.values())
-    assert known.flows()["follow"] == (("output/report.csv",), ("output/rich.csv",))
+    assert known.flows["follow"] == (("output/report.csv",), ("output/rich.csv",))
 
 
 def test_a_column_is_traced_through_several_pipelines(shop):
@@ -129,7 +135,7 @@ def test_a_pipeline_without_a_plan_has_its_sources_and_targets(shop):
     known = shop.catalogue()
     assert "no plan yet; run 'osiris compile pipelines/later.yaml'" in known.pipelines["later"].problem
     assert known.pipelines["later"].fingerprint is None
-    sources, targets = known.flows()["later"]
+    sources, targets = known.flows["later"]
     assert set(sources) == {"output/*.csv", "output/report.csv", "output/rich.csv"}
     assert targets == ("all.csv",)
     assert "later" in {each.name for each in known.impact("data/orders.csv", None) if each.steps}

@@ -5,8 +5,12 @@ Nothing is queried or compiled: columns come from osiris.lock and the newest pla
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.api.feeding import flowing_steps
@@ -28,7 +32,7 @@ from osiris.errors import OsirisError
 from osiris.model import Field, schema_from_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from osiris.api.workspace import Workspace
@@ -41,7 +45,11 @@ _NO_PLAN = "it has no plan yet; run 'osiris compile {}' for its columns"
 _NO_FILE = "its file is no longer in pipelines/; the plan in build/ is all that is left"
 _UNREADABLE = "its newest plan cannot be read; run 'osiris compile {}' again"
 
+_PATTERN = re.compile(r"[*?\[]")
+_LAST = "\U0010ffff"
+
 _Stamp = tuple[int, int] | None
+Flows = Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
 
 
 class KnownColumn(NamedTuple):
@@ -102,10 +110,15 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """All datasets by folded label, all pipelines by name, and what could not be read."""
+    """All datasets by folded label, all pipelines by name, and what could not be read.
+
+    `flows` are the labels that each pipeline reads and writes, by its name. A step that reads a pattern or a folder
+    reads all datasets that match it.
+    """
 
     datasets: Mapping[str, Dataset]
     pipelines: Mapping[str, KnownPipeline]
+    flows: Flows
     diagnostics: tuple[Diagnostic, ...]
 
     def find(self, label: str) -> Dataset | None:
@@ -123,49 +136,33 @@ class Catalogue:
     def _plans(self) -> list[FlowingPlan]:
         return [pipeline.plan for pipeline in self.pipelines.values()]
 
-    def flows(self) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-        """Return the labels that each pipeline reads and writes, by its name.
-
-        A step that reads a pattern or a folder reads all datasets that match it.
-        """
-        folders = [each.label for each in self.datasets.values() if each.label.endswith("/")]
-        return {
-            name: (
-                tuple(dict.fromkeys(label for read in each.plan.reads for label in self._read_by(read, folders))),
-                tuple(dict.fromkeys(self.datasets[fold_label(label)].label for label in each.plan.writes.values())),
-            )
-            for name, each in self.pipelines.items()
-        }
-
-    def _read_by(self, read: Read, folders: Sequence[str]) -> Iterator[str]:
-        yield from (self.datasets[fold_label(label)].label for label in read.sources)
-        has_pattern = any(mark in label for label in read.sources if label[:1] != "@" for mark in "*?[")
-        written = (each.label for each in self.datasets.values() if each.writers) if has_pattern else folders
-        yield from (label for label in written if read.matches(label))
-
 
 class CatalogueReader:
-    """Reads the catalogue; plans and files that did not change since the last time are not read again."""
+    """Reads the catalogue; plans and files that did not change since the last time are not read again.
+
+    Threads may share it.
+    """
 
     def __init__(self) -> None:
+        self._lock = Lock()
         self._workspace: Workspace | None = None
         self._plans: dict[Path, tuple[_Stamp, _Plan | None]] = {}
         self._files: dict[Path, tuple[object, _File]] = {}
+        self._last: tuple[object, Catalogue] | None = None
 
     def read(self, workspace: Workspace) -> Catalogue:
         """Return the catalogue; files that cannot be read are among its diagnostics."""
-        if workspace is not self._workspace:  # settings and connections are new: what was checked may differ
-            self._workspace, self._plans, self._files = workspace, {}, {}
-        plans = {name: (file.path, self._plan(file.path)) for name, file in newest_files(workspace).items()}
-        files = [self._file(workspace, path, plans) for path in pipelines(workspace, strict=False)]
-        states = {each.name: each for each in _states(plans, files)}
-        notes = [problem for file in files for problem in file.diagnostics]
-        pins: dict[str, list[Field]] = {}
-        try:
-            pins = pinned_columns(workspace)
-        except OsirisError as error:
-            notes += error.diagnostics
-        return Catalogue(_datasets(states, pins), states, tuple(dict.fromkeys(notes)))
+        with self._lock:
+            if workspace is not self._workspace:  # settings and connections are new: what was checked may differ
+                self._workspace, self._plans, self._files, self._last = workspace, {}, {}, None
+            plans = {name: (file.path, self._plan(file.path)) for name, file in newest_files(workspace).items()}
+            paths = pipelines(workspace, strict=False)
+            files = [self._file(workspace, path, plans) for path in paths]
+            read = [self._plans[path][0] for path, _ in plans.values()], [self._files[path][0] for path in paths]
+            state = (list(plans), paths, read, _stamp(workspace.project.lock_file))
+            if self._last is None or self._last[0] != state:
+                self._last = state, _catalogue(workspace, {each.name: each for each in _states(plans, files)}, files)
+            return self._last[1]
 
     def _plan(self, path: Path) -> _Plan | None:
         stamp, before = _stamp(path), self._plans.get(path)
@@ -179,6 +176,41 @@ class CatalogueReader:
             read = _read_file(workspace, path, plans)
             before = self._files[path] = _key(path, read.name, plans), read
         return before[1]
+
+
+def _catalogue(workspace: Workspace, states: Mapping[str, KnownPipeline], files: Iterable[_File]) -> Catalogue:
+    notes = [problem for file in files for problem in file.diagnostics]
+    pins: dict[str, list[Field]] = {}
+    try:
+        pins = pinned_columns(workspace)
+    except OsirisError as error:
+        notes += error.diagnostics
+    datasets = _datasets(states, pins)
+    return Catalogue(datasets, states, _flows(datasets, states), tuple(dict.fromkeys(notes)))
+
+
+def _flows(datasets: Mapping[str, Dataset], states: Mapping[str, KnownPipeline]) -> Flows:
+    written = sorted(each.label for each in datasets.values() if each.writers)
+    folders = [label for label in written if label.endswith("/")]
+
+    def read_by(read: Read) -> Iterator[str]:
+        yield from (datasets[fold_label(label)].label for label in read.sources)
+        yield from (label for label in folders if read.matches(label))
+        for prefix in (_PATTERN.split(label, maxsplit=1)[0] for label in read.sources if _is_pattern(label)):
+            near = written[bisect_left(written, prefix) : bisect_right(written, prefix + _LAST)]
+            yield from (label for label in near if read.matches(label))
+
+    return {
+        name: (
+            tuple(dict.fromkeys(label for read in each.plan.reads for label in read_by(read))),
+            tuple(dict.fromkeys(datasets[fold_label(label)].label for label in each.plan.writes.values())),
+        )
+        for name, each in states.items()
+    }
+
+
+def _is_pattern(label: str) -> bool:
+    return not label.startswith("@") and bool(_PATTERN.search(label))
 
 
 class _Plan(NamedTuple):

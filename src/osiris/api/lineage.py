@@ -73,11 +73,11 @@ def _load(workspace: Workspace) -> tuple[dict[str, Manifest], list[Diagnostic]]:
 
 def newest_files(workspace: Workspace) -> dict[str, PlanFile]:
     """Return the newest plan file of each pipeline, by name, sorted."""
-    from osiris.compiler.manifest import find_manifests, newest_manifest
+    from osiris.compiler.manifest import find_manifests
 
-    names = sorted({file.path.parent.parent.name for file in find_manifests(workspace.project)})
-    files = {name: newest_manifest(workspace.project, name) for name in names}
-    return {name: file for name, file in files.items() if file}
+    times = {file: file.path.stat().st_mtime_ns for file in find_manifests(workspace.project)}
+    newest = {file.path.parent.parent.name: file for file in sorted(times, key=lambda file: (times[file], file))}
+    return dict(sorted(newest.items()))
 
 
 def read_newest(workspace: Workspace, name: str, file: PlanFile) -> Manifest | Diagnostic:
