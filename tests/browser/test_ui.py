@@ -43,7 +43,9 @@ def is_as_wide_as_the_window(page):
     return page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
 
 
-@pytest.mark.parametrize("path", ["/", "/runs", "/runs/last", "/runs/nothing"])
+@pytest.mark.parametrize(
+    "path", ["/", "/runs", "/runs/last", "/runs/nothing", "/pipelines/shop.yaml", "/pipelines/broken.yaml"]
+)
 def test_pages_are_for_everybody(project, visit, path):
     with serve_pages(project) as server:
         for width in WIDTHS:

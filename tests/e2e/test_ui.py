@@ -301,6 +301,44 @@ def test_names_of_others_are_no_markup(project, pages):
         assert "<img" not in page.text
 
 
+REJECTING = """
+oml_version: "0.1.0"
+name: rejecting
+steps:
+  - id: orders
+    component: filesystem.csv_extractor
+    mode: read
+    config: {path: data/orders.csv, dtype: {amount: int64}, on_reject: quarantine}
+  - {id: report, component: filesystem.csv_writer, mode: write, config: {path: output/report.csv}}
+"""
+
+
+@pytest.mark.parametrize("words", [(), ("--show-values",)])
+def test_values_of_data_are_masked(project, osiris, words):
+    (project / "data").mkdir()
+    (project / "data" / "orders.csv").write_text("id,amount\n1,5\n2,canary_in_data\n")
+    (project / "pipelines" / "rejecting.yaml").write_text(REJECTING)
+    assert osiris("run", "pipelines/rejecting.yaml", cwd=project).returncode == 0
+    (file,) = project.glob("logs/*/artifacts/orders/*")
+    with serve_pages(project, *words) as server:
+        client = server.client()
+        text = client.get("/runs/last").text
+        assert "canary_in_data" not in text
+        links = re.findall(r'href="([^"]*artifacts/[^"]*)"', text)
+        assert bool(links) == bool(words)
+        answer = client.get(f"/runs/{file.relative_to(project / 'logs')}")
+        assert ("canary_in_data" in answer.text, answer.status_code) == (bool(words), 200 if words else 403)
+        for other in ("manifest.json", "..%2f..%2frun.json"):
+            assert client.get(f"/runs/last/artifacts/report/{other}").status_code in (403, 404)
+        for link in links:
+            assert client.get(f"/runs/{link}").text == file.read_text()
+
+
+def test_events_of_a_run_that_is_gone(pages):
+    answer = pages.client().get("/runs/nothing/events")
+    assert (answer.status_code, "RUN010" in answer.text) == (404, True)
+
+
 def test_many_look_at_once(project, pages):
     for number in range(20):
         put(project, f"p{number}")

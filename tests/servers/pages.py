@@ -14,8 +14,8 @@ from tests.patience import SOON
 class Pages:
     """A running server; `address` is the one that it printed, `base` that of its pages."""
 
-    def __init__(self, process):
-        self.process, self.clients = process, []
+    def __init__(self, process, clients):
+        self.process, self.clients = process, clients
         line = process.stderr.readline()
         self.address = re.search(r"http://\S+", line)[0]
         self.base = self.address.partition("/start")[0]
@@ -41,10 +41,10 @@ def serve_pages(folder, *words, **variables):
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     environment = {**os.environ, **variables}
     with subprocess.Popen(command, cwd=folder, env=environment, text=True, **streams) as process:
+        clients = []
         try:
-            server = Pages(process)
-            yield server
-            for client in server.clients:
-                client.close()
+            yield Pages(process, clients)
         finally:
+            for client in clients:
+                client.close()
             process.kill()

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         changes_on_disk,
         compile_file,
         compiled_data,
+        pipeline_files,
         plan_data,
         save,
         validate_file,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
         known_drift,
         plan_view,
         previous_plan,
+        saved_plan,
         view_plan,
         write_page,
     )
@@ -83,7 +85,7 @@ if TYPE_CHECKING:
         unformatted,
         wire_editor,
     )
-    from osiris.api.reports import Packaged, Reports, package, run_report, write_report, write_reports
+    from osiris.api.reports import Packaged, Reports, package, rejected_file, run_report, write_report, write_reports
     from osiris.api.runs import Plan, Rehearsal, end_sandboxes, find_subject, plan_of, rehearse, run_target
     from osiris.api.session_files import Bundle, Limits, Swept, bundle, sweep
     from osiris.api.sessions import (

@@ -80,6 +80,11 @@ class Compiled:
         return compile_pipeline(self.prepared, self.described, plain=True)
 
 
+def pipeline_files(workspace: Workspace) -> list[str]:
+    """Return the files of pipelines/, relative to the project, sorted."""
+    return [shown(workspace, path) for path in pipelines(workspace, strict=False)]
+
+
 def validate_files(workspace: Workspace, files: Sequence[str], *, params: Mapping[str, str]) -> list[Validated]:
     """Validate files, by default all of `pipelines/`, each separately."""
     paths = [find_file(workspace, file) for file in files] or pipelines(workspace)

@@ -12,6 +12,7 @@ from osiris.durable import write_file
 from osiris.errors import OUT_OF_REACH, OsirisError, diagnostic, exit_code, raise_all, sort_diagnostics
 from osiris.family_spec import find_family
 from osiris.files import refuse_foreign, resolve_path
+from osiris.history.record import plan_of
 from osiris.model import schema_from_json
 from osiris.report.plan import FlowView, PairView, PlanView, StepView, TargetView
 from osiris.session.finding import iter_sessions
@@ -209,6 +210,36 @@ def previous_plan(workspace: Workspace, manifest: Manifest) -> Manifest | None:
         return load_plan(workspace, file, allow_drift=True)[0] if file else None
     except OsirisError:
         return None
+
+
+class SavedPlan(NamedTuple):
+    """The newest saved plan of a pipeline, compared with that of its last run.
+
+    `changes` say what differs, None if no run is on record; `is_older`: the file was changed after the plan was saved.
+    """
+
+    manifest: Manifest
+    view: PlanView
+    changes: list[str] | None
+    is_older: bool
+
+
+def saved_plan(workspace: Workspace, pipeline: str, file: str, session: str | None) -> SavedPlan | None:
+    """Return the newest saved plan of the pipeline in a file; None if there is none, fails as `load_plan`.
+
+    `session` is that of its last run, None if there is none.
+    """
+    from osiris.compare.differences import diff
+    from osiris.compiler.manifest import newest_manifest
+
+    saved = newest_manifest(workspace.project, pipeline)
+    if saved is None:
+        return None
+    manifest, _ = load_plan(workspace, saved, allow_drift=True)
+    before = plan_of(workspace.project.logs / session) if session else None
+    changes = [str(each) for each in diff(before, manifest)] if before else None
+    is_older = saved.path.stat().st_mtime < (workspace.root / file).stat().st_mtime
+    return SavedPlan(manifest, plan_view(workspace.root, manifest, {}, before), changes, is_older)
 
 
 def write_page(view: PlanView, path: Path) -> None:

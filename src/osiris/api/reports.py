@@ -151,9 +151,21 @@ def write_report(workspace: Workspace, session: str, file: Path) -> Reports:
     return Reports(name, file)
 
 
-def run_report(workspace: Workspace, session: str, site: object) -> str:
-    """Return the page of one run as a server shows it: `site` is what is around it. Fails with RUN010."""
-    return _page(workspace, _find(workspace, session), None, site=site)
+def run_report(workspace: Workspace, session: str, site: object, files: str | None) -> str:
+    """Return the page of one run as a server shows it; `site` and `files` are as for `run_page`. Fails with RUN010."""
+    return _page(workspace, _find(workspace, session), None, files=files, site=site)
+
+
+def rejected_file(workspace: Workspace, session: str, step: str) -> Path:
+    """Return the file with the rejected rows of a step; fails with RUN010 if there is none."""
+    summary = open_session(workspace.project, session)
+    quarantined = summary["steps"].get(step, {}).get("quarantined")
+    path: Path = (
+        workspace.project.logs / str(summary["session"]) / "artifacts" / step / str((quarantined or {}).get("file"))
+    )
+    if quarantined is None or not path.is_file():
+        fail("RUN010", session=f"{session}, {step}", hint="it has no rejected rows")
+    return path
 
 
 def write_reports(workspace: Workspace, session: str, folder: Path | None = None, newest: int = 20) -> Reports:
@@ -174,7 +186,7 @@ def write_reports(workspace: Workspace, session: str, folder: Path | None = None
         name = _find(workspace, session)
         names = _unrendered(summaries, base, newest, name)
         for each in (name, *names):
-            page = _page(workspace, each, f"../{INDEX}", beside=folder is None)
+            page = _page(workspace, each, f"../{INDEX}", files="" if folder is None else None)
             _write(project, base / each / REPORT, page)
     _write_index(project, base)
     return Reports(name, base / name / REPORT, tuple(base / each / REPORT for each in names), base / INDEX)
@@ -229,14 +241,16 @@ def _find(workspace: Workspace, session: str) -> str:
     return str(open_session(workspace.project, session)["session"])
 
 
-def _page(workspace: Workspace, session: str, index: str | None, *, beside: bool = False, site: object = None) -> str:
+def _page(
+    workspace: Workspace, session: str, index: str | None, *, files: str | None = None, site: object = None
+) -> str:
     from osiris.report.pages import run_page
 
     reading = reading_of(workspace, session)
     run, origin = reading.run, _origin(workspace, reading.run)
     earlier = origin or reading.base or run_before(workspace.project, run)
     answer, repeat = _answer(workspace, run), _repeat(workspace, run, origin)
-    return run_page(reading, earlier, index, answer=answer, repeat=repeat, beside=beside, site=site)
+    return run_page(reading, earlier, index, answer=answer, repeat=repeat, files=files, site=site)
 
 
 def _answer(workspace: Workspace, run: RecordedRun) -> dict[str, JsonValue] | None:

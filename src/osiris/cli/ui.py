@@ -17,7 +17,7 @@ PORT = click.option(
     "--port", type=click.IntRange(0, 65535), default=8420, metavar="N", help="Listen on this port; 0: any free one."
 )
 ALLOW = flag("--allow-run", "Allow the pages to run pipelines and to connect to sources.")
-SHOW_VALUES = flag("--show-values", "Show values of data; without it, they are masked.")
+SHOW_VALUES = flag("--show-values", "Show values of data: files of rejected rows.")
 
 
 @answers("ui", PORT, ALLOW, SHOW_VALUES, PROFILE)

@@ -16,7 +16,7 @@ from osiris.history.row_counts import MILD
 from osiris.history.tables import by_entry, causes_of, merged, since_text, states_text, tables_of
 from osiris.report.drawing import BOX_HEIGHT, BOX_WIDTH, draw, thinned
 from osiris.report.plan import size_text
-from osiris.report.run import RunReport, StepReport, badge_of, read_report
+from osiris.report.run import RunReport, StepReport, badge_of, read_report, statements_of
 from osiris.report.template import duration_text, licensed, number_text, own, policy, render, short, visible
 from osiris.units import count
 
@@ -80,21 +80,22 @@ def run_page(
     *,
     answer: Mapping[str, JsonValue] | None = None,
     repeat: Repeat | None = None,
-    beside: bool = False,
+    files: str | None = None,
     site: object = None,
 ) -> str:
     """Return the HTML page of a run; the same record gives the same page.
 
     `earlier` is the run that it is compared with, `index` the address of the page over all runs. `answer` is that of
-    its package: what is odd, what changed and what to do next. `repeat` is what a replay is to be told of. `beside`:
-    the page will be in the folder of the run, so that it can link to files there. `site` is as for `render`.
+    its package: what is odd, what changed and what to do next. `repeat` is what a replay is to be told of. `files` is
+    the beginning of links to files of the run, "" for a page in its folder; None if there are no links. `site` is as
+    for `render`.
     """
     run = reading.run
     report = read_report(reading, earlier, answer)
     flow = column_flow(run.plan) if run.plan else []
     charts = bool(report.series)
     style = own("page.css", "run.css", *([CHARTS_STYLE] if charts else []))
-    scripts = [*([licensed(*CHARTS), own("charts.js")] if charts else []), own("run.js")]
+    scripts = [*([licensed(*CHARTS), own("charts.js")] if charts else []), own("copy.js"), own("run.js")]
     return render(
         "run.html.jinja",
         site=site,
@@ -104,7 +105,7 @@ def run_page(
         chart_notice=_NOTICE if charts else "",
         index=index,
         repeat=repeat,
-        beside=beside,
+        linked=files,
         has_flow=bool(flow),
         most_columns=MOST_COLUMNS,
         data={"flow": flow, "series": report.series.to_json() if report.series else None},
@@ -353,20 +354,23 @@ _STATUSES = ("complete", "failed", "cancelled", "lost", "running")
 
 def plan_page(view: PlanView) -> str:
     """Return the HTML page of a plan."""
+    style = own("page.css", "run.css", "plan.css")
+    return render("plan.html.jinja", csp=policy([style], []), style=style, **plan_words(view))
+
+
+def plan_words(view: PlanView, manifest: Manifest | None = None) -> dict[str, object]:
+    """Return what `plan_content.html.jinja` shows of a plan; the SQL of its steps is taken from `manifest`."""
     edges = [(source, step.id) for step in view.steps for source in (*step.inputs, *step.after)]
     steps = {step.id: step for step in view.steps}
-    style = own("page.css", "run.css", "plan.css")
-    return render(
-        "plan.html.jinja",
-        csp=policy([style], []),
-        style=style,
-        plan=view,
-        steps=steps,
-        drawing=draw(list(steps), edges),
-        box=(BOX_WIDTH, BOX_HEIGHT),
-        fused=any(step.fused for step in view.steps),
-        waits=any(step.after for step in view.steps),
-    )
+    return {
+        "plan": view,
+        "steps": steps,
+        "drawing": draw(list(steps), edges),
+        "box": (BOX_WIDTH, BOX_HEIGHT),
+        "fused": any(step.fused for step in view.steps),
+        "waits": any(step.after for step in view.steps),
+        "statements": {step["id"]: statements_of(step) for step in manifest.steps} if manifest else {},
+    }
 
 
 def index_page(

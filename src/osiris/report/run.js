@@ -157,19 +157,6 @@
   const openAll = (open) => cards.forEach((card) => (card.open = open && !card.hidden));
   document.getElementById("open-all").addEventListener("click", () => openAll(true));
   document.getElementById("close-all").addEventListener("click", () => openAll(false));
-  document.querySelectorAll(".command").forEach((command) => {
-    const button = make("button", "Copy", { type: "button", className: "button copy no-print" });
-    button.addEventListener("click", async () => {
-      getSelection().selectAllChildren(command);
-      try {
-        await navigator.clipboard.writeText(command.textContent);
-        button.textContent = "Copied";
-      } catch {
-        button.textContent = "Selected";
-      }
-    });
-    command.after(button);
-  });
   show("downloads", "inside-page", ...(cards.length > 1 ? ["tools"] : []));
 
   // What failed is in sight, wherever the drawing has it.

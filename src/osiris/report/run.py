@@ -269,9 +269,15 @@ def _recorded(step: RecordedStep) -> dict[str, Any]:
         "fused": tuple(plan.get("fused") or ()),
         "delivery": plan.get("delivery"),
         "order": plan.get("order") if step.mode != "write" else None,
-        "statements": tuple(Statement(key, dialect, str(config.get(key, ""))) for key, dialect in sql.items()),
+        "statements": statements_of(plan),
         "settings": tuple((key, _json(value)) for key, value in config.items() if key not in sql),
     }
+
+
+def statements_of(plan: Mapping[str, JsonValue]) -> tuple[Statement, ...]:
+    """Return the SQL of a step's entry in the plan."""
+    config = plan.get("config", {})
+    return tuple(Statement(key, dialect, str(config.get(key, ""))) for key, dialect in (plan.get("sql") or {}).items())
 
 
 def _json(value: JsonValue) -> str:

@@ -16,6 +16,7 @@ from osiris.errors import OsirisError
 from osiris.project import Project
 from osiris.report.template import own, policy, render
 from osiris.ui.records import Records, file_state
+from osiris.ui.starts import Starts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -76,6 +77,7 @@ class App:
     pages: Sequence[Page]
     is_stopping: Callable[[], bool] = _never
     records: Records = field(default_factory=Records)
+    starts: Starts = field(default_factory=Starts)
     _fragments: dict[str, tuple[object, Markup]] = field(default_factory=dict)
     _opened: tuple[tuple[State, ...], Workspace] | None = None
     _scrubbing: tuple[Workspace, Scrubber] | None = None
@@ -108,11 +110,10 @@ class App:
     ) -> HTMLResponse:
         """Answer with a page rendered from a template of this folder.
 
-        `styles` and `scripts` are files of this folder, in addition to those of all pages.
+        `styles` and `scripts` are files of this folder or that of the reports, in addition to those of all pages.
         """
-        style = own("page.css", *(str(_FOLDER / name) for name in styles))
-        script = own(*(str(_FOLDER / name) for name in scripts))
-        csp = policy([style], [script] if scripts else [], served=True)
+        style, script = (own(*map(_place, names)) for names in (("page.css", *styles), ("copy.js", *scripts)))
+        csp = policy([style], [script], served=True)
         return HTMLResponse(
             render(template, _FOLDER, csp=csp, style=style, script=script, site=self.site(here), **words)
         )
@@ -121,9 +122,18 @@ class App:
         """Return the part of a page with this name, rendered for a `value`; from before, if the value is the same."""
         kept = self._fragments.get(name)
         if kept is None or kept[0] != value:
-            text = Markup(render(template, _FOLDER, value=value))  # noqa: S704 - of our templates
-            kept = self._fragments[name] = value, text
+            kept = self._fragments[name] = value, self.part(template, value)
         return kept[1]
+
+    def part(self, template: str, value: object) -> Markup:
+        """Return a part of a page, rendered for a `value`."""
+        return Markup(render(template, _FOLDER, value=value))  # noqa: S704 - of our templates
+
+
+def _place(name: str) -> str:
+    """Return the full path of a file of this folder; the name of any other one, which is of the reports."""
+    path = _FOLDER / name
+    return str(path) if path.exists() else name
 
 
 def app_of(request: Request) -> App:

@@ -14,6 +14,7 @@ from osiris.api.catalogue import LOCK, CatalogueReader
 from osiris.compare.lineage import KINDS, source_name
 from osiris.compiler.manifest import SHORT
 from osiris.report.drawing import BOX_HEIGHT, BOX_WIDTH
+from osiris.ui import pipelines
 from osiris.ui.app import Page, app_of
 from osiris.ui.graph import DATASET, PIPELINE, draw_flows
 
@@ -36,7 +37,7 @@ KIND_WORDS = dict(
     zip(KINDS, ("copied as it is", "computed from it", "aggregated from it", "how is not known"), strict=True)
 )
 
-_STYLES = ("../report/run.css", "catalogue.css")
+_STYLES = ("run.css", "catalogue.css")
 
 _READER = CatalogueReader()
 
@@ -74,7 +75,6 @@ def show_catalogue(request: Request) -> HTMLResponse:
         "catalogue.html.jinja",
         title="Catalogue",
         styles=_STYLES,
-        scripts=["copy.js"],
         catalogue=catalogue,
         query=query,
         part=part_of(hits, request),
@@ -82,6 +82,7 @@ def show_catalogue(request: Request) -> HTMLResponse:
         outdated=outdated,
         compiling=lambda file: shlex.join(["osiris", "compile", file]),
         address=address,
+        files=_addresses(catalogue),
         clean=app.clean,
         graph=None if query else draw_flows(catalogue.flows),
         box=(BOX_WIDTH, BOX_HEIGHT),
@@ -124,7 +125,6 @@ def show_dataset(request: Request) -> HTMLResponse:
         "column.html.jinja" if column else "dataset.html.jinja",
         title=subject,
         styles=_STYLES,
-        scripts=["copy.js"],
         catalogue=catalogue,
         dataset=dataset,
         column=column,
@@ -136,6 +136,7 @@ def show_dataset(request: Request) -> HTMLResponse:
         command=shlex.join(["osiris", "impact", subject]) if dataset.readers else None,
         commands=list(_lineage_commands(catalogue, dataset, column)) if column else [],
         address=address,
+        files=_addresses(catalogue),
         clean=app.clean,
         lock=LOCK,
         kinds=KIND_WORDS,
@@ -143,6 +144,11 @@ def show_dataset(request: Request) -> HTMLResponse:
         graph=draw_flows(catalogue.flows, dataset.label, involved),
         box=(BOX_WIDTH, BOX_HEIGHT),
     )
+
+
+def _addresses(catalogue: Catalogue) -> dict[str, str]:
+    """Return the paths of the pages of pipelines, by name; of those that have a file."""
+    return {name: pipelines.address(each.file) for name, each in catalogue.pipelines.items() if each.file}
 
 
 def _lineage_commands(catalogue: Catalogue, dataset: Dataset, column: KnownColumn) -> Iterator[str]:
@@ -164,8 +170,8 @@ def _involved(dataset: Dataset, origins: Sequence[MadeOf], impact: Sequence[Pipe
     labels = {dataset.label, *(made.target.source for made in origins)}
     labels |= {at.source for made in origins for at, _ in made.sources}
     labels |= {step.target for each in impact for step in each.steps if step.target}
-    pipelines = {made.pipeline for made in origins} | {each.name for each in impact}
-    return {DATASET + label for label in labels} | {PIPELINE + name for name in pipelines}
+    names = {made.pipeline for made in origins} | {each.name for each in impact}
+    return {DATASET + label for label in labels} | {PIPELINE + name for name in names}
 
 
 PAGE = Page("Catalogue", PATH, (Route(PATH, show_catalogue), Route(_DATASET, show_dataset)))

@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from osiris.report.template import duration_text, number_text
 from osiris.schedule.status import BAD
+from osiris.ui import pipelines
 from osiris.ui.app import Page, app_of
 from osiris.ui.runs import address
 from osiris.units import count
@@ -56,10 +57,11 @@ class Target(NamedTuple):
 class Row(NamedTuple):
     """A pipeline: its state, the rows that its last run rejected, lines of duration and rows, targets, and texts.
 
-    `started` and `late` say how long ago that was, `due` how soon.
+    `page` is the path of its own page; `started` and `late` say how long ago that was, `due` how soon.
     """
 
     status: PipelineStatus
+    page: str
     tone: str
     problems: Sequence[Diagnostic]
     rejected: int
@@ -109,6 +111,7 @@ def _row(app: App, workspace: Workspace, status: PipelineStatus, own: Sequence[R
     problems = [each for each in status.problems if each.severity == "error"]
     return Row(
         status=status,
+        page=pipelines.address(status.file),
         tone="noted" if rejected and status.state == "ok" else _TONES.get(status.state, status.state),
         problems=[replace(each, message=app.clean(each.message), hint=app.clean(each.hint or "")) for each in problems],
         rejected=rejected,
@@ -177,4 +180,4 @@ def ago_text(moment: datetime, now: datetime) -> str:
     return f"{_span(now - moment)} ago"
 
 
-PAGE = Page("Home", "/", (Route("/", show_home),))
+PAGE = Page("Home", "/", (Route("/", show_home), *pipelines.ROUTES))

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import json
+import time
+from typing import TYPE_CHECKING, Any
 
-from starlette.responses import HTMLResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse, StreamingResponse
 from starlette.routing import Route
 
 from osiris import api
 from osiris.report.pages import MOST_RUNS, index_page
 from osiris.ui.app import Page, app_of
+from osiris.ui.live import LiveRun
+from osiris.ui.starts import cancel
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from starlette.requests import Request
+    from starlette.responses import Response
+
+    from osiris.ui.app import App
 
 PATH = "/runs"
+
+_PAUSE = 0.1
+"""Seconds between two looks at the files of a run: the most often that its page changes."""
+_BEAT = 1.0
+"""Seconds after which times are sent although nothing happened."""
 
 
 def address(session: str) -> str:
@@ -31,10 +47,82 @@ def show_runs(request: Request) -> HTMLResponse:
 
 
 def show_run(request: Request) -> HTMLResponse:
-    """Show the report of one run; fails with RUN010 if there is none."""
+    """Show the report of one run, or the run while it is at work; fails with RUN010 if there is none."""
+    app, name = app_of(request), request.path_params["session"]
+    workspace = app.workspace()
+    summary = api.show_session(workspace, name)
+    if summary["status"] != "running":
+        files = f"{summary['session']}/" if app.settings.show_values else None
+        return HTMLResponse(api.run_report(workspace, name, app.site(PATH), files))
+    run = LiveRun(workspace, summary["session"], summary)
+    run.advance()
+    run.check()
+    parts = {part: app.part(template, value) for part, (template, value) in run.parts().items()}
+    words: dict[str, Any] = {
+        "events": f"{address(summary['session'])}/events",
+        "start": app.starts.of(summary["session"]),
+    }
+    words |= {"title": f"{summary['pipeline']} {run.status}", "summary": summary, "parts": parts}
+    return app.show(PATH, "live.html.jinja", styles=["live.css"], scripts=["live.js"], **words)
+
+
+def cancel_run(request: Request) -> Response:
+    """Cancel a run that this server has started, as Ctrl-C does, and show it."""
+    session = request.path_params["session"]
+    if start := app_of(request).starts.of(session):
+        cancel(start)
+    return RedirectResponse(address(session), status_code=303)
+
+
+def send_rejected(request: Request) -> Response:
+    """Send the rejected rows of a step, if values are shown."""
+    app, names = app_of(request), request.path_params
+    if not app.settings.show_values:
+        return PlainTextResponse("Rejected rows are values of data: start osiris ui --show-values.\n", status_code=403)
+    path = api.rejected_file(app.workspace(), names["session"], names["step"])
+    return FileResponse(path, media_type="text/csv", filename=path.name)
+
+
+async def follow_run(request: Request) -> Response:
+    """Send the parts of a run's page whenever they change, as server-sent events, until the run ends."""
     app = app_of(request)
-    page = api.run_report(app.workspace(), request.path_params["session"], site=app.site(PATH))
-    return HTMLResponse(page)
+    summary = await run_in_threadpool(api.show_session, app.workspace(), request.path_params["session"])
+    run = LiveRun(app.workspace(), summary["session"], summary)
+    return StreamingResponse(_events(app, run), media_type="text/event-stream")
 
 
-PAGE = Page("Runs", PATH, (Route(PATH, show_runs), Route(PATH + "/{session}", show_run)))
+async def _events(app: App, run: LiveRun) -> AsyncIterator[str]:
+    sent: dict[str, object] = {}
+    due = 0.0
+    while not app.is_stopping():
+        changed = await run_in_threadpool(run.advance)
+        if time.monotonic() >= due:
+            await run_in_threadpool(run.check)
+        if changed or run.has_ended or time.monotonic() >= due:
+            due = time.monotonic() + _BEAT
+            yield f"data: {json.dumps(_message(app, run, sent))}\n\n"
+        if run.has_ended:
+            return
+        await asyncio.sleep(_PAUSE)
+
+
+def _message(app: App, run: LiveRun, sent: dict[str, object]) -> dict[str, object]:
+    """Return the parts that are not as they were sent, and note them as sent."""
+    changed = {name: part for name, part in run.parts().items() if sent.get(name) != part[1]}
+    sent |= {name: value for name, (_, value) in changed.items()}
+    state = run.note or f"{run.summary['pipeline']} {run.status}"
+    parts = {name: app.part(template, value) for name, (template, value) in changed.items()}
+    return {"parts": parts, "state": state, "ended": run.has_ended}
+
+
+PAGE = Page(
+    "Runs",
+    PATH,
+    (
+        Route(PATH, show_runs),
+        Route(PATH + "/{session}", show_run),
+        Route(PATH + "/{session}", cancel_run, methods=["POST"]),
+        Route(PATH + "/{session}/events", follow_run),
+        Route(PATH + "/{session}/artifacts/{step}/{file}", send_rejected),
+    ),
+)

@@ -1,0 +1,97 @@
+"""The page of one pipeline: its plan, what changed since the last run, its runs, and how it is compiled and run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from starlette.responses import RedirectResponse
+from starlette.routing import Route
+
+from osiris import api
+from osiris.errors import OsirisError, raise_all
+from osiris.report.pages import plan_words
+from osiris.ui import runs
+from osiris.ui.access import FORM
+from osiris.ui.app import app_of
+from osiris.ui.problems import show_missing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from osiris.errors import Diagnostic
+    from osiris.ui.app import App
+
+_RECENT = 20
+
+
+def address(file: str) -> str:
+    """Return the path of the page of a pipeline's file, which is relative to the project."""
+    return f"/{quote(file)}"
+
+
+def show_pipeline(request: Request) -> Response:
+    """Show one pipeline."""
+    app, file = app_of(request), _file_of(request)
+    return _page(app, file) if file else show_missing(request, LookupError())
+
+
+def act(request: Request) -> Response:
+    """Compile or run a pipeline, then show it or the run; fails with what the command reports."""
+    app, file = app_of(request), _file_of(request)
+    if file is None:
+        return show_missing(request, LookupError())
+    workspace = app.workspace()
+    if request.scope[FORM].get("action") == "run":
+        name = str(api.validate_file(workspace, workspace.root / file, params={}).name)
+        start = app.starts.run(app.settings, workspace.project, file, name)
+        if start.session:
+            return RedirectResponse(runs.address(start.session), status_code=303)
+    else:
+        start = app.starts.start(app.settings, "compile", file)
+        start.process.wait()
+    problems = start.problems()
+    if problems:
+        raise_all(problems)
+    return RedirectResponse(address(file), status_code=303)
+
+
+def _file_of(request: Request) -> str | None:
+    """Return the file of a request if it is one of the project's pipelines."""
+    workspace, name = app_of(request).workspace(), f"pipelines/{request.path_params['file']}"
+    return name if name in api.pipeline_files(workspace) else None
+
+
+def _page(app: App, file: str) -> Response:
+    workspace = app.workspace()
+    checked = api.validate_file(workspace, workspace.root / file, params={})
+    own = [run for run in app.records.runs(workspace) if run["pipeline"] == checked.name] if checked.name else []
+    problems: Sequence[Diagnostic] = [each for each in checked.diagnostics if each.severity != "note"]
+    saved, last = None, own[0]["session"] if own else None
+    try:
+        saved = api.saved_plan(workspace, checked.name, file, last) if checked.name else None
+    except OsirisError as error:
+        problems = [*problems, *error.diagnostics]
+    words: dict[str, Any] = plan_words(saved.view, saved.manifest) if saved else {}
+    return app.show(
+        "/",
+        "pipeline.html.jinja",
+        title=checked.name or file,
+        styles=["run.css", "plan.css", "pipeline.css"],
+        file=file,
+        saved=saved,
+        problems=problems,
+        clean=app.clean,
+        recent=own[:_RECENT],
+        address=runs.address,
+        **words,
+    )
+
+
+ROUTES = (
+    Route("/pipelines/{file:path}", show_pipeline),
+    Route("/pipelines/{file:path}", act, methods=["POST"]),
+)
