@@ -239,7 +239,7 @@ def test_home_has_a_row_for_each_pipeline_and_what_needs_attention_first(project
     write_session(project, shop(name="gamma"), start=NOW - timedelta(hours=5), failed=failed, suffix="00003")
     page = pages.client().get("/")
     assert page.status_code == 200
-    names = re.findall(r"<strong>(\w+)</strong><span", page.text)
+    names = re.findall(r'<strong><a href="[^"]+">(\w+)</a></strong>', page.text)
     assert names == ["late", "gamma", "beta", "alpha", "delta"]
     words = text_of(page)
     assert "3 pipelines need attention" in words

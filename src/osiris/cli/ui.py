@@ -31,8 +31,8 @@ def ui(port: int, allow_run: bool, show_values: bool, profile: str | None) -> An
     if not (find_spec("starlette") and find_spec("uvicorn")):
         fail("WEB001", command=install_command("ui"))
     from osiris.api import open_project
-    from osiris.ui.app import Settings
     from osiris.ui.server import serve
+    from osiris.ui.settings import Settings
 
     root = find_project(start_folder(), os.environ).root
     open_project(root, os.environ, profile)

@@ -19,7 +19,7 @@ from osiris.ui.records import Records, file_state
 from osiris.ui.starts import Starts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from starlette.requests import Request
     from starlette.routing import BaseRoute
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from osiris.secret import Scrubber
     from osiris.ui.access import Access
     from osiris.ui.records import State
+    from osiris.ui.settings import Settings
 
 _FOLDER = Path(__file__).parent
 
@@ -55,17 +56,6 @@ class Site(NamedTuple):
 
 def _never() -> bool:
     return False
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a server was started with. `show_values`: values of data are not masked."""
-
-    root: Path
-    environ: Mapping[str, str]
-    profile: str | None
-    allow_run: bool = False
-    show_values: bool = False
 
 
 @dataclass(slots=True)

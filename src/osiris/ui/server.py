@@ -14,13 +14,15 @@ from starlette.applications import Starlette
 
 from osiris.errors import OsirisError, fail
 from osiris.ui.access import Access, Guard
-from osiris.ui.app import App, Settings
+from osiris.ui.app import App
 from osiris.ui.home import rows_of
 from osiris.ui.pages import PAGES
 from osiris.ui.problems import show_missing, show_problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from osiris.ui.settings import Settings
 
 HOST = "127.0.0.1"
 _PATIENCE = 2

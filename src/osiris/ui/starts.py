@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from osiris.project import Project
-    from osiris.ui.app import Settings
+    from osiris.ui.settings import Settings
 
 _PATIENCE = 10.0
 """Seconds that a page waits for a run to begin; one that asks slow sources first begins later."""
