@@ -57,6 +57,13 @@ def test_a_dataset_has_its_columns_and_the_command(shop):
     assert "osiris impact" not in shop.dataset("output/rich.csv")  # nothing reads it
 
 
+def test_pipelines_lead_to_their_pages(shop):
+    text = shop.client.get("/catalogue/dataset", params={"label": "output/report.csv"}).text
+    for file in ("pipelines/sales.yaml", "pipelines/follow.yaml"):
+        assert text.count(f'href="/{file}"') == 2  # in the graph, and in words
+        assert shop.client.get(f"/{file}").status_code == 200
+
+
 def test_a_column_comes_from_and_goes_to_other_pipelines(shop):
     text = shop.dataset("output/rich.csv", column="following")
     assert "Comes from following of output/rich.csv in pipeline follow, step save" in text
