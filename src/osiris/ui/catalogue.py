@@ -39,7 +39,8 @@ KIND_WORDS = dict(
 
 _STYLES = ("run.css", "catalogue.css")
 
-_READER = CatalogueReader()
+READER = CatalogueReader()
+"""The catalogue of the project of this process, for all pages."""
 
 
 class Hit(NamedTuple):
@@ -67,7 +68,7 @@ def address(label: str, column: str | None = None, **more: object) -> str:
 def show_catalogue(request: Request) -> HTMLResponse:
     """List all datasets, or those that a search finds by their names, columns, or pipelines."""
     app, query = app_of(request), request.query_params.get("q", "").strip()
-    catalogue = _READER.read(app.workspace())
+    catalogue = READER.read(app.workspace())
     hits = list(_hits(catalogue, query.casefold()))
     outdated = [each for each in catalogue.pipelines.values() if each.problem]
     return app.show(
@@ -108,7 +109,7 @@ def part_of(rows: Sequence[object], request: Request) -> Part:
 def show_dataset(request: Request) -> HTMLResponse:
     """Show one dataset with its columns, or one of these: where it comes from and where it goes."""
     app = app_of(request)
-    catalogue = _READER.read(app.workspace())
+    catalogue = READER.read(app.workspace())
     dataset = catalogue.find(request.query_params.get("label", ""))
     if dataset is None:
         raise HTTPException(404)
