@@ -14,6 +14,7 @@ from bench.changes import changes
 from bench.digest import costs
 from bench.figure import Bench, Figure
 from bench.guide import guide
+from bench.local_pages import local_pages
 from bench.measure import Others, alternate, median_cpu, median_seconds, peak_megabytes, repeated, run
 from bench.pages import large_session, seconds_until_seen
 from bench.projects import (
@@ -204,6 +205,7 @@ GROUPS: dict[str, Callable[[Bench], Iterable[Figure]]] = {
     "compiling": compiling,
     "large": large,
     "pages": pages,
+    "local_pages": local_pages,
     "servers": servers,
     "tables": tables,
     "changes": changes,

@@ -146,13 +146,34 @@ def test_rejected_rows_are_said_everywhere_and_linked(ran, project, osiris, look
     assert look(project / "one.html").locator("a[href$='rejected.csv']").count() == 0
 
 
-def test_words_of_tables_are_not_broken_on_a_small_screen(ran):
+@pytest.mark.parametrize("width", [390, 1280])
+def test_words_of_tables_are_not_broken(ran, width):
     _, page = ran(ORDERS.replace("7,7.5", "7,many"))
-    page.set_viewport_size({"width": 390, "height": 900})
+    page.set_viewport_size({"width": width, "height": 900})
     cells = page.locator(".scrolls tbody :is(th, td):visible").all()
     shown = [(cell.inner_text(), cell.evaluate(LINES)) for cell in cells]
     assert len([text for text, _ in shown if text]) > 10
     assert [text for text, lines in shown if text and lines > len(text.split())] == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_words_of_the_index_are_not_broken_and_the_graph_is_reached(tmp_path, osiris, page_of, look, width):
+    (tmp_path / "osiris.yaml").write_text("")
+    folder = write_session(tmp_path, shop())
+    osiris("logs", "html", cwd=tmp_path)
+    page = look(tmp_path / "logs/index.html", width)
+    shown = [(cell.inner_text(), cell.evaluate(LINES)) for cell in page.locator("tbody td:not(:has(svg))").all()]
+    assert [text for text, lines in shown if text and lines > len(text.split())] == []
+    drawing = look(page_of(folder), width).locator(".drawing")
+    right = (
+        "element => { element.scrollLeft = 1e6; return element.scrollLeft + element.clientWidth - element.scrollWidth }"
+    )
+    assert abs(drawing.evaluate(right)) <= 1
+
+
+def test_rows_of_several_targets_are_not_only_one_sum(tmp_path, page_of, look):
+    page = look(page_of(write_session(tmp_path, shop(), rows=1000)))
+    assert "2 targets: boxes 1,000, report 1,000" in page.inner_text(".glance")
 
 
 @pytest.mark.long

@@ -268,12 +268,55 @@ def test_home_shows_what_changes_meanwhile(project, pages):
     assert (gone.status_code, "RUN010" in gone.text) == (404, True)
 
 
+def rewrite(folder, **changes):
+    """Change the run.json of a session; `steps` are merged by step."""
+    run = json.loads((folder / "run.json").read_text())
+    for name, fields in changes.pop("steps", {}).items():
+        run["steps"][name] |= fields
+    (folder / "run.json").write_text(json.dumps(run | changes))
+
+
+def test_a_target_is_stale_only_if_the_last_run_was_to_write_it(project, pages):
+    """A step that an earlier run delivered, or that was not selected, is skipped: neither leaves its target stale."""
+    at = [NOW - timedelta(hours=hours) for hours in (9.5, 6.5, 3.5)]
+    skipped = {"report": {"status": "skipped"}}
+    delivered = {"report": {"files": [], "rows": 5}}
+    for name in ("resumed", "selected", "failed"):
+        put(project, name)
+        write_session(project, shop(name=name), start=at[0], seconds=5, suffix=f"00{len(name)}01")
+    write_session(project, shop(name="resumed"), start=at[1], seconds=5, suffix="00711")
+    rewrite(
+        write_session(project, shop(name="resumed"), start=at[2], suffix="00712"), steps=skipped, deliveries=delivered
+    )
+    rewrite(write_session(project, shop(name="selected"), start=at[2], suffix="00812"), steps=skipped)
+    failed = {"orders": problem("DAT001", "no")}
+    write_session(project, shop(name="failed"), start=at[2], failed=failed, suffix="00612")
+    page = pages.client().get("/").text
+    rows = {row.partition("</a>")[0].rpartition(">")[2]: row for row in page.split('<tr role="row" class="')[1:]}
+    report = {name: row[row.index("output/report.csv") :].partition("</p>")[0] for name, row in rows.items()}
+    assert "written 3 hours ago" in report["resumed"]
+    assert "written 9 hours ago" in report["selected"]
+    assert "stale, " in report["failed"]
+    assert ["stale" in text for text in report.values()].count(True) == 1
+    assert "1 pipeline needs attention" in page
+
+
+def test_a_run_whose_process_is_gone_is_lost(project, pages):
+    put(project, "alpha")
+    folder = write_session(project, shop(name="alpha"), start=NOW - timedelta(hours=3), status="running")
+    rewrite(folder, ended_at=None, duration_ms=None)
+    before = files_of(project)
+    client = pages.client()
+    assert "1 failing" in text_of(client.get("/"))
+    assert "lost" in text_of(client.get("/runs"))
+    assert "no longer exists" in text_of(client.get(f"/runs/{folder.name}"))
+    assert files_of(project) == before
+
+
 def test_rejected_rows_need_attention(project, pages):
     put(project, "alpha")
     folder = write_session(project, shop(name="alpha"), start=NOW - timedelta(hours=3), seconds=5)
-    run = json.loads((folder / "run.json").read_text())
-    run["steps"]["report"]["rows_rejected"] = 5000
-    (folder / "run.json").write_text(json.dumps(run))
+    rewrite(folder, steps={"report": {"rows_rejected": 5000}})
     words = text_of(pages.client().get("/"))
     assert "1 pipeline needs attention" in words
     assert "5,000 rows rejected" in words

@@ -148,22 +148,28 @@ def _line(values: Sequence[float], text: Callable[[float], str]) -> Line:
 
 
 def _targets(app: App, workspace: Workspace, own: Sequence[Run], now: datetime) -> Iterator[Target]:
-    """Yield the targets of the newest run that has steps, each with the newest run that wrote it."""
+    """Yield the targets of the newest run that has steps, each with the newest run after which it was written."""
     ended = [run for run in own if run["status"] != "running" and run["kind"] == "run"]
     newest = next((run for run in ended if run["steps"]), None)
     if newest is None:
         return
     for step, name in app.records.targets(workspace, newest["session"]).items():
-        wrote = next((run for run in ended if _has_written(run, step)), None)
+        meant = [run for run in ended if _was_to_write(run, step)]
+        wrote = next((run for run in meant if _has_written(run, step)), None)
         if wrote is None or not wrote["ended_at"]:
             yield Target(name, None, "", None, is_fresh=False)
         else:
             ago = ago_text(datetime.fromisoformat(wrote["ended_at"]), now)
-            yield Target(name, wrote["ended_at"], ago, address(wrote["session"]), wrote is newest)
+            yield Target(name, wrote["ended_at"], ago, address(wrote["session"]), wrote is meant[0])
+
+
+def _was_to_write(run: Run, step: str) -> bool:
+    """Return whether a run had a step; one that was not selected is skipped, as is one that was delivered before."""
+    return step in run["deliveries"] or (step in run["steps"] and run["steps"][step]["status"] != "skipped")
 
 
 def _has_written(run: Run, step: str) -> bool:
-    return step in run["steps"] and run["steps"][step]["status"] == "complete"
+    return step in run["deliveries"] or run["steps"][step]["status"] == "complete"
 
 
 _UNITS = ((2 * 86400, 86400, "day"), (2 * 3600, 3600, "hour"), (120, 60, "minute"))

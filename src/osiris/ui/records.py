@@ -8,6 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, TypeAlias
 
 from osiris.history.record import plan_of, target_of
+from osiris.project_lock import is_held
 from osiris.schedule.files import find_pipelines, read_file
 from osiris.schedule.status import status_of
 from osiris.session.finding import session_folders
@@ -63,9 +64,9 @@ class Records:
         """Return all runs and replays, the newest first: the keys of run.json that lists show."""
         with self._lock:
             folders = self._folders(workspace.project)
-            read = {folder.name: self._runs.get(folder.name) or _summary(folder) for folder in folders}
+            read = {folder.name: self._runs.get(folder.name) or _current(folder) for folder in folders}
             readable = {name: run for name, run in read.items() if run is not None}
-            self._runs = {name: run for name, run in readable.items() if run["status"] != "running"}
+            self._runs = {name: run for name, run in readable.items() if run.get("ended_at")}
             return [run for run in readable.values() if run["kind"] != CONVERSATION]
 
     def _folders(self, project: Project) -> list[Path]:
@@ -103,10 +104,19 @@ class Records:
         return self._targets[session]
 
 
+def _current(folder: Path) -> Run | None:
+    """Return what is kept of a session; a run whose process no longer exists is lost, if recorded so or not."""
+    run = _summary(folder)
+    if run is None or run["status"] != "running" or run["kind"] == CONVERSATION or is_held(folder / "events.jsonl"):
+        return run
+    again = _summary(folder)  # it may have ended between both looks
+    return {**again, "status": "lost"} if again and again["status"] == "running" else again
+
+
 def _summary(folder: Path) -> Run | None:
     """Return what is kept of a session's run.json; None if it is missing or damaged."""
     run = read_summary(folder)
     if run is None or run.get("kind") == CONVERSATION:
         return run and {key: run[key] for key in ("session", "kind", "status")}
     steps = {name: {key: step.get(key) for key in _KEPT_OF_STEPS} for name, step in run["steps"].items()}
-    return {**{key: run.get(key) for key in _KEPT}, "steps": steps}
+    return {**{key: run.get(key) for key in _KEPT}, "steps": steps, "deliveries": frozenset(run["deliveries"])}

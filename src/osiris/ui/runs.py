@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse, StreamingResponse
@@ -35,7 +36,7 @@ _BEAT = 1.0
 
 def address(session: str) -> str:
     """Return the path of the page of a run."""
-    return f"{PATH}/{session}"
+    return f"{PATH}/{quote(session)}"
 
 
 def show_runs(request: Request) -> HTMLResponse:
