@@ -43,6 +43,8 @@ lock_version: {version}
 _CONFLICT = re.compile(r"(<{7}|={7}|>{7}|\|{7})( .*)?")
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _NOT_NULL = " not null"
+_LONGEST_KEY = 1000
+"""Characters of a key before a colon; YAML allows 1,024."""
 _SHAPE: dict[str, type | tuple[type, ...]] = {
     "component": str,
     "config": dict,
@@ -278,13 +280,19 @@ def _lines(pin: Pin) -> Iterator[str]:
     yield from (f"      {_quoted(key)}: {_quoted(text)}\n" for key, text in sorted(source.config.items()))
     yield f"    pipelines: {_listed(pin.pipelines)}\n"
     yield "    columns:\n" if pin.schema else "    columns: []\n"
-    yield from (f"      - {_quoted(column.name)}: {_quoted(spelled(column))}\n" for column in pin.schema)
+    yield from (f"      - {_pair(column.name, spelled(column))}\n" for column in pin.schema)
     yield f"    order: {_quoted(pin.order)}\n"
     if pin.native is not None:
         yield f"    native: {_listed(pin.native)}\n"
     yield f"    source: {_quoted(source.key)}\n"
     yield f"    fingerprint: {_quoted(pin.fingerprint)}\n"
     yield f"    pinned_at: {_quoted(pin.pinned_at)}\n"
+
+
+def _pair(key: str, text: str) -> str:
+    """Return a key and its text; a key that is longer than YAML reads before a colon begins with a question mark."""
+    quoted = _quoted(key)
+    return f"{quoted}: {_quoted(text)}" if len(quoted) <= _LONGEST_KEY else f"? {quoted}\n        : {_quoted(text)}"
 
 
 def _listed(texts: Iterable[str]) -> str:

@@ -228,6 +228,16 @@ def test_any_name_comes_back_as_it_was(tmp_path_factory, path, schema, pipeline,
     assert (loaded.described, loaded.pipelines, loaded.source) == (pin.described, (pipeline,), pin.source)
 
 
+@pytest.mark.parametrize("length", [990, 998, 999, 1021, 1022, 1024, 5000, 100_000])
+@pytest.mark.parametrize("letter", ["x", '"', "\u2028", "😀"])
+def test_a_name_of_any_length_comes_back_as_it_was(project, length, letter):
+    schema = (Field("id", "int64"), Field(letter * length, "utf8", nullable=False), Field("last", "utf8"))
+    pin = pin_of(source(), Described(schema, "free"))
+    save_lock(project, "p", [pin], refreshed=False)
+    (loaded,) = load_lock(project).values()
+    assert loaded.schema == schema
+
+
 def test_folder_in_the_place_of_the_lock(project):
     project.lock_file.mkdir()
     assert codes(project)[0][0][0] == "LCK001"

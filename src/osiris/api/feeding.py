@@ -86,7 +86,7 @@ def find_members(workspace: Workspace, tag: str | None, *, params: Mapping[str, 
         raise_all(problem for each in checked.values() for problem in each.diagnostics)
     valid = [(each.file, each.prepared) for each in checked.values() if each.prepared]
     chosen = [
-        (Member(p.pipeline.name, file), _flow_of(workspace, _steps(p), p.connections))
+        (Member(p.pipeline.name, file), _flow_of(workspace, flowing_steps(p), p.connections))
         for file, p in valid
         if _has_tag(p.pipeline.metadata, tag)
     ]
@@ -215,7 +215,8 @@ def _feeders(flows: Mapping[str, Flow]) -> dict[str, tuple[str, ...]]:
     return after
 
 
-def _steps(prepared: Prepared) -> list[dict[str, JsonValue]]:
+def flowing_steps(prepared: Prepared) -> list[dict[str, JsonValue]]:
+    """Return the steps of a checked pipeline as those of a plan, without what only compiling tells."""
     return [
         {
             "id": step.id,

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from osiris.compare.lineage import Arrow, Lineage
     from osiris.compiler.context import Prepared
     from osiris.compiler.manifest import PlanFile
-    from osiris.model import JsonValue, Manifest
+    from osiris.model import Field, JsonValue, Manifest
     from osiris.report.result import ShownTable
 
 BROKEN = "it has errors, so no plan can be compared with it"
@@ -73,11 +73,11 @@ def _load(workspace: Workspace) -> tuple[dict[str, Manifest], list[Diagnostic]]:
 
 def newest_files(workspace: Workspace) -> dict[str, PlanFile]:
     """Return the newest plan file of each pipeline, by name, sorted."""
-    from osiris.compiler.manifest import find_manifests, newest_manifest
+    from osiris.compiler.manifest import find_manifests
 
-    names = sorted({file.path.parent.parent.name for file in find_manifests(workspace.project)})
-    files = {name: newest_manifest(workspace.project, name) for name in names}
-    return {name: file for name, file in files.items() if file}
+    times = {file: file.path.stat().st_mtime_ns for file in find_manifests(workspace.project)}
+    newest = {file.path.parent.parent.name: file for file in sorted(times, key=lambda file: (times[file], file))}
+    return dict(sorted(newest.items()))
 
 
 def read_newest(workspace: Workspace, name: str, file: PlanFile) -> Manifest | Diagnostic:
@@ -280,7 +280,8 @@ def find_impact(workspace: Workspace, what: str) -> Impact:
     """
     manifests, notes = newest_plans(workspace)
     plans = [read_plan(manifest) for manifest in manifests]
-    all_plans = [*plans, lock_plan(_pinned(workspace))]
+    pins = {label: [column.name for column in columns] for label, columns in pinned_columns(workspace).items()}
+    all_plans = [*plans, lock_plan(pins)]
     match = find_source(all_plans, what)
     if match is None:
         sources = known_sources(all_plans)
@@ -290,11 +291,12 @@ def find_impact(workspace: Workspace, what: str) -> Impact:
     return Impact(source, column, trace_impact(plans, source, column), tuple(notes))
 
 
-def _pinned(workspace: Workspace) -> dict[str, list[str]]:
-    """Return the columns of all sources in osiris.lock, including those that no plan reads."""
+def pinned_columns(workspace: Workspace) -> dict[str, list[Field]]:
+    """Return the columns of all files and tables in osiris.lock, by label, including those that no plan reads."""
     fields = workspace.declared()
-    columns: dict[str, list[str]] = {}
-    for key, pin in load_lock(workspace.project).items():
+    columns: dict[str, list[Field]] = {}
+    pins = load_lock(workspace.project).items()
+    for key, pin in ((key, pin) for key, pin in pins if {"path", "table"} & pin.source.config.keys()):
         step = {"id": key[:12], "config": pin.source.config, "connection": pin.source.connection, "component": ""}
-        columns.setdefault(label_of(step, fields), []).extend(column.name for column in pin.schema)
+        columns.setdefault(label_of(step, fields), []).extend(pin.schema)
     return columns

@@ -19,16 +19,6 @@ if TYPE_CHECKING:
     from osiris.cli.render import Line
 
 
-_TITLES = {
-    "outcome": "status",
-    "plan": "the plan",
-    "environment": "environment",
-    "schemas": "schemas",
-    "rows": "rows",
-    "digests": "data",
-}
-
-
 @answers("diff", click.argument("old", metavar="A"), click.argument("new", metavar="B"))
 def command(old: str, new: str) -> Answer:
     """Compare two runs or two plans.
@@ -49,6 +39,8 @@ def _plans(differences: list[Difference]) -> Answer:
 
 
 def _runs(difference: RunDiff) -> Answer:
+    from osiris.history.changes import SECTION_TITLES
+
     differences = difference.differences
     data = {
         "same": not differences,
@@ -58,7 +50,7 @@ def _runs(difference: RunDiff) -> Answer:
     }
     text: list[Line] = [] if differences else ["the runs are the same"]
     for name, items in difference.sections.items():
-        text += [[("bold", _TITLES[name])], *(f"  {item}" for item in items)] if items else []
+        text += [[("bold", SECTION_TITLES[name])], *(f"  {item}" for item in items)] if items else []
     return Answer(data, [*text, *_times(difference.times)], exit_code=_exit_code(differences))
 
 

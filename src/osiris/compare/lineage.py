@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import PurePosixPath
 from posixpath import join, normpath
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -13,7 +14,7 @@ from osiris.family_spec import family_of_connection
 from osiris.urls import as_names, local_path, stored_as
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from osiris.model import JsonValue, Manifest
 
@@ -117,7 +118,10 @@ def read_lineage(manifest: Manifest) -> Lineage:
         name = step["id"]
         read = [StepColumn(source, column) for source in inputs[name] for column in columns[source]]
         columns[name] = tuple(column for _, column in read) if step["mode"] == "write" else _names(step)
-        arrows |= {StepColumn(name, column): _arrows(step, column, read) for column in columns[name]}
+        by_name = defaultdict[str, list[StepColumn]](list)
+        for column in read:
+            by_name[column.name].append(column)
+        arrows |= {StepColumn(name, each): _arrows(step, each, by_name) for each in columns[name]}
         deciding[name] = _deciding(step, read)
     return Lineage(columns, inputs, arrows, deciding)
 
@@ -159,13 +163,14 @@ def _names(step: Mapping[str, JsonValue]) -> tuple[str, ...]:
     return tuple(column["name"] for column in step["schema"] or ())
 
 
-def _arrows(step: Mapping[str, JsonValue], column: str, read: list[StepColumn]) -> tuple[Arrow, ...]:
+def _arrows(step: Mapping[str, JsonValue], column: str, read: Mapping[str, list[StepColumn]]) -> tuple[Arrow, ...]:
+    """Return the edges into a column of a step; `read` are the columns of its inputs, by name."""
     target = StepColumn(step["id"], column)
     if step["mode"] == "write":
-        return tuple(Arrow(source, target, "copy") for source in read if source.name == column)
+        return tuple(Arrow(source, target, "copy") for source in read[column])
     lineage = step.get("lineage")
     if lineage is None:
-        return tuple(Arrow(source, target, "unknown") for source in read)
+        return tuple(Arrow(source, target, "unknown") for each in read.values() for source in each)
     return tuple(
         Arrow(StepColumn(source, name), target, kind) for source, name, kind in lineage["columns"].get(column, ())
     )
@@ -240,7 +245,7 @@ class Read(NamedTuple):
         """Return whether this step reads a source; that of a folder, which ends with a slash, also by a file in it."""
         if source.endswith("/") and any(label.startswith(source) for label in self.sources):
             return True
-        return any(_is_named(_folded(label), _folded(source)) for label in self.sources)
+        return any(_is_named(fold_label(label), fold_label(source)) for label in self.sources)
 
 
 class Flow(NamedTuple):
@@ -318,14 +323,73 @@ def find_source(plans: Sequence[FlowingPlan], text: str) -> tuple[str, str | Non
 
 def trace_impact(plans: Sequence[FlowingPlan], source: str, column: str | None) -> tuple[PipelineImpact, ...]:
     """Return what a source, or one of its columns, affects in each plan, also through the targets of other plans."""
-    hits = {_folded(source): _Hit(_first_columns(plans, source, column), rows=column is None)}
-    before: list[PipelineImpact] | None = None
-    impacts = [_walk(plan, hits) for plan in plans]
-    while impacts != before:
-        for impact in impacts:
-            _record_hits(impact, hits)
-        before, impacts = impacts, [_walk(plan, hits) for plan in plans]
-    return tuple(each for each in impacts if each.steps)
+    first = fold_label(source)
+    hits = {first: _Hit(_first_columns(plans, source, column), rows=column is None)}
+    impacts: dict[int, PipelineImpact] = {}
+    changed = deque([first])
+    while changed:
+        hit = changed.popleft()
+        for number, plan in enumerate(plans):
+            if any(read.matches(hit) for read in plan.reads):
+                impacts[number] = _walk(plan, hits)
+                changed += (target for target in _record_hits(impacts[number], hits) if target not in changed)
+    return tuple(impacts[number] for number in sorted(impacts) if impacts[number].steps)
+
+
+class SourceColumn(NamedTuple):
+    """A column of a source or target, by its label; `column` is None where a query reads columns that are unknown."""
+
+    source: str
+    column: str | None
+
+
+class MadeOf(NamedTuple):
+    """How a step of a pipeline makes a column of its target: of which source columns, each with its kind.
+
+    `rows` are the source columns that decide which rows there are.
+    """
+
+    pipeline: str
+    step: str
+    target: SourceColumn
+    sources: tuple[tuple[SourceColumn, str], ...]
+    rows: tuple[SourceColumn, ...]
+
+
+def trace_origins(plans: Sequence[FlowingPlan], source: str, column: str) -> list[MadeOf]:
+    """Return how a column of a source is made by the plans that write it, then how what it is made of is made.
+
+    The nearest come first. Nothing is known of a column that no plan writes.
+    """
+    writers = [(plan, step, label) for plan in plans for step, label in plan.writes.items()]
+
+    def made(at: SourceColumn) -> list[MadeOf]:
+        read, name = Read("", (at.source,)), at.column
+        if name is None:
+            return []
+        feeding = ((plan, step, label) for plan, step, label in writers if read.matches(label))
+        return [each for plan, step, label in feeding for each in _made_of(plan, step, label, name)]
+
+    first = made(SourceColumn(source, column))
+    return _reachable(first, lambda each: (further for at, _ in each.sources for further in made(at)))
+
+
+def _made_of(plan: FlowingPlan, step: str, label: str, column: str) -> Iterator[MadeOf]:
+    """Yield how a step makes the column of that name, in any case that is the same to its target."""
+    reads = {read.step: read for read in plan.reads}
+    for each in plan.lineage.of(step):
+        if fold_column(label, each.name) == fold_column(label, column):
+            origins = plan.lineage.origins(each).items()
+            sources = ((at, kind) for origin, kind in origins for at in _read_columns(reads, origin))
+            rows = (at for origin in plan.lineage.row_origins(step) for at in _read_columns(reads, origin))
+            target = SourceColumn(label, each.name)
+            yield MadeOf(plan.name, step, target, tuple(dict.fromkeys(sources)), tuple(dict.fromkeys(rows)))
+
+
+def _read_columns(reads: Mapping[str, Read], column: StepColumn) -> list[SourceColumn]:
+    """Return the columns of sources that a column without inputs may be; none for one that a step computes."""
+    read = reads.get(column.step)
+    return [SourceColumn(label, None if read.queried else column.name) for label in read.sources] if read else []
 
 
 def _read(step: Mapping[str, JsonValue], connections: Mapping[str, JsonValue]) -> Read:
@@ -353,7 +417,8 @@ def _is_named(label: str, source: str) -> bool:
     return label.count("/") == source.count("/") and PurePosixPath(source).match(label)
 
 
-def _folded(source: str) -> str:
+@lru_cache(maxsize=1 << 14)
+def fold_label(source: str) -> str:
     """Return the normalized name of a source: without a trailing slash, and lower case where the family folds case.
 
     The alias of a connection is case-sensitive.
@@ -365,24 +430,25 @@ def _folded(source: str) -> str:
     return f"@{family}.{rest[0]}.{family_of_connection(source).fold(rest[1])}"
 
 
-def _folded_column(source: str, column: str) -> str:
+def fold_column(source: str, column: str) -> str:
+    """Return the normalized name of a column of a source: lower case where the family folds case."""
     return family_of_connection(source).fold(column) if source.startswith("@") else column
 
 
 def _knows(plan: FlowingPlan, source: str, column: str | None) -> bool:
     reads = [read for read in plan.reads if read.matches(source)]
-    folded = None if column is None else _folded_column(source, column)
+    folded = None if column is None else fold_column(source, column)
     return any(
-        folded is None or read.queried or folded in {_folded_column(source, c) for c in plan.lineage.columns[read.step]}
+        folded is None or read.queried or folded in {fold_column(source, c) for c in plan.lineage.columns[read.step]}
         for read in reads
     )
 
 
 def _first_columns(plans: Iterable[FlowingPlan], source: str, column: str | None) -> dict[str, str]:
     if column is not None:
-        return {_folded_column(source, column): KINDS[0]}
+        return {fold_column(source, column): KINDS[0]}
     reads = ((plan, read.step) for plan in plans for read in plan.reads if read.matches(source))
-    return {_folded_column(source, name): KINDS[0] for plan, step in reads for name in plan.lineage.columns[step]}
+    return {fold_column(source, name): KINDS[0] for plan, step in reads for name in plan.lineage.columns[step]}
 
 
 def _walk(plan: FlowingPlan, hits: Mapping[str, _Hit]) -> PipelineImpact:
@@ -393,7 +459,7 @@ def _walk(plan: FlowingPlan, hits: Mapping[str, _Hit]) -> PipelineImpact:
         for source, hit in ((source, hit) for source, hit in hits.items() if read.matches(source)):
             decided |= {read.step} if hit.rows or read.queried else set()
             for column in plan.lineage.of(read.step):
-                kind = KINDS[-1] if read.queried else hit.columns.get(_folded_column(source, column.name))
+                kind = KINDS[-1] if read.queried else hit.columns.get(fold_column(source, column.name))
                 if kind is not None:
                     starts[column] = _weaker(kind, starts.get(column))
     return _impact(plan, plan.lineage.reached(starts, decided))
@@ -408,14 +474,17 @@ def _impact(plan: FlowingPlan, reached: Reached) -> PipelineImpact:
     return PipelineImpact(plan.name, plan.fingerprint, tuple(steps))
 
 
-def _record_hits(impact: PipelineImpact, hits: dict[str, _Hit]) -> None:
-    """Add the affected targets of a plan to `hits`."""
+def _record_hits(impact: PipelineImpact, hits: dict[str, _Hit]) -> Iterator[str]:
+    """Add the affected targets of a plan to `hits`; yields those that changed."""
     for step in impact.steps:
         if step.target is not None:
-            hit = hits.setdefault(_folded(step.target), _Hit())
-            hit.rows = hit.rows or step.rows
-            kinds = {_folded_column(step.target, name): kind for name, kind in step.columns.items()}
-            hit.columns |= {name: _weaker(kind, hit.columns.get(name)) for name, kind in kinds.items()}
+            name = fold_label(step.target)
+            hit = hits.get(name, _Hit())
+            kinds = {fold_column(step.target, column): kind for column, kind in step.columns.items()}
+            columns = {column: _weaker(kind, hit.columns.get(column)) for column, kind in kinds.items()}
+            hits[name] = _Hit(hit.columns | columns, hit.rows or step.rows)
+            if hits[name] != hit:
+                yield name
 
 
 def _weaker(kind: str, other: str | None) -> str:

@@ -54,8 +54,17 @@ _DERIVED = re.compile(r"steps/[^/]+/(?:schema|columns|order|config/as_text|confi
 """Parts of a plan that the compiler derives from the rest."""
 _SHOWN = 400
 
-SECTIONS = ("outcome", "plan", "environment", "schemas", "rows", "digests")
-"""Sections of a comparison, causes before consequences; times are not listed, as they always differ."""
+SECTION_TITLES = {
+    "outcome": "status",
+    "plan": "the plan",
+    "environment": "environment",
+    "schemas": "schemas",
+    "rows": "rows",
+    "digests": "data",
+}
+"""Titles by section of a comparison, causes before consequences; times are not listed, as they always differ."""
+
+SECTIONS = tuple(SECTION_TITLES)
 
 _COUNTS = ("rows_in", "rows_out", "rows_rejected")
 

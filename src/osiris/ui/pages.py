@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from osiris.ui import home, runs
+from osiris.ui import catalogue, compare, discover, home, runs
 
 if TYPE_CHECKING:
     from osiris.ui.app import Page
 
-PAGES: tuple[Page, ...] = (home.PAGE, runs.PAGE)
+PAGES: tuple[Page, ...] = (home.PAGE, runs.PAGE, catalogue.PAGE, compare.PAGE, discover.PAGE)

@@ -1,6 +1,6 @@
 """What a source affects, through one plan and the next."""
 
-from osiris.compare.lineage import find_source, known_sources, read_plan, trace_impact
+from osiris.compare.lineage import SourceColumn, find_source, known_sources, read_plan, trace_impact, trace_origins
 
 
 def reader(plans, path, name="load", columns=("total float64", "other utf8"), **more):
@@ -103,3 +103,57 @@ def test_a_query_may_read_every_column_of_its_tables(plans):
     assert find_source(known, "@lake.main.orders.amount") == ("@lake.main.orders", "amount")
     assert told(trace_impact(known, "@lake.main.orders", "amount"))["p"]["save"] == ({"total": "unknown"}, True)
     assert find_source(known, "@lake.main.people") is None
+
+
+def made(plans, source, column):
+    return [
+        (each.pipeline, each.step, each.target.column, {(*at,): kind for at, kind in each.sources})
+        for each in trace_origins(plans, source, column)
+    ]
+
+
+def test_a_column_of_a_target_is_followed_to_its_sources(plans):
+    both = [read_plan(follower(plans)), read_plan(plans.shop())]
+    orders = {("data/orders.csv", "amount"): "aggregate"}
+    assert made(both, "output/report.csv", "total") == [("p", "report", "total", orders)]
+    assert made(both, "output/last.csv", "total") == [
+        ("follower", "save", "total", {("output/report.csv", "total"): "copy"}),
+        ("p", "report", "total", orders),
+    ]
+    (first,) = trace_origins(both, "output/report.csv", "name")
+    assert set(first.rows) == {
+        SourceColumn("data/orders.csv", "customer"),
+        SourceColumn("data/people.csv", "id"),
+        SourceColumn("data/people.csv", "name"),
+    }
+
+
+def test_nothing_is_known_of_a_column_that_no_plan_writes(plans):
+    both = [read_plan(follower(plans)), read_plan(plans.shop())]
+    assert made(both, "data/orders.csv", "amount") == made(both, "output/report.csv", "nothing") == []
+
+
+def test_a_pattern_is_written_by_each_file_that_it_matches(plans):
+    one, two = (follower(plans, f"data/{each}.csv", f"output/day-{each}.csv") for each in "ab")
+    found = made([read_plan(one), read_plan(two)], "output/day-*.csv", "total")
+    assert [sources for *_, sources in found] == [{(f"data/{each}.csv", "total"): "copy"} for each in "ab"]
+
+
+def test_origins_of_plans_that_read_each_other_end(plans):
+    both = [read_plan(follower(plans, "a.csv", "b.csv")), read_plan(follower(plans, "b.csv", "a.csv"))]
+    assert len(made(both, "a.csv", "total")) == 2
+
+
+def test_a_query_reads_unknown_columns_of_its_tables(plans):
+    load = reader(plans, "", columns=["total int64"])
+    load |= {"config": {"query": "SELECT a AS total FROM x, s.y"}, "connection": "@postgres.w"}
+    load |= {"sql": {"query": "postgres"}}
+    save = plans.step("save", "writer", inputs=["load"], config={"path": "out.csv"})
+    found = made([read_plan(plans.plan(load, save))], "out.csv", "total")
+    assert found == [("p", "save", "total", {("@postgres.w.x", None): "copy", ("@postgres.w.s.y", None): "copy"})]
+
+
+def test_a_column_that_a_step_computes_of_nothing_has_no_source(plans):
+    numbers = plans.step("numbers", "query", columns=["n int64"], config={"query": "SELECT 1 AS n"})
+    save = plans.step("save", "writer", inputs=["numbers"], config={"path": "out.csv"})
+    assert made([read_plan(plans.plan(numbers, save))], "out.csv", "n") == [("p", "save", "n", {})]
