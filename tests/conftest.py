@@ -88,10 +88,17 @@ def clean_environment(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def postgres():
-    """A PostgreSQL server; see `tests/servers` for its methods."""
+def postgres_server():
+    """A PostgreSQL server for all files of tests."""
     with start_postgres() as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def postgres(postgres_server):
+    """A PostgreSQL server without databases of earlier files; see `tests/servers` for its methods."""
+    yield postgres_server
+    postgres_server.drop_databases()
 
 
 @pytest.fixture(scope="session")

@@ -63,6 +63,7 @@ PREFIXES = {
     "CHT": "Conversations",
     "LLM": "Models",
     "MCP": "Requests of agents",
+    "LSP": "Help in editors",
     "EXP": "Exports to schedulers",
     "STA": "Cursors and state",
     "INT": "Osiris itself",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from osiris.distribution import registered
 from osiris.document import escape, load_text, read_document
 from osiris.errors import Diagnostic, Location, diagnostic, did_you_mean, fail, has_errors, raise_all, sort_diagnostics
 from osiris.model import StoreReference, whole_reference
@@ -37,9 +38,7 @@ def _target(value: object) -> object | None:
     """Return the name of an existing target; installed packages are searched only for unknown names."""
     if value in OWN_TARGETS:
         return value
-    from importlib.metadata import entry_points
-
-    return value if isinstance(value, str) and entry_points(group=TARGETS, name=value) else None
+    return value if isinstance(value, str) and registered(TARGETS, value) else None
 
 
 A_TARGET = (_target, f"one of {', '.join(OWN_TARGETS)}, or a target from an installed package")

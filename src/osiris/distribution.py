@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
+    from importlib.metadata import EntryPoint
 
 LoadedT = TypeVar("LoadedT")
 
@@ -129,6 +130,14 @@ def installed_entries(groups: Collection[str]) -> Iterator[tuple[str, str, str, 
 
     for each in (each for group in groups for each in entry_points(group=group)):
         yield each.group, each.name, each.value.strip(), each.dist.name if each.dist else None
+
+
+def registered(group: str, name: str) -> list[EntryPoint]:
+    """Return the entry points of a name in a group, by value: more than one if packages register different values."""
+    from importlib.metadata import entry_points
+
+    entries = {entry.value: entry for entry in entry_points(group=group, name=name)}
+    return [entries[value] for value in sorted(entries)]
 
 
 def _only_folders() -> bool:

@@ -79,6 +79,11 @@ class FamilySpec:
         """Return a name in lower case if names are case-insensitive, else unchanged."""
         return name.lower() if self.folds_case else name
 
+    def schema_of(self, connection: Mapping[str, JsonValue]) -> str:
+        """Return the schema of a table that names none, by the fields of a connection; empty without schemas."""
+        own = self.openlineage.get("schema", "").format_map({"database": "", **connection})
+        return str(connection.get("schema") or own)
+
     def leads_to_database(self, connection: Mapping[str, JsonValue]) -> bool:
         """Return whether a connection leads to a database, not to another interface of the family."""
         return not self.database_fields or any(connection.get(name) is not None for name in self.database_fields)

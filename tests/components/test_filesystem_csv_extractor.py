@@ -285,11 +285,20 @@ def test_a_row_beyond_the_limit_is_not_looked_at(project):
     assert project.read(limit=2, dtype={"a": "int64"}) == {"a": [1, 2]}
 
 
-def test_files_of_a_pattern_need_the_same_header(project):
+@pytest.mark.parametrize(
+    ("header", "problem"),
+    [
+        ("b,a", "its columns are in another order than those of 1.csv"),
+        ("a", "it has no column 'b', which 1.csv has"),
+        ("a,b,c", "it has a column 'c', which 1.csv does not have"),
+    ],
+)
+def test_files_of_a_pattern_need_the_same_header(project, header, problem):
     project.put("1.csv", "a,b\n1,2\n")
-    project.put("2.csv", "b,a\n1,2\n")
+    project.put("2.csv", f"{header}\n")
     found = project.refused("*.csv")
-    assert (found.code, found.message) == ("DAT004", "2.csv: its columns differ from those of 1.csv")
+    assert (found.code, found.message) == ("DAT004", f"2.csv: {problem}")
+    assert found.hint == "write all files with the same columns, or read this file in a step of its own"
 
 
 def test_a_type_must_fit_all_files_of_a_pattern(project):

@@ -192,7 +192,11 @@ def test_files_of_a_pattern_follow_each_other(write, read):
     assert read("part-*.parquet").to_pydict() == {"a": [1, 1, 2, 2, 3, 3]}
     assert read("part-*.parquet", limit=3).to_pydict() == {"a": [1, 1, 2]}
     write(pa.table({"a": ["x"]}), path="part-4.parquet")
-    assert code_of(read, "part-*.parquet") == ["DAT004"]
+    with pytest.raises(OsirisError) as caught:
+        read("part-*.parquet")
+    (found,) = caught.value.diagnostics
+    assert found.code == "DAT004"
+    assert found.message.endswith("column 'a' is utf8, and int64 in part-1.parquet")
 
 
 def test_other_encodings_of_the_same_types(read, tmp_path):

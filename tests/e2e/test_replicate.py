@@ -488,7 +488,7 @@ def test_two_states_of_one_folder_are_no_plan(shop):
 
 
 def test_pipelines_with_one_state_run_one_after_another(shop):
-    """They are no two runs at once: the second begins where the first has ended."""
+    """The second run starts from the state that the first has left."""
     entry = {"id": "one", "tables": "orders", "to": f'{WAREHOUSE} "{{table}}"', "mode": "append", "cursor": "id"}
     for name in ("shop", "more"):
         text = f'oml_version: "0.3.0"\nname: {name}\nreplicate:' + ENTRY.format(**entry)

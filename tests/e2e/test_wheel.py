@@ -20,7 +20,7 @@ from tests.parity.cases import READ, WRITE, Case, lay_out
 
 FOUND = sorted(path.name for path in ROOT.glob(".venv*") if (path / ".complete").exists())
 ENVIRONMENTS = [pytest.param(name, marks=[pytest.mark.long] if name != ".venv" else []) for name in FOUND]
-EXTRAS = ("chat", "e2b", "mcp", "aws", "gcp", "keyring", "notify", "otel")
+EXTRAS = ("chat", "e2b", "mcp", "aws", "gcp", "keyring", "lsp", "notify", "otel")
 HELLO = ROOT / "tests" / "fixtures" / "hello_component"
 
 
@@ -112,13 +112,18 @@ print(json.dumps([osiris.__file__, missing]))
 """
     file, missing = json.loads(installed("-c", script, program="python", cwd=tmp_path))
     assert Path(file).parent.parent == installed.site
-    assert {*missing} == {"osiris.chat.providers.hosted", "osiris.mcp.server"}
+    assert {*missing} == {"osiris.chat.providers.hosted", "osiris.lsp.server", "osiris.mcp.server"}
     installed.pip("check")
 
 
 @pytest.mark.parametrize(
     ("extra", "words"),
-    {"mcp": ("mcp",), "e2b": ("run", "case.yaml", "--e2b"), "chat": ("chat", "copy", "--provider", "openai")}.items(),
+    {
+        "mcp": ("mcp",),
+        "lsp": ("lsp",),
+        "e2b": ("run", "case.yaml", "--e2b"),
+        "chat": ("chat", "copy", "--provider", "openai"),
+    }.items(),
 )
 def test_a_missing_extra_is_named_as_the_metadata_has_it(installed, dist, tmp_path, extra, words):
     lay_out(tmp_path)

@@ -142,6 +142,6 @@ def test_rows_that_an_unfinished_run_added_are_named_by_the_run_that_adds_them_a
         (folder / "orders.yaml").write_text(ADDING.replace("CAST(name", "TRY_CAST(name"))
     _, _, answer = run(osiris, folder, *([change] if change.startswith("-") else ()))
     (warned,) = [each for each in answer["diagnostics"] if each["code"] == "RUN056"]
-    assert (warned["severity"], "2 rows in step 'good'" in warned["message"]) == ("warning", True)
+    assert (warned["severity"], "after it had added 2 rows in step 'good'; " in warned["message"]) == ("warning", True)
     with sqlite3.connect(folder / "data" / "shop.sqlite") as file:
         assert file.execute("SELECT count(*) FROM orders").fetchone() == (4,)

@@ -6,7 +6,7 @@ from tests.servers import start_mariadb, start_postgres
 
 
 @pytest.fixture(scope="session")
-def postgres():
+def postgres_server():
     with start_postgres("max_prepared_transactions=40", "max_connections=80") as server:
         yield server
 

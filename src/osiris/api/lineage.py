@@ -21,7 +21,7 @@ from osiris.compare.lineage import (
     source_name,
     trace_impact,
 )
-from osiris.errors import OsirisError, diagnostic, did_you_mean, fail
+from osiris.errors import Diagnostic, OsirisError, diagnostic, did_you_mean, fail
 from osiris.lock import load_lock
 from osiris.model import Described, schema_from_json
 from osiris.oml.params import param_text
@@ -31,15 +31,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from osiris.api.pipelines import Validated
     from osiris.api.workspace import Workspace
     from osiris.compare.differences import Difference
     from osiris.compare.lineage import Arrow, Lineage
     from osiris.compiler.context import Prepared
-    from osiris.errors import Diagnostic
+    from osiris.compiler.manifest import PlanFile
     from osiris.model import JsonValue, Manifest
     from osiris.report.result import ShownTable
 
-_BROKEN = "it has errors, so no plan can be compared with it"
+BROKEN = "it has errors, so no plan can be compared with it"
 _VERSION_LEAVES = ("compiler", "engines")
 
 
@@ -51,43 +52,61 @@ def newest_plans(workspace: Workspace) -> tuple[list[Manifest], list[Diagnostic]
     plans, notes = _load(workspace)
     for path in pipelines(workspace, strict=False):
         file = shown(workspace, path)
-        if problem := _problem(workspace, path, plans):
-            hint = f"run 'osiris validate {file}'" if problem == _BROKEN else None
+        if problem := check_plan(workspace, path, plans)[1]:
+            hint = f"run 'osiris validate {file}'" if problem == BROKEN else None
             notes.append(diagnostic("CMP040", file=file, problem=problem, hint=hint))
     return list(plans.values()), notes
 
 
 def _load(workspace: Workspace) -> tuple[dict[str, Manifest], list[Diagnostic]]:
     """Return the newest readable plans, by pipeline, and a warning for each unreadable one."""
-    from osiris.compiler.manifest import find_manifests, newest_manifest
-
     plans: dict[str, Manifest] = {}
     notes: list[Diagnostic] = []
-    for name in sorted({file.path.parent.parent.name for file in find_manifests(workspace.project)}):
-        file = newest_manifest(workspace.project, name)
-        try:
-            if file:
-                plans[name] = load_plan(workspace, file, allow_drift=True)[0]
-        except OsirisError as error:
-            problem = "; ".join(item.message for item in error.diagnostics)
-            where = shown(workspace, file.path if file else workspace.project.build)
-            hint = f"compile pipeline '{name}' again"
-            notes.append(diagnostic("CMP040", file=where, problem=problem, hint=hint))
+    for name, file in newest_files(workspace).items():
+        plan = read_newest(workspace, name, file)
+        if isinstance(plan, Diagnostic):
+            notes.append(plan)
+        else:
+            plans[name] = plan
     return plans, notes
 
 
-def _problem(workspace: Workspace, path: Path, plans: Mapping[str, Manifest]) -> str | None:
-    """Return why a file's plan does not match its text; None if it does."""
-    checked = validate_file(workspace, path, params={})
+def newest_files(workspace: Workspace) -> dict[str, PlanFile]:
+    """Return the newest plan file of each pipeline, by name, sorted."""
+    from osiris.compiler.manifest import find_manifests, newest_manifest
+
+    names = sorted({file.path.parent.parent.name for file in find_manifests(workspace.project)})
+    files = {name: newest_manifest(workspace.project, name) for name in names}
+    return {name: file for name, file in files.items() if file}
+
+
+def read_newest(workspace: Workspace, name: str, file: PlanFile) -> Manifest | Diagnostic:
+    """Return the plan of a file, or the warning CMP040 if it cannot be read."""
+    try:
+        return load_plan(workspace, file, allow_drift=True)[0]
+    except OsirisError as error:
+        problem = "; ".join(item.message for item in error.diagnostics)
+        where = shown(workspace, file.path)
+        return diagnostic("CMP040", file=where, problem=problem, hint=f"compile pipeline '{name}' again")
+
+
+def check_plan(
+    workspace: Workspace, path: Path, plans: Mapping[str, Manifest], text: str | None = None
+) -> tuple[Validated, str | None]:
+    """Return how a file is validated, and why its plan, of these by name, does not match its text; None if it does.
+
+    A `text` is checked as if it were the file.
+    """
+    checked = validate_file(workspace, path, params={}, text=text)
     if checked.prepared is None:
-        return _BROKEN
+        return checked, BROKEN
     plan = plans.get(checked.prepared.pipeline.name)
     if plan is None:
-        return f"pipeline '{checked.name}' has no plan; run 'osiris compile' first"
+        return checked, f"pipeline '{checked.name}' has no plan; run 'osiris compile' first"
     given = {name: param_text(value) for name, value in plan.data["params"].items()}
-    checked = validate_file(workspace, path, params=given)
-    change = next(_changes(plan, checked.prepared), None) if checked.prepared else "its parameters differ"
-    return f"it was edited after its plan {plan.short} was compiled ({change})" if change else None
+    again = validate_file(workspace, path, params=given, text=text)
+    change = next(_changes(plan, again.prepared), None) if again.prepared else "its parameters differ"
+    return checked, f"it was edited after its plan {plan.short} was compiled ({change})" if change else None
 
 
 def _changes(plan: Manifest, prepared: Prepared) -> Iterator[str]:

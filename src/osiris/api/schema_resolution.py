@@ -136,7 +136,7 @@ def describe(
     problems of every step. Does not save pins.
     """
     sources = _sources(prepared)
-    pinned = _locked(workspace, sources)
+    pinned = _pins(workspace, sources)
     discovered = {} if refresh else _discovered(workspace, sources, pinned)
     pinned |= {step: pin_of(sources[step], each.described) for step, each in discovered.items()}
     trusted = {} if refresh else {step: pin.described for step, pin in pinned.items()}
@@ -169,8 +169,12 @@ def _notes(
         yield diagnostic("DSC007", at=places[step], step=step, source=sources[step], when=entry.seen_at)
 
 
-def _locked(workspace: Workspace, sources: Mapping[str, Source]) -> dict[str, Pin]:
-    """Return the pins of osiris.lock, by step."""
+def pinned_schemas(workspace: Workspace, prepared: Prepared) -> dict[str, Pin]:
+    """Return the pins of osiris.lock for the read steps of a pipeline, by step."""
+    return _pins(workspace, _sources(prepared))
+
+
+def _pins(workspace: Workspace, sources: Mapping[str, Source]) -> dict[str, Pin]:
     lock = load_lock(workspace.project)
     return {step: lock[source.key] for step, source in sources.items() if source.key in lock}
 

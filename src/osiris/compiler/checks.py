@@ -56,8 +56,8 @@ class _Use:
 def check_tables(ctx: Context) -> Iterator[Diagnostic]:
     """If one step writes a table that another writes or reads, one of the two waits for the other.
 
-    Steps that only append need not wait, unless one keeps a state, and no two keep the same. What a view reads is
-    unknown here.
+    Steps that only append need not wait, unless one keeps a state. No two steps may keep the same state. What a view
+    reads is unknown here.
     """
     needs = {step.id: (*step.needs, *step.inputs.values()) for step in ctx.pipeline.steps}
     pairs = sources_of_pairs(ctx)
@@ -82,7 +82,7 @@ def _deleting(ctx: Context, writers: list[_Use]) -> Iterator[Diagnostic]:
 def _twice(
     ctx: Context, table: str, writers: list[_Use], above: Mapping[str, set[str]], pairs: Mapping[str, str]
 ) -> Iterator[Diagnostic]:
-    """Yield the writers of a table that keep the state of another, or that chance orders.
+    """Yield the second of each two writers of a table that keep the same state, or whose order is undefined.
 
     `above` has what each step waits for, `pairs` the source of each writer that keeps a state.
     """
@@ -94,7 +94,7 @@ def _twice(
             continue
         hint = f"let '{two.id}' wait for '{one.id}' (needs), or write another table"
         if has_same_state:
-            hint = f"remove one, or write another table: both would keep one state, that of {pairs[one.id]}"
+            hint = f"remove one, or write another table: both would keep the same state, that of {pairs[one.id]}"
         elif two.entry:
             hint = "write another table: give each entry its own name in 'to'"
         at, target = ctx.at(place_of(two, second.key)), f"table '{table}' of {second.connection}"
@@ -137,20 +137,14 @@ def _uses(ctx: Context) -> dict[tuple[tuple[str, str], str], list[_Use]]:
             continue
         database = _database(ctx, connection)
         has_schemas = "schema" in spec.config["properties"]
-        schema = step.config.get("schema") or (_own_schema(ctx, connection) if has_schemas else "")
+        family = find_family(connection.family)
+        own = family.schema_of(as_written(ctx.connections, connection)) if has_schemas else ""
+        schema = step.config.get("schema") or own
         for key, table in _named_tables(ctx, step, spec):
             is_full = not schema or (key != TABLE and "." in table)
-            name = find_family(connection.family).fold(table if is_full else f"{schema}.{table}")
+            name = family.fold(table if is_full else f"{schema}.{table}")
             uses[database, name].append(_Use(step, str(connection), key))
     return uses
-
-
-def _own_schema(ctx: Context, connection: ConnectionRef) -> str:
-    """Return the schema of tables without one, as written; empty if the family has no schemas."""
-    fields = as_written(ctx.connections, connection)
-    family = find_family(connection.family)
-    own = str(family.openlineage.get("schema", "")).format_map({"database": "", **fields})
-    return str(fields.get("schema") or own)
 
 
 def _named_tables(ctx: Context, step: Step, spec: ComponentSpec) -> Iterator[tuple[str, str]]:

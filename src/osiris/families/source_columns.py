@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from osiris.document import join
 from osiris.errors import Location, diagnostic, did_you_mean, fail, raise_all
 from osiris.model import undivided
-from osiris.types import spelled
+from osiris.types import schema_changes, spelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,6 +26,24 @@ def expect_schema(ctx: StepContext, planned: Schema, actual: Schema) -> None:
     new = [f"'{column.name}' {spelled(column)}" for column in actual if column not in planned]
     problem = f"the plan has {', '.join(missing) or 'nothing'} where the source has {', '.join(new) or 'nothing'}"
     fail("DAT011", step=ctx.step, problem=problem if missing or new else "its columns are in another order")
+
+
+_DIFFERENCES = {
+    "removed": "it has no column '{change.column}', which {first} has",
+    "added": "it has a column '{change.column}', which {first} does not have",
+    "type": "column '{change.column}' is {change.new}, and {change.old} in {first}",
+    "places": "its columns are in another order than those of {first}",
+}
+"""How the columns of a file differ from those of the first one, by the kind of change."""
+
+
+def check_same(file: str, columns: Schema, first: str, expected: Schema) -> None:
+    """Fail with DAT004 if the columns of a file differ from those of the first file of its pattern."""
+    if columns != expected:
+        change = schema_changes(expected, columns)[0]
+        problem = _DIFFERENCES[change.kind].format(change=change, first=first)
+        hint = "write all files with the same columns, or read this file in a step of its own"
+        fail("DAT004", file=file, problem=problem, hint=hint)
 
 
 def check_known(config: Mapping[str, Iterable[str]], existing: Sequence[str], where: str) -> None:

@@ -348,8 +348,7 @@ def _place(family: FamilySpec, fields: Fields, root: Path, schema: JsonValue) ->
         return None
     file = os.path.normpath(root / str(address)) if family.file_fields else ""
     defaults = {"host": "localhost", "port": family.port, "database": "", **fields, "file": file}
-    own = family.openlineage["schema"].format_map(defaults)
-    inside = {**defaults, "schema": schema or fields.get("schema") or own}
+    inside = {**defaults, "schema": schema or family.schema_of(fields)}
     return family.openlineage["namespace"].format_map(defaults), family.openlineage["name"].format_map(inside)
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeAlias
 
-from osiris.distribution import NotLoadedError, load_foreign
+from osiris.distribution import NotLoadedError, load_foreign, registered
 from osiris.secret.references import GROUP, OWN, StoreError, shown_forms, unknown_store_hint
 
 if TYPE_CHECKING:
@@ -155,16 +155,14 @@ def _load(scheme: str) -> Fetch:
     if scheme in OWN:
         own: Fetch = import_module(OWN[scheme].module).fetch
         return own
-    from importlib.metadata import entry_points
-
-    entries = {entry.value: entry for entry in entry_points(group=GROUP, name=scheme)}
+    entries = registered(GROUP, scheme)
     if not entries:
         raise StoreError("unusable", f"there is no secret store '{scheme}'", unknown_store_hint(scheme))
     if len(entries) > 1:
-        raise StoreError("unusable", f"several packages register the store '{scheme}': {', '.join(sorted(entries))}")
-    ((_, entry),) = entries.items()
+        several = ", ".join(entry.value for entry in entries)
+        raise StoreError("unusable", f"several packages register the store '{scheme}': {several}")
     try:
-        loaded: Fetch = load_foreign(entry.load)
+        loaded: Fetch = load_foreign(entries[0].load)
     except NotLoadedError as error:
         raise StoreError("unusable", f"its store does not load: {error}") from None
     return loaded

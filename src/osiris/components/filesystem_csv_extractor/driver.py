@@ -10,8 +10,9 @@ from osiris.families.files.csv_files import CsvFile, Dialect
 from osiris.families.files.extractor import A_MOMENT, TextExtractor, declared_types, limited
 from osiris.families.files.source_files import label, sources
 from osiris.families.files.type_inference import TypeInference
-from osiris.families.source_columns import check_known
+from osiris.families.source_columns import check_known, check_same
 from osiris.families.text_format import Checked, Spelling
+from osiris.model import Field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,11 +88,15 @@ def _types(config: Config, files: Sequence[CsvFile], columns: Sequence[str]) -> 
     guesses = {name: TypeInference(moment=name in config.dates) for name in columns if name not in declared}
     header, rows = files[0].names(), 0
     for file in files:
-        if file.names() != header:
-            fail("DAT004", file=file.label, problem=f"its columns differ from those of {files[0].label}")
+        check_same(file.label, _texts(file.names()), files[0].label, _texts(header))
         if guesses:
             rows += _look_at(file, guesses, config.sampled)
     return {name: declared.get(name) or guesses[name].type() for name in columns}, rows if guesses else None
+
+
+def _texts(header: Sequence[str]) -> Schema:
+    """Return the columns of a header, all of one type."""
+    return tuple(Field(name, "utf8") for name in header)
 
 
 def _look_at(file: CsvFile, guesses: Mapping[str, TypeInference], most: int | None) -> int:

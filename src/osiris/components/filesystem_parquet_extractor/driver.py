@@ -10,7 +10,7 @@ from osiris.errors import fail
 from osiris.families.files.extractor import limited
 from osiris.families.files.parquet_files import fit_their_types, open_parquet
 from osiris.families.files.source_files import listed, read_all, relation
-from osiris.families.source_columns import check_known
+from osiris.families.source_columns import check_known, check_same
 from osiris.model import Described
 from osiris.sql.binding.duck_types import is_nameable, is_native, names_of, select
 from osiris.table import ahead, stream
@@ -53,8 +53,7 @@ class Driver:
         source = open_parquet(ctx, config.path)
         (name, first, rows), *others = source.declared()
         for other, columns, count in others:
-            if columns != first:
-                fail("DAT004", file=other, problem=f"its columns differ from those of {name}")
+            check_same(other, columns, name, first)
             rows += count
         state = source.state()
         if not first:

@@ -51,15 +51,13 @@ def open_worker(
 
 def _transport(target: str, root: Path, environ: Mapping[str, str]) -> Transport:
     """Return the transport of a package; fails with SBX032 if its code does, or if several packages have the name."""
-    from importlib.metadata import entry_points
-
-    from osiris.distribution import NotLoadedError, load_foreign
+    from osiris.distribution import NotLoadedError, load_foreign, registered
     from osiris.errors import fail
 
-    entries = {entry.value: entry for entry in entry_points(group=TARGETS, name=target)}
-    if len(entries) > 1:
-        fail("SBX032", target=target, reason=f"several packages register it: {', '.join(sorted(entries))}")
-    ((_, entry),) = entries.items()
+    entry, *others = registered(TARGETS, target)
+    if others:
+        several = ", ".join(each.value for each in (entry, *others))
+        fail("SBX032", target=target, reason=f"several packages register it: {several}")
     try:
         transport: Transport = load_foreign(lambda: entry.load()(root, environ))
     except NotLoadedError as error:

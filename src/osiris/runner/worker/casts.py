@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from osiris.document import join
 from osiris.errors import Location, diagnostic, did_you_mean, fail, raise_all
 from osiris.table import RowStream, stream
-from osiris.types import arrow_schema, arrow_type, is_type_name, type_name, unknown_type
+from osiris.types import arrow_schema, arrow_type, is_type_name, parse_type, type_name, unknown_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from osiris.errors import Diagnostic
     from osiris.model import Schema
 
+_ROUNDED = ("float32", "float64", "decimal", "time", "timestamp")
+"""Kinds of types whose values may be too exact for another type."""
 _SHOWN = 60
 """Maximum characters of a value in a message."""
 
@@ -63,8 +65,8 @@ def _is_possible(source: str, target: str) -> bool:
     if any(map(_is_unsupported, *_leaves(arrow_type(source), arrow_type(target)))):
         return False
     try:
-        _round_trip(pa.nulls(0, arrow_type(source)), arrow_type(target))
-    except pa.ArrowNotImplementedError:
+        _round_trip(pa.nulls(1, arrow_type(source)), arrow_type(target))  # some are refused only if there is a row
+    except (pa.ArrowNotImplementedError, pa.ArrowTypeError):
         return False
     return True
 
@@ -90,9 +92,11 @@ def _is_unsupported(source: pa.DataType, target: pa.DataType) -> bool:
 
     if pa.types.is_struct(source) and pa.types.is_struct(target):  # Arrow would drop fields missing in the target
         return True
+    if isinstance(source, pa.JsonType):  # in JSON, these are strings with quotes
+        return pa.types.is_temporal(target) or isinstance(target, pa.UuidType)
     if isinstance(target, pa.JsonType):
         kinds = (_is_text, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean)
-        return not (source == target or any(test(source) for test in kinds))
+        return not any(test(source) for test in kinds)
     pair = (source, target)  # Arrow would reinterpret bytes as text
     return any(isinstance(kind, pa.UuidType) for kind in pair) and any(map(_is_text, pair))
 
@@ -145,11 +149,11 @@ def _try_cast(column: pa.Array, target: pa.DataType) -> tuple[pa.Array | None, t
 
 def _alternative(column: str, source: str) -> str:
     """Return the hint for a cast that changes values."""
-    way = (
-        "convert it in a SQL step: TRY_CAST gives NULL where CAST fails"
-        if source == "utf8"
-        else "round it in a SQL step"
-    )
+    way = "convert it in a SQL step"
+    if source in ("utf8", "json"):
+        way += ": TRY_CAST gives NULL where CAST fails"
+    elif parse_type(source).kind in _ROUNDED:
+        way = "round it in a SQL step"
     return f"leave '{column}' out of cast, then it stays {source}; or {way}"
 
 
@@ -157,8 +161,10 @@ def _round_trip(column: pa.Array, target: pa.DataType) -> tuple[pa.Array, pa.Arr
     """Return a column cast to a type, and that cast back; text is returned as it is instead."""
     import pyarrow.compute as pc
 
-    result = pc.cast(_widened(column, target), target, safe=True)
-    return result, column if _is_text(column.type) else pc.cast(result, column.type, safe=True)
+    result = pc.cast(pc.cast(column, _widened(column.type, target)), target, safe=True)
+    if _is_text(column.type):
+        return result, column
+    return result, pc.cast(pc.cast(result, _widened(target, column.type)), column.type, safe=True)
 
 
 def _first_refused(column: pa.Array, target: pa.DataType) -> int:
@@ -236,14 +242,20 @@ def _shown(value: pa.Scalar) -> str:
     return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"
 
 
-def _widened(column: pa.Array, target: pa.DataType) -> pa.Array:
-    """Widen integers to a decimal that holds them all before a cast to decimal: Arrow checks only types, not values."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+def _widened(source: pa.DataType, target: pa.DataType) -> pa.DataType:
+    """Return the type to cast to first: integers become a decimal that holds them all if the target is a decimal.
 
-    if not (pa.types.is_integer(column.type) and pa.types.is_decimal(target)):
-        return column
-    return pc.cast(column, pa.decimal256(76, target.scale) if target.scale > 18 else pa.decimal128(38, target.scale))
+    Arrow would check the types of such a cast, not the values.
+    """
+    import pyarrow as pa
+
+    if pa.types.is_integer(source) and pa.types.is_decimal(target):
+        return pa.decimal256(76, target.scale) if target.scale > 18 else pa.decimal128(38, target.scale)
+    if not source.num_fields or source.id != target.id:
+        return source
+    pairs = [(source.field(n), target.field(n).type) for n in range(source.num_fields)]
+    fields = [own.with_type(_widened(own.type, other)) for own, other in pairs]
+    return pa.struct(fields) if pa.types.is_struct(source) else pa.list_(fields[0])
 
 
 def _is_text(kind: pa.DataType) -> bool:

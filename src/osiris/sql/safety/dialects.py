@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from osiris.distribution import NotLoadedError, installed_entries, load_foreign
+from osiris.distribution import NotLoadedError, installed_entries, load_foreign, registered
 from osiris.errors import fail
 
 if TYPE_CHECKING:
@@ -248,14 +248,13 @@ class Dialects(Mapping[str, Dialect]):
 
 def _load_foreign(name: str) -> Dialect:
     """Load a package's dialect; raises KeyError if there is none."""
-    from importlib.metadata import entry_points
-
-    values = {entry.value: entry for entry in entry_points(group=DIALECT_ENTRIES, name=name)}
-    if not values:
+    entries = registered(DIALECT_ENTRIES, name)
+    if not entries:
         raise KeyError(name)
-    if len(values) > 1:
-        fail("REG001", name=name, problem=f"several packages have a dialect of that name: {', '.join(sorted(values))}")
-    ((value, entry),) = values.items()
+    if len(entries) > 1:
+        several = ", ".join(entry.value for entry in entries)
+        fail("REG001", name=name, problem=f"several packages have a dialect of that name: {several}")
+    (entry,) = entries
 
     def load() -> object:
         row = entry.load()
@@ -267,9 +266,9 @@ def _load_foreign(name: str) -> Dialect:
     try:
         row = load_foreign(load)
     except NotLoadedError as error:
-        fail("REG001", name=name, problem=f"its dialect {value} does not load: {error}")
+        fail("REG001", name=name, problem=f"its dialect {entry.value} does not load: {error}")
     if not isinstance(row, Dialect) or row.name != name:
-        fail("REG001", name=name, problem=f"{value} is not a dialect of that name")
+        fail("REG001", name=name, problem=f"{entry.value} is not a dialect of that name")
     return row
 
 

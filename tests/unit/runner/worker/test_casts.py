@@ -48,6 +48,11 @@ def cast(values, source, target):
         ([1, None], "int64", "json", ["1", None]),
         ([True, None], "bool", "json", ["true", None]),
         ([decimal.Decimal("1.50")], "decimal(5,2)", "json", ["1.50"]),
+        ([decimal.Decimal("-120.00"), None], "decimal(5,2)", "int64", [-120, None]),
+        ([[decimal.Decimal("7.0")]], "list<decimal(2,1)>", "list<uint64>", [[7]]),
+        ([{"a": decimal.Decimal("7.0")}], 'struct<"a":decimal(2,1)>', 'struct<"a":int32>', [{"a": 7}]),
+        ([{"a": 7}], 'struct<"a":int64>', 'struct<"a":decimal(2,1)>', [{"a": decimal.Decimal("7.0")}]),
+        (["true"], "json", "bool", [True]),
     ],
 )
 def test_exact_casts(values, source, target, expected):
@@ -63,6 +68,8 @@ def test_exact_casts(values, source, target, expected):
         ([1.5], "float64", "int64"),
         ([2**53 + 1], "int64", "float64"),
         ([decimal.Decimal("1.55")], "decimal(5,2)", "decimal(5,1)"),
+        ([decimal.Decimal("1.55")], "decimal(5,2)", "int64"),
+        ([decimal.Decimal(300)], "decimal(5,0)", "int8"),
         (["seven"], "utf8", "int64"),
         ([10], "int64", "decimal(3,2)"),
         ([2**60], "int64", "decimal(30,18)"),
@@ -98,6 +105,10 @@ def test_all_problems_of_a_cast_are_told():
     [
         *(("list<int64>", "utf8"), ("utf8", "list<int64>"), ("date", "bool"), ("uuid", "utf8")),
         *((kind, "json") for kind in ("binary", "list<utf8>", "date", "time[us]", "timestamp[us]", "uuid")),
+        *((kind, "uuid") for kind in ("bool", "int64", "float64", "decimal(38,0)", "date", "list<utf8>")),
+        *(("uuid", kind) for kind in ("bool", "int64", "float64", "decimal(38,0)", "date", "list<utf8>")),
+        *(("json", kind) for kind in ("date", "time[us]", "timestamp[us]", "timestamp[us,UTC]", "uuid", "list<int64>")),
+        *(("json", 'struct<"a":int64>'), ("list<json>", "list<date>")),
         *(("list<utf8>", "list<uuid>"), ("list<date>", "list<json>"), ('struct<"a":utf8>', 'struct<"b":utf8>')),
     ],
 )
@@ -107,3 +118,22 @@ def test_types_that_have_no_form_in_each_other_are_told_before_there_is_a_row(so
     (found,) = caught.value.diagnostics
     assert (found.code, found.location.pointer) == ("DAT014", "/config/cast/ids")
     assert found.message == f"step 's', column 'ids': not exact as {target}: {source} has no form in it"
+
+
+@pytest.mark.parametrize(
+    ("values", "source", "target", "remedy"),
+    [
+        (["x"], "utf8", "int64", "convert it in a SQL step: TRY_CAST gives NULL where CAST fails"),
+        (["[]"], "json", "int64", "convert it in a SQL step: TRY_CAST gives NULL where CAST fails"),
+        ([1.5], "float64", "int64", "round it in a SQL step"),
+        ([decimal.Decimal("1.5")], "decimal(2,1)", "int64", "round it in a SQL step"),
+        ([1], "timestamp[us]", "timestamp[s]", "round it in a SQL step"),
+        ([2], "int64", "bool", "convert it in a SQL step"),
+        ([300], "int64", "int8", "convert it in a SQL step"),
+        ([b"x"], "binary", "uuid", "convert it in a SQL step"),
+    ],
+)
+def test_the_hint_suits_the_type(values, source, target, remedy):
+    with pytest.raises(OsirisError) as caught:
+        cast(values, source, target)
+    assert caught.value.diagnostics[0].hint == f"leave 'x' out of cast, then it stays {source}; or {remedy}"
