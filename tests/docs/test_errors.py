@@ -13,7 +13,7 @@ from osiris.codes import CODES
 from osiris.codes.page import load_pages
 
 PREFIXES = list(dict.fromkeys(code[:3] for code in CODES))
-WITHOUT_EXAMPLE = 196
+WITHOUT_EXAMPLE = 197
 """The number of codes without an example, because files and commands alone cannot trigger them."""
 ENDS_OTHERWISE = {
     *("CON008", "CON009", "CON016", "CON044", *(f"CON{number:03}" for number in range(67, 73)), "DRV024"),
