@@ -5,6 +5,7 @@ to the writer. docs/decisions/0020-cursors-and-state.md.
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -437,18 +438,19 @@ class Moment:
         return self.clock if self.oldest is None else min(self.clock, self.oldest)
 
 
-def mark_of(cursor: Cursor, greatest: Value, pending: datetime | None) -> Value:
+def mark_of(cursor: Cursor, greatest: Value, pending: datetime | None, kind: str) -> Value:
     """Return the mark: rows that arrive later have a value at or above it.
 
-    `greatest` is the greatest value read, `pending` that of the moment.
+    `greatest` is the greatest value read, `pending` that of the moment, `kind` the type of the column.
     """
     if isinstance(greatest, int):
-        return greatest - int(cursor.lag)
+        return max(greatest - int(cursor.lag), range_of(kind).start)
     back = timedelta(seconds={"lag": cursor.lag, "open_transactions": cursor.guard}.get(cursor.late, 0))
     if not isinstance(greatest, datetime):
         limit = local_time(pending - back, cursor.zone).date() if pending else greatest
-        return min(greatest - timedelta(days=-(-back // timedelta(days=1)) if cursor.late == "lag" else 0), limit)
-    least = greatest - back
+        back = back if cursor.late == "lag" else timedelta()
+        return min(_least_before(datetime.combine(greatest, time.min), back, cursor.zone).date(), limit)
+    least = _least_before(greatest, back, cursor.zone)
     if pending is None:
         return least
     limit = pending - back
@@ -458,6 +460,16 @@ def mark_of(cursor: Cursor, greatest: Value, pending: datetime | None) -> Value:
 def local_time(instant: datetime, zone: str | None) -> datetime:
     """Return the naive local time of an instant in a time zone (UTC by default)."""
     return instant.astimezone(ZoneInfo(zone) if zone else UTC).replace(tzinfo=None)
+
+
+def _least_before(value: datetime, back: timedelta, zone: str | None) -> datetime:
+    """Return the least time that an instant less than `back` before a value has, in the local time of a zone.
+
+    Clocks that went forward in between show less: 15 minutes before 03:05 it may be 01:50.
+    """
+    if value.tzinfo or zone is None:
+        return value - back
+    return min(value - back, local_time(value.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC) - back, zone))
 
 
 def least_after(mark: Value, zone: str | None) -> Value:
@@ -481,9 +493,19 @@ def _least_local(mark: datetime, home: ZoneInfo) -> datetime:
         instant += _HOUR
         offset = instant.astimezone(home).utcoffset() or timedelta()
         if offset < before:
-            least = min(least, (instant - _HOUR + offset).replace(tzinfo=None))
+            least = min(least, local_time(_last_change(instant, home), str(home)))
         before = offset
     return least
+
+
+def _last_change(instant: datetime, home: ZoneInfo) -> datetime:
+    """Return when the clocks of a zone were changed in the hour before an instant, to the second."""
+    begin, offset = instant - _HOUR, instant.astimezone(home).utcoffset()
+
+    def is_changed(seconds: int) -> bool:
+        return (begin + timedelta(seconds=seconds)).astimezone(home).utcoffset() == offset
+
+    return begin + timedelta(seconds=bisect_left(range(_HOUR.seconds), True, key=is_changed))
 
 
 def value_text(value: Value) -> str:
@@ -492,7 +514,7 @@ def value_text(value: Value) -> str:
 
 
 def parse_value(text: str, kind: str) -> Value:
-    """Return the cursor value of a text, for a column of a type; raises ValueError if it has another form."""
+    """Return the cursor value of a text, for a column of a type; raises ValueError if it is no value of the type."""
     parsed = parse_type(kind)
     if parsed.kind in ("date", "timestamp") and text[4:5] != "-":  # 20250131-06 is rather the name of a session
         raise ValueError(text)
@@ -502,7 +524,21 @@ def parse_value(text: str, kind: str) -> Value:
         if is_aware != (value.tzinfo is not None):
             raise ValueError(text)
         return value.astimezone(UTC) if is_aware else value
-    return date.fromisoformat(text) if parsed.kind == "date" else int(text)
+    if parsed.kind == "date":
+        return date.fromisoformat(text)
+    if int(text) not in range_of(kind):
+        raise ValueError(text)
+    return int(text)
+
+
+def range_of(kind: str) -> range:
+    """Return the integers of a type: of an integer, or of a decimal without a fraction."""
+    parsed = parse_type(kind)
+    if parsed.kind == "decimal":
+        most = 10 ** int(parsed.parameters[0])
+        return range(1 - most, most)
+    bits = int(parsed.kind.lstrip("uint"))
+    return range(2**bits) if parsed.kind.startswith("u") else range(-(2 ** (bits - 1)), 2 ** (bits - 1))
 
 
 def is_ordered(kind: str) -> bool:

@@ -303,6 +303,45 @@ def test_rows_are_written_once_where_clocks_go_back(files, zone, mode):
     assert [row[0] for row in shop.copied()] == list(range(len(FALLS[zone])))
 
 
+CHANGES = {
+    "forward": ("{lag: 15m}", [["2026-03-29 01:50", "2026-03-29 03:05"], ["2026-03-29 01:55"]]),
+    "forward by a day": ("{lag: 24h}", [["2026-03-28 02:30", "2026-03-29 03:20"], ["2026-03-28 02:25"]]),
+    "back": (
+        "none",
+        [["2026-10-25 01:15", "2026-10-25 01:30"], ["2026-10-25 01:45"], ["2026-10-25 02:05"], ["2026-10-25 02:06"]],
+    ),
+}
+"""How late rows may be, and the local times of the rows that come before each run."""
+
+
+@pytest.mark.parametrize("source", ["sqlite", "duckdb"])
+@pytest.mark.parametrize("mode", [UPSERT, APPEND])
+@pytest.mark.parametrize("change", CHANGES)
+def test_late_rows_are_written_once_where_clocks_change(files, change, mode, source):
+    shop = files(source, "duckdb")
+    late, runs = CHANGES[change]
+    cursor = f"{{column: updated_at, late: {late}, zone: Europe/Prague}}"
+    for number, clocks in enumerate(runs):
+        for index, clock in enumerate(clocks):
+            shop.sql(f"INSERT INTO orders VALUES ({10 * number + index}, 1, '{clock}:00')")
+        shop.run(cursor, mode)
+    shop.run(cursor, mode)
+    expected = [10 * number + index for number, clocks in enumerate(runs) for index in range(len(clocks))]
+    assert [row[0] for row in shop.copied()] == expected
+
+
+@pytest.mark.parametrize("kind", ["UBIGINT", "UINTEGER", "BIGINT"])
+def test_a_lag_is_cut_at_the_least_value_of_the_column(files, kind):
+    shop = files("duckdb", "duckdb")
+    least = -(2**63) if kind == "BIGINT" else 0
+    shop.sql("DROP TABLE orders", f"CREATE TABLE orders (id {kind} NOT NULL PRIMARY KEY, amount BIGINT)")
+    shop.sql(f"INSERT INTO orders VALUES ({least + 1}, 1), ({least + 5}, 1)")
+    cursor = "{column: id, late: {lag: 10}}"
+    assert written(shop.run(cursor, APPEND)) == 2
+    shop.sql(f"INSERT INTO orders VALUES ({least + 3}, 1)")
+    assert (written(shop.run(cursor, APPEND)), len(shop.copied())) == (1, 3)
+
+
 def test_decimals_of_sqlite_are_compared_as_numbers(files):
     shop = files("sqlite", "sqlite")
     shop.sql("DROP TABLE orders", "CREATE TABLE orders (id DECIMAL_TEXT(25,0) NOT NULL PRIMARY KEY, amount BIGINT)")

@@ -110,7 +110,7 @@ def find_feeders(workspace: Workspace) -> dict[str, tuple[Member, ...]]:
     checked = {path: validate_file(workspace, path, params={}) for path in pipelines(workspace, strict=False)}
     valid = [(each.file, each.prepared) for each in checked.values() if each.prepared]
     broken = {path: each for path, each in checked.items() if not each.ok}
-    every = [(Member(p.pipeline.name, f), _flow_of(workspace, _steps(p), p.connections)) for f, p in valid]
+    every = [(Member(p.pipeline.name, f), _flow_of(workspace, flowing_steps(p), p.connections)) for f, p in valid]
     every += _broken_members(workspace, broken, {member.name for member, _ in every}, None)
     return {
         reader.name: tuple(writer for writer, feeds in every if writer is not reader and feeds.feeds(flow))

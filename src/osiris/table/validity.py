@@ -46,7 +46,7 @@ def check_values(batch: pa.RecordBatch, before: int) -> None:
 
 
 def finite(batches: Generator[pa.RecordBatch, None, None]) -> Generator[pa.RecordBatch, None, None]:
-    """Yield rows that DuckDB gave or gets; fails with DAT031 for a date or timestamp that is infinity or too large there.
+    """Yield rows that DuckDB gave or gets; fails with DAT031 for a time that is infinity there, or too large.
 
     Elsewhere these values are times: the last nanosecond of a timestamp is often written for "for ever". DuckDB stores
     a time that is too large, and ends with an internal error when a statement reads it.

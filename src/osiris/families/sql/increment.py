@@ -327,7 +327,7 @@ class _ByValue(_Reading):
         before = self._mark_before
         if self._greatest is None or (self._moment and self._moment.unknown):
             return before
-        mark = mark_of(self._cursor, self._greatest, self._pending)
+        mark = mark_of(self._cursor, self._greatest, self._pending, self._kind)
         return mark if before is None else max(before, mark)
 
     def _least_kept(self) -> Value | None:

@@ -56,7 +56,12 @@ def cast(values, source, target):
         ([{"a": 7}], 'struct<"a":int64>', 'struct<"a":decimal(2,1)>', [{"a": decimal.Decimal("7.0")}]),
         (["true"], "json", "bool", [True]),
         ([0.1, 1e20, 2.5], "float64", "decimal(40,18)", [decimal.Decimal(x) for x in ("0.1", "1E+20", "2.5")]),
-        ([61324.02, 0.1, None], "float64", "decimal(12,2)", [decimal.Decimal("61324.02"), decimal.Decimal("0.10"), None]),
+        (
+            [61324.02, 0.1, None],
+            "float64",
+            "decimal(12,2)",
+            [decimal.Decimal("61324.02"), decimal.Decimal("0.10"), None],
+        ),
     ],
 )
 def test_exact_casts(values, source, target, expected):
