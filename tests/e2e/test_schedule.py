@@ -517,5 +517,7 @@ def test_status_says_that_a_file_is_broken_whatever_its_last_run_did(shop, old, 
     path.write_text(path.read_text().replace(old, new))
     number, states, codes = shop.states("--check")
     assert (number, [*states.values()]) == (1, ["broken file"])
+    (told,) = json.loads(shop.call("status", "--json").stdout)["data"]["pipelines"]
+    assert told["last"]["status"] == "complete"
     found = json.loads(shop.call("validate", "--json").stdout)["diagnostics"]
     assert codes == [each["code"] for each in found if each["severity"] == "error"] != []

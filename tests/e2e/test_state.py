@@ -528,3 +528,9 @@ def test_two_hosts_that_change_a_state_at_once_change_it_twice_or_once(shop, tmp
     assert all(codes(json.loads(each.stdout)) == ["STA001"] for each in done if each.returncode)
     assert shop.rows("SELECT version FROM _osiris_state") == [(1 + changed,)]
     assert shop.rows("SELECT count(*) FROM _osiris_ledger WHERE run_key LIKE 'state/%'") == [(changed,)]
+
+
+def test_a_cursor_is_shown_as_it_is_written(files):
+    files.add(1)
+    files.run("{column: id, late: {lag: 5}}")
+    assert "column: id, late: {lag: 5}\n" in files.osiris("state", "show", FILE, cwd=files.root).stdout

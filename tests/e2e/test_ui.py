@@ -12,10 +12,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from starlette.routing import Route
+from starlette.testclient import TestClient
 from tests.browser.sessions import plan, problem, shop, step, write_session
 from tests.conftest import OSIRIS
 from tests.patience import SOON, wait_until
 from tests.servers.pages import serve_pages
+
+from osiris.ui.access import Access
+from osiris.ui.app import App, Page
+from osiris.ui.server import application
+from osiris.ui.settings import Settings
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 FILE = """
@@ -369,12 +376,29 @@ def test_values_of_data_are_masked(project, osiris, words):
         assert "canary_in_data" not in text
         links = re.findall(r'href="([^"]*artifacts/[^"]*)"', text)
         assert bool(links) == bool(words)
+        assert ("data-file=" in text) == bool(words)  # files of the session, which the page has packed
         answer = client.get(f"/runs/{file.relative_to(project / 'logs')}")
         assert ("canary_in_data" in answer.text, answer.status_code) == (bool(words), 200 if words else 403)
         for other in ("manifest.json", "..%2f..%2frun.json"):
             assert client.get(f"/runs/last/artifacts/report/{other}").status_code in (403, 404)
         for link in links:
             assert client.get(f"/runs/{link}").text == file.read_text()
+
+
+def test_an_unexpected_fault_is_a_page_and_a_line_in_the_terminal(project):
+    def fail(_request):
+        raise ZeroDivisionError("by a fault of ours")
+
+    lines = []
+    settings = Settings(project, {}, None, allow_run=False, show_values=False)
+    app = App(
+        settings, Access(1, allow_run=False), [Page("Broken", "/broken", (Route("/broken", fail),))], lines.append
+    )
+    answer = TestClient(application(app), raise_server_exceptions=False).get("/broken")
+    assert answer.status_code == 500
+    assert "unexpected ZeroDivisionError: by a fault of ours" in text_of(answer)
+    assert 'href="/"' in answer.text
+    assert lines == ["GET /broken: INT000 unexpected ZeroDivisionError: by a fault of ours"]
 
 
 def test_events_of_a_run_that_is_gone(pages):

@@ -5,7 +5,12 @@ from urllib.parse import unquote
 
 import pytest
 from tests.e2e.test_ui import FILE, files_of, text_of
+from tests.patience import SOON, wait_until
 from tests.servers.pages import serve_pages
+
+from osiris.project import Project
+from osiris.project_lock import hold_run
+from osiris.ui.starts import PATIENCE
 
 
 @pytest.fixture
@@ -100,3 +105,29 @@ def test_a_broken_file_says_what_is_wrong(project):
         words = text_of(server.client().get("/pipelines/broken.yaml"))
     assert "stepz" in words
     assert "pipelines/broken.yaml:" in words
+
+
+def test_a_file_that_is_broken_keeps_its_plan_and_its_runs(project, osiris):
+    file = project / "pipelines" / "nightly" / "a b.yaml"
+    assert osiris("run", file, cwd=project).returncode == 0
+    file.write_text(file.read_text().replace("config: {path: data", "confg: {path: data"))
+    (session,) = (folder.name for folder in project.glob("logs/*-shop-*"))
+    with serve_pages(project) as server:
+        client = server.client()
+        words, home = text_of(client.get(PAGE)), client.get("/").text
+    assert "confg" in words
+    assert "There is no plan yet" not in words
+    assert session in words
+    assert session in home
+
+
+def test_a_run_that_waits_for_another_is_named_until_it_begins(project):
+    with serve_pages(project, "--allow-run") as server:
+        client = server.client()
+        client.timeout = PATIENCE + SOON
+        with hold_run(Project(project), "shop", "run of 'shop'", ()):
+            done = send(server, client, PAGE, action="run")
+            assert (done.status_code, done.headers["location"]) == (303, PAGE)
+            assert "A run was started and has no session yet" in text_of(client.get(PAGE))
+        wait_until(lambda: list(project.glob("logs/*/run.json")))
+        wait_until(lambda: "has no session yet" not in text_of(client.get(PAGE)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from osiris.api.pipelines import validate_file
 from osiris.api.schema_resolution import pinned_schemas
 from osiris.errors import Diagnostic
 from osiris.model import schema_from_json
+from osiris.oml.parse import name_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from osiris.api.workspace import Workspace
     from osiris.model import Manifest, Schema
-
-_NAME = re.compile(r"(?m)^name:[ \t]*[\"']?([\w-]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +35,8 @@ def columns_by_step(workspace: Workspace, path: Path, text: str) -> dict[str, St
     Those of sources are from osiris.lock, for the saved file while the text has errors; all others are from the newest
     plan. Fails as `load_lock`.
     """
-    name = _NAME.search(text)
-    plan = _newest_plan(workspace, name[1]) if name else None
+    name = name_in(text)
+    plan = _newest_plan(workspace, name) if name else None
     checked, outdated = check_plan(workspace, path, {plan.name: plan} if plan else {}, text)
     columns = dict(_planned(plan, outdated)) if plan else {}
     if prepared := checked.prepared or validate_file(workspace, path, params={}).prepared:

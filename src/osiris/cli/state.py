@@ -9,6 +9,7 @@ import click
 from osiris import api
 from osiris.cli.command import FILE, PARAM, PROFILE, answers, console, flag, noun, opened, valued
 from osiris.cli.render import Answer, figures
+from osiris.document.commented import inline
 from osiris.errors import exit_code
 from osiris.units import count
 
@@ -84,7 +85,7 @@ def _state_lines(data: Mapping[str, JsonValue]) -> Iterator[Line]:
 def _facts(data: Mapping[str, JsonValue], state: Mapping[str, JsonValue]) -> Iterator[tuple[str, JsonValue]]:
     cursor, columns = data["cursor"], state["columns"] or {}
     yield "version", data["version"]
-    yield "cursor", ", ".join(f"{k}: {v}" for k, v in cursor.items()) if isinstance(cursor, dict) else cursor
+    yield "cursor", ", ".join(f"{k}: {inline(v)}" for k, v in cursor.items()) if isinstance(cursor, dict) else cursor
     yield from ((name, _short(value)) for name, value in state["position"].items())
     yield "held back", data["held_back"]
     yield "rows recognized", data["rows_kept"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from osiris.document import Document, kind_of, load_text, read_document
@@ -21,7 +22,9 @@ FROM_KEYS = ("connection", "tables", "except", "new_tables", "snapshot")
 TO_KEYS = ("connection", "table", "folder")
 """Keys of a file, of a step, and of an entry of `replicate` with its source and target, in canonical order."""
 
-__all__ = ["Document", "load_document", "parse"]
+_NAME = re.compile(r"(?m)^name:[ \t]*[\"']?([\w-]+)")
+
+__all__ = ["Document", "load_document", "name_in", "parse"]
 
 
 def parse(text: str, file: str) -> Document:
@@ -35,6 +38,12 @@ def parse(text: str, file: str) -> Document:
     if "oml_version" not in document.data and {"meta", "pipeline", "steps"} <= document.data.keys():
         fail("CMP025", at=document.where(""), path=file)
     return document
+
+
+def name_in(text: str) -> str | None:
+    """Return the name of the pipeline in a text that may have errors; None if its line cannot be read."""
+    match = _NAME.search(text)
+    return match[1] if match else None
 
 
 def _oddness(data: JsonValue) -> int:

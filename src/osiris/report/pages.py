@@ -109,7 +109,7 @@ def run_page(
         has_flow=bool(flow),
         most_columns=MOST_COLUMNS,
         data={"flow": flow, "series": report.series.to_json() if report.series else None},
-        files=list(_files(run)),
+        files=[] if site is not None and files is None else list(_files(run)),
         timeline=_timeline(report),
         **_glance(report),
         **_drawn(report),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from osiris.api.pipelines import read_pipeline
 from osiris.api.workspace import pipelines, shown
+from osiris.document import load_text
 from osiris.errors import Diagnostic, Location, OsirisError, diagnostic
+from osiris.oml.parse import name_in
 from osiris.oml.schedule import Schedule, schedule_of, schedule_problems
 
 if TYPE_CHECKING:
@@ -22,13 +25,15 @@ if TYPE_CHECKING:
 class PipelineFile:
     """A file of pipelines/, relative to the project; `name` is None if it is broken, and `problems` say why.
 
-    A readable file may have a note in `problems`: that its schedule has no effect.
+    `written` is the name in a broken file, that of its earlier runs; None if its line cannot be read. A readable file
+    may have a note in `problems`: that its schedule has no effect.
     """
 
     file: str
     name: str | None = None
     schedule: Schedule | None = None
     problems: tuple[Diagnostic, ...] = ()
+    written: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +56,15 @@ def read_file(workspace: Workspace, path: Path) -> PipelineFile:
     try:
         document, pipeline, _ = read_pipeline(workspace, path)
     except OsirisError as error:
-        return PipelineFile(file, problems=error.diagnostics)
+        return PipelineFile(file, problems=error.diagnostics, written=written_name(path, file))
     return PipelineFile(file, pipeline.name, schedule_of(document.data), tuple(schedule_problems(document)))
+
+
+def written_name(path: Path, file: str) -> str | None:
+    """Return the name that is written in a pipeline's file, which may have errors; None if it cannot be read."""
+    with suppress(OsirisError):
+        return name_in(load_text(path, file))
+    return None
 
 
 def find_pipelines(

@@ -38,9 +38,10 @@ SKIPPED = "RUN062"
 class PipelineStatus:
     """How one pipeline stands; times are in UTC.
 
-    `name` is that of the last readable version of a broken file, if `osiris schedule` knows it. `last` is the run.json
-    of its last run. `late` is the first due time that nothing has run for, longer ago than `schedule.late_after`;
-    `cause` says why the last run failed or was skipped, and `problems` what is wrong with the file, or its schedule.
+    `name` of a broken file is that of its last readable version if `osiris schedule` has one, else as it is written.
+    `last` is the run.json of its last run. `late` is the first due time that nothing has run for, longer ago than
+    `schedule.late_after`; `cause` says why the last run failed or was skipped, and `problems` what is wrong with the
+    file, or its schedule.
     """
 
     file: str
@@ -69,7 +70,7 @@ def status_of(
     files = find_pipelines(workspace) if files is None else files
     sessions = iter_sessions(workspace.project) if sessions is None else sessions
     entries = load_entries(workspace.project) or {}
-    runs = _last_runs(sessions, {each.name for each in files if each.name})
+    runs = _last_runs(sessions, {name for each in files if (name := each.name or each.written)})
     grace = timedelta(seconds=workspace.config.get("schedule.late_after"))
     return [_status(workspace, each, entries, runs, now, grace, check or errors_in) for each in files]
 
@@ -113,7 +114,7 @@ def _status(
     check: Check,
 ) -> PipelineStatus:
     if file.name is None:
-        return _broken(file, entries, now, grace)
+        return _broken(file, entries, runs, now, grace)
     entry, last = entries.get(file.name), runs.get(file.name)
     base = _base(workspace, file, entry, last)
     late = late_since(file.schedule, base, now, grace)
@@ -135,11 +136,17 @@ def _status(
     )
 
 
-def _broken(file: PipelineFile, entries: Mapping[str, Entry], now: datetime, grace: timedelta) -> PipelineStatus:
-    """Return the status of a broken file, with what its last readable version is late with."""
+def _broken(
+    file: PipelineFile,
+    entries: Mapping[str, Entry],
+    runs: Mapping[str, Mapping[str, JsonValue]],
+    now: datetime,
+    grace: timedelta,
+) -> PipelineStatus:
+    """Return the status of a broken file, with its last run, and what its last readable version is late with."""
     before = next(((name, entry) for name, entry in entries.items() if entry.file == file.file), None)
-    name, late = (before[0], entry_late(before[1], now, grace)) if before else (None, None)
-    return PipelineStatus(file.file, name, "broken file", late=late, problems=file.problems)
+    name, late = (before[0], entry_late(before[1], now, grace)) if before else (file.written, None)
+    return PipelineStatus(file.file, name, "broken file", last=runs.get(name or ""), late=late, problems=file.problems)
 
 
 def late_since(schedule: Schedule | None, handled: datetime, now: datetime, grace: timedelta) -> datetime | None:

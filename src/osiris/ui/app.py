@@ -60,11 +60,12 @@ def _never() -> bool:
 
 @dataclass(slots=True)
 class App:
-    """The state of one server; `is_stopping` is whether it ends."""
+    """The state of one server; `report` shows a line in its terminal, `is_stopping` is whether it ends."""
 
     settings: Settings
     access: Access
     pages: Sequence[Page]
+    report: Callable[[str], None]
     is_stopping: Callable[[], bool] = _never
     records: Records = field(default_factory=Records)
     starts: Starts = field(default_factory=Starts)

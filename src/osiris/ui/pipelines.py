@@ -11,6 +11,7 @@ from starlette.routing import Route
 from osiris import api
 from osiris.errors import OsirisError, raise_all
 from osiris.report.pages import plan_words
+from osiris.schedule.files import written_name
 from osiris.ui import runs
 from osiris.ui.access import FORM
 from osiris.ui.app import app_of
@@ -68,21 +69,23 @@ def _file_of(request: Request) -> str | None:
 def _page(app: App, file: str) -> Response:
     workspace = app.workspace()
     checked = api.validate_file(workspace, workspace.root / file, params={})
-    own = [run for run in app.records.runs(workspace) if run["pipeline"] == checked.name] if checked.name else []
+    name = checked.name or written_name(workspace.root / file, file)
+    own = [run for run in app.records.runs(workspace) if run["pipeline"] == name] if name else []
     problems: Sequence[Diagnostic] = [each for each in checked.diagnostics if each.severity != "note"]
     saved, last = None, own[0]["session"] if own else None
     try:
-        saved = api.saved_plan(workspace, checked.name, file, last) if checked.name else None
+        saved = api.saved_plan(workspace, name, file, last) if name else None
     except OsirisError as error:
         problems = [*problems, *error.diagnostics]
     words: dict[str, Any] = plan_words(saved.view, saved.manifest) if saved else {}
     return app.show(
         "/",
         "pipeline.html.jinja",
-        title=checked.name or file,
+        title=name or file,
         styles=["run.css", "plan.css", "pipeline.css"],
         file=file,
         saved=saved,
+        is_waiting=app.starts.has_waiting(file),
         problems=problems,
         clean=app.clean,
         recent=own[:_RECENT],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from osiris.errors import OsirisError
+from osiris.errors import Bug, OsirisError, diagnostic
 from osiris.ui.app import app_of
 
 if TYPE_CHECKING:
@@ -19,6 +19,14 @@ def show_problems(request: Request, error: Exception) -> HTMLResponse:
     page = app.show(request.url.path, "problems.html.jinja", title="Problems", problems=diagnostics, clean=app.clean)
     page.status_code = 404 if any(each.code == "RUN010" for each in diagnostics) else 500
     return page
+
+
+def show_failure(request: Request, error: Exception) -> HTMLResponse:
+    """Show that a page could not be made, and say in the terminal why: this is a fault of ours."""
+    app = app_of(request)
+    problem = diagnostic("INT000", kind=type(error).__name__, reason=app.clean(str(error)))
+    app.report(f"{request.method} {request.url.path}: {problem}")
+    return show_problems(request, Bug([problem]))
 
 
 def show_missing(request: Request, _error: Exception) -> HTMLResponse:

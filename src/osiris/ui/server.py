@@ -17,7 +17,7 @@ from osiris.ui.access import Access, Guard
 from osiris.ui.app import App
 from osiris.ui.home import rows_of
 from osiris.ui.pages import PAGES
-from osiris.ui.problems import show_missing, show_problems
+from osiris.ui.problems import show_failure, show_missing, show_problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,13 +32,14 @@ _PATIENCE = 2
 def serve(settings: Settings, port: int, report: Callable[[str], None]) -> None:
     """Serve a project until SIGINT or SIGTERM, which is then raised again.
 
-    `report` gets the address to open. `port` 0 is any free one; fails with WEB002 if it cannot be had.
+    `report` gets the address to open, and faults of pages. `port` 0 is any free one; fails with WEB002 if it cannot be
+    had.
     """
     with closing(_listen(port)) as listener:
         access = Access(listener.getsockname()[1], settings.allow_run)
-        app = App(settings, access, PAGES)
+        app = App(settings, access, PAGES, report)
         config = uvicorn.Config(
-            Guard(_application(app), access),
+            Guard(application(app), access),
             http="h11",
             ws="none",
             loop="asyncio",
@@ -70,9 +71,11 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
-def _application(app: App) -> Starlette:
+def application(app: App) -> Starlette:
+    """Return the pages of an app as an application, which answers whoever asks."""
     routes = [route for page in app.pages for route in page.routes]
-    application = Starlette(routes=routes, exception_handlers={OsirisError: show_problems, 404: show_missing})
+    handlers = {OsirisError: show_problems, 404: show_missing, 500: show_failure}
+    application = Starlette(routes=routes, exception_handlers=handlers)
     application.state.app = app
     return application
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING
 
@@ -17,12 +18,12 @@ from osiris.session.finding import session_folders
 from osiris.session.stored import read_summary
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from osiris.project import Project
     from osiris.ui.settings import Settings
 
-_PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds that a page waits for a run to begin; one that asks slow sources first begins later."""
 
 
@@ -34,6 +35,7 @@ class Start:
     process: subprocess.Popen[bytes]
     output: IO[bytes]
     session: str | None = None
+    find_session: Callable[[], str | None] = lambda: None
 
     @property
     def command(self) -> str:
@@ -79,14 +81,22 @@ class Starts:
         """Start a run, and wait until it has a session or has ended, but not for long."""
         before = {folder.name for folder in session_folders(project)}
         begun = self.start(settings, "run", file)
-        end = time.monotonic() + _PATIENCE
+        begun.find_session = partial(_session_of, project, pipeline, before)
+        end = time.monotonic() + PATIENCE
         while begun.session is None and time.monotonic() < end:
             has_ended = begun.process.poll() is not None
-            begun.session = _session_of(project, pipeline, before)
+            begun.session = begun.find_session()
             if has_ended:
                 break
             time.sleep(0.05)
         return begun
+
+    def has_waiting(self, file: str) -> bool:
+        """Return whether a run of a file is at work that has no session yet."""
+        runs = [each for each in self._all if each.words[:2] == ("run", file) and each.process.poll() is None]
+        for each in runs:
+            each.session = each.session or each.find_session()
+        return any(each.session is None for each in runs)
 
     def of(self, session: str) -> Start | None:
         """Return the command at work whose run has this session; None if this server has not started it."""
