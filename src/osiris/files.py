@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from osiris.errors import fail, nearest
 from osiris.fault import fault
-from osiris.path_policy import real_path
+from osiris.path_policy import TEMPORARY, real_path
 from osiris.urls import printable as _printable
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ MAX_NAME_BYTES = 200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
-_TEMPORARY = re.compile(r"\..*\.osiris-[0-9a-f]{8}\.tmp", re.DOTALL)
 
 _CODES = {
     errno.ENOENT: "DRV001",
@@ -479,7 +478,7 @@ def private(path: Path | str, flags: int) -> int:
 
 def is_temporary(name: str) -> bool:
     """Return whether a name is that of a temporary file of `publish`."""
-    return _TEMPORARY.fullmatch(name) is not None
+    return TEMPORARY.fullmatch(name) is not None
 
 
 def sweep(folder: Path) -> list[Path]:

@@ -42,6 +42,9 @@ LOGS = "logs"
 PIPELINES = "pipelines"
 BUILD = "build"
 
+TEMPORARY = re.compile(r"\..*\.osiris-[0-9a-f]{8}\.tmp", re.DOTALL)
+"""Names of files that are being written. A new file has such a name besides its own for a moment."""
+
 _PROTECTED = {
     ENV_FILE: "it holds secrets",
     MARKER: "it holds the settings of the project",
@@ -295,7 +298,7 @@ def _has_name(status: os.stat_result, top: Path, *, any_name: bool) -> bool:
 
 
 def _is_name(status: os.stat_result, entry: os.DirEntry[str], *, any_name: bool) -> bool:
-    counts = any_name or entry.name.startswith(".")
+    counts = any_name or (entry.name.startswith(".") and not TEMPORARY.fullmatch(entry.name))
     if entry.is_dir(follow_symlinks=False) or (counts and not any_name and entry.is_symlink()):
         return _has_name(status, Path(entry), any_name=counts)
     return counts and entry.inode() == status.st_ino and os.path.samestat(entry.stat(follow_symlinks=False), status)

@@ -85,7 +85,7 @@ def test_what_is_shown_is_printed(page, followed):
 
 
 def test_every_block_says_what_it_is(page):
-    assert {language for language, _ in page.blocks} <= {"sh", "make", "yaml", "toml", "python", "text"}
+    assert {language for language, _ in page.blocks} <= {"sh", "make", "yaml", "toml", "python", "lua", "text"}
     assert all(FILE.match(text) for language, text in page.blocks if language in ("yaml", "toml"))
 
 

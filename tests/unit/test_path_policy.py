@@ -229,6 +229,14 @@ def test_another_name_of_a_file_that_is_kept_is_found(tmp_path, kept):
     assert reading(tmp_path, "z.csv") is writing(tmp_path, "z.csv", "csv") is None
 
 
+def test_a_file_that_was_just_created_is_not_taken_for_a_hidden_one(tmp_path):
+    """It still has the name under which it was written, while a step that runs at the same time looks at it."""
+    (tmp_path / ".x.db.osiris-0123abcd.tmp").write_text("")
+    (tmp_path / "x.db").hardlink_to(tmp_path / ".x.db.osiris-0123abcd.tmp")
+    assert reading(tmp_path, "x.db") is writing(tmp_path, "x.db", "database") is None
+    assert reading(tmp_path, ".x.db.osiris-0123abcd.tmp") == "DRV049"
+
+
 def test_another_name_of_a_hidden_file_is_found_outside_of_the_project_too(tmp_path):
     root, lake = tmp_path / "project", tmp_path / "lake"
     root.mkdir()
