@@ -247,7 +247,7 @@ def test_home_has_a_row_for_each_pipeline_and_what_needs_attention_first(project
     page = pages.client().get("/")
     assert page.status_code == 200
     names = re.findall(r'<strong><a href="[^"]+">(\w+)</a></strong>', page.text)
-    assert names == ["late", "gamma", "beta", "alpha", "delta"]
+    assert names == ["late", "gamma", "broken", "beta", "alpha", "delta"]
     words = text_of(page)
     assert "3 pipelines need attention" in words
     assert "stepz" in words
@@ -283,7 +283,7 @@ def rewrite(folder, **changes):
     (folder / "run.json").write_text(json.dumps(run | changes))
 
 
-def test_a_target_is_stale_only_if_the_last_run_was_to_write_it(project, pages):
+def test_a_target_is_stale_only_if_the_last_run_was_to_write_it(project):
     """A step that an earlier run delivered, or that was not selected, is skipped: neither leaves its target stale."""
     at = [NOW - timedelta(hours=hours) for hours in (9.5, 6.5, 3.5)]
     skipped = {"report": {"status": "skipped"}}
@@ -298,7 +298,8 @@ def test_a_target_is_stale_only_if_the_last_run_was_to_write_it(project, pages):
     rewrite(write_session(project, shop(name="selected"), start=at[2], suffix="00812"), steps=skipped)
     failed = {"orders": problem("DAT001", "no")}
     write_session(project, shop(name="failed"), start=at[2], failed=failed, suffix="00612")
-    page = pages.client().get("/").text
+    with serve_pages(project) as pages:
+        page = pages.client().get("/").text
     rows = {row.partition("</a>")[0].rpartition(">")[2]: row for row in page.split('<tr role="row" class="')[1:]}
     report = {name: row[row.index("output/report.csv") :].partition("</p>")[0] for name, row in rows.items()}
     assert "written 3 hours ago" in report["resumed"]
@@ -308,23 +309,25 @@ def test_a_target_is_stale_only_if_the_last_run_was_to_write_it(project, pages):
     assert "1 pipeline needs attention" in page
 
 
-def test_a_run_whose_process_is_gone_is_lost(project, pages):
+def test_a_run_whose_process_is_gone_is_lost(project):
     put(project, "alpha")
     folder = write_session(project, shop(name="alpha"), start=NOW - timedelta(hours=3), status="running")
     rewrite(folder, ended_at=None, duration_ms=None)
     before = files_of(project)
-    client = pages.client()
-    assert "1 failing" in text_of(client.get("/"))
-    assert "lost" in text_of(client.get("/runs"))
-    assert "no longer exists" in text_of(client.get(f"/runs/{folder.name}"))
+    with serve_pages(project) as pages:
+        client = pages.client()
+        assert "1 failing" in text_of(client.get("/"))
+        assert "lost" in text_of(client.get("/runs"))
+        assert "no longer exists" in text_of(client.get(f"/runs/{folder.name}"))
     assert files_of(project) == before
 
 
-def test_rejected_rows_need_attention(project, pages):
+def test_rejected_rows_need_attention(project):
     put(project, "alpha")
     folder = write_session(project, shop(name="alpha"), start=NOW - timedelta(hours=3), seconds=5)
     rewrite(folder, steps={"report": {"rows_rejected": 5000}})
-    words = text_of(pages.client().get("/"))
+    with serve_pages(project) as pages:
+        words = text_of(pages.client().get("/"))
     assert "1 pipeline needs attention" in words
     assert "5,000 rows rejected" in words
 
