@@ -157,7 +157,8 @@
   const openAll = (open) => cards.forEach((card) => (card.open = open && !card.hidden));
   document.getElementById("open-all").addEventListener("click", () => openAll(true));
   document.getElementById("close-all").addEventListener("click", () => openAll(false));
-  show("downloads", "inside-page", ...(cards.length > 1 ? ["tools"] : []));
+  const packed = document.getElementById("inside-page") ? ["downloads", "inside-page"] : [];
+  show(...packed, ...(cards.length > 1 ? ["tools"] : []));
 
   // What failed is in sight, wherever the drawing has it.
   const drawing = document.querySelector(".drawing");
