@@ -42,7 +42,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "preview": ("osiris.cli.compile:preview", "Show the first rows of a step; write nothing."),
         "fmt": ("osiris.cli.pipelines:fmt", "Format pipelines."),
         "schema": ("osiris.cli.pipelines:schema", "Print the JSON Schema of pipelines, for editors."),
-        "lsp": ("osiris.cli.lsp:lsp", "Help in an editor: problems, types, fixes while you type."),
+        "lsp": ("osiris.cli.lsp:lsp", "Serve an editor over the Language Server Protocol (LSP)."),
     },
     "Run": {
         "run": ("osiris.cli.run:run", "Run a pipeline or a plan."),
