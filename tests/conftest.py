@@ -81,10 +81,11 @@ def update_golden(request):
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):
-    """No variable of the developer's shell reaches a test."""
+    """No variable of the developer's shell reaches a test, and each begins in the folder of the project."""
     for name in list(os.environ):
         if name.startswith("OSIRIS_") or name.endswith(("_KEY", "_TOKEN", "_PASSWORD")):
             monkeypatch.delenv(name)
+    monkeypatch.chdir(Path(__file__).parents[1])  # and back afterwards: the folder that a test leaves may be removed
 
 
 @pytest.fixture(scope="session")
