@@ -469,7 +469,10 @@ def _least_before(value: datetime, back: timedelta, zone: str | None) -> datetim
     """
     if value.tzinfo or zone is None:
         return value - back
-    return min(value - back, local_time(value.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC) - back, zone))
+    try:
+        return min(value - back, local_time(value.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC) - back, zone))
+    except OverflowError:  # at the end of the calendar, no instant of another zone exists
+        return value - back
 
 
 def least_after(mark: Value, zone: str | None) -> Value:
@@ -500,7 +503,7 @@ def _least_local(mark: datetime, home: ZoneInfo) -> datetime:
 
 def _last_change(instant: datetime, home: ZoneInfo) -> datetime:
     """Return when the clocks of a zone were changed in the hour before an instant, to the second."""
-    begin, offset = instant - _HOUR, instant.astimezone(home).utcoffset()
+    begin, offset = instant.replace(microsecond=0) - _HOUR, instant.astimezone(home).utcoffset()
 
     def is_changed(seconds: int) -> bool:
         return (begin + timedelta(seconds=seconds)).astimezone(home).utcoffset() == offset

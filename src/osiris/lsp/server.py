@@ -47,7 +47,7 @@ def serve() -> None:
 
 def server() -> LanguageServer:
     """Return the server, with a handler for each kind of request that it answers."""
-    editor = LanguageServer("osiris", own_version(), text_document_sync_kind=types.TextDocumentSyncKind.Incremental)
+    editor = LanguageServer("osiris", own_version(), text_document_sync_kind=types.TextDocumentSyncKind.Full)
     waiting: dict[str, asyncio.Task[None]] = {}
 
     def forget(uri: str) -> None:
