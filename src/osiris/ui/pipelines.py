@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -84,6 +85,7 @@ def _page(app: App, file: str) -> Response:
         title=name or file,
         styles=["run.css", "plan.css", "pipeline.css"],
         file=file,
+        quoted=shlex.quote(file),
         saved=saved,
         is_waiting=app.starts.has_waiting(file),
         problems=problems,
