@@ -75,6 +75,17 @@ def test_a_refused_run_says_why(project):
             assert "osiris explain" in text_of(page)
 
 
+@pytest.mark.parametrize("words", [(), ("--show-values",)])
+def test_errors_have_no_values_of_data_unless_they_are_shown(project, words):
+    (project / "data" / "orders.csv").write_text("id,amount\n1,canary_in_data\n")
+    file = project / "pipelines" / "nightly" / "a b.yaml"
+    file.write_text(file.read_text().replace("data/orders.csv", "data/orders.csv, parse_dates: [amount]"))
+    with serve_pages(project, "--allow-run", *words) as server:
+        answer = send(server, server.client(), PAGE, action="compile")
+    assert "DAT001" in answer.text
+    assert ("canary_in_data" in answer.text) == bool(words)
+
+
 def test_a_server_that_only_shows_offers_no_action(project):
     before = files_of(project)
     with serve_pages(project) as server:

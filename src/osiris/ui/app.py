@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,16 +15,18 @@ from osiris import api
 from osiris.errors import OsirisError
 from osiris.project import Project
 from osiris.report.template import own, policy, render
+from osiris.secret import mask_values
 from osiris.ui.records import Records, file_state
 from osiris.ui.starts import Starts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
     from osiris.api import Workspace
+    from osiris.errors import Diagnostic
     from osiris.secret import Scrubber
     from osiris.ui.access import Access
     from osiris.ui.records import State
@@ -91,6 +93,11 @@ class App:
             if self._scrubbing is None or self._scrubbing[0] is not workspace:
                 self._scrubbing = workspace, api.project_scrubber(workspace)
         return self._scrubbing[1].text(text) if self._scrubbing else text
+
+    def problems(self, diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+        """Return diagnostics as pages show them: without secrets, and without values of data unless they are shown."""
+        shown = diagnostics if self.settings.show_values else map(mask_values, diagnostics)
+        return [replace(each, message=self.clean(each.message), hint=self.clean(each.hint or "")) for each in shown]
 
     def site(self, here: str) -> Site:
         """Return what is around the content of a page of the navigation."""

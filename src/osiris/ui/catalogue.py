@@ -77,6 +77,7 @@ def show_catalogue(request: Request) -> HTMLResponse:
         title="Catalogue",
         styles=_STYLES,
         catalogue=catalogue,
+        diagnostics=app.problems(catalogue.diagnostics),
         query=query,
         part=part_of(hits, request),
         further=lambda number: f"{PATH}?{urlencode({'q': query, 'page': number})}",

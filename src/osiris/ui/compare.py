@@ -73,7 +73,7 @@ def show_comparison(request: Request) -> HTMLResponse:
         old=old,
         new=new,
         comparison=comparison,
-        problems=problems,
+        problems=app.problems(problems),
         titles=SECTION_TITLES,
         most=DIFFERENCES,
         address=address,

@@ -144,7 +144,7 @@ def _page(request: Request, target: str, name: str | None, problems: Sequence[Di
         "discover.html.jinja",
         title=" ".join(filter(None, ("Discover", target, name))),
         styles=["run.css", "catalogue.css"],
-        problems=problems,
+        problems=app.problems(problems),
         target=target,
         answer=answer,
         table=table,
@@ -157,7 +157,6 @@ def _page(request: Request, target: str, name: str | None, problems: Sequence[Di
         address=address,
         of_dataset=catalogue.address,
         show_values=app.settings.show_values,
-        clean=app.clean,
     )
 
 

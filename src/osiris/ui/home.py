@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -120,7 +119,7 @@ def _row(app: App, workspace: Workspace, status: PipelineStatus, own: Sequence[R
         status=status,
         page=pipelines.address(status.file),
         tone="noted" if rejected and status.state == "ok" else _TONES.get(status.state, status.state),
-        problems=[replace(each, message=app.clean(each.message), hint=app.clean(each.hint or "")) for each in problems],
+        problems=app.problems(problems),
         rejected=rejected,
         lines=list(_lines(own[:RECENT][::-1])),
         targets=list(_targets(app, workspace, own, now)),

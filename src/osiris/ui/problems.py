@@ -16,7 +16,7 @@ def show_problems(request: Request, error: Exception) -> HTMLResponse:
     """Show the problems of a request, each with its hint."""
     diagnostics = error.diagnostics if isinstance(error, OsirisError) else ()
     app = app_of(request)
-    page = app.show(request.url.path, "problems.html.jinja", title="Problems", problems=diagnostics, clean=app.clean)
+    page = app.show(request.url.path, "problems.html.jinja", title="Problems", problems=app.problems(diagnostics))
     page.status_code = 404 if any(each.code == "RUN010" for each in diagnostics) else 500
     return page
 
@@ -24,8 +24,8 @@ def show_problems(request: Request, error: Exception) -> HTMLResponse:
 def show_failure(request: Request, error: Exception) -> HTMLResponse:
     """Show that a page could not be made, and say in the terminal why: this is a fault of ours."""
     app = app_of(request)
-    problem = diagnostic("INT000", kind=type(error).__name__, reason=app.clean(str(error)))
-    app.report(f"{request.method} {request.url.path}: {problem}")
+    problem = diagnostic("INT000", kind=type(error).__name__, reason=error)
+    app.report(f"{request.method} {request.url.path}: {app.problems([problem])[0]}")
     return show_problems(request, Bug([problem]))
 
 
