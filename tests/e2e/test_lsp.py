@@ -122,6 +122,41 @@ def test_a_fix_for_a_text_that_has_changed_since_is_not_offered(file):
     assert edit(file, work) == []
 
 
+def test_a_fix_is_not_applied_to_another_step(file):
+    """Between a change and the diagnostics of the new text, an editor has those of the old one."""
+    wrong = ORDERS.replace("needs: [orders]", "need: [orders]")
+    above = (
+        "  - {id: more, component: filesystem.csv_extractor, mode: read, need: [], config: {path: data/orders.csv}}\n"
+    )
+
+    async def work(editor):
+        found = await editor.open(wrong)
+        editor.type(wrong.replace("steps:\n", f"steps:\n{above}"))
+        return await editor.fixes(found), await editor.fixes(await editor.diagnostics())
+
+    before, after = edit(file, work)
+    assert before == []
+    assert len(after) == 2
+
+
+def test_steps_that_are_no_list_are_no_error(file):
+    async def work(editor):
+        await editor.open("steps:\n  a:\n    b:\n      c: orders\n")
+        return await editor.hover("c: ord|ers"), await editor.definition("c: ord|ers")
+
+    assert edit(file, work)[1] is None
+
+
+def test_a_file_behind_a_linked_folder_is_a_pipeline(shop, file, tmp_path_factory):
+    link = tmp_path_factory.mktemp("links") / "shop"
+    link.symlink_to(shop)
+
+    async def work(editor):
+        return await editor.open(BROKEN["a mistyped key"])
+
+    assert any(each.severity.name == "Error" for each in edit(link / "pipelines" / "orders.yaml", work))
+
+
 def test_types_are_those_of_the_lock_and_the_last_plan_and_are_marked_when_outdated(osiris, shop, file):
     async def before(editor):
         await editor.open()

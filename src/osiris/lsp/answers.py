@@ -74,7 +74,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A value that may stand at a place: the text to insert for `typed`, and what it is."""
+    """A proposed value: the text to insert in place of `typed`, and what the value is."""
 
     text: str
     typed: str
@@ -82,15 +82,15 @@ class Completion:
 
 
 def describe(place: Place) -> str | None:
-    """Return a description of what stands at a place, as plain text; None if nothing is known of it."""
+    """Return a description of the key or value at a place, as plain text; None if there is none."""
     document = place.document()
     parts = pointer_at(document, place.line, place.column).split("/")[1:] if document else []
     if document is None or not parts:
         return None
-    step = _steps(document)[int(parts[1])] if parts[0] == "steps" and len(parts) > 2 else None
-    if step is None:
-        return _described(oml_schema()["properties"].get(parts[0]))
-    return _described_in_step(place, step, parts[2:], document.value("/" + "/".join(parts)))
+    steps = _steps(document)
+    if parts[0] == "steps" and len(parts) > 2 and steps:
+        return _described_in_step(place, steps[int(parts[1])], parts[2:], document.value("/" + "/".join(parts)))
+    return _described(oml_schema()["properties"].get(parts[0]))
 
 
 def _described_in_step(
@@ -150,6 +150,7 @@ def find_definition(place: Place) -> Target | None:
 
 
 def _steps(document: Document) -> list[Mapping[str, JsonValue]]:
+    """Return the steps, empty ones for what is none; no steps if they are not a list."""
     steps = document.data.get("steps")
     return [step if isinstance(step, dict) else {} for step in steps] if isinstance(steps, list) else []
 
@@ -157,7 +158,7 @@ def _steps(document: Document) -> list[Mapping[str, JsonValue]]:
 def _named_step(document: Document, pointer: str, value: str, word: str) -> str | None:
     """Return the id of the step that a value of `needs` or `inputs` names, or a word in the SQL of a step."""
     parts = pointer.split("/")[1:]
-    if len(parts) < 4 or parts[0] != "steps":
+    if len(parts) < 4 or parts[0] != "steps" or not _steps(document):
         return None
     if parts[2] in ("needs", "inputs"):
         return _step_id(value)
@@ -190,7 +191,7 @@ def _connection(workspace: Workspace, reference: str) -> Target | None:
 
 
 def complete(place: Place) -> list[Completion]:
-    """Return the names of the project that may stand at a place: components, connections, steps, tables, columns."""
+    """Return the names of the project that fit at a place: components, connections, steps, tables, columns."""
     key, typed = open_key(place.lines, place.line, place.column)
     names = _NAMES.get(key)
     return [Completion(name, typed, detail) for name, detail in names(place)] if names else []

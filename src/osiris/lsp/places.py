@@ -1,4 +1,4 @@
-"""What stands at a place in the text of a pipeline. Lines and columns count from 0, in characters.
+"""The keys and values at a place in the text of a pipeline. Lines and columns count from 0, in characters.
 
 A text that is being typed is rarely valid YAML, so what is needed to complete a value is read from its lines.
 """

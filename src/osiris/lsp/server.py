@@ -120,9 +120,9 @@ async def _publish(editor: LanguageServer, uri: str) -> None:
 
 
 def _pipeline_path(text: TextDocument) -> Path | None:
-    """Return the path of a text if it is named like a pipeline."""
+    """Return the real path of a text if it is named like a pipeline; projects are found by real paths."""
     path = to_fs_path(text.uri)
-    return Path(path) if path and path.endswith(PIPELINE_ENDINGS) else None
+    return Path(path).resolve() if path and path.endswith(PIPELINE_ENDINGS) else None
 
 
 def _is_pipeline(workspace: Workspace, path: Path) -> bool:
@@ -145,7 +145,7 @@ def _diagnostics(text: TextDocument) -> Iterator[types.Diagnostic]:
 
 
 def _shown(text: TextDocument, problem: Diagnostic, file: str | None = None) -> types.Diagnostic:
-    """Return a problem as the protocol has it; that of another file stands at the first line, with its place."""
+    """Return a problem in the terms of the protocol; one of another file is shown at the first line, with its place."""
     at = problem.location
     is_here = file is not None and at.file == file
     line, column = ((at.line or 1) - 1, (at.column or 1) - 1) if is_here else (0, 0)
@@ -160,20 +160,18 @@ def _shown(text: TextDocument, problem: Diagnostic, file: str | None = None) -> 
         severity=_SEVERITIES[problem.severity],
         code=problem.code,
         source="osiris",
-        data=problem.to_json() if is_here else None,
+        data={"version": text.version, "problem": problem.to_json()} if is_here else None,
     )
 
 
 def _actions(text: TextDocument, shown: Iterable[types.Diagnostic]) -> Iterator[types.CodeAction]:
-    """Yield the fix of each diagnostic that has one, as an edit of the text."""
+    """Yield the fix of each diagnostic of this version of the text that has one, as an edit."""
     for each in shown:
-        if each.source != "osiris" or not isinstance(each.data, dict):
+        data = each.data if isinstance(each.data, dict) else {}
+        if each.source != "osiris" or data.get("version") != text.version:
             continue
-        problem = Diagnostic.from_json(each.data)
-        try:
-            fixed = apply_fix(text.source, problem) if problem.fix else text.source
-        except LookupError:  # the text has changed since
-            continue
+        problem = Diagnostic.from_json(data["problem"])
+        fixed = apply_fix(text.source, problem) if problem.fix else text.source
         if fixed != text.source:
             edit = types.WorkspaceEdit({text.uri: [_edit(text, fixed)]})
             title = f"{problem.code}: {problem.hint or 'apply the fix'}"
