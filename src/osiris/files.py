@@ -19,7 +19,7 @@ import zlib
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from osiris.errors import fail, nearest
 from osiris.fault import fault
@@ -474,6 +474,19 @@ def take_lock(descriptor: int, *, shared: bool = False, wait: bool = False) -> b
 def private(path: Path | str, flags: int) -> int:
     """Return a file descriptor of a file for its owner only, whatever the umask; raises OSError."""
     return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+FileState: TypeAlias = tuple[int, int, int] | None
+"""What changes when a file is written or replaced: time of modification in ns, size and inode; None without a file."""
+
+
+def file_state(path: Path) -> FileState:
+    """Return what changes when a file does; None if there is none, as briefly while an editor saves it."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def is_temporary(name: str) -> bool:

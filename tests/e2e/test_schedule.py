@@ -22,6 +22,9 @@ import pytest
 from tests.faults.server_kills import kill
 from tests.patience import SOON, started, wait_until
 
+from osiris.project import Project
+from osiris.project_lock import hold_run
+
 OSIRIS = str(Path(sys.executable).parent / "osiris")
 FAKE = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 CONNECTIONS = "connections:\n  sqlite:\n    log:\n      path: data/log.sqlite\n      default: true\n"
@@ -485,6 +488,47 @@ def test_so_is_one_that_reads_from_a_skipped_one_and_one_that_reads_from_a_broke
     skipped = [each["diagnostics"][0]["message"] for each in events if each["event"] == "skipped"]
     assert ["'fill'" in skipped[0], "'use'" in skipped[1]] == [True, True]
     assert shop.states()[1] == {"fill": "broken file", "use": "skipped", "zuletzt": "skipped"}
+
+
+BACK = """
+  - {id: rows, component: filesystem.csv_extractor, mode: read, config: {path: data/out.csv, dtype: {id: int64}}}
+  - {id: out, component: filesystem.csv_writer, mode: write, config: {path: data/in.csv}}
+"""
+
+
+def test_pipelines_that_feed_each_other_run_again_once_the_cause_is_repaired(shop):
+    chain(shop)
+    (shop.root / "pipelines" / "back.yaml").write_text(HEAD.format(name="back", cron=shop.every(5)) + BACK)
+    shop.events(ago=timedelta(minutes=30))
+    source = shop.root / "data" / "in.csv"
+    text = source.read_text()
+    source.unlink()
+    (shop.root / "data" / "out.csv").write_text("no\nid\n")
+    shop.events(code=1)
+    source.write_text(text)
+    (shop.root / "data" / "out.csv").write_text(text)
+    forget(shop)
+    events = shop.events()
+    assert {each["pipeline"] for each in events if each["event"] == "start"} == {"back", "fill", "use"}
+    assert shop.states()[1] == {"back": "ok", "fill": "ok", "use": "ok"}
+
+
+def test_what_reads_from_a_busy_pipeline_waits_with_it(shop):
+    """Also if another pipeline, which waits too, is between both."""
+    chain(shop)
+    between = FILL.replace("data/in.csv", "data/out.csv").replace("path: data/out.csv}}\n", "path: data/more.csv}}\n")
+    (shop.root / "pipelines" / "between.yaml").write_text(HEAD.format(name="between", cron=shop.every(5)) + between)
+    use = shop.root / "pipelines" / "use.yaml"
+    use.write_text(use.read_text().replace("data/out.csv", "data/more.csv"))
+    (shop.root / "data" / "more.csv").write_text("id\n1\n")
+    (shop.root / "osiris.yaml").write_text("run: {threads: 1, wait: 0}\n")
+    shop.events(ago=timedelta(minutes=30))
+    with hold_run(Project(shop.root), "fill", "run of 'fill'", ()):
+        events = shop.events(code=1)
+    assert [each["pipeline"] for each in events if each["event"] == "start"] == ["fill"]
+    events = shop.events()
+    assert [each["pipeline"] for each in events if each["event"] == "start"] == ["fill", "between", "use"]
+    assert len(shop.ran()) == 1
 
 
 def test_a_run_by_hand_that_completes_ends_the_skipping(shop):

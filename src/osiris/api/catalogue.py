@@ -29,6 +29,7 @@ from osiris.compare.lineage import (
     trace_origins,
 )
 from osiris.errors import OsirisError
+from osiris.files import file_state
 from osiris.model import Field, schema_from_json
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from osiris.api.workspace import Workspace
     from osiris.compare.lineage import MadeOf, PipelineImpact
     from osiris.errors import Diagnostic
+    from osiris.files import FileState
     from osiris.model import Manifest, Schema
 
 LOCK = "osiris.lock"
@@ -48,7 +50,6 @@ _UNREADABLE = "its newest plan cannot be read; run 'osiris compile {}' again"
 _PATTERN = re.compile(r"[*?\[]")
 _LAST = "\U0010ffff"
 
-_Stamp = tuple[int, int] | None
 Flows = Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
 
 
@@ -146,7 +147,7 @@ class CatalogueReader:
     def __init__(self) -> None:
         self._lock = Lock()
         self._workspace: Workspace | None = None
-        self._plans: dict[Path, tuple[_Stamp, _Plan | None]] = {}
+        self._plans: dict[Path, tuple[FileState, _Plan | None]] = {}
         self._files: dict[Path, tuple[object, _File]] = {}
         self._last: tuple[object, Catalogue] | None = None
 
@@ -159,13 +160,13 @@ class CatalogueReader:
             paths = pipelines(workspace, strict=False)
             files = [self._file(workspace, path, plans) for path in paths]
             read = [self._plans[path][0] for path, _ in plans.values()], [self._files[path][0] for path in paths]
-            state = (list(plans), paths, read, _stamp(workspace.project.lock_file))
+            state = (list(plans), paths, read, file_state(workspace.project.lock_file))
             if self._last is None or self._last[0] != state:
                 self._last = state, _catalogue(workspace, {each.name: each for each in _states(plans, files)}, files)
             return self._last[1]
 
     def _plan(self, path: Path) -> _Plan | None:
-        stamp, before = _stamp(path), self._plans.get(path)
+        stamp, before = file_state(path), self._plans.get(path)
         if before is None or before[0] != stamp:
             before = self._plans[path] = stamp, _read_plan(path)
         return before[1]
@@ -229,18 +230,10 @@ class _File(NamedTuple):
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
-def _stamp(path: Path) -> _Stamp:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size
-
-
 def _key(path: Path, name: str, plans: Mapping[str, tuple[Path, object]]) -> object:
     """Return what changes when a file has to be read again."""
     plan = plans[name][0] if name in plans else None
-    return _stamp(path), plan, plan and _stamp(plan)
+    return file_state(path), plan, plan and file_state(plan)
 
 
 def _read_plan(path: Path) -> _Plan | None:
@@ -269,7 +262,7 @@ def _read_file(workspace: Workspace, path: Path, plans: Mapping[str, tuple[Path,
     plan_path, plan = plans.get(name, (None, None))
     if plan_path is None or plan is None:
         return _without_plan(workspace, path, _File(file, name, (_UNREADABLE if plan_path else _NO_PLAN).format(file)))
-    if (_stamp(path) or (0, 0)) <= (_stamp(plan_path) or (0, 0)):
+    if (file_state(path) or (0,))[0] <= (file_state(plan_path) or (0,))[0]:
         return _File(file, name)
     checked, problem = check_plan(workspace, path, {name: plan.manifest})
     errors = tuple(each for each in checked.diagnostics if each.severity == "error")

@@ -17,6 +17,7 @@ from click.core import ParameterSource
 from osiris.cli import legacy
 from osiris.cli.render import Answer, Console
 from osiris.errors import OsirisError, certain, did_you_mean, fail, has_errors, raise_all
+from osiris.files import file_state
 from osiris.project import find_project
 from osiris.units import count
 
@@ -25,9 +26,8 @@ if TYPE_CHECKING:
 
     from osiris.api import Workspace
     from osiris.errors import Diagnostic
+    from osiris.files import FileState
     from osiris.model import JsonValue
-
-    State = list[tuple[int, int] | None]
 
 
 PROJECT = "osiris.project"
@@ -380,7 +380,7 @@ def keep_showing(file: str, make: Callable[[], Answer]) -> Answer:
     watched = [Path(file).absolute(), root / file, *(root / name for name in own)]
     try:
         while True:
-            before = _states(watched)
+            before = [*map(file_state, watched)]
             console().finish(_answer(make))
             _await_change(watched, before)
             console().result([("dim", f"── {time.strftime('%H:%M:%S')} {'─' * 40}")])
@@ -390,12 +390,12 @@ def keep_showing(file: str, make: Callable[[], Answer]) -> Answer:
         return Answer(exit_code=0)
 
 
-def _await_change(watched: list[Path], before: State) -> None:
+def _await_change(watched: list[Path], before: list[FileState]) -> None:
     """Return once a file has changed and no longer changes: a file being written is incomplete."""
-    while _states(watched) == before:
+    while [*map(file_state, watched)] == before:
         time.sleep(EVERY)
-    now: State | None = None
-    while now != (now := _states(watched)):
+    now: list[FileState] | None = None
+    while now != (now := [*map(file_state, watched)]):
         time.sleep(EVERY / 3)
 
 
@@ -404,16 +404,3 @@ def _answer(make: Callable[[], Answer]) -> Answer:
         return make()
     except OsirisError as error:
         return Answer(diagnostics=error.diagnostics)
-
-
-def _states(paths: list[Path]) -> State:
-    return [_state(path) for path in paths]
-
-
-def _state(path: Path) -> tuple[int, int] | None:
-    """Return what changes when a file is saved; None if it does not exist, as briefly while an editor saves it."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_ino

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 from osiris.api.feeding import find_feeders, lacks_input
 from osiris.api.notifications import notify_late
+from osiris.api.workspace import pipelines
 from osiris.errors import OsirisError, diagnostic
+from osiris.files import file_state
 from osiris.oml.schedule import Schedule
 from osiris.project_lock import hold_lock
 from osiris.schedule.due import choose, last_due, next_due
@@ -23,11 +25,16 @@ from osiris.schedule.status import SKIPPED, entry_late, find_failed, late_of, st
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence, Set
+    from pathlib import Path
 
     from osiris.api.feeding import Member
     from osiris.api.workspace import Workspace
     from osiris.errors import Diagnostic
+    from osiris.files import FileState
     from osiris.model import JsonValue
+
+    Feeders = Mapping[str, Sequence[Member]]
+    """The pipelines that write what each one reads, by its name."""
 
 BUSY = 75
 _DONE_BEFORE = ("RUN009", "RUN032")
@@ -76,6 +83,7 @@ class Service:
     profile: str | None = None
     errors: int | None = subprocess.DEVNULL
     _known: dict[str, tuple[Diagnostic, ...]] = field(default_factory=dict)
+    _fed: tuple[list[tuple[Path, FileState]], Feeders] | None = None
 
     def serve(self, *, once: bool = False) -> int:
         """Run what is due, once or until a signal ends the process; returns how many runs failed.
@@ -162,10 +170,10 @@ class Service:
         entries = _current(files, before or {}, now)
         for name, missed in _given_up(before or {}, entries, now).items():
             self._report("skipped", pipeline=name, missed_since=_text(missed), catch_up=None)
-        jobs = [job for job in self._jobs(planned(files), entries, now, grace) if job.pipeline.name not in busy]
+        jobs = self._jobs(planned(files), entries, now, grace)
         if entries != before:
             save_entries(workspace.project, entries)
-        return _first(workspace, jobs)
+        return _first(jobs, busy, self._feeders(workspace) if len(jobs) > 1 else {})
 
     def _jobs(
         self, pipelines: Sequence[Planned], entries: dict[str, Entry], now: datetime, grace: timedelta
@@ -194,7 +202,7 @@ class Service:
 
         A run that has begun is resumed. What is skipped is not made up for, like a run that failed.
         """
-        feeders = () if job.entry.started else _feeders(workspace).get(job.pipeline.name, ())
+        feeders = () if job.entry.started else self._feeders(workspace).get(job.pipeline.name, ())
         failed = find_failed(workspace, {each.name for each in feeders}) if feeders else set()
         feeder = next((each for each in feeders if each.problems or each.name in failed), None)
         if feeder is None:
@@ -209,6 +217,24 @@ class Service:
         about = {"pipeline": name, "missed_since": missed, "due": due, "run_id": job.run_id, "catch_up": None}
         self._report("skipped", **about, diagnostics=[why.to_json()])
         return 1
+
+    def _feeders(self, workspace: Workspace) -> Feeders:
+        """Return which pipelines feed each one; found again when a file of the project has changed.
+
+        Those that a pipeline feeds in turn are left out: none of them is first. Empty if it cannot be told now: a run
+        says why.
+        """
+        project = workspace.project
+        files = (project.config_file, project.connections_file, project.lock_file, project.env_file)
+        state = [(path, file_state(path)) for path in (*pipelines(workspace, strict=False), *files)]
+        if self._fed is None or self._fed[0] != state:
+            every: Feeders = {}
+            with suppress(OsirisError):
+                every = find_feeders(workspace)
+            above = {name: _above(every, name) for name in every}
+            fed = {name: [each for each in feeders if name not in above[each.name]] for name, feeders in every.items()}
+            self._fed = state, fed
+        return self._fed[1]
 
     def _run(self, workspace: Workspace, job: Job) -> int:
         """Start a run and wait for its end; returns its exit code. What happened is recorded before and after."""
@@ -234,21 +260,27 @@ class Service:
         return [*words, "--run-id", job.run_id, "--json", *profile]
 
 
-def _first(workspace: Workspace, jobs: Sequence[Job]) -> Job | None:
-    """Return the run that has been due longest; of those due at one time, one that reads from none of the others."""
-    earliest = min((job.due for job in jobs), default=None)
-    tied = {job.pipeline.name: job for job in sorted(jobs, key=lambda job: job.pipeline.name) if job.due == earliest}
-    feeders = _feeders(workspace) if len(tied) > 1 else {}
-    free = (job for name, job in tied.items() if not any(each.name in tied for each in feeders.get(name, ())))
-    return next(free, None) or next(iter(tied.values()), None)
+def _first(jobs: Sequence[Job], busy: Set[str], feeders: Feeders) -> Job | None:
+    """Return the run that has been due longest, of those due at one time one that reads from none of the others.
+
+    A pipeline waits for what is busy and feeds it, directly or through others; None if all wait.
+    """
+    above = {job.pipeline.name: _above(feeders, job.pipeline.name) for job in jobs}
+    ready = [job for job in jobs if busy.isdisjoint({job.pipeline.name, *above[job.pipeline.name]})]
+    earliest = min((job.due for job in ready), default=None)
+    tied = {job.pipeline.name: job for job in sorted(ready, key=lambda job: job.pipeline.name) if job.due == earliest}
+    return next((job for name, job in tied.items() if above[name].isdisjoint(tied)), None)
 
 
-def _feeders(workspace: Workspace) -> dict[str, tuple[Member, ...]]:
-    """Return which pipelines feed each one; empty if that cannot be told now: a run says why."""
-    try:
-        return find_feeders(workspace)
-    except OsirisError:
-        return {}
+def _above(feeders: Feeders, name: str) -> set[str]:
+    """Return the pipelines that feed one directly or through others; itself too if they feed each other in a circle."""
+    above: set[str] = set()
+    waiting = [name]
+    while waiting:
+        new = {each.name for each in feeders.get(waiting.pop(), ())} - above
+        above |= new
+        waiting += new
+    return above
 
 
 def _current(files: Sequence[PipelineFile], before: Mapping[str, Entry], now: datetime) -> dict[str, Entry]:

@@ -13,10 +13,11 @@ from starlette.responses import HTMLResponse
 
 from osiris import api
 from osiris.errors import OsirisError
+from osiris.files import file_state
 from osiris.project import Project
 from osiris.report.template import own, policy, render
 from osiris.secret import mask_values
-from osiris.ui.records import Records, file_state
+from osiris.ui.records import Records
 from osiris.ui.starts import Starts
 
 if TYPE_CHECKING:
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
 
     from osiris.api import Workspace
     from osiris.errors import Diagnostic
+    from osiris.files import FileState
     from osiris.secret import Scrubber
     from osiris.ui.access import Access
-    from osiris.ui.records import State
     from osiris.ui.settings import Settings
 
 _FOLDER = Path(__file__).parent
@@ -72,7 +73,7 @@ class App:
     records: Records = field(default_factory=Records)
     starts: Starts = field(default_factory=Starts)
     _fragments: dict[str, tuple[object, Markup]] = field(default_factory=dict)
-    _opened: tuple[tuple[State, ...], Workspace] | None = None
+    _opened: tuple[tuple[FileState, ...], Workspace] | None = None
     _scrubbing: tuple[Workspace, Scrubber] | None = None
     _lock: Lock = field(default_factory=Lock)
 

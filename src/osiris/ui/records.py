@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, TypeAlias
 
+from osiris.files import file_state
 from osiris.history.record import plan_of, target_of
 from osiris.project_lock import is_held
 from osiris.schedule.files import find_pipelines, read_file
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from osiris.api import Workspace
     from osiris.errors import Diagnostic
+    from osiris.files import FileState
     from osiris.model import JsonValue
     from osiris.project import Project
     from osiris.schedule.files import PipelineFile
@@ -31,23 +33,11 @@ if TYPE_CHECKING:
 _MOMENT = 1_000_000_000
 """Nanoseconds after which a change of a folder has another time than the last one, on any file system."""
 
-State: TypeAlias = tuple[int, int] | None
-"""What changes when a file does; None if there is none."""
-
 _KEPT = (
     *("session", "kind", "pipeline", "status", "started_at", "ended_at", "duration_ms", "adapter"),
     *("rows_in", "rows_out", "diagnostics", "run_key", "continues", "replays"),
 )
 _KEPT_OF_STEPS = ("mode", "status", "rows_rejected")
-
-
-def file_state(path: Path) -> State:
-    """Return what changes when a file does; None if there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size
 
 
 @dataclass(slots=True)
@@ -56,8 +46,8 @@ class Records:
 
     _runs: dict[str, Run] = field(default_factory=dict)
     _listed: tuple[int, list[Path]] = (0, [])
-    _files: dict[Path, tuple[State, PipelineFile]] = field(default_factory=dict)
-    _errors: dict[str, tuple[State, tuple[Diagnostic, ...]]] = field(default_factory=dict)
+    _files: dict[Path, tuple[FileState, PipelineFile]] = field(default_factory=dict)
+    _errors: dict[str, tuple[FileState, tuple[Diagnostic, ...]]] = field(default_factory=dict)
     _targets: dict[str, Mapping[str, str]] = field(default_factory=dict)
     _workspace: Workspace | None = None
     _lock: Lock = field(default_factory=Lock)
