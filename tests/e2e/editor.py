@@ -68,12 +68,12 @@ class Editor:
 
     async def completions(self, words):
         found = await self.client.text_document_completion_async(types.CompletionParams(*self.place(words)))
-        return {item.text_edit.new_text: item.detail for item in found}
+        return {item.label: item.detail for item in found}
 
     async def complete(self, words, choice):
         """Return the text after a completion was chosen."""
         found = await self.client.text_document_completion_async(types.CompletionParams(*self.place(words)))
-        (edit,) = [item.text_edit for item in found if item.text_edit.new_text == choice]
+        (edit,) = [item.text_edit for item in found if item.label == choice]
         return self.edited(edit)
 
     async def fixes(self, diagnostics):
@@ -110,7 +110,8 @@ def edit(path, work, command=(OSIRIS, "lsp"), **environment):
         finally:
             await client.shutdown_async(None)
             client.exit(None)
-            await asyncio.wait_for(client._server.wait(), SOON)  # the client has no other way to wait for its server
+            ended = await asyncio.wait_for(client._server.wait(), SOON)  # the client cannot wait for its server
+            assert ended == 0
             await client.stop()
 
     return asyncio.run(session())

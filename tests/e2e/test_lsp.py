@@ -1,10 +1,12 @@
 """`osiris lsp` as an editor uses it: a real client over stdio, with the installed command."""
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
+from lsprotocol import types
 from tests.components.test_stranger import PACKAGE
 from tests.conftest import OSIRIS
 from tests.e2e.editor import edit
@@ -36,6 +38,8 @@ connections:
   duckdb:
     mart: {path: data/mart.duckdb}
     other: {path: data/other.duckdb}
+  sqlite:
+    app: {path: data/app.db}
 """
 
 
@@ -228,6 +232,8 @@ TYPED = ORDERS + "  - id: more\n    "
         ("component: duck", {"duckdb.writer"}, set()),
         ('config: {connection: "@', {"@duckdb.mart", "@duckdb.other"}, set()),
         ("config:\n      connection: @duckdb.", {"@duckdb.mart"}, set()),
+        ("component: duckdb.writer\n    config: {connection: ", {"@duckdb.mart"}, {"@sqlite.app"}),
+        ("component: sqlite.writer\n    config: {connection: ", {"@sqlite.app"}, {"@duckdb.mart"}),
         ("needs: [", {"orders", "by-region", "out"}, {"more"}),
         ("needs: [orders, ", {"by-region"}, set()),
         ("needs:\n      - ", {"orders", "by-region"}, {"more"}),
@@ -247,6 +253,27 @@ def test_names_of_the_project_complete_what_is_typed(osiris, shop, file, rest, s
     found = edit(file, work).keys()
     assert found >= some
     assert not found & none
+
+
+@pytest.mark.parametrize(
+    ("typed", "choice", "whole"),
+    [
+        ("connection: |", "@duckdb.mart", 'connection: "@duckdb.mart"'),
+        ("connection: @d|", "@duckdb.mart", 'connection: "@duckdb.mart"'),
+        ('connection: "@d|"', "@duckdb.mart", 'connection: "@duckdb.mart"'),
+        ("connection: '@duckdb.ot|her'", "@duckdb.mart", "connection: '@duckdb.mart'"),
+        ("component: duckdb.ex|tractor", "duckdb.writer", "component: duckdb.writer"),
+        ("needs: [or|", "orders", "needs: [orders"),
+    ],
+)
+def test_a_completion_replaces_the_whole_word_and_is_quoted_where_it_must_be(file, typed, choice, whole):
+    text = TYPED + typed.replace("|", "") + "\n"
+
+    async def work(editor):
+        await editor.open(text)
+        return await editor.complete(TYPED + typed, choice)
+
+    assert edit(file, work) == TYPED + whole + "\n"
 
 
 def test_tables_are_those_of_the_lock_that_the_connection_has(osiris, shop, file):
@@ -321,11 +348,67 @@ def test_a_damaged_lock_or_plan_does_not_hide_the_diagnostics(osiris, shop, file
 
     async def work(editor):
         found = await editor.open(BROKEN["a mistyped key"])
-        return found, await editor.hover("id: ord|ers"), await editor.completions("component: |duckdb.writer")
+        return found, await editor.completions("component: |duckdb.writer")
 
-    found, _, completions = edit(file, work)
-    assert any(each.severity.name == "Error" for each in found)
-    assert "duckdb.writer" in completions or completions == {}
+    found, completions = edit(file, work)
+    assert {"OML002", "LCK001"} <= {each.code for each in found}
+    assert "duckdb.writer" in completions
+
+
+@pytest.mark.parametrize("damage", ["{", "<<<<<<< HEAD\n", "sources\n"])
+def test_a_damaged_lock_is_reported_and_hides_only_its_columns(osiris, shop, file, damage):
+    assert osiris("compile", file, cwd=shop).returncode == 0
+    (shop / "osiris.lock").write_text(damage)
+
+    async def work(editor):
+        found = await editor.open()
+        columns = await editor.hover("id: ord|ers"), await editor.hover("id: by|-region")
+        return found, columns, await editor.definition("@duckdb.m|art")
+
+    found, (source, computed), target = edit(file, work)
+    (problem,) = [each for each in found if each.severity.name == "Error"]
+    assert (problem.code[:3], problem.message[:11]) == ("LCK", "osiris.lock")
+    assert "amount" in source
+    assert "total" in computed
+    assert target[0] == "osiris_connections.yaml"
+
+
+def test_columns_of_the_lock_stay_while_the_text_has_errors(osiris, shop, file):
+    """The file has no plan; its source is pinned, as another pipeline reads it too."""
+    assert osiris("compile", file, cwd=shop).returncode == 0
+    fresh = file.with_name("fresh.yaml")
+    fresh.write_text(ORDERS.replace("name: orders", "name: fresh"))
+    broken = fresh.read_text().replace("mode: read", "mode: read\n    colour: red", 1)
+
+    async def work(editor):
+        await editor.open(fresh.read_text())
+        assert any(each.severity.name == "Error" for each in await editor.change(broken))
+        return await editor.hover("id: ord|ers")
+
+    assert "amount" in edit(fresh, work)
+
+
+def test_what_is_wrong_is_checked_again_when_another_file_is_saved(shop, file):
+    async def work(editor):
+        (shop / "osiris_connections.yaml").write_text("{}\n")
+        before = await editor.open()
+        (shop / "osiris_connections.yaml").write_text(CONNECTIONS)
+        document = types.TextDocumentIdentifier((shop / "osiris_connections.yaml").as_uri())
+        editor.client.text_document_did_save(types.DidSaveTextDocumentParams(document))
+        return before, await editor.diagnostics()
+
+    before, after = edit(file, work)
+    assert [each.severity.name for each in before].count("Error") > 0
+    assert [each for each in after if each.severity.name == "Error"] == []
+
+
+def test_the_title_of_a_fix_says_what_it_does(file):
+    async def work(editor):
+        found = await editor.open(BROKEN["a mistyped key"])
+        return await editor.fixes(found)
+
+    ((title, _),) = edit(file, work)
+    assert re.fullmatch(r"OML002: rename '\w+' to '\w+'", title)
 
 
 def test_no_server_is_asked_and_no_secret_is_resolved(shop, file):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,10 @@ from tests.conftest import OSIRIS
 from tests.patience import SOON, wait_until
 from tests.servers.pages import serve_pages
 
+from osiris.api import open_project
 from osiris.ui.access import Access
 from osiris.ui.app import App, Page
+from osiris.ui.live import LiveRun
 from osiris.ui.server import application
 from osiris.ui.settings import Settings
 
@@ -252,7 +255,7 @@ def test_home_has_a_row_for_each_pipeline_and_what_needs_attention_first(project
     assert "3 pipelines need attention" in words
     assert "stepz" in words
     assert "OML" in words
-    assert "DAT001" in words
+    assert "DAT001 no" in words
     assert "stale, written 3 days ago" in words
     assert "written 3 hours ago" in words
     assert "and not run since" in words
@@ -262,17 +265,27 @@ def test_home_shows_what_changes_meanwhile(project, pages):
     client = pages.client()
     assert "There are no pipelines yet" in text_of(client.get("/"))
     put(project, "alpha")
-    assert "1 never run" in text_of(client.get("/"))
+    assert "never run: 1" in text_of(client.get("/"))
     folder = write_session(project, shop(name="alpha"), start=NOW - timedelta(hours=3), seconds=5)
-    wait_until(lambda: "1 ok" in text_of(client.get("/")))
+    wait_until(lambda: "ok: 1" in text_of(client.get("/")))
     assert folder.name in client.get("/").text
     for each in sorted(folder.rglob("*"), reverse=True):
         each.unlink()
     folder.rmdir()
-    wait_until(lambda: "1 never run" in text_of(client.get("/")))
+    wait_until(lambda: "never run: 1" in text_of(client.get("/")))
     # A run that was deleted while its page is open has no page, and says so.
     gone = client.get(f"/runs/{folder.name}")
     assert (gone.status_code, "RUN010" in gone.text) == (404, True)
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.yaml", b"\xc3\xa9 #?%2F&.yaml", b"a'\"<b>.yaml"])
+def test_a_file_of_any_name_has_a_row_and_a_page(project, pages, name):
+    (project / "pipelines" / os.fsdecode(name)).write_text(FILE.format(name="odd", more=""))
+    client = pages.client()
+    (address,) = re.findall(r'<strong><a href="([^"]+)">odd</a></strong>', client.get("/").text)
+    page = client.get(address)
+    assert (page.status_code, "There is no plan yet" in page.text) == (200, True)
+    assert client.get("/catalogue").status_code == 200
 
 
 def rewrite(folder, **changes):
@@ -316,10 +329,37 @@ def test_a_run_whose_process_is_gone_is_lost(project):
     before = files_of(project)
     with serve_pages(project) as pages:
         client = pages.client()
-        assert "1 failing" in text_of(client.get("/"))
+        assert "failing: 1" in text_of(client.get("/"))
         assert "lost" in text_of(client.get("/runs"))
         assert "no longer exists" in text_of(client.get(f"/runs/{folder.name}"))
     assert files_of(project) == before
+
+
+def test_a_run_whose_end_is_read_late_has_ended(project):
+    """Its last event is written before run.json; the process may be gone when run.json is read."""
+    folder = write_session(project, shop(name="alpha"), start=NOW - timedelta(hours=3), seconds=5)
+    summary = json.loads((folder / "run.json").read_text())
+    run = LiveRun(open_project(project, {}), folder.name, summary)
+    (folder / "run.json").rename(folder / "aside")
+    assert run.advance()
+    assert run.status == "running"
+    (folder / "aside").rename(folder / "run.json")
+    run.check()
+    assert (run.status, run.note) == ("complete", "")
+
+
+def test_a_run_leads_to_its_pipeline_and_to_the_comparison_with_the_run_before(project):
+    put(project, "alpha")
+    before = write_session(project, shop(name="alpha"), start=NOW - timedelta(hours=3), seconds=5, suffix="00001")
+    run = write_session(project, shop(name="alpha"), start=NOW - timedelta(hours=2), seconds=5, suffix="00002")
+    rewrite(run, oml="pipelines/alpha.yaml", base={"success": before.name, "previous": before.name})
+    with serve_pages(project) as pages:
+        client = pages.client()
+        links = dict(
+            re.findall(r'<a class="no-print" href="([^"]+)">([^<]+)</a>', client.get(f"/runs/{run.name}").text)
+        )
+        assert list(links.values()) == ["its pipeline", "compare with the run before"]
+        assert [client.get(unescape(link)).status_code for link in links] == [200, 200]
 
 
 def test_rejected_rows_need_attention(project):
@@ -392,16 +432,18 @@ def test_an_unexpected_fault_is_a_page_and_a_line_in_the_terminal(project):
     def fail(_request):
         raise ZeroDivisionError("by a fault of ours")
 
-    lines = []
+    events = []
     settings = Settings(project, {}, None, allow_run=False, show_values=False)
     app = App(
-        settings, Access(1, allow_run=False), [Page("Broken", "/broken", (Route("/broken", fail),))], lines.append
+        settings, Access(1, allow_run=False), [Page("Broken", "/broken", (Route("/broken", fail),))], events.append
     )
     answer = TestClient(application(app), raise_server_exceptions=False).get("/broken")
     assert answer.status_code == 500
     assert "unexpected ZeroDivisionError: by a fault of ours" in text_of(answer)
     assert 'href="/"' in answer.text
-    assert lines == ["GET /broken: INT000 unexpected ZeroDivisionError: by a fault of ours"]
+    (event,) = events
+    assert (event["event"], event["request"]) == ("fault", "GET /broken")
+    assert event["message"] == "INT000 unexpected ZeroDivisionError: by a fault of ours"
 
 
 def test_events_of_a_run_that_is_gone(pages):
@@ -420,7 +462,7 @@ def test_many_look_at_once(project, pages):
         import httpx
 
         answer = httpx.get(pages.base + "/", cookies=cookies, timeout=SOON, trust_env=False)
-        found.append((answer.status_code, "20 ok" in text_of(answer)))
+        found.append((answer.status_code, "ok: 20" in text_of(answer)))
 
     threads = [threading.Thread(target=look) for _ in range(8)]
     for thread in threads:

@@ -1,6 +1,10 @@
 """What pages of `osiris ui --allow-run` start, and the page of a pipeline."""
 
+import json
 import re
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -132,13 +136,28 @@ def test_a_file_that_is_broken_keeps_its_plan_and_its_runs(project, osiris):
     assert session in home
 
 
-def test_a_run_that_waits_for_another_is_named_until_it_begins(project):
+def begin_another(session):
+    """Add a newer session of the same pipeline, as a run that somebody else started has it."""
+    other = session.with_name(session.name[:-5] + "99999")
+    shutil.copytree(session, other)
+    run = json.loads((other / "run.json").read_text())
+    (other / "run.json").write_text(json.dumps(run | {"session": other.name, "run_key": other.name}))
+
+
+def test_a_run_that_waits_for_another_is_named_until_it_begins(project, osiris):
+    """A session of the same pipeline that somebody else begins meanwhile is not taken for its own."""
+    assert osiris("run", "pipelines/nightly/a b.yaml", cwd=project).returncode == 0
+    (before,) = project.glob("logs/*-shop-*/run.json")
     with serve_pages(project, "--allow-run") as server:
         client = server.client()
         client.timeout = PATIENCE + SOON
-        with hold_run(Project(project), "shop", "run of 'shop'", ()):
-            done = send(server, client, PAGE, action="run")
+        with hold_run(Project(project), "shop", "run of 'shop'", ()), ThreadPoolExecutor() as pool:
+            answer = pool.submit(send, server, client, PAGE, action="run")
+            threads = Path(f"/proc/{server.process.pid}/task")
+            wait_until(lambda: any(each.read_text() for each in threads.glob("*/children")))
+            begin_another(before.parent)
+            done = answer.result()
             assert (done.status_code, done.headers["location"]) == (303, PAGE)
             assert "A run was started and has no session yet" in text_of(client.get(PAGE))
-        wait_until(lambda: list(project.glob("logs/*/run.json")))
+        wait_until(lambda: len(list(project.glob("logs/*-shop-*/run.json"))) == 3)
         wait_until(lambda: "has no session yet" not in text_of(client.get(PAGE)))

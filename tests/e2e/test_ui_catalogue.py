@@ -105,7 +105,7 @@ def test_an_edited_file_and_a_broken_one_are_named(shop):
     "query", [{}, {"label": ""}, {"label": "nothing"}, {"label": "data/orders.csv", "column": "x"}]
 )
 def test_what_is_not_there_is_no_page_and_no_error(shop, query):
-    assert "This address has no page" in shop("/catalogue/dataset", 404, **query)
+    assert "There is no page at" in shop("/catalogue/dataset", 404, **query)
 
 
 @pytest.mark.parametrize("page", ["0", "-1", "2", "999999999999999999999", "x", "²", ""])

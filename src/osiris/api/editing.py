@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from osiris.api.lineage import check_plan, read_newest
 from osiris.api.pipelines import validate_file
 from osiris.api.schema_resolution import pinned_schemas
-from osiris.errors import Diagnostic
+from osiris.errors import Diagnostic, OsirisError
+from osiris.lock import load_lock
 from osiris.model import schema_from_json
 from osiris.oml.parse import name_in
 
@@ -29,17 +30,27 @@ class StepColumns:
     outdated: str | None = None
 
 
-def columns_by_step(workspace: Workspace, path: Path, text: str) -> dict[str, StepColumns]:
+def lock_problems(workspace: Workspace) -> tuple[Diagnostic, ...]:
+    """Return what is wrong with osiris.lock."""
+    try:
+        load_lock(workspace.project)
+    except OsirisError as error:
+        return error.diagnostics
+    return ()
+
+
+def columns_by_step(workspace: Workspace, path: Path, text: str, valid: str | None) -> dict[str, StepColumns]:
     """Return the columns of the steps of a text, as if it were the file at `path`, by step.
 
-    Those of sources are from osiris.lock, for the saved file while the text has errors; all others are from the newest
-    plan. Fails as `load_lock`.
+    Those of sources are from osiris.lock if it can be read; while the text has errors, for its last `valid` state, by
+    default the saved file. All others are from the newest plan.
     """
     name = name_in(text)
     plan = _newest_plan(workspace, name) if name else None
     checked, outdated = check_plan(workspace, path, {plan.name: plan} if plan else {}, text)
     columns = dict(_planned(plan, outdated)) if plan else {}
-    if prepared := checked.prepared or validate_file(workspace, path, params={}).prepared:
+    prepared = checked.prepared or validate_file(workspace, path, params={}, text=valid).prepared
+    if prepared and not lock_problems(workspace):
         pins = pinned_schemas(workspace, prepared).items()
         columns |= {step: StepColumns(pin.schema, f"osiris.lock, {pin.pinned_at[:10]}") for step, pin in pins}
     return columns

@@ -147,13 +147,13 @@ def write_report(workspace: Workspace, session: str, file: Path) -> Reports:
         _write(workspace.project, file, _talk(workspace, conversation, {}, None))
         return Reports(str(conversation["session"]), file)
     name = _find(workspace, session)
-    _write(workspace.project, file, _page(workspace, name, None))
+    _write(workspace.project, file, _page(workspace, name, {}))
     return Reports(name, file)
 
 
-def run_report(workspace: Workspace, session: str, site: object, files: str | None) -> str:
-    """Return the page of one run as a server shows it; `site` and `files` are as for `run_page`. Fails with RUN010."""
-    return _page(workspace, _find(workspace, session), None, files=files, site=site)
+def run_report(workspace: Workspace, session: str, site: object, files: str | None, links: Mapping[str, str]) -> str:
+    """Return the page of one run as a server shows it; fails with RUN010. The rest is as for `run_page`."""
+    return _page(workspace, _find(workspace, session), links, files=files, site=site)
 
 
 def rejected_file(workspace: Workspace, session: str, step: str) -> Path:
@@ -186,7 +186,7 @@ def write_reports(workspace: Workspace, session: str, folder: Path | None = None
         name = _find(workspace, session)
         names = _unrendered(summaries, base, newest, name)
         for each in (name, *names):
-            page = _page(workspace, each, f"../{INDEX}", files="" if folder is None else None)
+            page = _page(workspace, each, {"all runs": f"../{INDEX}"}, files="" if folder is None else None)
             _write(project, base / each / REPORT, page)
     _write_index(project, base)
     return Reports(name, base / name / REPORT, tuple(base / each / REPORT for each in names), base / INDEX)
@@ -242,7 +242,7 @@ def _find(workspace: Workspace, session: str) -> str:
 
 
 def _page(
-    workspace: Workspace, session: str, index: str | None, *, files: str | None = None, site: object = None
+    workspace: Workspace, session: str, links: Mapping[str, str], *, files: str | None = None, site: object = None
 ) -> str:
     from osiris.report.pages import run_page
 
@@ -250,7 +250,7 @@ def _page(
     run, origin = reading.run, _origin(workspace, reading.run)
     earlier = origin or reading.base or run_before(workspace.project, run)
     answer, repeat = _answer(workspace, run), _repeat(workspace, run, origin)
-    return run_page(reading, earlier, index, answer=answer, repeat=repeat, files=files, site=site)
+    return run_page(reading, earlier, links, answer=answer, repeat=repeat, files=files, site=site)
 
 
 def _answer(workspace: Workspace, run: RecordedRun) -> dict[str, JsonValue] | None:

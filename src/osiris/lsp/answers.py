@@ -6,6 +6,7 @@ Lines and columns count from 0, in characters.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -41,14 +42,14 @@ _COLUMN_KEYS = (
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A cursor in a text: the project, the text and its name in messages, and the columns of its steps."""
+    """A cursor in a text: the project, the text and its name in messages, and what returns the columns of its steps."""
 
     workspace: Workspace
     file: str
     text: str
     line: int
     column: int
-    schemas: ColumnsByStep
+    columns_by_step: Callable[[], ColumnsByStep]
 
     @property
     def lines(self) -> list[str]:
@@ -74,18 +75,23 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A proposed value: the text to insert in place of `typed`, and what the value is."""
+    """A proposed name: its `text` to insert in place of `typed` and `rest`, around the cursor, and what it is."""
 
+    name: str
     text: str
     typed: str
+    rest: str
     detail: str
 
 
 def describe(place: Place) -> str | None:
     """Return a description of the key or value at a place, as plain text; None if there is none."""
-    document = place.document()
-    parts = pointer_at(document, place.line, place.column).split("/")[1:] if document else []
-    if document is None or not parts:
+    line, document = place.lines[place.line], place.document()
+    if document is None or not line.strip():
+        return None
+    column = max(place.column, len(line) - len(line.lstrip(" -")))  # the dash of a step is of the step
+    parts = pointer_at(document, place.line, column).split("/")[1:]
+    if not parts:
         return None
     steps = _steps(document)
     if parts[0] == "steps" and len(parts) > 2 and steps:
@@ -98,12 +104,12 @@ def _described_in_step(
 ) -> str | None:
     """Describe a value of a step, by the parts of its pointer in the step."""
     component = str(step.get("component"))
-    if parts[0] in ("needs", "inputs") and (schema := place.schemas.get(_step_id(str(value)))):
+    if parts[0] in ("needs", "inputs") and (schema := place.columns_by_step().get(_step_id(str(value)))):
         return _columns(schema)
     if parts[0] in ("id", "component"):
-        spec, schema = place.workspace.registry.find(component), place.schemas.get(str(step.get("id")))
-        about = [f"{spec.title}\n{spec.description}" if spec else None, _columns(schema) if schema else None]
-        return "\n\n".join(filter(None, about)) or None
+        spec, schema = place.workspace.registry.find(component), place.columns_by_step().get(str(step.get("id")))
+        about = f"{spec.title}\n{spec.description}\n\n" if spec else ""
+        return about + (_columns(schema) if schema else f"columns: not known; osiris compile {place.file} finds them")
     if parts[0] == "config" and len(parts) > 1:
         config = editor_schema(place.workspace.registry)["$defs"].get(component, {"properties": {}})
         return _described(config["properties"].get(parts[1]))
@@ -192,9 +198,13 @@ def _connection(workspace: Workspace, reference: str) -> Target | None:
 
 def complete(place: Place) -> list[Completion]:
     """Return the names of the project that fit at a place: components, connections, steps, tables, columns."""
-    key, typed = open_key(place.lines, place.line, place.column)
+    key, typed, rest = open_key(place.lines, place.line, place.column)
     names = _NAMES.get(key)
-    return [Completion(name, typed, detail) for name, detail in names(place)] if names else []
+    is_quoted = place.lines[place.line][: place.column - len(typed)].endswith(("'", '"'))
+    return [
+        Completion(name, name if is_quoted else inline(name, flow=True), typed, rest, detail)
+        for name, detail in (names(place) if names else ())
+    ]
 
 
 def _component_names(place: Place) -> Iterator[tuple[str, str]]:
@@ -202,10 +212,13 @@ def _component_names(place: Place) -> Iterator[tuple[str, str]]:
 
 
 def _connection_names(place: Place) -> Iterator[tuple[str, str]]:
-    try:
-        yield from ((str(reference), "connection") for reference in place.workspace.references())
-    except OsirisError:  # reported by the validation
-        return
+    """Yield the connections that the step's component takes; all of them before it has one."""
+    spec = place.workspace.registry.find(value_of(step_text(place.lines, place.line), "component"))
+    families = (spec.family, *spec.families) if spec else None
+    with suppress(OsirisError):  # reported by the validation
+        for reference in place.workspace.references():
+            if families is None or reference.family in families:
+                yield str(reference), "connection"
 
 
 def _step_names(place: Place) -> Iterator[tuple[str, str]]:
@@ -220,7 +233,7 @@ def _table_names(place: Place) -> Iterator[tuple[str, str]]:
     connection = value_of(step_text(place.lines, place.line), "connection")
     for pin in _pins(place):
         if "table" in pin.source.config and connection in ("", pin.source.connection):
-            yield inline(pin.source.config["table"], flow=True), f"table of {pin.source.connection}"
+            yield str(pin.source.config["table"]), f"table of {pin.source.connection}"
 
 
 def _pins(place: Place) -> list[Pin]:
@@ -234,9 +247,10 @@ def _column_names(place: Place) -> Iterator[tuple[str, str]]:
     """Yield the columns of a source, or of the inputs of a step that is none."""
     step = step_text(place.lines, place.line)
     own = value_of(step, "id")
-    inputs = [name for name in place.schemas if name != own and re.search(rf"(?<![\w-]){name}(?![\w-])", step)]
-    for schema in (place.schemas[name] for name in inputs or [own] if name in place.schemas):
-        yield from ((inline(column.name, flow=True), spelled(column)) for column in schema.columns)
+    known = place.columns_by_step()
+    inputs = [name for name in known if name != own and re.search(rf"(?<![\w-]){name}(?![\w-])", step)]
+    for schema in (known[name] for name in inputs or [own] if name in known):
+        yield from ((column.name, spelled(column)) for column in schema.columns)
 
 
 _NAMES: dict[str, Callable[[Place], Iterator[tuple[str, str]]]] = {

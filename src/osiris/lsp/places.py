@@ -20,6 +20,7 @@ _OPEN = (
     re.compile(r"([\w-]+):\s*\{(?:[^{}:,]*:[^{}:,]*,)*\s*[\"']?$"),
 )
 """A key whose value, list or mapping is open at the end of a text."""
+_REST = re.compile(r"[^\s\[\]{},:\"']*")
 _WORD = re.compile(r"\w+")
 
 
@@ -38,16 +39,16 @@ def word_at(line: str, column: int) -> str:
     return next((match[0] for match in _WORD.finditer(line) if match.start() <= column <= match.end()), "")
 
 
-def open_key(lines: Sequence[str], line: int, column: int) -> tuple[str, str]:
-    """Return the key whose value is typed at a place, and what of it was typed; both are empty if there is none."""
+def open_key(lines: Sequence[str], line: int, column: int) -> tuple[str, str, str]:
+    """Return the key whose value is typed at a place, and the value's letters before and after it; else empty texts."""
     before = lines[line][:column]
-    typed = _TYPED.search(before)
-    word = typed[0] if typed else ""
+    typed, rest = _TYPED.search(before), _REST.match(lines[line], column)
+    word, more = typed[0] if typed else "", rest[0] if rest else ""
     head = before[: len(before) - len(word)]
     for pattern in _OPEN:
         if match := pattern.search(head):
-            return match[1], word
-    return (_key_above(lines, line, head), word) if not head.strip(" -\"'") else ("", "")
+            return match[1], word, more
+    return (_key_above(lines, line, head), word, more) if not head.strip(" -\"'") else ("", "", "")
 
 
 def _key_above(lines: Sequence[str], line: int, head: str) -> str:

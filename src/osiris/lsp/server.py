@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,15 +15,16 @@ from pygls.lsp.server import LanguageServer
 from pygls.uris import from_fs_path, to_fs_path
 
 from osiris.api import open_project, validate_file
-from osiris.api.editing import columns_by_step
+from osiris.api.editing import columns_by_step, lock_problems
+from osiris.api.workspace import shown
 from osiris.distribution import own_version
 from osiris.errors import Diagnostic, OsirisError
 from osiris.lsp.answers import Place, complete, describe, find_definition
-from osiris.oml.fix import apply_fix
+from osiris.oml.fix import apply_fix, fix_words
 from osiris.project import PIPELINE_ENDINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pygls.workspace import TextDocument
 
@@ -42,44 +45,55 @@ _VALUE = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\s,\]}]+")
 
 def serve() -> None:
     """Serve an editor on standard input and output until it disconnects."""
-    server().start_io()
+    # The library closes the output that it gets; the command still needs its own.
+    server().start_io(sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb"))
 
 
 def server() -> LanguageServer:
     """Return the server, with a handler for each kind of request that it answers."""
     editor = LanguageServer("osiris", own_version(), text_document_sync_kind=types.TextDocumentSyncKind.Full)
-    waiting: dict[str, asyncio.Task[None]] = {}
+    open_texts: dict[str, asyncio.Task[None]] = {}
+    valid: dict[str, str] = {}
+
+    def validate(uri: str) -> None:
+        forget(uri)
+        open_texts[uri] = asyncio.ensure_future(_publish(editor, uri, valid))
 
     def forget(uri: str) -> None:
-        if task := waiting.pop(uri, None):
+        if task := open_texts.pop(uri, None):
             task.cancel()
 
     async def changed(params: types.DidOpenTextDocumentParams | types.DidChangeTextDocumentParams) -> None:
-        uri = params.text_document.uri
-        forget(uri)
-        waiting[uri] = asyncio.ensure_future(_publish(editor, uri))
+        validate(params.text_document.uri)
+
+    async def saved(_params: types.DidSaveTextDocumentParams | types.DidChangeWatchedFilesParams) -> None:
+        for uri in [*open_texts]:  # a pipeline depends on other files of the project
+            validate(uri)
 
     async def closed(params: types.DidCloseTextDocumentParams) -> None:
         forget(params.text_document.uri)
+        valid.pop(params.text_document.uri, None)
         editor.text_document_publish_diagnostics(types.PublishDiagnosticsParams(params.text_document.uri, []))
 
     editor.feature(types.TEXT_DOCUMENT_DID_OPEN)(changed)
     editor.feature(types.TEXT_DOCUMENT_DID_CHANGE)(changed)
+    editor.feature(types.TEXT_DOCUMENT_DID_SAVE)(saved)
+    editor.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)(saved)
     editor.feature(types.TEXT_DOCUMENT_DID_CLOSE)(closed)
-    _answer_questions(editor)
+    _answer_questions(editor, valid)
     return editor
 
 
-def _answer_questions(editor: LanguageServer) -> None:
-    """Register the handlers of what an editor asks about a place."""
+def _answer_questions(editor: LanguageServer, valid: Mapping[str, str]) -> None:
+    """Register the handlers of what an editor asks about a place; `valid` has the last valid text of each file."""
 
     def hover(params: types.HoverParams) -> types.Hover | None:
-        place = _place(editor, params)
+        place = _place(editor, valid, params)
         text = describe(place) if place else None
         return types.Hover(types.MarkupContent(types.MarkupKind.PlainText, text)) if text else None
 
     def definition(params: types.DefinitionParams) -> types.Location | None:
-        place = _place(editor, params)
+        place = _place(editor, valid, params)
         target = find_definition(place) if place else None
         if place is None or target is None:
             return None
@@ -90,13 +104,15 @@ def _answer_questions(editor: LanguageServer) -> None:
         return types.Location(uri, types.Range(at, at))
 
     def completion(params: types.CompletionParams) -> list[types.CompletionItem]:
-        place = _place(editor, params)
+        place = _place(editor, valid, params)
         text, cursor = editor.workspace.get_text_document(params.text_document.uri), params.position
+        units = text.position_codec.client_num_units
         items = []
         for each in complete(place) if place else ():
-            begin = types.Position(cursor.line, cursor.character - text.position_codec.client_num_units(each.typed))
-            edit = types.TextEdit(types.Range(begin, cursor), each.text)
-            items.append(types.CompletionItem(each.text, detail=each.detail, filter_text=each.text, text_edit=edit))
+            begin = types.Position(cursor.line, cursor.character - units(each.typed))
+            end = types.Position(cursor.line, cursor.character + units(each.rest))
+            edit = types.TextEdit(types.Range(begin, end), each.text)
+            items.append(types.CompletionItem(each.name, detail=each.detail, filter_text=each.name, text_edit=edit))
         return items
 
     def actions(params: types.CodeActionParams) -> list[types.CodeAction]:
@@ -111,11 +127,13 @@ def _answer_questions(editor: LanguageServer) -> None:
     editor.feature(types.TEXT_DOCUMENT_CODE_ACTION, fixing)(actions)
 
 
-async def _publish(editor: LanguageServer, uri: str) -> None:
-    """Validate a text that has not changed for a moment, and publish what is wrong with it."""
+async def _publish(editor: LanguageServer, uri: str, valid: dict[str, str]) -> None:
+    """Validate a text that has not changed for a moment, and publish what is wrong with it; keep it if it is valid."""
     await asyncio.sleep(PAUSE)
     text = editor.workspace.get_text_document(uri)
     problems = list(_diagnostics(text))
+    if all(each.severity != types.DiagnosticSeverity.Error for each in problems):
+        valid[uri] = text.source
     editor.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, problems, version=text.version))
 
 
@@ -130,7 +148,10 @@ def _is_pipeline(workspace: Workspace, path: Path) -> bool:
 
 
 def _diagnostics(text: TextDocument) -> Iterator[types.Diagnostic]:
-    """Yield the diagnostics of `osiris validate` for a text; none outside of a project and for other files in it."""
+    """Yield what `osiris validate` reports of a text, and what is wrong with osiris.lock.
+
+    There is nothing to say outside of a project, and of other files in it.
+    """
     path = _pipeline_path(text)
     if path is None:
         return
@@ -141,7 +162,8 @@ def _diagnostics(text: TextDocument) -> Iterator[types.Diagnostic]:
         return
     if _is_pipeline(workspace, path):
         checked = validate_file(workspace, path, params={}, text=text.source)
-        yield from (_shown(text, each, checked.file) for each in checked.diagnostics)
+        problems = (*checked.diagnostics, *lock_problems(workspace))
+        yield from (_shown(text, each, checked.file) for each in problems)
 
 
 def _shown(text: TextDocument, problem: Diagnostic, file: str | None = None) -> types.Diagnostic:
@@ -174,7 +196,7 @@ def _actions(text: TextDocument, shown: Iterable[types.Diagnostic]) -> Iterator[
         fixed = apply_fix(text.source, problem) if problem.fix else text.source
         if fixed != text.source:
             edit = types.WorkspaceEdit({text.uri: [_edit(text, fixed)]})
-            title = f"{problem.code}: {problem.hint or 'apply the fix'}"
+            title = f"{problem.code}: {fix_words(problem.fix)}"
             yield types.CodeAction(title, types.CodeActionKind.QuickFix, [each], is_preferred=True, edit=edit)
 
 
@@ -188,7 +210,7 @@ def _edit(text: TextDocument, fixed: str) -> types.TextEdit:
     return types.TextEdit(types.Range(begin, end), "".join(after[first : len(after) - last]))
 
 
-def _place(editor: LanguageServer, params: _Question) -> Place | None:
+def _place(editor: LanguageServer, valid: Mapping[str, str], params: _Question) -> Place | None:
     """Return the place of a cursor; None if it is not in a pipeline of a project that can be opened."""
     text = editor.workspace.get_text_document(params.text_document.uri)
     path = _pipeline_path(text)
@@ -196,8 +218,8 @@ def _place(editor: LanguageServer, params: _Question) -> Place | None:
         workspace = open_project(path.parent, os.environ) if path else None
         if path is None or workspace is None or not _is_pipeline(workspace, path):
             return None
-        schemas = columns_by_step(workspace, path, text.source)
     except OsirisError:
         return None
     at = text.position_codec.position_from_client_units(text.lines, params.position)
-    return Place(workspace, path.name, text.source, at.line, at.character, schemas)
+    columns = partial(columns_by_step, workspace, path, text.source, valid.get(text.uri))
+    return Place(workspace, shown(workspace, path), text.source, at.line, at.character, columns)

@@ -12,7 +12,7 @@ from osiris.document.reader import MAX_DEPTH, REFERENCE, stand_in_for
 from osiris.oml.parse import FILE_KEYS, STEP_KEYS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from osiris.errors import Diagnostic
 
@@ -36,6 +36,27 @@ def apply_fix(text: str, diagnostic: Diagnostic) -> str:
     for operation in diagnostic.fix:
         text = _OPERATIONS[operation["op"]](text, operation)
     return text
+
+
+def fix_words(fix: Iterable[Mapping[str, Any]]) -> str:
+    """Return what a fix does, in words: `rename 'tabel' to 'table'`."""
+    words = ", ".join(_WORDS[each["op"]](each) for each in fix)
+    return words if len(words) <= _MOST_WORDS else words[: _MOST_WORDS - 1] + "…"
+
+
+def _named(pointer: str) -> str:
+    *_, above, last = pointer.split("/")
+    return f"'{unescape(above)}[{last}]'" if last.isdecimal() else f"'{unescape(last)}'"
+
+
+_MOST_WORDS = 120
+_WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "text": lambda each: f"replace {each['old']} by {each['value']}",
+    "replace": lambda each: f"set {_named(each['path'])} to {inline(each['value'], flow=True)}",
+    "remove": lambda each: f"remove {_named(each['path'])}",
+    "add": lambda each: f"add {_named(each['path'])}: {inline(each['value'], flow=True)}",
+    "move": lambda each: f"rename {_named(each['from'])} to {_named(each['path'])}",
+}
 
 
 def _retype(text: str, operation: Mapping[str, Any]) -> str:

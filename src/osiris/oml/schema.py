@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from osiris.document import Document, join, kind_of
-from osiris.document.edits import put, rename
+from osiris.document.edits import put
 from osiris.errors import Diagnostic, certain, diagnostic, did_you_mean, nearest
 from osiris.json_schema import fits, is_valid, validator_of
 from osiris.oml.parse import STEP_KEYS
@@ -197,15 +197,14 @@ def _missing_keys(
     error: Broken, document: Document, pointer: str, names: KeyNames, valid: Mapping[str, JsonValue], unknown: list[str]
 ) -> Iterator[Diagnostic]:
     where, present = _called(pointer, document), error.instance
-    targets = {key: names.match(key, valid, certain) for key in islice(unknown, MAX_MEANT)}
+    refused = unknown if error.schema.get("additionalProperties") is False else []
+    meant = {names.match(key, valid, nearest) for key in islice(refused, MAX_MEANT)}
     step = document.value(pointer.removesuffix("/config"))
     beside = step.keys() - STEP_KEYS if isinstance(step, dict) and step is not present else ()
     for key in error.validator_value:
-        if key not in present and key not in beside:  # OML002 says of a key beside the config where it belongs
-            old = next((unknown for unknown, name in targets.items() if name == key), None)
-            fix = rename(join(pointer, old), key) if old is not None else ()
-            if not fix and names.advice:
-                fix = names.advice.supplied(pointer, key)
+        # OML002 says which key a misspelt one may mean, and where one beside the config belongs.
+        if key not in present and key not in beside and key not in meant:
+            fix = names.advice.supplied(pointer, key) if names.advice else ()
             yield diagnostic("OML003", at=document.where(pointer), fix=fix, key=key, where=where)
 
 

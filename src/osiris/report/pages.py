@@ -76,7 +76,7 @@ class Repeat(NamedTuple):
 def run_page(
     reading: Reading,
     earlier: RecordedRun | None = None,
-    index: str | None = None,
+    links: Mapping[str, str] = {},
     *,
     answer: Mapping[str, JsonValue] | None = None,
     repeat: Repeat | None = None,
@@ -85,10 +85,10 @@ def run_page(
 ) -> str:
     """Return the HTML page of a run; the same record gives the same page.
 
-    `earlier` is the run that it is compared with, `index` the address of the page over all runs. `answer` is that of
-    its package: what is odd, what changed and what to do next. `repeat` is what a replay is to be told of. `files` is
-    the beginning of links to files of the run, "" for a page in its folder; None if there are no links. `site` is as
-    for `render`.
+    `earlier` is the run that it is compared with, `links` are the addresses of other pages by their text. `answer` is
+    that of its package: what is odd, what changed and what to do next. `repeat` is what a replay is to be told of.
+    `files` is the beginning of links to files of the run, "" for a page in its folder; None if there are no links.
+    `site` is as for `render`.
     """
     run = reading.run
     report = read_report(reading, earlier, answer)
@@ -103,7 +103,7 @@ def run_page(
         style=style,
         scripts=scripts,
         chart_notice=_NOTICE if charts else "",
-        index=index,
+        links=links,
         repeat=repeat,
         linked=files,
         has_flow=bool(flow),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shlex
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -81,6 +82,7 @@ def _environment(folder: Path) -> Environment:
     )
     environment.filters |= {
         "short": short,
+        "shell": shlex.quote,
         "size": size_text,
         "flow": flow_text,
         "number": number_text,

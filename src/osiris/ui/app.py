@@ -21,7 +21,7 @@ from osiris.ui.records import Records
 from osiris.ui.starts import Starts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from starlette.requests import Request
     from starlette.routing import BaseRoute
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from osiris.secret import Scrubber
     from osiris.ui.access import Access
     from osiris.ui.settings import Settings
+
+    Event = Mapping[str, str]
+    """What happens to a server: the key `event` says what."""
 
 _FOLDER = Path(__file__).parent
 
@@ -63,12 +66,12 @@ def _never() -> bool:
 
 @dataclass(slots=True)
 class App:
-    """The state of one server; `report` shows a line in its terminal, `is_stopping` is whether it ends."""
+    """The state of one server; `report` shows an event in its terminal, `is_stopping` is whether it ends."""
 
     settings: Settings
     access: Access
     pages: Sequence[Page]
-    report: Callable[[str], None]
+    report: Callable[[Event], None]
     is_stopping: Callable[[], bool] = _never
     records: Records = field(default_factory=Records)
     starts: Starts = field(default_factory=Starts)
@@ -88,7 +91,7 @@ class App:
             return self._opened[1]
 
     def clean(self, text: str) -> str:
-        """Return a text without the secrets of the project, as it was when it could be read."""
+        """Return a text without the secrets of the project; those known before, if it cannot be read now."""
         with suppress(OsirisError):
             workspace = self.workspace()
             if self._scrubbing is None or self._scrubbing[0] is not workspace:

@@ -14,7 +14,7 @@ from osiris.api.catalogue import LOCK, CatalogueReader
 from osiris.compare.lineage import KINDS, source_name
 from osiris.compiler.manifest import SHORT
 from osiris.report.drawing import BOX_HEIGHT, BOX_WIDTH
-from osiris.ui import pipelines
+from osiris.ui.addresses import CATALOGUE, DATASETS, of_dataset, of_pipeline
 from osiris.ui.app import Page, app_of
 from osiris.ui.graph import DATASET, PIPELINE, draw_flows
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from osiris.api.catalogue import Catalogue, Dataset, KnownColumn
     from osiris.compare.lineage import MadeOf, PipelineImpact
 
-PATH = "/catalogue"
-_DATASET = PATH + "/dataset"
 
 ROWS = 200
 """Rows of a table on one page."""
@@ -59,12 +57,6 @@ class Part(NamedTuple):
     total: int
 
 
-def address(label: str, column: str | None = None, **more: object) -> str:
-    """Return the path of the page of a dataset, or of one of its columns."""
-    fields = {"label": label, "column": column, **more}
-    return f"{_DATASET}?{urlencode({key: each for key, each in fields.items() if each is not None}, errors='replace')}"
-
-
 def show_catalogue(request: Request) -> HTMLResponse:
     """List all datasets, or those that a search finds by their names, columns, or pipelines."""
     app, query = app_of(request), request.query_params.get("q", "").strip()
@@ -72,7 +64,7 @@ def show_catalogue(request: Request) -> HTMLResponse:
     hits = list(_hits(catalogue, query.casefold()))
     outdated = [each for each in catalogue.pipelines.values() if each.problem]
     return app.show(
-        PATH,
+        CATALOGUE,
         "catalogue.html.jinja",
         title="Catalogue",
         styles=_STYLES,
@@ -80,10 +72,10 @@ def show_catalogue(request: Request) -> HTMLResponse:
         diagnostics=app.problems(catalogue.diagnostics),
         query=query,
         part=part_of(hits, request),
-        further=lambda number: f"{PATH}?{urlencode({'q': query, 'page': number})}",
+        further=lambda number: f"{CATALOGUE}?{urlencode({'q': query, 'page': number})}",
         outdated=outdated,
         compiling=lambda file: shlex.join(["osiris", "compile", file]),
-        address=address,
+        of_dataset=of_dataset,
         files=_addresses(catalogue),
         clean=app.clean,
         graph=None if query else draw_flows(catalogue.flows),
@@ -123,7 +115,7 @@ def show_dataset(request: Request) -> HTMLResponse:
     subject = source_name(dataset.label, column.name) if column else dataset.label
     involved = _involved(dataset, origins, impact) if column else None
     return app.show(
-        PATH,
+        CATALOGUE,
         "column.html.jinja" if column else "dataset.html.jinja",
         title=subject,
         styles=_STYLES,
@@ -133,11 +125,11 @@ def show_dataset(request: Request) -> HTMLResponse:
         origins=origins,
         impact=impact,
         part=part_of(dataset.columns, request),
-        further=lambda number: address(dataset.label, page=number),
+        further=lambda number: of_dataset(dataset.label, page=number),
         problems=_problems(catalogue, dataset),
         command=shlex.join(["osiris", "impact", subject]) if dataset.readers else None,
         commands=list(_lineage_commands(catalogue, dataset, column)) if column else [],
-        address=address,
+        of_dataset=of_dataset,
         files=_addresses(catalogue),
         clean=app.clean,
         lock=LOCK,
@@ -150,7 +142,7 @@ def show_dataset(request: Request) -> HTMLResponse:
 
 def _addresses(catalogue: Catalogue) -> dict[str, str]:
     """Return the paths of the pages of pipelines, by name; of those that have a file."""
-    return {name: pipelines.address(each.file) for name, each in catalogue.pipelines.items() if each.file}
+    return {name: of_pipeline(each.file) for name, each in catalogue.pipelines.items() if each.file}
 
 
 def _lineage_commands(catalogue: Catalogue, dataset: Dataset, column: KnownColumn) -> Iterator[str]:
@@ -176,4 +168,4 @@ def _involved(dataset: Dataset, origins: Sequence[MadeOf], impact: Sequence[Pipe
     return {DATASET + label for label in labels} | {PIPELINE + name for name in names}
 
 
-PAGE = Page("Catalogue", PATH, (Route(PATH, show_catalogue), Route(_DATASET, show_dataset)))
+PAGE = Page("Catalogue", CATALOGUE, (Route(CATALOGUE, show_catalogue), Route(DATASETS, show_dataset)))

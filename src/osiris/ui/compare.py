@@ -6,7 +6,6 @@ import re
 import shlex
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlencode
 
 from starlette.routing import Route
 
@@ -16,6 +15,7 @@ from osiris.errors import OsirisError
 from osiris.history.changes import SECTION_TITLES
 from osiris.report.template import moment_text
 from osiris.session.finding import is_session_id
+from osiris.ui.addresses import COMPARE, of_comparison, of_run
 from osiris.ui.app import Page, app_of
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from osiris.api import Difference, RunDiff, Workspace
     from osiris.errors import Diagnostic
     from osiris.ui.app import App
-
-PATH = "/compare"
 
 LISTED = 200
 """Runs and plans in each list, the newest; others are compared by their address."""
@@ -54,18 +52,13 @@ class Comparison(NamedTuple):
     commands: Sequence[str]
 
 
-def address(old: str, new: str) -> str:
-    """Return the path of the page that compares two runs or two plans."""
-    return f"{PATH}?{urlencode({'a': old, 'b': new}, errors='replace')}"
-
-
 def show_comparison(request: Request) -> HTMLResponse:
     """Show the lists to choose from, and the comparison of what was chosen."""
     app = app_of(request)
     old, new = (request.query_params.get(key, "").strip() for key in ("a", "b"))
     comparison, problems = _compared(app, old, new) if old and new else (None, ())
     page = app.show(
-        PATH,
+        COMPARE,
         "compare.html.jinja",
         title="Compare",
         styles=["run.css", "catalogue.css"],
@@ -76,7 +69,8 @@ def show_comparison(request: Request) -> HTMLResponse:
         problems=app.problems(problems),
         titles=SECTION_TITLES,
         most=DIFFERENCES,
-        address=address,
+        reports={name: of_run(name) for name in (old, new) if is_session_id(name)},
+        of_comparison=of_comparison,
         clean=app.clean,
     )
     page.status_code = 404 if problems else 200
@@ -123,4 +117,4 @@ def _plans(workspace: Workspace) -> list[Choice]:
     ]
 
 
-PAGE = Page("Compare", PATH, (Route(PATH, show_comparison),))
+PAGE = Page("Compare", COMPARE, (Route(COMPARE, show_comparison),))

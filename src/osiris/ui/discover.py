@@ -9,7 +9,6 @@ import shlex
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
@@ -20,6 +19,7 @@ from osiris.compare.lineage import label_of
 from osiris.errors import OsirisError
 from osiris.ui import catalogue
 from osiris.ui.access import FORM
+from osiris.ui.addresses import DISCOVER, of_dataset, of_source
 from osiris.ui.app import Page, app_of
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     Answer = dict[str, JsonValue]
     Table = Mapping[str, JsonValue]
 
-PATH = "/discover"
 
 KEPT = 20
 """Sources whose tables are kept, those discovered last."""
@@ -78,12 +77,6 @@ class Answers:
 _ANSWERS = Answers()
 
 
-def address(target: str, table: str | None = None, **more: object) -> str:
-    """Return the path of the page of a source, or of one of its tables."""
-    fields = {"target": target, "table": table, **more}
-    return f"{PATH}?{urlencode({key: each for key, each in fields.items() if each is not None}, errors='replace')}"
-
-
 def show_discovery(request: Request) -> Response:
     """List connections, or show what was found of a source, or of one of its tables."""
     return _page(request, request.query_params.get("target", ""), request.query_params.get("table"))
@@ -94,7 +87,7 @@ def ask(request: Request) -> Response:
     app, fields = app_of(request), request.scope[FORM]
     target, table = fields.get("target", "").strip(), fields.get("table") or None
     if not target:
-        return RedirectResponse(PATH, status_code=303)
+        return RedirectResponse(DISCOVER, status_code=303)
     samples = "raw" if table and app.settings.show_values else "none"
     try:
         discovery = api.discover(
@@ -106,7 +99,7 @@ def ask(request: Request) -> Response:
         return page
     scrub = api.project_scrubber(app.workspace()).json
     _ANSWERS.keep(_without_values(discovery.to_json(), scrub, show_values=app.settings.show_values))
-    return RedirectResponse(address(target, table), status_code=303)
+    return RedirectResponse(of_source(target, table), status_code=303)
 
 
 def _without_values(answer: Answer, scrub: Callable[[JsonValue], JsonValue], *, show_values: bool) -> Answer:
@@ -140,7 +133,7 @@ def _page(request: Request, target: str, name: str | None, problems: Sequence[Di
     workspace = app.workspace()
     datasets = catalogue.READER.read(workspace).datasets
     return app.show(
-        PATH,
+        DISCOVER,
         "discover.html.jinja",
         title=" ".join(filter(None, ("Discover", target, name))),
         styles=["run.css", "catalogue.css"],
@@ -152,10 +145,10 @@ def _page(request: Request, target: str, name: str | None, problems: Sequence[Di
         targets=_ANSWERS.targets,
         connections=[(each, _users(each["reference"], datasets)) for each in api.list_connections(workspace)],
         part=catalogue.part_of(table["columns"] if table else tables, request),
-        further=lambda number: address(target, name, page=number),
+        further=lambda number: of_source(target, name, page=number),
         dataset=_finder(workspace, answer, datasets),
-        address=address,
-        of_dataset=catalogue.address,
+        of_source=of_source,
+        of_dataset=of_dataset,
         show_values=app.settings.show_values,
     )
 
@@ -188,4 +181,4 @@ def _finder(
     return find
 
 
-PAGE = Page("Discover", PATH, (Route(PATH, show_discovery), Route(PATH, ask, methods=["POST"])))
+PAGE = Page("Discover", DISCOVER, (Route(DISCOVER, show_discovery), Route(DISCOVER, ask, methods=["POST"])))

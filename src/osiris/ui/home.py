@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.routing import Route
 
+from osiris.history.failures import first_cause
 from osiris.report.template import duration_text, number_text
 from osiris.schedule.status import BAD
 from osiris.ui import pipelines
+from osiris.ui.addresses import of_pipeline, of_run
 from osiris.ui.app import Page, app_of
-from osiris.ui.runs import address
 from osiris.units import count
 
 if TYPE_CHECKING:
@@ -63,13 +64,15 @@ class Target(NamedTuple):
 class Row(NamedTuple):
     """A pipeline: its state, the rows that its last run rejected, lines of duration and rows, targets, and texts.
 
-    `page` is the path of its own page; `started` and `late` say how long ago that was, `due` how soon.
+    `cause` is the first error of a last run that failed. `page` is the path of its own page; `started` and `late` say
+    how long ago that was, `due` how soon.
     """
 
     status: PipelineStatus
     page: str
     tone: str
     problems: Sequence[Diagnostic]
+    cause: Sequence[Diagnostic]
     rejected: int
     lines: Sequence[tuple[str, Line]]
     targets: Sequence[Target]
@@ -115,15 +118,17 @@ def _needs_attention(row: Row) -> bool:
 def _row(app: App, workspace: Workspace, status: PipelineStatus, own: Sequence[Run], now: datetime) -> Row:
     last, rejected = status.last, _rejected(own[0]) if own else 0
     problems = [each for each in status.problems if each.severity == "error"]
+    cause = first_cause(own[0]) if own and own[0]["status"] == "failed" else None
     return Row(
         status=status,
-        page=pipelines.address(status.file),
+        page=of_pipeline(status.file),
         tone="noted" if rejected and status.state == "ok" else _TONES.get(status.state, status.state),
         problems=app.problems(problems),
+        cause=app.problems(cause[1:]) if cause else [],
         rejected=rejected,
         lines=list(_lines(own[:RECENT][::-1])),
         targets=list(_targets(app, workspace, own, now)),
-        address=address(last["session"]) if last else "",
+        address=of_run(last["session"]) if last else "",
         started=ago_text(datetime.fromisoformat(last["started_at"]), now) if last else "",
         due=f"in {_span(status.next_due - now)}" if status.next_due else "",
         late=ago_text(status.late, now) if status.late else "",
@@ -166,7 +171,7 @@ def _targets(app: App, workspace: Workspace, own: Sequence[Run], now: datetime) 
             yield Target(name, None, "", None, is_fresh=False)
         else:
             ago = ago_text(datetime.fromisoformat(wrote["ended_at"]), now)
-            yield Target(name, wrote["ended_at"], ago, address(wrote["session"]), wrote is meant[0])
+            yield Target(name, wrote["ended_at"], ago, of_run(wrote["session"]), wrote is meant[0])
 
 
 def _was_to_write(run: Run, step: str) -> bool:

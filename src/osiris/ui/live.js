@@ -6,7 +6,7 @@
   source.onmessage = (event) => {
     const { parts, state, ended } = JSON.parse(event.data);
     for (const [id, html] of Object.entries(parts)) at(id).innerHTML = html;
-    if (at("live-state").textContent !== state) at("live-state").textContent = state;
+    if (at("live-state").textContent !== state) document.title = at("live-state").textContent = state;
     if (!ended) return;
     source.close();
     at("cancel")?.remove();

@@ -164,7 +164,9 @@ class LiveRun:
         """Notice that the run was deleted, or that its process no longer exists."""
         if not os.path.lexists(self._folder):
             self.note = "This run was deleted."
-        elif self.status == "running" and not is_held(self._folder / "events.jsonl") and not self.advance():
+        elif self.status != "running" or is_held(self._folder / "events.jsonl"):
+            return
+        elif not self.advance() and not self._is_over:
             self.note = "The process of this run no longer exists; the next command in the project records it as lost."
 
     def _end(self) -> None:

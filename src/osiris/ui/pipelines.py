@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
+import os
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import unquote_to_bytes
 
 from starlette.responses import RedirectResponse
 from starlette.routing import Route
@@ -13,8 +13,8 @@ from osiris import api
 from osiris.errors import OsirisError, raise_all
 from osiris.report.pages import plan_words
 from osiris.schedule.files import written_name
-from osiris.ui import runs
 from osiris.ui.access import FORM
+from osiris.ui.addresses import of_pipeline, of_run
 from osiris.ui.app import app_of
 from osiris.ui.problems import show_missing
 
@@ -30,11 +30,6 @@ if TYPE_CHECKING:
 _RECENT = 20
 
 
-def address(file: str) -> str:
-    """Return the path of the page of a pipeline's file, which is relative to the project."""
-    return f"/{quote(file)}"
-
-
 def show_pipeline(request: Request) -> Response:
     """Show one pipeline."""
     app, file = app_of(request), _file_of(request)
@@ -46,25 +41,23 @@ def act(request: Request) -> Response:
     app, file = app_of(request), _file_of(request)
     if file is None:
         return show_missing(request, LookupError())
-    workspace = app.workspace()
     if request.scope[FORM].get("action") == "run":
-        name = str(api.validate_file(workspace, workspace.root / file, params={}).name)
-        start = app.starts.run(app.settings, workspace.project, file, name)
-        if start.session:
-            return RedirectResponse(runs.address(start.session), status_code=303)
+        start = app.starts.run(app.settings, file)
+        if session := start.session():
+            return RedirectResponse(of_run(session), status_code=303)
     else:
         start = app.starts.start(app.settings, "compile", file)
         start.process.wait()
     problems = start.problems()
     if problems:
         raise_all(problems)
-    return RedirectResponse(address(file), status_code=303)
+    return RedirectResponse(of_pipeline(file), status_code=303)
 
 
 def _file_of(request: Request) -> str | None:
-    """Return the file of a request if it is one of the project's pipelines."""
-    workspace, name = app_of(request).workspace(), f"pipelines/{request.path_params['file']}"
-    return name if name in api.pipeline_files(workspace) else None
+    """Return the file of a request if it is one of the project's pipelines; its name need not be UTF-8."""
+    name = os.fsdecode(unquote_to_bytes(request.scope["raw_path"])).removeprefix("/")
+    return name if name in api.pipeline_files(app_of(request).workspace()) else None
 
 
 def _page(app: App, file: str) -> Response:
@@ -85,12 +78,11 @@ def _page(app: App, file: str) -> Response:
         title=name or file,
         styles=["run.css", "plan.css", "pipeline.css"],
         file=file,
-        quoted=shlex.quote(file),
         saved=saved,
         is_waiting=app.starts.has_waiting(file),
         problems=app.problems(problems),
         recent=own[:_RECENT],
-        address=runs.address,
+        of_run=of_run,
         **words,
     )
 

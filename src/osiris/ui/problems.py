@@ -25,7 +25,8 @@ def show_failure(request: Request, error: Exception) -> HTMLResponse:
     """Show that a page could not be made, and say in the terminal why: this is a fault of ours."""
     app = app_of(request)
     problem = diagnostic("INT000", kind=type(error).__name__, reason=error)
-    app.report(f"{request.method} {request.url.path}: {app.problems([problem])[0]}")
+    message = str(app.problems([problem])[0])
+    app.report({"event": "fault", "request": f"{request.method} {request.url.path}", "message": message})
     return show_problems(request, Bug([problem]))
 
 

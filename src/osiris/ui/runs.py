@@ -6,7 +6,6 @@ import asyncio
 import json
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse, StreamingResponse
@@ -14,6 +13,7 @@ from starlette.routing import Route
 
 from osiris import api
 from osiris.report.pages import MOST_RUNS, index_page
+from osiris.ui.addresses import RUNS, of_comparison, of_pipeline, of_run
 from osiris.ui.app import Page, app_of
 from osiris.ui.live import LiveRun
 from osiris.ui.starts import cancel
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from osiris.api import Workspace
     from osiris.ui.app import App
-
-PATH = "/runs"
+    from osiris.ui.records import Run
 
 _PAUSE = 0.1
 """Seconds between two looks at the files of a run: the most often that its page changes."""
@@ -34,17 +34,12 @@ _BEAT = 1.0
 """Seconds after which times are sent although nothing happened."""
 
 
-def address(session: str) -> str:
-    """Return the path of the page of a run."""
-    return f"{PATH}/{quote(session)}"
-
-
 def show_runs(request: Request) -> HTMLResponse:
     """List all runs, the newest first."""
     app = app_of(request)
     runs = app.records.runs(app.workspace())
-    reports = {run["session"]: address(run["session"]) for run in runs[:MOST_RUNS]}
-    return HTMLResponse(index_page(runs, reports, site=app.site(PATH)))
+    reports = {run["session"]: of_run(run["session"]) for run in runs[:MOST_RUNS]}
+    return HTMLResponse(index_page(runs, reports, site=app.site(RUNS)))
 
 
 def show_run(request: Request) -> HTMLResponse:
@@ -54,17 +49,28 @@ def show_run(request: Request) -> HTMLResponse:
     summary = api.show_session(workspace, name)
     if summary["status"] != "running":
         files = f"{summary['session']}/" if app.settings.show_values else None
-        return HTMLResponse(api.run_report(workspace, name, app.site(PATH), files))
+        return HTMLResponse(api.run_report(workspace, name, app.site(RUNS), files, _links(workspace, summary)))
     run = LiveRun(workspace, summary["session"], summary)
     run.advance()
     run.check()
     parts = {part: app.part(template, value) for part, (template, value) in run.parts().items()}
     words: dict[str, Any] = {
-        "events": f"{address(summary['session'])}/events",
+        "events": f"{of_run(summary['session'])}/events",
         "start": app.starts.of(summary["session"]),
+        "links": _links(workspace, summary),
     }
     words |= {"title": f"{summary['pipeline']} {run.status}", "summary": summary, "parts": parts}
-    return app.show(PATH, "live.html.jinja", styles=["live.css"], scripts=["live.js"], **words)
+    return app.show(RUNS, "live.html.jinja", styles=["live.css"], scripts=["live.js"], **words)
+
+
+def _links(workspace: Workspace, summary: Run) -> dict[str, str]:
+    """Return the pages that belong to a run, by the text of the link."""
+    links, file, before = {}, summary.get("oml"), (summary.get("base") or {}).get("previous")
+    if file in api.pipeline_files(workspace):
+        links["its pipeline"] = of_pipeline(file)
+    if before and (workspace.project.logs / before).is_dir():
+        links["compare with the run before"] = of_comparison(before, summary["session"])
+    return links
 
 
 def cancel_run(request: Request) -> Response:
@@ -72,7 +78,7 @@ def cancel_run(request: Request) -> Response:
     session = request.path_params["session"]
     if start := app_of(request).starts.of(session):
         cancel(start)
-    return RedirectResponse(address(session), status_code=303)
+    return RedirectResponse(of_run(session), status_code=303)
 
 
 def send_rejected(request: Request) -> Response:
@@ -118,12 +124,12 @@ def _message(app: App, run: LiveRun, sent: dict[str, object]) -> dict[str, objec
 
 PAGE = Page(
     "Runs",
-    PATH,
+    RUNS,
     (
-        Route(PATH, show_runs),
-        Route(PATH + "/{session}", show_run),
-        Route(PATH + "/{session}", cancel_run, methods=["POST"]),
-        Route(PATH + "/{session}/events", follow_run),
-        Route(PATH + "/{session}/artifacts/{step}/{file}", send_rejected),
+        Route(RUNS, show_runs),
+        Route(RUNS + "/{session}", show_run),
+        Route(RUNS + "/{session}", cancel_run, methods=["POST"]),
+        Route(RUNS + "/{session}/events", follow_run),
+        Route(RUNS + "/{session}/artifacts/{step}/{file}", send_rejected),
     ),
 )

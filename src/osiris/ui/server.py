@@ -13,27 +13,30 @@ import uvicorn
 from starlette.applications import Starlette
 
 from osiris.errors import OsirisError, fail
+from osiris.ui import catalogue, compare, discover, home, runs
 from osiris.ui.access import Access, Guard
 from osiris.ui.app import App
-from osiris.ui.home import rows_of
-from osiris.ui.pages import PAGES
 from osiris.ui.problems import show_failure, show_missing, show_problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from osiris.ui.app import Event
     from osiris.ui.settings import Settings
 
 HOST = "127.0.0.1"
+PAGES = (home.PAGE, runs.PAGE, catalogue.PAGE, compare.PAGE, discover.PAGE)
+"""The pages, in the order of the navigation."""
+
 _PATIENCE = 2
 """Seconds that answers under way have to end."""
 
 
-def serve(settings: Settings, port: int, report: Callable[[str], None]) -> None:
+def serve(settings: Settings, port: int, report: Callable[[Event], None]) -> None:
     """Serve a project until SIGINT or SIGTERM, which is then raised again.
 
-    `report` gets the address to open, and faults of pages. `port` 0 is any free one; fails with WEB002 if it cannot be
-    had.
+    `report` gets what happens: `listening` with the address to open, and `fault` of a page. `port` 0 is any free one;
+    fails with WEB002 if it cannot be had.
     """
     with closing(_listen(port)) as listener:
         access = Access(listener.getsockname()[1], settings.allow_run)
@@ -54,7 +57,7 @@ def serve(settings: Settings, port: int, report: Callable[[str], None]) -> None:
         server = uvicorn.Server(config)
         app.is_stopping = lambda: server.should_exit
         Thread(target=_read_ahead, args=(app,), daemon=True).start()
-        report(access.address)
+        report({"event": "listening", "address": access.address})
         server.run([listener])
 
 
@@ -72,7 +75,7 @@ def _listen(port: int) -> socket.socket:
 
 
 def application(app: App) -> Starlette:
-    """Return the pages of an app as an application, which answers whoever asks."""
+    """Return the pages of an app as an application; it answers every request, and `Guard` refuses some before."""
     routes = [route for page in app.pages for route in page.routes]
     handlers = {OsirisError: show_problems, 404: show_missing, 500: show_failure}
     application = Starlette(routes=routes, exception_handlers=handlers)
@@ -83,4 +86,4 @@ def application(app: App) -> Starlette:
 def _read_ahead(app: App) -> None:
     """Read runs and pipelines before somebody waits for them; a page says what is wrong with them."""
     with suppress(OsirisError, OSError):
-        rows_of(app, datetime.now(UTC))
+        home.rows_of(app, datetime.now(UTC))

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-import shlex
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
+from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from osiris.errors import Diagnostic
-from osiris.session.finding import session_folders
-from osiris.session.stored import read_summary
+from osiris.project import Project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from osiris.project import Project
     from osiris.ui.settings import Settings
 
 PATIENCE = 30.0
@@ -29,29 +27,45 @@ PATIENCE = 30.0
 
 @dataclass(slots=True)
 class Start:
-    """A command that was started. `session` is that of its run, once there is one."""
+    """A command that was started. `logs` is the folder of the sessions of its project."""
 
     words: Sequence[str]
     process: subprocess.Popen[bytes]
     output: IO[bytes]
-    session: str | None = None
-    find_session: Callable[[], str | None] = lambda: None
+    logs: Path
+    _session: str | None = None
 
-    @property
-    def command(self) -> str:
-        """The command as people type it."""
-        return shlex.join(["osiris", *self.words])
+    def session(self) -> str | None:
+        """Return the session of its run, once there is one."""
+        if self._session is None:
+            self._session = self._result().get("data", {}).get("session") if self.has_ended() else self._open_session()
+        return self._session
+
+    def has_ended(self) -> bool:
+        """Return whether its process has ended."""
+        return self.process.poll() is not None
 
     def problems(self) -> list[Diagnostic]:
         """Return what an ended command reported, errors only; empty while it runs."""
-        if self.process.poll() in (None, 0):
-            return []
-        self.output.seek(0)
-        try:
-            reported = json.loads(self.output.read())["diagnostics"]
-        except (ValueError, LookupError, TypeError):
-            return []
+        reported = self._result()["diagnostics"] if self.process.poll() else ()
         return [Diagnostic.from_json(each) for each in reported if each["severity"] == "error"]
+
+    def _result(self) -> dict[str, Any]:
+        """Return what an ended command printed; nothing of one that was killed."""
+        self.output.seek(0)
+        with suppress(ValueError):
+            printed: dict[str, Any] = json.loads(self.output.read())
+            return printed
+        return {"data": {}, "diagnostics": []}
+
+    def _open_session(self) -> str | None:
+        """Return the session whose events its process writes, once it has a run.json: it has that file open."""
+        with suppress(OSError):
+            files = [file.readlink() for file in Path(f"/proc/{self.process.pid}/fd").iterdir()]
+            own = (file.parent for file in files if file.name == "events.jsonl")
+            found = (each.name for each in own if each.parent == self.logs and (each / "run.json").is_file())
+            return next(found, None)
+        return None
 
 
 @dataclass(slots=True)
@@ -73,42 +87,26 @@ class Starts:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        begun = Start((*words, *more), process, output)
-        self._all = [each for each in self._all if each.process.poll() is None] + [begun]
+        begun = Start((*words, *more), process, output, Project(settings.root).logs.resolve())
+        self._all = [each for each in self._all if not each.has_ended()] + [begun]
         return begun
 
-    def run(self, settings: Settings, project: Project, file: str, pipeline: str) -> Start:
+    def run(self, settings: Settings, file: str) -> Start:
         """Start a run, and wait until it has a session or has ended, but not for long."""
-        before = {folder.name for folder in session_folders(project)}
         begun = self.start(settings, "run", file)
-        begun.find_session = partial(_session_of, project, pipeline, before)
         end = time.monotonic() + PATIENCE
-        while begun.session is None and time.monotonic() < end:
-            has_ended = begun.process.poll() is not None
-            begun.session = begun.find_session()
-            if has_ended:
-                break
+        while not begun.session() and not begun.has_ended() and time.monotonic() < end:
             time.sleep(0.05)
         return begun
 
     def has_waiting(self, file: str) -> bool:
         """Return whether a run of a file is at work that has no session yet."""
-        runs = [each for each in self._all if each.words[:2] == ("run", file) and each.process.poll() is None]
-        for each in runs:
-            each.session = each.session or each.find_session()
-        return any(each.session is None for each in runs)
+        runs = [each for each in self._all if each.words[:2] == ("run", file) and not each.has_ended()]
+        return not all(each.session() for each in runs)
 
     def of(self, session: str) -> Start | None:
         """Return the command at work whose run has this session; None if this server has not started it."""
-        running = (each for each in self._all if each.process.poll() is None)
-        return next((each for each in running if each.session == session), None)
-
-
-def _session_of(project: Project, pipeline: str, before: set[str]) -> str | None:
-    """Return the newest session of a pipeline that is not one of those before."""
-    new = (folder for folder in session_folders(project) if folder.name not in before)
-    summaries = (read_summary(folder) for folder in new)
-    return next((str(each["session"]) for each in summaries if each and each.get("pipeline") == pipeline), None)
+        return next((each for each in self._all if not each.has_ended() and each.session() == session), None)
 
 
 def cancel(start: Start) -> None:
