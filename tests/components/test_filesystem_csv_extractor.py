@@ -520,6 +520,21 @@ def test_a_quote_left_open_is_an_error_and_not_a_value(project):
         assert project.refused(columns=["a"]).code == "DAT013"
 
 
+@pytest.mark.parametrize("cell", ['"a "quoted" word"', '"5" pipe"', '"x"y', '"x" ', '"x""y"z', '"a\nb"c'])
+@pytest.mark.parametrize("before", [1, 200_000])
+def test_text_after_a_closing_quote_is_an_error_and_not_a_value(project, cell, before):
+    project.put("in.csv", "a,b,c\n" + "1,y,z\n" * before + f"1,{cell},z\n2,y,z\n")
+    found = project.refused()
+    line = before + 2 + cell.count("\n")
+    assert (found.code, found.location.line) == ("DAT013", line)
+    assert found.message == f"in.csv: a cell in line {line} has text after its closing quote"
+
+
+def test_a_quote_in_a_cell_that_does_not_begin_with_one_is_text(project):
+    project.put("in.csv", 'a,b\n5" pipe,x\na""b,"c""d"\n"",""""\n')
+    assert project.read() == {"a": ['5" pipe', 'a""b', ""], "b": ["x", 'c"d', '"']}
+
+
 def test_a_row_may_be_larger_than_a_block(project):
     large = "x" * 5_000_000
     project.put("in.csv", "a,b\n" + "1,y\n" * 10 + f"2,{large}\n" + "3,z\n" * 10)

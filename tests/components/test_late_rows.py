@@ -342,12 +342,20 @@ def test_the_zone_of_the_operating_system_and_replicas(tmp_path, zone):
 # Columns
 
 
+def stamps(place, zone="UTC"):
+    """Return whether the catalogue shows that the server's clock gives the values of s.stamp."""
+    with place.session(table="s") as (session, _ctx, source):
+        (column,) = [each for each in source.schema if each.name == "stamp"]
+        return place.database.is_stamped(session, place.database.relation(session, "s"), column, zone)
+
+
 STAMPED = [
     ("TIMESTAMP NOT NULL DEFAULT current_timestamp()", True),
     ("DATETIME(3) NOT NULL DEFAULT now(3) ON UPDATE now(3)", True),
     ("DATETIME NOT NULL DEFAULT (utc_timestamp())", True),
     ("DATE NOT NULL DEFAULT (curdate())", True),
     ("DATETIME NOT NULL DEFAULT (now() - INTERVAL 1 DAY)", False),
+    ("DATETIME NOT NULL DEFAULT (curdate())", False),
     ("DATETIME NOT NULL DEFAULT '2020-01-01'", False),
     ("DATETIME NOT NULL", False),
 ]
@@ -356,25 +364,111 @@ STAMPED = [
 @pytest.mark.parametrize(("column", "stamped"), STAMPED)
 def test_a_default_shows_that_the_server_stamps(mysql, column, stamped):
     mysql.run(f"CREATE TABLE s (id INT PRIMARY KEY, stamp {column})")
-    with mysql.session(table="s") as (session, *_):
-        assert MYSQL.is_stamped(session, MYSQL.relation(session, "s"), "stamp") == stamped
+    assert stamps(mysql) == stamped
+    if "utc_timestamp" in column:
+        assert not stamps(mysql, "Europe/Prague")
 
 
-TRIGGERS = [
-    ("BEFORE INSERT ON s FOR EACH ROW SET NEW.stamp = now(6)", True),
-    ("BEFORE INSERT ON s FOR EACH ROW BEGIN SET NEW.id = 1, new.`stamp` := UTC_TIMESTAMP; END", True),
-    ("BEFORE UPDATE ON s FOR EACH ROW SET NEW.stamp = now()", False),
-    ("BEFORE INSERT ON s FOR EACH ROW SET NEW.stamp = now() - INTERVAL 1 DAY", False),
-    ("BEFORE INSERT ON s FOR EACH ROW SET NEW.stamp2 = now()", False),
+POSTGRES_STAMPED = [
+    ("timestamptz NOT NULL DEFAULT now()", "UTC", True),
+    ("timestamptz NOT NULL DEFAULT clock_timestamp()", "UTC", True),
+    ("timestamp(3) NOT NULL DEFAULT localtimestamp", "Europe/Prague", True),
+    ("timestamp NOT NULL DEFAULT (now() AT TIME ZONE 'utc')", "UTC", True),
+    ("timestamp NOT NULL DEFAULT (now() AT TIME ZONE 'Etc/UTC')::timestamp(0)", "UTC", True),
+    ("timestamp NOT NULL DEFAULT (now() AT TIME ZONE 'America/New_York')", "America/New_York", True),
+    ("timestamp NOT NULL DEFAULT (now() AT TIME ZONE 'America/New_York')", "UTC", False),
+    ("timestamp NOT NULL DEFAULT (now() AT TIME ZONE 'utc')", "Europe/Prague", False),
+    ("timestamptz NOT NULL DEFAULT (now() AT TIME ZONE 'utc')", None, False),
+    ("date NOT NULL DEFAULT current_date", None, True),
+    ("date NOT NULL DEFAULT now()::date", None, True),
+    ("timestamp NOT NULL DEFAULT current_date", "UTC", False),
+    ("timestamptz NOT NULL DEFAULT now()::date", None, False),
+    ("timestamptz NOT NULL DEFAULT now() - interval '1 day'", None, False),
+    ("timestamptz NOT NULL DEFAULT date_trunc('day', now())", None, False),
+    ("timestamptz NOT NULL", None, False),
 ]
 
 
-@pytest.mark.parametrize(("trigger", "stamped"), TRIGGERS)
-def test_a_trigger_shows_that_the_server_stamps(mysql, trigger, stamped):
-    mysql.run("CREATE TABLE s (id INT PRIMARY KEY, stamp DATETIME(6) NOT NULL, stamp2 DATETIME)")
-    mysql.run(f"CREATE TRIGGER stamping {trigger}")
-    with mysql.session(table="s") as (session, *_):
-        assert MYSQL.is_stamped(session, MYSQL.relation(session, "s"), "stamp") == stamped
+@pytest.mark.parametrize(("column", "zone", "stamped"), POSTGRES_STAMPED)
+def test_a_default_of_postgres_shows_that_the_server_stamps(postgresql, column, zone, stamped):
+    postgresql.run(f"CREATE TABLE s (id int PRIMARY KEY, stamp {column})")
+    assert stamps(postgresql, zone) == stamped
+
+
+TRIGGERS = [
+    ("BEFORE INSERT", "SET NEW.stamp = now(6)", True),
+    ("BEFORE INSERT", "BEGIN SET NEW.id = 1, new.`stamp` := UTC_TIMESTAMP; END", True),
+    ("BEFORE INSERT", "BEGIN SET NEW.stamp2 = concat(';', ','); SET NEW.stamp = now(6); END", True),
+    ("BEFORE UPDATE", "SET NEW.stamp = now()", None),
+    ("BEFORE INSERT", "SET NEW.stamp = now() - INTERVAL 1 DAY", False),
+    ("BEFORE INSERT", "SET NEW.stamp = convert_tz(now(), 'UTC', '+02:00')", False),
+    ("BEFORE INSERT", "SET NEW.stamp2 = now()", None),
+    ("BEFORE INSERT", "BEGIN /* SET NEW.stamp = now(6); */ SET NEW.id = 1; END", None),
+    ("BEFORE INSERT", "BEGIN\n-- SET NEW.stamp = now(6);\nSET NEW.id = 1; END", None),
+    ("BEFORE INSERT", "BEGIN\n# SET NEW.stamp = now(6);\nSET NEW.id = 1; END", False),
+    ("BEFORE INSERT", "SET @text = 'SET NEW.stamp = now(6)'", False),
+    ("BEFORE INSERT", "SET @text = 'it\\'s SET NEW.stamp = now(6); '", False),
+    ("BEFORE INSERT", "IF NEW.id > 10 THEN SET NEW.stamp = now(6); END IF", False),
+    ("BEFORE INSERT", "SET NEW.stamp = now(6), NEW.stamp = '2020-01-01'", False),
+    ("BEFORE INSERT", "SET NEW.stamp = now(6)--1", False),
+    ("BEFORE INSERT", "SET NEW.stamp = if(NEW.id > 1, now(6), '2020-01-01')", False),
+]
+
+
+@pytest.mark.parametrize("default", ["", " DEFAULT now(6)"])
+@pytest.mark.parametrize(("when", "body", "stamped"), TRIGGERS)
+def test_a_trigger_shows_that_the_server_stamps(mysql, default, when, body, stamped):
+    """A default is enough if the trigger leaves the column as it is (None)."""
+    mysql.run(f"CREATE TABLE s (id INT PRIMARY KEY, stamp DATETIME(6) NOT NULL{default}, stamp2 DATETIME)")
+    mysql.run(f"CREATE TRIGGER stamping {when} ON s FOR EACH ROW {body}")
+    assert stamps(mysql) == (bool(default) if stamped is None else stamped)
+
+
+POSTGRES_TRIGGERS = [
+    ("NEW.stamp := now(); RETURN NEW;", True),
+    ('NEW.id = 1; NEW."stamp" = clock_timestamp ( ) ; /* why */ RETURN NEW;', True),
+    ("NEW.note := 'NEW.stamp := now();'; NEW.stamp := statement_timestamp(); -- done\n RETURN NEW;", True),
+    ("NEW.stamp := now() AT TIME ZONE 'UTC'; RETURN NEW;", True),
+    ("NEW.stamp := now() AT TIME ZONE 'America/New_York'; RETURN NEW;", False),
+    ("NEW.stamp := now() - interval '1 day'; RETURN NEW;", False),
+    ("NEW.stamp := now(); NEW.stamp := '2020-01-01'; RETURN NEW;", False),
+    ("RETURN NEW; NEW.stamp := now();", False),
+    ("-- NEW.stamp := now();\n NEW.id := 1; RETURN NEW;", False),
+    ("RAISE DEBUG 'NEW.stamp := now();'; RETURN NEW;", False),
+    ("IF NEW.id > 10 THEN NEW.stamp := now(); END IF; RETURN NEW;", False),
+    ("IF NEW.id > 10 THEN RETURN NEW; END IF; NEW.stamp := now(); RETURN NEW;", False),
+    ("NEW.stamp := now(); NEW := OLD; RETURN NEW;", False),
+    ("NEW.note := '\\'; NEW.stamp := now() - interval '1 day'; NEW.note := '\\'; RETURN NEW;", False),
+    ("NEW.stamp := coalesce(NEW.stamp, now()); RETURN NEW;", False),
+]
+
+
+@pytest.mark.parametrize(("body", "stamped"), POSTGRES_TRIGGERS)
+def test_a_trigger_of_postgres_shows_that_the_server_stamps(postgresql, body, stamped):
+    postgresql.run(
+        "CREATE TABLE s (id int PRIMARY KEY, stamp timestamp NOT NULL, note text)",
+        f"CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $body$BEGIN {body} END$body$",
+        "CREATE TRIGGER one BEFORE INSERT ON s FOR EACH ROW EXECUTE FUNCTION f()",
+    )
+    assert stamps(postgresql) == stamped
+
+
+@pytest.mark.parametrize("more", ["WHEN (NEW.id > 1)", "DISABLE", "another"])
+def test_a_trigger_of_postgres_that_may_not_run_last_shows_nothing(postgresql, more):
+    when = more if "WHEN" in more else ""
+    postgresql.run(
+        "CREATE TABLE s (id int PRIMARY KEY, stamp timestamp NOT NULL)",
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.stamp := now(); RETURN NEW; END'",
+        "CREATE FUNCTION g() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$BEGIN NEW.stamp := now() - interval '1 day'; RETURN NEW; END$$",
+        f"CREATE TRIGGER one BEFORE INSERT ON s FOR EACH ROW {when} EXECUTE FUNCTION f()",
+    )
+    if more == "DISABLE":
+        postgresql.run("ALTER TABLE s DISABLE TRIGGER one")
+    if more == "another":
+        assert stamps(postgresql)
+        postgresql.run("CREATE TRIGGER two BEFORE INSERT ON s FOR EACH ROW EXECUTE FUNCTION g()")
+    assert not stamps(postgresql)
 
 
 NOON = datetime(2026, 10, 25, 1, 0, tzinfo=UTC)

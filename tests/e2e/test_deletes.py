@@ -411,6 +411,25 @@ def test_a_column_of_the_source_marks_deleted_rows(shop_of, target, kind):
         assert answer["data"]["steps"]["copy"]["rows_out"] >= 1
 
 
+@pytest.mark.parametrize(
+    ("source", "kind"), [("postgres", "smallint"), ("postgres", "bigint"), ("mysql", "tinyint(1)")]
+)
+@pytest.mark.parametrize("value", [2, -1])
+def test_a_number_that_is_neither_0_nor_1_marks_nothing_and_deletes_nothing(shop_of, source, kind, value):
+    """The column may be one of several states, named by mistake."""
+    shop = shop_of(source, "duckdb", f"id bigint PRIMARY KEY, num bigint NOT NULL, amount bigint, state {kind}")
+    shop.source.sql("INSERT INTO orders VALUES (1, 1, 1, 0), (2, 2, 1, NULL), (3, 3, 1, 0)")
+    shop.run("{column: state, as: hard}")
+    shop.source.sql(
+        f"INSERT INTO orders VALUES (4, 4, 1, {value})", "UPDATE orders SET state = 1, num = 5 WHERE id = 1"
+    )
+    assert codes(shop.run("{column: state, as: hard}", code=1)) == ["DAT031"]
+    assert [row[0] for row in shop.rows()] == [1, 2, 3]
+    shop.source.sql("DELETE FROM orders WHERE id = 4")
+    shop.run("{column: state, as: hard}")
+    assert [row[0] for row in shop.rows()] == [2, 3]
+
+
 # Kills
 
 KILLS = [

@@ -27,7 +27,6 @@ from osiris.ui.live import LiveRun
 from osiris.ui.server import application
 from osiris.ui.settings import Settings
 
-NOW = datetime.now(UTC).replace(microsecond=0)
 FILE = """
 oml_version: "0.2.0"
 name: {name}
@@ -36,6 +35,11 @@ steps:
   - {{id: orders, component: filesystem.csv_extractor, mode: read, config: {{path: data/orders.csv}}}}
   - {{id: report, component: filesystem.csv_writer, mode: write, config: {{path: output/{name}.csv}}}}
 """
+
+
+def ago(**span):
+    """Return the time that was this long ago: a module is imported long before its last test."""
+    return datetime.now(UTC).replace(microsecond=0) - timedelta(**span)
 
 
 def put(root, name, more=""):
@@ -167,7 +171,7 @@ def test_every_answer_is_kept_by_nobody(pages):
 
 
 def test_looking_changes_nothing(project):
-    write_session(project, shop(), start=NOW - timedelta(hours=1), seconds=5)
+    write_session(project, shop(), start=ago(hours=1), seconds=5)
     put(project, "shop")
     before = files_of(project)
     with serve_pages(project) as server:
@@ -240,13 +244,13 @@ def test_home_has_a_row_for_each_pipeline_and_what_needs_attention_first(project
     for name in ("alpha", "beta", "gamma", "delta"):
         put(project, name)
     put(project, "late", 'schedule: {cron: "* * * * *"}')
-    old = (NOW - timedelta(days=2)).timestamp()
+    old = (ago(days=2)).timestamp()
     os.utime(project / "pipelines" / "late.yaml", (old, old))
     (project / "pipelines" / "broken.yaml").write_text('oml_version: "0.1.0"\nname: broken\nstepz: []\n')
-    write_session(project, shop(name="beta"), start=NOW - timedelta(hours=3.5), seconds=5, suffix="00001")
+    write_session(project, shop(name="beta"), start=ago(hours=3.5), seconds=5, suffix="00001")
     failed = {"orders": problem("DAT001", "no")}
-    write_session(project, shop(name="gamma"), start=NOW - timedelta(days=3.5), seconds=5, suffix="00002")
-    write_session(project, shop(name="gamma"), start=NOW - timedelta(hours=5), failed=failed, suffix="00003")
+    write_session(project, shop(name="gamma"), start=ago(days=3.5), seconds=5, suffix="00002")
+    write_session(project, shop(name="gamma"), start=ago(hours=5), failed=failed, suffix="00003")
     page = pages.client().get("/")
     assert page.status_code == 200
     names = re.findall(r'<strong><a href="[^"]+">(\w+)</a></strong>', page.text)
@@ -266,7 +270,7 @@ def test_home_shows_what_changes_meanwhile(project, pages):
     assert "There are no pipelines yet" in text_of(client.get("/"))
     put(project, "alpha")
     assert "never run: 1" in text_of(client.get("/"))
-    folder = write_session(project, shop(name="alpha"), start=NOW - timedelta(hours=3), seconds=5)
+    folder = write_session(project, shop(name="alpha"), start=ago(hours=3), seconds=5)
     wait_until(lambda: "ok: 1" in text_of(client.get("/")))
     assert folder.name in client.get("/").text
     for each in sorted(folder.rglob("*"), reverse=True):
@@ -298,7 +302,7 @@ def rewrite(folder, **changes):
 
 def test_a_target_is_stale_only_if_the_last_run_was_to_write_it(project):
     """A step that an earlier run delivered, or that was not selected, is skipped: neither leaves its target stale."""
-    at = [NOW - timedelta(hours=hours) for hours in (9.5, 6.5, 3.5)]
+    at = [ago(hours=hours) for hours in (9.5, 6.5, 3.5)]
     skipped = {"report": {"status": "skipped"}}
     delivered = {"report": {"files": [], "rows": 5}}
     for name in ("resumed", "selected", "failed"):
@@ -324,7 +328,7 @@ def test_a_target_is_stale_only_if_the_last_run_was_to_write_it(project):
 
 def test_a_run_whose_process_is_gone_is_lost(project):
     put(project, "alpha")
-    folder = write_session(project, shop(name="alpha"), start=NOW - timedelta(hours=3), status="running")
+    folder = write_session(project, shop(name="alpha"), start=ago(hours=3), status="running")
     rewrite(folder, ended_at=None, duration_ms=None)
     before = files_of(project)
     with serve_pages(project) as pages:
@@ -337,7 +341,7 @@ def test_a_run_whose_process_is_gone_is_lost(project):
 
 def test_a_run_whose_end_is_read_late_has_ended(project):
     """Its last event is written before run.json; the process may be gone when run.json is read."""
-    folder = write_session(project, shop(name="alpha"), start=NOW - timedelta(hours=3), seconds=5)
+    folder = write_session(project, shop(name="alpha"), start=ago(hours=3), seconds=5)
     summary = json.loads((folder / "run.json").read_text())
     run = LiveRun(open_project(project, {}), folder.name, summary)
     (folder / "run.json").rename(folder / "aside")
@@ -350,8 +354,8 @@ def test_a_run_whose_end_is_read_late_has_ended(project):
 
 def test_a_run_leads_to_its_pipeline_and_to_the_comparison_with_the_run_before(project):
     put(project, "alpha")
-    before = write_session(project, shop(name="alpha"), start=NOW - timedelta(hours=3), seconds=5, suffix="00001")
-    run = write_session(project, shop(name="alpha"), start=NOW - timedelta(hours=2), seconds=5, suffix="00002")
+    before = write_session(project, shop(name="alpha"), start=ago(hours=3), seconds=5, suffix="00001")
+    run = write_session(project, shop(name="alpha"), start=ago(hours=2), seconds=5, suffix="00002")
     rewrite(run, oml="pipelines/alpha.yaml", base={"success": before.name, "previous": before.name})
     with serve_pages(project) as pages:
         client = pages.client()
@@ -364,7 +368,7 @@ def test_a_run_leads_to_its_pipeline_and_to_the_comparison_with_the_run_before(p
 
 def test_rejected_rows_need_attention(project):
     put(project, "alpha")
-    folder = write_session(project, shop(name="alpha"), start=NOW - timedelta(hours=3), seconds=5)
+    folder = write_session(project, shop(name="alpha"), start=ago(hours=3), seconds=5)
     rewrite(folder, steps={"report": {"rows_rejected": 5000}})
     with serve_pages(project) as pages:
         words = text_of(pages.client().get("/"))
@@ -386,7 +390,7 @@ def test_names_of_others_are_no_markup(project, pages):
     name = "<img src=x onerror=alert(1)>"
     (project / "pipelines" / "evil.yaml").write_text(f'oml_version: "0.1.0"\nname: "{name}"\nsteps: []\n')
     hostile = plan(step(name, "lake.extractor"), name=name)
-    write_session(project, hostile, start=NOW - timedelta(hours=3))
+    write_session(project, hostile, start=ago(hours=3))
     client = pages.client()
     for path in ("/", "/runs", "/runs/last"):
         page = client.get(path)
@@ -454,7 +458,7 @@ def test_events_of_a_run_that_is_gone(pages):
 def test_many_look_at_once(project, pages):
     for number in range(20):
         put(project, f"p{number}")
-        write_session(project, shop(name=f"p{number}"), start=NOW - timedelta(hours=number), suffix=f"{number:05}")
+        write_session(project, shop(name=f"p{number}"), start=ago(hours=number), suffix=f"{number:05}")
     client, found = pages.client(), []
     cookies = dict(client.cookies)
 

@@ -247,9 +247,9 @@ def _column_names(place: Place) -> Iterator[tuple[str, str]]:
     """Yield the columns of a source, or of the inputs of a step that is none."""
     step = step_text(place.lines, place.line)
     own = value_of(step, "id")
-    known = place.columns_by_step()
-    inputs = [name for name in known if name != own and re.search(rf"(?<![\w-]){name}(?![\w-])", step)]
-    for schema in (known[name] for name in inputs or [own] if name in known):
+    columns = place.columns_by_step()
+    inputs = [name for name in columns if name != own and re.search(rf"(?<![\w-]){name}(?![\w-])", step)]
+    for schema in (columns[name] for name in inputs or [own] if name in columns):
         yield from ((column.name, spelled(column)) for column in schema.columns)
 
 

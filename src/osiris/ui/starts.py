@@ -63,8 +63,8 @@ class Start:
         with suppress(OSError):
             files = [file.readlink() for file in Path(f"/proc/{self.process.pid}/fd").iterdir()]
             own = (file.parent for file in files if file.name == "events.jsonl")
-            found = (each.name for each in own if each.parent == self.logs and (each / "run.json").is_file())
-            return next(found, None)
+            sessions = (each.name for each in own if each.parent == self.logs and (each / "run.json").is_file())
+            return next(sessions, None)
         return None
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import random
 
 import pytest
@@ -9,7 +10,7 @@ from tests.chance import draw_seed, say_tried
 
 from osiris.errors import OsirisError
 from osiris.families.files import compression, csv_files
-from osiris.families.files.csv_blocks import Grammar, _end_of_rows, parse
+from osiris.families.files.csv_blocks import Grammar, StrayQuote, _end_of_rows, _without_stray_quotes, parse
 from osiris.families.files.csv_files import CsvFile, Dialect
 from osiris.families.text_format import Spelling
 
@@ -73,3 +74,23 @@ def test_a_text_whose_quotes_never_pair_has_no_whole_row():
     assert _end_of_rows(rows) == 0
     assert _end_of_rows(b"1,2\n" + rows) == 4
     assert _end_of_rows(rows + b'"\n') == len(rows) + 2
+
+
+def test_text_after_a_closing_quote_is_found_wherever_a_text_is_cut():
+    """Truth is Python's own parser in its strict mode."""
+    chance = random.Random(draw_seed())
+    for _ in range(20_000):
+        text = "".join(chance.choice('""",\n\r ab') for _ in range(chance.randint(0, 14)))
+        cuts = sorted(chance.randint(0, len(text)) for _ in range(3))
+        pieces = [text[start:end].encode() for start, end in itertools.pairwise((0, *cuts, len(text)))]
+        try:
+            list(csv.reader(io.StringIO(text, newline=""), strict=True))
+            is_stray = False
+        except csv.Error as error:
+            is_stray = "expected after" in str(error)
+        try:
+            assert b"".join(_without_stray_quotes(iter(pieces), ",")) == text.encode()
+            assert not is_stray, (text, pieces)
+        except StrayQuote:
+            assert is_stray, (text, pieces)
+    say_tried("texts cut into pieces", 20_000)

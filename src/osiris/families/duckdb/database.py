@@ -23,6 +23,7 @@ from osiris.families.sql.database import Column, ForeignKey, Relation, Source, i
 from osiris.families.sql.database_file import FileDatabase, FileSession, check_file, label
 from osiris.families.sql.deletes import KEYS_TO_DELETE, gone_columns, key_fields
 from osiris.families.sql.result import bound_values
+from osiris.families.sql.stamps import is_zone
 from osiris.families.sql.target_table import (
     KEYS,
     check_staged_keys,
@@ -87,12 +88,14 @@ _MADE = {
     "json": "JSON",
 }
 """The DuckDB type of each Osiris type without children."""
-_CLOCK_CALL = (
-    r"(current_timestamp|current_date|"
-    r"(current_localtimestamp|today|now|get_current_timestamp|transaction_timestamp)\(\))"
+_CLOCK_VALUE = re.compile(
+    r"(?:cast\()?(?:timezone\('(?P<zone>[^']*)', )?"
+    r"(?:current_timestamp|(?P<day>current_date|today\(\))"
+    r"|(?:current_localtimestamp|now|get_current_timestamp|transaction_timestamp)\(\))"
+    r"\)?(?: as (?P<type>[a-z _]+)\))?",
+    re.IGNORECASE,
 )
-_PLAIN_CLOCK = re.compile(rf"(cast\()?(timezone\('[^']*', )?{_CLOCK_CALL}\)?( as [a-z _]+\))?", re.I)
-"""A default that is only the clock, perhaps in another time zone or type."""
+"""A default that is only the clock, perhaps in a time zone or another type."""
 _BATCH = 100_000
 _ROWS, _GONE_ROWS = "osiris_rows", "osiris_gone_rows"
 _DECLARED = f"""
@@ -251,10 +254,13 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
         """Yield the rows."""
         return finite(read_batches(session, source.text, source.schema, _BATCH, source.detail))
 
-    def is_stamped(self, session: Session, relation: Relation, column: str) -> bool:
+    def is_stamped(self, session: Session, relation: Relation, column: Field, zone: str | None) -> bool:
         """Return whether the default of a column is the clock; DuckDB has no triggers."""
         defaults = {name: default for name, _, default, *_ in _declared(session, relation.name)}
-        return bool(_PLAIN_CLOCK.fullmatch(defaults.get(column) or ""))
+        match = _CLOCK_VALUE.fullmatch(defaults.get(column.name) or "")
+        if match is None or (column.type != "date" and (match["day"] or (match["type"] or "").lower() == "date")):
+            return False
+        return match["zone"] is None or is_zone(match["zone"], zone)
 
     # Writing
 

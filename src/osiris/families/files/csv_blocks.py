@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
+    from numpy.typing import NDArray
+
     InvalidRow = Callable[[arrow_csv.InvalidRow], str]
     Kind = tuple[str, int, int]
 
@@ -46,6 +48,10 @@ _MOST_THREADS = 8
 
 class OpenQuote(Exception):
     """A quote is never closed."""
+
+
+class StrayQuote(Exception):
+    """A quoted cell has text after its closing quote. The parser would take that as part of the cell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +187,12 @@ def _ends_well(rows: pa.RecordBatch) -> bool:
 
 
 def parse(grammar: Grammar, text: Iterator[bytes], size: int, threads: int) -> Iterator[Cells]:
-    """Yield the cells of UTF-8 text, in blocks of `size` bytes; raises ArrowInvalid or OpenQuote if it is not CSV."""
-    with closing(PieceStream(_with_end_row(text, grammar.end_row))) as source:
+    """Yield the cells of UTF-8 text, in blocks of `size` bytes.
+
+    Raises ArrowInvalid, OpenQuote or StrayQuote if it is not CSV.
+    """
+    checked = _without_stray_quotes(text, grammar.delimiter)
+    with closing(PieceStream(_with_end_row(checked, grammar.end_row))) as source:
         blocks = iter(partial(source.read, size), b"")
         if threads > 1 and grammar.on_invalid_row is None:
             several = _ParallelBlocks(grammar, blocks, min(threads, _MOST_THREADS))
@@ -192,6 +202,49 @@ def parse(grammar: Grammar, text: Iterator[bytes], size: int, threads: int) -> I
         if first:
             with closing(PieceStream(chain([first], blocks))) as left:
                 yield from (Cells(rows) for rows in grammar.stream(left, size))
+
+
+def _without_stray_quotes(text: Iterator[bytes], delimiter: str) -> Iterator[bytes]:
+    """Yield a text as it is, perhaps in other pieces; raises StrayQuote."""
+    ends = np.zeros(256, bool)
+    ends[[_LF, _CR, ord(delimiter)]] = True
+    is_open, before, quotes = False, b"\n", b""
+    for each in chain(text, (None,)):
+        piece = quotes + (each or b"")
+        # What follows a quote says what it is, so quotes at the end wait for the next piece.
+        complete = piece if each is None else piece.rstrip(b'"')
+        quotes = piece[len(complete) :]
+        if complete:
+            is_open = _quote_state(b"".join((before, complete, b"\n")), ends, is_open=is_open)
+            before = complete[-1:]
+            yield complete
+
+
+def _quote_state(text: bytes, ends: NDArray[np.bool_], *, is_open: bool) -> bool:
+    """Return whether a quote is open at the end of a text, without its first and last byte; raises StrayQuote.
+
+    `is_open` says the same of its beginning, `ends` which bytes end a cell.
+    """
+    around = np.frombuffer(text, np.uint8)
+    before, after = around[:-2], around[2:]
+    quotes = np.flatnonzero(around[1:-1] == _QUOTE)
+    # In most files, each quote begins or ends a cell or is doubled in one: that is told for all of them at once.
+    fits = ends.copy()
+    fits[_QUOTE] = True
+    opening, closes = quotes[is_open::2], quotes[not is_open :: 2]
+    if fits.take(before.take(opening)).all() and fits.take(after.take(closes)).all():
+        return is_open != bool(len(quotes) % 2)
+    places = iter(quotes.tolist())
+    for at in places:
+        if not is_open:
+            is_open = bool(ends[before[at]])
+        elif after[at] == _QUOTE:
+            next(places)
+        elif ends[after[at]]:
+            is_open = False
+        else:
+            raise StrayQuote
+    return is_open
 
 
 def _with_end_row(text: Iterator[bytes], row: bytes) -> Iterator[bytes]:

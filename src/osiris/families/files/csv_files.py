@@ -11,8 +11,8 @@ import csv
 import io
 import json
 import re
-from collections import Counter
-from contextlib import closing, contextmanager
+from collections import Counter, deque
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
@@ -23,7 +23,7 @@ from pyarrow import csv as arrow_csv
 
 from osiris.errors import Location, fail
 from osiris.families.files.compression import decoded, line_lists, unpacked, without_comments, without_mark
-from osiris.families.files.csv_blocks import Cells, Grammar, OpenQuote, parse
+from osiris.families.files.csv_blocks import Cells, Grammar, OpenQuote, StrayQuote, parse
 from osiris.families.files.source_files import BadRow, Probe, TextConfig
 from osiris.families.files.type_inference import PINNED, REFRESH, cut, wider_type
 
@@ -251,10 +251,22 @@ class CsvFile:
                 yield from parse(grammar, chain([rest], pieces), block, threads)
             except OpenQuote:
                 fail("DAT013", file=self.label, problem=f"the quote opened in line {self._last_line()} is never closed")
+            except StrayQuote:
+                line = self._stray_line()
+                problem, hint = f"a cell in line {line} has text after its closing quote", "double each quote in a cell"
+                fail("DAT013", at=Location(self.label, line), hint=hint, file=self.label, problem=problem)
 
     def _last_line(self) -> int:
         with closing(self._rows()) as rows:
             return max((line for line, _row in rows), default=1)
+
+    def _stray_line(self) -> int:
+        with closing(self._texts()) as texts, _field_limit():
+            lines = islice(chain.from_iterable(line_lists(texts)), self.dialect.skip_rows, None)
+            reader = csv.reader(lines, delimiter=self.dialect.delimiter, strict=True)
+            with suppress(csv.Error):
+                deque(reader, maxlen=0)
+            return self.dialect.skip_rows + reader.line_num
 
     def _texts(self, on_bytes: Callable[[int], None] = _ignore) -> Generator[str]:
         pieces = unpacked(self.path, self.label, self.dialect.compression, on_bytes)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from osiris.errors import Location, fail
 from osiris.families.mysql.connect import numbered
 from osiris.families.mysql.session import account, begin_reading
+from osiris.families.sql.stamps import is_zone, of_new, value_given
 from osiris.replication import Moment, has_times
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from osiris.driver import StepContext
     from osiris.families.mysql.session import Session, Table
     from osiris.families.sql.database import Source
-    from osiris.model import JsonValue
+    from osiris.model import Field, JsonValue
     from osiris.replication import Cursor
 
 _AT = Location(pointer="/config/cursor/late")
@@ -50,12 +51,13 @@ SELECT COLUMN_DEFAULT FROM information_schema.COLUMNS
 WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND COLUMN_NAME = %s AND COLUMN_DEFAULT IS NOT NULL"""
 _TRIGGERS = """
 SELECT ACTION_STATEMENT FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = %s AND EVENT_OBJECT_TABLE = %s
-    AND ACTION_TIMING = 'BEFORE' AND EVENT_MANIPULATION = 'INSERT'"""
-_CLOCK_CALL = (
-    r"(((now|sysdate|localtime|curdate|utc_timestamp|utc_date)\s*\(\s*\d?\s*\))"
-    r"|((current_timestamp|localtime|localtimestamp|current_date|utc_timestamp|utc_date)(\s*\(\s*\d?\s*\))?))"
+    AND ACTION_TIMING = 'BEFORE' AND EVENT_MANIPULATION = 'INSERT' ORDER BY ACTION_ORDER"""
+_DAYS = ("curdate", "current_date", "utc_date")
+_CLOCK_CALL = re.compile(
+    r"\(*(?:(now|sysdate|localtime|localtimestamp|curdate|utc_timestamp|utc_date|current_timestamp|current_date)\(\d?\)"
+    r"|(current_timestamp|localtime|localtimestamp|current_date|utc_timestamp|utc_date))\)*"
 )
-_PLAIN_CLOCK = re.compile(rf"\(*{_CLOCK_CALL}\)*", re.I)
+"""An expression, without spaces, that is only the clock."""
 _NOT_GRANTED, _SYNTAX = (1227, 1142), 1064
 _SLACK = timedelta(seconds=1)
 """How much later than its stamp a statement can seem to have started."""
@@ -249,14 +251,21 @@ def snapshot(_session: Session, cursor: Cursor, _source: Source) -> NoReturn:
     _fail(cursor, "rows of MySQL show no transaction ids", "use a time with late: open_transactions, or {lag: 15m}")
 
 
-def is_stamped(session: Session, table: Table, column: str) -> bool:
-    """Return whether a column's default is the server's clock, or a trigger sets the column to it on INSERT."""
+def is_stamped(session: Session, table: Table, column: Field, zone: str | None) -> bool:
+    """Return whether the server's clock gives the values of a column, in a time zone if its type has none."""
     place = (session.target.database, table.name)
-    if any(_PLAIN_CLOCK.fullmatch(text) for (text,) in session.rows(_DEFAULT, *place, column)):
-        return True
-    name = re.escape(column)
-    assigned = re.compile(rf"\bnew\s*\.\s*(`{name}`|{name})\s*:?=\s*\(*{_CLOCK_CALL}\)*\s*(;|,|$)", re.I)
-    return any(assigned.search(text) for (text,) in session.rows(_TRIGGERS, *place))
+    given = value_given((text for (text,) in session.rows(_TRIGGERS, *place)), column.name, of_new)
+    defaults = session.rows(_DEFAULT, *place, column.name) if given is None else [(given,)]
+    return any(_is_clock(text, column, zone) for (text,) in defaults)
+
+
+def _is_clock(text: str, column: Field, zone: str | None) -> bool:
+    match = _CLOCK_CALL.fullmatch("".join(text.lower().split()))
+    if match is None:
+        return False
+    call = match[1] or match[2]
+    fits_day = column.type == "date" or call not in _DAYS
+    return fits_day and (not call.startswith("utc") or is_zone("utc", zone))
 
 
 def _fail(cursor: Cursor, problem: str, hint: str) -> NoReturn:

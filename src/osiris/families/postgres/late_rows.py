@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from osiris.errors import Location, fail
+from osiris.families.sql.stamps import is_zone, of_new, value_given
 from osiris.replication import Moment, has_times
 from osiris.sql.binding.duck_types import quote_name
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from osiris.driver import StepContext
     from osiris.families.postgres.session import Session, Table
     from osiris.families.sql.database import Source
-    from osiris.model import JsonValue
+    from osiris.model import Field, JsonValue
     from osiris.replication import Cursor
 
 _AT = Location(pointer="/config/cursor/late")
@@ -45,14 +46,21 @@ SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid) FROM pg_catalog.pg_attrdef d
 JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
 WHERE d.adrelid = %s AND a.attname = %s"""
 _TRIGGERS = """
-SELECT p.prosrc FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
-WHERE t.tgrelid = %s AND NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & 7 = 7"""
-"""Triggers for each row, before an INSERT (bits 1, 2 and 4)."""
-_CLOCK_CALL = r"(now\(\)|(current|local)_?timestamp(\(\d\))?|(clock|statement|transaction)_timestamp\(\)|current_date)"
-_PLAIN_CLOCK = re.compile(
-    rf"\(*{_CLOCK_CALL}(\)*::[a-z ]+(\(\d\))?)?( at time zone '[^']*'(::text)?)?\)*(::[a-z ]+)?", re.I
+SELECT CASE WHEN l.lanname = 'plpgsql' AND t.tgqual IS NULL THEN p.prosrc
+    ELSE pg_catalog.concat(p.prosrc, ' ', pg_catalog.encode(t.tgargs, 'escape'), ' \\') END
+FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
+JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+WHERE t.tgrelid = %s AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND t.tgtype & 7 = 7 ORDER BY t.tgname"""
+"""Triggers for each row, before an INSERT (bits 1, 2 and 4), in their order. The text of one with a condition, or in
+another language, ends with a backslash: it is searched for the column, and not understood."""
+_CLOCK_VALUE = re.compile(
+    r"""\(*(?:now\(\)|(?:current_|local)timestamp(?:\(\d\))?|(?:clock|statement|transaction)_timestamp\(\)
+        |(?P<day>current_date))\)*
+    (?:attimezone'(?P<zone>[^']*)'(?:::text)?\)*)?
+    (?:::(?:timestamp(?:tz)?(?:\(\d\))?(?:with(?:out)?timezone)?|(?P<to_day>date))\)*)?""",
+    re.VERBOSE,
 )
-"""A default that is only the clock, perhaps in another time zone or type."""
+"""An expression, without spaces, that is only the clock, perhaps in a time zone or another type."""
 _XMIN = """
 SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text,
     (SELECT system_identifier::text FROM pg_catalog.pg_control_system()),
@@ -180,12 +188,19 @@ def expect_recent(
         _fail(cursor, problem, "use write_mode: upsert, or late: {lag: 10000} on an ascending integer")
 
 
-def is_stamped(session: Session, table: Table, column: str) -> bool:
-    """Return whether the default of a column, or a trigger that names it, calls the server's clock."""
-    if any(_PLAIN_CLOCK.fullmatch(text) for (text,) in session.rows(_DEFAULT, table.oid, column)):
-        return True
-    assigned = re.compile(rf"\bnew\.\"?{re.escape(column)}\"?\s*:?=\s*{_CLOCK_CALL}", re.I)
-    return any(assigned.search(text) for (text,) in session.rows(_TRIGGERS, table.oid))
+def is_stamped(session: Session, table: Table, column: Field, zone: str | None) -> bool:
+    """Return whether the server's clock gives the values of a column, in a time zone if its type has none."""
+    name = column.name
+    given = value_given((text for (text,) in session.rows(_TRIGGERS, table.oid)), name, of_new)
+    defaults = session.rows(_DEFAULT, table.oid, name) if given is None else [(given,)]
+    return any(_is_clock(text, column, zone) for (text,) in defaults)
+
+
+def _is_clock(text: str, column: Field, zone: str | None) -> bool:
+    match = _CLOCK_VALUE.fullmatch("".join(text.lower().split()))
+    if match is None or (column.type != "date" and (match["day"] or match["to_day"])):
+        return False
+    return match["zone"] is None or is_zone(match["zone"], zone)
 
 
 def _fail(cursor: Cursor, problem: str, hint: str) -> None:

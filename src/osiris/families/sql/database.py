@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from osiris.driver import ForeignKeyCheck, Shared, StepContext
     from osiris.families.quarantine import RejectFile, RowRejected
-    from osiris.model import JsonValue, Order, Schema
+    from osiris.model import Field, JsonValue, Order, Schema
     from osiris.replication import Cursor, KeysToDelete, Value
     from osiris.table import RowStream
 
@@ -375,8 +375,8 @@ class Database(ABC, Generic[SessionT]):
         """Return the position of `row_xids` in the session's snapshot; fails with STA008 if it has none."""
         raise NotImplementedError
 
-    def is_stamped(self, _session: SessionT, _relation: CatalogueRelation, _column: str, /) -> bool:
-        """Return whether the server's clock gives the values of a column, by its default or by a trigger."""
+    def is_stamped(self, _session: SessionT, _table: CatalogueRelation, _column: Field, _zone: str | None, /) -> bool:
+        """Return whether a default or triggers show that a column has the clock's time, in a zone if it has none."""
         return False
 
     def forbid_null(self, _session: SessionT, table: str, column: str, /) -> str:

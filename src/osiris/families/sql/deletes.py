@@ -288,18 +288,27 @@ def _marked(delivery: Delivery, waiting: Staged) -> KeysToDelete:
     fields, count = key_fields(delivery), [0]
 
     def batches() -> Iterator[pa.RecordBatch]:
+        before = 0
         for batch in waiting.open().batches():
-            marked = batch.filter(_is_marked(batch.column(column))).select([each.name for each in fields])
+            marks = _is_marked(column, batch.column(column), before)
+            marked = batch.filter(marks).select([each.name for each in fields])
             count[0] += marked.num_rows
+            before += batch.num_rows
             yield marked
 
     opened = spool(stream(fields, batches(), "free"), delivery.ctx.scratch / "to_delete.arrow")
     return KeysToDelete(count[0], lambda: opened().batches())
 
 
-def _is_marked(marks: pa.Array) -> pa.Array:
+def _is_marked(name: str, marks: pa.Array, before: int) -> pa.Array:
+    """Return which rows are marked as deleted; fails with DAT031 for a number that is neither 0 nor 1."""
     if pa.types.is_boolean(marks.type):
         return pc.fill_null(marks, fill_value=False)
-    if pa.types.is_integer(marks.type):
-        return pc.fill_null(pc.not_equal(marks, 0), fill_value=False)
-    return marks.is_valid()
+    if not pa.types.is_integer(marks.type):
+        return marks.is_valid()
+    fits = pc.is_in(marks, value_set=pa.array([0, 1, None], marks.type))
+    if not pc.all(fits).as_py():
+        row = pc.index(fits, False).as_py()
+        reason = "1 marks a deleted row, 0 a live one"
+        fail("DAT031", column=name, row=before + row + 1, value=str(marks[row]), reason=reason)
+    return pc.fill_null(pc.equal(marks, 1), fill_value=False)

@@ -76,7 +76,7 @@ def expect_cursor(
         what = f"table '{config.table}'" if config.table is not None else "the query"
         fail("STA007", at=_AT, column=column.name, what=what, problem=problem, hint=hint)
     _expect_stamped_here(database, session, source, config, cursor)
-    is_stamped = cursor.declared or (relation and database.is_stamped(session, relation, cursor.column))
+    is_stamped = cursor.declared or (relation and database.is_stamped(session, relation, column, cursor.zone))
     if cursor.late == "open_transactions" and not is_stamped:
         fail("STA008", at=_LATE, column=column.name, problem=_UNSTAMPED, hint=_UNSTAMPED_HINT)
     database.moment(session, ctx, cursor, source, None)

@@ -20,6 +20,7 @@ from osiris.families.sql.database import ForeignKey, Relation, Source, insert_ro
 from osiris.families.sql.database_file import LONGEST_WAIT, FileDatabase, FileSession, alone, label, wait_until_free
 from osiris.families.sql.deletes import KEYS_TO_DELETE, STAMP_TYPE, gone_batches, gone_columns
 from osiris.families.sql.sending import stored_rows
+from osiris.families.sql.stamps import is_zone, of_updates, value_given
 from osiris.families.sql.target_table import (
     KEYS,
     check_staged_keys,
@@ -68,14 +69,13 @@ _PLAIN_ERRORS = {
     sqlite3.SQLITE_IOERR: "DRV006",
     sqlite3.SQLITE_CANTOPEN: "DRV006",
 }
-_CLOCK_CALL = (
-    r"(current_timestamp|current_date|"
-    r"(datetime|date|strftime)\s*\(\s*('[^']*'\s*,\s*)?'now'\s*(,\s*'(localtime|utc|subsec|subsecond)'\s*)*\))"
+_CLOCK_CALL = re.compile(
+    r"\(*(?:current_timestamp|(current_date)"
+    r"|(?:datetime\(|(date\()|strftime\('(?:%y-%m-%dt?%h:%m:%[sf]z?|(%y-%m-%d))',)"
+    r"'now'(?:,'(?:(localtime)|utc|subsec|subsecond)')*\))\)*"
 )
-_PLAIN_CLOCK = re.compile(rf"\(*\s*{_CLOCK_CALL}\s*\)*", re.I)
-"""A default that is only the clock, as text."""
-_TRIGGERS = """
-SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE AND sql LIKE '% INSERT ON %'"""
+"""An expression, without spaces, that is only the clock, as text."""
+_TRIGGERS = "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE"
 _FOREIGN = """
 SELECT t.name, k."table" FROM sqlite_schema t JOIN pragma_foreign_key_list(t.name) k WHERE t.type = 'table'"""
 _MARK = "_osiris_table_"
@@ -251,13 +251,17 @@ class SQLite(FileDatabase[sqlite3.Connection]):
         """Return how to declare a column NOT NULL, which SQLite cannot change."""
         return f"create the table again with {self.quote(column)} NOT NULL, as SQLite cannot alter that"
 
-    def is_stamped(self, session: Session, table: Relation, name: str) -> bool:
-        """Return whether the default of a column is the clock, or a trigger sets the column to it."""
-        columns = {column.name: column for column in self.columns(session, table)}
-        if _PLAIN_CLOCK.fullmatch(columns[name].default or ""):
-            return True
-        assigned = re.compile(rf"\bset\b[^;]*?[\s,\"`\[]{re.escape(name)}[\"`\]]?\s*=\s*\(*\s*{_CLOCK_CALL}", re.I)
-        return any(assigned.search(text) for (text,) in session.rows(_TRIGGERS, table.name))
+    def is_stamped(self, session: Session, table: Relation, column: Field, zone: str | None) -> bool:
+        """Return whether the clock gives the values of a column; it is in UTC unless the text says otherwise."""
+        given = value_given((text for (text,) in session.rows(_TRIGGERS, table.name)), column.name, of_updates)
+        if given is None:
+            defaults = {each.name: each.default for each in self.columns(session, table)}
+            given = "".join((defaults[column.name] or "").lower().split())
+        match = _CLOCK_CALL.fullmatch(given)
+        if match is None:
+            return False
+        *days, is_local = match.groups()
+        return (column.type == "date" or not any(days)) and (is_local is not None or is_zone("utc", zone))
 
     def at_least(self, column: str, value: Value, kind: str) -> str:
         """Return a condition that holds for all rows at or above a value, and for some below.
