@@ -1,15 +1,21 @@
 """`osiris ui` in a browser: its pages are for everybody, at any width, and hostile names are only names."""
 
+import os
+import re
 from datetime import UTC, datetime, timedelta
+from html import unescape
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from tests.browser.conftest import SCHEMES
-from tests.browser.sessions import problem, shop, write_session
+from tests.browser.sessions import plan, problem, shop, step, write_session
+from tests.browser.test_hostile_texts import HOSTILE
+from tests.patience import SOON
 from tests.servers.pages import serve_pages
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-WIDTHS = (390, 1280, 2560)
+WIDTHS = (390, 768, 1280, 2560)
 FILE = """
 oml_version: "0.2.0"
 name: "{name}"
@@ -53,6 +59,33 @@ def test_pages_are_for_everybody(project, visit, path):
                 page = visit(server, path, width, scheme)
                 assert Axe().run(page).response["violations"] == []
                 assert is_as_wide_as_the_window(page)
+
+
+@pytest.mark.long
+def test_ten_thousand_hostile_names_are_only_names(project, visit):
+    """Names of 10,000 files on Home, and of 10,000 steps on the pages of runs and on Compare."""
+    texts = [HOSTILE[number % len(HOSTILE)] for number in range(10_000)]
+    for number, text in enumerate(texts):
+        name = f"{text[:60]} {number}".replace("/", "\\").replace("\0", "").replace("\n", " ")
+        file = (project / "pipelines").as_posix().encode() + b"/" + name.encode(errors="replace") + b".yaml"
+        Path(os.fsdecode(file)).write_text(FILE.format(name=f"p{number}"))
+    for part in range(40):
+        steps = [step(f"{text} {part}", "lake.extractor") for text in texts[part * 250 : part * 250 + 250]]
+        start = NOW - timedelta(hours=1, minutes=part)
+        write_session(project, plan(*steps, name=f"p{part}"), start=start, suffix=f"1{part:04}")
+    with serve_pages(project) as server:
+        client = server.client()
+        client.timeout = 10 * SOON
+        home, runs = client.get("/").text, client.get("/runs").text
+        pages = [unescape(each) for each in re.findall(r'<strong><a href="([^"]+)"', home)]
+        reports = re.findall(r'href="(/runs/[^"/]+)"', runs)
+        assert len(pages) > 10_000
+        one, two = (each.removeprefix("/runs/") for each in reports[:2])
+        for path in ("/", "/runs", *pages[:: len(pages) // 12], *reports[::8], f"/compare?a={one}&b={two}"):
+            page = visit(server, path)
+            assert page.evaluate("window.pwned") is None
+            assert is_as_wide_as_the_window(page)
+            assert page.locator("main script, main img, main iframe, main object, main embed, main style").count() == 0
 
 
 def test_home_leads_to_runs(project, visit):

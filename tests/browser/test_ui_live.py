@@ -99,6 +99,24 @@ def test_a_run_is_followed_to_its_end(project, source, visit):
         assert page.inner_text("#rows-out") == "10"
 
 
+@pytest.mark.long
+def test_a_run_of_a_million_rows_is_followed(project, source, visit):
+    source.sql(
+        "CREATE VIEW million AS SELECT n % 10 AS k, 'value ' || n AS v FROM generate_series(1, 999999) AS n "
+        "UNION ALL SELECT last_row(), 'last'"
+    )
+    (project / "pipelines" / "long.yaml").write_text(PIPELINE.replace("table: gated", "table: million"))
+    with serve_pages(project, **source.env) as server, at_work(project, source) as run:
+        page = visit(server, f"/runs/{run.session}")
+        loads, shown = [], set()
+        page.on("framenavigated", lambda frame: loads.append(frame.url))
+        wait_until(lambda: shown.add(page.inner_text("tbody tr >> nth=0")) or len(shown) > 3)
+        assert run.finish() == 0
+        page.wait_for_selector("text=Open the report")
+        assert "3 of 3 steps complete, 1,000,000 rows in, 10 rows out" in head(page)
+        assert loads == []
+
+
 def test_a_failing_run_says_why(project, source, visit):
     (project / "pipelines" / "long.yaml").write_text(BROKEN)
     with serve_pages(project, **source.env) as server, at_work(project, source) as run:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.api.feeding import flowing_steps
 from osiris.api.lineage import BROKEN, check_plan, newest_files, pinned_columns
-from osiris.api.pipelines import read_pipeline, validate_file
+from osiris.api.pipelines import declared_names, read_pipeline, validate_file
 from osiris.api.workspace import pipelines, shown
 from osiris.compare.lineage import (
     FlowingPlan,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from osiris.api.pipelines import Names
     from osiris.api.workspace import Workspace
     from osiris.compare.lineage import MadeOf, PipelineImpact
     from osiris.errors import Diagnostic
@@ -158,7 +159,8 @@ class CatalogueReader:
                 self._workspace, self._plans, self._files, self._last = workspace, {}, {}, None
             plans = {name: (file.path, self._plan(file.path)) for name, file in newest_files(workspace).items()}
             paths = pipelines(workspace, strict=False)
-            files = [self._file(workspace, path, plans) for path in paths]
+            names = declared_names(workspace)
+            files = [self._file(workspace, path, plans, names) for path in paths]
             read = [self._plans[path][0] for path, _ in plans.values()], [self._files[path][0] for path in paths]
             state = (list(plans), paths, read, file_state(workspace.project.lock_file))
             if self._last is None or self._last[0] != state:
@@ -171,10 +173,12 @@ class CatalogueReader:
             before = self._plans[path] = stamp, _read_plan(path)
         return before[1]
 
-    def _file(self, workspace: Workspace, path: Path, plans: Mapping[str, tuple[Path, _Plan | None]]) -> _File:
+    def _file(
+        self, workspace: Workspace, path: Path, plans: Mapping[str, tuple[Path, _Plan | None]], names: Names
+    ) -> _File:
         before = self._files.get(path)
         if before is None or before[0] != _key(path, before[1].name, plans):
-            read = _read_file(workspace, path, plans)
+            read = _read_file(workspace, path, plans, names)
             before = self._files[path] = _key(path, read.name, plans), read
         return before[1]
 
@@ -253,7 +257,7 @@ def _schemas(manifest: Manifest) -> dict[str, Schema]:
     return schemas
 
 
-def _read_file(workspace: Workspace, path: Path, plans: Mapping[str, tuple[Path, _Plan | None]]) -> _File:
+def _read_file(workspace: Workspace, path: Path, plans: Mapping[str, tuple[Path, _Plan | None]], names: Names) -> _File:
     file = shown(workspace, path)
     try:
         name = read_pipeline(workspace, path)[1].name
@@ -261,17 +265,18 @@ def _read_file(workspace: Workspace, path: Path, plans: Mapping[str, tuple[Path,
         return _File(file, path.stem, BROKEN, diagnostics=error.diagnostics)
     plan_path, plan = plans.get(name, (None, None))
     if plan_path is None or plan is None:
-        return _without_plan(workspace, path, _File(file, name, (_UNREADABLE if plan_path else _NO_PLAN).format(file)))
+        problem = (_UNREADABLE if plan_path else _NO_PLAN).format(file)
+        return _without_plan(workspace, path, _File(file, name, problem), names)
     if (file_state(path) or (0,))[0] <= (file_state(plan_path) or (0,))[0]:
         return _File(file, name)
-    checked, problem = check_plan(workspace, path, {name: plan.manifest})
+    checked, mismatch = check_plan(workspace, path, {name: plan.manifest}, names=names)
     errors = tuple(each for each in checked.diagnostics if each.severity == "error")
-    return _File(file, name, problem, diagnostics=errors)
+    return _File(file, name, mismatch, diagnostics=errors)
 
 
-def _without_plan(workspace: Workspace, path: Path, file: _File) -> _File:
+def _without_plan(workspace: Workspace, path: Path, file: _File, names: Names) -> _File:
     """Return a file with what its steps read and write; nothing is known of columns."""
-    checked = validate_file(workspace, path, params={})
+    checked = validate_file(workspace, path, params={}, names=names)
     prepared = checked.prepared
     if prepared is None:
         return file._replace(problem=BROKEN, diagnostics=checked.diagnostics)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.api.openlineage import known_fields
-from osiris.api.pipelines import validate_file
+from osiris.api.pipelines import declared_names, validate_file
 from osiris.api.replication import Replicated
 from osiris.api.runs import run_target
 from osiris.api.workspace import load_plan, pipelines
@@ -107,7 +107,8 @@ def find_feeders(workspace: Workspace) -> dict[str, tuple[Member, ...]]:
 
     Files with errors are among them, as `find_members` finds them; pipelines may feed each other in a circle.
     """
-    checked = {path: validate_file(workspace, path, params={}) for path in pipelines(workspace, strict=False)}
+    names, paths = declared_names(workspace), pipelines(workspace, strict=False)
+    checked = {path: validate_file(workspace, path, params={}, names=names) for path in paths}
     valid = [(each.file, each.prepared) for each in checked.values() if each.prepared]
     broken = {path: each for path, each in checked.items() if not each.ok}
     every = [(Member(p.pipeline.name, f), _flow_of(workspace, flowing_steps(p), p.connections)) for f, p in valid]

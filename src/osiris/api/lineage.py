@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from osiris.api.pipelines import compile_file, validate_file
+from osiris.api.pipelines import compile_file, declared_names, validate_file
 from osiris.api.workspace import find_plan, load_plan, pipelines, shown
 from osiris.compare.differences import diff, is_derived
 from osiris.compare.lineage import (
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from osiris.api.pipelines import Validated
+    from osiris.api.pipelines import Names, Validated
     from osiris.api.workspace import Workspace
     from osiris.compare.differences import Difference
     from osiris.compare.lineage import Arrow, Lineage
@@ -50,9 +50,10 @@ def newest_plans(workspace: Workspace) -> tuple[list[Manifest], list[Diagnostic]
     Sources are not queried, so schema drift is not detected.
     """
     plans, notes = _load(workspace)
+    names = declared_names(workspace)
     for path in pipelines(workspace, strict=False):
         file = shown(workspace, path)
-        if problem := check_plan(workspace, path, plans)[1]:
+        if problem := check_plan(workspace, path, plans, names=names)[1]:
             hint = f"run 'osiris validate {file}'" if problem == BROKEN else None
             notes.append(diagnostic("CMP040", file=file, problem=problem, hint=hint))
     return list(plans.values()), notes
@@ -91,20 +92,24 @@ def read_newest(workspace: Workspace, name: str, file: PlanFile) -> Manifest | D
 
 
 def check_plan(
-    workspace: Workspace, path: Path, plans: Mapping[str, Manifest], text: str | None = None
+    workspace: Workspace,
+    path: Path,
+    plans: Mapping[str, Manifest],
+    text: str | None = None,
+    names: Names | None = None,
 ) -> tuple[Validated, str | None]:
     """Return how a file is validated, and why its plan, of these by name, does not match its text; None if it does.
 
-    A `text` is checked as if it were the file.
+    A `text` is checked as if it were the file; `names` are as for `validate_file`.
     """
-    checked = validate_file(workspace, path, params={}, text=text)
+    checked = validate_file(workspace, path, params={}, text=text, names=names)
     if checked.prepared is None:
         return checked, BROKEN
     plan = plans.get(checked.prepared.pipeline.name)
     if plan is None:
         return checked, f"pipeline '{checked.name}' has no plan; run 'osiris compile' first"
     given = {name: param_text(value) for name, value in plan.data["params"].items()}
-    again = validate_file(workspace, path, params=given, text=text)
+    again = validate_file(workspace, path, params=given, text=text, names=names)
     change = next(_changes(plan, again.prepared), None) if again.prepared else "its parameters differ"
     return checked, f"it was edited after its plan {plan.short} was compiled ({change})" if change else None
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from osiris.api.workspace import Workspace, find_file, load_plan, pipelines, shown
 from osiris.errors import OsirisError, diagnostic, fail, has_errors, raise_all, sort_diagnostics
+from osiris.files import file_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from osiris.compiler.context import Prepared, Verdicts
     from osiris.document import Document
     from osiris.errors import Diagnostic
+    from osiris.files import FileState
     from osiris.lock import PinnedEntry
     from osiris.model import Described, JsonValue, Manifest, Pipeline
     from osiris.report.plan import PlanView
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
 Purpose: TypeAlias = Literal["plan", "run", "inspect"]
 """What a plan is compiled for."""
 
+Names: TypeAlias = "Mapping[str, Sequence[Path]]"
+"""The files of pipelines/ by name."""
+
+_NAME_LINE = re.compile(r"""(["']?)name\1\s*:\s*(["']?)(.*?)\2\s*(#.*)?""")
 _NO_PARAMS: Mapping[str, str] = {}
 
 
@@ -88,7 +95,8 @@ def pipeline_files(workspace: Workspace) -> list[str]:
 def validate_files(workspace: Workspace, files: Sequence[str], *, params: Mapping[str, str]) -> list[Validated]:
     """Validate files, by default all of `pipelines/`, each separately."""
     paths = [find_file(workspace, file) for file in files] or pipelines(workspace)
-    return [validate_file(workspace, path, params=params) for path in paths]
+    names = declared_names(workspace)
+    return [validate_file(workspace, path, params=params, names=names) for path in paths]
 
 
 def validate_file(
@@ -99,19 +107,20 @@ def validate_file(
     verdicts: Verdicts | None = None,
     text: str | None = None,
     replicated: Replicated | None = None,
+    names: Names | None = None,
 ) -> Validated:
     """Validate one file; problems are returned, not raised.
 
-    `verdicts` is a cache of SQL verdicts, and is updated. A `text` is validated as if it were the file at `path`;
-    nothing is written. No source is asked, unless `replicated` asks for the tables of entries of `replicate`; by
-    default only pinned ones are checked.
+    `names` are those of `declared_names`, read now by default. `verdicts` is a cache of SQL verdicts, and is updated. A
+    `text` is validated as if it were the file at `path`; nothing is written. No source is asked, unless `replicated`
+    asks for the tables of entries of `replicate`; by default only pinned ones are checked.
     """
     from osiris.compiler.compile import prepare
 
     name = shown(workspace, path)
     try:
         _, pipeline, notes = read_pipeline(workspace, path, params=params, text=text, replicated=replicated)
-        namesakes = _namesakes(workspace, path, pipeline.name)
+        namesakes = _namesakes(workspace, path, pipeline.name, names)
         prepared, more = prepare(
             pipeline,
             workspace.registry,
@@ -272,20 +281,28 @@ def changes_on_disk(workspace: Workspace, compiled: Compiled) -> list[Diagnostic
     return [diagnostic("CMP026", file=compiled.file, change=str(change))]
 
 
-def _namesakes(workspace: Workspace, path: Path, name: str) -> list[str]:
-    """Return the other files of pipelines/ with the same name line; empty for a file elsewhere."""
+def declared_names(workspace: Workspace) -> Names:
+    """Return the files of pipelines/ by each top-level name in their lines, as files may not be valid pipelines."""
+    names: dict[str, list[Path]] = {}
+    for path in pipelines(workspace, strict=False):
+        for name in _names_in(path, file_state(path)):
+            names.setdefault(name, []).append(path)
+    return names
+
+
+@lru_cache(maxsize=100_000)
+def _names_in(path: Path, _state: FileState) -> frozenset[str]:
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return frozenset(match[3] for match in map(_NAME_LINE.fullmatch, lines) if match)
+
+
+def _namesakes(workspace: Workspace, path: Path, name: str, names: Names | None) -> list[str]:
+    """Return the other files of pipelines/ with the same name; empty for a file elsewhere."""
     own = path.resolve()
     if not own.is_relative_to(workspace.project.pipelines):
         return []
-    others = (other for other in pipelines(workspace, strict=False) if other.resolve() != own)
-    return [shown(workspace, other) for other in others if _declares(other, name)]
-
-
-def _declares(path: Path, name: str) -> bool:
-    """Return whether a file has this top-level name; by lines, as files may not be valid pipelines."""
-    line = re.compile(rf"""(["']?)name\1\s*:\s*(["']?){re.escape(name)}\2\s*(#.*)?""")
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return any(line.fullmatch(each) for each in lines)
+    files = (declared_names(workspace) if names is None else names).get(name, ())
+    return [shown(workspace, other) for other in files if other.resolve() != own]
 
 
 def validated_data(results: Sequence[Validated]) -> dict[str, JsonValue]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from osiris.api.pipelines import validate_file
+from osiris.api.pipelines import declared_names, validate_file
 from osiris.history.failures import cause_code
 from osiris.oml.schedule import Schedule
 from osiris.schedule.due import next_due
@@ -18,6 +18,7 @@ from osiris.session.finding import iter_sessions
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from osiris.api.pipelines import Names
     from osiris.api.workspace import Workspace
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
@@ -27,7 +28,7 @@ State: TypeAlias = Literal["ok", "late", "failing", "skipped", "running", "never
 BAD: tuple[State, ...] = ("late", "failing", "skipped", "broken file")
 """States that `osiris status --check` reports."""
 
-Check: TypeAlias = "Callable[[Workspace, str], tuple[Diagnostic, ...]]"
+Check: TypeAlias = "Callable[[Workspace, str, Names], tuple[Diagnostic, ...]]"
 """Returns the errors of a file of the project."""
 
 SKIPPED = "RUN062"
@@ -72,12 +73,13 @@ def status_of(
     entries = load_entries(workspace.project) or {}
     runs = _last_runs(sessions, {name for each in files if (name := each.name or each.written)})
     grace = timedelta(seconds=workspace.config.get("schedule.late_after"))
-    return [_status(workspace, each, entries, runs, now, grace, check or errors_in) for each in files]
+    names = declared_names(workspace)
+    return [_status(workspace, each, entries, runs, now, grace, names, check or errors_in) for each in files]
 
 
-def errors_in(workspace: Workspace, file: str) -> tuple[Diagnostic, ...]:
-    """Return the errors of a file of the project; none if it is valid."""
-    checked = validate_file(workspace, workspace.root / file, params={})
+def errors_in(workspace: Workspace, file: str, names: Names) -> tuple[Diagnostic, ...]:
+    """Return the errors of a file of the project; none if it is valid. `names` are as for `validate_file`."""
+    checked = validate_file(workspace, workspace.root / file, params={}, names=names)
     return () if checked.ok else tuple(each for each in checked.diagnostics if each.severity == "error")
 
 
@@ -111,6 +113,7 @@ def _status(
     runs: Mapping[str, Mapping[str, JsonValue]],
     now: datetime,
     grace: timedelta,
+    names: Names,
     check: Check,
 ) -> PipelineStatus:
     if file.name is None:
@@ -119,7 +122,7 @@ def _status(
     base = _base(workspace, file, entry, last)
     late = late_since(file.schedule, base, now, grace)
     cause = _cause(entry, last)
-    problems = check(workspace, file.file)
+    problems = check(workspace, file.file, names)
     states: tuple[tuple[State, object], ...] = (
         ("broken file", problems),
         ("late", late),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from osiris.api import Workspace
+    from osiris.api.pipelines import Names
     from osiris.errors import Diagnostic
     from osiris.files import FileState
     from osiris.model import JsonValue
@@ -79,10 +80,10 @@ class Records:
             files = find_pipelines(workspace, self._read)
             return status_of(workspace, now, files, runs, self._check)
 
-    def _check(self, workspace: Workspace, file: str) -> tuple[Diagnostic, ...]:
+    def _check(self, workspace: Workspace, file: str, names: Names) -> tuple[Diagnostic, ...]:
         state, kept = file_state(workspace.root / file), self._errors.get(file)
         if kept is None or kept[0] != state:
-            kept = self._errors[file] = state, errors_in(workspace, file)
+            kept = self._errors[file] = state, errors_in(workspace, file, names)
         return kept[1]
 
     def _read(self, workspace: Workspace, path: Path) -> PipelineFile:
