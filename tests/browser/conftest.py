@@ -73,10 +73,10 @@ def visit(chromium):
     """
     opened, entered = [], {}
 
-    def call(server, path="/", width=1280, scheme="light"):
+    def call(server, path="/", width=1280, scheme="light", patience=SOON):
         more = {"storage_state": entered[server]} if server in entered else {}
         context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **more)
-        context.set_default_timeout(1000 * SOON)
+        context.set_default_timeout(1000 * patience)
         page, asked, said = context.new_page(), [], []
         page.on("request", lambda request: asked.append(request.url))
         page.on("console", lambda message: said.append(message.text))

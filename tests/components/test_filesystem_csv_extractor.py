@@ -530,6 +530,13 @@ def test_text_after_a_closing_quote_is_an_error_and_not_a_value(project, cell, b
     assert found.message == f"in.csv: a cell in line {line} has text after its closing quote"
 
 
+@pytest.mark.parametrize("header", ['"id" x,name', 'id,"na"me', '"a\nb"c,d'])
+def test_text_after_a_closing_quote_of_the_header_is_an_error(project, header):
+    project.put("in.csv", f"{header}\n1,2\n")
+    found = project.refused()
+    assert (found.code, found.message) == ("DAT013", "in.csv: its header has text after a closing quote")
+
+
 def test_a_quote_in_a_cell_that_does_not_begin_with_one_is_text(project):
     project.put("in.csv", 'a,b\n5" pipe,x\na""b,"c""d"\n"",""""\n')
     assert project.read() == {"a": ['5" pipe', 'a""b', ""], "b": ["x", 'c"d', '"']}

@@ -382,6 +382,7 @@ POSTGRES_STAMPED = [
     ("date NOT NULL DEFAULT current_date", None, True),
     ("date NOT NULL DEFAULT now()::date", None, True),
     ("timestamp NOT NULL DEFAULT current_date", "UTC", False),
+    ("timestamptz NOT NULL DEFAULT (localtimestamp AT TIME ZONE 'utc')", "UTC", False),
     ("timestamptz NOT NULL DEFAULT now()::date", None, False),
     ("timestamptz NOT NULL DEFAULT now() - interval '1 day'", None, False),
     ("timestamptz NOT NULL DEFAULT date_trunc('day', now())", None, False),
@@ -440,6 +441,7 @@ POSTGRES_TRIGGERS = [
     ("NEW.stamp := now(); NEW := OLD; RETURN NEW;", False),
     ("NEW.note := '\\'; NEW.stamp := now() - interval '1 day'; NEW.note := '\\'; RETURN NEW;", False),
     ("NEW.stamp := coalesce(NEW.stamp, now()); RETURN NEW;", False),
+    ("/* /* */ NEW.stamp := now(); -- */\n NEW.id := 1; RETURN NEW;", False),
 ]
 
 
@@ -451,6 +453,21 @@ def test_a_trigger_of_postgres_shows_that_the_server_stamps(postgresql, body, st
         "CREATE TRIGGER one BEFORE INSERT ON s FOR EACH ROW EXECUTE FUNCTION f()",
     )
     assert stamps(postgresql) == stamped
+
+
+@pytest.mark.parametrize(
+    "body", ["RETURN stamped(NEW);", "NEW := stamped(NEW); RETURN NEW;", "SELECT * INTO NEW FROM s; RETURN NEW;"]
+)
+def test_a_trigger_of_postgres_may_give_the_whole_row(postgresql, body):
+    postgresql.run(
+        "CREATE TABLE s (id int PRIMARY KEY, stamp timestamptz NOT NULL DEFAULT now())",
+        "CREATE FUNCTION stamped(one s) RETURNS s LANGUAGE plpgsql AS "
+        "$$BEGIN one.stamp := now() - interval '1 day'; RETURN one; END$$",
+        f"CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $body$BEGIN {body} END$body$",
+    )
+    assert stamps(postgresql)
+    postgresql.run("CREATE TRIGGER one BEFORE INSERT ON s FOR EACH ROW EXECUTE FUNCTION f()")
+    assert not stamps(postgresql)
 
 
 @pytest.mark.parametrize("more", ["WHEN (NEW.id > 1)", "DISABLE", "another"])

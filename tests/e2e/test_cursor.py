@@ -361,6 +361,8 @@ def test_decimals_of_sqlite_are_compared_as_numbers(files):
         ("sqlite", "DATETIME NOT NULL DEFAULT (datetime('now', '-1 day'))", "STA008"),
         ("sqlite", "DATETIME NOT NULL DEFAULT '2024-01-01'", "STA008"),
         ("sqlite", "DATETIME NOT NULL DEFAULT current_date", "STA008"),
+        ("sqlite", "DATETIME NOT NULL DEFAULT (datetime('now', 'localtime', 'utc'))", "STA008"),
+        ("sqlite", "DATETIME NOT NULL DEFAULT (strftime('%Y-%M-%d %H:%m:%S', 'now'))", "STA008"),
         ("sqlite", "DATETIME NOT NULL DEFAULT (strftime('%Y-%m-%d', 'now'))", "STA008"),
         ("sqlite", "INTEGER NOT NULL DEFAULT (unixepoch())", "STA007"),
         ("duckdb", "TIMESTAMPTZ NOT NULL DEFAULT now()", None),
@@ -368,6 +370,7 @@ def test_decimals_of_sqlite_are_compared_as_numbers(files):
         ("duckdb", "TIMESTAMP NOT NULL DEFAULT (now() - INTERVAL 1 DAY)::TIMESTAMP", "STA008"),
         ("duckdb", "TIMESTAMP NOT NULL DEFAULT CAST(now() AT TIME ZONE 'Asia/Tokyo' AS TIMESTAMP)", "STA008"),
         ("duckdb", "TIMESTAMP NOT NULL DEFAULT current_date", "STA008"),
+        ("duckdb", "TIMESTAMPTZ NOT NULL DEFAULT timezone('UTC', current_localtimestamp())", "STA008"),
     ],
 )
 def test_which_columns_are_stamped_in_database_files(files, source, stamp, code):
@@ -396,22 +399,42 @@ def test_a_trigger_stamps_a_column_of_sqlite(files):
 
 
 @pytest.mark.parametrize(
-    "trigger",
+    ("when", "table", "body"),
     [
-        "WHEN new.amount > 1 BEGIN UPDATE orders SET updated_at = datetime('now') WHERE id = new.id; END",
-        "BEGIN UPDATE orders SET updated_at = datetime('now', '-1 day') WHERE id = new.id; END",
-        "BEGIN UPDATE orders SET updated_at = datetime('now') WHERE id = new.id AND amount > 1; END",
-        "BEGIN UPDATE orders SET amount = 1 /* , updated_at = datetime('now') */ WHERE id = new.id; END",
-        "BEGIN SELECT 'UPDATE orders SET updated_at = datetime(''now'') WHERE id = new.id;'; END",
-        "BEGIN UPDATE orders SET updated_at = datetime('now'), updated_at = 1 WHERE id = new.id; END",
+        (
+            "AFTER",
+            "orders",
+            "WHEN new.amount > 1 BEGIN UPDATE orders SET updated_at = datetime('now') WHERE id = new.id; END",
+        ),
+        ("AFTER", "orders", "BEGIN UPDATE orders SET updated_at = datetime('now', '-1 day') WHERE id = new.id; END"),
+        (
+            "AFTER",
+            "orders",
+            "BEGIN UPDATE orders SET updated_at = datetime('now') WHERE id = new.id AND amount > 1; END",
+        ),
+        (
+            "AFTER",
+            "orders",
+            "BEGIN UPDATE orders SET amount = 1 /* , updated_at = datetime('now') */ WHERE id = new.id; END",
+        ),
+        ("AFTER", "orders", "BEGIN SELECT 'UPDATE orders SET updated_at = datetime(''now'') WHERE id = new.id;'; END"),
+        (
+            "AFTER",
+            "orders",
+            "BEGIN UPDATE orders SET updated_at = datetime('now'), updated_at = 1 WHERE id = new.id; END",
+        ),
+        ("BEFORE", "orders", "BEGIN UPDATE orders SET updated_at = datetime('now') WHERE id = new.id; END"),
+        ("AFTER", "items", "BEGIN UPDATE orders SET updated_at = datetime('now') WHERE id = new.id; END"),
+        ("AFTER", "orders", "BEGIN UPDATE items SET updated_at = datetime('now') WHERE id = new.id; END"),
     ],
 )
-def test_another_trigger_of_sqlite_shows_nothing(files, trigger):
+def test_another_trigger_of_sqlite_shows_nothing(files, when, table, body):
     shop = files("sqlite", "sqlite")
     shop.sql(
         "DROP TABLE orders",
         "CREATE TABLE orders (id BIGINT PRIMARY KEY, amount BIGINT, updated_at DATETIME NOT NULL)",
-        f"CREATE TRIGGER added AFTER\nINSERT ON orders {trigger}",
+        "CREATE TABLE items (id BIGINT PRIMARY KEY, updated_at DATETIME)",
+        f"CREATE TRIGGER added {when}\nINSERT ON {table} {body}",
     )
     assert codes(shop.run(code=2)) == ["STA008"]
 

@@ -136,6 +136,34 @@ def test_a_file_that_is_broken_keeps_its_plan_and_its_runs(project, osiris):
     assert session in home
 
 
+def test_a_file_with_errors_that_is_run_says_what_is_wrong(project):
+    file = project / "pipelines" / "nightly" / "a b.yaml"
+    file.write_text(file.read_text().replace("mode: write", "mood: write"))
+    with serve_pages(project, "--allow-run") as server:
+        client = server.client()
+        done = send(server, client, PAGE, action="run")
+    assert "INT000" not in done.text
+    assert "OML002 unknown key" in text_of(done)
+
+
+def test_a_lost_run_is_not_taken_for_the_one_that_records_it(project, osiris):
+    """A run reads the events of a lost one to record it as lost: here, long enough to be seen."""
+    assert osiris("run", "pipelines/nightly/a b.yaml", cwd=project).returncode == 0
+    (events,) = project.glob("logs/*-shop-*/events.jsonl")
+    record = events.with_name("run.json")
+    lost = json.loads(record.read_text()) | {"status": "running", "ended_at": None, "duration_ms": None}
+    record.write_text(json.dumps(lost))
+    *lines, _end = events.read_text().splitlines(keepends=True)
+    events.write_text("".join([*lines, lines[-1] * 5000]))
+    with serve_pages(project, "--allow-run") as server:
+        client = server.client()
+        client.timeout = PATIENCE + SOON
+        done = send(server, client, PAGE, action="run")
+    assert done.status_code == 303
+    assert done.headers["location"].startswith("/runs/")
+    assert not done.headers["location"].endswith(events.parent.name)
+
+
 def begin_another(session):
     """Add a newer session of the same pipeline, as a run that somebody else started has it."""
     other = session.with_name(session.name[:-5] + "99999")

@@ -109,6 +109,8 @@ def _described_in_step(
     if parts[0] in ("id", "component"):
         spec, schema = place.workspace.registry.find(component), place.columns_by_step().get(str(step.get("id")))
         about = f"{spec.title}\n{spec.description}\n\n" if spec else ""
+        if schema is None and step.get("mode") == "write":
+            return about.strip() or None
         return about + (_columns(schema) if schema else f"columns: not known; osiris compile {place.file} finds them")
     if parts[0] == "config" and len(parts) > 1:
         config = editor_schema(place.workspace.registry)["$defs"].get(component, {"properties": {}})
@@ -200,6 +202,8 @@ def complete(place: Place) -> list[Completion]:
     """Return the names of the project that fit at a place: components, connections, steps, tables, columns."""
     key, typed, rest = open_key(place.lines, place.line, place.column)
     names = _NAMES.get(key)
+    if place.lines[place.line][place.column :].startswith(("'", '"')) and not typed:
+        return []  # before the value
     is_quoted = place.lines[place.line][: place.column - len(typed)].endswith(("'", '"'))
     return [
         Completion(name, name if is_quoted else inline(name, flow=True), typed, rest, detail)

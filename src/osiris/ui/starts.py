@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from osiris.errors import Diagnostic
 from osiris.project import Project
+from osiris.session.finding import session_folders
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,18 +28,19 @@ PATIENCE = 30.0
 
 @dataclass(slots=True)
 class Start:
-    """A command that was started. `logs` is the folder of the sessions of its project."""
+    """A command that was started, the folder of the sessions of its project, and which there were `before` it."""
 
     words: Sequence[str]
     process: subprocess.Popen[bytes]
     output: IO[bytes]
     logs: Path
+    before: frozenset[str]
     _session: str | None = None
 
     def session(self) -> str | None:
         """Return the session of its run, once there is one."""
         if self._session is None:
-            self._session = self._result().get("data", {}).get("session") if self.has_ended() else self._open_session()
+            self._session = (self._result()["data"] or {}).get("session") if self.has_ended() else self._open_session()
         return self._session
 
     def has_ended(self) -> bool:
@@ -59,12 +61,15 @@ class Start:
         return {"data": {}, "diagnostics": []}
 
     def _open_session(self) -> str | None:
-        """Return the session whose events its process writes, once it has a run.json: it has that file open."""
+        """Return the new session whose events its process writes, once it has a run.json: it has that file open.
+
+        It may also read those of an earlier run, to record it as lost.
+        """
         with suppress(OSError):
             files = [file.readlink() for file in Path(f"/proc/{self.process.pid}/fd").iterdir()]
             own = (file.parent for file in files if file.name == "events.jsonl")
-            sessions = (each.name for each in own if each.parent == self.logs and (each / "run.json").is_file())
-            return next(sessions, None)
+            new = (each for each in own if each.parent == self.logs and each.name not in self.before)
+            return next((each.name for each in new if (each / "run.json").is_file()), None)
         return None
 
 
@@ -78,6 +83,8 @@ class Starts:
         """Start a command of the project in a session of its own, so that a signal to the server does not reach it."""
         more = ("--profile", settings.profile) if settings.profile else ()
         own = [sys.executable, "-P", "-m", "osiris.cli.main", "-C", str(settings.root), *words, *more, "--json"]
+        project = Project(settings.root)
+        before = frozenset(folder.name for folder in session_folders(project))
         output = TemporaryFile()  # noqa: SIM115 - is read when the command has ended
         process = subprocess.Popen(
             own,
@@ -87,7 +94,7 @@ class Starts:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        begun = Start((*words, *more), process, output, Project(settings.root).logs.resolve())
+        begun = Start((*words, *more), process, output, project.logs.resolve(), before)
         self._all = [each for each in self._all if not each.has_ended()] + [begun]
         return begun
 

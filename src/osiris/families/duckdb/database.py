@@ -90,8 +90,8 @@ _MADE = {
 """The DuckDB type of each Osiris type without children."""
 _CLOCK_VALUE = re.compile(
     r"(?:cast\()?(?:timezone\('(?P<zone>[^']*)', )?"
-    r"(?:current_timestamp|(?P<day>current_date|today\(\))"
-    r"|(?:current_localtimestamp|now|get_current_timestamp|transaction_timestamp)\(\))"
+    r"(?:current_timestamp|(?P<local>current_localtimestamp\(\)|(?P<day>current_date|today\(\)))"
+    r"|(?:now|get_current_timestamp|transaction_timestamp)\(\))"
     r"\)?(?: as (?P<type>[a-z _]+)\))?",
     re.IGNORECASE,
 )
@@ -260,7 +260,7 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
         match = _CLOCK_VALUE.fullmatch(defaults.get(column.name) or "")
         if match is None or (column.type != "date" and (match["day"] or (match["type"] or "").lower() == "date")):
             return False
-        return match["zone"] is None or is_zone(match["zone"], zone)
+        return match["zone"] is None or (not match["local"] and is_zone(match["zone"], zone))
 
     # Writing
 

@@ -309,6 +309,12 @@ class CsvFile:
         if row is None:
             hint = "write a header line, or check the program that exports the file"
             fail("DAT004", file=self.label, problem="it has no header" if text else "it is empty", hint=hint)
+        head = io.StringIO(text[start:end], newline="")
+        try:
+            deque(csv.reader(head, delimiter=self.dialect.delimiter, strict=True), maxlen=0)
+        except csv.Error as error:
+            if "expected after" in str(error):
+                fail("DAT013", file=self.label, problem="its header has text after a closing quote")
         if self.dialect.header is False:
             row, end = [str(number) for number in range(len(row))], start
         return row, len(text[:end].encode(errors="surrogateescape"))

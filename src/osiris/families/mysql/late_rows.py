@@ -260,7 +260,7 @@ def is_stamped(session: Session, table: Table, column: Field, zone: str | None) 
 
 
 def _is_clock(text: str, column: Field, zone: str | None) -> bool:
-    match = _CLOCK_CALL.fullmatch("".join(text.lower().split()))
+    match = _CLOCK_CALL.fullmatch("".join(text.split()).lower())
     if match is None:
         return False
     call = match[1] or match[2]

@@ -54,11 +54,11 @@ WHERE t.tgrelid = %s AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND t.
 """Triggers for each row, before an INSERT (bits 1, 2 and 4), in their order. The text of one with a condition, or in
 another language, ends with a backslash: it is searched for the column, and not understood."""
 _CLOCK_VALUE = re.compile(
-    r"""\(*(?:now\(\)|(?:current_|local)timestamp(?:\(\d\))?|(?:clock|statement|transaction)_timestamp\(\)
-        |(?P<day>current_date))\)*
+    r"""\(*(?:now\(\)|current_timestamp(?:\(\d\))?|(?:clock|statement|transaction)_timestamp\(\)
+        |(?P<local>localtimestamp(?:\(\d\))?|(?P<day>current_date)))\)*
     (?:attimezone'(?P<zone>[^']*)'(?:::text)?\)*)?
     (?:::(?:timestamp(?:tz)?(?:\(\d\))?(?:with(?:out)?timezone)?|(?P<to_day>date))\)*)?""",
-    re.VERBOSE,
+    re.VERBOSE | re.IGNORECASE,
 )
 """An expression, without spaces, that is only the clock, perhaps in a time zone or another type."""
 _XMIN = """
@@ -197,10 +197,10 @@ def is_stamped(session: Session, table: Table, column: Field, zone: str | None) 
 
 
 def _is_clock(text: str, column: Field, zone: str | None) -> bool:
-    match = _CLOCK_VALUE.fullmatch("".join(text.lower().split()))
+    match = _CLOCK_VALUE.fullmatch("".join(text.split()))
     if match is None or (column.type != "date" and (match["day"] or match["to_day"])):
         return False
-    return match["zone"] is None or is_zone(match["zone"], zone)
+    return match["zone"] is None or (not match["local"] and is_zone(match["zone"], zone))
 
 
 def _fail(cursor: Cursor, problem: str, hint: str) -> None:

@@ -310,5 +310,6 @@ def _is_marked(name: str, marks: pa.Array, before: int) -> pa.Array:
     if not pc.all(fits).as_py():
         row = pc.index(fits, False).as_py()
         reason = "1 marks a deleted row, 0 a live one"
-        fail("DAT031", column=name, row=before + row + 1, value=str(marks[row]), reason=reason)
+        hint = "read the rows with a query in which CASE gives 1 for deleted rows and 0 for live ones"
+        fail("DAT031", column=name, row=before + row + 1, value=str(marks[row]), reason=reason, hint=hint)
     return pc.fill_null(pc.equal(marks, 1), fill_value=False)

@@ -43,7 +43,7 @@ _BYTES = pa.large_binary()
 _AT = Location(pointer="/config/cursor/column")
 _LATE = Location(pointer="/config/cursor")
 _NULLABLE = "it can be NULL, and rows without a value would never be read"
-_UNSTAMPED = "neither its default nor a trigger shows that the server's clock sets it"
+_UNSTAMPED = "its default and the triggers that name it do not show that the server's clock sets it"
 _UNSTAMPED_HINT = (
     "if the server's clock sets it, add stamped_by: server; if applications do, write late: {lag: 15m} with the "
     "longest time between a stamp and its commit"

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-_UNCLEAR = re.compile(r"[\\$#]|--(?!\s)|/\*M?!")
-"""Escapes, other quotes, and comments that only one of the languages has, or whose content is run."""
+_UNCLEAR = re.compile(r"[\\$#]|--(?!\s)|/\*M?!|/\*(?:(?!\*/).)*/\*", re.DOTALL)
+"""Escapes, other quotes, and comments that only one of the languages has, that are nested, or whose content is run."""
 _TOKEN = re.compile(
     r"(?P<comment>--\s[^\n]*|/\*.*?\*/)|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`(?:[^`]|``)*`|\w+|:=|\S", re.DOTALL
 )
 _UTC = ("utc", "etc/utc", "gmt", "etc/gmt", "universal", "zulu")
-_WHOLE_ROW = re.compile(r"\bnew\s*:?=|\binto\s+(?:strict\s+)?new\b", re.IGNORECASE)
+_WHOLE_ROW = re.compile(r"\bnew\s*:?=|\binto\s+(?:strict\s+)?new\b|\breturn\s+(?!(?:new|null|old)\s*;)", re.IGNORECASE)
 
 
 def is_zone(given: str, zone: str | None) -> bool:
@@ -29,9 +29,9 @@ def is_zone(given: str, zone: str | None) -> bool:
 
 
 def value_given(texts: Iterable[str], column: str, assignments: Callable[[str], dict[str, str] | None]) -> str | None:
-    """Return the expression, without spaces and in lower case, that triggers give a column.
+    """Return the expression, without spaces, that triggers give a column.
 
-    None if they leave it as it is, "" if their texts do not show it. `assignments` is a function of this module.
+    None if they leave it as it is, "" if their texts do not show it. `assignments` is `of_new` or `of_updates`.
     """
     given = None
     for text in texts:
@@ -67,22 +67,23 @@ def of_new(body: str) -> dict[str, str] | None:
 
 
 def of_updates(text: str) -> dict[str, str] | None:
-    """Return the expressions, by column in lower case, of a CREATE TRIGGER that only updates the new row.
+    """Return the expressions, by column in lower case, of a CREATE TRIGGER that only updates the row after its INSERT.
 
     Empty for a trigger that is not on INSERT; None for any other one, or if a column is assigned twice.
     """
     tokens = _tokens(text)
-    words = [each.lower() for each in tokens]
+    words = [each.lower().strip('"`') for each in tokens]
     begin = words.index("begin") if "begin" in words else len(words)
     if "insert" not in words[:begin]:
         return {}
-    if _UNCLEAR.search(text) or "when" in words[:begin] or words[-1:] == [";"]:
+    at = words.index("insert")
+    own = words[at + 2] if words[at - 1 : at + 2] == ["after", "insert", "on"] else None
+    if _UNCLEAR.search(text) or own is None or "when" in words[:begin]:
         return None
     parts: list[list[str]] = []
     for statement in _split(tokens[begin + 1 : -1], ";"):
-        lower = [each.lower() for each in statement]
-        match lower:
-            case ["update", _, "set", *_, "where", one, "=", "new", ".", other] if one == other:
+        match [each.lower().strip('"`') for each in statement]:
+            case ["update", table, "set", *_, "where", one, "=", "new", ".", other] if (table, one) == (own, other):
                 parts += _split(statement[3:-6], ",")
             case _:
                 return None
@@ -94,7 +95,7 @@ def _assigned(parts: Sequence[Sequence[str]]) -> dict[str, str] | None:
     for part in parts:
         match part:
             case [name, (":=" | "="), first, *more] if name.strip('"`[]').lower() not in expressions:
-                expressions[name.strip('"`[]').lower()] = "".join((first, *more)).lower()
+                expressions[name.strip('"`[]').lower()] = "".join((first, *more))
             case _:
                 return None
     return expressions

@@ -71,8 +71,9 @@ _PLAIN_ERRORS = {
 }
 _CLOCK_CALL = re.compile(
     r"\(*(?:current_timestamp|(current_date)"
-    r"|(?:datetime\(|(date\()|strftime\('(?:%y-%m-%dt?%h:%m:%[sf]z?|(%y-%m-%d))',)"
-    r"'now'(?:,'(?:(localtime)|utc|subsec|subsecond)')*\))\)*"
+    r"|(?:datetime\(|(date\()|strftime\('(?:(?-i:%Y-%m-%d)T?(?-i:%H:%M:%[Sf])Z?|(%Y-%m-%d))',)"
+    r"'now'(?:,'(?:subsec|subsecond)')?(?:,'(localtime)')?\))\)*",
+    re.IGNORECASE,
 )
 """An expression, without spaces, that is only the clock, as text."""
 _TRIGGERS = "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE"
@@ -256,7 +257,7 @@ class SQLite(FileDatabase[sqlite3.Connection]):
         given = value_given((text for (text,) in session.rows(_TRIGGERS, table.name)), column.name, of_updates)
         if given is None:
             defaults = {each.name: each.default for each in self.columns(session, table)}
-            given = "".join((defaults[column.name] or "").lower().split())
+            given = "".join((defaults[column.name] or "").split())
         match = _CLOCK_CALL.fullmatch(given)
         if match is None:
             return False
