@@ -59,7 +59,7 @@ def page_of():
     def call(folder):
         reading = read_run(Project(folder.parents[1]), folder.name)
         path = folder / "report.html"
-        path.write_text(run_page(reading, reading.base, "../index.html"), encoding="utf-8")
+        path.write_text(run_page(reading, reading.base, {"all runs": "../index.html"}), encoding="utf-8")
         return path
 
     return call

@@ -21,20 +21,22 @@ STATES = {
     "start": {**OUTSIDE, "quote": ("open", "quoted")},
     "plain": {**OUTSIDE, "quote": ("add", "plain")},
     "quoted": {**dict.fromkeys(OUTSIDE, ("add", "quoted")), "quote": ("", "closing")},
-    "closing": {**OUTSIDE, "quote": ("add", "quoted")},
+    "closing": {**OUTSIDE, "quote": ("add", "quoted"), "other": ("stray", "stray")},
     "comment": {**dict.fromkeys([*OUTSIDE, "quote"], ("", "comment")), "end": ("row", "start")},
 }
 """State to what each kind of character does there, and the state after it."""
 
 
 def rows_of(text):
-    """Return the rows of a text as lists of cells, None for an empty one; None for a text that ends within quotes.
+    """Return the rows of a text as lists of cells, None for an empty one.
 
-    A cell is unquoted, quoted, or quoted with more text after it, in which a quote is an ordinary character.
+    None for a text that ends within quotes, or has text other than a comment after a closing quote.
     """
     rows, row, cell, quoted, state = [], [], "", False, "start"
     for char in [*text, "\n"]:
         act, state = STATES[state][KINDS.get(char, "other")]
+        if act == "stray":
+            return None
         cell += char if act == "add" else ""
         quoted = quoted or act == "open"
         if act == "cell" or (act == "row" and (row or cell or quoted)):

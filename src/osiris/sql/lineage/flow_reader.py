@@ -278,8 +278,12 @@ def _unique(refs: Iterable[Ref]) -> tuple[Ref, ...]:
 
 
 def _order_keys(node: exp.Expr) -> list[exp.Expr]:
+    """Return the keys that order a query; positions are irrelevant if the whole result is ordered."""
     order = node.args.get("order")
-    return [each.this for each in order.expressions] if order else []
+    keys = [each.this for each in order.expressions] if order else []
+    if node.parent is None and not (node.args.get("limit") or node.args.get("offset")):
+        return [key for key in keys if not key.is_int]
+    return keys
 
 
 @dataclass(slots=True)

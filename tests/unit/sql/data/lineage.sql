@@ -37,7 +37,7 @@ SELECT a FROM t ORDER BY b LIMIT 2
 SELECT a AS b FROM t ORDER BY b
 -- b=t.a | t.a
 SELECT a AS b, c FROM t ORDER BY 2
--- b=t.a c=t.c | t.c
+-- b=t.a c=t.c
 SELECT a AS b, c FROM t ORDER BY 2 LIMIT 3
 -- b=t.a c=t.c | t.c
 SELECT a, b FROM t ORDER BY ALL
