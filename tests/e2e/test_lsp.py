@@ -388,6 +388,18 @@ def test_columns_of_the_lock_stay_while_the_text_has_errors(osiris, shop, file):
     assert "amount" in edit(fresh, work)
 
 
+def test_a_writer_has_no_columns_and_nothing_is_completed_before_a_quote(osiris, shop, file):
+    assert osiris("compile", file, cwd=shop).returncode == 0
+
+    async def work(editor):
+        await editor.open()
+        return await editor.hover("id: o|ut"), await editor.completions('{connection: |"@duckdb.mart"')
+
+    hover, completions = edit(file, work)
+    assert "columns" not in hover
+    assert completions == {}
+
+
 def test_what_is_wrong_is_checked_again_when_another_file_is_saved(shop, file):
     async def work(editor):
         (shop / "osiris_connections.yaml").write_text("{}\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from osiris.api.workspace import Workspace, find_file, load_plan, pipelines, shown
 from osiris.errors import OsirisError, diagnostic, fail, has_errors, raise_all, sort_diagnostics
 from osiris.files import file_state
+from osiris.oml.parse import name_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +32,6 @@ Purpose: TypeAlias = Literal["plan", "run", "inspect"]
 Names: TypeAlias = "Mapping[str, Sequence[Path]]"
 """The files of pipelines/ by name."""
 
-_NAME_LINE = re.compile(r"""(["']?)name\1\s*:\s*(["']?)(.*?)\2\s*(#.*)?""")
 _NO_PARAMS: Mapping[str, str] = {}
 
 
@@ -282,18 +281,17 @@ def changes_on_disk(workspace: Workspace, compiled: Compiled) -> list[Diagnostic
 
 
 def declared_names(workspace: Workspace) -> Names:
-    """Return the files of pipelines/ by each top-level name in their lines, as files may not be valid pipelines."""
+    """Return the files of pipelines/ by the name in their text, as files may not be valid pipelines."""
     names: dict[str, list[Path]] = {}
     for path in pipelines(workspace, strict=False):
-        for name in _names_in(path, file_state(path)):
+        if name := _name_of(path, file_state(path)):
             names.setdefault(name, []).append(path)
     return names
 
 
 @lru_cache(maxsize=100_000)
-def _names_in(path: Path, _state: FileState) -> frozenset[str]:
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return frozenset(match[3] for match in map(_NAME_LINE.fullmatch, lines) if match)
+def _name_of(path: Path, _state: FileState) -> str | None:
+    return name_in(path.read_text(encoding="utf-8", errors="replace"))
 
 
 def _namesakes(workspace: Workspace, path: Path, name: str, names: Names | None) -> list[str]:

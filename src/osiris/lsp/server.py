@@ -66,7 +66,7 @@ def server() -> LanguageServer:
     async def changed(params: types.DidOpenTextDocumentParams | types.DidChangeTextDocumentParams) -> None:
         validate(params.text_document.uri)
 
-    async def saved(_params: types.DidSaveTextDocumentParams | types.DidChangeWatchedFilesParams) -> None:
+    async def saved(_params: types.DidSaveTextDocumentParams) -> None:
         for uri in [*open_texts]:  # a pipeline depends on other files of the project
             validate(uri)
 
@@ -78,7 +78,6 @@ def server() -> LanguageServer:
     editor.feature(types.TEXT_DOCUMENT_DID_OPEN)(changed)
     editor.feature(types.TEXT_DOCUMENT_DID_CHANGE)(changed)
     editor.feature(types.TEXT_DOCUMENT_DID_SAVE)(saved)
-    editor.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)(saved)
     editor.feature(types.TEXT_DOCUMENT_DID_CLOSE)(closed)
     _answer_questions(editor, valid)
     return editor

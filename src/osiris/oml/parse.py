@@ -22,7 +22,7 @@ FROM_KEYS = ("connection", "tables", "except", "new_tables", "snapshot")
 TO_KEYS = ("connection", "table", "folder")
 """Keys of a file, of a step, and of an entry of `replicate` with its source and target, in canonical order."""
 
-_NAME = re.compile(r"(?m)^name:[ \t]*[\"']?([\w-]+)")
+_NAME = re.compile(r"""^(["']?)name\1[ \t]*:[ \t]*(["']?)([^"'#\r\n]+?)\2[ \t]*(?:#.*)?\r?$""", re.MULTILINE)
 
 __all__ = ["Document", "load_document", "name_in", "parse"]
 
@@ -43,7 +43,7 @@ def parse(text: str, file: str) -> Document:
 def name_in(text: str) -> str | None:
     """Return the name of the pipeline in a text that may have errors; None if its line cannot be read."""
     match = _NAME.search(text)
-    return match[1] if match else None
+    return match[3] if match else None
 
 
 def _oddness(data: JsonValue) -> int:

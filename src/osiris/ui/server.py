@@ -75,7 +75,7 @@ def _listen(port: int) -> socket.socket:
 
 
 def application(app: App) -> Starlette:
-    """Return the pages of an app as an application; it answers every request, and `Guard` refuses some before."""
+    """Return the pages of an app as an application. It answers every request: `Guard` is what refuses some."""
     routes = [route for page in app.pages for route in page.routes]
     handlers = {OsirisError: show_problems, 404: show_missing, 500: show_failure}
     application = Starlette(routes=routes, exception_handlers=handlers)

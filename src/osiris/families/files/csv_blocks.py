@@ -228,7 +228,7 @@ def _quote_state(text: bytes, ends: NDArray[np.bool_], *, is_open: bool) -> bool
     around = np.frombuffer(text, np.uint8)
     before, after = around[:-2], around[2:]
     quotes = np.flatnonzero(around[1:-1] == _QUOTE)
-    # In most files, each quote begins or ends a cell or is doubled in one: that is told for all of them at once.
+    # In most files, each quote begins a cell, ends a cell, or is doubled. This is checked for all quotes at once.
     fits = ends.copy()
     fits[_QUOTE] = True
     opening, closes = quotes[is_open::2], quotes[not is_open :: 2]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -46,8 +45,6 @@ _AGAIN, _DELIVERED, _MISSING = "delivery_again", "already_delivered", "target_mi
 """Events of a writer that tries its delivery once more, of one whose target has it already, by its record, and of one
 whose target has that record and not the table.
 """
-
-_NAME = re.compile(rb"""^name:[ \t]*["']?([^"'#\r\n]*?)["']?[ \t]*(?:#.*)?\r?$""", re.MULTILINE)
 
 
 def unit_of(metric: str) -> str:
@@ -270,9 +267,8 @@ def find_oml(project: Project, pipeline: str) -> str | None:
 
 
 def _declares(path: Path, pipeline: str) -> bool:
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return False
-    first = _NAME.search(content)
-    return first is not None and first[1] == pipeline.encode()
+    from osiris.oml.parse import name_in
+
+    with suppress(OSError):
+        return name_in(path.read_text(encoding="utf-8", errors="replace")) == pipeline
+    return False
