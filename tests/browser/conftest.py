@@ -82,6 +82,7 @@ def visit(chromium):
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         opened.append((context, server, asked, said))
+        server.clients.append(context)
         if server not in entered:
             page.goto(server.address)
             entered[server] = context.storage_state()

@@ -12,7 +12,10 @@ from tests.patience import SOON
 
 
 class Pages:
-    """A running server; `address` is the one that it printed, `base` that of its pages."""
+    """A running server; `address` is the one that it printed, `base` that of its pages.
+
+    `clients` are closed before it is killed: a window would log that the rest of its page is missing.
+    """
 
     def __init__(self, process, clients):
         self.process, self.clients = process, clients
