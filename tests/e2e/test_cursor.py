@@ -383,7 +383,8 @@ def test_which_columns_are_stamped_in_database_files(files, source, stamp, code)
 def test_a_trigger_stamps_a_column_of_sqlite(files):
     shop = files("sqlite", "sqlite")
     shop.sql(
-        "DROP TABLE orders", "CREATE TABLE orders (id BIGINT PRIMARY KEY, amount BIGINT, updated_at DATETIME NOT NULL)"
+        "DROP TABLE orders",
+        "CREATE TABLE orders (id BIGINT NOT NULL PRIMARY KEY, amount BIGINT, updated_at DATETIME NOT NULL)",
     )
     assert codes(shop.run(code=2)) == ["STA008"]
     shop.sql(
@@ -396,6 +397,30 @@ def test_a_trigger_stamps_a_column_of_sqlite(files):
         "UPDATE orders SET updated_at = datetime('now') WHERE id = new.id; END"
     )
     assert codes(shop.run()) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "where", "code"),
+    [
+        ("id BIGINT NOT NULL PRIMARY KEY", "id", None),
+        ("id INTEGER PRIMARY KEY", "id", None),
+        ("id BIGINT PRIMARY KEY", "rowid", None),
+        ("id BIGINT PRIMARY KEY", "_rowid_", None),
+        ("id BIGINT PRIMARY KEY", "id", "STA008"),
+        ("id BIGINT UNIQUE", "id", "STA008"),
+        ("id BIGINT PRIMARY KEY, rowid BIGINT", "rowid", "STA008"),
+        ("id BIGINT PRIMARY KEY, rowid BIGINT", "oid", None),
+    ],
+)
+def test_a_trigger_of_sqlite_finds_its_row_by_what_is_never_null(files, key, where, code):
+    shop = files("sqlite", "sqlite")
+    shop.sql(
+        "DROP TABLE orders",
+        f"CREATE TABLE orders ({key}, amount BIGINT, updated_at DATETIME NOT NULL DEFAULT '2020-01-01')",
+        "CREATE TRIGGER added AFTER INSERT ON orders BEGIN "
+        f"UPDATE orders SET updated_at = datetime('now') WHERE {where} = new.{where}; END",
+    )
+    assert codes(shop.run(code=2 if code else 0)) == ([code] if code else [])
 
 
 @pytest.mark.parametrize(
@@ -432,7 +457,7 @@ def test_another_trigger_of_sqlite_shows_nothing(files, when, table, body):
     shop = files("sqlite", "sqlite")
     shop.sql(
         "DROP TABLE orders",
-        "CREATE TABLE orders (id BIGINT PRIMARY KEY, amount BIGINT, updated_at DATETIME NOT NULL)",
+        "CREATE TABLE orders (id BIGINT NOT NULL PRIMARY KEY, amount BIGINT, updated_at DATETIME NOT NULL)",
         "CREATE TABLE items (id BIGINT PRIMARY KEY, updated_at DATETIME)",
         f"CREATE TRIGGER added {when}\nINSERT ON {table} {body}",
     )

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
 _UNCLEAR = re.compile(r"[\\$#]|--(?!\s)|/\*M?!|/\*(?:(?!\*/).)*/\*", re.DOTALL)
 """Escapes, other quotes, and comments that only one of the languages has, that are nested, or whose content is run."""
@@ -31,7 +31,8 @@ def is_zone(given: str, zone: str | None) -> bool:
 def value_given(texts: Iterable[str], column: str, assignments: Callable[[str], dict[str, str] | None]) -> str | None:
     """Return the expression, without spaces, that triggers give a column.
 
-    None if they leave it as it is, "" if their texts do not show it. `assignments` is `of_new` or `of_updates`.
+    None if they leave it as it is, "" if their texts do not show it. `assignments` is `of_new` or `of_updates` with
+    the keys of the table.
     """
     given = None
     for text in texts:
@@ -66,10 +67,11 @@ def of_new(body: str) -> dict[str, str] | None:
     return _assigned([part[2:] for part in parts])
 
 
-def of_updates(text: str) -> dict[str, str] | None:
+def of_updates(text: str, keys: Container[str]) -> dict[str, str] | None:
     """Return the expressions, by column in lower case, of a CREATE TRIGGER that only updates the row after its INSERT.
 
-    Empty for a trigger that is not on INSERT; None for any other one, or if a column is assigned twice.
+    Empty for a trigger that is not on INSERT; None for any other one, or if a column is assigned twice. `keys` are
+    the columns, in lower case, that are never NULL: in another one, a row may not be equal to itself.
     """
     tokens = _tokens(text)
     words = [each.lower().strip('"`') for each in tokens]
@@ -83,7 +85,9 @@ def of_updates(text: str) -> dict[str, str] | None:
     parts: list[list[str]] = []
     for statement in _split(tokens[begin + 1 : -1], ";"):
         match [each.lower().strip('"`') for each in statement]:
-            case ["update", table, "set", *_, "where", one, "=", "new", ".", other] if (table, one) == (own, other):
+            case ["update", table, "set", *_, "where", key, "=", "new", ".", same]:
+                if table != own or key != same or key not in keys:
+                    return None
                 parts += _split(statement[3:-6], ",")
             case _:
                 return None

@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from urllib.parse import quote
 
@@ -254,10 +255,12 @@ class SQLite(FileDatabase[sqlite3.Connection]):
 
     def is_stamped(self, session: Session, table: Relation, column: Field, zone: str | None) -> bool:
         """Return whether the clock gives the values of a column; it is in UTC unless the text says otherwise."""
-        given = value_given((text for (text,) in session.rows(_TRIGGERS, table.name)), column.name, of_updates)
+        columns = {each.name.lower(): each for each in self.columns(session, table)}
+        keys = {name for name in (*_ROWIDS, *columns) if name not in columns or not columns[name].nullable}
+        texts = [text for (text,) in session.rows(_TRIGGERS, table.name)]
+        given = value_given(texts, column.name, partial(of_updates, keys=keys))
         if given is None:
-            defaults = {each.name: each.default for each in self.columns(session, table)}
-            given = "".join((defaults[column.name] or "").split())
+            given = "".join((columns[column.name.lower()].default or "").split())
         match = _CLOCK_CALL.fullmatch(given)
         if match is None:
             return False
